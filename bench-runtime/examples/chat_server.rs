@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use bench_runtime::net::{TcpListener, TcpStream};
 use bench_runtime::{Receiver, Runtime, Sender, chan, go};
 
-/// What a client's goroutine sends to the goroutine that keeps the list.
+/// Sent by a client's goroutine to the goroutine that keeps the list.
 enum Event {
     Entered(SocketAddr, Sender<String>),
     Said(SocketAddr, String),

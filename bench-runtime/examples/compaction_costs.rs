@@ -26,7 +26,7 @@ const ROUNDS: usize = 3;
 const TRIPS: usize = 10_000_000;
 /// Readings with and without compaction, in turn.
 const TURNS: usize = 7;
-/// So short that every sweep looks at the pairs.
+/// Short, so that each sweep reads the pairs' stacks.
 const BRIEF: Duration = Duration::from_millis(20);
 
 fn cpu_ns() -> f64 {
@@ -92,7 +92,7 @@ fn cycle(slots: &str) {
             let plain = wake_all();
             let begin = cpu_ns();
             // Seldom, so that the cost of the look is no part of the figure. A few stacks
-            // have neighbours that run, and wait longer.
+            // share pages with stacks in use, and take longer.
             while compacted() + STACKS / 1000 < STACKS {
                 time::sleep(AFTER / 20);
             }
@@ -106,8 +106,8 @@ fn cycle(slots: &str) {
 
 /// The child in which pairs send values to and fro; prints the CPU time of a round trip.
 fn pairs(mode: &str, pairs: usize) {
-    // The place of channels relative to stacks, modulo a page, has more effect than what is
-    // measured here; so it differs in each process.
+    // The address of a channel relative to the stacks, modulo a page, changes more than
+    // what is measured here; so it differs in each process.
     let lines = std::process::id().wrapping_mul(2_654_435_769) >> 25;
     std::mem::forget(vec![0u8; 64 * lines as usize]);
     let builder = Runtime::builder().procs(1);

@@ -15,12 +15,12 @@ use bench_runtime::{
     compaction_stats, go, scope,
 };
 
-/// A little more than what a pass of the sweep takes.
+/// A little longer than one pass of the sweep.
 const AFTER: Duration = Duration::from_millis(1);
 /// Goroutines for each size of slot: whole chunks of the default size, so that their page
 /// tables go too.
 const HOLDERS: usize = 48 * 256;
-/// Goroutines whose stack others borrow by the rules of safe code.
+/// Goroutines on whose stacks other goroutines borrow values, as safe code may.
 const LENDERS: usize = 64;
 const HAMMERS: u64 = 2;
 /// Long enough for most to be compacted before they are woken.
@@ -29,12 +29,13 @@ const PAUSE: Duration = Duration::from_millis(60);
 /// Where each holder's pair lies: zero before its first run.
 static PAIRS: [AtomicUsize; 2 * HOLDERS] = [const { AtomicUsize::new(0) }; 2 * HOLDERS];
 static STOP: AtomicBool = AtomicBool::new(false);
-/// What the pairs held at the end.
+/// The sum of the pairs at the end.
 static KEPT: AtomicU64 = AtomicU64::new(0);
 static WOKEN: AtomicU64 = AtomicU64::new(0);
 
-/// Parks with a pair on its stack, of which the first counts what others add and
-/// the second never changes, and with words that only it looks at.
+/// Parks with values on its stack: a pair whose first half other goroutines
+/// increase and whose second half never changes, and words that only this
+/// goroutine reads.
 fn hold(index: usize, wakes: &Receiver<()>) {
     let pair = [AtomicU64::new(0), AtomicU64::new(!(index as u64))];
     let words: [u64; 24] = std::array::from_fn(|at| (index * 31 + at) as u64);
@@ -78,8 +79,8 @@ fn hammer(seed: u64) -> u64 {
     count
 }
 
-/// Parks while a goroutine and a helper thread write to its stack; says by how
-/// much what they wrote differs from what is there.
+/// Parks while a goroutine and a helper thread write to its stack; returns the
+/// difference between what they wrote and what is there.
 fn lend() -> u64 {
     let mut lost = 0;
     while !STOP.load(Ordering::Relaxed) {

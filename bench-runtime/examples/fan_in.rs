@@ -39,7 +39,7 @@ fn fan_in(a: Receiver<String>, b: Receiver<String>) -> Receiver<String> {
     rx
 }
 
-/// What two of them say, `lines` lines of it; fewer if both fall silent.
+/// The first `lines` lines of two of them; fewer if both fall silent.
 pub(crate) fn listen(lines: usize) -> Vec<String> {
     let moment = Duration::from_millis(1);
     let talk = fan_in(boring("Joe", moment), boring("Ann", moment * 2));

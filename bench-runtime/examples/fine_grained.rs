@@ -55,7 +55,7 @@ fn main() {
     }
 }
 
-/// The median time of `RUNS` runs, each in a runtime of its own.
+/// The median time of `RUNS` runs, each in a new runtime.
 fn median(procs: usize, migrates: bool, program: fn()) -> Duration {
     let mut times: Vec<Duration> = (0..RUNS)
         .map(|_| {
@@ -124,8 +124,8 @@ struct Request {
     answer: Sender<u64>,
 }
 
-/// R. Pike's load balancer: a heap of workers by what is pending, a channel of requests,
-/// one of completions.
+/// R. Pike's load balancer: a heap of workers by their pending requests, a channel of
+/// requests, one of completions.
 fn balancer() {
     const WORKERS: usize = 10;
     const REQUESTERS: u64 = 100;
@@ -173,7 +173,7 @@ fn balance(workers: Vec<Sender<Request>>, incoming: Receiver<Request>, completed
         select! {
             recv(incoming) -> request => {
                 let Some(request) = request else { return };
-                // Entries of a worker whose count has changed since are skipped.
+                // Entries of a worker whose count has changed are skipped.
                 let id = loop {
                     let Some(Reverse((count, id))) = heap.pop() else { return };
                     if pending[id] == count {

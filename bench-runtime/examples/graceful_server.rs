@@ -1,5 +1,5 @@
-//! A server that ends in good order: at SIGTERM or Ctrl-C it accepts no more connections,
-//! answers the requests that it has got, and gives up after a time.
+//! A graceful server: at SIGTERM or Ctrl-C it accepts no more connections, answers the
+//! requests that it has received, and stops after a time limit.
 //!
 //! `cargo run --release --example graceful_server -- 127.0.0.1:8000`, then `nc
 //! 127.0.0.1 8000`, lines of milliseconds, and Ctrl-C at the server.
@@ -43,7 +43,7 @@ pub(crate) fn serve(listener: TcpListener, signals: Signals, grace: Duration) ->
             let stream = Arc::new(stream);
             let ctx = ctx.clone();
             group.go(move || {
-                // At the end nothing more is read, and what was read is answered.
+                // At the end it reads no more requests, and answers those that it has read.
                 let theirs = stream.clone();
                 let end = ctx.after_func(move || theirs.set_read_deadline(Some(Instant::now())));
                 // However it ends, the connection is done. A panic, which the hook has printed,

@@ -1,5 +1,5 @@
-//! Runs shell commands, a few at a time, each for so long at most; Ctrl-C ends those
-//! that run, with all that they have started, and starts no more.
+//! Runs shell commands, a few at a time, each with a time limit; Ctrl-C ends the
+//! running ones, with all their processes, and starts no more.
 //!
 //! `cargo run --release --example job_runner -- 'echo one' 'sleep 9' 'exit 3'`
 
@@ -15,8 +15,8 @@ use bench_runtime::signal::{self, Signal};
 use bench_runtime::sync::Semaphore;
 use bench_runtime::{Runtime, go};
 
-/// What came of a job: what it wrote, or what went wrong. At the end of its time it has a
-/// second to end by itself.
+/// The outcome of a job: its output, or its error. At the end of its time it has a second
+/// to end by itself.
 fn run(job: &str, ctx: &Context, limit: Duration) -> Result<String, String> {
     let (ctx, cancel) = ctx.with_timeout(limit);
     // The child is gone by then; its timer need not stay.

@@ -1,6 +1,6 @@
-//! Prints how long a profile of 100,000 parked goroutines takes, and what it does to
-//! those that go on meanwhile: from a release build, on a machine with nothing else
-//! to do.
+//! Prints how long a profile of 100,000 parked goroutines takes, and how much it
+//! slows goroutines that run at the same time: from a release build, on an idle
+//! machine.
 //!
 //! `cargo run --release -p bench-runtime --example profile -- [GOROUTINES]`
 //!
@@ -85,7 +85,7 @@ impl Delays {
     }
 }
 
-/// What goes on beside the parked.
+/// The goroutines that run beside the parked ones.
 #[derive(Debug)]
 struct Beside {
     stop: AtomicBool,

@@ -1,5 +1,4 @@
-//! A prompt that adds numbers. What takes long goes on in the background, and the prompt
-//! is there meanwhile.
+//! A prompt that adds numbers. Long jobs run in the background, and the prompt stays available.
 //!
 //! `cargo run --release --example repl`, then `add 1 2`, `after 500 add 3 4`, `quit`.
 
@@ -11,7 +10,7 @@ use bench_runtime::io::{stdin, stdout};
 use bench_runtime::sync::{Mutex, WaitGroup};
 use bench_runtime::{Runtime, time};
 
-/// What a line comes to; an empty one to nothing.
+/// The answer to a line; an empty line has none.
 fn evaluate(words: &[&str]) -> String {
     let sum = match words {
         [] => return String::new(),
@@ -27,8 +26,7 @@ fn evaluate(words: &[&str]) -> String {
     }
 }
 
-/// Answers lines until `quit` or the end of the input, then waits for what goes on in the
-/// background.
+/// Answers lines until `quit` or the end of the input, then waits for the jobs in the background.
 ///
 /// # Errors
 ///

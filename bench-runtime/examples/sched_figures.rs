@@ -193,9 +193,9 @@ fn sleep(mode: Mode) {
     }
 }
 
-/// How late a goroutine is that should run each millisecond, beside hogs of
-/// 200 ms, on one P. The sleeper and the hogs are siblings, so that in the
-/// pinned mode they may come to share a thread or not, as in a program.
+/// The delay of a goroutine that wakes each millisecond, beside hogs of 200 ms,
+/// on one P. The same goroutine spawns the sleeper and the hogs. So in pinned
+/// mode they may share a thread or not, as in a program.
 fn hog(mode: Mode) {
     const LENGTH: Duration = Duration::from_secs(3);
     const EACH: Duration = Duration::from_millis(1);
@@ -237,7 +237,7 @@ fn hog(mode: Mode) {
     );
 }
 
-/// Threads and the pace of computation beside goroutines in blocking reads.
+/// Threads, and the speed of a computation, beside goroutines in blocking reads.
 fn readers(mode: Mode) {
     const READERS: usize = 1_000;
     let runtime = mode.runtime(2);
@@ -277,7 +277,7 @@ fn readers(mode: Mode) {
     let beside = compute(&runtime);
     let threads = runtime.metrics().threads_count;
     for mut writer in writers {
-        // A reader that is gone says so itself.
+        // A reader whose end is closed fails by itself.
         let _ = writer.write_all(b"x");
     }
     let read = tasks
@@ -397,7 +397,7 @@ fn polling(mode: Mode) {
     }
 }
 
-/// GOMAXPROCS changed again and again under load: nothing is lost.
+/// GOMAXPROCS is changed repeatedly under load: nothing is lost.
 fn resize(mode: Mode) {
     const CHANGES: usize = 10_000;
     let runtime = mode.runtime(4);
@@ -448,8 +448,7 @@ fn cpu_time() -> Duration {
         .sum()
 }
 
-/// CPU time of a runtime that has nothing to do, with a million parked
-/// goroutines and a timer in an hour.
+/// CPU time of an idle runtime with a million parked goroutines and a timer in an hour.
 fn idle(mode: Mode) {
     const PARKED: usize = 1_000_000;
     const SPAN: Duration = Duration::from_secs(5);
@@ -470,7 +469,7 @@ fn idle(mode: Mode) {
             }
             (tx, rx, goroutines().len())
         });
-        // Stacks of what has been parked for long are looked over once.
+        // The sweep visits the stacks of long-parked goroutines once.
         let mut last = Duration::MAX;
         for _ in 0..12 {
             let before = cpu_time();

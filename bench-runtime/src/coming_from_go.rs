@@ -1,24 +1,28 @@
 // Why this file is long: it is one page of documentation.
 //! For programmers who know Go: its idioms, each beside ours.
 //!
-//! Goroutines, channels, `select`, contexts, timers, sockets, signals and children have Go's semantics. This page shows what that
-//! looks like in Rust, and says where it differs and why. All examples on our side run as tests.
+//! Goroutines, channels, `select`, contexts, timers, sockets, signals and children have Go's
+//! semantics. This page shows how that looks in Rust, and where it differs and why. All examples on
+//! our side run as tests.
 //!
 //! # First, the contract
 //!
 //! 1. **Building a runtime is `unsafe`, once in a program.** Goroutines share the thread-locals of their thread, so a goroutine must not wait inside
 //!    a thread-local's initialiser or scope. [`Builder::build`](crate::Builder::build) has the few rules, and a table of well-known crates.
-//! 2. **A goroutine stays on its thread** once it has started, unless the runtime is migrating ([which mode](crate#which-mode)). So code that
-//!    blocks the thread also blocks other goroutines: [the front page](crate#what-blocks-a-thread) says what does, and what to use instead.
+//! 2. **A goroutine stays on its thread** once it has started, unless the runtime is migrating
+//!    ([which mode](crate#which-mode)). So code that blocks the thread also blocks other
+//!    goroutines: [the front page](crate#what-blocks-a-thread) lists such code, and what to use
+//!    instead.
 //! 3. **A goroutine that computes** delays the others of its thread until it calls the runtime: for ever, if it never does. Those of other
 //!    threads run. Start it by [`GoBuilder::cpu_bound`](crate::GoBuilder::cpu_bound), and it has a thread of its own. After most of a
 //!    second a warning on stderr names it and those that wait. In a migrating runtime it delays none.
-//! 4. **There is no collector.** What goroutines share is moved, cloned, in an `Arc`, or borrowed in a [`scope`](crate::scope()).
-//!    What is not thread-safe does not compile.
+//! 4. **There is no collector.** What goroutines share is moved, cloned, in an `Arc`, or borrowed
+//!    in a [`scope`](crate::scope()). A data race does not compile.
 //! 5. **Stacks do not move.** The first ten thousand goroutines have 14 MiB of address space each, further ones 192 KiB, unless
 //!    [`Builder::stack`](crate::Builder::stack) says otherwise. An overflow ends the program and names the goroutine.
-//! 6. **The end of `run` is the end of `main`**, but not of the program: goroutines run on until the runtime is dropped, or
-//!    [`shutdown`](crate::Runtime::shutdown) tells which of them are left.
+//! 6. **The end of `run` is the end of `main`**, but not of the program: goroutines run on until
+//!    the runtime is dropped, or [`shutdown`](crate::Runtime::shutdown), which returns the list of
+//!    those that are left.
 //!
 //! A program begins like this; the examples below leave it out:
 //!
@@ -51,8 +55,9 @@
 //! # });
 //! ```
 //!
-//! The body of `go!` becomes a closure that owns what it names, so nothing is shared by accident. A
-//! program starts in [`Runtime::run`](crate::Runtime::run), whose closure is Go's `main`.
+//! The body of `go!` becomes a closure that owns all that it names, so nothing is shared by
+//! accident. A program starts in [`Runtime::run`](crate::Runtime::run), whose closure is Go's
+//! `main`.
 //!
 //! ## 2. Get a goroutine's result
 //!
@@ -244,9 +249,10 @@
 //! # });
 //! ```
 //!
-//! The same, with `add` and `done` too. A panic of a task is raised again in [`wait`](crate::sync::WaitGroup::wait), where Go ends
-//! the program. So a server whose handlers are tasks of a group learns of their panics only at its end: a handler that shall
-//! not end it has its work inside `std::panic::catch_unwind`. Atomics are std's: they never wait.
+//! The same, with `add` and `done` too. A panic of a task is raised again in
+//! [`wait`](crate::sync::WaitGroup::wait), where Go ends the program. So a server whose handlers
+//! are tasks of a group sees their panics only at its end. If a panic must not end the handler, its
+//! work goes inside `std::panic::catch_unwind`. Atomics are std's: they never wait.
 //!
 //! # Select
 //!
@@ -473,8 +479,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! This is how a context ends the wait for a socket. The function runs in a goroutine of its own. Limit a single request by
-//! `set_read_timeout`, which does not touch the deadline: a later `set_read_deadline` would undo that of the context.
+//! This is how a context ends the wait for a socket. The function runs in a goroutine of its own.
+//! Limit a single request by `set_read_timeout`, which leaves the deadline alone: a later
+//! `set_read_deadline` would undo the context's.
 //!
 //! # Tasks together
 //!
@@ -503,8 +510,10 @@
 //! assert_eq!(group.wait(), Err("1 is bad".to_owned()));
 //! ```
 //!
-//! The first error counts and cancels the context, and [`wait`](crate::sync::ErrGroup::wait) gives it, once. It is not the context's cause, as it is in Go:
-//! [`with_context`](crate::sync::ErrGroup::with_context) says what to do instead. [`Scope::go_in`](crate::Scope::go_in) starts tasks that borrow.
+//! The first error counts and cancels the context, and [`wait`](crate::sync::ErrGroup::wait) gives
+//! it, once. Unlike in Go it is not the context's cause:
+//! [`with_context`](crate::sync::ErrGroup::with_context) describes what to do instead.
+//! [`Scope::go_in`](crate::Scope::go_in) starts tasks that borrow.
 //!
 //! ## 19. At most so many at once
 //!
@@ -649,8 +658,9 @@
 //! # });
 //! ```
 //!
-//! A panic ends its goroutine, and the join gets it; in Go it ends the program. `std::panic::catch_unwind` works as on a thread. A goroutine that is
-//! never joined says its panic on stderr, as a thread does.
+//! A panic ends its goroutine, and the join gets it; in Go it ends the program.
+//! `std::panic::catch_unwind` works as on a thread. A goroutine that is never joined prints its
+//! panic on stderr, as a thread does.
 //!
 //! # The world outside
 //!
@@ -799,8 +809,10 @@
 //! println!("{ended}"); // Why, and the child's status.
 //! ```
 //!
-//! As in Go, what was written until then is not lost: it is in the error. [`own_group`](crate::process::Command::own_group) includes what the child has started
-//! (Go's `Setpgid`). [`Child::process`](crate::process::Child::process) is `cmd.Process`. A child's pipes and its wait block the goroutine alone.
+//! As in Go, the output until then is not lost: it is in the error.
+//! [`own_group`](crate::process::Command::own_group) includes what the child has started (Go's
+//! `Setpgid`). [`Child::process`](crate::process::Child::process) is `cmd.Process`. A child's pipes
+//! and its wait block the goroutine alone.
 //!
 //! ## 31. Exit with a status
 //!
@@ -829,8 +841,9 @@
 //! }
 //! ```
 //!
-//! The status is what `main` returns, so destructors run. A goroutine that must end the program at once, as `os.Exit` does, calls
-//! `blocking(|| std::process::exit(code))`: [`Builder::build`](crate::Builder::build) says why.
+//! The status is what `main` returns, so destructors run. A goroutine that must end the program at
+//! once, as `os.Exit` does, calls `blocking(|| std::process::exit(code))`; the reason is at
+//! [`Builder::build`](crate::Builder::build).
 //!
 //! ## 32. Code that blocks its thread: cgo, a database, a future
 //!
@@ -855,8 +868,10 @@
 //! # });
 //! ```
 //!
-//! The runtime cannot see into foreign code: say [`blocking`](crate::blocking()), or it blocks the goroutines that share the thread. [`block_on`](crate::future::block_on)
-//! waits for any future without a thread of its own; [`future`](crate::future) says how to have tokio beside.
+//! The runtime cannot see into foreign code: say [`blocking`](crate::blocking()), or it blocks the
+//! goroutines that share the thread. [`block_on`](crate::future::block_on) waits for any future
+//! without a thread of its own; [`future`](crate::future) describes how to use tokio in the same
+//! program.
 //!
 //! # Tests
 //!
@@ -904,4 +919,4 @@
 //! | `database/sql` | a crate: a blocking driver by [`blocking`](crate::blocking()), an async one by [`block_on`](crate::future::block_on) |
 //! | `golang.org/x/time/rate` | the crate `governor`, with [`time::sleep`](crate::time::sleep()) for its waits |
 //!
-//! `CONFORMANCE.md`, in the crate, says assertion by assertion which of Go's own tests hold here.
+//! `CONFORMANCE.md`, in the crate, lists which assertions of Go's own tests hold here.

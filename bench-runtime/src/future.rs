@@ -31,7 +31,7 @@
 //!
 //! # With tokio beside
 //!
-//! What tokio runs needs tokio's threads; `block_on` waits for it:
+//! Tokio's futures need tokio's threads; `block_on` waits for it:
 //!
 //! ```ignore (needs tokio)
 //! use bench_runtime::{Runtime, future};
@@ -89,13 +89,13 @@ pub use crate::sched::join::Join;
 /// Waits for a future, and returns what it gives. Blocks the goroutine, or the
 /// thread if called from a plain one.
 ///
-/// The future is polled here, by this goroutine alone: it need be neither `Send`
-/// nor `'static`. After each wake it is polled again; one that wakes itself while
-/// it is polled lets others run in between. A wake after the end is harmless, and
-/// a waker may outlive the runtime. Leaves the loop early where a poll panics, with
-/// that panic; the future is dropped.
+/// This goroutine alone polls the future: it need be neither `Send` nor `'static`.
+/// After each wake it is polled again; one that wakes itself while it is polled
+/// lets others run in between. A wake after the end is harmless, and a waker may
+/// outlive the runtime. Leaves the loop early where a poll panics, with that panic;
+/// the future is dropped.
 ///
-/// It does not look at tokio's context, nor make one: see [the module](self).
+/// It neither uses nor makes a tokio context: see [the module](self).
 ///
 /// # Examples
 ///

@@ -162,12 +162,11 @@ pub use unwind::Frame;
 /// The flight recorder: a trace of the scheduler's latest events. It is always
 /// on, and Perfetto opens the trace.
 ///
-/// Each P (a scheduler's processor, as in Go) keeps its last few thousand
-/// events. By default it records only rare events, and recording one costs
-/// next to nothing compared with the event itself. [`Level::Switches`] adds every switch between
-/// goroutines. [`Runtime::trace`] and [`snapshot`] read the events. If the
-/// environment variable `THREADBARE_TRACE_FILE` is set, they are written to that
-/// file at SIGQUIT (see [`Builder::dumps_on_quit`]) and at a deadlock.
+/// Each P (a scheduler's processor, as in Go) keeps its last few thousand events. By default it
+/// records only rare events, which cost far more than their recording. [`Level::Switches`] adds
+/// every switch between goroutines. [`Runtime::trace`] and [`snapshot`] read the events. If the
+/// environment variable `THREADBARE_TRACE_FILE` is set, they are written to that file at SIGQUIT
+/// (see [`Builder::dumps_on_quit`]) and at a deadlock.
 ///
 /// [`Level::Switches`]: trace::Level::Switches
 /// [`snapshot`]: trace::snapshot
@@ -185,8 +184,8 @@ pub mod __private {
     };
 }
 
-/// The readers of what the host allows, for the suite that this runtime comes
-/// with: the runtime and the suite must not read one fact in two ways.
+/// Functions that read limits of the host, for the suite that this runtime
+/// comes with: both must read each fact in the same way.
 #[doc(hidden)]
 pub mod __host {
     pub use crate::sys::affinity::read_mask as allowed_cpus;

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::goroutine::locals::Values;
 use crate::sched::current;
 
-/// A key whose value is each goroutine's own.
+/// A key with one value for each goroutine.
 ///
 /// # Examples
 ///
@@ -88,8 +88,8 @@ impl<T: 'static> GoroutineLocal<T> {
             Some(value) => &raw const **value,
             None => {
                 let fresh: Box<dyn Any> = Box::new((self.init)());
-                // `init` may have used this key: then its value stays, and
-                // ours is dropped at the end, when nothing borrows the map.
+                // `init` may have used this key: then its value stays, and ours
+                // is dropped at the end, while the map is not borrowed.
                 let mut fresh = Some(fresh);
                 // SAFETY: as above; the closure runs no code of the user's.
                 unsafe {

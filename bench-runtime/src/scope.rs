@@ -14,16 +14,16 @@ use crate::sched::spawn::GoBuilder;
 use crate::sync::{ErrGroup, WaitGroup};
 use crate::util::lock::Lock;
 
-/// What a goroutine leaves that got no stack; the panic hook has heard why.
+/// The result of a goroutine that got no stack. the panic hook has heard why.
 const NEVER_RAN: &str = "the goroutine could not run: there was no stack for it";
 
 type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 
-/// What the goroutines of a scope share with it.
+/// The state that a scope shares with its goroutines.
 #[derive(Debug)]
 struct Data {
     running: WaitGroup,
-    /// One panicked, or never ran, whose handle was not joined.
+    /// A goroutine panicked, or never ran, and its handle was not joined.
     failed: AtomicBool,
 }
 
@@ -95,7 +95,7 @@ impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
 /// # Panics
 ///
 /// With the panic of `f`; or if a goroutine panicked, or could not run for lack
-/// of a stack, whose handle was not joined.
+/// of a stack, and its handle was not joined.
 ///
 /// # Examples
 ///
@@ -137,8 +137,8 @@ where
     }
 }
 
-/// The part of a goroutine of a scope in it. Its end, which is the goroutine's
-/// last act, says that it is done.
+/// The part of a goroutine of a scope in it. Its last act, as the goroutine
+/// ends, is to report that it is done.
 struct Part<T> {
     data: Arc<Data>,
     joined: Arc<WaitGroup>,
@@ -173,8 +173,8 @@ impl<T> Drop for Part<T> {
     }
 }
 
-/// What a goroutine of a scope runs. Where it never does, the fields are dropped
-/// in this order: `f`, with what it borrows, before the part says that it is done.
+/// The task of a goroutine of a scope. If it never runs, the fields are dropped in
+/// this order: `f`, with its borrows, before the part reports that it is done.
 struct Task<F, T> {
     f: F,
     part: Part<T>,
@@ -266,7 +266,7 @@ impl<'scope> Scope<'scope, '_> {
         Ok(handle)
     }
 
-    /// A part of the scope that is to be run, and its handle.
+    /// A part of the scope to run, and its handle.
     fn part<F, T>(&'scope self, f: F) -> (Box<dyn FnOnce() + Send>, ScopedJoinHandle<'scope, T>)
     where
         F: FnOnce() -> T + Send + 'scope,

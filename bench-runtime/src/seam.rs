@@ -1,4 +1,4 @@
-//! What `time` and `net` need of the scheduler beyond parking, in one place.
+//! What `time` and `net` use of the scheduler in addition to parking, in one place.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) fn netpoll() -> Option<io::Result<&'static Netpoll>> {
     current::header().map(|header| sched::netpoll(current::machine_of(header)))
 }
 
-/// Runs what may block the thread, letting other goroutines go on.
+/// Runs a function that may block the thread; other goroutines continue.
 #[inline]
 pub(crate) fn blocking<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     sched::blocking::blocking(f)
@@ -56,7 +56,7 @@ impl Spawner {
         }
     }
 
-    /// Drops `value` in a goroutine or thread of its own; here, where none can be had.
+    /// Drops `value` in a new goroutine or thread; here, if none can be started.
     pub(crate) fn drop_apart(&self, value: impl Send + 'static) {
         let _ = self.try_spawn(move || drop(value));
     }
@@ -74,7 +74,7 @@ impl Spawner {
         Ok(())
     }
 
-    /// As [`Self::call`], for a timer, on whose stack nothing of the program's may run.
+    /// As [`Self::call`], for a timer: the timer's stack must not run the program's code.
     pub(crate) fn call_by_timer(&self, f: impl FnOnce() + Send + 'static) {
         match self {
             Self::Runtime(user) => sched::newproc::by_timer(user.shared(), in_any_case(f)),
@@ -83,7 +83,7 @@ impl Spawner {
     }
 }
 
-/// `f`; where it is dropped instead, a thread runs it.
+/// `f`; if it is dropped instead, a thread runs it.
 fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
     struct InAnyCase<F: FnOnce() + Send + 'static>(Option<F>);
     impl<F: FnOnce() + Send + 'static> InAnyCase<F> {

@@ -26,17 +26,17 @@ pub(crate) use std::{
     thread::yield_now as os_yield,
 };
 
-/// What is std's in the library even under `cfg(rt_loom)`: for words in
-/// records and statics, which must be made in constants and have the size and
-/// address of the real thing. Sources that take them from here are modelled in
-/// `tests/loom`, which puts loom's in their place.
+/// std's types, even under `cfg(rt_loom)`: for words in records and statics,
+/// which must be const-initialised and have the size and address of the real
+/// type. Sources that take them from here are modelled in `tests/loom`, which
+/// puts loom's in their place.
 #[allow(dead_code, unused_imports, reason = "the models put others here")]
 pub(crate) mod fixed {
     pub(crate) use super::PlainCell as UnsafeCell;
     pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 }
 
-/// A `const fn`; in the models a plain one, as loom makes nothing in constants.
+/// A `const fn`; a plain one in the models, because loom's types have no const constructors.
 macro_rules! const_fn {
     ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
         $(#[$attribute])* $visibility const fn $($rest)*

@@ -1,7 +1,7 @@
 //! Signals of the operating system, received from a channel.
 //!
-//! [`notify`] is Go's `signal.Notify`: while what it returns lives, the signals
-//! that it names come to a channel in place of doing what they did before.
+//! [`notify`] is Go's `signal.Notify`: while its result is alive, the named
+//! signals are sent to a channel, and their former action does not happen.
 //!
 //! ```
 //! use bench_runtime::signal::{self, Signal};
@@ -157,8 +157,8 @@ impl fmt::Debug for Signal {
     }
 }
 
-/// Where signals come: a [`Receiver`], whose methods it has, and which it stands
-/// for in `select!`. From [`notify`].
+/// The channel of the signals: it has the methods of [`Receiver`], and can be
+/// used as one in `select!`. From [`notify`].
 ///
 /// When it is dropped its signals do again what they did before it, unless others
 /// are registered for them too; clones of the receiver get what has come, and then
@@ -204,8 +204,8 @@ impl RecvOperand for Signals {
     }
 }
 
-/// From now on these signals come to the channel that this returns, and do nothing
-/// else, until it is dropped. Does not block.
+/// From now on these signals are sent to the returned channel, and have no other
+/// effect, until it is dropped. Does not block.
 ///
 /// - The channel has room for one of each number. A signal that comes while one of
 ///   its number is still there is one with that; so none is lost but for their
@@ -215,8 +215,8 @@ impl RecvOperand for Signals {
 /// - Each of several receivers for a signal gets it.
 /// - A signal that was ignored is received like any other, and ignored again afterwards. A
 ///   program that honours `nohup` calls [`is_ignored`] before.
-/// - System calls that a signal interrupts go on by themselves, where the kernel
-///   can do that (`SA_RESTART`).
+/// - System calls that a signal interrupts are restarted, where the kernel can
+///   do that (`SA_RESTART`).
 /// - A child process is not concerned: there the signals do what they would do after
 ///   `exec`, from the start.
 /// - While a receiver exists no deadlock is reported: a signal might end it.
@@ -225,8 +225,8 @@ impl RecvOperand for Signals {
 ///
 /// With [`io::ErrorKind::InvalidInput`] if no signal is named, or one that cannot
 /// be received: `KILL` and `STOP`; `SEGV` and `BUS`, which the runtime needs; `ILL`
-/// and `FPE`; 32 and 33, which libc needs. With the system's error where it has no
-/// room for one descriptor and one thread, at the first call.
+/// and `FPE`; 32 and 33, which libc needs. With the system's error if it cannot
+/// provide one descriptor and one thread, at the first call.
 ///
 /// # Examples
 ///
@@ -269,9 +269,9 @@ pub fn notify(signals: &[Signal]) -> io::Result<Signals> {
     })
 }
 
-/// True if the signal does nothing to this process: a shell starts jobs in the
-/// background with `INT` and `QUIT` ignored, and `nohup` has `HUP` ignored. False
-/// while a receiver for it exists.
+/// True if this process ignores the signal: a shell starts background jobs with
+/// `INT` and `QUIT` ignored, and `nohup` ignores `HUP`. False while a receiver
+/// for it exists.
 ///
 /// # Examples
 ///

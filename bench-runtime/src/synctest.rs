@@ -13,16 +13,16 @@
 //! | in a channel, `select!`, a lock, a join, a sleep | yes                         |
 //! | for a descriptor, or in a call of [`blocking`](crate::blocking) | no: the clock waits for it, and `wait` too |
 //!
-//! The clock is that of [`time::now`](crate::time::now). All instants that this crate gives in a bubble (the
-//! deadline of a context, what a timer, a ticker or [`after`](crate::time::after()) sends) are of
-//! that clock, and all that it is given there are taken to be. `Instant::now` is the
-//! host's clock, in a bubble too: code that is tested here calls `time::now` in its place.
+//! The clock is [`time::now`](crate::time::now). All instants that this crate returns in a bubble
+//! (the deadline of a context, the values of a timer, a ticker or [`after`](crate::time::after()))
+//! are of that clock, and all that it takes there are assumed to be. `Instant::now` is the host's
+//! clock, in a bubble too: code that is tested here calls `time::now` in its place.
 //!
 //! The differences from Go: a lock is durably blocking too, and a thread outside that ends
 //! a wait of the bubble is not foreseen.
 //!
-//! Tasks of tokio and other threads are outside: while a goroutine waits for one the clock goes
-//! on, and [`run`] panics as if nothing could end that wait.
+//! Tasks of tokio and other threads are outside: while a goroutine waits for one the clock
+//! advances, and [`run`] panics as if nothing could end that wait.
 //!
 //! # Examples
 //!
@@ -63,8 +63,8 @@ use crate::{Runtime, goroutines};
 /// # Panics
 ///
 /// With the panic of `f`; if the goroutines wait for each other; if some are left that are
-/// durably blocked, which it names; and where the runtime has no fake time. One that waits in
-/// [`wait`] is not blocked: it goes on.
+/// durably blocked, which it names; and where the runtime has no fake time. A goroutine in
+/// [`wait`] is not blocked: it continues.
 ///
 /// **Not with the panic of another goroutine** that is not joined, such as a failed
 /// assertion in it: join it, or start it by a [`WaitGroup`](crate::sync::WaitGroup).

@@ -1,4 +1,4 @@
-//! Timers of one processor: what is to happen, and when.
+//! Timers of one processor: the actions, and their times.
 //!
 //! It has no thread and readies no goroutine: the scheduler calls [`Timers::poll`]
 //! and makes runnable what it returns.
@@ -8,26 +8,26 @@
 //! Most programs sleep for one of a few lengths, so timers mostly come in the
 //! order in which they fire. They are kept in a few *runs*, each a queue in
 //! order, and in a 4-ary *heap* that takes what fits no run. An entry is two
-//! words; what is to happen is in a slab, at an index that the entry holds
-//! together with a generation. To arm costs a comparison with the tail of each
-//! run, to fire takes the least of the fronts: both touch memory in order.
+//! words; the action is in a slab, at an index that the entry holds together
+//! with a generation. To arm costs a comparison with the tail of each run, to
+//! fire takes the least of the fronts: both touch memory in order.
 //!
-//! To cancel frees the slab's place at once and leaves the entry, which is
-//! recognised by its generation when it comes to the front. Entries that are
-//! dead are swept out when they outnumber the live ones, so that a deadline
-//! set and cancelled a million times costs memory once.
+//! To cancel frees the slab's place at once and leaves the entry. Its
+//! generation shows that it is cancelled when it comes to the front. Entries
+//! that are dead are swept out when they outnumber the live ones, so that a
+//! deadline set and cancelled a million times costs memory once.
 //!
 //! # Invariants
 //!
 //! Under the lock, between operations:
 //! 1. The front of each run, and the root of the heap, is live.
-//! 2. `next` is the least of those, `u64::MAX` where there is none.
+//! 2. `next` is the least of those, `u64::MAX` if there is none.
 //! 3. `live` places of the slab are taken, each by exactly one entry.
 //!
 //! # Rejected
 //!
 //! A heap with positions, cancelled in place: a write to a random cache line
-//! for each level, at each move; with a million sleepers that is most of the
+//! for each level, at each move; with a million sleepers this is most of the
 //! cost. A hierarchical wheel: constant time too, but it fires by ticks.
 
 mod action;
@@ -89,8 +89,9 @@ impl Timers {
         spare.unwrap_or_else(|| Box::leak(Box::new(Self::new())))
     }
 
-    /// Takes all timers back and lets others use these. A holder of an
-    /// [`Armed`] of them may cancel it, which does nothing: no key comes twice.
+    /// Takes all timers back and lets others use these. The holder of an
+    /// [`Armed`] may still cancel it, which has no effect: no key is used
+    /// twice.
     pub(crate) fn give_back(&'static self) {
         self.clear();
         SPARE.lock().push(self);
@@ -99,7 +100,7 @@ impl Timers {
     /// Arms a timer for a time of [`crate::sched::now_ns`]. A poller that
     /// sleeps until a later time is not woken: compare [`Self::next_ns`].
     pub(crate) fn arm(&self, when_ns: u64, action: Action) -> TimerKey {
-        // The last instant stands for never.
+        // The last instant means never.
         let when_ns = when_ns.min(NEVER - 1);
         let mut queue = self.queue.lock();
         let key = queue.take_place(action);
@@ -130,7 +131,7 @@ impl Timers {
         queue.sweep_if_due();
         self.next.store(queue.least(), Ordering::Release);
         drop(queue);
-        // What a call holds is dropped here, out of the lock.
+        // The values of a call are dropped here, after the unlock.
         drop(action);
         true
     }
@@ -194,8 +195,8 @@ impl Timers {
             self.next.store(NEVER, Ordering::Release);
             queue.clear()
         };
-        // What calls hold is dropped here, out of the lock: it is the program's, and
-        // one that panics keeps the others from nothing.
+        // The values of calls are dropped here, after the unlock: their destructors
+        // are the program's, and one that panics does not prevent the others.
         for action in actions {
             without_panic(|| each(action));
         }

@@ -56,7 +56,8 @@ pub struct Frame {
     pub address: u64,
 }
 
-/// Finds the calls on a stack. It holds the unwind tables of what was loaded when it was made.
+/// Finds the calls on a stack. It holds the unwind tables of the modules that were loaded when
+/// it was made.
 pub(crate) struct Unwinder {
     tables: UnwinderNative<Vec<u8>, MayAllocateDuringUnwind>,
     cache: CacheNative<MayAllocateDuringUnwind>,
@@ -121,8 +122,7 @@ impl Unwinder {
 pub(crate) fn own_calls() -> Vec<u64> {
     let mut calls = Vec::with_capacity(MOST_OWN_FRAMES);
     let here = arch::stack_pointer();
-    // Without the lock, which is held while names are looked up, for as long as that
-    // takes.
+    // Without the lock, which is held while names are looked up; that may take long.
     // SAFETY: what it is for is a library of Windows; here it is `_Unwind_Backtrace`,
     // which any number of threads may call at once.
     unsafe {
@@ -138,7 +138,7 @@ pub(crate) fn own_calls() -> Vec<u64> {
     calls
 }
 
-/// Names of places in the program, each looked up once.
+/// Names of places in the program, each computed once.
 #[derive(Debug, Default)]
 pub(crate) struct Symbols(HashMap<u64, Vec<Frame>>);
 

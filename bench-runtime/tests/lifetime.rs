@@ -1,5 +1,5 @@
-//! What is left of runtimes that have ended: nothing that adds up. In a process
-//! of its own, whose memory no other test changes.
+//! Runtimes that have ended leave only a constant amount of memory. In a
+//! separate process, whose memory no other test changes.
 
 mod start;
 
@@ -86,7 +86,7 @@ fn handle_joined_after_the_end_gets_its_result_and_leaves_no_memory() {
         }
     }
     let grown = resident_bytes().saturating_sub(before);
-    // Half of what the cores would come to.
+    // Half of the size of the cores.
     assert!(grown < 16 << 20, "{} KB more", grown >> 10);
 }
 
@@ -136,7 +136,7 @@ fn goroutine_that_never_ended_keeps_what_it_needs() {
         }
         let left = ended.shutdown().unfinished_count;
         let other = runtime(n % 2 == 0);
-        // It is readied in a runtime that has ended: nothing comes of it.
+        // It is readied in a runtime that has ended: without effect.
         tx.close();
         use_it(&other);
         match waits.join() {

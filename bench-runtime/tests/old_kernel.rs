@@ -1,5 +1,5 @@
-//! Kernels that lack what stacks use: a child forbids itself the system calls
-//! that an older kernel does not have, and goes on.
+//! Older kernels: a child process installs a seccomp filter that refuses a system call as an
+//! older kernel or a sandbox does, and then runs the tests of stacks, children or files.
 
 mod child;
 mod start;
@@ -16,7 +16,7 @@ use bench_runtime::{Receiver, Runtime, StackPolicy, TryRecvError, chan, fs, go, 
 use child::{End, in_child, must_end};
 use start::Start;
 
-/// What the kernel is to lack.
+/// What the kernel lacks.
 #[derive(Clone, Copy)]
 enum Lacks {
     /// `MADV_GUARD_INSTALL` and `process_madvise` on oneself: before 6.13.
@@ -24,7 +24,7 @@ enum Lacks {
     UserFault,
     /// `pidfd_open`: before 5.3. Answered as by a kernel, and as by a sandbox.
     ProcessDescriptors(i32),
-    /// `RWF_NOWAIT`: before 4.14, and file systems that never came to it.
+    /// `RWF_NOWAIT`: before 4.14, and some file systems still.
     ReadsWithoutWait,
 }
 
@@ -181,7 +181,7 @@ fn goroutines_without_guard_markers_run_until_the_map_limit() {
                 while running.load(Ordering::Relaxed) + 1 < num_goroutine() {
                     bench_runtime::yield_now();
                 }
-                // What the runtime does where a P needs an M.
+                // The runtime does so when a P needs an M.
                 std::thread::spawn(|| ())
                     .join()
                     .expect("a thread at the limit");
@@ -277,8 +277,7 @@ fn overflow_without_guard_markers_is_reported() {
     }
 }
 
-/// As the main goroutine, of which P is the only one, and beside another that must
-/// go on.
+/// As the main goroutine of the only P, and beside another that must continue.
 fn on_each(body: fn()) {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         let runtime = builder.procs(1).start().unwrap();

@@ -1,6 +1,6 @@
-//! A server that runs out of file descriptors: its accept loop pauses, others
-//! go on, and it accepts again once some are free. A process of its own, whose
-//! limit it lowers.
+//! A server that runs out of file descriptors: its accept loop pauses, other
+//! goroutines continue, and it accepts again once some are free. In a separate
+//! process, whose limit it lowers.
 
 mod start;
 
@@ -76,8 +76,8 @@ fn loop_survives(builder: Builder) {
         }
     });
     let address = address.recv().expect("it listens");
-    // Whatever is opened once is open now; and this one stays so, or the server
-    // would close its end, and have a descriptor, when it comes to it.
+    // Whatever is opened once is open now; and this one stays open, or the
+    // server would close its end, and have a free descriptor.
     let mut first = connected(unconnected(), address);
     is_served(&mut first);
 

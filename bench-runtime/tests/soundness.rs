@@ -1,6 +1,6 @@
-//! Programs without `unsafe` (but for starting the runtime) that broke the runtime
-//! once, one for each kind of fault. What may take the process with it runs in a
-//! child.
+//! Programs without `unsafe` (except to start the runtime) that once broke the
+//! runtime, one for each kind of fault. A program that may crash the process runs
+//! in a child.
 
 mod child;
 mod start;
@@ -102,7 +102,7 @@ fn goroutine_local_that_is_made_again_by_its_destructor_is_not_the_next_ones() {
 fn lock_of_a_thread_ends_with_its_goroutine() {
     each_mode(|| {
         go(bench_runtime::lock_os_thread).join().unwrap();
-        // Another goroutine, on the same stack where there is one P.
+        // Another goroutine, on the same stack if there is one P.
         let unlocks = go(|| catch_unwind(bench_runtime::unlock_os_thread).is_err());
         assert!(unlocks.join().unwrap(), "a lock that was another's");
     });
@@ -153,7 +153,7 @@ fn what_the_destructor_of_a_result_does_is_not_the_next_goroutines() {
                 }
                 Binds
             });
-            // Late: the handle goes when the goroutine has looked for it.
+            // Late: the handle is dropped after the goroutine has checked for it.
             while late && !goroutines().iter().any(|g| g.state == "chan receive") {
                 yield_now();
             }
@@ -282,9 +282,9 @@ fn waits_in_destructors_of_thread_locals_are_waits() {
     ));
 }
 
-// The program's code in the scheduler: destructors of what timers hold.
+// The program's code in the scheduler: destructors of values in timers.
 
-/// Records where it was dropped.
+/// Records where it is dropped.
 struct Tells(Sender<bool>);
 
 impl Drop for Tells {
@@ -409,7 +409,7 @@ fn destructors_of_the_programs_do_not_end_or_block_the_timers_of_plain_threads()
         });
         std::panic::set_hook(Box::new(|_| ()));
         contexts_whose_causes(|| assert!(is_main()));
-        // A function of a goroutine's, whose runtime is gone when it is due.
+        // A goroutine's function, whose runtime is gone when it is due.
         let runtime = Runtime::builder().procs(1).start().unwrap();
         let after = runtime.run(|| {
             let waits = Calls(plain_timers_fire);

@@ -17,8 +17,8 @@ fn is_nonblocking(fd: impl AsFd) -> bool {
     unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_GETFL) & libc::O_NONBLOCK != 0 }
 }
 
-/// What a child does: says when it waits for a line, and then what it read, to the
-/// end; another goroutine runs meanwhile.
+/// The child: reports when it waits for a line, and then the line that it read,
+/// until the end; another goroutine runs meanwhile.
 fn body() {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         builder.procs(1).start().unwrap().run(|| {
@@ -143,7 +143,7 @@ fn nothing_to_read_and_no_reader_are_the_end_and_no_fault() {
 fn a_terminal_is_waited_for_and_stays_as_it_was() {
     let (mut master, mut slave) = (-1, -1);
     let null = std::ptr::null_mut();
-    // SAFETY: two numbers are filled in, nothing else.
+    // SAFETY: the call only fills in two numbers.
     let result = unsafe {
         libc::openpty(
             &raw mut master,
@@ -172,7 +172,7 @@ fn a_terminal_is_waited_for_and_stays_as_it_was() {
     screen.write_all(b"rest\n\x04").unwrap();
     until(&mut screen, "[rest\r\n]");
     assert!(!is_nonblocking(&slave));
-    // What the harness of the child still writes must be read.
+    // The rest of the child's output must be read.
     let reader = std::thread::spawn(move || {
         std::io::BufReader::new(screen)
             .lines()

@@ -33,7 +33,7 @@ fn backtrace_in_a_goroutine_ends_at_its_base() {
     let top = place("at_the_top_of_the_stack").expect(&text);
     let base = place("goroutine_main").expect(&text);
     assert!(top < base, "{text}");
-    // The base itself may have a frame; nothing invented comes after it.
+    // The base itself may have a frame; no false frame comes after it.
     assert!(frames.len() - base <= 2, "frames below the base:\n{text}");
 }
 

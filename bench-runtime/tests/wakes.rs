@@ -1,5 +1,5 @@
-//! How often threads are woken to look for work: counted, in a process of its
-//! own, so that no other test's load makes the runtime eager.
+//! How often threads are woken to look for work: counted in a separate process,
+//! so that no other test's load changes the number.
 //!
 //! Bounds are wide, as sysmon may find a goroutine waiting on a loaded host; a
 //! wake for every ready, which they are about, is far beyond them.

@@ -1,5 +1,5 @@
-//! What does one message through a channel cost, within one goroutine or
-//! thread (no wait) and between two (a wait each time)?
+//! What does one message through a channel cost, within one goroutine or thread
+//! (no wait) and between two (a wait each time)?
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 mod common;
 
-/// A full buffer's worth, so that neither end ever waits.
+/// The capacity of the buffer, so that neither end ever waits.
 const BURST: u64 = 64;
 
 fn without_waiting(criterion: &mut Criterion) {

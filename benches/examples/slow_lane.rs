@@ -14,16 +14,16 @@
 //! target/release/threadbare gate results/slow
 //! ```
 //!
-//! It becomes the real lane program: `SLOW_PROGRAM`, or the `threadbare-lane`
-//! beside it. So the study watches, pins and kills the process that it means to.
-//! Of the lane to slow down, what that process writes first goes through a
-//! filter that multiplies the `elapsed_ns` of each sample, and holds the answer
-//! back for what it has added: the study refuses a time longer than it waited.
-//! The lane's own code is the real one, unchanged; the filter sleeps
-//! while a sample is taken, since a lane answers only at its end.
+//! It becomes the real lane program: `SLOW_PROGRAM`, or the `threadbare-lane` in
+//! its own folder. So the study watches, pins and kills the process that it
+//! means to. If it is the lane to slow down, its process's output goes through a
+//! filter. The filter multiplies the `elapsed_ns` of each sample, and delays the
+//! answer by the added time: the study refuses a time that is longer than its
+//! wait. The lane's own code is the real one, unchanged; the filter sleeps while
+//! a sample is taken, since a lane answers only at its end.
 //!
-//! The filter is no child of the lane by then: a lane whose tasks are processes may
-//! wait for any child, and what children used is counted.
+//! The filter is no child of the lane by then: a lane of processes may wait for any
+//! child, and the CPU time of children is counted.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
@@ -111,8 +111,8 @@ fn filter(percent: f64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One answer of the lane, and by how much it was made longer. What is no sample
-/// stays as it is: it is the study's to judge.
+/// One answer of the lane, and by how much it was made longer. A line that is no
+/// sample is not changed: the study judges it.
 fn slowed(line: String, percent: f64) -> (String, Duration) {
     let Ok(mut answer) = serde_json::from_str::<Value>(&line) else {
         return (line, Duration::ZERO);

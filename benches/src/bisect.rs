@@ -1,6 +1,6 @@
 //! Finds the commit that changed a cell. Git's own bisection chooses the commits; each is
-//! built and measured beside the good one, alternately, in one run (`run --base`), so a
-//! change of the host affects both builds.
+//! built and measured by turns with the good one, in one run (`run --base`), so a change
+//! of the host affects both builds.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ use crate::say::say;
 /// How often a commit that is too noisy to judge is measured, each time for twice as long.
 const TRIES: u32 = 3;
 
-/// What is watched, and for how long each commit is measured at most.
+/// The figure that is watched, and how long each commit is measured at most.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
     pub(crate) workload: String,
@@ -25,20 +25,20 @@ pub(crate) struct Watched {
     pub(crate) budget_s: u64,
 }
 
-/// A commit that was measured beside the good one.
+/// A commit that was measured against the good one.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Measured {
     pub(crate) commit: String,
     pub(crate) subject: String,
-    /// By how much its figure is more than that of the good commit; none if it does not
+    /// By how much its figure is above that of the good commit; none if it does not
     /// build or has no figure.
     pub(crate) by: Option<String>,
     pub(crate) verdict: Option<Verdict>,
-    /// What is wrong with it.
+    /// The error.
     pub(crate) problem: Option<String>,
 }
 
-/// What was found.
+/// The result.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Found {
     /// The cell, with its parameters.
@@ -137,7 +137,7 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// The commits that are neither good nor descend from one that is bad.
+    /// The commits that are neither good nor descend from a bad one.
     fn suspects(&self) -> anyhow::Result<Vec<Suspect>> {
         let good = self.commits.git([
             "for-each-ref",
@@ -165,8 +165,8 @@ impl Search<'_> {
         })
     }
 
-    /// Measures a commit's program beside the good one, and again for longer where that
-    /// is too noisy to say. `like` is the row that is watched; of the first run it is the
+    /// Measures a commit's program against the good one, and again for longer if that is
+    /// too noisy to say. `like` is the row that is watched; of the first run it is the
     /// one with the largest change.
     fn measure(
         &self,
@@ -217,8 +217,8 @@ impl Search<'_> {
         Ok((measured, found))
     }
 
-    /// `threadbare run --base`, in a process of its own, as its lane program is named by
-    /// a variable. The result file.
+    /// `threadbare run --base`, in a separate process, because a variable names its lane
+    /// program. The result file.
     fn run(
         &self,
         base: &Path,

@@ -1,4 +1,4 @@
-//! Lane programs of other commits: each is built once, in a worktree of its own, and kept.
+//! Lane programs of other commits: each is built once, in a separate worktree, and kept.
 
 use std::ffi::OsStr;
 use std::io;
@@ -20,7 +20,7 @@ pub(crate) enum CommitError {
     Git {
         /// The words of the command.
         command: String,
-        /// What it said.
+        /// Its message.
         message: String,
     },
     /// The commit does not build.
@@ -28,13 +28,13 @@ pub(crate) enum CommitError {
     Build {
         /// The commit.
         commit: String,
-        /// The end of what the build said.
+        /// The end of the build's output.
         message: String,
     },
     /// The host refused something.
     #[error("{what}: {error}")]
     Host {
-        /// What was tried.
+        /// The action that failed.
         what: String,
         /// Why not.
         error: io::Error,
@@ -77,14 +77,14 @@ impl Commits {
     ///
     /// # Errors
     ///
-    /// What git or the file system said.
+    /// The error of git or of the file system.
     pub(crate) fn of(repository: &Path, recipe: Recipe) -> Result<Self, CommitError> {
         let top = git(repository, ["rev-parse", "--show-toplevel"])?;
         let commits = Self {
             repository: PathBuf::from(top),
             recipe,
         };
-        // What an earlier start left that was ended by a signal.
+        // The rest of an earlier start that a signal ended.
         commits.remove_tree();
         let folder = commits.folder();
         std::fs::create_dir_all(&folder)
@@ -121,11 +121,11 @@ impl Commits {
         )
     }
 
-    /// Has git do something in the worktree; what it said on stdout.
+    /// Has git do something in the worktree; its output on stdout.
     ///
     /// # Errors
     ///
-    /// That it did not end with 0, and what it said.
+    /// That it did not end with 0, and its output.
     pub(crate) fn git<'a>(
         &self,
         words: impl IntoIterator<Item = &'a str>,
@@ -133,13 +133,13 @@ impl Commits {
         git(&self.tree(), words)
     }
 
-    /// The lane program of `commit`, a whole name; its twins lie beside it. Builds it the
-    /// first time, and blocks the thread for as long as that takes.
+    /// The lane program of `commit`, a whole name; its twins are in the same folder.
+    /// Builds it the first time, and blocks the thread for as long as that takes.
     ///
     /// # Errors
     ///
-    /// [`CommitError::Build`] where the commit does not build, and what git or the file
-    /// system said.
+    /// [`CommitError::Build`] if the commit does not build, or the error of git or of
+    /// the file system.
     pub(crate) fn program(&self, commit: &str) -> Result<PathBuf, CommitError> {
         let kept = self.folder().join(commit);
         let name = self.recipe.program.file_name().unwrap_or_default();
@@ -203,7 +203,7 @@ impl Drop for Commits {
 
 /// Copies a lane program and its twin, by the names that they have.
 fn keep(built: &Path, folder: &Path) -> io::Result<()> {
-    // Whole or not at all: the folder's name says that the build is there.
+    // Renamed when it is complete: so the folder exists only with a complete build.
     let half = folder.with_extension("half");
     std::fs::create_dir_all(&half)?;
     let twin = built.with_file_name(Program::Mimalloc.file_name());
@@ -213,7 +213,7 @@ fn keep(built: &Path, folder: &Path) -> io::Result<()> {
     std::fs::rename(half, folder)
 }
 
-/// The end of what a build said.
+/// The end of a build's output.
 fn last_lines(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let lines: Vec<&str> = text.trim().lines().collect();

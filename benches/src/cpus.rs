@@ -26,7 +26,7 @@ pub enum CpusError {
     NotAllowed {
         /// The CPU that was requested.
         cpu: usize,
-        /// What the process may run on.
+        /// The CPUs that the process may use.
         allowed: Cpus,
     },
     /// The kernel refused.

@@ -1,7 +1,6 @@
 //! Which differences this host can detect, and what disturbs it.
 //!
-//! Everything here only reads. What would help is said, with the command that
-//! does it, and left to the person whose host it is.
+//! Everything here only reads. Each check gives the command that would help, and does not run it.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +12,16 @@ use reports::schema::UNKNOWN;
 
 use crate::environment::{Bounds, Readings};
 
-/// One thing that bears on the figures.
+/// One fact that affects the figures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at.
+    /// The fact that was checked.
     pub subject: &'static str,
     /// How it stands.
     pub grade: Grade,
-    /// What was found.
+    /// The value found.
     pub found: String,
-    /// What to do; empty where all is well.
+    /// The advice; empty where all is well.
     pub advice: String,
 }
 
@@ -34,7 +33,7 @@ pub enum Grade {
     Good,
     /// The host does not say.
     Unknown,
-    /// Figures may be wider than need be, or a lane meets its limit early.
+    /// Figures may be less precise than possible, or a lane reaches its limit early.
     Fair,
     /// Figures may be wrong.
     Bad,
@@ -59,9 +58,9 @@ fn unknown(subject: &'static str) -> Check {
     check(subject, Grade::Unknown, "the host does not say".into(), "")
 }
 
-/// Grades what is known of the host: `facts` as [`crate::environment::software`]
-/// gives them, `idle` what it did while nothing was measured, `cpus` how many
-/// CPUs the lanes would get.
+/// Grades the facts of the host: `facts` are those of
+/// [`crate::environment::software`], `idle` its readings while nothing was
+/// measured, `cpus` the number of CPUs that the lanes would get.
 #[must_use]
 pub fn examine(
     facts: &BTreeMap<String, Value>,
@@ -209,7 +208,7 @@ fn swap(idle: &Readings) -> Check {
 }
 
 fn clock(facts: &BTreeMap<String, Value>) -> Check {
-    // What the vDSO reads without a system call.
+    // Sources that the vDSO reads without a system call.
     const FAST: [&str; 4] = [
         "tsc",
         "kvm-clock",
@@ -259,7 +258,7 @@ fn huge_pages(facts: &BTreeMap<String, Value>) -> Check {
     }
 }
 
-/// The limits that lanes meet first, with what they come to.
+/// The limits that lanes reach first, and what they allow.
 fn limits(facts: &BTreeMap<String, Value>) -> Vec<Check> {
     // A thread of the standard library takes about four areas of memory: its
     // stack, the guard, the signal stack and its guard.
@@ -326,14 +325,14 @@ pub struct Resolution {
     pub processes_count: usize,
     /// By how much it differed, as a share.
     pub difference_ratio: f64,
-    /// The smallest change that could be detected, as a share; `None` where there
+    /// The smallest change that could be detected, as a share; `None` if there
     /// are too few processes.
     pub smallest_ratio: Option<f64>,
 }
 
-/// Reads the resolutions off a run's A/A pairs, as the gate would judge them: a
-/// change must exceed both the pair's difference and half of its interval to be
-/// told.
+/// Takes the resolutions from a run's A/A pairs, as the gate would judge them:
+/// to be detected, a change must exceed both the pair's difference and half of
+/// its interval.
 #[must_use]
 pub fn resolutions(analysis: &Analysis) -> Vec<Resolution> {
     let mut found: BTreeMap<&str, Resolution> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Lanes of several versions in one run: `go@1.26`, `threadbare@v0.1.0`.
 //!
-//! A table says what a version is. Versions beside each other in one run, in the same
-//! blocks, say more than runs of different days.
+//! A table defines the versions. Versions in one run, in the same blocks, are
+//! compared better than in runs of different days.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::lane_program;
 use crate::lanes::{self, LaneEntry, Toolbox, versioned};
 use crate::study::StudyLane;
 
-/// The table that is read where none is named.
+/// The table that is read by default.
 const TABLE: &str = "engines.toml";
 
-/// What versions are: by language or lane, and by the version's name, a toolchain's
+/// The versions: by language or lane, and by the version's name, a toolchain's
 /// program, a lane program, or a commit.
 #[derive(Debug, Default)]
 pub(crate) struct Engines {
@@ -47,7 +47,7 @@ impl Engines {
         })
     }
 
-    /// The lane of this version, with what starts it. May build a commit.
+    /// The lane of this version, with the command that starts it. May build a commit.
     pub(crate) fn lane(&self, name: &str, toolbox: &Toolbox) -> anyhow::Result<StudyLane> {
         let (plain, version) = versioned(name).with_context(|| format!("{name} has no version"))?;
         let entry = lanes::find(plain).with_context(|| format!("there is no lane `{plain}`"))?;

@@ -1,10 +1,10 @@
-//! Finds the lane program `threadbare-lane`, building it where it must be,
-//! and with it its twin with another allocator, which lies beside it.
+//! Finds the lane program `threadbare-lane`, and builds it if it must, and with
+//! it its twin with another allocator, in the same folder.
 //!
 //! 1. `THREADBARE_LANE_PROGRAM` names it.
 //! 2. Started by cargo (`cargo bench`, `cargo run`, `cargo test`): cargo is
-//!    made to build it in the same profile, so that it is never older than
-//!    the sources. That takes a moment where it is up to date.
+//!    made to build it in the same profile, so that it is never older than the
+//!    sources. That takes a moment if it is up to date.
 //! 3. Beside this program, or one folder up (cargo's `deps/`).
 
 use std::env;
@@ -53,7 +53,7 @@ pub fn is_built_by_cargo() -> bool {
 ///
 /// # Errors
 ///
-/// [`LaneProgramError`] says what to do.
+/// [`LaneProgramError`] tells what to do.
 pub fn find() -> Result<PathBuf, LaneProgramError> {
     let named = env::var_os(VARIABLE);
     let own = own_path();

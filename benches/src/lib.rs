@@ -1,8 +1,8 @@
 //! How it is measured: the study and the `threadbare` program.
 //!
-//! Unsafe code is denied here but for two modules: [`lane_process`]'s set-up of
-//! a child between `fork` and `exec`, which the standard library marks unsafe,
-//! and `signals`, which reads how a signal is handled.
+//! Unsafe code is denied here except in two modules: [`lane_process`], which
+//! prepares a child between `fork` and `exec`, and `signals`, which reads how a
+//! signal is handled.
 #![deny(unsafe_code)]
 
 mod bisect;

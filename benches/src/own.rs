@@ -17,7 +17,7 @@ use workloads::catalogue::{self, Workload};
 use crate::say::say;
 use crate::{cli, lane_program};
 
-/// What the name of the crate's lane program ends with.
+/// The end of the name of the crate's lane program.
 const LANE: &str = "-lane";
 
 /// Why code of the user's own cannot be measured.
@@ -30,7 +30,7 @@ pub enum OwnError {
     /// There is no cargo.
     #[error("there is no {}, which builds the crate: install Rust from https://rustup.rs, or name cargo in CARGO", .0.display())]
     NoCargo(PathBuf),
-    /// Cargo was not able to build it; it has said why.
+    /// Cargo was not able to build it; its message is above.
     #[error("cargo could not build {}, see above ({status})", folder.display())]
     Build {
         /// The crate's.
@@ -44,7 +44,7 @@ pub enum OwnError {
     /// The host refused something.
     #[error("{what}: {error}")]
     Host {
-        /// What was tried.
+        /// The action that failed.
         what: String,
         /// Why not.
         error: io::Error,

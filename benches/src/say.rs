@@ -1,6 +1,6 @@
-//! What the program says: on stderr and stdout, with control characters shown.
+//! The program's messages: on stderr and stdout, with control characters shown.
 //!
-//! A run goes on where its output is lost: `eprintln!` would panic where stderr is
+//! A run continues if its output is lost: `eprintln!` would panic if stderr is
 //! closed or full. Result files and lanes come from elsewhere, and what they say
 //! must not steer the terminal.
 
@@ -25,7 +25,7 @@ pub(crate) fn stdout() -> Answer<StdoutLock<'static>> {
 #[must_use]
 pub(crate) fn say_after(timeout: Duration, text: String) -> Sender<()> {
     let (done, waited) = mpsc::channel();
-    // Without a thread it is only not said.
+    // Without a thread the message is lost.
     let _ = std::thread::Builder::new().spawn(move || {
         if waited.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
             say(text);

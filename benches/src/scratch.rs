@@ -1,4 +1,4 @@
-//! A temporary folder for what is not kept.
+//! A temporary folder.
 
 use std::fs;
 use std::io;
@@ -24,7 +24,7 @@ impl Scratch {
     ///
     /// # Errors
     ///
-    /// [`NoScratch`] names the folder that takes nothing.
+    /// [`NoScratch`] names the folder that cannot be written.
     pub(crate) fn create(name: &str) -> Result<Self, NoScratch> {
         let place = std::env::temp_dir();
         let folder = place.join(format!("threadbare-{name}-{}", std::process::id()));
@@ -41,7 +41,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What stays behind on an error does no harm.
+        // A folder that stays behind on an error does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! What the program does when a signal comes.
+//! The program's reaction to signals.
 //!
 //! | signal | here |
 //! |---|---|
@@ -38,7 +38,7 @@ pub(crate) fn prepare() {
 ///
 /// # Errors
 ///
-/// What `sigaction` says.
+/// The error of `sigaction`.
 pub(crate) fn endings() -> io::Result<Signals> {
     let heard = [SIGINT, SIGTERM, SIGHUP];
     Signals::new(heard.into_iter().filter(|&one| !is_ignored(one)))
@@ -47,7 +47,7 @@ pub(crate) fn endings() -> io::Result<Signals> {
 fn is_ignored(number: i32) -> bool {
     let mut old = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: without a new action nothing is changed, and the kernel fills the
-    // old one in where it answers 0.
+    // old one in if it returns 0.
     unsafe {
         let code = libc::sigaction(number, std::ptr::null(), old.as_mut_ptr());
         Errno::result(code).is_ok() && old.assume_init().sa_sigaction == libc::SIG_IGN

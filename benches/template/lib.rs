@@ -1,4 +1,4 @@
-//! What is measured. Replace the code by your own.
+//! The workloads. Replace the code by your own.
 
 use std::sync::Arc;
 

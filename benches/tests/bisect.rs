@@ -1,5 +1,5 @@
 //! `threadbare bisect` and `threadbare history` as a user starts them. The lane is a script
-//! that says how long it took, so no verdict rests on a clock.
+//! that reports a fixed time, so no verdict depends on a clock.
 
 mod program;
 

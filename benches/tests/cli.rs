@@ -13,8 +13,7 @@ use program::{
     threadbare_on_a_disk,
 };
 
-/// Runs the program with `arguments`; the real lanes are built where they are
-/// not.
+/// Runs the program with `arguments`; the real lanes are built if they are missing.
 fn said(arguments: &[&str]) -> Output {
     threadbare().args(arguments).output().unwrap()
 }
@@ -189,7 +188,7 @@ fn a_name_that_is_not_there_gets_a_hint_and_status_2() {
 fn ctrl_c_keeps_what_was_measured_and_the_run_can_be_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
-    // The line that says how to go on is pasted into a shell.
+    // The line with the command to continue is pasted into a shell.
     let folder = dir.path().join("it's; touch pwned; #$HOME");
     let arguments = ["--workload", BOTH, "--processes", "40"];
     let child = run(threadbare(), &lane, &arguments, &folder)
@@ -291,7 +290,7 @@ fn two_builds_in_one_run_are_compared_and_one_alone_is_not() {
     assert!(stderr(&missing).contains("/nonexistent"), "{missing:?}");
 }
 
-/// The gate refuses runs beside busy programs, such as other tests.
+/// The gate refuses runs during which other programs were busy, such as other tests.
 fn forget_taints(folder: &Path) {
     let file = folder.join("run.jsonl");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -300,7 +299,7 @@ fn forget_taints(folder: &Path) {
     std::fs::write(&file, kept.join("\n") + "\n").unwrap();
 }
 
-/// A run ends with status 2, says `words`, and what it has kept in `kept` can be resumed.
+/// A run ends with status 2, prints `words`, and can be resumed from what it has kept in `kept`.
 fn full_disk_keeps_what_was_measured(
     program: Command,
     lane: &Path,
@@ -327,8 +326,8 @@ fn a_full_disk_keeps_what_was_measured_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
     let folder = dir.path().join("results");
-    // A limit on the size of a file stands for the disk: 512-byte blocks in
-    // sh. Without the signal the kernel says EFBIG.
+    // A limit on the size of a file represents the disk: 512-byte blocks in sh.
+    // Without the signal the kernel returns EFBIG.
     let program = threadbare_after("trap '' XFSZ; ulimit -f 90");
     let words = ["run.jsonl", "too large"];
     full_disk_keeps_what_was_measured(program, &lane, &folder, &folder, &words);
@@ -582,7 +581,7 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
 
     let again = said(&["keep", there.to_str().unwrap(), "--out", tree]);
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
-    // What is there with other samples stays, and the next run is kept all the same.
+    // An existing file with other samples stays, and the next run is kept nevertheless.
     std::fs::write(file, "other").unwrap();
     let runs = std::fs::read_dir(&machine).unwrap();
     let next = runs.map(|entry| entry.unwrap().path()).max().unwrap();

@@ -29,18 +29,18 @@ fn every_lane_with_a_client_gives_the_same_answers_as_with_another_backend() {
     };
     database::fill(&server.config()).unwrap();
     let workload = catalogue::find("service.http").unwrap();
-    let mut point = workload.points(Size::Tiny, 2).remove(0);
-    point.insert("backend".to_owned(), 2);
+    let mut case = workload.cases(Size::Tiny, 2).remove(0);
+    case.insert("backend".to_owned(), 2);
     for name in database::LANES {
         let mut command = lane::command(name).unwrap();
         let variable = (database::DATABASE.into(), server.config().into());
         command.variables.push(variable);
         let (mut program, _) = Program::start(&command);
-        match program.run(1, workload.id, &point, 1) {
+        match program.run(1, workload.id, &case, 1) {
             Response::Sample(sample) => {
                 // Each answer has the number that follows from the records.
-                let right = workload.expected(&point, 1);
-                let checked = workload.check_answer(&sample, &point, 1, right);
+                let right = workload.expected(&case, 1);
+                let checked = workload.check_answer(&sample, &case, 1, right);
                 assert_eq!(checked, Ok(()), "{name}");
                 assert_eq!(sample.metrics["errors_count"], 0.0, "{name}: {sample:?}");
                 assert_eq!(sample.metrics["lost_count"], 0.0, "{name}: {sample:?}");
@@ -123,15 +123,15 @@ fn run_whose_database_is_killed_in_its_midst_says_why_cells_failed_and_measures_
 #[test]
 fn lane_without_a_client_or_without_an_address_says_so() {
     let workload = catalogue::find("service.http").unwrap();
-    let mut point = workload.points(Size::Tiny, 2).remove(0);
-    point.insert("backend".to_owned(), 2);
+    let mut case = workload.cases(Size::Tiny, 2).remove(0);
+    case.insert("backend".to_owned(), 2);
     for (lane, kind, says) in [
         ("smol", ErrorKind::NotSupported, "no client"),
         ("may", ErrorKind::NotSupported, "no client"),
         ("thread", ErrorKind::Failed, "--service"),
     ] {
         let (mut program, _) = Program::start(&lane::command(lane).unwrap());
-        match program.run(1, workload.id, &point, 1) {
+        match program.run(1, workload.id, &case, 1) {
             Response::Error {
                 kind: told,
                 message,

@@ -1,5 +1,5 @@
-//! The lanes in other languages, as the study sees them: every workload at
-//! the smallest size gives the right answer, and garbage in gives an error out.
+//! The lanes in other languages, as the study uses them: every workload at the
+//! smallest size gives the right answer, and garbage is answered by an error.
 //!
 //! A toolchain that is not there is a printed skip; `REQUIRE_FOREIGN=go,python`
 //! makes it a failure for the languages named.

@@ -37,7 +37,7 @@ fn start(script: &str, limits: Limits) -> Result<LaneProcess, LaneFailure> {
     )
 }
 
-/// Starts a lane that says hello and then does `script`; requests a sample.
+/// Starts a lane that sends its hello and then runs `script`; requests a sample.
 fn sample_of(script: &str, limits: Limits) -> Result<Answer, LaneFailure> {
     let mut lane = start(&format!("{HELLO}; read request; {script}"), limits).unwrap();
     assert_eq!(lane.hello().lane, "sh");

@@ -20,8 +20,7 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// The program, whose cargo builds into this workspace's target folder and asks no
-/// registry.
+/// The program, whose cargo builds into this workspace's target folder and uses no registry.
 fn offline() -> Command {
     let mut command = threadbare();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
@@ -57,8 +56,8 @@ fn own_code_runs_on_five_lanes_and_what_is_wrong_with_it_is_said() {
     assert_eq!(again.status.code(), Some(2), "{}", said(&again));
     assert!(said(&again).contains("not empty"), "{}", said(&again));
 
-    // Beside what is made: a kernel and a handler that panic, and a kernel whose answer
-    // is another in each process.
+    // In addition to the generated ones: a kernel and a handler that panic, and a
+    // kernel whose answer differs in each process.
     let lib = crate_folder.join("src/lib.rs");
     let original = fs::read_to_string(&lib).unwrap();
     let more = r#"

@@ -52,12 +52,12 @@ enum Phase {
     Starting,
     Calibrating,
     Measuring,
-    /// Everything is measured, and the report's file takes nothing yet.
+    /// All is measured, and the report's file cannot be written yet.
     Writing,
 }
 
-/// What a signal does to a run in a phase: the exit status, or the signal that
-/// ended it; the blocks kept, and whether there is a report.
+/// The effect of a signal on a run in a phase: the exit status, or the signal
+/// that ended it; the blocks kept, and whether there is a report.
 fn run_with(signal: Signal, phase: Phase) -> (String, usize, bool) {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("results"));
@@ -92,7 +92,7 @@ fn run_with(signal: Signal, phase: Phase) -> (String, usize, bool) {
     send(&child, signal);
     let goes_on = matches!(signal, Signal::SIGPIPE | Signal::SIGXFSZ);
     if phase == Phase::Measuring && goes_on {
-        // It is seen to go on, and then ended.
+        // Checks that it continues, and then ends it.
         let then = blocks(&folder);
         wait_until("another block", || blocks(&folder) > then + 2);
         send(&child, Signal::SIGKILL);
@@ -279,7 +279,7 @@ fn run_whose_terminal_hangs_up_stops_and_keeps_what_it_has() {
     command.stdout(slave.try_clone().unwrap()).stderr(slave);
     let mut child = command.spawn().unwrap();
     drop(command);
-    // It is read until it hangs up: a terminal that is full takes nothing.
+    // It is read until it hangs up: a terminal that is full blocks its writer.
     let mut some = [0; 256];
     wait_until("two blocks", || {
         master.read(&mut some).unwrap() > 0 && blocks(&folder) >= 2
@@ -328,7 +328,7 @@ fn lane_that_crashes_fails_the_run_and_one_that_claims_the_impossible_is_refused
     // Once the plan is written: the try before is good.
     let crash = r#"[ ! -e "$RUN" ] || kill -SEGV $$"#;
     let claim = "elapsed=18446744073709551615";
-    // A lane that is refused from its first answer on gives nothing to measure.
+    // A lane that is refused at its first answer gives nothing to measure.
     for (name, before, words, status) in [
         ("crash", crash, "SIGSEGV", 1),
         ("claim", claim, "elapsed_ns must be below 2^53", 2),
@@ -539,7 +539,7 @@ fn terminal(columns: u16) -> (fs::File, OwnedFd) {
     (fs::File::from(terminal.master), terminal.slave)
 }
 
-/// What a smoke run says on a terminal of this many columns.
+/// The output of a smoke run on a terminal of this many columns.
 fn said_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
     let (mut master, slave) = terminal(columns);
     let reader = std::thread::spawn(move || {
@@ -567,7 +567,7 @@ fn bar_is_drawn_on_a_terminal_and_not_over_tens_of_thousands_of_columns() {
         let folder = dir.path().join(columns.to_string());
         said_on_a_terminal(&lane, &folder, columns)
     };
-    // A size of no columns stands for an unknown size.
+    // A size of no columns means that the size is unknown.
     for columns in [80, 0] {
         let usual = said(columns);
         assert!(usual.contains(" left "), "a bar: {usual:?}");

@@ -31,7 +31,7 @@ use lane::Program;
 use postgres_server::Server;
 use program::{text, threadbare};
 
-/// What the script below says in place of the load generator.
+/// The output of the script below, in place of the load generator's.
 const REPORT: &str = r#"{"elapsed_ns":1,"operations_count":60,"checksum":60,"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0,"latency":{"corrected":true,"offered_per_s":1.0,"achieved_per_s":1.0,"buckets":[[1,60]]},"metrics":{"load_asked_count":60.0}}"#;
 /// The variable that names the load generator.
 const LOAD: &str = "THREADBARE_LOAD";
@@ -61,9 +61,9 @@ impl Service {
         let change_load = |own: &Path| load_script(folder.path(), own).into();
         let mut program = start(lane, database, change_load)?;
         let workload = catalogue::find("service.http").unwrap();
-        let mut point = workload.points(Size::Tiny, 2).remove(0);
-        change(&mut point);
-        program.send_run(1, workload.id, &point, 1);
+        let mut case = workload.cases(Size::Tiny, 2).remove(0);
+        change(&mut case);
+        program.send_run(1, workload.id, &case, 1);
         let address = wait_for(&folder.path().join("address")).parse().unwrap();
         Some(Self {
             program,
@@ -98,7 +98,7 @@ impl Service {
         }
         let listens = TcpStream::connect(self.address).is_ok();
         assert!(!listens, "it still listens");
-        // The lane goes on.
+        // The lane continues.
         let batch = Parameters::from([("tasks_count".to_owned(), 3)]);
         let next = self.program.run(2, "spawn.batch", &batch, 1);
         assert!(matches!(next, Response::Sample(sample) if sample.checksum == 6));
@@ -107,9 +107,9 @@ impl Service {
     }
 }
 
-/// Starts a lane, with the address of a database if there is one, and with what
-/// `change` makes of the load generator; `None` where its toolchain is missing or too
-/// old.
+/// Starts a lane, with the address of a database if there is one, and with the load
+/// generator's parameters after `change`; `None` where its toolchain is missing or
+/// too old.
 fn start(
     lane: &str,
     database: Option<&str>,
@@ -299,8 +299,8 @@ fn stop(process: Pid) {
 }
 
 fn backend_that_is_killed_or_stalls_is_answered_by_a_status(lane: &str) {
-    let Some(service) = Service::start(lane, |point| {
-        point.insert("timeout_ns".to_owned(), 300_000_000);
+    let Some(service) = Service::start(lane, |case| {
+        case.insert("timeout_ns".to_owned(), 300_000_000);
     }) else {
         return;
     };
@@ -327,9 +327,9 @@ fn backend_that_is_killed_or_stalls_is_answered_by_a_status(lane: &str) {
 }
 
 fn request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(lane: &str) {
-    let Some(mut service) = Service::start(lane, |point| {
-        point.insert("in_flight_count".to_owned(), 2);
-        point.insert("timeout_ns".to_owned(), TIMEOUT.as_nanos() as u64);
+    let Some(mut service) = Service::start(lane, |case| {
+        case.insert("in_flight_count".to_owned(), 2);
+        case.insert("timeout_ns".to_owned(), TIMEOUT.as_nanos() as u64);
     }) else {
         return;
     };
@@ -376,7 +376,7 @@ fn whole(lane: &str) {
     request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(lane);
 }
 
-/// What the answers of the others are compared with.
+/// The answers of the others are compared with those of this lane.
 const FIRST: &str = "thread";
 
 lanes! {
@@ -401,12 +401,12 @@ lanes! {
 #[test]
 fn search_whose_time_is_over_ends_and_says_so() {
     let workload = catalogue::find("service.http").unwrap();
-    let mut point = workload.points(Size::Tiny, 2).remove(0);
-    point.insert("search_ns".to_owned(), 1);
+    let mut case = workload.cases(Size::Tiny, 2).remove(0);
+    case.insert("search_ns".to_owned(), 1);
     let mut program = start("thread", None, |own| own.into()).unwrap();
-    match program.run(1, workload.id, &point, 1) {
+    match program.run(1, workload.id, &case, 1) {
         Response::Sample(sample) => {
-            assert_eq!(workload.check_answer(&sample, &point, 1, 1), Ok(()));
+            assert_eq!(workload.check_answer(&sample, &case, 1, 1), Ok(()));
             assert_eq!(sample.metrics["rate_per_s"], 200.0);
             assert_eq!(sample.metrics["rate_gap_ratio"], 4.0);
             // A tenth of a second at half of that rate.
@@ -415,8 +415,8 @@ fn search_whose_time_is_over_ends_and_says_so() {
         other => panic!("{other:?}"),
     }
     // No answer is there within a nanosecond, at whatever rate.
-    point.insert("limit_ns".to_owned(), 1);
-    match program.run(2, workload.id, &point, 1) {
+    case.insert("limit_ns".to_owned(), 1);
+    match program.run(2, workload.id, &case, 1) {
         Response::Error { message, .. } => assert!(message.contains("at no rate"), "{message}"),
         other => panic!("{other:?}"),
     }
@@ -424,7 +424,7 @@ fn search_whose_time_is_over_ends_and_says_so() {
     assert!(status.success() && rest.is_empty(), "{status} {rest}");
 }
 
-/// What the clients of a database say of it is told by the status, too.
+/// An error of the database's client is reported by the status, too.
 #[test]
 fn database_that_stalls_or_is_killed_is_told_by_the_status_and_asked_again_when_it_is_back() {
     let Some(mut server) = Server::find() else {
@@ -432,9 +432,9 @@ fn database_that_stalls_or_is_killed_is_told_by_the_status_and_asked_again_when_
     };
     database::fill(&server.config()).unwrap();
     for lane in database::LANES {
-        let service = Service::start_with(lane, Some(&server.config()), |point| {
-            point.insert("backend".to_owned(), 2);
-            point.insert("timeout_ns".to_owned(), 300_000_000);
+        let service = Service::start_with(lane, Some(&server.config()), |case| {
+            case.insert("backend".to_owned(), 2);
+            case.insert("timeout_ns".to_owned(), 300_000_000);
         })
         .unwrap();
         let whole = request("/fan-out", "u3:secret of u3", r#"{"item":1}"#);
@@ -496,7 +496,7 @@ fn run_whose_backend_is_killed_in_its_midst_measures_the_rest() {
         line.split(|&byte| byte == 0).nth(1) == Some(b"backend")
     };
     let start = Instant::now();
-    // Each sample has a backend of its own; this is the first one's.
+    // Each sample starts a new backend; this is the first one's.
     let backend = loop {
         assert!(start.elapsed() < TIMEOUT, "there is no backend");
         assert!(run.try_wait().unwrap().is_none(), "it has ended");
@@ -515,7 +515,7 @@ fn run_whose_backend_is_killed_in_its_midst_measures_the_rest() {
     assert!(processes.max() >= Some(2), "{:?}", run.groups);
 }
 
-/// What a load generator of others says of the same service: `apt-get install wrk`.
+/// Another load generator's rate for the same service: `apt-get install wrk`.
 #[test]
 fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
     const CONNECTIONS: u64 = 4;
@@ -536,17 +536,17 @@ fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
         ("connections_count", CONNECTIONS),
         ("hold_ns", 1_000_000_000),
     ];
-    let mut point = Parameters::new();
+    let mut case = Parameters::new();
     let service = Service::start("thread", |own| {
         own.extend(changes.map(|(name, value)| (name.to_owned(), value)));
-        point = own.clone();
+        case = own.clone();
     })
     .unwrap();
     let script = service.folder.path().join("post.lua");
     fs::write(&script, POST).unwrap();
     // A rate that is never reached: each connection always has a request.
-    point.insert("offered_per_s".to_owned(), 2_000);
-    let own = || own_rate(service.address, &point);
+    case.insert("offered_per_s".to_owned(), 2_000);
+    let own = || own_rate(service.address, &case);
     let theirs = || wrk_rate(service.address, &script, CONNECTIONS);
     // A host that is busy with something else disturbs one of them, now and then.
     let rounds = (0..10).map(|_| (own(), theirs()));
@@ -558,21 +558,21 @@ fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
     service.end();
 }
 
-/// What `wrk` sends.
+/// The request of `wrk`.
 const POST: &str = r#"wrk.method = "POST"
 wrk.path = "/cheap"
 wrk.headers["Authorization"] = "Bearer u3:secret of u3"
 wrk.body = '{"item":1}'
 "#;
 
-/// Requests a second that our generator says are answered.
-fn own_rate(address: SocketAddr, point: &Parameters) -> f64 {
+/// The rate of answers by our generator, a second.
+fn own_rate(address: SocketAddr, case: &Parameters) -> f64 {
     let command = lane::command("thread").unwrap();
     let mut variables = command.variables.iter();
     let (_, load) = variables.find(|(name, _)| name == LOAD).unwrap();
     let output = Command::new(load)
         .args(["load-service", "--address", &address.to_string()])
-        .args(point.iter().map(|(name, value)| format!("{name}={value}")))
+        .args(case.iter().map(|(name, value)| format!("{name}={value}")))
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -582,7 +582,7 @@ fn own_rate(address: SocketAddr, point: &Parameters) -> f64 {
     report["metrics"]["answered_per_s"].as_f64().unwrap()
 }
 
-/// Requests a second that `wrk` says are answered.
+/// The rate of answers by `wrk`, a second.
 fn wrk_rate(address: SocketAddr, script: &Path, connections: u64) -> f64 {
     let output = Command::new("wrk")
         .args(["-t1", "-d1s", &format!("-c{connections}"), "-s"])
@@ -611,14 +611,14 @@ fn a_real_redis_gives_the_same_checksum() {
         return;
     }
     let workload = catalogue::find("service.http").unwrap();
-    let mut point = workload.points(Size::Tiny, 2).remove(0);
-    point.insert("backend".to_owned(), 1);
+    let mut case = workload.cases(Size::Tiny, 2).remove(0);
+    case.insert("backend".to_owned(), 1);
     for lane in ["thread", "threadbare"] {
         let (mut program, _) = Program::start(&lane::command(lane).unwrap());
-        match program.run(1, workload.id, &point, 1) {
+        match program.run(1, workload.id, &case, 1) {
             Response::Sample(sample) => {
-                let right = workload.expected(&point, 1);
-                assert_eq!(workload.check_answer(&sample, &point, 1, right), Ok(()));
+                let right = workload.expected(&case, 1);
+                assert_eq!(workload.check_answer(&sample, &case, 1, right), Ok(()));
                 assert_eq!(sample.metrics["errors_count"], 0.0, "{sample:?}");
             }
             other => panic!("{lane}: {other:?}"),

@@ -22,7 +22,7 @@ done"#;
 
 fn example() -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    // From `deps/` beside it.
+    // In the folder above `deps/`.
     let profile = own.parent().and_then(Path::parent).unwrap();
     let found = profile.join("examples/slow_lane");
     assert!(

@@ -364,7 +364,7 @@ fn a_run_goes_on_for_what_is_open_and_ends_when_all_is_decided() {
     let (outcome, run) = measure(&setup, &dir.path().join("run.jsonl"));
     assert!(!outcome.out_of_time && run.is_complete());
     let count = |lane| processes_of(&run, "spawn.one", lane, false).len();
-    // What is clear has enough for an interval and no more.
+    // Clear comparisons have just enough processes for an interval.
     assert!((5..=10).contains(&count("far")), "{}", count("far"));
     assert!(count("wild") > 10, "{}", count("wild"));
     assert_eq!(count("a"), count("wild"), "they grow together");
@@ -377,8 +377,7 @@ fn a_run_goes_on_for_what_is_open_and_ends_when_all_is_decided() {
     );
 }
 
-/// A lane whose processes differ from one another by up to a fifth: the n-th by
-/// what `counter` says of n.
+/// A lane whose processes differ by up to a fifth: the n-th by the value of `counter` for n.
 fn wild(name: &str, counter: &Path) -> StudyLane {
     let file = counter.display();
     let before = format!(

@@ -1,8 +1,8 @@
 //! `serve` and `load` on two hosts: two network namespaces, joined by a cable with a delay.
 //!
 //! Needs root and `ip`. Without them it prints that it was skipped, and fails under
-//! `REQUIRE_NETNS=1`. The delay is netem's where the kernel has it, which is printed
-//! where it has not. A second test needs neither: its delay is a program between both.
+//! `REQUIRE_NETNS=1`. The delay is netem's if the kernel has it, else it is printed
+//! that it has not. A second test needs neither: its delay is a program between both.
 
 mod lane;
 mod program;
@@ -28,7 +28,7 @@ const LANES: [&str; 8] = [
     "node-async",
     "python-asyncio",
 ];
-/// Where the service listens: each namespace has addresses of its own.
+/// The address of the service: each namespace has its own.
 const SERVER: &str = "10.98.76.1";
 const CLIENT: &str = "10.98.76.2";
 /// How long what the client sends takes on the way.
@@ -54,7 +54,7 @@ fn ip(arguments: &[&str]) -> Result<(), String> {
 }
 
 impl Network {
-    /// `Err` says why there is none.
+    /// `Err` is the reason why there is none.
     fn new() -> Result<Self, String> {
         let name = |side: &str| format!("threadbare-{}-{side}", std::process::id());
         let network = Self {
@@ -84,7 +84,8 @@ impl Network {
         Ok(network)
     }
 
-    /// What the client sends takes so long from now on; `Err` says why it does not.
+    /// The client's packets are delayed by this time from now on; `Err` is the
+    /// reason why they are not.
     fn delay(&self, milliseconds: u64) -> Result<(), String> {
         let output = Command::new("tc")
             .args([
@@ -151,9 +152,9 @@ impl Drop for Service {
 /// The smallest size, as `--set`.
 fn sets(limit_ms: u64) -> Vec<String> {
     let workload = catalogue::find("service.http").unwrap();
-    let mut point = workload.points(Size::Tiny, 2).remove(0);
-    point.insert("limit_ns".to_owned(), limit_ms * 1_000_000);
-    let words = point
+    let mut case = workload.cases(Size::Tiny, 2).remove(0);
+    case.insert("limit_ns".to_owned(), limit_ms * 1_000_000);
+    let words = case
         .iter()
         .map(|(name, value)| format!("--set={name}={value}"));
     words.collect()
@@ -195,7 +196,7 @@ fn load_from_another_host_finds_the_rate_and_ends_the_service() {
         ] {
             assert!(told.contains(figure), "{lane}: {told}");
         }
-        // What the service uses is not seen from here.
+        // The CPU time and memory of the service are not visible from here.
         assert!(
             !told.contains("CPU time for each request"),
             "{lane}: {told}"
@@ -224,8 +225,8 @@ fn load_from_another_host_finds_the_rate_and_ends_the_service() {
     }
 }
 
-/// A line of network that takes so long for what the client sends: listens, and hands
-/// each connection on. It ends with the process.
+/// A network line that delays the client's bytes: listens, and forwards each
+/// connection. It ends with the process.
 fn relay(to: SocketAddr, delay: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -246,7 +247,7 @@ fn relay(to: SocketAddr, delay: Duration) -> SocketAddr {
     address
 }
 
-/// Hands on what comes, each part so long after it came.
+/// Forwards all bytes, each part with this delay.
 fn pass(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     let (parts, due) = channel::<(Instant, Vec<u8>)>();
     let writer = thread::spawn(move || {
@@ -274,7 +275,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
 #[test]
 fn no_rate_holds_whose_limit_is_below_the_delay_of_the_network() {
     let delay = Duration::from_millis(DELAY_MS);
-    // A port that nobody has.
+    // A port that is not in use.
     let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = reserved.local_addr().unwrap();
     drop(reserved);

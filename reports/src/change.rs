@@ -1,15 +1,15 @@
-//! What changed from one run to another on one host, cell by cell.
+//! The changes from one run to another on one host, cell by cell.
 //!
 //! 1. Each lane's processes in the new run are set against those in the old one
-//!    ([`crate::stats::shift`]); what is a slope over many processes, as memory
-//!    is, by the ratio of both slopes; what may be nothing, by the difference.
+//!    ([`crate::stats::shift`]); slopes over many processes, as memory is, by
+//!    the ratio of both slopes; figures that may be zero, by the difference.
 //! 2. Cells of other models are its drift cells ([`crate::stats::drift`]): if
 //!    they moved by more than their spread explains, every interval of this
-//!    lane is made as much wider, on a workload whose drift cells moved further
-//!    by so much more. Variants of one model share their code, and are no
+//!    lane is widened by the same factor, and more on a workload whose drift
+//!    cells moved further. Variants of one model share their code, and are no
 //!    drift cells of each other.
-//! 3. The A/A pairs of both runs do the same, where they show more than the
-//!    intervals promise ([`crate::stats::noise`]).
+//! 3. The A/A pairs of both runs do the same, if they differ by more than the
+//!    intervals allow ([`crate::stats::noise`]).
 //! 4. Verdicts are those of [`crate::stats::verdict`] over the whole page; the
 //!    bound is the larger of the threshold and of how far the drift cells moved.
 //!
@@ -20,8 +20,8 @@
 //! would be *same* is *too noisy to say* where the averages differ significantly and
 //! by more than the bound.
 //!
-//! Every quantity is judged but the 99.9th percentiles, which rest on a
-//! handful of requests, and what share of a queue a thief took, of which
+//! Every quantity is judged except the 99.9th percentiles, which rest on a
+//! handful of requests, and the share of a queue that a thief took, of which
 //! neither more nor less is better.
 
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ use crate::{failure, format};
 /// The quantities that are shown and not judged.
 const UNJUDGED: [&str; 2] = ["latency_ns_p999", "stolen_ratio"];
 
-/// From this inflation on it is said that the host was not the same.
+/// From this inflation on the report tells that the host has changed.
 const NOTABLE_INFLATION: f64 = 2.0;
 
 /// One cell of both runs.
@@ -53,25 +53,25 @@ pub struct ChangeRow {
     pub case: Case,
     /// The same in words.
     pub case_text: String,
-    /// What the figure is of.
+    /// The quantity of the figure.
     pub quantity: Quantity,
     /// The lane.
     pub lane: String,
     /// The new figure over the old one, its spread inflated.
     pub ratio: Ratio,
-    /// The new figure less the old one, where one of them may be nothing: then it is
-    /// what is judged, and the ratio means nothing.
+    /// The new figure less the old one, if one of them may be zero: then the
+    /// difference is judged, and the ratio has no meaning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
-    /// By how much the spread was inflated, for what the drift cells showed.
+    /// The factor by which the spread was inflated, because of the drift cells.
     pub inflation: f64,
     /// The average of the new processes over that of the old ones, its spread
-    /// inflated likewise, where it differs beyond doubt though most processes do
+    /// inflated likewise, if it differs significantly though most processes do
     /// not.
     pub average: Option<Ratio>,
-    /// What may be said of it.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What the effect had to exceed.
+    /// The bound that the effect had to exceed.
     pub bound: Bound,
 }
 
@@ -82,8 +82,7 @@ impl ChangeRow {
         self.quantity.rank == 0
     }
 
-    /// By how much the new figure is more: `+3.1%`, or `+456 B` where one of the two
-    /// may be nothing.
+    /// By how much the new figure is more: `+3.1%`, or `+456 B` if one of the two may be zero.
     #[must_use]
     pub fn by(&self) -> String {
         let Some(difference) = self.difference else {
@@ -99,15 +98,14 @@ impl ChangeRow {
     }
 }
 
-/// A cell of the old run, or one of its figures, that there is nothing to compare
-/// with in the new one.
+/// A cell of the old run, or one of its figures, without a counterpart in the new one.
 #[derive(Clone, Debug, Serialize)]
 pub struct Missing {
     /// The workload's id.
     pub workload: String,
     /// The lane.
     pub lane: String,
-    /// The cell for a person, and the figure where it is a further one only.
+    /// The cell as text, and the figure if only a further one is missing.
     pub name: String,
     /// True where the main figure is missing.
     pub is_main: bool,
@@ -120,9 +118,9 @@ pub struct Missing {
 pub struct Change {
     /// The cells that both runs have.
     pub rows: Vec<ChangeRow>,
-    /// What of the old run has nothing to compare with in the new one.
+    /// Cells and figures of the old run without a counterpart in the new one.
     pub missing: Vec<Missing>,
-    /// What limits what can be said, for a person.
+    /// Limits of the comparison, as text.
     pub remarks: Vec<String>,
 }
 
@@ -130,7 +128,7 @@ pub struct Change {
 struct Pair<'a> {
     row: &'a Row,
     family: &'a str,
-    /// What is judged: the ratio, or the difference as one.
+    /// The ratio that is judged, or the difference as a ratio.
     ratio: Ratio,
     difference: Option<Difference>,
     average: Option<Ratio>,
@@ -209,7 +207,7 @@ impl Change {
     }
 }
 
-/// What the drift cells of one model say.
+/// The movement of the drift cells of one model.
 struct Judge {
     all: DriftCells,
     by_workload: BTreeMap<String, DriftCells>,
@@ -350,7 +348,7 @@ pub(crate) fn cell_name(run: &Run, workload: &str, case: &Case, lane: &str) -> S
     }
 }
 
-/// Why there is nothing to compare with in the new run.
+/// Why the new run has no counterpart.
 fn why_missing(old: &Row, new: Option<&Row>) -> String {
     let Some(new) = new else {
         return "not measured".to_owned();

@@ -1,4 +1,4 @@
-//! What came back from a fleet, beside what was sent out.
+//! The runs that came back from a fleet, compared with the list of those that were sent out.
 //!
 //! The engine's script writes [`EXPECTED`] into the folder: a line for each run with the
 //! folder of its results, the kind of node and what placed it, separated by tabs. Nothing
@@ -16,17 +16,17 @@ use crate::run::Run;
 use crate::store::Files;
 use crate::verify::{Standing, Verifier, look};
 
-/// The file that says what was sent out.
+/// The file that lists the runs that were sent out.
 pub const EXPECTED: &str = "expected.tsv";
 
-/// What is with a run.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It came back, and would be accepted among other people's.
     #[default]
     Whole,
-    /// It came back whole, and its figures do not stand for its machine.
+    /// It came back whole, but its figures are not valid for its machine.
     Quarantined,
     /// The same run is there under another name.
     Double,
@@ -58,15 +58,15 @@ impl State {
 pub struct Arrived {
     /// Its folder, or its file, below the collected one.
     pub name: String,
-    /// The kind of node; empty where it is not known.
+    /// The kind of node; empty if it is not known.
     pub kind: String,
-    /// What placed it: the engine, and its job where that is known.
+    /// The engine that placed it, and its job if that is known.
     pub placed_by: String,
-    /// The node, as the run says.
+    /// The node, by the run's own facts.
     pub node: String,
     /// The machine key.
     pub machine_key: String,
-    /// What is with it.
+    /// Its state.
     pub state: State,
     /// Why.
     pub reasons: Vec<String>,
@@ -79,7 +79,7 @@ pub struct Arrived {
 ///
 /// # Errors
 ///
-/// What the file system said of the folder.
+/// The file system's error for the folder.
 pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
     let Files {
         found: mut files,
@@ -153,7 +153,7 @@ fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
 #[derive(Default)]
 struct Collector {
     verifier: Verifier,
-    /// Runs by what distinguishes them.
+    /// Runs, by the fields that identify them.
     seen: BTreeMap<(String, String, Option<u32>), String>,
 }
 
@@ -213,7 +213,7 @@ impl Collector {
 fn how_far(run: &Run, placed_by: &str) -> String {
     let samples = format::count(run.samples_count() as u64);
     let blocks = format::count(run.blocks.len() as u64);
-    // The playbook measures in a folder of its own, which may be gone since.
+    // The playbook measures in a folder of its own, which may have been deleted.
     let place = match placed_by.starts_with("ansible") {
         true => "there, if .threadbare-run/results is still on that machine",
         false => "on that machine",

@@ -1,9 +1,9 @@
 //! Any number of runs side by side, of one machine or of many.
 //!
-//! Times of different machines are never set against each other, and no
-//! verdict is given across machines: what is compared is each lane's ratio
-//! to the reference lane *within* its machine. What the machines differ in
-//! comes first, since it is the explanation.
+//! Times of different machines are never set against each other, and no verdict
+//! is given across machines: what is compared is each lane's ratio to the
+//! reference lane *within* its machine. The differences between the machines
+//! come first, because they are the explanation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +42,7 @@ pub struct Compared {
     pub run_id: String,
     /// The machine key.
     pub machine_key: String,
-    /// What makes it less comparable.
+    /// Reasons why it is less comparable.
     pub warnings: Vec<String>,
 }
 
@@ -66,11 +66,11 @@ pub struct ComparisonRow {
     pub case: Case,
     /// The same in words.
     pub case_text: String,
-    /// What the figure is of.
+    /// The quantity of the figure.
     pub quantity: Quantity,
     /// The lane.
     pub lane: String,
-    /// The ratio in each run; `None` where it is missing.
+    /// The ratio in each run; `None` if it is missing.
     pub cells: Vec<Option<ComparisonCell>>,
 }
 
@@ -167,7 +167,7 @@ fn compared((label, run): &(String, Run), analysis: &Analysis, reference: &str) 
     }
 }
 
-/// What identifies a row over all runs.
+/// The fields that identify a row over all runs.
 type Key<'a> = (&'a str, &'a Quantity, &'a Case, &'a str);
 
 fn rows(runs: &[(String, Run)], analyses: &[Analysis]) -> Vec<ComparisonRow> {
@@ -281,8 +281,7 @@ fn differences(runs: &[(String, Run)]) -> Vec<Difference> {
         .collect()
 }
 
-/// Everything that a run says of its machine and its software, the most
-/// important first.
+/// All facts of a run's machine and software, the most important first.
 fn facts(run: &Run) -> Vec<(String, String)> {
     let (host, design) = (&run.header.host, &run.header.design);
     let machine = &host.machine;

@@ -14,14 +14,14 @@ use serde_json::Value;
 use crate::schema::CrossCheck;
 
 /// From the name of one of Criterion's groups to the workload that measures the
-/// same operation, where there is one.
+/// same operation, if there is one.
 pub type Same<'a> = &'a dyn Fn(&str) -> Option<&'static str>;
 
-/// What the benchmarks call lanes that are called otherwise here. They have
-/// tokio on one thread; the standard library's channel is no lane's.
+/// The benchmarks' names of lanes that have another name here. They have tokio
+/// on one thread; the standard library's channel is no lane's.
 const LANES: [(&str, Option<&str>); 2] = [("tokio", Some("tokio-ct")), ("std", None)];
 
-/// The deepest folder that is looked into, and the largest file that is read.
+/// The deepest folder and the largest file that are read.
 const DEEPEST: usize = 6;
 const LARGEST_BYTES: u64 = 1 << 20;
 
@@ -86,7 +86,7 @@ fn is_newer(path: &Path, since: Option<SystemTime>) -> bool {
     written.is_ok_and(|written| since.is_none_or(|since| written > since))
 }
 
-/// The file's JSON, null where it is none; or why it cannot be read.
+/// The file's JSON, null if it has none; or why it cannot be read.
 fn json(path: &Path) -> Result<Value, String> {
     if fs::metadata(path).map_or(true, |facts| facts.len() > LARGEST_BYTES) {
         return Ok(Value::Null);
@@ -100,7 +100,7 @@ fn json(path: &Path) -> Result<Value, String> {
 fn check(benchmark: &Value, estimates: &Value, same: Same<'_>) -> Option<CrossCheck> {
     let group = benchmark.get("group_id")?.as_str()?;
     let workload = same(group)?;
-    // A value of `2P` stands for two workers.
+    // A value of `2P` means two workers.
     let lane = benchmark.get("function_id")?.as_str()?;
     let workers = benchmark.get("value_str").and_then(Value::as_str);
     let workers = workers.and_then(|value| value.strip_suffix('P'));
@@ -162,7 +162,7 @@ mod tests {
             put(&format!("{place}/estimates.json"), estimates);
         }
         put("broken/new/benchmark.json", "{");
-        // What cannot be read costs its own estimate.
+        // A file that cannot be read costs only its own estimate.
         put("odd/new/benchmark.json", "{}");
         fs::create_dir(folder.path().join("odd/new/estimates.json")).expect("a folder");
         let (found, unread) = read(folder.path(), None, &same);

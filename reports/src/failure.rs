@@ -16,7 +16,7 @@ const OWN_REPORTS: [&str; 6] = [
     "Uncaught ",
 ];
 
-/// What the host refused, as runtimes say it, and in words.
+/// Refusals of the host, in runtimes' messages and in words.
 const REFUSALS: [(&[&str], &str); 3] = [
     (
         &[
@@ -47,8 +47,7 @@ const REFUSALS: [(&[&str], &str); 3] = [
 /// The longest part of a message that is shown.
 const MOST_LETTERS: usize = 160;
 
-/// What happened, and what to do about it: one line without a runtime's own
-/// report of its end.
+/// The cause, and what to do about it: one line without a runtime's own report.
 #[must_use]
 pub fn line(kind: FailureKind, message: &str) -> String {
     let happened = happened(message);
@@ -93,7 +92,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// What a reader can do; empty where there is nothing, or where it was said.
+/// The advice for the reader; empty if there is none, or if the message has it.
 fn advice(kind: FailureKind, happened: &str) -> &'static str {
     match kind {
         FailureKind::NotSupported => "",

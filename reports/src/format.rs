@@ -162,7 +162,7 @@ pub fn parameter(name: &str, value: u64) -> String {
     format!("{} {}", words(name), count(value))
 }
 
-/// A size that was set: `64 KiB` where it is a whole number of them.
+/// A size that was set: `64 KiB` if it is a whole number of them.
 #[must_use]
 pub fn binary_bytes(value: u64) -> String {
     for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {

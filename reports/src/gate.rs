@@ -7,12 +7,12 @@
 //! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] cannot be ruled out, or a main figure is not there again |
 //! | invalid      | 3         | the two runs must not be set against each other          |
 //!
-//! A cell failed if the new run has no figure of it and says why, or if some of its
-//! processes failed and none did in the old run. What the new run was not to measure
-//! is named, and no more.
+//! A cell failed if the new run has no figure of it and gives a reason, or if some
+//! of its processes failed and none did in the old run. Cells that the new run was
+//! not asked to measure are only listed.
 //!
-//! What a cell's verdict rests on is said in [`crate::change`]. Only the first
-//! quantity of a workload can make the gate inconclusive: tails are too
+//! [`crate::change`] describes what a cell's verdict is based on. Only the
+//! first quantity of a workload can make the gate inconclusive: tails are too
 //! uncertain to insist on.
 //!
 //! Runs of different machines are refused: a difference between machines is
@@ -40,7 +40,7 @@ const DISTURBANCES: [&str; 2] = ["others", "steal"];
 /// The share of CPU time from which on a block counts as disturbed.
 const DISTURBED_RATIO: f64 = 0.25;
 
-/// What the gate says.
+/// The gate's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -70,13 +70,13 @@ impl Outcome {
 /// The gate's answer, with its grounds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Gate {
-    /// What it says.
+    /// Its answer.
     pub outcome: Outcome,
     /// The grounds, for a person, the weightiest first.
     pub reasons: Vec<String>,
     /// The cells that both runs have.
     pub rows: Vec<ChangeRow>,
-    /// What of the old run has no figure in the new one, each with the reason.
+    /// Cells and figures of the old run that the new one lacks, each with the reason.
     pub missing: Vec<String>,
 }
 
@@ -202,8 +202,8 @@ fn failure_of<'a>(run: &'a Run, (workload, lane, parameters): CellKey<'_>) -> Op
     })
 }
 
-/// The cells that the old run has figures of and that failed in the new one: all of
-/// their processes, or some where none did before. Each with the reason.
+/// The cells with figures in the old run that failed in the new one: all of their
+/// processes, or some if none did before. Each with the reason.
 fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
     let known = measured(new);
     let cells = measured(base).into_iter();
@@ -252,7 +252,7 @@ fn changed(row: &ChangeRow) -> String {
 }
 
 /// The new figure over the old one, with its interval: `1.24× the old figure
-/// (1.18 – 1.31×)`, or `same as before (0.78 – 1.29×)` where it rounds to 1.
+/// (1.18 – 1.31×)`, or `same as before (0.78 – 1.29×)` if it rounds to 1.
 fn of_old(ratio: &Ratio) -> String {
     let interval = ratio.interval.map_or_else(String::new, |interval| {
         let ends = [interval.low, interval.high].map(format::times);
@@ -317,8 +317,8 @@ fn objections(base: &Run, new: &Run) -> Vec<String> {
     found
 }
 
-/// The share of blocks that others disturbed heavily, where it is most of them:
-/// such a run measures the others as well. Light taints are shown, not gated on.
+/// The share of blocks that others disturbed heavily, if it is most of them:
+/// such a run also measures the others. Light taints are shown, not gated on.
 pub(crate) fn disturbed(run: &Run) -> Option<f64> {
     let blocks: BTreeSet<u64> = run
         .taints

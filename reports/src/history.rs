@@ -1,5 +1,5 @@
-//! One machine over time: the figures of its runs in their order, where they step, and
-//! what changed on the machine in between.
+//! One machine over time: the figures of its runs in order, where they step, and which
+//! of its facts changed in between.
 //!
 //! # Steps
 //!
@@ -10,8 +10,8 @@
 //! varies by itself needs a larger step. A part has two runs at least, so a single odd
 //! run is no step. From fewer than [`FEWEST_RUNS`] runs none is found.
 //!
-//! A step says when a figure changed, not why. `threadbare bisect` finds the commit where
-//! the reason is one of this suite.
+//! A step tells when a figure changed, not why. `threadbare bisect` finds the commit
+//! where the reason is one of this suite.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ use crate::site::{Collection, Fact, Figure, Kept, Machine, Place, Setup, Titled}
 use crate::stats::DEFAULT_THRESHOLD_RATIO;
 use crate::stats::quantile::{median, quantile_of_sorted};
 
-/// With fewer runs the changes from run to run say nothing of what is usual.
+/// With fewer runs the usual change from run to run is not known.
 pub const FEWEST_RUNS: usize = 6;
 
 /// The fewest runs on each side of a step.
@@ -51,7 +51,7 @@ pub struct History<'a> {
 pub struct Moment<'a> {
     /// The run.
     pub run: &'a Kept,
-    /// The facts that are not those of the run before.
+    /// The facts that differ from those of the run before.
     pub changes: Vec<Changed<'a>>,
 }
 
@@ -69,7 +69,7 @@ pub struct Changed<'a> {
 /// A lane's figures over time.
 #[derive(Clone, Debug, Serialize)]
 pub struct Series<'a> {
-    /// What is measured.
+    /// The figure that is measured.
     pub place: &'a Titled,
     /// The lane.
     pub lane: &'a str,
@@ -77,7 +77,7 @@ pub struct Series<'a> {
     pub points: Vec<(usize, &'a Figure)>,
     /// Where they step, the oldest first.
     pub steps: Vec<Step>,
-    /// What a step had to exceed, as a share; `None` where there are too few runs.
+    /// The bound that a step had to exceed, as a share; `None` if there are too few runs.
     pub threshold_ratio: Option<f64>,
 }
 
@@ -190,7 +190,7 @@ fn history<'a>(collection: &'a Collection, machine: &'a Machine, cpus: &'a str) 
 
 fn changes<'a>(before: &'a [Fact], after: &'a [Fact]) -> Vec<Changed<'a>> {
     let both = before.iter().zip(after);
-    // What becomes known has not changed.
+    // A fact that was unknown before has not changed.
     let differing = both.filter(|(before, after)| {
         before.value != after.value && before.is_told() && after.is_told()
     });
@@ -235,7 +235,7 @@ fn series<'a>(place: &'a Titled, lane: &'a str, points: Vec<(usize, &'a Figure)>
     series
 }
 
-/// What a step of these figures must exceed, in logarithms.
+/// The bound that a step of these figures must exceed, in logarithms.
 fn threshold(logs: &[f64]) -> Option<f64> {
     if logs.len() < FEWEST_RUNS {
         return None;

@@ -1,9 +1,9 @@
 //! Reports of runs: result schema, statistics, comparison, plots, HTML.
 //!
-//! This crate reads and writes result files and turns them into words, tables
-//! and pictures. It runs nothing and has no list of lanes: all that it prints comes
-//! from the result file, so that a file from another machine, or from a later
-//! version with other lanes, reads as well as one's own.
+//! This crate reads and writes result files and turns them into words, tables and
+//! pictures. It runs nothing and has no list of lanes: all that it prints comes
+//! from the result file. So it also reads a file from another machine, or from a
+//! later version with other lanes.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! 1. Merging is idempotent: a shard given twice, or a merged file merged with
-//!    its own shards, changes nothing.
+//!    its own shards, has no effect.
 //! 2. No two shards share a block. Each numbers its own from 0, so block b of
 //!    part i of n becomes block b·n + i − 1; a merged file names the parts
 //!    that were renumbered so.
@@ -57,8 +57,8 @@ pub enum MergeError {
 
 /// Puts shards together, in any order.
 ///
-/// The run that comes out says which parts it holds; where some are missing it
-/// is not complete, and its warnings name them.
+/// The merged run lists the parts that it holds; where some are missing it is
+/// not complete, and its warnings name them.
 ///
 /// # Errors
 ///
@@ -149,8 +149,8 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
     Ok(merged)
 }
 
-/// Gives the blocks of one shard numbers that no other shard has, and says
-/// which parts `run` holds; a merged run has been through this.
+/// Gives the blocks of one shard numbers that no other shard has, and lists the
+/// parts of `run`; a merged run has been through this.
 fn apart(run: &mut Run) -> Result<Merged, MergeError> {
     let design = &mut run.header.design;
     if let Some(merged) = &design.merged {
@@ -164,7 +164,7 @@ fn apart(run: &mut Run) -> Result<Merged, MergeError> {
         count,
     };
     design.merged = Some(held.clone());
-    // What a file from elsewhere says may be anything.
+    // A file from elsewhere may hold any value.
     let (index, count) = (u64::from(index), u64::from(count));
     let renumber = |block: &mut u64| {
         *block = block

@@ -1,8 +1,9 @@
 //! The samples of any number of runs as one Parquet table, a row each, and the figures
 //! of many machines as another, for DuckDB and its like.
 //!
-//! What varies by workload (parameters, further figures) is JSON text: a query
-//! takes from it what it needs. What a sample lacks is null, never 0.
+//! Fields that vary by workload (parameters, further figures) are JSON text: a
+//! query extracts the values that it needs. A field that a sample lacks is
+//! null, never 0.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -186,7 +187,7 @@ fn json(value: &impl serde::Serialize) -> String {
 ///
 /// # Errors
 ///
-/// What the writer of the format said, that of `out` within.
+/// The error of the format's writer, which contains the one of `out`.
 pub fn write(runs: &[Run], out: impl Write + Send) -> Result<usize, ParquetError> {
     let columns = columns();
     let mut writer = writer("samples", &columns, out)?;
@@ -308,7 +309,7 @@ fn known(count: u32) -> Option<i64> {
 ///
 /// # Errors
 ///
-/// What the writer of the format said, that of `out` within.
+/// The error of the format's writer, which contains the one of `out`.
 pub fn write_figures(
     collection: &Collection,
     out: impl Write + Send,

@@ -39,16 +39,16 @@ pub struct Figure {
     pub figure: String,
     /// Where.
     pub source: String,
-    /// What was run there.
+    /// The program that was run there.
     pub program: String,
-    /// On what, as far as the source says.
+    /// Its hardware, as far as the source tells.
     pub hardware: String,
-    /// What a reader should make of it.
+    /// The conclusion for the reader.
     pub reading: String,
-    /// Why it is only shown; absent where it is judged.
+    /// Why it is only shown; absent if it is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<String>,
-    /// Whether it is of one CPU; absent where that does not matter.
+    /// Whether it is of one CPU; absent if that does not matter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_cpu: Option<bool>,
     /// The cell that is divided.
@@ -68,10 +68,10 @@ pub struct Cell {
     pub lane: String,
     /// The parameters that matter.
     pub parameters: Parameters,
-    /// The id of the quantity, where that is not the first.
+    /// The id of the quantity, unless it is the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<String>,
-    /// What was published, in our unit.
+    /// The published value, in our unit.
     pub value: Value,
     /// By what our figure is multiplied to be of the same thing.
     #[serde(default = "one")]
@@ -101,7 +101,7 @@ impl Value {
     }
 }
 
-/// A figure, and what a run says of it.
+/// A figure, and the run's result for it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Judged {
     /// The figure.
@@ -110,9 +110,9 @@ pub struct Judged {
     pub ours: String,
     /// Our ratio; `None` where a side was not measured.
     pub ratio: Option<Ratio>,
-    /// What may be said.
+    /// The verdict.
     pub agreement: Agreement,
-    /// Why it cannot be compared; empty where it can.
+    /// Why it cannot be compared; empty if it can.
     pub reason: String,
 }
 
@@ -124,7 +124,7 @@ pub enum Agreement {
     Agrees,
     /// They are not.
     Differs,
-    /// Neither can be said.
+    /// No verdict is possible.
     CannotBeCompared,
 }
 
@@ -152,7 +152,7 @@ impl Figure {
         })
     }
 
-    /// The published ratio for a person; empty where there is none.
+    /// The published ratio for a person; empty if there is none.
     #[must_use]
     pub fn ratio_text(&self) -> String {
         self.ratio().map_or_else(String::new, |ratio| {
@@ -171,7 +171,7 @@ impl Figure {
 }
 
 impl Judged {
-    /// Our ratio with its interval, for a person; empty where there is none.
+    /// Our ratio with its interval, for a person; empty if there is none.
     #[must_use]
     pub fn ratio_text(&self) -> String {
         self.ratio.map_or_else(String::new, |ratio| {
@@ -193,7 +193,7 @@ impl Judged {
     }
 }
 
-/// What `run` says of each figure of which it has a cell, in the order of the table.
+/// The result of `run` for each figure of which it has a cell, in the order of the table.
 #[must_use]
 pub fn judge(run: &Run, analysis: &Analysis) -> Vec<Judged> {
     let judged = all()
@@ -290,7 +290,7 @@ fn scaled(ratio: Ratio, factor: f64) -> Ratio {
     }
 }
 
-/// Whether it agrees, or why that cannot be said.
+/// Whether it agrees, or why no verdict is possible.
 fn verdict(
     figure: &Figure,
     run: &Run,

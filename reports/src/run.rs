@@ -8,8 +8,8 @@ use crate::schema::{
     Record, Taint, Workload,
 };
 
-/// What the name of a lane ends with where another build is measured beside
-/// this one, cell by cell: `threadbare@base`.
+/// The end of a lane's name in another build that is measured with this one,
+/// cell by cell: `threadbare@base`.
 pub const BASE_SUFFIX: &str = "@base";
 
 /// A lane's name without [`BASE_SUFFIX`].
@@ -18,7 +18,7 @@ pub fn plain_name(lane: &str) -> &str {
     lane.strip_suffix(BASE_SUFFIX).unwrap_or(lane)
 }
 
-/// Whether the lane is that of the other build.
+/// Whether the lane belongs to the other build.
 #[must_use]
 pub fn is_base(lane: &str) -> bool {
     lane.ends_with(BASE_SUFFIX)
@@ -27,19 +27,19 @@ pub fn is_base(lane: &str) -> bool {
 /// One run as it was read, records of each kind in the file's order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Run {
-    /// What was run, where and how.
+    /// The lanes, workloads, host and design of the run.
     pub header: Header,
     /// The samples.
     pub groups: Vec<Group>,
     /// The cells without a figure.
     pub failures: Vec<Failure>,
-    /// What the kernel counted of cells.
+    /// The kernel's counts for cells.
     pub counters: Vec<Counters>,
-    /// What the host was doing.
+    /// Readings of the host during the run.
     pub environment: Vec<EnvironmentSample>,
     /// The reasons to trust the figures less.
     pub taints: Vec<Taint>,
-    /// What other tools measured.
+    /// Other tools' figures.
     pub cross_checks: Vec<CrossCheck>,
     /// The blocks that are complete.
     pub blocks: Vec<Block>,
@@ -47,7 +47,7 @@ pub struct Run {
     pub end: Option<End>,
     /// Records of unknown kinds, kept.
     pub unknown: Vec<Value>,
-    /// What the reader noticed and could live with, for a person.
+    /// Problems that the reader found and worked around, as text.
     pub warnings: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ impl Run {
         }
     }
 
-    /// Adds one record. A second header replaces nothing and is dropped.
+    /// Adds one record. A second header is dropped.
     pub fn push(&mut self, record: Record) {
         match record {
             Record::Header(_) => {}
@@ -164,7 +164,7 @@ impl Run {
     }
 }
 
-/// What two groups cannot share unless they are the same.
+/// The fields by which two groups differ, unless they are the same.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(String, String, Vec<(String, u64)>, u64, u64, bool);
 

@@ -14,7 +14,7 @@ pub struct Tainted {
     pub title: String,
     /// What it means for the figures.
     pub meaning: &'static str,
-    /// In how many blocks; 0 where it stood all along.
+    /// In how many blocks; 0 if it held for the whole run.
     pub blocks_count: usize,
     /// The blocks of the run.
     pub run_blocks_count: usize,
@@ -33,7 +33,7 @@ impl Tainted {
         }
     }
 
-    /// In which share of the blocks; `None` where it stood all along.
+    /// In which share of the blocks; `None` if it held for the whole run.
     #[must_use]
     pub fn share(&self) -> Option<f64> {
         let share = self.blocks_count as f64 / self.run_blocks_count.max(1) as f64;
@@ -72,7 +72,7 @@ pub fn by_kind(run: &Run) -> Vec<Tainted> {
     found
 }
 
-/// The kind of what holds for every figure of Rust lanes.
+/// The kind of a taint of every figure of Rust lanes.
 const DEBUG_BUILD: &str = "debug_build";
 
 /// Whether lanes of the run, or the program that measured them, were built without
@@ -81,8 +81,7 @@ pub(crate) fn is_unoptimised(run: &Run) -> bool {
     run.taints.iter().any(|taint| taint.kind == DEBUG_BUILD) || unoptimised(run).is_some()
 }
 
-/// The taint of a run whose facts say that it was built without optimisation,
-/// where it has none of its own.
+/// The taint of a run whose facts show a build without optimisation, if it has none of its own.
 fn unoptimised(run: &Run) -> Option<Taint> {
     let facts = &run.header.environment;
     let says = |name: &str, text: &str| facts.get(name).is_some_and(|value| value == text);

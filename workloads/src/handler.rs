@@ -13,8 +13,8 @@ use crate::lane::Failure;
 /// The rest of a computation that waits.
 pub type Later<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Both forms of a handler. Each turns the bytes of a request into those of its
-/// answer, which is as long, and gives the same answer as the other.
+/// Both forms of a handler. Each makes the answer of a request, which has the
+/// same length, and both give the same answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Handler {
     /// For threads, processes and goroutines: blocks its task.
@@ -23,7 +23,7 @@ pub struct Handler {
     pub stackless: for<'a> fn(&'a mut [u8], &'a dyn AsyncWaits) -> Later<'a>,
 }
 
-/// How a handler waits: by its lane's own means, so that the lane's other tasks go on.
+/// How a handler waits: by its lane's own means, so that the lane's other tasks continue.
 pub trait Waits {
     /// Blocks the task for that long.
     fn sleep(&self, time: Duration);
@@ -48,7 +48,7 @@ impl Handler {
     }
 }
 
-/// The first panic of a handler in this process, which says more than that a
+/// The first panic of a handler in this process: a better message than that a
 /// connection was closed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panicked(Arc<OnceLock<Failure>>);

@@ -17,12 +17,12 @@ pub(crate) trait Lane {
     fn run(&mut self, order: &Order) -> Result<Outcome, Failure>;
 }
 
-/// What is known of a lane before it is started.
+/// The facts of a lane before it is started.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// The stable name, such as `thread-16k`.
     pub name: &'static str,
-    /// What one of its tasks is called in a sentence.
+    /// The name of one of its tasks in a sentence.
     pub noun: &'static str,
     /// What it is, in one line.
     pub title: &'static str,
@@ -87,8 +87,8 @@ impl Order {
         self.get(name) as usize
     }
 
-    /// How many threads a runtime with a scheduler of its own uses: what a
-    /// workload in chunks has, else the lane's CPUs.
+    /// The threads of a runtime with a scheduler of its own: as many as a
+    /// workload in chunks has, else as the lane's CPUs.
     pub(crate) fn threads(&self) -> usize {
         match self.workload.shape {
             Shape::Chunks(_) | Shape::RoundTrip => self.or_cpus("workers_count"),
@@ -117,11 +117,11 @@ impl Order {
     }
 }
 
-/// What a lane has to say about one sample.
+/// A lane's results for one sample.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) measured: Measured,
-    /// The operations, where they are not the catalogue's.
+    /// The operations, if they differ from the catalogue's.
     pub(crate) operations: Option<u64>,
     pub(crate) checksum: u64,
     pub(crate) latency: Option<Latency>,
@@ -177,7 +177,7 @@ impl Failure {
         }
     }
 
-    /// Anything that has no kind of its own.
+    /// Any failure without a kind of its own.
     pub(crate) fn failed(why: impl Into<String>) -> Self {
         Self {
             kind: ErrorKind::Failed,
@@ -185,7 +185,7 @@ impl Failure {
         }
     }
 
-    /// The host said no to `what`; `limits` names the likely limits.
+    /// The host refused `what`; `limits` names the likely limits.
     pub(crate) fn host(what: impl Display, error: &io::Error, limits: &str) -> Self {
         let limited = [
             libc::EAGAIN,
@@ -207,8 +207,8 @@ impl Failure {
         }
     }
 
-    /// What a task ended with that did not return. A task fails by
-    /// [`Failure::throw`]; anything else is a panic of its own.
+    /// The failure of a task that did not return. A task fails by
+    /// [`Failure::throw`]; any other payload is a panic.
     pub(crate) fn from_panic(payload: Box<dyn std::any::Any + Send>) -> Self {
         match payload.downcast::<Self>() {
             Ok(failure) => *failure,

@@ -1,9 +1,9 @@
-//! What is run: workloads, lanes, the lane program and its wire protocol.
+//! The workloads, the lanes, the lane program and its wire protocol.
 //!
 //! [`catalogue`] lists the workloads, each a kernel of [`kernels`] and a shape;
 //! [`lanes`] lists the models of concurrency that run them. The program
-//! `threadbare-lane` runs one lane and answers the study by [`protocol`], in
-//! a process of its own; `PROTOCOL.md` lets other languages do the same.
+//! `threadbare-lane` runs one lane and answers the study by [`protocol`], in a
+//! separate process; `PROTOCOL.md` lets other languages do the same.
 #![deny(unsafe_code)]
 
 pub mod catalogue;

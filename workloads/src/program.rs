@@ -1,5 +1,5 @@
-//! The lane program's command line. There is a program for each allocator;
-//! they differ in nothing else.
+//! The lane program's command line. There is a program for each allocator; they
+//! differ in nothing else.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ use crate::service::backend;
 use crate::{lanes, serve};
 
 /// Runs the workloads of one lane: reads requests from stdin and answers on
-/// stdout, one JSON object a line, as workloads/PROTOCOL.md says.
+/// stdout, one JSON object a line, by workloads/PROTOCOL.md.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -84,7 +84,7 @@ pub fn own_main(workloads: &'static [Workload]) -> ExitCode {
     }
 }
 
-/// Does what the command line says, as `program`.
+/// Runs the command line as `program`.
 ///
 /// # Errors
 ///

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::Memory;
 
-/// The protocol's version; a lane that says another is refused.
+/// The protocol's version; a lane with another version is refused.
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// The longest line either side may send, in bytes.
@@ -17,7 +17,7 @@ pub const MAX_LINE_BYTES: usize = 1 << 20;
 /// in its name (`tasks_count`, `sleep_ns`, `payload_bytes`).
 pub type Parameters = BTreeMap<String, u64>;
 
-/// What the study sends to a lane.
+/// A message from the study to a lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Request {
@@ -32,13 +32,13 @@ pub enum Request {
         /// How often the shape is repeated inside the timed section.
         iterations: u64,
     },
-    /// The reading that the lane requested is taken: it goes on.
+    /// The reading that the lane requested is taken: it continues.
     MemoryRead,
     /// Finish: the lane answers nothing and exits with status 0.
     Quit,
 }
 
-/// What a lane sends to the study.
+/// A message from a lane to the study.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Response {
@@ -49,18 +49,18 @@ pub enum Response {
     ReadMemory,
     /// One sample.
     Sample(Sample),
-    /// The sample could not be taken; the lane goes on.
+    /// The sample could not be taken; the lane continues.
     Error {
         /// The id of the request.
         id: u64,
-        /// What kind of failure it is.
+        /// The kind of failure.
         kind: ErrorKind,
         /// For a person: what happened and what to do.
         message: String,
     },
 }
 
-/// What a lane says of itself.
+/// A lane's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// [`PROTOCOL_VERSION`].
@@ -78,7 +78,7 @@ pub struct Hello {
     /// Whether the lane was built without optimisation: then no figure of it counts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unoptimised: bool,
-    /// Every workload this lane knows; `None` when it can be run, else why not.
+    /// Every workload of the lane's catalogue; `None` when it can be run, else why not.
     pub workloads: BTreeMap<String, Option<String>>,
 }
 
@@ -96,7 +96,7 @@ pub enum ErrorKind {
     Failed,
 }
 
-/// One timed duration plus its checksum and what was counted beside it.
+/// One timed duration, its checksum and further counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// The id of the request.

@@ -124,8 +124,8 @@ fn order(
 }
 
 fn take(lane: &mut dyn Lane, order: &Order) -> Result<(u64, Outcome), Failure> {
-    // A lane that panicked has left no state of its own behind that a later
-    // sample would rely on; what it may have left are tasks.
+    // A lane that panicked has left no state that a later sample would use;
+    // what it may have left are tasks.
     let outcome = catch_unwind(AssertUnwindSafe(|| lane.run(order)))
         .unwrap_or_else(|payload| Err(Failure::from_panic(payload)))?;
     let usual = || (order.workload.operations)(&order.parameters) * order.iterations;

@@ -1,16 +1,16 @@
 //! Every public item has an example that runs: types, traits, functions,
 //! methods and macros, those that a macro of ours writes included.
 //!
-//! What is public is what is written `pub`: the lint `unreachable_pub` sees to
-//! that, so no list of names is kept here. Left out are what lib.rs re-exports
+//! An item is public if it is written `pub`: the lint `unreachable_pub` checks
+//! that, so this file has no list of names. Left out are what lib.rs re-exports
 //! as `#[doc(hidden)]`, and tests.
 //!
 //! # Which items may share an example
 //!
-//! By kind, not by name: a method that takes nothing but `self`, or a function
-//! of a type that returns `Self`, may go without an example of its own where
-//! one of the type's examples calls it. Variants and fields are shown by their
-//! type, methods of std's traits by std.
+//! By kind, not by name: a method whose only parameter is `self`, or a function
+//! of a type that returns `Self`, needs no example of its own if one of the
+//! type's examples calls it. Variants and fields are shown by their type,
+//! methods of std's traits by std.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,7 +28,7 @@ struct Public {
     of: Option<String>,
     name: String,
     docs: String,
-    /// Whether an example of its type may stand for its own.
+    /// Whether an example of its type is enough.
     may_share: bool,
     file: PathBuf,
 }
@@ -147,8 +147,8 @@ impl Walk {
         }
     }
 
-    /// The `impl $type { … }` in the body of a macro, whose tokens are those
-    /// of Rust but for `$`: the methods after it are read as of a type `$type`.
+    /// The `impl $type { … }` in the body of a macro. Its tokens are Rust's,
+    /// except for `$`. Its methods are read as methods of a type `$type`.
     fn macro_body(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         for (at, token) in tokens.iter().enumerate() {

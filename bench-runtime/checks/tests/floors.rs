@@ -1,10 +1,10 @@
-//! The floors of the runtime's source, file by file: no circle of imports, an `impl`
-//! beside its type, and a print of the floors.
+//! The floors of the runtime's source, file by file: no circle of imports, and each
+//! `impl` in the file of its type. It prints the floors.
 //!
 //! An import is a `use`, or a path that begins with `crate`, `super` or `self`; it leads
-//! through re-exports to the file where the name is defined. A file that only re-exports
-//! imports nothing by that. Methods lead nowhere, as they need no import: so the second
-//! test holds each inherent `impl` to the file of its type.
+//! through re-exports to the file where the name is defined. A re-export alone is no
+//! import. Methods lead nowhere, as they need no import: so the second test holds each
+//! inherent `impl` to the file of its type.
 //!
 //! `cargo test -p bench-runtime-checks --test floors -- --nocapture` prints the floors.
 
@@ -20,7 +20,7 @@ mod common;
 /// A path from the root of the crate.
 type Names = Vec<String>;
 
-/// What a file imports and defines.
+/// The imports and definitions of a file.
 #[derive(Debug, Default)]
 struct Module {
     file: String,
@@ -68,7 +68,7 @@ fn attributes_of(item: &Item) -> &[syn::Attribute] {
 }
 
 impl Reader<'_> {
-    /// The path from the root that these names lead to; `None` for those of other crates
+    /// The path from the root that these names lead to; `None` for names of other crates
     /// and of this file.
     fn absolute(&self, names: &[String]) -> Option<Names> {
         let mut base = self.module.names.clone();
@@ -326,8 +326,8 @@ fn imports(modules: &BTreeMap<Names, Module>) -> BTreeMap<&Names, BTreeSet<Names
         .collect()
 }
 
-/// The floor of each module: above all from which it imports. What is in a circle, or
-/// imports from one, has none.
+/// The floor of each module: above all from which it imports. A file that is in a
+/// circle, or imports one that is, has no floor.
 fn floors(imports: &BTreeMap<&Names, BTreeSet<Names>>) -> BTreeMap<Names, usize> {
     let mut floors: BTreeMap<Names, usize> = BTreeMap::new();
     loop {

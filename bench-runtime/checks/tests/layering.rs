@@ -1,5 +1,5 @@
-//! The house: which floor of the runtime may import from which, how long a
-//! file may be, and where `libc` and `nix` may be named.
+//! Which floor of the runtime may import from which, how long a file may be,
+//! and which files may name `libc` and `nix`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("sched", "local"),
 ];
 
-/// A file past this says why at its top, or is split.
+/// A longer file gives the reason at its top, or is split.
 const MAX_LINES: usize = 800;
 
 fn sources() -> Vec<(String, PathBuf, String)> {
@@ -144,8 +144,7 @@ fn every_unsafe_file_opens_it_with_reasons() {
     }
 }
 
-/// A name in backquotes of a column of the table is that of a test, if it is
-/// as long as a test's.
+/// A long name in backquotes in the table is that of a test.
 #[test]
 fn tests_that_the_conformance_table_names_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -175,8 +174,8 @@ fn tests_that_the_conformance_table_names_exist() {
     assert!(missing.is_empty(), "no such tests: {missing:?}");
 }
 
-/// What is in backquotes and has a slash, or ends as a file does, is a path: from
-/// the root, or from a folder of one of the crates.
+/// A text in backquotes that has a slash, or ends like a file's name, is a path:
+/// relative to the root, or to a folder of one of the crates.
 #[test]
 fn files_that_architecture_names_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

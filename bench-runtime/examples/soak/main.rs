@@ -2,10 +2,10 @@
 //! long as requested, checking every answer.
 //!
 //! Actors run one scenario after another, drawn from a seed. A watchdog thread
-//! looks at each actor; if one has made no progress for `--timeout` seconds it
+//! checks each actor; if one has made no progress for `--timeout` seconds it
 //! prints what each thread is at and the scheduler's state, and aborts; it also
-//! watches that the end comes. At the end the counts must balance:
-//! no goroutine left, no thread left, every value dropped once.
+//! watches that the end comes. At the end the counts must balance: no goroutine
+//! left, no thread left, every value dropped once.
 //!
 //! `cargo run --release --example soak -- --seconds 60 --procs 64 --mode migrating`
 
@@ -109,7 +109,7 @@ fn main() {
     println!("soak: clean");
 }
 
-/// Threads of this process, but for the one that starts others and never ends.
+/// Threads of this process, without the one that starts others and never ends.
 fn threads_count() -> usize {
     let name = |task: &std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm"));
     match std::fs::read_dir("/proc/self/task") {

@@ -11,7 +11,7 @@ use crate::scenarios::SCENARIOS;
 
 const IDLE: u64 = u64::MAX;
 
-/// What each actor is at.
+/// The current scenario of each actor.
 #[derive(Debug)]
 pub(crate) struct Board {
     began: Instant,
@@ -50,7 +50,7 @@ impl Board {
         self.since[actor].store(self.now_ms(), Ordering::SeqCst);
     }
 
-    /// The actor is done for good.
+    /// The actor has ended.
     pub(crate) fn leave(&self, actor: usize) {
         self.at[actor].store(IDLE, Ordering::SeqCst);
         self.since[actor].store(u64::MAX, Ordering::SeqCst);
@@ -61,7 +61,7 @@ impl Board {
         self.over.store(true, Ordering::SeqCst);
     }
 
-    /// The runtime is gone too: there is nothing more to watch.
+    /// The runtime has been dropped: the watchdog ends.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
     }
@@ -102,16 +102,16 @@ impl Board {
     }
 }
 
-/// What the end may take after the last scenario, beside the timeout: a
-/// shutdown waits for threads, and so does the count of them.
+/// How long the end may take after the last scenario, in addition to the
+/// time-out: a shutdown waits for threads, and so does counting them.
 const CLOSING: Duration = Duration::from_secs(60);
 
 /// How long the runtime may take to describe itself.
 const TELLING: Duration = Duration::from_secs(10);
 
-/// Starts the thread. It touches nothing of the runtime, whose locks may be
-/// what is stuck, until it has said that there is a hang and what each thread
-/// is at; and it watches until [`Board::close`].
+/// Starts the thread. It uses nothing of the runtime before it has reported a
+/// hang and what each thread does, because the runtime's locks may be the
+/// cause; and it watches until [`Board::close`].
 pub(crate) fn start(
     board: Arc<Board>,
     runtime: Weak<Runtime>,
@@ -178,8 +178,8 @@ fn hang(what: &str, runtime: &Weak<Runtime>) -> ! {
     std::process::abort();
 }
 
-/// Each thread of the process: its name, its state, and where in the kernel it
-/// sleeps and in which system call, as far as the kernel says.
+/// Each thread of the process: its name, its state, and, if the kernel tells,
+/// the system call and the kernel function in which it sleeps.
 fn threads() -> String {
     let mut out = String::new();
     for task in std::fs::read_dir("/proc/self/task")

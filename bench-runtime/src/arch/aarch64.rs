@@ -40,7 +40,7 @@ pub(crate) unsafe fn prepare(top: *mut u8, entry: Entry) -> usize {
 #[unsafe(naked)]
 unsafe extern "C" fn base() {
     naked_asm!(
-        // Unwinders end where the return address is said to be unknown and
+        // Unwinders end at a frame whose return address is marked as undefined,
         // the frame-pointer chain at a null x29.
         ".cfi_startproc",
         ".cfi_undefined x30",
@@ -73,8 +73,8 @@ unsafe extern "C" fn base() {
 pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usize {
     let back;
     // SAFETY: the caller gives a context that is ours to resume. All registers
-    // are clobbered or saved by hand; without `nostack` the compiler keeps
-    // nothing below SP.
+    // are clobbered, or saved by this code; without `nostack` the compiler
+    // keeps no data below SP.
     unsafe {
         asm!(
             "adr x9, 2f",
@@ -165,7 +165,7 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
         "mov x0, x1",
         "blr x16",
         "mov x0, xzr",
-        // Here an exception goes on.
+        // Here an exception continues.
         "ldp x29, x30, [sp], #16",
         ".cfi_def_cfa_offset 0",
         ".cfi_restore x29",

@@ -1,4 +1,4 @@
-//! What both architectures share of a context.
+//! The part of a context that both architectures share.
 
 /// The registers of a suspended context that unwind tables refer to.
 #[derive(Clone, Copy, Debug)]
@@ -9,5 +9,5 @@ pub(crate) struct Registers {
     pub(crate) fp: u64,
 }
 
-/// What a fresh stack starts with: called with the payload, never returns.
+/// The first function on a fresh stack: called with the payload, never returns.
 pub(crate) type Entry = unsafe extern "C" fn(usize) -> !;

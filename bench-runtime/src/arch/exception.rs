@@ -1,5 +1,5 @@
-//! Exceptions as the unwinder knows them (the Itanium C++ ABI, level I): caught
-//! with what they carry, and raised again.
+//! Exceptions of the unwinder (the Itanium C++ ABI, level I): caught with their
+//! payload, and raised again.
 
 use std::ffi::{c_int, c_void};
 
@@ -40,8 +40,9 @@ const NULL_RESULT_BYTES: usize = if cfg!(target_arch = "x86_64") {
     4
 };
 
-/// The personality of the frame of `catch`: it takes every exception, and goes on
-/// behind the instruction that follows the call, with the exception as the result.
+/// The personality of the frame of `catch`: it catches every exception, and
+/// continues after the instruction that follows the call, with the exception as
+/// the result.
 pub(super) unsafe extern "C" fn personality(
     _version: c_int,
     actions: c_int,
@@ -71,6 +72,6 @@ pub(super) unsafe extern "C" fn personality(
 ///
 /// The exception was not raised again since it was caught.
 pub(crate) unsafe extern "C-unwind" fn raise(exception: *mut c_void) {
-    // SAFETY: by the caller's promise it is whole, and not shared.
+    // SAFETY: by the caller's promise it is complete, and not shared.
     unsafe { _Unwind_RaiseException(exception) };
 }

@@ -17,8 +17,8 @@
 //! - `catch(f, data) -> exception`: calls `f(data)`. Null if it returns; if it
 //!   unwinds, the exception's object ([`exception`]).
 //!
-//! Only what the C ABI says a callee keeps survives a switch; the compiler is
-//! told that every other register is lost, so that only live values are saved.
+//! Only the callee-saved registers of the C ABI survive a switch; the asm
+//! clobbers all other registers, so the compiler saves only live values.
 //! Floating-point control words are not switched: no code may change them
 //! across a park.
 

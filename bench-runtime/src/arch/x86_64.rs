@@ -39,7 +39,7 @@ pub(crate) unsafe fn prepare(top: *mut u8, entry: Entry) -> usize {
 #[unsafe(naked)]
 unsafe extern "C" fn base() {
     naked_asm!(
-        // Unwinders end where the return address is said to be unknown and
+        // Unwinders end at a frame whose return address is marked as undefined,
         // the frame-pointer chain at a null rbp.
         ".cfi_startproc",
         ".cfi_undefined rip",
@@ -69,8 +69,8 @@ unsafe extern "C" fn base() {
 pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usize {
     let back;
     // SAFETY: the caller gives a context that is ours to resume. All registers
-    // are clobbered or saved by hand; without `nostack` the compiler keeps
-    // nothing in the red zone.
+    // are clobbered, or saved by this code; without `nostack` the compiler
+    // keeps no data in the red zone.
     unsafe {
         asm!(
             "push rbp",
@@ -154,7 +154,7 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
         "mov rdi, rsi",
         "call rax",
         "xor eax, eax",
-        // Here an exception goes on.
+        // Here an exception continues.
         "pop rcx",
         ".cfi_adjust_cfa_offset -8",
         "ret",

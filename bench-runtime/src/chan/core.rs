@@ -34,7 +34,7 @@ use crate::util::quick_lock::RawQuickLock;
 pub(super) const PASSED: u32 = 1;
 /// In a waiter's tag: the channel was closed.
 pub(super) const CLOSED: u32 = 2;
-/// The tag of what stands among the senders for a value that was put back.
+/// The tag of an entry in the senders' queue that holds a value that was put back.
 pub(super) const RETURNED: u32 = 4;
 
 /// Where the picks of `select` begin; the same in each run, so that a schedule
@@ -87,7 +87,7 @@ impl Side {
     }
 }
 
-/// What the lock guards.
+/// The state that the lock guards.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) receivers: WaitQueue,
@@ -108,7 +108,7 @@ impl State {
         }
     }
 
-    /// Whether nothing is left to receive, of a channel without senders.
+    /// True if the channel has no senders and no values.
     pub(super) fn is_drained(&self) -> bool {
         self.len == 0 && self.senders.is_empty()
     }
@@ -124,7 +124,7 @@ impl State {
 }
 
 /// A channel's memory: this header, at the start of a cache line, then the
-/// buffer. What an operation touches lies in that line.
+/// buffer. Each operation uses only this cache line.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Core {
@@ -208,9 +208,9 @@ impl Core {
         }
     }
 
-    /// One handle fewer, unless it is the last at its side: then says true and
-    /// leaves it, for the caller to close the channel and then to give it up
-    /// by [`Self::abandon`]. As it is the last, no other can be made.
+    /// Drops one handle, unless it is the last of its side: then returns true
+    /// and does not drop it. The caller closes the channel and then calls
+    /// [`Self::abandon`]. As it is the last, no other can be made.
     pub(super) fn release(&self, side: Side) -> bool {
         // Acquire: the last one sees all that the others did with the channel.
         let mut handles = self.handles.load(Ordering::Acquire);
@@ -251,7 +251,7 @@ impl Core {
         if core.is_alone(side) || core.handles.fetch_sub(side.one(), Ordering::AcqRel) == side.one()
         {
             let (whole, _) = Self::layout(elem, cap);
-            // SAFETY: both sides are gone; the layout is that of `allocate`.
+            // SAFETY: both sides are gone; the layout is the one of `allocate`.
             unsafe { dealloc(this.as_ptr().cast::<u8>().sub(lead), whole) };
         }
     }
@@ -273,7 +273,7 @@ impl Core {
         unsafe { self.lock.unlock() };
     }
 
-    /// What the lock guards.
+    /// The state that the lock guards.
     ///
     /// # Safety
     ///
@@ -421,7 +421,7 @@ impl Core {
         let result = f(unsafe { self.state() });
         // SAFETY: as above.
         unsafe { self.unlock() };
-        // A caller that only looks may do so for as long as it sees no change.
+        // A caller that only reads may continue for as long as it sees no change.
         sched::give_way();
         result
     }
@@ -438,11 +438,11 @@ pub(super) unsafe fn complete(waiter: NonNull<Waiter>) {
     sched::ready(unsafe { pass(waiter) });
 }
 
-/// The same for a caller that is to ready the owner, which this returns.
+/// As above, for a caller that readies the owner itself; returns the owner.
 ///
 /// # Safety
 ///
-/// The caller dequeued it, moved the value, and touches it no more.
+/// The caller dequeued it, moved the value, and does not use it again.
 #[inline(always)]
 pub(super) unsafe fn pass(waiter: NonNull<Waiter>) -> Parkable {
     // SAFETY: alive until its owner is readied.
@@ -461,8 +461,7 @@ pub(super) fn wait_for_ever(reason: WaitReason) -> ! {
     }
 }
 
-/// Waits on a nil channel, or in a select whose cases are all disabled, until
-/// `deadline_ns`.
+/// Waits on a nil channel, or in a select whose cases are all disabled, until `deadline_ns`.
 #[cold]
 pub(super) fn block_until(reason: WaitReason, deadline_ns: u64) {
     let me = sched::prepare_park(reason, ptr::null());

@@ -1,4 +1,4 @@
-//! What channel operations fail with; a failed send gives the value back.
+//! The errors of channel operations; a failed send gives the value back.
 
 use std::fmt;
 

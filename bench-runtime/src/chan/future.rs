@@ -1,9 +1,9 @@
 //! A receive as a future.
 //!
-//! The first poll that finds nothing puts a waiter in the channel's queue, as a
-//! goroutine does that parks; the value is then moved into the future, whose
-//! place is pinned. Between being dequeued and being readied the waiter is the
-//! other side's, so only a ready ([`Pending::is_ready`]) lets the future look.
+//! The first poll that finds no value enqueues a waiter, as a goroutine does
+//! that parks; the value is then moved into the future, whose place is pinned.
+//! Between being dequeued and being readied the waiter is the other side's, so
+//! only a ready ([`Pending::is_ready`]) lets the future look.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -91,7 +91,7 @@ impl<T> Future for Recv<'_, T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        // SAFETY: nothing is moved out of it but the value.
+        // SAFETY: only the value is moved out of it.
         let this = unsafe { self.get_unchecked_mut() };
         let Some(chan) = this.chan else {
             return Poll::Pending;
@@ -136,7 +136,7 @@ impl<T> Future for Recv<'_, T> {
 ///
 /// # Safety
 ///
-/// The waiter was put into that queue, is alive, and is that of `pending`.
+/// The waiter was put into that queue, is alive, and belongs to `pending`.
 #[cold]
 pub(super) unsafe fn leave(
     core: &Core,
@@ -146,8 +146,8 @@ pub(super) unsafe fn leave(
 ) -> bool {
     core.lock();
     // SAFETY: we hold the lock; the waiter is alive, and in this queue or in none
-    // while the channel is open. The close that emptied the queue has it in a
-    // list of its own, without the lock, and is about to ready it.
+    // while the channel is open. The close that emptied the queue has the waiter
+    // in a list of its own, without the lock, and will ready it.
     let is_left = unsafe {
         let state = core.state();
         let removed = !state.closed && state.queue(side).remove(waiter);

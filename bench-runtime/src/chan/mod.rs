@@ -9,8 +9,8 @@
 //! - Handles are counted: when the last [`Sender`] is dropped the channel
 //!   closes, and when the last [`Receiver`] is, sends fail and what the buffer
 //!   held is dropped.
-//! - A send on a closed channel gives the value back as an error, and closing
-//!   twice says `false`; neither panics.
+//! - A send on a closed channel returns the value in its error, and closing a
+//!   channel twice returns `false`; neither panics.
 //! - A nil channel is a handle made by [`Sender::never`] or
 //!   [`Receiver::never`].
 //! - Channels that own each other's receivers, each in a value of the one before, are dropped by

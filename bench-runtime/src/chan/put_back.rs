@@ -2,10 +2,10 @@
 //!
 //! The send of such a value has returned success, so the value is not lost: it goes to the
 //! goroutine or thread that waits, else to the front of the buffer. If the buffer is full, or
-//! there is none, the last value of all becomes the first in the queue of senders, where
-//! a record stands for its sender and frees it once it is received. So the order of
-//! values stays as it is. A close leaves it there. Only a channel that keeps one value
-//! drops it, if it has a newer one.
+//! there is none, the last value becomes the first entry in the queue of senders. A record
+//! takes the place of its sender; the receiver frees it. So the order of values stays as it
+//! is. A close leaves it there. Only a channel that keeps one value drops it, if it has a
+//! newer one.
 
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::task::Waker;
@@ -32,7 +32,7 @@ unsafe fn free<T>(returned: *mut ()) {
 
 /// Where a value went.
 enum Went {
-    /// To a waiter, whose owner is to be readied.
+    /// To a waiter; the caller readies its owner.
     Passed(Vec<Waker>),
     /// To the buffer.
     Kept,
@@ -81,7 +81,7 @@ fn put_in_front<T>(
     // SAFETY: we hold the lock, and each branch gives it back after its last
     // use of the state. The value is moved once; for the receiver's place see
     // `attempt_send`. The place before the head is free, or, in a full ring,
-    // the tail, which moves to the box. That lives until it was received.
+    // the tail, which moves to the box. It lives until it is received.
     unsafe {
         let state = core.state();
         if let Some(receiver) = state.receivers.dequeue() {

@@ -52,7 +52,7 @@ impl<T> Receiver<T> {
     }
 
     /// An end of no channel: no receive on it ever ends, and in a `select!` it
-    /// is never ready. What a nil channel is in Go.
+    /// is never ready. Like a nil channel in Go.
     ///
     /// # Examples
     ///
@@ -89,10 +89,10 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// The same for async code: see [`crate::future`]. Nothing is received before
-    /// the future is polled, nor by one that is dropped: its value goes back in front. Where
-    /// several are dropped that had values, the order of these is lost. A future that
-    /// has its value and is neither polled nor dropped keeps it from others.
+    /// The same for async code: see [`crate::future`]. No value is received before the first
+    /// poll, and a future that is dropped puts its value back at the front. Where several
+    /// are dropped that had values, the order of these is lost. A future that has its value
+    /// and is neither polled nor dropped withholds it from other receivers.
     ///
     /// # Examples
     ///
@@ -213,10 +213,10 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// The values as they come, until the channel is closed and drained; each
-    /// step blocks the goroutine as [`Self::recv`] does. `for v in &rx` does
-    /// the same. After its end it gives what a future of [`Self::recv_async`] that was dropped
-    /// puts back; [`fuse`](Iterator::fuse) it where that must not be.
+    /// The values as they come, until the channel is closed and drained; each step blocks the
+    /// goroutine as [`Self::recv`] does. `for v in &rx` does the same. After its end it gives
+    /// what a future of [`Self::recv_async`] that was dropped puts back; Call
+    /// [`fuse`](Iterator::fuse) if it must not return values after it has returned `None`.
     ///
     /// # Examples
     ///
@@ -287,7 +287,7 @@ impl<T> Receiver<T> {
         self.chan.as_ref().map_or(0, |chan| chan.core().len())
     }
 
-    /// True if the buffer holds nothing now.
+    /// True if the buffer is empty at this moment.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -320,7 +320,7 @@ impl<T> Receiver<T> {
 
 impl Receiver<()> {
     /// Enqueues a waiter that is woken when the channel is closed; false if it
-    /// is closed. Only for channels on which nothing is ever sent.
+    /// is closed. Only for channels on which no value is ever sent.
     ///
     /// # Safety
     ///
@@ -403,7 +403,7 @@ impl<T> IntoIterator for Receiver<T> {
     }
 }
 
-/// What [`Receiver::iter`] gives.
+/// The iterator of [`Receiver::iter`].
 ///
 /// # Examples
 ///
@@ -424,7 +424,7 @@ pub struct Iter<'a, T> {
     receiver: &'a Receiver<T>,
 }
 
-/// What [`Receiver::try_iter`] gives.
+/// The iterator of [`Receiver::try_iter`].
 ///
 /// # Examples
 ///
@@ -443,7 +443,7 @@ pub struct TryIter<'a, T> {
     receiver: &'a Receiver<T>,
 }
 
-/// What a [`Receiver`] turns into in a `for` loop that consumes it.
+/// The iterator of a `for` loop that consumes a [`Receiver`].
 ///
 /// # Examples
 ///

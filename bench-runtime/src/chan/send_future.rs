@@ -1,4 +1,4 @@
-//! A send as a future: the counterpart of [`super::future`], whose protocol it has.
+//! A send as a future: the counterpart of [`super::future`], with the same protocol.
 //!
 //! The value stays in the future, whose place is pinned, until it is moved out by the
 //! thread that dequeued the waiter.
@@ -102,7 +102,7 @@ impl<T> Future for Sending<'_, T> {
     ///
     /// After it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: nothing is moved out of it but the value.
+        // SAFETY: only the value is moved out of it.
         let this = unsafe { self.get_unchecked_mut() };
         let Some(chan) = this.chan else {
             return Poll::Pending;

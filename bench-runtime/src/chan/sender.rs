@@ -50,7 +50,7 @@ impl<T> Sender<T> {
     }
 
     /// An end of no channel: no send on it ever ends, and in a `select!` it is
-    /// never ready. What a nil channel is in Go.
+    /// never ready. Like a nil channel in Go.
     ///
     /// # Examples
     ///
@@ -261,7 +261,7 @@ impl<T> Sender<T> {
         self.chan.as_ref().map_or(0, |chan| chan.core().len())
     }
 
-    /// True if the buffer holds nothing now.
+    /// True if the buffer is empty at this moment.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

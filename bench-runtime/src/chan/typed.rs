@@ -1,4 +1,4 @@
-//! The part of a channel that knows its element type: how values move.
+//! The part of a channel that depends on its element type: how values move.
 
 use std::alloc::Layout;
 use std::marker::PhantomData;
@@ -30,7 +30,7 @@ impl<T> PartialEq for Chan<T> {
     }
 }
 
-/// What the last receiver leaves: the buffer, which its end empties and frees.
+/// The last receiver empties and frees the buffer.
 struct Rest<T> {
     chan: Chan<T>,
     /// No handle is left at the other side either.
@@ -133,7 +133,7 @@ impl<T> Chan<T> {
     unsafe fn attempt_send(&self, value: *const T) -> Attempt<()> {
         let core = self.core();
         core.lock();
-        // SAFETY: we hold the lock; each branch but the last gives it back
+        // SAFETY: we hold the lock; each branch except the last unlocks it
         // after its last use of the state. A dequeued waiter at the receiving
         // side has a place for a `T` as its element, and its owner is parked
         // until we complete it. The tail is free as `len < cap`.
@@ -166,7 +166,7 @@ impl<T> Chan<T> {
     fn attempt_recv(&self) -> Attempt<T> {
         let core = self.core();
         core.lock();
-        // SAFETY: we hold the lock; each branch but the last gives it back
+        // SAFETY: we hold the lock; each branch except the last unlocks it
         // after its last use of the state. The head is initialised as `len` is
         // not 0. A dequeued waiter at the sending side has a `T` as its
         // element, and its owner is parked until we complete it.
@@ -228,8 +228,8 @@ impl<T> Chan<T> {
         Err(ManuallyDrop::into_inner(value))
     }
 
-    /// The rest of a send that must wait: by itself, so that one that need not
-    /// saves no registers for it.
+    /// The rest of a send that must wait: a function of its own, so that a send
+    /// that need not wait saves no registers for it.
     ///
     /// # Safety
     ///
@@ -237,8 +237,7 @@ impl<T> Chan<T> {
     #[inline(never)]
     unsafe fn wait_to_send(&self, mut value: ManuallyDrop<T>) -> Result<(), T> {
         let elem = (&raw mut value).cast();
-        // SAFETY: locked; the element is the value, which lives here until the
-        // wait is over.
+        // SAFETY: locked; the element is the value, which lives here until the wait is over.
         match unsafe { self.core().wait(Side::Send, elem) } {
             Outcome::Passed => Ok(()),
             _ => Err(ManuallyDrop::into_inner(value)),
@@ -290,8 +289,8 @@ impl<T> Chan<T> {
     /// # Safety
     ///
     /// The value is initialised, and moved from if this returns `Passed`. The waiter is in
-    /// no queue, has the value as its element, and stays where it is until it was readied
-    /// or is removed.
+    /// no queue, has the value as its element, and does not move until it is readied or
+    /// removed.
     pub(super) unsafe fn send_or_queue_up(
         &self,
         value: *const T,
@@ -359,8 +358,7 @@ impl<T> Chan<T> {
     unsafe fn wait_to_recv(&self) -> Option<T> {
         let mut place = MaybeUninit::<T>::uninit();
         let elem = place.as_mut_ptr().cast();
-        // SAFETY: locked; the place lives here until the wait is over, and is
-        // filled if it passed.
+        // SAFETY: locked; the place lives here until the wait is over, and is filled if `passed`.
         unsafe {
             match self.core().wait(Side::Recv, elem) {
                 Outcome::Passed => Some(place.assume_init()),
@@ -397,7 +395,7 @@ impl<T> Chan<T> {
     /// # Safety
     ///
     /// The waiter is in no queue, has a place for a `T` as its element, and
-    /// stays where it is until it was readied or is removed.
+    /// does not move until it is readied or removed.
     pub(super) unsafe fn recv_or_queue_up(&self, waiter: *mut Waiter) -> Received<T> {
         match self.attempt_recv() {
             Attempt::Done(value) => Received::Value(value),

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use super::scope::{Call, Scope};
 use crate::sched;
 
-/// What [`Context::after_func`](super::Context::after_func) gives: the way to
-/// stop the call.
+/// The result of [`Context::after_func`](super::Context::after_func): it can stop the call.
 ///
 /// # Examples
 ///

@@ -40,7 +40,7 @@ impl Cancel {
         self.cancel_for(Arc::new(ContextError::Cancelled));
     }
 
-    /// As [`Self::cancel`], and says why; a text will do.
+    /// As [`Self::cancel`], with a cause; a text will do.
     ///
     /// # Examples
     ///

@@ -8,8 +8,8 @@
 //!
 //! A context is a list of layers towards its root: a *scope* that can end, a
 //! *value*, or a *cut* that lets values through and ends nothing. Scopes also
-//! form a tree downwards: a scope knows its live children, weakly, and ends
-//! them when it ends.
+//! form a tree downwards: a scope has weak pointers to its live children, and
+//! ends them when it ends.
 //!
 //! A context lives as long as one of its handles: the [`Context`] and its clones and
 //! children, its [`Cancel`], what [`Context::after_func`] returned, and a command that was
@@ -21,7 +21,7 @@
 //!
 //! - Values are found by their type, not by a key: a type that is private to a
 //!   crate is a key that no other code can make.
-//! - A scope whose [`Cancel`] is dropped goes on; [`Cancel::on_drop`] makes
+//! - A scope whose [`Cancel`] is dropped continues; [`Cancel::on_drop`] makes
 //!   the guard that takes the place of `defer cancel()`.
 
 mod after_func;
@@ -43,7 +43,7 @@ use crate::sched;
 use crate::time::{after_ns, now, ns_of};
 use scope::{Cause, Scope};
 
-/// What [`Context::done`] of a context that never ends returns.
+/// The channel of [`Context::done`] of a context that never ends.
 static NEVER: Receiver<()> = Receiver::never();
 
 /// When to stop, and what for; a cheap handle that is passed as an argument.
@@ -136,7 +136,7 @@ impl Context {
         self.with_limit(ns_of(deadline), deadline, None)
     }
 
-    /// As [`Self::with_deadline`], so long from now.
+    /// As [`Self::with_deadline`], with a duration from now.
     ///
     /// # Panics
     ///
@@ -156,8 +156,7 @@ impl Context {
         self.with_far_limit(timeout, None)
     }
 
-    /// As [`Self::with_timeout`], with a cause of its own for when the time is
-    /// over.
+    /// As [`Self::with_timeout`], with a cause for the end of the time.
     ///
     /// # Panics
     ///

@@ -1,14 +1,13 @@
-//! What ends: a node of the tree of contexts.
+//! A scope, which can end: a node of the tree of contexts.
 //!
 //! # How a scope ends
 //!
-//! 1. Under its lock, note why, and take its children, calls and timer out.
-//!    A later caller sees that it has ended.
+//! 1. Under its lock, note why, and take its children, calls and timer out. A
+//!    later caller finds that it has ended.
 //! 2. Close its channel, which wakes its waiters; start its calls.
 //! 3. End the children, in the same way.
 //!
-//! A lock is held for none but step 1, and never two of them at once, but for
-//! a child's being added to its parent.
+//! Only step 1 holds a lock. Two locks are held together only while a child is added to its parent.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -55,7 +54,7 @@ pub enum ContextError {
 /// The given cause of its end.
 pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 
-/// What is to run, and its runtime.
+/// A function to run, and its runtime.
 pub(super) struct Call {
     spawner: Spawner,
     f: Box<dyn FnOnce() + Send>,
@@ -69,7 +68,7 @@ impl Call {
         }
     }
 
-    /// Runs it in a goroutine of its own, or, where the runtime has stopped, in a thread.
+    /// Runs it in a goroutine, or in a thread if the runtime has stopped.
     fn start(self) {
         self.spawner.call(self.f);
     }
@@ -94,7 +93,7 @@ struct State {
     timer: Option<Armed>,
 }
 
-/// What the timer of a scope holds.
+/// The state of a scope's timer.
 struct Limit {
     scope: Weak<Scope>,
     deadline_ns: u64,
@@ -105,8 +104,7 @@ struct Limit {
 impl timer::Call for Limit {
     fn fire(self: Arc<Self>, _: u64) {
         let spawner = self.spawner.clone();
-        // With all of it: the last that is left of the scope, and of what the
-        // program gave it, may be dropped there.
+        // Dropping it may drop the last part of the scope, and of the program's values in it.
         spawner.call_by_timer(move || {
             if let Some(scope) = self.scope.upgrade() {
                 scope.time_is_over(self.cause.clone());

@@ -109,8 +109,7 @@ impl File {
         options.read(true).write(true).create_new(true).open(path)
     }
 
-    /// Waits until all that was written, and what there is to know of the file, is
-    /// on the disk.
+    /// Waits until all written data, and the file's metadata, are on the disk.
     ///
     /// # Errors
     ///
@@ -148,7 +147,7 @@ impl File {
         blocking(|| self.inner.set_len(size))
     }
 
-    /// What there is to know of the file.
+    /// The file's metadata.
     ///
     /// # Errors
     ///
@@ -229,8 +228,7 @@ impl File {
         blocking(|| self.inner.write_at(buf, offset))
     }
 
-    /// What is in memory is read at once; for the rest, `read` waits on a thread for
-    /// that.
+    /// Data in the page cache is read at once; for the rest, `read` waits on a thread for that.
     fn read_with(
         &self,
         buf: &mut [u8],
@@ -361,8 +359,8 @@ impl AsRawFd for File {
     }
 }
 
-/// How a file is opened: [`std::fs::OpenOptions`], from which it can be made where
-/// there is no method for something here.
+/// The options for opening a file: [`std::fs::OpenOptions`], from which it can be
+/// made if a method is missing here.
 ///
 /// # Examples
 ///

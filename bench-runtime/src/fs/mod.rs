@@ -3,8 +3,8 @@
 //! The functions and types are named as std's and have their signatures, errors
 //! included. Each call runs as one of [`blocking`](crate::blocking), so a thread of
 //! the runtime waits for the disk while other goroutines go on; on a plain thread it
-//! is std's call. [`File`] reads what the kernel has in memory without that
-//! detour. What only describes is std's own: [`Metadata`], [`Permissions`],
+//! is std's call. [`File`] reads what the kernel has in memory without that detour.
+//! Types that only describe are std's own: [`Metadata`], [`Permissions`],
 //! [`FileType`].
 //!
 //! ```
@@ -29,10 +29,10 @@
 //! # Rejected
 //!
 //! *io_uring*: it would save the hand-over, not the wait, and needs buffers that the
-//! kernel owns until the end, which `Read` has not; many sandboxes forbid it, so
-//! the threads would be needed all the same. *The calls in place, with the thread
-//! given up where they last*, as in Go: in a pinned runtime the goroutines that
-//! started on the thread would wait for the disk too.
+//! kernel owns until the end, which `Read` has not; many sandboxes forbid it, so the
+//! threads would be needed all the same. *The calls on the goroutine's thread, whose
+//! P is retaken if they take long*, as in Go: in a pinned runtime the goroutines
+//! that started on the thread would wait for the disk too.
 
 mod file;
 mod read_dir;
@@ -146,7 +146,7 @@ of_paths! {
     /// ```
     remove_file(path) -> ();
 
-    /// What there is to know of a file, links followed.
+    /// The metadata of a file; links are followed.
     ///
     /// # Examples
     ///
@@ -156,7 +156,7 @@ of_paths! {
     /// ```
     metadata(path) -> Metadata;
 
-    /// What there is to know of a file, or of a link itself.
+    /// The metadata of a file, or of a link itself.
     ///
     /// # Examples
     ///
@@ -198,7 +198,7 @@ of_paths! {
     /// ```
     exists(path) -> bool;
 
-    /// Copies a file with its permissions, and says of how many bytes.
+    /// Copies a file with its permissions, and returns the number of bytes.
     ///
     /// # Examples
     ///
@@ -211,7 +211,7 @@ of_paths! {
     /// ```
     copy(from, to) -> u64;
 
-    /// Gives a file another name on the same file system, in place of what has that.
+    /// Renames a file within its file system; it replaces a file that has the new name.
     ///
     /// # Examples
     ///
@@ -240,7 +240,7 @@ of_paths! {
     hard_link(original, link) -> ();
 }
 
-/// Writes a whole file, in place of what it held. Blocks the goroutine.
+/// Writes a whole file; it replaces the old content. Blocks the goroutine.
 ///
 /// # Errors
 ///
@@ -282,8 +282,8 @@ pub fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -> io::
     blocking(|| std::fs::set_permissions(path, permissions))
 }
 
-/// What is in a folder, in no order. Blocks the goroutine, here and at some of the
-/// steps of the iteration.
+/// The entries of a folder, in no order. Blocks the goroutine, here and at some of
+/// the steps of the iteration.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What is in a folder.
+//! The entries of a folder.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -86,8 +86,7 @@ impl DirEntry {
         self.inner.file_name()
     }
 
-    /// What there is to know of the entry, or of a link itself. Blocks the
-    /// goroutine.
+    /// The metadata of the entry, or of a link itself. Blocks the goroutine.
     ///
     /// # Errors
     ///
@@ -96,7 +95,7 @@ impl DirEntry {
         blocking(|| self.inner.metadata())
     }
 
-    /// What kind of file it is. Blocks the goroutine.
+    /// The entry's file type. Blocks the goroutine.
     ///
     /// # Errors
     ///

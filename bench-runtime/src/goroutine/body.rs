@@ -29,7 +29,7 @@ impl<F: FnOnce() -> T, T> Of<F, T> {
         drop_outcome: drop_outcome::<T>,
     };
 
-    /// For a goroutine without a handle: it leaves nothing.
+    /// For a goroutine without a handle: it has no result.
     const ALONE: VTable = VTable {
         run: run_alone::<F, T>,
         abandon: abandon_alone::<F>,
@@ -55,7 +55,7 @@ unsafe fn put<T>(g: &Goroutine, value: T) {
 
 #[inline(always)]
 unsafe fn take<T>(g: &Goroutine) -> T {
-    // SAFETY: the mirror of `put`; the caller says that a T was put there.
+    // SAFETY: the mirror of `put`; by the caller's promise a T is there.
     unsafe {
         if const { fits::<T>() } {
             g.body().cast::<T>().read()

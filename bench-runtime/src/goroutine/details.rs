@@ -1,4 +1,4 @@
-//! What rarely is said about a goroutine.
+//! Details that few goroutines have.
 
 use std::panic::Location;
 use std::ptr;
@@ -21,8 +21,8 @@ pub(crate) struct Details {
 pub(crate) type Labels = Vec<(String, String)>;
 
 /// Name and labels as one text, so that a look reads them at once: the name, then for each
-/// label a NUL, the key, a NUL, the value. Without labels there is no NUL. A missing
-/// name is an empty one where there are labels.
+/// label a NUL, the key, a NUL, the value. Without labels there is no NUL. If there are
+/// labels, a missing name is an empty one.
 pub(crate) fn text_of(name: Option<&str>, labels: &Labels) -> Option<Box<str>> {
     // A NUL separates the parts, so one in a text is replaced.
     let clean = |text: &str| text.replace('\0', "\u{fffd}");
@@ -90,7 +90,7 @@ impl Details {
         }
     }
 
-    /// The kind of stack requested, where it is not the runtime's.
+    /// The requested kind of stack, if it is not the runtime's.
     pub(crate) fn class(&self) -> Option<Class> {
         self.class
     }

@@ -1,4 +1,4 @@
-//! What a goroutine keeps for its [`GoroutineLocal`](crate::GoroutineLocal)s.
+//! The values of a goroutine's [`GoroutineLocal`](crate::GoroutineLocal)s.
 
 use std::any::Any;
 use std::collections::HashMap;

@@ -69,8 +69,8 @@ pub(crate) use parkable::{Head, Kind, MULTI, Parkable, Waiter};
 pub(crate) use wait_queue::{WaitQueue, is_left};
 pub(crate) use wait_reason::WaitReason;
 
-/// What a goroutine is doing. It informs dumps and checks; ownership follows
-/// the tables above, not this.
+/// The state of a goroutine. It informs dumps and checks; ownership follows the
+/// tables above, not this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Status {
@@ -108,7 +108,7 @@ impl Status {
 pub(crate) const FRESH: usize = 0;
 /// Set in `context` while the goroutine is on an M.
 pub(crate) const RUNNING_BIT: usize = 1;
-/// Set beside it while the sweep has claimed it: see `sched::stacks`.
+/// Set in addition while the sweep has claimed it: see `sched::stacks`.
 pub(crate) const CLAIMED_BIT: usize = 2;
 /// Set, without [`RUNNING_BIT`], while a thread reads its stack: see
 /// `sched::inspect`.
@@ -135,7 +135,7 @@ pub(crate) const FLAG_TIMED: u8 = 8;
 /// In `flags`: it parked while it unwinds, in a pinned runtime; see
 /// `sched::unwinding`.
 pub(crate) const FLAG_UNWINDING: u8 = 64;
-/// In `flags`: its runtime has stopped, and it will not go on.
+/// In `flags`: its runtime has stopped, and it will not run again.
 pub(crate) const FLAG_LEFT: u8 = 128;
 /// In `flags`: the scheduling class, two bits.
 pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
@@ -143,7 +143,7 @@ pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 /// Words of [`Goroutine::body`] behind the first.
 pub(crate) const BODY_WORDS: usize = 4;
 
-/// What can be done with a body whose types are forgotten.
+/// The operations on a body whose types are erased.
 pub(crate) struct VTable {
     /// Runs the closure in the body and leaves an [`body::Outcome`] there, if there is
     /// a handle.
@@ -179,7 +179,7 @@ pub(crate) struct Goroutine {
     pub(crate) head: Head,
     /// See the table of `context`.
     pub(crate) context: AtomicUsize,
-    /// What its body can do; set at spawn.
+    /// The operations on its body; set at spawn.
     vtable: UnsafeCell<&'static VTable>,
     /// See the table of `join`.
     pub(crate) join: AtomicUsize,
@@ -187,7 +187,7 @@ pub(crate) struct Goroutine {
     pub(crate) id: AtomicU64,
     /// A `&'static Location`, or with bit 0 set a `Box<Details>`.
     site: AtomicUsize,
-    /// See the table of what it holds.
+    /// The table below lists what it holds.
     body: UnsafeCell<[MaybeUninit<usize>; 1 + BODY_WORDS]>,
 }
 
@@ -280,8 +280,8 @@ impl Goroutine {
     /// The next in a [`List`], or in a free list, for the thread that owns the link.
     #[inline(always)]
     pub(crate) fn next(&self) -> &AtomicPtr<Self> {
-        // SAFETY: the first word of `body`, aligned as a pointer is; by the
-        // table of `body` nothing else is there while the goroutine is on a list.
+        // SAFETY: the first word of `body`, aligned as a pointer is; by the table
+        // of `body` it holds nothing else while the goroutine is on a list.
         unsafe { AtomicPtr::from_ptr(self.body.get().cast()) }
     }
 
@@ -363,7 +363,8 @@ impl Goroutine {
         let site = self.site.load(Ordering::Relaxed);
         if site & 1 == 1 {
             self.site.store(0, Ordering::Relaxed);
-            // A dump meanwhile sees that before anything else in the box's place.
+            // A dump that runs meanwhile sees this before any other content in
+            // the place of the box.
             barrier::light();
             // SAFETY: it came from `Box::into_raw` in `set_details`; the owner
             // of the dead record drops it once.

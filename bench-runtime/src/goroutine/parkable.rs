@@ -1,8 +1,9 @@
-//! Parkables, and the record that stands for one in a queue.
+//! Parkables, and the record of each in a queue.
 //!
-//! A [`Parkable`] is a goroutine or a plain OS thread; primitives treat both
-//! alike. (Channels and joins also know pending futures, which never park:
-//! `sched::pending`.) The way to wait, which every primitive follows:
+//! A [`Parkable`] is a goroutine or a plain OS thread; primitives make no
+//! difference between them. (Channels and joins also know pending futures,
+//! which never park: `sched::pending`.) The way to wait, which every primitive
+//! follows:
 //!
 //! 1. `let me = sched::prepare_park(reason, object)`; from here a ready counts.
 //! 2. Enqueue one [`Waiter`] in each queue, under that queue's lock; unlock.
@@ -52,8 +53,8 @@ pub(crate) enum Kind {
 #[repr(transparent)]
 pub(crate) struct Parkable(NonNull<Head>);
 
-// SAFETY: a `Parkable` only gives access to the atomics of its head; all else
-// behind it is reached by unsafe code with rules of its own.
+// SAFETY: a `Parkable` only gives access to the atomics of its head; everything
+// else behind it is reached only by unsafe code with rules of its own.
 unsafe impl Send for Parkable {}
 // SAFETY: as above.
 unsafe impl Sync for Parkable {}
@@ -93,8 +94,8 @@ impl Parkable {
     }
 }
 
-/// One entry in a wait queue. It lives in the goroutine's record
-/// for a simple wait (see `sched::own_waiter`), else on the parked stack.
+/// One entry in a wait queue. It is in the goroutine's record for a simple wait
+/// (see `sched::own_waiter`), else on the parked stack.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Waiter {
@@ -102,7 +103,7 @@ pub(crate) struct Waiter {
     pub(super) prev: Cell<*mut Waiter>,
     /// The waiter.
     pub(crate) owner: Parkable,
-    /// What is handed over: the primitive's own business.
+    /// The value to hand over: only the primitive uses it.
     pub(crate) elem: Cell<*mut ()>,
     /// The ticket, for a multi waiter.
     pub(crate) ticket: u32,

@@ -1,7 +1,7 @@
 //! Where records come from: chunks that are never given back to the allocator,
 //! so that a stale pointer always reads a record and a dump can walk all
-//! goroutines without a scheduler lock. When a runtime ends and no record of
-//! its is in use, its chunks go on to the next runtime.
+//! goroutines without a scheduler lock. When a runtime ends and none of its
+//! records is in use, the next runtime takes its chunks.
 //!
 //! A chunk is aligned to its size; its header names the runtime to which a goroutine
 //! belongs to.

@@ -125,7 +125,7 @@ impl WaitQueue {
     }
 }
 
-/// True of a goroutine that will not go on, as its runtime has stopped.
+/// True for a goroutine that will not run again because its runtime has stopped.
 pub(crate) fn is_left(owner: Parkable) -> bool {
     owner.head().flags.load(Ordering::Relaxed) & FLAG_LEFT != 0
 }

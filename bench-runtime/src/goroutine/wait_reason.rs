@@ -1,6 +1,6 @@
 //! Why something is parked, in Go's words.
 
-/// What a parked goroutine or thread waits for.
+/// The reason why a goroutine or thread is parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum WaitReason {

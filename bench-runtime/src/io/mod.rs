@@ -1,10 +1,10 @@
 //! The standard streams, which block the goroutine and not its thread.
 //!
 //! The process shares them with other processes, a shell above all, which would find a terminal
-//! that no longer blocks. So they stay blocking: a goroutine waits until the
-//! stream is ready, as for a socket, and then reads or writes as much as is possible without waiting; where
-//! the kernel cannot do that, a thread of the runtime does it. Files, terminals and pipes
-//! are treated alike; a file is always ready.
+//! that no longer blocks. So they stay blocking: a goroutine waits until the stream is ready, as
+//! for a socket, and then reads or writes as much as is possible without waiting; where the kernel
+//! cannot do that, a thread of the runtime does it. Files, terminals and pipes are handled in the
+//! same way; a file is always ready.
 //!
 //! ```
 //! use bench_runtime::io::stdout;
@@ -43,11 +43,11 @@ impl Stream {
         now: fn(BorrowedFd<'_>, &mut B) -> Option<usize>,
         by_thread: fn(BorrowedFd<'_>, &mut B) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        // SAFETY: the number is open, or stands for nothing, which the kernel then
-        // says; std takes it for open as well.
+        // SAFETY: the number is open, or the kernel answers that it is not; std
+        // also assumes that it is open.
         let fd = unsafe { BorrowedFd::borrow_raw(self.0) };
-        // Watched for this call alone: the program may have its number stand for
-        // another file later.
+        // Watched for this call alone, because the program may later use the
+        // number for another file.
         let done = Fd::new(fd).io(side, |_| {
             if let Some(count) = now(fd, &mut buf) {
                 return Ok(Ok(count));
@@ -61,7 +61,7 @@ impl Stream {
         done.unwrap_or_else(|_| blocking(|| by_thread(fd, &mut buf)))
     }
 
-    /// Where it is closed there is nothing to read, as for std.
+    /// If it is closed, a read returns 0 bytes, as with std.
     fn read(self, buf: &mut [u8]) -> io::Result<usize> {
         let now = |fd: BorrowedFd<'_>, buf: &mut &mut [u8]| transfer::read_now(fd, buf, None);
         let read = self.when_ready(Side::Read, buf, now, |fd, buf| transfer::read(fd, buf));

@@ -1,4 +1,4 @@
-//! What the process reads.
+//! Standard input.
 
 use std::io::{self, BufRead, BufReader, Lines, Read};
 use std::sync::LazyLock;
@@ -70,8 +70,8 @@ impl Stdin {
         }
     }
 
-    /// Appends the next line, its end included, and says of how many bytes: 0 is the
-    /// end of the input. Blocks the goroutine.
+    /// Appends the next line, its end included, and returns the number of bytes: 0
+    /// is the end of the input. Blocks the goroutine.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What the process writes.
+//! Standard output and standard error.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -22,9 +22,9 @@ macro_rules! output {
     ($stream:literal, $function:ident, $handle:ident, $guard:ident, $what:literal) => {
         #[doc = concat!("A handle of ", $what, "; from [`", stringify!($function), "`].")]
         ///
-        /// Nothing is buffered, as in Go and not as in std: a call of `write!` or
-        /// `write_all` reaches the kernel as one piece, where it takes it as one, and
-        /// those of other goroutines come before or after it. To write many small pieces
+        /// Nothing is buffered, as in Go and unlike in std: `write!` and `write_all`
+        /// pass their bytes to the kernel in one call, if it takes all of them, and
+        /// other goroutines' bytes come before or after. To write many small pieces
         /// fast, put a [`BufWriter`](std::io::BufWriter) around the lock.
         ///
         /// # Examples

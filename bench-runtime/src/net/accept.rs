@@ -1,4 +1,4 @@
-//! An accept loop that goes on when the process is out of descriptors.
+//! An accept loop that continues when the process has no descriptor left.
 
 use std::io;
 use std::time::Duration;

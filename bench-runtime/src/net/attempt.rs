@@ -21,7 +21,7 @@ use crate::sys::fd;
 use crate::time::armed;
 use crate::timer::Action;
 
-/// How often a thread looks for a kick when it could get no eventfd.
+/// How often a thread polls for a kick if it could get no eventfd.
 const BLIND_WAIT: Duration = Duration::from_millis(20);
 
 thread_local! {
@@ -127,8 +127,7 @@ impl<'a> Attempt<'a> {
         state.deadline_ns.load(Ordering::Acquire).min(self.limit_ns)
     }
 
-    /// True if the first read can be skipped: the stream was drained, and nothing
-    /// came since.
+    /// True if the first read can be skipped: the stream was drained, and no edge came since.
     #[inline]
     pub(super) fn is_drained(&self) -> bool {
         !self.waited && self.desc.is_some_and(|desc| desc.is_drained(self.tick))
@@ -150,7 +149,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Notes a read that found nothing, of such a descriptor.
+    /// Counts a read that found no data, of such a descriptor.
     pub(super) fn note_empty_read(&self) {
         if let Some(desc) = self.desc {
             desc.note_empty_read(self.tick, self.waited);
@@ -297,7 +296,7 @@ impl<'a> Attempt<'a> {
         state.queued.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Leaves the queue; says whether the waiter was in it.
+    /// Leaves the queue; returns whether the waiter was in it.
     ///
     /// # Safety
     ///
@@ -355,8 +354,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn poll_as_thread(&mut self, fd: BorrowedFd<'_>, wake: Option<&EventFd>) -> io::Result<()> {
-        // After joining the list: what changed before is seen here, what
-        // changes later is a kick.
+        // After joining the list: earlier changes are visible here, and later changes cause a kick.
         if self.waits.is_closed() {
             return Err(closed_error());
         }

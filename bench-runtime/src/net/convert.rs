@@ -1,4 +1,4 @@
-//! What all the types have in common: deadlines, closing, descriptors.
+//! The methods that all types have in common: deadlines, closing, descriptors.
 
 /// The parts of the examples that differ by type: how a value is made, its
 /// name, an operation that waits to read, and one that writes.
@@ -231,10 +231,10 @@ macro_rules! deadlines {
                 }
             )?
 
-            /// Closes it for all that share it, without waiting for them: the
-            /// peer sees the end, operations that wait end, later ones fail.
+            /// Closes it for all handles, without waiting: the peer sees the
+            /// end, waiting operations end, later ones fail.
             ///
-            /// A clone is a descriptor of its own, which stays open, and with it the
+            /// A clone is a separate descriptor, which stays open. So does the
             /// connection or the port. To close it from elsewhere share it by an `Arc`.
             ///
             /// # Errors

@@ -23,13 +23,13 @@ use crate::util::write::write_at_once;
 ///   share it, as they do stdin. `Read` and `Write` try only after a wait, and write
 ///   4,096 bytes a call at most, so that the thread is not blocked in blocking mode
 ///   either, unless another reads the same and is faster.
-/// - A file for which the kernel has no way to wait (a regular file, a folder,
-///   `/dev/null`) is always readable and writable, as poll(2) says too. Reading one
-///   may wait for a disk: [`blocking`](crate::blocking) is for that.
-///   An operation of [`read_with`](Self::read_with) that says `WouldBlock` there fails
-///   with [`io::ErrorKind::PermissionDenied`], which is epoll's answer.
+/// - A file that the kernel cannot wait for (a regular file, a folder, `/dev/null`) is
+///   always readable and writable, as for poll(2). Reading one may wait for a disk:
+///   [`blocking`](crate::blocking) is for that. An operation of
+///   [`read_with`](Self::read_with) that returns `WouldBlock` there fails with
+///   [`io::ErrorKind::PermissionDenied`], which is epoll's error.
 ///
-/// It owns what it watches. So the number cannot come to stand for another file
+/// It owns what it watches. So the number cannot be used for another file
 /// meanwhile; what other code owns is watched through a duplicate
 /// ([`duplicate_of`](Self::duplicate_of)), and may be closed at any time.
 ///
@@ -92,8 +92,8 @@ impl Descriptor {
         }
     }
 
-    /// Watches what another owns, through a duplicate of the descriptor. What it
-    /// stands for stays open until both are closed.
+    /// Watches what another owns, through a duplicate of the descriptor. The
+    /// file stays open until both are closed.
     ///
     /// # Errors
     ///
@@ -147,9 +147,9 @@ impl Descriptor {
     ///
     /// # Errors
     ///
-    /// By deadline and time-out with [`io::ErrorKind::TimedOut`]; once it is
-    /// closed, with the error that [`is_closed_error`](super::is_closed_error) knows;
-    /// where the user may watch no more descriptors.
+    /// By deadline and time-out with [`io::ErrorKind::TimedOut`]; once it is closed,
+    /// with the error of [`is_closed_error`](super::is_closed_error); if the user may
+    /// watch no more descriptors.
     ///
     /// # Examples
     ///
@@ -250,7 +250,7 @@ impl Descriptor {
         self.when_ready(side, is_ready, |_| Ok(()))
     }
 
-    /// The operation is tried only where poll(2) says that it would not block.
+    /// The operation is tried only if poll(2) reports that it would not block.
     fn when_ready<T>(
         &self,
         side: Side,

@@ -15,8 +15,8 @@ use crate::sched;
 use crate::sys::fd;
 use crate::time::{self, after_ns, ns_of};
 
-/// Between two attempts where no event announces room: a short
-/// delay for the goroutine, and little CPU time while the peer does nothing.
+/// The pause between two attempts where no event reports room: a short delay
+/// for the goroutine, and little CPU time while the peer does nothing.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
@@ -61,8 +61,7 @@ impl<S: AsFd> Fd<S> {
         Ok(inner)
     }
 
-    /// For what never blocks: addresses, options. Fails on a closed descriptor
-    /// with the error that says so.
+    /// For what never blocks: addresses, options. Fails with `Closed` on a closed descriptor.
     pub(super) fn with<T>(&self, op: impl FnOnce(&S) -> io::Result<T>) -> io::Result<T> {
         op(&self.inner).map_err(|e| self.waits.explain(e))
     }
@@ -140,8 +139,9 @@ impl<S: AsFd> Fd<S> {
         })
     }
 
-    /// Reads up to `len` bytes of what is only read. Where the next read would
-    /// find nothing it waits without trying; see [`crate::netpoll`].
+    /// Reads up to `len` bytes, from a descriptor that is only read. If the
+    /// next read would find no data it waits without trying; see
+    /// [`crate::netpoll`].
     #[inline]
     pub(super) fn read_pipe(
         &self,
@@ -232,8 +232,7 @@ impl<S: AsFd> Fd<S> {
         self.waits.timeout(side)
     }
 
-    /// Closes it for all holders: the peer sees the end, waits end, later
-    /// operations fail.
+    /// Closes it for all holders: the peer sees the end, waits end, later operations fail.
     pub(super) fn close(&self) -> io::Result<()> {
         static DEAD: OnceLock<OwnedFd> = OnceLock::new();
         self.waits.close(|| {

@@ -1,17 +1,17 @@
 //! Sockets and pipes that block the goroutine and not its thread.
 //!
-//! The types are named as std's and have their methods; where they differ,
-//! the method says so. All of them:
+//! The types are named as std's and have their methods; methods describe how
+//! they differ. All of them:
 //!
 //! - can be used from several goroutines at once through `&T`, each operation
-//!   for itself; those that wait for the same side go on one after the other;
-//! - have *deadlines*, points in time that concern the operations which wait
-//!   already as well as later ones, until the deadline is moved, and
-//!   *time-outs*, which concern each operation that begins later; both fail
-//!   with [`io::ErrorKind::TimedOut`];
-//! - have `close`, which ends the operations of others at once, and makes
-//!   later ones fail, with an error that [`is_closed_error`] knows; dropping
-//!   the last handle closes as well;
+//!   for itself; operations that wait for the same side run one after the
+//!   other;
+//! - have *deadlines*, points in time that apply to waiting and later
+//!   operations until the deadline is changed, and *time-outs*, which apply to
+//!   each later operation; both fail with [`io::ErrorKind::TimedOut`];
+//! - have `close`, which ends other goroutines' operations at once and makes
+//!   later ones fail, with an error for which [`is_closed_error`] is true;
+//!   dropping the last handle closes as well;
 //! - have `readable` and `writable`, futures for [`select!`](crate::select) and async code;
 //! - work on a plain thread too, which then blocks.
 //!
@@ -71,7 +71,7 @@ pub use unix_datagram::UnixDatagram;
 pub use unix_listener::{UnixIncoming, UnixListener};
 pub use unix_stream::UnixStream;
 
-/// What the error of an operation on a closed descriptor holds.
+/// The content of the error of an operation on a closed descriptor.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("use of a closed network connection")]
 struct Closed;

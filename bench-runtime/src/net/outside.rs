@@ -16,8 +16,8 @@ static NETPOLL: OnceLock<Netpoll> = OnceLock::new();
 ///
 /// # Errors
 ///
-/// Where the process is out of descriptors or threads, or is the child of a fork, whose
-/// thread for this is the parent's.
+/// If the process has no descriptor or thread left, or in the child of a fork, which
+/// does not have this thread.
 pub(super) fn netpoll() -> io::Result<&'static Netpoll> {
     static STARTING: Lock<()> = Lock::new(());
     if fork::is_child() {

@@ -12,7 +12,7 @@ use crate::netpoll::Side;
 use crate::sys::{fd, transfer};
 use crate::util::write::write_at_once;
 
-/// What to read from and what to write to, as [`std::io::pipe`].
+/// The reading and the writing end, as [`std::io::pipe`].
 ///
 /// # Errors
 ///
@@ -99,8 +99,8 @@ impl PipeReader {
 }
 
 impl PipeReader {
-    /// What is there now, as much as a pipe holds by default. Does not block, and looks at
-    /// no deadline.
+    /// All bytes that are there now, at most as many as a pipe holds by default. Does not
+    /// block, and ignores deadlines.
     pub(crate) fn read_rest(&self, all: &mut Vec<u8>) -> io::Result<()> {
         let mut buf = vec![0; 64 << 10];
         match self.fd.with(|pipe| transfer::read(pipe.as_fd(), &mut buf)) {

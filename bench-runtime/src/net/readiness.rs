@@ -28,9 +28,9 @@ use crate::timer::Action;
 ///   faster at the operation, which then waits.
 /// - It fails as an operation would: by deadline and time-out (the time-out counts from the first
 ///   poll on), and once the descriptor is closed.
-/// - It may be polled anywhere, and belongs to the runtime in which it was first polled: once
-///   that has ended it is woken no more. Outside every goroutine a thread of this crate, which
-///   begins with the first of them, waits for all of these.
+/// - It may be polled anywhere. It belongs to the runtime in which it was first polled, and is
+///   not woken after that runtime has ended. Outside every goroutine a thread of this crate,
+///   which begins with the first of them, waits for all of these.
 /// - Dropping it ends the wait, and loses nothing. After a wake it must be polled again, or
 ///   dropped: until then others that wait for the same side may wait for it.
 ///
@@ -77,8 +77,8 @@ struct Wait {
     deadline: Option<Deadline>,
 }
 
-/// A timer, and a record of its own for it: so a timer never looks at the descriptor,
-/// which a future that is forgotten does not keep.
+/// A timer has a record of its own: so a timer never uses the descriptor, which a
+/// forgotten future does not keep alive.
 struct Deadline {
     timer: Armed,
     pending: &'static Pending,
@@ -118,7 +118,7 @@ impl<'a> Readiness<'a> {
         }
     }
 
-    /// Begins a wait, unless the descriptor is to be looked at again first.
+    /// Begins a wait, unless the descriptor must be checked again first.
     fn begin(&mut self, cx: &Context<'_>) -> io::Result<()> {
         let pending = Pending::new(cx.waker());
         let who = pending.parkable();

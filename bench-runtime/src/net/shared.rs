@@ -8,10 +8,11 @@ use std::sync::Arc;
 /// A stream with several owners that each read and write: an [`Arc`] that
 /// implements [`Read`] and [`Write`], which an `Arc` of this crate's types cannot.
 ///
-/// What takes a reader or writer *by value*, such as a protocol's two halves, gets
-/// clones. They share deadlines, and [`close`](super::TcpStream::close) ends all;
-/// `try_clone` of a stream makes a second descriptor in its place. A
-/// reference is enough for most code: `&TcpStream` reads and writes too.
+/// Functions that take a reader or writer *by value*, such as the two halves of a
+/// protocol, get clones. They share deadlines, and
+/// [`close`](super::TcpStream::close) ends all; `try_clone` of a stream makes a
+/// second descriptor in its place. A reference is enough for most code:
+/// `&TcpStream` reads and writes too.
 ///
 /// # Examples
 ///

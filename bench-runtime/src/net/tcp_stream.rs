@@ -19,8 +19,8 @@ use crate::util::write::write_at_once;
 /// accepted here sends small writes at once, as in Go: `TCP_NODELAY` is set.
 ///
 /// `&TcpStream` reads and writes, so several goroutines may use one. Those that share it by an
-/// [`Arc`](std::sync::Arc) write `&*conn`; [`Shared`](super::Shared) is such an `Arc` for what takes a
-/// reader or a writer by value. A call of `write!` sends its text as one piece.
+/// [`Arc`](std::sync::Arc) write `&*conn`; [`Shared`](super::Shared) is such an `Arc` for functions
+/// that take a reader or a writer by value. A call of `write!` sends its text as one piece.
 ///
 /// # Examples
 ///
@@ -59,7 +59,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// That of the last address, where none takes it.
+    /// The error of the last address, if none accepts.
     ///
     /// # Examples
     ///
@@ -276,7 +276,7 @@ impl TcpStream {
         self.fd.with(|stream| stream.shutdown(how))
     }
 
-    /// Another handle of the same connection, with deadlines of its own.
+    /// Another handle of the same connection, with separate deadlines.
     ///
     /// # Errors
     ///
@@ -334,7 +334,8 @@ impl TcpStream {
     }
 
     /// Sends small writes at once (`TCP_NODELAY`), or keeps them until what was sent
-    /// before is acknowledged. At once is the default but for what came from std.
+    /// before is acknowledged. Without delay is the default, except for a stream
+    /// that was made from std's.
     ///
     /// # Errors
     ///

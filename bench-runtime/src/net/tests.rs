@@ -207,7 +207,7 @@ fn many_readers_of_one_socket_take_each_datagram_once() {
     let address = socket.local_addr().unwrap();
     for sent in 0..READERS * PER_READER {
         sender.send_to(b"x", address).unwrap();
-        // Some at once, some when all wait; never so many that one is lost.
+        // Some at once, some when all wait; few enough that none is lost.
         if sent % 16 == 15 {
             while got.load(Ordering::Acquire) <= sent {
                 thread::yield_now();
@@ -446,7 +446,7 @@ fn incoming_survives_the_lack_of_descriptors() {
         // SAFETY: the struct outlives the call, which only reads it.
         let lowered = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
         assert_eq!(lowered, 0);
-        // Sockets first: the server must find nothing left for its own.
+        // Sockets first: the server must find no descriptor left.
         let clients = [(); 2].map(|()| socket::tcp(&address).unwrap());
         let mut hoard: Vec<_> =
             std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();

@@ -40,7 +40,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// That of the last address, where none is free.
+    /// The error of the last address, if none is free.
     ///
     /// # Examples
     ///
@@ -176,7 +176,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// That of the last address, where none can be reached.
+    /// The error of the last address, if none can be reached.
     ///
     /// # Examples
     ///
@@ -266,7 +266,7 @@ impl UdpSocket {
         self.fd.io(Side::Write, |socket| socket.send(buf))
     }
 
-    /// Another handle of the same socket, with deadlines of its own.
+    /// Another handle of the same socket, with separate deadlines.
     ///
     /// # Errors
     ///

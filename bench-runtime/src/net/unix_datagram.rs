@@ -37,8 +37,8 @@ read_timeout!(UnixDatagram);
 write_timeout!(UnixDatagram);
 
 /// True where a receive would block for ever, as the socket's reading side was
-/// shut down, perhaps by another process. The kernel ends a receive that
-/// waits, with nothing, but fails one that must not wait with `WouldBlock`.
+/// shut down, perhaps by another process. The kernel ends a blocking receive
+/// with zero bytes, and fails a non-blocking one with `WouldBlock`.
 fn is_over(socket: &net::UnixDatagram, error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock && fd::is_shut_for_reading(socket.as_fd())
 }
@@ -201,9 +201,10 @@ impl UnixDatagram {
         })
     }
 
-    /// Sends one datagram to the socket at a path. Blocks the goroutine while
-    /// the receiver's queue is full. Only a connected socket gets an event for room in
-    /// it: this one looks again after short pauses, [`Self::send`] does not.
+    /// Sends one datagram to the socket at a path. Blocks the goroutine while the
+    /// receiver's queue is full. Only a connected socket gets an event when it has
+    /// room. This method tries again after short pauses, [`Self::send`] waits for the
+    /// event.
     ///
     /// # Errors
     ///

@@ -200,7 +200,7 @@ impl UnixStream {
         self.fd.with(|stream| stream.shutdown(how))
     }
 
-    /// Another handle of the same connection, with deadlines of its own.
+    /// Another handle of the same connection, with separate deadlines.
     ///
     /// # Errors
     ///

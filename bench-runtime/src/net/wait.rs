@@ -13,10 +13,10 @@
 //! 6. A goroutine that has waited, in the slot or in the queue, and is done, whatever came
 //!    of it, readies the first of the queue, which goes to 1.
 //!
-//! Steps 5 and 6 lose no waiter: the one that queues counts itself in `queued`
-//! and then looks at the slot; the thread that ends the wait in the slot empties it,
-//! and its goroutine then looks at `queued`. Both touch the slot by
-//! read-modify-write, so one of them comes second.
+//! Steps 5 and 6 lose no waiter: the one that queues increments `queued` and then
+//! reads the slot; the thread that ends the wait in the slot empties it, and its
+//! goroutine then reads `queued`. Both touch the slot by read-modify-write, so one
+//! of them comes second.
 //!
 //! A new deadline and a close are edges of their own ([`Waits::kick`]):
 //! all waiters go to 1, and find at 2 what has changed.
@@ -81,8 +81,7 @@ impl SideState {
 }
 
 impl Drop for Waits {
-    /// A future that was forgotten may stand in a slot still, which is then used for another
-    /// descriptor.
+    /// A forgotten future may still be in a slot, which is then used for another descriptor.
     fn drop(&mut self) {
         if fork::is_child() {
             // Those in the slots wait in the parent.
@@ -120,7 +119,7 @@ impl Waits {
         }
     }
 
-    /// Operations that begin or go on after this time fail.
+    /// Operations that begin or continue after this time fail.
     pub(super) fn set_deadline(&self, side: Side, deadline_ns: u64) {
         let state = self.side(side);
         // Release, with what `kick` does: see `Attempt::check`.
@@ -206,8 +205,8 @@ impl Waits {
         if self.side(side).queued.load(Ordering::Acquire) == 0 {
             return;
         }
-        // The queue is one for all runtimes, the slots are not: where there
-        // are several, any of the queued might be the one that can go on.
+        // All runtimes share the queue, but not the slots. With several
+        // runtimes any queued waiter might be the one that can continue.
         let all = self.registrations.lock().len() > 1;
         let mut is_done = false;
         readied::ready_all(iter::from_fn(|| {
@@ -215,7 +214,7 @@ impl Waits {
                 return None;
             }
             let who = self.dequeue(side)?;
-            // A future consumes nothing, so the waiters behind it can go on too.
+            // A future consumes no data, so the waiters behind it may be ready too.
             is_done = !all && who.head().kind != Kind::Future;
             Some(who)
         }));
@@ -235,8 +234,7 @@ impl Waits {
         }
     }
 
-    /// The record that this poller has, or now makes, of the descriptor; true
-    /// where it is new.
+    /// The record that this poller has, or now makes, of the descriptor; true if it is new.
     pub(super) fn watched_by(
         &self,
         netpoll: &Netpoll,

@@ -41,8 +41,8 @@ impl PollDesc {
         }
     }
 
-    /// Assigns the record to `fd`, which is about to be watched by edge, by a poller
-    /// that lives until [`Self::close`].
+    /// Assigns the record to `fd`, which the caller will watch edge-triggered, by a
+    /// poller that lives until [`Self::close`].
     pub(super) fn open(&self, watch: *const Watch, fd: RawFd) {
         self.read.reset();
         self.write.reset();
@@ -54,8 +54,8 @@ impl PollDesc {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Ends its use. Before the poller goes, and before the number may stand
-    /// for another file.
+    /// Ends its use. Called before the poller ends, and before the number may
+    /// be reused for another file.
     pub(super) fn close(&self) {
         self.level.close();
         self.generation.fetch_add(1, Ordering::Release);
@@ -78,8 +78,7 @@ impl PollDesc {
         std::ptr::eq(self.watch.load(Ordering::Relaxed), watch)
     }
 
-    /// True if a read can only find nothing, or is expected to and the watch is
-    /// level-triggered.
+    /// True if a read cannot find data, or is not expected to and the watch is level-triggered.
     #[inline]
     pub(crate) fn is_drained(&self, tick: u64) -> bool {
         // Relaxed: `lasting` was set before the tick moved, and the caller
@@ -96,7 +95,7 @@ impl PollDesc {
         }
     }
 
-    /// Notes a read that found nothing, in the same way.
+    /// Counts a read that found no data, in the same way.
     pub(crate) fn note_empty_read(&self, tick: u64, waited: bool) {
         match self.level.note_empty_read(tick, waited) {
             Advice::Stay => {}
@@ -174,7 +173,7 @@ impl PollDesc {
         u64::from(generation) << 32 | u64::from(self.index)
     }
 
-    /// Whether a token is that of its present descriptor.
+    /// Whether a token belongs to its present descriptor.
     pub(super) fn is_current(&self, token: u64) -> bool {
         // Acquire: pairs with the Release in `open`.
         self.generation.load(Ordering::Acquire) == (token >> 32) as u32

@@ -1,14 +1,14 @@
 //! Level-triggered pipes: reading without the empty read after each message.
 //!
-//! An edge reports once that data came, so the reader reads until nothing is left.
-//! On a pipe whose messages are read one by one, every other read is then empty. A
+//! An edge reports new data once, so the reader reads until it finds none. If the
+//! messages of a pipe are read one by one, every other read is then empty. A
 //! level-triggered watch also reports data that was left: after a read the goroutine
 //! may wait at once, and the next poll reports the rest. The kernel checks the
 //! descriptor once more for that, which costs less than an empty read.
 //!
-//! 1. *That nothing is left is a guess*, and a wrong guess waits for a poll. So
-//!    [`Level`] keeps the share of reads right after a read that were empty, and makes
-//!    one of those reads from time to time.
+//! 1. *That no data is left is a guess*, and a wrong guess costs a wait until the next
+//!    poll. So [`Level`] keeps the share of reads right after a read that were empty,
+//!    and makes one of those reads from time to time.
 //! 2. *No poller spins*: data without a waiter would end each poll at once. After a
 //!    few such events the watch is edge-triggered again, and stays so for longer each
 //!    time.
@@ -31,12 +31,12 @@
 //! 2. To edge, by a poller or a reader after useless events: `on`, then the watch. If
 //!    there is data, this change itself causes an event.
 //!
-//! So a goroutine that sees `on` set at a tick, and waits for a later tick, gets it.
-//! Either the watch is by level, and what was left is an event in each poll; or it is
-//! by edge again and something was left when that changed: an event that came after
-//! `on` was cleared, so that a goroutine that knows its tick sees `on` clear. A change
-//! that comes after the watch has ended fails: the number has no watch, also if it
-//! stands for a file that is closed for all its holders.
+//! So a goroutine that reads `on` as set at a tick, and waits for a later tick, gets
+//! it. Either the watch is by level, and what was left is an event in each poll; or it
+//! is edge-triggered again and data was left at that change: an event that came after
+//! `on` was cleared, so that a goroutine that has read its tick reads `on` as clear. A
+//! change that comes after the watch has ended fails: the number has no watch, even if
+//! it belongs to a file that is closed for all its holders.
 //!
 //! Its model, `tests/loom/netpoll/level_model.rs`, runs this with the records, the
 //! slots and the reader's steps around it.
@@ -86,7 +86,7 @@ pub(super) struct Level {
     useless_events: AtomicU8,
     /// Empty reads to go before it may be on again.
     pause: AtomicU32,
-    /// What `pause` will be the next time.
+    /// The next value of `pause`.
     next_pause: AtomicU32,
     /// The tick of the last read.
     read_at: AtomicU64,
@@ -149,8 +149,8 @@ impl Level {
                 self.back_off();
             }
         } else {
-            // Release: the edge that follows moves a tick, and a thread that sees that
-            // one sees this.
+            // Release: the edge that follows increments a tick, and a thread that
+            // reads that tick sees this store.
             self.on.store(false, Ordering::Release);
             self.back_off();
             // It fails where the watch has ended.
@@ -172,8 +172,7 @@ impl Level {
         self.on.load(Ordering::Acquire)
     }
 
-    /// Notes a read that got data, at this tick; true if the next read is to be
-    /// skipped.
+    /// Notes a read that got data, at this tick; true if the next read can be skipped.
     #[inline]
     pub(super) fn note_read(&self, tick: u64, waited: bool) -> bool {
         if !waited && self.read_at.load(Ordering::Relaxed) == tick {
@@ -223,8 +222,8 @@ impl Level {
         }
     }
 
-    /// Notes an event without a waiter or without data; true if a level-triggered watch is
-    /// to end.
+    /// Notes an event without a waiter or without data; true if the level-triggered watch
+    /// should end.
     pub(super) fn note_useless_event(&self) -> bool {
         if !self.is_on() {
             return false;

@@ -1,12 +1,11 @@
 //! The network poller: goroutines that wait for file descriptors.
 //!
 //! It has no thread and readies no goroutine: [`Netpoll::poll`] returns the ready ones,
-//! and the scheduler, which calls it, makes them runnable. A descriptor is
-//! watched once for its whole life, edge-triggered, from the first time that
-//! an operation on it would block; [`slot`] says how an edge and a goroutine
-//! meet. A pipe may come to be watched by level ([`level`]). A runtime has one
-//! poller, or one for each M where goroutines are pinned; a socket that is used
-//! from two of them is watched by both.
+//! and the scheduler, which calls it, makes them runnable. A descriptor is watched once
+//! for its whole life, edge-triggered, from the first time that an operation on it
+//! would block; [`slot`] says how an edge and a goroutine meet. A pipe may become
+//! level-triggered ([`level`]). A runtime has one poller, or one for each M where
+//! goroutines are pinned; a socket that is used from two of them is watched by both.
 //!
 //! # Rejected
 //!
@@ -124,9 +123,9 @@ impl Netpoll {
         registered
     }
 
-    /// Adds to `ready` all parkables that can go on, after waiting for `timeout` at most,
-    /// `None` being for ever, until something happens. Blocks the thread. Any
-    /// number of threads may poll at once.
+    /// Adds all ready parkables to `ready`. Waits for `timeout` at most, without limit
+    /// for `None`, until there is one. Blocks the thread. Any number of threads may poll
+    /// at once.
     pub(crate) fn poll(&self, timeout: Option<Duration>, ready: &mut Vec<Parkable>) {
         let blocks = timeout.is_none_or(|t| !t.is_zero());
         let mut events = Events::new();
@@ -185,7 +184,7 @@ impl Registration {
         self.desc
     }
 
-    /// Ends the watch before the descriptor stands for another file.
+    /// Ends the watch before the number is reused for another file.
     pub(crate) fn end_watch(&self) {
         // It fails where the watch has ended already.
         let _ = self.watch.poller.delete(self.fd);
@@ -333,7 +332,7 @@ mod tests {
         writer.write_all(b"three").unwrap();
         let mut ready = Vec::new();
         for _ in 0..10 {
-            // What is left is reported again.
+            // Data that was left is reported again.
             assert_eq!(wait(), Registered::Waiting);
             netpoll.poll(SOON, &mut ready);
             assert_eq!(ready, [me]);

@@ -25,11 +25,11 @@
 //!
 //! 1. The goroutine reads `tick`, then tries its operation.
 //! 2. It would block: [`Slot::register`] sets `waiter`, then compares `tick`.
-//! 3. The poller, for an edge, adds to `tick`, then looks at `waiter`.
+//! 3. The poller, for an edge, increments `tick`, then reads `waiter`.
 //!
-//! Steps 2 and 3 write one word and then access the other. The access to
-//! `tick` in both is a read-modify-write, so one of them comes second and
-//! sees what the other wrote before: no edge is lost.
+//! Steps 2 and 3 write one word and then access the other. Both access `tick`
+//! by a read-modify-write, so the second one sees what the first wrote before:
+//! no edge is lost.
 
 use std::ptr::{self, NonNull};
 
@@ -41,7 +41,7 @@ use crate::shim::{AtomicPtr, AtomicU64, Ordering};
 pub(crate) struct Slot {
     tick: AtomicU64,
     waiter: AtomicPtr<Head>,
-    /// The tick at which an operation found nothing left; `NEVER` for none.
+    /// The tick at which an operation found no data left; `NEVER` for none.
     drained_at: AtomicU64,
 }
 
@@ -79,14 +79,14 @@ impl Slot {
     #[inline]
     pub(crate) fn tick(&self) -> u64 {
         // Acquire: pairs with the AcqRel in `notify`, so that a thread that sees a kick
-        // sees the deadline that it announces.
+        // sees the deadline that was set before it.
         self.tick.load(Ordering::Acquire)
     }
 
     /// Step 2: from here on an edge after `seen` readies `waiter`.
     pub(crate) fn register(&self, waiter: Parkable, seen: u64) -> Registered {
         // Release: pairs with the Acquire of the thread that takes it. Acquire: pairs
-        // with the Release of the thread that emptied the slot, whose wait came before.
+        // with the Release of the thread that emptied the slot, whose wait was earlier.
         if self
             .waiter
             .compare_exchange(
@@ -99,9 +99,9 @@ impl Slot {
         {
             return Registered::Busy;
         }
-        // A read-modify-write also where it changes nothing. Release: pairs
-        // with the Acquire of a later `notify`, which then sees `waiter`.
-        // Acquire: pairs with the Release of an earlier one.
+        // A read-modify-write even if it changes nothing. Release: pairs with
+        // the Acquire of a later `notify`, which then sees `waiter`. Acquire:
+        // pairs with the Release of an earlier one.
         let unchanged = self
             .tick
             .compare_exchange(seen, seen, Ordering::AcqRel, Ordering::Acquire)
@@ -148,8 +148,8 @@ impl Slot {
     pub(crate) fn is_busy(&self) -> bool {
         let who = self.waiter.load(Ordering::Relaxed);
         // A read-modify-write that changes nothing: see `net::fd`, which
-        // counts itself among the queued before it looks. Release: pairs with
-        // the Acquire of the thread that takes the waiter.
+        // increments `queued` before it reads. Release: pairs with the Acquire
+        // of the thread that takes the waiter.
         !who.is_null()
             && self
                 .waiter
@@ -164,9 +164,9 @@ impl Slot {
         self.drained_at.store(seen, Ordering::Relaxed);
     }
 
-    /// True if a read can only find nothing: no edge came since one drained the
-    /// stream. The caller makes sure that what an earlier edge reported for good
-    /// (end of stream, error) is not forgotten.
+    /// True if a read cannot find data: no edge came since one drained the
+    /// stream. The caller remembers what an earlier edge reported permanently
+    /// (end of stream, error).
     #[inline]
     pub(crate) fn is_drained(&self, tick: u64) -> bool {
         // Relaxed: a count, compared with a count; a stale value is either

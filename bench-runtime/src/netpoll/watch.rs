@@ -1,4 +1,4 @@
-//! What a poller and the descriptors that it watches share.
+//! The state that a poller and its descriptors share.
 
 use std::fmt;
 
@@ -14,8 +14,7 @@ pub(crate) enum Side {
     Write,
 }
 
-/// What the poller shares with the descriptors it watches, which may outlive
-/// its runtime.
+/// The state that a poller shares with its descriptors, which may outlive its runtime.
 pub(crate) struct Watch {
     pub(super) poller: Poller,
     pub(super) wake: EventFd,

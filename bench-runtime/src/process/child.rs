@@ -42,20 +42,20 @@ use crate::signal::Signal;
 /// ```
 #[derive(Debug)]
 pub struct Child {
-    /// What to write to for the child to read, if it was piped.
+    /// The child's standard input, if it was piped.
     pub stdin: Option<PipeWriter>,
-    /// What the child writes, if it was piped.
+    /// The child's standard output, if it was piped.
     pub stdout: Option<PipeReader>,
-    /// What the child writes of what goes wrong, if it was piped.
+    /// The child's standard error, if it was piped.
     pub stderr: Option<PipeReader>,
     process: Process,
     context: Option<Context>,
 }
 
-/// What was read of a pipe, and why there is no more.
+/// The bytes read from a pipe, and why it ended.
 type Text = (Vec<u8>, io::Result<()>);
 
-/// What a child writes, as it is read to its end beside the wait.
+/// A child's output, read to its end during the wait.
 struct Reading {
     pipe: Arc<PipeReader>,
     text: Receiver<Text>,
@@ -106,7 +106,7 @@ impl Child {
         Ok(started)
     }
 
-    /// What sends signals to the child from elsewhere, as while a goroutine waits for it.
+    /// Sends signals to the child from elsewhere, also while a goroutine waits for it.
     ///
     /// # Examples
     ///
@@ -196,8 +196,8 @@ impl Child {
     }
 
     /// Closes the child's stdin, waits for all that it writes into its pipes and for
-    /// its end. Blocks the goroutine. What has inherited the pipes and
-    /// lives on is waited for too, until the end of the context if there is one.
+    /// its end. Blocks the goroutine. It also waits for processes that have
+    /// inherited the pipes, until the end of the context if there is one.
     ///
     /// # Errors
     ///

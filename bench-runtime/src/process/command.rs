@@ -1,4 +1,4 @@
-//! What is to be started, and how.
+//! A command to start.
 
 use std::ffi::OsStr;
 use std::io;
@@ -14,8 +14,9 @@ use crate::context::Context;
 use crate::seam;
 use crate::signal::Signal;
 
-/// A program to start as a child process: [`std::process::Command`], which each
-/// method without a text of its own says more of.
+/// A program to start as a child process: a wrapper of
+/// [`std::process::Command`], whose documentation describes the methods without
+/// a text here.
 ///
 /// # Examples
 ///
@@ -38,7 +39,7 @@ use crate::signal::Signal;
 /// # }
 /// ```
 ///
-/// What one child writes, another reads; there it must block:
+/// The output of one child is the input of another; there it must block:
 ///
 /// ```
 /// use bench_runtime::process::{Command, Stdio};
@@ -64,7 +65,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// A program, looked for in `PATH` if its name has no slash.
+    /// A program; searched for in `PATH` if its name has no slash.
     ///
     /// # Examples
     ///
@@ -169,7 +170,7 @@ impl Command {
         self
     }
 
-    /// Leaves the child's environment empty, but for what is set later.
+    /// Clears the child's environment; only what is set later is in it.
     ///
     /// # Examples
     ///
@@ -200,8 +201,7 @@ impl Command {
         self
     }
 
-    /// What the child reads: by default, what this process does; nothing, for
-    /// [`output`](Self::output).
+    /// The child's standard input: by default, this process's; empty for [`output`](Self::output).
     ///
     /// # Examples
     ///
@@ -256,8 +256,8 @@ impl Command {
     /// that had ended by itself by then keeps its status.
     ///
     /// [`grace`](Self::grace) sends the child a signal to end before it is killed, and
-    /// [`own_group`](Self::own_group) includes what the child has started itself. Without
-    /// the latter, `output` and `wait_with_output` do not wait for what of that holds the pipes
+    /// [`own_group`](Self::own_group) includes what the child has started itself. Without the
+    /// latter, `output` and `wait_with_output` do not wait for processes that keep the pipes
     /// open. A read of a pipe that was taken does: end it by
     /// [`set_deadline`](crate::net::PipeReader::set_deadline).
     ///
@@ -278,9 +278,9 @@ impl Command {
         self
     }
 
-    /// Sends this signal at the end of the [`context`](Self::context), and kills the child
-    /// only after so long, if it has not ended by then. What `Cmd.Cancel` and `Cmd.WaitDelay` are in
-    /// Go. Waits fail with [`Ended`] however such a child ends. Without a context it does nothing.
+    /// Sends this signal at the end of the [`context`](Self::context), and kills the child after
+    /// `grace` if it has not ended by then. Go's `Cmd.Cancel` and `Cmd.WaitDelay`. Waits fail with
+    /// [`Ended`] however such a child ends. It has no effect without a context.
     ///
     /// # Examples
     ///
@@ -307,13 +307,13 @@ impl Command {
         self
     }
 
-    /// Starts the child in a process group of its own, to which all signals go that are
-    /// sent to the child: those of its context, [`Child::kill`], [`Child::signal`]. So they
-    /// reach what the child has started too. Once the end of the context has ended the child,
-    /// what is left of the group is killed. A child that has left its group is sent them too.
+    /// Starts the child in a process group of its own. Signals for the child go to the whole
+    /// group: those of its context, [`Child::kill`], [`Child::signal`]. So they reach what
+    /// the child has started too. Once the end of the context has ended the child, the rest
+    /// of the group is killed. A child that has left its group is sent them too.
     ///
-    /// A terminal sends Ctrl-C to its foreground group alone, so not to this one. The child's
-    /// own number is that of its group; std's `process_group` must not give it another.
+    /// A terminal sends Ctrl-C to its foreground group alone, so not to this one. The group's
+    /// number is that of the child; std's `process_group` must not give it another.
     ///
     /// # Examples
     ///
@@ -339,9 +339,9 @@ impl Command {
         self
     }
 
-    /// std's command, for what has no method here: what is in
-    /// [`std::os::unix::process::CommandExt`], and the getters. The three streams
-    /// are to be set here, as [`output`](Self::output) looks at what was set.
+    /// std's command, for what has no method here:
+    /// [`std::os::unix::process::CommandExt`], and the getters. Set the three
+    /// streams here, because [`output`](Self::output) checks which were set.
     ///
     /// The child is a child of the thread that starts it, which may end before the
     /// process: `PR_SET_PDEATHSIG` reports that thread's end.

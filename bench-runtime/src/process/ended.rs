@@ -6,8 +6,8 @@ use std::process::ExitStatus;
 
 use crate::context::ContextError;
 
-/// What is inside the [`io::Error`] of a command that the end of its context has
-/// ended, and what came of the command until then. The kind of that error is
+/// The content of the [`io::Error`] of a command that the end of its context has ended, with
+/// the command's results until then. The kind of that error is
 /// [`TimedOut`](io::ErrorKind::TimedOut) at a deadline, [`Other`](io::ErrorKind::Other) after
 /// a cancel.
 ///
@@ -34,11 +34,11 @@ pub struct Ended {
     pub why: ContextError,
     /// How the child ended; `None` if it was not started.
     pub status: Option<ExitStatus>,
-    /// What the child had written, where that was collected: by
+    /// The child's standard output, if it was collected: by
     /// [`output`](super::Command::output) and
     /// [`wait_with_output`](super::Child::wait_with_output).
     pub stdout: Vec<u8>,
-    /// The same of what goes wrong.
+    /// The same for standard error.
     pub stderr: Vec<u8>,
 }
 

@@ -2,10 +2,10 @@
 //!
 //! # Access to the child's number
 //!
-//! The kernel keeps it for the child until the child is collected, which happens
-//! in [`Tracked::try_wait`] alone, under the lock under which signals are sent. To
-//! wait collects nothing, so it needs no lock. The number of a group is kept as long
-//! as that of its first process.
+//! The kernel keeps it for the child until the child is collected, which happens in
+//! [`Tracked::try_wait`] alone, under the lock under which signals are sent. A wait
+//! does not reap the child, so it needs no lock. A group's number stays valid as
+//! long as that of its first process.
 //!
 //! # The end of a context
 //!
@@ -17,7 +17,7 @@
 //!
 //! # Rejected
 //!
-//! *One thread that receives SIGCHLD and looks at all children*: it would take the
+//! *One thread that receives SIGCHLD and checks all children*: it would take the
 //! signal from the program. *A descriptor kept from the start on*: it is opened when
 //! a goroutine waits, so that a child costs none until then.
 
@@ -39,9 +39,9 @@ use crate::sys::process;
 use crate::time::{AfterFunc, after_func_in_any_case, now};
 use crate::util::lock::Lock;
 
-/// What sends signals to a child, also while another goroutine waits for it: what
-/// `Cmd.Process` is in Go. From [`Child::process`](super::Child::process). Clones are
-/// handles of the same child.
+/// Sends signals to a child, also while another goroutine waits for it: Go's
+/// `Cmd.Process`. From [`Child::process`](super::Child::process). Clones are handles
+/// of the same child.
 ///
 /// # Examples
 ///
@@ -79,8 +79,8 @@ impl Process {
     }
 
     /// Kills the child (`SIGKILL`), and its whole group with
-    /// [`own_group`](super::Command::own_group); nothing happens to one that a wait has
-    /// returned for. Does not block; the child is still to be waited for.
+    /// [`own_group`](super::Command::own_group); it has no effect after a wait has
+    /// returned. Does not block; the child is still to be waited for.
     ///
     /// # Errors
     ///
@@ -102,8 +102,8 @@ impl Process {
         self.signal(Signal::KILL)
     }
 
-    /// Sends a signal to the child, or to its whole group; nothing happens to one that a
-    /// wait has returned for. Does not block.
+    /// Sends a signal to the child, or to its whole group; it has no effect after a wait
+    /// has returned. Does not block.
     ///
     /// # Errors
     ///
@@ -128,10 +128,10 @@ impl Process {
     }
 }
 
-/// What is done at the end of a context, and to which process.
+/// The action at the end of a context, and the process that it applies to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ending {
-    /// What is sent first, and how long before the kill.
+    /// The first signal, and the time from it to the kill.
     pub(super) grace: Option<(Signal, Duration)>,
     /// Signals go to the child's group, which is its own.
     pub(super) own_group: bool,
@@ -204,7 +204,7 @@ impl Tracked {
     pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         let mut state = self.state.lock();
         if state.cut && self.ending.own_group && process::has_ended(self.pid).unwrap_or(false) {
-            // What is left of the group must not outlive the child: nothing could be
+            // The rest of the group must not outlive the child: no signal could be
             // sent to it any more.
             let _ = self.send(&state, Signal::KILL);
         }
@@ -290,7 +290,7 @@ impl Tracked {
         pipes.iter().for_each(end_reads);
     }
 
-    /// Has reads of these pipes end with the context: with what is there by then.
+    /// Makes reads of these pipes end with the context; they return what has arrived by then.
     pub(super) fn end_reads_of(&self, pipes: Vec<Weak<PipeReader>>) {
         let mut state = self.state.lock();
         if state.end == End::Over {
@@ -334,11 +334,10 @@ impl Drop for Tracked {
 /// Children whose handle was dropped before they were collected.
 static ORPHANS: Lock<VecDeque<Arc<Tracked>>> = Lock::new(VecDeque::new());
 
-/// How many of those are looked at by a start and by a drop: more than one joins
-/// them then.
+/// How many of those each start and each drop checks: more than one is added for each.
 const SWEPT: usize = 4;
 
-/// Notes a child whose handle is dropped: no goroutine will wait for it.
+/// Adds a child whose handle is dropped: no goroutine will wait for it.
 pub(super) fn abandon(tracked: &Arc<Tracked>) {
     if matches!(tracked.try_wait(), Ok(None)) {
         ORPHANS.lock().push_back(tracked.clone());

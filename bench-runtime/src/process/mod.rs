@@ -1,5 +1,4 @@
-//! Child processes whose end and whose pipes block the goroutine and not its
-//! thread.
+//! Child processes: waiting for their end and for their pipes blocks the goroutine, not its thread.
 //!
 //! The types are named as std's and have their methods, with [`Command::context`] and
 //! [`Command::grace`] on top, as Go's `exec.CommandContext` and `Cmd.WaitDelay`. Exit statuses, [`Stdio`] and [`Output`]
@@ -24,9 +23,8 @@
 //! Neither collects the child, so that its number stays its own until the wait
 //! returns; a [`kill`](Child::kill) never meets another process.
 //!
-//! A child is not collected by others as long as the process neither ignores
-//! `SIGCHLD` nor calls `waitpid(-1)`; where it does, waits fail with `ECHILD`, as
-//! std's do.
+//! Other code reaps no child of this module unless the process ignores `SIGCHLD`
+//! or calls `waitpid(-1)`; if it does, waits fail with `ECHILD`, as std's do.
 
 mod child;
 mod command;

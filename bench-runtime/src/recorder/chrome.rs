@@ -11,7 +11,7 @@ use super::event::{Event, Kind};
 use crate::goroutine::WaitReason;
 use crate::goroutine::details::Labels;
 
-/// What the flight recorder of a runtime held at one moment.
+/// The content of a runtime's flight recorder at one moment.
 ///
 /// # Examples
 ///
@@ -30,7 +30,7 @@ use crate::goroutine::details::Labels;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
-    /// One for each P, and one for what happened without a P.
+    /// One for each P, and one for events without a P.
     pub(crate) tracks: Vec<Track>,
     /// The known goroutines, by their numbers.
     pub(crate) goroutines: BTreeMap<u64, Who>,
@@ -67,10 +67,10 @@ impl Trace {
         self.tracks.iter().map(|track| track.lost_count).sum()
     }
 
-    /// Writes it as JSON in Chrome's trace event format, which ui.perfetto.dev
-    /// and `chrome://tracing` open: a track for each P with what ran on it,
-    /// one for each M with the Ps it held, and arrows from the goroutine that made a
-    /// goroutine runnable to where it ran.
+    /// Writes it as JSON in Chrome's trace event format, which ui.perfetto.dev and
+    /// `chrome://tracing` open. There is a track for each P with the goroutines that
+    /// ran on it, and one for each M with the Ps that it held. Arrows lead from the
+    /// goroutine that readied another to where that one ran.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl Trace {
 const PROCESSORS: u64 = 1;
 /// The one that has a "thread" for each M.
 const MACHINES: u64 = 2;
-/// The "thread" of what happened without a P: past all Ps.
+/// The "thread" of events without a P: its number is above all Ps.
 const OTHERS: u64 = 1 << 20;
 
 /// Text as the inside of a JSON string.
@@ -126,7 +126,7 @@ struct Place {
     tid: u64,
 }
 
-/// What runs, or is held, from `since_ns` on.
+/// A goroutine that runs, or a P that is held, since `since_ns`.
 struct Open {
     subject: u64,
     since_ns: u64,
@@ -135,7 +135,7 @@ struct Open {
 struct Writer<'a, W> {
     trace: &'a Trace,
     out: &'a mut W,
-    /// What time zero is.
+    /// The time that is shown as zero.
     base_ns: u64,
     begun: bool,
 }
@@ -246,7 +246,7 @@ impl<W: Write> Writer<'_, W> {
         let mut held: Option<Open> = None;
         for &event in &track.events {
             let reason = match event.kind {
-                // A park and a yield are told; only an end is not.
+                // A park and a yield have events of their own; only an end is not.
                 Kind::Run => "end",
                 Kind::Park => WaitReason::from_u8(event.detail() as u8).as_str(),
                 Kind::Yield => "yield",
@@ -351,7 +351,7 @@ impl<W: Write> Writer<'_, W> {
         )
     }
 
-    /// An arrow from what made a goroutine runnable to where it ran next.
+    /// An arrow from the event that readied a goroutine to where it ran next.
     fn arrows(&mut self) -> io::Result<()> {
         let trace = self.trace;
         let mut events: Vec<(Place, Event)> = (trace.tracks.iter())

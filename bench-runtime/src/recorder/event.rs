@@ -1,8 +1,8 @@
-//! What happened: one event, and how it lies in two words of a ring.
+//! One event, and its encoding in two words of a ring.
 
 macro_rules! kinds {
     ($($(#[$about:meta])* $kind:ident,)*) => {
-        /// What an event is about; the comment says what `subject` and `detail` are.
+        /// The kind of an event; each comment describes `subject` and `detail`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub(crate) enum Kind {
@@ -31,8 +31,8 @@ kinds! {
     Park,
     /// A goroutine.
     Yield,
-    /// The running goroutine ended, and no other follows at once. Where another one does, its
-    /// run says so.
+    /// The running goroutine ended, and no other follows at once. If another goroutine runs
+    /// next, its `Run` shows that.
     End,
     /// The P begins to run on this M.
     Start,
@@ -96,7 +96,7 @@ impl Event {
         [self.at_ns << KIND_BITS | self.kind as u64, self.word]
     }
 
-    /// `None` for what never was an event.
+    /// `None` for words that are no event.
     pub(crate) fn unpack([first, word]: [u64; 2]) -> Option<Self> {
         let kind = (first & ((1 << KIND_BITS) - 1)) as usize;
         Some(Self {

@@ -1,5 +1,5 @@
 //! The flight recorder's parts, which know no scheduler: rings, events, the format that
-//! Perfetto opens. What is recorded when is in `crate::sched::trace`.
+//! Perfetto opens. `crate::sched::trace` decides what is recorded when.
 
 pub(crate) mod chrome;
 pub(crate) mod event;
@@ -47,7 +47,8 @@ pub(crate) const ANY: u8 = SWITCHES | SAMPLE;
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Level {
-    /// What is rare beside its own cost: threads, thefts, retakes, polls.
+    /// Events that are rare and cost far more than their recording: threads,
+    /// thefts, retakes, polls.
     #[default]
     Coarse,
     /// Also every spawn, ready, switch and end, which takes a switch several
@@ -56,7 +57,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// What `THREADBARE_TRACE` asks for.
+    /// The level that `THREADBARE_TRACE` names.
     pub(crate) fn of_environment() -> Option<Self> {
         match std::env::var("THREADBARE_TRACE").ok()?.trim() {
             "coarse" => Some(Self::Coarse),
@@ -66,11 +67,11 @@ impl Level {
     }
 }
 
-/// What all Ps of a runtime share of the recorder.
+/// The part of the recorder that all Ps of a runtime share.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) level: AtomicU8,
-    /// What happens without a P.
+    /// Events without a P.
     pub(crate) others: Lock<Ring>,
 }
 
@@ -90,7 +91,7 @@ impl Recorder {
     }
 }
 
-/// An empty ring whose memory is not touched yet.
+/// An empty ring whose memory is not used yet.
 pub(crate) fn new_ring() -> Ring {
     let words = Box::<[AtomicU64]>::new_zeroed_slice(2 * EVENTS);
     // SAFETY: zero is a value of this atomic.

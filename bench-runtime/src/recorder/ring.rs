@@ -1,5 +1,5 @@
-//! A ring of two-word records: one thread at a time writes, anybody reads
-//! without stopping it.
+//! A ring of two-word records: one thread at a time writes, and any thread
+//! reads without stopping it.
 //!
 //! # The protocol
 //!
@@ -11,8 +11,8 @@
 //! |                                           | R4 drop what lies before `now + 1 - len` |
 //!
 //! R1 pairs with W3, so a record before `end` is there. R2 pairs with W2: a reader that
-//! copied a word of record `n` sees in R3 that `written` is at least `n`, and
-//! R4 drops the record that had lain in its place. So what is left is whole.
+//! copied a word of record `n` reads in R3 that `written` is at least `n`, and R4 drops
+//! the record that was in its place. So what is left is whole.
 //!
 //! Its model is `tests/loom/trace_ring.rs`, on this source.
 
@@ -26,7 +26,7 @@ pub(crate) struct Ring {
     written: AtomicU64,
 }
 
-/// What a reader found.
+/// The records that a reader found.
 #[derive(Debug)]
 pub(crate) struct Records {
     /// Those that were written over, or were about to be.
@@ -62,8 +62,7 @@ impl Ring {
         self.written.store(n + 1, Ordering::Release); // W3
     }
 
-    /// The record before the next one, as its writer knows it; `None` where
-    /// there is none yet.
+    /// The record before the next one, for the writer's thread; `None` if there is none yet.
     pub(crate) fn last(&self) -> Option<[u64; 2]> {
         let n = self.written.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.place(n).map(|word| word.load(Ordering::Relaxed)))
@@ -82,7 +81,7 @@ impl Ring {
         (begin, records)
     }
 
-    /// What is in it.
+    /// All records in it.
     pub(crate) fn read(&self) -> Records {
         let (begin, mut records) = self.copy();
         let now = self.written.load(Ordering::Relaxed); // R3

@@ -10,10 +10,10 @@
 //! mapping only, and so does not wait for a change of protection elsewhere,
 //! as compaction makes them all the time.
 //!
-//! A free list has two halves: `warm` slots still hold pages of their last
-//! use, `cold` ones hold none, because they were never used or because
-//! [`super::trim`] gave their pages back. Only warm ones are worth hurrying
-//! for, so they go out first.
+//! A free list has two halves: `warm` slots still hold pages of their last use,
+//! `cold` ones hold none, because they were never used or because
+//! [`super::trim`] gave their pages back. Warm slots are worth the effort, so
+//! they are used first.
 
 use std::ptr::NonNull;
 use std::sync::OnceLock;
@@ -30,17 +30,16 @@ use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 use crate::util::lock::Lock;
 
-/// What is tried first: a quarter of what x86-64 gives a process. The region of
-/// the default size has sixteen million slots then. The thread sanitizer leaves
-/// a program less, and ends one that reserves more.
+/// The first size that is tried: a quarter of a process's address space on
+/// x86-64. The region of the default size has sixteen million slots then. The
+/// thread sanitizer leaves a program less, and ends one that reserves more.
 const LARGEST_RESERVATION: usize = if cfg!(rt_tsan) { 1 << 40 } else { 32 << 40 };
 /// Every region must have a slot.
 const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
 
 /// The sparse region comes on top: this part of the reservation.
 const SPARSE_SHARE: usize = 16;
-/// So many goroutines may have deep stacks. What the caches and the sweep hold comes
-/// on top.
+/// So many goroutines may have deep stacks. Slots in the caches and of the sweep are in addition.
 const DEEP_STACKS: usize = 10_000;
 /// A whole chunk of the sparse region is left out at its beginning, for the guard
 /// of the first deep slot.
@@ -90,7 +89,7 @@ pub(super) struct Arena {
     free: [Lock<FreeList>; CLASSES],
     /// Caches of Ps.
     caches: AtomicUsize,
-    /// No deep slot is to be had; a hint, so as not to look for one each time.
+    /// No deep slot is left; a hint, so as not to look for one each time.
     deep_spent: AtomicBool,
 }
 
@@ -206,7 +205,7 @@ impl Arena {
         &self.free[class.index()]
     }
 
-    /// Gives slots of a class back, by what `put` does with its free list.
+    /// Frees slots of a class; `put` adds them to its free list.
     pub(super) fn put_back(&self, class: Class, put: impl FnOnce(&mut FreeList)) {
         let mut free = self.free(class).lock();
         put(&mut free);
@@ -222,7 +221,7 @@ impl Arena {
         });
     }
 
-    /// It does so no more.
+    /// Undoes [`Self::add_cache`].
     pub(super) fn remove_cache(&self) {
         self.caches.fetch_sub(1, Ordering::Relaxed);
     }
@@ -244,7 +243,7 @@ impl Arena {
         }
     }
 
-    /// Takes up to `count` free slots, and at least one. The list says which
+    /// Takes up to `count` free slots, and at least one. The list tells which
     /// of them may hold pages.
     pub(super) fn take(&self, class: Class, count: usize) -> Result<FreeList, StackError> {
         let mut free = self.free(class).lock();
@@ -376,9 +375,9 @@ impl Arena {
                     start: at,
                     bytes: end - at,
                 };
-                // A refusal costs time under compaction and nothing else.
-                // SAFETY: the range is part of slots that are not in use yet,
-                // and the advice changes nothing in it.
+                // A failure only costs time in compaction. SAFETY: the range is
+                // part of slots that are not in use yet, and the advice changes
+                // no content.
                 let _ = unsafe { madvise::advise(range, Advice::Random) };
             }
             at = end;
@@ -401,8 +400,8 @@ impl Arena {
     }
 }
 
-/// Advises against huge pages, which changes nothing in the range. A kernel
-/// without huge pages refuses, which does no harm.
+/// Advises against huge pages, which changes no content. A kernel without huge
+/// pages refuses, which does no harm.
 ///
 /// # Safety
 ///
@@ -416,7 +415,7 @@ unsafe fn without_huge_pages(range: PageRange) {
 #[cfg(test)]
 impl Drop for Arena {
     fn drop(&mut self) {
-        // SAFETY: the arena of a test, whose slots are not in use any more.
+        // SAFETY: the arena belongs to a test, and its slots are no longer in use.
         let _ = unsafe { map::unmap(self.geometry.start(), self.geometry.bytes()) };
     }
 }
@@ -424,7 +423,7 @@ impl Drop for Arena {
 /// At most this many slots open together, which takes some 0.1 ms.
 const MOST_SLOTS: usize = 256;
 
-/// Whether this many slots are a chunk of a region whose chunks are sealed.
+/// Whether a region with chunks of this many slots is sealed by chunk.
 pub(super) fn is_chunk(region: usize, first: usize, slots: usize) -> bool {
     slots_per_chunk(region) == Some(slots) && first.is_multiple_of(slots)
 }
@@ -505,7 +504,7 @@ mod tests {
                     let slot = arena.take(class, 1).unwrap().cold[0];
                     let info = class.info();
                     let limit = slot_top(slot.0.as_ptr() as usize) - info.usable;
-                    // SAFETY: none; the child is here to die of it.
+                    // SAFETY: none; the child must crash here.
                     unsafe { ((limit - 1) as *const u8).read_volatile() };
                 },
             );

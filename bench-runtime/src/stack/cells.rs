@@ -35,7 +35,7 @@ struct Size {
     in_use: AtomicUsize,
 }
 
-/// What only the one that takes cells may touch, for one size.
+/// State of one size, for the thread that takes cells only.
 #[derive(Debug, Default)]
 struct Slabs {
     starts: Vec<usize>,
@@ -76,7 +76,7 @@ pub(super) struct Taker {
     space: Space,
 }
 
-/// What is tried first: sixteen times the memory of a large machine.
+/// The first size that is tried: sixteen times the memory of a large machine.
 const LARGEST_SPACE: usize = 1 << 40;
 
 impl Cells {
@@ -146,8 +146,8 @@ impl Cells {
                 .iter()
                 .map(|&start| PageRange { start, bytes: SLAB })
                 .collect();
-            // A refusal costs memory and nothing else.
-            // SAFETY: no cell of these slabs is in use or on the free list.
+            // A failure only costs memory. SAFETY: no cell of these slabs is in
+            // use or on the free list.
             let _ = unsafe { madvise::advise_all(&ranges, Advice::DontNeed) };
         }
     }

@@ -17,13 +17,13 @@ pub(super) const REGIONS: usize = 8;
 pub(super) const SPARSE: usize = REGIONS;
 /// All regions.
 pub(super) const ALL_REGIONS: usize = REGIONS + 1;
-/// Each deep slot has so much address space (`1 << GROUP`) to itself: its group.
+/// The address space of each deep slot (`1 << GROUP`): its group.
 pub(super) const GROUP: u32 = 24;
 /// A deep slot: the lower part of its group.
 pub(super) const DEEP_BYTES: usize = 57 << 18;
 /// The guard below a deep slot is the last part of the group before, so that it
-/// and that group's stack top lie on one page of page table. Between the two
-/// nothing is used.
+/// and that group's stack top lie on one page of page table. The range between
+/// the two is not used.
 pub(super) const DEEP_GUARD: usize = 64 << 10;
 
 /// How a goroutine's stack grows.
@@ -49,20 +49,20 @@ pub(super) const DEEP_GUARD: usize = 64 << 10;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StackPolicy {
-    /// Grows by demand, up to 14.25 MiB while at most ten thousand such stacks are
-    /// in use in the process: more than most threads have. Those that begin
-    /// while more are in use grow up to 192 KiB, and so they do where the system
-    /// refuses address space or mappings. [`stack_usage`](crate::stack_usage) says which of
-    /// the two a goroutine has.
+    /// Grows by demand, up to 14.25 MiB while at most ten thousand such stacks are in use
+    /// in the process: more than most threads have. Those that begin while more are in use
+    /// grow up to 192 KiB, and so they do where the system refuses address space or
+    /// mappings. [`stack_usage`](crate::stack_usage) tells which of the two a goroutine
+    /// has.
     #[default]
     Auto,
     /// Grows from `initial` bytes by demand, up to the slot that `limit`
     /// bytes fit in: 64 KiB, 256 KiB, 1 MiB and so on in steps of four up to
     /// 1 GiB, of which the guard takes 64 KiB (4 KiB of the smallest).
     ///
-    /// `initial` is what is never given back while the goroutine lives,
-    /// where the runtime trims and does not compact; below a page it only
-    /// says from where growth is counted.
+    /// `initial` is never given back while the goroutine lives, if the runtime
+    /// trims and does not compact; below a page it is only the size from which
+    /// growth is counted.
     Growable {
         /// Bytes, at most `limit`.
         initial: usize,
@@ -82,12 +82,12 @@ const SMALLEST_FIXED: usize = 2 * PAGE;
 /// Below a limit that leaves much of its slot unused, the guard is this large.
 const LARGEST_GUARD: usize = 16 * PAGE;
 
-/// A kind of slot: its size, where its guard lies, what it starts with. Slots
+/// A kind of slot: its size, the place of its guard, its initial size. Slots
 /// never change their class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Class(u8);
 
-/// What a [`Class`] stands for.
+/// The layout of a [`Class`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClassInfo {
     /// Which region its slots are in.
@@ -131,7 +131,7 @@ impl Class {
     /// The same where no deep slot is left.
     pub(crate) const SHALLOW: Self = Self(1);
 
-    /// What a goroutine may use of such a stack, in bytes.
+    /// The bytes of such a stack that a goroutine may use.
     pub(crate) fn usable(self) -> usize {
         self.info().usable
     }

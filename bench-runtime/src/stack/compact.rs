@@ -6,9 +6,9 @@
 //! 1. `mprotect` to read only: from here no thread can write what is being
 //!    copied.
 //! 2. Copy each slot's live bytes to a cell.
-//! 3. `mprotect` to nothing: from here no thread can read what is being taken
-//!    away. To put a guard where a page is takes the kernel two steps, and
-//!    between them the place would read as zeros.
+//! 3. `mprotect` to no access: from here no thread can read the pages that are
+//!    being moved. To put a guard where a page is takes the kernel two steps,
+//!    and between them the place would read as zeros.
 //! 4. `MADV_DONTNEED` over the run, which also takes whatever a deep call left
 //!    behind, then guard markers where the live pages were. In the other order
 //!    each marker takes a page away by itself, with a flush of every CPU's TLB.
@@ -33,7 +33,7 @@
 //!   fails with EFAULT: the kernel does not run our handler. A buffer that
 //!   another thread reads into or writes from must not lie on the stack of a
 //!   parked goroutine while compaction is on.
-//! - A thread that has blocked SIGSEGV dies of a touch.
+//! - A thread that has blocked SIGSEGV is killed by an access.
 //! - A debugger stops at each such touch (`handle SIGSEGV nostop noprint`).
 //! - After `fork` the child may touch what was compacted when it was made,
 //!   but not a slot that was just then being compacted.
@@ -130,7 +130,7 @@ pub enum CompactionError {
     Io(#[source] io::Error),
 }
 
-/// What compaction works with, once it has been enabled.
+/// The state of compaction, once it is enabled.
 #[derive(Debug)]
 struct Compactor {
     arena: &'static Arena,
@@ -149,7 +149,7 @@ struct Counters {
     sealed: AtomicU64,
 }
 
-/// What compaction has done in this process so far.
+/// Statistics of compaction in this process.
 ///
 /// # Examples
 ///
@@ -213,8 +213,7 @@ pub(crate) fn enabled() -> bool {
     COMPACTOR.get().is_some()
 }
 
-/// What compaction has done in this process so far; zeros where no runtime
-/// compacts.
+/// Statistics of compaction in this process; zeros where no runtime compacts.
 ///
 /// # Examples
 ///
@@ -258,9 +257,9 @@ pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
     let (State::Compacted, Some((cell, bytes))) = (now.state(), now.cell()) else {
         return None;
     };
-    // SAFETY: the header is the last part of what was copied to the cell; the
-    // memory of cells stays mapped. If the cell was given back meanwhile, the
-    // word says so below, and what was read is forgotten.
+    // SAFETY: the header is the last part of the copy in the cell; the memory
+    // of cells stays mapped. If the cell was freed meanwhile, the word shows it
+    // below, and the value read is not used.
     let machine = unsafe {
         let header = cell.0.as_ptr().add(bytes - size_of::<StackHeader>());
         let field = header.add(std::mem::offset_of!(StackHeader, machine));
@@ -288,7 +287,7 @@ pub(crate) fn place_of(address: usize) -> usize {
     COMPACTOR.get().and_then(in_cell).unwrap_or(address)
 }
 
-/// What a fault in a slot was about.
+/// The kind of a fault in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Touch {
     /// A compacted page, which is there again now.
@@ -305,9 +304,9 @@ pub(super) fn on_fault(address: usize) -> Touch {
     }
 }
 
-/// Compacts a run of neighbouring slots, from the lowest up, all of
-/// one class of slot size. The goroutines stay claimed. If memory for the
-/// cells is refused nothing has happened.
+/// Compacts a run of neighbouring slots, from the lowest up, all of one class
+/// of slot size. The goroutines stay claimed. If memory for the cells is
+/// refused, nothing changes.
 pub(super) fn compact(region: usize, first: usize, claimed: &[Claimed]) -> io::Result<()> {
     let Some(compactor) = COMPACTOR.get() else {
         return Ok(());
@@ -459,7 +458,7 @@ impl Compactor {
         self.reopen(start, bytes);
         // Step 6.
         for (index, claim) in claimed.iter().enumerate() {
-            // The thread that restores it sees what is in the cell.
+            // The thread that restores it sees the content of the cell.
             transition::set(word(index), compacted(index, claim).0);
         }
         let count = claimed.len() as u64;
@@ -515,15 +514,14 @@ impl Compactor {
             let end = header.as_ptr() as usize + size_of::<StackHeader>();
             self.fill(end - len, len, cell);
             transition::set(word, Word::plain(State::Live, now.class()).0);
-            // SAFETY: the cell was taken for as many bytes, and the word that
-            // led to it does so no more.
+            // SAFETY: the cell was taken for as many bytes, and the word no longer refers to it.
             unsafe { self.cells.give(cell, len) };
             self.counters.restored.fetch_add(1, Ordering::Relaxed);
             return true;
         }
     }
 
-    /// Puts back the pages that the live bytes lie on, where they are missing.
+    /// Puts back missing pages of the live bytes.
     fn fill(&self, start: usize, len: usize, cell: Cell) {
         let end = start + len;
         let mut page = start & !(PAGE - 1);
@@ -554,8 +552,8 @@ impl Compactor {
     /// `page` is a page of a slot that is restored by this thread.
     unsafe fn put_page(&self, page: usize, from: *const u8) -> io::Result<()> {
         if fork::is_child() {
-            // The userfaultfd would fill the parent's memory. In a fork's
-            // child there is one thread, so two steps do as well.
+            // The userfaultfd would fill the parent's memory. A fork's child
+            // has one thread, so two steps are enough.
             let range = PageRange {
                 start: page,
                 bytes: PAGE,
@@ -582,8 +580,7 @@ impl Compactor {
                     self.counters.touched.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            // Another thread was faster. What is left to fault in a live slot is its
-            // guard.
+            // Another thread was faster. In a live slot only the guard can fault.
             State::Live => {}
             State::Free | State::Moving | State::Restoring => return Touch::NotOurs,
         }

@@ -2,8 +2,8 @@
 
 use std::io;
 
-/// With so few mappings left, a refused one means the limit: a split needs two, and
-/// others come and go.
+/// With so few mappings left, a refusal means the limit: a split needs two, and
+/// other threads map and unmap.
 pub(super) const NEAR: usize = 64;
 
 /// Why no stack could be had.
@@ -48,7 +48,7 @@ pub enum StackError {
          stack on kernels before 6.13), or run fewer goroutines"
     )]
     MapLimit {
-        /// The mappings of the process, or those of its goroutine stacks.
+        /// The number of mappings: of the process, or of its goroutine stacks.
         maps: usize,
         /// The value of `vm.max_map_count`.
         limit: usize,
@@ -64,21 +64,21 @@ pub enum StackError {
     Reserve {
         /// The smallest reservation that was tried.
         bytes: usize,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The machine has another page size than this runtime is built on.
     #[error("goroutine stacks need pages of {expected} bytes; this machine has {found}")]
     PageSize {
-        /// What the layout is built on.
+        /// The expected value.
         expected: usize,
-        /// What the machine has.
+        /// The machine's value.
         found: usize,
     },
     /// A policy requests a stack that no slot can hold.
     #[error("a stack limit of {bytes} bytes is outside {min} to {max}")]
     Limit {
-        /// What was requested.
+        /// The requested size.
         bytes: usize,
         /// The smallest limit.
         min: usize,

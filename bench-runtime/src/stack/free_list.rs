@@ -1,8 +1,8 @@
 //! A stack of free pieces of memory, linked through them: any thread pushes,
 //! also in a signal handler; one at a time pops.
 //!
-//! A popper that is alone meets no ABA: what it saw at the head stays there
-//! until it takes it itself, though others may come to lie on top.
+//! A popper that is alone meets no ABA: the head that it saw stays until it
+//! takes it itself, though other threads may push on top.
 //!
 //! Its model is `tests/loom/free_list.rs`, on this source.
 
@@ -11,7 +11,7 @@ use std::ptr::{self, NonNull};
 use crate::shim::fixed::{AtomicPtr, UnsafeCell};
 use crate::shim::{Ordering, const_fn};
 
-/// What lies in a free piece, at its beginning.
+/// The first bytes of a free piece.
 #[derive(Debug)]
 pub(crate) struct Link {
     next: UnsafeCell<*mut Link>,

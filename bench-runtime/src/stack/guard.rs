@@ -20,14 +20,14 @@ pub(super) enum Guards {
 }
 
 /// The guard of a slot of this size. Rust probes every page of a large frame,
-/// so a page would do; C code that was compiled without such probes steps
-/// over a single page, so all but the smallest slots have sixteen.
+/// so a page would do; C code that was compiled without such probes may skip a
+/// single page, so all but the smallest slots have sixteen.
 pub(super) const fn guard_bytes(slot: usize) -> usize {
     if slot <= 64 << 10 { PAGE } else { 16 * PAGE }
 }
 
 impl Guards {
-    /// What this kernel has; tried on a page that is not yet in use.
+    /// The kind that this kernel has; tried on a page that is not yet in use.
     ///
     /// # Safety
     ///
@@ -52,8 +52,7 @@ impl Guards {
         }
     }
 
-    /// Makes guards of these ranges. On an error says how many of the first
-    /// are made.
+    /// Makes guards of these ranges. On an error returns how many of the first are made.
     ///
     /// # Safety
     ///
@@ -75,8 +74,7 @@ impl Guards {
     }
 }
 
-/// What a refused mapping means: the limit on their number, if the process is
-/// at it, else memory.
+/// The cause of a refused mapping: the limit on their number, if the process is at it, else memory.
 pub(super) fn refused(error: io::Error) -> StackError {
     match map::map_count_and_limit() {
         Some((maps, limit)) if maps + NEAR >= limit => StackError::MapLimit { maps, limit },

@@ -20,7 +20,7 @@ use super::class::{
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct StackHeader {
-    /// The goroutine whose stack it is, or whose it was last.
+    /// The goroutine that uses the stack, or used it last.
     pub(crate) g: Owner,
     /// The machine that runs it.
     pub(crate) machine: Owner,
@@ -43,11 +43,11 @@ pub(crate) struct StackHeader {
     usable: Cell<u32>,
     /// Bytes that are never given back while the stack is in use.
     initial: Cell<u32>,
-    /// Bytes in memory when last looked at.
+    /// Bytes in memory at the last visit.
     pub(super) committed: Cell<u32>,
-    /// The most bytes that were in memory whenever it was looked at.
+    /// The most bytes in memory at any visit.
     pub(super) peak: Cell<u32>,
-    /// Pages that were added to the initial ones, over all looks.
+    /// Pages added to the initial ones, over all visits.
     pub(super) growth: Cell<u32>,
     /// How many wakers of tasks it calls, one inside the other: see `sched::pending`.
     pub(crate) wakes: Cell<u8>,
@@ -78,9 +78,9 @@ impl Owner {
     }
 }
 
-/// A cell for what a goroutine waits for. The sweep marks it, in the lowest
-/// bit, which the next wait overwrites: so a mark that is still there says that
-/// the goroutine has not run since, and keeping it costs a wait nothing.
+/// A cell for the object that a goroutine waits for. The sweep marks it in the
+/// lowest bit, which the next wait overwrites. So if the mark is still there
+/// the goroutine has not run since, and the mark costs a wait nothing.
 #[derive(Debug, Default)]
 pub(crate) struct WaitObject(AtomicUsize);
 
@@ -110,8 +110,8 @@ impl WaitObject {
         self.0.fetch_or(Self::MARK, Ordering::Relaxed);
     }
 
-    /// Whether it is marked. An object at an odd address looks as if it were,
-    /// and then the sweep acts one round early.
+    /// Whether it is marked. An object at an odd address appears marked, and
+    /// then the sweep acts one round early.
     pub(super) fn is_marked(&self) -> bool {
         Self::parts(self.0.load(Ordering::Relaxed)).1
     }
@@ -126,15 +126,15 @@ const _: () = assert!(offset_of!(StackHeader, limit) <= 64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stack(NonNull<StackHeader>);
 
-// SAFETY: a `Stack` is an address. What its header's cells hold belongs to
-// one thread at a time by the rule at the top of this file.
+// SAFETY: a `Stack` is an address. The cells in its header belong to one thread
+// at a time by the rule at the top of this file.
 unsafe impl Send for Stack {}
 
 impl Stack {
     /// # Safety
     ///
-    /// The address is that of the header of a slot whose page is writable,
-    /// and the slot is not in use.
+    /// The address is that of the header of a slot whose page is writable, and
+    /// the slot is not in use.
     pub(super) unsafe fn initialise(header: NonNull<StackHeader>, class: Class, info: &ClassInfo) {
         let limit = slot_top(header.as_ptr() as usize) - info.usable;
         // SAFETY: by the caller's promise; header addresses are aligned to a
@@ -173,7 +173,7 @@ impl Stack {
         self.0
     }
 
-    /// The header. Slots are never unmapped, so it lives for ever.
+    /// The header. Slots are never unmapped, so it is always valid.
     #[inline]
     pub(crate) fn header(self) -> &'static StackHeader {
         // SAFETY: invariant 1 of the module; the header of a slot in use is
@@ -295,7 +295,7 @@ impl Geometry {
             .flatten()
     }
 
-    /// The header of the slot that `address` lies in, or whose guard it lies in.
+    /// The header of the slot, or slot and guard, that contains `address`.
     pub(super) fn owner_of(self, address: usize) -> Option<NonNull<StackHeader>> {
         let (region, number) = self.locate(address)?;
         self.header_of(self.slot_base(region, number))
@@ -369,14 +369,14 @@ pub(super) fn publish(geometry: Geometry) {
 }
 
 /// The header of the slot that `address` lies in, between limit and top; `None`
-/// where it lies in no goroutine slot. The way from SP to the goroutine.
+/// if it is in no goroutine slot. The way from SP to the goroutine.
 #[inline(always)]
 pub(crate) fn header_of(address: usize) -> Option<NonNull<StackHeader>> {
     // Acquire, twice: pairs with the Releases in `publish`.
     let sparse = SHARED.sparse.load(Ordering::Acquire);
     let start = SHARED.start.load(Ordering::Relaxed);
     let offset = address.wrapping_sub(start);
-    // Most goroutines have deep slots, and of these less is to be computed.
+    // Most goroutines have deep slots, whose address takes less computation.
     if offset < sparse {
         return deep_header(start, offset);
     }
@@ -389,7 +389,7 @@ pub(crate) fn header_of(address: usize) -> Option<NonNull<StackHeader>> {
     plain_header(base, offset, SHARED.region_shift.load(Ordering::Relaxed))
 }
 
-/// The header of the slot that `address` lies in, or whose guard it lies in.
+/// The header of the slot, or slot and guard, that contains `address`.
 pub(super) fn owner_of(address: usize) -> Option<NonNull<StackHeader>> {
     // Acquire: as in `header_of`.
     let size = SHARED.size.load(Ordering::Acquire);

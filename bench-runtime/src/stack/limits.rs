@@ -7,5 +7,5 @@ pub(super) const SPILL: usize = 32;
 /// The most that a cache holds of one class.
 pub(super) const CACHED: usize = HOT + SPILL;
 /// A trim takes this many slots off the lists at a time; no other thread can take
-/// them meanwhile. The arena has as many deep slots more than it promises.
+/// them meanwhile. The arena has as many deep slots more than its limit.
 pub(super) const IN_HAND: usize = 64;

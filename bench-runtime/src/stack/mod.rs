@@ -24,21 +24,20 @@
 //!
 //! # Few are deep, many are shallow
 //!
-//! Each region holds slots of one size. The default ([`StackPolicy::Auto`]) uses
-//! two of them: the first ten thousand stacks of a process are deep slots of 14.25
-//! MiB, one in each 16 MiB of the sparse region; a goroutine that starts when all of these are in
-//! use gets one of 256 KiB. A deep slot fills its group but for the end, where the
-//! guard of the next one is:
+//! Each region holds slots of one size. The default ([`StackPolicy::Auto`]) uses two of them: the
+//! first ten thousand stacks of a process are deep slots of 14.25 MiB, one in each 16 MiB of the
+//! sparse region; a goroutine that starts when all of these are in use gets one of 256 KiB. A
+//! deep slot fills its group except for the end, where the next slot's guard is:
 //!
 //! ```text
 //! | group                                               | group
 //! | deep slot, 14.25 MiB           top | unused | guard | deep slot ...
 //! ```
 //!
-//! Its price is a page of page table each, where eight shallow ones share one:
-//! 3.6 KiB a goroutine up to ten thousand, 37 bytes in the mean of a million.
+//! Each deep slot costs a page of page table, while eight shallow ones share one:
+//! 3.6 KiB a goroutine up to ten thousand, 37 bytes on average at a million.
 //!
-//! What was tried, ten thousand stacks, each touched at its top, Linux 6.18, 2 CPUs,
+//! Designs tried: ten thousand stacks, each used at its top, Linux 6.18, 2 CPUs,
 //! CPU time in the middle of three runs, guards one by one:
 //!
 //! | design                                     | page tables | mappings | to open | first touch |
@@ -78,9 +77,9 @@
 //! 1. [`arena`] opens a batch of slots and puts guards below their limits.
 //! 2. [`pool`] hands a slot to a goroutine at its first run, mostly the one
 //!    that another has just left; the kernel adds pages as they are touched.
-//! 3. [`sweep`] sees goroutines that have been parked for long, and has their
-//!    stacks trimmed ([`trim`]) or moved to cells ([`compact`]), and page tables
-//!    given back where all of a chunk have gone ([`seal`]).
+//! 3. [`sweep`] visits goroutines that have been parked for long. It trims their
+//!    stacks ([`trim`]) or moves them to cells ([`compact`]). If all stacks of a
+//!    chunk have moved, it gives back the chunk's page tables ([`seal`]).
 //! 4. A touch of the guard ends the process with a report ([`overflow`]).
 //! 5. When the goroutine ends the slot goes back to the cache; what lies in
 //!    free lists for long loses its pages.
@@ -118,7 +117,7 @@ pub(crate) fn reserve() -> Result<(), StackError> {
     arena::Arena::global().map(|_| ())
 }
 
-/// Makes compaction possible in this process; nothing is compacted yet.
+/// Makes compaction possible in this process; it compacts no goroutine yet.
 pub(crate) fn enable_compaction() -> Result<(), CompactionError> {
     overflow::install_handler().map_err(CompactionError::Io)?;
     compact::enable()

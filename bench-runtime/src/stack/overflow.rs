@@ -53,8 +53,8 @@ pub(crate) fn describe_with(describe: Describe) {
     DESCRIBE.store(describe as *mut (), Ordering::Release);
 }
 
-/// A thread that may run goroutines: it has a signal stack of its own while
-/// this lives. To be dropped on the same thread.
+/// A thread that may run goroutines: while this is alive, it has a signal
+/// stack. To be dropped on the same thread.
 #[derive(Debug)]
 #[must_use = "the thread loses its signal stack when this is dropped"]
 pub(crate) struct ThreadGuard {
@@ -104,8 +104,8 @@ fn overflowed(fault: &Fault) -> Option<NonNull<StackHeader>> {
 fn report(stack: Stack, fault: &Fault) -> ! {
     static REPORTING: AtomicBool = AtomicBool::new(false);
     if REPORTING.swap(true, Ordering::AcqRel) {
-        // Another thread is at it and will abort; or the backtrace faulted,
-        // on this thread, and there is no more to be had.
+        // Another thread is at it and will abort; or the backtrace faulted, on
+        // this thread, and no more can be printed.
         if REPORTER.load(Ordering::Relaxed) == thread_id() {
             abort();
         }
@@ -267,8 +267,7 @@ fn arm_watchdog() {
         FRAMES.write(&mut out, write_offset);
         abort();
     }
-    // SAFETY: all zeros is a valid sigaction and an empty set; the handler
-    // does nothing but write and abort.
+    // SAFETY: all zeros is a valid sigaction and an empty set; the handler only writes and aborts.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = give_up as *const () as usize;
@@ -314,7 +313,7 @@ fn write_symbols(out: &mut StderrBuffer, number: usize, ip: usize) {
     if !named {
         let _ = writeln!(out, "{number:4}: {ip:#x}");
     }
-    // What is written stays, should the next frame fault.
+    // The text so far is written, in case the next frame faults.
     out.flush();
 }
 

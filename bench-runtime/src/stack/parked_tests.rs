@@ -39,7 +39,7 @@ struct Toy {
 unsafe impl Sync for Toy {}
 
 unsafe extern "C" fn toy_entry(toy: usize) -> ! {
-    // SAFETY: `Toy::start` passes a toy that lives for ever.
+    // SAFETY: `Toy::start` passes a toy that is never freed.
     let toy = unsafe { &*(toy as *const Toy) };
     toy.body.take().unwrap()(toy);
     toy.leave(DONE);
@@ -80,8 +80,8 @@ impl Toy {
             compact::restore(self.stack.as_ptr().as_ptr() as usize);
         }
         let to = self.context.load(Ordering::Relaxed);
-        // SAFETY: the context was saved by `leave` or prepared, and the status
-        // says that no other thread resumes it.
+        // SAFETY: the context was saved by `leave` or prepared, and by the
+        // status no other thread resumes it.
         unsafe { arch::switch(self.context.as_ptr(), to, std::ptr::from_ref(self) as usize) };
         if self.status.load(Ordering::Relaxed) == RUNNING {
             self.status.store(WAITING, Ordering::Release);
@@ -193,7 +193,7 @@ fn resident_pages(from: usize, to: usize) -> usize {
 }
 
 /// Runs `body` in a child with compaction on, and as root in one more, of an
-/// ordinary user; where the kernel has none, says so and skips.
+/// ordinary user; if the kernel has no userfaultfd, prints that and skips.
 fn with_compaction(name: &str, body: impl FnOnce() + Copy) {
     let name = format!("stack::parked_tests::{name}");
     child::expect_success(&name, "child", || compacting(body));
@@ -209,7 +209,7 @@ fn with_compaction(name: &str, body: impl FnOnce() + Copy) {
 fn compacting(body: impl FnOnce()) {
     match super::enable_compaction() {
         Ok(()) => {
-            // The test thread stands for a machine.
+            // The test thread acts as an M.
             let _guard = overflow::install_for_thread().unwrap();
             COMPACTS.store(true, Ordering::Relaxed);
             body();
@@ -246,7 +246,7 @@ fn small() -> StackPolicy {
     }
 }
 
-/// Parks with `words` words on its stack, and says whether they survived.
+/// Parks with `words` words on its stack, and returns whether they survived.
 fn keeper(words: &'static [AtomicU64], index: usize) -> impl FnOnce(&Toy) + Send {
     move |toy| {
         let local: [u64; 40] = std::array::from_fn(|i| (index * 1000 + i) as u64);
@@ -325,7 +325,7 @@ fn live_part_of_several_pages_survives_compaction() {
 type Hammers<'scope> = Vec<std::thread::ScopedJoinHandle<'scope, u64>>;
 
 /// Starts threads that, until `stop`, write to the first of the two words that
-/// a random one of `cells` points to, and read the second, which is to be its
+/// a random one of `cells` points to, and read the second, which must be its
 /// index from the end; 50 times in a row, and then they `rest`, with a random
 /// number.
 fn start_hammers<'scope>(

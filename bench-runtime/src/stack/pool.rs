@@ -1,9 +1,9 @@
 //! Free stacks: a cache for each P, last in, first out.
 //!
-//! A stack that was just put back is the one whose lines are still in the
-//! CPU's cache, so it goes out next. Past [`HOT`] the oldest [`SPILL`] go to
-//! the arena; a cache that is empty takes as many from there. A request for a deep
-//! stack gets a shallow one where the cache and the arena have none.
+//! The lines of a stack that was just put back are still in the CPU's cache, so it
+//! is used next. Past [`HOT`] the oldest [`SPILL`] go to the arena; a cache that
+//! is empty takes as many from there. A request for a deep stack gets a shallow
+//! one where the cache and the arena have none.
 //!
 //! # Rejected
 //!
@@ -83,9 +83,9 @@ impl StackCache {
         }
     }
 
-    /// A stack of this class, or a shallow one where there is no deep one. It is
-    /// the caller's until it is put back. Its header is initialised, with what its last
-    /// user left in it.
+    /// A stack of this class, or a shallow one if there is no deep one. It is the
+    /// caller's until it is put back. Its header is initialised, with the values of its
+    /// last user.
     #[inline]
     pub(crate) fn take(&mut self, class: Class) -> Result<Stack, StackError> {
         match self
@@ -153,7 +153,7 @@ impl StackCache {
         }
     }
 
-    /// Takes a stack back. No code runs on it, and nothing on it is needed.
+    /// Takes a stack back. No code runs on it, and its content is not needed.
     #[inline]
     pub(crate) fn put(&mut self, stack: Stack) {
         let class = stack.class();

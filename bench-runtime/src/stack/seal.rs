@@ -1,10 +1,10 @@
-//! Sealing: a chunk of the arena whose stacks are all compacted gives its page
-//! tables back too.
+//! Sealing: if all stacks of a chunk of the arena are compacted, its page
+//! tables are given back too.
 //!
-//! A guard marker is an entry of a page table, and a page of table serves two
-//! MiB: a compacted slot of the default size costs more there than in its cell.
-//! A sealed chunk has no markers and no tables; its protection alone stops a thread that
-//! touches it. Each chunk is a mapping of its own, so none is split by it.
+//! A guard marker is an entry of a page table, and a page of table serves two MiB: a
+//! compacted slot of the default size costs more there than in its cell. A sealed chunk
+//! has no markers and no tables; its protection alone stops a thread that touches it.
+//! Each chunk is a mapping of its own, so sealing splits none.
 //!
 //! | chunk     | its mapping        | its slots                  | next state               |
 //! |-----------|--------------------|----------------------------|--------------------------|
@@ -18,11 +18,11 @@
 //!    none is restored meanwhile; one that is not compacted ends it. Where a
 //!    whole chunk is compacted at once they are `MOVING` already, and no
 //!    markers are made in the first place.
-//! 2. It maps the chunk anew, with nothing in it, which takes one step.
-//! 3. The chunk says `SEALED`, and then the slots `COMPACTED` again.
-//! 4. A thread that restores a slot moves it to `RESTORING`, and then looks at its
-//!    chunk. The first that finds it sealed makes the mapping what it was, puts
-//!    the markers back, of guards and of live pages, and ends the protection;
+//! 2. It maps the chunk anew and empty, which takes one step.
+//! 3. The chunk's word becomes `SEALED`, and then the slots' `COMPACTED` again.
+//! 4. A thread that restores a slot sets it to `RESTORING`, and then reads its
+//!    chunk's word. The first that finds it sealed makes the mapping what it was,
+//!    puts the markers back, of guards and of live pages, and ends the protection;
 //!    others wait for that.
 //!
 //! # Rejected
@@ -110,8 +110,8 @@ impl Seals {
     }
 
     /// Step 2, for an open chunk whose slots are all `MOVING` and have their
-    /// live bytes in cells, as their words say. If it could not be, they have
-    /// their markers.
+    /// live bytes in cells, by their words. If it could not be, they have their
+    /// markers.
     pub(super) fn close(
         &self,
         arena: &Arena,
@@ -182,7 +182,7 @@ fn reopen(arena: &Arena, userfault: Option<&UserFault>, region: usize, first: us
     let mut ranges = [nothing; BATCH];
     let mut count = 0;
     let install = |ranges: &[PageRange]| {
-        // SAFETY: the pages of compacted slots, and guards, hold nothing.
+        // SAFETY: the pages of compacted slots, and guards, hold no data.
         if let Err((_, error)) = unsafe { madvise::advise_all(ranges, Advice::GuardInstall) } {
             fatal!("cannot guard goroutine stacks that are to come back: {error}");
         }

@@ -1,4 +1,4 @@
-//! What is known of each slot without touching it: a word a slot.
+//! The state of each slot, readable without touching it: one word.
 //!
 //! | state        | header       | pages                    | next state                          |
 //! |--------------|--------------|--------------------------|-------------------------------------|
@@ -34,8 +34,8 @@ pub(super) enum State {
 }
 
 /// A slot's word: 3 bits of state, 6 of class, and by state
-/// - live: 32 of the time since when it is seen parked, in milliseconds, zero
-///   if it was not, 1 that says that there is nothing left to trim;
+/// - live: 32 bits of the time since which it has been parked, in milliseconds,
+///   zero if it was not, 1 bit that is set if nothing is left to trim;
 /// - compacted: 44 of the cell's address, 11 of the live bytes, each in units
 ///   of 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,8 +132,8 @@ impl SlotTable {
         let bytes = (count * size_of::<AtomicU64>()).next_multiple_of(PAGE);
         let start = map::reserve(bytes, PAGE)?;
         let range = PageRange { start, bytes };
-        // SAFETY: the mapping is ours and new. A kernel that knows no huge
-        // pages refuses the advice, and that is as good.
+        // SAFETY: the mapping is ours and new. A kernel without huge pages
+        // refuses the advice, which does no harm.
         unsafe {
             let _ = madvise::advise(range, Advice::NoHugePage);
             map::protect(start, bytes, Access::ReadWrite)?;

@@ -1,17 +1,17 @@
 //! The sweep goes over the slots in use, and trims or compacts the stacks of goroutines
 //! that have been parked for long.
 //!
-//! It is done in [`step`]s by a thread that holds no P; each step looks at a
-//! bounded number of slots and goes on where the last one stopped. One thread
+//! It is done in [`step`]s by a thread that holds no P; each step visits a
+//! bounded number of slots and continues where the last one stopped. One thread
 //! at a time is at it. A goroutine must be seen in the same park twice, at
 //! least [`Policy::after`] apart, so one that parks briefly is never touched:
 //! the first look leaves a mark in its header that its next park erases.
 //!
 //! What it needs to know of goroutines comes through [`Hooks`], because this
-//! floor has none. A goroutine is *claimed* while its stack is worked on:
-//! it is not resumed until it is released. A claim counts only once it is
-//! *confirmed*: that takes a heavy barrier, so claims are confirmed many at a
-//! time, and nothing is written to a stack before.
+//! floor has none. A goroutine is *claimed* while its stack is worked on: it is
+//! not resumed until it is released. A claim holds only once it is *confirmed*:
+//! that takes a heavy barrier, so claims are confirmed many at a time, and no
+//! stack is written before.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,21 +34,19 @@ pub(crate) enum Shrink {
     Compact,
 }
 
-/// What the scheduler answers about the goroutine that a header names. The
-/// name may be stale, so the first two answer `None` unless that goroutine,
-/// now, is parked on this very stack.
+/// The scheduler's functions for the goroutine that a header names. The name
+/// may be stale, so the first two answer `None` unless that goroutine, now, is
+/// parked on this very stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hooks {
     /// A look without consequences.
     pub(crate) parked: fn(g: *mut (), stack: Stack) -> Option<Shrink>,
-    /// Claims it; says where its saved context is.
+    /// Claims it; returns the place of its saved context.
     pub(crate) claim: fn(g: *mut (), stack: Stack) -> Option<usize>,
-    /// Ends the time in which an M that was about to resume one of them may
-    /// not have seen the claim, and calls `each` with the place of every one
-    /// whose claim holds.
+    /// After it, an M that was about to resume one of them has seen the claim.
+    /// Calls `each` with the place of every one whose claim holds.
     pub(crate) confirm: fn(claimed: &[Claimed], each: &mut dyn FnMut(usize)),
-    /// Releases it; `compacted` says that [`compact::restore`] must be
-    /// called before it runs again.
+    /// Releases it; If `compacted`, [`compact::restore`] must be called before it runs again.
     pub(crate) release: fn(claimed: &Claimed, compacted: bool),
 }
 
@@ -59,13 +57,12 @@ pub(crate) struct Policy {
     pub(crate) after: Duration,
 }
 
-/// What a step has come to.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// There are more slots to look at.
     More,
-    /// All have been looked at. True: some may be due when [`Policy::after`]
-    /// has passed once more.
+    /// All have been visited. True: some may be due when [`Policy::after`] has passed once more.
     Done { pending: bool },
     /// Another thread is at it.
     Busy,
@@ -73,7 +70,7 @@ pub(crate) enum Progress {
     Nothing,
 }
 
-/// Slots a step looks at. Looking costs some 100 ns where the goroutine's
+/// Slots that a step visits. Looking costs some 100 ns where the goroutine's
 /// record is not in the cache, so that a step takes a tenth of a millisecond.
 const STEP: usize = 1024;
 
@@ -136,7 +133,7 @@ struct Sweeper {
 // business and stay on the thread that does the step.
 unsafe impl Send for Sweeper {}
 
-/// What a look at a slot found.
+/// A slot that a visit found.
 struct Due {
     stack: Stack,
     shrink: Shrink,
@@ -192,7 +189,7 @@ impl Sweeper {
         }
     }
 
-    /// Looks at one slot, and notes what it sees there.
+    /// Visits one slot, and records its state.
     fn look(
         &mut self,
         arena: &Arena,
@@ -241,7 +238,7 @@ impl Sweeper {
 
     /// Counts a slot; seals its chunk if it is the last one there and all of
     /// them have been compacted, since an earlier pass. Runs end with the chunk,
-    /// so that one of them can be all of it.
+    /// so that one run can be a whole chunk.
     fn seal(&mut self, arena: &Arena, hooks: &Hooks, number: usize, slots: usize) {
         if number.is_multiple_of(slots) {
             self.in_cells = 0;
@@ -268,7 +265,7 @@ impl Sweeper {
     /// Claims what is due, and trims it or adds it to the run.
     fn act(&mut self, arena: &Arena, hooks: &Hooks, number: usize, due: &Due, after_ms: u32) {
         let claimed = claim(hooks, due.stack).filter(|claimed| {
-            // It may have run since it was looked at.
+            // It may have run since the visit.
             let same = due.stack.header().wait_object.is_marked();
             if !same {
                 (hooks.release)(claimed, false);
@@ -334,7 +331,7 @@ impl Sweeper {
         let compacted = long_enough
             && confirmed == self.run.len()
             && compact::compact(self.region, first, &self.run).is_ok();
-        // What is compacted may be sealed by the next pass.
+        // A compacted stack may be sealed by the next pass.
         self.pending = true;
         for claimed in self.run.drain(..) {
             (hooks.release)(&claimed, compacted);

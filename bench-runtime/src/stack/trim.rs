@@ -19,7 +19,7 @@ use crate::arch;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, PAGE};
 
-/// What a goroutine's stack holds and has held.
+/// Sizes of a goroutine's stack, present and past.
 ///
 /// # Examples
 ///
@@ -34,7 +34,7 @@ use crate::sys::map::{self, PAGE};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StackUsage {
-    /// Bytes that it keeps while its goroutine lives, if ever touched.
+    /// Bytes that it keeps while its goroutine lives, if ever used.
     pub initial_bytes: usize,
     /// Bytes it may grow to, the runtime's part at its top included.
     pub limit_bytes: usize,
@@ -46,10 +46,10 @@ pub struct StackUsage {
     pub growth_count: usize,
 }
 
-/// Slots that one call of [`cached`] looks after in each class at most.
+/// The most slots in each class that one call of [`cached`] visits.
 const CACHED_BATCH: usize = 4096;
 
-/// What the calling goroutine's stack holds; `None` on a plain thread. It makes the
+/// Sizes of the calling goroutine's stack; `None` on a plain thread. It makes the
 /// kernel look at each page up to the limit: not for a hot path.
 ///
 /// # Examples
@@ -81,13 +81,13 @@ pub(crate) fn measure(stack: Stack) -> StackUsage {
     }
 }
 
-/// Pages of a stack that one look takes in, from the top down. Where none of
-/// them is in memory the look ends: below lies nothing, but for what a frame of
-/// C may have touched that is larger than this and stays there until the stack
-/// is free.
+/// Pages of a stack that one call of the kernel reports, from the top down. If
+/// none of them is in memory the reading ends: below it only a frame of C that
+/// is larger than this can have used pages, and these stay until the stack is
+/// free.
 const WINDOW: usize = 64;
 
-/// What of a stack is in memory.
+/// The part of a stack that is in memory.
 #[derive(Clone, Copy, Debug)]
 struct Residency {
     /// The lowest address in memory; the top of the slot if none.
@@ -107,8 +107,8 @@ impl Residency {
             let count = WINDOW.min((at - limit) / PAGE);
             let pages = &mut pages[..count];
             at -= count * PAGE;
-            // The range is mapped for ever, so nothing can be wrong with it;
-            // were it, the accounting would be short.
+            // The range is always mapped, so the call cannot fail; were it, the
+            // accounting would be short.
             if map::resident(at, pages).is_err() {
                 break;
             }
@@ -154,8 +154,8 @@ pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Clai
     if let Some(range) = below(stack, claimed.sp)
         && seen.lowest < range.start + range.bytes
     {
-        // SAFETY: the goroutine is claimed, and nothing below its saved
-        // context is live. A refusal costs memory and nothing else.
+        // SAFETY: the goroutine is claimed, and no byte below its saved context
+        // is live. A failure only costs memory.
         let _ = unsafe { madvise::advise(range, Advice::DontNeed) };
         let left = Residency::of(stack);
         stack.header().committed.set((left.pages * PAGE) as u32);
@@ -164,7 +164,7 @@ pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Clai
     let now = Word(word.load(Ordering::Relaxed));
     if now.state() == State::Live {
         let trimmed = Word::live(now.class(), now.since_ms(), true);
-        // If it fails, another thread moved it to a state that says more.
+        // If it fails, another thread has moved it to a further state.
         let _ = word.compare_exchange(now.0, trimmed.0, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
@@ -176,14 +176,14 @@ pub(super) fn unused(stacks: &[Stack]) {
         .iter()
         .filter_map(|&stack| {
             let range = below(stack, stack.top() as usize)?;
-            // Most were used in their first page only: one look is cheaper
-            // than to walk the page tables for nothing.
+            // Most were used in their first page only: one system call is
+            // cheaper than a walk of the page tables.
             let seen = Residency::of(stack);
             (seen.lowest < range.start + range.bytes).then_some(range)
         })
         .collect();
     // SAFETY: these stacks are not in use, and their headers lie in the page
-    // that stays. A refusal costs memory and nothing else.
+    // that stays. A failure only costs memory.
     let _ = unsafe { madvise::advise_all(&deep, Advice::DontNeed) };
 }
 
@@ -234,7 +234,7 @@ pub(super) fn release(arena: &Arena, class: Class, slots: &[FreeSlot]) {
             }
         })
         .collect();
-    // SAFETY: the slots are the caller's, and nothing on a free stack is
-    // needed. A refusal costs memory and nothing else.
+    // SAFETY: the slots are the caller's, and the content of a free stack is
+    // not needed. A failure only costs memory.
     let _ = unsafe { madvise::advise_all(&ranges, Advice::DontNeed) };
 }

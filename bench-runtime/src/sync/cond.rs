@@ -13,7 +13,7 @@ use crate::util::quick_lock::QuickLock;
 /// A place to wait until what a [`Mutex`] guards has changed.
 ///
 /// Waiters are woken in the order in which they came, by one signal each, and
-/// by nothing else; still look at the condition again, as others may have been
+/// only by signals; still look at the condition again, as others may have been
 /// there between the signal and the return.
 ///
 /// # Examples

@@ -65,9 +65,9 @@ impl<E: Send + 'static> ErrGroup<E> {
 
     /// A group of which at most `limit` tasks run at a time.
     ///
-    /// As in Go, a task that calls [`Self::go`] of its own group holds its place while it waits for
-    /// another: where all tasks do that, all wait for ever. Start tasks from outside of the group, or
-    /// call [`Self::try_go`] and do the work yourself where it returns false.
+    /// As in Go, a task that calls [`Self::go`] of its own group keeps its place while it waits for
+    /// another: if all tasks do that, all wait for ever. Start tasks from outside the group, or
+    /// call [`Self::try_go`] and do the work in the caller if it returns false.
     ///
     /// # Panics
     ///
@@ -93,9 +93,9 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// With a context for its tasks, which ends with the first failure, at the
     /// latest when [`Self::wait`] returns.
     ///
-    /// Unlike Go's, the failure is not the context's cause: `ctx.cause()` says that it was
-    /// cancelled, and [`Self::wait`] says why. Where the tasks shall see why, make the context
-    /// yourself, by [`Context::with_cancel`], and have the task that fails call
+    /// Unlike Go's, the failure is not the context's cause: `ctx.cause()` is that it was
+    /// cancelled, and [`Self::wait`] returns the failure. Where the tasks shall see why, make
+    /// the context yourself, by [`Context::with_cancel`], and have the task that fails call
     /// [`Cancel::cancel_with`].
     ///
     /// # Examples
@@ -219,7 +219,7 @@ impl<E: Send + 'static> ErrGroup<E> {
         }
     }
 
-    /// Starts a task unless the limit is reached; says whether it did.
+    /// Starts a task unless the limit is reached; returns whether it did.
     ///
     /// # Examples
     ///
@@ -251,7 +251,7 @@ impl<E: Send + 'static> ErrGroup<E> {
         self.inner.tasks.go(self.task(f));
     }
 
-    /// What a goroutine runs for a task that has a place.
+    /// The goroutine's function for a task that has a place.
     pub(crate) fn task<F>(&self, f: F) -> impl FnOnce() + Send + use<E, F>
     where
         F: FnOnce() -> Result<(), E> + Send,

@@ -1,4 +1,4 @@
-//! What goroutines wait for each other with, beside channels.
+//! How goroutines wait for each other, in addition to channels.
 //!
 //! All of it also works on a plain thread, which it then blocks, so that a
 //! program can talk to its goroutines from outside. Nothing is poisoned by a

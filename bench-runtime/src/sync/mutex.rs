@@ -10,12 +10,11 @@
 //! # The protocol
 //!
 //! In normal operation an unlock wakes the first waiter, which competes with
-//! newcomers, and those win mostly, as they have a CPU: that is fast.
-//! A woken waiter that loses goes back in front of the queue. Having waited
-//! for [`STARVING_NS`] it sets `STARVING`, while the mutex is held, so that the
-//! holder sees it. While the bit is set no newcomer takes the mutex: an unlock
-//! hands it to the first waiter, with `LOCKED` set on its behalf, and that waiter
-//! clears the bit.
+//! newcomers, and those win mostly, as they have a CPU: that is fast. A woken
+//! waiter that loses goes back in front of the queue. After [`STARVING_NS`] it
+//! sets `STARVING`, while the mutex is held, so that the holder sees it. While
+//! the bit is set no newcomer takes the mutex: an unlock hands it to the first
+//! waiter and sets `LOCKED` for it, and that waiter clears the bit.
 //!
 //! So a starving waiter is served at the second unlock after its wake at the
 //! latest, and each next one the same way. Go's mutex stays in this mode until a
@@ -23,9 +22,9 @@
 //! waited for longer, and each unlock then costs a switch, or a wake of another
 //! thread, until the queue is empty: SPEED.md, "A contended mutex".
 //!
-//! A wake is not lost: `QUEUED` is set in the exchange that sees `LOCKED` (or
-//! `STARVING`), under the queue's lock, so the holder's unlock sees it and
-//! then waits for the queue's lock, until the waiter is in.
+//! A wake is not lost: `QUEUED` is set in the exchange that reads `LOCKED` (or
+//! `STARVING`), under the queue's lock. So the holder's unlock reads it and
+//! then waits for the queue's lock, until the waiter is in the queue.
 //!
 //! Source: Go's `sync.Mutex`, with the queue in place of its semaphore, and one
 //! hand-over in place of a mode that lasts.
@@ -244,7 +243,7 @@ impl<T: ?Sized> Mutex<T> {
             .is_ok()
     }
 
-    /// The mutex was handed over to the caller: normal operation goes on.
+    /// The mutex was handed over to the caller: normal operation continues.
     fn accept(&self) {
         // Under the lock of the queue, as every hand-over is.
         let _queue = self.queue.lock();
@@ -356,7 +355,7 @@ pub struct MutexGuard<'a, T: ?Sized> {
     not_send: PhantomData<*const ()>,
 }
 
-// SAFETY: a shared guard gives shared access to the value, no more.
+// SAFETY: a shared guard gives shared access to the value only.
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::Once;
 
-/// What became of the one computation.
+/// The outcome of the one computation.
 enum Outcome<T> {
     Value(T),
     /// It panicked, with this message.
@@ -64,8 +64,8 @@ impl<T> OnceCell<T> {
     ///
     /// # Panics
     ///
-    /// If the one computation panicked: the first call with what it panicked
-    /// with, each later one with the same message.
+    /// If the one computation panicked: the first call with the same payload,
+    /// each later one with the same message.
     ///
     /// # Examples
     ///
@@ -154,7 +154,7 @@ impl<T> OnceCell<T> {
     }
 }
 
-/// What a panic says, if it says anything.
+/// The message of a panic, if it has one.
 fn message(panic: &(dyn Any + Send)) -> Option<String> {
     panic
         .downcast_ref::<&str>()

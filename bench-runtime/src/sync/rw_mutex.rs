@@ -10,9 +10,9 @@
 //!
 //! While there are waiters, newcomers queue behind them: so a writer waits only for
 //! those that read already. The last unlock hands over: a reader to the first
-//! writer; a writer to all readers that wait, or, without any, to the first
-//! writer. Hand-overs change `state` on behalf of the woken, which have nothing
-//! left to do.
+//! writer; a writer to all readers that wait, or, without any, to the first writer.
+//! A hand-over changes `state` for the woken goroutines, which have nothing left to
+//! do.
 //!
 //! Source of the order, which lets neither side starve: Go's `sync.RWMutex`.
 
@@ -33,7 +33,7 @@ const WRITER: usize = 1;
 const QUEUED: usize = 2;
 const READER: usize = 4;
 
-/// The waiters; `writing` says to [`Queued`] which queue is meant.
+/// The waiters; `writing` tells [`Queued`] which queue is meant.
 struct Queues {
     readers: WaitQueue,
     reader_count: usize,
@@ -428,7 +428,7 @@ pub struct RwMutexWriteGuard<'a, T: ?Sized> {
     not_send: PhantomData<*const ()>,
 }
 
-// SAFETY: a shared guard gives shared access to the value, no more.
+// SAFETY: a shared guard gives shared access to the value only.
 unsafe impl<T: ?Sized + Sync> Sync for RwMutexReadGuard<'_, T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Sync> Sync for RwMutexWriteGuard<'_, T> {}

@@ -29,7 +29,7 @@ impl Queued for State {
     }
 }
 
-/// Why an acquisition that need not wait for ever got nothing.
+/// Why an acquisition with a limit failed.
 ///
 /// # Examples
 ///
@@ -109,7 +109,7 @@ impl Semaphore {
         if !state.take(weight) {
             let elem = ptr::without_provenance_mut(weight);
             if weight > self.size {
-                // In a queue of its own, which is never served.
+                // In a separate queue, which is never served.
                 drop(state);
                 let nobody = QuickLock::new(WaitQueue::new());
                 park_in(nobody.lock(), WaitReason::Semaphore, self.object(), elem);
@@ -400,7 +400,7 @@ impl Semaphore {
         }
     }
 
-    /// False, and nothing is done, if more would be free than there are.
+    /// Returns false, and changes nothing, if more would be free than there are.
     fn give_back(&self, weight: usize) -> bool {
         let mut state = self.state.lock();
         if weight > self.size - state.free {

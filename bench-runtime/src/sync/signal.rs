@@ -1,4 +1,4 @@
-//! What a future's waker readies: a waiter, now or next.
+//! The queue that a future's waker signals: a waiter, now or next.
 
 use std::ptr;
 use std::sync::Arc;
@@ -39,8 +39,8 @@ impl Signal {
         }
     }
 
-    /// Waits for a wake. One that has come lets others run, no more: a future
-    /// that wakes itself does so for that. Blocks the goroutine.
+    /// Waits for a wake. A signal that has come lets other goroutines run once:
+    /// a future that wakes itself does so for that. Blocks the goroutine.
     pub(crate) fn wait(&self) {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.is_set) {
@@ -57,7 +57,7 @@ impl Wake for Signal {
         self.wake_by_ref();
     }
 
-    /// Waits for nothing, as the thread that wakes may hold a lock.
+    /// Never blocks, because the thread that wakes may hold a lock.
     fn wake_by_ref(self: &Arc<Self>) {
         let mut state = self.state.lock();
         // SAFETY: in the queue until now, and its owner does not leave before

@@ -64,7 +64,7 @@ struct Inner {
 }
 
 impl WaitGroup {
-    /// With nothing to wait for.
+    /// A group with nothing to wait for.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -239,7 +239,7 @@ impl WaitGroup {
         self.wait_as(WaitReason::WaitGroup);
     }
 
-    /// As [`Self::wait`], on behalf of what a dump shall name.
+    /// As [`Self::wait`], with the reason that a dump shows.
     pub(crate) fn wait_as(&self, reason: WaitReason) {
         let inner = &*self.inner;
         if inner.is_done() {
@@ -308,7 +308,7 @@ impl Drop for Counted {
     }
 }
 
-/// One that has not begun. It is dropped where there is no stack for it.
+/// One that has not begun. It is dropped if there is no stack for it.
 struct Unrun(ManuallyDrop<Counted>);
 
 impl Unrun {

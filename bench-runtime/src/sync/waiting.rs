@@ -1,9 +1,9 @@
-//! What the primitives share: parking in a queue, and waking its waiters.
+//! Common to the primitives: parking in a queue, and waking its waiters.
 //!
 //! # The protocol
 //!
-//! 1. The waiter takes the queue's lock, sees that it must wait, and
-//!    calls [`park_in`] or [`park_in_until`], which enqueue it and unlock.
+//! 1. The waiter takes the queue's lock, finds that it must wait, and calls
+//!    [`park_in`] or [`park_in_until`], which enqueue it and unlock.
 //! 2. The waker takes waiters out under the lock, sets [`WOKEN`] in
 //!    their tags, unlocks, and readies them.
 //! 3. A timed wait that finds no [`WOKEN`] ran out; its waiter is then still
@@ -18,7 +18,7 @@ use crate::sched;
 /// In a waiter's tag: the wait was ended by a dequeue.
 pub(super) const WOKEN: u32 = 1;
 
-/// What a lock guards that has a queue of waiters.
+/// The content of a lock that has a queue of waiters.
 pub(super) trait Queued {
     /// The queue.
     fn queue(&mut self) -> &mut WaitQueue;
@@ -30,8 +30,8 @@ impl Queued for WaitQueue {
     }
 }
 
-/// Parks at the end of the queue until woken, and says with what tag. `elem`
-/// is the primitive's own business. Blocks the goroutine.
+/// Parks at the end of the queue until woken, and returns the tag. `elem` is
+/// the primitive's own business. Blocks the goroutine.
 pub(super) fn park_in<G>(guard: G, reason: WaitReason, object: *const (), elem: *mut ()) -> u32
 where
     G: DerefMut<Target: Queued>,

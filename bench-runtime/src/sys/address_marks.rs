@@ -1,8 +1,9 @@
 //! The marks of the address sanitizer, in its own builds (`cfg(rt_asan)`,
 //! `scripts/asan.sh`): which bytes must not be touched.
 
-/// Ahead of a read of a whole stack, whose frames have marked bytes between their
-/// variables: clears these marks. In other builds nothing, and no instruction.
+/// Called before a read of a whole stack, whose frames have marked bytes between
+/// their variables: clears these marks. Does nothing in other builds, and takes
+/// no instruction.
 #[inline(always)]
 pub(crate) fn clear(_address: usize, _bytes: usize) {
     #[cfg(rt_asan)]

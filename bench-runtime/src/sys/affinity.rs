@@ -19,12 +19,11 @@ pub(crate) fn cpus() -> Vec<usize> {
     }
 }
 
-/// What the kernel says, of any number of CPUs: the C library's own mask ends at
-/// CPU 1,023.
+/// The kernel's answer, for any number of CPUs: the C library's own mask ends at CPU 1,023.
 ///
 /// # Errors
 ///
-/// What `sched_getaffinity` says.
+/// The error of `sched_getaffinity`.
 pub fn read_mask() -> io::Result<Vec<usize>> {
     if cfg!(miri) {
         // Miri has the call with the C library's own mask only.
@@ -39,8 +38,8 @@ pub fn read_mask() -> io::Result<Vec<usize>> {
     .map_err(io::Error::from)
 }
 
-/// The CPUs that `ask` sets in a mask, which says `EINVAL` to one that is shorter than
-/// the kernel's own.
+/// The CPUs that `ask` sets in a mask. It returns `EINVAL` for a mask that is shorter
+/// than the kernel's own.
 fn read_mask_by(
     mut ask: impl FnMut(&mut [libc::c_ulong]) -> nix::Result<()>,
 ) -> nix::Result<Vec<usize>> {
@@ -59,7 +58,7 @@ fn read_mask_by(
 
 /// The CPU that the calling thread is on, or was just now.
 pub(crate) fn current_cpu() -> i32 {
-    // SAFETY: it takes nothing; a failure is a number that no CPU has.
+    // SAFETY: it takes no pointers; a failure is a number that no CPU has.
     unsafe { libc::sched_getcpu() }
 }
 
@@ -81,7 +80,7 @@ mod tests {
         for cpus in [2, 1_024, 2_048, 8_192, LONGEST * WORD] {
             assert_eq!(kernel_of(cpus), Ok(vec![cpus - 1]));
         }
-        // One that says so of every mask.
+        // A kernel that refuses every mask.
         assert_eq!(kernel_of(usize::MAX), Err(Errno::EINVAL));
     }
 }

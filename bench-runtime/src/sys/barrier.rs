@@ -1,5 +1,5 @@
-//! An asymmetric memory barrier: the frequent side pays nothing, the rare side
-//! pays for both by `membarrier(2)`.
+//! An asymmetric memory barrier: the frequent side costs nothing, the rare side
+//! does all the work by `membarrier(2)`.
 //!
 //! `light` on one thread and `heavy` on another order like two full fences:
 //! the kernel runs a full fence on every CPU on which a thread of the process

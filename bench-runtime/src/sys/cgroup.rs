@@ -3,15 +3,15 @@
 //!
 //! A group is found by its name in `/proc/PID/cgroup` below a mount of
 //! `/proc/self/mountinfo`. In a container the mount shows a part of the tree
-//! only, whose name the mount has as its root; a group that is outside of that
-//! part is taken as the mount itself, the highest group that can be seen.
+//! only, and names it as its root; a group that is outside of that part is
+//! taken as the mount itself, the highest group that can be seen.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
-/// What the groups allow of something.
+/// A limit of the groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit<T> {
     /// No group on the way up has a limit.
@@ -107,7 +107,7 @@ impl Cgroup {
         }
     }
 
-    /// How many CPUs the quota comes to; `None` where the host does not say.
+    /// The CPUs of the quota; `None` where the host does not say.
     #[must_use]
     pub fn cpus(&self) -> Option<Limit<f64>> {
         let ratio = |quota: &str, period: &str| {
@@ -136,7 +136,7 @@ impl Cgroup {
     /// The most bytes of memory.
     #[must_use]
     pub fn memory_bytes(&self) -> Option<Limit<u64>> {
-        // What version 1 writes for no limit: the largest count of pages.
+        // The value that version 1 writes for no limit: the largest count of pages.
         const NONE_BYTES: u64 = 1 << 60;
         let v1 = |folder: &Path| {
             number(folder.join("memory.limit_in_bytes")).filter(|&bytes| bytes < NONE_BYTES)
@@ -144,8 +144,8 @@ impl Cgroup {
         self.least("memory", |folder| number(folder.join("memory.max")), v1)
     }
 
-    /// Time for which the own group or one above it was held back by its quota,
-    /// in all: that of the group with the most.
+    /// The total time for which the own group or one above it was throttled:
+    /// that of the group with the most.
     #[must_use]
     pub fn throttled_ns(&self) -> Option<u64> {
         let of = |folder: &Path| {
@@ -177,8 +177,9 @@ impl Cgroup {
         found.map_or(&[], Vec::as_slice)
     }
 
-    /// The smallest limit on the way up, by what reads it in version 2 and in
-    /// version 1; `None` where no folder of a group is there to read it from.
+    /// The smallest limit on the path to the root, by the files of version 2
+    /// and of version 1; `None` where no folder of a group is there to read it
+    /// from.
     fn least<T: PartialOrd>(
         &self,
         controller: &str,
@@ -196,8 +197,8 @@ impl Cgroup {
     }
 }
 
-/// GOMAXPROCS: the smaller of the CPUs and the quota rounded up. Go's rule but
-/// for its least of two, which is there for its collector.
+/// GOMAXPROCS: the smaller of the CPUs and the quota rounded up. Go's rule
+/// without its minimum of two, which is for its collector.
 pub(crate) fn procs_for(cpus: usize, quota: Option<Limit<f64>>) -> usize {
     let by_quota = match quota {
         Some(Limit::Of(quota)) => quota.ceil() as usize,
@@ -206,8 +207,8 @@ pub(crate) fn procs_for(cpus: usize, quota: Option<Limit<f64>>) -> usize {
     cpus.min(by_quota).max(1)
 }
 
-/// The folders of a group from its own up to the mount; none where there is no
-/// mount of the controller, or of version 2 for `None`.
+/// The folders of a group from its own up to the mount; none if the controller,
+/// or version 2 for `None`, is not mounted.
 fn folders(mounts: &[Mount], controller: Option<&str>, group: &str) -> Vec<PathBuf> {
     let has = |mount: &&Mount| match controller {
         Some(name) => mount.controllers.iter().any(|other| other == name),
@@ -253,7 +254,7 @@ fn mounts(root: &Path) -> Vec<Mount> {
     text.lines().filter_map(mount).collect()
 }
 
-/// A path of a table of mounts: blanks and the like are three octal digits.
+/// A path of a table of mounts: blanks and some other characters are written as three octal digits.
 fn unescaped(path: &str) -> String {
     let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n")];
     let plain = escapes.iter().fold(path.to_owned(), |path, (code, sign)| {
@@ -326,8 +327,8 @@ mod tests {
         assert!(own.1.ends_with("kubepods/pod1/box"), "{own:?}");
     }
 
-    /// A container that shares the host's names of groups, and sees its own part
-    /// of the tree: Docker with version 1.
+    /// A container that has the host's names of groups, and sees its own part of
+    /// the tree: Docker with version 1.
     #[test]
     fn group_is_looked_for_below_what_the_mount_shows() {
         let mount = "31 30 0:27 /docker/4f2a /sys/fs/cgroup/cpu,cpuacct ro - cgroup cgroup rw,cpu,cpuacct\n";

@@ -1,4 +1,4 @@
-//! For tests: the same test again, in a child process that may die.
+//! For tests: the same test again, in a child process that may crash.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ fn run(test: &str, part: &str, body: impl FnOnce()) -> Option<(ExitStatus, Strin
     if let Ok(mine) = std::env::var(NAME) {
         if mine == part {
             body();
-            // Not back into the harness: the child is one body and no more.
+            // The child does not return to the harness: it runs one body only.
             std::process::exit(0);
         }
         return None;
@@ -59,7 +59,7 @@ fn run(test: &str, part: &str, body: impl FnOnce()) -> Option<(ExitStatus, Strin
     }
 }
 
-/// The child must die of `signal`. In the parent, gives what it wrote.
+/// The child must be killed by `signal`. In the parent, gives what it wrote.
 pub(crate) fn expect_signal(
     test: &str,
     part: &str,
@@ -71,7 +71,7 @@ pub(crate) fn expect_signal(
     Some(stderr)
 }
 
-/// The child must come to the end of `body`.
+/// The child must reach the end of `body`.
 pub(crate) fn expect_success(test: &str, part: &str, body: impl FnOnce()) {
     if let Some((status, stderr)) = run(test, part, body) {
         assert!(status.success(), "{status}: {stderr}");

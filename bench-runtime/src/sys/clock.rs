@@ -22,7 +22,7 @@ pub(crate) fn timer_slack_ns() -> u64 {
     }
     // SAFETY: no memory is passed.
     let slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
-    // It fails nowhere; without a figure nothing is taken off.
+    // It fails nowhere; without a value nothing is subtracted.
     u64::try_from(slack).unwrap_or(0)
 }
 

@@ -1,4 +1,4 @@
-//! A descriptor that becomes readable when another thread says so.
+//! A descriptor that another thread makes readable.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -23,7 +23,7 @@ impl EventFd {
         let _ = self.0.write(1);
     }
 
-    /// Makes it unreadable; nothing happens to one that is.
+    /// Makes it unreadable; it has no effect on one that is.
     pub(crate) fn clear(&self) {
         let _ = self.0.read();
     }

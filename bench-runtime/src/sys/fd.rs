@@ -1,4 +1,4 @@
-//! What can be done with any file descriptor.
+//! Operations on any file descriptor.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -9,12 +9,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::event_fd::EventFd;
 
-/// So many bytes a descriptor takes at once that says it can be written to: a pipe
+/// The bytes that a descriptor that poll(2) calls writable takes at once: a pipe
 /// has room for a page then, others for more.
 pub(crate) const WRITE_MOST: usize = libc::PIPE_BUF;
 
-/// Makes reads and writes of it block, or fail where they would. It concerns
-/// all duplicates of the descriptor.
+/// Makes its reads and writes blocking, or non-blocking. It concerns all
+/// duplicates of the descriptor.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     let mut value = i32::from(nonblocking);
     // SAFETY: FIONBIO reads one int, which outlives the call.
@@ -28,8 +28,8 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
 /// Waits until an operation on it would not block, until `wake` is set, or
 /// until `timeout` has passed; also ends at a signal. Blocks the thread.
 ///
-/// It ends at urgent data too, if `urgent`, and says whether that alone ended it: a read
-/// gets none of it, so that it is there again at the next wait.
+/// It ends at urgent data too, if `urgent`, and returns whether that alone ended it: a
+/// read gets none of it, so it is there again at the next wait.
 pub(crate) fn wait(
     fd: BorrowedFd<'_>,
     to_write: bool,
@@ -59,7 +59,8 @@ pub(crate) fn is_ready(fd: BorrowedFd<'_>, to_write: bool) -> bool {
     nix::poll::poll(&mut one, PollTimeout::ZERO) != Ok(0)
 }
 
-/// True if a read would not block: [`is_ready`], but for urgent data, which it does not get.
+/// True if a read would not block: as [`is_ready`], but urgent data does not count, which a
+/// read does not get.
 pub(crate) fn has_input(fd: BorrowedFd<'_>) -> bool {
     let mut one = [PollFd::new(fd, PollFlags::POLLIN)];
     nix::poll::poll(&mut one, PollTimeout::ZERO) != Ok(0)
@@ -73,8 +74,8 @@ fn interest(to_write: bool) -> PollFlags {
     }
 }
 
-/// True if nothing will come to read any more: the reading side of a socket was
-/// shut down, or, of a stream, the other's writing side. Does not block.
+/// True if no more data will come: the reading side of a socket was shut down,
+/// or, of a stream, the other's writing side. Does not block.
 pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
     let mut one = libc::pollfd {
         fd: fd.as_raw_fd(),
@@ -85,9 +86,9 @@ pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
     unsafe { libc::poll(&raw mut one, 1, 0) == 1 && one.revents & libc::POLLRDHUP != 0 }
 }
 
-/// Closes what a descriptor stands for at once, although others may be using
-/// it, and leaves in its place one on which every operation fails. So its
-/// number is not given to another file under the feet of those others.
+/// Closes the file of a descriptor at once, although other threads may be using
+/// it. The descriptor stays open and fails every operation. So its number is
+/// not given to another file under the feet of those others.
 pub(crate) fn replace_by_dead(fd: BorrowedFd<'_>, dead: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: both numbers are open; the kernel swaps the file behind the
     // second in one step, and the caller owns it.
@@ -105,7 +106,7 @@ pub(crate) fn dead() -> io::Result<OwnedFd> {
     Ok(nix::sys::epoll::Epoll::new(nix::sys::epoll::EpollCreateFlags::EPOLL_CLOEXEC)?.0)
 }
 
-/// A pipe of which neither end blocks: what to read from, what to write to.
+/// A non-blocking pipe: the reading and the writing end.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?)
 }

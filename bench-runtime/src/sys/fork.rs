@@ -1,14 +1,13 @@
-//! Whether this process is the child of a fork: of all threads it has the one that
-//! forked alone, with what others held as it was then, and descriptors that are the
-//! parent's too.
+//! Whether this process is the child of a fork: it has only the thread that forked,
+//! with the locks as they were then, and descriptors that the parent has too.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
-/// Notes forks from now on. Not those of `posix_spawn` and `vfork`, whose children run
-/// nothing of the program's.
+/// Notes forks from now on. The children of `posix_spawn` and `vfork` do not count:
+/// they run no code of the program.
 pub(crate) fn watch() {
     static WATCHES: Once = Once::new();
     extern "C" fn in_child() {

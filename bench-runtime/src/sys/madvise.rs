@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// What is to become of a range.
+/// The advice for a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Advice {
@@ -16,11 +16,11 @@ pub(crate) enum Advice {
     DontNeed = libc::MADV_DONTNEED,
     /// No huge pages: one touched page must cost one page.
     NoHugePage = libc::MADV_NOHUGEPAGE,
-    /// Says nothing about anonymous memory, but a mapping that has it does not
-    /// merge with a neighbour that has it not.
+    /// No effect on anonymous memory, but the kernel does not merge a mapping
+    /// that has it with one that has not.
     Random = libc::MADV_RANDOM,
-    /// A touch is a SIGSEGV, without a mapping of its own. What was there is
-    /// gone. Since Linux 6.13.
+    /// An access is a SIGSEGV, without a mapping of its own. The old content is
+    /// lost. Since Linux 6.13.
     GuardInstall = 102,
     /// Takes guards away.
     GuardRemove = 103,
@@ -57,8 +57,7 @@ pub(crate) unsafe fn advise(range: PageRange, advice: Advice) -> io::Result<()> 
             return Ok(());
         }
         let error = io::Error::last_os_error();
-        // A guard raced with a fault in the same range: the kernel asks for
-        // another try.
+        // A guard raced with a fault in the same range: the kernel requests another try.
         if !matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) {
             return Err(error);
         }
@@ -66,7 +65,7 @@ pub(crate) unsafe fn advise(range: PageRange, advice: Advice) -> io::Result<()> 
 }
 
 /// Advises on many ranges, in as few calls as the kernel allows. On an error
-/// says how many of the first ranges are done.
+/// returns how many of the first ranges are done.
 ///
 /// # Safety
 ///
@@ -147,8 +146,8 @@ unsafe fn advise_batches(ranges: &[PageRange], advice: Advice) -> usize {
     done
 }
 
-/// A descriptor that stands for this process: the kernel's constant for it
-/// (Linux 6.14), else one opened now and kept.
+/// A descriptor of this process: the kernel's constant for it (Linux 6.14),
+/// else one that is opened once and kept.
 fn own_pidfd() -> Option<libc::c_int> {
     use std::sync::OnceLock;
     static OWN: OnceLock<Option<libc::c_int>> = OnceLock::new();

@@ -6,7 +6,7 @@ use std::ptr;
 /// The page size that the stack layout is built on.
 pub(crate) const PAGE: usize = 4096;
 
-/// What an access to a range may do.
+/// The access that a range allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     None,
@@ -31,8 +31,8 @@ pub(crate) fn page_size() -> usize {
     usize::try_from(size).unwrap_or(0)
 }
 
-/// Reserves address space that nothing may touch and that costs no memory; a
-/// multiple of `align`, which is a power of two of at least a page.
+/// Reserves address space without access, which costs no memory; a multiple of
+/// `align`, which is a power of two of at least a page.
 pub(crate) fn reserve(bytes: usize, align: usize) -> io::Result<usize> {
     let padded = bytes
         .checked_add(align)
@@ -72,7 +72,7 @@ pub(crate) fn reserve(bytes: usize, align: usize) -> io::Result<usize> {
 ///
 /// # Safety
 ///
-/// The range is the caller's, and all other code that reaches it can bear the change.
+/// The range is the caller's, and no other code that uses it breaks by the change.
 /// Its contents are undefined, also after an error.
 pub(crate) unsafe fn reserve_again(start: usize, bytes: usize) -> io::Result<()> {
     // SAFETY: by the caller's promise.
@@ -109,7 +109,7 @@ pub(crate) unsafe fn unmap(start: usize, bytes: usize) -> io::Result<()> {
 ///
 /// # Safety
 ///
-/// The range is the caller's, and all other code that reaches it can bear the change.
+/// The range is the caller's, and no other code that uses it breaks by the change.
 pub(crate) unsafe fn protect(start: usize, bytes: usize, access: Access) -> io::Result<()> {
     // SAFETY: by the caller's promise.
     match unsafe { libc::mprotect(start as *mut _, bytes, access.prot()) } {
@@ -137,11 +137,11 @@ pub(crate) fn resident(start: usize, pages: &mut [u8]) -> io::Result<()> {
 ///
 /// # Safety
 ///
-/// What is there is not needed any more.
+/// The content is not needed any more.
 pub(crate) unsafe fn kernel_can_write(address: usize) -> bool {
-    // The bare system call: the C library's would write by itself.
-    // SAFETY: by the caller's promise; an address that cannot be written is
-    // an error, not a fault.
+    // The bare system call: the C library's would write itself. SAFETY: by the
+    // caller's promise; an address that cannot be written is an error, not a
+    // fault.
     unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, address) == 0 }
 }
 

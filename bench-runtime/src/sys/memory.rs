@@ -7,10 +7,10 @@ pub(crate) fn resident_bytes() -> Option<u64> {
     Some(pages * super::map::PAGE as u64)
 }
 
-/// Bytes of memory that the machine has.
+/// SAFETY: as above, and it is not used again.
 pub(crate) fn total_bytes() -> Option<u64> {
     let mut info = std::mem::MaybeUninit::<libc::sysinfo>::uninit();
-    // SAFETY: the kernel fills the struct in, or says that it did not.
+    // SAFETY: the kernel fills the struct in, or returns an error.
     unsafe {
         (libc::sysinfo(info.as_mut_ptr()) == 0).then(|| {
             let info = info.assume_init();

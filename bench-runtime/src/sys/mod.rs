@@ -1,5 +1,4 @@
-//! What the operating system gives: one concept a file, and the only home of
-//! `libc` and `nix`.
+//! The operating system: one file for each concept. Only these files use `libc` and `nix`.
 
 pub(crate) mod address_marks;
 pub(crate) mod affinity;

@@ -1,5 +1,4 @@
-//! The programs and libraries loaded into the process, with what unwinders need
-//! of them.
+//! The programs and libraries loaded into the process, with the tables for unwinders.
 
 use std::ops::Range;
 use std::slice;
@@ -7,13 +6,13 @@ use std::slice;
 /// A loaded ELF file. Addresses are those in this process.
 #[derive(Debug)]
 pub(crate) struct LoadedModule {
-    /// What is added to an address of the file.
+    /// The difference between an address in memory and in the file.
     pub(crate) bias: u64,
     /// From its first to its last loaded byte.
     pub(crate) range: Range<u64>,
-    /// `.eh_frame_hdr`: where it is, and its bytes.
+    /// `.eh_frame_hdr`: its addresses, and its bytes.
     pub(crate) eh_frame_hdr: (Range<u64>, Vec<u8>),
-    /// From `.eh_frame` to the end of its segment: where it is, and its bytes.
+    /// From `.eh_frame` to the end of its segment: its addresses, and its bytes.
     pub(crate) eh_frame: (Range<u64>, Vec<u8>),
 }
 

@@ -6,17 +6,17 @@
 //! | the thread that waits   | empties the eventfd, then takes all bits                    |
 //!
 //! A bit that is set after the bits were taken has its write still to come, so
-//! none is overlooked; a write whose bit was taken before wakes for nothing. A
-//! signal that comes again before its bit was taken is one with the first, as in
-//! the kernel.
+//! none is overlooked; a write whose bit was taken before causes a wake without
+//! effect. A signal that comes again before its bit was taken is one with the
+//! first, as in the kernel.
 //!
 //! # Rejected
 //!
 //! *The crate `signal-hook`*: its handler runs on the stack of the thread that is
 //! interrupted, and a goroutine's may have 4 KiB; and it stays when the last receiver
-//! of a signal is gone, so that nothing gives the former action back.
-//! *signalfd*: every thread of the process would have to block the signal, also
-//! those that are not ours.
+//! of a signal is dropped, so that the former action is not restored. *signalfd*:
+//! every thread of the process would have to block the signal, also those that are
+//! not ours.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -32,7 +32,8 @@ static NOTED: AtomicU64 = AtomicU64::new(0);
 /// The eventfd that the handler writes to; -1 until there is one.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
 /// The process whose thread waits: a child by fork has the handler, but not the
-/// thread. By its number, as [`super::fork`] sees a fork a little late.
+/// thread. Compared by its number, because [`super::fork`] detects a fork a
+/// little late.
 static PROCESS: AtomicI32 = AtomicI32::new(-1);
 
 /// The largest number of a signal.
@@ -43,7 +44,7 @@ pub(crate) const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
-/// What a signal did before.
+/// The former action of a signal.
 #[derive(Clone, Copy)]
 pub(crate) struct Action(libc::sigaction);
 
@@ -54,7 +55,7 @@ impl std::fmt::Debug for Action {
 }
 
 impl Action {
-    /// What the signal does now.
+    /// The present action of the signal.
     fn of(signal: i32) -> io::Result<Self> {
         let mut now = MaybeUninit::uninit();
         // SAFETY: reads the current action and changes nothing.
@@ -113,7 +114,7 @@ extern "C" fn on_signal(signal: libc::c_int) {
     }
 }
 
-/// The signals that come to this process.
+/// The signals that this process receives.
 #[derive(Debug)]
 pub(crate) struct Noted(EventFd);
 
@@ -177,13 +178,12 @@ pub(crate) fn let_go(signal: i32, former: &Action) {
     }
 }
 
-/// True if the signal does nothing.
+/// True if the process ignores the signal.
 pub(crate) fn is_ignored(signal: i32) -> io::Result<bool> {
     Ok(Action::of(signal)?.0.sa_sigaction == libc::SIG_IGN)
 }
 
-/// Lets every signal come to the calling thread, whatever the one that started
-/// it had blocked.
+/// Unblocks every signal for the calling thread, whatever the thread that started it had blocked.
 pub(crate) fn unblock_all() {
     // SAFETY: an empty set of signals is made, and becomes the thread's mask.
     unsafe {

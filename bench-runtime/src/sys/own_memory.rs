@@ -22,7 +22,7 @@ struct Place {
     is_read: bool,
 }
 
-/// Places that one call of the kernel reads at most: `IOV_MAX`.
+/// The most ranges that one system call reads: `IOV_MAX`.
 const PLACES: usize = 1024;
 
 impl Reading {
@@ -136,8 +136,7 @@ fn read_by_call(places: &[Place], into: &mut [u8]) -> io::Result<usize> {
         iov_base: into.as_mut_ptr().cast(),
         iov_len: into.len(),
     };
-    // SAFETY: the kernel writes into `into`, which is ours, and only reads elsewhere,
-    // what it can.
+    // SAFETY: the kernel writes only into `into`, which is ours, and checks what it reads.
     let read = unsafe {
         let count = remote.len() as libc::c_ulong;
         libc::process_vm_readv(

@@ -15,11 +15,12 @@ pub(crate) const MAX_EVENTS: usize = 128;
 const INTEREST: i32 =
     libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
 
-/// The same by level, of one that is only read: no more than what a read ends,
-/// for it is in each poll. End and error are reported in any case.
+/// The same, level-triggered, for a descriptor that is only read: just the
+/// events that a read ends, because each poll reports them again. End and error
+/// are reported in any case.
 const LEVEL_INTEREST: i32 = libc::EPOLLIN;
 
-/// What may end a wait to read, to write, and what stays true once it is.
+/// Events that end a wait to read or to write, and are permanent once they have come.
 const READ_SIDE: i32 =
     libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLHUP | libc::EPOLLERR;
 const WRITE_SIDE: i32 = libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR;
@@ -32,7 +33,7 @@ pub(crate) struct Poller {
     /// False once the kernel has refused `epoll_pwait2(2)` (before 5.11, or a
     /// filter), from when on time-outs are whole milliseconds, rounded up.
     fine: AtomicBool,
-    /// What the kernel may add to a short time-out of ours, in nanoseconds.
+    /// The most that the kernel may add to a short time-out of ours, in nanoseconds.
     slack_ns: u64,
 }
 
@@ -45,7 +46,7 @@ const SLACK_MOST_NS: u64 = 100_000_000;
 /// One thing that happened to one descriptor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Event {
-    /// What [`Poller::add`] was given.
+    /// The token that [`Poller::add`] was given.
     pub(crate) token: u64,
     bits: i32,
 }
@@ -113,7 +114,8 @@ impl Poller {
     }
 
     /// Watches a descriptor for every change, until [`Self::delete`] or until
-    /// the last duplicate of it is closed. What is true already is an event.
+    /// the last duplicate of it is closed. A condition that is already true
+    /// causes an event.
     pub(crate) fn add(&self, fd: RawFd, token: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, INTEREST, token)
     }
@@ -124,7 +126,8 @@ impl Poller {
     }
 
     /// Watches one that is watched already by level, for reading only, or else
-    /// by edge, as [`Self::add`]. What is true already is an event.
+    /// by edge, as [`Self::add`]. A condition that is already true causes an
+    /// event.
     pub(crate) fn change(&self, fd: RawFd, token: u64, by_level: bool) -> io::Result<()> {
         let interest = if by_level { LEVEL_INTEREST } else { INTEREST };
         self.control(libc::EPOLL_CTL_MOD, fd, interest, token)
@@ -153,9 +156,9 @@ impl Poller {
     /// for ever. An interrupting signal ends it with no event. Blocks the
     /// thread.
     ///
-    /// It ends when the time is over and not, as the kernel's own call would,
-    /// by the kernel's slack later: so the time-out is shorter by that, with one more for
-    /// what is left should the kernel have been early.
+    /// It ends when the time is over and not later by the kernel's slack, as the kernel's
+    /// own call would: the time-out is shorter by the slack, and a second one follows for
+    /// the rest if the kernel was early.
     pub(crate) fn wait(&self, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
         events.len = 0;
         let Some(length) = timeout.filter(|t| !t.is_zero() && self.fine.load(Ordering::Relaxed))

@@ -1,5 +1,4 @@
-//! A child process that is not collected: until it is, its number stands for it and
-//! for no other process.
+//! A child process that is not reaped: until it is, its number belongs to no other process.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -24,7 +23,7 @@ pub(crate) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 ///
-/// `ECHILD` where it was collected, or is none of ours.
+/// `ECHILD` if it was reaped, or is no child of ours.
 pub(crate) fn wait_for_end(pid: u32) -> io::Result<()> {
     look(pid, 0).map(drop)
 }

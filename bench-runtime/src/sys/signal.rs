@@ -14,7 +14,7 @@ use super::map::{self, Access, PAGE};
 pub(crate) struct Fault {
     /// SIGSEGV or SIGBUS.
     pub(crate) signal: libc::c_int,
-    /// What was accessed.
+    /// The address that was accessed.
     pub(crate) address: usize,
     /// The stack pointer at the time.
     pub(crate) stack_pointer: usize,
@@ -38,8 +38,8 @@ struct Installed {
 static INSTALLED: OnceLock<Installed> = OnceLock::new();
 static ARMED: AtomicBool = AtomicBool::new(false);
 
-/// Puts `handler` in front of the process's handlers of SIGSEGV and SIGBUS;
-/// the first call decides, later ones do nothing.
+/// Puts `handler` in front of the process's handlers of SIGSEGV and SIGBUS; the
+/// first call decides, later ones have no effect.
 pub(crate) fn install(handler: Handler) -> io::Result<()> {
     let previous = |signal| {
         let mut old = MaybeUninit::<libc::sigaction>::uninit();
@@ -51,7 +51,7 @@ pub(crate) fn install(handler: Handler) -> io::Result<()> {
         }
     };
     let (segv, bus) = (previous(libc::SIGSEGV)?, previous(libc::SIGBUS)?);
-    // What the handler needs is there before the handler can run.
+    // All that the handler needs exists before the handler can run.
     INSTALLED.get_or_init(|| Installed { handler, segv, bus });
     if ARMED.swap(true, Ordering::AcqRel) {
         return Ok(());
@@ -194,7 +194,7 @@ impl AltStack {
             ss_flags: 0,
             ss_size: bytes - PAGE,
         };
-        // SAFETY: the stack lives until `drop` has taken it from the thread.
+        // SAFETY: the stack is freed only after `drop` has removed it from the thread.
         match unsafe { libc::sigaltstack(&raw const stack, &raw mut this.previous) } {
             0 => Ok(this),
             _ => Err(io::Error::last_os_error()),

@@ -60,7 +60,7 @@ pub(crate) fn connect_unix(fd: BorrowedFd<'_>, address: &UnixAddr) -> io::Result
 fn begin(result: nix::Result<()>) -> io::Result<bool> {
     match result {
         Ok(()) => Ok(true),
-        // A connect that a signal interrupts goes on by itself.
+        // A connect that a signal interrupts continues in the kernel.
         Err(nix::Error::EINPROGRESS | nix::Error::EINTR) => Ok(false),
         Err(e) => Err(e.into()),
     }
@@ -153,9 +153,9 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-/// The connection was gone before it was taken: take the next one. These
-/// are the errors of the connection, not of the listener, that accept(2) hands
-/// on and says to treat as if nothing had come.
+/// The connection was gone before it was taken: take the next one. These are
+/// errors of the connection, not of the listener. accept(2) returns them and
+/// its manual recommends to try again.
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

@@ -12,7 +12,7 @@ pub(crate) struct AtEnd {
 }
 
 impl AtEnd {
-    /// `then` is called with what was given to [`Self::arm`].
+    /// `then` is called with the data given to [`Self::arm`].
     pub(crate) const fn new(then: unsafe extern "C" fn(*mut c_void)) -> Self {
         Self {
             key: OnceLock::new(),
@@ -21,8 +21,8 @@ impl AtEnd {
     }
 
     /// Has it done at the end of the calling thread, with `data`, which is not
-    /// null. It replaces what was armed before. Where the process has no key
-    /// left nothing is done.
+    /// null. It replaces what was armed before. If the process has no key left
+    /// it does nothing.
     pub(crate) fn arm(&'static self, data: *mut c_void) {
         let key = *self.key.get_or_init(|| {
             let mut key = 0;
@@ -42,8 +42,7 @@ pub(crate) fn end_without_destructors() -> ! {
     // glibc keeps stack and thread-locals of a thread that ends by itself; other
     // C libraries keep a list of threads that must not end so.
     #[cfg(target_env = "gnu")]
-    // SAFETY: ends this thread alone, and the kernel then gives nothing back
-    // that it has not made itself.
+    // SAFETY: ends this thread alone, and the kernel then frees only what it has made itself.
     unsafe {
         libc::syscall(libc::SYS_exit, 0);
     }

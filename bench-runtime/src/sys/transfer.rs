@@ -63,8 +63,8 @@ fn done(count: libc::c_long) -> io::Result<usize> {
 const POSITION: i64 = -1;
 
 /// Reads what can be had without waiting, for a disk or for a writer; from
-/// `offset`, or from where the file is at. `None` if that is nothing, or the kernel
-/// or the file system has no such reading: an ordinary read shows what is the case.
+/// `offset`, or from where the file is at. `None` if no data is cached, or the
+/// kernel or the file system cannot read so: an ordinary read then decides.
 pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) -> Option<usize> {
     let offset = offset.map_or(Some(POSITION), |offset| i64::try_from(offset).ok())?;
     let part = libc::iovec {
@@ -79,8 +79,8 @@ pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) 
 }
 
 /// True if a read of no bytes takes what is there: an empty message, or the end that
-/// was typed. Others say so again; and of Linux, 5.9 and 5.10 say 0 of what lies on a
-/// disk also where it is not the end.
+/// was typed. Others say so again; and Linux 5.9 and 5.10 return 0 for data on a disk
+/// that is not at the end.
 #[cold]
 fn tells_once(fd: BorrowedFd<'_>) -> bool {
     let kind = nix::sys::stat::fstat(fd).map(|stat| stat.st_mode & libc::S_IFMT);

@@ -1,9 +1,9 @@
 //! userfaultfd, for one purpose: to put a page in a place where a touch is a
 //! fault now, in one step that no thread can see half of.
 //!
-//! The range is registered for write-protection only, and nothing is ever
-//! write-protected. So the kernel never hands us a fault, ordinary growth
-//! stays its own business, and all that is used is `UFFDIO_COPY`, which the
+//! The range is registered for write-protection only, and no page is ever
+//! write-protected. So the kernel never hands us a fault, ordinary growth stays
+//! its own business, and all that is used is `UFFDIO_COPY`, which the
 //! registration allows and which replaces a guard marker.
 
 use std::io;

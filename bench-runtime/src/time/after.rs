@@ -13,8 +13,7 @@ use crate::time::{after_ns, instant_of};
 use crate::timer::{Action, Call};
 use crate::util::lock::Lock;
 
-/// A channel on which the time is sent after so long, once, and which is then
-/// closed.
+/// A channel on which the time is sent once, after a duration, and which is then closed.
 ///
 /// It cannot be stopped: until then it takes a little memory, also where the
 /// receiver is dropped. Use [`crate::time::Timer`] for long times that mostly
@@ -63,7 +62,7 @@ pub struct AfterFunc {
     call: Arc<dyn Call>,
 }
 
-/// What the timer holds of it.
+/// The timer's part of it.
 struct Later<F: Send + 'static> {
     shared: Arc<Shared>,
     spawner: Spawner,
@@ -98,14 +97,13 @@ impl<F: Fn() + Send + Sync + 'static> Call for Later<F> {
             is_due
         };
         self.is_started.fetch_or(is_due, Ordering::Relaxed);
-        // Also where it is not due any more: the function's destructor is the
-        // program's.
+        // Even if it is not due any more: the function's destructor is the program's code.
         let spawner = self.spawner.clone();
         spawner.call_by_timer(move || {
             if let Some(f) = self.f.as_ref().filter(|_| is_due) {
                 f();
             }
-            // This goroutine is one of its own.
+            // This goroutine may run the program's code.
             if let Some(mut last) = Arc::into_inner(self) {
                 drop(last.f.take());
             }
@@ -133,9 +131,9 @@ struct State {
     armed: Option<Armed>,
 }
 
-/// Calls a function in a goroutine of its own after so long. Called on a plain
-/// thread, the function gets a thread of its own; if none can be started then, after some
-/// tries, the process ends with a fatal error.
+/// Calls a function in a new goroutine after a duration. Called on a plain thread, the
+/// function gets a new thread; if none can be started then, after some tries, the process
+/// ends with a fatal error.
 ///
 /// Where the runtime stops before the time comes, the function is not called. A later
 /// [`reset`](AfterFunc::reset) has it called in a thread.
@@ -191,8 +189,8 @@ impl AfterFunc {
         self.replace(None)
     }
 
-    /// Makes the call happen, again where it has happened, so long from now.
-    /// What it returns is what [`Self::stop`] would.
+    /// Sets the call to this duration from now, also if it has happened. What
+    /// it returns is what [`Self::stop`] would.
     ///
     /// # Panics
     ///

@@ -21,7 +21,7 @@ pub(crate) fn arm_outside(when_ns: u64, action: Action) -> Armed {
     armed
 }
 
-/// A time of a runtime, on whose clock it is `now_ns`, for [`arm_outside`].
+/// A time on the clock of a runtime, where it is `now_ns` now, for [`arm_outside`].
 pub(crate) fn outside_ns(when_ns: u64, now_ns: u64) -> u64 {
     clock::now_ns().saturating_add(when_ns.saturating_sub(now_ns))
 }

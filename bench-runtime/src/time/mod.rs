@@ -1,10 +1,10 @@
 //! Sleeping and timers, for goroutines and for plain threads.
 //!
-//! Nothing here fires early: a wait ends at or after its time. All times are
-//! of the clock that [`Instant`] shows, and in a bubble of [`synctest`](crate::synctest) of the
-//! bubble's, which [`now`] reads; a length that would overflow it means for ever. The timers of a goroutine belong to the processor that it runs
-//! on; those of a plain thread to one thread that all such share, and that
-//! only begins with the first of them.
+//! Nothing here fires early: a wait ends at or after its time. All times are of the clock that
+//! [`Instant`] shows, and in a bubble of [`synctest`](crate::synctest) of the bubble's, which
+//! [`now`] reads; a length that would overflow it means for ever. The timers of a goroutine belong
+//! to the processor that it runs on; those of plain threads belong to one thread that all of them
+//! share. It starts with the first such timer.
 //!
 //! ```
 //! use bench_runtime::time::{self, Timer};
@@ -38,21 +38,21 @@ pub use timer::Timer;
 
 use crate::sched::{self, bubble};
 
-/// The last time but one: the last stands for never.
+/// The last time but one: the last means never.
 const LATEST: u64 = u64::MAX - 1;
 
-/// The time, of [`sched::now_ns`], that comes after so long.
+/// The time, of [`sched::now_ns`], after this duration.
 pub(crate) fn after_ns(duration: Duration) -> u64 {
     let ns = u64::try_from(duration.as_nanos()).unwrap_or(LATEST);
     sched::now_ns().saturating_add(ns).min(LATEST)
 }
 
-/// The present, of the clock that sleeps, timers and deadlines go by: in a bubble of
-/// [`synctest`](crate::synctest) the bubble's, else that of [`Instant::now`].
+/// The present time, of the clock of sleeps, timers and deadlines: in a bubble of
+/// [`synctest`](crate::synctest) the bubble's, else [`Instant::now`].
 ///
-/// Code that is to be tested in a bubble calls this where it would call `Instant::now`. The
-/// instants that this crate gives there, such as [`Context::deadline`] and ticks, and those that
-/// it is given are of that clock too.
+/// Code that is tested in a bubble calls this instead of `Instant::now`. The instants that this
+/// crate gives there, such as [`Context::deadline`] and ticks, and those that it is given are of
+/// that clock too.
 ///
 /// [`Context::deadline`]: crate::context::Context::deadline
 ///

@@ -12,7 +12,7 @@ use crate::timer::Timers;
 use std::sync::atomic::AtomicU32;
 
 static TIMERS: OnceLock<Timers> = OnceLock::new();
-/// Changes when the thread is to look at the timers again.
+/// Changes when the thread must check the timers again.
 static CHANGES: AtomicU32 = AtomicU32::new(0);
 
 /// The timers, and the thread that fires them.
@@ -41,7 +41,7 @@ pub(super) fn timers() -> &'static Timers {
     })
 }
 
-/// Makes the thread see a timer that comes before all it knew.
+/// Wakes the thread for a timer that comes before all others.
 pub(super) fn look_again() {
     // Release: pairs with the Acquire in `fire_for_ever`.
     CHANGES.fetch_add(1, Ordering::Release);
@@ -52,8 +52,8 @@ fn fire_for_ever() {
     let timers = TIMERS.wait();
     let mut ready = Vec::new();
     loop {
-        // Acquire: pairs with the Release in `look_again`. Before the timers
-        // are looked at: a later change ends the sleep.
+        // Acquire: pairs with the Release in `look_again`. Read before the
+        // timers are checked: a later change ends the sleep.
         let seen = CHANGES.load(Ordering::Acquire);
         let mut wakers = pending::collecting(|| timers.poll(sched::now_ns(), &mut ready));
         for who in ready.drain(..) {

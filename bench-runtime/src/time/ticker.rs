@@ -51,7 +51,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Grows with each stop and reset: ticks of before do nothing.
+    /// Grows with each stop and reset: earlier ticks have no effect.
     epoch: u64,
     armed: Option<Armed>,
 }

@@ -1,4 +1,4 @@
-//! Waiting for a result no longer than so long.
+//! Waiting for a result for a limited time.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
@@ -23,11 +23,11 @@ use crate::seam::Spawner;
 #[non_exhaustive]
 pub struct Elapsed;
 
-/// Runs a function in a goroutine of its own and waits for its result, for so
-/// long at most. Blocks the goroutine.
+/// Runs a function in a new goroutine and waits for its result, for the
+/// duration at most. Blocks the goroutine.
 ///
-/// A function that is late is not ended, for nothing can end it: it goes on,
-/// and its result is dropped. Give it a `Context` to make it stop by itself.
+/// A function that is late is not ended: it continues, and its result is
+/// dropped. Give it a `Context` to make it stop by itself.
 ///
 /// # Errors
 ///
@@ -35,7 +35,7 @@ pub struct Elapsed;
 ///
 /// # Panics
 ///
-/// Where the function does, with its panic; and where there is no stack for it.
+/// Where the function does, with its panic; and if there is no stack for it.
 ///
 /// # Examples
 ///

@@ -1,9 +1,9 @@
 //! A single tick, at a time that can be changed.
 //!
-//! A tick carries the time that it was armed for; one that finds that the
-//! timer is meant for another time by now, or for none, does nothing. That,
-//! and emptying the channel, under one lock, is why no tick of before a stop
-//! or a reset is ever received after it.
+//! A tick carries the time that it was armed for; if the timer has been set to
+//! another time, or to none, the call does nothing. That, and emptying the
+//! channel, under one lock, is why no tick of before a stop or a reset is ever
+//! received after it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl Shared {
 }
 
 impl Timer {
-    /// A timer that sends the time after so long.
+    /// A timer that sends the time after a duration.
     ///
     /// # Panics
     ///
@@ -94,8 +94,8 @@ impl Timer {
         timer
     }
 
-    /// Where the time is sent. The tick says for when the timer was set, which
-    /// is a little before it is received.
+    /// Where the time is sent. The value is the time for which the timer was
+    /// set, which is a little before it is received.
     pub fn receiver(&self) -> &Receiver<Instant> {
         &self.shared.receiver
     }
@@ -109,8 +109,7 @@ impl Timer {
         self.replace(None)
     }
 
-    /// Makes it fire so long from now instead. What it returns is what
-    /// [`Self::stop`] would.
+    /// Makes it fire this duration from now instead. What it returns is what [`Self::stop`] would.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! What happens when a timer fires, and the key of one that was armed.
+//! The action of a timer when it fires, and the key of an armed timer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::goroutine::Parkable;
 use crate::netpoll::{PollDesc, Side};
 
-/// What happens when a timer fires.
+/// The action of a timer when it fires.
 #[derive(Clone)]
 pub(crate) enum Action {
     /// Readies the parkable that waits with that ticket, unless its wait was over.
@@ -32,15 +32,15 @@ pub(crate) enum Action {
 }
 
 /// A call that a timer makes, on the stack of the thread that polls: in the scheduler,
-/// where nothing of the program's may run.
+/// where the program's code must not run.
 pub(crate) trait Call: Send + Sync {
     /// Does something short that does not block; `when_ns` is the time that the
     /// timer was armed for. A call that holds what is the program's gives itself
     /// away to a goroutine: this may be the last that is left of it.
     fn fire(self: Arc<Self>, when_ns: u64);
 
-    /// The runtime that it was armed in has stopped, on whose clock it is `now_ns`: a call
-    /// that is to be made all the same arms itself for plain threads.
+    /// Its runtime has stopped, on whose clock it is `now_ns`: a call that must happen
+    /// nevertheless arms itself for plain threads.
     fn outlive(self: Arc<Self>, _now_ns: u64) {}
 }
 
@@ -54,7 +54,7 @@ impl<F: Fn(u64) + Send + Sync> Call for F {
 pub(crate) struct Periodic {
     /// At least 1.
     pub(crate) period_ns: u64,
-    /// As [`Call::fire`]; it holds nothing of the program's.
+    /// As [`Call::fire`]; it holds none of the program's values.
     pub(crate) call: Box<dyn Fn(u64) + Send + Sync>,
 }
 

@@ -180,7 +180,7 @@ impl Queue {
         Some((entry.when_ns, action?))
     }
 
-    /// The time of the first one; by invariant 1 no entry looked at is dead.
+    /// The time of the first one; by invariant 1 no entry that is read is dead.
     pub(super) fn least(&self) -> u64 {
         let runs = self.runs.iter().filter_map(VecDeque::front);
         runs.chain(self.heap.first())

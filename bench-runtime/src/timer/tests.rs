@@ -1,4 +1,4 @@
-//! Timers, apart from any scheduler. Run them under miri as well.
+//! Timers, apart from any scheduler. They also run under miri.
 
 use super::queue::{KEEP, NEVER};
 use std::sync::Arc;

@@ -21,7 +21,7 @@ const CONTENDED: u32 = 2;
 /// Found on two vCPUs: a holder's section here is shorter than this.
 const SPINS: u32 = 60;
 
-/// A value that one thread at a time may reach.
+/// A value with a lock: one thread at a time may use it.
 pub(crate) struct Lock<T> {
     state: AtomicU32,
     value: UnsafeCell<T>,

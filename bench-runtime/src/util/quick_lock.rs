@@ -7,8 +7,8 @@
 //! | 1      | held            |
 //!
 //! A thread that cannot get it spins, lets others run, then sleeps on `held`,
-//! counted in `sleepers`. The holder looks at `sleepers` only after its plain
-//! store, so the two can pass each other and a wake can be missed; a sleeper
+//! counted in `sleepers`. The holder reads `sleepers` only after its plain
+//! store, so both may pass each other and a wake can be missed; a sleeper
 //! therefore sleeps for a bounded time. That happens only where a holder lost
 //! its CPU inside its section, which costs more than the missed wake.
 //!
@@ -28,8 +28,7 @@ use std::time::Duration;
 use crate::shim::fixed::{AtomicU32, UnsafeCell};
 use crate::shim::{Ordering, const_fn, hint, os_yield};
 
-/// As in [`super::lock`]: a holder's section is shorter than this. A model
-/// sees all there is to see in one round.
+/// As in [`super::lock`]: a holder's section is shorter than this. In a model one round is enough.
 const SPINS: u32 = if cfg!(rt_loom) { 1 } else { 60 };
 
 /// A holder that lost its CPU mostly has it back after this many yields.

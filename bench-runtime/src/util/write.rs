@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-/// What an implementation of [`Write::write_fmt`] calls. That of std makes one call of
+/// For an implementation of [`Write::write_fmt`]. That of std makes one call of
 /// `write_all` for each piece of the text.
 pub(crate) fn write_at_once(mut to: impl Write, text: fmt::Arguments<'_>) -> io::Result<()> {
     match text.as_str() {

@@ -33,7 +33,7 @@ fn cancelling_a_parent_ends_all_below_it_and_nothing_above() {
             assert_eq!(ended.err(), Some(ContextError::Cancelled));
         }
         assert_eq!(root.err(), None);
-        // What is derived from the ended is born ended.
+        // A context derived from an ended one has ended.
         let (late, _cancel) = parent.with_cancel();
         assert_eq!(late.err(), Some(ContextError::Cancelled));
         assert!(late.done().is_closed());

@@ -141,7 +141,7 @@ fn a_file_that_makes_wait_lets_other_goroutines_run() {
     });
 }
 
-/// What a read of nothing takes away: an empty datagram, the end that is typed.
+/// What a read consumes that returns 0 bytes: an empty datagram, an end of input that is typed.
 #[test]
 fn a_file_that_tells_of_nothing_once_is_heard() {
     everywhere(|_: Way| {

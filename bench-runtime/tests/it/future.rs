@@ -55,7 +55,7 @@ impl Place {
     }
 }
 
-/// In each mode, at few and at many processors; miri knows no goroutines.
+/// In each mode, at few and at many processors; miri cannot run goroutines.
 pub(crate) fn each_runtime(body: fn(&Runtime)) {
     if cfg!(miri) {
         return;

@@ -331,7 +331,7 @@ fn send_that_is_dropped_leaves_the_line_with_its_value() {
         assert_eq!(count(), 2, "it was received");
         drop(received);
         assert_eq!(count(), 3);
-        // One that is ready has it no more.
+        // A send that is ready no longer holds its value.
         let mut send = Box::pin(tx.send_async(value()));
         assert!(poll_once(send.as_mut(), &waker).is_pending());
         let received = rx.try_recv();
@@ -359,7 +359,7 @@ fn room_in_a_buffer_wakes_a_send_and_a_close_gives_its_value_back() {
         assert_eq!(rx.recv(), Some(1));
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         assert_eq!(poll_once(second.as_mut(), &waker), Poll::Ready(Ok(())));
-        // What was put back stays, and what waits to be sent does not.
+        // A value that was put back stays, and one that waits to be sent does not.
         let mut receive = Box::pin(rx.recv_async());
         let received = poll_once(receive.as_mut(), Waker::noop());
         assert_eq!(received, Poll::Ready(Some(2)));

@@ -1,5 +1,4 @@
-//! `join_async`: results reach the tasks that await them, where a goroutine ends and
-//! where it cannot.
+//! `join_async`: results reach the tasks that await them, also if the goroutine cannot end.
 
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};

@@ -63,7 +63,7 @@ fn timers_of_threads_and_signals_wake_on_one_thread_which_outlives_panics() {
     assert_ne!(wakers[0], thread::current().id());
 }
 
-/// Waits for another, or says that it was called. True on a goroutine.
+/// Waits for another, or records that it was called. True on a goroutine.
 enum Linked {
     Waits(Mutex<Receiver<()>>, mpsc::Sender<bool>),
     Tells(Sender<()>),

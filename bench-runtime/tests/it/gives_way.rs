@@ -1,5 +1,5 @@
-//! Calls that return at once: a goroutine that makes them without end still lets a
-//! goroutine of the same thread go on.
+//! Calls that return at once: a goroutine that repeats them without end still lets
+//! a goroutine of the same thread run.
 
 use std::hint::black_box;
 use std::sync::Arc;

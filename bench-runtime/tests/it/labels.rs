@@ -1,4 +1,4 @@
-//! Labels of goroutines: whose they are, for how long, and where they are shown.
+//! Labels of goroutines: their owner, their lifetime, and where they are shown.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
     all.iter().map(pair).collect()
 }
 
-/// What a dump says of the goroutine that calls.
+/// The calling goroutine's entry in a dump.
 fn own_line() -> String {
     let id = bench_runtime::goroutine_id().unwrap();
     let own = goroutines().into_iter().find(|info| info.id == id);
@@ -107,7 +107,7 @@ fn tasks_of_groups_and_scopes_are_given_them_too() {
             });
             assert_eq!(length, 8);
 
-            // What cannot be started leaves nothing to wait for, and no failure.
+            // A goroutine that cannot be started leaves no wait and no failure.
             let wrong = || GoBuilder::new().stack(StackPolicy::Fixed(1));
             assert!(group.go_with(wrong(), || ()).is_err());
             group.wait();
@@ -154,7 +154,7 @@ fn profiles_count_goroutines_by_their_names_and_labels() {
             .for_each(|task| assert_eq!(task.join().unwrap(), None));
         said
     });
-    // Skipped where there is no Go.
+    // Skipped if there is no Go.
     let Some(said) = said else { return };
     let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("route: Total 4"), "{said}");

@@ -14,8 +14,8 @@ fn leak(name: &str, f: impl FnOnce() + Send + 'static) {
     drop(GoBuilder::new().name(name).go(f).expect("it starts"));
 }
 
-/// Runs `program`, lets it come to rest, and compares what is left with `due`:
-/// a name and a state each.
+/// Runs `program`, waits until it is at rest, and compares the remaining
+/// goroutines with `due`: a name and a state each.
 fn leaves(program: fn(), due: &[(&str, &str)]) {
     for procs in [1, 2] {
         let runtime = Runtime::builder().procs(procs).start().unwrap();
@@ -52,7 +52,7 @@ fn leaves(program: fn(), due: &[(&str, &str)]) {
     }
 }
 
-/// What a leak keeps alive, so that it is not ended by a drop.
+/// Keeps a value alive that a leak depends on.
 fn forget<T>(value: T) {
     std::mem::forget(value);
 }

@@ -1,4 +1,4 @@
-//! The public API, exercised by plain threads and by goroutines alike.
+//! The public API, used by plain threads and by goroutines.
 
 #[cfg(rt_asan)]
 mod address;

@@ -275,7 +275,7 @@ fn ring_of_pipes_passes_every_number_on_whether_its_readers_find_one_or_wait() {
                 })
                 .collect();
             tasks.into_iter().for_each(|task| task.join());
-            // Each number has gone round so often that all are where they began.
+            // Each number has wrapped to its first value.
             let left: usize = pipes[..numbers]
                 .iter()
                 .map(|ends| {
@@ -477,7 +477,7 @@ fn shutdown_ends_the_receives_of_a_datagram_socket_now_and_later() {
             let mut buf = [0; 8];
             let n = waiting.recv(&mut buf).unwrap();
             first.send(buf[..n].to_vec()).unwrap();
-            // Waits now, or comes to wait after the shutdown: the same.
+            // It waits now, or begins to wait after the shutdown: the result is the same.
             (
                 waiting.recv(&mut buf).unwrap(),
                 waiting.recv_from(&mut buf).unwrap(),

@@ -223,8 +223,8 @@ fn datagram_to_a_path_with_a_full_queue_waits_for_room_and_for_its_timeout() {
 #[test]
 fn connect_timeout_ends_a_connect_that_is_not_answered() {
     everywhere(|_| {
-        // A listener whose queue is full drops what comes: no answer, and no
-        // packet leaves this host.
+        // A listener whose queue is full drops new connections: no answer, and
+        // no packet leaves this host.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();

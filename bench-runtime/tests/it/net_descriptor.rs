@@ -147,7 +147,7 @@ fn terminal_is_read_and_written_and_ends() {
         });
         (&master).write_all(b"hello\n").unwrap();
         let mut seen = Vec::new();
-        // The end of a terminal is an error of its own.
+        // The end of a terminal is a specific error.
         let end = loop {
             let mut part = [0; 16];
             match (&master).read(&mut part) {
@@ -202,7 +202,7 @@ fn regular_files_and_devices_without_a_wait_are_always_ready() {
 fn operation_that_would_block_on_a_regular_file_is_refused_in_a_goroutine() {
     everywhere(|way| {
         if way == Way::Threads {
-            // ppoll(2) says that it is ready: it would try for ever.
+            // ppoll(2) reports it as ready: without this it would retry for ever.
             return;
         }
         let watched = Descriptor::new(File::open("/dev/null").unwrap());

@@ -1,4 +1,4 @@
-//! Readiness as a future: when it is ready, by what it fails, and which waiter comes next.
+//! Readiness as a future: when it is ready, by which errors it fails, and which waiter is next.
 
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -241,7 +241,7 @@ fn those_that_are_dropped_while_data_comes_lose_no_wake_of_others() {
 #[test]
 fn one_that_is_forgotten_keeps_no_slot_from_the_next_descriptor() {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
-        // Timers of what was forgotten may start goroutines at any time.
+        // Timers of forgotten futures may start goroutines at any time.
         let runtime = builder.procs(2).start().unwrap();
         runtime.run(|| {
             for _ in 0..50 {
@@ -383,7 +383,7 @@ fn clones(left: usize) -> Waker {
     // The count wraps below zero.
     let left = Box::leak(Box::new(AtomicUsize::new(left)));
     let raw = RawWaker::new((&raw const *left).cast(), table());
-    // SAFETY: the count lives for ever, and any thread may use it.
+    // SAFETY: the count is never freed, and any thread may use it.
     unsafe { Waker::from_raw(raw) }
 }
 

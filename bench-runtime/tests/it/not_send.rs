@@ -1,4 +1,4 @@
-//! What belongs to its goroutine cannot go to another: checked by the compiler.
+//! Values that belong to their goroutine cannot move to another: the compiler checks it.
 
 use std::rc::Rc;
 

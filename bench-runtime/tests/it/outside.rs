@@ -17,7 +17,7 @@ use crate::start::Start;
 
 const ROUNDS: usize = 300;
 
-/// A body for the thread, with the runtime beside it.
+/// A body for a plain thread, and a runtime.
 fn beside(body: fn(&Runtime)) {
     for procs in [1, 2, 8] {
         for migrating in [false, true] {

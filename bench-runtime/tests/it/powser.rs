@@ -43,7 +43,7 @@ impl Mul for Rational {
     }
 }
 
-/// The coefficients, from that of x⁰ on.
+/// The coefficients, beginning with that of x⁰.
 type Series = Receiver<Rational>;
 
 /// A series that a task computes; it ends when its receiver is gone.

@@ -20,7 +20,7 @@ fn sh(script: &str) -> Command {
     command
 }
 
-/// A child that lives until its stdin ends.
+/// A child that ends when its stdin ends.
 fn patient() -> Child {
     let mut command = Command::new("cat");
     command.stdin(Stdio::piped()).stdout(Stdio::null());
@@ -219,7 +219,7 @@ fn what_inherited_the_pipes_is_not_waited_for_beyond_the_context() {
     });
 }
 
-/// A child that says on stderr that it is ready, and the way to end it.
+/// A child that reports on stderr that it is ready, and a function that ends it.
 fn ready(script: &str, set: fn(&mut Command) -> &mut Command) -> (Child, Cancel) {
     let (ctx, cancel) = Context::background().with_cancel();
     let mut command = sh(script);

@@ -142,7 +142,7 @@ fn goroutines_go_on_while_profiles_are_made() {
         })
         .collect();
     let mut profiles = 0;
-    // All may end while the last profile is made, but for the one that is parked.
+    // All but the parked one may end while the last profile is made.
     while profiles == 0 || runtime.goroutines().len() > 1 {
         let profile = runtime.goroutine_profile();
         assert_eq!(group(&profile, "wait_for_the_end").goroutines.len(), 1);
@@ -152,7 +152,7 @@ fn goroutines_go_on_while_profiles_are_made() {
     drop(tx);
 }
 
-/// Names, mutexes and stacks go while they are looked at; what is reported is whole.
+/// Names, mutexes and stacks are freed while they are read; what is reported is whole.
 #[test]
 fn what_ends_while_it_is_looked_at_is_reported_whole_or_not_at_all() {
     let runtime = Runtime::builder().procs(2).start().unwrap();
@@ -227,7 +227,7 @@ fn leak_report_has_the_stacks() {
     let left = runtime.shutdown();
     assert_eq!(left.unfinished_count, 1);
     let frames = &group(&left.stacks, "waits_for_a_lock").frames;
-    // The program's, and no frame of what began the goroutine.
+    // The program's frames, without those that start the goroutine.
     let file = |frame: &bench_runtime::Frame| frame.file.clone().unwrap();
     assert!(file(frames.last().unwrap()).ends_with("tests/it/profile.rs"));
 }

@@ -1,5 +1,5 @@
-//! What the thread sanitizer must find in goroutines, and what it must not:
-//! `scripts/tsan.sh` runs both.
+//! Errors that the thread sanitizer must find in goroutines, and correct
+//! programs that it must accept: `scripts/tsan.sh` runs both.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +18,11 @@ unsafe fn count_up(at: usize) {
     unsafe { (*(&raw mut COUNTS))[at] += 1 };
 }
 
-/// Counts in each place once both are at it, so that nothing orders their counts.
-/// They go opposite ways: the sanitizer misses two accesses of the same instant,
-/// and does not look again at a place where it has seen the same access before.
+/// Counts in each place once both run, so that nothing orders their counts. In
+/// opposite orders: the sanitizer misses two accesses at the same instant, and
+/// ignores a repeated access to one place.
 fn race(own: usize, there: &[AtomicBool; 2]) {
-    // Relaxed: it shall order nothing.
+    // Relaxed: it must not order anything.
     there[own].store(true, Ordering::Relaxed);
     while !there[1 - own].load(Ordering::Relaxed) {
         std::hint::spin_loop();
@@ -33,7 +33,7 @@ fn race(own: usize, there: &[AtomicBool; 2]) {
     }
 }
 
-/// A canary: it fails by what the sanitizer says.
+/// A canary: the sanitizer must report it.
 #[test]
 #[ignore = "races on purpose"]
 fn canary_two_threads_race() {

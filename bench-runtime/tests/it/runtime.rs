@@ -62,7 +62,7 @@ fn join_of_a_panicked_goroutine_returns_its_payload() {
 
 #[test]
 fn panics_caught_and_raised_again_reach_the_joiner_as_the_last_one() {
-    /// Panics, and sees to it itself, while another panic unwinds.
+    /// Panics, and catches it, while another panic unwinds.
     struct Careful;
     impl Drop for Careful {
         fn drop(&mut self) {
@@ -485,7 +485,7 @@ fn dump_names_what_each_goroutine_waits_for_and_its_holder() {
         let all = loop {
             yield_now();
             let all = goroutines();
-            // What a goroutine holds is known once it has left its stack.
+            // The locks that a goroutine holds are known once it has left its stack.
             let known = all.iter().any(|g| g.held_by.is_some());
             if known && all.iter().filter(|g| g.waits).count() >= 2 {
                 break all;

@@ -114,8 +114,8 @@ fn retakes_are_counted_when_a_hog_loses_its_processor() {
     assert!(runtime.metrics().retakes_count > before);
 }
 
-/// Waits without ever parking: in a pinned runtime it may have the thread of
-/// what it waits for.
+/// Waits without parking: in a pinned runtime it may hold the thread of the
+/// goroutine that it waits for.
 #[test]
 fn hogs_beyond_half_of_the_threads_keep_their_processor() {
     const THREADS: usize = 6;
@@ -154,8 +154,9 @@ fn hogs_beyond_half_of_the_threads_keep_their_processor() {
     }
 }
 
-/// A hog that spins until its spawner, pinned to the thread that would start
-/// the hog, has slept and said so: on that thread neither would ever end.
+/// A hog that spins until its spawner has slept and set a flag. The spawner is
+/// pinned to the thread that would start the hog: on that thread neither would
+/// end.
 fn spins_for_its_spawner(start: impl FnOnce(Box<dyn FnOnce() + Send>) -> JoinHandle<()>) {
     let said = Arc::new(AtomicBool::new(false));
     let hog = start(Box::new({

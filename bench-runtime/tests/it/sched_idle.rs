@@ -1,5 +1,5 @@
-//! A runtime with nothing to do uses no CPU time. Each case is a child
-//! process, so that the tests beside it are not measured.
+//! An idle runtime uses no CPU time. Each case is a child process, so that
+//! other tests are not measured.
 
 use std::process::Command;
 use std::time::Duration;
@@ -49,8 +49,8 @@ fn uses_no_cpu(name: &str, prepare: fn()) {
         };
         let runtime = setting.builder().start().expect("a runtime starts");
         runtime.run(prepare);
-        // The threads come to rest, and the stacks of what is parked are
-        // looked over once: then there must be quiet.
+        // The threads come to rest, and the sweep visits the parked stacks
+        // once: then the runtime must be idle.
         let mut used = Duration::MAX;
         for _ in 0..SPANS {
             let before = cpu_time();

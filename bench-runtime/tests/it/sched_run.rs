@@ -1,4 +1,4 @@
-//! Starting, yielding, resizing: nothing is lost and nothing hangs.
+//! Starting, yielding, resizing: no goroutine is lost, and no program hangs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

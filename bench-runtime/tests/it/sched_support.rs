@@ -29,8 +29,7 @@ impl Setting {
     }
 }
 
-/// Runs `body` as the main goroutine of each runtime; what is left afterwards
-/// must be nothing.
+/// Runs `body` as the main goroutine of each runtime; at the end none must be left.
 pub(crate) fn at_each(procs: &[usize], body: fn(Setting)) {
     for &procs in procs {
         for migrating in [false, true] {

@@ -353,8 +353,8 @@ fn exactly_one_case_of_a_double_select_commits() {
 #[test]
 fn a_losing_case_does_not_corrupt_the_queue() {
     everywhere(|way| {
-        // Selects come and go on the channel by the time-out of their other
-        // case, while plain senders and receivers use it.
+        // Selects enter and leave the channel's queue by the time-out of their
+        // other case, while plain senders and receivers use the channel.
         let (tx, rx) = chan::<usize>(0);
         let (_keep, never) = chan::<()>(0);
         let passers: Vec<_> = (0..3)

@@ -36,8 +36,8 @@ fn operands_are_evaluated_once_in_order_also_of_cases_not_taken() {
     });
 }
 
-/// The receiver frees what the select sent before the select itself goes on:
-/// it may not so much as move the box that it no longer has.
+/// The receiver frees the box that the select sent before the select continues:
+/// the select must not even move it.
 #[test]
 fn a_sent_box_is_the_receivers_alone_once_it_is_received() {
     everywhere(|way| {
@@ -312,7 +312,7 @@ fn every_form_of_recv_on_a_closed_channel_returns_none() {
     });
 }
 
-/// What a one-case select with a `default` does.
+/// The result of a one-case select with a `default`.
 #[derive(Debug, PartialEq)]
 enum Does {
     Go,

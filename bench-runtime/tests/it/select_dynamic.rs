@@ -1,4 +1,4 @@
-//! Selects whose cases are put together at run time.
+//! Selects whose cases are added at run time.
 
 use std::time::Duration;
 

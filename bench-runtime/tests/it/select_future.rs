@@ -229,7 +229,7 @@ fn disabled_case_is_not_evaluated_and_all_disabled_wait_for_the_timeout() {
     });
 }
 
-/// Counts its polls and says when it is dropped.
+/// Counts its polls, and records that it is dropped.
 struct Counted<'a>(&'a Cell<usize>, &'a Cell<bool>);
 
 impl Future for Counted<'_> {

@@ -1,4 +1,4 @@
-//! What is left after a runtime has been shut down, and what handles answer.
+//! The goroutines that are left after a shutdown, and the results of handles.
 
 use std::fs;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ fn both_modes() -> impl Iterator<Item = Runtime> {
 /// In which test of this file a child process is.
 const CASE: &str = "SHUTDOWN_CASE";
 
-/// True in the parent, after the test has passed in a child process of its own:
-/// where it counts what the whole process has, or limits it.
+/// True in the parent, after the test has passed in a child process: for tests
+/// that count or limit resources of the whole process.
 fn passed_in_child(name: &str) -> bool {
     if std::env::var(CASE).as_deref() == Ok(name) {
         return false;
@@ -245,7 +245,7 @@ fn refused_stack_drops_the_closure_where_it_may_park() {
                     GoBuilder::new().stack(policy).go(task).unwrap()
                 })
                 .collect();
-            // The first refusal says itself that there is one.
+            // The first refusal announces itself.
             assert_eq!(rx.recv(), Some(1));
             stay.close();
             let reports = go(move || rx.iter().count());
@@ -259,7 +259,7 @@ fn refused_stack_drops_the_closure_where_it_may_park() {
                 })
                 .count();
             assert!((1..COUNT).contains(&refused), "{refused}");
-            // It ends with the channel, whose last sender is ours.
+            // It ends with the channel: the last sender is this one.
             drop(tx);
             drop(reports);
         });

@@ -1,4 +1,4 @@
-//! Signals as values. Each test has signals of its own, as they are the process's.
+//! Signals as values. Each test has signals of its own, because they belong to the process.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,7 +53,7 @@ fn each_receiver_of_a_signal_gets_it_once() {
     });
 }
 
-/// What was raised before this has come to its channels when this returns.
+/// When it returns, signals that were raised before have reached their channels.
 fn until_told() {
     let last = Signal::from_raw(libc::SIGRTMAX()).unwrap();
     let marker = notify(&[last]);
@@ -243,8 +243,7 @@ fn signals_that_cannot_be_received_are_refused_by_name() {
     assert_eq!(Signal::from_raw(65), None);
 }
 
-/// A signal between fork and exec does to the child what it would do after that, and
-/// nothing to the parent.
+/// A signal between fork and exec has its default effect on the child, and none on the parent.
 #[test]
 #[cfg_attr(
     rt_tsan,

@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(match () {
     () => 60,
 });
 
-/// What runs the tasks of a body.
+/// Runs the tasks of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Threads,
@@ -34,7 +34,7 @@ pub(crate) enum Task<T> {
 }
 
 impl Way {
-    /// All of them; miri knows no other stacks than those of threads.
+    /// All of them; miri knows no stacks except those of threads.
     const ALL: &[Self] = if cfg!(miri) {
         &[Self::Threads]
     } else {
@@ -62,8 +62,8 @@ impl Way {
         bench_runtime::yield_now();
     }
 
-    /// Lets other tasks run for so long that what they can do is done, most
-    /// likely: for showing that something does *not* happen.
+    /// Lets other tasks run until they have most likely done all that they can:
+    /// for tests that an event does *not* happen.
     pub(crate) fn let_others_run(self) {
         for _ in 0..200 {
             self.yield_now();
@@ -97,7 +97,7 @@ impl Way {
 }
 
 impl<T> Task<T> {
-    /// Waits for the task; its panic goes on here.
+    /// Waits for the task; its panic continues here.
     pub(crate) fn join(self) -> T {
         match self.try_join() {
             Ok(value) => value,
@@ -105,7 +105,7 @@ impl<T> Task<T> {
         }
     }
 
-    /// Waits for the task; says what it panicked with.
+    /// Waits for the task; returns the payload of its panic.
     pub(crate) fn try_join(self) -> Result<T, Box<dyn Any + Send>> {
         match self {
             Self::Thread(handle) => handle.join(),
@@ -145,7 +145,7 @@ pub(crate) fn everywhere(body: fn(Way)) {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()

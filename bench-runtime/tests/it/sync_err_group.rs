@@ -129,7 +129,7 @@ fn an_ended_context_ends_the_wait_for_a_semaphore_and_unblocks_those_behind() {
         assert_eq!(large.join(), AcquireError::Ended(ContextError::Cancelled));
         assert_eq!(small.join(), 1);
         drop(held);
-        // A context that has ended gets nothing, nor does one too large.
+        // An acquisition gets no unit if its context has ended, or if it is too large.
         assert!(semaphore.acquire_with(&ctx, 1).is_err());
         let (ctx, cancel) = Context::background().with_cancel();
         let too_large = {

@@ -6,7 +6,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use std::ptr;
 
-/// A P, whose own part only its holder may touch.
+/// A P, whose own part is for its holder only.
 struct P {
     own: UnsafeCell<u32>,
 }

@@ -1,6 +1,6 @@
 //! Claims of a parked goroutine's stack: the sweep and the thread that resumes it
-//! never use the stack at once, and neither waits for ever. And looks at
-//! it: the thread that resumes it does not wait, and the look notices that.
+//! never use the stack at once, and neither waits for ever. And reads it: the
+//! thread that resumes it does not wait, and the reader notices that.
 
 use crate::claim_source as steps;
 use crate::sys::barrier;

@@ -8,7 +8,7 @@ use loom::sync::{Arc, Mutex};
 
 /// The counts and lists, as far as the protocol goes.
 struct Scene {
-    /// The idle list's lock, over nothing: the counts are read without it.
+    /// The idle list's lock, which guards no data: the counts are read without it.
     lists: Mutex<()>,
     idle_count: AtomicU32,
     spinning_count: AtomicU32,
@@ -18,7 +18,7 @@ struct Scene {
     woken: AtomicUsize,
 }
 
-/// What is left out of the protocol.
+/// The step that is left out of the protocol.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Broken {
     Nothing,
@@ -79,8 +79,8 @@ impl Scene {
         idle > 0
     }
 
-    /// `rest` and `wait_for_processor`, by an M that found nothing. True: it
-    /// goes on as a spinner, false: it sleeps.
+    /// `rest` and `wait_for_processor`, by an M without work. True: it
+    /// continues as a spinner, false: it sleeps.
     fn rest(&self, spinning: bool, broken: Broken) -> bool {
         {
             let _lists = self.lists.lock().unwrap();
@@ -104,8 +104,7 @@ impl Scene {
         false // S4
     }
 
-    /// At the end: work that waits beside an idle P is lost unless a thread
-    /// looks for it.
+    /// At the end: work that waits beside an idle P is lost unless a thread searches for it.
     fn assert_not_lost(&self, goes_on: usize) {
         let idle = self.idle_count.load(Ordering::SeqCst);
         let lookers = goes_on + self.woken.load(Ordering::SeqCst);
@@ -157,8 +156,8 @@ fn canary_push_without_the_light_barrier() {
     loom::model(|| push_against_rest(true, Broken::Nothing));
 }
 
-/// Two Ms make work while a third rests: the one whose wake is skipped because
-/// of the other's is not forgotten.
+/// Two Ms make work while a third rests: no work is lost if one's wake is
+/// skipped because of the other's.
 #[test]
 fn work_of_two_pushers_is_found() {
     crate::bounded(3, || {
@@ -181,8 +180,7 @@ fn work_of_two_pushers_is_found() {
     });
 }
 
-/// `resize_to` makes a P idle while the last spinner comes to rest: one of
-/// them sees what waits.
+/// `resize_to` makes a P idle while the last spinner comes to rest: one of them finds the work.
 #[test]
 fn grown_processors_find_work_that_waited_before() {
     loom::model(|| {
@@ -200,7 +198,7 @@ fn grown_processors_find_work_that_waited_before() {
                 scene.wake_one();
             }
         });
-        // It had looked before the work came.
+        // It had checked before the work came.
         let goes_on = scene.rest(true, Broken::Nothing);
         grower.join().unwrap();
         scene.assert_not_lost(usize::from(goes_on));

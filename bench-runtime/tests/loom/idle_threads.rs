@@ -8,7 +8,7 @@ use crate::idle_threads_source::{IdleThreads, JobSlot};
 use crate::spin::AdaptiveSpin;
 use crate::sys::futex;
 
-/// What the caller has on its stack.
+/// The data on the caller's stack.
 struct Job {
     value: UnsafeCell<u32>,
     runs: AtomicUsize,

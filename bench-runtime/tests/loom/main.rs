@@ -90,7 +90,7 @@ mod goroutine {
     pub(crate) const RUNNING_BIT: usize = 1;
     pub(crate) const WATCHED_BIT: usize = 2;
 
-    /// Its address stands for a waiter.
+    /// Its address represents a waiter.
     #[allow(dead_code, reason = "so that it has one")]
     pub(crate) struct Head(pub(crate) u8);
 
@@ -111,7 +111,7 @@ mod goroutine {
     }
 }
 
-/// What the sources import, where it fails.
+/// The sources import this for failures.
 mod fatal {
     macro_rules! fatal {
         ($($arg:tt)*) => {
@@ -121,7 +121,7 @@ mod fatal {
     pub(crate) use fatal;
 }
 
-/// What the sources import, in loom's terms.
+/// The sources import this; here with loom's types.
 mod sys {
     pub(crate) mod poller {
         /// Something can be read.
@@ -160,12 +160,12 @@ mod sys {
             static HEAVY_BROKEN: Cell<bool> = const { Cell::new(false) };
         }
 
-        /// From now on the light side is nothing, in this test.
+        /// From now on the light side does nothing, in this test.
         pub(crate) fn break_light() {
             LIGHT_BROKEN.set(true);
         }
 
-        /// From now on the heavy side is nothing, in this test.
+        /// From now on the heavy side does nothing, in this test.
         pub(crate) fn break_heavy() {
             HEAVY_BROKEN.set(true);
         }
@@ -183,8 +183,8 @@ mod sys {
         }
     }
 
-    /// One list of sleepers for all words, so that a wake may be in vain. A sleep
-    /// that has an end may end at once.
+    /// One list of sleepers for all words, so that a wake may have no effect. A
+    /// sleep that has an end may end at once.
     pub(crate) mod futex {
         use std::cell::Cell;
         use std::time::Duration;
@@ -215,7 +215,7 @@ mod sys {
             PATIENT.set(true);
         }
 
-        /// From now on a wake is nothing, in this test.
+        /// From now on a wake does nothing, in this test.
         pub(crate) fn break_wake() {
             WAKE_BROKEN.set(true);
         }
@@ -242,7 +242,7 @@ mod sys {
         }
     }
 
-    /// A clock that goes on with each look at it.
+    /// A clock that advances with each reading.
     pub(crate) mod clock {
         use std::cell::Cell;
         use std::time::Duration;
@@ -261,7 +261,7 @@ mod sys {
         }
     }
 
-    /// Threads that are never on the CPU where they were.
+    /// Threads that are on another CPU each time.
     pub(crate) mod affinity {
         use std::cell::Cell;
 
@@ -294,9 +294,9 @@ mod util {
     }
 }
 
-/// Explores a model whose threads interleave in too many ways for all of them:
-/// with at most this many forced switches, as the literature finds enough for
-/// nearly every known bug.
+/// Explores a model whose threads have too many interleavings for all of them:
+/// with at most this many forced switches, which by the literature find nearly
+/// every known bug.
 fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);

@@ -63,12 +63,12 @@ struct Kernel {
     broken: Broken,
 }
 
-/// What is broken about the kernel.
+/// The broken part of the kernel.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Broken {
     Nothing,
-    /// An event ends the watch by level at once, before `on` is cleared, and the
-    /// change that is requested later does nothing.
+    /// An event ends the level-triggered watch at once, before `on` is cleared,
+    /// and the change that is requested later has no effect.
     EarlyEdge,
     /// A change is no event where something can be read, and forgets one that
     /// was to come.
@@ -79,9 +79,9 @@ enum Broken {
 struct Item {
     messages: usize,
     by_level: bool,
-    /// In the list of those that the next poll looks at.
+    /// In the list that the next poll reads.
     listed: bool,
-    /// The number stands for another file.
+    /// The number belongs to another file.
     is_another: bool,
     /// No thread polls any more.
     over: bool,
@@ -108,7 +108,7 @@ impl Kernel {
         self.list(&mut item);
     }
 
-    /// False where it would block.
+    /// False if it would block.
     fn read(&self) -> bool {
         let mut item = self.item.lock().unwrap();
         let any = item.messages > 0;

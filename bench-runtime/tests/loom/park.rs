@@ -11,7 +11,7 @@ const SAVED: usize = 2;
 
 struct Scene {
     context: AtomicUsize,
-    /// What the goroutine has on its stack.
+    /// The data on the goroutine's stack.
     stack: UnsafeCell<u32>,
     /// A primitive's queue of waiters, under its lock: true while it waits.
     waits: Mutex<bool>,

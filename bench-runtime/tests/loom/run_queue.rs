@@ -117,8 +117,8 @@ fn overflow_against_a_thief_loses_nothing() {
     });
 }
 
-/// The lock stands for the idle lists': a P comes alive, or is seen dead, under
-/// it. `locked` false is the canary: that is how the source once was.
+/// The lock represents that of the idle lists: under it a P starts or ends.
+/// `locked` false is the canary: that is how the source once was.
 fn exclusive_use_against_a_new_thief(locked: bool) {
     let q = Arc::new(RunQueue::new());
     (1..=3).for_each(|n| q.push(entry(n)).unwrap());

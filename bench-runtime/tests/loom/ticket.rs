@@ -1,5 +1,5 @@
-//! Claims: of all threads that would end one wait, one does, and only that one writes
-//! into the waiter.
+//! Claims: of all threads that try to end one wait, one succeeds, and only that one
+//! writes into the waiter.
 
 use crate::ticket_source;
 use loom::cell::UnsafeCell;
@@ -8,7 +8,7 @@ use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 struct Scene {
     ticket: AtomicU32,
-    /// What is handed over.
+    /// The value that is handed over.
     elem: UnsafeCell<u32>,
     /// Stands for the queue of runnable goroutines.
     readied: AtomicBool,

@@ -1,5 +1,5 @@
 //! The ring of the flight recorder: a reader beside the writer gets whole
-//! records, in their order, and knows how many it did not get.
+//! records, in their order, and the number of those that it did not get.
 
 use crate::trace_ring_source::Ring;
 use loom::sync::Arc;

@@ -23,7 +23,7 @@ unsafe impl Send for Scene {}
 // SAFETY: as above.
 unsafe impl Sync for Scene {}
 
-/// What the stack holds.
+/// The content of the stack.
 const BYTES: u32 = 7;
 
 impl Scene {
@@ -41,7 +41,7 @@ impl Scene {
         })
     }
 
-    /// As `Compactor::compact`: one thread, whose the goroutine is.
+    /// As `Compactor::compact`: one thread, which owns the goroutine.
     fn compact(&self) {
         transition::set(&self.word, MOVING);
         // SAFETY: that these are exclusive is what loom checks.
@@ -125,8 +125,8 @@ fn canary_restore_that_is_no_exchange() {
 fn who_faults_while_it_moves_finds_it_whole() {
     loom::model(|| {
         let scene = Scene::new(LIVE);
-        // What makes another thread fault is the protection of the page, set
-        // after the word: that thread sees at least `MOVING`.
+        // Another thread faults because of the page's protection, which is set
+        // after the word: so it reads at least `MOVING`.
         transition::set(&scene.word, MOVING);
         let other = loom::thread::spawn({
             let scene = scene.clone();

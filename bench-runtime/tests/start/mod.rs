@@ -1,5 +1,4 @@
-//! Starts the runtimes of tests: one place that promises what
-//! [`Builder::build`] has.
+//! Starts the runtimes of tests: the one place with the `unsafe` call of [`Builder::build`].
 
 use std::io;
 
@@ -14,8 +13,8 @@ impl Start for Builder {
     fn start(self) -> io::Result<Runtime> {
         // SAFETY: the bodies of tests park inside no thread-local's initialiser
         // or scope, and none that runs on a migrating runtime holds over a park
-        // what belongs to a thread. A test that breaks the contract to show
-        // what comes of it says so, and runs in a child process.
+        // what belongs to a thread. A test that breaks the contract on purpose
+        // documents that, and runs in a child process.
         unsafe { self.build() }
     }
 }

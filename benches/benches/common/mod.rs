@@ -1,4 +1,4 @@
-//! What the micro-benchmarks share.
+//! Shared by the micro-benchmarks.
 #![allow(dead_code, reason = "each target uses its own part")]
 
 use std::time::Duration;
@@ -23,14 +23,14 @@ pub(crate) fn config() -> Criterion {
 ///
 /// # Panics
 ///
-/// Where the host refuses to make one: there is nothing to measure then.
+/// If the host refuses to make one: there is nothing to measure.
 pub(crate) fn runtime(procs: usize) -> Runtime {
     // SAFETY: no benchmark parks inside a thread-local's initialiser or scope.
     unsafe { Runtime::builder().procs(procs).build() }.expect("the host lets us make a runtime")
 }
 
-/// Adds `work` on goroutines, with one P and with two: it is given how often to
-/// do it, and says how long that took.
+/// Adds `work` on goroutines, with one P and with two: its argument is the
+/// number of repetitions, its result the time that they took.
 ///
 /// # Panics
 ///

@@ -1,5 +1,5 @@
-//! Ours beside Go's own, in one go: a round of the one, a round of the other,
-//! so that a host that changes changes for both.
+//! Ours beside Go's, by turns: a round of one, a round of the other, so that a
+//! change of the host affects both.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -90,7 +90,7 @@ fn measure(runtime: &Runtime, bench: &Bench, procs: usize) -> f64 {
     loop {
         let began = std::time::Instant::now();
         let took = runtime.run(move || run(operations, procs as u64));
-        // Not what it says, which may be a delay and not a length.
+        // Not its own result, which may be a delay and not a duration.
         let length = began.elapsed();
         if length >= LENGTH || operations >= 1 << 30 {
             return took.as_nanos() as f64 / operations as f64;
@@ -125,8 +125,7 @@ fn measure_go(program: &Path, bench: &Bench, procs: usize) -> anyhow::Result<f64
     }
 }
 
-/// What a line of `go test -bench` says: how late on average, or else the time
-/// an operation.
+/// The figure of a line of `go test -bench`: the mean delay, or else the time of an operation.
 fn figure(text: &str, name: &str) -> Option<f64> {
     let mut words = text
         .lines()

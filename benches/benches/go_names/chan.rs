@@ -17,7 +17,7 @@ pub(crate) fn make_chan<T>(operations: u64, _: u64) -> Duration {
     began.elapsed()
 }
 
-/// A receive that finds nothing, all on one channel.
+/// A receive from an empty channel, all on one channel.
 pub(crate) fn chan_nonblocking(operations: u64, procs: u64) -> Duration {
     let (_tx, rx) = chan::<u64>(0);
     in_parallel(operations, procs, move |share| {
@@ -102,7 +102,7 @@ pub(crate) fn prod_cons(operations: u64, procs: u64, capacity: usize, work: u64)
     per_operation(began.elapsed(), operations, each * procs)
 }
 
-/// An operation is a value out of a buffer whose channel is closed.
+/// An operation receives a value from the buffer of a closed channel.
 pub(crate) fn receive_data_from_closed(operations: u64, _: u64) -> Duration {
     let (tx, rx) = chan(operations as usize);
     (0..operations).for_each(|_| tx.send(()).expect("there is room"));
@@ -135,7 +135,7 @@ pub(crate) fn chan_sem(operations: u64, procs: u64) -> Duration {
 }
 
 /// A thousand goroutines, each of which selects on a channel of its own and on
-/// one that all of them wait at; an operation is one value to each.
+/// one that they all share; an operation is one value to each.
 pub(crate) fn chan_popular(operations: u64, _: u64) -> Duration {
     const CROWD: usize = 1000;
     let (_keep, popular) = chan::<bool>(0);

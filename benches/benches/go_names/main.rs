@@ -1,19 +1,17 @@
-//! What do the operations cost that Go's own benchmarks measure? Each is named
-//! as in Go and does the same for one operation; the number after the dash is
-//! GOMAXPROCS, as there.
+//! The operations of Go's own benchmarks. Each is named as in Go and does the
+//! same for one operation; the number after the dash is GOMAXPROCS, as there.
 //!
-//! `cargo bench --bench go_names` measures them with Criterion.
-//! `cargo bench --bench go_names -- --beside-go [WORD]…` runs Go's benchmarks
-//! too, from the source tree of the Go that is installed (`THREADBARE_GO`, or
-//! `go`), each by turns with ours, and prints both with their ratio; words
-//! choose by name.
+//! `cargo bench --bench go_names` measures them with Criterion. `cargo bench
+//! --bench go_names -- --beside-go [WORD]…` runs Go's benchmarks too, from the
+//! source tree of the installed Go (`THREADBARE_GO`, or `go`), each by turns
+//! with ours, and prints both with their ratio; words choose by name.
 //!
 //! # Where the same name does not mean quite the same
 //!
 //! - `Syscall*`: Go's entry into a system call hands the P over only if the
 //!   call turns out to be long; ours, [`bench_runtime::blocking`], at once, and
-//!   in a pinned runtime, as here, to another thread. A short call that
-//!   is not announced costs nothing here: sysmon retakes the P.
+//!   in a pinned runtime, as here, to another thread. A short call that is not
+//!   announced costs nothing here: sysmon retakes the P.
 //! - `StackGrowth*`: Go copies the stack to a larger one, once a goroutine;
 //!   ours gets pages as it touches them.
 
@@ -36,11 +34,10 @@ mod time;
 /// Items of a burst in `ChanUncontended` and `ChanContended`: Go's figure.
 const BURST: usize = 100;
 
-/// Calls between two looks at the clock, where Go counts so many as one.
+/// Calls between two readings of the clock, where Go counts so many as one.
 const CALLS_PER_SCHED: u64 = 1000;
 
-/// One of Go's benchmarks: runs this many operations on this many Ps, and says how
-/// long that took.
+/// One of Go's benchmarks: runs this many operations on this many Ps, and returns the time.
 type Run = fn(operations: u64, procs: u64) -> Duration;
 
 /// Under which name Go has it, and where.
@@ -182,7 +179,7 @@ fn by_gos_names(criterion: &mut Criterion) {
         group.measurement_time(Duration::from_millis(400));
         for bench in BENCHES.iter().filter(|bench| bench.fits(procs)) {
             let run = bench.run;
-            // Criterion makes folders of slashes and of what is not ASCII.
+            // Criterion makes folders of slashes and of characters outside ASCII.
             let name = format!("{}-{procs}", bench.name.replace('/', ":").replace('µ', "u"));
             group.bench_function(name, |bencher| {
                 bencher
@@ -227,7 +224,7 @@ fn join_all(handles: Vec<JoinHandle<()>>) {
     }
 }
 
-/// What `operations` take where `done`, some more, took that.
+/// The time of `operations`, if `done`, some more, took `took`.
 fn per_operation(took: Duration, operations: u64, done: u64) -> Duration {
     took.mul_f64(operations as f64 / done as f64)
 }
@@ -236,15 +233,14 @@ fn receive<T>(rx: &Receiver<T>) {
     black_box(rx.recv());
 }
 
-/// So many rounds of work: an empty loop, which is what Go's compiler makes of
-/// its own, as it sees that the number stays zero.
+/// Rounds of work: an empty loop, as Go's compiler makes of its own, because the number stays zero.
 fn local_work(rounds: u64) {
     for round in 0..rounds {
         black_box(round);
     }
 }
 
-/// Keeps the thread for so long.
+/// Keeps the thread busy for this duration.
 fn spin(length: Duration) {
     let began = Instant::now();
     while began.elapsed() < length {}

@@ -183,8 +183,7 @@ pub(crate) fn stack_growth(operations: u64, procs: u64, frames: u64) -> Duration
     })
 }
 
-/// Goroutines, `excess` for each P, that announce blocking calls which do
-/// little or nothing.
+/// Goroutines, `excess` for each P, that announce short blocking calls.
 pub(crate) fn syscall(operations: u64, procs: u64, work: u64, excess: u64) -> Duration {
     in_parallel(operations, procs * excess, move |share| {
         for _ in 0..share {
@@ -239,8 +238,8 @@ impl Product {
         (low, high)
     }
 
-    /// Halves the longest side until all are short; rows and columns beside
-    /// each other, as goroutines.
+    /// Halves the longest side until all are short; rows and columns at the
+    /// same time, as goroutines.
     fn compute(self) {
         const SHORT: usize = 8;
         let [rows, columns, depth] = self.ends.map(|(from, to)| to - from);

@@ -98,8 +98,7 @@ pub(crate) fn select_nonblock(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// As `ChanProdCons`, each operation beside a timer and a channel that never
-/// are ready.
+/// As `ChanProdCons`, each operation beside a timer and a channel that are never ready.
 pub(crate) fn select_prod_cons(operations: u64, procs: u64) -> Duration {
     const WORK: u64 = 100;
     const HOUR: Duration = Duration::from_secs(3600);

@@ -33,8 +33,8 @@ impl Lateness {
     }
 }
 
-/// A timer for each P but that of the goroutine that arms them and never parks: how
-/// late they fire together.
+/// A timer for each P except that of the goroutine that arms them and never parks:
+/// how late they fire together.
 pub(crate) fn parallel_timer_latency(operations: u64, procs: u64) -> Duration {
     const DELAY: Duration = Duration::from_millis(1);
     let timers = procs - 1;

@@ -31,12 +31,12 @@ fn with_words() -> String {
 #[derive(Debug, Parser)]
 #[command(name = "threadbare", version, after_help = EXAMPLES, after_long_help = with_words(), max_term_width = 100)]
 pub struct Arguments {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the program can do.
+/// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show which workloads each lane can run on this host, and why not the others.
@@ -177,9 +177,9 @@ pub struct RunArguments {
     /// The backend of service.http: a PostgreSQL, such as
     /// `postgresql://user:password@host/database`. Only lanes that have a client of it are
     /// measured: threadbare, threadbare-migrating, thread, thread-pool, process, process-pool,
-    /// tokio, tokio-ct. The run makes the table threadbare_items there. A database that
-    /// stalls or ends costs the samples in which it does; they fail with the reason, and the
-    /// run goes on. Implies --preset service.
+    /// tokio, tokio-ct. The run makes the table threadbare_items there. A database that stalls
+    /// or ends costs the samples in which it does; they fail with the reason, and the run
+    /// continues. Implies --preset service.
     #[arg(long, value_name = "ADDRESS")]
     pub service: Option<String>,
     /// Rough figures in at most 90 seconds: fewer workloads, shorter samples. `gate`
@@ -225,8 +225,8 @@ pub struct RunArguments {
     /// languages are measured only if --lane names them.
     #[arg(long, value_name = "PROGRAM")]
     pub base: Option<PathBuf>,
-    /// The table that says what a version of a lane is, for lanes such as `go@1.26`; see
-    /// below. [default: engines.toml in this folder, if it is there]
+    /// The table that defines the versions of lanes such as `go@1.26`; see below.
+    /// [default: engines.toml in this folder, if it is there]
     #[arg(long, value_name = "FILE")]
     pub engines: Option<PathBuf>,
     /// The folder of a crate that `threadbare new` made: it is built by cargo and measured
@@ -335,7 +335,7 @@ pub struct LoadArguments {
 pub struct ReportArguments {
     /// A run: its folder or its run.jsonl.
     pub run: PathBuf,
-    /// Where to write the page. [default: report.html beside the run]
+    /// Where to write the page. [default: report.html in the folder of the run]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
@@ -540,7 +540,7 @@ Exit status: 0 all runs are whole, 1 not all are, 2 it could not be done.";
 /// The arguments of `collect`.
 #[derive(Args, Debug)]
 pub struct CollectArguments {
-    /// The folder with what came back, a folder for each run.
+    /// The folder with the runs that came back, a folder for each run.
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
     /// Keep the whole runs as small files in this folder too, as `keep` does.
@@ -621,8 +621,8 @@ pub struct BisectArguments {
     pub format: Format,
 }
 
-/// Units that a value may end with: how many of the parameter's own unit one
-/// comes to, and what the parameter's name then ends with.
+/// Units that a value may end with: the number of the parameter's own units in
+/// one, and the end of the parameter's name.
 const UNITS: [(&str, u64, &str); 11] = [
     // The longer first: `ms` ends as `s` does.
     ("ns", 1, "_ns"),

@@ -17,9 +17,9 @@ use crate::lane_program;
 use crate::say::{say, stdout};
 use crate::signals;
 
-/// Cargo hands every target the same arguments, and most of them are meant for
+/// Cargo gives every target the same arguments, and most of them are meant for
 /// Criterion. These are understood: `--quick`, `--full`, a filter that begins a
-/// workload's id, and, for this target alone, all that `threadbare run` knows.
+/// workload's id, and, for this target alone, all options of `threadbare run`.
 #[derive(Debug, Parser)]
 #[command(no_binary_name = true)]
 struct BenchArguments {
@@ -29,7 +29,7 @@ struct BenchArguments {
     filter: Vec<String>,
 }
 
-/// What this target is to do.
+/// The task of this target.
 #[derive(Debug)]
 enum Task {
     /// Measure so.
@@ -64,8 +64,8 @@ pub fn bench_main() -> ExitCode {
     }
 }
 
-/// What Criterion has just measured: its targets come before this one. Older
-/// estimates may be of other code.
+/// The figures that Criterion has just measured: its targets come before this
+/// one. Older estimates may be of other code.
 fn cross_checks() -> Vec<CrossCheck> {
     const OLDEST: Duration = Duration::from_secs(30 * 60);
     let since = SystemTime::now().checked_sub(OLDEST);

@@ -16,8 +16,8 @@ pub(super) fn workloads(words: &[String]) -> anyhow::Result<Vec<&'static Workloa
 }
 
 /// The lanes that `words` name, in the order of the table; `all` names every
-/// lane. Without words the default ones that this build has and whose toolchain
-/// is installed.
+/// lane. Without words: the default ones that this build has and whose
+/// toolchain is installed.
 pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
     let all = lanes::all();
     let names: Vec<&str> = all.iter().map(|lane| lane.name).collect();

@@ -23,7 +23,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> 
     }
     distinguish(&mut runs);
     let comparison = set_side_by_side(&runs);
-    // First: of what goes to stdout, the page is all.
+    // First: on stdout there must be only the page.
     let page = |target: &PathBuf| {
         let page = reports::html::render_comparison(&comparison);
         output::write(target, page.as_bytes())
@@ -51,7 +51,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a run is called: its folder's name, or its file's.
+/// The label of a run: its folder's name, or its file's.
 fn label(path: &Path) -> String {
     let named = match path.file_name() {
         Some(name) if name == super::run::RUN_FILE => path.parent().and_then(Path::file_name),

@@ -22,7 +22,7 @@ use crate::say::{say, stdout};
 use crate::scratch::Scratch;
 use crate::study::{self, Depth, Setup, StudyLane};
 
-/// How long the host is watched while nothing is measured.
+/// How long the host is observed while nothing is measured.
 const IDLE_WATCH: Duration = Duration::from_secs(2);
 /// The change that a host should be able to detect.
 const GOAL_RATIO: f64 = 0.05;

@@ -14,11 +14,11 @@ use super::list::{plain_table, trimmed};
 use super::report::run_file;
 use crate::say::stdout;
 
-/// The exit status where it was used wrongly, a run could not be read, or its answer
+/// The exit status for a wrong use, a run that could not be read, or an answer that
 /// could not be written: above those of its verdicts.
 pub(super) const FAILED: u8 = 4;
 
-/// What is wrong with the one run that was given.
+/// The problem of the one run that was given.
 const ONE_BUILD: &str = "this run has only one build: name the new run too, or measure both builds in one run with --base";
 
 pub(super) fn gate(arguments: &GateArguments) -> anyhow::Result<ExitCode> {

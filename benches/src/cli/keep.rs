@@ -29,7 +29,7 @@ pub(super) fn keep(arguments: &KeepArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(worst.exit_code()))
 }
 
-/// Keeps the run in `file` below `folder`, and says where and how it stands there.
+/// Keeps the run in `file` below `folder`, and prints the path and the finding.
 pub(super) fn one(file: &Path, folder: &Path) -> anyhow::Result<Standing> {
     let run = reports::store::read(file)?;
     for warning in &run.warnings {
@@ -69,7 +69,7 @@ fn packed(run: &Run) -> anyhow::Result<(Vec<u8>, u32)> {
     )
 }
 
-/// Writes `packed` to its place below `folder`; nothing where the samples of `source`,
+/// Writes `packed` to its place below `folder`; nothing if the samples of `source`,
 /// whose run it is, are there already.
 fn write(folder: &Path, run: &Run, packed: &[u8], source: &Path) -> anyhow::Result<PathBuf> {
     let file = folder.join(kept_path(&run.header));

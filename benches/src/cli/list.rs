@@ -225,7 +225,7 @@ pub(super) fn plain_table() -> Table {
     if !table.is_tty() {
         match std::env::var("COLUMNS").map(|columns| columns.parse()) {
             Ok(Ok(columns)) if columns >= NARROWEST => table.set_width(columns),
-            // Not a terminal: nothing wraps for us, and a program may read it.
+            // Not a terminal: the text is not wrapped, and a program may read it.
             _ => table.set_content_arrangement(ContentArrangement::Disabled),
         };
     }

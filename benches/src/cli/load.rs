@@ -1,5 +1,4 @@
-//! `threadbare load`: looks for the highest rate that a service on another host
-//! bears.
+//! `threadbare load`: searches the highest rate that a service on another host can answer.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -81,22 +80,22 @@ pub(super) fn parameters(
     set: &[(String, Vec<u64>)],
 ) -> anyhow::Result<(&'static Workload, Parameters)> {
     let workload = catalogue::find("service.http").context("there is no service.http")?;
-    let points = Preset::Service.points(workload, Size::Full, 1);
-    let mut point = points.into_iter().next().context("it has no point")?;
+    let cases = Preset::Service.cases(workload, Size::Full, 1);
+    let mut case = cases.into_iter().next().context("it has no case")?;
     for (name, values) in set {
         let [value] = values[..] else {
             bail!("--set {name}: give one value");
         };
-        point.insert(name.clone(), value);
+        case.insert(name.clone(), value);
     }
-    workload.check(&point).map_err(anyhow::Error::msg)?;
-    check_limit(&point)?;
-    Ok((workload, point))
+    workload.check(&case).map_err(anyhow::Error::msg)?;
+    check_limit(&case)?;
+    Ok((workload, case))
 }
 
 /// Refuses a limit that no answer can keep, as the backend takes longer.
-pub(super) fn check_limit(point: &Parameters) -> anyhow::Result<()> {
-    let value = |name: &str| point.get(name).copied();
+pub(super) fn check_limit(case: &Parameters) -> anyhow::Result<()> {
+    let value = |name: &str| case.get(name).copied();
     // Other backends ignore the delay.
     if let (Some(limit), Some(delay), Some(0)) =
         (value("limit_ns"), value("delay_ns"), value("backend"))
@@ -110,7 +109,7 @@ pub(super) fn check_limit(point: &Parameters) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a reader calls a figure.
+/// The reader's name for a figure.
 pub(super) fn title(name: &str) -> &str {
     let known = catalogue::FIGURES.iter().find(|(known, _)| *known == name);
     known.map_or(name, |(_, title)| title)

@@ -51,8 +51,8 @@ pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What is there already may be replaced only by more of the same: a merged file
-/// of this run whose parts are all among the new one's.
+/// An existing file may be replaced only by a superset: a merged file of this
+/// run whose parts are all among the new one's.
 fn refuse_other_results(file: &Path, merged: &Run) -> anyhow::Result<()> {
     if !file.exists() {
         return Ok(());

@@ -46,7 +46,7 @@ pub use arguments::{
 pub use bench::bench_main;
 pub use run::{Ended, measure};
 
-/// What lanes are started with; says so where cargo may take its time for it.
+/// The means to start lanes; prints a line if cargo may take long for it.
 fn toolbox() -> Result<Toolbox, LaneProgramError> {
     if lane_program::is_built_by_cargo() {
         say("bringing the lane program up to date: cargo build --package workloads");
@@ -54,7 +54,7 @@ fn toolbox() -> Result<Toolbox, LaneProgramError> {
     Toolbox::find()
 }
 
-/// The exit status of a program whose reader left, as shells have it.
+/// The exit status of a program whose reader has closed the pipe, as shells have it.
 const READER_GONE: u8 = 141;
 /// The exit status of a command that was used wrongly or could not be done.
 pub(crate) const FAILED: u8 = 2;
@@ -107,8 +107,8 @@ fn explain(answer: &clap::Error, failed: u8) -> ExitCode {
     }
 }
 
-/// Says why a command could not be done; nothing where its reader left, as
-/// `head` does. The exit status.
+/// Says why a command could not be done; nothing if its reader has closed the
+/// pipe, as `head` does. The exit status.
 fn refused(error: &anyhow::Error, failed: u8) -> ExitCode {
     if ToStdout::is_reader_gone(error) {
         return ExitCode::from(READER_GONE);

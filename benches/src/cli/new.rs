@@ -12,8 +12,8 @@ use super::shell;
 use crate::lane_program;
 use crate::say::stdout;
 
-/// The crate's files as a crate `my-load` has them. `CHECKOUT` stands for the folder of
-/// this suite.
+/// The crate's files as a crate `my-load` has them. `CHECKOUT` is replaced by the
+/// folder of this suite.
 const FILES: [(&str, &str); 5] = [
     ("Cargo.toml", include_str!("../../template/Cargo.toml.in")),
     ("src/lib.rs", include_str!("../../template/lib.rs")),
@@ -23,7 +23,7 @@ const FILES: [(&str, &str); 5] = [
 ];
 /// One more, with `--service`.
 const SERVICE: (&str, &str) = ("src/service.rs", include_str!("../../template/service.rs"));
-/// What is copied from the checkout, so that the same compiler builds the same versions.
+/// Files copied from the checkout, so that the same compiler builds the same versions.
 const COPIED: [&str; 2] = ["Cargo.lock", "rust-toolchain.toml"];
 /// Names of crates that the new one depends on.
 const TAKEN: [&str; 5] = [
@@ -152,7 +152,7 @@ mod tests {
             };
             assert_eq!(of(template), of(suite));
         }
-        // Those of its dependencies: what is built alike is built once.
+        // The same options for its dependencies, so that they are built once.
         let optimised = |text: &str| {
             let (_, packages) = text.split_once("[profile.dev.package]\n").unwrap();
             let lines = packages.lines().take_while(|line| !line.is_empty());

@@ -11,11 +11,11 @@ use nix::sys::stat::fstat;
 use crate::say::stdout;
 
 /// Writes `contents` to `target`, where `-` and whatever leads there is stdout.
-/// The path to show a person; `None` where it is stdout.
+/// The path to show a person; `None` for stdout.
 ///
 /// # Errors
 ///
-/// What the file system said, and that `target` holds a run's results.
+/// The file system's error, or that `target` holds a run's results.
 pub(super) fn write(target: &Path, contents: &[u8]) -> anyhow::Result<Option<PathBuf>> {
     if leads_to_stdout(target) {
         io::stdout()

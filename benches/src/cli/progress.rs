@@ -64,7 +64,7 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    /// Says it where there is no bar and nothing was said for a while.
+    /// Prints it if there is no bar and nothing was printed for a while.
     fn say_if_silent(&mut self, text: impl FnOnce(Duration) -> String) {
         if self.plain && self.spoke.elapsed() >= SILENCE {
             let text = text(self.began.elapsed());
@@ -112,9 +112,9 @@ impl Observer for Progress {
         self.rounds_count = plan.processes_count();
         if !plan.left_out.is_empty() {
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-            for point in &plan.left_out {
+            for case in &plan.left_out {
                 *counts
-                    .entry(point.split(' ').next().unwrap_or(point))
+                    .entry(case.split(' ').next().unwrap_or(case))
                     .or_default() += 1;
             }
             let counts: Vec<String> = counts

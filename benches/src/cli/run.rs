@@ -28,16 +28,16 @@ pub(super) const RUN_FILE: &str = "run.jsonl";
 /// The report's name in its folder.
 pub(super) const REPORT_FILE: &str = "report.html";
 
-/// The precision of a run of two builds, where none is given.
+/// The precision of a run of two builds, unless one is given.
 const PRECISION_PERCENT: f64 = 4.0;
 
-/// What a whole service takes in its small form.
+/// The time of a whole service in its small form.
 const SMALL_FORM: Duration = Duration::from_secs(45);
 
-/// What a run has left.
+/// The results of a run.
 #[derive(Debug)]
 pub struct Ended {
-    /// What the study came to.
+    /// The outcome of the study.
     pub outcome: Outcome,
     /// The result file.
     pub run: PathBuf,
@@ -134,7 +134,7 @@ pub fn measure(
             let folder = folder(arguments, results, &setup)?;
             let outcome = study::run(&setup, &folder.join(RUN_FILE), &stop, &mut progress);
             if outcome.is_err() {
-                // Only if it is empty: nothing was measured.
+                // Only if it is empty: there are no results.
                 let _ = std::fs::remove_dir(&folder);
             }
             (outcome?, folder)
@@ -259,8 +259,8 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     }
     // Only now: each of the two may be set.
     for workload in &setup.workloads {
-        for point in setup.points(workload) {
-            super::load::check_limit(&point)?;
+        for case in setup.cases(workload) {
+            super::load::check_limit(&case)?;
         }
     }
     setup.budget *= match arguments.preset {
@@ -318,7 +318,7 @@ fn name_database(setup: &mut Setup, address: &str) -> anyhow::Result<()> {
     let allowed = database::fill(address).context("--service")?;
     let mut needed = 0;
     for workload in &setup.workloads {
-        for point in setup.points(workload) {
+        for case in setup.cases(workload) {
             // Each process has a connection of its own.
             let has_processes = setup
                 .lanes
@@ -329,7 +329,7 @@ fn name_database(setup: &mut Setup, address: &str) -> anyhow::Result<()> {
             } else {
                 "pool_count"
             };
-            needed = needed.max(point.get(name).copied().unwrap_or(0) + SPARE);
+            needed = needed.max(case.get(name).copied().unwrap_or(0) + SPARE);
         }
     }
     anyhow::ensure!(
@@ -350,7 +350,7 @@ fn base_program(arguments: &RunArguments) -> anyhow::Result<Option<PathBuf>> {
     let Some(named) = &arguments.base else {
         return Ok(None);
     };
-    // A name without a folder would be looked for on PATH.
+    // A name without a folder would be searched for on PATH.
     let found = named.canonicalize().ok().filter(|path| path.is_file());
     found.map(Some).with_context(|| {
         format!(
@@ -360,7 +360,7 @@ fn base_program(arguments: &RunArguments) -> anyhow::Result<Option<PathBuf>> {
     })
 }
 
-/// The setup of the run in a result file, to go on with it.
+/// The setup of the run in a result file, to continue it.
 fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<Setup> {
     let header = &so_far.header;
     if so_far.end.is_some() {

@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Serves until the load ends the service, and prints what it used.
 pub(super) fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
-    let (workload, point) = parameters(&arguments.set)?;
+    let (workload, case) = parameters(&arguments.set)?;
     let lane = lanes::find(&arguments.lane).with_context(|| {
         format!(
             "there is no lane `{}`; see: threadbare list",
@@ -42,7 +42,7 @@ pub(super) fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         "{} serves at {}; `threadbare load` on another host loads it and then ends it",
         lane.name, arguments.listen
     ));
-    let sample = match process.run(workload.id, &point, 1) {
+    let sample = match process.run(workload.id, &case, 1) {
         Ok(Answer::Sample(sample)) => sample,
         Ok(Answer::Refused { message, .. }) => bail!("{}: {message}", lane.name),
         Err(_) if stop.asked() => return Ok(ExitCode::from(stop::STOPPED)),

@@ -19,7 +19,7 @@ pub(super) fn word(path: &Path) -> String {
         Some(text) if !text.chars().any(char::is_control) => {
             format!("'{}'", text.replace('\'', r"'\''"))
         }
-        // What no quotes hold, in the form of bash, zsh, ksh and POSIX of 2024.
+        // A word without quotes, in the form of bash, zsh, ksh and POSIX of 2024.
         _ => {
             let escaped = |&byte: &u8| match byte {
                 b' '..=b'~' if !b"'\\".contains(&byte) => char::from(byte).to_string(),

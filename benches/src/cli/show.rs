@@ -79,8 +79,8 @@ pub(super) fn tell_decided(
     }
 }
 
-/// Our runtime beside its peers, how costs grow, and whether published figures hold:
-/// where the run has them.
+/// Our runtime against its peers, how costs grow, and whether published figures
+/// hold: if the run has them.
 fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Result<()> {
     if let Some(peers) = Peers::of(run, analysis) {
         let mut table = plain_table();
@@ -229,7 +229,7 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
             .into_iter()
             .filter(|row| all || row.quantity.id == first)
             .collect();
-        // What holds for all lines is said once, above them.
+        // Parameters that are the same in all lines are printed once, above them.
         let cases: Vec<&Case> = rows.iter().map(|row| &row.case).collect();
         let many_cases = cases.iter().any(|case| *case != cases[0]);
         let (varying, fixed) = (part(&cases, true), part(&cases, false));

@@ -46,7 +46,7 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
     Ok(exit_code(&collection))
 }
 
-/// The exit status of a command that goes on where a folder cannot be read.
+/// The exit status of a command that continues although a folder cannot be read.
 pub(super) fn exit_code(collection: &Collection) -> ExitCode {
     /// Of a command that has left something out.
     const NOT_ALL: u8 = 1;
@@ -92,7 +92,7 @@ fn warn_of_prices(collection: &Collection, prices: &Prices) {
     }
 }
 
-/// The runs of a folder; says which of them are in no figure.
+/// The runs of a folder; prints which of them are in no figure.
 pub(super) fn collection(folder: &Path) -> anyhow::Result<Collection> {
     let collection =
         Collection::read(folder).with_context(|| format!("reading {}", folder.display()))?;

@@ -1,4 +1,4 @@
-//! `threadbare verify`: are files fit to be kept beside those of others?
+//! `threadbare verify`: may files be kept with those of others?
 
 use std::io::Write;
 use std::process::ExitCode;

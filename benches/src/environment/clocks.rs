@@ -1,4 +1,4 @@
-//! The clocks of the CPUs: what sets them, how fast they are, what held them back.
+//! The clocks of the CPUs: what sets them, how fast they are, and what limits them.
 //!
 //! CPU 0 may be offline, or of another kind than the rest: so all CPUs that are
 //! online are read for the governor, and the first that has one for the rest.
@@ -17,7 +17,7 @@ fn online(root: &Path) -> Vec<usize> {
     cpus.map_or_else(|| vec![0], |cpus| cpus.numbers().to_vec())
 }
 
-/// The frequency governor of all CPUs; where they differ, each with its CPUs. The
+/// The frequency governor of all CPUs; if they differ, each with its CPUs. The
 /// host's tree is below `root`.
 pub(super) fn governor(root: &Path) -> Option<String> {
     let mut cpus: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -38,7 +38,7 @@ pub(super) fn governor(root: &Path) -> Option<String> {
     Some(texts.collect::<Vec<_>>().join(", "))
 }
 
-/// Whether the CPUs may clock above their base, where a driver says so.
+/// Whether the CPUs may clock above their base, if a driver tells.
 pub(super) fn turbo(root: &Path) -> Option<bool> {
     let folder = root.join(FOLDER);
     let no_turbo: Option<u8> = number(folder.join("intel_pstate/no_turbo"));

@@ -6,9 +6,9 @@
 //!
 //! `sysinfo` gives the names of host and system. `/proc/cpuinfo` and `/sys` are
 //! read here: `procfs` takes `processor : N` alone as the start of a CPU, so that a
-//! mainframe has none, drops what is before the first, and cuts values at
-//! their second colon; neither it nor `sysinfo` reads kinds of core, or the
-//! tree of another machine, as the tests do.
+//! mainframe has none, drops what is before the first, and cuts values at their
+//! second colon; neither of them reads kinds of core, or the files of another
+//! machine, which the tests need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ fn operating_system() -> String {
     }
 }
 
-/// What the hypervisor calls itself, where the CPU says that there is one.
+/// The hypervisor's own name, if the CPU reports one.
 #[cfg(target_arch = "x86_64")]
 fn hypervisor_signature(host: &Host) -> Option<String> {
     let flags = host.cores.first()?.cpuinfo.get("flags")?;
@@ -108,7 +108,7 @@ fn small(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// How many different ones; 0 where one is not known.
+/// How many different ones; 0 if one is not known.
 fn distinct<'a>(of: impl Iterator<Item = Option<&'a String>>) -> u32 {
     let all: Option<BTreeSet<&String>> = of.collect();
     all.map_or(0, |all| small(all.len()))
@@ -162,8 +162,8 @@ impl Place {
         }
     }
 
-    /// What CPUs of one kind have in common. How many share a cache is left out:
-    /// it differs where a neighbour is offline.
+    /// The facts that all CPUs of one kind share. The number of CPUs that share
+    /// a cache is left out: it differs if one of them is offline.
     fn kind(&self) -> impl Ord + use<> {
         const FIELDS: [&str; 20] = [
             "vendor_id",
@@ -415,8 +415,8 @@ fn memory_controllers(root: &Path) -> Option<usize> {
     (count > 0).then_some(count)
 }
 
-/// What a cloud calls this size of machine, by the file in which cloud-init keeps
-/// the cloud's answers: nothing is sent over the network.
+/// The cloud's name for this size of machine, from the file in which cloud-init
+/// keeps the cloud's answers: nothing is sent over the network.
 fn cloud_instance_type(root: &Path) -> Option<String> {
     const NAMES: [&str; 5] = [
         "instance-type",

@@ -1,6 +1,6 @@
-//! Machines of many kinds, as their `/proc` and `/sys` show them, and what must
-//! be said of each. The fields and lists are those of real machines; the files
-//! that are not used are left out.
+//! Machines of many kinds, by their `/proc` and `/sys`, and what must be read
+//! from each. The fields and lists are those of real machines; the files that
+//! are not used are left out.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ struct Machine {
     cpuinfo: String,
 }
 
-/// What a CPU's files say: `{n}` is its number.
+/// The content of a CPU's files: `{n}` is its number.
 struct Kind<'a> {
     /// Its block of `/proc/cpuinfo`, a field an entry.
     cpuinfo: &'a [&'a str],
@@ -118,7 +118,7 @@ impl Machine {
     }
 }
 
-/// All that is said of a machine, in a line.
+/// All facts of a machine, in a line.
 fn said(host: &Host) -> String {
     let machine = &host.machine;
     let kinds = machine.kinds().into_iter().map(|kind| {
@@ -318,8 +318,8 @@ fn one_cpu() {
 
 #[test]
 fn machine_whose_cpu_0_and_others_are_offline() {
-    // The topology of a CPU that is offline is not there, and its neighbour is
-    // alone in its lists.
+    // The files of an offline CPU have no topology, and the CPU that shares its
+    // core is alone in its lists.
     let quiet = Kind {
         core: 1,
         socket: 8,

@@ -1,7 +1,6 @@
-//! What is known of the host and the build, and what the host does meanwhile.
+//! The facts of the host and the build, and the state of the host during a run.
 //!
-//! Nothing here changes anything on the host. What cannot be read is absent,
-//! never 0.
+//! Nothing here changes anything on the host. A fact that cannot be read is absent, never 0.
 
 mod clocks;
 mod host;
@@ -21,7 +20,7 @@ pub use watch::{Readings, Watch};
 use std::fs;
 use std::path::Path;
 
-/// A small kernel file as trimmed text; `None` where it is absent or empty.
+/// A small kernel file as trimmed text; `None` if it is absent or empty.
 pub(crate) fn text(path: impl AsRef<Path>) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let text = text.trim_matches(['\0', '\n', ' ', '\t']);

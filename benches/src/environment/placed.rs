@@ -1,9 +1,9 @@
-//! What placed this run on this machine, where an engine of a fleet did.
+//! The job that started this run on this machine, if an engine of a fleet did.
 
 use reports::schema::Taint;
 use serde_json::{Map, Value};
 
-/// What the script of an engine says, as words such as `engine=slurm kind=big`.
+/// The words of an engine's script, such as `engine=slurm kind=big`.
 const VARIABLE: &str = "THREADBARE_PLACED";
 
 /// Engine, job, node and kind of node, and whether the node is this run's alone; empty

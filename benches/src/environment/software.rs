@@ -138,9 +138,9 @@ fn kernel(facts: &mut BTreeMap<String, Value>) {
     );
 }
 
-/// The kernel's command line with only those parameters whole that bear on
-/// speed: the rest may hold names and addresses of machines, and
-/// result files are made to be passed around.
+/// The kernel's command line. Only parameters that affect speed keep their
+/// values: others may hold names and addresses of machines, and result files
+/// are public.
 fn without_values(line: &str) -> String {
     const KEPT: [&str; 24] = [
         "mitigations",

@@ -1,4 +1,4 @@
-//! Reasons to trust a run less: what was read against its bound.
+//! Reasons to trust a run less: readings against their bounds.
 //!
 //! A taint is only recorded here; the readers of a run decide what it means.
 
@@ -26,8 +26,8 @@ pub struct Bounds {
 
 impl Default for Bounds {
     /// A fifth of the smallest effect that gets a verdict (5%), so that no
-    /// single cause makes one; disk waits matter only where they are many,
-    /// since no workload but `io.file_read` has any.
+    /// single cause makes one; many disk waits are needed to matter, because
+    /// only `io.file_read` has any.
     fn default() -> Self {
         Self {
             steal_ratio: 0.01,
@@ -103,8 +103,8 @@ pub fn taints_of(readings: &Readings, bounds: &Bounds, block: Option<u64>) -> Ve
     taints
 }
 
-/// What taints every figure on this host from the start: how it is set up, and
-/// `idle`, what others did while nothing was measured.
+/// The taints of every figure on this host from the start: by its setup, and by
+/// `idle`, the readings while nothing was measured.
 #[must_use]
 pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
     let mut taints = taints_of(idle, bounds, None);
@@ -122,7 +122,7 @@ pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
 }
 
 /// The taint of a lane whose threads the kernel moved between CPUs more often
-/// than its balancing does by itself: each move costs a cold cache.
+/// than its balancing does: each move costs a cold cache.
 #[must_use]
 pub(crate) fn migrations_taint(
     lane: &str,
@@ -170,8 +170,8 @@ pub fn debug_build_taint() -> Taint {
 }
 
 fn governor_taint(governor: &str) -> Option<Taint> {
-    // `schedutil` and its like change the frequency with the load, and so the
-    // figures with what ran before.
+    // `schedutil` and similar governors change the frequency with the load, so
+    // figures depend on what ran before.
     (governor != "performance").then(|| Taint {
         kind: "governor".to_owned(),
         message: format!(

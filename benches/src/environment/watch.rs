@@ -1,5 +1,5 @@
-//! What the host did over a stretch of time: steal, throttling, pressure, and
-//! the work of others.
+//! Readings of the host over a stretch of time: steal, throttling, pressure,
+//! and other programs' work.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,7 +60,7 @@ impl Watch {
         }
     }
 
-    /// What happened since the last call, or since the start.
+    /// The readings since the last call, or since the start.
     ///
     /// Call it when no lane runs: a lane's CPU time counts as one's own only
     /// once it was reaped.
@@ -174,7 +174,7 @@ impl Counters {
     }
 }
 
-/// What has a value at a moment and no rise.
+/// Readings that have a value at a moment and do not accumulate.
 fn states() -> Readings {
     let mut readings = Readings::new();
     if let Ok(load) = procfs::LoadAverage::current() {

@@ -13,16 +13,16 @@ const EXACT: u64 = 1 << 53;
 pub enum Answer {
     /// One sample; its checksum is not checked yet.
     Sample(Box<Sample>),
-    /// The lane could not take the sample and goes on.
+    /// The lane could not take the sample and continues.
     Refused {
-        /// What kind of failure it is.
+        /// The kind of failure.
         kind: ErrorKind,
         /// For a person.
         message: String,
     },
 }
 
-/// Why no lane can have measured this; `None` where one can. `took` is the time
+/// Why no lane can have measured this; `None` if it can. `took` is the time
 /// from the request to the answer: the timed section lies within it, and both
 /// are of the monotonic clock.
 pub(super) fn impossible(sample: &Sample, took: Duration) -> Option<String> {

@@ -1,5 +1,5 @@
-//! What perf events count of a lane's process, on the highest rung of the
-//! ladder that this kernel offers to this user.
+//! Perf events of a lane's process, on the highest rung of the ladder that this
+//! kernel offers to this user.
 //!
 //! | rung       | what is counted                                              |
 //! |------------|--------------------------------------------------------------|
@@ -35,8 +35,7 @@ const SOFTWARE: [Named<Software>; 3] = [
     ("migrations", Software::CPU_MIGRATIONS),
 ];
 
-/// The kernel's answers to `perf_event_open`: the real one's, or in a test those
-/// of another machine.
+/// The kernel's answers to `perf_event_open`: the real ones, or in a test those of another machine.
 trait Kernel {
     fn hardware(&mut self, pid: i32, event: Named<Hardware>) -> io::Result<Box<dyn Event>>;
     fn software(&mut self, pid: i32, event: Named<Software>) -> io::Result<Box<dyn Event>>;
@@ -49,7 +48,7 @@ trait Event: Debug + Send {
     fn read(&mut self) -> io::Result<Reading>;
 }
 
-/// What a counter says.
+/// The value of a counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Reading {
     count: u64,
@@ -105,7 +104,7 @@ impl Event for Counter {
 struct Open {
     name: &'static str,
     event: Box<dyn Event>,
-    /// What it said when the counting began.
+    /// Its value when the counting began.
     begun: Option<Reading>,
 }
 
@@ -118,7 +117,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Those of a process, disabled. What the kernel refuses is left out.
+    /// Those of a process, disabled. An event that the kernel refuses is left out.
     pub(crate) fn of_process(pid: i32) -> Self {
         Self::opened(&mut Real, pid)
     }
@@ -156,9 +155,9 @@ impl Counters {
         });
     }
 
-    /// What was counted since [`begin`](Self::begin). An event that had to
-    /// share the hardware with others is left out: it was seen for a part of
-    /// the time only.
+    /// The counts since [`begin`](Self::begin). An event that had to share the
+    /// hardware with others is left out: it was seen for a part of the time
+    /// only.
     pub(crate) fn end(&mut self) -> BTreeMap<String, u64> {
         let read = |one: &mut Open| {
             let begun = one.begun.take()?;
@@ -173,8 +172,7 @@ impl Counters {
     }
 }
 
-/// The rung on which this host stands for this user, and what keeps it from
-/// those above.
+/// The rung on which this host is for this user, and why it is not higher.
 #[must_use]
 pub(crate) fn rung() -> String {
     describe(&Counters::of_process(0))
@@ -300,7 +298,7 @@ mod tests {
             "{words}"
         );
         assert!(words.contains("migrations"), "{words}");
-        // From the second beginning on, what was counted before is not counted again.
+        // From the second beginning on, earlier counts are not counted again.
         for _ in 0..2 {
             counters.begin();
             let counted = counters.end();
@@ -339,7 +337,7 @@ mod tests {
                 "page_faults"
             ]
         );
-        // Counted, and nothing happened: that is a zero.
+        // Counted without an event: that is a zero.
         assert_eq!(counted["instructions"], 0);
     }
 
@@ -404,7 +402,7 @@ mod tests {
 
     #[test]
     fn events_that_cannot_be_opened_are_absent_and_not_zero() {
-        // No process has this number: nothing can be opened.
+        // No process has this number: no counter can be opened.
         let mut none = Counters::of_process(i32::MAX);
         assert!(none.refused.iter().all(Option::is_some));
         none.begin();

@@ -9,15 +9,15 @@ use nix::errno::Errno;
 /// A lane's process did not do its part: it costs its own cell, never the run.
 #[derive(Debug)]
 pub struct LaneFailure {
-    /// What happened.
+    /// The cause.
     pub cause: Cause,
-    /// What the study waited for, in words: `to say hello`, `for a sample`.
+    /// The answer that the study waited for, in words: `to say hello`, `for a sample`.
     pub asked: &'static str,
-    /// The last lines of its standard error; empty where it wrote none.
+    /// The last lines of its standard error; empty if it wrote none.
     pub last_words: String,
 }
 
-/// What happened to a lane's process.
+/// The cause of a lane's failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
@@ -25,7 +25,7 @@ pub enum Cause {
     CannotStart(String),
     /// The host had no room for it: the limit is named.
     NoRoom(String),
-    /// A signal killed it; the flag says that the kernel reported an
+    /// A signal killed it; the flag is set if the kernel reported an
     /// out-of-memory kill at the same time.
     Killed {
         /// The signal's name, such as `SIGSEGV`.
@@ -41,7 +41,7 @@ pub enum Cause {
     TimedOut(Duration),
     /// It answered something that is not the protocol.
     Garbage {
-        /// What is wrong with the answer.
+        /// The problem of the answer.
         why: String,
         /// The beginning of the answer.
         line: String,
@@ -57,7 +57,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Why `program` could not be started: the limit is named where it is one.
+    /// Why `program` could not be started: names the limit if it is one.
     pub(super) fn of_start(program: &Path, error: &io::Error) -> Self {
         let limits = match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EMFILE) => "ulimit -n",

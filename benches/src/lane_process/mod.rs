@@ -1,11 +1,11 @@
 //! A lane program as a child process: starts it pinned, speaks the protocol
-//! with it under time limits, and says what became of it.
+//! with it under time limits, and reports its failure.
 //!
 //! # Invariants
 //!
-//! 1. The child leads a process group of its own, so that a Ctrl-C in the
-//!    terminal reaches only the study, and one kill ends the lane with all
-//!    that it forked. What left the group is found by a mark (`strays`).
+//! 1. The child leads a process group, so that a Ctrl-C in the terminal reaches
+//!    only the study, and one kill ends the lane with all its processes.
+//!    Processes that left the group are found by a mark (`strays`).
 //! 2. The child is reaped last: until then its process id, which is also the
 //!    group's, cannot belong to another process, and the group may be killed by it.
 //! 3. At most one request is under way, and it is shorter than a pipe's
@@ -16,8 +16,8 @@
 //!
 //! # Rejected
 //!
-//! Threads that read the pipes: they would run beside the lane on its own
-//! CPUs. One `poll` over both pipes needs none.
+//! Threads that read the pipes: they would run beside the lane on its own CPUs.
+//! One `poll` over both pipes needs none.
 
 mod answer;
 mod counters;
@@ -56,8 +56,8 @@ use strays::Mark;
 
 use crate::cpus::Cpus;
 
-/// How often a wait looks at the user's wish to stop and at the child's death
-/// (a child that leaves its pipes open to what it forked shows no end of file).
+/// How often a wait checks for a Ctrl-C and for the child's end (a child that
+/// leaves its pipes open to its own children shows no end of file).
 const SLICE: Duration = Duration::from_millis(100);
 /// How long a lane may take to exit after its pipes were closed.
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
@@ -165,9 +165,9 @@ pub struct LaneProcess {
     /// Open once something was counted.
     counters: Option<Counters>,
     mark: Mark,
-    /// What the kernel refused to do for it.
+    /// Steps that the kernel refused for it.
     refused: Vec<Step>,
-    /// Whether what leaves its group comes to this process.
+    /// Whether processes that leave its group become children of this process.
     adopts: bool,
     /// How it ended, once it was reaped.
     reaped: Option<WaitStatus>,
@@ -175,7 +175,7 @@ pub struct LaneProcess {
     ended: bool,
 }
 
-/// What waiting for a line came to.
+/// The outcome of a wait for a line.
 enum Line {
     Text(Vec<u8>),
     TooLong,
@@ -262,13 +262,13 @@ impl LaneProcess {
         Ok(lane)
     }
 
-    /// What the lane said of itself.
+    /// The lane's hello.
     #[must_use]
     pub fn hello(&self) -> &Hello {
         &self.hello
     }
 
-    /// What the kernel refused to do for this lane, in words: it runs without.
+    /// Steps that the kernel refused for this lane, in words: it runs without them.
     #[must_use]
     pub fn refused(&self) -> Vec<&'static str> {
         const ADOPT: &str = "prctl(PR_SET_CHILD_SUBREAPER): what a lane leaves in a session of its own is not found";
@@ -283,8 +283,8 @@ impl LaneProcess {
     ///
     /// # Errors
     ///
-    /// [`LaneFailure`] where the lane died, hung or answered something else.
-    /// The lane is dead then; start another.
+    /// [`LaneFailure`] if the lane died, hung or sent another answer. The lane
+    /// is dead then; start another.
     pub fn run(
         &mut self,
         workload: &str,
@@ -337,8 +337,8 @@ impl LaneProcess {
     }
 
     /// Counts from now on what it does, with the threads and children that it
-    /// has started since the first call. A counter makes each switch
-    /// of the kernel dearer: not for a process that is timed.
+    /// has started since the first call. A counter makes each switch of the
+    /// kernel more expensive: no process that is timed has one.
     pub(crate) fn count(&mut self) {
         let pid = self.group.as_raw();
         let counters = &mut self.counters;
@@ -347,8 +347,8 @@ impl LaneProcess {
             .begin();
     }
 
-    /// What was counted since the last [`count`](Self::count), by the events'
-    /// names; what the kernel does not count for us is absent.
+    /// The counts since the last [`count`](Self::count), by the events' names;
+    /// what the kernel does not count for us is absent.
     pub(crate) fn counted(&mut self) -> BTreeMap<String, u64> {
         let counters = self.counters.as_mut();
         counters.map_or_else(BTreeMap::new, Counters::end)
@@ -375,8 +375,7 @@ impl LaneProcess {
     ///
     /// # Errors
     ///
-    /// [`LaneFailure`] where it had to be killed, or ended with another status
-    /// than 0.
+    /// [`LaneFailure`] if it had to be killed, or ended with another status than 0.
     pub fn quit(mut self) -> Result<(), LaneFailure> {
         const ASKED: &str = "to finish";
         // A lane that is dead already is found by the wait.
@@ -487,7 +486,7 @@ impl LaneProcess {
                     Err(_) => return Ok(Line::EndOfFile),
                 }
             } else if self.status().is_some() {
-                // It may have written its last line just before it died.
+                // It may have written its last line just before its end.
                 return if self.wait_readable(Duration::ZERO)?[0] {
                     continue;
                 } else {
@@ -544,7 +543,7 @@ impl LaneProcess {
         }
     }
 
-    /// How the child ended, without reaping it; `None` while it lives.
+    /// How the child ended, without reaping it; `None` while it runs.
     fn status(&mut self) -> Option<WaitStatus> {
         if self.reaped.is_some() {
             return self.reaped;
@@ -651,8 +650,8 @@ impl LaneProcess {
                 }
             };
         }
-        // This program is the subreaper: what the kill of the group has ended
-        // is its child now, and would stay a zombie with a number of its own.
+        // This program is the subreaper: processes that the kill of the group
+        // has ended are its children now, and would remain as zombies.
         while matches!(
             waitpid(Pid::from_raw(-self.group.as_raw()), None),
             Ok(_) | Err(Errno::EINTR)
@@ -661,7 +660,7 @@ impl LaneProcess {
     }
 
     /// Makes the kernel kill the lane before the study when memory runs out.
-    /// Raising one's own score needs no privilege; where it fails the study is
+    /// Raising one's own score needs no privilege; if it fails the study is
     /// only as exposed as without it.
     fn prefer_as_oom_victim(&self) {
         let _ = std::fs::write(format!("/proc/{}/oom_score_adj", self.child.id()), "1000");
@@ -693,7 +692,7 @@ fn is_transient(error: &io::Error) -> bool {
 }
 
 /// How often the kernel's out-of-memory killer has struck since the host
-/// started; 0 where it does not say.
+/// started; 0 if it is not known.
 fn oom_kills() -> u64 {
     let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
     let count = |line: &str| line.strip_prefix("oom_kill ")?.trim().parse().ok();

@@ -1,4 +1,4 @@
-//! What a lane's child does between `fork` and `exec`.
+//! The steps of a lane's child between `fork` and `exec`.
 //!
 //! A sandbox may refuse each of the steps. A lane runs without them; which were
 //! refused is sent to the parent by a pipe.
@@ -44,8 +44,8 @@ impl Step {
 }
 
 /// Makes the children of `command` leaders of a process group of their own,
-/// pinned to `cpus`, and killed by the kernel when the thread that started
-/// them ends. What comes back reads, after the start, what was refused.
+/// pinned to `cpus`, and killed by the kernel when the thread that started them
+/// ends. The result reads, after the start, which steps were refused.
 pub(super) fn prepare(command: &mut Command, cpus: Mask) -> Refusals {
     let parent = getpid();
     let pipe = io::pipe().ok();
@@ -62,7 +62,7 @@ pub(super) fn prepare(command: &mut Command, cpus: Mask) -> Refusals {
             }
         }
         if getppid() != parent {
-            // The parent died before the signal was set.
+            // The parent ended before the signal was set.
             return Err(io::Error::from(nix::Error::ESRCH));
         }
         Ok(())
@@ -77,7 +77,7 @@ pub(super) fn prepare(command: &mut Command, cpus: Mask) -> Refusals {
     Refusals(read)
 }
 
-/// Where the child says which steps the kernel refused.
+/// The place in which the child reports the steps that the kernel refused.
 #[derive(Debug)]
 pub(super) struct Refusals(Option<PipeReader>);
 

@@ -1,9 +1,9 @@
-//! What a lane has started and left: processes that took a session of their own
-//! (`setsid`) and so escape the kill of the lane's group.
+//! Processes that a lane has left: they started a session of their own
+//! (`setsid`), so the kill of the lane's group did not end them.
 //!
-//! The study is the subreaper of what lanes start: the kernel gives it each
-//! process whose parent has ended. A lane's processes are known by a variable of
-//! their environment, so that no other child of this program is touched.
+//! The study is the subreaper of the lanes: the kernel gives it each process
+//! whose parent has ended. A lane's processes are known by a variable of their
+//! environment, so that no other child of this program is touched.
 
 use std::ffi::OsString;
 use std::sync::OnceLock;
@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 
 /// The variable whose value marks the processes of one lane.
 const VARIABLE: &str = "THREADBARE_LANE_MARK";
-/// A lane whose processes start others faster than they are killed is given up.
+/// Gives up on a lane whose processes start others faster than they are killed.
 const MOST_ROUNDS: usize = 100;
 
 /// Makes this process the subreaper of all that lanes leave. Says whether the

@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A language with foreign lanes.
 #[derive(Debug)]
 pub struct Language {
-    /// Its name, and that of its folder under `workloads/foreign`.
+    /// Its name, and the name of its folder under `workloads/foreign`.
     pub name: &'static str,
     /// The variable that names the toolchain's program.
     pub variable: &'static str,
@@ -103,7 +103,7 @@ pub enum Missing {
     Build {
         /// The language.
         language: &'static str,
-        /// What the toolchain said.
+        /// The toolchain's message.
         message: String,
     },
 }
@@ -143,7 +143,7 @@ impl Language {
         };
         std::fs::create_dir_all(target)
             .map_err(|error| wrong(format!("{}: {error}", target.display())))?;
-        // Dropped at the end, which is before it is said of a build that ends.
+        // Dropped at the end, which is before a build's failure is printed.
         let _named = say_after(
             TIMEOUT,
             format!(
@@ -155,7 +155,7 @@ impl Language {
         let output = Command::new(compiler)
             .args(arguments)
             .current_dir(folder)
-            // A Go that is too old says so instead of fetching another.
+            // A Go that is too old then fails instead of fetching another.
             .env("GOTOOLCHAIN", "local")
             .stdin(Stdio::null())
             .output()
@@ -168,7 +168,7 @@ impl Language {
     }
 }
 
-/// `program` itself where it has a folder in its name, else its place on `PATH`.
+/// `program` itself if its name has a folder, else its place on `PATH`.
 pub(crate) fn on_path(program: &Path) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
 

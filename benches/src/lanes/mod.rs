@@ -1,9 +1,9 @@
 //! Every lane by name: what it is, how it is started, and what it needs.
 //!
 //! Lanes in Rust are run by the lane program, which lists them itself; foreign
-//! lanes by a program under `workloads/foreign/<language>/`, which gets
-//! `--lane NAME` too. A foreign toolchain is looked for on `PATH`; a variable
-//! names another one.
+//! lanes by a program under `workloads/foreign/<language>/`, which gets `--lane
+//! NAME` too. A foreign toolchain is searched for on `PATH`; a variable names
+//! another one.
 
 mod language;
 mod toolbox;
@@ -18,7 +18,7 @@ pub use toolbox::Toolbox;
 pub struct LaneEntry {
     /// The stable name.
     pub name: &'static str,
-    /// What one of its tasks is called in a sentence.
+    /// The name of one of its tasks in a sentence.
     pub noun: &'static str,
     /// The lane that it is a variant of.
     pub variant_of: Option<&'static str>,
@@ -93,8 +93,7 @@ static FOREIGN: &[LaneEntry] = &[
     foreign(&PHP, "php-fiber", "PHP fiber", "fibers, one thread"),
 ];
 
-/// The lanes that run when none is named: one of each model. Go is one of them
-/// where it is installed.
+/// The lanes that run when none is named: one of each model. Go is one of them if it is installed.
 pub const DEFAULT_LANES: [&str; 6] = ["threadbare", "thread", "process", "tokio", "rayon", "go"];
 
 /// All lanes, in the order in which a reader should meet them: the models, then
@@ -130,7 +129,7 @@ pub(crate) fn versioned(name: &str) -> Option<(&str, &str)> {
         .filter(|_| !reports::run::is_base(name))
 }
 
-/// A lane whose name begins with another's is a variant of it.
+/// A lane whose name begins with another's is a variant of that one.
 fn variant_of(name: &str) -> Option<&'static str> {
     let is_base = |base: &str| {
         name.strip_prefix(base)

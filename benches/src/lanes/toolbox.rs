@@ -1,4 +1,4 @@
-//! What is needed to start any lane.
+//! The means to start any lane.
 
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,7 +15,7 @@ use crate::lane_program;
 /// A JVM writes its warnings to stdout unless an option forbids it.
 const JAVA_LOG: [&str; 2] = ["-Xlog:disable", "-Xlog:all=warning:stderr"];
 
-/// What is needed to start lanes.
+/// The means to start lanes.
 #[derive(Clone, Debug)]
 pub struct Toolbox {
     /// The lane program, which is the load generator too.
@@ -47,7 +47,7 @@ impl Toolbox {
     ///
     /// # Errors
     ///
-    /// [`Missing`] says what is missing and how to get it.
+    /// [`Missing`] tells what is missing and how to get it.
     pub fn command(&self, lane: &LaneEntry) -> Result<LaneCommand, Missing> {
         match lane.foreign {
             None => self.command_of_base(lane, &self.lane_program),
@@ -180,7 +180,7 @@ impl Toolbox {
 }
 
 /// The program of a build that has a lane in Rust: `plain` is its lane program,
-/// and its twin lies beside it.
+/// and its twin is in the same folder.
 fn own_program(lane: &str, plain: &Path) -> Result<PathBuf, Missing> {
     let program = match workloads::lanes::find(lane).map(|entry| entry.program) {
         None | Some(Program::Plain) => return Ok(plain.to_owned()),

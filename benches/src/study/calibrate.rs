@@ -21,12 +21,12 @@ const MOST_ITERATIONS: u64 = 1_000_000_000;
 /// Checksums and counts stay below this, so that they are exact in every language.
 const EXACT: u64 = 1 << 53;
 
-/// What one cell costs, in nanoseconds.
+/// The costs of one cell, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Cost {
     /// Starting the lane and ending it.
     pub(super) process_ns: f64,
-    /// What a sample takes beside its timed section.
+    /// The time of a sample outside its timed section.
     pub(super) around_ns: f64,
     /// One iteration of the timed section.
     pub(super) iteration_ns: f64,
@@ -138,10 +138,10 @@ pub(super) fn checked_sample(
     }
 }
 
-/// What was found by trying a cell.
+/// The result of trying a cell.
 pub(super) struct Tried {
     pub(super) cost: Cost,
-    /// What the kernel counted during the last try.
+    /// The kernel's counts during the last try.
     pub(super) counters: Option<Counters>,
 }
 
@@ -237,8 +237,9 @@ fn dear(refusal: Refusal, setup: &Setup) -> Refusal {
     }
 }
 
-/// What a cell may cost, without trying it: for a ledger of memory, a load on a
-/// fixed schedule and a whole service every try costs as much as the sample.
+/// The possible costs of a cell, without trying it: for a ledger of memory, a
+/// load on a fixed schedule and a whole service every try costs as much as the
+/// sample.
 fn guess(
     setup: &Setup,
     workload: &'static Workload,
@@ -348,7 +349,7 @@ mod tests {
     fn try_may_take_its_cells_share_of_the_budget() {
         for (lanes, seconds) in [(1, 150), (2, 75), (100, 5)] {
             let mut setup = setup_of(lanes);
-            assert_eq!(setup.cells_count(), lanes, "one point");
+            assert_eq!(setup.cells_count(), lanes, "one case");
             setup.budget = Duration::from_secs(300);
             setup.limits.sample = Duration::from_secs(1_000);
             assert_eq!(trial_limits(&setup).sample.as_secs(), seconds);
@@ -359,12 +360,12 @@ mod tests {
     fn iterations_never_carry_a_checksum_beyond_what_every_language_holds() {
         let mut expected = Expected::default();
         for workload in catalogue::all().filter(|workload| !workload.id.starts_with("cpu.")) {
-            for point in workload.points(catalogue::Size::Full, 4) {
-                let most = most_iterations(workload, &point, &mut expected);
-                let checksum = u128::from(expected.of_one(workload, &point)) * u128::from(most);
+            for case in workload.cases(catalogue::Size::Full, 4) {
+                let most = most_iterations(workload, &case, &mut expected);
+                let checksum = u128::from(expected.of_one(workload, &case)) * u128::from(most);
                 assert!(
                     checksum < u128::from(EXACT) || most == 1,
-                    "{} {point:?}",
+                    "{} {case:?}",
                     workload.id
                 );
             }

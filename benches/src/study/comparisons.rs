@@ -1,7 +1,7 @@
-//! What is not decided yet, and which point is measured next.
+//! Which comparisons are not decided yet, and which case is measured next.
 //!
-//! A *comparison* is one lane against the reference lane at one point, by the main
-//! figure of its workload. A *point* is a workload with its parameters; all cells
+//! A *comparison* is one lane against the reference lane on one case, by the main
+//! figure of its workload. A *case* is a workload with its parameters; all cells
 //! of its open comparisons are measured in one block, so that they grow together.
 //!
 //! | goal    | compared                                         | ends with                  |
@@ -10,15 +10,14 @@
 //! | width   | two builds of a lane; a lane and its A/A pair    | an interval so narrow      |
 //!
 //! 1. Every cell has its first rounds, by the plan.
-//! 2. A comparison is judged at few numbers of processes ([`looks`]), by the rules
-//!    that the report has: a verdict here is a verdict there.
-//! 3. The open points are measured in *sweeps*. A sweep takes those with the most
+//! 2. A comparison is judged at few numbers of processes ([`looks`]), by the rules of the report.
+//! 3. The open cases are measured in *sweeps*. A sweep takes those with the most
 //!    verdicts a second: a comparison that needs n more processes, each of which
-//!    takes t, counts 1 / (n · t). It is as long as a part of the time that is left,
-//!    and each of its points has one block, in random order: so the processes of a
-//!    point are spread over the run, and a point that will never be decided takes
-//!    time only when nothing better is left.
-//! 4. When nothing is open, points with fewer than [`ENOUGH`] processes have more.
+//!    takes t, counts 1 / (n · t). It takes a part of the time that is left, and
+//!    each of its cases has one block, in random order. So the processes of a case
+//!    are spread over the run, and a case that will never be decided takes time only
+//!    if nothing better is left.
+//! 4. When nothing is open, cases with fewer than [`ENOUGH`] processes have more.
 //!
 //! `reports/METHOD.md` has what looking and stopping do to the errors.
 
@@ -42,10 +41,10 @@ use workloads::protocol::Parameters;
 use super::header::THRESHOLD_RATIO;
 use super::plan::{Plan, PlannedBlock, shuffled};
 
-/// A point has this many processes even if all of its comparisons are decided
+/// A case has this many processes even if all of its comparisons are decided
 /// earlier, where the time allows: the interval of a figure is then one of 95%.
 const ENOUGH: u64 = 10;
-/// The most rounds of any point.
+/// The most rounds of any case.
 const MOST_ROUNDS: u64 = 200;
 /// The part of the time that is left which one sweep takes.
 const SWEEP: f64 = 1.0 / 6.0;
@@ -61,35 +60,35 @@ pub(super) struct Comparisons {
     /// `None` for a verdict, else the half-width that ends a comparison.
     width_ratio: Option<f64>,
     cells: Vec<Cell>,
-    points: Vec<Point>,
+    cases: Vec<Case>,
     list: Vec<Comparison>,
     sweep: VecDeque<usize>,
-    /// Whether blocks go on after the plan's.
+    /// Whether more blocks follow those of the plan.
     goes_on: bool,
     seed: u64,
 }
 
-/// What is known of one cell.
+/// The state of one cell.
 #[derive(Debug, Default)]
 struct Cell {
-    point: usize,
+    case: usize,
     /// The cell that this one is the second A of.
     twin: Option<usize>,
     /// The main figure of each process, by its round.
     figures: BTreeMap<u64, f64>,
-    /// What its processes took, and how many they were.
+    /// The time of its processes, and their number.
     took: (Duration, u32),
     given_up: bool,
 }
 
 /// All cells of one workload with one set of parameters.
 #[derive(Debug)]
-struct Point {
+struct Case {
     workload: String,
     cells: Vec<usize>,
     /// Rounds in which it was measured.
     rounds: u64,
-    /// True where it is measured again after the plan's rounds.
+    /// True if it is measured again after the plan's rounds.
     grows: bool,
     /// The order of its last block.
     order: Vec<usize>,
@@ -115,7 +114,7 @@ impl Comparisons {
         let mut found = Self {
             width_ratio: plan.precision_ratio,
             cells: Vec::new(),
-            points: Vec::new(),
+            cases: Vec::new(),
             list: Vec::new(),
             sweep: VecDeque::new(),
             goes_on: plan.goes_on,
@@ -124,38 +123,38 @@ impl Comparisons {
         let mut places: BTreeMap<(&str, &Parameters), usize> = BTreeMap::new();
         for (at, cell) in plan.cells.iter().enumerate() {
             let key = (cell.workload.as_str(), &cell.parameters);
-            let point = *places.entry(key).or_insert_with(|| {
-                found.points.push(Point {
+            let case = *places.entry(key).or_insert_with(|| {
+                found.cases.push(Case {
                     workload: cell.workload.clone(),
                     cells: Vec::new(),
                     rounds: 0,
                     grows: false,
                     order: Vec::new(),
                 });
-                found.points.len() - 1
+                found.cases.len() - 1
             });
-            found.points[point].cells.push(at);
-            found.points[point].grows |= cell.grows;
+            found.cases[case].cells.push(at);
+            found.cases[case].grows |= cell.grows;
             found.cells.push(Cell {
-                point,
+                case,
                 ..Cell::default()
             });
         }
         let Self {
             cells,
-            points,
+            cases,
             list,
             ..
         } = &mut found;
-        for point in points.iter() {
+        for case in cases.iter() {
             let find = |lane: &str, control: bool| {
-                let mut cells = point.cells.iter().copied();
+                let mut cells = case.cells.iter().copied();
                 cells.find(|&at| {
                     (plan.cells[at].lane.as_str(), plan.cells[at].control) == (lane, control)
                 })
             };
             let reference = find(reference_lane, false);
-            for &at in point.cells.iter().filter(|&&at| plan.cells[at].grows) {
+            for &at in case.cells.iter().filter(|&&at| plan.cells[at].grows) {
                 let cell = &plan.cells[at];
                 let mut compare = |ours, theirs, is_pair| {
                     list.push(Comparison {
@@ -197,8 +196,8 @@ impl Comparisons {
         if let Some(figure) = median(samples) {
             cell.figures.insert(round, figure);
         }
-        let point = &mut self.points[cell.point];
-        point.rounds = point.rounds.max(round + 1);
+        let case = &mut self.cases[cell.case];
+        case.rounds = case.rounds.max(round + 1);
     }
 
     /// Takes note that the cell at this place will not be measured again.
@@ -226,7 +225,7 @@ impl Comparisons {
         is_lost(one.ours) || is_lost(one.theirs)
     }
 
-    /// Judges all comparisons by what there is, those that are due for a look anew.
+    /// Judges all comparisons by the samples so far, those that are due for a look anew.
     pub(super) fn judge(&mut self) {
         for at in 0..self.list.len() {
             let one = &self.list[at];
@@ -266,7 +265,7 @@ impl Comparisons {
 
     /// By the rules of the report's page of main figures.
     fn judge_verdicts(&mut self) {
-        let workload = |one: &Comparison| self.points[self.cells[one.ours].point].workload.as_str();
+        let workload = |one: &Comparison| self.cases[self.cells[one.ours].case].workload.as_str();
         let deviations = |of: Option<&str>| -> Vec<f64> {
             let pairs = self.list.iter().filter(|one| one.is_pair);
             let pairs = pairs.filter(|one| of.is_none_or(|of| workload(one) == of));
@@ -276,10 +275,10 @@ impl Comparisons {
         };
         let all = deviations(None);
         let of_workload: BTreeMap<&str, f64> = self
-            .points
+            .cases
             .iter()
-            .map(|point| {
-                let name = point.workload.as_str();
+            .map(|case| {
+                let name = case.workload.as_str();
                 (name, inflation(&deviations(Some(name)), &all))
             })
             .collect();
@@ -306,7 +305,7 @@ impl Comparisons {
     }
 
     /// The next block after those of the plan, with its place among all blocks;
-    /// `None` where nothing is left to measure that fits into the time.
+    /// `None` if nothing is left to measure that fits into the time.
     pub(super) fn next(&mut self, plan: &Plan, index: u64, left: Duration) -> Option<PlannedBlock> {
         if !self.goes_on {
             return None;
@@ -325,11 +324,11 @@ impl Comparisons {
         None
     }
 
-    /// Chooses the points of the next sweep.
+    /// Chooses the cases of the next sweep.
     fn plan_sweep(&mut self, plan: &Plan, left: Duration, random: &mut StdRng) {
         self.judge();
         let mut worths: Vec<(f64, f64, usize)> = Vec::new();
-        for at in 0..self.points.len() {
+        for at in 0..self.cases.len() {
             let wanted = self.wanted(at);
             let cost = self.cost(plan, &wanted);
             if !wanted.is_empty() && cost <= left.as_secs_f64() {
@@ -358,29 +357,29 @@ impl Comparisons {
         index: u64,
         random: &mut StdRng,
     ) -> PlannedBlock {
-        let point = &mut self.points[at];
-        let is_same = point.order.len() == wanted.len()
-            && point.order.iter().all(|cell| wanted.contains(cell));
+        let case = &mut self.cases[at];
+        let is_same = case.order.len() == wanted.len()
+            && case.order.iter().all(|cell| wanted.contains(cell));
         // Blocks come in pairs: an order, then its reverse.
-        if point.rounds % 2 == 1 && is_same {
-            point.order.reverse();
+        if case.rounds % 2 == 1 && is_same {
+            case.order.reverse();
         } else {
-            point.order = shuffled(wanted.iter().copied().collect(), &plan.cells, random);
+            case.order = shuffled(wanted.iter().copied().collect(), &plan.cells, random);
         }
         PlannedBlock {
             index,
-            process_index: point.rounds,
-            workload: point.workload.clone(),
-            cells: point.order.clone(),
+            process_index: case.rounds,
+            workload: case.workload.clone(),
+            cells: case.order.clone(),
         }
     }
 
-    /// The cells of a point that are worth measuring again: those of its open
-    /// comparisons, with their A/A pairs; where none is open but processes are
+    /// The cells of a case that are worth measuring again: those of its open
+    /// comparisons, with their A/A pairs; if none is open but processes are
     /// few, all.
     fn wanted(&self, at: usize) -> BTreeSet<usize> {
-        let point = &self.points[at];
-        if !point.grows || point.rounds >= MOST_ROUNDS {
+        let case = &self.cases[at];
+        if !case.grows || case.rounds >= MOST_ROUNDS {
             return BTreeSet::new();
         }
         let is_alive = |at: &usize| !self.cells[*at].given_up;
@@ -388,10 +387,10 @@ impl Comparisons {
             .open(at)
             .flat_map(|one| [one.ours, one.theirs])
             .collect();
-        if wanted.is_empty() && point.rounds < ENOUGH {
-            wanted.extend(point.cells.iter().copied().filter(is_alive));
+        if wanted.is_empty() && case.rounds < ENOUGH {
+            wanted.extend(case.cells.iter().copied().filter(is_alive));
         }
-        let controls = point.cells.iter().copied().filter(is_alive);
+        let controls = case.cells.iter().copied().filter(is_alive);
         let controls: Vec<usize> = controls
             .filter(|&at| {
                 self.cells[at]
@@ -403,18 +402,18 @@ impl Comparisons {
         wanted
     }
 
-    /// The comparisons of a point that are not decided and still can be.
-    fn open(&self, point: usize) -> impl Iterator<Item = &Comparison> {
+    /// The comparisons of a case that are not decided and still can be.
+    fn open(&self, case: usize) -> impl Iterator<Item = &Comparison> {
         self.list.iter().filter(move |one| {
             let sides = [&self.cells[one.ours], &self.cells[one.theirs]];
             !one.decided
-                && sides[0].point == point
+                && sides[0].case == case
                 && sides.iter().all(|cell| !cell.given_up)
                 && looks::next(one.looked).is_some()
         })
     }
 
-    /// Expected verdicts of a block of this point, a second.
+    /// Expected verdicts of a block of this case, a second.
     fn worth(&self, at: usize, cost: f64) -> f64 {
         let more = |one: &Comparison| {
             let due = looks::next(one.looked).map_or(f64::INFINITY, |due| due as f64);
@@ -431,7 +430,7 @@ impl Comparisons {
         self.open(at).map(|one| 1.0 / (more(one) * cost)).sum()
     }
 
-    /// What a block of these cells takes, in seconds: as it did so far.
+    /// The time of a block of these cells, in seconds, by the earlier ones.
     fn cost(&self, plan: &Plan, cells: &BTreeSet<usize>) -> f64 {
         let of = |&at: &usize| match self.cells[at].took {
             (_, 0) => plan.cells[at].estimate_ns as f64 / 1e9,
@@ -440,8 +439,8 @@ impl Comparisons {
         cells.iter().map(of).sum()
     }
 
-    /// For a person, when a run with a precision ends: how many have it. What is
-    /// decided the report's own analysis says.
+    /// For a person, when a run with a precision ends: how many have it. The
+    /// report's own analysis decides.
     pub(super) fn conclusion(&self) -> Option<String> {
         let (decided, all) = self.decided();
         self.width_ratio.map(|goal| {
@@ -493,8 +492,9 @@ mod tests {
         middle * (share * (2.0 * uniform - 1.0)).exp()
     }
 
-    /// Measures the first rounds and then what is chosen, until nothing is or
-    /// `seconds` are over. Returns how often each cell was measured, and the end.
+    /// Measures the first rounds and then what is chosen, until nothing is chosen
+    /// or `seconds` are over. Returns how often each cell was measured, and the
+    /// end.
     fn measured(
         plan: &Plan,
         seconds: f64,
@@ -576,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn order_of_a_points_blocks_is_reversed_every_other_time() {
+    fn order_of_a_cases_blocks_is_reversed_every_other_time() {
         let plan = plan(&["spawn.one"]);
         let mut comparisons = Comparisons::of(&plan, "thread", 7);
         let mut orders = Vec::new();

@@ -1,4 +1,4 @@
-//! Runs a study from its first step to its last, or goes on with one.
+//! Runs a study from its first step to its last, or continues one.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -42,10 +42,10 @@ pub enum StudyError {
     /// The user stopped the run before anything was measured.
     #[error("stopped before anything was measured")]
     Stopped,
-    /// The run was begun with what is not here.
+    /// The run was begun with programs or files that are not here.
     #[error("{0}")]
     Other(String),
-    /// The file holds no plan to go on with.
+    /// The file holds no plan to continue.
     #[error("{0}")]
     NoPlan(String),
 }
@@ -208,8 +208,8 @@ fn no_files(setup: &Setup, workload: &Workload) -> Option<String> {
     made.err().map(|error| error.to_string())
 }
 
-/// Why the run in the file cannot be gone on with here: its figures would be those
-/// of two machines, or of two versions of a lane.
+/// Why the run in the file cannot be continued here: its figures would be those of
+/// two machines, or of two versions of a lane.
 fn other_than(begun: &Header, lanes: &[ProbedLane]) -> Option<String> {
     let machines = [&begun.host.machine, &environment::host().machine];
     if machines[0].key() != machines[1].key() {
@@ -251,7 +251,7 @@ fn cpus_taint(lane: &ProbedLane, setup: &Setup) -> Option<Taint> {
     })
 }
 
-/// What the kernel refused to do for lanes, each once.
+/// Steps that the kernel refused for lanes, each once.
 fn refusals(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
     let refused: BTreeSet<&str> = lanes.iter().flat_map(|lane| lane.refused.clone()).collect();
     refused.into_iter().map(|step| Taint {
@@ -264,7 +264,7 @@ fn refusals(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
 /// A memory workload whose sample takes longer has no A/A pair.
 const DEAR_LEDGER_NS: f64 = 1e9;
 
-/// What came of trying every cell once.
+/// The outcome of trying every cell once.
 #[derive(Default)]
 struct Trials {
     candidates: Vec<Candidate>,
@@ -283,9 +283,9 @@ fn try_cells(
 ) -> Result<Trials, StudyError> {
     let mut trials = Trials::default();
     for (place, &workload) in setup.workloads.iter().enumerate() {
-        let points = setup.points(workload);
+        let cases = setup.cases(workload);
         let no_files = no_files(setup, workload);
-        let processes_count = setup.processes(workload, &points);
+        let processes_count = setup.processes(workload, &cases);
         let mut firsts: Vec<Candidate> = Vec::new();
         for lane in lanes.iter().filter(|one| setup.takes(&one.lane, workload)) {
             let name = &lane.lane.name;
@@ -306,8 +306,8 @@ fn try_cells(
                 continue;
             };
             let compiles_late = compiles_late(&hello.language);
-            for parameters in &points {
-                let parameters = &setup.point_of(&lane.lane, workload, parameters);
+            for parameters in &cases {
+                let parameters = &setup.parameters_of(&lane.lane, workload, parameters);
                 if let Some(refused) = load.refusal(workload, name, parameters) {
                     trials.failures.push(refused);
                     continue;
@@ -350,15 +350,15 @@ fn try_cells(
                 trials.candidates.push(candidate);
             }
         }
-        // The A/A pairs: a lane once more, at its first point or along the whole
-        // sweep that the point is of. Each workload has another lane's, so that
+        // The A/A pairs: a lane once more, at its first case or along the whole
+        // sweep that the case is of. Each workload has another lane's, so that
         // all lanes have some.
         if firsts.is_empty() {
             continue;
         }
         let first = &firsts[place % firsts.len()];
-        // The sum of a ledger's parts hardly varies: a pair that takes seconds a
-        // process shows no more than that of memory.parked.
+        // The sum of a ledger's parts hardly varies: a pair whose processes take
+        // seconds would show no more than that of memory.parked.
         let sample_ns = first.cost.around_ns + first.cost.iteration_ns;
         let has_pair = !is_memory(workload) || sample_ns < DEAR_LEDGER_NS;
         let is_pair = |cell: &&Candidate| {

@@ -94,7 +94,7 @@ pub(super) fn describe_lane(probed: &ProbedLane) -> Lane {
 }
 
 pub(super) fn describe(workload: &Workload, plan: &Plan) -> Described {
-    let points: Vec<&Parameters> = plan
+    let cases: Vec<&Parameters> = plan
         .cells
         .iter()
         .filter(|cell| cell.workload == workload.id)
@@ -112,7 +112,7 @@ pub(super) fn describe(workload: &Workload, plan: &Plan) -> Described {
             .iter()
             .map(|name| figure_of(workload, name))
             .collect(),
-        axis: axis(workload, &points),
+        axis: axis(workload, &cases),
         level: workload.level.to_owned(),
         group: workload.group().to_owned(),
         first_screen: first_screen(workload),
@@ -145,7 +145,7 @@ fn measure(kind: &MetricKind) -> Measure {
     }
 }
 
-/// The figure, with what it is on this workload.
+/// The figure, with its meaning on this workload.
 fn figure_of(workload: &Workload, name: &str) -> Metric {
     let mut figure = figure(name);
     if (workload.id, name) == ("io.email", "load_busy_ratio") {
@@ -170,11 +170,10 @@ fn figure(name: &str) -> Metric {
     }
 }
 
-/// The parameter with the most values among the points; `None` where nothing
-/// varies.
-fn axis(workload: &Workload, points: &[&Parameters]) -> Option<String> {
+/// The parameter with the most values among the cases; `None` if nothing varies.
+fn axis(workload: &Workload, cases: &[&Parameters]) -> Option<String> {
     let values_of = |name: &str| {
-        let values = points.iter().filter_map(|point| point.get(name));
+        let values = cases.iter().filter_map(|case| case.get(name));
         values.collect::<std::collections::BTreeSet<_>>().len()
     };
     let counts: BTreeMap<&str, usize> = workload
@@ -253,16 +252,16 @@ mod tests {
     #[test]
     fn a_sweep_of_workers_is_the_axis_though_another_parameter_varies() {
         let primes = find("cpu.primes").unwrap();
-        let points = primes.points(Size::Full, 4);
-        let points: Vec<&Parameters> = points.iter().collect();
-        assert_eq!(axis(primes, &points).as_deref(), Some("workers_count"));
+        let cases = primes.cases(Size::Full, 4);
+        let cases: Vec<&Parameters> = cases.iter().collect();
+        assert_eq!(axis(primes, &cases).as_deref(), Some("workers_count"));
     }
 
     #[test]
-    fn a_workload_with_one_point_has_no_axis() {
+    fn a_workload_with_one_case_has_no_axis() {
         let batch = find("spawn.batch").unwrap();
-        let points = batch.points(Size::Quick, 4);
-        assert_eq!(axis(batch, &points.iter().collect::<Vec<_>>()), None);
+        let cases = batch.cases(Size::Quick, 4);
+        assert_eq!(axis(batch, &cases.iter().collect::<Vec<_>>()), None);
     }
 
     #[test]

@@ -1,11 +1,9 @@
-//! What a server is loaded with: CPUs of the generator's own, and what it
-//! can do on them.
+//! The load on a server: the generator's own CPUs, and its limit on them.
 //!
 //! A server and the generator that loads it pay about the same for a request,
-//! as nearly all of it is TCP's. So they get CPUs apart, and what the generator
-//! can do at most is measured before anything else, against an echo server
-//! that does nothing but echo. A figure for which it needed most of that is a
-//! lower bound of what the lane can do, and is tainted.
+//! as nearly all of it is TCP's. So the generator gets separate CPUs, and its
+//! limit is measured first, against a bare echo server. A figure that needed
+//! most of that limit is a lower bound for the lane, and is tainted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -29,8 +27,8 @@ use crate::cpus::Cpus;
 use crate::environment;
 use crate::lane_process::LaneCommand;
 
-/// The generator's own figure of what it can do, by the CPU time that it worked: other
-/// programs on its CPUs do not change that much.
+/// The generator's own measure of its limit, by its CPU time: other programs on its
+/// CPUs change that little.
 const OWN_LIMIT: &str = "load_limit_per_s";
 /// How often the limit is measured: the median is the limit.
 const TRIES: usize = 5;
@@ -41,7 +39,7 @@ const PROGRAM: &str = "THREADBARE_LOAD";
 const CPUS: &str = "THREADBARE_LOAD_CPUS";
 const LIMIT: &str = "THREADBARE_LOAD_LIMIT";
 
-/// The generator of one run. Without CPUs of its own it has no known limit.
+/// The generator of one run. Without separate CPUs it has no known limit.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     split: Option<Split>,
@@ -55,7 +53,7 @@ struct Split {
     generator: Cpus,
 }
 
-/// All of a point on which the limit depends.
+/// All of a case on which the limit depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Connections {
     count: u64,
@@ -75,7 +73,7 @@ impl Connections {
 }
 
 impl Load {
-    /// Measures the generator's limit at each point of `setup` that needs
+    /// Measures the generator's limit at each case of `setup` that needs
     /// one. Blocks the thread for about a second for each number of connections.
     pub(super) fn measure(setup: &Setup, observer: &mut dyn Observer) -> Self {
         let mut load = Self::default();
@@ -83,9 +81,9 @@ impl Load {
             return load;
         }
         let echoes = setup.workloads.iter().filter(|one| is_echo(one));
-        let points: BTreeSet<Connections> = echoes
-            .flat_map(|workload| setup.points(workload))
-            .map(|point| Connections::of(&point))
+        let cases: BTreeSet<Connections> = echoes
+            .flat_map(|workload| setup.cases(workload))
+            .map(|case| Connections::of(&case))
             .collect();
         let Some(split) = Split::of(&setup.cpus) else {
             observer.note(
@@ -99,25 +97,25 @@ impl Load {
         let Some(program) = program.filter(|_| setup.size != Size::Tiny) else {
             return load;
         };
-        for point in points {
+        for case in cases {
             observer.preparing("measuring what the load generator can do");
-            match limit(&program, &split, point, setup.limits.sample) {
+            match limit(&program, &split, case, setup.limits.sample) {
                 Ok(limit) => {
                     observer.note(&format!(
                         "the load generator can do {limit:.0} requests/s over {} connections{} on CPUs {}; servers get CPUs {}",
-                        point.count,
-                        match point.burst {
+                        case.count,
+                        match case.burst {
                             1 => String::new(),
                             burst => format!(" in bursts of {burst}"),
                         },
                         split.generator,
                         split.server,
                     ));
-                    load.limits.insert(point, limit);
+                    load.limits.insert(case, limit);
                 }
                 Err(why) => observer.note(&format!(
                     "what the load generator can do over {} connections is unknown: {why}",
-                    point.count
+                    case.count
                 )),
             }
         }
@@ -147,7 +145,7 @@ impl Load {
         (command, split.server.clone())
     }
 
-    /// Why this point is not measured on any lane: `None` where it is.
+    /// Why this case is not measured on any lane: `None` if it is.
     pub(super) fn refusal(
         &self,
         workload: &Workload,
@@ -193,7 +191,7 @@ pub(super) fn headroom_taint(
     })
 }
 
-/// Whether a generator on CPUs of its own loads it.
+/// Whether a generator on separate CPUs loads it.
 fn is_loaded(workload: &Workload) -> bool {
     is_echo(workload) || matches!(workload.shape, Shape::Service)
 }
@@ -251,10 +249,10 @@ fn list(numbers: &[usize]) -> Option<Cpus> {
 fn limit(
     program: &Path,
     split: &Split,
-    point: Connections,
+    case: Connections,
     timeout: Duration,
 ) -> Result<f64, String> {
-    let tries = (0..TRIES).map(|_| attempt(program, split, point, timeout));
+    let tries = (0..TRIES).map(|_| attempt(program, split, case, timeout));
     let mut limits = tries.collect::<Result<Vec<_>, _>>()?;
     limits.sort_by(f64::total_cmp);
     Ok(limits[TRIES / 2])
@@ -264,14 +262,14 @@ fn limit(
 fn attempt(
     program: &Path,
     split: &Split,
-    point: Connections,
+    case: Connections,
     timeout: Duration,
 ) -> Result<f64, String> {
     let wrong = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
     let late = |what: &str| format!("{what} in {} s", timeout.as_secs_f64());
     let mut server = Helper(
         Command::new(program)
-            .args(["echo", "--connections", &point.count.to_string()])
+            .args(["echo", "--connections", &case.count.to_string()])
             .args(["--cpus", &split.server.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -290,10 +288,10 @@ fn attempt(
     let listening: Listening =
         serde_json::from_str(&said).map_err(|error| wrong("the echo server's address", &error))?;
     let numbers = [
-        ("--connections", point.count),
-        ("--payload-bytes", point.payload_bytes),
-        ("--requests", REQUESTS.max(point.count) * point.burst),
-        ("--burst", point.burst),
+        ("--connections", case.count),
+        ("--payload-bytes", case.payload_bytes),
+        ("--requests", REQUESTS.max(case.count) * case.burst),
+        ("--burst", case.burst),
     ];
     let arguments = numbers
         .iter()
@@ -310,7 +308,7 @@ fn attempt(
             .spawn()
             .map_err(|error| wrong("starting the load generator", &error))?,
     );
-    // What it says fits into its pipes: it ends without a reader.
+    // Its output fits into its pipes: it ends without a reader.
     let ended = generator
         .end_by(Instant::now() + timeout)
         .map_err(|error| wrong("waiting for the load generator", &error))?
@@ -331,7 +329,7 @@ const SLICE: Duration = Duration::from_millis(5);
 struct Helper(Child);
 
 impl Helper {
-    /// Waits for it; `None` where it has not ended by then.
+    /// Waits for it; `None` if it has not ended by then.
     fn end_by(&mut self, deadline: Instant) -> io::Result<Option<ExitStatus>> {
         loop {
             let ended = self.0.try_wait()?;
@@ -358,11 +356,11 @@ fn is_readable(pipe: &impl AsFd, timeout: Duration) -> bool {
     poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
 }
 
-/// What a process that has ended left in its pipe.
+/// The content of the pipe of a process that has ended.
 fn all_of(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
-        // What can be read says more than the error.
+        // The bytes read so far are better than the error.
         let _ = pipe.read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()
@@ -388,7 +386,7 @@ mod tests {
         Some((split.server.to_string(), split.generator.to_string()))
     }
 
-    fn point(offered: u64) -> Parameters {
+    fn case(offered: u64) -> Parameters {
         Parameters::from([
             ("connections_count".to_owned(), 64),
             ("payload_bytes".to_owned(), 64),
@@ -400,7 +398,7 @@ mod tests {
     fn load() -> Load {
         Load {
             split: Split::by(&"0-1".parse().unwrap(), |cpu| cpu),
-            limits: [(Connections::of(&point(0)), 120_000.0)].into(),
+            limits: [(Connections::of(&case(0)), 120_000.0)].into(),
         }
     }
 
@@ -427,7 +425,7 @@ mod tests {
     fn a_lane_that_is_loaded_gets_the_limit_and_another_does_not() {
         let all: Cpus = "0-1".parse().unwrap();
         let started =
-            |id: &str| load().command(&LaneCommand::default(), &all, find(id).unwrap(), &point(0));
+            |id: &str| load().command(&LaneCommand::default(), &all, find(id).unwrap(), &case(0));
         let (command, cpus) = started("io.tcp_echo");
         assert_eq!(cpus.to_string(), "0");
         let told: Vec<_> = command.variables.iter().map(|(name, _)| name).collect();
@@ -438,7 +436,7 @@ mod tests {
     #[test]
     fn a_step_near_the_generators_limit_is_not_asked_and_says_so() {
         let echo = find("io.tcp_echo").unwrap();
-        let refusal = |offered| load().refusal(echo, "thread", &point(offered));
+        let refusal = |offered| load().refusal(echo, "thread", &case(offered));
         assert_eq!(refusal(0), None);
         assert_eq!(refusal(100_000), None);
         let refused = refusal(100_001).unwrap();
@@ -452,12 +450,12 @@ mod tests {
                 metrics: [(HEADROOM.to_owned(), headroom)].into(),
                 ..Sample::default()
             };
-            headroom_taint("io.tcp_echo", "thread", &point(0), &[sample], 3)
+            headroom_taint("io.tcp_echo", "thread", &case(0), &[sample], 3)
         };
         assert_eq!(tainted(1.2), None);
         let taint = tainted(1.1).unwrap();
         assert!(taint.message.contains("io.tcp_echo on thread"), "{taint:?}");
-        assert_eq!(headroom_taint("x", "y", &point(0), &[], 0), None);
+        assert_eq!(headroom_taint("x", "y", &case(0), &[], 0), None);
     }
 
     #[test]
@@ -471,7 +469,7 @@ mod tests {
             std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
             std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
             let timeout = Duration::from_secs(1);
-            attempt(&program, &split, Connections::of(&point(0)), timeout)
+            attempt(&program, &split, Connections::of(&case(0)), timeout)
         };
         let hangs = "kill -STOP $$";
         let listens = r#"echo '{"address":"127.0.0.1:1"}'"#;

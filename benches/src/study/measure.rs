@@ -38,7 +38,7 @@ const MOST_CRASHES: u64 = 2;
 /// A process that takes so long before it fails is not started again.
 const LONG_FAILURE: Duration = Duration::from_secs(5);
 
-/// What a study came to.
+/// The outcome of a study.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Blocks that are complete.
@@ -60,7 +60,7 @@ pub struct Outcome {
     pub limits_count: u64,
 }
 
-/// Names a cell among failures, the A and its control alike.
+/// Names a cell among failures; the A and its control have the same key.
 type CellKey = (String, String, protocol::Parameters);
 
 fn key_of(cell: &PlannedCell) -> CellKey {
@@ -71,7 +71,7 @@ fn key_of(cell: &PlannedCell) -> CellKey {
     )
 }
 
-/// What changes while a run is measured.
+/// The state of a run, which changes while it is measured.
 pub(super) struct State<'a> {
     setup: &'a Setup,
     commands: BTreeMap<&'a str, &'a LaneCommand>,
@@ -91,7 +91,7 @@ pub(super) struct State<'a> {
     fastest_hz: f64,
     /// Time of the part that is measured: by the plan, and in fact.
     paced: (Duration, Duration),
-    /// What is known, which decides what is measured next.
+    /// The comparisons, which decide what is measured next.
     comparisons: Comparisons,
     /// The main quantity of each workload, which comparisons are decided on.
     quantities: BTreeMap<String, Quantity>,
@@ -250,7 +250,7 @@ impl<'a> State<'a> {
         self.comparisons.judge();
     }
 
-    /// What a process measured and how long it took, for what is measured next.
+    /// The samples of a process and its time, to choose what is measured next.
     fn learn(&mut self, at: usize, round: u64, samples: &[Sample], took: Duration) {
         let quantity = self.quantities.get(&self.plan.cells[at].workload);
         let figures: Vec<f64> = quantity.map_or_else(Vec::new, |quantity| {
@@ -358,7 +358,7 @@ impl<'a> State<'a> {
                     self.outcome.crashes_count += u64::from(is_hung);
                     self.failed(writer, failure, observer)?;
                     if took >= LONG_FAILURE {
-                        // It would take as long again and teach nothing new.
+                        // It would take as long again without a new result.
                         self.give_up(key_of(&cell));
                     }
                 }
@@ -485,7 +485,7 @@ impl<'a> State<'a> {
     }
 }
 
-/// What one fresh process gave.
+/// The result of one fresh process.
 struct Asked {
     samples: Vec<Sample>,
     /// Iterations of each sample.
@@ -496,8 +496,8 @@ struct Asked {
     refusal: Option<Refusal>,
 }
 
-/// The iterations of this process's samples, of which one took so long at the end
-/// of the warm-up: those of the plan, unless it is [`MUCH_SLOWER`].
+/// The iterations of this process's samples, by the time of one at the end of the
+/// warm-up: those of the plan, unless it is [`MUCH_SLOWER`].
 fn iterations_after(cell: &PlannedCell, iteration_ns: Option<f64>) -> u64 {
     let longest_ns = MUCH_SLOWER * cell.estimate_ns as f64 / cell.samples_count.max(1) as f64;
     match iteration_ns {

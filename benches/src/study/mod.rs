@@ -3,32 +3,32 @@
 //!
 //! # Words
 //!
-//! A **cell** is one lane on one workload at one point of its parameters. A
-//! **block** measures cells of one workload once, each in a fresh process of its own.
-//! A **round** is one block of a point: so the `process_index` of a sample is the
-//! round of its point, and cells with one round were measured side by side.
+//! A **cell** is one lane on one case: a workload with given parameters. A **block**
+//! measures cells of one workload once, each in a fresh process. A **round** is one
+//! block of a case: so the `process_index` of a sample is the round of its case, and
+//! cells with one round were measured side by side.
 //!
 //! # The protocol of a run
 //!
-//! 1. `probe`: each lane is started once and says what it can run.
+//! 1. `probe`: each lane is started once and reports what it can run.
 //! 2. `load`: the load generator's limit, where a server is loaded.
-//! 3. `calibrate`: each cell is tried, to find how many iterations make a
-//!    sample of a sensible length. What fails here is written down and left out.
+//! 3. `calibrate`: each cell is tried, to find how many iterations make a sample
+//!    of a sensible length. A cell that fails here is recorded and left out.
 //! 4. `plan`: the number of samples and their length are fitted to the time
 //!    budget, and the order of the first rounds is drawn from the seed.
 //! 5. `measure`: block by block, each on the disk before the next begins; each
 //!    process is warm before its first sample (`warm_up`).
 //! 6. `comparisons`: after the first rounds the time goes to those comparisons
-//!    that are not decided, by what their next process is worth a second; the run
-//!    ends when all are decided, or the time is up.
+//!    that are not decided, first to those with the most expected verdicts a
+//!    second; the run ends when all are decided, or the time is up.
 //!
 //! # Why in this order
 //!
 //! All lanes of a block are measured within a short time, so that a change of
-//! the host (heat, a neighbour) touches them alike; blocks of one workload are
-//! spread over the run, so that a bad minute does not own it. Rounds come in
-//! pairs: a random order, then its reverse, so that over a pair no lane is
-//! early more than another.
+//! the host (heat, another virtual machine) affects all of them; blocks of one
+//! workload are spread over the run, so that a bad minute does not own it.
+//! Rounds come in pairs: a random order, then its reverse, so that over a pair
+//! no lane is early more than another.
 
 mod calibrate;
 mod comparisons;

@@ -1,4 +1,4 @@
-//! What shows the progress of a study: a progress bar, a log, or nothing.
+//! Shows the progress of a study: a progress bar, a log, or nothing.
 
 use std::time::Duration;
 

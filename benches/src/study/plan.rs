@@ -1,4 +1,4 @@
-//! What will be measured, how often and in which order.
+//! The cells of a run, how often they are measured and in which order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,11 +13,10 @@ use workloads::protocol::Parameters;
 use super::calibrate::Cost;
 use super::warm_up;
 
-/// The shortest sample that is worth taking: a hundred times what reading a
-/// clock and a pipe may jitter.
+/// The shortest useful sample: a hundred times the jitter of reading a clock and a pipe.
 const SHORTEST_SAMPLE_NS: f64 = 1e6;
-/// Below this the samples of a process say nothing of its own spread: sooner
-/// than that, a sweep loses a point.
+/// With fewer samples a process shows nothing of its own spread: rather than
+/// that, a case is left out.
 const FEWEST_SAMPLES: u64 = 3;
 /// The share of the budget that is planned for the rounds that every cell has;
 /// the rest is for the comparisons that are open then.
@@ -27,8 +26,8 @@ const FIRST_ROUNDS: f64 = 0.6;
 const WARM_UP: f64 = 0.25;
 /// The pieces of a warm-up that soon is flat: see `warm_up`.
 const USUAL_PIECES: f64 = 2.0;
-/// Where one iteration is the whole experiment: the longest that is done once in
-/// vain, to be warm.
+/// Where one iteration is the whole experiment: the longest one that is repeated
+/// only for a warm-up.
 const LONGEST_WARM_UP_NS: f64 = 2.5e8;
 
 /// All blocks of a run, in their order; it is kept in the result file, so that
@@ -39,27 +38,25 @@ pub struct Plan {
     pub cells: Vec<PlannedCell>,
     /// The blocks, in the order in which they are measured.
     pub blocks: Vec<PlannedBlock>,
-    /// Points that did not fit into the budget, for a person: each begins with
+    /// The cases that did not fit into the budget, as text. Each begins with
     /// its workload's id.
     pub left_out: Vec<String>,
-    /// The change of each cell that should be detected, as a share, where that and
-    /// no verdict is what the run goes on for.
+    /// The change of each cell that should be detected, as a share, if the run has no other goal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision_ratio: Option<f64>,
-    /// True where the run goes on after these blocks, with those cells of which
-    /// too little is known.
+    /// True if the run continues after these blocks, with cells that need more samples.
     #[serde(default)]
     pub goes_on: bool,
 }
 
-/// One lane on one workload at one point.
+/// One lane on one case.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlannedCell {
     /// The workload's id.
     pub workload: String,
     /// The lane's name.
     pub lane: String,
-    /// The point.
+    /// The parameters of its case.
     pub parameters: Parameters,
     /// True for the second A of the A/A pair.
     pub control: bool,
@@ -68,10 +65,10 @@ pub struct PlannedCell {
     /// How often it is repeated in each piece of the warm-up before the first
     /// sample; 0 for no warm-up.
     pub warm_up_iterations: u64,
-    /// The longest that the warm-up goes on, until it is flat.
+    /// The longest warm-up, if it does not become flat before.
     #[serde(default)]
     pub warm_up_most_ns: u64,
-    /// True where more processes are started after those of the plan, if need be.
+    /// True if more processes may be started after those of the plan.
     #[serde(default)]
     pub grows: bool,
     /// Samples that each process takes.
@@ -107,12 +104,12 @@ pub(super) struct Candidate {
     pub(super) compiles_late: bool,
     /// The most samples that one process may take.
     pub(super) most_samples: u64,
-    /// True for a point of a regression, which needs all of its points.
+    /// True for a case that is a point of a regression, which needs all of its points.
     pub(super) is_of_sweep: bool,
     pub(super) cost: Cost,
 }
 
-/// What a plan is fitted to.
+/// The limits that a plan must keep.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     pub(super) budget: Duration,
@@ -124,9 +121,9 @@ pub(super) struct Room {
 }
 
 impl Plan {
-    /// Fits the candidates to the room: first by shorter samples, then by fewer
-    /// down to [`FEWEST_SAMPLES`] (to one where the run goes on), then by leaving
-    /// out the dearest of the points that carry no question of their own
+    /// Fits the candidates to the limits: first by shorter samples, then by
+    /// fewer, down to [`FEWEST_SAMPLES`] (to one if the run continues), then by
+    /// leaving out the most expensive cases that no question needs
     /// ([`is_spare`]). Processes stay.
     pub(super) fn fit(mut candidates: Vec<Candidate>, room: Room) -> Self {
         // The rest is for the cells of which more must be known.
@@ -144,7 +141,7 @@ impl Plan {
                     .collect();
                 let cost = whole_cost(&candidates, &cells);
                 // Many processes make up for one sample each.
-                let fewest = match dearest_point(&candidates, &cells) {
+                let fewest = match dearest_case(&candidates, &cells) {
                     Some(_) if !room.goes_on => FEWEST_SAMPLES,
                     _ => 1,
                 };
@@ -156,9 +153,9 @@ impl Plan {
             if cost <= budget_ns {
                 break cells;
             }
-            match dearest_point(&candidates, &cells) {
+            match dearest_case(&candidates, &cells) {
                 Some((workload, parameters)) => {
-                    let cost = point_cost(&candidates, &cells, workload, &parameters) / 1e9;
+                    let cost = case_cost(&candidates, &cells, workload, &parameters) / 1e9;
                     left_out.push(format!(
                         "{workload} with {}: it would take {cost:.0} s",
                         describe(&parameters)
@@ -263,16 +260,17 @@ fn planned(cell: &Candidate, samples: u64, target_ns: f64) -> PlannedCell {
     let iterations = wished.clamp(fewest, most);
     let sample_ns = iteration_ns * iterations as f64;
     let free = is_free(&cell.cost);
-    // Where even the fewest iterations are long, fewer samples: but never one
-    // alone beside cells that have many, if twice its share is enough for two.
+    // If even the fewest iterations take long, fewer samples: but never a
+    // single one beside cells that have many, if twice its share is enough for
+    // two.
     let room = 2.0 * target_ns * samples as f64;
     let samples_count = match sample_ns <= 1.5 * target_ns {
         true => samples,
         false if free => ((room / sample_ns) as u64).clamp(1, samples),
         false => samples.min(1 + (room / sample_ns) as u64),
     };
-    // A sample of one iteration needs no warm-up of the same length, but that of
-    // a language that is compiled meanwhile.
+    // A sample of one iteration needs no warm-up of the same length, unless its
+    // language is compiled at run time.
     let warm_up_iterations = match free && iterations > 1 {
         true => ((iterations as f64 * WARM_UP) as u64).max(1),
         false if cell.compiles_late && sample_ns <= LONGEST_WARM_UP_NS => iterations,
@@ -306,8 +304,8 @@ fn whole_cost(candidates: &[Candidate], cells: &[PlannedCell]) -> f64 {
         .sum()
 }
 
-/// What all cells of a point cost, in nanoseconds.
-fn point_cost(
+/// The cost of all cells of a case, in nanoseconds.
+fn case_cost(
     candidates: &[Candidate],
     cells: &[PlannedCell],
     workload: &str,
@@ -320,56 +318,56 @@ fn point_cost(
         .sum()
 }
 
-/// The spare point whose cells cost the most.
-fn dearest_point(
+/// The spare case whose cells cost the most.
+fn dearest_case(
     candidates: &[Candidate],
     cells: &[PlannedCell],
 ) -> Option<(&'static str, Parameters)> {
-    let mut points: BTreeMap<&'static str, BTreeSet<&Parameters>> = BTreeMap::new();
+    let mut cases: BTreeMap<&'static str, BTreeSet<&Parameters>> = BTreeMap::new();
     for cell in candidates.iter().filter(|cell| !cell.is_of_sweep) {
-        points
+        cases
             .entry(cell.workload)
             .or_default()
             .insert(&cell.parameters);
     }
     let mut spare: Vec<(&'static str, &Parameters)> = Vec::new();
-    for (&workload, points) in &points {
-        let all = points.iter().copied();
-        let of_this = all.filter(|point| is_spare(point, points, |name| is_code(workload, name)));
-        spare.extend(of_this.map(|point| (workload, point)));
+    for (&workload, cases) in &cases {
+        let all = cases.iter().copied();
+        let of_this = all.filter(|case| is_spare(case, cases, |name| is_code(workload, name)));
+        spare.extend(of_this.map(|case| (workload, case)));
     }
     let cost =
-        |point: &(&'static str, &Parameters)| point_cost(candidates, cells, point.0, point.1);
+        |case: &(&'static str, &Parameters)| case_cost(candidates, cells, case.0, case.1);
     let dearest = spare.into_iter().max_by(|a, b| cost(a).total_cmp(&cost(b)));
     dearest.map(|(workload, parameters)| (workload, parameters.clone()))
 }
 
-/// True where `points` show the same without `point`: of every parameter
+/// True where `cases` show the same without `case`: of every parameter
 /// they still have the least and the most value, and every number of workers. So
 /// a hog keeps its hogs and a load its loads, and a curve its ends. Codes (an
 /// atomic, a mutex, a channel) are compared with each other, so where all counts
 /// are at their most every code stays.
 fn is_spare(
-    point: &Parameters,
-    points: &BTreeSet<&Parameters>,
+    case: &Parameters,
+    cases: &BTreeSet<&Parameters>,
     is_code: impl Fn(&str) -> bool,
 ) -> bool {
     let values = |of: &str| -> Vec<u64> {
-        let values = points.iter().filter_map(|other| other.get(of));
+        let values = cases.iter().filter_map(|other| other.get(of));
         values.copied().collect()
     };
     let is_most = |name: &str, value: u64| values(name).into_iter().max() == Some(value);
     let is_end = |name: &str, value: u64| {
         is_most(name, value) || values(name).into_iter().min() == Some(value)
     };
-    let has_codes = point.keys().any(|name| is_code(name));
-    let mut parameters = point.iter();
+    let has_codes = case.keys().any(|name| is_code(name));
+    let mut parameters = case.iter();
     if has_codes && parameters.all(|(name, &value)| is_code(name) || is_most(name, value)) {
         return false;
     }
-    // A workload keeps one point at the least, also one without parameters.
-    points.len() > 1
-        && point.iter().all(|(name, &value)| {
+    // A workload keeps at least one case, even without parameters.
+    cases.len() > 1
+        && case.iter().all(|(name, &value)| {
             let carries = is_end(name, value) || name == "workers_count";
             !carries || values(name).iter().filter(|&&other| other == value).count() > 1
         })
@@ -383,7 +381,7 @@ fn is_code(workload: &str, parameter: &str) -> bool {
     })
 }
 
-/// A point for a person: `100 tasks, sleep 5 ns`.
+/// A case as text: `100 tasks, sleep 5 ns`.
 fn describe(parameters: &Parameters) -> String {
     if parameters.is_empty() {
         return "no parameters".to_owned();
@@ -403,9 +401,9 @@ pub fn cell_name(workload: &str, lane: &str, parameters: &Parameters) -> String 
     }
 }
 
-/// The blocks: in each round every workload once, in random order; the cells
-/// of a workload in a random order in even rounds and in its reverse in the
-/// odd round that follows. Two builds of one lane are neighbours, so that in two
+/// The blocks: in each round every workload once, in random order; the cells of
+/// a workload in a random order in even rounds and in its reverse in the odd
+/// round that follows. Two builds of one lane are adjacent, so that in two
 /// rounds they come as A B, B A.
 fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> {
     let mut random = StdRng::seed_from_u64(seed);
@@ -448,7 +446,7 @@ fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> 
     blocks
 }
 
-/// The cells in random order, the two builds of a lane beside each other.
+/// The cells in random order, the two builds of a lane adjacent.
 pub(super) fn shuffled(
     mut order: Vec<usize>,
     cells: &[PlannedCell],
@@ -459,7 +457,7 @@ pub(super) fn shuffled(
     order
 }
 
-/// Moves the two builds of a lane beside each other, to where the first is.
+/// Moves the two builds of a lane together, to where the first is.
 fn together(order: &mut [usize], cells: &[PlannedCell]) {
     let is_twin = |a: &PlannedCell, b: &PlannedCell| {
         a.lane != b.lane
@@ -489,11 +487,11 @@ mod tests {
 
     const SECOND: f64 = 1e9;
 
-    fn candidate(workload: &'static str, lane: &str, point: u64, iteration_ns: f64) -> Candidate {
+    fn candidate(workload: &'static str, lane: &str, case: u64, iteration_ns: f64) -> Candidate {
         Candidate {
             workload,
             lane: lane.to_owned(),
-            parameters: Parameters::from([("n_count".to_owned(), point)]),
+            parameters: Parameters::from([("n_count".to_owned(), case)]),
             control: false,
             processes_count: 5,
             grows: true,
@@ -549,10 +547,10 @@ mod tests {
     }
 
     #[test]
-    fn the_dearest_point_between_the_ends_is_left_out_first_and_the_ends_never() {
+    fn the_dearest_case_between_the_ends_is_left_out_first_and_the_ends_never() {
         let mut cells = some();
-        for (point, seconds) in [(0, 0.1), (1, 40.0), (2, 30.0), (3, 50.0)] {
-            cells.push(candidate("switch.hog", "a", point, seconds * SECOND));
+        for (case, seconds) in [(0, 0.1), (1, 40.0), (2, 30.0), (3, 50.0)] {
+            cells.push(candidate("switch.hog", "a", case, seconds * SECOND));
         }
         cells.push(candidate("io.sleepers", "a", 1, 60.0 * SECOND));
         let plan = Plan::fit(cells, room(5));
@@ -569,19 +567,19 @@ mod tests {
 
     #[test]
     fn no_number_of_workers_is_spare_and_of_two_that_say_the_same_one_is() {
-        let point = |workers, skew| {
+        let case = |workers, skew| {
             let named = |name: &str, value| (name.to_owned(), value);
             Parameters::from([named("workers_count", workers), named("skew", skew)])
         };
         let all: Vec<Parameters> = (1..=4)
-            .flat_map(|workers| [point(workers, 0), point(workers, 1)])
+            .flat_map(|workers| [case(workers, 0), case(workers, 1)])
             .collect();
-        let points: BTreeSet<&Parameters> = all.iter().collect();
+        let cases: BTreeSet<&Parameters> = all.iter().collect();
         let spare =
-            |point: &Parameters, points: &BTreeSet<&Parameters>| is_spare(point, points, |_| false);
-        assert!(spare(&point(2, 1), &points), "with skew 0 it is there");
-        let fewer: BTreeSet<&Parameters> = all.iter().filter(|one| **one != point(2, 1)).collect();
-        assert!(!spare(&point(2, 0), &fewer));
+            |case: &Parameters, cases: &BTreeSet<&Parameters>| is_spare(case, cases, |_| false);
+        assert!(spare(&case(2, 1), &cases), "with skew 0 it is there");
+        let fewer: BTreeSet<&Parameters> = all.iter().filter(|one| **one != case(2, 1)).collect();
+        assert!(!spare(&case(2, 0), &fewer));
         let only = Parameters::new();
         assert!(!spare(&only, &BTreeSet::from([&only])));
     }
@@ -590,9 +588,9 @@ mod tests {
     fn codes_are_all_asked_where_the_counts_are_at_their_most() {
         let mut cells = some();
         for (tasks, means) in [(8, 0), (8, 1), (8, 2), (64, 0), (64, 1), (64, 2)] {
-            let point = [("tasks_count", tasks), ("means", means)];
+            let case = [("tasks_count", tasks), ("means", means)];
             cells.push(Candidate {
-                parameters: point.map(|(name, value)| (name.to_owned(), value)).into(),
+                parameters: case.map(|(name, value)| (name.to_owned(), value)).into(),
                 ..candidate("share.counter", "a", 0, 40.0 * SECOND)
             });
         }
@@ -601,23 +599,23 @@ mod tests {
             .cells
             .iter()
             .filter(|cell| cell.workload == "share.counter");
-        let points: BTreeSet<(u64, u64)> = counters
+        let cases: BTreeSet<(u64, u64)> = counters
             .map(|cell| (cell.parameters["tasks_count"], cell.parameters["means"]))
             .collect();
         assert!(
-            points.is_superset(&BTreeSet::from([(64, 0), (64, 1), (64, 2)])),
-            "{points:?}"
+            cases.is_superset(&BTreeSet::from([(64, 0), (64, 1), (64, 2)])),
+            "{cases:?}"
         );
-        assert_eq!(points.len(), 4, "and the least number of tasks: {points:?}");
+        assert_eq!(cases.len(), 4, "and the least number of tasks: {cases:?}");
     }
 
     #[test]
-    fn a_point_of_a_regression_stays_however_dear() {
+    fn a_case_of_a_regression_stays_however_dear() {
         let mut cells = some();
-        for point in 1..=5 {
+        for case in 1..=5 {
             cells.push(Candidate {
                 is_of_sweep: true,
-                ..candidate("memory.parked", "a", point, 40.0 * SECOND)
+                ..candidate("memory.parked", "a", case, 40.0 * SECOND)
             });
         }
         let plan = Plan::fit(cells, room(5));

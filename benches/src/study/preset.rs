@@ -1,4 +1,4 @@
-//! Presets: a choice of lanes, workloads and points for one question.
+//! Presets: a choice of lanes, workloads and cases for one question.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use reports::published;
 use workloads::catalogue::{self, Size, Values, Workload};
 use workloads::protocol::Parameters;
 
-/// A choice of lanes, workloads and points.
+/// A choice of lanes, workloads and cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
     /// Our runtime and its peers, on workloads that suit each of them.
     Peers,
     /// The cost of an operation as the number of tasks grows.
     Growth,
-    /// The cells that repeat published figures; says which of them the run agrees with.
+    /// The cells that repeat published figures; reports which of them the run agrees with.
     Published,
     /// A whole HTTP service: the most requests a second within the limit of latency.
     Service,
@@ -51,7 +51,7 @@ impl Preset {
             ],
             Self::Growth => vec!["threadbare", "thread", "tokio", "go"],
             Self::Published => {
-                // Ours beside those of the figures.
+                // Ours, and those of the figures.
                 let mut lanes = vec!["threadbare"];
                 for cell in published_cells() {
                     if !lanes.contains(&&*cell.lane) {
@@ -84,19 +84,19 @@ impl Preset {
         catalogue::all().filter(|one| self.has(one)).collect()
     }
 
-    /// The points of `workload`: the catalogue's, with this preset's values.
+    /// The cases of `workload`: the catalogue's, with this preset's values.
     #[must_use]
-    pub fn points(self, workload: &Workload, size: Size, cpus: usize) -> Vec<Parameters> {
-        let mut points = workload.points(size, cpus);
+    pub fn cases(self, workload: &Workload, size: Size, cpus: usize) -> Vec<Parameters> {
+        let mut cases = workload.cases(size, cpus);
         if size == Size::Tiny {
-            return points;
+            return cases;
         }
         if self == Self::Published {
             let cells = published_cells().filter(|cell| cell.workload == workload.id);
             let of_cell = |cell: &published::Cell| {
                 let parameters = cell.parameters.iter();
-                parameters.fold(points.clone(), |points, (name, value)| {
-                    with_values(points, name, &[*value])
+                parameters.fold(cases.clone(), |cases, (name, value)| {
+                    with_values(cases, name, &[*value])
                 })
             };
             let all: BTreeSet<Parameters> = cells.flat_map(of_cell).collect();
@@ -104,9 +104,9 @@ impl Preset {
         }
         for (name, quick, full) in self.values(workload).unwrap_or_default() {
             let values = if size == Size::Quick { quick } else { full };
-            points = with_values(points, name, values);
+            cases = with_values(cases, name, values);
         }
-        points
+        cases
     }
 
     fn has(self, workload: &Workload) -> bool {
@@ -117,7 +117,7 @@ impl Preset {
     }
 
     /// The values of the workload's parameters that are not the catalogue's;
-    /// `None` where it is not in this preset.
+    /// `None` if it is not in this preset.
     fn values(self, workload: &Workload) -> Option<Values> {
         match self {
             Self::Peers => workload.presets.peers,
@@ -134,23 +134,22 @@ fn published_cells() -> impl Iterator<Item = &'static published::Cell> {
     judged.flat_map(published::Figure::cells)
 }
 
-/// The points with each of these values in the place of what they have for the
-/// parameter `name`.
-pub(super) fn with_values(points: Vec<Parameters>, name: &str, values: &[u64]) -> Vec<Parameters> {
-    let without: BTreeSet<Parameters> = points
+/// The cases, with each of these values as the parameter `name`.
+pub(super) fn with_values(cases: Vec<Parameters>, name: &str, values: &[u64]) -> Vec<Parameters> {
+    let without: BTreeSet<Parameters> = cases
         .into_iter()
-        .map(|mut point| {
-            point.remove(name);
-            point
+        .map(|mut case| {
+            case.remove(name);
+            case
         })
         .collect();
     without
         .iter()
-        .flat_map(|point| {
+        .flat_map(|case| {
             values.iter().map(|&value| {
-                let mut point = point.clone();
-                point.insert(name.to_owned(), value);
-                point
+                let mut case = case.clone();
+                case.insert(name.to_owned(), value);
+                case
             })
         })
         .collect()
@@ -163,17 +162,17 @@ mod tests {
     use crate::study::setup::FEW;
 
     #[test]
-    fn all_points_of_all_presets_are_valid() {
+    fn all_cases_of_all_presets_are_valid() {
         for preset in Preset::value_variants() {
             let least = if *preset == Preset::Service { 1 } else { 4 };
             assert!(preset.workloads().len() >= least);
             for workload in preset.workloads() {
                 for size in [Size::Tiny, Size::Quick, Size::Full] {
-                    let points = preset.points(workload, size, 4);
-                    let is_there = !workload.points(size, 4).is_empty();
-                    assert_eq!(!points.is_empty(), is_there, "{}", workload.id);
-                    for point in points {
-                        workload.check(&point).unwrap();
+                    let cases = preset.cases(workload, size, 4);
+                    let is_there = !workload.cases(size, 4).is_empty();
+                    assert_eq!(!cases.is_empty(), is_there, "{}", workload.id);
+                    for case in cases {
+                        workload.check(&case).unwrap();
                     }
                 }
             }
@@ -184,16 +183,16 @@ mod tests {
     fn sample_of_a_service_ends_well_within_the_time_of_a_sample() {
         let workload = catalogue::find("service.http").unwrap();
         for size in [Size::Quick, Size::Full] {
-            for point in Preset::Service.points(workload, size, 4) {
-                let longest = longest_ns(&point);
+            for case in Preset::Service.cases(workload, size, 4) {
+                let longest = longest_ns(&case);
                 let limit = Limits::default().sample.as_nanos() as f64;
                 assert!(3.0 * longest < 2.0 * limit, "{size:?}: {longest} ns");
             }
         }
     }
 
-    fn longest_ns(point: &Parameters) -> f64 {
-        (workloads::load::service::around_ns(point) + point["hold_ns"]) as f64
+    fn longest_ns(case: &Parameters) -> f64 {
+        (workloads::load::service::around_ns(case) + case["hold_ns"]) as f64
     }
 
     #[test]
@@ -205,8 +204,8 @@ mod tests {
         assert!(lanes.iter().all(|lane| crate::lanes::find(lane).is_some()));
         // One lane has an A/A pair.
         let cells = (lanes.len() as u64 + 1) as f64;
-        let points = workload.points(Size::Full, 4);
-        let all = points.iter().map(|one| longest_ns(one) + START_NS);
+        let cases = workload.cases(Size::Full, 4);
+        let all = cases.iter().map(|one| longest_ns(one) + START_NS);
         let minute = 60e9;
         assert!(all.sum::<f64>() * cells * (FEW as f64) < minute);
     }
@@ -233,9 +232,9 @@ mod tests {
             for cell in figure.cells() {
                 let workload = catalogue::find(&cell.workload).expect(&cell.workload);
                 assert!(crate::lanes::find(&cell.lane).is_some(), "{}", cell.lane);
-                let mut point = workload.points(Size::Full, 4).pop().unwrap();
-                point.extend(cell.parameters.clone());
-                workload.check(&point).unwrap();
+                let mut case = workload.cases(Size::Full, 4).pop().unwrap();
+                case.extend(cell.parameters.clone());
+                workload.check(&case).unwrap();
                 let named = cell.quantity.as_deref();
                 let known = named.is_none_or(|name| workload.figures.contains(&name));
                 assert!(known, "{named:?}");
@@ -247,9 +246,9 @@ mod tests {
     fn growth_follows_the_powers_of_ten() {
         let batch = catalogue::find("spawn.batch").unwrap();
         let counts: Vec<u64> = Preset::Growth
-            .points(batch, Size::Full, 4)
+            .cases(batch, Size::Full, 4)
             .iter()
-            .map(|point| point["tasks_count"])
+            .map(|case| case["tasks_count"])
             .collect();
         assert_eq!(counts, [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000]);
     }

@@ -14,16 +14,16 @@ use crate::lane_process::{Cause, LaneCommand, LaneProcess, Limits, Stop};
 pub struct ProbedLane {
     /// The lane.
     pub lane: StudyLane,
-    /// What it said, or why it said nothing.
+    /// Its answer, or why there is none.
     pub known: Known,
-    /// What the kernel refused to do for it.
+    /// Steps that the kernel refused for it.
     pub refused: Vec<&'static str>,
 }
 
 /// The result of a lane's probe.
 #[derive(Clone, Debug)]
 pub enum Known {
-    /// It can be started so, and said this.
+    /// It can be started in this way, and this is its hello.
     Runs(LaneCommand, Hello),
     /// It cannot be used at all.
     Absent(FailureKind, String),

@@ -1,4 +1,4 @@
-//! What a run is to measure.
+//! The setup of a run: what it measures, and for how long.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::lanes::{self, LaneEntry, Missing, Toolbox};
 pub struct StudyLane {
     /// The stable name.
     pub name: String,
-    /// What one of its tasks is called in a sentence.
+    /// The name of one of its tasks in a sentence.
     pub noun: String,
     /// The lane that it is a variant of.
     pub variant_of: Option<String>,
@@ -48,9 +48,9 @@ impl StudyLane {
         }
     }
 
-    /// A lane of the table as another build has it, in the lane program
-    /// `program`, to be measured beside this build's. `None` for a lane in
-    /// another language, which no build holds.
+    /// A lane of the table in another build, by the lane program `program`, to
+    /// be measured against this build's. `None` for a lane in another language,
+    /// which no build holds.
     #[must_use]
     pub fn of_base(entry: &LaneEntry, toolbox: &Toolbox, program: &Path) -> Option<Self> {
         entry.foreign.is_none().then(|| Self {
@@ -87,34 +87,34 @@ pub struct Setup {
     pub workloads: Vec<&'static Workload>,
     /// How much may be claimed of the figures.
     pub depth: Depth,
-    /// Which of a workload's points are measured.
+    /// Which of a workload's cases are measured.
     pub size: Size,
-    /// The choice that decides on other points, where one was given.
+    /// The preset that chooses the cases, if one was given.
     pub preset: Option<Preset>,
     /// Whether workloads with lanes of their own are measured on those alone, by
     /// few processes.
     pub few_lanes: bool,
-    /// Parameters that were given values by hand, wherever a workload has them.
+    /// Parameters whose values were given on the command line, for each workload that has them.
     pub values: Vec<(String, Vec<u64>)>,
     /// Fresh processes of each cell.
     pub processes_count: u64,
-    /// Fresh processes at each point of a memory sweep, whose parts are nearly
-    /// exact: every point is a fresh process of the one regression. Where there
-    /// are too few points for one, two processes show what they differ by.
+    /// Fresh processes for each case of a memory sweep. The sweep has one regression,
+    /// and each process is one of its points. Where there are too few cases for a
+    /// regression, two processes of each show how much they differ.
     pub memory_processes_count: u64,
     /// The most samples that one process takes of its cell.
     pub samples_count: u64,
     /// The longest that a calibrated sample should take.
     pub sample_target: Duration,
-    /// Whether fresh processes are started, after those of each cell, for the
+    /// Whether more processes are started, after those of each cell, for the
     /// comparisons that are not decided.
     pub goes_on: bool,
-    /// The change of each cell that should be detected, as a share, where that in place
-    /// of a verdict is what the run goes on for.
+    /// The change of each cell that should be detected, as a share, if that and not a
+    /// verdict is the run's goal.
     pub precision_ratio: Option<f64>,
     /// Whether every cell has an A/A pair, in place of one of each workload.
     pub twice: bool,
-    /// What the whole run should take; the plan is fitted to it.
+    /// The time for the whole run; the plan is fitted to it.
     pub budget: Duration,
     /// The seed of every random choice.
     pub seed: u64,
@@ -130,14 +130,14 @@ pub struct Setup {
     pub command: Vec<String>,
     /// The lane that ratios are against.
     pub reference_lane: String,
-    /// What another tool measured beside it, to be kept with the run.
+    /// The figures of another tool, to be kept with the run.
     pub cross_checks: Vec<CrossCheck>,
 }
 
 impl Setup {
     /// The usual values for a depth. The command is left empty.
     ///
-    /// | depth | points | processes | samples | budget |
+    /// | depth | cases | processes | samples | budget |
     /// |---|---|---|---|---|
     /// | quick | quick | 5 | 3 of 10 ms | with the micro-benchmarks under 90 s |
     /// | standard | full | 5 | 1 of 20 ms | with the micro-benchmarks under 12 min; 45 s more with a whole service |
@@ -204,7 +204,8 @@ impl Setup {
     }
 
     /// Measures every cell in many short processes, until a change of this share
-    /// can be detected: how a process begins decides more than how long it goes on.
+    /// can be detected: processes differ more by how they begin than by how long
+    /// they run.
     pub fn be_precise(&mut self, ratio: f64) {
         /// Fewer do not show how narrow an interval is.
         const FEWEST_ROUNDS: u64 = 10;
@@ -214,26 +215,26 @@ impl Setup {
         self.sample_target = Duration::from_millis(10);
     }
 
-    /// The points of `workload` that are measured.
+    /// The cases of `workload` that are measured.
     #[must_use]
-    pub fn points(&self, workload: &Workload) -> Vec<Parameters> {
+    pub fn cases(&self, workload: &Workload) -> Vec<Parameters> {
         let cpus = self.cpus.count();
-        let points = match self.preset {
-            Some(preset) => preset.points(workload, self.size, cpus),
-            None => workload.points(self.size, cpus),
+        let cases = match self.preset {
+            Some(preset) => preset.cases(workload, self.size, cpus),
+            None => workload.cases(self.size, cpus),
         };
         self.values
             .iter()
             .filter(|(name, _)| workload.has_parameter(name))
-            .fold(points, |points, (name, values)| {
-                with_values(points, name, values)
+            .fold(cases, |cases, (name, values)| {
+                with_values(cases, name, values)
             })
     }
 
     /// How many cells there are, if every lane runs every workload.
     pub(super) fn cells_count(&self) -> usize {
-        let points = self.workloads.iter().map(|one| self.points(one).len());
-        points.sum::<usize>() * self.lanes.len()
+        let cases = self.workloads.iter().map(|one| self.cases(one).len());
+        cases.sum::<usize>() * self.lanes.len()
     }
 
     /// Takes the values for the parameter `name`, of every workload that has it;
@@ -241,8 +242,7 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// What is wrong: no workload of this study has it, or a value is outside
-    /// of its range.
+    /// The problem: no workload of this study has it, or a value is outside of its range.
     pub fn set_values(&mut self, name: &str, values: &[u64]) -> Result<(), String> {
         let known = self.workloads.iter().flat_map(|one| one.parameters);
         let is_it = |known: &str| known.rsplit_once('_').is_some_and(|(stem, _)| stem == name);
@@ -265,26 +265,26 @@ impl Setup {
         }
         self.values.push((name.to_owned(), values.to_vec()));
         for workload in self.workloads.iter().filter(|one| one.has_parameter(name)) {
-            for point in self.points(workload) {
-                workload.check(&point)?;
+            for case in self.cases(workload) {
+                workload.check(&case)?;
             }
         }
         Ok(())
     }
 
-    /// The parameters of `lane` at one of these points: fewer tasks where each is a
-    /// thread or a process, but not where the sizes are the point of it.
-    pub(super) fn point_of(
+    /// The parameters of `lane` at one of these cases: fewer tasks where each is a
+    /// thread or a process, but not where the sizes are what is asked.
+    pub(super) fn parameters_of(
         &self,
         lane: &StudyLane,
         workload: &Workload,
-        point: &Parameters,
+        case: &Parameters,
     ) -> Parameters {
         let sizes_matter = self.preset == Some(Preset::Growth);
         if lane.kernel_tasks && !sizes_matter && self.values.is_empty() {
-            workload.for_kernel_tasks(point.clone())
+            workload.for_kernel_tasks(case.clone())
         } else {
-            point.clone()
+            case.clone()
         }
     }
 
@@ -300,14 +300,14 @@ impl Setup {
         !self.is_small(workload) || workload.presets.lanes.contains(&lane.plain_name())
     }
 
-    /// Fresh processes for each cell of `workload`, where it has these points.
-    pub(super) fn processes(&self, workload: &Workload, points: &[Parameters]) -> u64 {
-        let tasks = |point: &Parameters| point.get(TASKS).copied().unwrap_or(0);
-        match points {
+    /// Fresh processes for each cell of `workload`, where it has these cases.
+    pub(super) fn processes(&self, workload: &Workload, cases: &[Parameters]) -> u64 {
+        let tasks = |case: &Parameters| case.get(TASKS).copied().unwrap_or(0);
+        match cases {
             _ if self.is_small(workload) => self.processes_count.min(FEW),
             _ if !is_memory(workload) => self.processes_count,
             // Seconds each, and a million tasks make it exact.
-            [point] if tasks(point) >= DEAR_COUNT => self.memory_processes_count.max(2),
+            [case] if tasks(case) >= DEAR_COUNT => self.memory_processes_count.max(2),
             [_] => self.memory_processes_count.max(FEWEST_OF_COUNT),
             _ => self.memory_processes_count,
         }
@@ -319,10 +319,10 @@ pub(super) fn is_memory(workload: &Workload) -> bool {
     workload.metrics.first() == Some(&MetricKind::MemoryLedger)
 }
 
-/// A name for a run: readable, and unlike that of another run.
+/// A name for a run: readable, and different from that of another run.
 fn run_id(seed: u64) -> String {
     let now = jiff::Timestamp::now().as_nanosecond();
-    // Mixed, so that neighbours in time have unlike names.
+    // Mixed, so that two close times have different names.
     let mixed = (now as u64 ^ seed.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     format!("{:06x}", mixed >> 40)
 }

@@ -1,14 +1,13 @@
 //! Warm-up until flat: what a process does before its first sample.
 //!
-//! The warm-up goes in pieces. It is *flat* when its last pieces are no faster, by
-//! more than [`FLAT`], than the fastest before them. For a lane that is compiled
-//! before it runs the last of [`PIECES`] shows that; for one that is compiled while
-//! it runs all but the first of [`LATE_PIECES`], after [`LATE_LEAST_NS`] at the
-//! least, since such compilers work in steps and in the background. Whatever happens, the warm-up
-//! ends at a bound; the result file says of each process how long it was and
-//! whether it was flat.
+//! The warm-up goes in pieces. It is *flat* when its last pieces are no faster, by more than
+//! [`FLAT`], than the fastest before them. For a lane that is compiled before it runs the last of
+//! [`PIECES`] shows that; for one that is compiled while it runs all but the first of
+//! [`LATE_PIECES`], after at least [`LATE_LEAST_NS`], since such compilers work in steps and in
+//! the background. Whatever happens, the warm-up ends at a bound; the result file records for
+//! each process how long it was and whether it was flat.
 //!
-//! The rule is that of Georges, Buytaert and Eeckhout, "Statistically rigorous Java
+//! The rule is by Georges, Buytaert and Eeckhout, "Statistically rigorous Java
 //! performance evaluation", OOPSLA 2007, with a bound on the time.
 
 /// A piece that is faster by less than this share is as fast.
@@ -35,7 +34,7 @@ pub(super) fn compiles_late(language: &str) -> bool {
         .any(|late| language.split_whitespace().next() == Some(*late))
 }
 
-/// The bound of a warm-up whose pieces take so long.
+/// The bound of a warm-up with pieces of this length.
 pub(super) fn most_ns(piece_ns: f64, compiles_late: bool) -> f64 {
     match compiles_late {
         true => LATE_MOST_NS.max(piece_ns),
@@ -43,7 +42,7 @@ pub(super) fn most_ns(piece_ns: f64, compiles_late: bool) -> f64 {
     }
 }
 
-/// A warm-up that goes on.
+/// A warm-up in progress.
 #[derive(Debug, Default)]
 pub(super) struct WarmUp {
     /// The time of an iteration in each piece.

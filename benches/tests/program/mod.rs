@@ -10,11 +10,11 @@ use std::process::{Command, Stdio};
 use nix::libc;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-/// Makes a lane that takes a steady time for each iteration, some 10 µs, half a
-/// percent apart from process to process: it says the time, and sleeps for as long.
-/// `$INJECT` is a slowdown in percent. It makes the file `$MARKS/hello` before its
-/// hello and `$MARKS/request` at each request, and sleeps for `$HELLO_S` and
-/// `$REQUEST_S` after that. `$BEFORE` is run before each answer.
+/// Makes a lane that reports a fixed time for each iteration, some 10 µs, half a
+/// percent apart from process to process, and sleeps for that time. `$INJECT` is a
+/// slowdown in percent. It makes the file `$MARKS/hello` before its hello and
+/// `$MARKS/request` at each request, and sleeps for `$HELLO_S` and `$REQUEST_S`
+/// after that. `$BEFORE` is run before each answer.
 pub(crate) fn lane(folder: &Path) -> PathBuf {
     let path = folder.join("lane.sh");
     let script = r#"#!/bin/sh
@@ -63,8 +63,9 @@ pub(crate) fn threadbare_after(first: &str) -> Command {
     prepared(shell)
 }
 
-/// The same on a disk of its own, of so many KiB, whose folder is `disk`: what is in
-/// its folder `results` is copied to `kept` at the end. `Err` says why there is none.
+/// The same on a separate disk of so many KiB, whose folder is `disk`: the content of
+/// its folder `results` is copied to `kept` at the end. `Err` is the reason why there
+/// is none.
 pub(crate) fn threadbare_on_a_disk(
     size_kib: u32,
     disk: &Path,
@@ -100,7 +101,7 @@ pub(crate) fn pasted(words: &str) -> Command {
     prepared(shell)
 }
 
-/// The program as a user who may not read everything; root may. `folder` is open to all.
+/// The program as an unprivileged user; root may. `folder` is open to all.
 pub(crate) fn as_a_user(folder: &Path) -> Command {
     let own = env!("CARGO_BIN_EXE_threadbare");
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
@@ -146,7 +147,7 @@ pub(crate) fn refuse(command: &mut Command, calls: &[(libc::c_long, i32)]) {
         k,
     };
     let answer = |what: u32| step(libc::BPF_RET | libc::BPF_K, 0, what);
-    // The number of the call is the first that the filter sees of it.
+    // The number of the call is the filter's first word.
     let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
     for &(call, error) in calls {
         let is_it = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;

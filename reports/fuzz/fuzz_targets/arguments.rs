@@ -1,5 +1,4 @@
-//! Whatever words a shell hands over: they are understood, or refused with what
-//! is wrong.
+//! Any words of a command line are understood, or refused with the reason.
 #![no_main]
 
 use std::ffi::OsString;

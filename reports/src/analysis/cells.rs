@@ -39,8 +39,8 @@ pub(crate) struct Cell {
 
 impl Cell {
     /// This figure over another of the same run: by the shift of their processes,
-    /// of which those of one round are pairs; of what is a slope by the ratio of
-    /// both. `None` where one of them is not above zero.
+    /// where those of one round are pairs; of what is a slope by the ratio of
+    /// both. `None` if one of them is not above zero.
     pub(crate) fn ratio_to(&self, other: &Cell) -> Option<Ratio> {
         let by_shift = between(&self.processes, &other.processes);
         let ratio = by_shift.unwrap_or_else(|| self.replicates.ratio(&other.replicates));
@@ -182,7 +182,7 @@ fn mean<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
     sum / count
 }
 
-/// Bytes a task by regression, or by division where there is one task count.
+/// Bytes a task, by regression, or by division if there is one task count.
 fn slope(groups: &[&Group], seed: u64) -> Option<Replicates> {
     let readings = || {
         groups.iter().flat_map(|group| {

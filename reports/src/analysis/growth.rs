@@ -45,7 +45,7 @@ pub struct Growth {
     pub workload: String,
     /// The other parameters.
     pub case: Case,
-    /// What is followed.
+    /// The quantity of the curve.
     pub quantity: Quantity,
     /// The lane.
     pub lane: String,
@@ -120,13 +120,13 @@ pub(super) fn growth(run: &Run, rows: &[Row]) -> Vec<Growth> {
     found
 }
 
-/// How many tasks the case has, and the parameter that says so.
+/// The number of tasks of the case, and the parameter with it.
 fn tasks_of(case: &Case) -> Option<(&'static str, u64)> {
     let of = |count| Some((count, *case.0.get(count)?));
     COUNTS.into_iter().find_map(of).filter(|found| found.1 > 0)
 }
 
-/// What is followed: where tasks sleep, what their sleep took too long; else
+/// The quantity of the curve: if tasks sleep, the time beyond the sleep; else
 /// the first quantity that is no latency, for under ever more clients that
 /// grows because they wait for each other.
 fn followed(workload: &Workload) -> Option<Quantity> {
@@ -181,7 +181,7 @@ fn figures(
         .collect()
 }
 
-/// The exponent of the whole cost, `n` times that of an operation.
+/// The exponent of the total cost, which is `n` times that of an operation.
 fn exponent(points: &[(u64, Replicates)]) -> Option<Estimate> {
     let fitted: Vec<&(u64, Replicates)> = points
         .iter()

@@ -1,4 +1,4 @@
-//! What the samples of a run say: figures, ratios, verdicts, ledgers, curves.
+//! The analysis of a run: figures, ratios, verdicts, ledgers, curves.
 //!
 //! [`Analysis::of`] does all the statistics of a run once; the report, the
 //! table of `threadbare show`, the gate and the comparison are views of it.
@@ -52,7 +52,7 @@ pub struct Analysis {
     pub noise: Noise,
     /// The lane that ratios are against.
     pub reference_lane: String,
-    /// The smallest effect that is worth a verdict, as a share.
+    /// The smallest effect that gets a verdict, as a share.
     pub threshold_ratio: f64,
 }
 
@@ -131,7 +131,7 @@ impl Analysis {
         (analysis, cells)
     }
 
-    /// What an effect must exceed for a verdict.
+    /// The bounds that an effect must exceed for a verdict.
     pub(crate) fn bound(&self) -> Bound {
         Bound {
             threshold_ratio: self.threshold_ratio,
@@ -141,7 +141,7 @@ impl Analysis {
 
     /// Sets the first row of each pair against the second, of the same case, and
     /// gives the verdicts of all pairs at once. The ratio is turned so that less is
-    /// better; `None` where there is none.
+    /// better; `None` if there is none.
     pub(crate) fn judge(&self, pairs: &[(&Row, &Row)]) -> Vec<Option<(Ratio, Verdict)>> {
         let ratios: Vec<Option<Ratio>> = pairs
             .iter()
@@ -184,8 +184,7 @@ impl Analysis {
     }
 }
 
-/// The design's reference lane where it was measured, else the thread lane,
-/// else the first lane.
+/// The design's reference lane if it was measured, else the thread lane, else the first lane.
 fn reference_lane(run: &Run) -> String {
     let has = |name: &str| {
         run.groups
@@ -259,8 +258,8 @@ fn compare(rows: &mut [Row], cells: &[Cell], noise: &Noise, reference_lane: &str
     }
 }
 
-/// How one figure stands to another: by their ratio, or by their difference where
-/// one of them may be nothing, and the ratio has no interval.
+/// One figure against another: their ratio, or their difference if one of them
+/// may be zero, when the ratio has no interval.
 pub(crate) fn ratio_or_difference(
     ratio: Option<Ratio>,
     [ours, theirs]: [&Replicates; 2],

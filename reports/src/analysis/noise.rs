@@ -1,8 +1,8 @@
 //! The A/A pairs of a run: a lane against itself in the same design.
 //!
-//! The pair of a figure that is a slope over many processes, as memory is, is
-//! the whole sweep once more: slope against slope. One that cannot be distinguished from
-//! nothing is no pair, as its ratio to another like it may be anything.
+//! If a figure is a slope over many processes, as memory is, its pair is the whole sweep
+//! repeated: slope against slope. A slope that cannot be distinguished from zero is no
+//! pair, because its ratio to a similar one can have any value.
 
 use serde::Serialize;
 
@@ -31,14 +31,14 @@ pub struct NoisePair {
     pub workload: String,
     /// The parameters.
     pub case: Case,
-    /// What was compared.
+    /// The quantity that was compared.
     pub quantity: Quantity,
     /// The lane.
     pub lane: String,
     /// The second A over the first.
     pub ratio: Ratio,
-    /// What the rules of the page say of it, before any inflation: anything but
-    /// *no difference* and *too noisy to say* is an error of the method.
+    /// The verdict by the rules of the page, before any inflation: all but *no
+    /// difference* and *too noisy to say* are errors of the method.
     pub verdict: Verdict,
 }
 
@@ -56,7 +56,7 @@ impl NoisePair {
     }
 }
 
-/// False for a slope that may as well be nothing.
+/// False for a slope that may be zero.
 fn is_resolved(cell: &Cell) -> bool {
     let interval = cell.replicates.interval();
     cell.quantity.source != Source::Memory || interval.is_none_or(|interval| interval.low > 0.0)
@@ -77,7 +77,7 @@ impl Noise {
                 })?;
                 let ratio = control.ratio_to(twin)?;
                 let is_usable = [control, twin].into_iter().all(is_resolved)
-                    // One process against one shows nothing of a further figure.
+                    // One process against one gives no information on a further figure.
                     && (control.quantity.rank == 0 || ratio.interval.is_some());
                 is_usable.then(|| NoisePair {
                     workload: control.workload.clone(),
@@ -93,7 +93,7 @@ impl Noise {
             .iter()
             .map(|pair| Comparison::new(pair.ratio, bound))
             .collect();
-        // Each alone: among repeats nothing else is to be discovered.
+        // Each alone, because repeats have no true differences.
         for (pair, comparison) in pairs.iter_mut().zip(page) {
             pair.verdict = verdicts(&[comparison], FALSE_DISCOVERY_RATE_OF_LOOKS)[0];
         }

@@ -1,8 +1,8 @@
-//! Our runtime beside its peers: which is best at what, and by how much.
+//! Our runtime and its peers: which is best at what, and by how much.
 //!
-//! The ratio is to the best *peer*, never to ourselves. The best peer is chosen
-//! by its median, so the more peers there are the luckier the best of them is:
-//! that favours the peers.
+//! The ratio is to the best *peer*, never to one of our lanes. The best peer is
+//! chosen by its median, so the more peers there are the luckier the best of
+//! them is: that favours the peers.
 
 use serde::Serialize;
 
@@ -34,24 +34,24 @@ pub struct Peers {
     pub rows: Vec<PeerRow>,
 }
 
-/// One workload at one point.
+/// One case.
 #[derive(Clone, Debug, Serialize)]
 pub struct PeerRow {
     /// The workload's id.
     pub workload: String,
-    /// The point.
+    /// Its parameters.
     pub case: Case,
-    /// What is compared.
+    /// The quantity that is compared.
     pub quantity: Quantity,
-    /// The lanes' figures, each with its ratio to the best peer's; a peer's
-    /// own is absent where it is the best.
+    /// The lanes' figures, each with its ratio to the best peer's; a peer has
+    /// none if it is the best.
     pub cells: Vec<(Row, Option<Ratio>)>,
     /// The best peer; `None` where no peer has a figure.
     pub best_peer: Option<String>,
     /// Each of our lanes with a figure against the best peer.
     pub ours: Vec<Ours>,
-    /// The lane with the best figure, and after it those whose interval says
-    /// that they may be as good; one process a lane has no interval.
+    /// The lane with the best figure, and after it those whose interval shows
+    /// that they may be equal; one process a lane has no interval.
     pub winners: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ pub struct Ours {
     pub lane: String,
     /// Its figure over the best peer's, turned so that less is better.
     pub ratio: Ratio,
-    /// What may be said of it.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
@@ -108,7 +108,7 @@ impl Peers {
         }
         let mut rows = Vec::new();
         for workload in &run.header.workloads {
-            for (case, quantity) in points(analysis, workload) {
+            for (case, quantity) in cases(analysis, workload) {
                 rows.extend(row(analysis, &workload.id, &case, &quantity));
             }
         }
@@ -134,7 +134,7 @@ impl Peers {
 }
 
 /// The cases of a workload with its most important quantities, in order.
-fn points(analysis: &Analysis, workload: &Workload) -> Vec<(Case, Quantity)> {
+fn cases(analysis: &Analysis, workload: &Workload) -> Vec<(Case, Quantity)> {
     let mut found: Vec<(Case, Quantity)> = Vec::new();
     let rows = analysis.rows_of(&workload.id);
     for row in rows.filter(|row| row.estimate.is_some()) {
@@ -173,7 +173,7 @@ fn best<'a>(
         .min_by(|a, b| value(a).total_cmp(&value(b)))
 }
 
-/// Memory that may be nothing is the host's doing, not the lane's.
+/// Memory that may be zero is caused by the host, not by the lane.
 fn is_usable(row: &Row) -> bool {
     row.is_resolved() && row.estimate.is_some_and(|estimate| estimate.value > 0.0)
 }

@@ -1,4 +1,4 @@
-//! What a figure is of: its name, unit and direction.
+//! The quantity of a figure: name, unit and direction.
 
 use serde::Serialize;
 
@@ -8,8 +8,7 @@ use crate::stats::bootstrap::{Interval, Ratio};
 use crate::stats::histogram::shown_percentile;
 use crate::stats::verdict::Verdict;
 
-/// What a load generator can do over what it was set to, where a workload
-/// has one.
+/// The load generator's limit over the load that it was set to, if a workload has one.
 pub const HEADROOM: &str = "load_headroom_ratio";
 
 /// The next rate above one that was searched for, over it.
@@ -83,7 +82,7 @@ pub struct Quantity {
     pub(crate) rank: usize,
     /// A stable name, such as `time`, `memory`, `latency_ns_p99`.
     pub id: String,
-    /// What a reader calls it.
+    /// The reader's name for it.
     pub title: String,
     /// The unit.
     pub unit: Unit,
@@ -198,7 +197,7 @@ impl Quantity {
         all
     }
 
-    /// The value of this quantity in one sample, where it has one.
+    /// The value of this quantity in one sample, if it has one.
     #[must_use]
     pub fn value(&self, sample: &Sample) -> Option<f64> {
         let operations = sample.operations_count as f64;
@@ -230,8 +229,8 @@ impl Quantity {
         Quantity::all_of(workload).into_iter().next()
     }
 
-    /// Its unit's smallest figure that matters: what is much below it cannot be
-    /// distinguished from nothing.
+    /// The smallest amount of its unit that matters: a value much below it
+    /// cannot be distinguished from zero.
     pub(crate) fn least(&self) -> f64 {
         match self.unit {
             Unit::Bytes => 160.0,
@@ -255,8 +254,8 @@ impl Quantity {
         }
     }
 
-    /// The sign before a value that the load generator limited: the lane can do at
-    /// least as well. Empty for a quantity that no load limits.
+    /// The sign before a value that the load generator limited: the lane's own is
+    /// at least as good. Empty for a quantity that no load limits.
     pub(crate) fn bound_sign(&self) -> &'static str {
         match self.source {
             Source::Time | Source::Latency(_) => "at most\u{a0}",

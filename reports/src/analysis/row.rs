@@ -14,8 +14,8 @@ use crate::stats::difference::Difference;
 use crate::stats::verdict::{Bound, Verdict};
 use crate::{failure, format};
 
-/// With fewer processes than this the interval of a median is from the least to
-/// the most of them, and holds the truth less often than 95%: with five 93.75%.
+/// With fewer processes than this the interval of a median is their whole
+/// range, and contains the true value less often than 95%: with five 93.75%.
 const FEWEST_FOR_MEDIAN: usize = 6;
 
 /// The parameters that distinguish the cases of a workload.
@@ -34,7 +34,7 @@ impl Case {
         Case(parameters)
     }
 
-    /// With only those of its parameters that `keeps` says.
+    /// With only those of its parameters for which `keeps` is true.
     #[must_use]
     pub fn only(&self, keeps: impl Fn(&str) -> bool) -> Case {
         let mut kept = self.clone();
@@ -68,16 +68,16 @@ pub struct Row {
     pub workload: String,
     /// The parameters.
     pub case: Case,
-    /// What the figure is of.
+    /// The quantity of the figure.
     pub quantity: Quantity,
     /// The lane's name.
     pub lane: String,
-    /// The figure; `None` where there is none.
+    /// The figure; `None` if there is none.
     pub estimate: Option<Estimate>,
     /// How it stands against the reference lane; `None` for the reference
     /// itself and where the reference has no figure.
     pub standing: Option<Standing>,
-    /// Why there is no figure; `None` where there is one.
+    /// Why there is no figure; `None` if there is a figure.
     pub absence: Option<Absence>,
     /// Fresh processes behind the figure.
     pub processes_count: usize,
@@ -85,8 +85,8 @@ pub struct Row {
     pub samples_count: usize,
     /// Samples that lie far out; they are in the figure.
     pub outliers_count: usize,
-    /// The mean in place of the median: what cost is where it is paid in lumps, as
-    /// by a collector.
+    /// The mean in place of the median: the right figure for a cost that comes in
+    /// lumps, such as a collector's.
     pub mean: Option<f64>,
     /// CPU time of one operation.
     pub cpu_ns: Option<f64>,
@@ -97,8 +97,7 @@ pub struct Row {
     /// Events of one operation, by their names, as they were counted while the
     /// cell was tried.
     pub events: BTreeMap<String, f64>,
-    /// How many times its set rate the load generator can do, where
-    /// there is one.
+    /// The load generator's limit over its set rate, if there is one.
     pub headroom_ratio: Option<f64>,
     /// Of a rate that was searched for: the next rate above it that was not found to
     /// hold, over it.
@@ -119,20 +118,19 @@ pub struct Standing {
     pub reference_lane: String,
     /// The figure over the reference's.
     pub ratio: Ratio,
-    /// The figure less the reference's, where one of them may be nothing: then
-    /// it is what is judged.
+    /// The figure less the reference's, if one of them may be zero: then the difference is judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
-    /// What may be said of it.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What the effect had to exceed.
+    /// The bound that the effect had to exceed.
     pub bound: Bound,
 }
 
 /// Why there is no figure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Absence {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub kind: FailureKind,
     /// For a person.
     pub message: String,
@@ -173,16 +171,17 @@ impl Row {
         self
     }
 
-    /// This figure over another's of the same run, as
-    /// [`Cell::ratio_to`](super::cells::Cell::ratio_to) says.
+    /// This figure over another's of the same run, as in
+    /// [`Cell::ratio_to`](super::cells::Cell::ratio_to).
     pub(crate) fn ratio_to(&self, other: &Row) -> Option<Ratio> {
         let of_slopes = || Some(self.replicates.as_ref()?.ratio(other.replicates.as_ref()?));
         let ratio = between(&self.processes, &other.processes).or_else(of_slopes)?;
         (ratio.value.is_finite() && ratio.value > 0.0).then_some(ratio)
     }
 
-    /// How far the figures of its processes lie apart: the largest over the smallest.
-    /// None for fewer than two, and where one of them is not above zero.
+    /// `None` for fewer than two processes, or if one of them is not above zero.
+    /// False if a figure that is a difference may be zero: the memory of light tasks,
+    /// if there were too few of them.
     #[must_use]
     pub fn spread(&self) -> Option<f64> {
         let values = || self.processes.values().copied();
@@ -191,8 +190,7 @@ impl Row {
         (values().len() > 1 && least > 0.0).then(|| most / least)
     }
 
-    /// False where a figure that is a difference may as well be nothing: the
-    /// memory of light tasks, where there were too few of them.
+    /// True if the load generator may limit the figure: the lane's own is at least as good.
     #[must_use]
     pub fn is_resolved(&self) -> bool {
         let is_above_zero = |estimate: &Estimate| {
@@ -209,8 +207,7 @@ impl Row {
         self.headroom_ratio.is_some_and(is_near) && !self.quantity.bound_sign().is_empty()
     }
 
-    /// The figure with its unit, with a sign where it is only a bound; `n/a`
-    /// where there is none.
+    /// The figure with its unit, with a sign if it is only a bound; `n/a` if there is none.
     #[must_use]
     pub fn value_text(&self) -> String {
         match &self.estimate {
@@ -235,7 +232,7 @@ impl Row {
     }
 
     /// The interval with its unit, such as `305 – 318 ns`, and what it is where
-    /// the processes are too few for one of 95%; empty where there is none.
+    /// the processes are too few for one of 95%; empty if there is none.
     #[must_use]
     pub fn interval_text(&self) -> String {
         let interval = self.estimate.and_then(|estimate| estimate.interval);
@@ -250,8 +247,8 @@ impl Row {
     }
 
     /// The ratio to the reference lane, such as `0.012×`, or the difference from
-    /// it, such as `+456 B`, where one of them may be nothing; empty where there
-    /// is neither.
+    /// it, such as `+456 B`, if one of them may be zero; empty if there is
+    /// neither.
     #[must_use]
     pub fn ratio_text(&self) -> String {
         self.standing
@@ -265,8 +262,8 @@ impl Row {
             })
     }
 
-    /// The verdict in the words that fit; `reference` for the reference
-    /// lane, and the reason where there is no figure or no comparison.
+    /// The verdict in the words that fit; `reference` for the reference lane,
+    /// and the reason if there is no figure or no comparison.
     #[must_use]
     pub fn verdict_text(&self, reference_lane: &str) -> String {
         match (&self.standing, &self.absence) {
@@ -347,8 +344,8 @@ fn figures(rows: &[Row], id: &str) -> BTreeMap<Key, f64> {
         .collect()
 }
 
-/// Takes away the comparisons of memories with idle connections whose numbers differ
-/// by more than a twentieth: a lane that held fewer is not smaller.
+/// Removes the comparisons of memory with idle connections whose numbers differ by
+/// more than a twentieth: a lane that held fewer is not smaller.
 pub(super) fn part_other_counts(rows: &mut [Row]) {
     const MEMORY: &str = "idle_memory_bytes";
     let counts = figures(rows, "load_idle_count");
@@ -374,8 +371,7 @@ pub(super) fn add_headroom(rows: &mut [Row]) {
     }
 }
 
-/// Rows for the cells that have no figure: what failed, and what a lane said
-/// that it cannot run.
+/// Rows for the cells without a figure: they failed, or the lane cannot run them.
 pub(super) fn absences(run: &Run, rows: &[Row]) -> Vec<Row> {
     let have: BTreeSet<(&str, &str, &Case)> = rows
         .iter()

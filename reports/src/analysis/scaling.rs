@@ -93,14 +93,14 @@ pub(super) fn curves(run: &Run, cells: &[Cell]) -> Vec<Curve> {
     found
 }
 
-/// What more workers do.
+/// What additional workers do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
     /// The same work, divided (strong scaling).
     Stays,
     /// As many more operations (weak scaling).
     IsMoreOperations,
-    /// As many more parts of an operation, as the workload says (weak scaling).
+    /// More parts of one operation, if the workload is defined so (weak scaling).
     GrowsInOperations,
 }
 

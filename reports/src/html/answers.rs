@@ -1,5 +1,5 @@
-//! What the page opens with: five questions, each with its answer, and what
-//! the doubts mean for it.
+//! The first section of the page: five questions, each with its answer, and the
+//! meaning of the doubts for it.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ struct Answer<'a> {
     case: &'a Case,
     /// The best first.
     rows: Vec<&'a Row>,
-    /// What is said of each row against the first.
+    /// The verdict of each row against the first.
     verdicts: Vec<Verdict>,
 }
 
@@ -118,8 +118,8 @@ fn answers<'a>(view: &View<'a>) -> Vec<Answer<'a>> {
     answers
 }
 
-/// Which lane is the best, where one workload was measured: of a rate always, of
-/// another figure where the page has no answers.
+/// The best lane, if one workload was measured: always for a rate, for another
+/// figure if the page has no answers.
 fn of_the_only_workload(view: &View<'_>, always: bool) -> Option<String> {
     let has_figure = |workload: &&Workload| {
         let mut rows = view.analysis.rows_of(&workload.id);
@@ -162,8 +162,7 @@ fn of_the_only_workload(view: &View<'_>, always: bool) -> Option<String> {
 
 /// Gives the verdicts.
 fn judge<'a>(view: &View<'a>, answers: &mut [Answer<'a>]) {
-    // One judgement over all, as they are read together: each lane against those
-    // with a better figure.
+    // One set of verdicts for all rows: each lane against those with a better figure.
     let better = |answer: &Answer<'a>| -> Vec<(&'a Row, &'a Row)> {
         let rows = answer.rows.iter().enumerate();
         rows.flat_map(|(place, row)| answer.rows[..place].iter().map(|best| (*row, *best)))
@@ -253,7 +252,7 @@ fn interval(row: &Row) -> String {
     }
 }
 
-/// What is said once of intervals that have a note.
+/// The note that belongs to intervals in several rows.
 fn note(rows: &[&Row]) -> &'static str {
     match rows.iter().any(|row| row.interval_text().contains(" (")) {
         true => "; the intervals are the range of a few processes",
@@ -315,7 +314,7 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
     let leaders: Vec<(&Row, Verdict)> = answer.leaders().collect();
     let is_reference = |row: &Row| row.lane == view.analysis.reference_lane;
     let standing = match effect(answer.best()) {
-        // That there is no difference, or too much noise, is said below.
+        // No difference, and too much noise, are mentioned below.
         _ if leaders.iter().any(|(row, _)| is_reference(row)) => None,
         Some((words, Verdict::Faster | Verdict::Slower)) => {
             Some(format!("{words} than {reference}"))
@@ -339,8 +338,7 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
     capital(&parts.join("; "))
 }
 
-/// What this run was to measure, and what speaks against its figures: each with
-/// what it means for the verdicts.
+/// The goal of this run, and the doubts about its figures: each with its meaning for the verdicts.
 fn doubts(view: &View<'_>) -> Markup {
     let design = &view.run.header.design;
     let (decided, all) = view.analysis.decided();

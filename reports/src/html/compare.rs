@@ -94,7 +94,7 @@ fn ratios(comparison: &Comparison) -> Markup {
                     } }
                     tbody {
                         @for case in comparison.rows.chunk_by(is_of_one_case) {
-                            // What a reader may look for; the page's search looks here.
+                            // The words by which a reader may search; the page's search uses them.
                             @let found_by = format!("{} {}", case[0].workload, case[0].title.to_lowercase());
                             tr class="case" data-workload={(found_by) @for row in case { " " (row.lane) }} {
                                 th colspan=(comparison.runs.len() + 1) scope="rowgroup" {

@@ -1,5 +1,5 @@
-//! What another tool measured beside what we did: the same operation, the same
-//! lane, on as many workers; where we have no such figure, that is said.
+//! Another tool's figures and ours: the same operation, the same lane, on as
+//! many workers; if we have no such figure, the page tells so.
 
 use maud::{Markup, html};
 
@@ -10,7 +10,7 @@ use crate::schema::CrossCheck;
 
 const WORKERS: &str = "workers_count";
 
-/// The table; nothing where no other tool measured.
+/// The table; nothing if no other tool measured.
 pub(super) fn sheet(view: &View<'_>) -> Markup {
     let checks = &view.run.cross_checks;
     if checks.is_empty() {

@@ -168,8 +168,8 @@ fn one_axis(
 ) -> Markup {
     let mut unit = Unit::Nanoseconds;
     let mut y_title = String::new();
-    // Zero has no place on a log axis: where it means "none" it is drawn at
-    // a step below the smallest value and labelled as what it is.
+    // Zero has no place on a log axis: if it means "none" it is drawn at a step
+    // below the smallest value with its own label.
     let values: std::collections::BTreeSet<u64> = lanes
         .values()
         .flatten()
@@ -271,7 +271,7 @@ pub(super) fn growth(view: &View<'_>, title: &str, growths: &[&Growth]) -> Marku
             points: growth
                 .points
                 .iter()
-                // What may be nothing has no place on a logarithmic axis.
+                // A value that may be zero has no place on a logarithmic axis.
                 .filter(|(_, estimate)| estimate.value > 0.0)
                 .map(|(tasks, estimate)| (*tasks as f64, estimate.value, estimate.interval))
                 .collect(),

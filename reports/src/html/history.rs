@@ -153,7 +153,7 @@ fn steps_table(history: &History<'_>, steps: &[(&Series<'_>, Step)], number: usi
     html! { h3 { "Steps" } (sheet("Steps", &table)) }
 }
 
-/// `▲ 12%` where the figure became better by that, `▼ 1.6×` where it became worse.
+/// `▲ 12%` if the figure became better by that, `▼ 1.6×` if it became worse.
 #[must_use]
 pub fn change_text(step: &Step) -> String {
     let sign = if step.is_better { "▲" } else { "▼" };

@@ -3,13 +3,14 @@
 //! # Invariants
 //!
 //! 1. The file needs no network, and its content security policy forbids it:
-//!    only the one style sheet and the one script whose hashes it names run.
+//!    only one style sheet and one script run, whose hashes it names.
 //! 2. Every text of the run goes through maud's escaping; only the charts,
-//!    whose pen escapes, and the assets are put in as they are.
+//!    whose pen escapes text, and the assets are inserted as they are.
 //! 3. Everything but filters and the comparison reads without
 //!    JavaScript.
-//! 4. The file stays under [`LARGEST_BYTES`]: the charts for phones are left
-//!    out, then those of the raw samples, and it says so, before that is passed.
+//! 4. The file stays below [`LARGEST_BYTES`]: if it would be larger, the charts
+//!    for phones are left out, then those of the raw samples, and the page tells
+//!    so.
 
 mod answers;
 mod compare;
@@ -58,7 +59,7 @@ pub fn render(run: &Run) -> String {
     text
 }
 
-/// The sections that are not folded: an overview, and a list of what is.
+/// The sections that are not folded: an overview, and a list of all sections.
 const OPEN: [&str; 2] = ["verdicts", "questions"];
 
 fn part(id: &str, section: &Section) -> Markup {

@@ -24,9 +24,9 @@ const PERCENTILES: [(&str, &str); 3] = [
     ("p999", "99.9th percentile of latency"),
 ];
 
-/// What comes of 1.5 times the highest rate; no figure of a sample.
+/// The result at 1.5 times the highest rate; no figure of a sample.
 const BEYOND: &str = "beyond";
-/// What an idle connection takes.
+/// The memory of an idle connection.
 const IDLE: &str = "idle_connection_bytes";
 /// The most that may be refused or fail at a rate that holds.
 const MOST_REFUSED: f64 = 0.001;
@@ -51,8 +51,8 @@ const COLUMNS: [(&str, &[&str]); 10] = [
     ("Time to recover from a surge", &["recovery_ns"]),
 ];
 
-/// The name of a percentile at so much of the highest rate. Half of it is what
-/// the latencies of a sample are of.
+/// The name of a percentile at this percentage of the highest rate. Half of it
+/// is what the latencies of a sample are of.
 fn figure(percent: u32, percentile: &str) -> String {
     match percent {
         50 => format!("latency_ns_{percentile}"),
@@ -92,7 +92,7 @@ fn estimate(rows: &[&Row], lane: &str, id: &str) -> Option<Estimate> {
         .estimate
 }
 
-/// What becomes of 1.5 times the highest rate.
+/// The result at 1.5 times the highest rate.
 fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
     match p99_ns <= limit_ns && failed <= MOST_REFUSED {
         true if shed + failed <= MOST_REFUSED => HOLDS,
@@ -125,7 +125,7 @@ fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static st
     Some((rate, word))
 }
 
-/// What stands in the column of these figures.
+/// The text in the column of these figures.
 fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> {
     let value = |id: &str| Some(estimate(rows, lane, id)?.value);
     let plain = |id: &str| Some(Unit::of_name(id).text(value(id)?));

@@ -1,4 +1,4 @@
-//! Our runtime beside its peers.
+//! Our runtime and its peers.
 
 use maud::{Markup, html};
 

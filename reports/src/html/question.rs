@@ -16,7 +16,7 @@ use crate::stats::ledger::Check;
 /// The most cases of a workload that get a chart of their own.
 const MOST_CHARTS: usize = 6;
 
-/// The most cases whose whole table is shown at once.
+/// The most cases with which the whole table is shown at once.
 const MOST_CASES: usize = 3;
 
 /// All questions, in the header's order.
@@ -90,7 +90,7 @@ fn one(view: &View<'_>, workload: &Workload, is_open: bool) -> Markup {
     }
 }
 
-/// What a table of further figures is of: the one quantity, where it is one.
+/// The title of a table of further figures: the quantity, if there is only one.
 fn further<'a>(rows: &[&'a Row]) -> &'a str {
     match rows {
         [first, others @ ..] if others.iter().all(|row| row.quantity == first.quantity) => {
@@ -100,7 +100,7 @@ fn further<'a>(rows: &[&'a Row]) -> &'a str {
     }
 }
 
-/// The best lane of the case that stands for the workload, in few words.
+/// The best lane of the workload's main case, in few words.
 fn best(view: &View<'_>, workload: &Workload) -> String {
     let rows = view
         .main_case(workload)
@@ -119,8 +119,8 @@ fn best(view: &View<'_>, workload: &Workload) -> String {
     )
 }
 
-/// The first quantity's figures; where there are many cases, their values at
-/// a look first and the whole table folded away.
+/// The first quantity's figures; if there are many cases, a short table of
+/// their values first and the whole table folded.
 fn main_table(view: &View<'_>, workload: &Workload, rows: &[&Row]) -> Markup {
     let caption = caption(view, workload, rows);
     let cases: BTreeSet<&Case> = rows
@@ -234,7 +234,7 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
             format::bytes(value)
         }
     };
-    // Where it moved too much, it says nothing.
+    // If it moved too much, it shows nothing.
     let checked = |check: &Check| match check.closure_ratio {
         Some(_) => bytes(check.estimate.value),
         None => "n/a".to_owned(),

@@ -22,8 +22,7 @@ impl Shown {
     }
 }
 
-/// A table of `rows`, a heading row before each case; `name` is that of the
-/// CSV file.
+/// A table of `rows`, a heading row before each case; `name` is the name of the CSV file.
 pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
     let reference = &view.analysis.reference_lane;
     let shown = Shown {
@@ -68,7 +67,7 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
     }
 }
 
-/// Why a comparison is not decided, and what would decide it; where there is one.
+/// Why a comparison is not decided, and what would decide it; if there is one.
 fn open(view: &View<'_>, rows: &[&Row]) -> Markup {
     let is_open = |row: &&&Row| {
         let standing = row.standing.as_ref();
@@ -100,7 +99,7 @@ fn open(view: &View<'_>, rows: &[&Row]) -> Markup {
     }
 }
 
-/// What the sign of a bound means, where a row has one.
+/// The meaning of the sign of a bound, if a row has one.
 pub(super) fn limited<'a>(rows: impl IntoIterator<Item = &'a &'a Row>) -> Markup {
     let is_any = rows.into_iter().any(|row| row.is_limited());
     html! {
@@ -114,8 +113,7 @@ pub(super) fn limited<'a>(rows: impl IntoIterator<Item = &'a &'a Row>) -> Markup
     }
 }
 
-/// The heading before each row that begins a new quantity or case; none
-/// where there is only one.
+/// The heading before each row that begins a new quantity or case; none if there is only one.
 fn headings(view: &View<'_>, rows: &[&Row]) -> Vec<Option<String>> {
     let first = rows.first().map(|row| &row.quantity.id);
     let several = rows.iter().any(|row| Some(&row.quantity.id) != first);
@@ -219,9 +217,9 @@ fn few(value: f64) -> String {
 /// The most letters of headings that fit side by side.
 const MOST_LETTERS: usize = 84;
 
-/// A table of the figures alone: a line for each lane, a column for each
-/// case, or the other way round where the cases take more words than the
-/// lanes. It says at a look what [`figures`] says in full.
+/// A table of the figures alone: a line for each lane, a column for each case,
+/// or the other way round where the cases take more words than the lanes. It is
+/// the short form of [`figures`].
 pub(super) fn matrix(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
     let mut cases = Vec::new();
     let mut lanes = Vec::new();

@@ -127,7 +127,7 @@ fn times(ratio: f64) -> String {
     format!("{ratio:.3}×")
 }
 
-/// What failed in one way on one lane: on which workloads, and how often.
+/// Failures of one kind on one lane: on which workloads, and how often.
 #[derive(Default)]
 struct Failed {
     places: BTreeSet<String>,
@@ -138,7 +138,7 @@ fn failures(view: &View<'_>) -> Markup {
     let mut cells: BTreeMap<(bool, &str, &str, String), Failed> = BTreeMap::new();
     for failure in &view.run.failures {
         let (lane, kind) = (failure.lane.as_str(), failure.kind);
-        // What was not expected comes first.
+        // Unexpected ones come first.
         let key = (
             kind.is_expected(),
             lane,

@@ -190,7 +190,7 @@ fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
     else {
         return html! {};
     };
-    // With one case the mean is its ratio, whose verdict is shown above.
+    // With one case the mean equals its ratio, whose verdict is shown above.
     if count < 2 {
         return html! {};
     }

@@ -16,7 +16,7 @@ use crate::stats::Verdict;
 pub(super) struct Drawn {
     /// Those of the raw samples.
     pub(super) samples: bool,
-    /// Those that stand in for wide ones on a phone.
+    /// Charts that replace wide ones on a phone.
     pub(super) phones: bool,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Section {
     pub(super) body: Markup,
 }
 
-/// What the sections share.
+/// The state that the sections share.
 pub(super) struct View<'a> {
     pub(super) run: &'a Run,
     pub(super) analysis: &'a Analysis,
@@ -79,14 +79,14 @@ impl<'a> View<'a> {
         format!("swatch l{}", self.lane_index(lane) % COLOURS_COUNT)
     }
 
-    /// What one task of the lane is called, with its article.
+    /// The name of one task of the lane, with its article.
     pub(super) fn a_task(&self, lane: &str) -> String {
         let noun = self.noun(lane);
         let vowel = noun.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']);
         format!("{} {noun}", if vowel { "an" } else { "a" })
     }
 
-    /// What one task of the lane is called.
+    /// The name of one task of the lane.
     pub(super) fn noun(&self, lane: &str) -> String {
         match self.run.lane(lane).map(|lane| lane.noun.as_str()) {
             None | Some("") => lane.to_owned(),
@@ -133,7 +133,7 @@ impl<'a> View<'a> {
         (!cases.any(is_code)).then_some(axis)
     }
 
-    /// The workloads whose figures are evidence for that, in the header's order.
+    /// The workloads whose figures have this role, in the header's order.
     pub(super) fn with_role(&self, role: Role) -> impl Iterator<Item = &'a Workload> {
         let workloads = self.run.header.workloads.iter();
         workloads.filter(move |workload| workload.roles.contains(&role))
@@ -150,8 +150,7 @@ impl<'a> View<'a> {
         cases
     }
 
-    /// The case that stands for the workload where there is room for one: of
-    /// those with the most lanes the last, which is the largest.
+    /// The workload's main case: of those with the most lanes the last, which is the largest.
     pub(super) fn main_case(&self, workload: &Workload) -> Option<(&'a Case, Vec<&'a Row>)> {
         self.first_rows(workload)
             .into_iter()

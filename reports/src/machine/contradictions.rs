@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::schema::{Cores, Host};
 
-/// What contradicts what, the first that is found. `host` is as the file has it, before
+/// The first contradiction that is found. `host` is as the file has it, before
 /// [`complete`](super::complete).
 pub(crate) fn contradiction(host: &Host) -> Option<String> {
     let found = counts(host).or_else(|| lists(host));
@@ -58,7 +58,7 @@ fn lists(host: &Host) -> Option<String> {
 }
 
 /// The CPU's name against that which its fields have. Names that are made of numbers are
-/// not asked: the tables of them grow.
+/// not checked: the tables of them grow.
 fn names(host: &Host) -> Option<String> {
     let of_before = host.facts.get("cpuinfo");
     let of_before = of_before.and_then(|fields| fields.get("model name")?.as_str());
@@ -75,7 +75,7 @@ fn names(host: &Host) -> Option<String> {
     ))
 }
 
-/// A list of CPUs such as `0-3,8`, its parts rising; `None` where it is no such list.
+/// A list of CPUs such as `0-3,8`, its parts rising; `None` if it is no such list.
 pub(crate) fn ranges(list: &str) -> Option<Vec<(u32, u32)>> {
     let part = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -8,9 +8,9 @@ use crate::schema::{Cores, UNKNOWN};
 
 type Facts = BTreeMap<String, Value>;
 
-/// What the firmware of virtual machines says, and the class that it is a sign
-/// of. A real machine may have the same maker, so the CPU is read first where
-/// it can say.
+/// Firmware strings of virtual machines, and the class that each indicates. A
+/// physical machine may have the same maker, so the CPU is read first if it can
+/// tell.
 const FIRMWARE: [(&str, &str); 15] = [
     ("Amazon EC2", "nitro"),
     ("Google Compute Engine", "gce"),
@@ -29,7 +29,7 @@ const FIRMWARE: [(&str, &str); 15] = [
     ("Xen", "xen"),
 ];
 
-/// What the CPU answers for a hypervisor (CPUID leaf 0x4000_0000).
+/// The CPU's answer for a hypervisor (CPUID leaf 0x4000_0000).
 const SIGNATURES: [(&str, &str); 9] = [
     ("KVMKVMKVM", "kvm"),
     ("Linux KVM Hv", "kvm"),
@@ -97,7 +97,7 @@ fn by_signs(facts: &Facts) -> &'static str {
     if text(facts, "hypervisor_type") == "xen" {
         return "xen";
     }
-    // A mainframe says what runs it, and its partitions are virtual as well.
+    // A mainframe names its hypervisor, and its partitions are virtual as well.
     match text(facts, "control_program") {
         program if program.contains("KVM") => return "kvm",
         program if program.contains("z/VM") => return "zvm",
@@ -124,14 +124,14 @@ fn by_signs(facts: &Facts) -> &'static str {
         name if !name.is_empty() => "vm",
         _ if made_up.iter().any(|name| tree.contains(name)) => "vm",
         _ if told("device_tree_partition") => "powervm",
-        // A device tree describes the board, and names a hypervisor where there
-        // is one; a machine that can start virtual machines is none, but for nested ones.
+        // A device tree describes the board, and names a hypervisor if there is one; a
+        // machine that can start virtual machines is not virtual, unless it is nested.
         _ if told("device_tree_model") || told("kvm") => "none",
         _ => UNKNOWN,
     }
 }
 
-/// What a cloud calls this size of machine; see
+/// The cloud's name for this size of machine; see
 /// [`instance_type`](crate::schema::MachineKeyInputs::instance_type).
 pub(super) fn instance_type(hypervisor: &str, facts: &Facts) -> String {
     let (vendor, product) = (text(facts, "dmi_vendor"), text(facts, "dmi_product"));

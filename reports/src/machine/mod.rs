@@ -1,5 +1,5 @@
-//! What a machine is, computed from the raw facts in a file when it is read: so a
-//! better rule improves old files too.
+//! The description of a machine, computed from the raw facts when a file is read:
+//! so a better rule improves old files too.
 //!
 //! A fact that no source has is [`UNKNOWN`], 0 or absent, never the best case.
 
@@ -72,7 +72,7 @@ fn cores_of_before(host: &Host) -> Vec<Cores> {
 
 fn kind(cores: Cores) -> CoreKind {
     let name = names::name(&cores.cpuinfo);
-    // Both kinds of a hybrid CPU bear one name.
+    // Both kinds of a hybrid CPU have one name.
     let role = match cores.counted_by.as_deref() {
         Some("cpu_core") => ", performance cores",
         Some("cpu_atom") => ", efficiency cores",

@@ -1,4 +1,4 @@
-//! What kinds of core are called, from the fields of `/proc/cpuinfo`. Arm and
+//! The names of kinds of core, from the fields of `/proc/cpuinfo`. Arm and
 //! mainframe CPUs have numbers there; their names are in public tables, for Arm
 //! those of `lscpu` (util-linux) and of the kernel (`cputype.h`).
 
@@ -211,7 +211,7 @@ pub(super) fn name(fields: &Fields) -> String {
         .unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
-/// What distinguishes revisions of one name.
+/// The fields that distinguish revisions of one name.
 pub(super) fn stepping(fields: &Fields) -> String {
     let names: &[&str] = match fields {
         _ if fields.contains_key("CPU implementer") => {

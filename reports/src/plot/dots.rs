@@ -9,7 +9,7 @@ use crate::stats::Interval;
 /// One lane's figure.
 #[derive(Clone, Debug)]
 pub struct Dot {
-    /// What the row is called.
+    /// The label of the row.
     pub label: String,
     /// The lane's place in the header.
     pub lane: usize,
@@ -17,7 +17,7 @@ pub struct Dot {
     pub value: f64,
     /// Where it lies.
     pub interval: Option<Interval>,
-    /// What stands at the row's end: the ratio and the verdict.
+    /// The text at the row's end: the ratio and the verdict.
     pub remark: String,
 }
 
@@ -44,8 +44,7 @@ struct Layout {
     ticks: usize,
 }
 
-/// The dot plot of `rows`, in their order from the top; a line marks
-/// `reference`, where there is one.
+/// The dot plot of `rows`, in their order from the top; a line marks `reference`, if there is one.
 #[must_use]
 pub fn dots(caption: &Caption, unit: Unit, rows: &[Dot], reference: Option<f64>) -> String {
     const WIDTH: f64 = 900.0;

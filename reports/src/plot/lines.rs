@@ -19,7 +19,7 @@ pub struct Line {
     pub fitted: Vec<(f64, f64)>,
 }
 
-/// What a curve should be like.
+/// The ideal course of a curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ideal {
     /// y = x: twice the workers, twice the speed.
@@ -30,14 +30,14 @@ pub enum Ideal {
     Limit(f64),
 }
 
-/// What is drawn and how.
+/// The content of the chart.
 #[derive(Clone, Debug)]
 pub struct Curves<'a> {
     /// The curves.
     pub lines: &'a [Line],
-    /// What x is.
+    /// The title of the x axis.
     pub x_title: &'a str,
-    /// What y is.
+    /// The title of the y axis.
     pub y_title: &'a str,
     /// How x is scaled.
     pub x_scale: Scale,
@@ -49,7 +49,7 @@ pub struct Curves<'a> {
     pub y_unit: Unit,
     /// Ticks of x in place of computed ones, with their labels.
     pub x_ticks: Option<Vec<(f64, String)>>,
-    /// What would be ideal, drawn broken.
+    /// The ideal curve, dashed.
     pub ideal: Option<Ideal>,
     /// Values of x at which something changed: a broken upright line at each.
     pub breaks: &'a [f64],

@@ -1,9 +1,9 @@
-//! Series to SVG text: no files, no figures of its own.
+//! Series as SVG text: this module reads no files and computes no figures.
 //!
 //! Drawn with plotters' SVG backend. Colours are roles, not values: the pen
-//! writes CSS variables, so that one chart serves light, dark and print.
-//! Each lane has a colour of Okabe and Ito's palette and a shape, so that no
-//! two lanes differ by colour alone. Each chart carries a title and a
+//! writes CSS variables, so that one chart works in light and dark mode and in
+//! print. Each lane has a colour of Okabe and Ito's palette and a shape, so
+//! that no two lanes differ by colour alone. Each chart carries a title and a
 //! description for readers that cannot see it.
 
 mod axis;

@@ -11,10 +11,10 @@ use plotters::style::{Color, FontFamily, FontStyle, RGBColor, ShapeStyle, TextSt
 /// Grid steps to a pixel.
 const FINE: f64 = 4.0;
 
-/// How many colours lanes have; then shapes go on.
+/// How many colours lanes have; then shapes continue the series.
 pub const COLOURS_COUNT: usize = 7;
 
-/// What a mark means, and so how CSS colours it.
+/// The meaning of a mark, by which CSS colours it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ink {
     Text,
@@ -58,7 +58,7 @@ impl Ink {
     }
 }
 
-/// The mark of a lane beside its colour.
+/// The mark of a lane, in addition to its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// A disc.
@@ -77,7 +77,7 @@ pub enum Shape {
 
 impl Shape {
     /// The shape of the lane at that place in the header: with the colours,
-    /// no two of the first 42 lanes look alike.
+    /// each of the first 42 lanes looks different.
     #[must_use]
     pub fn of_lane(index: usize) -> Shape {
         [
@@ -98,7 +98,7 @@ pub struct Caption {
     pub id: String,
     /// What it shows.
     pub title: String,
-    /// What one sees in it.
+    /// A description of the picture.
     pub description: String,
 }
 
@@ -128,14 +128,13 @@ pub(super) fn svg(
         backend: SVGBackend::with_string(&mut text, (grid(width), grid(height))),
     };
     draw(&mut pen);
-    // Into a string, the backend has nothing that can fail.
+    // The backend writes to a string, which cannot fail.
     let _ = pen.backend.present();
     drop(pen);
     finish(&text, width, height, caption)
 }
 
-/// Puts the title in and takes out what says nothing, so that a page with
-/// many charts stays small.
+/// Inserts the title and removes redundant text, so that a page with many charts stays small.
 fn finish(text: &str, width: f64, height: f64, caption: &Caption) -> String {
     let body = text.split_once('>').map_or("", |(_, body)| body);
     let mut body = body
@@ -179,8 +178,7 @@ fn style(ink: Ink, alpha: f64, width: f64) -> ShapeStyle {
     }
 }
 
-/// Each drawing call leaves out the backend's result: into a string it has
-/// nothing that can fail.
+/// Drawing calls ignore the backend's result: writing to a string cannot fail.
 impl Pen<'_> {
     pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), ink: Ink, width: f64) {
         let (from, to) = (point(from.0, from.1), point(to.0, to.1));
@@ -249,7 +247,7 @@ impl Pen<'_> {
                         .draw_circle(point(x, y), radius, &style(ink, alpha, 0.0), true);
             }
             Shape::Ring => {
-                // What runs behind it must not show through.
+                // Opaque, so that shapes behind it do not show.
                 let whole = (r * FINE).round() as u32;
                 let paper = style(Ink::Paper, alpha, 0.0);
                 let _ = self.backend.draw_circle(point(x, y), whole, &paper, true);

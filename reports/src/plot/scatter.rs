@@ -23,14 +23,14 @@ pub struct Band {
     pub noise_ratio: f64,
 }
 
-/// What is drawn.
+/// The content of the chart.
 #[derive(Clone, Debug)]
 pub struct Scatter<'a> {
     /// The samples.
     pub marks: &'a [Mark],
     /// The lanes that have samples: place in the header and name.
     pub lanes: &'a [(usize, String)],
-    /// The A/A band, where there is one.
+    /// The A/A band, if there is one.
     pub band: Option<Band>,
 }
 
@@ -40,7 +40,7 @@ const LEFT: f64 = 52.0;
 const RIGHT: f64 = 888.0;
 const TOP: f64 = 42.0;
 const BOTTOM: f64 = 204.0;
-/// What lies further from the median than this is drawn on the edge.
+/// A value that is further from the median than this is drawn on the edge.
 const REACH: f64 = 1.5;
 
 /// The chart.

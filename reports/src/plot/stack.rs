@@ -14,7 +14,7 @@ pub struct Bar {
     pub label: String,
     /// The parts in the order of the legend; negative ones are not drawn.
     pub parts: Vec<f64>,
-    /// What stands at the bar's end.
+    /// The text at the bar's end.
     pub remark: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the kernel counted of a cell.
+//! The kernel's counts for a cell.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Extra, Parameters};
 
-/// What perf events counted while a cell was tried, before anything was timed:
-/// a counter makes each switch of the kernel dearer, so it must not stand
-/// beside a timed section.
+/// Perf events, counted while a cell was tried, before anything was timed: a
+/// counter makes each switch of the kernel more expensive, so none runs during
+/// a timed section.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Counters {
     /// The workload's id.
@@ -19,11 +19,11 @@ pub struct Counters {
     /// The workload's parameters.
     #[serde(default)]
     pub parameters: Parameters,
-    /// Operations done while it was counted; at least 1. What the lane does
-    /// around its timed section is counted too.
+    /// Operations done while it was counted; at least 1. The lane's work around
+    /// its timed section is counted too.
     pub operations_count: u64,
-    /// Events by name, of all the lane's threads and children. What could not
-    /// be counted is absent, never 0.
+    /// Events by name, of all the lane's threads and children. An event that
+    /// could not be counted is absent, never 0.
     pub events: BTreeMap<String, u64>,
     /// Unknown fields, kept.
     #[serde(flatten)]

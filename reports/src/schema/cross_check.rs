@@ -5,18 +5,18 @@ use serde::{Deserialize, Serialize};
 
 use super::Extra;
 
-/// One figure of another tool, to be set beside ours.
+/// One figure of another tool, for comparison with ours.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CrossCheck {
     /// The tool, such as `criterion`.
     pub source: String,
-    /// What the tool calls the benchmark.
+    /// The tool's name of the benchmark.
     pub name: String,
     /// The workload of ours that is the same operation.
     pub workload: String,
     /// The lane.
     pub lane: String,
-    /// How many workers the lane had, where that was not left to it.
+    /// The lane's number of workers, if the benchmark set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers_count: Option<u64>,
     /// The tool's estimate of one operation.

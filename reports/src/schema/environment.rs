@@ -1,4 +1,4 @@
-//! What the host was doing meanwhile.
+//! The state of the host during a run.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub struct Taint {
     pub kind: String,
     /// For a person: what was seen, why it matters and what to do.
     pub message: String,
-    /// What was read, in the unit that the message names.
+    /// The reading, in the unit that the message names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     /// The bound that it left.
@@ -59,7 +59,7 @@ pub struct Taint {
     pub extra: Extra,
 }
 
-/// What the kinds of taints are called, and what each means for the figures.
+/// The kinds of taints, and what each means for the figures.
 const KINDS: [(&str, &str, &str); 15] = [
     (
         "steal",
@@ -148,7 +148,7 @@ pub fn taint_title(kind: &str) -> String {
     )
 }
 
-/// What a [`Taint::kind`] means for the figures.
+/// The meaning of a [`Taint::kind`] for the figures.
 #[must_use]
 pub fn taint_meaning(kind: &str) -> &'static str {
     let known = KINDS.iter().find(|(id, ..)| *id == kind);

@@ -38,7 +38,7 @@ pub struct Group {
     /// child processes are not counted. Absent where the kernel does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations_count: Option<u64>,
-    /// What the process did before its first sample, in vain, to be warm.
+    /// The warm-up of the process before its first sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<WarmUp>,
     /// The samples, in the order in which they were taken.
@@ -53,8 +53,7 @@ pub struct Group {
 pub struct WarmUp {
     /// The timed part of it.
     pub elapsed_ns: u64,
-    /// True where it went on until the process got no faster, false where it
-    /// ended at its bound.
+    /// True if it ended because the process got no faster, false if it ended at its bound.
     pub flat: bool,
 }
 
@@ -90,7 +89,7 @@ impl Group {
     }
 }
 
-/// One timed duration plus its checksum and what was counted beside it.
+/// One timed duration, its checksum and further counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
     /// Wall time of the timed section, by the monotonic clock.
@@ -133,7 +132,7 @@ pub struct Memory {
     /// per-CPU lists: a check of the sum of the parts.
     pub available_bytes: i64,
     /// Growth of the account of the lane's memory control group, without files
-    /// in the page cache: another check. Absent where it may not be read.
+    /// in the page cache: another check. Absent if it may not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_bytes: Option<i64>,
     /// Growth of the resident anonymous pages of the lane and its children.
@@ -149,8 +148,7 @@ pub struct Memory {
     /// be the reason of it.
     #[serde(default)]
     pub percpu_bytes: i64,
-    /// Growth of the lane's address space; costs nothing until touched, and
-    /// so is no part of the sum.
+    /// Growth of the lane's address space; costs nothing until used, and so is not part of the sum.
     #[serde(default)]
     pub virtual_bytes: i64,
 }
@@ -213,7 +211,7 @@ pub struct Failure {
     /// Which block, from 0.
     #[serde(default)]
     pub block_index: u64,
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub kind: FailureKind,
     /// For a person: what happened ("killed by SIGSEGV"), and what to do.
     pub message: String,

@@ -77,7 +77,7 @@ fn twice<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
 pub enum Depth {
     /// A look: too short to gate on.
     Quick,
-    /// What plain `cargo bench` does.
+    /// The design of plain `cargo bench`.
     #[default]
     Standard,
     /// Twice the processes.
@@ -104,7 +104,7 @@ pub struct Design {
     pub cpus: Vec<u32>,
     /// The lane that ratios are against, where both have the cell.
     pub reference_lane: String,
-    /// The smallest effect that is worth a verdict, as a share: 0.05 is 5%.
+    /// The smallest effect that gets a verdict, as a share: 0.05 is 5%.
     pub threshold_ratio: f64,
     /// The change of each cell that should be detected, as a share, where cells went
     /// on until it could be or the time was up.
@@ -114,15 +114,14 @@ pub struct Design {
     /// or as precise as requested, or the time is up.
     #[serde(default)]
     pub goes_on: bool,
-    /// The part of the run that this file is, where it was split.
+    /// The part of the run in this file, if it was split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
     /// The parts that were put together into this file. Their blocks are
     /// numbered anew, as no two parts have a block in common.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<Merged>,
-    /// The name of the choice of lanes, workloads and points, where one was
-    /// requested: `peers`, `growth`.
+    /// The name of the preset, if one was requested: `peers`, `growth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
     /// Unknown fields, kept.
@@ -130,7 +129,7 @@ pub struct Design {
     pub extra: Extra,
 }
 
-/// One part of a run that was split over several starts or machines alike.
+/// One part of a run that was split over several starts or equal machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Shard {
     /// Which part, from 1.

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::Extra;
 
-/// The version of the rule that makes [`MachineKeyInputs::key`]. Version 1 knew
-/// the first CPU alone, and no instance type. Version 2 had the hypervisor's class,
-/// which not every file of a machine tells.
+/// The version of the rule that makes [`MachineKeyInputs::key`]. Version 1 had only
+/// the first CPU, and no instance type. Version 2 had the hypervisor's class, which
+/// is missing in some files of a machine.
 pub const MACHINE_KEY_VERSION: u32 = 3;
 
 /// A fact of a machine that its host does not show.
@@ -20,11 +20,11 @@ pub const UNKNOWN: &str = "unknown";
 /// The machine that a run was taken on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
-    /// What a person calls the machine; may be empty. Never part of the key.
+    /// The machine's name for a reader; may be empty. Never part of the key.
     #[serde(default)]
     pub name: String,
-    /// What the machine key is made of. A reader of a file computes it anew from
-    /// `cores` and `facts`, see [`crate::machine`].
+    /// The fields from which the machine key is made. A reader of a file
+    /// computes it anew from `cores` and `facts`, see [`crate::machine`].
     pub machine: MachineKeyInputs,
     /// The CPUs that are online by kind, as the kernel describes them; empty in
     /// files of before, which have the fields of the first CPU as the fact
@@ -46,7 +46,7 @@ pub struct Host {
     pub extra: Extra,
 }
 
-/// What distinguishes kinds of machine: not frequency, bogomips or
+/// The fields that distinguish kinds of machine: not frequency, bogomips or
 /// host name, which differ between equal machines. A count of 0 and an empty
 /// text are unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -72,15 +72,15 @@ pub struct MachineKeyInputs {
     /// first level up.
     #[serde(default)]
     pub caches: Vec<Cache>,
-    /// The hypervisor's class, such as `kvm`; `none` on bare metal, `vm` where
-    /// there is one of an unknown class, `unknown` where that is not known.
+    /// The hypervisor's class, such as `kvm`; `none` on bare metal, `vm` if
+    /// there is one of an unknown class, `unknown` if that is not known.
     #[serde(default)]
     pub hypervisor: String,
-    /// What a cloud calls this size of machine, such as `c7g.large`; `unknown`
-    /// for a virtual machine that does not say, empty for others.
+    /// The cloud's name for this size of machine, such as `c7g.large`;
+    /// `unknown` for a virtual machine that does not say, empty for others.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub instance_type: String,
-    /// Each kind of core; empty where nothing is known but the fields above.
+    /// Each kind of core; empty if only the fields above are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<CoreKind>,
 }
@@ -163,10 +163,10 @@ impl MachineKeyInputs {
 
     /// The machine key: equal for equal inputs, short enough to read.
     ///
-    /// It is the key's version, the architecture and FNV-1a (64 bits) over
-    /// the inputs, each field ended by a byte that no field holds. Of the hypervisor it
-    /// has whether there is one: its class is not known of every run of a machine. It
-    /// tells machines apart and proves nothing.
+    /// It is the key's version, the architecture and FNV-1a (64 bits) over the inputs,
+    /// each field ended by a byte that no field holds. Of the hypervisor it has whether
+    /// there is one: its class is not known of every run of a machine. It distinguishes
+    /// machines and proves nothing.
     #[must_use]
     pub fn key(&self) -> String {
         let mut text = String::new();

@@ -12,7 +12,7 @@ use super::Extra;
 pub struct Lane {
     /// The stable name, such as `threadbare`; groups refer to it.
     pub name: String,
-    /// What one task of it is called in a sentence: `Go goroutine`, `thread`,
+    /// The name of one of its tasks in a sentence: `Go goroutine`, `thread`,
     /// `tokio task`. Without an article.
     pub noun: String,
     /// The language and its version.
@@ -27,11 +27,10 @@ pub struct Lane {
     /// In one sentence what distinguishes it; may be empty.
     #[serde(default)]
     pub remark: String,
-    /// How many CPUs the lane said it uses.
+    /// The number of CPUs that the lane reported.
     #[serde(default)]
     pub cpus_count: u32,
-    /// Every workload that the lane knows; null when it can be run, else why
-    /// not.
+    /// Every workload of the lane's catalogue; null when it can be run, else why not.
     #[serde(default)]
     pub workloads: BTreeMap<String, Option<String>>,
     /// Unknown fields, kept.

@@ -1,21 +1,21 @@
 //! The result file's types: the only ones in this crate that are serialised.
 //!
-//! A result file is JSON Lines. The first line is a [`Header`], then come
-//! [`Counters`], [`Group`]s, [`Failure`]s, [`EnvironmentSample`]s, [`Taint`]s and
-//! [`Block`] marks in the order in which they happened, and the last is an [`End`]. A file without an
-//! `End` is one whose run was cut short; what it holds is still good.
+//! A result file is JSON Lines. The first line is a [`Header`], then come [`Counters`], [`Group`]s,
+//! [`Failure`]s, [`EnvironmentSample`]s, [`Taint`]s and [`Block`] marks in the order in which they
+//! happened, and the last is an [`End`]. A file without an `End` belongs to a run that was cut
+//! short; what it holds is still good.
 //!
-//! A *kept* run ([`crate::store::Kept`]) has the same records, those of one kind in
-//! one line of columns, which its reader makes lines of again.
+//! A *kept* run ([`crate::store::Kept`]) has the same records. Those of one kind
+//! are one line of columns, from which its reader makes lines again.
 //!
 //! # Invariants
 //!
 //! 1. A file is only ever appended to, and never after its `End`.
 //! 2. Units are in the names: `_ns`, `_bytes`, `_count`, `_per_s`, `_ratio`.
-//! 3. A reader keeps the fields and the kinds of record that it does not
-//!    know (`extra`, [`Record::Unknown`]), so that rewriting a newer file
-//!    loses nothing. [`SCHEMA_VERSION`] rises only when an old reader would
-//!    *misread* a new file.
+//! 3. A reader keeps fields and kinds of record that it does not know (`extra`,
+//!    [`Record::Unknown`]), so that rewriting a newer file loses nothing.
+//!    [`SCHEMA_VERSION`] rises only when an old reader would *misread* a new
+//!    file.
 
 mod counters;
 mod cross_check;
@@ -67,9 +67,9 @@ pub enum Record {
     Group(Group),
     /// A cell that could not be measured, and why.
     Failure(Failure),
-    /// What the kernel counted of a cell.
+    /// The kernel's counts for a cell.
     Counters(Counters),
-    /// What the host was doing at one moment.
+    /// A reading of the host.
     Environment(EnvironmentSample),
     /// A reason to trust the figures less.
     Taint(Taint),
@@ -93,7 +93,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// What is wrong with the record, for a person.
+    /// The problem of the record, as text.
     pub fn from_value(value: Value) -> Result<Record, String> {
         let Value::Object(mut object) = value else {
             return Err("a record must be a JSON object".to_owned());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Extra, Parameters};
 
-/// What is run, in words.
+/// A workload, in words.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Workload {
     /// The stable id, such as `spawn.batch`; groups refer to it.
@@ -16,37 +16,36 @@ pub struct Workload {
     pub title: String,
     /// The question that it answers, as one sentence with its question mark.
     pub question: String,
-    /// What one operation is, as a noun: `spawn`, `switch`, `request`.
+    /// The name of one operation, as a noun: `spawn`, `switch`, `request`.
     pub operation: String,
-    /// What a task does once an operation, as a gerund phrase that can begin
-    /// or end a sentence: `spawning and joining one task`.
+    /// A task's work in one operation, as a gerund phrase that can begin or end
+    /// a sentence: `spawning and joining one task`.
     pub activity: String,
-    /// What is measured, the most important first.
+    /// The quantities that are measured, the most important first.
     pub measures: Vec<Measure>,
     /// Further figures of the samples' `metrics` that the report should show.
     #[serde(default)]
     pub metrics: Vec<Metric>,
-    /// The parameter that is swept, where one is: the x axis.
+    /// The parameter that is swept, if there is one: the x axis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axis: Option<String>,
-    /// Where figures answer different questions, which one this is: `raw stack
-    /// switch`, `scheduler hop`, `kernel I/O hop`; may be empty.
+    /// If its figures can answer different questions, which one this is: `raw
+    /// stack switch`, `scheduler hop`, `kernel I/O hop`; may be empty.
     #[serde(default)]
     pub level: String,
-    /// What each parameter means, by name; those of code numbers foremost.
+    /// The meaning of each parameter, by name; most of all of those with code numbers.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
-    /// The id of its group in the header; where it is empty, the id's first
-    /// word.
+    /// The id of its group in the header; if it is empty, the id's first word.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub group: String,
-    /// Its place on the page's first screen; absent where it has none.
+    /// Its place on the page's first screen; absent if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_screen: Option<FirstScreen>,
-    /// What else its figures are evidence for.
+    /// The roles of its figures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
-    /// The ids of the most important quantities, where that is not the first.
+    /// The ids of the most important quantities, unless it is the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub telling: Vec<String>,
     /// The workload that does the same, and where: at these values of this
@@ -74,8 +73,9 @@ impl Workload {
         }
     }
 
-    /// What `value` of a parameter means whose values are codes: one described
-    /// as `0: an atomic, 1: a mutex`. `None` for parameters that count.
+    /// The meaning of `value` for a parameter whose values are codes: one
+    /// described as `0: an atomic, 1: a mutex`. `None` for parameters that
+    /// count.
     #[must_use]
     pub fn words_of_code(&self, parameter: &str, value: u64) -> Option<&str> {
         fn code(text: &str) -> Option<(u64, &str)> {
@@ -126,7 +126,7 @@ pub enum FirstQuestion {
     Serve,
     /// Which computes on all CPUs in the least time?
     Compute,
-    /// One that a later version knows.
+    /// A value of a later version.
     #[serde(other)]
     Unknown,
 }
@@ -138,7 +138,7 @@ pub struct FirstScreen {
     pub question: FirstQuestion,
     /// The workload with the lowest rank that was run answers the question.
     pub rank: u32,
-    /// The id of the quantity that answers it, where that is not the first.
+    /// The id of the quantity that answers it, unless it is the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<String>,
     /// The parameters at which it answers it; the others are free.
@@ -146,7 +146,7 @@ pub struct FirstScreen {
     pub parameters: Parameters,
 }
 
-/// What a workload's figures are evidence for, beyond its own question.
+/// The roles that a workload's figures have, in addition to its own question.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -179,7 +179,7 @@ pub enum Role {
     Hog,
     /// A counter, by the `means`: 0 an atomic, 1 a mutex, 2 a channel.
     Counter,
-    /// One that a later version knows.
+    /// A value of a later version.
     #[serde(other)]
     Unknown,
 }
@@ -193,7 +193,7 @@ pub struct SameAs {
     pub parameters: Parameters,
 }
 
-/// What kind of figure a workload gives.
+/// The kind of figure that a workload gives.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -230,7 +230,7 @@ pub enum Better {
 pub struct Metric {
     /// Its name in the samples, the unit last.
     pub name: String,
-    /// What a reader calls it.
+    /// The reader's name for it.
     pub title: String,
     /// Which way is good.
     #[serde(default)]

@@ -1,17 +1,16 @@
 //! The hierarchical bootstrap: process, then block, then sample.
 //!
-//! Samples of one process resemble each other more than samples of two
-//! (layout, allocator state, what the scheduler did first), so that the
-//! process is the unit that counts (Kalibera and Jones, "Rigorous
-//! benchmarking in reasonable time", ISMM 2013). The statistic is the median
-//! over processes of the median over blocks of the median over samples. A
-//! resample draws processes with replacement and takes what is in them as it
-//! is: how far samples and blocks scatter is already in how far the
-//! processes' medians scatter, and drawing those levels again would count it
-//! twice (Davison and Hinkley, "Bootstrap methods and their application",
-//! 1997, section 3.8; Ren et al., Journal of Applied Statistics 37, 2010).
-//! In our simulation the intervals with every level redrawn contained the
-//! truth 99.5% of the time in place of 95%.
+//! Samples of one process resemble each other more than samples of two (layout,
+//! allocator state, the scheduler's first decisions), so the process is the
+//! unit that counts (Kalibera and Jones, "Rigorous benchmarking in reasonable
+//! time", ISMM 2013). The statistic is the median over processes of the median
+//! over blocks of the median over samples. A resample draws processes with
+//! replacement and takes what is in them as it is: how far samples and blocks
+//! scatter is already in how far the processes' medians scatter, and drawing
+//! those levels again would count it twice (Davison and Hinkley, "Bootstrap
+//! methods and their application", 1997, section 3.8; Ren et al., Journal of
+//! Applied Statistics 37, 2010). In our simulation the intervals with every
+//! level redrawn contained the truth 99.5% of the time in place of 95%.
 //!
 //! # Few processes
 //!
@@ -77,8 +76,8 @@ impl Interval {
 pub struct Estimate {
     /// The figure.
     pub value: f64,
-    /// Where it lies at [`CONFIDENCE`]; `None` where there were fewer than
-    /// two processes, which say nothing of their spread.
+    /// Where it lies at [`CONFIDENCE`]; `None` if there were fewer than two
+    /// processes, whose spread is not known.
     pub interval: Option<Interval>,
 }
 
@@ -89,8 +88,8 @@ pub struct Replicates {
     pub value: f64,
     /// How many processes there were.
     pub processes_count: usize,
-    /// What the draws come from. Figures of as many processes with one seed
-    /// draw the same of them, and so are paired, process by process.
+    /// The seed of the draws. Figures of as many processes with one seed draw
+    /// the same of them, and so are paired, process by process.
     pub seed: u64,
     resamples: Resamples,
 }
@@ -110,8 +109,8 @@ enum Resamples {
 impl Replicates {
     /// The median of process medians of `tree`, [`RESAMPLES`] times.
     ///
-    /// Empty blocks and processes are passed over; `None` where nothing is
-    /// left. The same seed gives the same figures.
+    /// Empty blocks and processes are passed over; `None` if nothing is left.
+    /// The same seed gives the same figures.
     #[must_use]
     pub fn of_median(tree: &Tree, seed: u64) -> Option<Replicates> {
         Replicates::of_median_times(tree, seed, RESAMPLES)
@@ -215,8 +214,8 @@ impl Replicates {
             .filter(|log| log.is_finite())
             .collect();
         let log = (self.value / reference.value).ln();
-        // Resamples that are not above zero have no logarithm. To leave them
-        // out would make a figure that may be nothing look certain.
+        // Resamples that are not above zero have no logarithm. Leaving them out
+        // would make a figure that may be zero appear certain.
         let drawn = self.resampled().len().min(reference.resampled().len());
         if resampled.len() < drawn {
             return Ratio {
@@ -270,15 +269,15 @@ pub struct Ratio {
     /// on a side.
     pub interval: Option<Interval>,
     /// How likely a ratio this far from 1 is between repeats: the logarithm
-    /// over its bootstrapped standard error, by Student's t. 1 where there
-    /// is no interval.
+    /// over its bootstrapped standard error, by Student's t. 1 if there is no
+    /// interval.
     pub p_value: f64,
 }
 
 impl Ratio {
     /// The same, with the spread of its logarithm made `inflation` times as
     /// wide: for figures that vary by more than their processes show. The
-    /// p-value is then that of a normal quantity.
+    /// p-value is then that of a normal distribution.
     #[must_use]
     pub fn inflated(self, inflation: f64) -> Ratio {
         if inflation <= 1.0 {
@@ -377,7 +376,7 @@ fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
     found
 }
 
-/// The value at which the probabilities come to `share`.
+/// The value at which the cumulated probability reaches `share`.
 fn reached<'a>(mut values: impl Iterator<Item = &'a (f64, f64)>, share: f64) -> Option<f64> {
     let mut sum = 0.0;
     let found = values.find(|(_, probability)| {
@@ -459,8 +458,8 @@ fn standard_deviation(values: &[f64]) -> f64 {
         .sqrt()
 }
 
-/// A seed of its own for each named thing, from the run's seed: so that one
-/// more cell changes no other cell's interval.
+/// A separate seed for each name, from the run's seed: so one more cell changes
+/// no other cell's interval.
 #[must_use]
 pub fn seed_for(seed: u64, name: &str) -> u64 {
     name.bytes()

@@ -81,7 +81,7 @@ pub struct Fit {
 
 impl Fit {
     /// The speed-up over one worker that the law gives for `workers`; `None`
-    /// beyond twice the largest count measured, where it would be a guess.
+    /// beyond twice the largest count measured, which would be a guess.
     #[must_use]
     pub fn speedup(&self, workers: f64) -> Option<f64> {
         let largest = self.residuals.iter().map(|residual| residual.0).max()? as f64;
@@ -96,9 +96,9 @@ impl Fit {
         Some(1.0 / relative)
     }
 
-    /// The worker count beyond which the law says that more workers are slower
-    /// (USL only), with its interval. `None` where the interval of the coherency
-    /// holds 0, for then there may be no peak; and where the peak, or an end of its
+    /// The worker count beyond which, by the law, more workers are slower (USL
+    /// only), with its interval. `None` where the interval of the coherency holds
+    /// 0, for then there may be no peak; and where the peak, or an end of its
     /// interval, lies beyond twice the largest count measured.
     #[must_use]
     pub fn peak_workers(&self) -> Option<Estimate> {
@@ -113,8 +113,7 @@ impl Fit {
     }
 }
 
-/// The worker count of the greatest speed-up by the USL; `None` where there is
-/// none.
+/// The worker count of the greatest speed-up by the USL; `None` if there is none.
 fn peak([_, contention, coherency]: [f64; 3]) -> Option<f64> {
     (coherency > 0.0).then(|| ((1.0 - contention).max(0.0) / coherency).sqrt())
 }

@@ -1,6 +1,6 @@
-//! Two figures by their difference: for those of which one may as well be
-//! nothing, as the memory of a light task or what a sleep took too long. Their
-//! ratio has no interval; their difference has.
+//! Two figures by their difference: for figures that may be zero, such as the
+//! memory of a light task or the time beyond a sleep. Their ratio has no
+//! interval; their difference has.
 //!
 //! The difference is judged in units of the larger figure. Near equality that is
 //! the logarithm of the ratio, so the thresholds and the rules of

@@ -1,12 +1,11 @@
 //! How much further apart two runs of one host are than the processes within
 //! each of them: what a run cannot know of itself.
 //!
-//! The A/A pairs of a run are measured interleaved, so that whatever changes
-//! slowly (a neighbour on the same hardware, the clock, the layout of memory)
-//! changes both alike. Between two runs it does not cancel. *Drift cells*, those of other models, show
-//! it: cells of lanes that the change under test has nothing to do with. If
-//! they moved by more than their own spread explains, so may the lane of
-//! interest have, and its interval is made wider by the same factor.
+//! The A/A pairs of a run are measured interleaved, so slow changes of the host (another virtual
+//! machine, the clock, the layout of memory) affect both halves. Between two runs it does not
+//! cancel. *Drift cells* show it: cells of other models, whose lanes the change under test does not
+//! touch. If they moved by more than their own spread explains, so may the lane of interest have,
+//! and its interval is made wider by the same factor.
 //!
 //! # Sources
 //!
@@ -28,19 +27,18 @@ pub const FEWEST_DRIFT_CELLS: usize = 4;
 /// run do not vary at all, any change is endlessly improbable.
 const FURTHEST: f64 = 1e3;
 
-/// What a lane's cells are judged by: the movements of all drift cells, or of
-/// those on one workload.
+/// The evidence on a lane's cells: the movements of all drift cells, or of those on one workload.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DriftCells {
-    /// How far each moved, in standard deviations of its own.
+    /// How far each moved, in its own standard deviations.
     deviations: Vec<f64>,
     /// How far each moved, as a share.
     shares: Vec<f64>,
 }
 
 impl DriftCells {
-    /// Takes one in: its ratio from run to run. One without an interval says
-    /// nothing and is passed over.
+    /// Takes one in: its ratio from run to run. One without an interval gives
+    /// no evidence and is skipped.
     pub fn add(&mut self, ratio: &Ratio) {
         let share = ratio.value.ln().abs().exp_m1();
         if let Some(deviation) = deviation(ratio).filter(|_| share.is_finite()) {
@@ -64,7 +62,7 @@ impl DriftCells {
     }
 
     /// By how much more than their own spread they moved, at least 1: by the
-    /// median and by the ninth decile, whichever says more.
+    /// median or by the ninth decile, whichever is larger.
     #[must_use]
     pub fn inflation(&self) -> Option<f64> {
         if self.count() < FEWEST_DRIFT_CELLS {
@@ -78,8 +76,8 @@ impl DriftCells {
         Some(factors.into_iter().fold(1.0, f64::max))
     }
 
-    /// The same by the one that moved most, for the few of one workload: 1
-    /// where the furthest of this many is where it usually is.
+    /// The same by the one that moved most, for the few of one workload: 1 if
+    /// the furthest of this many is where it usually is.
     #[must_use]
     pub fn largest(&self) -> f64 {
         let most = self.deviations.iter().copied().fold(0.0, f64::max);
@@ -131,8 +129,7 @@ mod tests {
         }
     }
 
-    /// Drift cells whose deviations are those of a normal quantity, times
-    /// `factor`.
+    /// Drift cells whose deviations are normally distributed, times `factor`.
     fn drift_cells(factor: f64) -> DriftCells {
         let mut found = DriftCells::default();
         for step in 1..200 {

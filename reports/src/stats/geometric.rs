@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// The geometric mean over the cells that every side has, for each side,
-/// and how many cells those are; `None` where there are none.
+/// The geometric mean over the cells that every side has, for each side, and
+/// how many cells those are; `None` if there are none.
 ///
 /// Cells with values that are not above zero have no logarithm and count as
 /// missing.

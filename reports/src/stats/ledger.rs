@@ -11,7 +11,7 @@ use super::quantile::median;
 use super::regression::line;
 use crate::schema::Memory;
 
-/// What a ledger's bytes are for.
+/// The purpose of a ledger's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
@@ -37,7 +37,7 @@ impl Part {
         Part::PerCpu,
     ];
 
-    /// What a reader calls it.
+    /// The reader's name for it.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -67,11 +67,9 @@ pub struct Ledger {
     pub parts: Vec<(Part, Estimate)>,
     /// The sum of the parts: what a task costs.
     pub sum: Estimate,
-    /// What the host has lost: the fall of `MemAvailable` with the free pages in
-    /// the per-CPU lists.
+    /// The host's loss: the fall of `MemAvailable` with the free pages in the per-CPU lists.
     pub host: Check,
-    /// What the lane's memory control group was charged; `None` where that may
-    /// not be read.
+    /// The charge of the lane's memory control group; `None` if that may not be read.
     pub group: Option<Check>,
     /// Growth of the address space, which is no cost.
     pub virtual_bytes: f64,
@@ -82,13 +80,13 @@ pub struct Ledger {
     pub largest_count: u64,
 }
 
-/// An account that knows nothing of the parts, to see that none is missing.
+/// An account that is independent of the parts, to check that none is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Check {
-    /// What it says that a task costs.
+    /// The cost of a task by this account.
     pub estimate: Estimate,
-    /// The sum of the parts over it; `None` where it is too coarse for so little
-    /// memory, or others used memory at the same time.
+    /// The sum of the parts over it; `None` if it is too coarse for so little
+    /// memory, or other programs used memory at the same time.
     pub closure_ratio: Option<f64>,
 }
 
@@ -186,8 +184,8 @@ pub fn ledger(readings: &[(u64, Memory)], seed: u64) -> Option<Ledger> {
     })
 }
 
-/// `(tasks, bytes)` for each process and task count: the median of what that
-/// process read, since the process is the unit that counts.
+/// `(tasks, bytes)` for each process and task count: the median of the
+/// process's readings, because the process is the unit that counts.
 #[must_use]
 pub fn process_medians(readings: impl Iterator<Item = (u64, u64, f64)>) -> Vec<(f64, f64)> {
     let mut by_process: BTreeMap<(u64, u64), Vec<f64>> = BTreeMap::new();

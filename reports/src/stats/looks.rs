@@ -1,10 +1,11 @@
-//! When a comparison is looked at while its processes still come in, and how
-//! many more it is expected to need.
+//! When a comparison is judged while its processes still come in, and how many
+//! more it is expected to need.
 //!
 //! A look at every new process would choose the most extreme of two hundred
 //! intervals. So looks are few and become rarer: each at about 1.4 times the
-//! processes of the one before. What this many looks do to the errors is in the
-//! simulation of `METHOD.md`, and the rate of false discoveries pays for it
+//! processes of the one before. The simulation in `METHOD.md` shows the effect
+//! of this many looks on the errors, which the rate of false discoveries is
+//! lowered for
 //! ([`FALSE_DISCOVERY_RATE_OF_LOOKS`](super::FALSE_DISCOVERY_RATE_OF_LOOKS)).
 
 use super::bootstrap::Ratio;
@@ -17,7 +18,7 @@ pub const LOOKS: [u64; 12] = [5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 200];
 /// among many: the 99.5th percentile over the 97.5th, for few processes.
 const DISCOVERY: f64 = 1.45;
 
-/// True where `count` processes are looked at.
+/// True if `count` processes are judged.
 #[must_use]
 pub fn is_look(count: u64) -> bool {
     LOOKS.contains(&count)
@@ -31,7 +32,7 @@ pub fn next(count: u64) -> Option<u64> {
 
 /// The processes with which a comparison would get a verdict, were its effect
 /// what it seems now: its interval narrows with the root of their number.
-/// Infinite where there is no interval.
+/// Infinite if there is no interval.
 #[must_use]
 pub fn needed(ratio: &Ratio, bound: &Bound, count: u64) -> f64 {
     let Some(interval) = ratio.interval else {

@@ -1,7 +1,7 @@
 //! Statistics: pure functions on slices, all randomness from a given seed.
 //!
-//! `METHOD.md` in this crate says which method is used for what, why, and
-//! how it did in simulation.
+//! `METHOD.md` in this crate lists which method is used for what, why, and its
+//! results in simulation.
 
 pub mod adjust;
 pub mod bootstrap;
@@ -25,7 +25,7 @@ pub use verdict::{Comparison, Verdict};
 /// Confidence of every interval that this crate prints.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// The smallest effect worth a verdict where a run's design names none.
+/// The smallest effect that gets a verdict if a run's design names none.
 pub const DEFAULT_THRESHOLD_RATIO: f64 = 0.05;
 
 /// The false discovery rate of the verdicts between two builds, where the width

@@ -5,10 +5,10 @@
 //! must lie as far from 1 as its own interval allows. Where pairs lie further,
 //! intervals are made wider.
 //!
-//! The deviation of a pair is its distance from 1 in standard errors of its
-//! own; its square is one observation of the *excess*, the factor by which the
-//! variance of such comparisons is too small. The excess of a figure is estimated by
-//! shrinkage, in two steps:
+//! The deviation of a pair is its distance from 1 in its own standard errors; its
+//! square is one observation of the *excess*, the factor by which the variance of
+//! such comparisons is too small. The excess of a figure is estimated by shrinkage,
+//! in two steps:
 //!
 //! 1. of the run: the mean over all pairs, together with `PRIOR_OF_RUN` pairs
 //!    without an excess. A single pair counts no more than `MOST_OF_ONE`
@@ -20,10 +20,10 @@
 //! Gelman and others, "Bayesian data analysis", 3rd edition, section 2.6. As an
 //! excess has no unit, pairs of a tail and of a median can be combined.
 
-/// The weight of an excess of 1 in that of a run, in pairs.
+/// The weight of a factor of 1 against the run's pairs, in pairs.
 const PRIOR_OF_RUN: f64 = 20.0;
 
-/// The weight of the run's excess in that of a figure, in pairs.
+/// The weight of the run's factor against the figure's pairs, in pairs.
 const PRIOR_OF_FIGURE: f64 = 8.0;
 
 /// The most that the deviation of one pair counts for other figures.

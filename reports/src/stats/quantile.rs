@@ -1,6 +1,6 @@
 //! Order statistics: the median, its spread, and what lies far out.
 
-/// The `share` quantile of `sorted`, linear between neighbours (type 7 of
+/// The `share` quantile of `sorted`, linear between adjacent values (type 7 of
 /// Hyndman and Fan, 1996); `None` for no values.
 #[must_use]
 pub fn quantile_of_sorted(sorted: &[f64], share: f64) -> Option<f64> {
@@ -59,8 +59,8 @@ pub fn outliers(values: &[f64]) -> Vec<usize> {
         .collect()
 }
 
-/// The weighted median of `(value, weight)` pairs; reorders them. `None`
-/// where the weights sum to nothing.
+/// The weighted median of `(value, weight)` pairs; reorders them. `None` if the
+/// weights sum to zero.
 pub fn weighted_median_in_place(pairs: &mut [(f64, f64)]) -> Option<f64> {
     pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let total: f64 = pairs.iter().map(|pair| pair.1).sum();

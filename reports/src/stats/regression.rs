@@ -1,10 +1,9 @@
 //! The slope of a line through noisy points.
 //!
-//! The estimator is the weighted Theil–Sen slope: the median of the slopes
-//! of all pairs of points, each weighted by its distance along x (Sievers,
-//! 1978; Scholz, 1978). One reading that something else on the host spoiled
-//! moves it little, and pairs of near points, whose slopes are mostly noise,
-//! count for little.
+//! The estimator is the weighted Theil–Sen slope: the median of the slopes of
+//! all pairs of points, each weighted by its distance along x (Sievers, 1978;
+//! Scholz, 1978). One disturbed reading moves it little, and pairs of close
+//! points, whose slopes are mostly noise, have little weight.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -97,7 +96,7 @@ fn resampled_residuals(
 ) -> Vec<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let count = points.len() as f64;
-    // A line through so few points runs nearer to them than to the truth.
+    // A line through so few points is closer to them than to the true line.
     let widened = (count / (count - 2.0)).sqrt();
     let mut drawn = Vec::with_capacity(points.len());
     (0..RESAMPLES)

@@ -3,21 +3,20 @@
 //!
 //! Processes of one lane often fall into a few modes: whether the scheduler put
 //! both threads on one CPU at their start decides everything that follows. The
-//! median of such figures jumps between modes, and the ratio of two medians
-//! with it. The shift computes for each new process and each old one by what factor
-//! they differ, and takes the median of all answers: two processes of one mode
-//! give the same answer whichever mode it is, and they are the largest group.
+//! median of such figures jumps between modes, and the ratio of two medians with
+//! it. The shift computes the factor between each new process and each old one, and
+//! takes the median of all factors: two processes of one mode give the same factor
+//! whichever mode it is, and they are the largest group.
 //!
-//! Its interval holds the factors that the new figures may be divided by
-//! without being distinguishable from the old ones: quantiles of the same answers, as far
-//! from the middle as the share of pairs in which the new one is slower is
-//! uncertain. That share is a U-statistic whose variance is estimated from how
-//! often each process alone is slower ("placements"), so that the two sides
-//! need not spread alike. Two builds that were measured in turns are paired:
-//! the placements of a pair are added up before their variance is taken, and
-//! what the host did to both cancels. Where that is most of what they vary by,
-//! each pair has one answer, and the middle between every two of them is taken
-//! (Hodges and Lehmann's estimate of one sample).
+//! Its interval holds the factors that the new figures may be divided by without being
+//! distinguishable from the old ones: quantiles of the same answers, as far from the
+//! middle as the share of pairs in which the new one is slower is uncertain. That share
+//! is a U-statistic whose variance is estimated from how often each single process is
+//! slower ("placements"), so the two sides may have different spreads. Two builds that
+//! were measured in turns are paired: the placements of a pair are added up before their
+//! variance is taken, and what the host did to both cancels. If the common effect of the
+//! host is most of the variation, each pair gives one factor, and the middle between
+//! every two of them is taken (Hodges and Lehmann's estimate of one sample).
 //!
 //! # Rejected
 //!
@@ -44,24 +43,23 @@ use super::quantile::{median, quantile_of_sorted};
 /// interval at [`CONFIDENCE`](super::CONFIDENCE).
 pub const FEWEST_PROCESSES: usize = 4;
 
-/// With fewer pairs their correlation says nothing.
+/// With fewer pairs their correlation gives no information.
 const FEWEST_PAIRS: usize = 10;
 
-/// The most processes of a side that are looked at: the answers are as many as
-/// its square.
+/// The most processes of a side that are used: the number of factors is its square.
 const MOST_PROCESSES: usize = 1_000;
 
 /// How the processes of the two sides belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Design {
-    /// The n-th of both were measured beside each other.
+    /// The n-th of both were measured in one round.
     Paired,
-    /// The two sides have nothing in common.
+    /// The two sides are independent.
     Apart,
 }
 
 /// The factor by which `ours` are above `theirs`, each a figure of one process;
-/// `None` where there are too few, or where they are not all above zero.
+/// `None` if there are too few, or if they are not all above zero.
 #[must_use]
 pub fn shift(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     let (ours, theirs) = (logarithms(ours)?, logarithms(theirs)?);
@@ -93,8 +91,7 @@ pub fn shift(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     })
 }
 
-/// The [`shift`] of processes that are known by their place in the run: of pairs
-/// those whose both halves are there.
+/// The [`shift`] of processes with their places in the run: of pairs only complete ones count.
 #[must_use]
 pub fn between(
     ours: &BTreeMap<u64, f64>,
@@ -105,7 +102,7 @@ pub fn between(
     shift(&ours, &theirs, design)
 }
 
-/// The figures of both sides, of pairs those whose both halves are there.
+/// The figures of both sides; of pairs only the complete ones.
 #[must_use]
 pub fn sides(
     ours: &BTreeMap<u64, f64>,
@@ -184,7 +181,7 @@ fn above(answer: f64) -> f64 {
     }
 }
 
-/// What was answered, in logarithms.
+/// The factors, in logarithms.
 struct Answers {
     logs: Vec<f64>,
     /// The middle of them.
@@ -196,7 +193,7 @@ struct Answers {
 }
 
 impl Answers {
-    /// Each of ours beside each of theirs.
+    /// Each of ours against each of theirs.
     fn of_all(ours: &[f64], theirs: &[f64], paired: bool) -> Answers {
         let all = ours
             .iter()
@@ -250,9 +247,9 @@ impl Answers {
     }
 }
 
-/// True where what the host did to both of a pair is most of what they vary by,
-/// by Spearman's correlation: then only the pairs themselves are compared. How
-/// far the two sides are apart has no part in it.
+/// True if the host's effect on both processes of a pair is most of the
+/// variation, by Spearman's correlation: then only the pairs themselves are
+/// compared. How far the two sides are apart has no part in it.
 fn host_rules(ours: &[f64], theirs: &[f64]) -> bool {
     if ours.len() != theirs.len() || ours.len() < FEWEST_PAIRS {
         return false;

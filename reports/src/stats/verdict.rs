@@ -1,4 +1,4 @@
-//! What may be said about two figures: *faster*, *slower*, *no difference*, *too noisy to say*.
+//! The verdict on two figures: *faster*, *slower*, *no difference*, *too noisy to say*.
 //!
 //! | verdict         | the interval of the ratio      | and                                    |
 //! |-----------------|--------------------------------|----------------------------------------|
@@ -8,16 +8,16 @@
 //! |                 |                                | averages differ                        |
 //! | too noisy to say | anything else                 |                                        |
 //!
-//! *Same* is a claim as well, and needs its own evidence: that no difference
-//! was found does not show that there is none. So it says how close: within
-//! the [`Bound::margin`].
+//! *Same* is a claim as well, and needs its own evidence: failing to find a
+//! difference does not show that there is none. So it has a width: within the
+//! [`Bound::margin`].
 
 use serde::{Deserialize, Serialize};
 
 use super::benjamini_hochberg;
 use super::bootstrap::{Interval, Ratio};
 
-/// What may be said of one figure against another.
+/// The verdict on one figure against another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -25,7 +25,7 @@ pub enum Verdict {
     Faster,
     /// It is worse, beyond doubt and by enough to matter.
     Slower,
-    /// The two are alike, to within the margin.
+    /// The two do not differ by more than the margin.
     Same,
     /// The figures do not settle it.
     CannotTell,
@@ -56,10 +56,10 @@ impl Verdict {
     }
 }
 
-/// What an effect must exceed, as shares: 0.05 is 5%.
+/// The bounds of an effect, as shares: 0.05 is 5%.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bound {
-    /// The smallest effect that is worth a verdict.
+    /// The smallest effect that gets a verdict.
     pub threshold_ratio: f64,
     /// How far the host itself moved from one run to the other; 0 within one
     /// run, where the intervals have all that processes vary by.
@@ -73,8 +73,8 @@ impl Bound {
         self.threshold_ratio.max(self.noise_ratio)
     }
 
-    /// How close *same* means: twice the effect, at least 5% and at most
-    /// 25%: on a host noisier than that nothing is called the same.
+    /// The margin of *same*: twice the effect, at least 5% and at most 25%: on
+    /// a noisier host no two figures are called the same.
     #[must_use]
     pub fn margin(&self) -> f64 {
         (2.0 * self.effect()).clamp(0.05, 0.25)
@@ -86,10 +86,10 @@ impl Bound {
 pub struct Comparison {
     /// The figure over the reference's, turned so that less is better.
     pub ratio: Ratio,
-    /// The same of their averages, where it is known: see
+    /// The same for their averages, if it is known: see
     /// [`shift::averages`](super::shift::averages).
     pub average: Option<Ratio>,
-    /// What the effect must exceed.
+    /// The bound that the effect must exceed.
     pub bound: Bound,
 }
 
@@ -104,9 +104,9 @@ impl Comparison {
         }
     }
 
-    /// True where the averages differ beyond doubt and by more than the bound:
-    /// two lanes whose processes are mostly alike are then not the same, as a
-    /// slow way to run is more frequent in one.
+    /// True if the averages differ significantly and by more than the bound:
+    /// then two lanes are not the same, even if most of their processes are,
+    /// because a slow mode is more frequent in one.
     #[must_use]
     pub fn averages_differ(&self) -> bool {
         self.average.is_some_and(|average| {

@@ -1,7 +1,7 @@
 //! The right to write a result file: one process has it at a time.
 //!
 //! It is an advisory lock (`flock`): the kernel gives it back when its holder
-//! ends, however it ends. Where the file system has no locks, nothing is locked.
+//! ends, however it ends. If the file system has no locks, nothing is locked.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -21,7 +21,7 @@ impl Claim {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Busy`] where another process has it, or what the system said.
+    /// [`WriteError::Busy`] if another process has it, or the system's error.
     pub fn of(path: &Path) -> Result<Self, WriteError> {
         let opened = OpenOptions::new().read(true).write(true).open(path);
         Self::on(opened, path)
@@ -31,7 +31,7 @@ impl Claim {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Exists`], or what the system said.
+    /// [`WriteError::Exists`], or the system's error.
     pub(super) fn create(path: &Path) -> Result<Self, WriteError> {
         let made = OpenOptions::new().write(true).create_new(true).open(path);
         Self::on(made, path)
@@ -67,7 +67,7 @@ impl Claim {
     }
 }
 
-/// The process that has the lock, as the kernel lists it; `None` where it does not.
+/// The process that has the lock, as the kernel lists it; `None` if it does not.
 fn holder(file: &File) -> Option<String> {
     let facts = file.metadata().ok()?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;

@@ -1,13 +1,13 @@
-//! Records of one kind as columns: each field of all of them side by side, since
-//! neighbours that are alike pack well. A run of 9.4 MB packs to 1.2 MB line by
-//! line, and to half of that as columns.
+//! Records of one kind as columns: each field of all of them together, because
+//! similar values compress well. A run of 9.4 MB packs to 1.2 MB line by line,
+//! and to half of that as columns.
 //!
-//! A line of columns stands for as many lines as it says:
+//! A line of columns contains as many lines as its count:
 //!
 //! `{"type":"columns","of":"group","count":2,"columns":{"fields":{"lane":["go","tokio"],…}}}`
 //!
 //! A column holds a list of values in one of these forms. The writer takes the
-//! shorter one where there are two; the reader reads any.
+//! shorter one of the two; the reader reads any.
 //!
 //! | form | holds |
 //! |---|---|
@@ -33,8 +33,8 @@ pub(super) const TYPE: &str = "columns";
 /// Lists up to this long are taken apart by place, if all are of one length.
 const LONGEST_TUPLE: usize = 4;
 
-/// A line that stands for the records of one kind. It is written by these types, and
-/// read by [`Rows`], which makes no object that serde would take apart again.
+/// A line with the records of one kind. It is written by these types, and read by
+/// [`Rows`], which makes no object that serde would take apart again.
 #[derive(Serialize)]
 struct Line {
     r#type: String,
@@ -71,7 +71,7 @@ struct Sparse {
     values: Column,
 }
 
-/// The line that stands for records of the kind `of`, given without their `type`.
+/// The line with records of the kind `of`, given without their `type`.
 pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
     let line = Line {
         r#type: TYPE.to_owned(),
@@ -82,12 +82,12 @@ pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
     serde_json::to_value(line).expect("columns have texts as names")
 }
 
-/// The records that a line of columns stands for. `values_left` is how many
-/// values they may have, and falls by those that they have.
+/// The records in a line of columns. `values_left` is how many values they may
+/// have, and falls by those that they have.
 ///
 /// # Errors
 ///
-/// What is wrong with the line, for a person.
+/// The problem of the line, as text.
 pub(super) fn records(line: Value, values_left: &mut u64) -> Result<Vec<Record>, String> {
     let mut line = Form::of(line)?;
     let of = match line.take("of")? {
@@ -112,7 +112,7 @@ pub(super) fn records(line: Value, values_left: &mut u64) -> Result<Vec<Record>,
         .collect()
 }
 
-/// An object of the file, whose fields are taken out of it.
+/// An object of the file, from which fields are removed as they are read.
 struct Form(Map<String, Value>);
 
 impl Form {
@@ -180,8 +180,7 @@ struct Field {
 impl Rows {
     /// The rows of a column, which must be `count`.
     fn of(column: Value, count: usize, left: &mut u64) -> Result<Rows, String> {
-        // Each form is tried with as many as there are to be: a short line may
-        // claim to stand for a lot.
+        // The expected number limits each form: a short line may claim to hold many values.
         *left = left.checked_sub(count as u64).ok_or_else(|| {
             "a line of columns stands for more values than any run has: refused".to_owned()
         })?;
@@ -359,7 +358,7 @@ fn ended() -> Error {
     Error::custom("a column has ended")
 }
 
-/// The value of a list of which all is read, which has so many items left.
+/// The value of a list that must be read completely and has this many items left.
 fn whole<T>(value: T, left: usize) -> Result<T, Error> {
     match left {
         0 => Ok(value),
@@ -387,7 +386,7 @@ impl<'de> SeqAccess<'de> for Places<'_> {
     }
 }
 
-/// The next so many values of a column.
+/// The next values of a column.
 struct Items<'a> {
     items: &'a mut Rows,
     left: usize,
@@ -412,7 +411,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     }
 }
 
-/// The fields of an object: those of all, then those that it has of the others.
+/// The fields of an object: those of all, then those of the others that it has.
 struct Entries<'a> {
     row: usize,
     fields: std::slice::IterMut<'a, (String, Rows)>,
@@ -519,7 +518,7 @@ impl Column {
     }
 }
 
-/// Each number less the one before; `None` where one leaves the range.
+/// Each number less the one before; `None` if one leaves the range.
 fn differences(numbers: &[i64]) -> Option<Vec<i64>> {
     let before = std::iter::once(&0).chain(numbers);
     let pairs = numbers.iter().zip(before);

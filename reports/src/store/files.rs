@@ -3,12 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What is at and below a folder.
+/// The files at and below a folder.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// The result files, by their paths: regular files alone.
     pub found: Vec<PathBuf>,
-    /// What the file system did not show, and what it said, by paths.
+    /// Files that could not be read, with the errors, by paths.
     pub unread: Vec<(PathBuf, String)>,
 }
 
@@ -18,7 +18,7 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// What the file system said of `folder` itself.
+    /// The file system's error for `folder` itself.
     pub fn below(folder: &Path) -> io::Result<Files> {
         let mut files = Files::default();
         let mut open = vec![folder.to_owned()];
@@ -54,7 +54,7 @@ impl Files {
         None
     }
 
-    /// What was read; names the path where it could not be.
+    /// The content; names the path if it could not be read.
     fn read<T>(&mut self, path: &Path, found: io::Result<T>) -> Option<T> {
         let kept = found.map_err(|error| {
             let said = format!("it cannot be read: {error}");

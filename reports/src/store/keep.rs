@@ -1,5 +1,4 @@
-//! A run made small enough to be kept in the tree, with every figure that is said
-//! of it as it was.
+//! A run made small enough for the tree, with all of its published figures unchanged.
 //!
 //! # What is left out
 //!
@@ -31,7 +30,7 @@ pub const MOST_BYTES: usize = 300_000;
 const FINEST: u32 = 6;
 const COARSEST: u32 = 3;
 
-/// Shares of requests whose latency is said of a sample.
+/// The percentiles of latency that are published for a sample.
 const SAID: [f64; 3] = [0.5, 0.99, 0.999];
 
 /// A kept run, as text.
@@ -46,7 +45,7 @@ pub struct Kept {
 impl Kept {
     /// Forms of the run from the finest to the coarsest histograms of latency:
     /// the first that packs to [`MOST_BYTES`] is the one to keep. `home` is the
-    /// folder whose name is not passed on.
+    /// folder whose name is removed.
     pub fn of<'a>(
         run: &'a Run,
         home: Option<&'a str>,
@@ -67,7 +66,7 @@ pub fn kept_path(header: &Header) -> PathBuf {
     Path::new(&plain(&header.host.machine.key())).join(name)
 }
 
-/// `text`, which a stranger may have written, as a name of a file.
+/// `text`, which may come from anybody, as a safe name of a file.
 pub(crate) fn plain(text: &str) -> String {
     let sign = |sign: char| match sign {
         ':' => '-',
@@ -154,9 +153,9 @@ fn whole_ms(ns: u64) -> u64 {
     ns / MS * MS
 }
 
-/// Buckets that are neighbours within a step of `1 / 2^bits` octave as one, at the
-/// highest of them. Those of the percentiles that are said, and the first, end
-/// theirs, so that each of these figures stays as it was.
+/// Merges adjacent buckets within a step of `1 / 2^bits` octave, into the highest
+/// of them. The buckets of the published percentiles, and the first, end their
+/// step, so each of these figures stays exact.
 fn coarser(buckets: &[(u64, u64)], bits: u32) -> Vec<(u64, u64)> {
     let said = SAID.iter().filter_map(|&share| percentile(buckets, share));
     let ends: Vec<u64> = said.chain(buckets.first().map(|bucket| bucket.0)).collect();

@@ -18,11 +18,11 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 ///
-/// What the file system said, and [`io::ErrorKind::AlreadyExists`] where a run's
+/// The file system's error, and [`io::ErrorKind::AlreadyExists`] if a run's
 /// results are there; a file that was there is then untouched, unless it has
 /// many names or another owner.
 pub fn write_output(path: &Path, contents: &[u8]) -> io::Result<()> {
-    // What a link leads to, if it leads anywhere.
+    // The target of a link, if it has one.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let there = match fs::metadata(&target) {
         Ok(there) => Some(there),
@@ -52,13 +52,13 @@ pub fn write_output(path: &Path, contents: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// What the file system said.
+/// The file system's error.
 pub fn holds_results(file: &Path) -> io::Result<bool> {
     const ENOUGH: u64 = 64;
     let mut start = Vec::new();
     let opened = super::source::open(file)?;
     let Ok(source) = opened else {
-        // Another encoding, or compressed by what is not read here.
+        // Another encoding, or a compression that is not supported here.
         return Ok(false);
     };
     match source.take(ENOUGH).read_to_end(&mut start) {
@@ -84,7 +84,7 @@ fn write_into(target: &Path, contents: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// What the file system said; [`io::ErrorKind::AlreadyExists`] where a file is there,
+/// The file system's error; [`io::ErrorKind::AlreadyExists`] where a file is there,
 /// which is then untouched.
 pub fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(path)?;
@@ -97,11 +97,11 @@ pub fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
 }
 
 /// Writes `contents` to the plain file at `path`, results or not: whole or not
-/// at all. Mode and owner of what was there stay.
+/// at all. The mode and owner of an existing file stay.
 ///
 /// # Errors
 ///
-/// What the file system said; the old file is then untouched.
+/// The file system's error; the old file is then untouched.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let there = fs::metadata(path).ok();
     replace_known(path, there.as_ref(), contents)

@@ -18,7 +18,8 @@ use crate::run::{Place, Run};
 use crate::schema::{COLUMNS_VERSION, Record, SCHEMA_VERSION};
 
 /// Lanes that have another name than when files were first written, with their
-/// variants: the old name and the new one. What a task is called goes with it.
+/// variants: the old name and the new one. The name of a task is changed with
+/// it.
 const RENAMED: [(&str, &str); 1] = [("goroutine", "threadbare")];
 
 /// How much a reader takes before it refuses.
@@ -32,7 +33,7 @@ pub struct Limits {
     pub lines_count: u64,
     /// The most samples over all groups.
     pub samples_count: u64,
-    /// The most values that lines of columns stand for.
+    /// The most values that lines of columns may hold.
     pub values_count: u64,
 }
 
@@ -58,7 +59,7 @@ pub enum ReadError {
     Io {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
     /// The file is of a form that is not read here.
@@ -85,7 +86,7 @@ pub enum ReadError {
         file: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What is wrong and what to do.
+        /// The problem and the advice.
         problem: String,
     },
 }
@@ -264,7 +265,7 @@ impl<S: BufRead> Reader<'_, S> {
             Record::Header(mut header) => {
                 let edited = machine::contradiction(&header.host);
                 machine::complete(&mut header.host);
-                // In memory, and so where it is written again, it has plain lines.
+                // In memory, and if it is written again, it has plain lines.
                 header.schema_version = SCHEMA_VERSION;
                 let path = self.path.display();
                 let warnings = edited.into_iter().map(|what| {
@@ -353,8 +354,8 @@ fn rename_lanes(run: &mut Run) {
     }
 }
 
-/// What is wrong with a line: its own number, which is always 1, would stand
-/// beside the file's.
+/// The problem of a line. The parser's line number, always 1, is removed,
+/// because it would be read as the file's.
 fn without_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());

@@ -1,5 +1,4 @@
-//! What a result file is on the disk: plain text, or what another system made
-//! of it on its way.
+//! A result file on the disk: plain text, or the form that another system gave it.
 
 use std::fmt;
 use std::fs::File;
@@ -13,7 +12,7 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 pub struct Unread {
     /// What it is.
     what: &'static str,
-    /// What makes it readable.
+    /// How to make it readable.
     advice: &'static str,
 }
 
@@ -27,7 +26,7 @@ const fn unread(what: &'static str, advice: &'static str) -> Unread {
     Unread { what, advice }
 }
 
-/// What the forms begin with.
+/// The first bytes of the forms.
 const FORMS: [(&[u8], Unread); 6] = [
     (
         b"\xff\xfe",
@@ -54,7 +53,7 @@ const FORMS: [(&[u8], Unread); 6] = [
         unread("a zip archive", "unpack it by `unzip` first"),
     ),
 ];
-/// What zstd's frames begin with.
+/// The first bytes of zstd's frames.
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 /// The byte order mark, in UTF-8.
 pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -66,7 +65,7 @@ const LONGEST: usize = 6;
 ///
 /// # Errors
 ///
-/// What the file system said.
+/// The file system's error.
 pub(super) fn open(file: &Path) -> io::Result<Result<Box<dyn BufRead>, Unread>> {
     text(BufReader::with_capacity(1 << 16, File::open(file)?))
 }
@@ -136,7 +135,7 @@ fn started(mut source: impl BufRead) -> io::Result<(Vec<u8>, impl BufRead)> {
 
 fn without_mark(start: Vec<u8>, mut source: impl BufRead) -> impl BufRead {
     if start.starts_with(MARK) {
-        // It is in the buffer: nothing is waited for.
+        // It is in the buffer, so this does not read.
         source.consume(MARK.len());
     }
     source

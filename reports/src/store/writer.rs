@@ -24,14 +24,14 @@ pub trait Medium: Write {
     ///
     /// # Errors
     ///
-    /// What the system said.
+    /// The system's error.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Cuts off everything after the first `len` bytes, and goes on there.
+    /// Cuts off everything after the first `len` bytes, and continues there.
     ///
     /// # Errors
     ///
-    /// What the system said.
+    /// The system's error.
     fn cut(&mut self, len: u64) -> io::Result<()>;
 }
 
@@ -69,7 +69,7 @@ pub enum WriteError {
     Open {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
     /// The disk, or the quota, is full.
@@ -79,7 +79,7 @@ pub enum WriteError {
         file: PathBuf,
         /// Lines that are in the file.
         lines: u64,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
     /// The system refused for another reason.
@@ -89,12 +89,12 @@ pub enum WriteError {
         file: PathBuf,
         /// Lines that are in the file.
         lines: u64,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
 }
 
-/// What is left of a run for which there is no more space.
+/// The part of a run that is kept if there is no more space.
 fn kept(lines: u64) -> String {
     match lines {
         0 => "Nothing was measured yet: free some space and start it again".to_owned(),
@@ -122,7 +122,7 @@ impl Writer<File> {
     ///
     /// # Errors
     ///
-    /// As [`Claim`], and [`WriteError::Exists`] where there is such a file.
+    /// As [`Claim`], and [`WriteError::Exists`] if there is such a file.
     pub fn create(path: &Path, header: &Header) -> Result<Writer<File>, WriteError> {
         let (medium, _) = Claim::create(path)?.into_parts();
         let mut writer = Writer::on(medium, path);
@@ -140,11 +140,11 @@ impl Writer<File> {
     /// Goes on with a file that has no end: everything after its last
     /// [`Block`] mark is cut off, since it will be measured again.
     ///
-    /// Read the file with [`read`](super::read) first: this trusts its lines.
+    /// Read the file with [`read`](super::read) first: this does not check its lines.
     ///
     /// # Errors
     ///
-    /// What the system said; [`WriteError::Exists`] where the run has ended.
+    /// The system's error; [`WriteError::Exists`] where the run has ended.
     pub fn resume(claim: Claim) -> Result<Writer<File>, WriteError> {
         let (medium, path) = claim.into_parts();
         let path = path.as_path();
@@ -154,7 +154,7 @@ impl Writer<File> {
             error,
         };
         let mut writer = Writer::on(medium, path);
-        // What is known at the last line that is worth keeping.
+        // The state at the last complete line.
         let mut kept = None;
         let mut reader = BufReader::new(&writer.medium);
         let mut line = Vec::new();
@@ -233,7 +233,7 @@ impl<M: Medium> Writer<M> {
     ///
     /// # Errors
     ///
-    /// What the system said; the file then ends with the line before.
+    /// The system's error; the file then ends with the line before.
     pub fn append(&mut self, record: &Record) -> Result<(), WriteError> {
         let mut line =
             serde_json::to_vec(record).map_err(|error| self.fail(io::Error::other(error)))?;

@@ -1,5 +1,5 @@
-//! What in a file contradicts something else in it, so that no run has written it as it
-//! stands. The reader looks at the machine's own facts (`machine/contradictions.rs`).
+//! Parts of a file that contradict each other, so that no run has written it in this
+//! form. The reader checks the machine's own facts (`machine/contradictions.rs`).
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::schema::{End, Group};
 /// Architectures that a compiler's target begins with, by the same name.
 const NAMED_ALIKE: [&str; 5] = ["x86_64", "aarch64", "riscv64", "loongarch64", "s390x"];
 
-/// What contradicts what, a text each.
+/// The contradictions, a text each.
 pub(super) fn of(run: &Run) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(times(run));

@@ -1,5 +1,5 @@
-//! Whether two runs hold the same samples, be it that the times of one are so many times
-//! those of the other: two runs that were measured never do.
+//! Whether two runs hold the same samples, even if all times of one are a multiple of
+//! the other's: two measured runs never do.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,7 +13,7 @@ const FEWEST_TIMES: usize = 5;
 /// With fewer such cells two runs are compared time by time.
 const FEWEST_CELLS: usize = 8;
 
-/// More cells would say no more.
+/// More cells would not make it more certain.
 const MOST_CELLS: usize = 32;
 
 /// The ratios of a cell's times in two runs that were measured are further apart.
@@ -28,7 +28,7 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// Those of `run`; `None` where there are none.
+    /// Those of `run`; `None` if there are none.
     pub(super) fn of(run: &Run) -> Option<Times> {
         let mut cells: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for group in &run.groups {
@@ -47,8 +47,8 @@ impl Times {
         (!cells.is_empty()).then_some(Times { shard, cells })
     }
 
-    /// How many times as long as those of `other` these are, by the median of the cells in
-    /// which all are; `None` where most cells are not so.
+    /// The factor between these times and those of `other`, by the median of the cells in
+    /// which all times have one factor; `None` where most cells are not so.
     pub(super) fn ratio_to(&self, other: &Times) -> Option<f64> {
         if self == other {
             return Some(1.0);
@@ -68,7 +68,7 @@ impl Times {
     }
 }
 
-/// The ratio of the times, where it is the same of all.
+/// The factor between the times, if it is the same for all.
 fn constant(times: &[u64], others: &[u64]) -> Option<f64> {
     let ratio = |(time, other): (&u64, &u64)| *time as f64 / (*other).max(1) as f64;
     let mut ratios = times.iter().zip(others).map(ratio);

@@ -1,6 +1,6 @@
-//! What no run has. A rule on figures is a law of their kind (nothing lasts longer than
-//! what it is a part of), or a bound that real runs are far from: fresh processes never
-//! repeat a time to a millionth, and clocks count in nanoseconds.
+//! Values that no measured run has. A rule on figures is a law of their kind (a part
+//! does not last longer than the whole), or a bound that real runs are far from: fresh
+//! processes never repeat a time to a millionth, and clocks count in nanoseconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,24 +20,23 @@ const LEAST_NS: f64 = 0.2;
 /// Rounded moments, and clocks that are read one after the other.
 const SLACK: f64 = 1.01;
 
-/// With fewer times nothing is said of all of them.
+/// With fewer times the rules for all of them do not apply.
 const MANY_TIMES: usize = 100;
 
-/// With fewer cells nothing is said of the typical one.
+/// With fewer cells the rules for the typical one do not apply.
 const MANY_CELLS: usize = 30;
 
 /// The times of a cell are further apart than this share; the wake-ups of a timer are so by
 /// 500 times this.
 const ALIKE_RATIO: f64 = 1e-6;
 
-/// Shorter times may be alike, by a clock that has steps.
+/// Shorter times may be equal, because of a clock with coarse steps.
 const SHORT_NS: u64 = 100_000;
 
 /// So are those of the typical cell; 20% and more is usual.
 const TYPICAL_RATIO: f64 = 1e-3;
 
-/// What is implausible, a text each; of one kind, one says it: an edited file would have
-/// thousands.
+/// The implausible values, a text each; only one of each kind: an edited file would have thousands.
 pub(super) fn of(run: &Run, now: Timestamp) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(dates(run, now));
@@ -63,7 +62,7 @@ fn dates(run: &Run, now: Timestamp) -> Option<String> {
     {
         return Some(format!("it began before there was such a program: {said}"));
     }
-    // The header is written after the lanes were asked for, before the first group.
+    // The header is written after the lanes have said hello, before the first group.
     let end = run.end.as_ref()?;
     if run.header.design.merged.is_some() {
         return None;
@@ -79,7 +78,7 @@ fn dates(run: &Run, now: Timestamp) -> Option<String> {
     })
 }
 
-/// The machine that it is said to be of.
+/// The machine that the file claims.
 fn origin(run: &Run) -> Option<String> {
     let host = &run.header.host;
     let of_before = host.facts.get("cpuinfo");

@@ -1,16 +1,17 @@
-//! Is a file fit to stand in the tree of kept runs, beside those of other people?
+//! Whether a file may be kept in the tree, with those of other people.
 //!
-//! *Refused* is what cannot be used: a file that is no whole run, that contradicts
-//! itself, or that stands where it does not belong. *Quarantined* is what is kept and
-//! shown apart, with the reason, and never averaged in: disturbed runs, builds that
-//! cannot be made again, and facts and figures that no run has.
+//! *Refused* means that a file cannot be used: it is no whole run, contradicts
+//! itself, or is at a wrong path. *Quarantined* is what is kept and shown apart, with
+//! the reason, and never averaged in: disturbed runs, builds that cannot be made
+//! again, and facts and figures that no run has.
 //!
 //! # What it cannot show
 //!
 //! That a file was measured. The rules find facts and figures that were edited one by
-//! one, mixed up, or made by a simple program. Whoever edits all facts alike, and gives
-//! the figures the spread of real ones, makes a file that is accepted. Against that
-//! stand the review of the pull request and other runs of the same kind of machine.
+//! one, mixed up, or made by a simple program. A file whose facts are all edited
+//! consistently, and whose figures have the spread of real ones, is accepted. Against
+//! that stand the review of the pull request and other runs of the same kind of
+//! machine.
 
 mod contradictions;
 mod copies;
@@ -31,7 +32,7 @@ use crate::store::{MOST_BYTES, kept_path};
 use crate::taints;
 use copies::Times;
 
-/// What is said of a file.
+/// The finding on a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The outcome.
@@ -77,18 +78,18 @@ impl std::fmt::Display for Standing {
 /// Looks at files one after another; the same run twice is found.
 #[derive(Debug, Default)]
 pub struct Verifier {
-    /// What was looked at.
+    /// The runs so far.
     seen: Vec<(Times, String)>,
 }
 
 impl Verifier {
-    /// Looks at the file at `path`. One whose name ends in `.zst` is held to what a
-    /// kept run is: its size, and its place under the name of its machine.
+    /// Looks at the file at `path`. A file whose name ends in `.zst` must be a kept
+    /// run: its size, and its place under the name of its machine.
     pub fn verify(&mut self, path: &Path) -> Finding {
         self.judge(path, &look(path))
     }
 
-    /// The finding on a file that was looked at already.
+    /// The finding on a file that was read already.
     pub fn judge(&mut self, path: &Path, looked: &Looked) -> Finding {
         let mut refused = looked.refused.clone();
         if let Some(times) = &looked.times {
@@ -105,7 +106,7 @@ impl Verifier {
             });
             match copied {
                 Some(why) => refused.push(why),
-                // A copy that is refused for itself says nothing against the run.
+                // A copy that is refused for another reason does not count against the run.
                 None if refused.is_empty() => {
                     self.seen.push((times.clone(), path.display().to_string()));
                 }
@@ -116,14 +117,14 @@ impl Verifier {
     }
 }
 
-/// What a file is by itself.
+/// The content of a single file.
 #[derive(Clone, Debug, Default)]
 pub struct Looked {
     /// The run, where the file can be read.
     pub run: Option<Run>,
     refused: Vec<String>,
     doubts: Vec<String>,
-    /// Its times; `None` where there are none.
+    /// Its times; `None` if there are none.
     times: Option<Times>,
 }
 
@@ -235,7 +236,7 @@ fn unusable(run: &Run) -> Vec<String> {
     found
 }
 
-/// Why its figures do not stand for its machine.
+/// Why its figures are not valid for its machine.
 fn doubts(run: &Run) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(share) = gate::disturbed(run) {

@@ -1,4 +1,4 @@
-//! The figures of a whole run whose truth is known.
+//! The figures of a whole run with known true values.
 
 use reports::analysis::Row;
 use reports::schema::{FailureKind, Measure, Memory};
@@ -124,7 +124,7 @@ fn scaling_law_is_found_from_eight_points() {
 #[test]
 fn work_that_grows_with_the_workers_has_an_efficiency_and_no_law() {
     let mut run = synthetic::run(Wish::default());
-    // The same figures, were each worker to do a run of its own.
+    // The same figures, if each worker did a run of its own.
     for group in &mut run.groups {
         let Some(&workers) = group.parameters.get("workers_count") else {
             continue;

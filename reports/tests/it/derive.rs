@@ -1,5 +1,6 @@
-//! Result files of machines that do not exist, for trials of the pages of many machines:
-//! each is a real run of `hardware/` with other facts and scaled times, and says so.
+//! Result files of machines that do not exist, to try the pages of many machines: each
+//! is a real run of `hardware/` with other facts and scaled times, and is marked as
+//! such.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};

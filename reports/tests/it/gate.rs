@@ -208,7 +208,7 @@ fn too_few_processes_to_rule_a_slowdown_out_are_inconclusive() {
 
 #[test]
 fn two_builds_interleaved_are_paired_and_a_common_drift_cancels() {
-    // Each round 30% apart from the next, alike for both builds.
+    // Each round differs by 30% from the next, in both builds.
     let mut both = full(1, None);
     for group in &mut both.groups {
         let factor = 1.0 + 0.3 * (group.process_index % 3) as f64;

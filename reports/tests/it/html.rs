@@ -165,7 +165,7 @@ fn goroutines_alone_are_said_of_go_only() {
     assert!(!page.contains("a goroutine "), "whose?");
 }
 
-/// What the page says to a claim.
+/// The page's finding on a claim.
 fn answer(run: &reports::Run, claim: &str) -> String {
     let page = html::render(run);
     let claims = page.split("<li class=\"claim\">").skip(1);
@@ -621,7 +621,7 @@ fn latency_of_a_service_is_drawn_over_the_rate_that_it_was_offered() {
     let page = html::render(&run);
     assert!(page.contains(title));
     assert!(page.contains("requests offered a second"));
-    // The figures that answer the question stand in one table.
+    // The figures that answer the question are in one table.
     let (_, table) = page
         .split_once("What each lane bears, and")
         .expect("a table");

@@ -1,5 +1,5 @@
-//! Kept runs: what is said of them is what was said of the run, those of the tree
-//! are in order, and files that should not be there are named.
+//! Kept runs: their figures are those of the original run, those of the tree are
+//! valid, and files that should not be there are named.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};

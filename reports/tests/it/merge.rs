@@ -35,7 +35,7 @@ fn shard(index: u32) -> Run {
     run
 }
 
-/// What was measured, by its place, without the numbers of blocks.
+/// The samples, by their place, without the numbers of blocks.
 fn measured(run: &Run) -> Vec<Group> {
     let mut groups: Vec<Group> = run
         .groups

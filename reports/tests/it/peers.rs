@@ -1,4 +1,4 @@
-//! Our runtime beside its peers, and how costs grow.
+//! Our runtime and its peers, and how costs grow.
 
 use reports::Analysis;
 use reports::analysis::{Growth, Peers};
@@ -32,7 +32,7 @@ fn ratio_is_to_the_best_peer_and_the_winner_is_the_best_of_all() {
         let mut rows = peers.rows.iter().filter(|row| row.workload == workload);
         rows.next().expect("a row")
     };
-    // Rayon wins here, and says so.
+    // Rayon wins here, and the page shows it.
     let one = of("spawn.one");
     assert_eq!(one.best_peer.as_deref(), Some("rayon"));
     assert_eq!(one.winners, ["rayon"]);

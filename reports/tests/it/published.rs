@@ -83,7 +83,7 @@ fn what_stands_against_a_comparison_is_told() {
 #[test]
 fn figure_of_one_cpu_is_held_against_runs_on_one_cpu_only() {
     let mut run = launch(4.4);
-    // The ring stands for the brigade: what counts is the number of CPUs.
+    // The ring takes the place of the brigade: only the number of CPUs matters.
     for workload in &mut run.header.workloads {
         if workload.id == "spawn.batch" {
             workload.id = "share.brigade".into();

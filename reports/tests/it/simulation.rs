@@ -1,4 +1,4 @@
-//! The statistics against data whose truth is known.
+//! The statistics against data whose true values are known.
 //!
 //! The short forms run with the other tests and hold the method to wide
 //! bounds; `cargo test --release -p reports simulation -- --ignored
@@ -113,13 +113,13 @@ fn coverage(spread: Spread, design: Design, times: usize, resamples: usize) -> f
 /// factor and share of each, and the spread within one.
 const MODES: ([(f64, f64); 3], f64) = ([(1.0, 0.6), (1.45, 0.3), (0.65, 0.1)], 0.03);
 
-/// What ships.
+/// The bounds of the product.
 const BOUND: Bound = Bound {
     threshold_ratio: 0.05,
     noise_ratio: 0.0,
 };
 
-/// One process of each build, beside each other: the host does something to both.
+/// One process of each build, in one round: the host affects both.
 fn pair(rng: &mut Xoshiro256PlusPlus, slowdown: f64) -> (f64, f64) {
     let host = (0.03 * normal(rng)).exp();
     let mut process = |factor: f64| {
@@ -135,8 +135,8 @@ fn pair(rng: &mut Xoshiro256PlusPlus, slowdown: f64) -> (f64, f64) {
     (process(1.0), process(slowdown))
 }
 
-/// What two builds in one run come to, whose second is so much slower: after as
-/// many rounds, or when the interval is narrow enough.
+/// The comparison of two builds in one run, whose second is slower by this
+/// factor: after as many rounds, or when the interval is narrow enough.
 struct Compared {
     rounds: usize,
     ratio: Ratio,
@@ -164,8 +164,8 @@ fn by_shift(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Compa
     Compared { rounds, ratio }
 }
 
-/// By the shift, as `threadbare run --base` goes on: 10 rounds, then 2 more until
-/// the interval is within 4%, at most 200.
+/// By the shift, as in `threadbare run --base`: 10 rounds, then 2 more until the
+/// interval is within 4%, at most 200.
 fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Compared {
     let (base, new) = fixed(rng, slowdown, most);
     let mut rounds = 10;
@@ -181,7 +181,7 @@ fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Comp
 type Comparer = fn(&mut Xoshiro256PlusPlus, f64, usize) -> Compared;
 
 /// Shares of `times` comparisons: whose interval contains the slowdown, that are
-/// called the same, that are called different, and the rounds that they took.
+/// called the same, that are called different, and their rounds.
 fn judged(comparer: Comparer, slowdown: f64, rounds: usize, times: usize) -> [f64; 4] {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
     let mut sums = [0.0; 4];

@@ -61,8 +61,8 @@ fn real_runs_are_one_machine_whose_replicates_give_the_interval() {
             }
         }
     }
-    // The first two builds differ in one fact, and that is the build; of the machine's
-    // hypervisor only the last run tells the class.
+    // The first two builds differ in one fact, and that is the build; only the last
+    // run tells the class of the machine's hypervisor.
     let changes = pairs(&collection);
     assert_eq!(changes.len(), 1);
     assert_eq!((changes[0].fact, changes[0].pairs.len()), ("suite", 1));
@@ -147,7 +147,7 @@ fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
         assert!(index.contains(&format!("m/{}.html#s0", machine.key)));
         assert!(page(&pages, &format!("m/{}.html", machine.key)).contains("Derived from"));
     }
-    // Every figure of the index is text of the page, interval and ratio beside it.
+    // Every figure of the index is text of the page, with interval and ratio.
     for (_, setup) in collection.setups() {
         for question in &collection.questions {
             let (lane, best) = setup.ranked(&question.place.place)[0];
@@ -201,7 +201,7 @@ fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
 fn index_of_three_hundred_machines_stays_small() {
     let folder = tempfile::tempdir().unwrap();
     derive::write(folder.path(), 1);
-    // One run read, and three hundred machines of it: the size is that of the page.
+    // One run is read, and three hundred machines are made of it: the size is that of the page.
     let mut many = collection(folder.path());
     let one = many.machines[0].clone();
     many.machines = (0..300)
@@ -314,6 +314,6 @@ fn runs_of_one_machine_are_one_machine_whether_or_not_its_hypervisor_is_told() {
     let mut told: Vec<&str> = setups.iter().map(|setup| setup.fact("virtual")).collect();
     told.sort_unstable();
     assert_eq!(told, ["kvm", "vm"]);
-    // What becomes known is no difference.
+    // A fact that was unknown before is no difference.
     assert!(pairs(&collection).is_empty());
 }

@@ -420,7 +420,7 @@ proptest! {
         damaged.splice(place..end, bytes);
         damaged.truncate(damaged.len().saturating_sub(cut / 8));
         match read_from(Cursor::new(&damaged), Path::new("run.jsonl"), Limits::default()) {
-            // What is read must also be fit to be shown.
+            // A file that can be read must also be shown without an error.
             Ok(run) => prop_assert!(reports::html::render(&run).ends_with("</html>")),
             Err(error) => prop_assert!(error.to_string().contains("run.jsonl")),
         }

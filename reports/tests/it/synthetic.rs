@@ -1,5 +1,5 @@
-//! A made-up run that looks like a real one: lanes, spreads and failures of
-//! the size that was seen on a small virtual machine.
+//! A made-up run that resembles a real one: lanes, spreads and failures as on a
+//! small virtual machine.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use reports::schema::{
     Memory, Metric, Parameters, Phase, Role, SCHEMA_VERSION, Sample, Taint, Workload,
 };
 
-/// What can be changed about the made-up run.
+/// The variable parts of the made-up run.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
     pub(crate) seed: u64,
     pub(crate) host: &'static str,
     pub(crate) cpu: &'static str,
-    /// Makes every lane so much slower or faster: another machine.
+    /// Makes every lane slower or faster by this factor: another machine.
     pub(crate) scale: f64,
     /// Makes one lane slower: a regression.
     pub(crate) slower: Option<(&'static str, f64)>,
@@ -512,7 +512,7 @@ fn header(wish: &Wish) -> Header {
 
 type Place = Option<(FirstQuestion, u32)>;
 
-/// What the catalogue says of these workloads.
+/// The catalogue's facts on these workloads.
 fn facts(id: &str) -> (Place, &'static [Role]) {
     match id {
         "spawn.one" => (Some((FirstQuestion::Start, 0)), &[Role::Create]),

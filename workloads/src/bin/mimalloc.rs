@@ -1,5 +1,5 @@
 //! The lane program with mimalloc in place of the system's allocator: for the
-//! lanes that show what the allocator is worth.
+//! lanes that show the effect of the allocator.
 #![forbid(unsafe_code)]
 
 use mimalloc::MiMalloc;

@@ -3,7 +3,7 @@
 use super::{MetricKind, Workload};
 use crate::protocol::{Parameters, Sample};
 
-/// What is wrong with a sample.
+/// The problem of a sample.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WrongAnswer {
@@ -19,7 +19,7 @@ pub enum WrongAnswer {
         /// Iterations of the sample.
         iterations: u64,
     },
-    /// The figures beside it are not as `PROTOCOL.md` says.
+    /// The figures in addition to the time differ from `PROTOCOL.md`.
     #[error("{0}, against PROTOCOL.md")]
     Figures(String),
 }
@@ -102,8 +102,7 @@ mod tests {
 
     type Change = fn(&mut Sample);
 
-    /// What is wrong with a right answer to `spawn.first_instruction` that was
-    /// changed by `change`.
+    /// The problem of a right answer to `spawn.first_instruction` that was changed by `change`.
     fn changed(change: impl FnOnce(&mut Sample)) -> Result<(), WrongAnswer> {
         let mut sample = Sample {
             elapsed_ns: 1,

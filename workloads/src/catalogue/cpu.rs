@@ -1,5 +1,5 @@
-//! How well does real work spread over the cores? What the workloads of
-//! [`crate::kernels`] have in common; each kernel has its own beside it.
+//! How well does real work spread over the cores? Common to the workloads of
+//! [`crate::kernels`]; each kernel's own facts are in its file.
 
 use super::{EVERY_WORKER_COUNT, Group, MetricKind, Parameter, count, from_zero, get};
 use crate::kernels::{self, Kernel};
@@ -12,7 +12,7 @@ pub const WORKERS: Parameter = from_zero(
     [&[0, 2], EVERY_WORKER_COUNT, EVERY_WORKER_COUNT],
     100_000,
 );
-/// Where the work grows with the workers their number must be said.
+/// If the work grows with the workers, their number must be given.
 pub(crate) const SOME_WORKERS: Parameter = count(
     "workers_count",
     "how many chunks may run at once, and how many times the work is done",

@@ -1,4 +1,4 @@
-//! What does waiting for the clock, sockets, files and mail cost?
+//! Waiting for the clock, sockets, files and mail.
 
 use super::{
     FEW_POWERS, FirstScreen, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Shape, Workload,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::kernels::{bytes, lehmer};
 
-/// What the load generator says of itself.
+/// The load generator's figures on itself.
 pub(super) const LOAD: &[&str] = &["load_headroom_ratio", "load_limit_per_s", "load_busy_ratio"];
 
 /// A parameter of the echo servers.
@@ -43,7 +43,7 @@ pub(super) const OFFERED: Parameter = from_zero(
     100_000_000,
 );
 
-/// What is measured of a server.
+/// The figures of a server.
 pub(super) const LOADED: &[MetricKind] = &[
     MetricKind::Throughput,
     MetricKind::Latency,

@@ -1,4 +1,4 @@
-//! What does a task cost while it waits?
+//! A task's memory while it waits.
 
 use super::{
     FirstScreen, Group, MetricKind, PLAIN, Parameter, Presets, Shape, Workload, count, get,
@@ -13,7 +13,7 @@ const LEVELS: Parameter = count(
 );
 
 /// From the moment that all tasks wait to the second reading: the same for every
-/// lane. What a runtime gives back by then is no cost of a task.
+/// lane. Memory that a runtime gives back by then is no cost of a task.
 const WAIT: Parameter = count(
     "wait_ns",
     "from the moment that all tasks wait to the second reading",
@@ -117,7 +117,7 @@ const LIST: &[Workload] = &[
                 [&[10], &[1_000], &[1_000]],
                 10_000_000,
             ),
-            // What each process waits leaves no time for two depths.
+            // Each process waits so long that there is no time for two depths.
             Parameter {
                 values: [&[8], &[64], &[128]],
                 ..LEVELS

@@ -1,5 +1,5 @@
-//! The catalogue: every workload with its question, shape, parameters and
-//! right answer. `PROTOCOL.md` says the same to other languages.
+//! The catalogue: every workload with its question, shape, parameters and right
+//! answer. `PROTOCOL.md` is the same for other languages.
 //!
 //! A workload is a kernel plus a shape, and a [`Workload`] holds all that is
 //! known of it: presets, the report's first screen and its folklore take their
@@ -37,18 +37,17 @@ pub struct Workload {
     pub title: &'static str,
     /// The question that it answers, in one sentence that ends in a question mark.
     pub question: &'static str,
-    /// What a task does once an operation, as a phrase that can begin a
-    /// sentence: `starting and joining one task`.
+    /// A task's work in one operation, as a phrase that can begin a sentence:
+    /// `starting and joining one task`.
     pub activity: &'static str,
     /// Which of several questions that are never compared it answers, such as
     /// `scheduler hop`; may be empty.
     pub level: &'static str,
-    /// Its place on the page's first screen, where it has one.
+    /// Its place on the page's first screen, if it has one.
     pub first_screen: Option<FirstScreen>,
-    /// What else its figures are evidence for, by the names of the header's
-    /// roles.
+    /// The roles of its figures, by the header's names.
     pub roles: &'static [&'static str],
-    /// The ids of the most important quantities, where that is not the first.
+    /// The ids of the most important quantities, unless it is the first.
     pub telling: &'static [&'static str],
     /// The workload that does the same, and the parameters of this one at
     /// which it does.
@@ -61,20 +60,20 @@ pub struct Workload {
     pub shape: Shape,
     /// Its parameters, each with the values of every size.
     pub parameters: &'static [Parameter],
-    /// What one operation is, such as `task` or `round trip`.
+    /// The name of one operation, such as `task` or `round trip`.
     pub operation: &'static str,
-    /// What is measured, the most important first.
+    /// The quantities that are measured, the most important first.
     pub metrics: &'static [MetricKind],
-    /// Names of the figures beside time that a sample may carry in `metrics`.
+    /// Names of further figures that a sample may have in `metrics`.
     pub figures: &'static [&'static str],
-    /// What the figure includes.
+    /// The costs that the figure includes.
     pub includes: &'static str,
-    /// What it leaves out, or where it misleads.
+    /// What it leaves out, or how it may mislead.
     pub leaves_out: &'static str,
     /// Iterations of one sample at sizes tiny, quick and full.
     pub iterations: [u64; 3],
-    /// Whether the study may choose other iterations, so that a sample takes
-    /// a sensible time; false where one iteration is the whole experiment.
+    /// Whether the study may choose other iterations, so that a sample takes a
+    /// sensible time; false if one iteration is the whole experiment.
     pub calibrated: bool,
     /// Operations of one iteration; 0 where only the sample shows them.
     pub operations: fn(&Parameters) -> u64,
@@ -116,14 +115,14 @@ pub struct FirstScreen {
     pub question: &'static str,
     /// The workload with the lowest rank that was run answers the question.
     pub rank: u32,
-    /// The id of the quantity that answers it, where that is not the first.
+    /// The id of the quantity that answers it, unless it is the first.
     pub quantity: Option<&'static str>,
     /// The parameters at which it answers it; the others are free.
     pub parameters: &'static [(&'static str, u64)],
 }
 
 impl FirstScreen {
-    /// By the workload's first quantity, at any point.
+    /// By the workload's first quantity, on any case.
     pub const fn of(question: &'static str, rank: u32) -> Self {
         Self {
             question,
@@ -157,7 +156,7 @@ pub struct Presets {
     pub quick: bool,
     /// `doctor` measures it.
     pub doctor: bool,
-    /// Our runtime is set beside its peers on it.
+    /// Our runtime is compared with its peers on it.
     pub peers: Option<Values>,
     /// Its cost is followed over the number of tasks.
     pub growth: Option<Values>,
@@ -192,7 +191,7 @@ pub struct Parameter {
     pub values: [&'static [u64]; 3],
     /// The lowest and the highest value that a lane accepts.
     pub range: (u64, u64),
-    /// By what the values are divided for lanes whose tasks are the kernel's.
+    /// The divisor of the values for lanes whose tasks are the kernel's.
     pub kernel_divisor: u64,
 }
 
@@ -217,7 +216,7 @@ pub enum Size {
     Full,
 }
 
-/// What kind of figure a workload gives.
+/// The kind of figure that a workload gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
     /// `elapsed_ns / operations_count`.
@@ -258,7 +257,7 @@ pub enum Shape {
     PipePingPong,
     /// Tasks in a ring and a token.
     Ring,
-    /// A ring whose tasks each go over memory of their own.
+    /// A ring whose tasks each read memory of their own.
     WorkingSet,
     /// Tasks that never yield the CPU beside one that sleeps.
     Hog,
@@ -324,8 +323,7 @@ pub const GROUPS: [Group; 8] = [
     own::GROUP,
 ];
 
-/// What a reader calls the figures that a sample carries beside its time, by
-/// their names.
+/// The reader's names of a sample's further figures, by their names in `metrics`.
 pub const FIGURES: [(&str, &str); 44] = [
     (
         "spawn_return_ns",
@@ -459,38 +457,39 @@ impl Workload {
         self.id.split('.').next().unwrap_or(self.id)
     }
 
-    /// The sets of parameters to measure at that size: every combination of
-    /// the parameters' values, the last parameter varying fastest. Empty if
-    /// the workload has no meaning at that size. A sweep over `workers_count`
-    /// goes from 1 to `cpus` and says so by number, never by 0.
-    pub fn points(&self, size: Size, cpus: usize) -> Vec<Parameters> {
-        let mut points = vec![Parameters::new()];
+    /// The sets of parameters to measure at that size: every combination of the
+    /// parameters' values, the last parameter varying fastest. Empty if the
+    /// workload has no meaning at that size. A sweep over `workers_count` goes
+    /// from 1 to `cpus`, and the last value is that number, never 0.
+    pub fn cases(&self, size: Size, cpus: usize) -> Vec<Parameters> {
+        let mut cases = vec![Parameters::new()];
         for parameter in self.parameters {
-            let values = parameter.points(size, cpus);
-            points = points
+            let values = parameter.values(size, cpus);
+            cases = cases
                 .iter()
-                .flat_map(|point| {
+                .flat_map(|case| {
                     values.iter().map(|&value| {
-                        let mut point = point.clone();
-                        point.insert(parameter.name.to_owned(), value);
-                        point
+                        let mut case = case.clone();
+                        case.insert(parameter.name.to_owned(), value);
+                        case
                     })
                 })
                 .collect();
         }
-        points
+        cases
     }
 
-    /// The point to measure instead of `point` where a task is a thread or a
-    /// process of the kernel. What shows a light task above the noise of a
-    /// host's memory would be gigabytes of threads; fewer show them as well.
-    pub fn for_kernel_tasks(&self, mut point: Parameters) -> Parameters {
+    /// The case to measure instead of `case` where a task is a thread or a
+    /// process of the kernel. The number of light tasks that is needed above
+    /// the noise of a host's memory would be gigabytes of threads; fewer
+    /// threads are enough.
+    pub fn for_kernel_tasks(&self, mut case: Parameters) -> Parameters {
         for parameter in self.parameters {
-            if let Some(value) = point.get_mut(parameter.name) {
+            if let Some(value) = case.get_mut(parameter.name) {
                 *value = (*value / parameter.kernel_divisor).max(parameter.range.0);
             }
         }
-        point
+        case
     }
 
     /// Whether a sample is of one iteration, however short.
@@ -528,7 +527,7 @@ impl Workload {
     ///
     /// # Errors
     ///
-    /// A sentence that says what is wrong.
+    /// A sentence that names the problem.
     pub fn check(&self, parameters: &Parameters) -> Result<(), String> {
         for parameter in self.parameters {
             let (least, most) = parameter.range;
@@ -556,7 +555,7 @@ impl Workload {
 }
 
 impl Parameter {
-    fn points(&self, size: Size, cpus: usize) -> Vec<u64> {
+    fn values(&self, size: Size, cpus: usize) -> Vec<u64> {
         let values = self.values[size as usize];
         if self.name != "workers_count" || values != EVERY_WORKER_COUNT {
             return values.to_vec();
@@ -674,7 +673,7 @@ mod tests {
             if (entry.refuses)(collatz).is_some() {
                 continue;
             }
-            for parameters in collatz.points(Size::Tiny, 2) {
+            for parameters in collatz.cases(Size::Tiny, 2) {
                 let mut lane =
                     (entry.start)(2).unwrap_or_else(|error| panic!("{}: {error:?}", entry.name));
                 let outcome = lane.run(&crate::lane::Order {
@@ -715,26 +714,26 @@ mod tests {
     }
 
     #[test]
-    fn every_point_of_every_size_is_valid_and_its_checksum_fits() {
+    fn every_case_of_every_size_is_valid_and_its_checksum_fits() {
         for workload in all() {
             for size in [Size::Tiny, Size::Quick, Size::Full] {
-                for point in workload.points(size, 4) {
-                    workload.check(&point).unwrap();
-                    let operations = (workload.operations)(&point) * workload.iterations(size);
-                    assert!(operations < 1 << 53, "{} {point:?}", workload.id);
+                for case in workload.cases(size, 4) {
+                    workload.check(&case).unwrap();
+                    let operations = (workload.operations)(&case) * workload.iterations(size);
+                    assert!(operations < 1 << 53, "{} {case:?}", workload.id);
                     if size == Size::Tiny || !workload.id.starts_with("cpu.") {
-                        let checksum = workload.expected(&point, workload.iterations(size));
+                        let checksum = workload.expected(&case, workload.iterations(size));
                         assert!(
                             (1..1 << 53).contains(&checksum),
-                            "{} {point:?}: {checksum}",
+                            "{} {case:?}: {checksum}",
                             workload.id
                         );
                     }
                 }
             }
             assert!(
-                !workload.points(Size::Tiny, 4).is_empty(),
-                "{} has no tiny point",
+                !workload.cases(Size::Tiny, 4).is_empty(),
+                "{} has no tiny case",
                 workload.id
             );
         }
@@ -745,10 +744,10 @@ mod tests {
         let workload = find("cpu.primes").unwrap();
         for cpus in [1, 2, 7, 8, 9, 12, 16, 96, 192] {
             let counts: Vec<u64> = workload
-                .points(Size::Full, cpus)
+                .cases(Size::Full, cpus)
                 .iter()
-                .filter(|point| get(point, "skewed") == 0)
-                .map(|point| get(point, "workers_count"))
+                .filter(|case| get(case, "skewed") == 0)
+                .map(|case| get(case, "workers_count"))
                 .collect();
             assert_eq!(counts.last(), Some(&(cpus as u64)));
             assert!(counts.is_sorted_by(|a, b| a < b), "{counts:?}");
@@ -759,10 +758,10 @@ mod tests {
     fn lanes_of_kernel_tasks_get_fewer_that_are_still_valid() {
         for workload in all() {
             for size in [Size::Tiny, Size::Quick, Size::Full] {
-                for point in workload.points(size, 4) {
-                    let fewer = workload.for_kernel_tasks(point.clone());
+                for case in workload.cases(size, 4) {
+                    let fewer = workload.for_kernel_tasks(case.clone());
                     workload.check(&fewer).unwrap();
-                    assert_eq!(fewer != point, workload.id == "memory.parked", "{fewer:?}");
+                    assert_eq!(fewer != case, workload.id == "memory.parked", "{fewer:?}");
                 }
             }
         }

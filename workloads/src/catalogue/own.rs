@@ -13,9 +13,9 @@ pub(super) const GROUP: Group = Group {
     lists: &[],
 };
 
-/// What workloads in chunks have in common that are not of this suite. A workload
-/// adds its texts, its shape, [`CHUNKS`](super::CHUNKS), [`WORKERS`](super::WORKERS)
-/// and its checksum by [`all_chunks`](super::all_chunks).
+/// Common to workloads in chunks that are not of this suite. A workload adds its
+/// texts, its shape, [`CHUNKS`](super::CHUNKS), [`WORKERS`](super::WORKERS) and its
+/// checksum by [`all_chunks`](super::all_chunks).
 pub const COMPUTES: Workload = Workload {
     operation: "run",
     metrics: cpu::METRICS,
@@ -23,8 +23,8 @@ pub const COMPUTES: Workload = Workload {
     ..PLAIN
 };
 
-/// What TCP servers with a [`Handler`](crate::handler::Handler) have in common. A
-/// workload adds its texts and its shape.
+/// Common to TCP servers with a [`Handler`](crate::handler::Handler). A workload
+/// adds its texts and its shape.
 pub const SERVES: Workload = Workload {
     parameters: &[CONNECTIONS, payload(16_384), REQUESTS, OFFERED],
     operation: "request",
@@ -43,8 +43,7 @@ static REGISTERED: OnceLock<&'static [Workload]> = OnceLock::new();
 ///
 /// # Errors
 ///
-/// A sentence that says which of them is not as it should be, and what to do; or that
-/// there are registered ones.
+/// A sentence that names the wrong one, and what to do; or that there are registered ones.
 pub fn register(workloads: &'static [Workload]) -> Result<(), String> {
     for (index, workload) in workloads.iter().enumerate() {
         check(workload)?;
@@ -91,12 +90,12 @@ fn check(workload: &Workload) -> Result<(), String> {
         return wrong(&format!("needs the parameter {lacking}"));
     }
     for size in [Size::Tiny, Size::Quick, Size::Full] {
-        let points = workload.points(size, 1);
-        if points.is_empty() {
+        let cases = workload.cases(size, 1);
+        if cases.is_empty() {
             return wrong(&format!("needs values of every parameter at size {size:?}"));
         }
-        for point in points {
-            workload.check(&point)?;
+        for case in cases {
+            workload.check(&case)?;
         }
     }
     Ok(())

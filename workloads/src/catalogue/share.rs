@@ -1,4 +1,4 @@
-//! What do the ways to share between tasks cost?
+//! The ways to share data between tasks.
 
 use super::{
     FEW_POWERS, Group, PLAIN, POWERS, Parameter, Presets, Shape, Workload, count, from_zero, get,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::kernels::{lehmer, sieve};
 
-/// The capacity of channels where it is not the question.
+/// The capacity of channels in workloads that do not vary it.
 const CAPACITY: Parameter = count(
     "capacity_count",
     "capacity of each channel",

@@ -1,4 +1,4 @@
-//! What does it cost to start a task?
+//! Starting tasks.
 
 use super::{
     FEW_POWERS, FirstScreen, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Shape, Workload,

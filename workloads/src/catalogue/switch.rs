@@ -1,4 +1,4 @@
-//! What does it cost to go from one task to another?
+//! Switching from one task to another.
 
 use super::{
     FEW_POWERS, FirstScreen, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Shape, Workload,

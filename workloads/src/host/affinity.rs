@@ -44,7 +44,7 @@ impl Mask {
     ///
     /// # Errors
     ///
-    /// What `sched_setaffinity` says: `EINVAL` if none of them may be used.
+    /// The error of `sched_setaffinity`: `EINVAL` if none of them may be used.
     pub fn pin(&self) -> nix::Result<()> {
         let bytes = size_of_val(self.0.as_slice());
         // SAFETY: the kernel reads this many bytes, which the vector holds.
@@ -53,12 +53,12 @@ impl Mask {
     }
 }
 
-/// The numbers of the CPUs that the calling thread may run on, as the kernel
-/// says; read as the runtime reads them.
+/// The numbers of the CPUs that the calling thread may run on, by the kernel;
+/// read as the runtime reads them.
 ///
 /// # Errors
 ///
-/// What `sched_getaffinity` says.
+/// The error of `sched_getaffinity`.
 pub fn read_mask() -> nix::Result<Vec<usize>> {
     bench_runtime::__host::allowed_cpus()
         .map_err(|error| Errno::try_from(error).unwrap_or(Errno::ENOSYS))
@@ -83,8 +83,7 @@ pub fn pin(cpus: &[usize]) -> nix::Result<()> {
     Mask::of(cpus).pin()
 }
 
-/// As [`pin`], for a thread that works as well without: a sandbox that refuses
-/// the call is no error.
+/// As [`pin`], for a thread that also works unpinned: a sandbox that refuses the call is no error.
 ///
 /// # Errors
 ///

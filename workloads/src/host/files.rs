@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::kernels::bytes;
 use crate::lane::Failure;
 
-/// What is written at a time.
+/// The bytes that are written at a time.
 const BLOCK_BYTES: usize = 64 << 10;
 
 /// Files with the contents of [`bytes::fill`].

@@ -19,13 +19,13 @@ pub(crate) fn most_processes() -> Option<u64> {
     most.trim().parse().ok()
 }
 
-/// Forks a child that runs `body` and exits with the status it returns, or
-/// with 101 if it panics. The child dies with the calling thread.
+/// Forks a child that runs `body` and exits with the status it returns, or with
+/// 101 if it panics. The child is killed when the calling thread ends.
 ///
 /// # Errors
 ///
-/// What fork says, and a refusal when the process has more than one thread: a
-/// child of such a one may find locks taken for ever.
+/// The error of fork, and a refusal if the process has more than one thread: a
+/// child of such a process may find locks taken for ever.
 pub(crate) fn start(body: impl FnOnce() -> i32) -> io::Result<Pid> {
     // SAFETY: a lane that forks has one thread (`only_thread` is checked when
     // it starts, and it starts none), so the child may do all that the parent

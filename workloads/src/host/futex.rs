@@ -14,7 +14,7 @@ fn low_half(number: &AtomicU64) -> *mut u32 {
     }
 }
 
-/// Blocks the thread until `number`, which rises, has come to `value`.
+/// Blocks the thread until `number`, which rises, has reached `value`.
 pub(crate) fn wait_for(number: &AtomicU64, value: u64) {
     loop {
         // Acquire: pairs with the Release in `set`.
@@ -22,9 +22,9 @@ pub(crate) fn wait_for(number: &AtomicU64, value: u64) {
         if seen >= value {
             return;
         }
-        // SAFETY: the address lies within a live `AtomicU64` and is aligned
-        // for 32 bits; without a timeout the kernel reads nothing else. An
-        // error (EAGAIN, EINTR) is an early return, which the loop allows for.
+        // SAFETY: the address lies within a live `AtomicU64` and is aligned for
+        // 32 bits; without a timeout the kernel reads nothing else. An error
+        // (EAGAIN, EINTR) is an early return, which the loop allows for.
         unsafe {
             libc::syscall(
                 libc::SYS_futex,

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-/// What a thread has at most: its stack, its signal stack, a guard for each.
+/// The most mappings of a thread: its stack, its signal stack, a guard for each.
 const OF_THREAD: u64 = 4;
 /// A coroutine's stack and its guard.
 const OF_COROUTINE: u64 = 2;
-/// What is left for the heap, libraries and files.
+/// The mappings left for the heap, libraries and files.
 const LEFT: u64 = 4_096;
 
 /// The name of the limit.

@@ -23,7 +23,7 @@ impl NumberPipe {
     ///
     /// # Errors
     ///
-    /// What the host says: `EMFILE`, `ENFILE`.
+    /// The host's error: `EMFILE`, `ENFILE`.
     pub fn new(capacity: usize) -> io::Result<Self> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
         // A refusal, which comes with many pipes of one user, leaves a pipe
@@ -39,7 +39,7 @@ impl NumberPipe {
     ///
     /// # Errors
     ///
-    /// What `read` says, or an unexpected end.
+    /// The error of `read`, or an unexpected end.
     pub fn read(&self) -> io::Result<u64> {
         let mut bytes = [0; 8];
         (&self.0.0).read_exact(&mut bytes)?;
@@ -51,7 +51,7 @@ impl NumberPipe {
     ///
     /// # Errors
     ///
-    /// What `poll` says.
+    /// The error of `poll`.
     pub fn either_ready(pipes: &[Self; 2]) -> io::Result<&Self> {
         loop {
             let mut waited = pipes
@@ -73,7 +73,7 @@ impl NumberPipe {
     ///
     /// # Errors
     ///
-    /// What `write` says.
+    /// The error of `write`.
     pub fn write(&self, number: u64) -> io::Result<()> {
         (&self.0.1).write_all(&number.to_le_bytes())
     }

@@ -17,7 +17,7 @@ impl ProcFile {
         self.number(name) * 1024
     }
 
-    /// The number of a line as it stands there; 0 where there is no such line.
+    /// The number of a line as it stands there; 0 if there is no such line.
     pub(crate) fn number(&self, name: &str) -> i64 {
         let line = self
             .0

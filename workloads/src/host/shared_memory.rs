@@ -1,9 +1,9 @@
 //! Memory that forked processes share: numbers, gates and locks in it.
 //!
 //! One mapping of a process, of a file in memory (memfd), is shared with all the
-//! processes that it forks.
-//! Room in it is handed out by a counter that lies in it as well, so that a
-//! child can take some too; it all comes back at once by [`Arena::clear`].
+//! processes that it forks. Space in it is allocated by a counter that is in it
+//! as well, so that a child can allocate too; it all comes back at once by
+//! [`Arena::clear`].
 #![allow(
     unsafe_code,
     reason = "mapping memory, pointers into it, and the futex system call"
@@ -28,7 +28,7 @@ const WORDS: usize = ARENA_BYTES / size_of::<u64>();
 /// The first word counts the words taken; its cache line is its own.
 const FIRST_FREE: u64 = 8;
 
-/// The mapping. It is never unmapped: a lane has one for as long as it lives.
+/// The mapping. It is never unmapped: a lane has one for its whole life.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arena {
     words: &'static [AtomicU64],
@@ -66,8 +66,8 @@ impl Arena {
         Ok(Self { words })
     }
 
-    /// Takes back everything. Nothing handed out before may be used again,
-    /// by this process or another; a wrong use finds wrong numbers, no more.
+    /// Takes back everything. Nothing handed out before may be used again, by
+    /// this process or another; a wrong use only reads wrong numbers.
     pub(crate) fn clear(&self) {
         self.words[0].store(FIRST_FREE, Ordering::Relaxed);
     }
@@ -118,9 +118,9 @@ impl Arena {
         number.store(kind.index(self) as u64, Ordering::Relaxed);
     }
 
-    /// What [`Arena::leave`] left there, of a process that has ended.
+    /// The number that [`Arena::leave`] left there, of a process that has ended.
     pub(crate) fn failure(&self, number: &Number) -> Failure {
-        // 0 is the counter's own word: nothing was left.
+        // 0 is the counter's own word: no number was left.
         let index = number.load(Ordering::Relaxed) as usize;
         let words = self.words.get(index..index.saturating_add(TEXT_WORDS + 1));
         let Some([kind, text @ ..]) = words.filter(|_| index > 0) else {
@@ -198,7 +198,7 @@ impl Number {
     }
 }
 
-/// What processes wait at until it is opened once.
+/// A gate that processes wait at until it is opened once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gate(Number);
 
@@ -212,7 +212,7 @@ impl Gate {
         arena.numbers().map(|[number]| Self(number))
     }
 
-    /// Blocks the thread until it opens; says whether to go on.
+    /// Blocks the thread until it opens; returns whether to continue.
     pub(crate) fn wait(&self) -> bool {
         loop {
             // Acquire: pairs with the Release in `open`.
@@ -254,7 +254,7 @@ impl Lock {
             .map(|[state, number, ..]| Self { state, number })
     }
 
-    /// Runs `body` under the lock. A process that dies in it leaves it taken.
+    /// Runs `body` under the lock. If a process dies in it, it stays locked.
     pub(crate) fn locked<T>(&self, body: impl FnOnce(&mut u64) -> T) -> T {
         let state = self.state.futex();
         // Acquire, here and below: pairs with the Release of the last owner.

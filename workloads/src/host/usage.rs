@@ -3,7 +3,7 @@
 use nix::sys::resource::{Usage as Rusage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
-/// What has been used since the process began, or between two readings.
+/// The resources used since the process began, or between two readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) cpu_ns: u64,
@@ -32,7 +32,7 @@ impl Usage {
         }
     }
 
-    /// What was used since an earlier reading, or without a part of it.
+    /// The resources used since an earlier reading, or without a part of it.
     pub(crate) fn minus(self, other: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns.saturating_sub(other.cpu_ns),

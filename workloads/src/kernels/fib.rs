@@ -12,7 +12,7 @@ pub(crate) const KERNEL: Kernel = |parameters| {
     Arc::new(move |index| fib(depth - index % 4))
 };
 
-/// What is measured of it.
+/// Its workloads.
 pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.fib",

@@ -6,7 +6,7 @@ use super::Kernel;
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{PLAIN, Shape, Workload, count, get};
 
-/// Hashes a block of its own for each chunk.
+/// Hashes a separate block for each chunk.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let size = get(parameters, "block_bytes");
     let rounds = get(parameters, "rounds_count");
@@ -24,7 +24,7 @@ pub(crate) const KERNEL: Kernel = |parameters| {
     })
 };
 
-/// What is measured of it.
+/// Its workloads.
 pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.hash",

@@ -1,5 +1,5 @@
-//! The work itself: pure functions, each written once and compiled once, that
-//! know nothing of tasks. Foreign lanes mirror the file names.
+//! The computations: pure functions, each written and compiled once,
+//! independent of tasks. Foreign lanes mirror the file names.
 
 pub(crate) mod bytes;
 pub(crate) mod descend;

@@ -25,7 +25,7 @@ pub(crate) const KERNEL: Kernel = |parameters| {
     })
 };
 
-/// What is measured of it.
+/// Its workloads.
 pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.primes",

@@ -6,7 +6,7 @@ use super::{Kernel, lehmer};
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{PLAIN, Shape, Workload, count, get};
 
-/// Fills, sorts and sums an array of its own for each chunk.
+/// Fills, sorts and sums a separate array for each chunk.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let items = get(parameters, "items_count");
     Arc::new(move |index| {
@@ -24,7 +24,7 @@ pub(crate) const KERNEL: Kernel = |parameters| {
     })
 };
 
-/// What is measured of it.
+/// Its workloads.
 pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.sort",

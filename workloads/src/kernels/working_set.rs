@@ -16,7 +16,7 @@ pub(crate) fn go_over(array: &[u8]) -> u64 {
     bytes::add_up(black_box(array))
 }
 
-/// What [`go_over`] must return.
+/// The result that [`go_over`] must return.
 pub(crate) fn sum(size: u64) -> u64 {
     bytes::sum(0, size)
 }

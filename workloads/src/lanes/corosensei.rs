@@ -1,7 +1,7 @@
-//! corosensei: bare coroutines, which one thread resumes by hand.
+//! corosensei: bare coroutines, which one thread resumes explicitly.
 //!
-//! There is no scheduler, so nothing but the switch itself is measured: the
-//! floor under every runtime whose tasks have stacks.
+//! There is no scheduler, so only the switch itself is measured: the lower
+//! bound of every runtime whose tasks have stacks.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -159,7 +159,7 @@ impl Bare {
 
     fn parked(&mut self, order: &Order) -> Result<Outcome, Failure> {
         let count = order.get("tasks_count");
-        // What is paid once, by the first task, is no cost of a task.
+        // A cost that only the first task has is no cost of a task.
         for routine in self.park(1)? {
             self.finish(routine);
         }

@@ -261,7 +261,7 @@ impl Blocking for Tasks {
 impl Connection for TcpStream {
     type Database = NoClient;
 
-    /// may's own limit of time is that of the kernel.
+    /// may has no time-out of its own: the kernel's applies.
     fn connect(address: SocketAddr, _timeout: Duration) -> io::Result<Self> {
         let stream = Self::connect(address)?;
         stream.set_nodelay(true)?;
@@ -294,7 +294,7 @@ fn when_ready(file: &impl WaitIo, mut attempt: impl FnMut() -> io::Result<()>) -
     }
 }
 
-/// What coroutines wait at.
+/// The gate that coroutines wait at.
 #[derive(Default)]
 struct Gate {
     opened: SyncFlag,

@@ -1,5 +1,5 @@
-//! The lanes. Each is one file (or folder) and one line here; none knows another, but
-//! that a pool takes its threads or processes from their lane.
+//! The lanes in Rust. Each is one file or folder, and one or more lines of [`ALL`]. A lane
+//! imports no other lane, except that a pool starts its threads or processes as their lane does.
 
 #[cfg(feature = "peers")]
 mod corosensei;

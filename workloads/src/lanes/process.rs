@@ -80,7 +80,7 @@ impl Lane for Processes {
 }
 
 impl Processes {
-    /// What forking costs a parent that holds much memory.
+    /// The cost of forking a parent with much memory.
     fn fork_resident(&self, order: &Order) -> Result<Outcome, Failure> {
         let resident = Resident::new(order.get("resident_bytes"), order.get("huge") == 1);
         let mut resident = resident.map_err(|error| {
@@ -131,7 +131,7 @@ impl Processes {
     }
 }
 
-/// A child, and where it leaves its number or its [`Failure`].
+/// A child, and the slot for its number or its [`Failure`].
 struct Task {
     child: Pid,
     number: Number,

@@ -171,7 +171,7 @@ fn first_readable(workers: &[&mut Worker]) -> io::Result<usize> {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        // `any` is true for hang-ups and errors as well, which the read names.
+        // `any` is true for hang-ups and errors as well, which the read then returns.
         if let Some(index) = waited.iter().position(|socket| socket.any() == Some(true)) {
             return Ok(index);
         }

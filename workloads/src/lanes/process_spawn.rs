@@ -20,7 +20,7 @@ use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::measure::{Latencies, Meter};
 
 const LIMITS: &str = "ulimit -u, pids.max of the cgroup and kernel.pid_max";
-/// What a pipe holds by default, in numbers: no child may block on it.
+/// A pipe's default capacity, in numbers: no child may block on it.
 const MOST_TASKS: u64 = 64 * 1024 / 8;
 
 /// Children that execute a program.
@@ -190,8 +190,7 @@ impl Numbers {
         })
     }
 
-    /// Waits for a child and takes a number: its own, or one of another that
-    /// has ended as well.
+    /// Waits for a child and takes a number: its own, or that of another child that has ended.
     fn join(&mut self, mut child: Child) -> Result<u64, Failure> {
         let status = child
             .wait()

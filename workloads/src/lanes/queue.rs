@@ -89,8 +89,8 @@ fn wait<'a, T>(on: &Condvar, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, 
     on.wait(state).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether there is one that waits; it counts as notified from now on. One that
-/// wakes in vain counts itself again, so the count is never too low.
+/// Whether there is one that waits; it counts as notified from now on. A thread
+/// whose wake has no effect counts itself again, so the count is never too low.
 fn take_one(waiting: &mut usize) -> bool {
     let is_there = *waiting > 0;
     *waiting -= usize::from(is_there);

@@ -52,7 +52,7 @@ impl Lane for Smol {
         let outcome =
             ::smol::block_on(main).unwrap_or_else(|payload| Err(Failure::from_panic(payload)));
         // A task whose handle is dropped is cancelled: a failed sample leaves
-        // nothing behind but what this waits for in ending the threads.
+        // only tasks that the end of the threads waits for.
         if outcome.is_ok() {
             self.crew = Some(crew);
         }
@@ -95,7 +95,7 @@ impl Drop for Crew {
     fn drop(&mut self) {
         self.stop.close();
         for thread in self.threads.drain(..) {
-            // Tasks' panics go to their joiners; there is nothing else to fail.
+            // Tasks' panics go to their joiners; nothing else can fail.
             let _ = thread.join();
         }
     }

@@ -97,7 +97,7 @@ impl Drop for Crew {
             self.todo.push(None);
         }
         for thread in self.threads.drain(..) {
-            // Jobs' panics are caught; there is nothing else to fail.
+            // Jobs' panics are caught; nothing else can fail.
             let _ = thread.join();
         }
     }

@@ -32,7 +32,7 @@ const STOLEN: &str = "stolen_ratio";
 
 const FIXED_BYTES: usize = 8 << 10;
 const COMPACT_AFTER: Duration = Duration::from_millis(10);
-/// What the runtime may take of a fixed stack for itself.
+/// The runtime's own part of a fixed stack.
 const HEADER_BYTES: usize = 2_112;
 
 /// As the runtime has them by default.
@@ -47,7 +47,7 @@ pub(super) const DEFAULT: Entry = Entry {
     start: |_| Ok(Goroutines::start(Kind::Pinned)),
 };
 
-/// Goroutines that go on wherever there is a free thread.
+/// Goroutines that may continue on any free thread.
 pub(super) const MIGRATING: Entry = Entry {
     name: "threadbare-migrating",
     noun: "migrating threadbare goroutine",
@@ -56,7 +56,7 @@ pub(super) const MIGRATING: Entry = Entry {
     ..DEFAULT
 };
 
-/// Goroutines whose stacks are packed while they wait.
+/// Goroutines whose stacks are compacted while they wait.
 pub(super) const COMPACTED: Entry = Entry {
     name: "threadbare-compacted",
     noun: "compacted threadbare goroutine",
@@ -176,7 +176,7 @@ impl Goroutines {
 }
 
 /// Which share of a queue an idle P took from it between two readings; `None`
-/// where nothing was stolen.
+/// if nothing was stolen.
 fn stolen_share(before: &Metrics, after: &Metrics) -> Option<f64> {
     let found = after.thefts_found_count - before.thefts_found_count;
     let taken = after.steals_count - before.steals_count;
@@ -402,7 +402,7 @@ impl Database for Bridged {
     }
 }
 
-/// What goroutines wait at: a channel that is closed to let them go.
+/// The gate that goroutines wait at: a channel that is closed to open it.
 struct Gate {
     closer: Sender<()>,
     closed: Receiver<()>,

@@ -1,5 +1,4 @@
-//! Mail for `io.email`: the client library that lanes call, and the server
-//! that they talk to, a program of its own.
+//! Mail for `io.email`: the client library of the lanes, and their server, a separate program.
 
 pub mod server;
 
@@ -39,7 +38,7 @@ pub(crate) fn start(delay_ns: u64) -> Result<Helper, Failure> {
     Helper::start("mail server", &arguments)
 }
 
-/// Sends message `number` over a connection of its own. Blocks the thread.
+/// Sends message `number` over a new connection. Blocks the thread.
 pub(crate) fn send(server: SocketAddr, number: u64) -> Result<u64, Failure> {
     let transport = SmtpTransport::builder_dangerous(server.ip().to_string())
         .port(server.port())
@@ -51,7 +50,7 @@ pub(crate) fn send(server: SocketAddr, number: u64) -> Result<u64, Failure> {
     Ok(1)
 }
 
-/// Sends message `number` over a connection of its own, in a task of tokio.
+/// Sends message `number` over a new connection, in a task of tokio.
 pub(crate) async fn send_async(server: SocketAddr, number: u64) -> Result<u64, Failure> {
     let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(server.ip().to_string());
     let transport = builder.port(server.port()).hello_name(client()).build();

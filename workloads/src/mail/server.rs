@@ -1,5 +1,5 @@
-//! A mail server that takes its time: it answers each command of SMTP after a
-//! delay, accepts every message and keeps none.
+//! A slow mail server: it answers each command of SMTP after a delay, accepts
+//! every message and keeps none.
 
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -20,8 +20,8 @@ use crate::load::helper::Listening;
 /// Lines longer than this end the conversation; RFC 5321 allows 1,000.
 const MOST_LINE_BYTES: u64 = 2_000;
 
-/// Serves until the input ends; says where it listens before, and how many
-/// messages it has accepted after. Blocks the thread.
+/// Serves until the input ends; prints its address before, and the number of
+/// messages that it has accepted after. Blocks the thread.
 ///
 /// # Errors
 ///
@@ -64,7 +64,7 @@ pub fn run(delay: Duration, output: &mut impl Write) -> anyhow::Result<()> {
     output.flush().context("reporting")
 }
 
-/// One conversation. What the client does wrong ends it.
+/// One conversation. A client's error ends its connection.
 async fn converse(
     stream: TcpStream,
     delay: Duration,

@@ -12,9 +12,8 @@
 //! | kernel stacks | threads of all these, times the bytes of a kernel stack |
 //! | slab, per-CPU | what the host's grew by, up to what the lane's own new threads, processes, mappings and files can be the reason of |
 //!
-//! Beside them stand two accounts that know nothing of parts, as the check that
-//! nothing was forgotten: the host's, and where it may be read the control
-//! group's.
+//! Two accounts that are independent of the parts check that none is missing:
+//! the host's, and, if it may be read, the control group's.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -41,7 +40,7 @@ const FILE_SLAB: i64 = 4 << 10;
 /// The most of the per-CPU area that a process takes on one CPU.
 const PROCESS_PERCPU: i64 = 256;
 
-/// What this many tasks cost: a later `Reading` minus an earlier one.
+/// The cost of this many tasks: a later `Reading` minus an earlier one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Tasks alive at the second reading.
@@ -50,7 +49,7 @@ pub struct Memory {
     /// whole host.
     pub available_bytes: i64,
     /// Growth of the account of the lane's memory control group without the
-    /// files in the page cache; `None` where it may not be read.
+    /// files in the page cache; `None` if it may not be read.
     pub group_bytes: Option<i64>,
     /// Growth of the resident anonymous pages of the lane and its descendants.
     pub anonymous_bytes: i64,
@@ -116,7 +115,7 @@ struct Reading {
     own: Own,
 }
 
-/// What a lane's processes have.
+/// The memory of a lane's processes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Own {
     pub(super) anonymous: i64,
@@ -137,7 +136,7 @@ impl Reading {
         Ok(Self {
             available,
             group,
-            // What can be reclaimed is mostly names of files, of any process.
+            // Reclaimable memory is mostly names of files, of any process.
             slab: host.bytes("SUnreclaim"),
             percpu: host.bytes("Percpu"),
             own: Own::of(pid, kernel_stack(&host)?)?,
@@ -167,8 +166,7 @@ impl Reading {
 }
 
 impl Own {
-    /// Adds up over `pid` and its descendants. One that ends meanwhile counts
-    /// as nothing.
+    /// Adds up over `pid` and its descendants. A process that ends meanwhile counts as zero.
     fn of(pid: u32, kernel_stack: i64) -> io::Result<Self> {
         let mut own = Self::default();
         own.add(pid, kernel_stack)?;
@@ -300,8 +298,8 @@ struct Group {
     files: &'static Files,
 }
 
-/// What a version of control groups calls things. Version 1 has figures of the
-/// group alone, too.
+/// The names of files and fields in a version of control groups. Version 1 has
+/// figures of the group alone, too.
 #[derive(Debug, PartialEq, Eq)]
 struct Files {
     usage: &'static str,

@@ -6,9 +6,9 @@ use crate::host::usage::Usage;
 
 /// Wall time and usage of the timed sections of one sample.
 ///
-/// Usage is that of the timed sections alone, save where tasks are processes:
-/// the kernel counts what those used only once they have been waited for, so
-/// there it spans from [`Meter::begin`] to [`Meter::finish`].
+/// Usage is that of the timed sections alone. For processes it spans from
+/// [`Meter::begin`] to [`Meter::finish`], because the kernel adds a child's
+/// usage only when it is waited for.
 #[derive(Debug)]
 pub(crate) struct Meter {
     begun: Option<Usage>,
@@ -16,7 +16,7 @@ pub(crate) struct Meter {
     usage: Usage,
 }
 
-/// What a [`Meter`] has measured.
+/// The results of a [`Meter`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) elapsed: Duration,
@@ -24,8 +24,7 @@ pub(crate) struct Measured {
 }
 
 impl Meter {
-    /// To be called before any task is started. `processes` says that the
-    /// tasks are processes.
+    /// To be called before any task is started. `processes` is true if the tasks are processes.
     pub(crate) fn begin(processes: bool) -> Self {
         Self {
             begun: processes.then(Usage::now),

@@ -1,11 +1,11 @@
-//! What a lane's processes use, as its load generator sees it from outside.
+//! The resources of a lane's processes, as its load generator reads them from outside.
 
 use std::{fs, io};
 
 use super::ledger::{Own, descendants, has_ended, kernel_stack};
 use crate::host::proc_file::ProcFile;
 
-/// What a process and its descendants use.
+/// The resources of a process and its descendants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
     /// CPU time of the threads that live.
@@ -55,7 +55,7 @@ fn is_helper(pid: u32) -> bool {
     command.is_some_and(|word| [&b"load-service"[..], b"backend"].contains(&word))
 }
 
-/// CPU time of its threads; one that ends meanwhile counts as nothing.
+/// CPU time of its threads; one that ends meanwhile counts as zero.
 fn cpu_time(pid: u32) -> u64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter();
     let threads = threads.flatten().flatten();

@@ -1,4 +1,4 @@
-//! What a lane requests of the study in the middle of a sample.
+//! A lane's requests to the study in the middle of a sample.
 
 use std::io;
 
@@ -11,8 +11,8 @@ use crate::protocol::{Request, Response};
 /// Has the study take a reading of the memory ledger. Blocks the thread until
 /// it is taken.
 ///
-/// Both pipes are used as they are: nothing waits in a buffer while a sample is
-/// taken, and the thread that serves holds the locks of std's streams.
+/// Both pipes are used without buffers, so that no line waits while a sample is
+/// taken. The thread that serves holds the locks of std's streams.
 pub(crate) fn read_memory() -> Result<(), Failure> {
     ask().map_err(|error| Failure::failed(format!("asking for a reading of memory: {error}")))
 }

@@ -1,4 +1,4 @@
-//! What the service computes: the user of a request, its records, and the answer.
+//! The computations of the service: the user of a request, its records, and the answer.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use sha2::Sha256;
 use super::{Record, Route, USERS, secret, user};
 use crate::kernels::lehmer;
 
-/// What a client sends beside the route.
+/// The fields that a client sends in addition to the route.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Question {
     pub(crate) item: u64,
@@ -81,7 +81,7 @@ impl Users {
         let known = self.hashes.iter().find(|(user, _)| user == name);
         let (user, right) = known.ok_or(Problem::Unknown)?;
         let given = hash(user, given, self.rounds);
-        // All bytes are compared, so that the time shows nothing.
+        // All bytes are compared, so that the time reveals nothing.
         let differing = given.iter().zip(right).fold(0, |all, (a, b)| all | (a ^ b));
         match differing {
             0 => Ok(user),
@@ -103,7 +103,7 @@ pub(crate) fn item(body: &[u8]) -> Result<u64, Problem> {
     Ok(question.item % super::ITEMS)
 }
 
-/// What a route computes for an item beside looking at records.
+/// The computation of a route for an item, in addition to reading records.
 pub(crate) fn compute(route: Route, item: u64, steps: u64) -> u64 {
     match route {
         Route::Compute => lehmer::after(item, steps) % 1_000,

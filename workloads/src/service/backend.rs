@@ -1,6 +1,6 @@
-//! The backend of `service.http`: a program of its own that speaks RESP and
-//! takes its time, a real Redis, or a PostgreSQL that is there already. All
-//! have the same records.
+//! The backend of `service.http`: a separate program that speaks RESP and
+//! delays its answers, a real Redis, or an existing PostgreSQL. All have the
+//! same records.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -28,10 +28,9 @@ use crate::load::helper::{Helper, Listening};
 use crate::load::own_cpus;
 use crate::load::service::{Given, as_arguments};
 
-/// The environment variable that names Redis's server, where it is not
-/// `redis-server`.
+/// The environment variable that names Redis's server, if it is not `redis-server`.
 const REDIS: &str = "THREADBARE_REDIS";
-/// The parameter that says which backend, and its values.
+/// The parameter that chooses the backend, and its values.
 const BACKEND: &str = "backend";
 const IS_REDIS: u64 = 1;
 const IS_DATABASE: u64 = 2;
@@ -62,8 +61,8 @@ pub(crate) struct Backend {
     _helper: Option<Helper>,
 }
 
-/// Starts a backend in a process of its own, or finds the database, where the
-/// lane `has_client` of one. Blocks the thread.
+/// Starts a backend in a separate process, or checks the database, if the lane
+/// `has_client` for one. Blocks the thread.
 pub(crate) fn start(order: &Order, has_client: bool) -> Result<Backend, Failure> {
     if order.get(BACKEND) == IS_DATABASE {
         if !has_client {
@@ -88,13 +87,12 @@ pub(crate) fn start(order: &Order, has_client: bool) -> Result<Backend, Failure>
     })
 }
 
-/// Serves until the input ends; says where it listens before. Blocks the
-/// thread.
+/// Serves until the input ends; prints its address before. Blocks the thread.
 ///
 /// # Errors
 ///
-/// When it cannot listen, when there is no Redis where one is requested, or
-/// when what it says is not taken.
+/// If it cannot listen, if there is no Redis but one is requested, or if its
+/// answer is not accepted.
 pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
     let delays = Delays {
         delay_ns: given.get("delay_ns")?,
@@ -183,8 +181,8 @@ impl Store {
         }
     }
 
-    /// Serves each connection on a thread of its own, as long as the process
-    /// lives: a thread sleeps to the microsecond.
+    /// Serves each connection on a separate thread, until the process ends: a
+    /// thread sleeps to the microsecond.
     fn listen(self: Arc<Self>) -> anyhow::Result<SocketAddr> {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening on the loopback")?;
@@ -197,8 +195,8 @@ impl Store {
                     continue;
                 };
                 let store = self.clone();
-                // What a client does wrong ends its connection, no more. Where
-                // no thread can be started, it is closed.
+                // A client's error only ends its connection. Where no thread
+                // can be started, it is closed.
                 let _ = thread::Builder::new()
                     .stack_size(256 << 10)
                     .spawn(move || store.converse(stream));
@@ -271,14 +269,14 @@ impl Delays {
     fn of(self, key: &[u8], number: u64) -> Duration {
         let ns = match key.starts_with(b"slow:") {
             true => self.slow_ns,
-            // Evenly spread, by a generator whose first numbers are not alike.
+            // Evenly spread, by a generator whose first numbers differ.
             false => self.delay_ns + lehmer::after(number, 2) % (self.spread_ns + 1),
         };
         Duration::from_nanos(ns)
     }
 }
 
-/// A running `redis-server` that keeps nothing. Dropping it ends it.
+/// A running `redis-server` without persistence. Dropping it ends it.
 struct Redis {
     child: Child,
     address: SocketAddr,
@@ -324,8 +322,8 @@ impl Redis {
     }
 }
 
-/// A port that no other program is given while this lives. A server that allows
-/// the reuse of addresses, as Redis does, can listen on it all the same.
+/// A port that no other program gets while this is alive. A server that allows
+/// the reuse of addresses, as Redis does, can listen on it nevertheless.
 struct Reserved {
     address: SocketAddr,
     _socket: OwnedFd,

@@ -99,14 +99,14 @@ fn with_timeout(mut config: Config, timeout: Duration) -> Config {
     config
 }
 
-/// The values of these keys, in their order; `None` where one has none.
+/// The values of these keys, in their order; `None` if one has none.
 fn in_order(keys: &[String], rows: &[Row]) -> Option<Vec<Vec<u8>>> {
     let found: HashMap<&str, &str> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let value = |key: &String| found.get(key.as_str()).map(|text| text.as_bytes().to_vec());
     keys.iter().map(value).collect()
 }
 
-/// What the client says, as other backends' connections say it.
+/// The client's error, in the form of other backends' connections.
 fn failed(error: Error) -> io::Error {
     let kind = match error.code() {
         Some(code) if *code == SqlState::QUERY_CANCELED => ErrorKind::TimedOut,
@@ -126,20 +126,20 @@ impl Async {
     pub(crate) async fn connect(url: &str, timeout: Duration) -> io::Result<Self> {
         let connected = config(url, timeout)?.connect(NoTls).await;
         let (client, connection) = connected.map_err(failed)?;
-        // It ends with the client; what goes wrong the client says.
+        // It ends with the client; the client returns its errors.
         tokio::spawn(connection);
         let query = client.prepare(QUERY).await.map_err(failed)?;
         Ok(Self { client, query })
     }
 
-    /// The values of these keys; `None` where one has none.
+    /// The values of these keys; `None` if one has none.
     pub(crate) async fn get(&self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
         let rows = self.client.query(&self.query, &[&keys]).await;
         Ok(in_order(keys, &rows.map_err(failed)?))
     }
 }
 
-/// What lanes have that have no client.
+/// The client of lanes that have none.
 pub(crate) enum NoClient {}
 
 impl Database for NoClient {

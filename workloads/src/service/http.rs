@@ -21,7 +21,7 @@ pub(crate) struct Request {
     pub(crate) closes: bool,
 }
 
-/// What a request is for.
+/// The subject of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Route(Route),

@@ -1,11 +1,10 @@
 //! `service.http`: an HTTP service as people write it, with a backend.
 //!
 //! A request is authenticated by a hash, gets from the backend one record or
-//! for three at once, and is answered by JSON of about a kilobyte. All that
-//! does not depend on how a lane waits is here: the requests and which answer
-//! is right (`Route`, `Record`), what HTTP and RESP look like as bytes, and
-//! what the service computes (`api`). `PROTOCOL.md` says the same to other
-//! languages.
+//! for three at once, and is answered by JSON of about a kilobyte. All code
+//! that is independent of how a lane waits is here: the requests and the right
+//! answers (`Route`, `Record`), the bytes of HTTP and RESP, and the
+//! computations (`api`). `PROTOCOL.md` is the same for other languages.
 
 pub(crate) mod api;
 pub mod backend;
@@ -24,7 +23,7 @@ use crate::lane::Order;
 
 /// Items of which the backend has a record.
 pub(crate) const ITEMS: u64 = 1_000;
-/// Users that the service knows.
+/// The number of users.
 pub(crate) const USERS: u64 = 16;
 /// Items for which the route with much to compute is called: a test of the
 /// answers computes each once.
@@ -91,7 +90,7 @@ impl Route {
         lehmer::after(number, 1) % self.items_count()
     }
 
-    /// The items whose records it takes to answer.
+    /// The items whose records the answer needs.
     pub(crate) fn items(self, item: u64) -> impl Iterator<Item = u64> {
         let count = match self {
             Self::FanOut => 3,
@@ -114,12 +113,12 @@ pub(crate) fn user(number: u64) -> String {
     format!("u{}", number % USERS)
 }
 
-/// What a user sends to be known.
+/// A user's secret.
 pub(crate) fn secret(user: &str) -> String {
     format!("secret of {user}")
 }
 
-/// What the backend holds of an item.
+/// The backend's record of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record<'a> {
     pub(crate) id: u64,
@@ -166,7 +165,7 @@ pub(crate) struct Settings {
     pub(crate) pool: usize,
     /// Rounds of the hash that authenticates.
     pub(crate) rounds: u32,
-    /// Steps of what [`Route::Compute`] computes.
+    /// Steps of the computation of [`Route::Compute`].
     pub(crate) steps: u64,
     /// How long to wait for the backend.
     pub(crate) timeout: Duration,

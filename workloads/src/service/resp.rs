@@ -27,11 +27,11 @@ pub(crate) enum Reply {
     Value(Range<usize>),
     /// There is no such key.
     Nothing,
-    /// What the server says is wrong.
+    /// The server's error message.
     Error(Range<usize>),
 }
 
-/// What bytes begin with and where it ends; `None` while it has not come whole.
+/// The first value in some bytes, and where it ends; `None` while it has not come whole.
 type Begins<T> = Result<Option<(T, usize)>, Malformed>;
 
 /// These bytes are not of the protocol.

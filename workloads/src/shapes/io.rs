@@ -58,8 +58,8 @@ pub(super) fn tcp_echo<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
     loaded(lane, order, move |_, stream| echo(stream, block_bytes))
 }
 
-/// A server whose answers a handler makes. Its connections are served as those of the
-/// echo server are.
+/// A server whose answers come from a handler. Its connections are served as those of
+/// the echo server.
 pub(super) fn handle<L: Blocking>(
     lane: &L,
     order: &Order,
@@ -102,8 +102,7 @@ fn loaded<L: Blocking>(
     Ok(report.into_outcome(meter.finish()))
 }
 
-/// Accepts `connections` and serves each in a task of its own; the sum of what
-/// the tasks hand over.
+/// Accepts `connections` and serves each in a separate task; the sum of the tasks' results.
 fn serve<L: Blocking>(
     lane: &L,
     listener: &L::Listener,

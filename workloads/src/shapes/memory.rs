@@ -54,7 +54,7 @@ where
     L: Blocking,
     F: Fn(u64, &mut dyn FnMut()) -> u64 + Clone + Send + 'static,
 {
-    // What is paid once, by the first task, is no cost of a task.
+    // A cost that only the first task has is no cost of a task.
     let count = order.get("tasks_count");
     look_at_limit(lane, count)?;
     let first = Waiting::start(lane, 1, &body)?;
@@ -116,7 +116,7 @@ impl<'a, L: Blocking> Waiting<'a, L> {
         Ok(waiting)
     }
 
-    /// Lets them go and joins them; the sum of what they hand over.
+    /// Lets them go and joins them; the sum of their results.
     fn end(self) -> Result<u64, Failure> {
         self.lane.open(&self.gate, true);
         join_all(self.lane, self.tasks)

@@ -43,12 +43,12 @@ pub(crate) fn look_at(most: Option<(u64, &str)>, tasks: u64) -> Result<(), Failu
     }
 }
 
-/// What a lane offers whose tasks have stacks.
+/// The interface of a lane whose tasks have stacks.
 ///
-/// Tasks are closures that return a number. In lanes of processes a task sees
-/// a copy of what its closure holds, so whatever tasks share must be one of
-/// the types below. Operations that have no result end the calling task by
-/// [`Failure::throw`] if they fail.
+/// Tasks are closures that return a number. In lanes of processes a task has a
+/// copy of its closure's values, so tasks can share only the types below.
+/// Operations that have no result end the calling task by [`Failure::throw`] if
+/// they fail.
 pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// Tasks are processes: their usage counts once they are joined, and
     /// their memory is not the lane's.
@@ -63,7 +63,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     type Task: Send;
     /// A bounded channel of numbers for many senders and receivers.
     type Channel: Clone + Send + Sync + 'static;
-    /// What tasks wait at until it is opened once.
+    /// A gate that tasks wait at until it is opened once.
     type Gate: Clone + Send + Sync + 'static;
     /// A lock around a number.
     type Lock: Clone + Send + Sync + 'static;
@@ -83,7 +83,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
         None
     }
 
-    /// How many tasks the kernel lets live at once, and the limit that says so.
+    /// The most tasks that the kernel allows at once, and the limit that determines it.
     fn most_tasks(&self) -> Option<(u64, &'static str)> {
         None
     }
@@ -101,8 +101,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
         body()
     }
 
-    /// A channel that holds at least `capacity` numbers; 0 stands for the
-    /// smallest that the lane has.
+    /// A channel that holds at least `capacity` numbers; 0 means the smallest that the lane has.
     fn channel(&self, capacity: usize) -> Result<Self::Channel, Failure>;
     /// Blocks while the channel is full.
     fn send(&self, channel: &Self::Channel, number: u64);
@@ -116,7 +115,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
 
     /// A closed gate.
     fn gate(&self) -> Result<Self::Gate, Failure>;
-    /// Blocks until the gate opens; says whether to go on.
+    /// Blocks until the gate opens; returns whether to continue.
     fn wait(&self, gate: &Self::Gate) -> bool;
     /// Opens it for all, with the value that they get.
     fn open(&self, gate: &Self::Gate, go: bool);
@@ -138,7 +137,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// So many permits.
     fn permits(&self, count: usize) -> Self::Permits;
     /// Takes a permit; blocks for at most that long until there is one, and
-    /// says whether there was.
+    /// returns whether there was.
     fn acquire(&self, permits: &Self::Permits, timeout: Duration) -> bool;
     /// Gives a permit back.
     fn release(&self, permits: &Self::Permits);
@@ -148,7 +147,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn listen(&self) -> std::io::Result<(Self::Listener, SocketAddr)>;
     /// Blocks until a connection comes.
     fn accept(&self, listener: &Self::Listener) -> std::io::Result<Self::Stream>;
-    /// Makes accepts fail, those under way as well.
+    /// Makes accepts fail, waiting ones as well.
     fn close(&self, listener: &Self::Listener);
 }
 
@@ -159,7 +158,7 @@ pub(crate) trait Database: Send + Sized + 'static {
 
     /// Connects; blocks for at most that long, then and for each answer.
     fn connect(url: &str, timeout: Duration) -> IoResult<Self>;
-    /// The values of these keys; `None` where one has none.
+    /// The values of these keys; `None` if one has none.
     fn get(&mut self, keys: &[String]) -> IoResult<Option<Vec<Vec<u8>>>>;
 }
 
@@ -170,11 +169,11 @@ pub(crate) trait Connection: Read + Write + Send + Sized + 'static {
 
     /// Connects; blocks for at most that long.
     fn connect(address: SocketAddr, timeout: Duration) -> IoResult<Self>;
-    /// Makes reads fail that have waited for so long.
+    /// Makes reads fail that have waited for this long.
     fn set_timeout(&self, timeout: Duration) -> IoResult<()>;
     /// Another handle of the same connection.
     fn second(&self) -> IoResult<Self>;
-    /// Ends it, or its side that reads; nothing if it has ended.
+    /// Ends it, or its side that reads; no effect if it has ended.
     fn shut(&self, how: Shutdown);
 }
 

@@ -12,7 +12,7 @@ use crate::kernels::Chunk;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Meter, Starts};
 
-/// A lane whose workers are started once and then given jobs.
+/// A lane whose workers are started once and then receive jobs.
 pub(crate) trait Pool {
     /// Its workers are processes.
     const PROCESSES: bool;

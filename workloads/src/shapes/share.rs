@@ -122,7 +122,7 @@ fn filter<L: Blocking>(lane: &L, from: &L::Channel) -> u64 {
     let (to, next) = match start() {
         Ok(next) => next,
         Err(failure) => {
-            // The chain before this filter goes on until it sends 0; take all
+            // The chain before this filter continues until it sends 0; take all
             // of it so that the failure can reach the main task.
             while lane.recv(from) != 0 {}
             failure.throw()

@@ -20,7 +20,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// One whose first tick is due after `order`'s time between ticks.
+    /// A clock whose first tick is due after `order`'s time between ticks.
     pub(super) fn start(order: &Order) -> Self {
         let tick = order.get("tick_ns");
         Self {
@@ -44,7 +44,7 @@ impl Clock {
     }
 }
 
-/// What `switch.hog` has to say of its clock.
+/// The figures of `switch.hog`.
 pub(super) fn ticks(outcome: Outcome, delays: &[u64], tick: u64) -> Outcome {
     let mut latencies = Latencies::new();
     delays.iter().for_each(|&delay| latencies.record(delay));
@@ -76,8 +76,8 @@ pub(super) fn yields<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
     team.race_sum(meter)
 }
 
-/// `switch.pingpong` and the like, over channels of that capacity; `cpus` pins
-/// the main task and the other.
+/// `switch.pingpong` and similar workloads, over channels of that capacity;
+/// `cpus` pins the main task and the other.
 pub(super) fn ping_pong<L: Blocking>(
     lane: &L,
     order: &Order,
@@ -118,8 +118,8 @@ pub(super) fn ping_pong<L: Blocking>(
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// `switch.roundtrip`: a runtime has been given as many threads as it may
-/// use; tasks that are threads are pinned where that is one.
+/// `switch.roundtrip`: a runtime has been given as many threads as it may use;
+/// tasks that are threads are pinned if there is one.
 pub(super) fn round_trip<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let capacity = order.count("capacity_count");
     let allowed = allowed()?;
@@ -209,8 +209,8 @@ pub(super) fn pipe_ping_pong<L: Blocking>(lane: &L, order: &Order) -> Result<Out
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// `switch.ring`, and `switch.working_set`, where each task goes over `size`
-/// bytes of its own on every hop.
+/// `switch.ring`, and `switch.working_set`, where each task reads `size` bytes
+/// of its own on every hop.
 pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Outcome, Failure> {
     let (tasks, hops) = (
         order.get("tasks_count"),
@@ -254,7 +254,7 @@ pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Ou
     })
 }
 
-/// What a hop's reading costs in one task that goes over all arrays in turn.
+/// The cost of a hop's reading in one task that reads all arrays in turn.
 pub(super) fn sum_alone(tasks: u64, size: u64) -> f64 {
     let arrays: Vec<_> = (0..tasks).map(|_| working_set::array(size)).collect();
     let start = now_ns();
@@ -307,8 +307,7 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
     Ok(ticks(outcome, &late, order.get("tick_ns")))
 }
 
-/// Reads the clock until the time is over; calls and awaits nothing that could
-/// yield.
+/// Reads the clock until the time is over; calls and awaits nothing that could yield.
 pub(super) fn spin(time: u64) -> u64 {
     let end = now_ns() + time;
     while now_ns() < end {}

@@ -9,8 +9,8 @@ use crate::measure::Meter;
 
 /// Tasks that wait at a gate until they are all there.
 ///
-/// A team that is dropped before [`Team::start`] sends its tasks home, so
-/// that a sample that fails half way leaves nothing behind.
+/// A team that is dropped before [`Team::start`] ends its tasks, so a failed
+/// sample leaves none behind.
 pub(super) struct Team<'a, L: Blocking> {
     lane: &'a L,
     gate: L::Gate,
@@ -56,7 +56,7 @@ impl<'a, L: Blocking> Team<'a, L> {
         self.lane.open(&self.gate, true);
     }
 
-    /// Joins all; the sum of what they hand over.
+    /// Joins all; the sum of their results.
     pub(super) fn join(&mut self) -> Result<u64, Failure> {
         join_all(self.lane, self.tasks.drain(..))
     }
@@ -76,8 +76,8 @@ impl<'a, L: Blocking> Team<'a, L> {
         Ok(Outcome::new(meter.finish(), sum))
     }
 
-    /// Assembles them, then times them from the gate to the end of what the
-    /// main task does, whose result is the checksum.
+    /// Assembles them, then times them from the gate to the end of the main
+    /// task's part, whose result is the checksum.
     pub(super) fn race_against(
         mut self,
         mut meter: Meter,
@@ -143,7 +143,7 @@ pub(super) fn join_all<L: Blocking>(
     result
 }
 
-/// Waits for what tasks do to shared memory, leaving the CPU to them.
+/// Waits until tasks have changed shared memory, and leaves the CPU to them.
 pub(super) fn wait_until(lane: &impl Blocking, done: impl Fn() -> bool) {
     for _ in 0..100 {
         if done() {

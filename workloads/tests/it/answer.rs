@@ -8,7 +8,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 /// All children write to one pipe: a number in two pieces could have another
-/// child's in between. 10 is the end of a line where one is looked for.
+/// child's in between. 10 is the end of a line where one is searched for.
 #[test]
 fn number_is_handed_over_in_one_write() {
     for number in [1, 10, 10 << 8 | 10, u64::MAX] {

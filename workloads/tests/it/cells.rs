@@ -13,7 +13,7 @@ fn every_cell_is_right_or_says_why_not(lane: &str) {
     let (mut program, hello) = Program::start(lane);
     let cells = program.checked_cells(lane, &hello);
     if cells == 0 && lane == "threadbare-compacted" {
-        // Kernels and containers without userfaultfd have said so, each time.
+        // Kernels and containers without userfaultfd report it each time.
         eprintln!("skipped: this host cannot compact stacks");
         return;
     }

@@ -1,4 +1,4 @@
-//! The lane program as the study sees it: a process that speaks JSON lines.
+//! The lane program as the study uses it: a process that speaks JSON lines.
 
 mod answer;
 mod cells;

@@ -7,9 +7,9 @@ use crate::program::Program;
 
 fn ask(lane: &str, tasks: u64) -> Response {
     let (mut program, _) = Program::start(lane);
-    let point = [("tasks_count", tasks), ("wait_ns", 10_000_000)];
-    let point: Parameters = point.map(|(name, value)| (name.to_owned(), value)).into();
-    program.run(1, "memory.parked", &point, 1)
+    let case = [("tasks_count", tasks), ("wait_ns", 10_000_000)];
+    let case: Parameters = case.map(|(name, value)| (name.to_owned(), value)).into();
+    program.run(1, "memory.parked", &case, 1)
 }
 
 fn parked(lane: &str, tasks: u64) -> Memory {
@@ -26,7 +26,7 @@ fn assert_kernel_tasks(memory: &Memory, tasks: i64) {
         stack >= 4_096 && stack.count_ones() == 1 && memory.kernel_stack_bytes % tasks == 0,
         "{memory:?}"
     );
-    // Two pages of its own stack, one of the tables to find them.
+    // Two pages of its own stack, one of the page tables.
     assert!(memory.anonymous_bytes >= 8_192 * tasks, "{memory:?}");
     assert!(memory.page_tables_bytes >= 4_000 * tasks, "{memory:?}");
 }

@@ -1,4 +1,4 @@
-//! What the lane program answers to requests, good and bad.
+//! The lane program's answers to requests, good and bad.
 
 use workloads::protocol::{PROTOCOL_VERSION, Parameters, Response};
 use workloads::{catalogue, lanes};

@@ -51,10 +51,10 @@ impl Program {
         &mut self,
         id: u64,
         workload: &str,
-        point: &Parameters,
+        case: &Parameters,
         iterations: u64,
     ) -> Response {
-        self.send_run(id, workload, point, iterations);
+        self.send_run(id, workload, case, iterations);
         let mut readings = Readings::default();
         loop {
             match self.answer() {
@@ -76,33 +76,33 @@ impl Program {
         &mut self,
         id: u64,
         workload: &str,
-        point: &Parameters,
+        case: &Parameters,
         iterations: u64,
     ) {
         let request = Request::Run {
             id,
             workload: workload.to_owned(),
-            parameters: point.clone(),
+            parameters: case.clone(),
             iterations,
         };
         self.send(serde_json::to_string(&request).unwrap());
     }
 
-    /// Runs every workload at the smallest size: the answer is right, or the lane says why
-    /// it does not run it, as in its hello. Returns how many cells gave a sample.
+    /// Runs every workload at the smallest size: the answer is right, or the lane tells
+    /// why it does not run it, as in its hello. Returns how many cells gave a sample.
     pub(crate) fn checked_cells(&mut self, lane: &str, hello: &Hello) -> usize {
         let mut cells = 0;
         for workload in catalogue::all() {
             let refused = &hello.workloads[workload.id];
-            for (id, point) in (1..).zip(workload.points(Size::Tiny, hello.cpus_count as usize)) {
-                let cell = format!("{lane} {} {point:?}", workload.id);
+            for (id, case) in (1..).zip(workload.cases(Size::Tiny, hello.cpus_count as usize)) {
+                let cell = format!("{lane} {} {case:?}", workload.id);
                 let iterations = workload.iterations(Size::Tiny);
-                match self.run(id, workload.id, &point, iterations) {
+                match self.run(id, workload.id, &case, iterations) {
                     Response::Sample(sample) => {
                         assert_eq!(*refused, None, "{cell}");
                         assert_eq!(sample.id, id, "{cell}");
-                        let one = workload.expected(&point, 1);
-                        let checked = workload.check_answer(&sample, &point, iterations, one);
+                        let one = workload.expected(&case, 1);
+                        let checked = workload.check_answer(&sample, &case, iterations, one);
                         assert_eq!(checked, Ok(()), "{cell}");
                         cells += 1;
                     }
@@ -124,7 +124,7 @@ impl Program {
         cells
     }
 
-    /// Garbage of every kind is a bad request, and the lane goes on.
+    /// Garbage of every kind is a bad request, and the lane continues.
     pub(crate) fn refuses_garbage(&mut self, lane: &str) {
         let run = |rest: &str| format!(r#"{{"type":"run","id":9,"workload":{rest}}}"#).into_bytes();
         let lines = [

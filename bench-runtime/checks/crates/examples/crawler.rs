@@ -42,19 +42,19 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
     links.filter(|link| link.starts_with('/'))
 }
 
-/// What all pages share.
+/// Shared by all pages.
 struct Crawl {
     ctx: Context,
     tokio: Handle,
     host: String,
     slots: Semaphore,
     pages: WaitGroup,
-    /// What came of each page that was seen; nothing while the request runs.
+    /// The outcome for each page that was seen; `None` while the request runs.
     seen: Mutex<BTreeMap<String, Option<Result<u16, String>>>>,
 }
 
 impl Crawl {
-    /// Gets a page, unless it was seen, in a goroutine of its own.
+    /// Gets a page in a goroutine of its own, unless it was seen before.
     fn visit(self: &Arc<Self>, path: &str) {
         let mut seen = self.seen.lock();
         if seen.contains_key(path) {
@@ -81,7 +81,8 @@ impl Crawl {
     }
 }
 
-/// What came of each page that `start` leads to, `width` of them at a time.
+/// The outcome of each page that can be reached from `start`; at most `width`
+/// requests run at a time.
 pub(crate) fn crawl(
     ctx: &Context,
     tokio: Handle,

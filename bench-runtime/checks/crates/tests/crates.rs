@@ -13,14 +13,15 @@ fn each_mode(main: fn()) {
 }
 
 fn run(builder: Builder, main: fn()) {
-    // SAFETY: on one P nothing moves while no thread blocks; where a program
-    // breaks the contract of a mode, what it then reaches lives for ever.
+    // SAFETY: on one P no goroutine moves while no thread blocks; where a
+    // program breaks the contract of a mode, the memory that it then reaches is
+    // never freed.
     let runtime = unsafe { builder.procs(1).build() }.expect("it starts");
     runtime.run(main);
 }
 
-/// Runs two goroutines until the first is in its middle, where it parks, then
-/// the second to its middle, then both to their ends.
+/// Runs two goroutines: the first until it parks in its middle, the second
+/// until its middle, then both to their ends.
 fn interleaved<T: Send + 'static>(body: fn(u64, &dyn Fn()) -> T) -> [T; 2] {
     let task = |n| go(move || body(n, &|| (0..4).for_each(|_| yield_now())));
     let both = [task(1), task(2)];
@@ -91,7 +92,7 @@ fn scoped_tls_is_fine_without_a_park_inside() {
 
 #[test]
 fn scoped_tls_with_a_park_inside_hands_out_what_has_ended() {
-    // The contract is broken; what is reached so lives for ever here.
+    // The contract is broken; the memory that is reached in this way is never freed.
     run(Runtime::builder(), || {
         let first = go(|| SCOPED.set(&LIVES[1], || (0..4).for_each(|_| yield_now())));
         let second = go(|| SCOPED.set(&LIVES[2], || (0..8).for_each(|_| yield_now())));
@@ -336,7 +337,7 @@ fn scope_of_std_is_fine_pinned_with_a_park_inside() {
 mod anew {
     use std::hash::{BuildHasher, RandomState};
 
-    /// The hash of nothing by the next hasher of the thread, which no other hasher shares.
+    /// The hash of no input by the thread's next hasher, which no other hasher equals.
     #[inline(never)]
     pub(super) fn hash() -> u64 {
         RandomState::new().hash_one(())

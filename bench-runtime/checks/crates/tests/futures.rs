@@ -1,5 +1,5 @@
-//! Futures of other crates in goroutines, with a tokio runtime beside; the page at
-//! `bench_runtime::future` says what is shown here.
+//! Futures of other crates in goroutines, with a tokio runtime in the same
+//! process; the module `bench_runtime::future` describes what is tested here.
 
 mod modes;
 
@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
-/// Runs `main` as a goroutine of each runtime, with tokio beside.
+/// Runs `main` as a goroutine of each runtime, with tokio in the same process.
 fn beside_tokio(main: fn(Handle)) {
     let tokio = modes::tokio();
     each_mode(|runtime| {
@@ -212,7 +212,7 @@ fn context_gives_up_what_tokio_does_not_answer() {
             answered.await
         });
         assert!(matches!(late, Err(ContextError::DeadlineExceeded)));
-        // The other side sees that the wait has ended.
+        // The other end shows that the wait has ended.
         let gone = tokio.spawn(async move {
             let answer = asked.recv().await.expect("it was sent");
             answer.is_closed()

@@ -1,5 +1,5 @@
-//! Crates in place of what Go's libraries have and `bench_runtime::sync` does not: they work
-//! from goroutines, in each mode. The table in the docs of `sync` names them.
+//! Crates that replace what Go's libraries have and `bench_runtime::sync` lacks: they work
+//! in goroutines, in each mode. The table in the docs of `sync` names them.
 
 mod modes;
 
@@ -20,8 +20,8 @@ fn in_each_mode(body: fn()) {
     each_mode(|runtime| runtime.run(body));
 }
 
-/// In place of `sync.Map`. The rule is that of every lock of another crate: no guard (`Ref`,
-/// `RefMut`, `Entry`, an iterator) over a park.
+/// In place of `sync.Map`. The rule for the locks of other crates holds: no guard (`Ref`,
+/// `RefMut`, `Entry`, an iterator) is held across a park.
 #[test]
 fn dashmap_is_shared_by_goroutines_that_hold_no_guard_over_a_park() {
     in_each_mode(|| {

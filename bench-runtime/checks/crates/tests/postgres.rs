@@ -48,7 +48,7 @@ fn gives_up_by_context(pool: &Pool) {
             matches!(late, Err(ContextError::DeadlineExceeded)),
             "{late:?}"
         );
-        // The server's query goes on until it is cancelled.
+        // The server's query runs until it is cancelled.
         tell_to_cancel(cancel);
         let row = block_on(client.query_one("select 1 + $1::int", &[&2])).expect("an answer");
         assert_eq!(row.get::<_, i32>(0), 3);

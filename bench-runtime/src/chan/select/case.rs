@@ -10,8 +10,8 @@ use super::engine::{Entry, Taken};
 use crate::chan::core::Side;
 use crate::chan::{Receiver, SendError, Sender};
 
-/// What may stand for the channel in a receiving case: a [`Receiver`], a
-/// reference to one, or an `Option` of these, where `None` disables the case.
+/// The channel of a receiving case: a [`Receiver`], a reference to one, or an
+/// `Option` of these, where `None` disables the case.
 ///
 /// # Examples
 ///
@@ -37,7 +37,7 @@ use crate::chan::{Receiver, SendError, Sender};
     note = "of a context write `recv(ctx.done())`, of a ticker or a timer `recv(t.receiver())`"
 )]
 pub trait RecvOperand {
-    /// What the channel carries.
+    /// The type of the channel's values.
     type Item;
     /// The end itself, if the case is enabled.
     fn receiver(&self) -> Option<&Receiver<Self::Item>>;
@@ -64,7 +64,7 @@ impl<O: RecvOperand> RecvOperand for Option<O> {
     }
 }
 
-/// What may stand for the channel in a sending case, as [`RecvOperand`].
+/// The channel of a sending case, as [`RecvOperand`].
 ///
 /// # Examples
 ///
@@ -81,7 +81,7 @@ impl<O: RecvOperand> RecvOperand for Option<O> {
 /// assert!(mirror.sender().is_none());
 /// ```
 pub trait SendOperand {
-    /// What the channel carries.
+    /// The type of the channel's values.
     type Item;
     /// The end itself, if the case is enabled.
     fn sender(&self) -> Option<&Sender<Self::Item>>;
@@ -113,16 +113,15 @@ impl<O: SendOperand> SendOperand for Option<O> {
 pub trait Case {
     /// 1 if it is a future.
     const FUTURES: usize = 0;
-    /// What its arm gets.
+    /// The value that its arm receives.
     type Output;
     /// Polls its future; true if it is ready, and the case is taken.
     fn poll(&mut self, _: &mut Context<'_>) -> bool {
         false
     }
-    /// Its entry, which points into the case: it must stay where it is until
-    /// the select is over.
+    /// Its entry, which points into the case: the case must not move until the select is over.
     fn entry(&mut self) -> Entry;
-    /// What its arm gets, if it was taken.
+    /// The value that its arm receives, if the case was taken.
     fn finish(self, passed: bool) -> Self::Output;
 }
 
@@ -157,7 +156,7 @@ impl<T> Case for RecvCase<'_, T> {
 
     #[inline]
     fn finish(self, passed: bool) -> Option<T> {
-        // SAFETY: the engine says that it filled the place.
+        // SAFETY: `passed`: the engine has filled the place.
         passed.then(|| unsafe { self.place.assume_init() })
     }
 }
@@ -218,8 +217,7 @@ impl<T> Case for SendCase<'_, T> {
             // The engine moved it to the receiver.
             return Ok(());
         }
-        // SAFETY: the engine says that it was not sent, and we do not hold it
-        // any more.
+        // SAFETY: the engine reports that it was not sent, and it is still initialised.
         Err(SendError(unsafe { self.value.assume_init_read() }))
     }
 }
@@ -282,7 +280,8 @@ impl<T> Case for SendFromCase<'_, T> {
     fn finish(self, passed: bool) -> Result<(), SendError<()>> {
         if passed {
             // SAFETY: the slot is ours. The engine moved its value to the
-            // receiver, so it is written over: not dropped, nor moved out.
+            // receiver, so this only overwrites it: the old value is neither
+            // dropped nor moved.
             unsafe { ptr::write(self.slot, None) };
             return Ok(());
         }
@@ -314,7 +313,7 @@ pub trait Cases {
     const LEN: usize;
     /// How many of them are futures.
     const FUTURES: usize;
-    /// What the arms get.
+    /// The values that the arms receive.
     type Output;
     /// Whether this one is a future.
     fn is_future(&self, index: usize) -> bool;
@@ -322,7 +321,7 @@ pub trait Cases {
     fn poll(&mut self, index: usize, cx: &mut Context<'_>) -> bool;
     /// Adds the entries, in order.
     fn entries(&mut self, out: &mut impl FnMut(Entry));
-    /// What the taken arm gets; the values of the other cases are dropped.
+    /// The value that the taken arm receives; the values of the other cases are dropped.
     fn finish(self, taken: Option<Taken>) -> Self::Output;
 }
 

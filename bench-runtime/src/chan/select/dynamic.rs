@@ -1,4 +1,4 @@
-//! A select whose cases are put together at run time.
+//! A select whose cases are added at run time.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -88,16 +88,16 @@ impl<T> Slot<T> {
     /// thread-local can another goroutine get here meanwhile.
     pub fn take(&self) -> Option<T> {
         self.marks.assert_not_lent();
-        // SAFETY: the flag says that the place is initialised, and now that it
-        // no longer is. A slot is not `Sync`, and by its mark no select with it
-        // is waiting.
+        // SAFETY: the flag was set: the place is initialised. It is cleared
+        // now. A slot is not `Sync`, and by its mark no select with it is
+        // waiting.
         self.marks
             .full
             .replace(false)
             .then(|| unsafe { (*self.place.get()).assume_init_read() })
     }
 
-    /// Puts a value in; says what was there.
+    /// Puts a value in; returns the value that was there.
     ///
     /// # Panics
     ///
@@ -114,7 +114,7 @@ impl<T> Slot<T> {
     /// ```
     pub fn put(&self, value: T) -> Option<T> {
         let before = self.take();
-        // SAFETY: as in `take`; the place holds nothing now.
+        // SAFETY: as in `take`; the place is empty.
         unsafe { (*self.place.get()).write(value) };
         self.marks.full.set(true);
         before
@@ -150,12 +150,12 @@ impl<T> fmt::Debug for Slot<T> {
 /// Up to this many cases need no allocation.
 const FEW: usize = 8;
 
-/// A select whose cases are put together at run time, for when their number is
-/// not known; [`select!`](crate::select) reads better otherwise.
+/// A select whose cases are added at run time, for when their number is not
+/// known; [`select!`](crate::select) reads better otherwise.
 ///
 /// A receiving case is disabled while its slot is full, a sending one while its
 /// slot is empty; each is, as in `select!`, by `None` or a nil end. The cases
-/// stay, so that one `Select` can wait again and again.
+/// stay, so one `Select` can wait repeatedly.
 ///
 /// # Examples
 ///
@@ -219,8 +219,8 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// Adds a case that receives into `slot`; says its index. With `None`, or a nil end, the
-    /// case is never taken, as a nil channel in Go; it keeps its index.
+    /// Adds a case that receives into `slot`; returns its index. With `None`, or a nil end,
+    /// the case is never taken, as a nil channel in Go; it keeps its index.
     ///
     /// # Panics
     ///
@@ -256,7 +256,7 @@ impl<'a> Select<'a> {
         self.add(entry, &slot.marks)
     }
 
-    /// Adds a case that sends what is in `slot`; says its index.
+    /// Adds a case that sends what is in `slot`; returns its index.
     ///
     /// # Panics
     ///
@@ -323,7 +323,7 @@ impl<'a> Select<'a> {
         self.len() == 0
     }
 
-    /// Waits until a case can go on and carries it out; blocks the goroutine.
+    /// Waits until a case is ready and carries it out; blocks the goroutine.
     /// For ever, if no case is enabled.
     ///
     /// # Panics
@@ -352,7 +352,7 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// Carries out a case if one can go on now.
+    /// Carries out a case if one is ready now.
     ///
     /// # Examples
     ///

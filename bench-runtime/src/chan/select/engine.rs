@@ -2,7 +2,7 @@
 //!
 //! 1. Sort the cases by the address of their channel and lock all channels in
 //!    this order, so that two selects cannot wait for each other.
-//! 2. If some case can go on, take one of them at random, unlock, done.
+//! 2. If a case is ready, take one of the ready ones at random, unlock, done.
 //! 3. With a `default`, unlock and take it. No case was ready at the moment
 //!    when all were locked.
 //! 4. Enqueue a waiter for each case, all with one ticket; unlock; park. Those
@@ -21,7 +21,7 @@ use crate::chan::core::{CLOSED, Core, PASSED, Side, block_until, complete, wait_
 use crate::goroutine::{WaitReason, Waiter};
 use crate::sched;
 
-/// One case, and the waiter that stands for it while the select is parked.
+/// One case, and its waiter while the select is parked.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Entry {
@@ -117,7 +117,7 @@ pub(super) unsafe fn run(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
         }
         return None;
     }
-    // SAFETY: all of it passes on what the caller promises.
+    // SAFETY: the caller's promises cover all calls.
     unsafe {
         lock_all(entries);
         if let Some((taken, partner)) = take_ready(entries) {
@@ -148,7 +148,7 @@ unsafe fn core_of<'a>(entry: &Entry) -> &'a Core {
     unsafe { entry.core.unwrap_unchecked().as_ref() }
 }
 
-/// True where the entry's channel is also that of the entry before it.
+/// True if the entry before it has the same channel.
 fn repeats(entries: &[Entry], at: usize) -> bool {
     at > 0 && entries[at].core == entries[at - 1].core
 }
@@ -171,8 +171,8 @@ unsafe fn unlock_all(entries: &[Entry]) {
     }
 }
 
-/// True if the case looks as if it could go on. A waiter of another select may
-/// turn out to have been claimed elsewhere.
+/// True if the case appears ready. A waiter of another select may turn out to
+/// have been claimed elsewhere.
 ///
 /// # Safety
 ///
@@ -190,14 +190,14 @@ unsafe fn looks_ready(entry: &Entry) -> bool {
     }
 }
 
-/// Takes one of the ready cases, each with the same chance, and says whose
-/// wait must be ended once all is unlocked.
+/// Takes one of the ready cases, each with the same probability, and returns
+/// the waiter that must be ended once all channels are unlocked.
 ///
 /// # Safety
 ///
 /// All channels are locked; as for [`run`].
 unsafe fn take_ready(entries: &[Entry]) -> Option<(Taken, Option<NonNull<Waiter>>)> {
-    // SAFETY: all of it passes on what the caller promises.
+    // SAFETY: the caller's promises cover all calls.
     unsafe {
         loop {
             let mut candidate = None;
@@ -222,15 +222,15 @@ unsafe fn take_ready(entries: &[Entry]) -> Option<(Taken, Option<NonNull<Waiter>
     }
 }
 
-/// Carries out one case: says whether a value was moved, and whose wait must
-/// be ended. `None` if it cannot go on after all.
+/// Carries out one case: returns whether a value was moved, and the waiter that
+/// must be ended. `None` if it is not ready.
 ///
 /// # Safety
 ///
 /// As for [`take_ready`].
 unsafe fn carry_out(entry: &Entry) -> Option<(bool, Option<NonNull<Waiter>>)> {
     // SAFETY: the channel is locked, its elements are of `elem_size`, and the
-    // state says which places hold one; a dequeued waiter's owner is parked
+    // state tells which places hold one; a dequeued waiter's owner is parked
     // until it is completed.
     unsafe {
         let core = core_of(entry);

@@ -1,12 +1,12 @@
 //! The cases of `select!` that are futures.
 //!
-//! They add a receive to the select: from a channel of their own, which their
-//! waker sends to. So the engine has no code for futures. A round looks at the channels
-//! and polls the futures; which of the two comes first is drawn. Then the select
-//! parks, and each wake begins another round.
+//! They add a receive to the select: from a channel of their own, which their waker
+//! sends to. So the engine has no code for futures. A round checks the channels and
+//! polls the futures; which of the two comes first is drawn. Then the select parks, and
+//! each wake begins another round.
 //!
-//! A future that is not ready has lost nothing. One that is ready is taken at once,
-//! as it cannot be polled again.
+//! A future that is not ready loses nothing. One that is ready is taken at once, as
+//! it cannot be polled again.
 
 use std::fmt;
 use std::future::Future;
@@ -79,7 +79,7 @@ impl<F: Future> Case for FutureCase<'_, F> {
     }
 }
 
-/// What the waker sends to. It never waits: the thread that wakes may hold a lock.
+/// The channel that the waker sends to. It never waits: the thread that wakes may hold a lock.
 struct Alarm(Sender<()>);
 
 impl Wake for Alarm {
@@ -96,7 +96,7 @@ impl Wake for Alarm {
 }
 
 /// A pseudo-random number below `bound`. Wakes of one select must not draw the
-/// same again and again, nor two selects that take turns.
+/// same sequence each time, nor two selects that take turns.
 fn draw(bound: usize) -> usize {
     static STATE: AtomicU32 = AtomicU32::new(0x9E37_79B9);
     // Relaxed, and not one step: that threads draw the same number does no harm.

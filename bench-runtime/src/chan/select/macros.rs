@@ -2,7 +2,7 @@
 
 /// Waits on several channel operations and futures at once and carries out exactly
 /// one of them; blocks the goroutine (or, on a plain thread, the thread) until one
-/// can go on. Where several can, each has the same chance.
+/// is ready. Where several can, each has the same chance.
 ///
 /// | case                              | taken when                            |
 /// |-----------------------------------|---------------------------------------|
@@ -17,15 +17,16 @@
 /// | `default => …`                    | no other case can go on now           |
 ///
 /// - The names on the left are patterns that always match, as in `let`; other patterns go into a
-///   `match` inside the arm. All arms have one type, which is that of the whole.
+///   `match` inside the arm. All arms have one type, the type of the whole expression.
 /// - `return`, `break`, `continue` and `?` work in the arms. `break` leaves the loop around the
 ///   select; in Go it leaves the select alone.
 /// - `rx` and `tx` may be an end, a reference to one, or an `Option` of these:
 ///   `None` disables the case, as does a `slot` that is `None`, and a nil end
 ///   ([`Receiver::never`](crate::Receiver::never)).
-/// - All operands are evaluated once, in the order they are written (a time-out
-///   last), before anything else happens, also those of cases not taken. The ends
-///   are borrowed only until a case is taken, so that an arm may change them.
+/// - All operands are evaluated once, in the order in which they are written (a
+///   time-out last), before anything else happens. This includes the operands of
+///   cases that are not taken. The ends are borrowed only until a case is taken,
+///   so that an arm may change them.
 /// - The `value` of a `send` that is not taken is dropped; `send_from` leaves
 ///   it in its slot, an `Option` variable, for the next round of a loop.
 /// - At most one of `timeout` and `default`. Without any case at all it blocks
@@ -45,15 +46,14 @@
 /// | a socket, a pipe, any descriptor | its `readable()` or `writable()`, as [`Descriptor::readable`](crate::net::Descriptor::readable) |
 /// | whatever another crate offers | any `IntoFuture`; see [`future`](mod@crate::future) for tokio's |
 ///
-/// The future is polled in this goroutine, so it need be neither `Send` nor `'static`.
-/// One that is not taken is dropped before the arm runs, as a `value` of a `send` is. To
-/// wait for the same one again, make it before the loop and give `&mut` to it (of one that
-/// is not `Unpin`: to the `Pin` that [`std::pin::pin!`] makes). A case that is not taken has then
-/// lost nothing. Once it was ready a future must not be polled again: that is what the
-/// condition is for.
+/// The future is polled in this goroutine, so it need be neither `Send` nor `'static`. One that
+/// is not taken is dropped before the arm runs, as a `value` of a `send` is. To wait for the same
+/// one again, make it before the loop and give `&mut` to it (of one that is not `Unpin`: to the
+/// `Pin` that [`std::pin::pin!`] makes). A case that is not taken then loses nothing. Once it was
+/// ready a future must not be polled again: that is what the condition is for.
 ///
-/// Where a case is a future, whether the channels or the futures are looked at first is
-/// drawn, so that neither starve. A wake polls all futures of the select.
+/// If a case is a future, chance decides whether the channels or the futures are
+/// checked first, so that neither starve. A wake polls all futures of the select.
 ///
 /// ```
 /// use bench_runtime::{Runtime, chan, go, select};
@@ -126,8 +126,8 @@ macro_rules! select {
     };
 }
 
-/// Munches one case a step: the list of cases so far, the arms so far, what to
-/// do otherwise, then the rest.
+/// Parses one case in each step: the list of cases so far, the arms so far, the
+/// default, then the rest.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select {
@@ -141,7 +141,7 @@ macro_rules! __select {
         $crate::__select!($list $arms $otherwise $kind $args $(-> $name)? => $body $($rest)*)
     };
 
-    // What is taken when no case is.
+    // Taken if no case is ready.
     ($list:tt $arms:tt () default => $body:block $($rest:tt)*) => {
         $crate::__select!($list $arms (($crate::__private::Wait::Poll) $body) $($rest)*)
     };
@@ -257,8 +257,8 @@ macro_rules! __select_case {
     };
 }
 
-/// An arm. Its pattern is in a `match` of its own, where one that can fail does not
-/// compile: in that over all arms it would leave its value to the last arm.
+/// An arm. Its pattern is in a `match` of its own, where a refutable pattern does
+/// not compile. In the `match` over all arms its value would go to the last arm.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select_arm {

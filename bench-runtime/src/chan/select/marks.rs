@@ -1,14 +1,14 @@
-//! What a `Slot` shows while a select has it.
+//! The state of a `Slot` while a select uses it.
 
 use std::cell::Cell;
 
-/// What is known of a [`Slot`](super::Slot).
+/// The state of a [`Slot`](super::Slot).
 #[derive(Debug)]
 pub(super) struct Marks {
     pub(super) full: Cell<bool>,
     /// A select that waits has the place, and other goroutines run meanwhile.
-    /// Those of the same thread reach the same slot where it lies in a
-    /// thread-local, though it is not `Sync`.
+    /// Goroutines of one thread reach the same slot if it is in a thread-local,
+    /// although it is not `Sync`.
     pub(super) lent: Cell<bool>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`select!`](crate::select) turns its cases into a list of types (`case`),
 //! [`Select`] collects them at run time (`dynamic`); both give the engine a
-//! slice of entries without types. What a case on a future adds is in `future`.
+//! slice of entries without types. Cases on futures are in `future`.
 
 mod case;
 mod dynamic;

@@ -1,4 +1,4 @@
-//! Pipes that have come to be watched by level; see `netpoll::level`.
+//! Pipes that became level-triggered; see `netpoll::level`.
 
 use super::*;
 use crate::net::{PipeReader, PipeWriter};
@@ -21,7 +21,7 @@ fn receive(reader: &PipeReader) -> io::Result<u64> {
 }
 
 /// A pipe as if its reader had waited for each of many messages. It stays so
-/// while nothing comes: the poller of these tests, which does not wait for the
+/// while no data comes: the poller of these tests, which does not wait for the
 /// readied goroutine, soon ends it.
 fn watched_by_level(rt: &Runtime) -> (Arc<PipeReader>, PipeWriter) {
     let (reader, writer) = pipe().unwrap();

@@ -1,4 +1,4 @@
-//! Chunks whose stacks are all compacted, and what the kernel keeps for them.
+//! Chunks whose stacks are all compacted, and the kernel's memory for them.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
             static WORDS: [AtomicU64; TWO_CHUNKS] = [const { AtomicU64::new(0) }; TWO_CHUNKS];
             let toys = toys(TWO_CHUNKS, small_chunks(), |index| keeper(&WORDS, index));
             let guarded = |toy: &Toy| {
-                // SAFETY: nothing is there but a guard.
+                // SAFETY: only a guard is there.
                 unsafe { !map::kernel_can_write(toy.stack.limit() - 16) }
             };
             for round in 1..=3 {
@@ -79,7 +79,7 @@ fn deep_stacks_that_are_all_compacted_give_their_page_tables_back() {
             let slots = compact::slots_to_seal(Class::DEEP.info().region).unwrap();
             let toys = toys(COUNT, StackPolicy::Auto, |index| keeper(&WORDS, index));
             let guarded = |toy: &Toy| {
-                // SAFETY: nothing is there but a guard.
+                // SAFETY: only a guard is there.
                 unsafe { !map::kernel_can_write(toy.stack.limit() - 16) }
             };
             for round in 1..=3 {
@@ -91,7 +91,7 @@ fn deep_stacks_that_are_all_compacted_give_their_page_tables_back() {
                 );
                 let sealed = page_tables();
                 assert!(toys.iter().all(|toy| guarded(toy)));
-                // Chunks open one by one, beside others that are closed.
+                // Chunks open one by one; others stay closed.
                 for toy in &toys {
                     toy.resume();
                     assert!(toys.iter().all(|toy| guarded(toy)));
@@ -143,7 +143,7 @@ fn child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk() {
             };
             assert!(libc::WIFEXITED(status), "{status:#x}");
             assert_eq!(libc::WEXITSTATUS(status), 0, "locals that were wrong");
-            // Nothing of it has come to the parent.
+            // Nothing of it has reached the parent.
             assert_eq!(compact::stats().restored_count, 0);
             toys.iter().for_each(|toy| toy.resume());
             assert_eq!(compact::stats().restored_count, TWO_CHUNKS as u64);
@@ -151,8 +151,7 @@ fn child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk() {
     );
 }
 
-/// Makes mappings of one page until the process may have no more; where they
-/// are.
+/// Maps single pages until the process may map no more; returns their addresses.
 fn fill_the_map_limit() -> Vec<usize> {
     let (_, count) = map::map_count_and_limit().unwrap();
     let start = map::reserve(2 * count * PAGE, PAGE).unwrap();

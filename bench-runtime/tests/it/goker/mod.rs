@@ -1,11 +1,10 @@
-//! The bugs that GoKer collects from real Go programs, each written afresh from
-//! what is known of it: the goroutines that block for ever are in the leak
-//! report, by name and with what they wait for, and of the same program with
-//! the bug mended nothing is left.
+//! The bugs that GoKer collects from Go programs, each written anew: the leak
+//! report lists the goroutines that block for ever, by name and with what they
+//! wait for. The same program without the bug leaves none.
 //!
-//! The names are those of GoKer: a project and the number of its bug. What
-//! leads there by chance in Go is led there by hand here, through channels and
-//! through [`parked`], so that each run is the bad one.
+//! The names are GoKer's: a project and the number of its bug. In Go a bug
+//! appears by chance. Here channels and [`parked`] force the order of events,
+//! so each run shows it.
 //!
 //! # What is different in Rust
 //!
@@ -74,14 +73,14 @@ fn parked(name: &str, state: &str) {
     }
 }
 
-/// What a program leaves behind.
+/// The goroutines that a program leaves.
 fn remains(runtime: Runtime, program: &Program, mended: bool) -> Vec<(String, String)> {
     let run = program.run;
     runtime.run(move || run(mended));
     let due = if mended { &[] } else { program.leaks };
-    // Come to rest: as many as there should be, each waiting for what it should.
-    // That all of them wait would not do: each is looked at by itself, and
-    // what one waited for may have come before the next is looked at.
+    // At rest: as many as there should be, each with its expected wait. It is
+    // not enough that all of them wait: each is read on its own, and the event
+    // that one waited for may have come before the next is read.
     support::within_a_minute(program.name, || {
         let all = runtime.goroutines();
         let rests = |info: &GoroutineInfo| {

@@ -88,7 +88,7 @@ impl Scene {
                 self.watch.stopped_waiting(taken);
             }
             if ready.is_empty() {
-                // A thread between the watch and `on` goes on in the end.
+                // A thread between the watch and `on` continues in the end.
                 loom::thread::yield_now();
             }
             for waiter in ready {
@@ -105,7 +105,7 @@ fn spawn(scene: &Arc<Scene>, f: impl FnOnce(&Scene) + Send + 'static) -> JoinHan
     loom::thread::spawn(move || f(&scene))
 }
 
-/// Reads messages that are there or come, beside this many pollers.
+/// Reads messages that are there or arrive later, beside this many pollers.
 fn read_all(broken: Broken, by_level: bool, pollers: usize, there: usize, come: usize) {
     crate::bounded(2, move || {
         let scene = Scene::new(broken);

@@ -118,7 +118,7 @@ fn canary_register_with_a_tick_from_after_the_trial() {
         let socket = Socket::new();
         let far = socket.clone();
         let sender = loom::thread::spawn(move || far.edge());
-        // Here its read would find nothing.
+        // Here its read would find no data.
         let waits = socket.slot.register(me, socket.slot.tick()) == Registered::Waiting;
         sender.join().unwrap();
         let readies = socket.readies.load(Ordering::Acquire);

@@ -7,7 +7,7 @@ use crate::schema::{FailureKind, Role};
 use crate::stats::Estimate;
 
 /// A claim of this many bytes of stack holds if a task's user pages, all of them,
-/// are at most twice that: pages are whole, and the record lies beside the stack.
+/// are at most twice that: pages are whole, and the record is outside the stack.
 const ROOM: f64 = 2.0;
 
 pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
@@ -63,7 +63,7 @@ pub(super) fn thread_stack(view: &View<'_>) -> Option<(Finding, String)> {
 pub(super) fn many_threads(view: &View<'_>) -> Option<(Finding, String)> {
     let ledger = &ledger(view, Role::WaitingMemory, "thread")?.ledger;
     let threads = view.run.header.host.machine.threads_count.max(1);
-    // Other limits, such as the load generator's, say nothing of threads.
+    // Other limits, such as the load generator's, tell nothing about threads.
     let limit = view.run.failures.iter().find(|failure| {
         failure.lane == "thread"
             && failure.kind == FailureKind::Limit
@@ -91,7 +91,7 @@ pub(super) fn many_threads(view: &View<'_>) -> Option<(Finding, String)> {
 }
 
 pub(super) fn shrink(view: &View<'_>) -> Option<(Finding, String)> {
-    /// What is left of it where memory shrank.
+    /// The share that is left if memory shrank.
     const MOST_LEFT_RATIO: f64 = 0.7;
     let mut evidence = Vec::new();
     let found = [GO, "thread", OURS].map(|lane| {

@@ -11,7 +11,7 @@ use crate::analysis::{LedgerRow, Row};
 use crate::schema::{Role, Workload};
 use crate::stats::{Estimate, Verdict};
 
-/// What this host says to a claim.
+/// The result of checking a claim on this host.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Finding {
     Holds,
@@ -22,8 +22,8 @@ enum Finding {
 }
 
 impl Finding {
-    /// Holds where the whole interval is below the limit, fails where it is
-    /// above. A figure without an interval is open.
+    /// Holds if the whole interval is below the limit, fails if it is above. A
+    /// figure without an interval is open.
     fn below(figure: Estimate, limit: f64) -> Self {
         match figure.interval {
             Some(interval) if interval.high < limit => Finding::Holds,
@@ -46,7 +46,7 @@ impl Finding {
         }
     }
 
-    /// What a claim that the first figure is less comes to.
+    /// The finding on a claim that the first figure is less, by the verdict.
     fn of_verdict(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Faster => Finding::Holds,
@@ -55,7 +55,7 @@ impl Finding {
         }
     }
 
-    /// What several instances come to: not measured for none.
+    /// The finding on several instances: not measured if there are none.
     fn of_several(found: &[Finding]) -> Self {
         let has = |finding| found.contains(&finding);
         match (has(Finding::Holds), has(Finding::Fails), has(Finding::Open)) {
@@ -82,7 +82,7 @@ impl Finding {
 struct Claim {
     said: &'static str,
     ask: fn(&View<'_>) -> Option<(Finding, String)>,
-    /// What would answer it where the run does not.
+    /// The measurement that is missing if the run does not answer it.
     wanting: &'static str,
 }
 
@@ -207,7 +207,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
 /// The lane that claims about goroutines are judged on.
 const GO: &str = "go";
 
-/// What is shown beside it.
+/// The lane that is shown in addition.
 const OURS: &str = "threadbare";
 
 /// The lane's memory, of the first workload with that role.
@@ -227,7 +227,7 @@ fn row<'a>(view: &View<'a>, workload: &Workload, lane: &str) -> Option<&'a Row> 
         .find(|row| row.lane == lane)
 }
 
-/// What a reader calls the workload.
+/// The reader's name of the workload.
 fn name(view: &View<'_>, workload: &str) -> String {
     match view.run.workload(workload) {
         Some(known) if !known.title.is_empty() => format!("“{}”", known.title),
@@ -239,7 +239,7 @@ fn sentence(parts: &[String]) -> String {
     format!("{}.", parts.join("; "))
 }
 
-/// A further figure of a lane, at the first point that has it.
+/// A further figure of a lane, on the first case that has it.
 fn metric<'a>(view: &View<'a>, role: Role, lane: &str, quantity: &str) -> Option<&'a Row> {
     let workload = view.with_role(role).next()?;
     let is_it = |row: &Row| row.workload == workload.id && row.lane == lane;

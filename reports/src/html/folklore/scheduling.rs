@@ -10,7 +10,7 @@ pub(super) fn blocked(view: &View<'_>) -> Option<(Finding, String)> {
     let mut finding = Finding::NotMeasured;
     let mut evidence = Vec::new();
     for lane in [GO, OURS] {
-        // Not what a row of the workload says first, which is the time beyond the sleep.
+        // Not the main figure of the workload, which is the time beyond the sleep.
         let Some(row) = metric(view, Role::Sleep, lane, "time") else {
             continue;
         };
@@ -22,7 +22,8 @@ pub(super) fn blocked(view: &View<'_>) -> Option<(Finding, String)> {
             continue;
         };
         let cpus = view.run.lane(lane).map_or(1, |lane| lane.cpus_count.max(1));
-        // If each sleep held a thread, so many at a time would be all.
+        // If each sleep held a thread, only as many sleeps as there are threads
+        // could run at a time.
         let in_turn = sleep as f64 / f64::from(cpus);
         if lane == GO {
             finding = Finding::below(took, in_turn / 2.0);

@@ -1,5 +1,5 @@
-//! What can be seen only across machines: verdicts by the number of cores, pairs that
-//! differ in one fact, and how old the releases are.
+//! Results that only a comparison of machines gives: verdicts by the number of cores,
+//! pairs that differ in one fact, and the age of the releases.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub(super) fn page(collection: &Collection) -> String {
     document(collection, "threadbare: across machines", "", &body)
 }
 
-/// Verdicts counted: better, alike, worse, too noisy to say.
+/// The number of verdicts: better, no difference, worse, too noisy to say.
 #[derive(Clone, Copy, Default)]
 struct Counts([usize; 4]);
 

@@ -123,7 +123,7 @@ fn alike(names: &[&str]) -> String {
     }
 }
 
-/// Two rows beside each other; the script fills it.
+/// Two adjacent rows; the script fills it.
 fn two() -> Markup {
     html! {
         h2 { "Two machines side by side" }

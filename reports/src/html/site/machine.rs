@@ -56,7 +56,7 @@ fn started(run: &Kept) -> String {
     started.get(..16).unwrap_or(started).replace('T', " ")
 }
 
-/// What disturbed each run, and what that means for its figures.
+/// The disturbances of each run, and their meaning for its figures.
 fn disturbances(setup: &Setup, number: usize) -> Markup {
     if setup.runs.iter().all(|run| run.disturbances.is_empty()) {
         return html! {

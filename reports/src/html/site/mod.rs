@@ -24,7 +24,7 @@ use crate::stats::Verdict;
 /// The size that the index stays below with 300 machines.
 pub const LARGEST_INDEX_BYTES: usize = 2_000_000;
 
-/// What an hour of a machine costs.
+/// The price of a machine for an hour.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prices {
@@ -123,12 +123,12 @@ fn sheet(label: &str, table: &Markup) -> Markup {
     }
 }
 
-/// Checkboxes that hide columns, by what their cells have as `data-lane`.
+/// Checkboxes that hide columns, by the `data-lane` of their cells.
 fn columns<'a>(names: impl Iterator<Item = &'a str>) -> Markup {
     html! { @for name in names { label { input type="checkbox" checked data-filter=(name); (name) } } }
 }
 
-/// What rows are chosen by: facts, and how much of a setup's runs was disturbed.
+/// The filters of rows: facts, and how much of a setup's runs was disturbed.
 const FILTERS: [&str; 7] = [
     "architecture",
     "cores",
@@ -142,7 +142,7 @@ const FILTERS: [&str; 7] = [
 /// The filter that is no fact.
 const DISTURBANCES: &str = "disturbances";
 
-/// What a filter goes by.
+/// The text that a filter compares.
 fn filtered<'a>(setup: &'a Setup, name: &str) -> &'a str {
     match name {
         DISTURBANCES => setup.disturbed().words(),
@@ -207,7 +207,7 @@ fn row_head(machine: &Machine, setup: &Setup, up: &str) -> Markup {
     }
 }
 
-/// What disturbed the runs most; the page of the machine has it all.
+/// The largest disturbance of the runs; the page of the machine has it all.
 fn disturbed(setup: &Setup) -> String {
     let found = setup.disturbances();
     let Some(first) = found.first() else {
@@ -220,7 +220,7 @@ fn disturbed(setup: &Setup) -> String {
     }
 }
 
-/// What the filters and the sorting look at.
+/// The attributes that the filters and the sorting read.
 fn attributes(machine: &Machine, setup: &Setup) -> Vec<(String, String)> {
     let facts = FILTERS.iter();
     let mut all: Vec<(String, String)> = facts
@@ -241,7 +241,7 @@ fn facts_of(machine: &Machine, setup: &Setup) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A figure with its interval, and the ratio beside it.
+/// A figure with its interval, and the ratio.
 fn figure(figure: &Figure, reference: &str, lane: &str) -> Markup {
     html! {
         b { (figure.text()) }
@@ -274,7 +274,7 @@ fn heat(figure: &Figure) -> String {
     }
 }
 
-/// What the signs mean, once a page.
+/// The meaning of the signs, once a page.
 fn signs(reference: &str) -> Markup {
     html! {
         "Ratios are to the lane “" (reference) "” of the same machine: ▲ better by that factor or percentage, ▼ worse, ≈ no difference that matters, ? too noisy to say. "

@@ -109,7 +109,7 @@ pub(super) fn per_core(figure: &Figure, machine: &Machine) -> Option<String> {
     })
 }
 
-/// What the same work costs, or how much work a unit of the currency buys.
+/// The price of the same work, or how much work a unit of the currency buys.
 pub(super) fn per_price(figure: &Figure, machine: &Machine, prices: &Prices) -> Option<String> {
     const HOUR_S: f64 = 3_600.0;
     let price = prices.of(machine)?;

@@ -1,5 +1,6 @@
-//! Result files made to do harm: read or refused, never a panic, and
-//! nothing of theirs runs in the page. `scripts/fuzz.sh` looks for longer.
+//! Malicious result files: they are read or refused, never with a panic, and
+//! none of their content runs in the page. `scripts/fuzz.sh` searches for
+//! longer.
 
 mod edit;
 
@@ -25,7 +26,7 @@ fn read(bytes: &[u8]) -> Result<Run, ReadError> {
     )
 }
 
-/// All that is said about a run.
+/// All output about a run.
 fn shown(run: &Run) -> String {
     let page = html::render(run);
     let pair = [("a".to_owned(), run.clone()), ("b".to_owned(), run.clone())];

@@ -129,7 +129,7 @@ impl Tokio {
     }
 }
 
-/// What a task that did not return is to its joiner.
+/// The failure of a task that did not return.
 fn failure(error: JoinError) -> Failure {
     match error.try_into_panic() {
         Ok(payload) => Failure::from_panic(payload),

@@ -31,7 +31,7 @@ pub(super) fn http<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fail
     run(lane, order, Server::serve)
 }
 
-/// Serves by `serve`, in a task of its own, under the load that is ordered.
+/// Serves by `serve`, in a separate task, under the requested load.
 fn run<L: Blocking>(
     lane: &L,
     order: &Order,
@@ -58,7 +58,7 @@ fn run<L: Blocking>(
         server.end();
     }
     let served = lane.join(acceptor);
-    // Why the service has ended says more than that it was not there.
+    // The reason why the service has ended is better than that it was not there.
     served?;
     let report = report?;
     let outcome = report.into_outcome(meter.finish());
@@ -66,7 +66,7 @@ fn run<L: Blocking>(
     Ok(outcome)
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Server<L: Blocking> {
     lane: L,
     listener: L::Listener,
@@ -74,7 +74,7 @@ struct Server<L: Blocking> {
     users: Users,
     /// Requests that are being answered.
     in_flight: L::Shared,
-    /// 1: no more connections and requests are taken.
+    /// 1: no more connections and requests are accepted.
     ends: L::Shared,
     /// Second handles of the connections, to end those that wait for a request.
     /// Where tasks are processes, of those that have ended, too.
@@ -108,7 +108,7 @@ impl<L: Blocking> Server<L> {
             Ok(())
         });
         self.end();
-        // What has come is still read and answered, then comes the end.
+        // Requests that have arrived are still read and answered, then it ends.
         for stream in locked(&self.open).values() {
             stream.shut(Shutdown::Read);
         }
@@ -146,8 +146,7 @@ impl<L: Blocking> Server<L> {
         let task = self.lane.spawn(move || {
             let mut stream = stream;
             let mut answered = 0;
-            // A client that goes away in the midst of a request ends its
-            // connection, no more.
+            // A client that closes in the middle of a request only ends its connection.
             let _ = stream
                 .set_timeout(IDLE)
                 .and_then(|()| server.converse(&mut stream, &mut answered, |_| Ok(true)));
@@ -161,7 +160,7 @@ impl<L: Blocking> Server<L> {
         task
     }
 
-    /// Takes no more connections and, on those that are open, no more requests.
+    /// Accepts no more connections and, on those that are open, no more requests.
     fn end(&self) {
         self.ends.store(1, Ordering::Release);
         self.lane.close(&self.listener);
@@ -172,7 +171,7 @@ impl<L: Blocking> Server<L> {
     }
 
     /// Answers requests until the connection ends; `goes_on` waits for bytes
-    /// and says whether to read them.
+    /// and returns whether to read them.
     fn converse(
         self: &Arc<Self>,
         stream: &mut L::Stream,
@@ -195,8 +194,8 @@ impl<L: Blocking> Server<L> {
         }
     }
 
-    /// Answers the first request of what has `come`, into `out`; whether the
-    /// connection ends with it. `None` where none has come whole.
+    /// Answers the first request in `come`, into `out`; whether the connection
+    /// ends with it. `None` if none is complete.
     fn next(self: &Arc<Self>, come: &mut Vec<u8>, out: &mut Vec<u8>) -> Option<bool> {
         let (status, body, closes) = match http::parse(come) {
             Ok(None) => return None,

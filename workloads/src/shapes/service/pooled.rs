@@ -18,7 +18,7 @@ use crate::shapes::team::join_all;
 
 /// More tasks than requests that are worked at: they refuse one more.
 const SPARE: u64 = 4;
-/// What the end of the service is registered under.
+/// The number under which the end of the service is registered.
 const END: u64 = u64::MAX;
 
 /// Takes the sample of a lane whose tasks serve any connection.
@@ -133,7 +133,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
             Err(_) => Ok(()),
         };
         self.end();
-        // What has come is still read and answered, then comes the end.
+        // Requests that have arrived are still read and answered, then it ends.
         for open in locked(&poller.open).values() {
             let _ = open.stream.shutdown(Shutdown::Read);
         }
@@ -160,7 +160,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
         }
     }
 
-    /// Answers all requests that have come whole; whether the connection goes on.
+    /// Answers all requests that have come whole; returns whether the connection continues.
     fn serve_some(
         self: &Arc<Self>,
         open: &Open,

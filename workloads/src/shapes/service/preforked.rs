@@ -57,8 +57,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
         loop {
             match self.lane.accept(&self.listener) {
                 Ok(mut stream) => {
-                    // A client that goes away in the midst of a request ends
-                    // its connection, no more.
+                    // A client that closes in the middle of a request only ends its connection.
                     let _ = stream.set_timeout(IDLE).and_then(|()| {
                         self.converse(&mut stream, &mut answered, |stream| {
                             goes_on(stream, &self.listener)

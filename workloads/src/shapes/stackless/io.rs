@@ -38,8 +38,8 @@ pub(super) async fn tcp_echo<L: Stackless>(lane: &L, order: &Order) -> Result<Ou
     loaded(lane, order, move |stream| echo::<L>(stream, block_bytes)).await
 }
 
-/// A server whose answers a handler makes. Its connections are served as those of the
-/// echo server are.
+/// A server whose answers come from a handler. Its connections are served as those of
+/// the echo server.
 pub(super) async fn handle<L: Stackless>(
     lane: &L,
     order: &Order,

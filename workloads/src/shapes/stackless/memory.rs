@@ -17,7 +17,7 @@ use crate::measure::study;
 /// and a thread to block instead would be counted.
 pub(super) async fn hold<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let count = order.get("tasks_count");
-    // What is paid once, by the first task, is no cost of a task.
+    // A cost that only the first task has is no cost of a task.
     Waiting::start(lane, order, 1).await.end().await?;
     study::read_memory()?;
     let (measured, waiting) = timed(Waiting::start(lane, order, count)).await;
@@ -78,8 +78,8 @@ impl<L: Stackless> Waiting<L> {
 
 type Bottom = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The kernel `descend` for tasks without stacks: a level is a future in a box
-/// of its own, with 512 bytes that live across the wait.
+/// The kernel `descend` for tasks without stacks: a level is a boxed future,
+/// with 512 bytes that live across the wait.
 fn descend(levels: u64, bottom: Bottom) -> Pin<Box<dyn Future<Output = u64> + Send>> {
     Box::pin(async move {
         let mut frame = [levels as u8; 512];

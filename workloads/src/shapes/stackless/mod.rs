@@ -1,8 +1,8 @@
 //! The shapes, written once for every lane whose tasks are futures.
 //!
-//! A task without a stack can wait only where its code says `await`, so these
-//! lanes cannot have the code of [`super::Blocking`]; they share this instead.
-//! What differs between them is behind [`Stackless`].
+//! A task without a stack can wait only at an `await`, so these lanes cannot
+//! use the code for [`super::Blocking`]; they share this instead. What differs
+//! between them is behind [`Stackless`].
 
 mod io;
 mod memory;
@@ -21,8 +21,8 @@ use std::time::Duration;
 use crate::catalogue::{Shape, Workload};
 use crate::lane::{Failure, Order, Outcome};
 
-/// What a lane offers whose tasks are futures. Operations that have no result
-/// end the calling task by [`Failure::throw`] if they fail.
+/// The interface of a lane whose tasks are futures. Operations that have no
+/// result end the calling task by [`Failure::throw`] if they fail.
 pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     /// Whether it runs tokio's clients, such as that of PostgreSQL.
     const DATABASE: bool = false;
@@ -38,7 +38,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     type Lock: Send + Sync + 'static;
     /// A lock that is held.
     type Guard<'a>: DerefMut<Target = u64> + Send;
-    /// What tasks wait at until it is opened once.
+    /// A gate that tasks wait at until it is opened once.
     type Gate: Clone + Send + Sync + 'static;
     /// A kernel pipe's end that numbers are written to.
     type Writer: Send + 'static;
@@ -55,13 +55,13 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     fn spawn(&self, body: impl Future<Output = u64> + Send + 'static) -> Self::Task;
     /// Waits for a task; fails as it failed.
     fn join(task: Self::Task) -> impl Future<Output = Result<u64, Failure>> + Send;
-    /// Lets a task go on that is not joined.
+    /// Lets a task run that is not joined.
     fn detach(task: Self::Task);
     /// Lets others run.
     fn yield_now() -> impl Future<Output = ()> + Send;
     /// Waits for that long.
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send;
-    /// What the future comes to, if it does so within that time.
+    /// The future's output, if it is ready within that time.
     fn within<T: Send>(
         time: Duration,
         future: impl Future<Output = T> + Send,
@@ -71,8 +71,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
         body: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = Result<T, Failure>> + Send;
 
-    /// A channel of at least `capacity` numbers; 0 stands for the smallest that
-    /// the lane has.
+    /// A channel of at least `capacity` numbers; 0 means the smallest that the lane has.
     fn channel(capacity: usize) -> (Self::Sender, Self::Receiver);
     /// Waits while the channel is full.
     fn send(to: &Self::Sender, number: u64) -> impl Future<Output = ()> + Send;
@@ -125,7 +124,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
         bytes: &[u8],
     ) -> impl Future<Output = IoResult<()>> + Send;
 
-    /// Sends message `number` by the mail library, the lane's best way; 1.
+    /// Sends message `number` by the mail library, in the lane's best way; 1.
     fn mail(server: SocketAddr, number: u64) -> impl Future<Output = Result<u64, Failure>> + Send;
 }
 

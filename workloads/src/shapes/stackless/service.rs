@@ -51,13 +51,13 @@ pub(super) async fn http<L: Stackless>(lane: &L, order: &Order) -> Result<Outcom
     Ok(outcome)
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Server<L: Stackless> {
     lane: L,
     settings: Settings,
     users: Users,
     in_flight: Semaphore,
-    /// Open when no more connections and requests are to be taken.
+    /// Open when no more connections and requests are accepted.
     ends: L::Gate,
     /// As many as connections to the backend are allowed.
     permits: Semaphore,
@@ -104,8 +104,7 @@ impl<L: Stackless> Server<L> {
                         async move { Ok::<_, Infallible>(server.answer(request).await) }
                     }),
                 );
-            // A client that goes away in the midst of a request ends its
-            // connection, no more.
+            // A client that closes in the middle of a request only ends its connection.
             let connection = open.watch(connection);
             // Its end is waited for by `open`.
             L::detach(self.lane.spawn(async move {
@@ -162,7 +161,7 @@ impl<L: Stackless> Server<L> {
         };
         let steps = self.settings.steps;
         let computed = match route {
-            // Longer than a task should go on without giving way.
+            // Longer than a task should run without giving way.
             Route::Compute => L::blocking(move || api::compute(route, item, steps))
                 .await
                 .map_err(|_| Problem::Backend)?,
@@ -225,7 +224,7 @@ impl<L: Stackless> Link<L> {
         })
     }
 
-    /// The value of a key; `None` where it has none.
+    /// The value of a key; `None` if it has none.
     async fn get(&mut self, key: &str) -> io::Result<Option<Vec<u8>>> {
         match self {
             Self::Resp(link) => link.get(key).await,
@@ -244,7 +243,7 @@ struct Resp<L: Stackless> {
 }
 
 impl<L: Stackless> Resp<L> {
-    /// The value of a key; `None` where it has none.
+    /// The value of a key; `None` if it has none.
     async fn get(&mut self, key: &str) -> io::Result<Option<Vec<u8>>> {
         let mut command = Vec::new();
         resp::command(&mut command, &[b"GET", key.as_bytes()]);

@@ -31,7 +31,7 @@ pub(super) async fn counter<L: Stackless>(lane: &L, order: &Order) -> Result<Out
         order.get("tasks_count"),
         order.get("additions_count") * order.iterations,
     );
-    // A lock of the standard library: no guard lives across an await.
+    // A lock of the standard library: no guard is held across an await.
     let (atomic, lock) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(0)));
     let (sender, mut receiver) = L::channel(order.count("capacity_count"));
     let means = order.get("means");

@@ -82,8 +82,8 @@ pub(super) async fn pipe_ping_pong<L: Stackless>(
     .await
 }
 
-/// `switch.ring`, and `switch.working_set`, where each task goes over `size`
-/// bytes of its own on every hop.
+/// `switch.ring`, and `switch.working_set`, where each task reads `size` bytes
+/// of its own on every hop.
 pub(super) async fn ring<L: Stackless>(
     lane: &L,
     order: &Order,

@@ -8,7 +8,7 @@ use super::Stackless;
 use crate::lane::{Failure, Outcome};
 use crate::measure::{Measured, Meter};
 
-/// Joins all; the sum of what they hand over.
+/// Joins all; the sum of their results.
 pub(super) async fn join_all<L: Stackless>(
     tasks: impl IntoIterator<Item = L::Task, IntoIter: Send> + Send,
 ) -> Result<u64, Failure> {
@@ -36,7 +36,7 @@ where
     join_all::<L>(tasks).await
 }
 
-/// What a timed section took, and its result.
+/// The time of a timed section, and its result.
 pub(super) async fn timed<T>(section: impl Future<Output = T> + Send) -> (Measured, T) {
     let mut meter = Meter::begin(false);
     let watch = meter.start();
@@ -45,7 +45,7 @@ pub(super) async fn timed<T>(section: impl Future<Output = T> + Send) -> (Measur
     (meter.finish(), result)
 }
 
-/// A sample whose timed section hands over the checksum.
+/// A sample whose timed section returns the checksum.
 pub(super) async fn timed_sum(
     section: impl Future<Output = Result<u64, Failure>> + Send,
 ) -> Result<Outcome, Failure> {
@@ -72,7 +72,7 @@ impl<'a, L: Stackless> Team<'a, L> {
         }
     }
 
-    /// Starts a task that waits at the gate before it goes on with `body`.
+    /// Starts a task that waits at the gate before it runs `body`.
     pub(super) fn add(&mut self, body: impl Future<Output = u64> + Send + 'static) {
         let (gate, arrived) = (self.gate.clone(), self.arrived.clone());
         self.tasks.push(self.lane.spawn(async move {
@@ -93,7 +93,7 @@ impl<'a, L: Stackless> Team<'a, L> {
         L::open(&self.gate);
     }
 
-    /// Joins all; the sum of what they hand over.
+    /// Joins all; the sum of their results.
     pub(super) async fn join(&mut self) -> Result<u64, Failure> {
         join_all::<L>(std::mem::take(&mut self.tasks)).await
     }
@@ -116,8 +116,8 @@ impl<'a, L: Stackless> Team<'a, L> {
         Ok(Outcome::new(measured, sum))
     }
 
-    /// Assembles them, then times them from the gate to the end of what the
-    /// main task does, whose result is the checksum.
+    /// Assembles them, then times them from the gate to the end of the main
+    /// task's part, whose result is the checksum.
     pub(super) async fn race_against(
         &mut self,
         main: impl Future<Output = u64> + Send,
@@ -132,8 +132,8 @@ impl<'a, L: Stackless> Team<'a, L> {
         Ok(Outcome::new(measured, checksum))
     }
 
-    /// Assembles and starts them, then times what the main task does, whose
-    /// result is the checksum; joins them outside.
+    /// Assembles and starts them, then times the main task's part, whose result
+    /// is the checksum; joins them outside.
     pub(super) async fn serve(
         &mut self,
         main: impl Future<Output = u64> + Send,
@@ -146,7 +146,7 @@ impl<'a, L: Stackless> Team<'a, L> {
     }
 }
 
-/// Waits for what tasks do to shared memory, leaving the CPU to them.
+/// Waits until tasks have changed shared memory, and leaves the CPU to them.
 pub(super) async fn wait_until<L: Stackless>(done: impl Fn() -> bool + Send) {
     while !done() {
         L::yield_now().await;

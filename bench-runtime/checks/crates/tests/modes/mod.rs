@@ -1,4 +1,4 @@
-//! A runtime in each mode, at few and at many processors; with tokio beside.
+//! A runtime in each mode, at few and at many processors; with tokio in the same process.
 #![allow(dead_code, reason = "no program of tests uses all of it")]
 
 use bench_runtime::Runtime;
@@ -14,7 +14,7 @@ pub(crate) fn each_mode(body: impl Fn(Runtime)) {
             } else {
                 builder
             };
-            // SAFETY: the caller's promise, which its tests keep.
+            // SAFETY: the caller's tests keep the contract.
             body(unsafe { builder.build() }.expect("it starts"));
         }
     }

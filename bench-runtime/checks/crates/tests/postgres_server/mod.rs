@@ -1,5 +1,5 @@
-//! A PostgreSQL of a test's own, on a socket in a folder of its own. Where none is
-//! installed the test is skipped, and fails under `REQUIRE_POSTGRES=1`.
+//! A PostgreSQL server for one test, on a socket in a temporary folder. Where none
+//! is installed the test is skipped, and fails under `REQUIRE_POSTGRES=1`.
 #![allow(dead_code, reason = "no program of tests uses all of it")]
 
 use std::fs;
@@ -40,7 +40,7 @@ fn user() -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-/// One of its programs, as it is to be started.
+/// A command that starts one of its programs.
 fn program(name: &str, folder: &Path, user: Option<(u32, u32)>) -> Command {
     let mut command = Command::new(programs().join(name));
     command.current_dir(folder).stdin(Stdio::null());
@@ -143,7 +143,7 @@ impl Server {
         self.children("STOP");
     }
 
-    /// Lets it go on.
+    /// Continues it.
     pub(crate) fn go_on(&self) {
         self.children("CONT");
         assert!(self.signal("CONT"));
