@@ -1,6 +1,6 @@
 //! A chat server on TCP: what a client writes, all others read. One goroutine
 //! owns the list of clients, and each client has two: one reads, one writes.
-//! After the one in "The Go Programming Language" by A. Donovan and B.
+//! After the chat server in "The Go Programming Language" by A. Donovan and B.
 //! Kernighan.
 //!
 //! `cargo run --release --example chat_server -- 127.0.0.1:8000`, then
@@ -66,7 +66,7 @@ pub(crate) fn chat(listener: &TcpListener) {
     let (events, inbox) = chan(0);
     go!(broadcast(&inbox));
     for stream in listener.incoming().flatten() {
-        // One that is gone already has no address.
+        // A client that has left has no address.
         let Ok(who) = stream.peer_addr() else {
             continue;
         };

@@ -15,7 +15,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 /// The longest wait for one state.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// Parked for this long before it is compacted: all can be woken and park again meanwhile.
+/// Parked for this long before it is compacted: long enough for all to be woken and to park again.
 const AFTER: Duration = Duration::from_secs(1);
 /// Compacted and woken this often in one process.
 const CYCLES: usize = 3;
@@ -91,7 +91,7 @@ fn cycle(slots: &str) {
         for _ in 0..CYCLES {
             let plain = wake_all();
             let begin = cpu_ns();
-            // Seldom, so that the cost of the look is no part of the figure. A few stacks
+            // Rarely, so that reading the count is no part of the figure. A few stacks
             // share pages with stacks in use, and take longer.
             while compacted() + STACKS / 1000 < STACKS {
                 time::sleep(AFTER / 20);

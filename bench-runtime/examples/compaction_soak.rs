@@ -1,6 +1,6 @@
-//! Compaction under fire: stacks go to their cells and come back, millions of
-//! times, while plain threads and other goroutines read and write what lies on
-//! them. At the end no write may be lost, and no read may have been wrong.
+//! Compaction under load: stacks go to their cells and back, millions of times,
+//! while plain threads and other goroutines read and write values on them. At
+//! the end no write may be lost, and no read may have been wrong.
 //!
 //! `cargo run --release --example compaction_soak -- --seconds 20`
 
@@ -26,7 +26,7 @@ const HAMMERS: u64 = 2;
 /// Long enough for most to be compacted before they are woken.
 const PAUSE: Duration = Duration::from_millis(60);
 
-/// Where each holder's pair lies: zero before its first run.
+/// The address of each holder's pair: zero before its first run.
 static PAIRS: [AtomicUsize; 2 * HOLDERS] = [const { AtomicUsize::new(0) }; 2 * HOLDERS];
 static STOP: AtomicBool = AtomicBool::new(false);
 /// The sum of the pairs at the end.
@@ -72,7 +72,7 @@ fn hammer(seed: u64) -> u64 {
             count += 20;
         }
         if random >> 60 == 0 {
-            // So that whole chunks stay in their cells for a while.
+            // Long enough for whole chunks to stay in their cells for a while.
             std::thread::sleep(Duration::from_millis(30));
         }
     }
@@ -130,7 +130,7 @@ fn holders(limit: usize, from: usize, wakes: &Receiver<()>) -> Vec<JoinHandle<()
     (from..from + HOLDERS).map(start).collect()
 }
 
-/// The main goroutine: wakes all, again and again; then counts.
+/// The main goroutine: wakes all, repeatedly; then counts.
 fn conduct(length: Duration) {
     let begin = Instant::now();
     let (waker, wakes) = chan::<()>(0);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bench_runtime::{Receiver, Runtime, chan, go, select, time};
 
-/// Says its name and a number, again and again, with a pause between.
+/// Sends its name and a number repeatedly, with a pause between.
 fn boring(name: &'static str, pause: Duration) -> Receiver<String> {
     let (tx, rx) = chan(0);
     go! {
@@ -21,7 +21,7 @@ fn boring(name: &'static str, pause: Duration) -> Receiver<String> {
     rx
 }
 
-/// All that comes from two channels, in one.
+/// All values of two channels, in one.
 fn fan_in(a: Receiver<String>, b: Receiver<String>) -> Receiver<String> {
     let (tx, rx) = chan(0);
     go! {

@@ -118,7 +118,7 @@ fn permits() {
     assert_eq!(permits.available(), 4);
 }
 
-/// A requester's number, and where the answer goes.
+/// A requester's number, and the channel for the answer.
 struct Request {
     number: u64,
     answer: Sender<u64>,

@@ -38,7 +38,8 @@ pub(crate) fn serve(listener: TcpListener, signals: Signals, grace: Duration) ->
     let (acceptor, connections) = (listener.clone(), WaitGroup::new());
     let group = connections.clone();
     let accepting = go(move || {
-        // It ends when the listener is closed; failures, as of a peer that is gone, are left out.
+        // It ends when the listener is closed; failures, such as a peer that has closed, are left
+        // out.
         for stream in acceptor.incoming().flatten() {
             let stream = Arc::new(stream);
             let ctx = ctx.clone();

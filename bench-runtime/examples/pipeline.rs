@@ -6,8 +6,8 @@
 use bench_runtime::context::Context;
 use bench_runtime::{Receiver, Runtime, chan, go, select};
 
-/// A stage: applies `f` to all that comes in, and ends with its input, with
-/// its reader, or with the context.
+/// A stage: applies `f` to all values that it receives, and ends with its
+/// input, with its reader, or with the context.
 fn stage<A, B>(
     ctx: &Context,
     input: Receiver<A>,

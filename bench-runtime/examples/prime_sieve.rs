@@ -1,11 +1,11 @@
 //! The prime sieve of the Go tutorials: a chain of goroutines, each of which
-//! lets through what its prime does not divide.
+//! passes on numbers that its prime does not divide.
 //!
 //! `cargo run --release --example prime_sieve -- 1000`
 
 use bench_runtime::{Receiver, Runtime, Sender, chan, go};
 
-/// Sends 2, 3, 4, … until the receiver is gone.
+/// Sends 2, 3, 4, … until the receiver is dropped.
 fn generate(to: &Sender<u32>) {
     for n in 2.. {
         if to.send(n).is_err() {

@@ -4,8 +4,9 @@
 //!
 //! `cargo run --release -p bench-runtime --example profile -- [GOROUTINES]`
 //!
-//! The parked wait for a channel of their own, for one mutex, for another's end, and
-//! for a timer; one in a hundred waits below 400 calls. Beside them, on each P:
+//! The parked ones wait for a channel of their own, for one mutex, for another's
+//! end, and for a timer; one in a hundred waits below 400 calls. Beside them, on
+//! each P:
 //!
 //! | what     | measured                                                         |
 //! |----------|------------------------------------------------------------------|
@@ -13,8 +14,8 @@
 //! | a pair   | a message there and back                                         |
 //! | a waker  | from a message to one of the parked, at random, to its answer    |
 //!
-//! Each is measured in spans with a profile and, in turn, in spans as long in which
-//! the same thread computes: what the host and the scheduler do.
+//! Each is measured in spans with a profile and, by turns, in equally long spans in
+//! which the same thread computes: the difference is caused by the profile.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -158,7 +159,7 @@ fn answer(depth: usize, rx: &Receiver<()>, back: &Sender<()>) {
     black_box(rx);
 }
 
-/// Parks them; gives how to wake those that wait for a channel, and what they answer.
+/// Parks them; returns how to wake those that wait for a channel, and their answers.
 /// The others wait for the end of the program.
 fn park(count: usize, mutex: &'static sync::Mutex<()>) -> (Vec<Sender<()>>, Receiver<()>) {
     let (back, answered) = chan(0);

@@ -79,8 +79,8 @@ fn main() {
 }
 
 /// A round of two goroutines that each compute first, so that most pairs are on
-/// two threads, in many fresh runtimes: a way to hand over that is bad and stays
-/// is rare.
+/// two threads, in many fresh runtimes: a bad way to hand over that lasts is
+/// rare.
 fn apart(mode: Mode) {
     const RUNTIMES: usize = 300;
     const ROUNDS: u32 = 4_000;
@@ -128,7 +128,7 @@ fn burn(length: Duration) {
 }
 
 /// How late sleeps of 1 ms end, with as many sleepers on each of several
-/// threads, and what the same costs threads that sleep by themselves.
+/// threads, and the same for threads that sleep without a runtime.
 fn sleep(mode: Mode) {
     const EACH: Duration = Duration::from_millis(1);
     const TIMES: usize = 1_000;
@@ -475,7 +475,7 @@ fn idle(mode: Mode) {
             let before = cpu_time();
             std::thread::sleep(SPAN);
             let used = cpu_time().saturating_sub(before);
-            // Alike twice is settled, but not while it is busy with just that.
+            // Two equal readings mean that it has settled, unless it is busy with just that.
             let alike = used >= last.mul_f64(0.5) && used < SPAN / 50;
             let settled = alike || used < Duration::from_millis(1);
             last = used;

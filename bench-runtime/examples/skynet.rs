@@ -1,5 +1,5 @@
 //! Skynet: a goroutine starts ten, each of these ten more, down to a million
-//! leaves, which send their numbers up to be added.
+//! leaves, whose numbers are added on the way up.
 //!
 //! `cargo run --release --example skynet`
 

@@ -13,11 +13,13 @@
 //!    ([which mode](crate#which-mode)). So code that blocks the thread also blocks other
 //!    goroutines: [the front page](crate#what-blocks-a-thread) lists such code, and what to use
 //!    instead.
-//! 3. **A goroutine that computes** delays the others of its thread until it calls the runtime: for ever, if it never does. Those of other
-//!    threads run. Start it by [`GoBuilder::cpu_bound`](crate::GoBuilder::cpu_bound), and it has a thread of its own. After most of a
-//!    second a warning on stderr names it and those that wait. In a migrating runtime it delays none.
-//! 4. **There is no collector.** What goroutines share is moved, cloned, in an `Arc`, or borrowed
-//!    in a [`scope`](crate::scope()). A data race does not compile.
+//! 3. **A goroutine that computes** delays the others of its thread until it calls the runtime: for
+//!    ever, if it never does. Those of other threads run. Start it by
+//!    [`GoBuilder::cpu_bound`](crate::GoBuilder::cpu_bound), and it has a thread of its own. After
+//!    most of a second a warning on stderr names it and the goroutines that wait for its thread. In
+//!    a migrating runtime it delays none.
+//! 4. **There is no collector.** Values that goroutines share are moved, cloned, in an `Arc`, or
+//!    borrowed in a [`scope`](crate::scope()). A data race does not compile.
 //! 5. **Stacks do not move.** The first ten thousand goroutines have 14 MiB of address space each, further ones 192 KiB, unless
 //!    [`Builder::stack`](crate::Builder::stack) says otherwise. An overflow ends the program and names the goroutine.
 //! 6. **The end of `run` is the end of `main`**, but not of the program: goroutines run on until
@@ -78,8 +80,8 @@
 //! # });
 //! ```
 //!
-//! [`go`](fn@crate::go) gives a handle, so no channel is needed. Dropping the handle lets the goroutine run on, as in Go. The
-//! join is an error if the goroutine panicked: see 25.
+//! [`go`](fn@crate::go) returns a handle, so no channel is needed. A goroutine runs on after its
+//! handle is dropped, as in Go. The join is an error if the goroutine panicked: see 25.
 //!
 //! ## 3. Goroutines that borrow
 //!
@@ -191,8 +193,8 @@
 //! assert_eq!(tx.send(8).unwrap_err().0, 8);
 //! ```
 //!
-//! There is no zero value to be mistaken for a message. A send on a closed channel is an error that gives the value
-//! back, because a correct program can meet it.
+//! There is no zero value that could be mistaken for a message. A send on a closed channel is an
+//! error that contains the value, because a correct program may have it.
 //!
 //! ## 8. Worker pool
 //!
@@ -378,8 +380,8 @@
 //! # });
 //! ```
 //!
-//! The end of the last receiver ends the sender, so this generator needs no context and cannot leak. A goroutine that waits
-//! for something else takes a context, as in the next one.
+//! The end of the last receiver ends the sender, so this generator needs no context and cannot
+//! leak. A goroutine that waits for something else takes a context, as in the next section.
 //!
 //! ## 14. Cancel
 //!
@@ -407,9 +409,11 @@
 //! # });
 //! ```
 //!
-//! [`Cancel::on_drop`](crate::context::Cancel::on_drop) is `defer cancel()`. A context lives as long as its handles: when the last of
-//! them is dropped, it leaves its parent, its `done` closes, and its `after_func`s are dropped. In Go it lives until its parent or its time ends. So give
-//! a goroutine the context, not a clone of `done` alone. A context is an argument, first by convention, as in Go.
+//! [`Cancel::on_drop`](crate::context::Cancel::on_drop) is `defer cancel()`. A context lives as
+//! long as its handles: when the last of them is dropped, it is removed from its parent, its `done`
+//! closes, and its `after_func`s are dropped. In Go it lives until its parent or its time ends. So
+//! pass the context to a goroutine, not only a clone of `done`. A context is an argument, first by
+//! convention, as in Go.
 //!
 //! ## 15. Deadline of a whole operation
 //!
@@ -510,8 +514,8 @@
 //! assert_eq!(group.wait(), Err("1 is bad".to_owned()));
 //! ```
 //!
-//! The first error counts and cancels the context, and [`wait`](crate::sync::ErrGroup::wait) gives
-//! it, once. Unlike in Go it is not the context's cause:
+//! The first error cancels the context, and [`wait`](crate::sync::ErrGroup::wait) returns it,
+//! once. Unlike in Go it is not the context's cause:
 //! [`with_context`](crate::sync::ErrGroup::with_context) describes what to do instead.
 //! [`Scope::go_in`](crate::Scope::go_in) starts tasks that borrow.
 //!
@@ -533,8 +537,8 @@
 //! assert_eq!(slots.available(), 3);
 //! ```
 //!
-//! `golang.org/x/sync/semaphore`, with a permit that is given back when it is dropped. `acquire_owned` gives one that a
-//! goroutine may take with it.
+//! `golang.org/x/sync/semaphore`, with a permit that is given back when it is dropped.
+//! `acquire_owned` returns one that can be moved into a goroutine.
 //!
 //! # Locks and time
 //!
@@ -592,8 +596,9 @@
 //! assert_eq!(map.read().get("a"), Some(&1));
 //! ```
 //!
-//! Crates do as well: `dashmap` for many writers, no guard of which is held over a wait, and `moka::future` by
-//! [`block_on`](crate::future::block_on), whose `get_with` is singleflight. `moka::sync` blocks threads. A goroutine-local is [`GoroutineLocal`](crate::GoroutineLocal).
+//! Other crates work as well: `dashmap` for many writers (hold no guard of it over a wait), and
+//! `moka::future` by [`block_on`](crate::future::block_on), whose `get_with` is singleflight.
+//! `moka::sync` blocks threads. A goroutine-local is [`GoroutineLocal`](crate::GoroutineLocal).
 //!
 //! ## 23. Sleep and tick
 //!
@@ -635,8 +640,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! A value's `Drop` runs at the end of its block, after a panic and after [`goexit`](crate::goexit) too. `?` is `if err != nil { return err }`. Files
-//! of [`fs`](crate::fs) are as std's, and block the goroutine alone.
+//! A value's `Drop` runs at the end of its block, after a panic and after [`goexit`](crate::goexit)
+//! too. `?` is `if err != nil { return err }`. Files of [`fs`](crate::fs) are like std's, and block
+//! only the goroutine.
 //!
 //! ## 25. Panic and recover
 //!
@@ -721,8 +727,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! A deadline is a point in time, and may be set while another goroutine reads. `set_read_timeout` is std's: it counts anew at each
-//! read. Any other descriptor (inotify, a pty, a C library's socket) waits by [`Descriptor`](crate::net::Descriptor).
+//! A deadline is a point in time, and may be set while another goroutine reads. `set_read_timeout`
+//! is std's: it starts again at each read. Any other descriptor (inotify, a pty, a C library's
+//! socket) waits by [`Descriptor`](crate::net::Descriptor).
 //!
 //! ## 28. A connection that two goroutines use
 //!
@@ -782,8 +789,9 @@
 //! # }).unwrap();
 //! ```
 //!
-//! After the first signal the goroutine ends, and with it what [`notify`](crate::signal::notify) gave: a second Ctrl-C ends the program. No signal is lost,
-//! whatever room the channel has. `examples/graceful_server.rs` is a server that ends so.
+//! When the goroutine ends after the first signal, the result of [`notify`](crate::signal::notify)
+//! is dropped: a second Ctrl-C ends the program. No signal is lost, whatever room the channel has.
+//! `examples/graceful_server.rs` is a server that ends so.
 //!
 //! ## 30. A child under a context
 //!
@@ -812,7 +820,7 @@
 //! As in Go, the output until then is not lost: it is in the error.
 //! [`own_group`](crate::process::Command::own_group) includes what the child has started (Go's
 //! `Setpgid`). [`Child::process`](crate::process::Child::process) is `cmd.Process`. A child's pipes
-//! and its wait block the goroutine alone.
+//! and its wait block only the goroutine.
 //!
 //! ## 31. Exit with a status
 //!

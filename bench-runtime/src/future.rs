@@ -11,23 +11,24 @@
 //! | a goroutine        | the first of several of these, and of channels | a `future` case of [`select!`](crate::select) |
 //!
 //! `join_async`, `recv_async` and `send_async` are named after the calls that block, with
-//! `_async` behind: so a call that blocks an executor's thread is seen, and a missing
-//! `await` too. There is no `IntoFuture` for a receiver, which receives many
-//! times, by reference.
+//! the suffix `_async`: so a call that blocks an executor's thread is easy to see, and a
+//! missing `await` too. A receiver has no `IntoFuture`, because it receives many times,
+//! by reference.
 //!
-//! None of it starts a thread in a goroutine. On plain threads timers, signals and
-//! descriptors have one each. A goroutine in `block_on` is parked as in any other
-//! wait, and shown as `block_on` in a dump. Any thread may wake it: a foreign
-//! one, a worker of another executor, another goroutine, a destructor.
+//! In a goroutine, none of it starts a thread. On plain threads timers, signals
+//! and descriptors have one each. A goroutine in `block_on` is parked as in any
+//! other wait, and shown as `block_on` in a dump. Any thread may wake it: a
+//! foreign one, a worker of another executor, another goroutine, a destructor.
 //!
 //! # Wakers
 //!
-//! A waker may do anything: panic, wait, call this crate. Its panics are caught and dropped. The thread
-//! that readies the task calls it. Where that is the scheduler, a goroutine is started for each wake.
-//! Where it is a timer of plain threads, or a signal, one further thread of the process calls
-//! the wakers, one after the other. That of descriptors calls them itself. So on these two threads a
-//! waker that waits holds up the tasks behind it, and must not wait for one of them. If the further
-//! thread cannot be started, the thread of the timers or signals calls the waker, and is held up so.
+//! A waker may do anything: panic, wait, call this crate. Its panics are caught and dropped. The
+//! thread that readies the task calls it. If that is the scheduler, it starts a goroutine for each
+//! wake. If it is a timer of plain threads, or a signal, one further thread of the process calls
+//! the wakers, one after the other. That of descriptors calls them itself. So on these two threads
+//! a waker that waits holds up the tasks behind it, and must not wait for one of them. If the
+//! further thread cannot be started, the thread of the timers or signals calls the waker, and is
+//! held up so.
 //!
 //! # With tokio beside
 //!
@@ -59,19 +60,19 @@
 //! # What may not be held across a park
 //!
 //! - **`Handle::enter`'s guard.** It sets a thread-local and restores it, as the
-//!   scopes of rule 2 of [`Builder::build`](crate::Builder::build) do. Held over a
-//!   park, another goroutine of the thread finds itself in that context, guards
-//!   are dropped in another order than made, at which tokio panics, and in a
-//!   migrating runtime on another thread. So enter, make the future, drop
-//!   the guard, and only then `block_on`. An `async` block makes what is in it
-//!   when it is polled: spawn such a one on tokio, or enter in each poll
-//!   (`async-compat`'s `Compat` does).
+//!   scopes of rule 2 of [`Builder::build`](crate::Builder::build) do. If it is
+//!   held over a park, another goroutine of the thread runs in that context.
+//!   Guards may then be dropped in the wrong order, at which tokio panics, and in
+//!   a migrating runtime on another thread. So enter, make the future, drop the
+//!   guard, and only then `block_on`. An `async` block creates its values when it
+//!   is polled: spawn it on tokio, or enter in each poll (`async-compat`'s
+//!   `Compat` does).
 //! - **`tokio::runtime::Runtime::block_on`**, and `LocalSet`: their futures are
 //!   polled inside such a scope, and the thread is blocked. Put
 //!   [`blocking`](crate::blocking) around the first.
-//! - **Inside a poll**: a future that calls what blocks the goroutine (`recv`,
-//!   `lock`, `sleep` of this crate) parks the goroutine that polls it, which is fine
-//!   with [`block_on`]; it blocks the thread of another executor.
+//! - **Inside a poll**: a future that makes a call which blocks the goroutine
+//!   (`recv`, `lock`, `sleep` of this crate) parks the goroutine that polls it,
+//!   which is fine with [`block_on`]; it blocks the thread of another executor.
 //! - Guards of `std::sync::Mutex` over an `.await`, as over any other park.
 
 use std::future::{Future, IntoFuture, poll_fn};
@@ -86,14 +87,14 @@ use crate::sync::signal::Signal;
 pub use crate::chan::{Recv, Sending};
 pub use crate::sched::join::Join;
 
-/// Waits for a future, and returns what it gives. Blocks the goroutine, or the
+/// Waits for a future, and returns its output. Blocks the goroutine, or the
 /// thread if called from a plain one.
 ///
 /// This goroutine alone polls the future: it need be neither `Send` nor `'static`.
 /// After each wake it is polled again; one that wakes itself while it is polled
 /// lets others run in between. A wake after the end is harmless, and a waker may
-/// outlive the runtime. Leaves the loop early where a poll panics, with that panic;
-/// the future is dropped.
+/// outlive the runtime. Ends if a poll panics, with that panic; the future is
+/// dropped.
 ///
 /// It neither uses nor makes a tokio context: see [the module](self).
 ///
@@ -131,9 +132,9 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     }
 }
 
-/// As [`block_on`], until the context ends at the latest. Then the future is
-/// dropped, which is how async code is cancelled. A task of tokio is not: dropping its
-/// handle lets it run on, so abort it, as by `tokio_util`'s `AbortOnDropHandle`.
+/// As [`block_on`], until the context ends at the latest. Then the future is dropped,
+/// which is how async code is cancelled. A task of tokio is not cancelled: it runs on
+/// when its handle is dropped. To abort it, use `tokio_util`'s `AbortOnDropHandle`.
 ///
 /// # Errors
 ///

@@ -52,15 +52,15 @@
 //!
 //! # Which mode
 //!
-//! In a *pinned* runtime, the default, a goroutine stays on the thread on which it started. In
-//! a [*migrating*](Builder::migrating) one it may continue on another thread after each wait.
-//! Pinned is the default because only there are ordinary safe crates sound. In a migrating
-//! runtime the compiler may keep the address of a thread-local across a wait, and use it on the
-//! wrong thread; std's `HashMap::new`, rand, regex and stacker use thread-locals. Pinned mode
-//! costs time where goroutines of two threads exchange messages, and delays where a goroutine
-//! computes or blocks its thread. Goroutines that wait at once when they start may all be on one
-//! thread: workers that compute for long should be spawned as [`GoBuilder::cpu_bound`].
-//! Choose migrating if that matters to your program, and if you can check all code that its goroutines run, libraries included, by
+//! In a *pinned* runtime, the default, a goroutine stays on the thread on which it started. In a
+//! [*migrating*](Builder::migrating) one it may continue on another thread after each wait. Pinned
+//! is the default because only there are ordinary safe crates sound. In a migrating runtime the
+//! compiler may keep the address of a thread-local across a wait, and use it on the wrong thread;
+//! std's `HashMap::new`, rand, regex and stacker use thread-locals. Pinned mode costs time if
+//! goroutines of two threads exchange messages, and delays others if a goroutine computes or blocks
+//! its thread. Goroutines that wait at once when they start may all be on one thread: workers that
+//! compute for long should be spawned as [`GoBuilder::cpu_bound`]. Choose migrating if that matters
+//! to your program, and if you can check all code that its goroutines run, libraries included, by
 //! rules 4 and 5 of [`Builder::build`].
 //!
 //! | | pinned | migrating |

@@ -98,8 +98,8 @@ impl<T: 'static> GoroutineLocal<T> {
                 }
             }
         };
-        // SAFETY: the value is boxed and entries are only dropped at the end
-        // of the goroutine, so it stays in place while other keys come.
+        // SAFETY: the value is boxed and entries are only dropped at the end of
+        // the goroutine, so it does not move when other keys are added.
         let Some(value) = (unsafe { (*value).downcast_ref::<T>() }) else {
             unreachable!("a key has one type")
         };

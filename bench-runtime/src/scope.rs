@@ -137,8 +137,8 @@ where
     }
 }
 
-/// The part of a goroutine of a scope in it. Its last act, as the goroutine
-/// ends, is to report that it is done.
+/// A goroutine's part of the scope. Its last act, as the goroutine ends, is to
+/// report that it is done.
 struct Part<T> {
     data: Arc<Data>,
     joined: Arc<WaitGroup>,
@@ -151,11 +151,10 @@ impl<T> Part<T> {
         let Some(outcome) = self.outcome.take() else {
             return;
         };
-        // `goexit` ends it early, and is no panic.
+        // `goexit` ends it early without a panic.
         let failed = result.as_ref().is_err_and(|panic| !panic.is::<Exit>());
         *outcome.lock() = Some(result);
-        // If the handle is gone the result is dropped here, while what it
-        // borrows is still there.
+        // If the handle is dropped the result is dropped here, while its borrows are still valid.
         let unjoined = Arc::into_inner(outcome);
         if failed && unjoined.is_some() {
             self.data.failed.store(true, Ordering::Relaxed);
@@ -284,8 +283,8 @@ impl<'scope> Scope<'scope, '_> {
         let task = Task { f, part };
         let body: Box<dyn FnOnce() + Send + 'scope> = Box::new(move || task.run());
         // SAFETY: only the lifetime changes. `scope` does not return, neither
-        // normally nor by a panic, before `running` is back at zero, which is
-        // the last thing the body does; all that it borrows outlives 'scope.
+        // normally nor by a panic, before `running` is back at zero, which the
+        // body does last; all that it borrows outlives 'scope.
         let body: Box<dyn FnOnce() + Send + 'static> = unsafe { std::mem::transmute(body) };
         let handle = ScopedJoinHandle {
             done,

@@ -9,7 +9,7 @@ use crate::sched::shared::User;
 use crate::sched::{self, current};
 
 /// The poller for the goroutine that calls; none for a plain thread, which
-/// waits for a descriptor by itself.
+/// waits for a descriptor itself.
 #[inline]
 pub(crate) fn netpoll() -> Option<io::Result<&'static Netpoll>> {
     current::header().map(|header| sched::netpoll(current::machine_of(header)))
@@ -39,7 +39,7 @@ impl Spawner {
         })
     }
 
-    /// Starts one. Where the runtime has stopped it drops `f`. Ends the process where a
+    /// Starts one. If the runtime has stopped it drops `f`. Ends the process if a
     /// thread is needed and cannot be started.
     pub(crate) fn spawn(&self, f: impl FnOnce() + Send + 'static) {
         if let Err(error) = self.try_spawn(f) {
@@ -47,8 +47,8 @@ impl Spawner {
         }
     }
 
-    /// As [`Self::spawn`], but `f` runs in any case: where the runtime has stopped, or stops
-    /// before it begins, in a thread.
+    /// As [`Self::spawn`], but `f` always runs: if the runtime has stopped, or stops before
+    /// it begins, in a thread.
     pub(crate) fn call(&self, f: impl FnOnce() + Send + 'static) {
         match self {
             Self::Runtime(_) => self.spawn(in_any_case(f)),
@@ -65,7 +65,7 @@ impl Spawner {
     ///
     /// # Errors
     ///
-    /// Where a thread is needed and cannot be started; `f` is dropped then.
+    /// If a thread is needed and cannot be started; `f` is dropped then.
     pub(crate) fn try_spawn(&self, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
         match self {
             Self::Runtime(user) => drop(sched::spawn::from_outside(user.shared(), f)),
@@ -104,7 +104,7 @@ fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'sta
     move || f.run()
 }
 
-/// The thread that ends a context, or fires a timer, has no use for an error of the function: a
+/// The thread that ends a context, or fires a timer, cannot use an error of the function: a
 /// panic would reach the wrong code, or end the thread that fires timers.
 #[cold]
 fn no_thread(error: &io::Error) -> ! {

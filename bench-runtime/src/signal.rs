@@ -38,7 +38,7 @@ use crate::sys::notice;
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Signal(i32);
 
-/// Names, as `kill -l` has them, and numbers.
+/// Names, as in `kill -l`, and numbers.
 macro_rules! signals {
     ($($name:ident = $number:ident: $what:literal;)*) => {
         impl Signal {
@@ -161,8 +161,8 @@ impl fmt::Debug for Signal {
 /// used as one in `select!`. From [`notify`].
 ///
 /// When it is dropped its signals do again what they did before it, unless others
-/// are registered for them too; clones of the receiver get what has come, and then
-/// `None`.
+/// are registered for them too; clones of the receiver get the pending signals,
+/// and then `None`.
 ///
 /// # Examples
 ///
@@ -207,11 +207,11 @@ impl RecvOperand for Signals {
 /// From now on these signals are sent to the returned channel, and have no other
 /// effect, until it is dropped. Does not block.
 ///
-/// - The channel has room for one of each number. A signal that comes while one of
-///   its number is still there is one with that; so none is lost but for their
-///   count, however many come at once, but for one that comes after a future of
-///   `recv_async` was dropped with a signal in hand. Those that came at the same time are in the
-///   order of their numbers.
+/// - The channel has room for one of each number. A signal that comes while another of its
+///   number is pending is merged with it; so only their count is lost, however many come at
+///   once, except for a signal that a future of `recv_async` had received when it was dropped,
+///   if the same signal came after it. Signals that come at the same time are in the order of
+///   their numbers.
 /// - Each of several receivers for a signal gets it.
 /// - A signal that was ignored is received like any other, and ignored again afterwards. A
 ///   program that honours `nohup` calls [`is_ignored`] before.

@@ -3,7 +3,7 @@
 //! A *bubble* is a runtime with [fake time](crate::Builder::fake_time). Its clock stands still
 //! while any of its goroutines can run, and jumps to the next timer when all of them are
 //! *durably blocked*: each waits for another one of them, or for a time. So a test of a time-out
-//! of an hour takes no time, and always goes the same way.
+//! of an hour takes no time, and always has the same course.
 //!
 //! [`run`] runs a test in a bubble. In it [`wait`] returns when all other goroutines are durably
 //! blocked: what was to happen without the passing of time has happened.
@@ -58,12 +58,12 @@ use crate::{Runtime, goroutines};
 /// Runs `f` as the main goroutine of a bubble, waits for all others to end, and returns
 /// what `f` returned. Blocks the thread.
 ///
-/// After the end of `f` the clock stands still: what sleeps then never ends.
+/// After the end of `f` the clock stands still: a sleep then never ends.
 ///
 /// # Panics
 ///
 /// With the panic of `f`; if the goroutines wait for each other; if some are left that are
-/// durably blocked, which it names; and where the runtime has no fake time. A goroutine in
+/// durably blocked, which it names; and if the runtime has no fake time. A goroutine in
 /// [`wait`] is not blocked: it continues.
 ///
 /// **Not with the panic of another goroutine** that is not joined, such as a failed
@@ -122,7 +122,7 @@ where
 ///
 /// # Panics
 ///
-/// Outside a bubble, and where another goroutine waits in it already.
+/// Outside a bubble, and if another goroutine waits in it already.
 ///
 /// # Examples
 ///

@@ -5,17 +5,17 @@
 //!
 //! # Shape
 //!
-//! Most programs sleep for one of a few lengths, so timers mostly come in the
-//! order in which they fire. They are kept in a few *runs*, each a queue in
+//! Most programs sleep for one of a few lengths, so timers are mostly armed in
+//! the order in which they fire. They are kept in a few *runs*, each a queue in
 //! order, and in a 4-ary *heap* that takes what fits no run. An entry is two
 //! words; the action is in a slab, at an index that the entry holds together
 //! with a generation. To arm costs a comparison with the tail of each run, to
 //! fire takes the least of the fronts: both touch memory in order.
 //!
 //! To cancel frees the slab's place at once and leaves the entry. Its
-//! generation shows that it is cancelled when it comes to the front. Entries
-//! that are dead are swept out when they outnumber the live ones, so that a
-//! deadline set and cancelled a million times costs memory once.
+//! generation shows that it is cancelled when it comes to the front. Dead
+//! entries are removed when they outnumber the live ones, so that a deadline
+//! set and cancelled a million times costs memory once.
 //!
 //! # Invariants
 //!
@@ -28,7 +28,7 @@
 //!
 //! A heap with positions, cancelled in place: a write to a random cache line
 //! for each level, at each move; with a million sleepers this is most of the
-//! cost. A hierarchical wheel: constant time too, but it fires by ticks.
+//! cost. A hierarchical wheel: constant time too, but its resolution is a tick.
 
 mod action;
 mod queue;
@@ -89,9 +89,9 @@ impl Timers {
         spare.unwrap_or_else(|| Box::leak(Box::new(Self::new())))
     }
 
-    /// Takes all timers back and lets others use these. The holder of an
-    /// [`Armed`] may still cancel it, which has no effect: no key is used
-    /// twice.
+    /// Removes all timers and makes the structure available for others. The
+    /// holder of an [`Armed`] may still cancel it, which has no effect: no key
+    /// is used twice.
     pub(crate) fn give_back(&'static self) {
         self.clear();
         SPARE.lock().push(self);
@@ -140,8 +140,8 @@ impl Timers {
     /// lock.
     #[inline]
     pub(crate) fn next_ns(&self) -> u64 {
-        // Acquire: pairs with the Release where it is stored, so that a thread that sees
-        // a time and then polls finds the timer.
+        // Acquire: pairs with the Release of the store, so that a thread that sees a
+        // time and then polls finds the timer.
         self.next.load(Ordering::Acquire)
     }
 

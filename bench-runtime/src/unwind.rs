@@ -1,5 +1,5 @@
 //! The frames of a suspended stack, from a copy of its bytes, or of the running one:
-//! by the unwind tables of the program, as a debugger finds them.
+//! by the unwind tables of the program, as in a debugger.
 
 use std::collections::HashMap;
 
@@ -143,7 +143,7 @@ pub(crate) fn own_calls() -> Vec<u64> {
 pub(crate) struct Symbols(HashMap<u64, Vec<Frame>>);
 
 impl Symbols {
-    /// The frames of these calls, the innermost first: more than one a call where
+    /// The frames of these calls, the innermost first: more than one a call if
     /// functions were inlined.
     pub(crate) fn at(&mut self, calls: &[u64]) -> Vec<&Frame> {
         for &call in calls {

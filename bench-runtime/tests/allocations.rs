@@ -255,7 +255,7 @@ fn socket_operations_do_not_allocate_also_where_they_wait() {
         let round = || {
             let mut buf = [0; 64];
             (&near).write_all(b"ping").unwrap();
-            // Waits, with a timer: nothing can have come back yet.
+            // Waits, with a timer: no data can have come yet.
             assert_eq!((&near).read(&mut buf).unwrap(), 4);
         };
         // The first wait of each end begins its watch.

@@ -1,5 +1,4 @@
-//! Children and signals where the process itself is not as usual: each test runs in
-//! a process of its own.
+//! Children and signals in a process with unusual settings: each test runs in a separate process.
 
 mod child;
 mod start;

@@ -23,8 +23,8 @@ const TAKES: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_millis(1);
 const WAITED: Duration = Duration::from_millis(999);
 
-/// What the profile says of the stacks with a call of this function: on how many there
-/// is one, how often they waited, and for how long in all.
+/// The profile's data for the stacks with a call of this function: the number of
+/// stacks, of their waits, and their total time.
 fn of(profile: &ContentionProfile, function: &str) -> (usize, u64, Duration) {
     let is_it = |frame: &Frame| frame.function.rsplit("::").next() == Some(function);
     let has = |stack: &&ContendedStack| stack.frames.iter().any(is_it);
@@ -53,7 +53,7 @@ fn wait_for_the_mutex(mutex: &Mutex<()>) {
     black_box(());
 }
 
-/// Runs `body` on one P, where each wait is as long as it says.
+/// Runs `body` on one P, where each wait takes exactly its time.
 fn on_fake_time(body: impl FnOnce() + Send + 'static) {
     let runtime = Runtime::builder().procs(1).fake_time().start().unwrap();
     runtime.run(body);

@@ -1,5 +1,5 @@
-//! Ends of a process that must come with the right words: each test runs
-//! itself again in a child, which dies.
+//! Processes that must end with the right message: each test runs itself again
+//! in a child, which crashes.
 
 mod child;
 mod start;
@@ -48,8 +48,7 @@ fn must_abort(end: Option<(Option<i32>, String)>, parts: &[&str]) {
     }
 }
 
-/// In the parent: the child ended by itself, and no assertion of it failed.
-/// Gives what it wrote.
+/// In the parent: the child exited, and no assertion of it failed. Gives what it wrote.
 fn must_end(end: Option<(Option<i32>, String)>) -> Option<String> {
     let (signal, stderr) = end?;
     assert!(signal.is_none() && !stderr.contains("panicked"), "{stderr}");
@@ -167,7 +166,7 @@ fn null_dereference_in_a_goroutine_is_an_ordinary_sigsegv() {
         || {
             let runtime = Runtime::builder().procs(1).start().unwrap();
             runtime.run(|| {
-                // SAFETY: none; the child is here to die of it.
+                // SAFETY: none; the child must crash here.
                 unsafe { black_box(std::ptr::null::<u8>()).read_volatile() }
             });
         },
@@ -220,7 +219,7 @@ fn goroutines_blocked_outside_the_runtime_at_the_cap_end_the_program_too() {
     must_abort(end, &["needs more than 8 threads", "max_threads"]);
 }
 
-/// In the child: no more than so much of something.
+/// In the child: limits a resource.
 fn limit(what: libc::__rlimit_resource_t, most: u64) {
     set_limit(what, most, most);
 }
@@ -239,8 +238,8 @@ fn set_limit(what: libc::__rlimit_resource_t, soft: u64, hard: u64) {
     assert_eq!(unsafe { libc::setrlimit(what, &raw const limit) }, 0);
 }
 
-/// Where the kernel gives too little `build` is refused, and says what to do; else
-/// goroutines run.
+/// If the kernel provides too little `build` fails, and its message tells what to
+/// do; else goroutines run.
 fn refused_or_runs(test: &str, what: libc::__rlimit_resource_t, most: u64, advice: &str) {
     let end = in_child(test, || {
         limit(what, most);
@@ -622,7 +621,7 @@ fn an_endless_loop_that_another_of_its_thread_waits_for_is_reported() {
     }
 }
 
-/// Where wakers are called, by the name of the thread.
+/// Records where wakers are called, by the name of the thread.
 struct Named(mpsc::Sender<String>);
 
 impl Wake for Named {

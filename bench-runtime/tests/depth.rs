@@ -205,7 +205,7 @@ fn overflow_of_a_shallow_stack_is_reported() {
 fn step_below_the_limit(bytes: usize) {
     let local = 0u8;
     let limit = &raw const local as usize - stack_usage().unwrap().limit_bytes;
-    // SAFETY: none; the child is here to die of it.
+    // SAFETY: none; the child must crash here.
     unsafe { ((limit - bytes) as *mut u8).write_volatile(1) };
 }
 

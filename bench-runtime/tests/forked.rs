@@ -1,4 +1,4 @@
-//! The child of a fork: what it may do there, and what is said where it does more.
+//! The child of a fork: the calls that it may make there, and the message if it makes others.
 
 mod child;
 mod start;
@@ -47,7 +47,7 @@ fn status_of(child: libc::pid_t) -> i32 {
     }
 }
 
-/// Said by the children, in a parent that has ended by itself.
+/// Message of the children, in a parent that has exited.
 fn must_say(end: Option<End>, text: &str) {
     let Some((signal, stderr)) = end else { return };
     assert_eq!(signal, None, "{stderr}");
@@ -97,7 +97,7 @@ fn blocking_call_that_comes_back_in_a_child_ends_it() {
     let end = in_child(test, || {
         for builder in both_modes() {
             builder.start().unwrap().run(|| {
-                // SAFETY: the child goes no further than to the end of the call.
+                // SAFETY: the child only reaches the end of the call.
                 let child = blocking(|| unsafe { libc::fork() });
                 assert_eq!(status_of(child), -libc::SIGABRT);
             });
@@ -111,7 +111,7 @@ fn waker_that_comes_back_in_a_child_ends_it() {
     struct Forks(std::sync::mpsc::Sender<i32>);
     impl Wake for Forks {
         fn wake(self: Arc<Self>) {
-            // SAFETY: the child goes no further than to the end of the wake.
+            // SAFETY: the child only reaches the end of the wake.
             match unsafe { libc::fork() } {
                 0 => {}
                 child => self.0.send(status_of(child)).unwrap(),

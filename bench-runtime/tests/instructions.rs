@@ -1,10 +1,10 @@
 //! How many instructions the operations of a goroutine take, held to a budget.
 //!
-//! Time differs from run to run, instructions hardly do; so a path that grew
-//! is found here, on the busiest host. Each operation is run this many times and
+//! Time differs from run to run, instructions hardly do; so a path that grew is
+//! found here, on the busiest host. Each operation is run this many times and
 //! twice as many in a child under `valgrind --tool=callgrind`, one P; the
-//! difference of the two counts, by the number of operations, is its cost,
-//! start and end of the process left out.
+//! difference of the two counts, divided by the number of operations, is its
+//! cost, without start and end of the process.
 //!
 //! Needs optimised code and valgrind: `cargo test --release -p bench-runtime
 //! --test instructions`. Otherwise it says what is missing and passes, unless
@@ -22,8 +22,8 @@ use start::Start;
 /// The times of the shorter run.
 const TIMES: u64 = 20_000;
 
-/// An operation, how it is done this many times, and what it may cost: what was
-/// counted with Rust 1.95 on x86-64, and 3% more.
+/// An operation, how it is done this many times, and its budget: the count with
+/// Rust 1.95 on x86-64, and 3% more.
 struct Operation {
     name: &'static str,
     run: fn(u64),

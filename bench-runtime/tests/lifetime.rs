@@ -27,7 +27,7 @@ fn resident_bytes() -> usize {
     pages * 4096
 }
 
-/// A bit of everything that leaves something in a runtime's core.
+/// One use of everything that leaves memory in a runtime's core.
 fn use_it(runtime: &Runtime) {
     let sum = runtime.run(|| {
         let all = WaitGroup::new();
@@ -91,7 +91,7 @@ fn handle_joined_after_the_end_gets_its_result_and_leaves_no_memory() {
 }
 
 /// A call that is due after its runtime has ended must not start anything on
-/// what another runtime uses by then: a thread makes it.
+/// the parts that another runtime uses by then: a thread makes it.
 #[test]
 fn call_after_the_end_of_its_runtime_is_a_threads_and_harms_no_other() {
     let calls = Arc::new(AtomicUsize::new(0));

@@ -21,7 +21,7 @@ use start::Start;
 /// As many as the server may pause for at most, and more.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A socket that can be connected when no descriptor is left.
+/// A socket that can connect when no descriptor is left.
 fn unconnected() -> OwnedFd {
     let (family, kind) = (AddressFamily::Inet, SockType::Stream);
     socket(family, kind, SockFlag::SOCK_CLOEXEC, None).expect("a socket")

@@ -33,8 +33,8 @@ fn each_mode(test: fn()) {
     }
 }
 
-// Values lent over a park: another goroutine of the thread reaches a slot that
-// lies in a thread-local, though it is not `Sync`.
+// Values lent over a park: another goroutine of the thread uses a slot that is
+// in a thread-local, although it is not `Sync`.
 
 thread_local! {
     static SLOT: Slot<Box<u64>> = const { Slot::empty() };
@@ -266,7 +266,7 @@ fn waits_in_destructors_of_thread_locals_are_waits() {
                 .unwrap();
             std::thread::spawn(move || {
                 LAST.with(|last| *last.borrow_mut() = Some(Last(rx.clone(), ours)));
-                // The runtime's own come after it, and go before it.
+                // The runtime's own destructors come after it, and end before it.
                 rx.recv_timeout(Duration::from_millis(1)).unwrap_err();
                 LAST.with(|last| {
                     let last = last.borrow();
@@ -517,7 +517,7 @@ fn exit_in_a_goroutine_frees_what_another_has_lent() {
     static FREED: AtomicBool = AtomicBool::new(false);
     thread_local!(static LENT: Large = Large(vec![42; 1 << 21]));
     let end = in_child("exit_in_a_goroutine_frees_what_another_has_lent", || {
-        // It breaks the rule, to show what comes of it.
+        // It breaks the rule, to show the effect.
         Runtime::builder().procs(1).start().unwrap().run(|| {
             let (begun, begins) = chan(0);
             drop(go(move || {
@@ -560,7 +560,7 @@ fn without_stacks(test: fn()) {
     });
 }
 
-/// Blocks goroutines on a channel until those that have no stack fail:
+/// Blocks goroutines on a channel until further ones have no stack and fail:
 /// `begin` starts one that waits for the channel.
 fn fill(mut begin: impl FnMut(Receiver<()>)) -> Sender<()> {
     let (tx, rx) = chan::<()>(0);
@@ -685,8 +685,8 @@ fn what_run_scoped_lends_is_not_given_back_while_its_goroutine_has_not_ended() {
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
-/// The one that never started was in the queue of the stopped runtime, and its record on the
-/// free list: the next one in that queue became free too.
+/// A goroutine that never started was in the queue of the stopped runtime, and its record on
+/// the free list: the next one in that queue was freed too.
 #[test]
 fn record_of_a_goroutine_that_a_stopped_runtime_has_left_is_not_reused() {
     let test = "record_of_a_goroutine_that_a_stopped_runtime_has_left_is_not_reused";

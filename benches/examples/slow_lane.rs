@@ -1,8 +1,8 @@
 //! A lane program that makes one lane slower on purpose: to see that the gate
 //! finds it.
 //!
-//! The last number in its own file's name is by how many percent, so that the
-//! two builds of a run may be slowed down differently, and both go through it:
+//! The last number in its own file's name is the percentage, so that the two
+//! builds of a run may be slowed down differently, and both run through it:
 //!
 //! ```sh
 //! cargo build --release -p workloads -p benches --bins --example slow_lane

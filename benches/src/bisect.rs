@@ -123,7 +123,7 @@ impl Search<'_> {
             found.measured.push(measured);
             said = match self.commits.git(["bisect", word, &commit]) {
                 Ok(said) => said,
-                // It ends with 2 where only commits are left that were skipped.
+                // It ends with 2 if only commits are left that were skipped.
                 Err(CommitError::Git { message, .. }) if message.contains("only 'skip'ped") => {
                     message
                 }

@@ -50,7 +50,7 @@ fn host(what: String) -> impl FnOnce(io::Error) -> CommitError {
 pub(crate) struct Recipe {
     /// A line for `sh`, run at the top of the commit's tree.
     pub(crate) build: String,
-    /// The lane program that it leaves, below that tree.
+    /// The lane program of the build, below that tree.
     pub(crate) program: PathBuf,
 }
 
@@ -153,7 +153,7 @@ impl Commits {
         let output = Command::new("sh")
             .args(["-c", &self.recipe.build])
             .current_dir(self.tree())
-            // One folder for all commits, so that only what differs is built anew.
+            // One folder for all commits, so that only changed code is built anew.
             .env("CARGO_TARGET_DIR", self.folder().join("build/target"))
             .stdin(Stdio::null())
             .output()

@@ -35,7 +35,7 @@ pub enum CpusError {
 }
 
 impl Cpus {
-    /// The CPUs that the calling thread may run on; where the kernel refuses to
+    /// The CPUs that the calling thread may run on; if the kernel refuses to
     /// tell, as many as are online.
     ///
     /// # Errors

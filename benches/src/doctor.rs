@@ -21,7 +21,7 @@ pub struct Check {
     pub grade: Grade,
     /// The value found.
     pub found: String,
-    /// The advice; empty where all is well.
+    /// The advice; empty if all is well.
     pub advice: String,
 }
 

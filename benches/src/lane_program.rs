@@ -26,7 +26,7 @@ const NAME: &str = Program::Plain.file_name();
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaneProgramError {
-    /// The variable names something that is no file.
+    /// The variable names no file.
     #[error("{VARIABLE} is {}, which is no file; correct it or unset it", .0.display())]
     NoSuchFile(PathBuf),
     /// Nothing was found.
@@ -88,7 +88,7 @@ fn check_named(named: OsString) -> Result<PathBuf, LaneProgramError> {
     }
 }
 
-/// Where the sources were when this was built.
+/// The path of the sources when this was built.
 pub(crate) fn workspace() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package).to_owned()
@@ -103,7 +103,7 @@ fn beside(own: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// The folder of cargo's profile (`release`, `debug`) that `own` lies in.
+/// The folder of cargo's profile (`release`, `debug`) that contains `own`.
 fn profile_folder(own: &Path) -> Option<&Path> {
     let folder = own.parent()?;
     if folder.file_name()? == "deps" {
@@ -122,8 +122,7 @@ fn profile_of(folder: &Path) -> &str {
     }
 }
 
-/// The profile that a crate of the user's own is built in: `dev` if this program is a
-/// debug build, else `release`.
+/// The profile for a user's own crate: `dev` if this program is a debug build, else `release`.
 pub(crate) fn own_profile() -> &'static str {
     let own = own_path();
     match profile_folder(&own).map(profile_of) {

@@ -4,8 +4,8 @@ use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::thread;
 
-/// The default size of the first thread's stack; `ulimit -s` may leave it less than the
-/// command line's parser takes.
+/// The default size of the first thread's stack; `ulimit -s` may set it below the need
+/// of the command line's parser.
 const STACK: usize = 8 << 20;
 
 fn main() -> ExitCode {

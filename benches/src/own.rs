@@ -1,7 +1,7 @@
-//! Code of the user's own: a crate that `threadbare new` made has a kernel or a handler
-//! and two programs, which are `threadbare` and the lane program with these workloads in
-//! their catalogue. `threadbare run --with` builds the crate and becomes its `threadbare`.
-//! So each lane in Rust is compiled with the code, and nothing is loaded dynamically.
+//! A user's own code: a crate that `threadbare new` made has a kernel or a handler and two
+//! programs, which are `threadbare` and the lane program with these workloads in their
+//! catalogue. `threadbare run --with` builds the crate and becomes its `threadbare`. So
+//! each lane in Rust is compiled with the code, and nothing is loaded dynamically.
 
 use std::convert::Infallible;
 use std::env;
@@ -88,7 +88,7 @@ struct Programs {
     lane: PathBuf,
 }
 
-/// A message of cargo, as far as it matters here.
+/// A message of cargo, with the fields that are used here.
 #[derive(Deserialize)]
 struct Message {
     executable: Option<PathBuf>,

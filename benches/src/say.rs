@@ -1,8 +1,8 @@
 //! The program's messages: on stderr and stdout, with control characters shown.
 //!
 //! A run continues if its output is lost: `eprintln!` would panic if stderr is
-//! closed or full. Result files and lanes come from elsewhere, and what they say
-//! must not steer the terminal.
+//! closed or full. Result files and lanes come from elsewhere, and their text
+//! must not control the terminal.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -84,7 +84,7 @@ fn to_stdout(error: io::Error) -> io::Error {
 }
 
 impl ToStdout {
-    /// True where the reader left, as `head` does.
+    /// True if the reader has closed the pipe, as `head` does.
     pub(crate) fn is_reader_gone(error: &anyhow::Error) -> bool {
         let of_stdout = |cause: &io::Error| cause.get_ref().is_some_and(|inner| inner.is::<Self>());
         error.chain().any(|cause| {

@@ -20,7 +20,7 @@ pub(crate) struct NoScratch {
 }
 
 impl Scratch {
-    /// Makes the folder; `name` is among the names of this process alone.
+    /// Makes the folder; `name` is used only by this process.
     ///
     /// # Errors
     ///

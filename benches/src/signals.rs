@@ -34,7 +34,7 @@ pub(crate) fn prepare() {
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
-/// The signals that end a program, less those that the starter ignores.
+/// The signals that end a program, except those that the starter ignores.
 ///
 /// # Errors
 ///

@@ -511,7 +511,7 @@ fn show_report_and_compare_say_one_noise_the_disturbances_and_the_verdicts() {
     assert_eq!(disturbances[0]["blocks_count"], 1);
     assert_eq!(disturbances[0]["title"], "CPU time given to other machines");
 
-    // A number and its unit stay on one line.
+    // A number and its unit are on one line.
     let table = said(&["compare", file, file]).replace('\u{a0}', " ");
     for cell in [
         "9.06 ns, 0.287×: too noisy to say",

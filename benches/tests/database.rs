@@ -1,4 +1,4 @@
-//! `service.http` with a real PostgreSQL as its backend, on each lane that has a client of it.
+//! `service.http` with a real PostgreSQL as its backend, on each lane that has a client for it.
 
 mod lane;
 #[path = "../../bench-runtime/checks/crates/tests/postgres_server/mod.rs"]

@@ -9,10 +9,10 @@ use std::process::{Command, Output};
 use program::{text, threadbare};
 use reports::schema::FailureKind;
 
-/// The lanes of a usual run, but Go's, which has no such code.
+/// The lanes of a usual run, without Go's, which cannot run this code.
 const LANES: [&str; 5] = ["threadbare", "thread", "process", "tokio", "rayon"];
 
-/// A folder that stays the same from run to run, so that cargo builds only what changed.
+/// A folder that is the same from run to run, so that cargo builds only changed code.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     // The first time there is none.

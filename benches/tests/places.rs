@@ -1,5 +1,5 @@
-//! The program where things are not as its author's: signals, other people's files
-//! and folders, outputs without a reader, sandboxes.
+//! The program in unusual surroundings: signals, other people's files and folders,
+//! outputs without a reader, sandboxes.
 
 mod program;
 
@@ -424,7 +424,7 @@ fn merge_leaves_other_results_and_says_which_parts_are_missing() {
     let (status, said) = merge(&["2"], "whole");
     assert_eq!(status, 1, "{said}");
     assert!(said.contains("shards 1 are missing"), "{said}");
-    // More of the same run may come in.
+    // More parts of the same run may be added.
     assert_eq!(merge(&["whole", "1"], "whole").0, 0);
     let (status, said) = merge(&["2"], "whole");
     assert_eq!(status, 2, "less is no more: {said}");
@@ -470,7 +470,7 @@ fn names_that_are_no_utf_8_and_control_characters_do_no_harm() {
     }
 }
 
-/// True where a text holds what a terminal would obey.
+/// True if a text holds characters that control a terminal.
 fn steers(text: &str) -> bool {
     text.chars().any(|one| one.is_control() && one != '\n')
 }

@@ -1,6 +1,6 @@
 //! The service of `service.http` on each lane that has one, called by this test
-//! in place of the load generator: what clients and backends do wrong ends no
-//! service, and is answered by a status. A toolchain that is not there is a
+//! in place of the load generator: errors of clients and backends end no
+//! service, and are answered by a status. A toolchain that is not there is a
 //! printed skip, as in `foreign.rs`.
 
 #[macro_use]
@@ -46,7 +46,7 @@ struct Service {
 }
 
 impl Service {
-    /// Starts the service of `lane`; `None` where its toolchain is missing.
+    /// Starts the service of `lane`; `None` if its toolchain is missing.
     fn start(lane: &str, change: impl FnOnce(&mut Parameters)) -> Option<Self> {
         Self::start_with(lane, None, change)
     }
@@ -108,7 +108,7 @@ impl Service {
 }
 
 /// Starts a lane, with the address of a database if there is one, and with the load
-/// generator's parameters after `change`; `None` where its toolchain is missing or
+/// generator's parameters after `change`; `None` if its toolchain is missing or
 /// too old.
 fn start(
     lane: &str,
@@ -131,8 +131,8 @@ fn start(
     }
 }
 
-/// A program that is a backend like ours, but prints its process, and that in
-/// place of the load generator prints the address and waits.
+/// A program that is a backend like ours, but prints its process id. In place
+/// of the load generator it prints the address and waits.
 fn load_script(folder: &Path, own: &Path) -> PathBuf {
     let path = folder.join("load");
     let (own, folder) = (own.display(), folder.display());
@@ -524,8 +524,7 @@ fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
         println!("SKIPPED: no wrk; apt-get install wrk");
         return;
     }
-    // The one connection to the backend answers 200 times a second, whatever
-    // the host is busy with.
+    // The one connection to the backend answers 200 times a second, even on a busy host.
     let changes = [
         ("pool_count", 1),
         ("in_flight_count", 64),
@@ -602,7 +601,7 @@ fn wrk_rate(address: SocketAddr, script: &Path, connections: u64) -> f64 {
         .unwrap_or_else(|| panic!("{text}"))
 }
 
-/// Where a Redis is installed: `apt-get install redis-server`.
+/// If a Redis is installed: `apt-get install redis-server`.
 #[test]
 fn a_real_redis_gives_the_same_checksum() {
     let found = Command::new("redis-server").arg("--version").output();

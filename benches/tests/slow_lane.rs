@@ -39,8 +39,8 @@ fn start(name: &str, lane: &str) -> Result<LaneProcess, LaneFailure> {
     let example = example();
     let folder = tempfile::tempdir_in(example.parent().unwrap()).unwrap();
     let program = folder.path().join(name);
-    // A copy could not be started while another test's child, not yet in its
-    // own program, holds it open for writing.
+    // A copy could not be started while another test's child, before its exec,
+    // holds it open for writing.
     std::fs::hard_link(&example, &program).unwrap();
     let command = LaneCommand {
         program,

@@ -1,5 +1,5 @@
-//! A whole run over lanes played by shell scripts: what goes wrong costs its
-//! own cell, and what is in the file is what was measured.
+//! A whole run over lanes that are shell scripts: a failure costs only its own
+//! cell, and the file holds the measured samples.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -16,8 +16,8 @@
 //! Two builds that were measured in turns (`Run::sides`) are one run, and the
 //! processes of one round are pairs.
 //!
-//! The shift does not see a slow mode that has become more frequent. So what
-//! would be *same* is *too noisy to say* where the averages differ significantly and
+//! The shift does not see a slow mode that has become more frequent. So the verdict
+//! is *too noisy to say* in place of *same* if the averages differ significantly and
 //! by more than the bound.
 //!
 //! Every quantity is judged except the 99.9th percentiles, which rest on a
@@ -107,7 +107,7 @@ pub struct Missing {
     pub lane: String,
     /// The cell as text, and the figure if only a further one is missing.
     pub name: String,
-    /// True where the main figure is missing.
+    /// True if the main figure is missing.
     pub is_main: bool,
     /// Why, for a person.
     pub why: String,
@@ -132,7 +132,7 @@ struct Pair<'a> {
     ratio: Ratio,
     difference: Option<Difference>,
     average: Option<Ratio>,
-    /// By how much the A/A pairs of either run say that its spread is too small.
+    /// The factor by which the spread is too small, by the A/A pairs of either run.
     inflation: f64,
 }
 

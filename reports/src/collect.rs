@@ -1,7 +1,7 @@
 //! The runs that came back from a fleet, compared with the list of those that were sent out.
 //!
 //! The engine's script writes [`EXPECTED`] into the folder: a line for each run with the
-//! folder of its results, the kind of node and what placed it, separated by tabs. Nothing
+//! folder of its results, the kind of node and what placed it, separated by tabs. No file
 //! is moved or removed here: a run that was cut short is named and stays.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -209,7 +209,7 @@ impl Collector {
     }
 }
 
-/// How far a run came that was cut short.
+/// The progress of a run that was cut short.
 fn how_far(run: &Run, placed_by: &str) -> String {
     let samples = format::count(run.samples_count() as u64);
     let blocks = format::count(run.blocks.len() as u64);

@@ -1,9 +1,9 @@
 //! Any number of runs side by side, of one machine or of many.
 //!
-//! Times of different machines are never set against each other, and no verdict
-//! is given across machines: what is compared is each lane's ratio to the
-//! reference lane *within* its machine. The differences between the machines
-//! come first, because they are the explanation.
+//! Times of different machines are never compared, and no verdict is given
+//! across machines: each lane's ratio to the reference lane *within* its
+//! machine is compared. The differences between the machines come first,
+//! because they are the explanation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +51,7 @@ pub struct Compared {
 pub struct Difference {
     /// The fact's name.
     pub name: String,
-    /// Its value in each run; `None` where the run does not say.
+    /// Its value in each run; `None` if the run does not say.
     pub values: Vec<Option<String>>,
 }
 
@@ -92,7 +92,7 @@ pub struct ComparisonCell {
 pub struct Mean {
     /// The lane.
     pub lane: String,
-    /// The mean ratio in each run; empty where no cell is in all of them.
+    /// The mean ratio in each run; empty if no cell is in all of them.
     pub ratios: Vec<f64>,
     /// Over how many cells.
     pub cases_count: usize,

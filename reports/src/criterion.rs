@@ -1,8 +1,8 @@
 //! Criterion's estimates, read from its folder, as cross-checks of the study.
 //!
-//! Criterion measures in one process and in one go, the study in many fresh
-//! processes in random order: where the two disagree beyond both intervals,
-//! the process, or its age, matters to the figure.
+//! Criterion measures in one process and one after the other, the study in many
+//! fresh processes in random order: if the two disagree beyond both intervals,
+//! the process, or its age, affects the figure.
 
 use std::fs;
 use std::io;
@@ -29,8 +29,8 @@ const LARGEST_BYTES: u64 = 1 << 20;
 /// counterpart among our workloads and were written after `since`, in the
 /// order of their names. A folder that is not there has none.
 ///
-/// With them comes what could not be read, for a person: it costs its own
-/// estimates. A file that Criterion did not write is passed over.
+/// Estimates that cannot be read are named, as text. A file that Criterion did
+/// not write is passed over.
 #[must_use]
 pub fn read(
     folder: &Path,

@@ -119,8 +119,7 @@ fn factor(ratio: f64) -> String {
     }
 }
 
-/// `low – high` with the unit once, where both texts have the same one:
-/// `305 – 318 ns`.
+/// `low – high` with the unit once, if both texts have the same one: `305 – 318 ns`.
 #[must_use]
 pub fn range(low: &str, high: &str) -> String {
     let unit = |text: &str| {

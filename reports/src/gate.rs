@@ -31,7 +31,7 @@ use crate::stats::Verdict;
 use crate::stats::bootstrap::Ratio;
 
 /// The slowdown that a cell must rule out for the gate to pass, as a share,
-/// where the host's noise does not require more.
+/// unless the host's noise requires more.
 pub const TOLERANCE_RATIO: f64 = 0.10;
 
 /// The taints by which others take CPU time away.
@@ -243,7 +243,7 @@ fn failed_in_both(base: &Run, new: &Run) -> BTreeSet<String> {
         .collect()
 }
 
-/// How the new figure stands to the old one, with the interval.
+/// The new figure against the old one, with the interval.
 fn changed(row: &ChangeRow) -> String {
     match row.difference {
         Some(_) => row.by(),
@@ -331,8 +331,8 @@ pub(crate) fn disturbed(run: &Run) -> Option<f64> {
     (share > 0.5).then_some(share)
 }
 
-/// True where the verdict is open and a slowdown above the tolerance is
-/// within the interval, or the average is one.
+/// True if the verdict is open and a slowdown above the tolerance is within the
+/// interval, or the average is one.
 fn hides_a_slowdown(row: &ChangeRow) -> bool {
     let tolerance = TOLERANCE_RATIO.max(row.bound.margin());
     let highest = |ratio: Ratio| row.quantity.turned(ratio).interval.map(|found| found.high);

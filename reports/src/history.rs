@@ -3,15 +3,15 @@
 //!
 //! # Steps
 //!
-//! The figures of a lane are cut in two where the distances from the medians of both
-//! parts are least in sum, in logarithms. The cut is a step if the medians differ by more
-//! than the cell's threshold; then each part is cut likewise. The threshold is 5% or, if
-//! that is more, Q3 + 3·IQR of the changes from one run to the next in the same cell: what
-//! varies by itself needs a larger step. A part has two runs at least, so a single odd
-//! run is no step. From fewer than [`FEWEST_RUNS`] runs none is found.
+//! The figures of a lane are split in two at the place where the sum of distances from the
+//! medians of both parts is least, in logarithms. The cut is a step if the medians differ
+//! by more than the cell's threshold; then each part is cut likewise. The threshold is 5%
+//! or, if that is more, Q3 + 3·IQR of the changes from one run to the next in the same
+//! cell: figures that vary by themselves need a larger step. A part has two runs at least,
+//! so a single odd run is no step. From fewer than [`FEWEST_RUNS`] runs none is found.
 //!
 //! A step tells when a figure changed, not why. `threadbare bisect` finds the commit
-//! where the reason is one of this suite.
+//! if the cause is in this suite.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,7 @@ pub struct History<'a> {
     pub series: Vec<Series<'a>>,
 }
 
-/// A run, and what had changed since the one before it.
+/// A run, and the facts that changed since the one before it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Moment<'a> {
     /// The run.
@@ -92,7 +92,7 @@ pub struct Step {
     pub after: f64,
     /// After over before.
     pub ratio: f64,
-    /// True where the change is for the better.
+    /// True if the change is for the better.
     pub is_better: bool,
 }
 
@@ -163,7 +163,7 @@ fn history<'a>(collection: &'a Collection, machine: &'a Machine, cpus: &'a str) 
     let mut by_cell: BTreeMap<(&Place, &str), Vec<(usize, &Figure)>> = BTreeMap::new();
     for (moment, (_, run)) in runs.iter().enumerate() {
         for (place, lanes) in &run.figures {
-            // A bound is no figure to set against others.
+            // A bound is not compared with other figures.
             let told = lanes.iter().filter(|(_, figure)| figure.sign.is_empty());
             for (lane, figure) in told.filter(|(_, figure)| figure.value > 0.0) {
                 let points = by_cell.entry((place, lane)).or_default();

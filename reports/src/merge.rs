@@ -57,12 +57,12 @@ pub enum MergeError {
 
 /// Puts shards together, in any order.
 ///
-/// The merged run lists the parts that it holds; where some are missing it is
-/// not complete, and its warnings name them.
+/// The merged run lists the parts that it holds; if some are missing it is not
+/// complete, and its warnings name them.
 ///
 /// # Errors
 ///
-/// [`MergeError`] where the runs are not shards of one run.
+/// [`MergeError`] if the runs are not shards of one run.
 pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
     let mut parts: BTreeSet<u32> = BTreeSet::new();
     let mut count = 0;

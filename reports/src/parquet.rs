@@ -1,5 +1,5 @@
 //! The samples of any number of runs as one Parquet table, a row each, and the figures
-//! of many machines as another, for DuckDB and its like.
+//! of many machines as another, for DuckDB and similar programs.
 //!
 //! Fields that vary by workload (parameters, further figures) are JSON text: a
 //! query extracts the values that it needs. A field that a sample lacks is

@@ -1,7 +1,7 @@
 //! Figures that others published (`published.toml`), and whether a run agrees with them.
 //!
-//! Times of other machines and years are not compared, only ratios of two of their
-//! figures with the same ratio of ours.
+//! Times of other machines and years are not compared. A ratio of two of their
+//! figures is compared with the same ratio of ours.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -106,9 +106,9 @@ impl Value {
 pub struct Judged {
     /// The figure.
     pub figure: &'static Figure,
-    /// Our figures, for a person; empty where the run has none.
+    /// Our figures, for a person; empty if the run has none.
     pub ours: String,
-    /// Our ratio; `None` where a side was not measured.
+    /// Our ratio; `None` if a side was not measured.
     pub ratio: Option<Ratio>,
     /// The verdict.
     pub agreement: Agreement,

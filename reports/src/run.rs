@@ -43,7 +43,7 @@ pub struct Run {
     pub cross_checks: Vec<CrossCheck>,
     /// The blocks that are complete.
     pub blocks: Vec<Block>,
-    /// The closing line; `None` where the run was cut short.
+    /// The closing line; `None` if the run was cut short.
     pub end: Option<End>,
     /// Records of unknown kinds, kept.
     pub unknown: Vec<Value>,
@@ -111,8 +111,8 @@ impl Run {
     }
 
     /// The other build, under its lanes' plain names, and this one, of a run
-    /// that measured the two interleaved; `None` for any other run. All that is
-    /// no lane's belongs to both.
+    /// that measured the two interleaved; `None` for any other run. All records
+    /// that belong to no lane belong to both.
     #[must_use]
     pub fn sides(&self) -> Option<[Run; 2]> {
         if !self.header.lanes.iter().any(|lane| is_base(&lane.name)) {
@@ -156,7 +156,7 @@ impl Run {
         self.groups.iter().map(|group| group.samples.len()).sum()
     }
 
-    /// True where the run did everything that it set out to do.
+    /// True if the run completed its plan.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let parts = self.header.design.merged.as_ref();

@@ -18,7 +18,7 @@ pub struct Tainted {
     pub blocks_count: usize,
     /// The blocks of the run.
     pub run_blocks_count: usize,
-    /// The worst of it, and what to do.
+    /// The worst reading, and what to do.
     pub message: String,
 }
 
@@ -93,9 +93,9 @@ fn unoptimised(run: &Run) -> Option<Taint> {
     })
 }
 
-/// How far beyond its bound a taint is. Of some kinds the smallest value is the
-/// worst: a falling clock, or a load generator with little left. Taints of one
-/// kind share their bound, so the distance from it ranks them.
+/// How far beyond its bound a taint is. For some kinds the smallest value is
+/// the worst: a falling clock, or a load generator with little headroom. Taints
+/// of one kind share their bound, so the distance from it ranks them.
 fn excess(taint: &Taint) -> f64 {
     match (taint.value, taint.bound) {
         (Some(value), bound) => (value - bound.unwrap_or(0.0)).abs(),

@@ -96,8 +96,8 @@ impl Order {
         }
     }
 
-    /// The chunks of a `cpu.*` workload and how many there are: where the
-    /// work grows with the workers, the same ones again for each.
+    /// The chunks of a `cpu.*` workload and their number: if the work grows
+    /// with the workers, each has the same ones.
     pub(crate) fn chunks(&self, kernel: Kernel) -> (Chunk, u64) {
         let (chunk, count) = (kernel(&self.parameters), self.get("chunks_count"));
         if self.workload.grows() {
@@ -225,7 +225,7 @@ impl Failure {
         }
     }
 
-    /// Ends the calling task; the one that joins it gets this failure.
+    /// Ends the calling task; the task that joins it gets this failure.
     pub(crate) fn throw(self) -> ! {
         resume_unwind(Box::new(self))
     }

@@ -39,8 +39,7 @@ struct Serve {
 enum Command {
     /// Load a TCP echo server and report as one line of JSON.
     Load(Plan),
-    /// Look for the highest rate that an HTTP service can carry and report as one
-    /// line of JSON.
+    /// Search the highest rate that an HTTP service can carry and report as one line of JSON.
     LoadService(load::service::Arguments),
     /// Echo what this many TCP connections send, until they are closed; say
     /// where as one line of JSON.
@@ -52,8 +51,8 @@ enum Command {
         #[arg(long)]
         cpus: String,
     },
-    /// Serve SMTP on the loopback until the input ends; say where, and at
-    /// last how many messages were accepted, as lines of JSON.
+    /// Serve SMTP on the loopback until the input ends; print its address, and
+    /// at the end how many messages were accepted, as lines of JSON.
     Smtp {
         /// How long each answer takes, in nanoseconds.
         #[arg(long)]
@@ -112,8 +111,8 @@ pub fn run(program: Program) -> anyhow::Result<()> {
         }
         (Some(Command::Backend(given)), _) => backend::run(&given, &mut output),
         (Some(Command::Answer { number }), _) => {
-            // One write, which no other child's can come between: `output` would
-            // make two of a number with a byte 10, the end of a line, in it.
+            // One write, which no other child's can split: `output` would write
+            // a number that contains a byte 10, the end of a line, in two parts.
             let bytes = number.unwrap_or(started).to_le_bytes();
             let written = nix::unistd::write(&output, &bytes).context("handing over the number")?;
             anyhow::ensure!(written == bytes.len(), "the pipe took {written} bytes of 8");

@@ -75,7 +75,7 @@ pub struct Hello {
     pub pid: u32,
     /// How many CPUs the lane uses: the size of its affinity mask.
     pub cpus_count: u32,
-    /// Whether the lane was built without optimisation: then no figure of it counts.
+    /// Whether the lane was built without optimisation: then none of its figures is valid.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unoptimised: bool,
     /// Every workload of the lane's catalogue; `None` when it can be run, else why not.
@@ -114,8 +114,8 @@ pub struct Sample {
     pub voluntary_switches_count: u64,
     /// Involuntary context switches of the lane and its children.
     pub involuntary_switches_count: u64,
-    /// The memory ledger, where the workload measures memory: the study's, by
-    /// the readings that the lane requested.
+    /// The memory ledger, if the workload measures memory: made by the study,
+    /// from the readings that the lane requested.
     #[serde(skip)]
     pub memory: Option<Memory>,
     /// Latencies, where the workload measures them.
@@ -137,7 +137,7 @@ pub fn has_percentile(count: u64, share: f64) -> bool {
 /// Latencies of one sample.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
-    /// True where each latency counts from the intended start (open loop).
+    /// True if each latency counts from the intended start (open loop).
     pub corrected: bool,
     /// Requests a second that the load was set to; `None` in a closed loop.
     pub offered_per_s: Option<f64>,

@@ -22,7 +22,7 @@ const MOST_ITERATIONS: u64 = 1_000_000_000;
 ///
 /// # Errors
 ///
-/// When the lane cannot be started, or when the study is gone.
+/// If the lane cannot be started, or the study has closed its pipe.
 pub fn serve(
     entry: &Entry,
     input: &mut impl BufRead,

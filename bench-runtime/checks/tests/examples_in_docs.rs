@@ -1,5 +1,5 @@
 //! Every public item has an example that runs: types, traits, functions,
-//! methods and macros, those that a macro of ours writes included.
+//! methods and macros, and the items that this crate's macros generate.
 //!
 //! An item is public if it is written `pub`: the lint `unreachable_pub` checks
 //! that, so this file has no list of names. Left out are what lib.rs re-exports

@@ -2,9 +2,9 @@
 //! `impl` in the file of its type. It prints the floors.
 //!
 //! An import is a `use`, or a path that begins with `crate`, `super` or `self`; it leads
-//! through re-exports to the file where the name is defined. A re-export alone is no
-//! import. Methods lead nowhere, as they need no import: so the second test holds each
-//! inherent `impl` to the file of its type.
+//! through re-exports to the file that defines the name. A re-export alone is no import.
+//! Methods need no import and so lead nowhere; the second test checks that each inherent
+//! `impl` is in the file of its type.
 //!
 //! `cargo test -p bench-runtime-checks --test floors -- --nocapture` prints the floors.
 
@@ -26,8 +26,8 @@ struct Module {
     file: String,
     names: Names,
     uses: Vec<Names>,
-    /// Names that a `use` gives to something of the crate, and all paths: one of them may
-    /// be the first of a path.
+    /// Names that a `use` gives to items of the crate, and all paths: a name may be the
+    /// first part of a path.
     aliases: BTreeMap<String, Names>,
     paths: Vec<Names>,
     reexports: BTreeMap<String, Names>,
@@ -286,7 +286,7 @@ fn modules() -> BTreeMap<Names, Module> {
         .collect()
 }
 
-/// The module where a path ends, through re-exports.
+/// The module in which a path ends, through re-exports.
 fn resolve(modules: &BTreeMap<Names, Module>, path: &[String]) -> Option<Names> {
     for length in (0..=path.len()).rev() {
         let Some(module) = modules.get(&path[..length]) else {

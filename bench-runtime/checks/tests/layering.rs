@@ -204,8 +204,8 @@ fn files_that_architecture_names_exist() {
     assert!(missing.is_empty(), "no such files: {missing:?}");
 }
 
-/// `cargo bench -- --quick` gives `--quick` to each bench target of the workspace,
-/// and the harness of a library does not know it.
+/// `cargo bench -- --quick` passes `--quick` to each bench target of the
+/// workspace, and libtest's harness does not know this option.
 #[test]
 fn no_library_or_program_is_a_bench_target() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 mod common;
 
-/// Folders of the repository that the package leaves out.
+/// Folders of the repository that are not in the package.
 const LEFT_OUT: [&str; 3] = ["checks/", "scripts/", "ARCHITECTURE.md"];
 
 /// The documentation of a source file's public items, as far as a single

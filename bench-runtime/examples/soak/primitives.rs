@@ -137,7 +137,7 @@ pub(crate) fn semaphore(rng: &mut Rng) {
     assert_eq!(shared.0.available(), SIZE);
 }
 
-/// A barrier that is used again and again.
+/// A barrier that is used repeatedly.
 pub(crate) fn wait_group(rng: &mut Rng) {
     let group = Arc::new(WaitGroup::new());
     for _ in 0..1 + rng.below(20) {
@@ -244,7 +244,7 @@ pub(crate) fn context(rng: &mut Rng) {
     }
 }
 
-/// Timers that are stopped, reset or left to fire; a ticker beside them.
+/// Timers that are stopped, reset or allowed to fire; a ticker beside them.
 pub(crate) fn timers(rng: &mut Rng) {
     let ticker = time::Ticker::new(Duration::from_micros(50 + rng.below(500)));
     let fired = Arc::new(AtomicU64::new(0));

@@ -87,7 +87,7 @@ pub(crate) fn silence_expected_panics() {
             .is_some_and(|text| *text == EXPECTED);
         if !expected {
             usual(info);
-            // A fault that is found ends the soak: no goroutine may hang because of it.
+            // A fault that is found ends the soak, so that no goroutine hangs because of it.
             std::process::abort();
         }
     }));

@@ -142,8 +142,8 @@ pub(crate) fn start(
     })
 }
 
-/// Says from time to time how far it is: not the watchdog's task, as it takes
-/// locks of the runtime's.
+/// Prints its progress from time to time: not the watchdog's task, because it
+/// takes locks of the runtime's.
 pub(crate) fn start_reporter(board: Arc<Board>, runtime: Weak<Runtime>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut reported = Instant::now();

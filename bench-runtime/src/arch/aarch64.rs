@@ -44,17 +44,16 @@ unsafe extern "C" fn base() {
         // the frame-pointer chain at a null x29.
         ".cfi_startproc",
         ".cfi_undefined x30",
-        // A landing pad for the jump here (`bti jc`), a no-op where branch
-        // targets are not enforced.
+        // A landing pad for the jump here (`bti jc`), a no-op if branch targets are not enforced.
         "hint #38",
         "ldr x16, [sp, #8]",
         "add sp, sp, #16",
         "mov x29, xzr",
-        // The payload arrives in x2, the first argument leaves in x0.
+        // The payload arrives in x2, and the first argument is passed in x0.
         "mov x0, x2",
-        // Not by a call, which the return predictor would keep: the entry does
-        // not return, and all returns of the next goroutine would be predicted off by
-        // one. Through x16 it may land where a call may.
+        // Not by a call, which the return predictor would record: the entry does not
+        // return, and all returns of the next goroutine would be mispredicted by one.
+        // Through x16 the jump may land where a call may.
         "adr x30, 2f",
         "br x16",
         "2:",
@@ -72,9 +71,9 @@ unsafe extern "C" fn base() {
 #[inline(always)]
 pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usize {
     let back;
-    // SAFETY: the caller gives a context that is ours to resume. All registers
-    // are clobbered, or saved by this code; without `nostack` the compiler
-    // keeps no data below SP.
+    // SAFETY: the caller owns the context and may resume it. All registers are
+    // clobbered, or saved by this code; without `nostack` the compiler keeps no
+    // data below SP.
     unsafe {
         asm!(
             "adr x9, 2f",

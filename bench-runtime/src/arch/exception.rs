@@ -65,8 +65,8 @@ pub(super) unsafe extern "C" fn personality(
     INSTALL_CONTEXT
 }
 
-/// Raises an exception that [`catch`](super::catch) gave, for another frame to catch. It
-/// returns only if no frame catches it.
+/// Raises an exception that [`catch`](super::catch) returned, for another frame to
+/// catch. It returns only if no frame catches it.
 ///
 /// # Safety
 ///

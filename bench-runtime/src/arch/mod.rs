@@ -1,7 +1,8 @@
 //! The context switch: what every CPU must provide.
 //!
-//! A *saved context* is a stack pointer; all else lies on the stack that it
-//! points into. Each architecture's file draws that stack. The contract:
+//! A *saved context* is a stack pointer; all other registers are on the stack
+//! that it points into. Each architecture's file draws that stack. The
+//! contract:
 //!
 //! - `prepare(top, entry) -> usize`: writes a saved context into an unused
 //!   stack, so that resuming it calls `entry(payload)` with the stack empty

@@ -45,11 +45,11 @@ unsafe extern "C" fn base() {
         ".cfi_undefined rip",
         "pop rax",
         "xor ebp, ebp",
-        // The payload arrives in rdx, the first argument leaves in rdi.
+        // The payload arrives in rdx, and the first argument is passed in rdi.
         "mov rdi, rdx",
-        // The stack is empty and aligned: as the ABI requires before a call. Not
-        // by a call, which the return predictor would keep: the entry does not
-        // return, and all returns of the next goroutine would be predicted off by one.
+        // The stack is empty and aligned: as the ABI requires before a call. Not by a
+        // call, which the return predictor would record: the entry does not return,
+        // and all returns of the next goroutine would be mispredicted by one.
         "lea rcx, [rip + 2f]",
         "push rcx",
         "jmp rax",
@@ -68,17 +68,17 @@ unsafe extern "C" fn base() {
 #[inline(always)]
 pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usize {
     let back;
-    // SAFETY: the caller gives a context that is ours to resume. All registers
-    // are clobbered, or saved by this code; without `nostack` the compiler
-    // keeps no data in the red zone.
+    // SAFETY: the caller owns the context and may resume it. All registers are
+    // clobbered, or saved by this code; without `nostack` the compiler keeps no
+    // data in the red zone.
     unsafe {
         asm!(
             "push rbp",
             "push rbx",
             "lea rax, [rip + 2f]",
             "push rax",
-            // From this store on another CPU may resume us: stores are seen
-            // in order, so it finds all that was pushed before.
+            // After this store another CPU may resume us: stores become visible
+            // in order, so it sees all values that were pushed before.
             "mov [rdi], rsp",
             "mov rsp, rsi",
             // Pop and jump rather than `ret`: the return predictor has never

@@ -4,9 +4,9 @@
 //!
 //! Under the lock, between operations:
 //! 1. A non-empty buffer means no receiver waits; a buffer with room means no
-//!    sender waits; but for waiters whose claim was lost elsewhere, and for the
-//!    waiters of one select that both sends and receives here.
-//! 2. A closed channel has no waiters, and its buffer only shrinks; but for
+//!    sender waits; except for waiters whose claim was lost elsewhere, and for
+//!    the waiters of one select that both sends and receives here.
+//! 2. A closed channel has no waiters, and its buffer only shrinks; except for
 //!    values that were put back ([`super::put_back`]).
 //! 3. The `len` elements from `head` on, in a ring of `cap`, are initialised.
 //!
@@ -131,7 +131,7 @@ pub(crate) struct Core {
     lock: RawQuickLock,
     state: UnsafeCell<State>,
     pub(super) cap: u32,
-    /// How far behind the start of the allocation the header lies.
+    /// The offset of the header from the start of the allocation.
     lead: u8,
     /// A value is dropped that is put back while there is another.
     pub(super) keeps_one: bool,
@@ -145,9 +145,9 @@ pub(crate) struct Core {
 const _: () = assert!(std::mem::offset_of!(Core, buffer) == LINE);
 
 impl Core {
-    /// The layout of the allocation, and where the buffer lies behind the
-    /// header. To align it is left to us, as a rule: allocators are slow at
-    /// alignments that they do not have of themselves.
+    /// The layout of the allocation, and the offset of the buffer from the
+    /// header. This code aligns it itself if it can: allocators are slow for
+    /// alignments above their own.
     fn layout(elem: Layout, cap: u32) -> (Layout, usize) {
         let too_large = "chan: the buffer would be larger than the address space";
         let bytes = elem
@@ -307,14 +307,14 @@ impl Core {
     ///
     /// # Safety
     ///
-    /// The caller holds the lock, which this gives back. `elem` is the value
-    /// to send, or the place to receive into.
+    /// The caller holds the lock, which this releases. `elem` is the value to
+    /// send, or the place to receive into.
     // Into the rest of an operation, which is not inlined.
     #[inline(always)]
     pub(super) unsafe fn wait(&self, side: Side, elem: *mut ()) -> Outcome {
         let me = sched::prepare_park(side.reason(), ptr::from_ref(self).cast());
         // SAFETY: the own waiter is ours to use for a wait on one queue; it
-        // stays in place, and we are parked until it has been dequeued.
+        // does not move, and we are parked until it has been dequeued.
         let waiter = unsafe {
             let waiter = sched::own_waiter(me, elem);
             self.state().queue(side).enqueue(waiter);
@@ -340,8 +340,7 @@ impl Core {
         let ticket = me.ticket();
         let mut waiter = Waiter::multi(me, ticket, elem, 0);
         let waiter = &raw mut waiter;
-        // SAFETY: it stays in place until it has been dequeued, or is removed
-        // below.
+        // SAFETY: it does not move until it has been dequeued, or is removed below.
         unsafe {
             self.state().queue(side).enqueue(waiter);
             self.unlock();
@@ -353,8 +352,7 @@ impl Core {
             CLOSED => Outcome::Closed,
             _ => {
                 self.lock();
-                // SAFETY: we hold the lock; the waiter is alive and was
-                // enqueued nowhere else.
+                // SAFETY: we hold the lock; the waiter is alive and in no other queue.
                 unsafe {
                     self.state().queue(side).remove(waiter);
                     self.unlock();

@@ -137,7 +137,7 @@ impl<T> SendTimeoutError<T> {
     }
 }
 
-// By hand, so that a value which is not `Debug` is no reason not to unwrap.
+// Written out, so that values which are not `Debug` can be unwrapped too.
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

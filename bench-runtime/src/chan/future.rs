@@ -2,8 +2,8 @@
 //!
 //! The first poll that finds no value enqueues a waiter, as a goroutine does
 //! that parks; the value is then moved into the future, whose place is pinned.
-//! Between being dequeued and being readied the waiter is the other side's, so
-//! only a ready ([`Pending::is_ready`]) lets the future look.
+//! Between being dequeued and being readied the waiter belongs to the other
+//! side, so the future reads it only after a ready ([`Pending::is_ready`]).
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::sched::pending::Pending;
 /// A receive that async code waits for: see [`Receiver::recv_async`](crate::Receiver::recv_async).
 ///
 /// It may be polled by any thread, by any executor. Once it was polled it is in
-/// the queue of receivers; dropped, it leaves the queue, and a value that
+/// the queue of receivers; if dropped, it leaves the queue, and a value that
 /// was just handed to it is put back in front of the others. So it may be one
 /// branch of any `select!`.
 ///
@@ -54,8 +54,8 @@ pub struct Recv<'a, T> {
     _pinned: PhantomPinned,
 }
 
-// SAFETY: what its cells hold is reached under the channel's lock, or by the
-// thread that dequeued the waiter; what comes out of it is a value that may be sent.
+// SAFETY: what its cells hold is reached under the channel's lock, or by the thread
+// that dequeued the waiter; it only returns a value that may be sent.
 unsafe impl<T: Send> Send for Recv<'_, T> {}
 // SAFETY: nothing can be done through a shared reference.
 unsafe impl<T: Send> Sync for Recv<'_, T> {}
@@ -79,7 +79,7 @@ impl<'a, T> Recv<'a, T> {
     /// The receive was readied, and this is called once.
     unsafe fn take(&self) -> Option<T> {
         // SAFETY: the waiter was written before it was enqueued, and is ours
-        // again; the place is filled where the value passed.
+        // again; the place is filled if the value passed.
         unsafe {
             let passed = (*self.waiter.get()).assume_init_ref().tag.get() & PASSED != 0;
             passed.then(|| (*self.place.get()).assume_init_read())
@@ -107,7 +107,7 @@ impl<T> Future for Recv<'_, T> {
         }
         let pending = Pending::new(cx.waker());
         let waiter = Waiter::single(pending.parkable(), this.place.get().cast(), 0);
-        // SAFETY: in no queue: there is no record.
+        // SAFETY: it is in no queue, because there is no record.
         let received = unsafe {
             let at = this.waiter.get().cast::<Waiter>();
             at.write(waiter);

@@ -1,20 +1,20 @@
 //! Channels: a bounded buffer, perhaps of no room at all, with two queues of
 //! waiting goroutines, and [`select!`](crate::select) over many of them.
 //!
-//! A value goes straight from a parked sender to a receiver, or to a parked
-//! receiver's place, whenever one waits.
+//! If a receiver waits, a sent value is moved to it directly; if a sender
+//! waits, its value is moved to the receiver or into the buffer.
 //!
 //! # What differs from Go
 //!
 //! - Handles are counted: when the last [`Sender`] is dropped the channel
-//!   closes, and when the last [`Receiver`] is, sends fail and what the buffer
-//!   held is dropped.
+//!   closes. When the last [`Receiver`] is dropped, sends fail and the values
+//!   in the buffer are dropped.
 //! - A send on a closed channel returns the value in its error, and closing a
 //!   channel twice returns `false`; neither panics.
 //! - A nil channel is a handle made by [`Sender::never`] or
 //!   [`Receiver::never`].
-//! - Channels that own each other's receivers, each in a value of the one before, are dropped by
-//!   recursion, as boxes that own each other are. Receive the values of a long chain in a loop.
+//! - Channels that own each other's receivers, each in a value of the one before, are dropped
+//!   recursively, as a list of boxes is. Receive the values of a long chain in a loop.
 //!
 //! [`core`] has the invariants and the protocol.
 

@@ -3,8 +3,8 @@
 //! The send of such a value has returned success, so the value is not lost: it goes to the
 //! goroutine or thread that waits, else to the front of the buffer. If the buffer is full, or
 //! there is none, the last value becomes the first entry in the queue of senders. A record
-//! takes the place of its sender; the receiver frees it. So the order of values stays as it
-//! is. A close leaves it there. Only a channel that keeps one value drops it, if it has a
+//! takes the place of its sender; the receiver frees it. So the order of values does not
+//! change. A close leaves it there. Only a channel that keeps one value drops it, if it has a
 //! newer one.
 
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -46,7 +46,7 @@ enum Went {
 #[cold]
 pub(super) fn put_back<T>(chan: Chan<T>, value: T) {
     let mut value = ManuallyDrop::new(value);
-    // Made before the lock is taken, though they are mostly not needed.
+    // Made before the lock is taken, although it is rarely needed.
     let returned = Box::into_raw(Box::new(Returned::<T> {
         waiter: MaybeUninit::uninit(),
         value: MaybeUninit::uninit(),
@@ -78,8 +78,8 @@ fn put_in_front<T>(
 ) -> Went {
     let core = chan.core();
     core.lock();
-    // SAFETY: we hold the lock, and each branch gives it back after its last
-    // use of the state. The value is moved once; for the receiver's place see
+    // SAFETY: we hold the lock, and each branch releases it after its last use
+    // of the state. The value is moved once; for the receiver's place see
     // `attempt_send`. The place before the head is free, or, in a full ring,
     // the tail, which moves to the box. It lives until it is received.
     unsafe {

@@ -33,12 +33,12 @@ pub struct Receiver<T> {
     chan: Option<Chan<T>>,
 }
 
-// SAFETY: the channel is reached under its lock, and what goes through it is
-// values, which may go to another thread.
+// SAFETY: the channel is used under its lock, and only values pass through it,
+// which may be sent to another thread.
 unsafe impl<T: Send> Send for Receiver<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Receiver<T> {}
-// A panic elsewhere leaves a channel whole: no foreign code runs under its lock.
+// A panic elsewhere does not damage a channel: no foreign code runs under its lock.
 impl<T> UnwindSafe for Receiver<T> {}
 impl<T> RefUnwindSafe for Receiver<T> {}
 
@@ -51,8 +51,8 @@ impl<T> Receiver<T> {
         self.chan
     }
 
-    /// An end of no channel: no receive on it ever ends, and in a `select!` it
-    /// is never ready. Like a nil channel in Go.
+    /// An end without a channel: a receive on it never ends, and in a `select!`
+    /// it is never ready. Like a nil channel in Go.
     ///
     /// # Examples
     ///
@@ -90,9 +90,9 @@ impl<T> Receiver<T> {
     }
 
     /// The same for async code: see [`crate::future`]. No value is received before the first
-    /// poll, and a future that is dropped puts its value back at the front. Where several
-    /// are dropped that had values, the order of these is lost. A future that has its value
-    /// and is neither polled nor dropped withholds it from other receivers.
+    /// poll, and a future that is dropped puts its value back at the front. If several
+    /// futures that had values are dropped, the order of these values is lost. A future that
+    /// has its value and is neither polled nor dropped withholds it from other receivers.
     ///
     /// # Examples
     ///
@@ -148,8 +148,8 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Takes a value out if one is there, for a caller that holds a lock of the
-    /// runtime: no other goroutine runs here meanwhile.
+    /// Takes a value if there is one, for a caller that holds a lock of the
+    /// runtime: no other goroutine runs meanwhile.
     pub(crate) fn take(&self) -> Option<T> {
         match self.chan.as_ref()?.try_recv() {
             Received::Value(value) => Some(value),
@@ -161,7 +161,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// `Timeout` if no value came in time, `Closed` if none will ever come.
+    /// `Timeout` if no value came in time, `Closed` if none can come.
     ///
     /// # Examples
     ///
@@ -213,9 +213,9 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// The values as they come, until the channel is closed and drained; each step blocks the
-    /// goroutine as [`Self::recv`] does. `for v in &rx` does the same. After its end it gives
-    /// what a future of [`Self::recv_async`] that was dropped puts back; Call
+    /// An iterator over the values, until the channel is closed and drained; each step blocks
+    /// the goroutine as [`Self::recv`] does. `for v in &rx` does the same. After its end it
+    /// returns values that a dropped future of [`Self::recv_async`] puts back; Call
     /// [`fuse`](Iterator::fuse) if it must not return values after it has returned `None`.
     ///
     /// # Examples
@@ -250,8 +250,8 @@ impl<T> Receiver<T> {
         TryIter::new(self)
     }
 
-    /// True once the channel is closed, by a call or because one side is gone;
-    /// the buffer may still hold values.
+    /// True once the channel is closed, by a call or because all senders or all
+    /// receivers are dropped; the buffer may still hold values.
     ///
     /// # Examples
     ///
@@ -324,7 +324,7 @@ impl Receiver<()> {
     ///
     /// # Safety
     ///
-    /// The waiter stays in place, and in no other queue, until it has been
+    /// The waiter does not move, and is in no other queue, until it has been
     /// dequeued or [`Self::unwatch`] was called.
     pub(crate) unsafe fn watch(&self, waiter: *mut Waiter) -> bool {
         let Some(chan) = &self.chan else { return true };

@@ -21,8 +21,8 @@ use crate::sched::pending::Pending;
 /// A send that async code waits for: see [`Sender::send_async`](crate::Sender::send_async).
 ///
 /// It may be polled by any thread, by any executor. Once it was polled it is in the queue of
-/// senders. Dropped, it leaves the queue, and drops a value that was not received. One that
-/// was received is sent, whether the future was polled again or not.
+/// senders. If dropped, it leaves the queue, and drops a value that was not received. One
+/// that was received is sent, whether the future was polled again or not.
 ///
 /// # Examples
 ///
@@ -55,7 +55,7 @@ pub struct Sending<'a, T> {
 }
 
 // SAFETY: what its cells hold is reached under the channel's lock, or by the
-// thread that dequeued the waiter; what is in it is a value that may be sent.
+// thread that dequeued the waiter; it only holds a value that may be sent.
 unsafe impl<T: Send> Send for Sending<'_, T> {}
 // SAFETY: nothing can be done through a shared reference.
 unsafe impl<T: Send> Sync for Sending<'_, T> {}
@@ -122,8 +122,8 @@ impl<T> Future for Sending<'_, T> {
         }
         let pending = Pending::new(cx.waker());
         let waiter = Waiter::single(pending.parkable(), value.cast(), 0);
-        // SAFETY: in no queue: there is no record. Pinned, and removed before it is
-        // dropped.
+        // SAFETY: it is in no queue, because there is no record. Pinned, and
+        // removed before it is dropped.
         let sent = unsafe {
             let at = this.waiter.get().cast::<Waiter>();
             at.write(waiter);

@@ -31,12 +31,12 @@ pub struct Sender<T> {
     chan: Option<Chan<T>>,
 }
 
-// SAFETY: the channel is reached under its lock, and what goes through it is
-// values, which may go to another thread.
+// SAFETY: the channel is used under its lock, and only values pass through it,
+// which may be sent to another thread.
 unsafe impl<T: Send> Send for Sender<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Sender<T> {}
-// A panic elsewhere leaves a channel whole: no foreign code runs under its lock.
+// A panic elsewhere does not damage a channel: no foreign code runs under its lock.
 impl<T> UnwindSafe for Sender<T> {}
 impl<T> RefUnwindSafe for Sender<T> {}
 
@@ -49,8 +49,8 @@ impl<T> Sender<T> {
         self.chan
     }
 
-    /// An end of no channel: no send on it ever ends, and in a `select!` it is
-    /// never ready. Like a nil channel in Go.
+    /// An end without a channel: a send on it never ends, and in a `select!` it
+    /// is never ready. Like a nil channel in Go.
     ///
     /// # Examples
     ///
@@ -69,7 +69,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The value comes back if the channel is or becomes closed.
+    /// The value is returned if the channel is or becomes closed.
     ///
     /// # Examples
     ///
@@ -93,7 +93,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The value comes back if the buffer is full (or, without one, no
+    /// The value is returned if the buffer is full (or, without one, no
     /// receiver waits), or the channel is closed.
     ///
     /// # Examples
@@ -133,8 +133,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The value comes back if no receiver took it in time, or the channel is or
-    /// becomes closed.
+    /// The value is returned if no receiver took it in time, or the channel is or becomes closed.
     ///
     /// # Examples
     ///
@@ -188,7 +187,7 @@ impl<T> Sender<T> {
     /// Sends a value from async code, in a task of any executor: a future whose output is
     /// what [`Self::send`] returns. It does not block; the first poll sends, or queues up.
     ///
-    /// Where the future is dropped before its value was received, the value is dropped with it;
+    /// If the future is dropped before its value was received, the value is dropped with it;
     /// [`try_send`](Self::try_send) keeps it. A goroutine calls [`Self::send`].
     ///
     /// # Examples
@@ -226,7 +225,8 @@ impl<T> Sender<T> {
         self.chan.as_ref().is_some_and(|chan| chan.core().close())
     }
 
-    /// True once the channel is closed, by a call or because one side is gone.
+    /// True once the channel is closed, by a call or because all senders or all
+    /// receivers are dropped.
     ///
     /// # Examples
     ///

@@ -33,7 +33,7 @@ impl<T> PartialEq for Chan<T> {
 /// The last receiver empties and frees the buffer.
 struct Rest<T> {
     chan: Chan<T>,
-    /// No handle is left at the other side either.
+    /// All handles of the other side are dropped as well.
     alone: bool,
 }
 
@@ -52,8 +52,8 @@ impl<T> Rest<T> {
 impl<T> Drop for Rest<T> {
     fn drop(&mut self) {
         self.drop_values();
-        // SAFETY: the last handle of this side; the channel is closed, or
-        // no sender is left, so the buffer stays empty.
+        // SAFETY: the last handle of this side; the channel is closed, or has
+        // no sender, so the buffer stays empty.
         unsafe { Core::abandon(self.chan.core, Side::Recv, Layout::new::<T>()) };
     }
 }
@@ -105,7 +105,7 @@ impl<T> Chan<T> {
                 self.core().close();
             }
             // SAFETY: the last handle of this side; the other side empties the
-            // buffer before it is gone.
+            // buffer before its last handle is dropped.
             unsafe { Core::abandon(self.core, Side::Send, Layout::new::<T>()) };
         }
     }
@@ -118,7 +118,7 @@ impl<T> Chan<T> {
             if !alone {
                 self.core().close();
             }
-            // Where a destructor panics it drops the rest.
+            // If a destructor panics, it drops the rest.
             let rest = Rest { chan: self, alone };
             rest.drop_values();
         }
@@ -181,7 +181,7 @@ impl<T> Chan<T> {
                     state.head + 1
                 };
                 match state.senders.dequeue() {
-                    // The buffer is full: its tail is where the head was.
+                    // The buffer is full: its tail takes the place of the head.
                     Some(sender) => {
                         let theirs = sender.as_ref().elem.get().cast::<T>();
                         head.copy_from_nonoverlapping(theirs, 1);
@@ -210,8 +210,8 @@ impl<T> Chan<T> {
     }
 
     /// Sends, waiting as long as it takes; blocks the goroutine.
-    // Always, and `recv` too, with the handles' methods: what needs no wait is
-    // short, and after a wait each call is a return more to be predicted.
+    // Inlined, as `recv` and the handles' methods: an operation without a wait
+    // is short, and after a wait each call costs a mispredicted return.
     #[inline(always)]
     pub(super) fn send(&self, value: T) -> Result<(), T> {
         let value = ManuallyDrop::new(value);
@@ -233,7 +233,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     ///
-    /// The caller holds the channel's lock, which this gives back.
+    /// The caller holds the channel's lock, which this releases.
     #[inline(never)]
     unsafe fn wait_to_send(&self, mut value: ManuallyDrop<T>) -> Result<(), T> {
         let elem = (&raw mut value).cast();
@@ -283,8 +283,8 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Sends what is at `value`, or else queues up, if there is a waiter. `None`: it would
-    /// have to wait.
+    /// Sends the value at `value`, or else enqueues the waiter, if there is one. `None`:
+    /// it would have to wait.
     ///
     /// # Safety
     ///

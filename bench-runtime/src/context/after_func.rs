@@ -19,7 +19,7 @@ use crate::sched;
 /// cancel.cancel();
 /// ```
 pub struct AfterCancel {
-    /// Where the call is kept, until it is started; `None` if it never was.
+    /// The list that holds the call until it is started; `None` if it never was.
     kept: Option<(Arc<Scope>, u64)>,
 }
 

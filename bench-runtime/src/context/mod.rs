@@ -1,26 +1,27 @@
 //! Telling a tree of goroutines when to stop, and what they work for.
 //!
-//! A [`Context`] goes down the calls as an argument. Code that starts work derives
-//! one that it can cancel; the work listens to
-//! [`Context::done`]. Nothing is ever stopped by force.
+//! A [`Context`] is passed to functions as an argument. Code that starts work
+//! derives one that it can cancel; the work listens to [`Context::done`]. Nothing
+//! is ever stopped by force.
 //!
 //! # Shape
 //!
 //! A context is a list of layers towards its root: a *scope* that can end, a
-//! *value*, or a *cut* that lets values through and ends nothing. Scopes also
-//! form a tree downwards: a scope has weak pointers to its live children, and
-//! ends them when it ends.
+//! *value*, or a *cut* that passes values on and ends nothing. Scopes also form
+//! a tree downwards: a scope has weak pointers to its live children, and ends
+//! them when it ends.
 //!
 //! A context lives as long as one of its handles: the [`Context`] and its clones and
 //! children, its [`Cancel`], what [`Context::after_func`] returned, and a command that was
-//! started with it. When the last one is dropped, a context that has not ended leaves the
-//! tree. Its `done` closes, and its functions are dropped without a run. So a forgotten
-//! cancel leaks nothing; in Go the context would live until its parent or its time ends.
+//! started with it. When the last one is dropped, a context that has not ended is removed
+//! from the tree. Its `done` closes, and its functions are dropped without a run. So a
+//! forgotten cancel leaks nothing; in Go the context would live until its parent or its
+//! time ends.
 //!
 //! # What differs from Go
 //!
 //! - Values are found by their type, not by a key: a type that is private to a
-//!   crate is a key that no other code can make.
+//!   crate cannot be used by other code.
 //! - A scope whose [`Cancel`] is dropped continues; [`Cancel::on_drop`] makes
 //!   the guard that takes the place of `defer cancel()`.
 
@@ -121,7 +122,7 @@ impl Context {
     ///
     /// # Panics
     ///
-    /// On a plain thread, where the thread that fires timers cannot be started.
+    /// On a plain thread, if the thread that fires timers cannot be started.
     ///
     /// # Examples
     ///
@@ -259,8 +260,9 @@ impl Context {
     /// A channel that is closed when the context ends: for `recv`, and for a
     /// case of `select!`. It never carries a value.
     ///
-    /// A clone of it does not keep the context: when the last handle is dropped, the
-    /// channel is closed at once. So give a goroutine the `Context`, not the channel alone.
+    /// A clone of it does not keep the context alive: when the last handle is dropped, the
+    /// channel is closed at once. So pass the `Context` to a goroutine, not only the
+    /// channel.
     #[must_use]
     pub fn done(&self) -> &Receiver<()> {
         self.scope().map_or(&NEVER, |scope| scope.done())
@@ -331,12 +333,11 @@ impl Context {
         })
     }
 
-    /// Runs a function once the context ends, in a goroutine of its own (or a
-    /// thread, for a plain thread and where the runtime has stopped); at once, if it has
-    /// ended. Dropping what this returns does not stop it, but it is not called if the last
-    /// handle of the context is dropped before the context ends: see [the module](self). If a
-    /// thread is needed and none can be started, after some tries, the process ends with a
-    /// fatal error.
+    /// Runs a function once the context ends, in a new goroutine (or a thread, for a plain
+    /// thread and if the runtime has stopped); at once, if it has ended. Dropping the result
+    /// does not stop it, but it is not called if the last handle of the context is dropped
+    /// before the context ends: see [the module](self). If a thread is needed and none can be
+    /// started, after some tries, the process ends with a fatal error.
     ///
     /// # Examples
     ///

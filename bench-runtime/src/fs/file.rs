@@ -66,7 +66,7 @@ impl File {
         OpenOptions::new().read(true).open(path)
     }
 
-    /// Opens a file to write into it: made if there is none, else emptied.
+    /// Opens a file for writing: creates it if there is none, else truncates it.
     ///
     /// # Errors
     ///

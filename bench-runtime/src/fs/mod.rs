@@ -22,15 +22,16 @@
 //! # }
 //! ```
 //!
-//! A call costs a hand-over between two threads, 0.6 to 40 µs as they are awake or
-//! not: read and write by large pieces, as [`BufReader`](std::io::BufReader) and
-//! [`BufWriter`](std::io::BufWriter) do, or whole files.
+//! A call costs a hand-over between two threads, 0.6 µs if they are awake, up to
+//! 40 µs if not: read and write in large pieces, as
+//! [`BufReader`](std::io::BufReader) and [`BufWriter`](std::io::BufWriter) do, or
+//! whole files.
 //!
 //! # Rejected
 //!
 //! *io_uring*: it would save the hand-over, not the wait, and needs buffers that the
-//! kernel owns until the end, which `Read` has not; many sandboxes forbid it, so the
-//! threads would be needed all the same. *The calls on the goroutine's thread, whose
+//! kernel owns until the end, which `Read` does not have; many sandboxes forbid it,
+//! so the threads would still be needed. *The calls on the goroutine's thread, whose
 //! P is retaken if they take long*, as in Go: in a pinned runtime the goroutines
 //! that started on the thread would wait for the disk too.
 
@@ -123,7 +124,7 @@ of_paths! {
     /// ```
     remove_dir(path) -> ();
 
-    /// Removes a folder with all that is in it.
+    /// Removes a folder and all its content.
     ///
     /// # Examples
     ///

@@ -172,7 +172,7 @@ unsafe fn drop_outcome<T>(g: &Goroutine) {
     }
 }
 
-/// Reports an error to the panic hook that is reported nowhere else.
+/// Reports an error, which is reported nowhere else, to the panic hook.
 #[cold]
 fn report(error: &StackError) {
     without_panic(|| panic!("a goroutine could not run: {error}"));

@@ -5,8 +5,9 @@ use std::ptr;
 
 use crate::stack::Class;
 
-/// In a box behind a record's `site`, until its goroutine has ended. Others read
-/// the first [`Details::WORDS`] by the kernel, as it may end meanwhile.
+/// In a box behind a record's `site`, until its goroutine has ended. Other
+/// threads read the first [`Details::WORDS`] through the kernel, because it may
+/// end meanwhile.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Details {
@@ -20,9 +21,9 @@ pub(crate) struct Details {
 /// A key and a value for each label.
 pub(crate) type Labels = Vec<(String, String)>;
 
-/// Name and labels as one text, so that a look reads them at once: the name, then for each
-/// label a NUL, the key, a NUL, the value. Without labels there is no NUL. If there are
-/// labels, a missing name is an empty one.
+/// Name and labels as one text, so that one copy reads them: the name, then for each label
+/// a NUL, the key, a NUL, the value. Without labels there is no NUL. If there are labels,
+/// a missing name is an empty one.
 pub(crate) fn text_of(name: Option<&str>, labels: &Labels) -> Option<Box<str>> {
     // A NUL separates the parts, so one in a text is replaced.
     let clean = |text: &str| text.replace('\0', "\u{fffd}");

@@ -27,12 +27,12 @@
 //! | has ended, a handle exists     | –                        | the result        |
 //! | is on a free list              | the link                 | –                 |
 //!
-//! Destructors of its locals, which may wait, run after it has left its result:
-//! see [`Goroutine::with_outcome_aside`].
+//! Destructors of its locals, which may wait, run after it has stored its
+//! result: see [`Goroutine::with_outcome_aside`].
 //!
 //! A wait that a timer or a context may end leaves its waiter in the queue when
-//! the goroutine is readied, so its waiter lies on the stack: the link would be
-//! written over it.
+//! the goroutine is readied. So its waiter is on the stack, because the link in
+//! the record is reused.
 //!
 //! # The end: the table of `join`
 //!
@@ -145,11 +145,9 @@ pub(crate) const BODY_WORDS: usize = 4;
 
 /// The operations on a body whose types are erased.
 pub(crate) struct VTable {
-    /// Runs the closure in the body and leaves an [`body::Outcome`] there, if there is
-    /// a handle.
+    /// Runs the closure in the body and stores an [`body::Outcome`] there, if there is a handle.
     pub(crate) run: unsafe fn(&Goroutine),
-    /// Drops a closure that never ran and leaves `Abandoned`, as above. Does not
-    /// unwind.
+    /// Drops a closure that never ran and stores `Abandoned`, as above. Does not unwind.
     pub(crate) abandon: unsafe fn(&Goroutine, Option<Box<StackError>>),
     /// Drops the outcome.
     pub(crate) drop_outcome: unsafe fn(&Goroutine),
@@ -292,8 +290,8 @@ impl Goroutine {
         unsafe { self.body.get().cast::<usize>().add(1).cast() }
     }
 
-    /// Calls `f`, which may wait, while the result lies elsewhere: a wait puts its
-    /// waiter where the result is. `f` does not unwind.
+    /// Calls `f`, which may wait, with the result moved aside: a wait puts its
+    /// waiter in the result's place. `f` does not unwind.
     ///
     /// # Safety
     ///
@@ -338,8 +336,8 @@ impl Goroutine {
         unsafe { (word as *const Location<'static>).as_ref() }
     }
 
-    /// Name, labels and limits, where any were given. Only for the goroutine itself,
-    /// or while it is known not to end.
+    /// Name, labels and limits, if any were given. Only for the goroutine itself, or
+    /// while it is known not to end.
     pub(crate) fn details(&self) -> Option<&Details> {
         let site = self.site_word();
         // SAFETY: an odd value is a box that lives until the record is freed.

@@ -9,11 +9,11 @@
 //! 2. Enqueue one [`Waiter`] in each queue, under that queue's lock; unlock.
 //! 3. `sched::park(me)` (or `park_until`); it returns after exactly one ready.
 //!
-//! A wait that several parties may end (select, a time-out, a cancel) marks
-//! its waiters [`Waiter::multi`] with the ticket drawn before step 2. A thread that
-//! takes such a waiter must first [`Parkable::claim`] the ticket; only the one that
-//! claims may write into the waiter's element and must then ready it. A
-//! single waiter is claimed by being dequeued. The states of the ticket are in
+//! A wait that several parties may end (select, a time-out, a cancel) marks its
+//! waiters [`Waiter::multi`] with the ticket drawn before step 2. A thread that
+//! takes such a waiter must first [`Parkable::claim`] the ticket; only the thread
+//! that claims may write into the waiter's element and must then ready it. A single
+//! waiter is claimed by being dequeued. The states of the ticket are in
 //! [`super::ticket`].
 
 use std::cell::Cell;

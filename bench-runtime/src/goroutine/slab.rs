@@ -1,5 +1,5 @@
-//! Where records come from: chunks that are never given back to the allocator,
-//! so that a stale pointer always reads a record and a dump can walk all
+//! The memory of records: chunks that are never returned to the allocator, so
+//! that a stale pointer always points to a record and a dump can visit all
 //! goroutines without a scheduler lock. When a runtime ends and none of its
 //! records is in use, the next runtime takes its chunks.
 //!
@@ -41,8 +41,7 @@ impl Chunk {
             .unwrap_or_else(|_| unreachable!("a power of two"))
     }
 
-    /// The one that a record lies in: records live only in chunks, which are
-    /// aligned to their size.
+    /// The chunk of a record: records are only in chunks, which are aligned to their size.
     #[inline(always)]
     fn of(g: &Goroutine) -> *const Self {
         ptr::with_exposed_provenance(ptr::from_ref(g).addr() & !(CHUNK_BYTES - 1))
@@ -205,15 +204,15 @@ impl Slab {
         spare.free_len += 1;
     }
 
-    /// The owner given to the slab that the goroutine comes from.
+    /// The owner that was given to the goroutine's slab.
     #[inline(always)]
     pub(crate) fn owner_of(g: &Goroutine) -> *const () {
         // SAFETY: the header was written before any record was handed out.
         unsafe { (*Chunk::of(g)).owner }
     }
 
-    /// Whether the runtime of a goroutine compacts its stacks. Not
-    /// through the owner, which may be gone.
+    /// Whether the runtime of a goroutine compacts its stacks. Not through the
+    /// owner, which may be freed.
     pub(crate) fn compacts(g: &Goroutine) -> bool {
         // SAFETY: as in `owner_of`; chunks are never freed.
         unsafe { (*Chunk::of(g)).compacts.load(Ordering::Relaxed) }
@@ -225,7 +224,7 @@ impl Slab {
         let Some(Pooled(chunk)) = POOL.lock().pop() else {
             return false;
         };
-        // SAFETY: out of the pool, so ours alone; chunks are never freed.
+        // SAFETY: removed from the pool, so no other thread uses it; chunks are never freed.
         let used = unsafe { chunk.as_ref() }.used.load(Ordering::Relaxed);
         self.publish(chunk.as_ptr());
         for index in 0..used {
@@ -255,7 +254,7 @@ impl Slab {
 
     /// Adds a chunk to the list; it is the caller's alone until then.
     fn publish(&self, chunk: *mut Chunk) -> *mut Chunk {
-        // `owner_of` comes back to it from a record's address alone.
+        // `owner_of` computes it from a record's address alone.
         chunk.expose_provenance();
         let mut next = self.chunks.load(Ordering::Relaxed);
         loop {
@@ -276,8 +275,8 @@ impl Slab {
         }
     }
 
-    /// Looks at every record that was ever handed out, without a lock: what is
-    /// read may be changing meanwhile.
+    /// Visits every record that was ever handed out, without a lock: its
+    /// content may change meanwhile.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&'static Goroutine)) {
         // Acquire: pairs with the Release in `add_chunk`.
         let mut chunk = self.chunks.load(Ordering::Acquire);
@@ -302,8 +301,7 @@ impl Slab {
     ///
     /// # Safety
     ///
-    /// Every record is on a free list, and none is taken from this slab or a
-    /// cache of it ever after.
+    /// Every record is on a free list, and none will be taken from this slab or a cache of it.
     pub(crate) unsafe fn retire(&self) {
         let mut chunk = self.chunks.swap(ptr::null_mut(), Ordering::AcqRel);
         let mut pool = POOL.lock();
@@ -361,7 +359,7 @@ mod tests {
         slab.for_each(|_| count += 1);
         assert!(count >= 3 * PER_CHUNK);
         for _ in 0..3 * PER_CHUNK {
-            // All but what the two caches keep comes from the free list.
+            // All except those that the two caches keep come from the free list.
             other.take(&slab);
         }
         let mut after = 0;

@@ -15,8 +15,8 @@ pub(crate) struct WaitQueue {
     tail: *mut Waiter,
 }
 
-// SAFETY: the queue is reached only under its primitive's lock, and the
-// waiters in it stay in place until they are dequeued.
+// SAFETY: the queue is used only under its primitive's lock, and the waiters in
+// it do not move until they are dequeued.
 unsafe impl Send for WaitQueue {}
 
 impl WaitQueue {
@@ -35,8 +35,7 @@ impl WaitQueue {
     ///
     /// # Safety
     ///
-    /// The waiter stays in place, and in no other queue, until it has been
-    /// dequeued or removed.
+    /// The waiter does not move, and is in no other queue, until it has been dequeued or removed.
     #[inline]
     pub(crate) unsafe fn enqueue(&mut self, waiter: *mut Waiter) {
         // SAFETY: the caller gives a live waiter; the tail is in the queue and
@@ -70,18 +69,19 @@ impl WaitQueue {
         self.head = waiter;
     }
 
-    /// Takes the first waiter whose wait is not already over. The caller owns
-    /// its wake-up: it must ready the owner, once. Waiters that lost their
-    /// claim elsewhere are unlinked on the way, and so are goroutines that a stopped
-    /// runtime has left, unless they wait for a channel: a lock that is handed to one
-    /// would stay locked.
+    /// Takes the first waiter whose wait is not already over. The caller owns its
+    /// wake-up: it must ready the owner, once. Waiters that lost their claim
+    /// elsewhere are unlinked on the way. So are goroutines of a stopped runtime,
+    /// unless they wait for a channel: a lock that is handed to one would stay
+    /// locked.
     #[inline]
     pub(crate) fn dequeue(&mut self) -> Option<NonNull<Waiter>> {
         while let Some(first) = NonNull::new(self.head) {
             // SAFETY: it is in the queue, and so alive.
             unsafe { self.remove(first.as_ptr()) };
-            // SAFETY: unlinked under the lock; its owner cannot leave before
-            // it has taken this lock to remove the waiter, or was readied.
+            // SAFETY: unlinked under the lock; its owner does not end the wait
+            // before it has taken this lock to remove the waiter, or was
+            // readied.
             let waiter = unsafe { first.as_ref() };
             if waiter.take() && goes_on(waiter.owner) {
                 return Some(first);

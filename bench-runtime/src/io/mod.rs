@@ -2,9 +2,9 @@
 //!
 //! The process shares them with other processes, a shell above all, which would find a terminal
 //! that no longer blocks. So they stay blocking: a goroutine waits until the stream is ready, as
-//! for a socket, and then reads or writes as much as is possible without waiting; where the kernel
-//! cannot do that, a thread of the runtime does it. Files, terminals and pipes are handled in the
-//! same way; a file is always ready.
+//! for a socket, and then reads or writes as much as it can without waiting; if the kernel cannot
+//! do that, a thread of the runtime does it. Files, terminals and pipes are handled in the same
+//! way; a file is always ready.
 //!
 //! ```
 //! use bench_runtime::io::stdout;
@@ -33,9 +33,9 @@ use crate::sys::{fd, transfer};
 struct Stream(i32);
 
 impl Stream {
-    /// Does `now` with the buffer, once that needs no wait, or else `by_thread`, which
-    /// may wait after all: others read from the stream and write to it too. Blocks
-    /// the goroutine.
+    /// Calls `now` with the buffer once it should not block, else `by_thread`, which
+    /// may block: others read from the stream and write to it too. Blocks the
+    /// goroutine.
     fn when_ready<B: Send>(
         self,
         side: Side,
@@ -57,7 +57,7 @@ impl Stream {
             }
             Ok(blocking(|| by_thread(fd, &mut buf)))
         });
-        // Where there was no room to watch it, a thread waits.
+        // If it cannot be watched, a thread waits.
         done.unwrap_or_else(|_| blocking(|| by_thread(fd, &mut buf)))
     }
 
@@ -68,7 +68,7 @@ impl Stream {
         or_closed(read, 0)
     }
 
-    /// Where it is closed what is written is gone, as for std.
+    /// If it is closed, written bytes are lost, as with std.
     fn write(self, buf: &[u8]) -> io::Result<usize> {
         let now = |fd: BorrowedFd<'_>, buf: &mut &[u8]| transfer::write_now(fd, buf);
         let written = self.when_ready(Side::Write, buf, now, |fd, buf| transfer::write(fd, buf));
@@ -76,7 +76,7 @@ impl Stream {
     }
 }
 
-/// The kernel's answer, but of a stream that is closed.
+/// The kernel's answer, except for a stream that is closed.
 fn or_closed(result: io::Result<usize>, count: usize) -> io::Result<usize> {
     match result {
         Err(e) if e.raw_os_error() == Some(libc::EBADF) => Ok(count),

@@ -15,11 +15,11 @@ impl Read for Stream {
 static BUFFER: LazyLock<Mutex<BufReader<Stream>>> =
     LazyLock::new(|| Mutex::new(BufReader::new(Stream(0))));
 
-/// A handle of the standard input, as [`std::io::stdin`] gives; from [`stdin`].
+/// A handle of the standard input, as [`std::io::stdin`] returns; from [`stdin`].
 ///
 /// All handles share one buffer, under a lock for each call, and [`lock`](Self::lock)
-/// takes it for several. std's own `stdin` has another buffer: what one of the two has
-/// read ahead the other does not see.
+/// takes it for several. std's own `stdin` has another buffer: bytes that one of the
+/// two has read ahead are not visible to the other.
 ///
 /// # Examples
 ///
@@ -36,8 +36,7 @@ static BUFFER: LazyLock<Mutex<BufReader<Stream>>> =
 #[derive(Debug)]
 pub struct Stdin(());
 
-/// The standard input. Reads of it block the goroutine until there is something, or
-/// the end.
+/// The standard input. Reads of it block the goroutine until there are bytes, or the end.
 ///
 /// # Examples
 ///
@@ -75,7 +74,7 @@ impl Stdin {
     ///
     /// # Errors
     ///
-    /// When the input cannot be read, or is no UTF-8.
+    /// If the input cannot be read, or is no UTF-8.
     ///
     /// # Examples
     ///
@@ -104,7 +103,7 @@ impl Stdin {
     }
 }
 
-/// The standard input for one alone, from [`Stdin::lock`].
+/// The locked standard input, from [`Stdin::lock`].
 ///
 /// # Examples
 ///

@@ -17,7 +17,7 @@ impl Write for Stream {
     }
 }
 
-/// A stream to write to: its handle, its lock, the function that gives the first.
+/// An output stream: its handle, its lock, the function that returns the handle.
 macro_rules! output {
     ($stream:literal, $function:ident, $handle:ident, $guard:ident, $what:literal) => {
         #[doc = concat!("A handle of ", $what, "; from [`", stringify!($function), "`].")]

@@ -21,9 +21,9 @@ impl BackOff {
         Self { pause: FIRST_PAUSE }
     }
 
-    /// Accepts; where descriptors or memory are short, pauses, longer each
-    /// time, and tries again, as some may become free meanwhile.
-    /// `None` once the listener is closed. Blocks the goroutine.
+    /// Accepts; if descriptors or memory are short, it pauses, longer each
+    /// time, and tries again, because some may become free. `None` once the
+    /// listener is closed. Blocks the goroutine.
     pub(super) fn accept<T>(
         &mut self,
         mut accept: impl FnMut() -> io::Result<T>,

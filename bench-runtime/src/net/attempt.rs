@@ -61,8 +61,7 @@ pub(super) enum Entered {
 /// A future's waiter in the queue; it is in a box.
 pub(super) struct Place(NonNull<Waiter>);
 
-// SAFETY: others reach the waiter under the queue's lock alone, or once they have
-// dequeued it.
+// SAFETY: other threads use the waiter only under the queue's lock, or once they have dequeued it.
 unsafe impl Send for Place {}
 // SAFETY: through a shared reference only the ticket is read, which does not change.
 unsafe impl Sync for Place {}
@@ -97,7 +96,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Steps 1 and 2, in this order: the thread that closes, or sets a deadline, does
-    /// that before the edge which makes the tick differ.
+    /// that before the edge that changes the tick.
     #[inline]
     pub(super) fn check(&mut self) -> io::Result<()> {
         if let Some(desc) = self.desc {
@@ -180,8 +179,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The record that this poller has of the descriptor. `None` where the operation
-    /// must be tried again first: the tick was not noted before the try.
+    /// The record that this poller has of the descriptor. `None` if the operation
+    /// must be tried again first: the tick was not read before the try.
     #[inline]
     fn record(
         &mut self,
@@ -255,8 +254,8 @@ impl<'a> Attempt<'a> {
             Registered::Busy => {}
         }
         let place = Place::new(who);
-        // SAFETY: it is in a box until `leave_queue` has removed it; a future that is
-        // forgotten leaves the box.
+        // SAFETY: it is in a box until `leave_queue` has removed it; a forgotten
+        // future leaks the box.
         unsafe { self.join_queue(place.0.as_ptr()) };
         if !desc.slot(self.side).is_busy() && who.claim(place.ticket()) {
             self.leave_queue(place);
@@ -285,8 +284,7 @@ impl<'a> Attempt<'a> {
     ///
     /// # Safety
     ///
-    /// The waiter stays where it is until it was dequeued, and its owner readied, or it is
-    /// removed.
+    /// The waiter does not move until it was dequeued, and its owner readied, or it is removed.
     unsafe fn join_queue(&self, waiter: *mut Waiter) {
         let state = self.waits.side(self.side);
         let mut queue = state.queue.lock();
@@ -317,8 +315,8 @@ impl<'a> Attempt<'a> {
         let ticket = me.ticket();
         let mut waiter = Waiter::multi(me, ticket, ptr::null_mut(), 0);
         let waiter = &raw mut waiter;
-        // SAFETY: it stays on this stack until it was dequeued by others,
-        // which then ready us, or removed below.
+        // SAFETY: it is on this stack until another thread has dequeued it,
+        // which then readies us, or it is removed below.
         unsafe { self.join_queue(waiter) };
         // SAFETY: alive, and in this queue or in none.
         let remove = || unsafe { self.remove(waiter) };

@@ -12,17 +12,17 @@ use crate::netpoll::Side;
 use crate::sys::{fd, transfer};
 use crate::util::write::write_at_once;
 
-/// Any descriptor of which one can wait until it is readable or writable: a
+/// Any descriptor that can be waited for until it is readable or writable: a
 /// timerfd, an eventfd, inotify, a pidfd, a terminal, stdin, the socket of a C
 /// library. Sockets and pipes have types of their own, which are faster.
 ///
 /// - Waiting blocks the goroutine, or a plain thread. It ends when an operation
 ///   of that side would not block, which poll(2) decides: with data, room, urgent data,
 ///   the end or an error. It also ends by deadline, time-out and [`close`](Self::close).
-/// - The descriptor's flags stay as they are, which matters where other processes
-///   share it, as they do stdin. `Read` and `Write` try only after a wait, and write
-///   4,096 bytes a call at most, so that the thread is not blocked in blocking mode
-///   either, unless another reads the same and is faster.
+/// - The descriptor's flags are not changed, which matters if other processes share
+///   it, as they do stdin. `Read` and `Write` try only after a wait, and write at
+///   most 4,096 bytes a call. So they do not block the thread, even in blocking
+///   mode, unless another reader takes the data first.
 /// - A file that the kernel cannot wait for (a regular file, a folder, `/dev/null`) is
 ///   always readable and writable, as for poll(2). Reading one may wait for a disk:
 ///   [`blocking`](crate::blocking) is for that. An operation of
@@ -197,8 +197,8 @@ impl Descriptor {
     /// # Errors
     ///
     /// Those of the operation, and of [`Self::wait_readable`];
-    /// [`io::ErrorKind::PermissionDenied`] where the operation would block and the
-    /// kernel has no way to wait for this kind of file.
+    /// [`io::ErrorKind::PermissionDenied`] if the operation would block and the
+    /// kernel cannot wait for this kind of file.
     ///
     /// # Examples
     ///

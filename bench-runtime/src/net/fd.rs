@@ -15,8 +15,8 @@ use crate::sched;
 use crate::sys::fd;
 use crate::time::{self, after_ns, ns_of};
 
-/// The pause between two attempts where no event reports room: a short delay
-/// for the goroutine, and little CPU time while the peer does nothing.
+/// The pause between two attempts if no event reports room: a short delay for
+/// the goroutine, and little CPU time while the peer does nothing.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
@@ -84,9 +84,9 @@ impl<S: AsFd> Fd<S> {
         self.try_until_done(attempt, false, op, |_, _| ())
     }
 
-    /// The loop of them all. With `may_be_dry` it begins with a wait where the
-    /// first try can be left out; `note` gets the result of each attempt, `None` where
-    /// it would have blocked, and nothing of errors.
+    /// The loop of them all. With `may_be_dry` it begins with a wait if the first try
+    /// can be skipped; `note` gets the result of each attempt, `None` if it would have
+    /// blocked, and is not called for errors.
     #[inline]
     fn try_until_done<T>(
         &self,
@@ -119,12 +119,12 @@ impl<S: AsFd> Fd<S> {
         }
     }
 
-    /// Reads up to `len` bytes of a TCP stream. A read that was not filled has
-    /// emptied the kernel's buffer, so that the next one, unless an edge came,
+    /// Reads up to `len` bytes of a TCP stream. A read that did not fill the
+    /// buffer has emptied the kernel's, so the next one, unless an edge came,
     /// waits without trying: a request costs one system call less.
     ///
-    /// It is not so for other descriptors: a datagram is read whole or cut, a
-    /// Unix stream may stop at a message that carries descriptors.
+    /// Other descriptors are different: a datagram is read whole or cut, a Unix
+    /// stream may stop at a message that carries descriptors.
     #[inline]
     pub(super) fn read_tcp(
         &self,
@@ -166,7 +166,7 @@ impl<S: AsFd> Fd<S> {
         self.waits.watch_by_level();
     }
 
-    /// The same where no event announces that `op` would not block any more: tries
+    /// As above, if no event reports that `op` would not block any more: tries
     /// again after pauses. Blocks the goroutine.
     pub(super) fn io_by_pauses<T>(
         &self,

@@ -3,9 +3,8 @@
 //! The types are named as std's and have their methods; methods describe how
 //! they differ. All of them:
 //!
-//! - can be used from several goroutines at once through `&T`, each operation
-//!   for itself; operations that wait for the same side run one after the
-//!   other;
+//! - can be used from several goroutines at once through `&T`; operations that
+//!   wait for the same side run one after the other;
 //! - have *deadlines*, points in time that apply to waiting and later
 //!   operations until the deadline is changed, and *time-outs*, which apply to
 //!   each later operation; both fail with [`io::ErrorKind::TimedOut`];
@@ -15,10 +14,10 @@
 //! - have `readable` and `writable`, futures for [`select!`](crate::select) and async code;
 //! - work on a plain thread too, which then blocks.
 //!
-//! An operation is tried first, and waits only where it would block.
+//! An operation is tried first, and waits only if it would block.
 //!
-//! For what has no type here, such as a timerfd, an inotify instance, a terminal or
-//! the socket of a C library, there is [`Descriptor`].
+//! For descriptors without a type here, such as a timerfd, an inotify instance, a
+//! terminal or the socket of a C library, there is [`Descriptor`].
 //!
 //! ```
 //! use bench_runtime::net::{TcpListener, TcpStream};

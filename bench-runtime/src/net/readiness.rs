@@ -1,6 +1,6 @@
 //! A wait for a descriptor as a future: the protocol of [`super::wait`] without a park.
 //!
-//! A [`Pending`] stands in the slot, or in the queue, as a goroutine would. The thread that
+//! A [`Pending`] is in the slot, or in the queue, as a goroutine would be. The thread that
 //! takes it out must ready it; so a future that is dropped either takes it out itself, or waits
 //! for that ready.
 
@@ -142,7 +142,7 @@ impl<'a> Readiness<'a> {
         Ok(())
     }
 
-    /// Ends the wait, if there is one, whether or not its ready has come.
+    /// Ends the wait, if there is one, whether or not it was readied.
     fn end(&mut self) {
         let Some(wait) = self.wait.take() else { return };
         let who = wait.pending.parkable();

@@ -5,14 +5,13 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::seam;
 
-/// The addresses of a name. To look it up may take long, and blocks the
-/// thread: so it is done as a blocking call.
+/// The addresses of a name. A look-up may take long, and blocks the thread: so
+/// it is a blocking call.
 fn resolve<A: ToSocketAddrs + Send>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
     // Collected inside, as the iterator might look up further names.
     let ask = move || io::Result::Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
     // Those of std's types that hold a name have an iterator on the heap. An
-    // address needs no look-up, and a hand-off would cost more than it
-    // saves.
+    // address needs no look-up, and a hand-over would cost more than it saves.
     let addresses = if std::mem::needs_drop::<A::Iter>() {
         seam::blocking(ask)
     } else {

@@ -116,8 +116,8 @@ impl TcpListener {
         self.try_into()
     }
 
-    /// Takes the next connection. Blocks the goroutine. A connection that is
-    /// gone before it was taken is passed over.
+    /// Takes the next connection. Blocks the goroutine. A connection that was
+    /// closed before it was accepted is skipped.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl TcpListener {
 
     /// Takes connections until the listener is closed.
     ///
-    /// Where the process is out of descriptors or memory, it pauses and tries
+    /// If the process has no descriptor or memory left, it pauses and tries
     /// again: for 5 ms at first, then twice as long each time up to a second.
     /// Other errors are returned; the listener accepts on after them.
     ///

@@ -1,8 +1,8 @@
 //! The waits of goroutines, by threads: a thread of a [`Runtime`] waits with
 //! a poller, exactly as a goroutine does, while another thread polls.
 //!
-//! So what is specific to that way of waiting is tested apart from the
-//! scheduler; `tests/it` has the tests of the public behaviour.
+//! So the behaviour of that way of waiting is tested without the scheduler;
+//! `tests/it` has the tests of the public behaviour.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};

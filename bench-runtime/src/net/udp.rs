@@ -172,7 +172,7 @@ impl UdpSocket {
             .io(Side::Write, |socket| socket.send_to(buf, address))
     }
 
-    /// Fixes the other side, for [`Self::send`] and [`Self::recv`].
+    /// Sets the peer, for [`Self::send`] and [`Self::recv`].
     ///
     /// # Errors
     ///

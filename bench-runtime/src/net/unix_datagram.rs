@@ -36,9 +36,9 @@ both_deadlines!(UnixDatagram);
 read_timeout!(UnixDatagram);
 write_timeout!(UnixDatagram);
 
-/// True where a receive would block for ever, as the socket's reading side was
-/// shut down, perhaps by another process. The kernel ends a blocking receive
-/// with zero bytes, and fails a non-blocking one with `WouldBlock`.
+/// True if a receive would block for ever, because the socket's reading side
+/// was shut down, perhaps by another process. The kernel ends a blocking
+/// receive with zero bytes, and fails a non-blocking one with `WouldBlock`.
 fn is_over(socket: &net::UnixDatagram, error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock && fd::is_shut_for_reading(socket.as_fd())
 }
@@ -254,7 +254,7 @@ impl UnixDatagram {
     }
 
     /// Ends one or both directions. A receive that waits, or comes later, and
-    /// finds no datagram then gives no bytes.
+    /// finds no datagram then returns 0 bytes.
     ///
     /// # Errors
     ///

@@ -4,19 +4,19 @@
 //! # Protocol
 //!
 //! 1. Note the tick of the descriptor's slot ([`super::attempt::Attempt::check`]).
-//! 2. Fail where the descriptor is closed or the deadline has passed.
+//! 2. Fail if the descriptor is closed or the deadline has passed.
 //! 3. Try. Most operations end here, without a lock or a counter touched.
-//! 4. It would block: register in the slot for any edge after that tick, arm
-//!    a timer where there is a deadline, park; then go to 1.
+//! 4. It would block: register in the slot for any edge after that tick, arm a
+//!    timer if there is a deadline, park; then go to 1.
 //! 5. The slot is taken, for another goroutine waits for the same side: join
 //!    the queue, look again whether the slot is still taken, park.
-//! 6. A goroutine that has waited, in the slot or in the queue, and is done, whatever came
-//!    of it, readies the first of the queue, which goes to 1.
+//! 6. A goroutine whose wait in the slot or in the queue has ended, with any result,
+//!    readies the first of the queue, which continues at 1.
 //!
 //! Steps 5 and 6 lose no waiter: the one that queues increments `queued` and then
 //! reads the slot; the thread that ends the wait in the slot empties it, and its
-//! goroutine then reads `queued`. Both touch the slot by read-modify-write, so one
-//! of them comes second.
+//! goroutine then reads `queued`. Both access the slot by read-modify-write, so
+//! one of them comes second.
 //!
 //! A new deadline and a close are edges of their own ([`Waits::kick`]):
 //! all waiters go to 1, and find at 2 what has changed.
@@ -144,9 +144,9 @@ impl Waits {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Makes all operations fail, now and later; `end` is called once, to
-    /// close the descriptor itself, between the end of the watch and that of
-    /// the waits.
+    /// Makes all operations fail, now and later; `end` is called once, to close
+    /// the descriptor itself, after the watch has ended and before the waits
+    /// end.
     pub(super) fn close(&self, end: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Err(closed_error());
@@ -187,8 +187,8 @@ impl Waits {
     fn dequeue(&self, side: Side) -> Option<Parkable> {
         let state = self.side(side);
         let mut queue = state.queue.lock();
-        // SAFETY: in the queue until now, and its owner does not leave before
-        // the ready that the caller owes it.
+        // SAFETY: in the queue until now, and its owner does not end the wait
+        // before the ready that the caller must do.
         let who = queue
             .dequeue()
             .map(|waiter| unsafe { waiter.as_ref() }.owner);

@@ -1,6 +1,6 @@
 //! The poller's record of a descriptor, which [`super::table`] keeps.
 //!
-//! The kernel may hand back an event of a descriptor that was closed since: its
+//! The kernel may report an event of a descriptor that was closed since: its
 //! generation is then an old one. If a close and an open overtake that check, the
 //! worst is one edge too many.
 
@@ -21,7 +21,7 @@ pub(crate) struct PollDesc {
     /// Grows with each open and each close; odd while open.
     generation: AtomicU32,
     index: u32,
-    /// An event came that no later edge repeats: `is_drained` is not to be trusted.
+    /// An event came that no later edge repeats: `is_drained` is not valid.
     lasting: AtomicBool,
     level: Level,
     /// Its poller, alive while it is open.
@@ -122,8 +122,8 @@ impl PollDesc {
     #[cold]
     fn watch_anew(&self, by_level: bool) {
         self.level.change(by_level, |fd| {
-            // SAFETY: called under the lock of the number, which `close` takes out
-            // before the poller goes.
+            // SAFETY: called under the lock of the number. `close` takes the
+            // number out under this lock before the poller ends.
             let watch = unsafe { &*self.watch.load(Ordering::Acquire) };
             watch.poller.change(fd, self.token(), by_level).is_ok()
         });
@@ -153,8 +153,8 @@ impl PollDesc {
         ready.len() - before
     }
 
-    /// A timer's deadline has passed: true where `waiter` waited for that side
-    /// and must be readied by the caller.
+    /// A timer's deadline has passed: true if `waiter` waited for that side and
+    /// must be readied by the caller.
     pub(crate) fn expire(&self, side: Side, waiter: Parkable) -> bool {
         let taken = self.slot(side).withdraw(waiter);
         if taken {

@@ -10,8 +10,7 @@
 //!    poll. So [`Level`] keeps the share of reads right after a read that were empty,
 //!    and makes one of those reads from time to time.
 //! 2. *No poller spins*: data without a waiter would end each poll at once. After a
-//!    few such events the watch is edge-triggered again, and stays so for longer each
-//!    time.
+//!    few such events the watch is edge-triggered again, for longer each time.
 //! 3. *No wake-up is lost.* See the table.
 //!
 //! # States
@@ -32,11 +31,11 @@
 //!    there is data, this change itself causes an event.
 //!
 //! So a goroutine that reads `on` as set at a tick, and waits for a later tick, gets
-//! it. Either the watch is by level, and what was left is an event in each poll; or it
-//! is edge-triggered again and data was left at that change: an event that came after
-//! `on` was cleared, so that a goroutine that has read its tick reads `on` as clear. A
-//! change that comes after the watch has ended fails: the number has no watch, even if
-//! it belongs to a file that is closed for all its holders.
+//! it. Either the watch is level-triggered, and remaining data is an event in each
+//! poll; or it is edge-triggered again and data was left at that change: an event that
+//! came after `on` was cleared, so that a goroutine that has read its tick reads `on`
+//! as clear. A change that comes after the watch has ended fails: the number has no
+//! watch, even if it belongs to a file that is closed for all its holders.
 //!
 //! Its model, `tests/loom/netpoll/level_model.rs`, runs this with the records, the
 //! slots and the reader's steps around it.
@@ -51,8 +50,8 @@ use std::os::fd::RawFd;
 use crate::shim::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::util::lock::Lock;
 
-/// From this share of [`RATE_MAX`] on the read right after a read is skipped: it is
-/// reached if two of three such reads are empty.
+/// From this share of [`RATE_MAX`] on, the read right after a read is skipped: it
+/// is reached if two of three such reads are empty.
 const MOSTLY_EMPTY: u8 = 128;
 const RATE_MAX: u8 = u8::MAX;
 

@@ -3,17 +3,17 @@
 //! It has no thread and readies no goroutine: [`Netpoll::poll`] returns the ready ones,
 //! and the scheduler, which calls it, makes them runnable. A descriptor is watched once
 //! for its whole life, edge-triggered, from the first time that an operation on it
-//! would block; [`slot`] says how an edge and a goroutine meet. A pipe may become
-//! level-triggered ([`level`]). A runtime has one poller, or one for each M where
+//! would block; [`slot`] describes how an edge and a goroutine meet. A pipe may become
+//! level-triggered ([`level`]). A runtime has one poller, or one for each M if
 //! goroutines are pinned; a socket that is used from two of them is watched by both.
 //!
 //! # Rejected
 //!
-//! Level-triggered with one shot: a system call for each wait. A ready flag as
-//! in Go: it must be reset before each try, which needs a lock around every
-//! operation so that two readers do not reset each other's. Tickets as in the
-//! other primitives: a slot cannot hand out a pointer and a ticket in one
-//! atomic step, and needs none, because the thread that empties it owns the ready.
+//! Level-triggered with one shot: a system call for each wait. A ready flag as in
+//! Go: it must be reset before each try, which needs a lock around every operation
+//! so that two readers do not reset each other's. Tickets as in the other
+//! primitives: a slot cannot hand out a pointer and a ticket in one atomic step,
+//! and needs none, because the thread that empties it owns the ready.
 
 mod desc;
 mod level;
@@ -41,10 +41,9 @@ pub(crate) struct Netpoll {
     watch: Arc<Watch>,
 }
 
-/// Watches of runtimes that have stopped, for those to come: each costs two
-/// descriptors to make. That something of the old one may still interrupt, or
-/// even poll, is a spurious interrupt to the new one, and a ready that it
-/// passes on.
+/// Watches of runtimes that have stopped, for later ones: each costs two
+/// descriptors to make. An interrupt or a poll by the old runtime is a spurious
+/// interrupt to the new one, which passes on the ready.
 static SPARE: Lock<Vec<Arc<Watch>>> = Lock::new(Vec::new());
 
 impl Netpoll {
@@ -70,7 +69,7 @@ impl Netpoll {
         })
     }
 
-    /// Lets another runtime have it; this one has stopped. Not where a goroutine
+    /// Lets another runtime have it; this one has stopped. Not if a goroutine
     /// waits for a descriptor, and for ever.
     pub(crate) fn retire(&self) {
         if self.waiters_count() == 0 {
@@ -79,8 +78,8 @@ impl Netpoll {
     }
 
     /// Begins to watch a descriptor, which must not block and must stay open
-    /// until the registration is dropped. Both ticks of it begin at 0, and
-    /// what is ready already counts as an edge after that.
+    /// until the registration is dropped. Both of its ticks begin at 0, and a
+    /// condition that is already true counts as an edge after that.
     ///
     /// # Errors
     ///
@@ -135,7 +134,8 @@ impl Netpoll {
         let mut taken = 0;
         for event in events.iter() {
             if event.token == table::INTERRUPT_TOKEN {
-                // A poll without a wait leaves the interrupt to the poll that blocks.
+                // A poll without a wait does not consume the interrupt, but leaves it
+                // for the poll that blocks.
                 if blocks {
                     self.watch.wake.clear();
                     // AcqRel, after the clearing: a later interrupt sets
@@ -152,8 +152,7 @@ impl Netpoll {
         }
     }
 
-    /// Ends a poll that blocks now or else the next one that would. Many
-    /// before one poll are one.
+    /// Ends a poll that blocks now or else the next one that would. Many before one poll are one.
     pub(crate) fn interrupt(&self) {
         // AcqRel: what the caller wrote before is seen by the poll that this
         // ends; see also `poll`.
@@ -186,7 +185,7 @@ impl Registration {
 
     /// Ends the watch before the number is reused for another file.
     pub(crate) fn end_watch(&self) {
-        // It fails where the watch has ended already.
+        // It fails if the watch has ended already.
         let _ = self.watch.poller.delete(self.fd);
     }
 

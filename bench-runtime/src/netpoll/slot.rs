@@ -11,14 +11,14 @@
 //! | `g`      | more                  | an edge came while `g` registered; the    |
 //! |          |                       | poller takes `g`, or `g` withdraws itself |
 //!
-//! The thread that moves `waiter` from `g` to null owns the one ready that ends the
-//! wait of `g`: an edge, a kick (new deadline, close), an expired deadline, or
-//! `g` itself, which then does not park. That is why no ticket is needed, and
-//! why a late expiry or a stale event can only cause one more try.
+//! The thread that changes `waiter` from `g` to null owns the one ready that ends
+//! the wait of `g`: an edge, a kick (new deadline, close), an expired deadline, or
+//! `g` itself, which then does not park. That is why no ticket is needed, and why a
+//! late expiry or a stale event can only cause one more try.
 //!
 //! A count instead of a ready flag lets any number of goroutines try at the
-//! same time: none can take the flag that another was to see. It also
-//! shows for certain that no data came since a stream was drained, see
+//! same time: none can reset a flag that another has not read. It also shows
+//! for certain that no data came since a stream was drained, see
 //! [`Slot::is_drained`].
 //!
 //! # Protocol
@@ -157,8 +157,8 @@ impl Slot {
                 .is_ok()
     }
 
-    /// Notes that an operation that began at tick `seen` drained the stream, or, where
-    /// the watch is by level, counts as if it had ([`super::level`]).
+    /// Records that an operation that began at tick `seen` drained the stream, or, if
+    /// the watch is level-triggered, counts as if it had ([`super::level`]).
     #[inline]
     pub(crate) fn set_drained(&self, seen: u64) {
         self.drained_at.store(seen, Ordering::Relaxed);
@@ -169,8 +169,8 @@ impl Slot {
     /// (end of stream, error).
     #[inline]
     pub(crate) fn is_drained(&self, tick: u64) -> bool {
-        // Relaxed: a count, compared with a count; a stale value is either
-        // one that no tick will have again, or just as true.
+        // Relaxed: a count, compared with a count; a stale value is either one
+        // that no tick will have again, or equally true.
         self.drained_at.load(Ordering::Relaxed) == tick
     }
 }

@@ -1,7 +1,6 @@
 //! The records of all descriptors, in memory that is never given back.
 //!
-//! They are found by index, so that what the kernel hands back with an event is
-//! no address.
+//! They are found by index, so that the kernel's events carry no address.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -60,8 +59,8 @@ pub(super) fn open(watch: &Arc<Watch>, fd: RawFd) -> &'static PollDesc {
     desc
 }
 
-/// Gives the record of a descriptor that is no longer watched, and that
-/// no goroutine waits for, back for reuse.
+/// Returns the record of a descriptor that is no longer watched, and that no
+/// goroutine waits for, for reuse.
 pub(super) fn close(desc: &'static PollDesc) {
     desc.close();
     FREE.lock().spare.push(desc);

@@ -16,8 +16,8 @@ use crate::signal::Signal;
 
 /// A child process.
 ///
-/// Dropping it neither kills the child nor waits for it, as with std's. One that
-/// has ended, or ends later, is collected at some later start or drop of a child, so
+/// Dropping it neither kills the child nor waits for it, as with std's. A child that
+/// has ended, or ends later, is reaped when another child is started or dropped, so
 /// that zombies do not pile up.
 ///
 /// # Examples
@@ -178,7 +178,7 @@ impl Child {
     }
 
     /// Closes the child's stdin, waits for the child to end, and collects it. Blocks
-    /// the goroutine. A stop of the child is no end.
+    /// the goroutine. A stopped child has not ended.
     ///
     /// # Errors
     ///

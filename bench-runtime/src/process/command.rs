@@ -217,7 +217,7 @@ impl Command {
         self
     }
 
-    /// Where the child writes: by default, where this process does; a pipe, for
+    /// The child's standard output: by default, this process's; a pipe, for
     /// [`output`](Self::output).
     ///
     /// # Examples
@@ -234,7 +234,7 @@ impl Command {
         self
     }
 
-    /// Where the child writes what goes wrong, as [`stdout`](Self::stdout).
+    /// The child's standard error, as [`stdout`](Self::stdout).
     ///
     /// # Examples
     ///
@@ -251,9 +251,9 @@ impl Command {
         self
     }
 
-    /// Kills the child at the end of this context, and has what waits for it then
-    /// fail with [`Ended`], which has the child's status and what it had written. A child
-    /// that had ended by itself by then keeps its status.
+    /// Kills the child at the end of this context. Calls that wait for it then fail with
+    /// [`Ended`], which has the child's status and its output. A child that had ended by
+    /// itself by then keeps its status.
     ///
     /// [`grace`](Self::grace) sends the child a signal to end before it is killed, and
     /// [`own_group`](Self::own_group) includes what the child has started itself. Without the
@@ -310,9 +310,9 @@ impl Command {
     /// Starts the child in a process group of its own. Signals for the child go to the whole
     /// group: those of its context, [`Child::kill`], [`Child::signal`]. So they reach what
     /// the child has started too. Once the end of the context has ended the child, the rest
-    /// of the group is killed. A child that has left its group is sent them too.
+    /// of the group is killed. A child that has left its group still receives them.
     ///
-    /// A terminal sends Ctrl-C to its foreground group alone, so not to this one. The group's
+    /// A terminal sends Ctrl-C only to its foreground group, so not to this one. The group's
     /// number is that of the child; std's `process_group` must not give it another.
     ///
     /// # Examples
@@ -365,8 +365,8 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// When there is no such program, or no room for a process or its pipes; the
-    /// [`Ended`] where the context has ended.
+    /// If there is no such program, or no resources for a process or its pipes;
+    /// the [`Ended`] where the context has ended.
     ///
     /// # Examples
     ///
@@ -408,7 +408,7 @@ impl Command {
         self.spawn()?.wait()
     }
 
-    /// Starts the child, waits for its end, and gives what it wrote. Blocks the
+    /// Starts the child, waits for its end, and returns its output. Blocks the
     /// goroutine. The streams that were not set are piped, and stdin is empty.
     ///
     /// # Errors

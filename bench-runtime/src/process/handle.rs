@@ -2,8 +2,8 @@
 //!
 //! # Access to the child's number
 //!
-//! The kernel keeps it for the child until the child is collected, which happens in
-//! [`Tracked::try_wait`] alone, under the lock under which signals are sent. A wait
+//! The kernel keeps it for the child until the child is reaped, which happens only
+//! in [`Tracked::try_wait`], under the lock under which signals are sent. A wait
 //! does not reap the child, so it needs no lock. A group's number stays valid as
 //! long as that of its first process.
 //!
@@ -144,7 +144,7 @@ pub(super) struct Tracked {
     state: Lock<State>,
 }
 
-/// How far the end of the context has come.
+/// The progress of the end of the context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     ToCome,
@@ -156,7 +156,7 @@ enum End {
 struct State {
     child: std::process::Child,
     status: Option<ExitStatus>,
-    /// Its number may be another's: it was collected, by us or by others.
+    /// Its number may belong to another process: it was reaped, by us or by other code.
     collected: bool,
     end: End,
     /// The end came while the child ran.
@@ -259,7 +259,7 @@ impl Tracked {
         {
             let mut state = self.state.lock();
             self.begin_end(&mut state);
-            // It fails where others have collected the child.
+            // It fails if other code has reaped the child.
             let _ = self.send(&state, signal);
         }
         let weak = Arc::downgrade(self);
@@ -351,7 +351,7 @@ pub(super) fn sweep() {
         let Some(orphan) = ORPHANS.lock().pop_front() else {
             return;
         };
-        // One that others have collected is no child any more.
+        // A child that other code has reaped is skipped.
         if matches!(orphan.try_wait(), Ok(None)) {
             ORPHANS.lock().push_back(orphan);
         }

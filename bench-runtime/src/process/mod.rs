@@ -17,11 +17,11 @@
 //!
 //! # How a child is waited for
 //!
-//! By a descriptor of the process (`pidfd_open(2)`), watched as a socket is. Where
+//! By a descriptor of the process (`pidfd_open(2)`), watched as a socket is. If
 //! the kernel or a sandbox has none, or no descriptor is left, a thread of the
-//! runtime waits in `waitid(2)` for as long, as for [`blocking`](crate::blocking).
-//! Neither collects the child, so that its number stays its own until the wait
-//! returns; a [`kill`](Child::kill) never meets another process.
+//! runtime waits in `waitid(2)`, as for [`blocking`](crate::blocking). Neither
+//! reaps the child, so its number stays valid until the wait returns; a
+//! [`kill`](Child::kill) never meets another process.
 //!
 //! Other code reaps no child of this module unless the process ignores `SIGCHLD`
 //! or calls `waitpid(-1)`; if it does, waits fail with `ECHILD`, as std's do.

@@ -38,8 +38,8 @@ pub struct Trace {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Track {
-    /// When it was read, before all that is not in it: the others are read at
-    /// other times.
+    /// The time at which it was read, before the first event that is missing:
+    /// the rings are read at different times.
     pub(crate) at_ns: u64,
     /// The number of the P, if it is one's.
     pub(crate) p: Option<usize>,
@@ -358,7 +358,7 @@ impl<W: Write> Writer<'_, W> {
             .flat_map(|track| track.events.iter().map(|&event| (place_of(track), event)))
             .filter(|(_, event)| matches!(event.kind, Kind::Spawn | Kind::Ready | Kind::Run))
             .collect();
-        // Of two at one time what makes it runnable comes first.
+        // Of two events at one time the one that readies a goroutine is first.
         events.sort_by_key(|(_, event)| (event.at_ns, event.kind == Kind::Run));
         let mut waiting: BTreeMap<u64, (Place, Event)> = BTreeMap::new();
         let mut number = 0u64;

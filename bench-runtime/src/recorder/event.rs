@@ -19,9 +19,9 @@ macro_rules! kinds {
 kinds! {
     /// A goroutine. Its site and name follow.
     Spawn,
-    /// The whole second word is the address of the `Location` of the one before.
+    /// The second word is the address of the `Location` of the event before.
     Site,
-    /// The whole second word is eight bytes of the name of the one before.
+    /// The second word is eight bytes of the name of the event before.
     Name,
     /// A goroutine.
     Ready,

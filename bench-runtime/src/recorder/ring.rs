@@ -44,14 +44,14 @@ impl Ring {
         }
     }
 
-    /// The two words that record `n` lies in.
+    /// The two words of record `n`.
     fn place(&self, n: u64) -> [&AtomicU64; 2] {
         let at = (n % self.len()) as usize * 2;
         [&self.words[at], &self.words[at + 1]]
     }
 
-    /// Writes a record. Of several writers each must happen after the one
-    /// before; or records are lost and mixed.
+    /// Writes a record. Several writers must be ordered one after the other; or
+    /// records are lost and mixed.
     pub(crate) fn push(&self, record: [u64; 2]) {
         let n = self.written.load(Ordering::Relaxed); // W1
         for (word, value) in self.place(n).into_iter().zip(record) {

@@ -1,14 +1,14 @@
-//! The arena: one reservation of address space, cut into a region for each
-//! size of slot; the sparse region, of deep slots, comes first.
+//! The arena: one reservation of address space, cut into a region for each size
+//! of slot; the sparse region, of deep slots, is the first.
 //!
-//! A region hands out its slots from the lowest up, a batch at a time: the
-//! batch becomes readable and writable (and merges with the mapping of the
+//! A region hands out its slots from the lowest address up, a batch at a time:
+//! the batch becomes readable and writable (and merges with the mapping of the
 //! batch before), and gets its guards in one call. From then on its slots go
 //! round between use, the caches of the Ps and the free lists here.
 //!
-//! Mappings are kept apart at every [`CHUNK`]: a fault takes the lock of its
+//! Mappings are kept separate at every [`CHUNK`]: a fault takes the lock of its
 //! mapping only, and so does not wait for a change of protection elsewhere,
-//! as compaction makes them all the time.
+//! which compaction makes all the time.
 //!
 //! A free list has two halves: `warm` slots still hold pages of their last use,
 //! `cold` ones hold none, because they were never used or because
@@ -32,17 +32,18 @@ use crate::util::lock::Lock;
 
 /// The first size that is tried: a quarter of a process's address space on
 /// x86-64. The region of the default size has sixteen million slots then. The
-/// thread sanitizer leaves a program less, and ends one that reserves more.
+/// thread sanitizer leaves less address space for a program, and ends one that
+/// reserves more.
 const LARGEST_RESERVATION: usize = if cfg!(rt_tsan) { 1 << 40 } else { 32 << 40 };
 /// Every region must have a slot.
 const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
 
-/// The sparse region comes on top: this part of the reservation.
+/// The sparse region is in addition: this part of the reservation.
 const SPARSE_SHARE: usize = 16;
 /// So many goroutines may have deep stacks. Slots in the caches and of the sweep are in addition.
 const DEEP_STACKS: usize = 10_000;
-/// A whole chunk of the sparse region is left out at its beginning, for the guard
-/// of the first deep slot.
+/// A whole chunk of the sparse region is left unused at its beginning, for the
+/// guard of the first deep slot.
 const FIRST_DEEP: usize = CHUNK >> GROUP;
 
 /// A batch of new slots is at most this many bytes of address space, because
@@ -56,17 +57,17 @@ pub(super) const CHUNK: usize = 64 << 20;
 const MOST_APART: usize = 48 << 10;
 const SMALLEST_BATCH: usize = 16;
 const LARGEST_BATCH: usize = 1024;
-/// How many of the process's mappings are left for threads and the heap
-/// where each guard takes two: a process that cannot start a thread for a P, or
+/// The number of the process's mappings that are left for threads and the heap
+/// if each guard takes two: a process that cannot start a thread for a P, or
 /// get memory, is worse off than one that refuses a goroutine.
 const LEFT_MAPPINGS: usize = 1024;
 
-/// An unused slot, by the address of its (perhaps gone) header.
+/// An unused slot, by the address of its header, which may not be in memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FreeSlot(pub(super) NonNull<StackHeader>);
 
-// SAFETY: an address in memory that is never unmapped; the holder of the
-// `FreeSlot` alone may use the slot.
+// SAFETY: an address in memory that is never unmapped; only the holder of the
+// `FreeSlot` may use the slot.
 unsafe impl Send for FreeSlot {}
 
 /// The free slots of one class.
@@ -119,7 +120,7 @@ impl Arena {
         GLOBAL.get()
     }
 
-    /// Reserves as much of `bytes` as the system gives, halving. `guards`
+    /// Reserves as much of `bytes` as the system allows, halving. `guards`
     /// forces a kind of guard, as on a kernel that has no other.
     pub(super) fn reserve(mut bytes: usize, guards: Option<Guards>) -> Result<Self, StackError> {
         let found = map::page_size();
@@ -184,7 +185,7 @@ impl Arena {
         })
     }
 
-    /// The word of the slot that an address of the arena lies in.
+    /// The word of the slot that contains an address of the arena.
     pub(super) fn word_of(&self, address: usize) -> Option<&AtomicU64> {
         let (region, number) = self.geometry.locate(address)?;
         Some(self.slots.word(region, number))
@@ -254,7 +255,7 @@ impl Arena {
                 self.deep_spent.store(true, Ordering::Relaxed);
             }
             let new = new?;
-            // The lowest go out first: they lie on the fullest page tables.
+            // The lowest are used first: they are on the fullest page tables.
             let slots = new.rev().map(|number| {
                 let base = self.geometry.slot_base(info.region, number);
                 match self.geometry.header_of(base) {
@@ -350,8 +351,8 @@ impl Arena {
         }
     }
 
-    /// Those of guards that the kernel refused all the same: it may do so for the
-    /// mappings of others, which may be given back later.
+    /// Guards that the kernel refused nevertheless: it may do so because of other
+    /// mappings, which may be freed later.
     fn give_back_mappings(&self, guards: usize) {
         if self.guards == Guards::Protect {
             self.protected.fetch_sub(guards, Ordering::Relaxed);
@@ -359,7 +360,7 @@ impl Arena {
     }
 
     /// Keeps the new part of a region's odd chunks from merging with the even
-    /// ones, as long as the mappings that this takes are far from the limit.
+    /// ones, as long as the number of mappings is far from the limit.
     fn keep_apart(&self, start: usize, bytes: usize) {
         let region = match self.geometry.locate(start) {
             Some((region, _)) => self.geometry.slot_base(region, 0),
@@ -384,7 +385,7 @@ impl Arena {
         }
     }
 
-    /// Advises on a chunk that was mapped anew as on any.
+    /// Sets the same advice on a chunk that was mapped anew as on any other.
     pub(super) fn advise_chunk(&self, start: usize) {
         let range = PageRange {
             start,
@@ -428,7 +429,7 @@ pub(super) fn is_chunk(region: usize, first: usize, slots: usize) -> bool {
     slots_per_chunk(region) == Some(slots) && first.is_multiple_of(slots)
 }
 
-/// Slots of a chunk, where chunks of this region are sealed.
+/// Slots of a chunk, if chunks of this region are sealed.
 pub(super) fn slots_per_chunk(region: usize) -> Option<usize> {
     let slots = CHUNK / slot_bytes(region);
     (1..=MOST_SLOTS).contains(&slots).then_some(slots)

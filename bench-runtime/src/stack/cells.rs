@@ -1,9 +1,9 @@
-//! Cells: where the live bytes of compacted stacks are kept.
+//! Cells: the memory for the live bytes of compacted stacks.
 //!
-//! Cells of one size come from slabs of their own. One thread at a time takes
-//! cells (the one that compacts); any thread gives them back, also in a
-//! signal handler. So the free list is a stack with many pushers and a single
-//! popper ([`FreeList`]).
+//! Cells of one size are in separate slabs. One thread at a time takes cells
+//! (the one that compacts); any thread frees them, also in a signal handler. So
+//! the free list is a stack with many pushers and a single popper
+//! ([`FreeList`]).
 //!
 //! When no cell of a size is in use, its slabs' pages go back to the kernel;
 //! their addresses stay for the next time.
@@ -16,7 +16,7 @@ use super::free_list::FreeList;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access};
 
-/// Sizes of cells go up in these steps: half of it is lost on average.
+/// Sizes of cells grow in these steps: half of a step is unused on average.
 const STEP: usize = 64;
 /// The largest cell, and so the largest live part that is compacted.
 pub(super) const LARGEST: usize = 16 << 10;
@@ -39,7 +39,7 @@ struct Size {
 #[derive(Debug, Default)]
 struct Slabs {
     starts: Vec<usize>,
-    /// The slab that is being cut up, and what of it has been.
+    /// The slab from which cells are cut, and how much of it has been used.
     current: usize,
     cut: usize,
 }
@@ -80,7 +80,7 @@ pub(super) struct Taker {
 const LARGEST_SPACE: usize = 1 << 40;
 
 impl Cells {
-    /// No cells yet, and the right to take them.
+    /// No cells yet, and the token to take them.
     pub(super) fn new() -> io::Result<(Self, Taker)> {
         let cells = Self {
             sizes: [const {

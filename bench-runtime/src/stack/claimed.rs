@@ -9,7 +9,7 @@ use super::slots::UNIT;
 use crate::sys::madvise::PageRange;
 use crate::sys::map::PAGE;
 
-/// A parked goroutine that cannot run until the sweep lets it.
+/// A parked goroutine that cannot run until the sweep releases it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claimed {
     pub(crate) stack: Stack,
@@ -32,7 +32,7 @@ impl Claimed {
     }
 }
 
-/// The pages that the live bytes lie on, which end with the header.
+/// The pages that hold the live bytes; they end with the header.
 pub(super) fn live_pages(header: NonNull<StackHeader>, len: usize) -> PageRange {
     let end = header.as_ptr() as usize + size_of::<StackHeader>();
     let first = (end - len) & !(PAGE - 1);

@@ -22,16 +22,16 @@ pub(super) const GROUP: u32 = 24;
 /// A deep slot: the lower part of its group.
 pub(super) const DEEP_BYTES: usize = 57 << 18;
 /// The guard below a deep slot is the last part of the group before, so that it
-/// and that group's stack top lie on one page of page table. The range between
-/// the two is not used.
+/// and that group's stack top share a page of page table. The range between the
+/// two is not used.
 pub(super) const DEEP_GUARD: usize = 64 << 10;
 
 /// How a goroutine's stack grows.
 ///
-/// The unit of commit and of protection is a page of 4 KiB: a goroutine that
-/// has not run has no stack at all, a running one holds whole pages, which
-/// the kernel adds as they are touched, and a parked one, if the runtime
-/// compacts, holds a cell of its live bytes.
+/// The unit of commit and of protection is a page of 4 KiB. A goroutine that
+/// has not run has no stack. A running one has whole pages, which the kernel
+/// adds as they are touched. A parked one, if the runtime compacts, has a cell
+/// with its live bytes.
 ///
 /// # Examples
 ///
@@ -51,14 +51,13 @@ pub(super) const DEEP_GUARD: usize = 64 << 10;
 pub enum StackPolicy {
     /// Grows by demand, up to 14.25 MiB while at most ten thousand such stacks are in use
     /// in the process: more than most threads have. Those that begin while more are in use
-    /// grow up to 192 KiB, and so they do where the system refuses address space or
-    /// mappings. [`stack_usage`](crate::stack_usage) tells which of the two a goroutine
-    /// has.
+    /// grow up to 192 KiB. So do all if the system refuses address space or mappings.
+    /// [`stack_usage`](crate::stack_usage) tells which of the two a goroutine has.
     #[default]
     Auto,
-    /// Grows from `initial` bytes by demand, up to the slot that `limit`
-    /// bytes fit in: 64 KiB, 256 KiB, 1 MiB and so on in steps of four up to
-    /// 1 GiB, of which the guard takes 64 KiB (4 KiB of the smallest).
+    /// Grows from `initial` bytes by demand, up to the smallest slot for
+    /// `limit` bytes: 64 KiB, 256 KiB, 1 MiB and so on in steps of four up to 1
+    /// GiB, of which the guard takes 64 KiB (4 KiB of the smallest).
     ///
     /// `initial` is never given back while the goroutine lives, if the runtime
     /// trims and does not compact; below a page it is only the size from which
@@ -79,7 +78,7 @@ pub enum StackPolicy {
 /// The largest slot.
 pub(super) const LARGEST_SLOT: usize = 1 << (SMALLEST + STEP * (REGIONS as u32 - 1));
 const SMALLEST_FIXED: usize = 2 * PAGE;
-/// Below a limit that leaves much of its slot unused, the guard is this large.
+/// If the limit leaves much of its slot unused, the guard is this large.
 const LARGEST_GUARD: usize = 16 * PAGE;
 
 /// A kind of slot: its size, the place of its guard, its initial size. Slots
@@ -128,7 +127,7 @@ const SHALLOW: ClassInfo = ClassInfo {
 impl Class {
     /// A stack of [`StackPolicy::Auto`], while a deep slot is left.
     pub(crate) const DEEP: Self = Self(0);
-    /// The same where no deep slot is left.
+    /// The same if no deep slot is left.
     pub(crate) const SHALLOW: Self = Self(1);
 
     /// The bytes of such a stack that a goroutine may use.
@@ -247,8 +246,8 @@ impl ClassInfo {
         slot_bytes(self.region)
     }
 
-    /// The guard that is made with the slot that begins at `base`: its own, but
-    /// with a deep one the next one's.
+    /// The guard that is made with the slot that begins at `base`: its own, or,
+    /// for a deep slot, that of the next one.
     pub(super) fn guard(&self, base: usize) -> PageRange {
         let slot = self.slot_bytes();
         if self.region == SPARSE {
@@ -266,8 +265,8 @@ impl ClassInfo {
     }
 }
 
-/// Where the slot with the header at this address ends: the headers of all
-/// slots lie in the last page, and all slots end at such a multiple.
+/// The end of the slot with the header at this address: the headers of all
+/// slots are in the last page, and all slots end at such a multiple.
 pub(super) fn slot_top(header: usize) -> usize {
     header.next_multiple_of(1 << SMALLEST)
 }

@@ -1,5 +1,6 @@
 //! Compaction: the live bytes of long-parked stacks move to cells, their pages
-//! go back, and they return to the same address when a thread needs them.
+//! are freed, and the bytes return to the same address when a thread needs
+//! them.
 //!
 //! # The steps, for a run of neighbouring slots that are all claimed
 //!
@@ -7,47 +8,46 @@
 //!    copied.
 //! 2. Copy each slot's live bytes to a cell.
 //! 3. `mprotect` to no access: from here no thread can read the pages that are
-//!    being moved. To put a guard where a page is takes the kernel two steps,
-//!    and between them the place would read as zeros.
-//! 4. `MADV_DONTNEED` over the run, which also takes whatever a deep call left
-//!    behind, then guard markers where the live pages were. In the other order
-//!    each marker takes a page away by itself, with a flush of every CPU's TLB.
+//!    being moved. To replace a page by a guard takes the kernel two steps, and
+//!    between them the address would read as zeros.
+//! 4. `MADV_DONTNEED` over the run, which also frees pages of earlier deep
+//!    calls, then guard markers in place of the live pages. In the other order
+//!    each marker frees a page separately, with a flush of every CPU's TLB.
 //! 5. `mprotect` to read and write: the mappings merge back into one, and
 //!    only the markers stop an access now.
-//! 6. The slots' words say `COMPACTED` and where the cell is.
+//! 6. The slots' words are set to `COMPACTED` with the place of the cell.
 //!
 //! A run that is a whole chunk is sealed in the place of steps 3 to 5: see
 //! [`super::seal`].
 //!
 //! A thread that touches a page in between gets a SIGSEGV; the handler waits for step 6
-//! and then restores the slot as a ready does: it moves the word to
-//! `RESTORING`, puts the pages back with `UFFDIO_COPY`, which replaces a
-//! marker in one step that no other thread can see half of, and moves the
-//! word to `LIVE`. So a reference into a parked goroutine's stack that
-//! another thread holds (a borrow in a scope, a waiter in a channel's queue)
-//! stays good, for reading and for writing.
+//! and then restores the slot as a ready does: it moves the word to `RESTORING`, puts
+//! the pages back with `UFFDIO_COPY`, which replaces a marker in one atomic step, and
+//! moves the word to `LIVE`. So a reference into a parked goroutine's stack that
+//! another thread holds (a borrow in a scope, a waiter in a channel's queue) stays
+//! valid, for reading and for writing.
 //!
 //! # What is lost
 //!
 //! - A system call that another thread makes on memory of a compacted stack
 //!   fails with EFAULT: the kernel does not run our handler. A buffer that
-//!   another thread reads into or writes from must not lie on the stack of a
+//!   another thread reads into or writes from must not be on the stack of a
 //!   parked goroutine while compaction is on.
 //! - A thread that has blocked SIGSEGV is killed by an access.
 //! - A debugger stops at each such touch (`handle SIGSEGV nostop noprint`).
-//! - After `fork` the child may touch what was compacted when it was made,
-//!   but not a slot that was just then being compacted.
+//! - After `fork` the child may use stacks that were compacted at the fork, but
+//!   not a slot that was just being compacted.
 //!
 //! # Rejected
 //!
 //! Copying and `MADV_DONTNEED` alone, and a guard without steps 1 and 3, lose
-//! foreign writes (seen under stress). Registration for missing pages makes
-//! `read(2)` into an untouched page of a running stack fail with EFAULT for
-//! ordinary users. `UFFDIO_MOVE` and memory files cost more.
+//! other threads' writes (seen under stress). Registration for missing pages
+//! makes `read(2)` into an untouched page of a running stack fail with EFAULT
+//! for ordinary users. `UFFDIO_MOVE` and memory files cost more.
 //!
-//! Of these, all sound but the last, none won: CPU time a stack by
-//! the repository's example `memory`, 100,000 of the default size, medians of ten readings in
-//! turn with the present design on a busy machine of two CPUs, Linux 6.18.
+//! Of these, all sound except the last, none was better: CPU time a stack by the repository's
+//! example `memory`, 100,000 of the default size, medians of ten readings by turns with the
+//! present design on a busy machine of two CPUs, Linux 6.18.
 //!
 //! | design                                                  | compaction | return |
 //! |---------------------------------------------------------|------------|--------|
@@ -58,10 +58,10 @@
 //! | guards of one page                                      | 1.93 µs | 2.67 µs |
 //! | no step 1                                               | 1.78 µs | 2.61 µs |
 //!
-//! By samples of the same run a compaction is 0.37 µs of `mprotect` and 0.6 of
-//! `mmap` with the freeing of the page, 0.3 of looks (half of it since a stack
-//! that is not due is not looked at), and 0.2 of faults in cells; a return is
-//! 1.6 of `UFFDIO_COPY`, of which a page of memory is the most, and 1.2 of the
+//! By samples of the same run a compaction takes 0.37 µs in `mprotect`, 0.6 in
+//! `mmap` with the freeing of the page, 0.3 in visits (half of it since stacks
+//! that are not due are skipped), and 0.2 in faults in cells; a return takes
+//! 1.6 in `UFFDIO_COPY`, most of it for a page of memory, and 1.2 for the
 //! chunk's markers, a quarter of that for page tables.
 
 use std::cell::UnsafeCell;
@@ -87,8 +87,8 @@ use crate::sys::map::{self, Access, PAGE};
 use crate::sys::userfault::UserFault;
 use crate::util::lock::Lock;
 
-/// At most this many slots in one run: the cost of a slot hardly sinks
-/// beyond, and a thread that touches one of them waits for all. A run ends with its chunk.
+/// At most this many slots in one run: the cost of a slot hardly falls beyond, and a
+/// thread that uses one of them waits for all. A run ends with its chunk.
 pub(super) const LONGEST_RUN: usize = 256;
 
 /// Why stacks cannot be compacted here.
@@ -246,9 +246,9 @@ pub(crate) fn restore(address: usize) {
     }
 }
 
-/// The machine in the header of the slot that `address` lies in, read from the
-/// cell if it is compacted, so that a look does not restore it. `None` if
-/// it is not compacted: the header can be read. Only for a caller that keeps the
+/// The machine in the header of the slot that contains `address`, read from the
+/// cell if it is compacted, so that reading does not restore it. `None` if it is
+/// not compacted: the header can be read. Only for a caller that keeps the
 /// goroutine from being resumed meanwhile.
 pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
     let compactor = COMPACTOR.get()?;
@@ -268,8 +268,8 @@ pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
     (word.load(Ordering::Acquire) == now.0).then_some(machine)
 }
 
-/// Where the byte of a slot at `address` is now: there, or in the cell that it was
-/// compacted to. For a caller that reads it through the kernel and calls this again afterwards.
+/// The present address of a byte of a slot: `address`, or its place in the cell if it is
+/// compacted. For a caller that reads it through the kernel and calls this again afterwards.
 pub(crate) fn place_of(address: usize) -> usize {
     let in_cell = |compactor: &'static Compactor| {
         let word = compactor.arena.word_of(address)?;
@@ -317,13 +317,12 @@ pub(super) fn compact(region: usize, first: usize, claimed: &[Claimed]) -> io::R
     }
 }
 
-/// Slots of a chunk of this region, where its page tables go back when all of
-/// them are compacted.
+/// Slots of a chunk of this region, if its page tables are freed when all of them are compacted.
 pub(super) fn slots_to_seal(region: usize) -> Option<usize> {
     enabled().then(|| slots_per_chunk(region))?
 }
 
-/// Seals the chunk that begins with this slot, if all of it is still compacted.
+/// Seals the chunk that begins with this slot, if all its slots are still compacted.
 pub(super) fn seal(region: usize, first: usize) {
     if let Some(compactor) = COMPACTOR.get()
         && let Some(_alone) = TAKER.try_lock()
@@ -386,9 +385,8 @@ impl Compactor {
             }
         };
 
-        // Step 1.
-        // SAFETY: the slots are claimed, so their goroutines do not run; a thread that
-        // writes there all the same faults, and waits in the handler.
+        // Step 1. SAFETY: the slots are claimed, so their goroutines do not run; a
+        // thread that writes there nevertheless faults, and waits in the handler.
         if let Err(error) = unsafe { map::protect(start, bytes, Access::Read) } {
             back_to_live();
             give(&cells);
@@ -398,7 +396,7 @@ impl Compactor {
         for (claim, cell) in claimed.iter().zip(&cells) {
             let (from, len) = claim.live();
             address_marks::clear(from, len);
-            // SAFETY: the live part lies in the slot, whose pages are readable
+            // SAFETY: the live part is in the slot, whose pages are readable
             // and which no thread can write; the cell is large enough.
             unsafe { (from as *const u8).copy_to_nonoverlapping(cell.0.as_ptr(), len) };
         }
@@ -443,8 +441,7 @@ impl Compactor {
                 .and_then(|()| madvise::advise_all(&pages, Advice::GuardInstall))
         };
         if let Err((_, error)) = emptied {
-            // All that is missing comes back before it can be read; what is
-            // still there stays.
+            // All missing pages return before they can be read; what is still there stays.
             for (claim, cell) in claimed.iter().zip(&cells) {
                 let (from, len) = claim.live();
                 self.fill(from, len, *cell);
@@ -466,7 +463,7 @@ impl Compactor {
         Ok(())
     }
 
-    /// Step 5. There is no way on with half of it done.
+    /// Step 5. It cannot continue with half of it done.
     fn reopen(&self, start: usize, bytes: usize) {
         // SAFETY: the range is slots of the arena, which are readable and
         // writable unless they are being compacted.
@@ -488,7 +485,7 @@ impl Compactor {
         }))
     }
 
-    /// Restores the slot that `address` lies in, if it is compacted. True: it
+    /// Restores the slot that contains `address`, if it is compacted. True: it
     /// was this call that did it.
     fn restore(&self, address: usize) -> bool {
         let geometry = self.arena.geometry();
@@ -597,8 +594,8 @@ impl Compactor {
     }
 }
 
-/// A page to put together what `UFFDIO_COPY` takes: in static memory, because
-/// an alternate signal stack of the standard library has no room for it.
+/// A page for the data of `UFFDIO_COPY`: in static memory, because std's
+/// alternate signal stack is too small for it.
 struct Staging {
     busy: AtomicBool,
     page: UnsafeCell<StagingPage>,

@@ -40,8 +40,8 @@ pub enum StackError {
     },
     /// The kernel has no guard markers (Linux 6.13), so each stack costs two
     /// mappings, and the process has as many as it may have. If the rest of the
-    /// program has used the last of them too, or memory is out, the scheduler drops
-    /// what the goroutine's closure holds: a destructor there must not wait.
+    /// program has used the last of them too, or memory is exhausted, the scheduler
+    /// drops the goroutine's closure: a destructor in it must not wait.
     #[error(
         "{maps} of the {limit} memory mappings that the process may have are in use, and the last \
          are left for threads and the heap: raise the sysctl vm.max_map_count (two a goroutine \
@@ -91,7 +91,7 @@ pub enum StackError {
 }
 
 impl StackError {
-    /// Whether the kernel has room for a thread's stack yet.
+    /// Whether the kernel has room for a thread's stack.
     pub(crate) fn leaves_room_for_a_thread(&self) -> bool {
         match self {
             Self::OutOfSlots { .. } => true,

@@ -43,8 +43,8 @@ impl FreeList {
         // in the piece was written before it.
         let mut head = self.head.load(Ordering::Acquire);
         while let Some(first) = NonNull::new(head) {
-            // SAFETY: the caller alone takes pieces off the list, so this one
-            // is still on it, and its link is written.
+            // SAFETY: only the caller pops, so this piece is still on the list,
+            // and its link is written.
             let next = unsafe { (*first.as_ptr()).next.with(|next| *next) };
             match self
                 .head
@@ -62,7 +62,7 @@ impl FreeList {
     /// # Safety
     ///
     /// It is the caller's, writable, aligned and large enough for a [`Link`],
-    /// and stays so until it is popped or the list forgotten.
+    /// until it is popped or the list is forgotten.
     pub(crate) unsafe fn push(&self, piece: NonNull<Link>) {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {

@@ -16,7 +16,7 @@ use super::class::{
     Class, ClassInfo, DEEP_BYTES, DEEP_GUARD, GROUP, SMALLEST, SPARSE, STEP, slot_top,
 };
 
-/// At the top of a slot in use: what the scheduler finds from SP alone.
+/// At the top of a slot in use: the state that the scheduler finds from SP alone.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct StackHeader {
@@ -49,7 +49,7 @@ pub(crate) struct StackHeader {
     pub(super) peak: Cell<u32>,
     /// Pages added to the initial ones, over all visits.
     pub(super) growth: Cell<u32>,
-    /// How many wakers of tasks it calls, one inside the other: see `sched::pending`.
+    /// How many wakers it is calling, one inside the other: see `sched::pending`.
     pub(crate) wakes: Cell<u8>,
 }
 
@@ -161,7 +161,7 @@ impl Stack {
         }
     }
 
-    /// The stack with this header: one that [`header_of`] gave.
+    /// The stack with this header, which [`header_of`] returned.
     #[inline]
     pub(crate) fn from_header(header: NonNull<StackHeader>) -> Self {
         Self(header)
@@ -215,7 +215,7 @@ impl Stack {
     #[inline]
     pub(super) fn reset_accounting(self) {
         let header = self.header();
-        // The flag lies in the line that the scheduler touches anyway.
+        // The flag is in the cache line that the scheduler uses anyway.
         if header.measured.get() {
             header.measured.set(false);
             header.committed.set(0);
@@ -224,14 +224,14 @@ impl Stack {
         }
     }
 
-    /// The class it came from and goes back to.
+    /// The class of its slot.
     #[inline]
     pub(crate) fn class(self) -> Class {
         self.header().class.get()
     }
 }
 
-/// Slots of neighbouring numbers put their tops this many cache lines apart.
+/// Slots of adjacent numbers put their tops this many cache lines apart.
 const COLOURS: usize = 32;
 const LINE: usize = 64;
 
@@ -240,7 +240,7 @@ const LINE: usize = 64;
 pub(super) struct Geometry {
     /// Bytes of the sparse region, which ends at `base`.
     pub(super) sparse: usize,
-    /// Where the regions of the powers of two begin.
+    /// The start of the regions with powers of two.
     pub(super) base: usize,
     /// Their bytes.
     pub(super) size: usize,
@@ -257,8 +257,7 @@ fn deep_header(start: usize, offset: usize) -> Option<NonNull<StackHeader>> {
     header_below(top, offset >> GROUP)
 }
 
-/// [`Geometry::header_of`] for an address so far into the other regions, which
-/// begin at `base`.
+/// [`Geometry::header_of`] for an offset into the other regions, which begin at `base`.
 #[inline(always)]
 fn plain_header(base: usize, offset: usize, region_shift: u32) -> Option<NonNull<StackHeader>> {
     let shift = SMALLEST + STEP * (offset >> region_shift) as u32;
@@ -283,7 +282,7 @@ impl Geometry {
         self.sparse + self.size
     }
 
-    /// The header of the slot that `address` lies in, between limit and top.
+    /// The header of the slot that contains `address`, between limit and top.
     pub(super) fn header_of(self, address: usize) -> Option<NonNull<StackHeader>> {
         let offset = address.wrapping_sub(self.start());
         if offset < self.sparse {
@@ -301,8 +300,7 @@ impl Geometry {
         self.header_of(self.slot_base(region, number))
     }
 
-    /// The region and the number of the slot that `address` lies in, guard
-    /// included.
+    /// The region and the number of the slot that contains `address`, guard included.
     pub(super) fn locate(self, address: usize) -> Option<(usize, usize)> {
         let offset = address.wrapping_sub(self.start());
         if offset < self.sparse {
@@ -368,8 +366,8 @@ pub(super) fn publish(geometry: Geometry) {
     SHARED.size.store(geometry.size, Ordering::Release);
 }
 
-/// The header of the slot that `address` lies in, between limit and top; `None`
-/// if it is in no goroutine slot. The way from SP to the goroutine.
+/// The header of the slot that contains `address`, between limit and top;
+/// `None` if it is in no goroutine slot. The way from SP to the goroutine.
 #[inline(always)]
 pub(crate) fn header_of(address: usize) -> Option<NonNull<StackHeader>> {
     // Acquire, twice: pairs with the Releases in `publish`.

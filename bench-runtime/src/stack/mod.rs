@@ -48,29 +48,30 @@
 //! | a protected range as guard                 | 4,160 B     | 20,000   | 2.2 µs  | 2.5 µs      |
 //! | 256 KiB at first, the rest when its guard is met | 4,160 B | 20,000 | 1.9 µs  | 2.6 µs      |
 //!
-//! The last one takes 8.6 µs once where a stack grows, and is not sound for all
-//! programs: a system call into what is not yet taken over fails with EFAULT (a
-//! buffer on a frame of C), and a thread that has blocked SIGSEGV dies. It also
-//! needs a table from slot to header, for the arithmetic does not know how far a
-//! stack has grown: a line more from memory at each switch. Here a deep slot
-//! takes *less* arithmetic than others, because its size is a constant: a yield
-//! takes 309 instructions in place of some 323.
+//! The last one takes 8.6 µs once when a stack grows, and is not sound for all
+//! programs: a system call with a buffer in an area that is not yet taken over
+//! fails with EFAULT (a buffer on a frame of C), and a thread that has blocked
+//! SIGSEGV is killed. It also needs a table from slot to header, because
+//! arithmetic cannot tell how far a stack has grown: one more cache line from
+//! memory at each switch. Here a deep slot takes *less* arithmetic than others,
+//! because its size is a constant: a yield takes 309 instructions in place of
+//! some 323.
 //!
-//! Not tried: slots of 256 KiB in the unused part of a group, six to a page of
-//! page table beside the deep one. They would save 32 of the 37 bytes at a million,
-//! and cost five instructions in each [`header_of`], over the budget of a yield.
+//! Not tried: slots of 256 KiB in the unused part of a group, six to a page of page
+//! table with the deep one. They would save 32 of the 37 bytes at a million, and
+//! cost five instructions in each [`header_of`], over the budget of a yield.
 //!
 //! # Invariants
 //!
-//! 1. A slot that was handed out once stays a slot of the same [`Class`] for
-//!    ever; its memory is never unmapped nor used for anything else.
-//! 2. All pages of a slot from its limit to its top are readable and
-//!    writable; the page below the limit is a guard. Frames of Rust touch each
-//!    of their pages and so meet it; a frame of C may step over it if it is larger
-//!    than the guard: 64 KiB, but 4 KiB in slots of 64.
+//! 1. A slot that was handed out once keeps its [`Class`] for ever; its memory
+//!    is never unmapped nor used for anything else.
+//! 2. All pages of a slot from its limit to its top are readable and writable; the
+//!    page below the limit is a guard. Frames of Rust touch each of their pages
+//!    and so fault in it; a frame of C may skip it if it is larger than the guard:
+//!    64 KiB, but 4 KiB in slots of 64.
 //! 3. A slot is in use by one owner, or in one cache or free list.
-//! 4. The header of a slot in use is initialised. That of a free slot may
-//!    have gone back to the kernel with its page.
+//! 4. The header of a slot in use is initialised. The header of a free slot may
+//!    have been freed with its page.
 //!
 //! # The life of a stack
 //!
@@ -81,8 +82,8 @@
 //!    stacks ([`trim`]) or moves them to cells ([`compact`]). If all stacks of a
 //!    chunk have moved, it gives back the chunk's page tables ([`seal`]).
 //! 4. A touch of the guard ends the process with a report ([`overflow`]).
-//! 5. When the goroutine ends the slot goes back to the cache; what lies in
-//!    free lists for long loses its pages.
+//! 5. When the goroutine ends the slot goes back to the cache; pages of slots
+//!    that are in free lists for long are freed.
 
 mod arena;
 mod cells;

@@ -1,20 +1,18 @@
-//! The report when a goroutine overflows its stack: which one, how much, where;
-//! then the process aborts.
+//! The report when a goroutine overflows its stack: its goroutine, the size,
+//! the frames; then the process aborts.
 //!
-//! A fault is an overflow where the stack pointer lies in a goroutine's slot
-//! and the accessed address lies below that slot's limit. Every other fault
-//! goes to the handler that was there before: a null pointer in a goroutine
-//! is an ordinary SIGSEGV.
+//! A fault is an overflow if the stack pointer is in a goroutine's slot and the
+//! accessed address is below that slot's limit. Every other fault goes to the
+//! former handler: a null pointer in a goroutine is an ordinary SIGSEGV.
 //!
-//! The code that overflowed may hold any lock, malloc's for one. So the
-//! report comes in two parts: the first needs no lock and no memory; the
-//! backtrace may need both, and a watchdog ends the process if it hangs.
+//! The code that overflowed may hold any lock, malloc's for one. So the report
+//! has two parts: the first needs no lock and no memory; the backtrace may need
+//! both, and a watchdog ends the process if it hangs.
 //!
 //! # Rejected
 //!
-//! To end only the goroutine: its frames would never be unwound, and its OS
-//! thread would have to be given up with it, inside whatever it was doing.
-//! Go aborts too.
+//! Ending only the goroutine: its frames would never be unwound, and its OS
+//! thread would be lost in the middle of its work. Go aborts too.
 
 use std::fmt::Write;
 use std::io;
@@ -35,7 +33,7 @@ const ALT_STACK: usize = 64 << 10;
 /// A hung backtrace is given up after this many seconds.
 const WATCHDOG_S: u32 = 5;
 
-/// Frames shown of a deep recursion, from either end, as many as Go shows.
+/// Frames shown of a deep recursion, from both ends, as many as Go shows.
 const INNERMOST: usize = 50;
 const OUTERMOST: usize = 50;
 
@@ -77,8 +75,8 @@ pub(super) fn install_handler() -> io::Result<()> {
 }
 
 fn on_fault(fault: &Fault) -> bool {
-    // A compacted page is a SIGSEGV for a read or a write; to run what lies
-    // on a stack is nothing that a page could cure.
+    // A compacted page is a SIGSEGV for a read or a write; executing code on a
+    // stack is an error that a page would not mend.
     let accessed = fault.signal == libc::SIGSEGV && fault.address != fault.program_counter;
     if fault.from_kernel && accessed && compact::on_fault(fault.address) == Touch::Restored {
         return true;
@@ -93,7 +91,7 @@ fn on_fault(fault: &Fault) -> bool {
 
 /// The stack that a fault is the overflow of.
 fn overflowed(fault: &Fault) -> Option<NonNull<StackHeader>> {
-    // The slot that SP lies in is in use, so its header may be read. A frame
+    // The slot that contains SP is in use, so its header may be read. A frame
     // that is pushed has moved SP below the limit already, or is about to.
     let header = owner_of(fault.stack_pointer)?;
     let limit = Stack::from_header(header).limit();
@@ -104,8 +102,8 @@ fn overflowed(fault: &Fault) -> Option<NonNull<StackHeader>> {
 fn report(stack: Stack, fault: &Fault) -> ! {
     static REPORTING: AtomicBool = AtomicBool::new(false);
     if REPORTING.swap(true, Ordering::AcqRel) {
-        // Another thread is at it and will abort; or the backtrace faulted, on
-        // this thread, and no more can be printed.
+        // Another thread writes the report and will abort; or the backtrace
+        // faulted, on this thread, and no more can be printed.
         if REPORTER.load(Ordering::Relaxed) == thread_id() {
             abort();
         }
@@ -184,7 +182,7 @@ fn high_water(stack: Stack) -> usize {
     0
 }
 
-/// The frames from the faulting one outwards, where the watchdog finds them.
+/// The frames from the faulting one outwards, stored for the watchdog.
 struct Frames {
     innermost: [AtomicUsize; INNERMOST],
     /// A ring.
@@ -202,7 +200,7 @@ impl Frames {
     /// Walks the stack; takes no lock that the interrupted code may hold and
     /// no memory.
     fn collect(&self, program_counter: usize) {
-        // The handler's own frames come first and are left out.
+        // The handler's own frames come first and are skipped.
         let mut started = false;
         let push = |ip| {
             let number = self.count.fetch_add(1, Ordering::Relaxed);
@@ -229,7 +227,7 @@ impl Frames {
         }
     }
 
-    /// Writes the frames, those in the middle of a deep recursion left out.
+    /// Writes the frames, without the middle of a deep recursion.
     fn write(&self, out: &mut StderrBuffer, write_frame: fn(&mut StderrBuffer, usize, usize)) {
         let count = self.count.load(Ordering::Relaxed);
         for (number, ip) in self.innermost.iter().enumerate().take(count) {
@@ -255,7 +253,7 @@ fn backtrace(program_counter: usize) {
     FRAMES.write(&mut out, write_symbols);
 }
 
-/// From here the process ends after a while, come what may.
+/// From here the process certainly ends after a while.
 fn arm_watchdog() {
     extern "C" fn give_up(_: libc::c_int) {
         let mut out = StderrBuffer::new();
@@ -281,8 +279,7 @@ fn arm_watchdog() {
 }
 
 fn write_offset(out: &mut StderrBuffer, number: usize, ip: usize) {
-    // The program headers lie in the executable's first page.
-    // SAFETY: reads a value of the process.
+    // The program headers are in the executable's first page. SAFETY: reads a value of the process.
     let base = unsafe { libc::getauxval(libc::AT_PHDR) } as usize & !(PAGE - 1);
     let _ = writeln!(out, "{number:4}: {:#x}", ip.wrapping_sub(base));
 }
@@ -430,7 +427,7 @@ mod tests {
 
     #[test]
     fn overflow_while_malloc_is_locked_ends_too() {
-        // The fault comes inside an allocation: `Vec` pushes at every depth.
+        // The fault happens inside an allocation: `Vec` pushes at every depth.
         #[inline(never)]
         fn recurse_and_allocate(depth: usize) -> usize {
             let vec = black_box(vec![depth; 3]);

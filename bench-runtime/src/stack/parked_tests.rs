@@ -1,6 +1,6 @@
 //! Tests of the sweep, of trimming and of compaction, on coroutines that are
-//! just enough of a goroutine to park. Each runs in a process of its own,
-//! because the sweep goes over all stacks of a process.
+//! just enough of a goroutine to park. Each runs in a separate process, because
+//! the sweep visits all stacks of a process.
 
 mod sealed;
 
@@ -460,7 +460,7 @@ fn child_of_a_fork_can_touch_what_was_compacted() {
         });
         sweep_twice(AT_ONCE);
         let local = LOCAL.load(Ordering::Relaxed) as *mut u8;
-        // SAFETY: the child only touches memory and leaves.
+        // SAFETY: the child only uses memory and exits.
         let status = unsafe {
             match libc::fork() {
                 0 => {

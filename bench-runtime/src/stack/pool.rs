@@ -3,14 +3,14 @@
 //! The lines of a stack that was just put back are still in the CPU's cache, so it
 //! is used next. Past [`HOT`] the oldest [`SPILL`] go to the arena; a cache that
 //! is empty takes as many from there. A request for a deep stack gets a shallow
-//! one where the cache and the arena have none.
+//! one if the cache and the arena have none.
 //!
 //! # Rejected
 //!
-//! To have the pages of cold stacks put in ahead, many in one call, when a P binds
-//! one after the other. The page is what costs, not the fault: CPU time to
-//! touch the top of each of 60,000 fresh slots, medians of five on a busy machine
-//! of two CPUs, Linux 6.18.
+//! Prefaulting the pages of cold stacks, many in one call, when a P binds one
+//! after the other. The page is expensive, not the fault: CPU time to touch the
+//! top of each of 60,000 fresh slots, medians of five on a busy machine of two
+//! CPUs, Linux 6.18.
 //!
 //! | slots   | by its own fault | `MADV_POPULATE_WRITE`, 32 a call | 256 a call |
 //! |---------|------------------|----------------------------------|------------|
@@ -18,15 +18,16 @@
 //! | 64 KiB  | 1,703 ns         | 2,257 ns                         |            |
 //! | 16 KiB  | 1,741 ns         |                                  |            |
 //!
-//! Nor do smaller slots help: page tables are not what costs either. Another 500
-//! ns go when the page does. So a million sleepers, each with a page, take more
-//! than two seconds of CPU on that machine, whatever the scheduler does.
+//! Smaller slots do not help: page tables are not the expensive part either.
+//! Another 500 ns go when the page does. So a million sleepers, each with a
+//! page, take more than two seconds of CPU on that machine, whatever the
+//! scheduler does.
 //!
 //! To learn a stack's size by its spawn site. Go copies a stack that is too small, so
-//! a good first size saves copies; here growth is a fault a page, and faulting ahead
-//! is no cheaper (above). A smaller *slot* for sites that were never deep would save
-//! page tables, 385 of 4,709 bytes (64 KiB against 256), but a limit that was only
-//! learned overflows at the first deeper call.
+//! a good first size saves copies; here growth is a fault a page, and prefaulting is
+//! no cheaper (above). A smaller *slot* for sites that were never deep would save
+//! page tables, 385 of 4,709 bytes (64 KiB against 256), but a learned limit
+//! overflows at the first deeper call.
 
 use std::sync::atomic::Ordering;
 
@@ -36,9 +37,9 @@ use super::limits::{HOT, SPILL};
 use super::slots::{State, Word};
 use super::{Stack, StackError, trim};
 
-/// Beyond this many free stacks that hold pages, 64 MiB at a page each, their
-/// pages go back at once: when millions of goroutines end, waiting for the
-/// next sweep would hold more memory than they did.
+/// Above this many free stacks with pages, 64 MiB at a page each, their pages
+/// are freed at once: when millions of goroutines end, waiting for the next
+/// sweep would hold more memory than they did.
 const WARM: usize = 16 << 10;
 /// A look at all free stacks takes some 20 µs: a five-hundredth of this.
 const TRIM_MS: u32 = 10;
@@ -48,7 +49,7 @@ const TRIM_MS: u32 = 10;
 struct ClassCache {
     /// Used before; their headers are initialised.
     hot: Vec<Stack>,
-    /// Not used yet, or their pages have gone back: header to be written.
+    /// Not used yet, or their pages were freed: the header must be written.
     cold: Vec<FreeSlot>,
 }
 
@@ -139,7 +140,7 @@ impl StackCache {
         }
         match of_class.cold.pop() {
             Some(FreeSlot(header)) => {
-                // SAFETY: the arena gave us the slot, and a slot's pages from
+                // SAFETY: the slot is from the arena, and a slot's pages from
                 // its limit up are writable.
                 unsafe { Stack::initialise(header, class, &class.info()) };
                 if let Some(word) = arena.word_of(header.as_ptr() as usize) {
@@ -179,7 +180,7 @@ impl StackCache {
         of_class.hot.push(stack);
     }
 
-    /// Gives back what deep calls left in the free stacks; at most once in
+    /// Frees the pages of deep calls in the free stacks; at most once in
     /// [`TRIM_MS`]. For a machine that is about to sleep. `now_ms` is a clock
     /// that does not go back.
     pub(crate) fn trim(&mut self, now_ms: u32) {

@@ -1,9 +1,9 @@
 //! Sealing: if all stacks of a chunk of the arena are compacted, its page
 //! tables are given back too.
 //!
-//! A guard marker is an entry of a page table, and a page of table serves two MiB: a
+//! A guard marker is an entry of a page table, and a page of table covers two MiB: a
 //! compacted slot of the default size costs more there than in its cell. A sealed chunk
-//! has no markers and no tables; its protection alone stops a thread that touches it.
+//! has no markers and no tables; its protection alone stops a thread that accesses it.
 //! Each chunk is a mapping of its own, so sealing splits none.
 //!
 //! | chunk     | its mapping        | its slots                  | next state               |
@@ -15,24 +15,24 @@
 //! # Steps
 //!
 //! 1. To seal, the sweep moves every slot from `COMPACTED` to `MOVING`, so that
-//!    none is restored meanwhile; one that is not compacted ends it. Where a
-//!    whole chunk is compacted at once they are `MOVING` already, and no
-//!    markers are made in the first place.
+//!    none is restored meanwhile; one that is not compacted ends it. If a whole
+//!    chunk is compacted at once they are `MOVING` already, and no markers are
+//!    made.
 //! 2. It maps the chunk anew and empty, which takes one step.
 //! 3. The chunk's word becomes `SEALED`, and then the slots' `COMPACTED` again.
 //! 4. A thread that restores a slot sets it to `RESTORING`, and then reads its
-//!    chunk's word. The first that finds it sealed makes the mapping what it was,
-//!    puts the markers back, of guards and of live pages, and ends the protection;
-//!    others wait for that.
+//!    chunk's word. The first that finds it sealed restores the mapping, puts the
+//!    markers back, of guards and of live pages, and ends the protection; others
+//!    wait for that.
 //!
 //! # Rejected
 //!
-//! `MADV_GUARD_REMOVE` and `MADV_DONTNEED` over the chunk, whereupon a kernel
-//! since 6.14 frees the tables: the mapping could stay, but to look at each
-//! entry for a marker took 24 ns, 1.5 µs a stack.
+//! `MADV_GUARD_REMOVE` and `MADV_DONTNEED` over the chunk, after which a kernel
+//! since 6.14 frees the tables: the mapping could stay, but checking each entry
+//! for a marker took 24 ns, 1.5 µs a stack.
 //!
-//! A chunk of small slots is left alone: a return would wait for the markers
-//! of a thousand, to win less for each.
+//! A chunk of small slots is not sealed: a return would wait for the markers of
+//! a thousand, and save less for each.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -77,8 +77,8 @@ impl Seals {
         unsafe { AtomicU8::from_ptr(self.0.as_ptr().add(index)) }
     }
 
-    /// Steps 1 to 3, for the chunk that begins with slot `first`, by the one
-    /// that compacts. Says whether it did so.
+    /// Steps 1 to 3, for the chunk that begins with slot `first`, by the
+    /// compacting thread. Says whether it did so.
     pub(super) fn seal(
         &self,
         arena: &Arena,
@@ -132,9 +132,9 @@ impl Seals {
         closed
     }
 
-    /// Step 4, by the thread that moved the slot that `address` lies in to
+    /// Step 4, by the thread that moved the slot that contains `address` to
     /// `RESTORING`. Allowed in a signal handler. No `userfault`: in the child of
-    /// a fork, where the thread that was at it is not.
+    /// a fork, which does not have the thread that used it.
     pub(super) fn open(&self, arena: &Arena, userfault: Option<&UserFault>, address: usize) {
         let chunk = self.chunk(arena, address);
         loop {
@@ -167,7 +167,7 @@ impl Seals {
 }
 
 /// Makes the mapping of a closed chunk what it was, puts its markers back and
-/// ends the protection. There is no way on with half of it done.
+/// ends the protection. It cannot continue with half of it done.
 fn reopen(arena: &Arena, userfault: Option<&UserFault>, region: usize, first: usize) {
     let Some(slots) = slots_per_chunk(region) else {
         fatal!("stacks of region {region} are never sealed");

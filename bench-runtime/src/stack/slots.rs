@@ -107,7 +107,7 @@ impl Word {
     }
 }
 
-/// The words of all slots of an arena, in memory that comes as it is touched.
+/// The words of all slots of an arena, in memory that is committed as it is used.
 #[derive(Debug)]
 pub(super) struct SlotTable {
     words: NonNull<AtomicU64>,

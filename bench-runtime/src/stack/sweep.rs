@@ -1,14 +1,14 @@
-//! The sweep goes over the slots in use, and trims or compacts the stacks of goroutines
+//! The sweep visits the slots in use, and trims or compacts the stacks of goroutines
 //! that have been parked for long.
 //!
 //! It is done in [`step`]s by a thread that holds no P; each step visits a
 //! bounded number of slots and continues where the last one stopped. One thread
-//! at a time is at it. A goroutine must be seen in the same park twice, at
-//! least [`Policy::after`] apart, so one that parks briefly is never touched:
-//! the first look leaves a mark in its header that its next park erases.
+//! at a time sweeps. A goroutine must be seen in the same park twice, at least
+//! [`Policy::after`] apart, so one that parks briefly is never touched: the
+//! first visit leaves a mark in its header that its next park erases.
 //!
-//! What it needs to know of goroutines comes through [`Hooks`], because this
-//! floor has none. A goroutine is *claimed* while its stack is worked on: it is
+//! It reads facts of goroutines through [`Hooks`], because goroutines are on a
+//! higher floor. A goroutine is *claimed* while its stack is worked on: it is
 //! not resumed until it is released. A claim holds only once it is *confirmed*:
 //! that takes a heavy barrier, so claims are confirmed many at a time, and no
 //! stack is written before.
@@ -70,12 +70,12 @@ pub(crate) enum Progress {
     Nothing,
 }
 
-/// Slots that a step visits. Looking costs some 100 ns where the goroutine's
-/// record is not in the cache, so that a step takes a tenth of a millisecond.
+/// Slots that a step visits. A visit costs some 100 ns if the goroutine's
+/// record is not in the cache, so a step takes a tenth of a millisecond.
 const STEP: usize = 1024;
 
-/// Runs shorter than this cost more than they bring, unless memory is held for
-/// long: the three `mprotect` calls and their TLB shoot-downs are per run.
+/// Shorter runs cost more than they save, unless memory is held for long: the
+/// three `mprotect` calls and their TLB shoot-downs are per run.
 const SHORTEST_RUN: usize = 16;
 /// After this many times [`Policy::after`] a short run is compacted too.
 const SHORT_RUN_WAITS: u32 = 8;
@@ -125,12 +125,12 @@ struct Sweeper {
     trim_numbers: Vec<usize>,
     /// A member of the run is so old that its length does not matter.
     overdue: bool,
-    /// Compacted slots of the chunk that the sweep goes over.
+    /// Compacted slots of the chunk that the sweep visits.
     in_cells: usize,
 }
 
-// SAFETY: between steps the run is empty; the pointers in it are the hooks'
-// business and stay on the thread that does the step.
+// SAFETY: between steps the run is empty; the pointers in it are used only by
+// the hooks, on the thread that does the step.
 unsafe impl Send for Sweeper {}
 
 /// A slot that a visit found.
@@ -207,8 +207,8 @@ impl Sweeper {
         }
         let (since, age_ms) = (now.since_ms(), now_ms.wrapping_sub(now.since_ms()));
         if since != 0 && age_ms < after_ms {
-            // Whether it has run meanwhile will show when it is due: to look
-            // now would cost three lines that are in no cache.
+            // Whether it has run meanwhile is checked when it is due: checking
+            // now would read three lines that are in no cache.
             self.pending = true;
             return None;
         }
@@ -224,7 +224,7 @@ impl Sweeper {
             return None;
         }
         if since == 0 {
-            // It came back from a cell since the last look.
+            // It returned from a cell since the last visit.
             self.note(word, now, now_ms);
             return None;
         }
@@ -291,7 +291,7 @@ impl Sweeper {
         }
     }
 
-    /// Trims those that were claimed for it, and releases them.
+    /// Trims the stacks that were claimed for it, and releases them.
     fn trim_all(&mut self, arena: &Arena, hooks: &Hooks) {
         if self.trims.is_empty() {
             return;

@@ -3,9 +3,9 @@
 //!
 //! Three kinds of stacks have such pages: parked ones, below their saved
 //! context ([`parked`], for the sweep); those in a P's cache, below the page
-//! that the next user needs at once ([`unused`]); and those in the arena's
-//! free lists, which lose everything, the older half at a time ([`cached`]),
-//! so that a burst is soon forgotten and a steady load is not hurt.
+//! that the next user needs at once ([`unused`]); and those in the arena's free
+//! lists, which lose all pages, the older half at a time ([`cached`]), so that
+//! memory of a burst is soon freed and a steady load is not slowed down.
 
 use std::sync::atomic::Ordering;
 
@@ -135,7 +135,7 @@ impl Residency {
     }
 }
 
-/// The pages below `from`, down to the limit, but not what the stack keeps.
+/// The pages below `from`, down to the limit, without those that the stack keeps.
 fn below(stack: Stack, from: usize) -> Option<PageRange> {
     let keep = stack.slot_top() - stack.initial().next_multiple_of(PAGE).max(PAGE);
     let end = keep.min(from & !(PAGE - 1));
@@ -146,7 +146,7 @@ fn below(stack: Stack, from: usize) -> Option<PageRange> {
     })
 }
 
-/// Gives back what lies below the saved context of a claimed goroutine.
+/// Frees the pages below the saved context of a claimed goroutine.
 pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Claimed) {
     let stack = claimed.stack;
     let seen = Residency::of(stack);
@@ -169,8 +169,7 @@ pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Clai
     }
 }
 
-/// Gives back what was left in unused stacks, beyond their first
-/// pages. The caller owns them.
+/// Frees used pages in unused stacks, except their first pages. The caller owns them.
 pub(super) fn unused(stacks: &[Stack]) {
     let deep: Vec<PageRange> = stacks
         .iter()
@@ -182,13 +181,13 @@ pub(super) fn unused(stacks: &[Stack]) {
             (seen.lowest < range.start + range.bytes).then_some(range)
         })
         .collect();
-    // SAFETY: these stacks are not in use, and their headers lie in the page
+    // SAFETY: these stacks are not in use, and their headers are in the page
     // that stays. A failure only costs memory.
     let _ = unsafe { madvise::advise_all(&deep, Advice::DontNeed) };
 }
 
 /// Takes every page from the older half of the free slots that have pages.
-/// True: some are left for the next time.
+/// True: some remain for the next time.
 pub(super) fn cached(arena: &Arena) -> bool {
     let mut left = false;
     for class in Class::all() {

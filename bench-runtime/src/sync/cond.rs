@@ -74,8 +74,8 @@ impl Cond {
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let mutex = MutexGuard::mutex(&guard);
         let me = sched::prepare_park(WaitReason::Cond, ptr::from_ref(self).cast());
-        // SAFETY: the own waiter is ours for a wait on one queue, and stays in
-        // place while we are parked, which is until it has been dequeued.
+        // SAFETY: the own waiter is ours for a wait on one queue, and does not
+        // move while we are parked, which is until it has been dequeued.
         unsafe {
             let waiter = sched::own_waiter(me, ptr::null_mut());
             self.queue.lock().enqueue(waiter);
@@ -142,8 +142,7 @@ impl Cond {
         let ticket = me.ticket();
         let mut waiter = Waiter::multi(me, ticket, ptr::null_mut(), 0);
         let waiter = &raw mut waiter;
-        // SAFETY: it stays in place until it has been dequeued, or is removed
-        // below.
+        // SAFETY: it does not move until it has been dequeued, or is removed below.
         unsafe { self.queue.lock().enqueue(waiter) };
         drop(guard);
         sched::park_until(me, ticket, deadline_ns);

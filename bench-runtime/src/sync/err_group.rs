@@ -94,7 +94,7 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// latest when [`Self::wait`] returns.
     ///
     /// Unlike Go's, the failure is not the context's cause: `ctx.cause()` is that it was
-    /// cancelled, and [`Self::wait`] returns the failure. Where the tasks shall see why, make
+    /// cancelled, and [`Self::wait`] returns the failure. If the tasks need the cause, make
     /// the context yourself, by [`Context::with_cancel`], and have the task that fails call
     /// [`Cancel::cancel_with`].
     ///
@@ -212,7 +212,7 @@ impl<E: Send + 'static> ErrGroup<E> {
         self.inner.tasks.go_with(how, self.task(f))
     }
 
-    /// Takes a place under the limit, which the task gives back. Blocks the goroutine.
+    /// Takes a place under the limit, which the task releases. Blocks the goroutine.
     pub(crate) fn wait_for_room(&self) {
         if let Some(limit) = &self.inner.limit {
             limit.acquire(1).forget();
@@ -285,8 +285,7 @@ impl<E: Send + 'static> ErrGroup<E> {
     ///
     /// # Panics
     ///
-    /// With the first panic of a task, once; also where there was no stack for
-    /// one.
+    /// With the first panic of a task, once; also if there was no stack for one.
     ///
     /// # Examples
     ///

@@ -1,10 +1,10 @@
 //! How goroutines wait for each other, in addition to channels.
 //!
-//! All of it also works on a plain thread, which it then blocks, so that a
-//! program can talk to its goroutines from outside. Nothing is poisoned by a
-//! panic: as in Go a mutex guards the access to a value, not the sense of it,
-//! and a panic is handed to the join of the goroutine, which is where to
-//! decide whether to go on; guards unlock while they unwind.
+//! All of it also works on a plain thread, which it then blocks, so that
+//! threads of a program can exchange values with its goroutines. A panic
+//! poisons nothing: as in Go a mutex guards the access to a value, not its
+//! consistency. A panic is returned by the join of the goroutine, which decides
+//! whether to continue; guards unlock while they unwind.
 //!
 //! # What other crates do
 //!

@@ -10,11 +10,11 @@
 //! # The protocol
 //!
 //! In normal operation an unlock wakes the first waiter, which competes with
-//! newcomers, and those win mostly, as they have a CPU: that is fast. A woken
-//! waiter that loses goes back in front of the queue. After [`STARVING_NS`] it
-//! sets `STARVING`, while the mutex is held, so that the holder sees it. While
-//! the bit is set no newcomer takes the mutex: an unlock hands it to the first
-//! waiter and sets `LOCKED` for it, and that waiter clears the bit.
+//! newcomers. Newcomers mostly win, because they have a CPU: that is fast. A
+//! woken waiter that loses is put in front of the queue. After [`STARVING_NS`]
+//! it sets `STARVING`, while the mutex is held, so that the holder sees it.
+//! While the bit is set no newcomer takes the mutex: an unlock hands it to the
+//! first waiter and sets `LOCKED` for it, and that waiter clears the bit.
 //!
 //! So a starving waiter is served at the second unlock after its wake at the
 //! latest, and each next one the same way. Go's mutex stays in this mode until a
@@ -82,8 +82,8 @@ pub struct Mutex<T: ?Sized> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the mutex gives the value to one at a time, so sending it between
-// threads is all that sharing the mutex can do.
+// SAFETY: the mutex gives one thread at a time access to the value, so sharing
+// the mutex only sends the value between threads.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
@@ -275,7 +275,7 @@ impl<T: ?Sized> Mutex<T> {
             } else {
                 (LOCKED, WOKEN | HANDED)
             };
-            // Acquire: a hand-over passes on what the last holder released.
+            // Acquire: a hand-over passes on the last holder's writes.
             if self
                 .state
                 .compare_exchange(state, state | bit, Ordering::AcqRel, Ordering::Relaxed)

@@ -9,8 +9,8 @@ use crate::util::lock::Lock;
 /// How many lists there are: a few times the processors of a usual host.
 const SHARDS: usize = 16;
 
-/// How many objects a list keeps; what comes beyond is dropped, so that a burst
-/// does not hold its memory for ever.
+/// How many objects a list keeps; objects above that number are dropped, so
+/// that a burst does not hold its memory for ever.
 const KEEP: usize = 64;
 
 /// On a cache line of its own.
@@ -20,8 +20,8 @@ struct Shard<T>(Lock<Vec<T>>);
 
 /// Objects that are costly to make, kept for reuse.
 ///
-/// As with Go's, an object that is given back may be dropped at any time; it
-/// comes back in the state in which it was given.
+/// As with Go's, an object that is given back may be dropped at any time; the
+/// pool does not reset it.
 ///
 /// # Examples
 ///
@@ -50,7 +50,7 @@ impl<T> Pool<T> {
         }
     }
 
-    /// An object, which goes back when the guard is dropped.
+    /// An object, which is put back when the guard is dropped.
     pub fn get(&self) -> Pooled<'_, T> {
         Pooled {
             pool: self,
@@ -117,8 +117,8 @@ impl<T> Pool<T> {
     }
 }
 
-/// Where the caller begins to look: goroutines and threads, distinguished by their
-/// stacks, are spread over the lists.
+/// The list with which the caller begins: goroutines and threads, distinguished by
+/// their stacks, are spread over the lists.
 fn shard_here() -> usize {
     let here = 0_u8;
     let page = std::ptr::from_ref(&here).addr() >> 16;

@@ -9,9 +9,9 @@
 //! # The protocol
 //!
 //! While there are waiters, newcomers queue behind them: so a writer waits only for
-//! those that read already. The last unlock hands over: a reader to the first
-//! writer; a writer to all readers that wait, or, without any, to the first writer.
-//! A hand-over changes `state` for the woken goroutines, which have nothing left to
+//! present readers. The last unlock hands over: a reader to the first writer; a
+//! writer to all readers that wait, or, without any, to the first writer. A
+//! hand-over changes `state` for the woken goroutines, which have nothing left to
 //! do.
 //!
 //! Source of the order, which lets neither side starve: Go's `sync.RWMutex`.
@@ -344,7 +344,7 @@ impl<T: ?Sized> RwMutex<T> {
             queues.writers.is_empty()
         };
         let (mut woken, mut next) = (Woken::none(), 0);
-        // Then the others, where a stopped runtime has left all of the first.
+        // Then the others, if all of the first belong to a stopped runtime.
         for readers in [readers_next, !readers_next] {
             if next != 0 {
                 break;

@@ -56,10 +56,10 @@ pub enum AcquireError {
     Ended(ContextError),
 }
 
-/// A number of units that are lent out, first come, first served.
+/// A number of units that are acquired in the order of requests.
 ///
-/// A large request is not overtaken by small ones behind it; a request for
-/// more than there is waits for ever, but delays no other.
+/// A large request is not overtaken by small ones behind it; a request for more
+/// than there are waits for ever, but delays no other.
 ///
 /// # Examples
 ///
@@ -330,7 +330,7 @@ impl Semaphore {
     }
 
     /// Waits in `lock`'s queue and for the end of the context; true if the
-    /// units came. Where both come at once, the units count.
+    /// units came. If both come at once, the units count.
     fn park_with(
         &self,
         ctx: &Context,
@@ -345,8 +345,7 @@ impl Semaphore {
         let mut ending = Waiter::multi(me, ticket, ptr::null_mut(), 0);
         let ending = &raw mut ending;
         let done = ctx.done();
-        // SAFETY: both waiters stay in place until they are removed below, or
-        // were dequeued.
+        // SAFETY: both waiters do not move until they are removed below, or were dequeued.
         let open = unsafe {
             state.queue.enqueue(own);
             drop(state);

@@ -17,7 +17,7 @@ pub(crate) struct Signal {
 
 #[derive(Debug)]
 struct State {
-    /// A wake has come that no wait has taken.
+    /// There is a wake that no wait has taken.
     is_set: bool,
     /// The waiter.
     queue: WaitQueue,
@@ -60,8 +60,8 @@ impl Wake for Signal {
     /// Never blocks, because the thread that wakes may hold a lock.
     fn wake_by_ref(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        // SAFETY: in the queue until now, and its owner does not leave before
-        // the ready that follows.
+        // SAFETY: in the queue until now, and its owner does not end the wait
+        // before the ready that follows.
         let who = state
             .queue
             .dequeue()

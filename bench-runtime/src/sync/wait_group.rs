@@ -5,9 +5,9 @@
 //! | `ONE` × n     | n tasks are not done                                |
 //! | `QUEUED`      | waiters exist; set and cleared under the lock       |
 //!
-//! The change that brings the count to zero while `QUEUED` is set is made under
-//! the queue's lock: so no goroutine can begin a new round, and wait for it, before
-//! the waiters of this one have been taken out.
+//! The change that brings the count to zero while `QUEUED` is set is made under the
+//! queue's lock. So no goroutine can begin a new round, and wait for it, before the
+//! waiters of this round have been taken out.
 
 use std::any::Any;
 use std::fmt;
@@ -33,8 +33,7 @@ use crate::util::quick_lock::QuickLock;
 const QUEUED: i64 = 1;
 const ONE: i64 = 2;
 
-/// Counts tasks, and lets others wait until all are done. Clones are handles
-/// of the same count.
+/// Counts tasks; others can wait until all are done. Clones are handles of the same count.
 ///
 /// # Examples
 ///
@@ -233,7 +232,7 @@ impl WaitGroup {
     ///
     /// # Panics
     ///
-    /// With the first panic of a task started by [`Self::go`], once; also where
+    /// With the first panic of a task started by [`Self::go`], once; also if
     /// there was no stack for one.
     pub fn wait(&self) {
         self.wait_as(WaitReason::WaitGroup);
@@ -321,7 +320,7 @@ impl Unrun {
 
 impl Drop for Unrun {
     fn drop(&mut self) {
-        // SAFETY: it is taken out once: here, or in `begin` where this is not called.
+        // SAFETY: it is taken out once: here, or in `begin` if this is not called.
         let counted = unsafe { ManuallyDrop::take(&mut self.0) };
         // The panic hook has heard why.
         let text = "a goroutine of the WaitGroup could not run: there was no stack for it";

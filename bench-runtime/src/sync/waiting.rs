@@ -51,8 +51,8 @@ where
     G: DerefMut<Target: Queued>,
 {
     let me = sched::prepare_park(reason, object);
-    // SAFETY: the own waiter is ours for a wait on one queue, and stays in
-    // place while we are parked, which is until it has been dequeued.
+    // SAFETY: the own waiter is ours for a wait on one queue, and does not move
+    // while we are parked, which is until it has been dequeued.
     let waiter = unsafe {
         let waiter = sched::own_waiter(me, elem);
         let queue = guard.queue();
@@ -86,8 +86,7 @@ where
     let ticket = me.ticket();
     let mut waiter = Waiter::multi(me, ticket, elem, 0);
     let waiter = &raw mut waiter;
-    // SAFETY: it stays in place until it has been dequeued; after a time-out
-    // `expired` removes it.
+    // SAFETY: it does not move until it has been dequeued; after a time-out `expired` removes it.
     unsafe { guard.queue().enqueue(waiter) };
     drop(guard);
     sched::park_until(me, ticket, deadline_ns);
@@ -125,7 +124,7 @@ impl Woken {
     ///
     /// # Safety
     ///
-    /// The caller dequeued and claimed it, and leaves it alone from now on.
+    /// The caller dequeued and claimed it, and does not use it from now on.
     pub(super) unsafe fn add(&mut self, waiter: NonNull<Waiter>, tag: u32) {
         // SAFETY: alive until its owner is readied, which is ours to do; it
         // is in no queue.

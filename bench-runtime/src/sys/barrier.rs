@@ -1,10 +1,10 @@
 //! An asymmetric memory barrier: the frequent side costs nothing, the rare side
 //! does all the work by `membarrier(2)`.
 //!
-//! `light` on one thread and `heavy` on another order like two full fences:
-//! the kernel runs a full fence on every CPU on which a thread of the process
-//! runs, before `heavy` returns, and a thread that is not running passes one
-//! when it is switched in. Where the kernel refuses, both are full fences.
+//! `light` on one thread and `heavy` on another order like two full fences: the
+//! kernel runs a full fence on every CPU on which a thread of the process runs,
+//! before `heavy` returns, and a thread that is not running passes one when it
+//! is switched in. If the kernel refuses, both are full fences.
 
 use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
 

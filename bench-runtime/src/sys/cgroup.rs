@@ -1,5 +1,5 @@
-//! The control groups of a process, in either version: what they and the groups
-//! above them allow. The one reader of these facts, for the suite too.
+//! The control groups of a process, in both versions: the limits of these and
+//! of the groups above them. The one reader of these facts, for the suite too.
 //!
 //! A group is found by its name in `/proc/PID/cgroup` below a mount of
 //! `/proc/self/mountinfo`. In a container the mount shows a part of the tree
@@ -20,7 +20,7 @@ pub enum Limit<T> {
     Of(T),
 }
 
-/// Where the groups of a process have their files.
+/// The folders of the process's groups.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Cgroup {
     /// Groups of version 2, from the process's own group up to the mount.
@@ -53,7 +53,7 @@ impl Cgroup {
     }
 
     fn of(process: &str) -> Self {
-        // Looked for once: the mounts stay, and the groups of a process change.
+        // Read once: the mounts do not change, but the groups of a process do.
         static MOUNTS: OnceLock<Vec<Mount>> = OnceLock::new();
         let root = Path::new("/");
         Self::found(root, process, MOUNTS.get_or_init(|| mounts(root)))
@@ -76,7 +76,7 @@ impl Cgroup {
             };
             if controllers.is_empty() {
                 found.unified = folders(mounts, None, group);
-                // Where the mounts name another place, or are not shown.
+                // If the mounts name another place, or are not shown.
                 let usual = root.join("sys/fs/cgroup");
                 let own = usual.join(group.trim_start_matches('/'));
                 for folder in own.ancestors().take_while(|one| one.starts_with(&usual)) {
@@ -97,7 +97,7 @@ impl Cgroup {
         found
     }
 
-    /// The version in use, 1 where both are; `None` where the host does not say.
+    /// The version in use, 1 if both are; `None` if the host does not say.
     #[must_use]
     pub fn version(&self) -> Option<u32> {
         match (self.unified.is_empty(), self.by_controller.is_empty()) {
@@ -107,7 +107,7 @@ impl Cgroup {
         }
     }
 
-    /// The CPUs of the quota; `None` where the host does not say.
+    /// The CPUs of the quota; `None` if the host does not say.
     #[must_use]
     pub fn cpus(&self) -> Option<Limit<f64>> {
         let ratio = |quota: &str, period: &str| {
@@ -163,8 +163,8 @@ impl Cgroup {
         folders.filter_map(|folder| of(folder)).max()
     }
 
-    /// The version that has a controller, and the own group's folder there:
-    /// where both versions are mounted, the first has it.
+    /// The version that has a controller, and the own group's folder there: if
+    /// both versions are mounted, the first has it.
     #[must_use]
     pub fn folder(&self, controller: &str) -> Option<(u32, &Path)> {
         let first = self.controller(controller).first().map(|own| (1, own));
@@ -178,7 +178,7 @@ impl Cgroup {
     }
 
     /// The smallest limit on the path to the root, by the files of version 2
-    /// and of version 1; `None` where no folder of a group is there to read it
+    /// and of version 1; `None` if no folder of a group is there to read it
     /// from.
     fn least<T: PartialOrd>(
         &self,

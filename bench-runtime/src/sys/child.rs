@@ -6,8 +6,7 @@ use std::process::{Command, ExitStatus};
 
 const NAME: &str = "BENCH_RUNTIME_TEST_CHILD";
 
-/// Words to put before the test binary, where the machine cannot run it by
-/// itself: an emulator of another CPU.
+/// Words to put before the test binary if this machine cannot run it: an emulator of another CPU.
 const RUNNER: &str = "BENCH_RUNTIME_TEST_RUNNER";
 
 fn command(exe: PathBuf) -> Command {
@@ -25,7 +24,7 @@ fn command(exe: PathBuf) -> Command {
 
 /// Runs `body` in a child that is this test binary running only `test`, its
 /// full path, again; `part` distinguishes several children of one test. In the
-/// parent, gives how the child ended and what it wrote; `None` in a child that
+/// parent, returns how the child ended and its output; `None` in a child that
 /// is another part's.
 fn run(test: &str, part: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
     if let Ok(mine) = std::env::var(NAME) {

@@ -13,7 +13,7 @@ pub(crate) fn watch() {
     extern "C" fn in_child() {
         IS_CHILD.store(true, Ordering::Relaxed);
     }
-    // SAFETY: the function stays for ever and only stores to an atomic.
+    // SAFETY: the function is never unloaded and only stores to an atomic.
     WATCHES.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) });
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn watch() {
 pub(crate) fn watch_and(then: extern "C" fn()) {
     static WATCHES: Once = Once::new();
     watch();
-    // SAFETY: the function stays for ever, and keeps to what is allowed.
+    // SAFETY: the function is never unloaded, and makes only calls that are allowed.
     WATCHES.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(then)) });
 }
 

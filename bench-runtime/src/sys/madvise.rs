@@ -47,8 +47,7 @@ const REFUSED: u8 = 2;
 ///
 /// # Safety
 ///
-/// The range is the caller's; for all but `NoHugePage` no code needs what is
-/// in it.
+/// The range is the caller's; for all but `NoHugePage` the content is not needed.
 pub(crate) unsafe fn advise(range: PageRange, advice: Advice) -> io::Result<()> {
     loop {
         // SAFETY: by the caller's promise.

@@ -55,7 +55,7 @@ pub(crate) fn reserve(bytes: usize, align: usize) -> io::Result<usize> {
     let start = start as usize;
     let aligned = start.next_multiple_of(align);
     let (before, after) = (aligned - start, start + padded - (aligned + bytes));
-    // SAFETY: both ends lie in the mapping just made and are not in use.
+    // SAFETY: both ends are in the mapping just made and are not in use.
     unsafe {
         if before > 0 {
             unmap(start, before)?;
@@ -67,8 +67,8 @@ pub(crate) fn reserve(bytes: usize, align: usize) -> io::Result<usize> {
     Ok(aligned)
 }
 
-/// Reserves a range anew, as [`reserve`] does: what is in it, its page tables,
-/// its advice and its registrations go, in one step.
+/// Reserves a range anew, as [`reserve`] does: its content, page tables, advice
+/// and registrations are dropped, in one step.
 ///
 /// # Safety
 ///
@@ -146,14 +146,14 @@ pub(crate) unsafe fn kernel_can_write(address: usize) -> bool {
 }
 
 /// How many mappings the process has, and how many it may have
-/// (`vm.max_map_count`); `None` where the kernel does not say.
+/// (`vm.max_map_count`); `None` if the kernel does not say.
 pub(crate) fn map_count_and_limit() -> Option<(usize, usize)> {
     let maps = std::fs::read("/proc/self/maps").ok()?;
     let count = maps.iter().filter(|&&byte| byte == b'\n').count();
     Some((count, limit()?))
 }
 
-/// How many mappings a process may have (`vm.max_map_count`); `None` where the
+/// How many mappings a process may have (`vm.max_map_count`); `None` if the
 /// kernel does not say.
 pub(crate) fn limit() -> Option<usize> {
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?;

@@ -1,6 +1,6 @@
 //! How much memory the process holds, and how much there is.
 
-/// Bytes of the process that are in memory; `None` where `/proc` is not there.
+/// Bytes of the process that are in memory; `None` if `/proc` is not there.
 pub(crate) fn resident_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;

@@ -5,18 +5,18 @@
 //! | handler, on any thread  | sets the signal's bit in [`NOTED`], then writes to the eventfd |
 //! | the thread that waits   | empties the eventfd, then takes all bits                    |
 //!
-//! A bit that is set after the bits were taken has its write still to come, so
-//! none is overlooked; a write whose bit was taken before causes a wake without
-//! effect. A signal that comes again before its bit was taken is one with the
-//! first, as in the kernel.
+//! A bit that is set after the bits were taken is followed by a write, so none
+//! is missed; a write whose bit was taken before causes a wake without effect.
+//! A signal that comes again before its bit was taken is merged with the first,
+//! as in the kernel.
 //!
 //! # Rejected
 //!
 //! *The crate `signal-hook`*: its handler runs on the stack of the thread that is
 //! interrupted, and a goroutine's may have 4 KiB; and it stays when the last receiver
 //! of a signal is dropped, so that the former action is not restored. *signalfd*:
-//! every thread of the process would have to block the signal, also those that are
-//! not ours.
+//! every thread of the process would have to block the signal, also threads of other
+//! code.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -70,7 +70,7 @@ impl Action {
     ///
     /// # Safety
     ///
-    /// A handler keeps to what is allowed in one, for as long as it stands.
+    /// A handler only makes calls that are allowed in one.
     unsafe fn set(&self, signal: i32) -> io::Result<()> {
         // SAFETY: the pointer is to a whole action; the rest is passed on.
         match unsafe { libc::sigaction(signal, &raw const self.0, ptr::null_mut()) } {
@@ -106,8 +106,8 @@ extern "C" fn on_signal(signal: libc::c_int) {
             let one = 1u64;
             libc::write(WAKE.load(Ordering::Relaxed), (&raw const one).cast(), 8);
         } else if Action::new(libc::SIG_DFL, 0).set(signal).is_ok() {
-            // A child between fork and exec: as if exec had been there already,
-            // when this handler returns and the signal is let through.
+            // A child between fork and exec: the default action, as after exec,
+            // when this handler returns and the signal is unblocked.
             libc::kill(libc::getpid(), signal);
         }
         *errno = saved;
@@ -149,7 +149,7 @@ impl Noted {
 }
 
 impl Drop for Noted {
-    /// Where the thread that was to wait could not be started.
+    /// If the thread that should wait could not be started.
     fn drop(&mut self) {
         PROCESS.store(-1, Ordering::Relaxed);
         WAKE.store(-1, Ordering::Relaxed);
@@ -161,16 +161,15 @@ pub(crate) fn catch(signal: i32) -> io::Result<Action> {
     let former = Action::of(signal)?;
     let handler = on_signal as *const () as usize;
     let mut caught = Action::new(handler, libc::SA_RESTART | libc::SA_ONSTACK);
-    // One at a time: std's threads have room for two or three where vectors are long.
-    // SAFETY: fills in a set that is ours.
+    // One at a time: std's signal stacks have room for two or three handlers if
+    // vector registers are large. SAFETY: fills in a set that is ours.
     unsafe { libc::sigfillset(&raw mut caught.0.sa_mask) };
     // SAFETY: the handler keeps to what is allowed in one.
     unsafe { caught.set(signal) }?;
     Ok(former)
 }
 
-/// Lets a signal do what it did before it was caught, unless other code has
-/// changed that meanwhile.
+/// Restores the former action of a signal, unless other code has changed it meanwhile.
 pub(crate) fn let_go(signal: i32, former: &Action) {
     if Action::of(signal).is_ok_and(|now| now.is_ours()) {
         // SAFETY: it stood before.

@@ -1,5 +1,6 @@
 //! Memory of this process, read by the kernel: what others may be writing, or
-//! what may not be there any more. Neither is a fault, or a data race of ours.
+//! what may not be there any more. Neither causes a fault, or a data race of
+//! ours.
 
 use std::fs::File;
 use std::io;
@@ -57,7 +58,7 @@ impl Reading {
         Some([(); COUNT].map(|()| words.next().unwrap_or_default()))
     }
 
-    /// Reads all places, as far as they are there.
+    /// Reads all places that exist.
     pub(crate) fn read(&mut self) {
         self.read_by(Way::Call);
     }
@@ -89,7 +90,7 @@ impl Reading {
 enum Way {
     /// `process_vm_readv(2)`.
     Call,
-    /// Where a filter of system calls forbids that, or an emulator lacks it.
+    /// If a filter of system calls forbids that, or an emulator lacks it.
     File(io::Result<File>),
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Poller {
 }
 
 /// The kernel may add this share of an epoll time-out, or a thread's timer
-/// slack, whichever is more, so that it can serve several timers at once
+/// slack, whichever is more, so that it can handle several timers at once
 /// (`select_estimate_accuracy` in its `fs/select.c`), and at most this much.
 const SLACK_SHARE: u64 = 1_000;
 const SLACK_MOST_NS: u64 = 100_000_000;
@@ -52,12 +52,12 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// Reading may now do something else than block.
+    /// A read would not block.
     pub(crate) fn is_readable(self) -> bool {
         self.bits & READ_SIDE != 0
     }
 
-    /// Writing may now do something else than block.
+    /// A write would not block.
     pub(crate) fn is_writable(self) -> bool {
         self.bits & WRITE_SIDE != 0
     }
@@ -83,7 +83,7 @@ impl Events {
         }
     }
 
-    /// Takes what a wait answered: an interrupting signal is no event.
+    /// The result of a wait: an interrupting signal is no event.
     fn take(&mut self, answer: io::Result<usize>) -> io::Result<()> {
         match answer {
             Ok(n) => self.len = n,
@@ -106,7 +106,7 @@ impl Poller {
         // SAFETY: no memory is passed.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         Ok(Self {
-            // SAFETY: the kernel has just given this descriptor to us alone.
+            // SAFETY: the kernel has just given us this descriptor.
             epoll: unsafe { OwnedFd::from_raw_fd(fd) },
             fine: AtomicBool::new(true),
             slack_ns: clock::timer_slack_ns(),
@@ -120,14 +120,14 @@ impl Poller {
         self.control(libc::EPOLL_CTL_ADD, fd, INTEREST, token)
     }
 
-    /// Watches a descriptor for being readable, for as long as it is.
+    /// Watches a descriptor for being readable, level-triggered.
     pub(crate) fn add_level(&self, fd: RawFd, token: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, LEVEL_INTEREST, token)
     }
 
-    /// Watches one that is watched already by level, for reading only, or else
-    /// by edge, as [`Self::add`]. A condition that is already true causes an
-    /// event.
+    /// Changes a watch: level-triggered for reading only, or else
+    /// edge-triggered as [`Self::add`]. A condition that is already true causes
+    /// an event.
     pub(crate) fn change(&self, fd: RawFd, token: u64, by_level: bool) -> io::Result<()> {
         let interest = if by_level { LEVEL_INTEREST } else { INTEREST };
         self.control(libc::EPOLL_CTL_MOD, fd, interest, token)
@@ -235,9 +235,9 @@ impl Poller {
     }
 }
 
-/// True where the kernel, or a filter before it, does not do such a call for
-/// this process. Filters answer with any number: what is no event and no
-/// mistake of ours is a refusal.
+/// True if the kernel, or a filter before it, refuses such a call for this
+/// process. Filters return any error: one that is no event and no mistake of
+/// ours is a refusal.
 fn is_refusal(error: &io::Error) -> bool {
     !matches!(
         error.raw_os_error(),

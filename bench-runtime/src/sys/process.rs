@@ -8,7 +8,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 /// # Errors
 ///
 /// `ENOSYS` before Linux 5.3, `EPERM` in some sandboxes, `EMFILE` without a
-/// descriptor, `ESRCH` where the child was collected.
+/// descriptor, `ESRCH` if the child was reaped.
 pub(crate) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes two numbers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
@@ -43,7 +43,7 @@ fn look(pid: u32, flags: i32) -> io::Result<bool> {
         // SAFETY: all zeros is a valid siginfo.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: the kernel fills in what it is given, which is ours; the number is
-        // in it, or still zero where no child has ended.
+        // in it, or still zero if no child has ended.
         let (result, who) = unsafe {
             let result = libc::waitid(libc::P_PID, pid, &raw mut info, flags);
             (result, info.si_pid())

@@ -20,13 +20,13 @@ pub(crate) struct Fault {
     pub(crate) stack_pointer: usize,
     /// The instruction that did it.
     pub(crate) program_counter: usize,
-    /// False where a process sent the signal.
+    /// False if a process sent the signal.
     pub(crate) from_kernel: bool,
 }
 
-/// Looks at a fault in signal context. True: the cause is gone, try the
-/// access again. False: it is not ours, call the previous handler.
-/// It keeps to what a signal handler may do and preserves `errno`.
+/// Looks at a fault in signal context. True: the cause is removed, try the
+/// access again. False: it is not ours, call the previous handler. It keeps to
+/// what a signal handler may do and preserves `errno`.
 pub(crate) type Handler = fn(&Fault) -> bool;
 
 struct Installed {
@@ -61,8 +61,8 @@ pub(crate) fn install(handler: Handler) -> io::Result<()> {
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = entry as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        // SAFETY: `entry` is a handler of the three-argument form, keeps to
-        // what is allowed in one, and stays for ever.
+        // SAFETY: `entry` is a handler of the three-argument form, makes only
+        // calls that are allowed in one, and is never unloaded.
         if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -160,8 +160,8 @@ fn registers(context: *mut libc::c_void) -> (usize, usize) {
     return (machine.pc as usize, machine.sp as usize);
 }
 
-/// The alternate signal stack of one thread, with a guard below it. Dropped
-/// on its thread, it puts back the one that was there before.
+/// The alternate signal stack of one thread, with a guard below it. Dropped on
+/// its thread, it restores the former one.
 #[derive(Debug)]
 pub(crate) struct AltStack {
     mapping: usize,
@@ -186,7 +186,7 @@ impl AltStack {
                 ss_size: 0,
             },
         };
-        // SAFETY: the mapping is ours, and its lowest page stays closed.
+        // SAFETY: the mapping is ours, and its lowest page stays inaccessible.
         unsafe { map::protect(mapping + PAGE, bytes - PAGE, Access::ReadWrite)? };
         let mut this = this;
         let stack = libc::stack_t {

@@ -32,8 +32,8 @@ fn stream(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(socket::socket(family, SockType::Stream, flags, None)?)
 }
 
-/// Begins to connect: true when done at once, false when the end of it will
-/// make the socket writable.
+/// Begins to connect: true if it is done at once, false if the socket becomes
+/// writable at the end of it.
 pub(crate) fn connect(fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<bool> {
     begin(socket::connect(
         fd.as_raw_fd(),
@@ -42,7 +42,7 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<bo
 }
 
 /// The same for a Unix socket, which is always done at once, or fails with
-/// `EAGAIN` where the listener's queue is full.
+/// `EAGAIN` if the listener's queue is full.
 pub(crate) fn connect_unix(fd: BorrowedFd<'_>, address: &UnixAddr) -> io::Result<bool> {
     let address = if let Some(path) = address.as_pathname() {
         socket::UnixAddr::new(path)?
@@ -109,7 +109,7 @@ pub(crate) fn accept_tcp(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)
     if accepted < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just given this descriptor to us alone.
+    // SAFETY: the kernel has just given us this descriptor.
     let accepted = unsafe { OwnedFd::from_raw_fd(accepted) };
     // SAFETY: zeroed bytes are a valid sockaddr_storage, and the kernel wrote
     // over them what is one too.
@@ -153,9 +153,9 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-/// The connection was gone before it was taken: take the next one. These are
-/// errors of the connection, not of the listener. accept(2) returns them and
-/// its manual recommends to try again.
+/// The connection was closed before it was accepted: accept the next one. These
+/// are errors of the connection, not of the listener. accept(2) returns them
+/// and its manual recommends to try again.
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

@@ -17,7 +17,7 @@ impl ThreadId {
     }
 }
 
-/// True if the thread sleeps: it waits for something, and not for a CPU. False where
+/// True if the thread sleeps: it waits for something, and not for a CPU. False if
 /// the kernel does not say.
 pub(crate) fn is_asleep(thread: ThreadId) -> bool {
     let stat = fs::read(format!("/proc/self/task/{}/stat", thread.0)).unwrap_or_default();

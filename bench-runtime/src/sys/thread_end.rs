@@ -3,10 +3,10 @@
 use std::ffi::c_void;
 use std::sync::OnceLock;
 
-/// Something that is done at the end of a thread, when the destructors of its
-/// thread-locals have run, which may still use what it gives back.
+/// A call at the end of a thread, after the destructors of its thread-locals,
+/// which may still use the resource that it frees.
 pub(crate) struct AtEnd {
-    /// `None`: the process has as many keys as it may have.
+    /// `None`: the process has the maximum number of keys.
     key: OnceLock<Option<libc::pthread_key_t>>,
     then: unsafe extern "C" fn(*mut c_void),
 }
@@ -37,10 +37,10 @@ impl AtEnd {
 }
 
 /// Ends the calling thread without the destructors of its thread-locals. Their
-/// memory stays, for holders of references into it.
+/// memory is not freed, for holders of references into it.
 pub(crate) fn end_without_destructors() -> ! {
-    // glibc keeps stack and thread-locals of a thread that ends by itself; other
-    // C libraries keep a list of threads that must not end so.
+    // glibc keeps the stack and the thread-locals of a thread that ends by
+    // itself; other C libraries keep a list of threads that must not end so.
     #[cfg(target_env = "gnu")]
     // SAFETY: ends this thread alone, and the kernel then frees only what it has made itself.
     unsafe {

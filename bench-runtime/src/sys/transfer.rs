@@ -1,6 +1,6 @@
-//! Reading and writing as the kernel does, without what libc adds: its calls of
-//! the same names may be where a thread is cancelled, which costs some
-//! instructions each and happens to no thread of Rust's.
+//! Reading and writing by the bare system calls: libc's functions of the same
+//! names are cancellation points, which cost some instructions each and which
+//! threads of Rust do not need.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// Reads up to this many bytes.
 #[inline]
 pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the kernel writes at most this many bytes into `buf`, ours alone.
+    // SAFETY: the kernel writes at most this many bytes into `buf`, which is borrowed exclusively.
     done(unsafe { libc::syscall(libc::SYS_read, fd.as_raw_fd(), buf.as_mut_ptr(), buf.len()) })
 }
 
@@ -36,8 +36,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usiz
     })
 }
 
-/// Writes up to this many bytes to a socket; where its peer is gone it is an
-/// error, and no signal.
+/// Writes up to this many bytes to a socket; if its peer has closed it is an error, and no signal.
 #[inline]
 pub(crate) fn send(socket: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     // SAFETY: as in `write`; no address is given.
@@ -59,11 +58,11 @@ fn done(count: libc::c_long) -> io::Result<usize> {
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
-/// Where a file is at: for `preadv2` and `pwritev2`.
+/// The current position: for `preadv2` and `pwritev2`.
 const POSITION: i64 = -1;
 
 /// Reads what can be had without waiting, for a disk or for a writer; from
-/// `offset`, or from where the file is at. `None` if no data is cached, or the
+/// `offset`, or from the current position. `None` if no data is cached, or the
 /// kernel or the file system cannot read so: an ordinary read then decides.
 pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) -> Option<usize> {
     let offset = offset.map_or(Some(POSITION), |offset| i64::try_from(offset).ok())?;
@@ -71,7 +70,7 @@ pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) 
         iov_base: buf.as_mut_ptr().cast(),
         iov_len: buf.len(),
     };
-    // SAFETY: one part, which is `buf`, ours alone.
+    // SAFETY: one part, which is `buf`, borrowed exclusively.
     let count =
         unsafe { libc::preadv2(fd.as_raw_fd(), &raw const part, 1, offset, libc::RWF_NOWAIT) };
     let count = usize::try_from(count).ok()?;

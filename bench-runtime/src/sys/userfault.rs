@@ -1,10 +1,9 @@
-//! userfaultfd, for one purpose: to put a page in a place where a touch is a
-//! fault now, in one step that no thread can see half of.
+//! userfaultfd, for one purpose: to put a page at an address that faults now, in one atomic step.
 //!
 //! The range is registered for write-protection only, and no page is ever
-//! write-protected. So the kernel never hands us a fault, ordinary growth stays
-//! its own business, and all that is used is `UFFDIO_COPY`, which the
-//! registration allows and which replaces a guard marker.
+//! write-protected. So the kernel never sends us a fault, and ordinary growth
+//! is handled by the kernel. Only `UFFDIO_COPY` is used, which the registration
+//! allows and which replaces a guard marker.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -88,8 +87,8 @@ impl UserFault {
         }
     }
 
-    /// Puts a page with these bytes at `to`, where no page is; if one is there
-    /// already it stays. Allowed in a signal handler.
+    /// Puts a page with these bytes at `to`, where there is no page; if one is
+    /// there already it stays. Allowed in a signal handler.
     ///
     /// # Safety
     ///

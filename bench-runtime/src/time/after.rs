@@ -15,13 +15,13 @@ use crate::util::lock::Lock;
 
 /// A channel on which the time is sent once, after a duration, and which is then closed.
 ///
-/// It cannot be stopped: until then it takes a little memory, also where the
-/// receiver is dropped. Use [`crate::time::Timer`] for long times that mostly
-/// do not come.
+/// It cannot be stopped: until then it takes a little memory, also if the
+/// receiver is dropped. Use [`crate::time::Timer`] for long times that are
+/// mostly cancelled.
 ///
 /// # Panics
 ///
-/// On a plain thread, where the thread that fires timers cannot be started.
+/// On a plain thread, if the thread that fires timers cannot be started.
 ///
 /// # Examples
 ///
@@ -66,7 +66,7 @@ pub struct AfterFunc {
 struct Later<F: Send + 'static> {
     shared: Arc<Shared>,
     spawner: Spawner,
-    /// It is called though the runtime stops before.
+    /// It is called even if the runtime stops before.
     outlives: bool,
     /// True once a goroutine was started to call the function.
     is_started: AtomicBool,
@@ -135,12 +135,12 @@ struct State {
 /// function gets a new thread; if none can be started then, after some tries, the process
 /// ends with a fatal error.
 ///
-/// Where the runtime stops before the time comes, the function is not called. A later
+/// If the runtime stops before the time comes, the function is not called. A later
 /// [`reset`](AfterFunc::reset) has it called in a thread.
 ///
 /// # Panics
 ///
-/// On a plain thread, where the thread that fires timers cannot be started.
+/// On a plain thread, if the thread that fires timers cannot be started.
 ///
 /// # Examples
 ///
@@ -158,7 +158,7 @@ pub fn after_func(duration: Duration, f: impl Fn() + Send + Sync + 'static) -> A
     begin(duration, f, false)
 }
 
-/// As [`after_func`]; where the runtime stops before, a thread calls it.
+/// As [`after_func`]; if the runtime stops before, a thread calls it.
 pub(crate) fn after_func_in_any_case(
     duration: Duration,
     f: impl Fn() + Send + Sync + 'static,

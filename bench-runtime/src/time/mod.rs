@@ -51,8 +51,8 @@ pub(crate) fn after_ns(duration: Duration) -> u64 {
 /// [`synctest`](crate::synctest) the bubble's, else [`Instant::now`].
 ///
 /// Code that is tested in a bubble calls this instead of `Instant::now`. The instants that this
-/// crate gives there, such as [`Context::deadline`] and ticks, and those that it is given are of
-/// that clock too.
+/// crate returns there, such as [`Context::deadline`] and ticks, and those that are passed to it
+/// are of that clock too.
 ///
 /// [`Context::deadline`]: crate::context::Context::deadline
 ///

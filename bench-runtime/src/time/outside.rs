@@ -19,7 +19,7 @@ static CHANGES: AtomicU32 = AtomicU32::new(0);
 ///
 /// # Panics
 ///
-/// Where the thread cannot be started, or is the parent's of this child of a fork.
+/// If the thread cannot be started, or this is the child of a fork, which does not have it.
 pub(super) fn timers() -> &'static Timers {
     static PROCESS: OnceLock<u32> = OnceLock::new();
     let process = *PROCESS.get_or_init(std::process::id);

@@ -13,11 +13,10 @@ use crate::util::lock::Lock;
 
 /// Sends the time on its channel, once each period.
 ///
-/// A tick that is not received before the next one comes is the last for
-/// then: a slow receiver misses ticks, and never finds two waiting. Ticks keep
-/// their phase, however late they are. Dropping it stops it and closes its channel: a clone of
-/// its receiver then gives `None`. In Go the channel of a stopped ticker stays open, and so does it
-/// here after [`Self::stop`].
+/// A tick that is not received before the next one comes is dropped: a slow receiver misses ticks,
+/// and never finds two waiting. Ticks keep their phase, however late they are. Dropping it stops it
+/// and closes its channel: a clone of its receiver then returns `None`. In Go the channel of a
+/// stopped ticker stays open, as here after [`Self::stop`].
 ///
 /// # Examples
 ///
@@ -103,11 +102,10 @@ impl Ticker {
         &self.receiver
     }
 
-    /// Ends the ticks: none is received any more, not even one that had come.
-    /// The channel stays open.
-    /// A tick that a future of [`Receiver::recv_async`] was handed counts as received: the
-    /// future keeps it, and puts it back into the channel when it is dropped, unless there is
-    /// another.
+    /// Ends the ticks: no more are received, not even one that had come. The channel stays
+    /// open. A tick that a future of [`Receiver::recv_async`] has received counts as
+    /// received: the future keeps it, and puts it back into the channel when it is dropped,
+    /// unless there is another.
     pub fn stop(&self) {
         self.replace(None);
     }

@@ -27,11 +27,11 @@ pub struct Elapsed;
 /// duration at most. Blocks the goroutine.
 ///
 /// A function that is late is not ended: it continues, and its result is
-/// dropped. Give it a `Context` to make it stop by itself.
+/// dropped. Pass it a `Context` to make it stop by itself.
 ///
 /// # Errors
 ///
-/// [`Elapsed`] where the function was not done in time.
+/// [`Elapsed`] if the function was not done in time.
 ///
 /// # Panics
 ///
@@ -55,7 +55,7 @@ where
 {
     let (sender, receiver) = chan(1);
     Spawner::current().spawn(move || {
-        // The caller may be gone: then the result is dropped.
+        // The caller may have left: then the result is dropped.
         let _ = sender.send(panic::catch_unwind(AssertUnwindSafe(f)));
     });
     match receiver.recv_timeout(duration) {

@@ -18,7 +18,7 @@ use crate::util::lock::Lock;
 
 /// Sends the time, once, on its channel.
 ///
-/// Dropping it stops it and closes its channel: a clone of its receiver then gives `None`.
+/// Dropping it stops it and closes its channel: a clone of its receiver then returns `None`.
 ///
 /// # Examples
 ///
@@ -64,8 +64,8 @@ impl Shared {
         if state.due_ns == Some(when_ns) {
             state.due_ns = None;
             state.armed = None;
-            // The call that armed it emptied the channel, but a dropped future may have put a
-            // tick of before back.
+            // The call that armed it emptied the channel, but a dropped future may have put
+            // an earlier tick back.
             let _ = self.receiver.take();
             let _ = self.sender.try_send(instant_of(when_ns));
         }
@@ -77,7 +77,7 @@ impl Timer {
     ///
     /// # Panics
     ///
-    /// On a plain thread, where the thread that fires timers cannot be started.
+    /// On a plain thread, if the thread that fires timers cannot be started.
     pub fn new(duration: Duration) -> Self {
         let (sender, receiver) = tick_chan();
         let shared = Arc::new(Shared {
@@ -100,11 +100,10 @@ impl Timer {
         &self.shared.receiver
     }
 
-    /// Makes it not fire. True: a tick was to come, or had come and was not
-    /// received, and now will not be. False: it was received or stopped before.
-    /// A tick that a future of [`Receiver::recv_async`] was handed counts as received: the
-    /// future keeps it, and puts it back into the channel when it is dropped, where a later tick
-    /// takes its place.
+    /// Makes it not fire. True: a tick was due, or had come and was not received, and now will
+    /// not be. False: it was received or stopped before. A tick that a future of
+    /// [`Receiver::recv_async`] has received counts as received: the future keeps it, and puts
+    /// it back into the channel when it is dropped, where a later tick replaces it.
     pub fn stop(&self) -> bool {
         self.replace(None)
     }

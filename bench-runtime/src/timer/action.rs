@@ -35,8 +35,8 @@ pub(crate) enum Action {
 /// where the program's code must not run.
 pub(crate) trait Call: Send + Sync {
     /// Does something short that does not block; `when_ns` is the time that the
-    /// timer was armed for. A call that holds what is the program's gives itself
-    /// away to a goroutine: this may be the last that is left of it.
+    /// timer was armed for. A call with values of the program must move itself
+    /// to a goroutine: this may be the last reference to them.
     fn fire(self: Arc<Self>, when_ns: u64);
 
     /// Its runtime has stopped, on whose clock it is `now_ns`: a call that must happen

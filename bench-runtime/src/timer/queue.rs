@@ -37,7 +37,7 @@ const ARITY: usize = 4;
 /// Dead entries below this number are never swept for.
 const SWEEP_FROM: usize = 64;
 
-/// Once no timer is left, room for more than this is given back.
+/// If no timer is left, capacity above this is freed.
 pub(super) const KEEP: usize = 1024;
 
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl Queue {
 
     /// Takes everything out.
     pub(super) fn clear(&mut self) -> Vec<Action> {
-        // All entries are dead, and stay dead: no generation comes twice.
+        // All entries are dead, and stay dead: no generation is used twice.
         self.runs.iter_mut().for_each(|run| *run = VecDeque::new());
         self.heap = Vec::new();
         self.free = NO_PLACE;
@@ -130,7 +130,7 @@ impl Queue {
         if self.live > 0 || self.places.capacity() <= KEEP {
             return;
         }
-        // All entries are dead, and stay dead: no generation comes twice.
+        // All entries are dead, and stay dead: no generation is used twice.
         self.runs.iter_mut().for_each(|run| *run = VecDeque::new());
         self.heap = Vec::new();
         self.places = Vec::new();
@@ -192,8 +192,7 @@ impl Queue {
     pub(super) fn insert(&mut self, entry: Entry) {
         let mut best: Option<(usize, u64)> = None;
         for (i, run) in self.runs.iter().enumerate() {
-            // An empty run counts as one that ends at time 0: it is taken
-            // only where no other fits.
+            // An empty run counts as one that ends at time 0: it is used only if no other fits.
             let tail = run.back().map_or(0, |tail| tail.when_ns);
             if tail <= entry.when_ns && best.is_none_or(|(_, t)| tail > t) {
                 best = Some((i, tail));

@@ -27,8 +27,8 @@ pub(crate) struct Lock<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the lock gives the value to one thread at a time, so sending it
-// between threads is all that sharing the lock can do.
+// SAFETY: the lock gives one thread at a time access to the value, so sharing
+// the lock only sends the value between threads.
 unsafe impl<T: Send> Sync for Lock<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Send for Lock<T> {}

@@ -1,16 +1,16 @@
 //! A lock for sections of a few dozen instructions: one read-modify-write to
-//! take it, a plain store to give it back.
+//! lock it, a plain store to unlock it.
 //!
 //! | `held` | meaning         |
 //! |--------|-----------------|
 //! | 0      | not held        |
 //! | 1      | held            |
 //!
-//! A thread that cannot get it spins, lets others run, then sleeps on `held`,
-//! counted in `sleepers`. The holder reads `sleepers` only after its plain
-//! store, so both may pass each other and a wake can be missed; a sleeper
-//! therefore sleeps for a bounded time. That happens only where a holder lost
-//! its CPU inside its section, which costs more than the missed wake.
+//! A thread that cannot get it spins, yields, then sleeps on `held`, counted in
+//! `sleepers`. The holder reads `sleepers` only after its plain store, so both
+//! may pass each other and a wake can be missed; a sleeper therefore sleeps for
+//! a bounded time. That happens only if a holder lost its CPU inside its
+//! section, which costs more than the missed wake.
 //!
 //! It may be held across no park and no call of foreign code.
 //!
@@ -122,8 +122,8 @@ pub(crate) struct QuickLock<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the lock gives the value to one thread at a time, so sending it
-// between threads is all that sharing the lock can do.
+// SAFETY: the lock gives one thread at a time access to the value, so sharing
+// the lock only sends the value between threads.
 unsafe impl<T: Send> Sync for QuickLock<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Send for QuickLock<T> {}

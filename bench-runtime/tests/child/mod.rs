@@ -22,7 +22,7 @@ pub(crate) fn in_child(test: &str, body: impl FnOnce()) -> Option<End> {
 
 /// The same, with these variables in the child's environment.
 ///
-/// Panics if the child hangs, or leaves with another status than 0.
+/// Panics if the child hangs, or exits with another status than 0.
 #[track_caller]
 pub(crate) fn in_child_with(
     test: &str,

@@ -1,9 +1,9 @@
-//! "All goroutines are asleep": what the report says, and that it never comes
-//! where something outside could still end a wait.
+//! "All goroutines are asleep": the content of the report, and that it never
+//! comes if something outside could still end a wait.
 //!
-//! Each scenario is a process of its own whose only threads are the runtime's
-//! and the main one: libtest's own thread would count as an outside one, and
-//! nothing would ever be reported. So this binary is its own harness, and with
+//! Each scenario is a separate process whose only threads are the runtime's and
+//! the main one: libtest's own thread would count as an outside one, and no
+//! deadlock would be reported. So this binary is its own harness, and with
 //! [`SCENARIO`] set it is that scenario.
 
 mod alarms;
@@ -61,7 +61,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// Runs the child and compares its end with the one that is due.
+/// Runs the child and compares its end with the expected one.
 fn run(scenario: &Scenario) -> Result<(), Failed> {
     let mut child = Command::new(std::env::current_exe()?)
         .env(SCENARIO, scenario.name)

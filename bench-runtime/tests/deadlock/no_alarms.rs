@@ -1,5 +1,4 @@
-//! Programs that stand still for a while, or look as if they did, and of which
-//! none may be reported.
+//! Programs that wait for a while, or seem to, and of which none may be reported.
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -19,8 +18,7 @@ use crate::{End, Scenario};
 /// Long against every pause after which a runtime looks for a deadlock.
 const A_WHILE: Duration = Duration::from_millis(100);
 
-/// A race that once gave one false alarm in some ten thousand runs is met for
-/// sure.
+/// A race that once gave one false alarm in some ten thousand runs is certain here.
 const RUNS: usize = 60_000;
 
 /// A child that writes a line after a while, and the pipe that it writes to.
@@ -34,7 +32,7 @@ fn late_child() -> (Child, OwnedFd) {
     (child, stdout)
 }
 
-/// What comes from a pipe, waited for as a goroutine waits.
+/// All data of a pipe, waited for as a goroutine waits.
 fn read_all(pipe: OwnedFd) -> String {
     let mut text = String::new();
     let mut reader = PipeReader::try_from(pipe).unwrap();

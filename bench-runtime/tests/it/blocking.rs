@@ -128,7 +128,7 @@ fn helpers_are_used_again() {
     assert_eq!(runtime.shutdown().threads_count, 0);
 }
 
-/// So short that the waiting thread stays awake: none of these calls may be lost.
+/// Short enough that the waiting thread stays awake: none of these calls may be lost.
 #[test]
 fn calls_that_take_no_time_all_come_back_from_one_caller_and_from_many() {
     at_each(&[1, 2, 4], |_| {

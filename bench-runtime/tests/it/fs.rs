@@ -111,7 +111,7 @@ fn a_folder_of_any_size_is_listed_whole() {
     });
 }
 
-/// A named pipe: its opening and its reading wait for the other end.
+/// A named pipe: opening and reading it wait for the other end.
 #[test]
 fn a_file_that_makes_wait_lets_other_goroutines_run() {
     at_each(&[1, 2, 64], |_| {

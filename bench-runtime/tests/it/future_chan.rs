@@ -1,5 +1,4 @@
-//! `recv_async`: values reach the tasks that await them, and none is lost where a
-//! future is dropped.
+//! `recv_async`: values reach the tasks that await them, and none is lost if a future is dropped.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -437,7 +436,7 @@ fn timers_ticks_are_awaited_and_their_wakers_may_do_anything() {
                 assert!(ticker.receiver().recv_async().await.is_some());
             }
         });
-        // Woken from where the scheduler fires timers, under the timer's lock.
+        // Woken by the scheduler as it fires timers, under the timer's lock.
         let (tx, rx) = chan(0);
         let waker = Waker::from(Arc::new(Waits(tx)));
         let timer = time::Timer::new(Duration::from_millis(1));

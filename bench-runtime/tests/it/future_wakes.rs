@@ -1,4 +1,4 @@
-//! Where wakers are called that must not be called where the wait ends.
+//! The place in which wakers are called that must not be called where the wait ends.
 
 use std::future::Future;
 use std::io::Write;
@@ -230,7 +230,7 @@ fn iterator_that_has_ended_gives_what_a_dropped_future_puts_back() {
         let (mut values, mut fused) = (rx.iter(), rx.iter().fuse());
         assert_eq!((values.next(), fused.next()), (None, None));
         drop(receive);
-        // So it is no `FusedIterator`, and `fuse` keeps its word.
+        // So it is no `FusedIterator`, and `fuse` works as documented.
         assert_eq!(
             (fused.next(), values.next(), values.next()),
             (None, Some(1), None)

@@ -172,8 +172,8 @@ fn runtime() -> Vec<(&'static str, Call)> {
     ]
 }
 
-/// Nothing else ends the loop, and there is one P: where a call does not give
-/// way the sleeper, pinned to the same thread, never wakes.
+/// Only this ends the loop, and there is one P: if a call does not give way the
+/// sleeper, pinned to the same thread, never wakes.
 fn give_way(calls: Vec<(&'static str, Call)>) {
     for (name, mut call) in calls {
         let stop = Arc::new(AtomicBool::new(false));

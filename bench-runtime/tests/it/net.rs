@@ -316,8 +316,7 @@ fn std_types_go_in_and_come_out_and_block_again() {
         std_near
             .set_read_timeout(Some(Duration::from_millis(1)))
             .unwrap();
-        // A socket that does not block would fail in the same way, but not
-        // after a while.
+        // A non-blocking socket would fail in the same way, but not after a while.
         let begin = std::time::Instant::now();
         assert!(std_near.read(&mut [0]).is_err());
         assert!(begin.elapsed() >= Duration::from_millis(1));

@@ -176,7 +176,7 @@ fn others_that_wait_for_the_same_side_go_on_after_it() {
             };
             time::sleep(MOMENT);
             if drops {
-                // It leaves the slot to those behind it; the next leaves the queue.
+                // The next waiter gets the slot; the next leaves the queue.
                 drop(first);
                 drop(second);
                 (&far).write_all(b"data").unwrap();
@@ -347,7 +347,7 @@ fn tasks_that_are_polled_where_they_are_woken_are_woken_once_each() {
         let mut first = near.readable();
         assert!(poll(&mut first).is_pending());
         let tasks = [(); 3].map(|()| Inline::begin(near, true));
-        // It leaves the slot to those behind it, which wait again.
+        // The next waiters get the slot, and wait again.
         drop(first);
         tasks.iter().for_each(|task| task.until(Option::is_some));
         near.close().unwrap();

@@ -1,5 +1,4 @@
-//! A plain thread and the goroutines of a runtime meet at each primitive, in
-//! both directions: a program talks to its goroutines from outside.
+//! A plain thread and the goroutines of a runtime use each primitive together, in both directions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -214,7 +214,7 @@ fn what_inherited_the_pipes_is_not_waited_for_beyond_the_context() {
         // SAFETY: the group that was made above, in which `sleep` still is.
         let killed = unsafe { libc::killpg(group.cast_signed(), libc::SIGKILL) };
         assert_eq!(killed, 0);
-        // The pipe is closed when it is gone.
+        // The pipe is closed when it has ended.
         assert_eq!(reader.read_to_string(&mut line).unwrap(), 0);
     });
 }
@@ -280,7 +280,7 @@ fn signals_go_to_the_whole_group_of_a_child_that_has_its_own() {
     everywhere(|_: Way| {
         let gone = |pid: &[u8]| {
             let pid = std::str::from_utf8(pid).unwrap().trim().parse().unwrap();
-            // Its parent is gone: the host collects it.
+            // Its parent has ended: the host reaps it.
             within_a_minute("the end", || matches!(state(pid), None | Some('Z')));
         };
         let waits = "sleep 1000 & echo $!; echo ready >&2; wait";
@@ -294,7 +294,7 @@ fn signals_go_to_the_whole_group_of_a_child_that_has_its_own() {
         assert_eq!(output.status.signal(), Some(libc::SIGTERM));
         gone(&output.stdout);
 
-        // The first of the group has ended by itself.
+        // The first process of the group has ended by itself.
         let leaves = "sleep 1000 & echo $!; echo ready >&2; exit 0";
         let (child, cancel) = ready(leaves, Command::own_group);
         within_a_minute("the shell", || state(child.id()) == Some('Z'));
@@ -303,7 +303,7 @@ fn signals_go_to_the_whole_group_of_a_child_that_has_its_own() {
         assert!(left.status.unwrap().success());
         gone(&left.stdout);
 
-        // One of it ignores what the first obeys, and holds no pipe.
+        // One of its processes ignores the signal that the first obeys, and holds no pipe.
         let deaf = "(trap '' TERM; exec sleep 1000 >&- 2>&-) & echo $!; \
                     while kill -0 $! && ! grep -q sleep /proc/$!/comm; do :; done; \
                     echo ready >&2; wait";

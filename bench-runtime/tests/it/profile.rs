@@ -1,5 +1,5 @@
-//! Profiles of goroutines: the frames of those that are parked, equal stacks in
-//! one group, in every state that a stack may be in.
+//! Profiles of goroutines: the frames of parked ones, equal stacks in one
+//! group, in every state that a stack may be in.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ fn outer_caller(rx: &bench_runtime::Receiver<()>) {
     std::hint::black_box(());
 }
 
-/// The group of those that wait in `function`.
+/// The group of goroutines that wait in `function`.
 fn group<'a>(profile: &'a GoroutineProfile, function: &str) -> &'a StackGroup {
     let waits = |group: &&StackGroup| {
         group

@@ -262,7 +262,7 @@ fn goroutine_that_ends_locked_takes_its_thread_with_it() {
     });
 }
 
-/// A thread inherits the signal mask of the one that starts it.
+/// A thread inherits the signal mask of the thread that starts it.
 #[test]
 fn threads_that_start_later_do_not_inherit_what_a_locked_goroutine_did_to_its_own() {
     fn is_blocked() -> bool {

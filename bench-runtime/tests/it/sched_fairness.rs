@@ -91,7 +91,7 @@ fn two_hundred_millisecond_hog_delays_a_sleeper_by_far_less() {
                 rounds += 1;
             }
             let took = began.elapsed();
-            // Starved, it would take 400 ms for the first round alone; ten
+            // Without fairness the first round alone would take 400 ms; ten
             // rounds take some tens of milliseconds on a quiet machine.
             assert!(!hog.is_finished() || took < STARVED, "{took:?}");
             hog.join().unwrap();
@@ -202,7 +202,7 @@ fn goroutine_of_a_site_that_made_a_hog_starts_on_a_thread_that_no_other_shares()
     runtime.run(move || {
         let of_one_site = |body: Box<dyn FnOnce() + Send>| go(body);
         let hog = of_one_site(Box::new(move || {
-            // Where the machine is so loaded that it hardly ran it is not known
+            // If the machine is so loaded that it hardly ran, it is not known
             // as a hog; so it lets its P be retaken again.
             let (_open, never) = chan::<()>(0);
             while !retaken.load(Ordering::Relaxed) {

@@ -17,8 +17,8 @@ const SPAN: Duration = Duration::from_secs(2);
 /// It must have become quiet after this many spans.
 const SPANS: usize = 10;
 
-/// The aim is 1 ms a second; the bound leaves room for a loaded machine, and
-/// a single thread that spins or ticks is far beyond it.
+/// The aim is 1 ms a second; the bound has room for a loaded machine, and a
+/// single thread that spins or ticks is far above it.
 const BOUND_PER_SECOND: Duration = Duration::from_millis(5);
 
 fn cpu_time() -> Duration {
@@ -30,8 +30,8 @@ fn cpu_time() -> Duration {
     of(usage.user_time()) + of(usage.system_time())
 }
 
-/// Runs `prepare`, which leaves goroutines parked, in a child, and there sleeps
-/// in the main goroutine on `rest`.
+/// Runs `prepare`, which parks goroutines, in a child, and there sleeps in the
+/// main goroutine on `rest`.
 fn uses_no_cpu(name: &str, prepare: fn()) {
     if std::env::var(CASE).as_deref() != Ok(name) {
         let status = Command::new(std::env::current_exe().expect("our own file"))

@@ -259,7 +259,7 @@ fn each_choice_of_a_random_send_gets_its_share() {
     });
 }
 
-/// The same where no partner waits yet: a later one takes a waiter.
+/// The same if no partner waits yet: a later one takes a waiter.
 #[test]
 fn each_case_that_waits_on_one_channel_gets_its_share() {
     const ROUNDS: usize = 200;

@@ -197,7 +197,7 @@ fn locks_that_goroutines_of_a_stopped_runtime_wait_for_go_to_others() {
         drop(held);
         assert_eq!(locks.semaphore.available(), 1);
         assert!(locks.rw_mutex.try_write().is_some());
-        // Two threads that wait for each other at the mutex are not held up either.
+        // Two threads that wait for each other at the mutex do not delay it either.
         let threads: Vec<_> = (0..2)
             .map(|_| {
                 thread::spawn(|| {
@@ -272,7 +272,7 @@ fn thousands_of_runtimes_leak_no_descriptors_and_no_threads() {
         return;
     }
     let count = |folder: &str| fs::read_dir(folder).expect("proc is there").count();
-    // Until only the test's own threads are left, or for some seconds.
+    // Waits until only the test's own threads are left, or for some seconds.
     let settle = || {
         for _ in 0..500 {
             if count("/proc/self/task") <= 2 {

@@ -87,7 +87,7 @@ fn of_many_signals_at_once_each_number_comes_once_and_none_is_lost() {
     });
 }
 
-/// A thread of std has room for two or three handlers one above the other.
+/// A signal stack of std has room for two or three nested handlers.
 #[test]
 fn signals_that_come_to_a_thread_in_one_moment_need_the_room_of_one() {
     everywhere(|_: Way| {

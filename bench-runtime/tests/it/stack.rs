@@ -1,5 +1,4 @@
-//! Stacks as a user meets them: growth, trimming, and compaction of goroutines
-//! that wait in every way there is.
+//! Stacks from a user's view: growth, trimming, and compaction of goroutines in every kind of wait.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -112,7 +111,7 @@ fn pages_of_a_deep_call_go_back_while_its_goroutine_waits() {
             receiver.recv();
             (deep, stack_usage().unwrap())
         });
-        // The sweep comes a second after the park at the earliest.
+        // The sweep comes at the earliest a second after the park.
         bench_runtime::time::sleep(Duration::from_secs(3));
         sender.send(()).unwrap();
         let (deep, after) = handle.join().unwrap();

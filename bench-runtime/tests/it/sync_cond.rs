@@ -33,7 +33,7 @@ fn a_signal_wakes_one() {
                 })
             })
             .collect();
-        // Counted under the mutex, which the wait gives back: all wait.
+        // Counted under the mutex, which the wait unlocks: all wait.
         way.until(|| *pair.mutex.lock() == N);
         for left in (0..N).rev() {
             assert!(woken.try_recv().is_err());

@@ -85,7 +85,7 @@ fn a_waiter_that_gives_up_unblocks_those_behind_it() {
             })
         };
         way.until(|| semaphore.try_acquire(1).is_err());
-        // Would fit, but is behind the large one until that gives up.
+        // It would fit, but is behind the large one until that gives up.
         drop(semaphore.acquire(1));
         assert!(large.join());
         drop(held);
@@ -188,7 +188,7 @@ fn a_release_hands_over_and_does_not_let_its_owner_barge() {
                 }
             })
         };
-        // Once the other waits, each release gives the unit to it.
+        // Once the other waits, each release passes the unit to it.
         way.until(|| semaphore.try_acquire(0).is_err());
         drop(held);
         for _ in 0..ROUNDS {

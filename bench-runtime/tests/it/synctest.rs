@@ -175,7 +175,7 @@ fn blocking_calls_and_descriptors_are_waited_for() {
                 done.fetch_add(1, Ordering::Relaxed);
             }
         });
-        // A real thread, as the other side of a socket would be.
+        // A real thread, like the other side of a socket.
         let writes = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(20));
             (&far).write_all(b"x").unwrap();

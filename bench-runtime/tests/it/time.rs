@@ -104,7 +104,7 @@ fn stop_tells_whether_a_tick_was_still_to_be_received() {
         received.receiver().recv().unwrap();
         assert!(!received.stop());
 
-        // Fired and not received counts as not fired: the tick is gone.
+        // Fired and not received counts as not fired: the tick is dropped.
         let unreceived = Timer::new(Duration::ZERO);
         way.until(|| !unreceived.receiver().is_empty());
         assert!(unreceived.stop());

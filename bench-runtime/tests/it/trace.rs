@@ -16,7 +16,7 @@ use crate::start::Start;
 const PROCESSORS: u64 = 1;
 const MACHINES: u64 = 2;
 
-/// The events of a trace as it is written, which must be JSON.
+/// The events of a trace's JSON output.
 fn written(trace: &Trace) -> Vec<Value> {
     let mut json = Vec::new();
     trace.write_chrome(&mut json).expect("a Vec takes all");
@@ -39,8 +39,7 @@ fn place(event: &Value) -> (u64, u64) {
     (number("pid"), number("tid"))
 }
 
-/// The slices of each track, none of which may begin before the one before it
-/// has ended.
+/// The slices of each track, none of which may begin before the previous one has ended.
 fn slices(events: &[Value]) -> BTreeMap<(u64, u64), Vec<&Value>> {
     let mut tracks: BTreeMap<_, Vec<&Value>> = BTreeMap::new();
     for slice in phase(events, "X") {
@@ -59,8 +58,8 @@ fn slices(events: &[Value]) -> BTreeMap<(u64, u64), Vec<&Value>> {
     tracks
 }
 
-/// Every arrow has two ends, in their order, and the second one is where a
-/// goroutine began to run. Says how many there are.
+/// Every arrow has two ends, in their order, and at the second a goroutine
+/// began to run. Says how many there are.
 fn check_arrows(events: &[Value]) -> usize {
     let runs: BTreeSet<_> = phase(events, "X")
         .map(|slice| (place(slice), ns(&slice["ts"])))

@@ -27,7 +27,7 @@ struct Scene {
     queue: Mutex<bool>,
 }
 
-// SAFETY: the cell in it is what the model is about; loom reports a race.
+// SAFETY: the model checks the accesses to the cell in it; loom reports a race.
 unsafe impl Send for Scene {}
 // SAFETY: as above.
 unsafe impl Sync for Scene {}

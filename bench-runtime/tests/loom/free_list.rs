@@ -1,5 +1,5 @@
-//! The free list of cells: what is pushed by many comes out once, with its
-//! link written, for the one that pops.
+//! The free list of cells: pieces that many threads push come out once, with
+//! their links written, for the one thread that pops.
 
 use crate::free_list_source::{FreeList, Link};
 use loom::sync::Arc;
@@ -32,7 +32,7 @@ impl Scene {
     }
 
     fn push(&self, piece: usize) {
-        // SAFETY: each piece is pushed by the one that has it.
+        // SAFETY: each piece is pushed by its owner.
         unsafe { self.list.push(self.pieces[piece]) };
     }
 

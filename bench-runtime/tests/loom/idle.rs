@@ -6,13 +6,13 @@ use crate::sys::barrier;
 use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
 
-/// The counts and lists, as far as the protocol goes.
+/// The counts and lists that the protocol uses.
 struct Scene {
     /// The idle list's lock, which guards no data: the counts are read without it.
     lists: Mutex<()>,
     idle_count: AtomicU32,
     spinning_count: AtomicU32,
-    /// Entries in the one queue that has some.
+    /// Entries in the one queue that has any.
     work: AtomicUsize,
     /// Ms that were woken with a P, to spin.
     woken: AtomicUsize,

@@ -14,7 +14,7 @@ struct Job {
     runs: AtomicUsize,
 }
 
-// SAFETY: the cell in it is what the model is about; loom reports a race.
+// SAFETY: the model checks the accesses to the cell in it; loom reports a race.
 unsafe impl Sync for Job {}
 // SAFETY: as above.
 unsafe impl Send for Job {}
@@ -150,7 +150,8 @@ fn canary_assignment_without_a_wake() {
     });
 }
 
-/// A stop that sets its flag after `release_all` misses a thread that is listed meanwhile.
+/// A stop that sets its flag after `release_all` misses a thread that is added to the list
+/// meanwhile.
 #[test]
 fn canary_stop_that_is_set_after_the_release() {
     let name = "idle_threads::canary_stop_that_is_set_after_the_release";

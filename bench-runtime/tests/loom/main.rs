@@ -6,7 +6,7 @@
 //! levels of the netpoller and the idle threads are the product's own source,
 //! compiled here against loom's atomics. The idle protocol and the parking of a
 //! goroutine are written again with the steps and the orderings of the source,
-//! because theirs is spread over code that calls the kernel.
+//! because the source is spread over code that calls the kernel.
 //!
 //! Each piece has a canary: the same model with one ordering or step broken,
 //! which loom must find. Run it by `scripts/loom.sh`.
@@ -65,7 +65,7 @@ mod ticket;
 mod trace_ring;
 mod transition;
 
-/// The product's shim, with loom's where the library needs std's.
+/// The product's shim, with loom's types where the library needs std's.
 mod shim {
     pub(crate) use crate::shim_source::{
         AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, hint, os_yield,

@@ -70,8 +70,7 @@ enum Broken {
     /// An event ends the level-triggered watch at once, before `on` is cleared,
     /// and the change that is requested later has no effect.
     EarlyEdge,
-    /// A change is no event where something can be read, and forgets one that
-    /// was to come.
+    /// A change is no event if there is data to read, and discards one that was due.
     SilentChange,
 }
 

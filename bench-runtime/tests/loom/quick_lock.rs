@@ -38,7 +38,7 @@ struct Raw {
     value: UnsafeCell<u32>,
 }
 
-// SAFETY: the cell in it is what the model is about; loom reports a race.
+// SAFETY: the model checks the accesses to the cell in it; loom reports a race.
 unsafe impl Send for Raw {}
 // SAFETY: as above.
 unsafe impl Sync for Raw {}

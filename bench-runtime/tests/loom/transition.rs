@@ -18,7 +18,7 @@ struct Scene {
     restored_count: AtomicUsize,
 }
 
-// SAFETY: the cells in it are what the model is about; loom reports a race.
+// SAFETY: the model checks the accesses to the cells in it; loom reports a race.
 unsafe impl Send for Scene {}
 // SAFETY: as above.
 unsafe impl Sync for Scene {}

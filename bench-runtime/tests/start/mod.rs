@@ -13,8 +13,8 @@ impl Start for Builder {
     fn start(self) -> io::Result<Runtime> {
         // SAFETY: the bodies of tests park inside no thread-local's initialiser
         // or scope, and none that runs on a migrating runtime holds over a park
-        // what belongs to a thread. A test that breaks the contract on purpose
-        // documents that, and runs in a child process.
+        // a value that belongs to a thread. A test that breaks the contract on
+        // purpose documents that, and runs in a child process.
         unsafe { self.build() }
     }
 }

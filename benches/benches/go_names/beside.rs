@@ -102,7 +102,7 @@ fn measure(runtime: &Runtime, bench: &Bench, procs: usize) -> f64 {
 
 /// As [`measure`], by Go's benchmark of that name.
 fn measure_go(program: &Path, bench: &Bench, procs: usize) -> anyhow::Result<f64> {
-    // Each part of the name for itself, as Go matches it.
+    // Each part of the name separately, as Go matches it.
     let mut parts = bench.name.split('/');
     let mut pattern = format!("^Benchmark{}$", parts.next().unwrap_or_default());
     for part in parts {

@@ -49,8 +49,8 @@ pub(crate) fn chan_contended(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// Two goroutines, a channel without a buffer: an operation is one of the two
-/// meeting the other once to send and once to receive, and working after each.
+/// Two goroutines, a channel without a buffer: an operation is one send and one
+/// receive of one goroutine, with work after each.
 pub(crate) fn chan_sync(operations: u64, work: u64) -> Duration {
     let (tx, rx) = chan(0);
     let each = operations.div_ceil(2 * CALLS_PER_SCHED) * CALLS_PER_SCHED;

@@ -9,8 +9,8 @@
 //! # Where the same name does not mean quite the same
 //!
 //! - `Syscall*`: Go's entry into a system call hands the P over only if the
-//!   call turns out to be long; ours, [`bench_runtime::blocking`], at once, and
-//!   in a pinned runtime, as here, to another thread. A short call that is not
+//!   call takes long; ours, [`bench_runtime::blocking`], at once, and in a
+//!   pinned runtime, as here, to another thread. A short call that is not
 //!   announced costs nothing here: sysmon retakes the P.
 //! - `StackGrowth*`: Go copies the stack to a larger one, once a goroutine;
 //!   ours gets pages as it touches them.
@@ -40,7 +40,7 @@ const CALLS_PER_SCHED: u64 = 1000;
 /// One of Go's benchmarks: runs this many operations on this many Ps, and returns the time.
 type Run = fn(operations: u64, procs: u64) -> Duration;
 
-/// Under which name Go has it, and where.
+/// Its name in Go, and its package.
 struct Bench {
     package: &'static str,
     name: &'static str,

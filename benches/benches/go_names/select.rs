@@ -44,7 +44,7 @@ pub(crate) fn select_sync_contended(operations: u64, procs: u64) -> Duration {
             })
         })
         .collect();
-    // Kept until the senders have left: the last receiver would close.
+    // Kept until the senders have ended: the last receiver would close the channel.
     let receivers = Arc::new((rx1, rx2, rx3));
     let theirs = receivers.clone();
     let took = in_parallel(operations, procs, move |share| {
@@ -63,8 +63,8 @@ pub(crate) fn select_sync_contended(operations: u64, procs: u64) -> Duration {
     took
 }
 
-/// Two channels with room for an item of each goroutine, which all take an
-/// item from either and put one into the other.
+/// Two channels with room for an item of each goroutine, which all receive an
+/// item from either and send one to the other.
 pub(crate) fn select_async_contended(operations: u64, procs: u64) -> Duration {
     let (tx1, rx1) = chan(procs as usize);
     let (tx2, rx2) = chan(procs as usize);

@@ -85,7 +85,7 @@ pub enum Command {
     /// Write the pages of many machines from a folder of runs.
     #[command(after_help = SITE_HELP)]
     Site(SiteArguments),
-    /// Say what came back from a fleet of machines, and what did not.
+    /// List the runs that came back from a fleet of machines, and those that did not.
     #[command(after_help = COLLECT_HELP)]
     Collect(CollectArguments),
     /// Show the runs of one machine over time, with the steps of their figures.
@@ -157,8 +157,8 @@ the limit.";
 /// The arguments of `run`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RunArguments {
-    /// The lanes, by name; `all` for every lane found on this host.
-    /// [default: threadbare, thread, process, tokio, rayon, and go where it is found]
+    /// The lanes, by name; `all` for every lane found on this host. [default:
+    /// threadbare, thread, process, tokio, rayon, and go if it is found]
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub lane: Vec<String>,
     /// The workloads: ids or beginnings of ids, such as `spawn`. Without it all
@@ -175,7 +175,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "PARAMETER=VALUE,…", value_parser = parse_values)]
     pub set: Vec<(String, Vec<u64>)>,
     /// The backend of service.http: a PostgreSQL, such as
-    /// `postgresql://user:password@host/database`. Only lanes that have a client of it are
+    /// `postgresql://user:password@host/database`. Only lanes with a client for it are
     /// measured: threadbare, threadbare-migrating, thread, thread-pool, process, process-pool,
     /// tokio, tokio-ct. The run makes the table threadbare_items there. A database that stalls
     /// or ends costs the samples in which it does; they fail with the reason, and the run
@@ -468,7 +468,7 @@ pub struct KeepArguments {
     /// The runs: their folders or their run.jsonl.
     #[arg(required = true)]
     pub runs: Vec<PathBuf>,
-    /// The folder of all machines; the file is put at KEY/RUN.jsonl.zst in it.
+    /// The folder of all machines; the file is written to KEY/RUN.jsonl.zst in it.
     #[arg(long, value_name = "DIR", default_value = "reports/hardware")]
     pub out: PathBuf,
 }

@@ -14,9 +14,9 @@ use crate::commits::{Commits, Recipe};
 use crate::say::stdout;
 use crate::{lane_program, lanes};
 
-/// The exit status where several commits are left.
+/// The exit status if several commits are left.
 const SEVERAL: u8 = 1;
-/// The exit status where the two commits do not differ.
+/// The exit status if the two commits do not differ.
 const NO_STEP: u8 = 3;
 
 pub(super) fn bisect(arguments: &BisectArguments) -> anyhow::Result<ExitCode> {

@@ -35,7 +35,7 @@ pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
     Ok(all.into_iter().filter(chosen).collect())
 }
 
-/// Leaves the lanes of which there is a second build, those in Rust, and those
+/// Keeps the lanes of which there is a second build, those in Rust, and those
 /// that `words` name; gives back the names of the rest.
 pub(super) fn keep_built(lanes: &mut Vec<LaneEntry>, words: &[String]) -> Vec<&'static str> {
     let stays =

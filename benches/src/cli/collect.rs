@@ -1,4 +1,4 @@
-//! `threadbare collect`: what came back from a fleet, and what did not.
+//! `threadbare collect`: the runs that came back from a fleet, and those that did not.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -12,7 +12,7 @@ use super::list::{plain_table, trimmed};
 use super::{keep, shell};
 use crate::say::{say, stdout};
 
-/// The exit status where not every run is whole.
+/// The exit status if not every run is whole.
 const NOT_ALL: u8 = 1;
 
 pub(super) fn collect(arguments: &CollectArguments) -> anyhow::Result<ExitCode> {

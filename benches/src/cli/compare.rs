@@ -42,7 +42,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> 
     }
     drop(out);
     if let Some(written) = written {
-        // On stderr where stdout is read by a program.
+        // On stderr if a program reads stdout.
         match arguments.format {
             Format::Json => say(written.display()),
             Format::Table => writeln!(stdout(), "\n{}", written.display())?,

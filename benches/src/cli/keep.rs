@@ -1,4 +1,4 @@
-//! `threadbare keep`: a run into the tree of those that are kept.
+//! `threadbare keep`: copies a run into the tree of kept runs.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ use super::report::run_file;
 use super::run::{REPORT_FILE, RUN_FILE};
 use crate::say::{say, stdout};
 
-/// The exit status where parts are missing, or one was cut short.
+/// The exit status if parts are missing, or one was cut short.
 const INCOMPLETE: u8 = 1;
 
 pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {

@@ -1,4 +1,4 @@
-//! Where pages and tables go that were requested by `--out`.
+//! Writes pages and tables to the target of `--out`.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -10,8 +10,8 @@ use nix::sys::stat::fstat;
 
 use crate::say::stdout;
 
-/// Writes `contents` to `target`, where `-` and whatever leads there is stdout.
-/// The path to show a person; `None` for stdout.
+/// Writes `contents` to `target`, where `-` and links to it mean stdout. The
+/// path to show a person; `None` for stdout.
 ///
 /// # Errors
 ///
@@ -45,7 +45,7 @@ pub(super) fn leads_to_stdout(target: &Path) -> bool {
     !is_device && (own.st_dev, own.st_ino) == (there.dev(), there.ino())
 }
 
-/// Says where something was written, if it is not on stdout.
+/// Prints where a file was written, unless it is on stdout.
 pub(super) fn show(written: Option<&Path>) -> io::Result<()> {
     written.map_or(Ok(()), |path| writeln!(stdout(), "{}", path.display()))
 }

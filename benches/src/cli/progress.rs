@@ -1,5 +1,5 @@
-//! How a study goes, on stderr: a bar with the time left on a terminal, plain
-//! lines elsewhere, and where a terminal is wider than any screen.
+//! The progress of a study, on stderr: a bar with the time left on a terminal,
+//! plain lines elsewhere and on a terminal that is wider than any screen.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;

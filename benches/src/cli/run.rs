@@ -1,4 +1,4 @@
-//! `threadbare run`: measures, and leaves a result file and a report.
+//! `threadbare run`: measures, and writes a result file and a report.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

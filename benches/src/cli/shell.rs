@@ -3,8 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// `path` as one word of a shell, whatever its name holds. One that begins with
-/// a dash is given a folder, else it would be an option.
+/// `path` as one word of a shell, with any characters in its name. A name that
+/// begins with a dash is given a folder, else it would be an option.
 pub(super) fn word(path: &Path) -> String {
     let path = match path.as_os_str().as_bytes() {
         [b'-', ..] => &Path::new(".").join(path),

@@ -202,7 +202,7 @@ fn distinct(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
 }
 
 /// Takes of a case the parameters that vary between `cases`, or the others. A
-/// case without parameters, as a lane without figures has, is no variation.
+/// case without parameters, as of a lane without figures, is no variation.
 fn part(cases: &[&Case], varying: bool) -> impl Fn(&Case) -> Case + use<> {
     let mut values: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     for (name, value) in cases.iter().flat_map(|case| &case.0) {

@@ -48,7 +48,7 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
 
 /// The exit status of a command that continues although a folder cannot be read.
 pub(super) fn exit_code(collection: &Collection) -> ExitCode {
-    /// Of a command that has left something out.
+    /// The exit status of a command that has left something out.
     const NOT_ALL: u8 = 1;
     match collection.unread_count {
         0 => ExitCode::SUCCESS,
@@ -56,7 +56,7 @@ pub(super) fn exit_code(collection: &Collection) -> ExitCode {
     }
 }
 
-/// Refuses a site in the folder of the runs: the copies in it would be runs there.
+/// Refuses a site in the folder of the runs: its copies would count as runs.
 fn refuse_within(folder: &Path, out: &Path) -> anyhow::Result<()> {
     let there = std::path::absolute(out)?;
     let folder = folder.canonicalize()?;
@@ -72,7 +72,7 @@ fn refuse_within(folder: &Path, out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says so where no price is of a machine that is there.
+/// Warns if no price is of a machine that is there.
 fn warn_of_prices(collection: &Collection, prices: &Prices) {
     let machines = collection.machines.iter();
     let types: BTreeSet<&str> = machines

@@ -1,7 +1,7 @@
 //! The clocks of the CPUs: what sets them, how fast they are, and what limits them.
 //!
-//! CPU 0 may be offline, or of another kind than the rest: so all CPUs that are
-//! online are read for the governor, and the first that has one for the rest.
+//! CPU 0 may be offline, or of another kind than the rest. So all online CPUs
+//! are read for the governor, and the first that has one for the rest.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -5,8 +5,8 @@
 //! # What is read by hand here, and why
 //!
 //! `sysinfo` gives the names of host and system. `/proc/cpuinfo` and `/sys` are
-//! read here: `procfs` takes `processor : N` alone as the start of a CPU, so that a
-//! mainframe has none, drops what is before the first, and cuts values at their
+//! read here: `procfs` takes only `processor : N` as the start of a CPU, so that a
+//! mainframe has none, drops the lines before the first, and cuts values at their
 //! second colon; neither of them reads kinds of core, or the files of another
 //! machine, which the tests need.
 
@@ -118,7 +118,7 @@ fn distinct<'a>(of: impl Iterator<Item = Option<&'a String>>) -> u32 {
 struct Place {
     number: usize,
     fields: BTreeMap<String, String>,
-    /// What it shares with the other threads of its core, and with no other CPU.
+    /// The fields that it shares with the other threads of its core, and with no other CPU.
     core: Option<String>,
     /// The same of its socket.
     socket: Option<String>,
@@ -402,7 +402,7 @@ fn facts(root: &Path, first_cpu: Option<usize>) -> BTreeMap<String, Value> {
     facts
 }
 
-/// The controllers of the memory, where the kernel has a driver for them.
+/// The controllers of the memory, if the kernel has a driver for them.
 fn memory_controllers(root: &Path) -> Option<usize> {
     let entries = std::fs::read_dir(root.join("sys/devices/system/edac/mc")).ok()?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -432,7 +432,7 @@ fn cloud_instance_type(root: &Path) -> Option<String> {
     }
     let text = text(root.join("run/cloud-init/instance-data.json"))?;
     let data: Value = serde_json::from_str(&text).ok()?;
-    // Google's is a path, with the number of the owner's project in it.
+    // Google's is a path that contains the number of the owner's project.
     let name = find(&data)?.rsplit('/').next()?;
     (!name.is_empty() && !name.contains("redacted")).then(|| name.to_owned())
 }

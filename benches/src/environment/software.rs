@@ -64,7 +64,7 @@ fn mapped(maps: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The allocator of this process, and so of the lanes, which inherit `LD_PRELOAD`: the
-/// library that takes the place of the system's, by its name.
+/// library that replaces the system's, by its name.
 fn allocator(maps: &str) -> String {
     let names = mapped(maps).filter_map(|path| Path::new(path).file_name()?.to_str());
     let is_other = |name: &&str| {

@@ -131,7 +131,7 @@ pub(crate) fn migrations_taint(
     block: u64,
 ) -> Option<Taint> {
     const MOST_PER_S: f64 = 1_000.0;
-    // The first placements of a handful of threads are no sign of anything.
+    // The first placements of a handful of threads indicate nothing.
     const FEWEST: u64 = 100;
     let rate = count as f64 / over.as_secs_f64();
     (count >= FEWEST && rate > MOST_PER_S).then(|| {

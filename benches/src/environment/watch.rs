@@ -62,8 +62,8 @@ impl Watch {
 
     /// The readings since the last call, or since the start.
     ///
-    /// Call it when no lane runs: a lane's CPU time counts as one's own only
-    /// once it was reaped.
+    /// Call it when no lane runs: a lane's CPU time counts as this process's
+    /// only once it was reaped.
     pub fn lap(&mut self) -> Readings {
         let now = Counters::read();
         let mut readings = now.since(&self.last);

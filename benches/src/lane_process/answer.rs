@@ -23,8 +23,8 @@ pub enum Answer {
 }
 
 /// Why no lane can have measured this; `None` if it can. `took` is the time
-/// from the request to the answer: the timed section lies within it, and both
-/// are of the monotonic clock.
+/// from the request to the answer: the timed section is within it, and both are
+/// of the monotonic clock.
 pub(super) fn impossible(sample: &Sample, took: Duration) -> Option<String> {
     if sample.elapsed_ns == 0 || sample.operations_count == 0 {
         return Some("a sample needs elapsed_ns and operations_count above 0".to_owned());

@@ -7,9 +7,9 @@
 //! | software   | page faults, context switches, migrations, by the kernel     |
 //! | accounting | nothing here: getrusage and /proc, which each sample has     |
 //!
-//! The rungs add up: with the hardware's events come the kernel's. Events are
-//! inherited by threads and processes that the lane starts later, so they
-//! must be opened before the lane starts any.
+//! The rungs add up: each has the events of the lower ones. Events are
+//! inherited by threads and processes that the lane starts later, so they must
+//! be opened before the lane starts any.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -149,14 +149,14 @@ impl Counters {
         self.open.retain_mut(|one| {
             let begun = one.event.enable().and_then(|()| one.event.read());
             let is_there = begun.is_ok();
-            // Not reset: that leaves what ended threads have added.
+            // Not reset: a reset keeps the counts of threads that have ended.
             one.begun = begun.ok();
             is_there
         });
     }
 
     /// The counts since [`begin`](Self::begin). An event that had to share the
-    /// hardware with others is left out: it was seen for a part of the time
+    /// hardware with others is left out: it was counted for a part of the time
     /// only.
     pub(crate) fn end(&mut self) -> BTreeMap<String, u64> {
         let read = |one: &mut Open| {

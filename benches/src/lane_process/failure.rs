@@ -30,7 +30,7 @@ pub enum Cause {
     Killed {
         /// The signal's name, such as `SIGSEGV`.
         signal: String,
-        /// True where the kernel's out-of-memory killer struck meanwhile.
+        /// True if the kernel's out-of-memory killer acted meanwhile.
         out_of_memory: bool,
     },
     /// It exited before its end was requested.

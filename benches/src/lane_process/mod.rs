@@ -7,7 +7,8 @@
 //!    only the study, and one kill ends the lane with all its processes.
 //!    Processes that left the group are found by a mark (`strays`).
 //! 2. The child is reaped last: until then its process id, which is also the
-//!    group's, cannot belong to another process, and the group may be killed by it.
+//!    group's, cannot belong to another process, and killing the group by it is
+//!    safe.
 //! 3. At most one request is under way, and it is shorter than a pipe's
 //!    buffer, so that writing it never blocks on a lane that does not read.
 //!
@@ -64,8 +65,8 @@ const EXIT_LIMIT: Duration = Duration::from_secs(2);
 /// How much of a wrong answer a message repeats, in characters.
 const EXCERPT: usize = 120;
 
-/// Variables that would give one lane another number of CPUs than the set it
-/// is pinned to: taken out of every lane's environment.
+/// Variables that would give one lane another number of CPUs than the set it is
+/// pinned to: removed from every lane's environment.
 const REMOVED_VARIABLES: [&str; 5] = [
     "GOMAXPROCS",
     "TOKIO_WORKER_THREADS",
@@ -191,7 +192,7 @@ impl LaneProcess {
     ///
     /// # Errors
     ///
-    /// [`LaneFailure`] where the lane cannot be started or does not say hello.
+    /// [`LaneFailure`] if the lane cannot be started or does not say hello.
     pub fn start(
         command: &LaneCommand,
         cpus: &Cpus,
@@ -355,7 +356,7 @@ impl LaneProcess {
     }
 
     /// How often the kernel has moved its living threads to another CPU;
-    /// `None` where the kernel does not say.
+    /// `None` if the kernel does not say.
     #[must_use]
     pub fn migrations(&self) -> Option<u64> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
@@ -371,7 +372,7 @@ impl LaneProcess {
     }
 
     /// Ends the lane by a request and waits for its exit. A lane that does not
-    /// go by itself is killed.
+    /// exit by itself is killed.
     ///
     /// # Errors
     ///
@@ -389,7 +390,7 @@ impl LaneProcess {
                     return Err(self.failure(Cause::TimedOut(EXIT_LIMIT), ASKED));
                 }
                 None => {
-                    // What it writes meanwhile must not block it.
+                    // Its output meanwhile must not block it.
                     self.drain(Duration::from_millis(2));
                 }
             }
@@ -629,8 +630,7 @@ impl LaneProcess {
         }
     }
 
-    /// Kills the whole group, reaps its leader, and ends what has left the
-    /// group.
+    /// Kills the whole group, reaps its leader, and ends processes that have left the group.
     fn end(&mut self) {
         if self.ended {
             return;

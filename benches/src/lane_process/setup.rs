@@ -43,9 +43,9 @@ impl Step {
     }
 }
 
-/// Makes the children of `command` leaders of a process group of their own,
-/// pinned to `cpus`, and killed by the kernel when the thread that started them
-/// ends. The result reads, after the start, which steps were refused.
+/// Makes the children of `command` leaders of a new process group, pinned to
+/// `cpus`, and killed by the kernel when the thread that started them ends. The
+/// result reads, after the start, which steps were refused.
 pub(super) fn prepare(command: &mut Command, cpus: Mask) -> Refusals {
     let parent = getpid();
     let pipe = io::pipe().ok();

@@ -18,8 +18,8 @@ const VARIABLE: &str = "THREADBARE_LANE_MARK";
 /// Gives up on a lane whose processes start others faster than they are killed.
 const MOST_ROUNDS: usize = 100;
 
-/// Makes this process the subreaper of all that lanes leave. Says whether the
-/// kernel did so.
+/// Makes this process the subreaper of all processes that lanes leave. Says
+/// whether the kernel did so.
 pub(super) fn adopt() -> bool {
     static ADOPTED: OnceLock<bool> = OnceLock::new();
     *ADOPTED.get_or_init(|| nix::sys::prctl::set_child_subreaper(true).is_ok())
@@ -43,8 +43,9 @@ impl Mark {
         (VARIABLE.into(), self.0.clone().into())
     }
 
-    /// Kills and reaps what the lane has left, once its own process was reaped.
-    /// Blocks the thread until the kernel has ended them. How many there were.
+    /// Kills and reaps the processes that the lane has left, once its own
+    /// process was reaped. Blocks the thread until the kernel has ended them.
+    /// How many there were.
     pub(super) fn end_strays(&self) -> usize {
         let mut count = 0;
         for _ in 0..MOST_ROUNDS {
@@ -71,7 +72,7 @@ impl Mark {
     }
 }
 
-/// The children of this process; none where `/proc` does not say.
+/// The children of this process; none if `/proc` does not say.
 fn children() -> impl Iterator<Item = Pid> {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
     tasks.flatten().flat_map(|task| {

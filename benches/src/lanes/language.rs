@@ -21,7 +21,7 @@ pub struct Language {
     pub variable: &'static str,
     /// The toolchain's program on `PATH`.
     pub program: &'static str,
-    /// The file in its folder without which there are no lanes.
+    /// The file in its folder; without it there are no lanes.
     pub entry: &'static str,
     /// How its program is made and started.
     pub start: Start,
@@ -109,8 +109,8 @@ pub enum Missing {
 }
 
 impl Language {
-    /// The toolchain's program: what the variable names, else what `PATH` has,
-    /// else what this project's own scripts have installed.
+    /// The toolchain's program: the one that the variable names, else the one
+    /// on `PATH`, else the one that this project's own scripts have installed.
     ///
     /// # Errors
     ///

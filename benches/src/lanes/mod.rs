@@ -96,8 +96,7 @@ static FOREIGN: &[LaneEntry] = &[
 /// The lanes that run when none is named: one of each model. Go is one of them if it is installed.
 pub const DEFAULT_LANES: [&str; 6] = ["threadbare", "thread", "process", "tokio", "rayon", "go"];
 
-/// All lanes, in the order in which a reader should meet them: the models, then
-/// their variants, then other languages.
+/// All lanes, in the order of the report: the models, then their variants, then other languages.
 #[must_use]
 pub fn all() -> Vec<LaneEntry> {
     let rust = workloads::lanes::ALL.iter().map(|entry| LaneEntry {

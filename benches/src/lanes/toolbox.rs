@@ -144,7 +144,7 @@ impl Toolbox {
                 (binary, Vec::new())
             }
             Start::JavaCompile => {
-                // A Java that comes without a compiler runs what another compiled.
+                // A Java without a compiler runs classes that another compiled.
                 let beside = toolchain.with_file_name("javac");
                 let compiler = on_path(&beside).or_else(|| on_path(Path::new("javac")));
                 let compiler = compiler.unwrap_or(beside);

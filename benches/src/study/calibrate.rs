@@ -43,7 +43,7 @@ pub(super) enum Refusal {
     Answer(ErrorKind, String),
     /// The answer was wrong.
     Checksum(String),
-    /// One sample takes longer than the budget lets a try take.
+    /// One sample takes longer than the budget allows for a try.
     Dear {
         /// How long it was waited for.
         limit: Duration,
@@ -145,8 +145,8 @@ pub(super) struct Tried {
     pub(super) counters: Option<Counters>,
 }
 
-/// Finds what a cell of `lane` costs by trying it, and counts events meanwhile;
-/// some are only guessed.
+/// Finds the cost of a cell of `lane` by trying it, and counts events
+/// meanwhile; some are only guessed.
 pub(super) fn calibrate(
     setup: &Setup,
     load: &Load,
@@ -201,16 +201,16 @@ pub(super) fn calibrate(
             });
             return Ok(Tried { cost, counters });
         }
-        // The first iterations are the slowest: aim past the mark, but not so
-        // far that a wrong guess costs a second.
+        // The first iterations are the slowest: aim above the target, but not
+        // so far that a wrong guess costs a second.
         let factor = (2 * ENOUGH.as_nanos() / elapsed.as_nanos().max(1)).clamp(2, 32);
         iterations = (iterations * u64::try_from(factor).unwrap_or(2)).min(most_iterations);
     }
     unreachable!("the loop above returns at its last step")
 }
 
-/// The usual limits, but no longer than a cell could ever be given: one sample
-/// in each process must not take the whole run.
+/// The usual limits, but no longer than the most that a cell could get: one
+/// sample in each process must not take the whole run.
 fn trial_limits(setup: &Setup) -> Limits {
     const MOST_SHARES: usize = 80;
     const LEAST: Duration = Duration::from_secs(5);
@@ -278,8 +278,8 @@ fn guess(
     None
 }
 
-/// What it takes to start one waiting task and to end it, and how many a lane
-/// can hold: tasks of the kernel end at its limits long before a million.
+/// The time to start and end one waiting task, and how many a lane can hold:
+/// tasks of the kernel reach its limits long before a million.
 fn parked_ns(lane: &str) -> (f64, u64) {
     const KERNEL_TASKS: u64 = 32_768;
     match lane {

@@ -42,11 +42,11 @@ use super::header::THRESHOLD_RATIO;
 use super::plan::{Plan, PlannedBlock, shuffled};
 
 /// A case has this many processes even if all of its comparisons are decided
-/// earlier, where the time allows: the interval of a figure is then one of 95%.
+/// earlier, if the time allows: the interval of a figure then has 95%.
 const ENOUGH: u64 = 10;
 /// The most rounds of any case.
 const MOST_ROUNDS: u64 = 200;
-/// The part of the time that is left which one sweep takes.
+/// The part of the remaining time that one sweep takes.
 const SWEEP: f64 = 1.0 / 6.0;
 
 const BOUND: Bound = Bound {
@@ -97,7 +97,7 @@ struct Case {
 #[derive(Debug)]
 struct Comparison {
     ours: usize,
-    /// The same as `ours` where a second run like this one is meant.
+    /// The same as `ours` if a second run like this one is meant.
     theirs: usize,
     /// Both are one lane of one build.
     is_pair: bool,
@@ -187,8 +187,7 @@ impl Comparisons {
         found
     }
 
-    /// Takes in what a process of the cell at this place gave, by sample, and how
-    /// long it took.
+    /// Adds the samples of a process of the cell at this place, and its time.
     pub(super) fn add(&mut self, at: usize, round: u64, samples: &[f64], took: Duration) {
         let cell = &mut self.cells[at];
         cell.took.0 += took;
@@ -205,8 +204,7 @@ impl Comparisons {
         self.cells[at].given_up = true;
     }
 
-    /// How many comparisons between lanes, or builds, are decided, of those that
-    /// can be.
+    /// How many comparisons between lanes, or builds, are decided, of those that can be.
     pub(super) fn decided(&self) -> (usize, usize) {
         let alive = self
             .list
@@ -216,7 +214,7 @@ impl Comparisons {
         (all.iter().filter(|decided| **decided).count(), all.len())
     }
 
-    /// True where a side will never have another process and too few so far.
+    /// True if a side will never have another process and has too few.
     fn is_lost(&self, one: &Comparison) -> bool {
         let is_lost = |at: usize| {
             let cell = &self.cells[at];

@@ -131,8 +131,7 @@ pub fn run(
 ///
 /// # Errors
 ///
-/// [`StudyError`]; [`StudyError::NoPlan`] where the file is no run that can be
-/// gone on with.
+/// [`StudyError`]; [`StudyError::NoPlan`] if the file is no run that can be continued.
 pub fn resume(
     setup: &Setup,
     so_far: &Run,
@@ -375,8 +374,8 @@ fn try_cells(
     Ok(trials)
 }
 
-/// True where `cell` is `first`, or of one slope with it: a ledger is a slope
-/// over the task counts, and so is its A/A pair.
+/// True if `cell` is `first`, or of one slope with it: a ledger is a slope over
+/// the task counts, and so is its A/A pair.
 fn is_along(cell: &Candidate, first: &Candidate) -> bool {
     let without_tasks = |cell: &Candidate| {
         let mut parameters = cell.parameters.clone();

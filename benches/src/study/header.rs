@@ -181,7 +181,7 @@ fn axis(workload: &Workload, cases: &[&Parameters]) -> Option<String> {
         .iter()
         .map(|one| (one.name, values_of(one.name)))
         .collect();
-    // A sweep of workers is a scaling curve, whatever else varies.
+    // A sweep of workers is a scaling curve, even if other parameters vary too.
     let workers = counts.get("workers_count").filter(|&&count| count > 1);
     if workers.is_some() {
         return Some("workers_count".to_owned());

@@ -1,9 +1,9 @@
 //! The load on a server: the generator's own CPUs, and its limit on them.
 //!
-//! A server and the generator that loads it pay about the same for a request,
-//! as nearly all of it is TCP's. So the generator gets separate CPUs, and its
-//! limit is measured first, against a bare echo server. A figure that needed
-//! most of that limit is a lower bound for the lane, and is tainted.
+//! A server and its load generator use about the same CPU time for a request,
+//! because nearly all of it is TCP's. So the generator gets separate CPUs, and
+//! its limit is measured first, against a bare echo server. A figure that
+//! needed most of that limit is a lower bound for the lane, and is tainted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -214,8 +214,8 @@ fn program(setup: &Setup) -> Option<PathBuf> {
 }
 
 impl Split {
-    /// Three fifths for the generator, so that it is the faster one, and no
-    /// core of the hardware for both if it can be helped. `None` for one CPU.
+    /// Three fifths for the generator, so that it is the faster one, and if
+    /// possible no core of the hardware for both. `None` for one CPU.
     fn of(cpus: &Cpus) -> Option<Self> {
         Self::by(cpus, |cpu| {
             let topology = |name| {
@@ -343,7 +343,7 @@ impl Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        // An echo server has ended by itself where its connections have.
+        // An echo server ends by itself when its connections have ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

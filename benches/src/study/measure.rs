@@ -28,10 +28,10 @@ use crate::lane_process::{LaneCommand, LaneProcess, Stop};
 
 /// By how much a run may exceed its budget before it ends with what it has.
 const OVERRUN: f64 = 1.2;
-/// A process that is this many times as slow as its cell was when it was tried
-/// takes shorter samples: how slow it is, is a result, and running into the time
-/// limit is none. A hand-over that goes through the kernel costs a hundred times
-/// one that does not.
+/// If a process is this many times as slow as its cell was when it was tried,
+/// its samples are shortened: its slowness is a result, and reaching the time
+/// limit is none. A hand-over through the kernel costs a hundred times one that
+/// does not need it.
 const MUCH_SLOWER: f64 = 10.0;
 /// How often a cell's process may crash before the cell is given up.
 const MOST_CRASHES: u64 = 2;
@@ -43,9 +43,9 @@ const LONG_FAILURE: Duration = Duration::from_secs(5);
 pub struct Outcome {
     /// Blocks that are complete.
     pub blocks_count: usize,
-    /// True where a person stopped it: the file has no end and can be resumed.
+    /// True if a person stopped it: the file has no end and can be resumed.
     pub stopped: bool,
-    /// True where the time limit cut it short.
+    /// True if the time limit cut it short.
     pub out_of_time: bool,
     /// Samples that had a wrong answer: the run has failed.
     pub wrong_checksums_count: u64,
@@ -285,7 +285,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// False where the user stopped the run.
+    /// False if the user stopped the run.
     fn measure_block(
         &mut self,
         block: &PlannedBlock,
@@ -451,8 +451,7 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    /// Counts a failure, and gives its cell up where another try would fail
-    /// again or take long.
+    /// Counts a failure, and gives its cell up if another try would fail again or take long.
     pub(super) fn remember(&mut self, failure: &Failure) {
         let key = (
             failure.workload.clone(),

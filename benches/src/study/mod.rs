@@ -11,7 +11,7 @@
 //! # The protocol of a run
 //!
 //! 1. `probe`: each lane is started once and reports what it can run.
-//! 2. `load`: the load generator's limit, where a server is loaded.
+//! 2. `load`: the load generator's limit, if a server is loaded.
 //! 3. `calibrate`: each cell is tried, to find how many iterations make a sample
 //!    of a sensible length. A cell that fails here is recorded and left out.
 //! 4. `plan`: the number of samples and their length are fitted to the time
@@ -28,7 +28,7 @@
 //! the host (heat, another virtual machine) affects all of them; blocks of one
 //! workload are spread over the run, so that a bad minute does not own it.
 //! Rounds come in pairs: a random order, then its reverse, so that over a pair
-//! no lane is early more than another.
+//! no lane is early more often than another.
 
 mod calibrate;
 mod comparisons;

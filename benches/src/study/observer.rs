@@ -6,7 +6,7 @@ use reports::schema::{Failure, Taint};
 
 use super::plan::{Plan, PlannedBlock, PlannedCell};
 
-/// Gets the progress of a study. Every call comes from the study's own thread,
+/// Gets the progress of a study. Every call is made by the study's own thread,
 /// between samples and never within one.
 pub trait Observer {
     /// A step before the measurement has begun: `starting threadbare`.

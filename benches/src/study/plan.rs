@@ -98,7 +98,7 @@ pub(super) struct Candidate {
     pub(super) parameters: Parameters,
     pub(super) control: bool,
     pub(super) processes_count: u64,
-    /// True where more are started, if need be.
+    /// True if more processes are started when needed.
     pub(super) grows: bool,
     /// Its language is compiled while it runs, and gets faster for seconds.
     pub(super) compiles_late: bool,
@@ -207,7 +207,7 @@ impl Plan {
 }
 
 /// Two builds of one lane, and a lane and its control, take samples of one
-/// length: else how long a sample is would look like a change.
+/// length: else a difference of length would appear as a change.
 fn alike(candidates: &mut [Candidate]) {
     let mut slowest: BTreeMap<(&str, String, Parameters), Cost> = BTreeMap::new();
     let key = |cell: &Candidate| {
@@ -342,11 +342,11 @@ fn dearest_case(
     dearest.map(|(workload, parameters)| (workload, parameters.clone()))
 }
 
-/// True where `cases` show the same without `case`: of every parameter
-/// they still have the least and the most value, and every number of workers. So
-/// a hog keeps its hogs and a load its loads, and a curve its ends. Codes (an
-/// atomic, a mutex, a channel) are compared with each other, so where all counts
-/// are at their most every code stays.
+/// True if `cases` show the same without `case`: for every parameter they still
+/// have the least and the largest value, and every number of workers. So a hog
+/// keeps its hogs and a load its loads, and a curve its ends. Codes (an atomic,
+/// a mutex, a channel) are compared with each other, so if all counts have their
+/// largest value every code stays.
 fn is_spare(
     case: &Parameters,
     cases: &BTreeSet<&Parameters>,
@@ -477,7 +477,7 @@ fn together(order: &mut [usize], cells: &[PlannedCell]) {
 /// A seed for a run that was given none.
 #[must_use]
 pub fn random_seed() -> u64 {
-    // 53 bits, so that a JSON reader of any language gives it back exactly.
+    // 53 bits, so that a JSON reader of any language reads it exactly.
     rand::rng().random::<u64>() >> 11
 }
 

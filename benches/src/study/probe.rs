@@ -65,7 +65,7 @@ impl ProbedLane {
         }
     }
 
-    /// `None` where the lane runs the workload, else why not.
+    /// `None` if the lane runs the workload, else why not.
     #[must_use]
     pub fn refusal(&self, workload: &str) -> Option<(FailureKind, String)> {
         match &self.known {

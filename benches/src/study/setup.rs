@@ -71,7 +71,7 @@ impl StudyLane {
 
 /// The parameter that a ledger is a slope over.
 pub(super) const TASKS: &str = "tasks_count";
-/// Processes that an interval takes where there is one count and no line.
+/// Processes that an interval needs if there is one count and no line.
 const FEWEST_OF_COUNT: u64 = 3;
 /// Processes of a workload in its small form.
 pub(super) const FEW: u64 = 3;
@@ -81,7 +81,7 @@ const DEAR_COUNT: u64 = 1_000_000;
 /// All that decides what is measured and how.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The lanes, in the order in which a reader should meet them.
+    /// The lanes, in the order of the report.
     pub lanes: Vec<StudyLane>,
     /// The workloads, likewise.
     pub workloads: Vec<&'static Workload>,
@@ -91,8 +91,7 @@ pub struct Setup {
     pub size: Size,
     /// The preset that chooses the cases, if one was given.
     pub preset: Option<Preset>,
-    /// Whether workloads with lanes of their own are measured on those alone, by
-    /// few processes.
+    /// Whether workloads with lanes of their own are measured only on those, by few processes.
     pub few_lanes: bool,
     /// Parameters whose values were given on the command line, for each workload that has them.
     pub values: Vec<(String, Vec<u64>)>,
@@ -192,7 +191,7 @@ impl Setup {
 
     /// Takes part `index` (from 1) of `count` equal runs with one seed: every
     /// `count`-th workload, with all of its lanes, so that no comparison is
-    /// torn apart. The parts share a run id.
+    /// split. The parts share a run id.
     pub fn take_shard(&mut self, index: u32, count: u32) {
         self.shard = Some(Shard { index, count });
         self.run_id = format!("{:016x}-of-{count}", self.seed);
@@ -295,7 +294,7 @@ impl Setup {
         self.few_lanes && !workload.presets.lanes.is_empty()
     }
 
-    /// Whether `lane` is one of those that measure `workload` in this run.
+    /// Whether `lane` measures `workload` in this run.
     pub(super) fn takes(&self, lane: &StudyLane, workload: &Workload) -> bool {
         !self.is_small(workload) || workload.presets.lanes.contains(&lane.plain_name())
     }

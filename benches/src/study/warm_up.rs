@@ -26,7 +26,7 @@ const MOST_PIECES: f64 = 8.0;
 /// Languages that are compiled while they run.
 const LATE_LANGUAGES: [&str; 4] = ["java", "javascript", "node", "php"];
 
-/// True where a program in this language gets faster for seconds.
+/// True if a program in this language gets faster for seconds.
 pub(super) fn compiles_late(language: &str) -> bool {
     let language = language.to_lowercase();
     LATE_LANGUAGES
@@ -59,7 +59,7 @@ impl WarmUp {
         self.elapsed_ns += elapsed_ns;
     }
 
-    /// True where the process gets no faster any more.
+    /// True if the process gets no faster any more.
     pub(super) fn is_flat(&self, compiles_late: bool) -> bool {
         let (pieces, least_ns) = match compiles_late {
             true => (LATE_PIECES, LATE_LEAST_NS),

@@ -18,7 +18,7 @@ mod program;
 
 pub(crate) use program::Program;
 
-/// How the lane is started; `None` where its toolchain may be missing and is.
+/// How the lane is started; `None` if its toolchain is missing and may be.
 pub(crate) fn command(name: &str) -> Option<LaneCommand> {
     // Cargo builds the lane program, and Go and Java their own, once.
     static TOOLBOX: OnceLock<Toolbox> = OnceLock::new();

@@ -47,9 +47,9 @@ pub(crate) fn executable(path: &Path, script: &str) {
     fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-/// The program, without colours and with the usual ends by signals. A shell starts
-/// what runs in its background with SIGINT ignored, `nohup` with SIGHUP, and what finds
-/// it so leaves it so.
+/// The program, without colours and with the usual ends by signals. A shell starts its
+/// background jobs with SIGINT ignored, `nohup` with SIGHUP, and programs must not
+/// change that.
 pub(crate) fn threadbare() -> Command {
     prepared(Command::new(env!("CARGO_BIN_EXE_threadbare")))
 }

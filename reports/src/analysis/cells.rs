@@ -24,7 +24,7 @@ pub(crate) struct Cell {
     pub(crate) lane: String,
     pub(crate) control: bool,
     pub(crate) replicates: Replicates,
-    /// The figure of each process; empty where a figure is a slope over many.
+    /// The figure of each process; empty if a figure is a slope over many.
     pub(crate) processes: BTreeMap<u64, f64>,
     pub(crate) processes_count: usize,
     pub(crate) samples_count: usize,

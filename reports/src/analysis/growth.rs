@@ -1,8 +1,8 @@
 //! How the cost of an operation grows with the number of tasks.
 //!
-//! The whole cost of `n` tasks is taken as c·nᵇ, a straight line where both
-//! axes are logarithmic; b is its slope by least squares, with the interval of
-//! the same fit to every resample. Few tasks say more of fixed costs than of
+//! The total cost of `n` tasks is taken as c·nᵇ, a straight line if both axes
+//! are logarithmic; b is its slope by least squares, with the interval of the
+//! same fit to every resample. Few tasks say more of fixed costs than of
 //! growth, so the fit begins at [`FEWEST_TASKS`].
 
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ use crate::stats::bootstrap::{Estimate, Replicates, Tree, seed_for};
 /// The fit uses points from this many tasks on.
 pub const FEWEST_TASKS: u64 = 100;
 
-/// The parameters that say how many tasks there are, by workload: tasks, leaves
-/// of a tree, senders to one receiver, connections that each have a task.
+/// The parameters with the number of tasks, by workload: tasks, leaves of a
+/// tree, senders to one receiver, connections that each have a task.
 const COUNTS: [&str; 4] = [
     TASKS,
     "leaves_count",
@@ -56,7 +56,7 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// True where the whole cost surely grows faster than the tasks.
+    /// True if the total cost significantly grows faster than the tasks.
     #[must_use]
     pub fn is_worse_than_linear(&self) -> bool {
         let interval = self.exponent.and_then(|exponent| exponent.interval);
@@ -127,8 +127,8 @@ fn tasks_of(case: &Case) -> Option<(&'static str, u64)> {
 }
 
 /// The quantity of the curve: if tasks sleep, the time beyond the sleep; else
-/// the first quantity that is no latency, for under ever more clients that
-/// grows because they wait for each other.
+/// the first quantity that is no latency, because latency grows with the number
+/// of clients that wait for each other.
 fn followed(workload: &Workload) -> Option<Quantity> {
     let all = Quantity::all_of(workload);
     if let Some(over) = all.iter().find(|quantity| quantity.id == OVER) {
@@ -141,7 +141,7 @@ fn followed(workload: &Workload) -> Option<Quantity> {
         .find(|quantity| !matches!(quantity.source, Source::Latency(_)))
 }
 
-/// The lane's figure at each point. The rows have all of them but memory,
+/// The lane's figure at each point. The rows have all of them except memory,
 /// which is one slope over all task counts there.
 fn figures(
     run: &Run,

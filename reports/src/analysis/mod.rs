@@ -33,8 +33,7 @@ use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 use crate::stats::{DEFAULT_THRESHOLD_RATIO, FALSE_DISCOVERY_RATE_OF_LOOKS};
 use cells::{Cell, cells};
 
-/// The lane that ratios are against where the run's design names none that
-/// was measured.
+/// The reference lane of ratios if the run's design names none that was measured.
 pub(crate) const FALLBACK_REFERENCE: &str = "thread";
 
 /// A run's figures.
@@ -46,7 +45,7 @@ pub struct Analysis {
     pub ledgers: Vec<LedgerRow>,
     /// Speed-up over workers, for each workload that measures it.
     pub curves: Vec<Curve>,
-    /// Cost over the number of tasks, where enough counts were measured.
+    /// Cost over the number of tasks, if enough counts were measured.
     pub growth: Vec<Growth>,
     /// The A/A pairs and what they say.
     pub noise: Noise,
@@ -81,7 +80,7 @@ impl Analysis {
     }
 
     /// The rows and verdicts of the main figures alone, and of those that answer the
-    /// first screen's questions: the same as [`Analysis::of`] has, in a part of the time.
+    /// first screen's questions: the same as in [`Analysis::of`], in a part of the time.
     #[must_use]
     pub fn of_main_figures(run: &Run) -> Analysis {
         let is_main = |workload: &Workload, quantity: &Quantity| {
@@ -139,9 +138,9 @@ impl Analysis {
         }
     }
 
-    /// Sets the first row of each pair against the second, of the same case, and
-    /// gives the verdicts of all pairs at once. The ratio is turned so that less is
-    /// better; `None` if there is none.
+    /// Compares the first row of each pair with the second, of the same case, and
+    /// returns the verdicts of all pairs at once. The ratio is turned so that less
+    /// is better; `None` if there is none.
     pub(crate) fn judge(&self, pairs: &[(&Row, &Row)]) -> Vec<Option<(Ratio, Verdict)>> {
         let ratios: Vec<Option<Ratio>> = pairs
             .iter()
@@ -206,8 +205,8 @@ fn reference_lane(run: &Run) -> String {
         .to_owned()
 }
 
-/// Sets each row against the reference lane's row of the same case, and gives
-/// the verdicts: of all main figures at once, and of all further ones.
+/// Compares each row with the reference lane's row of the same case, and
+/// returns the verdicts: of all main figures at once, and of all further ones.
 fn compare(rows: &mut [Row], cells: &[Cell], noise: &Noise, reference_lane: &str, bound: Bound) {
     let references: BTreeMap<(&str, &Case, &Quantity), &Cell> = cells
         .iter()

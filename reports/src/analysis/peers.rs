@@ -1,8 +1,7 @@
 //! Our runtime and its peers: which is best at what, and by how much.
 //!
 //! The ratio is to the best *peer*, never to one of our lanes. The best peer is
-//! chosen by its median, so the more peers there are the luckier the best of
-//! them is: that favours the peers.
+//! chosen by its median, so with more peers chance favours the best of them.
 
 use serde::Serialize;
 
@@ -46,7 +45,7 @@ pub struct PeerRow {
     /// The lanes' figures, each with its ratio to the best peer's; a peer has
     /// none if it is the best.
     pub cells: Vec<(Row, Option<Ratio>)>,
-    /// The best peer; `None` where no peer has a figure.
+    /// The best peer; `None` if no peer has a figure.
     pub best_peer: Option<String>,
     /// Each of our lanes with a figure against the best peer.
     pub ours: Vec<Ours>,

@@ -50,7 +50,7 @@ impl Unit {
         } else if has("bytes") {
             Unit::Bytes
         } else if has("ratio") {
-            // Nothing else among the ratios is meant to be above 1.
+            // No other ratio should be above 1.
             match words.contains(&"headroom") || words.contains(&"gap") {
                 true => Unit::Factor,
                 false => Unit::Share,
@@ -86,7 +86,7 @@ pub struct Quantity {
     pub title: String,
     /// The unit.
     pub unit: Unit,
-    /// True where more is better.
+    /// True if more is better.
     pub higher_is_better: bool,
     #[serde(skip)]
     pub(crate) source: Source,

@@ -75,7 +75,7 @@ pub struct Row {
     /// The figure; `None` if there is none.
     pub estimate: Option<Estimate>,
     /// How it stands against the reference lane; `None` for the reference
-    /// itself and where the reference has no figure.
+    /// itself and if the reference has no figure.
     pub standing: Option<Standing>,
     /// Why there is no figure; `None` if there is a figure.
     pub absence: Option<Absence>,
@@ -111,7 +111,7 @@ pub struct Row {
     pub(crate) processes: BTreeMap<u64, f64>,
 }
 
-/// How a figure stands against the reference lane's.
+/// A figure against the reference lane's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Standing {
     /// The lane that the ratio is against.
@@ -199,8 +199,7 @@ impl Row {
         self.quantity.source != Source::Memory || self.estimate.as_ref().is_none_or(is_above_zero)
     }
 
-    /// True where the load generator may be what limits the figure: the lane
-    /// can do at least as well.
+    /// True if the load generator may limit the figure: the lane's own is at least as good.
     #[must_use]
     pub fn is_limited(&self) -> bool {
         let is_near = |headroom: f64| headroom < LEAST_HEADROOM;
@@ -231,8 +230,8 @@ impl Row {
         }
     }
 
-    /// The interval with its unit, such as `305 – 318 ns`, and what it is where
-    /// the processes are too few for one of 95%; empty if there is none.
+    /// The interval with its unit, such as `305 – 318 ns`, and its meaning if
+    /// there are too few processes for one of 95%; empty if there is none.
     #[must_use]
     pub fn interval_text(&self) -> String {
         let interval = self.estimate.and_then(|estimate| estimate.interval);
@@ -297,8 +296,8 @@ pub(super) fn add_events(rows: &mut [Row], run: &Run) {
     }
 }
 
-/// Adds to each rate how far its search came, and takes back the verdicts that rest on
-/// less: the true rate lies anywhere from the one found to the next.
+/// Adds to each rate how far its search came, and takes back the verdicts that depend
+/// on less: the true rate is anywhere from the one found to the next.
 pub(super) fn add_gaps(rows: &mut [Row]) {
     let gaps = figures(rows, GAP);
     for row in rows.iter_mut().filter(|row| row.quantity.id == RATE) {
@@ -363,7 +362,7 @@ pub(super) fn part_other_counts(rows: &mut [Row]) {
     }
 }
 
-/// Adds to each row what the load generator had left when it was measured.
+/// Adds to each row the load generator's headroom when it was measured.
 pub(super) fn add_headroom(rows: &mut [Row]) {
     let known = figures(rows, HEADROOM);
     for row in rows {

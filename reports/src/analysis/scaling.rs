@@ -11,7 +11,7 @@ use crate::schema::Measure;
 use crate::stats::bootstrap::{Estimate, Interval};
 use crate::stats::curve::{Fit, Law, Point, fit};
 
-/// The parameter that counts workers where a workload names no axis.
+/// The parameter that counts workers if a workload names no axis.
 const WORKERS: &str = "workers_count";
 
 /// The cells of one lane by worker count.
@@ -26,8 +26,8 @@ pub struct Curve {
     pub case: Case,
     /// The lane's name.
     pub lane: String,
-    /// True where the work grows with the workers (weak scaling): its ideal is
-    /// a time that stays, not one that falls.
+    /// True if the work grows with the workers (weak scaling): ideally the time
+    /// is then constant, and does not fall.
     pub is_weak: bool,
     /// The points by rising worker count.
     pub points: Vec<CurvePoint>,

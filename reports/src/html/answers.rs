@@ -40,7 +40,7 @@ impl<'a> Answer<'a> {
         self.rows[0]
     }
 
-    /// The best and those that are as good, or may be.
+    /// The best and those that are equal, or may be.
     fn leaders(&self) -> impl Iterator<Item = (&'a Row, Verdict)> {
         let all = self.rows.iter().copied().zip(self.verdicts.iter().copied());
         all.filter(|(_, verdict)| *verdict != Verdict::Slower)
@@ -229,8 +229,7 @@ fn case<'a>(view: &View<'a>, workload: &'a Workload) -> Option<(&'a Case, Vec<&'
     cases.into_iter().max_by_key(|(_, rows)| rows.len())
 }
 
-/// A key by which the best comes first; of a figure that is only a bound, the
-/// bound.
+/// A key by which the best comes first; of a figure that is only a bound, the bound.
 fn order(row: &Row) -> f64 {
     let Some(estimate) = row.estimate else {
         return f64::INFINITY;
@@ -295,7 +294,7 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
     }
 }
 
-/// Which lane it is; where several may be, up to three names.
+/// Which lane it is; if several may be, up to three names.
 fn names(view: &View<'_>, answer: &Answer<'_>) -> String {
     let leaders = answer.leaders().map(|(row, _)| view.noun(&row.lane));
     let names: Vec<String> = leaders.collect();
@@ -308,7 +307,7 @@ fn names(view: &View<'_>, answer: &Answer<'_>) -> String {
     }
 }
 
-/// How the best stands against the reference, and what several names mean.
+/// The best against the reference, and the meaning of several names.
 fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
     let reference = view.a_task(&view.analysis.reference_lane);
     let leaders: Vec<(&Row, Verdict)> = answer.leaders().collect();

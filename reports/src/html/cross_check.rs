@@ -71,7 +71,7 @@ fn ours(view: &View<'_>, check: &CrossCheck) -> Markup {
     }
 }
 
-/// By how much the other tool's figure is off ours, in words.
+/// By how much the other tool's figure differs from ours, in words.
 fn disagreement(check: &CrossCheck, ours: f64) -> String {
     let (ratio, source) = (check.value_ns / ours, &check.source);
     match ratio < 1.0 {

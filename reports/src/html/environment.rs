@@ -1,4 +1,4 @@
-//! Where and how it was measured, to the exact command.
+//! The place and the way of measuring, with the exact command.
 
 use maud::{Markup, html};
 use serde_json::Value;

@@ -431,7 +431,7 @@ fn one_speedup(view: &View<'_>, workload: &Workload, case: &Case, members: &[&Cu
     curves_figure(view, &title, &caption, &chart)
 }
 
-/// Where the memory goes: a stacked bar for each lane.
+/// The parts of memory: a stacked bar for each lane.
 pub(super) fn memory(
     view: &View<'_>,
     workload: &Workload,
@@ -465,7 +465,7 @@ pub(super) fn memory(
     figure(&title, stack(&caption, Unit::Bytes, &legend, &bars))
 }
 
-/// The HDR percentile curve of one case, where the samples hold latencies.
+/// The HDR percentile curve of one case, if the samples hold latencies.
 pub(super) fn percentiles(view: &View<'_>, workload: &Workload, case: &Case) -> Markup {
     let mut lines = Vec::new();
     for (index, lane) in view.run.header.lanes.iter().enumerate() {

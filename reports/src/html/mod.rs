@@ -6,8 +6,7 @@
 //!    only one style sheet and one script run, whose hashes it names.
 //! 2. Every text of the run goes through maud's escaping; only the charts,
 //!    whose pen escapes text, and the assets are inserted as they are.
-//! 3. Everything but filters and the comparison reads without
-//!    JavaScript.
+//! 3. Everything except filters and the comparison works without JavaScript.
 //! 4. The file stays below [`LARGEST_BYTES`]: if it would be larger, the charts
 //!    for phones are left out, then those of the raw samples, and the page tells
 //!    so.

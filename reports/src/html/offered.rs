@@ -51,8 +51,8 @@ const COLUMNS: [(&str, &[&str]); 10] = [
     ("Time to recover from a surge", &["recovery_ns"]),
 ];
 
-/// The name of a percentile at this percentage of the highest rate. Half of it
-/// is what the latencies of a sample are of.
+/// The name of a percentile at this percentage of the highest rate. The
+/// latencies of a sample are those at half of it.
 fn figure(percent: u32, percentile: &str) -> String {
     match percent {
         50 => format!("latency_ns_{percentile}"),
@@ -104,12 +104,10 @@ fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
 const HOLDS: &str = "holds";
 const COLLAPSES: &str = "collapses";
 
-/// In place of a percentile that only a handful of requests lies beyond: it has no
-/// figure.
+/// In place of a percentile beyond which there is only a handful of requests: it has no figure.
 const TOO_FEW: &str = "too few requests";
 
-/// How many right answers a second a lane gives at 1.5 times its highest rate, and
-/// what becomes of it.
+/// How many right answers a second a lane gives at 1.5 times its highest rate, and the word for it.
 fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static str)> {
     let value = |id: &str| Some(estimate(rows, lane, id)?.value);
     let highest = value(HIGHEST)?;

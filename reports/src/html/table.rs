@@ -218,7 +218,7 @@ fn few(value: f64) -> String {
 const MOST_LETTERS: usize = 84;
 
 /// A table of the figures alone: a line for each lane, a column for each case,
-/// or the other way round where the cases take more words than the lanes. It is
+/// or the other way round if the cases take more words than the lanes. It is
 /// the short form of [`figures`].
 pub(super) fn matrix(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
     let mut cases = Vec::new();

@@ -75,8 +75,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-/// The cases of a workload in the glance: the main case alone, and for a
-/// sweep its two ends.
+/// The cases of a workload in the overview: the main case alone, and for a sweep its two ends.
 fn glance_rows<'a>(
     view: &View<'a>,
     workload: &crate::schema::Workload,
@@ -162,7 +161,7 @@ pub(super) fn shade(factor: f64) -> u8 {
 }
 
 /// The geometric mean of the ratios, over the cells that all lanes have: below 1 is
-/// better, also where a higher figure is.
+/// better, also for quantities of which more is better.
 fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
     let sides: Vec<BTreeMap<_, f64>> = lanes
         .iter()

@@ -11,7 +11,7 @@ use crate::run::Run;
 use crate::schema::{Design, Role, Workload};
 use crate::stats::Verdict;
 
-/// Which charts are drawn: fewer where the page would become too large.
+/// Which charts are drawn: fewer if the page would become too large.
 #[derive(Clone, Copy)]
 pub(super) struct Drawn {
     /// Those of the raw samples.
@@ -119,8 +119,8 @@ impl<'a> View<'a> {
             .text(self.run.workload(workload))
     }
 
-    /// The workload's axis, where these values of it count something: codes
-    /// have an order and no distance, so they are cases and no axis.
+    /// The workload's axis, if its values count something: codes have an order
+    /// and no distance, so they are cases and no axis.
     pub(super) fn counted_axis<'w>(
         workload: &'w Workload,
         mut cases: impl Iterator<Item = &'a Case>,

@@ -1,5 +1,5 @@
-//! Where a host, as it was written, contradicts its own raw facts. No writer makes such a
-//! file: its facts were edited, or two machines are mixed up in it.
+//! Contradictions between a host's fields and its own raw facts. No writer makes such a
+//! file: its facts were edited, or it mixes two machines.
 
 use serde_json::Value;
 

@@ -78,7 +78,7 @@ fn firmware(facts: &Facts) -> String {
 fn by_flag(flag: bool, facts: &Facts) -> &'static str {
     let kernel_says = text(facts, "hypervisor_type");
     if !flag {
-        // Guests that know of it, and the machine's own domain, have no flag.
+        // Guests that are adapted to it, and the machine's own domain, have no flag.
         return if kernel_says == "xen" { "xen" } else { "none" };
     }
     let said = format!("{} {kernel_says}", firmware(facts));
@@ -105,7 +105,7 @@ fn by_signs(facts: &Facts) -> &'static str {
         _ => {}
     }
     let said = firmware(facts);
-    // The whole machine of a cloud is no virtual one.
+    // The whole machine of a cloud is not virtual.
     let is_whole = said.starts_with("Amazon EC2") && said.contains(".metal");
     if let Some(class) = sign(&FIRMWARE, &said).filter(|_| !is_whole) {
         return class;

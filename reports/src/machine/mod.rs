@@ -12,8 +12,8 @@ use crate::schema::{CoreKind, Cores, Host, MachineKeyInputs, UNKNOWN};
 
 pub(crate) use contradictions::{contradiction, ranges};
 
-/// Makes [`Host::machine`] anew from the host's raw facts, as far as there are
-/// any: its kinds of core, hypervisor and instance type, and the sums of them.
+/// Computes [`Host::machine`] from the host's raw facts, if there are any: its
+/// kinds of core, hypervisor and instance type, and the sums of them.
 pub fn complete(host: &mut Host) {
     let cores = match host.cores.as_slice() {
         [] => cores_of_before(host),
@@ -47,7 +47,7 @@ pub fn complete(host: &mut Host) {
     machine.kinds = kinds;
 }
 
-/// The cores of a file that has the fields of the first CPU alone.
+/// The cores of a file that has only the fields of the first CPU.
 fn cores_of_before(host: &Host) -> Vec<Cores> {
     let Some(cpuinfo) = host.facts.get("cpuinfo") else {
         return Vec::new();

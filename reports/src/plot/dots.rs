@@ -32,9 +32,9 @@ struct Layout {
     /// How far below a row's top its words and its mark are.
     words: f64,
     mark: f64,
-    /// How much of a row's top the grid leaves to the words.
+    /// The part of a row's top that the grid leaves free for the words.
     clear: f64,
-    /// Where a label stands, and a value ends.
+    /// The place of a label, and the end of a value.
     label: (f64, Anchor),
     value: f64,
     remark: (f64, Anchor),

@@ -1,4 +1,4 @@
-//! Where does the memory go: a bar for each lane, stacked by part.
+//! The parts of memory: a bar for each lane, stacked by part.
 //!
 //! Lanes differ by factors of hundreds, and a stacked bar needs a linear
 //! axis. So small lanes are drawn again below, on a scale of their own.

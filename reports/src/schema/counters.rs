@@ -31,7 +31,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Checks what the types alone do not say.
+    /// Checks conditions that the types alone do not express.
     pub(super) fn check(&self) -> Result<(), String> {
         match self.operations_count {
             0 => Err("counters of 0 operations: nothing to divide by".to_owned()),

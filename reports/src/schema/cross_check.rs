@@ -12,7 +12,7 @@ pub struct CrossCheck {
     pub source: String,
     /// The tool's name of the benchmark.
     pub name: String,
-    /// The workload of ours that is the same operation.
+    /// Our workload with the same operation.
     pub workload: String,
     /// The lane.
     pub lane: String,

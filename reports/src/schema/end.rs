@@ -25,7 +25,7 @@ pub struct Block {
 pub struct End {
     /// When the run ended (RFC 3339, with its offset).
     pub finished: String,
-    /// True where a person or the time limit cut the run short.
+    /// True if a person or the time limit cut the run short.
     #[serde(default)]
     pub interrupted: bool,
     /// Groups in the file.

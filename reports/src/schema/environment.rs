@@ -37,7 +37,7 @@ pub struct EnvironmentSample {
     pub extra: Extra,
 }
 
-/// A reading that left its bound: visible in the report, and not gated on.
+/// A reading that left its bound: shown in the report, and not used by the gate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Taint {
     /// A stable word, such as `steal`, `throttling`, `run_queue`, `pressure`,

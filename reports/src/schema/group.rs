@@ -1,4 +1,4 @@
-//! Samples as they came from a lane, and the cells that gave none.
+//! Samples as they came from a lane, and the cells without any.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ pub struct WarmUp {
 const EXACT: u64 = 1 << 53;
 
 impl Group {
-    /// Checks what the types alone do not say.
+    /// Checks conditions that the types alone do not express.
     pub(super) fn check(&self) -> Result<(), String> {
         for sample in &self.samples {
             if sample.operations_count == 0 {
@@ -108,7 +108,7 @@ pub struct Sample {
     /// Involuntary context switches of the lane and its children.
     #[serde(default)]
     pub involuntary_switches_count: u64,
-    /// The memory ledger, where the workload measures memory.
+    /// The memory ledger, if the workload measures memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
     /// Latencies, where the workload measures them.
@@ -140,12 +140,11 @@ pub struct Memory {
     /// Growth of the kernel stacks of the lane and its children.
     pub kernel_stack_bytes: i64,
     /// Growth of the host's slab, as far as the lane's new threads, processes,
-    /// mappings and files can be the reason of it.
+    /// mappings and files can be the reason.
     pub slab_bytes: i64,
     /// Growth of the page tables of the lane and its children.
     pub page_tables_bytes: i64,
-    /// Growth of the host's per-CPU area, as far as the lane's new processes can
-    /// be the reason of it.
+    /// Growth of the host's per-CPU area, as far as the lane's new processes can be the reason.
     #[serde(default)]
     pub percpu_bytes: i64,
     /// Growth of the lane's address space; costs nothing until used, and so is not part of the sum.
@@ -164,7 +163,7 @@ impl Memory {
             + self.percpu_bytes
     }
 
-    /// True where no sum or difference of its numbers leaves the range.
+    /// True if no sum or difference of its numbers leaves the range.
     fn is_exact(&self) -> bool {
         let parts = [
             self.available_bytes,
@@ -183,7 +182,7 @@ impl Memory {
 /// Latencies of one sample.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
-    /// True where each latency counts from the intended start (open loop).
+    /// True if each latency counts from the intended start (open loop).
     pub corrected: bool,
     /// Requests a second that the load was set to; null in a closed loop.
     #[serde(default)]
@@ -249,14 +248,13 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// True where the lane's process did not do its part, whatever the host
-    /// let it do.
+    /// True if the lane's process failed, whatever the host allowed.
     #[must_use]
     pub fn is_crash(self) -> bool {
         matches!(self, FailureKind::Crashed | FailureKind::Protocol)
     }
 
-    /// True where the absence is a fact about the model and not a fault.
+    /// True if the absence is a fact about the model and not a fault.
     #[must_use]
     pub fn is_expected(self) -> bool {
         matches!(self, FailureKind::NotSupported | FailureKind::NotInstalled)

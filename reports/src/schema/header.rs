@@ -20,7 +20,7 @@ pub struct Header {
     /// The writer's version, such as `0.1.0`.
     #[serde(default)]
     pub threadbare_version: String,
-    /// The seed of every random choice, the order of the cells foremost.
+    /// The seed of every random choice, above all of the order of the cells.
     pub seed: u64,
     /// How it is measured.
     pub design: Design,
@@ -30,9 +30,9 @@ pub struct Header {
     /// limits, versions of foreign toolchains; by name, absent where unknown.
     #[serde(default)]
     pub environment: BTreeMap<String, Value>,
-    /// The lanes, in the order in which a reader should meet them.
+    /// The lanes, in the order of the report.
     pub lanes: Vec<Lane>,
-    /// The workloads, in the order in which a reader should meet them.
+    /// The workloads, in the order of the report.
     pub workloads: Vec<Workload>,
     /// The groups of the workloads, in the order of the page.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -43,7 +43,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Checks what the types alone do not say.
+    /// Checks conditions that the types alone do not express.
     pub(super) fn check(&self) -> Result<(), String> {
         let shares = [
             ("threshold_ratio", Some(self.design.threshold_ratio)),
@@ -89,36 +89,35 @@ pub enum Depth {
 pub struct Design {
     /// How much is measured; `quick` is refused by the gate.
     pub depth: Depth,
-    /// The command line, word by word, as it can be given again.
+    /// The command line, word by word, so that it can be repeated.
     pub command: Vec<String>,
-    /// Fresh processes for each lane on each workload; the fewest of any where the
-    /// run `goes_on`.
+    /// Fresh processes for each lane on each workload; the fewest of any if the run `goes_on`.
     pub processes_count: u64,
     /// Blocks, each of which visits its cells in a new random order; the fewest
-    /// that there are where the run `goes_on`.
+    /// that there are if the run `goes_on`.
     pub blocks_count: u64,
     /// Samples that a process takes of one cell.
     pub samples_count: u64,
     /// The CPUs that every lane is pinned to.
     #[serde(default)]
     pub cpus: Vec<u32>,
-    /// The lane that ratios are against, where both have the cell.
+    /// The lane that ratios are against, if both have the cell.
     pub reference_lane: String,
     /// The smallest effect that gets a verdict, as a share: 0.05 is 5%.
     pub threshold_ratio: f64,
-    /// The change of each cell that should be detected, as a share, where cells went
-    /// on until it could be or the time was up.
+    /// The change of each cell that should be detected, as a share, if cells were
+    /// measured until it could be or the time was up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision_ratio: Option<f64>,
-    /// True where cells have more processes until their comparisons are decided,
-    /// or as precise as requested, or the time is up.
+    /// True if cells have more processes until their comparisons are decided, or
+    /// as precise as requested, or the time is up.
     #[serde(default)]
     pub goes_on: bool,
     /// The part of the run in this file, if it was split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
     /// The parts that were put together into this file. Their blocks are
-    /// numbered anew, as no two parts have a block in common.
+    /// numbered anew, because no two parts share a block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<Merged>,
     /// The name of the preset, if one was requested: `peers`, `growth`.
@@ -148,7 +147,7 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// True where no part is missing. The indices are distinct.
+    /// True if no part is missing. The indices are distinct.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.indices.len() as u64 >= u64::from(self.count)

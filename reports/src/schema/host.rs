@@ -24,7 +24,7 @@ pub struct Host {
     #[serde(default)]
     pub name: String,
     /// The fields from which the machine key is made. A reader of a file
-    /// computes it anew from `cores` and `facts`, see [`crate::machine`].
+    /// computes it from `cores` and `facts`, see [`crate::machine`].
     pub machine: MachineKeyInputs,
     /// The CPUs that are online by kind, as the kernel describes them; empty in
     /// files of before, which have the fields of the first CPU as the fact

@@ -1,4 +1,4 @@
-//! A workload as the header describes it: all that the report prints of it.
+//! A workload as the header describes it: all facts that the report prints.
 
 use std::collections::BTreeMap;
 
@@ -48,8 +48,8 @@ pub struct Workload {
     /// The ids of the most important quantities, unless it is the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub telling: Vec<String>,
-    /// The workload that does the same, and where: at these values of this
-    /// one's parameters.
+    /// The workload that measures the same, and its lanes: at these values of
+    /// this one's parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<SameAs>,
     /// What a figure includes; may be empty.
@@ -154,12 +154,11 @@ pub struct FirstScreen {
 pub enum Role {
     /// The cost of creating a task.
     Create,
-    /// A task's start and end, each by itself; `finish_ns` is the end.
+    /// A task's start and end, each separately; `finish_ns` is the end.
     StartAndEnd,
     /// The cost of a switch by the lane's own means.
     Switch,
-    /// The cost of a switch by way of the kernel, where processes and threads
-    /// do the same.
+    /// The cost of a switch through the kernel, if processes and threads do the same.
     ProcessSwitch,
     /// The cost of a message.
     Communicate,
@@ -184,7 +183,7 @@ pub enum Role {
     Unknown,
 }
 
-/// Where a workload does the same as another.
+/// The cases in which a workload measures the same as another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SameAs {
     /// The other workload's id.
@@ -209,8 +208,8 @@ pub enum Measure {
     Latency,
     /// Speed-up over the number of workers (the [`Workload::axis`]).
     Scaling,
-    /// Efficiency over the number of workers, where the work grows with them:
-    /// the time with the fewest over the time.
+    /// Efficiency over the number of workers, if the work grows with them: the
+    /// time with the fewest over the time.
     Efficiency,
 }
 

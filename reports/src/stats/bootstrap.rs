@@ -5,29 +5,29 @@
 //! unit that counts (Kalibera and Jones, "Rigorous benchmarking in reasonable
 //! time", ISMM 2013). The statistic is the median over processes of the median
 //! over blocks of the median over samples. A resample draws processes with
-//! replacement and takes what is in them as it is: how far samples and blocks
-//! scatter is already in how far the processes' medians scatter, and drawing
-//! those levels again would count it twice (Davison and Hinkley, "Bootstrap
-//! methods and their application", 1997, section 3.8; Ren et al., Journal of
-//! Applied Statistics 37, 2010). In our simulation the intervals with every
-//! level redrawn contained the truth 99.5% of the time in place of 95%.
+//! replacement and takes their samples as they are: the spread of samples and
+//! blocks is already in the spread of the processes' medians, and drawing those
+//! levels again would count it twice (Davison and Hinkley, "Bootstrap methods
+//! and their application", 1997, section 3.8; Ren et al., Journal of Applied
+//! Statistics 37, 2010). In our simulation the intervals with every level
+//! redrawn contained the truth 99.5% of the time in place of 95%.
 //!
 //! # Few processes
 //!
 //! With five processes a plain percentile interval is too short. Its
-//! percentiles are therefore moved outwards to where Student's t has them:
-//! from `α/2` to `Φ(-t(α/2, n-1))` (after Hesterberg, "What teachers should
-//! know about the bootstrap", The American Statistician 69, 2015). His
-//! further factor `√(n/(n-1))` is for means: the bootstrap of a median of
-//! few values is not too narrow without it.
+//! percentiles are therefore moved outwards to those of Student's t: from `α/2`
+//! to `Φ(-t(α/2, n-1))` (after Hesterberg, "What teachers should know about the
+//! bootstrap", The American Statistician 69, 2015). His further factor
+//! `√(n/(n-1))` is for means: the bootstrap of a median of few values is not
+//! too narrow without it.
 //!
 //! # Drawn or computed
 //!
-//! How likely each median of a resample is follows from the binomial distribution (Efron,
-//! "The jackknife, the bootstrap and other resampling plans", 1982, chapter 10). Of up to
-//! `MOST_EXACT` processes the interval is computed from that: it is what endless
-//! resamples would give. Resamples are drawn where two figures are set against each
-//! other draw by draw, and of more processes; then when they are first used.
+//! The probability of each median of a resample follows from the binomial distribution
+//! (Efron, "The jackknife, the bootstrap and other resampling plans", 1982, chapter 10).
+//! For up to `MOST_EXACT` processes the interval is computed from that: it is the limit
+//! for infinitely many resamples. Resamples are drawn if two figures are compared draw by
+//! draw, and for more processes; then when they are first used.
 //!
 //! # Rejected
 //!
@@ -47,8 +47,8 @@ use super::difference::Difference;
 use super::quantile::{median, median_in_place, quantile_of_sorted};
 use super::{CONFIDENCE, RESAMPLES};
 
-/// The most processes of which the distribution of a resample's median is computed: the
-/// number of its values rises with the square of theirs.
+/// The most processes for which the distribution of a resample's median is computed:
+/// the number of its values grows with the square of theirs.
 const MOST_EXACT: usize = 100;
 
 /// Values of one cell: by process, by block of that process, by sample.
@@ -64,7 +64,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// True where `value` is inside or on an end.
+    /// True if `value` is inside or on an end.
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
         self.low <= value && value <= self.high
@@ -202,8 +202,8 @@ impl Replicates {
         }
     }
 
-    /// This over that, resample by resample: paired where both have one seed,
-    /// else the two were drawn apart.
+    /// This over that, resample by resample: paired if both have one seed, else
+    /// drawn independently.
     #[must_use]
     pub fn ratio(&self, reference: &Replicates) -> Ratio {
         let resampled: Vec<f64> = self
@@ -239,7 +239,7 @@ impl Replicates {
 
     /// This less that, resample by resample, as [`ratio`](Replicates::ratio)
     /// does; judged in units of the larger one or of `least`, the smallest figure
-    /// that matters. `None` where all of these are zero.
+    /// that matters. `None` if all of these are zero.
     #[must_use]
     pub fn difference(&self, reference: &Replicates, least: f64) -> Option<Difference> {
         let resampled: Vec<f64> = self
@@ -307,8 +307,8 @@ pub(crate) fn process_median(blocks: &[Vec<f64>]) -> Option<f64> {
 fn draw(figures: &[f64], seed: u64, resamples: usize) -> Vec<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let count = figures.len();
-    // The place of each in their order: how often each was drawn gives the median of
-    // the draws without sorting them.
+    // The place of each in their order: the number of draws of each gives the median
+    // without sorting.
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_unstable_by(|&a, &b| figures[a].total_cmp(&figures[b]));
     let mut places = vec![0; count];
@@ -404,7 +404,7 @@ fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
         return da.min(db);
     }
     let together = (a + b).powi(2) / (a * a / da + b * b / db);
-    // No spread at all on either side: the least that both sides can claim.
+    // No spread at all on either side: the least that both sides can have.
     if together.is_finite() {
         together
     } else {

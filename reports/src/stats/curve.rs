@@ -1,9 +1,9 @@
 //! How speed grows with workers: Amdahl's law and Gunther's universal
 //! scalability law.
 //!
-//! Both are linear in their coefficients once written for the time of one
-//! unit of work, so that each is a least-squares fit of relative errors
-//! with an exact answer and no starting values:
+//! Both are linear in their coefficients if they are written for the time of
+//! one unit of work. So each fit is least squares of relative errors, with an
+//! exact solution and without starting values:
 //!
 //! * Amdahl (1967): `T(p) = T₁ · (s + (1 - s) / p)`
 //! * USL (Gunther, 1993): `T(p) = T₁ · (1 + σ (p - 1) + κ p (p - 1)) / p`
@@ -97,9 +97,9 @@ impl Fit {
     }
 
     /// The worker count beyond which, by the law, more workers are slower (USL
-    /// only), with its interval. `None` where the interval of the coherency holds
-    /// 0, for then there may be no peak; and where the peak, or an end of its
-    /// interval, lies beyond twice the largest count measured.
+    /// only), with its interval. `None` if the interval of the coherency contains
+    /// 0, because then there may be no peak; and if the peak, or an end of its
+    /// interval, is beyond twice the largest count measured.
     #[must_use]
     pub fn peak_workers(&self) -> Option<Estimate> {
         let interval = self.peaks?;

@@ -4,8 +4,8 @@
 //!
 //! The difference is judged in units of the larger figure. Near equality that is
 //! the logarithm of the ratio, so the thresholds and the rules of
-//! [`verdict`](super::verdict) hold for both; far from it the difference ends at
-//! once the larger figure, where the logarithm of a ratio has no end.
+//! [`verdict`](super::verdict) hold for both; far from it the difference is
+//! bounded by the larger figure, while the logarithm of a ratio is unbounded.
 
 use serde::Serialize;
 

@@ -1,11 +1,11 @@
 //! How much further apart two runs of one host are than the processes within
-//! each of them: what a run cannot know of itself.
+//! each of them: a single run cannot show it.
 //!
 //! The A/A pairs of a run are measured interleaved, so slow changes of the host (another virtual
 //! machine, the clock, the layout of memory) affect both halves. Between two runs it does not
 //! cancel. *Drift cells* show it: cells of other models, whose lanes the change under test does not
-//! touch. If they moved by more than their own spread explains, so may the lane of interest have,
-//! and its interval is made wider by the same factor.
+//! touch. If they moved by more than their own spread explains, the lane of interest may have moved
+//! as well, and its interval is widened by the same factor.
 //!
 //! # Sources
 //!
@@ -23,8 +23,8 @@ use super::quantile::{median, quantile_of_sorted};
 /// Fewer drift cells than this show nothing.
 pub const FEWEST_DRIFT_CELLS: usize = 4;
 
-/// A deviation beyond which it does not matter how far: where the figures of a
-/// run do not vary at all, any change is endlessly improbable.
+/// A deviation beyond which its size does not matter: if the figures of a run
+/// do not vary at all, any change is extremely improbable.
 const FURTHEST: f64 = 1e3;
 
 /// The evidence on a lane's cells: the movements of all drift cells, or of those on one workload.
@@ -86,14 +86,14 @@ impl DriftCells {
     }
 }
 
-/// How far from its middle a normal quantity stays in this share of all cases.
+/// The deviation within which a normally distributed quantity is in this share of all cases.
 fn within(share: f64) -> f64 {
     Normal::standard().inverse_cdf(f64::midpoint(1.0, share))
 }
 
-/// How far from 1 a ratio is, in standard deviations: by its interval, which
-/// has few processes in it already, and not by its p-value, which flattens out.
-/// `None` without an interval.
+/// The distance of a ratio from 1, in standard deviations: by its interval,
+/// which already accounts for few processes, and not by its p-value, which
+/// flattens out. `None` without an interval.
 #[must_use]
 pub fn deviation(ratio: &Ratio) -> Option<f64> {
     let interval = ratio.interval?;

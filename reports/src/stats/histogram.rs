@@ -32,8 +32,8 @@ pub fn percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     buckets.last().map(|bucket| bucket.0)
 }
 
-/// The percentile, where at least three of the counts lie beyond it: from 300 latencies
-/// on there is a 99th, from 3,000 on a 99.9th. A median is always shown.
+/// The percentile, if at least three of the counts are beyond it: from 300 latencies on
+/// there is a 99th, from 3,000 on a 99.9th. A median is always shown.
 #[must_use]
 pub fn shown_percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     let beyond = total(buckets) as f64 * (1.0 - share);

@@ -1,6 +1,6 @@
 //! The memory ledger: what one task costs is the sum of its parts, which are
-//! exact. Beside it stands what the host and the control group have lost, as the
-//! check that no part was forgotten.
+//! exact. The losses of the host and of the control group are shown with it, to
+//! check that no part is missing.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ pub struct Check {
 /// A quiet host's free memory moves by half a megabyte: of less than this in
 /// all, that is too much.
 const LEAST_BYTES: f64 = (16 << 20) as f64;
-/// How wide half of a check's interval may be, as a share of it.
+/// The largest half-width of a check's interval, as a share of it.
 const WIDEST: f64 = 0.1;
 
 impl Check {

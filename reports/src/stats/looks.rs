@@ -14,8 +14,9 @@ use super::verdict::Bound;
 /// The processes of a comparison at each look.
 pub const LOOKS: [u64; 12] = [5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 200];
 
-/// How much further than its own interval an effect must lie to be a discovery
-/// among many: the 99.5th percentile over the 97.5th, for few processes.
+/// How much further than its own interval an effect must be from zero to be a
+/// discovery among many: the 99.5th percentile over the 97.5th, for few
+/// processes.
 const DISCOVERY: f64 = 1.45;
 
 /// True if `count` processes are judged.
@@ -30,8 +31,8 @@ pub fn next(count: u64) -> Option<u64> {
     LOOKS.into_iter().find(|look| *look > count)
 }
 
-/// The processes with which a comparison would get a verdict, were its effect
-/// what it seems now: its interval narrows with the root of their number.
+/// The processes with which a comparison would get a verdict, if its present
+/// effect is the true one: its interval narrows with the root of their number.
 /// Infinite if there is no interval.
 #[must_use]
 pub fn needed(ratio: &Ratio, bound: &Bound, count: u64) -> f64 {

@@ -28,8 +28,8 @@ pub const CONFIDENCE: f64 = 0.95;
 /// The smallest effect that gets a verdict if a run's design names none.
 pub const DEFAULT_THRESHOLD_RATIO: f64 = 0.05;
 
-/// The false discovery rate of the verdicts between two builds, where the width
-/// of the intervals alone decides how long is measured.
+/// The false discovery rate of the verdicts between two builds, for which only
+/// the width of the intervals decides how long is measured.
 pub const FALSE_DISCOVERY_RATE: f64 = 0.05;
 
 /// The same between lanes, where a verdict ends the measurement: so low that all

@@ -2,8 +2,8 @@
 //!
 //! An A/A pair is one lane against itself, in fresh processes of the same
 //! interleaved design. It tests the intervals, and bounds no effect: the pair
-//! must lie as far from 1 as its own interval allows. Where pairs lie further,
-//! intervals are made wider.
+//! must be as far from 1 as its own interval allows. If pairs are further from
+//! 1, intervals are widened.
 //!
 //! The deviation of a pair is its distance from 1 in its own standard errors; its
 //! square is one observation of the *excess*, the factor by which the variance of

@@ -1,4 +1,4 @@
-//! Order statistics: the median, its spread, and what lies far out.
+//! Order statistics: the median, its spread, and outliers.
 
 /// The `share` quantile of `sorted`, linear between adjacent values (type 7 of
 /// Hyndman and Fan, 1996); `None` for no values.
@@ -42,8 +42,8 @@ pub fn median_absolute_deviation(values: &[f64]) -> Option<f64> {
     median_in_place(&mut deviations)
 }
 
-/// Which values lie far out: their modified z-score is above 3.5 (Iglewicz
-/// and Hoaglin, 1993). They are flagged in the report and never left out.
+/// The outliers: their modified z-score is above 3.5 (Iglewicz and Hoaglin,
+/// 1993). They are flagged in the report and never left out.
 #[must_use]
 pub fn outliers(values: &[f64]) -> Vec<usize> {
     /// Makes the deviation of a normal distribution comparable with its

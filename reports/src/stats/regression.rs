@@ -30,9 +30,9 @@ pub struct Line {
 
 /// Fits a line to `points`; `None` with fewer than two different x.
 ///
-/// Points are resampled within their x, so that every resample spans the
-/// same range; where each x has one point only, the distances from the line
-/// are resampled in their place. The same seed gives the same interval.
+/// Points are resampled within their x, so that every resample spans the same
+/// range; if each x has one point only, the distances from the line are
+/// resampled instead. The same seed gives the same interval.
 #[must_use]
 pub fn line(points: &[(f64, f64)], seed: u64) -> Option<Line> {
     let value = slope(points)?;

@@ -1,29 +1,30 @@
 //! By what factor one set of processes is slower than another: the shift of
 //! Hodges and Lehmann, in logarithms.
 //!
-//! Processes of one lane often fall into a few modes: whether the scheduler put
-//! both threads on one CPU at their start decides everything that follows. The
-//! median of such figures jumps between modes, and the ratio of two medians with
-//! it. The shift computes the factor between each new process and each old one, and
-//! takes the median of all factors: two processes of one mode give the same factor
-//! whichever mode it is, and they are the largest group.
+//! Processes of one lane often fall into a few modes: for example, whether the
+//! scheduler put both threads on one CPU at their start. The median of such figures
+//! jumps between modes, and the ratio of two medians with it. The shift computes
+//! the factor between each new process and each old one, and takes the median of
+//! all factors: two processes of one mode give the same factor whichever mode it
+//! is, and they are the largest group.
 //!
-//! Its interval holds the factors that the new figures may be divided by without being
-//! distinguishable from the old ones: quantiles of the same answers, as far from the
-//! middle as the share of pairs in which the new one is slower is uncertain. That share
-//! is a U-statistic whose variance is estimated from how often each single process is
-//! slower ("placements"), so the two sides may have different spreads. Two builds that
-//! were measured in turns are paired: the placements of a pair are added up before their
-//! variance is taken, and what the host did to both cancels. If the common effect of the
-//! host is most of the variation, each pair gives one factor, and the middle between
-//! every two of them is taken (Hodges and Lehmann's estimate of one sample).
+//! Its interval holds the factors by which the new figures may be divided without
+//! becoming distinguishable from the old ones: quantiles of the same factors. Their
+//! distance from the middle is the uncertainty of the share of pairs in which the new
+//! one is slower. That share is a U-statistic whose variance is estimated from how often
+//! each single process is slower ("placements"), so the two sides may have different
+//! spreads. Two builds that were measured by turns are paired: the placements of a pair
+//! are added before their variance is taken, and the host's effect on both cancels. If
+//! the common effect of the host is most of the variation, each pair gives one factor,
+//! and the middle between every two of them is taken (Hodges and Lehmann's estimate of
+//! one sample).
 //!
 //! # Rejected
 //!
 //! `METHOD.md` has the figures. The ratio of medians and the mean of the paired
 //! logarithms need two to four times the processes. The median of the paired
 //! ratios alone, with its exact interval by the sign test, needs half as many
-//! again, since it uses n answers in place of n².
+//! processes again, because it uses n factors in place of n².
 //!
 //! # Sources
 //!
@@ -78,8 +79,8 @@ pub fn shift(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     let away = error * reach(freedom)?;
     let end = |share: f64| quantile_of_sorted(&answers, share.clamp(0.0, 1.0));
     let (low, high) = (end(0.5 - away)?, end(0.5 + away)?);
-    // By how many errors it is from 1, on the side on which 1 is: the share
-    // itself cannot be further than all of the answers, however far they are.
+    // The distance from 1 in standard errors, on the side of 1: the share
+    // itself cannot be further than all of the factors, however far they are.
     let towards_one = if log > 0.0 { log - low } else { high - log };
     Some(Ratio {
         value: log.exp(),
@@ -121,8 +122,8 @@ pub fn sides(
     }
 }
 
-/// Half of the interval's width that a second set of processes like these would
-/// give, as a share: the smallest change that this many can show.
+/// Half of the interval's width for a second set of processes like these, as a
+/// share: the smallest change that this many can show.
 #[must_use]
 pub fn resolution(processes: &[f64]) -> Option<f64> {
     half_width(&shift(processes, processes, Design::Apart)?)
@@ -135,8 +136,8 @@ pub fn half_width(ratio: &Ratio) -> Option<f64> {
     Some(((interval.high / interval.low).ln() / 2.0).exp_m1())
 }
 
-/// By what factor the averages differ, with Student's interval in logarithms:
-/// what the shift does not see is that a slow mode has become more frequent.
+/// The factor between the averages, with Student's interval in logarithms: the
+/// shift does not show that a slow mode has become more frequent.
 #[must_use]
 pub fn averages(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     let (ours, theirs) = (logarithms(ours)?, logarithms(theirs)?);
@@ -170,8 +171,7 @@ fn logarithms(figures: &[f64]) -> Option<Vec<f64>> {
     (logs.len() >= FEWEST_PROCESSES && logs.iter().all(|log| log.is_finite())).then_some(logs)
 }
 
-/// 1 for an answer above zero, half of it for a tie: what is closer than the
-/// rounding of logarithms.
+/// 1 for a factor above zero, half of it for a tie: a difference below the rounding of logarithms.
 fn above(answer: f64) -> f64 {
     const TIE: f64 = 1e-12;
     match answer {
@@ -249,7 +249,7 @@ impl Answers {
 
 /// True if the host's effect on both processes of a pair is most of the
 /// variation, by Spearman's correlation: then only the pairs themselves are
-/// compared. How far the two sides are apart has no part in it.
+/// compared. The distance between the two sides does not matter for it.
 fn host_rules(ours: &[f64], theirs: &[f64]) -> bool {
     if ours.len() != theirs.len() || ours.len() < FEWEST_PAIRS {
         return false;
@@ -274,13 +274,12 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     values.iter().map(place).collect()
 }
 
-/// Two standard errors and what each was estimated from, as one with the
-/// degrees of freedom of Welch and Satterthwaite.
+/// Two standard errors, combined with the degrees of freedom of Welch and Satterthwaite.
 fn together(ours: (f64, usize), theirs: (f64, usize)) -> (f64, f64) {
     let (a, b) = (ours.0.powi(2), theirs.0.powi(2));
     let (da, db) = ((ours.1 - 1) as f64, (theirs.1 - 1) as f64);
     let freedom = (a + b).powi(2) / (a * a / da + b * b / db);
-    // No spread at all on either side: the least that both can claim.
+    // No spread at all on either side: the least that both can have.
     let freedom = if freedom.is_finite() {
         freedom
     } else {

@@ -61,8 +61,8 @@ impl Verdict {
 pub struct Bound {
     /// The smallest effect that gets a verdict.
     pub threshold_ratio: f64,
-    /// How far the host itself moved from one run to the other; 0 within one
-    /// run, where the intervals have all that processes vary by.
+    /// The movement of the host itself from one run to the other; 0 within one
+    /// run, whose intervals contain all variation of processes.
     pub noise_ratio: f64,
 }
 

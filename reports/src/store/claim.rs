@@ -1,7 +1,7 @@
 //! The right to write a result file: one process has it at a time.
 //!
-//! It is an advisory lock (`flock`): the kernel gives it back when its holder
-//! ends, however it ends. If the file system has no locks, nothing is locked.
+//! It is an advisory lock (`flock`): the kernel releases it when its holder
+//! ends, even by a crash. If the file system has no locks, nothing is locked.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::WriteError;
 
-/// A result file that this process alone may write, until this is dropped.
+/// A result file that only this process may write, until this is dropped.
 #[derive(Debug)]
 pub struct Claim {
     file: File,

@@ -30,11 +30,11 @@ use crate::schema::Record;
 /// The `type` of a line of columns.
 pub(super) const TYPE: &str = "columns";
 
-/// Lists up to this long are taken apart by place, if all are of one length.
+/// Lists up to this long are split by place, if all are of one length.
 const LONGEST_TUPLE: usize = 4;
 
 /// A line with the records of one kind. It is written by these types, and read by
-/// [`Rows`], which makes no object that serde would take apart again.
+/// [`Rows`], which makes no intermediate object for serde.
 #[derive(Serialize)]
 struct Line {
     r#type: String,
@@ -82,8 +82,8 @@ pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
     serde_json::to_value(line).expect("columns have texts as names")
 }
 
-/// The records in a line of columns. `values_left` is how many values they may
-/// have, and falls by those that they have.
+/// The records in a line of columns. `values_left` is the number of values that
+/// they may have, and falls by those that they have.
 ///
 /// # Errors
 ///
@@ -152,7 +152,7 @@ fn size(value: &Value) -> Option<usize> {
     usize::try_from(value.as_u64()?).ok()
 }
 
-/// A column that was read, of which the values are taken one after the other.
+/// A column that was read, whose values are taken one after the other.
 enum Rows {
     Values(std::vec::IntoIter<Value>),
     Whole(std::vec::IntoIter<i64>),

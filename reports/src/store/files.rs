@@ -14,7 +14,7 @@ pub struct Files {
 
 impl Files {
     /// Looks at and below `folder`. Folders that are linked to are not entered; one that
-    /// cannot be read is named, and the others are read all the same.
+    /// cannot be read is named, and the others are still read.
     ///
     /// # Errors
     ///

@@ -44,7 +44,7 @@ pub struct Kept {
 
 impl Kept {
     /// Forms of the run from the finest to the coarsest histograms of latency:
-    /// the first that packs to [`MOST_BYTES`] is the one to keep. `home` is the
+    /// the first that compresses to [`MOST_BYTES`] is kept. `home` is the
     /// folder whose name is removed.
     pub fn of<'a>(
         run: &'a Run,
@@ -58,7 +58,7 @@ impl Kept {
     }
 }
 
-/// Where a run is kept, below the folder of all machines: `KEY/RUN.jsonl.zst`.
+/// The path of a kept run, below the folder of all machines: `KEY/RUN.jsonl.zst`.
 #[must_use]
 pub fn kept_path(header: &Header) -> PathBuf {
     let started = header.started.get(..19).unwrap_or(&header.started);

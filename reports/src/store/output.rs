@@ -84,8 +84,8 @@ fn write_into(target: &Path, contents: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// The file system's error; [`io::ErrorKind::AlreadyExists`] where a file is there,
-/// which is then untouched.
+/// The file system's error; [`io::ErrorKind::AlreadyExists`] if there is a file,
+/// which is then not changed.
 pub fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(path)?;
     let written = file.write_all(contents).and_then(|()| file.sync_all());

@@ -2,8 +2,8 @@
 //! the file, the line and what to do.
 //!
 //! Files come from other machines and other people. No line, no file and no
-//! number of records is trusted to be small: each has its limit, and a line
-//! is refused before it is held in memory whole.
+//! number of records is assumed to be small: each has its limit, and a line is
+//! refused before it is read completely.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};
@@ -91,7 +91,7 @@ pub enum ReadError {
     },
 }
 
-/// Reads the result file at `path`, be it packed by zstd or not.
+/// Reads the result file at `path`, compressed by zstd or not.
 ///
 /// A last line that was cut off (a crash, a full disk) is dropped with a
 /// warning in [`Run::warnings`].

@@ -60,7 +60,7 @@ pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
 /// The longest of these.
 const LONGEST: usize = 6;
 
-/// The text in `file`, unpacked where zstd packed it, without a byte order mark;
+/// The text in `file`, decompressed if it is zstd's, without a byte order mark;
 /// or the form in which it is not read.
 ///
 /// # Errors
@@ -121,7 +121,7 @@ impl<S: BufRead> Read for Frames<S> {
     }
 }
 
-/// An error is left to the next read.
+/// An error is reported by the next read.
 fn is_at_end(source: &mut impl BufRead) -> bool {
     source.fill_buf().is_ok_and(<[u8]>::is_empty)
 }

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. After every call, good or failed, the file ends with a whole line: a
-//!    line that could not be written whole is cut off again.
+//! 1. After every call, successful or failed, the file ends with a whole line:
+//!    a partly written line is cut off again.
 //! 2. Nothing that was written is ever changed.
 
 use std::fs::File;
@@ -14,11 +14,11 @@ use super::claim::Claim;
 use super::source::MARK;
 use crate::schema::{Block, End, Header, Record};
 
-/// Why a file that can be read is not gone on with.
+/// Why a readable file cannot be continued.
 const NO_HEADER: &str =
     "it does not begin with a header line; a file that was packed must be unpacked first";
 
-/// Where a writer's lines go: a file, or in a test something that fails.
+/// The destination of a writer's lines: a file, or in a test something that fails.
 pub trait Medium: Write {
     /// Makes all that was written survive a power cut.
     ///
@@ -117,8 +117,9 @@ pub struct Writer<M = File> {
 }
 
 impl Writer<File> {
-    /// Starts a new file with its header, and syncs it. A file that does not take
-    /// its header is removed again: it is no run, and would be in a run's way.
+    /// Starts a new file with its header, and syncs it. A file to which its
+    /// header cannot be written is removed again: it is no run, and would block a
+    /// run.
     ///
     /// # Errors
     ///

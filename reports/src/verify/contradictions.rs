@@ -97,7 +97,7 @@ fn counts(run: &Run, end: &End) -> Option<String> {
 /// The order in which it was measured: one group after the other, each before the end of
 /// its block, and all before the end of the run.
 fn order(run: &Run, end: &End) -> Option<String> {
-    // Moments are kept to the millisecond, and clocks are read one after the other.
+    // Moments are rounded to milliseconds, and clocks are read one after the other.
     const SLACK: f64 = 0.99;
     const ROUNDED_NS: f64 = 2e6;
     let mut groups: Vec<&Group> = run.groups.iter().collect();

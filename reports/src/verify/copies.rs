@@ -16,7 +16,7 @@ const FEWEST_CELLS: usize = 8;
 /// More cells would not make it more certain.
 const MOST_CELLS: usize = 32;
 
-/// The ratios of a cell's times in two runs that were measured are further apart.
+/// In two measured runs the ratios of a cell's times differ by more.
 const CONSTANT_RATIO: f64 = 1e-4;
 
 /// The times of a run: those of each cell in their order, the cells by their digests.
@@ -48,7 +48,7 @@ impl Times {
     }
 
     /// The factor between these times and those of `other`, by the median of the cells in
-    /// which all times have one factor; `None` where most cells are not so.
+    /// which all times have one factor; `None` if most cells are not so.
     pub(super) fn ratio_to(&self, other: &Times) -> Option<f64> {
         if self == other {
             return Some(1.0);

@@ -26,7 +26,7 @@ const MANY_TIMES: usize = 100;
 /// With fewer cells the rules for the typical one do not apply.
 const MANY_CELLS: usize = 30;
 
-/// The times of a cell are further apart than this share; the wake-ups of a timer are so by
+/// The times of a cell differ by more than this share; the wake-ups of a timer are so by
 /// 500 times this.
 const ALIKE_RATIO: f64 = 1e-6;
 
@@ -150,7 +150,7 @@ fn cpu_time(run: &Run) -> Option<String> {
         .then(|| "its samples had more CPU time than its CPUs have".to_owned())
 }
 
-/// How far the times of a cell are apart.
+/// The spread of the times of a cell.
 fn spread(run: &Run) -> Option<String> {
     let mut cells: BTreeMap<(&str, &str, &Parameters), Vec<u64>> = BTreeMap::new();
     for group in &run.groups {

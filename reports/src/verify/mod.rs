@@ -1,17 +1,17 @@
 //! Whether a file may be kept in the tree, with those of other people.
 //!
 //! *Refused* means that a file cannot be used: it is no whole run, contradicts
-//! itself, or is at a wrong path. *Quarantined* is what is kept and shown apart, with
-//! the reason, and never averaged in: disturbed runs, builds that cannot be made
-//! again, and facts and figures that no run has.
+//! itself, or is at a wrong path. *Quarantined* runs are kept and shown separately,
+//! with the reason, and are in no average: disturbed runs, builds that cannot be
+//! repeated, and facts and figures that no run has.
 //!
 //! # What it cannot show
 //!
 //! That a file was measured. The rules find facts and figures that were edited one by
 //! one, mixed up, or made by a simple program. A file whose facts are all edited
-//! consistently, and whose figures have the spread of real ones, is accepted. Against
-//! that stand the review of the pull request and other runs of the same kind of
-//! machine.
+//! consistently, and whose figures have the spread of real ones, is accepted. The
+//! review of the pull request, and other runs of the same kind of machine, help
+//! against that.
 
 mod contradictions;
 mod copies;
@@ -41,7 +41,7 @@ pub struct Finding {
     pub reasons: Vec<String>,
 }
 
-/// How a file stands, from the best on.
+/// The finding on a file, from the best on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
@@ -120,7 +120,7 @@ impl Verifier {
 /// The content of a single file.
 #[derive(Clone, Debug, Default)]
 pub struct Looked {
-    /// The run, where the file can be read.
+    /// The run, if the file can be read.
     pub run: Option<Run>,
     refused: Vec<String>,
     doubts: Vec<String>,
@@ -136,7 +136,7 @@ impl Looked {
     }
 }
 
-/// Looks at the file at `path`, by itself.
+/// Checks the file at `path`, by itself.
 #[must_use]
 pub fn look(path: &Path) -> Looked {
     let mut refused = Vec::new();

@@ -194,8 +194,8 @@ pub(crate) fn write(folder: &Path, count: usize) -> Vec<PathBuf> {
     write_all(&real, folder, count)
 }
 
-/// Writes as many of whole runs to the folder `DERIVED_RUNS`, for a look at the site and
-/// at the time it takes: `threadbare site` on 300 of them.
+/// Writes this many whole runs to the folder `DERIVED_RUNS`, to view the site and to
+/// time it: `threadbare site` on 300 of them.
 #[test]
 #[ignore = "writes 84 MB: DERIVED_RUNS=DIR cargo test --release -p reports --test it derive -- --ignored"]
 fn three_hundred_whole_runs_are_written() {

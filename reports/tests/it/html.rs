@@ -11,7 +11,7 @@ fn page() -> String {
     html::render(&synthetic::run(Wish::default()))
 }
 
-/// Leaves the pages where a person, or a browser test, can open them.
+/// Keeps the pages in a folder where a person, or a browser test, can open them.
 fn keep(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(path, text).expect("the target folder can be written");

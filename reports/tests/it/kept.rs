@@ -92,7 +92,7 @@ fn no_file_of_the_tree_would_be_refused() {
     }
 }
 
-/// A run that is in the tree, so that what is changed in it is all that is wrong.
+/// A run of the tree, so that only the changed values are wrong.
 fn good() -> Run {
     read(&tree()[0]).expect("a kept run")
 }
@@ -457,7 +457,7 @@ fn a_run_is_taken_once_and_in_its_own_place() {
     let said = finding.reasons.join("\n");
     assert!(said.contains("it belongs at m3-"), "{said}");
     assert!(said.contains("holds the same samples"), "{said}");
-    // In the other order, the copy does not throw out the run.
+    // In the other order, the copy does not make the run refused.
     let mut verifier = Verifier::default();
     assert_eq!(verifier.verify(&elsewhere).standing, Standing::Refused);
     assert_eq!(verifier.verify(&own).standing, Standing::Accepted);
@@ -489,7 +489,7 @@ fn a_copy_with_longer_times_is_named() {
             }
         }
     };
-    // One lane alone is made faster, then all.
+    // Only one lane is made faster, then all.
     slow(&mut run, "threadbare");
     derive::save(&run, &part);
     let mut run = good();

@@ -11,7 +11,7 @@ use reports::taints::by_kind;
 use crate::synthetic::{self, Wish};
 
 /// Part `index` of two, as the study makes it: every second workload with all
-/// that is of it, in blocks numbered from 0.
+/// its records, in blocks numbered from 0.
 fn shard(index: u32) -> Run {
     let mut run = synthetic::run(Wish::default());
     run.header.design.shard = Some(Shard { index, count: 2 });

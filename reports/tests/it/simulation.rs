@@ -1,6 +1,6 @@
 //! The statistics against data whose true values are known.
 //!
-//! The short forms run with the other tests and hold the method to wide
+//! The short forms run with the other tests and check the method against wide
 //! bounds; `cargo test --release -p reports simulation -- --ignored
 //! --nocapture` runs the long form and prints the table of `METHOD.md`.
 
@@ -12,8 +12,7 @@ use reports::stats::shift::{Design as Pairing, averages, half_width, shift};
 use reports::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 use reports::stats::{FALSE_DISCOVERY_RATE, FALSE_DISCOVERY_RATE_OF_LOOKS};
 
-/// How a simulated lane spreads: each level is log-normal, and now and then
-/// a sample is hit by something else on the host.
+/// The spread of a simulated lane: each level is log-normal, and some samples are disturbed.
 #[derive(Clone, Copy)]
 struct Spread {
     process: f64,
@@ -109,8 +108,8 @@ fn coverage(spread: Spread, design: Design, times: usize, resamples: usize) -> f
     covered as f64 / times as f64
 }
 
-/// How the processes of a lane fall into modes, as on a small virtual machine:
-/// factor and share of each, and the spread within one.
+/// The modes of the processes of a lane, as on a small virtual machine: factor
+/// and share of each, and the spread within one.
 const MODES: ([(f64, f64); 3], f64) = ([(1.0, 0.6), (1.45, 0.3), (0.65, 0.1)], 0.03);
 
 /// The bounds of the product.

@@ -20,7 +20,7 @@ const WAIT: Parameter = count(
     [&[10_000_000], &[100_000_000], &[100_000_000]],
     60_000_000_000,
 );
-/// Longer than any of the lanes' runtimes waits before it gives a stack back.
+/// Longer than any of the lanes' runtimes waits before it frees a stack.
 const SHRINK_WAIT: &[u64] = &[1_500_000_000];
 
 pub(super) const GROUP: Group = Group {
@@ -49,9 +49,9 @@ const LIST: &[Workload] = &[
             ..Presets::NONE
         },
         shape: Shape::Parked,
-        // A quiet host's free memory moves by half a megabyte and more: for the
-        // check the most tasks of the sweep must weigh ten times that where a
-        // task takes some 400 bytes. Two mappings a stack end at 32,000.
+        // A quiet host's free memory varies by half a megabyte and more: for
+        // the check, the most tasks of the sweep must take ten times that, at
+        // some 400 bytes a task. Two mappings a stack end at 32,000.
         parameters: &[
             Parameter {
                 kernel_divisor: 10,

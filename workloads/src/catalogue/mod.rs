@@ -1,13 +1,13 @@
 //! The catalogue: every workload with its question, shape, parameters and right
 //! answer. `PROTOCOL.md` is the same for other languages.
 //!
-//! A workload is a kernel plus a shape, and a [`Workload`] holds all that is
-//! known of it: presets, the report's first screen and its folklore take their
-//! workloads from here, by way of the result file's header. To add a kernel in
-//! chunks, write a file of [`crate::kernels`] that has the kernel with its
-//! `WORKLOADS`, and its name in the list there. To add a workload of another
-//! shape, write one entry in the list of its group here. Every lane that has
-//! the shape then runs it.
+//! A workload is a kernel plus a shape, and a [`Workload`] holds all facts on
+//! it: presets, the report's first screen and its folklore take their workloads
+//! from here, through the result file's header. To add a kernel in chunks,
+//! write a file of [`crate::kernels`] that has the kernel with its `WORKLOADS`,
+//! and its name in the list there. To add a workload of another shape, write
+//! one entry in the list of its group here. Every lane that has the shape then
+//! runs it.
 
 mod answer;
 pub(crate) mod cpu;
@@ -187,7 +187,7 @@ pub struct Parameter {
     /// What it means.
     pub meaning: &'static str,
     /// Values at sizes tiny, quick and full; several values are a sweep, none
-    /// leaves the workload out at that size.
+    /// excludes the workload at that size.
     pub values: [&'static [u64]; 3],
     /// The lowest and the highest value that a lane accepts.
     pub range: (u64, u64),
@@ -229,7 +229,7 @@ pub enum MetricKind {
     Latency,
     /// Speed-up over `workers_count`.
     Scaling,
-    /// Efficiency over `workers_count`, where the work grows with the workers.
+    /// Efficiency over `workers_count`, if the work grows with the workers.
     Efficiency,
 }
 
@@ -479,10 +479,10 @@ impl Workload {
         cases
     }
 
-    /// The case to measure instead of `case` where a task is a thread or a
-    /// process of the kernel. The number of light tasks that is needed above
-    /// the noise of a host's memory would be gigabytes of threads; fewer
-    /// threads are enough.
+    /// The case to measure instead of `case` if a task is a thread or a process
+    /// of the kernel. The number of light tasks that is needed above the noise
+    /// of a host's memory would be gigabytes of threads; fewer threads are
+    /// enough.
     pub fn for_kernel_tasks(&self, mut case: Parameters) -> Parameters {
         for parameter in self.parameters {
             if let Some(value) = case.get_mut(parameter.name) {
@@ -663,8 +663,7 @@ mod tests {
         }
     }
 
-    /// `kernels/collatz.rs` and its line in the list of kernels are all that
-    /// there is of it, and only in tests.
+    /// `kernels/collatz.rs` and its line in the list of kernels are all of it, and only in tests.
     #[test]
     fn new_kernel_is_one_file_and_one_line_and_runs_on_every_lane_with_the_shape() {
         let collatz = find("cpu.collatz").expect("the catalogue has it");

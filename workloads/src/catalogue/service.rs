@@ -11,7 +11,7 @@ pub(super) const GROUP: Group = Group {
     lists: &[LIST],
 };
 
-/// The longest time that any of it may take: a minute.
+/// The longest time of any parameter: a minute.
 const LONG: u64 = 60_000_000_000;
 
 const LIST: &[Workload] = &[Workload {

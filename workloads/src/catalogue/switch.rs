@@ -52,8 +52,7 @@ const LIST: &[Workload] = &[
             count(
                 "tasks_count",
                 "tasks that yield to each other",
-                // More than CPUs: where a task has a CPU to itself there is
-                // no other to yield to.
+                // More tasks than CPUs: a task that has a CPU to itself has no other to yield to.
                 [&[4], &[100, 1_000], &[100, 1_000]],
                 1_000_000,
             ),

@@ -64,8 +64,8 @@ pub fn read_mask() -> nix::Result<Vec<usize>> {
         .map_err(|error| Errno::try_from(error).unwrap_or(Errno::ENOSYS))
 }
 
-/// The numbers of the CPUs that the calling thread may run on; where the kernel
-/// refuses to say, as many as are online.
+/// The numbers of the CPUs that the calling thread may run on; if the kernel
+/// refuses to tell, as many as are online.
 #[must_use]
 pub fn allowed() -> Vec<usize> {
     read_mask().unwrap_or_else(|_| {

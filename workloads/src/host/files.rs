@@ -1,4 +1,4 @@
-//! Files to read, in a temporary folder that goes with them.
+//! Files to read, in a temporary folder that is deleted with them.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -12,7 +12,7 @@ use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::lane::Failure;
 
-/// How many processes the kernel has numbers for; `None` where `/proc` does not
+/// How many processes the kernel has numbers for; `None` if `/proc` does not
 /// tell.
 pub(crate) fn most_processes() -> Option<u64> {
     let most = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok()?;
@@ -33,7 +33,7 @@ pub(crate) fn start(body: impl FnOnce() -> i32) -> io::Result<Pid> {
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
-            // A refusal would only mean that a killed lane leaves a child.
+            // If it is refused, a killed lane leaves a child.
             let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
             let status = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
             // SAFETY: ends the process without running what the parent has
@@ -64,7 +64,7 @@ pub(crate) fn wait(child: Pid) -> io::Result<Result<i32, Signal>> {
 pub(crate) fn end_all() {
     loop {
         // A child that has ended already is reaped before any is killed, so
-        // that no number is used that the kernel may have given away.
+        // that no number is used that may belong to another process.
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => {}
             Ok(_) => continue,

@@ -12,13 +12,13 @@ const LEFT: u64 = 4_096;
 /// The name of the limit.
 pub(crate) const LIMIT: &str = "vm.max_map_count";
 
-/// How many threads there is room for in this process; `None` where `/proc` does
+/// How many threads there is room for in this process; `None` if `/proc` does
 /// not tell.
 pub(crate) fn most_threads() -> Option<u64> {
     Some(room(most()?, OF_THREAD))
 }
 
-/// How many coroutines with a mapped stack there is room for, likewise.
+/// How many coroutines with a mapped stack there is room for, in the same way.
 pub(crate) fn most_coroutines() -> Option<u64> {
     Some(room(most()?, OF_COROUTINE))
 }

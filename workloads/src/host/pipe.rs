@@ -13,7 +13,7 @@ use nix::unistd::pipe2;
 /// Both ends of a pipe; the calling thread blocks on it.
 ///
 /// Numbers are written and read whole: a write of 8 bytes is below `PIPE_BUF`,
-/// and since all are of that size so is what a read finds.
+/// and all are of that size.
 #[derive(Clone, Debug)]
 pub struct NumberPipe(Arc<(File, File)>);
 
@@ -26,8 +26,7 @@ impl NumberPipe {
     /// The host's error: `EMFILE`, `ENFILE`.
     pub fn new(capacity: usize) -> io::Result<Self> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-        // A refusal, which comes with many pipes of one user, leaves a pipe
-        // of another size, which is no harm.
+        // A refusal, which happens if one user has many pipes, only means another size.
         let _ = fcntl(
             &write,
             FcntlArg::F_SETPIPE_SZ((capacity * 8).clamp(4_096, 1 << 20) as i32),
@@ -35,7 +34,7 @@ impl NumberPipe {
         Ok(Self(Arc::new((read.into(), write.into()))))
     }
 
-    /// Blocks the thread until a number has come.
+    /// Blocks the thread until there is a number.
     ///
     /// # Errors
     ///

@@ -12,12 +12,12 @@ impl ProcFile {
         fs::read_to_string(path).map(Self)
     }
 
-    /// The value of a line in bytes; 0 where the kernel has no such line.
+    /// The value of a line in bytes; 0 if the kernel has no such line.
     pub(crate) fn bytes(&self, name: &str) -> i64 {
         self.number(name) * 1024
     }
 
-    /// The number of a line as it stands there; 0 if there is no such line.
+    /// The number in a line, without conversion; 0 if there is no such line.
     pub(crate) fn number(&self, name: &str) -> i64 {
         let line = self
             .0

@@ -2,7 +2,7 @@
 //!
 //! One mapping of a process, of a file in memory (memfd), is shared with all the
 //! processes that it forks. Space in it is allocated by a counter that is in it
-//! as well, so that a child can allocate too; it all comes back at once by
+//! as well, so that a child can allocate too; all of it is freed at once by
 //! [`Arena::clear`].
 #![allow(
     unsafe_code,
@@ -47,8 +47,8 @@ impl Arena {
         // ARENA_BYTES fits.
         ftruncate(&file, ARENA_BYTES as i64)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no
-        // memory in use. The file stays as long as it, and is in no other hands,
-        // so that it never gets shorter.
+        // memory in use. The file stays open as long as it, and no other code
+        // has it, so it never gets shorter.
         let start = unsafe {
             mmap(
                 None,

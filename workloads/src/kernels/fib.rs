@@ -1,4 +1,4 @@
-//! Fibonacci's numbers by calls alone: what a call and a return cost.
+//! Fibonacci's numbers by calls alone: the cost of a call and a return.
 
 use std::sync::Arc;
 

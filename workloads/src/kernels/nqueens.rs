@@ -58,8 +58,8 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// The masks say which columns of the row to come are attacked: by column,
-/// and along the diagonals to either side.
+/// The masks of the attacked columns of the next row: by column, and along the
+/// diagonals to either side.
 fn solutions(all: u32, columns: u32, left: u32, right: u32) -> u64 {
     if columns == all {
         return 1;

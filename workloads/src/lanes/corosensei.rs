@@ -15,7 +15,7 @@ use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::measure::{Meter, study};
 use crate::shapes;
 
-/// A stack with a guard page; what is not touched costs address space alone.
+/// A stack with a guard page; untouched pages cost only address space.
 const STACK_BYTES: usize = 64 << 10;
 
 /// Coroutines without a scheduler.
@@ -133,7 +133,7 @@ impl Bare {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// A resumption is the message there, a suspension the one back.
+    /// A resumption is one message, a suspension the one back.
     fn ping_pong(&mut self, order: &Order) -> Result<Outcome, Failure> {
         let rounds = order.get("rounds_count") * order.iterations;
         let mut other = Routine::with_stack(self.stack()?, move |yielder, first| {

@@ -1,8 +1,8 @@
 //! may: coroutines with stacks of a fixed size, on threads that steal from
 //! each other.
 //!
-//! Its channels have no bound, so no sender waits. Its scheduler is
-//! made once for the process, with a number of threads that stays.
+//! Its channels have no bound, so no sender waits. Its scheduler is made once
+//! for the process, with a fixed number of threads.
 #![allow(
     unsafe_code,
     reason = "may's spawn is unsafe: a coroutine must not use thread-locals across a wait"

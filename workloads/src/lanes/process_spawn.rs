@@ -1,8 +1,8 @@
 //! Processes that execute a program: `posix_spawn`, which does not copy the
 //! parent's page tables.
 //!
-//! The program is this one, which hands over a number through the pipe that
-//! is its stdout, so that loading it and starting its runtime are included.
+//! The program is this one, which writes a number to the pipe that is its
+//! stdout, so that loading it and starting its runtime are included.
 
 use std::fs::File;
 use std::io::Read;
@@ -155,7 +155,7 @@ impl Spawner {
         Ok(outcome)
     }
 
-    /// Starts a child that hands over `number`, or else the clock's value.
+    /// Starts a child that writes `number`, or else the clock's value.
     fn spawn(&self, numbers: &Numbers, number: Option<u64>) -> Result<Child, Failure> {
         let output = numbers
             .write
@@ -173,8 +173,8 @@ impl Spawner {
     }
 }
 
-/// The pipe through which all children hand over their numbers, and which
-/// the parent holds open at both ends.
+/// The pipe through which all children write their numbers, and which the
+/// parent holds open at both ends.
 struct Numbers {
     read: File,
     write: OwnedFd,

@@ -1,6 +1,6 @@
 //! The textbook bounded queue of a mutex and two condition variables, which
-//! counts those that wait: std's `notify_one` is a system call whether or not
-//! a thread waits.
+//! counts the waiting threads: std's `notify_one` is a system call whether or
+//! not a thread waits.
 //!
 //! Not `std::sync::mpsc::sync_channel`: that spins before it blocks, which on
 //! one CPU costs threads several times what this does.
@@ -18,9 +18,9 @@ pub(super) struct Queue<T> {
 
 struct State<T> {
     items: VecDeque<T>,
-    /// Threads that wait for an item and are not notified yet, or more.
+    /// Threads that wait for an item and are not notified yet; never too low.
     receivers: usize,
-    /// Threads that wait for room and are not notified yet, or more.
+    /// Threads that wait for room and are not notified yet; never too low.
     senders: usize,
 }
 

@@ -80,7 +80,7 @@ impl Crew {
         for _ in 0..count {
             let (executor, stopped) = (crew.executor.clone(), stopped.clone());
             let thread = thread::Builder::new().spawn(move || {
-                // Nothing is ever sent: what comes is the end of the channel.
+                // No value is ever sent: only the end of the channel comes.
                 let _ = ::smol::block_on(executor.run(stopped.recv()));
             });
             crew.threads.push(thread.map_err(|error| {
@@ -111,7 +111,7 @@ impl Stackless for Tasks {
     type Receiver = Receiver<u64>;
     type Lock = Mutex<u64>;
     type Guard<'a> = MutexGuard<'a, u64>;
-    /// A channel that is closed to let all go.
+    /// A channel that is closed to open the gate.
     type Gate = (Sender<()>, Receiver<()>);
     type Writer = Async<PipeWriter>;
     type Reader = Async<PipeReader>;
@@ -185,7 +185,7 @@ impl Stackless for Tasks {
     }
 
     async fn wait(gate: &Self::Gate) {
-        // Nothing is ever sent: what comes is the end of the channel.
+        // No value is ever sent: only the end of the channel comes.
         let _ = gate.1.recv().await;
     }
 

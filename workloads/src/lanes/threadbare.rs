@@ -27,7 +27,7 @@ use crate::protocol::ErrorKind;
 use crate::service::database::Async;
 use crate::shapes::{self, Blocking, Connection, Database};
 
-/// The figure of stealing, where a workload has it.
+/// The figure of stealing, if a workload has it.
 const STOLEN: &str = "stolen_ratio";
 
 const FIXED_BYTES: usize = 8 << 10;
@@ -138,7 +138,7 @@ impl Lane for Goroutines {
         if outcome.is_ok() {
             self.current = Some((runtime, procs));
         } else {
-            // With the runtime end all goroutines that the sample has left.
+            // The end of the runtime ends all goroutines of the sample.
             let _ = runtime.shutdown();
         }
         outcome
@@ -163,9 +163,9 @@ impl Goroutines {
         };
         // SAFETY: what runs on this runtime are the shapes and kernels of this
         // crate. None of them parks inside a thread-local's initialiser or
-        // scope, and none keeps a thread-local, a guard of std's or a value
-        // bound to a thread across a call that parks: their state are numbers,
-        // vectors and the types of `Blocking` below.
+        // scope. None keeps a thread-local, a guard of std's or a value bound
+        // to a thread across a call that parks: their state is numbers, vectors
+        // and the types of `Blocking` below.
         unsafe { builder.build() }.map_err(|error| match self.kind {
             Kind::Compacted => {
                 Failure::not_supported(format!("this host cannot compact stacks: {error}"))
@@ -272,7 +272,7 @@ impl Blocking for Tasks {
     }
 
     fn wait(&self, gate: &Self::Gate) -> bool {
-        // Nothing is ever sent: what comes is the end of the channel.
+        // No value is ever sent: only the end of the channel comes.
         let _ = gate.closed.recv();
         gate.go.load(Ordering::Relaxed)
     }

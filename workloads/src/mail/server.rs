@@ -38,8 +38,8 @@ pub fn run(delay: Duration, output: &mut impl Write) -> anyhow::Result<()> {
             loop {
                 match listener.accept().await {
                     Ok((stream, _)) => drop(::tokio::spawn(converse(stream, delay, accepted.clone()))),
-                    // Out of files for the moment: those that are served will
-                    // let go of some.
+                    // Out of descriptors for the moment: connections that are
+                    // served will close some.
                     Err(_) => sleep(Duration::from_millis(10)).await,
                 }
             }
@@ -93,9 +93,10 @@ async fn converse(
                     "354 end with a dot on a line of its own",
                 )
                 .await?;
-                // A client that writes the message and the dot apart, without
-                // `TCP_NODELAY`, sends the dot once the message is acknowledged.
-                // Without this the kernel acknowledges it 40 ms later.
+                // A client that writes the message and the dot separately,
+                // without `TCP_NODELAY`, sends the dot once the message is
+                // acknowledged. Without this the kernel acknowledges it 40 ms
+                // later.
                 stream.get_ref().set_quickack(true)?;
                 while read_line(&mut stream)
                     .await?

@@ -43,7 +43,7 @@ impl Latencies {
         self.0.value_at_quantile(0.99)
     }
 
-    /// The percentile at `share`; `None` where too few lie beyond it.
+    /// The percentile at `share`; `None` if too few lie beyond it.
     pub(crate) fn percentile_ns(&self, share: f64) -> Option<u64> {
         has_percentile(self.count(), share).then(|| self.0.value_at_quantile(share))
     }

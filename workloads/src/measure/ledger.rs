@@ -1,5 +1,5 @@
-//! Memory as a ledger that closes: what a lane's tasks cost, part by part, and
-//! what the host and the control group have lost meanwhile.
+//! Memory as a ledger that closes: the cost of a lane's tasks, part by part,
+//! and the loss of the host and of the control group in the same time.
 //!
 //! The study reads, from outside: so the reading is the same for every
 //! language, and costs the lane nothing. The parts are those of the lane's own
@@ -26,7 +26,7 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::host::proc_file::ProcFile;
 
-/// How long the host may take to settle; after that a reading is taken as it is.
+/// How long the host may take to settle; after that a reading is taken in any case.
 const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 const SETTLE_STEP: Duration = Duration::from_millis(25);
 /// Two readings this near are the same: what a quiet host's free memory moves by.
@@ -83,8 +83,8 @@ pub struct Readings(Vec<Reading>);
 
 impl Readings {
     /// Takes one of the process `pid`. Blocks the thread until the host has
-    /// settled, half a second at most, and then for as long as it takes to look
-    /// into all of the lane's processes.
+    /// settled, at most half a second, and then until all of the lane's
+    /// processes are read.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Readings {
         Ok(())
     }
 
-    /// The change from the first to the second; `None` where the lane requested
+    /// The change from the first to the second; `None` if the lane requested
     /// another number of readings.
     #[must_use]
     pub fn change(&self, tasks_count: u64) -> Option<Memory> {
@@ -328,7 +328,7 @@ impl Group {
         })
     }
 
-    /// All that is charged to it but files in the page cache, in bytes.
+    /// All memory that is charged to it except files in the page cache, in bytes.
     fn bytes(&self) -> Option<i64> {
         let text = |name: &str| fs::read_to_string(self.folder.join(name)).ok();
         let usage: i64 = text(self.files.usage)?.trim().parse().ok()?;

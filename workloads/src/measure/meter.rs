@@ -41,7 +41,7 @@ impl Meter {
         result
     }
 
-    /// Begins a timed section, where a closure cannot hold it.
+    /// Begins a timed section, for a section that a closure cannot hold.
     pub(crate) fn start(&self) -> Watch {
         let usage = Usage::now();
         Watch {

@@ -130,7 +130,7 @@ struct Shown<'a> {
     text: &'a str,
 }
 
-/// The answer's text, of the records that the backend gave.
+/// The answer's text, from the backend's records.
 pub(crate) fn answer(
     route: Route,
     user: &str,

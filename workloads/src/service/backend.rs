@@ -46,7 +46,7 @@ struct Delays {
     slow_ns: u64,
 }
 
-/// Where a backend is, and which protocol it has.
+/// The address of a backend, and its protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// By RESP, over TCP.
@@ -195,8 +195,8 @@ impl Store {
                     continue;
                 };
                 let store = self.clone();
-                // A client's error only ends its connection. Where no thread
-                // can be started, it is closed.
+                // A client's error only ends its connection. If no thread can
+                // be started, it is closed.
                 let _ = thread::Builder::new()
                     .stack_size(256 << 10)
                     .spawn(move || store.converse(stream));

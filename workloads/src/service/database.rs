@@ -39,8 +39,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 ///
-/// When `url` is no address of a PostgreSQL, when none listens there, or when
-/// it refuses.
+/// If `url` is no address of a PostgreSQL, if none listens there, or if it refuses.
 pub fn fill(url: &str) -> anyhow::Result<u64> {
     let (mut keys, mut values) = (Vec::new(), Vec::new());
     for item in 0..ITEMS {
@@ -78,7 +77,7 @@ pub fn fill(url: &str) -> anyhow::Result<u64> {
     })
 }
 
-/// A runtime of the thread that blocks on it.
+/// A runtime for the thread that blocks on it.
 fn one_thread() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }

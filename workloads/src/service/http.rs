@@ -11,7 +11,7 @@ const MOST_HEAD_BYTES: usize = 8 << 10;
 /// The longest body.
 const MOST_BODY_BYTES: usize = 64 << 10;
 
-/// A request that has come whole, by its places in what has come.
+/// A complete request, by its places in the received bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) target: Target,
@@ -68,7 +68,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Request>, Malformed> {
         } else if is("connection") {
             request.closes |= header.value.eq_ignore_ascii_case(b"close");
         } else if is("authorization") {
-            // A header's value lies in the bytes that were parsed.
+            // A header's value is in the bytes that were parsed.
             let from = header.value.as_ptr().addr() - bytes.as_ptr().addr();
             request.authorization = from..from + header.value.len();
         }

@@ -1,10 +1,10 @@
 //! `service.http`: an HTTP service as people write it, with a backend.
 //!
-//! A request is authenticated by a hash, gets from the backend one record or
-//! for three at once, and is answered by JSON of about a kilobyte. All code
-//! that is independent of how a lane waits is here: the requests and the right
-//! answers (`Route`, `Record`), the bytes of HTTP and RESP, and the
-//! computations (`api`). `PROTOCOL.md` is the same for other languages.
+//! A request is authenticated by a hash, gets one record or three at once from
+//! the backend, and is answered by JSON of about a kilobyte. All code that is
+//! independent of how a lane waits is here: the requests and the right answers
+//! (`Route`, `Record`), the bytes of HTTP and RESP, and the computations
+//! (`api`). `PROTOCOL.md` is the same for other languages.
 
 pub(crate) mod api;
 pub mod backend;
@@ -30,7 +30,7 @@ pub(crate) const USERS: u64 = 16;
 const COMPUTED_ITEMS: u64 = 8;
 /// A connection that is silent for so long is closed.
 pub(crate) const IDLE: Duration = Duration::from_secs(60);
-/// How long to wait before another accept where the host had no room for one more.
+/// The pause before another accept if the host had no resources for one more.
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 /// A request for this path ends the service.
 pub(crate) const DRAIN: &str = "/drain";

@@ -1,4 +1,4 @@
-//! RESP, the protocol of Redis, as bytes: as much of it as `GET` and `SET` need.
+//! RESP, the protocol of Redis, as bytes: the part that `GET` and `SET` need.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ pub(crate) fn bulk(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A reply, by its place in what has come.
+/// A reply, by its place in the received bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// A value or a line such as `OK`.
@@ -82,7 +82,7 @@ fn value(bytes: &[u8], head: Range<usize>, from: usize) -> Begins<Range<usize>> 
     }
 }
 
-/// The line that begins at `from`, which is not empty, and where the next does.
+/// The line that begins at `from`, which is not empty, and the start of the next.
 fn line(bytes: &[u8], from: usize) -> Begins<Range<usize>> {
     /// The longest line, which is an error's text.
     const MOST_LINE_BYTES: usize = 1 << 10;

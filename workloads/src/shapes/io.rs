@@ -14,8 +14,8 @@ use crate::load;
 use crate::mail;
 use crate::measure::{Measured, Meter};
 
-/// How much an echo server reads at a time: of a burst one request, so that
-/// each is answered by itself.
+/// How much an echo server reads at a time: one request of a burst, so that
+/// each is answered separately.
 pub(super) fn block_bytes(order: &Order) -> usize {
     match order.workload.has_parameter("block_bytes") {
         true => order.count("block_bytes"),
@@ -141,7 +141,7 @@ fn echo(mut stream: impl Read + Write, block_bytes: usize) -> u64 {
             Ok(0) => return echoed,
             Ok(size) if stream.write_all(&block[..size]).is_ok() => echoed += size as u64,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // The generator counts what has not come back.
+            // The generator counts the missing answers.
             Ok(_) | Err(_) => return echoed,
         }
     }

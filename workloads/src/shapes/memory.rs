@@ -11,7 +11,7 @@ use crate::measure::{Meter, study};
 
 /// More than a level of [`descend`] takes, with its array of 512 bytes.
 const LEVEL_BYTES: usize = 768;
-/// For what lies on a stack before and after the descent.
+/// For frames on a stack before and after the descent.
 const REST_BYTES: usize = 6 << 10;
 
 pub(super) fn parked<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {

@@ -1,9 +1,9 @@
 //! The shapes, written once for every lane whose tasks have stacks.
 //!
-//! A task with a stack may block wherever it is, so threads, processes and
-//! goroutines share this code word for word: what differs is behind
-//! [`Blocking`]. Lanes whose tasks are futures share [`stackless`], pools
-//! [`pool`]; `rayon` has its own, in [`crate::lanes`].
+//! A task with a stack may block anywhere, so threads, processes and goroutines
+//! share this code: the differences are behind [`Blocking`]. Lanes whose tasks
+//! are futures share [`stackless`], pools [`pool`]; `rayon` has its own, in
+//! [`crate::lanes`].
 
 mod cpu;
 mod io;

@@ -156,7 +156,7 @@ pub(super) fn fan_in<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
     })
 }
 
-/// Sends 1 to `items`, again and again.
+/// Sends 1 to `items`, repeatedly.
 fn produce<L: Blocking>(lane: &L, channel: &L::Channel, items: u64, times: u64) -> u64 {
     for _ in 0..times {
         for item in 1..=items {

@@ -34,8 +34,7 @@ impl Clock {
         Duration::from_nanos(self.due.saturating_sub(now_ns()))
     }
 
-    /// By how much each tick that has come since the last look was late: none
-    /// that a stall has covered is left out.
+    /// The delay of each tick that has come since the last call: also of those during a stall.
     pub(super) fn look(&mut self) -> impl Iterator<Item = u64> + use<> {
         let (now, tick, first) = (now_ns(), self.tick, self.due);
         let come = now.checked_sub(first).map_or(0, |late| late / tick + 1);
@@ -118,8 +117,8 @@ pub(super) fn ping_pong<L: Blocking>(
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// `switch.roundtrip`: a runtime has been given as many threads as it may use;
-/// tasks that are threads are pinned if there is one.
+/// `switch.roundtrip`: a runtime has its number of threads already; tasks that
+/// are threads are pinned if there is one.
 pub(super) fn round_trip<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let capacity = order.count("capacity_count");
     let allowed = allowed()?;
@@ -130,7 +129,7 @@ pub(super) fn round_trip<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome
     unpinned_after(&allowed, || ping_pong(lane, order, capacity, cpus))
 }
 
-/// `switch.futex`: a number that goes up, and a futex on its lower half.
+/// `switch.futex`: a number that grows, and a futex on its lower half.
 pub(super) fn futex<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     if !L::PINNABLE {
         return Err(Failure::not_supported(
@@ -299,7 +298,7 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
         Ok(sum)
     });
     stop.store(1, Ordering::Relaxed);
-    // The victim ends what it has noted with a number that is no delay.
+    // The victim ends its list with a number that is no delay.
     let received = || Some(lane.recv(&delays)).filter(|delay| *delay != u64::MAX);
     let late: Vec<u64> = std::iter::from_fn(received).collect();
     lane.join(victim)?;

@@ -70,7 +70,7 @@ impl<'a, L: Blocking> Team<'a, L> {
         })
     }
 
-    /// As [`Team::race`], where the sum is the checksum.
+    /// As [`Team::race`], if the sum is the checksum.
     pub(super) fn race_sum(mut self, mut meter: Meter) -> Result<Outcome, Failure> {
         let sum = self.race(&mut meter)?;
         Ok(Outcome::new(meter.finish(), sum))
@@ -97,7 +97,7 @@ impl<L: Blocking> Drop for Team<'_, L> {
     fn drop(&mut self) {
         if !self.started {
             self.lane.open(&self.gate, false);
-            // The failure that led here is the one to report.
+            // The failure that caused this must be reported.
             let _ = self.join();
         }
     }

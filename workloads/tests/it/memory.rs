@@ -51,7 +51,7 @@ fn task_of_a_runtime_costs_pages_only() {
             continue;
         }
         let memory = parked(lane, 20_000);
-        // Whatever else the host does: none of its kernel objects is a task's.
+        // The host's other activity does not matter: none of its kernel objects is a task's.
         let kernel = memory.kernel_stack_bytes + memory.slab_bytes + memory.percpu_bytes;
         // The smallest of them is some hundred bytes.
         assert!(kernel < 64 * 20_000, "{lane}: {memory:?}");

@@ -1,7 +1,7 @@
 //! Goroutines that write to PostgreSQL through a pool of connections.
 //!
 //! `tokio-postgres` is async: its connections run on tokio, and a goroutine waits for its
-//! futures by `block_on`. The pool is a channel: to receive takes a connection, to send gives it
+//! futures by `block_on`. The pool is a channel: a receive takes a connection, a send puts it
 //! back.
 //!
 //! ```text
@@ -31,7 +31,7 @@ impl Pool {
     pub(crate) fn open(config: &str, size: usize, tokio: &Handle) -> Result<Self, Failure> {
         let (give, take) = chan(size);
         for _ in 0..size {
-            // Made on tokio, which also runs what comes over the connection.
+            // Made on tokio, which also runs the connection.
             let config = config.to_owned();
             let connected = tokio.spawn(async move {
                 let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
@@ -99,8 +99,8 @@ fn main() -> Result<(), Failure> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    // SAFETY: no goroutine parks with a guard of `Handle::enter`, or with anything else of
-    // its thread.
+    // SAFETY: no goroutine parks with a guard of `Handle::enter`, or with any other value
+    // of its thread.
     let runtime = unsafe { Runtime::builder().build() }?;
     let (count, sum) = runtime.run_scoped(|| {
         let pool = Pool::open(&config, 4, tokio.handle())?;

@@ -133,7 +133,7 @@ impl log::Log for Counts {
     }
 
     fn log(&self, _: &log::Record<'_>) {
-        // A logger that waits, as one that writes to a channel does.
+        // A logger that waits, such as one that writes to a channel.
         yield_now();
         self.0.fetch_add(1, Ordering::SeqCst);
     }
@@ -371,7 +371,7 @@ fn thread_locals_of_std_are_fine_pinned_and_where_they_are_asked_for_anew_migrat
             // Only the kernel knows the thread without a thread-local.
             let known = std::fs::read_link("/proc/thread-self").expect("procfs is mounted");
             threads.insert((known, anew::thread()));
-            // The P goes to another M, and a hog is where this goroutine was.
+            // The P goes to another M, and a hog takes this goroutine's place.
             blocking(|| std::thread::sleep(Duration::from_micros(100)));
             let hog = go(|| {
                 let began = Instant::now();

@@ -25,8 +25,8 @@ fn on_each_runtime(main: fn()) {
     }
 }
 
-/// A page and what it links to: 50 of them lead to each other in a ring and across, one
-/// is missing, and one never comes.
+/// Pages and their links: 50 pages are linked in a ring and across, one is missing, and
+/// one never answers.
 fn page(path: &str) -> Option<(&'static str, String)> {
     let link = |to: u64| format!("<a href=\"/{to}\">");
     match path[1..].parse::<u64>() {

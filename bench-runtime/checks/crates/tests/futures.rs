@@ -78,7 +78,7 @@ fn tasks_of_tokio_await_goroutines() {
             let mut sum = 0;
             let mut late = 0;
             while sum < 385 {
-                // The receive is dropped, and made anew, as often as it is late.
+                // The receive is dropped, and made again, each time that it is late.
                 tokio::select! {
                     result = done.recv_async() => sum += result.expect("ten come"),
                     () = tokio::time::sleep(Duration::from_micros(50)) => late += 1,

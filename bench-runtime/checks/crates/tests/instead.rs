@@ -35,7 +35,7 @@ fn dashmap_is_shared_by_goroutines_that_hold_no_guard_over_a_park() {
                         if n % 16 == 0 {
                             yield_now();
                         }
-                        // A copy, so that the guard is gone before the park.
+                        // A copy, so that the guard is dropped before the park.
                         let value = map.get(&n).map(|value| *value);
                         assert!(value.is_some());
                     }
@@ -89,8 +89,9 @@ fn governor_limits_goroutines_to_its_rate() {
     });
 }
 
-/// In place of `singleflight`, with a cache behind it. Its `sync` form blocks the thread of
-/// those that wait, for ever in a pinned runtime where the call parks: so the async one.
+/// In place of `singleflight`, with a cache behind it. Its `sync` form blocks the threads
+/// of those that wait, for ever in a pinned runtime if the call parks. So this uses the
+/// async one.
 #[test]
 fn moka_makes_one_call_for_all_goroutines_that_ask_meanwhile() {
     in_each_mode(|| {

@@ -1,6 +1,6 @@
 //! A real PostgreSQL, queried by goroutines through tokio-postgres.
 //!
-//! Where none is installed it is skipped, and fails under `REQUIRE_POSTGRES=1`.
+//! If none is installed it is skipped, and fails under `REQUIRE_POSTGRES=1`.
 
 mod modes;
 mod postgres_server;

@@ -1,4 +1,4 @@
-//! The two ends of a channel are two types: neither does the other's part.
+//! The two ends of a channel are two types: each has only its own methods.
 
 use bench_runtime::chan;
 

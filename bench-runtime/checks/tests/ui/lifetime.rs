@@ -1,5 +1,5 @@
-//! A channel's type is one for both ends: a short-lived reference cannot go in
-//! where a long-lived one comes out.
+//! A channel's type is the same at both ends: a short-lived reference cannot be
+//! sent and received as a long-lived one.
 
 use bench_runtime::{Receiver, Sender, chan};
 

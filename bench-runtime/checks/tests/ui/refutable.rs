@@ -1,4 +1,4 @@
-//! The pattern of a case must match whatever comes: a value that does not would
+//! The pattern of a case must match every value: one that does not match would
 //! be lost, and another arm would run.
 
 use bench_runtime::{chan, select};

@@ -1,5 +1,5 @@
-//! The cases of `select!`, as types: the macro builds a list of them, and the
-//! list fills the engine's entries and turns its answer into a value.
+//! The cases of `select!`, as types: the macro builds a list of them. The list
+//! fills the engine's entries and turns its answer into a value.
 
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -164,8 +164,8 @@ impl<T> Case for RecvCase<'_, T> {
 /// `send(tx, value)`
 pub struct SendCase<'a, T> {
     sender: Option<&'a Sender<T>>,
-    /// Not a `T` once it was sent: the thread that received it may have freed what it
-    /// owns, and a `Box` may not even be moved then.
+    /// Not a `T` once it was sent: the receiver's thread may have freed its content,
+    /// and then a `Box` must not even be moved.
     value: MaybeUninit<T>,
     /// Whether the value is still ours.
     held: bool,
@@ -186,7 +186,7 @@ impl<'a, T> SendCase<'a, T> {
 impl<T> Drop for SendCase<'_, T> {
     fn drop(&mut self) {
         if self.held {
-            // SAFETY: it was neither sent nor given back.
+            // SAFETY: it was neither sent nor returned.
             unsafe { self.value.assume_init_drop() };
         }
     }
@@ -222,8 +222,7 @@ impl<T> Case for SendCase<'_, T> {
     }
 }
 
-/// `send(tx, value)` without a name for its result: panics where the channel
-/// is closed, as in Go.
+/// `send(tx, value)` without a name for its result: panics if the channel is closed, as in Go.
 pub struct MustSendCase<'a, T>(SendCase<'a, T>);
 
 impl<'a, T> MustSendCase<'a, T> {

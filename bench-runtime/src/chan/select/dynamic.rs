@@ -12,8 +12,8 @@ use super::{RecvOperand, SendOperand};
 use crate::chan::core::Side;
 use crate::time::{after_ns, ns_of};
 
-/// Where a case of a [`Select`] puts the value that it receives, or finds the
-/// one that it sends. Several cases may share one, as only one of them is
+/// The place in which a case of a [`Select`] puts its received value, or finds
+/// the value to send. Several cases may share one, as only one of them is
 /// taken.
 ///
 /// # Examples
@@ -84,8 +84,8 @@ impl<T> Slot<T> {
     ///
     /// # Panics
     ///
-    /// While a [`Select`] with it waits. Only where the slot lies in a
-    /// thread-local can another goroutine get here meanwhile.
+    /// While a [`Select`] with it waits. Only if the slot is in a thread-local
+    /// can another goroutine use it meanwhile.
     pub fn take(&self) -> Option<T> {
         self.marks.assert_not_lent();
         // SAFETY: the flag was set: the place is initialised. It is cleared
@@ -129,8 +129,8 @@ impl<T> Default for Slot<T> {
 
 impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
-        // By then no select borrows it, or the goroutine of the select ended
-        // while it waited: its slots stay marked.
+        // No select borrows it any more. If the goroutine of the select ended
+        // while it waited, its slots stay marked.
         if !self.marks.lent.get() {
             drop(self.take());
         }
@@ -430,9 +430,9 @@ impl<'a> Select<'a> {
             entry.enabled = entry.has_channel() && marks.full.get() == (entry.side == Side::Send);
         }
         Self::mark_lent(entries, true);
-        // SAFETY: each case borrows its end, so the channels are alive, and its
-        // slot, which by the above has a value to send or room for one, and
-        // which no other code touches until the mark is gone.
+        // SAFETY: each case borrows its end, so the channels are alive. It also
+        // borrows its slot, which by the above has a value to send or room for
+        // one, and which no other code uses while it is marked.
         let taken = unsafe { run(entries, wait) };
         Self::mark_lent(entries, false);
         taken.map(|taken| Self::settle(entries, taken))

@@ -1,7 +1,7 @@
 //! How a select is carried out, over cases that know no types.
 //!
 //! 1. Sort the cases by the address of their channel and lock all channels in
-//!    this order, so that two selects cannot wait for each other.
+//!    this order, so that two selects cannot deadlock.
 //! 2. If a case is ready, take one of the ready ones at random, unlock, done.
 //! 3. With a `default`, unlock and take it. No case was ready at the moment
 //!    when all were locked.
@@ -10,8 +10,8 @@
 //! 5. The thread that claims the ticket has moved the value or closed the channel.
 //!    Remove the other waiters, each under its channel's lock.
 //!
-//! Source: Go's `selectgo`, without its random order of polling: the pick among
-//! the ready ones is drawn only where several are ready.
+//! Source: Go's `selectgo`, without its random order of polling: a random
+//! number is drawn only if several cases are ready.
 
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
@@ -312,7 +312,7 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
             len => unsafe { core_of(&same_channel[0]).state().pick(len as u32) as usize },
         };
         for entry in same_channel[first..].iter().chain(&same_channel[..first]) {
-            // SAFETY: locked; the waiter stays in place until it is removed below.
+            // SAFETY: locked; the waiter does not move until it is removed below.
             unsafe {
                 let queue = core_of(entry).state().queue(entry.side);
                 queue.enqueue(waiter_of(entry));
@@ -325,7 +325,7 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
         Wait::Until(deadline_ns) => sched::park_until(me, ticket, deadline_ns),
         Wait::Poll | Wait::Forever => sched::park(me),
     }
-    // The ticket is claimed: no other thread writes a tag of ours any more.
+    // The ticket is claimed: no other thread writes the tag any more.
     let outcome = |entry: &Entry| {
         // SAFETY: written above.
         unsafe { entry.waiter.assume_init_ref() }.tag.get() & (PASSED | CLOSED)
@@ -342,7 +342,7 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
             });
             continue;
         }
-        // SAFETY: the waiter is alive, and was enqueued nowhere else.
+        // SAFETY: the waiter is alive, and in no other queue.
         unsafe {
             let core = core_of(entry);
             core.lock();

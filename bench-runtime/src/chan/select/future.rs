@@ -2,11 +2,11 @@
 //!
 //! They add a receive to the select: from a channel of their own, which their waker
 //! sends to. So the engine has no code for futures. A round checks the channels and
-//! polls the futures; which of the two comes first is drawn. Then the select parks, and
-//! each wake begins another round.
+//! polls the futures; a random number decides which of the two is first. Then the
+//! select parks, and each wake begins another round.
 //!
-//! A future that is not ready loses nothing. One that is ready is taken at once, as
-//! it cannot be polled again.
+//! A future that is not ready loses nothing. A future that is ready is taken at
+//! once, because it must not be polled again.
 
 use std::fmt;
 use std::future::Future;
@@ -24,7 +24,7 @@ use crate::sched;
 
 /// `future(f)`
 pub struct FutureCase<'a, F: Future> {
-    /// `None` where the case is disabled.
+    /// `None` if the case is disabled.
     future: Option<Pin<&'a mut F>>,
     output: Option<F::Output>,
 }
@@ -89,7 +89,7 @@ impl Wake for Alarm {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(chan) = self.0.chan() {
-            // Full: a wake has come that no round has seen.
+            // Full: there is a wake that no round has taken.
             chan.try_send(());
         }
     }
@@ -112,7 +112,7 @@ fn draw(bound: usize) -> usize {
 #[inline(never)]
 pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
     let (alarm, woken) = chan(1);
-    // Alive until the end, so that the channel stays open.
+    // Alive until the end, so that the channel is not closed.
     let waker = Waker::from(Arc::new(Alarm(alarm)));
     let mut cx = Context::from_waker(&waker);
     let mut entries = Vec::with_capacity(L::LEN + 1);
@@ -139,7 +139,7 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
             Some(taken) if taken.index == L::LEN => {}
             other => break other,
         }
-        // A future that wakes itself while it is polled lets others run.
+        // A future that wakes itself while it is polled lets other goroutines run.
         if woke_itself {
             sched::park::yield_now();
         }
@@ -173,7 +173,7 @@ fn look<L: Cases>(
     if matches!(wait, Wait::Poll) && !entries.iter().any(Entry::has_channel) {
         return None;
     }
-    // SAFETY: the cases hold the elements and borrow the channels, and stay in
-    // place until the select is over; a wake has no size.
+    // SAFETY: the cases hold the elements and borrow the channels, and do not
+    // move until the select is over; a wake has no size.
     unsafe { run(entries, wait) }
 }

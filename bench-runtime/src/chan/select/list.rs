@@ -34,7 +34,7 @@ fn run_with<L: Cases, const N: usize>(cases: &mut L, wait: Wait) -> Option<Taken
         len += 1;
     });
     // SAFETY: the first `len` were written; the cases hold the elements and
-    // borrow the channels, and stay in place until the select is over.
+    // borrow the channels, and do not move until the select is over.
     unsafe { run(entries[..len].assume_init_mut(), wait) }
 }
 

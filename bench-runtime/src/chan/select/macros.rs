@@ -2,7 +2,7 @@
 
 /// Waits on several channel operations and futures at once and carries out exactly
 /// one of them; blocks the goroutine (or, on a plain thread, the thread) until one
-/// is ready. Where several can, each has the same chance.
+/// is ready. If several are ready, each has the same probability.
 ///
 /// | case                              | taken when                            |
 /// |-----------------------------------|---------------------------------------|
@@ -27,14 +27,13 @@
 ///   time-out last), before anything else happens. This includes the operands of
 ///   cases that are not taken. The ends are borrowed only until a case is taken,
 ///   so that an arm may change them.
-/// - The `value` of a `send` that is not taken is dropped; `send_from` leaves
-///   it in its slot, an `Option` variable, for the next round of a loop.
+/// - The `value` of a `send` that is not taken is dropped; `send_from` keeps it
+///   in its slot, an `Option` variable, for the next round of a loop.
 /// - At most one of `timeout` and `default`. Without any case at all it blocks
 ///   for ever.
-/// - No allocation for up to eight cases, one for more, and a few where a case is
-///   a future. The number of cases is
-///   limited by the recursion limit of the calling crate: to 64 and more by the
-///   default of 128.
+/// - No allocation for up to eight cases, one for more, and a few if a case is a
+///   future. The number of cases is limited by the recursion limit of the calling
+///   crate: to 64 and more by the default of 128.
 ///
 /// # Futures
 ///
@@ -48,9 +47,9 @@
 ///
 /// The future is polled in this goroutine, so it need be neither `Send` nor `'static`. One that
 /// is not taken is dropped before the arm runs, as a `value` of a `send` is. To wait for the same
-/// one again, make it before the loop and give `&mut` to it (of one that is not `Unpin`: to the
-/// `Pin` that [`std::pin::pin!`] makes). A case that is not taken then loses nothing. Once it was
-/// ready a future must not be polled again: that is what the condition is for.
+/// one again, make it before the loop and pass `&mut` to it (if it is not `Unpin`: the `Pin` that
+/// [`std::pin::pin!`] makes). A case that is not taken then loses nothing. Once it was ready a
+/// future must not be polled again: that is what the condition is for.
 ///
 /// If a case is a future, chance decides whether the channels or the futures are
 /// checked first, so that neither starve. A wake polls all futures of the select.
@@ -131,8 +130,7 @@ macro_rules! select {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select {
-    // The comma that may follow a block goes first: an optional one would be
-    // ambiguous with the rest.
+    // The optional comma after a block is removed first: else it would be ambiguous with the rest.
     ($list:tt $arms:tt $otherwise:tt default => $body:block, $($rest:tt)*) => {
         $crate::__select!($list $arms $otherwise default => $body $($rest)*)
     };

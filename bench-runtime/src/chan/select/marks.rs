@@ -6,7 +6,7 @@ use std::cell::Cell;
 #[derive(Debug)]
 pub(super) struct Marks {
     pub(super) full: Cell<bool>,
-    /// A select that waits has the place, and other goroutines run meanwhile.
+    /// A select that waits uses the place, and other goroutines run meanwhile.
     /// Goroutines of one thread reach the same slot if it is in a thread-local,
     /// although it is not `Sync`.
     pub(super) lent: Cell<bool>,

@@ -1,7 +1,7 @@
 //! Waiting on several channels, and futures, at once.
 //!
 //! [`select!`](crate::select) turns its cases into a list of types (`case`),
-//! [`Select`] collects them at run time (`dynamic`); both give the engine a
+//! [`Select`] collects them at run time (`dynamic`); both pass the engine a
 //! slice of entries without types. Cases on futures are in `future`.
 
 mod case;

@@ -37,8 +37,8 @@ fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
                 let restored = compact::stats().restored_count;
                 sweep_twice(AT_ONCE);
                 assert_eq!(compact::stats().sealed_count, round * 4 - 2);
-                // A touch opens a chunk; what it brought back goes again alone,
-                // and the chunk after it.
+                // A touch opens a chunk; a restored stack is compacted again
+                // alone, and the chunk after it.
                 for at in [3, TWO_CHUNKS - 3] {
                     let header = toys[at].stack.as_ptr().cast::<u8>();
                     // SAFETY: headers are there for ever.
@@ -122,7 +122,7 @@ fn child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk() {
             });
             sweep_twice(AT_ONCE);
             assert_eq!(compact::stats().sealed_count, 2);
-            // SAFETY: the child only touches memory and leaves.
+            // SAFETY: the child only uses memory and exits.
             let status = unsafe {
                 match libc::fork() {
                     0 => {
@@ -186,9 +186,9 @@ fn compaction_goes_on_where_no_mapping_can_be_had() {
             let before = compact::stats();
             let split = fill_the_map_limit();
             assert!(split.len() > 1000, "only {} mappings made", split.len());
-            // The first chunk has one that runs, so that to protect what lies before
-            // and after it would split a mapping. The other one is a whole mapping, but
-            // to map it anew is refused.
+            // The first chunk has one that runs, so protecting the memory before and
+            // after it would split a mapping. The other one is a whole mapping, but
+            // mapping it anew is refused.
             toys[100].status.store(RUNNING, Ordering::Relaxed);
             sweep_twice(AT_ONCE);
             let during = compact::stats();
@@ -233,7 +233,7 @@ fn foreign_threads_lose_no_write_in_a_sealed_chunk() {
             });
             let hammered: u64 = std::thread::scope(|scope| {
                 let hammers = start_hammers(scope, &CELLS, &STOP, |random| {
-                    // Long enough for all to be compacted meanwhile.
+                    // Long enough for all to be compacted.
                     std::thread::sleep(Duration::from_millis(random >> 61));
                 });
                 let start = std::time::Instant::now();

@@ -31,7 +31,7 @@ pub(super) const PROGRAMS: &[Program] = &[
     Program { name: "35931", run: flow_35931, leaks: &[("cancel", SEND), ("reader", RECV)] },
 ];
 
-/// A loop is left with its lock held.
+/// A loop ends with its lock held.
 fn gossip_584(mended: bool) {
     let closed = Arc::new(Mutex::new(true));
     start("manage", move || {
@@ -48,8 +48,8 @@ fn gossip_584(mended: bool) {
     });
 }
 
-/// The wait for tasks that end at a signal comes before the
-/// signal, and holds the lock that tasks begin with.
+/// The wait for tasks that end at a signal is before the signal, and holds the
+/// lock that tasks begin with.
 fn stopper_1055(mended: bool) {
     let draining = Arc::new(Mutex::new(false));
     let tasks = WaitGroup::new();
@@ -89,7 +89,7 @@ fn stopper_1055(mended: bool) {
     task("late");
 }
 
-/// A worker sends to a receiver that is gone, and the stop waits for it.
+/// A worker sends to a receiver that has returned, and the stop waits for it.
 fn interceptor_1462(mended: bool) {
     let (events, taken) = channel(0);
     let (stop, stopped) = channel::<()>(0);
@@ -131,7 +131,7 @@ fn interceptor_1462(mended: bool) {
     });
 }
 
-/// Two loops, each of which waits for the other to take something.
+/// Two loops, each of which waits for the other to receive.
 fn raft_2448(mended: bool) {
     let (events, event) = channel(0);
     // Room for an answer is what was missing.
@@ -301,7 +301,7 @@ fn transaction_13197(mended: bool) {
     }
 }
 
-/// Rows of an answer that are not closed, where the reader returned early.
+/// Rows of an answer that are not closed, because the reader returned early.
 fn rows_13755(mended: bool) {
     struct Rows {
         close: bench_runtime::context::Cancel,
@@ -317,7 +317,7 @@ fn rows_13755(mended: bool) {
     }
 }
 
-/// The reader leaves at the end of the context, the writer does not see it.
+/// The reader returns at the end of the context, the writer does not see it.
 fn restore_18101(mended: bool) {
     let (ctx, cancel) = Context::background().with_cancel();
     let (ready, imports) = channel(0);
@@ -339,7 +339,7 @@ fn restore_18101(mended: bool) {
     ctx.done().recv();
 }
 
-/// A start that finds its channel full of a suggestion that came before.
+/// A start that finds its channel full of an earlier suggestion.
 fn compactor_24808(mended: bool) {
     let (suggest, suggestions) = channel(1);
     suggest.send(1).unwrap();
@@ -353,7 +353,7 @@ fn compactor_24808(mended: bool) {
     });
 }
 
-/// A wait for the end of the program where only a look was meant.
+/// A wait for the end of the program where only a check was meant.
 fn consistency_25456(mended: bool) {
     let (_stop, quiescing) = channel::<()>(0);
     start("queue", move || {

@@ -52,7 +52,7 @@ fn server_795(mended: bool) {
     start("serve", move || drop(server.lock()));
 }
 
-/// A dial that fails leaves behind what tries again until its end.
+/// A dial that fails does not stop the goroutine that tries again.
 fn dial_862(mended: bool) {
     let (ctx, close) = Context::background().with_cancel();
     start("reset", move || ctx.done().recv());

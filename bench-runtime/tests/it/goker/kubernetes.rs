@@ -57,7 +57,7 @@ fn request_5316(mended: bool) {
     let (late, is_late) = channel::<()>(0);
     start("handler", move || answer.send("done").unwrap());
     late.close();
-    // Where both are ready, it may be the time limit; here it is.
+    // If both are ready, it may be the time limit; here it is.
     is_late.recv();
     drop(answers);
 }
@@ -116,7 +116,7 @@ fn status_10182(mended: bool) {
     });
 }
 
-/// A signal that comes before the wait is gone.
+/// A signal that comes before the wait is lost.
 fn notifier_11298(mended: bool) {
     start("test", move || {
         let shared = Arc::new((Mutex::new(false), Cond::new()));
@@ -175,7 +175,7 @@ fn federation_30872(mended: bool) {
     crossed(mended, "controller", "deliverer");
 }
 
-/// Stopped after an error, it hands on a result that has no receiver.
+/// Stopped after an error, it sends a result that has no receiver.
 fn watch_25331(mended: bool) {
     let (ctx, cancel) = Context::background().with_cancel();
     let (errors, error) = channel(1);

@@ -48,7 +48,7 @@ fn devices_4951(mended: bool) {
     });
 }
 
-/// An error goes on with the loop, and with the lock.
+/// After an error the loop continues with the lock held.
 fn proxy_7559(mended: bool) {
     let connections = Arc::new(Mutex::new(0));
     start("run", move || {
@@ -125,7 +125,7 @@ fn plugins_25384(mended: bool) {
     });
 }
 
-/// Waits for an event that its sender holds back.
+/// Waits for an event that its sender does not send yet.
 fn logger_27782(mended: bool) {
     let watcher = Arc::new((Mutex::new(false), Cond::new()));
     let (events, _unread) = channel(0);

@@ -8,8 +8,8 @@
 //!
 //! # What is different in Rust
 //!
-//! A guard unlocks by itself, so an unlock that was forgotten is a guard given
-//! to [`forget`]; and a channel closes with the last handle of a side, so
+//! A guard unlocks by itself, so a forgotten unlock is a guard passed to
+//! [`forget`]; and a channel closes with the last handle of a side, so
 //! [`channel`] keeps one of each, as Go would.
 //!
 //! Source: Yuan and others, "GoBench: a benchmark suite of real-world Go

@@ -18,8 +18,8 @@ pub(super) const PROGRAMS: &[Program] = &[
     Program { name: "syncthing5795", run: syncthing_5795, leaks: &[("dispatcher", RECV), ("start", RECV)] },
 ];
 
-/// A lock for each address, in a map with a lock; the second to come waits
-/// for the first's with the map locked, which the first needs to unlock.
+/// A lock for each address, in a map with a lock; the second one waits for the
+/// first's with the map locked, which the first needs to unlock.
 fn hugo_3251(mended: bool) {
     start("test", move || {
         let map = Arc::new(RwMutex::new(Arc::new(Mutex::new(()))));
@@ -126,8 +126,8 @@ fn istio_18454(mended: bool) {
     });
 }
 
-/// Two requests for one place; the one that has it waits for a lock that is
-/// opened after the other was accepted.
+/// Two requests for one place; its holder waits for a lock that is opened after
+/// the other was accepted.
 fn serving_2137(mended: bool) {
     start("test", move || {
         let (active, places) = channel(1);

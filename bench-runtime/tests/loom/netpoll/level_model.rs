@@ -1,5 +1,5 @@
-//! A pipe that is watched by level now and then: its reader gets every message,
-//! and no change of the watch is made once the number may be another file's.
+//! A pipe that is level-triggered now and then: its reader gets every message,
+//! and the watch is not changed once the number may belong to another file.
 
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
@@ -79,7 +79,7 @@ impl Scene {
         }
     }
 
-    /// As `Netpoll::poll`, again and again.
+    /// As `Netpoll::poll`, repeatedly.
     fn poll(&self) {
         while let Some((token, event)) = self.kernel().poll() {
             let mut ready = Vec::new();

@@ -60,7 +60,7 @@ impl Counts {
         parts.join(" ")
     }
 
-    /// Blue where all are better, orange where all are worse.
+    /// Blue if all are better, orange if all are worse.
     fn class(self) -> &'static str {
         match self.0 {
             [_, 0, 0, 0] => "b2",

@@ -136,7 +136,7 @@ fn two() -> Markup {
     }
 }
 
-/// Where a file of one's own is dropped; the script answers.
+/// The area for dropping one's own file; the script answers.
 fn nearest() -> Markup {
     html! {
         h2 { "The machine nearest to yours" }

@@ -21,7 +21,7 @@ use crate::schema::{FirstQuestion, UNKNOWN};
 use crate::site::{Collection, Figure, Machine, Question, Setup};
 use crate::stats::Verdict;
 
-/// The size that the index stays below with 300 machines.
+/// The limit for the size of the index with 300 machines.
 pub const LARGEST_INDEX_BYTES: usize = 2_000_000;
 
 /// The price of a machine for an hour.

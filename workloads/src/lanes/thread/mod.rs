@@ -69,7 +69,7 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
 }
 
 /// A place for a thread below the limit of mappings: beyond it the standard
-/// library ends the process, since it finds no room for a thread's signal stack.
+/// library ends the process, because a thread's signal stack cannot be mapped.
 struct Room;
 
 impl Room {
@@ -312,7 +312,7 @@ struct Permits {
     freed: Condvar,
 }
 
-/// Open or closed, and the value for those that pass.
+/// Open or closed, and the value for the tasks that pass.
 #[derive(Default)]
 struct Gate {
     state: Mutex<Option<bool>>,

@@ -104,8 +104,7 @@ impl Lane for Tokio {
         if outcome.is_ok() {
             self.current = Some((runtime, threads));
         }
-        // Else the runtime ends here, and with it all tasks that the sample
-        // has left behind.
+        // Else the runtime ends here, and with it all tasks of the sample.
         outcome
     }
 }
@@ -152,7 +151,7 @@ impl Stackless for Tasks {
     type Receiver = mpsc::Receiver<u64>;
     type Lock = Mutex<u64>;
     type Guard<'a> = MutexGuard<'a, u64>;
-    /// A semaphore that never has a permit and lets all go when it is closed.
+    /// A semaphore that never has a permit and releases all when it is closed.
     type Gate = Arc<Semaphore>;
     type Writer = pipe::Sender;
     type Reader = pipe::Receiver;

@@ -76,8 +76,8 @@ struct Server<L: Blocking> {
     in_flight: L::Shared,
     /// 1: no more connections and requests are accepted.
     ends: L::Shared,
-    /// Second handles of the connections, to end those that wait for a request.
-    /// Where tasks are processes, of those that have ended, too.
+    /// Second handles of the connections, to end tasks that wait for a request.
+    /// If tasks are processes, also of those that have ended.
     open: Mutex<HashMap<u64, L::Stream>>,
     /// As many as connections to the backend are allowed.
     permits: L::Permits,
@@ -244,8 +244,8 @@ impl<L: Blocking> Server<L> {
         api::answer(route, user, item, computed, &values)
     }
 
-    /// Gets all keys at once: by a task each where tasks are light, else
-    /// one after another on one connection before the first answer is there.
+    /// Gets all keys at once: by a task each if tasks are light, else one after
+    /// another on one connection before the first answer is there.
     fn fetch_all(self: &Arc<Self>, mut keys: Vec<String>) -> Result<Vec<Vec<u8>>, Problem> {
         let last = keys.pop().ok_or(Problem::Malformed)?;
         if !L::SCHEDULES || keys.is_empty() {

@@ -1,5 +1,5 @@
-//! A poller that holds the connections which wait for a request, and a pool of
-//! tasks that take those on which one has come: few tasks, many connections.
+//! A poller that holds the connections without a request, and a pool of tasks
+//! that take those with one: few tasks, many connections.
 
 use std::collections::HashMap;
 use std::io::{self, Write};

@@ -15,7 +15,7 @@ use crate::service::{IDLE, PAUSE};
 use crate::shapes::team::join_all;
 use crate::shapes::{Blocking, Connection};
 
-/// Tasks beyond the number of connections, for connections that come in addition.
+/// Tasks beyond the number of connections, for additional connections.
 const SPARE: u64 = 4;
 
 /// Takes the sample of a lane whose tasks are started beforehand.
@@ -76,8 +76,8 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
     }
 }
 
-/// Blocks the thread until bytes have come, which are still to be read, or the
-/// listener is shut down, or the connection has been silent for too long.
+/// Blocks the thread until there are bytes to read, or the listener is shut
+/// down, or the connection has been silent for too long.
 fn goes_on(stream: &TcpStream, listener: &TcpListener) -> io::Result<bool> {
     let time = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::NONE);
     let mut waited = [

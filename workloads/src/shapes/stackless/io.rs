@@ -103,7 +103,7 @@ async fn echo<L: Stackless>(mut stream: L::Stream, block_bytes: usize) -> u64 {
             Ok(size) if L::write_all(&mut stream, &block[..size]).await.is_ok() => {
                 echoed += size as u64;
             }
-            // The generator counts what has not come back.
+            // The generator counts the missing answers.
             Ok(_) | Err(_) => return echoed,
         }
     }
@@ -194,8 +194,8 @@ pub(super) async fn file_read<L: Stackless>(lane: &L, order: &Order) -> Result<O
             files.forget()?;
         }
         let watch = meter.start();
-        // A task and then a thread that may block: what a runtime's own file
-        // type does for each call, here once for the whole file.
+        // A task and then a thread that may block: a runtime's own file type
+        // does so for each call, this once for the whole file.
         checksum += run_all(lane, tasks, |index| {
             let path = files.path(index);
             async move {

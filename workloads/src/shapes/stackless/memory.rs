@@ -41,7 +41,7 @@ impl<L: Stackless> Waiting<L> {
         for index in 0..count {
             let (gate, arrived) = (gate.clone(), arrived.clone());
             // The wait is written out in each: a future that is captured and then
-            // awaited lies in the task twice.
+            // awaited is in the task twice.
             tasks.push(match order.workload.shape {
                 Shape::Deep => {
                     let wait = async move {

@@ -27,8 +27,8 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     /// Whether it runs tokio's clients, such as that of PostgreSQL.
     const DATABASE: bool = false;
 
-    /// A task to be joined. Where the main task fails, dropping what is left
-    /// or ending the runtime ends the others.
+    /// A task to be joined. If the main task fails, dropping the rest or ending
+    /// the runtime ends the others.
     type Task: Send + Sync + 'static;
     /// A channel's end that sends.
     type Sender: Clone + Send + Sync + 'static;

@@ -131,7 +131,7 @@ fn spawn_filter<L: Stackless>(lane: &L, mut from: L::Receiver) -> L::Task {
     })
 }
 
-/// Sends 1 to `items`, again and again.
+/// Sends 1 to `items`, repeatedly.
 async fn produce<L: Stackless>(to: L::Sender, items: u64, times: u64) -> u64 {
     for _ in 0..times {
         for item in 1..=items {

@@ -19,8 +19,7 @@ pub(super) async fn join_all<L: Stackless>(
     Ok(sum)
 }
 
-/// Starts `count` tasks with the bodies that `body` makes, joins them, and
-/// adds up what they hand over.
+/// Starts `count` tasks with the bodies that `body` makes, joins them, and adds their results.
 pub(super) async fn run_all<L: Stackless, F>(
     lane: &L,
     count: u64,
@@ -110,7 +109,7 @@ impl<'a, L: Stackless> Team<'a, L> {
         Ok((measured, sum?))
     }
 
-    /// As [`Team::race`], where the sum is the checksum.
+    /// As [`Team::race`], if the sum is the checksum.
     pub(super) async fn race_sum(&mut self) -> Result<Outcome, Failure> {
         let (measured, sum) = self.race().await?;
         Ok(Outcome::new(measured, sum))

@@ -1,5 +1,5 @@
-//! A PostgreSQL server for one test, on a socket in a temporary folder. Where none
-//! is installed the test is skipped, and fails under `REQUIRE_POSTGRES=1`.
+//! A PostgreSQL server for one test, on a socket in a temporary folder. If none is
+//! installed the test is skipped, and fails under `REQUIRE_POSTGRES=1`.
 #![allow(dead_code, reason = "no program of tests uses all of it")]
 
 use std::fs;
@@ -19,7 +19,7 @@ pub(crate) struct Server {
     user: Option<(u32, u32)>,
 }
 
-/// Where Debian and others put the programs, the newest first; else those of `PATH`.
+/// Debian's folder of the programs, the newest first; else those of `PATH`.
 fn programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut found: Vec<PathBuf> = versions
@@ -157,7 +157,7 @@ impl Server {
         let process = self.process.id();
         let children = format!("/proc/{process}/task/{process}/children");
         for child in fs::read_to_string(children).unwrap().split_whitespace() {
-            // One that has ended meanwhile needs no signal.
+            // A process that has ended meanwhile needs no signal.
             signal(name, child);
         }
     }
