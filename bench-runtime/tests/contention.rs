@@ -78,9 +78,9 @@ fn turn(on: bool) {
 }
 
 #[test]
-fn nothing_is_profiled_but_while_it_is_asked_for() {
+fn profiles_are_empty_unless_they_are_enabled() {
     must_end(in_child(
-        "nothing_is_profiled_but_while_it_is_asked_for",
+        "profiles_are_empty_unless_they_are_enabled",
         || {
             contend();
             assert_eq!(block_profile(), ContentionProfile::default());

@@ -93,7 +93,7 @@ fn handle_joined_after_the_end_gets_its_result_and_leaves_no_memory() {
 /// A call that is due after its runtime has ended must not start anything on
 /// the parts that another runtime uses by then: a thread makes it.
 #[test]
-fn call_after_the_end_of_its_runtime_is_a_threads_and_harms_no_other() {
+fn call_after_the_end_of_its_runtime_runs_on_a_thread() {
     let calls = Arc::new(AtomicUsize::new(0));
     for n in 0..50 {
         let ended = runtime(n % 2 == 1);

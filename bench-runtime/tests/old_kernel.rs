@@ -225,9 +225,9 @@ impl Drop for Waits {
 }
 
 #[test]
-fn what_a_goroutine_refused_at_the_map_limit_holds_may_wait_in_its_destructor() {
+fn destructor_of_a_goroutine_refused_at_the_map_limit_may_wait() {
     let end = on_old_kernel(
-        "what_a_goroutine_refused_at_the_map_limit_holds_may_wait_in_its_destructor",
+        "destructor_of_a_goroutine_refused_at_the_map_limit_may_wait",
         Lacks::Guards,
         || {
             let runtime = Runtime::builder()

@@ -41,7 +41,7 @@ thread_local! {
 }
 
 #[test]
-fn slot_of_a_parked_select_is_its_own() {
+fn slot_of_a_parked_select_cannot_be_used_by_others() {
     Runtime::builder().procs(1).start().unwrap().run(|| {
         let (tx, rx) = chan::<Box<u64>>(0);
         let sender = go(move || {
@@ -88,7 +88,7 @@ impl Drop for Sticky {
 static STICKY: GoroutineLocal<Sticky> = GoroutineLocal::new(|| Sticky(goroutine_id().unwrap()));
 
 #[test]
-fn goroutine_local_that_is_made_again_by_its_destructor_is_not_the_next_ones() {
+fn local_made_again_by_its_destructor_does_not_reach_the_next_goroutine() {
     each_mode(|| {
         go(|| STICKY.with(|_| ())).join().unwrap();
         let (me, maker) = go(|| (goroutine_id().unwrap(), STICKY.with(|s| s.0)))
@@ -143,7 +143,7 @@ impl Drop for Binds {
 }
 
 #[test]
-fn what_the_destructor_of_a_result_does_is_not_the_next_goroutines() {
+fn effects_of_a_results_destructor_do_not_reach_the_next_goroutine() {
     each_mode(|| {
         for late in [false, true] {
             let (tx, rx) = chan(0);
@@ -294,7 +294,7 @@ impl Drop for Tells {
 }
 
 #[test]
-fn what_timers_hold_is_dropped_in_goroutines() {
+fn values_in_timers_are_dropped_in_goroutines() {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         builder.procs(2).start().unwrap().run(|| {
             const MANY: usize = 16;
@@ -433,8 +433,8 @@ impl fmt::Write for Parks {
 }
 
 #[test]
-fn nothing_is_locked_while_a_writer_of_the_programs_is_written_to() {
-    let test = "nothing_is_locked_while_a_writer_of_the_programs_is_written_to";
+fn no_lock_is_held_while_the_programs_writer_is_called() {
+    let test = "no_lock_is_held_while_the_programs_writer_is_called";
     must_end(in_child(test, || {
         each_mode(|| {
             let soon = Duration::from_millis(1);
@@ -464,9 +464,9 @@ fn nothing_is_locked_while_a_writer_of_the_programs_is_written_to() {
 }
 
 #[test]
-fn what_timers_hold_at_a_shutdown_may_panic_more_than_once() {
+fn destructors_in_timers_may_panic_more_than_once_at_a_shutdown() {
     let end = in_child(
-        "what_timers_hold_at_a_shutdown_may_panic_more_than_once",
+        "destructors_in_timers_may_panic_more_than_once_at_a_shutdown",
         || {
             let dropped = Arc::new(AtomicUsize::new(0));
             let count = dropped.clone();
@@ -486,7 +486,7 @@ fn what_timers_hold_at_a_shutdown_may_panic_more_than_once() {
 }
 
 #[test]
-fn channel_drops_what_is_left_where_a_destructor_panics() {
+fn channel_drops_the_rest_if_a_destructor_panics() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let (tx, rx) = chan::<(Option<Bursts>, Arc<()>)>(3);
     let held = Arc::new(());
@@ -503,7 +503,7 @@ fn channel_drops_what_is_left_where_a_destructor_panics() {
 
 #[test]
 #[cfg_attr(rt_asan, ignore = "the sanitizer ends it in its own way")]
-fn exit_in_a_goroutine_frees_what_another_has_lent() {
+fn exit_in_a_goroutine_frees_a_value_that_another_has_lent() {
     /// Its words go when the thread-local ends, in `exit`. The kernel takes so large
     /// a block back at once.
     struct Large(Vec<u64>);
@@ -516,7 +516,7 @@ fn exit_in_a_goroutine_frees_what_another_has_lent() {
     }
     static FREED: AtomicBool = AtomicBool::new(false);
     thread_local!(static LENT: Large = Large(vec![42; 1 << 21]));
-    let end = in_child("exit_in_a_goroutine_frees_what_another_has_lent", || {
+    let end = in_child("exit_in_a_goroutine_frees_a_value_that_another_has_lent", || {
         // It breaks the rule, to show the effect.
         Runtime::builder().procs(1).start().unwrap().run(|| {
             let (begun, begins) = chan(0);
@@ -661,8 +661,8 @@ fn goroutine_without_a_stack_and_without_a_handle_reaches_the_panic_hook() {
 
 /// It would be free while a thread, or another runtime's goroutine, still reads it.
 #[test]
-fn what_run_scoped_lends_is_not_given_back_while_its_goroutine_has_not_ended() {
-    let test = "what_run_scoped_lends_is_not_given_back_while_its_goroutine_has_not_ended";
+fn borrows_of_run_scoped_last_until_its_goroutine_has_ended() {
+    let test = "borrows_of_run_scoped_last_until_its_goroutine_has_ended";
     let end = in_child(test, || {
         let text = vec![7_u8; 1 << 20];
         let runtime = Runtime::builder().fake_time().start().unwrap();

@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_does_not_say_is_unknown_and_not_good() {
+    fn missing_facts_are_unknown_and_not_good() {
         let checks = examine(&BTreeMap::new(), &Readings::new(), UNKNOWN, 2);
         for check in checks.iter().filter(|check| check.subject != "this build") {
             assert_eq!(check.grade, Grade::Unknown, "{check:?}");

@@ -377,7 +377,7 @@ fn the_lane_that_runs_can_be_killed_from_another_thread() {
 }
 
 #[test]
-fn what_a_lane_leaves_in_a_session_of_its_own_is_ended_with_it() {
+fn processes_in_a_new_session_are_ended_with_their_lane() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pid");
     let stray = format!(
@@ -401,7 +401,7 @@ fn what_a_lane_leaves_in_a_session_of_its_own_is_ended_with_it() {
 }
 
 #[test]
-fn what_a_lane_has_forked_is_reaped_when_its_group_is_killed() {
+fn forked_children_of_a_lane_are_reaped_when_its_group_is_killed() {
     let forks = "i=0; while [ $i -lt 20 ]; do sleep 1000 & i=$((i+1)); done;";
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("group");

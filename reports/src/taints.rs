@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_bound_is_worst_where_it_is_most() {
+    fn largest_reading_without_a_bound_is_the_worst() {
         let swap = |bytes| Taint {
             bound: None,
             ..taint("swap", bytes, 0.0, None)

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn end_of_stream_is_never_dry() {
+    fn end_of_stream_is_never_drained() {
         let (near, far) = pair();
         let netpoll = Netpoll::new().unwrap();
         let registration = netpoll.open(near.as_raw_fd()).unwrap();

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn dry_slot_is_wet_after_an_edge() {
+    fn drained_slot_is_not_drained_after_an_edge() {
         let slot = Slot::new();
         assert!(!slot.is_drained(slot.tick()));
         slot.set_drained(slot.tick());

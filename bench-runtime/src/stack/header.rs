@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn header_of_every_address_of_a_slot_is_the_slots() {
+    fn every_address_of_a_slot_has_its_header() {
         let geometry = geometry();
         for region in 0..REGIONS {
             let bytes = 1usize << (SMALLEST + STEP * region as u32);
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn header_of_every_address_of_a_deep_slot_is_the_slots_and_its_guard_lies_before_it() {
+    fn every_address_of_a_deep_slot_has_its_header_and_its_guard_is_before_it() {
         let geometry = geometry();
         for number in [1, 2, 31, 32, 33, geometry.slots(SPARSE) - 1] {
             let base = geometry.slot_base(SPARSE, number);

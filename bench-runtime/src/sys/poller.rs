@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_number_a_filter_answers_with_is_a_refusal_and_a_signal_is_none() {
+    fn any_error_of_a_filter_is_a_refusal_and_a_signal_is_none() {
         for number in [libc::ENOSYS, libc::EPERM, libc::EACCES, libc::EINVAL] {
             assert!(is_refusal(&io::Error::from_raw_os_error(number)));
         }

@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_that_asks_is_awake() {
+    fn calling_thread_is_awake() {
         assert!(!is_asleep(ThreadId::of_this_thread()));
     }
 }

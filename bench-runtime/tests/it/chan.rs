@@ -189,7 +189,7 @@ fn len_and_capacity_are_exact() {
 }
 
 #[test]
-fn what_was_written_before_a_send_is_seen_after_its_recv() {
+fn writes_before_a_send_are_seen_after_its_recv() {
     everywhere(|way| {
         for capacity in [0, 1] {
             for round in 1..200 {

@@ -84,7 +84,7 @@ fn every_form_of_send_on_a_closed_channel_fails() {
 }
 
 #[test]
-fn a_second_close_says_false() {
+fn a_second_close_returns_false() {
     everywhere(|_| {
         let (tx, rx) = chan::<()>(0);
         let twin = tx.clone();

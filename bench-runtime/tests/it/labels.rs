@@ -27,7 +27,7 @@ fn own_line() -> String {
 }
 
 #[test]
-fn they_are_what_was_given_last_for_each_key() {
+fn last_value_of_each_label_counts() {
     each_runtime(|runtime| {
         runtime.run(|| {
             assert!(labels().is_empty());
@@ -42,7 +42,7 @@ fn they_are_what_was_given_last_for_each_key() {
 }
 
 #[test]
-fn they_are_not_inherited_but_can_be_handed_on() {
+fn labels_are_not_inherited_but_can_be_passed_on() {
     each_runtime(|runtime| {
         runtime.run(|| {
             let parent = GoBuilder::new().label("request", "1").go(|| {
@@ -76,7 +76,7 @@ fn name_labels_stack_and_site_are_given_together() {
 }
 
 #[test]
-fn tasks_of_groups_and_scopes_are_given_them_too() {
+fn labels_reach_tasks_of_groups_and_scopes() {
     each_runtime(|runtime| {
         runtime.run(|| {
             let named = |part: &str| GoBuilder::new().name("task").label("part", part);
@@ -167,7 +167,7 @@ fn profiles_count_goroutines_by_their_names_and_labels() {
 }
 
 #[test]
-fn traces_show_them_also_of_goroutines_that_have_ended() {
+fn traces_show_labels_of_ended_goroutines_too() {
     let runtime = Runtime::builder()
         .trace(trace::Level::Switches)
         .start()

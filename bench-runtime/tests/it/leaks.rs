@@ -217,7 +217,7 @@ fn select_of_dead_cases_is_reported() {
 }
 
 #[test]
-fn who_joins_a_leak_is_reported_with_it() {
+fn goroutine_that_joins_a_leaked_one_is_reported_too() {
     leaves(
         || {
             let (tx, rx) = chan::<u8>(0);

@@ -196,7 +196,7 @@ fn others_that_wait_for_the_same_side_go_on_after_it() {
 }
 
 #[test]
-fn those_that_are_dropped_while_data_comes_lose_no_wake_of_others() {
+fn futures_dropped_while_data_comes_lose_no_wake_of_others() {
     everywhere(|way| {
         let (near, far) = UnixStream::pair().unwrap();
         let near = Arc::new(near);
@@ -239,7 +239,7 @@ fn those_that_are_dropped_while_data_comes_lose_no_wake_of_others() {
 }
 
 #[test]
-fn one_that_is_forgotten_keeps_no_slot_from_the_next_descriptor() {
+fn forgotten_future_does_not_block_the_slot_of_the_next_descriptor() {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         // Timers of forgotten futures may start goroutines at any time.
         let runtime = builder.procs(2).start().unwrap();
@@ -264,7 +264,7 @@ fn one_that_is_forgotten_keeps_no_slot_from_the_next_descriptor() {
 }
 
 #[test]
-fn one_that_was_begun_in_a_goroutine_is_finished_elsewhere() {
+fn future_begun_in_a_goroutine_is_finished_elsewhere() {
     each_runtime(|runtime| {
         let (near, far) = UnixStream::pair().unwrap();
         let near: &'static UnixStream = Box::leak(Box::new(near));

@@ -30,7 +30,7 @@ fn guards_and_run_time_selects_stay_with_their_goroutine() {
 }
 
 #[test]
-fn ends_of_what_cannot_go_to_another_thread_stay_too() {
+fn ends_of_a_channel_of_values_that_are_not_send_are_not_send() {
     assert_not_send!(Sender<Rc<()>>, Receiver<Rc<()>>);
     fn is_send<T: Send + Sync>() {}
     is_send::<Sender<std::cell::Cell<u8>>>();

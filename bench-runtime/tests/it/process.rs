@@ -104,7 +104,7 @@ fn a_wait_and_a_read_of_a_child_let_other_goroutines_run() {
 }
 
 #[test]
-fn a_wait_closes_stdin_and_says_the_same_twice() {
+fn a_wait_closes_stdin_and_returns_the_same_twice() {
     everywhere(|_: Way| {
         let mut child = patient();
         assert_eq!(child.try_wait().unwrap(), None);
@@ -184,7 +184,7 @@ fn a_child_that_ended_by_itself_keeps_its_status_when_its_context_ends() {
 }
 
 #[test]
-fn what_inherited_the_pipes_is_not_waited_for_beyond_the_context() {
+fn processes_that_inherited_the_pipes_are_waited_for_until_the_context_ends() {
     everywhere(|_: Way| {
         let began = Instant::now();
         let mut command = sh("sleep 1000 & echo $!");
@@ -242,7 +242,7 @@ const LONG: Duration = Duration::from_secs(1000);
 const SHORT: Duration = Duration::from_millis(20);
 
 #[test]
-fn what_a_child_wrote_before_the_end_of_its_context_is_in_the_error() {
+fn output_before_the_end_of_the_context_is_in_the_error() {
     everywhere(|_: Way| {
         let (child, cancel) = ready("echo some; echo ready >&2; exec sleep 1000", |c| c);
         cancel.cancel();

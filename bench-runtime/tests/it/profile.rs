@@ -154,7 +154,7 @@ fn goroutines_go_on_while_profiles_are_made() {
 
 /// Names, mutexes and stacks are freed while they are read; what is reported is whole.
 #[test]
-fn what_ends_while_it_is_looked_at_is_reported_whole_or_not_at_all() {
+fn goroutine_that_ends_while_it_is_read_is_reported_whole_or_not_at_all() {
     let runtime = Runtime::builder().procs(2).start().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let own = stop.clone();

@@ -61,7 +61,7 @@ fn canary_two_goroutines_on_two_machines_race() {
 }
 
 #[test]
-fn what_a_channel_hands_over_is_no_race() {
+fn values_sent_over_a_channel_are_no_race() {
     for procs in [1, 2] {
         let runtime = Runtime::builder().procs(procs).start().unwrap();
         runtime.run(|| {

@@ -48,7 +48,7 @@ fn a_goroutine_lends_to_another_runtime_and_scopes_lend_on() {
 }
 
 #[test]
-fn what_is_borrowed_is_free_again_after_a_panic_and_a_goexit() {
+fn borrows_end_after_a_panic_and_a_goexit() {
     each_runtime(|runtime| {
         let log = Mutex::new(Vec::new());
         let panic = catch_unwind(AssertUnwindSafe(|| {

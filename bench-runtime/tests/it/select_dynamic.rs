@@ -49,7 +49,7 @@ fn a_sent_slot_is_empty_and_its_case_disabled() {
 }
 
 #[test]
-fn a_closed_channel_is_said_to_be_and_moves_nothing() {
+fn a_closed_channel_reports_it_and_moves_nothing() {
     everywhere(|_| {
         let (tx, rx) = chan::<u8>(0);
         tx.close();

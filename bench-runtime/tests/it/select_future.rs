@@ -69,7 +69,7 @@ fn wakes_from_other_tasks_end_the_wait_and_none_is_lost() {
 }
 
 #[test]
-fn one_that_is_kept_loses_nothing_while_other_cases_are_taken() {
+fn kept_future_loses_nothing_while_other_cases_are_taken() {
     everywhere(|way| {
         let (values, numbers) = chan::<usize>(0);
         let (ticks, clock) = chan::<()>(0);

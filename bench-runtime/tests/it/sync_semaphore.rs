@@ -11,7 +11,7 @@ use bench_runtime::sync::{AcquireError, Semaphore};
 use crate::support::{everywhere, message};
 
 #[test]
-fn hammering_it_never_lends_more_than_there_is() {
+fn concurrent_acquisitions_never_exceed_the_units() {
     everywhere(|way| {
         const SIZE: usize = 7;
         let semaphore = Arc::new(Semaphore::new(SIZE));

@@ -83,7 +83,7 @@ fn a_wait_for_nothing_does_not_block() {
 }
 
 #[test]
-fn a_timed_wait_says_whether_the_tasks_were_done() {
+fn a_timed_wait_returns_whether_the_tasks_were_done() {
     everywhere(|way| {
         let group = WaitGroup::new();
         group.add(1);

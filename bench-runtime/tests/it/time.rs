@@ -262,7 +262,7 @@ fn after_func_is_called_once_and_again_after_a_reset() {
 
 /// The destructor waits, and the goroutine that drops the handle would end that wait.
 #[test]
-fn what_an_after_func_owns_is_not_dropped_where_the_handle_is_dropped() {
+fn values_of_an_after_func_are_not_dropped_with_the_handle() {
     struct Tells(Sender<()>);
     impl Drop for Tells {
         fn drop(&mut self) {

@@ -122,7 +122,7 @@ fn canary_restore_that_is_no_exchange() {
 
 /// A fault in the middle of the move waits for its end, then restores.
 #[test]
-fn who_faults_while_it_moves_finds_it_whole() {
+fn thread_that_faults_during_a_move_finds_the_bytes_whole() {
     loom::model(|| {
         let scene = Scene::new(LIVE);
         // Another thread faults because of the page's protection, which is set

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_criterion_knows_does_not_disturb() {
+    fn options_of_criterion_are_ignored() {
         let run = measured(&["--save-baseline", "main", "--quick", "--bench"]);
         assert!(run.quick && run.workload.is_empty());
     }

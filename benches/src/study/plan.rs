@@ -585,7 +585,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_all_asked_where_the_counts_are_at_their_most() {
+    fn all_codes_are_measured_at_the_largest_counts() {
         let mut cells = some();
         for (tasks, means) in [(8, 0), (8, 1), (8, 2), (64, 0), (64, 1), (64, 2)] {
             let case = [("tasks_count", tasks), ("means", means)];

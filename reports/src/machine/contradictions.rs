@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_contradicts_nothing() {
+    fn unknown_facts_contradict_nothing() {
         let mut unknown = host();
         unknown.machine.cores_count = 0;
         unknown.cores[0].cores_count = 0;

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_said_so() {
+    fn unknown_facts_are_shown_as_unknown() {
         let machine = MachineKeyInputs {
             threads_count: 4,
             nodes_count: 1,

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_say_different_things_say_nothing_together() {
+    fn runs_with_different_verdicts_have_none_together() {
         let all = [figure(1.0, Verdict::Faster), figure(2.0, Verdict::Slower)];
         assert_eq!(together(&all).verdict, Some(Verdict::CannotTell));
     }

@@ -67,13 +67,13 @@ mod tests {
     const TASK: [f64; 6] = [451.0, 456.0, 460.0, 455.0, 453.0, 458.0];
 
     #[test]
-    fn nothing_is_smaller_than_something_on_either_side() {
+    fn zero_is_smaller_than_a_positive_figure_on_either_side() {
         assert_eq!(verdict(&NOTHING, &TASK, 0.0), Verdict::Faster);
         assert_eq!(verdict(&TASK, &NOTHING, 0.0), Verdict::Slower);
     }
 
     #[test]
-    fn two_nothings_are_the_same_only_where_it_is_said_what_matters() {
+    fn two_zeros_are_the_same_only_if_a_smallest_amount_is_given() {
         let other: Vec<f64> = NOTHING.iter().map(|one| -one).collect();
         assert_eq!(verdict(&NOTHING, &other, 0.0), Verdict::CannotTell);
         assert_eq!(verdict(&NOTHING, &other, 160.0), Verdict::Same);

@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_common_has_no_mean() {
+    fn rows_without_common_cells_have_no_mean() {
         let a = BTreeMap::from([("x", 2.0)]);
         let b = BTreeMap::from([("x", 0.0)]);
         assert_eq!(means_over_intersection(&[a, b]), None);

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_did_to_both_of_a_pair_cancels() {
+    fn common_effects_of_the_host_on_a_pair_cancel() {
         let base: Vec<f64> = (0..12).map(|at| 100.0 + 37.0 * f64::from(at % 5)).collect();
         let new: Vec<f64> = base
             .iter()

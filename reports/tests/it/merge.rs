@@ -129,7 +129,7 @@ fn whole_run_is_no_shard() {
 }
 
 #[test]
-fn what_was_counted_in_every_shard_is_kept_once() {
+fn counters_in_every_shard_are_kept_once() {
     let counted = |index, workload: &str| {
         let mut run = shard(index);
         run.counters.push(Counters {

@@ -56,7 +56,7 @@ fn ratio_within_a_factor_of_two_agrees_and_one_beyond_differs() {
 }
 
 #[test]
-fn what_stands_against_a_comparison_is_told() {
+fn doubts_about_a_comparison_are_listed() {
     let near_the_limit = judged(&launch(8.8), LAUNCH);
     assert_eq!(near_the_limit.agreement, Agreement::CannotBeCompared);
     assert_eq!(near_the_limit.reason, "too noisy to say");

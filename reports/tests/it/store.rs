@@ -428,7 +428,7 @@ proptest! {
 }
 
 #[test]
-fn what_no_run_writes_is_refused_by_name() {
+fn impossible_records_are_refused_by_name() {
     let lane = |name: &str| Lane {
         name: name.into(),
         ..Lane::default()

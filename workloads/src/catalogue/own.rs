@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_workload_is_said_of_it_by_its_id() {
+    fn error_of_a_workload_names_its_id() {
         assert_eq!(check(&GOOD), Ok(()));
         let refused = |workload: Workload, what: &str| {
             let said = check(&workload).unwrap_err();

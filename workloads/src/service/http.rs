@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_or_too_long_is_refused() {
+    fn malformed_and_too_long_requests_are_refused() {
         let long = [b"POST /".to_vec(), vec![b'a'; MOST_HEAD_BYTES]].concat();
         let malformed: [&[u8]; 6] = [
             b"\x00\x01\x02",

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_protocol_is_refused() {
+    fn malformed_replies_are_refused() {
         let wrong: [&[u8]; 5] = [
             b"\r\n",
             b"?1\r\n",

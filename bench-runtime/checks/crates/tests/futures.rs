@@ -222,7 +222,7 @@ fn context_gives_up_what_tokio_does_not_answer() {
 }
 
 #[test]
-fn guard_of_tokios_context_over_a_park_is_another_goroutines_too() {
+fn guard_of_tokios_context_held_over_a_park_reaches_another_goroutine() {
     // The contract is broken; tokio counts guards, and panics.
     let tokio = tokio::runtime::Builder::new_current_thread()
         .build()

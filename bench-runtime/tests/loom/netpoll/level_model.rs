@@ -129,7 +129,7 @@ fn read_all(broken: Broken, by_level: bool, pollers: usize, there: usize, come: 
 }
 
 #[test]
-fn what_was_left_is_reported_while_two_pollers_change_the_watch() {
+fn remaining_data_is_reported_while_two_pollers_change_the_watch() {
     read_all(Broken::Nothing, true, 2, 2, 0);
 }
 
