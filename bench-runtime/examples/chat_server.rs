@@ -1,4 +1,4 @@
-//! A chat server on TCP: what a client writes, all others read. One goroutine
+//! A chat server on TCP: each client's lines go to all others. One goroutine
 //! owns the list of clients, and each client has two: one reads, one writes.
 //! After the chat server in "The Go Programming Language" by A. Donovan and B.
 //! Kernighan.

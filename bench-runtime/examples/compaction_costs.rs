@@ -180,7 +180,7 @@ fn tables() {
     for pairs in ["1", "1000"] {
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for turn in 0..TURNS {
-            // In turn, and each first every other time.
+            // By turns; each is the first every other time.
             for compacts in [turn % 2 == 1, turn % 2 == 0] {
                 match compacts {
                     true => with.extend(child(["compacting", pairs], "trip")),

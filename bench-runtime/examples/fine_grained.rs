@@ -16,7 +16,7 @@ use bench_runtime::{Receiver, Runtime, Sender, chan, go, select};
 
 const RUNS: usize = 5;
 
-/// A program's name, and what runs it; it panics where its result is wrong.
+/// A program's name, and the function that runs it; it panics if its result is wrong.
 type Program = (&'static str, fn());
 
 const PROGRAMS: &[Program] = &[

@@ -55,7 +55,7 @@ pub(crate) fn serve(listener: TcpListener, signals: Signals, grace: Duration) ->
         }
     });
     signals.recv();
-    // A second signal does again what it did before: it ends the program.
+    // A second signal has its default action: it ends the program.
     drop(signals);
     listener.close()?;
     accepting.join().expect("it does not panic");

@@ -14,7 +14,7 @@ fn generate(to: &Sender<u32>) {
     }
 }
 
-/// Passes on what `prime` does not divide.
+/// Passes on the numbers that `prime` does not divide.
 fn filter(from: &Receiver<u32>, to: &Sender<u32>, prime: u32) {
     for n in from {
         if n % prime != 0 && to.send(n).is_err() {

@@ -131,7 +131,7 @@ impl Beside {
                     returns.recv();
                 });
             }));
-            // One waker, so that each answer is its own.
+            // One waker, so that each answer goes to its own request.
             if number == 0 {
                 let (own, sleepers, answered) = (self.clone(), sleepers.clone(), answered.clone());
                 let mut random = 0x9e37_79b9_7f4a_7c15_u64;
@@ -164,7 +164,7 @@ fn answer(depth: usize, rx: &Receiver<()>, back: &Sender<()>) {
 fn park(count: usize, mutex: &'static sync::Mutex<()>) -> (Vec<Sender<()>>, Receiver<()>) {
     let (back, answered) = chan(0);
     let mut channels = Vec::new();
-    // Those that are joined wait, too.
+    // Goroutines that are joined wait, too.
     for number in 0..count / 5 * 4 {
         let deep = if number % DEEP_SHARE == 0 {
             DEEP_CALLS

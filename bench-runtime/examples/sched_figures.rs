@@ -43,7 +43,7 @@ impl Mode {
     }
 }
 
-/// A figure's name, and what prints it.
+/// A figure's name, and the function that prints it.
 type Figure = (&'static str, fn(Mode));
 
 const FIGURES: &[Figure] = &[
@@ -461,7 +461,7 @@ fn idle(mode: Mode) {
                 drop(go(move || rx.recv()));
             }
             drop(go(|| time::sleep(Duration::from_secs(3_600))));
-            // Those behind them in the queues have run: so have they.
+            // All goroutines behind them in the queues have run: so they have run too.
             for _ in 0..3 {
                 (0..64).map(|_| go(yield_now)).for_each(|task| {
                     task.join().expect("it ends");

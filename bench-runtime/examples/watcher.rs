@@ -1,4 +1,4 @@
-//! Prints what changes in a folder, by inotify, until Ctrl-C.
+//! Prints changes in a folder, by inotify, until Ctrl-C.
 //!
 //! `cargo run --release --example watcher -- /tmp`
 

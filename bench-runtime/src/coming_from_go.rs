@@ -1,5 +1,5 @@
 // Why this file is long: it is one page of documentation.
-//! For programmers who know Go: its idioms, each beside ours.
+//! For programmers who know Go: its idioms and ours.
 //!
 //! Goroutines, channels, `select`, contexts, timers, sockets, signals and children have Go's
 //! semantics. This page shows how that looks in Rust, and where it differs and why. All examples on
@@ -14,7 +14,7 @@
 //!    goroutines: [the front page](crate#what-blocks-a-thread) lists such code, and what to use
 //!    instead.
 //! 3. **A goroutine that computes** delays the others of its thread until it calls the runtime: for
-//!    ever, if it never does. Those of other threads run. Start it by
+//!    ever, if it never does. Goroutines of other threads run. Start it by
 //!    [`GoBuilder::cpu_bound`](crate::GoBuilder::cpu_bound), and it has a thread of its own. After
 //!    most of a second a warning on stderr names it and the goroutines that wait for its thread. In
 //!    a migrating runtime it delays none.
@@ -483,8 +483,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! This is how a context ends the wait for a socket. The function runs in a goroutine of its own.
-//! Limit a single request by `set_read_timeout`, which leaves the deadline alone: a later
+//! So a context ends the wait for a socket. The function runs in a goroutine of its own. Limit a
+//! single request by `set_read_timeout`, which leaves the deadline alone: a later
 //! `set_read_deadline` would undo the context's.
 //!
 //! # Tasks together
@@ -537,7 +537,7 @@
 //! assert_eq!(slots.available(), 3);
 //! ```
 //!
-//! `golang.org/x/sync/semaphore`, with a permit that is given back when it is dropped.
+//! `golang.org/x/sync/semaphore`, with a permit that is released when it is dropped.
 //! `acquire_owned` returns one that can be moved into a goroutine.
 //!
 //! # Locks and time
@@ -818,7 +818,7 @@
 //! ```
 //!
 //! As in Go, the output until then is not lost: it is in the error.
-//! [`own_group`](crate::process::Command::own_group) includes what the child has started (Go's
+//! [`own_group`](crate::process::Command::own_group) includes the child's own children (Go's
 //! `Setpgid`). [`Child::process`](crate::process::Child::process) is `cmd.Process`. A child's pipes
 //! and its wait block only the goroutine.
 //!

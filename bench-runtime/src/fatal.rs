@@ -14,7 +14,7 @@ macro_rules! fatal {
 }
 pub(crate) use fatal;
 
-/// A fixed buffer that drops what does not fit and writes itself to stderr.
+/// A fixed buffer that drops bytes beyond its size and writes itself to stderr.
 #[derive(Debug)]
 pub(crate) struct StderrBuffer {
     bytes: [u8; 512],
@@ -29,7 +29,7 @@ impl StderrBuffer {
         }
     }
 
-    /// Writes what was collected to fd 2 and empties the buffer.
+    /// Writes the collected bytes to fd 2 and empties the buffer.
     pub(crate) fn flush(&mut self) {
         let mut rest = &self.bytes[..self.len];
         while !rest.is_empty() {

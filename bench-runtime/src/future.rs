@@ -16,19 +16,20 @@
 //! by reference.
 //!
 //! In a goroutine, none of it starts a thread. On plain threads timers, signals
-//! and descriptors have one each. A goroutine in `block_on` is parked as in any
-//! other wait, and shown as `block_on` in a dump. Any thread may wake it: a
-//! foreign one, a worker of another executor, another goroutine, a destructor.
+//! and descriptors have one thread each. A goroutine in `block_on` is parked as
+//! in any other wait, and shown as `block_on` in a dump. Any thread may wake
+//! it: a foreign one, a worker of another executor, another goroutine, a
+//! destructor.
 //!
 //! # Wakers
 //!
 //! A waker may do anything: panic, wait, call this crate. Its panics are caught and dropped. The
 //! thread that readies the task calls it. If that is the scheduler, it starts a goroutine for each
 //! wake. If it is a timer of plain threads, or a signal, one further thread of the process calls
-//! the wakers, one after the other. That of descriptors calls them itself. So on these two threads
-//! a waker that waits holds up the tasks behind it, and must not wait for one of them. If the
-//! further thread cannot be started, the thread of the timers or signals calls the waker, and is
-//! held up so.
+//! the wakers, one after the other. The one for descriptors calls them itself. So on these two
+//! threads a waker that waits holds up the tasks behind it, and must not wait for one of them. If
+//! the further thread cannot be started, the thread of the timers or signals calls the waker, and
+//! is held up so.
 //!
 //! # With tokio beside
 //!
@@ -92,9 +93,9 @@ pub use crate::sched::join::Join;
 ///
 /// This goroutine alone polls the future: it need be neither `Send` nor `'static`.
 /// After each wake it is polled again; one that wakes itself while it is polled
-/// lets others run in between. A wake after the end is harmless, and a waker may
-/// outlive the runtime. Ends if a poll panics, with that panic; the future is
-/// dropped.
+/// lets other goroutines run in between. A wake after the end is harmless, and a
+/// waker may outlive the runtime. Ends if a poll panics, with that panic; the
+/// future is dropped.
 ///
 /// It neither uses nor makes a tokio context: see [the module](self).
 ///
@@ -138,9 +139,9 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
 ///
 /// # Errors
 ///
-/// How the context ended, if that was first: a cancel or its deadline. For the cause of a cancel see
-/// [`Context::cause`]. A future that is ready at that moment
-/// counts; one whose context had ended before the call is not polled.
+/// How the context ended, if that was first: a cancel or its deadline. For the cause of a cancel
+/// see [`Context::cause`]. A future that is ready at that moment counts; if the context had ended
+/// before the call, the future is not polled.
 ///
 /// # Examples
 ///

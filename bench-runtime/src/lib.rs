@@ -67,16 +67,14 @@
 //! |---|---|---|
 //! | crates with thread-locals | sound; the exceptions are listed at [`Builder::build`] | unsound if a thread-local's address is kept across a wait |
 //! | a guard of std held during a wait | the others of its thread may wait for ever | forbidden: rule 5 |
-//! | a goroutine that computes for 200 ms | the others of its thread wait for up to 199 ms; 10 ms with [`GoBuilder::cpu_bound`], and from the second such goroutine of a place in the source on | the others wait for 11 to 13 ms |
-//! | two goroutines that started on two threads | 0.4 µs a round trip; 25 to 30 µs if their CPUs are busy | mostly they continue on one thread |
+//! | beside goroutines that compute for 200 ms, a sleeper wakes late by | up to 199 ms if they share its thread; 10 ms with [`GoBuilder::cpu_bound`], and from the second such goroutine of a spawn site on | 11 to 13 ms |
+//! | two goroutines that started on two threads | stay there: 0.4 µs a round trip, 24 µs if the threads sleep in between | mostly continue on one thread |
 //! | channel round trip, two CPUs | 0.23 to 0.34 of Go's time | 0.20 to 0.26 |
 //! | spawn one goroutine and join it | 0.12 of Go's time | 0.09 |
 //! | skynet, a million goroutines | 0.24 to 0.27 of Go's time | 0.23 to 0.24 |
 //! | ping-pong over two pipes | 0.89 of tokio's time on one thread | 1.11 |
 //!
-//! Ratios to Go and tokio are of `threadbare peers` (`SPEED.md`); the times are of single programs on a
-//! virtual machine of two CPUs. The example `fine_grained` runs seven programs in both
-//! modes, on one P and on two.
+//! The figures are of a virtual machine with two CPUs; `SPEED.md` has each of them and the command that measures it.
 //!
 //! # Forks
 //!

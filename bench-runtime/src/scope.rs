@@ -27,7 +27,7 @@ struct Data {
     failed: AtomicBool,
 }
 
-/// Where goroutines that borrow are started; see [`scope`].
+/// Starts goroutines that borrow; see [`scope`].
 ///
 /// # Examples
 ///
@@ -165,7 +165,7 @@ impl<T> Part<T> {
 
 impl<T> Drop for Part<T> {
     fn drop(&mut self) {
-        // It was dropped without having run.
+        // It was dropped before it ran.
         self.ends_with(Err(Box::new(NEVER_RAN)));
         self.joined.done();
         self.data.running.done();
@@ -187,7 +187,7 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
 }
 
 impl<'scope> Scope<'scope, '_> {
-    /// Starts a goroutine that may borrow what outlives the scope.
+    /// Starts a goroutine that may borrow values that outlive the scope.
     ///
     /// # Panics
     ///
@@ -296,9 +296,9 @@ impl<'scope> Scope<'scope, '_> {
 }
 
 impl<'scope> Scope<'scope, '_> {
-    /// Starts a task of an [`ErrGroup`] that may borrow what outlives the scope;
-    /// blocks the goroutine while the group's limit is reached. Its failure or
-    /// panic is for [`ErrGroup::wait`].
+    /// Starts a task of an [`ErrGroup`] that may borrow values that outlive the
+    /// scope; blocks the goroutine while the group's limit is reached. Its
+    /// failure or panic is for [`ErrGroup::wait`].
     ///
     /// # Panics
     ///
@@ -342,8 +342,8 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// # Errors
     ///
-    /// With what the panic carried, if it panicked; with a text, if it could not
-    /// run for lack of a stack.
+    /// With the payload of its panic, if it panicked; with a text, if it could
+    /// not run for lack of a stack.
     ///
     /// # Examples
     ///

@@ -32,15 +32,15 @@ pub(crate) enum Spawner {
 }
 
 impl Spawner {
-    /// That of the caller.
+    /// The runtime of the caller.
     pub(crate) fn current() -> Self {
         sched::runtime().map_or(Self::Thread, |shared| {
             Self::Runtime(Arc::new(shared.user()))
         })
     }
 
-    /// Starts one. If the runtime has stopped it drops `f`. Ends the process if a
-    /// thread is needed and cannot be started.
+    /// Starts a goroutine. If the runtime has stopped it drops `f`. Ends the
+    /// process if a thread is needed and cannot be started.
     pub(crate) fn spawn(&self, f: impl FnOnce() + Send + 'static) {
         if let Err(error) = self.try_spawn(f) {
             no_thread(&error);

@@ -43,7 +43,7 @@ use crate::goroutine::body::without_panic;
 use crate::shim::{AtomicU64, Ordering};
 use crate::util::lock::Lock;
 
-/// A timer that was armed, and where. Dropping it leaves it armed.
+/// An armed timer, and its queue. Dropping it leaves it armed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Armed {
     timers: &'static Timers,
@@ -57,7 +57,7 @@ impl Armed {
     }
 }
 
-/// Unused timers; handles of armed ones may outlive their user.
+/// Unused timers; handles of armed timers may outlive their user.
 static SPARE: Lock<Vec<&'static Timers>> = Lock::new(Vec::new());
 
 /// See the module.
@@ -83,7 +83,7 @@ impl Timers {
         }
     }
 
-    /// Unused ones, for ever or until they are given back.
+    /// An unused queue, for ever or until it is given back.
     pub(crate) fn take() -> &'static Self {
         let spare = SPARE.lock().pop();
         spare.unwrap_or_else(|| Box::leak(Box::new(Self::new())))

@@ -123,7 +123,7 @@ pub(crate) fn own_calls() -> Vec<u64> {
     let mut calls = Vec::with_capacity(MOST_OWN_FRAMES);
     let here = arch::stack_pointer();
     // Without the lock, which is held while names are looked up; that may take long.
-    // SAFETY: what it is for is a library of Windows; here it is `_Unwind_Backtrace`,
+    // SAFETY: the lock is for a library of Windows; here it is `_Unwind_Backtrace`,
     // which any number of threads may call at once.
     unsafe {
         backtrace::trace_unsynchronized(|frame| {

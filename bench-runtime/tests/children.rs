@@ -110,7 +110,7 @@ fn a_dump_at_sigquit_and_a_channel_both_get_it() {
             nix::sys::signal::raise(nix::sys::signal::SIGQUIT).unwrap();
             assert_eq!(signals.recv(), Some(Signal::QUIT));
             drop(signals);
-            // It goes on with the dumps.
+            // It continues with the dumps.
             nix::sys::signal::raise(nix::sys::signal::SIGQUIT).unwrap();
             bench_runtime::time::sleep(Duration::from_millis(1500));
         });

@@ -1,5 +1,6 @@
-//! The profiles of waits. They belong to the process, so each test has one of its
-//! own; and time is fake, so that each wait is as long as the program says.
+//! The profiles of waits. They belong to the process, so each test has a process
+//! of its own; and time is fake, so that each wait is as long as the program
+//! says.
 
 mod child;
 mod pprof;

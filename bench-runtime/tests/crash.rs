@@ -39,7 +39,7 @@ fn use_bytes(bytes: usize) -> usize {
     }
 }
 
-/// In the parent: the child aborted, and said all of this.
+/// In the parent: the child aborted, and printed all of this.
 fn must_abort(end: Option<(Option<i32>, String)>, parts: &[&str]) {
     let Some((signal, stderr)) = end else { return };
     assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
@@ -48,7 +48,7 @@ fn must_abort(end: Option<(Option<i32>, String)>, parts: &[&str]) {
     }
 }
 
-/// In the parent: the child exited, and no assertion of it failed. Gives what it wrote.
+/// In the parent: the child exited, and no assertion of it failed. Returns its output.
 fn must_end(end: Option<(Option<i32>, String)>) -> Option<String> {
     let (signal, stderr) = end?;
     assert!(signal.is_none() && !stderr.contains("panicked"), "{stderr}");
@@ -476,7 +476,7 @@ fn quit_signal_is_caught_after_a_runtime_that_got_no_descriptors_for_it() {
         let builder = || Runtime::builder().procs(1).dumps_on_quit(true);
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, most.min(200), most).unwrap();
-        // What is opened once is open.
+        // Descriptors that are opened once are open now.
         drop(Runtime::builder().start().unwrap());
         let opened = || std::fs::File::open("/dev/null").ok();
         let held: Vec<_> = std::iter::from_fn(opened).collect();
@@ -559,7 +559,7 @@ fn panic_hook_may_wait_for_a_goroutine_that_has_started_on_the_thread() {
 /// The first four lines that a runtime of one P writes to stderr while `hangs` runs.
 fn lines_of(test: &str, hangs: fn()) -> Option<Vec<String>> {
     let end = in_child(test, || {
-        // What is written to stderr is read here.
+        // The output to stderr is read here.
         let (from, to) = std::io::pipe().unwrap();
         // SAFETY: the descriptor is open.
         let kept = unsafe { libc::dup(2) };

@@ -14,7 +14,7 @@ use child::{in_child, must_end};
 const MIB: usize = 1 << 20;
 /// More than have deep stacks.
 const MANY: usize = 12_000;
-/// As many as have one, with the first goroutine.
+/// As many as there are deep stacks, with the first goroutine.
 const FEW: usize = 9_999;
 
 #[track_caller]
@@ -103,7 +103,7 @@ impl Crowd {
         }
     }
 
-    /// Has one of them do something.
+    /// Makes one of them run a function.
     fn order(&self, index: usize, deed: fn()) {
         self.orders[index].send(deed).unwrap();
         assert!(self.done.recv().unwrap());

@@ -266,7 +266,7 @@ fn watcher_tells_of_each_change_and_ends_with_its_context() {
 
 #[test]
 fn repl_answers_on_a_terminal_while_another_line_is_computed() {
-    /// Types these lines; what the terminal shows until it ends with `until`.
+    /// Types these lines; the terminal's output until it ends with `until`.
     fn typed(lines: &str, until: &str) -> (String, JoinHandle<std::io::Result<()>>) {
         let pty = nix::pty::openpty(None, None).unwrap();
         let master = Descriptor::new(pty.master);

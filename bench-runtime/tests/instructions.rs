@@ -7,8 +7,8 @@
 //! cost, without start and end of the process.
 //!
 //! Needs optimised code and valgrind: `cargo test --release -p bench-runtime
-//! --test instructions`. Otherwise it says what is missing and passes, unless
-//! it is optimised and `REQUIRE_VALGRIND=1`.
+//! --test instructions`. Otherwise it prints the reason and passes, unless it
+//! is optimised and `REQUIRE_VALGRIND=1`.
 
 mod start;
 
@@ -179,7 +179,7 @@ fn selects(times: u64) {
     }
 }
 
-/// In the child: does it.
+/// In the child: runs the operation.
 #[allow(unsafe_code, reason = "a migrating runtime is asked for by unsafe")]
 fn child(name: &str, mode: &str, times: u64) {
     let Some(operation) = OPERATIONS.iter().find(|known| known.name == name) else {
@@ -195,7 +195,7 @@ fn child(name: &str, mode: &str, times: u64) {
     runtime.run(move || run(times));
 }
 
-/// What callgrind counts in a child that does it so often.
+/// The count of callgrind for a child that runs it this many times.
 fn count(name: &str, mode: &str, times: u64) -> Result<u64, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")

@@ -211,7 +211,7 @@ fn goroutines_without_guard_markers_run_until_the_map_limit() {
     must_end(end);
 }
 
-/// Its first destructors wait: what the goroutine that could not run held.
+/// The destructors come first and wait: those of the goroutine that could not run.
 struct Waits(Receiver<()>);
 
 static DROPPED: AtomicUsize = AtomicUsize::new(0);

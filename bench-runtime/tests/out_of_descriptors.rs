@@ -18,7 +18,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
 use start::Start;
 
-/// As many as the server may pause for at most, and more.
+/// Longer than the longest pause of the server.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A socket that can connect when no descriptor is left.
@@ -76,8 +76,8 @@ fn loop_survives(builder: Builder) {
         }
     });
     let address = address.recv().expect("it listens");
-    // Whatever is opened once is open now; and this one stays open, or the
-    // server would close its end, and have a free descriptor.
+    // Descriptors that are opened once are open now; and this one stays open,
+    // or the server would close its end, and have a free descriptor.
     let mut first = connected(unconnected(), address);
     is_served(&mut first);
 

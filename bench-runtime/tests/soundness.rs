@@ -565,7 +565,7 @@ fn without_stacks(test: fn()) {
 fn fill(mut begin: impl FnMut(Receiver<()>)) -> Sender<()> {
     let (tx, rx) = chan::<()>(0);
     (0..TASKS).for_each(|_| begin(rx.clone()));
-    // Until this one alone can run.
+    // Until only this one can run.
     while goroutines().iter().filter(|g| !g.waits).count() > 1 {
         (0..1_000).for_each(|_| yield_now());
     }
@@ -659,7 +659,7 @@ fn goroutine_without_a_stack_and_without_a_handle_reaches_the_panic_hook() {
     }));
 }
 
-/// It would be free while a thread, or another runtime's goroutine, still reads it.
+/// It would be freed while a thread, or another runtime's goroutine, still reads it.
 #[test]
 fn borrows_of_run_scoped_last_until_its_goroutine_has_ended() {
     let test = "borrows_of_run_scoped_last_until_its_goroutine_has_ended";

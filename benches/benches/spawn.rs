@@ -1,4 +1,4 @@
-//! What does it cost to start a task and to join it?
+//! Starting a task and joining it.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! What does it cost to go from one task to another that is ready?
+//! Switching from one task to another that is ready.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

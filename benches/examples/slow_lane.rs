@@ -15,12 +15,12 @@
 //! ```
 //!
 //! It becomes the real lane program: `SLOW_PROGRAM`, or the `threadbare-lane` in
-//! its own folder. So the study watches, pins and kills the process that it
-//! means to. If it is the lane to slow down, its process's output goes through a
-//! filter. The filter multiplies the `elapsed_ns` of each sample, and delays the
-//! answer by the added time: the study refuses a time that is longer than its
-//! wait. The lane's own code is the real one, unchanged; the filter sleeps while
-//! a sample is taken, since a lane answers only at its end.
+//! its own folder. So the study watches, pins and kills the right process. If it
+//! is the lane to slow down, its process's output goes through a filter. The
+//! filter multiplies the `elapsed_ns` of each sample, and delays the answer by
+//! the added time: the study refuses a time that is longer than its wait. The
+//! lane's own code is the real one, unchanged; the filter sleeps while a sample
+//! is taken, since a lane answers only at its end.
 //!
 //! The filter is no child of the lane by then: a lane of processes may wait for any
 //! child, and the CPU time of children is counted.
@@ -111,8 +111,8 @@ fn filter(percent: f64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One answer of the lane, and by how much it was made longer. A line that is no
-/// sample is not changed: the study judges it.
+/// One answer of the lane, and the added time. A line that is no sample is not
+/// changed: the study judges it.
 fn slowed(line: String, percent: f64) -> (String, Duration) {
     let Ok(mut answer) = serde_json::from_str::<Value>(&line) else {
         return (line, Duration::ZERO);

@@ -61,7 +61,7 @@ pub(crate) struct Suspect {
 pub(crate) struct Search<'a> {
     pub(crate) commits: &'a Commits,
     pub(crate) watched: Watched,
-    /// Where the runs are kept.
+    /// The folder of the runs.
     pub(crate) runs: PathBuf,
 }
 

@@ -55,7 +55,7 @@ pub(crate) struct Recipe {
 }
 
 impl Default for Recipe {
-    /// This project's own.
+    /// The recipe of this project.
     fn default() -> Self {
         Self {
             build: "cargo build --release --quiet --package workloads --bins".to_owned(),
@@ -73,7 +73,7 @@ pub(crate) struct Commits {
 }
 
 impl Commits {
-    /// Those of `repository`.
+    /// The commits of `repository`.
     ///
     /// # Errors
     ///
@@ -175,7 +175,7 @@ impl Commits {
         Ok(program)
     }
 
-    /// Takes away what a build has made or changed in the worktree.
+    /// Removes the files that a build has made or changed in the worktree.
     fn clean(&self) -> Result<(), CommitError> {
         self.git(["reset", "--quiet", "--hard"])?;
         self.git(["clean", "--quiet", "-fdx"])?;

@@ -40,7 +40,7 @@ impl Cpus {
     ///
     /// # Errors
     ///
-    /// [`CpusError::Empty`] where the kernel names none.
+    /// [`CpusError::Empty`] if the kernel names none.
     pub fn allowed() -> Result<Self, CpusError> {
         let cpus = affinity::allowed();
         if cpus.is_empty() {
@@ -89,11 +89,11 @@ impl Cpus {
         Mask::of(&self.0)
     }
 
-    /// Pins the calling thread, and what it starts from now on, to this set.
+    /// Pins the calling thread, and all threads that it starts from now on, to this set.
     ///
     /// # Errors
     ///
-    /// [`CpusError::Kernel`] where the kernel refuses.
+    /// [`CpusError::Kernel`] if the kernel refuses.
     pub fn pin_this_thread(&self) -> Result<(), CpusError> {
         self.to_kernel().pin().map_err(CpusError::Kernel)
     }

@@ -1,4 +1,4 @@
-//! Which differences this host can detect, and what disturbs it.
+//! The differences that this host can detect, and its disturbances.
 //!
 //! Everything here only reads. Each check gives the command that would help, and does not run it.
 

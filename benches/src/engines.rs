@@ -88,7 +88,7 @@ impl Engines {
         })
     }
 
-    /// A lane program: a file, or what a commit of these sources builds.
+    /// A lane program: a file, or the build of a commit of these sources.
     fn program(&self, entry: &LaneEntry, meant: &str) -> anyhow::Result<PathBuf> {
         let file = self.folder.join(meant);
         if file.is_file() {

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     let thread = thread::Builder::new().name("main".into()).stack_size(STACK);
     match thread.spawn(benches::cli::main) {
         Ok(main) => main.join().unwrap_or_else(|panic| resume_unwind(panic)),
-        // No other thread is allowed: what can be done with one is done.
+        // No other thread is allowed: this does as much as one thread can.
         Err(_) => benches::cli::main(),
     }
 }

@@ -38,7 +38,7 @@ pub enum OwnError {
         /// Cargo's.
         status: ExitStatus,
     },
-    /// It has not the programs that it should have.
+    /// It lacks the two programs.
     #[error("{} has not the two programs NAME and NAME{LANE} that `threadbare new` gives a crate", .0.display())]
     NoPrograms(PathBuf),
     /// The host refused something.

@@ -10,7 +10,7 @@ use std::io::{self, StdoutLock, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-/// Says a line on stderr; what cannot be written is left unsaid.
+/// Says a line on stderr; an error is ignored.
 pub(crate) fn say(text: impl Display) {
     let line = format!("{}\n", visible(&text.to_string()));
     let _ = io::stderr().write_all(line.as_bytes());
@@ -21,7 +21,7 @@ pub(crate) fn stdout() -> Answer<StdoutLock<'static>> {
     Answer(io::stdout().lock())
 }
 
-/// Says `text` once `timeout` is over, unless what it returns is dropped before.
+/// Prints `text` once `timeout` is over, unless the result is dropped before.
 #[must_use]
 pub(crate) fn say_after(timeout: Duration, text: String) -> Sender<()> {
     let (done, waited) = mpsc::channel();

@@ -30,9 +30,9 @@ const LOAD: Workload = Workload {
     ..COMPUTES
 };
 
-/// Prepares what all chunks share, and returns what computes one chunk by its number.
-/// Every lane runs all chunks on its own kind of task. The sum of their results is the
-/// answer: the same on every lane, and below 2^53.
+/// Prepares the data that all chunks share, and returns the function that computes one
+/// chunk by its number. Every lane runs all chunks on its own kind of task. The sum of
+/// their results is the answer: the same on every lane, and below 2^53.
 const KERNEL: Kernel = |parameters| {
     let (limit, chunks) = (get(parameters, "limit_count"), get(parameters, "chunks_count"));
     Arc::new(move |chunk| {

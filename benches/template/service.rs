@@ -1,4 +1,4 @@
-//! A handler of a TCP server: what is done with one request.
+//! A handler of a TCP server: the work for one request.
 
 use std::time::Duration;
 

@@ -568,7 +568,7 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     let machine = machines.map(|entry| entry.unwrap().path()).min().unwrap();
     let runs = std::fs::read_dir(&machine).unwrap();
     let there = runs.map(|entry| entry.unwrap().path()).min().unwrap();
-    // Kept once more, it is what it was.
+    // Kept a second time, it is the same.
     let kept = said(&["keep", there.to_str().unwrap(), "--out", tree]);
     assert!(kept.status.success(), "{}", stderr(&kept));
     let written = stdout(&kept);

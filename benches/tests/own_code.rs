@@ -87,7 +87,7 @@ const TRIPS: Workload = Workload {
 
 fn trip(_: &mut [u8]) {
     let program = std::env::args().nth(1);
-    // Not where the right answer is computed.
+    // Not in the process that computes the right answer.
     assert_ne!(program.as_deref(), Some("--lane"), "no such item");
 }
 "#;

@@ -554,7 +554,7 @@ fn said_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
         .env("REQUEST_S", "0.02")
         .stderr(slave);
     assert!(command.status().unwrap().success());
-    // It holds the terminal, too.
+    // The command holds the terminal, too.
     drop(command);
     reader.join().unwrap()
 }

@@ -79,7 +79,7 @@ impl Service {
         Pid::from_raw(number.parse().unwrap())
     }
 
-    /// Has the service end when it has answered what is under way.
+    /// Makes the service end after it has answered all pending requests.
     fn drain(&mut self) {
         self.drained = true;
         let ended = ask(self.address, "/drain", "u0:secret of u0", "");
@@ -414,7 +414,7 @@ fn search_whose_time_is_over_ends_and_says_so() {
         }
         other => panic!("{other:?}"),
     }
-    // No answer is there within a nanosecond, at whatever rate.
+    // No answer comes within a nanosecond, at any rate.
     case.insert("limit_ns".to_owned(), 1);
     match program.run(2, workload.id, &case, 1) {
         Response::Error { message, .. } => assert!(message.contains("at no rate"), "{message}"),
@@ -443,7 +443,7 @@ fn database_that_stalls_or_is_killed_is_told_by_the_status_and_asked_again_when_
             client.send(&whole);
             client.answer().0
         };
-        // It needs a moment to begin, and after an end to recover.
+        // It needs a moment to begin, and to recover afterwards.
         let mut comes_to = |wanted, when: &str| {
             let start = Instant::now();
             let mut last = 0;
@@ -496,7 +496,7 @@ fn run_whose_backend_is_killed_in_its_midst_measures_the_rest() {
         line.split(|&byte| byte == 0).nth(1) == Some(b"backend")
     };
     let start = Instant::now();
-    // Each sample starts a new backend; this is the first one's.
+    // Each sample starts a new backend; this is the first sample's.
     let backend = loop {
         assert!(start.elapsed() < TIMEOUT, "there is no backend");
         assert!(run.try_wait().unwrap().is_none(), "it has ended");
@@ -510,7 +510,7 @@ fn run_whose_backend_is_killed_in_its_midst_measures_the_rest() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let run = reports::store::read(&folder.path().join("run.jsonl")).unwrap();
     assert!(run.is_complete());
-    // Of four processes and a twin of each.
+    // From four processes and a twin of each.
     let processes = run.groups.iter().map(|group| group.process_index);
     assert!(processes.max() >= Some(2), "{:?}", run.groups);
 }

@@ -149,7 +149,7 @@ fn run_of_a_lane_that_was_built_without_optimisation_is_marked_and_no_other() {
 #[test]
 fn a_lane_that_crashes_costs_its_own_cell() {
     let dir = tempfile::tempdir().unwrap();
-    // Lives through the trial and two processes of one workload.
+    // Survives the trial and two processes of one workload.
     let crash = format!(
         "case $id$line in 1*pingpong*) echo x >> {0}; [ $(wc -l < {0}) -gt 3 ] && kill -SEGV $$;; esac",
         dir.path().join("count").display()
@@ -287,7 +287,7 @@ impl Observer for StopAfter {
     fn preparing(&mut self, _: &str) {}
     fn planned(&mut self, _: &Plan, _: usize) {}
     fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, _: Duration) {
-        // In the midst of a block, so that the resumed run must repeat it.
+        // In the middle of a block, so that the resumed run must repeat it.
         if block.index as usize == self.0 && !cell.control {
             self.1.ask();
         }

@@ -31,7 +31,7 @@ const LANES: [&str; 8] = [
 /// The address of the service: each namespace has its own.
 const SERVER: &str = "10.98.76.1";
 const CLIENT: &str = "10.98.76.2";
-/// How long what the client sends takes on the way.
+/// The delay of the client's packets.
 const DELAY_MS: u64 = 40;
 
 /// Two network namespaces with a cable between them. Dropping it takes them away.

@@ -137,8 +137,8 @@ struct Pair<'a> {
 }
 
 impl Change {
-    /// Sets `new` against `base`. Whether that makes sense is the caller's to
-    /// know: see [`crate::gate`].
+    /// Sets `new` against `base`. Whether a comparison makes sense is decided
+    /// by the caller: see [`crate::gate`].
     #[must_use]
     pub fn between(base: &Run, new: &Run) -> Change {
         let (old_analysis, new_analysis) = (Analysis::of(base), Analysis::of(new));

@@ -133,7 +133,7 @@ pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
     Ok(found)
 }
 
-/// The lines of [`EXPECTED`]: name, kind, what placed it. Each name once.
+/// The lines of [`EXPECTED`]: name, kind, engine and job. Each name once.
 fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
     let text = match std::fs::read_to_string(folder.join(EXPECTED)) {
         Ok(text) => text,

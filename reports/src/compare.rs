@@ -36,7 +36,7 @@ pub struct Comparison {
 /// One of the runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Compared {
-    /// What it is called here.
+    /// Its label.
     pub label: String,
     /// The run's id.
     pub run_id: String,
@@ -118,7 +118,7 @@ pub fn compare(runs: &[(String, Run)]) -> Comparison {
     let analyses: Vec<Analysis> = runs
         .iter()
         .map(|(_, run)| {
-            // All runs against one lane, or the ratios mean different things.
+            // All runs against one lane, else the ratios have different meanings.
             let mut run = run.clone();
             if let Some((_, first)) = runs.first() {
                 run.header.design.reference_lane = first.header.design.reference_lane.clone();

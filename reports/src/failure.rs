@@ -1,9 +1,9 @@
-//! A failure in one line: what happened, and what a reader can do. The whole
-//! message, with what a toolchain printed, stays in the result file.
+//! A failure in one line: its cause, and the advice for a reader. The whole
+//! message, with the toolchain's output, stays in the result file.
 
 use crate::schema::FailureKind;
 
-/// Begins what a lane's process wrote before it ended.
+/// The words before the output of a lane's process.
 const LAST_WORDS: &str = "; its last words: ";
 
 /// How runtimes begin the report of their own end.

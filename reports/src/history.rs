@@ -75,7 +75,7 @@ pub struct Series<'a> {
     pub lane: &'a str,
     /// The figures, each with the place of its run among the moments.
     pub points: Vec<(usize, &'a Figure)>,
-    /// Where they step, the oldest first.
+    /// The steps, the oldest first.
     pub steps: Vec<Step>,
     /// The bound that a step had to exceed, as a share; `None` if there are too few runs.
     pub threshold_ratio: Option<f64>,

@@ -1,4 +1,4 @@
-//! Shards of one run put together again.
+//! Joins the shards of one run.
 //!
 //! # Invariants
 //!
@@ -15,26 +15,26 @@ use serde::Serialize;
 use crate::run::{Place, Run};
 use crate::schema::{End, Group, Merged, Shard};
 
-/// Why runs are not shards of one.
+/// Why runs are not shards of one run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MergeError {
     /// No run at all.
     #[error("there is nothing to merge: give the run.jsonl of each shard")]
     Nothing,
-    /// They differ in what shards share.
+    /// They differ in a field that shards share.
     #[error(
         "the files are not shards of one run: {what} differs ({left} and {right}). Merge only what `--shard` with one seed has made; set other runs side by side with `threadbare compare`"
     )]
     Differ {
-        /// What differs.
+        /// The differing field.
         what: &'static str,
         /// Its value in the first run.
         left: String,
         /// Its value in another run.
         right: String,
     },
-    /// One is no shard.
+    /// One run is no shard.
     #[error(
         "the run {0} was not made with --shard: give runs that were, or what `threadbare merge` made of them"
     )]

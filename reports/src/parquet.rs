@@ -21,7 +21,7 @@ use crate::site::{Collection, Figure, Machine, Place, Setup};
 use crate::stats::Verdict;
 use crate::stats::histogram::percentile;
 
-/// One row: where the sample is from.
+/// One row: a sample and its place.
 struct Row<'a> {
     run: &'a Run,
     machine_key: &'a str,
@@ -182,8 +182,7 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// Writes the samples of `runs` to `out`, each run a row group; gives the
-/// number of rows.
+/// Writes the samples of `runs` to `out`, each run a row group; returns the number of rows.
 ///
 /// # Errors
 ///
@@ -304,8 +303,8 @@ fn known(count: u32) -> Option<i64> {
     (count > 0).then_some(i64::from(count))
 }
 
-/// Writes the figures of many machines to `out`, each machine a row group; gives the
-/// number of rows.
+/// Writes the figures of many machines to `out`, each machine a row group; returns
+/// the number of rows.
 ///
 /// # Errors
 ///

@@ -33,7 +33,7 @@ pub fn all() -> &'static [Figure] {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figure {
-    /// What it is of.
+    /// The subject of the figure.
     pub what: String,
     /// The figure, as it was published.
     pub figure: String,
@@ -48,7 +48,7 @@ pub struct Figure {
     /// Why it is only shown; absent if it is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<String>,
-    /// Whether it is of one CPU; absent if that does not matter.
+    /// Whether it was measured on one CPU; absent if that does not matter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_cpu: Option<bool>,
     /// The cell that is divided.
@@ -73,7 +73,7 @@ pub struct Cell {
     pub quantity: Option<String>,
     /// The published value, in our unit.
     pub value: Value,
-    /// By what our figure is multiplied to be of the same thing.
+    /// The factor that makes our figure comparable.
     #[serde(default = "one")]
     pub factor: f64,
 }
@@ -122,7 +122,7 @@ pub struct Judged {
 pub enum Agreement {
     /// The ratios are within [`AGREEMENT_FACTOR`] of each other.
     Agrees,
-    /// They are not.
+    /// They differ.
     Differs,
     /// No verdict is possible.
     CannotBeCompared,

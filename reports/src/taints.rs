@@ -10,11 +10,11 @@ use crate::schema::{Taint, taint_meaning, taint_title};
 /// All taints of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tainted {
-    /// What it was, in words.
+    /// The kind, in words.
     pub title: String,
-    /// What it means for the figures.
+    /// The meaning for the figures.
     pub meaning: &'static str,
-    /// In how many blocks; 0 if it held for the whole run.
+    /// The number of blocks with it; 0 if it held for the whole run.
     pub blocks_count: usize,
     /// The blocks of the run.
     pub run_blocks_count: usize,
@@ -33,7 +33,7 @@ impl Tainted {
         }
     }
 
-    /// In which share of the blocks; `None` if it held for the whole run.
+    /// The share of the blocks with it; `None` if it held for the whole run.
     #[must_use]
     pub fn share(&self) -> Option<f64> {
         let share = self.blocks_count as f64 / self.run_blocks_count.max(1) as f64;

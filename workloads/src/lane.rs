@@ -24,7 +24,7 @@ pub struct Entry {
     pub name: &'static str,
     /// The name of one of its tasks in a sentence.
     pub noun: &'static str,
-    /// What it is, in one line.
+    /// Its description, in one line.
     pub title: &'static str,
     /// The program that has it.
     pub program: Program,

@@ -41,8 +41,8 @@ enum Command {
     Load(Plan),
     /// Search the highest rate that an HTTP service can carry and report as one line of JSON.
     LoadService(load::service::Arguments),
-    /// Echo what this many TCP connections send, until they are closed; say
-    /// where as one line of JSON.
+    /// Echo the bytes of this many TCP connections, until they are closed;
+    /// print the address as one line of JSON.
     Echo {
         /// Connections to accept.
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..=60_000))]
@@ -58,8 +58,8 @@ enum Command {
         #[arg(long)]
         delay_ns: u64,
     },
-    /// Be a backend that speaks RESP on the loopback until the input ends; say
-    /// where as one line of JSON.
+    /// Be a backend that speaks RESP on the loopback until the input ends;
+    /// print the address as one line of JSON.
     Backend(load::service::Given),
     /// Write a number, or else the clock's value, as 8 bytes: the program
     /// that the lane process-spawn executes.

@@ -55,7 +55,7 @@ pub enum Response {
         id: u64,
         /// The kind of failure.
         kind: ErrorKind,
-        /// For a person: what happened and what to do.
+        /// As text: the cause and what to do.
         message: String,
     },
 }
@@ -103,7 +103,7 @@ pub struct Sample {
     pub id: u64,
     /// Wall time of the timed section, by the monotonic clock.
     pub elapsed_ns: u64,
-    /// Operations done in the timed section: what `elapsed_ns` is divided by.
+    /// Operations done in the timed section: the divisor of `elapsed_ns`.
     pub operations_count: u64,
     /// The answer, to be checked against the workload's expected value. At
     /// most 2^53 - 1, so that every language can hold it.
@@ -118,7 +118,7 @@ pub struct Sample {
     /// from the readings that the lane requested.
     #[serde(skip)]
     pub memory: Option<Memory>,
-    /// Latencies, where the workload measures them.
+    /// Latencies, if the workload measures them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
     /// Further figures of this workload by metric name, the unit last

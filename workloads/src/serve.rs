@@ -29,7 +29,7 @@ pub fn serve(
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
     // More files than a shell allows by default: sockets and pipes by the
-    // thousand. If the host refuses, a sample that needs them will say so.
+    // thousand. If the host refuses, a sample that needs them reports it.
     let _ = open_files::raise_limit();
     let cpus = affinity::allowed().len();
     let mut lane = (entry.start)(cpus)?;
@@ -84,7 +84,7 @@ fn hello(entry: &Entry, cpus: usize) -> Hello {
     }
 }
 
-/// A valid order, or what is wrong with the request.
+/// A valid order, or the error in the request.
 fn order(
     entry: &Entry,
     id: String,
@@ -124,8 +124,7 @@ fn order(
 }
 
 fn take(lane: &mut dyn Lane, order: &Order) -> Result<(u64, Outcome), Failure> {
-    // A lane that panicked has left no state that a later sample would use;
-    // what it may have left are tasks.
+    // A lane that panicked has left no state that a later sample would use; only tasks may be left.
     let outcome = catch_unwind(AssertUnwindSafe(|| lane.run(order)))
         .unwrap_or_else(|payload| Err(Failure::from_panic(payload)))?;
     let usual = || (order.workload.operations)(&order.parameters) * order.iterations;

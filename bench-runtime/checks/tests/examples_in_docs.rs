@@ -2,8 +2,8 @@
 //! methods and macros, and the items that this crate's macros generate.
 //!
 //! An item is public if it is written `pub`: the lint `unreachable_pub` checks
-//! that, so this file has no list of names. Left out are what lib.rs re-exports
-//! as `#[doc(hidden)]`, and tests.
+//! that, so this file has no list of names. Not counted: items that lib.rs
+//! re-exports as `#[doc(hidden)]`, and tests.
 //!
 //! # Which items may share an example
 //!

@@ -252,7 +252,7 @@ fn modules() -> BTreeMap<Names, Module> {
             (file.to_string_lossy().into_owned(), parsed)
         })
         .collect();
-    // Files behind `#[cfg(test)] mod name;`, and what is below them.
+    // Files behind `#[cfg(test)] mod name;`, and modules below them.
     let mut tests: Vec<Names> = Vec::new();
     for (file, parsed) in &files {
         for item in &parsed.items {
@@ -304,7 +304,7 @@ fn resolve(modules: &BTreeMap<Names, Module>, path: &[String]) -> Option<Names> 
     None
 }
 
-/// For each module, those that it imports.
+/// The imports of each module.
 fn imports(modules: &BTreeMap<Names, Module>) -> BTreeMap<&Names, BTreeSet<Names>> {
     let of = |module: &Module| {
         let by_alias = module.paths.iter().filter_map(|path| {
@@ -345,7 +345,7 @@ fn floors(imports: &BTreeMap<&Names, BTreeSet<Names>>) -> BTreeMap<Names, usize>
     }
 }
 
-/// Those that lead from a module back to it.
+/// The paths from a module back to it.
 fn circles(imports: &BTreeMap<&Names, BTreeSet<Names>>) -> Vec<Names> {
     let leads_back = |start: &Names| {
         let mut seen = BTreeSet::new();

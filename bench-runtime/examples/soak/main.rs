@@ -97,7 +97,7 @@ fn main() {
     assert_eq!(shutdown.unfinished_count, 0, "unfinished goroutines");
     // On a busy machine a thread may need longer to end than a shutdown waits.
     let timeout = Instant::now() + Duration::from_secs(20);
-    // This one and the watchdog.
+    // This thread and the watchdog's.
     let mut threads = threads_count();
     while threads > 2 && Instant::now() < timeout {
         std::thread::sleep(Duration::from_millis(5));

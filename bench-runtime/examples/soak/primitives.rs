@@ -23,7 +23,7 @@ fn all(count: u64, task: impl Fn(u64) + Send + Sync + 'static) {
     }
 }
 
-/// Writers keep two numbers equal; readers see them so.
+/// Writers keep two numbers equal; readers check that they are equal.
 pub(crate) fn rw_mutex(rng: &mut Rng) {
     let rounds = 1 + rng.below(60);
     let pair = Arc::new(RwMutex::new((0u64, 0u64)));
@@ -50,7 +50,7 @@ pub(crate) fn rw_mutex(rng: &mut Rng) {
     assert_eq!(pair.read().0, writes.count() as u64);
 }
 
-/// One of many calls runs, and all see what it did.
+/// One of many calls runs, and all see its effect.
 pub(crate) fn once(rng: &mut Rng) {
     for _ in 0..1 + rng.below(30) {
         let once = Arc::new((Once::new(), AtomicUsize::new(0)));

@@ -14,7 +14,7 @@ use bench_runtime::{
 
 use crate::primitives;
 
-/// Results that were given up, and their destructors that ran.
+/// Results that were dropped, and their destructors that ran.
 pub(crate) static DROPS_DUE: AtomicU64 = AtomicU64::new(0);
 pub(crate) static DROPS_SEEN: AtomicU64 = AtomicU64::new(0);
 
@@ -52,7 +52,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("timers", primitives::timers),
 ];
 
-/// Never ends: what the watchdog must find. Run only by its name.
+/// Never ends: the watchdog must detect it. Run only by its name.
 pub(crate) const STUCK: Scenario = ("stuck", stuck);
 
 fn stuck(_: &mut Rng) {

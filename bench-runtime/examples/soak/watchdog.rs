@@ -86,7 +86,7 @@ impl Board {
             .map(|((name, _), count)| (*name, count.load(Ordering::SeqCst)))
     }
 
-    /// Actors without progress for `timeout`, and what they are at.
+    /// Actors without progress for `timeout`, and their scenarios.
     fn stuck(&self, timeout: Duration) -> Vec<(usize, &'static str)> {
         let now = self.now_ms();
         (0..self.at.len())
@@ -159,7 +159,7 @@ pub(crate) fn start_reporter(board: Arc<Board>, runtime: Weak<Runtime>) -> JoinH
     })
 }
 
-/// Prints what is known of a hang, the most certain first, and aborts.
+/// Prints the facts of a hang, the most certain first, and aborts.
 fn hang(what: &str, runtime: &Weak<Runtime>) -> ! {
     eprintln!("soak: HANG: {what}");
     eprint!("{}", threads());

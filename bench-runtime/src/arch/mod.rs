@@ -1,4 +1,4 @@
-//! The context switch: what every CPU must provide.
+//! The context switch: the interface that every CPU must provide.
 //!
 //! A *saved context* is a stack pointer; all other registers are on the stack
 //! that it points into. Each architecture's file draws that stack. The

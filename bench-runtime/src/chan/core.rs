@@ -37,8 +37,8 @@ pub(super) const CLOSED: u32 = 2;
 /// The tag of an entry in the senders' queue that holds a value that was put back.
 pub(super) const RETURNED: u32 = 4;
 
-/// Where the picks of `select` begin; the same in each run, so that a schedule
-/// that repeats makes them repeat.
+/// The initial value of the picks of `select`; the same in each run, so that a
+/// schedule that repeats makes them repeat.
 const PICK_SEED: u32 = 0x9E37_79B9;
 
 /// A cache line.
@@ -251,7 +251,7 @@ impl Core {
         if core.is_alone(side) || core.handles.fetch_sub(side.one(), Ordering::AcqRel) == side.one()
         {
             let (whole, _) = Self::layout(elem, cap);
-            // SAFETY: both sides are gone; the layout is the one of `allocate`.
+            // SAFETY: both sides have no handle left; the layout is the one of `allocate`.
             unsafe { dealloc(this.as_ptr().cast::<u8>().sub(lead), whole) };
         }
     }

@@ -1,4 +1,4 @@
-//! The errors of channel operations; a failed send gives the value back.
+//! The errors of channel operations; a failed send returns the value.
 
 use std::fmt;
 

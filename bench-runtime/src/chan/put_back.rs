@@ -30,7 +30,7 @@ unsafe fn free<T>(returned: *mut ()) {
     drop(unsafe { Box::from_raw(returned.cast::<Returned<T>>()) });
 }
 
-/// Where a value went.
+/// The place to which a value went.
 enum Went {
     /// To a waiter; the caller readies its owner.
     Passed(Vec<Waker>),

@@ -67,7 +67,7 @@ impl<T> Receiver<T> {
     }
 
     /// Receives a value; blocks the goroutine (or, on a plain thread, the
-    /// thread) until one is there. `None` once the channel is closed and
+    /// thread) until there is one. `None` once the channel is closed and
     /// drained.
     ///
     /// # Examples
@@ -116,7 +116,7 @@ impl<T> Receiver<T> {
         Recv::new(self.chan)
     }
 
-    /// Receives a value if one is there.
+    /// Receives a value if there is one.
     ///
     /// # Errors
     ///

@@ -21,8 +21,8 @@ use crate::sched::pending::Pending;
 /// A send that async code waits for: see [`Sender::send_async`](crate::Sender::send_async).
 ///
 /// It may be polled by any thread, by any executor. Once it was polled it is in the queue of
-/// senders. If dropped, it leaves the queue, and drops a value that was not received. One
-/// that was received is sent, whether the future was polled again or not.
+/// senders. If dropped, it leaves the queue, and drops a value that was not received. A
+/// value that was received is sent, whether the future was polled again or not.
 ///
 /// # Examples
 ///
@@ -116,7 +116,7 @@ impl<T> Future for Sending<'_, T> {
         }
         assert!(this.is_full, "a send was polled after its end");
         let value = this.value.get().cast::<T>();
-        // SAFETY: the value is here; `end` notes what became of it.
+        // SAFETY: the value is here; `end` records the result.
         if let Some(outcome) = unsafe { chan.send_or_queue_up(value, None) } {
             return this.end(outcome);
         }

@@ -110,8 +110,8 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Gives up a handle of the receiving side; the last one closes, and drops
-    /// what the buffer holds.
+    /// Gives up a handle of the receiving side; the last one closes the
+    /// channel, and drops the values in the buffer.
     pub(super) fn release_receiver(self) {
         if self.core().release(Side::Recv) {
             let alone = self.core().is_alone(Side::Recv);
@@ -353,7 +353,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     ///
-    /// As there.
+    /// The same.
     #[inline(never)]
     unsafe fn wait_to_recv(&self) -> Option<T> {
         let mut place = MaybeUninit::<T>::uninit();

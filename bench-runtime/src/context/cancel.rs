@@ -62,7 +62,7 @@ impl Cancel {
         sched::give_way();
     }
 
-    /// A guard that cancels when it is dropped: what `defer cancel()` is in Go.
+    /// A guard that cancels when it is dropped, as Go's `defer cancel()`.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Telling a tree of goroutines when to stop, and what they work for.
+//! Tells a tree of goroutines when to stop, and carries values of their request.
 //!
 //! A [`Context`] is passed to functions as an argument. Code that starts work
 //! derives one that it can cancel; the work listens to [`Context::done`]. Nothing
@@ -47,7 +47,7 @@ use scope::{Cause, Scope};
 /// The channel of [`Context::done`] of a context that never ends.
 static NEVER: Receiver<()> = Receiver::never();
 
-/// When to stop, and what for; a cheap handle that is passed as an argument.
+/// When to stop, and values of the request; a cheap handle that is passed as an argument.
 ///
 /// # Examples
 ///
@@ -85,8 +85,8 @@ enum What {
 
 impl Drop for Layer {
     fn drop(&mut self) {
-        // A loop, not a recursion: a list may be longer than a stack. One that
-        // others hold too ends it.
+        // A loop, not a recursion: a list may be longer than a stack. A parent
+        // that has other handles ends the loop.
         let mut next = self.parent.layer.take();
         while let Some(mut layer) = next.and_then(Arc::into_inner) {
             next = layer.parent.layer.take();
@@ -197,7 +197,7 @@ impl Context {
         cause: Option<Cause>,
     ) -> (Self, Cancel) {
         if self.deadline().is_some_and(|ours| ours <= deadline) {
-            // This one ends first, and its child with it.
+            // The parent ends first, and its child with it.
             return self.with_scope(None);
         }
         let (ctx, cancel) = self.with_scope(Some(deadline));

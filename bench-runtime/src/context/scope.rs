@@ -43,7 +43,7 @@ use crate::util::lock::Lock;
 #[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ContextError {
-    /// It was cancelled, or one that it was derived from.
+    /// It was cancelled, or a context that it was derived from.
     #[error("context cancelled")]
     Cancelled,
     /// Its time was over.
@@ -86,7 +86,7 @@ pub(super) struct Scope {
 #[derive(Default)]
 struct State {
     end: Option<(ContextError, Cause)>,
-    /// By their addresses.
+    /// The children, by their addresses.
     children: HashMap<usize, Weak<Scope>>,
     calls: HashMap<u64, Call>,
     next_call: u64,

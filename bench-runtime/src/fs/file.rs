@@ -54,7 +54,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of [`std::fs::File::open`].
+    /// The errors of [`std::fs::File::open`].
     ///
     /// # Examples
     ///
@@ -70,7 +70,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of [`std::fs::File::create`].
+    /// The errors of [`std::fs::File::create`].
     ///
     /// # Examples
     ///
@@ -89,7 +89,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of [`std::fs::File::create_new`]: [`io::ErrorKind::AlreadyExists`] if
+    /// The errors of [`std::fs::File::create_new`]: [`io::ErrorKind::AlreadyExists`] if
     /// there is one.
     ///
     /// # Examples
@@ -131,7 +131,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of [`std::fs::File::set_len`].
+    /// The errors of [`std::fs::File::set_len`].
     ///
     /// # Examples
     ///
@@ -151,16 +151,16 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of [`std::fs::File::metadata`].
+    /// The errors of [`std::fs::File::metadata`].
     pub fn metadata(&self) -> io::Result<Metadata> {
         blocking(|| self.inner.metadata())
     }
 
-    /// Changes what may be done with the file.
+    /// Changes the file's permissions.
     ///
     /// # Errors
     ///
-    /// Those of [`std::fs::File::set_permissions`].
+    /// The errors of [`std::fs::File::set_permissions`].
     ///
     /// # Examples
     ///
@@ -190,7 +190,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of [`FileExt::read_at`].
+    /// The errors of [`FileExt::read_at`].
     ///
     /// # Examples
     ///
@@ -212,7 +212,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of [`FileExt::write_at`].
+    /// The errors of [`FileExt::write_at`].
     ///
     /// # Examples
     ///
@@ -289,7 +289,7 @@ impl Seek for &File {
     }
 }
 
-/// For `File` what there is for `&File`.
+/// The methods for `&File` are also there for `File`.
 macro_rules! by_ref {
     ($($trait:ident { $($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)* })*) => {
         $(
@@ -420,7 +420,7 @@ switches! {
     truncate;
     /// To make it if there is none.
     create;
-    /// To make it, and fail if there is one.
+    /// Creates it, and fails if it exists.
     create_new;
 }
 
@@ -436,7 +436,7 @@ impl OpenOptions {
     ///
     /// # Errors
     ///
-    /// Those of [`std::fs::OpenOptions::open`].
+    /// The errors of [`std::fs::OpenOptions::open`].
     ///
     /// # Examples
     ///

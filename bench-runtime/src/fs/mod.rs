@@ -3,9 +3,8 @@
 //! The functions and types are named as std's and have their signatures, errors
 //! included. Each call runs as one of [`blocking`](crate::blocking), so a thread of
 //! the runtime waits for the disk while other goroutines go on; on a plain thread it
-//! is std's call. [`File`] reads what the kernel has in memory without that detour.
-//! Types that only describe are std's own: [`Metadata`], [`Permissions`],
-//! [`FileType`].
+//! is std's call. [`File`] reads cached data without that hand-over. Types that only
+//! describe are std's own: [`Metadata`], [`Permissions`], [`FileType`].
 //!
 //! ```
 //! use bench_runtime::fs;
@@ -57,7 +56,7 @@ macro_rules! of_paths {
             ///
             /// # Errors
             ///
-            #[doc = concat!("Those of [`std::fs::", stringify!($name), "`].")]
+            #[doc = concat!("The errors of [`std::fs::", stringify!($name), "`].")]
             pub fn $name($($path: impl AsRef<Path>),+) -> io::Result<$out> {
                 $(let $path = $path.as_ref();)+
                 blocking(|| std::fs::$name($($path),+))
@@ -87,7 +86,7 @@ of_paths! {
     /// ```
     read_to_string(path) -> String;
 
-    /// Makes a folder in one that exists.
+    /// Creates a folder in an existing one.
     ///
     /// # Examples
     ///
@@ -178,7 +177,7 @@ of_paths! {
     /// ```
     canonicalize(path) -> PathBuf;
 
-    /// Where a link leads.
+    /// The target of a link.
     ///
     /// # Examples
     ///
@@ -245,7 +244,7 @@ of_paths! {
 ///
 /// # Errors
 ///
-/// Those of [`std::fs::write`].
+/// The errors of [`std::fs::write`].
 ///
 /// # Examples
 ///
@@ -261,11 +260,11 @@ pub fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Result<(
     blocking(|| std::fs::write(path, contents))
 }
 
-/// Changes what may be done with a file. Blocks the goroutine.
+/// Changes a file's permissions. Blocks the goroutine.
 ///
 /// # Errors
 ///
-/// Those of [`std::fs::set_permissions`].
+/// The errors of [`std::fs::set_permissions`].
 ///
 /// # Examples
 ///
@@ -288,7 +287,7 @@ pub fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -> io::
 ///
 /// # Errors
 ///
-/// Those of [`std::fs::read_dir`].
+/// The errors of [`std::fs::read_dir`].
 ///
 /// # Examples
 ///

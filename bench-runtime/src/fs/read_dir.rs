@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::sched;
 use crate::seam::blocking;
 
-/// So many entries are read by one blocking call.
+/// The entries that one blocking call reads.
 const BATCH: usize = 256;
 
 /// The entries of a folder, from [`read_dir`](super::read_dir).
@@ -90,7 +90,7 @@ impl DirEntry {
     ///
     /// # Errors
     ///
-    /// Those of [`std::fs::DirEntry::metadata`].
+    /// The errors of [`std::fs::DirEntry::metadata`].
     pub fn metadata(&self) -> io::Result<Metadata> {
         blocking(|| self.inner.metadata())
     }
@@ -99,7 +99,7 @@ impl DirEntry {
     ///
     /// # Errors
     ///
-    /// Those of [`std::fs::DirEntry::file_type`].
+    /// The errors of [`std::fs::DirEntry::file_type`].
     pub fn file_type(&self) -> io::Result<FileType> {
         blocking(|| self.inner.file_type())
     }

@@ -11,7 +11,7 @@ use crate::stack::StackError;
 pub(crate) enum Outcome<T> {
     Returned(T),
     Panicked(Box<dyn Any + Send>),
-    /// By `goexit`.
+    /// It ended by `goexit`.
     Exited,
     /// It never ran: the runtime was shut down before, or for this error.
     Abandoned(Option<Box<StackError>>),
@@ -97,7 +97,7 @@ pub(crate) unsafe fn put_alone<F: FnOnce() -> T + Send, T>(g: &Goroutine, f: F) 
 ///
 /// # Safety
 ///
-/// It ended, its result type is `T`, and this is done once.
+/// It has ended, its result type is `T`, and this is called once.
 #[inline(always)]
 pub(crate) unsafe fn take_outcome<T>(g: &Goroutine) -> Outcome<T> {
     // SAFETY: by the caller's promise.

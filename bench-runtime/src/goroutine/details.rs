@@ -5,9 +5,9 @@ use std::ptr;
 
 use crate::stack::Class;
 
-/// In a box behind a record's `site`, until its goroutine has ended. Other
-/// threads read the first [`Details::WORDS`] through the kernel, because it may
-/// end meanwhile.
+/// A box behind a record's `site`, until its goroutine has ended. Other threads
+/// read the first [`Details::WORDS`] through the kernel, because it may end
+/// meanwhile.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Details {
@@ -40,8 +40,7 @@ pub(crate) fn text_of(name: Option<&str>, labels: &Labels) -> Option<Box<str>> {
     Some(text.into())
 }
 
-/// The name and the labels of such a text. Of a text that was cut the last label may be
-/// incomplete.
+/// The name and the labels of such a text. If the text was cut, the last label may be incomplete.
 pub(crate) fn parts_of(text: &str) -> (Option<&str>, Labels) {
     let mut parts = text.split('\0');
     let name = parts.next().unwrap_or_default();

@@ -7,7 +7,7 @@ use super::Goroutine;
 use super::body::without_panic;
 use crate::stack::StackHeader;
 
-/// By the address of the key.
+/// The values, by the address of the key.
 pub(crate) type Values = HashMap<usize, Box<dyn Any>>;
 
 /// Drops all values of the goroutine on this stack, which is `g`, at its end.

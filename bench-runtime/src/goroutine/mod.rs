@@ -69,14 +69,13 @@ pub(crate) use parkable::{Head, Kind, MULTI, Parkable, Waiter};
 pub(crate) use wait_queue::{WaitQueue, is_left};
 pub(crate) use wait_reason::WaitReason;
 
-/// The state of a goroutine. It informs dumps and checks; ownership follows the
-/// tables above, not this.
+/// The state of a goroutine. For dumps and checks; ownership follows the tables above, not this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Status {
     /// The record is on a free list.
     Idle,
-    /// In a queue of runnable ones, or about to be.
+    /// In a queue of runnable goroutines, or about to be.
     Runnable,
     /// On some M.
     Running,
@@ -130,7 +129,7 @@ pub(crate) const FLAG_LOCKED: u8 = 1;
 pub(crate) const FLAG_COMPACTED: u8 = 2;
 /// In `flags`: spawned as CPU-bound; see `sched::hogs`.
 pub(crate) const FLAG_CPU_BOUND: u8 = 4;
-/// In `flags`: how long it takes to run is being timed; see `sched::latency`.
+/// In `flags`: the time until it runs is measured; see `sched::latency`.
 pub(crate) const FLAG_TIMED: u8 = 8;
 /// In `flags`: it parked while it unwinds, in a pinned runtime; see
 /// `sched::unwinding`.
@@ -225,7 +224,7 @@ impl Goroutine {
         unsafe { &*parkable.as_ptr().cast() }
     }
 
-    /// As something that can park.
+    /// The goroutine as a parkable.
     #[inline(always)]
     pub(crate) fn parkable(&'static self) -> Parkable {
         // SAFETY: records are type-stable and begin with their head.
@@ -295,12 +294,12 @@ impl Goroutine {
     ///
     /// # Safety
     ///
-    /// By the goroutine itself, between its result and its end.
+    /// Called by the goroutine itself, between its result and its end.
     #[cold]
     pub(crate) unsafe fn with_outcome_aside(&self, f: impl FnOnce()) {
         let body = self.body.get();
         // SAFETY: by the caller's promise no other thread reads the body now. Words
-        // are moved away and back, whatever they hold.
+        // are moved away and back, with any content.
         unsafe {
             let outcome = body.read();
             f();
@@ -315,7 +314,7 @@ impl Goroutine {
         self.body.get().cast()
     }
 
-    /// Where it was spawned.
+    /// The place of its spawn.
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
         match self.details() {
             Some(details) => Some(details.site()),

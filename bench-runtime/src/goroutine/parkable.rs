@@ -1,7 +1,7 @@
 //! Parkables, and the record of each in a queue.
 //!
 //! A [`Parkable`] is a goroutine or a plain OS thread; primitives make no
-//! difference between them. (Channels and joins also know pending futures,
+//! difference between them. (Channels and joins also have pending futures,
 //! which never park: `sched::pending`.) The way to wait, which every primitive
 //! follows:
 //!
@@ -80,7 +80,7 @@ impl Parkable {
         unsafe { self.0.as_ref() }
     }
 
-    /// Draws the ticket of the next wait. Only for the one that will park.
+    /// Draws the ticket of the next wait. Called only by the one that will park.
     #[inline]
     pub(crate) fn ticket(self) -> u32 {
         self.head().ticket.load(Ordering::Relaxed)

@@ -182,8 +182,8 @@ impl Cache {
 }
 
 impl Slab {
-    /// `owner` is what [`Slab::owner_of`] answers for its goroutines.
-    /// `compacts`: what [`Slab::compacts`] does.
+    /// `owner` is the result of [`Slab::owner_of`] for its goroutines.
+    /// `compacts`: the result of [`Slab::compacts`].
     pub(crate) fn new(owner: *const (), compacts: bool) -> Self {
         Self {
             owner,

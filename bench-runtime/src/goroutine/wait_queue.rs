@@ -95,7 +95,7 @@ impl WaitQueue {
         NonNull::new(self.head)
     }
 
-    /// Removes a waiter if it is still in the queue; says whether it was.
+    /// Removes a waiter if it is still in the queue; returns whether it was.
     ///
     /// # Safety
     ///
@@ -147,7 +147,7 @@ fn goes_on_slow(owner: Parkable) -> bool {
         return true;
     }
     let g = Goroutine::of(owner);
-    // One that sends has its value still, and one that receives takes a sender's.
+    // A sender still has its value, and a receiver takes a sender's.
     let by_channel = matches!(
         WaitReason::from_u8(owner.head().reason.load(Ordering::Relaxed)),
         WaitReason::ChanSend | WaitReason::ChanRecv | WaitReason::Select

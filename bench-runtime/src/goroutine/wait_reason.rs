@@ -61,7 +61,7 @@ impl WaitReason {
             .unwrap_or(Self::None)
     }
 
-    /// As a dump prints it.
+    /// The text in a dump.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::None => "running",

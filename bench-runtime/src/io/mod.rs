@@ -28,7 +28,7 @@ use crate::netpoll::Side;
 use crate::seam::blocking;
 use crate::sys::{fd, transfer};
 
-/// One of the three.
+/// One of the three standard streams.
 #[derive(Clone, Copy, Debug)]
 struct Stream(i32);
 

@@ -53,7 +53,7 @@ pub fn stdin() -> Stdin {
 }
 
 impl Stdin {
-    /// Takes the lock, until what this returns is dropped. Blocks the goroutine.
+    /// Takes the lock, until the result is dropped. Blocks the goroutine.
     ///
     /// # Examples
     ///

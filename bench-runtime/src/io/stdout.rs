@@ -59,7 +59,7 @@ macro_rules! output {
         }
 
         impl $handle {
-            /// Takes the lock, until what this returns is dropped. Blocks the goroutine.
+            /// Takes the lock, until the result is dropped. Blocks the goroutine.
             ///
             /// # Examples
             ///

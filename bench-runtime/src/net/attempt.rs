@@ -45,14 +45,14 @@ pub(super) struct Attempt<'a> {
     side: Side,
     desc: Option<&'static PollDesc>,
     tick: u64,
-    /// The deadline of this operation alone; `NEVER` without one.
+    /// The deadline of this operation alone; `NEVER` if there is none.
     limit_ns: u64,
     waited: bool,
     /// Urgent data has ended a wait of a thread, and did not end the operation.
     skips_urgent: bool,
 }
 
-/// Where the waiter of a future is.
+/// The place of a future's waiter.
 pub(super) enum Entered {
     Slot(&'static PollDesc),
     Queue(Place),
@@ -199,7 +199,7 @@ impl<'a> Attempt<'a> {
                 desc
             }
         };
-        // Checked again: a close before `kick` could see this record is found here.
+        // Checked again: a close before `kick` found this record is seen here.
         if self.waits.is_closed() {
             return Err(closed_error());
         }

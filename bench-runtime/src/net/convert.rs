@@ -136,14 +136,13 @@ macro_rules! common {
     };
 }
 
-/// Deadlines, `close` and the descriptor, of any type that is one
-/// [`super::fd::Fd`].
+/// Deadlines, `close` and the descriptor, for a type that has one [`super::fd::Fd`].
 macro_rules! deadlines {
     ($type:ident $(, reads $read:ident)? $(, writes $write:ident)?) => {
         impl $type {
             $(
                 /// Operations that wait or begin after this instant fail; `None` is for
-                /// never. It concerns those that wait already, too.
+                /// never. It also applies to operations that wait already.
                 ///
                 /// # Examples
                 ///
@@ -190,7 +189,7 @@ macro_rules! deadlines {
             )?
             $(
                 /// Operations to write that wait or begin after this instant fail; `None`
-                /// is for never. It concerns those that wait already, too.
+                /// is for never. It also applies to operations that wait already.
                 ///
                 /// # Examples
                 ///
@@ -275,7 +274,7 @@ macro_rules! deadlines {
     };
 }
 
-/// `set_deadline`, of a type with both sides, or with one, which has no other.
+/// `set_deadline`, for a type with both sides or with one.
 macro_rules! both_deadlines {
     ($type:ident) => {
         $crate::net::convert::both_deadlines!(

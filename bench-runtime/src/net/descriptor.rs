@@ -29,7 +29,7 @@ use crate::util::write::write_at_once;
 ///   [`read_with`](Self::read_with) that returns `WouldBlock` there fails with
 ///   [`io::ErrorKind::PermissionDenied`], which is epoll's error.
 ///
-/// It owns what it watches. So the number cannot be used for another file
+/// It owns the descriptor. So the number cannot be used for another file
 /// meanwhile; what other code owns is watched through a duplicate
 /// ([`duplicate_of`](Self::duplicate_of)), and may be closed at any time.
 ///
@@ -92,8 +92,8 @@ impl Descriptor {
         }
     }
 
-    /// Watches what another owns, through a duplicate of the descriptor. The
-    /// file stays open until both are closed.
+    /// Watches a descriptor that another owns, through a duplicate. The file
+    /// stays open until both are closed.
     ///
     /// # Errors
     ///
@@ -196,7 +196,7 @@ impl Descriptor {
     ///
     /// # Errors
     ///
-    /// Those of the operation, and of [`Self::wait_readable`];
+    /// The errors of the operation, and of [`Self::wait_readable`];
     /// [`io::ErrorKind::PermissionDenied`] if the operation would block and the
     /// kernel cannot wait for this kind of file.
     ///
@@ -225,7 +225,7 @@ impl Descriptor {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The same.
     ///
     /// # Examples
     ///

@@ -61,12 +61,13 @@ impl<S: AsFd> Fd<S> {
         Ok(inner)
     }
 
-    /// For what never blocks: addresses, options. Fails with `Closed` on a closed descriptor.
+    /// For operations that never block: addresses, options. Fails with `Closed` on a closed
+    /// descriptor.
     pub(super) fn with<T>(&self, op: impl FnOnce(&S) -> io::Result<T>) -> io::Result<T> {
         op(&self.inner).map_err(|e| self.waits.explain(e))
     }
 
-    /// Tries `op` until it does not say `WouldBlock`. Blocks the goroutine.
+    /// Tries `op` until it does not return `WouldBlock`. Blocks the goroutine.
     #[inline]
     pub(crate) fn io<T>(&self, side: Side, op: impl FnMut(&S) -> io::Result<T>) -> io::Result<T> {
         self.io_until(side, NEVER, op)

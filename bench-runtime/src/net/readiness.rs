@@ -86,7 +86,7 @@ struct Deadline {
 }
 
 impl Deadline {
-    /// May panic, where the waker's clone does.
+    /// May panic, if the waker's clone does.
     fn arm(end_ns: u64, waker: &Waker) -> Self {
         let pending = Pending::new(waker);
         let who = pending.parkable();

@@ -1,4 +1,4 @@
-//! From names to addresses, and from several addresses to one that works.
+//! From names to addresses, and to the first of several addresses that works.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -10,8 +10,8 @@ use crate::seam;
 fn resolve<A: ToSocketAddrs + Send>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
     // Collected inside, as the iterator might look up further names.
     let ask = move || io::Result::Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
-    // Those of std's types that hold a name have an iterator on the heap. An
-    // address needs no look-up, and a hand-over would cost more than it saves.
+    // std's types that hold a name have an iterator on the heap. An address
+    // needs no look-up, and a hand-over would cost more than it saves.
     let addresses = if std::mem::needs_drop::<A::Iter>() {
         seam::blocking(ask)
     } else {

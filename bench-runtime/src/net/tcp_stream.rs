@@ -18,7 +18,7 @@ use crate::util::write::write_at_once;
 /// A TCP connection, as [`std::net::TcpStream`]; but one that was connected or
 /// accepted here sends small writes at once, as in Go: `TCP_NODELAY` is set.
 ///
-/// `&TcpStream` reads and writes, so several goroutines may use one. Those that share it by an
+/// `&TcpStream` reads and writes, so several goroutines may use one. Goroutines that share it by an
 /// [`Arc`](std::sync::Arc) write `&*conn`; [`Shared`](super::Shared) is such an `Arc` for functions
 /// that take a reader or a writer by value. A call of `write!` sends its text as one piece.
 ///
@@ -217,7 +217,7 @@ impl TcpStream {
         self.try_into()
     }
 
-    /// Reads without taking what is read away. Blocks the goroutine.
+    /// Reads without removing the data. Blocks the goroutine.
     ///
     /// # Errors
     ///

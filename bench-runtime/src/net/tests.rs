@@ -420,7 +420,7 @@ fn deadlines_set_without_end_neither_lose_nor_invent_a_byte() {
     setter.join().unwrap();
 }
 
-/// In a child, for it lowers the limit of its process.
+/// In a child, because it lowers the limit of its process.
 #[test]
 fn incoming_survives_the_lack_of_descriptors() {
     let name = "net::tests::incoming_survives_the_lack_of_descriptors";

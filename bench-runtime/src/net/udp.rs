@@ -104,7 +104,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of recv(2).
+    /// The errors of recv(2).
     ///
     /// # Examples
     ///
@@ -128,7 +128,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of recv(2).
+    /// The errors of recv(2).
     ///
     /// # Examples
     ///
@@ -153,7 +153,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of send(2).
+    /// The errors of send(2).
     ///
     /// # Examples
     ///
@@ -196,11 +196,11 @@ impl UdpSocket {
         })
     }
 
-    /// Receives one datagram of the fixed side. Blocks the goroutine.
+    /// Receives one datagram from the peer. Blocks the goroutine.
     ///
     /// # Errors
     ///
-    /// Those of recv(2).
+    /// The errors of recv(2).
     ///
     /// # Examples
     ///
@@ -224,7 +224,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of recv(2).
+    /// The errors of recv(2).
     ///
     /// # Examples
     ///
@@ -244,11 +244,11 @@ impl UdpSocket {
         self.fd.io(Side::Read, |socket| socket.peek(buf))
     }
 
-    /// Sends one datagram to the fixed side. Blocks the goroutine.
+    /// Sends one datagram to the peer. Blocks the goroutine.
     ///
     /// # Errors
     ///
-    /// Those of send(2).
+    /// The errors of send(2).
     ///
     /// # Examples
     ///

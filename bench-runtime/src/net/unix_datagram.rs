@@ -48,7 +48,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::AddrInUse`] where the path exists.
+    /// [`io::ErrorKind::AddrInUse`] if the path exists.
     ///
     /// # Examples
     ///
@@ -120,7 +120,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of connect(2).
+    /// The errors of connect(2).
     ///
     /// # Examples
     ///
@@ -148,7 +148,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of recv(2).
+    /// The errors of recv(2).
     ///
     /// # Examples
     ///
@@ -178,7 +178,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of recv(2).
+    /// The errors of recv(2).
     ///
     /// # Examples
     ///
@@ -208,7 +208,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of send(2).
+    /// The errors of send(2).
     ///
     /// # Examples
     ///
@@ -230,12 +230,11 @@ impl UnixDatagram {
             .io_by_pauses(Side::Write, |socket| socket.send_to(buf, path.as_ref()))
     }
 
-    /// Sends one datagram to the fixed side. Blocks the goroutine while the
-    /// receiver's queue is full.
+    /// Sends one datagram to the peer. Blocks the goroutine while the receiver's queue is full.
     ///
     /// # Errors
     ///
-    /// Those of send(2).
+    /// The errors of send(2).
     ///
     /// # Examples
     ///

@@ -47,7 +47,7 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::AddrInUse`] where the path exists.
+    /// [`io::ErrorKind::AddrInUse`] if the path exists.
     ///
     /// # Examples
     ///
@@ -70,7 +70,7 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::AddrInUse`] where another socket listens.
+    /// [`io::ErrorKind::AddrInUse`] if another socket listens.
     ///
     /// # Examples
     ///

@@ -51,7 +51,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of connect(2).
+    /// The errors of connect(2).
     ///
     /// # Examples
     ///
@@ -76,7 +76,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of connect(2).
+    /// The errors of connect(2).
     ///
     /// # Examples
     ///

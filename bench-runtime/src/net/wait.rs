@@ -84,7 +84,7 @@ impl Drop for Waits {
     /// A forgotten future may still be in a slot, which is then used for another descriptor.
     fn drop(&mut self) {
         if fork::is_child() {
-            // Those in the slots wait in the parent.
+            // Goroutines in the slots wait in the parent process.
             return;
         }
         let mut all = Vec::new();
@@ -122,7 +122,7 @@ impl Waits {
     /// Operations that begin or continue after this time fail.
     pub(super) fn set_deadline(&self, side: Side, deadline_ns: u64) {
         let state = self.side(side);
-        // Release, with what `kick` does: see `Attempt::check`.
+        // Release, with the fence in `kick`: see `Attempt::check`.
         state.deadline_ns.store(deadline_ns, Ordering::Release);
         self.kick(side);
     }
@@ -171,7 +171,7 @@ impl Waits {
         }
     }
 
-    /// Makes all waiters of a side look again.
+    /// Makes all waiters of a side try again.
     fn kick(&self, side: Side) {
         let mut all: Vec<Parkable> = {
             let registrations = self.registrations.lock();
@@ -226,7 +226,7 @@ impl Waits {
         registrations.iter().any(|r| r.desc().is_watched_by_level())
     }
 
-    /// As after many reads that were each followed by an empty one.
+    /// The state after many reads that were each followed by an empty one.
     #[cfg(test)]
     pub(super) fn watch_by_level(&self) {
         for registration in self.registrations.lock().iter() {

@@ -109,7 +109,7 @@ impl PollDesc {
         self.level.is_on()
     }
 
-    /// As after many reads that were each followed by an empty one.
+    /// The state after many reads that were each followed by an empty one.
     #[cfg(test)]
     pub(crate) fn watch_by_level(&self) {
         for _ in 0..100 {

@@ -93,7 +93,7 @@ pub(super) struct Level {
     fd: Lock<RawFd>,
 }
 
-/// What to do after an empty read.
+/// The action after an empty read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Advice {
     Stay,
@@ -240,7 +240,7 @@ impl Level {
 mod tests {
     use super::*;
 
-    /// One that is watched by level, and this many tries that it took.
+    /// A level-triggered pipe, and the number of tries that it took.
     fn learned() -> (Level, u32) {
         let level = Level::new();
         level.open(0);

@@ -138,9 +138,9 @@ impl Netpoll {
                 // for the poll that blocks.
                 if blocks {
                     self.watch.wake.clear();
-                    // AcqRel, after the clearing: a later interrupt sets
-                    // the descriptor anew; what was written before an earlier one
-                    // is seen from here on.
+                    // AcqRel, after the clearing: a later interrupt sets the
+                    // descriptor anew; writes before an earlier interrupt are
+                    // visible from here on.
                     self.watch.interrupted.swap(false, Ordering::AcqRel);
                 }
             } else if let Some(desc) = table::find(event.token) {
@@ -154,8 +154,7 @@ impl Netpoll {
 
     /// Ends a poll that blocks now or else the next one that would. Many before one poll are one.
     pub(crate) fn interrupt(&self) {
-        // AcqRel: what the caller wrote before is seen by the poll that this
-        // ends; see also `poll`.
+        // AcqRel: the poll that this ends sees the caller's earlier writes; see also `poll`.
         if !self.watch.interrupted.swap(true, Ordering::AcqRel) {
             self.watch.wake.set();
         }
@@ -178,7 +177,7 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// Its record. It must not be waited for after this is dropped.
+    /// Its record. The record must not be waited for after this is dropped.
     pub(crate) fn desc(&self) -> &'static PollDesc {
         self.desc
     }
@@ -258,7 +257,7 @@ mod tests {
         let start = Instant::now();
         netpoll.poll(SOON, &mut ready);
         assert!(start.elapsed() < Duration::from_secs(10));
-        // Both are spent now: this one runs into its time-out.
+        // Both are consumed now: this one reaches its time-out.
         let start = Instant::now();
         netpoll.poll(Some(Duration::from_millis(3)), &mut ready);
         assert!(start.elapsed() >= Duration::from_millis(3));

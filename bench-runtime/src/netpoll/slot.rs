@@ -75,7 +75,7 @@ impl Slot {
         self.tick.store(0, Ordering::Release);
     }
 
-    /// Step 1: what has happened so far.
+    /// Step 1: the tick so far.
     #[inline]
     pub(crate) fn tick(&self) -> u64 {
         // Acquire: pairs with the AcqRel in `notify`, so that a thread that sees a kick
@@ -144,7 +144,7 @@ impl Slot {
     }
 
     /// Whether another waiter than the caller's is here. The thread that ends that wait
-    /// sees what the caller wrote before.
+    /// sees the caller's earlier writes.
     pub(crate) fn is_busy(&self) -> bool {
         let who = self.waiter.load(Ordering::Relaxed);
         // A read-modify-write that changes nothing: see `net::fd`, which

@@ -4,7 +4,7 @@
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
-// Not loom's, of which there can be no static.
+// Not loom's type, which no static can have.
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::desc::PollDesc;

@@ -1,4 +1,4 @@
-//! A child, and what it reads and writes.
+//! A child, and its pipes.
 
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -138,7 +138,7 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The same.
     pub fn kill(&self) -> io::Result<()> {
         self.process.kill()
     }
@@ -147,7 +147,7 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The same.
     ///
     /// # Examples
     ///
@@ -165,12 +165,12 @@ impl Child {
         self.process.signal(signal)
     }
 
-    /// The status of the child if it has ended, which is then collected; also of one
-    /// that the end of its context has killed. Does not block.
+    /// The status of the child if it has ended, which is then collected; also for a
+    /// child that the end of its context has killed. Does not block.
     ///
     /// # Errors
     ///
-    /// `ECHILD` where others have collected it.
+    /// `ECHILD` if other code has reaped it.
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         let status = self.process.0.try_wait();
         sched::give_way();
@@ -182,8 +182,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// [`Ended`] if the end of its context has ended the child; `ECHILD` where others
-    /// have collected it.
+    /// [`Ended`] if the end of its context has ended the child; `ECHILD` if other
+    /// code has reaped it.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
         let status = self.process.0.wait()?;
@@ -201,8 +201,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// Those of [`wait`](Self::wait), and of reading the pipes. [`Ended`] also if the context
-    /// has ended before the pipes; it has what was written until then.
+    /// The errors of [`wait`](Self::wait), and of reading the pipes. [`Ended`] also if the context
+    /// has ended before the pipes; it has the output until then.
     ///
     /// # Examples
     ///

@@ -86,7 +86,7 @@ impl Command {
         }
     }
 
-    /// One argument more.
+    /// Adds one argument.
     ///
     /// # Examples
     ///
@@ -308,8 +308,8 @@ impl Command {
     }
 
     /// Starts the child in a process group of its own. Signals for the child go to the whole
-    /// group: those of its context, [`Child::kill`], [`Child::signal`]. So they reach what
-    /// the child has started too. Once the end of the context has ended the child, the rest
+    /// group: those of its context, [`Child::kill`], [`Child::signal`]. So they reach the
+    /// child's own children too. Once the end of the context has ended the child, the rest
     /// of the group is killed. A child that has left its group still receives them.
     ///
     /// A terminal sends Ctrl-C only to its foreground group, so not to this one. The group's
@@ -366,7 +366,7 @@ impl Command {
     /// # Errors
     ///
     /// If there is no such program, or no resources for a process or its pipes;
-    /// the [`Ended`] where the context has ended.
+    /// the [`Ended`] if the context has ended.
     ///
     /// # Examples
     ///
@@ -394,7 +394,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// Those of [`spawn`](Self::spawn) and of [`Child::wait`].
+    /// The errors of [`spawn`](Self::spawn) and of [`Child::wait`].
     ///
     /// # Examples
     ///
@@ -413,7 +413,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// Those of [`spawn`](Self::spawn) and of [`Child::wait_with_output`].
+    /// The errors of [`spawn`](Self::spawn) and of [`Child::wait_with_output`].
     ///
     /// # Examples
     ///
@@ -436,7 +436,7 @@ impl Command {
             self.inner.stderr(Stdio::piped());
         }
         let child = self.spawn();
-        // As it was, for another use.
+        // As before, for another use.
         if !self.stdin {
             self.inner.stdin(Stdio::inherit());
         }

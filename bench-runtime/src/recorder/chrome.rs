@@ -61,7 +61,7 @@ impl Trace {
         self.tracks.iter().map(|track| track.events.len()).sum()
     }
 
-    /// How many older ones were written over.
+    /// How many older events were overwritten.
     #[must_use]
     pub fn lost_count(&self) -> u64 {
         self.tracks.iter().map(|track| track.lost_count).sum()
@@ -74,7 +74,7 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// The errors of `out`.
     ///
     /// # Examples
     ///
@@ -171,7 +171,7 @@ fn place_of(track: &Track) -> Place {
 }
 
 impl<W: Write> Writer<'_, W> {
-    /// One event; `rest` is what follows its place.
+    /// Writes one event; `rest` is the text after its place.
     fn event(&mut self, phase: char, at: Place, rest: fmt::Arguments<'_>) -> io::Result<()> {
         let comma = if self.begun { "," } else { "" };
         self.begun = true;
@@ -340,7 +340,7 @@ impl<W: Write> Writer<'_, W> {
             Kind::ThreadEnd => format!("thread of M{subject} ends"),
             Kind::Compact => format!("{subject} stacks compacted"),
             Kind::Procs => format!("GOMAXPROCS={subject}"),
-            // They belong to the spawn before, or are slices.
+            // They belong to the preceding spawn, or are slices.
             _ => return Ok(()),
         };
         let from = self.us(event.at_ns);

@@ -44,7 +44,7 @@ kinds! {
     Rescue,
     /// The P that was stolen from; how many goroutines.
     Steal,
-    /// A goroutine goes into a blocking call.
+    /// A goroutine begins a blocking call.
     Block,
     /// A goroutine comes out of it.
     Unblock,

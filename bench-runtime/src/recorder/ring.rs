@@ -12,7 +12,7 @@
 //!
 //! R1 pairs with W3, so a record before `end` is there. R2 pairs with W2: a reader that
 //! copied a word of record `n` reads in R3 that `written` is at least `n`, and R4 drops
-//! the record that was in its place. So what is left is whole.
+//! the record that was in its place. So the remaining records are whole.
 //!
 //! Its model is `tests/loom/trace_ring.rs`, on this source.
 
@@ -29,14 +29,14 @@ pub(crate) struct Ring {
 /// The records that a reader found.
 #[derive(Debug)]
 pub(crate) struct Records {
-    /// Those that were written over, or were about to be.
+    /// Records that were overwritten, or were about to be.
     pub(crate) lost_count: u64,
     /// The others, in their order.
     pub(crate) records: Vec<[u64; 2]>,
 }
 
 impl Ring {
-    /// One in this memory, two words a record.
+    /// A ring in this memory, two words a record.
     pub(crate) fn new(words: Box<[AtomicU64]>) -> Self {
         Self {
             words,

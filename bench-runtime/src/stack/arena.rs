@@ -40,7 +40,8 @@ const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
 
 /// The sparse region is in addition: this part of the reservation.
 const SPARSE_SHARE: usize = 16;
-/// So many goroutines may have deep stacks. Slots in the caches and of the sweep are in addition.
+/// The number of goroutines that may have deep stacks. Slots in the caches and of the sweep are
+/// in addition.
 const DEEP_STACKS: usize = 10_000;
 /// A whole chunk of the sparse region is left unused at its beginning, for the
 /// guard of the first deep slot.
@@ -90,7 +91,7 @@ pub(super) struct Arena {
     free: [Lock<FreeList>; CLASSES],
     /// Caches of Ps.
     caches: AtomicUsize,
-    /// No deep slot is left; a hint, so as not to look for one each time.
+    /// No deep slot is left; a hint that avoids a search each time.
     deep_spent: AtomicBool,
 }
 
@@ -191,7 +192,7 @@ impl Arena {
         Some(self.slots.word(region, number))
     }
 
-    /// How many slots of a region have ever been handed out: the lowest ones.
+    /// How many slots of a region have ever been handed out: always the lowest ones.
     pub(super) fn opened(&self, region: usize) -> usize {
         *self.regions[region].lock()
     }
@@ -273,7 +274,7 @@ impl Arena {
     }
 
     /// Opens the next slots of the region and puts guards below their limits;
-    /// gives their numbers.
+    /// returns their numbers.
     fn grow(&self, info: &ClassInfo) -> Result<std::ops::Range<usize>, StackError> {
         let mut next = self.regions[info.region].lock();
         let slot = info.slot_bytes();
@@ -300,12 +301,12 @@ impl Arena {
         Ok(new)
     }
 
-    /// Makes `batch` slots from `first` on usable, with their guards. Says how many
-    /// of them it could, one at least.
+    /// Makes `batch` slots from `first` on usable, with their guards. Returns how
+    /// many could be opened, at least one.
     ///
     /// # Safety
     ///
-    /// They are the caller's, and not in use.
+    /// The caller owns them, and they are not in use.
     unsafe fn open(
         &self,
         info: &ClassInfo,
@@ -325,7 +326,7 @@ impl Arena {
         match unsafe { self.guards.install(&guards) } {
             Ok(()) => Ok(batch),
             Err((0, error)) => Err(error),
-            // Those that have their guard are good.
+            // Slots that have their guard can be used.
             Err((made, _)) => Ok(made),
         }
     }

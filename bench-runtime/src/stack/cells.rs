@@ -114,8 +114,7 @@ impl Cells {
         }
     }
 
-    /// Gives a cell back; `bytes` is what it was taken for. Allowed in a
-    /// signal handler.
+    /// Gives a cell back; `bytes` is the size for which it was taken. Allowed in a signal handler.
     ///
     /// # Safety
     ///

@@ -14,7 +14,7 @@ use crate::sys::map::PAGE;
 pub(crate) struct Claimed {
     pub(crate) stack: Stack,
     pub(crate) g: *mut (),
-    /// Where its saved context is; no byte below it is live.
+    /// The place of its saved context; no byte below it is live.
     pub(crate) sp: usize,
 }
 

@@ -241,7 +241,7 @@ impl ClassInfo {
         }
     }
 
-    /// From one of its slots to the next.
+    /// The distance from one of its slots to the next.
     pub(super) fn slot_bytes(&self) -> usize {
         slot_bytes(self.region)
     }
@@ -271,7 +271,7 @@ pub(super) fn slot_top(header: usize) -> usize {
     header.next_multiple_of(1 << SMALLEST)
 }
 
-/// From one of a region's slots to the next.
+/// The distance from one of a region's slots to the next.
 pub(super) const fn slot_bytes(region: usize) -> usize {
     match region {
         SPARSE => 1 << GROUP,

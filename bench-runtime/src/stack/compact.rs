@@ -4,8 +4,7 @@
 //!
 //! # The steps, for a run of neighbouring slots that are all claimed
 //!
-//! 1. `mprotect` to read only: from here no thread can write what is being
-//!    copied.
+//! 1. `mprotect` to read only: from here no thread can write the bytes that are being copied.
 //! 2. Copy each slot's live bytes to a cell.
 //! 3. `mprotect` to no access: from here no thread can read the pages that are
 //!    being moved. To replace a page by a guard takes the kernel two steps, and
@@ -213,7 +212,7 @@ pub(crate) fn enabled() -> bool {
     COMPACTOR.get().is_some()
 }
 
-/// Statistics of compaction in this process; zeros where no runtime compacts.
+/// Statistics of compaction in this process; all are zero if no runtime compacts.
 ///
 /// # Examples
 ///
@@ -404,7 +403,7 @@ impl Compactor {
             Word::compacted(classes[index], cells[index], claim.live().1)
         };
         if is_chunk(region, first, claimed.len()) {
-            // All the other steps in one.
+            // All the other steps in one call.
             for (index, claim) in claimed.iter().enumerate() {
                 let moving = compacted(index, claim).with_state(State::Moving);
                 transition::set(word(index), moving.0);
@@ -441,7 +440,7 @@ impl Compactor {
                 .and_then(|()| madvise::advise_all(&pages, Advice::GuardInstall))
         };
         if let Err((_, error)) = emptied {
-            // All missing pages return before they can be read; what is still there stays.
+            // All missing pages return before they can be read; pages that are still there stay.
             for (claim, cell) in claimed.iter().zip(&cells) {
                 let (from, len) = claim.live();
                 self.fill(from, len, *cell);
@@ -604,7 +603,7 @@ struct Staging {
 #[repr(align(4096))]
 struct StagingPage([u8; PAGE]);
 
-/// One for each thread that compacts at once; further threads wait.
+/// One page for each thread that compacts at once; further threads wait.
 static STAGING: [Staging; 16] = [const {
     Staging {
         busy: AtomicBool::new(false),

@@ -85,7 +85,7 @@ pub enum StackError {
         /// The largest limit.
         max: usize,
     },
-    /// More than the possible number of different policies in one process.
+    /// More different policies than one process may have.
     #[error("more than {0} different stack policies in one process")]
     TooManyPolicies(usize),
 }

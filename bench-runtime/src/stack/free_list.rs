@@ -25,7 +25,7 @@ pub(crate) struct FreeList {
 
 impl FreeList {
     const_fn! {
-        /// An empty one.
+        /// An empty list.
         pub(crate) fn new() -> Self {
             Self {
                 head: AtomicPtr::new(ptr::null_mut()),
@@ -84,7 +84,7 @@ impl FreeList {
         }
     }
 
-    /// Forgets what is on it; only for the thread that pops, while no other pushes.
+    /// Forgets the pieces on it; only for the thread that pops, while no other pushes.
     pub(crate) fn forget_all(&self) {
         self.head.store(ptr::null_mut(), Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Guards: what lies below a stack's limit.
+//! Guards: the pages below a stack's limit.
 //!
 //! A kernel since 6.13 has guard markers, which cost no mapping of their own.
 //! On older ones each guard is a protected range, two mappings a stack, and
@@ -15,7 +15,7 @@ use crate::sys::map::{self, Access, PAGE};
 pub(super) enum Guards {
     /// `MADV_GUARD_INSTALL`.
     Markers,
-    /// `mprotect`, where the kernel is older.
+    /// `mprotect`, on older kernels.
     Protect,
 }
 

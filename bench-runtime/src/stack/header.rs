@@ -24,7 +24,7 @@ pub(crate) struct StackHeader {
     pub(crate) g: Owner,
     /// The machine that runs it.
     pub(crate) machine: Owner,
-    /// What it waits for, as a dump shows it.
+    /// The object that it waits for, as a dump shows it.
     pub(crate) wait_object: WaitObject,
     /// Goroutine-local storage.
     pub(crate) locals: Cell<*mut ()>,
@@ -33,7 +33,7 @@ pub(crate) struct StackHeader {
     class: Cell<Class>,
     /// Whether the accounting holds something.
     pub(super) measured: Cell<bool>,
-    /// How many panics it has under way while it is parked: see `sched::unwinding`.
+    /// How many panics are in progress while it is parked: see `sched::unwinding`.
     pub(crate) panics: Cell<u16>,
     /// The scheduler's own: see `sched::fiber`.
     pub(crate) scratch: Cell<usize>,
@@ -66,7 +66,7 @@ impl Owner {
 
     /// The goroutine; for any thread.
     pub(crate) fn look(&self) -> *mut () {
-        // Acquire: pairs with the Release in `set`; what it names is there.
+        // Acquire: pairs with the Release in `set`; the object that it names exists.
         self.0.load(Ordering::Acquire)
     }
 
@@ -93,7 +93,7 @@ impl WaitObject {
         Self::parts(self.0.load(Ordering::Relaxed)).0
     }
 
-    /// The object, and whether it is marked, of what a cell held.
+    /// The object of a cell, and whether it is marked.
     #[inline]
     pub(crate) fn parts(word: usize) -> (*const (), bool) {
         ((word & !Self::MARK) as *const (), word & Self::MARK != 0)
@@ -122,7 +122,7 @@ impl WaitObject {
 const _: () = assert!(size_of::<StackHeader>() == 128);
 const _: () = assert!(offset_of!(StackHeader, limit) <= 64);
 
-/// A slot in use, or one that waits in a cache to be used.
+/// A slot in use, or one in a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stack(NonNull<StackHeader>);
 
@@ -200,7 +200,7 @@ impl Stack {
         self.header().usable.get() as usize
     }
 
-    /// Where the slot ends.
+    /// The end of the slot.
     #[inline]
     pub(crate) fn slot_top(self) -> usize {
         self.limit() + self.usable()
@@ -211,7 +211,7 @@ impl Stack {
         self.header().initial.get() as usize
     }
 
-    /// Forgets what the last user's stack held.
+    /// Resets the statistics of the last user.
     #[inline]
     pub(super) fn reset_accounting(self) {
         let header = self.header();
@@ -235,7 +235,7 @@ impl Stack {
 const COLOURS: usize = 32;
 const LINE: usize = 64;
 
-/// Where the arena lies. Zero bytes until it is reserved.
+/// The place of the arena. Zero bytes until it is reserved.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Geometry {
     /// Bytes of the sparse region, which ends at `base`.
@@ -272,7 +272,7 @@ fn header_below(top: usize, number: usize) -> Option<NonNull<StackHeader>> {
 }
 
 impl Geometry {
-    /// Where the arena begins.
+    /// The start of the arena.
     pub(super) fn start(self) -> usize {
         self.base - self.sparse
     }

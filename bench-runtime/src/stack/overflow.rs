@@ -30,7 +30,7 @@ use crate::sys::signal::{self, AltStack, Fault};
 /// the handler (about 20 KiB was seen in a debug build).
 const ALT_STACK: usize = 64 << 10;
 
-/// A hung backtrace is given up after this many seconds.
+/// A hung backtrace is abandoned after this many seconds.
 const WATCHDOG_S: u32 = 5;
 
 /// Frames shown of a deep recursion, from both ends, as many as Go shows.
@@ -284,7 +284,7 @@ fn write_offset(out: &mut StderrBuffer, number: usize, ip: usize) {
     let _ = writeln!(out, "{number:4}: {:#x}", ip.wrapping_sub(base));
 }
 
-/// One line a function, inlined ones included.
+/// One line for each function, also for inlined ones.
 fn write_symbols(out: &mut StderrBuffer, number: usize, ip: usize) {
     // The fault is at its address, calls are before theirs.
     let exact = usize::from(number == 0);

@@ -562,7 +562,7 @@ fn free_stacks_give_their_pages_back_in_halves() {
             .collect();
         let mut cache = StackCache::new();
         stacks.into_iter().for_each(|stack| cache.put(stack));
-        // A cache that never took does not know its arena.
+        // A cache that never took a slot has no arena.
         let arena = Arena::existing().unwrap();
         cache.drain();
         let resident = || -> usize {

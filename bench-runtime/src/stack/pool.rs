@@ -41,7 +41,7 @@ use super::{Stack, StackError, trim};
 /// are freed at once: when millions of goroutines end, waiting for the next
 /// sweep would hold more memory than they did.
 const WARM: usize = 16 << 10;
-/// A look at all free stacks takes some 20 µs: a five-hundredth of this.
+/// Reading all free stacks takes some 20 µs: a five-hundredth of this.
 const TRIM_MS: u32 = 10;
 
 /// The stacks of one class in a cache.
@@ -56,7 +56,7 @@ struct ClassCache {
 /// The stacks of one P.
 #[derive(Debug, Default)]
 pub(crate) struct StackCache {
-    /// By class.
+    /// The caches, by class.
     classes: Vec<ClassCache>,
     /// When [`Self::trim`] last did something, in milliseconds.
     trimmed_ms: u32,
@@ -181,7 +181,7 @@ impl StackCache {
     }
 
     /// Frees the pages of deep calls in the free stacks; at most once in
-    /// [`TRIM_MS`]. For a machine that is about to sleep. `now_ms` is a clock
+    /// [`TRIM_MS`]. Called when an M is about to sleep. `now_ms` is a clock
     /// that does not go back.
     pub(crate) fn trim(&mut self, now_ms: u32) {
         if now_ms.wrapping_sub(self.trimmed_ms) < TRIM_MS {
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn deep_stacks_go_first_and_shallow_ones_when_they_are_spent() {
-        // So small that it has few deep slots.
+        // Small, so that it has few deep slots.
         let arena: &'static Arena = Box::leak(Box::new(Arena::reserve(1 << 33, None).unwrap()));
         let mut cache = StackCache::of_arena(arena);
         let mut take = || cache.take(Class::DEEP).unwrap();
@@ -313,7 +313,7 @@ mod tests {
         assert!(arena.deep_spent());
         let shallow = take();
         assert_eq!(shallow.class(), Class::SHALLOW);
-        // By another cache, so that the arena has it in between.
+        // Through another cache, so that the arena has it in between.
         let mut other = StackCache::of_arena(arena);
         other.put(deep[3]);
         other.drain();

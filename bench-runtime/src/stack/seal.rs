@@ -15,9 +15,9 @@
 //! # Steps
 //!
 //! 1. To seal, the sweep moves every slot from `COMPACTED` to `MOVING`, so that
-//!    none is restored meanwhile; one that is not compacted ends it. If a whole
-//!    chunk is compacted at once they are `MOVING` already, and no markers are
-//!    made.
+//!    none is restored meanwhile; a slot that is not compacted ends it. If a
+//!    whole chunk is compacted at once they are `MOVING` already, and no
+//!    markers are made.
 //! 2. It maps the chunk anew and empty, which takes one step.
 //! 3. The chunk's word becomes `SEALED`, and then the slots' `COMPACTED` again.
 //! 4. A thread that restores a slot sets it to `RESTORING`, and then reads its

@@ -9,7 +9,7 @@
 //! | `RESTORING`  | do not touch | coming back              | the same restorer: `LIVE`           |
 //!
 //! A live slot's word also remembers for the sweep since when it has seen the
-//! goroutine parked there; a compacted one's leads to the cell.
+//! goroutine parked there; the word of a compacted slot leads to the cell.
 
 use std::io;
 use std::ptr::NonNull;
@@ -111,7 +111,7 @@ impl Word {
 #[derive(Debug)]
 pub(super) struct SlotTable {
     words: NonNull<AtomicU64>,
-    /// Where each region's words begin.
+    /// The start of each region's words.
     first: [usize; ALL_REGIONS],
 }
 

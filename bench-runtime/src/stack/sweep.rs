@@ -39,7 +39,7 @@ pub(crate) enum Shrink {
 /// parked on this very stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hooks {
-    /// A look without consequences.
+    /// A check without effects.
     pub(crate) parked: fn(g: *mut (), stack: Stack) -> Option<Shrink>,
     /// Claims it; returns the place of its saved context.
     pub(crate) claim: fn(g: *mut (), stack: Stack) -> Option<usize>,
@@ -60,7 +60,7 @@ pub(crate) struct Policy {
 /// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// There are more slots to look at.
+    /// There are more slots to visit.
     More,
     /// All have been visited. True: some may be due when [`Policy::after`] has passed once more.
     Done { pending: bool },
@@ -113,14 +113,14 @@ pub(crate) fn parked_for(stack: Stack, is_marked: bool, now_ms: u32) -> Duration
     }
 }
 
-/// Where the sweep stands.
+/// The progress of the sweep.
 #[derive(Debug)]
 struct Sweeper {
     region: usize,
     number: usize,
     pending: bool,
     run: Vec<Claimed>,
-    /// Those to be trimmed, and the numbers of their slots.
+    /// Stacks to trim, and the numbers of their slots.
     trims: Vec<Claimed>,
     trim_numbers: Vec<usize>,
     /// A member of the run is so old that its length does not matter.
@@ -217,8 +217,8 @@ impl Sweeper {
         let header = stack.header();
         let shrink = (hooks.parked)(header.g.look(), stack)?;
         if !header.wait_object.is_marked() {
-            // It has run since the last look, or this is the first. If it
-            // runs just now, its next park erases the mark.
+            // It has run since the last visit, or this is the first. If it runs
+            // just now, its next park erases the mark.
             header.wait_object.mark();
             self.note(word, now, now_ms);
             return None;
@@ -262,7 +262,7 @@ impl Sweeper {
         self.pending = true;
     }
 
-    /// Claims what is due, and trims it or adds it to the run.
+    /// Claims a due stack, and trims it or adds it to the run.
     fn act(&mut self, arena: &Arena, hooks: &Hooks, number: usize, due: &Due, after_ms: u32) {
         let claimed = claim(hooks, due.stack).filter(|claimed| {
             // It may have run since the visit.

@@ -18,7 +18,7 @@ pub(crate) fn wait_until_stable(
     wait: impl Fn(),
 ) -> u64 {
     loop {
-        // Acquire: pairs with the Release in `set`: what was moved is seen.
+        // Acquire: pairs with the Release in `set`: the moved bytes are visible.
         let now = word.load(Ordering::Acquire);
         if !moving(now) {
             return now;

@@ -1,4 +1,4 @@
-//! Waiting for a condition on what a [`Mutex`] guards.
+//! Waiting for a condition on the value of a [`Mutex`].
 
 use std::ptr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::sched;
 use crate::time::after_ns;
 use crate::util::quick_lock::QuickLock;
 
-/// A place to wait until what a [`Mutex`] guards has changed.
+/// A place to wait until the value of a [`Mutex`] has changed.
 ///
 /// Waiters are woken in the order in which they came, by one signal each, and
 /// only by signals; still look at the condition again, as others may have been
@@ -39,7 +39,7 @@ pub struct Cond {
 }
 
 impl Cond {
-    /// One without a waiter.
+    /// A condition without a waiter.
     #[must_use]
     pub const fn new() -> Self {
         Self {

@@ -9,9 +9,9 @@ use crate::context::{Cancel, Context};
 use crate::sched::spawn::GoBuilder;
 use crate::util::lock::Lock;
 
-/// Starts tasks that may fail, and waits for all of them; the first failure
-/// counts, and cancels the group's context. Clones are handles of one group. Tasks that
-/// borrow are started in a scope: [`Scope::go_in`](crate::Scope::go_in).
+/// Starts tasks that may fail, and waits for all of them; the first failure counts, and
+/// cancels the group's context. Clones are handles of one group. Tasks that borrow are
+/// started in a scope: [`Scope::go_in`](crate::Scope::go_in).
 ///
 /// # Examples
 ///
@@ -115,7 +115,7 @@ impl<E: Send + 'static> ErrGroup<E> {
         (Self::build(Some(cancel), None), ctx)
     }
 
-    /// With both.
+    /// A group with a limit and a context.
     ///
     /// # Panics
     ///

@@ -8,8 +8,7 @@
 //!
 //! # What other crates do
 //!
-//! These are not here, because a crate does them. Each is tested from goroutines in both
-//! modes.
+//! Not here, because crates provide them: Each is tested from goroutines in both modes.
 //!
 //! | in Go                    | crate                | from a goroutine                             |
 //! |--------------------------|----------------------|----------------------------------------------|

@@ -289,8 +289,8 @@ impl<T: ?Sized> Mutex<T> {
             self.state.fetch_and(!QUEUED, Ordering::Relaxed);
         }
         if first.is_none() {
-            // All that waited are of a runtime that has stopped.
-            // Release: the mutex may be given back here.
+            // All that waited are of a runtime that has stopped. Release: this
+            // may unlock the mutex.
             self.state.fetch_and(!(bit | STARVING), Ordering::Release);
         }
         drop(queue);

@@ -41,7 +41,7 @@ pub struct Once {
 }
 
 impl Once {
-    /// One that has not been called.
+    /// A `Once` that has not been called.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Once {
 
     /// Runs the closure if this is the first call; otherwise waits until the
     /// first call is over. Blocks the goroutine (or, on a plain thread, the
-    /// thread). For ever, if the closure calls this too.
+    /// thread). Blocks for ever if the closure calls this too.
     ///
     /// # Panics
     ///

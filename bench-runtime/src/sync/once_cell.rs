@@ -40,7 +40,7 @@ unsafe impl<T: Send + Sync> Sync for OnceCell<T> {}
 unsafe impl<T: Send> Send for OnceCell<T> {}
 
 impl<T> OnceCell<T> {
-    /// One without a value.
+    /// An empty cell.
     #[must_use]
     pub const fn new() -> Self {
         Self {

@@ -42,7 +42,7 @@ pub struct Pool<T> {
 }
 
 impl<T> Pool<T> {
-    /// An empty one; `make` is called when the pool is empty.
+    /// An empty pool; `make` is called when the pool is empty.
     pub fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
         Self {
             shards: std::array::from_fn(|_| Shard(Lock::new(Vec::new()))),

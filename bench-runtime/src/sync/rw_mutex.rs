@@ -1,4 +1,4 @@
-//! A mutex that many may read under, or one write.
+//! A mutex with many readers or one writer.
 //!
 //! | `state`          | meaning                                        |
 //! |------------------|------------------------------------------------|
@@ -83,7 +83,7 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for RwMutex<T> {}
 unsafe impl<T: ?Sized + Send> Send for RwMutex<T> {}
 
 impl<T> RwMutex<T> {
-    /// A free one around a value.
+    /// An unlocked one around a value.
     pub const fn new(value: T) -> Self {
         Self {
             state: AtomicUsize::new(0),
@@ -362,7 +362,7 @@ impl<T: ?Sized> RwMutex<T> {
         if queues.reader_count > 0 || !queues.writers.is_empty() {
             next |= QUEUED;
         }
-        // AcqRel: passes on to the woken what all holders before released.
+        // AcqRel: passes on to the woken the writes of all earlier holders.
         self.state.swap(next, Ordering::AcqRel);
         drop(queues);
         let mut ended = EndedWaits::begin();

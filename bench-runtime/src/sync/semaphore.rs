@@ -50,8 +50,7 @@ pub enum AcquireError {
     /// It did not become free in time.
     #[error("the acquisition timed out")]
     Timeout,
-    /// The context ended first. Why it was cancelled is not here: see
-    /// [`Context::cause`].
+    /// The context ended first. The cause of the cancel is not here: see [`Context::cause`].
     #[error("the acquisition was given up: {0}")]
     Ended(ContextError),
 }
@@ -78,7 +77,7 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    /// With `size` units, all free.
+    /// A semaphore of `size` units, all free.
     #[must_use]
     pub const fn new(size: usize) -> Self {
         Self {
@@ -283,7 +282,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The same.
     ///
     /// # Examples
     ///
@@ -305,7 +304,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The same.
     ///
     /// # Examples
     ///
@@ -476,7 +475,7 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// Units borrowed from a [`Semaphore`]; given back on drop.
+/// Units borrowed from a [`Semaphore`]; released on drop.
 ///
 /// # Examples
 ///
@@ -503,7 +502,7 @@ impl Permit<'_> {
         self.weight
     }
 
-    /// Keeps the units; [`Semaphore::release`] gives them back.
+    /// Keeps the units; [`Semaphore::release`] releases them.
     pub fn forget(self) {
         std::mem::forget(self);
     }
@@ -521,7 +520,7 @@ impl<'a> Permit<'a> {
     }
 }
 
-/// Units borrowed from a shared [`Semaphore`], which it keeps; given back on drop.
+/// Units borrowed from a shared [`Semaphore`], which it keeps; released on drop.
 /// See [`Semaphore::acquire_owned`].
 ///
 /// # Examples

@@ -9,7 +9,7 @@ use crate::goroutine::{WaitQueue, WaitReason};
 use crate::sched;
 use crate::util::quick_lock::QuickLock;
 
-/// A wake that comes before the wait ends it at once; many are one.
+/// A wake that comes before the wait ends it at once; several count as one.
 #[derive(Debug)]
 pub(crate) struct Signal {
     state: QuickLock<State>,

@@ -202,8 +202,7 @@ impl WaitGroup {
         how.go(self.task(f)).map(drop)
     }
 
-    /// Counts a task, until what is returned has run or was dropped; its panic is
-    /// for the waiters.
+    /// Counts a task, until the result has run or was dropped; its panic is for the waiters.
     pub(crate) fn task<F: FnOnce() + Send>(&self, f: F) -> impl FnOnce() + Send + use<F> {
         self.change(1);
         let unrun = Unrun(ManuallyDrop::new(Counted(self.clone())));
@@ -307,7 +306,7 @@ impl Drop for Counted {
     }
 }
 
-/// One that has not begun. It is dropped if there is no stack for it.
+/// A task that has not begun. It is dropped if there is no stack for it.
 struct Unrun(ManuallyDrop<Counted>);
 
 impl Unrun {
@@ -390,7 +389,7 @@ impl Inner {
         }
         // Relaxed: the count that is brought down next orders it.
         self.panicked.store(true, Ordering::Relaxed);
-        // A later one is dropped out of the lock: its destructor is the program's.
+        // A later one is dropped after the unlock: its destructor is the program's.
         drop(panic);
     }
 

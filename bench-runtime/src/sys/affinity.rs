@@ -9,8 +9,8 @@ const WORD: usize = libc::c_ulong::BITS as usize;
 /// Longer than any kernel's mask, in words.
 const LONGEST: usize = (1 << 16) / WORD;
 
-/// The CPUs in the calling thread's affinity mask, in rising order; at least
-/// one is returned even if the kernel does not say.
+/// The CPUs in the calling thread's affinity mask, in rising order; returns at
+/// least one even if the kernel gives none.
 pub(crate) fn cpus() -> Vec<usize> {
     match read_mask() {
         Ok(cpus) if !cpus.is_empty() => cpus,

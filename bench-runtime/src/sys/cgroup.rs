@@ -217,7 +217,7 @@ fn folders(mounts: &[Mount], controller: Option<&str>, group: &str) -> Vec<PathB
     let group = Path::new(group);
     let of = || mounts.iter().filter(has);
     let within = of().find_map(|mount| Some((mount, group.strip_prefix(&mount.root).ok()?)));
-    // A name with `..` is of a group above what can be seen here.
+    // A name with `..` is of a group above the visible ones.
     let is_below = |part: &Path| !part.components().any(|one| one == Component::ParentDir);
     let found = match within {
         Some((mount, below)) if is_below(below) => Some((mount, below)),

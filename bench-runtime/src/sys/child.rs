@@ -58,7 +58,7 @@ fn run(test: &str, part: &str, body: impl FnOnce()) -> Option<(ExitStatus, Strin
     }
 }
 
-/// The child must be killed by `signal`. In the parent, gives what it wrote.
+/// The child must be killed by `signal`. In the parent, returns its output.
 pub(crate) fn expect_signal(
     test: &str,
     part: &str,

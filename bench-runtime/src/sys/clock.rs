@@ -22,7 +22,7 @@ pub(crate) fn timer_slack_ns() -> u64 {
     }
     // SAFETY: no memory is passed.
     let slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
-    // It fails nowhere; without a value nothing is subtracted.
+    // The call cannot fail; without a value nothing is subtracted.
     u64::try_from(slack).unwrap_or(0)
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn timer_slack_ns() -> u64 {
 pub(crate) struct CpuClock(libc::clockid_t);
 
 impl CpuClock {
-    /// That of the calling thread.
+    /// The clock of the calling thread.
     pub(crate) fn of_this_thread() -> Option<Self> {
         if cfg!(miri) {
             return None;

@@ -1,9 +1,9 @@
-//! Advice about memory: no huge pages, guards, giving pages back; one range
+//! Advice about memory: no huge pages, guards, giving pages back; for one range
 //! at a time or many in one call.
 //!
 //! Guards (`MADV_GUARD_INSTALL`) exist since Linux 6.13, and since then
 //! `process_madvise` takes any advice for the process itself. Both are tried,
-//! and the caller learns what the kernel can do.
+//! and the caller sees which the kernel can do.
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -43,7 +43,7 @@ const UNKNOWN: u8 = 0;
 const WORKS: u8 = 1;
 const REFUSED: u8 = 2;
 
-/// Advises on one range.
+/// Gives advice for one range.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! Address space: reserving it, giving it back, and what may touch it.
+//! Address space: reserving and freeing it, and its protection.
 
 use std::io;
 use std::ptr;
@@ -105,7 +105,7 @@ pub(crate) unsafe fn unmap(start: usize, bytes: usize) -> io::Result<()> {
     }
 }
 
-/// Says what may be done with a range.
+/// Sets the access to a range.
 ///
 /// # Safety
 ///

@@ -79,7 +79,7 @@ impl Action {
         }
     }
 
-    /// One without a mask.
+    /// An action without a mask.
     fn new(handler: usize, flags: libc::c_int) -> Self {
         // SAFETY: all zeros is a valid action.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -156,7 +156,7 @@ impl Drop for Noted {
     }
 }
 
-/// Has a signal noted from now on. What it did before is given back.
+/// Has a signal noted from now on. Returns its former action.
 pub(crate) fn catch(signal: i32) -> io::Result<Action> {
     let former = Action::of(signal)?;
     let handler = on_signal as *const () as usize;
@@ -164,7 +164,7 @@ pub(crate) fn catch(signal: i32) -> io::Result<Action> {
     // One at a time: std's signal stacks have room for two or three handlers if
     // vector registers are large. SAFETY: fills in a set that is ours.
     unsafe { libc::sigfillset(&raw mut caught.0.sa_mask) };
-    // SAFETY: the handler keeps to what is allowed in one.
+    // SAFETY: the handler makes only calls that are allowed in one.
     unsafe { caught.set(signal) }?;
     Ok(former)
 }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Places to be read, all at once, and what was read there.
+/// Ranges to read, all at once, and the bytes that were read.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     places: Vec<Place>,
@@ -17,7 +17,7 @@ pub(crate) struct Reading {
 struct Place {
     address: usize,
     bytes: usize,
-    /// Where they are in what was read.
+    /// The place in the bytes that were read.
     at: usize,
     /// False: some of them are not there.
     is_read: bool,

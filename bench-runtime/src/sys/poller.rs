@@ -43,7 +43,7 @@ pub(crate) struct Poller {
 const SLACK_SHARE: u64 = 1_000;
 const SLACK_MOST_NS: u64 = 100_000_000;
 
-/// One thing that happened to one descriptor.
+/// One event of one descriptor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Event {
     /// The token that [`Poller::add`] was given.

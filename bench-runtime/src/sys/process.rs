@@ -42,8 +42,8 @@ fn look(pid: u32, flags: i32) -> io::Result<bool> {
     loop {
         // SAFETY: all zeros is a valid siginfo.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        // SAFETY: the kernel fills in what it is given, which is ours; the number is
-        // in it, or still zero if no child has ended.
+        // SAFETY: the kernel fills in the struct, which is ours; the number is in
+        // it, or still zero if no child has ended.
         let (result, who) = unsafe {
             let result = libc::waitid(libc::P_PID, pid, &raw mut info, flags);
             (result, info.si_pid())

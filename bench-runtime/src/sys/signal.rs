@@ -25,8 +25,8 @@ pub(crate) struct Fault {
 }
 
 /// Looks at a fault in signal context. True: the cause is removed, try the
-/// access again. False: it is not ours, call the previous handler. It keeps to
-/// what a signal handler may do and preserves `errno`.
+/// access again. False: it is not ours, call the previous handler. It makes
+/// only calls that are allowed in a signal handler and preserves `errno`.
 pub(crate) type Handler = fn(&Fault) -> bool;
 
 struct Installed {
@@ -105,7 +105,7 @@ extern "C" fn entry(signal: libc::c_int, info: *mut libc::siginfo_t, context: *m
     }
 }
 
-/// Does what would have happened without us.
+/// Runs the former action.
 fn pass_on(
     signal: libc::c_int,
     info: *mut libc::siginfo_t,

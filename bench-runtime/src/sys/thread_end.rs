@@ -21,8 +21,8 @@ impl AtEnd {
     }
 
     /// Has it done at the end of the calling thread, with `data`, which is not
-    /// null. It replaces what was armed before. If the process has no key left
-    /// it does nothing.
+    /// null. It replaces an earlier call that was armed. If the process has no
+    /// key left it does nothing.
     pub(crate) fn arm(&'static self, data: *mut c_void) {
         let key = *self.key.get_or_init(|| {
             let mut key = 0;

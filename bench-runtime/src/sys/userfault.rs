@@ -49,7 +49,7 @@ struct Copy {
 pub(crate) struct UserFault(OwnedFd);
 
 impl UserFault {
-    /// Opens one in the form that needs no privilege.
+    /// Opens a userfaultfd in the form that needs no privilege.
     pub(crate) fn open() -> io::Result<Self> {
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK | UFFD_USER_MODE_ONLY;
         // SAFETY: takes flags and touches no memory.
@@ -120,7 +120,7 @@ impl UserFault {
 
     /// # Safety
     ///
-    /// `argument` points to what the request reads and writes.
+    /// `argument` points to the structure that the request reads and writes.
     unsafe fn ioctl(&self, request: libc::c_ulong, argument: *mut libc::c_void) -> io::Result<()> {
         // SAFETY: by the caller's promise.
         match unsafe { libc::ioctl(self.0.as_raw_fd(), request as _, argument) } {

@@ -43,7 +43,7 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
     receiver
 }
 
-/// A function that is called after a while: see [`after_func`].
+/// A function that is called after a duration: see [`after_func`].
 ///
 /// Dropping it does not stop it.
 ///
@@ -189,8 +189,8 @@ impl AfterFunc {
         self.replace(None)
     }
 
-    /// Sets the call to this duration from now, also if it has happened. What
-    /// it returns is what [`Self::stop`] would.
+    /// Sets the call to this duration from now, also if it has happened.
+    /// Returns the same as [`Self::stop`].
     ///
     /// # Panics
     ///

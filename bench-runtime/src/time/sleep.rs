@@ -27,7 +27,7 @@ pub fn sleep(duration: Duration) {
 }
 
 /// Pauses the goroutine, or the plain thread, until an instant has come.
-/// Returns at once for one that has.
+/// Returns at once if it has come already.
 ///
 /// # Examples
 ///

@@ -97,7 +97,7 @@ impl Ticker {
         ticker
     }
 
-    /// Where the time is sent.
+    /// The channel on which the time is sent.
     pub fn receiver(&self) -> &Receiver<Instant> {
         &self.receiver
     }

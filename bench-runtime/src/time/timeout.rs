@@ -35,7 +35,7 @@ pub struct Elapsed;
 ///
 /// # Panics
 ///
-/// Where the function does, with its panic; and if there is no stack for it.
+/// If the function does, with its panic; and if there is no stack for it.
 ///
 /// # Examples
 ///

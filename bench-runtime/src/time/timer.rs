@@ -94,8 +94,8 @@ impl Timer {
         timer
     }
 
-    /// Where the time is sent. The value is the time for which the timer was
-    /// set, which is a little before it is received.
+    /// The channel on which the time is sent. The value is the time for which
+    /// the timer was set, which is a little before it is received.
     pub fn receiver(&self) -> &Receiver<Instant> {
         &self.shared.receiver
     }
@@ -108,7 +108,7 @@ impl Timer {
         self.replace(None)
     }
 
-    /// Makes it fire this duration from now instead. What it returns is what [`Self::stop`] would.
+    /// Makes it fire this duration from now instead. Returns the same as [`Self::stop`].
     ///
     /// # Panics
     ///

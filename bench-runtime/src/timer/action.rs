@@ -18,7 +18,7 @@ pub(crate) enum Action {
     },
     /// Readies the parkable that waits for a descriptor, if it still does.
     Expire {
-        /// For this one.
+        /// For this descriptor.
         desc: &'static PollDesc,
         /// To read or to write.
         side: Side,

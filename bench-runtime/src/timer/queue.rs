@@ -137,7 +137,7 @@ impl Queue {
         self.free = NO_PLACE;
     }
 
-    /// Takes the next timer that is due out, and puts a periodic one back.
+    /// Removes the next timer that is due, and puts a periodic one back.
     pub(super) fn pop_due(&mut self, now_ns: u64) -> Option<(u64, Action)> {
         let mut least = self.heap.first().map_or(NEVER, |entry| entry.when_ns);
         let mut from = RUNS;

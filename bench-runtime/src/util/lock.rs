@@ -91,14 +91,14 @@ impl<T> Lock<T> {
     }
 }
 
-/// Without the value: what is written to may be the program's, and wait.
+/// Without the value: the writer may be the program's, and wait.
 impl<T> fmt::Debug for Lock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Lock")
     }
 }
 
-/// The lock, held; given back on drop.
+/// The lock, held; released on drop.
 #[derive(Debug)]
 pub(crate) struct LockGuard<'a, T> {
     lock: &'a Lock<T>,

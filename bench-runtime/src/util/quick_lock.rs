@@ -34,7 +34,7 @@ const SPINS: u32 = if cfg!(rt_loom) { 1 } else { 60 };
 /// A holder that lost its CPU mostly has it back after this many yields.
 const YIELDS: u32 = if cfg!(rt_loom) { 1 } else { 4 };
 
-/// Bounds what a missed wake costs.
+/// Bounds the cost of a missed wake.
 const SLEEP: Duration = Duration::from_millis(1);
 
 /// The lock without a value.
@@ -160,7 +160,7 @@ impl<T> fmt::Debug for QuickLock<T> {
     }
 }
 
-/// The lock, held; given back on drop.
+/// The lock, held; released on drop.
 #[derive(Debug)]
 pub(crate) struct QuickGuard<'a, T> {
     lock: &'a QuickLock<T>,

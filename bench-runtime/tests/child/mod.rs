@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The signal that ended a child, if one did, and what the child wrote on stderr.
 pub(crate) type End = (Option<i32>, String);
 
-/// In the parent: how the child ended. In the child: runs `body` and leaves.
+/// In the parent: how the child ended. In the child: runs `body` and exits.
 #[track_caller]
 pub(crate) fn in_child(test: &str, body: impl FnOnce()) -> Option<End> {
     in_child_with(test, &[], body)
@@ -72,7 +72,7 @@ pub(crate) fn in_child_with(
     Some((signal, stderr))
 }
 
-/// Reads to the end, whatever it is.
+/// Reads to the end.
 fn reader(mut pipe: impl Read) -> impl FnOnce() -> String {
     move || {
         let mut bytes = Vec::new();

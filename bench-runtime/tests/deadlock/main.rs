@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(240);
 
 /// How a child is to end.
 enum End {
-    /// By itself, with success.
+    /// It exits with success.
     Ends,
     /// With a report of these goroutines, by number; `*` stands for any text.
     Deadlock(&'static [&'static str]),

@@ -20,14 +20,14 @@ fn byte_of_frame(at: usize) -> u8 {
     unsafe { *black_box(bytes.as_ptr()).add(at) }
 }
 
-/// A canary: it fails by what the sanitizer says.
+/// A canary: the sanitizer must report it.
 #[test]
 #[ignore = "reads freed memory on purpose"]
 fn canary_reads_freed_memory_in_a_goroutine() {
     runtime().run(|| {
         let freed = Box::into_raw(Box::new(7u64));
         go(move || ()).join().unwrap();
-        // SAFETY: none: what it points to is freed, and read on purpose.
+        // SAFETY: none: the memory is freed, and read on purpose.
         unsafe {
             drop(Box::from_raw(freed));
             black_box(*black_box(freed));

@@ -1,4 +1,4 @@
-//! `blocking`: where the call runs, what it delays, and how it ends.
+//! `blocking`: on which thread the call runs, what it delays, and how it ends.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;

@@ -90,7 +90,7 @@ fn a_file_is_read_and_written_from_where_it_is_at() {
     });
 }
 
-/// Below, at and above what one blocking call reads.
+/// Sizes below, at and above the batch of one blocking call.
 #[test]
 fn a_folder_of_any_size_is_listed_whole() {
     everywhere(|_: Way| {

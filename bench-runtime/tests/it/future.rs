@@ -1,4 +1,4 @@
-//! `block_on`: which threads may wake it, when, and what is woken.
+//! `block_on`: which threads may wake it, when, and which goroutine is woken.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn, ready};
@@ -211,7 +211,7 @@ fn future_that_wakes_itself_lets_others_run() {
             let others = others.clone();
             move || others.store(1, Ordering::SeqCst)
         });
-        // On one processor it would never end without.
+        // Without it, the loop would not end on one processor.
         block_on(poll_fn(|cx| {
             if others.load(Ordering::SeqCst) == 1 {
                 return Poll::Ready(());
@@ -271,7 +271,7 @@ fn wake_after_the_end_and_after_the_runtime_is_harmless() {
         place.fill(3);
         let (waker, got) = task.join().unwrap();
         assert_eq!(got, 3);
-        // One that waits for ever, and is left.
+        // A goroutine that waits for ever, and is left.
         let never = Arc::new(Place::default());
         let left = runtime.spawn({
             let never = never.clone();

@@ -416,7 +416,7 @@ fn each_value_is_received_or_dropped_once_while_sends_are_dropped_at_any_time() 
     });
 }
 
-/// One that does in its wake what a waker should not: it waits.
+/// A waker that waits, which a waker should not.
 struct Waits(Sender<u8>);
 
 impl Wake for Waits {

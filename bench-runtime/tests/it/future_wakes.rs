@@ -122,7 +122,7 @@ fn dropped_when_woken(task: impl Future<Output = ()> + Send + 'static) -> Arc<Dr
     dropped
 }
 
-/// Each holds what the next one waits for.
+/// Each holds the handle that the next one waits for.
 const CHAIN: usize = if cfg!(miri) { 40 } else { 30_000 };
 
 #[test]
@@ -138,7 +138,7 @@ fn tasks_that_drop_each_other_by_the_value_that_one_puts_back_end_in_a_loop() {
             })
             .collect();
         tx.send(7).unwrap();
-        // It has passed from one to the next, and was not taken.
+        // It has passed from one to the next, and was not received.
         assert_eq!(rx.try_recv(), Ok(7));
         assert!(tasks.iter().all(|task| task.0.lock().unwrap().is_none()));
     });

@@ -10,7 +10,7 @@ fn at_least(latency: &RunLatency, wait: Duration) -> u64 {
     buckets.map(|(_, count)| count).sum()
 }
 
-/// Yields, until what becomes runnable next is timed.
+/// Yields, until the next runnable goroutine is timed.
 fn until_timed() {
     (0..1_000).for_each(|_| yield_now());
 }

@@ -155,7 +155,7 @@ fn deadlines_set_by_many_at_once_lose_no_byte() {
                 Ok(n) => got.extend_from_slice(&buf[..n]),
                 Err(e) => {
                     assert_eq!(e.kind(), io::ErrorKind::TimedOut);
-                    // It failed at once: a deadline of before. The goroutine that moves it
+                    // It failed at once: an earlier deadline. The goroutine that moves it
                     // may be pinned to this very thread.
                     way.yield_now();
                 }

@@ -222,7 +222,7 @@ fn deadline_close_and_context_end_a_wait() {
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         assert!(Instant::now() >= end);
         watched.set_deadline(None);
-        // By a context: it moves the deadline.
+        // By a context, which changes the deadline.
         let (ctx, cancel) = context::Context::background().with_cancel();
         let call = ctx.after_func({
             let watched = watched.clone();
@@ -333,7 +333,7 @@ fn socket_that_a_library_owns_is_waited_for_in_both_directions() {
                 done.store(true, Ordering::SeqCst);
             })
         };
-        // The peer is a goroutine too, and reads what it gets.
+        // The peer is a goroutine too, and reads the data.
         let echo = way.go(move || {
             let far = Shared::new(Descriptor::new(far));
             let (mut from, mut to) = (far.clone(), far);

@@ -409,7 +409,7 @@ fn waker_that_panics_when_it_is_cloned_leaves_no_waiter() {
                 assert!(poll_with(second).is_err());
             }
             drop(readable);
-            // It finds the place free, and not one that never passes it on.
+            // It finds the place free, and not held by a waiter that never passes it on.
             let reader = way.go({
                 let near = near.clone();
                 move || (&*near).read(&mut [0; 8]).unwrap()

@@ -46,7 +46,7 @@ impl Mul for Rational {
 /// The coefficients, beginning with that of x⁰.
 type Series = Receiver<Rational>;
 
-/// A series that a task computes; it ends when its receiver is gone.
+/// A series that a task computes; it ends when its receiver is dropped.
 fn series(way: Way, f: impl FnOnce(&Sender<Rational>) -> Option<()> + Send + 'static) -> Series {
     let (tx, rx) = chan(0);
     drop(way.go(move || f(&tx)));

@@ -452,7 +452,7 @@ fn children_are_killed_by_their_contexts_after_the_runtime_that_started_them_has
     let killed = ended(child).status.unwrap();
     assert_eq!(killed.signal(), Some(libc::SIGKILL));
 
-    // It stops while they have time to end.
+    // The runtime stops while they have time to end.
     let runtime = Runtime::builder().start().unwrap();
     let child = runtime.run(|| {
         let asked = "trap 'echo asked' TERM; echo ready >&2; while :; do sleep 0.01; done";

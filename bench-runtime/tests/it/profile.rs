@@ -12,7 +12,7 @@ use bench_runtime::{
     goroutine_profile, sync, time, yield_now,
 };
 
-/// A call deep, so that there is something to see.
+/// One more call, so that there is a frame to see.
 #[inline(never)]
 fn wait_for_the_end(rx: &bench_runtime::Receiver<()>) {
     rx.recv();
@@ -152,7 +152,7 @@ fn goroutines_go_on_while_profiles_are_made() {
     drop(tx);
 }
 
-/// Names, mutexes and stacks are freed while they are read; what is reported is whole.
+/// Names, mutexes and stacks are freed while they are read; each reported goroutine is whole.
 #[test]
 fn goroutine_that_ends_while_it_is_read_is_reported_whole_or_not_at_all() {
     let runtime = Runtime::builder().procs(2).start().unwrap();

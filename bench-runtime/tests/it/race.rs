@@ -12,7 +12,7 @@ static mut COUNTS: [u64; 64] = [0; 64];
 
 /// # Safety
 ///
-/// A data race, unless what the callers do orders them.
+/// A data race, unless the callers' code orders the accesses.
 unsafe fn count_up(at: usize) {
     // SAFETY: the caller's promise, or the race that the test makes.
     unsafe { (*(&raw mut COUNTS))[at] += 1 };

@@ -1,4 +1,4 @@
-//! `Runtime::run_scoped`: what the caller owns is borrowed until it is over, however it ends.
+//! `Runtime::run_scoped`: the caller's values are borrowed until it is over, however it ends.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};

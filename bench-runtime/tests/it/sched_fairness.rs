@@ -73,7 +73,7 @@ fn endless_loop_does_not_stop_others_on_one_processor() {
     }
 }
 
-/// In a migrating runtime also those are served that shared the hog's thread.
+/// In a migrating runtime goroutines that shared the hog's thread run, too.
 #[test]
 fn two_hundred_millisecond_hog_delays_a_sleeper_by_far_less() {
     within_timeout(
@@ -126,7 +126,7 @@ fn hogs_beyond_half_of_the_threads_keep_their_processor() {
         };
         let runtime = setting.builder().max_threads(THREADS).start().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        // With a thread for each the process would end: it may not have them.
+        // With a thread for each the process would end, because it may not have so many.
         let hogs: Vec<_> = (0..2 * THREADS)
             .map(|_| {
                 let stop = stop.clone();
@@ -248,7 +248,7 @@ fn polls_until(mut holds: impl FnMut() -> bool) {
 #[test]
 fn failed_polls_let_others_of_the_same_thread_run() {
     at_each(&[1, 2], |_| {
-        // By turns, a goroutine that has started on this thread does its part.
+        // By turns with it, a goroutine that has started on this thread runs.
         let partner = |act: Box<dyn FnOnce() + Send>| {
             let (begin, begun) = chan::<()>(0);
             let (here, is_here) = chan(0);
@@ -496,7 +496,7 @@ fn light_ping_pong_beside_a_busy_one_keeps_pace() {
     });
 }
 
-/// By count a hog would have 10 ms for each few rounds.
+/// By counted turns a hog would have 10 ms for each few rounds.
 #[test]
 fn ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time() {
     const ROUNDS: u64 = 20_000;
@@ -517,7 +517,7 @@ fn ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time() {
         light.join().unwrap();
         stop.close();
         let polls = hog.join().unwrap();
-        // With equal shares some tens of polls a round.
+        // With equal shares: some tens of polls a round.
         assert!(
             polls < 1_000 * ROUNDS,
             "{polls} polls beside {ROUNDS} rounds at {setting:?}"

@@ -14,7 +14,7 @@ const CASE: &str = "SCHED_IDLE_CASE";
 /// Measured for this long at a time.
 const SPAN: Duration = Duration::from_secs(2);
 
-/// It must have become quiet after this many spans.
+/// It must be idle within this many spans.
 const SPANS: usize = 10;
 
 /// The aim is 1 ms a second; the bound has room for a loaded machine, and a

@@ -102,8 +102,8 @@ fn thread_now() -> std::thread::ThreadId {
 }
 
 /// The compiler may keep the address of a thread-local across a call; the
-/// runtime must not be found through one. Here one goroutine certainly moves:
-/// two hogs hold the other threads in turn.
+/// runtime must not be looked up through one. Here one goroutine certainly
+/// moves: two hogs hold the other threads in turn.
 #[test]
 fn goroutine_finds_itself_after_it_has_moved_to_another_thread() {
     within_timeout(

@@ -176,7 +176,7 @@ fn ten_tasks_on_four_channels_keep_their_counts_balanced() {
             tasks.push(way.go(move || (0..N).for_each(|_| tx.send(0).unwrap())));
             tasks.push(way.go(move || (0..N).for_each(|_| assert!(rx.recv().is_some()))));
         }
-        // … and one of each by select over all four, disabling what is done.
+        // … and one of each by select over all four, disabling finished ones.
         let theirs = tx;
         tasks.push(way.go(move || {
             let mut left = [N; 4];

@@ -176,7 +176,7 @@ fn default_and_timeout_are_taken_where_no_future_is_ready() {
 
         let (begun, timeout) = (Instant::now(), Duration::from_millis(5));
         let polls = Cell::new(0);
-        // One that wakes itself over and over does not keep the time-out away.
+        // A future that wakes itself repeatedly does not delay the time-out.
         let busy = poll_fn(|cx| {
             polls.set(polls.get() + 1);
             cx.waker().wake_by_ref();

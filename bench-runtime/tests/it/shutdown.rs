@@ -25,7 +25,7 @@ fn both_modes() -> impl Iterator<Item = Runtime> {
     })
 }
 
-/// In which test of this file a child process is.
+/// Names the test that a child process runs.
 const CASE: &str = "SHUTDOWN_CASE";
 
 /// True in the parent, after the test has passed in a child process: for tests
@@ -118,7 +118,7 @@ fn closure_that_panics_when_it_is_dropped_unstarted_breaks_no_shutdown() {
     });
     runtime.shutdown();
     for handle in handles {
-        // Those that ran panicked there.
+        // Goroutines that ran panicked there.
         match handle.join() {
             Err(JoinError::Panicked(_) | JoinError::Abandoned) => {}
             other => panic!("{other:?}"),

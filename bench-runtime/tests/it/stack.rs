@@ -22,7 +22,7 @@ fn small() -> StackPolicy {
 }
 
 /// Runs a body on a runtime that compacts what has been parked for 20 ms, in
-/// both modes; not at all where the kernel cannot.
+/// both modes; skipped if the kernel cannot compact.
 fn with_compaction(body: fn()) {
     let builders: [fn(Builder) -> Builder; 2] = [|builder| builder, |builder| builder.migrating()];
     for builder in builders {
@@ -330,7 +330,7 @@ fn more_stacks_than_the_policy_has_slots_is_an_error_of_join() {
                 go(move || receiver.recv())
             })
             .collect();
-        // All others wait, so one that has ended was refused.
+        // All others wait, so a goroutine that has ended was refused.
         let start = Instant::now();
         while handles.iter().filter(|handle| handle.is_finished()).count() < 50 {
             assert!(start.elapsed() < TIMEOUT);

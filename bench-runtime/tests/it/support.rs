@@ -85,7 +85,7 @@ impl Way {
         }
     }
 
-    /// Starts what runs the body; none for plain threads.
+    /// Starts the runtime of the body; none for plain threads.
     fn runtime(self) -> Option<Arc<Runtime>> {
         let builder = match self {
             Self::Threads => return None,
@@ -154,7 +154,8 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_default()
 }
 
-/// Waits, on a plain thread, until something holds; `what` hangs otherwise.
+/// Waits, on a plain thread, until something holds; `what` names the condition
+/// in the panic message.
 pub(crate) fn within_a_minute(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !holds() {

@@ -228,7 +228,7 @@ fn owned_permits_go_to_other_tasks_and_come_back_once() {
         let (ctx, cancel) = Context::background().with_cancel();
         cancel.cancel();
         assert!(slots.acquire_owned_with(&ctx, 1).is_err());
-        // It keeps the semaphore.
+        // The permit keeps the semaphore alive.
         drop(slots);
         drop(all);
     });

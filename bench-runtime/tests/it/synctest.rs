@@ -22,7 +22,7 @@ fn bubble() -> Runtime {
     Runtime::builder().fake_time().start().unwrap()
 }
 
-/// In each mode.
+/// Runs a body in each mode.
 fn in_each(body: fn()) {
     for builder in [Builder::default(), Builder::default().migrating()] {
         synctest::run(builder.fake_time().start().unwrap(), body);
@@ -74,7 +74,7 @@ fn instants_are_of_the_bubbles_clock() {
         synctest::wait();
         assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
 
-        // Those that are given.
+        // Instants that are passed in.
         let deadline = time::now() + HOUR;
         let (ctx, _cancel) = Context::background().with_deadline(deadline);
         assert_eq!(ctx.deadline(), Some(deadline));
@@ -276,7 +276,7 @@ fn bubble_that_is_stuck_panics_in_a_goroutine_of_another_runtime_too() {
         };
         let said = message(&*panic.into_inner());
         assert!(said.contains("all goroutines are asleep"), "{said}");
-        // One that is joined may be ended from outside, and so waits.
+        // A joined goroutine may be ended from outside, and so waits.
         let bubble = Arc::new(bubble());
         let (tx, rx) = chan::<u8>(0);
         let waits = bubble.spawn(move || rx.recv());

@@ -14,7 +14,7 @@ use crate::support::{everywhere, message};
 const MOMENT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_secs(3_600);
 
-/// Not a period of anything here.
+/// A duration that is no period used here.
 fn ragged(i: u32) -> Duration {
     Duration::from_micros(u64::from(i * 7_919 % 61))
 }

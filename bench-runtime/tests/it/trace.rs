@@ -1,4 +1,4 @@
-//! The flight recorder: what it holds, and that what it writes is a trace.
+//! The flight recorder: its content, and that its output is a trace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -219,6 +219,6 @@ fn level_changes_while_goroutines_run() {
     let with = count(&runtime);
     assert!(with > 0);
     runtime.set_trace(Level::Coarse);
-    // One that ran at the change may still be recorded.
+    // A goroutine that ran at the change may still be recorded.
     assert!(count(&runtime) <= with + 1);
 }

@@ -13,7 +13,7 @@ struct P {
 
 impl P {
     fn touch(&self) {
-        // SAFETY: that this is exclusive is what loom checks.
+        // SAFETY: loom checks that the access is exclusive.
         self.own.with_mut(|own| unsafe { *own += 1 });
     }
 }
@@ -117,7 +117,7 @@ fn processor_given_away_inside_is_not_retaken() {
         let given = !p.is_null();
         if given {
             scene.lock.set(ptr::null_mut());
-            // Now it is ours to give away.
+            // Now this thread may give it away.
             scene.p.touch();
         }
         scene.lock.leave(false);

@@ -44,7 +44,7 @@ impl Scene {
     }
 
     fn use_stack(&self) {
-        // SAFETY: that this is exclusive is what loom checks.
+        // SAFETY: loom checks that the access is exclusive.
         self.stack.with_mut(|stack| unsafe { *stack += 1 });
     }
 
@@ -222,7 +222,7 @@ impl Watched {
         [0, 1].map(|index| self.words[index].load(Ordering::Relaxed))
     }
 
-    /// A look; what it has shown.
+    /// A reading; the words that it has read.
     fn look(&self) -> Option<[u32; 2]> {
         if !steps::watch(&self.context, SAVED) {
             return None;

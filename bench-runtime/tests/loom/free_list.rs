@@ -16,7 +16,7 @@ unsafe impl Send for Scene {}
 unsafe impl Sync for Scene {}
 
 impl Scene {
-    /// With the first of the pieces on the list, `on_it` of them.
+    /// With the first `on_it` of the pieces on the list.
     fn new(on_it: usize) -> Arc<Self> {
         let pieces = [(); 3].map(|()| {
             // Never freed: a model is small, and its process ends.

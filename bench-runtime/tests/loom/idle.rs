@@ -22,7 +22,7 @@ struct Scene {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Broken {
     Nothing,
-    /// S3: to look again.
+    /// S3: the second check.
     Recheck,
     /// S2.
     HeavyBarrier,

@@ -50,7 +50,7 @@ impl Scene {
             )
         };
         while let Some(job) = wait() {
-            // SAFETY: that this is exclusive is what loom checks.
+            // SAFETY: loom checks that the access is exclusive.
             job.value.with_mut(|value| unsafe { *value += 1 });
             job.runs.fetch_add(1, Ordering::Release);
         }

@@ -100,7 +100,7 @@ mod goroutine {
     impl Parkable {
         /// # Safety
         ///
-        /// As of the product's.
+        /// As in the product.
         pub(crate) unsafe fn from_head(head: NonNull<Head>) -> Self {
             Self(head)
         }
@@ -205,7 +205,7 @@ mod sys {
         }
 
         thread_local! {
-            // As of the barrier.
+            // As for the barrier.
             static PATIENT: Cell<bool> = const { Cell::new(false) };
             static WAKE_BROKEN: Cell<bool> = const { Cell::new(false) };
         }
@@ -303,8 +303,7 @@ fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// Runs a model in which loom must find a deadlock. In a child, for there it
-/// aborts.
+/// Runs a model in which loom must find a deadlock. In a child, because it aborts there.
 fn expect_deadlock(test: &str, model: impl FnOnce()) {
     if let Some(said) = child::expect_signal(test, "", libc::SIGABRT, model) {
         assert!(said.contains("deadlock"), "{said}");

@@ -29,7 +29,7 @@ mod watch {
     pub(crate) use super::{Side, Watch};
 }
 
-/// As the product's.
+/// As in the product.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
     Read,
@@ -37,7 +37,7 @@ pub(crate) enum Side {
     Write,
 }
 
-/// As the product's: a poller, and how many wait for it.
+/// As in the product: a poller, and how many wait for it.
 pub(crate) struct Watch {
     poller: Kernel,
     waiting: AtomicUsize,

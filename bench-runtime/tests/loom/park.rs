@@ -34,7 +34,7 @@ impl Scene {
     }
 
     fn use_stack(&self) {
-        // SAFETY: that this is exclusive is what loom checks.
+        // SAFETY: loom checks that the access is exclusive.
         self.stack.with_mut(|stack| unsafe { *stack += 1 });
     }
 

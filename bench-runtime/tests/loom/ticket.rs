@@ -45,7 +45,7 @@ impl Scene {
     }
 
     fn end_wait(&self, with: u32) {
-        // SAFETY: that this is exclusive is what loom checks.
+        // SAFETY: loom checks that the access is exclusive.
         self.elem.with_mut(|elem| unsafe { *elem = with });
         self.readies.fetch_add(1, Ordering::AcqRel);
         self.readied.store(true, Ordering::Release);

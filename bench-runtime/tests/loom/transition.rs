@@ -44,7 +44,7 @@ impl Scene {
     /// As `Compactor::compact`: one thread, which owns the goroutine.
     fn compact(&self) {
         transition::set(&self.word, MOVING);
-        // SAFETY: that these are exclusive is what loom checks.
+        // SAFETY: loom checks that the accesses are exclusive.
         let bytes = self
             .page
             .with_mut(|page| unsafe { std::mem::take(&mut *page) });

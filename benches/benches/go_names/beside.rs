@@ -21,7 +21,7 @@ const ROUNDS: usize = 5;
 /// How long a measurement takes about: Go's `-benchtime`.
 const LENGTH: Duration = Duration::from_millis(100);
 
-/// Prints a table of all benchmarks whose names hold one of the words.
+/// Prints a table of all benchmarks whose names contain one of the words.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments
         .iter()

@@ -27,7 +27,7 @@ pub(crate) fn chan_nonblocking(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// An operation is a burst into a channel of one's own and out again.
+/// An operation is a burst sent to a channel of its own and received again.
 pub(crate) fn chan_uncontended(operations: u64, procs: u64) -> Duration {
     in_parallel(operations, procs, |share| {
         let (tx, rx) = chan(BURST);
@@ -77,7 +77,7 @@ pub(crate) fn chan_sync(operations: u64, work: u64) -> Duration {
 }
 
 /// A producer and a consumer for each P, on one channel; an operation is one
-/// item, worked on by both.
+/// item, processed by both.
 pub(crate) fn prod_cons(operations: u64, procs: u64, capacity: usize, work: u64) -> Duration {
     let (tx, rx) = chan(capacity);
     let each = operations.div_ceil(procs);

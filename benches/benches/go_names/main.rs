@@ -160,7 +160,7 @@ impl Bench {
             || procs >= 2 && std::thread::available_parallelism().is_ok_and(|n| n.get() >= procs)
     }
 
-    /// As Go writes it; one P goes without saying.
+    /// The name as Go writes it; without a suffix for one P.
     fn full_name(&self, procs: usize) -> String {
         match procs {
             1 => self.name.to_owned(),

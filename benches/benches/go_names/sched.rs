@@ -135,7 +135,7 @@ pub(crate) fn ping_pong_hog(operations: u64, _: u64) -> Duration {
             }
         }
     });
-    // Each passes on what it gets; one value goes round.
+    // Each passes on the value that it receives; one value circulates.
     let (ping, pinged) = chan(0);
     let (pong, ponged) = chan(0);
     let start = ping.clone();
@@ -218,7 +218,7 @@ impl Matrix {
     }
 }
 
-/// A block of a product: rows, columns, and what is summed over.
+/// A block of a product: rows, columns, and the range of the sum.
 #[derive(Clone)]
 struct Product {
     a: Arc<Matrix>,
@@ -276,7 +276,7 @@ impl Product {
     }
 }
 
-/// A product of matrices of which one cell's summand is an operation.
+/// A product of matrices; an operation is one summand of a cell.
 pub(crate) fn matmult(operations: u64, _: u64) -> Duration {
     let side = (operations as f64).cbrt() as usize + 1;
     let product = Product {

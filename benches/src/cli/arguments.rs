@@ -21,12 +21,12 @@ Examples:
   threadbare show results/RUN                      the figures in the terminal
   threadbare new my-load                           a crate for your own code on every lane";
 
-/// The examples, and what the words mean.
+/// The examples, and the meaning of the words.
 fn with_words() -> String {
     format!("{EXAMPLES}\n\nWords:\n{}", reports::glossary::text())
 }
 
-/// Measures what models of concurrency cost: goroutines, threads, processes,
+/// Measures the costs of concurrency models: goroutines, threads, processes,
 /// async tasks. Every lane runs the same work in processes of its own.
 #[derive(Debug, Parser)]
 #[command(name = "threadbare", version, after_help = EXAMPLES, after_long_help = with_words(), max_term_width = 100)]
@@ -53,7 +53,7 @@ pub enum Command {
     /// Make a crate for code of your own, to be measured on every lane in Rust.
     #[command(after_help = NEW_HELP)]
     New(NewArguments),
-    /// Serve service.http on one lane, for a load from another host.
+    /// Run service.http on one lane, for a load from another host.
     #[command(after_help = with_parameters(SERVE_HELP))]
     Serve(ServeArguments),
     /// Find how many requests a second a service on another host answers within the limit.
@@ -99,7 +99,7 @@ pub enum Command {
 /// How a table is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Text for readers.
     #[default]
     Table,
     /// For programs.
@@ -310,8 +310,8 @@ pub struct ServeArguments {
     /// The lane that serves.
     #[arg(long, value_name = "NAME", default_value = "threadbare")]
     pub lane: String,
-    /// Where to listen, such as 10.0.0.1:8080. There is no default, so that nothing is
-    /// open to a network by accident.
+    /// The address to listen on, such as 10.0.0.1:8080. There is no default, so that
+    /// nothing is open to a network by accident.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: SocketAddrV4,
     /// Other values for parameters of service.http, such as `delay=5ms`.
@@ -322,7 +322,7 @@ pub struct ServeArguments {
 /// The arguments of `load`.
 #[derive(Args, Debug)]
 pub struct LoadArguments {
-    /// Where the service listens.
+    /// The address of the service.
     #[arg(value_name = "HOST:PORT")]
     pub host: String,
     /// Other values for parameters of service.http, such as `limit=50ms`.
@@ -335,7 +335,7 @@ pub struct LoadArguments {
 pub struct ReportArguments {
     /// A run: its folder or its run.jsonl.
     pub run: PathBuf,
-    /// Where to write the page. [default: report.html in the folder of the run]
+    /// The file of the page. [default: report.html in the folder of the run]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }

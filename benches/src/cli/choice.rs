@@ -36,7 +36,7 @@ pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
 }
 
 /// Keeps the lanes of which there is a second build, those in Rust, and those
-/// that `words` name; gives back the names of the rest.
+/// that `words` name; returns the names of the rest.
 pub(super) fn keep_built(lanes: &mut Vec<LaneEntry>, words: &[String]) -> Vec<&'static str> {
     let stays =
         |lane: &LaneEntry| lane.foreign.is_none() || words.iter().any(|word| word == lane.name);

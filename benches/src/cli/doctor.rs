@@ -82,7 +82,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Sets one lane against itself, in the design of a real run.
+/// Compares one lane with itself, in the design of a real run.
 fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Run> {
     let toolbox = super::toolbox()?;
     let lane = lanes::find(&arguments.lane).with_context(|| {

@@ -219,7 +219,7 @@ pub(super) fn plain_table() -> Table {
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_some_and(|columns| columns < NARROWEST) {
-        // A terminal that does not know its size.
+        // A terminal that does not report its size.
         table.set_width(USUAL);
     }
     if !table.is_tty() {

@@ -26,7 +26,7 @@ const PERCENTILES: [(&str, f64); 3] = [
 /// How long the service may take until it listens.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Loads the service and ends it; prints what came out.
+/// Loads the service and ends it; prints the result.
 pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
     let (_, parameters) = parameters(&arguments.set)?;
     let address = reach(&arguments.host)?;

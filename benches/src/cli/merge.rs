@@ -1,4 +1,4 @@
-//! `threadbare merge`: shards of one run put together.
+//! `threadbare merge`: joins the shards of one run.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The `threadbare` program: what it understands and what it prints.
+//! The `threadbare` program: its arguments and its output.
 
 mod arguments;
 mod bench;
@@ -59,11 +59,11 @@ const READER_GONE: u8 = 141;
 /// The exit status of a command that was used wrongly or could not be done.
 pub(crate) const FAILED: u8 = 2;
 
-/// Runs the program with the arguments that it was given.
+/// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
     signals::prepare();
-    // These commands have 2 as a verdict.
+    // For these commands 2 is a verdict.
     let judges = ["gate", "verify"].map(OsStr::new);
     let command = std::env::args_os().nth(1);
     let is_judge = command.is_some_and(|command| judges.contains(&command.as_os_str()));
@@ -97,7 +97,7 @@ pub fn main() -> ExitCode {
     result.unwrap_or_else(|error| refused(&error, failed))
 }
 
-/// Prints help, the version, or what is wrong with the command line.
+/// Prints help, the version, or the error in the command line.
 fn explain(answer: &clap::Error, failed: u8) -> ExitCode {
     match answer.print() {
         _ if answer.use_stderr() => ExitCode::from(failed),

@@ -21,7 +21,7 @@ const FILES: [(&str, &str); 5] = [
     ("src/lane.rs", include_str!("../../template/lane.rs")),
     (".gitignore", "/target\n"),
 ];
-/// One more, with `--service`.
+/// One more file, with `--service`.
 const SERVICE: (&str, &str) = ("src/service.rs", include_str!("../../template/service.rs"));
 /// Files copied from the checkout, so that the same compiler builds the same versions.
 const COPIED: [&str; 2] = ["Cargo.lock", "rust-toolchain.toml"];

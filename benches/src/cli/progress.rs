@@ -192,7 +192,7 @@ impl Observer for Progress {
     }
 
     fn tainted(&mut self, taint: &Taint) {
-        // Those of single blocks are listed by kind when the run has ended.
+        // Taints of single blocks are listed by kind when the run has ended.
         if taint.block_index.is_none() {
             self.say(&format!("disturbance: {}", taint.message));
         }

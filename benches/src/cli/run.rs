@@ -93,13 +93,13 @@ pub(super) fn run(arguments: &RunArguments, preset: Option<Preset>) -> anyhow::R
     Ok(ended.status())
 }
 
-/// Measures by `arguments` and writes the report; `results` is the folder for
-/// runs that name none; `cross_checks` are kept with the run. Says on stdout what came out; the last line is the
-/// report's path.
+/// Measures by `arguments` and writes the report; `results` is the folder for runs that name none;
+/// `cross_checks` are kept with the run. Prints the result on stdout; the last line is the report's
+/// path.
 ///
 /// # Errors
 ///
-/// For a person: what is wrong and what to do.
+/// As text: the problem and what to do.
 pub fn measure(
     arguments: &RunArguments,
     results: &Path,
@@ -198,7 +198,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     }
     if let Some(preset) = arguments.preset {
         let chosen = preset.workloads();
-        // In the preset's order; what was named narrows it down.
+        // In the preset's order; named lanes narrow it down.
         let named = |id| {
             arguments.workload.is_empty() || workloads.iter().any(|workload| workload.id == id)
         };
@@ -265,7 +265,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     }
     setup.budget *= match arguments.preset {
         None => 1,
-        // Each sample is a search of some seconds, also of a first look.
+        // Each sample is a search of some seconds, also in a quick run.
         Some(Preset::Service) if depth == Depth::Quick => 8,
         Some(Preset::Service) => 3,
         // Twice the lanes of other runs.
@@ -285,7 +285,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         setup.sample_target = Duration::from_millis(1);
         setup.budget = Duration::from_secs(60);
     }
-    // Two builds are measured to see what differs.
+    // Two builds are measured to find differences.
     let precision = arguments.precision.or(base.map(|_| PRECISION_PERCENT));
     if let Some(percent) = precision.filter(|_| arguments.processes.is_none()) {
         setup.be_precise(percent / 100.0);
@@ -434,7 +434,7 @@ fn folder(arguments: &RunArguments, results: &Path, setup: &Setup) -> anyhow::Re
     Ok(folder)
 }
 
-/// Says what came out.
+/// Prints the result.
 fn conclude(ended: &Ended, with: Option<&Path>) -> anyhow::Result<()> {
     let run = reports::store::read(&ended.run)?;
     let mut out = stdout();

@@ -20,7 +20,7 @@ use crate::say::{say, stdout};
 /// The longest time that a service may run.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Serves until the load ends the service, and prints what it used.
+/// Serves until the load ends the service, and prints its resources.
 pub(super) fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
     let (workload, case) = parameters(&arguments.set)?;

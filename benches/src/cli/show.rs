@@ -279,7 +279,7 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
         out,
         "\nEach line: the figure, its 95% interval, its ratio to {reference}, the verdict.\nA ratio is made of pairs of processes: it is not exactly the quotient of the figures."
     )?;
-    // In the words of the page: one figure under one name.
+    // In the words of the page, so that a figure has the same name.
     if let Some(typical) = analysis.noise.typical() {
         let (told, all) = analysis.noise.called_different();
         write!(

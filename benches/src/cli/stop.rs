@@ -13,7 +13,7 @@ pub(super) const STOPPED: u8 = 130;
 ///
 /// # Errors
 ///
-/// Where the signals cannot be taken.
+/// If the signals cannot be caught.
 pub(super) fn on_ctrl_c() -> io::Result<Stop> {
     let stop = Stop::default();
     let asked = stop.clone();

@@ -1,5 +1,5 @@
 //! The hardware: CPUs by kind, topology, caches, memory, hypervisor, as raw facts.
-//! [`reports::machine`] computes what they mean, names and key included, when a file
+//! [`reports::machine`] computes their meaning, names and key included, when a file
 //! is read.
 //!
 //! # What is read by hand here, and why
@@ -108,7 +108,7 @@ fn small(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// How many different ones; 0 if one is not known.
+/// The number of different values; 0 if one is not known.
 fn distinct<'a>(of: impl Iterator<Item = Option<&'a String>>) -> u32 {
     let all: Option<BTreeSet<&String>> = of.collect();
     all.map_or(0, |all| small(all.len()))

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 const VARIABLE: &str = "THREADBARE_PLACED";
 
 /// Engine, job, node and kind of node, and whether the node is this run's alone; empty
-/// where no engine is known.
+/// if no engine is known.
 pub(super) fn placed() -> Map<String, Value> {
     let cpus = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN);
     let cpus = cpus

@@ -1,6 +1,6 @@
 //! Reasons to trust a run less: readings against their bounds.
 //!
-//! A taint is only recorded here; the readers of a run decide what it means.
+//! A taint is only recorded here; the readers of a run decide about their meaning.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use reports::schema::Taint;
 
 use super::{Readings, clocks, placed};
 
-/// Beyond what a reading taints its block.
+/// The bounds above which a reading taints its block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
     /// CPU time that the hypervisor gave to others.

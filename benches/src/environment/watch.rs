@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{clocks, text};
 
-/// Readings by name, the unit last; absent where the host does not say.
+/// Readings by name, the unit last; absent if the host has none.
 pub type Readings = BTreeMap<String, f64>;
 
 /// The reading of the clock of the first CPU for which a driver reports it.

@@ -1,4 +1,4 @@
-//! A lane's answer, and what no answer can be.
+//! A lane's answer, and answers that are impossible.
 
 use std::time::Duration;
 

@@ -70,7 +70,7 @@ impl Kernel for Real {
 
     fn software(&mut self, pid: i32, (_, event): Named<Software>) -> io::Result<Box<dyn Event>> {
         let mut builder = Builder::new(event);
-        // They happen in the kernel, or in its name.
+        // They happen in the kernel, or on behalf of it.
         builder.observe_pid(pid).inherit(true).include_kernel();
         Ok(Box::new(builder.build()?))
     }
@@ -117,7 +117,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Those of a process, disabled. An event that the kernel refuses is left out.
+    /// The counters of a process, disabled. An event that the kernel refuses is left out.
     pub(crate) fn of_process(pid: i32) -> Self {
         Self::opened(&mut Real, pid)
     }
@@ -228,7 +228,7 @@ mod tests {
         Some(kind.into())
     }
 
-    /// A kernel of another machine: what it answers for each event, by its name.
+    /// A kernel of another machine: its answer for each event, by its name.
     struct Told<F>(F);
 
     /// An event that counts this many between two readings.

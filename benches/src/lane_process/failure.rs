@@ -35,7 +35,7 @@ pub enum Cause {
     },
     /// It exited before its end was requested.
     Exited(i32),
-    /// It closed its standard output and went on living.
+    /// It closed its standard output and kept running.
     ClosedOutput,
     /// It did not answer in time, and was killed.
     TimedOut(Duration),

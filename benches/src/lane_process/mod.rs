@@ -99,7 +99,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// So long for every answer, the hello too.
+    /// This time for every answer, the hello too.
     #[must_use]
     pub fn all(limit: Duration) -> Self {
         Self {
@@ -349,7 +349,7 @@ impl LaneProcess {
     }
 
     /// The counts since the last [`count`](Self::count), by the events' names;
-    /// what the kernel does not count for us is absent.
+    /// events that the kernel does not count for this user are absent.
     pub(crate) fn counted(&mut self) -> BTreeMap<String, u64> {
         let counters = self.counters.as_mut();
         counters.map_or_else(BTreeMap::new, Counters::end)
@@ -528,7 +528,7 @@ impl LaneProcess {
         }
     }
 
-    /// Throws away what stdout has and keeps what stderr has, for at most `limit`.
+    /// Discards the content of stdout and keeps that of stderr, for at most `limit`.
     fn drain(&mut self, limit: Duration) {
         let Ok([output, words]) = self.wait_readable(limit) else {
             return;

@@ -29,7 +29,7 @@ pub(super) enum Step {
 impl Step {
     const ALL: [Self; 3] = [Self::Group, Self::Pin, Self::DeathSignal];
 
-    /// The system call, and what its refusal means.
+    /// The system call, and the meaning of its refusal.
     pub(super) fn refused(self) -> &'static str {
         match self {
             Self::Group => {
@@ -68,9 +68,9 @@ pub(super) fn prepare(command: &mut Command, cpus: Mask) -> Refusals {
         Ok(())
     };
     // SAFETY: between `fork` and `exec` only async-signal-safe calls are
-    // allowed. By the code above the hook makes system calls and compares
-    // integers; it allocates nothing and takes no lock: the error is an errno,
-    // which `io::Error` holds without allocating.
+    // allowed. The hook above only makes system calls and compares integers; it
+    // allocates nothing and takes no lock: the error is an errno, which
+    // `io::Error` holds without allocating.
     unsafe {
         command.pre_exec(in_child);
     }

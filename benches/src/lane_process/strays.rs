@@ -30,8 +30,8 @@ pub(super) fn adopt() -> bool {
 pub(super) struct Mark(String);
 
 impl Mark {
-    /// One that no other lane of this host has now. All are of one length: the
-    /// size of the environment moves a program's stack.
+    /// A mark that no other lane of this host has now. All marks have one
+    /// length: the size of the environment moves a program's stack.
     pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -72,7 +72,7 @@ impl Mark {
     }
 }
 
-/// The children of this process; none if `/proc` does not say.
+/// The children of this process; none if `/proc` has no list.
 fn children() -> impl Iterator<Item = Pid> {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
     tasks.flatten().flat_map(|task| {

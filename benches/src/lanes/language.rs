@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::lane_program;
 use crate::say::say_after;
 
-/// How long a build may be silent: a hanging one is named.
+/// How long a build may be silent: a hanging build is named.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A language with foreign lanes.

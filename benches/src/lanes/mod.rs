@@ -22,7 +22,7 @@ pub struct LaneEntry {
     pub noun: &'static str,
     /// The lane that it is a variant of.
     pub variant_of: Option<&'static str>,
-    /// What distinguishes it.
+    /// The text that distinguishes it.
     pub remark: &'static str,
     /// A task is a thread or process of the kernel: it weighs more.
     pub kernel_tasks: bool,

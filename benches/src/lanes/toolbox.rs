@@ -22,7 +22,7 @@ pub struct Toolbox {
     pub lane_program: PathBuf,
     /// The folder `workloads/foreign`.
     pub foreign: PathBuf,
-    /// Where foreign programs are built.
+    /// The folder in which foreign programs are built.
     pub build: PathBuf,
 }
 
@@ -58,8 +58,8 @@ impl Toolbox {
         }
     }
 
-    /// How to start a lane in another language by this toolchain's program; what is
-    /// built has the version in its name.
+    /// How to start a lane in another language by this toolchain's program; the
+    /// build has the version in its name.
     ///
     /// # Errors
     ///
@@ -153,7 +153,7 @@ impl Toolbox {
                 let version = version(&compiler, &sources);
                 let classes = self.build.join(format!("java-{version:016x}"));
                 if !classes.is_dir() {
-                    // One for each thread that compiles at the same time.
+                    // One folder for each thread that compiles at the same time.
                     let own = format!("java-{}-{:?}", std::process::id(), thread::current().id());
                     let fresh = self.build.join(own);
                     let mut arguments = vec!["-d".into(), fresh.clone().into()];

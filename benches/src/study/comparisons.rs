@@ -19,7 +19,7 @@
 //!    if nothing better is left.
 //! 4. When nothing is open, cases with fewer than [`ENOUGH`] processes have more.
 //!
-//! `reports/METHOD.md` has what looking and stopping do to the errors.
+//! `reports/METHOD.md` has the effect of looks and stopping on the errors.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -101,7 +101,7 @@ struct Comparison {
     theirs: usize,
     /// Both are one lane of one build.
     is_pair: bool,
-    /// By how many processes it was judged last.
+    /// The number of processes at the last look.
     looked: u64,
     ratio: Option<Ratio>,
     average: Option<Ratio>,
@@ -109,7 +109,7 @@ struct Comparison {
 }
 
 impl Comparisons {
-    /// Those of a plan, with its reference lane.
+    /// The comparisons of a plan, with its reference lane.
     pub(super) fn of(plan: &Plan, reference_lane: &str, seed: u64) -> Self {
         let mut found = Self {
             width_ratio: plan.precision_ratio,
@@ -437,7 +437,7 @@ impl Comparisons {
         cells.iter().map(of).sum()
     }
 
-    /// For a person, when a run with a precision ends: how many have it. The
+    /// As text, when a run with a precision ends: how many cells have it. The
     /// report's own analysis decides.
     pub(super) fn conclusion(&self) -> Option<String> {
         let (decided, all) = self.decided();

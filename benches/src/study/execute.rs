@@ -198,7 +198,7 @@ fn refuse_without_lanes(lanes: &[ProbedLane]) -> Result<(), StudyError> {
     Err(StudyError::NoLane(reasons.join("\n")))
 }
 
-/// Why no lane can be given the files of this workload.
+/// Why the files of this workload cannot be created for a lane.
 fn no_files(setup: &Setup, workload: &Workload) -> Option<String> {
     if !workload.has_parameter(FILES) {
         return None;

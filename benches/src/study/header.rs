@@ -149,7 +149,7 @@ fn measure(kind: &MetricKind) -> Measure {
 fn figure_of(workload: &Workload, name: &str) -> Metric {
     let mut figure = figure(name);
     if (workload.id, name) == ("io.email", "load_busy_ratio") {
-        // It is what the lane talks to.
+        // The lane talks to it.
         "share of the time in which the mail server was busy".clone_into(&mut figure.title);
     }
     figure

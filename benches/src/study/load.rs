@@ -32,9 +32,9 @@ use crate::lane_process::LaneCommand;
 const OWN_LIMIT: &str = "load_limit_per_s";
 /// How often the limit is measured: the median is the limit.
 const TRIES: usize = 5;
-/// A fifth of a second of a generator of one CPU.
+/// A fifth of a second for a generator on one CPU.
 const REQUESTS: u64 = 40_000;
-/// How a lane's environment names the generator and what concerns it.
+/// The environment variables by which a lane finds the generator and its settings.
 const PROGRAM: &str = "THREADBARE_LOAD";
 const CPUS: &str = "THREADBARE_LOAD_CPUS";
 const LIMIT: &str = "THREADBARE_LOAD_LIMIT";

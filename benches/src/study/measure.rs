@@ -233,7 +233,7 @@ impl<'a> State<'a> {
         self.began.elapsed().as_secs_f64() > self.setup.budget.as_secs_f64() * OVERRUN
     }
 
-    /// Takes in what an earlier start of this run has measured.
+    /// Adds the samples of an earlier start of this run.
     pub(super) fn recall<'g>(&mut self, groups: impl Iterator<Item = &'g Group>) {
         for group in groups {
             let is_it = |cell: &PlannedCell| {
@@ -242,7 +242,7 @@ impl<'a> State<'a> {
                     && cell.parameters == group.parameters
             };
             if let Some(at) = self.plan.cells.iter().position(is_it) {
-                // What it took is not in the file: as long as was planned.
+                // Its time is not in the file: the planned one is used.
                 let took = Duration::from_nanos(self.plan.cells[at].estimate_ns);
                 self.learn(at, group.process_index, &group.samples, took);
             }
@@ -420,7 +420,7 @@ impl<'a> State<'a> {
             while !flat && warm_up.elapsed_ns < cell.warm_up_most_ns.max(1) {
                 let began = Instant::now();
                 let piece = ask(cell.warm_up_iterations, &mut self.expected)?;
-                // As when it was tried: no longer than it took from outside.
+                // As when it was tried: at most the time measured from outside.
                 let piece_ns = piece.elapsed_ns.min(nanos(began.elapsed())).max(1);
                 warm_up.add(piece_ns, cell.warm_up_iterations);
                 flat = warm_up.is_flat(late);

@@ -17,7 +17,7 @@ pub trait Observer {
     fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, left: Duration);
     /// A block is complete and on the disk.
     fn block_done(&mut self, block: &PlannedBlock, left: Duration);
-    /// So many comparisons of main figures are decided, of all that can be.
+    /// This many comparisons of main figures are decided, of all that can be.
     fn decided(&mut self, decided: usize, all: usize);
     /// A cell could not be measured.
     fn failed(&mut self, failure: &Failure);

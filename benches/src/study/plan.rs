@@ -90,7 +90,7 @@ pub struct PlannedBlock {
     pub cells: Vec<usize>,
 }
 
-/// A cell that can be measured, and what it costs.
+/// A cell that can be measured, and its costs.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) workload: &'static str,
@@ -140,7 +140,7 @@ impl Plan {
                     .map(|cell| planned(cell, samples, target))
                     .collect();
                 let cost = whole_cost(&candidates, &cells);
-                // Many processes make up for one sample each.
+                // More processes replace the missing samples.
                 let fewest = match dearest_case(&candidates, &cells) {
                     Some(_) if !room.goes_on => FEWEST_SAMPLES,
                     _ => 1,
@@ -474,7 +474,7 @@ fn together(order: &mut [usize], cells: &[PlannedCell]) {
     }
 }
 
-/// A seed for a run that was given none.
+/// A seed for a run without a given one.
 #[must_use]
 pub fn random_seed() -> u64 {
     // 53 bits, so that a JSON reader of any language reads it exactly.

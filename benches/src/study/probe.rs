@@ -25,7 +25,7 @@ pub struct ProbedLane {
 pub enum Known {
     /// It can be started in this way, and this is its hello.
     Runs(LaneCommand, Hello),
-    /// It cannot be used at all.
+    /// It cannot be used.
     Absent(FailureKind, String),
 }
 

@@ -25,7 +25,7 @@ pub struct StudyLane {
     pub noun: String,
     /// The lane that it is a variant of.
     pub variant_of: Option<String>,
-    /// What distinguishes it.
+    /// The text that distinguishes it.
     pub remark: String,
     /// A task is a thread or process of the kernel: it weighs more.
     pub kernel_tasks: bool,
@@ -75,10 +75,10 @@ pub(super) const TASKS: &str = "tasks_count";
 const FEWEST_OF_COUNT: u64 = 3;
 /// Processes of a workload in its small form.
 pub(super) const FEW: u64 = 3;
-/// So many tasks take seconds a process.
+/// From this many tasks on, a process takes seconds.
 const DEAR_COUNT: u64 = 1_000_000;
 
-/// All that decides what is measured and how.
+/// All settings of a run.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The lanes, in the order of the report.
@@ -237,7 +237,7 @@ impl Setup {
     }
 
     /// Takes the values for the parameter `name`, of every workload that has it;
-    /// without its unit a name will do, if it is one of a kind.
+    /// without its unit the name is enough, if it is unique.
     ///
     /// # Errors
     ///

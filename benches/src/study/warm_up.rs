@@ -1,11 +1,11 @@
-//! Warm-up until flat: what a process does before its first sample.
+//! Warm-up until flat: the work of a process before its first sample.
 //!
 //! The warm-up goes in pieces. It is *flat* when its last pieces are no faster, by more than
 //! [`FLAT`], than the fastest before them. For a lane that is compiled before it runs the last of
 //! [`PIECES`] shows that; for one that is compiled while it runs all but the first of
 //! [`LATE_PIECES`], after at least [`LATE_LEAST_NS`], since such compilers work in steps and in
-//! the background. Whatever happens, the warm-up ends at a bound; the result file records for
-//! each process how long it was and whether it was flat.
+//! the background. In any case, the warm-up ends at a bound; the result file records for each
+//! process how long it was and whether it was flat.
 //!
 //! The rule is by Georges, Buytaert and Eeckhout, "Statistically rigorous Java
 //! performance evaluation", OOPSLA 2007, with a bound on the time.
@@ -16,7 +16,7 @@ const FLAT: f64 = 0.05;
 const PIECES: usize = 2;
 /// The same of a language that is compiled while it runs.
 const LATE_PIECES: usize = 4;
-/// And what they take at least.
+/// The least time that they take.
 const LATE_LEAST_NS: u64 = 200_000_000;
 /// The longest warm-up of a language that is compiled while it runs.
 const LATE_MOST_NS: f64 = 3e9;

@@ -54,7 +54,7 @@ pub(crate) fn threadbare() -> Command {
     prepared(Command::new(env!("CARGO_BIN_EXE_threadbare")))
 }
 
-/// The same after `first`, lines of a shell that change what it inherits.
+/// The same after `first`, lines of a shell that change the inherited settings.
 pub(crate) fn threadbare_after(first: &str) -> Command {
     let mut shell = Command::new("sh");
     shell

@@ -39,8 +39,8 @@ pub(crate) struct Cell {
 
 impl Cell {
     /// This figure over another of the same run: by the shift of their processes,
-    /// where those of one round are pairs; of what is a slope by the ratio of
-    /// both. `None` if one of them is not above zero.
+    /// where those of one round are pairs; for slopes, by the ratio of both.
+    /// `None` if one of them is not above zero.
     pub(crate) fn ratio_to(&self, other: &Cell) -> Option<Ratio> {
         let by_shift = between(&self.processes, &other.processes);
         let ratio = by_shift.unwrap_or_else(|| self.replicates.ratio(&other.replicates));
@@ -203,7 +203,7 @@ fn slope(groups: &[&Group], seed: u64) -> Option<Replicates> {
     };
     let points = process_medians(readings());
     if let Some(line) = line(&points, seed) {
-        // A line takes one degree of freedom more than a median.
+        // A line has one degree of freedom less than a median.
         let count = points.len() - 1;
         return Some(Replicates::drawn(
             line.slope.value,

@@ -32,7 +32,7 @@ const COUNTS: [&str; 4] = [
 /// Points below this are no curve.
 const FEWEST_POINTS: usize = 3;
 
-/// The figure of sleepers: what their sleep took too long, all together.
+/// The figure of sleepers: the total time beyond their sleep.
 const OVER: &str = "over_ns";
 
 /// How far above 1 an exponent must surely be to be called worse than linear.
@@ -87,7 +87,7 @@ pub(super) fn growth(run: &Run, rows: &[Row]) -> Vec<Growth> {
                     continue;
                 };
                 if quantity.id == OVER {
-                    // It is of all tasks together.
+                    // It is the time of all tasks together.
                     replicates = replicates.in_units_of(tasks as f64);
                 }
                 let case = Case::without(&parameters.0, count);

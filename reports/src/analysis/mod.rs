@@ -47,7 +47,7 @@ pub struct Analysis {
     pub curves: Vec<Curve>,
     /// Cost over the number of tasks, if enough counts were measured.
     pub growth: Vec<Growth>,
-    /// The A/A pairs and what they say.
+    /// The A/A pairs and their results.
     pub noise: Noise,
     /// The lane that ratios are against.
     pub reference_lane: String,

@@ -106,8 +106,8 @@ impl Noise {
     }
 
     /// The factor by which intervals of this figure are too narrow, by its own
-    /// pairs and by those of the run; at least 1. Main figures speak of main
-    /// figures, further ones of further ones.
+    /// pairs and by those of the run; at least 1. Main figures are corrected by
+    /// main figures, further ones by further ones.
     #[must_use]
     pub fn inflation(&self, workload: &str, quantity: &Quantity) -> f64 {
         let alike = || {

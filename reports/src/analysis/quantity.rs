@@ -14,8 +14,7 @@ pub const HEADROOM: &str = "load_headroom_ratio";
 /// The next rate above one that was searched for, over it.
 pub(crate) const GAP: &str = "rate_gap_ratio";
 
-/// With less [headroom](HEADROOM) than this the generator may be what limits a
-/// figure.
+/// With less [headroom](HEADROOM) than this the generator may limit a figure.
 pub const LEAST_HEADROOM: f64 = 1.2;
 
 /// The unit of a figure, which its name ends in.
@@ -92,7 +91,7 @@ pub struct Quantity {
     pub(crate) source: Source,
 }
 
-/// Where a quantity's values come from.
+/// The source of a quantity's values.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     /// `elapsed_ns / operations_count`.
@@ -223,7 +222,7 @@ impl Quantity {
     }
 
     /// The main quantity of a workload: the one that its comparisons are decided
-    /// on. It is the most important one.
+    /// on. True for the most important one.
     #[must_use]
     pub fn main_of(workload: &Workload) -> Option<Quantity> {
         Quantity::all_of(workload).into_iter().next()

@@ -42,7 +42,7 @@ impl Case {
         kept
     }
 
-    /// As it is displayed, with words for the values that are codes.
+    /// As text, with words for the values that are codes.
     #[must_use]
     pub fn text(&self, workload: Option<&Workload>) -> String {
         let words = |(name, value): (&String, &u64)| {
@@ -277,7 +277,7 @@ impl Row {
     }
 }
 
-/// Adds to each row what was counted of its cell.
+/// Adds to each row the counted events of its cell.
 pub(super) fn add_events(rows: &mut [Row], run: &Run) {
     let counted: BTreeMap<_, _> = run
         .counters

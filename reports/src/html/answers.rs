@@ -12,7 +12,7 @@ use crate::schema::{Depth, FirstQuestion, UNKNOWN, Workload};
 use crate::stats::Verdict;
 use crate::{glossary, machine, run, taints};
 
-/// The questions, each as what a lane is the cheapest at.
+/// The questions, each with the name of what a lane is best at.
 const QUESTIONS: [(FirstQuestion, &str); 5] = [
     (FirstQuestion::Start, "to start a task"),
     (FirstQuestion::Wait, "to keep a task waiting"),

@@ -1,5 +1,5 @@
 //! Another tool's figures and ours: the same operation, the same lane, on as
-//! many workers; if we have no such figure, the page tells so.
+//! many workers; if we have no such figure, the page shows that.
 
 use maud::{Markup, html};
 

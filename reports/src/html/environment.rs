@@ -124,7 +124,7 @@ fn fact(name: &str, value: &str) -> Markup {
     }
 }
 
-/// A fact as it was recorded; one of many parts is folded away.
+/// A fact as it was recorded; a fact of many parts is folded.
 fn recorded(name: &str, value: &Value) -> Markup {
     let title = name.trim_end_matches("_bytes").replace('_', " ");
     let Value::Object(parts) = value else {

@@ -85,7 +85,7 @@ pub(super) fn curves_of_lanes(
     curves_figure(view, &caption.title, &caption, chart)
 }
 
-/// Which is fastest, and by how much: one case.
+/// The order of the lanes, with the differences: one case.
 pub(super) fn fastest(view: &View<'_>, case: &Case, rows: &[&Row]) -> Markup {
     let Some(first) = rows.first() else {
         return html! {};

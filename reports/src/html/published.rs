@@ -1,4 +1,4 @@
-//! Our figures and what others published of the same work.
+//! Our figures and published ones of the same work.
 
 use maud::html;
 

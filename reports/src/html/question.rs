@@ -1,4 +1,4 @@
-//! The questions, each with its chart, its table and what the figures hold.
+//! The questions, each with its chart, its table and the costs that the figures include.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -67,7 +67,7 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
     }
 }
 
-/// Why a comparison is not decided, and what would decide it; if there is one.
+/// Why a comparison is not decided, and how it could be; if there is one.
 fn open(view: &View<'_>, rows: &[&Row]) -> Markup {
     let is_open = |row: &&&Row| {
         let standing = row.standing.as_ref();

@@ -122,7 +122,7 @@ fn pairs_table(view: &View<'_>, name: &str, caption: &str, pairs: &[&NoisePair])
     }
 }
 
-/// Near 1 three digits say too little.
+/// Near 1 three digits are too few.
 fn times(ratio: f64) -> String {
     format!("{ratio:.3}×")
 }

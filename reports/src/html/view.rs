@@ -1,4 +1,4 @@
-//! A run with its analysis, and what every section needs of them.
+//! A run with its analysis, as every section uses it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,7 +14,7 @@ use crate::stats::Verdict;
 /// Which charts are drawn: fewer if the page would become too large.
 #[derive(Clone, Copy)]
 pub(super) struct Drawn {
-    /// Those of the raw samples.
+    /// Charts of the raw samples.
     pub(super) samples: bool,
     /// Charts that replace wide ones on a phone.
     pub(super) phones: bool,
@@ -23,7 +23,7 @@ pub(super) struct Drawn {
 /// A part of the page below the first screen.
 pub(super) struct Section {
     pub(super) title: &'static str,
-    /// What it is, in a sentence or two.
+    /// A description in a sentence or two.
     pub(super) lead: Markup,
     pub(super) body: Markup,
 }
@@ -197,7 +197,7 @@ pub(super) fn effect(row: &Row) -> Option<(String, Verdict)> {
     Some((text, standing.verdict))
 }
 
-/// A factor above 1 as people say it.
+/// A factor above 1 in words.
 pub(super) fn factor(ratio: f64) -> String {
     if ratio < 1.5 {
         format!("{:.0}%", (ratio - 1.0) * 100.0)

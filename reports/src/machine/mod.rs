@@ -117,8 +117,7 @@ fn count(name: &str, count: u32) -> String {
     }
 }
 
-/// The kinds of core for a person: `4 × Cortex-A76 + 4 × Cortex-A55`; of one kind
-/// its name.
+/// The kinds of core for a person: `4 × Cortex-A76 + 4 × Cortex-A55`; for one kind its name.
 #[must_use]
 pub fn cpu(machine: &MachineKeyInputs) -> String {
     let kinds = machine.kinds();

@@ -164,7 +164,7 @@ const MAINFRAMES: [(&str, &str); 10] = [
     ("2827", "zEC12"),
 ];
 
-/// The name of a kind of core; [`UNKNOWN`] where no field has one.
+/// The name of a kind of core; [`UNKNOWN`] if no field has one.
 pub(super) fn name(fields: &Fields) -> String {
     let get = |name: &str| {
         fields

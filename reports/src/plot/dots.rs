@@ -15,7 +15,7 @@ pub struct Dot {
     pub lane: usize,
     /// The figure.
     pub value: f64,
-    /// Where it lies.
+    /// Its interval.
     pub interval: Option<Interval>,
     /// The text at the row's end: the ratio and the verdict.
     pub remark: String,
@@ -24,7 +24,7 @@ pub struct Dot {
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;
 
-/// Where the parts of the rows lie.
+/// The places of the parts of the rows.
 struct Layout {
     width: f64,
     /// The height of a row.
@@ -108,7 +108,7 @@ fn draw(
     });
     let axis = Axis::over(Scale::Log, ends).on(layout.left, layout.right);
     let bottom = TOP + layout.row * rows.len() as f64;
-    // One line from top to bottom, unless words are in its way.
+    // One line from top to bottom, interrupted by words.
     let stretches: Vec<(f64, f64)> = match layout.clear > 0.0 {
         false => vec![(TOP, bottom)],
         true => (1..=rows.len())

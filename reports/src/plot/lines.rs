@@ -9,7 +9,7 @@ use crate::stats::Interval;
 /// One lane's curve.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// What it is called.
+    /// The label of the curve.
     pub label: String,
     /// The lane's place in the header.
     pub lane: usize,
@@ -64,7 +64,7 @@ const LABEL_GAP: f64 = 15.0;
 /// From the axis to below its title.
 const UNDER: f64 = 44.0;
 
-/// Where the parts of a chart lie.
+/// The places of the parts of a chart.
 struct Layout {
     width: f64,
     /// The ends of the axes.
@@ -253,7 +253,7 @@ fn labels(pen: &mut Pen<'_>, chart: &Curves<'_>, y: &Axis, layout: &Layout) {
         place.0 = place.0.max(next);
         next = place.0 + LABEL_GAP;
     }
-    // Push back up what went past the bottom.
+    // Moves labels that are below the bottom up again.
     let mut lowest = layout.bottom.max(TOP + LABEL_GAP * places.len() as f64);
     for place in places.iter_mut().rev() {
         place.0 = place.0.min(lowest);

@@ -96,13 +96,13 @@ impl Shape {
 pub struct Caption {
     /// Unique in its page.
     pub id: String,
-    /// What it shows.
+    /// The title.
     pub title: String,
     /// A description of the picture.
     pub description: String,
 }
 
-/// Where a text stands to its point.
+/// The place of a text relative to its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,

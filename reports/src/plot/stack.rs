@@ -1,7 +1,7 @@
 //! The parts of memory: a bar for each lane, stacked by part.
 //!
-//! Lanes differ by factors of hundreds, and a stacked bar needs a linear
-//! axis. So small lanes are drawn again below, on a scale of their own.
+//! Lanes differ by factors of hundreds, and a stacked bar needs a linear axis.
+//! So small lanes are drawn again below, on a separate scale.
 
 use super::axis::{Axis, Scale};
 use super::pen::{Anchor, Caption, Ink, Pen, svg, text_width};

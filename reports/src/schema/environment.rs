@@ -30,7 +30,7 @@ pub struct EnvironmentSample {
     #[serde(default)]
     pub at_ns: u64,
     /// Readings by name, the unit last (`steal_ratio`, `run_queue_count`,
-    /// `frequency_hz`, `pressure_cpu_ratio`); absent where unknown, never 0.
+    /// `frequency_hz`, `pressure_cpu_ratio`); absent if unknown, never 0.
     pub readings: BTreeMap<String, Value>,
     /// Unknown fields, kept.
     #[serde(flatten)]
@@ -43,7 +43,7 @@ pub struct Taint {
     /// A stable word, such as `steal`, `throttling`, `run_queue`, `pressure`,
     /// `migrations`, `frequency`, `governor`.
     pub kind: String,
-    /// For a person: what was seen, why it matters and what to do.
+    /// As text: the reading, its effect and what to do.
     pub message: String,
     /// The reading, in the unit that the message names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,7 +138,7 @@ const KINDS: [(&str, &str, &str); 15] = [
     ),
 ];
 
-/// A [`Taint::kind`] in words; of one that is not known, its own.
+/// A [`Taint::kind`] in words; for an unknown kind, its own text.
 #[must_use]
 pub fn taint_title(kind: &str) -> String {
     let known = KINDS.iter().find(|(id, ..)| *id == kind);

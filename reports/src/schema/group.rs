@@ -27,15 +27,15 @@ pub struct Group {
     /// The place among all groups of the run in order of time, from 0.
     pub order_index: u64,
     /// True for the second A of the A/A pair: the same lane once more, in the
-    /// same design. It makes the noise floor and appears in no comparison.
+    /// same design. It is used for the noise only, and in no comparison.
     #[serde(default)]
     pub control: bool,
     /// Time from the start of the run to this group.
     #[serde(default)]
     pub at_ns: u64,
-    /// How often the kernel moved the lane's threads to another CPU, from
-    /// the process's start to its last sample; threads that have ended and
-    /// child processes are not counted. Absent where the kernel does not say.
+    /// How often the kernel moved the lane's threads to another CPU, from the
+    /// process's start to its last sample; threads that have ended and child
+    /// processes are not counted. Absent if the kernel does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations_count: Option<u64>,
     /// The warm-up of the process before its first sample.
@@ -111,7 +111,7 @@ pub struct Sample {
     /// The memory ledger, if the workload measures memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
-    /// Latencies, where the workload measures them.
+    /// Latencies, if the workload measures them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
     /// Further figures by name, the unit last.
@@ -153,7 +153,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The sum of the parts: what the tasks cost.
+    /// The sum of the parts: the cost of the tasks.
     #[must_use]
     pub fn sum_bytes(&self) -> i64 {
         self.anonymous_bytes
@@ -212,7 +212,7 @@ pub struct Failure {
     pub block_index: u64,
     /// The kind of failure.
     pub kind: FailureKind,
-    /// For a person: what happened ("killed by SIGSEGV"), and what to do.
+    /// As text: the cause ("killed by SIGSEGV"), and what to do.
     pub message: String,
     /// Unknown fields, kept.
     #[serde(flatten)]

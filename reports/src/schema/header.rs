@@ -24,10 +24,10 @@ pub struct Header {
     pub seed: u64,
     /// How it is measured.
     pub design: Design,
-    /// Where it is measured.
+    /// The host.
     pub host: Host,
     /// The software around it: compiler, flags, commit, kernel settings,
-    /// limits, versions of foreign toolchains; by name, absent where unknown.
+    /// limits, versions of foreign toolchains; by name, absent if unknown.
     #[serde(default)]
     pub environment: BTreeMap<String, Value>,
     /// The lanes, in the order of the report.
@@ -75,7 +75,7 @@ fn twice<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Depth {
-    /// A look: too short to gate on.
+    /// A quick run: too short for the gate.
     Quick,
     /// The design of plain `cargo bench`.
     #[default]

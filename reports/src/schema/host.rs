@@ -77,7 +77,7 @@ pub struct MachineKeyInputs {
     #[serde(default)]
     pub hypervisor: String,
     /// The cloud's name for this size of machine, such as `c7g.large`;
-    /// `unknown` for a virtual machine that does not say, empty for others.
+    /// `unknown` for a virtual machine that does not tell, empty for others.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub instance_type: String,
     /// Each kind of core; empty if only the fields above are known.
@@ -140,7 +140,7 @@ pub struct Cache {
     pub kind: String,
     /// The size of one such cache; 0 is unknown.
     pub size_bytes: u64,
-    /// How many hardware threads share one.
+    /// The number of hardware threads that share one.
     #[serde(default)]
     pub shared_by_count: u32,
 }

@@ -24,7 +24,7 @@ pub struct Lane {
     /// The lane that this one is a variant of (`thread` for `thread-16k`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant_of: Option<String>,
-    /// In one sentence what distinguishes it; may be empty.
+    /// One sentence that distinguishes it; may be empty.
     #[serde(default)]
     pub remark: String,
     /// The number of CPUs that the lane reported.

@@ -3,7 +3,7 @@
 //! A result file is JSON Lines. The first line is a [`Header`], then come [`Counters`], [`Group`]s,
 //! [`Failure`]s, [`EnvironmentSample`]s, [`Taint`]s and [`Block`] marks in the order in which they
 //! happened, and the last is an [`End`]. A file without an `End` belongs to a run that was cut
-//! short; what it holds is still good.
+//! short; its content is still valid.
 //!
 //! A *kept* run ([`crate::store::Kept`]) has the same records. Those of one kind
 //! are one line of columns, from which its reader makes lines again.
@@ -51,7 +51,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// that is read.
 pub const COLUMNS_VERSION: u32 = 2;
 
-/// Fields that this version does not know, kept as they were read.
+/// Fields of a later version, kept as they were read.
 pub type Extra = BTreeMap<String, Value>;
 
 /// A workload's parameters by name, each with its unit in its name.
@@ -61,7 +61,7 @@ pub type Parameters = BTreeMap<String, u64>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Record {
-    /// The first line: what is run, where and how.
+    /// The first line: the workloads, the lanes, the host and the design.
     Header(Box<Header>),
     /// Samples of one lane on one workload, from one process in one block.
     Group(Group),
@@ -79,7 +79,7 @@ pub enum Record {
     Block(Block),
     /// The last line.
     End(End),
-    /// A kind of record that this version does not know, kept as read.
+    /// A kind of record of a later version, kept as it was read.
     #[serde(untagged)]
     #[schemars(skip)]
     Unknown(serde_json::Map<String, Value>),

@@ -52,10 +52,10 @@ pub struct Workload {
     /// this one's parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<SameAs>,
-    /// What a figure includes; may be empty.
+    /// Costs that a figure includes; may be empty.
     #[serde(default)]
     pub includes: String,
-    /// What a figure leaves out; may be empty.
+    /// Costs that a figure leaves out; may be empty.
     #[serde(default)]
     pub leaves_out: String,
     /// Unknown fields, kept.
@@ -188,7 +188,7 @@ pub enum Role {
 pub struct SameAs {
     /// The other workload's id.
     pub workload: String,
-    /// This workload's parameters at which it is the same.
+    /// The parameters of this workload for which it is the same.
     pub parameters: Parameters,
 }
 

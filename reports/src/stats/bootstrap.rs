@@ -76,7 +76,7 @@ impl Interval {
 pub struct Estimate {
     /// The figure.
     pub value: f64,
-    /// Where it lies at [`CONFIDENCE`]; `None` if there were fewer than two
+    /// Its interval at [`CONFIDENCE`]; `None` if there were fewer than two
     /// processes, whose spread is not known.
     pub interval: Option<Interval>,
 }
@@ -98,7 +98,7 @@ pub struct Replicates {
 enum Resamples {
     /// The statistic of each.
     Drawn(Vec<f64>),
-    /// So many of the median of these figures of processes.
+    /// The degrees of freedom of the median of these figures of processes.
     OfMedian {
         figures: Vec<f64>,
         count: usize,
@@ -237,9 +237,9 @@ impl Replicates {
         }
     }
 
-    /// This less that, resample by resample, as [`ratio`](Replicates::ratio)
-    /// does; judged in units of the larger one or of `least`, the smallest figure
-    /// that matters. `None` if all of these are zero.
+    /// This less that, resample by resample, as [`ratio`](Replicates::ratio);
+    /// judged in units of the larger one or of `least`, the smallest figure that
+    /// matters. `None` if all of these are zero.
     #[must_use]
     pub fn difference(&self, reference: &Replicates, least: f64) -> Option<Difference> {
         let resampled: Vec<f64> = self
@@ -265,8 +265,7 @@ impl Replicates {
 pub struct Ratio {
     /// The ratio of the two figures.
     pub value: f64,
-    /// Where it lies at [`CONFIDENCE`]; `None` with fewer than two processes
-    /// on a side.
+    /// Its interval at [`CONFIDENCE`]; `None` with fewer than two processes on a side.
     pub interval: Option<Interval>,
     /// How likely a ratio this far from 1 is between repeats: the logarithm
     /// over its bootstrapped standard error, by Student's t. 1 if there is no
@@ -331,7 +330,7 @@ fn draw(figures: &[f64], seed: u64, resamples: usize) -> Vec<f64> {
         .collect()
 }
 
-/// The middle between two values; of equal ones it is exactly theirs.
+/// The middle between two values; for equal ones it is exactly theirs.
 fn between(low: f64, high: f64) -> f64 {
     low + (high - low) / 2.0
 }
@@ -342,7 +341,7 @@ fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
     sorted.sort_unstable_by(f64::total_cmp);
     let (count, half) = (sorted.len(), sorted.len() / 2);
     let share = |first: usize| first as f64 / count as f64;
-    // That this many of the draws are among the first values.
+    // The probability that at least this many of the draws are among the first values.
     let at_least = |draws: usize, first: usize| {
         let of_draws = Binomial::new(share(first), count as u64);
         of_draws.map_or(f64::NAN, |found| found.sf(draws as u64 - 1))

@@ -75,7 +75,7 @@ pub struct Fit {
     pub coherency: Estimate,
     /// `(workers, relative residual)`: measured over fitted, minus 1.
     pub residuals: Vec<(u64, f64)>,
-    /// Where the peak of the USL lies; `None` for Amdahl's law, and without resamples.
+    /// The interval of the USL's peak; `None` for Amdahl's law, and without resamples.
     peaks: Option<Interval>,
 }
 

@@ -16,7 +16,7 @@ use super::bootstrap::{Interval, Ratio};
 pub struct Difference {
     /// The difference of the two figures.
     pub value: f64,
-    /// Where it lies at [`CONFIDENCE`](super::CONFIDENCE); `None` with fewer
+    /// Its interval at [`CONFIDENCE`](super::CONFIDENCE); `None` with fewer
     /// than two processes on a side.
     pub interval: Option<Interval>,
     /// How likely a difference this far from 0 is between repeats, by Student's t.

@@ -37,8 +37,8 @@ pub struct DriftCells {
 }
 
 impl DriftCells {
-    /// Takes one in: its ratio from run to run. One without an interval gives
-    /// no evidence and is skipped.
+    /// Adds one: its ratio from run to run. One without an interval gives no
+    /// evidence and is skipped.
     pub fn add(&mut self, ratio: &Ratio) {
         let share = ratio.value.ln().abs().exp_m1();
         if let Some(deviation) = deviation(ratio).filter(|_| share.is_finite()) {

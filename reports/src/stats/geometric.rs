@@ -1,4 +1,4 @@
-//! Geometric means, over what all sides have.
+//! Geometric means over common cells.
 
 use std::collections::BTreeMap;
 

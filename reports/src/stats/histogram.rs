@@ -41,7 +41,7 @@ pub fn shown_percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     is_shown.then(|| percentile(buckets, share))?
 }
 
-/// Of a handful of latencies the 99th percentile is the longest, which is chance.
+/// For a handful of latencies the 99th percentile is the longest, which is chance.
 const FEWEST_BEYOND: f64 = 3.0;
 
 /// How many latencies there are.

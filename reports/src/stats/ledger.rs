@@ -65,7 +65,7 @@ impl Part {
 pub struct Ledger {
     /// Each part, in the order of [`Part::ALL`].
     pub parts: Vec<(Part, Estimate)>,
-    /// The sum of the parts: what a task costs.
+    /// The sum of the parts: the cost of a task.
     pub sum: Estimate,
     /// The host's loss: the fall of `MemAvailable` with the free pages in the per-CPU lists.
     pub host: Check,
@@ -74,7 +74,7 @@ pub struct Ledger {
     /// Growth of the address space, which is no cost.
     pub virtual_bytes: f64,
     /// How many different task counts there were; with one, the figures are
-    /// quotients and hold the lane's fixed cost too.
+    /// quotients and include the lane's fixed cost.
     pub distinct_count: usize,
     /// The largest task count.
     pub largest_count: u64,

@@ -43,7 +43,7 @@ pub fn median_absolute_deviation(values: &[f64]) -> Option<f64> {
 }
 
 /// The outliers: their modified z-score is above 3.5 (Iglewicz and Hoaglin,
-/// 1993). They are flagged in the report and never left out.
+/// 1993). They are marked in the report and never left out.
 #[must_use]
 pub fn outliers(values: &[f64]) -> Vec<usize> {
     /// Makes the deviation of a normal distribution comparable with its

@@ -21,9 +21,9 @@ use super::bootstrap::{Interval, Ratio};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is better, beyond doubt and by enough to matter.
+    /// It is better, significantly and by enough to matter.
     Faster,
-    /// It is worse, beyond doubt and by enough to matter.
+    /// It is worse, significantly and by enough to matter.
     Slower,
     /// The two do not differ by more than the margin.
     Same,
@@ -94,7 +94,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// One of which the averages are not known.
+    /// A comparison whose averages are not known.
     #[must_use]
     pub fn new(ratio: Ratio, bound: Bound) -> Comparison {
         Comparison {

@@ -172,7 +172,7 @@ enum Rows {
 /// A field that not all objects have.
 struct Field {
     name: String,
-    /// Those that have it, rising.
+    /// The rows that have it, rising.
     rows: Peekable<std::vec::IntoIter<usize>>,
     values: Rows,
 }
@@ -542,7 +542,7 @@ mod tests {
 
     fn there_and_back(records: Vec<Value>) -> Vec<Value> {
         let line = line("new", records);
-        // As text: that is what a file holds.
+        // As text: a file holds text.
         let line = serde_json::from_str(&line.to_string()).unwrap();
         let records = super::records(line, &mut 1_000_000).unwrap().into_iter();
         let values = records.map(|record| match record {

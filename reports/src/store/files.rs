@@ -37,7 +37,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Takes a file if it is one of results; gives back a folder.
+    /// Takes a file if it is a result file; returns a folder.
     fn take(&mut self, path: PathBuf) -> Option<PathBuf> {
         let found = std::fs::symlink_metadata(&path);
         let kind = self.read(&path, found)?;

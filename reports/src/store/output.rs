@@ -13,8 +13,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Writes `contents` where `path` leads. Blocks the thread until a pipe's reader
-/// has taken it.
+/// Writes `contents` to the file at `path`, through links. Blocks the thread
+/// until a pipe's reader has taken it.
 ///
 /// # Errors
 ///
@@ -39,7 +39,7 @@ pub fn write_output(path: &Path, contents: &[u8]) -> io::Result<()> {
         )),
         Some(there) if there.nlink() > 1 => write_into(&target, contents),
         Some(there) => match replace_known(&target, Some(&there), contents) {
-            // A folder that takes no new file, an owner that may not be given.
+            // The folder may not allow new files, or the owner may not be kept.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 write_into(&target, contents)
             }

@@ -38,7 +38,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Some ten times what the largest real run needs.
+    /// Some ten times the size of the largest real run.
     fn default() -> Limits {
         Limits {
             line_bytes: 16 << 20,
@@ -67,7 +67,7 @@ pub enum ReadError {
     Form {
         /// The file.
         file: PathBuf,
-        /// What it is, and how to make it readable.
+        /// The form, and how to make it readable.
         form: Unread,
     },
     /// The file has no line at all.
@@ -79,7 +79,7 @@ pub enum ReadError {
         /// The file.
         file: PathBuf,
     },
-    /// A line is not what a result file holds.
+    /// A line has no valid record.
     #[error("{}:{line}: {problem}", file.display())]
     Line {
         /// The file.
@@ -196,7 +196,7 @@ impl<S: BufRead> Reader<'_, S> {
         Ok(run)
     }
 
-    /// Adds a record to what was read before it.
+    /// Adds a record to the run so far.
     fn add(
         &self,
         run: &mut Run,

@@ -10,7 +10,7 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 /// A form in which results are not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unread {
-    /// What it is.
+    /// The name of the form.
     what: &'static str,
     /// How to make it readable.
     advice: &'static str,

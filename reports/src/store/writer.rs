@@ -145,7 +145,7 @@ impl Writer<File> {
     ///
     /// # Errors
     ///
-    /// The system's error; [`WriteError::Exists`] where the run has ended.
+    /// The system's error; [`WriteError::Exists`] if the run has ended.
     pub fn resume(claim: Claim) -> Result<Writer<File>, WriteError> {
         let (medium, path) = claim.into_parts();
         let path = path.as_path();

@@ -80,7 +80,7 @@ fn cpus(run: &Run) -> Option<String> {
     ))
 }
 
-/// The closing line's numbers against what is there; the reader counts samples.
+/// The closing line's numbers against the actual ones; the reader counts samples.
 fn counts(run: &Run, end: &End) -> Option<String> {
     let counts = [
         ("groups", end.groups_count, run.groups.len()),

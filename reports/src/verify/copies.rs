@@ -28,7 +28,7 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// Those of `run`; `None` if there are none.
+    /// The times of `run`; `None` if there are none.
     pub(super) fn of(run: &Run) -> Option<Times> {
         let mut cells: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for group in &run.groups {

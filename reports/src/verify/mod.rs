@@ -7,11 +7,11 @@
 //!
 //! # What it cannot show
 //!
-//! That a file was measured. The rules find facts and figures that were edited one by
-//! one, mixed up, or made by a simple program. A file whose facts are all edited
-//! consistently, and whose figures have the spread of real ones, is accepted. The
-//! review of the pull request, and other runs of the same kind of machine, help
-//! against that.
+//! Not shown: that a file was measured. The rules find facts and figures that were
+//! edited one by one, mixed up, or made by a simple program. A file whose facts are
+//! all edited consistently, and whose figures have the spread of real ones, is
+//! accepted. The review of the pull request, and other runs of the same kind of
+//! machine, help against that.
 
 mod contradictions;
 mod copies;
@@ -75,7 +75,7 @@ impl std::fmt::Display for Standing {
     }
 }
 
-/// Looks at files one after another; the same run twice is found.
+/// Checks files one after another; the same run twice is found.
 #[derive(Debug, Default)]
 pub struct Verifier {
     /// The runs so far.

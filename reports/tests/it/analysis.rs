@@ -160,7 +160,7 @@ fn workload_that_says_that_its_work_grows_has_the_time_of_fewest_workers_over_it
             workload.measures = vec![Measure::Efficiency, Measure::Time];
         }
     }
-    // So that the fewest workers are more than one, which must not count.
+    // So the fewest workers are more than one, which must not matter.
     run.groups
         .retain(|group| group.parameters.get("workers_count") != Some(&1));
     let analysis = Analysis::of(&run);

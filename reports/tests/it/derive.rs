@@ -69,7 +69,7 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
     let mut run = real[number % real.len()].clone();
     let (name, architecture, cores, per_core, hypervisor, instance) = SORTS[number % SORTS.len()];
     let generation = number / SORTS.len();
-    // Four setups of one machine, then the next machine of its sort.
+    // Four setups of one machine, then the next machine of its kind.
     let (machine, setup) = (generation / 4, generation % 4);
     let header = &mut run.header;
     let id = header.run_id.clone();

@@ -67,7 +67,7 @@ fn tree() -> Vec<PathBuf> {
     files
 }
 
-/// CI's look at what a pull request adds.
+/// CI's check of the files of a pull request.
 #[test]
 fn no_file_of_the_tree_would_be_refused() {
     let files = tree();

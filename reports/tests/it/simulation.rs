@@ -254,7 +254,7 @@ fn interval_of_a_median_covers_the_truth_nineteen_times_in_twenty() {
     assert!(share > 0.91, "covered {share}");
 }
 
-/// Where lanes are compared.
+/// The setting in which lanes are compared.
 #[derive(Clone, Copy)]
 enum Host {
     Spread(Spread),

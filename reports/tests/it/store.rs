@@ -1,4 +1,4 @@
-//! Result files: what is written is read again, and what is broken is named.
+//! Result files: a written file reads back the same, and a broken one is named.
 
 use proptest::prelude::*;
 use std::io::{self, BufReader, Cursor, Read, Write};

@@ -1,4 +1,4 @@
-//! Whether a lane's answer is one that a study may use.
+//! Whether a lane's answer is valid.
 
 use super::{MetricKind, Workload};
 use crate::protocol::{Parameters, Sample};

@@ -56,7 +56,7 @@ pub struct Workload {
     pub criterion: Option<&'static str>,
     /// Which choices of workloads it belongs to.
     pub presets: Presets,
-    /// How its tasks are connected; what a lane implements.
+    /// How its tasks are connected; the part that a lane implements.
     pub shape: Shape,
     /// Its parameters, each with the values of every size.
     pub parameters: &'static [Parameter],
@@ -75,7 +75,7 @@ pub struct Workload {
     /// Whether the study may choose other iterations, so that a sample takes a
     /// sensible time; false if one iteration is the whole experiment.
     pub calibrated: bool,
-    /// Operations of one iteration; 0 where only the sample shows them.
+    /// Operations of one iteration; 0 if only the sample shows them.
     pub operations: fn(&Parameters) -> u64,
     /// The right checksum of one iteration. For `cpu.*` it runs the kernel, so
     /// compute it once for each set of parameters.
@@ -149,7 +149,7 @@ pub struct Group {
 /// in a quick run, and in others.
 pub type Values = &'static [(&'static str, &'static [u64], &'static [u64])];
 
-/// Which choices of workloads one belongs to, and with which values.
+/// The presets of which a workload is part, with its values there.
 #[derive(Clone, Copy, Debug)]
 pub struct Presets {
     /// A quick run that names no workload has it.
@@ -168,7 +168,7 @@ pub struct Presets {
 }
 
 impl Presets {
-    /// In none.
+    /// In no preset.
     pub const NONE: Self = Self {
         quick: false,
         doctor: false,
@@ -184,7 +184,7 @@ impl Presets {
 pub struct Parameter {
     /// The name, its unit last (`tasks_count`, `sleep_ns`).
     pub name: &'static str,
-    /// What it means.
+    /// Its meaning.
     pub meaning: &'static str,
     /// Values at sizes tiny, quick and full; several values are a sweep, none
     /// excludes the workload at that size.
@@ -238,7 +238,7 @@ pub enum MetricKind {
 pub enum Shape {
     /// Start tasks with no work of their own and join them.
     ForkJoin,
-    /// Start one task and note when it first runs.
+    /// Start one task and record when it first runs.
     FirstInstruction,
     /// A tree of tasks that adds up its leaves.
     Skynet,
@@ -263,7 +263,7 @@ pub enum Shape {
     Hog,
     /// Wake a task that has been idle for a while.
     IdleWake,
-    /// Tasks that wait, and what they cost in memory.
+    /// Tasks that wait, and their memory.
     Parked,
     /// Tasks that wait deep in their stacks.
     Deep,

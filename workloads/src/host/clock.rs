@@ -6,7 +6,7 @@ use nix::time::{ClockId, clock_gettime};
 ///
 /// # Panics
 ///
-/// Where the host has no such clock; Linux always has.
+/// If the host has no such clock; Linux always has.
 pub fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has a monotonic clock");
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64

@@ -35,7 +35,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Where a file is.
+    /// The path of a file.
     pub(crate) fn path(&self, index: u64) -> PathBuf {
         self.folder.path().join(index.to_string())
     }

@@ -60,7 +60,7 @@ pub(crate) fn wait(child: Pid) -> io::Result<Result<i32, Signal>> {
     }
 }
 
-/// Kills and reaps what children are left.
+/// Kills and reaps the remaining children.
 pub(crate) fn end_all() {
     loop {
         // A child that has ended already is reaped before any is killed, so

@@ -37,7 +37,7 @@ pub(crate) fn wait_for(number: &AtomicU64, value: u64) {
     }
 }
 
-/// Sets the number and wakes one that waits for it.
+/// Sets the number and wakes one thread that waits for it.
 pub(crate) fn set(number: &AtomicU64, value: u64) {
     number.store(value, Ordering::Release);
     // SAFETY: the address lies within a live `AtomicU64`; the call reads and

@@ -45,8 +45,8 @@ impl NumberPipe {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// Blocks the thread until one of two pipes has a number; that pipe. It
-    /// may be empty again if others read from it.
+    /// Blocks the thread until one of two pipes has a number; that pipe. It may
+    /// be empty again if others read from it.
     ///
     /// # Errors
     ///

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-/// One such file's text.
+/// The text of one such file.
 #[derive(Debug)]
 pub(crate) struct ProcFile(String);
 

@@ -142,7 +142,7 @@ impl Arena {
     }
 }
 
-/// A number that all processes see.
+/// A number that all processes share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Number(&'static AtomicU64);
 
@@ -207,7 +207,7 @@ const GO: u32 = 1;
 const GO_HOME: u32 = 2;
 
 impl Gate {
-    /// A closed one.
+    /// A closed gate.
     pub(crate) fn new(arena: &Arena) -> Result<Self, Failure> {
         arena.numbers().map(|[number]| Self(number))
     }

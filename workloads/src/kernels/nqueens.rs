@@ -6,7 +6,7 @@ use super::Kernel;
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{FirstScreen, PLAIN, Parameter, Shape, Workload, count, get};
 
-/// Counts the solutions for one placing of the first two queens.
+/// Counts the solutions for one position of the first two queens.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let size = get(parameters, "size_count") as u32;
     Arc::new(move |index| {
@@ -36,7 +36,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         first_screen: Some(FirstScreen::of("compute", 3)),
         shape: Shape::Chunks(KERNEL),
         parameters: &[
-            // One chunk for each placing of the first two queens.
+            // One chunk for each position of the first two queens.
             chunks([&[49], &[100], &[144]]),
             WORKERS,
             Parameter {

@@ -38,7 +38,7 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// Is resumed with a number and yields one; returns what it hands over.
+/// Resumed with a number, it yields one; returns its last number.
 type Routine = Coroutine<u64, u64, u64, DefaultStack>;
 
 struct Bare {
@@ -70,7 +70,7 @@ impl Bare {
         }
     }
 
-    /// Runs a coroutine to its end and keeps its stack; what it hands over.
+    /// Runs a coroutine to its end and keeps its stack; returns its result.
     fn finish(&mut self, mut routine: Routine) -> u64 {
         loop {
             if let CoroutineResult::Return(result) = routine.resume(0) {
@@ -177,7 +177,7 @@ impl Bare {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// So many coroutines that have begun and are suspended.
+    /// Starts this many coroutines, which are then suspended.
     fn park(&mut self, count: u64) -> Result<Vec<Routine>, Failure> {
         let most = mappings::most_coroutines().map(|most| (most, mappings::LIMIT));
         shapes::look_at(most, count)?;

@@ -93,10 +93,10 @@ fn start<T: Send + 'static>(
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Failure> {
     // SAFETY: what runs on a coroutine are the shapes and kernels of this
-    // crate, which keep no thread-local across a call that waits; what calls
-    // a library of unknown depth does so by `blocking`, on a thread; and
-    // `stack_bytes` keeps the descending workloads within the stack, which
-    // ends in a guard page.
+    // crate, which keep no thread-local across a call that waits; calls to a
+    // library of unknown depth are made by `blocking`, on a thread; and
+    // `stack_bytes` keeps the descending workloads within the stack, which ends
+    // in a guard page.
     let started = unsafe { builder.spawn(body) };
     started.map_err(|error| {
         Failure::host(
@@ -188,7 +188,7 @@ impl Blocking for Tasks {
     }
 
     fn open(&self, gate: &Self::Gate, go: bool) {
-        // The flag that follows orders this before what `wait` reads.
+        // The flag that follows orders this before the reads in `wait`.
         gate.go.store(go, Ordering::Relaxed);
         gate.opened.fire();
     }

@@ -116,7 +116,7 @@ const END: u64 = u64::MAX;
 struct Worker {
     child: Pid,
     socket: UnixStream,
-    /// Jobs given and not taken back.
+    /// Jobs that are given out and not returned.
     given: usize,
 }
 

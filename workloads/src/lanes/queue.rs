@@ -25,7 +25,7 @@ struct State<T> {
 }
 
 impl<T> Queue<T> {
-    /// One that holds this many items; at least one.
+    /// A queue with room for this many items; at least one.
     pub(super) fn bounded(capacity: usize) -> Self {
         Self {
             state: Mutex::new(State {
@@ -39,7 +39,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// One without a bound.
+    /// A queue without a bound.
     pub(super) fn unbounded() -> Self {
         Self::bounded(usize::MAX)
     }
@@ -89,8 +89,9 @@ fn wait<'a, T>(on: &Condvar, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, 
     on.wait(state).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether there is one that waits; it counts as notified from now on. A thread
-/// whose wake has no effect counts itself again, so the count is never too low.
+/// True if a thread waits that is not notified yet; it counts as notified from
+/// now on. A thread whose wake has no effect counts itself again, so the count
+/// is never too low.
 fn take_one(waiting: &mut usize) -> bool {
     let is_there = *waiting > 0;
     *waiting -= usize::from(is_there);

@@ -35,7 +35,7 @@ const COMPACT_AFTER: Duration = Duration::from_millis(10);
 /// The runtime's own part of a fixed stack.
 const HEADER_BYTES: usize = 2_112;
 
-/// As the runtime has them by default.
+/// With the runtime's defaults.
 pub(super) const DEFAULT: Entry = Entry {
     name: "threadbare",
     noun: "threadbare goroutine",
@@ -161,11 +161,11 @@ impl Goroutines {
             Kind::Compacted => builder.compact_stacks(COMPACT_AFTER),
             Kind::Migrating => builder.migrating(),
         };
-        // SAFETY: what runs on this runtime are the shapes and kernels of this
-        // crate. None of them parks inside a thread-local's initialiser or
-        // scope. None keeps a thread-local, a guard of std's or a value bound
-        // to a thread across a call that parks: their state is numbers, vectors
-        // and the types of `Blocking` below.
+        // SAFETY: only shapes and kernels of this crate run on this runtime.
+        // None of them parks inside a thread-local's initialiser or scope. None
+        // keeps a thread-local, a guard of std's or a value bound to a thread
+        // across a call that parks: their state is numbers, vectors and the
+        // types of `Blocking` below.
         unsafe { builder.build() }.map_err(|error| match self.kind {
             Kind::Compacted => {
                 Failure::not_supported(format!("this host cannot compact stacks: {error}"))
@@ -278,7 +278,7 @@ impl Blocking for Tasks {
     }
 
     fn open(&self, gate: &Self::Gate, go: bool) {
-        // The close that follows orders this before what `wait` reads.
+        // The close that follows orders this before the reads in `wait`.
         gate.go.store(go, Ordering::Relaxed);
         gate.closer.close();
     }

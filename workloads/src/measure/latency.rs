@@ -14,7 +14,7 @@ impl Latencies {
         Self(Histogram::new(3).expect("3 significant digits are within the library's range"))
     }
 
-    /// Notes one.
+    /// Records one.
     pub(crate) fn record(&mut self, ns: u64) {
         self.0
             .record(ns)
@@ -53,7 +53,7 @@ impl Latencies {
         self.0.max() as f64
     }
 
-    /// As the protocol carries them; `offered_per_s` makes them an open loop's.
+    /// In the form of the protocol; `offered_per_s` makes them an open loop's.
     pub(crate) fn report(&self, offered_per_s: Option<f64>, achieved_per_s: f64) -> Latency {
         let buckets = self
             .0

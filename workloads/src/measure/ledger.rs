@@ -88,7 +88,7 @@ impl Readings {
     ///
     /// # Errors
     ///
-    /// Where `/proc` does not show it.
+    /// If `/proc` does not show it.
     pub fn take(&mut self, pid: u32) -> io::Result<()> {
         self.0.push(Reading::take(pid)?);
         Ok(())

@@ -143,7 +143,7 @@ pub(crate) fn answer(
         .map(|value| serde_json::from_slice(value))
         .collect::<Result<Vec<Record<'_>>, _>>()
         .map_err(|_| Problem::Backend)?;
-    // So much of each text that the answer has about a kilobyte.
+    // The part of each text for which the answer has about a kilobyte.
     let shown = 600 / records.len().max(1);
     let answer = Answer {
         route: route.name(),

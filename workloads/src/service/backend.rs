@@ -40,7 +40,7 @@ const IS_DATABASE: u64 = 2;
 struct Delays {
     /// How long each answer takes at least, in nanoseconds.
     delay_ns: u64,
-    /// By how much an answer may take longer.
+    /// The most additional time of an answer.
     spread_ns: u64,
     /// How long the answer to a slow key takes.
     slow_ns: u64,
@@ -101,7 +101,7 @@ pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
     };
     let _ = open_files::raise_limit();
     let _ = nix::sys::prctl::set_timerslack(1);
-    // Not on the CPUs of the server that is measured: a backend is elsewhere.
+    // Not on the CPUs of the measured server: a real backend is on another host.
     if let Some(&last) = own_cpus()?.as_ref().and_then(|cpus| cpus.last()) {
         affinity::pin_where_allowed(&[last]).context("pinning the backend")?;
     }

@@ -40,7 +40,7 @@ pub(crate) const DRAIN: &str = "/drain";
 pub(crate) enum Route {
     /// One record.
     Cheap,
-    /// One record, and much to compute.
+    /// One record, and a long computation.
     Compute,
     /// Three records, read at once.
     FanOut,

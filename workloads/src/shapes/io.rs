@@ -48,7 +48,7 @@ pub(super) fn sleepers<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
     Ok(Outcome::new(measured, checksum).with("over_ns", over))
 }
 
-/// By how much an iteration took longer than the sleep.
+/// The time of an iteration beyond the sleep.
 pub(super) fn over_ns(measured: &Measured, order: &Order, sleep: Duration) -> f64 {
     measured.elapsed.as_nanos() as f64 / order.iterations as f64 - sleep.as_nanos() as f64
 }

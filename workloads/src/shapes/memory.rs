@@ -1,4 +1,4 @@
-//! Tasks that wait, and what they cost.
+//! Tasks that wait, and their memory.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -48,7 +48,7 @@ fn levels<L: Blocking>(lane: &L, order: &Order) -> Result<u64, Failure> {
 }
 
 /// Has the ledger read without and with `tasks_count` tasks that wait. `body`
-/// gets the task's number and what makes it wait.
+/// gets the task's number and a function that waits.
 fn hold<L, F>(lane: &L, order: &Order, body: F) -> Result<Outcome, Failure>
 where
     L: Blocking,

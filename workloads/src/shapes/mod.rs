@@ -28,7 +28,7 @@ use crate::catalogue::Shape;
 use crate::lane::{Failure, Order, Outcome};
 use crate::service::database;
 
-/// Refuses at once what the kernel would refuse after seconds of starting tasks.
+/// Refuses at once if the kernel would refuse after seconds of starting tasks.
 fn look_at_limit<L: Blocking>(lane: &L, tasks: u64) -> Result<(), Failure> {
     look_at(lane.most_tasks(), tasks)
 }
@@ -67,7 +67,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     type Gate: Clone + Send + Sync + 'static;
     /// A lock around a number.
     type Lock: Clone + Send + Sync + 'static;
-    /// A number that all tasks see, 0 at first.
+    /// A number that all tasks share, 0 at first.
     type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;
     /// A kernel pipe of numbers.
     type Pipe: Clone + Send + Sync + 'static;
@@ -134,7 +134,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// Writes a number.
     fn write(&self, pipe: &Self::Pipe, number: u64);
 
-    /// So many permits.
+    /// This many permits.
     fn permits(&self, count: usize) -> Self::Permits;
     /// Takes a permit; blocks for at most that long until there is one, and
     /// returns whether there was.

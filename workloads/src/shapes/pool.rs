@@ -16,14 +16,14 @@ use crate::measure::{Meter, Starts};
 pub(crate) trait Pool {
     /// Its workers are processes.
     const PROCESSES: bool;
-    /// How many jobs a worker may have been given and not finished.
+    /// How many unfinished jobs a worker may have.
     const IN_FLIGHT: usize;
-    /// A number that all workers see, 0 at first.
+    /// A number that all workers share, 0 at first.
     type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;
     /// Workers that run.
     type Workers: Workers;
 
-    /// Starts workers that run `job` on the numbers they are given.
+    /// Starts workers that run `job` on the numbers that they receive.
     fn start(&self, workers: usize, job: Chunk) -> Result<Self::Workers, Failure>;
     /// A shared number.
     fn shared(&self) -> Result<Self::Shared, Failure>;
@@ -87,7 +87,7 @@ pub(crate) fn run<P: Pool>(pool: &P, order: &Order) -> Result<Outcome, Failure> 
     }
 }
 
-/// `count` jobs in each iteration, after what `prepare` does outside the clock.
+/// `count` jobs in each iteration, after the untimed `prepare`.
 fn jobs<P: Pool>(
     pool: &P,
     order: &Order,

@@ -1,4 +1,4 @@
-//! Going from one task to another.
+//! Switching from one task to another.
 
 use std::hint::black_box;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use crate::kernels::working_set;
 use crate::lane::{Failure, OrThrow, Order, Outcome};
 use crate::measure::{Latencies, Meter};
 
-/// The clock of `switch.hog`: its ticks, and what they were late by.
+/// The clock of `switch.hog`: its ticks and their delays.
 pub(super) struct Clock {
     tick: u64,
     due: u64,

@@ -127,7 +127,7 @@ where
     Ok(tasks)
 }
 
-/// Joins all, whatever happens to some; the sum, or the first failure.
+/// Joins all, even if some fail; the sum, or the first failure.
 pub(super) fn join_all<L: Blocking>(
     lane: &L,
     tasks: impl IntoIterator<Item = L::Task>,

@@ -196,7 +196,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Already ended where all went well.
+        // Already ended if all went well.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

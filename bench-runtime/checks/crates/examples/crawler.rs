@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The status and the text of a page. It runs on tokio.
+/// The status and the text of a page. tokio runs it.
 async fn get(host: String, path: String) -> Result<(u16, String), Failure> {
     let io = TokioIo::new(TcpStream::connect(&host).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;

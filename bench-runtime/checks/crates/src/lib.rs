@@ -1,1 +1,1 @@
-//! Nothing: see `tests/`.
+//! No code: the tests are in `tests/`.

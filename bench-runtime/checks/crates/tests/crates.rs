@@ -333,7 +333,7 @@ fn scope_of_std_is_fine_pinned_with_a_park_inside() {
     });
 }
 
-/// By rule 4: a function of its own, which the compiler does not inline.
+/// By rule 4: a separate function, which the compiler does not inline.
 mod anew {
     use std::hash::{BuildHasher, RandomState};
 

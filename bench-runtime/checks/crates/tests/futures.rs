@@ -228,7 +228,7 @@ fn guard_of_tokios_context_held_over_a_park_reaches_another_goroutine() {
         .build()
         .expect("tokio starts");
     let handle = tokio.handle().clone();
-    // SAFETY: on one P nothing moves; what is broken is found by tokio.
+    // SAFETY: on one P nothing moves; tokio detects it if the program is wrong.
     let runtime = unsafe { Runtime::builder().procs(1).build() }.expect("it starts");
     runtime.run(move || {
         let enters = |parks: usize| {

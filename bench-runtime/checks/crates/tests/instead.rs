@@ -20,7 +20,7 @@ fn in_each_mode(body: fn()) {
     each_mode(|runtime| runtime.run(body));
 }
 
-/// In place of `sync.Map`. The rule for the locks of other crates holds: no guard (`Ref`,
+/// Replaces `sync.Map`. The rule for the locks of other crates holds: no guard (`Ref`,
 /// `RefMut`, `Entry`, an iterator) is held across a park.
 #[test]
 fn dashmap_is_shared_by_goroutines_that_hold_no_guard_over_a_park() {
@@ -89,9 +89,8 @@ fn governor_limits_goroutines_to_its_rate() {
     });
 }
 
-/// In place of `singleflight`, with a cache behind it. Its `sync` form blocks the threads
-/// of those that wait, for ever in a pinned runtime if the call parks. So this uses the
-/// async one.
+/// Replaces `singleflight`, with a cache. Its `sync` form blocks the threads of those
+/// that wait, for ever in a pinned runtime if the call parks. So this uses the async one.
 #[test]
 fn moka_makes_one_call_for_all_goroutines_that_ask_meanwhile() {
     in_each_mode(|| {
@@ -102,7 +101,7 @@ fn moka_makes_one_call_for_all_goroutines_that_ask_meanwhile() {
                 s.go(|| {
                     let value = block_on(cache.get_with("key", async {
                         calls.fetch_add(1, Ordering::Relaxed);
-                        // It may park: it is polled by a goroutine.
+                        // It may park: a goroutine polls it.
                         time::sleep(Duration::from_millis(2));
                         42
                     }));
@@ -111,7 +110,7 @@ fn moka_makes_one_call_for_all_goroutines_that_ask_meanwhile() {
             }
         });
         assert_eq!(calls.load(Ordering::Relaxed), 1);
-        // A failure is given to all that wait, and not kept.
+        // All that wait get the failure, and it is not cached.
         let failed = block_on(cache.try_get_with("bad", async { Err::<u64, _>("no luck") }));
         assert_eq!(*failed.expect_err("it fails"), "no luck");
         assert_eq!(block_on(cache.get_with("bad", async { 1 })), 1);

@@ -328,7 +328,7 @@ impl<'a> Select<'a> {
     ///
     /// # Panics
     ///
-    /// If another `Select` waits with one of its slots, as [`Slot::take`].
+    /// If another `Select` waits with one of its slots, as in [`Slot::take`].
     ///
     /// # Examples
     ///
@@ -446,7 +446,7 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// Notes in the slot of the taken case what became of its value.
+    /// Records in the slot of the taken case whether its value was moved.
     fn settle(entries: &[Entry], taken: Taken) -> Selected {
         if taken.passed
             && let Some(entry) = entries
@@ -499,7 +499,7 @@ pub struct Selected {
 }
 
 impl Selected {
-    /// Which case it is: what [`Select::recv`] or [`Select::send`] returned.
+    /// The taken case: the index that [`Select::recv`] or [`Select::send`] returned.
     #[must_use]
     pub fn index(&self) -> usize {
         self.index

@@ -1,4 +1,4 @@
-//! How a select is carried out, over cases that know no types.
+//! The execution of a select, over cases without types.
 //!
 //! 1. Sort the cases by the address of their channel and lock all channels in
 //!    this order, so that two selects cannot deadlock.
@@ -32,7 +32,7 @@ pub struct Entry {
     pub(super) side: Side,
     /// False: the case is disabled for this time.
     pub(super) enabled: bool,
-    /// Where the case was written; sorting moves entries about.
+    /// The place of the case in the source order; sorting moves entries about.
     pub(super) index: u16,
     waiter: MaybeUninit<Waiter>,
     /// The marks in the slot of a run-time case; null for other cases.
@@ -62,11 +62,11 @@ impl Entry {
 /// How long a select may wait.
 #[derive(Clone, Copy, Debug)]
 pub enum Wait {
-    /// Not at all: there is a `default`.
+    /// Does not wait: there is a `default`.
     Poll,
     /// Until this moment.
     Until(u64),
-    /// As long as it takes.
+    /// Without limit.
     Forever,
 }
 
@@ -74,7 +74,7 @@ pub enum Wait {
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// Where the case was written.
+    /// The place of the case in the source order.
     pub(super) index: usize,
     /// True if a value was moved, false if the channel is closed.
     pub(super) passed: bool,

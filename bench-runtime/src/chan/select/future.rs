@@ -99,7 +99,7 @@ impl Wake for Alarm {
 /// same sequence each time, nor two selects that take turns.
 fn draw(bound: usize) -> usize {
     static STATE: AtomicU32 = AtomicU32::new(0x9E37_79B9);
-    // Relaxed, and not one step: that threads draw the same number does no harm.
+    // Relaxed, and not one step: if two threads draw the same number, that does no harm.
     let mut state = STATE.load(Ordering::Relaxed);
     state ^= state << 13;
     state ^= state >> 17;

@@ -164,7 +164,7 @@ fn fill_the_map_limit() -> Vec<usize> {
         }
         split.push(page);
     }
-    // To split one takes two; the last may be had alone.
+    // A split takes two; the last may be had alone.
     for prot in [libc::PROT_EXEC, libc::PROT_EXEC | libc::PROT_READ].repeat(4) {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a new page at an address of the kernel's choice.
@@ -180,7 +180,7 @@ fn compaction_goes_on_where_no_mapping_can_be_had() {
         || {
             static WORDS: [AtomicU64; TWO_CHUNKS] = [const { AtomicU64::new(0) }; TWO_CHUNKS];
             let toys = toys(TWO_CHUNKS, small_chunks(), |index| keeper(&WORDS, index));
-            // Cells first, so that what is refused later is a compaction or a seal.
+            // Cells first, so that the later refusal is of a compaction or a seal.
             sweep_twice(AT_ONCE);
             toys.iter().for_each(|toy| toy.resume());
             let before = compact::stats();

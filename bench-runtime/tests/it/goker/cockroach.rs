@@ -134,7 +134,7 @@ fn interceptor_1462(mended: bool) {
 /// Two loops, each of which waits for the other to receive.
 fn raft_2448(mended: bool) {
     let (events, event) = channel(0);
-    // Room for an answer is what was missing.
+    // The bug is the missing room for an answer.
     let (callbacks, callback) = channel(usize::from(mended));
     let (_stop, stopped) = channel::<()>(0);
     let stopping = stopped.clone();

@@ -130,7 +130,7 @@ fn tokens_7492(mended: bool) {
     });
 }
 
-/// The follower waits, with the lock, for what the leader does under it.
+/// The follower waits, with the lock, for an action of the leader under the lock.
 fn election_7902(mended: bool) {
     start("test", move || {
         let round = Arc::new(Mutex::new(()));

@@ -1,4 +1,4 @@
-//! Claims about what is cheap and what is slow.
+//! Claims about costs.
 
 use std::collections::BTreeMap;
 

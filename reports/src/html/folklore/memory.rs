@@ -1,4 +1,4 @@
-//! Claims about what a task occupies.
+//! Claims about a task's memory.
 
 use super::{Finding, GO, OURS, ledger, sentence};
 use crate::format;

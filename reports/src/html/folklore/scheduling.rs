@@ -152,8 +152,8 @@ pub(super) fn quota(view: &View<'_>) -> Option<(Finding, String)> {
         .taints
         .iter()
         .find(|taint| taint.kind == "throttling")?;
-    // That a quota holds threads back is what makes people say it; whether
-    // fewer threads would have gained anything is another run's answer.
+    // The claim is based on throttling by a quota; whether fewer threads would
+    // have gained anything is another run's answer.
     Some((
         Finding::Partly,
         format!(

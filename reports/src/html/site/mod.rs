@@ -2,7 +2,7 @@
 //! and what can be seen only across machines.
 //!
 //! Every page is one file without a network, under the same policy as a run's page. All
-//! figures and words are made here; the script hides, sorts and moves what is there.
+//! figures and words are made here; the script only hides, sorts and moves them.
 
 mod across;
 mod index;
@@ -51,7 +51,7 @@ pub fn linked(collection: &Collection) -> impl Iterator<Item = (PathBuf, &Path)>
         .map(|raw| (Path::new(RUNS).join(&raw.place), raw.source.as_path()))
 }
 
-/// Where these files are.
+/// The path of these files.
 const RUNS: &str = "runs";
 
 /// The pages by their paths below the site's folder; the index first.
@@ -70,7 +70,7 @@ pub fn render(collection: &Collection, prices: Option<&Prices>) -> Vec<(String, 
     pages
 }
 
-/// The questions in a few words, and what a lane is the cheapest at.
+/// The questions in a few words, and the name of what a lane is best at.
 fn words(question: FirstQuestion) -> (&'static str, &'static str) {
     match question {
         FirstQuestion::Start => ("Start", "to start a task"),

@@ -1,4 +1,4 @@
-//! Threads that share by the channels of crossbeam, which know `select`.
+//! Threads that share data by the channels of crossbeam, which have `select`.
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 

@@ -43,7 +43,7 @@ pub(super) const DEFAULT: Entry = Entry {
     start: |_| Ok(Threads::<Arc<Queue<u64>>>::start(None)),
 };
 
-/// With the smallest stack that most programs can live with.
+/// With the smallest stack that is enough for most programs.
 pub(super) const SMALL_STACK: Entry = Entry {
     name: "thread-16k",
     noun: "16 KiB thread",
@@ -108,7 +108,7 @@ struct Joinable {
 
 /// A bounded channel of numbers for many senders and receivers.
 trait Channel: Clone + Send + Sync + 'static {
-    /// One that holds `capacity` numbers, or the smallest there is.
+    /// A channel for `capacity` numbers, or the smallest there is.
     fn new(capacity: usize) -> Self;
     /// Blocks while it is full.
     fn send(&self, number: u64);

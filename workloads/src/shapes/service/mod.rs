@@ -308,7 +308,7 @@ impl<F: FnMut()> Drop for Leaves<F> {
     }
 }
 
-/// Reads what is there; `false` where the stream has ended.
+/// Reads the bytes that are there; `false` if the stream has ended.
 fn read_more(stream: &mut impl Read, come: &mut Vec<u8>) -> io::Result<bool> {
     let mut block = [0; 4 << 10];
     loop {

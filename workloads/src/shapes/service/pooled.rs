@@ -16,7 +16,7 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::shapes::Blocking;
 use crate::shapes::team::join_all;
 
-/// More tasks than requests that are worked at: they refuse one more.
+/// More tasks than requests in progress: they refuse one more.
 const SPARE: u64 = 4;
 /// The number under which the end of the service is registered.
 const END: u64 = u64::MAX;
@@ -34,7 +34,7 @@ where
     })
 }
 
-/// A connection. One task at a time has it.
+/// A connection. One task at a time uses it.
 struct Open {
     stream: Shared<TcpStream>,
     come: Mutex<Vec<u8>>,
@@ -126,7 +126,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
         let mut numbers = 0..;
         let accepted = match &started {
             Ok(_) => self.accept_all(|stream| {
-                // One that cannot be held is closed.
+                // A connection that cannot be held is closed.
                 drop(poller.hold(numbers.next().unwrap_or(END), stream));
                 Ok(())
             }),

@@ -1,4 +1,4 @@
-//! Tasks that wait, and what they cost.
+//! Tasks that wait, and their memory.
 
 use std::future::Future;
 use std::hint::black_box;

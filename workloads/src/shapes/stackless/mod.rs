@@ -1,8 +1,8 @@
 //! The shapes, written once for every lane whose tasks are futures.
 //!
 //! A task without a stack can wait only at an `await`, so these lanes cannot
-//! use the code for [`super::Blocking`]; they share this instead. What differs
-//! between them is behind [`Stackless`].
+//! use the code for [`super::Blocking`]; they share this instead. The
+//! differences are behind [`Stackless`].
 
 mod io;
 mod memory;

@@ -1,4 +1,4 @@
-//! Going from one task to another.
+//! Switching from one task to another.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -97,8 +97,7 @@ impl<'a, L: Stackless> Team<'a, L> {
         join_all::<L>(std::mem::take(&mut self.tasks)).await
     }
 
-    /// Assembles them, then times them from the gate to the last join; what
-    /// it took and the sum.
+    /// Assembles them, then times them from the gate to the last join; the time and the sum.
     pub(super) async fn race(&mut self) -> Result<(Measured, u64), Failure> {
         self.assemble().await;
         let (measured, sum) = timed(async {

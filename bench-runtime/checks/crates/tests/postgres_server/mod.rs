@@ -137,7 +137,7 @@ impl Server {
         self.process = serve(self.folder.path(), self.user).unwrap();
     }
 
-    /// Stops it, first of all what starts more processes.
+    /// Stops it, first the process that starts others.
     pub(crate) fn stop(&self) {
         assert!(self.signal("STOP"));
         self.children("STOP");
