@@ -67,7 +67,6 @@ pub(crate) struct Order {
     pub(crate) workload: &'static Workload,
     pub(crate) parameters: Parameters,
     pub(crate) iterations: u64,
-    /// CPUs of the lane.
     pub(crate) cpus: usize,
 }
 

@@ -304,7 +304,6 @@ fn resolve(modules: &BTreeMap<Names, Module>, path: &[String]) -> Option<Names> 
     None
 }
 
-/// The imports of each module.
 fn imports(modules: &BTreeMap<Names, Module>) -> BTreeMap<&Names, BTreeSet<Names>> {
     let of = |module: &Module| {
         let by_alias = module.paths.iter().filter_map(|path| {

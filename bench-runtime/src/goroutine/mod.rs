@@ -148,7 +148,6 @@ pub(crate) struct VTable {
     pub(crate) run: unsafe fn(&Goroutine),
     /// Drops a closure that never ran and stores `Abandoned`, as above. Does not unwind.
     pub(crate) abandon: unsafe fn(&Goroutine, Option<Box<StackError>>),
-    /// Drops the outcome.
     pub(crate) drop_outcome: unsafe fn(&Goroutine),
 }
 

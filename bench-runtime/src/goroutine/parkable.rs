@@ -73,7 +73,6 @@ impl Parkable {
         self.0.as_ptr()
     }
 
-    /// The head.
     #[inline]
     pub(crate) fn head(&self) -> &Head {
         // SAFETY: type-stable memory, and all fields are atomics or constant.

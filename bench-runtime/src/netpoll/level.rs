@@ -194,7 +194,6 @@ impl Level {
         skip
     }
 
-    /// Notes an empty read, at this tick.
     pub(super) fn note_empty_read(&self, tick: u64, waited: bool) -> Advice {
         if waited {
             return match self.note_useless_event() {

@@ -140,7 +140,6 @@ struct Writer<'a, W> {
     begun: bool,
 }
 
-/// Writes all of it.
 fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
     let times = trace.tracks.iter().flat_map(|track| &track.events);
     let base_ns = times.map(|event| event.at_ns).min().unwrap_or(0);

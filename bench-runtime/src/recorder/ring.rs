@@ -81,7 +81,6 @@ impl Ring {
         (begin, records)
     }
 
-    /// All records in it.
     pub(crate) fn read(&self) -> Records {
         let (begin, mut records) = self.copy();
         let now = self.written.load(Ordering::Relaxed); // R3

@@ -28,7 +28,6 @@ const SLAB: usize = 256 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cell(pub(super) NonNull<u8>);
 
-/// Cells of one size.
 #[derive(Debug)]
 struct Size {
     free: FreeList,
@@ -44,7 +43,6 @@ struct Slabs {
     cut: usize,
 }
 
-/// All cells.
 #[derive(Debug)]
 pub(super) struct Cells {
     sizes: [Size; SIZES],
@@ -151,7 +149,6 @@ impl Cells {
         }
     }
 
-    /// Bytes of the cells in use.
     pub(super) fn bytes_in_use(&self) -> usize {
         let sizes = self.sizes.iter().enumerate();
         sizes

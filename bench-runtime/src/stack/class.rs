@@ -15,7 +15,6 @@ pub(super) const STEP: u32 = 2;
 pub(super) const REGIONS: usize = 8;
 /// The sparse region, of deep slots.
 pub(super) const SPARSE: usize = REGIONS;
-/// All regions.
 pub(super) const ALL_REGIONS: usize = REGIONS + 1;
 /// The address space of each deep slot (`1 << GROUP`): its group.
 pub(super) const GROUP: u32 = 24;
@@ -75,7 +74,6 @@ pub enum StackPolicy {
     Fixed(usize),
 }
 
-/// The largest slot.
 pub(super) const LARGEST_SLOT: usize = 1 << (SMALLEST + STEP * (REGIONS as u32 - 1));
 const SMALLEST_FIXED: usize = 2 * PAGE;
 /// If the limit leaves much of its slot unused, the guard is this large.

@@ -17,7 +17,6 @@ pub(crate) struct Link {
     next: UnsafeCell<*mut Link>,
 }
 
-/// The list.
 #[derive(Debug)]
 pub(crate) struct FreeList {
     head: AtomicPtr<Link>,

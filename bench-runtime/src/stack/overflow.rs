@@ -89,7 +89,6 @@ fn on_fault(fault: &Fault) -> bool {
     false
 }
 
-/// The stack that a fault is the overflow of.
 fn overflowed(fault: &Fault) -> Option<NonNull<StackHeader>> {
     // The slot that contains SP is in use, so its header may be read. A frame
     // that is pushed has moved SP below the limit already, or is about to.

@@ -63,7 +63,6 @@ impl Word {
         Self(Self::plain(State::Live, class).0 | rest | trimmed)
     }
 
-    /// A compacted slot.
     pub(super) fn compacted(class: Class, cell: Cell, bytes: usize) -> Self {
         let cell = cell.0.as_ptr() as u64 / UNIT as u64;
         let bytes = (bytes / UNIT) as u64;

@@ -270,7 +270,6 @@ impl<E: Send + 'static> ErrGroup<E> {
         }
     }
 
-    /// The tasks.
     pub(crate) fn tasks(&self) -> &WaitGroup {
         &self.inner.tasks
     }

@@ -20,7 +20,6 @@ pub(super) const WOKEN: u32 = 1;
 
 /// The content of a lock that has a queue of waiters.
 pub(super) trait Queued {
-    /// The queue.
     fn queue(&mut self) -> &mut WaitQueue;
 }
 

@@ -145,7 +145,6 @@ pub(crate) fn everywhere(body: fn(Way)) {
     }
 }
 
-/// The message of a panic.
 pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()

@@ -43,7 +43,6 @@ unsafe impl Send for Raw {}
 // SAFETY: as above.
 unsafe impl Sync for Raw {}
 
-/// Unlocks a lock that it does not hold.
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn canary_unlock_by_a_thread_that_does_not_hold_it() {

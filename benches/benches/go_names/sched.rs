@@ -20,7 +20,6 @@ pub(crate) fn mutex_uncontended(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// One mutex for all.
 pub(crate) fn mutex(operations: u64, procs: u64) -> Duration {
     let mutex = Arc::new(Mutex::new(()));
     in_parallel(operations, procs, move |share| {

@@ -109,7 +109,6 @@ struct Comparison {
 }
 
 impl Comparisons {
-    /// The comparisons of a plan, with its reference lane.
     pub(super) fn of(plan: &Plan, reference_lane: &str, seed: u64) -> Self {
         let mut found = Self {
             width_ratio: plan.precision_ratio,

@@ -71,7 +71,6 @@ pub(super) fn now() -> String {
         .to_string()
 }
 
-/// A lane as the header has it.
 pub(super) fn describe_lane(probed: &ProbedLane) -> Lane {
     let lane = &probed.lane;
     let described = Lane {

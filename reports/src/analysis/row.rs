@@ -335,7 +335,6 @@ fn key_of(row: &Row, lane: &str) -> Key {
     (row.workload.clone(), lane.to_owned(), row.case.clone())
 }
 
-/// The figures with this id.
 fn figures(rows: &[Row], id: &str) -> BTreeMap<Key, f64> {
     rows.iter()
         .filter(|row| row.quantity.id == id)

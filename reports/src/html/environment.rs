@@ -9,7 +9,6 @@ use crate::format;
 use crate::machine;
 use crate::schema::{CoreKind, UNKNOWN};
 
-/// The section.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let header = &view.run.header;
     let machine = &header.host.machine;

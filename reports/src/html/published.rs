@@ -5,7 +5,6 @@ use maud::html;
 use super::view::{Section, View};
 use crate::published::{AGREEMENT_FACTOR, Agreement, judge};
 
-/// The section.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let judged = judge(view.run, view.analysis);
     if judged.is_empty() {

@@ -12,7 +12,6 @@ use crate::{failure, format, taints};
 /// The most A/A pairs that are shown at once; the furthest apart come first.
 const MOST_PAIRS: usize = 10;
 
-/// The section.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let lead = html! { "What disturbed the run, how much repeated measurements differ, and what could not be measured." };
     let body = html! {

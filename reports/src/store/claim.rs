@@ -55,7 +55,6 @@ impl Claim {
         }
     }
 
-    /// The file and its path.
     pub(super) fn into_parts(self) -> (File, PathBuf) {
         (self.file, self.path)
     }

@@ -54,7 +54,6 @@ const WORKLOADS: [&str; 8] = [
     "io.tcp_burst",
 ];
 
-/// The real runs.
 pub(crate) fn real() -> Vec<Run> {
     let files = Files::below(&in_crate("hardware")).expect("reports/hardware");
     let runs = files

@@ -35,7 +35,6 @@ impl Files {
         Ok(files)
     }
 
-    /// The path of a file.
     pub(crate) fn path(&self, index: u64) -> PathBuf {
         self.folder.path().join(index.to_string())
     }

@@ -7,7 +7,6 @@ use std::{fs, io};
 pub(crate) struct ProcFile(String);
 
 impl ProcFile {
-    /// Reads a file of `/proc`.
     pub(crate) fn read(path: &str) -> io::Result<Self> {
         fs::read_to_string(path).map(Self)
     }

@@ -72,7 +72,6 @@ impl Arena {
         self.words[0].store(FIRST_FREE, Ordering::Relaxed);
     }
 
-    /// `N` numbers, all 0.
     pub(crate) fn numbers<const N: usize>(&self) -> Result<[Number; N], Failure> {
         let first = self.words[0].fetch_add(N as u64, Ordering::Relaxed) as usize;
         let Some(words) = self.words.get(first..first + N) else {
@@ -223,7 +222,6 @@ impl Gate {
         }
     }
 
-    /// Opens it for all.
     pub(crate) fn open(&self, go: bool) {
         // Release: pairs with the Acquire in `wait`.
         self.0

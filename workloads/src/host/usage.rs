@@ -45,7 +45,6 @@ impl Usage {
         }
     }
 
-    /// `part` of `all` of it.
     pub(crate) fn share(self, part: u64, all: u64) -> Self {
         let of = |used: u64| (u128::from(used) * u128::from(part) / u128::from(all.max(1))) as u64;
         Self {

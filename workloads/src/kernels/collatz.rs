@@ -19,7 +19,6 @@ pub(crate) const KERNEL: Kernel = |parameters| {
     })
 };
 
-/// Its workloads.
 pub(crate) const WORKLOADS: &[Workload] = &[Workload {
     id: "cpu.collatz",
     title: "Collatz's numbers",

@@ -12,7 +12,6 @@ pub(crate) const KERNEL: Kernel = |parameters| {
     Arc::new(move |index| fib(depth - index % 4))
 };
 
-/// Its workloads.
 pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.fib",

@@ -23,7 +23,6 @@ pub(crate) const KERNEL: Kernel = |parameters| {
     })
 };
 
-/// Its workloads.
 pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.mandelbrot",

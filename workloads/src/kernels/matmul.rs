@@ -40,7 +40,6 @@ pub(crate) const KERNEL: Kernel = |parameters| {
     })
 };
 
-/// Its workloads.
 pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.matmul",

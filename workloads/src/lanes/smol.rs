@@ -101,7 +101,6 @@ impl Drop for Crew {
     }
 }
 
-/// Tasks of an executor.
 #[derive(Clone)]
 struct Tasks(Arc<Executor<'static>>);
 

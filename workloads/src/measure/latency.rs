@@ -14,7 +14,6 @@ impl Latencies {
         Self(Histogram::new(3).expect("3 significant digits are within the library's range"))
     }
 
-    /// Records one.
     pub(crate) fn record(&mut self, ns: u64) {
         self.0
             .record(ns)
@@ -33,7 +32,6 @@ impl Latencies {
         self.0.len()
     }
 
-    /// The median.
     pub(crate) fn median_ns(&self) -> f64 {
         self.0.value_at_quantile(0.5) as f64
     }

@@ -38,7 +38,6 @@ type Begins<T> = Result<Option<(T, usize)>, Malformed>;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// The reply that `bytes` begin with.
 pub(crate) fn reply(bytes: &[u8]) -> Begins<Reply> {
     let Some((line, end)) = line(bytes, 0)? else {
         return Ok(None);

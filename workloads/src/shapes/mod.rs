@@ -127,11 +127,9 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// A shared number.
     fn shared(&self) -> Result<Self::Shared, Failure>;
 
-    /// A pipe.
     fn pipe(&self) -> Result<Self::Pipe, Failure>;
     /// Blocks until a number has come.
     fn read(&self, pipe: &Self::Pipe) -> u64;
-    /// Writes a number.
     fn write(&self, pipe: &Self::Pipe, number: u64);
 
     /// This many permits.

@@ -111,7 +111,6 @@ impl<O: SendOperand> SendOperand for Option<O> {
 /// One case.
 #[doc(hidden)]
 pub trait Case {
-    /// 1 if it is a future.
     const FUTURES: usize = 0;
     /// The value that its arm receives.
     type Output;

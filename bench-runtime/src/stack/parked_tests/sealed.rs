@@ -18,7 +18,6 @@ fn small_chunks() -> StackPolicy {
     }
 }
 
-/// Two chunks of them.
 const TWO_CHUNKS: usize = 512;
 
 #[test]

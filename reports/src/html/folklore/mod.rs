@@ -164,7 +164,6 @@ static CLAIMS: [Claim; 15] = [
     },
 ];
 
-/// The section.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let answers: Vec<(&Claim, Option<(Finding, String)>)> = CLAIMS
         .iter()

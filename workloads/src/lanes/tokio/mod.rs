@@ -34,7 +34,6 @@ pub(super) const MULTI_THREAD: Entry = Entry {
     start: |_| Ok(Tokio::start(Flavour::MultiThread)),
 };
 
-/// One thread.
 pub(super) const CURRENT_THREAD: Entry = Entry {
     name: "tokio-ct",
     noun: "single-threaded tokio task",
@@ -43,7 +42,6 @@ pub(super) const CURRENT_THREAD: Entry = Entry {
     ..MULTI_THREAD
 };
 
-/// [`MULTI_THREAD`] with mimalloc.
 #[cfg(feature = "peers")]
 pub(super) const MULTI_THREAD_MIMALLOC: Entry = Entry {
     name: "tokio-mimalloc",
@@ -53,7 +51,6 @@ pub(super) const MULTI_THREAD_MIMALLOC: Entry = Entry {
     ..MULTI_THREAD
 };
 
-/// [`CURRENT_THREAD`] with mimalloc.
 #[cfg(feature = "peers")]
 pub(super) const CURRENT_THREAD_MIMALLOC: Entry = Entry {
     name: "tokio-ct-mimalloc",

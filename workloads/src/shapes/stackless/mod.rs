@@ -92,12 +92,9 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     fn gate() -> Self::Gate;
     /// Waits until the gate opens.
     fn wait(gate: &Self::Gate) -> impl Future<Output = ()> + Send;
-    /// Opens it for all.
     fn open(gate: &Self::Gate);
 
-    /// A pipe.
     fn pipe() -> IoResult<(Self::Writer, Self::Reader)>;
-    /// Writes a number.
     fn write_pipe(pipe: &mut Self::Writer, number: u64) -> impl Future<Output = ()> + Send;
     /// Waits until a number has come.
     fn read_pipe(pipe: &mut Self::Reader) -> impl Future<Output = u64> + Send;
@@ -105,7 +102,6 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     /// Listens on a free port of the loopback, with room for as many connections
     /// that are not accepted yet as the host allows.
     fn listen() -> impl Future<Output = IoResult<(Self::Listener, SocketAddr)>> + Send;
-    /// Connects.
     fn connect(address: SocketAddr) -> impl Future<Output = IoResult<Self::Stream>> + Send;
     /// The connection for hyper.
     fn io(stream: Self::Stream) -> Self::Io;
