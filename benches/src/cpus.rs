@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use workloads::host::affinity::{self, MOST_CPUS, Mask};
+use workloads::host::affinity::{self, Mask};
 
 /// A non-empty set of CPU numbers, in rising order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +29,6 @@ pub enum CpusError {
         /// The CPUs that the process may use.
         allowed: Cpus,
     },
-    /// The kernel refused.
-    #[error("the kernel refused to set the CPU affinity: {0}")]
-    Kernel(nix::Error),
 }
 
 impl Cpus {
@@ -88,36 +85,19 @@ impl Cpus {
     pub fn to_kernel(&self) -> Mask {
         Mask::of(&self.0)
     }
-
-    /// Pins the calling thread, and all threads that it starts from now on, to this set.
-    ///
-    /// # Errors
-    ///
-    /// [`CpusError::Kernel`] if the kernel refuses.
-    pub fn pin_this_thread(&self) -> Result<(), CpusError> {
-        self.to_kernel().pin().map_err(CpusError::Kernel)
-    }
 }
 
 impl FromStr for Cpus {
     type Err = CpusError;
 
     fn from_str(text: &str) -> Result<Self, CpusError> {
-        let wrong = || CpusError::Syntax(text.to_owned());
-        let mut cpus = Vec::new();
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let first: usize = first.trim().parse().map_err(|_| wrong())?;
-            let last: usize = last.trim().parse().map_err(|_| wrong())?;
-            if first > last || last >= MOST_CPUS {
-                return Err(wrong());
-            }
-            cpus.extend(first..=last);
+        let parts = text.split(',').map(str::trim);
+        let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+        if parts.is_empty() {
+            return Err(CpusError::Empty);
         }
+        let cpus = affinity::parse(&parts.join(","));
+        let cpus = cpus.map_err(|_| CpusError::Syntax(text.to_owned()))?;
         Self::of(cpus).ok_or(CpusError::Empty)
     }
 }
@@ -185,16 +165,5 @@ mod tests {
                 allowed
             }
         );
-    }
-
-    #[test]
-    fn the_kernel_sees_the_set_a_thread_pins_itself_to() {
-        let first = Cpus(vec![Cpus::allowed().unwrap().numbers()[0]]);
-        std::thread::spawn(move || {
-            first.pin_this_thread().unwrap();
-            assert_eq!(Cpus::allowed().unwrap(), first);
-        })
-        .join()
-        .unwrap();
     }
 }

@@ -19,12 +19,6 @@ pub const LOOKS: [u64; 12] = [5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 200];
 /// processes.
 const DISCOVERY: f64 = 1.45;
 
-/// True if `count` processes are judged.
-#[must_use]
-pub fn is_look(count: u64) -> bool {
-    LOOKS.contains(&count)
-}
-
 /// The first look after `count` processes; `None` after the last.
 #[must_use]
 pub fn next(count: u64) -> Option<u64> {
@@ -79,7 +73,6 @@ mod tests {
     fn looks_become_rarer_and_end() {
         assert_eq!((next(0), next(5), next(199)), (Some(5), Some(7), Some(200)));
         assert_eq!(next(200), None);
-        assert!(is_look(10) && !is_look(11));
     }
 
     #[test]

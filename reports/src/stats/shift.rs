@@ -122,13 +122,6 @@ pub fn sides(
     }
 }
 
-/// Half of the interval's width for a second set of processes like these, as a
-/// share: the smallest change that this many can show.
-#[must_use]
-pub fn resolution(processes: &[f64]) -> Option<f64> {
-    half_width(&shift(processes, processes, Design::Apart)?)
-}
-
 /// Half of the width of a ratio's interval, as a share.
 #[must_use]
 pub fn half_width(ratio: &Ratio) -> Option<f64> {
@@ -366,12 +359,14 @@ mod tests {
     fn few_or_impossible_figures_give_nothing() {
         assert_eq!(shift(&[1.0; 3], &[1.0; 9], Design::Apart), None);
         assert_eq!(shift(&[0.0; 9], &[1.0; 9], Design::Apart), None);
-        assert_eq!(resolution(&[1.0, 2.0]), None);
     }
 
     #[test]
-    fn more_processes_resolve_more() {
-        let of = |count| resolution(&modes(count, 4)).expect("enough");
+    fn more_processes_have_a_narrower_interval() {
+        let of = |count| {
+            let ratio = shift(&modes(count, 4), &modes(count, 4), Design::Apart);
+            half_width(&ratio.expect("enough")).expect("an interval")
+        };
         assert!(
             of(160) < of(40) && of(40) < of(10),
             "{} {} {}",

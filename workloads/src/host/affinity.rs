@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 /// More CPUs than any kernel has: a list with a higher number is a slip.
-pub const MOST_CPUS: usize = 1 << 16;
+const MOST_CPUS: usize = 1 << 16;
 
 /// CPUs in one word of a [`Mask`].
 const WORD: usize = libc::c_ulong::BITS as usize;
