@@ -83,7 +83,7 @@ impl Spawner {
     }
 }
 
-/// `f`; if it is dropped instead, a thread runs it.
+/// Calls `f`; if it is dropped instead, a thread runs it.
 fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
     struct InAnyCase<F: FnOnce() + Send + 'static>(Option<F>);
     impl<F: FnOnce() + Send + 'static> InAnyCase<F> {

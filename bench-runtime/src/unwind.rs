@@ -11,9 +11,9 @@ use framehop::{
 use crate::arch::{self, Registers};
 use crate::sys::modules;
 
-/// Frames that are followed: a recursion without end is cut off here.
+/// The most frames that are followed, because a recursion may be endless.
 const MOST_FRAMES: usize = 512;
-/// Frames of a goroutine that walks its own stack: Go's figure.
+/// The most frames of a goroutine that walks its own stack: Go's figure.
 const MOST_OWN_FRAMES: usize = 128;
 
 /// One place in the program: a function that was called and has not returned.

@@ -19,7 +19,7 @@ use bench_runtime::{
 use child::{in_child, must_end};
 use start::Start;
 
-/// For so long what is waited for takes, and so much later the wait begins.
+/// The duration of the awaited work, and the delay of the wait after its start.
 const TAKES: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_millis(1);
 const WAITED: Duration = Duration::from_millis(999);
@@ -114,7 +114,7 @@ fn waiter_and_unlocker_of_a_mutex_are_named_with_the_time() {
             assert_eq!(locks.stacks.len(), 1, "{locks}");
             let text = locks.to_string();
             assert!(text.starts_with("2 contentions, 1.998s:\n"), "{text}");
-            // The call into the runtime, and the program's.
+            // The call into the runtime, and the program's own.
             let frames = &locks.stacks[0].frames;
             let files = [frames.first(), frames.last()].map(|frame| frame?.file.as_deref());
             assert!(files[0].unwrap().ends_with("src/sync/mutex.rs"), "{locks}");

@@ -198,7 +198,7 @@ fn thread_locals_that_were_lent_outlive_a_runtime() {
                         while !STOPPED.load(Ordering::SeqCst) {
                             std::thread::yield_now();
                         }
-                        // The kernel has had the time to take the thread down.
+                        // Time for the kernel to end the thread.
                         std::thread::sleep(Duration::from_millis(100));
                         assert!(table.iter().all(|&n| n == 42));
                         DONE.store(true, Ordering::SeqCst);
@@ -422,7 +422,7 @@ fn destructors_of_the_programs_do_not_end_or_block_the_timers_of_plain_threads()
     }));
 }
 
-/// A writer of the program's that waits at each piece.
+/// A writer of the program that waits at each write.
 struct Parks;
 
 impl fmt::Write for Parks {
@@ -504,8 +504,8 @@ fn channel_drops_the_rest_if_a_destructor_panics() {
 #[test]
 #[cfg_attr(rt_asan, ignore = "the sanitizer ends it in its own way")]
 fn exit_in_a_goroutine_frees_a_value_that_another_has_lent() {
-    /// Its words go when the thread-local ends, in `exit`. The kernel takes so large
-    /// a block back at once.
+    /// It is freed when the thread-local is dropped, in `exit`. The allocator
+    /// returns a block of this size to the kernel at once.
     struct Large(Vec<u64>);
     impl Drop for Large {
         fn drop(&mut self) {

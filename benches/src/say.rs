@@ -10,7 +10,7 @@ use std::io::{self, StdoutLock, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-/// Says a line on stderr; an error is ignored.
+/// Prints a line on stderr; an error is ignored.
 pub(crate) fn say(text: impl Display) {
     let line = format!("{}\n", visible(&text.to_string()));
     let _ = io::stderr().write_all(line.as_bytes());

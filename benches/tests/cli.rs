@@ -475,7 +475,7 @@ fn shards_merge_into_the_whole_run_in_any_order_and_again() {
 }
 
 #[test]
-fn show_report_and_compare_say_one_noise_the_disturbances_and_the_verdicts() {
+fn show_report_and_compare_agree_on_noise_disturbances_and_verdicts() {
     let file = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../reports/tests/fixtures/v1-every-section.jsonl"

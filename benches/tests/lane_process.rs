@@ -71,7 +71,7 @@ fn the_request_a_lane_reads_is_one_line_of_json() {
 }
 
 #[test]
-fn a_lane_that_crashes_is_said_to_be_killed_by_its_signal() {
+fn a_lane_that_crashes_is_reported_as_killed_by_its_signal() {
     let failure = failure_of("echo 'out of luck' >&2; kill -SEGV $$", LONG);
     assert_eq!(
         failure.cause,
@@ -268,7 +268,7 @@ fn a_lane_that_closes_stderr_still_answers() {
 }
 
 #[test]
-fn a_wish_to_stop_ends_the_wait_for_a_sample() {
+fn a_request_to_stop_ends_the_wait_for_a_sample() {
     let stop = Stop::default();
     let cpus = Cpus::allowed().unwrap();
     let script = format!("{HELLO}; read request; sleep 60");

@@ -15,7 +15,7 @@ const LANES: [&str; 5] = ["threadbare", "thread", "process", "tokio", "rayon"];
 /// A folder that is the same from run to run, so that cargo builds only changed code.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // The first time there is none.
+    // There is none the first time.
     let _ = fs::remove_dir_all(&folder);
     folder
 }
@@ -36,7 +36,7 @@ fn new(folder: &Path, more: &[&str]) -> Output {
     output.unwrap()
 }
 
-/// Measures the crate in `with` as soon as can be, into `out`.
+/// Measures the crate in `with` as briefly as possible, into `out`.
 fn run(with: &Path, out: &Path) -> Output {
     let mut command = offline();
     command.args(["run", "--smoke", "--with"]).arg(with);
@@ -132,7 +132,7 @@ fn trip(_: &mut [u8]) {
         assert!(samples("own.my_load_service", lane) >= 2, "{lane}");
         let trips = failures("own.trips", lane);
         assert!(!trips.is_empty(), "{lane}");
-        // A child's memory, and with it the message, is not its parent's.
+        // The message is in the child's memory, which the parent does not see.
         let heard = trips
             .iter()
             .all(|failure| failure.message.contains("no such item"));

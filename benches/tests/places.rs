@@ -685,7 +685,7 @@ fn lane_that_is_stopped_or_killed_from_outside_costs_its_process_and_is_named() 
 }
 
 #[test]
-fn what_is_asked_for_and_not_there_is_said_and_no_success() {
+fn missing_results_are_named_and_the_command_fails() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("run");
     let lane = lane(dir.path());

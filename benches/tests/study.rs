@@ -217,7 +217,7 @@ fn a_wrong_count_of_operations_is_no_sample() {
 }
 
 #[test]
-fn a_lane_that_is_not_installed_and_one_that_cannot_say_why() {
+fn lanes_that_cannot_run_are_recorded_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let missing = Missing::Toolchain {
         language: "go",
@@ -427,7 +427,7 @@ fn a_precise_run_goes_on_for_the_cells_that_need_it_and_can_be_resumed() {
 }
 
 #[test]
-fn a_process_in_a_slow_way_is_a_result_and_does_not_run_into_the_time_limit() {
+fn a_slow_process_is_a_result_and_stays_within_the_time_limit() {
     let dir = tempfile::tempdir().unwrap();
     let counter = dir.path().join("counter");
     // From its third process on it is slow, which the warm-up shows.

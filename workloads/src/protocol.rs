@@ -103,7 +103,7 @@ pub struct Sample {
     pub id: u64,
     /// Wall time of the timed section, by the monotonic clock.
     pub elapsed_ns: u64,
-    /// Operations done in the timed section: the divisor of `elapsed_ns`.
+    /// Operations in the timed section: the divisor of `elapsed_ns`.
     pub operations_count: u64,
     /// The answer, to be checked against the workload's expected value. At
     /// most 2^53 - 1, so that every language can hold it.
@@ -114,7 +114,7 @@ pub struct Sample {
     pub voluntary_switches_count: u64,
     /// Involuntary context switches of the lane and its children.
     pub involuntary_switches_count: u64,
-    /// The memory ledger, if the workload measures memory: made by the study,
+    /// The memory ledger, if the workload measures memory. The study makes it,
     /// from the readings that the lane requested.
     #[serde(skip)]
     pub memory: Option<Memory>,

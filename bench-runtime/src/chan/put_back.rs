@@ -80,8 +80,8 @@ fn put_in_front<T>(
     core.lock();
     // SAFETY: we hold the lock, and each branch releases it after its last use
     // of the state. The value is moved once; for the receiver's place see
-    // `attempt_send`. The place before the head is free, or, in a full ring,
-    // the tail, which moves to the box. It lives until it is received.
+    // `attempt_send`. The place before the head is free. In a full ring it is
+    // the tail's, whose value moves to the box. It lives until it is received.
     unsafe {
         let state = core.state();
         if let Some(receiver) = state.receivers.dequeue() {

@@ -16,7 +16,7 @@ use crate::util::write::write_at_once;
 ///
 /// # Errors
 ///
-/// When the process is out of descriptors, or the user's pipes of memory.
+/// When the process has no descriptor left, or the user's pipes no memory.
 ///
 /// # Examples
 ///

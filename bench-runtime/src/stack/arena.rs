@@ -537,9 +537,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_refuses_at_the_map_limit_is_not_counted_as_taken() {
+    fn slots_refused_at_the_map_limit_do_not_count_as_taken() {
         child::expect_success(
-            "stack::arena::tests::what_the_kernel_refuses_at_the_map_limit_is_not_counted_as_taken",
+            "stack::arena::tests::slots_refused_at_the_map_limit_do_not_count_as_taken",
             "limit",
             || {
                 let arena = Arena::reserve(1 << 40, Some(Guards::Protect)).unwrap();

@@ -24,8 +24,8 @@ fn command(exe: PathBuf) -> Command {
 
 /// Runs `body` in a child that is this test binary running only `test`, its
 /// full path, again; `part` distinguishes several children of one test. In the
-/// parent, returns how the child ended and its output; `None` in a child that
-/// is another part's.
+/// parent, returns how the child ended and its output; `None` in the child of
+/// another part.
 fn run(test: &str, part: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
     if let Ok(mine) = std::env::var(NAME) {
         if mine == part {

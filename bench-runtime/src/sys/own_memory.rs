@@ -156,7 +156,7 @@ fn read_by_call(places: &[Place], into: &mut [u8]) -> io::Result<usize> {
 mod tests {
     use super::*;
 
-    fn what_is_there_is_read_and_the_rest_is_left_out(way: Way) {
+    fn ranges_that_exist_are_read_and_the_others_are_not(way: Way) {
         let (words, text) = ([1usize, 2, 3], *b"some text");
         let mut reading = Reading::default();
         let nowhere = reading.add(0, 8);
@@ -179,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_read_by_the_call() {
-        what_is_there_is_read_and_the_rest_is_left_out(Way::Call);
+    fn ranges_that_exist_are_read_by_the_call() {
+        ranges_that_exist_are_read_and_the_others_are_not(Way::Call);
     }
 
     #[test]
-    fn what_is_there_is_read_by_the_file() {
-        what_is_there_is_read_and_the_rest_is_left_out(Way::file());
+    fn ranges_that_exist_are_read_by_the_file() {
+        ranges_that_exist_are_read_and_the_others_are_not(Way::file());
     }
 
     #[test]

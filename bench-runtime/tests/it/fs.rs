@@ -143,7 +143,7 @@ fn a_file_that_makes_wait_lets_other_goroutines_run() {
 
 /// What a read consumes that returns 0 bytes: an empty datagram, an end of input that is typed.
 #[test]
-fn a_file_that_tells_of_nothing_once_is_heard() {
+fn reads_continue_after_one_that_returned_0_bytes() {
     everywhere(|_: Way| {
         let (near, far) = UnixDatagram::pair().unwrap();
         far.send(b"").unwrap();

@@ -16,7 +16,7 @@ use crate::sched_support::at_each;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Longer than it takes on a loaded machine.
+/// Longer than the test takes on a loaded machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn ignore<T>(_: T) {}

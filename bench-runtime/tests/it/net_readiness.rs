@@ -329,7 +329,7 @@ impl Inline {
 }
 
 #[test]
-fn a_task_that_is_dropped_where_it_is_woken_hangs_nothing() {
+fn a_task_that_its_wake_drops_does_not_hang() {
     everywhere(|_| {
         let (near, _far) = UnixStream::pair().unwrap();
         let near: &'static UnixStream = Box::leak(Box::new(near));
@@ -390,7 +390,7 @@ fn clones(left: usize) -> Waker {
 #[test]
 fn waker_that_panics_when_it_is_cloned_leaves_no_waiter() {
     everywhere(|way| {
-        // At the first poll: for the wait, for its deadline. At the second: for the same.
+        // At the first poll: one for the wait, one for its deadline. At the second poll: the same.
         for (first, second) in [(0, None), (1, None), (2, Some(0)), (2, Some(1))] {
             let (near, far) = UnixStream::pair().unwrap();
             near.set_read_timeout(Some(Duration::from_secs(3_600)))

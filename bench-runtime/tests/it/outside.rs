@@ -223,7 +223,7 @@ fn thread_and_goroutine_share_a_pool() {
 }
 
 #[test]
-fn contexts_end_across_the_border() {
+fn contexts_end_between_threads_and_goroutines() {
     beside(|runtime| {
         // From outside in.
         let (ctx, cancel) = Context::background().with_cancel();

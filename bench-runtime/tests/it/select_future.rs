@@ -98,7 +98,7 @@ fn kept_future_loses_nothing_while_other_cases_are_taken() {
 }
 
 #[test]
-fn one_that_is_dropped_puts_back_what_came() {
+fn dropped_receives_put_their_values_back() {
     everywhere(|way| {
         let (tx, rx) = chan::<usize>(0);
         let (quit, end) = chan::<()>(0);

@@ -291,7 +291,7 @@ fn thousands_of_runtimes_leak_no_descriptors_and_no_threads() {
         runtime.run(move || {
             let (tx, rx) = chan::<u8>(0);
             if round % 3 == 0 {
-                // Left behind, parked.
+                // It stays parked.
                 std::mem::forget(tx);
                 drop(go(move || rx.recv()));
                 yield_now();

@@ -10,7 +10,6 @@ use crate::start::Start;
 use bench_runtime::{JoinError, JoinHandle, Runtime};
 
 /// Longer than any body takes on a loaded machine.
-/// A hang, and not a machine with much to do.
 const TIMEOUT: Duration = Duration::from_secs(match () {
     () if cfg!(miri) => 1_200,
     () if cfg!(any(rt_tsan, rt_asan)) => 300,

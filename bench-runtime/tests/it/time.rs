@@ -139,7 +139,7 @@ fn timer_modified_to_earlier_fires_earlier() {
 }
 
 #[test]
-fn no_tick_of_before_a_stop_or_a_reset_is_received_after_it() {
+fn earlier_ticks_are_not_received_after_a_stop_or_a_reset() {
     everywhere(|_| {
         let timer = Timer::new(Duration::ZERO);
         for i in 0..3_000 {
@@ -186,7 +186,7 @@ fn ticks_of_a_ticker_are_a_period_apart_and_never_pile_up() {
 }
 
 #[test]
-fn no_tick_of_before_is_received_after_a_ticker_stops_or_is_reset() {
+fn earlier_ticks_are_not_received_after_a_ticker_stops_or_is_reset() {
     everywhere(|_| {
         let ticker = Ticker::new(Duration::from_micros(20));
         for i in 0..1_000 {

@@ -1,4 +1,4 @@
-//! `threadbare report`: the page that a run is shown by.
+//! `threadbare report`: the page of a run.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

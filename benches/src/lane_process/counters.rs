@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn some_of_the_hardwares_events_are_said_to_be_some() {
+    fn missing_hardware_events_are_reported() {
         let some = Counters::opened(
             &mut Told(|name: &str| match name {
                 "cache_misses" => Err(io::ErrorKind::NotFound.into()),

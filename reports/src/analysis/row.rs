@@ -564,7 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn rate_whose_search_did_not_come_far_is_a_range_and_no_verdict_rests_on_less() {
+    fn rate_whose_search_ended_early_is_a_range_and_gives_no_verdict_within_it() {
         let verdict = |lane: (&str, f64, f64, f64), gap: f64| {
             let analysis = analysis(&[("thread", 12_800.0, gap, 1.0), lane]);
             let row = row(&analysis, lane.0, RATE);

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cloud_that_tells_by_a_file_is_believed() {
+    fn a_cloud_is_known_by_its_file() {
         let gce = [
             ("dmi_vendor", "Google"),
             ("dmi_product", "Google Compute Engine"),

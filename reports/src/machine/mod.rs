@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn file_of_before_gets_the_names_and_the_key_of_today() {
+    fn old_files_get_the_present_names_and_key() {
         let cpuinfo = json!({"CPU implementer": "0x41", "CPU variant": "0x3",
             "CPU part": "0xd0c", "CPU revision": "1"});
         let old = before("aarch64", &[("cpuinfo", cpuinfo)]);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn file_without_raw_facts_keeps_what_it_says() {
+    fn file_without_raw_facts_keeps_its_fields() {
         let old = before("riscv64", &[]);
         assert_eq!(old.machine.cpu_model, "implementer 0x41 part 0xd0c");
         assert_eq!(old.machine.hypervisor, "none");

@@ -1,5 +1,4 @@
-//! Are the samples to be trusted: each sample over the run's course, against
-//! its own lane's median.
+//! The quality of the samples: each one over the time of the run, against its own lane's median.
 
 use super::axis::{Axis, Scale};
 use super::pen::{Anchor, Caption, Ink, svg};

@@ -157,7 +157,7 @@ pub fn fit(law: Law, points: &[Point]) -> Result<Fit, NoFit> {
         value: value[index],
         interval: interval(resampled.iter().map(|found| found[index]).collect()),
     };
-    // A resample without a peak has it at any distance.
+    // A resample without a peak counts as one with an infinitely distant peak.
     let peaks = match law {
         Law::Amdahl => None,
         Law::Usl => interval(

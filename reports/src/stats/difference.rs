@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn two_that_are_a_hundredth_apart_are_the_same() {
+    fn figures_that_differ_by_a_hundredth_are_the_same() {
         let near: Vec<f64> = TASK.iter().map(|one| one * 1.01).collect();
         assert_eq!(verdict(&near, &TASK, 0.0), Verdict::Same);
     }

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn drift_cells_that_move_as_their_spread_says_inflate_nothing() {
+    fn drift_cells_that_move_within_their_spread_inflate_nothing() {
         let drift_cells = drift_cells(1.0);
         let inflation = drift_cells.inflation().expect("enough");
         assert!((inflation - 1.0).abs() < 0.02, "{inflation}");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn no_spread_at_all_is_far_and_finite() {
+    fn zero_spread_gives_a_finite_deviation() {
         let exact = |value| Ratio {
             value,
             interval: Some(Interval {

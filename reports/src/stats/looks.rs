@@ -3,10 +3,10 @@
 //!
 //! A look at every new process would choose the most extreme of two hundred
 //! intervals. So looks are few and become rarer: each at about 1.4 times the
-//! processes of the one before. The simulation in `METHOD.md` shows the effect
-//! of this many looks on the errors, which the rate of false discoveries is
-//! lowered for
-//! ([`FALSE_DISCOVERY_RATE_OF_LOOKS`](super::FALSE_DISCOVERY_RATE_OF_LOOKS)).
+//! processes of the one before. This many looks add errors, so the rate of
+//! false discoveries is lower
+//! ([`FALSE_DISCOVERY_RATE_OF_LOOKS`](super::FALSE_DISCOVERY_RATE_OF_LOOKS));
+//! the simulation in `METHOD.md` shows the result.
 
 use super::bootstrap::Ratio;
 use super::verdict::Bound;

@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn far_apart_is_far_apart_and_sure() {
+    fn large_difference_is_found_and_certain() {
         let ratio = shift(&modes(10, 99), &times(&modes(10, 99), 0.1), Design::Apart);
         let ratio = ratio.expect("enough");
         assert!(
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_processes_are_thinned_out() {
+    fn processes_above_the_limit_are_thinned_out() {
         let many = modes(50_000, 4);
         assert!(shift(&many, &many, Design::Paired).is_some());
     }

@@ -582,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_do_not_fit_are_refused_and_not_believed() {
+    fn lines_that_do_not_fit_are_refused() {
         let read = |columns: Value, count: u64| {
             let line = json!({"type": "columns", "of": "x", "count": count, "columns": columns});
             records(line, &mut 1_000).unwrap_err()

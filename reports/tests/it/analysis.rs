@@ -184,7 +184,7 @@ fn workload_that_says_that_its_work_grows_has_the_time_of_fewest_workers_over_it
 }
 
 #[test]
-fn memory_that_may_be_nothing_is_at_most_so_much_and_compared_by_difference() {
+fn memory_that_may_be_zero_is_an_upper_bound_and_compared_by_difference() {
     let mut run = synthetic::run(Wish::default());
     for group in &mut run.groups {
         if group.workload != "memory.parked" || group.lane != "threadbare" {

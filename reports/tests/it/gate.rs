@@ -381,7 +381,7 @@ fn with_memory(mut run: Run, bytes: impl Fn(&Group) -> i64) -> Run {
 }
 
 #[test]
-fn memory_that_was_nothing_is_compared_by_its_difference() {
+fn memory_that_was_zero_is_compared_by_its_difference() {
     // One process has more than the next, for any number of tasks.
     let nothing = |group: &Group| 300_000 + (group.process_index as i64 % 3 - 1) * 900;
     let task = |group: &Group| nothing(group) + 4_096 * group.parameters["tasks_count"] as i64;

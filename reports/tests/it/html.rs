@@ -158,7 +158,7 @@ fn failure_is_one_line_with_what_to_do_and_no_panic_of_a_toolchain() {
 }
 
 #[test]
-fn goroutines_alone_are_said_of_go_only() {
+fn the_word_goroutine_has_its_runtime_with_it() {
     let page = page();
     let (hero, _) = page.split_once("<main").expect("a main part");
     assert!(hero.contains("Threadbare goroutine") && hero.contains("BIAS.md"));
@@ -198,7 +198,7 @@ fn claim_about_goroutines_is_judged_on_go_with_ours_beside() {
 }
 
 #[test]
-fn sleepers_are_told_by_their_whole_time_not_by_that_beyond_the_sleep() {
+fn sleepers_are_judged_by_their_whole_time() {
     let mut run = synthetic::run(Wish::default());
     let workloads = run.header.workloads.iter_mut();
     for workload in workloads.filter(|one| one.id == "io.sleepers") {

@@ -54,7 +54,7 @@ fn message(text: &str) -> String {
 }
 
 #[test]
-fn what_was_written_is_read_again() {
+fn a_written_file_reads_back_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("run.jsonl");
     let mut writer = Writer::create(&path, &header()).expect("a new file");

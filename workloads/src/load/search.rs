@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rate_at_all_is_told_and_one_without_end_is_refused() {
+    fn a_missing_rate_is_reported_and_an_infinite_one_is_refused() {
         assert_eq!(search(&mut Exact::new(0)).unwrap(), None);
         let silent = &mut Exact {
             tells: false,

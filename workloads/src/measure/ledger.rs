@@ -381,13 +381,13 @@ Node 0, zone  Movable
     }
 
     #[test]
-    fn tasks_of_the_host_are_behind_the_stroke() {
+    fn tasks_of_the_host_are_the_number_after_the_slash() {
         assert_eq!(tasks_of("1.43 0.85 0.39 4/114 11149\n"), Some(114));
         assert_eq!(tasks_of("1.43"), None);
     }
 
     #[test]
-    fn files_in_the_page_cache_are_what_each_version_calls_so() {
+    fn files_in_the_page_cache_are_read_by_each_versions_names() {
         let cached = |files, stat: &str| {
             let folder = PathBuf::new();
             Group { folder, files }.cached(stat)

@@ -90,7 +90,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
 
     /// Starts a task.
     fn spawn(&self, body: impl FnOnce() -> u64 + Send + 'static) -> Result<Self::Task, Failure>;
-    /// Waits for a task; fails as it failed.
+    /// Waits for a task; returns its failure.
     fn join(&self, task: Self::Task) -> Result<u64, Failure>;
     /// Lets others run.
     fn yield_now(&self);

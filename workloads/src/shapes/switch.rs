@@ -351,7 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stall_is_late_for_every_tick_that_it_covers() {
+    fn every_tick_during_a_stall_is_late() {
         let mut clock = Clock {
             tick: 1_000_000,
             due: now_ns() - 3_500_000,

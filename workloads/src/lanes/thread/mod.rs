@@ -1,7 +1,6 @@
 //! Threads of the operating system, by the standard library.
 //!
-//! The standard library has no channel for many receivers, so a variant is
-//! first of all a [`Channel`].
+//! The standard library has no channel for many receivers, so variants differ in their [`Channel`].
 
 #[cfg(feature = "peers")]
 mod crossbeam;

@@ -53,7 +53,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
 
     /// Starts a task.
     fn spawn(&self, body: impl Future<Output = u64> + Send + 'static) -> Self::Task;
-    /// Waits for a task; fails as it failed.
+    /// Waits for a task; returns its failure.
     fn join(task: Self::Task) -> impl Future<Output = Result<u64, Failure>> + Send;
     /// Lets a task run that is not joined.
     fn detach(task: Self::Task);
@@ -133,8 +133,8 @@ pub(crate) fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// Takes a sample of any shape. To be run as a task of the lane: the future
-/// that a runtime's caller blocks on is not scheduled as tasks are.
+/// Takes a sample of any shape. Run it as a task of the lane: runtimes schedule
+/// the future that their caller blocks on differently from tasks.
 pub(crate) async fn run<L: Stackless>(lane: L, order: Order) -> Result<Outcome, Failure> {
     let (lane, order) = (&lane, &order);
     match order.workload.shape {
