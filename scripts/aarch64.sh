@@ -34,10 +34,9 @@ if [ "$code" != 64 ]; then
     exit 1
 fi
 
-# An emulator has neither guard markers nor userfaultfd; what needs them says
-# so. It goes over all address space that a program reserves, which takes
-# minutes, so a program gets less of it. Left out is what goes over tens of
-# thousands of mappings or cells.
+# An emulator has neither guard markers nor userfaultfd; tests that need them skip.
+# It visits all address space that a program reserves, which takes minutes, so a
+# program gets less of it. Tests with tens of thousands of mappings or cells are left out.
 slow=(map_limit cells:: takers_on_many_threads)
 own=(arch:: stack:: goroutine::)
 # Goroutines through the public API, each in both modes at several P.

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Memory that is touched where it must not be, on heaps and on stacks of goroutines,
-# by the address sanitizer: the runtime's tests, and the safe programs that broke it
-# once. What it is told of switches between stacks is in
-# bench-runtime/src/sched/fiber.rs.
+# Invalid accesses to heaps and to stacks of goroutines, by the address sanitizer: the
+# runtime's tests, and the safe programs that once broke it. The reports of switches
+# between stacks are in bench-runtime/src/sched/fiber.rs.
 #   scripts/asan.sh [--quick]
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The whole gate: what must hold before anything lands. CI runs this; so can you.
+# All checks that must pass before a change lands. CI runs them, too.
 #   scripts/check.sh          everything
-#   scripts/check.sh --ci     without the measured run: what CI has time for
+#   scripts/check.sh --ci     without the measured run, for which CI has no time
 #   scripts/check.sh --fast   without DuckDB, models, sanitizers, aarch64, stress and measured run
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,9 +27,9 @@ if [ "$mode" = "--fast" ]; then
     exit 0
 fi
 
-# What no clock is in: much of each is a compiler on one CPU. The instructions
-# of each operation are held against its budget (needs valgrind); the exported
-# table is DuckDB's to read (needs python3 and a package index).
+# Checks without a clock: much of each is a compiler on one CPU. The instructions
+# of each operation are compared with its budget (needs valgrind); DuckDB reads the
+# exported table (needs python3 and a package index).
 publish() { scripts/publish.sh; }
 instructions() { cargo test --quiet --release -p bench-runtime --test instructions; }
 exported() { cargo test --quiet -p benches --features parquet --test export; }

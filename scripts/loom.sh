@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUSTFLAGS="--cfg rt_loom" LOOM_MAX_BRANCHES=100000
-# Built faster than what is measured, and searched as fast.
+# Built faster than the release profile, and searched as fast.
 export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false
 models=(--target-dir target/loom --release --quiet -p bench-runtime --test loom)
 

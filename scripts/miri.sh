@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What holds no assembly, by miri: undefined behaviour and data races. Miri
-# knows no goroutines: the primitives' own tests run on plain threads.
+# Undefined behaviour and data races in code without assembly, by miri. Miri cannot
+# run goroutines: the primitives' own tests run on plain threads.
 #   scripts/miri.sh [--quick]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib/nightly.sh
 need_nightly miri miri rust-src
 # Records and parkables are leaked by design; the kernel's random numbers and
-# clocks are not what is under test.
+# clocks are not under test.
 export MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-disable-isolation -Zmiri-permissive-provenance"
 own=(goroutine:: sched::run_queue:: util:: timer:: context::)
 # Through the public API; those left out go through too many rounds for miri.

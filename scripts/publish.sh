@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Whether bench-runtime can be published: cargo packages it and builds the package by
 # itself, with the oldest compiler that Cargo.toml says it supports. Nothing is uploaded.
-#   scripts/publish.sh             asks the registry too
+#   scripts/publish.sh             queries the registry too
 #   scripts/publish.sh --offline   does not
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Data races of plain threads and of goroutines, by the thread sanitizer, with
-# the standard library built for it too. What it is told of switches between
-# stacks is in bench-runtime/src/sched/fiber.rs.
+# the standard library built for it too. The reports of switches between stacks
+# are in bench-runtime/src/sched/fiber.rs.
 #   scripts/tsan.sh [--quick]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,9 +26,9 @@ for canary in canary_two_threads_race canary_two_goroutines_on_two_machines_race
     fi
 done
 
-# Left out: compaction, which the kernel does behind the sanitizer's back; more
-# goroutines than it has room for; a limit on address space, of which it takes
-# most; and what is bound to be too slow.
+# Left out: compaction, which the sanitizer does not see; more goroutines than it
+# supports; a limit on address space, of which it takes most; and tests that would be
+# too slow.
 slow=(compact hundred_thousand thousand_goroutines_in_blocking_reads refused_stack closure_that_panics_when_it_is_dropped_unstarted)
 [ "${1:-}" = "--quick" ] && slow+=(thousands_of_runtimes snapshots_while_eight net_deadline::)
 timeout 900 cargo +nightly test "${build[@]}" --lib -- sched:: goroutine:: util:: timer:: netpoll:: context:: local::

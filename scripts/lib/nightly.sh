@@ -1,6 +1,6 @@
-# What the gates that need a nightly toolchain share. Sourced by scripts/*.sh.
+# Shared by the gates that need a nightly toolchain. Sourced by scripts/*.sh.
 
-# Ends the script well, and says why, where nightly lacks a part.
+# Ends the script with success, and the reason, if nightly lacks a part.
 #   need_nightly GATE COMPONENT…      such as: need_nightly miri miri rust-src
 need_nightly() {
     local gate=$1 component installed
@@ -14,9 +14,9 @@ need_nightly() {
     done
 }
 
-# Makes a program of the source on stdin, in a folder that goes when the script
-# ends, and leaves its path in $canary: a gate that has never been seen to fail is no
-# gate, so each first runs what it must refuse.
+# Makes a program of the source on stdin, in a folder that is deleted when the script
+# ends, and stores its path in $canary: each gate first runs a program that it must
+# refuse.
 make_canary() {
     canary=$(mktemp -d)
     trap 'rm -rf "$canary"' EXIT
