@@ -11,7 +11,7 @@
 //!
 //! 1. Every cell has its first rounds, by the plan.
 //! 2. A comparison is judged at few numbers of processes ([`looks`]), by the rules of the report.
-//! 3. The open cases are measured in *sweeps*. A sweep takes those with the most
+//! 3. The open cases are measured in *passes*. A pass takes those with the most
 //!    verdicts a second: a comparison that needs n more processes, each of which
 //!    takes t, counts 1 / (n · t). It takes a part of the time that is left, and
 //!    each of its cases has one block, in random order. So the processes of a case
@@ -46,8 +46,8 @@ use super::plan::{Plan, PlannedBlock, shuffled};
 const ENOUGH: u64 = 10;
 /// The most rounds of any case.
 const MOST_ROUNDS: u64 = 200;
-/// The part of the remaining time that one sweep takes.
-const SWEEP: f64 = 1.0 / 6.0;
+/// The part of the remaining time that one pass takes.
+const PASS: f64 = 1.0 / 6.0;
 
 const BOUND: Bound = Bound {
     threshold_ratio: THRESHOLD_RATIO,
@@ -62,7 +62,7 @@ pub(super) struct Comparisons {
     cells: Vec<Cell>,
     cases: Vec<Case>,
     list: Vec<Comparison>,
-    sweep: VecDeque<usize>,
+    pass: VecDeque<usize>,
     /// Whether more blocks follow those of the plan.
     goes_on: bool,
     seed: u64,
@@ -115,7 +115,7 @@ impl Comparisons {
             cells: Vec::new(),
             cases: Vec::new(),
             list: Vec::new(),
-            sweep: VecDeque::new(),
+            pass: VecDeque::new(),
             goes_on: plan.goes_on,
             seed,
         };
@@ -309,20 +309,20 @@ impl Comparisons {
         }
         let mut random = StdRng::seed_from_u64(seed_for(self.seed, &format!("block {index}")));
         for _ in 0..2 {
-            while let Some(at) = self.sweep.pop_front() {
+            while let Some(at) = self.pass.pop_front() {
                 let wanted = self.wanted(at);
                 let fits = self.cost(plan, &wanted) <= left.as_secs_f64();
                 if !wanted.is_empty() && fits {
                     return Some(self.block(plan, at, &wanted, index, &mut random));
                 }
             }
-            self.plan_sweep(plan, left, &mut random);
+            self.plan_pass(plan, left, &mut random);
         }
         None
     }
 
-    /// Chooses the cases of the next sweep.
-    fn plan_sweep(&mut self, plan: &Plan, left: Duration, random: &mut StdRng) {
+    /// Chooses the cases of the next pass.
+    fn plan_pass(&mut self, plan: &Plan, left: Duration, random: &mut StdRng) {
         self.judge();
         let mut worths: Vec<(f64, f64, usize)> = Vec::new();
         for at in 0..self.cases.len() {
@@ -333,7 +333,7 @@ impl Comparisons {
             }
         }
         worths.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let room = left.as_secs_f64() * SWEEP;
+        let room = left.as_secs_f64() * PASS;
         let mut sum = 0.0;
         let mut chosen: Vec<usize> = Vec::new();
         for (_, cost, at) in worths {
@@ -343,7 +343,7 @@ impl Comparisons {
             }
         }
         chosen.shuffle(random);
-        self.sweep = chosen.into();
+        self.pass = chosen.into();
     }
 
     fn block(
