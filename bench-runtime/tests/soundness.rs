@@ -516,26 +516,29 @@ fn exit_in_a_goroutine_frees_a_value_that_another_has_lent() {
     }
     static FREED: AtomicBool = AtomicBool::new(false);
     thread_local!(static LENT: Large = Large(vec![42; 1 << 21]));
-    let end = in_child("exit_in_a_goroutine_frees_a_value_that_another_has_lent", || {
-        // It breaks the rule, to show the effect.
-        Runtime::builder().procs(1).start().unwrap().run(|| {
-            let (begun, begins) = chan(0);
-            drop(go(move || {
-                LENT.with(|lent| {
-                    let words: &[u64] = &lent.0;
-                    blocking(|| {
-                        begun.send(()).unwrap();
-                        while !FREED.load(Ordering::SeqCst) {
-                            std::thread::yield_now();
-                        }
-                        assert!(words.iter().all(|&n| n == 42));
+    let end = in_child(
+        "exit_in_a_goroutine_frees_a_value_that_another_has_lent",
+        || {
+            // It breaks the rule, to show the effect.
+            Runtime::builder().procs(1).start().unwrap().run(|| {
+                let (begun, begins) = chan(0);
+                drop(go(move || {
+                    LENT.with(|lent| {
+                        let words: &[u64] = &lent.0;
+                        blocking(|| {
+                            begun.send(()).unwrap();
+                            while !FREED.load(Ordering::SeqCst) {
+                                std::thread::yield_now();
+                            }
+                            assert!(words.iter().all(|&n| n == 42));
+                        });
                     });
-                });
-            }));
-            begins.recv();
-            std::process::exit(0);
-        });
-    });
+                }));
+                begins.recv();
+                std::process::exit(0);
+            });
+        },
+    );
     if let Some((signal, stderr)) = end {
         assert_eq!(signal, Some(libc::SIGSEGV), "{stderr}");
     }

@@ -7,7 +7,7 @@ pub(crate) fn resident_bytes() -> Option<u64> {
     Some(pages * super::map::PAGE as u64)
 }
 
-/// SAFETY: as above, and it is not used again.
+/// Bytes of memory that the machine has.
 pub(crate) fn total_bytes() -> Option<u64> {
     let mut info = std::mem::MaybeUninit::<libc::sysinfo>::uninit();
     // SAFETY: the kernel fills the struct in, or returns an error.

@@ -140,10 +140,7 @@ impl Comparisons {
             });
         }
         let Self {
-            cells,
-            cases,
-            list,
-            ..
+            cells, cases, list, ..
         } = &mut found;
         for case in cases.iter() {
             let find = |lane: &str, control: bool| {
@@ -355,8 +352,8 @@ impl Comparisons {
         random: &mut StdRng,
     ) -> PlannedBlock {
         let case = &mut self.cases[at];
-        let is_same = case.order.len() == wanted.len()
-            && case.order.iter().all(|cell| wanted.contains(cell));
+        let is_same =
+            case.order.len() == wanted.len() && case.order.iter().all(|cell| wanted.contains(cell));
         // Blocks come in pairs: an order, then its reverse.
         if case.rounds % 2 == 1 && is_same {
             case.order.reverse();

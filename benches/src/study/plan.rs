@@ -336,8 +336,7 @@ fn dearest_case(
         let of_this = all.filter(|case| is_spare(case, cases, |name| is_code(workload, name)));
         spare.extend(of_this.map(|case| (workload, case)));
     }
-    let cost =
-        |case: &(&'static str, &Parameters)| case_cost(candidates, cells, case.0, case.1);
+    let cost = |case: &(&'static str, &Parameters)| case_cost(candidates, cells, case.0, case.1);
     let dearest = spare.into_iter().max_by(|a, b| cost(a).total_cmp(&cost(b)));
     dearest.map(|(workload, parameters)| (workload, parameters.clone()))
 }

@@ -179,9 +179,8 @@ impl Row {
         (ratio.value.is_finite() && ratio.value > 0.0).then_some(ratio)
     }
 
-    /// `None` for fewer than two processes, or if one of them is not above zero.
-    /// False if a figure that is a difference may be zero: the memory of light tasks,
-    /// if there were too few of them.
+    /// The largest figure of its processes over the smallest. `None` for fewer
+    /// than two processes, or if one of the figures is not above zero.
     #[must_use]
     pub fn spread(&self) -> Option<f64> {
         let values = || self.processes.values().copied();
@@ -190,7 +189,8 @@ impl Row {
         (values().len() > 1 && least > 0.0).then(|| most / least)
     }
 
-    /// True if the load generator may limit the figure: the lane's own is at least as good.
+    /// False if a figure that is a difference may be zero: the memory of light tasks,
+    /// if there were too few of them.
     #[must_use]
     pub fn is_resolved(&self) -> bool {
         let is_above_zero = |estimate: &Estimate| {
@@ -199,7 +199,8 @@ impl Row {
         self.quantity.source != Source::Memory || self.estimate.as_ref().is_none_or(is_above_zero)
     }
 
-    /// True if the load generator may limit the figure: the lane's own is at least as good.
+    /// True if the load generator may be the limit of the figure: the lane itself
+    /// may reach at least as much.
     #[must_use]
     pub fn is_limited(&self) -> bool {
         let is_near = |headroom: f64| headroom < LEAST_HEADROOM;

@@ -72,13 +72,7 @@ impl Program {
     }
 
     /// Requests a sample.
-    pub(crate) fn send_run(
-        &mut self,
-        id: u64,
-        workload: &str,
-        case: &Parameters,
-        iterations: u64,
-    ) {
+    pub(crate) fn send_run(&mut self, id: u64, workload: &str, case: &Parameters, iterations: u64) {
         let request = Request::Run {
             id,
             workload: workload.to_owned(),
