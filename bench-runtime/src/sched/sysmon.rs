@@ -43,6 +43,9 @@ use crate::sys::clock;
 /// A round, in nanoseconds: a tenth of a slice, so that one which is due waits for a hog 12 ms
 /// at most.
 const ROUND_NS: u64 = TIME_SLICE_NS / 10;
+/// How often a round tries to take a P. A try takes that of a goroutine which is inside the
+/// runtime for most of the time with a chance of three in ten (see the test of `biased_lock`).
+const RETAKE_TRIES: u32 = 8;
 /// Rounds without a running P before the deep sleep: a burst may begin again
 /// soon. They are as short as others, for a hog that begins in one of them
 /// must be seen at once. Chosen, not measured.
@@ -236,7 +239,7 @@ fn retake(shared: &'static Shared, p: &'static Processor, hogged: bool) -> bool 
     let marked = this_m::mark_retaken(shared, m);
     let held_ns = m.holds_for_ns();
     let before_ns = clock::now_ns();
-    if !m.retake(p) {
+    if !(0..RETAKE_TRIES).any(|_| m.retake(p)) {
         // If the mark is older, its P was retaken before and is being handed to
         // an M that has not taken it up yet: this M still has none.
         if marked {
