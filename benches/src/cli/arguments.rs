@@ -13,7 +13,7 @@ Examples:
   threadbare list                                  what can run on this host, and why not the rest
   threadbare run --quick                           rough figures in at most 90 seconds
   threadbare run                                   everything, in about 12 minutes
-  threadbare peers                                 beside Go, tokio, may, smol, rayon
+  threadbare peers                                 beside Go, tokio, may, smol, compio, rayon
   threadbare run --lane threadbare,tokio,go --workload spawn,switch.pingpong
   threadbare run --preset service                  how many requests a second an HTTP service bears
   threadbare serve --lane go --listen 10.0.0.1:8080    that service on one host,

@@ -46,6 +46,7 @@ impl Preset {
                 "tokio-ct-mimalloc",
                 "may",
                 "smol",
+                "compio",
                 "rayon",
                 "corosensei",
             ],

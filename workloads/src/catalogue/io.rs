@@ -311,7 +311,7 @@ const LIST: &[Workload] = &[
             ),
         ],
         operation: "file",
-        includes: "Opening, reading in blocks, adding up the bytes; in async lanes also handing the call to a thread that may block.",
+        includes: "Opening, reading in blocks, adding up the bytes; in async lanes also handing the call to a thread that may block, or to io_uring.",
         leaves_out: "A guarantee that a read reaches a disk: a cache below the kernel may answer.",
         operations: |p| get(p, "tasks_count"),
         checksum: |p| {

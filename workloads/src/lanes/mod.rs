@@ -2,6 +2,8 @@
 //! imports no other lane, except that a pool starts its threads or processes as their lane does.
 
 #[cfg(feature = "peers")]
+mod compio;
+#[cfg(feature = "peers")]
 mod corosensei;
 mod listener;
 #[cfg(feature = "peers")]
@@ -46,6 +48,8 @@ pub const ALL: &[Entry] = &[
     may::COROUTINES,
     #[cfg(feature = "peers")]
     smol::EXECUTOR,
+    #[cfg(feature = "peers")]
+    compio::RUNTIMES,
     #[cfg(feature = "peers")]
     corosensei::BARE,
 ];

@@ -16,7 +16,7 @@ use crate::measure::{Measured, Meter};
 
 /// How much an echo server reads at a time: one request of a burst, so that
 /// each is answered separately.
-pub(super) fn block_bytes(order: &Order) -> usize {
+pub(crate) fn block_bytes(order: &Order) -> usize {
     match order.workload.has_parameter("block_bytes") {
         true => order.count("block_bytes"),
         false => order.count("payload_bytes"),
@@ -49,7 +49,7 @@ pub(super) fn sleepers<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
 }
 
 /// The time of an iteration beyond the sleep.
-pub(super) fn over_ns(measured: &Measured, order: &Order, sleep: Duration) -> f64 {
+pub(crate) fn over_ns(measured: &Measured, order: &Order, sleep: Duration) -> f64 {
     measured.elapsed.as_nanos() as f64 / order.iterations as f64 - sleep.as_nanos() as f64
 }
 

@@ -6,7 +6,7 @@
 //! [`crate::lanes`].
 
 mod cpu;
-mod io;
+pub(crate) mod io;
 mod memory;
 pub(crate) mod pool;
 pub(crate) mod service;

@@ -1,0 +1,399 @@
+//! compio: tasks without stacks on io_uring, with a runtime of its own for each CPU.
+//!
+//! A task stays on the thread that it was started on, so its future need not be
+//! `Send`, and the shapes of [`crate::shapes::stackless`] do not fit it. This lane
+//! has the workloads for which io_uring is made.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use ::compio::BufResult;
+use ::compio::dispatcher::Dispatcher;
+use ::compio::driver::ProactorBuilder;
+use ::compio::driver::op::OpCodeFlag;
+use ::compio::fs::File;
+use ::compio::io::{AsyncRead, AsyncReadAt, AsyncWriteExt};
+use ::compio::net::{TcpListener, TcpStream};
+use ::compio::runtime::{JoinError, JoinHandle, Runtime, spawn, spawn_blocking};
+use ::compio::time::sleep;
+use nix::errno::Errno;
+
+use crate::catalogue::{Shape, Workload};
+use crate::host::backlog;
+use crate::host::files::Files;
+use crate::kernels::{bytes, lehmer};
+use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
+use crate::load::{self, server_address};
+use crate::measure::Meter;
+use crate::shapes::io::{block_bytes, over_ns};
+
+/// A runtime for each CPU.
+pub(super) const RUNTIMES: Entry = Entry {
+    name: "compio",
+    noun: "compio task",
+    title: "compio tasks on io_uring, a runtime for each CPU",
+    program: Program::Plain,
+    kernel_tasks: false,
+    runtime: || format!("compio {}", super::locked_version("compio")),
+    refuses,
+    start: |_| Ok(Box::new(Compio { current: None })),
+};
+
+fn refuses(workload: &Workload) -> Option<&'static str> {
+    match workload.shape {
+        Shape::Sleepers | Shape::TcpEcho | Shape::Fanout | Shape::FileRead => NO_RING.as_deref(),
+        Shape::Email => Some("the mail library has no futures for compio"),
+        Shape::Service | Shape::Handler(_) => {
+            Some("its futures may move between threads, and those of compio do not")
+        }
+        _ => Some("this lane is there for what io_uring does: waiting for files and sockets"),
+    }
+}
+
+/// Why this process has no io_uring; `None` where it has. Found by making one.
+static NO_RING: LazyLock<Option<String>> = LazyLock::new(|| {
+    let needed = OpCodeFlag::basic() | OpCodeFlag::OpenAt | OpCodeFlag::Shutdown;
+    let made =
+        Runtime::new().and_then(|_| ProactorBuilder::new().detect_opcode_support(needed).build());
+    made.err().map(|error| no_ring(&error))
+});
+
+/// The calls that a filter must let through.
+const CALLS: &str = "io_uring_setup, io_uring_enter and io_uring_register";
+
+/// An error of making a ring, with the way out.
+fn no_ring(error: &io::Error) -> String {
+    let way_out = match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EPERM | Errno::EACCES) => format!(
+            "set kernel.io_uring_disabled to 0, and have the container's seccomp profile allow {CALLS}"
+        ),
+        Some(Errno::ENOSYS) => format!(
+            "take a kernel of 5.11 or later with CONFIG_IO_URING, and have the container's seccomp profile allow {CALLS}"
+        ),
+        Some(Errno::ENOMEM) => "look at ulimit -l".to_owned(),
+        Some(Errno::EMFILE | Errno::ENFILE) => "look at ulimit -n".to_owned(),
+        _ => "compio takes Linux 5.11 or later".to_owned(),
+    };
+    format!("the host refuses io_uring ({error}): {way_out}")
+}
+
+struct Compio {
+    /// The last sample's runtimes and for how many CPUs they are.
+    current: Option<(Cores, usize)>,
+}
+
+impl Lane for Compio {
+    fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
+        let count = order.threads();
+        let cores = match self.current.take() {
+            Some((cores, have)) if have == count => cores,
+            _ => Cores::start(count).map_err(|error| {
+                Failure::host("starting a runtime", &error, "ulimit -n and ulimit -l")
+            })?,
+        };
+        let main = run(cores.tasks.clone(), order.clone());
+        // Spawned, since what a runtime blocks on is not scheduled as tasks are.
+        let outcome = cores.main.block_on(async { joined(spawn(main).await) });
+        if outcome.is_ok() {
+            self.current = Some((cores, count));
+        }
+        // Else the runtimes end here, and with them all tasks that the sample has left.
+        outcome
+    }
+}
+
+/// A runtime for each CPU.
+struct Cores {
+    /// This thread's, for the main task.
+    main: Runtime,
+    tasks: Tasks,
+}
+
+impl Cores {
+    fn start(count: usize) -> io::Result<Self> {
+        let workers = match NonZeroUsize::new(count) {
+            Some(count) if count.get() > 1 => {
+                let dispatcher = Dispatcher::builder().worker_threads(count).build()?;
+                Some(Rc::new(dispatcher))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            main: Runtime::new()?,
+            tasks: Tasks(workers),
+        })
+    }
+}
+
+/// Where tasks start: on this thread's runtime, or on those of the dispatcher.
+#[derive(Clone)]
+struct Tasks(Option<Rc<Dispatcher>>);
+
+impl Tasks {
+    /// Starts a task on whichever runtime takes it first; to be joined.
+    fn start<F: Future<Output = Result<u64, Failure>> + 'static>(
+        &self,
+        body: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<impl Future<Output = Result<u64, Failure>>, Failure> {
+        let task = match &self.0 {
+            None => Task::Here(spawn(body())),
+            Some(dispatcher) => {
+                let started = dispatcher.dispatch(body);
+                Task::There(started.map_err(|_| Failure::failed("all threads have panicked"))?)
+            }
+        };
+        Ok(task.join())
+    }
+
+    /// Starts `count` tasks, joins them, and adds up what they hand over.
+    async fn run_all<F: Future<Output = Result<u64, Failure>> + 'static>(
+        &self,
+        count: u64,
+        body: impl FnOnce(u64) -> F + Clone + Send + 'static,
+    ) -> Result<u64, Failure> {
+        let mut tasks = Vec::with_capacity(count as usize);
+        for index in 0..count {
+            let body = body.clone();
+            tasks.push(self.start(move || body(index))?);
+        }
+        join_all(tasks).await
+    }
+}
+
+/// A task of this runtime, or what receives the value of one elsewhere.
+enum Task<R> {
+    Here(JoinHandle<Result<u64, Failure>>),
+    There(R),
+}
+
+impl<R> Task<R> {
+    async fn join<E>(self) -> Result<u64, Failure>
+    where
+        R: Future<Output = Result<Result<u64, Failure>, E>>,
+    {
+        match self {
+            Self::Here(task) => joined(task.await),
+            Self::There(value) => value
+                .await
+                .unwrap_or_else(|_| Err(Failure::failed("a task panicked"))),
+        }
+    }
+}
+
+/// What a joined task came to.
+fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure> {
+    result.unwrap_or_else(|error| Err(failure(error)))
+}
+
+/// What a task that did not return is to its joiner.
+fn failure(error: JoinError) -> Failure {
+    match error {
+        JoinError::Panicked(payload) => Failure::from_panic(payload),
+        JoinError::Cancelled => Failure::failed("a task was cancelled"),
+    }
+}
+
+async fn join_all(tasks: Vec<impl Future<Output = Result<u64, Failure>>>) -> Result<u64, Failure> {
+    let mut sum = 0;
+    for task in tasks {
+        sum += task.await?;
+    }
+    Ok(sum)
+}
+
+async fn run(tasks: Tasks, order: Order) -> Result<Outcome, Failure> {
+    match order.workload.shape {
+        Shape::Sleepers => sleepers(&tasks, &order).await,
+        Shape::TcpEcho => tcp_echo(tasks, &order).await,
+        Shape::Fanout => fanout(&tasks, &order).await,
+        Shape::FileRead => file_read(&tasks, &order).await,
+        _ => Err(Failure::not_supported(
+            refuses(order.workload).unwrap_or_default(),
+        )),
+    }
+}
+
+/// Times the iterations of an order, which hand over parts of the checksum. What `before`
+/// does is not timed.
+async fn repeat(
+    order: &Order,
+    before: impl Fn() -> Result<(), Failure>,
+    once: impl AsyncFn() -> Result<u64, Failure>,
+) -> Result<Outcome, Failure> {
+    let mut checksum = 0;
+    let mut meter = Meter::begin(false);
+    for _ in 0..order.iterations {
+        before()?;
+        let watch = meter.start();
+        checksum += once().await?;
+        meter.stop(watch);
+    }
+    Ok(Outcome::new(meter.finish(), checksum))
+}
+
+async fn sleepers(tasks: &Tasks, order: &Order) -> Result<Outcome, Failure> {
+    let (count, time) = (
+        order.get("tasks_count"),
+        Duration::from_nanos(order.get("sleep_ns")),
+    );
+    let sleeper = move |index| async move {
+        sleep(time).await;
+        Ok(index + 1)
+    };
+    let outcome = repeat(
+        order,
+        || Ok(()),
+        async || tasks.run_all(count, sleeper).await,
+    )
+    .await?;
+    let over = over_ns(&outcome.measured, order, time);
+    Ok(outcome.with("over_ns", over))
+}
+
+async fn tcp_echo(tasks: Tasks, order: &Order) -> Result<Outcome, Failure> {
+    let (connections, block_bytes) = (order.count("connections_count"), block_bytes(order));
+    let meter = Meter::begin(true);
+    let (listener, address) = listen()
+        .await
+        .map_err(|error| Failure::host("listening on the loopback", &error, "ulimit -n"))?;
+    let server = spawn(async move {
+        let mut served = Vec::with_capacity(connections);
+        while served.len() < connections {
+            let stream = accept(&listener)
+                .await
+                .map_err(|error| Failure::host("accepting a connection", &error, "ulimit -n"))?;
+            served.push(tasks.start(move || echo(stream, block_bytes))?);
+        }
+        join_all(served).await
+    });
+    let plan = load::Plan::new(order, address);
+    // A failed load drops the server, which cancels it.
+    let report = joined(spawn_blocking(move || load::run(&plan.arguments())).await)?;
+    joined(server.await)?;
+    Ok(report.into_outcome(meter.finish()))
+}
+
+async fn listen() -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(server_address()).await?;
+    backlog::lengthen(&listener)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Echoes until the client closes. The kernel has the buffer during an operation, and
+/// hands it back with the result.
+async fn echo(mut stream: TcpStream, block_bytes: usize) -> Result<u64, Failure> {
+    let mut block = Vec::with_capacity(block_bytes);
+    let mut echoed = 0;
+    loop {
+        let BufResult(read, filled) = stream.read(block).await;
+        let Ok(size @ 1..) = read else {
+            return Ok(echoed);
+        };
+        let BufResult(written, mut emptied) = stream.write_all(filled).await;
+        if written.is_err() {
+            // The generator counts what has not come back.
+            return Ok(echoed);
+        }
+        echoed += size as u64;
+        emptied.clear();
+        block = emptied;
+    }
+}
+
+async fn fanout(tasks: &Tasks, order: &Order) -> Result<Outcome, Failure> {
+    let (requests, waits) = (order.get("requests_count"), order.get("waits_count"));
+    let (wait, steps) = (
+        Duration::from_nanos(order.get("wait_ns")),
+        order.get("steps_count"),
+    );
+    let answer = move |request| answer(request, waits, wait, steps);
+    repeat(
+        order,
+        || Ok(()),
+        async || tasks.run_all(requests, answer).await,
+    )
+    .await
+}
+
+/// The waits of a request are tasks of the runtime that has the request.
+async fn answer(request: u64, waits: u64, wait: Duration, steps: u64) -> Result<u64, Failure> {
+    let waiting: Vec<_> = (0..waits).map(|_| spawn(sleep(wait))).collect();
+    let mut sum = lehmer::after(request, steps) % 1_000;
+    for wait in waiting {
+        wait.await.map_err(failure)?;
+        sum += 1;
+    }
+    Ok(sum)
+}
+
+async fn file_read(tasks: &Tasks, order: &Order) -> Result<Outcome, Failure> {
+    let (count, block_bytes) = (order.get("tasks_count"), order.count("block_bytes"));
+    let files = Files::create(count as usize, order.get("file_bytes"))?;
+    let is_cold = order.get("cold") == 1;
+    let paths: Rc<[PathBuf]> = (0..count).map(|index| files.path(index)).collect();
+    let before = || if is_cold { files.forget() } else { Ok(()) };
+    repeat(order, before, async || {
+        let mut reads = Vec::with_capacity(paths.len());
+        for path in paths.iter().cloned() {
+            reads.push(tasks.start(move || async move {
+                add_up(path, block_bytes)
+                    .await
+                    .map_err(|error| Failure::host("reading a temporary file", &error, "ulimit -n"))
+            })?);
+        }
+        join_all(reads).await
+    })
+    .await
+}
+
+/// Reads a file in blocks and adds up its bytes, without a thread that blocks.
+async fn add_up(path: PathBuf, block_bytes: usize) -> io::Result<u64> {
+    let file = File::open(path).await?;
+    let mut block = Vec::with_capacity(block_bytes);
+    let (mut sum, mut position) = (0, 0);
+    loop {
+        let BufResult(read, mut filled) = file.read_at(block, position).await;
+        match read? {
+            0 => return Ok(sum),
+            size => position += size as u64,
+        }
+        sum += bytes::add_up(&filled);
+        filled.clear();
+        block = filled;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_ring_names_the_error_and_the_way_out() {
+        for (errno, way_out) in [
+            (Errno::EPERM, "kernel.io_uring_disabled"),
+            (Errno::ENOSYS, "CONFIG_IO_URING"),
+            (Errno::ENOMEM, "ulimit -l"),
+            (Errno::EINVAL, "5.11"),
+        ] {
+            let said = no_ring(&errno.into());
+            assert!(said.contains(way_out), "{said}");
+            assert!(
+                said.contains(&format!("os error {}", errno as i32)),
+                "{said}"
+            );
+        }
+    }
+}
