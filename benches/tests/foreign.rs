@@ -44,7 +44,7 @@ fn every_cell_is_right_or_says_why_not(name: &str, program: &mut Program, hello:
     assert!(cells > 1 || refuses_all, "{name} runs next to nothing");
     if refuses_all {
         let why = hello.workloads.values().flatten().next();
-        println!("SKIPPED {name}: {}", why.map_or("", String::as_str));
+        lane::skipped(&format!("{name}: {}", why.map_or("", String::as_str)));
     }
 }
 
@@ -94,7 +94,7 @@ fn go_program_is_formatted_and_vetted() {
     let (_, root) = run(&go, &["env", "GOROOT"]);
     let gofmt = Path::new(&root).join("bin/gofmt");
     if !gofmt.is_file() {
-        println!("SKIPPED: this Go has no {}", gofmt.display());
+        lane::skipped(&format!("this Go has no {}", gofmt.display()));
         return;
     }
     // It names the files that it would change.

@@ -15,7 +15,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::mpsc::channel;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -125,7 +125,7 @@ fn start(
     match &hello.workloads["service.http"] {
         None => Some(program),
         Some(why) => {
-            println!("SKIPPED {lane}: {why}");
+            lane::skipped(&format!("{lane}: {why}"));
             None
         }
     }
@@ -481,30 +481,44 @@ fn descendants(process: u32) -> Vec<u32> {
         .collect()
 }
 
+/// A run of the service on `lane`, at the smallest size, with these arguments too.
+fn run_of(lane: &str, folder: &Path, more: &[&str]) -> Command {
+    let mut run = threadbare();
+    run.args(["run", "--smoke", "--workload", "service.http"])
+        .args(["--lane", lane, "--budget", "200"])
+        .args(more)
+        .arg("--out")
+        .arg(folder);
+    run
+}
+
+/// Whether the first argument of a process is this word.
+fn is_called(process: u32, word: &str) -> bool {
+    let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    line.split(|&byte| byte == 0).nth(1) == Some(word.as_bytes())
+}
+
+/// Waits until `run` has a helper that is called so; all processes of the run then.
+fn wait_for_helper(run: &mut Child, word: &str) -> (u32, Vec<u32>) {
+    let start = Instant::now();
+    loop {
+        assert!(start.elapsed() < TIMEOUT, "there is no {word}");
+        assert!(run.try_wait().unwrap().is_none(), "it has ended");
+        let all = descendants(run.id());
+        match all.iter().find(|&&process| is_called(process, word)) {
+            Some(&helper) => return (helper, all),
+            None => sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
 #[test]
 fn run_whose_backend_is_killed_in_its_midst_measures_the_rest() {
     let folder = tempfile::tempdir().unwrap();
-    let mut run = threadbare()
-        .args(["run", "--smoke", "--workload", "service.http"])
-        .args(["--lane", "thread", "--processes", "4", "--budget", "200"])
-        .arg("--out")
-        .arg(folder.path())
-        .spawn()
-        .unwrap();
-    let is_backend = |process: &u32| {
-        let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-        line.split(|&byte| byte == 0).nth(1) == Some(b"backend")
-    };
-    let start = Instant::now();
-    // Each sample starts a new backend; this is the first sample's.
-    let backend = loop {
-        assert!(start.elapsed() < TIMEOUT, "there is no backend");
-        assert!(run.try_wait().unwrap().is_none(), "it has ended");
-        match descendants(run.id()).into_iter().find(is_backend) {
-            Some(process) => break process,
-            None => sleep(Duration::from_millis(1)),
-        }
-    };
+    let mut run = run_of("thread", folder.path(), &["--processes", "4"]);
+    let mut run = run.spawn().unwrap();
+    // Each sample has a backend of its own; this is the first one's.
+    let (backend, _) = wait_for_helper(&mut run, "backend");
     kill(Pid::from_raw(backend.cast_signed()), Signal::SIGKILL).unwrap();
     let output = run.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -515,13 +529,51 @@ fn run_whose_backend_is_killed_in_its_midst_measures_the_rest() {
     assert!(processes.max() >= Some(2), "{:?}", run.groups);
 }
 
+/// Neither the backend nor the load generator nor a process of the service outlives the run.
+#[test]
+fn run_that_is_stopped_at_any_phase_of_a_service_leaves_no_process_and_keeps_a_whole_file() {
+    for lane in ["thread", "process-pool", "threadbare", "tokio", "go"] {
+        if lane::command(lane).is_none() {
+            continue;
+        }
+        // The backend comes before the service listens, the generator when it does.
+        for phase in ["backend", "load-service"] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut run = run_of(lane, folder.path(), &["--processes", "50"]);
+            let mut run = run.spawn().unwrap();
+            let (_, all) = wait_for_helper(&mut run, phase);
+            kill(Pid::from_raw(run.id().cast_signed()), Signal::SIGINT).unwrap();
+            let output = run.wait_with_output().unwrap();
+            let errors = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(130), "{lane} {phase}: {errors}");
+            let start = Instant::now();
+            let lives = |process: &&u32| {
+                let stat = fs::read_to_string(format!("/proc/{process}/stat"));
+                // One that has ended may still be waited for by the host's first process.
+                stat.is_ok_and(|stat| !stat.contains(") Z "))
+            };
+            while let Some(process) = all.iter().find(lives) {
+                let named = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+                let named = String::from_utf8_lossy(&named).replace('\0', " ");
+                assert!(start.elapsed() < TIMEOUT, "{lane} {phase}: {named}");
+                sleep(Duration::from_millis(5));
+            }
+            let file = folder.path().join("run.jsonl");
+            if file.exists() {
+                let kept = reports::store::read(&file).expect("a file that is whole");
+                assert!(!kept.is_complete(), "{lane} {phase}");
+            }
+        }
+    }
+}
+
 /// Another load generator's rate for the same service: `apt-get install wrk`.
 #[test]
 fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
     const CONNECTIONS: u64 = 4;
     let found = Command::new("wrk").arg("--version").output();
     if found.is_err() && std::env::var_os("REQUIRE_WRK").is_none() {
-        println!("SKIPPED: no wrk; apt-get install wrk");
+        lane::skipped("no wrk; apt-get install wrk");
         return;
     }
     // The one connection to the backend answers 200 times a second, even on a busy host.
@@ -606,7 +658,7 @@ fn wrk_rate(address: SocketAddr, script: &Path, connections: u64) -> f64 {
 fn a_real_redis_gives_the_same_checksum() {
     let found = Command::new("redis-server").arg("--version").output();
     if found.is_err() && std::env::var_os("REQUIRE_REDIS").is_none() {
-        println!("SKIPPED: no redis-server; apt-get install redis-server");
+        lane::skipped("no redis-server; apt-get install redis-server");
         return;
     }
     let workload = catalogue::find("service.http").unwrap();

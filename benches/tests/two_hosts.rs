@@ -1,8 +1,9 @@
 //! `serve` and `load` on two hosts: two network namespaces, joined by a cable with a delay.
 //!
 //! Needs root and `ip`. Without them it prints that it was skipped, and fails under
-//! `REQUIRE_NETNS=1`. The delay is netem's if the kernel has it, else it is printed
-//! that it has not. A second test needs neither: its delay is a program between both.
+//! `REQUIRE_NETNS=1`. The delay is netem's. Where the kernel has none that is printed, and
+//! fails under `REQUIRE_NETEM=1`. A second test needs neither and is never skipped: a
+//! program between both sides has the delay, on the loopback.
 
 mod lane;
 mod program;
@@ -178,7 +179,7 @@ fn load_from_another_host_finds_the_rate_and_ends_the_service() {
         Ok(network) => network,
         Err(why) => {
             assert!(std::env::var_os("REQUIRE_NETNS").is_none(), "{why}");
-            println!("SKIPPED: {why}");
+            lane::skipped(&why);
             return;
         }
     };
@@ -221,7 +222,10 @@ fn load_from_another_host_finds_the_rate_and_ends_the_service() {
             assert!(output.status.success(), "{}", text(&output.stderr));
             assert!(service.ended().status.success());
         }
-        Err(why) => println!("NO NETEM: {why}; the delay is shown by a relay alone"),
+        Err(why) => {
+            assert!(std::env::var_os("REQUIRE_NETEM").is_none(), "{why}");
+            lane::skipped(&format!("netem: {why}; a relay alone has the delay"));
+        }
     }
 }
 
@@ -302,6 +306,11 @@ fn no_rate_holds_whose_limit_is_below_the_delay_of_the_network() {
         );
         thread::sleep(Duration::from_millis(10));
     }
+    // The port is taken: a second service says so.
+    let second = here(&serve, 1_000).output().unwrap();
+    let errors = text(&second.stderr);
+    assert_eq!(second.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("listening at"), "{errors}");
     let refused = here(&["load", &far], DELAY_MS / 2).output().unwrap();
     let errors = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{errors}");
@@ -310,5 +319,6 @@ fn no_rate_holds_whose_limit_is_below_the_delay_of_the_network() {
     assert!(loaded.status.success(), "{}", text(&loaded.stderr));
     let told = text(&loaded.stdout);
     assert!(told.contains("highest rate within the limit: "), "{told}");
+    assert!(told.contains("by one search"), "{told}");
     assert!(service.ended().status.success());
 }

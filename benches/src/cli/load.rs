@@ -23,6 +23,9 @@ const PERCENTILES: [(&str, f64); 3] = [
     ("99th percentile of latency", 0.99),
     ("99.9th percentile of latency", 0.999),
 ];
+/// The highest rate, and how many times as much the next one is that did not hold.
+const RATE: &str = "rate_per_s";
+const GAP: &str = "rate_gap_ratio";
 /// How long the service may take until it listens.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -44,8 +47,19 @@ pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
             writeln!(out, "{title} at 50% of the highest rate: {latency}")?;
         }
     }
-    for (name, value) in &report.metrics {
-        writeln!(out, "{}: {}", title(name), Unit::of_name(name).text(*value))?;
+    for (name, &value) in &report.metrics {
+        let text = |value| Unit::of_name(name).text(value);
+        let text = match name.as_str() {
+            GAP => continue,
+            // Between both lies what one search can tell.
+            RATE => {
+                let next = value * report.metrics.get(GAP).copied().unwrap_or(1.0);
+                let range = reports::format::range(&text(value), &text(next));
+                format!("{range}, by one search: another may differ by more")
+            }
+            _ => text(value),
+        };
+        writeln!(out, "{}: {text}", title(name))?;
     }
     out.flush()?;
     anyhow::ensure!(

@@ -24,7 +24,7 @@ const WIDEST: u16 = 1_000;
 pub(super) struct Progress {
     bar: ProgressBar,
     plain: bool,
-    /// ` · 212 of 245 comparisons of time decided`, once it is known.
+    /// ` · 212 of 245 comparisons decided`, once it is known.
     decided: String,
     round: Option<u64>,
     spoke: Instant,
@@ -180,7 +180,7 @@ impl Observer for Progress {
     }
 
     fn decided(&mut self, decided: usize, all: usize) {
-        self.decided = format!(" · {decided} of {all} comparisons of time decided");
+        self.decided = format!(" · {decided} of {all} comparisons decided");
     }
 
     fn failed(&mut self, failure: &Failure) {

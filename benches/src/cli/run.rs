@@ -31,6 +31,15 @@ pub(super) const REPORT_FILE: &str = "report.html";
 /// The precision of a run of two builds, unless one is given.
 const PRECISION_PERCENT: f64 = 4.0;
 
+/// The time of a lane of a whole service: ten processes, of a quick run five.
+fn service_cell_s(depth: Depth) -> u64 {
+    match depth {
+        Depth::Quick => 40,
+        Depth::Standard => 120,
+        Depth::Full => 240,
+    }
+}
+
 /// The time of a whole service in its small form.
 const SMALL_FORM: Duration = Duration::from_secs(45);
 
@@ -264,10 +273,8 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         }
     }
     setup.budget *= match arguments.preset {
-        None => 1,
-        // Each sample is a search of some seconds, also in a quick run.
-        Some(Preset::Service) if depth == Depth::Quick => 8,
-        Some(Preset::Service) => 3,
+        // That of a service is below.
+        None | Some(Preset::Service) => 1,
         // Twice the lanes of other runs.
         Some(Preset::Peers | Preset::Growth) => 2,
         // And each as long as others measured it.
@@ -275,6 +282,13 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     };
     if setup.workloads.iter().any(|one| setup.is_small(one)) {
         setup.budget += SMALL_FORM;
+    }
+    if arguments.preset == Some(Preset::Service) {
+        let lanes = setup.lanes.iter().filter(|lane| lane.command.is_ok());
+        let cases = setup.workloads.iter().map(|one| setup.cases(one).len());
+        // One lane has an A/A pair.
+        let cells = (1 + lanes.count()) * cases.sum::<usize>();
+        setup.budget = Duration::from_secs(cells as u64 * service_cell_s(depth));
     }
     if arguments.smoke {
         setup.size = Size::Tiny;

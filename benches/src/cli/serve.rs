@@ -2,6 +2,7 @@
 //! from another host.
 
 use std::io::Write;
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub(super) fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
     let (workload, case) = parameters(&arguments.set)?;
+    // The lane listens there; whether it can is told in one way for all lanes.
+    let free = TcpListener::bind(arguments.listen);
+    drop(free.with_context(|| format!("listening at {}", arguments.listen))?);
     let lane = lanes::find(&arguments.lane).with_context(|| {
         format!(
             "there is no lane `{}`; see: threadbare list",

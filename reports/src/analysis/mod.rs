@@ -20,6 +20,7 @@ pub use noise::{Noise, NoisePair};
 pub(crate) use peers::ratio_text;
 pub use peers::{Ours, PeerRow, Peers, is_floor, is_ours};
 use quantity::GAP;
+pub(crate) use quantity::RATE;
 pub use quantity::{HEADROOM, LEAST_HEADROOM, Quantity, Unit};
 pub use row::{Absence, Case, Row, Standing};
 pub use scaling::{Curve, CurvePoint};
@@ -118,6 +119,7 @@ impl Analysis {
         row::sort(&mut rows, run);
         row::part_other_counts(&mut rows);
         row::add_gaps(&mut rows);
+        row::take_back(&mut rows);
         let analysis = Analysis {
             ledgers: Vec::new(),
             curves: Vec::new(),
@@ -154,7 +156,8 @@ impl Analysis {
         let mut found = verdicts(&page, FALSE_DISCOVERY_RATE_OF_LOOKS).into_iter();
         let judged = ratios
             .into_iter()
-            .map(|ratio| Some((ratio?, found.next()?)));
+            .zip(pairs)
+            .map(|(ratio, (row, other))| Some((ratio?, row.told(other, found.next()?))));
         judged.collect()
     }
 

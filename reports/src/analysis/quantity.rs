@@ -11,6 +11,9 @@ use crate::stats::verdict::Verdict;
 /// The load generator's limit over the load that it was set to, if a workload has one.
 pub const HEADROOM: &str = "load_headroom_ratio";
 
+/// The highest rate that a service can carry, which a load generator searches for.
+pub(crate) const RATE: &str = "rate_per_s";
+
 /// The next rate above one that was searched for, over it.
 pub(crate) const GAP: &str = "rate_gap_ratio";
 
@@ -256,9 +259,10 @@ impl Quantity {
     /// The sign before a value that the load generator limited: the lane's own is
     /// at least as good. Empty for a quantity that no load limits.
     pub(crate) fn bound_sign(&self) -> &'static str {
-        match self.source {
+        match &self.source {
             Source::Time | Source::Latency(_) => "at most\u{a0}",
             Source::Throughput => "at least\u{a0}",
+            Source::Metric(name) if name == RATE => "at least\u{a0}",
             Source::Memory | Source::Metric(_) => "",
         }
     }

@@ -6,10 +6,10 @@ use std::fmt;
 use serde::Serialize;
 
 use super::cells::{Cell, between};
-use super::quantity::{GAP, HEADROOM, LEAST_HEADROOM, Quantity, Source};
+use super::quantity::{GAP, HEADROOM, LEAST_HEADROOM, Quantity, RATE, Source};
 use crate::run::Run;
 use crate::schema::{FailureKind, Parameters, Workload};
-use crate::stats::bootstrap::{Estimate, Ratio, Replicates};
+use crate::stats::bootstrap::{Estimate, Interval, Ratio, Replicates};
 use crate::stats::difference::Difference;
 use crate::stats::verdict::{Bound, Verdict};
 use crate::{failure, format};
@@ -231,19 +231,71 @@ impl Row {
         }
     }
 
-    /// The interval with its unit, such as `305 – 318 ns`, and its meaning if
-    /// there are too few processes for one of 95%; empty if there is none.
+    /// Where a rate that was searched for may lie: its interval, up to the next rate that
+    /// was not found to hold, or without an end where the load generator was the limit.
+    /// None for other figures.
+    fn range(&self) -> Option<Interval> {
+        let Estimate { value, interval } = self.estimate.filter(|_| self.quantity.id == RATE)?;
+        let (low, high) = interval.map_or((value, value), |one| (one.low, one.high));
+        let high = match self.is_limited() {
+            true => f64::INFINITY,
+            false => high * self.gap_ratio.unwrap_or(1.0),
+        };
+        Some(Interval { low, high })
+    }
+
+    /// True for two rates that were searched for of which either may be the higher one.
+    #[must_use]
+    pub(crate) fn overlaps(&self, other: &Row) -> bool {
+        let ranges = self.range().zip(other.range());
+        ranges.is_some_and(|(own, others)| own.low <= others.high && others.low <= own.high)
+    }
+
+    /// What may be said of this figure against another's. Two rates that were searched for
+    /// need more than their pairs of processes say: neither is higher where they may both
+    /// lie at one place, nor are they the same where one was not found exactly.
+    pub(super) fn told(&self, other: &Row, verdict: Verdict) -> Verdict {
+        let is_vague = |row: &Row| {
+            row.quantity.id == RATE
+                && (row.is_limited() || row.gap_ratio.is_some_and(|gap| gap > WIDE_GAP))
+        };
+        match verdict {
+            Verdict::Faster | Verdict::Slower if self.overlaps(other) => Verdict::CannotTell,
+            Verdict::Same if is_vague(self) || is_vague(other) => Verdict::CannotTell,
+            verdict => verdict,
+        }
+    }
+
+    /// The interval with its unit, such as `305 – 318 ns`, and what it is where
+    /// the processes are too few for one of 95%; empty where there is none.
     #[must_use]
     pub fn interval_text(&self) -> String {
+        let range = self.bare_interval_text();
+        match self.processes.len() {
+            count @ 1..FEWEST_FOR_MEDIAN if !range.is_empty() => {
+                format!("{range} (all of {count})")
+            }
+            _ => range,
+        }
+    }
+
+    /// The interval with its unit alone.
+    #[must_use]
+    pub(crate) fn bare_interval_text(&self) -> String {
         let interval = self.estimate.and_then(|estimate| estimate.interval);
         interval.map_or_else(String::new, |interval| {
-            let unit = self.quantity.unit;
-            let range = format::range(&unit.text(interval.low), &unit.text(interval.high));
-            match self.processes.len() {
-                count @ 1..FEWEST_FOR_MEDIAN => format!("{range} (all of {count})"),
-                _ => range,
-            }
+            let [low, high] = [interval.low, interval.high].map(|end| self.quantity.unit.text(end));
+            format::range(&low, &high)
         })
+    }
+
+    /// The figure and its interval, such as `310 ns (305 – 318 ns)`.
+    #[must_use]
+    pub(crate) fn whole_text(&self) -> String {
+        match self.bare_interval_text() {
+            none if none.is_empty() => self.value_text(),
+            interval => format!("{} ({interval})", self.value_text()),
+        }
     }
 
     /// The ratio to the reference lane, such as `0.012×`, or the difference from
@@ -297,34 +349,30 @@ pub(super) fn add_events(rows: &mut [Row], run: &Run) {
     }
 }
 
-/// Adds to each rate how far its search came, and takes back the verdicts that depend
-/// on less: the true rate is anywhere from the one found to the next.
+/// Adds to each rate how far its search came.
 pub(super) fn add_gaps(rows: &mut [Row]) {
     let gaps = figures(rows, GAP);
     for row in rows.iter_mut().filter(|row| row.quantity.id == RATE) {
-        let gap = |lane: &str| gaps.get(&key_of(row, lane)).copied();
-        let own = gap(&row.lane);
-        let standing = row.standing.as_ref();
-        let reference = standing.and_then(|standing| gap(&standing.reference_lane));
-        row.gap_ratio = own;
-        let Some(standing) = &mut row.standing else {
-            continue;
-        };
-        let (own, reference) = (own.unwrap_or(1.0), reference.unwrap_or(1.0));
-        let ratio = standing.ratio.value;
-        let is_told = match standing.verdict {
-            Verdict::Faster => ratio > reference,
-            Verdict::Slower => ratio * own < 1.0,
-            Verdict::Same => own.max(reference) <= WIDE_GAP,
-            Verdict::CannotTell => true,
-        };
-        if !is_told {
-            standing.verdict = Verdict::CannotTell;
+        row.gap_ratio = gaps.get(&key_of(row, &row.lane)).copied();
+    }
+}
+
+/// Takes back the verdicts on rates that rest on less than is known of them.
+pub(super) fn take_back(rows: &mut [Row]) {
+    let told = |row: &Row| {
+        let standing = row.standing.as_ref().filter(|_| row.quantity.id == RATE)?;
+        let key = key_of(row, &standing.reference_lane);
+        let is_it = |other: &&Row| other.quantity.id == RATE && key_of(other, &other.lane) == key;
+        Some(row.told(rows.iter().find(is_it)?, standing.verdict))
+    };
+    let all: Vec<Option<Verdict>> = rows.iter().map(told).collect();
+    for (row, told) in rows.iter_mut().zip(all) {
+        if let (Some(standing), Some(told)) = (&mut row.standing, told) {
+            standing.verdict = told;
         }
     }
 }
 
-const RATE: &str = "rate_per_s";
 /// With more than this between both, a rate is shown with the next one: the margin of
 /// *no difference*.
 const WIDE_GAP: f64 = 1.1;
@@ -489,11 +537,36 @@ mod tests {
     use crate::Analysis;
     use crate::schema::{Better, Group, Header, Lane, Metric, Sample};
 
-    const NAMES: [&str; 4] = [RATE, "idle_memory_bytes", "load_idle_count", GAP];
+    const NAMES: [&str; 5] = [RATE, "idle_memory_bytes", "load_idle_count", GAP, HEADROOM];
 
-    /// Five processes of each lane, a thousandth apart; a lane is its name, its rate, the
-    /// gap above it, and how many idle connections it held.
-    fn analysis(lanes: &[(&str, f64, f64, f64)]) -> Analysis {
+    /// A lane's rate, the gap above it, by how much more each next process can do, how many
+    /// idle connections it held, and the headroom of the load generator.
+    #[derive(Clone, Copy)]
+    struct Made {
+        lane: &'static str,
+        rate: f64,
+        gap: f64,
+        step: f64,
+        count: f64,
+        headroom: f64,
+    }
+
+    const THREAD: Made = Made {
+        lane: "thread",
+        rate: 12_800.0,
+        gap: 1.02,
+        step: 0.001,
+        count: 1.0,
+        headroom: 9.0,
+    };
+
+    const GO: Made = Made {
+        lane: "go",
+        ..THREAD
+    };
+
+    /// Five processes of each lane.
+    fn analysis(lanes: &[Made]) -> Analysis {
         let metric = |name: &str| Metric {
             name: name.to_owned(),
             title: String::new(),
@@ -502,9 +575,16 @@ mod tests {
                 _ => Better::Lower,
             },
         };
-        let group = |&(lane, rate, gap, count): &(&str, f64, f64, f64), process_index: u64| {
-            let spread = 1.0 + process_index as f64 / 1e3;
-            let values = [rate * spread, count * 1e4 * spread, count, gap];
+        let group = |made: &Made, process_index: u64| {
+            let spread = 1.0 + process_index as f64 * made.step;
+            let memory = made.count * 1e4 * spread;
+            let values = [
+                made.rate * spread,
+                memory,
+                made.count,
+                made.gap,
+                made.headroom,
+            ];
             let metrics = NAMES.map(str::to_owned).into_iter().zip(values).collect();
             let sample = Sample {
                 elapsed_ns: 1,
@@ -514,7 +594,7 @@ mod tests {
             };
             Group {
                 workload: "service.http".to_owned(),
-                lane: lane.to_owned(),
+                lane: made.lane.to_owned(),
                 process_index,
                 block_index: process_index,
                 samples: vec![sample],
@@ -526,7 +606,7 @@ mod tests {
                 lanes: lanes
                     .iter()
                     .map(|lane| Lane {
-                        name: lane.0.to_owned(),
+                        name: lane.lane.to_owned(),
                         ..Lane::default()
                     })
                     .collect(),
@@ -553,10 +633,15 @@ mod tests {
 
     #[test]
     fn memories_with_other_numbers_of_idle_connections_are_not_compared() {
+        let with = |lane, count| Made {
+            lane,
+            count,
+            ..THREAD
+        };
         let analysis = analysis(&[
-            ("thread", 500.0, 1.02, 10_000.0),
-            ("go", 500.0, 1.02, 9_700.0),
-            ("python", 500.0, 1.02, 5_000.0),
+            with("thread", 10_000.0),
+            with("go", 9_700.0),
+            with("python", 5_000.0),
         ]);
         let is_compared = |lane, id| row(&analysis, lane, id).standing.is_some();
         assert!(is_compared("go", "idle_memory_bytes"));
@@ -564,24 +649,59 @@ mod tests {
         assert!(is_compared("python", RATE));
     }
 
+    /// What is said of the second against the first, how it is shown, and whether they overlap.
+    fn said(first: Made, second: Made) -> (Verdict, String, bool) {
+        let analysis = analysis(&[first, second]);
+        let [theirs, own] = [first, second].map(|made| row(&analysis, made.lane, RATE));
+        let standing = own.standing.as_ref().expect("a comparison");
+        (standing.verdict, own.value_text(), own.overlaps(theirs))
+    }
+
     #[test]
-    fn rate_whose_search_ended_early_is_a_range_and_gives_no_verdict_within_it() {
-        let verdict = |lane: (&str, f64, f64, f64), gap: f64| {
-            let analysis = analysis(&[("thread", 12_800.0, gap, 1.0), lane]);
-            let row = row(&analysis, lane.0, RATE);
-            let standing = row.standing.as_ref().expect("a comparison");
-            (standing.verdict, row.value_text())
+    fn rate_whose_search_did_not_come_far_is_a_range_and_no_verdict_rests_on_less() {
+        let verdict = |rate, gap, thread_gap| {
+            let thread = Made {
+                gap: thread_gap,
+                ..THREAD
+            };
+            said(thread, Made { rate, gap, ..GO })
         };
-        let other = |rate, gap| ("go", rate, gap, 1.0);
-        let same = verdict(other(12_800.0, 1.02), 1.02);
-        assert_eq!(same.0, Verdict::Same);
-        let (told, text) = verdict(other(12_800.0, 2.0), 1.02);
+        let same = verdict(12_800.0, 1.02, 1.02);
+        assert_eq!((same.0, same.2), (Verdict::Same, true));
+        let (told, text, _) = verdict(12_800.0, 2.0, 1.02);
         assert_eq!(told, Verdict::CannotTell);
         assert!(text.contains("12.8") && text.contains("25.7"), "{text}");
         // Three times as much is more, even if the other can do twice what was found.
-        assert_eq!(verdict(other(38_400.0, 1.02), 2.0).0, Verdict::Faster);
-        assert_eq!(verdict(other(19_200.0, 1.02), 2.0).0, Verdict::CannotTell);
-        assert_eq!(verdict(other(4_000.0, 2.0), 1.02).0, Verdict::Slower);
-        assert_eq!(verdict(other(8_000.0, 2.0), 1.02).0, Verdict::CannotTell);
+        assert_eq!(verdict(38_400.0, 1.02, 2.0).0, Verdict::Faster);
+        assert_eq!(verdict(19_200.0, 1.02, 2.0).0, Verdict::CannotTell);
+        assert_eq!(verdict(4_000.0, 2.0, 1.02).0, Verdict::Slower);
+        assert_eq!(verdict(8_000.0, 2.0, 1.02).0, Verdict::CannotTell);
+    }
+
+    #[test]
+    fn neither_of_two_rates_is_higher_whose_intervals_overlap() {
+        // Each process of the one can do a tenth more than that of the other beside it.
+        let more = |step| {
+            let rate = 1.1 * THREAD.rate;
+            said(Made { step, ..THREAD }, Made { step, rate, ..GO })
+        };
+        let apart = more(0.001);
+        assert_eq!((apart.0, apart.2), (Verdict::Faster, false));
+        let overlapping = more(0.1);
+        assert_eq!((overlapping.0, overlapping.2), (Verdict::CannotTell, true));
+    }
+
+    #[test]
+    fn rate_that_the_load_generator_limited_is_a_bound_and_no_lane_is_called_worse_for_it() {
+        let limited = |rate| Made {
+            rate,
+            headroom: 1.1,
+            ..GO
+        };
+        let (told, text, _) = said(THREAD, limited(6_400.0));
+        assert_eq!(told, Verdict::CannotTell);
+        assert!(text.starts_with("at least\u{a0}6.4"), "{text}");
+        assert_eq!(said(THREAD, limited(12_800.0)).0, Verdict::CannotTell);
+        assert_eq!(said(THREAD, limited(25_600.0)).0, Verdict::Faster);
     }
 }

@@ -144,7 +144,7 @@ fn of_the_only_workload(view: &View<'_>, always: bool) -> Option<String> {
     judge(view, std::slice::from_mut(&mut answer));
     let best = answer.best();
     let is_rate = best.quantity.unit == Unit::PerSecond && best.quantity.higher_is_better;
-    let figure = best.value_text();
+    let figure = best.whole_text();
     let text = match is_rate {
         true => format!("{} carried the most: {figure}", best.lane),
         false if always => format!("{}: {} was the best, {figure}", workload.title, best.lane),
@@ -242,15 +242,6 @@ fn order(row: &Row) -> f64 {
     }
 }
 
-/// The interval without its note, such as ` (all of 5)`, for which a card has no room.
-fn interval(row: &Row) -> String {
-    let text = row.interval_text();
-    match text.find(" (") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
-    }
-}
-
 /// The note that belongs to intervals in several rows.
 fn note(rows: &[&Row]) -> &'static str {
     match rows.iter().any(|row| row.interval_text().contains(" (")) {
@@ -281,7 +272,7 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
                         tr data-lane=(row.lane) {
                             th scope="row" { (table::lane(view, &row.lane)) @if is_leader { " ≈" } }
                             td { b { (row.value_text()) } }
-                            td class="open" { (interval(row)) }
+                            td class="open" { (row.bare_interval_text()) }
                         }
                     }
                 }

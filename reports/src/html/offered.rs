@@ -7,15 +7,14 @@ use maud::{Markup, html};
 
 use super::figures::curves_of_lanes;
 use super::view::{View, capital};
-use crate::analysis::{Case, Row, Unit};
+use crate::analysis::{Case, HEADROOM, LEAST_HEADROOM, RATE, Row, Unit};
+use crate::format;
 use crate::plot::{Curves, Ideal, Line, Scale};
 use crate::schema::Workload;
 use crate::stats::Estimate;
 
 /// A run of another load.
 const OTHER_LOAD: &str = "threadbare run --preset service --set connections=5000 --set rounds=7500 --set delay=30ms --set limit=100ms --set in_flight=1000 --set pool=1000";
-/// The figure that the others are percentages of.
-const HIGHEST: &str = "rate_per_s";
 /// The percentages of the highest rate at which there are latencies.
 const LEVELS: [u32; 5] = [25, 50, 75, 100, 150];
 const PERCENTILES: [(&str, &str); 3] = [
@@ -24,24 +23,30 @@ const PERCENTILES: [(&str, &str); 3] = [
     ("p999", "99.9th percentile of latency"),
 ];
 
-/// The result at 1.5 times the highest rate; no figure of a sample.
+/// What comes of 1.5 times the highest rate, and the interval of that rate; no figures of a
+/// sample.
 const BEYOND: &str = "beyond";
-/// The memory of an idle connection.
-const IDLE: &str = "idle_connection_bytes";
-/// The most that may be refused or fail at a rate that holds.
-const MOST_REFUSED: f64 = 0.001;
+const INTERVAL: &str = "interval";
+/// The most that may be refused, and fail, at a rate that holds.
+const MOST_REFUSED: f64 = 0.01;
+const MOST_FAILED: f64 = 0.001;
 
 /// The columns of the table: a heading, and the figures that it has.
-const COLUMNS: [(&str, &[&str]); 10] = [
-    ("Highest rate within the limit", &[HIGHEST]),
+const COLUMNS: [(&str, &[&str]); 12] = [
+    ("Highest rate within the limit", &[RATE]),
+    ("95% interval", &[INTERVAL]),
     ("p99 at half of it", &["latency_ns_p99"]),
     ("p99 at all of it", &["at_100_ns_p99"]),
     ("CPU time for each request", &["request_cpu_ns"]),
     ("Threads", &["threads_count"]),
-    ("Memory", &["memory_bytes"]),
+    ("Memory at half of it", &["memory_bytes"]),
     (
-        "More memory for each idle connection (of so many)",
-        &[IDLE, "load_idle_count"],
+        "Memory with idle connections",
+        &[
+            "idle_memory_bytes",
+            "load_idle_count",
+            "idle_connection_bytes",
+        ],
     ),
     ("Right answers at 1.5 times the rate", &[BEYOND]),
     (
@@ -49,6 +54,7 @@ const COLUMNS: [(&str, &[&str]); 10] = [
         &["beyond_shed_ratio", "beyond_failed_ratio"],
     ),
     ("Time to recover from a surge", &["recovery_ns"]),
+    ("Load generator can do, over the rate", &[HEADROOM]),
 ];
 
 /// The name of a percentile at this percentage of the highest rate. The
@@ -92,10 +98,16 @@ fn estimate(rows: &[&Row], lane: &str, id: &str) -> Option<Estimate> {
         .estimate
 }
 
-/// The result at 1.5 times the highest rate.
+/// The highest rate of a lane.
+fn of_rate<'a>(rows: &[&'a Row], lane: &str) -> Option<&'a Row> {
+    let is_it = |row: &&&Row| row.lane == lane && row.quantity.id == RATE;
+    rows.iter().find(is_it).copied()
+}
+
+/// What becomes of 1.5 times the highest rate.
 fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
-    match p99_ns <= limit_ns && failed <= MOST_REFUSED {
-        true if shed + failed <= MOST_REFUSED => HOLDS,
+    match p99_ns <= limit_ns && failed <= MOST_FAILED {
+        true if shed <= MOST_REFUSED => HOLDS,
         true => "sheds",
         false => COLLAPSES,
     }
@@ -110,14 +122,14 @@ const TOO_FEW: &str = "too few requests";
 /// How many right answers a second a lane gives at 1.5 times its highest rate, and the word for it.
 fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static str)> {
     let value = |id: &str| Some(estimate(rows, lane, id)?.value);
-    let highest = value(HIGHEST)?;
+    let highest = value(RATE)?;
     let [shed, failed] = [value("beyond_shed_ratio")?, value("beyond_failed_ratio")?];
     let rate = highest * 1.5 * (1.0 - shed - failed).max(0.0);
     let limit = *case.0.get("limit_ns")?;
     let word = match value("at_150_ns_p99") {
         Some(p99) => beyond(p99, limit as f64, shed, failed),
         // It needs no percentile.
-        None if failed > MOST_REFUSED => COLLAPSES,
+        None if failed > MOST_FAILED => COLLAPSES,
         None => TOO_FEW,
     };
     Some((rate, word))
@@ -132,16 +144,19 @@ fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> 
             let (rate, word) = beyond_of(case, rows, lane)?;
             Some(format!("{}, {word}", Unit::PerSecond.text(rate)))
         }
-        [HIGHEST] => match beyond_of(case, rows, lane) {
-            Some((_, HOLDS)) => Some(format!("≥ {}", plain(HIGHEST)?)),
-            _ => {
-                let row = |row: &&&Row| row.lane == lane && row.quantity.id == HIGHEST;
-                rows.iter().find(row).map(|row| row.value_text())
-            }
+        [RATE] => match beyond_of(case, rows, lane) {
+            Some((_, HOLDS)) => Some(format!("≥ {}", plain(RATE)?)),
+            _ => of_rate(rows, lane).map(Row::value_text),
         },
+        [INTERVAL] => of_rate(rows, lane).map(Row::interval_text),
         ["recovery_ns"] if value("recovery_ns")? == 0.0 => Some("not disturbed".to_owned()),
-        [IDLE, count] => Some(format!("{} (of {})", plain(IDLE)?, plain(count)?)),
-        [id] if id.ends_with("p99") => plain(id).or(value(HIGHEST).map(|_| TOO_FEW.to_owned())),
+        [all, count, each] => Some(format!(
+            "{} with {}: {} each",
+            plain(all)?,
+            plain(count)?,
+            plain(each)?
+        )),
+        [id] if id.ends_with("p99") => plain(id).or(value(RATE).map(|_| TOO_FEW.to_owned())),
         [id] => plain(id),
         ids => {
             let texts: Option<Vec<String>> = ids.iter().map(|id| plain(id)).collect();
@@ -164,7 +179,7 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
     if lanes.is_empty() {
         return html! {};
     }
-    let rate = |lane: &str| estimate(rows, lane, HIGHEST).map_or(0.0, |one| one.value);
+    let rate = |lane: &str| estimate(rows, lane, RATE).map_or(0.0, |one| one.value);
     lanes.sort_by(|(_, a), (_, b)| rate(b).total_cmp(&rate(a)));
     let surge = case.0.get("try_ns").map(|ns| *ns as f64 / 2.0);
     html! {
@@ -187,20 +202,65 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
                 }
             }
         }
-        div class="notes" { p {
-            "A lane carries your load if its highest rate is above it. Two rates stand for a search that ended early: the lane carries the first, and was not found to carry the second. The charts show how latency grows on the way there. Memory and threads are those at half of the rate; "
-            "N idle connections take N times that column more. A rate times the CPU time for each request is how many CPUs it keeps busy. A p99 needs 300 requests in a sample."
-        } p {
-            "At 1.5 times the rate a lane " b { (HOLDS) } " if the limit is kept and at most 0.1% is refused or fails: then its highest rate was not found, and is marked ≥. "
-            "It " b { "sheds" } " if it refuses requests and answers the others within the limit; else it " b { "collapses" } "."
-            @if let Some(ns) = surge { " The surge is of twice the highest rate, for " (Unit::Nanoseconds.text(ns)) "." }
-        } p {
-            "For a load unlike this one: " code { (OTHER_LOAD) }
-            " has 5,000 connections, 2 ms of CPU time and 30 ms of waiting for each request. "
-            "The limit is above the waiting, and 1,000 requests may be under way, as 64 that wait for 30 ms each are at most 2,000 a second. "
-            "Two hosts are measured by " code { "threadbare serve" } " on one and " code { "threadbare load" } " on the other."
-        } }
+        div class="notes" {
+            @if let Some(load) = load(workload, case) { p { b { "The load: " } (load) } }
+            p {
+                b { "Which lane: " }
+                "a lane carries your load if the low end of its interval is above it. The highest rate over your load says how far you are from the knee; the charts show how latency grows on the way there. "
+                "Two rates stand for a search that ended early: the lane carries the first, and was not found to carry the second. The interval is over the processes. Lanes whose intervals overlap are not ranked."
+            }
+            p {
+                b { "What it needs: " }
+                "a rate times the CPU time for each request is how many CPUs it keeps busy. Memory and threads are those of the service at half of the highest rate, with its connections open. "
+                "Idle connections are opened beside these; for other numbers of them, add or take away so many times what each needs. A p99 needs 300 requests in a sample."
+            }
+            p {
+                b { "Beyond the knee: " }
+                "at 1.5 times the rate a lane " b { (HOLDS) } " if the limit is kept, at most 1% is refused and 0.1% fails: then its highest rate was not found, and is marked ≥. "
+                "It " b { "sheds" } " if it refuses requests and answers the others within the limit; else it " b { (COLLAPSES) } "."
+                @if let Some(ns) = surge { " The surge is of twice the highest rate, for " (Unit::Nanoseconds.text(ns)) "; the time to recover runs from its end to the last request that was late, refused or failed." }
+            }
+            p {
+                b { "How sure: " }
+                "the last column is how many times the highest rate the load generator can do, and with it the backend where they share a CPU. Below " (format::times(LEAST_HEADROOM)) " they may be the limit, and the rate is marked "
+                i { "at least" } ". What disturbed the run stands at the top of the page."
+            }
+            p {
+                b { "For a load unlike this one: " } code { (OTHER_LOAD) }
+                " has 5,000 connections, 2 ms of CPU time and 30 ms of waiting for each request. "
+                "The limit is above the waiting, and 1,000 requests may be under way, as 192 that wait for 30 ms each are at most 6,000 a second. "
+                "Two hosts are measured by " code { "threadbare serve" } " on one and " code { "threadbare load" } " on the other."
+            }
+        }
     }
+}
+
+/// What the service was loaded with, in a sentence or two; `None` where the file does not
+/// say it.
+fn load(workload: &Workload, case: &Case) -> Option<String> {
+    let value = |name: &str| case.0.get(name).copied();
+    let time = |name: &str| Some(Unit::Nanoseconds.text(value(name)? as f64));
+    let count = |name: &str| value(name).map(format::count);
+    let backend = value("backend")?;
+    let takes = match backend {
+        0 => format!(
+            ", which takes {} and up to {} more for an answer, and {} on the slow route (1 request of 200)",
+            time("delay_ns")?,
+            time("spread_ns")?,
+            time("slow_ns")?
+        ),
+        _ => String::new(),
+    };
+    Some(format!(
+        "{} connections, each with one request at a time. The backend is {}{takes}. The service has {} connections to it and {} requests under way at most, and refuses one more. The limit is a p99 of {}, without the slow route.",
+        count("connections_count")?,
+        workload
+            .words_of_code("backend", backend)
+            .unwrap_or("unknown"),
+        count("pool_count")?,
+        count("in_flight_count")?,
+        time("limit_ns")?
+    ))
 }
 
 fn one(
@@ -215,7 +275,7 @@ fn one(
     let lines: Vec<Line> = lanes(view, rows)
         .into_iter()
         .filter_map(|(index, lane)| {
-            let highest = estimate(lane, HIGHEST)?.value;
+            let highest = estimate(lane, RATE)?.value;
             let points = LEVELS.iter().filter_map(|&percent| {
                 let latency = estimate(lane, &figure(percent, percentile))?;
                 let rate = highest * f64::from(percent) / 100.0;
@@ -263,7 +323,8 @@ mod tests {
 
     #[test]
     fn beyond_its_highest_rate_a_lane_holds_sheds_or_collapses() {
-        assert_eq!(beyond(15.0, 20.0, 0.001, 0.0), HOLDS);
+        assert_eq!(beyond(15.0, 20.0, 0.01, 0.0), HOLDS);
+        assert_eq!(beyond(15.0, 20.0, 0.0, 0.002), COLLAPSES);
         assert_eq!(beyond(15.0, 20.0, 0.2, 0.0), "sheds");
         assert_eq!(beyond(21.0, 20.0, 0.2, 0.0), COLLAPSES);
         assert_eq!(beyond(15.0, 20.0, 0.2, 0.2), COLLAPSES);

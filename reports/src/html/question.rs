@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::view::{Section, View};
 use super::{figures, offered, table};
-use crate::analysis::{Case, Curve, LedgerRow, Row, is_floor};
+use crate::analysis::{Case, Curve, LedgerRow, RATE, Row, is_floor};
 use crate::format;
 use crate::schema::Workload;
 use crate::stats::Estimate;
@@ -109,14 +109,31 @@ fn best(view: &View<'_>, workload: &Workload) -> String {
         .into_iter()
         .filter(|row| row.is_resolved() && !is_floor(&row.lane))
         .filter_map(|row| Some((row, row.estimate?.value)));
-    let best = figures.min_by(|(row, a), (_, b)| match row.quantity.higher_is_better {
-        true => b.total_cmp(a),
-        false => a.total_cmp(b),
-    });
-    best.map_or_else(
-        || "no figure".to_owned(),
-        |(row, _)| format!("best: {}, {}", row.lane, row.value_text()),
-    )
+    let figures: Vec<(&Row, f64)> = figures.collect();
+    let best = figures
+        .iter()
+        .min_by(|(row, a), (_, b)| match row.quantity.higher_is_better {
+            true => b.total_cmp(a),
+            false => a.total_cmp(b),
+        });
+    let Some((best, _)) = best else {
+        return "no figure".to_owned();
+    };
+    if best.quantity.id != RATE {
+        return format!("best: {}, {}", best.lane, best.value_text());
+    }
+    let others = figures
+        .iter()
+        .filter(|(row, _)| row.lane != best.lane && row.overlaps(best));
+    let others: Vec<&str> = others.map(|(row, _)| row.lane.as_str()).collect();
+    let figure = format!("{}, {}", best.lane, best.whole_text());
+    match others.is_empty() {
+        true => format!("best: {figure}"),
+        false => format!(
+            "{figure}; the intervals of {} overlap it",
+            others.join(", ")
+        ),
+    }
 }
 
 /// The first quantity's figures; if there are many cases, a short table of

@@ -130,10 +130,10 @@ fn glance(row: Option<&Row>, lane: &str, reference: &str) -> Markup {
         return html! { td class="none" data-lane=(lane) { "–" } };
     };
     if lane == reference {
-        return html! { td class="none" data-lane=(lane) { (row.value_text()) } };
+        return html! { td class="none" data-lane=(lane) title=(row.interval_text()) { (row.value_text()) } };
     }
     let Some(standing) = &row.standing else {
-        return html! { td class="none" data-lane=(lane) { (row.value_text()) } };
+        return html! { td class="none" data-lane=(lane) title=(row.interval_text()) { (row.value_text()) } };
     };
     let turned = row.quantity.turned(standing.ratio).value;
     let (class, text) = sign(standing.verdict, turned);

@@ -630,6 +630,15 @@ fn latency_of_a_service_is_drawn_over_the_rate_that_it_was_offered() {
         table.contains("Highest rate within the limit") && table.contains("<td>1.00\u{a0}k/s</td>"),
         "{table}"
     );
+    let analysis = Analysis::of(&run);
+    let rates = analysis.rows_of("io.tcp_echo");
+    for row in rates.filter(|row| row.quantity.id == "rate_per_s") {
+        let interval = row.interval_text();
+        assert!(
+            !interval.is_empty() && table.contains(&format!("<td>{interval}</td>")),
+            "{interval} in {table}"
+        );
+    }
     assert!(
         !page.contains("Median latency over the requests a second"),
         "one point is no curve"

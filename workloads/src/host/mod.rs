@@ -7,6 +7,7 @@ pub mod clock;
 pub(crate) mod files;
 pub(crate) mod fork;
 pub(crate) mod futex;
+pub(crate) mod idle;
 pub(crate) mod mappings;
 pub(crate) mod open_files;
 pub mod pipe;

@@ -58,7 +58,8 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     let loaded = threads.load(&mut parts, schedule)?;
     let meanwhile = Usage::now().minus(before);
     let achieved_per_s = loaded.achieved_per_s();
-    threads.report(&loaded, schedule, meanwhile, achieved_per_s, capacity)
+    let rates = [achieved_per_s, f64::INFINITY];
+    threads.report(&loaded, schedule, meanwhile, rates, capacity)
 }
 
 /// What requests are slices of: request `number` begins at byte `number % PATTERN`.

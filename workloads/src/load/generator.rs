@@ -355,13 +355,14 @@ impl Threads {
     }
 
     /// The report of `loaded`, during which the process used `meanwhile`; the
-    /// headroom is over `highest_per_s`.
+    /// headroom is over `highest_per_s`. More than `most_per_s` what else makes the load
+    /// cannot do.
     pub(super) fn report(
         &self,
         loaded: &Loaded,
         schedule: Schedule,
         meanwhile: Usage,
-        highest_per_s: f64,
+        [highest_per_s, most_per_s]: [f64; 2],
         more: impl IntoIterator<Item = (&'static str, f64)>,
     ) -> anyhow::Result<Report> {
         let usage = Usage::now();
@@ -386,7 +387,7 @@ impl Threads {
             }
         };
         let by_work = tally.ended as f64 * self.count as f64 * 1e9 / worked_ns.max(1.0);
-        let limit = limit()?.unwrap_or(by_work);
+        let limit = limit()?.unwrap_or(by_work).min(most_per_s);
         let own = [
             ("load_busy_ratio", busy),
             ("load_limit_per_s", limit),

@@ -80,7 +80,8 @@ pub struct Report {
     pub latency: Latency,
     /// `load_busy_ratio`: the share of the time for which it had work to do.
     /// `load_limit_per_s`: the requests a second that it can do at most, as
-    /// the study has measured it, else by the CPU time that it has worked.
+    /// the study has measured it, else by the CPU time that it has worked; for
+    /// `service.http` no more than its backend's CPU can do, which may be its own.
     /// `load_headroom_ratio`: that limit over what was achieved. A server that
     /// brings it near 1 is not measured, the generator is.
     /// `capacity_per_s`: what a `load_percent` is of.

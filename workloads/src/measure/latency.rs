@@ -36,9 +36,9 @@ impl Latencies {
         self.0.value_at_quantile(0.5) as f64
     }
 
-    /// The 99th percentile.
-    pub(crate) fn p99_ns(&self) -> u64 {
-        self.0.value_at_quantile(0.99)
+    /// How many are above this.
+    pub(crate) fn count_above(&self, ns: u64) -> u64 {
+        self.count() - self.0.count_between(0, ns)
     }
 
     /// The percentile at `share`; `None` if too few lie beyond it.
@@ -91,5 +91,10 @@ mod tests {
         let (last, _) = report.buckets[report.buckets.len() - 1];
         assert!((60_000_000_000..60_060_000_000).contains(&last), "{last}");
         assert_eq!(latencies.median_ns(), 100.0);
+        let above = |ns| latencies.count_above(ns);
+        assert_eq!(
+            [above(0), above(1), above(100), above(1_000_000_000)],
+            [5, 4, 2, 1]
+        );
     }
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no program of tests uses all of it")]
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -87,7 +88,8 @@ impl Server {
             Ok(server) => Some(server),
             Err(why) => {
                 assert!(std::env::var_os("REQUIRE_POSTGRES").is_none(), "{why}");
-                eprintln!("SKIPPED: {why}");
+                // `eprintln` is shown only where the test fails.
+                let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
                 None
             }
         }
