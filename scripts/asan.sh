@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Invalid accesses to heaps and to stacks of goroutines, by the address sanitizer: the
 # runtime's tests, and the safe programs that once broke it. The reports of switches
-# between stacks are in bench-runtime/src/sched/fiber.rs.
+# between stacks are in bench-runtime/src/stack/fiber.rs.
 #   scripts/asan.sh [--quick]
 set -euo pipefail
 cd "$(dirname "$0")/.."

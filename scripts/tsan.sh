@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Data races of plain threads and of goroutines, by the thread sanitizer, with
 # the standard library built for it too. The reports of switches between stacks
-# are in bench-runtime/src/sched/fiber.rs.
+# are in bench-runtime/src/stack/fiber.rs.
 #   scripts/tsan.sh [--quick]
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -2,7 +2,8 @@
 //! on a quiet machine, from a release build.
 //!
 //! `cargo run --release -p bench-runtime --example sched_figures -- [WHICH]..`
-//! with any of `sleep`, `hog`, `readers`, `pingpong`, `polling`, `apart`, `resize`, `idle`; all without.
+//! with any of `sleep`, `hog`, `readied`, `readers`, `pingpong`, `polling`, `apart`, `resize`,
+//! `idle`; all without.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -49,6 +50,7 @@ type Figure = (&'static str, fn(Mode));
 const FIGURES: &[Figure] = &[
     ("sleep", sleep),
     ("hog", hog),
+    ("readied", readied),
     ("readers", readers),
     ("pingpong", ping_pong),
     ("polling", polling),
@@ -234,6 +236,30 @@ fn hog(mode: Mode) {
         late[late.len() - 1],
         late.len(),
         runtime.metrics().retakes_count,
+    );
+}
+
+/// How late a goroutine runs that one which computes has readied, on two Ps.
+fn readied(mode: Mode) {
+    const TIMES: usize = 2_000;
+    let runtime = mode.runtime(2);
+    let mut late = runtime.run(|| {
+        let (tx, rx) = chan::<Instant>(1);
+        let other = go(move || rx.iter().map(|sent| sent.elapsed()).collect::<Vec<_>>());
+        for _ in 0..TIMES {
+            burn(Duration::from_millis(1));
+            tx.send(Instant::now()).expect("the other one is there");
+        }
+        drop(tx);
+        other.join().expect("the other one ends")
+    });
+    late.sort_unstable();
+    println!(
+        "readied: {mode:?}, 2 Ps, by a goroutine that computes: late by {:?} median, {:?} p90, {:?} at most; {} rescues",
+        late[late.len() / 2],
+        late[late.len() * 9 / 10],
+        late[late.len() - 1],
+        runtime.metrics().rescues_count,
     );
 }
 

@@ -86,7 +86,7 @@ use crate::sched;
 use crate::sync::signal::Signal;
 
 pub use crate::chan::{Recv, Sending};
-pub use crate::sched::join::Join;
+pub use crate::runtime::join::Join;
 
 /// Waits for a future, and returns its output. Blocks the goroutine, or the
 /// thread if called from a plain one.

@@ -100,6 +100,7 @@ mod arch;
 mod chan;
 pub mod coming_from_go;
 pub mod context;
+mod debug;
 mod fatal;
 pub mod fs;
 pub mod future;
@@ -111,6 +112,7 @@ mod netpoll;
 mod pprof;
 pub mod process;
 mod recorder;
+mod runtime;
 mod sched;
 mod scope;
 mod seam;
@@ -120,6 +122,7 @@ mod stack;
 pub mod sync;
 pub mod synctest;
 mod sys;
+mod threads;
 pub mod time;
 mod timer;
 mod unwind;
@@ -129,27 +132,29 @@ pub use chan::{
     IntoIter, Iter, Receiver, RecvOperand, RecvTimeoutError, Select, Selected, SendError,
     SendOperand, SendTimeoutError, Sender, Slot, TryIter, TryRecvError, TrySendError, chan,
 };
-pub use local::GoroutineLocal;
-pub use sched::blocking::blocking;
-pub use sched::contention::{
+pub use debug::contention::{
     ContendedStack, ContentionProfile, set_block_profile_rate, set_mutex_profile_fraction,
 };
-pub use sched::dump::GoroutineInfo;
-pub use sched::global_queue::Priority;
-pub use sched::handle::Handle;
-pub use sched::join::{JoinError, JoinHandle, PanicPayload};
-pub use sched::labels::labels;
-pub use sched::latency::RunLatency;
-pub use sched::lock_thread::{lock_os_thread, unlock_os_thread};
-pub use sched::metrics::Metrics;
-pub use sched::park::yield_now;
-pub use sched::profile::{GoroutineProfile, StackGroup};
-pub use sched::reports::{
+pub use debug::info::GoroutineInfo;
+pub use debug::profile::{GoroutineProfile, StackGroup};
+pub use local::GoroutineLocal;
+pub use recorder::latency::RunLatency;
+pub use runtime::blocking::blocking;
+pub use runtime::handle::Handle;
+pub use runtime::join::{JoinError, JoinHandle, PanicPayload};
+pub use runtime::labels::labels;
+pub use runtime::lock_thread::{lock_os_thread, unlock_os_thread};
+pub use runtime::metrics::Metrics;
+pub use runtime::reports::{
     block_profile, goroutine_profile, goroutines, in_goroutine, mutex_profile,
 };
-pub use sched::runtime::{Builder, Runtime};
-pub use sched::shutdown::Shutdown;
-pub use sched::spawn::{GoBuilder, go, go_alone, goexit, gomaxprocs, goroutine_id, num_goroutine};
+pub use runtime::shutdown::Shutdown;
+pub use runtime::spawn::{
+    GoBuilder, go, go_alone, goexit, gomaxprocs, goroutine_id, num_goroutine,
+};
+pub use runtime::{Builder, Runtime};
+pub use sched::global_queue::Priority;
+pub use sched::park::yield_now;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use stack::{
     CompactionError, CompactionStats, StackError, StackPolicy, StackUsage, compaction_stats,
@@ -169,7 +174,7 @@ pub use unwind::Frame;
 /// [`Level::Switches`]: trace::Level::Switches
 /// [`snapshot`]: trace::snapshot
 pub mod trace {
-    pub use crate::sched::trace::{Level, Trace, set_level, snapshot};
+    pub use crate::runtime::trace::{Level, Trace, set_level, snapshot};
 }
 
 /// The items that the macros expand to; do not use them by name. The traits of cases

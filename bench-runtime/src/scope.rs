@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::goroutine::WaitReason;
-use crate::goroutine::body::{Exit, without_panic};
-use crate::sched::spawn::GoBuilder;
+use crate::goroutine::body::Exit;
+use crate::runtime::spawn::GoBuilder;
 use crate::sync::{ErrGroup, WaitGroup};
 use crate::util::lock::Lock;
+use crate::util::panic::without_panic;
 
 /// The result of a goroutine that got no stack. the panic hook has heard why.
 const NEVER_RAN: &str = "the goroutine could not run: there was no stack for it";

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use crate::fatal::fatal;
 use crate::netpoll::Netpoll;
+use crate::runtime::{self, spawn};
 use crate::sched::shared::User;
 use crate::sched::{self, current};
+use crate::threads::start_thread;
 
 /// The poller for the goroutine that calls; none for a plain thread, which
 /// waits for a descriptor itself.
@@ -18,7 +20,7 @@ pub(crate) fn netpoll() -> Option<io::Result<&'static Netpoll>> {
 /// Runs a function that may block the thread; other goroutines continue.
 #[inline]
 pub(crate) fn blocking<T: Send>(f: impl FnOnce() -> T + Send) -> T {
-    sched::blocking::blocking(f)
+    runtime::blocking::blocking(f)
 }
 
 /// Starts goroutines in the caller's runtime from another place: from a timer's call,
@@ -68,8 +70,8 @@ impl Spawner {
     /// If a thread is needed and cannot be started; `f` is dropped then.
     pub(crate) fn try_spawn(&self, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
         match self {
-            Self::Runtime(user) => drop(sched::spawn::from_outside(user.shared(), f)),
-            Self::Thread => sched::start_thread("after", f)?,
+            Self::Runtime(user) => drop(spawn::from_outside(user.shared(), f)),
+            Self::Thread => start_thread("after", f)?,
         }
         Ok(())
     }

@@ -52,7 +52,7 @@
 
 use std::time::Duration;
 
-use crate::sched::bubble;
+use crate::runtime::fake_time;
 use crate::{Runtime, goroutines};
 
 /// Runs `f` as the main goroutine of a bubble, waits for all others to end, and returns
@@ -102,7 +102,7 @@ where
         // It panics outside a bubble.
         let _ = now();
         let result = f();
-        bubble::wait_for_rest(true);
+        fake_time::wait_for_rest(true);
         let left: Vec<String> = goroutines()
             .iter()
             .filter(|info| Some(info.id) != crate::goroutine_id())
@@ -143,7 +143,7 @@ where
 /// ```
 #[track_caller]
 pub fn wait() {
-    bubble::wait_for_rest(false);
+    fake_time::wait_for_rest(false);
 }
 
 /// How much time has passed in the bubble since it was built.
@@ -169,7 +169,7 @@ pub fn wait() {
 #[must_use]
 #[track_caller]
 pub fn now() -> Duration {
-    match bubble::passed_ns() {
+    match fake_time::passed_ns() {
         Some(ns) => Duration::from_nanos(ns),
         None => panic!("synctest::now outside a bubble: see Builder::fake_time"),
     }

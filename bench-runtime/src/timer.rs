@@ -39,9 +39,9 @@ pub(crate) use action::{Action, Call, Periodic, TimerKey};
 use queue::{Entry, NEVER, Queue};
 
 use crate::goroutine::Parkable;
-use crate::goroutine::body::without_panic;
 use crate::shim::{AtomicU64, Ordering};
 use crate::util::lock::Lock;
+use crate::util::panic::without_panic;
 
 /// An armed timer, and its queue. Dropping it leaves it armed.
 #[derive(Clone, Copy, Debug)]

@@ -16,11 +16,14 @@ const FLOORS: &[(&str, u32)] = &[
     ("unwind", 2),
     ("stack", 2),
     ("pprof", 3),
+    ("threads", 3),
     ("goroutine", 4),
     ("netpoll", 5),
     ("timer", 5),
     ("recorder", 5),
+    ("debug", 5),
     ("sched", 6),
+    ("runtime", 7),
     ("local", 7),
     ("seam", 7),
     ("chan", 7),
@@ -43,8 +46,6 @@ const FLOORS: &[(&str, u32)] = &[
 const ALLOWED: &[(&str, &str)] = &[
     // The lock sleeps on a futex, and the stack's overflow report writes pages.
     ("util", "sys"),
-    // The scheduler drops a goroutine's locals at its end.
-    ("sched", "local"),
 ];
 
 /// A longer file gives the reason at its top, or is split.

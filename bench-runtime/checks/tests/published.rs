@@ -27,7 +27,7 @@ fn documentation_names_no_file_that_is_not_in_the_package() {
     for path in &sources {
         let inner = path.strip_prefix(&root).expect("below src");
         // The builds for sanitizers are described where they are made.
-        if ["sched/fiber.rs", "sys/address_marks.rs"]
+        if ["stack/fiber.rs", "sys/address_marks.rs"]
             .iter()
             .any(|own| inner == Path::new(own))
         {

@@ -17,7 +17,7 @@ use super::core::{Core, PASSED, Side};
 use super::put_back::put_back;
 use super::typed::{Chan, Received};
 use crate::goroutine::Waiter;
-use crate::sched::pending::Pending;
+use crate::goroutine::pending::Pending;
 
 /// A receive that async code waits for: see [`Receiver::recv_async`](crate::Receiver::recv_async).
 ///

@@ -13,8 +13,9 @@ use std::task::Waker;
 use super::core::{RETURNED, pass};
 use super::typed::Chan;
 use crate::goroutine::Waiter;
-use crate::sched::pending::{self, Pending};
+use crate::goroutine::pending::Pending;
 use crate::sched::readied;
+use crate::sched::wakers;
 
 /// A value in the queue of senders.
 struct Returned<T> {
@@ -62,7 +63,7 @@ pub(super) fn put_back<T>(chan: Chan<T>, value: T) {
     // SAFETY: it was not used.
     unsafe { free::<T>(returned.cast()) };
     match went {
-        Went::Passed(wakers) => wakers.into_iter().for_each(pending::wake),
+        Went::Passed(wakers) => wakers.into_iter().for_each(wakers::wake),
         // SAFETY: it was not moved, and is not used again.
         Went::Refused => unsafe { ManuallyDrop::drop(&mut value) },
         Went::Kept | Went::Queued => {}

@@ -16,7 +16,7 @@ use super::core::{Outcome, PASSED, Side};
 use super::future::leave;
 use super::typed::Chan;
 use crate::goroutine::Waiter;
-use crate::sched::pending::Pending;
+use crate::goroutine::pending::Pending;
 
 /// A send that async code waits for: see [`Sender::send_async`](crate::Sender::send_async).
 ///

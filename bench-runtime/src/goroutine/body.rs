@@ -6,6 +6,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use super::{BODY_WORDS, Goroutine, VTable, nothing};
 use crate::stack::StackError;
+use crate::util::panic::without_panic;
 
 /// How a goroutine ended.
 pub(crate) enum Outcome<T> {
@@ -120,22 +121,6 @@ unsafe fn run_alone<F: FnOnce() -> T, T>(g: &Goroutine) {
     // SAFETY: as in `run`.
     let f = unsafe { take::<F>(g) };
     without_panic(|| drop(f()));
-}
-
-/// Drops the payload of a panic that no handle can get; the hook has reported it.
-#[inline(always)]
-pub(crate) fn without_panic(f: impl FnOnce()) {
-    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(f)) {
-        drop_payload(payload);
-    }
-}
-
-#[cold]
-fn drop_payload(payload: Box<dyn Any + Send>) {
-    // Its own destructor may panic, and with a payload that does so again.
-    if let Err(again) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(again);
-    }
 }
 
 #[cold]

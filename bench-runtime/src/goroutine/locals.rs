@@ -4,8 +4,8 @@ use std::any::Any;
 use std::collections::HashMap;
 
 use super::Goroutine;
-use super::body::without_panic;
 use crate::stack::StackHeader;
+use crate::util::panic::without_panic;
 
 /// The values, by the address of the key.
 pub(crate) type Values = HashMap<usize, Box<dyn Any>>;

@@ -45,12 +45,19 @@
 //! | [`JOIN_DONE`]     | ended, the result is in `body`  | the handle             |
 
 pub(crate) mod body;
+pub(crate) mod claim;
 pub(crate) mod details;
+pub(crate) mod fake_clock;
+pub(crate) mod header;
 pub(crate) mod list;
 pub(crate) mod locals;
 mod parkable;
+pub(crate) mod pending;
 pub(crate) mod slab;
+pub(crate) mod stacks;
+pub(crate) mod thread;
 mod ticket;
+pub(crate) mod unwinding;
 mod wait_queue;
 pub(crate) mod wait_reason;
 
@@ -107,10 +114,10 @@ impl Status {
 pub(crate) const FRESH: usize = 0;
 /// Set in `context` while the goroutine is on an M.
 pub(crate) const RUNNING_BIT: usize = 1;
-/// Set in addition while the sweep has claimed it: see `sched::stacks`.
+/// Set in addition while the sweep has claimed it: see [`stacks`].
 pub(crate) const CLAIMED_BIT: usize = 2;
 /// Set, without [`RUNNING_BIT`], while a thread reads its stack: see
-/// `sched::inspect`.
+/// `crate::debug::inspect`.
 pub(crate) const WATCHED_BIT: usize = 2;
 
 /// See the table of `join`.
@@ -129,10 +136,10 @@ pub(crate) const FLAG_LOCKED: u8 = 1;
 pub(crate) const FLAG_COMPACTED: u8 = 2;
 /// In `flags`: spawned as CPU-bound; see `sched::hogs`.
 pub(crate) const FLAG_CPU_BOUND: u8 = 4;
-/// In `flags`: the time until it runs is measured; see `sched::latency`.
+/// In `flags`: the time until it runs is measured; see `crate::recorder::latency`.
 pub(crate) const FLAG_TIMED: u8 = 8;
 /// In `flags`: it parked while it unwinds, in a pinned runtime; see
-/// `sched::unwinding`.
+/// [`unwinding`].
 pub(crate) const FLAG_UNWINDING: u8 = 64;
 /// In `flags`: its runtime has stopped, and it will not run again.
 pub(crate) const FLAG_LEFT: u8 = 128;

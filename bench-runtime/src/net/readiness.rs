@@ -11,10 +11,10 @@ use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use crate::goroutine::pending::Pending;
 use crate::net::attempt::{Attempt, Entered};
 use crate::net::wait::{NEVER, Waits};
 use crate::netpoll::Side;
-use crate::sched::pending::Pending;
 use crate::sys::fd;
 use crate::time::armed::{self, Armed};
 use crate::timer::Action;

@@ -178,7 +178,7 @@ impl Slot {
 #[cfg(all(test, not(rt_loom)))]
 mod tests {
     use super::*;
-    use crate::sched::thread::ThreadRecord;
+    use crate::goroutine::thread::ThreadRecord;
 
     /// Not `sched::current`, whose assembly miri cannot run.
     fn me() -> Parkable {

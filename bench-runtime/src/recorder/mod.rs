@@ -1,16 +1,20 @@
 //! The flight recorder's parts, which know no scheduler: rings, events, the format that
-//! Perfetto opens. `crate::sched::trace` decides what is recorded when.
+//! Perfetto opens. `crate::runtime::trace` decides what is recorded when.
 
 pub(crate) mod chrome;
 pub(crate) mod event;
+pub(crate) mod latency;
+pub(crate) mod part;
 pub(crate) mod ring;
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use self::event::{Event, Kind};
+use self::latency::Sample;
 use self::ring::Ring;
 use crate::goroutine::Goroutine;
+use crate::sys::clock;
 use crate::util::lock::Lock;
 
 /// Events that a ring keeps: at a million switches a second, two events each,
@@ -19,15 +23,15 @@ use crate::util::lock::Lock;
 const EVENTS: usize = 4096;
 
 /// A longer text of name and labels is cut: eight bytes a word.
-pub(crate) const NAME_WORDS: usize = 16;
+const NAME_WORDS: usize = 16;
 
-/// In [`watch`](crate::sched::processor::Processor::watch): each switch is recorded.
+/// In [`watch`](part::Part): each switch is recorded.
 pub(crate) const SWITCHES: u8 = 1;
-/// In [`watch`](crate::sched::processor::Processor::watch): the next goroutine that becomes runnable is timed
-/// (see [`crate::sched::latency`]).
+/// In [`watch`](part::Part): the next goroutine that becomes runnable is timed
+/// (see [`crate::recorder::latency`]).
 pub(crate) const SAMPLE: u8 = 2;
 
-/// In [`watch`](crate::sched::processor::Processor::watch): any of them.
+/// In [`watch`](part::Part): any of them.
 pub(crate) const ANY: u8 = SWITCHES | SAMPLE;
 
 /// How much the flight recorder of a runtime records.
@@ -73,6 +77,8 @@ pub(crate) struct Recorder {
     pub(crate) level: AtomicU8,
     /// Events without a P.
     pub(crate) others: Lock<Ring>,
+    /// Times goroutines that become runnable from outside.
+    sample: Sample,
 }
 
 impl Recorder {
@@ -80,6 +86,7 @@ impl Recorder {
         Self {
             level: AtomicU8::new(level as u8),
             others: Lock::new(new_ring()),
+            sample: Sample::default(),
         }
     }
 
@@ -89,10 +96,57 @@ impl Recorder {
             false => 0,
         }
     }
+
+    /// A goroutine was spawned from outside; no other thread knows of it yet.
+    pub(crate) fn note_spawn(&self, g: &'static Goroutine) {
+        if self.watch() == 0 {
+            return;
+        }
+        let ring = self.others.lock();
+        let at_ns = clock::now_ns();
+        ring.push(Event::new(at_ns, Kind::Spawn, id_of(g), 0).pack());
+        if let Some(site) = g.site() {
+            ring.push(site_event(at_ns, site).pack());
+        }
+        let text = g.details().and_then(|details| details.text());
+        for eight in text
+            .unwrap_or_default()
+            .as_bytes()
+            .chunks(8)
+            .take(NAME_WORDS)
+        {
+            let mut word = [0; 8];
+            word[..eight.len()].copy_from_slice(eight);
+            let word = u64::from_le_bytes(word);
+            let kind = Kind::Name;
+            ring.push(Event { at_ns, kind, word }.pack());
+        }
+    }
+
+    /// A goroutine became runnable without a P, and is in no queue yet.
+    pub(crate) fn note_ready(&self, g: &'static Goroutine) {
+        self.sample.begin(g);
+        if self.watch() != 0 {
+            self.record(Kind::Ready, id_of(g), 0);
+        }
+    }
+
+    /// Records an event that is not of the holder of a P.
+    #[cold]
+    pub(crate) fn record(&self, kind: Kind, subject: u64, detail: u64) {
+        // Under the lock, so that the ring is in the order of time.
+        let ring = self.others.lock();
+        ring.push(Event::new(clock::now_ns(), kind, subject, detail).pack());
+    }
+
+    /// Since when a goroutine has been runnable, if it is timed here. For the M that runs it.
+    pub(crate) fn end_timing(&self, g: &'static Goroutine) -> Option<u64> {
+        self.sample.end(g)
+    }
 }
 
 /// An empty ring whose memory is not used yet.
-pub(crate) fn new_ring() -> Ring {
+fn new_ring() -> Ring {
     let words = Box::<[AtomicU64]>::new_zeroed_slice(2 * EVENTS);
     // SAFETY: zero is a value of this atomic.
     Ring::new(unsafe { words.assume_init() })
@@ -102,7 +156,7 @@ pub(crate) fn id_of(g: &Goroutine) -> u64 {
     g.id.load(Ordering::Relaxed)
 }
 
-pub(crate) fn site_event(at_ns: u64, site: &'static Location<'static>) -> Event {
+fn site_event(at_ns: u64, site: &'static Location<'static>) -> Event {
     Event {
         at_ns,
         kind: Kind::Site,

@@ -4,11 +4,10 @@
 use std::cell::Cell;
 
 use super::machine::Machine;
-use super::off_slot;
 use super::shared::Shared;
 use super::this_m::ThisM;
 use crate::arch;
-use crate::goroutine::Goroutine;
+use crate::goroutine::header::header_of_running;
 use crate::stack::{StackHeader, header_of};
 use crate::sys::clock;
 
@@ -48,13 +47,6 @@ pub(crate) fn machine_in(header: &StackHeader) -> &'static Machine {
     unsafe { &*header.machine.get().cast::<Machine>() }
 }
 
-/// The goroutine with this header.
-#[inline(always)]
-pub(crate) fn goroutine_of(header: &StackHeader) -> &'static Goroutine {
-    // SAFETY: the thread that binds a stack writes the goroutine here first.
-    unsafe { &*header.g.get().cast::<Goroutine>() }
-}
-
 /// The M whose thread this is. Only on a thread's own stack: see [`header`].
 #[inline(never)]
 pub(crate) fn thread_machine() -> Option<ThisM> {
@@ -78,9 +70,7 @@ pub(crate) fn set_thread_machine(m: Option<ThisM>) {
 #[cold]
 #[inline(never)]
 fn header_off_slot() -> Option<&'static StackHeader> {
-    thread_machine()?
-        .current_goroutine()
-        .map(off_slot::header_of_running)
+    thread_machine()?.current_goroutine().map(header_of_running)
 }
 
 /// The runtime of the goroutine, or of the M, that runs this code.

@@ -26,26 +26,18 @@
 //! own stack, which is step 5 alone; every [`SCHED_TICKS`] picks, or when the P is given
 //! notice, it switches to g0 instead.
 
-use super::deadlock;
-use super::fake_time;
-use super::hand_off;
-use super::pick;
-use super::poll;
-use super::queues::{begin_slice, count_pick};
-use super::scheduler;
-use super::steal;
-use super::this_m;
-use super::this_m::ThisM;
-use super::wake;
 use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::global_queue::GlobalClass;
 use super::idle::Lists;
-use super::pick::SCHED_TICKS;
+use super::pick::{self, SCHED_TICKS};
 use super::processor::{ProcessorStatus, ThisP};
+use super::queues::{begin_slice, count_pick};
 use super::shared::Shared;
+use super::this_m::{self, ThisM};
+use super::{hand_off, poll, scheduler, steal, wake};
 use crate::goroutine::Goroutine;
 use crate::netpoll::Netpoll;
 use crate::recorder::event;
@@ -106,7 +98,7 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
         if p.has_work() || m.has_pinned_work() {
             continue;
         }
-        if fake_time::advance_fake_time(shared) {
+        if (shared.entries.idles)(shared) {
             continue;
         }
         rest(shared, m, p);
@@ -120,8 +112,7 @@ fn pick_abroad(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static G
         let spins = m.spinning.load(Ordering::Relaxed);
         if spins || 2 * shared.idle.spinning_count.load(Ordering::Relaxed) < busy {
             if !spins {
-                m.spinning.store(true, Ordering::Relaxed);
-                shared.idle.spinning_count.fetch_add(1, Ordering::SeqCst);
+                shared.idle.begin_spinning(m.machine());
             }
             if let Some(g) = steal::steal(shared, p) {
                 begin_slice(&p);
@@ -169,7 +160,7 @@ fn give_to_first_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, lists: &m
     let Some(first) = shared.idle.pop_p_waiter(lists) else {
         return false;
     };
-    wake::cease_spinning(shared, m.machine());
+    shared.idle.end_spinning(m.machine());
     m.release_p();
     first.wake(Some(p.processor()));
     true
@@ -206,8 +197,7 @@ fn wait_for_processor(shared: &'static Shared, m: ThisM) {
 }
 
 fn wait_resting(shared: &'static Shared, m: ThisM) {
-    let was_spinning = m.spinning.load(Ordering::Relaxed);
-    wake::cease_spinning(shared, m.machine()); // S1
+    let was_spinning = shared.idle.end_spinning(m.machine()); // S1
     let keeps_time = claim_polling(shared, m);
     // With work that only it may do it queues for a P instead.
     let polls = keeps_time || (m.has_own_fds() && !m.has_pinned_work());
@@ -220,10 +210,8 @@ fn wait_resting(shared: &'static Shared, m: ThisM) {
             cease_polling(shared, m, keeps_time);
             drop(lists);
             m.acquire_p(p);
-            shared.wake_sysmon();
             if was_spinning {
-                m.spinning.store(true, Ordering::Relaxed);
-                shared.idle.spinning_count.fetch_add(1, Ordering::SeqCst);
+                shared.idle.begin_spinning(m.machine());
             }
             return;
         }
@@ -237,19 +225,11 @@ fn wait_resting(shared: &'static Shared, m: ThisM) {
         return;
     }
     if m.has_pinned_work() {
-        match shared.idle.acquire(&mut lists) {
-            Some(p) => {
-                drop(lists);
-                m.acquire_p(p);
-                return shared.wake_sysmon();
-            }
-            None => shared.idle.wait_for_p(&mut lists, m.machine()),
-        }
-    } else {
-        lists.machines.push_back(m.machine());
+        return m.acquire_or_wait(lists);
     }
+    lists.machines.push_back(m.machine());
     drop(lists);
-    deadlock::check_deadlock(shared);
+    (shared.entries.rests)(shared);
     m.sleep();
 }
 
@@ -335,7 +315,6 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
         drop(lists);
         if let Some(p) = p {
             m.acquire_p(p);
-            shared.wake_sysmon();
         }
     } else {
         // Another thread took this M off the list: the wake has come or will come, or
@@ -347,12 +326,13 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
     match m.held() {
         Some(p) => {
             if !ready.is_empty() {
-                p.record(event::Kind::Netpoll, ready.len() as u64, 0);
+                p.recorder
+                    .record(event::Kind::Netpoll, ready.len() as u64, 0);
             }
             poll::ready_all(shared, m, p, &mut ready);
             // No M waits in the netpoller while this one runs, which is short as a
             // rule; else sysmon polls.
-            if due && shared.eager.load(Ordering::Relaxed) != 0 {
+            if due && shared.eager.load(Ordering::Relaxed) {
                 wake::wake_one(shared);
             }
         }

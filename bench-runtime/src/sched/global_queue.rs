@@ -127,7 +127,7 @@ impl GlobalQueue {
     }
 
     /// Forgets all that wait. Their links may then be used for something else.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let mut lists = self.lists.lock();
         for (list, len) in lists.iter_mut().zip(&self.lens) {
             *list = List::new();

@@ -8,30 +8,32 @@
 use std::ptr;
 use std::sync::atomic::Ordering;
 
-use super::current::{self, goroutine_of, machine_of};
+use super::current::{self, machine_of};
 use super::pick::{pick_ahead, pick_fast};
 use super::processor::{Processor, ThisP};
+use super::queues::STREAK_CHECK;
 use super::switch::{arrive, end_timing, mcall, ready_context};
 use super::this_m::ThisM;
-use super::{claim, fiber, preempt, readied, scheduler};
+use super::{preempt, readied, scheduler};
 use crate::arch;
-use crate::goroutine::body::without_panic;
+use crate::goroutine::header::goroutine_of;
 use crate::goroutine::{
     FLAG_LOCKED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Parkable,
-    Status, locals,
+    Status, claim, locals,
 };
 use crate::recorder::SWITCHES;
-use crate::stack::{Stack, StackHeader};
+use crate::stack::{Stack, StackHeader, fiber};
+use crate::util::panic::without_panic;
 
 /// How many fresh goroutines may run before a joiner that is in `run_next`. It has
 /// mostly started a batch and joins one after the other: if it ran after each of them,
 /// that would be two switches and a stack each time. What it gains is in
-/// SPEED.md; the number is chosen, not measured.
-const AHEAD: u32 = 16;
+/// SPEED.md; as many as a chain through `run_next` may have between two readings of the clock.
+const AHEAD: u32 = STREAK_CHECK;
 
 /// The outermost frame of a stack: runs the goroutine bound to it, and then
 /// every fresh one that comes next, on the same stack.
-pub(super) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
+pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
     let Some(header) = current::header() else {
         crate::fatal::fatal!("a goroutine began outside every stack")
     };
@@ -78,9 +80,9 @@ pub(super) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
                 claim::arrive(&next.context, ptr::from_ref(header) as usize);
                 next.set_status(Status::Running);
                 end_timing(m, p, next);
-                if p.watches(SWITCHES) {
+                if p.recorder.watches(SWITCHES) {
                     m.current.store(ptr::null_mut(), Ordering::Relaxed);
-                    p.note_switch(None, Some(next));
+                    p.recorder.note_switch(None, Some(next));
                 }
                 m.current
                     .store(ptr::from_ref(next).cast_mut(), Ordering::Relaxed);

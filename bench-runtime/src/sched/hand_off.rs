@@ -14,13 +14,13 @@ use crate::sys::barrier;
 
 /// Reads the host's limits again.
 pub(super) fn follow_host(shared: &'static Shared) {
-    let procs = number_for_host(shared.reads_files()).min(MAX_PROCS);
-    if procs != shared.procs() && shared.procs_follow_host() {
+    let procs = number_for_host(shared.settings.reads_files).min(MAX_PROCS);
+    if procs != shared.procs() && shared.procs.follow_host() {
         resize_to(shared, procs);
     }
 }
 
-pub(super) fn set_procs_by_hand(shared: &'static Shared, procs: usize) -> usize {
+pub(crate) fn set_procs_by_hand(shared: &'static Shared, procs: usize) -> usize {
     assert!(
         (1..=MAX_PROCS).contains(&procs),
         "GOMAXPROCS must be 1 to {MAX_PROCS}, not {procs}"
@@ -34,9 +34,9 @@ pub(super) fn set_procs_by_hand(shared: &'static Shared, procs: usize) -> usize 
 
 /// Changes the number of Ps. New ones are idle at once; those that are too
 /// many are retired by the Ms that hold them, at the next pick.
-pub(super) fn resize_to(shared: &'static Shared, procs: usize) -> usize {
+pub(crate) fn resize_to(shared: &'static Shared, procs: usize) -> usize {
     shared.procs.resize(procs, |old| {
-        shared.record(Kind::Procs, procs as u64, 0);
+        shared.recorder.record(Kind::Procs, procs as u64, 0);
         shared.for_each_processor(|p| {
             let mut lists = shared.idle.lock();
             if p.id < procs && p.status() == ProcessorStatus::Dead {
@@ -70,7 +70,7 @@ pub(super) fn handle_notice(shared: &'static Shared, m: ThisM, p: ThisP) -> bool
     // Under the lock, so that no P comes alive between the look at the
     // others and the change: it could steal by compare-exchange while we
     // pop by plain stores.
-    p.follow_level(&shared.recorder);
+    p.recorder.follow_level(&shared.recorder);
     let lists = shared.idle.lock();
     let mut alone = shared.procs() == 1;
     shared.for_each_processor(|other| {
@@ -151,7 +151,7 @@ pub(super) fn hand_off(shared: &'static Shared, p: &'static Processor) {
 }
 
 /// This M, inside, gives its P away, if it has one.
-pub(super) fn give_up_processor(shared: &'static Shared, m: ThisM) {
+pub(crate) fn give_up_processor(shared: &'static Shared, m: ThisM) {
     if let Some(p) = m.held() {
         m.release_p();
         hand_off_or_retire(shared, p.processor());

@@ -9,9 +9,9 @@
 //! and is reached by one helper until that one has run it. The stack stays as
 //! it is meanwhile, also where the runtime stops: the goroutine has not ended.
 //!
-//! Helpers without a job are [`super::idle_threads`]. A helper spins for its next job
+//! Helpers without a job are [`crate::threads::idle`]. A helper spins for its next job
 //! if its last waits were short, and an M that gave a job to a spinning helper spins
-//! for the result ([`super::spin`]): one helper at a time, and not if both were on the
+//! for the result ([`crate::threads::spin`]): one helper at a time, and not if both were on the
 //! same CPU. A loop of short calls then needs no wake: 0.6 µs a call instead of 5 to
 //! 40, on a host with two CPUs.
 //!
@@ -30,18 +30,19 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::idle_threads::JobSlot;
 use super::job::Job;
 use super::machine::TIME_SLICE_NS;
-use super::os_threads::{ThreadEnd, ThreadKind};
 use super::processor::{Processor, ThisP};
 use super::shared::{Blocked, Shared};
-use super::spin::AdaptiveSpin;
-use super::{clear_up, readied, wake};
+use super::{readied, wake};
 use crate::fatal::fatal;
 use crate::goroutine::{Goroutine, Parkable};
 use crate::stack::StackError;
 use crate::sys::fork;
+use crate::threads::ThreadEnd;
+use crate::threads::count::ThreadKind;
+use crate::threads::idle::JobSlot;
+use crate::threads::spin::AdaptiveSpin;
 
 /// Gives a job to a helper, which runs it at once; true if that helper was spinning.
 ///
@@ -83,7 +84,6 @@ fn helper_main(shared: &'static Shared, first: Job) {
             }
         });
     }
-    clear_up::thread_ends(shared, ThreadKind::Helper);
 }
 
 /// Ends a goroutine that can have no stack, and has not run. A helper drops its

@@ -79,7 +79,7 @@ impl Hogs {
     }
 
     /// Notes that there are goroutines that were spawned as CPU-bound.
-    pub(super) fn declare(&self) {
+    pub(crate) fn declare(&self) {
         self.any.store(true, Ordering::Relaxed);
     }
 

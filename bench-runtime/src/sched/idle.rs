@@ -88,6 +88,22 @@ impl Idle {
         self.lists.lock()
     }
 
+    /// Counts an M as one that looks for work. Only its own thread.
+    pub(crate) fn begin_spinning(&self, m: &Machine) {
+        m.spinning.store(true, Ordering::Relaxed);
+        self.spinning_count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The other end; true if it was one. Only its own thread.
+    pub(crate) fn end_spinning(&self, m: &Machine) -> bool {
+        let spins = m.spinning.load(Ordering::Relaxed);
+        if spins {
+            m.spinning.store(false, Ordering::Relaxed);
+            self.spinning_count.fetch_sub(1, Ordering::SeqCst);
+        }
+        spins
+    }
+
     /// How many Ps are idle.
     #[inline(always)]
     pub(crate) fn processors_count(&self) -> u32 {

@@ -1,11 +1,7 @@
 //! What a helper thread is given: see [`super::helpers`].
 
-use super::idle_threads::IdleThreads;
 use crate::goroutine::Parkable;
-
-/// Bytes of a helper's stack: as much as a program's first thread has, because foreign
-/// code may need it.
-pub(crate) const HELPER_STACK: usize = 8 << 20;
+use crate::threads::idle::IdleThreads;
 
 /// Work for a helper.
 #[derive(Clone, Copy, Debug)]

@@ -7,15 +7,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use super::biased_lock::BiasedLock;
-use super::fiber::G0;
-use super::note::Note;
 use super::processor::Processor;
-use super::spin::AdaptiveSpin;
 use crate::goroutine::{Goroutine, List};
 use crate::netpoll::Netpoll;
+use crate::stack::fiber::G0;
 use crate::sys::clock::{self, CpuClock};
 use crate::sys::thread::{self, ThreadId};
+use crate::threads::spin::AdaptiveSpin;
 use crate::util::lock::Lock;
+use crate::util::note::Note;
 
 /// A list of goroutines that one thread uses. Others read its length.
 #[derive(Debug, Default)]
@@ -94,10 +94,10 @@ pub(crate) struct Machine {
     p_lock: BiasedLock<Processor>,
     /// The context of its g0 stack, where the scheduler's loop runs, while a goroutine
     /// runs.
-    pub(crate) g0: AtomicUsize,
+    pub(super) g0: AtomicUsize,
     pub(super) g0_fiber: G0,
     /// The goroutine that runs.
-    pub(crate) current: AtomicPtr<Goroutine>,
+    pub(super) current: AtomicPtr<Goroutine>,
     /// In a pinned runtime: its runnable goroutines.
     queues: MachineQueues,
     /// In a pinned runtime: goroutines that started on it and have not ended.
@@ -116,7 +116,7 @@ pub(crate) struct Machine {
     /// At that retake its goroutine had used the CPU, not waited.
     hogged: AtomicBool,
     /// Of its thread, once that runs.
-    pub(super) cpu_clock: OnceLock<CpuClock>,
+    pub(crate) cpu_clock: OnceLock<CpuClock>,
     /// The kernel's number of it, too.
     pub(super) thread_id: OnceLock<ThreadId>,
     /// Counted as spinning. Set by itself, or by its waker before the wake.
@@ -128,7 +128,7 @@ pub(crate) struct Machine {
     pub(super) inbox_spin: AdaptiveSpin,
     /// The helper that got its last job was spinning, so it will ready a goroutine soon.
     /// Own thread only.
-    pub(super) helper_was_spinning: AtomicBool,
+    pub(crate) helper_was_spinning: AtomicBool,
     /// When it began to rest, in nanoseconds. Owner only.
     pub(super) rests_since_ns: AtomicU64,
     /// When it took up its P, in nanoseconds. Owner only, but sysmon reads.
@@ -137,12 +137,12 @@ pub(crate) struct Machine {
     /// before all of its work was done; zero after a rest.
     turn_ns: AtomicU64,
     /// The goroutine locked to this M, while it is parked.
-    pub(crate) locked: AtomicPtr<Goroutine>,
+    pub(super) locked: AtomicPtr<Goroutine>,
     /// It was readied.
-    pub(crate) locked_ready: AtomicBool,
+    pub(super) locked_ready: AtomicBool,
     /// It may be asleep, or falls asleep unless it sees work: set before the
     /// heavy barrier of [`super::idle`], S2.
-    pub(crate) resting: AtomicBool,
+    pub(super) resting: AtomicBool,
     /// In a pinned runtime: where its goroutines wait for descriptors, once
     /// one has.
     netpoll: OnceLock<Netpoll>,
@@ -156,7 +156,7 @@ unsafe impl Sync for Machine {}
 
 /// How long a goroutine may run while others wait, in nanoseconds: Go's figure. All that is
 /// shared out by time is a multiple of it, or a part.
-pub(super) const TIME_SLICE_NS: u64 = 10_000_000;
+pub(crate) const TIME_SLICE_NS: u64 = 10_000_000;
 
 impl Machine {
     pub(crate) fn new(id: usize, runtime: *const ()) -> Self {
@@ -222,7 +222,7 @@ impl Machine {
     }
 
     /// True if its thread sleeps in the kernel; where that cannot be known, false.
-    pub(super) fn is_asleep(&self) -> bool {
+    pub(crate) fn is_asleep(&self) -> bool {
         (self.thread_id.get()).is_some_and(|&thread| thread::is_asleep(thread))
     }
 
@@ -270,7 +270,7 @@ impl Machine {
     }
 
     /// When its P was retaken last, in nanoseconds; 0 for never.
-    pub(super) fn retaken_ns(&self) -> u64 {
+    pub(crate) fn retaken_ns(&self) -> u64 {
         self.retaken_ns.load(Ordering::Relaxed)
     }
 
@@ -316,7 +316,7 @@ impl Machine {
 
     /// How many goroutines wait in its queues, without its inbox and `run_next`; for another
     /// thread a guess.
-    pub(super) fn queued_count(&self) -> usize {
+    pub(crate) fn queued_count(&self) -> usize {
         self.queues.runnable.len() + self.queues.preempted.len()
     }
 
@@ -383,19 +383,17 @@ impl Machine {
         self.inbox_len.load(Ordering::Relaxed) != 0
     }
 
-    /// Moves what is in its inbox to the end of its queue; true if there was any.
+    /// Moves what is in its inbox to the end of its queue.
     ///
     /// # Safety
     ///
     /// Only its own thread.
-    pub(super) unsafe fn take_inbox(&self) -> bool {
-        if !self.has_inbox() {
-            return false;
+    pub(super) unsafe fn take_inbox(&self) {
+        if self.has_inbox() {
+            let mut inbox = self.inbox.lock();
+            self.queues.runnable.append(&mut inbox);
+            self.inbox_len.store(0, Ordering::Relaxed);
         }
-        let mut inbox = self.inbox.lock();
-        self.queues.runnable.append(&mut inbox);
-        self.inbox_len.store(0, Ordering::Relaxed);
-        true
     }
 
     /// Has it run `g` first. Only for the thread that has taken it, with nothing to run, off
@@ -431,17 +429,18 @@ impl Machine {
         unsafe { p.as_ref() }
     }
 
-    /// Wakes it, with a P for it or without one. Only for the thread that took it off the list
-    /// it sleeps on.
+    /// Wakes it, also if it sleeps in a poller, with a P for it or without one. Only for the
+    /// thread that took it off the list it sleeps on.
     pub(crate) fn wake(&self, p: Option<&'static Processor>) {
         self.handed.store(
             p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()),
             Ordering::Release,
         );
         self.note.wake();
+        self.interrupt_polling();
     }
 
-    pub(super) fn is_p_retaken(&self) -> bool {
+    pub(crate) fn is_p_retaken(&self) -> bool {
         self.p_retaken.load(Ordering::Relaxed)
     }
 

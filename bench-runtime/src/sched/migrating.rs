@@ -23,19 +23,18 @@
 use std::ptr;
 use std::sync::atomic::Ordering;
 
-use super::current::goroutine_of;
 use super::locate::machine_of_started;
-use super::os_threads::{set_bound, starter};
 use super::processor::ThisP;
 use super::queues::{
-    STREAK_CHECK, begin_slice, push_back, push_back_quietly, push_global, streak_ends,
-    submit_global,
+    STREAK_CHECK, begin_slice, push_back, push_back_quietly, streak_ends, submit_global,
 };
 use super::shared::Shared;
 use super::this_m::ThisM;
 use super::wake;
+use crate::goroutine::header::goroutine_of;
 use crate::goroutine::{FLAG_LOCKED, Goroutine};
 use crate::stack::StackHeader;
+use crate::threads::{set_bound, starter};
 
 /// Flags that keep a goroutine off the fast path.
 const SPECIAL: u8 = FLAG_LOCKED | (0b11 << crate::goroutine::FLAG_PRIORITY_SHIFT);
@@ -46,7 +45,7 @@ pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if g.has_flag(SPECIAL) {
         return submit_special(m.shared(), g);
     }
-    if m.shared().eager.load(Ordering::Relaxed) != 0 {
+    if m.shared().eager.load(Ordering::Relaxed) {
         return push_back(m, p, g);
     }
     let old = p.run_next.load(Ordering::Relaxed);
@@ -91,11 +90,6 @@ pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
         return wake::notify_machine(shared, m);
     }
     submit_global(shared, g);
-}
-
-/// Puts a goroutine back that is still leaving its stack.
-pub(super) fn requeue(shared: &'static Shared, g: &'static Goroutine) {
-    push_global(shared, g);
 }
 
 /// The next of those at hand: the chain through `run_next` while its slice lasts, then
@@ -174,11 +168,6 @@ pub(super) fn unlock_os_thread(header: &StackHeader) {
 /// Before a wait of a goroutine that unwinds: it keeps its thread, which counts panics.
 pub(super) fn prepare_unwinding_park(header: &StackHeader) {
     goroutine_of(header).set_flag(FLAG_LOCKED);
-}
-
-/// What `f` does while a goroutine unwinds, which keeps its thread.
-pub(super) fn reacquire_unwinding<R>(f: impl FnOnce() -> R) -> R {
-    f()
 }
 
 /// True if a call runs on a helper: it has no room on the goroutine's stack, and the

@@ -9,24 +9,26 @@
 //!
 //! | files                           | what is there                                   |
 //! |---------------------------------|-------------------------------------------------|
-//! | `run_queue`, `global_queue`, `biased_lock`, `claim`, `spin`, `idle_threads`, `topology`, `thread`, `latency`, `hogs`, `job`, `note`, `os_threads`, `settings`, `sysmon_wait` | parts that know no P and no M |
+//! | `run_queue`, `global_queue`, `biased_lock`, `hogs`, `job`, `settings` | parts that know no P and no M |
 //! | `processor`, `procs`, `machine`, `idle`, `poller`, `lifetime`, `shared` | P, M, idle ones, and what all share; the P that the calling thread holds |
 //! | `this_m`                        | the M of the calling thread: the way to what it alone may touch |
-//! | `off_slot`, `current`, `stacks`, `locate` | which goroutine runs; where a suspended one is |
+//! | `current`, `locate`             | which goroutine runs; where a suspended one is |
 //! | `wake`, `hand_off`              | waking and starting Ms; what becomes of a P that is given away |
 //! | `queues`, `migrating`, `pinned` | the two schedulers: in which queue a runnable G waits, and which one is next |
 //! | `scheduler`                     | which of the two: the one file that knows both of them  |
-//! | `ready`, `newproc`, `pending`, `readied` | how a G is made and becomes runnable, and how a future waits in its place |
-//! | `clear_up`, `helpers`, `waker_thread` | what a stopped runtime gives back; threads for calls that block |
-//! | `inspect`, `dump`, `profile`, `signals`, `report`, `deadlock`, `fake_time` | reports of all goroutines |
+//! | `ready`, `newproc`, `wakers`, `readied` | how a G is made and becomes runnable; where the waker of a future runs |
+//! | `helpers`                       | threads for calls that block |
 //! | `steal`, `poll`, `pick`, `find_runnable` | what an M runs next, where it looks, how it rests |
-//! | `fiber`, `switch`, `preempt`, `goroutine_main`, `schedule` | from one G's stack to the next one's; an M's thread |
-//! | `unwinding`, `contention`, `park`, `join`, `spawn`, `blocking`, `lock_thread`, `reports`, `bubble`, `labels`, `trace` | what goroutines call |
-//! | `schedtrace`, `metrics`, `blocked`, `sysmon`, `shutdown`, `schedinit`, `handle`, `runtime` | the thread that watches; start and end |
+//! | `switch`, `preempt`, `goroutine_main`, `schedule`, `park` | from one G's stack to the next one's; an M's thread |
+//! | `sysmon`                        | the thread that watches |
+//!
+//! What programs call, the start and the end of a runtime are in `crate::runtime`; what is known
+//! of a goroutine without P and M is in [`crate::goroutine`], and reports of it in
+//! [`crate::debug`]; OS threads are in [`crate::threads`].
 //!
 //! # The life of a goroutine, in numbered steps
 //!
-//! 1. **Spawn** (`spawn`): a record from the P's cache takes the closure and
+//! 1. **Spawn** (`newproc`): a record from the P's cache takes the closure and
 //!    goes into the P's `run_next`, and what was there to the end of the P's queue
 //!    (pinned: it goes to the end of the queue at once). A full queue sends half to
 //!    the global queue. There is no stack yet.
@@ -87,21 +89,20 @@
 //! | goroutines that ready each other share one turn of 50 µs | `queues` | the others of that P | `light_ping_pong_beside_a_busy_one_keeps_pace` |
 //! | one pick in 61 looks elsewhere first | `pick` | the global queue, the low class, the poller | `low_and_normal_classes_run_beside_high_goroutines_that_never_stop` |
 //! | those whose P was retaken have every other slice | `pick` | the others beside hogs | `ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time`; `sched_figures polling` |
-//! | with hogs, the low class has some of those slices, not picks | `pick`, `sysmon` | the same, of hogs of the low class | not measured |
+//! | with hogs, the low class has some of those slices, not picks | `pick`, `sysmon` | the same, of hogs of the low class | `ping_pong_beside_a_goroutine_of_the_low_class_that_polls_has_its_share_too` |
 //! | up to 16 fresh goroutines run before their joiner | `goroutine_main` | batches that are joined | 730 to 349 instructions a goroutine |
 //! | started and fresh goroutines by turns; fresh ones are left to an idle M | `pinned` | neither waits for ever; a second P | `processors_run_at_once_what_a_goroutine_of_a_goroutine_starts` |
-//! | what another thread readies ends the slice of a chain | `pinned` | round trips between two Ms | not measured |
 //! | a site that made a hog starts eight on Ms of their own | `hogs` | sleepers beside hogs, pinned | 10 ms late instead of 199 |
-//! | an M spins for its inbox, a helper for a job, if that has hit lately | `spin`, `pinned`, `idle_threads` | round trips between two Ms; short blocking calls | 0.4 µs instead of 24; 0.6 instead of 40 |
+//! | an M spins for its inbox, a helper for a job, if that has hit lately | `pinned`, `crate::threads` | round trips between two Ms; short blocking calls | 0.4 µs instead of 24; 0.6 instead of 40 |
 //! | an M keeps its P as long as the last turn of the M that queues for one | `find_runnable`, `machine` | pinned Ms that share a P | `light_ping_pong_beside_a_busy_one_keeps_pace` |
 //! | sysmon moves what stays in `run_next`; the runtime is eager for a while | `sysmon`, `migrating` | one that is readied by a goroutine that computes | tokio's issues 8065 and 4941; not measured here |
 //! | a goroutine whose P is retaken is a hog if it used a fifth of the time | `sysmon` | which of the above it gets | `goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog` |
 //! | hogs have half of the threads at most | `shared`, `sysmon` | the limit of threads | `hogs_beyond_half_of_the_threads_keep_their_processor` |
 //! | half as many Ms spin as Ps are busy; one wake at a time | `find_runnable`, `idle` | CPU time | Go's |
 //! | one goroutine found by a poll wakes no M | `poll` | CPU time of servers | 13 µs a request instead of 39, when it was made |
-//! | nearer Ps are stolen from first | `topology`, `steal` | hosts of several caches | not measured |
+//! | nearer Ps are stolen from first | `steal`, `sys::topology` | hosts of several caches | `visit_goes_to_the_same_cache_then_the_same_socket_then_beyond` |
 //! | sysmon polls where no M does | `sysmon` | sockets beside busy Ps | Go's |
-//! | the sweep has more time on an idle host, and under pressure | `stacks` | memory of parked goroutines | `src/stack/compact.rs` |
+//! | the sweep has more time on an idle host, and under pressure | `crate::runtime::sweep` | memory of parked goroutines | `src/stack/compact.rs` |
 //!
 //! # Rejected
 //!
@@ -121,43 +122,21 @@
 //! scheduler" document by D. Vyukov; tokio's issues 4941 and 8065.
 
 pub(crate) mod biased_lock;
-pub(crate) mod blocked;
-pub(crate) mod blocking;
-pub(crate) mod bubble;
-pub(crate) mod claim;
-pub(crate) mod clear_up;
-pub(crate) mod contention;
 pub(crate) mod current;
-pub(crate) mod deadlock;
-pub(crate) mod dump;
-pub(crate) mod fake_time;
-pub(crate) mod fiber;
 pub(crate) mod find_runnable;
 pub(crate) mod global_queue;
 pub(crate) mod goroutine_main;
 pub(crate) mod hand_off;
-pub(crate) mod handle;
 pub(crate) mod helpers;
 pub(crate) mod hogs;
 pub(crate) mod idle;
-pub(crate) mod idle_threads;
-pub(crate) mod inspect;
 pub(crate) mod job;
-pub(crate) mod join;
-pub(crate) mod labels;
-pub(crate) mod latency;
 pub(crate) mod lifetime;
 pub(crate) mod locate;
-pub(crate) mod lock_thread;
 pub(crate) mod machine;
-pub(crate) mod metrics;
 pub(crate) mod migrating;
 pub(crate) mod newproc;
-pub(crate) mod note;
-pub(crate) mod off_slot;
-pub(crate) mod os_threads;
 pub(crate) mod park;
-pub(crate) mod pending;
 pub(crate) mod pick;
 pub(crate) mod pinned;
 pub(crate) mod poll;
@@ -165,39 +144,22 @@ pub(crate) mod poller;
 pub(crate) mod preempt;
 pub(crate) mod processor;
 pub(crate) mod procs;
-pub(crate) mod profile;
 pub(crate) mod queues;
 pub(crate) mod readied;
 pub(crate) mod ready;
-pub(crate) mod report;
-pub(crate) mod reports;
 pub(crate) mod run_queue;
-pub(crate) mod runtime;
-pub(crate) mod schedinit;
-pub(crate) mod schedtrace;
 pub(crate) mod schedule;
 pub(crate) mod scheduler;
 pub(crate) mod settings;
 pub(crate) mod shared;
-pub(crate) mod shutdown;
-pub(crate) mod signals;
-pub(crate) mod spawn;
-pub(crate) mod spin;
-pub(crate) mod stacks;
 pub(crate) mod steal;
 pub(crate) mod switch;
 pub(crate) mod sysmon;
-pub(crate) mod sysmon_wait;
 pub(crate) mod this_m;
-pub(crate) mod thread;
-pub(crate) mod topology;
-pub(crate) mod trace;
-pub(crate) mod unwinding;
 pub(crate) mod wake;
-pub(crate) mod waker_thread;
+pub(crate) mod wakers;
 
 pub(crate) use current::{now_ns, runtime};
-pub(crate) use os_threads::start_thread;
 pub(crate) use park::{arm, cancel_park, own_waiter, park, park_until, prepare_park};
 pub(crate) use preempt::give_way;
 pub(crate) use readied::ready;

@@ -5,18 +5,20 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 use super::processor::{Processor, ThisP};
+use super::ready;
 use super::shared::{RunState, Shared};
-use super::{ready, waker_thread};
-use crate::goroutine::body;
 use crate::goroutine::{
     Details, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Parkable, Status,
+    body,
 };
 use crate::stack::StackError;
 use crate::sys::fork;
+use crate::threads::waker;
+use crate::util::panic::without_panic;
 
 /// An unused record, made ready for its closure.
 #[inline(always)]
-pub(super) fn new_record(
+pub(crate) fn new_record(
     shared: &'static Shared,
     p: ThisP,
     site: &'static Location<'static>,
@@ -64,14 +66,14 @@ pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'stati
         // It is detached: there is no joiner.
         abandon(user.shared(), g, None);
     });
-    if let Err((error, _)) = waker_thread::run(apart) {
+    if let Err((error, _)) = waker::run(apart) {
         crate::fatal::fatal!("{error}; a timer is to drop a function");
     }
 }
 
 /// A record for [`admit`].
 #[track_caller]
-pub(super) fn record_outside(
+pub(crate) fn record_outside(
     shared: &'static Shared,
     site: &'static Location<'static>,
     join: usize,
@@ -91,7 +93,7 @@ pub(super) fn record_outside(
         g.set_details(details);
     }
     put(g);
-    shared.note_spawn_outside(g);
+    shared.recorder.note_spawn(g);
     g
 }
 
@@ -118,7 +120,7 @@ impl Drop for Admission {
 
 /// Makes a goroutine runnable that was spawned from outside; false if the
 /// runtime stops: the caller drops it then.
-pub(super) fn admit(shared: &'static Shared, g: &'static Goroutine) -> bool {
+pub(crate) fn admit(shared: &'static Shared, g: &'static Goroutine) -> bool {
     let Some(_admission) = Admission::begin(shared) else {
         return false;
     };
@@ -144,7 +146,7 @@ pub(super) fn abandon(
         JOIN_OPEN | JOIN_LOST => None,
         JOIN_DETACHED => {
             // SAFETY: it ended and no handle exists.
-            body::without_panic(|| unsafe { (g.vtable().drop_outcome)(g) });
+            without_panic(|| unsafe { (g.vtable().drop_outcome)(g) });
             shared.recycle_outside(g);
             None
         }

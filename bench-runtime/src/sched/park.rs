@@ -2,18 +2,19 @@
 //!
 //! The protocol is in [`crate::goroutine::parkable`].
 
-use super::switch::{leave_for_g0, leave_stack, leave_stack_for, mcall};
-use super::this_m::ThisM;
-use super::wake;
 use std::sync::atomic::Ordering;
 
-use super::claim;
-use super::current::{self, goroutine_of, machine_of};
+use super::current::{self, machine_of};
 use super::processor::ThisP;
-use super::thread::ThreadRecord;
-use super::{contention, pick, preempt, unwinding};
+use super::switch::{leave_for_g0, leave_stack, leave_stack_for, mcall};
+use super::this_m::ThisM;
+use super::{pick, preempt, wake};
+use crate::debug::contention;
+use crate::goroutine::header::goroutine_of;
+use crate::goroutine::thread::ThreadRecord;
 use crate::goroutine::{
-    FLAG_LOCKED, FLAG_UNWINDING, Goroutine, Kind, Parkable, Status, WaitReason, Waiter,
+    FLAG_LOCKED, FLAG_UNWINDING, Goroutine, Kind, Parkable, Status, WaitReason, Waiter, claim,
+    unwinding,
 };
 use crate::stack::StackHeader;
 use crate::timer::{Action, Armed};
@@ -95,7 +96,7 @@ pub(crate) unsafe fn own_waiter(me: Parkable, elem: *mut ()) -> *mut Waiter {
 pub(crate) fn park(me: Parkable) {
     match contention::times_waits() {
         false => park_untimed(me),
-        true => contention::timed(me, || park_untimed(me)),
+        true => contention::timed(me, current::now_ns, || park_untimed(me)),
     }
 }
 
@@ -126,7 +127,9 @@ fn park_goroutine(g: &'static Goroutine) {
 pub(crate) fn park_until(me: Parkable, ticket: u32, deadline_ns: u64) {
     match contention::times_waits() {
         false => park_until_untimed(me, ticket, deadline_ns),
-        true => contention::timed(me, || park_until_untimed(me, ticket, deadline_ns)),
+        true => contention::timed(me, current::now_ns, || {
+            park_until_untimed(me, ticket, deadline_ns)
+        }),
     }
 }
 
@@ -160,7 +163,9 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
         }
         None => current::thread_machine().and_then(ThisM::held),
     };
-    let p = p.map_or_else(|| shared.first_processor(), ThisP::processor);
+    let Some(p) = p.map(ThisP::processor).or_else(|| shared.processor(0)) else {
+        return Err(action);
+    };
     let (armed, first) = p.timers.arm_here(when_ns, action);
     if first {
         wake::timer_armed(shared, when_ns);

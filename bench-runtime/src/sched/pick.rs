@@ -15,18 +15,16 @@
 //! - An M that queues for a P waits as long as its own last turn took
 //!   ([`fair_wait_ns`](super::machine::Machine::fair_wait_ns)): not at all if it has rested since, or another thread has readied a goroutine of it.
 
-use super::machine::TIME_SLICE_NS;
-use super::poll;
-use super::queues::{begin_slice, count_pick};
-use super::run_queue;
-use super::scheduler;
-use super::this_m::ThisM;
 use std::ptr;
 use std::sync::atomic::Ordering;
 
 use super::global_queue::GlobalClass;
+use super::machine::TIME_SLICE_NS;
 use super::processor::ThisP;
+use super::queues::{begin_slice, count_pick};
 use super::shared::Shared;
+use super::this_m::ThisM;
+use super::{poll, run_queue, scheduler};
 use crate::goroutine::{FRESH, Goroutine};
 use crate::sys::clock;
 
@@ -135,7 +133,7 @@ fn pick_in_turn(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static 
     own.turns.set(turns);
     begin_slice(&p);
     if turns.is_multiple_of(4) {
-        p.watch_next();
+        p.recorder.watch_next();
         poll::poll_net(shared, m, p);
     }
     if turns.is_multiple_of(2)

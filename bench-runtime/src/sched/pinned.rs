@@ -18,26 +18,25 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 
 use super::global_queue::Priority;
-use super::locate::{header_of_started, machine_of_started};
+use super::locate::machine_of_started;
 use super::machine::Machine;
-use super::os_threads::ThreadEnd;
 use super::processor::ThisP;
 use super::queues::{
     STREAK_CHECK, begin_slice, push_back, push_global, streak_ends, submit_global,
 };
 use super::shared::Shared;
-use super::spin::{SLEEP_COST_NS, SPIN_CHECK};
 use super::this_m::ThisM;
-use super::{inspect, unwinding, wake};
+use super::wake;
+use crate::debug::inspect;
+use crate::goroutine::header::header_of_started;
 use crate::goroutine::{
-    CLAIMED_BIT, FLAG_COMPACTED, FLAG_CPU_BOUND, FRESH, Goroutine, RUNNING_BIT,
+    CLAIMED_BIT, FLAG_COMPACTED, FLAG_CPU_BOUND, FRESH, Goroutine, RUNNING_BIT, unwinding,
 };
 use crate::stack::{StackHeader, header_of};
 use crate::sys::clock;
-
-/// How long an M spins for its inbox after a job for a spinning helper, in nanoseconds: its
-/// result comes at once, or after a call that takes long. Chosen; what it gains is in SPEED.md.
-const HELPER_SPIN_NS: u64 = 10_000;
+use crate::threads::ThreadEnd;
+use crate::threads::idle::SPIN_NS;
+use crate::threads::spin::{SLEEP_COST_NS, SPIN_CHECK};
 
 /// Puts a goroutine where it will run next, or where it belongs. Mostly it has started
 /// on this M. Not inlined: it calls no other function for that one, so it saves no register.
@@ -128,14 +127,12 @@ pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     Some(unsafe { &*next })
 }
 
-/// [`next`], whatever waits. What came from other threads goes to the end of the list, and
-/// ends the slice of the chain through `run_next`: the goroutine that readied it may wait
-/// for it, on an M that has nothing else to do.
+/// [`next`], whatever waits. What came from other threads goes to the end of the list.
 #[inline(never)]
 fn next_slow(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let own = p.own();
     let queues = m.queues();
-    let came = m.take_inbox();
+    m.take_inbox();
     if let Some(order) = &m.shared().order
         // An M that only looks draws no number.
         && queues.runnable.len() > 1
@@ -152,8 +149,7 @@ fn next_slow(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     if let Some(next) = unsafe { next.as_ref() } {
         queues.run_next.store(ptr::null_mut(), Ordering::Relaxed);
         own.streak.set(own.streak.get().wrapping_add(1));
-        let goes_on = !own.streak.get().is_multiple_of(STREAK_CHECK) || !streak_ends(m, own);
-        if goes_on && !came {
+        if !own.streak.get().is_multiple_of(STREAK_CHECK) || !streak_ends(m, own) {
             return Some(next);
         }
         queues.runnable.push(next);
@@ -205,12 +201,8 @@ pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -
         return false;
     }
     let is_helped = m.helper_was_spinning.swap(false, Ordering::Relaxed);
-    let until = clock::now_ns()
-        + if is_helped {
-            HELPER_SPIN_NS
-        } else {
-            SLEEP_COST_NS
-        };
+    let spin_ns = if is_helped { SPIN_NS } else { SLEEP_COST_NS };
+    let until = clock::now_ns() + spin_ns;
     loop {
         let others = shared.idle.processors_count() as usize + 1 < shared.procs();
         if !others && !is_helped {
@@ -260,7 +252,7 @@ fn needs_own_machine_slow(shared: &Shared, m: &Machine, g: &Goroutine, ended: us
     }
     // Not another M for each hog that waits for something in between. Ms never end.
     let has_room = || {
-        shared.machines_count() < 2 * shared.procs() + 6
+        shared.threads.machines_count() < 2 * shared.procs() + 6
             || shared.idle.lock().vacant_machine().is_some()
     };
     let apart =

@@ -6,13 +6,11 @@ use std::time::Duration;
 use super::locate::shared_of;
 use super::processor::{Processor, ThisP};
 use super::ready::submit;
-use super::scheduler;
 use super::shared::Shared;
 use super::this_m::ThisM;
-use super::{readied, wake};
+use super::{readied, scheduler, wake};
 use crate::goroutine::{Goroutine, Kind, Parkable, Status};
-use crate::recorder::ANY;
-use crate::recorder::event;
+use crate::recorder::{ANY, event};
 
 /// Fires the due timers of `from`; what they ready goes to `p`.
 pub(super) fn fire_timers(shared: &'static Shared, m: ThisM, p: ThisP, from: &'static Processor) {
@@ -22,7 +20,8 @@ pub(super) fn fire_timers(shared: &'static Shared, m: ThisM, p: ThisP, from: &'s
     }
     let mut ready = p.own().ready.take();
     from.timers.poll(shared.now_ns(), &mut ready);
-    p.record(event::Kind::Timers, from.id as u64, ready.len() as u64);
+    p.recorder
+        .record(event::Kind::Timers, from.id as u64, ready.len() as u64);
     ready_all(shared, m, p, &mut ready);
     *p.own().ready.borrow_mut() = ready;
 }
@@ -41,7 +40,8 @@ pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     netpoll.poll(Some(Duration::ZERO), &mut ready);
     let any = !ready.is_empty();
     if any {
-        p.record(event::Kind::Netpoll, ready.len() as u64, 0);
+        p.recorder
+            .record(event::Kind::Netpoll, ready.len() as u64, 0);
     }
     ready_all(shared, m, p, &mut ready);
     *p.own().ready.borrow_mut() = ready;
@@ -61,8 +61,8 @@ pub(super) fn ready_all(shared: &'static Shared, m: ThisM, p: ThisP, ready: &mut
                     submit(shared_of(g), g);
                     continue;
                 }
-                if p.watches(ANY) {
-                    p.note_ready(g);
+                if p.recorder.watches(ANY) {
+                    p.recorder.note_ready(g);
                 }
                 scheduler::ready_in_turn(m, p, g);
             }

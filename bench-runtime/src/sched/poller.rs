@@ -17,7 +17,7 @@ use crate::util::lock::Lock;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Poller {
+pub(crate) struct Poller {
     m: AtomicPtr<Machine>,
     until_ns: AtomicU64,
     polled_ns: AtomicU64,

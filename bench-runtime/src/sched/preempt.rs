@@ -3,22 +3,21 @@
 //!
 //! A P is taken from an M that runs a goroutine's code for too long while work
 //! waits (by sysmon; a hog and a blocking system call look alike), and given
-//! away by an M whose goroutine says that it will block ([`super::blocking`]).
+//! away by an M whose goroutine says that it will block ([`crate::runtime::blocking`]).
 //! The goroutine goes on, on its own OS thread, beside the others; at its next
 //! call into the runtime it queues up for a P again. Nothing is interrupted in
 //! mid-instruction.
 
-use super::ready;
-use super::scheduler;
+use std::sync::atomic::Ordering;
+
+use super::current::{self, machine_of};
+use super::global_queue::{GlobalClass, Priority};
+use super::processor::ThisP;
 use super::shared::Shared;
 use super::switch::{leave_for_g0, mcall};
 use super::this_m::RETAKEN;
-use super::wake;
-use std::sync::atomic::Ordering;
-
-use super::current::{self, goroutine_of, machine_of};
-use super::global_queue::{GlobalClass, Priority};
-use super::processor::ThisP;
+use super::{ready, scheduler, wake};
+use crate::goroutine::header::goroutine_of;
 use crate::goroutine::{Goroutine, Status, WaitReason};
 use crate::stack::StackHeader;
 
@@ -101,7 +100,6 @@ fn reacquire_p_slow(header: &'static StackHeader) -> ThisP {
         if let Some(p) = shared.idle.acquire(&mut lists) {
             drop(lists);
             let p = m.acquire_p(p);
-            shared.wake_sysmon();
             g.set_status(Status::Running);
             return p;
         }
@@ -126,7 +124,7 @@ fn reacquire_p_slow(header: &'static StackHeader) -> ThisP {
 fn submit_preempted(shared: &'static Shared, g: &'static Goroutine) {
     // As in `ready::submit`.
     let _user = shared.user();
-    shared.note_ready_outside(g);
+    shared.recorder.note_ready(g);
     shared.global.push(GlobalClass::Preempted, g);
     wake::wake_one(shared);
 }

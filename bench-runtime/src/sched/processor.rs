@@ -15,15 +15,11 @@ use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
 
-use super::latency;
 use super::run_queue::RunQueue;
 use crate::goroutine::{Goroutine, Parkable, slab};
-use crate::recorder::event::{Event, Kind};
-use crate::recorder::ring::Ring;
-use crate::recorder::{self, Recorder, SAMPLE, SWITCHES, id_of, site_event};
+use crate::recorder::part::Part;
 use crate::stack::pool::StackCache;
 use crate::stack::{Class, Stack, StackError};
-use crate::sys::clock;
 use crate::timer::Timers;
 use crate::util::rng::Rng;
 
@@ -51,22 +47,20 @@ pub(crate) struct Processor {
     pub(crate) run_next: AtomicPtr<Goroutine>,
     /// A request to the owner to call `handle_notice` before its next pick.
     pub(crate) notice: AtomicBool,
-    /// What is recorded or timed beyond the usual; only the owner touches it.
-    pub(crate) watch: AtomicU8,
     status: AtomicU8,
     /// Grows with each pick. The owner stores, sysmon reads.
-    pub(crate) picks: AtomicU32,
+    pub(super) picks: AtomicU32,
     /// Grows with each pick that begins a new time slice. The owner stores,
     /// sysmon reads.
-    pub(crate) slices: AtomicU32,
+    pub(super) slices: AtomicU32,
     /// The number of the M that holds it, while it is running, or [`NO_OWNER`].
     owner: AtomicUsize,
     own: Own,
     caches: Caches,
     /// Spawned through this P, in all.
-    pub(crate) spawned_count: AtomicU64,
+    pub(super) spawned_count: AtomicU64,
     /// Ended on this P, in all.
-    pub(crate) ended_count: AtomicU64,
+    pub(super) ended_count: AtomicU64,
     /// Taken from other Ps, in all.
     pub(crate) stolen_count: AtomicU64,
     /// How often, in all.
@@ -75,9 +69,7 @@ pub(crate) struct Processor {
     pub(crate) thefts_found_count: AtomicU64,
     pub(crate) queue: RunQueue<Goroutine>,
     /// Its part of the flight recorder. Only the owner writes.
-    pub(crate) ring: Ring,
-    pub(crate) sample: latency::Sample,
-    pub(crate) latencies: latency::Counts,
+    pub(crate) recorder: Part,
     /// Used again after the P's end: see [`super::lifetime`].
     pub(crate) timers: &'static Timers,
 }
@@ -133,8 +125,6 @@ impl Processor {
             id,
             run_next: AtomicPtr::new(ptr::null_mut()),
             notice: AtomicBool::new(true),
-            // The notice makes it what the level asks for.
-            watch: AtomicU8::new(SAMPLE),
             status: AtomicU8::new(ProcessorStatus::Dead as u8),
             picks: AtomicU32::new(0),
             slices: AtomicU32::new(0),
@@ -151,9 +141,7 @@ impl Processor {
             thefts_count: AtomicU64::new(0),
             thefts_found_count: AtomicU64::new(0),
             queue: RunQueue::new(),
-            ring: recorder::new_ring(),
-            sample: latency::Sample::default(),
-            latencies: latency::Counts::new(),
+            recorder: Part::new(),
             timers: Timers::take(),
         }
     }
@@ -202,87 +190,6 @@ impl Processor {
     pub(crate) fn has_work(&self) -> bool {
         !self.queue.is_empty() || !self.run_next.load(Ordering::Acquire).is_null()
     }
-
-    // What is recorded or timed here: only by the M that holds this P, inside.
-
-    /// True if this is to be recorded, or timed.
-    #[inline(always)]
-    pub(crate) fn watches(&self, what: u8) -> bool {
-        self.watch.load(Ordering::Relaxed) & what != 0
-    }
-
-    /// The next goroutine that becomes runnable here is timed.
-    pub(crate) fn watch_next(&self) {
-        let watch = self.watch.load(Ordering::Relaxed);
-        self.watch.store(watch | SAMPLE, Ordering::Relaxed);
-    }
-
-    /// Does what the level of the runtime asks for, from now on.
-    pub(crate) fn follow_level(&self, recorder: &Recorder) {
-        let watch = self.watch.load(Ordering::Relaxed) & SAMPLE;
-        self.watch
-            .store(watch | recorder.watch(), Ordering::Relaxed);
-    }
-
-    /// Records an event that is happening now.
-    pub(crate) fn record(&self, kind: Kind, subject: u64, detail: u64) {
-        self.record_at(Event::new(clock::now_ns(), kind, subject, detail));
-    }
-
-    pub(crate) fn record_at(&self, event: Event) {
-        self.ring.push(event.pack());
-    }
-
-    /// One that [`Self::watches`] for anything has spawned a goroutine, which
-    /// no other thread knows of yet.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn note_spawn(&self, g: &'static Goroutine) {
-        self.time_ready(g);
-        if self.watches(SWITCHES) {
-            let at_ns = clock::now_ns();
-            self.record_at(Event::new(at_ns, Kind::Spawn, id_of(g), 0));
-            if let Some(site) = g.site() {
-                self.record_at(site_event(at_ns, site));
-            }
-        }
-    }
-
-    /// The same for one that was readied, and is in no queue yet.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn note_ready(&self, g: &'static Goroutine) {
-        self.time_ready(g);
-        if self.watches(SWITCHES) {
-            self.record(Kind::Ready, id_of(g), 0);
-        }
-    }
-
-    fn time_ready(&self, g: &'static Goroutine) {
-        let watch = self.watch.load(Ordering::Relaxed);
-        if watch & SAMPLE != 0 {
-            self.watch.store(watch & !SAMPLE, Ordering::Relaxed);
-            self.sample.begin(g);
-        }
-    }
-
-    /// One that records switches goes from the current goroutine, which is none
-    /// if it ended, to `next`.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn note_switch(&self, last: Option<&Goroutine>, next: Option<&'static Goroutine>) {
-        let at_ns = clock::now_ns();
-        if let Some(last) = last {
-            // It stands until the goroutine itself goes on, which it cannot
-            // while we stand on its stack.
-            let reason = last.head.reason.load(Ordering::Relaxed);
-            let kind = if reason == 0 { Kind::Yield } else { Kind::Park };
-            self.record_at(Event::new(at_ns, kind, id_of(last), reason.into()));
-        }
-        if let Some(next) = next {
-            self.record_at(Event::new(at_ns, Kind::Run, id_of(next), 0));
-        }
-    }
 }
 
 /// The P that the calling thread holds: the only way to what its holder alone may touch. It is
@@ -309,7 +216,7 @@ impl ThisP {
     /// While this is used, the calling thread holds the P, and no other takes it: it is an M
     /// that is inside the runtime, or it has taken the P from where it was.
     #[inline(always)]
-    pub(super) unsafe fn new(processor: &'static Processor) -> Self {
+    pub(crate) unsafe fn new(processor: &'static Processor) -> Self {
         Self {
             processor,
             _thread: PhantomData,
@@ -372,7 +279,7 @@ impl ThisP {
     }
 
     /// Lets other Ps have all of its stacks.
-    pub(super) fn drain_stacks(self) {
+    pub(crate) fn drain_stacks(self) {
         // SAFETY: as in `take_record`.
         unsafe { &mut *self.stacks() }.drain();
     }

@@ -20,7 +20,7 @@ pub(super) const MAX_PROCS: usize = 4096;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Procs {
+pub(crate) struct Procs {
     /// GOMAXPROCS.
     number: AtomicUsize,
     all: Box<[OnceLock<Box<Processor>>]>,
@@ -35,7 +35,7 @@ pub(super) struct Procs {
 
 impl Procs {
     /// None as yet, and how many there are to be.
-    pub(super) fn new(settings: &Settings) -> io::Result<(Self, usize)> {
+    pub(crate) fn new(settings: &Settings) -> io::Result<(Self, usize)> {
         let by_environment = std::env::var("GOMAXPROCS")
             .ok()
             .and_then(|v| v.trim().parse::<usize>().ok());

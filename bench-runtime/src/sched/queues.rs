@@ -10,6 +10,7 @@ use super::this_m::ThisM;
 use super::wake;
 use crate::goroutine::{Goroutine, List};
 use crate::sys::clock;
+use crate::threads::spin::SLEEP_COST_NS;
 
 /// Picks of `run_next` between two readings of the clock: they share one time slice,
 /// and a reading at each pick would cost too much. Chosen, not measured.
@@ -17,9 +18,9 @@ pub(super) const STREAK_CHECK: u32 = 16;
 
 /// How long such a chain may run before the queue has its turn, in nanoseconds. A time
 /// and not a count: by count a pair with much work gets nearly all of the time beside a
-/// pair with little. Short for the goroutines in the queue, but long enough that the
-/// change from one chain to the next costs nothing beside it. Chosen, not measured.
-const STREAK_NS: u64 = 50_000;
+/// pair with little. As long as another thread would need to be woken for those in the queue:
+/// the change from one chain to the next costs nothing beside it.
+const STREAK_NS: u64 = SLEEP_COST_NS;
 
 /// Puts a goroutine at the end of the P's queue, and wakes an M for it if one
 /// should be.

@@ -3,12 +3,11 @@
 
 use std::ptr;
 
-use super::current;
 use super::locate::shared_of;
 use super::processor::ThisP;
-use super::scheduler;
 use super::shared::Shared;
 use super::this_m::ThisM;
+use super::{current, scheduler};
 use crate::goroutine::{Goroutine, Status};
 use crate::recorder::ANY;
 use crate::sys::fork;
@@ -51,8 +50,8 @@ pub(super) fn ready_on(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if !ptr::eq(shared_of(g), m.shared()) {
         return submit(shared_of(g), g);
     }
-    if p.watches(ANY) {
-        p.note_ready(g);
+    if p.recorder.watches(ANY) {
+        p.recorder.note_ready(g);
     }
     scheduler::ready(m, p, g);
 }
@@ -66,6 +65,6 @@ pub(crate) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     }
     // Once it is in a queue it may run and end, and the runtime with it.
     let _user = shared.user();
-    shared.note_ready_outside(g);
+    shared.recorder.note_ready(g);
     scheduler::submit(shared, g);
 }

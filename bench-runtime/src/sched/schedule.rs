@@ -1,23 +1,21 @@
 //! The thread of an M: Go's `mstart` and `schedule`.
 
-use super::find_runnable;
-use super::scheduler;
 use std::sync::atomic::Ordering;
 
 use super::machine::Machine;
-use super::os_threads::{ThreadEnd, ThreadKind};
 use super::processor::ThisP;
 use super::shared::Shared;
 use super::switch::{mcall, ready_context, resume};
 use super::this_m::{self, ThisM};
-use super::{clear_up, current, hand_off};
+use super::{current, find_runnable, hand_off, scheduler};
 use crate::goroutine::Goroutine;
 use crate::recorder::event::Kind;
 use crate::sys::clock::CpuClock;
 use crate::sys::thread::ThreadId;
+use crate::threads::ThreadEnd;
 
 /// The body of an M's thread. Says how the thread is to end.
-pub(super) fn machine_main(m: &'static Machine) -> ThreadEnd {
+pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
     // SAFETY: it is the M that this thread was started for.
     let m = unsafe { ThisM::new(m) };
     current::set_thread_machine(Some(m));
@@ -82,18 +80,7 @@ fn stop_locked(shared: &'static Shared, m: ThisM) -> Option<usize> {
         }
         let mut lists = shared.idle.lock();
         if m.locked_ready.swap(false, Ordering::AcqRel) {
-            match shared.idle.acquire(&mut lists) {
-                Some(p) => {
-                    drop(lists);
-                    m.acquire_p(p);
-                    shared.wake_sysmon();
-                }
-                None => {
-                    shared.idle.wait_for_p(&mut lists, m.machine());
-                    drop(lists);
-                    m.sleep();
-                }
-            }
+            m.acquire_or_wait(lists);
             break;
         }
         lists.reserved.push(m.machine());
@@ -118,10 +105,7 @@ fn stop_locked(shared: &'static Shared, m: ThisM) -> Option<usize> {
 
 /// The last act of an M's thread.
 fn machine_ends(shared: &'static Shared, m: ThisM) {
-    if m.spinning.swap(false, Ordering::Relaxed) {
-        shared.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
-    }
+    shared.idle.end_spinning(m.machine());
     this_m::unmark_retaken(shared, m.machine());
-    shared.record(Kind::ThreadEnd, m.id as u64, 0);
-    clear_up::thread_ends(shared, ThreadKind::Machine);
+    shared.recorder.record(Kind::ThreadEnd, m.id as u64, 0);
 }

@@ -1,6 +1,6 @@
 //! The seam between the two schedulers and all else: the one file that knows both.
 //!
-//! Which of the two a runtime has is chosen where it is built ([`super::schedinit`]). A
+//! Which of the two a runtime has is chosen where it is built ([`crate::runtime::schedinit`]). A
 //! `match`, and not a table of functions: the calls of a switch are inlined.
 //!
 //! | call                           | when                                             |
@@ -16,14 +16,14 @@ use std::io;
 
 use super::current::machine_of;
 use super::machine::Machine;
-use super::os_threads::ThreadEnd;
 use super::processor::ThisP;
 use super::shared::{SchedulerKind, Shared};
 use super::this_m::ThisM;
-use super::{migrating, pinned, queues, unwinding};
-use crate::goroutine::Goroutine;
+use super::{migrating, pinned, queues};
+use crate::goroutine::{Goroutine, unwinding};
 use crate::netpoll::Netpoll;
 use crate::stack::StackHeader;
+use crate::threads::ThreadEnd;
 
 /// Makes a goroutine runnable that the P of this M has readied: it runs next, or where
 /// it belongs.
@@ -47,7 +47,7 @@ pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
 /// Makes a goroutine runnable that was spawned. Where it belongs to no M yet, it goes to
 /// the queue, from where it may be stolen.
 #[inline(always)]
-pub(super) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
+pub(crate) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().kind {
         SchedulerKind::Pinned => queues::push_back(m, p, g),
         SchedulerKind::Migrating => migrating::ready(m, p, g),
@@ -75,7 +75,7 @@ pub(super) fn yielded(m: ThisM, p: ThisP, g: &'static Goroutine) {
 pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
     match m.shared().kind {
         SchedulerKind::Pinned => pinned::requeue(m, g),
-        SchedulerKind::Migrating => migrating::requeue(m.shared(), g),
+        SchedulerKind::Migrating => queues::push_global(m.shared(), g),
     }
 }
 
@@ -133,7 +133,7 @@ pub(super) fn hogged(shared: &Shared, m: &Machine) {
 }
 
 /// Binds the goroutine to its thread.
-pub(super) fn lock_os_thread(header: &StackHeader) {
+pub(crate) fn lock_os_thread(header: &StackHeader) {
     match machine_of(header).shared().kind {
         SchedulerKind::Pinned => {}
         SchedulerKind::Migrating => migrating::lock_os_thread(header),
@@ -141,14 +141,14 @@ pub(super) fn lock_os_thread(header: &StackHeader) {
 }
 
 /// The other end of [`lock_os_thread`].
-pub(super) fn unlock_os_thread(header: &StackHeader) {
+pub(crate) fn unlock_os_thread(header: &StackHeader) {
     match machine_of(header).shared().kind {
         SchedulerKind::Pinned => {}
         SchedulerKind::Migrating => migrating::unlock_os_thread(header),
     }
 }
 
-/// Before a wait of a goroutine that unwinds; see [`super::unwinding`].
+/// Before a wait of a goroutine that unwinds; see [`crate::goroutine::unwinding`].
 pub(super) fn prepare_unwinding_park(header: &StackHeader) {
     match machine_of(header).shared().kind {
         SchedulerKind::Pinned => unwinding::prepare_park(header),
@@ -169,7 +169,7 @@ pub(super) fn yield_unwinding(shared: &Shared, f: impl FnOnce()) {
 pub(super) fn reacquire_unwinding<R>(shared: &Shared, f: impl FnOnce() -> R) -> R {
     match shared.kind {
         SchedulerKind::Pinned => pinned::reacquire_unwinding(f),
-        SchedulerKind::Migrating => migrating::reacquire_unwinding(f),
+        SchedulerKind::Migrating => f(),
     }
 }
 
@@ -183,7 +183,7 @@ pub(super) fn waits_for_p(shared: &Shared, g: &Goroutine) -> bool {
 }
 
 /// True if a blocking call of this goroutine runs on a helper thread.
-pub(super) fn blocks_on_helper(header: &StackHeader, has_room: bool) -> bool {
+pub(crate) fn blocks_on_helper(header: &StackHeader, has_room: bool) -> bool {
     match machine_of(header).shared().kind {
         SchedulerKind::Pinned => pinned::blocks_on_helper(header),
         SchedulerKind::Migrating => migrating::blocks_on_helper(header, has_room),

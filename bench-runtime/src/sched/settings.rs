@@ -8,18 +8,18 @@ use crate::stack::StackPolicy;
 /// See the setters of [`Builder`](crate::Builder).
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(super) procs: Option<usize>,
-    pub(super) stack: StackPolicy,
-    pub(super) shrink_options: ShrinkOptions,
-    pub(super) migrating: bool,
-    pub(super) reads_files: bool,
-    pub(super) max_threads: usize,
-    pub(super) detects_deadlock: bool,
-    pub(super) warns_of_blocked: bool,
-    pub(super) dumps_on_quit: bool,
-    pub(super) fake_time: bool,
-    pub(super) seed: Option<u64>,
-    pub(super) trace: Option<Level>,
+    pub(crate) procs: Option<usize>,
+    pub(crate) stack: StackPolicy,
+    pub(crate) shrink_options: ShrinkOptions,
+    pub(crate) migrating: bool,
+    pub(crate) reads_files: bool,
+    pub(crate) max_threads: usize,
+    pub(crate) detects_deadlock: bool,
+    pub(crate) warns_of_blocked: bool,
+    pub(crate) dumps_on_quit: bool,
+    pub(crate) fake_time: bool,
+    pub(crate) seed: Option<u64>,
+    pub(crate) trace: Option<Level>,
 }
 
 impl Default for Settings {
@@ -43,7 +43,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    pub(super) fn trace_level(&self) -> Level {
+    pub(crate) fn trace_level(&self) -> Level {
         self.trace
             .or_else(Level::of_environment)
             .unwrap_or_default()

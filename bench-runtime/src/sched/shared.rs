@@ -3,60 +3,41 @@
 use std::io;
 use std::ptr;
 use std::sync::atomic::{
-    AtomicBool, AtomicIsize, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    AtomicBool, AtomicIsize, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence,
 };
-use std::sync::{Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError};
+use std::sync::{Once, OnceLock};
 
 use super::global_queue::GlobalQueue;
 use super::hogs::Hogs;
 use super::idle::Idle;
 use super::job::Helpers;
-use super::latency;
 use super::lifetime::{GONE, Lifetime};
 use super::machine::Machine;
-use super::os_threads::{ThreadEnd, ThreadKind, Threads};
 use super::poller::Poller;
 use super::processor::{Processor, ThisP};
 use super::procs::Procs;
-use super::settings::{Settings, ShrinkOptions};
-use super::sysmon_wait::SysmonWait;
-use super::topology::Topology;
-use crate::goroutine::{Goroutine, Parkable, Status, slab};
+use super::settings::Settings;
+use crate::debug::info::{GoroutineInfo, infos_of};
+use crate::debug::snapshot::{self, track_of};
+use crate::goroutine::fake_clock::FakeClock;
+use crate::goroutine::{Goroutine, Status, slab};
 use crate::netpoll::Netpoll;
+use crate::recorder::chrome::Trace;
 use crate::recorder::event::{Event, Kind};
-use crate::recorder::{NAME_WORDS, Recorder, id_of, site_event};
+use crate::recorder::{Recorder, id_of};
 use crate::stack::Class;
+use crate::sys::topology::Topology;
 use crate::sys::{affinity, clock};
+use crate::threads::ThreadEnd;
+use crate::threads::count::{ThreadKind, Threads};
+use crate::util::counter::Counter;
 use crate::util::lock::Lock;
 use crate::util::rng::Rng;
-
-/// A count that lies on a cache line of its own.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Counter(AtomicU32);
-
-impl Counter {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU32::new(0))
-    }
-
-    #[inline(always)]
-    pub(crate) fn get(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn add(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn sub(&self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
+use crate::util::sleep_while::SleepWhile;
 
 /// Which scheduler a runtime has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SchedulerKind {
+pub(crate) enum SchedulerKind {
     /// [`super::pinned`].
     Pinned,
     /// [`super::migrating`].
@@ -65,11 +46,17 @@ pub(super) enum SchedulerKind {
 
 /// What its threads and its goroutines run, which imports all below it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entries {
+pub(crate) struct Entries {
     /// An M's thread.
-    pub(super) machine: fn(&'static Machine) -> ThreadEnd,
+    pub(crate) machine: fn(&'static Machine) -> ThreadEnd,
     /// The outermost frame of a goroutine's stack.
-    pub(super) goroutine: unsafe extern "C" fn(usize) -> !,
+    pub(crate) goroutine: unsafe extern "C" fn(usize) -> !,
+    /// By an M that has found nothing to run; true if it is to look again.
+    pub(crate) idles: fn(&'static Shared) -> bool,
+    /// By an M that is about to sleep.
+    pub(crate) rests: fn(&'static Shared),
+    /// The last act of a thread of the runtime.
+    pub(crate) thread_ends: fn(&'static Shared, ThreadKind),
 }
 
 /// Whether goroutines that have not ended can.
@@ -109,10 +96,10 @@ impl Drop for User {
 }
 
 /// Counts a goroutine as blocked while it lives.
-pub(super) struct Blocked(&'static Shared);
+pub(crate) struct Blocked(&'static Shared);
 
 impl Blocked {
-    pub(super) fn begin(shared: &'static Shared) -> Self {
+    pub(crate) fn begin(shared: &'static Shared) -> Self {
         shared.blocked_count.fetch_add(1, Ordering::SeqCst);
         Self(shared)
     }
@@ -129,68 +116,57 @@ impl Drop for Blocked {
 pub(crate) struct Shared {
     lifetime: Lifetime,
     /// Which scheduler it has; asked by [`super::scheduler`] alone.
-    pub(super) kind: SchedulerKind,
+    pub(crate) kind: SchedulerKind,
     /// Something of the high class waits, or the runtime stops.
     pub(crate) attention: Counter,
     /// Ms whose P was retaken, and that have had none since.
     pub(crate) retaken_count: Counter,
     /// Readied goroutines go where idle Ps find them at once.
-    pub(crate) eager: AtomicU32,
+    pub(super) eager: AtomicBool,
     /// A P was retaken not long ago.
-    pub(crate) hogs_about: AtomicBool,
+    pub(super) hogs_about: AtomicBool,
     pub(super) procs: Procs,
     pub(crate) idle: Idle,
     pub(crate) global: GlobalQueue,
     pub(crate) netpoll: Netpoll,
     /// The M that waits in it.
-    pub(super) poller: Poller,
-    pub(crate) slab: OnceLock<slab::Slab>,
+    pub(crate) poller: Poller,
+    slab: OnceLock<slab::Slab>,
     /// Records for spawns from outside.
     outside: Lock<slab::Cache>,
     spawned_outside: AtomicU64,
-    pub(crate) next_id: AtomicU64,
-    pub(super) machines: Lock<Vec<&'static Machine>>,
-    threads: Mutex<Threads>,
-    pub(super) thread_ended: Condvar,
-    pub(super) max_threads: usize,
+    pub(super) next_id: AtomicU64,
+    pub(crate) machines: Lock<Vec<&'static Machine>>,
+    pub(crate) threads: Threads,
     pub(crate) helpers: Helpers,
-    pub(super) hogs: Hogs,
+    pub(crate) hogs: Hogs,
     default_class: Class,
-    pub(crate) shrink_options: ShrinkOptions,
-    pub(crate) topology: Topology,
-    reads_files: bool,
-    pub(crate) sysmon_wait: SysmonWait,
+    pub(crate) settings: Settings,
+    pub(super) topology: Topology,
+    /// Sysmon's deep sleep, until a P runs.
+    pub(crate) sysmon_wait: SleepWhile,
     /// A sequence number, odd while sysmon takes goroutines out of timers or the
     /// netpoller and readies them.
     pub(crate) sysmon_ready_seq: AtomicU64,
-    pub(super) stopping: AtomicBool,
-    pub(super) cleared_up: Once,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) cleared_up: Once,
     /// Spawns from outside that are under way.
-    pub(super) admitting: AtomicUsize,
+    pub(crate) admitting: AtomicUsize,
     /// Goroutines without a stack whose closures helpers drop.
     pub(super) refusing: AtomicUsize,
     /// Goroutines inside `blocking`.
     pub(crate) blocked_count: AtomicUsize,
     /// Plain threads that wait in `Runtime::run`.
     pub(crate) runners_count: AtomicIsize,
-    pub(crate) detects_deadlock: bool,
-    pub(super) warns_of_blocked: bool,
     pub(crate) metrics: Counts,
     pub(crate) recorder: Recorder,
-    /// Times goroutines that become runnable from outside.
-    pub(super) sample: latency::Sample,
     /// The clock, where time is fake.
-    pub(super) fake_now_ns: Option<AtomicU64>,
-    /// What that clock showed first.
-    pub(super) fake_begin_ns: u64,
-    /// The goroutines that wait, with fake time, for all others to wait: one that called for
-    /// that, and then the main one at its end.
-    pub(super) rest: Lock<[Option<Parkable>; 2]>,
+    pub(crate) fake_clock: Option<FakeClock>,
     /// Chooses the next goroutine, where the order is seeded.
-    pub(crate) order: Option<Lock<Rng>>,
+    pub(super) order: Option<Lock<Rng>>,
     pub(super) entries: Entries,
     /// Whether goroutines that have not ended can.
-    pub(super) run_state: AtomicU8,
+    pub(crate) run_state: AtomicU8,
 }
 
 impl Shared {
@@ -199,12 +175,11 @@ impl Shared {
     /// # Errors
     ///
     /// When the process is out of descriptors.
-    pub(super) fn new(
+    pub(crate) fn new(
         settings: &Settings,
         (all_procs, default_class): (Procs, Class),
         entries: Entries,
     ) -> io::Result<&'static Self> {
-        let began_ns = clock::now_ns();
         let shared: &'static Self = Box::leak(Box::new(Self {
             // The handle and sysmon.
             lifetime: Lifetime::new(2),
@@ -214,7 +189,7 @@ impl Shared {
             },
             attention: Counter::default(),
             retaken_count: Counter::default(),
-            eager: AtomicU32::new(0),
+            eager: AtomicBool::new(false),
             hogs_about: AtomicBool::new(false),
             procs: all_procs,
             idle: Idle::default(),
@@ -226,20 +201,17 @@ impl Shared {
             spawned_outside: AtomicU64::new(0),
             next_id: AtomicU64::new(1),
             machines: Lock::new(Vec::new()),
-            threads: Mutex::new(Threads::default()),
-            thread_ended: Condvar::new(),
-            max_threads: settings.max_threads,
+            threads: Threads::new(settings.max_threads),
             helpers: Helpers::new(),
             hogs: Hogs::default(),
             default_class,
-            shrink_options: settings.shrink_options,
+            settings: settings.clone(),
             topology: if settings.reads_files {
                 Topology::read(&affinity::cpus())
             } else {
                 Topology::flat()
             },
-            reads_files: settings.reads_files,
-            sysmon_wait: SysmonWait::default(),
+            sysmon_wait: SleepWhile::default(),
             sysmon_ready_seq: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             cleared_up: Once::new(),
@@ -247,38 +219,25 @@ impl Shared {
             refusing: AtomicUsize::new(0),
             blocked_count: AtomicUsize::new(0),
             runners_count: AtomicIsize::new(0),
-            detects_deadlock: settings.detects_deadlock,
-            warns_of_blocked: settings.warns_of_blocked && !settings.migrating,
             metrics: Counts::default(),
             recorder: Recorder::new(settings.trace_level()),
-            sample: latency::Sample::default(),
-            fake_now_ns: settings.fake_time.then(|| AtomicU64::new(began_ns)),
-            fake_begin_ns: began_ns,
-            rest: Lock::new([None; 2]),
+            fake_clock: (settings.fake_time).then(|| FakeClock::new(clock::now_ns())),
             entries,
             order: settings.seed.map(|seed| Lock::new(Rng::new(seed))),
             run_state: AtomicU8::new(RunState::Running as u8),
         }));
         shared.slab.get_or_init(|| {
-            slab::Slab::new(ptr::from_ref(shared).cast(), shared.shrink_options.compact)
+            slab::Slab::new(
+                ptr::from_ref(shared).cast(),
+                shared.settings.shrink_options.compact,
+            )
         });
         Ok(shared)
     }
 
     /// The M that holds this P; stale once it is read.
-    pub(super) fn owner_of(&self, p: &Processor) -> Option<&'static Machine> {
+    pub(crate) fn owner_of(&self, p: &Processor) -> Option<&'static Machine> {
         self.machines.lock().get(p.owner()?).copied()
-    }
-
-    /// A P has begun to run: ends sysmon's deep sleep.
-    #[inline]
-    pub(crate) fn wake_sysmon(&self) {
-        self.sysmon_wait.wake();
-    }
-
-    /// Whether the runtime may open files to look at the host.
-    pub(super) fn reads_files(&self) -> bool {
-        self.reads_files
     }
 
     /// How many goroutines wait for a descriptor, in whichever poller.
@@ -297,16 +256,13 @@ impl Shared {
     /// The clock of this runtime.
     #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
-        match &self.fake_now_ns {
-            None => clock::now_ns(),
-            Some(now) => now.load(Ordering::Acquire),
-        }
+        (self.fake_clock.as_ref()).map_or_else(clock::now_ns, FakeClock::now_ns)
     }
 
     /// True where time or order are a test's.
     #[inline(always)]
     pub(crate) fn is_test(&self) -> bool {
-        self.fake_now_ns.is_some() || self.order.is_some()
+        self.fake_clock.is_some() || self.order.is_some()
     }
 
     /// Counts the caller as a user.
@@ -406,7 +362,7 @@ impl Shared {
     }
 
     /// The records of those that have not ended, as far as they can be seen.
-    pub(super) fn records_in_use(&'static self) -> Vec<&'static Goroutine> {
+    pub(crate) fn records_in_use(&'static self) -> Vec<&'static Goroutine> {
         let mut all = Vec::new();
         self.slab().for_each(|g| {
             if !matches!(g.status(), Status::Idle | Status::Dead) {
@@ -414,6 +370,18 @@ impl Shared {
             }
         });
         all
+    }
+
+    /// The same, and what each is doing. What it tells may be changing.
+    pub(crate) fn goroutines(&'static self) -> Vec<GoroutineInfo> {
+        infos_of(&self.records_in_use())
+    }
+
+    /// What the flight recorder holds. Stops no thread.
+    pub(crate) fn trace(&'static self) -> Trace {
+        let mut tracks = vec![track_of(None, &self.recorder.others.lock())];
+        self.for_each_processor(|p| tracks.push(track_of(Some(p.id), &p.recorder.ring)));
+        snapshot::of(tracks, self.goroutines())
     }
 
     /// Goroutines that have not ended.
@@ -432,22 +400,9 @@ impl Shared {
         self.procs.number()
     }
 
-    /// True while GOMAXPROCS follows the host.
-    pub(crate) fn procs_follow_host(&self) -> bool {
-        self.procs.follow_host()
-    }
-
     /// A P by its number.
     pub(crate) fn processor(&'static self, index: usize) -> Option<&'static Processor> {
         self.procs.get(index)
-    }
-
-    /// The P that always exists.
-    pub(crate) fn first_processor(&'static self) -> &'static Processor {
-        match self.processor(0) {
-            Some(p) => p,
-            None => crate::fatal::fatal!("a runtime without a P"),
-        }
     }
 
     /// Every P that was ever made, dead ones too: they may have timers.
@@ -477,82 +432,11 @@ impl Shared {
         }
     }
 
-    pub(super) fn change_run_state(&self, from: RunState, to: RunState) -> bool {
+    pub(crate) fn change_run_state(&self, from: RunState, to: RunState) -> bool {
         let (from, to) = (from as u8, to as u8);
         self.run_state
             .compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed)
             .is_ok()
-    }
-
-    pub(super) fn lock_threads(&self) -> MutexGuard<'_, Threads> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ms whose thread runs.
-    pub(crate) fn machines_count(&self) -> usize {
-        self.lock_threads().machines
-    }
-
-    /// Ms and helpers whose thread runs.
-    pub(crate) fn threads_count(&self) -> usize {
-        self.lock_threads().all()
-    }
-
-    /// How many goroutines may run on without a P at once: each has a thread,
-    /// and the rest of them is for calls that say that they block.
-    pub(super) fn max_hogs(&self) -> usize {
-        (self.max_threads / 2).max(1)
-    }
-
-    /// The last act of a thread of the runtime.
-    pub(crate) fn thread_ends(&'static self, kind: ThreadKind) {
-        // Notified under the lock, so that no waiter misses it.
-        let mut threads = self.lock_threads();
-        *threads.of(kind) -= 1;
-        self.thread_ended.notify_all();
-        drop(threads);
-    }
-
-    /// A goroutine was spawned from outside; no other thread knows of it yet.
-    pub(super) fn note_spawn_outside(&self, g: &'static Goroutine) {
-        if self.recorder.watch() == 0 {
-            return;
-        }
-        let ring = self.recorder.others.lock();
-        let at_ns = clock::now_ns();
-        ring.push(Event::new(at_ns, Kind::Spawn, id_of(g), 0).pack());
-        if let Some(site) = g.site() {
-            ring.push(site_event(at_ns, site).pack());
-        }
-        let text = g.details().and_then(|details| details.text());
-        for eight in text
-            .unwrap_or_default()
-            .as_bytes()
-            .chunks(8)
-            .take(NAME_WORDS)
-        {
-            let mut word = [0; 8];
-            word[..eight.len()].copy_from_slice(eight);
-            let word = u64::from_le_bytes(word);
-            let kind = Kind::Name;
-            ring.push(Event { at_ns, kind, word }.pack());
-        }
-    }
-
-    /// A goroutine became runnable without a P, and is in no queue yet.
-    pub(super) fn note_ready_outside(&self, g: &'static Goroutine) {
-        self.sample.begin(g);
-        if self.recorder.watch() != 0 {
-            self.record(Kind::Ready, id_of(g), 0);
-        }
-    }
-
-    /// Records an event that no P's holder does.
-    #[cold]
-    pub(crate) fn record(&self, kind: Kind, subject: u64, detail: u64) {
-        // Under the lock, so that the ring is in the order of time.
-        let ring = self.recorder.others.lock();
-        ring.push(Event::new(clock::now_ns(), kind, subject, detail).pack());
     }
 
     /// Records that a P was retaken from `m`; the caller holds the P, and did not
@@ -560,9 +444,10 @@ impl Shared {
     /// there: later `m` may have another P, and it has only one at a time.
     pub(super) fn record_retake(&self, p: &Processor, m: &Machine, before_ns: u64) {
         let hog = m.current_goroutine().map_or(0, id_of);
-        let last = p.ring.last().and_then(Event::unpack);
+        let last = p.recorder.ring.last().and_then(Event::unpack);
         let at_ns = last.map_or(before_ns, |last| last.at_ns.max(before_ns));
-        p.record_at(Event::new(at_ns, Kind::Retake, hog, m.id as u64));
+        p.recorder
+            .record_at(Event::new(at_ns, Kind::Retake, hog, m.id as u64));
     }
 }
 

@@ -45,7 +45,9 @@ fn steal_from(victim: &Processor, thief: &Processor) -> Option<&'static Goroutin
         }
     });
     if count != 0 {
-        thief.record(Kind::Steal, victim.id as u64, count.into());
+        thief
+            .recorder
+            .record(Kind::Steal, victim.id as u64, count.into());
         Processor::count_many(&thief.stolen_count, count);
         Processor::count(&thief.thefts_count);
         Processor::count_many(&thief.thefts_found_count, found);

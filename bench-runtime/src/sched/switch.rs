@@ -6,25 +6,23 @@
 //! or end ([`super::goroutine_main`]). A goroutine that finds no next one switches to g0;
 //! the payload of that switch says what g0 is to do.
 
-use super::helpers;
-use super::scheduler;
-use super::this_m::ThisM;
-use crate::sys::clock;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::claim;
-use super::fiber;
 use super::machine::Machine;
 use super::pick::pick_fast;
 use super::processor::ThisP;
 use super::shared::Shared;
+use super::this_m::ThisM;
+use super::{helpers, scheduler};
 use crate::arch;
 use crate::goroutine::{
     FLAG_COMPACTED, FLAG_LOCKED, FLAG_TIMED, FRESH, Goroutine, RUNNING_BIT, Status, WATCHED_BIT,
+    claim,
 };
 use crate::recorder::SWITCHES;
-use crate::stack::StackHeader;
+use crate::stack::{StackHeader, fiber};
+use crate::sys::clock;
 
 /// Payloads of a switch to g0: what to do there, as the function in Go's `mcall`.
 pub(crate) mod mcall {
@@ -79,8 +77,8 @@ pub(crate) fn ready_context(m: ThisM, p: ThisP, g: &'static Goroutine) -> Result
     }
     claim::resume(&g.context, context);
     g.set_status(Status::Running);
-    if p.watches(SWITCHES) {
-        p.note_switch(m.current_goroutine(), Some(g));
+    if p.recorder.watches(SWITCHES) {
+        p.recorder.note_switch(m.current_goroutine(), Some(g));
     }
     m.current
         .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
@@ -115,7 +113,7 @@ fn ready_context_slow(
     }
     end_timing(m, p, g);
     if g.has_flag(FLAG_COMPACTED) {
-        super::stacks::restore(g, context);
+        crate::goroutine::stacks::restore(g, context);
     }
     // A dump that reads its stack sees this in `context`.
     Ok(claim::saved(context))
@@ -133,15 +131,15 @@ pub(super) fn end_timing(m: ThisM, p: ThisP, g: &'static Goroutine) {
 #[inline(never)]
 fn end_timing_slow(shared: &'static Shared, p: ThisP, g: &'static Goroutine) {
     g.clear_flag(FLAG_TIMED);
-    let mut since_ns = shared.sample.end(g);
+    let mut since_ns = shared.recorder.end_timing(g);
     shared.for_each_processor(|p| {
         if since_ns.is_none() {
-            since_ns = p.sample.end(g);
+            since_ns = p.recorder.end_timing(g);
         }
     });
     if let Some(since_ns) = since_ns {
         let waited_ns = clock::now_ns().saturating_sub(since_ns);
-        p.latencies.count(waited_ns);
+        p.recorder.latencies.count(waited_ns);
     }
 }
 

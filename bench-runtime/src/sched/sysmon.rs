@@ -9,47 +9,36 @@
 //! 3. due timers of Ps that do not run are fired;
 //! 4. fds are polled if no M has done so for as long, or for a round while
 //!    a P is idle; a goroutine found so makes the runtime eager, too;
-//! 5. stacks of goroutines that have been parked for long are trimmed or
-//!    compacted, a few at a time (see [`super::stacks`]);
-//! 6. once a second GOMAXPROCS follows the affinity and the quota, unless it
+//! 5. once a second GOMAXPROCS follows the affinity and the quota, unless it
 //!    was set by hand;
-//! 7. a line about all of it is written, if the environment asks for it (see
-//!    [`super::schedtrace`]);
-//! 8. a warning is written about a thread that its goroutine has blocked for long
-//!    (see [`super::blocked`]).
+//! 6. each [`Watch`] checks what is its own: stacks of goroutines that have been parked for
+//!    long, threads that are blocked for long, deadlocks.
 //!
-//! When no P has run for a while it sleeps until one does, but for a look at
-//! the stacks from time to time while some are to be trimmed.
+//! When no P has run for a while it sleeps until one does, or until a watch is due.
 
-use super::hand_off;
-use super::ready;
-use super::scheduler;
-use super::stacks;
-use super::this_m;
 use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::machine::{Machine, TIME_SLICE_NS};
 use super::newproc::Admission;
-use super::pending;
 use super::processor::{Processor, ProcessorStatus, ThisP};
-use super::schedtrace::Schedtrace;
 use super::shared::Shared;
+use super::{hand_off, ready, scheduler, this_m, wakers};
 use crate::goroutine::{Goroutine, Parkable};
 use crate::recorder::event::Kind;
 use crate::sys::clock;
 
 /// A round, in nanoseconds: a tenth of a slice, so that one which is due waits for a hog 12 ms
 /// at most.
-const ROUND_NS: u64 = TIME_SLICE_NS / 10;
+pub(crate) const ROUND_NS: u64 = TIME_SLICE_NS / 10;
 /// How often a round tries to take a P. A try takes that of a goroutine which is inside the
 /// runtime for most of the time with a chance of three in ten (see the test of `biased_lock`).
 const RETAKE_TRIES: u32 = 8;
-/// Rounds without a running P before the deep sleep: a burst may begin again
+/// Rounds without a running P before the deep sleep, two slices: a burst may begin again
 /// soon. They are as short as others, for a hog that begins in one of them
-/// must be seen at once. Chosen, not measured.
-const IDLE_ROUNDS: u32 = 20;
+/// must be seen at once.
+const IDLE_ROUNDS: u64 = 2 * TIME_SLICE_NS / ROUND_NS;
 /// Rounds that the runtime stays eager for, or remembers that there are hogs. Chosen, not
 /// measured.
 const EAGER_ROUNDS: u32 = 100;
@@ -76,33 +65,41 @@ fn any_running(shared: &'static Shared) -> bool {
     any
 }
 
+/// What a round of sysmon has seen.
+#[derive(Debug)]
+pub(crate) struct Round {
+    pub(crate) now_ns: u64,
+    /// A P runs.
+    pub(crate) running: bool,
+    /// A P may have picked a goroutine since the last round.
+    pub(crate) picked: bool,
+}
+
+/// What is done by sysmon's thread, and is no part of the scheduler.
+pub(crate) trait Watch {
+    /// How long sysmon may sleep before the next check is due, while no P runs; `None`: for
+    /// ever.
+    fn pause(&self, shared: &'static Shared, now_ns: u64) -> Option<Duration>;
+
+    /// Checks, if it is time. Called at the end of each round.
+    fn check(&mut self, shared: &'static Shared, round: &Round);
+}
+
 /// The body of the thread.
-pub(crate) fn sysmon(shared: &'static Shared) {
+pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) {
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle_rounds = 0;
-    let mut sweep = stacks::Rounds::default();
-    let mut watch = super::blocked::Watch::default();
-    let mut rechecks = super::deadlock::Rechecks::default();
     let mut eager_rounds = 0u32;
     let mut hog_rounds = 0u32;
     let mut last_read_ns = clock::now_ns();
-    let mut schedtrace = Schedtrace::of_environment(last_read_ns);
     while !shared.is_stopping() {
         if idle_rounds >= IDLE_ROUNDS {
             // With a timeout if stacks are to be swept or a check is due.
-            let line = schedtrace.as_ref().map(|line| line.pause(clock::now_ns()));
-            let watch = watch.pause_ns(shared, clock::now_ns());
-            let watch = watch.map(Duration::from_nanos);
-            let recheck = rechecks.check(shared, clock::now_ns());
-            let naps = [sweep.next_pass(), line, watch, recheck];
-            if shared
-                .sysmon_wait
-                .sleep(naps.into_iter().flatten().min(), || {
-                    !any_running(shared) && !shared.is_stopping()
-                })
-            {
+            let now = clock::now_ns();
+            let pauses = watches.iter().map(|watch| watch.pause(shared, now));
+            let is_idle = || !any_running(shared) && !shared.is_stopping();
+            if shared.sysmon_wait.sleep(pauses.flatten().min(), is_idle) {
                 idle_rounds = 0;
-                rechecks = super::deadlock::Rechecks::default();
                 seen.clear();
                 continue;
             }
@@ -110,9 +107,6 @@ pub(crate) fn sysmon(shared: &'static Shared) {
             std::thread::sleep(Duration::from_nanos(ROUND_NS));
         }
         let now = clock::now_ns();
-        if let Some(line) = &mut schedtrace {
-            line.tell(shared, now);
-        }
         let mut running = false;
         let mut picked = false;
         let mut rescued = false;
@@ -172,28 +166,24 @@ pub(crate) fn sysmon(shared: &'static Shared) {
             seen[index] = keep;
         });
         drop(admission);
-        watch.check(shared, now);
         rescued |= poll_for_others(shared);
-        if rescued {
-            eager_rounds = EAGER_ROUNDS;
-        } else {
-            eager_rounds = eager_rounds.saturating_sub(1);
-        }
-        shared
-            .eager
-            .store(u32::from(eager_rounds > 0), Ordering::Relaxed);
-        hog_rounds = match hog_found {
-            true => EAGER_ROUNDS,
-            false => hog_rounds.saturating_sub(1),
+        let eager = count_down(&mut eager_rounds, rescued);
+        shared.eager.store(eager, Ordering::Relaxed);
+        let hogs_about = count_down(&mut hog_rounds, hog_found);
+        shared.hogs_about.store(hogs_about, Ordering::Relaxed);
+        let round = Round {
+            now_ns: now,
+            running,
+            picked,
         };
-        shared.hogs_about.store(hog_rounds > 0, Ordering::Relaxed);
-        sweep.saw(picked);
-        stacks::sweep_stacks(shared, &mut sweep, running);
+        watches
+            .iter_mut()
+            .for_each(|watch| watch.check(shared, &round));
         idle_rounds = match running {
             true => 0,
             false => (idle_rounds + 1).min(IDLE_ROUNDS),
         };
-        if running && shared.procs_follow_host() && now - last_read_ns >= 1_000_000_000 {
+        if running && shared.procs.follow_host() && now - last_read_ns >= 1_000_000_000 {
             last_read_ns = now;
             if let Some(_admission) = Admission::begin(shared) {
                 hand_off::follow_host(shared);
@@ -202,12 +192,23 @@ pub(crate) fn sysmon(shared: &'static Shared) {
     }
 }
 
+/// True for [`EAGER_ROUNDS`] after `again` was true.
+fn count_down(rounds: &mut u32, again: bool) -> bool {
+    *rounds = if again {
+        EAGER_ROUNDS
+    } else {
+        rounds.saturating_sub(1)
+    };
+    *rounds > 0
+}
+
 /// True if something waits that could run on this P.
 fn work_waits(shared: &'static Shared, p: &'static Processor) -> bool {
     let timers = p.timers.next_ns();
     p.id >= shared.procs()
         || p.has_work()
-        || holder_has_pinned_work(shared, p)
+        // Others wait for the M that holds it, and can run nowhere else.
+        || shared.owner_of(p).is_some_and(Machine::has_pinned_work)
         || !shared.global.is_empty()
         || shared.idle.p_waiters_count() != 0
         || (timers != u64::MAX && timers <= shared.now_ns())
@@ -216,20 +217,14 @@ fn work_waits(shared: &'static Shared, p: &'static Processor) -> bool {
             && shared.idle.processors_count() == 0)
 }
 
-/// True if others wait for the M that holds this P, and can run nowhere
-/// else.
-fn holder_has_pinned_work(shared: &'static Shared, p: &'static Processor) -> bool {
-    shared.owner_of(p).is_some_and(Machine::has_pinned_work)
-}
-
 /// Takes a P from the M that runs a goroutine's code on it.
 /// `hogged`: that goroutine computes, and does not wait.
 fn retake(shared: &'static Shared, p: &'static Processor, hogged: bool) -> bool {
     let Some(m) = shared.owner_of(p) else {
         return false;
     };
-    if shared.retaken_count.get() as usize >= shared.max_hogs()
-        && !(shared.reads_files() && m.is_asleep())
+    if shared.retaken_count.get() as usize >= shared.threads.max_hogs()
+        && !(shared.settings.reads_files && m.is_asleep())
     {
         // A hog keeps its P: the threads would not last, and it ends. One
         // that waits for something outside may wait for another goroutine.
@@ -277,7 +272,9 @@ fn rescue_next(shared: &'static Shared, p: &'static Processor) -> bool {
         return false;
     };
     shared.metrics.rescues_count.fetch_add(1, Ordering::Relaxed);
-    shared.record(Kind::Rescue, g.id.load(Ordering::Relaxed), 0);
+    shared
+        .recorder
+        .record(Kind::Rescue, g.id.load(Ordering::Relaxed), 0);
     ready::submit(shared, g);
     true
 }
@@ -290,10 +287,12 @@ fn fire_for(shared: &'static Shared, p: &'static Processor) {
         return;
     }
     ready_taken(shared, |ready| {
-        for waker in pending::collecting(|| p.timers.poll(shared.now_ns(), ready)) {
-            pending::wake_in_goroutine(shared, waker);
+        for waker in wakers::collecting(|| p.timers.poll(shared.now_ns(), ready)) {
+            wakers::wake_in_goroutine(shared, waker);
         }
-        shared.record(Kind::Timers, p.id as u64, ready.len() as u64);
+        shared
+            .recorder
+            .record(Kind::Timers, p.id as u64, ready.len() as u64);
     });
 }
 
@@ -314,7 +313,7 @@ fn poll_for_others(shared: &'static Shared) -> bool {
     let any = ready_taken(shared, |ready| {
         shared.netpoll.poll(Some(Duration::ZERO), ready);
         if !ready.is_empty() {
-            shared.record(Kind::Netpoll, ready.len() as u64, 0);
+            shared.recorder.record(Kind::Netpoll, ready.len() as u64, 0);
         }
     });
     any && idle
@@ -334,7 +333,7 @@ fn ready_taken(shared: &'static Shared, take: impl FnOnce(&mut Vec<Parkable>)) -
     }
     // Not here: a waker is the program's, and may take its time.
     for waker in wakers {
-        pending::wake_in_goroutine(shared, waker);
+        wakers::wake_in_goroutine(shared, waker);
     }
     shared.sysmon_ready_seq.fetch_add(1, Ordering::SeqCst);
     any

@@ -9,12 +9,15 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
 
+use super::idle::Lists;
 use super::machine::{Machine, MachineQueues};
 use super::processor::{Processor, ThisP};
-use super::shared::{Counter, Shared};
+use super::shared::Shared;
 use crate::netpoll::Netpoll;
 use crate::recorder::event::Kind;
 use crate::recorder::{SWITCHES, id_of};
+use crate::util::counter::Counter;
+use crate::util::lock::LockGuard;
 
 /// Ms of the process whose P was retaken and that have none since.
 pub(super) static RETAKEN: Counter = Counter::new();
@@ -96,16 +99,35 @@ impl ThisM {
         unmark_retaken(self.shared(), self.machine);
         self.note_start(p);
         // SAFETY: our own thread, which holds P from here on.
-        unsafe {
+        let p = unsafe {
             self.machine.set_p(Some(p));
             ThisP::new(p)
+        };
+        self.shared().sysmon_wait.wake();
+        p
+    }
+
+    /// Acquires an idle P, or queues for one and sleeps until it is woken. Only inside the
+    /// runtime, without one. Blocks the thread.
+    pub(super) fn acquire_or_wait(self, mut lists: LockGuard<'_, Lists>) {
+        let idle = &self.shared().idle;
+        match idle.acquire(&mut lists) {
+            Some(p) => {
+                drop(lists);
+                self.acquire_p(p);
+            }
+            None => {
+                idle.wait_for_p(&mut lists, self.machine);
+                drop(lists);
+                self.sleep();
+            }
         }
     }
 
     /// Lets go of its P. Only inside the runtime.
     pub(crate) fn release_p(self) {
         if let Some(p) = self.held() {
-            p.record(Kind::Stop, self.id as u64, 0);
+            p.recorder.record(Kind::Stop, self.id as u64, 0);
         }
         // SAFETY: our own thread.
         unsafe { self.machine.set_p(None) }
@@ -127,8 +149,8 @@ impl ThisM {
         unsafe { self.machine.queues() }
     }
 
-    /// Moves what is in its inbox to the end of its queue; true if there was any.
-    pub(super) fn take_inbox(self) -> bool {
+    /// Moves what is in its inbox to the end of its queue.
+    pub(super) fn take_inbox(self) {
         // SAFETY: our own thread.
         unsafe { self.machine.take_inbox() }
     }
@@ -148,9 +170,9 @@ impl ThisM {
     #[inline(always)]
     pub(crate) fn note_leave(self) {
         if let Some(p) = self.held()
-            && p.watches(SWITCHES)
+            && p.recorder.watches(SWITCHES)
         {
-            p.note_switch(self.current_goroutine(), None);
+            p.recorder.note_switch(self.current_goroutine(), None);
         }
     }
 
@@ -158,19 +180,19 @@ impl ThisM {
     #[inline(always)]
     pub(crate) fn note_end(self) {
         if let Some(p) = self.held()
-            && p.watches(SWITCHES)
+            && p.recorder.watches(SWITCHES)
         {
-            p.record(Kind::End, 0, 0);
+            p.recorder.record(Kind::End, 0, 0);
         }
     }
 
     /// It has taken up a P.
     fn note_start(self, p: &'static Processor) {
-        p.record(Kind::Start, self.id as u64, 0);
-        if p.watches(SWITCHES)
+        p.recorder.record(Kind::Start, self.id as u64, 0);
+        if p.recorder.watches(SWITCHES)
             && let Some(g) = self.current_goroutine()
         {
-            p.record(Kind::Run, id_of(g), 0);
+            p.recorder.record(Kind::Run, id_of(g), 0);
         }
     }
 }

@@ -5,15 +5,15 @@ use std::sync::atomic::Ordering;
 
 use super::current;
 use super::idle::Lists;
-use super::job::HELPER_STACK;
 use super::machine::Machine;
-use super::os_threads::{self, THREAD_STACK, ThreadEnd, ThreadKind};
 use super::processor::{Processor, ProcessorStatus};
 use super::shared::Shared;
 use crate::goroutine::Goroutine;
 use crate::recorder::event::Kind;
 use crate::stack::{Class, Stack};
 use crate::sys::{barrier, thread_end};
+use crate::threads::count::ThreadKind;
+use crate::threads::{self, HELPER_STACK, THREAD_STACK, ThreadEnd};
 
 /// Puts a P to use: wakes a sleeping M with it, or starts a new one.
 pub(super) fn start_machine(
@@ -26,7 +26,7 @@ pub(super) fn start_machine(
     let asleep = lists.machines.pop_back();
     let m = asleep.unwrap_or_else(|| new_machine(shared));
     m.spinning.store(spinning, Ordering::Relaxed);
-    wake_machine(shared, m, Some(p));
+    m.wake(Some(p));
 }
 
 /// Gives a P that the caller holds, and a goroutine, to `m`, which was
@@ -40,7 +40,7 @@ pub(super) fn start_on(
     p.set_status(ProcessorStatus::Running);
     let m = m.unwrap_or_else(|| new_machine(shared));
     m.set_first(g);
-    wake_machine(shared, m, Some(p));
+    m.wake(Some(p));
 }
 
 pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
@@ -51,7 +51,7 @@ pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
     )));
     machines.push(m);
     drop(machines);
-    shared.record(Kind::ThreadStart, m.id as u64, 0);
+    shared.recorder.record(Kind::ThreadStart, m.id as u64, 0);
     let name = format!("m{}", m.id);
     start_thread(shared, ThreadKind::Machine, name, move || {
         (shared.entries.machine)(m)
@@ -70,39 +70,29 @@ fn has_room_to_start() -> bool {
 
 /// Before goroutines with such stacks start: threads that they need are started by another
 /// thread.
-pub(super) fn prepare_for(class: Class) {
+pub(crate) fn prepare_for(class: Class) {
     if class.usable() < START_STACK {
-        os_threads::starter();
+        threads::starter();
     }
 }
 
-/// Starts a thread of the runtime, whose last act is [`thread_ends`](super::clear_up::thread_ends).
+/// Starts a thread of the runtime.
 pub(super) fn start_thread(
     shared: &'static Shared,
     kind: ThreadKind,
     name: String,
     body: impl FnOnce() -> ThreadEnd + Send + 'static,
 ) {
-    let running = {
-        let mut threads = shared.lock_threads();
-        *threads.of(kind) += 1;
-        threads.all()
-    };
-    if running > shared.max_threads {
-        crate::fatal::fatal!(
-            "the program needs more than {} threads: so many goroutines are in blocking calls at once; \
-             raise Builder::max_threads, or bound the calls with a Semaphore",
-            shared.max_threads
-        );
-    }
+    let running = shared.threads.begin(kind);
     let stack = match kind {
         ThreadKind::Machine => THREAD_STACK,
         ThreadKind::Helper => HELPER_STACK,
     };
-    os_threads::on_clean_thread(!has_room_to_start(), move || {
+    threads::on_clean_thread(!has_room_to_start(), move || {
         let user = shared.user();
-        let started = os_threads::start(&name, stack, move || {
+        let started = threads::start(&name, stack, move || {
             let end = body();
+            (shared.entries.thread_ends)(shared, kind);
             drop(user);
             if end == ThreadEnd::KeepsLocals {
                 thread_end::end_without_destructors();
@@ -169,25 +159,13 @@ pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
         return;
     }
     match shared.idle.acquire(&mut lists) {
-        Some(p) => wake_machine(shared, m, Some(p)),
+        Some(p) => m.wake(Some(p)),
         None => {
             shared.idle.wait_for_p(&mut lists, m);
             // The M that gives it a P wakes its futex only, not its poller.
             m.interrupt_polling();
         }
     }
-}
-
-/// Wakes an M that was taken off the idle list; it may sleep in the
-/// netpoller.
-pub(super) fn wake_machine(
-    shared: &'static Shared,
-    m: &'static Machine,
-    p: Option<&'static Processor>,
-) {
-    m.wake(p);
-    m.interrupt_polling();
-    shared.wake_sysmon();
 }
 
 /// After a timer was armed: an M that waits for a later one is to look again.
@@ -201,15 +179,7 @@ pub(super) fn timer_armed(shared: &'static Shared, when_ns: u64) {
 
 /// Ends spinning: the spinner that finds work wakes the next one.
 pub(super) fn stop_spinning(shared: &'static Shared, m: &'static Machine) {
-    if m.spinning.load(Ordering::Relaxed) {
-        m.spinning.store(false, Ordering::Relaxed);
-        shared.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
+    if shared.idle.end_spinning(m) {
         wake_one(shared);
-    }
-}
-
-pub(super) fn cease_spinning(shared: &Shared, m: &Machine) {
-    if m.spinning.swap(false, Ordering::Relaxed) {
-        shared.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
     }
 }

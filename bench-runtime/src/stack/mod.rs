@@ -91,6 +91,7 @@ mod claimed;
 mod class;
 pub(crate) mod compact;
 mod error;
+pub(crate) mod fiber;
 mod free_list;
 mod guard;
 mod header;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Semaphore, WaitGroup};
 use crate::context::{Cancel, Context};
-use crate::sched::spawn::GoBuilder;
+use crate::runtime::spawn::GoBuilder;
 use crate::util::lock::Lock;
 
 /// Starts tasks that may fail, and waits for all of them; the first failure counts, and

@@ -37,9 +37,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::waiting::{WOKEN, park_at};
+use crate::debug::contention::{self, EndedWaits};
 use crate::goroutine::{WaitQueue, WaitReason};
 use crate::sched;
-use crate::sched::contention::{self, EndedWaits};
 use crate::util::quick_lock::QuickLock;
 
 const LOCKED: u32 = 1;
@@ -295,7 +295,7 @@ impl<T: ?Sized> Mutex<T> {
         }
         drop(queue);
         if let Some(waiter) = first {
-            let mut ended = EndedWaits::begin();
+            let mut ended = EndedWaits::begin(sched::now_ns);
             // SAFETY: dequeued, so alive until its owner is readied.
             let owner = unsafe {
                 let waiter = waiter.as_ref();

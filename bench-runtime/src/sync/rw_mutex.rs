@@ -24,9 +24,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::waiting::{Queued, WOKEN, Woken, park_in};
+use crate::debug::contention::{self, EndedWaits};
 use crate::goroutine::{WaitQueue, WaitReason};
 use crate::sched;
-use crate::sched::contention::{self, EndedWaits};
 use crate::util::quick_lock::{QuickGuard, QuickLock};
 
 const WRITER: usize = 1;
@@ -305,7 +305,7 @@ impl<T: ?Sized> RwMutex<T> {
 
     fn park(&self, queues: QuickGuard<'_, Queues>, reason: WaitReason) {
         let object = ptr::from_ref(&self.state).cast();
-        let tag = park_in(queues, reason, object, contention::since_now());
+        let tag = park_in(queues, reason, object, contention::since_now(sched::now_ns));
         debug_assert_eq!(tag & WOKEN, WOKEN);
     }
 
@@ -365,7 +365,7 @@ impl<T: ?Sized> RwMutex<T> {
         // AcqRel: passes on to the woken the writes of all earlier holders.
         self.state.swap(next, Ordering::AcqRel);
         drop(queues);
-        let mut ended = EndedWaits::begin();
+        let mut ended = EndedWaits::begin(sched::now_ns);
         woken.ready_each(|waiter| ended.add(waiter.elem.get()));
         ended.record();
     }

@@ -23,5 +23,6 @@ pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod thread;
 pub(crate) mod thread_end;
+pub(crate) mod topology;
 pub(crate) mod transfer;
 pub(crate) mod userfault;

@@ -36,7 +36,8 @@ pub use ticker::Ticker;
 pub use timeout::{Elapsed, timeout};
 pub use timer::Timer;
 
-use crate::sched::{self, bubble};
+use crate::runtime::fake_time;
+use crate::sched;
 
 /// The last time but one: the last means never.
 const LATEST: u64 = u64::MAX - 1;
@@ -74,7 +75,7 @@ pub(crate) fn after_ns(duration: Duration) -> u64 {
 /// ```
 #[must_use]
 pub fn now() -> Instant {
-    match bubble::passed_ns() {
+    match fake_time::passed_ns() {
         Some(ns) => bubble_begin() + Duration::from_nanos(ns),
         None => Instant::now(),
     }
@@ -88,7 +89,7 @@ fn bubble_begin() -> Instant {
 
 /// An instant in the terms of [`sched::now_ns`], rounded up.
 pub(crate) fn ns_of(instant: Instant) -> u64 {
-    if let Some(begin_ns) = bubble::begin_ns() {
+    if let Some(begin_ns) = fake_time::begin_ns() {
         let passed = instant.saturating_duration_since(bubble_begin());
         let ns = u64::try_from(passed.as_nanos()).unwrap_or(LATEST);
         return begin_ns.saturating_add(ns).min(LATEST);
@@ -100,7 +101,7 @@ pub(crate) fn ns_of(instant: Instant) -> u64 {
 
 /// The other way round.
 fn instant_of(ns: u64) -> Instant {
-    if let Some(begin_ns) = bubble::begin_ns() {
+    if let Some(begin_ns) = fake_time::begin_ns() {
         return bubble_begin() + Duration::from_nanos(ns.saturating_sub(begin_ns));
     }
     let passed = Duration::from_nanos(sched::now_ns().saturating_sub(ns));

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::sched::{self, pending, readied};
+use crate::sched::{self, readied, wakers};
 use crate::shim::Ordering;
 use crate::sys::{fork, futex};
 use crate::timer::Timers;
@@ -55,11 +55,11 @@ fn fire_for_ever() {
         // Acquire: pairs with the Release in `look_again`. Read before the
         // timers are checked: a later change ends the sleep.
         let seen = CHANGES.load(Ordering::Acquire);
-        let mut wakers = pending::collecting(|| timers.poll(sched::now_ns(), &mut ready));
+        let mut woken = wakers::collecting(|| timers.poll(sched::now_ns(), &mut ready));
         for who in ready.drain(..) {
-            readied::ready_later(who, &mut wakers);
+            readied::ready_later(who, &mut woken);
         }
-        pending::wake_apart(wakers);
+        wakers::wake_apart(woken);
         let left = match timers.next_ns() {
             u64::MAX => None,
             next => Some(Duration::from_nanos(next.saturating_sub(sched::now_ns()))),

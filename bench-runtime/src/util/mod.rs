@@ -1,6 +1,10 @@
 //! Small helpers with no knowledge of the runtime.
 
+pub(crate) mod counter;
 pub(crate) mod lock;
+pub(crate) mod note;
+pub(crate) mod panic;
 pub(crate) mod quick_lock;
 pub(crate) mod rng;
+pub(crate) mod sleep_while;
 pub(crate) mod write;

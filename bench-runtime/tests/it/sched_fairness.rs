@@ -497,31 +497,43 @@ fn light_ping_pong_beside_a_busy_one_keeps_pace() {
 }
 
 /// By counted turns a hog would have 10 ms for each few rounds.
+fn ping_pong_beside_polls(setting: Setting, class: Priority) {
+    const ROUNDS: u64 = 20_000;
+    let (stop, stopped) = chan::<()>(0);
+    let hog = GoBuilder::new().priority(class).go(move || {
+        let mut polls = 0_u64;
+        while stopped.try_recv() == Err(TryRecvError::Empty) {
+            polls += 1;
+        }
+        polls
+    });
+    let hog = hog.unwrap();
+    let light = go(|| {
+        let pair = pair(Duration::ZERO);
+        (0..ROUNDS).for_each(|_| pair.round());
+        pair.end();
+    });
+    light.join().unwrap();
+    stop.close();
+    let polls = hog.join().unwrap();
+    // With equal shares: some tens of polls a round.
+    assert!(
+        polls < 1_000 * ROUNDS,
+        "{polls} polls beside {ROUNDS} rounds at {setting:?}"
+    );
+}
+
 #[test]
 fn ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time() {
-    const ROUNDS: u64 = 20_000;
     at_each(&[1], |setting| {
-        let (stop, stopped) = chan::<()>(0);
-        let hog = go(move || {
-            let mut polls = 0_u64;
-            while stopped.try_recv() == Err(TryRecvError::Empty) {
-                polls += 1;
-            }
-            polls
-        });
-        let light = go(|| {
-            let pair = pair(Duration::ZERO);
-            (0..ROUNDS).for_each(|_| pair.round());
-            pair.end();
-        });
-        light.join().unwrap();
-        stop.close();
-        let polls = hog.join().unwrap();
-        // With equal shares: some tens of polls a round.
-        assert!(
-            polls < 1_000 * ROUNDS,
-            "{polls} polls beside {ROUNDS} rounds at {setting:?}"
-        );
+        ping_pong_beside_polls(setting, Priority::Normal)
+    });
+}
+
+#[test]
+fn ping_pong_beside_a_goroutine_of_the_low_class_that_polls_has_its_share_too() {
+    at_each(&[1], |setting| {
+        ping_pong_beside_polls(setting, Priority::Low)
     });
 }
 

@@ -31,18 +31,18 @@ mod shim_source;
 #[path = "../../src/sys/child.rs"]
 #[allow(dead_code, reason = "the models do not use all of it")]
 mod child;
-#[path = "../../src/sched/claim.rs"]
+#[path = "../../src/goroutine/claim.rs"]
 #[allow(dead_code, reason = "the model does not use all of it")]
 mod claim_source;
 #[path = "../../src/stack/free_list.rs"]
 #[allow(dead_code, reason = "the model does not use all of it")]
 mod free_list_source;
-#[path = "../../src/sched/idle_threads.rs"]
+#[path = "../../src/threads/idle.rs"]
 mod idle_threads_source;
 #[path = "../../src/util/quick_lock.rs"]
 #[allow(dead_code, reason = "the models do not use all of it")]
 mod quick_lock_source;
-#[path = "../../src/sched/spin.rs"]
+#[path = "../../src/threads/spin.rs"]
 mod spin;
 #[path = "../../src/goroutine/ticket.rs"]
 mod ticket_source;

@@ -1,0 +1,396 @@
+//! Profiles of waits, sampled: where goroutines waited, and which unlocks ended waits.
+//!
+//! Both are off until asked for, and belong to the process, as the locks do. While
+//! they are off, a park costs a look at [`RATES`], and so does an unlock that
+//! wakes; nothing else does. Where a wait counts, its goroutine looks at its own
+//! stack when it goes on.
+//!
+//! Source: Go's block and mutex profiles (runtime/mprof.go): which waits, and how
+//! they are sampled.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::ptr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::profile::{frames, write_frames};
+use crate::goroutine::{Parkable, WaitReason};
+use crate::pprof::Sample;
+use crate::unwind::{Frame, Symbols, own_calls};
+use crate::util::lock::Lock;
+use crate::util::rng::Rng;
+
+/// What is sampled. On a cache line of its own, which is written only when a rate
+/// is set.
+#[repr(align(128))]
+struct Rates {
+    /// One wait is sampled for so many nanoseconds of waiting; 0: none.
+    block_ns: AtomicU64,
+    /// One of so many unlocks is sampled; 0: none.
+    mutex: AtomicU32,
+}
+
+static RATES: Rates = Rates {
+    block_ns: AtomicU64::new(0),
+    mutex: AtomicU32::new(0),
+};
+
+/// By the calls on the stack, the innermost first.
+type Samples = Lock<BTreeMap<Vec<u64>, Sum>>;
+
+static BLOCK: Samples = Lock::new(BTreeMap::new());
+static MUTEX: Samples = Lock::new(BTreeMap::new());
+
+/// Seeds of draws.
+static DRAWS: AtomicU64 = AtomicU64::new(0);
+
+/// What the samples of one stack stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Sum {
+    count: f64,
+    delay_ns: f64,
+}
+
+impl Sum {
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.delay_ns += other.delay_ns;
+    }
+}
+
+/// Starts a profile of waits, or ends it: one wait is sampled, on average, for
+/// each `rate` of time that goroutines and threads wait. Waits of `rate` and longer all are;
+/// 1 ns samples every wait, zero none, which is the default.
+///
+/// Counted are waits for channels, `select!`, all of [`sync`](crate::sync), scopes and
+/// joins. Sleeps, network I/O and [`blocking`](crate::blocking) calls are not. A
+/// sample takes some microseconds and some KiB of the waiting goroutine's stack; a
+/// wait that is no sample takes two looks at the clock.
+///
+/// It is Go's `runtime.SetBlockProfileRate`. It holds for the whole process and
+/// keeps what was sampled before.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{block_profile, set_block_profile_rate};
+/// use std::time::Duration;
+///
+/// // A wait of 10 µs or longer is sampled, of the shorter ones some.
+/// set_block_profile_rate(Duration::from_micros(10));
+/// // What is to be looked at runs here.
+/// set_block_profile_rate(Duration::ZERO);
+/// println!("{}", block_profile());
+/// ```
+pub fn set_block_profile_rate(rate: Duration) {
+    let rate_ns = u64::try_from(rate.as_nanos()).unwrap_or(u64::MAX);
+    RATES.block_ns.store(rate_ns, Ordering::Relaxed);
+}
+
+/// Starts a profile of contended locks, or ends it: one of `fraction` unlocks that
+/// end waits is sampled, on average. 1 samples each, 0 none, which is the default.
+///
+/// It is Go's `runtime.SetMutexProfileFraction`. It holds for the whole process and
+/// keeps what was sampled before.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{mutex_profile, set_mutex_profile_fraction};
+///
+/// // One of five.
+/// set_mutex_profile_fraction(5);
+/// // What is to be looked at runs here.
+/// set_mutex_profile_fraction(0);
+/// println!("{}", mutex_profile());
+/// ```
+pub fn set_mutex_profile_fraction(fraction: u32) {
+    RATES.mutex.store(fraction, Ordering::Relaxed);
+}
+
+/// Waits at one place, called the same way: see [`block_profile`](crate::block_profile) and
+/// [`mutex_profile`](crate::mutex_profile).
+///
+/// # Examples
+///
+/// ```
+/// for stack in bench_runtime::block_profile().stacks {
+///     let place = stack.frames.first().map_or("?", |frame| &frame.function);
+///     println!("{} waits, {:?} in all, at {place}", stack.count, stack.delay);
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ContendedStack {
+    /// How many waits there were, or unlocks that ended some; estimated from the samples.
+    pub count: u64,
+    /// How long the waiters waited in all; estimated from the samples.
+    pub delay: Duration,
+    /// The calls, the innermost first, without the runtime's own but for the one
+    /// that the program made.
+    pub frames: Vec<Frame>,
+}
+
+/// Where goroutines waited: see [`block_profile`](crate::block_profile) and [`mutex_profile`](crate::mutex_profile).
+///
+/// Its [`Display`](fmt::Display) is text for people.
+///
+/// # Examples
+///
+/// ```
+/// let profile: bench_runtime::ContentionProfile = bench_runtime::mutex_profile();
+/// // Off by default.
+/// assert!(profile.stacks.is_empty());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ContentionProfile {
+    /// The stacks, the one with the longest delay first.
+    pub stacks: Vec<ContendedStack>,
+}
+
+/// They are copied while others take samples, which do not wait for it.
+fn copy_of(samples: &Samples) -> BTreeMap<Vec<u64>, Sum> {
+    // One copy at a time: meanwhile the samples are not where they belong.
+    static COPYING: Lock<()> = Lock::new(());
+    let _alone = COPYING.lock();
+    let taken = std::mem::take(&mut *samples.lock());
+    let copy = taken.clone();
+    let mut samples = samples.lock();
+    let taken_meanwhile = std::mem::replace(&mut *samples, taken);
+    for (calls, sum) in taken_meanwhile {
+        samples.entry(calls).or_default().add(sum);
+    }
+    copy
+}
+
+impl ContentionProfile {
+    /// Of waits.
+    pub(crate) fn of_waits() -> Self {
+        Self::read(&BLOCK)
+    }
+
+    /// Of unlocks that ended waits.
+    pub(crate) fn of_unlocks() -> Self {
+        Self::read(&MUTEX)
+    }
+
+    fn read(samples: &Samples) -> Self {
+        let samples = copy_of(samples);
+        // What differs only inside the runtime is one stack.
+        let mut merged: HashMap<Vec<Frame>, Sum> = HashMap::new();
+        let mut symbols = Symbols::default();
+        for (calls, sum) in samples {
+            let sums = merged.entry(frames(&calls, &mut symbols)).or_default();
+            sums.add(sum);
+        }
+        let stack = |(frames, sum): (_, Sum)| ContendedStack {
+            count: sum.count.round() as u64,
+            delay: Duration::from_nanos(sum.delay_ns.round() as u64),
+            frames,
+        };
+        let mut stacks: Vec<_> = merged.into_iter().map(stack).collect();
+        stacks.sort_by_cached_key(|stack| {
+            let calls: Vec<u64> = stack.frames.iter().map(|frame| frame.address).collect();
+            (std::cmp::Reverse((stack.delay, stack.count)), calls)
+        });
+        Self { stacks }
+    }
+
+    /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE`
+    /// opens it. As Go's, each sample has the values `contentions` and `delay`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut file = Vec::new();
+    /// bench_runtime::mutex_profile().write_pprof(&mut file)?;
+    /// assert!(!file.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn write_pprof(&self, out: impl std::io::Write) -> std::io::Result<()> {
+        let samples = self.stacks.iter().map(|stack| {
+            let delay_ns = i64::try_from(stack.delay.as_nanos()).unwrap_or(i64::MAX);
+            Sample {
+                frames: &stack.frames,
+                values: vec![stack.count.cast_signed(), delay_ns],
+                labels: vec![],
+            }
+        });
+        let types = [("contentions", "count"), ("delay", "nanoseconds")];
+        crate::pprof::write(out, &types, samples)
+    }
+}
+
+impl fmt::Display for ContentionProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for stack in &self.stacks {
+            let plural = if stack.count == 1 { "" } else { "s" };
+            writeln!(f, "{} contention{plural}, {:?}:", stack.count, stack.delay)?;
+            write_frames(f, &stack.frames)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether waits are to be timed.
+#[inline(always)]
+pub(crate) fn times_waits() -> bool {
+    RATES.block_ns.load(Ordering::Relaxed) != 0
+}
+
+/// Waits, and takes a sample of it where one is due. Never inlined: the waits of
+/// all goroutines cost one load while they are not timed. `now_ns`: the clock of the waiter.
+#[cold]
+#[inline(never)]
+pub(crate) fn timed(me: Parkable, now_ns: impl Fn() -> u64, wait: impl FnOnce()) {
+    match WaitReason::from_u8(me.head().reason.load(Ordering::Relaxed)) {
+        WaitReason::None
+        | WaitReason::Sleep
+        | WaitReason::Io
+        | WaitReason::Blocking
+        | WaitReason::Suspend => return wait(),
+        _ => {}
+    }
+    let begin_ns = now_ns();
+    wait();
+    let waited_ns = now_ns().saturating_sub(begin_ns);
+    if let Some(sum) = sample_of(waited_ns, RATES.block_ns.load(Ordering::Relaxed)) {
+        record(&BLOCK, sum);
+    }
+}
+
+/// What a wait stands for if it is sampled, as it is with the probability of
+/// its share of `rate_ns`.
+fn sample_of(waited_ns: u64, rate_ns: u64) -> Option<Sum> {
+    // By a clock that ticks slowly, it was short, not nothing.
+    let waited_ns = waited_ns.max(1);
+    let drawn_ns = || (u128::from(draw()) * u128::from(rate_ns)) >> 32;
+    if rate_ns == 0 || waited_ns < rate_ns && drawn_ns() >= u128::from(waited_ns) {
+        return None;
+    }
+    let (waited, stands_for) = (waited_ns as f64, waited_ns.max(rate_ns) as f64);
+    Some(Sum {
+        count: stands_for / waited,
+        delay_ns: stands_for,
+    })
+}
+
+fn draw() -> u32 {
+    Rng::new(DRAWS.fetch_add(1, Ordering::Relaxed)).next_u32()
+}
+
+#[inline(never)]
+fn record(samples: &Samples, sum: Sum) {
+    let calls = own_calls();
+    samples.lock().entry(calls).or_default().add(sum);
+}
+
+/// The element of a lock's waiter: since when it waits.
+#[inline]
+pub(crate) fn since(now_ns: u64) -> *mut () {
+    ptr::without_provenance_mut(now_ns as usize)
+}
+
+/// [`since`] now; null where no profile of locks is made.
+#[inline]
+pub(crate) fn since_now(now_ns: impl FnOnce() -> u64) -> *mut () {
+    match RATES.mutex.load(Ordering::Relaxed) {
+        0 => ptr::null_mut(),
+        _ => since(now_ns()),
+    }
+}
+
+/// The waits for a lock that one unlock ends.
+#[must_use = "they are recorded once the lock is free"]
+pub(crate) struct EndedWaits {
+    /// 0: no profile is made.
+    now_ns: u64,
+    waited_ns: u64,
+}
+
+impl EndedWaits {
+    #[inline]
+    pub(crate) fn begin(now_ns: impl FnOnce() -> u64) -> Self {
+        let is_on = RATES.mutex.load(Ordering::Relaxed) != 0;
+        Self {
+            now_ns: if is_on { now_ns() } else { 0 },
+            waited_ns: 0,
+        }
+    }
+
+    /// Adds that of a waiter with this element.
+    #[inline]
+    pub(crate) fn add(&mut self, since: *mut ()) {
+        if self.now_ns != 0 && !since.is_null() {
+            let waited_ns = self.now_ns.saturating_sub(since.addr() as u64);
+            self.waited_ns += waited_ns.max(1);
+        }
+    }
+
+    /// Takes a sample where one is due. Only after the woken were readied, so
+    /// that they do not wait for it.
+    #[inline]
+    pub(crate) fn record(self) {
+        if self.waited_ns != 0 {
+            unlock_ended(self.waited_ns);
+        }
+    }
+}
+
+#[cold]
+fn unlock_ended(waited_ns: u64) {
+    let fraction = RATES.mutex.load(Ordering::Relaxed);
+    let is_sampled = fraction != 0 && (u64::from(draw()) * u64::from(fraction)) >> 32 == 0;
+    if is_sampled {
+        let stands_for = f64::from(fraction);
+        record(
+            &MUTEX,
+            Sum {
+                count: stands_for,
+                delay_ns: stands_for * waited_ns as f64,
+            },
+        );
+    }
+}
+
+#[cfg(all(test, not(rt_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_stand_for_the_waits_that_were_not_sampled() {
+        let (waits, waited_ns, rate_ns) = (if cfg!(miri) { 2_000 } else { 100_000 }, 700, 10_000);
+        let mut sum = Sum::default();
+        let mut samples = 0;
+        for _ in 0..waits {
+            if let Some(sample) = sample_of(waited_ns, rate_ns) {
+                samples += 1;
+                sum.add(sample);
+            }
+        }
+        // By the seeds, which are those of no other test: 7% of them, to four
+        // standard deviations.
+        let expected = f64::from(waits) * 0.07;
+        let off = 4.0 * (expected * 0.93).sqrt();
+        assert!((f64::from(samples) - expected).abs() < off, "{samples}");
+        let each = sum.delay_ns / sum.count;
+        assert!((each - 700.0).abs() < 0.01, "{each}");
+        assert!((sum.count * 0.07 - f64::from(samples)).abs() < 0.01);
+    }
+
+    #[test]
+    fn every_wait_as_long_as_the_rate_is_a_sample_of_itself() {
+        for waited_ns in [10_000, 10_001, 1 << 50] {
+            let sum = sample_of(waited_ns, 10_000).unwrap();
+            assert_eq!((sum.count, sum.delay_ns), (1.0, waited_ns as f64));
+        }
+        assert_eq!(sample_of(1 << 50, 0), None);
+        assert_eq!(sample_of(0, 1).unwrap().count, 1.0);
+    }
+}

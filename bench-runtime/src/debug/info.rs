@@ -1,0 +1,178 @@
+//! What goroutines are doing: for reports of overflow and deadlock, and on
+//! demand. It takes no scheduler lock, and delays no goroutine: see [`super::inspect`].
+
+use std::fmt::{self, Write};
+use std::sync::atomic::Ordering;
+
+use super::inspect::{self, Inspection, Seen};
+use crate::goroutine::details::parts_of;
+use crate::goroutine::{Details, Goroutine, Status, WaitReason};
+
+/// What one goroutine was doing when it was looked at.
+///
+/// As text it is one line. There a name is quoted and escaped, and so is a label that has more than
+/// plain text in it: no name or label passes for another part of a dump, or for a command to a terminal.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{GoBuilder, Runtime, chan, goroutines, yield_now};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     let (tx, rx) = chan::<()>(0);
+///     let reader = GoBuilder::new().name("reader").go(move || rx.recv()).unwrap();
+///     let seen = loop {
+///         match goroutines().into_iter().find(|g| g.id == reader.id() && g.waits) {
+///             Some(seen) => break seen,
+///             None => yield_now(),
+///         }
+///     };
+///     assert_eq!(seen.state, "chan receive");
+///     assert_eq!(seen.name.as_deref(), Some("reader"));
+///     println!("{seen}"); // With what it waits on, and where it was spawned.
+///     drop(tx);
+///     reader.join().unwrap();
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GoroutineInfo {
+    /// Its number, unique in its runtime.
+    pub id: u64,
+    /// The name given at spawn.
+    pub name: Option<String>,
+    /// Its labels, by key and value: see [`labels`](crate::labels()).
+    pub labels: Vec<(String, String)>,
+    /// What it does or waits for, in Go's words: `chan receive`, `running`.
+    pub state: String,
+    /// True if it is parked, or in a blocking call.
+    pub waits: bool,
+    /// What it waits for, as an address: the same for all that wait for the
+    /// same channel or lock.
+    pub object: Option<usize>,
+    /// The goroutine that could end the wait, where there is one: the holder
+    /// of the mutex, or the one to be joined. Not given for one that is only just
+    /// going to sleep.
+    pub held_by: Option<u64>,
+    /// Where it was spawned.
+    pub spawned_at: Option<String>,
+}
+
+impl fmt::Display for GoroutineInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "goroutine {}", self.id)?;
+        write_tags(f, self.name.as_deref(), &self.labels)?;
+        write!(f, " [{}", self.state)?;
+        if let Some(object) = self.object {
+            write!(f, " on {object:#x}")?;
+        }
+        if let Some(holder) = self.held_by {
+            write!(f, ", held by goroutine {holder}")?;
+        }
+        f.write_str("]")?;
+        if let Some(site) = &self.spawned_at {
+            write!(f, ", spawned at {site}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A key or value of a label: in quotes and with escapes where it could be taken for other parts
+/// of a dump.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_plain = |c: char| !"{}[]=,".contains(c) && c.escape_debug().len() == 1;
+        match self.0.chars().all(is_plain) {
+            true => f.write_str(self.0),
+            false => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// A name and labels, as ` "name" {key=value, key=value}`; nothing where there are none.
+pub(crate) fn write_tags(
+    out: &mut dyn Write,
+    name: Option<&str>,
+    labels: &[(String, String)],
+) -> fmt::Result {
+    if let Some(name) = name {
+        write!(out, " {name:?}")?;
+    }
+    for (at, (key, value)) in labels.iter().enumerate() {
+        let before = if at == 0 { " {" } else { ", " };
+        write!(out, "{before}{}={}", Shown(key), Shown(value))?;
+    }
+    match labels.is_empty() {
+        true => Ok(()),
+        false => out.write_char('}'),
+    }
+}
+
+fn state_of(status: Status, reason: WaitReason) -> &'static str {
+    match status {
+        Status::Waiting | Status::Syscall => reason.as_str(),
+        Status::Runnable => "runnable",
+        Status::Running => "running",
+        Status::Idle | Status::Dead => "dead",
+    }
+}
+
+impl GoroutineInfo {
+    /// `None` if there was no goroutine.
+    pub(crate) fn of(seen: &Seen<'_>) -> Option<Self> {
+        if matches!(seen.status, Status::Idle | Status::Dead) {
+            return None;
+        }
+        let (name, labels) = seen.name.as_deref().map(parts_of).unwrap_or_default();
+        Some(Self {
+            id: seen.id,
+            name: name.map(str::to_owned),
+            labels,
+            state: state_of(seen.status, seen.reason).to_owned(),
+            waits: matches!(seen.status, Status::Waiting | Status::Syscall),
+            object: Some(seen.object as usize).filter(|&object| object != 0),
+            held_by: seen.held_by,
+            spawned_at: seen.site.map(ToString::to_string),
+        })
+    }
+}
+
+/// What a goroutine is doing; `None` if it is none at the moment.
+pub(crate) fn info_of(g: &'static Goroutine) -> Option<GoroutineInfo> {
+    let mut info = None;
+    Inspection::default().over(&[g], 1, 0, |seen| info = GoroutineInfo::of(&seen));
+    info
+}
+
+/// Writes a goroutine's number and name, from the `g` of a stack header; called in a
+/// signal handler of the thread that runs it, so it neither locks nor
+/// allocates.
+pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
+    // SAFETY: the header of a running goroutine holds its record.
+    let Some(g) = (unsafe { g.cast::<Goroutine>().as_ref() }) else {
+        return;
+    };
+    let _ = write!(out, "goroutine {}", g.id.load(Ordering::Relaxed));
+    if let Some(name) = g.details().and_then(Details::name) {
+        let _ = write!(out, " {name:?}");
+    }
+    let reason = WaitReason::from_u8(g.head.reason.load(Ordering::Relaxed));
+    let _ = write!(out, " [{}]", state_of(g.status(), reason));
+    if let Some(site) = g.site() {
+        let _ = write!(out, ", spawned at {site}");
+    }
+}
+
+/// What these are doing, but for those that have ended; by their numbers.
+pub(crate) fn infos_of(records: &[&'static Goroutine]) -> Vec<GoroutineInfo> {
+    let mut all = Vec::new();
+    Inspection::default().over(records, inspect::BATCH, 0, |seen| {
+        all.extend(GoroutineInfo::of(&seen));
+    });
+    all.sort_by_key(|info| info.id);
+    all
+}

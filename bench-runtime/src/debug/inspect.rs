@@ -1,0 +1,519 @@
+//! Reading what goroutines wait for, and what their stacks hold, while they go on. It delays
+//! none of them: one that is readied meanwhile continues, and nothing was seen of its stack.
+//!
+//! | resume                               | inspection                               |
+//! |--------------------------------------|------------------------------------------|
+//! | R2 read `context`: saved, or watched | I1 `context`: saved to watched           |
+//! | R3 store "on this M", resume         | I2 read the stack, and what it leads to  |
+//! | R4 the goroutine writes              | I3 heavy barrier                         |
+//! |                                      | I4 status Waiting, then `context`: watched to saved: what was read holds |
+//! |                                      | I4 else it was readied: forget that      |
+//!
+//! If I2 has read what R4 wrote, then by I3, and the light barrier ahead of R2, the
+//! status that was stored when it was readied is seen by I4, or its next wait's, and
+//! then R3 too. Nor is `context` watched once more by then: a park stores it without
+//! the bit, and one thread at a time inspects. The steps are in [`crate::goroutine::claim`].
+//!
+//! What I2 reads others may be writing, and it may be gone: a stack that was given
+//! back, a mutex that was dropped, the name of a goroutine that has ended. So the
+//! kernel reads it, and no address that was read is followed before I4 but by the
+//! kernel. A name holds if the record is still that goroutine's, and leads to it.
+//!
+//! # What waits for an inspection
+//!
+//! | what                                | for what                              |
+//! |-------------------------------------|---------------------------------------|
+//! | a goroutine                         | nothing                               |
+//! | a thread of the process, on its CPU | the interrupt of the barrier, one in [`BATCH`] goroutines |
+//! | a thread that maps or unmaps memory | the kernel's look-up of some pages, as beside a fault |
+//! | another inspection                  | one batch, of [`BATCH`] goroutines    |
+
+use std::borrow::Cow;
+use std::mem::offset_of;
+use std::panic::Location;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::goroutine::header::header_of_started;
+use crate::goroutine::{
+    Details, FLAG_COMPACTED, FRESH, Goroutine, RUNNING_BIT, Status, WATCHED_BIT, WaitReason, claim,
+};
+use crate::stack::compact::place_of;
+use crate::stack::{Stack, StackHeader, WaitObject, header_of, sweep};
+use crate::sys::own_memory::Reading;
+use crate::util::lock::Lock;
+
+/// Goroutines in a batch: for each there is one heavy barrier. Chosen; what a profile
+/// costs with it is in SPEED.md.
+pub(crate) const BATCH: usize = 256;
+/// Bytes of a stack, or of a name, that are read at most: the innermost frames. Chosen, not
+/// measured.
+pub(crate) const MOST_BYTES: usize = 32 << 10;
+
+/// Held from I1 to I4.
+static ONE_AT_A_TIME: Lock<()> = Lock::new(());
+
+/// What was seen of a goroutine.
+#[derive(Debug)]
+pub(crate) struct Seen<'a> {
+    pub(crate) g: &'static Goroutine,
+    pub(crate) id: u64,
+    pub(crate) status: Status,
+    pub(crate) reason: WaitReason,
+    /// Where it was spawned.
+    pub(crate) site: Option<&'static Location<'static>>,
+    pub(crate) name: Option<Cow<'a, str>>,
+    /// What it waits for, or null.
+    pub(crate) object: *const (),
+    /// The goroutine that holds the mutex that it waits for, or that it joins.
+    pub(crate) held_by: Option<u64>,
+    /// `None` if it is not suspended, or went on.
+    pub(crate) stack: Option<Copied<'a>>,
+}
+
+/// What the stack of a suspended goroutine held.
+#[derive(Debug)]
+pub(crate) struct Copied<'a> {
+    /// The saved context, where the bytes begin.
+    pub(crate) saved: usize,
+    pub(crate) bytes: &'a [u8],
+    /// For how long the sweep has seen it parked, at the least.
+    pub(crate) age: Duration,
+}
+
+/// What the batches of an inspection need, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Inspection {
+    all: Vec<Inspected>,
+    /// Of each that is watched the stack, then the wait object.
+    stacks: Reading,
+    /// Of each that has details their words.
+    details: Reading,
+    /// Of each that waits for a mutex the holder; of each that has a name that.
+    further: Reading,
+}
+
+#[derive(Debug)]
+struct Inspected {
+    g: &'static Goroutine,
+    id: u64,
+    status: Status,
+    reason: WaitReason,
+    site: usize,
+    /// Their index in [`Inspection::details`].
+    details: Option<usize>,
+    /// Its index in [`Inspection::further`].
+    name: Option<usize>,
+    watched: Option<Watched>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    stack: Stack,
+    saved: usize,
+    /// Where what lies at `saved` is read.
+    place: usize,
+    /// Its index in [`Inspection::stacks`].
+    index: usize,
+    /// The mutex that it waits for, where that is read, and its index.
+    mutex: Option<(usize, usize, usize)>,
+}
+
+impl Inspection {
+    /// Inspects them, `batch` at a time, with at most `most` bytes of each stack.
+    pub(crate) fn over(
+        &mut self,
+        goroutines: &[&'static Goroutine],
+        batch: usize,
+        most: usize,
+        mut each: impl FnMut(Seen<'_>),
+    ) {
+        let mut rest = goroutines;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(batch));
+            self.read(now, most);
+            rest = later;
+            let now_ms = (crate::sys::clock::now_ns() / 1_000_000) as u32;
+            for one in &self.all {
+                each(self.seen(one, now_ms));
+            }
+        }
+    }
+
+    /// Reads a batch.
+    fn read(&mut self, goroutines: &[&'static Goroutine], most: usize) {
+        let Self {
+            all,
+            stacks,
+            details,
+            further,
+        } = self;
+        all.clear();
+        for reading in [&mut *stacks, details, further] {
+            reading.clear();
+        }
+        let _alone = ONE_AT_A_TIME.lock();
+        for &g in goroutines {
+            let watched = Watched::begin(g, most, stacks); // I1
+            let mut one = Inspected::of(g);
+            one.watched = watched;
+            one.begin_details(details);
+            all.push(one);
+        }
+        // I2
+        stacks.read();
+        details.read();
+        for one in &mut *all {
+            if let Some([_, name, bytes]) = one.details(details) {
+                one.name = (name != 0).then(|| further.add(name, bytes.min(MOST_BYTES)));
+            }
+            if let Some(watched) = &mut one.watched
+                && one.reason == WaitReason::Mutex
+                && let Some([object]) = stacks.words(watched.index + 1)
+            {
+                let mutex = WaitObject::parts(object).0 as usize;
+                let place = place_of(mutex);
+                let index = further.add(place, size_of::<usize>());
+                watched.mutex = Some((mutex, place, index));
+            }
+        }
+        further.read();
+        claim::confirm(); // I3
+        for one in &mut *all {
+            one.confirm(); // I4
+        }
+    }
+
+    fn seen(&self, one: &Inspected, now_ms: u32) -> Seen<'_> {
+        let mut seen = Seen {
+            g: one.g,
+            id: one.id,
+            status: one.status,
+            reason: one.reason,
+            site: one.site(&self.details),
+            name: None,
+            object: ptr::null(),
+            held_by: None,
+            stack: None,
+        };
+        let name = one.name.and_then(|index| self.further.get(index));
+        seen.name = name.map(String::from_utf8_lossy);
+        let Some(watched) = &one.watched else {
+            // Inspected that is about to leave its stack, or whose stack is not ours.
+            if one.status == Status::Waiting && !one.g.has_flag(FLAG_COMPACTED) {
+                let header = header_of_started(one.g);
+                seen.object = header.map_or(ptr::null(), |header| header.wait_object.get());
+            }
+            return seen;
+        };
+        let object = self
+            .stacks
+            .words(watched.index + 1)
+            .map_or(0, |[word]| word);
+        let (object, is_marked) = WaitObject::parts(object);
+        seen.object = object;
+        seen.held_by = match one.reason {
+            WaitReason::Mutex => watched.mutex.and_then(|mutex| self.holder(mutex)),
+            WaitReason::Join => id_of(object.cast_mut()),
+            _ => None,
+        };
+        seen.stack = self.stacks.get(watched.index).map(|bytes| Copied {
+            saved: watched.saved,
+            bytes,
+            age: sweep::parked_for(watched.stack, is_marked, now_ms),
+        });
+        seen
+    }
+
+    /// The number of the goroutine that holds, or held last, a mutex.
+    fn holder(&self, (mutex, place, index): (usize, usize, usize)) -> Option<u64> {
+        let [stack_pointer] = self.further.words(index)?;
+        if place_of(mutex) != place {
+            return None;
+        }
+        // SAFETY: slots are never unmapped.
+        id_of(unsafe { header_of(stack_pointer)?.as_ref() }.g.look())
+    }
+}
+
+/// Where a goroutine was spawned that may end meanwhile. Never blocks.
+pub(crate) fn site_of(g: &'static Goroutine) -> Option<&'static Location<'static>> {
+    let mut one = Inspected::of(g);
+    let mut details = Reading::default();
+    one.begin_details(&mut details);
+    if one.details.is_some() {
+        details.read();
+        claim::confirm();
+        one.confirm();
+    }
+    one.site(&details)
+}
+
+/// The number of a record, if there is one.
+fn id_of(g: *mut ()) -> Option<u64> {
+    // SAFETY: null or a record, by an inspection that held; records are type-stable.
+    let g = unsafe { g.cast::<Goroutine>().as_ref() }?;
+    Some(g.id.load(Ordering::Relaxed))
+}
+
+impl Inspected {
+    fn of(g: &'static Goroutine) -> Self {
+        Self {
+            g,
+            // Acquire: pairs with the Release at its spawn; the site is not older.
+            id: g.id.load(Ordering::Acquire),
+            status: g.status(),
+            reason: WaitReason::from_u8(g.head.reason.load(Ordering::Relaxed)),
+            site: g.site_word(),
+            details: None,
+            name: None,
+            watched: None,
+        }
+    }
+
+    /// Has its details read, if it has any.
+    fn begin_details(&mut self, details: &mut Reading) {
+        if !self.site.is_multiple_of(2) {
+            let bytes = Details::WORDS * size_of::<usize>();
+            self.details = Some(details.add(self.site & !1, bytes));
+        }
+    }
+
+    fn details(&self, details: &Reading) -> Option<[usize; Details::WORDS]> {
+        details.words(self.details?)
+    }
+
+    /// After [`Self::confirm`].
+    fn site(&self, details: &Reading) -> Option<&'static Location<'static>> {
+        Goroutine::plain_site(match self.details {
+            Some(_) => self.details(details)?[0],
+            None => self.site,
+        })
+    }
+
+    /// I4: leaves what holds.
+    fn confirm(&mut self) {
+        let now = Self::of(self.g);
+        if self
+            .watched
+            .as_ref()
+            .is_some_and(|watched| !watched.end(self.g))
+        {
+            self.watched = None;
+            (self.status, self.reason) = (now.status, now.reason);
+        }
+        // It has ended, the last perhaps before its site was read.
+        let is_other = self.id != now.id || (self.details.is_some() && self.site != now.site);
+        if is_other || self.site == 0 {
+            self.status = Status::Dead;
+            (self.site, self.details, self.name) = (0, None, None);
+        }
+    }
+}
+
+impl Watched {
+    /// I1, if it is suspended on a stack of ours, and what is to be read of it.
+    fn begin(g: &'static Goroutine, most: usize, stacks: &mut Reading) -> Option<Self> {
+        let context = g.context.load(Ordering::Acquire);
+        if context == FRESH || context & (RUNNING_BIT | WATCHED_BIT) != 0 {
+            return None;
+        }
+        let stack = Stack::from_header(header_of(context)?);
+        if !claim::watch(&g.context, context) {
+            return None;
+        }
+        let mut watched = Self {
+            stack,
+            saved: context,
+            place: place_of(context),
+            index: 0,
+            mutex: None,
+        };
+        watched.index = stacks.add(watched.place, watched.bytes(most));
+        let header = stack.as_ptr().as_ptr() as usize - context;
+        let object = watched.place + header + offset_of!(StackHeader, wait_object);
+        stacks.add(object, size_of::<AtomicUsize>());
+        Some(watched)
+    }
+
+    /// From the saved context to the end of the header, but no more than `most`.
+    fn bytes(&self, most: usize) -> usize {
+        let header = self.stack.as_ptr().as_ptr() as usize;
+        (header + size_of::<StackHeader>() - self.saved).min(most)
+    }
+
+    /// I4: whether what was read holds. Another thread that touches a compacted stack
+    /// brings it back, and its cell may be another's then.
+    fn end(&self, g: &Goroutine) -> bool {
+        let waiting = Status::Waiting as u8;
+        claim::unwatch(&g.context, self.saved, &g.head.status, waiting)
+            && place_of(self.saved) == self.place
+    }
+}
+
+#[cfg(all(test, not(rt_loom), not(miri)))]
+mod tests {
+    use super::*;
+    use crate::Runtime;
+    use crate::sched::current;
+    use crate::{chan, go, time};
+
+    /// The record of the one that `waits`, once it is suspended.
+    fn record(id: u64) -> &'static Goroutine {
+        let shared = current::runtime().unwrap();
+        let mut found = None;
+        while found.is_none() {
+            crate::yield_now();
+            shared.slab().for_each(|g| {
+                let context = g.context.load(Ordering::Acquire);
+                let suspended = context != FRESH && context & RUNNING_BIT == 0;
+                if g.id.load(Ordering::Relaxed) == id && suspended && g.status() == Status::Waiting
+                {
+                    found = Some(g);
+                }
+            });
+        }
+        found.unwrap()
+    }
+
+    #[test]
+    fn one_that_is_looked_at_goes_on_and_the_look_tells() {
+        // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+        let pinned = unsafe { Runtime::builder().procs(1).build() };
+        // SAFETY: as above.
+        let migrating = unsafe { Runtime::builder().procs(1).migrating().build() };
+        for runtime in [pinned.unwrap(), migrating.unwrap()] {
+            runtime.run(|| {
+                let (tx, rx) = chan::<u32>(0);
+                let (answer, answered) = chan::<u32>(0);
+                let handle = go(move || rx.iter().for_each(|n| answer.send(n + 1).unwrap()));
+                let g = record(handle.id());
+                let mut stacks = Reading::default();
+                let watch = |stacks: &mut Reading| Watched::begin(g, usize::MAX, stacks).unwrap();
+
+                let quiet = watch(&mut stacks);
+                assert!(
+                    Watched::begin(g, 0, &mut stacks).is_none(),
+                    "one look at a time"
+                );
+                assert!(quiet.end(g));
+
+                // It waits again in the same place, and yet has gone on.
+                let watched = watch(&mut stacks);
+                tx.send(1).unwrap();
+                assert_eq!(answered.recv(), Some(2));
+                assert!(ptr::eq(record(handle.id()), g));
+                assert_eq!(g.context.load(Ordering::Relaxed), watched.saved);
+                assert!(!watched.end(g));
+                assert!(watch(&mut stacks).end(g));
+
+                // It ends, with its stack.
+                let watched = watch(&mut stacks);
+                drop(tx);
+                handle.join().unwrap();
+                stacks.read();
+                assert!(!watched.end(g));
+            });
+        }
+    }
+
+    #[test]
+    fn one_that_ends_between_its_status_and_its_site_is_over() {
+        let g: &'static Goroutine = Box::leak(Box::new(Goroutine::unused()));
+        g.id.store(7, Ordering::Relaxed);
+        g.set_status(Status::Runnable);
+        let details = Details::new(Location::caller(), Some("it".into()), None);
+        g.set_details(Box::new(details));
+        let of = || {
+            let mut of = None;
+            Inspection::default().over(&[g], BATCH, 0, |seen| of = Some((seen.status, seen.site)));
+            of.unwrap()
+        };
+        assert!(matches!(of(), (Status::Runnable, Some(_))));
+        g.drop_details();
+        assert_eq!(of(), (Status::Dead, None));
+    }
+
+    #[test]
+    fn a_compacted_stack_is_read_in_its_cell_and_stays_there() {
+        let builder = Runtime::builder().compact_stacks(Duration::from_millis(20));
+        // SAFETY: as above. Not on every kernel.
+        let Ok(runtime) = (unsafe { builder.build() }) else {
+            return;
+        };
+        runtime.run(|| {
+            let (tx, rx) = chan::<()>(0);
+            let wait = |rx: &crate::Receiver<()>| {
+                let rx = rx.clone();
+                go(move || rx.recv())
+            };
+            let waiting: Vec<_> = (0..100).map(|_| wait(&rx)).collect();
+            let all: Vec<_> = waiting.iter().map(|one| record(one.id())).collect();
+            let in_cell = |g: &&Goroutine| {
+                let context = g.context.load(Ordering::Relaxed);
+                context & RUNNING_BIT == 0 && place_of(context) != context
+            };
+            while all.iter().filter(|g| in_cell(g)).count() < 50 {
+                time::sleep(Duration::from_millis(5));
+            }
+            let compacted: Vec<_> = all.into_iter().filter(in_cell).collect();
+            let mut shown = 0;
+            Inspection::default().over(&compacted, BATCH, usize::MAX, |seen| {
+                let stack = seen.stack.expect("it is parked");
+                assert!(stack.bytes.len() > size_of::<StackHeader>());
+                assert!(!seen.object.is_null());
+                shown += 1;
+            });
+            assert_eq!(shown, compacted.len());
+            assert!(compacted.iter().all(in_cell));
+            drop(tx);
+            waiting
+                .into_iter()
+                .for_each(|one| assert_eq!(one.join().unwrap(), None));
+        });
+    }
+
+    #[test]
+    fn a_look_at_many_shows_what_each_waits_for() {
+        // SAFETY: as above.
+        let runtime = unsafe { Runtime::builder().procs(2).build() }.unwrap();
+        runtime.run(|| {
+            const EACH: usize = BATCH / 2;
+            let mutex = std::sync::Arc::new(crate::sync::Mutex::new(()));
+            let held = mutex.lock();
+            let (tx, rx) = chan::<()>(0);
+            let first = go(move || rx.recv());
+            let first_id = first.id();
+            let mut others = Vec::new();
+            for _ in 0..EACH {
+                let mutex = mutex.clone();
+                others.push(go(move || drop(mutex.lock())));
+                others.push(go(|| time::sleep(Duration::from_millis(1))));
+            }
+            let joiner = go(move || first.join().map(|_| ()).unwrap());
+            for id in others
+                .iter()
+                .step_by(2)
+                .map(crate::JoinHandle::id)
+                .chain([joiner.id()])
+            {
+                record(id);
+            }
+            let me = crate::goroutine_id();
+            let seen = crate::goroutines();
+            let held_by = |id| {
+                let seen = seen
+                    .iter()
+                    .filter(|seen| seen.held_by == id && id.is_some());
+                seen.map(|seen| (seen.state.as_str(), seen.object.is_some()))
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(held_by(me), [("sync.Mutex.lock", true); EACH]);
+            assert_eq!(held_by(Some(first_id)), [("join", true)]);
+            drop((held, tx));
+            others.into_iter().for_each(|other| other.join().unwrap());
+            joiner.join().unwrap();
+        });
+    }
+}

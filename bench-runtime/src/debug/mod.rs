@@ -1,0 +1,18 @@
+//! What goroutines do and wait for, as a program or a person reads it. It knows records and
+//! stacks, and no P and no M: whoever calls it gives the records.
+//!
+//! | file         | what is there                                             |
+//! |--------------|-----------------------------------------------------------|
+//! | `inspect`    | reading records and stacks while the goroutines go on     |
+//! | `info`       | one line for each goroutine                               |
+//! | `profile`    | stacks, equal ones once                                   |
+//! | `contention` | samples of waits, and of the unlocks that ended them      |
+//! | `snapshot`   | the flight recorder's rings as one trace                  |
+//! | `stderr`     | reports of the above on stderr                            |
+
+pub(crate) mod contention;
+pub(crate) mod info;
+pub(crate) mod inspect;
+pub(crate) mod profile;
+pub(crate) mod snapshot;
+pub(crate) mod stderr;

@@ -1,0 +1,286 @@
+//! What every goroutine was doing, with its frames: equal stacks are one group.
+//!
+//! The goroutines go on meanwhile: the bytes of a stack are copied in a way that
+//! delays no goroutine ([`super::inspect`]), and its frames are found in the copy.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::info::{GoroutineInfo, write_tags};
+use super::inspect::{BATCH, Inspection, MOST_BYTES};
+use crate::goroutine::{Goroutine, stacks};
+use crate::pprof::Sample;
+use crate::unwind::{Frame, Symbols, Unwinder};
+
+/// How often one that waits is inspected whose stack could not be copied: it was just
+/// parking, or it went on. Each inspection is over in a quarter of the time: the last is of
+/// one goroutine, from 256.
+const TRIES: u32 = 5;
+/// For how long, if the sweep has claimed it each time. Chosen, not measured.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Goroutines that one text names at most. Chosen, not measured.
+pub(crate) const NAMED: usize = 8;
+
+/// Goroutines that wait at one place, called the same way.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, goroutine_profile};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     for group in goroutine_profile().groups {
+///         println!("{} goroutines are {}", group.goroutines.len(), group.state);
+///     }
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StackGroup {
+    /// What they do or wait for, in Go's words.
+    pub state: String,
+    /// Their numbers.
+    pub goroutines: Vec<GoroutineInfo>,
+    /// The shortest and longest time that they have been seen parked here: each
+    /// may have waited longer. Zero of those that parked since the runtime last
+    /// looked, some time within a second.
+    pub parked_for: Range<Duration>,
+    /// The calls, the innermost first, without the runtime's own but for the one
+    /// that the program made. Empty for goroutines that run, that have not
+    /// started, or that went on each time that they were looked at.
+    pub frames: Vec<Frame>,
+}
+
+/// A name and labels.
+type Tags<'a> = (Option<&'a str>, &'a [(String, String)]);
+
+impl StackGroup {
+    /// How many of them have which name and labels.
+    fn by_tags(&self) -> BTreeMap<Tags<'_>, i64> {
+        let mut counts = BTreeMap::new();
+        for info in &self.goroutines {
+            let tags = (info.name.as_deref(), info.labels.as_slice());
+            *counts.entry(tags).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// What every goroutine was doing: see [`goroutine_profile`](crate::goroutine_profile).
+///
+/// Its [`Display`](fmt::Display) is text for people, as Go's goroutine profile
+/// at `debug=1`.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{GoroutineProfile, Runtime, goroutine_profile};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let profile: GoroutineProfile = unsafe { Runtime::builder().build() }?.run(goroutine_profile);
+/// print!("{profile}");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GoroutineProfile {
+    /// The groups, the largest first.
+    pub groups: Vec<StackGroup>,
+}
+
+impl GoroutineProfile {
+    /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE`
+    /// opens it. One sample for each group and its goroutines' names and labels, whose value
+    /// is the count of these goroutines. A name is the label `name`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, goroutine_profile};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let profile = unsafe { Runtime::builder().build() }?.run(goroutine_profile);
+    /// let mut file = Vec::new();
+    /// profile.write_pprof(&mut file)?;
+    /// assert!(!file.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn write_pprof(&self, out: impl std::io::Write) -> std::io::Result<()> {
+        let by_tags: Vec<_> = self
+            .groups
+            .iter()
+            .flat_map(|group| group.by_tags().into_iter().map(move |part| (group, part)))
+            .collect();
+        let samples = by_tags.iter().map(|(group, ((name, labels), count))| {
+            let labels = labels.iter().map(|(key, value)| (&**key, &**value));
+            Sample {
+                frames: &group.frames,
+                values: vec![*count],
+                labels: name
+                    .iter()
+                    .map(|name| ("name", *name))
+                    .chain(labels)
+                    .collect(),
+            }
+        });
+        crate::pprof::write(out, &[("goroutine", "count")], samples)
+    }
+}
+
+impl fmt::Display for GoroutineProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for group in &self.groups {
+            let count = group.goroutines.len();
+            let plural = if count == 1 { "" } else { "s" };
+            write!(f, "{count} goroutine{plural} [{}]", group.state)?;
+            let Range { start, end } = group.parked_for;
+            match (start.as_secs(), end.as_secs()) {
+                (_, 0) => {}
+                (least, most) if least == most => write!(f, ", for {least} s or longer")?,
+                (least, most) => write!(f, ", for {least} to {most} s or longer")?,
+            }
+            f.write_str(":")?;
+            for info in group.goroutines.iter().take(NAMED) {
+                write!(f, " {}", info.id)?;
+            }
+            writeln!(f, "{}", if count > NAMED { " …" } else { "" })?;
+            for ((name, labels), count) in group.by_tags() {
+                if name.is_some() || !labels.is_empty() {
+                    write!(f, "  {count} with")?;
+                    write_tags(f, name, labels)?;
+                    f.write_str("\n")?;
+                }
+            }
+            write_frames(f, &group.frames)?;
+        }
+        Ok(())
+    }
+}
+
+/// The frames of a stack, and an empty line.
+pub(crate) fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt::Result {
+    for frame in frames {
+        writeln!(f, "    {}", frame.function)?;
+        if let Some(file) = &frame.file {
+            match frame.line {
+                Some(line) => writeln!(f, "        {file}:{line}")?,
+                None => writeln!(f, "        {file}")?,
+            }
+        }
+    }
+    f.write_str("\n")
+}
+
+/// A goroutine of a group, and for how long it has been seen parked.
+type Seen = (GoroutineInfo, Duration);
+
+/// What these are doing, but for those that have ended: see
+/// [`goroutine_profile`](crate::goroutine_profile).
+pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
+    let mut inspection = Inspection::default();
+    let mut unwinder = Unwinder::new();
+    let mut groups: HashMap<(String, Vec<u64>), Vec<Seen>> = HashMap::new();
+    let begun = Instant::now();
+    for tries in 1_u32.. {
+        let mut again = Vec::new();
+        let batch = BATCH.checked_shr(2 * (tries - 1)).unwrap_or(0).max(1);
+        inspection.over(&all, batch, MOST_BYTES, |seen| {
+            let Some(info) = GoroutineInfo::of(&seen) else {
+                return;
+            };
+            let may_come = || {
+                let is_claimed = stacks::is_claimed(seen.g);
+                tries < TRIES || is_claimed && begun.elapsed() < PATIENCE
+            };
+            let (calls, age) = match seen.stack {
+                Some(stack) => (unwinder.calls(stack.saved, stack.bytes), stack.age),
+                None if info.waits && may_come() => return again.push(seen.g),
+                None => Default::default(),
+            };
+            let group = groups.entry((info.state.clone(), calls)).or_default();
+            group.push((info, age));
+        });
+        if again.is_empty() {
+            break;
+        }
+        all = again;
+        std::thread::yield_now();
+    }
+    // What differs only inside the runtime is one group.
+    let mut symbols = Symbols::default();
+    let mut merged: HashMap<(String, Vec<Frame>), Vec<Seen>> = HashMap::new();
+    for ((state, calls), seen) in groups {
+        let frames = frames(&calls, &mut symbols);
+        merged.entry((state, frames)).or_default().extend(seen);
+    }
+    let mut groups: Vec<StackGroup> = merged
+        .into_iter()
+        .map(|((state, frames), mut seen)| {
+            seen.sort_by_key(|(info, _)| info.id);
+            let ages = || seen.iter().map(|(_, age)| *age);
+            let parked_for = Range {
+                start: ages().min().unwrap_or_default(),
+                end: ages().max().unwrap_or_default(),
+            };
+            StackGroup {
+                state,
+                parked_for,
+                goroutines: seen.into_iter().map(|(info, _)| info).collect(),
+                frames,
+            }
+        })
+        .collect();
+    groups.sort_by_key(|group| {
+        let first = group.goroutines.first().map_or(0, |info| info.id);
+        (std::cmp::Reverse(group.goroutines.len()), first)
+    });
+    GoroutineProfile { groups }
+}
+
+/// The program's frames, and the call into the runtime that it made.
+pub(crate) fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
+    let all: Vec<&Frame> = symbols.at(calls);
+    // Where a stack begins is code without line tables.
+    let is_program = |frame: &&Frame| frame.file.is_some() && !is_runtime(frame) && !is_std(frame);
+    let first = all.iter().position(is_program);
+    let last = all.iter().rposition(is_program);
+    let kept = match (first, last) {
+        (Some(first), Some(last)) => {
+            // What the runtime uses of std is between its own calls.
+            let call = all[..first].iter().rposition(|frame| is_runtime(frame));
+            &all[call.unwrap_or(0)..=last]
+        }
+        // Only the runtime's own: better than nothing.
+        _ => all.as_slice(),
+    };
+    let mut kept: Vec<Frame> = kept.iter().copied().cloned().collect();
+    // So that stacks that differ only inside the runtime are equal.
+    if let Some(call) = kept.first_mut().filter(|frame| is_runtime(frame)) {
+        call.address = 0;
+    }
+    kept
+}
+
+/// Where the runtime's sources are, as line tables name them.
+fn is_runtime(frame: &Frame) -> bool {
+    let here = file!();
+    let sources = here.strip_suffix("debug/profile.rs").unwrap_or(here);
+    frame
+        .file
+        .as_ref()
+        .is_some_and(|file| file.contains(sources))
+}
+
+/// Between a goroutine's first frame and the program's closure lie some of std.
+fn is_std(frame: &Frame) -> bool {
+    let file = frame.file.as_deref().unwrap_or("");
+    file.contains("/library/std/src/") || file.contains("/library/core/src/")
+}

@@ -1,0 +1,124 @@
+//! The claim of a parked goroutine's `context` against a resume, and the
+//! watch of it: the steps of the tables in [`super::stacks`] and [`crate::debug::inspect`],
+//! on the two words alone.
+//!
+//! Its model is `tests/loom/claim.rs`, on this source.
+
+use crate::goroutine::{RUNNING_BIT, WATCHED_BIT};
+use crate::shim::Ordering;
+use crate::shim::fixed::{AtomicU8, AtomicUsize};
+use crate::sys::barrier;
+
+/// R2: `context` for an M that is about to resume the goroutine, which it has seen
+/// readied (R1).
+#[inline(always)]
+pub(crate) fn read(context: &AtomicUsize) -> usize {
+    // Light: R1 before the read, also where the barriers are plain fences.
+    barrier::light();
+    // Acquire: pairs with the store of the context by `switch`, the last thing
+    // on the goroutine's old stack, and with the Release in `release`.
+    context.load(Ordering::Acquire)
+}
+
+/// R2 again, for an M that found it odd. What readied the goroutine is behind the
+/// first read's barrier.
+#[inline(always)]
+pub(crate) fn read_again(context: &AtomicUsize) -> usize {
+    // Acquire: as in `read`.
+    context.load(Ordering::Acquire)
+}
+
+/// The saved context of one that is suspended, watched or not.
+#[inline(always)]
+pub(crate) fn saved(context: usize) -> usize {
+    context & !WATCHED_BIT
+}
+
+/// R3: from here on the goroutine runs, on the stack that `saved` lies in.
+#[inline(always)]
+pub(crate) fn resume(context: &AtomicUsize, saved: usize) {
+    // Release: pairs with the Acquire of a thread that looks for its stack here.
+    if cfg!(rt_loom) {
+        // The same but for its cost: loom takes a plain store to be both before
+        // and after an exchange that has not seen it.
+        context.swap(saved | RUNNING_BIT, Ordering::Release);
+    } else {
+        context.store(saved | RUNNING_BIT, Ordering::Release);
+    }
+}
+
+/// R4: the goroutine, on that stack, says where its header is, for itself: see
+/// [`running_on`]. A claim from before R3 is gone, and none is made of one that
+/// runs.
+#[inline(always)]
+pub(crate) fn arrive(context: &AtomicUsize, header: usize) {
+    resume(context, header);
+}
+
+/// The header of the stack that a goroutine is on. Only for that goroutine.
+#[inline(always)]
+pub(crate) fn running_on(context: &AtomicUsize) -> usize {
+    context.load(Ordering::Relaxed) & !RUNNING_BIT
+}
+
+/// C1: false if it is no longer suspended with this context.
+pub(crate) fn claim(context: &AtomicUsize, saved: usize, claimed: usize) -> bool {
+    // Acquire: what the goroutine left on its stack is seen.
+    context
+        .compare_exchange(saved, claimed, Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
+}
+
+/// C2 and I3: once for all that are inspected next.
+pub(crate) fn confirm() {
+    barrier::heavy();
+}
+
+/// C3: whether a claim holds, after [`confirm`].
+pub(crate) fn holds(context: &AtomicUsize, claimed: usize, status: &AtomicU8, waiting: u8) -> bool {
+    // The status first. Acquire: pairs with the Release in `park`: if this is
+    // already the goroutine's next wait, R3 is seen in `context`.
+    status.load(Ordering::Acquire) == waiting && context.load(Ordering::Relaxed) == claimed
+}
+
+/// A goroutine's status when it is about to park, still on its stack.
+#[inline(always)]
+pub(crate) fn park(status: &AtomicU8, waiting: u8) {
+    // Release: pairs with the Acquire in `holds`; R3 is seen with it.
+    status.store(waiting, Ordering::Release);
+}
+
+/// Ends a claim, one that holds or one that does not: C4.
+pub(crate) fn release(context: &AtomicUsize, claimed: usize, saved: usize) {
+    // Release: pairs with the Acquire in `read`; what was done to the stack is
+    // seen. It fails where the claim did not hold and R3 was done.
+    let _ = context.compare_exchange(claimed, saved, Ordering::Release, Ordering::Relaxed);
+}
+
+/// I1: false if it is no longer suspended with this context.
+pub(crate) fn watch(context: &AtomicUsize, saved: usize) -> bool {
+    // Acquire: as in `claim`.
+    context
+        .compare_exchange(
+            saved,
+            saved | WATCHED_BIT,
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        )
+        .is_ok()
+}
+
+/// I4, after [`confirm`]: true if it was not resumed since I1.
+pub(crate) fn unwatch(context: &AtomicUsize, saved: usize, status: &AtomicU8, waiting: u8) -> bool {
+    // The status first, as in `holds`.
+    let waits = status.load(Ordering::Acquire) == waiting;
+    // Relaxed: nothing was written to the stack, and an exchange passes on what
+    // the store of the saved context had released.
+    let watched = context.compare_exchange(
+        saved | WATCHED_BIT,
+        saved,
+        Ordering::Relaxed,
+        Ordering::Relaxed,
+    );
+    waits && watched.is_ok()
+}

@@ -1,0 +1,63 @@
+//! Where the stack header of a goroutine is.
+//!
+//! # Off the slot
+//!
+//! A goroutine may run on a stack which is none of ours: what `stacker` or a
+//! library of coroutines makes, inside a goroutine.
+//!
+//! The stack pointer does not lead to a header there. But the thread is an M's, and the
+//! M has a current goroutine whenever it is not on g0. A goroutine that parks
+//! there leaves a context that lies in no slot, so its header is kept here for
+//! the thread that readies it. Resuming it needs no header.
+//!
+//! What is kept of a goroutine that has ended is overwritten when another goroutine
+//! with the same record parks here, and is not read before.
+
+use std::collections::BTreeMap;
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::{CLAIMED_BIT, FRESH, Goroutine, RUNNING_BIT, claim};
+use crate::stack::{StackHeader, header_of};
+use crate::util::lock::Lock;
+
+/// By the addresses of their records, those of their headers.
+static HEADERS: Lock<BTreeMap<usize, usize>> = Lock::new(BTreeMap::new());
+
+/// The goroutine with this header.
+#[inline(always)]
+pub(crate) fn goroutine_of(header: &StackHeader) -> &'static Goroutine {
+    // SAFETY: the thread that binds a stack writes the goroutine here first.
+    unsafe { &*header.g.get().cast::<Goroutine>() }
+}
+
+/// The stack header of a goroutine that has started and not ended.
+pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
+    let context = g.context.load(Ordering::Acquire);
+    if context == FRESH {
+        return None;
+    }
+    // The header's address, or another one inside the slot.
+    match header_of(context & !(RUNNING_BIT | CLAIMED_BIT)) {
+        // SAFETY: slots are never unmapped.
+        Some(header) => Some(unsafe { header.as_ref() }),
+        None => header_of_suspended(g),
+    }
+}
+
+/// The header of a goroutine that runs now, off its slot.
+pub(crate) fn header_of_running(g: &'static Goroutine) -> &'static StackHeader {
+    let header = claim::running_on(&g.context);
+    HEADERS.lock().insert(ptr::from_ref(g) as usize, header);
+    // SAFETY: `g` is the running goroutine, and has arrived; headers live for ever.
+    unsafe { &*(header as *const StackHeader) }
+}
+
+/// The header of a goroutine that is suspended off its slot.
+#[cold]
+#[inline(never)]
+fn header_of_suspended(g: &Goroutine) -> Option<&'static StackHeader> {
+    let header = *HEADERS.lock().get(&(ptr::from_ref(g) as usize))?;
+    // SAFETY: it parked there after `header` had noted it; headers live for ever.
+    Some(unsafe { &*(header as *const StackHeader) })
+}

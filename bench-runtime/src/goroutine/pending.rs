@@ -1,0 +1,156 @@
+//! A pending future as something that waits in a queue without parking.
+//!
+//! It stands there as a [`Parkable`] does, and the thread that readies it wakes the
+//! task that polled the future last. It serves one wait; then the record is
+//! given back for others. Records live for ever: a shutdown may look at the
+//! kind of one that has just been taken out of a `join`.
+//!
+//! | `state`   | meaning                                               | next            |
+//! |-----------|-------------------------------------------------------|-----------------|
+//! | `Waiting` | may be in a queue; the waker is the last poll's       | `Ready`         |
+//! | `Left`    | in a queue with something that the ready is to free   | on the free list |
+//! | `Ready`   | the ready has come; the future takes what came        | on the free list |
+//!
+//! Where a waker runs is in `crate::sched::wakers`.
+
+use std::mem;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU32};
+use std::task::{Poll, Waker};
+
+use super::{Head, Kind, Parkable};
+use crate::util::lock::Lock;
+
+/// See the module.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Pending {
+    head: Head,
+    state: Lock<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Ready,
+    Waiting(Waker),
+    Left(Left),
+}
+
+/// What a ready frees.
+#[derive(Debug)]
+struct Left {
+    what: *mut (),
+    free: unsafe fn(*mut ()),
+}
+
+// SAFETY: by the promise of `Pending::leave` any thread may free it.
+unsafe impl Send for Left {}
+
+static FREE: Lock<Vec<&'static Pending>> = Lock::new(Vec::new());
+
+impl Pending {
+    fn take(state: State) -> &'static Self {
+        let spare = FREE.lock().pop();
+        let Some(pending) = spare else {
+            return Box::leak(Box::new(Self {
+                head: Head {
+                    status: AtomicU8::new(0),
+                    kind: Kind::Future,
+                    reason: AtomicU8::new(0),
+                    flags: AtomicU8::new(0),
+                    ticket: AtomicU32::new(0),
+                },
+                state: Lock::new(state),
+            }));
+        };
+        *pending.state.lock() = state;
+        pending
+    }
+
+    /// One for a wait that is about to begin.
+    pub(crate) fn new(waker: &Waker) -> &'static Self {
+        Self::take(State::Waiting(waker.clone()))
+    }
+
+    /// One that is not polled any more: a ready calls `free` with `what`.
+    ///
+    /// # Safety
+    ///
+    /// Any thread may do that, once.
+    pub(crate) unsafe fn leave(what: *mut (), free: unsafe fn(*mut ())) -> &'static Self {
+        Self::take(State::Left(Left { what, free }))
+    }
+
+    /// Gives the record back. It is in no queue, and no ready of it is under way.
+    pub(crate) fn give_back(&'static self) {
+        // The waker is dropped out of the lock: its destructor is foreign.
+        let _waker = mem::replace(&mut *self.state.lock(), State::Ready);
+        FREE.lock().push(self);
+    }
+
+    /// The record behind a parkable of kind `Future`.
+    pub(crate) fn of(parkable: Parkable) -> &'static Self {
+        debug_assert_eq!(parkable.head().kind, Kind::Future);
+        // SAFETY: the head is the first field of a record that lives for ever.
+        unsafe { &*parkable.as_ptr().cast() }
+    }
+
+    pub(crate) fn parkable(&'static self) -> Parkable {
+        // SAFETY: records are never freed, and begin with their head. Made from
+        // the whole record, so that `of` may reach all of it.
+        unsafe { Parkable::from_head(NonNull::from(self).cast()) }
+    }
+
+    /// True if the ready has come; else it will wake this waker.
+    pub(crate) fn is_ready(&self, waker: &Waker) -> bool {
+        match &*self.state.lock() {
+            State::Waiting(known) if known.will_wake(waker) => return false,
+            State::Waiting(_) => {}
+            _ => return true,
+        }
+        // Cloned and dropped out of the lock: both are foreign code.
+        let mut other = waker.clone();
+        match &mut *self.state.lock() {
+            State::Waiting(known) => mem::swap(known, &mut other),
+            _ => return true,
+        }
+        false
+    }
+
+    /// Polls the wait in `slot`. Ready with true if it has just ended, which empties the slot;
+    /// with false if there is none.
+    pub(crate) fn poll(slot: &mut Option<&'static Self>, waker: &Waker) -> Poll<bool> {
+        let Some(pending) = *slot else {
+            return Poll::Ready(false);
+        };
+        if !pending.is_ready(waker) {
+            return Poll::Pending;
+        }
+        pending.give_back();
+        *slot = None;
+        Poll::Ready(true)
+    }
+
+    /// Waits for a ready that is under way: the thread that dequeued this one is a few
+    /// instructions from it. Blocks the thread so long.
+    pub(crate) fn wait_ready(&self) {
+        while !matches!(&*self.state.lock(), State::Ready) {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Notes the ready; the waker is for the caller to wake.
+    pub(crate) fn complete(&'static self) -> Option<Waker> {
+        let was = mem::replace(&mut *self.state.lock(), State::Ready);
+        match was {
+            State::Waiting(waker) => Some(waker),
+            State::Left(left) => {
+                // SAFETY: by the promise of `leave`, and there is one ready.
+                unsafe { (left.free)(left.what) };
+                self.give_back();
+                None
+            }
+            State::Ready => None,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Where the sweep over stacks meets goroutines: how a parked one is
+//! kept from being resumed while its stack is trimmed or compacted.
+//!
+//! The claim is made in `context`, by the table in [`crate::goroutine`]: it
+//! turns from the saved context into the stack header with the bit that says
+//! "on some M now", and one more. So a thread that dequeues the goroutine meanwhile
+//! waits, or lets others go first, as if it were still leaving its stack; no
+//! path of the scheduler knows of claims.
+//!
+//! # Why a claim must be confirmed
+//!
+//! A thread that resumes a goroutine reads `context` and then stores to it, without a
+//! locked instruction, so a claim may come between the two:
+//!
+//! | resume                                | claim                              |
+//! |---------------------------------------|------------------------------------|
+//! | R1 status is Runnable (by the ready)  | C1 `context`: saved to claimed     |
+//! | R2 read `context`: odd: wait          | C2 heavy barrier                   |
+//! | R3 saved: store "on this M", resume   | C3 status Waiting, then `context` claimed: it holds |
+//! |                                       | C4 else give up: if still claimed, back to saved |
+//!
+//! If R2 read the saved context, it came before C1, and R1 before it; by C2,
+//! and the light barrier ahead of R2, even a store that was still in R1's CPU
+//! is seen by C3. C3 reads the status before `context`: of a goroutine that was
+//! resumed and is about to park again the status says Waiting too, but then R3
+//! shows in `context`. In C4 the compare-exchange fails if R3 was done, because
+//! R3 stores another value. The steps are in [`super::claim`].
+//!
+//! Not claimed are goroutines that are locked to an M, which waits for them,
+//! those that are readied already, and those that an inspection reads
+//! ([`crate::debug::inspect`]), which does not delay them.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::slab::Slab;
+use super::{
+    CLAIMED_BIT, FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, RUNNING_BIT, Status, WATCHED_BIT,
+    claim,
+};
+use crate::stack::sweep::{self, Hooks, Shrink};
+use crate::stack::{Claimed, Stack, header_of};
+
+/// Tells the sweep how goroutines are claimed.
+pub(crate) fn install() {
+    sweep::set_hooks(Hooks {
+        parked,
+        claim,
+        confirm,
+        release,
+    });
+}
+
+/// The goroutine a header names, and its saved context, if it is parked there.
+fn parked_on(g: *mut (), stack: Stack) -> Option<(&'static Goroutine, usize)> {
+    // SAFETY: headers name records, which are type-stable, or nothing.
+    let g = unsafe { g.cast::<Goroutine>().as_ref() }?;
+    // Acquire: pairs with the store of the context by `switch`.
+    let context = g.context.load(Ordering::Acquire);
+    // One that is watched is left for the next pass.
+    let suspended = context != FRESH && context & (RUNNING_BIT | WATCHED_BIT) == 0;
+    let here = suspended && header_of(context) == Some(stack.as_ptr());
+    (here && g.status() == Status::Waiting && !g.has_flag(FLAG_LOCKED)).then_some((g, context))
+}
+
+fn parked(g: *mut (), stack: Stack) -> Option<Shrink> {
+    let (g, _) = parked_on(g, stack)?;
+    Some(match Slab::compacts(g) {
+        true => Shrink::Compact,
+        false => Shrink::Trim,
+    })
+}
+
+fn claim(g: *mut (), stack: Stack) -> Option<usize> {
+    let (g, context) = parked_on(g, stack)?;
+    claim::claim(&g.context, context, claimed_context(stack)).then_some(context) // C1
+}
+
+/// What `context` holds while a goroutine is claimed.
+fn claimed_context(stack: Stack) -> usize {
+    stack.as_ptr().as_ptr() as usize | RUNNING_BIT | CLAIMED_BIT
+}
+
+/// The record of a claimed goroutine.
+fn goroutine_of(claimed: &Claimed) -> &'static Goroutine {
+    // SAFETY: it was claimed, so it is a record; records are type-stable.
+    unsafe { &*claimed.g.cast::<Goroutine>() }
+}
+
+fn confirm(claimed: &[Claimed], each: &mut dyn FnMut(usize)) {
+    claim::confirm(); // C2
+    for (place, claimed) in claimed.iter().enumerate() {
+        let g = goroutine_of(claimed);
+        let (mark, waiting) = (claimed_context(claimed.stack), Status::Waiting as u8);
+        if claim::holds(&g.context, mark, &g.head.status, waiting) {
+            each(place); // C3
+        }
+    }
+}
+
+fn release(claimed: &Claimed, compacted: bool) {
+    let g = goroutine_of(claimed);
+    if compacted {
+        g.set_flag(FLAG_COMPACTED);
+    }
+    // C4, and the end of a claim that held; the flag is seen with it.
+    claim::release(&g.context, claimed_context(claimed.stack), claimed.sp);
+}
+
+/// Whether the sweep has claimed it now.
+pub(crate) fn is_claimed(g: &Goroutine) -> bool {
+    let claimed = RUNNING_BIT | CLAIMED_BIT;
+    g.context.load(Ordering::Relaxed) & claimed == claimed
+}
+
+/// Brings the stack of a goroutine that the caller is about to resume back.
+#[cold]
+pub(crate) fn restore(g: &Goroutine, context: usize) {
+    g.clear_flag(FLAG_COMPACTED);
+    crate::stack::compact::restore(context);
+}
+
+/// The machine in the header of a suspended goroutine's stack. Only for the caller that
+/// has readied it.
+#[cold]
+pub(crate) fn machine_of_compacted(context: usize) -> Option<ptr::NonNull<()>> {
+    ptr::NonNull::new(crate::stack::compact::machine_of_compacted(context)?)
+}

@@ -1,0 +1,112 @@
+//! A plain OS thread as something that can park.
+//!
+//! Records come from a list that never shrinks, so that a late ready of a
+//! thread that is gone touches a record, not freed memory.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU8, AtomicU32};
+
+use super::{Head, Kind, Parkable, Waiter};
+use crate::sys::thread_end::AtEnd;
+use crate::util::lock::Lock;
+use crate::util::note::Note;
+
+/// What stands for a thread in the queues of primitives.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct ThreadRecord {
+    head: Head,
+    note: Note,
+    waiter: UnsafeCell<MaybeUninit<Waiter>>,
+}
+
+// SAFETY: `waiter` is used only by the thread that holds the record and, once
+// enqueued, under the lock of the queue.
+unsafe impl Sync for ThreadRecord {}
+// SAFETY: the record holds nothing bound to a thread.
+unsafe impl Send for ThreadRecord {}
+
+static FREE: Lock<Vec<&'static ThreadRecord>> = Lock::new(Vec::new());
+
+thread_local! {
+    /// The record of this thread. Without a destructor, so that the destructors
+    /// of the program's thread-locals may still wait.
+    static RECORD: Cell<Option<&'static ThreadRecord>> = const { Cell::new(None) };
+}
+
+/// Gives the record back when the thread has no code left to run.
+static GIVE_BACK: AtEnd = AtEnd::new(give_back);
+
+unsafe extern "C" fn give_back(record: *mut c_void) {
+    RECORD.set(None);
+    // SAFETY: armed by `take` with a record, which lives for ever.
+    FREE.lock().push(unsafe { &*record.cast::<ThreadRecord>() });
+}
+
+#[cold]
+fn take() -> &'static ThreadRecord {
+    let spare = FREE.lock().pop();
+    let record = spare.unwrap_or_else(|| {
+        Box::leak(Box::new(ThreadRecord {
+            head: Head {
+                status: AtomicU8::new(0),
+                kind: Kind::Thread,
+                reason: AtomicU8::new(0),
+                flags: AtomicU8::new(0),
+                ticket: AtomicU32::new(0),
+            },
+            note: Note::new(),
+            waiter: UnsafeCell::new(MaybeUninit::uninit()),
+        }))
+    });
+    RECORD.set(Some(record));
+    GIVE_BACK.arm(ptr::from_ref(record).cast_mut().cast());
+    record
+}
+
+impl ThreadRecord {
+    /// The record of the calling thread. Never call it on a goroutine's stack.
+    pub(crate) fn current() -> &'static Self {
+        RECORD.get().unwrap_or_else(take)
+    }
+
+    /// The record behind a parkable of kind `Thread`.
+    pub(crate) fn of(parkable: Parkable) -> &'static Self {
+        debug_assert_eq!(parkable.head().kind, Kind::Thread);
+        // SAFETY: the head is the first field of a record that lives for ever.
+        unsafe { &*parkable.as_ptr().cast() }
+    }
+
+    pub(crate) fn parkable(&'static self) -> Parkable {
+        // SAFETY: records are never freed, and begin with their head. Made from
+        // the whole record, so that `of` may reach all of it.
+        unsafe { Parkable::from_head(NonNull::from(self).cast()) }
+    }
+
+    /// The thread's own waiter, for a simple wait.
+    pub(crate) fn waiter(&self) -> *mut Waiter {
+        self.waiter.get().cast()
+    }
+
+    /// Sleeps until a ready comes, and takes it. Blocks the thread.
+    pub(crate) fn park(&self) {
+        self.note.sleep();
+    }
+
+    /// Sleeps until a ready comes, or until `deadline_ns`, when the thread
+    /// claims its own ticket; if that fails, a ready is under way and is
+    /// waited for. Blocks the thread.
+    pub(crate) fn park_until(&'static self, ticket: u32, deadline_ns: u64) {
+        if !self.note.sleep_until(deadline_ns) && !self.parkable().claim(ticket) {
+            self.park();
+        }
+    }
+
+    /// Ends the thread's wait.
+    pub(crate) fn ready(&self) {
+        self.note.wake();
+    }
+}

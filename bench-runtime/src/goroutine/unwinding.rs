@@ -1,0 +1,177 @@
+//! A goroutine that parks while it unwinds, or in a panic hook.
+//!
+//! Std counts panics by thread. So what [`std::thread::panicking`] says of a parked
+//! goroutine it would say of every other one that runs on its thread meanwhile: their
+//! guards would poison their locks, and a panic of theirs beside a hook that waits
+//! would end the process.
+//!
+//! | runtime   | a goroutine that parks while it unwinds                        |
+//! |-----------|----------------------------------------------------------------|
+//! | pinned    | takes its panics off its thread, puts them back when it goes on |
+//! | migrating | keeps its thread, which runs no other ([`FLAG_LOCKED`]): std holds the address of the count over the call of a hook |
+//!
+//! Std has no call for either half of the first, but `resume_unwind` counts a panic
+//! and `catch_unwind` takes one off; and between the two the exception is an object
+//! that can be kept, since [`arch::catch`] leaves the count as it is:
+//!
+//! | step       | is                                       | count | spare exceptions |
+//! |------------|------------------------------------------|-------|------------------|
+//! | `take_panics` | raise a spare one, `catch_unwind`        | −1    | −1               |
+//! | `restore_panics` | `resume_unwind`, `arch::catch`           | +1    | +1               |
+//!
+//! Where none is spare a thread makes one and ends, with a count that is never read.
+//! A hook that panics after it has waited is not ended by std, which is told no more
+//! that a hook runs: its panic goes on from there.
+
+use std::ffi::c_void;
+use std::panic::{catch_unwind, resume_unwind};
+use std::ptr;
+use std::sync::mpsc;
+
+use super::header::goroutine_of;
+use super::{FLAG_LOCKED, FLAG_UNWINDING};
+use crate::arch::{self, exception};
+use crate::stack::StackHeader;
+use crate::threads::{self, THREAD_STACK};
+use crate::util::lock::Lock;
+
+/// An exception that is not under way.
+struct Spare(*mut c_void);
+
+// SAFETY: an object on the heap that is no thread's own.
+unsafe impl Send for Spare {}
+
+static SPARE: Lock<Vec<Spare>> = Lock::new(Vec::new());
+
+/// Step 1 of a wait, of a pinned goroutine whose thread counts a panic.
+#[cold]
+#[inline(never)]
+pub(crate) fn prepare_park(header: &StackHeader) {
+    let g = goroutine_of(header);
+    let panics = take_panics();
+    if panics > 0 {
+        header.panics.set(panics);
+        g.set_flag(FLAG_UNWINDING);
+    }
+}
+
+/// The wait of such a one is over.
+#[cold]
+#[inline(never)]
+pub(crate) fn end_park(header: &StackHeader) {
+    let g = goroutine_of(header);
+    if g.has_flag(FLAG_UNWINDING) {
+        g.clear_flag(FLAG_UNWINDING);
+        restore_panics(header.panics.replace(0));
+    } else if header.pins.get() == 0 {
+        g.clear_flag(FLAG_LOCKED);
+    }
+}
+
+/// Calls `f`, which lets others run, with no panic on the
+/// thread's count.
+#[cold]
+#[inline(never)]
+pub(crate) fn without_panics<R>(f: impl FnOnce() -> R) -> R {
+    let panics = take_panics();
+    let result = f();
+    restore_panics(panics);
+    result
+}
+
+/// Takes all panics off the thread's count; says how many there were.
+fn take_panics() -> u16 {
+    let mut panics = 0;
+    // Miri knows no assembly. Without unwinding only a hook parks here, and the
+    // process ends with it.
+    while std::thread::panicking() && cfg!(all(panic = "unwind", not(miri))) {
+        let spare = SPARE.lock().pop().unwrap_or_else(make_spare);
+        let caught = catch_unwind(move || {
+            let Spare(exception) = { spare };
+            // SAFETY: it came out of the spare ones, so it is not under way.
+            unsafe { exception::raise(exception) };
+        });
+        if caught.is_ok() {
+            crate::fatal::fatal!("an exception met no frame that catches it");
+        }
+        panics += 1;
+    }
+    panics
+}
+
+fn restore_panics(panics: u16) {
+    for _ in 0..panics {
+        let spare = catch_one();
+        SPARE.lock().push(spare);
+    }
+}
+
+/// Adds a panic to the thread's count, and gives its exception.
+fn catch_one() -> Spare {
+    unsafe extern "C-unwind" fn panic(_: *mut c_void) {
+        resume_unwind(Box::new(()))
+    }
+    // SAFETY: it takes any data.
+    Spare(unsafe { arch::catch(panic, ptr::null_mut()) })
+}
+
+/// Blocks the thread for the life of another.
+fn make_spare() -> Spare {
+    let (give, take) = mpsc::sync_channel(1);
+    let made = threads::start("exception", THREAD_STACK, move || {
+        // The receiver waits for it.
+        let _ = give.send(catch_one());
+    });
+    match made.map(|()| take.recv()) {
+        Ok(Ok(spare)) => spare,
+        Ok(Err(_)) => crate::fatal::fatal!("a thread ended without what it was to make"),
+        Err(error) => crate::fatal::fatal!("{error}; a goroutine is to wait while it unwinds"),
+    }
+}
+
+#[cfg(all(test, not(rt_loom), not(miri)))]
+mod tests {
+    use std::panic::AssertUnwindSafe;
+    use std::thread::panicking;
+
+    use super::*;
+
+    struct OnDrop<F: FnMut()>(F);
+
+    impl<F: FnMut()> Drop for OnDrop<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+
+    /// What a catch in here sees and leaves.
+    fn panics_and_is_caught() {
+        assert!(catch_unwind(|| resume_unwind(Box::new(7))).is_err());
+    }
+
+    #[test]
+    fn panics_are_taken_off_a_thread_and_put_back() {
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let _outer = OnDrop(|| {
+                let inner = catch_unwind(AssertUnwindSafe(|| {
+                    let _inner = OnDrop(|| {
+                        assert!(panicking());
+                        let panics = take_panics();
+                        assert_eq!(panics, 2);
+                        assert!(!panicking());
+                        panics_and_is_caught();
+                        assert!(!panicking());
+                        restore_panics(panics);
+                        assert!(panicking());
+                    });
+                    resume_unwind(Box::new("inner"))
+                }));
+                assert_eq!(inner.unwrap_err().downcast_ref(), Some(&"inner"));
+                assert!(panicking());
+            });
+            resume_unwind(Box::new("outer"))
+        }));
+        assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"outer"));
+        assert!(!panicking());
+    }
+}

@@ -1,0 +1,91 @@
+//! Fake time: when the clock of a test moves, and what a goroutine of such a runtime asks of
+//! it; see [`crate::synctest`].
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::join::release_joiners;
+use crate::debug::info::GoroutineInfo;
+use crate::goroutine::fake_clock::FakeClock;
+use crate::goroutine::{JOIN_OPEN, Parkable, WaitReason};
+use crate::sched::shared::{RunState, Shared};
+use crate::sched::{current, park, prepare_park, readied};
+
+/// With fake time, when nothing can run: the goroutine that waits for that goes on;
+/// without one, the time is that of the next timer; without a timer, the thread that
+/// waits in `run` learns that nothing will come. Says whether there is something to do now.
+pub(super) fn advance(shared: &'static Shared) -> bool {
+    let Some(clock) = &shared.fake_clock else {
+        return false;
+    };
+    if shared.blocked_count.load(Ordering::SeqCst) != 0 || shared.fd_waiters_count() != 0 {
+        return false;
+    }
+    if let Some(who) = waits_for_rest(shared, clock) {
+        readied::ready(who);
+        return true;
+    }
+    match shared.first_timer_ns() {
+        u64::MAX => {
+            if all_waiting(shared).is_some()
+                && shared.change_run_state(RunState::Running, RunState::Stuck)
+            {
+                release_joiners(shared, JOIN_OPEN);
+            }
+            false
+        }
+        next => {
+            clock.advance_to(next);
+            true
+        }
+    }
+}
+
+/// The goroutine that waits for all others to wait, if they do.
+fn waits_for_rest(shared: &'static Shared, clock: &FakeClock) -> Option<Parkable> {
+    let mut rest = clock.rest();
+    let first = rest.iter_mut().find(|who| who.is_some())?;
+    all_waiting(shared)?;
+    first.take()
+}
+
+/// The goroutines, if there are some and all of them wait. None too while a thread
+/// has counted a goroutine that it has not queued yet.
+pub(super) fn all_waiting(shared: &'static Shared) -> Option<Vec<GoroutineInfo>> {
+    let count = shared.goroutines_count();
+    if count == 0 {
+        return None;
+    }
+    let all = shared.goroutines();
+    (all.len() >= count && all.iter().all(|info| info.waits)).then_some(all)
+}
+
+/// See [`crate::synctest::wait`]; `at_end` of the main goroutine.
+pub(crate) fn wait_for_rest(at_end: bool) {
+    let Some(clock) = clock().filter(|_| current::header().is_some()) else {
+        panic!("synctest::wait outside a bubble: see Builder::fake_time");
+    };
+    let mut rest = clock.rest();
+    if rest[usize::from(at_end)].is_some() {
+        drop(rest);
+        panic!("synctest::wait: another goroutine of the bubble waits in it already");
+    }
+    let me = prepare_park(WaitReason::Rest, ptr::null());
+    rest[usize::from(at_end)] = Some(me);
+    drop(rest);
+    park(me);
+}
+
+fn clock() -> Option<&'static FakeClock> {
+    current::runtime()?.fake_clock.as_ref()
+}
+
+/// When the fake clock of the caller's runtime began.
+pub(crate) fn begin_ns() -> Option<u64> {
+    clock().map(FakeClock::begin_ns)
+}
+
+/// What has passed on it since.
+pub(crate) fn passed_ns() -> Option<u64> {
+    begin_ns().map(|begin| current::now_ns() - begin)
+}

@@ -1,0 +1,102 @@
+//! Labels of goroutines, for those who read dumps, profiles and traces.
+//!
+//! They are in the details of a record, as the name is. So a goroutine without labels
+//! pays nothing for them, and a spawn does not look at those of its parent: they are not
+//! inherited, but handed on where that is meant.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::panic;
+use std::sync::Once;
+use std::sync::atomic::Ordering;
+
+use crate::debug::info::write_tags;
+use crate::goroutine::details::{Details, Labels, parts_of};
+use crate::goroutine::header::goroutine_of;
+use crate::sched::current;
+
+/// The labels of the calling goroutine, by key and value: those that it was given when it was
+/// spawned, by [`GoBuilder::label`](crate::GoBuilder::label). None on a plain thread.
+///
+/// They are shown in dumps ([`GoroutineInfo`](crate::GoroutineInfo)), in the goroutine
+/// profile, which pprof can filter by them (`-tagfocus`), in traces, and before the message of a
+/// panic. What Go's `pprof.Do` does
+/// for a part of a goroutine is done here by a goroutine of its own for that part.
+///
+/// In contrast to Go, a goroutine does not inherit the labels of the one that starts it:
+/// each spawn would have to look for them, and a goroutine that outlives a request would carry that
+/// request's. `GoBuilder::labels(labels())` hands them on.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{GoBuilder, Runtime, go, labels};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     let request = GoBuilder::new().label("route", "/users").go(|| {
+///         assert!(go(labels).join().unwrap().is_empty());
+///         let query = GoBuilder::new().labels(labels()).label("part", "query");
+///         query.go(labels).unwrap().join().unwrap()
+///     });
+///     let shown = request.unwrap().join().unwrap();
+///     assert_eq!(shown[0], ("route".to_owned(), "/users".to_owned()));
+///     assert_eq!(shown[1], ("part".to_owned(), "query".to_owned()));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn labels() -> Vec<(String, String)> {
+    let own = current::header().map(goroutine_of);
+    let text = own.and_then(|g| g.details().and_then(Details::text));
+    text.map_or_else(Vec::new, |text| parts_of(text).1)
+}
+
+/// Adds labels to others; the same key is given the new value.
+pub(crate) fn add<K: AsRef<str>, V: AsRef<str>>(
+    all: &mut Labels,
+    more: impl IntoIterator<Item = (K, V)>,
+) {
+    for (key, value) in more {
+        let (key, value) = (key.as_ref(), value.as_ref().to_owned());
+        match all.iter_mut().find(|(known, _)| known == key) {
+            Some((_, known)) => *known = value,
+            None => all.push((key.to_owned(), value)),
+        }
+    }
+}
+
+/// Has the panic message of a goroutine with a name or labels begin with them. Once in a
+/// process, and only in one that has such goroutines.
+pub(crate) fn name_panics() {
+    static ONCE: Once = Once::new();
+    // While a panic is under way the hook cannot be changed: the next such start does it.
+    if ONCE.is_completed() || std::thread::panicking() {
+        return;
+    }
+    ONCE.call_once(|| {
+        let next = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if let Some(said) = said_of_own() {
+                // A failure must not be a panic in the midst of one.
+                let _ = writeln!(io::stderr(), "{said}:");
+            }
+            next(info);
+        }));
+    });
+}
+
+/// `goroutine 7 "worker" {route=/}`; `None` for one that has neither.
+fn said_of_own() -> Option<String> {
+    struct Said<'a>(u64, Option<&'a str>, &'a Labels);
+    impl fmt::Display for Said<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "goroutine {}", self.0)?;
+            write_tags(f, self.1, self.2)
+        }
+    }
+    let own = goroutine_of(current::header()?);
+    let (name, labels) = own.details().and_then(Details::text).map(parts_of)?;
+    let id = own.id.load(Ordering::Relaxed);
+    Some(Said(id, name, &labels).to_string())
+}

@@ -1,0 +1,73 @@
+//! Binding a goroutine to its OS thread, for code that keeps state there.
+
+use crate::sched::{current, scheduler};
+
+/// Binds the calling goroutine to the OS thread that it runs on, until as many
+/// calls of [`unlock_os_thread`]: it runs nowhere else, and in a migrating
+/// runtime nothing else runs there. A goroutine that ends while bound takes
+/// the thread with it, so that what it did to the thread affects no other goroutine.
+///
+/// In a pinned runtime every goroutine stays with its thread anyway; there
+/// this only counts, and other goroutines go on sharing the thread. On a plain
+/// thread it does nothing.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, lock_os_thread, unlock_os_thread, yield_now};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     lock_os_thread();
+///     let before = std::thread::current().id();
+///     yield_now();
+///     assert_eq!(std::thread::current().id(), before);
+///     unlock_os_thread();
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn lock_os_thread() {
+    let Some(header) = current::header() else {
+        return;
+    };
+    let pins = header.pins.get();
+    header.pins.set(pins + 1);
+    if pins == 0 {
+        scheduler::lock_os_thread(header);
+    }
+}
+
+/// Takes one [`lock_os_thread`] back.
+///
+/// # Panics
+///
+/// If there is none to take back.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, lock_os_thread, unlock_os_thread};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     lock_os_thread();
+///     lock_os_thread();
+///     unlock_os_thread(); // Still locked: they nest.
+///     unlock_os_thread();
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn unlock_os_thread() {
+    let Some(header) = current::header() else {
+        return;
+    };
+    let pins = header.pins.get();
+    assert!(
+        pins > 0,
+        "unlock_os_thread without a lock_os_thread before it"
+    );
+    header.pins.set(pins - 1);
+    if pins == 1 {
+        scheduler::unlock_os_thread(header);
+    }
+}

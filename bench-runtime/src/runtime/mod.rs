@@ -1,0 +1,767 @@
+//! The runtime as its users hold it, and the settings it is built with; in the files of this
+//! folder what a program calls beside it.
+//!
+//! | files                                | what is there                             |
+//! |--------------------------------------|-------------------------------------------|
+//! | `schedinit`, `shutdown`              | start and end                             |
+//! | `run`, `spawn`, `join`, `handle`     | goroutines                                |
+//! | `blocking`, `lock_thread`, `fake_time` | what a goroutine asks of its runtime      |
+//! | `metrics`, `labels`, `trace`, `reports`, `quit` | reports                        |
+//! | `sweep`, `deadlock`, `blocked`, `schedtrace` | what sysmon's thread does beside the scheduler |
+
+pub(crate) mod blocked;
+pub(crate) mod blocking;
+pub(crate) mod deadlock;
+pub(crate) mod fake_time;
+pub(crate) mod handle;
+pub(crate) mod join;
+pub(crate) mod labels;
+pub(crate) mod lock_thread;
+pub(crate) mod metrics;
+pub(crate) mod quit;
+pub(crate) mod reports;
+mod run;
+pub(crate) mod schedinit;
+pub(crate) mod schedtrace;
+pub(crate) mod shutdown;
+pub(crate) mod spawn;
+pub(crate) mod sweep;
+pub(crate) mod trace;
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use self::handle::Handle;
+use self::join::JoinHandle;
+use self::metrics::Metrics;
+use self::run::{did_not_return, run_main};
+use self::shutdown::{LEAKS_SHOWN, Shutdown};
+use crate::debug::info::GoroutineInfo;
+use crate::debug::profile::{self, GoroutineProfile};
+use crate::recorder::Level;
+use crate::recorder::chrome::Trace;
+use crate::sched::settings::{Settings, ShrinkOptions};
+use crate::sched::shared::Shared;
+use crate::sched::{give_way, hand_off};
+use crate::stack::StackPolicy;
+
+/// A runtime. Dropping it is [`Runtime::shutdown`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, chan, go};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().build() }?;
+/// let answer = runtime.run(|| {
+///     let (tx, rx) = chan(0);
+///     go!(tx.send(6 * 7));
+///     rx.recv()
+/// });
+/// assert_eq!(answer, Some(42));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Runtime {
+    shared: &'static Shared,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("procs", &self.shared.procs())
+            .field("scheduler", &self.shared.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// Settings to change before [`Builder::build`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().procs(4).max_threads(64).build() }?;
+    /// assert_eq!(runtime.metrics().procs_count, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs `f` as a goroutine and returns what it returns. Blocks the thread, or the
+    /// goroutine that calls; goroutines spawned meanwhile may still run afterwards, until the
+    /// runtime is dropped. A closure that borrows is for [`Self::run_scoped`].
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `f`; in the child of a fork; and if the runtime is shut down
+    /// meanwhile. With [fake time](Builder::fake_time), also when all goroutines wait for
+    /// each other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let sum = runtime.run(|| {
+    ///     let parts: Vec<_> = (0..4u32).map(|n| go(move || n * n)).collect();
+    ///     parts.into_iter().map(|part| part.join().unwrap()).sum::<u32>()
+    /// });
+    /// assert_eq!(sum, 14);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn run<T, F>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        // SAFETY: it borrows nothing.
+        match unsafe { run_main(self.shared, f) } {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => did_not_return(error),
+            Err(lost) => panic!("{lost}"),
+        }
+    }
+
+    /// As [`Self::run`], of what may borrow from the caller, as its result may. Goroutines that
+    /// `f` starts may borrow in a [`scope`](crate::scope()).
+    ///
+    /// Where the goroutine can neither go on nor end this must not return, since others may
+    /// use what was lent: where [`Self::run`] panics for a shutdown or in fake time, this
+    /// ends the process.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `f`; and in the child of a fork.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, scope};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let text = String::from("one two three");
+    /// let mut lengths = Vec::new();
+    /// let longest = runtime.run_scoped(|| {
+    ///     let words: Vec<&str> = text.split(' ').collect();
+    ///     scope(|s| {
+    ///         let counts: Vec<_> = words.iter().map(|word| s.go(|| word.len())).collect();
+    ///         lengths.extend(counts.into_iter().map(|count| count.join().unwrap()));
+    ///     });
+    ///     words.into_iter().max_by_key(|word| word.len())
+    /// });
+    /// assert_eq!((longest, lengths), (Some("three"), vec![3, 3, 5]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn run_scoped<T, F>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        // SAFETY: this returns or unwinds only if the goroutine has ended. If this is a
+        // goroutine that is never resumed, its stack stays for ever.
+        match unsafe { run_main(self.shared, f) } {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => did_not_return(error),
+            Err(lost) => {
+                crate::fatal::fatal!("run_scoped has lost the goroutine that borrows: {lost}")
+            }
+        }
+    }
+
+    /// Starts a goroutine from any thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, chan};
+    ///
+    /// // A program of plain threads that has some goroutines.
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let (jobs, queue) = chan::<u32>(8);
+    /// let worker = runtime.spawn(move || queue.iter().sum::<u32>());
+    /// for n in 1..=4 {
+    ///     jobs.send(n).unwrap();
+    /// }
+    /// drop(jobs);
+    /// assert_eq!(worker.join().unwrap(), 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn spawn<T, F>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        spawn::from_outside(self.shared, f)
+    }
+
+    /// What starts goroutines here, for others to keep: see [`Handle`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let handle = runtime.handle();
+    /// let thread = std::thread::spawn(move || handle.spawn(|| 1 + 1).join().unwrap());
+    /// assert_eq!(thread.join().unwrap(), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::of(self.shared)
+    }
+
+    /// Changes GOMAXPROCS while goroutines run, without stopping them, and
+    /// returns the old value. From then on it no longer follows the host. With
+    /// [fake time](Builder::fake_time) or a [seed](Builder::seed) it stays 1.
+    ///
+    /// # Panics
+    ///
+    /// If `procs` is not 1 to 4,096.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().procs(1).build() }?;
+    /// assert_eq!(runtime.set_procs(3), 1);
+    /// assert_eq!(runtime.metrics().procs_count, 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_procs(&self, procs: usize) -> usize {
+        hand_off::set_procs_by_hand(self.shared, procs)
+    }
+
+    /// The counters now; each is exact, all of them together need not be.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        give_way();
+        metrics::read(self.shared)
+    }
+
+    /// The goroutines that have not ended, and what each is doing. Takes no
+    /// scheduler lock: what it tells may be changing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, chan};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let (tx, rx) = chan::<()>(0);
+    /// let waiting = runtime.spawn(move || rx.recv());
+    /// // It may not have reached its receive yet: look until it has.
+    /// while !runtime.goroutines().iter().any(|g| g.state == "chan receive") {
+    ///     std::thread::yield_now();
+    /// }
+    /// drop(tx);
+    /// assert_eq!(waiting.join().unwrap(), None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn goroutines(&self) -> Vec<GoroutineInfo> {
+        give_way();
+        self.shared.goroutines()
+    }
+
+    /// What every goroutine is doing, with its stack: see
+    /// [`goroutine_profile`](crate::goroutine_profile).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// assert!(runtime.goroutine_profile().groups.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn goroutine_profile(&self) -> GoroutineProfile {
+        reports::whole_profile(self.shared)
+    }
+
+    /// What the flight recorder holds: the last events of each P. Stops no thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// runtime.run(|| ());
+    /// let mut json = Vec::new();
+    /// runtime.trace().write_chrome(&mut json)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        self.shared.trace()
+    }
+
+    /// Changes how much the flight recorder records, for each P from its next
+    /// switch on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go, trace::Level};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// runtime.set_trace(Level::Switches);
+    /// runtime.run(|| go(|| ()).join().unwrap());
+    /// runtime.set_trace(Level::Coarse);
+    /// println!("{} events", runtime.trace().events_count());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_trace(&self, level: Level) {
+        trace::set(self.shared, level);
+    }
+
+    /// Stops the runtime. No goroutine starts or goes on after this; those in
+    /// mid-computation have 200 ms to reach a call into the runtime, after
+    /// which their threads are left behind. Closures that never started are
+    /// dropped. Blocks the thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// runtime.run(|| println!("work"));
+    /// assert_eq!(runtime.shutdown().unfinished_count, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn shutdown(self) -> Shutdown {
+        // The drop that follows only lets go of what all share.
+        let mut left = shutdown::stop(self.shared);
+        if left.unfinished_count > 0 {
+            let mut records = self.shared.records_in_use();
+            records.truncate(LEAKS_SHOWN);
+            left.stacks = profile::of(records);
+        }
+        left
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        shutdown::stop(self.shared);
+        Shared::release(self.shared);
+    }
+}
+
+impl Runtime {
+    /// The scheduler's state as text, for debugging the scheduler.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn debug_state(&self) -> String {
+        schedtrace::debug_state(self.shared)
+    }
+}
+
+/// Settings of a runtime that is to be built.
+///
+/// # Examples
+///
+/// ```
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { bench_runtime::Runtime::builder().procs(2).build() }?;
+/// assert_eq!(runtime.run(|| 6 * 7), 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    settings: Settings,
+}
+
+impl Builder {
+    /// GOMAXPROCS: how many goroutines run at once, 1 to 4,096. Without it:
+    /// the environment variable `GOMAXPROCS`; else the CPUs in the affinity
+    /// mask or the control group's quota rounded up, whichever is less, which
+    /// the runtime then follows while it runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, gomaxprocs};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().procs(3).build() }?;
+    /// assert_eq!(runtime.run(|| gomaxprocs(None)), 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn procs(mut self, procs: usize) -> Self {
+        self.settings.procs = Some(procs);
+        self
+    }
+
+    /// How stacks of goroutines grow, unless one is spawned with a limit of
+    /// its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, StackPolicy};
+    ///
+    /// fn depth(n: u64) -> u64 {
+    ///     if n == 0 { 0 } else { 1 + std::hint::black_box(depth(n - 1)) }
+    /// }
+    ///
+    /// let deep = StackPolicy::Growable { initial: 4 << 10, limit: 64 << 20 };
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().stack(deep).build() }?;
+    /// assert_eq!(runtime.run(|| depth(100_000)), 100_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn stack(mut self, policy: StackPolicy) -> Self {
+        self.settings.stack = policy;
+        self
+    }
+
+    /// Moves the live bytes of goroutines that have been parked for `after` to
+    /// cells of their size, and gives their pages back; they return to the same
+    /// address before the goroutine runs, or when another thread touches them.
+    /// A goroutine that parks for less pays nothing.
+    ///
+    /// What is lost: a *system call* that another thread makes on memory of
+    /// such a stack, a buffer in a parked goroutine's frame that is read into
+    /// from elsewhere, fails with `EFAULT`; and a thread that has blocked
+    /// SIGSEGV dies of a touch. [`Builder::build`] fails where the kernel has
+    /// no userfaultfd or no guard markers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    /// use std::time::Duration;
+    ///
+    /// let pause = Duration::from_millis(100);
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = match unsafe { Runtime::builder().compact_stacks(pause).build() } {
+    ///     Ok(runtime) => runtime,
+    ///     // An older kernel: without it.
+    ///     // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    ///     Err(_) => unsafe { Runtime::builder().build() }?,
+    /// };
+    /// assert_eq!(runtime.run(|| 1 + 1), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn compact_stacks(mut self, after: Duration) -> Self {
+        self.settings.shrink_options = ShrinkOptions {
+            compact: true,
+            after,
+        };
+        self
+    }
+
+    /// Whether GOMAXPROCS may be read from files (control group, topology).
+    /// With false the runtime opens no file at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // In a sandbox without /proc and /sys.
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().reads_files(false).build() }?;
+    /// assert!(runtime.metrics().procs_count >= 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn reads_files(mut self, reads: bool) -> Self {
+        self.settings.reads_files = reads;
+        self
+    }
+
+    /// How many OS threads the runtime may have, those in blocking calls
+    /// included. One more is a fatal error, as in Go.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().max_threads(16).build() }?;
+    /// runtime.run(|| ());
+    /// assert!(runtime.metrics().threads_count <= 16);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_threads(mut self, threads: usize) -> Self {
+        self.settings.max_threads = threads.max(1);
+        self
+    }
+
+    /// Whether the process ends with a report when every goroutine waits for
+    /// another. It never does while the process has threads of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // A library that is loaded into somebody else's program.
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().detects_deadlock(false).build() }?;
+    /// assert_eq!(runtime.run(|| "fine"), "fine");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn detects_deadlock(mut self, detects: bool) -> Self {
+        self.settings.detects_deadlock = detects;
+        self
+    }
+
+    /// Whether stderr is told, in a pinned runtime, when a goroutine has blocked its
+    /// thread for most of a second, in a call that the runtime does not know of, or has
+    /// computed for so long, while others wait that can run on that thread alone. They wait
+    /// for ever if it waits for one of them, or never calls the runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().warns_of_blocked_threads(false).build() }?;
+    /// assert_eq!(runtime.run(|| "quiet"), "quiet");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn warns_of_blocked_threads(mut self, warns: bool) -> Self {
+        self.settings.warns_of_blocked = warns;
+        self
+    }
+
+    /// For tests: time that stands still while any goroutine can run, and
+    /// jumps to the next timer when none can. There is one P, whatever
+    /// [`Builder::procs`] or [`Runtime::set_procs`] say. Waiting for file
+    /// descriptors or in [`crate::blocking`] holds it still.
+    ///
+    /// If no goroutine can run and no timer is armed, [`Runtime::run`] panics
+    /// with the list of goroutines.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, time};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let begun = Instant::now();
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().fake_time().build() }?;
+    /// runtime.run(|| time::sleep(Duration::from_secs(3600)));
+    /// assert!(begun.elapsed() < Duration::from_secs(60));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn fake_time(mut self) -> Self {
+        self.settings.fake_time = true;
+        self
+    }
+
+    /// For tests: an order of goroutines that this number decides, the same
+    /// each time for a program that is the same but for it. There is one P, whatever
+    /// [`Builder::procs`] or [`Runtime::set_procs`] say, and it is not retaken from a
+    /// goroutine that runs long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, chan, go};
+    ///
+    /// /// The order in which five goroutines run.
+    /// fn order(seed: u64) -> std::io::Result<Vec<u32>> {
+    ///     // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    ///     let runtime = unsafe { Runtime::builder().seed(seed).build() }?;
+    ///     Ok(runtime.run(|| {
+    ///         let (tx, rx) = chan(5);
+    ///         for n in 0..5 {
+    ///             let tx = tx.clone();
+    ///             go!(tx.send(n));
+    ///         }
+    ///         drop(tx);
+    ///         rx.iter().collect()
+    ///     }))
+    /// }
+    ///
+    /// assert_eq!(order(7)?, order(7)?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = Some(seed);
+        self
+    }
+
+    /// Whether SIGQUIT writes all goroutines to stderr. The program goes on;
+    /// once caught, the signal no longer ends the process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // From here on `kill -QUIT` shows what all goroutines are doing.
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().dumps_on_quit(true).build() }?;
+    /// assert_eq!(runtime.run(|| 1), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn dumps_on_quit(mut self, dumps: bool) -> Self {
+        self.settings.dumps_on_quit = dumps;
+        self
+    }
+
+    /// How much the flight recorder records (see [`crate::trace`]). Without it:
+    /// the environment variable `THREADBARE_TRACE`, `coarse` or `switches`;
+    /// else [`Level::Coarse`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go, trace::Level};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().trace(Level::Switches).build() }?;
+    /// runtime.run(|| go(|| ()).join().unwrap());
+    /// println!("{} events", runtime.trace().events_count());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn trace(mut self, level: Level) -> Self {
+        self.settings.trace = Some(level);
+        self
+    }
+
+    /// Lets goroutines continue on another OS thread after a wait. Without this a
+    /// goroutine that has started stays with its thread. [Which mode](crate#which-mode)
+    /// compares the two; [`Builder::build`] has the rules of each.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go};
+    ///
+    /// let builder = Runtime::builder().procs(2).migrating();
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope,
+    /// // or holds over a park what belongs to a thread.
+    /// let runtime = unsafe { builder.build() }?;
+    /// assert_eq!(runtime.run(|| go(|| 1).join().unwrap()), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn migrating(mut self) -> Self {
+        self.settings.migrating = true;
+        self
+    }
+
+    /// Starts the runtime: its Ps, and one thread that watches them. Threads
+    /// that run goroutines start as they are needed.
+    ///
+    /// # Safety
+    ///
+    /// Goroutines share the thread-locals of the threads they run on. Safe code
+    /// may rely on a thread running one thing at a time, so no runtime of this
+    /// kind can keep such code sound by itself. A program that builds one
+    /// promises, for all code that its goroutines run, libraries included:
+    ///
+    /// 1. nothing parks inside the initialiser of a thread-local (of `thread_local!`, of
+    ///    the crate thread_local), and the global allocator calls nothing of this crate;
+    /// 2. nothing parks inside a scope that hands out what a thread-local
+    ///    points to, and restores the older pointer at its end (`scoped-tls`):
+    ///    the scopes of two goroutines do not nest;
+    /// 3. no goroutine calls `std::process::exit`, which drops its thread's
+    ///    thread-locals, while another has lent what one of them holds to a
+    ///    thread: `blocking(|| exit(code))` does it elsewhere;
+    ///
+    /// and of a [migrating](Builder::migrating) runtime besides:
+    ///
+    /// 4. no reference or pointer derived from a thread-local lives across a park, and
+    ///    no function that parks uses one thread-local before and after it, or in a loop
+    ///    with it: the compiler keeps its address. Put each use in a function of its own
+    ///    that is `#[inline(never)]`. A function that is inlined belongs to its caller, also
+    ///    one of a library: `HashMap::new`, and with `lto = "fat"` many more;
+    /// 5. nothing that is bound to an OS thread lives across a park: std's
+    ///    `MutexGuard`, or any value that is `!Send` for that reason.
+    ///
+    /// Any call of this crate may *park*: of a channel, a lock, a timer, a join, a
+    /// socket, [`blocking`](crate::blocking), `yield_now`; and one that returns
+    /// at once too, if its goroutine has had its time and others wait.
+    /// [`GoroutineLocal`](crate::GoroutineLocal) takes the place of a
+    /// thread-local without any of these rules.
+    ///
+    /// Crates that are in many programs, each tried by a test of this project:
+    ///
+    /// | crate | pinned | migrating |
+    /// |---|---|---|
+    /// | log, rusqlite, rustls | fine | fine |
+    /// | rand | fine | `rng()` anew after each park, by rule 4 |
+    /// | regex | fine | a search is begun by rule 4; a park between its matches is fine |
+    /// | stacker | fine | `maybe_grow` by rule 4; a park inside is fine |
+    /// | tracing | `in_scope` without a park inside; an entered guard over a park mixes spans up, no more | no entered guard over a park |
+    /// | std's `HashMap::new`, `println!`, `thread::current` | fine | by rule 4: the first always, the others with `lto = "fat"` |
+    /// | std's and parking_lot's guards | over a park they lock out the goroutines of their own thread, which may be for ever: use [`sync::Mutex`](crate::sync::Mutex) | not over a park |
+    /// | std's `thread::scope` | fine | no park inside: rule 4 |
+    /// | rayon | its scope inside [`blocking`](crate::blocking), then tasks may wait for goroutines | the same |
+    /// | scoped-tls | no park inside `set`: rule 2 | the same |
+    /// | tokio, hyper | spawn there and [`block_on`](crate::future::block_on) here; `Handle::enter`'s guard not over a park | the same |
+    ///
+    /// pyo3 is not tried: its tests need a shared libpython that the loader finds. What
+    /// `attach` takes belongs to the thread, so nothing may park inside it, by rule 2.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses address space, file descriptors or a thread,
+    /// or the stack policy is out of range; and in the child of a fork whose parent
+    /// had built a runtime. The message says what to do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, StackPolicy};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// runtime.run(|| println!("in a goroutine"));
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let refused = unsafe { Runtime::builder().stack(StackPolicy::Fixed(1)).build() };
+    /// println!("{}", refused.unwrap_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub unsafe fn build(self) -> io::Result<Runtime> {
+        schedinit::start(&self.settings).map(|shared| Runtime { shared })
+    }
+}

@@ -1,0 +1,59 @@
+//! SIGQUIT writes all goroutines to stderr.
+
+use std::io;
+
+use crate::debug::snapshot;
+use crate::debug::stderr::{write_all, write_stacks};
+use crate::sched::shared::Shared;
+use crate::signal::thread::listen;
+use crate::threads::{self, HELPER_STACK};
+use crate::util::lock::Lock;
+
+/// Runtimes that write a dump at SIGQUIT.
+static ON_QUIT: Lock<Vec<&'static Shared>> = Lock::new(Vec::new());
+/// The signal is caught, and a thread writes the dumps.
+static IS_HEARD: Lock<bool> = Lock::new(false);
+
+/// From now on SIGQUIT writes this runtime's goroutines to stderr, and the
+/// program goes on.
+///
+/// # Errors
+///
+/// When the kernel refuses what that takes; the next call tries again.
+pub(crate) fn dump_on_quit(shared: &'static Shared) -> io::Result<()> {
+    let mut is_heard = IS_HEARD.lock();
+    if !*is_heard {
+        hear_quits()?;
+        *is_heard = true;
+    }
+    drop(is_heard);
+    ON_QUIT.lock().push(shared);
+    Ok(())
+}
+
+fn hear_quits() -> io::Result<()> {
+    let (told, quits) = std::sync::mpsc::channel();
+    // It ends with the channel, where the signal cannot be caught.
+    threads::start_counted("sigquit", HELPER_STACK, move || {
+        for () in quits {
+            // One that is on the list has not stopped, so it is there.
+            let all: Vec<_> = ON_QUIT.lock().iter().map(|shared| shared.user()).collect();
+            for (number, user) in all.iter().enumerate() {
+                let shared = user.shared();
+                write_all("SIGQUIT: all goroutines\n\n", &shared.goroutines());
+                snapshot::write_if_asked(number, || shared.trace());
+                write_stacks(shared.records_in_use());
+            }
+        }
+    })?;
+    let tell = move |_| {
+        // The thread that hears it stays.
+        let _ = told.send(());
+    };
+    listen(crate::sys::notice::bit(libc::SIGQUIT), tell)?.forget();
+    Ok(())
+}
+
+pub(crate) fn no_dump_on_quit(shared: &'static Shared) {
+    ON_QUIT.lock().retain(|other| !std::ptr::eq(*other, shared));
+}

@@ -1,0 +1,155 @@
+//! Reports for the program: what its goroutines do, and where they wait.
+
+use super::blocking::blocking;
+use crate::debug::contention::ContentionProfile;
+use crate::debug::info::GoroutineInfo;
+use crate::debug::profile::{self, GoroutineProfile};
+use crate::sched::shared::Shared;
+use crate::sched::{current, give_way};
+
+/// The goroutines of the current runtime; none on a plain thread.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, goroutines, num_goroutine};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     for goroutine in goroutines() {
+///         println!("{goroutine}");
+///     }
+///     assert_eq!(goroutines().len(), num_goroutine());
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn goroutines() -> Vec<GoroutineInfo> {
+    give_way();
+    current::runtime().map_or_else(Vec::new, Shared::goroutines)
+}
+
+/// True on a goroutine's stack.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, in_goroutine};
+///
+/// assert!(!in_goroutine());
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// assert!(unsafe { Runtime::builder().build() }?.run(in_goroutine));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn in_goroutine() -> bool {
+    current::header().is_some()
+}
+
+/// What every goroutine of the current runtime is doing, with the frames of
+/// those that are parked; empty on a plain thread.
+///
+/// Takes some microseconds a goroutine, and some hundred milliseconds to read the
+/// program's line tables for the first time, as a [`blocking`] call: other goroutines run
+/// meanwhile. None is stopped: one that goes on while it is looked at is looked at again.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, goroutine_profile};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let profile = unsafe { Runtime::builder().build() }?.run(goroutine_profile);
+/// // The main goroutine, which made the profile.
+/// assert_eq!(profile.groups[0].goroutines[0].id, 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn goroutine_profile() -> GoroutineProfile {
+    current::runtime().map_or_else(GoroutineProfile::default, whole_profile)
+}
+
+/// See [`goroutine_profile`].
+pub(crate) fn whole_profile(shared: &'static Shared) -> GoroutineProfile {
+    blocking(|| profile::of(shared.records_in_use()))
+}
+
+/// Where goroutines and threads have waited, how often and for how long in all, since
+/// [`set_block_profile_rate`](crate::set_block_profile_rate): each wait counts at the stack of the waiter, when it
+/// ends. Empty by default.
+///
+/// Does not stop goroutines. Takes some hundred milliseconds to read the program's
+/// line tables for the first time, as a [`blocking`] call.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, block_profile, chan, go, set_block_profile_rate, time};
+/// use std::time::Duration;
+///
+/// fn wait_for_work(work: bench_runtime::Receiver<u32>) -> Option<u32> {
+///     work.recv()
+/// }
+///
+/// assert!(block_profile().stacks.is_empty());
+/// set_block_profile_rate(Duration::from_nanos(1));
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     let (tx, rx) = chan(0);
+///     let waiting = go(move || wait_for_work(rx));
+///     time::sleep(Duration::from_millis(5));
+///     tx.send(7).unwrap();
+///     assert_eq!(waiting.join().unwrap(), Some(7));
+/// });
+/// print!("{}", block_profile());
+/// # let profile = block_profile();
+/// # let mut frames = profile.stacks.iter().flat_map(|stack| &stack.frames);
+/// # assert!(frames.any(|frame| frame.function.contains("wait_for_work")));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn block_profile() -> ContentionProfile {
+    blocking(ContentionProfile::of_waits)
+}
+
+/// Which unlocks of a [`Mutex`](crate::sync::Mutex) or an
+/// [`RwMutex`](crate::sync::RwMutex) ended waits for it, since
+/// [`set_mutex_profile_fraction`](crate::set_mutex_profile_fraction): how many unlocks, and how long the woken had
+/// waited in all. Empty by default.
+///
+/// Does not stop goroutines. Takes some hundred milliseconds to read the program's
+/// line tables for the first time, as a [`blocking`] call.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::Mutex;
+/// use bench_runtime::{Runtime, go, mutex_profile, set_mutex_profile_fraction, time};
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// fn hold_long(mutex: &Mutex<u32>) {
+///     let _held = mutex.lock();
+///     time::sleep(Duration::from_millis(5));
+/// }
+///
+/// set_mutex_profile_fraction(1);
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     let mutex = Arc::new(Mutex::new(0));
+///     let all: Vec<_> = (0..2)
+///         .map(|_| go({ let mutex = mutex.clone(); move || hold_long(&mutex) }))
+///         .collect();
+///     all.into_iter().for_each(|one| one.join().unwrap());
+/// });
+/// let profile = mutex_profile();
+/// let mut file = Vec::new();
+/// profile.write_pprof(&mut file)?; // `go tool pprof FILE` opens it.
+/// # let mut frames = profile.stacks.iter().flat_map(|stack| &stack.frames);
+/// # assert!(frames.any(|frame| frame.function.contains("hold_long")), "{profile}");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn mutex_profile() -> ContentionProfile {
+    blocking(ContentionProfile::of_unlocks)
+}

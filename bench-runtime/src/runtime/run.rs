@@ -1,0 +1,77 @@
+//! The main goroutine: that of [`Runtime::run`](crate::Runtime::run).
+
+use std::sync::atomic::Ordering;
+
+use super::deadlock::check_deadlock;
+use super::join::JoinError;
+use super::spawn;
+use crate::sched::current;
+use crate::sched::shared::Shared;
+
+/// Ends [`Runtime::run`](crate::Runtime::run) as its goroutine has ended.
+#[track_caller]
+pub(super) fn did_not_return(error: JoinError) -> ! {
+    match error {
+        JoinError::Panicked(payload) => std::panic::resume_unwind(payload.into_inner()),
+        error => panic!("the main goroutine did not return: {error}"),
+    }
+}
+
+/// Waits for `f` in a goroutine. `Err` says why the goroutine has not ended.
+///
+/// # Safety
+///
+/// After an `Err` what `f` and its result borrow stays for ever.
+#[track_caller]
+pub(super) unsafe fn run_main<T, F>(
+    shared: &'static Shared,
+    f: F,
+) -> Result<Result<T, JoinError>, String>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    /// Counts the thread that waits as an outside one again, from the
+    /// goroutine's end on: it may be woken, and act, before it runs.
+    struct Waited(&'static Shared);
+    impl Drop for Waited {
+        fn drop(&mut self) {
+            self.0.runners_count.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    // A goroutine that waits is no thread that does.
+    let waits_as_thread = current::header().is_none();
+    let waited = waits_as_thread.then(|| Waited(shared));
+    let main = move || {
+        let _waited = waited;
+        f()
+    };
+    // SAFETY: passed on; this neither returns `Ok` nor unwinds before the goroutine
+    // has ended and its result is taken.
+    let handle = unsafe { spawn::borrowing(shared, main) };
+    if waits_as_thread {
+        // Only now: before the goroutine is in a queue this thread is one that
+        // can still make work.
+        shared.runners_count.fetch_add(1, Ordering::SeqCst);
+        // The goroutines may all be asleep already: the M that fell asleep last
+        // took this thread for an outside one.
+        check_deadlock(shared);
+    }
+    if !handle.wait() {
+        let all: Vec<String> = shared
+            .goroutines()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        return Err(format!(
+            "all goroutines are asleep - deadlock!\n{}",
+            all.join("\n")
+        ));
+    }
+    match handle.join() {
+        Err(error @ JoinError::Unfinished) => {
+            Err(format!("the main goroutine did not return: {error}"))
+        }
+        end => Ok(end),
+    }
+}

@@ -1,0 +1,80 @@
+//! How a runtime starts: Go's `schedinit`. The mode is chosen here.
+
+use std::io;
+
+use super::blocked::Blocked;
+use super::deadlock::{Rechecks, check_deadlock};
+use super::sweep::Sweep;
+use super::{fake_time, quit, schedtrace, shutdown};
+use crate::debug::info;
+use crate::goroutine::stacks;
+use crate::sched::goroutine_main::goroutine_main;
+use crate::sched::procs::Procs;
+use crate::sched::schedule::machine_main;
+use crate::sched::settings::Settings;
+use crate::sched::shared::{Entries, Shared};
+use crate::sched::sysmon::{Watch, sysmon};
+use crate::sched::{current, hand_off, wake};
+use crate::stack::{Class, StackError};
+use crate::sys::{barrier, fork};
+use crate::threads::{self, THREAD_STACK};
+
+fn stack_error(error: StackError) -> io::Error {
+    io::Error::other(error)
+}
+
+/// Starts a runtime: see [`Builder::build`](crate::Builder::build).
+pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
+    if fork::is_child() {
+        return Err(io::Error::other(
+            "this is the child of a fork, and its parent had built a runtime, whose locks \
+             another thread may have held: fork before the first runtime is built",
+        ));
+    }
+    fork::watch_and(current::after_fork);
+    barrier::register();
+    let (all_procs, procs) = Procs::new(settings)?;
+    let default_class = Class::for_policy(settings.stack).map_err(stack_error)?;
+    crate::stack::reserve().map_err(stack_error)?;
+    wake::prepare_for(default_class);
+    // One for the first M: what `run` would end the program for.
+    threads::start("probe", THREAD_STACK, || ())?;
+    if settings.shrink_options.compact {
+        crate::stack::enable_compaction().map_err(io::Error::other)?;
+    }
+    let entries = Entries {
+        machine: machine_main,
+        goroutine: goroutine_main,
+        idles: fake_time::advance,
+        rests: check_deadlock,
+        thread_ends: shutdown::thread_ends,
+    };
+    let shared = Shared::new(settings, (all_procs, default_class), entries)?;
+    crate::stack::overflow::describe_with(info::describe_in_signal_handler);
+    stacks::install();
+    hand_off::resize_to(shared, procs);
+    let watched = threads::start("sysmon", THREAD_STACK, move || {
+        let mut watches: Vec<Box<dyn Watch>> = vec![
+            Box::new(Sweep::default()),
+            Box::new(Blocked::default()),
+            Box::new(Rechecks::default()),
+        ];
+        watches.extend(schedtrace::of_environment());
+        sysmon(shared, watches);
+        Shared::release(shared);
+    });
+    if watched.is_err() {
+        // It counted as a user.
+        Shared::release(shared);
+    }
+    let heard = match settings.dumps_on_quit {
+        true => watched.and_then(|()| quit::dump_on_quit(shared)),
+        false => watched,
+    };
+    if let Err(error) = heard {
+        shutdown::stop(shared);
+        Shared::release(shared);
+        return Err(error);
+    }
+    Ok(shared)
+}

@@ -1,0 +1,197 @@
+//! The end of a runtime: how it stops, what its handles answer afterwards, and
+//! what it gives back.
+//!
+//! 1. `stopping` is set; every M switches to g0 at its next call and ends, woken if
+//!    it sleeps. Helpers without a job end. All have [`GRACE`] to do so;
+//!    where no goroutine is left, as long as an idle thread stays.
+//! 2. The state is [`RunState::Stopped`]: a join of a goroutine that has not ended
+//!    returns an error, also a join that begins later.
+//! 3. The thread that stops the runtime, or its last thread, drops the closures that never started, and gives back stacks,
+//!    timers and descriptors. Stacks of goroutines that had started and not
+//!    ended stay as they are for ever.
+//! 4. When no user is left and no record is in use, the core is freed and the
+//!    records go to other runtimes ([`crate::sched::lifetime`]).
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::join::release_joiners;
+use super::quit;
+use crate::debug::info::GoroutineInfo;
+use crate::debug::profile::GoroutineProfile;
+use crate::goroutine::{FLAG_LEFT, FRESH, JOIN_LOST, Status};
+use crate::sched::processor::ThisP;
+use crate::sched::readied;
+use crate::sched::shared::{RunState, Shared};
+use crate::sys::fork;
+use crate::threads::count::ThreadKind;
+use crate::threads::idle;
+
+/// How long a shutdown waits for goroutines in mid-computation. Under the thread
+/// sanitizer all takes longer. Chosen, not measured.
+const GRACE: Duration = Duration::from_millis(if cfg!(rt_tsan) { 5_000 } else { 200 });
+
+/// Goroutines that a leak report names. Chosen: not a million lines.
+pub(crate) const LEAKS_SHOWN: usize = 1_000;
+
+/// What was left when a runtime was shut down.
+///
+/// A [`Context`](crate::context::Context) that was made on the runtime goes on: it ends by its
+/// cancel or at its deadline, and its functions run in threads. So its children are still
+/// killed. What [`time::after_func`](crate::time::after_func) and the other timers of the runtime
+/// were to do is not done.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, Receiver, go, yield_now};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().build() }?;
+/// runtime.run(|| {
+///     go!(Receiver::<()>::never().recv());
+///     yield_now();
+/// });
+/// let left = runtime.shutdown();
+/// assert_eq!(left.unfinished_count, 1);
+/// for goroutine in &left.unfinished {
+///     println!("{goroutine}");
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shutdown {
+    /// Goroutines that had not ended. Their stacks stay as they are for ever;
+    /// nothing of them runs again, and no destructor of theirs: a lock that one
+    /// holds stays locked.
+    pub unfinished_count: usize,
+    /// What the first 1,000 of them were doing: the leak report.
+    pub unfinished: Vec<GoroutineInfo>,
+    /// Their stacks, equal ones once. To read their names takes some hundred
+    /// milliseconds once a process, and only [`Runtime::shutdown`](crate::Runtime::shutdown) does it.
+    pub stacks: GoroutineProfile,
+    /// Threads still in a goroutine's code when the time was up.
+    pub threads_count: usize,
+}
+
+/// See [`crate::Runtime::shutdown`].
+pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
+    // A fork's child has no threads to wait for.
+    if shared.stopping.swap(true, Ordering::SeqCst) || fork::is_child() {
+        return Shutdown::default();
+    }
+    quit::no_dump_on_quit(shared);
+    shared.attention.add();
+    let began = Instant::now();
+    loop {
+        // Ms come to rest at any time; those that did are woken, to end.
+        let resting: Vec<_> = {
+            let mut lists = shared.idle.lock();
+            let mut all: Vec<_> = lists.machines.drain(..).collect();
+            all.append(&mut lists.reserved);
+            while let Some(m) = shared.idle.pop_p_waiter(&mut lists) {
+                all.push(m);
+            }
+            all
+        };
+        for m in resting {
+            m.wake(None);
+        }
+        shared.helpers.release_all();
+        shared
+            .machines
+            .lock()
+            .iter()
+            .for_each(|m| m.interrupt_polling());
+        shared.sysmon_wait.wake();
+        let grace = match shared.goroutines_count() {
+            // Its own threads end by themselves, once the host lets them run.
+            0 => idle::IDLE,
+            _ => GRACE,
+        };
+        if shared.threads.count() == 0 || began.elapsed() >= grace {
+            break;
+        }
+        shared.threads.wait_for_end(Duration::from_millis(1));
+    }
+    let threads_count = shared.threads.count();
+    shared
+        .run_state
+        .store(RunState::Stopped as u8, Ordering::SeqCst);
+    let unfinished_count = shared.goroutines_count();
+    // Not a million lines.
+    let mut unfinished = shared.goroutines();
+    unfinished.truncate(LEAKS_SHOWN);
+    // Perhaps none is left by now, and the last one saw no stop.
+    clear_up(shared);
+    release_joiners(shared, JOIN_LOST);
+    Shutdown {
+        unfinished_count,
+        unfinished,
+        stacks: GoroutineProfile::default(),
+        threads_count,
+    }
+}
+
+/// The last act of a thread of the runtime.
+pub(crate) fn thread_ends(shared: &'static Shared, kind: ThreadKind) {
+    shared.threads.end(kind);
+    if shared.run_state() == RunState::Stopped {
+        clear_up(shared);
+    }
+}
+
+/// Drops closures that never started; no M runs any more.
+fn abandon_fresh(shared: &'static Shared) {
+    // SeqCst: after the mark that `admit` looks at when it has counted itself.
+    while shared.admitting.load(Ordering::SeqCst) != 0 {
+        std::thread::yield_now();
+    }
+    // Before a record is given back: the link of one that is queued is that of the free list
+    // too, and one that has started may yet be readied, and queued behind it.
+    shared.global.clear();
+    let mut fresh = Vec::new();
+    shared.slab().for_each(|g| {
+        if g.status() == Status::Runnable && g.context.load(Ordering::Acquire) == FRESH {
+            fresh.push(g);
+        }
+    });
+    for g in fresh {
+        readied::abandon(shared, g, None);
+    }
+}
+
+/// Marks those that have started and not ended, for those who would hand something to them.
+fn mark_left(shared: &'static Shared) {
+    for g in shared.records_in_use() {
+        g.set_flag(FLAG_LEFT);
+    }
+}
+
+/// Once the runtime has stopped and no thread of it is left: drops what
+/// never started and gives back what the runtime holds. Returns when that is
+/// done, also where another thread does it: what is given back can be had
+/// again after a shutdown.
+fn clear_up(shared: &'static Shared) {
+    if shared.threads.count() == 0 {
+        shared.cleared_up.call_once(|| {
+            abandon_fresh(shared);
+            mark_left(shared);
+            give_back(shared);
+        });
+    }
+}
+
+/// Gives back what a stopped runtime holds; no M runs any more.
+fn give_back(shared: &'static Shared) {
+    shared.for_each_processor(|p| {
+        // SAFETY: no M runs.
+        unsafe { ThisP::new(p) }.drain_stacks();
+        p.timers.retire(shared.now_ns());
+    });
+    shared.netpoll.retire();
+    for m in shared.machines.lock().iter() {
+        m.retire_netpoll();
+    }
+}

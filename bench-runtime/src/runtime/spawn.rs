@@ -1,0 +1,558 @@
+//! Starting goroutines. How one waits for their end is in [`super::join`].
+
+use std::io;
+use std::panic::Location;
+use std::sync::atomic::Ordering;
+
+use super::join::JoinHandle;
+use super::labels;
+use crate::goroutine::body::{self, Exit};
+use crate::goroutine::details::{Labels, text_of};
+use crate::goroutine::header::goroutine_of;
+use crate::goroutine::{
+    Details, FLAG_CPU_BOUND, FLAG_PRIORITY_SHIFT, Goroutine, JOIN_DETACHED, JOIN_OPEN,
+};
+use crate::recorder::ANY;
+use crate::sched::current::{self, machine_of};
+use crate::sched::global_queue::Priority;
+use crate::sched::newproc::{self, new_record, record_outside};
+use crate::sched::shared::Shared;
+use crate::sched::{hand_off, preempt, readied, scheduler, wake};
+use crate::stack::{Class, StackPolicy};
+
+/// Starts a goroutine that runs `f`, on the runtime of the calling goroutine, and returns
+/// the handle to wait with. It runs when the caller parks or when another P takes it.
+///
+/// | to start a goroutine and         | write               | it gives                        |
+/// |----------------------------------|---------------------|---------------------------------|
+/// | wait for it, or take its result  | `go(move \|\| …)`     | a [`JoinHandle`], which must be used |
+/// | let it run on, as Go's statement | [`go!(…)`](macro@crate::go) | nothing; it costs less, as there is no handle |
+///
+/// `go(|| async { … })` makes a future that is never polled: write
+/// `go(|| future::block_on(async { … }))`.
+///
+/// # Panics
+///
+/// Outside every goroutine: see [`crate::Runtime::spawn`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, go};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let sum = unsafe { Runtime::builder().build() }?.run(|| {
+///     let handles: Vec<_> = (0..10u64).map(|i| go(move || i * i)).collect();
+///     handles.into_iter().map(|h| h.join().unwrap()).sum::<u64>()
+/// });
+/// assert_eq!(sum, 285);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+#[inline]
+pub fn go<T, F>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    // SAFETY: `start` gives a fresh record with an empty body.
+    let put = |g| unsafe { body::put_closure(g, f) };
+    JoinHandle::new(start(Location::caller(), JOIN_OPEN, put))
+}
+
+/// What the macro [`go!`](macro@crate::go) calls: as [`go`](fn@crate::go), but
+/// cannot be joined, which saves the cost of the handle.
+#[doc(hidden)]
+#[track_caller]
+#[inline]
+pub fn go_alone<T, F>(f: F)
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    // SAFETY: as in `go`.
+    let put = |g| unsafe { body::put_alone(g, f) };
+    start(Location::caller(), JOIN_DETACHED, put);
+}
+
+/// Starts a goroutine with what `put` puts into its record.
+#[inline(always)]
+#[track_caller]
+fn start(
+    site: &'static Location<'static>,
+    join: usize,
+    put: impl FnOnce(&'static Goroutine),
+) -> &'static Goroutine {
+    let Some(header) = current::header() else {
+        outside_every_goroutine()
+    };
+    let mut m = machine_of(header);
+    let p = match m.enter().0 {
+        Some(p) => p,
+        None => {
+            let p = preempt::reacquire_p(header);
+            m = machine_of(header);
+            p
+        }
+    };
+    let shared = m.shared();
+    let g = new_record(shared, p, site, join);
+    put(g);
+    if p.recorder.watches(ANY) {
+        p.recorder.note_spawn(g);
+    }
+    scheduler::spawned(m, p, g);
+    m.leave(false);
+    g
+}
+
+/// Starts a goroutine and lets it run on: what a `go` statement is in Go. It gives nothing: the
+/// function [`go`](fn@crate::go) gives a handle to wait with. The body becomes a `move` closure,
+/// whose value is dropped. So it is a call, as in Go, and not what is to be called:
+///
+/// ```compile_fail
+/// bench_runtime::go!(move || println!("it would never be called"));
+/// ```
+///
+/// # Panics
+///
+/// Outside every goroutine, as [`go`](fn@crate::go).
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, chan, go};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let sum = unsafe { Runtime::builder().build() }?.run(|| {
+///     let (tx, rx) = chan(0);
+///     for n in 1..=10 {
+///         let tx = tx.clone();
+///         go!(tx.send(n));
+///     }
+///     drop(tx);
+///     rx.iter().sum::<u32>()
+/// });
+/// assert_eq!(sum, 55);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[macro_export]
+macro_rules! go {
+    ($name:ident) => {
+        compile_error!("go! runs what it is given: write go!(f()), or go(f) for a handle")
+    };
+    (|| $($body:tt)*) => {
+        compile_error!("go! makes the closure: write go!(body), or go(|| body) for a handle")
+    };
+    (move || $($body:tt)*) => {
+        compile_error!("go! makes the closure: write go!(body), or go(move || body) for a handle")
+    };
+    (async $($body:tt)*) => {
+        compile_error!("go! runs a goroutine: write go!(future::block_on(async { … }))")
+    };
+    ($($body:tt)*) => {
+        $crate::go_alone(move || { $($body)* })
+    };
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn outside_every_goroutine() -> ! {
+    panic!(
+        "go() was called outside every goroutine: use Runtime::spawn, or call it inside Runtime::run; \
+         in blocking(), spawn by a Handle::current() that was taken before it"
+    )
+}
+
+/// Starts a goroutine from a thread that has no P.
+#[track_caller]
+pub(crate) fn from_outside<T, F>(shared: &'static Shared, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    // SAFETY: it borrows nothing.
+    unsafe { start_outside(shared, f, Location::caller(), None) }
+}
+
+/// The same for what borrows.
+///
+/// # Safety
+///
+/// What `f` and its result borrow stays until the goroutine has ended and its result is
+/// taken; for ever, if it does not end.
+#[track_caller]
+pub(crate) unsafe fn borrowing<T, F>(shared: &'static Shared, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    // SAFETY: passed on.
+    unsafe { start_outside(shared, f, Location::caller(), None) }
+}
+
+/// # Safety
+///
+/// As for [`borrowing`].
+#[track_caller]
+unsafe fn start_outside<T, F>(
+    shared: &'static Shared,
+    f: F,
+    site: &'static Location<'static>,
+    settings: Option<(Box<Details>, u8)>,
+) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    // SAFETY: as in `go`.
+    let put = |g| unsafe { body::put_closure(g, f) };
+    let g = record_outside(shared, site, JOIN_OPEN, settings, put);
+    if !newproc::admit(shared, g) {
+        readied::abandon(shared, g, None);
+    }
+    preempt::give_way();
+    JoinHandle::new(g)
+}
+
+/// Settings of one goroutine.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{GoBuilder, Priority, Runtime};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().build() }?;
+/// let answer = runtime.run(|| {
+///     GoBuilder::new().name("adder").priority(Priority::High).go(|| 1 + 1).unwrap().join().unwrap()
+/// });
+/// assert_eq!(answer, 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct GoBuilder {
+    name: Option<Box<str>>,
+    labels: Labels,
+    priority: Priority,
+    stack: Option<StackPolicy>,
+    cpu_bound: bool,
+}
+
+impl GoBuilder {
+    /// No name, no labels, normal priority, the runtime's stack policy.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A name for dumps, profiles, traces and the message of a panic. In a profile of pprof it
+    /// is the label `name`.
+    ///
+    /// The first start of a goroutine with a name or labels puts a panic hook before the one that
+    /// is set: it says which goroutine panics. [`std::panic::set_hook`] replaces both.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime, goroutines};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let named = GoBuilder::new().name("indexer");
+    ///     let seen = named.go(|| goroutines().iter().any(|g| g.name.as_deref() == Some("indexer")));
+    ///     assert!(seen.unwrap().join().unwrap());
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// A label for dumps, profiles and traces, beside those given before; the same key is
+    /// given the new value. See [`labels`](crate::labels()).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime, labels};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let shard = GoBuilder::new().label("shard", "3").go(labels).unwrap();
+    ///     assert_eq!(shard.join().unwrap(), [("shard".to_owned(), "3".to_owned())]);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn label(self, key: &str, value: &str) -> Self {
+        self.labels([(key, value)])
+    }
+
+    /// The same for several: `labels(bench_runtime::labels())` hands on those of the
+    /// calling goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime, labels};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let parent = GoBuilder::new().labels([("user", "7"), ("part", "all")]).go(|| {
+    ///         let child = GoBuilder::new().labels(labels()).label("part", "one");
+    ///         child.go(labels).unwrap().join().unwrap()
+    ///     });
+    ///     let seen = parent.unwrap().join().unwrap();
+    ///     assert_eq!(seen, [("user", "7"), ("part", "one")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn labels<K, V>(mut self, labels: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: AsRef<str>,
+        V: AsRef<str>,
+    {
+        labels::add(&mut self.labels, labels);
+        self
+    }
+
+    /// The scheduling class.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Priority, Runtime};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let tidying = GoBuilder::new().priority(Priority::Low).go(|| "tidy").unwrap();
+    ///     assert_eq!(tidying.join().unwrap(), "tidy");
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Says that it will compute for long without a call into the runtime.
+    ///
+    /// In a pinned runtime it then starts on a thread that no other goroutine
+    /// shares, if one can be had, so that none of them waits for it. A
+    /// migrating runtime needs no such hint.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let sum = unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let adds_up = GoBuilder::new().cpu_bound(true).go(|| (0..1_000_000u64).sum::<u64>());
+    ///     adds_up.unwrap().join().unwrap()
+    /// });
+    /// assert_eq!(sum, 499_999_500_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn cpu_bound(mut self, cpu_bound: bool) -> Self {
+        self.cpu_bound = cpu_bound;
+        self
+    }
+
+    /// A stack policy of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime, StackPolicy, stack_usage};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let small = GoBuilder::new().stack(StackPolicy::Fixed(32 << 10));
+    ///     let usage = small.go(stack_usage).unwrap().join().unwrap().unwrap();
+    ///     assert_eq!(usage.limit_bytes, 32 << 10);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn stack(mut self, policy: StackPolicy) -> Self {
+        self.stack = Some(policy);
+        self
+    }
+
+    /// The stack's class; an error if the policy is out of range.
+    fn class(&self) -> io::Result<Option<Class>> {
+        let class = self.stack.map(Class::for_policy).transpose();
+        class.map_err(io::Error::other)
+    }
+
+    /// The error that [`Self::go`] would return, before there is a closure to be dropped.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.class().map(drop)
+    }
+
+    /// Starts the goroutine, on the runtime of the calling one.
+    ///
+    /// # Errors
+    ///
+    /// When the stack policy is out of range.
+    ///
+    /// # Panics
+    ///
+    /// Outside every goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let worker = GoBuilder::new().name("worker").go(|| 6 * 7);
+    ///     assert_eq!(worker.unwrap().join().unwrap(), 42);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn go<T, F>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let Some(shared) = current::runtime() else {
+            outside_every_goroutine()
+        };
+        let class = self.class()?.inspect(|&class| wake::prepare_for(class));
+        let site = Location::caller();
+        let text = text_of(self.name.as_deref(), &self.labels);
+        if text.is_some() {
+            labels::name_panics();
+        }
+        let details = Box::new(Details::new(site, text, class));
+        let mut flags = (self.priority as u8) << FLAG_PRIORITY_SHIFT;
+        if self.cpu_bound {
+            flags |= FLAG_CPU_BOUND;
+            shared.hogs.declare();
+        }
+        // SAFETY: it borrows nothing.
+        Ok(unsafe { start_outside(shared, f, site, Some((details, flags))) })
+    }
+}
+
+/// Ends the calling goroutine: destructors run, [`JoinHandle::join`] answers
+/// [`Exited`](crate::JoinError::Exited). In the main goroutine it ends `Runtime::run` with a
+/// panic.
+///
+/// # Panics
+///
+/// Outside every goroutine.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{JoinError, Runtime, go, goexit};
+///
+/// struct Tidy;
+/// impl Drop for Tidy {
+///     fn drop(&mut self) {
+///         println!("tidied up");
+///     }
+/// }
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     let ended = go(|| {
+///         let _tidy = Tidy;
+///         goexit()
+///     });
+///     assert!(matches!(ended.join(), Err(JoinError::Exited)));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn goexit() -> ! {
+    assert!(current::header().is_some(), "goexit outside a goroutine");
+    std::panic::resume_unwind(Box::new(Exit))
+}
+
+/// The number of the calling goroutine; `None` on a plain thread.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, go, goroutine_id};
+///
+/// assert_eq!(goroutine_id(), None);
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     let other = go(goroutine_id);
+///     let id = other.id();
+///     assert_eq!(other.join().unwrap(), Some(id));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn goroutine_id() -> Option<u64> {
+    current::header().map(|header| goroutine_of(header).id.load(Ordering::Relaxed))
+}
+
+/// How many goroutines of this runtime have not ended; 0 outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, chan, go, num_goroutine};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     let (tx, rx) = chan::<()>(0);
+///     let other = go(move || rx.recv());
+///     assert_eq!(num_goroutine(), 2);
+///     drop(tx);
+///     other.join().unwrap();
+///     assert_eq!(num_goroutine(), 1);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn num_goroutine() -> usize {
+    preempt::give_way();
+    current::runtime().map_or(0, Shared::goroutines_count)
+}
+
+/// GOMAXPROCS of this runtime. With `Some(n)` it is changed, while goroutines
+/// run; the old value is returned. With [fake time](crate::Builder::fake_time) or a
+/// [seed](crate::Builder::seed) it stays 1.
+///
+/// # Panics
+///
+/// Outside every goroutine, or if `n` is not 1 to 4,096.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, gomaxprocs};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().procs(2).build() }?.run(|| {
+///     assert_eq!(gomaxprocs(Some(4)), 2);
+///     assert_eq!(gomaxprocs(None), 4);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn gomaxprocs(n: Option<usize>) -> usize {
+    let Some(shared) = current::runtime() else {
+        panic!("gomaxprocs outside a goroutine: see Runtime::set_procs")
+    };
+    preempt::give_way();
+    match n {
+        Some(n) => hand_off::set_procs_by_hand(shared, n),
+        None => shared.procs(),
+    }
+}

@@ -1,0 +1,109 @@
+//! Sysmon's part in the sweep over stacks: when it goes on, and how far. How a goroutine is
+//! claimed for it is in [`crate::goroutine::stacks`].
+
+use std::time::Duration;
+
+use crate::recorder::event::Kind;
+use crate::sched::machine::TIME_SLICE_NS;
+use crate::sched::shared::Shared;
+use crate::sched::sysmon::{ROUND_NS, Round, Watch};
+use crate::stack::sweep::{self, Policy, Progress};
+use crate::sys::{clock, memory};
+
+/// Passes over all stacks in the time after which one is due: each look costs a
+/// stack some 30 ns, and this many come before it is compacted. Chosen, not measured.
+const PASSES: u32 = 4;
+
+/// Above this share of the machine's memory, one in so many, a runtime that
+/// compacts gives it as much of sysmon's time as it takes: the rest must last
+/// for what the pass does not reach in time. Chosen, not measured.
+const PRESSURE_SHARE: u64 = 4;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    /// When the current pass began, and whether it is over.
+    began_ms: u32,
+    over: bool,
+    /// From its beginning to that of the next one.
+    pause: Duration,
+    pending: bool,
+    /// A P has picked a goroutine since the pass began, which may be parked now.
+    ran: bool,
+    /// Stacks that were ever compacted, when the pass began.
+    compacted_count: u64,
+    /// The process holds so much that compacting comes first.
+    pressed: bool,
+}
+
+fn compacted_count() -> u64 {
+    crate::stack::compaction_stats().compacted_count
+}
+
+impl Watch for Sweep {
+    fn pause(&self, _: &'static Shared, _: u64) -> Option<Duration> {
+        (self.pending || self.ran).then(|| match self.over {
+            true => self.pause,
+            false => Duration::from_nanos(ROUND_NS),
+        })
+    }
+
+    /// Goes on with the sweep: a step if goroutines run, for a round's time if none does.
+    fn check(&mut self, shared: &'static Shared, round: &Round) {
+        self.ran |= round.picked;
+        let began_ns = clock::now_ns();
+        let now_ms = (began_ns / 1_000_000) as u32;
+        if self.over {
+            if u128::from(now_ms.wrapping_sub(self.began_ms)) < self.pause.as_millis() {
+                return;
+            }
+            self.over = false;
+            self.began_ms = now_ms;
+            self.ran = false;
+            self.compacted_count = compacted_count();
+            self.pressed = shared.settings.shrink_options.compact && is_pressed(shared);
+            // A program with few goroutines is not looked over all the time.
+            self.pause =
+                (self.policy(shared).after / PASSES).max(Duration::from_nanos(TIME_SLICE_NS));
+        }
+        let policy = self.policy(shared);
+        while !self.over {
+            (self.over, self.pending) = match sweep::step(now_ms, policy) {
+                Progress::More => (false, true),
+                Progress::Done { pending } => {
+                    let count = compacted_count() - self.compacted_count;
+                    if count != 0 {
+                        shared.recorder.record(Kind::Compact, count, 0);
+                    }
+                    (true, pending)
+                }
+                // That thread may have passed some of ours already.
+                Progress::Busy => (true, true),
+                Progress::Nothing => (true, false),
+            };
+            let has_time = !round.running || self.pressed;
+            if !has_time || clock::now_ns() - began_ns >= ROUND_NS {
+                break;
+            }
+        }
+    }
+}
+
+impl Sweep {
+    fn policy(&self, shared: &Shared) -> Policy {
+        let after = shared.settings.shrink_options.after;
+        Policy {
+            after: match self.pressed {
+                true => after.min(Duration::from_nanos(TIME_SLICE_NS)),
+                false => after,
+            },
+        }
+    }
+}
+
+fn is_pressed(shared: &Shared) -> bool {
+    shared.settings.reads_files
+        && memory::resident_bytes()
+            .zip(memory::total_bytes())
+            .is_some_and(|(resident, total)| resident > total / PRESSURE_SHARE)
+}

@@ -1,0 +1,97 @@
+//! The threads of a runtime that have not ended.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::fatal::fatal;
+
+/// What a thread of a runtime is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ThreadKind {
+    Machine,
+    Helper,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    counts: Mutex<Counts>,
+    ended: Condvar,
+    most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    machines: usize,
+    helpers: usize,
+}
+
+impl Counts {
+    fn of(&mut self, kind: ThreadKind) -> &mut usize {
+        match kind {
+            ThreadKind::Machine => &mut self.machines,
+            ThreadKind::Helper => &mut self.helpers,
+        }
+    }
+}
+
+impl Threads {
+    /// None as yet, and so many at most.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            counts: Mutex::default(),
+            ended: Condvar::new(),
+            most,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those that run goroutines.
+    pub(crate) fn machines_count(&self) -> usize {
+        self.lock().machines
+    }
+
+    /// Those that run the program's code.
+    pub(crate) fn count(&self) -> usize {
+        let counts = self.lock();
+        counts.machines + counts.helpers
+    }
+
+    /// How many goroutines may run on without a P at once: each has a thread,
+    /// and the rest of them is for calls that say that they block.
+    pub(crate) fn max_hogs(&self) -> usize {
+        (self.most / 2).max(1)
+    }
+
+    /// Counts one that is about to start; returns how many there are.
+    pub(crate) fn begin(&self, kind: ThreadKind) -> usize {
+        let mut counts = self.lock();
+        *counts.of(kind) += 1;
+        let count = counts.machines + counts.helpers;
+        drop(counts);
+        if count > self.most {
+            fatal!(
+                "the program needs more than {} threads: so many goroutines are in blocking calls at once; \
+                 raise Builder::max_threads, or bound the calls with a Semaphore",
+                self.most
+            );
+        }
+        count
+    }
+
+    /// One has ended.
+    pub(crate) fn end(&self, kind: ThreadKind) {
+        // Notified under the lock, so that no waiter misses it.
+        let mut counts = self.lock();
+        *counts.of(kind) -= 1;
+        self.ended.notify_all();
+    }
+
+    /// Waits until one ends, for `most` at most. Blocks the thread.
+    pub(crate) fn wait_for_end(&self, most: Duration) {
+        drop(self.ended.wait_timeout(self.lock(), most));
+    }
+}

@@ -1,0 +1,220 @@
+//! Idle threads of a pool: each has a slot in a list, and gets its next job there.
+//!
+//! | `word`     | in the list | means                                             |
+//! |------------|-------------|---------------------------------------------------|
+//! | `SPINNING` | yes         | its thread spins on the word                      |
+//! | `SLEEPING` | yes         | its thread sleeps on the word, or is about to     |
+//! | either     | no          | a job is about to be assigned, or the thread runs |
+//! | `ASSIGNED` | no          | the thread takes what is in `job`                 |
+//!
+//! The thread that removes a slot from the list, under the list's lock, assigns it:
+//! a caller with a job, or the slot's own thread, which then ends without one. So a
+//! slot is assigned once for each time that it was listed.
+//!
+//! 1. The thread stores `SPINNING` or `SLEEPING` before its slot is listed, so that
+//!    no caller can reach the slot, and then adds the slot to the list. The lock of
+//!    the list publishes the word.
+//! 2. A caller removes the slot, stores the job, then swaps `ASSIGNED` in, and wakes
+//!    the thread if the word was `SLEEPING`. The wake may come late, when the thread
+//!    has run that job and sleeps again: that sleep ends early and is resumed.
+//! 3. A thread whose spinning missed exchanges `SPINNING` for `SLEEPING` before it
+//!    sleeps; the exchange fails if a job was assigned meanwhile. The futex compares
+//!    the word once more, so an assignment between the two prevents the sleep.
+//! 4. A thread that has slept for [`IDLE`] removes its slot and ends. If the slot is
+//!    no longer listed, a caller has it, and the thread waits for that assignment.
+//!
+//! One thread at a time spins. Its slot is last in the list, and the last is assigned
+//! first. `one_spinning` is a hint: no decision about memory depends on it.
+
+use std::ptr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::spin::{AdaptiveSpin, SPIN_CHECK};
+use crate::shim::fixed::AtomicU32;
+use crate::shim::{AtomicBool, AtomicI32, Ordering, hint};
+use crate::sys::{affinity, clock, futex};
+use crate::util::lock::Lock;
+
+/// A thread without a job ends after this time. Chosen, not measured.
+pub(crate) const IDLE: Duration = Duration::from_secs(5);
+
+/// How long a thread spins, and its caller for what it is to return: several times the length of a short job, so that one
+/// caller in a loop meets it spinning each time. Chosen; what it gains is in SPEED.md.
+pub(crate) const SPIN_NS: u64 = 20_000;
+
+const SLEEPING: u32 = 0;
+const ASSIGNED: u32 = 1;
+const SPINNING: u32 = 2;
+
+/// Where one thread gets its jobs. See the module.
+#[derive(Debug)]
+pub(crate) struct JobSlot<J> {
+    word: AtomicU32,
+    /// `None` with `ASSIGNED`: the thread ends.
+    job: Lock<Option<J>>,
+    /// The CPU of its last caller.
+    caller_cpu: AtomicI32,
+}
+
+impl<J> JobSlot<J> {
+    /// For a thread that has been started from this CPU.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            word: AtomicU32::new(SLEEPING),
+            job: Lock::new(None),
+            caller_cpu: AtomicI32::new(affinity::current_cpu()),
+        })
+    }
+
+    /// Step 2. True if the thread was spinning.
+    fn assign(&self, job: Option<J>) -> bool {
+        *self.job.lock() = job;
+        self.caller_cpu
+            .store(affinity::current_cpu(), Ordering::Relaxed);
+        // Release: pairs with the Acquire in `is_assigned`.
+        let spinning = self.word.swap(ASSIGNED, Ordering::Release) == SPINNING;
+        if !spinning {
+            futex::wake(&self.word, 1);
+        }
+        spinning
+    }
+
+    fn is_assigned(&self) -> bool {
+        // Acquire: pairs with the Release in `assign`.
+        self.word.load(Ordering::Acquire) == ASSIGNED
+    }
+
+    /// Spins for a job, and then stores `SLEEPING`; true if a job came. Blocks the
+    /// thread for [`SPIN_NS`] at most.
+    fn spin(&self) -> bool {
+        let until = clock::now_ns() + SPIN_NS;
+        while clock::now_ns() < until {
+            for _ in 0..SPIN_CHECK {
+                if self.is_assigned() {
+                    return true;
+                }
+                hint::spin_loop();
+            }
+        }
+        // Step 3. Relaxed: the job is read after `is_assigned`.
+        self.word
+            .compare_exchange(SPINNING, SLEEPING, Ordering::Relaxed, Ordering::Relaxed)
+            .is_err()
+    }
+
+    /// Sleeps until a job comes, for [`IDLE`] at most. Blocks the thread.
+    fn sleep(&self) {
+        let until = clock::now_ns() + IDLE.as_nanos() as u64;
+        while !self.is_assigned() {
+            let now = clock::now_ns();
+            if now >= until {
+                return;
+            }
+            futex::wait(
+                &self.word,
+                SLEEPING,
+                Some(Duration::from_nanos(until - now)),
+            );
+        }
+    }
+}
+
+/// The idle threads of a pool.
+#[derive(Debug)]
+pub(crate) struct IdleThreads<J> {
+    /// The spinning thread last, or else the one that was added last.
+    list: Lock<Vec<Arc<JobSlot<J>>>>,
+    one_spinning: AtomicBool,
+}
+
+impl<J> IdleThreads<J> {
+    pub(crate) fn new() -> Self {
+        Self {
+            list: Lock::new(Vec::new()),
+            one_spinning: AtomicBool::new(false),
+        }
+    }
+
+    /// Gives a job to an idle thread; true if that thread was spinning.
+    ///
+    /// # Errors
+    ///
+    /// The job, if no thread is idle.
+    pub(crate) fn assign(&self, job: J) -> Result<bool, J> {
+        let last = self.list.lock().pop();
+        match last {
+            Some(slot) => Ok(slot.assign(Some(job))),
+            None => Err(job),
+        }
+    }
+
+    /// Ends all idle threads.
+    pub(crate) fn release_all(&self) {
+        let all = std::mem::take(&mut *self.list.lock());
+        for slot in all {
+            slot.assign(None);
+        }
+    }
+
+    /// Waits for a job; `None`: the thread is to end. `stays` is called under the lock
+    /// of the list, so a [`Self::release_all`] that begins after it finds the slot.
+    /// `listed` is called when the slot is in the list: a goroutine that it readies
+    /// may assign a job at once, and that job shall come here. Blocks the thread.
+    pub(crate) fn wait(
+        &self,
+        slot: &Arc<JobSlot<J>>,
+        spin: &AdaptiveSpin,
+        stays: impl FnOnce() -> bool,
+        listed: impl FnOnce(),
+    ) -> Option<J> {
+        // Not on the caller's CPU, which the spinning would take from it.
+        let spins = spin.should_spin()
+            && slot.caller_cpu.load(Ordering::Relaxed) != affinity::current_cpu()
+            && !self.one_spinning.swap(true, Ordering::Relaxed);
+        let began = clock::now_ns();
+        let stays = self.enlist(slot, spins, stays);
+        listed();
+        if !stays {
+            return None;
+        }
+        if spins {
+            let hit = slot.spin();
+            self.one_spinning.store(false, Ordering::Relaxed);
+            spin.note_spin(hit);
+        }
+        if !slot.is_assigned() {
+            slot.sleep();
+            spin.note_sleep(clock::now_ns() - began);
+        }
+        if !slot.is_assigned() && self.remove(slot) {
+            return None;
+        }
+        while !slot.is_assigned() {
+            // A caller has removed the slot and is about to assign it.
+            futex::wait(&slot.word, SLEEPING, None);
+        }
+        slot.job.lock().take()
+    }
+
+    /// Step 1; false without it if the thread does not stay.
+    fn enlist(&self, slot: &Arc<JobSlot<J>>, spins: bool, stays: impl FnOnce() -> bool) -> bool {
+        let word = if spins { SPINNING } else { SLEEPING };
+        slot.word.store(word, Ordering::Relaxed);
+        let mut list = self.list.lock();
+        if !stays() {
+            return false;
+        }
+        let other_spins = !spins && self.one_spinning.load(Ordering::Relaxed);
+        let at = list.len().saturating_sub(usize::from(other_spins));
+        list.insert(at, slot.clone());
+        true
+    }
+
+    /// Step 4. False: a caller has removed the slot.
+    fn remove(&self, slot: &JobSlot<J>) -> bool {
+        let mut list = self.list.lock();
+        let at = list.iter().position(|other| ptr::eq(&**other, slot));
+        at.map(|at| list.remove(at)).is_some()
+    }
+}

@@ -1,0 +1,111 @@
+//! Whether a thread spins before it sleeps, by how its last waits went.
+//!
+//! | what happened                                      | `credit`               |
+//! |----------------------------------------------------|------------------------|
+//! | a sleep was short, so that spinning would have hit | up, to [`CREDIT_MAX`]  |
+//! | spinning hit: what it waited for came              | up, to [`CREDIT_MAX`]  |
+//! | spinning missed, with credit left                  | down by one            |
+//! | spinning missed with the last credit               | down to −[`BACKOFF`]   |
+//!
+//! The thread spins while `credit` is above 0.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+/// Loads of what a spinning thread waits for, between two looks at the clock. Chosen, not
+/// measured.
+pub(crate) const SPIN_CHECK: u32 = if cfg!(rt_loom) { 1 } else { 32 };
+
+/// About what a sleep and a wake cost, in nanoseconds: on a virtual machine a round trip between
+/// two Ms took 24 µs by them, a blocking call 40 µs. So long a thread spins at most, and a sleep
+/// up to twice as long should have been a spin.
+pub(crate) const SLEEP_COST_NS: u64 = 50_000;
+
+/// The most credit: so many misses end the spinning. Chosen, not measured.
+const CREDIT_MAX: i32 = 4;
+
+/// After misses, one more than so many short sleeps must pass before the thread spins again:
+/// the bound on what the misses cost. A miss costs a few times as much as the wake that a hit
+/// saves. Chosen, not measured.
+const BACKOFF: i32 = 64;
+
+/// The state of one thread. Only that thread loads and stores it.
+#[derive(Debug, Default)]
+pub(crate) struct AdaptiveSpin {
+    credit: AtomicI32,
+    /// The last wait was a spin that missed.
+    missed: AtomicBool,
+}
+
+impl AdaptiveSpin {
+    /// True if the thread is to spin before it sleeps.
+    pub(crate) fn should_spin(&self) -> bool {
+        self.credit.load(Ordering::Relaxed) > 0
+    }
+
+    /// Notes a sleep of so many nanoseconds: it may have been so short that spinning would
+    /// have hit. Does not count a sleep after a miss: the sleep itself may have ended the
+    /// wait, because it left the CPU to the other thread.
+    pub(crate) fn note_sleep(&self, slept_ns: u64) {
+        let short = slept_ns < 2 * SLEEP_COST_NS;
+        if self.missed.swap(false, Ordering::Relaxed) || !short {
+            return;
+        }
+        let credit = self.credit.load(Ordering::Relaxed);
+        let credit = match credit < 0 {
+            true => credit + 1,
+            false => (credit + 2).min(CREDIT_MAX),
+        };
+        self.credit.store(credit, Ordering::Relaxed);
+    }
+
+    /// Notes a spin, and whether it hit.
+    pub(crate) fn note_spin(&self, hit: bool) {
+        let credit = self.credit.load(Ordering::Relaxed);
+        let credit = match hit {
+            true => (credit + 2).min(CREDIT_MAX),
+            false if credit > 1 => credit - 1,
+            false => -BACKOFF,
+        };
+        self.credit.store(credit, Ordering::Relaxed);
+        self.missed.store(!hit, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(rt_loom)))]
+mod tests {
+    use super::*;
+
+    /// Spins that miss, until the thread spins no more; how many.
+    fn miss(spin: &AdaptiveSpin) -> usize {
+        let misses = (1..).find(|_| {
+            spin.note_spin(false);
+            // It ended as soon as the CPU was free.
+            spin.note_sleep(0);
+            !spin.should_spin()
+        });
+        misses.unwrap()
+    }
+
+    /// Short sleeps, until the thread spins again; how many.
+    fn recover(spin: &AdaptiveSpin) -> usize {
+        let sleeps = (1..).find(|_| {
+            spin.note_sleep(0);
+            spin.should_spin()
+        });
+        sleeps.unwrap()
+    }
+
+    #[test]
+    fn spinning_that_missed_begins_again_after_more_short_sleeps_than_the_backoff() {
+        let spin = AdaptiveSpin::default();
+        assert!(!spin.should_spin());
+        spin.note_sleep(0);
+        for _ in 0..3 {
+            assert!(spin.should_spin());
+            assert!(miss(&spin) <= CREDIT_MAX as usize);
+            assert_eq!(recover(&spin), BACKOFF as usize + 1);
+        }
+        spin.note_spin(true);
+        assert!(spin.should_spin());
+    }
+}

@@ -1,0 +1,96 @@
+//! The thread that runs the program's code for threads that must not wait for it: those
+//! that fire timers or tell of signals.
+//!
+//! It starts with the first call, stays, and belongs to no runtime. It makes one call after
+//! the other, under no lock: a call that waits holds up those behind it.
+//!
+//! | `thread` | meaning                                                              |
+//! |----------|----------------------------------------------------------------------|
+//! | `None`   | not started, or it could not be                                      |
+//! | `Idle`   | it sleeps, and counts as a thread of ours                            |
+//! | `Busy`   | it takes calls; one may end a wait, so it counts as an outside thread |
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::{HELPER_STACK, count, start};
+use crate::fatal::fatal;
+use crate::sys::fork;
+use crate::util::panic::without_panic;
+
+/// Something to be run once.
+pub(crate) type Call = Box<dyn FnOnce() + Send>;
+
+struct Calls {
+    waiting: VecDeque<Call>,
+    thread: Thread,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Thread {
+    None,
+    Idle,
+    Busy,
+}
+
+static CALLS: Mutex<Calls> = Mutex::new(Calls {
+    waiting: VecDeque::new(),
+    thread: Thread::None,
+});
+static CAME: Condvar = Condvar::new();
+
+fn calls() -> MutexGuard<'static, Calls> {
+    CALLS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has the thread make a call. Does not wait for it; blocks the thread for 210 ms at most,
+/// where the thread must be started and the kernel has no room for one.
+///
+/// # Errors
+///
+/// The call, if the thread cannot be started. The next call tries again.
+pub(crate) fn run(call: Call) -> Result<(), (io::Error, Call)> {
+    let mut calls = calls();
+    match calls.thread {
+        Thread::Busy => {}
+        Thread::Idle => {
+            count(-1);
+            CAME.notify_one();
+        }
+        // It waits for the lock.
+        Thread::None => {
+            fork::watch();
+            if let Err(error) = start("waker", HELPER_STACK, run_for_ever) {
+                return Err((error, call));
+            }
+        }
+    }
+    calls.thread = Thread::Busy;
+    calls.waiting.push_back(call);
+    Ok(())
+}
+
+fn run_for_ever() {
+    let mut calls = calls();
+    loop {
+        if let Some(call) = calls.waiting.pop_front() {
+            drop(calls);
+            without_panic(call);
+            if fork::is_child() {
+                fatal!(
+                    "a waker came back in the child of a fork, which has none of the threads \
+                     that call wakers: call exec or _exit there"
+                );
+            }
+            calls = self::calls();
+            continue;
+        }
+        calls.thread = Thread::Idle;
+        count(1);
+        // A caller that finds it idle takes it out of the count.
+        calls = CAME
+            .wait_while(calls, |calls| calls.thread == Thread::Idle)
+            .unwrap_or_else(PoisonError::into_inner);
+    }
+}

@@ -1,0 +1,55 @@
+//! An event that a thread sleeps for: Go's note. It is woken once for each sleep.
+//!
+//! | `word` | meaning                                            |
+//! |--------|----------------------------------------------------|
+//! | 0      | no wake has come; the thread may sleep             |
+//! | 1      | a wake has come, and was not taken by a sleep yet  |
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::sys::{clock, futex};
+
+/// See the module. One thread sleeps.
+#[derive(Debug, Default)]
+pub(crate) struct Note {
+    word: AtomicU32,
+}
+
+impl Note {
+    pub(crate) const fn new() -> Self {
+        Self {
+            word: AtomicU32::new(0),
+        }
+    }
+
+    /// Sleeps until a wake comes, and takes it. Blocks the thread.
+    pub(crate) fn sleep(&self) {
+        self.sleep_until(u64::MAX);
+    }
+
+    /// The same until `deadline_ns` at most; false if no wake has come by then. Blocks the
+    /// thread.
+    pub(crate) fn sleep_until(&self, deadline_ns: u64) -> bool {
+        // Acquire: pairs with the Release in `wake`.
+        while self.word.swap(0, Ordering::Acquire) == 0 {
+            let mut timeout = None;
+            if deadline_ns != u64::MAX {
+                let now = clock::now_ns();
+                if now >= deadline_ns {
+                    return false;
+                }
+                timeout = Some(Duration::from_nanos(deadline_ns - now));
+            }
+            futex::wait(&self.word, 0, timeout);
+        }
+        true
+    }
+
+    /// Ends the sleep.
+    pub(crate) fn wake(&self) {
+        // Release: pairs with the Acquire in `sleep_until`.
+        self.word.store(1, Ordering::Release);
+        futex::wake(&self.word, 1);
+    }
+}

@@ -1,0 +1,20 @@
+//! Panics that no caller gets.
+
+use std::any::Any;
+use std::panic::{self, AssertUnwindSafe};
+
+/// Calls `f`, and drops the payload of its panic; the hook has reported it.
+#[inline(always)]
+pub(crate) fn without_panic(f: impl FnOnce()) {
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(f)) {
+        drop_payload(payload);
+    }
+}
+
+#[cold]
+fn drop_payload(payload: Box<dyn Any + Send>) {
+    // Its own destructor may panic, and with a payload that does so again.
+    if let Err(again) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+}
