@@ -2,7 +2,7 @@
 //!
 //! A [`Parkable`] is a goroutine or a plain OS thread; primitives make no
 //! difference between them. (Channels and joins also have pending futures,
-//! which never park: `sched::pending`.) The way to wait, which every primitive
+//! which never park: `goroutine::pending`.) The way to wait, which every primitive
 //! follows:
 //!
 //! 1. `let me = sched::prepare_park(reason, object)`; from here a ready counts.
@@ -42,7 +42,7 @@ pub(crate) struct Head {
 pub(crate) enum Kind {
     Goroutine,
     Thread,
-    /// A future that waits in a queue without parking: see `sched::pending`.
+    /// A future that waits in a queue without parking: see `goroutine::pending`.
     Future,
 }
 

@@ -15,7 +15,8 @@ use std::task::{Context, Poll, ready};
 use crate::goroutine::body::{self, Outcome};
 use crate::goroutine::pending::Pending;
 use crate::goroutine::{
-    FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Kind, Parkable, Status, WaitReason,
+    FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Kind, Parkable, Status,
+    WaitReason,
 };
 use crate::sched::current::{self, machine_of};
 use crate::sched::locate::shared_of;

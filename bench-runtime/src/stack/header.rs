@@ -33,9 +33,9 @@ pub(crate) struct StackHeader {
     class: Cell<Class>,
     /// Whether the accounting holds something.
     pub(super) measured: Cell<bool>,
-    /// How many panics are in progress while it is parked: see `sched::unwinding`.
+    /// How many panics are in progress while it is parked: see `goroutine::unwinding`.
     pub(crate) panics: Cell<u16>,
-    /// The scheduler's own: see `sched::fiber`.
+    /// For the sanitizers: see `stack::fiber`.
     pub(crate) scratch: Cell<usize>,
     /// [`Stack::limit`].
     limit: Cell<usize>,
@@ -49,7 +49,7 @@ pub(crate) struct StackHeader {
     pub(super) peak: Cell<u32>,
     /// Pages added to the initial ones, over all visits.
     pub(super) growth: Cell<u32>,
-    /// How many wakers it is calling, one inside the other: see `sched::pending`.
+    /// How many wakers it is calling, one inside the other: see `sched::wakers`.
     pub(crate) wakes: Cell<u8>,
 }
 
