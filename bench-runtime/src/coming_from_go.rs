@@ -345,7 +345,7 @@
 //!
 //! # Contexts
 //!
-//! ## 13. A generator that is told to stop
+//! ## 13. A generator that can be stopped
 //!
 //! ```go
 //! func count(ctx context.Context) <-chan int {

@@ -26,7 +26,7 @@
 //! | clocks | [`time`] |
 //! | sockets, files, children, signals, streams | [`net`], [`fs`], [`process`], [`signal`], [`io`] |
 //! | async code, and code that blocks | [`future`], [`blocking`](blocking()) |
-//! | what goes on inside | [`goroutines`](goroutines()), [`goroutine_profile`](goroutine_profile()), [`trace`], [`Metrics`] |
+//! | state and events of the runtime | [`goroutines`](goroutines()), [`goroutine_profile`](goroutine_profile()), [`trace`], [`Metrics`] |
 //!
 //! # What blocks a thread
 //!

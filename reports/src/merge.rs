@@ -183,7 +183,7 @@ fn apart(run: &mut Run) -> Result<Merged, MergeError> {
     Ok(held)
 }
 
-/// Says which parts a merged run holds, and sets its warnings and its end.
+/// Records which parts a merged run holds, and sets its warnings and its end.
 fn settle(merged: &mut Run, parts: BTreeSet<u32>, count: u32, all_ended: bool) {
     // A count from elsewhere may be anything.
     const MOST_NAMED: usize = 100;

@@ -207,7 +207,7 @@ impl<T> Sender<T> {
     }
 
     /// Closes the channel, for all its ends: sends fail from now on, receivers
-    /// get what the buffer still holds and then `None`. Says whether this call
+    /// get what the buffer still holds and then `None`. True if this call
     /// closed it: false if it was closed before, or is nil.
     ///
     /// # Examples

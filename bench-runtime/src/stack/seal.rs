@@ -78,7 +78,7 @@ impl Seals {
     }
 
     /// Steps 1 to 3, for the chunk that begins with slot `first`, by the
-    /// compacting thread. Says whether it did so.
+    /// compacting thread. True if it did so.
     pub(super) fn seal(
         &self,
         arena: &Arena,

@@ -83,7 +83,7 @@ const SHORT_RUN_WAITS: u32 = 8;
 static HOOKS: OnceLock<Hooks> = OnceLock::new();
 static SWEEPER: Lock<Sweeper> = Lock::new(Sweeper::new());
 
-/// Says how goroutines are claimed; the first call counts.
+/// Sets how goroutines are claimed; the first call counts.
 pub(crate) fn set_hooks(hooks: Hooks) {
     HOOKS.get_or_init(|| hooks);
 }

@@ -40,7 +40,7 @@
 //!         landing.cell.get_or_init(f).clone()
 //!     }
 //!
-//!     /// The same, until the context ends: then the call goes on without this caller.
+//!     /// The same, until the context ends: then the call continues without this caller.
 //!     fn call_with<F>(self: &Arc<Self>, ctx: &Context, key: String, f: F) -> Option<V>
 //!     where
 //!         F: FnOnce() -> V + Send + 'static,

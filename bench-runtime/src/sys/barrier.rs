@@ -22,7 +22,7 @@ fn membarrier(command: libc::c_int) -> bool {
 }
 
 /// Registers the process; before the first thread that uses `light` starts.
-/// Says whether the cheap form is in use.
+/// True if the cheap form is in use.
 pub(crate) fn register() -> bool {
     // The environment switch exists to test the fallback on any kernel.
     if std::env::var_os("THREADBARE_NO_MEMBARRIER").is_none()

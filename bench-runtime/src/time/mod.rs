@@ -99,7 +99,7 @@ pub(crate) fn ns_of(instant: Instant) -> u64 {
     after_ns(left)
 }
 
-/// The other way round.
+/// The instant at a time of the clock, in nanoseconds.
 fn instant_of(ns: u64) -> Instant {
     if let Some(begin_ns) = fake_time::begin_ns() {
         return bubble_begin() + Duration::from_nanos(ns.saturating_sub(begin_ns));

@@ -24,7 +24,7 @@ use crate::support::everywhere;
 const TIMEOUT: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Says which thread calls it, and panics then.
+/// Sends the id of the thread that wakes it, and panics then.
 struct Tells(mpsc::Sender<ThreadId>);
 
 impl Wake for Tells {

@@ -59,7 +59,7 @@ fn slices(events: &[Value]) -> BTreeMap<(u64, u64), Vec<&Value>> {
 }
 
 /// Every arrow has two ends, in their order, and at the second a goroutine
-/// began to run. Says how many there are.
+/// began to run. Returns how many there are.
 fn check_arrows(events: &[Value]) -> usize {
     let runs: BTreeSet<_> = phase(events, "X")
         .map(|slice| (place(slice), ns(&slice["ts"])))

@@ -107,7 +107,7 @@ fn explain(answer: &clap::Error, failed: u8) -> ExitCode {
     }
 }
 
-/// Says why a command could not be done; nothing if its reader has closed the
+/// Prints why a command failed; nothing if its reader has closed the
 /// pipe, as `head` does. The exit status.
 fn refused(error: &anyhow::Error, failed: u8) -> ExitCode {
     if ToStdout::is_reader_gone(error) {

@@ -66,7 +66,7 @@ pub fn kept_path(header: &Header) -> PathBuf {
     Path::new(&plain(&header.host.machine.key())).join(name)
 }
 
-/// `text`, which may come from anybody, as a safe name of a file.
+/// `text`, which may come from anywhere, as a safe name of a file.
 pub(crate) fn plain(text: &str) -> String {
     let sign = |sign: char| match sign {
         ':' => '-',
