@@ -1,9 +1,9 @@
 //! Profiles of waits, sampled: where goroutines waited, and which unlocks ended waits.
 //!
-//! Both are off until asked for, and belong to the process, as the locks do. While
-//! they are off, a park costs a look at [`RATES`], and so does an unlock that
-//! wakes; nothing else does. Where a wait counts, its goroutine looks at its own
-//! stack when it goes on.
+//! Both are off by default, and belong to the process, as the locks do. While they
+//! are off, a park costs a load of [`RATES`], and so does an unlock that wakes;
+//! nothing else does. If a wait counts, its goroutine walks its own stack when it
+//! continues.
 //!
 //! Source: Go's block and mutex profiles (runtime/mprof.go): which waits, and how
 //! they are sampled.
@@ -21,13 +21,12 @@ use crate::unwind::{Frame, Symbols, own_calls};
 use crate::util::lock::Lock;
 use crate::util::rng::Rng;
 
-/// What is sampled. On a cache line of its own, which is written only when a rate
-/// is set.
+/// The sampling rates. On a cache line of its own, which is written only when a rate is set.
 #[repr(align(128))]
 struct Rates {
-    /// One wait is sampled for so many nanoseconds of waiting; 0: none.
+    /// One wait is sampled for each of so many nanoseconds of waiting; 0: none.
     block_ns: AtomicU64,
-    /// One of so many unlocks is sampled; 0: none.
+    /// One of this many unlocks is sampled; 0: none.
     mutex: AtomicU32,
 }
 
@@ -45,7 +44,7 @@ static MUTEX: Samples = Lock::new(BTreeMap::new());
 /// Seeds of draws.
 static DRAWS: AtomicU64 = AtomicU64::new(0);
 
-/// What the samples of one stack stand for.
+/// The estimate from the samples of one stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sum {
     count: f64,
@@ -66,10 +65,10 @@ impl Sum {
 /// Counted are waits for channels, `select!`, all of [`sync`](crate::sync), scopes and
 /// joins. Sleeps, network I/O and [`blocking`](crate::blocking) calls are not. A
 /// sample takes some microseconds and some KiB of the waiting goroutine's stack; a
-/// wait that is no sample takes two looks at the clock.
+/// wait that is no sample takes two readings of the clock.
 ///
-/// It is Go's `runtime.SetBlockProfileRate`. It holds for the whole process and
-/// keeps what was sampled before.
+/// This is Go's `runtime.SetBlockProfileRate`. It applies to the whole process
+/// and keeps earlier samples.
 ///
 /// # Examples
 ///
@@ -91,8 +90,8 @@ pub fn set_block_profile_rate(rate: Duration) {
 /// Starts a profile of contended locks, or ends it: one of `fraction` unlocks that
 /// end waits is sampled, on average. 1 samples each, 0 none, which is the default.
 ///
-/// It is Go's `runtime.SetMutexProfileFraction`. It holds for the whole process and
-/// keeps what was sampled before.
+/// This is Go's `runtime.SetMutexProfileFraction`. It applies to the whole process
+/// and keeps earlier samples.
 ///
 /// # Examples
 ///
@@ -109,7 +108,7 @@ pub fn set_mutex_profile_fraction(fraction: u32) {
     RATES.mutex.store(fraction, Ordering::Relaxed);
 }
 
-/// Waits at one place, called the same way: see [`block_profile`](crate::block_profile) and
+/// Waits at one place, with the same calls: see [`block_profile`](crate::block_profile) and
 /// [`mutex_profile`](crate::mutex_profile).
 ///
 /// # Examples
@@ -127,8 +126,8 @@ pub struct ContendedStack {
     pub count: u64,
     /// How long the waiters waited in all; estimated from the samples.
     pub delay: Duration,
-    /// The calls, the innermost first, without the runtime's own but for the one
-    /// that the program made.
+    /// The calls, the innermost first. Of the runtime's own only the one is
+    /// there that the program made.
     pub frames: Vec<Frame>,
 }
 
@@ -152,7 +151,7 @@ pub struct ContentionProfile {
 
 /// They are copied while others take samples, which do not wait for it.
 fn copy_of(samples: &Samples) -> BTreeMap<Vec<u64>, Sum> {
-    // One copy at a time: meanwhile the samples are not where they belong.
+    // One copy at a time: meanwhile the samples are moved out.
     static COPYING: Lock<()> = Lock::new(());
     let _alone = COPYING.lock();
     let taken = std::mem::take(&mut *samples.lock());
@@ -171,14 +170,14 @@ impl ContentionProfile {
         Self::read(&BLOCK)
     }
 
-    /// Of unlocks that ended waits.
+    /// The profile of unlocks that ended waits.
     pub(crate) fn of_unlocks() -> Self {
         Self::read(&MUTEX)
     }
 
     fn read(samples: &Samples) -> Self {
         let samples = copy_of(samples);
-        // What differs only inside the runtime is one stack.
+        // Stacks that differ only inside the runtime are one.
         let mut merged: HashMap<Vec<Frame>, Sum> = HashMap::new();
         let mut symbols = Symbols::default();
         for (calls, sum) in samples {
@@ -203,7 +202,7 @@ impl ContentionProfile {
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// The errors of the writer.
     ///
     /// # Examples
     ///
@@ -244,8 +243,8 @@ pub(crate) fn times_waits() -> bool {
     RATES.block_ns.load(Ordering::Relaxed) != 0
 }
 
-/// Waits, and takes a sample of it where one is due. Never inlined: the waits of
-/// all goroutines cost one load while they are not timed. `now_ns`: the clock of the waiter.
+/// Waits, and takes a sample of it if one is due. Never inlined: the waits of all goroutines
+/// cost one load while they are not timed. `now_ns`: the clock of the waiter.
 #[cold]
 #[inline(never)]
 pub(crate) fn timed(me: Parkable, now_ns: impl Fn() -> u64, wait: impl FnOnce()) {
@@ -265,10 +264,9 @@ pub(crate) fn timed(me: Parkable, now_ns: impl Fn() -> u64, wait: impl FnOnce())
     }
 }
 
-/// What a wait stands for if it is sampled, as it is with the probability of
-/// its share of `rate_ns`.
+/// The weight of a wait if it is sampled; the probability of that is its share of `rate_ns`.
 fn sample_of(waited_ns: u64, rate_ns: u64) -> Option<Sum> {
-    // By a clock that ticks slowly, it was short, not nothing.
+    // With a coarse clock, it was short, not zero.
     let waited_ns = waited_ns.max(1);
     let drawn_ns = || (u128::from(draw()) * u128::from(rate_ns)) >> 32;
     if rate_ns == 0 || waited_ns < rate_ns && drawn_ns() >= u128::from(waited_ns) {
@@ -297,7 +295,7 @@ pub(crate) fn since(now_ns: u64) -> *mut () {
     ptr::without_provenance_mut(now_ns as usize)
 }
 
-/// [`since`] now; null where no profile of locks is made.
+/// [`since`] now; null if no profile of locks is made.
 #[inline]
 pub(crate) fn since_now(now_ns: impl FnOnce() -> u64) -> *mut () {
     match RATES.mutex.load(Ordering::Relaxed) {
@@ -333,8 +331,8 @@ impl EndedWaits {
         }
     }
 
-    /// Takes a sample where one is due. Only after the woken were readied, so
-    /// that they do not wait for it.
+    /// Takes a sample if one is due. Only after the woken were readied, so that
+    /// they do not wait for it.
     #[inline]
     pub(crate) fn record(self) {
         if self.waited_ns != 0 {

@@ -1,5 +1,5 @@
-//! What goroutines are doing: for reports of overflow and deadlock, and on
-//! demand. It takes no scheduler lock, and delays no goroutine: see [`super::inspect`].
+//! The states of goroutines: for reports of overflow and deadlock, and on demand. It
+//! takes no scheduler lock, and delays no goroutine: see [`super::inspect`].
 
 use std::fmt::{self, Write};
 use std::sync::atomic::Ordering;
@@ -8,10 +8,11 @@ use super::inspect::{self, Inspection, Seen};
 use crate::goroutine::details::parts_of;
 use crate::goroutine::{Details, Goroutine, Status, WaitReason};
 
-/// What one goroutine was doing when it was looked at.
+/// The state of one goroutine when it was read.
 ///
-/// As text it is one line. There a name is quoted and escaped, and so is a label that has more than
-/// plain text in it: no name or label passes for another part of a dump, or for a command to a terminal.
+/// As text it is one line. In the text a name is quoted and escaped, and so is a label with other
+/// characters than plain text: no name or label can be mistaken for another part of a dump, or for
+/// a command to a terminal.
 ///
 /// # Examples
 ///
@@ -45,18 +46,17 @@ pub struct GoroutineInfo {
     pub name: Option<String>,
     /// Its labels, by key and value: see [`labels`](crate::labels()).
     pub labels: Vec<(String, String)>,
-    /// What it does or waits for, in Go's words: `chan receive`, `running`.
+    /// Its state or wait, in Go's words: `chan receive`, `running`.
     pub state: String,
     /// True if it is parked, or in a blocking call.
     pub waits: bool,
     /// What it waits for, as an address: the same for all that wait for the
     /// same channel or lock.
     pub object: Option<usize>,
-    /// The goroutine that could end the wait, where there is one: the holder
-    /// of the mutex, or the one to be joined. Not given for one that is only just
-    /// going to sleep.
+    /// The goroutine that could end the wait, if there is one: the holder of the
+    /// mutex, or the one to be joined. Missing if it is about to sleep.
     pub held_by: Option<u64>,
-    /// Where it was spawned.
+    /// The place of the spawn.
     pub spawned_at: Option<String>,
 }
 
@@ -79,7 +79,7 @@ impl fmt::Display for GoroutineInfo {
     }
 }
 
-/// A key or value of a label: in quotes and with escapes where it could be taken for other parts
+/// A key or value of a label: in quotes and with escapes if it could be mistaken for other parts
 /// of a dump.
 struct Shown<'a>(&'a str);
 
@@ -93,7 +93,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// A name and labels, as ` "name" {key=value, key=value}`; nothing where there are none.
+/// A name and labels, as ` "name" {key=value, key=value}`; nothing if there are none.
 pub(crate) fn write_tags(
     out: &mut dyn Write,
     name: Option<&str>,
@@ -141,7 +141,7 @@ impl GoroutineInfo {
     }
 }
 
-/// What a goroutine is doing; `None` if it is none at the moment.
+/// The state of a goroutine; `None` if it is none at the moment.
 pub(crate) fn info_of(g: &'static Goroutine) -> Option<GoroutineInfo> {
     let mut info = None;
     Inspection::default().over(&[g], 1, 0, |seen| info = GoroutineInfo::of(&seen));

@@ -1,5 +1,6 @@
-//! Reading what goroutines wait for, and what their stacks hold, while they go on. It delays
-//! none of them: one that is readied meanwhile continues, and nothing was seen of its stack.
+//! Reading what goroutines wait for, and the content of their stacks, while they run. It
+//! delays none of them: a goroutine that is readied meanwhile continues, and its stack
+//! counts as not read.
 //!
 //! | resume                               | inspection                               |
 //! |--------------------------------------|------------------------------------------|
@@ -9,15 +10,16 @@
 //! |                                      | I4 status Waiting, then `context`: watched to saved: what was read holds |
 //! |                                      | I4 else it was readied: forget that      |
 //!
-//! If I2 has read what R4 wrote, then by I3, and the light barrier ahead of R2, the
-//! status that was stored when it was readied is seen by I4, or its next wait's, and
-//! then R3 too. Nor is `context` watched once more by then: a park stores it without
-//! the bit, and one thread at a time inspects. The steps are in [`crate::goroutine::claim`].
+//! If I2 has read a write of R4, then by I3, and the light barrier before R2, I4 sees the
+//! status that was stored when it was readied, or its next wait's, and then R3 too. Nor is
+//! `context` watched once more by then: a park stores it without the bit, and one thread at
+//! a time inspects. The steps are in [`crate::goroutine::claim`].
 //!
-//! What I2 reads others may be writing, and it may be gone: a stack that was given
-//! back, a mutex that was dropped, the name of a goroutine that has ended. So the
-//! kernel reads it, and no address that was read is followed before I4 but by the
-//! kernel. A name holds if the record is still that goroutine's, and leads to it.
+//! The memory that I2 reads may be written by other threads, or freed: a stack
+//! that was released, a mutex that was dropped, the name of a goroutine that has
+//! ended. So the kernel reads it, and before I4 only the kernel follows an address
+//! that was read. A name holds if the record is still that goroutine's, and leads
+//! to it.
 //!
 //! # What waits for an inspection
 //!
@@ -44,8 +46,8 @@ use crate::stack::{Stack, StackHeader, WaitObject, header_of, sweep};
 use crate::sys::own_memory::Reading;
 use crate::util::lock::Lock;
 
-/// Goroutines in a batch: for each there is one heavy barrier. Chosen; what a profile
-/// costs with it is in SPEED.md.
+/// Goroutines in a batch: for each there is one heavy barrier. Chosen; SPEED.md has
+/// the cost of a profile with it.
 pub(crate) const BATCH: usize = 256;
 /// Bytes of a stack, or of a name, that are read at most: the innermost frames. Chosen, not
 /// measured.
@@ -54,17 +56,17 @@ pub(crate) const MOST_BYTES: usize = 32 << 10;
 /// Held from I1 to I4.
 static ONE_AT_A_TIME: Lock<()> = Lock::new(());
 
-/// What was seen of a goroutine.
+/// The data read of a goroutine.
 #[derive(Debug)]
 pub(crate) struct Seen<'a> {
     pub(crate) g: &'static Goroutine,
     pub(crate) id: u64,
     pub(crate) status: Status,
     pub(crate) reason: WaitReason,
-    /// Where it was spawned.
+    /// The place of the spawn.
     pub(crate) site: Option<&'static Location<'static>>,
     pub(crate) name: Option<Cow<'a, str>>,
-    /// What it waits for, or null.
+    /// The object that it waits for, or null.
     pub(crate) object: *const (),
     /// The goroutine that holds the mutex that it waits for, or that it joins.
     pub(crate) held_by: Option<u64>,
@@ -72,25 +74,25 @@ pub(crate) struct Seen<'a> {
     pub(crate) stack: Option<Copied<'a>>,
 }
 
-/// What the stack of a suspended goroutine held.
+/// The content of the stack of a suspended goroutine.
 #[derive(Debug)]
 pub(crate) struct Copied<'a> {
-    /// The saved context, where the bytes begin.
+    /// The saved context, at which the bytes begin.
     pub(crate) saved: usize,
     pub(crate) bytes: &'a [u8],
-    /// For how long the sweep has seen it parked, at the least.
+    /// For at least how long the sweep has seen it parked.
     pub(crate) age: Duration,
 }
 
-/// What the batches of an inspection need, one after the other.
+/// The buffers of the batches of an inspection, used one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Inspection {
     all: Vec<Inspected>,
-    /// Of each that is watched the stack, then the wait object.
+    /// For each that is watched the stack, then the wait object.
     stacks: Reading,
-    /// Of each that has details their words.
+    /// For each that has details their words.
     details: Reading,
-    /// Of each that waits for a mutex the holder; of each that has a name that.
+    /// For each goroutine that waits for a mutex: the holder. For each with a name: the name.
     further: Reading,
 }
 
@@ -112,11 +114,11 @@ struct Inspected {
 struct Watched {
     stack: Stack,
     saved: usize,
-    /// Where what lies at `saved` is read.
+    /// The address from which the bytes at `saved` are read.
     place: usize,
     /// Its index in [`Inspection::stacks`].
     index: usize,
-    /// The mutex that it waits for, where that is read, and its index.
+    /// The mutex that it waits for, if it is read, and its index.
     mutex: Option<(usize, usize, usize)>,
 }
 
@@ -200,7 +202,7 @@ impl Inspection {
         let name = one.name.and_then(|index| self.further.get(index));
         seen.name = name.map(String::from_utf8_lossy);
         let Some(watched) = &one.watched else {
-            // Inspected that is about to leave its stack, or whose stack is not ours.
+            // Inspected while it is about to leave its stack, or while its stack is foreign.
             if one.status == Status::Waiting && !one.g.has_flag(FLAG_COMPACTED) {
                 let header = header_of_started(one.g);
                 seen.object = header.map_or(ptr::null(), |header| header.wait_object.get());
@@ -237,7 +239,7 @@ impl Inspection {
     }
 }
 
-/// Where a goroutine was spawned that may end meanwhile. Never blocks.
+/// The spawn site of a goroutine that may end meanwhile. Never blocks.
 pub(crate) fn site_of(g: &'static Goroutine) -> Option<&'static Location<'static>> {
     let mut one = Inspected::of(g);
     let mut details = Reading::default();
@@ -292,7 +294,7 @@ impl Inspected {
         })
     }
 
-    /// I4: leaves what holds.
+    /// I4: keeps the valid ones.
     fn confirm(&mut self) {
         let now = Self::of(self.g);
         if self
@@ -303,7 +305,7 @@ impl Inspected {
             self.watched = None;
             (self.status, self.reason) = (now.status, now.reason);
         }
-        // It has ended, the last perhaps before its site was read.
+        // It has ended, perhaps before its site was read.
         let is_other = self.id != now.id || (self.details.is_some() && self.site != now.site);
         if is_other || self.site == 0 {
             self.status = Status::Dead;
@@ -313,7 +315,7 @@ impl Inspected {
 }
 
 impl Watched {
-    /// I1, if it is suspended on a stack of ours, and what is to be read of it.
+    /// I1, if it is suspended on a stack of ours, and the ranges to read.
     fn begin(g: &'static Goroutine, most: usize, stacks: &mut Reading) -> Option<Self> {
         let context = g.context.load(Ordering::Acquire);
         if context == FRESH || context & (RUNNING_BIT | WATCHED_BIT) != 0 {
@@ -343,8 +345,8 @@ impl Watched {
         (header + size_of::<StackHeader>() - self.saved).min(most)
     }
 
-    /// I4: whether what was read holds. Another thread that touches a compacted stack
-    /// brings it back, and its cell may be another's then.
+    /// I4: whether the data is valid. Another thread that uses a compacted stack
+    /// restores it, and its cell may be reused then.
     fn end(&self, g: &Goroutine) -> bool {
         let waiting = Status::Waiting as u8;
         claim::unwatch(&g.context, self.saved, &g.head.status, waiting)
@@ -399,7 +401,7 @@ mod tests {
                 );
                 assert!(quiet.end(g));
 
-                // It waits again in the same place, and yet has gone on.
+                // It waits again in the same place, but has run in between.
                 let watched = watch(&mut stacks);
                 tx.send(1).unwrap();
                 assert_eq!(answered.recv(), Some(2));

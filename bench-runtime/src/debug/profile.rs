@@ -1,6 +1,6 @@
-//! What every goroutine was doing, with its frames: equal stacks are one group.
+//! The state of every goroutine, with its frames: equal stacks are one group.
 //!
-//! The goroutines go on meanwhile: the bytes of a stack are copied in a way that
+//! The goroutines run meanwhile: the bytes of a stack are copied in a way that
 //! delays no goroutine ([`super::inspect`]), and its frames are found in the copy.
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,16 +14,16 @@ use crate::goroutine::{Goroutine, stacks};
 use crate::pprof::Sample;
 use crate::unwind::{Frame, Symbols, Unwinder};
 
-/// How often one that waits is inspected whose stack could not be copied: it was just
-/// parking, or it went on. Each inspection is over in a quarter of the time: the last is of
-/// one goroutine, from 256.
+/// How often a waiting goroutine is inspected whose stack could not be copied: it was just
+/// parking, or it ran. Each inspection is over in a quarter of the time: the last is of one
+/// goroutine, from 256.
 const TRIES: u32 = 5;
 /// For how long, if the sweep has claimed it each time. Chosen, not measured.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Goroutines that one text names at most. Chosen, not measured.
 pub(crate) const NAMED: usize = 8;
 
-/// Goroutines that wait at one place, called the same way.
+/// Goroutines that wait at one place, with the same calls.
 ///
 /// # Examples
 ///
@@ -41,17 +41,17 @@ pub(crate) const NAMED: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StackGroup {
-    /// What they do or wait for, in Go's words.
+    /// Their state or wait, in Go's words.
     pub state: String,
     /// Their numbers.
     pub goroutines: Vec<GoroutineInfo>,
     /// The shortest and longest time that they have been seen parked here: each
-    /// may have waited longer. Zero of those that parked since the runtime last
-    /// looked, some time within a second.
+    /// may have waited longer. Zero for goroutines that parked since the
+    /// runtime last checked, some time within a second.
     pub parked_for: Range<Duration>,
-    /// The calls, the innermost first, without the runtime's own but for the one
-    /// that the program made. Empty for goroutines that run, that have not
-    /// started, or that went on each time that they were looked at.
+    /// The calls, the innermost first. Of the runtime's own only the one is
+    /// there that the program made. Empty for goroutines that run, that have not
+    /// started, or that ran each time that they were read.
     pub frames: Vec<Frame>,
 }
 
@@ -70,7 +70,7 @@ impl StackGroup {
     }
 }
 
-/// What every goroutine was doing: see [`goroutine_profile`](crate::goroutine_profile).
+/// The state of every goroutine: see [`goroutine_profile`](crate::goroutine_profile).
 ///
 /// Its [`Display`](fmt::Display) is text for people, as Go's goroutine profile
 /// at `debug=1`.
@@ -93,13 +93,13 @@ pub struct GoroutineProfile {
 }
 
 impl GoroutineProfile {
-    /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE`
-    /// opens it. One sample for each group and its goroutines' names and labels, whose value
-    /// is the count of these goroutines. A name is the label `name`.
+    /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE` opens it.
+    /// One sample for each group and its goroutines' names and labels, whose value is the
+    /// count of these goroutines. A name is the label `name`.
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// The errors of the writer.
     ///
     /// # Examples
     ///
@@ -214,7 +214,7 @@ pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
         all = again;
         std::thread::yield_now();
     }
-    // What differs only inside the runtime is one group.
+    // Stacks that differ only inside the runtime are one group.
     let mut symbols = Symbols::default();
     let mut merged: HashMap<(String, Vec<Frame>), Vec<Seen>> = HashMap::new();
     for ((state, calls), seen) in groups {
@@ -248,13 +248,13 @@ pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
 /// The program's frames, and the call into the runtime that it made.
 pub(crate) fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
     let all: Vec<&Frame> = symbols.at(calls);
-    // Where a stack begins is code without line tables.
+    // The code at which a stack begins has no line tables.
     let is_program = |frame: &&Frame| frame.file.is_some() && !is_runtime(frame) && !is_std(frame);
     let first = all.iter().position(is_program);
     let last = all.iter().rposition(is_program);
     let kept = match (first, last) {
         (Some(first), Some(last)) => {
-            // What the runtime uses of std is between its own calls.
+            // Frames of std that the runtime uses are between its own calls.
             let call = all[..first].iter().rposition(|frame| is_runtime(frame));
             &all[call.unwrap_or(0)..=last]
         }
@@ -269,7 +269,7 @@ pub(crate) fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
     kept
 }
 
-/// Where the runtime's sources are, as line tables name them.
+/// The path of the runtime's sources, as line tables name it.
 fn is_runtime(frame: &Frame) -> bool {
     let here = file!();
     let sources = here.strip_suffix("debug/profile.rs").unwrap_or(here);
@@ -279,7 +279,7 @@ fn is_runtime(frame: &Frame) -> bool {
         .is_some_and(|file| file.contains(sources))
 }
 
-/// Between a goroutine's first frame and the program's closure lie some of std.
+/// Between a goroutine's first frame and the program's closure are some frames of std.
 fn is_std(frame: &Frame) -> bool {
     let file = frame.file.as_deref().unwrap_or("");
     file.contains("/library/std/src/") || file.contains("/library/core/src/")

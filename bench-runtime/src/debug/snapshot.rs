@@ -1,4 +1,4 @@
-//! What the recorder held at one moment.
+//! The content of the recorder at one moment.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -56,7 +56,7 @@ fn learn(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
                 Kind::Site => {
                     let site = event.word as *const Location<'static>;
                     // SAFETY: `note_spawn` wrote the address of a static
-                    // location, and the ring gives whole records only.
+                    // location, and the ring returns whole records only.
                     who.spawned_at = unsafe { site.as_ref() }.map(ToString::to_string);
                 }
                 Kind::Name => text.extend(event.word.to_le_bytes()),
@@ -76,8 +76,8 @@ fn learn(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
 }
 
 /// Writes the trace of a runtime, the `number`th that is being written, to the
-/// file that `THREADBARE_TRACE_FILE` names, if it is set. Says what came of it
-/// on stderr: the user of that variable waits for it.
+/// file that `THREADBARE_TRACE_FILE` names, if it is set. Prints the result on
+/// stderr: the user of that variable waits for it.
 pub(crate) fn write_if_asked(number: usize, trace: impl FnOnce() -> Trace) {
     let Some(file) = std::env::var_os("THREADBARE_TRACE_FILE") else {
         return;

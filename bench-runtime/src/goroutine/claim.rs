@@ -13,33 +13,33 @@ use crate::sys::barrier;
 /// readied (R1).
 #[inline(always)]
 pub(crate) fn read(context: &AtomicUsize) -> usize {
-    // Light: R1 before the read, also where the barriers are plain fences.
+    // Light: R1 before the read, also if the barriers are plain fences.
     barrier::light();
     // Acquire: pairs with the store of the context by `switch`, the last thing
     // on the goroutine's old stack, and with the Release in `release`.
     context.load(Ordering::Acquire)
 }
 
-/// R2 again, for an M that found it odd. What readied the goroutine is behind the
-/// first read's barrier.
+/// R2 again, for an M that found it odd. The writes of the thread that readied
+/// the goroutine are behind the first read's barrier.
 #[inline(always)]
 pub(crate) fn read_again(context: &AtomicUsize) -> usize {
     // Acquire: as in `read`.
     context.load(Ordering::Acquire)
 }
 
-/// The saved context of one that is suspended, watched or not.
+/// The saved context of a suspended goroutine, watched or not.
 #[inline(always)]
 pub(crate) fn saved(context: usize) -> usize {
     context & !WATCHED_BIT
 }
 
-/// R3: from here on the goroutine runs, on the stack that `saved` lies in.
+/// R3: from here on the goroutine runs, on the stack of `saved`.
 #[inline(always)]
 pub(crate) fn resume(context: &AtomicUsize, saved: usize) {
-    // Release: pairs with the Acquire of a thread that looks for its stack here.
+    // Release: pairs with the Acquire of a thread that reads the stack's address here.
     if cfg!(rt_loom) {
-        // The same but for its cost: loom takes a plain store to be both before
+        // The same at a higher cost: loom treats a plain store as both before
         // and after an exchange that has not seen it.
         context.swap(saved | RUNNING_BIT, Ordering::Release);
     } else {
@@ -47,9 +47,9 @@ pub(crate) fn resume(context: &AtomicUsize, saved: usize) {
     }
 }
 
-/// R4: the goroutine, on that stack, says where its header is, for itself: see
-/// [`running_on`]. A claim from before R3 is gone, and none is made of one that
-/// runs.
+/// R4: the goroutine, on that stack, stores the place of its header: see
+/// [`running_on`]. A claim from before R3 has ended, and no running goroutine
+/// is claimed.
 #[inline(always)]
 pub(crate) fn arrive(context: &AtomicUsize, header: usize) {
     resume(context, header);
@@ -63,7 +63,7 @@ pub(crate) fn running_on(context: &AtomicUsize) -> usize {
 
 /// C1: false if it is no longer suspended with this context.
 pub(crate) fn claim(context: &AtomicUsize, saved: usize, claimed: usize) -> bool {
-    // Acquire: what the goroutine left on its stack is seen.
+    // Acquire: the content of its stack is visible.
     context
         .compare_exchange(saved, claimed, Ordering::Acquire, Ordering::Relaxed)
         .is_ok()
@@ -88,10 +88,10 @@ pub(crate) fn park(status: &AtomicU8, waiting: u8) {
     status.store(waiting, Ordering::Release);
 }
 
-/// Ends a claim, one that holds or one that does not: C4.
+/// Ends a claim, confirmed or not: C4.
 pub(crate) fn release(context: &AtomicUsize, claimed: usize, saved: usize) {
-    // Release: pairs with the Acquire in `read`; what was done to the stack is
-    // seen. It fails where the claim did not hold and R3 was done.
+    // Release: pairs with the Acquire in `read`; the changes of the stack are
+    // visible. It fails if the claim was not confirmed and R3 was done.
     let _ = context.compare_exchange(claimed, saved, Ordering::Release, Ordering::Relaxed);
 }
 

@@ -6,11 +6,11 @@
 //! library of coroutines makes, inside a goroutine.
 //!
 //! The stack pointer does not lead to a header there. But the thread is an M's, and the
-//! M has a current goroutine whenever it is not on g0. A goroutine that parks
-//! there leaves a context that lies in no slot, so its header is kept here for
-//! the thread that readies it. Resuming it needs no header.
+//! M has a current goroutine whenever it is not on g0. A goroutine that parks there
+//! leaves a context that is in no slot, so its header is kept here for the thread that
+//! readies it. Resuming it needs no header.
 //!
-//! What is kept of a goroutine that has ended is overwritten when another goroutine
+//! The entry of a goroutine that has ended is overwritten when another goroutine
 //! with the same record parks here, and is not read before.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use super::{CLAIMED_BIT, FRESH, Goroutine, RUNNING_BIT, claim};
 use crate::stack::{StackHeader, header_of};
 use crate::util::lock::Lock;
 
-/// By the addresses of their records, those of their headers.
+/// The addresses of headers, by those of their records.
 static HEADERS: Lock<BTreeMap<usize, usize>> = Lock::new(BTreeMap::new());
 
 /// The goroutine with this header.

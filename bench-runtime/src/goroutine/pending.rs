@@ -1,9 +1,9 @@
 //! A pending future as something that waits in a queue without parking.
 //!
-//! It stands there as a [`Parkable`] does, and the thread that readies it wakes the
+//! It is in a queue as a [`Parkable`], and the thread that readies it wakes the
 //! task that polled the future last. It serves one wait; then the record is
-//! given back for others. Records live for ever: a shutdown may look at the
-//! kind of one that has just been taken out of a `join`.
+//! released for others. Records live for ever: a shutdown may look at the kind of
+//! one that has just been taken out of a `join`.
 //!
 //! | `state`   | meaning                                               | next            |
 //! |-----------|-------------------------------------------------------|-----------------|
@@ -36,7 +36,7 @@ enum State {
     Left(Left),
 }
 
-/// What a ready frees.
+/// The value that a ready frees.
 #[derive(Debug)]
 struct Left {
     what: *mut (),
@@ -67,7 +67,7 @@ impl Pending {
         pending
     }
 
-    /// One for a wait that is about to begin.
+    /// A record for a wait that is about to begin.
     pub(crate) fn new(waker: &Waker) -> &'static Self {
         Self::take(State::Waiting(waker.clone()))
     }
@@ -81,7 +81,7 @@ impl Pending {
         Self::take(State::Left(Left { what, free }))
     }
 
-    /// Gives the record back. It is in no queue, and no ready of it is under way.
+    /// Gives the record back. It is in no queue, and no ready of it is in progress.
     pub(crate) fn give_back(&'static self) {
         // The waker is dropped out of the lock: its destructor is foreign.
         let _waker = mem::replace(&mut *self.state.lock(), State::Ready);
@@ -91,7 +91,7 @@ impl Pending {
     /// The record behind a parkable of kind `Future`.
     pub(crate) fn of(parkable: Parkable) -> &'static Self {
         debug_assert_eq!(parkable.head().kind, Kind::Future);
-        // SAFETY: the head is the first field of a record that lives for ever.
+        // SAFETY: the head is the first field of a record that is never freed.
         unsafe { &*parkable.as_ptr().cast() }
     }
 
@@ -132,7 +132,7 @@ impl Pending {
     }
 
     /// Waits for a ready that is under way: the thread that dequeued this one is a few
-    /// instructions from it. Blocks the thread so long.
+    /// instructions from it. Blocks the thread until then.
     pub(crate) fn wait_ready(&self) {
         while !matches!(&*self.state.lock(), State::Ready) {
             std::thread::yield_now();

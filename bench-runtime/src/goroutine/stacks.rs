@@ -1,11 +1,11 @@
 //! Where the sweep over stacks meets goroutines: how a parked one is
 //! kept from being resumed while its stack is trimmed or compacted.
 //!
-//! The claim is made in `context`, by the table in [`crate::goroutine`]: it
-//! turns from the saved context into the stack header with the bit that says
-//! "on some M now", and one more. So a thread that dequeues the goroutine meanwhile
-//! waits, or lets others go first, as if it were still leaving its stack; no
-//! path of the scheduler knows of claims.
+//! The claim is made in `context`, by the table in [`crate::goroutine`]: it changes
+//! from the saved context to the stack header with the bit that means "on some M
+//! now", and one more. So a thread that dequeues the goroutine meanwhile waits, or
+//! lets others run first, as if it were still leaving its stack; no path of the
+//! scheduler depends on claims.
 //!
 //! # Why a claim must be confirmed
 //!
@@ -21,10 +21,10 @@
 //!
 //! If R2 read the saved context, it came before C1, and R1 before it; by C2,
 //! and the light barrier ahead of R2, even a store that was still in R1's CPU
-//! is seen by C3. C3 reads the status before `context`: of a goroutine that was
-//! resumed and is about to park again the status says Waiting too, but then R3
-//! shows in `context`. In C4 the compare-exchange fails if R3 was done, because
-//! R3 stores another value. The steps are in [`super::claim`].
+//! is seen by C3. C3 reads the status before `context`: the status of a
+//! goroutine that was resumed and is about to park again is Waiting too, but
+//! then R3 is visible in `context`. In C4 the compare-exchange fails if R3 was
+//! done, because R3 stores another value. The steps are in [`super::claim`].
 //!
 //! Not claimed are goroutines that are locked to an M, which waits for them,
 //! those that are readied already, and those that an inspection reads
@@ -57,7 +57,7 @@ fn parked_on(g: *mut (), stack: Stack) -> Option<(&'static Goroutine, usize)> {
     let g = unsafe { g.cast::<Goroutine>().as_ref() }?;
     // Acquire: pairs with the store of the context by `switch`.
     let context = g.context.load(Ordering::Acquire);
-    // One that is watched is left for the next pass.
+    // A goroutine that is watched is left for the next pass.
     let suspended = context != FRESH && context & (RUNNING_BIT | WATCHED_BIT) == 0;
     let here = suspended && header_of(context) == Some(stack.as_ptr());
     (here && g.status() == Status::Waiting && !g.has_flag(FLAG_LOCKED)).then_some((g, context))
@@ -76,7 +76,7 @@ fn claim(g: *mut (), stack: Stack) -> Option<usize> {
     claim::claim(&g.context, context, claimed_context(stack)).then_some(context) // C1
 }
 
-/// What `context` holds while a goroutine is claimed.
+/// The value of `context` while a goroutine is claimed.
 fn claimed_context(stack: Stack) -> usize {
     stack.as_ptr().as_ptr() as usize | RUNNING_BIT | CLAIMED_BIT
 }

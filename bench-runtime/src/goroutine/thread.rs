@@ -1,7 +1,7 @@
 //! A plain OS thread as something that can park.
 //!
 //! Records come from a list that never shrinks, so that a late ready of a
-//! thread that is gone touches a record, not freed memory.
+//! thread that has ended uses a record, not freed memory.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
@@ -14,7 +14,7 @@ use crate::sys::thread_end::AtEnd;
 use crate::util::lock::Lock;
 use crate::util::note::Note;
 
-/// What stands for a thread in the queues of primitives.
+/// The record of a thread in the queues of primitives.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ThreadRecord {
@@ -37,12 +37,12 @@ thread_local! {
     static RECORD: Cell<Option<&'static ThreadRecord>> = const { Cell::new(None) };
 }
 
-/// Gives the record back when the thread has no code left to run.
+/// Releases the record when the thread has no code left to run.
 static GIVE_BACK: AtEnd = AtEnd::new(give_back);
 
 unsafe extern "C" fn give_back(record: *mut c_void) {
     RECORD.set(None);
-    // SAFETY: armed by `take` with a record, which lives for ever.
+    // SAFETY: armed by `take` with a record, which is never freed.
     FREE.lock().push(unsafe { &*record.cast::<ThreadRecord>() });
 }
 
@@ -76,7 +76,7 @@ impl ThreadRecord {
     /// The record behind a parkable of kind `Thread`.
     pub(crate) fn of(parkable: Parkable) -> &'static Self {
         debug_assert_eq!(parkable.head().kind, Kind::Thread);
-        // SAFETY: the head is the first field of a record that lives for ever.
+        // SAFETY: the head is the first field of a record that is never freed.
         unsafe { &*parkable.as_ptr().cast() }
     }
 
@@ -91,7 +91,7 @@ impl ThreadRecord {
         self.waiter.get().cast()
     }
 
-    /// Sleeps until a ready comes, and takes it. Blocks the thread.
+    /// Sleeps until a ready comes, and consumes it. Blocks the thread.
     pub(crate) fn park(&self) {
         self.note.sleep();
     }

@@ -1,27 +1,27 @@
 //! A goroutine that parks while it unwinds, or in a panic hook.
 //!
-//! Std counts panics by thread. So what [`std::thread::panicking`] says of a parked
-//! goroutine it would say of every other one that runs on its thread meanwhile: their
-//! guards would poison their locks, and a panic of theirs beside a hook that waits
-//! would end the process.
+//! Std counts panics by thread. So the value of [`std::thread::panicking`] for a
+//! parked goroutine would be that of every other one that runs on its thread
+//! meanwhile: their guards would poison their locks, and a panic of theirs while a
+//! hook waits would end the process.
 //!
 //! | runtime   | a goroutine that parks while it unwinds                        |
 //! |-----------|----------------------------------------------------------------|
-//! | pinned    | takes its panics off its thread, puts them back when it goes on |
+//! | pinned    | takes its panics off its thread, puts them back when it continues |
 //! | migrating | keeps its thread, which runs no other ([`FLAG_LOCKED`]): std holds the address of the count over the call of a hook |
 //!
-//! Std has no call for either half of the first, but `resume_unwind` counts a panic
-//! and `catch_unwind` takes one off; and between the two the exception is an object
-//! that can be kept, since [`arch::catch`] leaves the count as it is:
+//! std has no call for either half of the first, but `resume_unwind` counts a panic
+//! and `catch_unwind` removes one; and between the two the exception is an object
+//! that can be kept, because [`arch::catch`] does not change the count:
 //!
 //! | step       | is                                       | count | spare exceptions |
 //! |------------|------------------------------------------|-------|------------------|
 //! | `take_panics` | raise a spare one, `catch_unwind`        | −1    | −1               |
 //! | `restore_panics` | `resume_unwind`, `arch::catch`           | +1    | +1               |
 //!
-//! Where none is spare a thread makes one and ends, with a count that is never read.
-//! A hook that panics after it has waited is not ended by std, which is told no more
-//! that a hook runs: its panic goes on from there.
+//! If none is spare a thread makes one and ends, with a count that is never read.
+//! std does not end a hook that panics after it has waited, because it no longer
+//! counts that a hook runs: its panic continues from there.
 
 use std::ffi::c_void;
 use std::panic::{catch_unwind, resume_unwind};
@@ -38,7 +38,7 @@ use crate::util::lock::Lock;
 /// An exception that is not under way.
 struct Spare(*mut c_void);
 
-// SAFETY: an object on the heap that is no thread's own.
+// SAFETY: an object on the heap that belongs to no thread.
 unsafe impl Send for Spare {}
 
 static SPARE: Lock<Vec<Spare>> = Lock::new(Vec::new());
@@ -55,7 +55,7 @@ pub(crate) fn prepare_park(header: &StackHeader) {
     }
 }
 
-/// The wait of such a one is over.
+/// The wait of such a goroutine is over.
 #[cold]
 #[inline(never)]
 pub(crate) fn end_park(header: &StackHeader) {
@@ -79,16 +79,15 @@ pub(crate) fn without_panics<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Takes all panics off the thread's count; says how many there were.
+/// Takes all panics off the thread's count; returns how many there were.
 fn take_panics() -> u16 {
     let mut panics = 0;
-    // Miri knows no assembly. Without unwinding only a hook parks here, and the
-    // process ends with it.
+    // Miri has no assembly. Without unwinding only a hook parks here, and the process ends with it.
     while std::thread::panicking() && cfg!(all(panic = "unwind", not(miri))) {
         let spare = SPARE.lock().pop().unwrap_or_else(make_spare);
         let caught = catch_unwind(move || {
             let Spare(exception) = { spare };
-            // SAFETY: it came out of the spare ones, so it is not under way.
+            // SAFETY: it was a spare one, so it is not in flight.
             unsafe { exception::raise(exception) };
         });
         if caught.is_ok() {
@@ -144,7 +143,7 @@ mod tests {
         }
     }
 
-    /// What a catch in here sees and leaves.
+    /// The state in a catch in here, and after it.
     fn panics_and_is_caught() {
         assert!(catch_unwind(|| resume_unwind(Box::new(7))).is_err());
     }

@@ -1,10 +1,10 @@
 //! How long goroutines wait between becoming runnable and running.
 //!
-//! Timing all of them would cost two readings of the clock for each, so a P
-//! times one in some hundreds of picks: the first that is spawned or readied on
-//! it after every fourth time that it looked elsewhere (the turns of
-//! [`crate::sched::find_runnable`]); and of those that become runnable from outside
-//! one at a time. A goroutine that yields is not timed.
+//! Timing all of them would cost two readings of the clock for each, so a P times
+//! one in some hundreds of picks: the first that is spawned or readied on it after
+//! every fourth time that it looked elsewhere (the turns of
+//! [`crate::sched::find_runnable`]); and of goroutines that become runnable from
+//! outside, one at a time. A goroutine that yields is not timed.
 //!
 //! | [`Sample::g`]  | [`FLAG_TIMED`] of it | changed next by                          |
 //! |----------------|----------------------|------------------------------------------|
@@ -47,7 +47,7 @@ impl Sample {
         );
         if mine.is_ok() {
             self.since_ns.store(clock::now_ns(), Ordering::Relaxed);
-            // The M that runs `g` sees it: the queue that `g` comes from is between.
+            // The M that runs `g` sees it: the queue of `g` orders the two.
             g.set_flag(FLAG_TIMED);
         }
     }
@@ -84,8 +84,8 @@ fn bucket_of(ns: u64) -> usize {
     (ns.max(1).ilog2() as usize).min(BUCKETS - 1)
 }
 
-/// How long goroutines waited from when they became runnable until they ran:
-/// a histogram of those that were timed, one in some hundreds.
+/// The time from when goroutines became runnable until they ran: a histogram of
+/// those that were timed, one in some hundreds.
 ///
 /// # Examples
 ///

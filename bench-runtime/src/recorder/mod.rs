@@ -97,7 +97,7 @@ impl Recorder {
         }
     }
 
-    /// A goroutine was spawned from outside; no other thread knows of it yet.
+    /// A goroutine was spawned from outside; no other thread can see it yet.
     pub(crate) fn note_spawn(&self, g: &'static Goroutine) {
         if self.watch() == 0 {
             return;

@@ -30,7 +30,7 @@ impl Part {
         }
     }
 
-    /// True if this is to be recorded, or timed.
+    /// True if this event is recorded, or timed.
     #[inline(always)]
     pub(crate) fn watches(&self, what: u8) -> bool {
         self.watch.load(Ordering::Relaxed) & what != 0
@@ -42,7 +42,7 @@ impl Part {
         self.watch.store(watch | SAMPLE, Ordering::Relaxed);
     }
 
-    /// Does what the level of the runtime asks for, from now on.
+    /// Follows the level of the runtime, from now on.
     pub(crate) fn follow_level(&self, recorder: &Recorder) {
         let watch = self.watch.load(Ordering::Relaxed) & SAMPLE;
         self.watch
@@ -58,8 +58,8 @@ impl Part {
         self.ring.push(event.pack());
     }
 
-    /// One that [`Self::watches`] for anything has spawned a goroutine, which
-    /// no other thread knows of yet.
+    /// Called by a P that [`Self::watches`] for anything and has spawned a
+    /// goroutine, which no other thread can see yet.
     #[cold]
     #[inline(never)]
     pub(crate) fn note_spawn(&self, g: &'static Goroutine) {
@@ -91,15 +91,15 @@ impl Part {
         }
     }
 
-    /// One that records switches goes from the current goroutine, which is none
-    /// if it ended, to `next`.
+    /// Called by one that records switches, at a switch from the current
+    /// goroutine, which is null if it ended, to `next`.
     #[cold]
     #[inline(never)]
     pub(crate) fn note_switch(&self, last: Option<&Goroutine>, next: Option<&'static Goroutine>) {
         let at_ns = clock::now_ns();
         if let Some(last) = last {
-            // It stands until the goroutine itself goes on, which it cannot
-            // while we stand on its stack.
+            // It is valid until the goroutine itself continues, which it cannot
+            // while we use its stack.
             let reason = last.head.reason.load(Ordering::Relaxed);
             let kind = if reason == 0 { Kind::Yield } else { Kind::Park };
             self.record_at(Event::new(at_ns, kind, id_of(last), reason.into()));

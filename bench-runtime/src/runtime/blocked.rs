@@ -1,12 +1,12 @@
-//! In a pinned runtime: a goroutine that blocks its thread in a call which the
-//! runtime does not know of, or computes without a call into the runtime, while
-//! others wait that can run on that thread alone.
+//! In a pinned runtime: a goroutine that blocks its thread in a call outside
+//! the runtime, or computes without a call into the runtime, while others wait
+//! that can run only on that thread.
 //!
-//! It may be for ever: a lock of std that one of those holds over a wait, or an
-//! endless loop. No deadlock is seen, as the thread does not sleep in the runtime. So
-//! sysmon looks at the threads whose P it has retaken. Once one has slept for
-//! [`LONG_NS`], or has used the CPU for as long, it writes to stderr which goroutine
-//! that is and which wait.
+//! It may be for ever: one of the others holds a lock of std over a wait, or the
+//! goroutine is in an endless loop. No deadlock is seen, as the thread does not sleep
+//! in the runtime. So sysmon checks the threads whose P it has retaken. Once one has
+//! slept for [`LONG_NS`], or has used the CPU for as long, sysmon writes to stderr
+//! which goroutine that is and which ones wait.
 
 use std::ptr;
 use std::time::Duration;
@@ -28,7 +28,7 @@ const LONG_NS: u64 = 7 * CHECK_NS;
 /// A thread without a P, at the checks before.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stay {
-    /// Which stay outside it is: see [`Machine::retaken_ns`]. 0: none.
+    /// Distinguishes two stays outside: see [`Machine::retaken_ns`]. 0: none.
     retaken_ns: u64,
     /// CPU time of the thread when that was first seen.
     began_cpu_ns: u64,
@@ -37,7 +37,7 @@ struct Stay {
     told: bool,
 }
 
-/// What a goroutine does to those that wait for its thread.
+/// What keeps the waiting goroutines off their thread.
 #[derive(Clone, Copy, Debug)]
 enum Hold {
     Blocks,
@@ -76,7 +76,7 @@ impl Watch for Blocked {
 }
 
 impl Stay {
-    /// Checks `m`; what to warn of, if a warning is due and none was written yet.
+    /// Checks `m`; returns the warning, if one is due and none was written yet.
     fn long(&mut self, shared: &Shared, m: &Machine, now_ns: u64) -> Option<Hold> {
         if !m.is_p_retaken() || !m.has_pinned_work() {
             *self = Self::default();
@@ -145,8 +145,8 @@ fn tell(shared: &'static Shared, m: &'static Machine, hold: Hold, for_ns: u64) {
     stderr::write_all(&format!("warning: {text}\n\n"), &all);
 }
 
-/// True if the goroutine, which is runnable, has started on this M. One whose
-/// stack is compacted is left out: where it is may change.
+/// True if the goroutine, which is runnable, has started on this M. A goroutine
+/// whose stack is compacted is left out: its place may change.
 fn stays_with(g: &'static Goroutine, m: &Machine) -> bool {
     let header = header_of_started(g).filter(|_| !g.has_flag(FLAG_COMPACTED));
     header.is_some_and(|header| ptr::eq(header.machine.look().cast(), m))

@@ -1,4 +1,4 @@
-//! Calls that block: where they run, so that other goroutines go on.
+//! Calls that block: on which thread they run, so that other goroutines continue.
 //!
 //! | the runtime | the goroutine                | `f` runs on                      |
 //! |-------------|------------------------------|----------------------------------|
@@ -7,9 +7,9 @@
 //! | migrating   | with a large stack           | its own stack, without a P       |
 //! | any         | any other                    | a helper, while it is parked     |
 //!
-//! So `f` has room for what foreign code expects of a thread.
+//! So `f` has the stack size that foreign code expects.
 //!
-//! In a pinned runtime goroutines that have started cannot leave their M, so
+//! In a pinned runtime, goroutines that have started cannot leave their M. So
 //! they would wait for `f` if it ran there, and for ever if `f` waits for one
 //! of them.
 //!
@@ -17,8 +17,8 @@
 //!
 //! The goroutine is suspended with status Syscall, so that no sweep trims or
 //! compacts the stack that `f` borrows from. It counts as blocked until it has
-//! come back itself: before that it is not a waiting goroutine for a caller that
-//! looks for a deadlock, or whether fake time may go on.
+//! returned: before that it does not count as a waiting goroutine for the
+//! deadlock check, or for fake time.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -37,26 +37,26 @@ use crate::sched::{self, hand_off, helpers, scheduler};
 use crate::stack::{Stack, StackHeader};
 use crate::threads::HELPER_STACK;
 
-/// What came of a call: its result, or what it panicked with.
+/// The outcome of a call: its result, or the payload of its panic.
 type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 
-/// Runs `f`, which may block the OS thread: a system call, a foreign library,
-/// a long computation. Other goroutines go on; the calling one waits for `f`.
+/// Runs `f`, which may block the OS thread: a system call, a foreign library, a
+/// long computation. Other goroutines continue; the calling one waits for `f`.
 /// On a plain thread it only runs `f`.
 ///
-/// In a migrating runtime the P goes to another M at once, and `f` runs where
-/// the goroutine is, if that has a stack of 8 MiB or more. Else, and always in a
-/// pinned one, a thread with such a stack runs `f`, so that the
-/// goroutines that share the caller's thread go on too; but a goroutine that
-/// is locked to its thread keeps `f` there, and then they wait for it.
+/// In a migrating runtime the P goes to another M at once, and `f` runs on the
+/// goroutine's own thread, if the goroutine has a stack of 8 MiB or more. Else,
+/// and always in a pinned one, a thread with such a stack runs `f`, so that the
+/// goroutines that share the caller's thread continue too; but for a goroutine
+/// that is locked to its thread `f` runs there, and the others wait for it.
 ///
-/// So `f` must not count on being a goroutine: it may use channels and locks,
+/// So `f` must not rely on being a goroutine: it may use channels and locks,
 /// which then block its thread, but it cannot start goroutines with
 /// [`go`](fn@crate::go).
 ///
-/// `f` goes to another thread, so what it captures must be `Send`. A `&T` is not where
-/// `T` is not `Sync`, as a `&rusqlite::Connection`. Lend it as `&mut`, which is `Send`
-/// where `T` is, and `move` that into `f`; or move the value itself in and out.
+/// `f` may run on another thread, so its captures must be `Send`. A `&T` is not `Send`
+/// if `T` is not `Sync`, as with `&rusqlite::Connection`. Lend it as `&mut`, which is
+/// `Send` if `T` is, and `move` that into `f`; or move the value itself in and out.
 ///
 /// # Panics
 ///
@@ -73,7 +73,7 @@ type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// What is `Send` and not `Sync`, lent as `&mut`:
+/// A value that is `Send` and not `Sync`, lent as `&mut`:
 ///
 /// ```
 /// use std::cell::Cell;
@@ -140,7 +140,7 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
     let blocked = Blocked::begin(m.shared());
     hand_off::give_up_processor(m.shared(), m);
     m.leave(false);
-    // What it broke is visible to the caller, which gets the panic.
+    // Its broken state is visible to the caller, which gets the panic.
     let outcome = panic::catch_unwind(AssertUnwindSafe(f));
     // Without a P it was not moved: still the same M.
     let m = machine_of(header);
@@ -164,7 +164,7 @@ struct Call<F, T> {
 ///
 /// # Safety
 ///
-/// `call` is one whose owner is parked, or about to, until the caller readies it.
+/// `call` is alive; its owner is parked, or about to park, until the caller readies it.
 unsafe fn run<F: FnOnce() -> T, T>(call: *mut ()) -> Option<Parkable> {
     // SAFETY: the owner reaches it again only after it was readied.
     let call = unsafe { &mut *call.cast::<Call<F, T>>() };
@@ -194,9 +194,9 @@ where
     };
     let call = &raw mut call;
     // SAFETY: the call is on our stack, and we are parked until it has run. If
-    // the runtime stops before, we never go on, and the stack of a goroutine
-    // that has not ended is neither freed nor used again. Closure and result
-    // are `Send`.
+    // the runtime stops before, we never continue, and the stack of a goroutine
+    // that has not ended is neither freed nor reused. Closure and result are
+    // `Send`.
     let awake = unsafe {
         helpers::help(
             shared,

@@ -1,14 +1,14 @@
 //! Deadlock: every goroutine waits for another, and nothing outside can end a
 //! wait.
 //!
-//! An M that is about to sleep checks, at the moment when every other M sleeps
-//! too, and a thread that is about to wait in `Runtime::run`. Where only a thread
-//! that is not ours was in the way, sysmon checks again, less and less often: the
-//! thread may have been just ending. There is a deadlock if, then, goroutines
-//! exist, none is runnable, no timer is armed, no fd is waited for, no blocking
-//! call is under way, no goroutine listens for signals, and the process has no thread
-//! that is not ours: any other thread might hold the other end of a channel, so
-//! with one there is never an alarm.
+//! An M that is about to sleep checks, at the moment when every other M sleeps too.
+//! So does a thread that is about to wait in `Runtime::run`. If only a thread outside
+//! the runtime prevented it, sysmon checks again, less and less often: that thread
+//! may have been ending. There is a deadlock if, then, goroutines exist, none is
+//! runnable, no timer is armed, no fd is waited for, no blocking call is in progress,
+//! no goroutine listens for signals, and the process has no thread outside the
+//! runtime. Any such thread might hold the other end of a channel, so with one there
+//! is never an alarm.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -35,7 +35,7 @@ pub(crate) struct Awaited(());
 
 impl Awaited {
     pub(crate) fn begin() -> Self {
-        // SeqCst: as all that a search for a deadlock looks at.
+        // SeqCst: as all that a search for a deadlock reads.
         AWAITED.fetch_add(1, Ordering::SeqCst);
         Self(())
     }
@@ -57,11 +57,10 @@ fn is_deadlock_but_for_others(shared: &'static Shared) -> bool {
     if !shared.settings.detects_deadlock {
         return false;
     }
-    // SeqCst: an M has put itself on the list, or a thread has counted
-    // itself as one that waits, before it looks for the other's mark.
+    // SeqCst: an M has put itself on the list, or a thread has counted itself
+    // as waiting, before it reads the other's mark.
     fence(Ordering::SeqCst);
-    // Even while sysmon readies no goroutine; the same at
-    // the end, if it had none meanwhile.
+    // Even while sysmon readies no goroutine; the same at the end, if there was no ready meanwhile.
     let ready_seq = shared.sysmon_ready_seq.load(Ordering::SeqCst);
     if !ready_seq.is_multiple_of(2) || !all_machines_sleep(shared) || !nothing_can_come(shared) {
         return false;
@@ -82,7 +81,7 @@ fn is_deadlock_but_for_others(shared: &'static Shared) -> bool {
     if shared.sysmon_ready_seq.load(Ordering::SeqCst) != ready_seq {
         return false;
     }
-    // Two Ms that fall asleep together both come here: one says it.
+    // Two Ms that fall asleep together both come here: one reports.
     if SAID.swap(true, Ordering::Relaxed) {
         return false;
     }
@@ -92,9 +91,8 @@ fn is_deadlock_but_for_others(shared: &'static Shared) -> bool {
     );
     snapshot::write_if_asked(0, || shared.trace());
     write_stacks_apart(shared.records_in_use());
-    // With Go's exit status.
-    // SAFETY: ends the process at once; destructors of a program that
-    // cannot go on are not run, as in Go.
+    // With Go's exit status. SAFETY: ends the process at once; destructors of a
+    // program that cannot continue are not run, as in Go.
     unsafe { libc::_exit(2) }
 }
 
@@ -132,13 +130,14 @@ fn no_outside_thread(shared: &'static Shared) -> bool {
     let Some(all) = threads_of_process() else {
         return false;
     };
-    // Before and after: one of ours may have ended in between, or left the count, and
-    // an outside thread would be taken for it.
+    // Before and after: a thread of the runtime may have ended in between, or left
+    // the count, and an outside thread would be counted in its place.
     all <= before.min(count_ours())
 }
 
-/// How many threads the process has: the directory that lists them has so many
-/// links, and two of its own. To read it would miss threads while another ends.
+/// The number of threads of the process: the directory that lists them has this
+/// many links, and two of its own. To read it would miss threads while another
+/// ends.
 fn threads_of_process() -> Option<isize> {
     let links = fs::metadata("/proc/self/task").ok()?.nlink();
     isize::try_from(links)

@@ -11,9 +11,9 @@ use crate::goroutine::{JOIN_OPEN, Parkable, WaitReason};
 use crate::sched::shared::{RunState, Shared};
 use crate::sched::{current, park, prepare_park, readied};
 
-/// With fake time, when nothing can run: the goroutine that waits for that goes on;
-/// without one, the time is that of the next timer; without a timer, the thread that
-/// waits in `run` learns that nothing will come. Says whether there is something to do now.
+/// With fake time, when no goroutine can run: the goroutine that waits for that continues;
+/// without one, the time is that of the next timer; without a timer, the thread that waits
+/// in `run` gets the result that none will come. True if there is something to do now.
 pub(super) fn advance(shared: &'static Shared) -> bool {
     let Some(clock) = &shared.fake_clock else {
         return false;
@@ -49,7 +49,7 @@ fn waits_for_rest(shared: &'static Shared, clock: &FakeClock) -> Option<Parkable
     first.take()
 }
 
-/// The goroutines, if there are some and all of them wait. None too while a thread
+/// The goroutines, if there are some and all of them wait. Also not while a thread
 /// has counted a goroutine that it has not queued yet.
 pub(super) fn all_waiting(shared: &'static Shared) -> Option<Vec<GoroutineInfo>> {
     let count = shared.goroutines_count();
@@ -85,7 +85,7 @@ pub(crate) fn begin_ns() -> Option<u64> {
     clock().map(FakeClock::begin_ns)
 }
 
-/// What has passed on it since.
+/// The fake time that has passed since.
 pub(crate) fn passed_ns() -> Option<u64> {
     begin_ns().map(|begin| current::now_ns() - begin)
 }

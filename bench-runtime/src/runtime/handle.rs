@@ -10,7 +10,7 @@ use crate::sched::shared::{Shared, User};
 /// Starts goroutines of a runtime, from any thread: a callback of a foreign
 /// library, a worker of another executor. Clones are handles of the same runtime.
 ///
-/// It keeps no runtime running. What it starts once the runtime was shut down does
+/// It keeps no runtime running. Goroutines that it starts after the shutdown do
 /// not run; its closure is dropped, and [`JoinHandle::join`] answers
 /// [`Abandoned`](crate::JoinError::Abandoned).
 ///
@@ -37,7 +37,7 @@ impl Handle {
         Self(shared.user())
     }
 
-    /// That of the calling goroutine's runtime; `None` on a plain thread.
+    /// The handle of the calling goroutine's runtime; `None` on a plain thread.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Waiting for the end of a goroutine, and what it left.
+//! Waiting for the end of a goroutine, and its outcome.
 //!
 //! The states of its word are the table of `join` in [`crate::goroutine`].
 
@@ -45,7 +45,7 @@ use crate::stack::StackError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// It panicked; the payload is what the panic carried.
+    /// It panicked; the payload is that of the panic.
     #[error("the goroutine panicked: {0}")]
     Panicked(PanicPayload),
     /// It ended itself by [`goexit`](crate::goexit).
@@ -57,12 +57,12 @@ pub enum JoinError {
     /// The runtime was shut down before it started.
     #[error("the runtime was shut down before the goroutine started")]
     Abandoned,
-    /// It could be given no stack.
+    /// There was no stack for it.
     #[error("no stack for the goroutine: {0}")]
     NoStack(#[source] Box<StackError>),
 }
 
-/// What a panic carried.
+/// The payload of a panic.
 ///
 /// # Examples
 ///
@@ -184,7 +184,7 @@ impl<T> JoinHandle<T> {
         self.g.id.load(Ordering::Relaxed)
     }
 
-    /// Waits for the end. False: it will not come, in a test with fake time.
+    /// Waits for the end. False: the end will not come, in a test with fake time.
     pub(crate) fn wait(&self) -> bool {
         if !self.is_finished() {
             wait_for(self.g, true);
@@ -192,8 +192,7 @@ impl<T> JoinHandle<T> {
         self.is_finished()
     }
 
-    /// Gives a goroutine up whose runtime has stopped; false if it has ended
-    /// after all.
+    /// Gives up a goroutine whose runtime has stopped; false if it has ended after all.
     #[cold]
     fn let_go(&self) -> bool {
         // Release: pairs with the Acquire of a goroutine that ends later.
@@ -208,7 +207,7 @@ impl<T> JoinHandle<T> {
             .is_ok()
     }
 
-    /// True once [`Self::join`] would not wait, but for a goroutine whose
+    /// True once [`Self::join`] would not wait, except for a goroutine whose
     /// runtime was shut down before it ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -302,15 +301,15 @@ fn failure<T>(outcome: Outcome<T>) -> JoinError {
     }
 }
 
-/// Waits for an end, or until none can come; the caller looks which. With
-/// `for_all`, what is no goroutine of this runtime does not wait while all of these are stuck.
+/// Waits for an end, or until none can come; the caller checks which. With `for_all`, a waiter
+/// that is no goroutine of this runtime stops waiting while all of these are stuck.
 #[inline(never)]
 fn wait_for(g: &'static Goroutine, for_all: bool) {
     let me = sched::prepare_park(WaitReason::Join, ptr::from_ref(g).cast());
     let address = me.as_ptr() as usize;
-    // Release: our status is set before the goroutine may ready us. Acquire:
-    // as in `join`. SeqCst: with the load of the run state; the thread that changes that
-    // looks for us afterwards.
+    // Release: our status is set before the goroutine may ready us. Acquire: as in
+    // `join`. SeqCst: with the load of the run state; the thread that changes that
+    // checks for us afterwards.
     let waits = g
         .join
         .compare_exchange(JOIN_OPEN, address, Ordering::SeqCst, Ordering::Acquire)
@@ -345,8 +344,8 @@ fn is_outside(who: Parkable, shared: &'static Shared) -> bool {
 }
 
 /// Ends the wait of callers outside this runtime that join a goroutine that
-/// will not end, and leaves `instead` in its `join`; with [`JOIN_LOST`]
-/// also where a handle may yet wait.
+/// will not end, and stores `instead` in its `join`; with [`JOIN_LOST`] also if
+/// a handle may wait later.
 pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
     shared.slab().for_each(|g| {
         if matches!(g.status(), Status::Idle | Status::Dead) {
@@ -362,8 +361,7 @@ pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
                 .map(|head| unsafe { Parkable::from_head(head) }),
         };
         let outside = who.is_some_and(|who| match who.head().kind {
-            // It is polled where its waker leads, and goes on waiting while
-            // goroutines are only stuck.
+            // It is polled by its waker, and keeps waiting while goroutines are only stuck.
             Kind::Future => instead == JOIN_LOST,
             _ => is_outside(who, shared),
         });
@@ -374,7 +372,7 @@ pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
             .join
             .compare_exchange(join, instead, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
-        // Those inside do not go on either.
+        // Those inside do not continue either.
         if let Some(who) = who
             && changed
             && outside
@@ -419,9 +417,9 @@ impl<T> Drop for JoinHandle<T> {
         let g = self.g;
         // AcqRel: if it ended, its outcome is ours to drop.
         if g.join.swap(JOIN_DETACHED, Ordering::AcqRel) == JOIN_DONE {
-            // Also where the result's destructor panics.
+            // Also if the result's destructor panics.
             let _free = Free(g);
-            // SAFETY: it ended, and the handle is gone.
+            // SAFETY: it ended, and the handle is dropped.
             unsafe { (g.vtable().drop_outcome)(g) };
         }
     }
@@ -473,8 +471,7 @@ fn address_of(pending: &'static Pending) -> usize {
     pending.parkable().as_ptr() as usize
 }
 
-/// Puts the record where the goroutine's end finds it; false if that has come,
-/// or cannot.
+/// Puts the record where the goroutine's end finds it; false if that has come, or cannot.
 fn wait_with(g: &'static Goroutine, pending: &'static Pending) -> bool {
     let address = address_of(pending);
     // The orderings, and the load of the run state, are as in `wait_for`.

@@ -1,8 +1,8 @@
-//! Labels of goroutines, for those who read dumps, profiles and traces.
+//! Labels of goroutines, shown in dumps, profiles and traces.
 //!
 //! They are in the details of a record, as the name is. So a goroutine without labels
-//! pays nothing for them, and a spawn does not look at those of its parent: they are not
-//! inherited, but handed on where that is meant.
+//! has no cost, and a spawn does not read those of its parent: they are not inherited,
+//! but can be passed on.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -15,17 +15,17 @@ use crate::goroutine::details::{Details, Labels, parts_of};
 use crate::goroutine::header::goroutine_of;
 use crate::sched::current;
 
-/// The labels of the calling goroutine, by key and value: those that it was given when it was
+/// The labels of the calling goroutine, by key and value: those that it got when it was
 /// spawned, by [`GoBuilder::label`](crate::GoBuilder::label). None on a plain thread.
 ///
-/// They are shown in dumps ([`GoroutineInfo`](crate::GoroutineInfo)), in the goroutine
-/// profile, which pprof can filter by them (`-tagfocus`), in traces, and before the message of a
-/// panic. What Go's `pprof.Do` does
-/// for a part of a goroutine is done here by a goroutine of its own for that part.
+/// They are shown in dumps ([`GoroutineInfo`](crate::GoroutineInfo)), in the goroutine profile,
+/// which pprof can filter by them (`-tagfocus`), in traces, and before the message of a panic.
+/// In place of Go's `pprof.Do`, which labels a part of a goroutine, start a goroutine for that
+/// part.
 ///
-/// In contrast to Go, a goroutine does not inherit the labels of the one that starts it:
-/// each spawn would have to look for them, and a goroutine that outlives a request would carry that
-/// request's. `GoBuilder::labels(labels())` hands them on.
+/// Unlike in Go, a goroutine does not inherit the labels of the one that starts it: each spawn
+/// would have to read them, and a goroutine that outlives a request would carry that request's.
+/// `GoBuilder::labels(labels())` hands them on.
 ///
 /// # Examples
 ///
@@ -52,7 +52,7 @@ pub fn labels() -> Vec<(String, String)> {
     text.map_or_else(Vec::new, |text| parts_of(text).1)
 }
 
-/// Adds labels to others; the same key is given the new value.
+/// Adds labels to others; a repeated key gets the new value.
 pub(crate) fn add<K: AsRef<str>, V: AsRef<str>>(
     all: &mut Labels,
     more: impl IntoIterator<Item = (K, V)>,
@@ -78,7 +78,7 @@ pub(crate) fn name_panics() {
         let next = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if let Some(said) = said_of_own() {
-                // A failure must not be a panic in the midst of one.
+                // A failure must not be a panic inside another one.
                 let _ = writeln!(io::stderr(), "{said}:");
             }
             next(info);

@@ -2,14 +2,14 @@
 
 use crate::sched::{current, scheduler};
 
-/// Binds the calling goroutine to the OS thread that it runs on, until as many
-/// calls of [`unlock_os_thread`]: it runs nowhere else, and in a migrating
-/// runtime nothing else runs there. A goroutine that ends while bound takes
-/// the thread with it, so that what it did to the thread affects no other goroutine.
+/// Binds the calling goroutine to its OS thread, until as many calls of
+/// [`unlock_os_thread`]: it runs nowhere else, and in a migrating runtime nothing
+/// else runs there. A goroutine that ends while bound takes the thread with it, so
+/// that what it did to the thread affects no other goroutine.
 ///
-/// In a pinned runtime every goroutine stays with its thread anyway; there
-/// this only counts, and other goroutines go on sharing the thread. On a plain
-/// thread it does nothing.
+/// In a pinned runtime every goroutine stays with its thread anyway; there this
+/// only counts, and other goroutines still share the thread. It has no effect
+/// on a plain thread.
 ///
 /// # Examples
 ///
@@ -37,7 +37,7 @@ pub fn lock_os_thread() {
     }
 }
 
-/// Takes one [`lock_os_thread`] back.
+/// Undoes one [`lock_os_thread`].
 ///
 /// # Panics
 ///

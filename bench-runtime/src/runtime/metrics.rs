@@ -1,4 +1,4 @@
-//! What a runtime has counted.
+//! The counts of a runtime.
 
 use std::sync::atomic::Ordering;
 
@@ -29,21 +29,21 @@ pub struct Metrics {
     pub threads_count: usize,
     /// Goroutines that have not ended.
     pub goroutines_count: usize,
-    /// Wake-ups of a thread to look for work.
+    /// Wake-ups of a thread to search for work.
     pub wakes_count: u64,
-    /// Goroutines that run on, or block, on a thread whose P was taken. At most
+    /// Goroutines that run, or block, on a thread whose P was taken. At most
     /// half of [`Builder::max_threads`](crate::Builder::max_threads).
     pub hogs_count: usize,
     /// Ps taken from goroutines that ran or blocked too long.
     pub retakes_count: u64,
-    /// How many of those from a goroutine that computed meanwhile, and did not
-    /// wait for the kernel or for a CPU.
+    /// The number of those taken from a goroutine that computed meanwhile, and
+    /// did not wait for the kernel or for a CPU.
     pub hog_retakes_count: u64,
     /// Goroutines that waited too long in the `run_next` of the one that readied them.
     pub rescues_count: u64,
     /// Goroutines taken from another P's queue.
     pub steals_count: u64,
-    /// How often an idle P took some from another's queue.
+    /// How often an idle P took goroutines from another's queue.
     pub thefts_count: u64,
     /// Goroutines that were in those queues, those taken included.
     pub thefts_found_count: u64,

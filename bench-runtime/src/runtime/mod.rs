@@ -94,14 +94,14 @@ impl Runtime {
         Builder::default()
     }
 
-    /// Runs `f` as a goroutine and returns what it returns. Blocks the thread, or the
-    /// goroutine that calls; goroutines spawned meanwhile may still run afterwards, until the
-    /// runtime is dropped. A closure that borrows is for [`Self::run_scoped`].
+    /// Runs `f` as a goroutine and returns its result. Blocks the thread, or the goroutine
+    /// that calls; goroutines spawned meanwhile may still run afterwards, until the runtime
+    /// is dropped. A closure that borrows is for [`Self::run_scoped`].
     ///
     /// # Panics
     ///
     /// With the panic of `f`; in the child of a fork; and if the runtime is shut down
-    /// meanwhile. With [fake time](Builder::fake_time), also when all goroutines wait for
+    /// meanwhile. With [fake time](Builder::fake_time), also if all goroutines wait for
     /// each other.
     ///
     /// # Examples
@@ -132,12 +132,12 @@ impl Runtime {
         }
     }
 
-    /// As [`Self::run`], of what may borrow from the caller, as its result may. Goroutines that
-    /// `f` starts may borrow in a [`scope`](crate::scope()).
+    /// As [`Self::run`], for a closure that may borrow from the caller, as its result may.
+    /// Goroutines that `f` starts may borrow in a [`scope`](crate::scope()).
     ///
-    /// Where the goroutine can neither go on nor end this must not return, since others may
-    /// use what was lent: where [`Self::run`] panics for a shutdown or in fake time, this
-    /// ends the process.
+    /// If the goroutine can neither continue nor end this must not return, because others
+    /// may use the borrowed values: in cases in which [`Self::run`] panics for a shutdown
+    /// or in fake time, this ends the process.
     ///
     /// # Panics
     ///
@@ -170,7 +170,7 @@ impl Runtime {
         T: Send,
     {
         // SAFETY: this returns or unwinds only if the goroutine has ended. If this is a
-        // goroutine that is never resumed, its stack stays for ever.
+        // goroutine that is never resumed, its stack is never freed.
         match unsafe { run_main(self.shared, f) } {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => did_not_return(error),
@@ -208,7 +208,7 @@ impl Runtime {
         spawn::from_outside(self.shared, f)
     }
 
-    /// What starts goroutines here, for others to keep: see [`Handle`].
+    /// A handle that starts goroutines here, for other threads: see [`Handle`].
     ///
     /// # Examples
     ///
@@ -257,8 +257,8 @@ impl Runtime {
         metrics::read(self.shared)
     }
 
-    /// The goroutines that have not ended, and what each is doing. Takes no
-    /// scheduler lock: what it tells may be changing.
+    /// The goroutines that have not ended, and the state of each. Takes no
+    /// scheduler lock: the state may change meanwhile.
     ///
     /// # Examples
     ///
@@ -283,7 +283,7 @@ impl Runtime {
         self.shared.goroutines()
     }
 
-    /// What every goroutine is doing, with its stack: see
+    /// The state of every goroutine, with its stack: see
     /// [`goroutine_profile`](crate::goroutine_profile).
     ///
     /// # Examples
@@ -301,7 +301,7 @@ impl Runtime {
         reports::whole_profile(self.shared)
     }
 
-    /// What the flight recorder holds: the last events of each P. Stops no thread.
+    /// The content of the flight recorder: the last events of each P. Stops no thread.
     ///
     /// # Examples
     ///
@@ -340,10 +340,10 @@ impl Runtime {
         trace::set(self.shared, level);
     }
 
-    /// Stops the runtime. No goroutine starts or goes on after this; those in
-    /// mid-computation have 200 ms to reach a call into the runtime, after
-    /// which their threads are left behind. Closures that never started are
-    /// dropped. Blocks the thread.
+    /// Stops the runtime. No goroutine starts or continues after this;
+    /// goroutines that compute have 200 ms to reach a call into the runtime,
+    /// after which their threads are left behind. Closures that never started
+    /// are dropped. Blocks the thread.
     ///
     /// # Examples
     ///
@@ -357,7 +357,7 @@ impl Runtime {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shutdown(self) -> Shutdown {
-        // The drop that follows only lets go of what all share.
+        // The drop that follows only releases the shared part.
         let mut left = shutdown::stop(self.shared);
         if left.unfinished_count > 0 {
             let mut records = self.shared.records_in_use();
@@ -384,7 +384,7 @@ impl Runtime {
     }
 }
 
-/// Settings of a runtime that is to be built.
+/// Settings of a runtime.
 ///
 /// # Examples
 ///
@@ -448,13 +448,13 @@ impl Builder {
     /// Moves the live bytes of goroutines that have been parked for `after` to
     /// cells of their size, and gives their pages back; they return to the same
     /// address before the goroutine runs, or when another thread touches them.
-    /// A goroutine that parks for less pays nothing.
+    /// A goroutine that parks for less has no cost.
     ///
-    /// What is lost: a *system call* that another thread makes on memory of
-    /// such a stack, a buffer in a parked goroutine's frame that is read into
-    /// from elsewhere, fails with `EFAULT`; and a thread that has blocked
-    /// SIGSEGV dies of a touch. [`Builder::build`] fails where the kernel has
-    /// no userfaultfd or no guard markers.
+    /// The cost: a *system call* of another thread on memory of such a stack,
+    /// such as a read into a buffer in a parked goroutine's frame, fails with
+    /// `EFAULT`; and a thread that has blocked SIGSEGV is killed by an access.
+    /// [`Builder::build`] fails if the kernel has no userfaultfd or no guard
+    /// markers.
     ///
     /// # Examples
     ///
@@ -530,7 +530,7 @@ impl Builder {
     /// ```
     /// use bench_runtime::Runtime;
     ///
-    /// // A library that is loaded into somebody else's program.
+    /// // A library that is loaded into another program.
     /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
     /// let runtime = unsafe { Runtime::builder().detects_deadlock(false).build() }?;
     /// assert_eq!(runtime.run(|| "fine"), "fine");
@@ -542,10 +542,10 @@ impl Builder {
         self
     }
 
-    /// Whether stderr is told, in a pinned runtime, when a goroutine has blocked its
-    /// thread for most of a second, in a call that the runtime does not know of, or has
-    /// computed for so long, while others wait that can run on that thread alone. They wait
-    /// for ever if it waits for one of them, or never calls the runtime.
+    /// Whether, in a pinned runtime, a warning on stderr names a goroutine that has blocked
+    /// its thread for most of a second, in a call outside the runtime, or has computed for
+    /// so long, while others wait that can run only on that thread. They wait for ever if
+    /// it waits for one of them, or never calls the runtime.
     ///
     /// # Examples
     ///
@@ -563,9 +563,9 @@ impl Builder {
         self
     }
 
-    /// For tests: time that stands still while any goroutine can run, and
-    /// jumps to the next timer when none can. There is one P, whatever
-    /// [`Builder::procs`] or [`Runtime::set_procs`] say. Waiting for file
+    /// For tests: time that stands still while any goroutine can run, and jumps
+    /// to the next timer when none can. There is one P, whatever the argument
+    /// of [`Builder::procs`] or [`Runtime::set_procs`]. Waiting for file
     /// descriptors or in [`crate::blocking`] holds it still.
     ///
     /// If no goroutine can run and no timer is armed, [`Runtime::run`] panics
@@ -590,8 +590,8 @@ impl Builder {
         self
     }
 
-    /// For tests: an order of goroutines that this number decides, the same
-    /// each time for a program that is the same but for it. There is one P, whatever
+    /// For tests: an order of goroutines that this number determines, the same each
+    /// time for a program that is otherwise deterministic. There is one P, whatever
     /// [`Builder::procs`] or [`Runtime::set_procs`] say, and it is not retaken from a
     /// goroutine that runs long.
     ///
@@ -624,7 +624,7 @@ impl Builder {
         self
     }
 
-    /// Whether SIGQUIT writes all goroutines to stderr. The program goes on;
+    /// Whether SIGQUIT writes all goroutines to stderr. The program continues;
     /// once caught, the signal no longer ends the process.
     ///
     /// # Examples
@@ -699,12 +699,12 @@ impl Builder {
     ///
     /// 1. nothing parks inside the initialiser of a thread-local (of `thread_local!`, of
     ///    the crate thread_local), and the global allocator calls nothing of this crate;
-    /// 2. nothing parks inside a scope that hands out what a thread-local
-    ///    points to, and restores the older pointer at its end (`scoped-tls`):
-    ///    the scopes of two goroutines do not nest;
+    /// 2. nothing parks inside a scope that lends a thread-local's pointer, and
+    ///    restores the older pointer at its end (`scoped-tls`): the scopes of
+    ///    two goroutines do not nest;
     /// 3. no goroutine calls `std::process::exit`, which drops its thread's
-    ///    thread-locals, while another has lent what one of them holds to a
-    ///    thread: `blocking(|| exit(code))` does it elsewhere;
+    ///    thread-locals, while another has lent a value in one of them to a
+    ///    thread: `blocking(|| exit(code))` exits on another thread;
     ///
     /// and of a [migrating](Builder::migrating) runtime besides:
     ///
@@ -738,14 +738,14 @@ impl Builder {
     /// | scoped-tls | no park inside `set`: rule 2 | the same |
     /// | tokio, hyper | spawn there and [`block_on`](crate::future::block_on) here; `Handle::enter`'s guard not over a park | the same |
     ///
-    /// pyo3 is not tried: its tests need a shared libpython that the loader finds. What
-    /// `attach` takes belongs to the thread, so nothing may park inside it, by rule 2.
+    /// pyo3 is not tried: its tests need a shared libpython that the loader finds.
+    /// `attach` binds to the thread, so nothing may park inside it, by rule 2.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses address space, file descriptors or a thread,
-    /// or the stack policy is out of range; and in the child of a fork whose parent
-    /// had built a runtime. The message says what to do.
+    /// When the kernel refuses address space, file descriptors or a thread, or the
+    /// stack policy is out of range; and in the child of a fork whose parent had
+    /// built a runtime. The message tells what to do.
     ///
     /// # Examples
     ///

@@ -14,12 +14,11 @@ static ON_QUIT: Lock<Vec<&'static Shared>> = Lock::new(Vec::new());
 /// The signal is caught, and a thread writes the dumps.
 static IS_HEARD: Lock<bool> = Lock::new(false);
 
-/// From now on SIGQUIT writes this runtime's goroutines to stderr, and the
-/// program goes on.
+/// From now on SIGQUIT writes this runtime's goroutines to stderr, and the program continues.
 ///
 /// # Errors
 ///
-/// When the kernel refuses what that takes; the next call tries again.
+/// If the kernel refuses the resources for it; the next call tries again.
 pub(crate) fn dump_on_quit(shared: &'static Shared) -> io::Result<()> {
     let mut is_heard = IS_HEARD.lock();
     if !*is_heard {
@@ -33,10 +32,10 @@ pub(crate) fn dump_on_quit(shared: &'static Shared) -> io::Result<()> {
 
 fn hear_quits() -> io::Result<()> {
     let (told, quits) = std::sync::mpsc::channel();
-    // It ends with the channel, where the signal cannot be caught.
+    // It ends with the channel, if the signal cannot be caught.
     threads::start_counted("sigquit", HELPER_STACK, move || {
         for () in quits {
-            // One that is on the list has not stopped, so it is there.
+            // A runtime on the list has not stopped, so it is alive.
             let all: Vec<_> = ON_QUIT.lock().iter().map(|shared| shared.user()).collect();
             for (number, user) in all.iter().enumerate() {
                 let shared = user.shared();
@@ -47,7 +46,7 @@ fn hear_quits() -> io::Result<()> {
         }
     })?;
     let tell = move |_| {
-        // The thread that hears it stays.
+        // The thread that receives it stays.
         let _ = told.send(());
     };
     listen(crate::sys::notice::bit(libc::SIGQUIT), tell)?.forget();

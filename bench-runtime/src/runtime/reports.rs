@@ -1,4 +1,4 @@
-//! Reports for the program: what its goroutines do, and where they wait.
+//! Reports for the program: the states of its goroutines, and their waits.
 
 use super::blocking::blocking;
 use crate::debug::contention::ContentionProfile;
@@ -46,12 +46,12 @@ pub fn in_goroutine() -> bool {
     current::header().is_some()
 }
 
-/// What every goroutine of the current runtime is doing, with the frames of
+/// The state of every goroutine of the current runtime, with the frames of
 /// those that are parked; empty on a plain thread.
 ///
 /// Takes some microseconds a goroutine, and some hundred milliseconds to read the
 /// program's line tables for the first time, as a [`blocking`] call: other goroutines run
-/// meanwhile. None is stopped: one that goes on while it is looked at is looked at again.
+/// meanwhile. None is stopped: a goroutine that runs while it is read is read again.
 ///
 /// # Examples
 ///

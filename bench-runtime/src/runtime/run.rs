@@ -17,11 +17,11 @@ pub(super) fn did_not_return(error: JoinError) -> ! {
     }
 }
 
-/// Waits for `f` in a goroutine. `Err` says why the goroutine has not ended.
+/// Waits for `f` in a goroutine. `Err` is the reason why the goroutine has not ended.
 ///
 /// # Safety
 ///
-/// After an `Err` what `f` and its result borrow stays for ever.
+/// After an `Err` the values that `f` and its result borrow are never freed.
 #[track_caller]
 pub(super) unsafe fn run_main<T, F>(
     shared: &'static Shared,
@@ -39,7 +39,7 @@ where
             self.0.runners_count.fetch_sub(1, Ordering::SeqCst);
         }
     }
-    // A goroutine that waits is no thread that does.
+    // A goroutine that waits does not count as a thread that does.
     let waits_as_thread = current::header().is_none();
     let waited = waits_as_thread.then(|| Waited(shared));
     let main = move || {

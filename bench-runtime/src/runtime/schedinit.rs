@@ -37,7 +37,7 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
     let default_class = Class::for_policy(settings.stack).map_err(stack_error)?;
     crate::stack::reserve().map_err(stack_error)?;
     wake::prepare_for(default_class);
-    // One for the first M: what `run` would end the program for.
+    // A thread for the first M, because `run` would end the program if it could not start one.
     threads::start("probe", THREAD_STACK, || ())?;
     if settings.shrink_options.compact {
         crate::stack::enable_compaction().map_err(io::Error::other)?;

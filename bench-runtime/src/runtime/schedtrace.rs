@@ -1,13 +1,15 @@
-//! A line about the scheduler each so many milliseconds, in the words of Go's
-//! `GODEBUG=schedtrace`: with the environment variable `THREADBARE_SCHEDTRACE`.
+//! A line about the scheduler at this interval in milliseconds, in the words of
+//! Go's `GODEBUG=schedtrace`: with the environment variable
+//! `THREADBARE_SCHEDTRACE`.
 //!
 //! ```text
 //! SCHED 1004ms: gomaxprocs=2 idleprocs=0 threads=5 spinningthreads=0 idlethreads=3 runqueue=0 [1 0]
 //! ```
 //!
-//! `threads` are those that run goroutines or blocking calls; `idlethreads` of
-//! them have nothing to do; `runqueue` is the global queue, and in brackets is
-//! that of each P, with what only its M may run.
+//! `threads` is the number of threads that run goroutines or blocking calls;
+//! `idlethreads` of them have nothing to do; `runqueue` is the length of the
+//! global queue, and in brackets that of each P's, with the goroutines that
+//! only its M may run.
 
 use std::fmt::{self, Display, Write};
 use std::sync::atomic::Ordering;
@@ -29,7 +31,7 @@ struct Schedtrace {
     next_ns: u64,
 }
 
-/// What the environment asks for: a number of milliseconds above zero.
+/// The interval in the environment: a number of milliseconds above zero.
 pub(crate) fn of_environment() -> Option<Box<dyn Watch>> {
     let every = std::env::var("THREADBARE_SCHEDTRACE").ok()?;
     let every_ms = every.trim().parse::<u64>().ok().filter(|&ms| ms > 0)?;

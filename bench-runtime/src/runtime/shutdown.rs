@@ -1,14 +1,14 @@
-//! The end of a runtime: how it stops, what its handles answer afterwards, and
-//! what it gives back.
+//! The end of a runtime: how it stops, the results of its handles afterwards,
+//! and the release of its resources.
 //!
 //! 1. `stopping` is set; every M switches to g0 at its next call and ends, woken if
 //!    it sleeps. Helpers without a job end. All have [`GRACE`] to do so;
 //!    where no goroutine is left, as long as an idle thread stays.
 //! 2. The state is [`RunState::Stopped`]: a join of a goroutine that has not ended
 //!    returns an error, also a join that begins later.
-//! 3. The thread that stops the runtime, or its last thread, drops the closures that never started, and gives back stacks,
-//!    timers and descriptors. Stacks of goroutines that had started and not
-//!    ended stay as they are for ever.
+//! 3. The thread that stops the runtime, or its last thread, drops the closures that never started,
+//!    and releases stacks, timers and descriptors. Stacks of goroutines that had started and not
+//!    ended are never freed.
 //! 4. When no user is left and no record is in use, the core is freed and the
 //!    records go to other runtimes ([`crate::sched::lifetime`]).
 
@@ -34,12 +34,12 @@ const GRACE: Duration = Duration::from_millis(if cfg!(rt_tsan) { 5_000 } else { 
 /// Goroutines that a leak report names. Chosen: not a million lines.
 pub(crate) const LEAKS_SHOWN: usize = 1_000;
 
-/// What was left when a runtime was shut down.
+/// The goroutines that were left when a runtime was shut down.
 ///
-/// A [`Context`](crate::context::Context) that was made on the runtime goes on: it ends by its
-/// cancel or at its deadline, and its functions run in threads. So its children are still
-/// killed. What [`time::after_func`](crate::time::after_func) and the other timers of the runtime
-/// were to do is not done.
+/// A [`Context`](crate::context::Context) that was made on the runtime continues: it ends by its
+/// cancel or at its deadline, and its functions run in threads. So its children are still killed.
+/// The actions of [`time::after_func`](crate::time::after_func) and of other timers of the
+/// runtime do not happen.
 ///
 /// # Examples
 ///
@@ -62,11 +62,11 @@ pub(crate) const LEAKS_SHOWN: usize = 1_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// Goroutines that had not ended. Their stacks stay as they are for ever;
-    /// nothing of them runs again, and no destructor of theirs: a lock that one
+    /// Goroutines that had not ended. Their stacks are never freed; none of
+    /// their code runs again, and none of their destructors: a lock that one
     /// holds stays locked.
     pub unfinished_count: usize,
-    /// What the first 1,000 of them were doing: the leak report.
+    /// The states of the first 1,000 of them: the leak report.
     pub unfinished: Vec<GoroutineInfo>,
     /// Their stacks, equal ones once. To read their names takes some hundred
     /// milliseconds once a process, and only [`Runtime::shutdown`](crate::Runtime::shutdown) does it.
@@ -120,10 +120,10 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
         .run_state
         .store(RunState::Stopped as u8, Ordering::SeqCst);
     let unfinished_count = shared.goroutines_count();
-    // Not a million lines.
+    // A limit, because there may be a million.
     let mut unfinished = shared.goroutines();
     unfinished.truncate(LEAKS_SHOWN);
-    // Perhaps none is left by now, and the last one saw no stop.
+    // None may be left by now, and the last one may have missed the stop.
     clear_up(shared);
     release_joiners(shared, JOIN_LOST);
     Shutdown {
@@ -144,12 +144,12 @@ pub(crate) fn thread_ends(shared: &'static Shared, kind: ThreadKind) {
 
 /// Drops closures that never started; no M runs any more.
 fn abandon_fresh(shared: &'static Shared) {
-    // SeqCst: after the mark that `admit` looks at when it has counted itself.
+    // SeqCst: after the mark that `admit` reads when it has counted itself.
     while shared.admitting.load(Ordering::SeqCst) != 0 {
         std::thread::yield_now();
     }
-    // Before a record is given back: the link of one that is queued is that of the free list
-    // too, and one that has started may yet be readied, and queued behind it.
+    // Before a record is released: the link of a queued one is also that of the free list,
+    // and a goroutine that has started may yet be readied and queued behind it.
     shared.global.clear();
     let mut fresh = Vec::new();
     shared.slab().for_each(|g| {
@@ -162,17 +162,17 @@ fn abandon_fresh(shared: &'static Shared) {
     }
 }
 
-/// Marks those that have started and not ended, for those who would hand something to them.
+/// Marks those that have started and not ended, for threads that would hand something to them.
 fn mark_left(shared: &'static Shared) {
     for g in shared.records_in_use() {
         g.set_flag(FLAG_LEFT);
     }
 }
 
-/// Once the runtime has stopped and no thread of it is left: drops what
-/// never started and gives back what the runtime holds. Returns when that is
-/// done, also where another thread does it: what is given back can be had
-/// again after a shutdown.
+/// Once the runtime has stopped and none of its threads is left: drops closures
+/// that never started and releases the runtime's resources. Returns when that
+/// is done, even if another thread does it: the resources are available after a
+/// shutdown.
 fn clear_up(shared: &'static Shared) {
     if shared.threads.count() == 0 {
         shared.cleared_up.call_once(|| {
@@ -183,7 +183,7 @@ fn clear_up(shared: &'static Shared) {
     }
 }
 
-/// Gives back what a stopped runtime holds; no M runs any more.
+/// Releases the resources of a stopped runtime; no M runs any more.
 fn give_back(shared: &'static Shared) {
     shared.for_each_processor(|p| {
         // SAFETY: no M runs.

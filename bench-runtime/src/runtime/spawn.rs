@@ -1,4 +1,4 @@
-//! Starting goroutines. How one waits for their end is in [`super::join`].
+//! Starting goroutines. [`super::join`] has the wait for their end.
 
 use std::io;
 use std::panic::Location;
@@ -33,7 +33,7 @@ use crate::stack::{Class, StackPolicy};
 ///
 /// # Panics
 ///
-/// Outside every goroutine: see [`crate::Runtime::spawn`].
+/// Outside of goroutines: see [`crate::Runtime::spawn`].
 ///
 /// # Examples
 ///
@@ -60,8 +60,8 @@ where
     JoinHandle::new(start(Location::caller(), JOIN_OPEN, put))
 }
 
-/// What the macro [`go!`](macro@crate::go) calls: as [`go`](fn@crate::go), but
-/// cannot be joined, which saves the cost of the handle.
+/// Called by the macro [`go!`](macro@crate::go): as [`go`](fn@crate::go), but
+/// the goroutine cannot be joined, which saves the cost of the handle.
 #[doc(hidden)]
 #[track_caller]
 #[inline]
@@ -75,7 +75,7 @@ where
     start(Location::caller(), JOIN_DETACHED, put);
 }
 
-/// Starts a goroutine with what `put` puts into its record.
+/// Starts a goroutine with the body that `put` stores in its record.
 #[inline(always)]
 #[track_caller]
 fn start(
@@ -106,9 +106,9 @@ fn start(
     g
 }
 
-/// Starts a goroutine and lets it run on: what a `go` statement is in Go. It gives nothing: the
-/// function [`go`](fn@crate::go) gives a handle to wait with. The body becomes a `move` closure,
-/// whose value is dropped. So it is a call, as in Go, and not what is to be called:
+/// Starts a goroutine and lets it run, as Go's `go` statement. It has no result: the function
+/// [`go`](fn@crate::go) returns a handle to wait with. The body becomes a `move` closure, whose
+/// value is dropped. So the argument is a call, as in Go, and not a function:
 ///
 /// ```compile_fail
 /// bench_runtime::go!(move || println!("it would never be called"));
@@ -176,12 +176,12 @@ where
     unsafe { start_outside(shared, f, Location::caller(), None) }
 }
 
-/// The same for what borrows.
+/// The same for a closure that borrows.
 ///
 /// # Safety
 ///
-/// What `f` and its result borrow stays until the goroutine has ended and its result is
-/// taken; for ever, if it does not end.
+/// The values that `f` and its result borrow stay valid until the goroutine has ended
+/// and its result is taken; for ever, if it does not end.
 #[track_caller]
 pub(crate) unsafe fn borrowing<T, F>(shared: &'static Shared, f: F) -> JoinHandle<T>
 where
@@ -250,8 +250,8 @@ impl GoBuilder {
     /// A name for dumps, profiles, traces and the message of a panic. In a profile of pprof it
     /// is the label `name`.
     ///
-    /// The first start of a goroutine with a name or labels puts a panic hook before the one that
-    /// is set: it says which goroutine panics. [`std::panic::set_hook`] replaces both.
+    /// The first start of a goroutine with a name or labels puts a panic hook before the present
+    /// one: it prints which goroutine panics. [`std::panic::set_hook`] replaces both.
     ///
     /// # Examples
     ///
@@ -272,8 +272,8 @@ impl GoBuilder {
         self
     }
 
-    /// A label for dumps, profiles and traces, beside those given before; the same key is
-    /// given the new value. See [`labels`](crate::labels()).
+    /// A label for dumps, profiles and traces, in addition to earlier ones; a repeated
+    /// key gets the new value. See [`labels`](crate::labels()).
     ///
     /// # Examples
     ///
@@ -292,8 +292,8 @@ impl GoBuilder {
         self.labels([(key, value)])
     }
 
-    /// The same for several: `labels(bench_runtime::labels())` hands on those of the
-    /// calling goroutine.
+    /// The same for several: `labels(bench_runtime::labels())` passes on those of
+    /// the calling goroutine.
     ///
     /// # Examples
     ///
@@ -341,11 +341,11 @@ impl GoBuilder {
         self
     }
 
-    /// Says that it will compute for long without a call into the runtime.
+    /// Declares that it will compute for long without a call into the runtime.
     ///
     /// In a pinned runtime it then starts on a thread that no other goroutine
-    /// shares, if one can be had, so that none of them waits for it. A
-    /// migrating runtime needs no such hint.
+    /// shares, if possible, so that none of them waits for it. A migrating
+    /// runtime needs no such hint.
     ///
     /// # Examples
     ///
@@ -366,7 +366,7 @@ impl GoBuilder {
         self
     }
 
-    /// A stack policy of its own.
+    /// A separate stack policy.
     ///
     /// # Examples
     ///
@@ -526,8 +526,8 @@ pub fn num_goroutine() -> usize {
     current::runtime().map_or(0, Shared::goroutines_count)
 }
 
-/// GOMAXPROCS of this runtime. With `Some(n)` it is changed, while goroutines
-/// run; the old value is returned. With [fake time](crate::Builder::fake_time) or a
+/// GOMAXPROCS of this runtime. With `Some(n)` it is changed, while goroutines run;
+/// the old value is returned. With [fake time](crate::Builder::fake_time) or a
 /// [seed](crate::Builder::seed) it stays 1.
 ///
 /// # Panics

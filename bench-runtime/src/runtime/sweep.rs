@@ -1,4 +1,4 @@
-//! Sysmon's part in the sweep over stacks: when it goes on, and how far. How a goroutine is
+//! Sysmon's part in the sweep over stacks: when it continues, and how far. How a goroutine is
 //! claimed for it is in [`crate::goroutine::stacks`].
 
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::sched::sysmon::{ROUND_NS, Round, Watch};
 use crate::stack::sweep::{self, Policy, Progress};
 use crate::sys::{clock, memory};
 
-/// Passes over all stacks in the time after which one is due: each look costs a
-/// stack some 30 ns, and this many come before it is compacted. Chosen, not measured.
+/// Passes over all stacks in the time after which one is due: each visit costs some
+/// 30 ns a stack, and this many come before it is compacted. Chosen, not measured.
 const PASSES: u32 = 4;
 
-/// Above this share of the machine's memory, one in so many, a runtime that
-/// compacts gives it as much of sysmon's time as it takes: the rest must last
-/// for what the pass does not reach in time. Chosen, not measured.
+/// The divisor of the machine's memory above which a runtime that compacts
+/// gives it as much of sysmon's time as it needs: the rest must suffice for
+/// stacks that the pass does not reach in time. Chosen, not measured.
 const PRESSURE_SHARE: u64 = 4;
 
 /// See the module.
@@ -25,14 +25,14 @@ pub(crate) struct Sweep {
     /// When the current pass began, and whether it is over.
     began_ms: u32,
     over: bool,
-    /// From its beginning to that of the next one.
+    /// The time from its beginning to that of the next one.
     pause: Duration,
     pending: bool,
     /// A P has picked a goroutine since the pass began, which may be parked now.
     ran: bool,
     /// Stacks that were ever compacted, when the pass began.
     compacted_count: u64,
-    /// The process holds so much that compacting comes first.
+    /// The process uses so much memory that compacting comes first.
     pressed: bool,
 }
 

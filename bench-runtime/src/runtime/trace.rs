@@ -1,8 +1,8 @@
-//! The flight recorder: what the scheduler did last, always on.
+//! The flight recorder: the scheduler's last events, always on.
 //!
-//! Each P has a [`Ring`](crate::recorder::ring::Ring) of the last 4,096 events, which only its holder
-//! writes; what happens without a P (sysmon, spawns and readies from outside)
-//! goes to one ring more, behind a lock. Reading them stops no thread.
+//! Each P has a [`Ring`](crate::recorder::ring::Ring) of the last 4,096 events, which only its
+//! holder writes; events without a P (sysmon, spawns and readies from outside) go to one more ring,
+//! behind a lock. Reading them stops no thread.
 //!
 //! # What is recorded when
 //!
@@ -11,11 +11,11 @@
 //! | [`Level::Coarse`]    | a P starts or stops on an M, is retaken, steals; blocking calls; batches of timers, of the poller, of compaction; threads; GOMAXPROCS |
 //! | [`Level::Switches`]  | those, and each spawn, ready, run, park, yield and end  |
 //!
-//! The coarse ones have a system call, a lock or an interval of the kernel's
-//! beside them, so a reading of the clock (25 ns) does not show. A switch takes
-//! about that long in all, so switches are recorded only when asked for, and
-//! the default pays for the question: a load of [`Part::watches`](crate::recorder::part::Part::watches) and a
-//! branch, at each spawn, ready and run.
+//! The coarse ones accompany a system call, a lock or an interval of the kernel's, so a reading of
+//! the clock (25 ns) does not matter. A switch takes about that long in all, so switches are
+//! recorded only when asked for, and the default pays for the question: a load of
+//! [`Part::watches`](crate::recorder::part::Part::watches) and a branch, at each spawn, ready and
+//! run.
 //!
 //! What that is, in instructions that callgrind counts of the operations in
 //! `tests/instructions.rs` (Rust 1.95, x86-64, pinned and migrating), without
@@ -28,16 +28,16 @@
 //! | spawn one of a batch                 | 375 / 358 | 383 / 367 | 549 / 533  |
 //! | round trip over unbuffered channels  | 960 / 804 | 981 / 829 | 1,328 / 1,172 |
 //!
-//! (Of the last column the readings of the clock are short of what they take:
-//! under valgrind they are a system call, whose instructions do not count.)
+//! (In the last column the readings of the clock are counted too low: under
+//! valgrind they are a system call, whose instructions do not count.)
 //!
 //! # Rejected
 //!
 //! - *The time stamp counter for each switch, always*: 20 to 25 cycles more on
 //!   a switch of 100.
 //! - *A coarse clock that sysmon advances*: events of one millisecond would
-//!   have one time, and their order across Ps, which is what one looks for,
-//!   would be lost.
+//!   have one time, and their order across Ps, the purpose of a trace, would be
+//!   lost.
 
 use std::sync::atomic::Ordering;
 
@@ -48,7 +48,7 @@ pub use crate::recorder::Level;
 pub use crate::recorder::chrome::Trace;
 
 /// Changes how much the flight recorder of the current runtime records, for
-/// each P from its next switch on. On a plain thread it does nothing: there is
+/// each P from its next switch on. It has no effect on a plain thread: use
 /// [`crate::Runtime::set_trace`].
 ///
 /// # Examples
@@ -71,14 +71,14 @@ pub fn set_level(level: Level) {
     }
 }
 
-/// Each P does as it says from its next pick on.
+/// Each P follows it from its next pick on.
 pub(crate) fn set(shared: &'static Shared, level: Level) {
     shared.recorder.level.store(level as u8, Ordering::Relaxed);
     // Release: pairs with the Acquire of the M that takes the notice.
     shared.for_each_processor(|p| p.notice.store(true, Ordering::Release));
 }
 
-/// What the flight recorder of the current runtime holds; nothing on a plain
+/// The content of the flight recorder of the current runtime; empty on a plain
 /// thread, for which there is [`crate::Runtime::trace`]. Stops no thread.
 ///
 /// # Examples

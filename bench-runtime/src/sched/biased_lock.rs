@@ -1,6 +1,6 @@
 //! The lock by which an M holds its P, biased towards the M: sysmon can retake the P
-//! while the M runs a goroutine's code (see [`super::preempt`]), and entering and
-//! leaving the runtime takes the M no locked instruction.
+//! while the M runs a goroutine's code (see [`super::preempt`]), and the M enters
+//! and leaves the runtime without a locked instruction.
 //!
 //! | the M                              | sysmon, holding `lock`              |
 //! |------------------------------------|-------------------------------------|
@@ -16,7 +16,7 @@
 //! The M goes back outside at D4, because sysmon's heavy barrier takes longer than most calls:
 //! the P of a goroutine that enters at once again after each call could never be retaken.
 //!
-//! The same source is modelled by loom: `tests/loom/biased_lock.rs`.
+//! loom checks the same source: `tests/loom/biased_lock.rs`.
 
 use std::ptr;
 
@@ -30,7 +30,7 @@ use crate::util::lock::Lock;
 pub(crate) struct BiasedLock<T> {
     /// True while the M's code is the runtime's.
     inside: AtomicBool,
-    /// What the M holds, as its fast side reads it.
+    /// The P that the M holds, as its fast side reads it.
     p: AtomicPtr<T>,
     lock: Lock<()>,
 }
@@ -48,7 +48,7 @@ impl<T> Default for BiasedLock<T> {
 
 impl<T> BiasedLock<T> {
     /// The M's side: enters the runtime. Returns the P, or null if it was retaken, and
-    /// whether the M was inside already, for `leave`.
+    /// whether the M was already inside, for `leave`.
     #[inline(always)]
     pub(crate) fn enter(&self) -> (*mut T, bool) {
         let was_inside = self.inside.load(Ordering::Relaxed);
@@ -91,11 +91,11 @@ impl<T> BiasedLock<T> {
         self.lock.lock()
     }
 
-    /// The M's side: goes back to the goroutine's code.
+    /// The M's side: continues with the goroutine's code.
     #[inline(always)]
     pub(crate) fn leave(&self, was_inside: bool) {
-        // Release: what was done with the P is done before sysmon, which reads
-        // this with Acquire, gives it to another M.
+        // Release: the M's use of the P comes before sysmon, which reads this
+        // with Acquire, gives it to another M.
         self.inside.store(was_inside, Ordering::Release);
     }
 
@@ -124,13 +124,13 @@ impl<T> BiasedLock<T> {
         self.revoke(p)
     }
 
-    /// As [`Self::retake`], but gives the P back after `f`. True if `f` was called.
+    /// As [`Self::retake`], but returns the P to the M after `f`. True if `f` was called.
     pub(crate) fn borrow(&self, p: *mut T, f: impl FnOnce()) -> bool {
         let _lock = self.lock.lock();
         let taken = self.revoke(p);
         if taken {
             f();
-            // Release: what `f` did comes before the M's next step.
+            // Release: the effects of `f` come before the M's next step.
             self.p.store(p, Ordering::Release);
         }
         taken

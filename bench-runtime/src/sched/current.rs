@@ -16,21 +16,21 @@ thread_local! {
     static MACHINE: Cell<Option<ThisM>> = const { Cell::new(None) };
 }
 
-/// The header of the goroutine that runs this code; `None` outside every one.
+/// The header of the goroutine that runs this code; `None` outside of goroutines.
 #[inline(always)]
 pub(crate) fn header() -> Option<&'static StackHeader> {
     if cfg!(miri) {
-        // Miri knows no assembly, and so no goroutines: only plain threads.
+        // Miri has no assembly, and so no goroutines: only plain threads.
         return None;
     }
     match header_of(arch::stack_pointer()) {
-        // SAFETY: slots are never unmapped, and the one we run on is in use.
+        // SAFETY: slots are never unmapped, and the running one is in use.
         Some(header) => Some(unsafe { header.as_ref() }),
         None => header_off_slot(),
     }
 }
 
-/// The M that runs the calling goroutine, whose header this is. What it answers is
+/// The M that runs the calling goroutine, whose header this is. The result is
 /// stale after the next switch.
 #[inline(always)]
 pub(crate) fn machine_of(header: &StackHeader) -> ThisM {
@@ -47,7 +47,7 @@ pub(crate) fn machine_in(header: &StackHeader) -> &'static Machine {
     unsafe { &*header.machine.get().cast::<Machine>() }
 }
 
-/// The M whose thread this is. Only on a thread's own stack: see [`header`].
+/// The M of this thread. Only on a thread's own stack: see [`header`].
 #[inline(never)]
 pub(crate) fn thread_machine() -> Option<ThisM> {
     MACHINE.get()
@@ -81,8 +81,7 @@ pub(crate) fn runtime() -> Option<&'static Shared> {
     }
 }
 
-/// The clock that waits are measured by, in nanoseconds; fake where the
-/// runtime's time is fake.
+/// The clock that waits are measured by, in nanoseconds; fake if the runtime's time is fake.
 #[inline]
 pub(crate) fn now_ns() -> u64 {
     match runtime() {

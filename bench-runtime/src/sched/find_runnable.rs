@@ -1,18 +1,18 @@
-//! What an M runs next, and how it comes to rest when there is nothing.
+//! What an M runs next, and how it comes to rest if there is nothing.
 //!
-//! The order in which it looks, at each pick on its own stack:
+//! The order of the search, at each pick on its own stack:
 //!
-//! 1. the P is to be given up: GOMAXPROCS shrank; or, once in [`SCHED_TICKS`] picks and
+//! 1. the P must be given up: GOMAXPROCS shrank; or, once in [`SCHED_TICKS`] picks and
 //!    if only hogs are left, another M queues for a P and this one has had its P for as
 //!    long as the other one's last turn; before the latter, a hog whose turn it is;
 //! 2. the P's due timers;
-//! 3. once in [`SCHED_TICKS`] picks the classes below the high one: every other time
-//!    the low one, then the normal one, in the global queue and then step 5;
-//!    so none starves;
+//! 3. once in [`SCHED_TICKS`] picks the classes below the high one: by turns the low
+//!    one, then the normal one, in the global queue and then step 5; so none
+//!    starves;
 //! 4. the high class;
-//! 5. `run_next`, for a time slice that all goroutines of a chain through it share,
-//!    then the P's queue; in a pinned runtime first what is in the M's inbox goes to its
-//!    list, and then that list and the P's queue go by turns;
+//! 5. `run_next`, for a time slice that all goroutines of a chain through it share, then
+//!    the P's queue; in a pinned runtime goroutines in the M's inbox first go to its
+//!    list, and then that list and the P's queue are used by turns;
 //! 6. the global queue, a share of the normal class; one whose P was retaken;
 //! 7. the netpoller, without waiting;
 //! 8. in a pinned runtime, a short spin for the inbox if that has hit lately; then
@@ -21,9 +21,9 @@
 //! 10. rest: steps S1 to S4 of [`super::idle`]; one resting M waits in the
 //!     netpoller, for the first timer at most, all others on their futex.
 //!
-//! Steps 3 to 6 are in [`super::pick`]. Between two goroutines that are both at
-//! hand, the one that parks picks the next by [`super::pick::pick_fast`] on its
-//! own stack, which is step 5 alone; every [`SCHED_TICKS`] picks, or when the P is given
+//! Steps 3 to 6 are in [`super::pick`]. If there are goroutines in `run_next` or the
+//! queue, the one that parks picks the next by [`super::pick::pick_fast`] on its own
+//! stack, which is step 5 alone; every [`SCHED_TICKS`] picks, or when the P is given
 //! notice, it switches to g0 instead.
 
 use std::ptr;
@@ -73,8 +73,8 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
         }
         poll::fire_timers(shared, m, p, p.processor());
         if let Some(g) = pick::pick_on_g0(shared, m, p, turn) {
-            // Only what was found counts, so that a seeded order does not
-            // depend on how often an idle M looked.
+            // Only successful picks count, so that a seeded order does not
+            // depend on how often an idle M searched.
             let tick = &p.own().sched_tick;
             tick.set(tick.get() + 1);
             wake::stop_spinning(shared, m.machine());
@@ -265,8 +265,7 @@ fn claim_polling(shared: &'static Shared, m: ThisM) -> bool {
         && shared.poller.claim(m.machine())
 }
 
-/// Under the lock of the lists, so that the deadlock check sees the M either polling
-/// or awake.
+/// Under the lock of the lists, so that the deadlock check sees the M either polling or awake.
 fn cease_polling(shared: &Shared, m: ThisM, keeps_time: bool) {
     if keeps_time {
         shared.poller.release();

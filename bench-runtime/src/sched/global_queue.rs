@@ -1,5 +1,5 @@
-//! The global queue: goroutines that belong to no P, in three classes, and those
-//! of the normal one whose P was retaken by themselves.
+//! The global queue: goroutines that belong to no P, in three classes. Those of
+//! the normal class whose P was retaken are in a separate list.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,14 +8,14 @@ use crate::util::lock::Lock;
 
 /// The scheduling class of a goroutine.
 ///
-/// High ones run before all others and low ones when nothing else is runnable;
-/// but a share of picks, fixed in `pick`, looks at the lower classes
-/// first, so that none starves.
+/// High ones run before all others and low ones if nothing else is runnable;
+/// but a share of picks, fixed in `pick`, checks the lower classes first, so
+/// that none starves.
 ///
-/// In a pinned runtime the class decides only when a goroutine starts. Once it
-/// has, it waits in the one queue of its thread, in the order in which that
-/// thread's goroutines became runnable: the classes are queues of the whole
-/// runtime, and no other thread could serve it from there.
+/// In a pinned runtime the class decides only when a goroutine starts. After
+/// its start it waits in the one queue of its thread, in the order in which
+/// that thread's goroutines became runnable: the classes are queues of the
+/// whole runtime, from which no other thread could run it.
 ///
 /// # Examples
 ///
@@ -45,7 +45,7 @@ pub enum Priority {
     Normal = 0,
     /// Before all others.
     High = 1,
-    /// When nothing else is runnable, and now and then.
+    /// If nothing else is runnable, and sometimes before.
     Low = 2,
 }
 
@@ -126,7 +126,7 @@ impl GlobalQueue {
         self.lens[normal].store(lists[normal].len(), Ordering::Release);
     }
 
-    /// Forgets all that wait. Their links may then be used for something else.
+    /// Forgets all that wait. Their links may then be reused.
     pub(crate) fn clear(&self) {
         let mut lists = self.lists.lock();
         for (list, len) in lists.iter_mut().zip(&self.lens) {

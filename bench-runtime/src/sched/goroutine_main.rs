@@ -1,8 +1,8 @@
 //! The outermost frame of a goroutine's stack: it runs one goroutine after the other, and
 //! ends them.
 //!
-//! The stack of an ended goroutine goes back to the P's cache while the code
-//! still runs on it: only the P's holder uses the cache, this M holds the P until it
+//! The stack of an ended goroutine returns to the P's cache while the code still
+//! runs on it: only the P's holder uses the cache, this M holds the P until it
 //! leaves the runtime, and by then it is on another stack.
 
 use std::ptr;
@@ -25,10 +25,10 @@ use crate::recorder::SWITCHES;
 use crate::stack::{Stack, StackHeader, fiber};
 use crate::util::panic::without_panic;
 
-/// How many fresh goroutines may run before a joiner that is in `run_next`. It has
-/// mostly started a batch and joins one after the other: if it ran after each of them,
-/// that would be two switches and a stack each time. What it gains is in
-/// SPEED.md; as many as a chain through `run_next` may have between two readings of the clock.
+/// How many fresh goroutines may run before a joiner that is in `run_next`. It has mostly
+/// started a batch and joins one after the other: if it ran after each of them, that would be
+/// two switches and a stack each time. SPEED.md has the gain; as many as a chain through
+/// `run_next` may have between two readings of the clock.
 const AHEAD: u32 = STREAK_CHECK;
 
 /// The outermost frame of a stack: runs the goroutine bound to it, and then
@@ -69,7 +69,7 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
             _ => pick_ahead(m, p, joiner),
         };
         match next.inspect(|_| ahead -= 1).or_else(|| pick_fast(m, p)) {
-            // It takes over the stack, and the place in the count of the started.
+            // It takes over the stack, and the place in the count of started goroutines.
             Some(next) if is_fresh_alike(m, next, header) => {
                 if scheduler::starts_apart(m, next, 1) {
                     m.count_started(-1);
@@ -89,9 +89,9 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
             }
             Some(next) => {
                 m.count_started(-1);
-                // It has ended, and its record may be another's.
+                // It has ended, and its record may belong to another.
                 m.current.store(ptr::null_mut(), Ordering::Relaxed);
-                // Our stack goes to the cache after the next has its own.
+                // Our stack returns to the cache after the next goroutine has its own.
                 let context = ready_context(m, p, next);
                 put_stack(p, header);
                 match context {
@@ -122,7 +122,7 @@ fn is_fresh_alike(m: ThisM, g: &Goroutine, header: &'static StackHeader) -> bool
 
 #[inline(always)]
 fn put_stack(p: ThisP, header: &'static StackHeader) {
-    // See the top of this file for why it may go back while we stand on it.
+    // The top of this file has the reason why it may return while this code runs on it.
     p.put_stack(Stack::from_header(ptr::NonNull::from(header)));
 }
 
@@ -144,7 +144,7 @@ fn enter_for_good(header: &'static StackHeader) -> (ThisM, ThisP) {
         Some(p) => (m, p),
         None => {
             let p = preempt::reacquire_p(header);
-            // It may have moved us.
+            // It may have moved to another M.
             (machine_of(header), p)
         }
     }
@@ -152,11 +152,11 @@ fn enter_for_good(header: &'static StackHeader) -> (ThisM, ThisP) {
 
 #[inline(always)]
 fn is_detached(g: &'static Goroutine) -> bool {
-    // Acquire: pairs with the Release of a handle that let go.
+    // Acquire: pairs with the Release of a handle that was dropped.
     g.join.load(Ordering::Acquire) == JOIN_DETACHED
 }
 
-/// Unbinds the stack of a goroutine that ends, and says whether its thread ends too.
+/// Unbinds the stack of a goroutine that ends, and returns whether its thread ends too.
 #[inline(always)]
 fn unbind(header: &'static StackHeader, _m: ThisM, g: &'static Goroutine) -> bool {
     // The next goroutine on this stack is bound to nothing.
@@ -182,9 +182,9 @@ fn finish(
         m.shared().recycle(p, g);
         return (m, p, locked, ptr::null());
     }
-    // Before the handle may free the record for another.
-    // AcqRel: pairs with the Acquire of the handle, which reads the outcome,
-    // and with the Release of a handle that let go.
+    // Before the handle may free the record for another. AcqRel: pairs with the
+    // Acquire of the handle, which reads the outcome, and with the Release of a
+    // handle that was dropped.
     match g.join.swap(JOIN_DONE, Ordering::AcqRel) {
         JOIN_OPEN | JOIN_LOST => (m, p, locked, ptr::null()),
         JOIN_DETACHED => {

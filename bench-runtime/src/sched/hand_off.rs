@@ -1,4 +1,4 @@
-//! What becomes of a P that an M gives away, and of one too many or too few.
+//! What happens with a P that an M gives away, and with one too many or too few.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -32,8 +32,8 @@ pub(crate) fn set_procs_by_hand(shared: &'static Shared, procs: usize) -> usize 
     resize_to(shared, procs)
 }
 
-/// Changes the number of Ps. New ones are idle at once; those that are too
-/// many are retired by the Ms that hold them, at the next pick.
+/// Changes the number of Ps. New ones are idle at once; surplus ones are
+/// retired by the Ms that hold them, at the next pick.
 pub(crate) fn resize_to(shared: &'static Shared, procs: usize) -> usize {
     shared.procs.resize(procs, |old| {
         shared.recorder.record(Kind::Procs, procs as u64, 0);
@@ -46,13 +46,13 @@ pub(crate) fn resize_to(shared: &'static Shared, procs: usize) -> usize {
                 retire(shared, p);
             }
         });
-        // The others look at their own number, and at whether they are alone.
-        // Release: pairs with the Acquire in `find_runnable`, so that a thread that sees
-        // the notice sees the number.
+        // The others check their own number, and whether they are alone. Release: pairs
+        // with the Acquire in `find_runnable`, so that a thread that reads the notice
+        // sees the number.
         shared.for_each_processor(|p| p.notice.store(true, Ordering::Release));
         if procs > old {
-            // Work that was queued while there was no P for it wakes no M:
-            // it waits in a busy P's queue as well as in the global one.
+            // Work that was queued while there was no P for it wakes no M: it
+            // may wait in a busy P's queue as well as in the global one.
             barrier::heavy();
             wake::wake_one(shared);
         }
@@ -67,8 +67,8 @@ pub(super) fn handle_notice(shared: &'static Shared, m: ThisM, p: ThisP) -> bool
         retire(shared, p.processor());
         return false;
     }
-    // Under the lock, so that no P comes alive between the look at the
-    // others and the change: it could steal by compare-exchange while we
+    // Under the lock, so that no P becomes idle or held between the check of
+    // the others and the change: it could steal by compare-exchange while we
     // pop by plain stores.
     p.recorder.follow_level(&shared.recorder);
     let lists = shared.idle.lock();
@@ -79,14 +79,13 @@ pub(super) fn handle_notice(shared: &'static Shared, m: ThisM, p: ThisP) -> bool
     p.queue.set_shared(!alone);
     drop(lists);
     if shared.procs() == 1 && !alone {
-        // Look again when the others are gone.
+        // Checked again when the others are retired.
         p.notice.store(true, Ordering::Relaxed);
     }
     true
 }
 
-/// Empties a P that the caller holds and lays it down. Its timers stay:
-/// every M looks at them.
+/// Empties a P that the caller holds and lays it down. Its timers stay: every M checks them.
 pub(super) fn retire(shared: &'static Shared, p: &'static Processor) {
     let mut batch = List::new();
     let next = p.run_next.swap(ptr::null_mut(), Ordering::Relaxed);
@@ -107,7 +106,7 @@ pub(super) fn retire(shared: &'static Shared, p: &'static Processor) {
     p.set_owner(None);
     p.set_status(ProcessorStatus::Dead);
     if p.id < shared.procs() {
-        // It was called back meanwhile.
+        // It was put back into use meanwhile.
         shared.idle.release(&mut lists, p);
     }
     drop(lists);
@@ -125,8 +124,7 @@ pub(super) fn hand_off_or_retire(shared: &'static Shared, p: &'static Processor)
     }
 }
 
-/// Gives a P that the caller holds to another M, or to the idle list if
-/// there is nothing to do with it.
+/// Gives a P that the caller holds to another M, or to the idle list if there is no work for it.
 pub(super) fn hand_off(shared: &'static Shared, p: &'static Processor) {
     let mut lists = shared.idle.lock();
     if p.has_work() || !shared.global.is_empty() {

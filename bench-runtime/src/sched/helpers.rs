@@ -1,13 +1,13 @@
 //! Helpers: plain threads that run what blocks for the goroutines of a pinned
 //! runtime, and what a runtime must do outside every goroutine.
 //!
-//! A pinned goroutine in a blocking call would take every other goroutine of
-//! its M with it, and for ever if the call waits for one of them. So the call
-//! goes to a helper, and the goroutine parks.
+//! A pinned goroutine in a blocking call would hold up all other goroutines of
+//! its M, and for ever if the call waits for one of them. So the call goes to a
+//! helper, and the goroutine parks.
 //!
-//! A job stays where its owner has it, mostly on the parked goroutine's stack,
-//! and is reached by one helper until that one has run it. The stack stays as
-//! it is meanwhile, also where the runtime stops: the goroutine has not ended.
+//! A job stays in its owner's memory, mostly on the parked goroutine's stack,
+//! and is used by one helper until that one has run it. The stack is not
+//! changed meanwhile, even if the runtime stops: the goroutine has not ended.
 //!
 //! Helpers without a job are [`crate::threads::idle`]. A helper spins for its next job
 //! if its last waits were short, and an M that gave a job to a spinning helper spins
@@ -15,9 +15,9 @@
 //! same CPU. A loop of short calls then needs no wake: 0.6 µs a call instead of 5 to
 //! 40, on a host with two CPUs.
 //!
-//! The M's part needs no state of its own. The helper readies the goroutine through
-//! the M's inbox, as any other thread does: a spinning M reads the length of its inbox,
-//! and then rests by the steps of [`super::idle`].
+//! The M's part needs no state of its own. The helper readies the goroutine through the
+//! M's inbox, as any other thread does: a spinning M reads the length of its inbox, and
+//! then rests by the steps of [`super::idle`].
 //!
 //! # Rejected
 //!
@@ -48,8 +48,7 @@ use crate::threads::spin::AdaptiveSpin;
 ///
 /// # Safety
 ///
-/// `data` stays valid for `run`, which another thread may call, until it
-/// has returned.
+/// `data` stays valid for `run`, which another thread may call, until it has returned.
 pub(crate) unsafe fn help(shared: &'static Shared, job: Job) -> bool {
     match shared.helpers.assign(job) {
         Ok(awake) => awake,
@@ -87,10 +86,10 @@ fn helper_main(shared: &'static Shared, first: Job) {
 }
 
 /// Ends a goroutine that can have no stack, and has not run. A helper drops its
-/// closure, the program's code, which may park; but where there is no room for
-/// a helper's thread either it is dropped here, and must not park. Where so many are
-/// at it already the thread waits for one of them, but not for long: that one may
-/// wait for this thread.
+/// closure, the program's code, which may park; but if a helper's thread cannot be
+/// started either it is dropped here, and must not park. If too many run already the
+/// thread waits for one of them, but not for long: that one may wait for this
+/// thread.
 #[cold]
 pub(crate) fn refuse_stack(
     shared: &'static Shared,
@@ -104,7 +103,7 @@ pub(crate) fn refuse_stack(
     unsafe fn abandon(refused: *mut ()) -> Option<Parkable> {
         // SAFETY: made from a box below, and run once.
         let refused = *unsafe { Box::from_raw(refused.cast::<Refused>()) };
-        // Until its joiner has been readied it is no deadlock.
+        // Until its joiner has been readied this is no deadlock.
         let Refused(_blocked, shared, g, error) = refused;
         readied::abandon(shared, g, Some(Box::new(error)));
         shared.refusing.fetch_sub(1, Ordering::Relaxed);

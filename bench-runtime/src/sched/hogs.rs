@@ -1,16 +1,16 @@
 //! Hogs in a pinned runtime: goroutines that compute for long start on an M
 //! of their own.
 //!
-//! A hog that has started cannot leave its M, nor can those that share it; so
+//! A hog that has started cannot leave its M, nor can goroutines that share it; so
 //! the decision is made at its start. A fresh goroutine starts on an M on which no
 //! other goroutine has started, if it was spawned as CPU-bound, or if its spawn site
 //! has credit: when sysmon retakes the P of a hog, the site gets [`CREDIT`], and each
 //! such start uses up one. So a site that spawns hogs keeps its credit, and one that
 //! spawned a single long computation soon has none.
 //!
-//! 1. A fresh goroutine that is about to get its stack is looked up here; before the first
+//! 1. A fresh goroutine that is about to get its stack is checked here; before the first
 //!    hog that is one relaxed load.
-//! 2. If it is to start on an M of its own, its M switches to g0, which is given its address.
+//! 2. If it must start on an M of its own, its M switches to g0, and passes its address.
 //! 3. On g0 [`super::pinned::start_apart`] gives it to a sleeping M without
 //!    goroutines, or to a new one, with an idle P, or else the M's own.
 //!
@@ -21,10 +21,10 @@
 //!
 //! - *The first goroutine of each site on an M of its own*, until it has parked.
 //!   Built and measured (`sched_figures`, three runs by turns with the above, one
-//!   P): the worst delay beside hogs falls from 199 ms to 16–42 ms, and a
-//!   ping-pong with a partner that was its site's first takes 22–35 µs a round
-//!   instead of 0.12–0.15, for good, since it stays on its other thread. Most
-//!   sites make no hog, and most programs have partners.
+//!   P): the worst delay beside hogs falls from 199 ms to 16–42 ms. A ping-pong
+//!   with a partner that was its site's first takes 22–35 µs a round instead of
+//!   0.12–0.15, permanently, because it stays on its other thread. Most sites
+//!   make no hog, and most programs have partners.
 //! - *Each fresh goroutine on the emptiest M*: the same for all of them.
 //! - *Never trusting a site again*: a request that once took long would cost
 //!   each later one a thread.
@@ -49,15 +49,15 @@ pub(crate) struct Hogs {
     sites: [AtomicU64; 16],
 }
 
-/// What stands for a spawn site: by its content, as the compiler may have made
-/// several copies of one location. Two sites may have the same, which costs
-/// the other one its threads, no more.
+/// The key of a spawn site: by its content, because the compiler may have made
+/// several copies of one location. Two sites may have the same key; then the
+/// other one gets threads too.
 fn key_of(site: &Location<'_>) -> u64 {
-    // Once some site has credit it is asked for at each start, so it is no more
-    // than this: the end of the path distinguishes files as well as all of it.
+    // Once some site has credit the key is computed at each start, so it is
+    // cheap: the end of the path distinguishes files as well as all of it.
     let end = site.file().as_bytes().last_chunk().copied();
     let place = u64::from(site.line()) << 32 | u64::from(site.column());
-    // By an odd number whose bits are well spread: 2^64 by the golden ratio.
+    // By an odd number whose bits are well spread: 2^64 divided by the golden ratio.
     (u64::from_ne_bytes(end.unwrap_or_default()) ^ place).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
@@ -87,7 +87,7 @@ impl Hogs {
         &self.sites[(key >> 60) as usize]
     }
 
-    // Relaxed: an entry is one word, and a guess to decide by.
+    // Relaxed: an entry is one word, and only a hint.
 
     fn learn(&self, key: u64) {
         let entry = key & !CREDIT_MASK | CREDIT;

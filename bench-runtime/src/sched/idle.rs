@@ -9,20 +9,20 @@
 //! - W3 if a P is idle and no M spins, wakes one M with it, counted as
 //!   spinning.
 //!
-//! An M that found nothing:
+//! An M without work:
 //!
 //! - S1 puts its P on the idle list, and if it was spinning takes itself off
 //!   that count;
 //! - S2 heavy barrier;
-//! - S3 looks at every queue, the timers and its own inbox once more; if there
-//!   is work, it takes an idle P and goes on as a spinner; if it gets none,
-//!   every P is held, and the thread that took one after S1 looks at the queues itself;
+//! - S3 checks every queue, the timers and its own inbox once more; if there is work,
+//!   it takes an idle P and continues as a spinner; if it gets none, every P is held,
+//!   and the thread that took one after S1 checks the queues itself;
 //! - S4 sleeps.
 //!
-//! By the barriers either W3 sees the idle P, or S3 sees the work; W3 skips
-//! the wake only if some M spins, and that one passes S1 to S3 after it.
-//! The spinner that finds work wakes the next one, so that the number of
-//! running Ms grows with the work, one at a time.
+//! By the barriers either W3 sees the idle P, or S3 sees the work; W3 skips the
+//! wake only if some M spins, and that one does S1 to S3 after it. The spinner
+//! that finds work wakes the next one, so that the number of running Ms grows
+//! with the work, one at a time.
 
 use std::collections::VecDeque;
 use std::ptr;
@@ -51,7 +51,7 @@ impl Lists {
         at.is_some_and(|at| self.machines.remove(at).is_some())
     }
 
-    /// Where a sleeping M is to which no goroutine is pinned.
+    /// The place in the list of a sleeping M to which no goroutine is pinned.
     pub(crate) fn vacant_machine(&self) -> Option<usize> {
         let is_vacant = |m: &&Machine| m.started_count() == 0 && !m.has_pinned_work();
         self.machines.iter().rposition(is_vacant)
@@ -63,7 +63,7 @@ impl Lists {
         self.machines.remove(at)
     }
 
-    /// The same for one that waits for its locked goroutine.
+    /// The same for an M that waits for its locked goroutine.
     pub(crate) fn take_reserved(&mut self, m: &'static Machine) -> bool {
         let at = self.reserved.iter().position(|other| ptr::eq(*other, m));
         if let Some(at) = at {
@@ -79,7 +79,7 @@ pub(crate) struct Idle {
     lists: Lock<Lists>,
     processors_count: AtomicU32,
     p_waiters_count: AtomicU32,
-    /// Ms that look for work.
+    /// Ms that search for work.
     pub(crate) spinning_count: AtomicU32,
 }
 
@@ -88,13 +88,13 @@ impl Idle {
         self.lists.lock()
     }
 
-    /// Counts an M as one that looks for work. Only its own thread.
+    /// Counts an M as spinning. Only its own thread.
     pub(crate) fn begin_spinning(&self, m: &Machine) {
         m.spinning.store(true, Ordering::Relaxed);
         self.spinning_count.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The other end; true if it was one. Only its own thread.
+    /// Undoes [`Self::begin_spinning`]; true if the M was spinning. Only its own thread.
     pub(crate) fn end_spinning(&self, m: &Machine) -> bool {
         let spins = m.spinning.load(Ordering::Relaxed);
         if spins {
@@ -119,8 +119,7 @@ impl Idle {
     /// Adds a P to the idle ones, or hands it to the first M that queues for one.
     pub(crate) fn release(&self, lists: &mut Lists, p: &'static Processor) {
         if let Some(m) = self.pop_p_waiter(lists) {
-            // Also for one that was dead: `resize_to` would hand out a dead P once
-            // more.
+            // Also for one that was dead: `resize_to` would hand out a dead P once more.
             p.set_status(ProcessorStatus::Running);
             m.wake(Some(p));
             return;
@@ -130,10 +129,10 @@ impl Idle {
         self.publish(lists);
     }
 
-    /// Lets threads without the lock see the lengths of the lists.
+    /// Makes the lengths of the lists visible to threads without the lock.
     fn publish(&self, lists: &Lists) {
         let (processors, p_waiters) = (lists.processors.len(), lists.p_waiters.len());
-        // SeqCst: S1 before S2 also where the barriers are plain fences.
+        // SeqCst: S1 before S2 also if the barriers are plain fences.
         self.processors_count
             .store(processors as u32, Ordering::SeqCst);
         self.p_waiters_count

@@ -1,4 +1,4 @@
-//! What a helper thread is given: see [`super::helpers`].
+//! A job of a helper thread: see [`super::helpers`].
 
 use crate::goroutine::Parkable;
 use crate::threads::idle::IdleThreads;
@@ -7,7 +7,8 @@ use crate::threads::idle::IdleThreads;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
     /// Runs the job: called once, with `data`. Does not unwind. Returns the parkable
-    /// that waits for the job; the helper readies it, and after that `data` may be gone.
+    /// that waits for the job; the helper readies it, and after that `data` may be
+    /// freed.
     pub(crate) run: unsafe fn(*mut ()) -> Option<Parkable>,
     pub(crate) data: *mut (),
 }

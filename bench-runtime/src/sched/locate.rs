@@ -1,4 +1,4 @@
-//! Where a goroutine belongs, and where one that is suspended is.
+//! The runtime of a goroutine, and the place of a suspended one.
 
 use std::sync::atomic::Ordering;
 
@@ -12,8 +12,7 @@ use crate::goroutine::{FLAG_COMPACTED, Goroutine, RUNNING_BIT, stacks};
 /// The runtime that a goroutine belongs to.
 #[inline(always)]
 pub(crate) fn shared_of(g: &Goroutine) -> &'static Shared {
-    // SAFETY: the slab of a runtime names its `Shared`, which lives as long as
-    // any of its records.
+    // SAFETY: the slab of a runtime names its `Shared`, which lives as long as any of its records.
     unsafe { &*Slab::owner_of(g).cast::<Shared>() }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct LocalQueue {
 impl LocalQueue {
     #[inline(always)]
     fn with<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
-        // SAFETY: only the M's own thread comes here (`Machine`'s `Sync`), and no `f` in here calls
+        // SAFETY: only the M's own thread calls this (`Machine`'s `Sync`), and no `f` in here calls
         // back.
         let list = unsafe { &mut *self.list.get() };
         let result = f(list);
@@ -59,16 +59,16 @@ impl LocalQueue {
 /// In a pinned runtime: the runnable goroutines of an M, as its own thread reaches them.
 #[derive(Debug, Default)]
 pub(super) struct MachineQueues {
-    /// What `run_next` of a P is in a migrating runtime.
+    /// The counterpart of a P's `run_next` in a migrating runtime.
     pub(super) run_next: AtomicPtr<Goroutine>,
     pub(super) runnable: LocalQueue,
-    /// Those that ran for so long that its P was retaken.
+    /// Goroutines that ran for so long that its P was retaken.
     pub(super) preempted: LocalQueue,
 }
 
 impl MachineQueues {
-    /// Has a goroutine run next; what was next goes to the end of the queue. Not by an
-    /// exchange: one thread uses it.
+    /// Puts a goroutine into `run_next`; the former one goes to the end of the queue.
+    /// Without an atomic exchange: only one thread writes it.
     #[inline(always)]
     pub(super) fn set_run_next(&self, g: &'static Goroutine) {
         let old = self.run_next.load(Ordering::Relaxed);
@@ -92,8 +92,7 @@ impl MachineQueues {
 pub(crate) struct Machine {
     /// The P it holds, and the lock that lets sysmon retake it.
     p_lock: BiasedLock<Processor>,
-    /// The context of its g0 stack, where the scheduler's loop runs, while a goroutine
-    /// runs.
+    /// The context of its g0 stack, with the scheduler's loop, while a goroutine runs.
     pub(super) g0: AtomicUsize,
     pub(super) g0_fiber: G0,
     /// The goroutine that runs.
@@ -105,9 +104,9 @@ pub(crate) struct Machine {
     pub(crate) id: usize,
     /// The address of its runtime: see [`super::this_m`].
     pub(super) runtime: AtomicPtr<()>,
-    /// Where it sleeps, but in a poller.
+    /// It sleeps on this, unless it sleeps in a poller.
     note: Note,
-    /// Handed over by the thread that wakes it.
+    /// The P that its waker hands over.
     handed: AtomicPtr<Processor>,
     /// Its P was retaken, and it has had none since.
     pub(super) p_retaken: AtomicBool,
@@ -115,9 +114,9 @@ pub(crate) struct Machine {
     retaken_ns: AtomicU64,
     /// At that retake its goroutine had used the CPU, not waited.
     hogged: AtomicBool,
-    /// Of its thread, once that runs.
+    /// The clock of its thread, once that runs.
     pub(crate) cpu_clock: OnceLock<CpuClock>,
-    /// The kernel's number of it, too.
+    /// The kernel's number of its thread.
     pub(super) thread_id: OnceLock<ThreadId>,
     /// Counted as spinning. Set by itself, or by its waker before the wake.
     pub(crate) spinning: AtomicBool,
@@ -138,13 +137,12 @@ pub(crate) struct Machine {
     turn_ns: AtomicU64,
     /// The goroutine locked to this M, while it is parked.
     pub(super) locked: AtomicPtr<Goroutine>,
-    /// It was readied.
+    /// The locked goroutine was readied.
     pub(super) locked_ready: AtomicBool,
-    /// It may be asleep, or falls asleep unless it sees work: set before the
+    /// It may be asleep, or falls asleep unless it finds work: set before the
     /// heavy barrier of [`super::idle`], S2.
     pub(super) resting: AtomicBool,
-    /// In a pinned runtime: where its goroutines wait for descriptors, once
-    /// one has.
+    /// In a pinned runtime: the poller of its goroutines, once one has waited for a descriptor.
     netpoll: OnceLock<Netpoll>,
     /// The poller in which it sleeps, or will.
     polls_in: AtomicPtr<Netpoll>,
@@ -154,8 +152,8 @@ pub(crate) struct Machine {
 // locked.
 unsafe impl Sync for Machine {}
 
-/// How long a goroutine may run while others wait, in nanoseconds: Go's figure. All that is
-/// shared out by time is a multiple of it, or a part.
+/// How long a goroutine may run while others wait, in nanoseconds: Go's figure. All shares
+/// of time are a multiple or a part of it.
 pub(crate) const TIME_SLICE_NS: u64 = 10_000_000;
 
 impl Machine {
@@ -167,8 +165,8 @@ impl Machine {
         }
     }
 
-    /// In the child of a fork: its thread, which forked, goes on no further than to its
-    /// next call into the runtime.
+    /// In the child of a fork: its thread, which forked, only reaches its next call
+    /// into the runtime.
     pub(super) fn clear_processor(&self) {
         self.p_lock.clear();
     }
@@ -205,14 +203,14 @@ impl Machine {
         unsafe { self.p_lock.held().as_ref() }
     }
 
-    /// Takes up a P, or lets go of it.
+    /// Takes a P, or releases it.
     ///
     /// # Safety
     ///
     /// Only its own thread, inside the runtime.
     pub(super) unsafe fn set_p(&self, p: Option<&'static Processor>) {
         if let Some(p) = p {
-            // Before the lock shows it: a retake looks here for the M.
+            // Before the lock shows it: a retake reads the M here.
             p.set_owner(Some(self.id));
             self.holds_since_ns
                 .store(clock::now_ns(), Ordering::Relaxed);
@@ -221,7 +219,7 @@ impl Machine {
             .set(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()));
     }
 
-    /// True if its thread sleeps in the kernel; where that cannot be known, false.
+    /// True if its thread sleeps in the kernel; false if that cannot be known.
     pub(crate) fn is_asleep(&self) -> bool {
         (self.thread_id.get()).is_some_and(|&thread| thread::is_asleep(thread))
     }
@@ -237,7 +235,7 @@ impl Machine {
         self.netpoll.get()
     }
 
-    /// The poller of its own, which it gets now if it has none.
+    /// Its own poller, which is made now if there is none.
     ///
     /// # Errors
     ///
@@ -262,7 +260,7 @@ impl Machine {
         clock::now_ns().saturating_sub(self.holds_since_ns.load(Ordering::Relaxed))
     }
 
-    /// Notes that its P was retaken, and whether from a hog, after so long.
+    /// Records that its P was retaken, and whether from a hog, after its turn.
     pub(super) fn note_retaken(&self, hogged: bool, turn_ns: u64) {
         self.retaken_ns.store(clock::now_ns(), Ordering::Relaxed);
         self.hogged.store(hogged, Ordering::Relaxed);
@@ -285,8 +283,8 @@ impl Machine {
         self.turn_ns.store(turn_ns, Ordering::Relaxed);
     }
 
-    /// How long its last turn took, in nanoseconds: so long the M whose turn it is may
-    /// keep the P while this one is first in the queue for it. But no longer than a slice, after
+    /// How long its last turn took, in nanoseconds: the M whose turn it is may keep the P for
+    /// this time while this one is first in the queue for it. But no longer than a time slice, after
     /// which sysmon retakes a P.
     pub(super) fn fair_wait_ns(&self) -> u64 {
         self.turn_ns.load(Ordering::Relaxed).min(TIME_SLICE_NS)
@@ -298,8 +296,7 @@ impl Machine {
         self.p_lock.retake(ptr::from_ref(p).cast_mut())
     }
 
-    /// As [`Self::retake`], but gives the P back after `f`. Says whether `f`
-    /// was called.
+    /// As [`Self::retake`], but returns the P to the M after `f`. True if `f` was called.
     pub(crate) fn borrow(&self, p: &'static Processor, f: impl FnOnce()) -> bool {
         self.p_lock.borrow(ptr::from_ref(p).cast_mut(), f)
     }
@@ -321,7 +318,7 @@ impl Machine {
     }
 
     /// How many goroutines have started on it and not ended; kept in a pinned
-    /// runtime only. For another thread a guess.
+    /// runtime only. For another thread only a hint.
     #[inline(always)]
     pub(super) fn started_count(&self) -> usize {
         self.started.load(Ordering::Relaxed)
@@ -334,34 +331,33 @@ impl Machine {
         self.started.store(count, Ordering::Relaxed);
     }
 
-    /// True if goroutines wait in a poller that only this M looks into.
+    /// True if goroutines wait in a poller that only this M polls.
     pub(crate) fn has_own_fds(&self) -> bool {
         self.netpoll
             .get()
             .is_some_and(|own| own.waiters_count() != 0)
     }
 
-    /// The other end of [`super::this_m::ThisM::begin_polling`].
+    /// Undoes [`super::this_m::ThisM::begin_polling`].
     pub(crate) fn end_polling(&self) {
         self.polls_in.store(ptr::null_mut(), Ordering::SeqCst);
     }
 
-    /// The poller that it is in between the two.
+    /// The poller in which it sleeps, between `begin_polling` and its end.
     pub(crate) fn polls_in(&self) -> Option<&'static Netpoll> {
         // SAFETY: null, or the poller of an M or of a runtime: neither is
         // freed while it has users; see `super::lifetime`.
         unsafe { self.polls_in.load(Ordering::SeqCst).as_ref() }
     }
 
-    /// Ends its sleep in a poller, if that is where it sleeps.
+    /// Ends its sleep in a poller, if it sleeps there.
     pub(crate) fn interrupt_polling(&self) {
         if let Some(netpoll) = self.polls_in() {
             netpoll.interrupt();
         }
     }
 
-    /// Lets another runtime have the netpoll of its own, if it made one; its
-    /// thread has ended.
+    /// Passes its own netpoll on to another runtime, if it made one; its thread has ended.
     pub(crate) fn retire_netpoll(&self) {
         if let Some(own) = self.netpoll.get() {
             own.retire();
@@ -396,7 +392,7 @@ impl Machine {
         }
     }
 
-    /// Has it run `g` first. Only for the thread that has taken it, with nothing to run, off
+    /// Makes `g` the first that it runs. Only for the thread that has taken it, with nothing to run, off
     /// the list that it sleeps on, and wakes it next.
     pub(super) fn set_first(&self, g: &'static Goroutine) {
         debug_assert!(self.queues.run_next.load(Ordering::Relaxed).is_null());
@@ -410,7 +406,7 @@ impl Machine {
         self.has_short_work() || self.queues.has_preempted()
     }
 
-    /// The same, without those whose P was retaken.
+    /// The same, without goroutines whose P was retaken.
     pub(super) fn has_short_work(&self) -> bool {
         self.has_inbox()
             || !self.queues.run_next.load(Ordering::Relaxed).is_null()

@@ -1,5 +1,5 @@
-//! The scheduler whose goroutines go from M to M: Go's. Its queues are those of the Ps, and
-//! any M with a P runs any goroutine.
+//! The scheduler whose goroutines move from M to M, as in Go. Its queues are those of the
+//! Ps, and any M with a P runs any goroutine.
 //!
 //! | a goroutine that is        | goes to                                       |
 //! |----------------------------|-----------------------------------------------|
@@ -14,11 +14,10 @@
 //!
 //! Not at once: mostly the goroutine that readied it parks soon, and a wake costs more
 //! than the wait. If sysmon finds the same goroutine there in two rounds, it moves it to
-//! the global queue and makes the runtime *eager* for a while: then
-//! readied goroutines go to the end of the queue, where idle Ps steal them at
-//! once. (Waking for each was measured by others at a fifth of throughput, and
-//! never waking at 20 times the latency, for different programs: tokio's
-//! issues 8065 and 4941.)
+//! the global queue and makes the runtime *eager* for a while: then readied goroutines
+//! go to the end of the queue, where idle Ps steal them at once. (Others measured that a
+//! wake for each costs a fifth of throughput, and that no wake costs 20 times the
+//! latency, for different programs: tokio's issues 8065 and 4941.)
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -39,7 +38,7 @@ use crate::threads::{set_bound, starter};
 /// Flags that keep a goroutine off the fast path.
 const SPECIAL: u8 = FLAG_LOCKED | (0b11 << crate::goroutine::FLAG_PRIORITY_SHIFT);
 
-/// Puts a goroutine where it will run next on this P, or where it belongs.
+/// Puts a goroutine into `run_next` of this P, or into another queue if it belongs there.
 #[inline(always)]
 pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if g.has_flag(SPECIAL) {
@@ -92,8 +91,8 @@ pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     submit_global(shared, g);
 }
 
-/// The next of those at hand: the chain through `run_next` while its slice lasts, then
-/// the queue.
+/// The next goroutine of this P: the chain through `run_next` while its time slice
+/// lasts, then the queue.
 #[inline(always)]
 pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     if m.shared().order.is_some() {
@@ -110,7 +109,7 @@ pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
         if !streak.is_multiple_of(STREAK_CHECK) || p.queue.is_empty() || !streak_ends(m, own) {
             return Some(next);
         }
-        // The chain has had its slice: it goes behind the others.
+        // The chain has used up its time slice: it goes behind the others.
         push_back(m, p, next);
     }
     own.streak.set(0);
@@ -153,13 +152,13 @@ pub(super) fn may_run_before(m: ThisM, p: ThisP, joiner: *const Goroutine) -> bo
 
 /// Binds the goroutine to its thread, which runs no other.
 pub(super) fn lock_os_thread(header: &StackHeader) {
-    // While this thread is still as it was found.
+    // While this thread's state is still unchanged.
     starter();
     goroutine_of(header).set_flag(FLAG_LOCKED);
     set_bound(true);
 }
 
-/// The other end of [`lock_os_thread`].
+/// Undoes [`lock_os_thread`].
 pub(super) fn unlock_os_thread(header: &StackHeader) {
     set_bound(false);
     goroutine_of(header).clear_flag(FLAG_LOCKED);
@@ -176,7 +175,7 @@ pub(super) fn blocks_on_helper(header: &StackHeader, has_room: bool) -> bool {
     !has_room && header.pins.get() == 0 && !std::thread::panicking()
 }
 
-/// True if a goroutine without a P waits for one where it is.
+/// True if a goroutine without a P waits for one on its thread.
 pub(super) fn waits_for_p(g: &Goroutine) -> bool {
     g.has_flag(FLAG_LOCKED) || std::thread::panicking()
 }

@@ -33,40 +33,40 @@
 //!    (pinned: it goes to the end of the queue at once). A full queue sends half to
 //!    the global queue. There is no stack yet.
 //! 2. **First run** (`switch::bind`): the hottest stack of the P's cache is
-//!    bound to it; or, if the G before it on this M has just ended, that one's
-//!    stack is used on, without a switch.
-//! 3. **Park** (`park`): its status is Waiting, it is enqueued somewhere, the
-//!    lock is let go, and it leaves its stack for the next G at hand, which it
-//!    picks itself. From the enqueueing on it may be readied; the M that dequeues it
-//!    waits until its context is stored (the table in `crate::goroutine`).
-//! 4. **Ready** (`ready`): exactly once for each park, by the thread that dequeued or
-//!    claimed it. It goes into `run_next` of the P that readied it, and shares the
-//!    turn of 50 µs of the chain there (`queues`); see the tables in `migrating` and `pinned` for all other cases.
-//! 5. **Look elsewhere**: once in 61 picks an M switches to g0 and looks at timers,
-//!    at the other classes and at the global queue first (`pick`).
+//!    bound to it; or, if the G before it on this M has just ended, it uses
+//!    that one's stack, without a switch.
+//! 3. **Park** (`park`): its status becomes Waiting, it is enqueued somewhere, the
+//!    lock is released, and it switches to the next G of this M, which it picks
+//!    itself. From the moment it is enqueued it may be readied; the M that dequeues
+//!    it waits until its context is stored (the table in `crate::goroutine`).
+//! 4. **Ready** (`ready`): exactly once for each park, by the thread that dequeued or claimed it.
+//!    It goes into `run_next` of the P that readied it, and shares the time slice of the chain
+//!    there, 50 µs at most (`queues`); see the tables in `migrating` and `pinned` for all other
+//!    cases.
+//! 5. **Look elsewhere**: once in 61 picks an M switches to g0 and checks timers,
+//!    the other classes and the global queue first (`pick`).
 //! 6. **Steal** (`steal`): an M with a P and nothing to run takes half of another
 //!    P's queue, that of the same cache first. At most half as many spin as Ps are busy.
 //! 7. **Rest** (`idle`, S1 to S4): the P goes to the idle list; heavy barrier;
-//!    everything is looked at once more; one M waits in the netpoller (in a
-//!    pinned runtime each in its own, if its goroutines wait there), until
-//!    the first timer at most, the others on a futex.
+//!    all queues are checked once more; one M waits in the netpoller (in a
+//!    pinned runtime each in its own, if its goroutines wait there), until the
+//!    first timer at most, the others on a futex.
 //! 8. **Wake** (`idle`, W1 to W3): work made visible wakes one M if a P is
 //!    idle and none spins; the spinner that finds work wakes the next.
-//! 9. **Retake** (`biased_lock`, D1 to D4; `sysmon`): a P in one time slice for
-//!    10 ms while work waits goes to another M. Its G runs on, and queues for a P at
-//!    the end of its next call into the runtime (`preempt::reacquire_p`); if it used the CPU
-//!    meanwhile, among those that run for long, which have half of the time
-//!    where others want the rest (`pick`).
-//! 10. **End** (`goroutine_main::finish`): the outcome is left in the record, the
-//!     joiner is readied, the next fresh G takes the stack over, a few of
-//!     them before the joiner; else the stack goes to the P's cache.
+//! 9. **Retake** (`biased_lock`, D1 to D4; `sysmon`): a P in one time slice for 10 ms while
+//!    work waits goes to another M. Its G runs on, and queues for a P at the end of its next
+//!    call into the runtime (`preempt::reacquire_p`); if it used the CPU meanwhile, in the
+//!    list of hogs, which have half of the time if others need the rest (`pick`).
+//! 10. **End** (`goroutine_main::finish`): the outcome is stored in the record,
+//!     the joiner is readied, the next fresh G takes the stack over, a few of
+//!     them before the joiner; else the stack returns to the P's cache.
 //!
 //! # Pinned and migrating
 //!
 //! In a migrating runtime any M may run any G. In a pinned one a G that has
-//! started stays with its M: what is readied goes to that M's own list or
-//! inbox, only what never started is in the Ps' queues and can be stolen, and an M
-//! without a P that has such work queues for one. What is known to
+//! started stays with its M: readied goroutines go to that M's own list or inbox.
+//! Only goroutines that never started are in the Ps' queues and can be stolen. An
+//! M without a P that has such work queues for one. A goroutine that is known to
 //! compute for long starts on an M of its own (`hogs`).
 //!
 //! # Where a runnable goroutine is
@@ -82,14 +82,14 @@
 //!
 //! # What is decided by a guess
 //!
-//! What it is for, and what is known of it: a figure, or a test.
+//! Its purpose, and the evidence: a figure, or a test.
 //!
 //! | heuristic | file | what for | known by |
 //! |---|---|---|---|
 //! | goroutines that ready each other share one turn of 50 µs | `queues` | the others of that P | `light_ping_pong_beside_a_busy_one_keeps_pace` |
 //! | one pick in 61 looks elsewhere first | `pick` | the global queue, the low class, the poller | `low_and_normal_classes_run_beside_high_goroutines_that_never_stop` |
-//! | those whose P was retaken have every other slice | `pick` | the others beside hogs | `ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time`; `sched_figures polling` |
-//! | with hogs, the low class has some of those slices, not picks | `pick`, `sysmon` | the same, of hogs of the low class | `ping_pong_beside_a_goroutine_of_the_low_class_that_polls_has_its_share_too` |
+//! | those whose P was retaken have every other time slice | `pick` | the others beside hogs | `ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time`; `sched_figures polling` |
+//! | with hogs, the low class has some of those time slices, not picks | `pick`, `sysmon` | the same, of hogs of the low class | `ping_pong_beside_a_goroutine_of_the_low_class_that_polls_has_its_share_too` |
 //! | up to 16 fresh goroutines run before their joiner | `goroutine_main` | batches that are joined | 730 to 349 instructions a goroutine |
 //! | started and fresh goroutines by turns; fresh ones are left to an idle M | `pinned` | neither waits for ever; a second P | `processors_run_at_once_what_a_goroutine_of_a_goroutine_starts` |
 //! | a site that made a hog starts eight on Ms of their own | `hogs` | sleepers beside hogs, pinned | 10 ms late instead of 199 |
@@ -106,17 +106,17 @@
 //!
 //! # Rejected
 //!
-//! - *A signal that interrupts a long goroutine*, as Go does: it may be inside
+//! - *A signal that interrupts a long goroutine*, as in Go: it may be inside
 //!   malloc or between two instructions of a foreign library.
-//! - *One M a P*, as in tokio and rayon: a blocked thread would take its P with
-//!   it, which is what this scheduler is there to avoid.
+//! - *One M a P*, as in tokio and rayon: a blocked thread would keep its P,
+//!   which this scheduler avoids.
 //! - *A callback that unlocks after the switch*, as Go's `gopark` has: every
 //!   park would pass through the M's own stack. Waiting for the context costs
 //!   a load instead.
 //! - *Waking an M for every ready*: measured by others at a fifth of throughput.
 //! - *A stealable `run_next`*: it would cost a locked instruction at each pick.
-//! - *A lock-free idle list*: it is touched when an M sleeps or wakes, and
-//!   a system call is near either time.
+//! - *A lock-free idle list*: it is used when an M sleeps or wakes, and a
+//!   system call is near in both cases.
 //!
 //! Sources: the design comment of Go's `proc.go` and its "scalable Go
 //! scheduler" document by D. Vyukov; tokio's issues 4941 and 8065.

@@ -27,7 +27,7 @@ pub(crate) fn new_record(
     let own = p.own();
     let g = p.take_record(shared.slab());
     if own.next_id == own.end_id {
-        // So many at a time: Go's figure.
+        // How many are moved at a time: Go's figure.
         let count = 16;
         let first = shared.next_id.fetch_add(count, Ordering::Relaxed);
         own.next_id.set(first);
@@ -44,7 +44,7 @@ pub(crate) fn new_record(
 #[inline(always)]
 pub(super) fn begin(g: &Goroutine, id: u64, site: &'static Location<'static>, join: usize) {
     g.set_site(site);
-    // Release: a dump that sees the number sees this site, not the last goroutine's.
+    // Release: a dump that reads the number sees this site, not the last goroutine's.
     g.id.store(id, Ordering::Release);
     g.head.flags.store(0, Ordering::Relaxed);
     g.head.reason.store(0, Ordering::Relaxed);
@@ -52,7 +52,7 @@ pub(super) fn begin(g: &Goroutine, id: u64, site: &'static Location<'static>, jo
     g.join.store(join, Ordering::Relaxed);
 }
 
-/// The same for a timer, on whose stack nothing of the program's may run, not even the
+/// The same for a timer, on whose stack the program's code must not run, not even the
 /// destructor of `f`.
 pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'static) {
     // SAFETY: as in `go`.
@@ -98,13 +98,13 @@ pub(crate) fn record_outside(
 }
 
 /// While it lives, a thread that is no M of the runtime may queue goroutines that have not
-/// started: the thread that drops those waits for its end.
+/// started: the thread that drops such goroutines waits until this is dropped.
 pub(super) struct Admission(&'static Shared);
 
 impl Admission {
     /// `None` if the runtime stops.
     pub(super) fn begin(shared: &'static Shared) -> Option<Self> {
-        // SeqCst: before the look; `stop` has them in the other order.
+        // SeqCst: before the check; `stop` has them in the other order.
         shared.admitting.fetch_add(1, Ordering::SeqCst);
         let admission = Self(shared);
         (!shared.stopping.load(Ordering::SeqCst)).then_some(admission)
@@ -127,13 +127,14 @@ pub(crate) fn admit(shared: &'static Shared, g: &'static Goroutine) -> bool {
     if shared.run_state() == RunState::Stuck {
         shared.change_run_state(RunState::Stuck, RunState::Running);
     }
-    // Not before: `abandon_fresh` takes what is runnable, and waits for admissions alone.
+    // Not before: `abandon_fresh` takes runnable goroutines, and waits for admissions alone.
     g.set_status(Status::Runnable);
     ready::submit(shared, g);
     true
 }
 
-/// Ends a goroutine that never ran. What waits for its end is for the caller to ready.
+/// Ends a goroutine that never ran. The caller readies the goroutine or thread that
+/// waits for its end.
 pub(super) fn abandon(
     shared: &'static Shared,
     g: &'static Goroutine,

@@ -35,8 +35,8 @@ fn thread_record() -> &'static ThreadRecord {
     ThreadRecord::current()
 }
 
-/// Step 1 of a wait: from here on a ready counts. `object` is what is waited
-/// for, as a dump shows it.
+/// Step 1 of a wait: from here on a ready counts. `object` is the object that
+/// is waited for, as a dump shows it.
 #[inline(always)]
 pub(crate) fn prepare_park(reason: WaitReason, object: *const ()) -> Parkable {
     let Some(header) = current::header() else {
@@ -54,8 +54,8 @@ pub(crate) fn prepare_park(reason: WaitReason, object: *const ()) -> Parkable {
     g.parkable()
 }
 
-/// Takes step 1 back; only where nothing was enqueued, or where all that was
-/// has been removed again without a claim by others.
+/// Takes step 1 back; only if nothing was enqueued, or if all enqueued waiters
+/// have been removed again without a claim by others.
 #[inline(always)]
 pub(crate) fn cancel_park(me: Parkable) {
     me.head()
@@ -74,7 +74,8 @@ pub(crate) fn cancel_park(me: Parkable) {
 
 /// A single waiter in the parkable's own record, with this element: for a wait
 /// on one queue that only being dequeued ends. The record's links are in the
-/// same place, so it is gone once its owner is readied, but for element and tag.
+/// same place, so it is overwritten once its owner is readied, except for
+/// element and tag.
 ///
 /// # Safety
 ///
@@ -120,10 +121,9 @@ fn park_goroutine(g: &'static Goroutine) {
     leave_stack(header, m, p, g).leave(false);
 }
 
-/// Blocks the caller until a [`ready`](super::readied::ready) or until `deadline_ns` has passed, in
-/// which case the ticket was claimed for the caller and no other thread will touch
-/// its waiters, which it must still remove from their queues. All waiters of
-/// such a wait are multi.
+/// Blocks the caller until a [`ready`](super::readied::ready) or until `deadline_ns` has passed. In
+/// the latter case the ticket was claimed for the caller and no other thread will use its waiters,
+/// which it must still remove from their queues. All waiters of such a wait are multi.
 pub(crate) fn park_until(me: Parkable, ticket: u32, deadline_ns: u64) {
     match contention::times_waits() {
         false => park_until_untimed(me, ticket, deadline_ns),
@@ -147,8 +147,8 @@ fn park_until_untimed(me: Parkable, ticket: u32, deadline_ns: u64) {
     cancel_park(me);
 }
 
-/// Arms a timer of the current runtime: on this P, or on the first one if
-/// there is none at hand. Outside every runtime the action comes back.
+/// Arms a timer of the current runtime: on this P, or on the first one if this
+/// thread has none. Outside every runtime the action comes back.
 pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
     let Some(shared) = current::runtime() else {
         return Err(action);
@@ -173,7 +173,7 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
     Ok(armed)
 }
 
-/// Lets others run: the goroutine goes behind those that wait on its P. On a
+/// Runs others first: the goroutine goes behind those that wait on its P. On a
 /// plain thread, yields the thread.
 ///
 /// # Examples
@@ -194,8 +194,8 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
 /// });
 /// # Ok::<(), std::io::Error>(())
 /// ```
-// Always, though it is long: its return would be predicted by the call of
-// the goroutine that ran before, and missed, which costs as much as all the rest.
+// Inlined always, though it is long: its return would be mispredicted, as that of
+// the goroutine that ran before, which costs as much as all the rest.
 #[inline(always)]
 pub fn yield_now() {
     let Some(header) = current::header() else {

@@ -1,17 +1,18 @@
-//! What an M picks without looking at other Ps: steps 3 to 6 of
-//! [`super::find_runnable`].
+//! The picks of an M that does not check other Ps: steps 3 to 6 of [`super::find_runnable`].
 //!
 //! # Fairness
 //!
 //! Goroutines that ready each other must not starve those that compute, nor the other
-//! way round. Fairness counts time, never picks: a hog runs for a whole slice after one
+//! way round. Fairness counts time, never picks: a hog runs for a whole time slice after one
 //! pick.
 //!
-//! - A goroutine that is picked from `run_next` shares the time slice of the one picked
-//!   before it, which ends after [`STREAK_NS`](super::queues::STREAK_NS).
+//! - A *time slice*, as in Go, begins with each pick, except from `run_next`: such a
+//!   goroutine continues the time slice of the one before it. A chain of them ends it
+//!   after [`STREAK_NS`](super::queues::STREAK_NS).
 //! - Goroutines whose P was retaken wait in a list of their own, in the global queue or,
-//!   pinned, of their M. They run if nothing else is runnable, and for one slice in two
-//!   ([`TIME_SLICE_NS`]). While there are hogs, the low class gets some of those turns.
+//!   pinned, of their M. They run if nothing else is runnable, and for one time slice in
+//!   two ([`TIME_SLICE_NS`]). While there are hogs, the low class gets some of those
+//!   turns.
 //! - An M that queues for a P waits as long as its own last turn took
 //!   ([`fair_wait_ns`](super::machine::Machine::fair_wait_ns)): not at all if it has rested since, or another thread has readied a goroutine of it.
 
@@ -82,9 +83,9 @@ pub(crate) fn nothing_elsewhere(m: ThisM, p: ThisP) -> bool {
         && m.shared().global.is_empty()
 }
 
-/// By the holder of a P that was retaken from a hog: the next turn of hogs comes
-/// when others have had as long as a turn takes. Else, on a host that keeps a hog
-/// off the CPU for long, its end would be the beginning of the next one's.
+/// Called by the holder of a P that was retaken from a hog: the next turn of hogs
+/// comes when others have had as long as a turn takes. Else, on a host that keeps
+/// a hog off the CPU for long, its end would be the beginning of the next one's.
 pub(super) fn end_long_turn(p: ThisP) {
     let since_ns = clock::now_ns() - TIME_SLICE_NS;
     let last_ns = &p.own().long_turn_ns;
@@ -150,7 +151,7 @@ fn pick_in_turn(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static 
 
 /// Before all that: a goroutine whose P was retaken, if it is their turn. While there
 /// are hogs, the low class, which may have hogs too, gets every fourth such turn.
-/// `turn`: the global queue is to be checked.
+/// `turn`: the global queue must be checked.
 pub(super) fn pick_long(
     shared: &'static Shared,
     m: ThisM,
@@ -165,7 +166,7 @@ pub(super) fn pick_long(
     }
     let own = p.own();
     let now = clock::now_ns();
-    // A turn lasts a slice, so hogs get half of the time.
+    // A turn lasts a time slice, so hogs get half of the time.
     if now - own.long_turn_ns.get() < 2 * TIME_SLICE_NS {
         return None;
     }

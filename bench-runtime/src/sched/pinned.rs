@@ -1,6 +1,6 @@
 //! The scheduler whose goroutines stay with the M that they have started on. Its queues
-//! are those of the Ms; only what has never started is in the Ps' queues, from where
-//! others steal.
+//! are those of the Ms; only goroutines that have never started are in the Ps' queues,
+//! from which others steal.
 //!
 //! | a goroutine that is              | goes to                                   |
 //! |----------------------------------|-------------------------------------------|
@@ -38,8 +38,9 @@ use crate::threads::ThreadEnd;
 use crate::threads::idle::SPIN_NS;
 use crate::threads::spin::{SLEEP_COST_NS, SPIN_CHECK};
 
-/// Puts a goroutine where it will run next, or where it belongs. Mostly it has started
-/// on this M. Not inlined: it calls no other function for that one, so it saves no register.
+/// Puts a goroutine into `run_next` of this M, or into another queue if it belongs there.
+/// Mostly it has started on this M. Not inlined: it calls no other function for a goroutine
+/// of this M, so it saves no register.
 #[inline(never)]
 pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     // Acquire: as in `header_of_started`.
@@ -56,7 +57,7 @@ pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// For one that has not started, or on another M, or whose stack is compacted.
+/// For a goroutine that has not started, or on another M, or whose stack is compacted.
 #[cold]
 #[inline(never)]
 fn ready_special(m: ThisM, p: ThisP, g: &'static Goroutine) {
@@ -99,8 +100,9 @@ pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
     }
 }
 
-/// The next of those at hand. The most frequent picks are inlined and call no function: an
-/// empty inbox, and `run_next` within its slice, or only goroutines that have started here.
+/// The next goroutine of this M. The most frequent picks are inlined and call no function:
+/// an empty inbox, and `run_next` within its time slice, or only goroutines that have
+/// started here.
 #[inline(always)]
 pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     if m.has_inbox() || m.shared().order.is_some() {
@@ -134,7 +136,7 @@ fn next_slow(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let queues = m.queues();
     m.take_inbox();
     if let Some(order) = &m.shared().order
-        // An M that only looks draws no number.
+        // An M that only checks draws no number.
         && queues.runnable.len() > 1
     {
         let mut rng = order.lock();
@@ -164,9 +166,9 @@ fn pick_by_turns(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     own.streak.set(0);
     begin_slice(&p);
     // Those that have not started come from the P's queue; every other pick
-    // begins there, so that neither side starves the other. But while another
-    // M can take them they are for that one: what starts here stays here, with
-    // those that it talks to or not.
+    // begins there, so that neither side starves the other. But while another M
+    // can take them they are left for it: a goroutine that starts here stays
+    // here, with or without the ones that it exchanges messages with.
     let others_take = || {
         let idle = &m.shared().idle;
         idle.processors_count() != 0 || idle.spinning_count.load(Ordering::Relaxed) != 0
@@ -191,10 +193,10 @@ pub(super) fn may_run_before(m: ThisM, joiner: *const Goroutine) -> bool {
         && queues.runnable.len() == 0
 }
 
-/// For an M with nothing to do: keeps its P for as long as a
-/// sleep and a wake cost, if another M or a helper is likely to ready a goroutine of it within
-/// that time. A round trip between goroutines on two Ms then takes 0.4 µs, not 24, on a
-/// quiet host with two CPUs. True if one was readied. Blocks the thread.
+/// For an M with nothing to do: keeps its P for as long as a sleep and a wake cost, if another
+/// M or a helper is likely to ready a goroutine of it within that time. A round trip between
+/// goroutines on two Ms then takes 0.4 µs, not 24, on a quiet host with two CPUs. True if one
+/// was readied. Blocks the thread.
 pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     let shared = m.shared();
     if !m.inbox_spin.should_spin() || shared.is_test() {
@@ -230,7 +232,7 @@ pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -
     }
 }
 
-/// Notes the goroutine whose P was just retaken from `m`.
+/// Records the goroutine whose P was just retaken from `m`.
 pub(super) fn learn_hog(shared: &Shared, m: &Machine) {
     let hog = m.current_goroutine();
     if let Some(site) = hog.and_then(inspect::site_of) {
@@ -238,7 +240,7 @@ pub(super) fn learn_hog(shared: &Shared, m: &Machine) {
     }
 }
 
-/// Whether a fresh goroutine, about to start on `m`, is to start on an M of its own.
+/// Whether a fresh goroutine, about to start on `m`, must start on an M of its own.
 /// `ended`: how many of the goroutines counted as started on `m` have ended.
 #[inline(always)]
 pub(super) fn needs_own_machine(shared: &Shared, m: &Machine, g: &Goroutine, ended: usize) -> bool {
@@ -281,7 +283,7 @@ pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
     wake::start_on(shared, target, p, g);
 }
 
-/// What `f` does while a goroutine unwinds: others of its thread run meanwhile.
+/// Calls `f` while a goroutine unwinds: others of its thread run meanwhile.
 pub(super) fn reacquire_unwinding<R>(f: impl FnOnce() -> R) -> R {
     match std::thread::panicking() {
         true => unwinding::without_panics(f),
@@ -294,8 +296,8 @@ pub(super) fn blocks_on_helper(header: &StackHeader) -> bool {
     header.pins.get() == 0
 }
 
-/// How the thread ends: other threads may still use what goroutines lent out of its
-/// locals.
+/// How the thread ends: other threads may still use values of its thread-locals that
+/// goroutines have lent.
 pub(super) fn thread_end(m: &Machine) -> ThreadEnd {
     match m.started_count() {
         0 => ThreadEnd::Usual,

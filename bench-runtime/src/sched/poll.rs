@@ -1,4 +1,4 @@
-//! Due timers and ready descriptors: what an M with a P readies by them.
+//! Due timers and ready descriptors: an M with a P readies their goroutines.
 
 use std::ptr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{readied, scheduler, wake};
 use crate::goroutine::{Goroutine, Kind, Parkable, Status};
 use crate::recorder::{ANY, event};
 
-/// Fires the due timers of `from`; what they ready goes to `p`.
+/// Fires the due timers of `from`; the readied goroutines go to `p`.
 pub(super) fn fire_timers(shared: &'static Shared, m: ThisM, p: ThisP, from: &'static Processor) {
     let next = from.timers.next_ns();
     if next == u64::MAX || next > shared.now_ns() {
@@ -26,7 +26,7 @@ pub(super) fn fire_timers(shared: &'static Shared, m: ThisM, p: ThisP, from: &'s
     *p.own().ready.borrow_mut() = ready;
 }
 
-/// Step 7: says whether something became runnable.
+/// Step 7: returns whether something became runnable.
 pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     let Some(netpoll) = scheduler::known_netpoll(m) else {
         return false;

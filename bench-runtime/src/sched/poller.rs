@@ -21,7 +21,7 @@ pub(crate) struct Poller {
     m: AtomicPtr<Machine>,
     until_ns: AtomicU64,
     polled_ns: AtomicU64,
-    /// What the M found, empty between uses; kept for its memory.
+    /// The parkables that the M found, empty between uses; kept for its memory.
     pub(super) found: Lock<Vec<Parkable>>,
 }
 
@@ -31,7 +31,7 @@ impl Poller {
         !self.m.load(Ordering::Acquire).is_null()
     }
 
-    /// Makes `m` the one that waits there; false if another M does.
+    /// Makes `m` the M that waits there; false if another M does.
     pub(super) fn claim(&self, m: &'static Machine) -> bool {
         let m = ptr::from_ref(m).cast_mut();
         let claimed =
@@ -48,7 +48,7 @@ impl Poller {
         self.m.store(ptr::null_mut(), Ordering::SeqCst);
     }
 
-    /// Says until when the M waits, in nanoseconds.
+    /// Sets until when the M waits, in nanoseconds.
     pub(super) fn wait_until(&self, ns: u64) {
         self.until_ns.store(ns, Ordering::SeqCst);
     }

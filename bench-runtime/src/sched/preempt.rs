@@ -1,12 +1,11 @@
 //! An M without its P: why the P was retaken, how it is handed to another M, and how the
 //! goroutine that still runs acquires one again.
 //!
-//! A P is taken from an M that runs a goroutine's code for too long while work
-//! waits (by sysmon; a hog and a blocking system call look alike), and given
-//! away by an M whose goroutine says that it will block ([`crate::runtime::blocking`]).
-//! The goroutine goes on, on its own OS thread, beside the others; at its next
-//! call into the runtime it queues up for a P again. Nothing is interrupted in
-//! mid-instruction.
+//! A P is taken from an M that runs a goroutine's code for too long while work waits
+//! (by sysmon; a hog and a blocking system call look alike), and given away by an M
+//! whose goroutine says that it will block ([`crate::runtime::blocking`]). The
+//! goroutine continues, on its own OS thread, beside the others; at its next call into
+//! the runtime it queues up for a P again. Nothing is interrupted in mid-instruction.
 
 use std::sync::atomic::Ordering;
 
@@ -22,7 +21,7 @@ use crate::goroutine::{Goroutine, Status, WaitReason};
 use crate::stack::StackHeader;
 
 /// A preemption check, made at the end of each operation that does not park: if the P
-/// was retaken, the goroutine queues for one; else it would run on beside the others
+/// was retaken, the goroutine queues for one; else it would run beside the others
 /// without a limit. Only for a caller that holds no lock of the runtime.
 #[inline(always)]
 pub(crate) fn give_way() {
@@ -89,7 +88,7 @@ fn reacquire_p_slow(header: &'static StackHeader) -> ThisP {
         let mut lists = shared.idle.lock();
         if shared.is_stopping() {
             drop(lists);
-            // For ever: its stack stays as it is, the thread ends.
+            // For ever: its stack is not freed, the thread ends.
             g.head
                 .reason
                 .store(WaitReason::Suspend as u8, Ordering::Relaxed);
@@ -120,7 +119,7 @@ fn reacquire_p_slow(header: &'static StackHeader) -> ThisP {
     }
 }
 
-/// Queues one of the normal class whose P was retaken.
+/// Queues a goroutine of the normal class whose P was retaken.
 fn submit_preempted(shared: &'static Shared, g: &'static Goroutine) {
     // As in `ready::submit`.
     let _user = shared.user();

@@ -1,5 +1,5 @@
-//! P: the right to run goroutines, and what goes with it: a run queue, caches
-//! and timers. There are GOMAXPROCS of them.
+//! P: the right to run goroutines, and its parts: a run queue, caches and
+//! timers. There are GOMAXPROCS of them.
 //!
 //! | `status`  | its holder                                                  |
 //! |-----------|-------------------------------------------------------------|
@@ -63,14 +63,14 @@ pub(crate) struct Processor {
     pub(super) ended_count: AtomicU64,
     /// Taken from other Ps, in all.
     pub(crate) stolen_count: AtomicU64,
-    /// How often, in all.
+    /// How often goroutines were stolen from others, in all.
     pub(crate) thefts_count: AtomicU64,
-    /// What the queues held from which they were taken, in all.
+    /// The total length of the queues from which goroutines were stolen.
     pub(crate) thefts_found_count: AtomicU64,
     pub(crate) queue: RunQueue<Goroutine>,
     /// Its part of the flight recorder. Only the owner writes.
     pub(crate) recorder: Part,
-    /// Used again after the P's end: see [`super::lifetime`].
+    /// Reused after the P's end: see [`super::lifetime`].
     pub(crate) timers: &'static Timers,
 }
 
@@ -85,7 +85,7 @@ unsafe impl Sync for Processor {}
 // SAFETY: as above.
 unsafe impl Send for Processor {}
 
-/// What the M that holds the P alone reaches, by [`ThisP`].
+/// The part that only the M that holds the P uses, by [`ThisP`].
 #[derive(Debug)]
 struct Caches {
     stacks: UnsafeCell<StackCache>,
@@ -101,19 +101,19 @@ pub(crate) struct Own {
     /// Picks since the last turn of looking elsewhere first.
     pub(super) sched_tick: Cell<u32>,
     /// The P was given to the first of its queue at this tick already: that M makes the
-    /// check itself, or the P would go round and no goroutine run.
+    /// check itself, or the P would be passed on and no goroutine run.
     pub(super) given_at_tick: Cell<bool>,
     /// Turns of looking elsewhere first so far.
     pub(super) turns: Cell<u32>,
     /// The last pick of two began with the P's queue; in a pinned runtime.
     pub(super) fresh_first: Cell<bool>,
-    /// Picks of `run_next` in the slice that all of them share.
+    /// Picks of `run_next` in the time slice that all of them share.
     pub(super) streak: Cell<u32>,
-    /// When that slice began, if it is some picks old.
+    /// When that time slice began, if it is some picks old.
     pub(super) streak_began_ns: Cell<u64>,
-    /// When one that runs for long last came before others, in nanoseconds.
+    /// The time at which a hog was last preferred, in nanoseconds.
     pub(super) long_turn_ns: Cell<u64>,
-    /// How often that was so.
+    /// How often a hog was preferred.
     pub(super) long_turns: Cell<u32>,
     /// Empty between uses; kept for its memory.
     pub(super) ready: RefCell<Vec<Parkable>>,
@@ -169,7 +169,7 @@ impl Processor {
 
     pub(crate) fn set_status(&self, status: ProcessorStatus) {
         // Release: pairs with the Acquire in `status`; a thread that sees the P dead
-        // sees all that its last holder did with it.
+        // sees all writes of its last holder.
         self.status.store(status as u8, Ordering::Release);
     }
 
@@ -179,7 +179,7 @@ impl Processor {
         Self::count_many(counter, 1);
     }
 
-    /// Adds so many.
+    /// Adds `more`.
     #[inline(always)]
     pub(crate) fn count_many(counter: &AtomicU64, more: u32) {
         let sum = counter.load(Ordering::Relaxed).wrapping_add(more.into());
@@ -192,8 +192,8 @@ impl Processor {
     }
 }
 
-/// The P that the calling thread holds: the only way to what its holder alone may touch. It is
-/// of use until the thread lets go of the P, or goes back to a goroutine's code.
+/// The P that the calling thread holds: the only way to the part that only its holder may use.
+/// It is valid until the thread releases the P, or returns to a goroutine's code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThisP {
     processor: &'static Processor,
@@ -214,7 +214,7 @@ impl ThisP {
     /// # Safety
     ///
     /// While this is used, the calling thread holds the P, and no other takes it: it is an M
-    /// that is inside the runtime, or it has taken the P from where it was.
+    /// that is inside the runtime, or it has taken the P from its list.
     #[inline(always)]
     pub(crate) unsafe fn new(processor: &'static Processor) -> Self {
         Self {
@@ -223,13 +223,13 @@ impl ThisP {
         }
     }
 
-    /// What other threads may reach of it, too.
+    /// The part that other threads may use, too.
     #[inline(always)]
     pub(super) fn processor(self) -> &'static Processor {
         self.processor
     }
 
-    /// What belongs to the holder.
+    /// The part that belongs to the holder.
     #[inline(always)]
     pub(super) fn own(self) -> &'static Own {
         &self.processor.own
@@ -238,7 +238,7 @@ impl ThisP {
     /// An unused record.
     #[inline(always)]
     pub(super) fn take_record(self, slab: &slab::Slab) -> &'static Goroutine {
-        // SAFETY: the holder alone reaches it, and it calls back nothing.
+        // SAFETY: only the holder uses it, and it calls back nothing.
         unsafe { &mut *self.processor.caches.records.get() }.take(slab)
     }
 
@@ -272,13 +272,13 @@ impl ThisP {
         unsafe { &mut *self.stacks() }.put(stack);
     }
 
-    /// Lets other Ps have stacks that were not used for long.
+    /// Makes stacks that were not used for long available to other Ps.
     pub(super) fn trim_stacks(self, now_ms: u32) {
         // SAFETY: as in `take_record`.
         unsafe { &mut *self.stacks() }.trim(now_ms);
     }
 
-    /// Lets other Ps have all of its stacks.
+    /// Makes all of its stacks available to other Ps.
     pub(crate) fn drain_stacks(self) {
         // SAFETY: as in `take_record`.
         unsafe { &mut *self.stacks() }.drain();

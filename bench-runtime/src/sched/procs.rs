@@ -1,9 +1,9 @@
 //! The Ps of a runtime: how many there are, which exist, and how that changes
 //! while it runs.
 //!
-//! Ps are made when they are first needed and never freed. GOMAXPROCS is a number:
-//! those below it are idle or held, those from it on are dead, or will be once the M that
-//! holds them looks at it, after a notice.
+//! Ps are made when they are first needed and never freed. GOMAXPROCS is a number: Ps
+//! below it are idle or held, Ps from it on are dead, or will be once the M that holds
+//! them checks, after a notice.
 
 use std::io;
 use std::sync::OnceLock;
@@ -26,15 +26,15 @@ pub(crate) struct Procs {
     all: Box<[OnceLock<Box<Processor>>]>,
     /// Ps that exist: all below this index.
     made: AtomicUsize,
-    /// GOMAXPROCS was set by hand or by the environment.
+    /// GOMAXPROCS was set explicitly or by the environment.
     fixed: AtomicBool,
-    /// Fake time or a seeded order: there is one P, and stays one.
+    /// Fake time or a seeded order: there is always one P.
     only_one: bool,
     resize: Lock<()>,
 }
 
 impl Procs {
-    /// None as yet, and how many there are to be.
+    /// No Ps yet, and how many there will be.
     pub(crate) fn new(settings: &Settings) -> io::Result<(Self, usize)> {
         let by_environment = std::env::var("GOMAXPROCS")
             .ok()
@@ -83,7 +83,7 @@ impl Procs {
         self.fixed.store(true, Ordering::Relaxed);
     }
 
-    /// A P by its number, where it was made.
+    /// A P by its number, if it was made.
     pub(super) fn get(&self, index: usize) -> Option<&Processor> {
         self.all.get(index)?.get().map(|p| &**p)
     }
@@ -106,7 +106,7 @@ impl Procs {
     }
 }
 
-/// What the host allows.
+/// The number of Ps that the host allows.
 pub(super) fn number_for_host(reads_files: bool) -> usize {
     let quota = reads_files.then(|| Cgroup::of_this_process().cpus());
     procs_for(affinity::cpus().len(), quota.flatten())

@@ -1,4 +1,4 @@
-//! What both schedulers do with a P's queue and the global one.
+//! The operations of both schedulers on a P's queue and the global one.
 
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
@@ -16,10 +16,10 @@ use crate::threads::spin::SLEEP_COST_NS;
 /// and a reading at each pick would cost too much. Chosen, not measured.
 pub(super) const STREAK_CHECK: u32 = 16;
 
-/// How long such a chain may run before the queue has its turn, in nanoseconds. A time
-/// and not a count: by count a pair with much work gets nearly all of the time beside a
-/// pair with little. As long as another thread would need to be woken for those in the queue:
-/// the change from one chain to the next costs nothing beside it.
+/// How long such a chain may run before the queue has its turn, in nanoseconds. A time and
+/// not a count: by count a pair with much work gets nearly all of the time beside a pair with
+/// little. As long as another thread would need to be woken for those in the queue: the
+/// change from one chain to the next costs nothing beside it.
 const STREAK_NS: u64 = SLEEP_COST_NS;
 
 /// Puts a goroutine at the end of the P's queue, and wakes an M for it if one
@@ -58,7 +58,7 @@ pub(super) fn push_global(shared: &'static Shared, g: &'static Goroutine) {
     shared.global.push(class, g);
 }
 
-/// True if a chain through `run_next` has used up its slice; asked once in
+/// True if a chain through `run_next` has used up its time slice; checked once in
 /// [`STREAK_CHECK`] picks.
 #[inline(never)]
 pub(super) fn streak_ends(m: ThisM, own: &Own) -> bool {

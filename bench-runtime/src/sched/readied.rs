@@ -21,7 +21,7 @@ pub(crate) fn ready(who: Parkable) {
     }
 }
 
-/// [`ready`] of what is no goroutine.
+/// [`ready`] for a parkable that is no goroutine.
 #[inline(never)]
 pub(super) fn ready_other(who: Parkable) {
     match who.head().kind {
@@ -39,8 +39,8 @@ pub(crate) fn ready_inside(m: ThisM, p: ThisP, who: Parkable) {
     }
 }
 
-/// Readies all, and then wakes their tasks: such a task may wait again at once where `all`
-/// come from. Only for a caller that holds no lock.
+/// Readies all, and then wakes their tasks: such a task may wait again at once in the
+/// queue of `all`. Only for a caller that holds no lock.
 pub(crate) fn ready_all(all: impl IntoIterator<Item = Parkable>) {
     let mut wakers = Vec::new();
     for who in all {

@@ -54,11 +54,10 @@ impl<T> RunQueue<T> {
         unsafe { self.slots.get_unchecked((index & (CAPACITY - 1)) as usize) }
     }
 
-    /// Says whether others may steal. Only the owner; see invariant 4.
+    /// Sets whether others may steal. Only the owner; see invariant 4.
     pub(crate) fn set_shared(&self, shared: bool) {
         if self.shared.load(Ordering::Relaxed) != shared {
-            // Release: a thief that sees `true` sees every plain store to
-            // `head` before it.
+            // Release: a thief that reads `true` sees every plain store to `head` before it.
             self.shared.store(shared, Ordering::Release);
         }
     }
@@ -75,7 +74,7 @@ impl<T> RunQueue<T> {
         self.len() == 0
     }
 
-    /// Appends an entry; gives it back if the ring is full. Only the owner.
+    /// Appends an entry; returns it if the ring is full. Only the owner.
     #[inline]
     pub(crate) fn push(&self, entry: NonNull<T>) -> Result<(), NonNull<T>> {
         // Acquire: pairs with the Release of takers, which have read the slots
@@ -91,8 +90,7 @@ impl<T> RunQueue<T> {
         Ok(())
     }
 
-    /// The entry that [`Self::pop`] would take, if no P steals meanwhile. Only
-    /// the owner.
+    /// The entry that [`Self::pop`] would take, if no P steals meanwhile. Only the owner.
     #[inline(always)]
     pub(crate) fn first(&self) -> Option<NonNull<T>> {
         let head = self.head.load(Ordering::Relaxed);
@@ -118,7 +116,7 @@ impl<T> RunQueue<T> {
         self.pop_shared(tail)
     }
 
-    /// The same where others may steal.
+    /// The same if others may steal.
     #[inline(never)]
     fn pop_shared(&self, tail: u32) -> Option<NonNull<T>> {
         let mut head = self.head.load(Ordering::Acquire);
@@ -142,14 +140,14 @@ impl<T> RunQueue<T> {
 
     /// Takes half of the entries, from the front, when the ring is full: they
     /// overflow to the global queue. Only the owner. Nothing is taken if a
-    /// thief was quicker.
+    /// thief was faster.
     #[cold]
     pub(crate) fn take_half(&self, mut each: impl FnMut(NonNull<T>)) -> u32 {
         self.take(|len| len / 2, &mut each)
     }
 
     /// Takes half of the entries, rounded up, for another P; returns how many
-    /// it took and how many there were. For any holder of a live P.
+    /// it took and how many there were. For any holder of a P in use.
     pub(crate) fn steal_half(&self, mut each: impl FnMut(NonNull<T>)) -> (u32, u32) {
         // Acquire: pairs with the Release in `set_shared`.
         if !self.shared.load(Ordering::Acquire) {

@@ -14,7 +14,7 @@ use crate::sys::clock::CpuClock;
 use crate::sys::thread::ThreadId;
 use crate::threads::ThreadEnd;
 
-/// The body of an M's thread. Says how the thread is to end.
+/// The body of an M's thread. Returns how the thread ends.
 pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
     // SAFETY: it is the M that this thread was started for.
     let m = unsafe { ThisM::new(m) };
@@ -37,7 +37,7 @@ pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
             Err(request) => request,
         };
         while request == mcall::STOP_LOCKED {
-            // A runtime that stops has nothing more to do here.
+            // A runtime that stops has no more work here.
             request = stop_locked(shared, m).unwrap_or(mcall::SCHEDULE);
         }
         match request {
@@ -54,8 +54,7 @@ pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
         }
     }
     let end = scheduler::thread_end(shared, &m);
-    // From here on it is a plain thread: what the runtime still holds of the
-    // program's may be dropped next.
+    // From here on it is a plain thread: values of the program in the runtime may be dropped next.
     current::set_thread_machine(None);
     machine_ends(shared, m);
     end

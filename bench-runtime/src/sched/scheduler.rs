@@ -1,4 +1,4 @@
-//! The seam between the two schedulers and all else: the one file that knows both.
+//! The interface of the two schedulers: the only file that imports both.
 //!
 //! Which of the two a runtime has is chosen where it is built ([`crate::runtime::schedinit`]). A
 //! `match`, and not a table of functions: the calls of a switch are inlined.
@@ -25,8 +25,8 @@ use crate::netpoll::Netpoll;
 use crate::stack::StackHeader;
 use crate::threads::ThreadEnd;
 
-/// Makes a goroutine runnable that the P of this M has readied: it runs next, or where
-/// it belongs.
+/// Makes a goroutine runnable that the P of this M has readied: it runs next, or in
+/// the queue where it belongs.
 #[inline(always)]
 pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().kind {
@@ -44,8 +44,8 @@ pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// Makes a goroutine runnable that was spawned. Where it belongs to no M yet, it goes to
-/// the queue, from where it may be stolen.
+/// Makes a goroutine runnable that was spawned. If it belongs to no M yet, it goes to
+/// the queue, from which it may be stolen.
 #[inline(always)]
 pub(crate) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().kind {
@@ -79,7 +79,7 @@ pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
     }
 }
 
-/// The next of those at hand: step 5 of [`super::find_runnable`].
+/// The next goroutine of this M or P: step 5 of [`super::find_runnable`].
 #[inline(always)]
 pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     match m.shared().kind {
@@ -106,7 +106,7 @@ pub(super) fn rest(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     }
 }
 
-/// Whether a fresh goroutine, about to start here, is to start on an M of its own.
+/// Whether a fresh goroutine, about to start here, must start on an M of its own.
 /// `ended`: how many of the goroutines counted as started here have ended.
 #[inline(always)]
 pub(super) fn starts_apart(m: ThisM, g: &Goroutine, ended: usize) -> bool {
@@ -140,7 +140,7 @@ pub(crate) fn lock_os_thread(header: &StackHeader) {
     }
 }
 
-/// The other end of [`lock_os_thread`].
+/// Undoes [`lock_os_thread`].
 pub(crate) fn unlock_os_thread(header: &StackHeader) {
     match machine_of(header).shared().kind {
         SchedulerKind::Pinned => {}
@@ -157,7 +157,7 @@ pub(super) fn prepare_unwinding_park(header: &StackHeader) {
 }
 
 /// Lets others of its thread run, for a goroutine that unwinds: calls `f`, or does
-/// nothing where that thread runs no other.
+/// nothing if that thread runs no other.
 pub(super) fn yield_unwinding(shared: &Shared, f: impl FnOnce()) {
     match shared.kind {
         SchedulerKind::Pinned => unwinding::without_panics(f),
@@ -173,8 +173,8 @@ pub(super) fn reacquire_unwinding<R>(shared: &Shared, f: impl FnOnce() -> R) -> 
     }
 }
 
-/// True if a goroutine without a P waits for one where it is; else it is queued, and
-/// goes on with another M.
+/// True if a goroutine without a P waits for one on its thread; else it is queued,
+/// and continues on another M.
 pub(super) fn waits_for_p(shared: &Shared, g: &Goroutine) -> bool {
     match shared.kind {
         SchedulerKind::Pinned => true,
@@ -198,7 +198,7 @@ pub(super) fn thread_end(shared: &Shared, m: &Machine) -> ThreadEnd {
     }
 }
 
-/// Where goroutines that run here wait for descriptors.
+/// The poller for goroutines that run here.
 ///
 /// # Errors
 ///
@@ -210,7 +210,7 @@ pub(crate) fn netpoll(m: ThisM) -> io::Result<&'static Netpoll> {
     }
 }
 
-/// The same, where there is one already.
+/// The same, if there is one already.
 pub(super) fn known_netpoll(m: ThisM) -> Option<&'static Netpoll> {
     match m.shared().kind {
         SchedulerKind::Pinned => m.machine().own_netpoll(),

@@ -50,8 +50,7 @@ impl Settings {
     }
 }
 
-/// What a runtime wants done with stacks of goroutines that have been parked
-/// for long.
+/// The treatment of stacks of goroutines that have been parked for long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShrinkOptions {
     /// Compact and not only trim.
@@ -64,7 +63,7 @@ impl Default for ShrinkOptions {
     fn default() -> Self {
         Self {
             compact: false,
-            // What Go's scavenger, with its pauses, comes to.
+            // Comparable to Go's scavenger, with its pauses.
             after: Duration::from_secs(1),
         }
     }

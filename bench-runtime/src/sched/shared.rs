@@ -1,4 +1,4 @@
-//! A runtime: what its Ms and Ps share.
+//! A runtime: the part that its Ms and Ps share.
 
 use std::io;
 use std::ptr;
@@ -44,7 +44,7 @@ pub(crate) enum SchedulerKind {
     Migrating,
 }
 
-/// What its threads and its goroutines run, which imports all below it.
+/// The entry points of its threads and its goroutines, which import all files below them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entries {
     /// An M's thread.
@@ -64,13 +64,13 @@ pub(crate) struct Entries {
 #[repr(u8)]
 pub(crate) enum RunState {
     Running,
-    /// With fake time: not before a thread outside does something.
+    /// With fake time: not before an outside thread acts.
     Stuck,
     /// Never: the runtime has stopped.
     Stopped,
 }
 
-/// What happened since the start, for [`Metrics`](crate::Metrics).
+/// Counts since the start, for [`Metrics`](crate::Metrics).
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) wakes_count: AtomicU64,
@@ -111,17 +111,18 @@ impl Drop for Blocked {
     }
 }
 
-/// What all Ms and Ps of a runtime share; [`super::lifetime`] says how long.
+/// The state that all Ms and Ps of a runtime share; [`super::lifetime`]
+/// describes how long it lives.
 #[derive(Debug)]
 pub(crate) struct Shared {
     lifetime: Lifetime,
-    /// Which scheduler it has; asked by [`super::scheduler`] alone.
+    /// Which scheduler it has; read by [`super::scheduler`] alone.
     pub(crate) kind: SchedulerKind,
     /// Something of the high class waits, or the runtime stops.
     pub(crate) attention: Counter,
     /// Ms whose P was retaken, and that have had none since.
     pub(crate) retaken_count: Counter,
-    /// Readied goroutines go where idle Ps find them at once.
+    /// Readied goroutines go to queues in which idle Ps find them at once.
     pub(super) eager: AtomicBool,
     /// A P was retaken not long ago.
     pub(super) hogs_about: AtomicBool,
@@ -160,9 +161,9 @@ pub(crate) struct Shared {
     pub(crate) runners_count: AtomicIsize,
     pub(crate) metrics: Counts,
     pub(crate) recorder: Recorder,
-    /// The clock, where time is fake.
+    /// The clock, if time is fake.
     pub(crate) fake_clock: Option<FakeClock>,
-    /// Chooses the next goroutine, where the order is seeded.
+    /// Chooses the next goroutine, if the order is seeded.
     pub(super) order: Option<Lock<Rng>>,
     pub(super) entries: Entries,
     /// Whether goroutines that have not ended can.
@@ -259,7 +260,7 @@ impl Shared {
         (self.fake_clock.as_ref()).map_or_else(clock::now_ns, FakeClock::now_ns)
     }
 
-    /// True where time or order are a test's.
+    /// True if time or order are a test's.
     #[inline(always)]
     pub(crate) fn is_test(&self) -> bool {
         self.fake_clock.is_some() || self.order.is_some()
@@ -267,7 +268,7 @@ impl Shared {
 
     /// Counts the caller as a user.
     pub(crate) fn user(&'static self) -> User {
-        // Relaxed: by the rule of the module the core is there now, and the thread that
+        // Relaxed: by the rule of the module the core exists now, and the thread that
         // frees it synchronises with the end of each use.
         self.lifetime.users.fetch_add(1, Ordering::Relaxed);
         User(self)
@@ -281,7 +282,7 @@ impl Shared {
         loop {
             let frees = count == 1 && this.nobody_can_come();
             let next = if frees { GONE } else { count - 1 };
-            // AcqRel: what any user did comes before the freeing.
+            // AcqRel: every user's writes come before the freeing.
             match users.compare_exchange_weak(count, next, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) if frees => break,
                 Ok(_) => return,
@@ -303,13 +304,13 @@ impl Shared {
             .for_each(|g| in_use += usize::from(g.status() != Status::Idle));
         // Half of them: it need not be exact, but must not stay too high.
         self.lifetime.in_use.store(in_use / 2, Ordering::Relaxed);
-        // Acquire: pairs with the Release of `given_back`; a thread that gave a record
-        // back and is still here is seen in `users`.
+        // Acquire: pairs with the Release of `given_back`; a thread that released a
+        // record and is still here is counted in `users`.
         fence(Ordering::Acquire);
         in_use == 0
     }
 
-    /// A user from outside is about to give a record back.
+    /// A user from outside is about to release a record.
     pub(super) fn gives_back(&self) {
         let in_use = &self.lifetime.in_use;
         let count = in_use.load(Ordering::Relaxed);
@@ -361,7 +362,7 @@ impl Shared {
         self.outside.lock().take(self.slab())
     }
 
-    /// The records of those that have not ended, as far as they can be seen.
+    /// The records of goroutines that have not ended, as far as they are visible.
     pub(crate) fn records_in_use(&'static self) -> Vec<&'static Goroutine> {
         let mut all = Vec::new();
         self.slab().for_each(|g| {
@@ -440,8 +441,8 @@ impl Shared {
     }
 
     /// Records that a P was retaken from `m`; the caller holds the P, and did not
-    /// yet at `before_ns`. That time stands, or the last thing that `m` did
-    /// there: later `m` may have another P, and it has only one at a time.
+    /// yet at `before_ns`. That time, or the last event of `m` there: later `m`
+    /// may have another P, and it has only one at a time.
     pub(super) fn record_retake(&self, p: &Processor, m: &Machine, before_ns: u64) {
         let hog = m.current_goroutine().map_or(0, id_of);
         let last = p.recorder.ring.last().and_then(Event::unpack);
@@ -451,8 +452,7 @@ impl Shared {
     }
 }
 
-/// Frees a runtime's core, its Ms and its Ps, and lets other runtimes have its
-/// records.
+/// Frees a runtime's core, its Ms and its Ps, and makes its records available to other runtimes.
 ///
 /// # Safety
 ///
@@ -461,8 +461,7 @@ unsafe fn free(shared: *mut Shared) {
     // SAFETY: made by `Box::leak` in `start`, and not in use by the promise.
     let shared = unsafe { Box::from_raw(shared) };
     if let Some(slab) = shared.slab.get() {
-        // SAFETY: every record is on a free list, and by the promise none is
-        // taken any more.
+        // SAFETY: every record is on a free list, and by the promise none is taken any more.
         unsafe { slab.retire() };
     }
     for m in shared.machines.lock().drain(..) {

@@ -2,9 +2,9 @@
 //! and back.
 //!
 //! An M's thread runs [`super::schedule`] on its own stack, *g0* as in Go. It resumes a
-//! goroutine; from then on goroutines resume each other directly as they park
-//! or end ([`super::goroutine_main`]). A goroutine that finds no next one switches to g0;
-//! the payload of that switch says what g0 is to do.
+//! goroutine; from then on goroutines resume each other directly as they park or end
+//! ([`super::goroutine_main`]). A goroutine that finds no next one switches to g0; the
+//! payload of that switch is the request to g0.
 
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,11 +63,11 @@ pub(super) fn arrive(header: &'static StackHeader, g: &Goroutine, payload: usize
 }
 
 /// Makes a dequeued goroutine this M's current one: binds a stack if it never
-/// ran. What it returns is to be resumed at once.
+/// ran. Its result must be resumed at once.
 ///
 /// # Errors
 ///
-/// If it does not run here and now: what g0 is to do.
+/// The request to g0, if it does not run here and now.
 #[inline(always)]
 pub(crate) fn ready_context(m: ThisM, p: ThisP, g: &'static Goroutine) -> Result<usize, usize> {
     let mut context = claim::read(&g.context);
@@ -96,7 +96,7 @@ fn ready_context_slow(
     while context & RUNNING_BIT != 0 {
         spins += 1;
         if spins > LEAVING_SPINS {
-            // The kernel took the CPU from it: let others go first.
+            // The kernel took the CPU from it: others run first.
             scheduler::requeue(m, g);
             std::thread::yield_now();
             return Err(mcall::SCHEDULE);
@@ -161,8 +161,8 @@ fn bind(m: ThisM, p: ThisP, g: &'static Goroutine) -> Result<usize, usize> {
     }
 }
 
-/// Parks the goroutine on this stack: steps 3 of [`crate::goroutine::parkable`].
-/// It is inside, and enqueued where a ready will find it. Returns when it is resumed,
+/// Parks the goroutine on this stack: steps 3 of [`crate::goroutine::parkable`]. It
+/// is inside, and enqueued where a ready will find it. Returns when it is resumed,
 /// still inside, with the M that it is on now. Blocks the goroutine.
 #[inline(always)]
 pub(crate) fn leave_stack(
@@ -204,7 +204,7 @@ pub(crate) fn leave_stack_for(
     }
 }
 
-/// Leaves the stack for g0, which is to do what `request` says.
+/// Leaves the stack for g0, which carries out `request`.
 #[inline(never)]
 pub(crate) fn leave_for_g0(
     header: &'static StackHeader,
@@ -222,8 +222,8 @@ pub(crate) fn leave_for_g0(
 }
 
 /// In a migrating runtime: leaves the stack for an M that waits for this goroutine
-/// and runs no other: it is locked to the thread, or it is unwinding,
-/// and the count of panics is the thread's.
+/// and runs no other: it is locked to the thread, or it is unwinding, and the
+/// count of panics is the thread's.
 #[cold]
 #[inline(never)]
 fn leave_locked(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> ThisM {

@@ -4,13 +4,12 @@
 //!
 //! 1. a P in the same time slice for [`TIME_SLICE_NS`] while work waits is retaken, and
 //!    its goroutine is a hog if it used the CPU meanwhile;
-//! 2. a goroutine in `run_next` since the last round is given to others, and
+//! 2. a goroutine in `run_next` since the last round is moved to other Ps, and
 //!    the runtime becomes eager for a while (see [`super::migrating`]);
 //! 3. due timers of Ps that do not run are fired;
-//! 4. fds are polled if no M has done so for as long, or for a round while
-//!    a P is idle; a goroutine found so makes the runtime eager, too;
-//! 5. once a second GOMAXPROCS follows the affinity and the quota, unless it
-//!    was set by hand;
+//! 4. fds are polled if no M has done so for as long, or for a round while a P
+//!    is idle; a goroutine found in this way makes the runtime eager, too;
+//! 5. once a second GOMAXPROCS follows the affinity and the quota, unless it was set explicitly;
 //! 6. each [`Watch`] checks what is its own: stacks of goroutines that have been parked for
 //!    long, threads that are blocked for long, deadlocks.
 //!
@@ -29,21 +28,20 @@ use crate::goroutine::{Goroutine, Parkable};
 use crate::recorder::event::Kind;
 use crate::sys::clock;
 
-/// A round, in nanoseconds: a tenth of a slice, so that one which is due waits for a hog 12 ms
-/// at most.
+/// A round, in nanoseconds: a tenth of a time slice, so that a due goroutine waits for a hog
+/// 12 ms at most.
 pub(crate) const ROUND_NS: u64 = TIME_SLICE_NS / 10;
 /// How often a round tries to take a P. A try takes that of a goroutine which is inside the
 /// runtime for most of the time with a chance of three in ten (see the test of `biased_lock`).
 const RETAKE_TRIES: u32 = 8;
-/// Rounds without a running P before the deep sleep, two slices: a burst may begin again
+/// Rounds without a running P before the deep sleep, two time slices: a burst may begin again
 /// soon. They are as short as others, for a hog that begins in one of them
 /// must be seen at once.
 const IDLE_ROUNDS: u64 = 2 * TIME_SLICE_NS / ROUND_NS;
-/// Rounds that the runtime stays eager for, or remembers that there are hogs. Chosen, not
-/// measured.
+/// Rounds for which the runtime stays eager, or records that there are hogs. Chosen, not measured.
 const EAGER_ROUNDS: u32 = 100;
 
-/// What the last round saw of a P.
+/// The state of a P in the last round.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     slices: u32,
@@ -94,7 +92,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
     let mut last_read_ns = clock::now_ns();
     while !shared.is_stopping() {
         if idle_rounds >= IDLE_ROUNDS {
-            // With a timeout if stacks are to be swept or a check is due.
+            // With a timeout if stacks must be swept or a check is due.
             let now = clock::now_ns();
             let pauses = watches.iter().map(|watch| watch.pause(shared, now));
             let is_idle = || !any_running(shared) && !shared.is_stopping();
@@ -111,7 +109,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
         let mut picked = false;
         let mut rescued = false;
         let mut hog_found = false;
-        // What a P holds may not have started.
+        // The goroutines of a P may not have started.
         let Some(admission) = Admission::begin(shared) else {
             break;
         };
@@ -142,8 +140,9 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                 }
                 // A round less: this one may have come late.
                 if now - keep.since_ns >= TIME_SLICE_NS - ROUND_NS && work_waits(shared, p) {
-                    // It computes if it has used a fifth of the time: others may want
-                    // the CPU too. One that waits for the kernel has used less.
+                    // It computes if it has used a fifth of the time: other threads
+                    // may use the CPU too. A goroutine that waits for the kernel has used
+                    // less.
                     let hogged = match (keep.cpu_ns, cpu_ns_of_holder(shared, p)) {
                         (Some(then), Some(now)) => now.saturating_sub(then) >= TIME_SLICE_NS / 5,
                         _ => true,
@@ -226,11 +225,12 @@ fn retake(shared: &'static Shared, p: &'static Processor, hogged: bool) -> bool 
     if shared.retaken_count.get() as usize >= shared.threads.max_hogs()
         && !(shared.settings.reads_files && m.is_asleep())
     {
-        // A hog keeps its P: the threads would not last, and it ends. One
-        // that waits for something outside may wait for another goroutine.
+        // A hog keeps its P: the threads would not last, and it ends. A
+        // goroutine that waits for something outside may wait for another
+        // goroutine.
         return false;
     }
-    // Before it can have noticed and got another.
+    // Before its M can have found that out and acquired another P.
     let marked = this_m::mark_retaken(shared, m);
     let held_ns = m.holds_for_ns();
     let before_ns = clock::now_ns();
@@ -296,8 +296,7 @@ fn fire_for(shared: &'static Shared, p: &'static Processor) {
     });
 }
 
-/// Polls if no M does; true if a goroutine waited for that though a P
-/// was idle.
+/// Polls if no M does; true if a goroutine waited for that although a P was idle.
 fn poll_for_others(shared: &'static Shared) -> bool {
     let now = shared.now_ns();
     let idle = shared.idle.processors_count() != 0;
@@ -331,7 +330,7 @@ fn ready_taken(shared: &'static Shared, take: impl FnOnce(&mut Vec<Parkable>)) -
     for who in ready {
         super::readied::ready_later(who, &mut wakers);
     }
-    // Not here: a waker is the program's, and may take its time.
+    // Not here: a waker is the program's code, and may take long.
     for waker in wakers {
         wakers::wake_in_goroutine(shared, waker);
     }

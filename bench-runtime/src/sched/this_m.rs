@@ -1,9 +1,8 @@
-//! The M of the calling thread: the only way to what an M's own thread alone may
-//! touch.
+//! The M of the calling thread: the only way to the part that only an M's own thread may use.
 //!
-//! A [`ThisM`] is not `Send`, so it stays with its thread, but a goroutine that parks may
-//! go on with another M: it gets that one from the switch (`switch::leave_stack`),
-//! and nothing keeps a `ThisM` over a switch.
+//! A [`ThisM`] is not `Send`, so it stays with its thread. A goroutine that parks may
+//! continue on another M: it gets that one from the switch (`switch::leave_stack`), and
+//! nothing keeps a `ThisM` over a switch.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -51,7 +50,7 @@ impl ThisM {
         }
     }
 
-    /// What other threads may reach of it, too.
+    /// The part that other threads may use, too.
     #[inline(always)]
     pub(crate) fn machine(self) -> &'static Machine {
         self.machine
@@ -71,8 +70,8 @@ impl ThisM {
         }
     }
 
-    /// Comes into the runtime. `None` if the P was retaken. Says also whether
-    /// it was inside already, for `leave`.
+    /// Comes into the runtime. `None` if the P was retaken. Returns also
+    /// whether it was already inside, for `leave`.
     #[inline(always)]
     pub(crate) fn enter(self) -> (Option<ThisP>, bool) {
         // SAFETY: our own thread.
@@ -176,7 +175,7 @@ impl ThisM {
         }
     }
 
-    /// The same where the goroutine has ended: its record may be another's.
+    /// The same if the goroutine has ended: its record may belong to another.
     #[inline(always)]
     pub(crate) fn note_end(self) {
         if let Some(p) = self.held()
@@ -186,7 +185,7 @@ impl ThisM {
         }
     }
 
-    /// It has taken up a P.
+    /// It has taken a P.
     fn note_start(self, p: &'static Processor) {
         p.recorder.record(Kind::Start, self.id as u64, 0);
         if p.recorder.watches(SWITCHES)

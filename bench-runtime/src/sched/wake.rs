@@ -29,8 +29,8 @@ pub(super) fn start_machine(
     m.wake(Some(p));
 }
 
-/// Gives a P that the caller holds, and a goroutine, to `m`, which was
-/// taken off the list of sleeping Ms, or to a new one.
+/// Gives a P that the caller holds, and a goroutine, to `m`, which was taken
+/// off the list of sleeping Ms, or to a new one.
 pub(super) fn start_on(
     shared: &'static Shared,
     m: Option<&'static Machine>,
@@ -118,7 +118,7 @@ pub(super) fn wake_one(shared: &'static Shared) {
 #[cold]
 #[inline(never)]
 pub(super) fn wake_one_slow(shared: &'static Shared) {
-    // AcqRel: one waker at a time goes on.
+    // AcqRel: only one waker continues.
     if shared
         .idle
         .spinning_count
@@ -136,9 +136,9 @@ pub(super) fn wake_one_slow(shared: &'static Shared) {
     start_machine(shared, &mut lists, p, true);
 }
 
-/// Wakes an M for work that only it can do, if it sleeps. An M looks at its inbox
-/// before it sleeps: by the barriers of [`super::idle`] either it sees what is there or
-/// this finds it on the list.
+/// Wakes an M for work that only it can do, if it sleeps. An M checks its inbox before
+/// it sleeps: by the barriers of [`super::idle`] either it sees the goroutine or this
+/// finds it on the list.
 #[cold]
 pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
     // The inbox before the load of `resting`: the M has them in the other order,
@@ -148,11 +148,11 @@ pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
     if !is_locked && !m.resting.load(Ordering::Relaxed) {
         return;
     }
-    // SeqCst: the inbox before the look at the list, which the lock orders.
+    // SeqCst: the inbox before the check of the list, which the lock orders.
     std::sync::atomic::fence(Ordering::SeqCst);
     let mut lists = shared.idle.lock();
     // A reserved M is not woken for its inbox: it runs only its locked goroutine, and a
-    // wake tells it that this goroutine is ready.
+    // wake means that this goroutine is ready.
     let asleep =
         lists.take_machine(m) || (m.locked_ready.load(Ordering::Acquire) && lists.take_reserved(m));
     if !asleep {
@@ -168,7 +168,7 @@ pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
     }
 }
 
-/// After a timer was armed: an M that waits for a later one is to look again.
+/// Called after a timer was armed: an M that waits for a later one must check again.
 #[inline]
 pub(super) fn timer_armed(shared: &'static Shared, when_ns: u64) {
     // The timer first, then the load of the poller's deadline; the

@@ -1,8 +1,8 @@
 //! Where wakers of futures run.
 //!
 //! Waking is foreign code: it may panic, wait, and call anything of this crate.
-//! So it is never done under a lock, inside the scheduler, nor while others that
-//! were dequeued wait for their ready:
+//! So a waker is never called under a lock, inside the scheduler, or while
+//! others that were dequeued wait for their ready:
 //!
 //! | a ready                                      | a wake of a future           |
 //! |----------------------------------------------|------------------------------|
@@ -14,9 +14,9 @@
 //!
 //! # A list, not a recursion
 //!
-//! A waker may drop its task, what the task held may end the wait of another, and its waker may
-//! drop that task: as many calls deep as there are tasks. So a goroutine, or a thread, that is
-//! in [`DEEPEST`] wakes, one inside the other, leaves further ones to the innermost of them.
+//! A waker may drop its task, whose values may end the wait of another task, whose waker may
+//! drop that task: the calls nest as deep as there are tasks. So a goroutine, or a thread, with
+//! [`DEEPEST`] nested wakes leaves further ones to the innermost of them.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -33,18 +33,17 @@ use crate::util::lock::Lock;
 use crate::util::panic::without_panic;
 
 thread_local! {
-    /// Where a thread keeps the wakers that it must not wake yet. Not for code
-    /// on a goroutine's stack.
+    /// The wakers that a thread must not wake yet. Not for code on a goroutine's stack.
     static LATER: Cell<Option<Vec<Waker>>> = const { Cell::new(None) };
     /// As [`StackHeader::wakes`], of a plain thread.
     static WAKES: Cell<u8> = const { Cell::new(0) };
 }
 
-/// How many wakes are one inside the other at most. Chosen, not measured.
+/// The most nested wakes. Chosen, not measured.
 const DEEPEST: u8 = 16;
 
-/// What goroutines, and threads, have left to the innermost of their wakes: few have, and
-/// none for long.
+/// Wakers that goroutines, and threads, have left to the innermost of their wakes: few
+/// have any, and none for long.
 static LEFT: Lock<Vec<(usize, VecDeque<Waker>)>> = Lock::new(Vec::new());
 
 /// Ends the wait of a future.
@@ -55,7 +54,7 @@ pub(super) fn ready(pending: &'static Pending) {
     }
 }
 
-/// Wakes where that may be done: see the module.
+/// Wakes a task if that is allowed here: see the module.
 pub(crate) fn wake(waker: Waker) {
     let header = current::header();
     let inside = match header {
@@ -83,7 +82,7 @@ pub(crate) fn wake(waker: Waker) {
     }
 }
 
-/// Wakes now, or leaves it to the call of this that it is inside of: see the module.
+/// Wakes now, or leaves it to the call of this function around it: see the module.
 fn wake_here(header: Option<&'static StackHeader>, waker: Waker) {
     // A thread-local's address is not kept over a waker.
     let set = |wakes| match header {
@@ -116,7 +115,8 @@ fn waking(header: Option<&'static StackHeader>) -> usize {
     }
 }
 
-/// Wakes all that was left to this wake, and what is left to it meanwhile.
+/// Wakes all tasks that other wakes of this thread have left to it, also those that they
+/// leave meanwhile.
 #[cold]
 fn wake_left(who: usize) {
     loop {
@@ -144,7 +144,7 @@ pub(crate) fn wake_apart(wakers: Vec<Waker>) {
     }
     let wake_all = Box::new(move || wakers.into_iter().for_each(wake));
     if let Err((_, wake_all)) = waker::run(wake_all) {
-        // Here then: no lock is held. What this thread does comes late if a waker waits.
+        // Here then: no lock is held. Later work of this thread is delayed if a waker waits.
         wake_all();
     }
 }

@@ -1,8 +1,8 @@
 //! The thread that receives the signals of the process, and their listeners.
 //!
 //! It starts with the first listener and stays; it belongs to no runtime. A signal is
-//! caught while it has a listener. All of it goes under one lock, so that a listener that
-//! has stopped gets no further signal.
+//! caught while it has a listener. All of it is done under one lock, so that a listener
+//! that has stopped gets no further signal.
 
 use std::{io, mem};
 
@@ -23,7 +23,7 @@ struct Listener {
 
 struct All {
     listeners: Vec<Listener>,
-    /// The signals that are caught, and what they did before.
+    /// The caught signals, and their former actions.
     caught: Vec<(i32, Action)>,
     next_key: u64,
 }
@@ -66,8 +66,9 @@ pub(crate) struct Listening {
     awaited: Option<Awaited>,
 }
 
-/// Has `tell` called with each of these signals that comes, by a thread that all
-/// listeners share; one that comes again before it was told of is told of once.
+/// Calls `tell` with each of these signals that comes, on a thread that all
+/// listeners share; one that comes again before `tell` was called is reported
+/// once.
 ///
 /// # Errors
 ///
@@ -104,7 +105,7 @@ impl Drop for Listening {
         let gone = at.map(|at| all.listeners.swap_remove(at));
         all.let_go();
         drop(all);
-        // Not under the lock: what it holds may ready the thread that waits.
+        // Not under the lock: its values may ready the thread that waits.
         drop(gone);
     }
 }
@@ -126,7 +127,7 @@ fn start(noted: Noted) -> io::Result<()> {
         notice::unblock_all();
         loop {
             let signals = noted.wait();
-            // It may end a wait, also of one whose listener is dropped meanwhile.
+            // It may end a wait, also of a goroutine whose listener is dropped meanwhile.
             threads::count(-1);
             // Not under the lock: a waker may drop a listener.
             wakers::wake_apart(wakers::collecting(|| tell_all(signals)));

@@ -1,29 +1,29 @@
-//! Reports of stacks to the sanitizers: none, and no instruction, but in
+//! Reports of stacks to the sanitizers: nothing, and no instruction, except in
 //! their own builds (`cfg(rt_tsan)`, `scripts/tsan.sh`; `cfg(rt_asan)`,
 //! `scripts/asan.sh`).
 //!
-//! The thread sanitizer keeps what happened before what for each *fiber*, and knows of one a
-//! thread. So here each goroutine's stack in use is one too: made when it is
-//! bound, reported at each switch as the last thing on the stack that is left,
-//! gone with the last goroutine on the stack.
+//! The thread sanitizer orders events by *fiber*, and has one for each thread. So each
+//! goroutine's stack in use is a fiber too: made when the stack is bound, reported at each
+//! switch as the last action on the old stack, destroyed with the last goroutine on the
+//! stack.
 //!
 //! | what it cannot see                     | what is reported to it                |
 //! |----------------------------------------|---------------------------------------|
 //! | a switch, between fibers of one thread | `switch_to_fiber`: what this thread did on the one comes before what it does on the other |
 //! | the store of the saved context, which is the switch's own (see [`crate::arch`]) | a release of `context`: pairs with the Acquires of its readers |
 //!
-//! Goroutines that follow each other on one stack share its fiber, which says
-//! no more than that they followed each other on one thread. One that parks on a
-//! stack which is none of ours ([`crate::goroutine::header`]) has no fiber to come back
-//! to: the sanitizer's builds cannot run those.
+//! Goroutines that follow each other on one stack share its fiber, which only means
+//! that they followed each other on one thread. One that parks on a stack which is none
+//! of ours ([`crate::goroutine::header`]) has no fiber to come back to: the sanitizer's
+//! builds cannot run those.
 //!
 //! The address sanitizer keeps the bounds of each thread's stack, and which bytes
 //! between variables must not be touched. A panic clears these marks from its
-//! frame to the upper bound. So it is given the bounds of the stack that comes
-//! next, ahead of each switch. Frames that never return, because their stack is
-//! done with, leave marks that the next goroutine there would meet: they are
-//! cleared ahead of the jump. Where bounds are not known (a stack that is none of
-//! ours) the old ones stay, and it says at a panic that it clears nothing.
+//! frame to the upper bound. So it gets the bounds of the next stack before each
+//! switch. Frames that never return, because their stack is no longer used, leave
+//! marks that the next goroutine on the stack would meet: they are cleared before
+//! the jump. If bounds are not known (a foreign stack) the old ones stay, and the
+//! sanitizer prints at a panic that it clears nothing.
 
 #[cfg(rt_asan)]
 pub(crate) use asan::{G0, begin, end, leave};
@@ -133,7 +133,7 @@ mod tsan {
     fn fiber_of(context: usize) -> *mut c_void {
         header_of(context).map_or(ptr::null_mut(), |header| {
             // SAFETY: slots are never unmapped, and by `ready_context` this one
-            // is this thread's now.
+            // belongs to this thread now.
             unsafe { header.as_ref() }.scratch.get() as *mut c_void
         })
     }
@@ -143,7 +143,8 @@ mod tsan {
     #[inline(always)]
     fn switch(save: &AtomicUsize, fiber: *mut c_void) {
         // SAFETY: `save` is an address; the fiber is that of the stack that the
-        // caller resumes next, which has one as it is bound, or the g0 stack.
+        // caller resumes next, which got one when it was bound, or of the g0
+        // stack.
         unsafe {
             __tsan_release(save.as_ptr().cast());
             __tsan_switch_to_fiber(fiber, 0);
@@ -238,7 +239,7 @@ mod asan {
         unsafe { __asan_handle_no_return() };
     }
 
-    /// Tells the bounds of this thread's next stack, and returns the old ones.
+    /// Reports the bounds of this thread's next stack, and returns the old ones.
     fn tell(bottom: usize, size: usize) -> (usize, usize) {
         let mut save = ptr::null_mut();
         let mut old = (ptr::null(), 0);

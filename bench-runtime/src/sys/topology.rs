@@ -1,11 +1,11 @@
-//! How near Ps are to each other: by last-level cache, then socket, then
-//! beyond, read from sysfs. P number `i` is taken to run on the `i`-th CPU of
-//! the process's affinity; threads are not bound, so this is where the kernel
-//! tends to keep them, no more.
+//! The distance between Ps: by last-level cache, then socket, then beyond, read
+//! from sysfs. P number `i` is taken to run on the `i`-th CPU of the process's
+//! affinity; threads are not bound, so this is only where the kernel tends to
+//! keep them.
 
 use std::fs;
 
-/// A group of neighbours per P and distance.
+/// A group of close Ps for each P and distance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Topology {
     /// For each P: its cache group and its socket.
@@ -18,7 +18,7 @@ impl Topology {
         Self::default()
     }
 
-    /// Reads `/sys` for these CPUs; what cannot be read counts as near.
+    /// Reads `/sys` for these CPUs; an unreadable one counts as near.
     pub(crate) fn read(cpus: &[usize]) -> Self {
         let number = |path: String| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
         let first_of_list = |path: String| {
@@ -57,8 +57,8 @@ impl Topology {
         }
     }
 
-    /// Calls `visit` once for each of `count` Ps but `me`, nearest first,
-    /// until it answers true. `random` decides the order among equals.
+    /// Calls `visit` once for each of `count` Ps except `me`, nearest first,
+    /// until it returns true. `random` decides the order among equals.
     pub(crate) fn visit(
         &self,
         me: usize,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::fatal::fatal;
 
-/// What a thread of a runtime is for.
+/// The purpose of a thread of a runtime.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ThreadKind {
     Machine,
@@ -54,14 +54,14 @@ impl Threads {
         self.lock().machines
     }
 
-    /// Those that run the program's code.
+    /// Threads that run the program's code.
     pub(crate) fn count(&self) -> usize {
         let counts = self.lock();
         counts.machines + counts.helpers
     }
 
-    /// How many goroutines may run on without a P at once: each has a thread,
-    /// and the rest of them is for calls that say that they block.
+    /// How many goroutines may run without a P at once: each has a thread, and
+    /// the rest of the threads is for announced blocking calls.
     pub(crate) fn max_hogs(&self) -> usize {
         (self.most / 2).max(1)
     }

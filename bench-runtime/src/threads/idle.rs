@@ -12,8 +12,8 @@
 //! slot is assigned once for each time that it was listed.
 //!
 //! 1. The thread stores `SPINNING` or `SLEEPING` before its slot is listed, so that
-//!    no caller can reach the slot, and then adds the slot to the list. The lock of
-//!    the list publishes the word.
+//!    no caller can reach the slot before, and then adds the slot to the list. The
+//!    lock of the list publishes the word.
 //! 2. A caller removes the slot, stores the job, then swaps `ASSIGNED` in, and wakes
 //!    the thread if the word was `SLEEPING`. The wake may come late, when the thread
 //!    has run that job and sleeps again: that sleep ends early and is resumed.
@@ -39,15 +39,16 @@ use crate::util::lock::Lock;
 /// A thread without a job ends after this time. Chosen, not measured.
 pub(crate) const IDLE: Duration = Duration::from_secs(5);
 
-/// How long a thread spins, and its caller for what it is to return: several times the length of a short job, so that one
-/// caller in a loop meets it spinning each time. Chosen; what it gains is in SPEED.md.
+/// How long a thread spins, and its caller for what it is to return: several times the length of a
+/// short job, so that one caller in a loop meets it spinning each time. Chosen; SPEED.md has the
+/// gain.
 pub(crate) const SPIN_NS: u64 = 20_000;
 
 const SLEEPING: u32 = 0;
 const ASSIGNED: u32 = 1;
 const SPINNING: u32 = 2;
 
-/// Where one thread gets its jobs. See the module.
+/// The place in which one thread gets its jobs. See the module.
 #[derive(Debug)]
 pub(crate) struct JobSlot<J> {
     word: AtomicU32,
@@ -157,10 +158,10 @@ impl<J> IdleThreads<J> {
         }
     }
 
-    /// Waits for a job; `None`: the thread is to end. `stays` is called under the lock
+    /// Waits for a job; `None`: the thread must end. `stays` is called under the lock
     /// of the list, so a [`Self::release_all`] that begins after it finds the slot.
     /// `listed` is called when the slot is in the list: a goroutine that it readies
-    /// may assign a job at once, and that job shall come here. Blocks the thread.
+    /// may assign a job at once, and this thread should get it. Blocks the thread.
     pub(crate) fn wait(
         &self,
         slot: &Arc<JobSlot<J>>,
@@ -168,7 +169,7 @@ impl<J> IdleThreads<J> {
         stays: impl FnOnce() -> bool,
         listed: impl FnOnce(),
     ) -> Option<J> {
-        // Not on the caller's CPU, which the spinning would take from it.
+        // Not on the caller's CPU, which the spinning would occupy.
         let spins = spin.should_spin()
             && slot.caller_cpu.load(Ordering::Relaxed) != affinity::current_cpu()
             && !self.one_spinning.swap(true, Ordering::Relaxed);

@@ -1,9 +1,9 @@
-//! The threads of a runtime: how they are started, counted and told from others,
-//! and how they end.
+//! The threads of a runtime: how they are started, counted and distinguished
+//! from others, and how they end.
 //!
-//! A thread that is started inherits state of the one that starts it: its CPUs,
-//! its signal mask, its niceness. So a thread with a bound goroutine starts
-//! none, but asks a thread that no goroutine is ever bound to: Go's template thread.
+//! A thread that is started inherits state of the one that starts it: its CPUs, its
+//! signal mask, its niceness. So a thread with a bound goroutine starts none itself,
+//! but by a thread to which no goroutine is ever bound: Go's template thread.
 
 pub(crate) mod count;
 pub(crate) mod idle;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::util::lock::Lock;
 
 /// Bytes of stack of a thread that runs no code of the program's: the scheduler's loop and
-/// timer callbacks. Chosen, not measured; only what is touched takes memory.
+/// timer callbacks. Chosen, not measured; only used pages take memory.
 pub(crate) const THREAD_STACK: usize = 256 * 1024;
 
 /// Bytes of a helper's stack: as much as a program's first thread has, because foreign
@@ -29,9 +29,9 @@ pub(crate) const THREAD_STACK: usize = 256 * 1024;
 pub(crate) const HELPER_STACK: usize = 8 << 20;
 
 /// Threads of ours that belong to no runtime, and at the moment end no wait, for the
-/// count of outside ones: one that is not there is never among them, or an outside
-/// thread would be taken for it. Above that the number of the process: the child of a
-/// fork has none of its parent's.
+/// count of outside threads. It never contains a thread that has ended, or an outside
+/// thread would be counted in its place. Above that the number of the process: the
+/// child of a fork has none of its parent's.
 static COUNTED: AtomicU64 = AtomicU64::new(0);
 
 fn counted_in(process: u32, counted: u64) -> u32 {
@@ -50,7 +50,7 @@ pub(crate) fn count(by: i32) {
         let count = counted_in(process, counted).saturating_add_signed(by);
         Some(u64::from(process) << u32::BITS | u64::from(count))
     };
-    // It gives a value each time.
+    // It returns a value each time.
     let _ = COUNTED.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
 }
 
@@ -59,17 +59,17 @@ pub(crate) fn count(by: i32) {
 pub(crate) enum ThreadEnd {
     /// With the destructors of its thread-locals.
     Usual,
-    /// Without them: goroutines that started on it, in a pinned runtime, are
-    /// not at their end, and may have lent what lies there to other threads.
+    /// Without them: in a pinned runtime goroutines that started on it have not
+    /// ended, and may have lent values in its thread-locals to other threads.
     KeepsLocals,
 }
 
-/// How often a thread is tried to be started that the kernel has no room for at the
-/// moment, after pauses of 1 ms, 2 ms and so on: Go's figures.
+/// How often a start is repeated if the kernel has no resources at the moment,
+/// after pauses of 1 ms, 2 ms and so on: Go's figures.
 const START_TRIES: u64 = 20;
 
-/// Starts an OS thread with a stack of so many bytes. Blocks the thread, for 210 ms
-/// at most, while the kernel has no room for another.
+/// Starts an OS thread with a stack of this many bytes. Blocks the thread, for 210
+/// ms at most, while the kernel has no room for another.
 ///
 /// # Errors
 ///
@@ -79,7 +79,7 @@ pub(crate) fn start(
     stack: usize,
     body: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
-    // A start that fails takes what it was to run with it.
+    // A start that fails drops the function with it.
     let body = Arc::new(Lock::new(Some(body)));
     for pause in 1.. {
         let body = Arc::clone(&body);
@@ -109,8 +109,7 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// The same for a thread that belongs to no runtime, and ends no wait: it counts as
-/// one of ours.
+/// The same for a thread that belongs to no runtime, and ends no wait: it counts as one of ours.
 ///
 /// # Errors
 ///
@@ -134,7 +133,7 @@ pub(crate) fn start_counted(
     })
 }
 
-/// The same for a function of the program's, on a stack as helpers have.
+/// The same for a function of the program, on a stack as large as a helper's.
 ///
 /// # Errors
 ///
@@ -179,8 +178,8 @@ pub(crate) fn starter() -> &'static Sender<Start> {
     })
 }
 
-/// Runs `start`, which starts a thread, where no goroutine has changed what
-/// that thread will inherit, and where libc has the stack for it. `is_small`: this one has
+/// Runs `start`, which starts a thread, on a thread whose inherited state no goroutine has
+/// changed, and whose stack is large enough for libc. `is_small`: this thread's stack is
 /// not, and [`starter`] has been called.
 pub(crate) fn on_clean_thread(is_small: bool, start: impl FnOnce() + Send + 'static) {
     if !is_bound() && !is_small {

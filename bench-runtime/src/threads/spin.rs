@@ -11,21 +11,20 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-/// Loads of what a spinning thread waits for, between two looks at the clock. Chosen, not
-/// measured.
+/// Loads of the awaited value between two readings of the clock. Chosen, not measured.
 pub(crate) const SPIN_CHECK: u32 = if cfg!(rt_loom) { 1 } else { 32 };
 
-/// About what a sleep and a wake cost, in nanoseconds: on a virtual machine a round trip between
-/// two Ms took 24 µs by them, a blocking call 40 µs. So long a thread spins at most, and a sleep
-/// up to twice as long should have been a spin.
+/// About the cost of a sleep and a wake, in nanoseconds: on a virtual machine they made a round
+/// trip between two Ms take 24 µs, a blocking call 40 µs. So long a thread spins at most, and a
+/// sleep up to twice as long should have been a spin.
 pub(crate) const SLEEP_COST_NS: u64 = 50_000;
 
-/// The most credit: so many misses end the spinning. Chosen, not measured.
+/// The most credit: this many misses end the spinning. Chosen, not measured.
 const CREDIT_MAX: i32 = 4;
 
-/// After misses, one more than so many short sleeps must pass before the thread spins again:
-/// the bound on what the misses cost. A miss costs a few times as much as the wake that a hit
-/// saves. Chosen, not measured.
+/// After misses, one more than this many short sleeps must pass before the thread spins
+/// again, which bounds the cost of the misses. A miss costs a few times as much as the wake
+/// that a hit saves. Chosen, not measured.
 const BACKOFF: i32 = 64;
 
 /// The state of one thread. Only that thread loads and stores it.
@@ -37,14 +36,14 @@ pub(crate) struct AdaptiveSpin {
 }
 
 impl AdaptiveSpin {
-    /// True if the thread is to spin before it sleeps.
+    /// True if the thread should spin before it sleeps.
     pub(crate) fn should_spin(&self) -> bool {
         self.credit.load(Ordering::Relaxed) > 0
     }
 
-    /// Notes a sleep of so many nanoseconds: it may have been so short that spinning would
-    /// have hit. Does not count a sleep after a miss: the sleep itself may have ended the
-    /// wait, because it left the CPU to the other thread.
+    /// Records a sleep of this many nanoseconds: it may have been so short that spinning
+    /// would have hit. Does not count a sleep after a miss: the sleep itself may have
+    /// ended the wait, because it left the CPU to the other thread.
     pub(crate) fn note_sleep(&self, slept_ns: u64) {
         let short = slept_ns < 2 * SLEEP_COST_NS;
         if self.missed.swap(false, Ordering::Relaxed) || !short {
@@ -75,7 +74,7 @@ impl AdaptiveSpin {
 mod tests {
     use super::*;
 
-    /// Spins that miss, until the thread spins no more; how many.
+    /// The number of spins that miss until the thread stops spinning; how many.
     fn miss(spin: &AdaptiveSpin) -> usize {
         let misses = (1..).find(|_| {
             spin.note_spin(false);

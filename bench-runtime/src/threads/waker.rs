@@ -1,8 +1,8 @@
 //! The thread that runs the program's code for threads that must not wait for it: those
-//! that fire timers or tell of signals.
+//! that fire timers or report signals.
 //!
 //! It starts with the first call, stays, and belongs to no runtime. It makes one call after
-//! the other, under no lock: a call that waits holds up those behind it.
+//! the other, under no lock: a call that waits delays the following ones.
 //!
 //! | `thread` | meaning                                                              |
 //! |----------|----------------------------------------------------------------------|
@@ -45,7 +45,7 @@ fn calls() -> MutexGuard<'static, Calls> {
 }
 
 /// Has the thread make a call. Does not wait for it; blocks the thread for 210 ms at most,
-/// where the thread must be started and the kernel has no room for one.
+/// if the thread must be started and the kernel has no resources for one.
 ///
 /// # Errors
 ///

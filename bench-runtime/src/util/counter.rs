@@ -1,4 +1,4 @@
-//! A count that lies on a cache line of its own.
+//! A count on a separate cache line.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

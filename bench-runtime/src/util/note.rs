@@ -23,7 +23,7 @@ impl Note {
         }
     }
 
-    /// Sleeps until a wake comes, and takes it. Blocks the thread.
+    /// Sleeps until a wake comes, and consumes it. Blocks the thread.
     pub(crate) fn sleep(&self) {
         self.sleep_until(u64::MAX);
     }

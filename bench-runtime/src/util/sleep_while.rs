@@ -29,8 +29,8 @@ impl SleepWhile {
         }
     }
 
-    /// Sleeps while `idle`, for `timeout` at most; true if it is idle no more, or was
-    /// woken. Blocks the thread.
+    /// Sleeps while `idle`, for `timeout` at most; true if it is no longer idle, or
+    /// was woken. Blocks the thread.
     pub(crate) fn sleep(&self, timeout: Option<Duration>, idle: impl Fn() -> bool) -> bool {
         self.word.store(1, Ordering::SeqCst);
         barrier::heavy();
