@@ -1,9 +1,9 @@
-//! What goroutines do and wait for, as a program or a person reads it. It knows records and
-//! stacks, and no P and no M: whoever calls it gives the records.
+//! The states and waits of goroutines, for programs and persons. The code uses records and
+//! stacks, and no P and no M: its caller passes the records.
 //!
 //! | file         | what is there                                             |
 //! |--------------|-----------------------------------------------------------|
-//! | `inspect`    | reading records and stacks while the goroutines go on     |
+//! | `inspect`    | reading records and stacks while the goroutines continue  |
 //! | `info`       | one line for each goroutine                               |
 //! | `profile`    | stacks, equal ones once                                   |
 //! | `contention` | samples of waits, and of the unlocks that ended them      |

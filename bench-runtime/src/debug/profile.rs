@@ -15,10 +15,11 @@ use crate::pprof::Sample;
 use crate::unwind::{Frame, Symbols, Unwinder};
 
 /// How often a waiting goroutine is inspected whose stack could not be copied: it was just
-/// parking, or it ran. Each inspection is over in a quarter of the time: the last is of one
-/// goroutine, from 256.
+/// parking, or it ran. Each inspection has a quarter of the goroutines of the one before, so
+/// that it takes a quarter of the time: the first has 256, the last 1.
 const TRIES: u32 = 5;
-/// For how long, if the sweep has claimed it each time. Chosen, not measured.
+/// For how long such inspections continue if the sweep has claimed the goroutine each time.
+/// Chosen, not measured.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Goroutines that one text names at most. Chosen, not measured.
 pub(crate) const NAMED: usize = 8;
@@ -49,8 +50,8 @@ pub struct StackGroup {
     /// may have waited longer. Zero for goroutines that parked since the
     /// runtime last checked, some time within a second.
     pub parked_for: Range<Duration>,
-    /// The calls, the innermost first. Of the runtime's own only the one is
-    /// there that the program made. Empty for goroutines that run, that have not
+    /// The calls, the innermost first. Of the runtime's own functions it has only
+    /// the one that the program called. Empty for goroutines that run, that have not
     /// started, or that ran each time that they were read.
     pub frames: Vec<Frame>,
 }
@@ -182,7 +183,7 @@ pub(crate) fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt:
 /// A goroutine of a group, and for how long it has been seen parked.
 type Seen = (GoroutineInfo, Duration);
 
-/// What these are doing, but for those that have ended: see
+/// The profile of these goroutines, without those that have ended: see
 /// [`goroutine_profile`](crate::goroutine_profile).
 pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
     let mut inspection = Inspection::default();

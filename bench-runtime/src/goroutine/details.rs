@@ -77,7 +77,7 @@ impl Details {
 
     /// Name and labels: see [`text_of`].
     pub(crate) fn text(&self) -> Option<&str> {
-        // SAFETY: null, or what `new` has of the box, which is ours until the drop.
+        // SAFETY: null, or from the box in `new`, which is ours until the drop.
         unsafe { self.raw_text().as_ref() }
     }
 

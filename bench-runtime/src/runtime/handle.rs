@@ -11,7 +11,7 @@ use crate::sched::shared::{Shared, User};
 /// library, a worker of another executor. Clones are handles of the same runtime.
 ///
 /// It keeps no runtime running. Goroutines that it starts after the shutdown do
-/// not run; its closure is dropped, and [`JoinHandle::join`] answers
+/// not run; their closures are dropped, and [`JoinHandle::join`] returns
 /// [`Abandoned`](crate::JoinError::Abandoned).
 ///
 /// # Examples

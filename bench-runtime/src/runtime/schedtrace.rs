@@ -1,6 +1,6 @@
-//! A line about the scheduler at this interval in milliseconds, in the words of
-//! Go's `GODEBUG=schedtrace`: with the environment variable
-//! `THREADBARE_SCHEDTRACE`.
+//! A line about the scheduler at an interval in milliseconds, in the words of Go's
+//! `GODEBUG=schedtrace`. The environment variable `THREADBARE_SCHEDTRACE` sets the
+//! interval.
 //!
 //! ```text
 //! SCHED 1004ms: gomaxprocs=2 idleprocs=0 threads=5 spinningthreads=0 idlethreads=3 runqueue=0 [1 0]

@@ -2,8 +2,8 @@
 //! and the release of its resources.
 //!
 //! 1. `stopping` is set; every M switches to g0 at its next call and ends, woken if
-//!    it sleeps. Helpers without a job end. All have [`GRACE`] to do so;
-//!    where no goroutine is left, as long as an idle thread stays.
+//!    it sleeps. Helpers without a job end. All have [`GRACE`] to do so,
+//!    or the time for which an idle thread is kept, if no goroutine is left.
 //! 2. The state is [`RunState::Stopped`]: a join of a goroutine that has not ended
 //!    returns an error, also a join that begins later.
 //! 3. The thread that stops the runtime, or its last thread, drops the closures that never started,
@@ -85,7 +85,7 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
     shared.attention.add();
     let began = Instant::now();
     loop {
-        // Ms come to rest at any time; those that did are woken, to end.
+        // An M may fall asleep at any time; those that did are woken, to end.
         let resting: Vec<_> = {
             let mut lists = shared.idle.lock();
             let mut all: Vec<_> = lists.machines.drain(..).collect();
@@ -162,7 +162,7 @@ fn abandon_fresh(shared: &'static Shared) {
     }
 }
 
-/// Marks those that have started and not ended, for threads that would hand something to them.
+/// Marks those that have started and not ended, for threads that would ready them or send to them.
 fn mark_left(shared: &'static Shared) {
     for g in shared.records_in_use() {
         g.set_flag(FLAG_LEFT);

@@ -15,7 +15,7 @@
 //!    list, and then that list and the P's queue are used by turns;
 //! 6. the global queue, a share of the normal class; one whose P was retaken;
 //! 7. the netpoller, without waiting;
-//! 8. in a pinned runtime, a short spin for the inbox if that has hit lately; then
+//! 8. in a pinned runtime, a short spin for the inbox if the last ones succeeded; then
 //!    other Ps, spinning, if not too many do; and their due timers;
 //! 9. the low class;
 //! 10. rest: steps S1 to S4 of [`super::idle`]; one resting M waits in the
@@ -188,7 +188,7 @@ fn wait_for_processor(shared: &'static Shared, m: ThisM) {
     m.resting.store(true, Ordering::Relaxed);
     wait_resting(shared, m);
     m.resting.store(false, Ordering::Relaxed);
-    // A sleep that something else ended is no sleep that spinning would have saved.
+    // Spinning would not have saved a sleep that ended for another reason.
     let rested_ns = match m.has_inbox() {
         true => clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed),
         false => u64::MAX,

@@ -85,7 +85,7 @@ pub(crate) fn nothing_elsewhere(m: ThisM, p: ThisP) -> bool {
 
 /// Called by the holder of a P that was retaken from a hog: the next turn of hogs
 /// comes when others have had as long as a turn takes. Else, on a host that keeps
-/// a hog off the CPU for long, its end would be the beginning of the next one's.
+/// a hog off the CPU for long, the next hog's turn would begin at the end of this one's.
 pub(super) fn end_long_turn(p: ThisP) {
     let since_ns = clock::now_ns() - TIME_SLICE_NS;
     let last_ns = &p.own().long_turn_ns;

@@ -6,7 +6,7 @@
 //!
 //! | `thread` | meaning                                                              |
 //! |----------|----------------------------------------------------------------------|
-//! | `None`   | not started, or it could not be                                      |
+//! | `None`   | not started, or its start failed                                     |
 //! | `Idle`   | it sleeps, and counts as a thread of ours                            |
 //! | `Busy`   | it takes calls; one may end a wait, so it counts as an outside thread |
 
@@ -88,7 +88,7 @@ fn run_for_ever() {
         }
         calls.thread = Thread::Idle;
         count(1);
-        // A caller that finds it idle takes it out of the count.
+        // The caller that ends this wait takes it out of the count.
         calls = CAME
             .wait_while(calls, |calls| calls.thread == Thread::Idle)
             .unwrap_or_else(PoisonError::into_inner);
