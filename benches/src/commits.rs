@@ -1,6 +1,8 @@
 //! Lane programs of other commits: each is built once, in a separate worktree, and kept.
 
 use std::ffi::OsStr;
+use std::fs::{File, TryLockError};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,6 +25,9 @@ pub(crate) enum CommitError {
         /// Its message.
         message: String,
     },
+    /// Another process builds commits of this repository.
+    #[error("another process builds commits in {}: wait until it has ended", .0.display())]
+    Busy(PathBuf),
     /// The commit does not build.
     #[error("the commit {commit} does not build: {message}")]
     Build {
@@ -46,7 +51,7 @@ fn host(what: String) -> impl FnOnce(io::Error) -> CommitError {
 }
 
 /// How a commit becomes a lane program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Recipe {
     /// A line for `sh`, run at the top of the commit's tree.
     pub(crate) build: String,
@@ -64,12 +69,41 @@ impl Default for Recipe {
     }
 }
 
+impl Recipe {
+    /// This project's own, with another release of a library than its sources ask for.
+    pub(crate) fn with_release(library: &str, release: &str) -> Self {
+        let own = Self::default();
+        let ask = format!(r#"s/^({library} = (\{{ version = )?")[^"]*/\1={release}/"#);
+        Self {
+            build: format!("sed -i -E '{ask}' Cargo.toml && {}", own.build),
+            ..own
+        }
+    }
+
+    /// The folder of what it has made of a commit.
+    fn kept(&self, commit: &str) -> String {
+        if *self == Self::default() {
+            return commit.to_owned();
+        }
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        format!("{commit}-{:016x}", hasher.finish())
+    }
+}
+
+/// The beginning of a commit's name, as one writes it.
+pub(crate) fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}
+
 /// The commits of a repository, checked out one after the other in one worktree, which
 /// is removed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Commits {
     repository: PathBuf,
     recipe: Recipe,
+    /// One process has the worktree, as long as it holds this.
+    _claim: File,
 }
 
 impl Commits {
@@ -77,18 +111,26 @@ impl Commits {
     ///
     /// # Errors
     ///
-    /// The error of git or of the file system.
+    /// The error of git or of the file system; [`CommitError::Busy`].
     pub(crate) fn of(repository: &Path, recipe: Recipe) -> Result<Self, CommitError> {
         let top = git(repository, ["rev-parse", "--show-toplevel"])?;
+        let repository = PathBuf::from(top);
+        let folder = repository.join(FOLDER);
+        std::fs::create_dir_all(&folder)
+            .map_err(host(format!("making the folder {}", folder.display())))?;
+        let lock = folder.join("lock");
+        let claim =
+            File::create(&lock).map_err(host(format!("making the file {}", lock.display())))?;
+        if let Err(TryLockError::WouldBlock) = claim.try_lock() {
+            return Err(CommitError::Busy(folder));
+        }
         let commits = Self {
-            repository: PathBuf::from(top),
+            repository,
             recipe,
+            _claim: claim,
         };
         // The rest of an earlier start that a signal ended.
         commits.remove_tree();
-        let folder = commits.folder();
-        std::fs::create_dir_all(&folder)
-            .map_err(host(format!("making the folder {}", folder.display())))?;
         let tree = commits.tree();
         let add = ["worktree", "add", "--quiet", "--force", "--detach"].map(OsStr::new);
         git(
@@ -141,7 +183,7 @@ impl Commits {
     /// [`CommitError::Build`] if the commit does not build, or the error of git or of
     /// the file system.
     pub(crate) fn program(&self, commit: &str) -> Result<PathBuf, CommitError> {
-        let kept = self.folder().join(commit);
+        let kept = self.folder().join(self.recipe.kept(commit));
         let name = self.recipe.program.file_name().unwrap_or_default();
         let program = kept.join(name);
         if program.is_file() {
@@ -249,4 +291,46 @@ fn git(
             .trim()
             .to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane_program;
+
+    #[test]
+    fn each_library_is_asked_for_once_in_another_release() {
+        let sources =
+            std::fs::read_to_string(lane_program::workspace().join("Cargo.toml")).unwrap();
+        for library in ["tokio", "smol", "may", "rayon", "corosensei"] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("Cargo.toml");
+            std::fs::write(&file, &sources).unwrap();
+            let build = Recipe::with_release(library, "1.2").build;
+            let ask = build.split(" && ").next().unwrap();
+            let done = Command::new("sh")
+                .args(["-c", ask])
+                .current_dir(&folder)
+                .status();
+            assert!(done.unwrap().success(), "{ask}");
+            let changed = std::fs::read_to_string(&file).unwrap();
+            let lines = sources.lines().zip(changed.lines());
+            let found: Vec<&str> = lines.filter(|(a, b)| a != b).map(|(_, b)| b).collect();
+            assert!(
+                matches!(found[..], [line] if line.starts_with(library) && line.contains("\"=1.2\"")),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_recipes_of_a_commit_are_kept_apart() {
+        let [own, other] = [Recipe::default(), Recipe::with_release("tokio", "1.2")];
+        assert_eq!(own.kept("abc"), "abc");
+        assert_ne!(other.kept("abc"), "abc");
+        assert_ne!(
+            other.kept("abc"),
+            Recipe::with_release("smol", "1.2").kept("abc")
+        );
+    }
 }

@@ -1,16 +1,23 @@
-//! Lanes of several versions in one run: `go@1.26`, `threadbare@v0.1.0`.
+//! Lanes of several versions in one run: `go@1.26`, `tokio@1.47`, `threadbare@HEAD~20`.
 //!
-//! A table defines the versions. Versions in one run, in the same blocks, are
-//! compared better than in runs of different days.
+//! | the version is | what is measured |
+//! |---|---|
+//! | in the table, of a language | the lane by that toolchain |
+//! | in the table, of a lane in Rust | that lane program, or what the line names, as below |
+//! | the release of a library, such as 1.47 | these sources with that release of it |
+//! | a commit | what that commit builds; the lane has the commit's name |
+//!
+//! Versions in one run, in the same blocks, are compared better than in runs of different
+//! days.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 
-use crate::commits::{Commits, Recipe};
+use crate::commits::{Commits, Recipe, short};
 use crate::lane_program;
-use crate::lanes::{self, LaneEntry, Toolbox, versioned};
+use crate::lanes::{self, LaneEntry, Toolbox, on_path, versioned};
 use crate::study::StudyLane;
 
 /// The table that is read by default.
@@ -51,58 +58,179 @@ impl Engines {
     pub(crate) fn lane(&self, name: &str, toolbox: &Toolbox) -> anyhow::Result<StudyLane> {
         let (plain, version) = versioned(name).with_context(|| format!("{name} has no version"))?;
         let entry = lanes::find(plain).with_context(|| format!("there is no lane `{plain}`"))?;
-        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-~^/".contains(letter);
         ensure!(
             !version.is_empty() && version.chars().all(is_plain),
-            "the version of {name} may have letters, digits, dots, hyphens and underscores"
+            "the version of {name} may have letters, digits and the signs . _ - ~ ^ /"
         );
-        let language = entry.foreign.map(|language| language.name);
-        let section = self.table.get(language.unwrap_or(plain));
-        let meant = section
-            .and_then(|section| section.get(version))
-            .map(String::as_str);
-        let command = match (language, meant) {
-            (Some(language), None) => {
-                bail!(
-                    "no table of engines says which program {language} {version} is: add a line \"{version}\" = \"PATH\" to its part [{language}]"
-                )
+        let section = entry.foreign.map_or(plain, |language| language.name);
+        let line = self
+            .table
+            .get(section)
+            .and_then(|section| section.get(version));
+        let mut name = name.to_owned();
+        let (command, remark) = if entry.foreign.is_some() {
+            let toolchain = self.toolchain(&entry, version, line)?;
+            let remark = format!("version {version}: {}", toolchain.display());
+            let command = toolbox.command_of_toolchain(&entry, &toolchain, version);
+            (command, remark)
+        } else {
+            let built = self.built(&entry, line.map_or(version, String::as_str))?;
+            if let (None, Some(commit)) = (line, &built.commit) {
+                // A name such as HEAD~20 is another commit tomorrow.
+                name = format!("{plain}@{}", short(commit));
             }
-            (Some(_), Some(toolchain)) => {
-                toolbox.command_of_toolchain(&entry, &self.folder.join(toolchain), version)
-            }
-            (None, meant) => {
-                let program = self.program(&entry, meant.unwrap_or(version))?;
-                toolbox.command_of_base(&entry, &program)
-            }
+            let command = toolbox.command_of_base(&entry, &built.program);
+            (command, format!("version {version}: {}", built.what))
         };
         Ok(StudyLane {
-            name: name.to_owned(),
+            name,
             noun: format!("{} ({version})", entry.noun),
             variant_of: Some(entry.variant_of.unwrap_or(entry.name).to_owned()),
-            remark: format!(
-                "version {version}: {}",
-                meant.unwrap_or("the commit of that name")
-            ),
+            remark,
             kernel_tasks: entry.kernel_tasks,
             command,
         })
     }
 
-    /// A lane program: a file, or the build of a commit of these sources.
-    fn program(&self, entry: &LaneEntry, meant: &str) -> anyhow::Result<PathBuf> {
-        let file = self.folder.join(meant);
-        if file.is_file() {
-            return Ok(file);
-        }
-        let what = || {
-            format!(
-                "the lane {}: {meant} is no file and no commit that builds",
-                entry.name
+    /// The program of a toolchain, by its line in the table: below the table's folder,
+    /// or on `PATH`.
+    fn toolchain(
+        &self,
+        entry: &LaneEntry,
+        version: &str,
+        line: Option<&String>,
+    ) -> anyhow::Result<PathBuf> {
+        let language = entry.foreign.context("a lane in Rust has no toolchain")?;
+        let (name, install) = (language.name, language.install);
+        let Some(line) = line else {
+            bail!(
+                "no table of engines says which program {name} {version} is: install it ({install}), and add a line \"{version}\" = \"PATH\" to the part [{name}] of {TABLE}"
             )
         };
-        let commits = Commits::of(&lane_program::workspace(), Recipe::default());
-        let commits = commits.with_context(what)?;
-        let commit = commits.find(meant).with_context(what)?;
-        commits.program(&commit).with_context(what)
+        let file = self.folder.join(line);
+        on_path(&file)
+            .or_else(|| on_path(Path::new(line)))
+            .with_context(|| {
+                format!(
+                    "the table of engines says that {name} {version} is {}, which is no program: install it ({install}), or correct the line",
+                    file.display()
+                )
+            })
+    }
+
+    /// The lane program of a version of a lane in Rust.
+    fn built(&self, entry: &LaneEntry, meant: &str) -> anyhow::Result<Built> {
+        let file = self.folder.join(meant);
+        if file.is_file() {
+            return Ok(Built {
+                what: file.display().to_string(),
+                program: file,
+                commit: None,
+            });
+        }
+        let library = library(entry.name).filter(|_| is_release(meant));
+        let (recipe, commit) = match library {
+            Some(library) => (Recipe::with_release(library, meant), "HEAD"),
+            None => (Recipe::default(), meant),
+        };
+        let context = || match library {
+            Some(library) => format!("the lane {} with {library} {meant}", entry.name),
+            None => format!(
+                "the lane {}: {meant} is no file and no commit that builds{}",
+                entry.name,
+                match self::library(entry.name) {
+                    Some(library) => format!(", and no release of {library} such as 1.2"),
+                    None => String::new(),
+                }
+            ),
+        };
+        let commits = Commits::of(&lane_program::workspace(), recipe).with_context(context)?;
+        let commit = commits.find(commit).with_context(context)?;
+        let program = commits.program(&commit).with_context(context)?;
+        Ok(match library {
+            Some(library) => Built {
+                program,
+                what: format!("{library} {meant} in the sources of {}", short(&commit)),
+                commit: None,
+            },
+            None => Built {
+                program,
+                what: format!("the commit {}", short(&commit)),
+                commit: Some(commit),
+            },
+        })
+    }
+}
+
+/// A lane program of another version.
+struct Built {
+    program: PathBuf,
+    /// What it is of.
+    what: String,
+    /// The commit, where the version is one.
+    commit: Option<String>,
+}
+
+/// The library that a lane is about.
+fn library(lane: &str) -> Option<&'static str> {
+    const LIBRARIES: [&str; 5] = ["tokio", "smol", "may", "rayon", "corosensei"];
+    let first = lane.split('-').next();
+    LIBRARIES.into_iter().find(|name| first == Some(name))
+}
+
+/// Whether it is a release as cargo writes it, in whole or in part: 1.47.0, 1.47.
+fn is_release(version: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|one| one.is_ascii_digit());
+    version.contains('.') && version.split('.').all(is_number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn release_has_a_dot_and_numbers_alone() {
+        for (version, expected) in [
+            ("1.47", true),
+            ("2.0.1", true),
+            ("1234567", false),
+            ("v1.2", false),
+            ("1.", false),
+            ("1.x", false),
+        ] {
+            assert_eq!(is_release(version), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn variants_are_of_their_lanes_library() {
+        assert_eq!(library("tokio-ct"), Some("tokio"));
+        assert_eq!(library("rayon-join"), Some("rayon"));
+        assert_eq!(library("threadbare"), None);
+    }
+
+    #[test]
+    fn toolchain_is_below_the_table_or_on_path_and_a_missing_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join(TABLE);
+        std::fs::write(&table, "[go]\na = \"sh\"\nb = \"gone/go\"\n").unwrap();
+        let engines = Engines::read(Some(&table)).unwrap();
+        let go = lanes::find("go").unwrap();
+        let of = |version: &str| {
+            let line = engines.table["go"].get(version);
+            engines.toolchain(&go, version, line)
+        };
+        assert!(of("a").unwrap().ends_with("sh"));
+        let said = of("b").unwrap_err().to_string();
+        assert!(
+            said.contains("gone/go, which is no program: install it (scripts/install-go.sh"),
+            "{said}"
+        );
+        let said = of("c").unwrap_err().to_string();
+        assert!(
+            said.contains("add a line \"c\" = \"PATH\" to the part [go] of engines.toml"),
+            "{said}"
+        );
     }
 }

@@ -202,7 +202,7 @@ fn versions_of_a_lane_are_measured_side_by_side_and_unknown_ones_are_refused() {
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
     assert!(
-        said.contains("add a line \"1.2\" = \"PATH\" to its part [go]"),
+        said.contains("add a line \"1.2\" = \"PATH\" to the part [go] of engines.toml"),
         "{said}"
     );
     let output = run("thread@no-such-commit", "none");

@@ -137,6 +137,9 @@ fn folder_that_cannot_be_read_is_named_and_the_others_are_read() {
     let kept = &Files::below(&hardware()).unwrap().found[0];
     let text_of_run = zstd::decode_all(fs::File::open(kept).unwrap()).unwrap();
     fs::write(runs.join("one.jsonl"), text_of_run).unwrap();
+    let shut = runs.join("shut.jsonl");
+    fs::write(&shut, "").unwrap();
+    mode(&shut, 0o000);
     for path in [folder.path(), &runs] {
         mode(path, 0o755);
     }
@@ -153,7 +156,11 @@ fn folder_that_cannot_be_read_is_named_and_the_others_are_read() {
         let output = as_a_user(folder.path()).args(words).output().unwrap();
         let said = text(&output.stdout) + &text(&output.stderr);
         assert_eq!(output.status.code(), Some(status), "{words:?}: {said}");
-        for part in ["hidden", "it cannot be read: Permission denied"] {
+        for part in [
+            "hidden",
+            "shut.jsonl",
+            "it cannot be read: Permission denied",
+        ] {
             assert!(said.contains(part), "{words:?}: {said}");
         }
         let is_verify = words[0] == "verify";

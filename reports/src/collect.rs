@@ -1,11 +1,12 @@
 //! The runs that came back from a fleet, compared with the list of those that were sent out.
 //!
-//! The engine's script writes [`EXPECTED`] into the folder: a line for each run with the
+//! The script that places the runs writes [`EXPECTED`] into the folder: a line for each run with the
 //! folder of its results, the kind of node and what placed it, separated by tabs. No file
 //! is moved or removed here: a run that was cut short is named and stays.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -18,6 +19,9 @@ use crate::verify::{Standing, Verifier, look};
 
 /// The file that lists the runs that were sent out.
 pub const EXPECTED: &str = "expected.tsv";
+
+/// The most bytes of that file: some thousands of lines.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// The state of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -60,7 +64,7 @@ pub struct Arrived {
     pub name: String,
     /// The kind of node; empty if it is not known.
     pub kind: String,
-    /// The engine that placed it, and its job if that is known.
+    /// The tool that placed it, and its job if that is known.
     pub placed_by: String,
     /// The node, by the run's own facts.
     pub node: String,
@@ -88,7 +92,13 @@ pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
     let mut found = Vec::new();
     let mut collector = Collector::default();
     for (name, kind, placed_by) in expected(folder)? {
-        let own = folder.join(&name);
+        // Below the folder alone: a line such as `.` or `/` names no run.
+        let is_own = |path: &Path| {
+            let below = path.strip_prefix(folder);
+            below.is_ok_and(|below| below.starts_with(&name))
+        };
+        let place = files.iter().position(|file| is_own(file));
+        let hidden = unread.iter().position(|(path, _)| is_own(path));
         let sent = Arrived {
             name,
             kind,
@@ -97,8 +107,6 @@ pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
             reasons: vec!["it has left no result file".to_owned()],
             ..Arrived::default()
         };
-        let place = files.iter().position(|file| file.starts_with(&own));
-        let hidden = unread.iter().position(|(path, _)| path.starts_with(&own));
         found.push(match (place, hidden) {
             (Some(place), _) => collector.take(sent, files.remove(place)),
             (None, Some(place)) => Arrived {
@@ -133,13 +141,23 @@ pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
     Ok(found)
 }
 
-/// The lines of [`EXPECTED`]: name, kind, engine and job. Each name once.
+/// The lines of [`EXPECTED`]: name, kind, tool and job. Each name once.
 fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
-    let text = match std::fs::read_to_string(folder.join(EXPECTED)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+    let mut bytes = Vec::new();
+    let read = File::open(folder.join(EXPECTED))
+        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(io::Error::new(error.kind(), format!("{EXPECTED}: {error}"))),
-    };
+        Ok(_) => {}
+    }
+    let text = std::str::from_utf8(&bytes).ok();
+    let text = text.filter(|text| text.len() as u64 <= MOST_BYTES && !text.contains('\0'));
+    let text = text.ok_or_else(|| {
+        io::Error::other(format!(
+            "{EXPECTED} is no list of runs: it has a line of text for each, with the run's folder, its kind and what placed it, and tabs between them; correct it, or move it away"
+        ))
+    })?;
     let mut seen = BTreeSet::new();
     let lines = text.lines().filter_map(|line| {
         let mut fields = line.split('\t').map(str::trim).map(str::to_owned);
@@ -177,7 +195,7 @@ impl Collector {
         let or = |known: String, said: String| if known.is_empty() { said } else { known };
         let arrived = Arrived {
             kind: or(sent.kind, said("kind")),
-            placed_by: or(sent.placed_by, said("engine")),
+            placed_by: or(sent.placed_by, said("tool")),
             node: or(said("node"), header.host.name.clone()),
             machine_key: header.host.machine.key(),
             ..sent

@@ -41,12 +41,13 @@ class ThreadbareRun(rfm.RunOnlyRegressionTest):
                 expected.seek(0)
                 known = {line.split('\t')[0] for line in expected}
                 numbered = (f'reframe-{kind}-{number}' for number in itertools.count(2))
+                known.update(os.listdir(self.results))
                 name = next(one for one in itertools.chain([name], numbered) if one not in known)
                 expected.write(f'{name}\t{kind}\treframe\n')
         out = os.path.join(self.results or self.stagedir, name)
         self.executable = self.program
         self.executable_opts = ['run', '--out', out] + shlex.split(self.arguments)
-        self.env_vars['THREADBARE_PLACED'] = f'"engine=reframe kind={kind}"'
+        self.env_vars['THREADBARE_PLACED'] = f'"tool=reframe kind={kind}"'
         self.run_file = os.path.join(out, 'run.jsonl')
         shown = os.path.join(self.stagedir, 'figures.json')
         self.postrun_cmds = [f'{self.program} show {shlex.quote(out)} --format json > {shlex.quote(shown)}']

@@ -3,10 +3,11 @@
 #   scripts/fleet/slurm.sh DIR FEATURE[:COUNT]… [-- ARGUMENTS OF threadbare run]
 # DIR is a folder that all nodes see. A feature is a kind of node (`sinfo -o "%f %D"` lists
 # them); COUNT runs of a kind are replicates. When the jobs have ended: threadbare collect DIR
+# What sbatch refuses is named, and the others are sent; the exit status is then 1.
 #   THREADBARE=PROGRAM      the program, with threadbare-lane beside it [default: threadbare on PATH]
 #   SBATCH_…                what sbatch reads, such as SBATCH_PARTITION and SBATCH_TIMELIMIT
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,7s/^# \?//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,8s/^# \?//p' "$0" >&2; exit 2; }
 mkdir -p "$1"
 dir=$(realpath "$1"); shift
 program=$(command -v "${THREADBARE:-threadbare}") || { echo "no threadbare: name it in THREADBARE" >&2; exit 2; }
@@ -14,6 +15,8 @@ program=$(realpath "$program")
 features=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do features+=("$1"); shift; done
 [ $# = 0 ] || shift
+status=0
+refuse() { echo "not sent: $*" >&2; status=1; }
 for feature in "${features[@]}"; do
     count=1
     case $feature in *:*) count=${feature##*:}; feature=${feature%:*};; esac
@@ -21,15 +24,19 @@ for feature in "${features[@]}"; do
         # A feature may be an expression, such as epyc&ib.
         name=slurm-${feature//[^A-Za-z0-9._-]/_}-$number
         if [ -e "$dir/$name" ] || cut -f1 "$dir/expected.tsv" 2>/dev/null | grep -Fx "$name" >/dev/null; then
-            echo "$name is in $dir already, or is waited for: choose another DIR" >&2
-            exit 2
+            refuse "$name is in $dir already, or is waited for: choose another DIR"
+            continue
         fi
-        export THREADBARE_PLACED="engine=slurm kind=$feature"
+        export THREADBARE_PLACED="tool=slurm kind=$feature"
         # A node that dies ends its run: what it measured stays and is named by `collect`.
-        job=$(sbatch --parsable --exclusive --nodes=1 --ntasks=1 --no-requeue --export=ALL \
+        if ! job=$(sbatch --parsable --exclusive --nodes=1 --ntasks=1 --no-requeue --export=ALL \
             --constraint="$feature" --job-name="threadbare-$feature" --output="$dir/$name.log" \
-            --wrap="exec $(printf '%q ' "$program" run --out "$dir/$name" "$@")")
+            --wrap="exec $(printf '%q ' "$program" run --out "$dir/$name" "$@")"); then
+            refuse "sbatch refuses $name: see its error above"
+            continue
+        fi
         printf '%s\t%s\tslurm job %s\n' "$name" "$feature" "$job" >>"$dir/expected.tsv"
         echo "$job $name"
     done
 done
+exit "$status"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Tries the fleet's scripts on one host, against the real engines: Slurm with two nodes of two
+# Tries the fleet's scripts on one host, against the real tools: Slurm with two nodes of two
 # kinds, ReFrame on it, and Ansible over two network namespaces with an sshd each.
 #   scripts/fleet/test.sh [slurm|reframe|ansible]…        [default: all; under five minutes]
-# Needs root. An engine that is not installed is skipped and said so; REQUIRE_FLEET=1 makes it
+# Needs root. A tool that is not installed is skipped and said so; REQUIRE_FLEET=1 makes it
 # an error. Debian: apt-get install slurmctld slurmd slurm-client munge openssh-server iproute2
 # and pip install ansible-core reframe-hpc. Nothing that runs already is touched.
 #   THREADBARE=PROGRAM    [default: target/release/threadbare, else target/debug/threadbare]
@@ -130,6 +130,15 @@ try_slurm() {
     "$here/slurm.sh" "$out" kind_a:2 kind_b -- --workload spawn.one,switch.yield --lane thread,process \
         --processes 12 --budget 900 | tee "$work/jobs"
     mapfile -t jobs < <(cut -d' ' -f1 "$work/jobs")
+    # What Slurm refuses, and what is there already, is named, and the others are sent.
+    local again=0 sent
+    sent=$("$here/slurm.sh" "$out" no_such_kind kind_b kind_b:2 -- "${short[@]}" 2>"$work/refused") || again=$?
+    scancel "${sent%% *}"
+    [ "$again" = 1 ] && [[ $sent == *" slurm-kind_b-2" ]] || fail "beside a refused kind, sent with status $again: $sent"
+    grep -q "sbatch refuses slurm-no_such_kind-1" "$work/refused" &&
+        [ "$(grep -c "slurm-kind_b-1 is in .* already" "$work/refused")" = 2 ] || fail "not named: $(cat "$work/refused")"
+    ! grep -q no_such_kind "$out/expected.tsv" || fail "what Slurm refused is expected back"
+    is_state "$out" slurm-kind_b-2 missing
     wait_for 60 is_running "${jobs[0]}"
     wait_for 60 is_running "${jobs[2]}"
     case $(job_state "${jobs[1]}") in
@@ -173,14 +182,18 @@ site_configuration = {
     'environments': [{'name': 'builtin', 'target_systems': ['t']}],
 }
 CONF
+    # Earlier runs: one that is waited for, one that is there. The names of these have numbers.
+    mkdir -p "$work/reframe-runs/reframe-kind_b"
+    printf 'reframe-kind_a\tkind_a\treframe\n' >"$work/reframe-runs/expected.tsv"
     THREADBARE_RESULTS=$work/reframe-runs THREADBARE_ARGUMENTS="${short[*]}" \
         timeout 120 reframe -C "$work/reframe.py" -c "$here/reframe_threadbare.py" --prefix "$work/reframe" -r \
         -S time_limit=10m --nocolor --performance-report >"$work/reframe.log" 2>&1 || { cat "$work/reframe.log"; fail "reframe"; }
     grep -E "Ran |spawn.one" "$work/reframe.log" | sed 's/^/   /' || true
     grep -q "spawn.one-process" "$work/reframe.log" || fail "no ratio in the report of reframe"
-    is_state "$work/reframe-runs" reframe-kind_a "whole quarantined"
-    is_state "$work/reframe-runs" reframe-kind_b "whole quarantined"
-    [ "$(cut -f1,2 "$work/reframe-runs/expected.tsv" | sort)" = $'reframe-kind_a\tkind_a\nreframe-kind_b\tkind_b' ] ||
+    is_state "$work/reframe-runs" reframe-kind_a missing
+    is_state "$work/reframe-runs" reframe-kind_a-2 "whole quarantined"
+    is_state "$work/reframe-runs" reframe-kind_b-2 "whole quarantined"
+    [ "$(cut -f1,2 "$work/reframe-runs/expected.tsv" | sort)" = $'reframe-kind_a\tkind_a\nreframe-kind_a-2\tkind_a\nreframe-kind_b-2\tkind_b' ] ||
         fail "ReFrame expects: $(cat "$work/reframe-runs/expected.tsv")"
 }
 
@@ -246,16 +259,16 @@ if [ "$(id -u)" != 0 ]; then
     skip "fleet" "what needs root"
     exit 0
 fi
-engines=("$@")
-[ $# -gt 0 ] || engines=(slurm reframe ansible)
-for engine in "${engines[@]}"; do
-    case $engine in
+tools=("$@")
+[ $# -gt 0 ] || tools=(slurm reframe ansible)
+for tool in "${tools[@]}"; do
+    case $tool in
         slurm) needs=(munged slurmctld slurmd sbatch unshare taskset python3);;
         reframe) needs=(reframe munged slurmctld slurmd sbatch unshare taskset python3);;
         ansible) needs=(ansible-playbook ip ssh ssh-keygen ssh-keyscan python3 /usr/sbin/sshd);;
-        *) fail "there is no engine $engine";;
+        *) fail "there is no tool $tool";;
     esac
     lacks=$(missing "${needs[@]}")
-    if [ -n "$lacks" ]; then skip "$engine" "$lacks"; else "try_$engine"; fi
+    if [ -n "$lacks" ]; then skip "$tool" "$lacks"; else "try_$tool"; fi
 done
 echo "== done in $SECONDS s"

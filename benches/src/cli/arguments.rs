@@ -128,12 +128,17 @@ Examples:
   threadbare run --shard 1/3 --seed 7              one third; see `threadbare merge`
   threadbare run --with my-load/ --quick           your own code; see `threadbare new`
 
-Versions side by side: --lane go@1.26,go@1.27,threadbare,threadbare@v0.1.0
-A lane in another language needs a line in the table of engines, by its language:
+Versions side by side: --lane go@1.26,java-virtual@21,tokio,tokio@1.47,threadbare@HEAD~20
+A lane in another language needs a line in the table of engines, by its language. It
+names a program, relative to the table or on PATH:
   [go]
   \"1.26\" = \"target/toolchains/go-1.26/bin/go\"
-A version of a lane in Rust is a commit of these sources, which is built once, or has a
-line by its lane: a commit, or a lane program of another build.
+  [java]
+  \"21\" = \"/usr/lib/jvm/java-21-openjdk-amd64/bin/java\"
+A version of tokio, smol, may, rayon or corosensei is a release: cargo builds the last
+commit of these sources with it. Any other version of a lane in Rust is a commit of
+these sources, or has a line by its lane: a commit, a release, or the lane program of
+another build. What is built is kept in target/commits.
 
 A run leaves run.jsonl (all raw samples) and report.html in its folder.
 Ctrl-C keeps what was measured and still writes the report; a second one ends at once.
@@ -582,7 +587,7 @@ pub struct HistoryArguments {
 
 const BISECT_HELP: &str = "\
 Example:
-  threadbare bisect v0.1.0 HEAD --cell spawn.batch/threadbare
+  threadbare bisect HEAD~20 HEAD --cell spawn.batch/threadbare
 
 git bisect chooses the commits. Each is built in a worktree below target/commits, where
 its lane program is kept, and is measured beside GOOD, alternately, in one run. A commit

@@ -10,7 +10,7 @@ use super::arguments::{BisectArguments, Format};
 use super::choice::refuse_unknown;
 use super::list::{plain_table, trimmed};
 use crate::bisect::{Found, Search, Watched};
-use crate::commits::{Commits, Recipe};
+use crate::commits::{Commits, Recipe, short};
 use crate::say::stdout;
 use crate::{lane_program, lanes};
 
@@ -69,10 +69,6 @@ pub(super) fn bisect(arguments: &BisectArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn short(commit: &str) -> String {
-    commit.get(..12).unwrap_or(commit).to_owned()
-}
-
 fn print(out: &mut impl Write, found: &Found) -> std::io::Result<()> {
     writeln!(out, "{}, against the good commit", found.cell)?;
     let mut table = plain_table();
@@ -81,7 +77,7 @@ fn print(out: &mut impl Write, found: &Found) -> std::io::Result<()> {
             .verdict
             .map(|verdict| format!("{verdict:?}").to_lowercase());
         table.add_row([
-            short(&one.commit),
+            short(&one.commit).to_owned(),
             one.by.clone().unwrap_or_default(),
             one.problem.clone().or(verdict).unwrap_or_default(),
             one.subject.clone(),

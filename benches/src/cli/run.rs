@@ -256,7 +256,13 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     let mut lanes: Vec<StudyLane> = own.chain(lanes.iter().filter_map(of_base)).collect();
     let engines = Engines::read(arguments.engines.as_deref())?;
     for name in versions {
-        lanes.push(engines.lane(name, &toolbox)?);
+        let lane = engines.lane(name, &toolbox)?;
+        anyhow::ensure!(
+            lanes.iter().all(|other| other.name != lane.name),
+            "{name} is {}, which is among the lanes already: name it once",
+            lane.name
+        );
+        lanes.push(lane);
     }
     let seed = arguments.seed.unwrap_or_else(study::random_seed);
     let mut setup = Setup::new(depth, lanes, workloads, cpus, seed);

@@ -1,9 +1,9 @@
 //! `threadbare verify`: may files be kept with those of others?
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use reports::store::Files;
 use reports::verify::{Finding, Standing, Verifier};
 use serde_json::json;
@@ -18,28 +18,27 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
     for path in &arguments.files {
         let file = run_file(path);
         let files = match path.is_dir() && !file.exists() {
-            true => Files::below(path).with_context(|| format!("reading {}", path.display()))?,
+            true => Files::below(path).unwrap_or_else(|error| Files {
+                unread: vec![(path.clone(), format!("it cannot be read: {error}"))],
+                ..Files::default()
+            }),
             false => Files {
                 found: vec![file],
                 ..Files::default()
             },
         };
-        anyhow::ensure!(
-            files.found.len() + files.unread.len() > 0,
-            "{} holds no run",
-            path.display()
-        );
+        if files.found.len() + files.unread.len() == 0 {
+            found.push(refused(
+                path,
+                "it holds no run (a .jsonl or .jsonl.zst)".to_owned(),
+            ));
+        }
         for file in files.found {
             let finding = verifier.verify(&file);
             found.push((file.display().to_string(), finding));
         }
-        for (path, said) in files.unread {
-            let finding = Finding {
-                standing: Standing::Refused,
-                reasons: vec![said],
-            };
-            found.push((path.display().to_string(), finding));
-        }
+        let unread = files.unread.into_iter();
+        found.extend(unread.map(|(path, said)| refused(&path, said)));
     }
     let mut out = stdout();
     match arguments.format {
@@ -65,4 +64,12 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(
         worst.unwrap_or(Standing::Accepted).exit_code(),
     ))
+}
+
+fn refused(path: &Path, why: String) -> (String, Finding) {
+    let finding = Finding {
+        standing: Standing::Refused,
+        reasons: vec![why],
+    };
+    (path.display().to_string(), finding)
 }

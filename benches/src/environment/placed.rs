@@ -1,13 +1,13 @@
-//! The job that started this run on this machine, if an engine of a fleet did.
+//! The job that started this run on this machine, if a tool of a fleet did.
 
 use reports::schema::Taint;
 use serde_json::{Map, Value};
 
-/// The words of an engine's script, such as `engine=slurm kind=big`.
+/// The words of a script of `scripts/fleet`, such as `tool=slurm kind=big`.
 const VARIABLE: &str = "THREADBARE_PLACED";
 
-/// Engine, job, node and kind of node, and whether the node is this run's alone; empty
-/// if no engine is known.
+/// Tool, job, node and kind of node, and whether the node is this run's alone; empty
+/// if no tool is known.
 pub(super) fn placed() -> Map<String, Value> {
     let cpus = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN);
     let cpus = cpus
@@ -29,7 +29,7 @@ pub(super) fn shared_node_taint() -> Option<Taint> {
 fn read(variable: impl Fn(&str) -> Option<String>, cpus: Option<u64>) -> Map<String, Value> {
     let mut facts = Map::new();
     if let Some(job) = variable("SLURM_JOB_ID") {
-        facts.insert("engine".to_owned(), "slurm".into());
+        facts.insert("tool".to_owned(), "slurm".into());
         facts.insert("job".to_owned(), job.into());
         if let Some(node) = variable("SLURMD_NODENAME") {
             facts.insert("node".to_owned(), node.into());
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn run_without_an_engine_is_placed_by_none() {
+    fn run_without_a_tool_is_placed_by_none() {
         assert_eq!(of(&[], 8), json!({}));
     }
 
@@ -80,19 +80,19 @@ mod tests {
             ("SLURM_JOB_ID", "17"),
             ("SLURMD_NODENAME", "n1"),
             ("SLURM_CPUS_ON_NODE", "8"),
-            (VARIABLE, "engine=slurm kind=big"),
+            (VARIABLE, "tool=slurm kind=big"),
         ];
-        let placed = |alone: bool| json!({"engine": "slurm", "job": "17", "node": "n1", "kind": "big", "alone": alone});
+        let placed = |alone: bool| json!({"tool": "slurm", "job": "17", "node": "n1", "kind": "big", "alone": alone});
         assert_eq!(of(&job, 8), placed(true));
         assert_eq!(of(&job, 16), placed(false));
     }
 
     #[test]
-    fn another_engine_says_it_in_words() {
-        let words = [(VARIABLE, "engine=ansible node=pi4 kind=pi alone=true")];
+    fn another_tool_says_it_in_words() {
+        let words = [(VARIABLE, "tool=ansible node=pi4 kind=pi alone=true")];
         assert_eq!(
             of(&words, 4),
-            json!({"engine": "ansible", "node": "pi4", "kind": "pi", "alone": true})
+            json!({"tool": "ansible", "node": "pi4", "kind": "pi", "alone": true})
         );
     }
 }

@@ -1,5 +1,6 @@
 //! The result files of a folder.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -40,16 +41,20 @@ impl Files {
     /// Takes a file if it is a result file; returns a folder.
     fn take(&mut self, path: PathBuf) -> Option<PathBuf> {
         let found = std::fs::symlink_metadata(&path);
-        let kind = self.read(&path, found)?;
-        if kind.is_dir() {
+        if self.read(&path, found)?.is_dir() {
             return Some(path);
         }
         let name = path.to_string_lossy();
-        let is_named = name.ends_with(".jsonl") || name.ends_with(".jsonl.zst");
-        // A link to a file is read; one to a folder may lead back here.
-        let is_file = |path: &Path| std::fs::metadata(path).is_ok_and(|to| to.is_file());
-        if is_named && (kind.is_file() || kind.is_symlink() && is_file(&path)) {
-            self.found.push(path);
+        if name.ends_with(".jsonl") || name.ends_with(".jsonl.zst") {
+            // A link to a file is read; one to a folder may lead back here. A pipe is not
+            // opened: that would wait for its other end.
+            let found = std::fs::metadata(&path).and_then(|to| match to.is_file() {
+                true => File::open(&path).map(Some),
+                false => Ok(None),
+            });
+            if self.read(&path, found)?.is_some() {
+                self.found.push(path);
+            }
         }
         None
     }
@@ -57,7 +62,11 @@ impl Files {
     /// The content; names the path if it could not be read.
     fn read<T>(&mut self, path: &Path, found: io::Result<T>) -> Option<T> {
         let kept = found.map_err(|error| {
-            let said = format!("it cannot be read: {error}");
+            let advice = match path.is_symlink() {
+                true => "remove the link, or put the file itself here",
+                false => "let this user read it",
+            };
+            let said = format!("it cannot be read: {error}; {advice}");
             self.unread.push((path.to_owned(), said));
         });
         kept.ok()

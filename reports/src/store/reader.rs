@@ -55,7 +55,7 @@ impl Default for Limits {
 #[non_exhaustive]
 pub enum ReadError {
     /// The file could not be opened or read.
-    #[error("{}: {error}. Give the path of a run.jsonl that a run has written", file.display())]
+    #[error("{}: {error}{}", file.display(), advice(error))]
     Io {
         /// The file.
         file: PathBuf,
@@ -89,6 +89,16 @@ pub enum ReadError {
         /// The problem and the advice.
         problem: String,
     },
+}
+
+/// What to do if a file cannot be opened or read.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => ". Let this user read it",
+        // What is not unpacked says what to do by itself.
+        io::ErrorKind::Other => "",
+        _ => ". Give the path of a run.jsonl that a run has written",
+    }
 }
 
 /// Reads the result file at `path`, compressed by zstd or not.

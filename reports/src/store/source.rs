@@ -90,7 +90,7 @@ struct Frames<S: Read>(Option<StreamingDecoder<S, FrameDecoder>>);
 
 impl<S: BufRead> Frames<S> {
     fn of(source: S) -> io::Result<Self> {
-        let decoder = StreamingDecoder::new(source).map_err(io::Error::other)?;
+        let decoder = StreamingDecoder::new(source).map_err(damaged)?;
         Ok(Self(Some(decoder)))
     }
 }
@@ -105,7 +105,7 @@ impl<S: BufRead> Read for Frames<S> {
                     let is_cut = source.is_some_and(|mut source| is_at_end(&mut source));
                     return Err(match is_cut {
                         true => io::Error::other("the file is cut off: copy it again"),
-                        false => error,
+                        false => damaged(error),
                     });
                 }
             };
@@ -119,6 +119,11 @@ impl<S: BufRead> Read for Frames<S> {
         }
         Ok(0)
     }
+}
+
+/// The error of a file that zstd cannot unpack.
+fn damaged(error: impl fmt::Display) -> io::Error {
+    io::Error::other(format!("{error}: the file is damaged; copy it again"))
 }
 
 /// An error is reported by the next read.

@@ -241,13 +241,19 @@ fn doubts(run: &Run) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(share) = gate::disturbed(run) {
         found.push(format!(
-            "disturbed: in {} of its blocks other programs or machines had a quarter of the CPU time or more",
+            "disturbed: in {} of its blocks other programs or machines had a quarter of the CPU time or more; measure again when the machine does nothing else (`threadbare doctor` watches it)",
             format::percent(share)
         ));
     }
     let kinds = [
-        ("throttling", "a CPU quota held it back"),
-        ("shared_node", "other jobs ran on the node"),
+        (
+            "throttling",
+            "a CPU quota held it back: measure without one, or on fewer CPUs by --cpus",
+        ),
+        (
+            "shared_node",
+            "other jobs ran on the node: submit it with --exclusive",
+        ),
     ];
     for (kind, words) in kinds {
         if run.taints.iter().any(|taint| taint.kind == kind) {
@@ -256,10 +262,10 @@ fn doubts(run: &Run) -> Vec<String> {
     }
     let build = &run.header.environment;
     if build.get("git_commit").and_then(Value::as_str).is_none() {
-        found.push("it does not say of which commit the program was built".to_owned());
+        found.push("it does not say of which commit the program was built: build it in a clone of the repository".to_owned());
     }
     if build.get("git_dirty").and_then(Value::as_bool) == Some(true) {
-        found.push("it was built from sources that differ from their commit".to_owned());
+        found.push("it was built from sources that differ from their commit: commit the changes, build, and measure again".to_owned());
     }
     found
 }

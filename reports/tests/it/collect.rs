@@ -16,7 +16,7 @@ fn whole_double_cut_short_missing_and_unasked_runs_are_told_apart() {
         derive::save(run, &folder.path().join(name).join("run.jsonl"));
     };
     let mut whole = derive::derived(&real, 0);
-    let placed = json!({"engine": "slurm", "node": "n1", "kind": "big", "alone": true});
+    let placed = json!({"tool": "slurm", "node": "n1", "kind": "big", "alone": true});
     whole.header.environment.insert("placed".into(), placed);
     save("a", &whole);
     save("b", &whole);
@@ -64,5 +64,26 @@ fn whole_double_cut_short_missing_and_unasked_runs_are_told_apart() {
     // A kept run names no node and no job.
     let kept = reports::store::Kept::of(&whole, None).next().unwrap();
     let text = String::from_utf8(kept.text).unwrap();
-    assert!(text.contains(r#""engine":"slurm""#) && !text.contains(r#""node":"n1""#));
+    assert!(text.contains(r#""tool":"slurm""#) && !text.contains(r#""node":"n1""#));
+}
+
+#[test]
+fn list_that_is_none_is_refused_and_names_outside_the_folder_take_no_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join(EXPECTED);
+    std::fs::write(folder.path().join("half.jsonl"), "").unwrap();
+    for garbage in [&b"\xff\xfea"[..], &[0; 100], &[b'a'; (1 << 20) + 1]] {
+        std::fs::write(&list, garbage).unwrap();
+        let said = collect(folder.path()).unwrap_err().to_string();
+        assert!(
+            said.starts_with("expected.tsv is no list of runs"),
+            "{said}"
+        );
+    }
+    let outside = folder.path().display();
+    std::fs::write(&list, format!(".\n/\n..\n{outside}\n\n")).unwrap();
+    let found = collect(folder.path()).unwrap();
+    let states: Vec<State> = found.iter().map(|one| one.state).collect();
+    let missing = State::Missing;
+    assert_eq!(states, [missing, missing, missing, missing, State::Refused]);
 }

@@ -94,6 +94,19 @@ fn linked_folders_and_pipes_are_passed_by_and_a_missing_folder_is_an_error() {
         [path.join("in/a.jsonl"), path.join("in/b.jsonl")]
     );
     assert!(files.unread.is_empty(), "{files:?}");
+    // A link that leads nowhere may stand for a run that was lost.
+    std::os::unix::fs::symlink("d.jsonl", path.join("c.jsonl")).unwrap();
+    std::os::unix::fs::symlink("c.jsonl", path.join("d.jsonl")).unwrap();
+    let files = Files::below(path).unwrap();
+    assert_eq!(files.found.len(), 2);
+    for ((unread, said), name) in files.unread.iter().zip(["c.jsonl", "d.jsonl"]) {
+        assert_eq!(unread, &path.join(name));
+        assert!(
+            said.ends_with("; remove the link, or put the file itself here"),
+            "{said}"
+        );
+    }
+    assert_eq!(files.unread.len(), 2);
     let error = Files::below(&path.join("none")).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 }

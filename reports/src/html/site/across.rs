@@ -13,6 +13,9 @@ use crate::stats::Verdict;
 /// The most pairs that are shown of one fact.
 const MOST_PAIRS: usize = 50;
 
+/// The most machines that are named beside a release.
+const MOST_MACHINES: usize = 10;
+
 /// The releases whose age is shown, by their facts.
 const RELEASES: [&str; 4] = ["suite", "Go", "tokio", "Rust"];
 
@@ -179,31 +182,63 @@ fn releases(collection: &Collection) -> Markup {
     }
 }
 
+/// The runs of one release.
+#[derive(Default)]
+struct Released<'a> {
+    runs_count: usize,
+    last_day: &'a str,
+    machines: Vec<&'a Machine>,
+}
+
 fn release(collection: &Collection, name: &str) -> Markup {
-    let mut rows: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
-    for (_, setup) in collection.setups() {
+    let mut rows: BTreeMap<&str, Released<'_>> = BTreeMap::new();
+    for (machine, setup) in collection.setups() {
         let row = rows.entry(setup.fact(name)).or_default();
-        row.0 += setup.runs.len();
-        row.1 = row
-            .1
-            .max(setup.runs[0].started.get(..10).unwrap_or_default());
+        row.runs_count += setup.runs.len();
+        let day = setup.runs[0].started.get(..10).unwrap_or_default();
+        row.last_day = row.last_day.max(day);
+        // The setups of a machine follow each other.
+        if row
+            .machines
+            .last()
+            .is_none_or(|last| last.key != machine.key)
+        {
+            row.machines.push(machine);
+        }
     }
     let mut rows: Vec<_> = rows.into_iter().collect();
     // Builds of one version are ordered by their days.
-    rows.sort_by(|(a, (_, a_day)), (b, (_, b_day))| {
+    rows.sort_by(|(a, a_row), (b, b_row)| {
         let version = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
-        release_order(&version(b), &version(a)).then_with(|| b_day.cmp(a_day))
+        release_order(&version(b), &version(a)).then_with(|| b_row.last_day.cmp(a_row.last_day))
     });
     let table = html! {
         table data-name={"release-" (name.to_lowercase())} {
             caption { (name) }
-            thead { tr { th class="words" scope="col" { "Release" } th scope="col" { "Runs" } th class="words" scope="col" { "Last run" } } }
+            thead { tr {
+                th class="words" scope="col" { "Release" } th scope="col" { "Runs" } th class="words" scope="col" { "Last run" }
+                th class="words" scope="col" { "Machines" }
+            } }
             tbody {
-                @for (value, (count, day)) in &rows {
-                    tr { th scope="row" { (value) } td { (count) } td class="words open" { (day) } }
+                @for (value, row) in &rows {
+                    tr {
+                        th scope="row" { (value) } td { (row.runs_count) } td class="words open" { (row.last_day) }
+                        td class="wrapped" { (machines(&row.machines)) }
+                    }
                 }
             }
         }
     };
     sheet(name, &table)
+}
+
+fn machines(all: &[&Machine]) -> Markup {
+    let (shown, others) = all.split_at(all.len().min(MOST_MACHINES));
+    html! {
+        @for (place, machine) in shown.iter().enumerate() {
+            @if place > 0 { ", " }
+            a href=(address(machine)) { (crate::machine::cpu(&machine.inputs)) }
+        }
+        @if !others.is_empty() { ", and " (others.len()) " more" }
+    }
 }
