@@ -95,7 +95,7 @@
 //! | a site that made a hog starts eight on Ms of their own | `hogs` | sleepers beside hogs, pinned | 10 ms late instead of 199 |
 //! | an M spins for its inbox, a helper for a job, if that has hit lately | `pinned`, `crate::threads` | round trips between two Ms; short blocking calls | 0.4 µs instead of 24; 0.6 instead of 40 |
 //! | an M keeps its P as long as the last turn of the M that queues for one | `find_runnable`, `machine` | pinned Ms that share a P | `light_ping_pong_beside_a_busy_one_keeps_pace` |
-//! | sysmon moves what stays in `run_next`; the runtime is eager for a while | `sysmon`, `migrating` | one that is readied by a goroutine that computes | tokio's issues 8065 and 4941; not measured here |
+//! | sysmon moves what stays in `run_next`; the runtime is eager for a while | `sysmon`, `migrating` | one that is readied by a goroutine that computes | tokio's issues 8065 and 4941; `sched_figures readied` prints the delay, not yet measured with and without |
 //! | a goroutine whose P is retaken is a hog if it used a fifth of the time | `sysmon` | which of the above it gets | `goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog` |
 //! | hogs have half of the threads at most | `shared`, `sysmon` | the limit of threads | `hogs_beyond_half_of_the_threads_keep_their_processor` |
 //! | half as many Ms spin as Ps are busy; one wake at a time | `find_runnable`, `idle` | CPU time | Go's |
