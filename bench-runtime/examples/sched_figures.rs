@@ -2,7 +2,7 @@
 //! on a quiet machine, from a release build.
 //!
 //! `cargo run --release -p bench-runtime --example sched_figures -- [WHICH]..`
-//! with any of `sleep`, `hog`, `readied`, `readers`, `pingpong`, `polling`, `apart`, `resize`,
+//! with any of `spawn`, `sleep`, `hog`, `readied`, `readers`, `pingpong`, `polling`, `apart`, `resize`,
 //! `idle`; all without.
 
 use std::io::{Read, Write};
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bench_runtime::sync::WaitGroup;
 use bench_runtime::{
     Builder, Receiver, Runtime, Sender, TryRecvError, blocking, chan, go, goroutines, time,
     yield_now,
@@ -48,6 +49,7 @@ impl Mode {
 type Figure = (&'static str, fn(Mode));
 
 const FIGURES: &[Figure] = &[
+    ("spawn", spawn),
     ("sleep", sleep),
     ("hog", hog),
     ("readied", readied),
@@ -126,6 +128,40 @@ fn burn(length: Duration) {
     let began = Instant::now();
     while began.elapsed() < length {
         std::hint::spin_loop();
+    }
+}
+
+/// What it takes to spawn a goroutine and wait for its end, and to spawn a thousand and wait for
+/// all of them by a WaitGroup: medians, and the smallest and the largest, of rounds.
+fn spawn(mode: Mode) {
+    const ROUNDS: usize = 15;
+    const TIMES: u32 = 100_000;
+    const BATCH: u32 = 1_000;
+    let rounds = |body: fn()| {
+        let mut each: Vec<f64> = (0..ROUNDS)
+            .map(|_| {
+                let began = Instant::now();
+                body();
+                began.elapsed().as_nanos() as f64 / f64::from(TIMES)
+            })
+            .collect();
+        each.sort_unstable_by(f64::total_cmp);
+        let (least, most) = (each[0], each[ROUNDS - 1]);
+        format!("{:.1} ns ({least:.1} to {most:.1})", each[ROUNDS / 2])
+    };
+    for procs in [1, 2] {
+        let (one, batch) = mode.runtime(procs).run(move || {
+            let one = rounds(|| (0..TIMES).for_each(|_| go(|| ()).join().expect("it ends")));
+            let batch = rounds(|| {
+                for _ in 0..TIMES / BATCH {
+                    let all = WaitGroup::new();
+                    (0..BATCH).for_each(|_| all.go(|| ()));
+                    all.wait();
+                }
+            });
+            (one, batch)
+        });
+        println!("spawn: {mode:?}, {procs} P: one {one}; of a batch by a WaitGroup {batch}");
     }
 }
 

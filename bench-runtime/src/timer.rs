@@ -202,6 +202,14 @@ impl Timers {
         }
     }
 
+    /// Calls `f` if none is armed, and before another is.
+    pub(crate) fn if_none(&self, f: impl FnOnce()) {
+        let queue = self.queue.lock();
+        if queue.live == 0 {
+            f();
+        }
+    }
+
     /// How many are armed.
     pub(crate) fn len(&self) -> usize {
         self.queue.lock().live

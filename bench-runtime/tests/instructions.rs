@@ -6,17 +6,24 @@
 //! difference of the two counts, divided by the number of operations, is its
 //! cost, without start and end of the process.
 //!
+//! A second table is of what must not cost more where there are more Ps: each operation is
+//! counted with the same threads asleep at GOMAXPROCS 1 to 64, without those of sysmon, which goes
+//! by time.
+//!
 //! Needs optimised code and valgrind: `cargo test --release -p bench-runtime
 //! --test instructions`. Otherwise it prints the reason and passes, unless it
 //! is optimised and `REQUIRE_VALGRIND=1`.
 
 mod start;
 
+use std::io::{self, Read, Write};
 use std::process::{Command, ExitCode};
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::Duration;
 
 use bench_runtime::sync::{Mutex, WaitGroup};
-use bench_runtime::{Runtime, chan, go, select, set_block_profile_rate, yield_now};
+use bench_runtime::{Runtime, chan, go, select, set_block_profile_rate, time, yield_now};
 use start::Start;
 
 /// The times of the shorter run.
@@ -94,6 +101,132 @@ const OPERATIONS: &[Operation] = &[
         migrating: 39_300,
     },
 ];
+
+/// GOMAXPROCS in the second table.
+const PROCS: [usize; 4] = [1, 4, 16, 64];
+
+/// An operation of the second table, how it is done this many times, and with how many Ps it
+/// can be done at all.
+struct Scaled {
+    name: &'static str,
+    run: fn(u64),
+    /// The times of the shorter run.
+    times: u64,
+    from_procs: usize,
+    /// What it may cost with the most Ps, in units of its cost with the fewest. Where a thread
+    /// sleeps meanwhile, whether another one comes to rest in time is up to the host: so it is
+    /// half of what it was while each rest looked at all Ps, or more.
+    growth: f64,
+}
+
+const SCALED: &[Scaled] = &[
+    Scaled {
+        name: "ready: round trip over two unbuffered channels",
+        run: round_trips_on_one_thread,
+        times: TIMES,
+        from_procs: 1,
+        growth: 1.2,
+    },
+    Scaled {
+        name: "rest: sleep until a timer ends it",
+        run: sleeps,
+        times: 2_000,
+        from_procs: 1,
+        growth: 2.0,
+    },
+    Scaled {
+        name: "wake: be readied by a thread",
+        run: wakes,
+        times: 2_000,
+        // In a migrating runtime the thread that is woken wakes another, where there is a P.
+        from_procs: 4,
+        growth: 2.0,
+    },
+    Scaled {
+        name: "steal: spawn one, which another thread runs",
+        run: thefts,
+        times: 2_000,
+        from_procs: 4,
+        growth: 2.0,
+    },
+];
+
+/// Longer than a thread takes under valgrind to come to rest.
+const PAUSE: Duration = Duration::from_micros(500);
+
+/// Has as many threads as there are Ps, all of which then sleep but this one.
+fn start_all_threads(procs: usize) {
+    let all = Arc::new(Barrier::new(procs));
+    let tasks: Vec<_> = (0..procs)
+        .map(|_| {
+            let all = all.clone();
+            go(move || drop(all.wait()))
+        })
+        .collect();
+    tasks
+        .into_iter()
+        .for_each(|task| task.join().expect("it does not panic"));
+    thread::sleep(200 * PAUSE);
+}
+
+/// Both goroutines are on one thread, also where others could have stolen one of them.
+fn round_trips_on_one_thread(times: u64) {
+    loop {
+        let here = thread::current().id();
+        let (to, others) = chan::<u64>(0);
+        let (back, from) = chan(0);
+        let other = go(move || {
+            let stolen = thread::current().id() != here;
+            back.send(u64::from(stolen)).expect("it receives");
+            for i in others {
+                back.send(i).expect("it receives");
+            }
+        });
+        let stolen = from.recv() == Some(1);
+        for i in 0..if stolen { 0 } else { times } {
+            to.send(i).expect("it receives");
+            assert_eq!(from.recv(), Some(i));
+        }
+        drop(to);
+        other.join().expect("it does not panic");
+        if !stolen {
+            return;
+        }
+    }
+}
+
+fn sleeps(times: u64) {
+    (0..times).for_each(|_| time::sleep(PAUSE));
+}
+
+fn wakes(times: u64) {
+    let (to, from) = chan::<u64>(0);
+    let (mut answers, mut answer) = io::pipe().expect("there are descriptors");
+    let other = thread::spawn(move || {
+        for i in 0..times {
+            thread::sleep(PAUSE);
+            to.send(i).expect("it receives");
+            answers.read_exact(&mut [0]).expect("it answers");
+        }
+    });
+    for i in from {
+        assert!(i < times);
+        answer.write_all(&[0]).expect("it reads");
+    }
+    other.join().expect("it does not panic");
+}
+
+fn thefts(times: u64) {
+    let (mut ends, end) = io::pipe().expect("there are descriptors");
+    let end = Arc::new(end);
+    for _ in 0..times {
+        thread::sleep(PAUSE);
+        let end = end.clone();
+        drop(go(move || (&*end).write_all(&[0]).expect("it reads")));
+        // Blocks this thread: another one has to run it.
+        ends.read_exact(&mut [0]).expect("it writes");
+    }
+}
 
 fn yields(times: u64) {
     let other = go(move || (0..times).for_each(|_| yield_now()));
@@ -179,29 +312,36 @@ fn selects(times: u64) {
     }
 }
 
-/// In the child: runs the operation.
-#[allow(unsafe_code, reason = "a migrating runtime is asked for by unsafe")]
-fn child(name: &str, mode: &str, times: u64) {
-    let Some(operation) = OPERATIONS.iter().find(|known| known.name == name) else {
-        panic!("no operation is called {name:?}");
-    };
-    let run = operation.run;
-    let builder = Runtime::builder().procs(1);
+/// In the child: runs the operation, on so many Ps.
+fn child(name: &str, mode: &str, procs: usize, times: u64) {
+    let builder = Runtime::builder().procs(procs);
     let builder = match mode {
         "pinned" => builder,
         _ => builder.migrating(),
     };
     let runtime = builder.start().expect("the host lets us make a runtime");
-    runtime.run(move || run(times));
+    if let Some(operation) = OPERATIONS.iter().find(|known| known.name == name) {
+        return runtime.run(move || (operation.run)(times));
+    }
+    let Some(scaled) = SCALED.iter().find(|known| known.name == name) else {
+        panic!("no operation is called {name:?}");
+    };
+    runtime.run(move || {
+        start_all_threads(procs);
+        (scaled.run)(times);
+    });
 }
 
 /// The count of callgrind for a child that runs it this many times.
-fn count(name: &str, mode: &str, times: u64) -> Result<u64, String> {
+fn count(name: &str, mode: &str, procs: usize, times: u64) -> Result<u64, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        // In this order: the first turns collecting off for all other threads.
+        .args(["--toggle-collect=*sysmon::sysmon", "--collect-atstart=yes"])
         .arg(program)
-        .args(["--child", name, mode, &times.to_string()])
+        .args(["--child", name, mode])
+        .args([procs.to_string(), times.to_string()])
         .output()
         .map_err(|error| format!("starting valgrind: {error}"))?;
     let words = String::from_utf8_lossy(&output.stderr);
@@ -216,9 +356,10 @@ fn count(name: &str, mode: &str, times: u64) -> Result<u64, String> {
 }
 
 /// Instructions of one operation.
-fn cost(name: &str, mode: &str) -> Result<f64, String> {
-    let (short, long) = (count(name, mode, TIMES)?, count(name, mode, 2 * TIMES)?);
-    Ok(long.saturating_sub(short) as f64 / TIMES as f64)
+fn cost(name: &str, mode: &str, procs: usize, times: u64) -> Result<f64, String> {
+    let short = count(name, mode, procs, times)?;
+    let long = count(name, mode, procs, 2 * times)?;
+    Ok(long.saturating_sub(short) as f64 / times as f64)
 }
 
 fn missing() -> Option<&'static str> {
@@ -237,10 +378,11 @@ fn missing() -> Option<&'static str> {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, flag, name, mode, times] = &arguments[..]
+    if let [_, flag, name, mode, procs, times] = &arguments[..]
         && flag == "--child"
     {
-        child(name, mode, times.parse().expect("a number of times"));
+        let number = |text: &str| text.parse().expect("a number");
+        child(name, mode, number(procs) as usize, number(times));
         return ExitCode::SUCCESS;
     }
     if let Some(why) = missing() {
@@ -256,7 +398,7 @@ fn main() -> ExitCode {
             ("pinned", operation.pinned),
             ("migrating", operation.migrating),
         ] {
-            match cost(operation.name, mode) {
+            match cost(operation.name, mode, 1, TIMES) {
                 Ok(cost) => {
                     let is_over = cost > budget as f64;
                     over |= is_over;
@@ -264,6 +406,30 @@ fn main() -> ExitCode {
                     println!(
                         "{word:4} {cost:8.1} of {budget:5}  {}, {mode}",
                         operation.name
+                    );
+                }
+                Err(error) => {
+                    over = true;
+                    println!("FAILED {error}");
+                }
+            }
+        }
+    }
+    for scaled in SCALED {
+        for mode in ["pinned", "migrating"] {
+            let procs = PROCS
+                .into_iter()
+                .filter(|&procs| procs >= scaled.from_procs);
+            let costs = procs.map(|procs| cost(scaled.name, mode, procs, scaled.times));
+            match costs.collect::<Result<Vec<_>, _>>() {
+                Ok(costs) => {
+                    let growth = costs.last().unwrap_or(&0.0) / costs[0];
+                    let is_over = growth > scaled.growth;
+                    over |= is_over;
+                    let word = if is_over { "OVER" } else { "ok" };
+                    println!(
+                        "{word:4} {growth:.2} times, {:.1} at most  {}, {mode}, {} to 64 Ps: {costs:.0?}",
+                        scaled.growth, scaled.name, scaled.from_procs
                     );
                 }
                 Err(error) => {

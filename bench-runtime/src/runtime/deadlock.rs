@@ -18,6 +18,7 @@ use std::time::Duration;
 use super::fake_time;
 use crate::debug::snapshot;
 use crate::debug::stderr::{write_all, write_stacks_apart};
+use crate::sched::idle::Lists;
 use crate::sched::machine::TIME_SLICE_NS;
 use crate::sched::shared::Shared;
 use crate::sched::sysmon::{Round, Watch};
@@ -96,24 +97,42 @@ fn is_deadlock_but_for_others(shared: &'static Shared) -> bool {
     unsafe { libc::_exit(2) }
 }
 
+/// [`check_deadlock`], by an M that has put itself on the list, each time that it rests. So what
+/// takes as long with many Ms and Ps as with few comes first, and mostly says no.
+pub(crate) fn check_at_rest(shared: &'static Shared) {
+    if !shared.settings.detects_deadlock {
+        return;
+    }
+    // SeqCst: as in `check_deadlock`.
+    fence(Ordering::SeqCst);
+    let asleep = all_on_lists(shared, &shared.idle.lock());
+    if asleep && nothing_announced(shared) && no_outside_thread(shared) {
+        check_deadlock(shared);
+    }
+}
+
+fn all_on_lists(shared: &'static Shared, lists: &Lists) -> bool {
+    let asleep = lists.machines.len() + lists.reserved.len();
+    lists.p_waiters.is_empty() && asleep == shared.threads.machines_count()
+}
+
 fn all_machines_sleep(shared: &'static Shared) -> bool {
     let lists = shared.idle.lock();
-    let asleep = lists.machines.len() + lists.reserved.len();
+    let mut asleep = lists.machines.iter().chain(&lists.reserved);
     // The M that polls may just have taken a goroutine out of the poller.
-    lists.p_waiters.is_empty()
-        && asleep == shared.threads.machines_count()
-        && lists
-            .machines
-            .iter()
-            .chain(&lists.reserved)
-            .all(|m| m.polls_in().is_none())
+    all_on_lists(shared, &lists) && asleep.all(|m| m.polls_in().is_none())
 }
 
 fn nothing_can_come(shared: &'static Shared) -> bool {
+    nothing_announced(shared) && shared.fd_waiters_count() == 0
+}
+
+/// [`nothing_can_come`], but for the descriptors of single Ms.
+fn nothing_announced(shared: &'static Shared) -> bool {
     !shared.is_stopping()
         && shared.idle.spinning_count.load(Ordering::SeqCst) == 0
         && shared.blocked_count.load(Ordering::SeqCst) == 0
-        && shared.fd_waiters_count() == 0
+        && shared.netpoll.waiters_count() == 0
         && shared.global.is_empty()
         && shared.first_timer_ns() == u64::MAX
         && AWAITED.load(Ordering::SeqCst) == 0

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::blocked::Blocked;
-use super::deadlock::{Rechecks, check_deadlock};
+use super::deadlock::{Rechecks, check_at_rest};
 use super::sweep::Sweep;
 use super::{fake_time, quit, schedtrace, shutdown};
 use crate::debug::info;
@@ -46,7 +46,7 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
         machine: machine_main,
         goroutine: goroutine_main,
         idles: fake_time::advance,
-        rests: check_deadlock,
+        rests: check_at_rest,
         thread_ends: shutdown::thread_ends,
     };
     let shared = Shared::new(settings, (all_procs, default_class), entries)?;

@@ -33,7 +33,7 @@ use std::time::Duration;
 use super::global_queue::GlobalClass;
 use super::idle::Lists;
 use super::pick::{self, SCHED_TICKS};
-use super::processor::{ProcessorStatus, ThisP};
+use super::processor::ThisP;
 use super::queues::{begin_slice, count_pick};
 use super::shared::Shared;
 use super::this_m::{self, ThisM};
@@ -120,7 +120,7 @@ fn pick_abroad(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static G
             }
         }
     }
-    shared.for_each_processor(|other| {
+    shared.procs.for_each_timed(|other| {
         if !ptr::eq(other, p.processor()) {
             poll::fire_timers(shared, m, p, other);
         }
@@ -235,21 +235,16 @@ fn wait_resting(shared: &'static Shared, m: ThisM) {
 
 /// S3: anything that this M could run or do.
 fn sees_work(shared: &'static Shared, m: ThisM) -> bool {
-    let mut work = !shared.global.is_empty() || m.has_pinned_work();
-    let mut now = 0;
-    shared.for_each_processor(|p| {
-        if p.status() == ProcessorStatus::Running && !p.queue.is_empty() {
-            work = true;
-        }
-        let next = p.timers.next_ns();
-        if next != u64::MAX {
-            if now == 0 {
-                now = shared.now_ns();
-            }
-            work |= next <= now;
-        }
-    });
-    work
+    let has_queued = |id| {
+        let p = shared.processor(id);
+        p.is_some_and(|p| !p.queue.is_empty())
+    };
+    let timer_is_due = || {
+        let first = shared.first_timer_ns();
+        first != u64::MAX && first <= shared.now_ns()
+    };
+    let mut running = shared.idle.running.members(0, shared.procs.made_count());
+    !shared.global.is_empty() || m.has_pinned_work() || running.any(has_queued) || timer_is_due()
 }
 
 /// Becomes the M that waits in the netpoller, if there is something to wait for and

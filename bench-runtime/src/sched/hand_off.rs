@@ -4,7 +4,8 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 
 use super::processor::{Processor, ProcessorStatus, ThisP};
-use super::procs::{MAX_PROCS, number_for_host};
+use super::processor_set::MAX_PROCS;
+use super::procs::number_for_host;
 use super::shared::Shared;
 use super::this_m::ThisM;
 use super::wake;
@@ -104,7 +105,7 @@ pub(super) fn retire(shared: &'static Shared, p: &'static Processor) {
     let mut lists = shared.idle.lock();
     p.queue.set_shared(true);
     p.set_owner(None);
-    p.set_status(ProcessorStatus::Dead);
+    shared.idle.lay_down(p);
     if p.id < shared.procs() {
         // It was put back into use meanwhile.
         shared.idle.release(&mut lists, p);

@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
+use super::processor_set::ProcessorSet;
 use crate::util::lock::{Lock, LockGuard};
 
 /// The lists.
@@ -79,6 +80,9 @@ pub(crate) struct Idle {
     lists: Lock<Lists>,
     processors_count: AtomicU32,
     p_waiters_count: AtomicU32,
+    /// Ps that are neither idle nor dead. Changed under the lock, before another thread
+    /// gets the P.
+    pub(super) running: ProcessorSet,
     /// Ms that search for work.
     pub(crate) spinning_count: AtomicU32,
 }
@@ -120,13 +124,26 @@ impl Idle {
     pub(crate) fn release(&self, lists: &mut Lists, p: &'static Processor) {
         if let Some(m) = self.pop_p_waiter(lists) {
             // Also for one that was dead: `resize_to` would hand out a dead P once more.
-            p.set_status(ProcessorStatus::Running);
+            self.set_status(p, ProcessorStatus::Running);
             m.wake(Some(p));
             return;
         }
-        p.set_status(ProcessorStatus::Idle);
+        self.set_status(p, ProcessorStatus::Idle);
         lists.processors.push(p);
         self.publish(lists);
+    }
+
+    /// A P that no M has dies. Under the lock.
+    pub(super) fn lay_down(&self, p: &Processor) {
+        self.set_status(p, ProcessorStatus::Dead);
+    }
+
+    fn set_status(&self, p: &Processor, status: ProcessorStatus) {
+        match status {
+            ProcessorStatus::Running => self.running.insert(p.id),
+            ProcessorStatus::Idle | ProcessorStatus::Dead => self.running.remove(p.id),
+        }
+        p.set_status(status);
     }
 
     /// Makes the lengths of the lists visible to threads without the lock.
@@ -143,7 +160,7 @@ impl Idle {
     pub(crate) fn acquire(&self, lists: &mut Lists) -> Option<&'static Processor> {
         let p = lists.processors.pop()?;
         self.publish(lists);
-        p.set_status(ProcessorStatus::Running);
+        self.set_status(p, ProcessorStatus::Running);
         Some(p)
     }
 
@@ -154,7 +171,7 @@ impl Idle {
         };
         lists.processors.swap_remove(at);
         self.publish(lists);
-        p.set_status(ProcessorStatus::Running);
+        self.set_status(p, ProcessorStatus::Running);
         true
     }
 

@@ -9,7 +9,7 @@
 //!
 //! | files                           | what is there                                   |
 //! |---------------------------------|-------------------------------------------------|
-//! | `run_queue`, `global_queue`, `biased_lock`, `hogs`, `job`, `settings` | parts that know no P and no M |
+//! | `run_queue`, `global_queue`, `biased_lock`, `processor_set`, `hogs`, `job`, `settings` | parts that know no P and no M |
 //! | `processor`, `procs`, `machine`, `idle`, `poller`, `lifetime`, `shared` | P, M, idle ones, and what all share; the P that the calling thread holds |
 //! | `this_m`                        | the M of the calling thread: the way to what it alone may touch |
 //! | `current`, `locate`             | which goroutine runs; where a suspended one is |
@@ -143,6 +143,7 @@ pub(crate) mod poll;
 pub(crate) mod poller;
 pub(crate) mod preempt;
 pub(crate) mod processor;
+pub(crate) mod processor_set;
 pub(crate) mod procs;
 pub(crate) mod queues;
 pub(crate) mod readied;

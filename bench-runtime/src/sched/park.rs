@@ -167,6 +167,7 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
         return Err(action);
     };
     let (armed, first) = p.timers.arm_here(when_ns, action);
+    shared.procs.note_timer(p);
     if first {
         wake::timer_armed(shared, when_ns);
     }

@@ -9,14 +9,12 @@ use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::processor::Processor;
+use super::processor::{Processor, ProcessorStatus};
+use super::processor_set::{MAX_PROCS, ProcessorSet};
 use super::settings::Settings;
 use crate::sys::affinity;
 use crate::sys::cgroup::{Cgroup, procs_for};
 use crate::util::lock::Lock;
-
-/// GOMAXPROCS is at most this. Chosen: more than today's hosts have CPUs.
-pub(super) const MAX_PROCS: usize = 4096;
 
 /// See the module.
 #[derive(Debug)]
@@ -26,6 +24,8 @@ pub(crate) struct Procs {
     all: Box<[OnceLock<Box<Processor>>]>,
     /// Ps that exist: all below this index.
     made: AtomicUsize,
+    /// Ps that may have timers: see [`Self::for_each_timed`].
+    timed: ProcessorSet,
     /// GOMAXPROCS was set explicitly or by the environment.
     fixed: AtomicBool,
     /// Fake time or a seeded order: there is always one P.
@@ -55,6 +55,7 @@ impl Procs {
             number: AtomicUsize::new(0),
             all: (0..MAX_PROCS).map(|_| OnceLock::new()).collect(),
             made: AtomicUsize::new(0),
+            timed: ProcessorSet::default(),
             fixed: AtomicBool::new(by_hand.is_some()),
             only_one,
             resize: Lock::new(()),
@@ -91,6 +92,27 @@ impl Procs {
     /// How many were made: all below this index.
     pub(super) fn made_count(&self) -> usize {
         self.made.load(Ordering::Acquire)
+    }
+
+    /// A timer was armed on this P.
+    pub(super) fn note_timer(&self, p: &Processor) {
+        // Only after it was armed: see `for_each_timed`.
+        if !self.timed.contains(p.id) {
+            self.timed.insert(p.id);
+        }
+    }
+
+    /// Calls `f` with each P that has timers, and maybe with others. It forgets those
+    /// that have none and do not run, under the lock of the timers, so that it cannot forget one
+    /// that a thread notes after that.
+    pub(super) fn for_each_timed(&'static self, mut f: impl FnMut(&'static Processor)) {
+        let timed = self.timed.members(0, self.made_count());
+        for p in timed.filter_map(|id| self.get(id)) {
+            f(p);
+            if p.timers.next_ns() == u64::MAX && p.status() != ProcessorStatus::Running {
+                p.timers.if_none(|| self.timed.remove(p.id));
+            }
+        }
     }
 
     /// Sets GOMAXPROCS while no other thread does, makes the Ps that are missing and

@@ -418,7 +418,8 @@ impl Shared {
     /// The earliest timer of all Ps.
     pub(crate) fn first_timer_ns(&'static self) -> u64 {
         let mut first = u64::MAX;
-        self.for_each_processor(|p| first = first.min(p.timers.next_ns()));
+        self.procs
+            .for_each_timed(|p| first = first.min(p.timers.next_ns()));
         first
     }
 

@@ -2,31 +2,30 @@
 
 use std::ptr::NonNull;
 
-use super::processor::{Processor, ProcessorStatus, ThisP};
+use super::processor::{Processor, ThisP};
 use super::shared::Shared;
 use crate::goroutine::Goroutine;
 use crate::recorder::event::Kind;
 
 /// Takes work from other Ps for `p`: the first to run is returned, the
-/// rest is in `p`'s queue, which must be empty. In each pass every P is
+/// rest is in `p`'s queue, which must be empty. In each pass every running P is
 /// visited once; within a distance (same last-level cache, same socket,
-/// beyond) in an order that a random start and a coprime stride decide.
+/// beyond) in the order of their numbers, from a random one on.
 pub(crate) fn steal(shared: &'static Shared, p: ThisP) -> Option<&'static Goroutine> {
     // Go's figure: enough that a short gap between pops does not send a thief to sleep.
     for _ in 0..4 {
-        let random = p.random();
-        let mut found = None;
-        shared
-            .topology
-            .visit(p.id, shared.procs(), random, |victim| {
-                if let Some(victim) = shared.processor(victim)
-                    && victim.status() == ProcessorStatus::Running
-                {
-                    found = steal_from(victim, &p);
-                }
-                found.is_some()
-            });
-        if found.is_some() {
+        let made = shared.procs.made_count();
+        let start = p.random() as usize % made;
+        let (mut found, mut any) = (None, false);
+        let running = || shared.idle.running.members(start, made);
+        shared.topology.visit(p.id, running, |victim| {
+            any = true;
+            found = shared
+                .processor(victim)
+                .and_then(|victim| steal_from(victim, &p));
+            found.is_some()
+        });
+        if found.is_some() || !any {
             return found;
         }
     }

@@ -131,13 +131,13 @@ pub(super) fn end_timing(m: ThisM, p: ThisP, g: &'static Goroutine) {
 #[inline(never)]
 fn end_timing_slow(shared: &'static Shared, p: ThisP, g: &'static Goroutine) {
     g.clear_flag(FLAG_TIMED);
-    let mut since_ns = shared.recorder.end_timing(g);
-    shared.for_each_processor(|p| {
-        if since_ns.is_none() {
-            since_ns = p.recorder.end_timing(g);
-        }
-    });
-    if let Some(since_ns) = since_ns {
+    let of_a_p = || {
+        let mut all = (0..shared.procs.made_count()).filter_map(|id| shared.processor(id));
+        all.find_map(|p| p.recorder.end_timing(g))
+    };
+    let since_ns = shared.recorder.end_timing(g);
+    let since_ns = since_ns.or_else(|| p.recorder.end_timing(g));
+    if let Some(since_ns) = since_ns.or_else(of_a_p) {
         let waited_ns = clock::now_ns().saturating_sub(since_ns);
         p.recorder.latencies.count(waited_ns);
     }

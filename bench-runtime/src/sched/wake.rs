@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::current;
 use super::idle::Lists;
 use super::machine::Machine;
-use super::processor::{Processor, ProcessorStatus};
+use super::processor::Processor;
 use super::shared::Shared;
 use crate::goroutine::Goroutine;
 use crate::recorder::event::Kind;
@@ -22,7 +22,6 @@ pub(super) fn start_machine(
     p: &'static Processor,
     spinning: bool,
 ) {
-    p.set_status(ProcessorStatus::Running);
     let asleep = lists.machines.pop_back();
     let m = asleep.unwrap_or_else(|| new_machine(shared));
     m.spinning.store(spinning, Ordering::Relaxed);
@@ -37,7 +36,6 @@ pub(super) fn start_on(
     p: &'static Processor,
     g: &'static Goroutine,
 ) {
-    p.set_status(ProcessorStatus::Running);
     let m = m.unwrap_or_else(|| new_machine(shared));
     m.set_first(g);
     m.wake(Some(p));

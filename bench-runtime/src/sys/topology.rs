@@ -57,51 +57,28 @@ impl Topology {
         }
     }
 
-    /// Calls `visit` once for each of `count` Ps except `me`, nearest first,
-    /// until it returns true. `random` decides the order among equals.
-    pub(crate) fn visit(
+    /// Calls `visit` for each of the Ps in `all` but `me`, nearest first, and as they come
+    /// among equals, until it answers true.
+    pub(crate) fn visit<I: Iterator<Item = usize>>(
         &self,
         me: usize,
-        count: usize,
-        random: u32,
+        all: impl Fn() -> I,
         mut visit: impl FnMut(usize) -> bool,
     ) {
-        if count < 2 {
-            return;
-        }
-        let start = random as usize % count;
-        let stride = coprime_to(count, (random >> 16) as usize);
         let mut farthest = 0;
         for distance in 0..=2 {
             if distance > farthest {
                 break;
             }
-            let mut at = start;
-            for _ in 0..count {
-                let far = self.distance(me, at);
-                if distance == 0 {
-                    farthest = farthest.max(far);
-                }
-                if at != me && far == distance && visit(at) {
+            for other in all().filter(|&other| other != me) {
+                let far = self.distance(me, other);
+                farthest = farthest.max(far);
+                if far == distance && visit(other) {
                     return;
                 }
-                at = (at + stride) % count;
             }
         }
     }
-}
-
-/// A number that shares no factor with `count`, so that steps of it visit all.
-fn coprime_to(count: usize, random: usize) -> usize {
-    let mut stride = random % count;
-    while gcd(stride, count) != 1 {
-        stride = (stride + 1) % count.max(2);
-    }
-    stride
-}
-
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]
@@ -110,20 +87,19 @@ mod tests {
 
     #[test]
     fn visit_reaches_every_other_p_once() {
-        let topology = Topology::flat();
-        for count in 1..40 {
-            for random in [0, 1, 0x1234_5678, u32::MAX, 0x7fff_0003] {
-                let mut seen = vec![0; count];
-                topology.visit(count / 2, count, random, |p| {
-                    seen[p] += 1;
+        let apart = Topology::simulated((0..40).map(|cpu| (cpu / 4, cpu / 8)).collect());
+        for (topology, count) in [(Topology::flat(), 1), (Topology::flat(), 40), (apart, 40)] {
+            let mut seen = Vec::new();
+            topology.visit(
+                count / 2,
+                || 0..count,
+                |p| {
+                    seen.push(p);
                     false
-                });
-                let expected = |p: usize| usize::from(p != count / 2);
-                assert!(
-                    seen.iter().enumerate().all(|(p, &n)| n == expected(p)),
-                    "{count}: {seen:?}"
-                );
-            }
+                },
+            );
+            seen.sort_unstable();
+            assert!(seen.into_iter().eq((0..count).filter(|&p| p != count / 2)));
         }
     }
 
@@ -132,12 +108,16 @@ mod tests {
         // Two sockets of two caches of two CPUs.
         let places = (0..8).map(|cpu| (cpu / 2, cpu / 4)).collect();
         let topology = Topology::simulated(places);
-        for random in [0u32, 0x0003_0005, 0xdead_beef] {
+        for start in 0..8 {
             let mut order = Vec::new();
-            topology.visit(2, 8, random, |p| {
-                order.push(p);
-                false
-            });
+            topology.visit(
+                2,
+                || (start..8).chain(0..start),
+                |p| {
+                    order.push(p);
+                    false
+                },
+            );
             assert_eq!(order.len(), 7);
             assert_eq!(order[0], 3);
             assert!(order[1..3].iter().all(|p| [0, 1].contains(p)), "{order:?}");
