@@ -113,9 +113,9 @@ struct Scaled {
     /// The times of the shorter run.
     times: u64,
     from_procs: usize,
-    /// What it may cost with the most Ps, in units of its cost with the fewest. Where a thread
-    /// sleeps meanwhile, whether another one comes to rest in time is up to the host: so it is
-    /// half of what it was while each rest looked at all Ps, or more.
+    /// What it may cost with the most Ps, in units of its cost with the fewest. The goal is 1.2.
+    /// Where a thread sleeps meanwhile, whether another one comes to rest in time is up to the
+    /// host, so more is allowed there.
     growth: f64,
 }
 
@@ -160,7 +160,9 @@ fn start_all_threads(procs: usize) {
     let tasks: Vec<_> = (0..procs)
         .map(|_| {
             let all = all.clone();
-            go(move || drop(all.wait()))
+            go(move || {
+                all.wait();
+            })
         })
         .collect();
     tasks

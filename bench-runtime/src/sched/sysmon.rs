@@ -31,8 +31,8 @@ use crate::sys::clock;
 /// A round, in nanoseconds: a tenth of a time slice, so that a due goroutine waits for a hog
 /// 12 ms at most.
 pub(crate) const ROUND_NS: u64 = TIME_SLICE_NS / 10;
-/// How often a round tries to take a P. A try takes that of a goroutine which is inside the
-/// runtime for most of the time with a chance of three in ten (see the test of `biased_lock`).
+/// How often a round tries to take a P. From an M that was inside the runtime for nine tenths of
+/// the time, three tries of ten took it.
 const RETAKE_TRIES: u32 = 8;
 /// Rounds without a running P before the deep sleep, two time slices: a burst may begin again
 /// soon. They are as short as others, for a hog that begins in one of them

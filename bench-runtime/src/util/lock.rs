@@ -71,6 +71,12 @@ impl<T> Lock<T> {
             .map(|_| LockGuard { lock: self })
     }
 
+    /// True if a thread may sleep until the lock is free.
+    #[cfg(test)]
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == CONTENDED
+    }
+
     #[cold]
     fn lock_slow(&self) {
         for _ in 0..SPINS {
