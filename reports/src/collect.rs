@@ -205,7 +205,8 @@ impl Collector {
             header.started.clone(),
             header.design.shard.map(|shard| shard.index),
         );
-        let (state, reasons) = if let Some(before) = self.seen.insert(id, arrived.name.clone()) {
+        // A copy that was cut short or is refused says nothing against the whole one.
+        let (state, reasons) = if let Some(before) = self.seen.get(&id) {
             (State::Double, vec![format!("it is the run {before}")])
         } else if !run.is_complete() && header.design.shard.is_none() {
             (State::CutShort, vec![how_far(run, &arrived.placed_by)])
@@ -216,6 +217,9 @@ impl Collector {
                 Standing::Quarantined => State::Quarantined,
                 Standing::Refused => State::Refused,
             };
+            if state != State::Refused {
+                self.seen.insert(id, arrived.name.clone());
+            }
             (state, finding.reasons)
         };
         Arrived {

@@ -87,3 +87,18 @@ fn list_that_is_none_is_refused_and_names_outside_the_folder_take_no_run() {
     let missing = State::Missing;
     assert_eq!(states, [missing, missing, missing, missing, State::Refused]);
 }
+
+#[test]
+fn whole_run_beside_a_copy_of_it_that_was_cut_short_is_no_double() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = derive::derived(&derive::real(), 0);
+    let mut short = whole.clone();
+    short.end = None;
+    for (name, run) in [("a", &short), ("b", &whole), ("c", &short), ("d", &whole)] {
+        derive::save(run, &folder.path().join(format!("{name}.jsonl")));
+    }
+    let found = collect(folder.path()).unwrap();
+    let states: Vec<State> = found.iter().map(|one| one.state).collect();
+    let double = State::Double;
+    assert_eq!(states, [State::CutShort, State::Whole, double, double]);
+}
