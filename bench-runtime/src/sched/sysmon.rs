@@ -8,7 +8,8 @@
 //!    the runtime becomes eager for a while (see [`super::migrating`]);
 //! 3. due timers of Ps that do not run are fired;
 //! 4. fds are polled if no M has done so for as long, or for a round while a P
-//!    is idle; a goroutine found in this way makes the runtime eager, too;
+//!    is idle; a goroutine found in this way makes the runtime eager, too. In a pinned runtime
+//!    those of an M whose goroutine has run for a time slice are polled as well;
 //! 5. once a second GOMAXPROCS follows the affinity and the quota, unless it was set explicitly;
 //! 6. each [`Watch`] checks what is its own: stacks of goroutines that have been parked for
 //!    long, threads that are blocked for long, deadlocks.
@@ -139,7 +140,11 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                     keep.cpu_ns = last.cpu_ns.or_else(|| cpu_ns_of_holder(shared, p));
                 }
                 // A round less: this one may have come late.
-                if now - keep.since_ns >= TIME_SLICE_NS - ROUND_NS && work_waits(shared, p) {
+                let is_long = now - keep.since_ns >= TIME_SLICE_NS - ROUND_NS;
+                if is_long {
+                    poll_for_holder(shared, p);
+                }
+                if is_long && work_waits(shared, p) {
                     // It computes if it has used a fifth of the time: other threads
                     // may use the CPU too. A goroutine that waits for the kernel has used
                     // less.
@@ -316,6 +321,16 @@ fn poll_for_others(shared: &'static Shared) -> bool {
         }
     });
     any && idle
+}
+
+/// In a pinned runtime: polls for the M that holds this P and has had no time to do so.
+fn poll_for_holder(shared: &'static Shared, p: &'static Processor) {
+    if let Some(m) = shared.owner_of(p)
+        && m.has_own_fds()
+        && let Some(own) = m.own_netpoll()
+    {
+        ready_taken(shared, |ready| own.poll(Some(Duration::ZERO), ready));
+    }
 }
 
 /// Readies all that `take` takes out of a timer heap or the netpoller; true if there

@@ -2,6 +2,7 @@
 //! a goroutine of the same thread run.
 
 use std::hint::black_box;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -157,7 +158,6 @@ fn runtime() -> Vec<(&'static str, Call)> {
         (
             "a pipe",
             Box::new(move || {
-                use std::io::{Read, Write};
                 to.write_all(b"x").unwrap();
                 from.read_exact(&mut [0]).unwrap();
             }),
@@ -192,6 +192,33 @@ fn give_way(calls: Vec<(&'static str, Call)>) {
         }
         sleeper.join().unwrap();
     }
+}
+
+/// As [`give_way`]; the other goroutine of the thread waits for a descriptor, not for a timer.
+#[test]
+fn loop_of_calls_gives_way_to_a_goroutine_that_waits_for_a_descriptor() {
+    at_each(&[1], |_| {
+        let (mut from, mut to) = pipe().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = stop.clone();
+        let (begin, begun) = chan::<()>(0);
+        let reader = go(move || {
+            begin.send(()).unwrap();
+            from.read_exact(&mut [0]).unwrap();
+            stop.store(true, Ordering::Relaxed);
+        });
+        begun.recv().unwrap();
+        // The reader waits in the poller.
+        time::sleep(Duration::from_millis(1));
+        // No wait: the pipe is empty.
+        to.write_all(b"x").unwrap();
+        let since = Instant::now();
+        while !seen.load(Ordering::Relaxed) {
+            ignore(num_goroutine());
+            assert!(since.elapsed() < TIMEOUT, "it never gives way");
+        }
+        reader.join().unwrap();
+    });
 }
 
 #[test]
