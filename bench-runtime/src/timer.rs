@@ -204,8 +204,10 @@ impl Timers {
 
     /// Calls `f` if none is armed, and before another is.
     pub(crate) fn if_none(&self, f: impl FnOnce()) {
-        let queue = self.queue.lock();
-        if queue.live == 0 {
+        // The caller may hold a lock that others wait for.
+        if let Some(queue) = self.queue.try_lock()
+            && queue.live == 0
+        {
             f();
         }
     }

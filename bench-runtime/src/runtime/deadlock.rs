@@ -183,7 +183,9 @@ impl Watch for Rechecks {
         if round.running || round.picked {
             *self = Self::default();
         } else if round.now_ns >= self.next_ns {
-            self.pause_ns = match is_deadlock_but_for_others(shared) {
+            // An M without a P may be on its way to the list.
+            let may_be = is_deadlock_but_for_others(shared) || !all_machines_sleep(shared);
+            self.pause_ns = match may_be {
                 true => self.pause_ns.saturating_mul(2).max(TIME_SLICE_NS),
                 false => u64::MAX,
             };

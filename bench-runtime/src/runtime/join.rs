@@ -54,7 +54,8 @@ pub enum JoinError {
     /// The runtime was shut down before it ended.
     #[error("the runtime was shut down before the goroutine ended")]
     Unfinished,
-    /// The runtime was shut down before it started.
+    /// The runtime was shut down before it started. While a thread of the runtime still computes,
+    /// its closure may not have been dropped yet; one that was just being picked runs.
     #[error("the runtime was shut down before the goroutine started")]
     Abandoned,
     /// There was no stack for it.
@@ -246,7 +247,7 @@ impl<T> JoinHandle<T> {
             match g.join.load(Ordering::Acquire) {
                 JOIN_DONE => break,
                 JOIN_LOST => {
-                    // Before the handle lets go of the record. A stopped runtime starts none.
+                    // Before the handle lets go of the record. A stopped runtime picks none.
                     let began = g.context.load(Ordering::Acquire) != FRESH;
                     if self.let_go() {
                         std::mem::forget(self);

@@ -117,11 +117,15 @@ impl<T> BiasedLock<T> {
         self.p.store(p, Ordering::Release);
     }
 
-    /// Sysmon's side: retakes `p` if the M still holds it and runs a goroutine's code.
-    /// If true, the caller holds it.
-    pub(crate) fn retake(&self, p: *mut T) -> bool {
+    /// Sysmon's side: retakes `p` if the M still holds it and runs a goroutine's code, and calls
+    /// `f` before the M can find that out. If true, the caller holds it.
+    pub(crate) fn retake(&self, p: *mut T, f: impl FnOnce()) -> bool {
         let _lock = self.lock.lock();
-        self.revoke(p)
+        let taken = self.revoke(p);
+        if taken {
+            f();
+        }
+        taken
     }
 
     /// As [`Self::retake`], but returns the P to the M after `f`. True if `f` was called.

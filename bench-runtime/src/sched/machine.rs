@@ -290,10 +290,10 @@ impl Machine {
         self.turn_ns.load(Ordering::Relaxed).min(TIME_SLICE_NS)
     }
 
-    /// Takes `p` away if the M still has it and runs a goroutine's code. Then
-    /// the caller holds it.
-    pub(crate) fn retake(&self, p: &'static Processor) -> bool {
-        self.p_lock.retake(ptr::from_ref(p).cast_mut())
+    /// Takes `p` away if the M still has it and runs a goroutine's code, and calls `f` before the
+    /// M can find that out. Then the caller holds it.
+    pub(crate) fn retake(&self, p: &'static Processor, f: impl FnOnce()) -> bool {
+        self.p_lock.retake(ptr::from_ref(p).cast_mut(), f)
     }
 
     /// As [`Self::retake`], but returns the P to the M after `f`. True if `f` was called.

@@ -163,6 +163,7 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
         }
         None => current::thread_machine().and_then(ThisM::held),
     };
+    let has_p = p.is_some();
     let Some(p) = p.map(ThisP::processor).or_else(|| shared.processor(0)) else {
         return Err(action);
     };
@@ -170,6 +171,10 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
     shared.procs.note_timer(p);
     if first {
         wake::timer_armed(shared, when_ns);
+    }
+    if !has_p {
+        // No M may run or poll: sysmon then fires it.
+        shared.sysmon_wait.wake();
     }
     Ok(armed)
 }

@@ -93,9 +93,11 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
     let mut last_read_ns = clock::now_ns();
     while !shared.is_stopping() {
         if idle_rounds >= IDLE_ROUNDS {
-            // With a timeout if stacks must be swept or a check is due.
+            // With a timeout if stacks must be swept, a check is due, or a timer that no M
+            // waits for.
             let now = clock::now_ns();
             let pauses = watches.iter().map(|watch| watch.pause(shared, now));
+            let pauses = pauses.chain([pause_for_timer(shared)]);
             let is_idle = || !any_running(shared) && !shared.is_stopping();
             if shared.sysmon_wait.sleep(pauses.flatten().min(), is_idle) {
                 idle_rounds = 0;
@@ -152,7 +154,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                         (Some(then), Some(now)) => now.saturating_sub(then) >= TIME_SLICE_NS / 5,
                         _ => true,
                     };
-                    if retake(shared, p, hogged) {
+                    if retake(shared, p, fresh.slices, hogged) {
                         keep.since_ns = now;
                         keep.cpu_ns = None;
                         hog_found |= hogged;
@@ -222,8 +224,8 @@ fn work_waits(shared: &'static Shared, p: &'static Processor) -> bool {
 }
 
 /// Takes a P from the M that runs a goroutine's code on it.
-/// `hogged`: that goroutine computes, and does not wait.
-fn retake(shared: &'static Shared, p: &'static Processor, hogged: bool) -> bool {
+/// `slices`: the time slice in which it was seen. `hogged`: that goroutine computes, and does not wait.
+fn retake(shared: &'static Shared, p: &'static Processor, slices: u32, hogged: bool) -> bool {
     let Some(m) = shared.owner_of(p) else {
         return false;
     };
@@ -235,19 +237,19 @@ fn retake(shared: &'static Shared, p: &'static Processor, hogged: bool) -> bool 
         // goroutine.
         return false;
     }
-    // Before its M can have found that out and acquired another P.
-    let marked = this_m::mark_retaken(shared, m);
     let held_ns = m.holds_for_ns();
     let before_ns = clock::now_ns();
-    if !(0..RETAKE_TRIES).any(|_| m.retake(p)) {
-        // If the mark is older, its P was retaken before and is being handed to
-        // an M that has not taken it up yet: this M still has none.
-        if marked {
-            this_m::unmark_retaken(shared, m);
-        }
+    let is_retaken = (0..RETAKE_TRIES).any(|_| {
+        // Another time slice is no longer that of the goroutine which was seen.
+        p.slices.load(Ordering::Relaxed) == slices
+            && m.retake(p, || {
+                this_m::mark_retaken(shared, m);
+                m.note_retaken(hogged, held_ns);
+            })
+    });
+    if !is_retaken {
         return false;
     }
-    m.note_retaken(hogged, held_ns);
     shared.metrics.retakes_count.fetch_add(1, Ordering::Relaxed);
     shared.record_retake(p, m, before_ns);
     if hogged {
@@ -282,6 +284,15 @@ fn rescue_next(shared: &'static Shared, p: &'static Processor) -> bool {
         .record(Kind::Rescue, g.id.load(Ordering::Relaxed), 0);
     ready::submit(shared, g);
     true
+}
+
+/// How long it is to the first timer, if no M waits for it.
+fn pause_for_timer(shared: &'static Shared) -> Option<Duration> {
+    if shared.is_test() || shared.poller.is_taken() {
+        return None;
+    }
+    let first = shared.first_timer_ns();
+    (first != u64::MAX).then(|| Duration::from_nanos(first.saturating_sub(shared.now_ns())))
 }
 
 /// Fires due timers of a P that does not run.

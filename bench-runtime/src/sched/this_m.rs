@@ -196,18 +196,16 @@ impl ThisM {
     }
 }
 
-/// Marks its P as about to be retaken, so that [`super::give_way`] checks. False if it was
-/// marked before: then the caller must not unmark it.
-pub(crate) fn mark_retaken(shared: &Shared, m: &Machine) -> bool {
-    let first = !m.p_retaken.swap(true, Ordering::Relaxed);
-    if first {
+/// Marks an M whose P was just retaken, so that [`super::give_way`] checks. Under the lock by
+/// which it finds that out: before it can acquire another P.
+pub(crate) fn mark_retaken(shared: &Shared, m: &Machine) {
+    if !m.p_retaken.swap(true, Ordering::Relaxed) {
         RETAKEN.add();
         shared.retaken_count.add();
     }
-    first
 }
 
-/// Unmarks it: the P was not retaken, or the M holds one again, or it ends.
+/// Unmarks it: it holds a P again, or it ends.
 #[inline]
 pub(crate) fn unmark_retaken(shared: &Shared, m: &Machine) {
     if m.is_p_retaken() && m.p_retaken.swap(false, Ordering::Relaxed) {

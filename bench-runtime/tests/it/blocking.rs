@@ -115,6 +115,23 @@ fn a_goroutine_locked_to_its_thread_blocks_there() {
     });
 }
 
+/// Its P is idle meanwhile, and no thread of the runtime waits for a timer.
+#[test]
+fn timer_armed_in_a_blocking_call_of_a_locked_goroutine_fires() {
+    at_each(&[1, 2], |_| {
+        lock_os_thread();
+        let fired = blocking(|| {
+            // Until sysmon sleeps, too.
+            thread::sleep(Duration::from_millis(100));
+            let (fire, fired) = mpsc::channel();
+            time::after_func(Duration::from_millis(1), move || fire.send(()).unwrap());
+            fired.recv_timeout(Duration::from_secs(20))
+        });
+        unlock_os_thread();
+        fired.unwrap();
+    });
+}
+
 #[test]
 fn helpers_are_used_again() {
     let runtime = Runtime::builder().procs(2).start().unwrap();

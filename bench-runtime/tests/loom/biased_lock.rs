@@ -62,7 +62,7 @@ fn enter_against_retake() {
     let sysmon = loom::thread::spawn({
         let scene = scene.clone();
         move || {
-            let taken = scene.lock.retake(scene.raw());
+            let taken = scene.lock.retake(scene.raw(), || ());
             if taken {
                 scene.p.touch();
             }
@@ -111,7 +111,7 @@ fn processor_given_away_inside_is_not_retaken() {
         scene.lock.leave(false);
         let sysmon = loom::thread::spawn({
             let scene = scene.clone();
-            move || scene.lock.retake(scene.raw())
+            move || scene.lock.retake(scene.raw(), || ())
         });
         let (p, _) = scene.lock.enter();
         let given = !p.is_null();
