@@ -1,6 +1,6 @@
 //! The format of pprof, `profile.proto`: <https://github.com/google/pprof>.
 //!
-//! A profile is one message of protocol buffers with seven kinds of fields, so this file
+//! A profile is one message of protocol buffers, of seven message types in all. So this file
 //! writes it without a library. Text is in a table and is referred to by its index.
 //! Fields of the message `Profile`: 1 types of values, 2 samples, 4 locations, 5
 //! functions, 6 text.

@@ -1,7 +1,8 @@
 //! Timers of one processor: the actions, and their times.
 //!
-//! It has no thread and readies no goroutine: the scheduler calls [`Timers::poll`]
-//! and makes runnable what it returns.
+//! It has no thread: the scheduler calls [`Timers::poll`] and makes runnable what it returns.
+//! [`Action::Call`] and [`Action::Every`] are called within `poll`, and may ready goroutines
+//! themselves: those of channels send.
 //!
 //! # Shape
 //!

@@ -47,9 +47,9 @@ unsafe extern "C" fn base() {
         "xor ebp, ebp",
         // The payload arrives in rdx, and the first argument is passed in rdi.
         "mov rdi, rdx",
-        // The stack is empty and aligned: as the ABI requires before a call. Not by a
-        // call, which the return predictor would record: the entry does not return,
-        // and all returns of the next goroutine would be mispredicted by one.
+        // The stack is empty, and aligned as the ABI requires before a call. The return address
+        // is pushed, and the entry is jumped to: the return predictor would record a call. The
+        // entry does not return, so all later returns would be mispredicted by one.
         "lea rcx, [rip + 2f]",
         "push rcx",
         "jmp rax",
@@ -146,7 +146,7 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
         ".quad {personality}",
         ".popsection",
         ".cfi_startproc",
-        // Four bytes, from here to the word above.
+        // 0x9b: four bytes, the distance from here to the word above, which holds the address.
         ".cfi_personality 0x9b, .Lbench_runtime_personality",
         "push rax",
         ".cfi_adjust_cfa_offset 8",
@@ -154,7 +154,7 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
         "mov rdi, rsi",
         "call rax",
         "xor eax, eax",
-        // Here an exception continues.
+        // After an exception is caught, execution continues here.
         "pop rcx",
         ".cfi_adjust_cfa_offset -8",
         "ret",

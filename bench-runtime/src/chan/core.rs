@@ -4,8 +4,8 @@
 //!
 //! Under the lock, between operations:
 //! 1. A non-empty buffer means no receiver waits; a buffer with room means no
-//!    sender waits; except for waiters whose claim was lost elsewhere, and for
-//!    the waiters of one select that both sends and receives here.
+//!    sender waits. This excludes waiters whose ticket another thread has claimed,
+//!    and the waiters of a select that both sends and receives on this channel.
 //! 2. A closed channel has no waiters, and its buffer only shrinks; except for
 //!    values that were put back ([`super::put_back`]).
 //! 3. The `len` elements from `head` on, in a ring of `cap`, are initialised.
@@ -34,7 +34,7 @@ use crate::util::quick_lock::RawQuickLock;
 pub(super) const PASSED: u32 = 1;
 /// In a waiter's tag: the channel was closed.
 pub(super) const CLOSED: u32 = 2;
-/// The tag of an entry in the senders' queue that holds a value that was put back.
+/// The tag of an entry in the senders' queue whose value was put back ([`super::put_back`]).
 pub(super) const RETURNED: u32 = 4;
 
 /// The initial value of the picks of `select`; the same in each run, so that a
@@ -44,7 +44,7 @@ const PICK_SEED: u32 = 0x9E37_79B9;
 /// A cache line.
 const LINE: usize = 64;
 
-/// The alignment that allocators give of themselves.
+/// The alignment that is asked of the allocator: `malloc` gives it to each allocation anyway.
 const ALLOCATED: usize = 16;
 
 /// How a wait ended.
@@ -108,7 +108,7 @@ impl State {
         }
     }
 
-    /// True if the channel has no senders and no values.
+    /// True if no sender waits and no value is buffered.
     pub(super) fn is_drained(&self) -> bool {
         self.len == 0 && self.senders.is_empty()
     }
@@ -124,7 +124,7 @@ impl State {
 }
 
 /// A channel's memory: this header, at the start of a cache line, then the
-/// buffer. Each operation uses only this cache line.
+/// buffer. A send or a receive on an unbuffered channel uses only the first cache line of it.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Core {
@@ -133,7 +133,7 @@ pub(crate) struct Core {
     pub(super) cap: u32,
     /// The offset of the header from the start of the allocation.
     lead: u8,
-    /// A value is dropped that is put back while there is another.
+    /// A value that is put back is dropped if the channel has another one.
     pub(super) keeps_one: bool,
     pub(super) buffer: *mut u8,
     pub(super) elem_size: usize,
@@ -309,7 +309,7 @@ impl Core {
     ///
     /// The caller holds the lock, which this releases. `elem` is the value to
     /// send, or the place to receive into.
-    // Into the rest of an operation, which is not inlined.
+    // Inlined into the slow part of an operation, which itself is not.
     #[inline(always)]
     pub(super) unsafe fn wait(&self, side: Side, elem: *mut ()) -> Outcome {
         let me = sched::prepare_park(side.reason(), ptr::from_ref(self).cast());

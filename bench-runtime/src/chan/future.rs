@@ -46,7 +46,7 @@ use crate::goroutine::pending::Pending;
 pub struct Recv<'a, T> {
     chan: Option<Chan<T>>,
     _receiver: PhantomData<&'a T>,
-    /// While the waiter may be in the queue.
+    /// Present while the waiter may be in the queue.
     pending: Option<&'static Pending>,
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
     place: UnsafeCell<MaybeUninit<T>>,
@@ -91,7 +91,7 @@ impl<T> Future for Recv<'_, T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        // SAFETY: only the value is moved out of it.
+        // SAFETY: nothing is moved out of it but the received value.
         let this = unsafe { self.get_unchecked_mut() };
         let Some(chan) = this.chan else {
             return Poll::Pending;
@@ -107,7 +107,7 @@ impl<T> Future for Recv<'_, T> {
         }
         let pending = Pending::new(cx.waker());
         let waiter = Waiter::single(pending.parkable(), this.place.get().cast(), 0);
-        // SAFETY: it is in no queue, because there is no record.
+        // SAFETY: the waiter is in no queue, because `pending` is `None`.
         let received = unsafe {
             let at = this.waiter.get().cast::<Waiter>();
             at.write(waiter);
@@ -131,8 +131,8 @@ impl<T> Future for Recv<'_, T> {
     }
 }
 
-/// Ends a wait in the queue of a side. True if the waiter left it; false if it was readied.
-/// May block the thread for a few instructions of another.
+/// Ends a wait in the queue of a side. True if it removed the waiter; false if the waiter was
+/// dequeued before. May block the thread until the thread that dequeued it has readied it.
 ///
 /// # Safety
 ///
@@ -146,8 +146,8 @@ pub(super) unsafe fn leave(
 ) -> bool {
     core.lock();
     // SAFETY: we hold the lock; the waiter is alive, and in this queue or in none
-    // while the channel is open. The close that emptied the queue has the waiter
-    // in a list of its own, without the lock, and will ready it.
+    // while the channel is open. The thread that closed the channel has the waiter in a list
+    // of its own, which the lock does not guard, and will ready it.
     let is_left = unsafe {
         let state = core.state();
         let removed = !state.closed && state.queue(side).remove(waiter);
@@ -167,8 +167,8 @@ impl<T> Drop for Recv<'_, T> {
             && let Some(chan) = self.chan
         {
             let waiter = self.waiter.get().cast();
-            // SAFETY: there is a record, so it is in the queue or was readied; then it is
-            // not polled any more.
+            // SAFETY: `pending` was present, so the waiter is in the queue or was dequeued. The
+            // future is not polled any more.
             unsafe {
                 if !leave(chan.core(), Side::Recv, waiter, pending)
                     && let Some(value) = self.take()

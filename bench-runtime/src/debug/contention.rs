@@ -2,7 +2,7 @@
 //!
 //! Both are off by default, and belong to the process, as the locks do. While they
 //! are off, a park costs a load of [`RATES`], and so does an unlock that wakes;
-//! nothing else does. If a wait counts, its goroutine walks its own stack when it
+//! nothing else does. If a wait is sampled, its goroutine walks its own stack when it
 //! continues.
 //!
 //! Source: Go's block and mutex profiles (runtime/mprof.go): which waits, and how
@@ -24,7 +24,7 @@ use crate::util::rng::Rng;
 /// The sampling rates. On a cache line of its own, which is written only when a rate is set.
 #[repr(align(128))]
 struct Rates {
-    /// One wait is sampled for each of so many nanoseconds of waiting; 0: none.
+    /// The mean waiting time between two samples, in nanoseconds; 0: none is taken.
     block_ns: AtomicU64,
     /// One of this many unlocks is sampled; 0: none.
     mutex: AtomicU32,
@@ -41,7 +41,7 @@ type Samples = Lock<BTreeMap<Vec<u64>, Sum>>;
 static BLOCK: Samples = Lock::new(BTreeMap::new());
 static MUTEX: Samples = Lock::new(BTreeMap::new());
 
-/// Seeds of draws.
+/// The next seed of the random draws.
 static DRAWS: AtomicU64 = AtomicU64::new(0);
 
 /// The estimate from the samples of one stack.
@@ -59,8 +59,8 @@ impl Sum {
 }
 
 /// Starts a profile of waits, or ends it: one wait is sampled, on average, for
-/// each `rate` of time that goroutines and threads wait. Waits of `rate` and longer all are;
-/// 1 ns samples every wait, zero none, which is the default.
+/// each `rate` of time that goroutines and threads wait. Every wait of at least `rate` is sampled.
+/// A rate of 1 ns samples every wait; zero samples none, which is the default.
 ///
 /// Counted are waits for channels, `select!`, all of [`sync`](crate::sync), scopes and
 /// joins. Sleeps, network I/O and [`blocking`](crate::blocking) calls are not. A
@@ -126,8 +126,8 @@ pub struct ContendedStack {
     pub count: u64,
     /// How long the waiters waited in all; estimated from the samples.
     pub delay: Duration,
-    /// The calls, the innermost first. Of the runtime's own only the one is
-    /// there that the program made.
+    /// The calls, the innermost first. Of the runtime's functions, only the one that the
+    /// program called is listed.
     pub frames: Vec<Frame>,
 }
 
@@ -149,9 +149,9 @@ pub struct ContentionProfile {
     pub stacks: Vec<ContendedStack>,
 }
 
-/// They are copied while others take samples, which do not wait for it.
+/// Copies the samples. Threads that add samples meanwhile do not wait.
 fn copy_of(samples: &Samples) -> BTreeMap<Vec<u64>, Sum> {
-    // One copy at a time: meanwhile the samples are moved out.
+    // One copy at a time: the map is empty while it is copied.
     static COPYING: Lock<()> = Lock::new(());
     let _alone = COPYING.lock();
     let taken = std::mem::take(&mut *samples.lock());
@@ -243,8 +243,8 @@ pub(crate) fn times_waits() -> bool {
     RATES.block_ns.load(Ordering::Relaxed) != 0
 }
 
-/// Waits, and takes a sample of it if one is due. Never inlined: the waits of all goroutines
-/// cost one load while they are not timed. `now_ns`: the clock of the waiter.
+/// Waits, and takes a sample of it if one is due. Not inlined, so that a wait
+/// costs one load while profiling is off. `now_ns`: the clock of the waiter.
 #[cold]
 #[inline(never)]
 pub(crate) fn timed(me: Parkable, now_ns: impl Fn() -> u64, wait: impl FnOnce()) {
@@ -264,9 +264,9 @@ pub(crate) fn timed(me: Parkable, now_ns: impl Fn() -> u64, wait: impl FnOnce())
     }
 }
 
-/// The weight of a wait if it is sampled; the probability of that is its share of `rate_ns`.
+/// The weight of a wait if it is sampled. It is sampled with probability `waited_ns / rate_ns`.
 fn sample_of(waited_ns: u64, rate_ns: u64) -> Option<Sum> {
-    // With a coarse clock, it was short, not zero.
+    // A coarse clock may read 0 for a short wait.
     let waited_ns = waited_ns.max(1);
     let drawn_ns = || (u128::from(draw()) * u128::from(rate_ns)) >> 32;
     if rate_ns == 0 || waited_ns < rate_ns && drawn_ns() >= u128::from(waited_ns) {
@@ -289,7 +289,7 @@ fn record(samples: &Samples, sum: Sum) {
     samples.lock().entry(calls).or_default().add(sum);
 }
 
-/// The element of a lock's waiter: since when it waits.
+/// The element of a lock's waiter: the time at which the wait began.
 #[inline]
 pub(crate) fn since(now_ns: u64) -> *mut () {
     ptr::without_provenance_mut(now_ns as usize)
@@ -322,7 +322,7 @@ impl EndedWaits {
         }
     }
 
-    /// Adds that of a waiter with this element.
+    /// Adds the wait that began at `since`.
     #[inline]
     pub(crate) fn add(&mut self, since: *mut ()) {
         if self.now_ns != 0 && !since.is_null() {
@@ -331,8 +331,8 @@ impl EndedWaits {
         }
     }
 
-    /// Takes a sample if one is due. Only after the woken were readied, so that
-    /// they do not wait for it.
+    /// Takes a sample if one is due. Call it after readying the waiters, so that they do not
+    /// wait for it.
     #[inline]
     pub(crate) fn record(self) {
         if self.waited_ns != 0 {

@@ -14,7 +14,8 @@ pub(crate) enum Outcome<T> {
     Panicked(Box<dyn Any + Send>),
     /// It ended by `goexit`.
     Exited,
-    /// It never ran: the runtime was shut down before, or for this error.
+    /// It never ran: the runtime was shut down before it started, or it got no stack, with this
+    /// error.
     Abandoned(Option<Box<StackError>>),
 }
 
@@ -113,7 +114,7 @@ unsafe fn run<F: FnOnce() -> T, T>(g: &Goroutine) {
         Ok(value) => Outcome::Returned(value),
         Err(payload) => caught(payload),
     };
-    // SAFETY: the closure is out, and no wait is under way.
+    // SAFETY: the closure was taken out of the body, and the goroutine is in no queue.
     unsafe { put(g, outcome) };
 }
 

@@ -10,11 +10,13 @@
 //! |----------------|---------------------------------------------|-----------------------------|
 //! | [`FRESH`]      | never run; `body` holds the closure         | the M that dequeued it      |
 //! | odd            | on some M now; the rest is its stack header, or, until it has arrived, the context that it left | that M, by switching away |
+//! | odd, with [`CLAIMED_BIT`] | suspended, and claimed by the sweep; the rest is its stack header | the sweep, by ending the claim; before it is confirmed also the M that dequeued it |
 //! | even, not zero | suspended: a saved context of [`crate::arch`]; with [`WATCHED_BIT`] while a thread reads its stack | the M that dequeued it |
 //!
 //! A goroutine may be readied, and dequeued by another M, between the moment
 //! it is enqueued somewhere and the moment it has left its stack; so the thread that
-//! dequeued it first waits until `context` is no longer odd. The store of the
+//! dequeued it first waits until `context` is no longer odd; after 1,000 loads it requeues the
+//! goroutine and runs others first (`crate::sched::switch`). The store of the
 //! saved context is the last thing that happens on the old stack.
 //!
 //! # What `body` holds
@@ -86,7 +88,8 @@ pub(crate) enum Status {
     Runnable,
     /// On some M.
     Running,
-    /// On an M that has given its P away.
+    /// In `blocking`: on an M that has given its P away, or suspended while a helper runs the
+    /// call.
     Syscall,
     /// Parked, or about to.
     Waiting,

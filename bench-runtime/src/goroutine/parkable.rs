@@ -1,16 +1,15 @@
-//! Parkables, and the record of each in a queue.
+//! Parkables, and the [`Waiter`] of each in a queue.
 //!
-//! A [`Parkable`] is a goroutine or a plain OS thread; primitives make no
-//! difference between them. (Channels and joins also have pending futures,
-//! which never park: `goroutine::pending`.) The way to wait, which every primitive
-//! follows:
+//! A [`Parkable`] is a goroutine, a plain OS thread or a pending future. Primitives
+//! treat all of them alike; a pending future waits in the queues of channels and joins
+//! without parking (`goroutine::pending`). The steps of a wait, in every primitive:
 //!
 //! 1. `let me = sched::prepare_park(reason, object)`; from here a ready counts.
 //! 2. Enqueue one [`Waiter`] in each queue, under that queue's lock; unlock.
 //! 3. `sched::park(me)` (or `park_until`); it returns after exactly one ready.
 //!
 //! A wait that several parties may end (select, a time-out, a cancel) marks its
-//! waiters [`Waiter::multi`] with the ticket drawn before step 2. A thread that
+//! waiters [`Waiter::multi`] with the ticket read before step 2. A thread that
 //! takes such a waiter must first [`Parkable::claim`] the ticket; only the thread
 //! that claims may write into the waiter's element and must then ready it. A single
 //! waiter is claimed by being dequeued. The states of the ticket are in
@@ -36,7 +35,7 @@ pub(crate) struct Head {
     pub(crate) ticket: AtomicU32,
 }
 
-/// Whose [`Head`] it is.
+/// The kind of parkable that a [`Head`] belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -79,7 +78,7 @@ impl Parkable {
         unsafe { self.0.as_ref() }
     }
 
-    /// Draws the ticket of the next wait. Called only by the one that will park.
+    /// The ticket of the next wait. Only the goroutine, thread or task that will wait calls it.
     #[inline]
     pub(crate) fn ticket(self) -> u32 {
         self.head().ticket.load(Ordering::Relaxed)
@@ -100,13 +99,13 @@ impl Parkable {
 pub(crate) struct Waiter {
     pub(super) next: Cell<*mut Waiter>,
     pub(super) prev: Cell<*mut Waiter>,
-    /// The waiter.
+    /// The parkable that waits.
     pub(crate) owner: Parkable,
     /// The value to hand over: only the primitive uses it.
     pub(crate) elem: Cell<*mut ()>,
     /// The ticket, for a multi waiter.
     pub(crate) ticket: u32,
-    /// The case of a select, or a primitive's own tag; `MULTI` is ours.
+    /// The case of a select, or a primitive's own tag. The bit [`MULTI`] belongs to this file.
     pub(crate) tag: Cell<u32>,
 }
 

@@ -14,7 +14,7 @@ use crate::sys::thread_end::AtEnd;
 use crate::util::lock::Lock;
 use crate::util::note::Note;
 
-/// The record of a thread in the queues of primitives.
+/// The record of a plain thread, which waits in the queues of primitives.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ThreadRecord {

@@ -7,11 +7,11 @@
 //!
 //! | runtime   | a goroutine that parks while it unwinds                        |
 //! |-----------|----------------------------------------------------------------|
-//! | pinned    | takes its panics off its thread, puts them back when it continues |
-//! | migrating | keeps its thread, which runs no other ([`FLAG_LOCKED`]): std holds the address of the count over the call of a hook |
+//! | pinned    | takes its panics off its thread's count, and adds them again when it continues |
+//! | migrating | keeps its thread, which runs no other goroutine ([`FLAG_LOCKED`]): std holds the address of the count over the call of a hook |
 //!
-//! std has no call for either half of the first, but `resume_unwind` counts a panic
-//! and `catch_unwind` removes one; and between the two the exception is an object
+//! std has no function that only adds to the count or only subtracts from it. But `resume_unwind`
+//! adds a panic and `catch_unwind` subtracts one; between the two the exception is an object
 //! that can be kept, because [`arch::catch`] does not change the count:
 //!
 //! | step       | is                                       | count | spare exceptions |
@@ -19,9 +19,9 @@
 //! | `take_panics` | raise a spare one, `catch_unwind`        | −1    | −1               |
 //! | `restore_panics` | `resume_unwind`, `arch::catch`           | +1    | +1               |
 //!
-//! If none is spare a thread makes one and ends, with a count that is never read.
-//! std does not end a hook that panics after it has waited, because it no longer
-//! counts that a hook runs: its panic continues from there.
+//! If no spare exception is left, a new thread makes one and ends; its count is never read.
+//! If a hook waits and then panics, std does not end the process, because its count no longer says
+//! that a hook runs: the hook's panic unwinds from there.
 
 use std::ffi::c_void;
 use std::panic::{catch_unwind, resume_unwind};
@@ -68,8 +68,7 @@ pub(crate) fn end_park(header: &StackHeader) {
     }
 }
 
-/// Calls `f`, which lets others run, with no panic on the
-/// thread's count.
+/// Calls `f`, within which other goroutines of the thread run, with no panic on the thread's count.
 #[cold]
 #[inline(never)]
 pub(crate) fn without_panics<R>(f: impl FnOnce() -> R) -> R {
@@ -114,7 +113,7 @@ fn catch_one() -> Spare {
     Spare(unsafe { arch::catch(panic, ptr::null_mut()) })
 }
 
-/// Blocks the thread for the life of another.
+/// Starts a thread that makes a spare exception. Blocks the thread until it is made.
 fn make_spare() -> Spare {
     let (give, take) = mpsc::sync_channel(1);
     let made = threads::start("exception", THREAD_STACK, move || {
@@ -143,7 +142,7 @@ mod tests {
         }
     }
 
-    /// The state in a catch in here, and after it.
+    /// Panics, and catches the panic: the thread's count is then as before.
     fn panics_and_is_caught() {
         assert!(catch_unwind(|| resume_unwind(Box::new(7))).is_err());
     }

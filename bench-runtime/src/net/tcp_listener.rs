@@ -74,7 +74,7 @@ impl TcpListener {
         })
     }
 
-    /// Takes over std's type: see the `TryFrom` that does the same.
+    /// Makes it from std's type, as its `TryFrom` does.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl TcpListener {
     ///
     /// If the process has no descriptor or memory left, it pauses and tries
     /// again: for 5 ms at first, then twice as long each time up to a second.
-    /// Other errors are returned; the listener accepts on after them.
+    /// Other errors are returned. The listener stays usable after them.
     ///
     /// # Examples
     ///

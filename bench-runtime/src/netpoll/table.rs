@@ -4,14 +4,14 @@
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
-// Not loom's type, which no static can have.
+// Not loom's type: its constructor is not `const`, so a static cannot have it.
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::desc::PollDesc;
 use super::watch::Watch;
 use crate::util::lock::Lock;
 
-/// A token that no descriptor ever has: generations that are open are odd.
+/// A token that no open descriptor has: the generation of an open one is odd.
 pub(super) const INTERRUPT_TOKEN: u64 = 0;
 
 /// Chunk `k` holds `FIRST << k` records.
@@ -35,7 +35,7 @@ fn place(index: usize) -> (usize, usize) {
     (chunk, index - FIRST * ((1 << chunk) - 1))
 }
 
-/// The record of an event, unless it is stale.
+/// The record of the descriptor that an event's token names; `None` if the token is stale.
 pub(super) fn find(token: u64) -> Option<&'static PollDesc> {
     let (chunk, at) = place(token as u32 as usize);
     // Acquire: pairs with the Release in `open`.

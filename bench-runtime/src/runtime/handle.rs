@@ -1,4 +1,4 @@
-//! The right to start goroutines, for the thread that does not own the runtime.
+//! Handles: they start goroutines of a runtime from threads that do not own it.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::sched::shared::{Shared, User};
 /// Starts goroutines of a runtime, from any thread: a callback of a foreign
 /// library, a worker of another executor. Clones are handles of the same runtime.
 ///
-/// It keeps no runtime running. Goroutines that it starts after the shutdown do
+/// A handle does not keep its runtime running. Goroutines that it starts after the shutdown do
 /// not run; their closures are dropped, and [`JoinHandle::join`] returns
 /// [`Abandoned`](crate::JoinError::Abandoned).
 ///

@@ -7,9 +7,9 @@ use crate::sched::{current, scheduler};
 /// else runs there. A goroutine that ends while bound takes the thread with it, so
 /// that what it did to the thread affects no other goroutine.
 ///
-/// In a pinned runtime every goroutine stays with its thread anyway; there this
-/// only counts, and other goroutines still share the thread. It has no effect
-/// on a plain thread.
+/// In a pinned runtime every goroutine stays with its thread anyway, and other goroutines still
+/// share the thread. There this only makes [`blocking`](crate::blocking) run its function on that
+/// thread, while its other goroutines wait. It has no effect on a plain thread.
 ///
 /// # Examples
 ///

@@ -10,13 +10,14 @@ use crate::sched::sysmon::{ROUND_NS, Round, Watch};
 use crate::stack::sweep::{self, Policy, Progress};
 use crate::sys::{clock, memory};
 
-/// Passes over all stacks in the time after which one is due: each visit costs some
-/// 30 ns a stack, and this many come before it is compacted. Chosen, not measured.
+/// Passes over all stacks in the time after which a parked one is shrunk: a stack is visited so
+/// often before that, at about 30 ns a visit. Chosen, not measured.
 const PASSES: u32 = 4;
 
-/// The divisor of the machine's memory above which a runtime that compacts
-/// gives it as much of sysmon's time as it needs: the rest must suffice for
-/// stacks that the pass does not reach in time. Chosen, not measured.
+/// There is pressure if the resident memory is above 1/4 of the machine's. Then, in a runtime that
+/// compacts, a step of the sweep takes a whole round of sysmon even while goroutines run. The other
+/// three quarters must suffice for stacks that the pass does not reach in time. Chosen, not
+/// measured.
 const PRESSURE_SHARE: u64 = 4;
 
 /// See the module.
@@ -25,8 +26,9 @@ pub(crate) struct Sweep {
     /// When the current pass began, and whether it is over.
     began_ms: u32,
     over: bool,
-    /// The time from its beginning to that of the next one.
+    /// From the start of this pass to the start of the next.
     pause: Duration,
+    /// This pass is not over, or the next one may find a stack to shrink.
     pending: bool,
     /// A P has picked a goroutine since the pass began, which may be parked now.
     ran: bool,
@@ -48,7 +50,8 @@ impl Watch for Sweep {
         })
     }
 
-    /// Goes on with the sweep: a step if goroutines run, for a round's time if none does.
+    /// Continues the sweep: by one step if a P runs, and by steps for the time of a round if none
+    /// does or there is pressure.
     fn check(&mut self, shared: &'static Shared, round: &Round) {
         self.ran |= round.picked;
         let began_ns = clock::now_ns();
@@ -62,7 +65,7 @@ impl Watch for Sweep {
             self.ran = false;
             self.compacted_count = compacted_count();
             self.pressed = shared.settings.shrink_options.compact && is_pressed(shared);
-            // A program with few goroutines is not looked over all the time.
+            // The few stacks of a program must not be scanned all the time.
             self.pause =
                 (self.policy(shared).after / PASSES).max(Duration::from_nanos(TIME_SLICE_NS));
         }
@@ -77,7 +80,7 @@ impl Watch for Sweep {
                     }
                     (true, pending)
                 }
-                // That thread may have passed some of ours already.
+                // Another runtime's sysmon sweeps, and may have passed some of our stacks already.
                 Progress::Busy => (true, true),
                 Progress::Nothing => (true, false),
             };

@@ -13,7 +13,7 @@
 //! 5. `run_next`, for a time slice that all goroutines of a chain through it share, then
 //!    the P's queue; in a pinned runtime goroutines in the M's inbox first go to its
 //!    list, and then that list and the P's queue are used by turns;
-//! 6. the global queue, a share of the normal class; one whose P was retaken;
+//! 6. the global queue, a share of the normal class; a hog;
 //! 7. the netpoller, without waiting;
 //! 8. in a pinned runtime, a short spin for the inbox if the last ones succeeded; then
 //!    other Ps, spinning, if not too many do; and their due timers;

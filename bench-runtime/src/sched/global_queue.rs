@@ -1,5 +1,5 @@
-//! The global queue: goroutines that belong to no P, in three classes. Those of
-//! the normal class whose P was retaken are in a separate list.
+//! The global queue: goroutines that belong to no P, in four lists: one for each class, and one
+//! for hogs of the normal class.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -66,7 +66,7 @@ pub(crate) enum GlobalClass {
     Normal,
     High,
     Low,
-    /// Of the normal class, and ran for so long that its P was retaken.
+    /// Hogs of the normal class.
     Preempted,
 }
 

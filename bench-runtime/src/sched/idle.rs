@@ -83,7 +83,8 @@ pub(crate) struct Idle {
     /// Ps that are neither idle nor dead. Changed under the lock, before another thread
     /// gets the P.
     pub(super) running: ProcessorSet,
-    /// Ms that search for work.
+    /// Ms that search the other Ps for work, and those that were woken for this; Go's *spinning*.
+    /// An M that spins for its inbox and a helper that spins for a job are not counted by that.
     pub(crate) spinning_count: AtomicU32,
 }
 

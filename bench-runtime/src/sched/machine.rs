@@ -62,7 +62,7 @@ pub(super) struct MachineQueues {
     /// The counterpart of a P's `run_next` in a migrating runtime.
     pub(super) run_next: AtomicPtr<Goroutine>,
     pub(super) runnable: LocalQueue,
-    /// Goroutines that ran for so long that its P was retaken.
+    /// Hogs of this M, after their next call into the runtime.
     pub(super) preempted: LocalQueue,
 }
 
@@ -118,7 +118,8 @@ pub(crate) struct Machine {
     pub(crate) cpu_clock: OnceLock<CpuClock>,
     /// The kernel's number of its thread.
     pub(super) thread_id: OnceLock<ThreadId>,
-    /// Counted as spinning. Set by itself, or by its waker before the wake.
+    /// It is counted in `spinning_count` of [`super::idle::Idle`]. Set by itself, or by its waker
+    /// before the wake.
     pub(crate) spinning: AtomicBool,
     /// In a pinned runtime: goroutines of this M that other threads have readied.
     inbox: Lock<List>,
@@ -406,7 +407,7 @@ impl Machine {
         self.has_short_work() || self.queues.has_preempted()
     }
 
-    /// The same, without goroutines whose P was retaken.
+    /// The same, without hogs.
     pub(super) fn has_short_work(&self) -> bool {
         self.has_inbox()
             || !self.queues.run_next.load(Ordering::Relaxed).is_null()

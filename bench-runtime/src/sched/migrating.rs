@@ -3,17 +3,24 @@
 //!
 //! | a goroutine that is        | goes to                                       |
 //! |----------------------------|-----------------------------------------------|
-//! | readied on a P, or spawned | the P's `run_next`; what was there to the queue |
+//! | readied on a P, or spawned by `go` | the P's `run_next`; what was there to the queue |
 //! | the same, while the runtime is *eager* | the end of the P's queue          |
-//! | found by a poll, or yields | the end of the P's queue                      |
+//! | found by an M's poll, or yields | the end of the P's queue                 |
 //! | of the high or the low class | its list in the global queue                |
 //! | locked to an M             | that M, which queues for a P                  |
-//! | readied from outside       | the global queue                              |
+//! | readied from outside, or spawned otherwise | the global queue              |
+//! | a hog of the normal class, at its next call | the list of hogs in the global queue |
+//!
+//! *Spawned otherwise* is by `GoBuilder::go`, in a scope, by a `Handle` or by a timer. A poll
+//! finds the goroutines that a descriptor or a deadline readies. A timer of a channel sends
+//! within the poll: the goroutine that receives is readied on the P of the M that polls. The polls
+//! of sysmon ready from outside.
 //!
 //! # When an M is woken for `run_next`
 //!
 //! Not at once: mostly the goroutine that readied it parks soon, and a wake costs more
-//! than the wait. If sysmon finds the same goroutine there in two rounds, it moves it to
+//! than the wait. If sysmon finds the same goroutine there in two rounds, without a pick
+//! between them, and a P is idle, it moves it to
 //! the global queue and makes the runtime *eager* for a while: then readied goroutines
 //! go to the end of the queue, where idle Ps steal them at once. (Others measured that a
 //! wake for each costs a fifth of throughput, and that no wake costs 20 times the
@@ -56,7 +63,8 @@ pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// As [`ready`], but behind the others, and without waking an M.
+/// As [`ready`], but behind the others. An M is woken only for a goroutine that is locked, or
+/// of another class than the normal one.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match g.has_flag(SPECIAL) {
         true => submit_special(m.shared(), g),

@@ -9,9 +9,9 @@
 //! - A *time slice*, as in Go, begins with each pick, except from `run_next`: such a
 //!   goroutine continues the time slice of the one before it. A chain of them ends it
 //!   after [`STREAK_NS`](super::queues::STREAK_NS).
-//! - Goroutines whose P was retaken wait in a list of their own, in the global queue or,
+//! - Hogs wait in a list of their own, in the global queue or,
 //!   pinned, of their M. They run if nothing else is runnable, and for one time slice in
-//!   two ([`TIME_SLICE_NS`]). While there are hogs, the low class gets some of those
+//!   two ([`TIME_SLICE_NS`]). While there are hogs, the low class gets every fourth of those
 //!   turns.
 //! - An M that queues for a P waits as long as its own last turn took
 //!   ([`fair_wait_ns`](super::machine::Machine::fair_wait_ns)): not at all if it has rested since, or another thread has readied a goroutine of it.
@@ -149,7 +149,7 @@ fn pick_in_turn(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static 
         .or_else(|| scheduler::next(m, p))
 }
 
-/// Before all that: a goroutine whose P was retaken, if it is their turn. While there
+/// Before all that: a hog, if it is their turn. While there
 /// are hogs, the low class, which may have hogs too, gets every fourth such turn.
 /// `turn`: the global queue must be checked.
 pub(super) fn pick_long(

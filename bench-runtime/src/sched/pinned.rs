@@ -4,13 +4,17 @@
 //!
 //! | a goroutine that is              | goes to                                   |
 //! |----------------------------------|-------------------------------------------|
-//! | spawned                          | the end of the P's queue                  |
-//! | the same, of the high or the low class | its list in the global queue        |
+//! | spawned by `go`                  | the end of the P's queue                  |
+//! | spawned otherwise (see [`super::migrating`]) | the list of its class in the global queue |
 //! | readied on its own M             | the M's `run_next`; what was there to its list |
 //! | found by its M's poll, or yields | the end of the M's list                   |
 //! | readied elsewhere                | its M's inbox, which goes to the end of the M's list at the M's next pick |
-//! | not started, and readied from outside | the global queue                     |
+//! | a hog, at its next call, while others of its M wait | the M's list of hogs   |
 //! | known to compute for long        | starts on an M of its own ([`super::hogs`]) |
+//!
+//! A poll finds the goroutines that a descriptor or a deadline readies. A timer of a channel
+//! sends within the poll: the goroutine that receives is readied on the M that polls. The polls
+//! of sysmon ready from elsewhere.
 //!
 //! An M that has such work and no P queues for one.
 
@@ -72,7 +76,8 @@ fn ready_special(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// As [`ready`], but behind the others, and without waking an M.
+/// As [`ready`], but behind the others. A goroutine of this M wakes no M. One of another M wakes
+/// that M, and one that has not started an idle M.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match machine_of_started(g) {
         Some(own) if ptr::eq(own, m.machine()) => m.queues().runnable.push(g),

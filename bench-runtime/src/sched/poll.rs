@@ -12,7 +12,8 @@ use super::{readied, scheduler, wake};
 use crate::goroutine::{Goroutine, Kind, Parkable, Status};
 use crate::recorder::{ANY, event};
 
-/// Fires the due timers of `from`; the readied goroutines go to `p`.
+/// Fires the due timers of `from`. The readied goroutines go where [`scheduler::ready_in_turn`]
+/// puts them, and those that the calls of timers ready where [`scheduler::ready`] does.
 pub(super) fn fire_timers(shared: &'static Shared, m: ThisM, p: ThisP, from: &'static Processor) {
     let next = from.timers.next_ns();
     if next == u64::MAX || next > shared.now_ns() {
@@ -48,8 +49,9 @@ pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     any
 }
 
-/// Makes all of them runnable, in their order, at the end of the queue. For a single
-/// one no other M is woken: this M runs it.
+/// Makes all of them runnable, in their order, behind the others that wait here. An M is woken
+/// if then more than one goroutine is in the P's queue, and for each that does not wait here:
+/// see [`scheduler::ready_in_turn`]. A single one that waits here wakes no M: this M runs it.
 pub(super) fn ready_all(shared: &'static Shared, m: ThisM, p: ThisP, ready: &mut Vec<Parkable>) {
     for who in ready.drain(..) {
         match who.head().kind {

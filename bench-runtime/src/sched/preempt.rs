@@ -4,8 +4,9 @@
 //! A P is taken from an M that runs a goroutine's code for too long while work waits
 //! (by sysmon; a hog and a blocking system call look alike), and given away by an M
 //! whose goroutine says that it will block ([`crate::runtime::blocking`]). The
-//! goroutine continues, on its own OS thread, beside the others; at its next call into
-//! the runtime it queues up for a P again. Nothing is interrupted in mid-instruction.
+//! goroutine continues, on its own OS thread, beside the others. At its next call into
+//! the runtime it takes an idle P, or queues for one; a call that parks needs none. Nothing is
+//! interrupted in mid-instruction.
 
 use std::sync::atomic::Ordering;
 
@@ -119,7 +120,7 @@ fn reacquire_p_slow(header: &'static StackHeader) -> ThisP {
     }
 }
 
-/// Queues a goroutine of the normal class whose P was retaken.
+/// Queues a hog of the normal class.
 fn submit_preempted(shared: &'static Shared, g: &'static Goroutine) {
     // As in `ready::submit`.
     let _user = shared.user();

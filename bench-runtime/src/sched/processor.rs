@@ -41,9 +41,9 @@ const NO_OWNER: usize = usize::MAX;
 pub(crate) struct Processor {
     pub(crate) id: usize,
     /// The goroutine to run before all in the queue; it inherits the time
-    /// slice of the goroutine that readied it. Only the owner touches it, with plain
-    /// loads and stores; when an M holds its P too long, the whole P is
-    /// retaken, and this with it.
+    /// slice of the goroutine that readied it. The owner writes it, with plain stores. Sysmon
+    /// reads it, and takes the goroutine out while it has borrowed the P. When a P is retaken,
+    /// this goes with it.
     pub(crate) run_next: AtomicPtr<Goroutine>,
     /// A request to the owner to call `handle_notice` before its next pick.
     pub(crate) notice: AtomicBool,
@@ -105,7 +105,8 @@ pub(crate) struct Own {
     pub(super) given_at_tick: Cell<bool>,
     /// Turns of looking elsewhere first so far.
     pub(super) turns: Cell<u32>,
-    /// The last pick of two began with the P's queue; in a pinned runtime.
+    /// In a pinned runtime: the next pick after `run_next` begins with the P's queue, unless
+    /// another M can take from it.
     pub(super) fresh_first: Cell<bool>,
     /// Picks of `run_next` in the time slice that all of them share.
     pub(super) streak: Cell<u32>,

@@ -35,8 +35,9 @@ pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// The same, but behind the others that wait here, and without waking an M: for a caller
-/// that readies several in order.
+/// The same, but behind the others that wait here: for a caller that readies several in order.
+/// A goroutine that waits here then wakes no M. One that goes to another M or to the global queue
+/// does, and in a pinned runtime one that has not started.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().kind {
         SchedulerKind::Pinned => pinned::ready_in_turn(m, p, g),

@@ -116,7 +116,7 @@ impl Drop for Blocked {
 #[derive(Debug)]
 pub(crate) struct Shared {
     lifetime: Lifetime,
-    /// Which scheduler it has; read by [`super::scheduler`] alone.
+    /// Which scheduler it has. Only [`super::scheduler`] decides by it.
     pub(crate) kind: SchedulerKind,
     /// Something of the high class waits, or the runtime stops.
     pub(crate) attention: Counter,
@@ -124,7 +124,7 @@ pub(crate) struct Shared {
     pub(crate) retaken_count: Counter,
     /// Readied goroutines go to queues in which idle Ps find them at once.
     pub(super) eager: AtomicBool,
-    /// A P was retaken not long ago.
+    /// A P was retaken from a hog not long ago.
     pub(super) hogs_about: AtomicBool,
     pub(super) procs: Procs,
     pub(crate) idle: Idle,

@@ -160,7 +160,7 @@ pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
         Some(p) => m.wake(Some(p)),
         None => {
             shared.idle.wait_for_p(&mut lists, m);
-            // The M that gives it a P wakes its futex only, not its poller.
+            // It leaves its poller now, and waits on its futex for the P.
             m.interrupt_polling();
         }
     }

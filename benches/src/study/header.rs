@@ -148,7 +148,7 @@ fn measure(kind: &MetricKind) -> Measure {
 fn figure_of(workload: &Workload, name: &str) -> Metric {
     let mut figure = figure(name);
     if (workload.id, name) == ("io.email", "load_busy_ratio") {
-        // The lane talks to it.
+        // The lane's peer here is a mail server.
         "share of the time in which the mail server was busy".clone_into(&mut figure.title);
     }
     figure
@@ -169,7 +169,7 @@ fn figure(name: &str) -> Metric {
     }
 }
 
-/// The parameter with the most values among the cases; `None` if nothing varies.
+/// The parameter with the most values among the cases; `None` if no parameter varies.
 fn axis(workload: &Workload, cases: &[&Parameters]) -> Option<String> {
     let values_of = |name: &str| {
         let values = cases.iter().filter_map(|case| case.get(name));
@@ -192,7 +192,7 @@ fn axis(workload: &Workload, cases: &[&Parameters]) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// A variant of the header's by the name under which it is written there.
+/// The variant of an enum of the header, by its name in the header.
 fn named<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
     serde_json::from_value(json!(name)).ok()
 }

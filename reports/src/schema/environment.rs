@@ -40,7 +40,7 @@ pub struct EnvironmentSample {
 /// A reading that left its bound: shown in the report, and not used by the gate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Taint {
-    /// A stable word, such as `steal`, `throttling`, `run_queue`, `pressure`,
+    /// A stable word, such as `steal`, `throttling`, `others`, `pressure_io`,
     /// `migrations`, `frequency`, `governor`.
     pub kind: String,
     /// As text: the reading, its effect and what to do.

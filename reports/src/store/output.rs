@@ -2,9 +2,9 @@
 //!
 //! | what the name means | what is done |
 //! |---|---|
-//! | nothing yet, or a plain file of one name | a new file is renamed over it: whole or not at all; mode and owner stay |
-//! | a link | the same with what it leads to |
-//! | a plain file of many names, or of another owner | it is emptied and written |
+//! | no file, or a plain file with one link | a new file is written and renamed to the name, so that a reader sees all of it or nothing; mode and owner stay |
+//! | a symbolic link | the same with the link's target |
+//! | a plain file with several links, or one that may not be replaced with the same owner | it is emptied and written |
 //! | a device, a pipe | it is written to |
 //! | a run's results | refused: nothing measured is lost |
 

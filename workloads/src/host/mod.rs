@@ -1,4 +1,4 @@
-//! The operating system, one concept a file, as lanes and measurements need it.
+//! The operating system, as lanes and measurements need it: one file for each concept.
 
 pub mod affinity;
 pub(crate) mod backlog;

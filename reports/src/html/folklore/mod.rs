@@ -46,7 +46,7 @@ impl Finding {
         }
     }
 
-    /// The finding on a claim that the first figure is less, by the verdict.
+    /// The finding on the claim *the first figure is smaller*, from the verdict.
     fn of_verdict(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Faster => Finding::Holds,
@@ -78,11 +78,11 @@ impl Finding {
     }
 }
 
-/// A claim, and how this run's figures are put to it.
+/// A claim, and the function that checks it against this run's figures.
 struct Claim {
     said: &'static str,
     ask: fn(&View<'_>) -> Option<(Finding, String)>,
-    /// The measurement that is missing if the run does not answer it.
+    /// What the run would have to measure, if it does not answer the claim.
     wanting: &'static str,
 }
 
@@ -226,7 +226,7 @@ fn row<'a>(view: &View<'a>, workload: &Workload, lane: &str) -> Option<&'a Row> 
         .find(|row| row.lane == lane)
 }
 
-/// The reader's name of the workload.
+/// The workload's title in quotes; its id if it has none.
 fn name(view: &View<'_>, workload: &str) -> String {
     match view.run.workload(workload) {
         Some(known) if !known.title.is_empty() => format!("“{}”", known.title),
@@ -238,7 +238,7 @@ fn sentence(parts: &[String]) -> String {
     format!("{}.", parts.join("; "))
 }
 
-/// A further figure of a lane, on the first case that has it.
+/// The row of a lane with this quantity, on the first case that has one.
 fn metric<'a>(view: &View<'a>, role: Role, lane: &str, quantity: &str) -> Option<&'a Row> {
     let workload = view.with_role(role).next()?;
     let is_it = |row: &Row| row.workload == workload.id && row.lane == lane;
