@@ -4,8 +4,9 @@
 //! and the scheduler, which calls it, makes them runnable. A descriptor is watched once
 //! for its whole life, edge-triggered, from the first time that an operation on it
 //! would block; [`slot`] describes how an edge and a goroutine meet. A pipe may become
-//! level-triggered ([`level`]). A runtime has one poller, or one for each M if
-//! goroutines are pinned; a socket that is used from two of them is watched by both.
+//! level-triggered ([`level`]). A runtime has one poller. If goroutines are
+//! pinned, each M whose goroutines wait for descriptors also has its own; a socket that is used
+//! from two of them is watched by both.
 //!
 //! # Rejected
 //!
