@@ -47,7 +47,9 @@ pub(super) const RUNTIMES: Entry = Entry {
 
 fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
-        Shape::Sleepers | Shape::TcpEcho | Shape::Fanout | Shape::FileRead => NO_RING.as_deref(),
+        Shape::Sleepers | Shape::TcpEcho | Shape::Fanout | Shape::FileRead => {
+            RING.as_ref().err().map(String::as_str)
+        }
         Shape::Email => Some("the mail library has no futures for compio"),
         Shape::Service | Shape::Handler(_) => {
             Some("its futures may move between threads, and those of compio do not")
@@ -56,13 +58,26 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// Why this process has no io_uring; `None` where it has. Found by making one.
-static NO_RING: LazyLock<Option<String>> = LazyLock::new(|| {
+/// How a ring is made here, or why none can be. Found by making some.
+static RING: LazyLock<Result<ProactorBuilder, String>> = LazyLock::new(|| {
     let needed = OpCodeFlag::basic() | OpCodeFlag::OpenAt | OpCodeFlag::Shutdown;
-    let made =
-        Runtime::new().and_then(|_| ProactorBuilder::new().detect_opcode_support(needed).build());
-    made.err().map(|error| no_ring(&error))
+    let made = Runtime::new()
+        .and_then(|_| ProactorBuilder::new().detect_opcode_support(needed).build())
+        .and_then(|_| suited(|ring| ring.build().map(drop)));
+    made.map_err(|error| no_ring(&error))
 });
+
+/// A ring as compio's documentation has it for a runtime of one thread, or by compio's
+/// defaults where the kernel does not know these settings: it has all of them since 6.1.
+fn suited(make: impl Fn(&ProactorBuilder) -> io::Result<()>) -> io::Result<ProactorBuilder> {
+    let mut suited = ProactorBuilder::new();
+    suited.coop_taskrun(true).taskrun_flag(true);
+    suited.single_issuer(true).defer_taskrun(true);
+    match make(&suited) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(ProactorBuilder::new()),
+        made => made.map(|()| suited),
+    }
+}
 
 /// The calls that a filter must let through.
 const CALLS: &str = "io_uring_setup, io_uring_enter and io_uring_register";
@@ -117,15 +132,16 @@ struct Cores {
 
 impl Cores {
     fn start(count: usize) -> io::Result<Self> {
+        let ring = RING.clone().map_err(io::Error::other)?;
         let workers = match NonZeroUsize::new(count) {
             Some(count) if count.get() > 1 => {
-                let dispatcher = Dispatcher::builder().worker_threads(count).build()?;
-                Some(Rc::new(dispatcher))
+                let builder = Dispatcher::builder().worker_threads(count);
+                Some(Rc::new(builder.proactor_builder(ring.clone()).build()?))
             }
             _ => None,
         };
         Ok(Self {
-            main: Runtime::new()?,
+            main: Runtime::builder().with_proactor(ring).build()?,
             tasks: Tasks(workers),
         })
     }
@@ -395,5 +411,30 @@ mod tests {
                 "{said}"
             );
         }
+    }
+
+    #[test]
+    fn ring_is_the_default_only_where_the_kernel_does_not_know_the_settings() {
+        const SETTINGS: [&str; 4] = [
+            "coop_taskrun",
+            "taskrun_flag",
+            "single_issuer",
+            "defer_taskrun",
+        ];
+        let are_set = |ring: &ProactorBuilder, value: bool| {
+            let ring = format!("{ring:?}");
+            SETTINGS
+                .iter()
+                .all(|name| ring.contains(&format!("{name}: {value}")))
+        };
+        let taken = suited(|ring| {
+            assert!(are_set(ring, true), "{ring:?}");
+            Ok(())
+        });
+        assert!(are_set(&taken.unwrap(), true));
+        let unknown = suited(|_| Err(Errno::EINVAL.into()));
+        assert!(are_set(&unknown.unwrap(), false));
+        let full = suited(|_| Err(Errno::ENOMEM.into())).unwrap_err();
+        assert_eq!(full.raw_os_error(), Some(libc::ENOMEM));
     }
 }
