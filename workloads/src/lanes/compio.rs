@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ::compio::BufResult;
@@ -99,16 +99,21 @@ fn no_ring(error: &io::Error) -> String {
 }
 
 struct Compio {
-    /// The last sample's runtimes and for how many CPUs they are.
-    current: Option<(Cores, usize)>,
+    /// The last sample's runtimes, for how many CPUs they are, and by which rule tasks
+    /// get to them.
+    current: Option<(Cores, (usize, Rule))>,
 }
 
 impl Lane for Compio {
     fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
-        let count = order.threads();
+        let rule = match order.workload.shape {
+            Shape::TcpEcho => Rule::First,
+            _ => Rule::Each,
+        };
+        let wanted = (order.threads(), rule);
         let cores = match self.current.take() {
-            Some((cores, have)) if have == count => cores,
-            _ => Cores::start(count).map_err(|error| {
+            Some((cores, have)) if have == wanted => cores,
+            _ => Cores::start(wanted).map_err(|error| {
                 Failure::host("starting a runtime", &error, "ulimit -n and ulimit -l")
             })?,
         };
@@ -116,11 +121,20 @@ impl Lane for Compio {
         // Spawned, since what a runtime blocks on is not scheduled as tasks are.
         let outcome = cores.main.block_on(async { joined(spawn(main).await) });
         if outcome.is_ok() {
-            self.current = Some((cores, count));
+            self.current = Some((cores, wanted));
         }
         // Else the runtimes end here, and with them all tasks that the sample has left.
         outcome
     }
+}
+
+/// Which of several runtimes a task starts on.
+#[derive(Clone, Copy, PartialEq)]
+enum Rule {
+    /// The one that takes it first: they share one dispatcher.
+    First,
+    /// A given one: each has a dispatcher of its own.
+    Each,
 }
 
 /// A runtime for each CPU.
@@ -131,33 +145,39 @@ struct Cores {
 }
 
 impl Cores {
-    fn start(count: usize) -> io::Result<Self> {
+    fn start((count, rule): (usize, Rule)) -> io::Result<Self> {
         let ring = RING.clone().map_err(io::Error::other)?;
-        let workers = match NonZeroUsize::new(count) {
-            Some(count) if count.get() > 1 => {
-                let builder = Dispatcher::builder().worker_threads(count);
-                Some(Rc::new(builder.proactor_builder(ring.clone()).build()?))
-            }
-            _ => None,
+        let (dispatchers, threads) = match rule {
+            _ if count <= 1 => (0, count),
+            Rule::First => (1, count),
+            Rule::Each => (count, 1),
         };
+        let threads = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
+        let dispatcher = |_| {
+            let builder = Dispatcher::builder().worker_threads(threads);
+            builder.proactor_builder(ring.clone()).build()
+        };
+        let workers: io::Result<_> = (0..dispatchers).map(dispatcher).collect();
         Ok(Self {
+            tasks: Tasks(workers?),
             main: Runtime::builder().with_proactor(ring).build()?,
-            tasks: Tasks(workers),
         })
     }
 }
 
-/// Where tasks start: on this thread's runtime, or on those of the dispatcher.
+/// Where tasks start: on the runtimes of these dispatchers, or, if there are none, on this
+/// thread's.
 #[derive(Clone)]
-struct Tasks(Option<Rc<Dispatcher>>);
+struct Tasks(Rc<[Dispatcher]>);
 
 impl Tasks {
-    /// Starts a task on whichever runtime takes it first; to be joined.
+    /// Starts a task by the dispatcher of this index, or here; to be joined.
     fn start<F: Future<Output = Result<u64, Failure>> + 'static>(
         &self,
+        index: usize,
         body: impl FnOnce() -> F + Send + 'static,
     ) -> Result<impl Future<Output = Result<u64, Failure>>, Failure> {
-        let task = match &self.0 {
+        let task = match self.0.get(index) {
             None => Task::Here(spawn(body())),
             Some(dispatcher) => {
                 let started = dispatcher.dispatch(body);
@@ -167,19 +187,37 @@ impl Tasks {
         Ok(task.join())
     }
 
-    /// Starts `count` tasks, joins them, and adds up what they hand over.
+    /// Starts `count` tasks, an equal part of them on each runtime, joins them, and adds
+    /// up what they hand over.
     async fn run_all<F: Future<Output = Result<u64, Failure>> + 'static>(
         &self,
         count: u64,
-        body: impl FnOnce(u64) -> F + Clone + Send + 'static,
+        body: impl Fn(u64) -> F + Clone + Send + 'static,
     ) -> Result<u64, Failure> {
-        let mut tasks = Vec::with_capacity(count as usize);
-        for index in 0..count {
-            let body = body.clone();
-            tasks.push(self.start(move || body(index))?);
+        if self.0.is_empty() {
+            return run_part(0..count, body).await;
         }
-        join_all(tasks).await
+        let mut parts = Vec::with_capacity(self.0.len());
+        for index in 0..self.0.len() {
+            let numbers = (index as u64..count).step_by(self.0.len());
+            let body = body.clone();
+            parts.push(self.start(index, move || run_part(numbers, body))?);
+        }
+        join_all(parts).await
     }
+}
+
+/// Starts a task for each number on this thread's runtime, joins them, and adds up what
+/// they hand over.
+async fn run_part<F: Future<Output = Result<u64, Failure>> + 'static>(
+    numbers: impl Iterator<Item = u64>,
+    body: impl Fn(u64) -> F,
+) -> Result<u64, Failure> {
+    let tasks = numbers.map(|number| spawn(body(number)));
+    let tasks: Vec<_> = tasks
+        .map(|task| async move { joined(task.await) })
+        .collect();
+    join_all(tasks).await
 }
 
 /// A task of this runtime, or what receives the value of one elsewhere.
@@ -284,7 +322,7 @@ async fn tcp_echo(tasks: Tasks, order: &Order) -> Result<Outcome, Failure> {
             let stream = accept(&listener)
                 .await
                 .map_err(|error| Failure::host("accepting a connection", &error, "ulimit -n"))?;
-            served.push(tasks.start(move || echo(stream, block_bytes))?);
+            served.push(tasks.start(0, move || echo(stream, block_bytes))?);
         }
         join_all(served).await
     });
@@ -359,18 +397,18 @@ async fn file_read(tasks: &Tasks, order: &Order) -> Result<Outcome, Failure> {
     let (count, block_bytes) = (order.get("tasks_count"), order.count("block_bytes"));
     let files = Files::create(count as usize, order.get("file_bytes"))?;
     let is_cold = order.get("cold") == 1;
-    let paths: Rc<[PathBuf]> = (0..count).map(|index| files.path(index)).collect();
+    let paths: Arc<[PathBuf]> = (0..count).map(|index| files.path(index)).collect();
+    let reader = move |index: u64| {
+        let path = paths[index as usize].clone();
+        async move {
+            add_up(path, block_bytes)
+                .await
+                .map_err(|error| Failure::host("reading a temporary file", &error, "ulimit -n"))
+        }
+    };
     let before = || if is_cold { files.forget() } else { Ok(()) };
     repeat(order, before, async || {
-        let mut reads = Vec::with_capacity(paths.len());
-        for path in paths.iter().cloned() {
-            reads.push(tasks.start(move || async move {
-                add_up(path, block_bytes)
-                    .await
-                    .map_err(|error| Failure::host("reading a temporary file", &error, "ulimit -n"))
-            })?);
-        }
-        join_all(reads).await
+        tasks.run_all(count, reader.clone()).await
     })
     .await
 }
@@ -394,6 +432,10 @@ async fn add_up(path: PathBuf, block_bytes: usize) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+    use std::sync::Mutex;
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -410,6 +452,35 @@ mod tests {
                 said.contains(&format!("os error {}", errno as i32)),
                 "{said}"
             );
+        }
+    }
+
+    #[test]
+    fn an_equal_part_of_the_tasks_runs_on_each_runtime() {
+        if let Err(why) = &*RING {
+            eprintln!("skipped: {why}");
+            return;
+        }
+        for (count, tasks_on_each) in [(1, vec![8]), (3, vec![2, 3, 3])] {
+            let cores = Cores::start((count, Rule::Each)).unwrap();
+            let seen: Arc<Mutex<HashMap<_, usize>>> = Arc::default();
+            let noted = seen.clone();
+            let body = move |number| {
+                let noted = noted.clone();
+                async move {
+                    *noted
+                        .lock()
+                        .unwrap()
+                        .entry(thread::current().id())
+                        .or_default() += 1;
+                    Ok(number)
+                }
+            };
+            let sum = cores.main.block_on(cores.tasks.run_all(8, body)).unwrap();
+            assert_eq!(sum, 28);
+            let mut seen: Vec<_> = seen.lock().unwrap().values().copied().collect();
+            seen.sort_unstable();
+            assert_eq!(seen, tasks_on_each);
         }
     }
 
