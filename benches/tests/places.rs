@@ -17,7 +17,9 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
-use program::{BOTH, LANE_PROGRAM, lane, refuse, resume, run, text, threadbare, threadbare_after};
+use program::{
+    BOTH, LANE_PROGRAM, kill_for, lane, refuse, resume, run, text, threadbare, threadbare_after,
+};
 
 const SMOKE: [&str; 3] = ["--smoke", "--workload", "spawn.one"];
 const LONG: [&str; 6] = ["--workload", BOTH, "--processes", "60", "--budget", "60"];
@@ -221,49 +223,52 @@ fn lane_is_measured_where_a_sandbox_refuses_its_set_up() {
 /// Containers refuse it by default.
 #[test]
 fn lane_on_io_uring_says_why_and_what_to_change_where_it_is_refused() {
+    const SETUP: libc::c_long = libc::SYS_io_uring_setup;
     if workloads::lanes::find("compio").is_none() {
         eprintln!("skipped: this build has no lanes of other runtimes");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    for (error, way_out) in [
-        (libc::EPERM, "kernel.io_uring_disabled"),
-        (libc::ENOSYS, "CONFIG_IO_URING"),
+    let refused = |error: Option<i32>| {
+        let mut program = threadbare();
+        match error {
+            Some(error) => refuse(&mut program, &[(SETUP, error)]),
+            None => kill_for(&mut program, &[SETUP]),
+        }
+        program.env_remove(LANE_PROGRAM);
+        program
+    };
+    let chosen = ["--lane", "compio", "--workload", "io"];
+    for (error, cause, way_out) in [
+        (Some(libc::EPERM), "os error 1)", "kernel.io_uring_disabled"),
+        (Some(libc::ENOSYS), "os error 38)", "CONFIG_IO_URING"),
+        (None, "SIGSYS", "allow io_uring_setup"),
     ] {
-        let refused = || {
-            let mut program = threadbare();
-            refuse(&mut program, &[(libc::SYS_io_uring_setup, error)]);
-            program.env_remove(LANE_PROGRAM);
-            program
-        };
-        let is_said =
-            |why: &str| why.contains(&format!("os error {error}")) && why.contains(way_out);
-
-        let chosen = ["--lane", "compio", "--workload", "io"];
-        let mut list = refused();
+        let mut list = refused(error);
         list.arg("list").args(chosen).args(["--format", "json"]);
         let output = list.output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let why = &list["lanes"][0]["workloads"]["io.tcp_echo"]["why"];
+        let is_said = |why: &str| why.contains(cause) && why.contains(way_out);
         assert!(why.as_str().is_some_and(is_said), "{list:#}");
-
-        let folder = dir.path().join(error.to_string());
-        let mut run = refused();
-        run.args(["run", "--smoke", "--lane", "compio,thread"]);
-        run.args(["--workload", "io.sleepers", "--out"])
-            .arg(&folder);
-        let output = run.output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-        let kept = reports::store::read(&folder.join("run.jsonl")).unwrap();
-        assert!(kept.groups.iter().any(|group| group.lane == "thread"));
-        let mut failures = kept.failures.iter();
-        assert!(
-            failures.any(|one| one.lane == "compio" && is_said(&one.message)),
-            "{:?}",
-            kept.failures
-        );
     }
+
+    let folder = dir.path().join("run");
+    let mut run = refused(None);
+    run.args(["run", "--smoke", "--lane", "compio,thread"]);
+    run.args(["--workload", "io.sleepers", "--out"])
+        .arg(&folder);
+    let output = run.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let kept = reports::store::read(&folder.join("run.jsonl")).unwrap();
+    assert!(kept.groups.iter().any(|group| group.lane == "thread"));
+    let mut failures = kept.failures.iter();
+    assert!(
+        failures.any(|one| one.lane == "compio" && one.message.contains("SIGSYS")),
+        "{:?}",
+        kept.failures
+    );
 }
 
 #[test]

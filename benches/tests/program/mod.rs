@@ -140,6 +140,18 @@ fn prepared(mut command: Command) -> Command {
 /// Has the kernel refuse these system calls to the program and all that it starts, each
 /// with its error.
 pub(crate) fn refuse(command: &mut Command, calls: &[(libc::c_long, i32)]) {
+    let refused = |&(call, error): &(_, i32)| (call, libc::SECCOMP_RET_ERRNO | error as u32);
+    filter(command, calls.iter().map(refused));
+}
+
+/// Has the kernel kill what makes one of these system calls: the program, or what it starts.
+pub(crate) fn kill_for(command: &mut Command, calls: &[libc::c_long]) {
+    let killed = |&call| (call, libc::SECCOMP_RET_KILL_PROCESS);
+    filter(command, calls.iter().map(killed));
+}
+
+/// Has the kernel answer system calls in these ways.
+fn filter(command: &mut Command, calls: impl Iterator<Item = (libc::c_long, u32)>) {
     let step = |code: u32, jf: u8, k: u32| libc::sock_filter {
         code: code as u16,
         jt: 0,
@@ -149,10 +161,10 @@ pub(crate) fn refuse(command: &mut Command, calls: &[(libc::c_long, i32)]) {
     let answer = |what: u32| step(libc::BPF_RET | libc::BPF_K, 0, what);
     // The number of the call is the filter's first word.
     let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
-    for &(call, error) in calls {
+    for (call, way) in calls {
         let is_it = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
         filter.push(step(is_it, 1, call as u32));
-        filter.push(answer(libc::SECCOMP_RET_ERRNO | error as u32));
+        filter.push(answer(way));
     }
     filter.push(answer(libc::SECCOMP_RET_ALLOW));
     // SAFETY: two system calls, which may be made between fork and exec; the filter is

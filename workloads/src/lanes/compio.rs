@@ -25,8 +25,8 @@ use ::compio::time::sleep;
 use nix::errno::Errno;
 
 use crate::catalogue::{Shape, Workload};
-use crate::host::backlog;
 use crate::host::files::Files;
+use crate::host::{backlog, fork};
 use crate::kernels::{bytes, lehmer};
 use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::load::{self, server_address};
@@ -60,6 +60,16 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
 
 /// How a ring is made here, or why none can be. Found by making some.
 static RING: LazyLock<Result<ProactorBuilder, String>> = LazyLock::new(|| {
+    let calls = [
+        libc::SYS_io_uring_setup,
+        libc::SYS_io_uring_enter,
+        libc::SYS_io_uring_register,
+    ];
+    if fork::is_killed_for(&calls) {
+        return Err(format!(
+            "the host kills a process that asks for io_uring (SIGSYS): have the seccomp profile allow {CALLS}"
+        ));
+    }
     let needed = OpCodeFlag::basic() | OpCodeFlag::OpenAt | OpCodeFlag::Shutdown;
     let made = Runtime::new()
         .and_then(|_| ProactorBuilder::new().detect_opcode_support(needed).build())
