@@ -111,7 +111,7 @@ impl<S: Service> Search<'_, S> {
                     }
                     continue;
                 }
-                Tried::Answered(answered) => below(rate, rate - 1, answered).max(self.low),
+                Tried::Answered(answered) => below(rate, rate - 1, answered),
                 Tried::Failed if self.low == 0 => rate / 2,
                 Tried::Failed => (self.low as f64 * rate as f64).sqrt() as u64,
             };
@@ -160,14 +160,19 @@ impl<S: Service> Search<'_, S> {
         Ok(tried)
     }
 
-    /// The answer of the tries, or of the short ones where no other held.
+    /// The answer of the tries, or of the short ones where no other held: what held in
+    /// a short one, or a quarter of what failed in a whole one where that was no higher.
     fn found(&self) -> Option<Found> {
         found(&self.tries, self.high).or_else(|| {
             let lowest = self.tries.iter().map(|&(rate, _)| rate).min();
             let next = lowest.or(self.high).unwrap_or(self.low * 4);
-            (self.low > 0).then(|| Found {
-                highest: self.low,
-                gap: next.max(self.low + 1) as f64 / self.low as f64,
+            let highest = match next > self.low {
+                true => self.low,
+                false => next / 4,
+            };
+            (highest > 0).then(|| Found {
+                highest,
+                gap: next as f64 / highest as f64,
             })
         })
     }
@@ -295,6 +300,43 @@ mod tests {
         // 200 did not hold, and 30 were answered of it.
         assert_eq!(after(30, 1), None);
         assert_eq!(after(30, 2).unwrap().highest, 30);
+    }
+
+    /// Carries any rate up to one for a short try, and none for a whole one.
+    struct Tiring {
+        short: u64,
+        left: u64,
+    }
+
+    impl Service for Tiring {
+        fn carry(&mut self, rate: u64, length: Length) -> anyhow::Result<Tried> {
+            self.left -= 1;
+            Ok(match length {
+                Length::Short if rate <= self.short => Tried::Held,
+                _ => Tried::Answered(rate / 2),
+            })
+        }
+
+        fn settle(&mut self, _light: u64) -> anyhow::Result<()> {
+            Ok(())
+        }
+
+        fn is_over(&self) -> bool {
+            self.left == 0
+        }
+    }
+
+    #[test]
+    fn answer_of_short_tries_is_a_range_where_all_whole_ones_failed() {
+        let after = |left| search(&mut Tiring { short: 900, left }).unwrap();
+        let found = |highest, gap| Some(Found { highest, gap });
+        // 200 and 800 held for a short time, 3,200 did not; then half of that failed for a whole one.
+        assert_eq!(after(4), found(800, 2.0));
+        // And 800, and 400.
+        assert_eq!(after(5), found(200, 4.0));
+        assert_eq!(after(6), found(100, 4.0));
+        // At last less than 4 a second, of which there is no quarter.
+        assert_eq!(after(40), None);
     }
 
     #[test]
