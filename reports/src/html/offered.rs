@@ -37,7 +37,7 @@ const COLUMNS: [(&str, &[&str]); 12] = [
     ("95% interval", &[INTERVAL]),
     ("p99 at half of it", &["latency_ns_p99"]),
     ("p99 at all of it", &["at_100_ns_p99"]),
-    ("CPU time for each request", &["request_cpu_ns"]),
+    ("CPU time at half of it", &["request_cpu_ns"]),
     ("Threads", &["threads_count"]),
     ("Memory at half of it", &["memory_bytes"]),
     (
@@ -211,7 +211,7 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
             }
             p {
                 b { "What it needs: " }
-                "a rate times the CPU time for each request is how many CPUs it keeps busy. Memory and threads are those of the service at half of the highest rate, with its connections open. "
+                "the CPU time for each request is taken at half of the highest rate. Near the highest rate a request takes less. Memory and threads are those of the service at half of the highest rate, with its connections open. "
                 "Idle connections are opened beside these; for other numbers of them, add or take away so many times what each needs. A p99 needs 300 requests in a sample."
             }
             p {
