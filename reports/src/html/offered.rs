@@ -182,6 +182,7 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
     let rate = |lane: &str| estimate(rows, lane, RATE).map_or(0.0, |one| one.value);
     lanes.sort_by(|(_, a), (_, b)| rate(b).total_cmp(&rate(a)));
     let surge = case.0.get("try_ns").map(|ns| *ns as f64 / 2.0);
+    let queue = queue_share(case);
     html! {
         div class="scroll" tabindex="0" role="group" aria-label="What each lane bears" {
             table class="offered" data-name=(format!("offered-{}-{case}", workload.id)) {
@@ -206,7 +207,11 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
             @if let Some(load) = load(workload, case) { p { b { "The load: " } (load) } }
             p {
                 b { "Which lane: " }
-                "a lane carries your load if the low end of its interval is above it. The highest rate over your load says how far you are from the knee; the charts show how latency grows on the way there. "
+                "a lane carries your load if the low end of its interval"
+                @if let Some(share) = queue { ", less " (format::percent(share)) "," }
+                " is above it. "
+                @if queue.is_some() { "A try ends with requests under way, which cost it no time; for longer than a try a lane carries less by up to so much. " }
+                "The highest rate over your load says how far you are from the knee; the charts show how latency grows on the way there. "
                 "Two rates stand for a search that ended early: the lane carries the first, and was not found to carry the second. The interval is over the processes. Lanes whose intervals overlap are not ranked."
             }
             p {
@@ -233,6 +238,14 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
             }
         }
     }
+}
+
+/// The largest share of a highest rate that a lasting load does not have: what is under way
+/// when a try ends has waited for the limit at most.
+fn queue_share(case: &Case) -> Option<f64> {
+    let [limit, time] = ["limit_ns", "try_ns"].map(|name| case.0.get(name).copied());
+    let (limit, time) = (limit? as f64, time? as f64);
+    Some(limit / (limit + time))
 }
 
 /// What the service was loaded with, in a sentence or two; `None` where the file does not
@@ -328,5 +341,21 @@ mod tests {
         assert_eq!(beyond(15.0, 20.0, 0.2, 0.0), "sheds");
         assert_eq!(beyond(21.0, 20.0, 0.2, 0.0), COLLAPSES);
         assert_eq!(beyond(15.0, 20.0, 0.2, 0.2), COLLAPSES);
+    }
+
+    #[test]
+    fn share_that_the_end_of_a_try_adds_is_that_of_the_limit_in_both() {
+        let case = |given: &[(&str, u64)]| {
+            let given = given
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), *value));
+            Case(given.collect())
+        };
+        let limit = ("limit_ns", 20_000_000);
+        assert_eq!(
+            queue_share(&case(&[limit, ("try_ns", 60_000_000)])),
+            Some(0.25)
+        );
+        assert_eq!(queue_share(&case(&[limit])), None);
     }
 }
