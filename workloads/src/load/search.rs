@@ -5,7 +5,7 @@
 //!
 //! 1. Each rate is four times the one before, from one that any host can carry, until one
 //!    is far too much or has failed twice. These tries are short, and only say where to
-//!    begin.
+//!    begin. Then the service is warmed up with a rate that it can carry.
 //! 2. From what the service answered then: a step up after a try that held, a step down
 //!    after one that failed (Dixon and Mood, 1948), until the time is over. Until the
 //!    outcome first changes the steps grow.
@@ -54,6 +54,9 @@ pub(super) trait Service {
     /// Waits until nothing is left of a try that failed: `light` is a rate that it
     /// can carry by far, as far as is known.
     fn settle(&mut self, light: u64) -> anyhow::Result<()>;
+    /// Offers a rate that it can carry for some time, and learns nothing of that: a
+    /// just-in-time compiler needs it.
+    fn warm_up(&mut self, rate: u64) -> anyhow::Result<()>;
     /// Whether the time of the search is over.
     fn is_over(&self) -> bool;
 }
@@ -116,6 +119,10 @@ impl<S: Service> Search<'_, S> {
                 Tried::Failed => (self.low as f64 * rate as f64).sqrt() as u64,
             };
             self.high = Some(rate);
+            if !self.service.is_over() {
+                let carried = if self.low > 0 { self.low } else { start };
+                self.service.warm_up((carried / 2).max(1))?;
+            }
             return self.climb(start);
         }
     }
@@ -215,6 +222,9 @@ mod tests {
         left: u64,
         /// Whether it says what it answered of a rate that was far too much.
         tells: bool,
+        /// The rates of its warm-ups, and how many tries were before each.
+        warmed: Vec<(u64, u64)>,
+        tries: u64,
     }
 
     impl Exact {
@@ -223,6 +233,8 @@ mod tests {
                 bearable,
                 left: u64::MAX,
                 tells: true,
+                warmed: Vec::new(),
+                tries: 0,
             }
         }
     }
@@ -230,6 +242,7 @@ mod tests {
     impl Service for Exact {
         fn carry(&mut self, rate: u64, _length: Length) -> anyhow::Result<Tried> {
             self.left = self.left.saturating_sub(1);
+            self.tries += 1;
             Ok(match rate <= self.bearable {
                 true => Tried::Held,
                 false if self.tells && self.bearable * 10 < rate * 9 => {
@@ -243,9 +256,32 @@ mod tests {
             Ok(())
         }
 
+        fn warm_up(&mut self, rate: u64) -> anyhow::Result<()> {
+            self.warmed.push((rate, self.tries));
+            Ok(())
+        }
+
         fn is_over(&self) -> bool {
             self.left == 0
         }
+    }
+
+    #[test]
+    fn service_is_warmed_up_once_between_the_short_tries_and_the_others() {
+        let warmed = |bearable, left| {
+            let mut service = Exact {
+                left,
+                ..Exact::new(bearable)
+            };
+            search(&mut service).unwrap();
+            service.warmed
+        };
+        // Half of 3,200; 12,800 was the fourth try.
+        assert_eq!(warmed(4_000, 20), [(1_600, 4)]);
+        // Half of what was answered of 200.
+        assert_eq!(warmed(30, 20), [(15, 1)]);
+        // There is no time.
+        assert!(warmed(4_000, 4).is_empty());
     }
 
     #[test]
@@ -318,6 +354,10 @@ mod tests {
         }
 
         fn settle(&mut self, _light: u64) -> anyhow::Result<()> {
+            Ok(())
+        }
+
+        fn warm_up(&mut self, _rate: u64) -> anyhow::Result<()> {
             Ok(())
         }
 
@@ -414,6 +454,10 @@ mod tests {
                     break;
                 }
             }
+            Ok(())
+        }
+
+        fn warm_up(&mut self, _rate: u64) -> anyhow::Result<()> {
             Ok(())
         }
 

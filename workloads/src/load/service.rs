@@ -26,6 +26,8 @@ use crate::protocol::{Latency, Parameters};
 const REPEATS: u32 = 2;
 /// Of this many requests one may be late or refused.
 const LATE_OF: u64 = 100;
+/// This part of the time of a search the service is warmed up: a second in the preset.
+const WARM_UP_PART: u64 = 5;
 /// Requests under way when the service is to end.
 const LAST: u64 = 8;
 /// Percent of the highest rate at which latencies are reported, with the names of
@@ -274,6 +276,12 @@ impl search::Service for Tries<'_, '_> {
 
     fn settle(&mut self, light: u64) -> anyhow::Result<()> {
         self.load.settle(light)
+    }
+
+    fn warm_up(&mut self, rate: u64) -> anyhow::Result<()> {
+        let plan = self.load.plan;
+        let schedule = plan.schedule(rate, plan.search_ns / WARM_UP_PART);
+        self.load.offer(schedule).map(drop)
     }
 
     fn is_over(&self) -> bool {
@@ -597,6 +605,8 @@ mod tests {
         refused_of: u64,
         try_ns: f64,
         search_ns: f64,
+        /// Of that, before the tries.
+        warm_up_ns: f64,
         processes: u64,
     }
 
@@ -605,6 +615,7 @@ mod tests {
         refused_of: LATE_OF,
         try_ns: 3e8,
         search_ns: 5e9,
+        warm_up_ns: 5e9 / WARM_UP_PART as f64,
         processes: 10,
     };
 
@@ -614,6 +625,7 @@ mod tests {
         refused_of: 1_000,
         try_ns: 5e8,
         search_ns: 9.5e9,
+        warm_up_ns: 0.0,
         processes: 5,
     };
 
@@ -702,6 +714,13 @@ mod tests {
             Ok(())
         }
 
+        fn warm_up(&mut self, rate: u64) -> anyhow::Result<()> {
+            if self.design.warm_up_ns > 0.0 {
+                self.offer(rate, self.design.warm_up_ns);
+            }
+            Ok(())
+        }
+
         fn is_over(&self) -> bool {
             self.now_ns >= self.design.search_ns
         }
@@ -765,6 +784,7 @@ mod tests {
             Design {
                 processes: 5,
                 search_ns: 9.5e9,
+                warm_up_ns: 0.0,
                 ..DESIGN
             },
             DESIGN,
