@@ -265,7 +265,7 @@ fn load(workload: &Workload, case: &Case) -> Option<String> {
         _ => String::new(),
     };
     Some(format!(
-        "{} connections, each with one request at a time. The backend is {}{takes}. The service has {} connections to it and {} requests under way at most, and refuses one more. The limit is a p99 of {}, without the slow route.",
+        "{} connections, each with one request at a time. The backend is {}{takes}. The service has {} connections to it and {} requests under way at most, and refuses one more. The limit is a p99 of {}, without the slow route. The service has two fifths of the run’s CPUs, or one of two.",
         count("connections_count")?,
         workload
             .words_of_code("backend", backend)
