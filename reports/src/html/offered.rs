@@ -27,8 +27,9 @@ const PERCENTILES: [(&str, &str); 3] = [
 /// sample.
 const BEYOND: &str = "beyond";
 const INTERVAL: &str = "interval";
-/// The most that may be refused, and fail, at a rate that holds.
+/// The most that may be refused at a rate that holds; none may fail.
 const MOST_REFUSED: f64 = 0.01;
+/// The most that may fail where a lane only refuses.
 const MOST_FAILED: f64 = 0.001;
 
 /// The columns of the table: a heading, and the figures that it has.
@@ -107,7 +108,7 @@ fn of_rate<'a>(rows: &[&'a Row], lane: &str) -> Option<&'a Row> {
 /// What becomes of 1.5 times the highest rate.
 fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
     match p99_ns <= limit_ns && failed <= MOST_FAILED {
-        true if shed <= MOST_REFUSED => HOLDS,
+        true if shed <= MOST_REFUSED && failed == 0.0 => HOLDS,
         true => "sheds",
         false => COLLAPSES,
     }
@@ -221,8 +222,8 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
             }
             p {
                 b { "Beyond the knee: " }
-                "at 1.5 times the rate a lane " b { (HOLDS) } " if the limit is kept, at most 1% is refused and 0.1% fails: then its highest rate was not found, and is marked ≥. "
-                "It " b { "sheds" } " if it refuses requests and answers the others within the limit; else it " b { (COLLAPSES) } "."
+                "at 1.5 times the rate a lane " b { (HOLDS) } " if the p99 of its answers is within the limit, at most 1% is refused and none fails: then its highest rate was not found, and is marked ≥. "
+                "It " b { "sheds" } " if it refuses more than that, or 0.1% fails at most, and the p99 of its answers is within the limit; else it " b { (COLLAPSES) } "."
                 @if let Some(ns) = surge { " The surge is of twice the highest rate, for " (Unit::Nanoseconds.text(ns)) "; the time to recover runs from its end to the last request that was late, refused or failed." }
             }
             p {
@@ -337,6 +338,7 @@ mod tests {
     #[test]
     fn beyond_its_highest_rate_a_lane_holds_sheds_or_collapses() {
         assert_eq!(beyond(15.0, 20.0, 0.01, 0.0), HOLDS);
+        assert_eq!(beyond(15.0, 20.0, 0.0, 0.0005), "sheds");
         assert_eq!(beyond(15.0, 20.0, 0.0, 0.002), COLLAPSES);
         assert_eq!(beyond(15.0, 20.0, 0.2, 0.0), "sheds");
         assert_eq!(beyond(21.0, 20.0, 0.2, 0.0), COLLAPSES);
