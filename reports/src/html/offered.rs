@@ -234,7 +234,7 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
             p {
                 b { "For a load unlike this one: " } code { (OTHER_LOAD) }
                 " has 5,000 connections, 2 ms of CPU time and 30 ms of waiting for each request. "
-                "The limit is above the waiting, and 1,000 requests may be under way, as 192 that wait for 30 ms each are at most 6,000 a second. "
+                "The limit is above the waiting, and 1,000 requests may be under way, on 1,000 connections to the backend: 64 connections that wait for 30 ms each carry 2,100 a second at most. "
                 "Two hosts are measured by " code { "threadbare serve" } " on one and " code { "threadbare load" } " on the other."
             }
         }

@@ -23,7 +23,7 @@ const FIRST_PER_S: u64 = 200;
 const MOST_PER_S: u64 = 1 << 24;
 /// A step up or down.
 const STEP: f64 = 1.03;
-/// The most of them at once: a third more.
+/// The most of them at once: 1.27 times the rate.
 const MOST_STEPS: u32 = 8;
 /// Outcomes alike after which steps grow that were even: the answer is not near.
 const PATIENCE: u32 = 2;
