@@ -228,7 +228,7 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
             }
             p {
                 b { "How sure: " }
-                "the last column is how many times the highest rate the load generator can do, or the CPU of the backend where that is less. Below " (format::times(LEAST_HEADROOM)) " they may be the limit, and the rate is marked "
+                "the last column is how many times the highest rate the load generator can do, or the CPU of the backend, or the connections to it, where that is less. Below " (format::times(LEAST_HEADROOM)) " they may be the limit, and the rate is marked "
                 i { "at least" } ". What disturbed the run stands at the top of the page."
             }
             p {
