@@ -237,11 +237,18 @@ impl Row {
     fn range(&self) -> Option<Interval> {
         let Estimate { value, interval } = self.estimate.filter(|_| self.quantity.id == RATE)?;
         let (low, high) = interval.map_or((value, value), |one| (one.low, one.high));
-        let high = match self.is_limited() {
-            true => f64::INFINITY,
-            false => high * self.gap_ratio.unwrap_or(1.0),
-        };
+        let high = high * self.reach();
         Some(Interval { low, high })
+    }
+
+    /// How much higher a rate that was searched for may lie than it was found, as a factor;
+    /// 1 for other figures.
+    pub(crate) fn reach(&self) -> f64 {
+        match self.quantity.id == RATE {
+            true if self.is_limited() => f64::INFINITY,
+            true => self.gap_ratio.unwrap_or(1.0),
+            false => 1.0,
+        }
     }
 
     /// True for two rates that were searched for of which either may be the higher one.

@@ -145,19 +145,40 @@ fn of_the_only_workload(view: &View<'_>, always: bool) -> Option<String> {
     let best = answer.best();
     let is_rate = best.quantity.unit == Unit::PerSecond && best.quantity.higher_is_better;
     let figure = best.whole_text();
+    let others = answer.leaders().skip(1);
+    let others: Vec<(&str, Verdict)> = others
+        .map(|(row, verdict)| (row.lane.as_str(), verdict))
+        .collect();
     let text = match is_rate {
+        true if is_open(&others) => return Some(undecided(&best.lane, &figure, &others)),
         true => format!("{} carried the most: {figure}", best.lane),
         false if always => format!("{}: {} was the best, {figure}", workload.title, best.lane),
         false => return None,
     };
-    let others: Vec<(&Row, Verdict)> = answer.leaders().skip(1).collect();
-    let is_open = |(_, verdict): &(&Row, Verdict)| *verdict == Verdict::CannotTell;
-    let alike: Vec<&str> = others.iter().map(|(row, _)| row.lane.as_str()).collect();
-    Some(match alike.is_empty() {
+    Some(match others.is_empty() {
         true => text,
-        false if others.iter().any(is_open) => format!("{text}; too noisy to rank"),
-        false => format!("{text}; no difference to {}", alike.join(", ")),
+        false if is_open(&others) => format!("{text}; too noisy to rank"),
+        false => format!("{text}; no difference to {}", names(&others)),
     })
+}
+
+/// Whether one of the other lanes may be better than the best.
+fn is_open(others: &[(&str, Verdict)]) -> bool {
+    let mut verdicts = others.iter().map(|(_, verdict)| *verdict);
+    verdicts.any(|verdict| verdict == Verdict::CannotTell)
+}
+
+fn names(others: &[(&str, Verdict)]) -> String {
+    let names: Vec<&str> = others.iter().map(|(lane, _)| *lane).collect();
+    names.join(", ")
+}
+
+/// What is said where the lane with the highest rate may not be the one that carries the most.
+fn undecided(lane: &str, figure: &str, others: &[(&str, Verdict)]) -> String {
+    format!(
+        "No lane is known to carry the most: {lane} {figure}, too noisy to rank above {}",
+        names(others)
+    )
 }
 
 /// Gives the verdicts.
@@ -359,3 +380,18 @@ fn doubts(view: &View<'_>) -> Markup {
 
 /// The most kinds of disturbance on the first screen.
 const MOST_DOUBTS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_lane_carries_the_most_where_another_may_carry_more() {
+        let others = [("go", Verdict::Same), ("tokio", Verdict::CannotTell)];
+        assert!(is_open(&others) && !is_open(&others[..1]) && !is_open(&[]));
+        assert_eq!(
+            undecided("thread", "12 k/s (11 – 13 k/s)", &others),
+            "No lane is known to carry the most: thread 12 k/s (11 – 13 k/s), too noisy to rank above go, tokio"
+        );
+    }
+}

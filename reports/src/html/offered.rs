@@ -27,8 +27,9 @@ const PERCENTILES: [(&str, &str); 3] = [
 /// sample.
 const BEYOND: &str = "beyond";
 const INTERVAL: &str = "interval";
-/// The most that may be refused, and fail, at a rate that holds.
+/// The most that may be refused at a rate that holds; none may fail.
 const MOST_REFUSED: f64 = 0.01;
+/// The most that may fail where a lane only refuses.
 const MOST_FAILED: f64 = 0.001;
 
 /// The columns of the table: a heading, and the figures that it has.
@@ -37,7 +38,7 @@ const COLUMNS: [(&str, &[&str]); 12] = [
     ("95% interval", &[INTERVAL]),
     ("p99 at half of it", &["latency_ns_p99"]),
     ("p99 at all of it", &["at_100_ns_p99"]),
-    ("CPU time for each request", &["request_cpu_ns"]),
+    ("CPU time at half of it", &["request_cpu_ns"]),
     ("Threads", &["threads_count"]),
     ("Memory at half of it", &["memory_bytes"]),
     (
@@ -107,7 +108,7 @@ fn of_rate<'a>(rows: &[&'a Row], lane: &str) -> Option<&'a Row> {
 /// What becomes of 1.5 times the highest rate.
 fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
     match p99_ns <= limit_ns && failed <= MOST_FAILED {
-        true if shed <= MOST_REFUSED => HOLDS,
+        true if shed <= MOST_REFUSED && failed == 0.0 => HOLDS,
         true => "sheds",
         false => COLLAPSES,
     }
@@ -182,6 +183,7 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
     let rate = |lane: &str| estimate(rows, lane, RATE).map_or(0.0, |one| one.value);
     lanes.sort_by(|(_, a), (_, b)| rate(b).total_cmp(&rate(a)));
     let surge = case.0.get("try_ns").map(|ns| *ns as f64 / 2.0);
+    let queue = queue_share(case);
     html! {
         div class="scroll" tabindex="0" role="group" aria-label="What each lane bears" {
             table class="offered" data-name=(format!("offered-{}-{case}", workload.id)) {
@@ -206,33 +208,45 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
             @if let Some(load) = load(workload, case) { p { b { "The load: " } (load) } }
             p {
                 b { "Which lane: " }
-                "a lane carries your load if the low end of its interval is above it. The highest rate over your load says how far you are from the knee; the charts show how latency grows on the way there. "
+                "a lane carries your load if the low end of its interval"
+                @if let Some(share) = queue { ", less " (format::percent(share)) "," }
+                " is above it. "
+                @if queue.is_some() { "A try ends with requests under way, which cost it no time; for longer than a try a lane carries less by up to so much. " }
+                "The highest rate over your load says how far you are from the knee; the charts show how latency grows on the way there. "
                 "Two rates stand for a search that ended early: the lane carries the first, and was not found to carry the second. The interval is over the processes. Lanes whose intervals overlap are not ranked."
             }
             p {
                 b { "What it needs: " }
-                "a rate times the CPU time for each request is how many CPUs it keeps busy. Memory and threads are those of the service at half of the highest rate, with its connections open. "
+                "the CPU time for each request is taken at half of the highest rate. Near the highest rate a request takes less. Memory and threads are those of the service at half of the highest rate, with its connections open. "
                 "Idle connections are opened beside these; for other numbers of them, add or take away so many times what each needs. A p99 needs 300 requests in a sample."
             }
             p {
                 b { "Beyond the knee: " }
-                "at 1.5 times the rate a lane " b { (HOLDS) } " if the limit is kept, at most 1% is refused and 0.1% fails: then its highest rate was not found, and is marked ≥. "
-                "It " b { "sheds" } " if it refuses requests and answers the others within the limit; else it " b { (COLLAPSES) } "."
+                "at 1.5 times the rate a lane " b { (HOLDS) } " if the p99 of its answers is within the limit, at most 1% is refused and none fails: then its highest rate was not found, and is marked ≥. "
+                "It " b { "sheds" } " if it refuses more than that, or 0.1% fails at most, and the p99 of its answers is within the limit; else it " b { (COLLAPSES) } "."
                 @if let Some(ns) = surge { " The surge is of twice the highest rate, for " (Unit::Nanoseconds.text(ns)) "; the time to recover runs from its end to the last request that was late, refused or failed." }
             }
             p {
                 b { "How sure: " }
-                "the last column is how many times the highest rate the load generator can do, and with it the backend where they share a CPU. Below " (format::times(LEAST_HEADROOM)) " they may be the limit, and the rate is marked "
+                "the last column is how many times the highest rate the load generator can do, or the CPU of the backend, or the connections to it, where that is less. Below " (format::times(LEAST_HEADROOM)) " they may be the limit, and the rate is marked "
                 i { "at least" } ". What disturbed the run stands at the top of the page."
             }
             p {
                 b { "For a load unlike this one: " } code { (OTHER_LOAD) }
                 " has 5,000 connections, 2 ms of CPU time and 30 ms of waiting for each request. "
-                "The limit is above the waiting, and 1,000 requests may be under way, as 192 that wait for 30 ms each are at most 6,000 a second. "
+                "The limit is above the waiting, and 1,000 requests may be under way, on 1,000 connections to the backend: 64 connections that wait for 30 ms each carry 2,100 a second at most. "
                 "Two hosts are measured by " code { "threadbare serve" } " on one and " code { "threadbare load" } " on the other."
             }
         }
     }
+}
+
+/// The largest share of a highest rate that a lasting load does not have: what is under way
+/// when a try ends has waited for the limit at most.
+fn queue_share(case: &Case) -> Option<f64> {
+    let [limit, time] = ["limit_ns", "try_ns"].map(|name| case.0.get(name).copied());
+    let (limit, time) = (limit? as f64, time? as f64);
+    Some(limit / (limit + time))
 }
 
 /// What the service was loaded with, in a sentence or two; `None` where the file does not
@@ -252,7 +266,7 @@ fn load(workload: &Workload, case: &Case) -> Option<String> {
         _ => String::new(),
     };
     Some(format!(
-        "{} connections, each with one request at a time. The backend is {}{takes}. The service has {} connections to it and {} requests under way at most, and refuses one more. The limit is a p99 of {}, without the slow route.",
+        "{} connections, each with one request at a time. The backend is {}{takes}. The service has {} connections to it and {} requests under way at most, and refuses one more. The limit is a p99 of {}, without the slow route. The service has two fifths of the run’s CPUs, or one of two.",
         count("connections_count")?,
         workload
             .words_of_code("backend", backend)
@@ -324,9 +338,26 @@ mod tests {
     #[test]
     fn beyond_its_highest_rate_a_lane_holds_sheds_or_collapses() {
         assert_eq!(beyond(15.0, 20.0, 0.01, 0.0), HOLDS);
+        assert_eq!(beyond(15.0, 20.0, 0.0, 0.0005), "sheds");
         assert_eq!(beyond(15.0, 20.0, 0.0, 0.002), COLLAPSES);
         assert_eq!(beyond(15.0, 20.0, 0.2, 0.0), "sheds");
         assert_eq!(beyond(21.0, 20.0, 0.2, 0.0), COLLAPSES);
         assert_eq!(beyond(15.0, 20.0, 0.2, 0.2), COLLAPSES);
+    }
+
+    #[test]
+    fn share_that_the_end_of_a_try_adds_is_that_of_the_limit_in_both() {
+        let case = |given: &[(&str, u64)]| {
+            let given = given
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), *value));
+            Case(given.collect())
+        };
+        let limit = ("limit_ns", 20_000_000);
+        assert_eq!(
+            queue_share(&case(&[limit, ("try_ns", 60_000_000)])),
+            Some(0.25)
+        );
+        assert_eq!(queue_share(&case(&[limit])), None);
     }
 }

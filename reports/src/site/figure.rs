@@ -42,6 +42,9 @@ pub struct Figure {
     pub verdict: Option<Verdict>,
     /// `at most`, `at least` where the value is only a bound.
     pub sign: &'static str,
+    /// How much higher a rate that was searched for may lie, as a factor; 1 for others.
+    #[serde(skip)]
+    pub reach: f64,
     /// The unit.
     pub unit: Unit,
     /// True where more is better.
@@ -75,12 +78,14 @@ impl Figure {
         })
     }
 
-    /// Whether the intervals of both have a value in common, so that neither is called
-    /// from the other; false where one has none.
+    /// Whether the intervals of both, with their reach, have a value in common, so that neither
+    /// is called from the other; false where one has none.
     #[must_use]
     pub fn overlaps(&self, other: &Figure) -> bool {
         let both = self.interval.zip(other.interval);
-        both.is_some_and(|(one, two)| one.low <= two.high && two.low <= one.high)
+        both.is_some_and(|(one, two)| {
+            one.low <= two.high * other.reach && two.low <= one.high * self.reach
+        })
     }
 
     /// By how much it is less than `other`, turned so that less is better.
@@ -169,6 +174,7 @@ fn of_row(row: &Row) -> Option<Figure> {
         ratio: standing.map(|standing| row.quantity.turned(standing.ratio).value),
         verdict: standing.map(|standing| standing.verdict),
         sign,
+        reach: row.reach(),
         unit: row.quantity.unit,
         higher_is_better: row.quantity.higher_is_better,
     })
@@ -216,6 +222,7 @@ pub(super) fn together(runs: &[Figure]) -> Figure {
         },
         // A bound in one run is a bound of all.
         sign: runs.iter().map(|run| run.sign).max().unwrap_or(""),
+        reach: runs.iter().map(|run| run.reach).fold(1.0, f64::max),
         ..first
     }
 }
@@ -235,6 +242,7 @@ mod tests {
             ratio: Some(value / 100.0),
             verdict: Some(verdict),
             sign: "",
+            reach: 1.0,
             unit: Unit::Nanoseconds,
             higher_is_better: false,
         }
@@ -256,6 +264,24 @@ mod tests {
         assert_eq!(found.interval, Some(range));
         assert_eq!(found.verdict, Some(Verdict::Faster));
         assert_eq!(found.ratio, Some(1.0));
+    }
+
+    #[test]
+    fn rate_that_may_lie_higher_than_it_was_found_is_not_called_from_a_higher_one() {
+        let with = |value, reach| Figure {
+            reach,
+            ..figure(value, Verdict::Same)
+        };
+        // From 90 to 110, and from 180 to 220.
+        let (low, high) = (with(100.0, 1.0), with(200.0, 1.0));
+        assert!(!low.overlaps(&high) && !high.overlaps(&low));
+        for reach in [2.0, f64::INFINITY] {
+            let vague = with(100.0, reach);
+            assert!(vague.overlaps(&high) && high.overlaps(&vague));
+            // Of several runs one is enough.
+            assert!(together(&[low.clone(), vague]).overlaps(&high));
+        }
+        assert!(!low.overlaps(&with(200.0, f64::INFINITY)));
     }
 
     #[test]

@@ -236,14 +236,15 @@ func keys(route string, item int64) []string {
 	return []string{"item:" + decimal(item)}
 }
 
-// fetchAll asks for all keys at once, each in a goroutine of its own where they are several.
+// fetchAll asks for all keys at once, the last one itself and each other in a goroutine of its own.
 func (s *service) fetchAll(ctx context.Context, keys []string) ([][]byte, error) {
-	if len(keys) == 1 {
-		value, err := s.fetch(ctx, keys[0])
+	last := len(keys) - 1
+	if last == 0 {
+		value, err := s.fetch(ctx, keys[last])
 		return [][]byte{value}, err
 	}
-	values, failed := make([][]byte, len(keys)), make(chan error, len(keys))
-	for i, key := range keys {
+	values, failed := make([][]byte, len(keys)), make(chan error, last)
+	for i, key := range keys[:last] {
 		go func() {
 			var err error
 			values[i], err = s.fetch(ctx, key)
@@ -251,7 +252,8 @@ func (s *service) fetchAll(ctx context.Context, keys []string) ([][]byte, error)
 		}()
 	}
 	var err error
-	for range keys {
+	values[last], err = s.fetch(ctx, keys[last])
+	for range last {
 		if wrong := <-failed; err == nil {
 			err = wrong
 		}

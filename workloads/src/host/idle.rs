@@ -4,21 +4,21 @@ use std::fs;
 
 use nix::unistd::{SysconfVar, sysconf};
 
-/// The time that a CPU was idle, or in the hands of another machine, since the host began;
-/// `None` where `/proc` does not show it.
+/// The time that a CPU was idle since the host began; `None` where `/proc` does not show it.
+/// What another machine took of it (steal) is not idle: it was not there for work.
 pub(crate) fn idle_ns(cpu: usize) -> Option<u64> {
     let ticks_per_s = sysconf(SysconfVar::CLK_TCK).ok()??;
     let ticks = ticks(&fs::read_to_string("/proc/stat").ok()?, cpu)?;
     Some(ticks * (1_000_000_000 / ticks_per_s as u64))
 }
 
-/// From the text of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal, …
+/// From the text of `/proc/stat`: user, nice, system, idle, iowait, …
 fn ticks(text: &str, cpu: usize) -> Option<u64> {
     let name = format!("cpu{cpu}");
     let mut lines = text.lines().map(str::split_whitespace);
     let words = lines.find_map(|mut words| (words.next()? == name).then_some(words))?;
     let ticks: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
-    Some(ticks.get(3)? + ticks.get(4)? + ticks.get(7)?)
+    Some(ticks.get(3)? + ticks.get(4)?)
 }
 
 #[cfg(test)]
@@ -28,7 +28,7 @@ mod tests {
     #[test]
     fn idle_time_is_read_from_the_line_of_the_cpu() {
         let text = "cpu  10 1 2 300 40 5 6 70 0 0\ncpu1 1 1 1 100 20 1 1 30 0 0\nintr 5\n";
-        assert_eq!(ticks(text, 1), Some(150));
+        assert_eq!(ticks(text, 1), Some(120));
         assert_eq!(ticks(text, 2), None);
         assert_eq!(ticks("cpu1 1 2\n", 1), None);
     }

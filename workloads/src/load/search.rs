@@ -5,7 +5,7 @@
 //!
 //! 1. Each rate is four times the one before, from one that any host can carry, until one
 //!    is far too much or has failed twice. These tries are short, and only say where to
-//!    begin.
+//!    begin. Then the service is warmed up with a rate that it can carry.
 //! 2. From what the service answered then: a step up after a try that held, a step down
 //!    after one that failed (Dixon and Mood, 1948), until the time is over. Until the
 //!    outcome first changes the steps grow.
@@ -23,7 +23,7 @@ const FIRST_PER_S: u64 = 200;
 const MOST_PER_S: u64 = 1 << 24;
 /// A step up or down.
 const STEP: f64 = 1.03;
-/// The most of them at once: a third more.
+/// The most of them at once: 1.27 times the rate.
 const MOST_STEPS: u32 = 8;
 /// Outcomes alike after which steps grow that were even: the answer is not near.
 const PATIENCE: u32 = 2;
@@ -54,6 +54,9 @@ pub(super) trait Service {
     /// Waits until nothing is left of a try that failed: `light` is a rate that it
     /// can carry by far, as far as is known.
     fn settle(&mut self, light: u64) -> anyhow::Result<()>;
+    /// Offers a rate that it can carry for some time, and learns nothing of that: a
+    /// just-in-time compiler needs it.
+    fn warm_up(&mut self, rate: u64) -> anyhow::Result<()>;
     /// Whether the time of the search is over.
     fn is_over(&self) -> bool;
 }
@@ -111,11 +114,15 @@ impl<S: Service> Search<'_, S> {
                     }
                     continue;
                 }
-                Tried::Answered(answered) => below(rate, rate - 1, answered).max(self.low),
+                Tried::Answered(answered) => below(rate, rate - 1, answered),
                 Tried::Failed if self.low == 0 => rate / 2,
                 Tried::Failed => (self.low as f64 * rate as f64).sqrt() as u64,
             };
             self.high = Some(rate);
+            if !self.service.is_over() {
+                let carried = if self.low > 0 { self.low } else { start };
+                self.service.warm_up((carried / 2).max(1))?;
+            }
             return self.climb(start);
         }
     }
@@ -160,14 +167,19 @@ impl<S: Service> Search<'_, S> {
         Ok(tried)
     }
 
-    /// The answer of the tries, or of the short ones where no other held.
+    /// The answer of the tries, or of the short ones where no other held: what held in
+    /// a short one, or a quarter of what failed in a whole one where that was no higher.
     fn found(&self) -> Option<Found> {
         found(&self.tries, self.high).or_else(|| {
             let lowest = self.tries.iter().map(|&(rate, _)| rate).min();
             let next = lowest.or(self.high).unwrap_or(self.low * 4);
-            (self.low > 0).then(|| Found {
-                highest: self.low,
-                gap: next.max(self.low + 1) as f64 / self.low as f64,
+            let highest = match next > self.low {
+                true => self.low,
+                false => next / 4,
+            };
+            (highest > 0).then(|| Found {
+                highest,
+                gap: next as f64 / highest as f64,
             })
         })
     }
@@ -210,6 +222,9 @@ mod tests {
         left: u64,
         /// Whether it says what it answered of a rate that was far too much.
         tells: bool,
+        /// The rates of its warm-ups, and how many tries were before each.
+        warmed: Vec<(u64, u64)>,
+        tries: u64,
     }
 
     impl Exact {
@@ -218,6 +233,8 @@ mod tests {
                 bearable,
                 left: u64::MAX,
                 tells: true,
+                warmed: Vec::new(),
+                tries: 0,
             }
         }
     }
@@ -225,6 +242,7 @@ mod tests {
     impl Service for Exact {
         fn carry(&mut self, rate: u64, _length: Length) -> anyhow::Result<Tried> {
             self.left = self.left.saturating_sub(1);
+            self.tries += 1;
             Ok(match rate <= self.bearable {
                 true => Tried::Held,
                 false if self.tells && self.bearable * 10 < rate * 9 => {
@@ -238,9 +256,32 @@ mod tests {
             Ok(())
         }
 
+        fn warm_up(&mut self, rate: u64) -> anyhow::Result<()> {
+            self.warmed.push((rate, self.tries));
+            Ok(())
+        }
+
         fn is_over(&self) -> bool {
             self.left == 0
         }
+    }
+
+    #[test]
+    fn service_is_warmed_up_once_between_the_short_tries_and_the_others() {
+        let warmed = |bearable, left| {
+            let mut service = Exact {
+                left,
+                ..Exact::new(bearable)
+            };
+            search(&mut service).unwrap();
+            service.warmed
+        };
+        // Half of 3,200; 12,800 was the fourth try.
+        assert_eq!(warmed(4_000, 20), [(1_600, 4)]);
+        // Half of what was answered of 200.
+        assert_eq!(warmed(30, 20), [(15, 1)]);
+        // There is no time.
+        assert!(warmed(4_000, 4).is_empty());
     }
 
     #[test]
@@ -295,6 +336,47 @@ mod tests {
         // 200 did not hold, and 30 were answered of it.
         assert_eq!(after(30, 1), None);
         assert_eq!(after(30, 2).unwrap().highest, 30);
+    }
+
+    /// Carries any rate up to one for a short try, and none for a whole one.
+    struct Tiring {
+        short: u64,
+        left: u64,
+    }
+
+    impl Service for Tiring {
+        fn carry(&mut self, rate: u64, length: Length) -> anyhow::Result<Tried> {
+            self.left -= 1;
+            Ok(match length {
+                Length::Short if rate <= self.short => Tried::Held,
+                _ => Tried::Answered(rate / 2),
+            })
+        }
+
+        fn settle(&mut self, _light: u64) -> anyhow::Result<()> {
+            Ok(())
+        }
+
+        fn warm_up(&mut self, _rate: u64) -> anyhow::Result<()> {
+            Ok(())
+        }
+
+        fn is_over(&self) -> bool {
+            self.left == 0
+        }
+    }
+
+    #[test]
+    fn answer_of_short_tries_is_a_range_where_all_whole_ones_failed() {
+        let after = |left| search(&mut Tiring { short: 900, left }).unwrap();
+        let found = |highest, gap| Some(Found { highest, gap });
+        // 200 and 800 held for a short time, 3,200 did not; then half of that failed for a whole one.
+        assert_eq!(after(4), found(800, 2.0));
+        // And 800, and 400.
+        assert_eq!(after(5), found(200, 4.0));
+        assert_eq!(after(6), found(100, 4.0));
+        // At last less than 4 a second, of which there is no quarter.
+        assert_eq!(after(40), None);
     }
 
     #[test]
@@ -372,6 +454,10 @@ mod tests {
                     break;
                 }
             }
+            Ok(())
+        }
+
+        fn warm_up(&mut self, _rate: u64) -> anyhow::Result<()> {
             Ok(())
         }
 

@@ -20,12 +20,15 @@ use crate::host::usage::Usage;
 use crate::lane::Order;
 use crate::measure::observed::Observed;
 use crate::protocol::{Latency, Parameters};
+use crate::service::Route;
 
 /// How often a try is made again that fails while the generator itself stands still: the
 /// host has stopped it, and perhaps the service.
 const REPEATS: u32 = 2;
 /// Of this many requests one may be late or refused.
 const LATE_OF: u64 = 100;
+/// This part of the time of a search the service is warmed up: a second in the preset.
+const WARM_UP_PART: u64 = 5;
 /// Requests under way when the service is to end.
 const LAST: u64 = 8;
 /// Percent of the highest rate at which latencies are reported, with the names of
@@ -226,7 +229,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     };
     match arguments.given.find("offered_per_s") {
         Some(rate) => load.fixed(rate),
-        None => load.whole(),
+        None => load.whole(pool_per_s(&arguments.given)),
     }
 }
 
@@ -276,6 +279,12 @@ impl search::Service for Tries<'_, '_> {
         self.load.settle(light)
     }
 
+    fn warm_up(&mut self, rate: u64) -> anyhow::Result<()> {
+        let plan = self.load.plan;
+        let schedule = plan.schedule(rate, plan.search_ns / WARM_UP_PART);
+        self.load.offer(schedule).map(drop)
+    }
+
     fn is_over(&self) -> bool {
         now_ns() >= self.until
     }
@@ -312,7 +321,8 @@ impl Load<'_> {
             .report(&loaded, schedule, used, [answered, f64::INFINITY], figures)
     }
 
-    fn whole(&mut self) -> anyhow::Result<Report> {
+    /// All figures, where the pool carries so many requests a second.
+    fn whole(&mut self, pool_per_s: f64) -> anyhow::Result<Report> {
         let plan = self.plan;
         let Found { highest, gap } = self.search()?;
         let half = plan.schedule((highest / 2).max(1), plan.hold_ns);
@@ -357,7 +367,8 @@ impl Load<'_> {
             ("load_asked_count", self.asked as f64),
         ]);
         let used = after.minus(before);
-        let rates = [highest as f64, most.unwrap_or(f64::INFINITY)];
+        let most = most.unwrap_or(f64::INFINITY).min(pool_per_s);
+        let rates = [highest as f64, most];
         let report = self.threads.report(&loaded, half, used, rates, figures)?;
         Ok(Report {
             checksum: u64::from(loaded.tally.right == loaded.tally.ended),
@@ -470,6 +481,30 @@ impl Load<'_> {
         }
         Ok(figures)
     }
+}
+
+/// The most requests a second that the connections to the suite's backend carry, where each
+/// call of a fan-out takes one of them. Infinite for another backend, whose delays are unknown.
+fn pool_per_s(given: &Given) -> f64 {
+    /// After so many requests the routes come again.
+    const ROUND: u64 = 200;
+    let known = || {
+        let ns = |name| given.find(name).map(|ns| ns as f64);
+        let (pool, slow_ns) = (given.find("pool_count")?, ns("slow_ns")?);
+        let usual_ns = ns("delay_ns")? + ns("spread_ns")? / 2.0;
+        let held_ns = |number| {
+            let route = Route::of(number);
+            let each_ns = match route {
+                Route::Slow => slow_ns,
+                _ => usual_ns,
+            };
+            route.items(0).count() as f64 * each_ns
+        };
+        let all_ns: f64 = (0..ROUND).map(held_ns).sum();
+        Some((pool * ROUND) as f64 * 1e9 / all_ns)
+    };
+    let is_own = given.find("backend") == Some(0);
+    known().filter(|_| is_own).unwrap_or(f64::INFINITY)
 }
 
 /// Waits until a service has ended whose load comes from another host: until it
@@ -597,6 +632,8 @@ mod tests {
         refused_of: u64,
         try_ns: f64,
         search_ns: f64,
+        /// Of that, before the tries.
+        warm_up_ns: f64,
         processes: u64,
     }
 
@@ -605,6 +642,7 @@ mod tests {
         refused_of: LATE_OF,
         try_ns: 3e8,
         search_ns: 5e9,
+        warm_up_ns: 5e9 / WARM_UP_PART as f64,
         processes: 10,
     };
 
@@ -614,6 +652,7 @@ mod tests {
         refused_of: 1_000,
         try_ns: 5e8,
         search_ns: 9.5e9,
+        warm_up_ns: 0.0,
         processes: 5,
     };
 
@@ -702,6 +741,13 @@ mod tests {
             Ok(())
         }
 
+        fn warm_up(&mut self, rate: u64) -> anyhow::Result<()> {
+            if self.design.warm_up_ns > 0.0 {
+                self.offer(rate, self.design.warm_up_ns);
+            }
+            Ok(())
+        }
+
         fn is_over(&self) -> bool {
             self.now_ns >= self.design.search_ns
         }
@@ -765,6 +811,7 @@ mod tests {
             Design {
                 processes: 5,
                 search_ns: 9.5e9,
+                warm_up_ns: 0.0,
                 ..DESIGN
             },
             DESIGN,
@@ -776,6 +823,26 @@ mod tests {
                 found[0], found[1]
             );
         }
+    }
+
+    #[test]
+    fn connections_to_the_backend_carry_so_many_requests_as_it_delays() {
+        let of = |backend: u64, spread_ns: u64| {
+            let given = [
+                ("backend", backend),
+                ("pool_count", 64),
+                ("delay_ns", 2_000_000),
+                ("spread_ns", spread_ns),
+                ("slow_ns", 50_000_000),
+            ];
+            pool_per_s(&Given {
+                parameters: given.map(|(name, value)| (name.to_owned(), value)).into(),
+            })
+        };
+        // Of 200 requests 179 take 2.5 ms once, 20 three times, and one takes 50 ms: 3.2375 ms each.
+        assert_eq!(of(0, 1_000_000).round(), 19_768.0);
+        assert!(of(0, 0) > of(0, 1_000_000));
+        assert!(of(1, 1_000_000).is_infinite());
     }
 
     #[test]

@@ -185,6 +185,7 @@ mod tests {
             ratio: None,
             verdict,
             sign: "",
+            reach: 1.0,
             unit: Unit::Nanoseconds,
             higher_is_better: false,
         }

@@ -219,7 +219,9 @@ impl<L: Stackless> Link<L> {
             }
             Place::Resp(address) => Self::Resp(Resp {
                 stream: L::connect(*address).await?,
+                command: Vec::new(),
                 come: Vec::new(),
+                block: vec![0_u8; 2 << 10].into_boxed_slice(),
             }),
         })
     }
@@ -239,24 +241,26 @@ impl<L: Stackless> Link<L> {
 /// A connection that carries RESP.
 struct Resp<L: Stackless> {
     stream: L::Stream,
+    command: Vec<u8>,
     come: Vec<u8>,
+    /// Not in the future, which each connection to the service has.
+    block: Box<[u8]>,
 }
 
 impl<L: Stackless> Resp<L> {
     /// The value of a key; `None` if it has none.
     async fn get(&mut self, key: &str) -> io::Result<Option<Vec<u8>>> {
-        let mut command = Vec::new();
-        resp::command(&mut command, &[b"GET", key.as_bytes()]);
-        L::write_all(&mut self.stream, &command).await?;
+        self.command.clear();
         self.come.clear();
-        let mut block = [0; 2 << 10];
+        resp::command(&mut self.command, &[b"GET", key.as_bytes()]);
+        L::write_all(&mut self.stream, &self.command).await?;
         loop {
             match resp::reply(&self.come) {
                 Ok(Some((Reply::Value(value), _))) => return Ok(Some(self.come[value].to_vec())),
                 Ok(Some(_)) => return Ok(None),
-                Ok(None) => match L::read(&mut self.stream, &mut block).await? {
+                Ok(None) => match L::read(&mut self.stream, &mut self.block).await? {
                     0 => return Err(ErrorKind::UnexpectedEof.into()),
-                    size => self.come.extend_from_slice(&block[..size]),
+                    size => self.come.extend_from_slice(&self.block[..size]),
                 },
                 Err(resp::Malformed) => return Err(ErrorKind::InvalidData.into()),
             }
