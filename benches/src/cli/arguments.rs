@@ -142,8 +142,9 @@ another build. What is built is kept in target/commits.
 
 A run leaves run.jsonl (all raw samples) and report.html in its folder.
 Ctrl-C keeps what was measured and still writes the report; a second one ends at once.
-Exit status: 0 success, 1 a lane gave a wrong answer, crashed or hung, 2 it could
-not run or could not report its results, 130 stopped.";
+Exit status: 0 success, 1 a lane gave a wrong answer, crashed or hung, or the time was
+up before all was measured (--resume goes on), 2 it could not run or could not report
+its results, 130 stopped.";
 
 const PEERS_HELP: &str = "\
 How to read the table: a line is one workload, a column one lane. Each figure is
