@@ -609,7 +609,19 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     let small = reports.join("tests/fixtures/v1-small.jsonl");
     let kept = said(&["keep", small.to_str().unwrap(), "--out", tree]);
     assert_eq!(kept.status.code(), Some(2), "{}", stdout(&kept));
-    assert!(stdout(&kept).contains("\n  refused\n"), "{}", stdout(&kept));
+    let told = stdout(&kept);
+    assert!(told.contains(": not kept\n  refused\n"), "{told}");
+    let folders = std::fs::read_dir(folder.path()).unwrap();
+    assert_eq!(folders.count(), 1, "only the folder of the other runs");
+    // One that was cut short is replaced by the whole.
+    let whole = std::fs::read(file).unwrap();
+    let lines = zstd::decode_all(&whole[..]).unwrap();
+    let lines = text(&lines);
+    let (begun, _) = lines.trim_end().rsplit_once('\n').unwrap();
+    let short = zstd::encode_all(format!("{begun}\n").as_bytes(), 3).unwrap();
+    std::fs::write(file, short).unwrap();
+    assert!(said(&["keep", first, "--out", tree]).status.success());
+    assert_eq!(std::fs::read(file).unwrap(), whole);
     let verified = said(&["verify", "--format", "json", file, small.to_str().unwrap()]);
     assert_eq!(verified.status.code(), Some(2), "{}", stdout(&verified));
     let answer: serde_json::Value = serde_json::from_str(&stdout(&verified)).unwrap();

@@ -464,7 +464,8 @@ Examples:
 The file holds all samples, to the nanosecond, and all reported figures, unchanged.
 Histograms of latency have wider buckets, except at the percentiles that are shown. The
 host's name and the home folder are left out.
-All commands read the file as they read the run. A kept file is never overwritten.
+All commands read the file as they read the run. A run that `verify` refuses is not kept,
+and a kept file is overwritten only if it is refused.
 Exit status: as that of `verify` for the kept files, which is said of each; 2 if one could
 not be kept.";
 

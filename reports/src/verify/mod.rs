@@ -129,6 +129,21 @@ pub struct Looked {
 }
 
 impl Looked {
+    /// What the run itself says, wherever its file is.
+    #[must_use]
+    pub fn of(run: Run) -> Looked {
+        let mut refused = unusable(&run);
+        refused.extend(contradictions::of(&run));
+        let mut doubts = doubts(&run);
+        doubts.extend(implausible::of(&run, Timestamp::now()));
+        Looked {
+            times: Times::of(&run),
+            refused,
+            doubts,
+            run: Some(run),
+        }
+    }
+
     /// Whether both hold the same samples.
     #[must_use]
     pub fn has_samples_of(&self, other: &Looked) -> bool {
@@ -167,16 +182,9 @@ pub fn look(path: &Path) -> Looked {
             kept_path(&run.header).display()
         ));
     }
-    refused.extend(unusable(&run));
-    refused.extend(contradictions::of(&run));
-    let mut doubts = doubts(&run);
-    doubts.extend(implausible::of(&run, Timestamp::now()));
-    Looked {
-        times: Times::of(&run),
-        refused,
-        doubts,
-        run: Some(run),
-    }
+    let mut looked = Looked::of(run);
+    refused.append(&mut looked.refused);
+    Looked { refused, ..looked }
 }
 
 impl Finding {
