@@ -234,11 +234,12 @@ try_ansible() {
     # A third host that is off: it is missed.
     inventory+="board3 ansible_host=10.213.1.3 folder=$a/there3 kind=off"$'\n'
     printf '%s' "$inventory" >"$a/inventory"
+    local results=$a/results
     play() {
         ANSIBLE_HOST_KEY_CHECKING=false ANSIBLE_PIPELINING=true ANSIBLE_TIMEOUT=5 ANSIBLE_LOCAL_TEMP="$a/tmp" \
             ansible-playbook -i "$a/inventory" "$here/ansible.yml" --private-key "$a/key" -u root \
             -e ansible_port=2222 -e ansible_python_interpreter="$(command -v python3)" -e programs="$a/programs" \
-            -e results="$a/results" -e look_s=2 -e "{\"arguments\": \"${short[*]}\"}" >"$a/log" 2>&1
+            -e results="$results" -e look_s=2 -e "{\"arguments\": \"${short[*]}\"}" >"$a/log" 2>&1
     }
     play && fail "the playbook does not say that board3 is off"
     is_state "$a/results" board1 "whole quarantined"
@@ -253,6 +254,14 @@ try_ansible() {
     play && fail "a second play overwrites results"
     grep -q "board1 is there already" "$a/log" || fail "a second play does not say why it stops"
     [ "$first" = "$(sha256sum <"$a/results/board1/run.jsonl")" ] || fail "the run of board1 was overwritten"
+    # What an earlier play has left on a host is no run of this one.
+    mkdir -p "$a/there1/.threadbare-run/results"
+    cp "$a/results/board1/run.jsonl" "$a/there1/.threadbare-run/results/"
+    results=$a/others
+    play && fail "a play begins a run where there is one"
+    grep -q "still on board1" "$a/log" || fail "the play does not say what is left on board1: $(cat "$a/log")"
+    [ "$(ls "$a/there1/.threadbare-run")" = results ] || fail "the programs on board1 were overwritten"
+    is_state "$results" board1 missing
 }
 
 if [ "$(id -u)" != 0 ]; then
