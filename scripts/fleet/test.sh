@@ -130,8 +130,15 @@ try_slurm() {
     "$here/slurm.sh" "$out" kind_a:2 kind_b -- --workload spawn.one,switch.yield --lane thread,process \
         --processes 12 --budget 900 | tee "$work/jobs"
     mapfile -t jobs < <(cut -d' ' -f1 "$work/jobs")
+    local words again sent
+    for words in kind_a: kind_a:x kind_a:0 "-- --budget 300" "kind_a --budget 300"; do
+        again=0
+        # shellcheck disable=SC2086
+        "$here/slurm.sh" "$out" $words >"$work/sent" 2>&1 || again=$?
+        [ "$again" = 2 ] && grep -q "wrong argument: " "$work/sent" || fail "$words, with status $again: $(cat "$work/sent")"
+    done
     # What Slurm refuses, and what is there already, is named, and the others are sent.
-    local again=0 sent
+    again=0
     sent=$("$here/slurm.sh" "$out" no_such_kind kind_b kind_b:2 -- "${short[@]}" 2>"$work/refused") || again=$?
     scancel "${sent%% *}"
     [ "$again" = 1 ] && [[ $sent == *" slurm-kind_b-2" ]] || fail "beside a refused kind, sent with status $again: $sent"
