@@ -192,7 +192,8 @@ CONF
     # Earlier runs: one that is waited for, one that is there. The names of these have numbers.
     mkdir -p "$work/reframe-runs/reframe-kind_b"
     printf 'reframe-kind_a\tkind_a\treframe\n' >"$work/reframe-runs/expected.tsv"
-    THREADBARE_RESULTS=$work/reframe-runs THREADBARE_ARGUMENTS="${short[*]}" \
+    # The results are named from the working folder, which is not that of the jobs.
+    env -C "$work" THREADBARE_RESULTS=reframe-runs THREADBARE_ARGUMENTS="${short[*]}" \
         timeout 120 reframe -C "$work/reframe.py" -c "$here/reframe_threadbare.py" --prefix "$work/reframe" -r \
         -S time_limit=10m --nocolor --performance-report >"$work/reframe.log" 2>&1 || { cat "$work/reframe.log"; fail "reframe"; }
     grep -E "Ran |spawn.one" "$work/reframe.log" | sed 's/^/   /' || true
