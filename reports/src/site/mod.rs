@@ -148,6 +148,12 @@ impl Setup {
         found.map_or("", |fact| &fact.value)
     }
 
+    /// Whether its lanes had all CPUs of the machine: figures of a part say nothing of its size.
+    #[must_use]
+    pub fn has_all_cpus(&self) -> bool {
+        self.fact("CPUs of the run") == "all"
+    }
+
     /// The figures of a place, the best first.
     #[must_use]
     pub fn ranked(&self, place: &Place) -> Vec<(&str, &Figure)> {

@@ -9,7 +9,7 @@ use reports::site::{Collection, pairs};
 use reports::stats::Verdict;
 use reports::store::Files;
 use reports::verify::Standing;
-use reports::{Analysis, store};
+use reports::{Analysis, Run, store};
 
 use crate::derive;
 use crate::schema::in_crate;
@@ -207,6 +207,39 @@ fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
         for word in ["http://", "https://", " style=\"", " onclick="] {
             assert!(!text.contains(word), "{path}: {word}");
         }
+    }
+}
+
+/// The pages of a collection of derived runs, changed by their numbers.
+fn pages_of(numbers: &[usize], change: impl Fn(usize, &mut Run)) -> Vec<(String, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    let real = derive::real();
+    for &number in numbers {
+        let mut run = derive::derived(&real, number);
+        change(number, &mut run);
+        derive::save(&run, &folder.path().join(format!("{number}.jsonl")));
+    }
+    let collection = collection(folder.path());
+    assert!(collection.apart.is_empty(), "{:?}", collection.apart);
+    let prices = Prices {
+        date: "2026-11-01".into(),
+        currency: "USD".into(),
+        per_hour: [("m7a.large".to_owned(), 0.116)].into(),
+    };
+    render(&collection, Some(&prices))
+}
+
+#[test]
+fn run_on_a_part_of_the_cpus_has_no_figure_for_the_size_of_its_machine() {
+    for (cpus, is_whole) in [(vec![0, 1], true), (vec![1], false)] {
+        let pages = pages_of(&[0], |_, run| run.header.design.cpus.clone_from(&cpus));
+        let machine = pages.iter().find(|(path, _)| path.starts_with("m/"));
+        let serve = page(&pages, "serve.html");
+        for text in [serve, &machine.expect("a machine").1] {
+            assert_eq!(text.contains("million for 1 USD"), is_whole);
+        }
+        let rows = page(&pages, "across.html").contains(r#"<th scope="row">2</th>"#);
+        assert_eq!(rows, is_whole);
     }
 }
 

@@ -81,6 +81,9 @@ fn by_cores(collection: &Collection, question: &Question) -> Markup {
         let Some(lanes) = setup.figures.get(&question.place.place) else {
             continue;
         };
+        if !setup.has_all_cpus() {
+            continue;
+        }
         let row = rows.entry(machine.inputs.cores_count).or_default();
         row.0 += 1;
         for (lane, figure) in lanes {
