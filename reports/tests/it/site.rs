@@ -244,6 +244,25 @@ fn run_on_a_part_of_the_cpus_has_no_figure_for_the_size_of_its_machine() {
 }
 
 #[test]
+fn machine_of_two_setups_counts_once_by_the_newer() {
+    // The same machine with another governor, a day later.
+    let newer = |number: usize, run: &mut Run| {
+        let day = if number == 0 { "22" } else { "23" };
+        run.header.started = format!("2026-11-{day}T08:00:00+00:00");
+    };
+    let pages = pages_of(&[0, 10], newer);
+    let machines = pages.iter().filter(|(path, _)| path.starts_with("m/"));
+    assert_eq!(machines.count(), 1);
+    let across = page(&pages, "across.html");
+    let rows = across.split(r#"<th scope="row">2</th>"#).skip(1);
+    let counts: Vec<&str> = rows
+        .map(|row| row.split(['<', '>']).nth(2).unwrap_or_default())
+        .collect();
+    assert_eq!(counts, ["1"; 5]);
+    assert!(across.contains("the number of cores may decide"));
+}
+
+#[test]
 fn index_of_three_hundred_machines_stays_small() {
     let folder = tempfile::tempdir().unwrap();
     derive::write(folder.path(), 1);
