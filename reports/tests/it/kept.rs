@@ -296,7 +296,7 @@ fn facts_and_figures_that_were_forged_are_named() {
     fn samples(run: &mut Run) -> impl Iterator<Item = &mut Sample> {
         run.groups.iter_mut().flat_map(|group| &mut group.samples)
     }
-    let changes: [(&str, Change, Standing, &str); 20] = [
+    let changes: [(&str, Change, Standing, &str); 21] = [
         (
             "a start that is none",
             |run| run.header.started = "yesterday".into(),
@@ -382,6 +382,17 @@ fn facts_and_figures_that_were_forged_are_named() {
             |run| run.header.design.cpus = vec![0, 5],
             Refused,
             "ran on the CPU 5, and its CPUs are 0-1",
+        ),
+        (
+            "another version of a lane",
+            |run| {
+                let go = run.header.lanes.iter().find(|lane| lane.name == "go");
+                let mut lane = go.expect("a lane").clone();
+                lane.name = "go@1.2".into();
+                run.header.lanes.push(lane);
+            },
+            Quarantined,
+            "the lane go@1.2 is not of that version: it runs go 1.",
         ),
         (
             "no raw facts",
