@@ -47,7 +47,7 @@ fn measure(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Output {
 
 #[test]
 fn help_of_every_command_teaches_by_examples_or_says_its_exit_status() {
-    for command in ["run", "doctor", "gate", "serve", "load"] {
+    for command in ["run", "doctor", "gate", "serve", "load", "merge"] {
         let output = said(&[command, "--help"]);
         let text = stdout(&output);
         assert!(

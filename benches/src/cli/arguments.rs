@@ -72,6 +72,7 @@ pub enum Command {
     /// Show several runs side by side, of one machine or of many.
     Compare(CompareArguments),
     /// Join the parts of one run (`run --shard`).
+    #[command(after_help = MERGE_HELP)]
     Merge(MergeArguments),
     /// Write the raw samples as a table for other tools.
     #[command(after_help = EXPORT_HELP)]
@@ -434,6 +435,11 @@ pub struct CompareArguments {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
+
+const MERGE_HELP: &str = "\
+Example: threadbare merge one two three --out whole
+Exit status: 0 the run is whole, 1 parts are missing or one was cut short, 2 it could not
+be done.";
 
 /// The arguments of `merge`.
 #[derive(Args, Debug)]
