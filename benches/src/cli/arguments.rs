@@ -522,7 +522,9 @@ const SITE_HELP: &str = "\
 Example: threadbare site reports/hardware --out site, then open site/index.html. The pages
 need no server and no network. Files that `threadbare verify` would not accept are listed
 with the reason, and are in no figure. Runs of one machine and setup are put together.
-Kept runs are copied beside the pages, and the page of their machine links to them.
+Kept runs are copied beside the pages, and the page of their machine links to them. Files
+of an earlier site in the folder that are not of this one are removed, and no others; a
+folder that holds something else is refused.
 Exit status: 0 all is there, 1 a folder could not be read, 2 it could not be done.
 A list of prices looks as follows:
   date = \"2026-11-01\"
