@@ -244,6 +244,20 @@ fn run_on_a_part_of_the_cpus_has_no_figure_for_the_size_of_its_machine() {
 }
 
 #[test]
+fn words_of_one_file_do_not_stand_above_all_machines() {
+    let pages = pages_of(&[0, 1, 2], |number, run| {
+        if number == 0 {
+            for workload in &mut run.header.workloads {
+                workload.title = "Words of one file".into();
+            }
+        }
+    });
+    for (path, text) in &pages {
+        assert!(!text.contains("Words of one file"), "{path}");
+    }
+}
+
+#[test]
 fn machine_of_two_setups_counts_once_by_the_newer() {
     // The same machine with another governor, a day later.
     let newer = |number: usize, run: &mut Run| {
