@@ -167,7 +167,7 @@ fn versions_of_a_lane_are_measured_side_by_side_and_unknown_ones_are_refused() {
     let slow = format!("#!/bin/sh\nINJECT=60 exec {}\n", lane.display());
     executable(&folder.path().join("slow"), &slow);
     let table = folder.path().join("engines.toml");
-    fs::write(&table, "[thread]\nslow = \"slow\"\n").unwrap();
+    fs::write(&table, "[thread]\nslow = \"slow\"\n\"1.9\" = \"slow\"\n").unwrap();
     let run = |lanes: &str, out: &str| {
         let mut command = threadbare();
         command
@@ -184,9 +184,16 @@ fn versions_of_a_lane_are_measured_side_by_side_and_unknown_ones_are_refused() {
             .arg(&table)
             .arg("--out")
             .arg(folder.path().join(out))
-            .env(program::LANE_PROGRAM, &lane);
+            .env(program::LANE_PROGRAM, &lane)
+            .env("RUNTIME", "1.95.0");
         command.output().unwrap()
     };
+    let output = run("thread,thread@1.9", "none");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let why = "the lane thread@1.9 is not of that version: it runs 1.95.0";
+    assert!(said.contains(why), "{said}");
+    assert!(!folder.path().join("none/run.jsonl").exists());
     let output = run("thread,thread@slow", "both");
     assert!(output.status.success(), "{}", text(&output.stderr));
     let run_file = folder.path().join("both/run.jsonl");

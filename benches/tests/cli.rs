@@ -31,6 +31,11 @@ fn stderr(output: &Output) -> String {
 const FOR_GATE: [&str; 4] = ["--precision", "4", "--budget", "60"];
 const BRIEF: [&str; 2] = ["--budget", "8"];
 
+/// Whether it has measured; on a slow host perhaps not all in its time.
+fn has_measured(output: &Output) -> bool {
+    matches!(output.status.code(), Some(0 | 1))
+}
+
 /// Measures the lane into `folder`.
 fn measure(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Output {
     let arguments = [&["--workload", BOTH][..], more].concat();
@@ -42,7 +47,7 @@ fn measure(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Output {
 
 #[test]
 fn help_of_every_command_teaches_by_examples_or_says_its_exit_status() {
-    for command in ["run", "doctor", "gate", "serve", "load"] {
+    for command in ["run", "doctor", "gate", "serve", "load", "merge"] {
         let output = said(&[command, "--help"]);
         let text = stdout(&output);
         assert!(
@@ -283,7 +288,7 @@ fn two_builds_in_one_run_are_compared_and_one_alone_is_not() {
         assert!(text.contains(words), "{text}");
     }
     let alone = dir.path().join("alone");
-    assert!(measure(&lane, &alone, 0, &BRIEF).status.success());
+    assert!(has_measured(&measure(&lane, &alone, 0, &BRIEF)));
     let output = threadbare().arg("gate").arg(&alone).output().unwrap();
     assert_eq!(output.status.code(), Some(4));
     assert!(stderr(&output).contains("--base"), "{}", stderr(&output));
@@ -404,7 +409,7 @@ fn compare_sets_runs_side_by_side_and_writes_a_page() {
             0,
             &["--quick", "--budget", "8"],
         );
-        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(has_measured(&output), "{}", stderr(&output));
     }
     let page = dir.path().join("compare.html");
     let output = threadbare()
@@ -428,7 +433,7 @@ fn the_gate_refuses_quick_runs_and_files_that_are_none() {
     let lane = lane(dir.path());
     let folder = dir.path().join("quick");
     let output = measure(&lane, &folder, 0, &["--quick", "--budget", "8"]);
-    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(has_measured(&output), "{}", stderr(&output));
     let quick = folder.to_str().unwrap();
     let output = said(&["gate", quick, quick]);
     assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));
@@ -604,7 +609,19 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     let small = reports.join("tests/fixtures/v1-small.jsonl");
     let kept = said(&["keep", small.to_str().unwrap(), "--out", tree]);
     assert_eq!(kept.status.code(), Some(2), "{}", stdout(&kept));
-    assert!(stdout(&kept).contains("\n  refused\n"), "{}", stdout(&kept));
+    let told = stdout(&kept);
+    assert!(told.contains(": not kept\n  refused\n"), "{told}");
+    let folders = std::fs::read_dir(folder.path()).unwrap();
+    assert_eq!(folders.count(), 1, "only the folder of the other runs");
+    // One that was cut short is replaced by the whole.
+    let whole = std::fs::read(file).unwrap();
+    let lines = zstd::decode_all(&whole[..]).unwrap();
+    let lines = text(&lines);
+    let (begun, _) = lines.trim_end().rsplit_once('\n').unwrap();
+    let short = zstd::encode_all(format!("{begun}\n").as_bytes(), 3).unwrap();
+    std::fs::write(file, short).unwrap();
+    assert!(said(&["keep", first, "--out", tree]).status.success());
+    assert_eq!(std::fs::read(file).unwrap(), whole);
     let verified = said(&["verify", "--format", "json", file, small.to_str().unwrap()]);
     assert_eq!(verified.status.code(), Some(2), "{}", stdout(&verified));
     let answer: serde_json::Value = serde_json::from_str(&stdout(&verified)).unwrap();

@@ -59,7 +59,8 @@ fn run_with_a_database_measures_the_lanes_that_have_its_client_and_does_not_tell
     let out = folder.path().to_str().unwrap();
     let config = server.config();
     let arguments = ["run", "--smoke", "--service", &config, "--out", out];
-    let output = said(&[&arguments[..], &["--lane", "thread,tokio"]].concat());
+    let lanes = ["--lane", "thread,tokio", "--budget", "300"];
+    let output = said(&[&arguments[..], &lanes].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let run = fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
     assert!(!run.contains(&config) && run.contains("\"--service\",\"ADDRESS\""));

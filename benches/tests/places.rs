@@ -666,6 +666,40 @@ fn run_of_another_machine_or_version_is_not_gone_on_with() {
 }
 
 #[test]
+fn run_whose_time_was_up_fails_and_is_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
+    // Three requests at least, before the first block ends: more than 1.2 s.
+    let arguments = ["--workload", "spawn.one", "--processes", "4"];
+    let output = run(threadbare(), &lane, &arguments, &folder)
+        .args(["--budget", "1"])
+        .env("REQUEST_S", "0.5")
+        .output()
+        .unwrap();
+    let said = text(&output.stderr) + &text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("go on with: threadbare run --resume"),
+        "{said}"
+    );
+    let file = folder.join("run.jsonl");
+    let part = reports::store::read(&file).unwrap();
+    assert!(part.end.as_ref().is_some_and(|end| end.interrupted));
+
+    let output = resume(&lane, &folder)
+        .args(["--budget", "600"])
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let whole = reports::store::read(&file).unwrap();
+    assert!(whole.is_complete() && whole.warnings.is_empty());
+    assert!(whole.blocks.len() > part.blocks.len());
+    let said = text(&resume(&lane, &folder).output().unwrap().stderr);
+    assert!(said.contains("nothing to go on with"), "{said}");
+}
+
+#[test]
 fn full_disk_before_the_first_line_leaves_nothing_in_the_way() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));

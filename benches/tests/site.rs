@@ -58,6 +58,43 @@ fn site_of_the_collection_is_written_and_named() {
 }
 
 #[test]
+fn page_of_a_withdrawn_run_is_removed_and_nothing_that_others_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let [runs, out] = ["runs", "site"].map(|name| folder.path().join(name));
+    let kept = Files::below(&hardware()).unwrap().found;
+    let copies = kept[..2].iter().map(|file| {
+        let copy = runs.join(file.strip_prefix(hardware()).unwrap());
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(file, &copy).unwrap();
+        copy
+    });
+    let copies: Vec<PathBuf> = copies.collect();
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("index.html"), "mine").unwrap();
+    let refused = site(&runs, &out, &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains("no site that this program has written"),
+        "{said}"
+    );
+    assert_eq!(fs::read(out.join("index.html")).unwrap(), b"mine");
+    fs::remove_file(out.join("index.html")).unwrap();
+    // A branch's folder, and the name of a host.
+    fs::create_dir(out.join(".git")).unwrap();
+    let copied = |file: &Path| out.join("runs").join(file.strip_prefix(&runs).unwrap());
+    assert!(site(&runs, &out, &[]).status.success());
+    fs::write(out.join("CNAME"), "example.org").unwrap();
+    assert!(copies.iter().all(|file| copied(file).is_file()));
+    fs::remove_file(&copies[0]).unwrap();
+    assert!(site(&runs, &out, &[]).status.success());
+    assert!(!copied(&copies[0]).exists() && copied(&copies[1]).is_file());
+    for name in ["CNAME", ".git", "index.html", "serve.html"] {
+        assert!(out.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
 fn folder_without_a_usable_run_and_a_wrong_list_of_prices_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("site");

@@ -158,6 +158,14 @@ fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
             "{EXPECTED} is no list of runs: it has a line of text for each, with the run's folder, its kind and what placed it, and tabs between them; correct it, or move it away"
         ))
     })?;
+    // A name alone is a line, and blanks in the place of tabs would make another name.
+    let is_blank = |line: &str| !line.contains('\t') && line.trim().contains(char::is_whitespace);
+    if let Some((place, line)) = text.lines().enumerate().find(|(_, line)| is_blank(line)) {
+        return Err(io::Error::other(format!(
+            "{EXPECTED}: line {} has blanks and no tab: {line:?}; put tabs between the run's folder, its kind and what placed it",
+            place + 1
+        )));
+    }
     let mut seen = BTreeSet::new();
     let lines = text.lines().filter_map(|line| {
         let mut fields = line.split('\t').map(str::trim).map(str::to_owned);

@@ -24,6 +24,39 @@ pub fn is_base(lane: &str) -> bool {
     lane.ends_with(BASE_SUFFIX)
 }
 
+/// Where the lane's name has a version in numbers, such as `go@1.26`, and its runtime is
+/// another one: a text that names both.
+#[must_use]
+pub fn other_version(lane: &Lane) -> Option<String> {
+    // A commit may be of digits alone.
+    const MOST_DIGITS: usize = 3;
+    let (_, version) = lane.name.split_once('@')?;
+    let is_release = version.contains('.') || version.len() <= MOST_DIGITS;
+    let wanted: Vec<u64> = version
+        .split('.')
+        .map(|part| part.parse::<u64>().ok())
+        .collect::<Option<_>>()
+        .filter(|_| is_release)?;
+    let mut releases = lane.runtime.split_whitespace().map(release);
+    let is_told = releases.clone().any(|parts| !parts.is_empty());
+    let is_it = releases.any(|parts| parts.starts_with(&wanted));
+    (is_told && !is_it).then(|| {
+        format!(
+            "the lane {} is not of that version: it runs {}",
+            lane.name, lane.runtime
+        )
+    })
+}
+
+/// The numbers of a release such as `v22.9.0` or `go1.27rc1`; none of another word.
+fn release(word: &str) -> Vec<u64> {
+    let start = word.find(|sign: char| sign.is_ascii_digit());
+    let numbers = &word[start.unwrap_or(word.len())..];
+    let end = numbers.find(|sign: char| !sign.is_ascii_digit() && sign != '.');
+    let parts = numbers[..end.unwrap_or(numbers.len())].split('.');
+    parts.filter_map(|part| part.parse().ok()).collect()
+}
+
 /// One run as it was read, records of each kind in the file's order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Run {
@@ -178,5 +211,38 @@ impl Place {
             group.block_index,
             group.control,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_in_a_lanes_name_is_that_of_its_runtime() {
+        for (name, runtime, is_other) in [
+            ("go@1.26", "go 1.26.4", false),
+            ("go@1.26", "go1.26rc1", false),
+            ("go@1.2", "go 1.26.4", true),
+            ("go@1.26.4.1", "go 1.26.4", true),
+            ("java@21", "OpenJDK 64-Bit 21.0.5+11", false),
+            ("java@17", "OpenJDK 64-Bit 21.0.5+11", true),
+            ("node@22", "node v22.9.0", false),
+            ("tokio@1.47.0", "tokio 1.54.1", true),
+            // No version in numbers, and a runtime that tells none.
+            ("go", "go 1.26.4", false),
+            ("threadbare@base", "bench-runtime 0.1.0", false),
+            ("threadbare@1234567", "bench-runtime 0.1.0", false),
+            ("threadbare@HEAD~20", "bench-runtime 0.1.0", false),
+            ("thread@1.9", "none", false),
+            ("thread@1.9", "", false),
+        ] {
+            let lane = Lane {
+                name: name.to_owned(),
+                runtime: runtime.to_owned(),
+                ..Lane::default()
+            };
+            assert_eq!(other_version(&lane).is_some(), is_other, "{name} {runtime}");
+        }
     }
 }

@@ -33,18 +33,20 @@ class ThreadbareRun(rfm.RunOnlyRegressionTest):
     @run_after('setup')
     def command(self):
         kind = self.current_partition.name
+        # The job has another working folder.
+        results = self.results and os.path.abspath(self.results)
         name = f'reframe-{kind}'
-        if self.results:
-            os.makedirs(self.results, exist_ok=True)
-            with open(os.path.join(self.results, 'expected.tsv'), 'a+') as expected:
+        if results:
+            os.makedirs(results, exist_ok=True)
+            with open(os.path.join(results, 'expected.tsv'), 'a+') as expected:
                 # Further runs of a kind are replicates, each with a name of its own.
                 expected.seek(0)
                 known = {line.split('\t')[0] for line in expected}
                 numbered = (f'reframe-{kind}-{number}' for number in itertools.count(2))
-                known.update(os.listdir(self.results))
+                known.update(os.listdir(results))
                 name = next(one for one in itertools.chain([name], numbered) if one not in known)
                 expected.write(f'{name}\t{kind}\treframe\n')
-        out = os.path.join(self.results or self.stagedir, name)
+        out = os.path.join(results or self.stagedir, name)
         self.executable = self.program
         self.executable_opts = ['run', '--out', out] + shlex.split(self.arguments)
         self.env_vars['THREADBARE_PLACED'] = f'"tool=reframe kind={kind}"'

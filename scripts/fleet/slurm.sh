@@ -3,18 +3,29 @@
 #   scripts/fleet/slurm.sh DIR FEATURE[:COUNT]… [-- ARGUMENTS OF threadbare run]
 # DIR is a folder that all nodes see. A feature is a kind of node (`sinfo -o "%f %D"` lists
 # them); COUNT runs of a kind are replicates. When the jobs have ended: threadbare collect DIR
-# What sbatch refuses is named, and the others are sent; the exit status is then 1.
+# What sbatch refuses is named, and the others are sent; the exit status is then 1. With a
+# wrong argument nothing is sent, and it is 2.
 #   THREADBARE=PROGRAM      the program, with threadbare-lane beside it [default: threadbare on PATH]
 #   SBATCH_…                what sbatch reads, such as SBATCH_PARTITION and SBATCH_TIMELIMIT
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,8s/^# \?//p' "$0" >&2; exit 2; }
-mkdir -p "$1"
-dir=$(realpath "$1"); shift
+[ $# -ge 2 ] || { sed -n '2,9s/^# \?//p' "$0" >&2; exit 2; }
+dir=$1; shift
 program=$(command -v "${THREADBARE:-threadbare}") || { echo "no threadbare: name it in THREADBARE" >&2; exit 2; }
 program=$(realpath "$program")
 features=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do features+=("$1"); shift; done
 [ $# = 0 ] || shift
+wrong() { echo "wrong argument: $*" >&2; exit 2; }
+[ "${#features[@]}" -gt 0 ] || wrong "no feature is named before --"
+for feature in "${features[@]}"; do
+    case $feature in
+        -*) wrong "$feature is no feature: the arguments of threadbare run come after --";;
+        ""|:*) wrong "'$feature' names no feature";;
+        *:*) [[ ${feature##*:} =~ ^[1-9][0-9]*$ ]] || wrong "'$feature': the count after : is a number from 1";;
+    esac
+done
+mkdir -p "$dir"
+dir=$(realpath "$dir")
 status=0
 refuse() { echo "not sent: $*" >&2; status=1; }
 for feature in "${features[@]}"; do

@@ -130,8 +130,15 @@ try_slurm() {
     "$here/slurm.sh" "$out" kind_a:2 kind_b -- --workload spawn.one,switch.yield --lane thread,process \
         --processes 12 --budget 900 | tee "$work/jobs"
     mapfile -t jobs < <(cut -d' ' -f1 "$work/jobs")
+    local words again sent
+    for words in kind_a: kind_a:x kind_a:0 "-- --budget 300" "kind_a --budget 300"; do
+        again=0
+        # shellcheck disable=SC2086
+        "$here/slurm.sh" "$out" $words >"$work/sent" 2>&1 || again=$?
+        [ "$again" = 2 ] && grep -q "wrong argument: " "$work/sent" || fail "$words, with status $again: $(cat "$work/sent")"
+    done
     # What Slurm refuses, and what is there already, is named, and the others are sent.
-    local again=0 sent
+    again=0
     sent=$("$here/slurm.sh" "$out" no_such_kind kind_b kind_b:2 -- "${short[@]}" 2>"$work/refused") || again=$?
     scancel "${sent%% *}"
     [ "$again" = 1 ] && [[ $sent == *" slurm-kind_b-2" ]] || fail "beside a refused kind, sent with status $again: $sent"
@@ -185,7 +192,8 @@ CONF
     # Earlier runs: one that is waited for, one that is there. The names of these have numbers.
     mkdir -p "$work/reframe-runs/reframe-kind_b"
     printf 'reframe-kind_a\tkind_a\treframe\n' >"$work/reframe-runs/expected.tsv"
-    THREADBARE_RESULTS=$work/reframe-runs THREADBARE_ARGUMENTS="${short[*]}" \
+    # The results are named from the working folder, which is not that of the jobs.
+    env -C "$work" THREADBARE_RESULTS=reframe-runs THREADBARE_ARGUMENTS="${short[*]}" \
         timeout 120 reframe -C "$work/reframe.py" -c "$here/reframe_threadbare.py" --prefix "$work/reframe" -r \
         -S time_limit=10m --nocolor --performance-report >"$work/reframe.log" 2>&1 || { cat "$work/reframe.log"; fail "reframe"; }
     grep -E "Ran |spawn.one" "$work/reframe.log" | sed 's/^/   /' || true
@@ -234,11 +242,12 @@ try_ansible() {
     # A third host that is off: it is missed.
     inventory+="board3 ansible_host=10.213.1.3 folder=$a/there3 kind=off"$'\n'
     printf '%s' "$inventory" >"$a/inventory"
+    local results=$a/results
     play() {
         ANSIBLE_HOST_KEY_CHECKING=false ANSIBLE_PIPELINING=true ANSIBLE_TIMEOUT=5 ANSIBLE_LOCAL_TEMP="$a/tmp" \
             ansible-playbook -i "$a/inventory" "$here/ansible.yml" --private-key "$a/key" -u root \
             -e ansible_port=2222 -e ansible_python_interpreter="$(command -v python3)" -e programs="$a/programs" \
-            -e results="$a/results" -e look_s=2 -e "{\"arguments\": \"${short[*]}\"}" >"$a/log" 2>&1
+            -e results="$results" -e look_s=2 -e "{\"arguments\": \"${short[*]}\"}" >"$a/log" 2>&1
     }
     play && fail "the playbook does not say that board3 is off"
     is_state "$a/results" board1 "whole quarantined"
@@ -253,6 +262,14 @@ try_ansible() {
     play && fail "a second play overwrites results"
     grep -q "board1 is there already" "$a/log" || fail "a second play does not say why it stops"
     [ "$first" = "$(sha256sum <"$a/results/board1/run.jsonl")" ] || fail "the run of board1 was overwritten"
+    # What an earlier play has left on a host is no run of this one.
+    mkdir -p "$a/there1/.threadbare-run/results"
+    cp "$a/results/board1/run.jsonl" "$a/there1/.threadbare-run/results/"
+    results=$a/others
+    play && fail "a play begins a run where there is one"
+    grep -q "still on board1" "$a/log" || fail "the play does not say what is left on board1: $(cat "$a/log")"
+    [ "$(ls "$a/there1/.threadbare-run")" = results ] || fail "the programs on board1 were overwritten"
+    is_state "$results" board1 missing
 }
 
 if [ "$(id -u)" != 0 ]; then

@@ -72,6 +72,7 @@ pub enum Command {
     /// Show several runs side by side, of one machine or of many.
     Compare(CompareArguments),
     /// Join the parts of one run (`run --shard`).
+    #[command(after_help = MERGE_HELP)]
     Merge(MergeArguments),
     /// Write the raw samples as a table for other tools.
     #[command(after_help = EXPORT_HELP)]
@@ -142,8 +143,9 @@ another build. What is built is kept in target/commits.
 
 A run leaves run.jsonl (all raw samples) and report.html in its folder.
 Ctrl-C keeps what was measured and still writes the report; a second one ends at once.
-Exit status: 0 success, 1 a lane gave a wrong answer, crashed or hung, 2 it could
-not run or could not report its results, 130 stopped.";
+Exit status: 0 success, 1 a lane gave a wrong answer, crashed or hung, or the time was
+up before all was measured (--resume goes on), 2 it could not run or could not report
+its results, 130 stopped.";
 
 const PEERS_HELP: &str = "\
 How to read the table: a line is one workload, a column one lane. Each figure is
@@ -434,6 +436,11 @@ pub struct CompareArguments {
     pub format: Format,
 }
 
+const MERGE_HELP: &str = "\
+Example: threadbare merge one two three --out whole
+Exit status: 0 the run is whole, 1 parts are missing or one was cut short, 2 it could not
+be done.";
+
 /// The arguments of `merge`.
 #[derive(Args, Debug)]
 pub struct MergeArguments {
@@ -463,7 +470,8 @@ Examples:
 The file holds all samples, to the nanosecond, and all reported figures, unchanged.
 Histograms of latency have wider buckets, except at the percentiles that are shown. The
 host's name and the home folder are left out.
-All commands read the file as they read the run. A kept file is never overwritten.
+All commands read the file as they read the run. A run that `verify` refuses is not kept,
+and a kept file is overwritten only if it is refused.
 Exit status: as that of `verify` for the kept files, which is said of each; 2 if one could
 not be kept.";
 
@@ -514,7 +522,9 @@ const SITE_HELP: &str = "\
 Example: threadbare site reports/hardware --out site, then open site/index.html. The pages
 need no server and no network. Files that `threadbare verify` would not accept are listed
 with the reason, and are in no figure. Runs of one machine and setup are put together.
-Kept runs are copied beside the pages, and the page of their machine links to them.
+Kept runs are copied beside the pages, and the page of their machine links to them. Files
+of an earlier site in the folder that are not of this one are removed, and no others; a
+folder that holds something else is refused.
 Exit status: 0 all is there, 1 a folder could not be read, 2 it could not be done.
 A list of prices looks as follows:
   date = \"2026-11-01\"

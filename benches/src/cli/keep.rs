@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use reports::Run;
 use reports::store::{Kept, MOST_BYTES, kept_path};
-use reports::verify::{Standing, Verifier, look};
+use reports::verify::{Finding, Looked, Standing, Verifier, look};
 
 use super::arguments::KeepArguments;
 use super::report::run_file;
@@ -29,23 +29,31 @@ pub(super) fn keep(arguments: &KeepArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(worst.exit_code()))
 }
 
-/// Keeps the run in `file` below `folder`, and prints the path and the finding.
+/// Keeps the run in `file` below `folder`, and prints the path and the finding. A run that
+/// is refused is not kept.
 pub(super) fn one(file: &Path, folder: &Path) -> anyhow::Result<Standing> {
     let run = reports::store::read(file)?;
     for warning in &run.warnings {
         say(warning);
     }
+    let looked = Looked::of(run.clone());
+    let finding = Verifier::default().judge(file, &looked);
+    if finding.standing == Standing::Refused {
+        return tell(&format!("{}: not kept", file.display()), &finding);
+    }
     let (packed, steps) = packed(&run).with_context(|| format!("keeping {}", file.display()))?;
-    let kept = write(folder, &run, &packed, file)?;
-    let finding = Verifier::default().verify(&kept);
+    let kept = write(folder, &run, &packed, (file, &looked))?;
+    let size = packed.len();
+    let what = format!(
+        "{}\n  {size} bytes; latencies in {steps} steps an octave",
+        kept.display()
+    );
+    tell(&what, &Verifier::default().verify(&kept))
+}
+
+fn tell(what: &str, finding: &Finding) -> anyhow::Result<Standing> {
     let mut out = stdout();
-    writeln!(
-        out,
-        "{}\n  {} bytes; latencies in {steps} steps an octave\n  {}",
-        kept.display(),
-        packed.len(),
-        finding.standing
-    )?;
+    writeln!(out, "{what}\n  {}", finding.standing)?;
     for reason in &finding.reasons {
         writeln!(out, "  {reason}")?;
     }
@@ -70,19 +78,34 @@ fn packed(run: &Run) -> anyhow::Result<(Vec<u8>, u32)> {
 }
 
 /// Writes `packed` to its place below `folder`; nothing if the samples of `source`,
-/// whose run it is, are there already.
-fn write(folder: &Path, run: &Run, packed: &[u8], source: &Path) -> anyhow::Result<PathBuf> {
+/// whose run it is, are there already. A run there that is refused, such as one that was
+/// cut short, is replaced.
+fn write(
+    folder: &Path,
+    run: &Run,
+    packed: &[u8],
+    (source, looked): (&Path, &Looked),
+) -> anyhow::Result<PathBuf> {
     let file = folder.join(kept_path(&run.header));
     let parent = file.parent().unwrap_or(folder);
     std::fs::create_dir_all(parent)
         .with_context(|| format!("making the folder {}", parent.display()))?;
     match reports::store::create(&file, packed) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => anyhow::ensure!(
-            look(&file).has_samples_of(&look(source)),
-            "{} is there already, with other samples than {}",
-            file.display(),
-            source.display()
-        ),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let there = look(&file);
+            let standing = Verifier::default().judge(&file, &there).standing;
+            if there.run.is_some() && standing == Standing::Refused {
+                reports::store::replace(&file, packed)
+                    .with_context(|| format!("writing {}", file.display()))?;
+                return Ok(file);
+            }
+            anyhow::ensure!(
+                there.has_samples_of(looked),
+                "{} is there already, with other samples than {}",
+                file.display(),
+                source.display()
+            );
+        }
         written => written.with_context(|| format!("writing {}", file.display()))?,
     }
     Ok(file)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use reports::run::{is_base, plain_name};
-use reports::schema::CrossCheck;
+use reports::schema::{CrossCheck, End};
 use reports::store::Claim;
 use workloads::catalogue::{self, Size};
 use workloads::service::database;
@@ -39,6 +39,9 @@ fn service_cell_s(depth: Depth) -> u64 {
         Depth::Full => 240,
     }
 }
+
+/// The exit status of a run whose time was up before all was measured.
+const NOT_WHOLE: u8 = 1;
 
 /// The time of a whole service in its small form.
 const SMALL_FORM: Duration = Duration::from_secs(45);
@@ -99,7 +102,11 @@ pub(super) fn run(arguments: &RunArguments, preset: Option<Preset>) -> anyhow::R
         }
     }
     let ended = measure(&arguments, Path::new("results"), command, Vec::new())?;
-    Ok(ended.status())
+    // Not of `cargo bench`: there a slow host is no failure.
+    match ended.outcome.out_of_time && ended.printed {
+        true => Ok(ExitCode::from(NOT_WHOLE)),
+        false => Ok(ended.status()),
+    }
 }
 
 /// Measures by `arguments` and writes the report; `results` is the folder for runs that name none;
@@ -383,7 +390,9 @@ fn base_program(arguments: &RunArguments) -> anyhow::Result<Option<PathBuf>> {
 /// The setup of the run in a result file, to continue it.
 fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<Setup> {
     let header = &so_far.header;
-    if so_far.end.is_some() {
+    // A run whose time was up has an end, and is not whole.
+    let is_over = |end: &End| !end.interrupted || header.design.merged.is_some();
+    if so_far.end.as_ref().is_some_and(is_over) {
         anyhow::bail!("this run has ended: there is nothing to go on with");
     }
     let toolbox = super::toolbox()?;
@@ -502,7 +511,7 @@ fn conclude(ended: &Ended, with: Option<&Path>) -> anyhow::Result<()> {
             outcome.wrong_checksums_count
         )?;
     }
-    if outcome.stopped {
+    if outcome.stopped || outcome.out_of_time {
         let folder = ended.run.parent().unwrap_or(Path::new("."));
         writeln!(
             out,

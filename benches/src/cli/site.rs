@@ -1,8 +1,9 @@
 //! `threadbare site`: the pages of many machines.
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::path::Path;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -20,13 +21,20 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
     if let Some(prices) = &prices {
         warn_of_prices(&collection, prices);
     }
+    let former = former(&arguments.out)?;
     let pages = render(&collection, prices.as_ref());
+    let mut names: BTreeSet<PathBuf> = pages.iter().map(|(path, _)| path.into()).collect();
+    names.extend(linked(&collection).map(|(path, _)| path));
+    if cfg!(feature = "parquet") {
+        names.insert("figures.parquet".into());
+    }
+    // Also of a site that is written in part.
+    note(&arguments.out, former.union(&names))?;
     for (path, text) in &pages {
         write(&arguments.out.join(path), text.as_bytes())?;
     }
     for (path, source) in linked(&collection) {
-        let bytes =
-            std::fs::read(source).with_context(|| format!("reading {}", source.display()))?;
+        let bytes = fs::read(source).with_context(|| format!("reading {}", source.display()))?;
         write(&arguments.out.join(path), &bytes)?;
     }
     #[cfg(feature = "parquet")]
@@ -35,6 +43,8 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
         reports::parquet::write_figures(&collection, &mut table).context("writing Parquet")?;
         write(&arguments.out.join("figures.parquet"), &table)?;
     }
+    remove(&arguments.out, former.difference(&names))?;
+    note(&arguments.out, names.iter())?;
     writeln!(
         stdout(),
         "{} runs of {} machines, {} pages\n{}",
@@ -54,6 +64,62 @@ pub(super) fn exit_code(collection: &Collection) -> ExitCode {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(NOT_ALL),
     }
+}
+
+/// The list of the files of a site, a path a line.
+const LIST: &str = ".threadbare-site";
+
+/// The files of the site that was written to `out` before. Refuses a folder that holds
+/// something else.
+fn former(out: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
+    let reading = || format!("reading {}", out.display());
+    match fs::read_to_string(out.join(LIST)) {
+        Ok(text) => {
+            let is_below = |path: &PathBuf| {
+                let mut parts = path.components();
+                parts.all(|part| matches!(part, Component::Normal(_)))
+            };
+            return Ok(text.lines().map(PathBuf::from).filter(is_below).collect());
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(reading),
+    }
+    let entries = match fs::read_dir(out) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        entries => entries.with_context(reading)?,
+    };
+    for entry in entries {
+        // Such as .git, of pages that a host takes from a branch.
+        let is_hidden = entry.with_context(reading)?.file_name().as_encoded_bytes()[0] == b'.';
+        anyhow::ensure!(
+            is_hidden,
+            "{} is not empty, and no site that this program has written: empty it, or choose another --out",
+            out.display()
+        );
+    }
+    Ok(BTreeSet::new())
+}
+
+/// Writes which files are the site's.
+fn note<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
+    let lines = files.map(|file| format!("{}\n", file.display()));
+    write(&out.join(LIST), lines.collect::<String>().as_bytes())
+}
+
+/// Removes files of a former site, such as those of a run that was withdrawn.
+fn remove<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
+    for file in files {
+        let path = out.join(file);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            removed => removed.with_context(|| format!("removing {}", path.display()))?,
+        }
+        // Only if nothing else is in it.
+        if let Some(folder) = file.parent().filter(|one| !one.as_os_str().is_empty()) {
+            let _ = fs::remove_dir(out.join(folder));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a site in the folder of the runs: its copies would count as runs.
@@ -113,8 +179,7 @@ pub(super) fn collection(folder: &Path) -> anyhow::Result<Collection> {
 }
 
 fn prices(path: &Path) -> anyhow::Result<Prices> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     toml::from_str(&text).with_context(|| {
         format!(
             "{} is no list of prices: it needs a date, a currency and a table [per_hour] of instance types",
@@ -125,7 +190,7 @@ fn prices(path: &Path) -> anyhow::Result<Prices> {
 
 fn write(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)
+    fs::create_dir_all(folder)
         .with_context(|| format!("making the folder {}", folder.display()))?;
     store::replace(path, contents).with_context(|| format!("writing {}", path.display()))
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reports::Run;
+use reports::run::other_version;
 use reports::schema::{Counters, Failure, FailureKind, Header, Phase, Record, Taint};
 use reports::store::{Claim, WriteError, Writer};
 use workloads::catalogue::Workload;
@@ -72,6 +73,12 @@ pub fn run(
         return Err(StudyError::Stopped);
     }
     refuse_without_lanes(&lanes)?;
+    let mut described = lanes.iter().map(describe_lane);
+    if let Some(why) = described.find_map(|lane| other_version(&lane)) {
+        return Err(StudyError::Other(format!(
+            "{why}: correct the table of engines, or name the lane by its version"
+        )));
+    }
     let load = Load::measure(setup, observer);
     let mut expected = Expected::default();
     let Trials {

@@ -148,6 +148,12 @@ impl Setup {
         found.map_or("", |fact| &fact.value)
     }
 
+    /// Whether its lanes had all CPUs of the machine: figures of a part say nothing of its size.
+    #[must_use]
+    pub fn has_all_cpus(&self) -> bool {
+        self.fact("CPUs of the run") == "all"
+    }
+
     /// The figures of a place, the best first.
     #[must_use]
     pub fn ranked(&self, place: &Place) -> Vec<(&str, &Figure)> {
@@ -204,7 +210,9 @@ impl Collection {
     }
 
     fn add(&mut self, accepted: Vec<(String, Digest)>) {
+        type Words = (String, String, String);
         let mut machines: BTreeMap<String, Vec<(String, Digest)>> = BTreeMap::new();
+        let mut said: BTreeMap<Place, BTreeMap<Words, (usize, String)>> = BTreeMap::new();
         for (file, digest) in accepted {
             for lane in &digest.lanes {
                 if !self.lanes.contains(lane) {
@@ -215,9 +223,26 @@ impl Collection {
                 if !self.places.iter().any(|one| one.place == titled.place) {
                     self.places.push(titled.clone());
                 }
+                let one = titled.clone();
+                let words = (one.title, one.case_text, one.quantity);
+                let own = said.entry(one.place).or_default();
+                let (count, newest) = own.entry(words).or_default();
+                *count += 1;
+                if *newest < digest.started {
+                    newest.clone_from(&digest.started);
+                }
             }
             let own = machines.entry(digest.key.clone()).or_default();
             own.push((file, digest));
+        }
+        // One file's words do not stand above all machines: those that most runs have do,
+        // of as many the newest.
+        for titled in &mut self.places {
+            let words = said.remove(&titled.place).unwrap_or_default();
+            let most = words.into_iter().max_by(|(_, a), (_, b)| a.cmp(b));
+            if let Some((words, _)) = most {
+                (titled.title, titled.case_text, titled.quantity) = words;
+            }
         }
         self.questions = questions(machines.values().flatten().map(|(_, digest)| digest));
         self.machines = machines.into_values().filter_map(machine).collect();

@@ -1,9 +1,11 @@
 //! Setups that differ in one fact only: what the fact costs, as far as two machines can
 //! show it.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 
-use super::{Collection, Fact, Machine, Setup};
+use super::{Collection, Fact, Machine, Setup, release_order};
 use crate::stats::quantile::median;
 
 /// The setups that differ in one fact.
@@ -44,7 +46,7 @@ pub fn pairs(collection: &Collection) -> Vec<Change<'_>> {
                 continue;
             };
             // From the lower value to the higher one.
-            let is_turned = from.1.facts[fact].value > to.1.facts[fact].value;
+            let is_turned = order(fact, from.1, to.1).is_gt();
             let (from, to) = if is_turned { (to, from) } else { (from, to) };
             changes[fact].pairs.push(Pair {
                 from: *from,
@@ -68,6 +70,15 @@ fn only_difference(a: &(&Machine, &Setup), b: &(&Machine, &Setup)) -> Option<usi
     is_only.then_some(place)
 }
 
+/// Builds by their dates, all else by its numbers.
+fn order(fact: usize, a: &Setup, b: &Setup) -> Ordering {
+    let started = |setup: &Setup| setup.runs.first().map(|run| run.started.clone());
+    match Fact::NAMES[fact] {
+        "suite" => started(a).cmp(&started(b)),
+        _ => release_order(&a.facts[fact].value, &b.facts[fact].value),
+    }
+}
+
 fn ratios(collection: &Collection, from: &Setup, to: &Setup) -> Vec<Option<f64>> {
     let of = |question: &super::Question| {
         let place = &question.place.place;
@@ -80,4 +91,47 @@ fn ratios(collection: &Collection, from: &Setup, to: &Setup) -> Vec<Option<f64>>
         median(&both.collect::<Vec<_>>())
     };
     collection.questions.iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Figures, Kept};
+    use super::*;
+
+    #[test]
+    fn values_are_in_the_order_of_their_numbers_and_builds_in_that_of_their_dates() {
+        let setup = |name: &str, value: &str, started: &str| Setup {
+            facts: Fact::NAMES
+                .map(|fact| Fact {
+                    name: fact,
+                    value: if fact == name { value } else { "" }.to_owned(),
+                })
+                .into(),
+            cpus_count: 1,
+            runs: vec![Kept {
+                file: String::new(),
+                started: started.to_owned(),
+                run_id: String::new(),
+                disturbances: Vec::new(),
+                raw: None,
+                figures: Figures::new(),
+            }],
+            figures: Figures::new(),
+            derived: false,
+        };
+        for (name, lower, higher) in [
+            ("tokio", "1.9.0", "1.54.1"),
+            ("cores", "8", "16"),
+            ("memory", "8 GiB", "64 GiB"),
+            ("governor", "performance", "schedutil"),
+            // By the dates below.
+            ("suite", "0.1.0 b", "0.1.0 a"),
+        ] {
+            let fact = Fact::NAMES.iter().position(|fact| *fact == name).unwrap();
+            let before = setup(name, lower, "2026-11-28T08:00:00+00:00");
+            let after = setup(name, higher, "2026-11-29T08:00:00+00:00");
+            assert!(order(fact, &before, &after).is_lt(), "{name}");
+            assert!(order(fact, &after, &before).is_gt(), "{name}");
+        }
+    }
 }

@@ -9,7 +9,7 @@
 //! | moments (`at_ns`) | to the millisecond | none |
 //! | readings of the host | six digits | none |
 //! | the plan of the blocks | nothing: the groups say what was done when | `run --resume`, which such a run does not need |
-//! | the host's name, node and job of a fleet, the home folder in commands and messages | nothing | none |
+//! | the host's name, node and job of a fleet, a kind that is the name of one of them, the home folder in commands and messages | nothing | none |
 //!
 //! Records of one kind are in one line of columns (`columns.rs`).
 
@@ -79,10 +79,17 @@ pub(crate) fn plain(text: &str) -> String {
 fn text(run: &Run, bits: u32, home: Option<&str>) -> Vec<u8> {
     let mut header = run.header.clone();
     header.schema_version = COLUMNS_VERSION;
-    header.host.name.clear();
+    let host = std::mem::take(&mut header.host.name);
     header.design.extra.remove("plan");
     if let Some(Value::Object(placed)) = header.environment.get_mut("placed") {
-        placed.retain(|name, _| !["node", "job"].contains(&name.as_str()));
+        let node = placed.get("node").and_then(Value::as_str);
+        let names = [node.unwrap_or_default().to_owned(), host];
+        placed.retain(|name, value| match name.as_str() {
+            "node" | "job" => false,
+            // A fleet of single machines has a kind for each.
+            "kind" => !names.iter().any(|own| value.as_str() == Some(own.as_str())),
+            _ => true,
+        });
     }
     let mut lines = vec![value(&Record::Header(Box::new(header)))];
     let mut by_kind: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -111,10 +118,25 @@ fn text(run: &Run, bits: u32, home: Option<&str>) -> Vec<u8> {
         text.push('\n');
     }
     let text = match home.filter(|home| home.len() > 1) {
-        Some(home) => text.replace(home, "~"),
+        Some(home) => without(&text, home),
         None => text,
     };
     text.into_bytes()
+}
+
+/// `text` with `~` for the folder `home`, and not for one whose name begins like it.
+fn without(text: &str, home: &str) -> String {
+    let mut parts = text.split(home);
+    let mut cleared = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_name = |sign: char| sign.is_alphanumeric() || "_-".contains(sign);
+        cleared.push_str(match part.starts_with(is_name) {
+            true => home,
+            false => "~",
+        });
+        cleared.push_str(part);
+    }
+    cleared
 }
 
 fn value(record: &Record) -> Value {

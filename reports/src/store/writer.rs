@@ -138,7 +138,7 @@ impl Writer<File> {
         Ok(writer)
     }
 
-    /// Goes on with a file that has no end: everything after its last
+    /// Goes on with a file that has no end, or one that says interrupted: everything after its last
     /// [`Block`] mark is cut off, since it will be measured again.
     ///
     /// Read the file with [`read`](super::read) first: this does not check its lines.
@@ -189,7 +189,7 @@ impl Writer<File> {
                         writer.failures,
                     ));
                 }
-                Ok(Record::End(_)) => {
+                Ok(Record::End(end)) if !end.interrupted => {
                     return Err(WriteError::Exists {
                         file: path.to_path_buf(),
                     });

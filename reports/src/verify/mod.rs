@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use crate::format;
 use crate::gate;
-use crate::run::Run;
+use crate::run::{Run, other_version};
 use crate::schema::{Depth, FailureKind};
 use crate::store::{MOST_BYTES, kept_path};
 use crate::taints;
@@ -129,6 +129,21 @@ pub struct Looked {
 }
 
 impl Looked {
+    /// What the run itself says, wherever its file is.
+    #[must_use]
+    pub fn of(run: Run) -> Looked {
+        let mut refused = unusable(&run);
+        refused.extend(contradictions::of(&run));
+        let mut doubts = doubts(&run);
+        doubts.extend(implausible::of(&run, Timestamp::now()));
+        Looked {
+            times: Times::of(&run),
+            refused,
+            doubts,
+            run: Some(run),
+        }
+    }
+
     /// Whether both hold the same samples.
     #[must_use]
     pub fn has_samples_of(&self, other: &Looked) -> bool {
@@ -167,16 +182,9 @@ pub fn look(path: &Path) -> Looked {
             kept_path(&run.header).display()
         ));
     }
-    refused.extend(unusable(&run));
-    refused.extend(contradictions::of(&run));
-    let mut doubts = doubts(&run);
-    doubts.extend(implausible::of(&run, Timestamp::now()));
-    Looked {
-        times: Times::of(&run),
-        refused,
-        doubts,
-        run: Some(run),
-    }
+    let mut looked = Looked::of(run);
+    refused.append(&mut looked.refused);
+    Looked { refused, ..looked }
 }
 
 impl Finding {
@@ -260,6 +268,7 @@ fn doubts(run: &Run) -> Vec<String> {
             found.push(words.to_owned());
         }
     }
+    found.extend(run.header.lanes.iter().filter_map(other_version));
     let build = &run.header.environment;
     if build.get("git_commit").and_then(Value::as_str).is_none() {
         found.push("it does not say of which commit the program was built: build it in a clone of the repository".to_owned());

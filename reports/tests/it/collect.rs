@@ -80,6 +80,12 @@ fn list_that_is_none_is_refused_and_names_outside_the_folder_take_no_run() {
             "{said}"
         );
     }
+    std::fs::write(&list, "a\tbig\nb  small  by hand\n").unwrap();
+    let said = collect(folder.path()).unwrap_err().to_string();
+    assert!(
+        said.starts_with("expected.tsv: line 2 has blanks and no tab: \"b  small"),
+        "{said}"
+    );
     let outside = folder.path().display();
     std::fs::write(&list, format!(".\n/\n..\n{outside}\n\n")).unwrap();
     let found = collect(folder.path()).unwrap();

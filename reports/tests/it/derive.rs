@@ -78,6 +78,7 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
         .environment
         .insert("git_commit".into(), "d".repeat(40).into());
     header.run_id = format!("derived{number}");
+    header.design.cpus = (0..cores * per_core).collect();
     header.started = format!(
         "2026-11-{:02}T08:{:02}:00+00:00",
         21 + number % 8,

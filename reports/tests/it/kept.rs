@@ -48,10 +48,26 @@ fn kept_run_names_neither_host_nor_home() {
     run.header.host.name = "ada-laptop".into();
     let out = "/home/ada/results".to_owned();
     run.header.design.command = vec!["threadbare".into(), "run".into(), "--out".into(), out];
-    let (kept, again) = kept(&run, Some("/home/ada")).remove(0);
-    let text = String::from_utf8(kept.text).expect("text");
-    assert!(!text.contains("ada"), "{text}");
-    assert_eq!(again.header.design.command[3], "~/results");
+    let place = |kind: &str| serde_json::json!({"tool": "ansible", "node": "ada-pi", "kind": kind});
+    // The kind is the name of the node, of the host, or of neither.
+    for (kind, left) in [("ada-pi", None), ("ada-laptop", None), ("big", Some("big"))] {
+        run.header.environment.insert("placed".into(), place(kind));
+        let (kept, again) = kept(&run, Some("/home/ada")).remove(0);
+        let text = String::from_utf8(kept.text).expect("text");
+        assert!(!text.contains("ada"), "{text}");
+        assert_eq!(again.header.design.command[3], "~/results");
+        let placed = &again.header.environment["placed"];
+        assert_eq!(
+            (placed["kind"].as_str(), placed["tool"].as_str()),
+            (left, Some("ansible"))
+        );
+    }
+    // The home folder of another, whose name begins alike, and this one in other places.
+    let command = ["/home/adam/x", "/home/ada", "cd /home/ada; ls /home/ada-2"];
+    run.header.design.command = command.map(str::to_owned).into();
+    let (_, again) = kept(&run, Some("/home/ada")).remove(0);
+    let expected = ["/home/adam/x", "~", "cd ~; ls /home/ada-2"];
+    assert_eq!(again.header.design.command, expected);
 }
 
 /// All files of the tree of kept runs.
@@ -280,7 +296,7 @@ fn facts_and_figures_that_were_forged_are_named() {
     fn samples(run: &mut Run) -> impl Iterator<Item = &mut Sample> {
         run.groups.iter_mut().flat_map(|group| &mut group.samples)
     }
-    let changes: [(&str, Change, Standing, &str); 20] = [
+    let changes: [(&str, Change, Standing, &str); 21] = [
         (
             "a start that is none",
             |run| run.header.started = "yesterday".into(),
@@ -366,6 +382,17 @@ fn facts_and_figures_that_were_forged_are_named() {
             |run| run.header.design.cpus = vec![0, 5],
             Refused,
             "ran on the CPU 5, and its CPUs are 0-1",
+        ),
+        (
+            "another version of a lane",
+            |run| {
+                let go = run.header.lanes.iter().find(|lane| lane.name == "go");
+                let mut lane = go.expect("a lane").clone();
+                lane.name = "go@1.2".into();
+                run.header.lanes.push(lane);
+            },
+            Quarantined,
+            "the lane go@1.2 is not of that version: it runs go 1.",
         ),
         (
             "no raw facts",

@@ -9,7 +9,7 @@ use reports::site::{Collection, pairs};
 use reports::stats::Verdict;
 use reports::store::Files;
 use reports::verify::Standing;
-use reports::{Analysis, store};
+use reports::{Analysis, Run, store};
 
 use crate::derive;
 use crate::schema::in_crate;
@@ -208,6 +208,72 @@ fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
             assert!(!text.contains(word), "{path}: {word}");
         }
     }
+}
+
+/// The pages of a collection of derived runs, changed by their numbers.
+fn pages_of(numbers: &[usize], change: impl Fn(usize, &mut Run)) -> Vec<(String, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    let real = derive::real();
+    for &number in numbers {
+        let mut run = derive::derived(&real, number);
+        change(number, &mut run);
+        derive::save(&run, &folder.path().join(format!("{number}.jsonl")));
+    }
+    let collection = collection(folder.path());
+    assert!(collection.apart.is_empty(), "{:?}", collection.apart);
+    let prices = Prices {
+        date: "2026-11-01".into(),
+        currency: "USD".into(),
+        per_hour: [("m7a.large".to_owned(), 0.116)].into(),
+    };
+    render(&collection, Some(&prices))
+}
+
+#[test]
+fn run_on_a_part_of_the_cpus_has_no_figure_for_the_size_of_its_machine() {
+    for (cpus, is_whole) in [(vec![0, 1], true), (vec![1], false)] {
+        let pages = pages_of(&[0], |_, run| run.header.design.cpus.clone_from(&cpus));
+        let machine = pages.iter().find(|(path, _)| path.starts_with("m/"));
+        let serve = page(&pages, "serve.html");
+        for text in [serve, &machine.expect("a machine").1] {
+            assert_eq!(text.contains("million for 1 USD"), is_whole);
+        }
+        let rows = page(&pages, "across.html").contains(r#"<th scope="row">2</th>"#);
+        assert_eq!(rows, is_whole);
+    }
+}
+
+#[test]
+fn words_of_one_file_do_not_stand_above_all_machines() {
+    let pages = pages_of(&[0, 1, 2], |number, run| {
+        if number == 0 {
+            for workload in &mut run.header.workloads {
+                workload.title = "Words of one file".into();
+            }
+        }
+    });
+    for (path, text) in &pages {
+        assert!(!text.contains("Words of one file"), "{path}");
+    }
+}
+
+#[test]
+fn machine_of_two_setups_counts_once_by_the_newer() {
+    // The same machine with another governor, a day later.
+    let newer = |number: usize, run: &mut Run| {
+        let day = if number == 0 { "22" } else { "23" };
+        run.header.started = format!("2026-11-{day}T08:00:00+00:00");
+    };
+    let pages = pages_of(&[0, 10], newer);
+    let machines = pages.iter().filter(|(path, _)| path.starts_with("m/"));
+    assert_eq!(machines.count(), 1);
+    let across = page(&pages, "across.html");
+    let rows = across.split(r#"<th scope="row">2</th>"#).skip(1);
+    let counts: Vec<&str> = rows
+        .map(|row| row.split(['<', '>']).nth(2).unwrap_or_default())
+        .collect();
+    assert_eq!(counts, ["1"; 5]);
+    assert!(across.contains("the number of cores may decide"));
 }
 
 #[test]

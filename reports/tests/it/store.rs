@@ -278,6 +278,29 @@ fn resume_cuts_what_came_after_the_last_block_and_goes_on() {
     );
 }
 
+#[test]
+fn resume_goes_on_after_an_end_that_says_interrupted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.jsonl");
+    let mut writer = Writer::create(&path, &header()).expect("a new file");
+    writer.append(&group(0)).expect("a group");
+    writer.end_block(block(0)).expect("a block");
+    let end = End {
+        interrupted: true,
+        ..End::default()
+    };
+    writer.finish(end).expect("an end");
+
+    let mut writer = Writer::resume(Claim::of(&path).expect("claimed")).expect("resumed");
+    writer.append(&group(1)).expect("a group");
+    writer.end_block(block(1)).expect("a block");
+    writer.finish(End::default()).expect("an end");
+
+    let run = read(&path).expect("good");
+    assert!(run.is_complete() && run.warnings.is_empty(), "{run:?}");
+    assert_eq!((run.groups.len(), run.blocks.len()), (2, 2));
+}
+
 /// A disk with room for this many bytes.
 #[derive(Default)]
 struct SmallDisk {

@@ -20,7 +20,7 @@ const MOST_MACHINES: usize = 10;
 const RELEASES: [&str; 4] = ["suite", "Go", "tokio", "Rust"];
 
 pub(super) fn page(collection: &Collection) -> String {
-    let text = html! { "What one machine cannot show. Each cell counts machines and setups; no figure is averaged over machines." };
+    let text = html! { "What one machine cannot show. No figure is averaged over machines." };
     let body = html! {
         (hero("Across machines", &text))
         main id="main" class="wrap broad" {
@@ -28,7 +28,8 @@ pub(super) fn page(collection: &Collection) -> String {
                 h2 { "Verdicts by the number of cores" }
                 p class="lead" {
                     "On how many machines a lane is better (▲), as good (≈) or worse (▼) than " (collection.reference_lane)
-                    ", and on how many that is too noisy to say (?). Where a row turns, the number of cores decides."
+                    ", and on how many that is too noisy to say (?). Where the verdicts turn with it, the number of cores may decide. "
+                    "A machine counts once, by its newest setup on all of its CPUs."
                 }
                 @for question in &collection.questions { (by_cores(collection, question)) }
             }
@@ -77,8 +78,11 @@ impl Counts {
 
 fn by_cores(collection: &Collection, question: &Question) -> Markup {
     let mut rows: BTreeMap<u32, (usize, BTreeMap<&str, Counts>)> = BTreeMap::new();
-    for (machine, setup) in collection.setups() {
-        let Some(lanes) = setup.figures.get(&question.place.place) else {
+    let place = &question.place.place;
+    for machine in &collection.machines {
+        // A machine counts once, by the newest of its setups that tells this.
+        let mut setups = machine.setups.iter().filter(|one| one.has_all_cpus());
+        let Some(lanes) = setups.find_map(|setup| setup.figures.get(place)) else {
             continue;
         };
         let row = rows.entry(machine.inputs.cores_count).or_default();
@@ -102,7 +106,7 @@ fn by_cores(collection: &Collection, question: &Question) -> Markup {
         table class="heat" data-name={"cores-" (name.to_lowercase())} {
             caption { "Cheapest " (what) ": " (question.place.title) }
             thead { tr {
-                th class="words" scope="col" { "Cores" } th scope="col" { "Setups" }
+                th class="words" scope="col" { "Cores" } th scope="col" { "Machines" }
                 @for lane in &lanes { th scope="col" { (lane) } }
             } }
             tbody {

@@ -112,7 +112,7 @@ fn questions(
             tbody {
                 @for question in &collection.questions {
                     @let ranked = setup.ranked(&question.place.place);
-                    @let best = ranked.first().map(|(_, figure)| *figure).filter(|_| all_cpus(question));
+                    @let best = ranked.first().map(|(_, figure)| *figure).filter(|_| all_cpus(question) && setup.has_all_cpus());
                     tr {
                         th scope="row" {
                             "Cheapest " (words(question.question).1)

@@ -46,7 +46,7 @@ pub(super) fn page(
                         (row_head(machine, setup, ""))
                         @for lane in &lanes { (cell(collection, question, setup, lane)) }
                         @let ranked = setup.ranked(&place.place);
-                        @let best = ranked.first().map(|(_, figure)| *figure);
+                        @let best = ranked.first().map(|(_, figure)| *figure).filter(|_| setup.has_all_cpus());
                         @if is_shared { td class="words" { (best.and_then(|best| per_core(best, machine)).unwrap_or_default()) } }
                         @if let Some(prices) = prices.filter(|_| is_shared) {
                             td class="words" { (best.and_then(|best| per_price(best, machine, prices)).unwrap_or_default()) }
@@ -68,7 +68,10 @@ pub(super) fn page(
                     button id="reset" type="button" { "Show all" }
                 }
                 (sheet("Machines and lanes", &table))
-                @if !is_shared { p class="notes" { "No figure per core or price: one task at a time does not use more of a larger machine." } }
+                p class="notes" {
+                    @if is_shared { "Of runs on a part of a machine's CPUs there is no figure per core or price." }
+                    @else { "No figure per core or price: one task at a time does not use more of a larger machine." }
+                }
             }
         }
     };
