@@ -158,7 +158,7 @@ fn of_the_only_workload(view: &View<'_>, always: bool) -> Option<String> {
     Some(match others.is_empty() {
         true => text,
         false if is_open(&others) => format!("{text}; too noisy to rank"),
-        false => format!("{text}; no difference to {}", names(&others)),
+        false => format!("{text}; no difference to {}", listed(&others)),
     })
 }
 
@@ -168,7 +168,7 @@ fn is_open(others: &[(&str, Verdict)]) -> bool {
     verdicts.any(|verdict| verdict == Verdict::CannotTell)
 }
 
-fn names(others: &[(&str, Verdict)]) -> String {
+fn listed(others: &[(&str, Verdict)]) -> String {
     let names: Vec<&str> = others.iter().map(|(lane, _)| *lane).collect();
     names.join(", ")
 }
@@ -177,7 +177,7 @@ fn names(others: &[(&str, Verdict)]) -> String {
 fn undecided(lane: &str, figure: &str, others: &[(&str, Verdict)]) -> String {
     format!(
         "No lane is known to carry the most: {lane} {figure}, too noisy to rank above {}",
-        names(others)
+        listed(others)
     )
 }
 
