@@ -113,10 +113,10 @@ struct Scaled {
     /// The times of the shorter run.
     times: u64,
     from_procs: usize,
-    /// What it may cost with the most Ps, in units of its cost with the fewest. The goal is 1.2.
-    /// Where a thread sleeps meanwhile, whether another one comes to rest in time is up to the
-    /// host, so more is allowed there.
-    growth: f64,
+    /// What it may cost with the most Ps, in units of its cost with the fewest: the goal. `None`
+    /// where a thread sleeps meanwhile: whether others come to rest in time is up to the host, so
+    /// such counts are printed and not compared.
+    growth: Option<f64>,
 }
 
 const SCALED: &[Scaled] = &[
@@ -125,14 +125,14 @@ const SCALED: &[Scaled] = &[
         run: round_trips_on_one_thread,
         times: TIMES,
         from_procs: 1,
-        growth: 1.2,
+        growth: Some(1.2),
     },
     Scaled {
         name: "rest: sleep until a timer ends it",
         run: sleeps,
         times: 2_000,
         from_procs: 1,
-        growth: 2.0,
+        growth: None,
     },
     Scaled {
         name: "wake: be readied by a thread",
@@ -140,14 +140,14 @@ const SCALED: &[Scaled] = &[
         times: 2_000,
         // In a migrating runtime the thread that is woken wakes another, where there is a P.
         from_procs: 4,
-        growth: 2.0,
+        growth: None,
     },
     Scaled {
         name: "steal: spawn one, which another thread runs",
         run: thefts,
         times: 2_000,
         from_procs: 4,
-        growth: 2.0,
+        growth: None,
     },
 ];
 
@@ -426,12 +426,16 @@ fn main() -> ExitCode {
             match costs.collect::<Result<Vec<_>, _>>() {
                 Ok(costs) => {
                     let growth = costs.last().unwrap_or(&0.0) / costs[0];
-                    let is_over = growth > scaled.growth;
+                    let is_over = scaled.growth.is_some_and(|most| growth > most);
                     over |= is_over;
-                    let word = if is_over { "OVER" } else { "ok" };
+                    let word = match scaled.growth {
+                        None => "seen",
+                        Some(_) if is_over => "OVER",
+                        Some(_) => "ok",
+                    };
                     println!(
-                        "{word:4} {growth:.2} times, {:.1} at most  {}, {mode}, {} to 64 Ps: {costs:.0?}",
-                        scaled.growth, scaled.name, scaled.from_procs
+                        "{word:4} {growth:.2} times  {}, {mode}, {} to 64 Ps: {costs:.0?}",
+                        scaled.name, scaled.from_procs
                     );
                 }
                 Err(error) => {
