@@ -327,14 +327,7 @@ impl Load<'_> {
         let Found { highest, gap } = self.search()?;
         let half = plan.schedule((highest / 2).max(1), plan.hold_ns);
         let (before, seen_before) = (Usage::now(), self.observed()?);
-        let backend_cpu = self.backend_cpu;
-        let idle = || backend_cpu.and_then(idle_ns);
-        let (idle_before, start) = (idle(), now_ns());
         let loaded = self.offer(half)?;
-        let most = idle().zip(idle_before).map(|(idle, before)| {
-            let busy_ns = (now_ns() - start).saturating_sub(idle.saturating_sub(before));
-            loaded.tally.ended as f64 * 1e9 / busy_ns.max(1) as f64
-        });
         let (after, seen) = (Usage::now(), self.observed()?);
         let mut figures = vec![
             ("rate_per_s", highest as f64),
@@ -349,7 +342,8 @@ impl Load<'_> {
                 ("memory_bytes", seen.bytes as f64),
             ]);
         }
-        figures.extend(self.levels(highest)?);
+        let (levels, most) = self.levels(highest)?;
+        figures.extend(levels);
         figures.push(("recovery_ns", self.recovery_ns(highest)? as f64));
         figures.extend(self.idle()?);
         // It still ends the idle connections, and is to read the last requests at once.
@@ -418,13 +412,22 @@ impl Load<'_> {
         }
     }
 
-    /// Latencies at some rates below the highest and one beyond it.
-    fn levels(&mut self, highest: u64) -> anyhow::Result<Figures> {
-        let mut figures = Vec::new();
+    /// Latencies at some rates below the highest and one beyond it; and the rate at which the CPU of
+    /// the backend would have no idle time.
+    fn levels(&mut self, highest: u64) -> anyhow::Result<(Figures, Option<f64>)> {
+        let (mut figures, mut most) = (Vec::new(), None);
         for (percent, names) in LEVELS {
             let rate = (highest * percent / 100).max(1);
             let schedule = self.plan.schedule(rate, self.plan.try_ns);
+            let (idle_before, start) = (self.backend_idle_ns(), now_ns());
             let tally = self.offer(schedule)?.tally;
+            if percent == 100 {
+                // At a lower rate a request takes more of that CPU: each wakes it.
+                most = (self.backend_idle_ns().zip(idle_before)).map(|(idle, before)| {
+                    let busy_ns = (now_ns() - start).saturating_sub(idle.saturating_sub(before));
+                    tally.ended as f64 * 1e9 / busy_ns.max(1) as f64
+                });
+            }
             let told = names.into_iter().zip([0.5, 0.99, 0.999]);
             figures.extend(told.filter_map(|(name, share)| {
                 Some((name, tally.latencies.percentile_ns(share)? as f64))
@@ -440,7 +443,12 @@ impl Load<'_> {
                 self.settle((highest / 4).max(1))?;
             }
         }
-        Ok(figures)
+        Ok((figures, most))
+    }
+
+    /// For how long the CPU of the backend was idle; `None` where it has none of its own.
+    fn backend_idle_ns(&self) -> Option<u64> {
+        self.backend_cpu.and_then(idle_ns)
     }
 
     /// For how long a surge disturbs the service after its end.
