@@ -52,7 +52,7 @@ pub struct StackGroup {
     pub parked_for: Range<Duration>,
     /// The calls, the innermost first. Of the runtime's own functions it has only
     /// the one that the program called. Empty for goroutines that run, that have not
-    /// started, or that ran each time that they were read.
+    /// started, that ran each time that they were read, or whose stacks the runtime was trimming.
     pub frames: Vec<Frame>,
 }
 
