@@ -38,6 +38,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::goroutine::header::header_of_started;
+use crate::goroutine::stacks::is_claimed;
 use crate::goroutine::{
     Details, FLAG_COMPACTED, FRESH, Goroutine, RUNNING_BIT, Status, WATCHED_BIT, WaitReason, claim,
 };
@@ -72,6 +73,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) held_by: Option<u64>,
     /// `None` if it is not suspended, or went on.
     pub(crate) stack: Option<Copied<'a>>,
+    /// The sweep had claimed it when it was to be read, so there is no stack.
+    pub(crate) is_claimed: bool,
 }
 
 /// The content of the stack of a suspended goroutine.
@@ -108,6 +111,7 @@ struct Inspected {
     /// Its index in [`Inspection::further`].
     name: Option<usize>,
     watched: Option<Watched>,
+    is_claimed: bool,
 }
 
 #[derive(Debug)]
@@ -159,7 +163,8 @@ impl Inspection {
         for &g in goroutines {
             let watched = Watched::begin(g, most, stacks); // I1
             let mut one = Inspected::of(g);
-            one.watched = watched;
+            one.is_claimed = matches!(watched, Err(context) if is_claimed(context));
+            one.watched = watched.ok();
             one.begin_details(details);
             all.push(one);
         }
@@ -198,6 +203,7 @@ impl Inspection {
             object: ptr::null(),
             held_by: None,
             stack: None,
+            is_claimed: one.is_claimed,
         };
         let name = one.name.and_then(|index| self.further.get(index));
         seen.name = name.map(String::from_utf8_lossy);
@@ -271,6 +277,7 @@ impl Inspected {
             details: None,
             name: None,
             watched: None,
+            is_claimed: false,
         }
     }
 
@@ -315,16 +322,19 @@ impl Inspected {
 }
 
 impl Watched {
-    /// I1, if it is suspended on a stack of ours, and the ranges to read.
-    fn begin(g: &'static Goroutine, most: usize, stacks: &mut Reading) -> Option<Self> {
-        let context = g.context.load(Ordering::Acquire);
-        if context == FRESH || context & (RUNNING_BIT | WATCHED_BIT) != 0 {
-            return None;
-        }
-        let stack = Stack::from_header(header_of(context)?);
-        if !claim::watch(&g.context, context) {
-            return None;
-        }
+    /// I1, if it is suspended on a stack of ours, and the ranges to read; else its `context`.
+    fn begin(g: &'static Goroutine, most: usize, stacks: &mut Reading) -> Result<Self, usize> {
+        let (context, stack) = loop {
+            let context = g.context.load(Ordering::Acquire);
+            if context == FRESH || context & (RUNNING_BIT | WATCHED_BIT) != 0 {
+                return Err(context);
+            }
+            let stack = Stack::from_header(header_of(context).ok_or(context)?);
+            // Else it was resumed or claimed in between.
+            if claim::watch(&g.context, context) {
+                break (context, stack);
+            }
+        };
         let mut watched = Self {
             stack,
             saved: context,
@@ -336,7 +346,7 @@ impl Watched {
         let header = stack.as_ptr().as_ptr() as usize - context;
         let object = watched.place + header + offset_of!(StackHeader, wait_object);
         stacks.add(object, size_of::<AtomicUsize>());
-        Some(watched)
+        Ok(watched)
     }
 
     /// From the saved context to the end of the header, but no more than `most`.
@@ -358,6 +368,7 @@ impl Watched {
 mod tests {
     use super::*;
     use crate::Runtime;
+    use crate::goroutine::CLAIMED_BIT;
     use crate::sched::current;
     use crate::{chan, go, time};
 
@@ -392,11 +403,12 @@ mod tests {
                 let handle = go(move || rx.iter().for_each(|n| answer.send(n + 1).unwrap()));
                 let g = record(handle.id());
                 let mut stacks = Reading::default();
-                let watch = |stacks: &mut Reading| Watched::begin(g, usize::MAX, stacks).unwrap();
+                let watch =
+                    |stacks: &mut Reading| Watched::begin(g, usize::MAX, stacks).ok().unwrap();
 
                 let quiet = watch(&mut stacks);
                 assert!(
-                    Watched::begin(g, 0, &mut stacks).is_none(),
+                    Watched::begin(g, 0, &mut stacks).is_err(),
                     "one look at a time"
                 );
                 assert!(quiet.end(g));
@@ -473,6 +485,33 @@ mod tests {
             waiting
                 .into_iter()
                 .for_each(|one| assert_eq!(one.join().unwrap(), None));
+        });
+    }
+
+    /// However soon the claim ends.
+    #[test]
+    fn a_goroutine_that_was_claimed_when_it_was_to_be_read_is_marked_so() {
+        // SAFETY: as above.
+        let runtime = unsafe { Runtime::builder().procs(1).build() }.unwrap();
+        runtime.run(|| {
+            let (tx, rx) = chan::<()>(0);
+            let handle = go(move || rx.recv());
+            let g = record(handle.id());
+            let saved = g.context.load(Ordering::Relaxed);
+            let claimed = saved | RUNNING_BIT | CLAIMED_BIT;
+            assert!(claim::claim(&g.context, saved, claimed));
+            let mut marks = Vec::new();
+            let mut read = |g| {
+                Inspection::default().over(&[g], BATCH, 0, |seen| {
+                    claim::release(&g.context, claimed, saved);
+                    marks.push((seen.is_claimed, seen.stack.is_some()));
+                });
+            };
+            read(g);
+            read(g);
+            assert_eq!(marks, [(true, false), (false, true)]);
+            drop(tx);
+            assert_eq!(handle.join().unwrap(), None);
         });
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::info::{GoroutineInfo, write_tags};
 use super::inspect::{BATCH, Inspection, MOST_BYTES};
-use crate::goroutine::{Goroutine, stacks};
+use crate::goroutine::Goroutine;
 use crate::pprof::Sample;
 use crate::unwind::{Frame, Symbols, Unwinder};
 
@@ -52,7 +52,7 @@ pub struct StackGroup {
     pub parked_for: Range<Duration>,
     /// The calls, the innermost first. Of the runtime's own functions it has only
     /// the one that the program called. Empty for goroutines that run, that have not
-    /// started, that ran each time that they were read, or whose stacks the runtime was trimming.
+    /// started, or that ran each time that they were read.
     pub frames: Vec<Frame>,
 }
 
@@ -197,10 +197,7 @@ pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
             let Some(info) = GoroutineInfo::of(&seen) else {
                 return;
             };
-            let may_come = || {
-                let is_claimed = stacks::is_claimed(seen.g);
-                tries < TRIES || is_claimed && begun.elapsed() < PATIENCE
-            };
+            let may_come = || tries < TRIES || seen.is_claimed && begun.elapsed() < PATIENCE;
             let (calls, age) = match seen.stack {
                 Some(stack) => (unwinder.calls(stack.saved, stack.bytes), stack.age),
                 None if info.waits && may_come() => return again.push(seen.g),

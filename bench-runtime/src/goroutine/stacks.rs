@@ -107,10 +107,10 @@ fn release(claimed: &Claimed, compacted: bool) {
     claim::release(&g.context, claimed_context(claimed.stack), claimed.sp);
 }
 
-/// Whether the sweep has claimed it now.
-pub(crate) fn is_claimed(g: &Goroutine) -> bool {
+/// Whether this `context` is of a goroutine that the sweep has claimed.
+pub(crate) fn is_claimed(context: usize) -> bool {
     let claimed = RUNNING_BIT | CLAIMED_BIT;
-    g.context.load(Ordering::Relaxed) & claimed == claimed
+    context & claimed == claimed
 }
 
 /// Brings the stack of a goroutine that the caller is about to resume back.
