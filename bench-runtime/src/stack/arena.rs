@@ -3,17 +3,16 @@
 //!
 //! A region hands out its slots from the lowest address up, a batch at a time:
 //! the batch becomes readable and writable (and merges with the mapping of the
-//! batch before), and gets its guards in one call. From then on its slots go
-//! round between use, the caches of the Ps and the free lists here.
+//! batch before), and gets its guards in one call. From then on its slots move between goroutines,
+//! the caches of the Ps and the free lists here.
 //!
-//! Mappings are kept separate at every [`CHUNK`]: a fault takes the lock of its
-//! mapping only, and so does not wait for a change of protection elsewhere,
-//! which compaction makes all the time.
+//! In regions whose chunks can be sealed ([`super::seal`]), each [`CHUNK`] is a mapping of its own.
+//! A page fault takes only the lock of its mapping, so it does not wait while compaction changes
+//! the protection of another chunk.
 //!
-//! A free list has two halves: `warm` slots still hold pages of their last use,
-//! `cold` ones hold none, because they were never used or because
-//! [`super::trim`] gave their pages back. Warm slots are worth the effort, so
-//! they are used first.
+//! A free list has two parts. `warm` slots still hold pages of their last use; `cold` ones hold
+//! none, because they were never used or because [`super::trim`] gave their pages back. Warm slots
+//! are used first, because the kernel need not add a page.
 
 use std::ptr::NonNull;
 use std::sync::OnceLock;
@@ -31,17 +30,17 @@ use crate::sys::map::{self, Access, PAGE};
 use crate::util::lock::Lock;
 
 /// The first size that is tried: a quarter of a process's address space on
-/// x86-64. The region of the default size has sixteen million slots then. The
+/// x86-64. The region of 256 KiB then has sixteen million slots. The
 /// thread sanitizer leaves less address space for a program, and ends one that
 /// reserves more.
 const LARGEST_RESERVATION: usize = if cfg!(rt_tsan) { 1 << 40 } else { 32 << 40 };
 /// Every region must have a slot.
 const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
 
-/// The sparse region is in addition: this part of the reservation.
+/// The sparse region is reserved in addition, with this fraction of the size of the others.
 const SPARSE_SHARE: usize = 16;
-/// The number of goroutines that may have deep stacks. Slots in the caches and of the sweep are
-/// in addition.
+/// The number of goroutines that may have deep stacks. Slots in caches, and those that a trim has
+/// taken, do not count.
 const DEEP_STACKS: usize = 10_000;
 /// A whole chunk of the sparse region is left unused at its beginning, for the
 /// guard of the first deep slot.
@@ -50,17 +49,16 @@ const FIRST_DEEP: usize = CHUNK >> GROUP;
 /// A batch of new slots is at most this many bytes of address space, because
 /// every two MiB that hold a guard cost a page of page table.
 const BATCH_BYTES: usize = 64 << 20;
-/// Large enough that ten million stacks of the smallest slots are ten thousand
-/// mappings, small enough that two Ps seldom meet in one.
+/// Ten million shallow stacks then take 40,000 mappings, and two Ps seldom use the same one.
 pub(super) const CHUNK: usize = 64 << 20;
-/// So many chunks of a region are mappings of their own: twelve million stacks
-/// of the default size. The usual limit of a process is 65,530 mappings.
+/// The most chunks of a region that are mappings of their own: enough for twelve million shallow
+/// stacks. The usual limit of a process is 65,530 mappings.
 const MOST_APART: usize = 48 << 10;
 const SMALLEST_BATCH: usize = 16;
 const LARGEST_BATCH: usize = 1024;
-/// The number of the process's mappings that are left for threads and the heap
-/// if each guard takes two: a process that cannot start a thread for a P, or
-/// get memory, is worse off than one that refuses a goroutine.
+/// Where each guard takes two mappings, this many of the process's mappings are left for threads
+/// and the heap. A process that cannot start a thread for a P, or get memory, is worse off than one
+/// that refuses a goroutine.
 const LEFT_MAPPINGS: usize = 1024;
 
 /// An unused slot, by the address of its header, which may not be in memory.
@@ -89,9 +87,9 @@ pub(super) struct Arena {
     /// How many slots of each region have been handed out.
     regions: [Lock<usize>; ALL_REGIONS],
     free: [Lock<FreeList>; CLASSES],
-    /// Caches of Ps.
+    /// The number of caches that take slots from here.
     caches: AtomicUsize,
-    /// No deep slot is left; a hint that avoids a search each time.
+    /// Set when no deep slot is left: a hint that avoids a search each time.
     deep_spent: AtomicBool,
 }
 
@@ -121,8 +119,8 @@ impl Arena {
         GLOBAL.get()
     }
 
-    /// Reserves as much of `bytes` as the system allows, halving. `guards`
-    /// forces a kind of guard, as on a kernel that has no other.
+    /// Reserves `bytes`, or half as much each time that the system refuses. `guards` forces a kind
+    /// of guard; with `None` it is the kind that the kernel has.
     pub(super) fn reserve(mut bytes: usize, guards: Option<Guards>) -> Result<Self, StackError> {
         let found = map::page_size();
         if found != PAGE {
@@ -216,7 +214,7 @@ impl Arena {
         }
     }
 
-    /// A cache begins to take from here.
+    /// Registers a cache, which takes slots from here. The arena may open more deep slots for it.
     pub(super) fn add_cache(&self) {
         self.put_back(Class::DEEP, |_| {
             self.caches.fetch_add(1, Ordering::Relaxed);
@@ -331,7 +329,7 @@ impl Arena {
         }
     }
 
-    /// How many of `batch` guards there are mappings for; they are taken.
+    /// Takes mappings for up to `batch` guards; returns for how many guards it got them.
     fn take_mappings(&self, batch: usize) -> Result<usize, StackError> {
         if self.guards == Guards::Markers {
             return Ok(batch);
@@ -352,16 +350,16 @@ impl Arena {
         }
     }
 
-    /// Guards that the kernel refused nevertheless: it may do so because of other
-    /// mappings, which may be freed later.
+    /// Returns mappings that were taken for guards which the kernel then refused. It may refuse
+    /// because of other mappings, which may be freed later.
     fn give_back_mappings(&self, guards: usize) {
         if self.guards == Guards::Protect {
             self.protected.fetch_sub(guards, Ordering::Relaxed);
         }
     }
 
-    /// Keeps the new part of a region's odd chunks from merging with the even
-    /// ones, as long as the number of mappings is far from the limit.
+    /// Keeps the new part of a region's odd chunks from merging with the even ones by other advice,
+    /// up to [`MOST_APART`] chunks.
     fn keep_apart(&self, start: usize, bytes: usize) {
         let region = match self.geometry.locate(start) {
             Some((region, _)) => self.geometry.slot_base(region, 0),
@@ -386,7 +384,7 @@ impl Arena {
         }
     }
 
-    /// Sets the same advice on a chunk that was mapped anew as on any other.
+    /// Sets the advice of a chunk again, after the chunk was mapped anew.
     pub(super) fn advise_chunk(&self, start: usize) {
         let range = PageRange {
             start,
@@ -413,7 +411,7 @@ unsafe fn without_huge_pages(range: PageRange) {
     let _ = unsafe { madvise::advise(range, Advice::NoHugePage) };
 }
 
-/// Only tests have arenas that end; an emulator has little room for many.
+/// Only tests drop arenas. They unmap them, because an emulator has little room for many.
 #[cfg(test)]
 impl Drop for Arena {
     fn drop(&mut self) {
@@ -422,10 +420,10 @@ impl Drop for Arena {
     }
 }
 
-/// At most this many slots open together, which takes some 0.1 ms.
+/// The most slots of a chunk that is sealed: to open that many takes some 0.1 ms.
 const MOST_SLOTS: usize = 256;
 
-/// Whether a region with chunks of this many slots is sealed by chunk.
+/// Whether these slots are a whole chunk of a region whose chunks are sealed.
 pub(super) fn is_chunk(region: usize, first: usize, slots: usize) -> bool {
     slots_per_chunk(region) == Some(slots) && first.is_multiple_of(slots)
 }
@@ -450,7 +448,7 @@ mod tests {
     #[test]
     fn take_until_the_region_is_full_ends_in_out_of_slots() {
         let arena = small(None);
-        // A reservation this small has two slots of this size at most.
+        // A reservation this small has one slot of this size.
         let class = Class::for_limit(LARGEST_SLOT).unwrap();
         assert_eq!(arena.geometry().slots(class.info().region), 1);
         arena.take(class, 1).unwrap();
@@ -551,7 +549,7 @@ mod tests {
                 }
                 let bytes = 2 * limit * PAGE;
                 let others = map::reserve(bytes, PAGE).unwrap();
-                // Every other page is a mapping more, until there is none.
+                // Each second page becomes a mapping of its own, until the kernel refuses.
                 for at in (others..others + bytes).step_by(2 * PAGE) {
                     // SAFETY: the reservation is ours, and not in use.
                     if unsafe { map::protect(at, PAGE, Access::ReadWrite) }.is_err() {

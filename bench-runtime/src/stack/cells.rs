@@ -1,12 +1,11 @@
 //! Cells: the memory for the live bytes of compacted stacks.
 //!
-//! Cells of one size are in separate slabs. One thread at a time takes cells
-//! (the one that compacts); any thread frees them, also in a signal handler. So
-//! the free list is a stack with many pushers and a single popper
-//! ([`FreeList`]).
+//! Each slab holds cells of one size. Only the thread that compacts takes cells, one thread at a
+//! time. Any thread frees them, also in a signal handler. So many threads push to a free list, and
+//! one pops ([`FreeList`]).
 //!
-//! When no cell of a size is in use, its slabs' pages go back to the kernel;
-//! their addresses stay for the next time.
+//! When no cell of a size is in use, its slabs' pages go back to the kernel. Their addresses are
+//! used again later.
 
 use std::io;
 use std::ptr::NonNull;
@@ -16,12 +15,12 @@ use super::free_list::FreeList;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access};
 
-/// Sizes of cells grow in these steps: half of a step is unused on average.
+/// Sizes of cells are multiples of this, so half of it is unused in a cell on average.
 const STEP: usize = 64;
 /// The largest cell, and so the largest live part that is compacted.
 pub(super) const LARGEST: usize = 16 << 10;
 const SIZES: usize = LARGEST / STEP;
-/// Large enough that a slab of the largest size wastes little.
+/// The size of a slab: even with cells of the largest sizes it wastes little at its end.
 const SLAB: usize = 256 << 10;
 
 /// A cell, in use.
@@ -34,11 +33,11 @@ struct Size {
     in_use: AtomicUsize,
 }
 
-/// State of one size, for the thread that takes cells only.
+/// The slabs of one size, for the thread that takes cells.
 #[derive(Debug, Default)]
 struct Slabs {
     starts: Vec<usize>,
-    /// The slab from which cells are cut, and how much of it has been used.
+    /// The slab from which cells are cut, and how many of its bytes have been used.
     current: usize,
     cut: usize,
 }
@@ -48,8 +47,7 @@ pub(super) struct Cells {
     sizes: [Size; SIZES],
 }
 
-/// Address space that slabs are cut from, in one piece: neighbouring slabs
-/// are one mapping.
+/// The address space of all slabs, in one piece, so that neighbouring slabs are one mapping.
 #[derive(Debug)]
 struct Space {
     #[cfg(test)]
@@ -58,7 +56,7 @@ struct Space {
     end: usize,
 }
 
-/// Only tests have cells that end; an emulator has little room for many.
+/// Only tests drop cells. They unmap them, because an emulator has little room for many.
 #[cfg(test)]
 impl Drop for Space {
     fn drop(&mut self) {
@@ -78,7 +76,7 @@ pub(super) struct Taker {
 const LARGEST_SPACE: usize = 1 << 40;
 
 impl Cells {
-    /// No cells yet, and the token to take them.
+    /// An empty set of cells, and the right to take cells from it.
     pub(super) fn new() -> io::Result<(Self, Taker)> {
         let cells = Self {
             sizes: [const {
@@ -116,7 +114,7 @@ impl Cells {
     ///
     /// # Safety
     ///
-    /// The cell was taken here for as many bytes, and is not in use any more.
+    /// The cell was taken here for the same number of bytes, and is no longer in use.
     pub(super) unsafe fn give(&self, cell: Cell, bytes: usize) {
         let size = &self.sizes[size_index(bytes)];
         // SAFETY: by the caller's promise the cell is ours; cells are larger

@@ -1,4 +1,4 @@
-//! A parked stack while the sweep has it.
+//! A parked stack that the sweep has claimed.
 
 use std::ptr::NonNull;
 
@@ -14,7 +14,7 @@ use crate::sys::map::PAGE;
 pub(crate) struct Claimed {
     pub(crate) stack: Stack,
     pub(crate) g: *mut (),
-    /// The place of its saved context; no byte below it is live.
+    /// The address of its saved context; no byte below it is live.
     pub(crate) sp: usize,
 }
 

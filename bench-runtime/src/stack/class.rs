@@ -11,26 +11,24 @@ use crate::util::lock::Lock;
 /// Slots of region `c` are `1 << (SMALLEST + c * STEP)` bytes.
 pub(super) const SMALLEST: u32 = 16;
 pub(super) const STEP: u32 = 2;
-/// How many sizes of slots that are powers of two, each with its own region.
+/// The number of regions without the sparse one. Each has slots of one size, a power of two.
 pub(super) const REGIONS: usize = 8;
 /// The sparse region, of deep slots.
 pub(super) const SPARSE: usize = REGIONS;
 pub(super) const ALL_REGIONS: usize = REGIONS + 1;
-/// The address space of each deep slot (`1 << GROUP`): its group.
+/// The address space of a deep slot has `1 << GROUP` bytes: its group.
 pub(super) const GROUP: u32 = 24;
 /// A deep slot: the lower part of its group.
 pub(super) const DEEP_BYTES: usize = 57 << 18;
-/// The guard below a deep slot is the last part of the group before, so that it
-/// and that group's stack top share a page of page table. The range between the
-/// two is not used.
+/// The guard of a deep slot is the end of the group before. It shares a page of page table with the
+/// stack top of that group. The range between the two is not used.
 pub(super) const DEEP_GUARD: usize = 64 << 10;
 
 /// How a goroutine's stack grows.
 ///
-/// The unit of commit and of protection is a page of 4 KiB. A goroutine that
-/// has not run has no stack. A running one has whole pages, which the kernel
-/// adds as they are touched. A parked one, if the runtime compacts, has a cell
-/// with its live bytes.
+/// Memory is committed and protected in pages of 4 KiB. A goroutine that has not run has no stack.
+/// While it runs, the kernel adds pages when they are touched. If the runtime compacts stacks, a
+/// goroutine that has been parked for long has only a cell with its live bytes.
 ///
 /// # Examples
 ///
@@ -48,35 +46,33 @@ pub(super) const DEEP_GUARD: usize = 64 << 10;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StackPolicy {
-    /// Grows by demand, up to 14.25 MiB while at most ten thousand such stacks are in use
-    /// in the process: more than most threads have. Those that begin while more are in use
-    /// grow up to 192 KiB. So do all if the system refuses address space or mappings.
-    /// [`stack_usage`](crate::stack_usage) tells which of the two a goroutine has.
+    /// Grows on demand up to 14.25 MiB, which is more than most threads have. At most ten thousand
+    /// such stacks may be in use in a process. A goroutine that starts while all of them are in use
+    /// gets a stack that grows up to 192 KiB. All goroutines do if the system refuses address space
+    /// or mappings. [`stack_usage`](crate::stack_usage) tells which limit a goroutine has.
     #[default]
     Auto,
-    /// Grows from `initial` bytes by demand, up to the smallest slot for
-    /// `limit` bytes: 64 KiB, 256 KiB, 1 MiB and so on in steps of four up to 1
-    /// GiB, of which the guard takes 64 KiB (4 KiB of the smallest).
+    /// Grows on demand from `initial` bytes, up to the smallest slot for `limit` bytes. Slots have
+    /// 64 KiB, 256 KiB, 1 MiB and so on, each four times the one before, up to 1 GiB. The guard
+    /// takes 64 KiB of a slot (4 KiB of the smallest).
     ///
-    /// `initial` is never given back while the goroutine lives, if the runtime
-    /// trims and does not compact; below a page it is only the size from which
-    /// growth is counted.
+    /// A runtime that does not compact never gives the first `initial` bytes back while the
+    /// goroutine lives, and always keeps the first page.
     Growable {
         /// Bytes, at most `limit`.
         initial: usize,
         /// Bytes, 4 KiB to 1 GiB.
         limit: usize,
     },
-    /// Exactly this many bytes, rounded up to whole pages, 8 KiB at least,
-    /// with the guard right below them. The runtime's header and the spread
-    /// over cache sets take 128 to 2,112 bytes of them. Ordinary calls of the
-    /// standard library overflow 8 KiB.
+    /// This many bytes, rounded up to whole pages, and at least 8 KiB. The guard is right below
+    /// them. The runtime takes 128 to 2,112 of the bytes for its header, and to spread stacks over
+    /// the sets of the CPU's caches. Ordinary calls of the standard library need more than 8 KiB.
     Fixed(usize),
 }
 
 pub(super) const LARGEST_SLOT: usize = 1 << (SMALLEST + STEP * (REGIONS as u32 - 1));
 const SMALLEST_FIXED: usize = 2 * PAGE;
-/// If the limit leaves much of its slot unused, the guard is this large.
+/// The most bytes of a guard if the limit leaves much of its slot unused.
 const LARGEST_GUARD: usize = 16 * PAGE;
 
 /// A kind of slot: its size, the place of its guard, its initial size. Slots
@@ -91,11 +87,11 @@ pub(super) struct ClassInfo {
     pub(super) region: usize,
     /// Bytes from the guard to the top of the slot.
     pub(super) usable: usize,
-    /// Bytes that a stack in use keeps.
+    /// Bytes that are never given back while the stack is in use.
     pub(super) initial: usize,
 }
 
-/// Different policies a process may use.
+/// The most classes, and so different policies, of a process.
 pub(super) const CLASSES: usize = 64;
 
 /// The classes in use, packed; read without a lock, appended to under
@@ -109,13 +105,13 @@ static TABLE: [AtomicU64; CLASSES] = {
 static COUNT: AtomicUsize = AtomicUsize::new(2);
 static APPEND: Lock<()> = Lock::new(());
 
-/// [`StackPolicy::Auto`] while there are few.
+/// The class of [`StackPolicy::Auto`] while a deep slot is left.
 const DEEP: ClassInfo = ClassInfo {
     region: SPARSE,
     usable: DEEP_BYTES,
     initial: 2 << 10,
 };
-/// [`StackPolicy::Auto`] when there are many.
+/// The class of [`StackPolicy::Auto`] if no deep slot is left.
 const SHALLOW: ClassInfo = ClassInfo {
     region: 1,
     usable: slot_bytes(1) - guard_bytes(slot_bytes(1)),
@@ -147,7 +143,7 @@ impl Class {
         })
     }
 
-    /// The class that has this index: one that was registered.
+    /// The class with this index, which must be registered.
     pub(super) fn from_index(index: usize) -> Self {
         Self(index as u8)
     }
@@ -226,7 +222,7 @@ impl ClassInfo {
         Ok(Class(index as u8))
     }
 
-    // 4 bits of region, 30 of usable pages and of initial cache lines.
+    // 4 bits for the region, 30 for the usable pages, 30 for the initial cache lines.
     const fn pack(self) -> u64 {
         self.region as u64 | ((self.usable / PAGE) as u64) << 4 | ((self.initial / 64) as u64) << 34
     }
@@ -244,8 +240,8 @@ impl ClassInfo {
         slot_bytes(self.region)
     }
 
-    /// The guard that is made with the slot that begins at `base`: its own, or,
-    /// for a deep slot, that of the next one.
+    /// The guard that is made together with the slot at `base`: that slot's own or, for a deep
+    /// slot, the next slot's.
     pub(super) fn guard(&self, base: usize) -> PageRange {
         let slot = self.slot_bytes();
         if self.region == SPARSE {
@@ -263,8 +259,8 @@ impl ClassInfo {
     }
 }
 
-/// The end of the slot with the header at this address: the headers of all
-/// slots are in the last page, and all slots end at such a multiple.
+/// The end of the slot whose header is at this address. A header is in the last page of its slot,
+/// and every slot ends at a multiple of the smallest slot's size.
 pub(super) fn slot_top(header: usize) -> usize {
     header.next_multiple_of(1 << SMALLEST)
 }

@@ -6,27 +6,25 @@
 //!
 //! 1. `mprotect` to read only: from here no thread can write the bytes that are being copied.
 //! 2. Copy each slot's live bytes to a cell.
-//! 3. `mprotect` to no access: from here no thread can read the pages that are
-//!    being moved. To replace a page by a guard takes the kernel two steps, and
-//!    between them the address would read as zeros.
+//! 3. `mprotect` to no access: from here no thread can read the pages that are being moved. The
+//!    kernel replaces a page by a guard in two steps, and between them a read would return zeros.
 //! 4. `MADV_DONTNEED` over the run, which also frees pages of earlier deep
 //!    calls, then guard markers in place of the live pages. In the other order
 //!    each marker frees a page separately, with a flush of every CPU's TLB.
-//! 5. `mprotect` to read and write: the mappings merge back into one, and
-//!    only the markers stop an access now.
-//! 6. The slots' words are set to `COMPACTED` with the place of the cell.
+//! 5. `mprotect` to read and write: the mappings become one again. From here only the markers stop
+//!    an access.
+//! 6. The slots' words are set to `COMPACTED` with the addresses of their cells.
 //!
-//! A run that is a whole chunk is sealed in the place of steps 3 to 5: see
-//! [`super::seal`].
+//! If the run is a whole chunk, sealing replaces steps 3 to 5: see [`super::seal`].
 //!
-//! A thread that touches a page in between gets a SIGSEGV; the handler waits for step 6
-//! and then restores the slot as a ready does: it moves the word to `RESTORING`, puts
-//! the pages back with `UFFDIO_COPY`, which replaces a marker in one atomic step, and
-//! moves the word to `LIVE`. So a reference into a parked goroutine's stack that
-//! another thread holds (a borrow in a scope, a waiter in a channel's queue) stays
-//! valid, for reading and for writing.
+//! A thread that accesses a page during these steps, or later, gets a SIGSEGV. The handler waits
+//! for step 6 and restores the slot, as a thread that resumes the goroutine does: it moves the word
+//! to `RESTORING`, puts the pages back with `UFFDIO_COPY`, which replaces a marker in one atomic
+//! step, and moves the word to `LIVE`. So another thread's reference into a parked goroutine's
+//! stack (a borrow in a scope, a waiter in a channel's queue) stays valid, for reading and for
+//! writing.
 //!
-//! # What is lost
+//! # Restrictions
 //!
 //! - A system call that another thread makes on memory of a compacted stack
 //!   fails with EFAULT: the kernel does not run our handler. A buffer that
@@ -39,29 +37,29 @@
 //!
 //! # Rejected
 //!
-//! Copying and `MADV_DONTNEED` alone, and a guard without steps 1 and 3, lose
-//! other threads' writes (seen under stress). Registration for missing pages
-//! makes `read(2)` into an untouched page of a running stack fail with EFAULT
-//! for ordinary users. `UFFDIO_MOVE` and memory files cost more.
+//! Copying with `MADV_DONTNEED` alone, and guards without steps 1 and 3, lose writes of other
+//! threads, as a stress test showed. With registration for missing pages, `read(2)` into an
+//! untouched page of a running stack fails with EFAULT for ordinary users. `UFFDIO_MOVE` and memory
+//! files cost more.
 //!
-//! Of these, all sound except the last, none was better: CPU time a stack by the repository's
-//! example `memory`, 100,000 of the default size, medians of ten readings by turns with the
-//! present design on a busy machine of two CPUs, Linux 6.18.
+//! The designs in this table are sound, except for the last, and none was better. The figures are
+//! CPU time for one stack in the repository's example `memory`, with 100,000 stacks of the default
+//! size. They are medians of ten readings, taken by turns with the present design, on a busy
+//! machine of two CPUs, Linux 6.18.
 //!
-//! | design                                                  | compaction | return |
+//! | design                                                  | compaction | restoring |
 //! |---------------------------------------------------------|------------|--------|
 //! | the present one, within those readings                  | 1.70–1.80 µs | 2.63–2.65 µs |
-//! | a chunk built beside and moved over the sealed one by `mremap`, if all of the last one was requested | the same | 2.97 µs |
+//! | a new chunk, moved over the sealed one by `mremap`, if all stacks of the chunk before were restored | the same | 2.97 µs |
 //! | the same, its pages by a vectored `MADV_POPULATE_WRITE` | the same | 3.37 µs |
 //! | cells in huge pages                                     | 2.08 µs | 2.93 µs |
 //! | guards of one page                                      | 1.93 µs | 2.67 µs |
 //! | no step 1                                               | 1.78 µs | 2.61 µs |
 //!
-//! By samples of the same run a compaction takes 0.37 µs in `mprotect`, 0.6 in
-//! `mmap` with the freeing of the page, 0.3 in visits (half of it since stacks
-//! that are not due are skipped), and 0.2 in faults in cells; a return takes
-//! 1.6 in `UFFDIO_COPY`, most of it for a page of memory, and 1.2 for the
-//! chunk's markers, a quarter of that for page tables.
+//! By a profile of the same run, compaction takes 0.37 µs in `mprotect`, 0.6 in `mmap`, which also
+//! frees the page, 0.3 in visits (0.6 before the sweep skipped stacks that are not due), and 0.2 in
+//! page faults of cells. Restoring takes 1.6 µs in `UFFDIO_COPY`, most of it to get a page of
+//! memory, and 1.2 for the chunk's markers, a quarter of it for page tables.
 
 use std::cell::UnsafeCell;
 use std::io;
@@ -86,8 +84,8 @@ use crate::sys::map::{self, Access, PAGE};
 use crate::sys::userfault::UserFault;
 use crate::util::lock::Lock;
 
-/// At most this many slots in one run: the cost of a slot hardly falls beyond, and a
-/// thread that uses one of them waits for all. A run ends with its chunk.
+/// The most slots in one run. A longer run hardly costs less for each slot, and a thread that
+/// accesses one of the slots waits for the whole run. A run ends with its chunk at the latest.
 pub(super) const LONGEST_RUN: usize = 256;
 
 /// Why stacks cannot be compacted here.
@@ -109,10 +107,10 @@ pub(super) const LONGEST_RUN: usize = 256;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompactionError {
-    /// No arena.
+    /// The stacks of the process could not be set up.
     #[error(transparent)]
     Stack(#[from] StackError),
-    /// The kernel has no userfaultfd, or keeps it from this process.
+    /// The kernel has no userfaultfd, or does not allow it to this process.
     #[error(
         "stack compaction needs userfaultfd, which the kernel refuses ({0}): it must be built in \
          (CONFIG_USERFAULTFD) and no seccomp filter may forbid it; run without compaction"
@@ -139,7 +137,7 @@ struct Compactor {
     counters: Counters,
 }
 
-/// Over the life of the process.
+/// Counts since the start of the process.
 #[derive(Debug, Default)]
 struct Counters {
     compacted: AtomicU64,
@@ -162,14 +160,13 @@ struct Counters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompactionStats {
-    /// Stacks that went to a cell.
+    /// How often a stack was compacted.
     pub compacted_count: u64,
-    /// Stacks that were restored.
+    /// How often a stack was restored.
     pub restored_count: u64,
-    /// How many of those because another thread touched them.
+    /// How often it was restored because another thread accessed it.
     pub touched_count: u64,
-    /// How often the page tables of a chunk of stacks, all of them in cells,
-    /// went back.
+    /// How often a chunk was sealed: all its stacks were compacted, and its page tables were freed.
     pub sealed_count: u64,
     /// Bytes of cells in use.
     pub cells_bytes: usize,
@@ -178,7 +175,7 @@ pub struct CompactionStats {
 static COMPACTOR: OnceLock<Compactor> = OnceLock::new();
 static TAKER: Lock<Option<Taker>> = Lock::new(None);
 
-/// See [`super::enable_compaction`]; faults are handled already.
+/// See [`super::enable_compaction`], which has already installed the handler of faults.
 pub(super) fn enable() -> Result<(), CompactionError> {
     let mut taker = TAKER.lock();
     if taker.is_some() {
@@ -236,19 +233,17 @@ pub fn stats() -> CompactionStats {
         .unwrap_or_default()
 }
 
-/// Brings a stack's pages back if they are not there: to be called before a
-/// goroutine that may have been compacted runs again.
-/// `address` is any in its slot.
+/// Restores the stack that contains `address` if it is compacted. To be called before a goroutine
+/// that may have been compacted runs again.
 pub(crate) fn restore(address: usize) {
     if let Some(compactor) = COMPACTOR.get() {
         compactor.restore(address);
     }
 }
 
-/// The machine in the header of the slot that contains `address`, read from the
-/// cell if it is compacted, so that reading does not restore it. `None` if it is
-/// not compacted: the header can be read. Only for a caller that keeps the
-/// goroutine from being resumed meanwhile.
+/// The M in the header of the compacted slot that contains `address`. It is read from the cell, so
+/// the slot stays compacted. `None` if the slot is not compacted; then its header can be read. Only
+/// for a caller that keeps the goroutine from being resumed meanwhile.
 pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
     let compactor = COMPACTOR.get()?;
     let word = compactor.arena.word_of(address)?;
@@ -256,9 +251,9 @@ pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
     let (State::Compacted, Some((cell, bytes))) = (now.state(), now.cell()) else {
         return None;
     };
-    // SAFETY: the header is the last part of the copy in the cell; the memory
-    // of cells stays mapped. If the cell was freed meanwhile, the word shows it
-    // below, and the value read is not used.
+    // SAFETY: the header is the last part of the copy in the cell, and the memory of cells stays
+    // mapped. If the cell was freed meanwhile, the word has changed: the check below finds that,
+    // and the value is not used.
     let machine = unsafe {
         let header = cell.0.as_ptr().add(bytes - size_of::<StackHeader>());
         let field = header.add(std::mem::offset_of!(StackHeader, machine));
@@ -267,8 +262,9 @@ pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
     (word.load(Ordering::Acquire) == now.0).then_some(machine)
 }
 
-/// The present address of a byte of a slot: `address`, or its place in the cell if it is
-/// compacted. For a caller that reads it through the kernel and calls this again afterwards.
+/// The present address of a byte of a slot: in the cell if the slot is compacted, else `address`
+/// itself. The caller must read the byte through the kernel, and then call this again to see
+/// whether the byte has moved.
 pub(crate) fn place_of(address: usize) -> usize {
     let in_cell = |compactor: &'static Compactor| {
         let word = compactor.arena.word_of(address)?;
@@ -286,16 +282,16 @@ pub(crate) fn place_of(address: usize) -> usize {
     COMPACTOR.get().and_then(in_cell).unwrap_or(address)
 }
 
-/// The kind of a fault in a slot.
+/// The cause of a fault in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Touch {
-    /// A compacted page, which is there again now.
+    /// The slot was compacted, and is restored now.
     Restored,
-    /// Something else.
+    /// Another cause.
     NotOurs,
 }
 
-/// Looks at a fault; in signal context.
+/// Finds the cause of a fault, and restores the slot if it is compacted. Runs in a signal handler.
 pub(super) fn on_fault(address: usize) -> Touch {
     match COMPACTOR.get() {
         Some(compactor) => compactor.on_fault(address),
@@ -303,9 +299,8 @@ pub(super) fn on_fault(address: usize) -> Touch {
     }
 }
 
-/// Compacts a run of neighbouring slots, from the lowest up, all of one class
-/// of slot size. The goroutines stay claimed. If memory for the cells is
-/// refused, nothing changes.
+/// Compacts neighbouring slots of a region, of which `first` is the lowest. The goroutines stay
+/// claimed. After an error all slots are live as before.
 pub(super) fn compact(region: usize, first: usize, claimed: &[Claimed]) -> io::Result<()> {
     let Some(compactor) = COMPACTOR.get() else {
         return Ok(());
@@ -316,7 +311,7 @@ pub(super) fn compact(region: usize, first: usize, claimed: &[Claimed]) -> io::R
     }
 }
 
-/// Slots of a chunk of this region, if its page tables are freed when all of them are compacted.
+/// The number of slots of a chunk, if compaction is enabled and chunks of this region are sealed.
 pub(super) fn slots_to_seal(region: usize) -> Option<usize> {
     enabled().then(|| slots_per_chunk(region))?
 }
@@ -375,7 +370,7 @@ impl Compactor {
         // Headers cannot be read any more once the pages are protected.
         let classes: Vec<Class> = claimed.iter().map(|claim| claim.stack.class()).collect();
         for (index, &class) in classes.iter().enumerate() {
-            // A fault from step 1 on finds this.
+            // From step 1 on, a thread that faults in the slot waits while its word says this.
             transition::set(word(index), Word::plain(State::Moving, class).0);
         }
         let back_to_live = || {
@@ -403,7 +398,7 @@ impl Compactor {
             Word::compacted(classes[index], cells[index], claim.live().1)
         };
         if is_chunk(region, first, claimed.len()) {
-            // All the other steps in one call.
+            // `close` does the work of steps 3 to 5.
             for (index, claim) in claimed.iter().enumerate() {
                 let moving = compacted(index, claim).with_state(State::Moving);
                 transition::set(word(index), moving.0);
@@ -420,7 +415,7 @@ impl Compactor {
             return Ok(());
         }
         // Step 3.
-        // SAFETY: as in step 1; the handler also serves reads.
+        // SAFETY: as in step 1; a thread that reads there waits in the handler too.
         if let Err(error) = unsafe { map::protect(start, bytes, Access::None) } {
             self.reopen(start, bytes);
             back_to_live();
@@ -440,7 +435,8 @@ impl Compactor {
                 .and_then(|()| madvise::advise_all(&pages, Advice::GuardInstall))
         };
         if let Err((_, error)) = emptied {
-            // All missing pages return before they can be read; pages that are still there stay.
+            // Puts all missing pages back before a thread can read them. Pages that are still there
+            // stay.
             for (claim, cell) in claimed.iter().zip(&cells) {
                 let (from, len) = claim.live();
                 self.fill(from, len, *cell);
@@ -454,7 +450,7 @@ impl Compactor {
         self.reopen(start, bytes);
         // Step 6.
         for (index, claim) in claimed.iter().enumerate() {
-            // The thread that restores it sees the content of the cell.
+            // A thread that restores the slot sees the content of the cell.
             transition::set(word(index), compacted(index, claim).0);
         }
         let count = claimed.len() as u64;
@@ -462,7 +458,7 @@ impl Compactor {
         Ok(())
     }
 
-    /// Step 5. It cannot continue with half of it done.
+    /// Step 5. A failure ends the process, because a part of the range may be open.
     fn reopen(&self, start: usize, bytes: usize) {
         // SAFETY: the range is slots of the arena, which are readable and
         // writable unless they are being compacted.
@@ -484,8 +480,8 @@ impl Compactor {
         }))
     }
 
-    /// Restores the slot that contains `address`, if it is compacted. True: it
-    /// was this call that did it.
+    /// Restores the slot that contains `address`, if it is compacted. True if this call restored
+    /// it.
     fn restore(&self, address: usize) -> bool {
         let geometry = self.arena.geometry();
         let Some((region, number)) = geometry.locate(address) else {
@@ -517,7 +513,7 @@ impl Compactor {
         }
     }
 
-    /// Puts back missing pages of the live bytes.
+    /// Puts the missing pages of the `len` live bytes at `start` back, from their cell.
     fn fill(&self, start: usize, len: usize, cell: Cell) {
         let end = start + len;
         let mut page = start & !(PAGE - 1);
@@ -576,7 +572,8 @@ impl Compactor {
                     self.counters.touched.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            // Another thread was faster. In a live slot only the guard can fault.
+            // Another thread has restored it, or the access was to the guard: the range below
+            // decides.
             State::Live => {}
             State::Free | State::Moving | State::Restoring => return Touch::NotOurs,
         }
@@ -603,7 +600,7 @@ struct Staging {
 #[repr(align(4096))]
 struct StagingPage([u8; PAGE]);
 
-/// One page for each thread that compacts at once; further threads wait.
+/// Sixteen threads can restore stacks at a time; further ones wait.
 static STAGING: [Staging; 16] = [const {
     Staging {
         busy: AtomicBool::new(false),
@@ -611,7 +608,7 @@ static STAGING: [Staging; 16] = [const {
     }
 }; 16];
 
-// SAFETY: the page belongs to the thread that moved `busy` to true.
+// SAFETY: the page belongs to the thread that changed `busy` to true.
 unsafe impl Sync for Staging {}
 
 struct StagingGuard(&'static Staging);

@@ -1,12 +1,12 @@
-//! Why there is no stack.
+//! The reasons why a goroutine gets no stack.
 
 use std::io;
 
-/// With so few mappings left, a refusal means the limit: a split needs two, and
-/// other threads map and unmap.
+/// If at most this many mappings are left, a refusal counts as the limit: a split needs two
+/// mappings, and other threads map and unmap meanwhile.
 pub(super) const NEAR: usize = 64;
 
-/// Why no stack could be had.
+/// Why a goroutine got no stack.
 ///
 /// # Examples
 ///
@@ -38,10 +38,9 @@ pub enum StackError {
         /// How many the reservation has.
         slots: usize,
     },
-    /// The kernel has no guard markers (Linux 6.13), so each stack costs two
-    /// mappings, and the process has as many as it may have. If the rest of the
-    /// program has used the last of them too, or memory is exhausted, the scheduler
-    /// drops the goroutine's closure: a destructor in it must not wait.
+    /// The kernel has no guard markers (Linux 6.13 has them), so each stack takes two mappings, and
+    /// no more are left for stacks. If none is left for a thread either, or memory is exhausted,
+    /// the scheduler drops the goroutine's closure; a destructor in it must not wait.
     #[error(
         "{maps} of the {limit} memory mappings that the process may have are in use, and the last \
          are left for threads and the heap: raise the sysctl vm.max_map_count (two a goroutine \
@@ -67,7 +66,7 @@ pub enum StackError {
         /// The kernel's error.
         source: io::Error,
     },
-    /// The machine has another page size than this runtime is built on.
+    /// The machine's page size is not the one that this runtime is built for.
     #[error("goroutine stacks need pages of {expected} bytes; this machine has {found}")]
     PageSize {
         /// The expected value.

@@ -1,29 +1,27 @@
-//! Reports of stacks to the sanitizers: nothing, and no instruction, except in
-//! their own builds (`cfg(rt_tsan)`, `scripts/tsan.sh`; `cfg(rt_asan)`,
-//! `scripts/asan.sh`).
+//! Reports about stacks to the sanitizers. Only their own builds contain them (`cfg(rt_tsan)`,
+//! `scripts/tsan.sh`; `cfg(rt_asan)`, `scripts/asan.sh`); in other builds these functions are
+//! empty.
 //!
-//! The thread sanitizer orders events by *fiber*, and has one for each thread. So each
-//! goroutine's stack in use is a fiber too: made when the stack is bound, reported at each
-//! switch as the last action on the old stack, destroyed with the last goroutine on the
-//! stack.
+//! The thread sanitizer orders events by *fiber*, and each thread is a fiber. So each stack in use
+//! is made a fiber too. The fiber is created when the stack is bound, and destroyed when the last
+//! goroutine on the stack ends. Each switch between fibers is reported as the last action on the
+//! old stack.
 //!
 //! | what it cannot see                     | what is reported to it                |
 //! |----------------------------------------|---------------------------------------|
-//! | a switch, between fibers of one thread | `switch_to_fiber`: what this thread did on the one comes before what it does on the other |
-//! | the store of the saved context, which is the switch's own (see [`crate::arch`]) | a release of `context`: pairs with the Acquires of its readers |
+//! | a switch, between fibers of one thread | `switch_to_fiber`: the thread's actions on the old fiber come before those on the new one |
+//! | the store of the saved context, which is assembly (see [`crate::arch`]) | a release of `context`: pairs with the Acquires of its readers |
 //!
-//! Goroutines that follow each other on one stack share its fiber, which only means
-//! that they followed each other on one thread. One that parks on a stack which is none
-//! of ours ([`crate::goroutine::header`]) has no fiber to come back to: the sanitizer's
-//! builds cannot run those.
+//! Goroutines that run one after the other on a stack share its fiber, so the sanitizer sees their
+//! actions in that order. A goroutine that parks on a foreign stack ([`crate::goroutine::header`])
+//! has no fiber to return to: the sanitizer's builds cannot run such goroutines.
 //!
-//! The address sanitizer keeps the bounds of each thread's stack, and which bytes
-//! between variables must not be touched. A panic clears these marks from its
-//! frame to the upper bound. So it gets the bounds of the next stack before each
-//! switch. Frames that never return, because their stack is no longer used, leave
-//! marks that the next goroutine on the stack would meet: they are cleared before
-//! the jump. If bounds are not known (a foreign stack) the old ones stay, and the
-//! sanitizer prints at a panic that it clears nothing.
+//! The address sanitizer keeps the bounds of each thread's stack, and marks the bytes between
+//! variables, which no code may touch. A panic clears these marks from its frame to the upper
+//! bound, so the sanitizer is given the bounds of the next stack before each switch. The last
+//! frames of a goroutine never return, and would leave marks for the next goroutine on the stack,
+//! so they are cleared before the jump. On a foreign stack the bounds are not known and the old
+//! ones stay; at a panic the sanitizer then prints that it clears nothing.
 
 #[cfg(rt_asan)]
 pub(crate) use asan::{G0, begin, end, leave};
@@ -43,28 +41,28 @@ mod plain {
     pub(crate) struct G0(());
 
     impl G0 {
-        /// By the M's thread, on its own stack.
+        /// Called by the M's thread, on its own stack.
         #[inline(always)]
         pub(crate) fn begin(&self) {}
 
-        /// Ahead of a switch to the g0 stack that leaves its context in `save`.
+        /// Called before a switch to the g0 stack, which saves the present context in `save`.
         #[inline(always)]
         pub(crate) fn leave_for(&self, _save: &AtomicUsize) {}
 
-        /// Ahead of a jump to the g0 stack from a stack that is done with.
+        /// Called before a jump to the g0 stack from a stack that is not used any more.
         #[inline(always)]
         pub(crate) fn end(&self) {}
     }
 
-    /// For a stack that was just bound.
+    /// Called for a stack that was just bound.
     #[inline(always)]
     pub(crate) fn begin(_header: &StackHeader) {}
 
-    /// Ahead of a switch to a goroutine that leaves its own context in `save`.
+    /// Called before a switch to a goroutine, which saves the present context in `save`.
     #[inline(always)]
     pub(crate) fn leave(_save: &AtomicUsize, _context: usize) {}
 
-    /// Ahead of a jump to a goroutine from a stack that is done with.
+    /// Called before a jump to a goroutine from a stack that is not used any more.
     #[inline(always)]
     pub(crate) fn end(_context: usize) {}
 }
@@ -91,40 +89,40 @@ mod tsan {
     pub(crate) struct G0(AtomicPtr<c_void>);
 
     impl G0 {
-        /// By the M's thread, on its own stack.
+        /// Called by the M's thread, on its own stack.
         pub(crate) fn begin(&self) {
-            // SAFETY: asks only.
+            // SAFETY: reads the current fiber.
             let fiber = unsafe { __tsan_get_current_fiber() };
             self.0.store(fiber, Ordering::Relaxed);
         }
 
-        /// Ahead of a switch to the g0 stack that leaves its context in `save`.
+        /// Called before a switch to the g0 stack, which saves the present context in `save`.
         #[inline(always)]
         pub(crate) fn leave_for(&self, save: &AtomicUsize) {
             switch(save, self.0.load(Ordering::Relaxed));
         }
 
-        /// Ahead of a jump to the g0 stack from a stack that is done with.
+        /// Called before a jump to the g0 stack from a stack that is not used any more.
         #[inline(always)]
         pub(crate) fn end(&self) {
             jump(self.0.load(Ordering::Relaxed));
         }
     }
 
-    /// For a stack that was just bound.
+    /// Called for a stack that was just bound.
     pub(crate) fn begin(header: &StackHeader) {
-        // SAFETY: makes a new one, which `jump` ends.
+        // SAFETY: creates a fiber, which `jump` destroys.
         let fiber = unsafe { __tsan_create_fiber(0) };
         header.scratch.set(fiber as usize);
     }
 
-    /// Ahead of a switch to a goroutine that leaves its own context in `save`.
+    /// Called before a switch to a goroutine, which saves the present context in `save`.
     #[inline(always)]
     pub(crate) fn leave(save: &AtomicUsize, context: usize) {
         switch(save, fiber_of(context));
     }
 
-    /// Ahead of a jump to a goroutine from a stack that is done with.
+    /// Called before a jump to a goroutine from a stack that is not used any more.
     #[inline(always)]
     pub(crate) fn end(context: usize) {
         jump(fiber_of(context));
@@ -138,8 +136,8 @@ mod tsan {
         })
     }
 
-    // Inlined, as all that calls them up to the switch: what is called returns
-    // to the fiber that it was called from.
+    // Inlined, as are all callers up to the switch: a function must return on the fiber on which it
+    // was called.
     #[inline(always)]
     fn switch(save: &AtomicUsize, fiber: *mut c_void) {
         // SAFETY: `save` is an address; the fiber is that of the stack that the
@@ -153,7 +151,7 @@ mod tsan {
 
     #[inline(always)]
     fn jump(fiber: *mut c_void) {
-        // SAFETY: as in `switch`; no thread continues on the fiber that we are on.
+        // SAFETY: as in `switch`; no thread continues on the present fiber.
         unsafe {
             let own = __tsan_get_current_fiber();
             __tsan_switch_to_fiber(fiber, 0);
@@ -193,7 +191,7 @@ mod asan {
     }
 
     impl G0 {
-        /// By the M's thread, on its own stack.
+        /// Called by the M's thread, on its own stack.
         pub(crate) fn begin(&self) {
             let (bottom, size) = tell(0, 0);
             tell(bottom, size);
@@ -201,7 +199,7 @@ mod asan {
             self.size.store(size, Ordering::Relaxed);
         }
 
-        /// Ahead of a switch to the g0 stack that leaves its context in `save`.
+        /// Called before a switch to the g0 stack, which saves the present context in `save`.
         pub(crate) fn leave_for(&self, _save: &AtomicUsize) {
             tell(
                 self.bottom.load(Ordering::Relaxed),
@@ -209,17 +207,17 @@ mod asan {
             );
         }
 
-        /// Ahead of a jump to the g0 stack from a stack that is done with.
+        /// Called before a jump to the g0 stack from a stack that is not used any more.
         pub(crate) fn end(&self) {
             clear();
             self.leave_for(&self.bottom);
         }
     }
 
-    /// For a stack that was just bound.
+    /// Called for a stack that was just bound.
     pub(crate) fn begin(_header: &StackHeader) {}
 
-    /// Ahead of a switch to a goroutine that leaves its own context in `save`.
+    /// Called before a switch to a goroutine, which saves the present context in `save`.
     pub(crate) fn leave(_save: &AtomicUsize, context: usize) {
         if let Some(header) = header_of(context) {
             let stack = Stack::from_header(header);
@@ -227,13 +225,13 @@ mod asan {
         }
     }
 
-    /// Ahead of a jump to a goroutine from a stack that is done with.
+    /// Called before a jump to a goroutine from a stack that is not used any more.
     pub(crate) fn end(context: usize) {
         clear();
         leave(&AtomicUsize::new(0), context);
     }
 
-    /// Clears the marks of all frames of the stack that we are on.
+    /// Clears the marks of all frames of the present stack.
     fn clear() {
         // SAFETY: clears marks, up to the bound that was reported.
         unsafe { __asan_handle_no_return() };
@@ -243,8 +241,8 @@ mod asan {
     fn tell(bottom: usize, size: usize) -> (usize, usize) {
         let mut save = ptr::null_mut();
         let mut old = (ptr::null(), 0);
-        // SAFETY: sets this thread's bounds; what is saved and restored at once is
-        // its store of frames that outlive their calls, which is switched off.
+        // SAFETY: sets this thread's bounds. `save` is for the sanitizer's fake stack of frames
+        // that outlive their calls, which is switched off.
         unsafe {
             __sanitizer_start_switch_fiber(&raw mut save, ptr::without_provenance(bottom), size);
             __sanitizer_finish_switch_fiber(save, &raw mut old.0, &raw mut old.1);

@@ -1,8 +1,8 @@
-//! A stack of free pieces of memory, linked through them: any thread pushes,
-//! also in a signal handler; one at a time pops.
+//! A last-in, first-out list of free pieces of memory; each piece holds the link to the next. Any
+//! thread pushes, also in a signal handler. One thread at a time pops.
 //!
-//! A popper that is alone meets no ABA: the head that it saw stays until it
-//! takes it itself, though other threads may push on top.
+//! With one popper there is no ABA problem: the head that it saw stays on the list until it pops
+//! it, though other threads may push pieces before it.
 //!
 //! Its model is `tests/loom/free_list.rs`, on this source.
 
@@ -60,8 +60,8 @@ impl FreeList {
     ///
     /// # Safety
     ///
-    /// It is the caller's, writable, aligned and large enough for a [`Link`],
-    /// until it is popped or the list is forgotten.
+    /// The piece is the caller's, writable, aligned and large enough for a [`Link`], until it is
+    /// popped or the list is forgotten.
     pub(crate) unsafe fn push(&self, piece: NonNull<Link>) {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
@@ -83,7 +83,7 @@ impl FreeList {
         }
     }
 
-    /// Forgets the pieces on it; only for the thread that pops, while no other pushes.
+    /// Forgets the pieces on the list; only for the thread that pops, while no thread pushes.
     pub(crate) fn forget_all(&self) {
         self.head.store(ptr::null_mut(), Ordering::Relaxed);
     }

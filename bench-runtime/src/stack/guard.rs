@@ -1,8 +1,8 @@
 //! Guards: the pages below a stack's limit.
 //!
-//! A kernel since 6.13 has guard markers, which cost no mapping of their own.
-//! On older ones each guard is a protected range, two mappings a stack, and
-//! the process runs into `vm.max_map_count`.
+//! Linux 6.13 and later have guard markers, which need no mapping of their own. On older kernels
+//! each guard is a protected range, so a stack takes two mappings, and `vm.max_map_count` limits
+//! their number.
 
 use std::io;
 
@@ -19,9 +19,9 @@ pub(super) enum Guards {
     Protect,
 }
 
-/// The guard of a slot of this size. Rust probes every page of a large frame,
-/// so a page would do; C code that was compiled without such probes may skip a
-/// single page, so all but the smallest slots have sixteen.
+/// The guard of a slot of this size. Rust probes every page of a large frame, so one page would be
+/// enough. C code that was compiled without such probes may skip a single page, so all but the
+/// smallest slots have guards of sixteen pages.
 pub(super) const fn guard_bytes(slot: usize) -> usize {
     if slot <= 64 << 10 { PAGE } else { 16 * PAGE }
 }
@@ -52,7 +52,7 @@ impl Guards {
         }
     }
 
-    /// Makes guards of these ranges. On an error returns how many of the first are made.
+    /// Makes guards of these ranges. An error contains the number of ranges that became guards.
     ///
     /// # Safety
     ///
@@ -74,7 +74,7 @@ impl Guards {
     }
 }
 
-/// The cause of a refused mapping: the limit on their number, if the process is at it, else memory.
+/// The error for a refused mapping: the limit of mappings if the process is near it, else memory.
 pub(super) fn refused(error: io::Error) -> StackError {
     match map::map_count_and_limit() {
         Some((maps, limit)) if maps + NEAR >= limit => StackError::MapLimit { maps, limit },

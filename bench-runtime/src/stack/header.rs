@@ -1,11 +1,11 @@
-//! The header at the top of a slot, and the way to it from any address.
+//! The header at the top of a slot, and how to find it from any address in the slot.
 //!
 //! # Access to a header
 //!
-//! Its cells belong to the goroutine that runs on the slot and to the thread
-//! that runs it: one at a time. While the goroutine is parked they belong to
-//! the thread that holds its status. The header shares its page with live frames: to
-//! read it while the goroutine is parked brings a compacted page back.
+//! The `Cell`s of a header are used by the goroutine on the slot and by the scheduler, on the
+//! goroutine's thread. While the goroutine is parked they belong to the thread that has readied or
+//! claimed it. The header shares its page with live frames, so to read it restores a compacted
+//! stack.
 
 use std::cell::Cell;
 use std::mem::offset_of;
@@ -22,7 +22,7 @@ use super::class::{
 pub(crate) struct StackHeader {
     /// The goroutine that uses the stack, or used it last.
     pub(crate) g: Owner,
-    /// The machine that runs it.
+    /// The M that runs it.
     pub(crate) machine: Owner,
     /// The object that it waits for, as a dump shows it.
     pub(crate) wait_object: WaitObject,
@@ -31,7 +31,7 @@ pub(crate) struct StackHeader {
     /// How often it is locked to its OS thread.
     pub(crate) pins: Cell<u32>,
     class: Cell<Class>,
-    /// Whether the accounting holds something.
+    /// Whether a visit has written the accounting below.
     pub(super) measured: Cell<bool>,
     /// How many panics are in progress while it is parked: see `goroutine::unwinding`.
     pub(crate) panics: Cell<u16>,
@@ -47,30 +47,30 @@ pub(crate) struct StackHeader {
     pub(super) committed: Cell<u32>,
     /// The most bytes in memory at any visit.
     pub(super) peak: Cell<u32>,
-    /// Pages added to the initial ones, over all visits.
+    /// Pages that visits found added after the first page.
     pub(super) growth: Cell<u32>,
     /// How many wakers it is calling, one inside the other: see `sched::wakers`.
     pub(crate) wakes: Cell<u8>,
 }
 
-/// A cell for the goroutine, or the machine: others read it while its owner writes.
+/// The address of a goroutine or an M. Other threads may read it while its owner writes.
 #[derive(Debug, Default)]
 pub(crate) struct Owner(AtomicPtr<()>);
 
 impl Owner {
-    /// The goroutine; for the thread that runs it.
+    /// The address; for the thread that runs the goroutine.
     #[inline]
     pub(crate) fn get(&self) -> *mut () {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The goroutine; for any thread.
+    /// The address; for any thread.
     pub(crate) fn look(&self) -> *mut () {
-        // Acquire: pairs with the Release in `set`; the object that it names exists.
+        // Acquire: pairs with the Release in `set`; the goroutine or M at this address exists.
         self.0.load(Ordering::Acquire)
     }
 
-    /// Binds the stack to a goroutine, or a machine.
+    /// Binds the stack to a goroutine, or to an M.
     #[inline]
     pub(crate) fn set(&self, g: *mut ()) {
         // Release: pairs with the Acquire in `look`.
@@ -78,9 +78,9 @@ impl Owner {
     }
 }
 
-/// A cell for the object that a goroutine waits for. The sweep marks it in the
-/// lowest bit, which the next wait overwrites. So if the mark is still there
-/// the goroutine has not run since, and the mark costs a wait nothing.
+/// The object that a goroutine waits for. The sweep marks it by setting the lowest bit. The next
+/// wait overwrites the mark, so while it is there the goroutine has not run. A wait needs no
+/// instruction more for this.
 #[derive(Debug, Default)]
 pub(crate) struct WaitObject(AtomicUsize);
 
@@ -93,13 +93,13 @@ impl WaitObject {
         Self::parts(self.0.load(Ordering::Relaxed)).0
     }
 
-    /// The object of a cell, and whether it is marked.
+    /// Splits a word into the object and whether it is marked.
     #[inline]
     pub(crate) fn parts(word: usize) -> (*const (), bool) {
         ((word & !Self::MARK) as *const (), word & Self::MARK != 0)
     }
 
-    /// The next wait's object.
+    /// Stores the object of the next wait, without the mark.
     #[inline(always)]
     pub(crate) fn set(&self, object: *const ()) {
         self.0.store(object as usize, Ordering::Relaxed);
@@ -231,25 +231,25 @@ impl Stack {
     }
 }
 
-/// Slots of adjacent numbers put their tops this many cache lines apart.
+/// The tops of slots are at this many different distances from the slot's end, in cache lines;
+/// neighbouring slots have different ones.
 const COLOURS: usize = 32;
 const LINE: usize = 64;
 
-/// The place of the arena. Zero bytes until it is reserved.
+/// Where the arena is. It has zero bytes until it is reserved.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Geometry {
     /// Bytes of the sparse region, which ends at `base`.
     pub(super) sparse: usize,
-    /// The start of the regions with powers of two.
+    /// The start of the other regions, whose slots are powers of two.
     pub(super) base: usize,
-    /// Their bytes.
+    /// The bytes of these other regions.
     pub(super) size: usize,
-    /// Each of them is `1 << region_shift` bytes.
+    /// Each of the other regions is `1 << region_shift` bytes.
     pub(super) region_shift: u32,
 }
 
-/// [`Geometry::header_of`] for an address so far into the sparse region that
-/// begins at `start`.
+/// [`Geometry::header_of`] for an offset into the sparse region, which begins at `start`.
 #[inline(always)]
 fn deep_header(start: usize, offset: usize) -> Option<NonNull<StackHeader>> {
     const LAST: usize = (1 << GROUP) - 1;
@@ -294,7 +294,7 @@ impl Geometry {
             .flatten()
     }
 
-    /// The header of the slot, or slot and guard, that contains `address`.
+    /// The header of the slot that contains `address`, in the slot itself or in its guard.
     pub(super) fn owner_of(self, address: usize) -> Option<NonNull<StackHeader>> {
         let (region, number) = self.locate(address)?;
         self.header_of(self.slot_base(region, number))
@@ -366,8 +366,8 @@ pub(super) fn publish(geometry: Geometry) {
     SHARED.size.store(geometry.size, Ordering::Release);
 }
 
-/// The header of the slot that contains `address`, between limit and top;
-/// `None` if it is in no goroutine slot. The way from SP to the goroutine.
+/// The header of the slot that contains `address`, between limit and top; `None` if it is in no
+/// goroutine slot. The scheduler finds the running goroutine by its SP in this way.
 #[inline(always)]
 pub(crate) fn header_of(address: usize) -> Option<NonNull<StackHeader>> {
     // Acquire, twice: pairs with the Releases in `publish`.
@@ -387,7 +387,7 @@ pub(crate) fn header_of(address: usize) -> Option<NonNull<StackHeader>> {
     plain_header(base, offset, SHARED.region_shift.load(Ordering::Relaxed))
 }
 
-/// The header of the slot, or slot and guard, that contains `address`.
+/// The header of the slot that contains `address`, in the slot itself or in its guard.
 pub(super) fn owner_of(address: usize) -> Option<NonNull<StackHeader>> {
     // Acquire: as in `header_of`.
     let size = SHARED.size.load(Ordering::Acquire);

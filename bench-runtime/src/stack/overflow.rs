@@ -1,13 +1,13 @@
-//! The report when a goroutine overflows its stack: its goroutine, the size,
-//! the frames; then the process aborts.
+//! The report of a stack overflow: the goroutine, the size of its stack, its frames. Then the
+//! process aborts.
 //!
 //! A fault is an overflow if the stack pointer is in a goroutine's slot and the
 //! accessed address is below that slot's limit. Every other fault goes to the
 //! former handler: a null pointer in a goroutine is an ordinary SIGSEGV.
 //!
-//! The code that overflowed may hold any lock, malloc's for one. So the report
-//! has two parts: the first needs no lock and no memory; the backtrace may need
-//! both, and a watchdog ends the process if it hangs.
+//! The code that overflowed may hold any lock, for example malloc's. So the report has two parts.
+//! The first needs no lock and no memory. The backtrace may need both, and a watchdog ends the
+//! process if it hangs.
 //!
 //! # Rejected
 //!
@@ -51,8 +51,7 @@ pub(crate) fn describe_with(describe: Describe) {
     DESCRIBE.store(describe as *mut (), Ordering::Release);
 }
 
-/// A thread that may run goroutines: while this is alive, it has a signal
-/// stack. To be dropped on the same thread.
+/// The signal stack of a thread that may run goroutines. To be dropped on the same thread.
 #[derive(Debug)]
 #[must_use = "the thread loses its signal stack when this is dropped"]
 pub(crate) struct ThreadGuard {
@@ -75,8 +74,8 @@ pub(super) fn install_handler() -> io::Result<()> {
 }
 
 fn on_fault(fault: &Fault) -> bool {
-    // A compacted page is a SIGSEGV for a read or a write; executing code on a
-    // stack is an error that a page would not mend.
+    // A read or a write of a compacted page is a SIGSEGV that restoring mends. Code that is
+    // executed on a stack is another error.
     let accessed = fault.signal == libc::SIGSEGV && fault.address != fault.program_counter;
     if fault.from_kernel && accessed && compact::on_fault(fault.address) == Touch::Restored {
         return true;
@@ -90,8 +89,8 @@ fn on_fault(fault: &Fault) -> bool {
 }
 
 fn overflowed(fault: &Fault) -> Option<NonNull<StackHeader>> {
-    // The slot that contains SP is in use, so its header may be read. A frame
-    // that is pushed has moved SP below the limit already, or is about to.
+    // The slot that contains SP is in use, so its header may be read. SP may be in the guard
+    // already when a new frame faults; `owner_of` finds the slot then too.
     let header = owner_of(fault.stack_pointer)?;
     let limit = Stack::from_header(header).limit();
     (owner_of(fault.address) == Some(header) && fault.address < limit).then_some(header)
@@ -101,8 +100,8 @@ fn overflowed(fault: &Fault) -> Option<NonNull<StackHeader>> {
 fn report(stack: Stack, fault: &Fault) -> ! {
     static REPORTING: AtomicBool = AtomicBool::new(false);
     if REPORTING.swap(true, Ordering::AcqRel) {
-        // Another thread writes the report and will abort; or the backtrace
-        // faulted, on this thread, and no more can be printed.
+        // Either another thread is writing the report, and will abort; or the backtrace faulted on
+        // this thread, and nothing more can be printed.
         if REPORTER.load(Ordering::Relaxed) == thread_id() {
             abort();
         }
@@ -196,8 +195,7 @@ static FRAMES: Frames = Frames {
 };
 
 impl Frames {
-    /// Walks the stack; takes no lock that the interrupted code may hold and
-    /// no memory.
+    /// Walks the stack. Takes no lock that the interrupted code may hold, and allocates nothing.
     fn collect(&self, program_counter: usize) {
         // The handler's own frames come first and are skipped.
         let mut started = false;
@@ -208,8 +206,8 @@ impl Frames {
             }
             self.outermost[number % OUTERMOST].store(ip, Ordering::Relaxed);
         };
-        // SAFETY: only this thread reports, and the crate's lock, which the
-        // code that overflowed may hold, is what must not be taken here.
+        // SAFETY: only this thread reports. The crate's lock must not be taken here, because the
+        // code that overflowed may hold it.
         unsafe {
             backtrace::trace_unsynchronized(|frame| {
                 let ip = frame.ip() as usize;
@@ -221,7 +219,7 @@ impl Frames {
             });
         }
         if !started {
-            // No unwind information leads through the fault.
+            // The unwind information does not lead to the frame that faulted.
             push(program_counter);
         }
     }
@@ -252,7 +250,7 @@ fn backtrace(program_counter: usize) {
     FRAMES.write(&mut out, write_symbols);
 }
 
-/// From here the process certainly ends after a while.
+/// Starts the watchdog, so that the process ends even if the backtrace hangs.
 fn arm_watchdog() {
     extern "C" fn give_up(_: libc::c_int) {
         let mut out = StderrBuffer::new();
@@ -285,7 +283,7 @@ fn write_offset(out: &mut StderrBuffer, number: usize, ip: usize) {
 
 /// One line for each function, also for inlined ones.
 fn write_symbols(out: &mut StderrBuffer, number: usize, ip: usize) {
-    // The fault is at its address, calls are before theirs.
+    // `ip` is the instruction that faulted, or is behind a call; the byte before is resolved.
     let exact = usize::from(number == 0);
     let mut named = false;
     // SAFETY: as in `Frames::collect`.
@@ -324,7 +322,7 @@ mod tests {
 
     const PATH: &str = "stack::overflow::tests::";
 
-    /// Runs `body` on a fresh goroutine stack; it must not come back.
+    /// Runs `body` on a fresh goroutine stack; it must not return.
     fn run_on_slot(policy: StackPolicy, body: fn()) {
         unsafe extern "C" fn entry(body: usize) -> ! {
             // SAFETY: `run_on_slot` passed a `fn()`.

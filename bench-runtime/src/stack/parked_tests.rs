@@ -1,6 +1,6 @@
-//! Tests of the sweep, of trimming and of compaction, on coroutines that are
-//! just enough of a goroutine to park. Each runs in a separate process, because
-//! the sweep visits all stacks of a process.
+//! Tests of the sweep, of trimming and of compaction. Simple coroutines, called toys, stand for
+//! goroutines. Each test runs in a separate process, because the sweep visits all stacks of a
+//! process.
 
 mod sealed;
 
@@ -47,7 +47,7 @@ unsafe extern "C" fn toy_entry(toy: usize) -> ! {
 }
 
 impl Toy {
-    /// Makes one that has run up to its first `pause`.
+    /// Makes a toy and runs it up to its first `pause`.
     fn start(stack: Stack, body: impl FnOnce(&Toy) + Send + 'static) -> &'static Self {
         // SAFETY: a fresh stack.
         let context = unsafe { arch::prepare(stack.top(), toy_entry) };
@@ -146,7 +146,7 @@ fn sweep_once(policy: Policy) {
     sweep::set_hooks(Hooks {
         parked,
         claim,
-        // A toy is claimed by a compare-exchange that resumers make too.
+        // The claim of a toy holds at once: claiming and resuming exchange the same word.
         confirm: |claimed, each| (0..claimed.len()).for_each(each),
         release,
     });
@@ -160,13 +160,13 @@ fn sweep_once(policy: Policy) {
     }
 }
 
-/// Sees them parked, and then takes action.
+/// The first sweep marks the parked toys, and the second acts on them.
 fn sweep_twice(policy: Policy) {
     sweep_once(policy);
     sweep_once(policy);
 }
 
-/// So many toys, each on a new stack, with the body that is made for its number.
+/// Starts `count` toys, each on a new stack, with the body that `body` makes for its number.
 fn toys<B: FnOnce(&Toy) + Send + 'static>(
     count: usize,
     policy: StackPolicy,
@@ -192,8 +192,8 @@ fn resident_pages(from: usize, to: usize) -> usize {
     pages.into_iter().map(usize::from).sum()
 }
 
-/// Runs `body` in a child with compaction on, and as root in one more, of an
-/// ordinary user; if the kernel has no userfaultfd, prints that and skips.
+/// Runs `body` in a child process with compaction on; as root, also in a second child, which
+/// becomes an ordinary user. If the kernel has no userfaultfd, prints that and skips the test.
 fn with_compaction(name: &str, body: impl FnOnce() + Copy) {
     let name = format!("stack::parked_tests::{name}");
     child::expect_success(&name, "child", || compacting(body));
@@ -246,7 +246,8 @@ fn small() -> StackPolicy {
     }
 }
 
-/// Parks with `words` words on its stack, and returns whether they survived.
+/// A body that parks three times, and after each adds the sum of 40 words on its stack to
+/// `words[index]`.
 fn keeper(words: &'static [AtomicU64], index: usize) -> impl FnOnce(&Toy) + Send {
     move |toy| {
         let local: [u64; 40] = std::array::from_fn(|i| (index * 1000 + i) as u64);
@@ -324,10 +325,9 @@ fn live_part_of_several_pages_survives_compaction() {
 
 type Hammers<'scope> = Vec<std::thread::ScopedJoinHandle<'scope, u64>>;
 
-/// Starts threads that, until `stop`, write to the first of the two words that
-/// a random one of `cells` points to, and read the second, which must be its
-/// index from the end; 50 times in a row, and then they `rest`, with a random
-/// number.
+/// Starts two threads that run until `stop`. Each picks a random one of `cells`, which points to
+/// two words. 50 times it adds to the first word and checks the second, which must be `!0 - index`.
+/// Then it calls `rest` with a random number, and begins again.
 fn start_hammers<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     cells: &'static [AtomicUsize],
@@ -356,7 +356,7 @@ fn start_hammers<'scope>(
         .collect()
 }
 
-/// How many writes all of them made; their flag to stop is set.
+/// The number of writes of all hammers; `stop` must be set.
 fn written_by(hammers: Hammers<'_>) -> u64 {
     hammers
         .into_iter()
@@ -374,7 +374,7 @@ fn foreign_threads_lose_no_write_and_read_nothing_bad() {
         static TOTAL: AtomicU64 = AtomicU64::new(0);
         let toys = toys(TOYS, small(), |index| {
             move |toy: &Toy| {
-                // A counter that others reach, and a pattern to read.
+                // A counter that other threads increase, and a pattern that they read.
                 let local = [AtomicU64::new(0), AtomicU64::new(!0 - index as u64)];
                 CELLS[index].store(local.as_ptr() as usize, Ordering::Release);
                 for _ in 0..ROUNDS {
@@ -410,7 +410,7 @@ fn foreign_threads_lose_no_write_and_read_nothing_bad() {
 
 #[test]
 fn system_call_of_another_thread_on_a_compacted_page_fails() {
-    // The documented hole, so that we notice should the kernel close it.
+    // A documented restriction: the test fails if a later kernel does not have it.
     with_compaction(
         "system_call_of_another_thread_on_a_compacted_page_fails",
         || {
@@ -438,7 +438,7 @@ fn system_call_of_another_thread_on_a_compacted_page_fails() {
                 std::io::Error::last_os_error().raw_os_error(),
                 Some(libc::EFAULT)
             );
-            // SAFETY: as above: the touch brings it back.
+            // SAFETY: as above; the access restores the stack.
             assert_eq!(unsafe { *(local as *const u8) }, 1);
             assert_eq!(write(), 64);
             toys.iter().for_each(|toy| toy.resume());

@@ -1,16 +1,14 @@
 //! Free stacks: a cache for each P, last in, first out.
 //!
-//! The lines of a stack that was just put back are still in the CPU's cache, so it
-//! is used next. Past [`HOT`] the oldest [`SPILL`] go to the arena; a cache that
-//! is empty takes as many from there. A request for a deep stack gets a shallow
-//! one if the cache and the arena have none.
+//! The stack that was put back last is used next, because its lines are still in the CPU's cache.
+//! From a cache of [`HOT`] stacks the oldest [`SPILL`] go to the arena; an empty cache takes as
+//! many from there. If neither has a deep stack, a request for one gets a shallow one.
 //!
 //! # Rejected
 //!
-//! Prefaulting the pages of cold stacks, many in one call, when a P binds one
-//! after the other. The page is expensive, not the fault: CPU time to touch the
-//! top of each of 60,000 fresh slots, medians of five on a busy machine of two
-//! CPUs, Linux 6.18.
+//! Prefaulting the pages of many cold stacks in one call, for a P that binds them one after the
+//! other. The expensive part is the page, not the fault. CPU time to touch the top of each of
+//! 60,000 fresh slots (medians of five on a busy machine of two CPUs, Linux 6.18):
 //!
 //! | slots   | by its own fault | `MADV_POPULATE_WRITE`, 32 a call | 256 a call |
 //! |---------|------------------|----------------------------------|------------|
@@ -18,16 +16,14 @@
 //! | 64 KiB  | 1,703 ns         | 2,257 ns                         |            |
 //! | 16 KiB  | 1,741 ns         |                                  |            |
 //!
-//! Smaller slots do not help: page tables are not the expensive part either.
-//! Another 500 ns go when the page does. So a million sleepers, each with a
-//! page, take more than two seconds of CPU on that machine, whatever the
-//! scheduler does.
+//! Smaller slots do not help: page tables are not the expensive part either. To free the page takes
+//! another 500 ns. So a million sleeping goroutines, each with a page, take more than two seconds
+//! of CPU time on that machine, whatever the scheduler does.
 //!
-//! To learn a stack's size by its spawn site. Go copies a stack that is too small, so
-//! a good first size saves copies; here growth is a fault a page, and prefaulting is
-//! no cheaper (above). A smaller *slot* for sites that were never deep would save
-//! page tables, 385 of 4,709 bytes (64 KiB against 256), but a learned limit
-//! overflows at the first deeper call.
+//! Learning a stack's size by its spawn site. Go copies a stack that is too small, so a good first
+//! size saves copies. Here growth is a fault for each page, and prefaulting is no cheaper. A
+//! smaller *slot* for sites that were never deep would save page tables (385 of 4,709 bytes, with
+//! 64 KiB in place of 256). But the first deeper call would overflow it.
 
 use std::sync::atomic::Ordering;
 
@@ -37,11 +33,11 @@ use super::limits::{HOT, SPILL};
 use super::slots::{State, Word};
 use super::{Stack, StackError, trim};
 
-/// Above this many free stacks with pages, 64 MiB at a page each, their pages
-/// are freed at once: when millions of goroutines end, waiting for the next
-/// sweep would hold more memory than they did.
+/// If more free stacks than this have pages (64 MiB at a page each), the pages of further ones are
+/// freed at once. When millions of goroutines end, their stacks would else keep that memory until
+/// the next sweep.
 const WARM: usize = 16 << 10;
-/// Reading all free stacks takes some 20 µs: a five-hundredth of this.
+/// A cache is trimmed once in this time at most, because to read its free stacks takes some 20 µs.
 const TRIM_MS: u32 = 10;
 
 /// The stacks of one class in a cache.
@@ -60,7 +56,7 @@ pub(crate) struct StackCache {
     classes: Vec<ClassCache>,
     /// When [`Self::trim`] last did something, in milliseconds.
     trimmed_ms: u32,
-    /// The process's arena, once it was needed; a test's own.
+    /// The process's arena, once it is needed. Some tests set an arena of their own.
     arena: Option<&'static Arena>,
 }
 
@@ -180,9 +176,8 @@ impl StackCache {
         of_class.hot.push(stack);
     }
 
-    /// Frees the pages of deep calls in the free stacks; at most once in
-    /// [`TRIM_MS`]. Called when an M is about to sleep. `now_ms` is a clock
-    /// that does not go back.
+    /// Frees the pages of deep calls in the free stacks, at most once in [`TRIM_MS`]. Called when
+    /// an M is about to sleep. `now_ms` is a clock that does not go back.
     pub(crate) fn trim(&mut self, now_ms: u32) {
         if now_ms.wrapping_sub(self.trimmed_ms) < TRIM_MS {
             return;
@@ -313,7 +308,7 @@ mod tests {
         assert!(arena.deep_spent());
         let shallow = take();
         assert_eq!(shallow.class(), Class::SHALLOW);
-        // Through another cache, so that the arena has it in between.
+        // Through another cache, so that the stack passes through the arena.
         let mut other = StackCache::of_arena(arena);
         other.put(deep[3]);
         other.drain();

@@ -1,38 +1,36 @@
 //! Sealing: if all stacks of a chunk of the arena are compacted, its page
 //! tables are given back too.
 //!
-//! A guard marker is an entry of a page table, and a page of table covers two MiB: a
-//! compacted slot of the default size costs more there than in its cell. A sealed chunk
-//! has no markers and no tables; its protection alone stops a thread that accesses it.
-//! Each chunk is a mapping of its own, so sealing splits none.
+//! A guard marker is an entry of a page table, and a page of page table covers two MiB. So the
+//! markers of a compacted slot of the default size take more memory than its cell. A sealed chunk
+//! has no markers and no page tables; only the protection of its mapping stops an access. Each
+//! chunk is a mapping of its own, so sealing splits none.
 //!
 //! | chunk     | its mapping        | its slots                  | next state               |
 //! |-----------|--------------------|----------------------------|--------------------------|
 //! | `OPEN`    | readable, writable | any                        | the sweep: `SEALED`      |
-//! | `SEALED`  | nothing may touch  | `COMPACTED` or `RESTORING` | a restorer: `OPENING`    |
-//! | `OPENING` | nothing may touch  | `COMPACTED` or `RESTORING` | the same one: `OPEN`     |
+//! | `SEALED`  | no access          | `COMPACTED` or `RESTORING` | a thread that restores a slot: `OPENING` |
+//! | `OPENING` | no access          | `COMPACTED` or `RESTORING` | the same thread: `OPEN`   |
 //!
 //! # Steps
 //!
-//! 1. To seal, the sweep moves every slot from `COMPACTED` to `MOVING`, so that
-//!    none is restored meanwhile; a slot that is not compacted ends it. If a
-//!    whole chunk is compacted at once they are `MOVING` already, and no
-//!    markers are made.
-//! 2. It maps the chunk anew and empty, which takes one step.
-//! 3. The chunk's word becomes `SEALED`, and then the slots' `COMPACTED` again.
-//! 4. A thread that restores a slot sets it to `RESTORING`, and then reads its
-//!    chunk's word. The first that finds it sealed restores the mapping, puts the
-//!    markers back, of guards and of live pages, and ends the protection; others
-//!    wait for that.
+//! 1. To seal, the sweep moves every slot from `COMPACTED` to `MOVING`, so that none is restored
+//!    meanwhile. It gives up at a slot that is not compacted. If a whole chunk is compacted at
+//!    once, its slots are `MOVING` already and have no markers yet.
+//! 2. It replaces the chunk's mapping by an empty one, in one system call.
+//! 3. The chunk becomes `SEALED`, and then the slots become `COMPACTED` again.
+//! 4. A thread that restores a slot sets it to `RESTORING`, and then reads the state of its chunk.
+//!    The first such thread that finds `SEALED` prepares the mapping, puts the markers of guards
+//!    and of live pages back, and allows access. Other threads wait for it.
 //!
 //! # Rejected
 //!
-//! `MADV_GUARD_REMOVE` and `MADV_DONTNEED` over the chunk, after which a kernel
-//! since 6.14 frees the tables: the mapping could stay, but checking each entry
-//! for a marker took 24 ns, 1.5 µs a stack.
+//! `MADV_GUARD_REMOVE` and then `MADV_DONTNEED` over the chunk. Linux 6.14 and later then free the
+//! page tables, so the mapping could stay. But checking each entry for a marker took 24 ns, 1.5 µs
+//! a stack.
 //!
-//! A chunk of small slots is not sealed: a return would wait for the markers of
-//! a thousand, and save less for each.
+//! Sealing chunks of small slots. To restore a stack would take the markers of a thousand slots,
+//! and sealing would save less for each.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -63,10 +61,10 @@ unsafe impl Send for Seals {}
 unsafe impl Sync for Seals {}
 
 impl Seals {
-    /// All open.
+    /// All chunks are open.
     pub(super) fn new(arena: &Arena) -> Self {
         let chunks = arena.geometry().bytes().div_ceil(CHUNK);
-        // Zeros come without being touched.
+        // The zeros are the kernel's, so no memory is touched.
         Self(NonNull::from(vec![OPEN; chunks].leak()).cast())
     }
 
@@ -77,8 +75,8 @@ impl Seals {
         unsafe { AtomicU8::from_ptr(self.0.as_ptr().add(index)) }
     }
 
-    /// Steps 1 to 3, for the chunk that begins with slot `first`, by the
-    /// compacting thread. True if it did so.
+    /// Steps 1 to 3 for the chunk that begins with slot `first`, by the thread that compacts. True
+    /// if the chunk is sealed.
     pub(super) fn seal(
         &self,
         arena: &Arena,
@@ -109,9 +107,9 @@ impl Seals {
         sealed
     }
 
-    /// Step 2, for an open chunk whose slots are all `MOVING` and have their
-    /// live bytes in cells, by their words. If it could not be, they have their
-    /// markers.
+    /// Step 2, and the chunk's part of step 3. The chunk is open, its slots are all `MOVING`, and
+    /// their words name the cells of their live bytes. If the result is false, the chunk is open
+    /// and its slots have their markers.
     pub(super) fn close(
         &self,
         arena: &Arena,
@@ -120,11 +118,11 @@ impl Seals {
         first: usize,
     ) -> bool {
         let start = arena.geometry().slot_base(region, first);
-        // SAFETY: what was in the range is in cells, and a thread that touches it waits
-        // in the handler.
+        // SAFETY: the live bytes of the range are in cells, and a thread that accesses it waits in
+        // the handler.
         let closed = unsafe { map::reserve_again(start, CHUNK) }.is_ok();
         if closed {
-            // Relaxed: a thread that sees a slot compacted, which comes after, sees it.
+            // Relaxed: a thread that sees a slot become `COMPACTED`, which is later, sees this too.
             self.chunk(arena, start).store(SEALED, Ordering::Relaxed);
         } else {
             reopen(arena, Some(userfault), region, first);
@@ -132,13 +130,13 @@ impl Seals {
         closed
     }
 
-    /// Step 4, by the thread that moved the slot that contains `address` to
-    /// `RESTORING`. Allowed in a signal handler. No `userfault`: in the child of
-    /// a fork, which does not have the thread that used it.
+    /// Step 4, by the thread that moved the slot that contains `address` to `RESTORING`. Allowed in
+    /// a signal handler. `userfault` is `None` in the child of a fork, where no other thread can be
+    /// opening the chunk.
     pub(super) fn open(&self, arena: &Arena, userfault: Option<&UserFault>, address: usize) {
         let chunk = self.chunk(arena, address);
         loop {
-            // Acquire: pairs with the Release below; the mapping is open.
+            // Acquire: pairs with the Release below, after which the mapping is open.
             match chunk.load(Ordering::Acquire) {
                 OPEN => return,
                 SEALED => {
@@ -166,8 +164,8 @@ impl Seals {
     }
 }
 
-/// Makes the mapping of a closed chunk what it was, puts its markers back and
-/// ends the protection. It cannot continue with half of it done.
+/// Prepares the mapping of a closed chunk as before, puts its markers back and allows access. A
+/// failure ends the process, because the chunk would be half open.
 fn reopen(arena: &Arena, userfault: Option<&UserFault>, region: usize, first: usize) {
     let Some(slots) = slots_per_chunk(region) else {
         fatal!("stacks of region {region} are never sealed");

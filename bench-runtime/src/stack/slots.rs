@@ -1,15 +1,15 @@
-//! The state of each slot, readable without touching it: one word.
+//! The state of each slot: a word outside the slot, so that reading it touches no stack.
 //!
 //! | state        | header       | pages                    | next state                          |
 //! |--------------|--------------|--------------------------|-------------------------------------|
 //! | `FREE`       | not written  | none, or zeros           | taken: `LIVE`                       |
-//! | `LIVE`       | initialised  | the kernel's business    | compactor: `MOVING`; trimmer: `FREE`|
-//! | `MOVING`     | do not touch | protected, being copied  | the same compactor                  |
-//! | `COMPACTED`  | in the cell  | guard markers, or the chunk is sealed | needed: `RESTORING`; to seal its chunk: `MOVING` |
-//! | `RESTORING`  | do not touch | coming back              | the same restorer: `LIVE`           |
+//! | `LIVE`       | initialised  | added when touched       | compactor: `MOVING`; trimmer: `FREE`|
+//! | `MOVING`     | not accessed | protected, being copied  | by the same thread: `COMPACTED`, or `LIVE` |
+//! | `COMPACTED`  | in the cell  | guard markers, or the chunk is sealed | restorer: `RESTORING`; to seal its chunk: `MOVING` |
+//! | `RESTORING`  | not accessed | being put back           | by the same thread: `LIVE`          |
 //!
-//! A live slot's word also remembers for the sweep since when it has seen the
-//! goroutine parked there; the word of a compacted slot leads to the cell.
+//! The word of a live slot also holds the time at which the sweep first saw its goroutine parked.
+//! The word of a compacted slot holds the address of the cell.
 
 use std::io;
 use std::ptr::NonNull;
@@ -33,11 +33,10 @@ pub(super) enum State {
     Restoring,
 }
 
-/// A slot's word: 3 bits of state, 6 of class, and by state
-/// - live: 32 bits of the time since which it has been parked, in milliseconds,
-///   zero if it was not, 1 bit that is set if nothing is left to trim;
-/// - compacted: 44 of the cell's address, 11 of the live bytes, each in units
-///   of 16.
+/// A slot's word: 3 bits for the state, 6 for the class. The rest depends on the state:
+/// - live: 32 bits for the time at which its goroutine was first seen parked, in milliseconds, zero
+///   if it was not; and a bit that is set if nothing is left to trim;
+/// - compacted: 44 bits for the cell's address and 11 for the number of live bytes, in units of 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word(pub(super) u64);
 
@@ -47,11 +46,11 @@ const REST_AT: u32 = 9;
 const TRIMMED: u64 = 1 << 57;
 const CELL_BITS: u32 = 44;
 const BYTES_AT: u32 = REST_AT + CELL_BITS;
-/// Live parts and cells are multiples of this.
+/// The sizes of live parts, and the sizes and addresses of cells, are multiples of this.
 pub(super) const UNIT: usize = 16;
 
 impl Word {
-    /// A word without a rest.
+    /// A word of only state and class.
     pub(super) fn plain(state: State, class: Class) -> Self {
         Self(state as u64 | (class.index() as u64) << CLASS_AT)
     }
@@ -79,7 +78,7 @@ impl Word {
         }
     }
 
-    /// The same in another state: for one between two that are the same.
+    /// The same word with another state, between states that have the same rest.
     pub(super) fn with_state(self, state: State) -> Self {
         Self(self.0 & !STATE | state as u64)
     }
@@ -143,7 +142,7 @@ impl SlotTable {
         }
     }
 
-    /// The word of a slot that the geometry has.
+    /// The word of a slot of the arena.
     #[inline]
     pub(super) fn word(&self, region: usize, number: usize) -> &AtomicU64 {
         // SAFETY: the table has a word for each slot of the geometry, and

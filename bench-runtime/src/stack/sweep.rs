@@ -1,17 +1,14 @@
 //! The sweep visits the slots in use, and trims or compacts the stacks of goroutines
 //! that have been parked for long.
 //!
-//! It is done in [`step`]s by a thread that holds no P; each step visits a
-//! bounded number of slots and continues where the last one stopped. One thread
-//! at a time sweeps. A goroutine must be seen in the same park twice, at least
-//! [`Policy::after`] apart, so one that parks briefly is never touched: the
-//! first visit leaves a mark in its header that its next park erases.
+//! A thread that holds no P does it in [`step`]s. Each step visits a bounded number of slots and
+//! continues where the last one stopped. Only one thread sweeps at a time.
+//! || A stack is trimmed or compacted if two visits, at least [`Policy::after`] apart, found its goroutine in the same park. The first visit leaves a mark in the stack's header, which the goroutine's next park erases. So a goroutine that parks briefly is left alone.
 //!
-//! It reads facts of goroutines through [`Hooks`], because goroutines are on a
-//! higher floor. A goroutine is *claimed* while its stack is worked on: it is
-//! not resumed until it is released. A claim holds only once it is *confirmed*:
-//! that takes a heavy barrier, so claims are confirmed many at a time, and no
-//! stack is written before.
+//! The sweep reads the state of goroutines through [`Hooks`], because goroutines are on a higher
+//! floor. It *claims* a goroutine before it works on its stack; a claimed goroutine is not resumed
+//! until it is released. A claim holds only once it is *confirmed*. That takes a heavy barrier, so
+//! many claims are confirmed together, and no stack is written before.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,19 +31,18 @@ pub(crate) enum Shrink {
     Compact,
 }
 
-/// The scheduler's functions for the goroutine that a header names. The name
-/// may be stale, so the first two answer `None` unless that goroutine, now, is
-/// parked on this very stack.
+/// The scheduler's functions for the goroutine that a header names. The header may be out of date,
+/// so the first two return `None` unless that goroutine is now parked on this very stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hooks {
-    /// A check without effects.
+    /// Says how its stack may shrink; without effects.
     pub(crate) parked: fn(g: *mut (), stack: Stack) -> Option<Shrink>,
-    /// Claims it; returns the place of its saved context.
+    /// Claims it; returns the address of its saved context.
     pub(crate) claim: fn(g: *mut (), stack: Stack) -> Option<usize>,
-    /// After it, an M that was about to resume one of them has seen the claim.
-    /// Calls `each` with the place of every one whose claim holds.
+    /// Confirms claims. After this, an M that was about to resume one of these goroutines has seen
+    /// the claim. Calls `each` with the index of every claim that holds.
     pub(crate) confirm: fn(claimed: &[Claimed], each: &mut dyn FnMut(usize)),
-    /// Releases it; If `compacted`, [`compact::restore`] must be called before it runs again.
+    /// Releases it. If `compacted`, [`compact::restore`] must be called before it runs again.
     pub(crate) release: fn(claimed: &Claimed, compacted: bool),
 }
 
@@ -62,34 +58,35 @@ pub(crate) struct Policy {
 pub(crate) enum Progress {
     /// There are more slots to visit.
     More,
-    /// All have been visited. True: some may be due when [`Policy::after`] has passed once more.
+    /// All have been visited. If `pending`, some may be due when [`Policy::after`] has passed
+    /// again.
     Done { pending: bool },
-    /// Another thread is at it.
+    /// Another thread is sweeping.
     Busy,
     /// No stack has ever been made.
     Nothing,
 }
 
-/// Slots that a step visits. A visit costs some 100 ns if the goroutine's
-/// record is not in the cache, so a step takes a tenth of a millisecond.
+/// The number of slots that a step visits. A visit costs some 100 ns if the goroutine's record is
+/// not in the cache, so a step takes a tenth of a millisecond.
 const STEP: usize = 1024;
 
-/// Shorter runs cost more than they save, unless memory is held for long: the
-/// three `mprotect` calls and their TLB shoot-downs are per run.
+/// A shorter run is not compacted until its stacks have waited for long, because each run takes
+/// three `mprotect` calls with their TLB shootdowns.
 const SHORTEST_RUN: usize = 16;
-/// After this many times [`Policy::after`] a short run is compacted too.
+/// After this many times [`Policy::after`] a stack's run may be short.
 const SHORT_RUN_WAITS: u32 = 8;
 
 static HOOKS: OnceLock<Hooks> = OnceLock::new();
 static SWEEPER: Lock<Sweeper> = Lock::new(Sweeper::new());
 
-/// Sets how goroutines are claimed; the first call counts.
+/// Sets the hooks; only the first call has an effect.
 pub(crate) fn set_hooks(hooks: Hooks) {
     HOOKS.get_or_init(|| hooks);
 }
 
-/// Does a bounded piece of the sweep. `now_ms` is a clock that does not go
-/// back. Never waits for another thread.
+/// Visits the next slots. `now_ms` is a clock that does not go back. Never waits for another
+/// thread's step.
 pub(crate) fn step(now_ms: u32, policy: Policy) -> Progress {
     let (Some(hooks), Some(arena)) = (HOOKS.get(), Arena::existing()) else {
         return Progress::Nothing;
@@ -100,8 +97,8 @@ pub(crate) fn step(now_ms: u32, policy: Policy) -> Progress {
     }
 }
 
-/// For how long the sweep has seen a goroutine parked on this stack, if the mark is
-/// still in its header; zero if it is not, or if the stack is compacted.
+/// How long ago the sweep first saw the goroutine parked on this stack; zero if the mark is not in
+/// its header any more, or if the stack is compacted.
 pub(crate) fn parked_for(stack: Stack, is_marked: bool, now_ms: u32) -> Duration {
     let word = Arena::existing().and_then(|arena| arena.word_of(stack.as_ptr().as_ptr() as usize));
     let now = word.map(|word| Word(word.load(Ordering::Acquire)));
@@ -123,9 +120,9 @@ struct Sweeper {
     /// Stacks to trim, and the numbers of their slots.
     trims: Vec<Claimed>,
     trim_numbers: Vec<usize>,
-    /// A member of the run is so old that its length does not matter.
+    /// Whether a stack of the run has waited so long that the run may be short.
     overdue: bool,
-    /// Compacted slots of the chunk that the sweep visits.
+    /// How many slots of the present chunk were found compacted.
     in_cells: usize,
 }
 
@@ -207,7 +204,7 @@ impl Sweeper {
         }
         let (since, age_ms) = (now.since_ms(), now_ms.wrapping_sub(now.since_ms()));
         if since != 0 && age_ms < after_ms {
-            // Whether it has run meanwhile is checked when it is due: checking
+            // Whether the goroutine has run meanwhile is checked when the stack is due. To check it
             // now would read three lines that are in no cache.
             self.pending = true;
             return None;
@@ -217,14 +214,14 @@ impl Sweeper {
         let header = stack.header();
         let shrink = (hooks.parked)(header.g.look(), stack)?;
         if !header.wait_object.is_marked() {
-            // It has run since the last visit, or this is the first. If it runs
-            // just now, its next park erases the mark.
+            // The goroutine has run since the last visit, or this is the first visit. If it is
+            // running now, its next park erases the mark.
             header.wait_object.mark();
             self.note(word, now, now_ms);
             return None;
         }
         if since == 0 {
-            // It returned from a cell since the last visit.
+            // The stack was restored from a cell since the last visit.
             self.note(word, now, now_ms);
             return None;
         }
@@ -236,9 +233,9 @@ impl Sweeper {
         })
     }
 
-    /// Counts a slot; seals its chunk if it is the last one there and all of
-    /// them have been compacted, since an earlier pass. Runs end with the chunk,
-    /// so that one run can be a whole chunk.
+    /// Counts a slot if it is compacted. At the end of a chunk, seals the chunk if all its slots
+    /// were compacted before this pass. Ends each run at the end of its chunk, so that a run can be
+    /// a whole chunk.
     fn seal(&mut self, arena: &Arena, hooks: &Hooks, number: usize, slots: usize) {
         if number.is_multiple_of(slots) {
             self.in_cells = 0;
@@ -257,7 +254,7 @@ impl Sweeper {
 
     fn note(&mut self, word: &AtomicU64, now: Word, now_ms: u32) {
         let noted = Word::live(now.class(), now_ms.max(1), false);
-        // If it fails, another thread changed the word; the next sweep notes it.
+        // If this fails, another thread has changed the word; the next pass writes it.
         let _ = word.compare_exchange(now.0, noted.0, Ordering::Relaxed, Ordering::Relaxed);
         self.pending = true;
     }
@@ -265,7 +262,7 @@ impl Sweeper {
     /// Claims a due stack, and trims it or adds it to the run.
     fn act(&mut self, arena: &Arena, hooks: &Hooks, number: usize, due: &Due, after_ms: u32) {
         let claimed = claim(hooks, due.stack).filter(|claimed| {
-            // It may have run since the visit.
+            // The goroutine may have run since the visit.
             let same = due.stack.header().wait_object.is_marked();
             if !same {
                 (hooks.release)(claimed, false);
@@ -327,7 +324,7 @@ impl Sweeper {
         if long_enough {
             (hooks.confirm)(&self.run, &mut |_| confirmed += 1);
         }
-        // If one of them was resumed after all, none of the run is compacted.
+        // If a goroutine was resumed in spite of its claim, none of the run is compacted.
         let compacted = long_enough
             && confirmed == self.run.len()
             && compact::compact(self.region, first, &self.run).is_ok();

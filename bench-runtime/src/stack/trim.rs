@@ -1,11 +1,10 @@
-//! Trimming: pages that a stack grew and does not need any more go back, and
-//! what it held is written down.
+//! Trimming gives back pages that a stack no longer needs, and records how many pages it had.
 //!
-//! Three kinds of stacks have such pages: parked ones, below their saved
-//! context ([`parked`], for the sweep); those in a P's cache, below the page
-//! that the next user needs at once ([`unused`]); and those in the arena's free
-//! lists, which lose all pages, the older half at a time ([`cached`]), so that
-//! memory of a burst is soon freed and a steady load is not slowed down.
+//! It trims three kinds of stacks:
+//! - parked ones, below their saved context ([`parked`], for the sweep);
+//! - those in a P's cache, below the page that the next goroutine needs at once ([`unused`]);
+//! - those in the arena's free lists, which lose all pages ([`cached`]). Each call takes the older
+//!   half, so the memory of a burst is soon freed, and a steady load is not slowed down.
 
 use std::sync::atomic::Ordering;
 
@@ -34,23 +33,23 @@ use crate::sys::map::{self, PAGE};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StackUsage {
-    /// Bytes that it keeps while its goroutine lives, if ever used.
+    /// Bytes that are not given back while the goroutine lives, unless the runtime compacts stacks.
     pub initial_bytes: usize,
-    /// Bytes it may grow to, the runtime's part at its top included.
+    /// Bytes to which it may grow, with the runtime's part at its top.
     pub limit_bytes: usize,
     /// Bytes in memory now: whole pages.
     pub committed_bytes: usize,
-    /// The most bytes it was seen to hold.
+    /// The most bytes that the runtime has seen it hold.
     pub peak_bytes: usize,
-    /// Pages that it was seen to add beyond its first.
+    /// Pages that the runtime has seen it add after its first.
     pub growth_count: usize,
 }
 
 /// The most slots in each class that one call of [`cached`] visits.
 const CACHED_BATCH: usize = 4096;
 
-/// Sizes of the calling goroutine's stack; `None` on a plain thread. It makes the
-/// kernel look at each page up to the limit: not for a hot path.
+/// Sizes of the calling goroutine's stack; `None` on a plain thread. System calls find out which
+/// pages are in memory, so it is not for a hot path.
 ///
 /// # Examples
 ///
@@ -66,8 +65,7 @@ pub fn stack_usage() -> Option<StackUsage> {
     Some(measure(Stack::from_header(header)))
 }
 
-/// Looks at a stack that is the caller's, or that is claimed, and updates its
-/// accounting.
+/// Measures a stack that the caller owns or has claimed, and updates its accounting.
 pub(crate) fn measure(stack: Stack) -> StackUsage {
     let seen = Residency::of(stack);
     seen.note(stack);
@@ -81,10 +79,9 @@ pub(crate) fn measure(stack: Stack) -> StackUsage {
     }
 }
 
-/// Pages of a stack that one call of the kernel reports, from the top down. If
-/// none of them is in memory the reading ends: below it only a frame of C that
-/// is larger than this can have used pages, and these stay until the stack is
-/// free.
+/// Pages of a stack that one system call reports, from the top down. Measuring ends at a call that
+/// finds none in memory. Below those pages only a frame of C that is larger than all of them can
+/// have used memory; it stays until the stack is free.
 const WINDOW: usize = 64;
 
 /// The part of a stack that is in memory.
@@ -107,8 +104,8 @@ impl Residency {
             let count = WINDOW.min((at - limit) / PAGE);
             let pages = &mut pages[..count];
             at -= count * PAGE;
-            // The range is always mapped, so the call cannot fail; were it, the
-            // accounting would be short.
+            // The range is always mapped, so the call cannot fail. If it did, the accounting would
+            // be too low.
             if map::resident(at, pages).is_err() {
                 break;
             }
@@ -121,7 +118,7 @@ impl Residency {
         seen
     }
 
-    /// Writes it down in the header.
+    /// Writes the result into the header.
     fn note(self, stack: Stack) {
         let header = stack.header();
         header.measured.set(true);
@@ -164,19 +161,19 @@ pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Clai
     let now = Word(word.load(Ordering::Relaxed));
     if now.state() == State::Live {
         let trimmed = Word::live(now.class(), now.since_ms(), true);
-        // If it fails, another thread has moved it to a further state.
+        // If this fails, another thread has changed the state.
         let _ = word.compare_exchange(now.0, trimmed.0, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
-/// Frees used pages in unused stacks, except their first pages. The caller owns them.
+/// Frees the pages of stacks that are not in use, except their first pages. The caller owns them.
 pub(super) fn unused(stacks: &[Stack]) {
     let deep: Vec<PageRange> = stacks
         .iter()
         .filter_map(|&stack| {
             let range = below(stack, stack.top() as usize)?;
-            // Most were used in their first page only: one system call is
-            // cheaper than a walk of the page tables.
+            // Most stacks used only their first page. To see that takes one system call, which is
+            // cheaper than `madvise` with its walk of the page tables.
             let seen = Residency::of(stack);
             (seen.lowest < range.start + range.bytes).then_some(range)
         })
@@ -186,8 +183,7 @@ pub(super) fn unused(stacks: &[Stack]) {
     let _ = unsafe { madvise::advise_all(&deep, Advice::DontNeed) };
 }
 
-/// Takes every page from the older half of the free slots that have pages.
-/// True: some remain for the next time.
+/// Frees all pages of the older half of the warm slots. True if warm slots are left.
 pub(super) fn cached(arena: &Arena) -> bool {
     let mut left = false;
     for class in Class::all() {
@@ -214,8 +210,8 @@ pub(super) fn cached(arena: &Arena) -> bool {
     left
 }
 
-/// Gives all pages of free slots back, which the caller has taken off the
-/// free list, and which go to its cold half then.
+/// Gives back all pages of free slots, which the caller has taken off the free list. The caller
+/// then adds them to the list of cold slots.
 pub(super) fn release(arena: &Arena, class: Class, slots: &[FreeSlot]) {
     let info = class.info();
     let ranges: Vec<PageRange> = slots

@@ -10,7 +10,7 @@ fn page_tables() -> usize {
     kib.unwrap() << 10
 }
 
-/// Stacks of which a chunk holds as many as may open together.
+/// The smallest slots of which chunks are sealed.
 fn small_chunks() -> StackPolicy {
     StackPolicy::Growable {
         initial: 2 << 10,
@@ -36,8 +36,8 @@ fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
                 let restored = compact::stats().restored_count;
                 sweep_twice(AT_ONCE);
                 assert_eq!(compact::stats().sealed_count, round * 4 - 2);
-                // A touch opens a chunk; a restored stack is compacted again
-                // alone, and the chunk after it.
+                // An access opens the chunk. The restored stack is then compacted again alone, and
+                // the chunk is sealed again.
                 for at in [3, TWO_CHUNKS - 3] {
                     let header = toys[at].stack.as_ptr().cast::<u8>();
                     // SAFETY: headers are there for ever.
@@ -49,12 +49,13 @@ fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
                 }
                 assert_eq!(compact::stats().sealed_count, round * 4);
                 let sealed = page_tables();
-                // Both ends, and the rest: the first opens each chunk.
+                // First a stack at each end, which opens both chunks, and then the rest.
                 for at in [0, TWO_CHUNKS - 1].into_iter().chain(1..TWO_CHUNKS - 1) {
                     toys[at].resume();
                     assert!(guarded(toys[at]), "no guard below stack {at}");
                 }
-                // Not of before the sweep, which makes tables for the cells in the first round.
+                // Compared with the sealed state. Before the first sweep the cells had no page
+                // tables.
                 let freed = page_tables().saturating_sub(sealed);
                 assert!(
                     freed >= TWO_CHUNKS * 512 * 9 / 10,
@@ -90,7 +91,7 @@ fn deep_stacks_that_are_all_compacted_give_their_page_tables_back() {
                 );
                 let sealed = page_tables();
                 assert!(toys.iter().all(|toy| guarded(toy)));
-                // Chunks open one by one; others stay closed.
+                // Chunks are opened one by one; others stay sealed.
                 for toy in &toys {
                     toy.resume();
                     assert!(toys.iter().all(|toy| guarded(toy)));
@@ -142,7 +143,7 @@ fn child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk() {
             };
             assert!(libc::WIFEXITED(status), "{status:#x}");
             assert_eq!(libc::WEXITSTATUS(status), 0, "locals that were wrong");
-            // Nothing of it has reached the parent.
+            // The child's accesses have restored nothing in the parent.
             assert_eq!(compact::stats().restored_count, 0);
             toys.iter().for_each(|toy| toy.resume());
             assert_eq!(compact::stats().restored_count, TWO_CHUNKS as u64);
@@ -163,7 +164,7 @@ fn fill_the_map_limit() -> Vec<usize> {
         }
         split.push(page);
     }
-    // A split takes two; the last may be had alone.
+    // A split takes two mappings. A single one may still be left, so others are made too.
     for prot in [libc::PROT_EXEC, libc::PROT_EXEC | libc::PROT_READ].repeat(4) {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a new page at an address of the kernel's choice.
@@ -179,15 +180,16 @@ fn compaction_goes_on_where_no_mapping_can_be_had() {
         || {
             static WORDS: [AtomicU64; TWO_CHUNKS] = [const { AtomicU64::new(0) }; TWO_CHUNKS];
             let toys = toys(TWO_CHUNKS, small_chunks(), |index| keeper(&WORDS, index));
-            // Cells first, so that the later refusal is of a compaction or a seal.
+            // The first sweep makes the cells, so that the later refusal concerns a compaction or a
+            // seal.
             sweep_twice(AT_ONCE);
             toys.iter().for_each(|toy| toy.resume());
             let before = compact::stats();
             let split = fill_the_map_limit();
             assert!(split.len() > 1000, "only {} mappings made", split.len());
-            // The first chunk has one that runs, so protecting the memory before and
-            // after it would split a mapping. The other one is a whole mapping, but
-            // mapping it anew is refused.
+            // A goroutine of the first chunk runs, so protecting the memory before and after it
+            // would split a mapping. The second chunk is a whole mapping, but mapping it anew is
+            // refused.
             toys[100].status.store(RUNNING, Ordering::Relaxed);
             sweep_twice(AT_ONCE);
             let during = compact::stats();
@@ -232,7 +234,7 @@ fn foreign_threads_lose_no_write_in_a_sealed_chunk() {
             });
             let hammered: u64 = std::thread::scope(|scope| {
                 let hammers = start_hammers(scope, &CELLS, &STOP, |random| {
-                    // Long enough for all to be compacted.
+                    // Long enough for all stacks to be compacted.
                     std::thread::sleep(Duration::from_millis(random >> 61));
                 });
                 let start = std::time::Instant::now();
