@@ -109,7 +109,7 @@ pub(crate) unsafe fn take_outcome<T>(g: &Goroutine) -> Outcome<T> {
 unsafe fn run<F: FnOnce() -> T, T>(g: &Goroutine) {
     // SAFETY: the goroutine's first act, so the closure is there.
     let f = unsafe { take::<F>(g) };
-    // The closure is consumed; the state that it may have broken is not used again.
+    // The closure is consumed, so state that it may have broken is not used again.
     let outcome = match panic::catch_unwind(AssertUnwindSafe(f)) {
         Ok(value) => Outcome::Returned(value),
         Err(payload) => caught(payload),
@@ -158,7 +158,7 @@ unsafe fn drop_outcome<T>(g: &Goroutine) {
     }
 }
 
-/// Reports an error, which is reported nowhere else, to the panic hook.
+/// Reports an error through the panic hook, because no handle gets it.
 #[cold]
 fn report(error: &StackError) {
     without_panic(|| panic!("a goroutine could not run: {error}"));

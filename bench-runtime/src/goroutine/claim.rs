@@ -1,5 +1,5 @@
-//! The claim of a parked goroutine's `context` against a resume, and the
-//! watch of it: the steps of the tables in [`super::stacks`] and [`crate::debug::inspect`],
+//! The steps that claim or watch the `context` of a parked goroutine while an M may resume it.
+//! [`super::stacks`] and [`crate::debug::inspect`] have the tables of these steps; here they work
 //! on the two words alone.
 //!
 //! Its model is `tests/loom/claim.rs`, on this source.
@@ -9,19 +9,19 @@ use crate::shim::Ordering;
 use crate::shim::fixed::{AtomicU8, AtomicUsize};
 use crate::sys::barrier;
 
-/// R2: `context` for an M that is about to resume the goroutine, which it has seen
+/// R2: reads `context`, for an M that is about to resume the goroutine and has seen that it was
 /// readied (R1).
 #[inline(always)]
 pub(crate) fn read(context: &AtomicUsize) -> usize {
-    // Light: R1 before the read, also if the barriers are plain fences.
+    // The light barrier keeps R1 before the read, also if the barriers are plain fences.
     barrier::light();
-    // Acquire: pairs with the store of the context by `switch`, the last thing
-    // on the goroutine's old stack, and with the Release in `release`.
+    // Acquire: pairs with the store of the context by `switch`, the last action on the goroutine's
+    // old stack, and with the Release in `release`.
     context.load(Ordering::Acquire)
 }
 
-/// R2 again, for an M that found it odd. The writes of the thread that readied
-/// the goroutine are behind the first read's barrier.
+/// R2 again, for an M that read an odd value. The first read's barrier has already ordered the
+/// writes of the thread that readied the goroutine.
 #[inline(always)]
 pub(crate) fn read_again(context: &AtomicUsize) -> usize {
     // Acquire: as in `read`.
@@ -39,17 +39,16 @@ pub(crate) fn saved(context: usize) -> usize {
 pub(crate) fn resume(context: &AtomicUsize, saved: usize) {
     // Release: pairs with the Acquire of a thread that reads the stack's address here.
     if cfg!(rt_loom) {
-        // The same at a higher cost: loom treats a plain store as both before
-        // and after an exchange that has not seen it.
+        // An exchange does the same at a higher cost. Loom needs it, because it treats a plain
+        // store as both before and after an exchange that has not seen it.
         context.swap(saved | RUNNING_BIT, Ordering::Release);
     } else {
         context.store(saved | RUNNING_BIT, Ordering::Release);
     }
 }
 
-/// R4: the goroutine, on that stack, stores the place of its header: see
-/// [`running_on`]. A claim from before R3 has ended, and no running goroutine
-/// is claimed.
+/// R4: the goroutine, on that stack, stores the address of its header: see [`running_on`]. Claims
+/// from before R3 have ended, and no running goroutine is claimed.
 #[inline(always)]
 pub(crate) fn arrive(context: &AtomicUsize, header: usize) {
     resume(context, header);
@@ -61,7 +60,7 @@ pub(crate) fn running_on(context: &AtomicUsize) -> usize {
     context.load(Ordering::Relaxed) & !RUNNING_BIT
 }
 
-/// C1: false if it is no longer suspended with this context.
+/// C1: claims a goroutine; false if it is no longer suspended with this context.
 pub(crate) fn claim(context: &AtomicUsize, saved: usize, claimed: usize) -> bool {
     // Acquire: the content of its stack is visible.
     context
@@ -69,7 +68,7 @@ pub(crate) fn claim(context: &AtomicUsize, saved: usize, claimed: usize) -> bool
         .is_ok()
 }
 
-/// C2 and I3: once for all that are inspected next.
+/// C2 and I3: one barrier for all goroutines that are checked next.
 pub(crate) fn confirm() {
     barrier::heavy();
 }
@@ -81,21 +80,21 @@ pub(crate) fn holds(context: &AtomicUsize, claimed: usize, status: &AtomicU8, wa
     status.load(Ordering::Acquire) == waiting && context.load(Ordering::Relaxed) == claimed
 }
 
-/// A goroutine's status when it is about to park, still on its stack.
+/// Sets the status of a goroutine that is about to park, and is still on its stack.
 #[inline(always)]
 pub(crate) fn park(status: &AtomicU8, waiting: u8) {
     // Release: pairs with the Acquire in `holds`; R3 is seen with it.
     status.store(waiting, Ordering::Release);
 }
 
-/// Ends a claim, confirmed or not: C4.
+/// C4: ends a claim, confirmed or not.
 pub(crate) fn release(context: &AtomicUsize, claimed: usize, saved: usize) {
     // Release: pairs with the Acquire in `read`; the changes of the stack are
-    // visible. It fails if the claim was not confirmed and R3 was done.
+    // visible. This fails if the claim was not confirmed and R3 was done.
     let _ = context.compare_exchange(claimed, saved, Ordering::Release, Ordering::Relaxed);
 }
 
-/// I1: false if it is no longer suspended with this context.
+/// I1: watches a goroutine; false if it is no longer suspended with this context.
 pub(crate) fn watch(context: &AtomicUsize, saved: usize) -> bool {
     // Acquire: as in `claim`.
     context
@@ -108,7 +107,7 @@ pub(crate) fn watch(context: &AtomicUsize, saved: usize) -> bool {
         .is_ok()
 }
 
-/// I4, after [`confirm`]: true if it was not resumed since I1.
+/// I4, after [`confirm`]: ends the watch; true if the goroutine was not resumed since I1.
 pub(crate) fn unwatch(context: &AtomicUsize, saved: usize, status: &AtomicU8, waiting: u8) -> bool {
     // The status first, as in `holds`.
     let waits = status.load(Ordering::Acquire) == waiting;

@@ -1,13 +1,12 @@
-//! Details that few goroutines have.
+//! Details of a goroutine that only few goroutines have.
 
 use std::panic::Location;
 use std::ptr;
 
 use crate::stack::Class;
 
-/// A box behind a record's `site`, until its goroutine has ended. Other threads
-/// read the first [`Details::WORDS`] through the kernel, because it may end
-/// meanwhile.
+/// The box that a record's `site` points to until the goroutine has ended. Other threads read its
+/// first [`Details::WORDS`] words through the kernel, because the box may be freed meanwhile.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Details {
@@ -40,7 +39,8 @@ pub(crate) fn text_of(name: Option<&str>, labels: &Labels) -> Option<Box<str>> {
     Some(text.into())
 }
 
-/// The name and the labels of such a text. If the text was cut, the last label may be incomplete.
+/// The name and the labels of a text of [`text_of`]. If the text was cut, the last label may be
+/// incomplete.
 pub(crate) fn parts_of(text: &str) -> (Option<&str>, Labels) {
     let mut parts = text.split('\0');
     let name = parts.next().unwrap_or_default();

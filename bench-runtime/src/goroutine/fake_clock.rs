@@ -1,4 +1,5 @@
-//! The clock of a test, which moves when all goroutines wait, and who waits for that.
+//! The clock of a test, which advances when all goroutines wait, and the goroutines that wait for
+//! that.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,12 +14,12 @@ pub(crate) struct FakeClock {
     rest: Lock<Rest>,
 }
 
-/// The goroutines that wait for all others to wait: one that called for that, and then the
-/// main one at its end.
+/// The goroutines that wait for all others to wait: first one that called `synctest::wait`, then
+/// the main goroutine at its end.
 pub(crate) type Rest = [Option<Parkable>; 2];
 
 impl FakeClock {
-    /// Shows this time first, in nanoseconds.
+    /// A clock that begins at this time, in nanoseconds.
     pub(crate) fn new(begin_ns: u64) -> Self {
         Self {
             now_ns: AtomicU64::new(begin_ns),
@@ -27,17 +28,17 @@ impl FakeClock {
         }
     }
 
-    /// What it shows, in nanoseconds.
+    /// The present time, in nanoseconds.
     pub(crate) fn now_ns(&self) -> u64 {
         self.now_ns.load(Ordering::Acquire)
     }
 
-    /// What it showed first.
+    /// The time at which it began.
     pub(crate) fn begin_ns(&self) -> u64 {
         self.begin_ns
     }
 
-    /// Shows this time, unless it is past.
+    /// Advances to this time, unless it is past.
     pub(crate) fn advance_to(&self, ns: u64) {
         self.now_ns.fetch_max(ns, Ordering::AcqRel);
     }

@@ -1,17 +1,17 @@
 //! Where the stack header of a goroutine is.
 //!
-//! # Off the slot
+//! # Foreign stacks
 //!
-//! A goroutine may run on a stack which is none of ours: what `stacker` or a
-//! library of coroutines makes, inside a goroutine.
+//! A goroutine may run on a foreign stack, which `stacker` or a library of coroutines has made
+//! inside the goroutine.
 //!
-//! The stack pointer does not lead to a header there. But the thread is an M's, and the
-//! M has a current goroutine whenever it is not on g0. A goroutine that parks there
-//! leaves a context that is in no slot, so its header is kept here for the thread that
-//! readies it. Resuming it needs no header.
+//! The stack pointer does not lead to a header there. But the thread is an M's, and the M has a
+//! current goroutine whenever it is not on g0. A goroutine that parks on a foreign stack leaves a
+//! context that is in no slot, so its header is kept here for the thread that readies it. Resuming
+//! it needs no header.
 //!
-//! The entry of a goroutine that has ended is overwritten when another goroutine
-//! with the same record parks here, and is not read before.
+//! The entry of a goroutine that has ended is not read. It is overwritten when another goroutine
+//! with the same record parks on a foreign stack.
 
 use std::collections::BTreeMap;
 use std::ptr;
@@ -21,7 +21,7 @@ use super::{CLAIMED_BIT, FRESH, Goroutine, RUNNING_BIT, claim};
 use crate::stack::{StackHeader, header_of};
 use crate::util::lock::Lock;
 
-/// The addresses of headers, by those of their records.
+/// The addresses of headers, by the addresses of their goroutines' records.
 static HEADERS: Lock<BTreeMap<usize, usize>> = Lock::new(BTreeMap::new());
 
 /// The goroutine with this header.
@@ -37,7 +37,7 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
     if context == FRESH {
         return None;
     }
-    // The header's address, or another one inside the slot.
+    // `context` is the header's address, or another address inside the slot.
     match header_of(context & !(RUNNING_BIT | CLAIMED_BIT)) {
         // SAFETY: slots are never unmapped.
         Some(header) => Some(unsafe { header.as_ref() }),
@@ -45,7 +45,8 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
     }
 }
 
-/// The header of a goroutine that runs now, off its slot.
+/// The header of a goroutine that is running on a foreign stack. Also keeps it for the time when
+/// the goroutine is suspended.
 pub(crate) fn header_of_running(g: &'static Goroutine) -> &'static StackHeader {
     let header = claim::running_on(&g.context);
     HEADERS.lock().insert(ptr::from_ref(g) as usize, header);
@@ -53,11 +54,12 @@ pub(crate) fn header_of_running(g: &'static Goroutine) -> &'static StackHeader {
     unsafe { &*(header as *const StackHeader) }
 }
 
-/// The header of a goroutine that is suspended off its slot.
+/// The header of a goroutine that is suspended on a foreign stack.
 #[cold]
 #[inline(never)]
 fn header_of_suspended(g: &Goroutine) -> Option<&'static StackHeader> {
     let header = *HEADERS.lock().get(&(ptr::from_ref(g) as usize))?;
-    // SAFETY: it parked there after `header` had noted it; headers live for ever.
+    // SAFETY: `header_of_running` noted the header before the goroutine parked; headers live for
+    // ever.
     Some(unsafe { &*(header as *const StackHeader) })
 }

@@ -14,7 +14,7 @@ pub(crate) type Values = HashMap<usize, Box<dyn Any>>;
 #[inline(always)]
 pub(crate) fn drop_all(header: &StackHeader, g: &Goroutine) {
     if !header.locals.get().is_null() {
-        // SAFETY: by `g` itself, which has run and is not said to have ended.
+        // SAFETY: called by `g` itself, between its result and its end.
         unsafe { g.with_outcome_aside(|| drop_slow(header)) };
     }
 }
@@ -22,7 +22,7 @@ pub(crate) fn drop_all(header: &StackHeader, g: &Goroutine) {
 #[cold]
 #[inline(never)]
 fn drop_slow(header: &StackHeader) {
-    // A destructor may use a key again: as long as some do, drop again.
+    // A destructor may make new values, so this is repeated as long as there are some.
     for _ in 0..8 {
         let raw = header.locals.replace(std::ptr::null_mut()).cast::<Values>();
         if raw.is_null() {
@@ -34,7 +34,7 @@ fn drop_slow(header: &StackHeader) {
             without_panic(|| drop(value));
         }
     }
-    // Some destructors make new values without end. Those are never dropped, and the next
-    // goroutine on this stack does not get them.
+    // Some destructors make new values without end. These are never dropped, and the next goroutine
+    // on this stack does not get them.
     header.locals.set(std::ptr::null_mut());
 }

@@ -1,23 +1,22 @@
 //! G: a goroutine's record. It never points to M or P.
 //!
-//! A record is a [`Goroutine`]; with the closure inside it, it is all that
-//! exists of a goroutine that has not run. Records live in [`slab`]s:
-//! their memory is type-stable, so a stale pointer reads a record.
+//! A record is a [`Goroutine`]. Before a goroutine runs, its record with the closure inside is all
+//! that exists of it. Records live in [`slab`]s, whose memory is type-stable: a stale pointer still
+//! points to a record.
 //!
 //! # Where a goroutine runs: the table of `context`
 //!
 //! | `context`      | meaning                                     | may be changed by           |
 //! |----------------|---------------------------------------------|-----------------------------|
 //! | [`FRESH`]      | never run; `body` holds the closure         | the M that dequeued it      |
-//! | odd            | on some M now; the rest is its stack header, or, until it has arrived, the context that it left | that M, by switching away |
-//! | odd, with [`CLAIMED_BIT`] | suspended, and claimed by the sweep; the rest is its stack header | the sweep, by ending the claim; before it is confirmed also the M that dequeued it |
+//! | odd            | on some M now; the other bits are the address of its stack header or, until the switch is complete, its saved context | that M, by switching away |
+//! | odd, with [`CLAIMED_BIT`] | suspended, and claimed by the sweep; the other bits are the address of its stack header | the sweep, by ending the claim; before it is confirmed also the M that dequeued it |
 //! | even, not zero | suspended: a saved context of [`crate::arch`]; with [`WATCHED_BIT`] while a thread reads its stack | the M that dequeued it |
 //!
-//! A goroutine may be readied, and dequeued by another M, between the moment
-//! it is enqueued somewhere and the moment it has left its stack; so the thread that
-//! dequeued it first waits until `context` is no longer odd; after 1,000 loads it requeues the
-//! goroutine and runs others first (`crate::sched::switch`). The store of the
-//! saved context is the last thing that happens on the old stack.
+//! A goroutine may be readied, and dequeued by another M, after its waiter is enqueued and before
+//! it has left its stack. So the thread that dequeued it waits until `context` is no longer odd.
+//! After 1,000 loads it requeues the goroutine and runs others first (`crate::sched::switch`). The
+//! store of the saved context is the last action on the old stack.
 //!
 //! # What `body` holds
 //!
@@ -43,7 +42,7 @@
 //! | [`JOIN_OPEN`]     | runs, a handle exists           | –                      |
 //! | a [`Parkable`]    | runs, the handle waits          | –                      |
 //! | [`JOIN_DETACHED`] | runs, no handle                 | the goroutine, at end  |
-//! | [`JOIN_LOST`]     | its runtime has stopped, a handle exists: it will not end, or too late | the goroutine, should it end |
+//! | [`JOIN_LOST`]     | its runtime has stopped, a handle exists: a join does not wait for its end any more | the goroutine, if it still ends |
 //! | [`JOIN_DONE`]     | ended, the result is in `body`  | the handle             |
 
 pub(crate) mod body;
@@ -78,7 +77,8 @@ pub(crate) use parkable::{Head, Kind, MULTI, Parkable, Waiter};
 pub(crate) use wait_queue::{WaitQueue, is_left};
 pub(crate) use wait_reason::WaitReason;
 
-/// The state of a goroutine. For dumps and checks; ownership follows the tables above, not this.
+/// The state of a goroutine, for dumps and checks. The tables above, not this, say which thread
+/// owns a goroutine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Status {
@@ -91,9 +91,9 @@ pub(crate) enum Status {
     /// In `blocking`: on an M that has given its P away, or suspended while a helper runs the
     /// call.
     Syscall,
-    /// Parked, or about to.
+    /// Parked, or about to park.
     Waiting,
-    /// Ended; the record waits for its handle.
+    /// Ended; the record is kept for its handle.
     Dead,
 }
 
@@ -156,7 +156,8 @@ pub(crate) const BODY_WORDS: usize = 4;
 pub(crate) struct VTable {
     /// Runs the closure in the body and stores an [`body::Outcome`] there, if there is a handle.
     pub(crate) run: unsafe fn(&Goroutine),
-    /// Drops a closure that never ran and stores `Abandoned`, as above. Does not unwind.
+    /// Drops a closure that never ran and stores `Abandoned`, if there is a handle. Does not
+    /// unwind.
     pub(crate) abandon: unsafe fn(&Goroutine, Option<Box<StackError>>),
     pub(crate) drop_outcome: unsafe fn(&Goroutine),
 }
@@ -193,7 +194,7 @@ pub(crate) struct Goroutine {
     pub(crate) id: AtomicU64,
     /// A `&'static Location`, or with bit 0 set a `Box<Details>`.
     site: AtomicUsize,
-    /// The table below lists what it holds.
+    /// See the table of `body`.
     body: UnsafeCell<[MaybeUninit<usize>; 1 + BODY_WORDS]>,
 }
 
@@ -323,7 +324,7 @@ impl Goroutine {
         self.body.get().cast()
     }
 
-    /// The place of its spawn.
+    /// Its spawn site.
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
         match self.details() {
             Some(details) => Some(details.site()),
@@ -331,21 +332,21 @@ impl Goroutine {
         }
     }
 
-    /// The word behind which the site is: if it is odd, a box of [`Details`].
+    /// The word that leads to the site: if it is odd, by way of a box of [`Details`].
     pub(crate) fn site_word(&self) -> usize {
         // Acquire: pairs with the Release in `set_details`.
         self.site.load(Ordering::Acquire)
     }
 
-    /// The site behind an even word.
+    /// The site of an even word.
     pub(crate) fn plain_site(word: usize) -> Option<&'static Location<'static>> {
         debug_assert!(word.is_multiple_of(2));
         // SAFETY: an even non-zero value came from a static location.
         unsafe { (word as *const Location<'static>).as_ref() }
     }
 
-    /// Name, labels and limits, if any were given. Only for the goroutine itself, or
-    /// while it is known not to end.
+    /// Name, labels and stack class, if any were given. Only for the goroutine itself, or while it
+    /// is known not to end.
     pub(crate) fn details(&self) -> Option<&Details> {
         let site = self.site_word();
         // SAFETY: an odd value is a box that lives until the record is freed.
@@ -369,8 +370,8 @@ impl Goroutine {
         let site = self.site.load(Ordering::Relaxed);
         if site & 1 == 1 {
             self.site.store(0, Ordering::Relaxed);
-            // A dump that runs meanwhile sees this before any other content in
-            // the place of the box.
+            // A dump that runs meanwhile sees the zero before it can see other content in the box's
+            // memory.
             barrier::light();
             // SAFETY: it came from `Box::into_raw` in `set_details`; the owner
             // of the dead record drops it once.

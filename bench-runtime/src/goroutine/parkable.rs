@@ -1,4 +1,4 @@
-//! Parkables, and the [`Waiter`] of each in a queue.
+//! Parkables, and [`Waiter`]s: the entries of parkables in queues.
 //!
 //! A [`Parkable`] is a goroutine, a plain OS thread or a pending future. Primitives
 //! treat all of them alike; a pending future waits in the queues of channels and joins
@@ -8,9 +8,9 @@
 //! 2. Enqueue one [`Waiter`] in each queue, under that queue's lock; unlock.
 //! 3. `sched::park(me)` (or `park_until`); it returns after exactly one ready.
 //!
-//! A wait that several parties may end (select, a time-out, a cancel) marks its
-//! waiters [`Waiter::multi`] with the ticket read before step 2. A thread that
-//! takes such a waiter must first [`Parkable::claim`] the ticket; only the thread
+//! A wait that several threads may end (select, a time-out, a cancel) marks its waiters
+//! [`Waiter::multi`] with the ticket read before step 2. A thread that takes such a waiter must
+//! first [`Parkable::claim`] the ticket; only the thread
 //! that claims may write into the waiter's element and must then ready it. A single
 //! waiter is claimed by being dequeued. The states of the ticket are in
 //! [`super::ticket`].
@@ -19,13 +19,13 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-/// The first eight bytes of whatever can park.
+/// The first eight bytes of a parkable.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Head {
     /// A goroutine's status; unused for a thread.
     pub(crate) status: AtomicU8,
-    /// Whose head it is.
+    /// The kind of parkable to which it belongs.
     pub(crate) kind: Kind,
     /// A [`super::WaitReason`].
     pub(crate) reason: AtomicU8,
@@ -45,9 +45,9 @@ pub(crate) enum Kind {
     Future,
 }
 
-/// A goroutine, a plain OS thread or a pending future. The memory behind it is never returned
-/// to the allocator nor used for another type, so reading a head through a
-/// stale `Parkable` is harmless, though meaningless.
+/// A goroutine, a plain OS thread or a pending future. The memory behind it is never returned to
+/// the allocator or used for another type, so reading a head through a stale `Parkable` is
+/// harmless, though meaningless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Parkable(NonNull<Head>);

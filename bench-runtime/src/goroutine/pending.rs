@@ -1,15 +1,14 @@
-//! A pending future as something that waits in a queue without parking.
+//! Pending futures, which wait in queues without parking.
 //!
-//! It is in a queue as a [`Parkable`], and the thread that readies it wakes the
-//! task that polled the future last. It serves one wait; then the record is
-//! released for others. Records live for ever: a shutdown may look at the kind of
-//! one that has just been taken out of a `join`.
+//! A pending future is in a queue as a [`Parkable`]. The thread that readies it wakes the task that
+//! polled the future last. A record serves one wait, and is then free for another. Records live for
+//! ever, because a shutdown may read the kind of a record that has just been taken out of a `join`.
 //!
 //! | `state`   | meaning                                               | next            |
 //! |-----------|-------------------------------------------------------|-----------------|
 //! | `Waiting` | may be in a queue; the waker is the last poll's       | `Ready`         |
-//! | `Left`    | in a queue with something that the ready is to free   | on the free list |
-//! | `Ready`   | the ready has come; the future takes what came        | on the free list |
+//! | `Left`    | in a queue and no longer polled; the ready frees a value| on the free list |
+//! | `Ready`   | the ready has come; the future takes the result        | on the free list |
 //!
 //! Where a waker runs is in `crate::sched::wakers`.
 
@@ -72,11 +71,11 @@ impl Pending {
         Self::take(State::Waiting(waker.clone()))
     }
 
-    /// One that is not polled any more: a ready calls `free` with `what`.
+    /// A record that is not polled any more: its ready calls `free` with `what`.
     ///
     /// # Safety
     ///
-    /// Any thread may do that, once.
+    /// Any thread may make that call, once.
     pub(crate) unsafe fn leave(what: *mut (), free: unsafe fn(*mut ())) -> &'static Self {
         Self::take(State::Left(Left { what, free }))
     }
@@ -101,7 +100,7 @@ impl Pending {
         unsafe { Parkable::from_head(NonNull::from(self).cast()) }
     }
 
-    /// True if the ready has come; else it will wake this waker.
+    /// True if the ready has come; else the ready will wake this waker.
     pub(crate) fn is_ready(&self, waker: &Waker) -> bool {
         match &*self.state.lock() {
             State::Waiting(known) if known.will_wake(waker) => return false,
@@ -131,15 +130,15 @@ impl Pending {
         Poll::Ready(true)
     }
 
-    /// Waits for a ready that is under way: the thread that dequeued this one is a few
-    /// instructions from it. Blocks the thread until then.
+    /// Waits for a ready that another thread has begun: it has dequeued this record, and readies it
+    /// a few instructions later. Blocks the thread until then.
     pub(crate) fn wait_ready(&self) {
         while !matches!(&*self.state.lock(), State::Ready) {
             std::thread::yield_now();
         }
     }
 
-    /// Notes the ready; the waker is for the caller to wake.
+    /// Notes the ready. The caller must wake the waker that this returns.
     pub(crate) fn complete(&'static self) -> Option<Waker> {
         let was = mem::replace(&mut *self.state.lock(), State::Ready);
         match was {

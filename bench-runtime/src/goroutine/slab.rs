@@ -3,8 +3,7 @@
 //! goroutines without a scheduler lock. When a runtime ends and none of its
 //! records is in use, the next runtime takes its chunks.
 //!
-//! A chunk is aligned to its size; its header names the runtime to which a goroutine
-//! belongs to.
+//! A chunk is aligned to its size. Its header names the runtime to which its goroutines belong.
 
 use std::alloc::{self, Layout};
 use std::ptr::{self, NonNull};
@@ -13,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use super::Goroutine;
 use crate::util::lock::Lock;
 
-/// Found by weighing the waste of a small runtime against the header's share.
+/// A compromise between the waste of a small runtime and the header's share of a chunk.
 const CHUNK_BYTES: usize = 256 * 1024;
 const HEADER_BYTES: usize = 64;
 const PER_CHUNK: usize = (CHUNK_BYTES - HEADER_BYTES) / size_of::<Goroutine>();
@@ -211,15 +210,15 @@ impl Slab {
         unsafe { (*Chunk::of(g)).owner }
     }
 
-    /// Whether the runtime of a goroutine compacts its stacks. Not through the
-    /// owner, which may be freed.
+    /// Whether the runtime of a goroutine compacts its stacks. This is read from the chunk, because
+    /// the owner may be freed.
     pub(crate) fn compacts(g: &Goroutine) -> bool {
         // SAFETY: as in `owner_of`; chunks are never freed.
         unsafe { (*Chunk::of(g)).compacts.load(Ordering::Relaxed) }
     }
 
-    /// Takes a chunk over that another runtime has done with: its records go
-    /// to the free list.
+    /// Takes over a chunk that another runtime no longer uses, and frees its records. True if there
+    /// were any.
     fn adopt(&self) -> bool {
         let Some(Pooled(chunk)) = POOL.lock().pop() else {
             return false;
@@ -254,7 +253,7 @@ impl Slab {
 
     /// Adds a chunk to the list; it is the caller's alone until then.
     fn publish(&self, chunk: *mut Chunk) -> *mut Chunk {
-        // `owner_of` computes it from a record's address alone.
+        // `owner_of` computes the chunk's address from a record's.
         chunk.expose_provenance();
         let mut next = self.chunks.load(Ordering::Relaxed);
         loop {
@@ -297,7 +296,7 @@ impl Slab {
         }
     }
 
-    /// Lets other runtimes have the records.
+    /// Gives the chunks to other runtimes.
     ///
     /// # Safety
     ///
@@ -340,7 +339,7 @@ mod tests {
         assert!(ptr::eq(cache.take(&slab), a));
         let mut seen = 0;
         slab.for_each(|_| seen += 1);
-        // A chunk that another runtime has done with brings more.
+        // A chunk that another runtime has used has more records.
         assert!(seen >= 2);
         // SAFETY: the test uses no record below.
         unsafe { slab.retire() };

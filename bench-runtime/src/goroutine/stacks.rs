@@ -1,11 +1,10 @@
-//! Where the sweep over stacks meets goroutines: how a parked one is
-//! kept from being resumed while its stack is trimmed or compacted.
+//! How the sweep over stacks claims a parked goroutine, so that it is not resumed while its stack
+//! is trimmed or compacted.
 //!
-//! The claim is made in `context`, by the table in [`crate::goroutine`]: it changes
-//! from the saved context to the stack header with the bit that means "on some M
-//! now", and one more. So a thread that dequeues the goroutine meanwhile waits, or
-//! lets others run first, as if it were still leaving its stack; no path of the
-//! scheduler depends on claims.
+//! A claim changes `context` (see its table in [`crate::goroutine`]) from the saved context to the
+//! address of the stack header, with [`RUNNING_BIT`] and [`CLAIMED_BIT`]. So a thread that dequeues
+//! the goroutine meanwhile waits, or runs others first, as it does while a goroutine is still
+//! leaving its stack. No path of the scheduler depends on claims.
 //!
 //! # Why a claim must be confirmed
 //!
@@ -19,16 +18,15 @@
 //! | R3 saved: store "on this M", resume   | C3 status Waiting, then `context` claimed: it holds |
 //! |                                       | C4 else give up: if still claimed, back to saved |
 //!
-//! If R2 read the saved context, it came before C1, and R1 before it; by C2,
-//! and the light barrier ahead of R2, even a store that was still in R1's CPU
-//! is seen by C3. C3 reads the status before `context`: the status of a
-//! goroutine that was resumed and is about to park again is Waiting too, but
-//! then R3 is visible in `context`. In C4 the compare-exchange fails if R3 was
-//! done, because R3 stores another value. The steps are in [`super::claim`].
+//! If R2 read the saved context, R1 and R2 came before C1. By C2, and the light barrier before R2,
+//! C3 then sees the store of R1's status, even if it was still in a CPU's store buffer. C3 reads
+//! the status before `context`: a goroutine that was resumed and is about to park again is Waiting
+//! too, but then R3 is visible in `context`. In C4 the compare-exchange fails if R3 was done,
+//! because R3 stores another value. The steps are in [`super::claim`].
 //!
-//! Not claimed are goroutines that are locked to an M, which waits for them,
-//! those that are readied already, and those that an inspection reads
-//! ([`crate::debug::inspect`]), which does not delay them.
+//! These goroutines are not claimed: those that are locked to an M, because the M waits for them;
+//! those that are readied already; and those that an inspection reads ([`crate::debug::inspect`]),
+//! which may be resumed without delay.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -51,7 +49,7 @@ pub(crate) fn install() {
     });
 }
 
-/// The goroutine a header names, and its saved context, if it is parked there.
+/// The goroutine that a header names, and its saved context, if it is parked there.
 fn parked_on(g: *mut (), stack: Stack) -> Option<(&'static Goroutine, usize)> {
     // SAFETY: headers name records, which are type-stable, or nothing.
     let g = unsafe { g.cast::<Goroutine>().as_ref() }?;
@@ -107,21 +105,21 @@ fn release(claimed: &Claimed, compacted: bool) {
     claim::release(&g.context, claimed_context(claimed.stack), claimed.sp);
 }
 
-/// Whether this `context` is of a goroutine that the sweep has claimed.
+/// Whether this is the `context` of a goroutine that the sweep has claimed.
 pub(crate) fn is_claimed(context: usize) -> bool {
     let claimed = RUNNING_BIT | CLAIMED_BIT;
     context & claimed == claimed
 }
 
-/// Brings the stack of a goroutine that the caller is about to resume back.
+/// Restores the compacted stack of a goroutine that the caller is about to resume.
 #[cold]
 pub(crate) fn restore(g: &Goroutine, context: usize) {
     g.clear_flag(FLAG_COMPACTED);
     crate::stack::compact::restore(context);
 }
 
-/// The machine in the header of a suspended goroutine's stack. Only for the caller that
-/// has readied it.
+/// The M in the header of a suspended goroutine's compacted stack. Only for the caller that has
+/// readied the goroutine.
 #[cold]
 pub(crate) fn machine_of_compacted(context: usize) -> Option<ptr::NonNull<()>> {
     ptr::NonNull::new(crate::stack::compact::machine_of_compacted(context)?)

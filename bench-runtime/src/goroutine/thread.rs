@@ -1,4 +1,4 @@
-//! A plain OS thread as something that can park.
+//! Plain OS threads as parkables.
 //!
 //! Records come from a list that never shrinks, so that a late ready of a
 //! thread that has ended uses a record, not freed memory.
@@ -96,9 +96,9 @@ impl ThreadRecord {
         self.note.sleep();
     }
 
-    /// Sleeps until a ready comes, or until `deadline_ns`, when the thread
-    /// claims its own ticket; if that fails, a ready is under way and is
-    /// waited for. Blocks the thread.
+    /// Sleeps until a ready comes, or until `deadline_ns`. At the deadline the thread claims its
+    /// own ticket. If that fails, another thread is about to ready it, and this waits for the
+    /// ready. Blocks the thread.
     pub(crate) fn park_until(&'static self, ticket: u32, deadline_ns: u64) {
         if !self.note.sleep_until(deadline_ns) && !self.parkable().claim(ticket) {
             self.park();

@@ -1,9 +1,9 @@
-//! The ticket of a wait that several parties may end: one of them does.
+//! The ticket of a wait that several threads may end. Only one of them ends it.
 //!
 //! | ticket | may ready the parkable                |
 //! |--------|---------------------------------------|
-//! | `t`    | no thread, until one moves it to `t + 1` |
-//! | `t + 1`| that one, once                        |
+//! | `t`    | no thread, until one changes it to `t + 1`|
+//! | `t + 1`| that thread, once                     |
 //!
 //! Its model is `tests/loom/ticket.rs`, on this source.
 
@@ -14,8 +14,7 @@ use crate::shim::fixed::AtomicU32;
 /// it, or the wait is over.
 #[inline]
 pub(crate) fn claim(ticket: &AtomicU32, of_wait: u32) -> bool {
-    // AcqRel: the loser of a claim that then looks at what the winner wrote
-    // pairs with the winner's Release.
+    // AcqRel: a later claim pairs with this one, and sees the writes before it.
     ticket
         .compare_exchange(
             of_wait,

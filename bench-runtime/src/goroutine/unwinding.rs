@@ -1,18 +1,17 @@
 //! A goroutine that parks while it unwinds, or in a panic hook.
 //!
-//! Std counts panics by thread. So the value of [`std::thread::panicking`] for a
-//! parked goroutine would be that of every other one that runs on its thread
-//! meanwhile: their guards would poison their locks, and a panic of theirs while a
-//! hook waits would end the process.
+//! Std counts panics by thread. So while such a goroutine is parked, [`std::thread::panicking`]
+//! would be true for the other goroutines of its thread. Their guards would poison their locks, and
+//! if one of them panicked while a hook waits, the process would end.
 //!
 //! | runtime   | a goroutine that parks while it unwinds                        |
 //! |-----------|----------------------------------------------------------------|
 //! | pinned    | takes its panics off its thread's count, and adds them again when it continues |
-//! | migrating | keeps its thread, which runs no other goroutine ([`FLAG_LOCKED`]): std holds the address of the count over the call of a hook |
+//! | migrating | keeps its thread, which runs no other goroutine ([`FLAG_LOCKED`]): std keeps the address of the count during the call of a hook |
 //!
 //! std has no function that only adds to the count or only subtracts from it. But `resume_unwind`
-//! adds a panic and `catch_unwind` subtracts one; between the two the exception is an object
-//! that can be kept, because [`arch::catch`] does not change the count:
+//! adds a panic and `catch_unwind` subtracts one. Between the two the exception is an object that
+//! can be kept: [`arch::catch`] catches it without changing the count.
 //!
 //! | step       | is                                       | count | spare exceptions |
 //! |------------|------------------------------------------|-------|------------------|
@@ -20,8 +19,8 @@
 //! | `restore_panics` | `resume_unwind`, `arch::catch`           | +1    | +1               |
 //!
 //! If no spare exception is left, a new thread makes one and ends; its count is never read.
-//! If a hook waits and then panics, std does not end the process, because its count no longer says
-//! that a hook runs: the hook's panic unwinds from there.
+//! If a hook waits and then panics, the hook's panic unwinds from there. Std does not end the
+//! process, because its count no longer says that a hook runs.
 
 use std::ffi::c_void;
 use std::panic::{catch_unwind, resume_unwind};
@@ -35,7 +34,7 @@ use crate::stack::StackHeader;
 use crate::threads::{self, THREAD_STACK};
 use crate::util::lock::Lock;
 
-/// An exception that is not under way.
+/// An exception that is not being unwound.
 struct Spare(*mut c_void);
 
 // SAFETY: an object on the heap that belongs to no thread.
@@ -43,7 +42,7 @@ unsafe impl Send for Spare {}
 
 static SPARE: Lock<Vec<Spare>> = Lock::new(Vec::new());
 
-/// Step 1 of a wait, of a pinned goroutine whose thread counts a panic.
+/// Step 1 of a wait, for a pinned goroutine whose thread counts a panic: takes the panics off.
 #[cold]
 #[inline(never)]
 pub(crate) fn prepare_park(header: &StackHeader) {
@@ -55,7 +54,7 @@ pub(crate) fn prepare_park(header: &StackHeader) {
     }
 }
 
-/// The wait of such a goroutine is over.
+/// Ends the wait of a goroutine that parked while it unwound.
 #[cold]
 #[inline(never)]
 pub(crate) fn end_park(header: &StackHeader) {
@@ -68,7 +67,8 @@ pub(crate) fn end_park(header: &StackHeader) {
     }
 }
 
-/// Calls `f`, within which other goroutines of the thread run, with no panic on the thread's count.
+/// Calls `f` with no panic on the thread's count, because other goroutines of the thread run in
+/// `f`.
 #[cold]
 #[inline(never)]
 pub(crate) fn without_panics<R>(f: impl FnOnce() -> R) -> R {
@@ -81,12 +81,12 @@ pub(crate) fn without_panics<R>(f: impl FnOnce() -> R) -> R {
 /// Takes all panics off the thread's count; returns how many there were.
 fn take_panics() -> u16 {
     let mut panics = 0;
-    // Miri has no assembly. Without unwinding only a hook parks here, and the process ends with it.
+    // Miri has no assembly. Without unwinding only a hook parks here, and then the process ends.
     while std::thread::panicking() && cfg!(all(panic = "unwind", not(miri))) {
         let spare = SPARE.lock().pop().unwrap_or_else(make_spare);
         let caught = catch_unwind(move || {
             let Spare(exception) = { spare };
-            // SAFETY: it was a spare one, so it is not in flight.
+            // SAFETY: a spare exception is not in flight.
             unsafe { exception::raise(exception) };
         });
         if caught.is_ok() {
@@ -104,12 +104,12 @@ fn restore_panics(panics: u16) {
     }
 }
 
-/// Adds a panic to the thread's count, and gives its exception.
+/// Adds a panic to the thread's count, and returns its exception.
 fn catch_one() -> Spare {
     unsafe extern "C-unwind" fn panic(_: *mut c_void) {
         resume_unwind(Box::new(()))
     }
-    // SAFETY: it takes any data.
+    // SAFETY: `panic` ignores its data.
     Spare(unsafe { arch::catch(panic, ptr::null_mut()) })
 }
 

@@ -1,4 +1,4 @@
-//! A queue of [`Waiter`]s, and the stacks of those that are dequeued.
+//! A queue of [`Waiter`]s. A dequeue restores the goroutine's stack if it is compacted.
 
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
@@ -69,11 +69,10 @@ impl WaitQueue {
         self.head = waiter;
     }
 
-    /// Takes the first waiter whose wait is not already over. The caller owns its
-    /// wake-up: it must ready the owner, once. Waiters that lost their claim
-    /// elsewhere are unlinked on the way. So are goroutines of a stopped runtime,
-    /// unless they wait for a channel: a lock that is handed to one would stay
-    /// locked.
+    /// Takes the first waiter whose wait is not over. The caller must ready its owner, once.
+    /// Waiters whose ticket another thread has claimed are removed on the way. So are goroutines of
+    /// a stopped runtime, unless they wait for a channel, because a lock that is handed to one
+    /// would stay locked.
     #[inline]
     pub(crate) fn dequeue(&mut self) -> Option<NonNull<Waiter>> {
         while let Some(first) = NonNull::new(self.head) {
@@ -130,10 +129,9 @@ pub(crate) fn is_left(owner: Parkable) -> bool {
     owner.head().flags.load(Ordering::Relaxed) & FLAG_LEFT != 0
 }
 
-/// False of a goroutine whose runtime has stopped, and that waits for no channel.
-/// Restores the stack of one that was dequeued, if the stack is compacted: it
-/// will run, and its stack is mostly written to before. A page fault would restore it
-/// too, at three times the cost.
+/// False for a goroutine whose runtime has stopped, unless it waits for a channel. Restores the
+/// goroutine's stack if it is compacted, because the goroutine will run, and mostly the caller
+/// writes to the stack before. A page fault would restore it too, at three times the cost.
 #[inline(always)]
 fn goes_on(owner: Parkable) -> bool {
     owner.head().flags.load(Ordering::Relaxed) & (FLAG_COMPACTED | FLAG_LEFT) == 0
@@ -147,7 +145,7 @@ fn goes_on_slow(owner: Parkable) -> bool {
         return true;
     }
     let g = Goroutine::of(owner);
-    // A sender still has its value, and a receiver takes a sender's.
+    // The channel still takes such a sender's value, and gives such a receiver a sender's value.
     let by_channel = matches!(
         WaitReason::from_u8(owner.head().reason.load(Ordering::Relaxed)),
         WaitReason::ChanSend | WaitReason::ChanRecv | WaitReason::Select

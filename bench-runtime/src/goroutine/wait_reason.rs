@@ -1,4 +1,4 @@
-//! Why something is parked, in Go's words.
+//! The reasons why goroutines and threads are parked, in Go's words.
 
 /// The reason why a goroutine or thread is parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,12 @@
-//! In a pinned runtime: a goroutine that blocks its thread in a call outside
-//! the runtime, or computes without a call into the runtime, while others wait
-//! that can run only on that thread.
+//! The warning of a pinned runtime that a goroutine holds its thread while others wait that can run
+//! only on that thread. The goroutine blocks in a call outside the runtime, or computes without a
+//! call into the runtime.
 //!
-//! It may be for ever: one of the others holds a lock of std over a wait, or the
-//! goroutine is in an endless loop. No deadlock is seen, as the thread does not sleep
-//! in the runtime. So sysmon checks the threads whose P it has retaken. Once one has
-//! slept for [`LONG_NS`], or has used the CPU for as long, sysmon writes to stderr
-//! which goroutine that is and which ones wait.
+//! The others may wait for ever: if the goroutine waits for a lock of std that one of them holds,
+//! or is in an endless loop. The deadlock check does not find this, because the thread does not
+//! sleep in the runtime. So sysmon checks the threads whose P it has retaken. If such a thread has
+//! slept for [`LONG_NS`], or has used the CPU for as long, sysmon writes to stderr which goroutine
+//! it runs and which goroutines wait.
 
 use std::ptr;
 use std::time::Duration;
@@ -19,25 +19,25 @@ use crate::sched::machine::Machine;
 use crate::sched::shared::Shared;
 use crate::sched::sysmon::{Round, Watch};
 
-/// Between two checks. Chosen, not measured.
+/// The time between two checks. Chosen, not measured.
 const CHECK_NS: u64 = 100_000_000;
-/// Longer than a call that is only slow; with a check before and after, and the
-/// time until its P is retaken, the warning comes within a second.
+/// After this time a goroutine is reported: it is longer than a call that is only slow. With a
+/// check before and after, and the time until the P is retaken, the warning comes within a second.
 const LONG_NS: u64 = 7 * CHECK_NS;
 
-/// A thread without a P, at the checks before.
+/// The state of a thread without a P, as earlier checks found it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stay {
-    /// Distinguishes two stays outside: see [`Machine::retaken_ns`]. 0: none.
+    /// When its P was retaken, which identifies the stay: see [`Machine::retaken_ns`]. 0: none.
     retaken_ns: u64,
-    /// CPU time of the thread when that was first seen.
+    /// CPU time of the thread when the stay was first seen.
     began_cpu_ns: u64,
     since_ns: u64,
     cpu_ns: u64,
     told: bool,
 }
 
-/// What keeps the waiting goroutines off their thread.
+/// Why the waiting goroutines cannot run on their thread.
 #[derive(Clone, Copy, Debug)]
 enum Hold {
     Blocks,
@@ -48,7 +48,7 @@ enum Hold {
 #[derive(Debug, Default)]
 pub(crate) struct Blocked {
     next_ns: u64,
-    /// By the numbers of their Ms.
+    /// The index is the M's number.
     stays: Vec<Stay>,
 }
 
@@ -96,7 +96,7 @@ impl Stay {
             };
             return None;
         }
-        // A thread that sleeps may have been woken in between.
+        // So little work does not count: a thread that sleeps may have been woken in between.
         if worked_ns > CHECK_NS / 100 {
             self.since_ns = now_ns;
             let computes = cpu_ns - self.began_cpu_ns >= LONG_NS;
@@ -145,8 +145,8 @@ fn tell(shared: &'static Shared, m: &'static Machine, hold: Hold, for_ns: u64) {
     stderr::write_all(&format!("warning: {text}\n\n"), &all);
 }
 
-/// True if the goroutine, which is runnable, has started on this M. A goroutine
-/// whose stack is compacted is left out: its place may change.
+/// True if `g`, which is runnable, has started on this M. False for a goroutine whose stack is
+/// compacted, because its header may move meanwhile.
 fn stays_with(g: &'static Goroutine, m: &Machine) -> bool {
     let header = header_of_started(g).filter(|_| !g.has_flag(FLAG_COMPACTED));
     header.is_some_and(|header| ptr::eq(header.machine.look().cast(), m))

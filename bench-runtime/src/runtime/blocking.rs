@@ -1,4 +1,4 @@
-//! Calls that block: on which thread they run, so that other goroutines continue.
+//! Blocking calls: on which thread they run, so that other goroutines continue.
 //!
 //! | the runtime | the goroutine                | `f` runs on                      |
 //! |-------------|------------------------------|----------------------------------|
@@ -7,7 +7,7 @@
 //! | migrating   | with a large stack           | its own stack, without a P       |
 //! | any         | any other                    | a helper, while it is parked     |
 //!
-//! So `f` has the stack size that foreign code expects.
+//! A helper's stack is as large as foreign code expects.
 //!
 //! In a pinned runtime, goroutines that have started cannot leave their M. So
 //! they would wait for `f` if it ran there, and for ever if `f` waits for one
@@ -15,10 +15,9 @@
 //!
 //! # While a helper runs `f`
 //!
-//! The goroutine is suspended with status Syscall, so that no sweep trims or
-//! compacts the stack that `f` borrows from. It counts as blocked until it has
-//! returned: before that it does not count as a waiting goroutine for the
-//! deadlock check, or for fake time.
+//! The goroutine is suspended with status Syscall, so that no sweep trims or compacts the stack
+//! that `f` borrows from. Until the call has returned the goroutine counts as blocked and not as
+//! waiting, for the deadlock check and for fake time.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -40,15 +39,14 @@ use crate::threads::HELPER_STACK;
 /// The outcome of a call: its result, or the payload of its panic.
 type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 
-/// Runs `f`, which may block the OS thread: a system call, a foreign library, a
-/// long computation. Other goroutines continue; the calling one waits for `f`.
-/// On a plain thread it only runs `f`.
+/// Runs `f`, which may block the OS thread: a system call, a foreign library, a long computation.
+/// Other goroutines continue; the calling one waits for `f`. On a plain thread this only calls `f`.
 ///
-/// In a migrating runtime the P goes to another M at once, and `f` runs on the
-/// goroutine's own thread, if the goroutine has a stack of 8 MiB or more. Else,
-/// and always in a pinned one, a thread with such a stack runs `f`, so that the
-/// goroutines that share the caller's thread continue too; but for a goroutine
-/// that is locked to its thread `f` runs there, and the others wait for it.
+/// In a migrating runtime, `f` runs on the goroutine's own thread if the goroutine's stack has 8
+/// MiB or more; the P goes to another M at once. If the stack is smaller, and always in a pinned
+/// runtime, another thread with such a stack runs `f`, so the goroutines that share the caller's
+/// thread continue too. But if the goroutine is locked to its thread, `f` runs there, and in a
+/// pinned runtime the others of that thread wait for it.
 ///
 /// So `f` must not rely on being a goroutine: it may use channels and locks,
 /// which then block its thread, but it cannot start goroutines with
@@ -113,21 +111,22 @@ where
     }
 }
 
-/// Into the flight recorder, if there is a P. The caller is inside the runtime.
+/// Records an event of `g` in the flight recorder, if there is a P. The caller is inside the
+/// runtime.
 fn note(p: Option<ThisP>, kind: Kind, g: &Goroutine) {
     if let Some(p) = p {
         p.recorder.record(kind, g.id.load(Ordering::Relaxed), 0);
     }
 }
 
-/// The same from outside the runtime.
+/// The same for a caller outside the runtime.
 fn note_from_outside(header: &StackHeader, kind: Kind) {
     let m = machine_of(header);
     note(m.enter().0, kind, goroutine_of(header));
     m.leave(false);
 }
 
-/// Without a P, on the goroutine's own stack.
+/// Runs `f` on the goroutine's own stack, without a P.
 fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T> {
     let m = machine_of(header);
     let g = goroutine_of(header);
@@ -140,9 +139,9 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
     let blocked = Blocked::begin(m.shared());
     hand_off::give_up_processor(m.shared(), m);
     m.leave(false);
-    // Its broken state is visible to the caller, which gets the panic.
+    // The caller gets the panic, and so knows that the state of `f` may be broken.
     let outcome = panic::catch_unwind(AssertUnwindSafe(f));
-    // Without a P it was not moved: still the same M.
+    // Without a P the goroutine was not moved: it is still on the same M.
     let m = machine_of(header);
     m.enter();
     note(Some(reacquire_p(header)), Kind::Unblock, g);
@@ -164,9 +163,9 @@ struct Call<F, T> {
 ///
 /// # Safety
 ///
-/// `call` is alive; its owner is parked, or about to park, until the caller readies it.
+/// `call` is alive; its owner is parked, or about to park, until it is readied by the caller.
 unsafe fn run<F: FnOnce() -> T, T>(call: *mut ()) -> Option<Parkable> {
-    // SAFETY: the owner reaches it again only after it was readied.
+    // SAFETY: the owner uses the call again only after it was readied.
     let call = unsafe { &mut *call.cast::<Call<F, T>>() };
     let who = call.who;
     call.outcome = call
@@ -176,7 +175,7 @@ unsafe fn run<F: FnOnce() -> T, T>(call: *mut ()) -> Option<Parkable> {
     Some(who)
 }
 
-/// On a helper thread, while the goroutine is parked.
+/// Runs `f` on a helper thread, while the goroutine is parked.
 fn on_helper<T, F>(header: &'static StackHeader, f: F) -> Outcome<T>
 where
     F: FnOnce() -> T + Send,
@@ -212,7 +211,7 @@ where
     sched::park(who);
     note_from_outside(header, Kind::Unblock);
     drop(blocked);
-    // SAFETY: the helper readied us after its last use of it.
+    // SAFETY: the helper readied us after its last use of the call.
     match unsafe { (*call).outcome.take() } {
         Some(outcome) => outcome,
         None => crate::fatal::fatal!("a blocking call came back without having run"),

@@ -1,14 +1,14 @@
 //! Deadlock: every goroutine waits for another, and nothing outside can end a
 //! wait.
 //!
-//! An M that is about to sleep checks, at the moment when every other M sleeps too.
-//! So does a thread that is about to wait in `Runtime::run`. If only a thread outside
-//! the runtime prevented it, sysmon checks again, less and less often: that thread
-//! may have been ending. There is a deadlock if, then, goroutines exist, none is
-//! runnable, no timer is armed, no fd is waited for, no blocking call is in progress,
-//! no goroutine listens for signals, and the process has no thread outside the
-//! runtime. Any such thread might hold the other end of a channel, so with one there
-//! is never an alarm.
+//! An M that is about to sleep checks for a deadlock if every other M sleeps. So does a thread that
+//! is about to wait in `Runtime::run`. If the only objection was a thread outside the runtime,
+//! sysmon checks again, less and less often, because that thread may have been ending.
+//!
+//! There is a deadlock if goroutines exist, none is runnable, no timer is armed, no goroutine waits
+//! for a descriptor, no blocking call is in progress, no goroutine listens for signals, and the
+//! process has no thread outside the runtime. Such a thread might hold the other end of a channel,
+//! so while there is one no deadlock is reported.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -24,19 +24,19 @@ use crate::sched::shared::Shared;
 use crate::sched::sysmon::{Round, Watch};
 use crate::threads;
 
-/// The process is about to end with the report.
+/// Set when the process is about to end with the report.
 static SAID: AtomicBool = AtomicBool::new(false);
 
 /// How many [`Awaited`] there are.
 static AWAITED: AtomicUsize = AtomicUsize::new(0);
 
-/// While it lives, something outside of the runtimes may end a goroutine's wait: a signal.
+/// While a value of this type lives, a signal may end a goroutine's wait.
 #[derive(Debug)]
 pub(crate) struct Awaited(());
 
 impl Awaited {
     pub(crate) fn begin() -> Self {
-        // SeqCst: as all that a search for a deadlock reads.
+        // SeqCst, as for everything that the deadlock check reads.
         AWAITED.fetch_add(1, Ordering::SeqCst);
         Self(())
     }
@@ -53,15 +53,15 @@ pub(crate) fn check_deadlock(shared: &'static Shared) {
     is_deadlock_but_for_others(shared);
 }
 
-/// [`check_deadlock`]; true if only a thread that is not ours can still end a wait.
+/// [`check_deadlock`]; true if only a thread outside the runtime can still end a wait.
 fn is_deadlock_but_for_others(shared: &'static Shared) -> bool {
     if !shared.settings.detects_deadlock {
         return false;
     }
-    // SeqCst: an M has put itself on the list, or a thread has counted itself
-    // as waiting, before it reads the other's mark.
+    // SeqCst: the caller has put its M on the list, or has counted itself as a waiting thread,
+    // before it reads the marks of the others.
     fence(Ordering::SeqCst);
-    // Even while sysmon readies no goroutine; the same at the end, if there was no ready meanwhile.
+    // Even while sysmon readies no goroutine. If it is the same at the end, sysmon readied none.
     let ready_seq = shared.sysmon_ready_seq.load(Ordering::SeqCst);
     if !ready_seq.is_multiple_of(2) || !all_machines_sleep(shared) || !nothing_can_come(shared) {
         return false;
@@ -72,7 +72,7 @@ fn is_deadlock_but_for_others(shared: &'static Shared) -> bool {
     if !no_outside_thread(shared) {
         return true;
     }
-    // Reading the threads took a while: still so?
+    // Reading the threads took a while, so the first checks are repeated.
     if !all_machines_sleep(shared) || !nothing_can_come(shared) {
         return false;
     }
@@ -82,7 +82,7 @@ fn is_deadlock_but_for_others(shared: &'static Shared) -> bool {
     if shared.sysmon_ready_seq.load(Ordering::SeqCst) != ready_seq {
         return false;
     }
-    // Two Ms that fall asleep together both come here: one reports.
+    // If two Ms fall asleep at the same time, both come here, and one reports.
     if SAID.swap(true, Ordering::Relaxed) {
         return false;
     }
@@ -97,8 +97,9 @@ fn is_deadlock_but_for_others(shared: &'static Shared) -> bool {
     unsafe { libc::_exit(2) }
 }
 
-/// [`check_deadlock`], by an M that has put itself on the list, each time that it rests. So what
-/// takes as long with many Ms and Ps as with few comes first, and mostly says no.
+/// [`check_deadlock`] for an M that has put itself on the list, each time that it goes to sleep.
+/// The checks that cost the same with many Ms and Ps as with few come first, and mostly find that
+/// there is no deadlock.
 pub(crate) fn check_at_rest(shared: &'static Shared) {
     if !shared.settings.detects_deadlock {
         return;
@@ -127,7 +128,7 @@ fn nothing_can_come(shared: &'static Shared) -> bool {
     nothing_announced(shared) && shared.fd_waiters_count() == 0
 }
 
-/// [`nothing_can_come`], but for the descriptors of single Ms.
+/// [`nothing_can_come`] without the descriptors of single Ms.
 fn nothing_announced(shared: &'static Shared) -> bool {
     !shared.is_stopping()
         && shared.idle.spinning_count.load(Ordering::SeqCst) == 0
@@ -149,14 +150,13 @@ fn no_outside_thread(shared: &'static Shared) -> bool {
     let Some(all) = threads_of_process() else {
         return false;
     };
-    // Before and after: a thread of the runtime may have ended in between, or left
-    // the count, and an outside thread would be counted in its place.
+    // Counted before and after: if a thread of the runtime ended in between, an outside thread
+    // would be counted in its place.
     all <= before.min(count_ours())
 }
 
-/// The number of threads of the process: the directory that lists them has this
-/// many links, and two of its own. To read it would miss threads while another
-/// ends.
+/// The number of threads of the process. The directory that lists them has this many links, and two
+/// of its own. Reading its entries could miss threads while another one ends.
 fn threads_of_process() -> Option<isize> {
     let links = fs::metadata("/proc/self/task").ok()?.nlink();
     isize::try_from(links)
@@ -165,8 +165,8 @@ fn threads_of_process() -> Option<isize> {
         .filter(|&threads| threads > 0)
 }
 
-/// Sysmon's further checks for a deadlock, while no P runs: after a pause that is twice as long
-/// each time.
+/// Sysmon's further checks for a deadlock, while no P runs. The pause before each is twice as long
+/// as the last.
 #[derive(Debug, Default)]
 pub(crate) struct Rechecks {
     next_ns: u64,
@@ -183,7 +183,7 @@ impl Watch for Rechecks {
         if round.running || round.picked {
             *self = Self::default();
         } else if round.now_ns >= self.next_ns {
-            // An M without a P may be on its way to the list.
+            // An M without a P may be about to put itself on the list.
             let may_be = is_deadlock_but_for_others(shared) || !all_machines_sleep(shared);
             self.pause_ns = match may_be {
                 true => self.pause_ns.saturating_mul(2).max(TIME_SLICE_NS),

@@ -1,5 +1,5 @@
-//! Fake time: when the clock of a test moves, and what a goroutine of such a runtime asks of
-//! it; see [`crate::synctest`].
+//! Fake time: when the clock of a test advances, and the calls of goroutines that use it; see
+//! [`crate::synctest`].
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -11,9 +11,10 @@ use crate::goroutine::{JOIN_OPEN, Parkable, WaitReason};
 use crate::sched::shared::{RunState, Shared};
 use crate::sched::{current, park, prepare_park, readied};
 
-/// With fake time, when no goroutine can run: the goroutine that waits for that continues;
-/// without one, the time is that of the next timer; without a timer, the thread that waits
-/// in `run` gets the result that none will come. True if there is something to do now.
+/// Called when no goroutine can run. With fake time it readies the goroutine that waits for all
+/// others to wait. If there is none, it advances the clock to the next timer. If there is no timer
+/// either, the thread that waits in `run` is told that no result will come. True if there is
+/// something to do now.
 pub(super) fn advance(shared: &'static Shared) -> bool {
     let Some(clock) = &shared.fake_clock else {
         return false;
@@ -41,7 +42,7 @@ pub(super) fn advance(shared: &'static Shared) -> bool {
     }
 }
 
-/// The goroutine that waits for all others to wait, if they do.
+/// The goroutine that waits for all others to wait, if all of them do.
 fn waits_for_rest(shared: &'static Shared, clock: &FakeClock) -> Option<Parkable> {
     let mut rest = clock.rest();
     let first = rest.iter_mut().find(|who| who.is_some())?;
@@ -49,8 +50,8 @@ fn waits_for_rest(shared: &'static Shared, clock: &FakeClock) -> Option<Parkable
     first.take()
 }
 
-/// The goroutines, if there are some and all of them wait. Also not while a thread
-/// has counted a goroutine that it has not queued yet.
+/// The goroutines, if there are some and all of them wait. `None` too while a thread has counted a
+/// goroutine that it has not queued yet.
 pub(super) fn all_waiting(shared: &'static Shared) -> Option<Vec<GoroutineInfo>> {
     let count = shared.goroutines_count();
     if count == 0 {
@@ -60,7 +61,7 @@ pub(super) fn all_waiting(shared: &'static Shared) -> Option<Vec<GoroutineInfo>>
     (all.len() >= count && all.iter().all(|info| info.waits)).then_some(all)
 }
 
-/// See [`crate::synctest::wait`]; `at_end` of the main goroutine.
+/// See [`crate::synctest::wait`]. `at_end`: the main goroutine waits at its end.
 pub(crate) fn wait_for_rest(at_end: bool) {
     let Some(clock) = clock().filter(|_| current::header().is_some()) else {
         panic!("synctest::wait outside a bubble: see Builder::fake_time");
@@ -85,7 +86,7 @@ pub(crate) fn begin_ns() -> Option<u64> {
     clock().map(FakeClock::begin_ns)
 }
 
-/// The fake time that has passed since.
+/// The fake time that has passed since its begin.
 pub(crate) fn passed_ns() -> Option<u64> {
     begin_ns().map(|begin| current::now_ns() - begin)
 }

@@ -7,8 +7,8 @@ use super::spawn;
 use crate::sched::current;
 use crate::sched::shared::{Shared, User};
 
-/// Starts goroutines of a runtime, from any thread: a callback of a foreign
-/// library, a worker of another executor. Clones are handles of the same runtime.
+/// Starts goroutines of a runtime from any thread, for example in a callback of a foreign library
+/// or on a worker of another executor. Clones are handles of the same runtime.
 ///
 /// A handle does not keep its runtime running. Goroutines that it starts after the shutdown do
 /// not run; their closures are dropped, and [`JoinHandle::join`] returns
@@ -55,7 +55,7 @@ impl Handle {
         current::runtime().map(Self::of)
     }
 
-    /// Starts a goroutine, as [`Runtime::spawn`](crate::Runtime::spawn).
+    /// Starts a goroutine, as [`Runtime::spawn`](crate::Runtime::spawn) does.
     ///
     /// # Examples
     ///

@@ -1,6 +1,6 @@
 //! Waiting for the end of a goroutine, and its outcome.
 //!
-//! The states of its word are the table of `join` in [`crate::goroutine`].
+//! The table of `join` in [`crate::goroutine`] has the states of a join.
 
 use std::any::Any;
 use std::fmt;
@@ -54,8 +54,9 @@ pub enum JoinError {
     /// The runtime was shut down before it ended.
     #[error("the runtime was shut down before the goroutine ended")]
     Unfinished,
-    /// The runtime was shut down before it started. While a thread of the runtime still computes,
-    /// its closure may not have been dropped yet; one that was just being picked runs.
+    /// The runtime was shut down before the goroutine started. While a thread of the runtime still
+    /// computes, the goroutine's closure may not have been dropped yet. A goroutine that was just
+    /// being picked still runs.
     #[error("the runtime was shut down before the goroutine started")]
     Abandoned,
     /// There was no stack for it.
@@ -185,7 +186,7 @@ impl<T> JoinHandle<T> {
         self.g.id.load(Ordering::Relaxed)
     }
 
-    /// Waits for the end. False: the end will not come, in a test with fake time.
+    /// Waits for the end. False if the goroutine will not end, in a test with fake time.
     pub(crate) fn wait(&self) -> bool {
         if !self.is_finished() {
             wait_for(self.g, true);
@@ -242,12 +243,13 @@ impl<T> JoinHandle<T> {
     #[inline]
     pub fn join(self) -> Result<T, JoinError> {
         let g = self.g;
-        // Acquire: pairs with the AcqRel of `finish`; the outcome is written.
+        // Acquire: pairs with the AcqRel of `finish`, so the outcome is written.
         loop {
             match g.join.load(Ordering::Acquire) {
                 JOIN_DONE => break,
                 JOIN_LOST => {
-                    // Before the handle lets go of the record. A stopped runtime picks none.
+                    // Read before `let_go`, which releases the record. A stopped runtime starts no
+                    // goroutine.
                     let began = g.context.load(Ordering::Acquire) != FRESH;
                     if self.let_go() {
                         std::mem::forget(self);
@@ -261,7 +263,7 @@ impl<T> JoinHandle<T> {
             }
         }
         std::mem::forget(self);
-        // SAFETY: it ended; the handle is used up, so this happens once.
+        // SAFETY: the goroutine has ended; `self` is consumed, so this happens once.
         let outcome = unsafe { body::take_outcome::<T>(g) };
         free(g);
         match outcome {
@@ -272,7 +274,7 @@ impl<T> JoinHandle<T> {
 }
 
 impl<T> JoinHandle<T> {
-    /// The same for async code: see [`crate::future`].
+    /// [`Self::join`] for async code: see [`crate::future`].
     ///
     /// # Examples
     ///
@@ -302,15 +304,16 @@ fn failure<T>(outcome: Outcome<T>) -> JoinError {
     }
 }
 
-/// Waits for an end, or until none can come; the caller checks which. With `for_all`, a waiter
-/// that is no goroutine of this runtime stops waiting while all of these are stuck.
+/// Waits until the goroutine has ended, or cannot end any more; the caller checks which. With
+/// `for_all`, a waiter that is not a goroutine of this runtime also stops waiting if all goroutines
+/// of the runtime are stuck.
 #[inline(never)]
 fn wait_for(g: &'static Goroutine, for_all: bool) {
     let me = sched::prepare_park(WaitReason::Join, ptr::from_ref(g).cast());
     let address = me.as_ptr() as usize;
-    // Release: our status is set before the goroutine may ready us. Acquire: as in
-    // `join`. SeqCst: with the load of the run state; the thread that changes that
-    // checks for us afterwards.
+    // Release: our status is set before the goroutine may ready us. Acquire: as in `join`. SeqCst:
+    // before the load of the run state; a thread that changes the run state looks for us
+    // afterwards.
     let waits = g
         .join
         .compare_exchange(JOIN_OPEN, address, Ordering::SeqCst, Ordering::Acquire)
@@ -323,7 +326,7 @@ fn wait_for(g: &'static Goroutine, for_all: bool) {
         RunState::Stuck => (for_all && is_outside(me, shared_of(g))).then_some(JOIN_OPEN),
         RunState::Stopped => Some(JOIN_LOST),
     };
-    // It fails if a ready is under way.
+    // This fails if another thread is already about to ready us.
     let taken_back = instead.is_some_and(|instead| {
         g.join
             .compare_exchange(address, instead, Ordering::AcqRel, Ordering::Relaxed)
@@ -336,7 +339,7 @@ fn wait_for(g: &'static Goroutine, for_all: bool) {
     }
 }
 
-/// True of a thread, and of a goroutine of another runtime.
+/// True for a thread, and for a goroutine of another runtime.
 fn is_outside(who: Parkable, shared: &'static Shared) -> bool {
     match who.head().kind {
         Kind::Goroutine => !ptr::eq(shared_of(Goroutine::of(who)), shared),
@@ -344,9 +347,9 @@ fn is_outside(who: Parkable, shared: &'static Shared) -> bool {
     }
 }
 
-/// Ends the wait of callers outside this runtime that join a goroutine that
-/// will not end, and stores `instead` in its `join`; with [`JOIN_LOST`] also if
-/// a handle may wait later.
+/// Ends the waits of callers outside this runtime for goroutines that will not end, and stores
+/// `instead` in the `join` of those goroutines. [`JOIN_LOST`] is also stored for goroutines that no
+/// caller waits for yet.
 pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
     shared.slab().for_each(|g| {
         if matches!(g.status(), Status::Idle | Status::Dead) {
@@ -362,7 +365,7 @@ pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
                 .map(|head| unsafe { Parkable::from_head(head) }),
         };
         let outside = who.is_some_and(|who| match who.head().kind {
-            // It is polled by its waker, and keeps waiting while goroutines are only stuck.
+            // A future may be polled again, so it keeps waiting while goroutines are only stuck.
             Kind::Future => instead == JOIN_LOST,
             _ => is_outside(who, shared),
         });
@@ -373,7 +376,7 @@ pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
             .join
             .compare_exchange(join, instead, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
-        // Those inside do not continue either.
+        // Waiters inside the runtime do not continue either, so they are not readied.
         if let Some(who) = who
             && changed
             && outside
@@ -383,7 +386,7 @@ pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
     });
 }
 
-/// Takes back the record of an ended goroutine on drop.
+/// Frees the record of an ended goroutine on drop.
 struct Free(&'static Goroutine);
 
 impl Drop for Free {
@@ -393,7 +396,7 @@ impl Drop for Free {
     }
 }
 
-/// Takes back the record of an ended goroutine.
+/// Frees the record of an ended goroutine.
 #[inline(always)]
 fn free(g: &'static Goroutine) {
     let shared = shared_of(g);
@@ -416,11 +419,11 @@ impl<T> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
         let g = self.g;
-        // AcqRel: if it ended, its outcome is ours to drop.
+        // AcqRel: if the goroutine has ended, its outcome is ours to drop.
         if g.join.swap(JOIN_DETACHED, Ordering::AcqRel) == JOIN_DONE {
-            // Also if the result's destructor panics.
+            // Frees the record even if the result's destructor panics.
             let _free = Free(g);
-            // SAFETY: it ended, and the handle is dropped.
+            // SAFETY: the goroutine has ended, and the handle is dropped.
             unsafe { (g.vtable().drop_outcome)(g) };
         }
     }
@@ -428,8 +431,8 @@ impl<T> Drop for JoinHandle<T> {
 
 /// A join that async code waits for: see [`JoinHandle::join_async`].
 ///
-/// It may be polled by any thread, by any executor, and polled again through
-/// `&mut`. Dropping it lets the goroutine run on.
+/// Any thread and any executor may poll it, also repeatedly through `&mut`. Dropping it lets the
+/// goroutine run on.
 ///
 /// # Examples
 ///
@@ -453,9 +456,9 @@ impl<T> Drop for JoinHandle<T> {
 #[derive(Debug)]
 #[must_use = "the goroutine runs on if it is dropped"]
 pub struct Join<T> {
-    /// Until it was ready. Dropped after the wait was ended.
+    /// `None` after this was ready. Dropped after `drop` has ended the wait.
     handle: Option<JoinHandle<T>>,
-    /// While its record may be in the goroutine's `join`.
+    /// `Some` while the record's address may be in the goroutine's `join`.
     pending: Option<&'static Pending>,
 }
 
@@ -472,7 +475,8 @@ fn address_of(pending: &'static Pending) -> usize {
     pending.parkable().as_ptr() as usize
 }
 
-/// Puts the record where the goroutine's end finds it; false if that has come, or cannot.
+/// Stores the record's address in the goroutine's `join`; false if the goroutine has ended, or
+/// never will.
 fn wait_with(g: &'static Goroutine, pending: &'static Pending) -> bool {
     let address = address_of(pending);
     // The orderings, and the load of the run state, are as in `wait_for`.
@@ -483,7 +487,7 @@ fn wait_with(g: &'static Goroutine, pending: &'static Pending) -> bool {
     if !waits || shared_of(g).run_state() != RunState::Stopped {
         return waits;
     }
-    // It fails if a ready is under way.
+    // This fails if another thread is already about to ready the record.
     g.join
         .compare_exchange(address, JOIN_LOST, Ordering::AcqRel, Ordering::Relaxed)
         .is_err()

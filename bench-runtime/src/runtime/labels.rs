@@ -1,8 +1,8 @@
 //! Labels of goroutines, shown in dumps, profiles and traces.
 //!
-//! They are in the details of a record, as the name is. So a goroutine without labels
-//! has no cost, and a spawn does not read those of its parent: they are not inherited,
-//! but can be passed on.
+//! They are stored with the name in the details of a record, so a goroutine without labels pays
+//! nothing. A spawn does not read its parent's labels: they are not inherited, but a program can
+//! pass them on.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -15,17 +15,17 @@ use crate::goroutine::details::{Details, Labels, parts_of};
 use crate::goroutine::header::goroutine_of;
 use crate::sched::current;
 
-/// The labels of the calling goroutine, by key and value: those that it got when it was
-/// spawned, by [`GoBuilder::label`](crate::GoBuilder::label). None on a plain thread.
+/// The labels of the calling goroutine, as keys and values. It got them when it was spawned, by
+/// [`GoBuilder::label`](crate::GoBuilder::label). Empty on a plain thread.
 ///
 /// They are shown in dumps ([`GoroutineInfo`](crate::GoroutineInfo)), in the goroutine profile,
 /// which pprof can filter by them (`-tagfocus`), in traces, and before the message of a panic.
 /// In place of Go's `pprof.Do`, which labels a part of a goroutine, start a goroutine for that
 /// part.
 ///
-/// Unlike in Go, a goroutine does not inherit the labels of the one that starts it: each spawn
-/// would have to read them, and a goroutine that outlives a request would carry that request's.
-/// `GoBuilder::labels(labels())` hands them on.
+/// Unlike in Go, a goroutine does not inherit the labels of the one that starts it. Each spawn
+/// would have to read them, and a goroutine that outlives a request would keep that request's
+/// labels. `GoBuilder::labels(labels())` passes them on.
 ///
 /// # Examples
 ///
@@ -66,11 +66,11 @@ pub(crate) fn add<K: AsRef<str>, V: AsRef<str>>(
     }
 }
 
-/// Has the panic message of a goroutine with a name or labels begin with them. Once in a
-/// process, and only in one that has such goroutines.
+/// Makes each panic message of a goroutine with a name or labels begin with these. Has an effect
+/// once in a process; the start of such a goroutine calls it.
 pub(crate) fn name_panics() {
     static ONCE: Once = Once::new();
-    // While a panic is under way the hook cannot be changed: the next such start does it.
+    // The hook cannot be changed during a panic; the next start of such a goroutine changes it.
     if ONCE.is_completed() || std::thread::panicking() {
         return;
     }
@@ -86,7 +86,7 @@ pub(crate) fn name_panics() {
     });
 }
 
-/// `goroutine 7 "worker" {route=/}`; `None` for one that has neither.
+/// `goroutine 7 "worker" {route=/}`; `None` for a goroutine without name and labels.
 fn said_of_own() -> Option<String> {
     struct Said<'a>(u64, Option<&'a str>, &'a Labels);
     impl fmt::Display for Said<'_> {

@@ -2,14 +2,14 @@
 
 use crate::sched::{current, scheduler};
 
-/// Binds the calling goroutine to its OS thread, until as many calls of
-/// [`unlock_os_thread`]: it runs nowhere else, and in a migrating runtime nothing
-/// else runs there. A goroutine that ends while bound takes the thread with it, so
-/// that what it did to the thread affects no other goroutine.
+/// Binds the calling goroutine to its OS thread, until [`unlock_os_thread`] has been called as
+/// often. The goroutine runs on no other thread. In a migrating runtime no other goroutine runs on
+/// this thread, and if the goroutine ends while bound, the thread ends too. So changes that the
+/// goroutine makes to its thread affect no other goroutine.
 ///
 /// In a pinned runtime every goroutine stays with its thread anyway, and other goroutines still
 /// share the thread. There this only makes [`blocking`](crate::blocking) run its function on that
-/// thread, while its other goroutines wait. It has no effect on a plain thread.
+/// thread, while the other goroutines of the thread wait. It has no effect on a plain thread.
 ///
 /// # Examples
 ///
@@ -41,7 +41,7 @@ pub fn lock_os_thread() {
 ///
 /// # Panics
 ///
-/// If there is none to take back.
+/// If no [`lock_os_thread`] is left to undo.
 ///
 /// # Examples
 ///

@@ -31,21 +31,21 @@ pub struct Metrics {
     pub goroutines_count: usize,
     /// Wake-ups of a thread to search for work.
     pub wakes_count: u64,
-    /// Goroutines that run, or block, on a thread whose P was taken. At most
-    /// half of [`Builder::max_threads`](crate::Builder::max_threads).
+    /// Goroutines that run, or block, on a thread whose P was retaken. At most half of
+    /// [`Builder::max_threads`](crate::Builder::max_threads).
     pub hogs_count: usize,
-    /// Ps taken from goroutines that ran or blocked too long.
+    /// Ps retaken from goroutines that ran or blocked too long.
     pub retakes_count: u64,
-    /// The number of those taken from a goroutine that computed meanwhile, and
-    /// did not wait for the kernel or for a CPU.
+    /// How many of these were retaken from a goroutine that computed, and did not wait for the
+    /// kernel or for a CPU.
     pub hog_retakes_count: u64,
-    /// Goroutines that waited too long in the `run_next` of the one that readied them.
+    /// Goroutines that waited too long in a P's `run_next`, and were moved by sysmon.
     pub rescues_count: u64,
     /// Goroutines taken from another P's queue.
     pub steals_count: u64,
     /// How often an idle P took goroutines from another's queue.
     pub thefts_count: u64,
-    /// Goroutines that were in those queues, those taken included.
+    /// Goroutines that were in those queues, including those that were taken.
     pub thefts_found_count: u64,
     /// How long goroutines waited to run.
     pub run_latency: RunLatency,

@@ -1,13 +1,13 @@
-//! The runtime as its users hold it, and the settings it is built with; in the files of this
-//! folder what a program calls beside it.
+//! The type [`Runtime`] and the settings of its [`Builder`]. The other files of this folder have
+//! the rest of what programs call, and the watches of sysmon's thread.
 //!
 //! | files                                | what is there                             |
 //! |--------------------------------------|-------------------------------------------|
 //! | `schedinit`, `shutdown`              | start and end                             |
 //! | `run`, `spawn`, `join`, `handle`     | goroutines                                |
-//! | `blocking`, `lock_thread`, `fake_time` | what a goroutine asks of its runtime      |
+//! | `blocking`, `lock_thread`, `fake_time` | requests of a goroutine to its runtime    |
 //! | `metrics`, `labels`, `trace`, `reports`, `quit` | reports                        |
-//! | `sweep`, `deadlock`, `blocked`, `schedtrace` | what sysmon's thread does beside the scheduler |
+//! | `sweep`, `deadlock`, `blocked`, `schedtrace` | what sysmon's thread does besides scheduling |
 
 pub(crate) mod blocked;
 pub(crate) mod blocking;
@@ -46,7 +46,7 @@ use crate::sched::shared::Shared;
 use crate::sched::{give_way, hand_off};
 use crate::stack::StackPolicy;
 
-/// A runtime. Dropping it is [`Runtime::shutdown`].
+/// A runtime. Dropping it stops it, as [`Runtime::shutdown`] does.
 ///
 /// # Examples
 ///
@@ -77,7 +77,7 @@ impl fmt::Debug for Runtime {
 }
 
 impl Runtime {
-    /// Settings to change before [`Builder::build`].
+    /// The default settings, to be changed before [`Builder::build`].
     ///
     /// # Examples
     ///
@@ -94,9 +94,9 @@ impl Runtime {
         Builder::default()
     }
 
-    /// Runs `f` as a goroutine and returns its result. Blocks the thread, or the goroutine
-    /// that calls; goroutines spawned meanwhile may still run afterwards, until the runtime
-    /// is dropped. A closure that borrows is for [`Self::run_scoped`].
+    /// Runs `f` as a goroutine and returns its result. Blocks the calling thread or goroutine until
+    /// then. Other goroutines may still run afterwards, until the runtime is dropped. If `f`
+    /// borrows, use [`Self::run_scoped`].
     ///
     /// # Panics
     ///
@@ -124,7 +124,7 @@ impl Runtime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        // SAFETY: it borrows nothing.
+        // SAFETY: `f` borrows nothing.
         match unsafe { run_main(self.shared, f) } {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => did_not_return(error),
@@ -132,12 +132,11 @@ impl Runtime {
         }
     }
 
-    /// As [`Self::run`], for a closure that may borrow from the caller, as its result may.
+    /// As [`Self::run`], for a closure that may borrow from the caller, and whose result may.
     /// Goroutines that `f` starts may borrow in a [`scope`](crate::scope()).
     ///
-    /// If the goroutine can neither continue nor end this must not return, because others
-    /// may use the borrowed values: in cases in which [`Self::run`] panics for a shutdown
-    /// or in fake time, this ends the process.
+    /// This must not return while the goroutine may still use the borrowed values. So in the cases
+    /// in which [`Self::run`] panics because of a shutdown or of fake time, this ends the process.
     ///
     /// # Panics
     ///
@@ -169,7 +168,7 @@ impl Runtime {
         F: FnOnce() -> T + Send,
         T: Send,
     {
-        // SAFETY: this returns or unwinds only if the goroutine has ended. If this is a
+        // SAFETY: this returns or unwinds only if the goroutine has ended. If the caller is a
         // goroutine that is never resumed, its stack is never freed.
         match unsafe { run_main(self.shared, f) } {
             Ok(Ok(value)) => value,
@@ -208,7 +207,7 @@ impl Runtime {
         spawn::from_outside(self.shared, f)
     }
 
-    /// A handle that starts goroutines here, for other threads: see [`Handle`].
+    /// A handle by which other threads start goroutines of this runtime: see [`Handle`].
     ///
     /// # Examples
     ///
@@ -227,9 +226,9 @@ impl Runtime {
         Handle::of(self.shared)
     }
 
-    /// Changes GOMAXPROCS while goroutines run, without stopping them, and
-    /// returns the old value. From then on it no longer follows the host. With
-    /// [fake time](Builder::fake_time) or a [seed](Builder::seed) it stays 1.
+    /// Changes GOMAXPROCS while goroutines run, without stopping them, and returns the old value.
+    /// GOMAXPROCS then no longer follows the host's CPUs. With [fake time](Builder::fake_time) or a
+    /// [seed](Builder::seed) it stays 1.
     ///
     /// # Panics
     ///
@@ -250,7 +249,7 @@ impl Runtime {
         hand_off::set_procs_by_hand(self.shared, procs)
     }
 
-    /// The counters now; each is exact, all of them together need not be.
+    /// The counters now. Each is exact, but they may be read at slightly different times.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         give_way();
@@ -340,10 +339,9 @@ impl Runtime {
         trace::set(self.shared, level);
     }
 
-    /// Stops the runtime. No goroutine starts or continues after this;
-    /// goroutines that compute have 200 ms to reach a call into the runtime,
-    /// after which their threads are left behind. Closures that never started
-    /// are dropped. Blocks the thread.
+    /// Stops the runtime and blocks the thread until it has stopped. No goroutine starts or
+    /// continues after this. Goroutines that compute have 200 ms to call the runtime; threads of
+    /// those that do not are left running. Closures of goroutines that never started are dropped.
     ///
     /// # Examples
     ///
@@ -357,7 +355,7 @@ impl Runtime {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shutdown(self) -> Shutdown {
-        // The drop that follows only releases the shared part.
+        // `drop`, which follows, only releases the shared part.
         let mut left = shutdown::stop(self.shared);
         if left.unfinished_count > 0 {
             let mut records = self.shared.records_in_use();
@@ -400,10 +398,10 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// GOMAXPROCS: how many goroutines run at once, 1 to 4,096. Without it:
-    /// the environment variable `GOMAXPROCS`; else the CPUs in the affinity
-    /// mask or the control group's quota rounded up, whichever is less, which
-    /// the runtime then follows while it runs.
+    /// GOMAXPROCS: how many goroutines run at once, 1 to 4,096. The default is the value of the
+    /// environment variable `GOMAXPROCS`. If that is not set, it is the number of CPUs in the
+    /// affinity mask or the control group's quota, rounded up, whichever is less. The runtime
+    /// follows changes of these two while it runs.
     ///
     /// # Examples
     ///
@@ -421,8 +419,7 @@ impl Builder {
         self
     }
 
-    /// How stacks of goroutines grow, unless one is spawned with a limit of
-    /// its own.
+    /// How stacks of goroutines grow, unless a goroutine is spawned with a policy of its own.
     ///
     /// # Examples
     ///
@@ -445,14 +442,14 @@ impl Builder {
         self
     }
 
-    /// Moves the live bytes of goroutines that have been parked for `after` to
-    /// cells of their size, and gives their pages back; they return to the same
-    /// address before the goroutine runs, or when another thread touches them.
-    /// A goroutine that parks for less has no cost.
+    /// Compacts stacks: moves the live bytes of goroutines that have been parked for `after` to
+    /// small cells, and gives their pages back. The bytes return to the same address before the
+    /// goroutine runs, or when another thread accesses them. A goroutine that parks for less has
+    /// no cost.
     ///
-    /// The cost: a *system call* of another thread on memory of such a stack,
-    /// such as a read into a buffer in a parked goroutine's frame, fails with
-    /// `EFAULT`; and a thread that has blocked SIGSEGV is killed by an access.
+    /// The cost: a *system call* of another thread on memory of such a stack fails with `EFAULT`,
+    /// for example a read into a buffer in a parked goroutine's frame. A thread that has blocked
+    /// SIGSEGV is killed if it accesses such a stack.
     /// [`Builder::build`] fails if the kernel has no userfaultfd or no guard
     /// markers.
     ///
@@ -482,7 +479,7 @@ impl Builder {
         self
     }
 
-    /// Whether GOMAXPROCS may be read from files (control group, topology).
+    /// Whether GOMAXPROCS may be read from files (of the control group and the CPU topology).
     /// With false the runtime opens no file at all.
     ///
     /// # Examples
@@ -502,8 +499,8 @@ impl Builder {
         self
     }
 
-    /// How many OS threads the runtime may have, those in blocking calls
-    /// included. One more is a fatal error, as in Go.
+    /// How many OS threads the runtime may have, including those in blocking calls. One more is a
+    /// fatal error, as in Go.
     ///
     /// # Examples
     ///
@@ -522,8 +519,8 @@ impl Builder {
         self
     }
 
-    /// Whether the process ends with a report when every goroutine waits for
-    /// another. It never does while the process has threads of its own.
+    /// Whether the process ends with a report when every goroutine waits for another. This never
+    /// happens while the process has threads outside the runtime.
     ///
     /// # Examples
     ///
@@ -542,10 +539,10 @@ impl Builder {
         self
     }
 
-    /// Whether, in a pinned runtime, a warning on stderr names a goroutine that has blocked
-    /// its thread for most of a second, in a call outside the runtime, or has computed for
-    /// so long, while others wait that can run only on that thread. They wait for ever if
-    /// it waits for one of them, or never calls the runtime.
+    /// Whether a pinned runtime warns on stderr of a goroutine that has held its thread for most of
+    /// a second, while others wait that can run only on that thread. The goroutine blocks in a call
+    /// outside the runtime, or computes. The others wait for ever if it waits for one of them, or
+    /// never calls the runtime.
     ///
     /// # Examples
     ///
@@ -563,10 +560,9 @@ impl Builder {
         self
     }
 
-    /// For tests: time that stands still while any goroutine can run, and jumps
-    /// to the next timer when none can. There is one P, whatever the argument
-    /// of [`Builder::procs`] or [`Runtime::set_procs`]. Waiting for file
-    /// descriptors or in [`crate::blocking`] holds it still.
+    /// For tests: time stands still while any goroutine can run, and jumps to the next timer when
+    /// none can. There is one P, whatever [`Builder::procs`] or [`Runtime::set_procs`] say. Time
+    /// also stands still while a goroutine waits for a file descriptor or in [`crate::blocking`].
     ///
     /// If no goroutine can run and no timer is armed, [`Runtime::run`] panics
     /// with the list of goroutines.
@@ -590,10 +586,10 @@ impl Builder {
         self
     }
 
-    /// For tests: an order of goroutines that this number determines, the same each
-    /// time for a program that is otherwise deterministic. There is one P, whatever
-    /// [`Builder::procs`] or [`Runtime::set_procs`] say, and it is not retaken from a
-    /// goroutine that runs long.
+    /// For tests: this number determines the order in which goroutines run. A program that is
+    /// otherwise deterministic then runs the same each time. There is one P, whatever
+    /// [`Builder::procs`] or [`Runtime::set_procs`] say, and it is not retaken from a goroutine
+    /// that runs long.
     ///
     /// # Examples
     ///
@@ -624,8 +620,8 @@ impl Builder {
         self
     }
 
-    /// Whether SIGQUIT writes all goroutines to stderr. The program continues;
-    /// once caught, the signal no longer ends the process.
+    /// Whether SIGQUIT writes all goroutines to stderr. The program continues: from the first such
+    /// runtime on, the signal no longer ends the process.
     ///
     /// # Examples
     ///
@@ -644,9 +640,8 @@ impl Builder {
         self
     }
 
-    /// How much the flight recorder records (see [`crate::trace`]). Without it:
-    /// the environment variable `THREADBARE_TRACE`, `coarse` or `switches`;
-    /// else [`Level::Coarse`].
+    /// How much the flight recorder records (see [`crate::trace`]). The default is the value of the
+    /// environment variable `THREADBARE_TRACE` (`coarse` or `switches`), else [`Level::Coarse`].
     ///
     /// # Examples
     ///
@@ -692,51 +687,49 @@ impl Builder {
     ///
     /// # Safety
     ///
-    /// Goroutines share the thread-locals of the threads they run on. Safe code
-    /// may rely on a thread running one thing at a time, so no runtime of this
-    /// kind can keep such code sound by itself. A program that builds one
-    /// promises, for all code that its goroutines run, libraries included:
+    /// Safe code may rely on a thread doing one thing at a time. Goroutines share the thread-locals
+    /// of their threads, so no runtime of this kind can keep all such code sound. A program that
+    /// builds one promises the following for all code that its goroutines run, libraries included:
     ///
     /// 1. nothing parks inside the initialiser of a thread-local (of `thread_local!`, of
     ///    the crate thread_local), and the global allocator calls nothing of this crate;
-    /// 2. nothing parks inside a scope that lends a thread-local's pointer, and
-    ///    restores the older pointer at its end (`scoped-tls`): the scopes of
-    ///    two goroutines do not nest;
-    /// 3. no goroutine calls `std::process::exit`, which drops its thread's
-    ///    thread-locals, while another has lent a value in one of them to a
-    ///    thread: `blocking(|| exit(code))` exits on another thread;
+    /// 2. nothing parks inside a scope that sets a thread-local pointer and restores the older
+    ///    pointer at its end (`scoped-tls`), because the scopes of two goroutines do not nest;
+    /// 3. no goroutine calls `std::process::exit` while another goroutine lends a value of a
+    ///    thread-local of their thread to a third thread, because the call drops the thread-locals.
+    ///    `blocking(|| exit(code))` exits on another thread;
     ///
-    /// and of a [migrating](Builder::migrating) runtime besides:
+    /// and, of a [migrating](Builder::migrating) runtime, also:
     ///
-    /// 4. no reference or pointer derived from a thread-local lives across a park, and
-    ///    no function that parks uses one thread-local before and after it, or in a loop
-    ///    with it: the compiler keeps its address. Put each use in a function of its own
-    ///    that is `#[inline(never)]`. A function that is inlined belongs to its caller, also
-    ///    one of a library: `HashMap::new`, and with `lto = "fat"` many more;
+    /// 4. no reference or pointer derived from a thread-local lives across a park. No function that
+    ///    parks uses the same thread-local before and after the park, or in a loop with it, because
+    ///    the compiler may keep its address. Put each use in a function of its own that is
+    ///    `#[inline(never)]`. An inlined function counts as a part of its caller, even if it is a
+    ///    library's: `HashMap::new`, and many more with `lto = "fat"`;
     /// 5. nothing that is bound to an OS thread lives across a park: std's
     ///    `MutexGuard`, or any value that is `!Send` for that reason.
     ///
-    /// Any call of this crate may *park*: of a channel, a lock, a timer, a join, a
-    /// socket, [`blocking`](crate::blocking), `yield_now`; and one that returns
-    /// at once too, if its goroutine has had its time and others wait.
-    /// [`GoroutineLocal`](crate::GoroutineLocal) takes the place of a
-    /// thread-local without any of these rules.
+    /// Any call of this crate may *park*: of a channel, a lock, a timer, a join, a socket,
+    /// [`blocking`](crate::blocking), `yield_now`. A call that returns at once may park too, if its
+    /// goroutine has used its time slice and others wait. A
+    /// [`GoroutineLocal`](crate::GoroutineLocal) replaces a thread-local without any of these
+    /// rules.
     ///
-    /// Crates that are in many programs, each tried by a test of this project:
+    /// Widely used crates, each tried by a test of this project:
     ///
     /// | crate | pinned | migrating |
     /// |---|---|---|
     /// | log, rusqlite, rustls | fine | fine |
-    /// | rand | fine | `rng()` anew after each park, by rule 4 |
-    /// | regex | fine | a search is begun by rule 4; a park between its matches is fine |
-    /// | stacker | fine | `maybe_grow` by rule 4; a park inside is fine |
-    /// | tracing | `in_scope` without a park inside; an entered guard over a park mixes spans up, no more | no entered guard over a park |
-    /// | std's `HashMap::new`, `println!`, `thread::current` | fine | by rule 4: the first always, the others with `lto = "fat"` |
-    /// | std's and parking_lot's guards | over a park they lock out the goroutines of their own thread, which may be for ever: use [`sync::Mutex`](crate::sync::Mutex) | not over a park |
+    /// | rand | fine | call `rng()` anew after each park, by rule 4 |
+    /// | regex | fine | begin a search as rule 4 says; a park between its matches is fine |
+    /// | stacker | fine | call `maybe_grow` as rule 4 says; a park inside is fine |
+    /// | tracing | no park inside `in_scope`; an entered guard over a park only mixes up spans | no entered guard over a park |
+    /// | std's `HashMap::new`, `println!`, `thread::current` | fine | as rule 4 says: the first always, the others with `lto = "fat"` |
+    /// | std's and parking_lot's guards | held over a park, they lock out the other goroutines of the thread, perhaps for ever: use [`sync::Mutex`](crate::sync::Mutex) | not over a park |
     /// | std's `thread::scope` | fine | no park inside: rule 4 |
-    /// | rayon | its scope inside [`blocking`](crate::blocking), then tasks may wait for goroutines | the same |
+    /// | rayon | call its scope inside [`blocking`](crate::blocking); then its tasks may wait for goroutines | the same |
     /// | scoped-tls | no park inside `set`: rule 2 | the same |
-    /// | tokio, hyper | spawn there and [`block_on`](crate::future::block_on) here; `Handle::enter`'s guard not over a park | the same |
+    /// | tokio, hyper | spawn there and [`block_on`](crate::future::block_on) here; no guard of `Handle::enter` over a park | the same |
     ///
     /// pyo3 is not tried: its tests need a shared libpython that the loader finds.
     /// `attach` binds to the thread, so nothing may park inside it, by rule 2.

@@ -11,7 +11,7 @@ use crate::util::lock::Lock;
 
 /// Runtimes that write a dump at SIGQUIT.
 static ON_QUIT: Lock<Vec<&'static Shared>> = Lock::new(Vec::new());
-/// The signal is caught, and a thread writes the dumps.
+/// Whether the signal is caught and a thread writes the dumps.
 static IS_HEARD: Lock<bool> = Lock::new(false);
 
 /// From now on SIGQUIT writes this runtime's goroutines to stderr, and the program continues.
@@ -32,7 +32,7 @@ pub(crate) fn dump_on_quit(shared: &'static Shared) -> io::Result<()> {
 
 fn hear_quits() -> io::Result<()> {
     let (told, quits) = std::sync::mpsc::channel();
-    // It ends with the channel, if the signal cannot be caught.
+    // This thread ends with the channel, if the signal cannot be caught.
     threads::start_counted("sigquit", HELPER_STACK, move || {
         for () in quits {
             // A runtime on the list has not stopped, so it is alive.
@@ -46,7 +46,7 @@ fn hear_quits() -> io::Result<()> {
         }
     })?;
     let tell = move |_| {
-        // The thread that receives it stays.
+        // The receiving thread never ends, so this cannot fail.
         let _ = told.send(());
     };
     listen(crate::sys::notice::bit(libc::SIGQUIT), tell)?.forget();

@@ -49,9 +49,10 @@ pub fn in_goroutine() -> bool {
 /// The state of every goroutine of the current runtime, with the frames of
 /// those that are parked; empty on a plain thread.
 ///
-/// Takes some microseconds a goroutine, and some hundred milliseconds to read the
-/// program's line tables for the first time, as a [`blocking`] call: other goroutines run
-/// meanwhile. None is stopped: a goroutine that runs while it is read is read again.
+/// Takes some microseconds for each goroutine. The first profile also reads the program's line
+/// tables, which takes some hundred milliseconds. This is a [`blocking`] call, so other goroutines
+/// run meanwhile. No goroutine is stopped: if one runs while its stack is read, the stack is read
+/// again.
 ///
 /// # Examples
 ///
@@ -74,12 +75,12 @@ pub(crate) fn whole_profile(shared: &'static Shared) -> GoroutineProfile {
     blocking(|| profile::of(shared.records_in_use()))
 }
 
-/// Where goroutines and threads have waited, how often and for how long in all, since
-/// [`set_block_profile_rate`](crate::set_block_profile_rate): each wait counts at the stack of the waiter, when it
-/// ends. Empty by default.
+/// The stacks at which goroutines and threads have waited since
+/// [`set_block_profile_rate`](crate::set_block_profile_rate): how often, and how long in all. A
+/// wait is counted when it ends. Empty by default.
 ///
-/// Does not stop goroutines. Takes some hundred milliseconds to read the program's
-/// line tables for the first time, as a [`blocking`] call.
+/// Stops no goroutine. The first profile reads the program's line tables, which takes some hundred
+/// milliseconds; this is a [`blocking`] call.
 ///
 /// # Examples
 ///
@@ -112,13 +113,13 @@ pub fn block_profile() -> ContentionProfile {
     blocking(ContentionProfile::of_waits)
 }
 
-/// Which unlocks of a [`Mutex`](crate::sync::Mutex) or an
-/// [`RwMutex`](crate::sync::RwMutex) ended waits for it, since
-/// [`set_mutex_profile_fraction`](crate::set_mutex_profile_fraction): how many unlocks, and how long the woken had
-/// waited in all. Empty by default.
+/// The stacks at which unlocks of a [`Mutex`](crate::sync::Mutex) or an
+/// [`RwMutex`](crate::sync::RwMutex) ended waits, since
+/// [`set_mutex_profile_fraction`](crate::set_mutex_profile_fraction): how many unlocks, and how
+/// long those waits were in all. Empty by default.
 ///
-/// Does not stop goroutines. Takes some hundred milliseconds to read the program's
-/// line tables for the first time, as a [`blocking`] call.
+/// Stops no goroutine. The first profile reads the program's line tables, which takes some hundred
+/// milliseconds; this is a [`blocking`] call.
 ///
 /// # Examples
 ///

@@ -8,7 +8,7 @@ use super::spawn;
 use crate::sched::current;
 use crate::sched::shared::Shared;
 
-/// Ends [`Runtime::run`](crate::Runtime::run) as its goroutine has ended.
+/// Ends [`Runtime::run`](crate::Runtime::run) in the way in which its goroutine has ended.
 #[track_caller]
 pub(super) fn did_not_return(error: JoinError) -> ! {
     match error {
@@ -31,27 +31,27 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    /// Counts the thread that waits as an outside one again, from the
-    /// goroutine's end on: it may be woken, and act, before it runs.
+    /// Dropped at the goroutine's end. From then on the thread that waits counts as an outside
+    /// thread again, because it may be woken at any time.
     struct Waited(&'static Shared);
     impl Drop for Waited {
         fn drop(&mut self) {
             self.0.runners_count.fetch_sub(1, Ordering::SeqCst);
         }
     }
-    // A goroutine that waits does not count as a thread that does.
+    // A goroutine that calls `run` does not count as a waiting thread.
     let waits_as_thread = current::header().is_none();
     let waited = waits_as_thread.then(|| Waited(shared));
     let main = move || {
         let _waited = waited;
         f()
     };
-    // SAFETY: passed on; this neither returns `Ok` nor unwinds before the goroutine
+    // SAFETY: by the caller's promise. This neither returns `Ok` nor unwinds before the goroutine
     // has ended and its result is taken.
     let handle = unsafe { spawn::borrowing(shared, main) };
     if waits_as_thread {
-        // Only now: before the goroutine is in a queue this thread is one that
-        // can still make work.
+        // Counted only now, because until the goroutine is in a queue this thread can still make
+        // work.
         shared.runners_count.fetch_add(1, Ordering::SeqCst);
         // The goroutines may all be asleep already: the M that fell asleep last
         // took this thread for an outside one.

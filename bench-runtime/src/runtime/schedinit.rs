@@ -37,7 +37,8 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
     let default_class = Class::for_policy(settings.stack).map_err(stack_error)?;
     crate::stack::reserve().map_err(stack_error)?;
     wake::prepare_for(default_class);
-    // A thread for the first M, because `run` would end the program if it could not start one.
+    // Tries whether a thread can start, because `run` would end the process if the first M could
+    // not.
     threads::start("probe", THREAD_STACK, || ())?;
     if settings.shrink_options.compact {
         crate::stack::enable_compaction().map_err(io::Error::other)?;
@@ -64,7 +65,7 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
         Shared::release(shared);
     });
     if watched.is_err() {
-        // It counted as a user.
+        // Sysmon counted as a user of `shared`.
         Shared::release(shared);
     }
     let heard = match settings.dumps_on_quit {

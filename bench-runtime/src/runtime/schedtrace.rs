@@ -6,10 +6,9 @@
 //! SCHED 1004ms: gomaxprocs=2 idleprocs=0 threads=5 spinningthreads=0 idlethreads=3 runqueue=0 [1 0]
 //! ```
 //!
-//! `threads` is the number of threads that run goroutines or blocking calls;
-//! `idlethreads` of them have nothing to do; `runqueue` is the length of the
-//! global queue, and in brackets that of each P's, with the goroutines that
-//! only its M may run.
+//! `threads` is the number of threads that run goroutines or blocking calls; `idlethreads` of them
+//! have nothing to do. `runqueue` is the length of the global queue. In brackets are the lengths of
+//! the Ps' queues, with the goroutines that only the P's M may run.
 
 use std::fmt::{self, Display, Write};
 use std::sync::atomic::Ordering;
@@ -31,7 +30,7 @@ struct Schedtrace {
     next_ns: u64,
 }
 
-/// The interval in the environment: a number of milliseconds above zero.
+/// The watch that writes the lines, if the environment sets an interval above zero.
 pub(crate) fn of_environment() -> Option<Box<dyn Watch>> {
     let every = std::env::var("THREADBARE_SCHEDTRACE").ok()?;
     let every_ms = every.trim().parse::<u64>().ok().filter(|&ms| ms > 0)?;
@@ -59,7 +58,7 @@ impl Watch for Schedtrace {
     }
 }
 
-/// The state of the scheduler, of which each part is exact.
+/// The state of the scheduler. Each number is exact, but they may be read at different times.
 fn state_line(shared: &'static Shared) -> impl Display {
     let mut queues = String::new();
     shared.for_each_processor(|p| {

@@ -1,11 +1,11 @@
 //! The end of a runtime: how it stops, the results of its handles afterwards,
 //! and the release of its resources.
 //!
-//! 1. `stopping` is set; every M switches to g0 at its next call and ends, woken if
-//!    it sleeps. Helpers without a job end. All have [`GRACE`] to do so,
-//!    or the time for which an idle thread is kept, if no goroutine is left.
-//! 2. The state is [`RunState::Stopped`]: a join of a goroutine that has not ended
-//!    returns an error, also a join that begins later.
+//! 1. `stopping` is set. Every M is woken if it sleeps, switches to g0 at its next call, and ends.
+//!    Helpers without a job end too. They have [`GRACE`] to do so or, if no goroutine is left, the
+//!    time for which an idle thread is kept.
+//! 2. The state becomes [`RunState::Stopped`]: from now on a join of a goroutine that has not ended
+//!    returns an error, even if it began earlier.
 //! 3. The thread that stops the runtime, or its last thread, drops the closures that never started,
 //!    and releases stacks, timers and descriptors. Stacks of goroutines that had started and not
 //!    ended are never freed.
@@ -27,19 +27,19 @@ use crate::sys::fork;
 use crate::threads::count::ThreadKind;
 use crate::threads::idle;
 
-/// How long a shutdown waits for goroutines in mid-computation. Under the thread
-/// sanitizer all takes longer. Chosen, not measured.
+/// How long a shutdown waits for goroutines that compute. Everything takes longer under the thread
+/// sanitizer. Chosen, not measured.
 const GRACE: Duration = Duration::from_millis(if cfg!(rt_tsan) { 5_000 } else { 200 });
 
-/// Goroutines that a leak report names. Chosen: not a million lines.
+/// The most goroutines in a leak report, because there may be a million. Chosen.
 pub(crate) const LEAKS_SHOWN: usize = 1_000;
 
 /// The goroutines that were left when a runtime was shut down.
 ///
 /// A [`Context`](crate::context::Context) that was made on the runtime continues: it ends by its
-/// cancel or at its deadline, and its functions run in threads. So its children are still killed.
-/// The actions of [`time::after_func`](crate::time::after_func) and of other timers of the
-/// runtime do not happen.
+/// cancel or at its deadline, and its functions run in threads. So child processes that it ends are
+/// still killed. The actions of [`time::after_func`](crate::time::after_func) and of other timers
+/// of the runtime do not happen.
 ///
 /// # Examples
 ///
@@ -68,8 +68,9 @@ pub struct Shutdown {
     pub unfinished_count: usize,
     /// The states of the first 1,000 of them: the leak report.
     pub unfinished: Vec<GoroutineInfo>,
-    /// Their stacks, equal ones once. To read their names takes some hundred
-    /// milliseconds once a process, and only [`Runtime::shutdown`](crate::Runtime::shutdown) does it.
+    /// Their stacks, grouped by equal frames. Only [`Runtime::shutdown`](crate::Runtime::shutdown)
+    /// fills this in. To read the names of functions takes some hundred milliseconds once in a
+    /// process.
     pub stacks: GoroutineProfile,
     /// Threads still in a goroutine's code when the time was up.
     pub threads_count: usize,
@@ -85,7 +86,7 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
     shared.attention.add();
     let began = Instant::now();
     loop {
-        // An M may fall asleep at any time; those that did are woken, to end.
+        // An M may fall asleep at any time, so each round wakes those that sleep.
         let resting: Vec<_> = {
             let mut lists = shared.idle.lock();
             let mut all: Vec<_> = lists.machines.drain(..).collect();
@@ -106,7 +107,7 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
             .for_each(|m| m.interrupt_polling());
         shared.sysmon_wait.wake();
         let grace = match shared.goroutines_count() {
-            // Its own threads end by themselves, once the host lets them run.
+            // The runtime's threads end by themselves, once the host lets them run.
             0 => idle::IDLE,
             _ => GRACE,
         };
@@ -123,7 +124,7 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
     // A limit, because there may be a million.
     let mut unfinished = shared.goroutines();
     unfinished.truncate(LEAKS_SHOWN);
-    // None may be left by now, and the last one may have missed the stop.
+    // No thread may be left by now, and the last one may have ended before the state was `Stopped`.
     clear_up(shared);
     release_joiners(shared, JOIN_LOST);
     Shutdown {
@@ -144,12 +145,12 @@ pub(crate) fn thread_ends(shared: &'static Shared, kind: ThreadKind) {
 
 /// Drops closures that never started; no M runs any more.
 fn abandon_fresh(shared: &'static Shared) {
-    // SeqCst: after the mark that `admit` reads when it has counted itself.
+    // SeqCst: after the stop, which `admit` checks after it has counted itself.
     while shared.admitting.load(Ordering::SeqCst) != 0 {
         std::thread::yield_now();
     }
-    // Before a record is released: the link of a queued one is also that of the free list,
-    // and a goroutine that has started may yet be readied and queued behind it.
+    // The queue is emptied before a record is released, because queues and the free list use the
+    // same link of a record. A goroutine that has started may still be readied and queued later.
     shared.global.clear();
     let mut fresh = Vec::new();
     shared.slab().for_each(|g| {
@@ -162,7 +163,8 @@ fn abandon_fresh(shared: &'static Shared) {
     }
 }
 
-/// Marks those that have started and not ended, for threads that would ready them or send to them.
+/// Marks the goroutines that have started and not ended. Threads that would ready them or send to
+/// them read the mark.
 fn mark_left(shared: &'static Shared) {
     for g in shared.records_in_use() {
         g.set_flag(FLAG_LEFT);

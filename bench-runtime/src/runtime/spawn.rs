@@ -21,12 +21,12 @@ use crate::sched::{hand_off, preempt, readied, scheduler, wake};
 use crate::stack::{Class, StackPolicy};
 
 /// Starts a goroutine that runs `f`, on the runtime of the calling goroutine, and returns
-/// the handle to wait with. It runs when the caller parks or when another P takes it.
+/// the handle to wait with. The goroutine runs when the caller parks or when another P takes it.
 ///
 /// | to start a goroutine and         | write               | it gives                        |
 /// |----------------------------------|---------------------|---------------------------------|
 /// | wait for it, or take its result  | `go(move \|\| …)`     | a [`JoinHandle`], which must be used |
-/// | let it run on, as Go's statement | [`go!(…)`](macro@crate::go) | nothing; it costs less, as there is no handle |
+/// | not wait, as with Go's statement | [`go!(…)`](macro@crate::go) | nothing; it costs less, as there is no handle |
 ///
 /// `go(|| async { … })` makes a future that is never polled: write
 /// `go(|| future::block_on(async { … }))`.
@@ -61,7 +61,7 @@ where
 }
 
 /// Called by the macro [`go!`](macro@crate::go): as [`go`](fn@crate::go), but
-/// the goroutine cannot be joined, which saves the cost of the handle.
+/// the goroutine cannot be joined, which saves the cost of a handle.
 #[doc(hidden)]
 #[track_caller]
 #[inline]
@@ -106,9 +106,9 @@ fn start(
     g
 }
 
-/// Starts a goroutine and lets it run, as Go's `go` statement. It has no result: the function
-/// [`go`](fn@crate::go) returns a handle to wait with. The body becomes a `move` closure, whose
-/// value is dropped. So the argument is a call, as in Go, and not a function:
+/// Starts a goroutine, as Go's `go` statement does. There is no handle; the function
+/// [`go`](fn@crate::go) returns one. The body becomes a `move` closure, whose value is dropped. So
+/// the argument is a call, as in Go, and not a closure:
 ///
 /// ```compile_fail
 /// bench_runtime::go!(move || println!("it would never be called"));
@@ -165,14 +165,14 @@ fn outside_every_goroutine() -> ! {
     )
 }
 
-/// Starts a goroutine from a thread that has no P.
+/// Starts a goroutine from any thread, with or without a P.
 #[track_caller]
 pub(crate) fn from_outside<T, F>(shared: &'static Shared, f: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    // SAFETY: it borrows nothing.
+    // SAFETY: `f` borrows nothing.
     unsafe { start_outside(shared, f, Location::caller(), None) }
 }
 
@@ -188,7 +188,7 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    // SAFETY: passed on.
+    // SAFETY: by the caller's promise.
     unsafe { start_outside(shared, f, Location::caller(), None) }
 }
 
@@ -272,8 +272,8 @@ impl GoBuilder {
         self
     }
 
-    /// A label for dumps, profiles and traces, in addition to earlier ones; a repeated
-    /// key gets the new value. See [`labels`](crate::labels()).
+    /// A label for dumps, profiles and traces, in addition to earlier ones. A repeated key gets the
+    /// new value. See [`labels`](crate::labels()).
     ///
     /// # Examples
     ///
@@ -292,8 +292,8 @@ impl GoBuilder {
         self.labels([(key, value)])
     }
 
-    /// The same for several: `labels(bench_runtime::labels())` passes on those of
-    /// the calling goroutine.
+    /// As [`Self::label`], for several labels. `labels(bench_runtime::labels())` passes on the
+    /// labels of the calling goroutine.
     ///
     /// # Examples
     ///
@@ -341,11 +341,10 @@ impl GoBuilder {
         self
     }
 
-    /// Declares that it will compute for long without a call into the runtime.
+    /// Declares that the goroutine will compute for long without a call into the runtime.
     ///
-    /// In a pinned runtime it then starts on a thread that no other goroutine
-    /// shares, if possible, so that none of them waits for it. A migrating
-    /// runtime needs no such hint.
+    /// In a pinned runtime it then starts on a thread that no other goroutine shares, if possible,
+    /// so that no other goroutine waits for it. A migrating runtime needs no such hint.
     ///
     /// # Examples
     ///
@@ -366,7 +365,7 @@ impl GoBuilder {
         self
     }
 
-    /// A separate stack policy.
+    /// A stack policy for this goroutine, in place of the runtime's.
     ///
     /// # Examples
     ///
@@ -393,7 +392,7 @@ impl GoBuilder {
         class.map_err(io::Error::other)
     }
 
-    /// The error that [`Self::go`] would return, before there is a closure to be dropped.
+    /// Returns the error that [`Self::go`] would return, without taking a closure.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.class().map(drop)
     }
@@ -441,14 +440,13 @@ impl GoBuilder {
             flags |= FLAG_CPU_BOUND;
             shared.hogs.declare();
         }
-        // SAFETY: it borrows nothing.
+        // SAFETY: `f` borrows nothing.
         Ok(unsafe { start_outside(shared, f, site, Some((details, flags))) })
     }
 }
 
-/// Ends the calling goroutine: destructors run, [`JoinHandle::join`] answers
-/// [`Exited`](crate::JoinError::Exited). In the main goroutine it ends `Runtime::run` with a
-/// panic.
+/// Ends the calling goroutine. Its destructors run, and [`JoinHandle::join`] returns
+/// [`Exited`](crate::JoinError::Exited). In the main goroutine it ends `Runtime::run` with a panic.
 ///
 /// # Panics
 ///
@@ -526,9 +524,9 @@ pub fn num_goroutine() -> usize {
     current::runtime().map_or(0, Shared::goroutines_count)
 }
 
-/// GOMAXPROCS of this runtime. With `Some(n)` it is changed, while goroutines run;
-/// the old value is returned. With [fake time](crate::Builder::fake_time) or a
-/// [seed](crate::Builder::seed) it stays 1.
+/// Returns GOMAXPROCS of this runtime. With `Some(n)`, changes it while goroutines run, and returns
+/// the old value. With [fake time](crate::Builder::fake_time) or a [seed](crate::Builder::seed) it
+/// stays 1.
 ///
 /// # Panics
 ///

@@ -1,5 +1,5 @@
-//! Sysmon's part in the sweep over stacks: when it continues, and how far. How a goroutine is
-//! claimed for it is in [`crate::goroutine::stacks`].
+//! Sysmon's part in the sweep over stacks: when it continues, and how far.
+//! [`crate::goroutine::stacks`] claims the goroutines.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::sched::sysmon::{ROUND_NS, Round, Watch};
 use crate::stack::sweep::{self, Policy, Progress};
 use crate::sys::{clock, memory};
 
-/// Passes over all stacks in the time after which a parked one is shrunk: a stack is visited so
-/// often before that, at about 30 ns a visit. Chosen, not measured.
+/// The number of passes over all stacks in the time after which a parked one is shrunk. A stack is
+/// visited so often before that, at about 30 ns a visit. Chosen, not measured.
 const PASSES: u32 = 4;
 
-/// There is pressure if the resident memory is above 1/4 of the machine's. Then, in a runtime that
-/// compacts, a step of the sweep takes a whole round of sysmon even while goroutines run. The other
-/// three quarters must suffice for stacks that the pass does not reach in time. Chosen, not
-/// measured.
+/// There is pressure if more than 1/4 of the machine's memory is resident in the process. Then, in
+/// a runtime that compacts, a step of the sweep takes a whole round of sysmon even while goroutines
+/// run. The other three quarters must suffice for stacks that the pass does not reach in time.
+/// Chosen, not measured.
 const PRESSURE_SHARE: u64 = 4;
 
 /// See the module.
@@ -65,7 +65,7 @@ impl Watch for Sweep {
             self.ran = false;
             self.compacted_count = compacted_count();
             self.pressed = shared.settings.shrink_options.compact && is_pressed(shared);
-            // The few stacks of a program must not be scanned all the time.
+            // With a short `after`, the few stacks of a program would else be visited all the time.
             self.pause =
                 (self.policy(shared).after / PASSES).max(Duration::from_nanos(TIME_SLICE_NS));
         }

@@ -11,15 +11,14 @@
 //! | [`Level::Coarse`]    | a P starts or stops on an M, is retaken, steals; blocking calls; batches of timers, of the poller, of compaction; threads; GOMAXPROCS |
 //! | [`Level::Switches`]  | those, and each spawn, ready, run, park, yield and end  |
 //!
-//! The coarse ones accompany a system call, a lock or an interval of the kernel's, so a reading of
-//! the clock (25 ns) does not matter. A switch takes about that long in all, so switches are
-//! recorded only when asked for, and the default pays for the question: a load of
-//! [`Part::watches`](crate::recorder::part::Part::watches) and a branch, at each spawn, ready and
-//! run.
+//! A coarse event comes with a system call, a lock or a long interval, so a reading of the clock
+//! (25 ns) does not matter. A switch takes about that long in all, so switches are recorded only on
+//! request. With the default level each spawn, ready and run only checks the level, by a load of
+//! [`Part::watches`](crate::recorder::part::Part::watches) and a branch.
 //!
-//! What that is, in instructions that callgrind counts of the operations in
-//! `tests/instructions.rs` (Rust 1.95, x86-64, pinned and migrating), without
-//! this module and [`crate::recorder::latency`], with them, and with each switch recorded:
+//! The cost in instructions, as callgrind counts them for the operations of `tests/instructions.rs`
+//! (Rust 1.95, x86-64, pinned / migrating): without this module and [`crate::recorder::latency`],
+//! with them, and with each switch recorded.
 //!
 //! | operation                            | without   | coarse    | switches   |
 //! |--------------------------------------|-----------|-----------|------------|
@@ -28,8 +27,8 @@
 //! | spawn one of a batch                 | 375 / 358 | 383 / 367 | 549 / 533  |
 //! | round trip over unbuffered channels  | 960 / 804 | 981 / 829 | 1,328 / 1,172 |
 //!
-//! (In the last column the readings of the clock are counted too low: under
-//! valgrind they are a system call, whose instructions do not count.)
+//! (In the last column the readings of the clock are counted too low: under valgrind they are
+//! system calls, whose instructions are not counted.)
 //!
 //! # Rejected
 //!
@@ -71,7 +70,7 @@ pub fn set_level(level: Level) {
     }
 }
 
-/// Each P follows it from its next pick on.
+/// Sets the level; each P uses it from its next pick on.
 pub(crate) fn set(shared: &'static Shared, level: Level) {
     shared.recorder.level.store(level as u8, Ordering::Relaxed);
     // Release: pairs with the Acquire of the M that takes the notice.

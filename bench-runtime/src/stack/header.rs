@@ -4,7 +4,7 @@
 //!
 //! The `Cell`s of a header are used by the goroutine on the slot and by the scheduler, on the
 //! goroutine's thread. While the goroutine is parked they belong to the thread that has readied or
-//! claimed it. The header shares its page with live frames, so to read it restores a compacted
+//! claimed it. The header shares its page with live frames, so reading it restores a compacted
 //! stack.
 
 use std::cell::Cell;
@@ -80,7 +80,7 @@ impl Owner {
 
 /// The object that a goroutine waits for. The sweep marks it by setting the lowest bit. The next
 /// wait overwrites the mark, so while it is there the goroutine has not run. A wait needs no
-/// instruction more for this.
+/// extra instruction for this.
 #[derive(Debug, Default)]
 pub(crate) struct WaitObject(AtomicUsize);
 

@@ -2,8 +2,8 @@
 
 /// Stacks in a P's cache. Go keeps as many dead goroutines in a P.
 pub(super) const HOT: usize = 64;
-/// Stacks that move between cache and arena at once: half of a cache, so that neither the next move
-/// out nor the next move in is soon.
+/// The number of stacks that move between a cache and the arena at once. It is half of a cache, so
+/// a cache is neither full nor empty after a move.
 pub(super) const SPILL: usize = 32;
 /// The most stacks of one class in a cache.
 pub(super) const CACHED: usize = HOT + SPILL;

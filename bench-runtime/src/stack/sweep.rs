@@ -3,7 +3,10 @@
 //!
 //! A thread that holds no P does it in [`step`]s. Each step visits a bounded number of slots and
 //! continues where the last one stopped. Only one thread sweeps at a time.
-//! || A stack is trimmed or compacted if two visits, at least [`Policy::after`] apart, found its goroutine in the same park. The first visit leaves a mark in the stack's header, which the goroutine's next park erases. So a goroutine that parks briefly is left alone.
+//!
+//! A stack is trimmed or compacted if two visits, at least [`Policy::after`] apart, found its
+//! goroutine in the same park. The first visit leaves a mark in the stack's header, which the
+//! goroutine's next park erases. So a goroutine that parks briefly is left alone.
 //!
 //! The sweep reads the state of goroutines through [`Hooks`], because goroutines are on a higher
 //! floor. It *claims* a goroutine before it works on its stack; a claimed goroutine is not resumed
