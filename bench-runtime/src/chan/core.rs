@@ -3,23 +3,23 @@
 //! # Invariants
 //!
 //! Under the lock, between operations:
-//! 1. A non-empty buffer means no receiver waits; a buffer with room means no
-//!    sender waits. This excludes waiters whose ticket another thread has claimed,
-//!    and the waiters of a select that both sends and receives on this channel.
+//! 1. If the buffer is not empty, no receiver waits; if it has room, no sender waits. Two kinds of
+//!    waiters do not count: those whose ticket another thread has claimed, and those of a select
+//!    that both sends and receives on this channel.
 //! 2. A closed channel has no waiters, and its buffer only shrinks; except for
 //!    values that were put back ([`super::put_back`]).
 //! 3. The `len` elements from `head` on, in a ring of `cap`, are initialised.
 //!
 //! # The hand-off
 //!
-//! A waiter's `elem` points to the value to send, or to the place for the
-//! value to receive, on the parked stack. The thread that dequeues the waiter moves the
-//! value, sets [`PASSED`] in its tag and readies the owner; a close sets
-//! [`CLOSED`] instead. A tag with neither, after a wait, is a time-out.
+//! A waiter's `elem` points to the value to send, or to the place for the value to receive, on the
+//! parked stack. The thread that dequeues the waiter moves the value, sets [`PASSED`] in its tag
+//! and readies the owner; a close sets [`CLOSED`] instead. If neither is set after a wait, the wait
+//! timed out.
 //!
 //! # Rejected
 //!
-//! A lock-free buffer: `select` must hold several channels still at once.
+//! A lock-free buffer: `select` must lock several channels at once.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::UnsafeCell;
@@ -37,14 +37,14 @@ pub(super) const CLOSED: u32 = 2;
 /// The tag of an entry in the senders' queue whose value was put back ([`super::put_back`]).
 pub(super) const RETURNED: u32 = 4;
 
-/// The initial value of the picks of `select`; the same in each run, so that a
-/// schedule that repeats makes them repeat.
+/// The seed of the random picks of `select`. It is constant: if a schedule repeats, so do the
+/// picks.
 const PICK_SEED: u32 = 0x9E37_79B9;
 
 /// A cache line.
 const LINE: usize = 64;
 
-/// The alignment that is asked of the allocator: `malloc` gives it to each allocation anyway.
+/// The alignment that this code requests: `malloc` aligns each allocation so anyway.
 const ALLOCATED: usize = 16;
 
 /// How a wait ended.
@@ -63,7 +63,7 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    /// One handle of this side, in the count of all.
+    /// One handle of this side, as [`Core::handles`] counts it.
     const fn one(self) -> u64 {
         match self {
             Self::Send => 1,
@@ -71,7 +71,7 @@ impl Side {
         }
     }
 
-    /// The handles of this side, of the count of all.
+    /// The number of handles of this side in [`Core::handles`].
     const fn count(self, handles: u64) -> u64 {
         match self {
             Self::Send => handles & (u32::MAX as u64),
@@ -123,8 +123,8 @@ impl State {
     }
 }
 
-/// A channel's memory: this header, at the start of a cache line, then the
-/// buffer. A send or a receive on an unbuffered channel uses only the first cache line of it.
+/// A channel's memory: this header, at the start of a cache line, then the buffer. A send or a
+/// receive on an unbuffered channel uses only the first cache line of the header.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Core {
@@ -133,7 +133,7 @@ pub(crate) struct Core {
     pub(super) cap: u32,
     /// The offset of the header from the start of the allocation.
     lead: u8,
-    /// A value that is put back is dropped if the channel has another one.
+    /// A value that is put back is dropped if the channel has another value.
     pub(super) keeps_one: bool,
     pub(super) buffer: *mut u8,
     pub(super) elem_size: usize,
@@ -145,9 +145,9 @@ pub(crate) struct Core {
 const _: () = assert!(std::mem::offset_of!(Core, buffer) == LINE);
 
 impl Core {
-    /// The layout of the allocation, and the offset of the buffer from the
-    /// header. This code aligns it itself if it can: allocators are slow for
-    /// alignments above their own.
+    /// The layout of the allocation, and the offset of the buffer from the header. The header is
+    /// aligned here, not by the allocator, unless an element needs more than a cache line:
+    /// allocators are slow for alignments above their own.
     fn layout(elem: Layout, cap: u32) -> (Layout, usize) {
         let too_large = "chan: the buffer would be larger than the address space";
         let bytes = elem
@@ -208,9 +208,9 @@ impl Core {
         }
     }
 
-    /// Drops one handle, unless it is the last of its side: then returns true
-    /// and does not drop it. The caller closes the channel and then calls
-    /// [`Self::abandon`]. As it is the last, no other can be made.
+    /// Drops one handle of a side. If it is the last, this keeps it and returns true: the caller
+    /// closes the channel and then calls [`Self::abandon`]. A handle is made only from another, so
+    /// the last one stays the last.
     pub(super) fn release(&self, side: Side) -> bool {
         // Acquire: the last one sees all that the others did with the channel.
         let mut handles = self.handles.load(Ordering::Acquire);
@@ -236,15 +236,15 @@ impl Core {
         self.handles.load(Ordering::Acquire) == side.one()
     }
 
-    /// Gives up the last handle of a side; the second side frees the memory.
+    /// Drops the last handle of a side. The side that does so second frees the memory.
     ///
     /// # Safety
     ///
-    /// By the last handle of the side, with the layout given to
-    /// [`Self::allocate`]; the caller does not touch the channel again. If the
-    /// other side is gone, the buffer is empty.
+    /// The caller has the last handle of the side, and `elem` is the layout given to
+    /// [`Self::allocate`]. The caller does not use the channel again. If the other side is gone,
+    /// the buffer is empty.
     pub(super) unsafe fn abandon(this: NonNull<Self>, side: Side, elem: Layout) {
-        // SAFETY: our handle keeps it alive until it is given up.
+        // SAFETY: our handle keeps the channel alive until it is dropped below.
         let core = unsafe { this.as_ref() };
         let (cap, lead) = (core.cap, usize::from(core.lead));
         // AcqRel: the second sees all that the first did.
@@ -262,11 +262,11 @@ impl Core {
         self.lock.lock();
     }
 
-    /// Gives the lock back.
+    /// Releases the lock.
     ///
     /// # Safety
     ///
-    /// The caller holds it and uses no more state taken under it.
+    /// The caller holds the lock, and no longer uses the reference that [`Self::state`] returned.
     #[inline(always)]
     pub(super) unsafe fn unlock(&self) {
         // SAFETY: by the caller's promise.
@@ -288,11 +288,11 @@ impl Core {
         unsafe { &mut *self.state.get() }
     }
 
-    /// The place of the element `index` behind the head.
+    /// The place of the element at `index`, counted from the head.
     ///
     /// # Safety
     ///
-    /// The lock is held; `index < cap`, `size` is that of the elements.
+    /// The lock is held; `index < cap`; `size` is that of an element.
     #[inline(always)]
     pub(super) unsafe fn place(&self, head: u32, index: u32, size: usize) -> *mut u8 {
         let mut at = u64::from(head) + u64::from(index);
@@ -309,12 +309,12 @@ impl Core {
     ///
     /// The caller holds the lock, which this releases. `elem` is the value to
     /// send, or the place to receive into.
-    // Inlined into the slow part of an operation, which itself is not.
+    // Inlined into the slow part of an operation, which is not inlined itself.
     #[inline(always)]
     pub(super) unsafe fn wait(&self, side: Side, elem: *mut ()) -> Outcome {
         let me = sched::prepare_park(side.reason(), ptr::from_ref(self).cast());
-        // SAFETY: the own waiter is ours to use for a wait on one queue; it
-        // does not move, and we are parked until it has been dequeued.
+        // SAFETY: the record's own waiter is free for a wait on one queue. It does not move, and we
+        // stay parked until it has been dequeued.
         let waiter = unsafe {
             let waiter = sched::own_waiter(me, elem);
             self.state().queue(side).enqueue(waiter);
@@ -419,7 +419,7 @@ impl Core {
         let result = f(unsafe { self.state() });
         // SAFETY: as above.
         unsafe { self.unlock() };
-        // A caller that only reads may continue for as long as it sees no change.
+        // A program may call this in a loop until the result changes: others must run meanwhile.
         sched::give_way();
         result
     }
@@ -436,11 +436,11 @@ pub(super) unsafe fn complete(waiter: NonNull<Waiter>) {
     sched::ready(unsafe { pass(waiter) });
 }
 
-/// As above, for a caller that readies the owner itself; returns the owner.
+/// As [`complete`], but returns the owner, which the caller readies.
 ///
 /// # Safety
 ///
-/// The caller dequeued it, moved the value, and does not use it again.
+/// The caller dequeued the waiter, moved the value, and does not use the waiter again.
 #[inline(always)]
 pub(super) unsafe fn pass(waiter: NonNull<Waiter>) -> Parkable {
     // SAFETY: alive until its owner is readied.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-/// The channel is closed; the value comes back.
+/// The channel is closed; the error contains the value.
 ///
 /// # Examples
 ///
@@ -23,8 +23,7 @@ use thiserror::Error;
 #[error("send on a closed channel")]
 pub struct SendError<T>(pub T);
 
-/// Why [`Sender::try_send`](super::Sender::try_send) failed; the value comes
-/// back.
+/// Why [`Sender::try_send`](super::Sender::try_send) failed; the error contains the value.
 ///
 /// # Examples
 ///
@@ -47,7 +46,7 @@ pub enum TrySendError<T> {
     Closed(T),
 }
 
-/// Why a send with a time limit failed; the value comes back.
+/// Why a send with a time limit failed; the error contains the value.
 ///
 /// # Examples
 ///
@@ -63,7 +62,7 @@ pub enum TrySendError<T> {
 /// ```
 #[derive(Clone, Eq, Error, Hash, PartialEq)]
 pub enum SendTimeoutError<T> {
-    /// No receiver took the value in time.
+    /// The value could not be sent in time.
     #[error("send timed out")]
     Timeout(T),
     /// The channel is closed.
@@ -137,7 +136,7 @@ impl<T> SendTimeoutError<T> {
     }
 }
 
-// Written out, so that values which are not `Debug` can be unwrapped too.
+// Not derived: a derived `Debug` would need `T: Debug`, and `unwrap` needs the error's `Debug`.
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

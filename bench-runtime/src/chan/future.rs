@@ -1,9 +1,9 @@
 //! A receive as a future.
 //!
-//! The first poll that finds no value enqueues a waiter, as a goroutine does
-//! that parks; the value is then moved into the future, whose place is pinned.
-//! Between being dequeued and being readied the waiter belongs to the other
-//! side, so the future reads it only after a ready ([`Pending::is_ready`]).
+//! The first poll that finds no value enqueues a waiter, like a goroutine that parks. The sender
+//! then moves the value into the future, which is pinned. From the dequeue to the ready the waiter
+//! belongs to the thread that dequeued it, so the future reads it only after the ready
+//! ([`Pending::is_ready`]).
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -21,10 +21,9 @@ use crate::goroutine::pending::Pending;
 
 /// A receive that async code waits for: see [`Receiver::recv_async`](crate::Receiver::recv_async).
 ///
-/// It may be polled by any thread, by any executor. Once it was polled it is in
-/// the queue of receivers; if dropped, it leaves the queue, and a value that
-/// was just handed to it is put back in front of the others. So it may be one
-/// branch of any `select!`.
+/// Any thread and any executor may poll it. A poll that finds no value puts it into the queue of
+/// receivers. If it is dropped, it leaves the queue, and a value that was just handed to it is put
+/// back in front of the others. So it may be a branch of any `select!`.
 ///
 /// # Examples
 ///
@@ -54,10 +53,10 @@ pub struct Recv<'a, T> {
     _pinned: PhantomPinned,
 }
 
-// SAFETY: what its cells hold is reached under the channel's lock, or by the thread
-// that dequeued the waiter; it only returns a value that may be sent.
+// SAFETY: its cells are accessed under the channel's lock, or by the thread that dequeued the
+// waiter. The value that it returns is `Send`.
 unsafe impl<T: Send> Send for Recv<'_, T> {}
-// SAFETY: nothing can be done through a shared reference.
+// SAFETY: a shared reference gives access to nothing.
 unsafe impl<T: Send> Sync for Recv<'_, T> {}
 
 impl<'a, T> Recv<'a, T> {
@@ -78,8 +77,8 @@ impl<'a, T> Recv<'a, T> {
     ///
     /// The receive was readied, and this is called once.
     unsafe fn take(&self) -> Option<T> {
-        // SAFETY: the waiter was written before it was enqueued, and is ours
-        // again; the place is filled if the value passed.
+        // SAFETY: the waiter was written before it was enqueued, and is ours again; the place is
+        // filled if `PASSED` is set.
         unsafe {
             let passed = (*self.waiter.get()).assume_init_ref().tag.get() & PASSED != 0;
             passed.then(|| (*self.place.get()).assume_init_read())
@@ -91,7 +90,7 @@ impl<T> Future for Recv<'_, T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        // SAFETY: nothing is moved out of it but the received value.
+        // SAFETY: only the received value is moved out of it.
         let this = unsafe { self.get_unchecked_mut() };
         let Some(chan) = this.chan else {
             return Poll::Pending;

@@ -1,5 +1,5 @@
-//! Channels: a bounded buffer, perhaps of no room at all, with two queues of
-//! waiting goroutines, and [`select!`](crate::select) over many of them.
+//! Channels: a bounded buffer, whose capacity may be 0, with two queues of waiting goroutines; and
+//! [`select!`](crate::select) over several channels.
 //!
 //! If a receiver waits, a sent value is moved to it directly; if a sender
 //! waits, its value is moved to the receiver or into the buffer.
@@ -13,8 +13,8 @@
 //!   channel twice returns `false`; neither panics.
 //! - A nil channel is a handle made by [`Sender::never`] or
 //!   [`Receiver::never`].
-//! - Channels that own each other's receivers, each in a value of the one before, are dropped
-//!   recursively, as a list of boxes is. Receive the values of a long chain in a loop.
+//! - If the buffer of a channel holds the receiver of the next channel, and so on, the drop of the
+//!   first is recursive, like that of a linked list of boxes. Empty a long chain in a loop.
 //!
 //! [`core`] has the invariants and the protocol.
 
@@ -35,8 +35,7 @@ pub use select::{RecvOperand, Select, Selected, SendOperand, Slot};
 pub use send_future::Sending;
 pub use sender::Sender;
 
-/// Makes a channel whose buffer holds `capacity` values; with 0, each send
-/// waits for its receive.
+/// Makes a channel whose buffer holds `capacity` values. If it is 0, each send waits for a receive.
 ///
 /// # Panics
 ///
@@ -61,8 +60,8 @@ pub fn chan<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (Sender::new(chan), Receiver::new(chan))
 }
 
-/// A channel for ticks: it holds one. A tick that a dropped future had is dropped if the channel
-/// holds another.
+/// A channel for ticks: its buffer holds one. If a future that was handed a tick is dropped, the
+/// tick is put back only if the buffer is empty.
 pub(crate) fn tick_chan<T>() -> (Sender<T>, Receiver<T>) {
     let chan = typed::Chan::allocate(1, true);
     (Sender::new(chan), Receiver::new(chan))

@@ -1,10 +1,10 @@
-//! Values that were handed to a future which was dropped before it took them.
+//! Values that were handed to a future, which was dropped before a poll returned them.
 //!
-//! The send of such a value has returned success, so the value is not lost: it goes to the
-//! goroutine or thread that waits, else to the front of the buffer. If the buffer is full, or
-//! there is none, the last value becomes the first entry in the queue of senders. A record
-//! takes the place of its sender; the receiver frees it. So the order of values does not
-//! change. A close leaves it there. Only a channel that keeps one value drops it, if it has a
+//! The send of such a value has returned success, so the value must not be lost. It goes to a
+//! receiver that waits, else to the front of the buffer. If the buffer is full, or there is none,
+//! the last value becomes the first entry in the queue of senders, so the order of values does not
+//! change. The owner of that entry is a record of its own, in place of a sender; the receiver frees
+//! it. A close does not remove the entry. Only a channel for ticks drops the value, if it holds a
 //! newer one.
 
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -25,7 +25,7 @@ struct Returned<T> {
 
 /// # Safety
 ///
-/// It is a boxed `Returned<T>` that no other code uses.
+/// `returned` is a boxed `Returned<T>` that no other code uses.
 unsafe fn free<T>(returned: *mut ()) {
     // SAFETY: by the caller's promise.
     drop(unsafe { Box::from_raw(returned.cast::<Returned<T>>()) });
@@ -39,7 +39,7 @@ enum Went {
     Kept,
     /// To the queue of senders.
     Queued,
-    /// It is not put back: the channel holds another.
+    /// Nowhere: the channel holds another value.
     Refused,
 }
 
@@ -47,13 +47,13 @@ enum Went {
 #[cold]
 pub(super) fn put_back<T>(chan: Chan<T>, value: T) {
     let mut value = ManuallyDrop::new(value);
-    // Made before the lock is taken, although it is rarely needed.
+    // Allocated before the lock is taken, although it is rarely needed.
     let returned = Box::into_raw(Box::new(Returned::<T> {
         waiter: MaybeUninit::uninit(),
         value: MaybeUninit::uninit(),
     }));
-    // SAFETY: the thread that readies it has received the value, if there is one, and
-    // it is freed by no other code.
+    // SAFETY: the thread that readies the record has received the value, if there is one, and no
+    // other code frees the box.
     let record = unsafe { Pending::leave(returned.cast(), free::<T>) };
     let went = put_in_front(chan, &raw const *value, returned, record);
     if matches!(went, Went::Queued) {
@@ -70,7 +70,7 @@ pub(super) fn put_back<T>(chan: Chan<T>, value: T) {
     }
 }
 
-/// Moves the value. If it is queued, the box is in the queue of senders now.
+/// Moves the value. After `Went::Queued` the box is in the queue of senders.
 fn put_in_front<T>(
     chan: Chan<T>,
     value: *const T,
@@ -79,10 +79,10 @@ fn put_in_front<T>(
 ) -> Went {
     let core = chan.core();
     core.lock();
-    // SAFETY: we hold the lock, and each branch releases it after its last use
-    // of the state. The value is moved once; for the receiver's place see
-    // `attempt_send`. The place before the head is free. In a full ring it is
-    // the tail's, whose value moves to the box. It lives until it is received.
+    // SAFETY: we hold the lock, and each branch releases it after its last use of the state. The
+    // value is moved once; for the receiver's place see `attempt_send`. The place before the head
+    // is free. In a full ring it is that of the last value, which moves to the box. The box lives
+    // until its value is received.
     unsafe {
         let state = core.state();
         if let Some(receiver) = state.receivers.dequeue() {

@@ -11,10 +11,10 @@ use crate::goroutine::{WaitReason, Waiter};
 use crate::sched;
 use crate::time::{after_ns, ns_of};
 
-/// The receiving end of a channel; of clones, each value goes to one.
+/// The receiving end of a channel. If there are clones, each value goes to one of them.
 ///
-/// When the last one is dropped the channel closes: sends fail, and what the
-/// buffer held is dropped.
+/// When the last clone is dropped, the channel closes: sends fail, and the values in the buffer are
+/// dropped.
 ///
 /// # Examples
 ///
@@ -89,10 +89,10 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// The same for async code: see [`crate::future`]. No value is received before the first
-    /// poll, and a future that is dropped puts its value back at the front. If several
-    /// futures that had values are dropped, the order of these values is lost. A future that
-    /// has its value and is neither polled nor dropped withholds it from other receivers.
+    /// A receive for async code: see [`crate::future`]. Nothing is received before the first poll.
+    /// A future that was handed a value and is dropped before its next poll puts the value back at
+    /// the front. If several such futures are dropped, the order of their values may change. While
+    /// such a future is neither polled nor dropped, no other receiver gets its value.
     ///
     /// # Examples
     ///
@@ -120,7 +120,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// `Empty` if none is there now, `Closed` if none will ever be.
+    /// `Empty` if no value is there now, `Closed` if the channel is closed and drained.
     ///
     /// # Examples
     ///
@@ -148,8 +148,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Takes a value if there is one, for a caller that holds a lock of the
-    /// runtime: no other goroutine runs meanwhile.
+    /// As [`Self::try_recv`], without `give_way`: for a caller that holds a lock of the runtime.
     pub(crate) fn take(&self) -> Option<T> {
         match self.chan.as_ref()?.try_recv() {
             Received::Value(value) => Some(value),
@@ -161,7 +160,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// `Timeout` if no value came in time, `Closed` if none can come.
+    /// `Timeout` if no value came in time, `Closed` if the channel is closed and drained.
     ///
     /// # Examples
     ///
@@ -194,7 +193,7 @@ impl<T> Receiver<T> {
     /// let deadline = Instant::now() + Duration::from_millis(1);
     /// tx.send("in time").unwrap();
     /// assert_eq!(rx.recv_deadline(deadline), Ok("in time"));
-    /// // The same point in time for a second one, which does not come.
+    /// // The same deadline for a second value, which does not come.
     /// assert_eq!(rx.recv_deadline(deadline), Err(RecvTimeoutError::Timeout));
     /// ```
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
@@ -213,10 +212,10 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// An iterator over the values, until the channel is closed and drained; each step blocks
-    /// the goroutine as [`Self::recv`] does. `for v in &rx` does the same. After its end it
-    /// returns values that a dropped future of [`Self::recv_async`] puts back; Call
-    /// [`fuse`](Iterator::fuse) if it must not return values after it has returned `None`.
+    /// An iterator over the values, until the channel is closed and drained; each step blocks the
+    /// goroutine as [`Self::recv`] does. `for v in &rx` does the same. After `None` it may return a
+    /// value that a dropped future of [`Self::recv_async`] has put back; [`fuse`](Iterator::fuse)
+    /// excludes this.
     ///
     /// # Examples
     ///
@@ -234,7 +233,7 @@ impl<T> Receiver<T> {
         Iter::new(self)
     }
 
-    /// The values that are there now; never blocks.
+    /// An iterator over the values that are there now; it does not block.
     ///
     /// # Examples
     ///
@@ -293,7 +292,7 @@ impl<T> Receiver<T> {
         self.len() == 0
     }
 
-    /// How many values the buffer can hold; 0 for a rendezvous and for nil.
+    /// How many values the buffer can hold; 0 for a channel without a buffer, and for nil.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.chan
@@ -301,7 +300,7 @@ impl<T> Receiver<T> {
             .map_or(0, |chan| chan.core().cap as usize)
     }
 
-    /// True if both receive from one channel; a nil end is like no other.
+    /// True if both are ends of the same channel; false if one of them is nil.
     ///
     /// # Examples
     ///
@@ -319,8 +318,8 @@ impl<T> Receiver<T> {
 }
 
 impl Receiver<()> {
-    /// Enqueues a waiter that is woken when the channel is closed; false if it
-    /// is closed. Only for channels on which no value is ever sent.
+    /// Enqueues a waiter that is woken when the channel is closed; false if it is closed already.
+    /// Only for channels on which no value is ever sent.
     ///
     /// # Safety
     ///

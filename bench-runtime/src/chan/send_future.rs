@@ -1,7 +1,6 @@
 //! A send as a future: the counterpart of [`super::future`], with the same protocol.
 //!
-//! The value stays in the future, whose place is pinned, until it is moved out by the
-//! thread that dequeued the waiter.
+//! The value stays in the pinned future until the thread that dequeued the waiter moves it out.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -20,9 +19,9 @@ use crate::goroutine::pending::Pending;
 
 /// A send that async code waits for: see [`Sender::send_async`](crate::Sender::send_async).
 ///
-/// It may be polled by any thread, by any executor. Once it was polled it is in the queue of
-/// senders. If dropped, it leaves the queue, and drops a value that was not received. A
-/// value that was received is sent, whether the future was polled again or not.
+/// Any thread and any executor may poll it. The first poll sends the value, or puts the future into
+/// the queue of senders. If the future is dropped, it leaves the queue, and drops a value that was
+/// not received. A value that was received is sent, even if the future is not polled again.
 ///
 /// # Examples
 ///
@@ -44,9 +43,9 @@ use crate::goroutine::pending::Pending;
 pub struct Sending<'a, T> {
     chan: Option<Chan<T>>,
     _sender: PhantomData<&'a T>,
-    /// While the waiter may be in the queue.
+    /// Present while the waiter may be in the queue.
     pending: Option<&'static Pending>,
-    /// Whether the value is here; not kept up to date while the wait lasts.
+    /// Whether the value is here; not kept up to date during a wait.
     is_full: bool,
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
     value: UnsafeCell<MaybeUninit<T>>,
@@ -54,10 +53,10 @@ pub struct Sending<'a, T> {
     _pinned: PhantomPinned,
 }
 
-// SAFETY: what its cells hold is reached under the channel's lock, or by the
-// thread that dequeued the waiter; it only holds a value that may be sent.
+// SAFETY: its cells are accessed under the channel's lock, or by the thread that dequeued the
+// waiter. The value that it holds is `Send`.
 unsafe impl<T: Send> Send for Sending<'_, T> {}
-// SAFETY: nothing can be done through a shared reference.
+// SAFETY: a shared reference gives access to nothing.
 unsafe impl<T: Send> Sync for Sending<'_, T> {}
 
 impl<T> Sending<'_, T> {
@@ -73,7 +72,7 @@ impl<T> Sending<'_, T> {
         }
     }
 
-    /// Whether the value was taken, once the send was readied.
+    /// Whether the value was received.
     ///
     /// # Safety
     ///
@@ -87,7 +86,7 @@ impl<T> Sending<'_, T> {
         self.is_full = false;
         Poll::Ready(match outcome {
             Outcome::Passed => Ok(()),
-            // SAFETY: it was here, and is not any more.
+            // SAFETY: the value was here, and `is_full` was cleared.
             _ => Err(SendError(unsafe {
                 self.value.get_mut().assume_init_read()
             })),
@@ -100,7 +99,7 @@ impl<T> Future for Sending<'_, T> {
 
     /// # Panics
     ///
-    /// After it was ready.
+    /// If it has returned `Ready` before.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: only the value is moved out of it.
         let this = unsafe { self.get_unchecked_mut() };
@@ -122,8 +121,8 @@ impl<T> Future for Sending<'_, T> {
         }
         let pending = Pending::new(cx.waker());
         let waiter = Waiter::single(pending.parkable(), value.cast(), 0);
-        // SAFETY: it is in no queue, because there is no record. Pinned, and
-        // removed before it is dropped.
+        // SAFETY: the waiter is in no queue, because `pending` is `None`. It is pinned, and removed
+        // before it is dropped.
         let sent = unsafe {
             let at = this.waiter.get().cast::<Waiter>();
             at.write(waiter);
@@ -148,12 +147,12 @@ impl<T> Drop for Sending<'_, T> {
             && let Some(chan) = self.chan
         {
             let waiter = self.waiter.get().cast();
-            // SAFETY: there is a record, so it is in the queue or was readied.
+            // SAFETY: `pending` was present, so the waiter is in the queue or was dequeued.
             self.is_full =
                 unsafe { leave(chan.core(), Side::Send, waiter, pending) || !self.was_passed() };
         }
         if self.is_full {
-            // SAFETY: it is here, and this is the last use.
+            // SAFETY: the value is here, and this is its last use.
             unsafe { self.value.get_mut().assume_init_drop() };
         }
     }

@@ -14,8 +14,8 @@ use crate::time::{after_ns, ns_of};
 
 /// The sending end of a channel; clones send into the same channel.
 ///
-/// When the last one is dropped the channel closes: receivers get what the
-/// buffer still holds, and then `None`.
+/// When the last clone is dropped, the channel closes: receivers get the values left in the buffer,
+/// and then `None`.
 ///
 /// # Examples
 ///
@@ -64,8 +64,8 @@ impl<T> Sender<T> {
         Self { chan: None }
     }
 
-    /// Sends a value; blocks the goroutine (or, on a plain thread, the thread)
-    /// until it is in the buffer or, without one, with a receiver.
+    /// Sends a value; blocks the goroutine (or, on a plain thread, the thread) until the value is
+    /// in the buffer or, without a buffer, a receiver has it.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends a value if that needs no wait.
+    /// Sends a value if that would not block.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends a value if that needs no wait and the buffer does not hold it.
+    /// Sends a value if that would not block, unless the buffer holds the same value.
     pub(crate) fn try_send_once(&self, value: T)
     where
         T: Copy + Eq,
@@ -133,7 +133,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The value is returned if no receiver took it in time, or the channel is or becomes closed.
+    /// The value is returned if it could not be sent in time, or the channel is or becomes closed.
     ///
     /// # Examples
     ///
@@ -184,11 +184,12 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends a value from async code, in a task of any executor: a future whose output is
-    /// what [`Self::send`] returns. It does not block; the first poll sends, or queues up.
+    /// Sends a value from async code, with any executor. The output of the future is the result of
+    /// [`Self::send`]. It does not block: the first poll sends the value, or queues the future.
     ///
     /// If the future is dropped before its value was received, the value is dropped with it;
-    /// [`try_send`](Self::try_send) keeps it. A goroutine calls [`Self::send`].
+    /// [`try_send`](Self::try_send) returns a value that it cannot send. In a goroutine use
+    /// [`Self::send`].
     ///
     /// # Examples
     ///
@@ -206,9 +207,8 @@ impl<T> Sender<T> {
         Sending::new(self.chan, value)
     }
 
-    /// Closes the channel, for all its ends: sends fail from now on, receivers
-    /// get what the buffer still holds and then `None`. True if this call
-    /// closed it: false if it was closed before, or is nil.
+    /// Closes the channel: sends fail from now on; receivers get the values left in the buffer, and
+    /// then `None`. Returns true if this call closed it, false if it was closed before, or is nil.
     ///
     /// # Examples
     ///
@@ -267,7 +267,7 @@ impl<T> Sender<T> {
         self.len() == 0
     }
 
-    /// How many values the buffer can hold; 0 for a rendezvous and for nil.
+    /// How many values the buffer can hold; 0 for a channel without a buffer, and for nil.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.chan
@@ -275,7 +275,7 @@ impl<T> Sender<T> {
             .map_or(0, |chan| chan.core().cap as usize)
     }
 
-    /// True if both send into one channel; a nil end is like no other.
+    /// True if both are ends of the same channel; false if one of them is nil.
     ///
     /// # Examples
     ///

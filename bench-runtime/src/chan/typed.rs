@@ -9,8 +9,8 @@ use super::core::{Core, Outcome, Side, complete};
 use crate::goroutine::Waiter;
 use crate::sched;
 
-/// A pointer to a channel that is alive: its holder also holds, or
-/// borrows, a counted handle. Invariant in `T`: one end's type is the other's.
+/// A pointer to a channel, which is alive: the owner of the pointer also owns, or borrows, a handle
+/// that is counted. Invariant in `T`, because both ends have the same type.
 pub(super) struct Chan<T> {
     core: NonNull<Core>,
     element: PhantomData<*mut T>,
@@ -30,7 +30,7 @@ impl<T> PartialEq for Chan<T> {
     }
 }
 
-/// The last receiver empties and frees the buffer.
+/// The end of the last receiver: its drop empties the buffer, then drops the handle.
 struct Rest<T> {
     chan: Chan<T>,
     /// All handles of the other side are dropped as well.
@@ -39,7 +39,7 @@ struct Rest<T> {
 
 impl<T> Rest<T> {
     fn drop_values(&self) {
-        // SAFETY: this is the last handle, so no other thread holds the lock.
+        // SAFETY: if `alone`, this is the last handle, so no other thread holds the lock.
         while !(self.alone && unsafe { self.chan.core().state() }.is_drained()) {
             match self.chan.try_recv() {
                 Received::Value(value) => drop(value),
@@ -58,7 +58,7 @@ impl<T> Drop for Rest<T> {
     }
 }
 
-/// How an attempt went. After `Blocked` the channel is still locked.
+/// The outcome of an attempt. After `Blocked` the channel is still locked.
 enum Attempt<R> {
     Done(R),
     Closed,
@@ -80,7 +80,7 @@ pub(super) enum Received<T> {
 }
 
 impl<T> Chan<T> {
-    /// With one handle on each side.
+    /// A channel with one handle on each side.
     pub(super) fn allocate(cap: u32, keeps_one: bool) -> Self {
         Self {
             core: Core::allocate(Layout::new::<T>(), cap, keeps_one),
@@ -98,7 +98,7 @@ impl<T> Chan<T> {
         self.core
     }
 
-    /// Gives up a handle of the sending side; the last one closes.
+    /// Drops a handle of the sending side; the last one closes the channel.
     pub(super) fn release_sender(self) {
         if self.core().release(Side::Send) {
             if !self.core().is_alone(Side::Send) {
@@ -110,15 +110,15 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Gives up a handle of the receiving side; the last one closes the
-    /// channel, and drops the values in the buffer.
+    /// Drops a handle of the receiving side; the last one closes the channel, and drops the values
+    /// in the buffer.
     pub(super) fn release_receiver(self) {
         if self.core().release(Side::Recv) {
             let alone = self.core().is_alone(Side::Recv);
             if !alone {
                 self.core().close();
             }
-            // If a destructor panics, it drops the rest.
+            // If the destructor of a value panics, the drop of `rest` drops the others.
             let rest = Rest { chan: self, alone };
             rest.drop_values();
         }
@@ -181,7 +181,7 @@ impl<T> Chan<T> {
                     state.head + 1
                 };
                 match state.senders.dequeue() {
-                    // The buffer is full: its tail takes the place of the head.
+                    // The buffer is full: the sender's value goes to the place of the head.
                     Some(sender) => {
                         let theirs = sender.as_ref().elem.get().cast::<T>();
                         head.copy_from_nonoverlapping(theirs, 1);
@@ -210,8 +210,8 @@ impl<T> Chan<T> {
     }
 
     /// Sends, waiting as long as it takes; blocks the goroutine.
-    // Inlined, as `recv` and the handles' methods: an operation without a wait
-    // is short, and after a wait each call costs a mispredicted return.
+    // Inlined, like `recv` and the methods of the handles: an operation that does not wait is
+    // short, and after a wait the CPU mispredicts each return from a call.
     #[inline(always)]
     pub(super) fn send(&self, value: T) -> Result<(), T> {
         let value = ManuallyDrop::new(value);
@@ -228,8 +228,8 @@ impl<T> Chan<T> {
         Err(ManuallyDrop::into_inner(value))
     }
 
-    /// The rest of a send that must wait: a function of its own, so that a send
-    /// that need not wait saves no registers for it.
+    /// The rest of a send that must wait: a function of its own, because a send that need not wait
+    /// then saves no registers.
     ///
     /// # Safety
     ///
@@ -267,7 +267,7 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Sends if that needs no wait.
+    /// Sends if that would not block.
     #[inline]
     pub(super) fn try_send(&self, value: T) -> Sent<T> {
         let value = ManuallyDrop::new(value);
@@ -283,8 +283,8 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Sends the value at `value`, or else enqueues the waiter, if there is one. `None`:
-    /// it would have to wait.
+    /// Sends the value at `value`. If that would block, enqueues the waiter, if there is one, and
+    /// returns `None`.
     ///
     /// # Safety
     ///
@@ -321,8 +321,8 @@ impl<T> Chan<T> {
     {
         let core = self.core();
         core.lock();
-        // SAFETY: we hold the lock until it is given back, after the last use of
-        // the state. The first `len` elements are initialised.
+        // SAFETY: we hold the lock until `unlock`, after the last use of the state. The first `len`
+        // elements are initialised.
         unsafe {
             let state = core.state();
             let found = (0..state.len).any(|index| {
@@ -358,7 +358,7 @@ impl<T> Chan<T> {
     unsafe fn wait_to_recv(&self) -> Option<T> {
         let mut place = MaybeUninit::<T>::uninit();
         let elem = place.as_mut_ptr().cast();
-        // SAFETY: locked; the place lives here until the wait is over, and is filled if `passed`.
+        // SAFETY: locked; the place lives here until the wait is over, and is filled on `Passed`.
         unsafe {
             match self.core().wait(Side::Recv, elem) {
                 Outcome::Passed => Some(place.assume_init()),
@@ -390,7 +390,7 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Receives, or else queues up to.
+    /// Receives a value. If that would block, enqueues the waiter and returns `Empty`.
     ///
     /// # Safety
     ///
@@ -412,7 +412,7 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Receives if that needs no wait.
+    /// Receives if that would not block.
     #[inline]
     pub(super) fn try_recv(&self) -> Received<T> {
         match self.attempt_recv() {

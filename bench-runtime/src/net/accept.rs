@@ -1,4 +1,4 @@
-//! An accept loop that continues when the process has no descriptor left.
+//! An accept loop that pauses while the process is out of descriptors.
 
 use std::io;
 use std::time::Duration;
@@ -21,9 +21,8 @@ impl BackOff {
         Self { pause: FIRST_PAUSE }
     }
 
-    /// Accepts; if descriptors or memory are short, it pauses, longer each
-    /// time, and tries again, because some may become free. `None` once the
-    /// listener is closed. Blocks the goroutine.
+    /// Accepts a connection. If the process is out of descriptors or memory, it pauses, longer each
+    /// time, and tries again. `None` once the listener is closed. Blocks the goroutine.
     pub(super) fn accept<T>(
         &mut self,
         mut accept: impl FnMut() -> io::Result<T>,

@@ -1,5 +1,5 @@
-//! One operation, from its first try to its end: the protocol of
-//! [`super::wait`], from the waiter's side.
+//! One operation, from its first try to its end: the waiter's side of the protocol of
+//! [`super::wait`].
 
 use std::io;
 use std::mem;
@@ -21,7 +21,7 @@ use crate::sys::fd;
 use crate::time::armed;
 use crate::timer::Action;
 
-/// How often a thread polls for a kick if it could get no eventfd.
+/// How often a plain thread looks for a kick if it could get no eventfd.
 const BLIND_WAIT: Duration = Duration::from_millis(20);
 
 thread_local! {
@@ -95,8 +95,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Steps 1 and 2, in this order: the thread that closes, or sets a deadline, does
-    /// that before the edge that changes the tick.
+    /// Steps 1 and 2, in this order: a close, or a new deadline, is stored before the edge that
+    /// changes the tick.
     #[inline]
     pub(super) fn check(&mut self) -> io::Result<()> {
         if let Some(desc) = self.desc {
@@ -140,7 +140,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Notes a read that got data, of a descriptor that is never written.
+    /// Notes a read that got data, of a descriptor that is only read.
     #[inline]
     pub(super) fn note_read(&self) {
         if let Some(desc) = self.desc {
@@ -155,7 +155,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The time-out counts from the first wait on.
+    /// Turns the time-out into a deadline, which counts from the first wait.
     #[inline]
     fn set_limit(&mut self) {
         if self.limit_ns == NEVER
@@ -179,8 +179,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The record that this poller has of the descriptor. `None` if the operation
-    /// must be tried again first: the tick was not read before the try.
+    /// The record that this poller has of the descriptor. `None` if the operation must be tried
+    /// again first, because the tick was not read before the try.
     #[inline]
     fn record(
         &mut self,
@@ -199,7 +199,7 @@ impl<'a> Attempt<'a> {
                 desc
             }
         };
-        // Checked again: a close before `kick` found this record is seen here.
+        // Checked again: a close whose kick was too early to find this record is seen here.
         if self.waits.is_closed() {
             return Err(closed_error());
         }
@@ -212,8 +212,8 @@ impl<'a> Attempt<'a> {
         };
         let end_ns = self.end_ns();
         let me = sched::prepare_park(WaitReason::Io, ptr::from_ref(desc).cast());
-        // Even if the waiter was in the slot for a moment only: another goroutine may have
-        // seen it there, and queued.
+        // Even if the waiter was in the slot only for a moment: another goroutine may have found
+        // the slot busy, and queued.
         self.waited = true;
         match netpoll.register(desc, self.side, me, self.tick) {
             Registered::Waiting => {
@@ -236,7 +236,7 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// Steps 4 and 5 for a future, which does not park. `None`: look again.
+    /// Steps 4 and 5 for a future, which does not park. `None`: try the operation again.
     pub(super) fn enter(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -264,7 +264,7 @@ impl<'a> Attempt<'a> {
         Ok(Some(Entered::Queue(place)))
     }
 
-    /// Takes a future's place out of the queue, if it is still there.
+    /// Removes a future's waiter from the queue, if it is still there, and frees it.
     pub(super) fn leave_queue(&self, place: Place) {
         // SAFETY: alive, and in this queue or in none.
         unsafe {
@@ -273,7 +273,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Step 6, before the end.
+    /// Step 6, before the operation ends.
     pub(super) fn pass_on(&mut self) {
         if mem::take(&mut self.waited) {
             self.waits.pass_on(self.side);
@@ -345,14 +345,15 @@ impl<'a> Attempt<'a> {
             if let Some(at) = threads.iter().position(|t| Arc::ptr_eq(&t.wake, wake)) {
                 threads.swap_remove(at);
             }
-            // Under the lock: no kick sets it any more.
+            // Under the lock, so no later kick sets it.
             wake.clear();
         }
         result
     }
 
     fn poll_as_thread(&mut self, fd: BorrowedFd<'_>, wake: Option<&EventFd>) -> io::Result<()> {
-        // After joining the list: earlier changes are visible here, and later changes cause a kick.
+        // Checked after joining the list: earlier changes are visible here, and later changes cause
+        // a kick.
         if self.waits.is_closed() {
             return Err(closed_error());
         }

@@ -108,7 +108,7 @@ macro_rules! shown {
     };
 }
 
-/// The methods and traits of a type that is one [`super::fd::Fd`] of `$std`.
+/// The methods and traits of a type that wraps one [`super::fd::Fd`] of `$std`.
 macro_rules! common {
     ($type:ident of $std:ty $(, reads $read:ident)? $(, writes $write:ident)?) => {
         $crate::net::convert::deadlines!($type $(, reads $read)? $(, writes $write)?);
@@ -128,7 +128,7 @@ macro_rules! common {
         impl TryFrom<$type> for $std {
             type Error = std::io::Error;
 
-            /// Gives std's type, which blocks the thread.
+            /// Converts to std's type, whose operations block the thread.
             fn try_from(outer: $type) -> std::io::Result<Self> {
                 outer.fd.into_blocking()
             }
@@ -141,8 +141,8 @@ macro_rules! deadlines {
     ($type:ident $(, reads $read:ident)? $(, writes $write:ident)?) => {
         impl $type {
             $(
-                /// Operations that wait or begin after this instant fail; `None` is for
-                /// never. It also applies to operations that wait already.
+                /// Sets the read deadline: operations to read (or to accept) fail once this instant
+                /// has passed, also those that wait already. `None` removes the deadline.
                 ///
                 /// # Examples
                 ///
@@ -188,8 +188,8 @@ macro_rules! deadlines {
                 }
             )?
             $(
-                /// Operations to write that wait or begin after this instant fail; `None`
-                /// is for never. It also applies to operations that wait already.
+                /// Sets the write deadline: operations to write fail once this instant has passed,
+                /// also those that wait already. `None` removes the deadline.
                 ///
                 /// # Examples
                 ///
@@ -230,15 +230,15 @@ macro_rules! deadlines {
                 }
             )?
 
-            /// Closes it for all handles, without waiting: the peer sees the
-            /// end, waiting operations end, later ones fail.
+            /// Closes the descriptor, without waiting: the peer sees the end, operations that wait
+            /// end, later ones fail.
             ///
-            /// A clone is a separate descriptor, which stays open. So does the
-            /// connection or the port. To close it from elsewhere share it by an `Arc`.
+            /// A clone is a separate descriptor: it stays open, and so does the connection or the
+            /// port. To close a descriptor that another goroutine uses, share it by an `Arc`.
             ///
             /// # Errors
             ///
-            /// When it is closed already.
+            /// If it is closed already.
             ///
             /// # Examples
             ///
@@ -312,8 +312,8 @@ macro_rules! both_deadlines {
 macro_rules! read_timeout {
     ($type:ident) => {
         impl $type {
-            /// Operations to read that begin after this fail when they take
-            /// longer; `None` is for no limit.
+            /// Operations to read that begin after this call fail if they take longer than
+            /// `timeout`; `None` removes the limit.
             ///
             /// # Errors
             ///
@@ -354,8 +354,8 @@ macro_rules! read_timeout {
 macro_rules! write_timeout {
     ($type:ident) => {
         impl $type {
-            /// Operations to write that begin after this fail when they take
-            /// longer; `None` is for no limit.
+            /// Operations to write that begin after this call fail if they take longer than
+            /// `timeout`; `None` removes the limit.
             ///
             /// # Errors
             ///

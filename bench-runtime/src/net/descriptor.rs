@@ -12,26 +12,25 @@ use crate::netpoll::Side;
 use crate::sys::{fd, transfer};
 use crate::util::write::write_at_once;
 
-/// Any descriptor that can be waited for until it is readable or writable: a
-/// timerfd, an eventfd, inotify, a pidfd, a terminal, stdin, the socket of a C
-/// library. Sockets and pipes have types of their own, which are faster.
+/// Any descriptor, to wait until it is readable or writable: a timerfd, an eventfd, inotify, a
+/// pidfd, a terminal, stdin, the socket of a C library. Sockets and pipes have types of their own,
+/// which are faster.
 ///
-/// - Waiting blocks the goroutine, or a plain thread. It ends when an operation
-///   of that side would not block, which poll(2) decides: with data, room, urgent data,
-///   the end or an error. It also ends by deadline, time-out and [`close`](Self::close).
-/// - The descriptor's flags are not changed, which matters if other processes share
-///   it, as they do stdin. `Read` and `Write` try only after a wait, and write at
-///   most 4,096 bytes a call. So they do not block the thread, even in blocking
-///   mode, unless another reader takes the data first.
-/// - A file that the kernel cannot wait for (a regular file, a folder, `/dev/null`) is
-///   always readable and writable, as for poll(2). Reading one may wait for a disk:
-///   [`blocking`](crate::blocking) is for that. An operation of
-///   [`read_with`](Self::read_with) that returns `WouldBlock` there fails with
-///   [`io::ErrorKind::PermissionDenied`], which is epoll's error.
+/// - A wait blocks the goroutine, or a plain thread. It ends when, by poll(2), a read or a write
+///   would not block: there is data, room, urgent data, the end or an error. A deadline, a time-out
+///   and [`close`](Self::close) also end it.
+/// - The descriptor's flags are not changed, because other processes may share it, as they share
+///   stdin. `Read` and `Write` try only when poll(2) reports that they would not block, and write
+///   at most 4,096 bytes a call. So they do not block the thread, even in blocking mode, unless
+///   another reader takes the data first.
+/// - A file that the kernel cannot wait for (a regular file, a folder, `/dev/null`) is always
+///   readable and writable, as for poll(2). To read it may take a wait for the disk: call
+///   [`blocking`](crate::blocking). An operation of [`read_with`](Self::read_with) that returns
+///   `WouldBlock` there fails with [`io::ErrorKind::PermissionDenied`], which is epoll's error.
 ///
-/// It owns the descriptor. So the number cannot be used for another file
-/// meanwhile; what other code owns is watched through a duplicate
-/// ([`duplicate_of`](Self::duplicate_of)), and may be closed at any time.
+/// A `Descriptor` owns its descriptor, so the number cannot be reused for another file meanwhile.
+/// [`duplicate_of`](Self::duplicate_of) watches a descriptor that other code owns, and may close at
+/// any time.
 ///
 /// # Examples
 ///
@@ -43,7 +42,7 @@ use crate::util::write::write_at_once;
 /// # fn main() -> std::io::Result<()> {
 /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
 /// unsafe { Runtime::builder().procs(1).build() }?.run(|| {
-///     // Such as a foreign library may give out.
+///     // A descriptor of a foreign library, for example.
 ///     let (theirs, mut writer) = std::io::pipe()?;
 ///     let watched = Descriptor::duplicate_of(&theirs)?;
 ///     go!(writer.write_all(b"ready").unwrap());
@@ -69,7 +68,7 @@ read_by_ref!(Descriptor);
 write_by_ref!(Descriptor);
 
 impl Descriptor {
-    /// Takes a descriptor over.
+    /// Takes ownership of a descriptor.
     ///
     /// # Examples
     ///
@@ -92,12 +91,12 @@ impl Descriptor {
         }
     }
 
-    /// Watches a descriptor that another owns, through a duplicate. The file
-    /// stays open until both are closed.
+    /// Watches a descriptor that other code owns, through a duplicate. The file stays open until
+    /// both are closed.
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// If the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -119,11 +118,11 @@ impl Descriptor {
         fd.as_fd().try_clone_to_owned().map(Self::new)
     }
 
-    /// Gives the descriptor back.
+    /// Returns the descriptor.
     ///
     /// # Errors
     ///
-    /// When it was closed.
+    /// If it was closed.
     ///
     /// # Examples
     ///
@@ -147,8 +146,8 @@ impl Descriptor {
     ///
     /// # Errors
     ///
-    /// By deadline and time-out with [`io::ErrorKind::TimedOut`]; once it is closed,
-    /// with the error of [`is_closed_error`](super::is_closed_error); if the user may
+    /// [`io::ErrorKind::TimedOut`] after a deadline or a time-out; once it is closed, an error for
+    /// which [`is_closed_error`](super::is_closed_error) is true; an error of epoll if the user may
     /// watch no more descriptors.
     ///
     /// # Examples
@@ -190,9 +189,8 @@ impl Descriptor {
         self.wait(Side::Write)
     }
 
-    /// Tries an operation that reads, and again after each wait, until it does not
-    /// fail with [`io::ErrorKind::WouldBlock`]. Only for a descriptor that is
-    /// non-blocking. Blocks the goroutine.
+    /// Tries `op`, an operation that reads. While it fails with [`io::ErrorKind::WouldBlock`],
+    /// waits and tries again. Only for a descriptor in non-blocking mode. Blocks the goroutine.
     ///
     /// # Errors
     ///

@@ -1,5 +1,4 @@
-//! A descriptor that does not block, with its waits: what every type of
-//! [`crate::net`] is made of.
+//! A non-blocking descriptor and its waits; every type of [`crate::net`] contains one.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,8 +14,8 @@ use crate::sched;
 use crate::sys::fd;
 use crate::time::{self, after_ns, ns_of};
 
-/// The pause between two attempts if no event reports room: a short delay for
-/// the goroutine, and little CPU time while the peer does nothing.
+/// The pauses between attempts if no event reports room. The first ones are short, so the goroutine
+/// is not late; the longest take little CPU time while the peer does nothing.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
@@ -51,7 +50,7 @@ impl<S: AsFd> Fd<S> {
         self.into_inner()
     }
 
-    /// The descriptor as it is.
+    /// The descriptor, in its present mode.
     pub(super) fn into_inner(self) -> io::Result<S> {
         if self.waits.is_closed() {
             return Err(closed_error());
@@ -61,8 +60,8 @@ impl<S: AsFd> Fd<S> {
         Ok(inner)
     }
 
-    /// For operations that never block: addresses, options. Fails with `Closed` on a closed
-    /// descriptor.
+    /// Calls an operation that never blocks, such as reading an address or an option. Fails with
+    /// `Closed` on a closed descriptor.
     pub(super) fn with<T>(&self, op: impl FnOnce(&S) -> io::Result<T>) -> io::Result<T> {
         op(&self.inner).map_err(|e| self.waits.explain(e))
     }
@@ -73,7 +72,7 @@ impl<S: AsFd> Fd<S> {
         self.io_until(side, NEVER, op)
     }
 
-    /// The same, until a time of [`crate::sched::now_ns`] at most.
+    /// As [`Self::io`], until `limit_ns` (of [`crate::sched::now_ns`]) at the latest.
     #[inline]
     pub(super) fn io_until<T>(
         &self,
@@ -85,9 +84,9 @@ impl<S: AsFd> Fd<S> {
         self.try_until_done(attempt, false, op, |_, _| ())
     }
 
-    /// The loop of them all. With `may_be_dry` it begins with a wait if the first try
-    /// can be skipped; `note` gets the result of each attempt, `None` if it would have
-    /// blocked, and is not called for errors.
+    /// The loop of all operations. With `may_be_dry`, it waits before the first try if the stream
+    /// was drained and no edge came since. `note` is called with the result of each try, or with
+    /// `None` if it would have blocked; it is not called for errors.
     #[inline]
     fn try_until_done<T>(
         &self,
@@ -120,11 +119,11 @@ impl<S: AsFd> Fd<S> {
         }
     }
 
-    /// Reads up to `len` bytes of a TCP stream. A read that did not fill the
-    /// buffer has emptied the kernel's, so the next one, unless an edge came,
-    /// waits without trying: a request costs one system call less.
+    /// Reads up to `len` bytes of a TCP stream. A read that did not fill the buffer has emptied the
+    /// kernel's. So, unless an edge came, the next read waits without trying: a request costs one
+    /// system call less.
     ///
-    /// Other descriptors are different: a datagram is read whole or cut, a Unix
+    /// This is not true of other descriptors: a datagram is read whole or cut, and a read of a Unix
     /// stream may stop at a message that carries descriptors.
     #[inline]
     pub(super) fn read_tcp(
@@ -140,9 +139,8 @@ impl<S: AsFd> Fd<S> {
         })
     }
 
-    /// Reads up to `len` bytes, from a descriptor that is only read. If the
-    /// next read would find no data it waits without trying; see
-    /// [`crate::netpoll`].
+    /// Reads up to `len` bytes, from a descriptor that is only read. It waits without trying if it
+    /// knows that there is no data; see [`crate::netpoll`].
     #[inline]
     pub(super) fn read_pipe(
         &self,
@@ -167,8 +165,8 @@ impl<S: AsFd> Fd<S> {
         self.waits.watch_by_level();
     }
 
-    /// As above, if no event reports that `op` would not block any more: tries
-    /// again after pauses. Blocks the goroutine.
+    /// As [`Self::io`], for an `op` whose end of blocking no event reports: tries again after
+    /// pauses. Blocks the goroutine.
     pub(super) fn io_by_pauses<T>(
         &self,
         side: Side,
@@ -193,8 +191,7 @@ impl<S: AsFd> Fd<S> {
         }
     }
 
-    /// Waits until the descriptor can be written to, which is how a connect
-    /// ends. Blocks the goroutine.
+    /// Waits for the end of a connect: the descriptor is writable then. Blocks the goroutine.
     pub(super) fn wait_connected(
         &self,
         limit_ns: u64,
@@ -208,7 +205,7 @@ impl<S: AsFd> Fd<S> {
         })
     }
 
-    /// A wait until an operation of that side would not block.
+    /// A future that is ready when an operation of that side would not block.
     pub(super) fn readiness(&self, side: Side) -> Readiness<'_> {
         Readiness::new(&self.waits, self.inner.as_fd(), side)
     }
@@ -233,7 +230,7 @@ impl<S: AsFd> Fd<S> {
         self.waits.timeout(side)
     }
 
-    /// Closes it for all holders: the peer sees the end, waits end, later operations fail.
+    /// Closes the descriptor: the peer sees the end, waits end, later operations fail.
     pub(super) fn close(&self) -> io::Result<()> {
         static DEAD: OnceLock<OwnedFd> = OnceLock::new();
         self.waits.close(|| {

@@ -12,9 +12,9 @@ use crate::util::quick_lock::QuickLock;
 
 /// A place to wait until the value of a [`Mutex`] has changed.
 ///
-/// Waiters are woken in the order in which they came, by one signal each, and
-/// only by signals; still look at the condition again, as others may have been
-/// there between the signal and the return.
+/// A signal wakes the waiter that has waited longest, and no wait returns without a signal. Check
+/// the condition again all the same: another goroutine may have changed the value between the
+/// signal and the return.
 ///
 /// # Examples
 ///
@@ -47,8 +47,8 @@ impl Cond {
         }
     }
 
-    /// Unlocks the mutex and waits for a signal, both at once, then locks it
-    /// again; blocks the goroutine (or, on a plain thread, the thread).
+    /// Unlocks the mutex and waits for a signal, then locks the mutex again. No signal between the
+    /// unlock and the wait is lost. Blocks the goroutine (or, on a plain thread, the thread).
     ///
     /// # Examples
     ///
@@ -74,8 +74,8 @@ impl Cond {
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let mutex = MutexGuard::mutex(&guard);
         let me = sched::prepare_park(WaitReason::Cond, ptr::from_ref(self).cast());
-        // SAFETY: the own waiter is ours for a wait on one queue, and does not
-        // move while we are parked, which is until it has been dequeued.
+        // SAFETY: the record's own waiter is free for a wait on one queue. It does not move, and we
+        // stay parked until it has been dequeued.
         unsafe {
             let waiter = sched::own_waiter(me, ptr::null_mut());
             self.queue.lock().enqueue(waiter);
@@ -118,8 +118,8 @@ impl Cond {
         guard
     }
 
-    /// As [`Self::wait`], for `timeout` at most, not counting the wait for the
-    /// mutex; the flag is true if a signal came.
+    /// As [`Self::wait`], but waits for a signal for `timeout` at most. To lock the mutex again may
+    /// take longer. The flag is true if a signal came.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Tasks that may fail, of which the first failure counts.
+//! A group of tasks that may fail.
 
 use std::fmt;
 use std::io;
@@ -9,9 +9,9 @@ use crate::context::{Cancel, Context};
 use crate::runtime::spawn::GoBuilder;
 use crate::util::lock::Lock;
 
-/// Starts tasks that may fail, and waits for all of them; the first failure counts, and
-/// cancels the group's context. Clones are handles of one group. Tasks that borrow are
-/// started in a scope: [`Scope::go_in`](crate::Scope::go_in).
+/// Starts tasks that may fail, and waits for all of them. [`Self::wait`] returns the first failure,
+/// which also cancels the group's context. Clones are handles of the same group.
+/// [`Scope::go_in`](crate::Scope::go_in) starts tasks that borrow.
 ///
 /// # Examples
 ///
@@ -44,7 +44,7 @@ struct Inner<E> {
 }
 
 impl<E: Send + 'static> ErrGroup<E> {
-    /// Without a context and without a limit.
+    /// A group without a context and without a limit.
     ///
     /// # Examples
     ///
@@ -65,9 +65,9 @@ impl<E: Send + 'static> ErrGroup<E> {
 
     /// A group of which at most `limit` tasks run at a time.
     ///
-    /// As in Go, a task that calls [`Self::go`] of its own group keeps its place while it waits for
-    /// another: if all tasks do that, all wait for ever. Start tasks from outside the group, or
-    /// call [`Self::try_go`] and do the work in the caller if it returns false.
+    /// As in Go, a task that calls [`Self::go`] of its own group counts towards the limit while it
+    /// waits there. If all running tasks do that, all wait for ever. Start tasks from outside the
+    /// group, or call [`Self::try_go`] and do the work in the caller if it returns false.
     ///
     /// # Panics
     ///
@@ -90,13 +90,12 @@ impl<E: Send + 'static> ErrGroup<E> {
         Self::build(None, Some(limit))
     }
 
-    /// With a context for its tasks, which ends with the first failure, at the
-    /// latest when [`Self::wait`] returns.
+    /// A group with a context for its tasks. The context ends at the first failure, or when
+    /// [`Self::wait`] returns.
     ///
-    /// Unlike Go's, the failure is not the context's cause: `ctx.cause()` is that it was
-    /// cancelled, and [`Self::wait`] returns the failure. If the tasks need the cause, make
-    /// the context yourself, by [`Context::with_cancel`], and have the task that fails call
-    /// [`Cancel::cancel_with`].
+    /// Unlike in Go, the failure is not the context's cause: `ctx.cause()` says only that the
+    /// context was cancelled. If the tasks need the failure, make the context by
+    /// [`Context::with_cancel`] instead, and let the task that fails call [`Cancel::cancel_with`].
     ///
     /// # Examples
     ///
@@ -156,8 +155,8 @@ impl<E: Send + 'static> ErrGroup<E> {
         }
     }
 
-    /// Starts a task in a goroutine (or a thread, for a plain thread); blocks
-    /// the goroutine while the limit is reached.
+    /// Starts a task in a goroutine; a plain thread starts an OS thread instead. Blocks the
+    /// goroutine (or, on a plain thread, the thread) while the limit is reached.
     ///
     /// # Examples
     ///
@@ -179,7 +178,7 @@ impl<E: Send + 'static> ErrGroup<E> {
     ///
     /// # Errors
     ///
-    /// As [`GoBuilder::go`]; it is not a failure of the group.
+    /// As [`GoBuilder::go`]. Such an error is not a failure of the group.
     ///
     /// # Panics
     ///
@@ -212,7 +211,8 @@ impl<E: Send + 'static> ErrGroup<E> {
         self.inner.tasks.go_with(how, self.task(f))
     }
 
-    /// Takes a place under the limit, which the task releases. Blocks the goroutine.
+    /// Waits until fewer tasks run than the limit allows, and counts one more. The end of the task
+    /// counts it off. Blocks the goroutine.
     pub(crate) fn wait_for_room(&self) {
         if let Some(limit) = &self.inner.limit {
             limit.acquire(1).forget();
@@ -251,7 +251,7 @@ impl<E: Send + 'static> ErrGroup<E> {
         self.inner.tasks.go(self.task(f));
     }
 
-    /// The goroutine's function for a task that has a place.
+    /// The goroutine's function for a task that [`Self::wait_for_room`] has counted.
     pub(crate) fn task<F>(&self, f: F) -> impl FnOnce() + Send + use<E, F>
     where
         F: FnOnce() -> Result<(), E> + Send,
@@ -279,12 +279,13 @@ impl<E: Send + 'static> ErrGroup<E> {
     ///
     /// # Errors
     ///
-    /// The first failure, once: of two goroutines that wait, one gets it and the other gets
-    /// `Ok(())`. Let one goroutine wait, and pass the result on.
+    /// The first failure. Only one call returns it: if two goroutines wait, one gets the failure
+    /// and the other `Ok(())`. So let one goroutine wait, and pass the result on.
     ///
     /// # Panics
     ///
-    /// With the first panic of a task, once; also if there was no stack for one.
+    /// With the first panic of a task; only one call panics with it. A task for which there was no
+    /// stack counts as one that panicked.
     ///
     /// # Examples
     ///
@@ -323,8 +324,8 @@ impl<E> Inner<E> {
     }
 }
 
-/// A task's place under the limit; free again on drop. A task that panics
-/// cancels the context too, so that its fellows end and the panic is seen.
+/// A task that counts towards the limit, until the drop. A task that panics also cancels the
+/// context: the other tasks then end, and `wait` panics.
 struct Place<E> {
     inner: Arc<Inner<E>>,
     returned: bool,

@@ -1,23 +1,23 @@
 //! How goroutines wait for each other, in addition to channels.
 //!
-//! All of it also works on a plain thread, which it then blocks, so that
-//! threads of a program can exchange values with its goroutines. A panic
-//! poisons nothing: as in Go a mutex guards the access to a value, not its
-//! consistency. A panic is returned by the join of the goroutine, which decides
-//! whether to continue; guards unlock while they unwind.
+//! All of these also work on a plain thread, and then block the thread. So threads can exchange
+//! values with goroutines. A panic poisons nothing: as in Go, a mutex guards the access to a value,
+//! not its consistency. Guards unlock while a panic unwinds. The join of the goroutine returns the
+//! panic, and its caller decides whether to continue.
 //!
 //! # What other crates do
 //!
-//! Not here, because crates provide them: Each is tested from goroutines in both modes.
+//! These are not here, because other crates provide them. Each is tested from goroutines in both
+//! modes.
 //!
 //! | in Go                    | crate                | from a goroutine                             |
 //! |--------------------------|----------------------|----------------------------------------------|
-//! | `sync.Map`               | `dashmap`            | as usual, but no guard (`Ref`, `Entry`, an iterator) is held over a park |
+//! | `sync.Map`               | `dashmap`            | as usual, but hold no guard (`Ref`, `Entry`, an iterator) while you wait |
 //! | `golang.org/x/time/rate` | `governor`           | `block_on(limiter.until_ready())`, or `check` and [`time::sleep`](crate::time::sleep) |
 //! | `singleflight`, with a cache | `moka::future`   | `block_on(cache.get_with(key, async { … }))`; not `moka::sync`, which blocks the thread |
 //!
-//! Without a cache, `singleflight` is a map of [`OnceCell`]s. `call` is its `Do`, and `call_with` its
-//! `DoChan`, whose caller waits no longer than a context:
+//! `singleflight` without a cache is a map of [`OnceCell`]s. Here `call` is its `Do`, and
+//! `call_with` its `DoChan`: the caller waits until the context ends at the latest.
 //!
 //! ```
 //! use bench_runtime::context::Context;

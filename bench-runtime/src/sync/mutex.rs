@@ -1,33 +1,32 @@
-//! A mutex that parks goroutines, and is fair once a waiter has starved.
+//! A mutex that parks goroutines, and is handed over to a waiter that starves.
 //!
 //! | bit        | meaning                                                   |
 //! |------------|-----------------------------------------------------------|
 //! | `LOCKED`   | held                                                      |
 //! | `QUEUED`   | the queue has waiters; set and cleared under its lock      |
 //! | `WAKING`   | a woken waiter is about to try; no other need be woken    |
-//! | `STARVING` | it goes from each holder to the first waiter only |
+//! | `STARVING` | only an unlock passes the mutex on, to the first waiter |
 //!
 //! # The protocol
 //!
-//! In normal operation an unlock wakes the first waiter, which competes with
-//! newcomers. Newcomers mostly win, because they have a CPU: that is fast. A
-//! woken waiter that loses is put in front of the queue. After [`STARVING_NS`]
-//! it sets `STARVING`, while the mutex is held, so that the holder sees it.
-//! While the bit is set no newcomer takes the mutex: an unlock hands it to the
-//! first waiter and sets `LOCKED` for it, and that waiter clears the bit.
+//! In normal operation an unlock wakes the first waiter, which competes with newcomers. Newcomers
+//! mostly win, because they already run; that is fast. A woken waiter that loses goes to the front
+//! of the queue. If it has waited for [`STARVING_NS`], it sets `STARVING`. It does so only while
+//! the mutex is held: the holder's unlock must read the bit. While the bit is set no newcomer takes
+//! the mutex: an unlock hands it to the first waiter and sets `LOCKED` for it, and that waiter
+//! clears the bit.
 //!
-//! So a starving waiter is served at the second unlock after its wake at the
-//! latest, and each next one the same way. Go's mutex stays in this mode until a
-//! waiter has waited for less than the limit. In a long queue every waiter has
-//! waited for longer, and each unlock then costs a switch, or a wake of another
+//! So a starving waiter gets the mutex at the second unlock after its wake at the latest. Go's
+//! mutex stays in starvation mode until a waiter has waited for less than the limit. In a long
+//! queue every waiter has waited for longer, so each unlock costs a switch, or the wake of another
 //! thread, until the queue is empty: SPEED.md, "A contended mutex".
 //!
-//! A wake is not lost: `QUEUED` is set in the exchange that reads `LOCKED` (or
-//! `STARVING`), under the queue's lock. So the holder's unlock reads it and
-//! then waits for the queue's lock, until the waiter is in the queue.
+//! A wake is not lost: `QUEUED` is set in the exchange that reads `LOCKED` (or `STARVING`), under
+//! the queue's lock. So the holder's unlock reads `QUEUED`, and gets the queue's lock only after
+//! the waiter is in the queue.
 //!
-//! Source: Go's `sync.Mutex`, with the queue in place of its semaphore, and one
-//! hand-over in place of a mode that lasts.
+//! Source: Go's `sync.Mutex`, with the queue in place of its semaphore, and a single hand-over in
+//! place of its starvation mode.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -50,20 +49,20 @@ const STARVING: u32 = 8;
 /// In a waiter's tag: the mutex is handed over with the wake.
 const HANDED: u32 = 2;
 
-/// Go's figure.
+/// The limit of Go's `sync.Mutex`.
 const STARVING_NS: u64 = 1_000_000;
 
-/// How often to look again before parking: a section is often shorter than a
-/// park and a wake.
+/// How often `lock` reads the state again before it parks: a critical section is often shorter than
+/// a park and a wake.
 const SPINS: u32 = 30;
 
 /// Mutual exclusion for goroutines and threads.
 ///
-/// It parks the goroutine, never its thread. It is not fair by default, but a
-/// waiter that has waited for a millisecond is next once it runs. In a pinned runtime a
-/// goroutine that computes keeps a woken waiter from their thread; the waiters behind that
-/// one wait too, as they would if it held the mutex. It is not reentrant: to lock it twice
-/// from one goroutine blocks for ever. There is no poisoning.
+/// It parks the goroutine, not its thread. It is not fair, but a waiter that has waited for a
+/// millisecond is the next to get it, once it runs. In a pinned runtime a woken waiter cannot run
+/// while another goroutine computes on its thread; the waiters behind it in the queue then wait
+/// too. The mutex is not reentrant: a goroutine that locks it twice blocks for ever. There is no
+/// poisoning.
 ///
 /// # Examples
 ///
@@ -99,7 +98,7 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// The value; the mutex cannot be held.
+    /// The value. The mutex is not held, because a guard would borrow it.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -162,7 +161,7 @@ impl<T: ?Sized> Mutex<T> {
         taken.then(|| MutexGuard::new(self))
     }
 
-    /// The value of a mutex that no other code can reach.
+    /// The value, without locking: `&mut self` excludes a guard.
     ///
     /// # Examples
     ///
@@ -181,7 +180,7 @@ impl<T: ?Sized> Mutex<T> {
     fn lock_slow(&self) {
         let mut since = None;
         let mut waited = 0;
-        // True between our wake and our next try: `WAKING` is ours to clear.
+        // True between our wake and our next try, which clears `WAKING`.
         let mut woken = false;
         let mut starved = false;
         let mut spins = 0;
@@ -225,7 +224,7 @@ impl<T: ?Sized> Mutex<T> {
     /// Sets the bits that make the holder wake us; false if there is no holder
     /// any more. The caller holds the queue's lock.
     fn announce(&self, woken: bool, starved: bool) -> bool {
-        // Acquire and Release: none needed, the queue's lock orders the rest.
+        // Relaxed: the queue's lock orders the rest.
         self.state
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
                 if state & (LOCKED | STARVING) == 0 {
@@ -243,9 +242,9 @@ impl<T: ?Sized> Mutex<T> {
             .is_ok()
     }
 
-    /// The mutex was handed over to the caller: normal operation continues.
+    /// The mutex was handed over to the caller: ends the starvation.
     fn accept(&self) {
-        // Under the lock of the queue, as every hand-over is.
+        // Under the queue's lock, like every hand-over.
         let _queue = self.queue.lock();
         self.state.fetch_and(!STARVING, Ordering::Relaxed);
     }
@@ -266,8 +265,8 @@ impl<T: ?Sized> Mutex<T> {
         let (bit, tag) = loop {
             let state = self.state.load(Ordering::Relaxed);
             if state & QUEUED == 0 || state & (LOCKED | WAKING) != 0 {
-                // No waiter; or the present holder, or a waiter that is about to
-                // try, will wake the next.
+                // Either there is no waiter, or the present holder or a woken waiter will wake the
+                // next.
                 return;
             }
             let (bit, tag) = if state & STARVING == 0 {
@@ -289,8 +288,8 @@ impl<T: ?Sized> Mutex<T> {
             self.state.fetch_and(!QUEUED, Ordering::Relaxed);
         }
         if first.is_none() {
-            // All that waited are of a runtime that has stopped. Release: this
-            // may unlock the mutex.
+            // All waiters belonged to a runtime that has stopped. Release: this may unlock the
+            // mutex.
             self.state.fetch_and(!(bit | STARVING), Ordering::Release);
         }
         drop(queue);
@@ -330,8 +329,8 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     }
 }
 
-/// A [`Mutex`] held; unlocks on drop. It belongs to its goroutine, and may be
-/// held across a park.
+/// The guard of a locked [`Mutex`]; unlocks on drop. It belongs to one goroutine, which may park
+/// while it holds the guard.
 ///
 /// # Examples
 ///
@@ -406,7 +405,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in `deref`, and `&mut self` is the only way in.
+        // SAFETY: as in `deref`, and `&mut self` excludes other references.
         unsafe { &mut *self.mutex.value.get() }
     }
 }

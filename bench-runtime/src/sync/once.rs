@@ -1,10 +1,10 @@
-//! Something that is done once, by the first caller.
+//! A closure that runs once, in the first caller.
 //!
 //! | `state`   | meaning                             |
 //! |-----------|-------------------------------------|
 //! | `NEW`     | not begun                           |
-//! | `RUNNING` | under way, others may wait          |
-//! | `DONE`    | it is over, also if it panicked     |
+//! | `RUNNING` | it runs, others may wait          |
+//! | `DONE`    | it has returned, or has unwound     |
 
 use std::fmt;
 use std::ptr;
@@ -50,9 +50,9 @@ impl Once {
         }
     }
 
-    /// Runs the closure if this is the first call; otherwise waits until the
-    /// first call is over. Blocks the goroutine (or, on a plain thread, the
-    /// thread). Blocks for ever if the closure calls this too.
+    /// Runs the closure if this is the first call; otherwise waits until the first call is over.
+    /// Blocks the goroutine (or, on a plain thread, the thread). Blocks for ever if the closure
+    /// calls `call` of the same `Once`.
     ///
     /// # Panics
     ///
@@ -98,7 +98,7 @@ impl Once {
         self.state.load(Ordering::Acquire) == DONE
     }
 
-    /// True: the caller is the first, and must run. False: it is over.
+    /// True: the caller is the first, and must run the closure. False: the first call is over.
     #[cold]
     fn begin(&self) -> bool {
         let queue = self.queue.lock();
@@ -123,7 +123,7 @@ struct Finish<'a>(&'a Once);
 impl Drop for Finish<'_> {
     fn drop(&mut self) {
         let mut queue = self.0.queue.lock();
-        // Release: pairs with the Acquire in `is_done`.
+        // Release: pairs with the Acquire in `done`.
         self.0.state.store(DONE, Ordering::Release);
         let (woken, _) = Woken::all_of(&mut queue);
         drop(queue);

@@ -12,7 +12,8 @@ enum Outcome<T> {
     Value(T),
     /// It panicked, with this message.
     Panic(String),
-    /// It never ran, or unwound without a panic.
+    /// It never ran, or unwound without a message: by `goexit`, or by a panic whose payload is no
+    /// text.
     None,
 }
 
@@ -33,8 +34,8 @@ pub struct OnceCell<T> {
     outcome: UnsafeCell<Outcome<T>>,
 }
 
-// SAFETY: the outcome is written by one, before `once` is done, and then only
-// read; a value made on one thread may be dropped on another.
+// SAFETY: one thread writes the outcome, before `once` is done; then it is only read. A value made
+// on one thread may be dropped on another, so it must be `Send`.
 unsafe impl<T: Send + Sync> Sync for OnceCell<T> {}
 // SAFETY: the cell owns its value.
 unsafe impl<T: Send> Send for OnceCell<T> {}
@@ -58,14 +59,14 @@ impl<T> OnceCell<T> {
         }
     }
 
-    /// The value; computes it if that was not done. Blocks the goroutine (or, on a
-    /// plain thread, the thread) while another computes it; for ever, if the
-    /// closure reads the cell itself.
+    /// The value; the first call computes it. Blocks the goroutine (or, on a plain thread, the
+    /// thread) while another goroutine computes it. Blocks for ever if the closure calls this on
+    /// the same cell.
     ///
     /// # Panics
     ///
-    /// If the one computation panicked: the first call with the same payload,
-    /// each later one with the same message.
+    /// If the computation panicked: the call that ran it with the same payload, each other call
+    /// with the same message.
     ///
     /// # Examples
     ///
@@ -93,11 +94,12 @@ impl<T> OnceCell<T> {
         }
     }
 
-    /// Sets the value, unless it has been computed or is being.
+    /// Sets the value, unless the cell has one. Blocks the goroutine while another goroutine
+    /// computes it.
     ///
     /// # Errors
     ///
-    /// The value comes back.
+    /// `value`, if the cell was set before, or its computation has run.
     ///
     /// # Examples
     ///
@@ -120,7 +122,7 @@ impl<T> OnceCell<T> {
         value.map_or(Ok(()), Err)
     }
 
-    /// The value, taken out.
+    /// The value, if the cell has one.
     pub fn into_inner(self) -> Option<T> {
         match self.outcome.into_inner() {
             Outcome::Value(value) => Some(value),

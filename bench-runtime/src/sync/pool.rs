@@ -6,11 +6,11 @@ use std::ops::{Deref, DerefMut};
 use crate::sched;
 use crate::util::lock::Lock;
 
-/// How many lists there are: a few times the processors of a usual host.
+/// The number of lists: a few times the number of processors of a usual host.
 const SHARDS: usize = 16;
 
-/// How many objects a list keeps; objects above that number are dropped, so
-/// that a burst does not hold its memory for ever.
+/// How many objects a list keeps. Further objects are dropped, so a burst does not keep its memory
+/// for ever.
 const KEEP: usize = 64;
 
 /// On a cache line of its own.
@@ -20,8 +20,8 @@ struct Shard<T>(Lock<Vec<T>>);
 
 /// Objects that are costly to make, kept for reuse.
 ///
-/// As with Go's, an object that is given back may be dropped at any time; the
-/// pool does not reset it.
+/// As in Go, an object that was put back may be dropped at any time. The pool does not reset
+/// objects.
 ///
 /// # Examples
 ///
@@ -68,7 +68,7 @@ impl<T> Pool<T> {
     /// let pool = Pool::new(Vec::<u8>::new);
     /// let mut buffer = pool.take();
     /// buffer.push(1);
-    /// // It may go where the pool's borrow could not, and come back from there.
+    /// // Unlike a guard it does not borrow the pool, so another thread may have it.
     /// let buffer = std::thread::spawn(move || buffer).join().unwrap();
     /// pool.put(buffer);
     /// ```
@@ -112,13 +112,13 @@ impl<T> Pool<T> {
                 break;
             }
         }
-        // The list is full, or all are in use: the object is dropped, and not
-        // under a lock.
+        // The list is full, or all lists are in use: the object is dropped here, where no lock is
+        // held.
     }
 }
 
-/// The list with which the caller begins: goroutines and threads, distinguished by
-/// their stacks, are spread over the lists.
+/// The list that the caller tries first. The addresses of their stacks spread goroutines and
+/// threads over the lists.
 fn shard_here() -> usize {
     let here = 0_u8;
     let page = std::ptr::from_ref(&here).addr() >> 16;
@@ -132,7 +132,7 @@ impl<T> fmt::Debug for Pool<T> {
     }
 }
 
-/// An object of a [`Pool`]; goes back on drop.
+/// An object of a [`Pool`]; put back on drop.
 ///
 /// # Examples
 ///
@@ -148,7 +148,7 @@ impl<T> fmt::Debug for Pool<T> {
 /// ```
 pub struct Pooled<'a, T> {
     pool: &'a Pool<T>,
-    /// `None` only while it is dropped.
+    /// `None` only during the drop.
     object: Option<T>,
 }
 

@@ -8,13 +8,12 @@
 //!
 //! # The protocol
 //!
-//! While there are waiters, newcomers queue behind them: so a writer waits only for
-//! present readers. The last unlock hands over: a reader to the first writer; a
-//! writer to all readers that wait, or, without any, to the first writer. A
-//! hand-over changes `state` for the woken goroutines, which have nothing left to
-//! do.
+//! While there are waiters, newcomers queue behind them, so new readers do not delay a waiting
+//! writer. The unlock of the last reader hands over to the first writer. The unlock of a writer
+//! hands over to all waiting readers, or to the first writer if no reader waits. The hand-over sets
+//! `state` for the woken goroutines, so they hold the mutex when they wake.
 //!
-//! Source of the order, which lets neither side starve: Go's `sync.RWMutex`.
+//! The order is that of Go's `sync.RWMutex`: neither readers nor writers starve.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -33,7 +32,7 @@ const WRITER: usize = 1;
 const QUEUED: usize = 2;
 const READER: usize = 4;
 
-/// The waiters; `writing` tells [`Queued`] which queue is meant.
+/// The waiters. `writing` selects the queue that [`Queued::queue`] returns.
 struct Queues {
     readers: WaitQueue,
     reader_count: usize,
@@ -53,9 +52,9 @@ impl Queued for Queues {
 
 /// Mutual exclusion between one writer and many readers.
 ///
-/// A waiting writer keeps new readers out, and a writer lets in all readers
-/// that wait, so neither starves. Do not take the read side twice in one
-/// goroutine: a writer that comes between blocks both for ever.
+/// New readers wait behind a waiting writer, and a writer's unlock admits all waiting readers, so
+/// neither side starves. Do not lock it for reading twice in one goroutine: if a writer begins to
+/// wait between the two, both goroutines block for ever.
 ///
 /// # Examples
 ///
@@ -76,14 +75,13 @@ pub struct RwMutex<T: ?Sized> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: readers on several threads share the value, and a writer may take it
-// to its own.
+// SAFETY: readers on several threads share the value, and a writer may move it to its thread.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwMutex<T> {}
 // SAFETY: the mutex owns its value.
 unsafe impl<T: ?Sized + Send> Send for RwMutex<T> {}
 
 impl<T> RwMutex<T> {
-    /// An unlocked one around a value.
+    /// An unlocked mutex around a value.
     pub const fn new(value: T) -> Self {
         Self {
             state: AtomicUsize::new(0),
@@ -97,7 +95,7 @@ impl<T> RwMutex<T> {
         }
     }
 
-    /// The value; the mutex cannot be held.
+    /// The value. The mutex is not held, because a guard would borrow it.
     ///
     /// # Examples
     ///
@@ -114,8 +112,8 @@ impl<T> RwMutex<T> {
 }
 
 impl<T: ?Sized> RwMutex<T> {
-    /// Takes it for reading; blocks the goroutine (or, on a plain thread, the
-    /// thread) while a writer holds it, or waits for it.
+    /// Locks the mutex for reading; blocks the goroutine (or, on a plain thread, the thread) while
+    /// a writer holds it, or waits for it.
     ///
     /// # Examples
     ///
@@ -137,7 +135,7 @@ impl<T: ?Sized> RwMutex<T> {
         }
     }
 
-    /// Takes it for reading if that needs no wait.
+    /// Locks the mutex for reading, unless that would block.
     ///
     /// # Examples
     ///
@@ -165,8 +163,8 @@ impl<T: ?Sized> RwMutex<T> {
         }
     }
 
-    /// Takes it for writing; blocks the goroutine (or, on a plain thread, the
-    /// thread) while another goroutine has it.
+    /// Locks the mutex for writing; blocks the goroutine (or, on a plain thread, the thread) while
+    /// another goroutine holds it.
     ///
     /// # Examples
     ///
@@ -194,7 +192,7 @@ impl<T: ?Sized> RwMutex<T> {
         }
     }
 
-    /// Takes it for writing if that needs no wait.
+    /// Locks the mutex for writing, unless that would block.
     ///
     /// # Examples
     ///
@@ -222,7 +220,7 @@ impl<T: ?Sized> RwMutex<T> {
         })
     }
 
-    /// The value of a mutex that no other code can reach.
+    /// The value, without locking: `&mut self` excludes a guard.
     ///
     /// # Examples
     ///
@@ -237,7 +235,8 @@ impl<T: ?Sized> RwMutex<T> {
         self.value.get_mut()
     }
 
-    /// One more reader, unless it is held for writing, or has waiters, or the exchange lost.
+    /// Adds a reader. False if a writer holds the mutex, if there are waiters, or if another thread
+    /// has just changed the state.
     #[inline]
     fn try_read_once(&self) -> bool {
         let state = self.state.load(Ordering::Relaxed);
@@ -264,7 +263,7 @@ impl<T: ?Sized> RwMutex<T> {
                 continue;
             }
             let mut queues = self.queues.lock();
-            // The present holder will see the bit under the lock that we hold.
+            // The present holder's unlock will see `QUEUED`, and then needs the lock that we hold.
             if self.queue_up(|state| state & (WRITER | QUEUED) != 0) {
                 queues.reader_count += 1;
                 queues.writing = false;
@@ -294,7 +293,7 @@ impl<T: ?Sized> RwMutex<T> {
         }
     }
 
-    /// Sets `QUEUED` if one must wait in this state. The caller holds the lock.
+    /// Sets `QUEUED` if `must_wait` is true of the state. The caller holds the lock.
     fn queue_up(&self, must_wait: impl Fn(usize) -> bool) -> bool {
         self.state
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
@@ -332,9 +331,9 @@ impl<T: ?Sized> RwMutex<T> {
         sched::give_way();
     }
 
-    /// Passes it on to the waiters: from a writer to the readers first,
-    /// from the last reader to a writer first. `state` is `QUEUED` alone, or
-    /// with `WRITER`: all newcomers queue up, so under the lock it is ours.
+    /// Hands the mutex over to waiters: a writer prefers readers, the last reader prefers a writer.
+    /// `state` is `QUEUED`, with `WRITER` or without. All newcomers queue, so no other thread
+    /// changes `state` while we hold the lock.
     #[cold]
     fn hand_over(&self, from_writer: bool) {
         let mut queues = self.queues.lock();
@@ -344,7 +343,7 @@ impl<T: ?Sized> RwMutex<T> {
             queues.writers.is_empty()
         };
         let (mut woken, mut next) = (Woken::none(), 0);
-        // Then the others, if all of the first belong to a stopped runtime.
+        // The other side is tried if all waiters of the first belong to a stopped runtime.
         for readers in [readers_next, !readers_next] {
             if next != 0 {
                 break;
@@ -362,7 +361,7 @@ impl<T: ?Sized> RwMutex<T> {
         if queues.reader_count > 0 || !queues.writers.is_empty() {
             next |= QUEUED;
         }
-        // AcqRel: passes on to the woken the writes of all earlier holders.
+        // AcqRel: the woken goroutines see the writes of all earlier holders.
         self.state.swap(next, Ordering::AcqRel);
         drop(queues);
         let mut ended = EndedWaits::begin(sched::now_ns);
@@ -392,7 +391,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwMutex<T> {
     }
 }
 
-/// An [`RwMutex`] held for reading; unlocks on drop.
+/// The guard of an [`RwMutex`] locked for reading; unlocks on drop.
 ///
 /// # Examples
 ///
@@ -410,7 +409,7 @@ pub struct RwMutexReadGuard<'a, T: ?Sized> {
     not_send: PhantomData<*const ()>,
 }
 
-/// An [`RwMutex`] held for writing; unlocks on drop.
+/// The guard of an [`RwMutex`] locked for writing; unlocks on drop.
 ///
 /// # Examples
 ///
@@ -449,7 +448,7 @@ impl<T: ?Sized> Deref for RwMutexWriteGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: while the guard exists the mutex is held for writing, by it.
+        // SAFETY: while the guard exists it holds the mutex for writing.
         unsafe { &*self.mutex.value.get() }
     }
 }
@@ -457,7 +456,7 @@ impl<T: ?Sized> Deref for RwMutexWriteGuard<'_, T> {
 impl<T: ?Sized> DerefMut for RwMutexWriteGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in `deref`, and `&mut self` is the only way in.
+        // SAFETY: as in `deref`, and `&mut self` excludes other references.
         unsafe { &mut *self.mutex.value.get() }
     }
 }

@@ -1,7 +1,7 @@
-//! A semaphore whose acquisitions have a weight and come in order.
+//! A weighted semaphore, which serves requests in order.
 //!
-//! Under the lock, between operations: the first waiter needs more than is
-//! free. A waiter's element is its weight.
+//! Invariant, while the lock is free: the first waiter needs more units than are free. A waiter's
+//! `elem` is the weight of its request.
 
 use std::fmt;
 use std::ptr;
@@ -29,7 +29,7 @@ impl Queued for State {
     }
 }
 
-/// Why an acquisition with a limit failed.
+/// Why an acquisition failed.
 ///
 /// # Examples
 ///
@@ -44,21 +44,21 @@ impl Queued for State {
 #[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum AcquireError {
-    /// Not enough was free, or others were first.
+    /// Not enough units were free, or other requests waited.
     #[error("the semaphore has not so much free")]
     Busy,
-    /// It did not become free in time.
+    /// The units did not become free in time.
     #[error("the acquisition timed out")]
     Timeout,
-    /// The context ended first. The cause of the cancel is not here: see [`Context::cause`].
+    /// The context ended first; [`Context::cause`] says why.
     #[error("the acquisition was given up: {0}")]
     Ended(ContextError),
 }
 
-/// A number of units that are acquired in the order of requests.
+/// A weighted semaphore: a number of units, acquired in the order of requests.
 ///
-/// A large request is not overtaken by small ones behind it; a request for more
-/// than there are waits for ever, but delays no other.
+/// Small requests do not overtake a large one. A request for more units than the semaphore has
+/// waits for ever, but delays no other request.
 ///
 /// # Examples
 ///
@@ -89,8 +89,8 @@ impl Semaphore {
         }
     }
 
-    /// Borrows `weight` units; blocks the goroutine (or, on a plain thread,
-    /// the thread) until they are free and it is its turn.
+    /// Acquires `weight` units; blocks the goroutine (or, on a plain thread, the thread) until they
+    /// are free and all earlier requests are served.
     ///
     /// # Examples
     ///
@@ -122,7 +122,7 @@ impl Semaphore {
         }
     }
 
-    /// Borrows `weight` units if they are free and no goroutine waits.
+    /// Acquires `weight` units if they are free and no goroutine waits.
     ///
     /// # Errors
     ///
@@ -151,13 +151,12 @@ impl Semaphore {
         }
     }
 
-    /// Borrows `weight` units, waiting for `timeout` at most; blocks the
-    /// goroutine.
+    /// Acquires `weight` units, waiting for `timeout` at most; blocks the goroutine.
     ///
     /// # Errors
     ///
-    /// [`AcquireError::Timeout`] if they did not become free in time; those
-    /// behind it in the queue then get their turn.
+    /// [`AcquireError::Timeout`] if the units did not become free in time. The requests behind it
+    /// in the queue are then served.
     ///
     /// # Examples
     ///
@@ -205,13 +204,12 @@ impl Semaphore {
         })
     }
 
-    /// Borrows `weight` units, waiting until the context ends at the latest;
-    /// blocks the goroutine.
+    /// Acquires `weight` units, waiting until the context ends at the latest; blocks the goroutine.
     ///
     /// # Errors
     ///
-    /// [`AcquireError::Ended`] if the context ended first, or had ended; those
-    /// behind it in the queue then get their turn.
+    /// [`AcquireError::Ended`] if the context has ended, or ends first. The requests behind it in
+    /// the queue are then served.
     ///
     /// # Examples
     ///
@@ -251,8 +249,8 @@ impl Semaphore {
         })
     }
 
-    /// As [`Self::acquire`], with a permit that keeps the semaphore and may go
-    /// anywhere.
+    /// As [`Self::acquire`], with a permit that owns a reference to the semaphore, so it can be
+    /// moved into a goroutine or a thread.
     ///
     /// # Examples
     ///
@@ -278,7 +276,7 @@ impl Semaphore {
         self.acquire(weight).owned_by(self)
     }
 
-    /// As [`Self::try_acquire`], with a permit that keeps the semaphore.
+    /// As [`Self::try_acquire`], with a permit that owns a reference to the semaphore.
     ///
     /// # Errors
     ///
@@ -300,7 +298,7 @@ impl Semaphore {
         self.try_acquire(weight).map(|permit| permit.owned_by(self))
     }
 
-    /// As [`Self::acquire_with`], with a permit that keeps the semaphore.
+    /// As [`Self::acquire_with`], with a permit that owns a reference to the semaphore.
     ///
     /// # Errors
     ///
@@ -328,8 +326,8 @@ impl Semaphore {
             .map(|permit| permit.owned_by(self))
     }
 
-    /// Waits in `lock`'s queue and for the end of the context; true if the
-    /// units came. If both come at once, the units count.
+    /// Waits in `lock`'s queue, until the context ends at the latest. True if it got the units,
+    /// even if the context has ended meanwhile.
     fn park_with(
         &self,
         ctx: &Context,
@@ -344,20 +342,20 @@ impl Semaphore {
         let mut ending = Waiter::multi(me, ticket, ptr::null_mut(), 0);
         let ending = &raw mut ending;
         let done = ctx.done();
-        // SAFETY: both waiters do not move until they are removed below, or were dequeued.
+        // SAFETY: neither waiter moves before it is removed below or was dequeued.
         let open = unsafe {
             state.queue.enqueue(own);
             drop(state);
             done.watch(ending)
         };
         if !open && me.claim(ticket) {
-            // No other thread ends this wait any more.
+            // We claimed the wait, so no other thread ends it.
             sched::cancel_park(me);
         } else {
             sched::park(me);
         }
-        // SAFETY: the wait is over, so no other thread writes the tag; both are
-        // alive, and in no other queue.
+        // SAFETY: the wait is over, so no other thread writes the tag; both waiters are alive, and
+        // in no other queue.
         let got = unsafe {
             done.unwatch(ending);
             (*own).tag.get() & WOKEN != 0
@@ -377,7 +375,7 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// If more would be free than there are.
+    /// If more units would be free than the semaphore has.
     ///
     /// # Examples
     ///
@@ -385,7 +383,7 @@ impl Semaphore {
     /// use bench_runtime::sync::Semaphore;
     /// use std::sync::Arc;
     ///
-    /// // Taken and given back by different hands, as a count of free slots is.
+    /// // One thread takes the unit, and another gives it back.
     /// let slots = Arc::new(Semaphore::new(1));
     /// slots.acquire(1).forget();
     /// let theirs = Arc::clone(&slots);
@@ -398,7 +396,7 @@ impl Semaphore {
         }
     }
 
-    /// Returns false, and changes nothing, if more would be free than there are.
+    /// Returns false, and changes nothing, if more units would be free than the semaphore has.
     fn give_back(&self, weight: usize) -> bool {
         let mut state = self.state.lock();
         if weight > self.size - state.free {
@@ -411,7 +409,8 @@ impl Semaphore {
         true
     }
 
-    /// The end of a permit. A thread that unwinds must not panic again.
+    /// Gives back the units of a permit. No panic while the thread unwinds: a second one would
+    /// abort.
     fn end_permit(&self, weight: usize) {
         let fits = self.give_back(weight);
         assert!(
@@ -441,7 +440,7 @@ impl State {
         can
     }
 
-    /// Serves the waiters in order, as far as the free units go.
+    /// Serves the waiters in order, while enough units are free.
     fn serve(&mut self) -> Woken {
         let mut woken = Woken::none();
         while let Some(first) = self.queue.first() {
@@ -455,7 +454,7 @@ impl State {
             // SAFETY: as above.
             unsafe { self.queue.remove(first.as_ptr()) };
             if left || waiter.tag.get() & MULTI != 0 && !waiter.owner.claim(waiter.ticket) {
-                // It has just timed out, or its runtime has stopped.
+                // Its wait has just ended in another way, or its runtime has stopped.
                 continue;
             }
             self.free -= weight;
@@ -475,7 +474,7 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// Units borrowed from a [`Semaphore`]; released on drop.
+/// Units acquired from a [`Semaphore`]; released on drop.
 ///
 /// # Examples
 ///
@@ -502,14 +501,14 @@ impl Permit<'_> {
         self.weight
     }
 
-    /// Keeps the units; [`Semaphore::release`] releases them.
+    /// Ends the permit without giving the units back; [`Semaphore::release`] gives them back.
     pub fn forget(self) {
         std::mem::forget(self);
     }
 }
 
 impl<'a> Permit<'a> {
-    /// The same units, in a permit that keeps the semaphore.
+    /// The same units, in a permit that owns a reference to the semaphore.
     fn owned_by(self, semaphore: &'a Arc<Semaphore>) -> OwnedPermit {
         let weight = self.weight;
         self.forget();
@@ -520,8 +519,8 @@ impl<'a> Permit<'a> {
     }
 }
 
-/// Units borrowed from a shared [`Semaphore`], which it keeps; released on drop.
-/// See [`Semaphore::acquire_owned`].
+/// Units acquired from a [`Semaphore`], with a reference to it; released on drop. See
+/// [`Semaphore::acquire_owned`].
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! The queue that a future's waker signals: a waiter, now or next.
+//! The wait of a goroutine in `block_on`, which the future's waker ends.
 
 use std::ptr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::goroutine::{WaitQueue, WaitReason};
 use crate::sched;
 use crate::util::quick_lock::QuickLock;
 
-/// A wake that comes before the wait ends it at once; several count as one.
+/// A wake that comes before the wait ends that wait at once. Several such wakes count as one.
 #[derive(Debug)]
 pub(crate) struct Signal {
     state: QuickLock<State>,
@@ -39,8 +39,8 @@ impl Signal {
         }
     }
 
-    /// Waits for a wake. A signal that has come lets other goroutines run once:
-    /// a future that wakes itself does so for that. Blocks the goroutine.
+    /// Waits for a wake. If a wake has already come, it yields instead: a future that wakes itself
+    /// wants other goroutines to run. Blocks the goroutine.
     pub(crate) fn wait(&self) {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.is_set) {
@@ -57,11 +57,10 @@ impl Wake for Signal {
         self.wake_by_ref();
     }
 
-    /// Never blocks, because the thread that wakes may hold a lock.
+    /// Does not block, because the caller may hold a lock.
     fn wake_by_ref(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        // SAFETY: in the queue until now, and its owner does not end the wait
-        // before the ready that follows.
+        // SAFETY: the waiter was in the queue, and its owner waits until it is readied below.
         let who = state
             .queue
             .dequeue()

@@ -33,7 +33,7 @@ use crate::util::quick_lock::QuickLock;
 const QUEUED: i64 = 1;
 const ONE: i64 = 2;
 
-/// Counts tasks; others can wait until all are done. Clones are handles of the same count.
+/// Counts tasks; goroutines can wait until all are done. Clones are handles of the same group.
 ///
 /// # Examples
 ///
@@ -76,8 +76,8 @@ impl WaitGroup {
         }
     }
 
-    /// Changes the count. A caller that brings it from zero must do so before the
-    /// wait that shall see it.
+    /// Changes the count. As in Go, an `add` that raises the count from zero must happen before the
+    /// [`Self::wait`] that is to wait for it.
     ///
     /// # Panics
     ///
@@ -103,7 +103,8 @@ impl WaitGroup {
         sched::give_way();
     }
 
-    /// [`Self::add`] at the start or the end of a goroutine, where it gives way.
+    /// As [`Self::add`], without `give_way`: for the start and the end of a goroutine, which give
+    /// way themselves.
     fn change(&self, delta: i32) {
         let inner = &*self.inner;
         let mut state = inner.state.load(Ordering::Relaxed);
@@ -112,7 +113,7 @@ impl WaitGroup {
             if next == QUEUED {
                 return inner.finish(delta);
             }
-            // AcqRel: pairs with the Acquire of a wait, through all changes.
+            // AcqRel: the Acquire of a wait pairs with every change of the count.
             match inner.state.compare_exchange_weak(
                 state,
                 next,
@@ -129,14 +130,14 @@ impl WaitGroup {
     ///
     /// # Panics
     ///
-    /// If none was left.
+    /// If no task was left.
     pub fn done(&self) {
         self.add(-1);
     }
 
-    /// Starts a task in a goroutine and counts it until it is over, however that is. A
-    /// plain thread, which belongs to no runtime, starts an OS thread for each task; there
-    /// [`Handle::spawn`](crate::Handle::spawn) starts a goroutine.
+    /// Starts a task in a goroutine, and counts it until it returns, panics or exits. On a plain
+    /// thread, which belongs to no runtime, this starts an OS thread;
+    /// [`Handle::spawn`](crate::Handle::spawn) starts a goroutine from there.
     ///
     /// # Panics
     ///
@@ -202,7 +203,8 @@ impl WaitGroup {
         how.go(self.task(f)).map(drop)
     }
 
-    /// Counts a task, until the result has run or was dropped; its panic is for the waiters.
+    /// Counts a task until the returned closure has run or was dropped. `wait` raises a panic of
+    /// the task again.
     pub(crate) fn task<F: FnOnce() + Send>(&self, f: F) -> impl FnOnce() + Send + use<F> {
         self.change(1);
         let unrun = Unrun(ManuallyDrop::new(Counted(self.clone())));
@@ -210,7 +212,8 @@ impl WaitGroup {
             let counted = unrun.begin();
             if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
                 if panic.is::<Exit>() {
-                    // No panic: the goroutine ends, and with it this count.
+                    // `goexit`, no panic: the goroutine ends, and the drop of `counted` counts the
+                    // task off.
                     resume_unwind(panic);
                 }
                 counted.0.inner.note_panic(panic);
@@ -231,8 +234,8 @@ impl WaitGroup {
     ///
     /// # Panics
     ///
-    /// With the first panic of a task started by [`Self::go`], once; also if
-    /// there was no stack for one.
+    /// With the first panic of a task that [`Self::go`] started; only one call panics with it. A
+    /// task for which there was no stack counts as one that panicked.
     pub fn wait(&self) {
         self.wait_as(WaitReason::WaitGroup);
     }
@@ -252,8 +255,8 @@ impl WaitGroup {
         inner.pass_on_panic();
     }
 
-    /// Waits until the count is zero, for `timeout` at most; false if that
-    /// passed. Blocks the goroutine.
+    /// Waits until the count is zero, for `timeout` at most; false if the time passed first. Blocks
+    /// the goroutine.
     ///
     /// # Panics
     ///
@@ -283,8 +286,8 @@ impl WaitGroup {
                 let elem = ptr::null_mut();
                 let reason = WaitReason::WaitGroup;
                 let done = park_in_until(queue, reason, object, elem, deadline_ns, |waiter| {
-                    // SAFETY: alive, and was enqueued nowhere else. (`QUEUED`
-                    // stays; the end of the round then finds no waiter.)
+                    // SAFETY: alive, and was enqueued nowhere else. (`QUEUED` stays set; the last
+                    // change of the round then finds no waiter.)
                     unsafe { inner.queue.lock().remove(waiter.as_ptr()) };
                 });
                 if !done {
@@ -319,9 +322,9 @@ impl Unrun {
 
 impl Drop for Unrun {
     fn drop(&mut self) {
-        // SAFETY: it is taken out once: here, or in `begin` if this is not called.
+        // SAFETY: it is taken out once: here, or in `begin`, after which this is not called.
         let counted = unsafe { ManuallyDrop::take(&mut self.0) };
-        // The panic hook has heard why.
+        // The panic hook was called with the reason.
         let text = "a goroutine of the WaitGroup could not run: there was no stack for it";
         counted.0.inner.note_panic(Box::new(text));
     }
@@ -387,9 +390,9 @@ impl Inner {
                 *first = panic.take();
             }
         }
-        // Relaxed: the count that is brought down next orders it.
+        // Relaxed: the change of the count that follows orders it.
         self.panicked.store(true, Ordering::Relaxed);
-        // A later one is dropped after the unlock: its destructor is the program's.
+        // A later panic is dropped after the unlock: its destructor is code of the program.
         drop(panic);
     }
 

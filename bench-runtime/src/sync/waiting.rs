@@ -1,4 +1,4 @@
-//! Common to the primitives: parking in a queue, and waking its waiters.
+//! Shared by the primitives: parking in a queue, and waking its waiters.
 //!
 //! # The protocol
 //!
@@ -6,8 +6,8 @@
 //!    [`park_in`] or [`park_in_until`], which enqueue it and unlock.
 //! 2. The waker takes waiters out under the lock, sets [`WOKEN`] in
 //!    their tags, unlocks, and readies them.
-//! 3. A timed wait that finds no [`WOKEN`] ran out; its waiter is then still
-//!    enqueued, and it removes it.
+//! 3. A timed wait that finds no [`WOKEN`] has timed out. Its waiter is still enqueued, and must be
+//!    removed.
 
 use std::ops::DerefMut;
 use std::ptr::NonNull;
@@ -29,8 +29,8 @@ impl Queued for WaitQueue {
     }
 }
 
-/// Parks at the end of the queue until woken, and returns the tag. `elem` is
-/// the primitive's own business. Blocks the goroutine.
+/// Enqueues the goroutine at the end of the queue, parks until it is woken, and returns the tag.
+/// The primitive defines the meaning of `elem`. Blocks the goroutine.
 pub(super) fn park_in<G>(guard: G, reason: WaitReason, object: *const (), elem: *mut ()) -> u32
 where
     G: DerefMut<Target: Queued>,
@@ -50,8 +50,8 @@ where
     G: DerefMut<Target: Queued>,
 {
     let me = sched::prepare_park(reason, object);
-    // SAFETY: the own waiter is ours for a wait on one queue, and does not move
-    // while we are parked, which is until it has been dequeued.
+    // SAFETY: the record's own waiter is free for a wait on one queue. It does not move, and we
+    // stay parked until it has been dequeued.
     let waiter = unsafe {
         let waiter = sched::own_waiter(me, elem);
         let queue = guard.queue();
@@ -68,8 +68,8 @@ where
     unsafe { (*waiter).tag.get() }
 }
 
-/// As [`park_in`], until `deadline_ns` at the latest. On a time-out, `expired`
-/// gets the waiter to remove it under the lock.
+/// As [`park_in`], until `deadline_ns` at the latest. Returns true if it was woken. After a
+/// time-out, `expired` must remove the waiter under the lock.
 pub(super) fn park_in_until<G>(
     mut guard: G,
     reason: WaitReason,
@@ -103,12 +103,12 @@ where
 pub(super) struct Woken(WaitQueue);
 
 impl Woken {
-    /// None, as yet.
+    /// No waiters.
     pub(super) fn none() -> Self {
         Self(WaitQueue::new())
     }
 
-    /// All that wait in a queue, and how many they are; the caller holds its lock.
+    /// All waiters of a queue, and their number; the caller holds the queue's lock.
     pub(super) fn all_of(queue: &mut WaitQueue) -> (Self, usize) {
         let (mut woken, mut count) = (Self::none(), 0);
         while let Some(waiter) = queue.dequeue() {
@@ -119,14 +119,13 @@ impl Woken {
         (woken, count)
     }
 
-    /// Adds a waiter, with this in its tag.
+    /// Adds a waiter, and sets the bits of `tag` in its tag.
     ///
     /// # Safety
     ///
     /// The caller dequeued and claimed it, and does not use it from now on.
     pub(super) unsafe fn add(&mut self, waiter: NonNull<Waiter>, tag: u32) {
-        // SAFETY: alive until its owner is readied, which is ours to do; it
-        // is in no queue.
+        // SAFETY: alive until its owner is readied, which we do; it is in no queue.
         unsafe {
             let cell = &waiter.as_ref().tag;
             cell.set(cell.get() | tag);
@@ -139,7 +138,7 @@ impl Woken {
         self.ready_each(|_| ());
     }
 
-    /// As [`Self::ready`], with a look at each before.
+    /// As [`Self::ready`]; calls `look` with each waiter before it readies the owner.
     pub(super) fn ready_each(mut self, mut look: impl FnMut(&Waiter)) {
         while let Some(waiter) = self.0.first() {
             // SAFETY: in our list, and alive until its owner is readied.

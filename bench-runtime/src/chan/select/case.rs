@@ -1,5 +1,5 @@
-//! The cases of `select!`, as types: the macro builds a list of them. The list
-//! fills the engine's entries and turns its answer into a value.
+//! The cases of `select!`, as types. The macro builds a list of cases. The list makes the engine's
+//! entries, and turns the engine's result into the value that an arm receives.
 
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -18,7 +18,7 @@ use crate::chan::{Receiver, SendError, Sender};
 /// ```
 /// use bench_runtime::{chan, select, RecvOperand, Receiver};
 ///
-/// /// The next value of either, where there is a second one at all.
+/// /// The next value of `first`, or of `second` if there is one.
 /// fn next<T>(first: &Receiver<T>, second: Option<&Receiver<T>>) -> Option<T> {
 ///     select! {
 ///         recv(first) -> value => value,
@@ -64,7 +64,8 @@ impl<O: RecvOperand> RecvOperand for Option<O> {
     }
 }
 
-/// The channel of a sending case, as [`RecvOperand`].
+/// The channel of a sending case: a [`Sender`], a reference to one, or an `Option` of these, where
+/// `None` disables the case.
 ///
 /// # Examples
 ///
@@ -163,10 +164,10 @@ impl<T> Case for RecvCase<'_, T> {
 /// `send(tx, value)`
 pub struct SendCase<'a, T> {
     sender: Option<&'a Sender<T>>,
-    /// Not a `T` once it was sent: the receiver's thread may have freed its content,
-    /// and then a `Box` must not even be moved.
+    /// Not a `T`: after the send the receiver may have freed what the value points to, and then a
+    /// `Box` must not even be moved.
     value: MaybeUninit<T>,
-    /// Whether the value is still ours.
+    /// False once the value was sent or returned.
     held: bool,
 }
 
@@ -213,7 +214,7 @@ impl<T> Case for SendCase<'_, T> {
     fn finish(mut self, passed: bool) -> Result<(), SendError<T>> {
         self.held = false;
         if passed {
-            // The engine moved it to the receiver.
+            // The engine has moved the value.
             return Ok(());
         }
         // SAFETY: the engine reports that it was not sent, and it is still initialised.
@@ -277,9 +278,8 @@ impl<T> Case for SendFromCase<'_, T> {
     #[inline]
     fn finish(self, passed: bool) -> Result<(), SendError<()>> {
         if passed {
-            // SAFETY: the slot is ours. The engine moved its value to the
-            // receiver, so this only overwrites it: the old value is neither
-            // dropped nor moved.
+            // SAFETY: the slot is ours. The engine has moved its value, so this only overwrites the
+            // slot: it neither drops nor moves the old value.
             unsafe { ptr::write(self.slot, None) };
             return Ok(());
         }
@@ -287,7 +287,7 @@ impl<T> Case for SendFromCase<'_, T> {
     }
 }
 
-/// The answer of a list: its last case, or one of those before it.
+/// The result of a list: its last case, or one of those before it.
 pub enum Either<Earlier, Last> {
     /// One of the earlier cases, or none of the whole list.
     Earlier(Earlier),
@@ -313,9 +313,9 @@ pub trait Cases {
     const FUTURES: usize;
     /// The values that the arms receive.
     type Output;
-    /// Whether this one is a future.
+    /// Whether the case at `index` is a future.
     fn is_future(&self, index: usize) -> bool;
-    /// Polls this one, if it is a future; true if it is ready, and the case is taken.
+    /// Polls the case at `index`, if it is a future; true if it is ready, and the case is taken.
     fn poll(&mut self, index: usize, cx: &mut Context<'_>) -> bool;
     /// Adds the entries, in order.
     fn entries(&mut self, out: &mut impl FnMut(Entry));

@@ -12,9 +12,8 @@ use super::{RecvOperand, SendOperand};
 use crate::chan::core::Side;
 use crate::time::{after_ns, ns_of};
 
-/// The place in which a case of a [`Select`] puts its received value, or finds
-/// the value to send. Several cases may share one, as only one of them is
-/// taken.
+/// The place in which a case of a [`Select`] puts its received value, or finds the value to send.
+/// Several cases may share a slot, because only one of them is taken.
 ///
 /// # Examples
 ///
@@ -31,7 +30,7 @@ pub struct Slot<T> {
 }
 
 impl<T> Slot<T> {
-    /// One without a value, for a receive.
+    /// A slot without a value, for a receive.
     ///
     /// # Examples
     ///
@@ -50,7 +49,7 @@ impl<T> Slot<T> {
         }
     }
 
-    /// One with a value, for a send.
+    /// A slot with a value, for a send.
     ///
     /// # Examples
     ///
@@ -84,13 +83,12 @@ impl<T> Slot<T> {
     ///
     /// # Panics
     ///
-    /// While a [`Select`] with it waits. Only if the slot is in a thread-local
-    /// can another goroutine use it meanwhile.
+    /// If a [`Select`] that uses the slot waits. Another goroutine can reach the slot then only if
+    /// it is in a thread-local.
     pub fn take(&self) -> Option<T> {
         self.marks.assert_not_lent();
-        // SAFETY: the flag was set: the place is initialised. It is cleared
-        // now. A slot is not `Sync`, and by its mark no select with it is
-        // waiting.
+        // SAFETY: `full` was set, so the place is initialised; it is cleared now. A slot is not
+        // `Sync`, and no select with it waits, because it is not lent.
         self.marks
             .full
             .replace(false)
@@ -129,8 +127,8 @@ impl<T> Default for Slot<T> {
 
 impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
-        // No select borrows it any more. If the goroutine of the select ended
-        // while it waited, its slots stay marked.
+        // No select borrows it any more. If a goroutine ended while its select waited, the slots
+        // stay lent: their values may be elsewhere, and are not dropped.
         if !self.marks.lent.get() {
             drop(self.take());
         }
@@ -150,12 +148,12 @@ impl<T> fmt::Debug for Slot<T> {
 /// Up to this many cases need no allocation.
 const FEW: usize = 8;
 
-/// A select whose cases are added at run time, for when their number is not
-/// known; [`select!`](crate::select) reads better otherwise.
+/// A select whose cases are added at run time. If the number of cases is known,
+/// [`select!`](crate::select) reads better.
 ///
-/// A receiving case is disabled while its slot is full, a sending one while its
-/// slot is empty; each is, as in `select!`, by `None` or a nil end. The cases
-/// stay, so one `Select` can wait repeatedly.
+/// A receiving case is disabled while its slot is full, a sending case while its slot is empty. As
+/// in `select!`, `None` or a nil end disables a case. The cases stay after a wait, so one `Select`
+/// can wait repeatedly.
 ///
 /// # Examples
 ///
@@ -178,19 +176,19 @@ pub struct Select<'a> {
     /// How many of `few` are filled.
     len: usize,
     few: [MaybeUninit<Entry>; FEW],
-    /// Holds all cases, once `few` cannot.
+    /// Holds all cases once they do not fit into `few`.
     many: Vec<Entry>,
     borrows: PhantomData<&'a ()>,
 }
 
 impl<'a> Select<'a> {
-    /// Without a case, as yet.
+    /// A select without cases.
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(0)
     }
 
-    /// Without a case, and with room for this many.
+    /// A select without cases, with room for `cases` of them.
     ///
     /// # Examples
     ///
@@ -219,8 +217,8 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// Adds a case that receives into `slot`; returns its index. With `None`, or a nil end,
-    /// the case is never taken, as a nil channel in Go; it keeps its index.
+    /// Adds a case that receives into `slot`; returns its index. With `None`, or a nil end, the
+    /// case is never taken, like one on a nil channel in Go; it has an index all the same.
     ///
     /// # Panics
     ///
@@ -256,7 +254,7 @@ impl<'a> Select<'a> {
         self.add(entry, &slot.marks)
     }
 
-    /// Adds a case that sends what is in `slot`; returns its index.
+    /// Adds a case that sends the value in `slot`; returns its index.
     ///
     /// # Panics
     ///
@@ -323,8 +321,8 @@ impl<'a> Select<'a> {
         self.len() == 0
     }
 
-    /// Waits until a case is ready and carries it out; blocks the goroutine.
-    /// For ever, if no case is enabled.
+    /// Waits until a case is ready and carries it out; blocks the goroutine. Blocks for ever if no
+    /// case is enabled.
     ///
     /// # Panics
     ///
@@ -404,7 +402,7 @@ impl<'a> Select<'a> {
     /// let slot = Slot::empty();
     /// let mut select = Select::new();
     /// select.recv(&rx, &slot);
-    /// // All that comes until then.
+    /// // Receives all values that come before the deadline.
     /// let deadline = Instant::now() + Duration::from_millis(1);
     /// let mut sum = 0;
     /// while select.wait_deadline(deadline).is_some() {

@@ -2,11 +2,12 @@
 //!
 //! 1. Sort the cases by the address of their channel and lock all channels in
 //!    this order, so that two selects cannot deadlock.
-//! 2. If a case is ready, take one of the ready ones at random, unlock, done.
-//! 3. With a `default`, unlock and take it. No case was ready at the moment
-//!    when all were locked.
-//! 4. Enqueue a waiter for each case, all with one ticket; unlock; park. Those
-//!    of one channel in an order that begins at random, as the first is taken.
+//! 2. If cases are ready, take one of them at random, and unlock.
+//! 3. Otherwise, if there is a `default`, unlock and take it. No case was ready while all channels
+//!    were locked.
+//! 4. Otherwise enqueue a waiter for each case, all with one ticket; unlock; park. If several cases
+//!    have the same channel, the first waiter in its queue is a random one of them, because a send
+//!    or a receive takes the first.
 //! 5. The thread that claims the ticket has moved the value or closed the channel.
 //!    Remove the other waiters, each under its channel's lock.
 //!
@@ -30,9 +31,9 @@ pub struct Entry {
     /// The value to send, or the place to receive into.
     elem: *mut u8,
     pub(super) side: Side,
-    /// False: the case is disabled for this time.
+    /// False: the case is disabled in this wait.
     pub(super) enabled: bool,
-    /// The place of the case in the source order; sorting moves entries about.
+    /// The position of the case in the source; sorting moves the entries.
     pub(super) index: u16,
     waiter: MaybeUninit<Waiter>,
     /// The marks in the slot of a run-time case; null for other cases.
@@ -53,7 +54,7 @@ impl Entry {
         }
     }
 
-    /// True for a case on a channel, not on nil and not on `None`.
+    /// False for a case on a nil end or on `None`.
     pub(super) fn has_channel(&self) -> bool {
         self.core.is_some()
     }
@@ -74,17 +75,17 @@ pub enum Wait {
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// The place of the case in the source order.
+    /// The position of the case in the source.
     pub(super) index: usize,
     /// True if a value was moved, false if the channel is closed.
     pub(super) passed: bool,
 }
 
-/// The number of the case that comes after `len` others.
+/// The index of the case after `len` others.
 ///
 /// # Panics
 ///
-/// If that is too many.
+/// With more than 65,535 cases.
 pub(super) fn index_after(len: usize) -> u16 {
     match u16::try_from(len) {
         Ok(index) if index < u16::MAX => index,
@@ -97,9 +98,9 @@ pub(super) fn index_after(len: usize) -> u16 {
 ///
 /// # Safety
 ///
-/// Each entry's channel is alive, and its element is a value of the channel's
-/// type to send, or a place for one; with `Taken::passed` the value has been
-/// moved out of it, or into it.
+/// Each entry's channel is alive, and its `elem` points to a value of the channel's type to send,
+/// or to a place for one. If the result has `Taken::passed`, the value of that case has been moved
+/// from there, or to there.
 pub(super) unsafe fn run(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
     // Disabled cases go last.
     let place = |entry: &Entry| match entry.core {
@@ -165,20 +166,20 @@ unsafe fn lock_all(entries: &[Entry]) {
 unsafe fn unlock_all(entries: &[Entry]) {
     for at in (0..entries.len()).rev() {
         if !repeats(entries, at) {
-            // SAFETY: passed on; locked by `lock_all`.
+            // SAFETY: by the caller's promise; locked by `lock_all`.
             unsafe { core_of(&entries[at]).unlock() };
         }
     }
 }
 
-/// True if the case appears ready. A waiter of another select may turn out to
-/// have been claimed elsewhere.
+/// True if the case seems ready. It is not ready if all waiters that it found belong to other
+/// selects, and their tickets were claimed.
 ///
 /// # Safety
 ///
 /// The channel is locked by the caller.
 unsafe fn looks_ready(entry: &Entry) -> bool {
-    // SAFETY: passed on; the reference ends here.
+    // SAFETY: by the caller's promise; the reference ends here.
     unsafe {
         let core = core_of(entry);
         let state = core.state();
@@ -205,7 +206,8 @@ unsafe fn take_ready(entries: &[Entry]) -> Option<(Taken, Option<NonNull<Waiter>
             for entry in entries {
                 if looks_ready(entry) {
                     ready += 1;
-                    // A reservoir of one: the n-th replaces it in 1 of n cases.
+                    // Reservoir sampling: the n-th ready case replaces the candidate with
+                    // probability 1/n.
                     if ready == 1 || core_of(&entries[0]).state().pick(ready) == 0 {
                         candidate = Some(entry);
                     }
@@ -216,7 +218,7 @@ unsafe fn take_ready(entries: &[Entry]) -> Option<(Taken, Option<NonNull<Waiter>
                 let index = usize::from(entry.index);
                 return Some((Taken { index, passed }, partner));
             }
-            // Only stale waiters were there; they are unlinked now, so each
+            // The case had only waiters whose tickets were claimed. They are dequeued now, so each
             // round has fewer of them.
         }
     }
@@ -229,9 +231,8 @@ unsafe fn take_ready(entries: &[Entry]) -> Option<(Taken, Option<NonNull<Waiter>
 ///
 /// As for [`take_ready`].
 unsafe fn carry_out(entry: &Entry) -> Option<(bool, Option<NonNull<Waiter>>)> {
-    // SAFETY: the channel is locked, its elements are of `elem_size`, and the
-    // state tells which places hold one; a dequeued waiter's owner is parked
-    // until it is completed.
+    // SAFETY: the channel is locked, its elements are of `elem_size`, and the state shows which
+    // places hold one; a dequeued waiter's owner is parked until it is completed.
     unsafe {
         let core = core_of(entry);
         let size = core.elem_size;
@@ -277,7 +278,7 @@ unsafe fn carry_out(entry: &Entry) -> Option<(bool, Option<NonNull<Waiter>>)> {
 /// Moves a value of `size` bytes; the small sizes without a call.
 #[inline]
 unsafe fn copy(from: *const u8, to: *mut u8, size: usize) {
-    // SAFETY: passed on: two places for a value of this size.
+    // SAFETY: by the caller's promise: two places for a value of this size.
     unsafe {
         match size {
             0 => {}
@@ -292,7 +293,7 @@ unsafe fn copy(from: *const u8, to: *mut u8, size: usize) {
 ///
 /// # Safety
 ///
-/// All channels are locked, and unlocked by this; as for [`run`].
+/// All channels are locked, and this unlocks them; as for [`run`].
 unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
     let me = sched::prepare_park(WaitReason::Select, ptr::null());
     let ticket = me.ticket();
@@ -301,8 +302,8 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
             .waiter
             .write(Waiter::multi(me, ticket, entry.elem.cast(), 0));
     }
-    // From here on the entries are shared with the thread that dequeues their waiters,
-    // which are all cells.
+    // From here on the entries are shared: other threads dequeue their waiters, which consist of
+    // cells.
     let entries = &*entries;
     for same_channel in entries.chunk_by(|a, b| a.core == b.core) {
         // The next send or receive takes the first of them.
@@ -332,8 +333,7 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
     };
     let mut taken = None;
     for entry in entries {
-        // The thread that took this waiter has dequeued it. All others may still be
-        // linked.
+        // If the tag is set, the waiter was dequeued. Otherwise it may still be in its queue.
         let how = outcome(entry);
         if how != 0 {
             taken = Some(Taken {
@@ -353,7 +353,7 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
     taken
 }
 
-/// The waiter as queues link it.
+/// The pointer to the waiter that its queue holds.
 fn waiter_of(entry: &Entry) -> *mut Waiter {
     entry.waiter.as_ptr().cast_mut()
 }

@@ -1,12 +1,12 @@
 //! The cases of `select!` that are futures.
 //!
-//! They add a receive to the select: from a channel of their own, which their waker
-//! sends to. So the engine has no code for futures. A round checks the channels and
-//! polls the futures; a random number decides which of the two is first. Then the
-//! select parks, and each wake begins another round.
+//! They add one case to the select: a receive from a channel to which the waker of the futures
+//! sends. So the engine has no code for futures. A round checks the channels and polls the futures;
+//! a random number decides which come first. If nothing is ready, the select parks, and each wake
+//! begins another round.
 //!
-//! A future that is not ready loses nothing. A future that is ready is taken at
-//! once, because it must not be polled again.
+//! A future that is polled and is not ready loses nothing. A future that is ready is taken at once,
+//! because it must not be polled again.
 
 use std::fmt;
 use std::future::Future;
@@ -38,7 +38,7 @@ impl<'a, F: Future> FutureCase<'a, F> {
         }
     }
 
-    /// The same, disabled by `None`.
+    /// A case on this future, or a disabled case.
     pub fn maybe(future: Pin<&'a mut Option<F>>) -> Self {
         Self {
             future: future.as_pin_mut(),
@@ -79,7 +79,8 @@ impl<F: Future> Case for FutureCase<'_, F> {
     }
 }
 
-/// The channel that the waker sends to. It never waits: the thread that wakes may hold a lock.
+/// The waker of the futures, which sends to the select's channel. It does not block, because the
+/// caller may hold a lock.
 struct Alarm(Sender<()>);
 
 impl Wake for Alarm {
@@ -89,17 +90,17 @@ impl Wake for Alarm {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(chan) = self.0.chan() {
-            // Full: there is a wake that no round has taken.
+            // If the buffer is full, no round has taken the previous wake.
             chan.try_send(());
         }
     }
 }
 
-/// A pseudo-random number below `bound`. Wakes of one select must not draw the
-/// same sequence each time, nor two selects that take turns.
+/// A pseudo-random number below `bound`. The state is global: two rounds, or two selects that take
+/// turns, must not draw the same sequence.
 fn draw(bound: usize) -> usize {
     static STATE: AtomicU32 = AtomicU32::new(0x9E37_79B9);
-    // Relaxed, and not one step: if two threads draw the same number, that does no harm.
+    // Relaxed, and not an atomic update: if two threads draw the same number, that does no harm.
     let mut state = STATE.load(Ordering::Relaxed);
     state ^= state << 13;
     state ^= state >> 17;
@@ -112,7 +113,7 @@ fn draw(bound: usize) -> usize {
 #[inline(never)]
 pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
     let (alarm, woken) = chan(1);
-    // Alive until the end, so that the channel is not closed.
+    // It owns the sender: the channel is not closed before the end.
     let waker = Waker::from(Arc::new(Alarm(alarm)));
     let mut cx = Context::from_waker(&waker);
     let mut entries = Vec::with_capacity(L::LEN + 1);
@@ -139,7 +140,7 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
             Some(taken) if taken.index == L::LEN => {}
             other => break other,
         }
-        // A future that wakes itself while it is polled lets other goroutines run.
+        // A future that woke itself in its poll wants other goroutines to run.
         if woke_itself {
             sched::park::yield_now();
         }
@@ -152,8 +153,7 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
     cases.finish(taken)
 }
 
-/// Carries out the cases on channels, and the receive of a wake as the last of all.
-/// Blocks the goroutine.
+/// Carries out the cases on channels; the receive of a wake is the last case. Blocks the goroutine.
 fn look<L: Cases>(
     cases: &mut L,
     entries: &mut Vec<Entry>,

@@ -6,34 +6,33 @@
 ///
 /// | case                              | taken when                            |
 /// |-----------------------------------|---------------------------------------|
-/// | `recv(rx) -> value => …`          | a value came: `Some`, or `rx` is closed and drained: `None` |
+/// | `recv(rx) -> value => …`          | a value was received: `Some`; or `rx` is closed and drained: `None` |
 /// | `recv(rx) => …`                   | the same, with the value dropped      |
-/// | `send(tx, value) -> result => …`  | the value went: `Ok`, or `tx` is closed: `Err` gives it back |
-/// | `send(tx, value) => …`            | the value went                        |
-/// | `send_from(tx, slot) -> result => …` | the value went, and `slot` is now `None`; on `Err` it is still there |
+/// | `send(tx, value) -> result => …`  | the value was sent: `Ok`; or `tx` is closed: `Err` returns the value |
+/// | `send(tx, value) => …`            | the value was sent                    |
+/// | `send_from(tx, slot) -> result => …` | the value was sent, and `slot` is now `None`; after `Err` it is still there |
 /// | `future(f) -> output => …`        | the future is ready: [below](#futures) |
-/// | `future(f, if condition) -> output => …` | the same; disabled where the condition is false, and then `f` is not evaluated |
-/// | `timeout(duration) => …`          | no other case could go on for that long |
-/// | `default => …`                    | no other case can go on now           |
+/// | `future(f, if condition) -> output => …` | the same; disabled if the condition is false, and then `f` is not evaluated |
+/// | `timeout(duration) => …`          | no other case became ready in that time |
+/// | `default => …`                    | no other case is ready now           |
 ///
-/// - The names on the left are patterns that always match, as in `let`; other patterns go into a
-///   `match` inside the arm. All arms have one type, the type of the whole expression.
+/// - The names before `=>` are patterns that always match, as in `let`; for other patterns use a
+///   `match` inside the arm. All arms have the same type, which is the type of the whole
+///   expression.
 /// - `return`, `break`, `continue` and `?` work in the arms. `break` leaves the loop around the
-///   select; in Go it leaves the select alone.
-/// - `rx` and `tx` may be an end, a reference to one, or an `Option` of these:
-///   `None` disables the case, as does a `slot` that is `None`, and a nil end
-///   ([`Receiver::never`](crate::Receiver::never)).
-/// - All operands are evaluated once, in the order in which they are written (a
-///   time-out last), before anything else happens. This includes the operands of
-///   cases that are not taken. The ends are borrowed only until a case is taken,
-///   so that an arm may change them.
+///   select; in Go it leaves only the select.
+/// - `rx` and `tx` may be an end, a reference to one, or an `Option` of these. `None`, a `slot`
+///   that is `None`, and a nil end ([`Receiver::never`](crate::Receiver::never)) disable the case.
+/// - All operands are evaluated once, in the order in which they are written (a time-out last),
+///   before anything else happens. This includes the operands of cases that are not taken. The ends
+///   are borrowed only until a case is taken, so an arm may change them.
 /// - The `value` of a `send` that is not taken is dropped; `send_from` keeps it
 ///   in its slot, an `Option` variable, for the next round of a loop.
-/// - At most one of `timeout` and `default`. Without any case at all it blocks
-///   for ever.
-/// - No allocation for up to eight cases, one for more, and a few if a case is a
-///   future. The number of cases is limited by the recursion limit of the calling
-///   crate: to 64 and more by the default of 128.
+/// - A select has at most one of `timeout` and `default`. A select without any case blocks for
+///   ever.
+/// - Up to eight cases need no allocation, more cases need one, and a case that is a future needs a
+///   few. The recursion limit of the calling crate limits the number of cases; the default of 128
+///   allows at least 64.
 ///
 /// # Futures
 ///
@@ -45,14 +44,14 @@
 /// | a socket, a pipe, any descriptor | its `readable()` or `writable()`, as [`Descriptor::readable`](crate::net::Descriptor::readable) |
 /// | whatever another crate offers | any `IntoFuture`; see [`future`](mod@crate::future) for tokio's |
 ///
-/// The future is polled in this goroutine, so it need be neither `Send` nor `'static`. One that
-/// is not taken is dropped before the arm runs, as a `value` of a `send` is. To wait for the same
-/// one again, make it before the loop and pass `&mut` to it (if it is not `Unpin`: the `Pin` that
-/// [`std::pin::pin!`] makes). A case that is not taken then loses nothing. Once it was ready a
-/// future must not be polled again: that is what the condition is for.
+/// The future is polled in this goroutine, so it need be neither `Send` nor `'static`. A future
+/// whose case is not taken is dropped before the arm runs, like the `value` of a `send`. To wait
+/// for the same future again, make it before the loop and pass a `&mut` to it (if it is not
+/// `Unpin`, the `Pin` that [`std::pin::pin!`] makes). A case that is not taken then loses nothing.
+/// A future that was ready must not be polled again: the condition disables its case.
 ///
-/// If a case is a future, chance decides whether the channels or the futures are
-/// checked first, so that neither starve. A wake polls all futures of the select.
+/// If a case is a future, a random number decides whether the channels or the futures are checked
+/// first, so neither starve. Each wake polls all futures of the select.
 ///
 /// ```
 /// use bench_runtime::{Runtime, chan, go, select};
@@ -81,8 +80,8 @@
 ///
 /// # Panics
 ///
-/// `send(tx, value) => …`, without a name for its result, on a closed channel,
-/// as in Go.
+/// If `send(tx, value) => …`, without a name for its result, is taken on a closed channel, as in
+/// Go.
 ///
 /// # Examples
 ///
@@ -125,12 +124,12 @@ macro_rules! select {
     };
 }
 
-/// Parses one case in each step: the list of cases so far, the arms so far, the
-/// default, then the rest.
+/// Parses one case in each step. The arguments are the list of cases so far, the arms so far, the
+/// default, and the rest.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select {
-    // The optional comma after a block is removed first: else it would be ambiguous with the rest.
+    // The optional comma after a block is removed first: it would make the rest ambiguous.
     ($list:tt $arms:tt $otherwise:tt default => $body:block, $($rest:tt)*) => {
         $crate::__select!($list $arms $otherwise default => $body $($rest)*)
     };
@@ -255,8 +254,9 @@ macro_rules! __select_case {
     };
 }
 
-/// An arm. Its pattern is in a `match` of its own, where a refutable pattern does
-/// not compile. In the `match` over all arms its value would go to the last arm.
+/// An arm. Its pattern is in a `match` of its own, where a refutable pattern does not compile. In
+/// the `match` over all arms it would compile, and a value that it does not match would go to the
+/// last arm.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select_arm {

@@ -6,9 +6,8 @@ use std::cell::Cell;
 #[derive(Debug)]
 pub(super) struct Marks {
     pub(super) full: Cell<bool>,
-    /// A select that waits uses the place, and other goroutines run meanwhile.
-    /// Goroutines of one thread reach the same slot if it is in a thread-local,
-    /// although it is not `Sync`.
+    /// A select that waits uses the slot. Other goroutines of the thread run meanwhile. They can
+    /// reach a slot in a thread-local, although a slot is not `Sync`.
     pub(super) lent: Cell<bool>,
 }
 
