@@ -1,4 +1,4 @@
-//! A file that is open, and how it is opened.
+//! An open file, and the options for opening one.
 
 use std::fmt;
 use std::fs::{Metadata, Permissions};
@@ -12,13 +12,12 @@ use crate::seam::blocking;
 use crate::sys::transfer;
 use crate::util::write::write_at_once;
 
-/// A file that is open: [`std::fs::File`], which it can be made from and turned
-/// into.
+/// An open file. It converts from and into [`std::fs::File`].
 ///
-/// Its methods block the goroutine. As with std's, an error of the close
-/// in its drop is lost: [`sync_all`](Self::sync_all) before that returns it.
-/// Reads and writes of one file by several goroutines share one position;
-/// [`read_at`](Self::read_at) and [`write_at`](Self::write_at) need none.
+/// Its methods block the goroutine. As with std's, the drop loses an error of the close; call
+/// [`sync_all`](Self::sync_all) before it, which returns the error. Goroutines that read and write
+/// one file share its position; [`read_at`](Self::read_at) and [`write_at`](Self::write_at) do not
+/// use the position.
 ///
 /// # Examples
 ///
@@ -85,12 +84,12 @@ impl File {
         options.write(true).create(true).truncate(true).open(path)
     }
 
-    /// Makes a file to read from and write into.
+    /// Creates a file, for reading and writing.
     ///
     /// # Errors
     ///
-    /// The errors of [`std::fs::File::create_new`]: [`io::ErrorKind::AlreadyExists`] if
-    /// there is one.
+    /// The errors of [`std::fs::File::create_new`]: [`io::ErrorKind::AlreadyExists`] if the path
+    /// exists.
     ///
     /// # Examples
     ///
@@ -113,21 +112,21 @@ impl File {
     ///
     /// # Errors
     ///
-    /// When it could not be written there.
+    /// If the data could not be written.
     pub fn sync_all(&self) -> io::Result<()> {
         blocking(|| self.inner.sync_all())
     }
 
-    /// Waits until all that was written is on the disk.
+    /// Waits until all written data is on the disk.
     ///
     /// # Errors
     ///
-    /// When it could not be written there.
+    /// If the data could not be written.
     pub fn sync_data(&self) -> io::Result<()> {
         blocking(|| self.inner.sync_data())
     }
 
-    /// Cuts the file to this many bytes, or fills it up with zeros.
+    /// Truncates the file to `size` bytes, or extends it with zeros.
     ///
     /// # Errors
     ///
@@ -181,12 +180,12 @@ impl File {
     ///
     /// # Errors
     ///
-    /// When no descriptor is left.
+    /// If the process is out of descriptors.
     pub fn try_clone(&self) -> io::Result<Self> {
         self.inner.try_clone().map(Self::from)
     }
 
-    /// Reads up to this many bytes from a place of the file; the position stays.
+    /// Reads into `buf` from `offset` in the file; does not change the position.
     ///
     /// # Errors
     ///
@@ -208,7 +207,7 @@ impl File {
         self.read_with(buf, Some(offset), |file, buf| file.read_at(buf, offset))
     }
 
-    /// Writes up to this many bytes to a place of the file; the position stays.
+    /// Writes from `buf` to `offset` in the file; does not change the position.
     ///
     /// # Errors
     ///
@@ -228,7 +227,7 @@ impl File {
         blocking(|| self.inner.write_at(buf, offset))
     }
 
-    /// Data in the page cache is read at once; for the rest, `read` waits on a thread for that.
+    /// Reads data of the page cache at once. If there is none, `read` runs on a helper thread.
     fn read_with(
         &self,
         buf: &mut [u8],
@@ -289,7 +288,7 @@ impl Seek for &File {
     }
 }
 
-/// The methods for `&File` are also there for `File`.
+/// Implements for `File` the methods that `&File` has.
 macro_rules! by_ref {
     ($($trait:ident { $($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)* })*) => {
         $(
@@ -359,8 +358,8 @@ impl AsRawFd for File {
     }
 }
 
-/// The options for opening a file: [`std::fs::OpenOptions`], from which it can be
-/// made if a method is missing here.
+/// The options for opening a file. If an option is missing here, convert from
+/// [`std::fs::OpenOptions`].
 ///
 /// # Examples
 ///
@@ -410,17 +409,17 @@ macro_rules! switches {
 
 switches! {
     OpenOptions:
-    /// To read from it.
+    /// Opens the file for reading.
     read;
-    /// To write into it.
+    /// Opens the file for writing.
     write;
-    /// To write at its end, wherever others have moved that.
+    /// Each write appends, even if other processes have extended the file.
     append;
-    /// To empty it first.
+    /// Truncates the file.
     truncate;
-    /// To make it if there is none.
+    /// Creates the file if it does not exist.
     create;
-    /// Creates it, and fails if it exists.
+    /// Creates the file, and fails if it exists.
     create_new;
 }
 
@@ -431,8 +430,8 @@ impl OpenOptions {
         Self::from(std::fs::OpenOptions::new())
     }
 
-    /// Opens a file. Blocks the goroutine; a named pipe, until there is a process at
-    /// its other end.
+    /// Opens a file. Blocks the goroutine; for a named pipe, until a process has opened its other
+    /// end.
     ///
     /// # Errors
     ///

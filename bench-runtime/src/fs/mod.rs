@@ -1,10 +1,9 @@
-//! Files that block the goroutine and not its thread.
+//! Operations on files that block the goroutine and not its thread.
 //!
-//! The functions and types are named as std's and have their signatures, errors
-//! included. Each call runs as one of [`blocking`](crate::blocking), so a thread of
-//! the runtime waits for the disk while other goroutines go on; on a plain thread it
-//! is std's call. [`File`] reads cached data without that hand-over. Types that only
-//! describe are std's own: [`Metadata`], [`Permissions`], [`FileType`].
+//! The functions and types have the names, signatures and errors of std's. Each call runs in
+//! [`blocking`](crate::blocking), so a helper thread waits for the disk while other goroutines run;
+//! on a plain thread it is std's call. [`File`] reads cached data on the goroutine's own thread.
+//! Types that have no operations are std's own: [`Metadata`], [`Permissions`], [`FileType`].
 //!
 //! ```
 //! use bench_runtime::fs;
@@ -21,18 +20,17 @@
 //! # }
 //! ```
 //!
-//! A call costs a hand-over between two threads, 0.6 µs if they are awake, up to
-//! 40 µs if not: read and write in large pieces, as
-//! [`BufReader`](std::io::BufReader) and [`BufWriter`](std::io::BufWriter) do, or
-//! whole files.
+//! A call costs a hand-over between two threads: 0.6 µs if both are awake, up to 40 µs otherwise.
+//! So read and write in large pieces, as [`BufReader`](std::io::BufReader) and
+//! [`BufWriter`](std::io::BufWriter) do, or whole files.
 //!
 //! # Rejected
 //!
-//! *io_uring*: it would save the hand-over, not the wait, and needs buffers that the
-//! kernel owns until the end, which `Read` does not have; many sandboxes forbid it,
-//! so the threads would still be needed. *The calls on the goroutine's thread, whose
-//! P is retaken if they take long*, as in Go: in a pinned runtime the goroutines
-//! that started on the thread would wait for the disk too.
+//! *io_uring*: it would save the hand-over, not the wait. It needs buffers that the kernel owns
+//! until the operation ends, and `Read` lends its buffer only for the call. Many sandboxes forbid
+//! it, so the threads would still be needed. *Calls on the goroutine's own thread, whose P is
+//! retaken if they take long*, as in Go: in a pinned runtime the goroutines that started on the
+//! thread would wait for the disk too.
 
 mod file;
 mod read_dir;
@@ -46,7 +44,7 @@ pub use std::fs::{FileType, Metadata, Permissions};
 
 use crate::seam::blocking;
 
-/// Functions of std, of one path or two.
+/// The functions of std that take one path or two.
 macro_rules! of_paths {
     ($($(#[$doc:meta])* $name:ident($($path:ident),+) -> $out:ty;)*) => {
         $(
@@ -98,7 +96,7 @@ of_paths! {
     /// ```
     create_dir(path) -> ();
 
-    /// Makes a folder and those above it that are missing.
+    /// Creates a folder, and the folders above it that are missing.
     ///
     /// # Examples
     ///
@@ -188,7 +186,7 @@ of_paths! {
     /// ```
     read_link(path) -> PathBuf;
 
-    /// Whether there is such a file.
+    /// Whether the path exists.
     ///
     /// # Examples
     ///
@@ -282,8 +280,8 @@ pub fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -> io::
     blocking(|| std::fs::set_permissions(path, permissions))
 }
 
-/// The entries of a folder, in no order. Blocks the goroutine, here and at some of
-/// the steps of the iteration.
+/// The entries of a folder, in no particular order. Blocks the goroutine, here and at some of the
+/// steps of the iteration.
 ///
 /// # Errors
 ///

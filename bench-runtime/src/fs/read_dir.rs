@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::sched;
 use crate::seam::blocking;
 
-/// The entries that one blocking call reads.
+/// How many entries one blocking call reads.
 const BATCH: usize = 256;
 
 /// The entries of a folder, from [`read_dir`](super::read_dir).

@@ -1,16 +1,15 @@
 //! Sockets and pipes that block the goroutine and not its thread.
 //!
-//! The types are named as std's and have their methods; methods describe how
-//! they differ. All of them:
+//! The types have the names and methods of std's; the documentation of a method says how it
+//! differs. All types:
 //!
-//! - can be used from several goroutines at once through `&T`; operations that
-//!   wait for the same side run one after the other;
-//! - have *deadlines*, points in time that apply to waiting and later
-//!   operations until the deadline is changed, and *time-outs*, which apply to
-//!   each later operation; both fail with [`io::ErrorKind::TimedOut`];
-//! - have `close`, which ends other goroutines' operations at once and makes
-//!   later ones fail, with an error for which [`is_closed_error`] is true;
-//!   dropping the last handle closes as well;
+//! - can be used by several goroutines at once through `&T`; operations that wait for the same
+//!   side, reading or writing, queue;
+//! - have *deadlines* and *time-outs*. A deadline is a point in time; it applies to operations that
+//!   wait and to later ones, until it is changed. A time-out limits each later operation. After
+//!   either, the operation fails with [`io::ErrorKind::TimedOut`];
+//! - have `close`, which ends other goroutines' operations at once and makes later ones fail, with
+//!   an error for which [`is_closed_error`] is true; the drop of the last handle closes too;
 //! - have `readable` and `writable`, futures for [`select!`](crate::select) and async code;
 //! - work on a plain thread too, which then blocks.
 //!

@@ -1,5 +1,5 @@
-//! The poller of futures that wait for a descriptor outside every goroutine: a
-//! thread, from the first of them on.
+//! The poller of futures that wait for a descriptor outside every goroutine: a thread, which the
+//! first such wait starts.
 
 use std::io;
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use crate::util::lock::Lock;
 
 static NETPOLL: OnceLock<Netpoll> = OnceLock::new();
 
-/// The poller; its thread wakes those that wait.
+/// The poller. Its thread readies the futures that wait.
 ///
 /// # Errors
 ///

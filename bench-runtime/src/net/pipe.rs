@@ -16,7 +16,7 @@ use crate::util::write::write_at_once;
 ///
 /// # Errors
 ///
-/// When the process has no descriptor left, or the user's pipes no memory.
+/// If the process is out of descriptors, or the user's pipes have used up their memory.
 ///
 /// # Examples
 ///
@@ -99,8 +99,8 @@ impl PipeReader {
 }
 
 impl PipeReader {
-    /// All bytes that are there now, at most as many as a pipe holds by default. Does not
-    /// block, and ignores deadlines.
+    /// Appends the bytes that are there now, at most 64 KiB, which a pipe holds by default. Does
+    /// not block, and ignores deadlines.
     pub(crate) fn read_rest(&self, all: &mut Vec<u8>) -> io::Result<()> {
         let mut buf = vec![0; 64 << 10];
         match self.fd.with(|pipe| transfer::read(pipe.as_fd(), &mut buf)) {

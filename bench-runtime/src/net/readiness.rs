@@ -1,8 +1,7 @@
 //! A wait for a descriptor as a future: the protocol of [`super::wait`] without a park.
 //!
-//! A [`Pending`] is in the slot, or in the queue, as a goroutine would be. The thread that
-//! takes it out must ready it; so a future that is dropped either takes it out itself, or waits
-//! for that ready.
+//! A [`Pending`] is in the slot, or in the queue, like a goroutine. The thread that removes it must
+//! ready it. So a future that is dropped either removes it itself, or waits for that ready.
 
 use std::fmt;
 use std::future::Future;
@@ -23,16 +22,16 @@ use crate::timer::Action;
 /// [`select!`](crate::select) and for async code. The methods `readable` and `writable`
 /// make one, as [`Descriptor::readable`](super::Descriptor::readable).
 ///
-/// - It is ready when an operation of that side would not block, which poll(2)
-///   decides: with data, a connection to accept, room, the end, or an error. Another task may be
-///   faster at the operation, which then waits.
-/// - It fails as an operation would: by deadline and time-out (the time-out counts from the first
-///   poll on), and once the descriptor is closed.
-/// - It may be polled anywhere. It belongs to the runtime in which it was first polled, and is
-///   not woken after that runtime has ended. Outside every goroutine a thread of this crate,
-///   which begins with the first of them, waits for all of these.
+/// - It is ready when, by poll(2), an operation of that side would not block: there is data, a
+///   connection to accept, room, the end, or an error. If another task takes the data first, the
+///   operation waits all the same.
+/// - It fails like an operation: after the deadline or the time-out, which counts from the first
+///   poll, and once the descriptor is closed.
+/// - It may be polled anywhere. It belongs to the runtime in which it was first polled, and is not
+///   woken after that runtime has ended. A thread of this crate wakes the futures that are polled
+///   outside every goroutine; the first of them starts it.
 /// - Dropping it ends the wait, and loses nothing. After a wake it must be polled again, or
-///   dropped: until then others that wait for the same side may wait for it.
+///   dropped: until then, other waiters for the same side may not be woken.
 ///
 /// # Examples
 ///
@@ -47,7 +46,7 @@ use crate::timer::Action;
 ///     let listener = TcpListener::bind("127.0.0.1:0")?;
 ///     let (ctx, cancel) = Context::background().with_cancel();
 ///     go!(cancel.cancel());
-///     // Connections until the context ends.
+///     // Accepts connections until the context ends.
 ///     loop {
 ///         select! {
 ///             recv(ctx.done()) => break,
@@ -77,8 +76,8 @@ struct Wait {
     deadline: Option<Deadline>,
 }
 
-/// A timer has a record of its own: so a timer never uses the descriptor, which a
-/// forgotten future does not keep alive.
+/// A timer with a record of its own: the timer never uses the descriptor, which a forgotten future
+/// does not keep alive.
 struct Deadline {
     timer: Armed,
     pending: &'static Pending,
@@ -129,7 +128,7 @@ impl<'a> Readiness<'a> {
                 return other.map(|_| ());
             }
         };
-        // From here on the drop ends it, if a waker panics.
+        // From here on, if a waker panics, the drop ends the wait.
         let wait = self.wait.insert(Wait {
             pending,
             entered,

@@ -1,17 +1,16 @@
-//! From names to addresses, and to the first of several addresses that works.
+//! Looks up names, and tries the addresses of a name in turn.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::seam;
 
-/// The addresses of a name. A look-up may take long, and blocks the thread: so
-/// it is a blocking call.
+/// The addresses of a name. A look-up may take long, and blocks the thread, so `blocking` runs it.
 fn resolve<A: ToSocketAddrs + Send>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
-    // Collected inside, as the iterator might look up further names.
+    // Collected inside, because the iterator might look up further names.
     let ask = move || io::Result::Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
-    // std's types that hold a name have an iterator on the heap. An address
-    // needs no look-up, and a hand-over would cost more than it saves.
+    // For a name, the iterator of std's types owns heap memory, so it needs a drop. For an address
+    // it does not: that needs no look-up, and `blocking` would cost more than it saves.
     let addresses = if std::mem::needs_drop::<A::Iter>() {
         seam::blocking(ask)
     } else {

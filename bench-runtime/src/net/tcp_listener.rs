@@ -1,4 +1,4 @@
-//! A socket that takes TCP connections.
+//! A socket that accepts TCP connections.
 
 use std::io;
 use std::net::{self, SocketAddr, ToSocketAddrs};
@@ -12,7 +12,7 @@ use crate::net::resolve;
 use crate::netpoll::Side;
 use crate::sys::socket::{self, is_passing};
 
-/// A socket that takes TCP connections, as [`std::net::TcpListener`].
+/// A socket that accepts TCP connections, as [`std::net::TcpListener`].
 ///
 /// Any number of goroutines may accept at once.
 ///
@@ -48,8 +48,8 @@ pub struct TcpListener {
 common!(TcpListener of net::TcpListener, reads set_deadline);
 
 impl TcpListener {
-    /// Listens at the first address of a name that is free; port 0 takes any
-    /// port. The queue of connections is as long as the kernel allows.
+    /// Listens at the first free address of a name; port 0 takes any free port. The queue of
+    /// connections is as long as the kernel allows.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl TcpListener {
         })
     }
 
-    /// Makes it from std's type, as its `TryFrom` does.
+    /// Converts from std's type, which becomes non-blocking; the same as `TryFrom`.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl TcpListener {
         Self::try_from(listener)
     }
 
-    /// Gives std's type, which blocks the thread.
+    /// Converts to std's type, whose operations block the thread.
     ///
     /// # Errors
     ///
@@ -116,13 +116,12 @@ impl TcpListener {
         self.try_into()
     }
 
-    /// Takes the next connection. Blocks the goroutine. A connection that was
-    /// closed before it was accepted is skipped.
+    /// Accepts the next connection. Blocks the goroutine. A connection that was closed before it
+    /// was accepted is skipped.
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors, which a server should survive:
-    /// [`Self::incoming`] does.
+    /// If the process is out of descriptors. A server should survive this: see [`Self::incoming`].
     ///
     /// # Examples
     ///
@@ -150,11 +149,11 @@ impl TcpListener {
         Ok((TcpStream::accepted(socket), address))
     }
 
-    /// Takes connections until the listener is closed.
+    /// Accepts connections until the listener is closed.
     ///
-    /// If the process has no descriptor or memory left, it pauses and tries
-    /// again: for 5 ms at first, then twice as long each time up to a second.
-    /// Other errors are returned. The listener stays usable after them.
+    /// If the process is out of descriptors or memory, the iterator pauses and tries again: for 5
+    /// ms at first, then twice as long each time, up to a second. Other errors are returned. The
+    /// listener stays usable after them.
     ///
     /// # Examples
     ///
@@ -191,7 +190,7 @@ impl TcpListener {
         }
     }
 
-    /// Another handle of the same listener.
+    /// Another handle of the same listener, with separate deadlines.
     ///
     /// # Errors
     ///
@@ -225,7 +224,7 @@ impl TcpListener {
     }
 }
 
-/// Connections as they come: see [`TcpListener::incoming`].
+/// The iterator of [`TcpListener::incoming`].
 ///
 /// # Examples
 ///

@@ -15,12 +15,13 @@ use crate::netpoll::Side;
 use crate::sys::{socket, transfer};
 use crate::util::write::write_at_once;
 
-/// A TCP connection, as [`std::net::TcpStream`]; but one that was connected or
-/// accepted here sends small writes at once, as in Go: `TCP_NODELAY` is set.
+/// A TCP connection, as [`std::net::TcpStream`]. But a connection that was made or accepted here
+/// sends small writes at once, as in Go: `TCP_NODELAY` is set.
 ///
-/// `&TcpStream` reads and writes, so several goroutines may use one. Goroutines that share it by an
-/// [`Arc`](std::sync::Arc) write `&*conn`; [`Shared`](super::Shared) is such an `Arc` for functions
-/// that take a reader or a writer by value. A call of `write!` sends its text as one piece.
+/// `&TcpStream` reads and writes, so several goroutines may use one stream. Goroutines that share
+/// it by an [`Arc`](std::sync::Arc) use `&*conn`; [`Shared`](super::Shared) is such an `Arc` for
+/// functions that take a reader or a writer by value. A call of `write!` sends its text as one
+/// piece.
 ///
 /// # Examples
 ///
@@ -54,8 +55,8 @@ read_by_ref!(TcpStream);
 write_by_ref!(TcpStream);
 
 impl TcpStream {
-    /// Connects to the first address of a name that takes the connection.
-    /// Blocks the goroutine; looking the name up is a blocking call.
+    /// Connects to the first address of a name that accepts. Blocks the goroutine;
+    /// [`blocking`](crate::blocking()) runs the look-up of the name.
     ///
     /// # Errors
     ///
@@ -78,12 +79,12 @@ impl TcpStream {
         resolve::first_of(address, |address| Self::connect_one(address, None))
     }
 
-    /// Connects to one address within a time. Blocks the goroutine.
+    /// Connects to an address, within `timeout`. Blocks the goroutine.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::TimedOut`] after that time, and
-    /// [`io::ErrorKind::InvalidInput`] for a time of zero.
+    /// [`io::ErrorKind::TimedOut`] after that time, and [`io::ErrorKind::InvalidInput`] if
+    /// `timeout` is zero.
     ///
     /// # Examples
     ///
@@ -137,7 +138,7 @@ impl TcpStream {
     /// # }
     /// ```
     ///
-    /// A cancel does not end a connect that has begun: its time-out does.
+    /// A cancel does not end a connect that has begun; only the time-out does.
     pub fn connect_timeout(address: &SocketAddr, timeout: Duration) -> io::Result<Self> {
         if timeout.is_zero() {
             return Err(io::Error::new(
@@ -170,7 +171,7 @@ impl TcpStream {
         }
     }
 
-    /// Takes over std's type: see the `TryFrom` that does the same.
+    /// Converts from std's type, which becomes non-blocking; the same as `TryFrom`.
     ///
     /// # Errors
     ///
@@ -193,7 +194,7 @@ impl TcpStream {
         Self::try_from(stream)
     }
 
-    /// Gives std's type, which blocks the thread.
+    /// Converts to std's type, whose operations block the thread.
     ///
     /// # Errors
     ///
@@ -333,9 +334,8 @@ impl TcpStream {
         self.fd.with(net::TcpStream::peer_addr)
     }
 
-    /// Sends small writes at once (`TCP_NODELAY`), or keeps them until what was sent
-    /// before is acknowledged. Without delay is the default, except for a stream
-    /// that was made from std's.
+    /// Sets whether small writes are sent at once (`TCP_NODELAY`), or only when all earlier data is
+    /// acknowledged. The default is true, except for a stream made from std's.
     ///
     /// # Errors
     ///
@@ -400,7 +400,7 @@ impl TcpStream {
         self.fd.with(net::TcpStream::ttl)
     }
 
-    /// Takes the error that the socket has noted, if any.
+    /// Returns and clears the pending error of the socket (`SO_ERROR`), if there is one.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
-//! The waits of goroutines, by threads: a thread of a [`Runtime`] waits with
-//! a poller, exactly as a goroutine does, while another thread polls.
+//! Tests of the waits of goroutines, with threads in their place: a thread of a [`Runtime`] waits
+//! with a poller, as a goroutine does, while another thread polls.
 //!
-//! So the behaviour of that way of waiting is tested without the scheduler;
-//! `tests/it` has the tests of the public behaviour.
+//! So these waits are tested without the scheduler. The tests of the public behaviour are in
+//! `tests/it`.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
@@ -134,8 +134,8 @@ fn stream_larger_than_the_buffers_arrives_whole() {
     assert!(read.iter().enumerate().all(|(i, &b)| b == (i % 251) as u8));
 }
 
-/// The read that is skipped once a stream is drained must not miss the end of
-/// the stream, whenever that comes: with the data, right after it, later.
+/// Once a stream is drained, the next read waits without a try. It must see the end of the stream
+/// all the same, whether that comes with the data, right after it, or later.
 #[test]
 fn end_after_a_partial_read_is_always_seen() {
     let rt = Runtime::new();
@@ -207,7 +207,7 @@ fn many_readers_of_one_socket_take_each_datagram_once() {
     let address = socket.local_addr().unwrap();
     for sent in 0..READERS * PER_READER {
         sender.send_to(b"x", address).unwrap();
-        // Some at once, some when all wait; few enough that none is lost.
+        // Some come at once, some when all readers wait. They are few, so the kernel drops none.
         if sent % 16 == 15 {
             while got.load(Ordering::Acquire) <= sent {
                 thread::yield_now();
@@ -347,7 +347,7 @@ fn socket_used_from_two_runtimes_is_watched_by_both() {
             assert_eq!(reader.join().unwrap(), [round]);
         }
     }
-    // Both at once: one gets the byte, a kick ends the other.
+    // Both wait at once: one gets the byte, and a kick ends the wait of the other.
     let readers: Vec<_> = [&one, &two]
         .into_iter()
         .map(|rt| {
@@ -420,7 +420,7 @@ fn deadlines_set_without_end_neither_lose_nor_invent_a_byte() {
     setter.join().unwrap();
 }
 
-/// In a child, because it lowers the limit of its process.
+/// In a child process, because the test lowers the limit of its process.
 #[test]
 fn incoming_survives_the_lack_of_descriptors() {
     let name = "net::tests::incoming_survives_the_lack_of_descriptors";

@@ -36,7 +36,7 @@ read_timeout!(UdpSocket);
 write_timeout!(UdpSocket);
 
 impl UdpSocket {
-    /// A socket at the first address of a name that is free; port 0 takes any.
+    /// Binds a socket to the first free address of a name; port 0 takes any free port.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl UdpSocket {
         resolve::first_of(address, |address| net::UdpSocket::bind(address)?.try_into())
     }
 
-    /// Takes over std's type: see the `TryFrom` that does the same.
+    /// Converts from std's type, which becomes non-blocking; the same as `TryFrom`.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl UdpSocket {
         Self::try_from(socket)
     }
 
-    /// Gives std's type, which blocks the thread.
+    /// Converts to std's type, whose operations block the thread.
     ///
     /// # Errors
     ///
@@ -148,8 +148,8 @@ impl UdpSocket {
         self.fd.io(Side::Read, |socket| socket.peek_from(buf))
     }
 
-    /// Sends one datagram to the first address of a name. Blocks the
-    /// goroutine; looking the name up is a blocking call.
+    /// Sends one datagram to the first address of a name. Blocks the goroutine;
+    /// [`blocking`](crate::blocking()) runs the look-up of the name.
     ///
     /// # Errors
     ///
@@ -298,11 +298,11 @@ impl UdpSocket {
         self.fd.with(net::UdpSocket::local_addr)
     }
 
-    /// The fixed other side.
+    /// The address that [`Self::connect`] has set.
     ///
     /// # Errors
     ///
-    /// When it is closed or no side was fixed.
+    /// If the socket is closed, or not connected.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(net::UdpSocket::peer_addr)
     }
@@ -328,7 +328,7 @@ impl UdpSocket {
         self.fd.with(|socket| socket.set_broadcast(broadcast))
     }
 
-    /// Takes the error that the socket has noted, if any.
+    /// Returns and clears the pending error of the socket (`SO_ERROR`), if there is one.
     ///
     /// # Errors
     ///

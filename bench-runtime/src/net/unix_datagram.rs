@@ -36,9 +36,9 @@ both_deadlines!(UnixDatagram);
 read_timeout!(UnixDatagram);
 write_timeout!(UnixDatagram);
 
-/// True if a receive would block for ever, because the socket's reading side
-/// was shut down, perhaps by another process. The kernel ends a blocking
-/// receive with zero bytes, and fails a non-blocking one with `WouldBlock`.
+/// True if a receive would block for ever, because the socket was shut down for reading, perhaps by
+/// another process. On such a socket the kernel ends a blocking receive with zero bytes, and fails
+/// a non-blocking one with `WouldBlock`.
 fn is_over(socket: &net::UnixDatagram, error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock && fd::is_shut_for_reading(socket.as_fd())
 }
@@ -91,7 +91,7 @@ impl UnixDatagram {
         net::UnixDatagram::unbound()?.try_into()
     }
 
-    /// Two sockets that are each other's other side.
+    /// Two sockets that are connected to each other.
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl UnixDatagram {
         Ok((a.try_into()?, b.try_into()?))
     }
 
-    /// Fixes the other side, for [`Self::send`].
+    /// Sets the peer, for [`Self::send`].
     ///
     /// # Errors
     ///
@@ -201,10 +201,9 @@ impl UnixDatagram {
         })
     }
 
-    /// Sends one datagram to the socket at a path. Blocks the goroutine while the
-    /// receiver's queue is full. Only a connected socket gets an event when it has
-    /// room. This method tries again after short pauses, [`Self::send`] waits for the
-    /// event.
+    /// Sends one datagram to the socket at a path. Blocks the goroutine while the receiver's queue
+    /// is full. Only a connected socket gets an event when the queue has room: [`Self::send`] waits
+    /// for it, while this method tries again after short pauses.
     ///
     /// # Errors
     ///
@@ -252,12 +251,12 @@ impl UnixDatagram {
         self.fd.io(Side::Write, |socket| socket.send(buf))
     }
 
-    /// Ends one or both directions. A receive that waits, or comes later, and
-    /// finds no datagram then returns 0 bytes.
+    /// Ends one or both directions. A receive that finds no datagram then returns 0 bytes, and so
+    /// does one that already waits.
     ///
     /// # Errors
     ///
-    /// When no side was fixed.
+    /// If the socket has no peer.
     ///
     /// # Examples
     ///
@@ -285,11 +284,11 @@ impl UnixDatagram {
         self.fd.with(net::UnixDatagram::local_addr)
     }
 
-    /// The fixed other side.
+    /// The address of the peer.
     ///
     /// # Errors
     ///
-    /// When no side was fixed.
+    /// If the socket has no peer.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(net::UnixDatagram::peer_addr)
     }

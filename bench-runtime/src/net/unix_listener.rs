@@ -1,4 +1,4 @@
-//! A Unix socket that takes connections.
+//! A Unix socket that accepts connections.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,10 +12,9 @@ use crate::net::fd::Fd;
 use crate::netpoll::Side;
 use crate::sys::socket::{self, is_passing};
 
-/// A Unix socket that takes connections, as
-/// [`std::os::unix::net::UnixListener`].
+/// A Unix socket that accepts connections, as [`std::os::unix::net::UnixListener`].
 ///
-/// The path stays when it is dropped; remove it before the next bind.
+/// The drop does not remove the path; remove it before the next bind.
 ///
 /// # Examples
 ///
@@ -66,7 +65,7 @@ impl UnixListener {
         Self::bind_addr(&SocketAddr::from_pathname(path)?)
     }
 
-    /// The same at any address, such as an abstract one.
+    /// As [`Self::bind`], at any address, such as an abstract one.
     ///
     /// # Errors
     ///
@@ -94,7 +93,7 @@ impl UnixListener {
         listener.try_into()
     }
 
-    /// Takes over std's type: see the `TryFrom` that does the same.
+    /// Converts from std's type, which becomes non-blocking; the same as `TryFrom`.
     ///
     /// # Errors
     ///
@@ -117,7 +116,7 @@ impl UnixListener {
         Self::try_from(listener)
     }
 
-    /// Gives std's type, which blocks the thread.
+    /// Converts to std's type, whose operations block the thread.
     ///
     /// # Errors
     ///
@@ -139,12 +138,11 @@ impl UnixListener {
         self.try_into()
     }
 
-    /// Takes the next connection. Blocks the goroutine.
+    /// Accepts the next connection. Blocks the goroutine.
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors, which a server should survive:
-    /// [`Self::incoming`] does.
+    /// If the process is out of descriptors. A server should survive this: see [`Self::incoming`].
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (stream, address) = self.fd.io(Side::Read, |listener| {
             loop {
@@ -157,7 +155,7 @@ impl UnixListener {
         Ok((stream.try_into()?, address))
     }
 
-    /// Takes connections until the listener is closed, with the pauses of
+    /// Accepts connections until the listener is closed, with the pauses of
     /// [`crate::net::TcpListener::incoming`].
     ///
     /// # Examples
@@ -191,7 +189,7 @@ impl UnixListener {
     }
 }
 
-/// Connections as they come: see [`UnixListener::incoming`].
+/// The iterator of [`UnixListener::incoming`].
 ///
 /// # Examples
 ///

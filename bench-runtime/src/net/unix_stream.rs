@@ -46,8 +46,8 @@ read_by_ref!(UnixStream);
 write_by_ref!(UnixStream);
 
 impl UnixStream {
-    /// Connects to the socket at a path. Blocks the goroutine while the
-    /// listener's queue is full, looking again after short pauses.
+    /// Connects to the socket at a path. Blocks the goroutine while the listener's queue is full;
+    /// tries again after short pauses.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl UnixStream {
         Self::connect_addr(&SocketAddr::from_pathname(path)?)
     }
 
-    /// The same, to any address, such as an abstract one.
+    /// As [`Self::connect`], to any address, such as an abstract one.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl UnixStream {
         Ok(Self { fd })
     }
 
-    /// Two ends of one connection.
+    /// The two ends of a new connection.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl UnixStream {
         Ok((a.try_into()?, b.try_into()?))
     }
 
-    /// Takes over std's type: see the `TryFrom` that does the same.
+    /// Converts from std's type, which becomes non-blocking; the same as `TryFrom`.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl UnixStream {
         Self::try_from(stream)
     }
 
-    /// Gives std's type, which blocks the thread.
+    /// Converts to std's type, whose operations block the thread.
     ///
     /// # Errors
     ///
@@ -239,7 +239,7 @@ impl UnixStream {
     ///
     /// # fn main() -> std::io::Result<()> {
     /// let (near, _far) = UnixStream::pair()?;
-    /// // Those of a pair have no name.
+    /// // The sockets of a pair have no name.
     /// assert!(near.local_addr()?.is_unnamed() && near.peer_addr()?.is_unnamed());
     /// assert!(near.take_error()?.is_none());
     /// # Ok(())
@@ -258,7 +258,7 @@ impl UnixStream {
         self.fd.with(net::UnixStream::peer_addr)
     }
 
-    /// Takes the error that the socket has noted, if any.
+    /// Returns and clears the pending error of the socket (`SO_ERROR`), if there is one.
     ///
     /// # Errors
     ///

@@ -1,25 +1,24 @@
-//! How an operation on a descriptor waits: for its turn, for an edge, for a
-//! deadline, for a close.
+//! How an operation on a descriptor waits: in the queue, for an edge, until a deadline or a close.
 //!
 //! # Protocol
 //!
 //! 1. Note the tick of the descriptor's slot ([`super::attempt::Attempt::check`]).
 //! 2. Fail if the descriptor is closed or the deadline has passed.
-//! 3. Try. Most operations end here, without a lock or a counter touched.
-//! 4. It would block: register in the slot for any edge after that tick, arm a
-//!    timer if there is a deadline, park; then go to 1.
-//! 5. The slot is taken, for another goroutine waits for the same side: join
-//!    the queue, look again whether the slot is still taken, park.
-//! 6. A goroutine whose wait in the slot or in the queue has ended, with any result,
-//!    readies the first of the queue, which continues at 1.
+//! 3. Try the operation. Most operations end here, without a lock or a counter.
+//! 4. If it would block: register in the slot for any edge after that tick, arm a timer if there is
+//!    a deadline, park; then go to 1.
+//! 5. If the slot is taken, because another goroutine waits for the same side: join the queue,
+//!    check again that the slot is taken, park; then go to 1.
+//! 6. A goroutine whose wait in the slot or in the queue has ended, with any result, readies the
+//!    first waiter in the queue.
 //!
 //! Steps 5 and 6 lose no waiter: the one that queues increments `queued` and then
 //! reads the slot; the thread that ends the wait in the slot empties it, and its
 //! goroutine then reads `queued`. Both access the slot by read-modify-write, so
 //! one of them comes second.
 //!
-//! A new deadline and a close are edges of their own ([`Waits::kick`]):
-//! all waiters go to 1, and find at 2 what has changed.
+//! A new deadline and a close kick all waiters ([`Waits::kick`]): they go to 1, and see the change
+//! at 2.
 //!
 //! A plain thread waits with `ppoll(2)` for the descriptor and for an eventfd
 //! of its own, which a kick sets.
@@ -43,11 +42,11 @@ use crate::util::lock::Lock;
 /// No deadline, no time-out.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// Everything about a descriptor that is not the descriptor.
+/// The waits on a descriptor, with its deadlines and time-outs.
 #[derive(Debug)]
 pub(super) struct Waits {
     pub(super) closed: AtomicBool,
-    /// The first of the registrations, to be found without the lock.
+    /// The record of the first registration, for readers without the lock.
     pub(super) first: AtomicPtr<PollDesc>,
     registrations: Lock<Vec<Registration>>,
     read: SideState,
@@ -81,7 +80,8 @@ impl SideState {
 }
 
 impl Drop for Waits {
-    /// A forgotten future may still be in a slot, which is then used for another descriptor.
+    /// Empties the slots: a forgotten future may still be in one, and the slot will serve another
+    /// descriptor.
     fn drop(&mut self) {
         if fork::is_child() {
             // Goroutines in the slots wait in the parent process.
@@ -161,7 +161,7 @@ impl Waits {
         ended
     }
 
-    /// The error to return for an error of an operation.
+    /// The error to return when an operation has failed with `error`.
     #[cold]
     pub(super) fn explain(&self, error: io::Error) -> io::Error {
         if self.is_closed() {
@@ -187,13 +187,12 @@ impl Waits {
     fn dequeue(&self, side: Side) -> Option<Parkable> {
         let state = self.side(side);
         let mut queue = state.queue.lock();
-        // SAFETY: in the queue until now, and its owner does not end the wait
-        // before the ready that the caller must do.
+        // SAFETY: the waiter was in the queue, and its owner waits until the caller readies it.
         let who = queue
             .dequeue()
             .map(|waiter| unsafe { waiter.as_ref() }.owner);
         if queue.is_empty() {
-            // Release: under the lock, as all changes of it.
+            // Release: under the lock, like all changes of `queued`.
             state.queued.store(0, Ordering::Release);
         }
         who
@@ -205,8 +204,8 @@ impl Waits {
         if self.side(side).queued.load(Ordering::Acquire) == 0 {
             return;
         }
-        // All runtimes share the queue, but not the slots. With several
-        // runtimes any queued waiter might be the one that can continue.
+        // Runtimes share the queue, but not the slots. With several runtimes all queued waiters are
+        // readied, because any of them may be the one that can continue.
         let all = self.registrations.lock().len() > 1;
         let mut is_done = false;
         readied::ready_all(iter::from_fn(|| {
@@ -214,7 +213,7 @@ impl Waits {
                 return None;
             }
             let who = self.dequeue(side)?;
-            // A future consumes no data, so the waiters behind it may be ready too.
+            // A future consumes no data, so the next waiter is readied too.
             is_done = !all && who.head().kind != Kind::Future;
             Some(who)
         }));

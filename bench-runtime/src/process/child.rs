@@ -16,9 +16,8 @@ use crate::signal::Signal;
 
 /// A child process.
 ///
-/// Dropping it neither kills the child nor waits for it, as with std's. A child that
-/// has ended, or ends later, is reaped when another child is started or dropped, so
-/// that zombies do not pile up.
+/// The drop neither kills the child nor waits for it, as with std's. A dropped child that has ended
+/// is reaped when another child is started or dropped, so zombies do not accumulate.
 ///
 /// # Examples
 ///
@@ -52,7 +51,7 @@ pub struct Child {
     context: Option<Context>,
 }
 
-/// The bytes read from a pipe, and why it ended.
+/// The bytes read from a pipe, and whether the reading failed.
 type Text = (Vec<u8>, io::Result<()>);
 
 /// A child's output, read to its end during the wait.
@@ -77,7 +76,7 @@ impl Reading {
         Ok(Self { pipe, text })
     }
 
-    /// All of it. Blocks the goroutine.
+    /// Waits for the end of the output, and returns all of it. Blocks the goroutine.
     fn finish(self) -> Text {
         let gone = || io::Error::other("what read the child's pipe was stopped");
         let text = self.text.recv();
@@ -106,7 +105,7 @@ impl Child {
         Ok(started)
     }
 
-    /// Sends signals to the child from elsewhere, also while a goroutine waits for it.
+    /// A handle that sends signals to the child, also while a goroutine waits for the child.
     ///
     /// # Examples
     ///
@@ -115,7 +114,7 @@ impl Child {
     /// use bench_runtime::time;
     /// use std::time::Duration;
     ///
-    /// // It has so long, and is killed then.
+    /// // The child is killed after 20 ms.
     /// let mut child = Command::new("sleep").arg("1000").spawn()?;
     /// let process = child.process();
     /// let limit = time::after_func(Duration::from_millis(20), move || drop(process.kill()));
@@ -128,7 +127,7 @@ impl Child {
         self.process.clone()
     }
 
-    /// The number of the process, which is its own until a wait has returned.
+    /// The number of the process. No other process gets it before a wait has returned.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
@@ -165,8 +164,8 @@ impl Child {
         self.process.signal(signal)
     }
 
-    /// The status of the child if it has ended, which is then collected; also for a
-    /// child that the end of its context has killed. Does not block.
+    /// The status of the child if it has ended; this reaps it. Also returns the status of a child
+    /// that the end of its context has killed. Does not block.
     ///
     /// # Errors
     ///
@@ -177,8 +176,8 @@ impl Child {
         status
     }
 
-    /// Closes the child's stdin, waits for the child to end, and collects it. Blocks
-    /// the goroutine. A stopped child has not ended.
+    /// Closes the child's stdin, waits for the child to end, and reaps it. Blocks the goroutine. A
+    /// child that is stopped (`SIGSTOP`) has not ended.
     ///
     /// # Errors
     ///
@@ -195,14 +194,14 @@ impl Child {
         }
     }
 
-    /// Closes the child's stdin, waits for all that it writes into its pipes and for
-    /// its end. Blocks the goroutine. It also waits for processes that have
-    /// inherited the pipes, until the end of the context if there is one.
+    /// Closes the child's stdin, reads all that the child writes into its pipes, and waits for its
+    /// end. Blocks the goroutine. It also waits for other processes that have inherited the pipes,
+    /// until the end of the context if there is one.
     ///
     /// # Errors
     ///
     /// The errors of [`wait`](Self::wait), and of reading the pipes. [`Ended`] also if the context
-    /// has ended before the pipes; it has the output until then.
+    /// has ended before the pipes; the error contains the output until then.
     ///
     /// # Examples
     ///
@@ -227,7 +226,7 @@ impl Child {
         let open = open.map(|reading| Arc::downgrade(&reading.pipe));
         let tracked = self.process.0.clone();
         tracked.end_reads_of(open.collect());
-        // The child is collected last: a signal reaches its group until then.
+        // The child is reaped last, because a signal reaches its group until then.
         let [stdout, stderr] =
             readings.map(|reading| reading.map_or((Vec::new(), Ok(())), Reading::finish));
         let is_late = tracked.has_context_ended();

@@ -20,9 +20,9 @@ fn receive(reader: &PipeReader) -> io::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// A pipe as if its reader had waited for each of many messages. It stays so
-/// while no data comes: the poller of these tests, which does not wait for the
-/// readied goroutine, soon ends it.
+/// A level-triggered pipe, as if its reader had waited for each of many messages. It stays
+/// level-triggered only while no data comes: the poller of these tests polls again before the
+/// readied thread has read.
 fn watched_by_level(rt: &Runtime) -> (Arc<PipeReader>, PipeWriter) {
     let (reader, writer) = pipe().unwrap();
     let reader = Arc::new(reader);
@@ -67,7 +67,7 @@ fn messages_without_a_reader_end_the_watch_by_level_and_are_read_later() {
     let (reader, writer) = watched_by_level(&rt);
     send(&writer, &[1, 2, 3]);
     while reader.is_watched_by_level() {
-        // The poller's thread finds it readable, without a waiter.
+        // The poller's thread finds the pipe readable, without a waiter.
         thread::yield_now();
     }
     let reading = {
@@ -97,7 +97,7 @@ fn end_of_a_stream_without_a_reader_ends_the_watch_by_level_and_is_read_later() 
 fn deadline_and_close_reach_a_wait_without_a_trial() {
     let rt = Runtime::new();
     let (reader, writer) = watched_by_level(&rt);
-    // After the first message the second is waited for without a try.
+    // After the first message, the reader waits for the second without a try.
     let second_of = |first: u64| {
         let (tell, told) = mpsc::channel();
         let reading = {
