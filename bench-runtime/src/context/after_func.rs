@@ -19,7 +19,8 @@ use crate::sched;
 /// cancel.cancel();
 /// ```
 pub struct AfterCancel {
-    /// The list that holds the call until it is started; `None` if it never was.
+    /// The scope that holds the call, and the call's key. `None` if the call was started at once,
+    /// or the context never ends.
     kept: Option<(Arc<Scope>, u64)>,
 }
 
@@ -33,9 +34,8 @@ impl AfterCancel {
         Self { kept }
     }
 
-    /// Makes the call not happen. True: it had not begun and now will not.
-    /// False: its goroutine was started, or it was stopped before, or the
-    /// context never ends.
+    /// Cancels the call. True: it had not begun, and will not. False: its goroutine was started, it
+    /// was stopped before, or the context never ends.
     pub fn stop(&self) -> bool {
         let call = self
             .kept

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use super::scope::{Cause, ContextError, Scope};
 use crate::sched;
 
-/// Ends the context that it was made with. Clones do the same; dropping it does
-/// nothing.
+/// Ends the context that it was made with. Clones do the same; the drop does nothing.
 ///
 /// # Examples
 ///
@@ -34,13 +33,13 @@ impl Cancel {
         &self.scope
     }
 
-    /// Ends the context and all that were derived from it; wakes all that wait
-    /// for that, and does not block. Only the first end counts.
+    /// Ends the context and all contexts derived from it, and wakes their waiters. Does not block.
+    /// Has no effect on a context that has ended.
     pub fn cancel(&self) {
         self.cancel_for(Arc::new(ContextError::Cancelled));
     }
 
-    /// As [`Self::cancel`], with a cause; a text will do.
+    /// As [`Self::cancel`], with a cause, which is an error or a text.
     ///
     /// # Examples
     ///
@@ -88,7 +87,7 @@ impl Cancel {
 /// ```
 /// use bench_runtime::context::Context;
 ///
-/// /// Whatever it started ends with it, also where it returns early.
+/// /// The goroutines that it has started end when it returns, also if it returns early.
 /// fn first_line(text: &str) -> Option<&str> {
 ///     let (ctx, cancel) = Context::background().with_cancel();
 ///     let _cancel = cancel.on_drop();

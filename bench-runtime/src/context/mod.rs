@@ -1,29 +1,26 @@
-//! Tells a tree of goroutines when to stop, and carries values of their request.
+//! Tells a tree of goroutines when to stop, and carries the values of a request.
 //!
-//! A [`Context`] is passed to functions as an argument. Code that starts work
-//! derives one that it can cancel; the work listens to [`Context::done`]. Nothing
-//! is ever stopped by force.
+//! A [`Context`] is passed to functions as an argument. Code that starts work derives a context
+//! that it can cancel; the work waits for [`Context::done`] too. Nothing is stopped by force.
 //!
 //! # Shape
 //!
-//! A context is a list of layers towards its root: a *scope* that can end, a
-//! *value*, or a *cut* that passes values on and ends nothing. Scopes also form
-//! a tree downwards: a scope has weak pointers to its live children, and ends
-//! them when it ends.
+//! A context is a list of layers, from the newest to its root. A layer is a *scope*, which can end,
+//! a *value*, or a *cut*: a context beyond a cut has the values before it, but does not end with
+//! the scopes before it. Scopes also form a tree downwards: a scope has weak pointers to its live
+//! children, and ends them when it ends.
 //!
-//! A context lives as long as one of its handles: the [`Context`] and its clones and
-//! children, its [`Cancel`], what [`Context::after_func`] returned, and a command that was
-//! started with it. When the last one is dropped, a context that has not ended is removed
-//! from the tree. Its `done` closes, and its functions are dropped without a run. So a
-//! forgotten cancel leaks nothing; in Go the context would live until its parent or its
-//! time ends.
+//! A context lives as long as one of its handles: the [`Context`] and its clones and children, its
+//! [`Cancel`], the result of [`Context::after_func`], and a command that was started with it. When
+//! the last handle is dropped, a context that has not ended is removed from the tree. Its `done`
+//! closes, and the functions given to `after_func` are dropped without a call. So a forgotten
+//! cancel leaks nothing. In Go such a context lives until its parent or its time ends.
 //!
 //! # What differs from Go
 //!
 //! - Values are found by their type, not by a key: a type that is private to a
 //!   crate cannot be used by other code.
-//! - A scope whose [`Cancel`] is dropped continues; [`Cancel::on_drop`] makes
-//!   the guard that takes the place of `defer cancel()`.
+//! - The drop of a [`Cancel`] does not end the context; [`Cancel::on_drop`] is `defer cancel()`.
 
 mod after_func;
 mod cancel;
@@ -47,7 +44,8 @@ use scope::{Cause, Scope};
 /// The channel of [`Context::done`] of a context that never ends.
 static NEVER: Receiver<()> = Receiver::never();
 
-/// When to stop, and values of the request; a cheap handle that is passed as an argument.
+/// Tells when to stop, and carries the values of a request. It is a cheap handle, passed as an
+/// argument.
 ///
 /// # Examples
 ///
@@ -85,8 +83,8 @@ enum What {
 
 impl Drop for Layer {
     fn drop(&mut self) {
-        // A loop, not a recursion: a list may be longer than a stack. A parent
-        // that has other handles ends the loop.
+        // A loop, because a recursion over a long list would overflow the stack. A parent that has
+        // other handles ends the loop.
         let mut next = self.parent.layer.take();
         while let Some(mut layer) = next.and_then(Arc::into_inner) {
             next = layer.parent.layer.take();
@@ -117,7 +115,7 @@ impl Context {
         self.with_scope(None)
     }
 
-    /// A context that also ends at `deadline`, or with this one's deadline if
+    /// As [`Self::with_cancel`]; the context also ends at `deadline`, or at this one's deadline if
     /// that is earlier.
     ///
     /// # Panics
@@ -228,7 +226,7 @@ impl Context {
         self.with(What::Value(Box::new(value)))
     }
 
-    /// A context with the values of this one that does not end with it.
+    /// A context that has the values of this one, but does not end with it.
     ///
     /// # Examples
     ///
@@ -238,7 +236,7 @@ impl Context {
     /// struct User(&'static str);
     ///
     /// let (request, cancel) = Context::background().with_value(User("ada")).with_cancel();
-    /// // The log is written also where the user has gone.
+    /// // The log is written even if the user has gone.
     /// let log = request.without_cancel();
     /// cancel.cancel();
     /// assert!(request.is_done() && !log.is_done());
@@ -260,8 +258,8 @@ impl Context {
     /// A channel that is closed when the context ends: for `recv`, and for a
     /// case of `select!`. It never carries a value.
     ///
-    /// A clone of it does not keep the context alive: when the last handle is dropped, the
-    /// channel is closed at once. So pass the `Context` to a goroutine, not only the
+    /// A clone of it does not keep the context alive: when the last handle of the context is
+    /// dropped, the channel is closed at once. So pass the `Context` to a goroutine, not only the
     /// channel.
     #[must_use]
     pub fn done(&self) -> &Receiver<()> {
@@ -301,8 +299,8 @@ impl Context {
         self.err().is_some()
     }
 
-    /// When the context will end at the latest, if that is known: of the clock that
-    /// [`time::now`](crate::time::now) reads.
+    /// The context's deadline, if it has one, on the clock that [`time::now`](crate::time::now)
+    /// reads.
     ///
     /// # Examples
     ///
@@ -333,11 +331,11 @@ impl Context {
         })
     }
 
-    /// Runs a function once the context ends, in a new goroutine (or a thread, for a plain
-    /// thread and if the runtime has stopped); at once, if it has ended. Dropping the result
-    /// does not stop it, but it is not called if the last handle of the context is dropped
-    /// before the context ends: see [the module](self). If a thread is needed and none can be
-    /// started, after some tries, the process ends with a fatal error.
+    /// Calls `f` in a new goroutine when the context ends, or now if it has ended. On a plain
+    /// thread, or if the runtime has stopped, a new thread calls it; if none can be started after
+    /// some tries, the process ends with a fatal error. The drop of the result does not stop the
+    /// call. But `f` is not called if the last handle of the context is dropped before the context
+    /// ends: see [the module](self).
     ///
     /// # Examples
     ///
@@ -357,7 +355,7 @@ impl Context {
         AfterCancel::new(self.scope(), f)
     }
 
-    /// The layers, from the last.
+    /// The layers, from the newest.
     fn layers(&self) -> impl Iterator<Item = &Layer> {
         std::iter::successors(self.layer.as_deref(), |layer| layer.parent.layer.as_deref())
     }

@@ -2,8 +2,8 @@
 //!
 //! # How a scope ends
 //!
-//! 1. Under its lock, note why, and take its children, calls and timer out. A
-//!    later caller finds that it has ended.
+//! 1. Under its lock, store why it ends, and take its children, calls and timer out. A later caller
+//!    sees that it has ended.
 //! 2. Close its channel, which wakes its waiters; start its calls.
 //! 3. End the children, in the same way.
 //!
@@ -43,15 +43,15 @@ use crate::util::lock::Lock;
 #[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ContextError {
-    /// It was cancelled, or a context that it was derived from.
+    /// The context was cancelled, or one from which it was derived.
     #[error("context cancelled")]
     Cancelled,
-    /// Its time was over.
+    /// The deadline has passed.
     #[error("context deadline exceeded")]
     DeadlineExceeded,
 }
 
-/// The given cause of its end.
+/// The cause of the end of a context.
 pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 
 /// A function to run, and its runtime.
@@ -104,7 +104,8 @@ struct Limit {
 impl timer::Call for Limit {
     fn fire(self: Arc<Self>, _: u64) {
         let spawner = self.spawner.clone();
-        // Dropping it may drop the last part of the scope, and of the program's values in it.
+        // In a goroutine, because the drop of `self` may drop the scope, with the program's values
+        // in it.
         spawner.call_by_timer(move || {
             if let Some(scope) = self.scope.upgrade() {
                 scope.time_is_over(self.cause.clone());
@@ -166,7 +167,7 @@ impl Scope {
         self.state.lock().end.clone()
     }
 
-    /// Lets it end at a time of [`crate::sched::now_ns`].
+    /// Makes the scope end at `deadline_ns` (of [`crate::sched::now_ns`]).
     pub(super) fn end_at(self: &Arc<Self>, deadline_ns: u64, cause: Option<Cause>) {
         if deadline_ns <= crate::sched::now_ns() {
             self.time_is_over(cause);
@@ -199,10 +200,10 @@ impl Scope {
         self.finish(error, cause.unwrap_or_else(|| Arc::new(error)));
     }
 
-    /// Ends it, and all below it. Nothing happens if it has ended.
+    /// Ends the scope, and all scopes below it. Does nothing if it has ended.
     pub(super) fn finish(&self, error: ContextError, cause: Cause) {
         let mut pending = self.finish_alone(error, &cause);
-        // A list, not a recursion: a tree may be deeper than a stack.
+        // A list, because a recursion over a deep tree would overflow the stack.
         while let Some(child) = pending.pop() {
             if let Some(child) = child.upgrade() {
                 pending.extend(child.finish_alone(error, &cause));
@@ -213,7 +214,7 @@ impl Scope {
         }
     }
 
-    /// Ends it, and returns its children.
+    /// Ends this scope alone, and returns its children.
     fn finish_alone(&self, error: ContextError, cause: &Cause) -> Vec<Weak<Self>> {
         let mut state = self.state.lock();
         if state.end.is_some() {
@@ -232,14 +233,14 @@ impl Scope {
         children.into_values().collect()
     }
 
-    /// A child that needs no end any more.
+    /// Removes a child that has ended or is dropped.
     fn forget(&self, child: usize) {
         let child = self.state.lock().children.remove(&child);
         // Dropped here, not under the lock.
         drop(child);
     }
 
-    /// Keeps a call until the end; starts it now if that was before.
+    /// Keeps a call until the scope ends; starts it now if the scope has ended.
     pub(super) fn add_call(&self, call: Call) -> Option<u64> {
         let mut state = self.state.lock();
         if state.end.is_some() {
@@ -253,12 +254,12 @@ impl Scope {
         Some(key)
     }
 
-    /// Takes a call back; `None` if it was started or taken before.
+    /// Removes a call; `None` if it was started or removed before.
     pub(super) fn remove_call(&self, key: u64) -> Option<Call> {
         self.state.lock().calls.remove(&key)
     }
 
-    /// How many children would be ended with it.
+    /// How many children the scope has.
     #[cfg(test)]
     fn child_count(&self) -> usize {
         self.state.lock().children.len()
@@ -270,8 +271,7 @@ impl Drop for Scope {
         if let Some(timer) = self.state.lock().timer.take() {
             timer.cancel();
         }
-        // A loop, not a recursion: the way to the root may be longer than a
-        // stack.
+        // A loop, because a recursion over a long way to the root would overflow the stack.
         let mut child = self.key();
         let mut next = self.parent.take();
         while let Some(parent) = next {

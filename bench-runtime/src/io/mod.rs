@@ -1,10 +1,9 @@
 //! The standard streams, which block the goroutine and not its thread.
 //!
-//! The process shares them with other processes, a shell above all, which would find a terminal
-//! that no longer blocks. So they stay blocking: a goroutine waits until the stream is ready, as
-//! for a socket, and then reads or writes as much as it can without waiting; if the kernel cannot
-//! do that, a thread of the runtime does it. Files, terminals and pipes are handled in the same
-//! way; a file is always ready.
+//! Other processes, such as a shell, share these streams, so they must stay in blocking mode. A
+//! goroutine waits until the stream is ready, as for a socket, and then reads or writes as much as
+//! it can without blocking. If the kernel cannot do that, a helper thread makes the call. Files,
+//! terminals and pipes are handled in the same way; a file is always ready.
 //!
 //! ```
 //! use bench_runtime::io::stdout;
@@ -33,9 +32,9 @@ use crate::sys::{fd, transfer};
 struct Stream(i32);
 
 impl Stream {
-    /// Calls `now` with the buffer once it should not block, else `by_thread`, which
-    /// may block: others read from the stream and write to it too. Blocks the
-    /// goroutine.
+    /// Calls `now`, which does not block. If it returns `None`, waits until the stream is ready; if
+    /// the stream is ready already, a helper thread calls `by_thread`. That may block, because
+    /// other processes use the stream too. Blocks the goroutine.
     fn when_ready<B: Send>(
         self,
         side: Side,
@@ -46,8 +45,8 @@ impl Stream {
         // SAFETY: the number is open, or the kernel answers that it is not; std
         // also assumes that it is open.
         let fd = unsafe { BorrowedFd::borrow_raw(self.0) };
-        // Watched for this call alone, because the program may later use the
-        // number for another file.
+        // Watched only for this call, because the program may later use the number for another
+        // file.
         let done = Fd::new(fd).io(side, |_| {
             if let Some(count) = now(fd, &mut buf) {
                 return Ok(Ok(count));
@@ -57,18 +56,18 @@ impl Stream {
             }
             Ok(blocking(|| by_thread(fd, &mut buf)))
         });
-        // If it cannot be watched, a thread waits.
+        // If the stream cannot be watched, a helper thread waits.
         done.unwrap_or_else(|_| blocking(|| by_thread(fd, &mut buf)))
     }
 
-    /// If it is closed, a read returns 0 bytes, as with std.
+    /// If the stream is closed, a read returns 0 bytes, as with std.
     fn read(self, buf: &mut [u8]) -> io::Result<usize> {
         let now = |fd: BorrowedFd<'_>, buf: &mut &mut [u8]| transfer::read_now(fd, buf, None);
         let read = self.when_ready(Side::Read, buf, now, |fd, buf| transfer::read(fd, buf));
         or_closed(read, 0)
     }
 
-    /// If it is closed, written bytes are lost, as with std.
+    /// If the stream is closed, written bytes are lost, as with std.
     fn write(self, buf: &[u8]) -> io::Result<usize> {
         let now = |fd: BorrowedFd<'_>, buf: &mut &[u8]| transfer::write_now(fd, buf);
         let written = self.when_ready(Side::Write, buf, now, |fd, buf| transfer::write(fd, buf));
@@ -76,7 +75,7 @@ impl Stream {
     }
 }
 
-/// The kernel's answer, except for a stream that is closed.
+/// The result, or `count` if the stream is closed.
 fn or_closed(result: io::Result<usize>, count: usize) -> io::Result<usize> {
     match result {
         Err(e) if e.raw_os_error() == Some(libc::EBADF) => Ok(count),

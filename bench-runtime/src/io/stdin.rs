@@ -15,18 +15,18 @@ impl Read for Stream {
 static BUFFER: LazyLock<Mutex<BufReader<Stream>>> =
     LazyLock::new(|| Mutex::new(BufReader::new(Stream(0))));
 
-/// A handle of the standard input, as [`std::io::stdin`] returns; from [`stdin`].
+/// A handle of the standard input, like [`std::io::Stdin`]; from [`stdin`].
 ///
-/// All handles share one buffer, under a lock for each call, and [`lock`](Self::lock)
-/// takes it for several. std's own `stdin` has another buffer: bytes that one of the
-/// two has read ahead are not visible to the other.
+/// All handles share one buffer. Each call locks it; [`lock`](Self::lock) locks it for several
+/// calls. std's own `stdin` has another buffer: bytes that one of the two has read ahead are not
+/// visible to the other.
 ///
 /// # Examples
 ///
 /// ```no_run
 /// use bench_runtime::io::{stdin, Stdin};
 ///
-/// /// How many lines there are to come.
+/// /// Counts the remaining lines.
 /// fn count(input: &Stdin) -> usize {
 ///     input.lines().count()
 /// }
@@ -88,7 +88,7 @@ impl Stdin {
         self.lock().read_line(line)
     }
 
-    /// The lines to come; holds the lock.
+    /// An iterator over the remaining lines; it holds the lock.
     ///
     /// # Examples
     ///

@@ -22,10 +22,10 @@ macro_rules! output {
     ($stream:literal, $function:ident, $handle:ident, $guard:ident, $what:literal) => {
         #[doc = concat!("A handle of ", $what, "; from [`", stringify!($function), "`].")]
         ///
-        /// Nothing is buffered, as in Go and unlike in std: `write!` and `write_all`
-        /// pass their bytes to the kernel in one call, if it takes all of them, and
-        /// other goroutines' bytes come before or after. To write many small pieces
-        /// fast, put a [`BufWriter`](std::io::BufWriter) around the lock.
+        /// Nothing is buffered, as in Go and unlike in std: `write!` and `write_all` pass their
+        /// bytes to the kernel in one call, if it accepts all of them, and the bytes of other
+        /// goroutines come before or after them. To write many small pieces fast, put a
+        /// [`BufWriter`](std::io::BufWriter) around the lock.
         ///
         /// # Examples
         ///

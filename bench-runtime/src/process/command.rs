@@ -14,9 +14,7 @@ use crate::context::Context;
 use crate::seam;
 use crate::signal::Signal;
 
-/// A program to start as a child process: a wrapper of
-/// [`std::process::Command`], whose documentation describes the methods without
-/// a text here.
+/// A program to start as a child process: a wrapper of [`std::process::Command`].
 ///
 /// # Examples
 ///
@@ -39,7 +37,8 @@ use crate::signal::Signal;
 /// # }
 /// ```
 ///
-/// The output of one child is the input of another; there it must block:
+/// The output of one child as the input of another. The other child expects a pipe that blocks, so
+/// the pipe is converted to std's type:
 ///
 /// ```
 /// use bench_runtime::process::{Command, Stdio};
@@ -56,7 +55,7 @@ use crate::signal::Signal;
 #[derive(Debug)]
 pub struct Command {
     inner: std::process::Command,
-    /// Which of the three were set here.
+    /// Which of the three streams were set by methods of this type.
     stdin: bool,
     stdout: bool,
     stderr: bool,
@@ -65,7 +64,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// A program; searched for in `PATH` if its name has no slash.
+    /// A command that runs `program`, which is searched for in `PATH` if it contains no slash.
     ///
     /// # Examples
     ///
@@ -102,7 +101,7 @@ impl Command {
         self
     }
 
-    /// Several arguments more.
+    /// Adds several arguments.
     ///
     /// # Examples
     ///
@@ -154,7 +153,7 @@ impl Command {
         self
     }
 
-    /// Takes a variable out of the child's environment.
+    /// Removes a variable from the child's environment.
     ///
     /// # Examples
     ///
@@ -170,7 +169,7 @@ impl Command {
         self
     }
 
-    /// Clears the child's environment; only what is set later is in it.
+    /// Clears the child's environment; only variables that are set later are in it.
     ///
     /// # Examples
     ///
@@ -186,7 +185,7 @@ impl Command {
         self
     }
 
-    /// The folder that the child starts in.
+    /// Sets the folder in which the child starts.
     ///
     /// # Examples
     ///
@@ -201,7 +200,8 @@ impl Command {
         self
     }
 
-    /// The child's standard input: by default, this process's; empty for [`output`](Self::output).
+    /// Sets the child's standard input. The default is this process's; for [`output`](Self::output)
+    /// it is empty.
     ///
     /// # Examples
     ///
@@ -217,8 +217,8 @@ impl Command {
         self
     }
 
-    /// The child's standard output: by default, this process's; a pipe, for
-    /// [`output`](Self::output).
+    /// Sets the child's standard output. The default is this process's; for
+    /// [`output`](Self::output) it is a pipe.
     ///
     /// # Examples
     ///
@@ -234,7 +234,7 @@ impl Command {
         self
     }
 
-    /// The child's standard error, as [`stdout`](Self::stdout).
+    /// Sets the child's standard error; the default is as for [`stdout`](Self::stdout).
     ///
     /// # Examples
     ///
@@ -251,14 +251,14 @@ impl Command {
         self
     }
 
-    /// Kills the child at the end of this context. Calls that wait for it then fail with
-    /// [`Ended`], which has the child's status and its output. A child that had ended by
-    /// itself by then keeps its status.
+    /// Kills the child at the end of this context. Calls that wait for it then fail with [`Ended`],
+    /// which has the child's status and its output. If the child has ended by itself before, they
+    /// return its status.
     ///
-    /// [`grace`](Self::grace) sends the child a signal to end before it is killed, and
-    /// [`own_group`](Self::own_group) includes what the child has started itself. Without the
-    /// latter, `output` and `wait_with_output` do not wait for processes that keep the pipes
-    /// open. A read of a pipe that was taken does: end it by
+    /// [`grace`](Self::grace) sends the child a signal first, and kills it later.
+    /// [`own_group`](Self::own_group) also kills the processes that the child has started. Without
+    /// it, such processes may keep the pipes open: `output` and `wait_with_output` do not wait for
+    /// them, but a read of a pipe that was taken out of the [`Child`] does. End such a read by
     /// [`set_deadline`](crate::net::PipeReader::set_deadline).
     ///
     /// # Examples
@@ -279,8 +279,8 @@ impl Command {
     }
 
     /// Sends this signal at the end of the [`context`](Self::context), and kills the child after
-    /// `grace` if it has not ended by then. Go's `Cmd.Cancel` and `Cmd.WaitDelay`. Waits fail with
-    /// [`Ended`] however such a child ends. It has no effect without a context.
+    /// `grace` if it has not ended by then, like Go's `Cmd.Cancel` and `Cmd.WaitDelay`. However the
+    /// child then ends, waits fail with [`Ended`]. This has no effect without a context.
     ///
     /// # Examples
     ///
@@ -307,13 +307,13 @@ impl Command {
         self
     }
 
-    /// Starts the child in a process group of its own. Signals for the child go to the whole
-    /// group: those of its context, [`Child::kill`], [`Child::signal`]. So they reach the
-    /// child's own children too. Once the end of the context has ended the child, the rest
-    /// of the group is killed. A child that has left its group still receives them.
+    /// Starts the child in a process group of its own. Signals from its context, [`Child::kill`]
+    /// and [`Child::signal`] go to the whole group, so they reach the child's own children too. A
+    /// child that has left its group still receives them. Once the end of the context has ended the
+    /// child, the rest of the group is killed.
     ///
-    /// A terminal sends Ctrl-C only to its foreground group, so not to this one. The group's
-    /// number is that of the child; std's `process_group` must not give it another.
+    /// A terminal sends Ctrl-C only to its foreground group, so not to this one. The group's number
+    /// is that of the child: do not set another by std's `process_group`.
     ///
     /// # Examples
     ///
@@ -339,12 +339,12 @@ impl Command {
         self
     }
 
-    /// std's command, for what has no method here:
-    /// [`std::os::unix::process::CommandExt`], and the getters. Set the three
-    /// streams here, because [`output`](Self::output) checks which were set.
+    /// std's command, for methods that are missing here: the getters, and those of
+    /// [`std::os::unix::process::CommandExt`]. Set the three streams by methods of this type,
+    /// because [`output`](Self::output) checks which of them were called.
     ///
-    /// The child is a child of the thread that starts it, which may end before the
-    /// process: `PR_SET_PDEATHSIG` reports that thread's end.
+    /// `PR_SET_PDEATHSIG` in the child reports the end of the thread that has started it. That
+    /// thread may end before this process.
     ///
     /// # Examples
     ///
@@ -361,12 +361,12 @@ impl Command {
         &mut self.inner
     }
 
-    /// Starts the child. Blocks the goroutine until the program runs in it.
+    /// Starts the child. Blocks the goroutine until the child runs the program.
     ///
     /// # Errors
     ///
-    /// If there is no such program, or no resources for a process or its pipes;
-    /// the [`Ended`] if the context has ended.
+    /// If there is no such program, or no resources for a process or its pipes; [`Ended`] if the
+    /// context has ended.
     ///
     /// # Examples
     ///
@@ -436,7 +436,7 @@ impl Command {
             self.inner.stderr(Stdio::piped());
         }
         let child = self.spawn();
-        // As before, for another use.
+        // Restored, because the command may be used again.
         if !self.stdin {
             self.inner.stdin(Stdio::inherit());
         }

@@ -6,10 +6,9 @@ use std::process::ExitStatus;
 
 use crate::context::ContextError;
 
-/// The content of the [`io::Error`] of a command that the end of its context has ended, with
-/// the command's results until then. The kind of that error is
-/// [`TimedOut`](io::ErrorKind::TimedOut) at a deadline, [`Other`](io::ErrorKind::Other) after
-/// a cancel.
+/// The content of the [`io::Error`] of a command that the end of its context has ended, with the
+/// command's results until then. The kind of that error is [`TimedOut`](io::ErrorKind::TimedOut)
+/// after a deadline, and [`Other`](io::ErrorKind::Other) after a cancel.
 ///
 /// # Examples
 ///
@@ -29,14 +28,14 @@ use crate::context::ContextError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ended {
-    /// How the context ended: a cancel or its deadline. The cause that was given with a cancel
-    /// is not here: see [`Context::cause`](crate::context::Context::cause).
+    /// How the context ended: by a cancel or at its deadline.
+    /// [`Context::cause`](crate::context::Context::cause) has the cause that was given with a
+    /// cancel.
     pub why: ContextError,
     /// How the child ended; `None` if it was not started.
     pub status: Option<ExitStatus>,
-    /// The child's standard output, if it was collected: by
-    /// [`output`](super::Command::output) and
-    /// [`wait_with_output`](super::Child::wait_with_output).
+    /// The child's standard output, if [`output`](super::Command::output) or
+    /// [`wait_with_output`](super::Child::wait_with_output) has read it.
     pub stdout: Vec<u8>,
     /// The same for standard error.
     pub stderr: Vec<u8>,

@@ -1,11 +1,10 @@
-//! A process that was started, until it is collected.
+//! A process that was started, until it is reaped.
 //!
 //! # Access to the child's number
 //!
-//! The kernel keeps it for the child until the child is reaped, which happens only
-//! in [`Tracked::try_wait`], under the lock under which signals are sent. A wait
-//! does not reap the child, so it needs no lock. A group's number stays valid as
-//! long as that of its first process.
+//! The kernel does not reuse the number before the child is reaped. Only [`Tracked::try_wait`]
+//! reaps it, under the lock under which signals are sent. A wait for the end does not reap it, so
+//! that needs no lock. A group's number stays valid as long as that of its first process.
 //!
 //! # The end of a context
 //!
@@ -13,13 +12,13 @@
 //! |----------|------------------------------------------------------------------|
 //! | `ToCome` | nothing                                                          |
 //! | `Asked`  | the first signal was sent; with a grace, its timer runs          |
-//! | `Over`   | the child was killed; reads of its pipes end with what is there  |
+//! | `Over`   | the child was killed; reads of its pipes return the data so far  |
 //!
 //! # Rejected
 //!
-//! *One thread that receives SIGCHLD and checks all children*: it would take the
-//! signal from the program. *A descriptor kept from the start on*: it is opened when
-//! a goroutine waits, so that a child costs none until then.
+//! *One thread that receives SIGCHLD and checks all children*: it would take the signal from the
+//! program. *A descriptor that is open from the start*: it is opened when a goroutine waits, so a
+//! child costs no descriptor before.
 
 use std::collections::VecDeque;
 use std::io;
@@ -39,9 +38,8 @@ use crate::sys::process;
 use crate::time::{AfterFunc, after_func_in_any_case, now};
 use crate::util::lock::Lock;
 
-/// Sends signals to a child, also while another goroutine waits for it: Go's
-/// `Cmd.Process`. From [`Child::process`](super::Child::process). Clones are handles
-/// of the same child.
+/// Sends signals to a child, also while another goroutine waits for it, like Go's `Cmd.Process`.
+/// [`Child::process`](super::Child::process) returns it. Clones are handles of the same child.
 ///
 /// # Examples
 ///
@@ -61,7 +59,7 @@ use crate::util::lock::Lock;
 pub struct Process(pub(super) Arc<Tracked>);
 
 impl Process {
-    /// The number of the process, which is its own until a wait has returned.
+    /// The number of the process. No other process gets it before a wait has returned.
     ///
     /// # Examples
     ///
@@ -79,8 +77,8 @@ impl Process {
     }
 
     /// Kills the child (`SIGKILL`), and its whole group with
-    /// [`own_group`](super::Command::own_group); it has no effect after a wait has
-    /// returned. Does not block; the child is still to be waited for.
+    /// [`own_group`](super::Command::own_group); it has no effect after a wait has returned. Does
+    /// not block; the child must still be waited for.
     ///
     /// # Errors
     ///
@@ -133,7 +131,7 @@ impl Process {
 pub(super) struct Ending {
     /// The first signal, and the time from it to the kill.
     pub(super) grace: Option<(Signal, Duration)>,
-    /// Signals go to the child's group, which is its own.
+    /// The child has a group of its own, and signals go to the group.
     pub(super) own_group: bool,
 }
 
@@ -156,12 +154,12 @@ enum End {
 struct State {
     child: std::process::Child,
     status: Option<ExitStatus>,
-    /// Its number may belong to another process: it was reaped, by us or by other code.
+    /// The child was reaped, by us or by other code: its number may belong to another process.
     collected: bool,
     end: End,
-    /// The end came while the child ran.
+    /// The context ended while the child ran.
     cut: bool,
-    /// Reads of these end with it.
+    /// Reads of these pipes end with the context.
     pipes: Vec<Weak<PipeReader>>,
     at_end: Option<AfterCancel>,
     kill: Option<AfterFunc>,
@@ -200,7 +198,7 @@ impl Tracked {
         tracked
     }
 
-    /// Collects the child if it has ended. Does not block.
+    /// Reaps the child if it has ended. Does not block.
     pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         let mut state = self.state.lock();
         if state.cut && self.ending.own_group && process::has_ended(self.pid).unwrap_or(false) {
@@ -217,14 +215,14 @@ impl Tracked {
         result
     }
 
-    /// Waits for the child to end, and collects it. Blocks the goroutine.
+    /// Waits for the child to end, and reaps it. Blocks the goroutine.
     pub(super) fn wait(&self) -> io::Result<ExitStatus> {
         if let Ok(pidfd) = process::pidfd(self.pid) {
             let waited = Fd::new(pidfd).io(Side::Read, |_| match self.try_wait() {
                 Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
                 other => Ok(other),
             });
-            // Else there was no descriptor to watch it with.
+            // Otherwise the pidfd could not be watched.
             if let Ok(Ok(Some(status))) = waited {
                 return Ok(status);
             }
@@ -251,7 +249,7 @@ impl Tracked {
         process::send_signal(self.pid, signal.as_raw())
     }
 
-    /// At the end of the context.
+    /// Called at the end of the context.
     fn ask(self: &Arc<Self>) {
         let Some((signal, grace)) = self.ending.grace else {
             return self.finish();
@@ -276,7 +274,7 @@ impl Tracked {
         state.cut = !state.collected && matches!(process::has_ended(self.pid), Ok(false));
     }
 
-    /// At the end of the grace.
+    /// Called at the end of the grace, or of the context if there is no grace.
     fn finish(&self) {
         let mut state = self.state.lock();
         if state.end == End::ToCome {
@@ -301,7 +299,7 @@ impl Tracked {
         }
     }
 
-    /// True once the end of the context has come.
+    /// True once the context has ended.
     pub(super) fn has_context_ended(&self) -> bool {
         self.state.lock().end != End::ToCome
     }
@@ -309,7 +307,8 @@ impl Tracked {
     /// True if the end of the context has ended the child.
     pub(super) fn was_cut(&self, status: ExitStatus) -> bool {
         let killed = status.signal() == Some(Signal::KILL.as_raw());
-        // After a request to end, the cause is not known.
+        // After the signal of a grace, it is not known what ended the child: it counts as the
+        // context.
         (killed || self.ending.grace.is_some()) && self.state.lock().cut
     }
 }
@@ -331,10 +330,10 @@ impl Drop for Tracked {
     }
 }
 
-/// Children whose handle was dropped before they were collected.
+/// Children whose handle was dropped before they were reaped.
 static ORPHANS: Lock<VecDeque<Arc<Tracked>>> = Lock::new(VecDeque::new());
 
-/// How many of those each start and each drop checks: more than one is added for each.
+/// How many of them each start and each drop checks. More than one, because each drop may add one.
 const SWEPT: usize = 4;
 
 /// Adds a child whose handle is dropped: no goroutine will wait for it.
@@ -345,7 +344,7 @@ pub(super) fn abandon(tracked: &Arc<Tracked>) {
     sweep();
 }
 
-/// Collects some of the children without a handle.
+/// Reaps some of the children without a handle.
 pub(super) fn sweep() {
     for _ in 0..SWEPT {
         let Some(orphan) = ORPHANS.lock().pop_front() else {

@@ -1,4 +1,4 @@
-//! Something that happens after a while: a tick, or a call.
+//! A tick or a call after a duration.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,9 +15,8 @@ use crate::util::lock::Lock;
 
 /// A channel on which the time is sent once, after a duration, and which is then closed.
 ///
-/// It cannot be stopped: until then it takes a little memory, also if the
-/// receiver is dropped. Use [`crate::time::Timer`] for long times that are
-/// mostly cancelled.
+/// It cannot be stopped: until the time comes it uses a little memory, even if the receiver is
+/// dropped. For long times that are mostly cancelled, use [`crate::time::Timer`].
 ///
 /// # Panics
 ///
@@ -35,7 +34,7 @@ use crate::util::lock::Lock;
 pub fn after(duration: Duration) -> Receiver<Instant> {
     let (sender, receiver) = chan(1);
     let call = move |when_ns| {
-        // The receiver is gone.
+        // It fails if the receiver was dropped.
         let _ = sender.try_send(instant_of(when_ns));
     };
     armed::arm(after_ns(duration), Action::Call(Arc::new(call)));
@@ -45,7 +44,7 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
 
 /// A function that is called after a duration: see [`after_func`].
 ///
-/// Dropping it does not stop it.
+/// The drop does not stop the call.
 ///
 /// # Examples
 ///
@@ -62,22 +61,22 @@ pub struct AfterFunc {
     call: Arc<dyn Call>,
 }
 
-/// The timer's part of it.
+/// The timer's part of an [`AfterFunc`].
 struct Later<F: Send + 'static> {
     shared: Arc<Shared>,
     spawner: Spawner,
-    /// It is called even if the runtime stops before.
+    /// The function is called even if the runtime stops before.
     outlives: bool,
     /// True once a goroutine was started to call the function.
     is_started: AtomicBool,
-    /// `None` while this is dropped.
+    /// `None` only during the drop.
     f: Option<F>,
 }
 
 impl<F: Send + 'static> Drop for Later<F> {
-    /// The handle may be the last owner or not, as the timer happens to be later or
-    /// earlier. The program's destructor must not run, by that chance, in the goroutine
-    /// that drops the handle.
+    /// Either the handle or the goroutine of the call is the last owner, depending on which ends
+    /// later. The destructor of the function is code of the program: after a call it never runs in
+    /// the goroutine that drops the handle.
     fn drop(&mut self) {
         let f = self.f.take();
         if std::mem::needs_drop::<F>() && f.is_some() && *self.is_started.get_mut() {
@@ -97,13 +96,14 @@ impl<F: Fn() + Send + Sync + 'static> Call for Later<F> {
             is_due
         };
         self.is_started.fetch_or(is_due, Ordering::Relaxed);
-        // Even if it is not due any more: the function's destructor is the program's code.
+        // Even if the call is no longer due, because the destructor of the function is code of the
+        // program.
         let spawner = self.spawner.clone();
         spawner.call_by_timer(move || {
             if let Some(f) = self.f.as_ref().filter(|_| is_due) {
                 f();
             }
-            // This goroutine may run the program's code.
+            // Dropped here, because this goroutine may run code of the program.
             if let Some(mut last) = Arc::into_inner(self) {
                 drop(last.f.take());
             }
@@ -131,12 +131,11 @@ struct State {
     armed: Option<Armed>,
 }
 
-/// Calls a function in a new goroutine after a duration. Called on a plain thread, the
-/// function gets a new thread; if none can be started then, after some tries, the process
-/// ends with a fatal error.
+/// Calls a function in a new goroutine after a duration. On a plain thread, a new thread calls it
+/// instead; if none can be started after some tries, the process ends with a fatal error.
 ///
-/// If the runtime stops before the time comes, the function is not called. A later
-/// [`reset`](AfterFunc::reset) has it called in a thread.
+/// If the runtime stops before the time comes, the function is not called. After a later
+/// [`reset`](AfterFunc::reset) a thread calls it.
 ///
 /// # Panics
 ///
@@ -158,7 +157,7 @@ pub fn after_func(duration: Duration, f: impl Fn() + Send + Sync + 'static) -> A
     begin(duration, f, false)
 }
 
-/// As [`after_func`]; if the runtime stops before, a thread calls it.
+/// As [`after_func`]; but if the runtime stops before, a thread calls the function.
 pub(crate) fn after_func_in_any_case(
     duration: Duration,
     f: impl Fn() + Send + Sync + 'static,
@@ -183,14 +182,14 @@ fn begin(duration: Duration, f: impl Fn() + Send + Sync + 'static, outlives: boo
 }
 
 impl AfterFunc {
-    /// Makes the call not happen. True: it had not begun and now will not.
-    /// False: its goroutine was started, or it was stopped before.
+    /// Cancels the call. True: it had not begun, and will not. False: its goroutine was started, or
+    /// it was stopped before.
     pub fn stop(&self) -> bool {
         self.replace(None)
     }
 
-    /// Sets the call to this duration from now, also if it has happened.
-    /// Returns the same as [`Self::stop`].
+    /// Makes the call happen `duration` from now, even if it has happened before. Returns the same
+    /// as [`Self::stop`].
     ///
     /// # Panics
     ///

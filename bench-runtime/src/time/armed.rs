@@ -6,13 +6,13 @@ use crate::time::outside;
 use crate::timer::Action;
 pub(crate) use crate::timer::Armed;
 
-/// Arms a timer for a time of [`crate::sched::now_ns`]: one of the runtime, or
-/// of the thread that does it for plain threads.
+/// Arms a timer for `when_ns` (of [`crate::sched::now_ns`]): in the caller's runtime, or, on a
+/// plain thread, in the thread that fires timers for plain threads.
 pub(crate) fn arm(when_ns: u64, action: Action) -> Armed {
     sched::arm(when_ns, action).unwrap_or_else(|action| arm_outside(when_ns, action))
 }
 
-/// Arms a timer of the thread that serves plain threads.
+/// Arms a timer in the thread that fires timers for plain threads.
 pub(crate) fn arm_outside(when_ns: u64, action: Action) -> Armed {
     let (armed, first) = outside::timers().arm_here(when_ns, action);
     if first {
@@ -21,7 +21,7 @@ pub(crate) fn arm_outside(when_ns: u64, action: Action) -> Armed {
     armed
 }
 
-/// A time on the clock of a runtime, where it is `now_ns` now, for [`arm_outside`].
+/// Converts a time of a runtime's clock, which shows `now_ns` now, for [`arm_outside`].
 pub(crate) fn outside_ns(when_ns: u64, now_ns: u64) -> u64 {
     clock::now_ns().saturating_add(when_ns.saturating_sub(now_ns))
 }

@@ -1,10 +1,10 @@
 //! Sleeping and timers, for goroutines and for plain threads.
 //!
-//! Nothing here fires early: a wait ends at or after its time. All times are of the clock that
-//! [`Instant`] shows, and in a bubble of [`synctest`](crate::synctest) of the bubble's, which
-//! [`now`] reads; a length that would overflow it means for ever. The timers of a goroutine belong
-//! to the processor that it runs on; those of plain threads belong to one thread that all of them
-//! share. It starts with the first such timer.
+//! Nothing here fires early: a wait ends at or after its time. The clock is that of [`Instant`],
+//! and in a bubble of [`synctest`](crate::synctest) the bubble's; [`now`] reads it. A duration that
+//! would overflow the clock means for ever. A timer that a goroutine arms belongs to the P on which
+//! the goroutine runs. One thread fires the timers of all plain threads; the first such timer
+//! starts it.
 //!
 //! ```
 //! use bench_runtime::time::{self, Timer};
@@ -39,21 +39,21 @@ pub use timer::Timer;
 use crate::runtime::fake_time;
 use crate::sched;
 
-/// The last time but one: the last means never.
+/// The latest time: the one after it, `u64::MAX`, means never.
 const LATEST: u64 = u64::MAX - 1;
 
-/// The time, of [`sched::now_ns`], after this duration.
+/// The time `duration` from now, of [`sched::now_ns`].
 pub(crate) fn after_ns(duration: Duration) -> u64 {
     let ns = u64::try_from(duration.as_nanos()).unwrap_or(LATEST);
     sched::now_ns().saturating_add(ns).min(LATEST)
 }
 
-/// The present time, of the clock of sleeps, timers and deadlines: in a bubble of
-/// [`synctest`](crate::synctest) the bubble's, else [`Instant::now`].
+/// The present time, on the clock of sleeps, timers and deadlines: in a bubble of
+/// [`synctest`](crate::synctest) the bubble's clock, else that of [`Instant::now`].
 ///
-/// Code that is tested in a bubble calls this instead of `Instant::now`. The instants that this
-/// crate returns there, such as [`Context::deadline`] and ticks, and those that are passed to it
-/// are of that clock too.
+/// Code that is tested in a bubble must call this instead of `Instant::now`. Instants that this
+/// crate returns or takes there, such as [`Context::deadline`] and ticks, are on the bubble's clock
+/// too.
 ///
 /// [`Context::deadline`]: crate::context::Context::deadline
 ///
@@ -87,19 +87,20 @@ fn bubble_begin() -> Instant {
     *BEGIN.get_or_init(Instant::now)
 }
 
-/// An instant in the terms of [`sched::now_ns`], rounded up.
+/// An instant as a time of [`sched::now_ns`], rounded up.
 pub(crate) fn ns_of(instant: Instant) -> u64 {
     if let Some(begin_ns) = fake_time::begin_ns() {
         let passed = instant.saturating_duration_since(bubble_begin());
         let ns = u64::try_from(passed.as_nanos()).unwrap_or(LATEST);
         return begin_ns.saturating_add(ns).min(LATEST);
     }
-    // The instant first: what passes in between makes it later, never early.
+    // `Instant::now` is read first: time that passes before the second reading makes the result
+    // later, never earlier.
     let left = instant.saturating_duration_since(Instant::now());
     after_ns(left)
 }
 
-/// The instant at a time of the clock, in nanoseconds.
+/// A time of [`sched::now_ns`] as an instant.
 fn instant_of(ns: u64) -> Instant {
     if let Some(begin_ns) = fake_time::begin_ns() {
         return bubble_begin() + Duration::from_nanos(ns.saturating_sub(begin_ns));

@@ -1,4 +1,4 @@
-//! The timers that plain threads arm: one thread, from the first of them on.
+//! The timers of plain threads. One thread fires them; the first timer starts it.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::shim::Ordering;
 use crate::sys::{fork, futex};
 use crate::timer::Timers;
 
-// A static, which loom's atomics cannot be.
+// std's, because loom's atomics cannot be in a static.
 use std::sync::atomic::AtomicU32;
 
 static TIMERS: OnceLock<Timers> = OnceLock::new();

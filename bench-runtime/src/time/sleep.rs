@@ -47,6 +47,6 @@ pub fn sleep_until(instant: Instant) {
 
 fn sleep_until_ns(when_ns: u64) {
     let me = sched::prepare_park(WaitReason::Sleep, ptr::null());
-    // No other thread has the ticket: only the deadline ends this.
+    // No other thread has the ticket: only the deadline ends this wait.
     sched::park_until(me, me.ticket(), when_ns);
 }

@@ -13,10 +13,10 @@ use crate::util::lock::Lock;
 
 /// Sends the time on its channel, once each period.
 ///
-/// A tick that is not received before the next one comes is dropped: a slow receiver misses ticks,
-/// and never finds two waiting. Ticks keep their phase, however late they are. Dropping it stops it
-/// and closes its channel: a clone of its receiver then returns `None`. In Go the channel of a
-/// stopped ticker stays open, as here after [`Self::stop`].
+/// A tick is dropped if the one before it was not received yet: a slow receiver misses ticks, and
+/// at most one waits for it. Ticks keep their phase, even if some are late. The drop stops the
+/// ticker and closes its channel: a clone of its receiver then returns `None`. After [`Self::stop`]
+/// the channel stays open, as in Go.
 ///
 /// # Examples
 ///
@@ -50,7 +50,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Grows with each stop and reset: earlier ticks have no effect.
+    /// Incremented by each stop and reset: a tick of an earlier epoch has no effect.
     epoch: u64,
     armed: Option<Armed>,
 }
@@ -59,7 +59,7 @@ impl Shared {
     fn fire(&self, epoch: u64, when_ns: u64) {
         let state = self.state.lock();
         if state.epoch == epoch {
-            // No room: the tick before was not received yet.
+            // It fails if the tick before was not received yet.
             let _ = self.sender.try_send(instant_of(when_ns));
         }
     }
@@ -70,8 +70,8 @@ impl Ticker {
     ///
     /// # Panics
     ///
-    /// With a period of zero; and, on a plain thread, where the thread that
-    /// fires timers cannot be started.
+    /// If the period is zero; and, on a plain thread, if the thread that fires timers cannot be
+    /// started.
     ///
     /// # Examples
     ///
@@ -102,15 +102,15 @@ impl Ticker {
         &self.receiver
     }
 
-    /// Ends the ticks: no more are received, not even one that had come. The channel stays
-    /// open. A tick that a future of [`Receiver::recv_async`] has received counts as
-    /// received: the future keeps it, and puts it back into the channel when it is dropped,
-    /// unless there is another.
+    /// Stops the ticks: none is received any more, not even one that has already come. The channel
+    /// stays open. A tick that was handed to a future of [`Receiver::recv_async`] counts as
+    /// received: a future that is dropped puts it back into the channel, unless the channel holds
+    /// another.
     pub fn stop(&self) {
         self.replace(None);
     }
 
-    /// Begins anew: the next tick comes one period from now.
+    /// Starts again with this period: the next tick comes one period from now.
     ///
     /// # Panics
     ///
@@ -140,8 +140,7 @@ impl Ticker {
         let _ = self.receiver.take();
         let epoch = state.epoch;
         state.armed = period.map(|period| {
-            // It does not keep the ticker's memory after its end, which a
-            // cancelled call that is just being made would.
+            // Weak: a cancelled call that is just being made must not keep the ticker's memory.
             let shared = Arc::downgrade(&self.shared);
             let call = move |when_ns| {
                 if let Some(shared) = shared.upgrade() {

@@ -26,8 +26,8 @@ pub struct Elapsed;
 /// Runs a function in a new goroutine and waits for its result, for the
 /// duration at most. Blocks the goroutine.
 ///
-/// A function that is late is not ended: it continues, and its result is
-/// dropped. Pass it a `Context` to make it stop by itself.
+/// A function that is late is not ended: it continues, and its result is dropped. To make it stop,
+/// pass it a `Context`.
 ///
 /// # Errors
 ///
@@ -35,7 +35,7 @@ pub struct Elapsed;
 ///
 /// # Panics
 ///
-/// If the function does, with its panic; and if there is no stack for it.
+/// With the function's panic, if it panics; and if there is no stack for its goroutine.
 ///
 /// # Examples
 ///
@@ -55,7 +55,7 @@ where
 {
     let (sender, receiver) = chan(1);
     Spawner::current().spawn(move || {
-        // The caller may have left: then the result is dropped.
+        // It fails if the caller no longer waits; the result is then dropped.
         let _ = sender.send(panic::catch_unwind(AssertUnwindSafe(f)));
     });
     match receiver.recv_timeout(duration) {

@@ -1,9 +1,8 @@
 //! A single tick, at a time that can be changed.
 //!
-//! A tick carries the time that it was armed for; if the timer has been set to
-//! another time, or to none, the call does nothing. That, and emptying the
-//! channel, under one lock, is why no tick of before a stop or a reset is ever
-//! received after it.
+//! The call that makes a tick gets the time for which it was armed. It does nothing if the timer
+//! has since been stopped, or set to another time. A stop or a reset also empties the channel,
+//! under the same lock. So no earlier tick is received after it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use crate::util::lock::Lock;
 
 /// Sends the time, once, on its channel.
 ///
-/// Dropping it stops it and closes its channel: a clone of its receiver then returns `None`.
+/// The drop stops the timer and closes its channel: a clone of its receiver then returns `None`.
 ///
 /// # Examples
 ///
@@ -53,7 +52,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The time for which a tick is due.
+    /// The time at which a tick is due.
     due_ns: Option<u64>,
     armed: Option<Armed>,
 }
@@ -64,8 +63,8 @@ impl Shared {
         if state.due_ns == Some(when_ns) {
             state.due_ns = None;
             state.armed = None;
-            // The call that armed it emptied the channel, but a dropped future may have put
-            // an earlier tick back.
+            // The reset emptied the channel, but a dropped future may have put an earlier tick back
+            // since.
             let _ = self.receiver.take();
             let _ = self.sender.try_send(instant_of(when_ns));
         }
@@ -100,15 +99,15 @@ impl Timer {
         &self.shared.receiver
     }
 
-    /// Makes it not fire. True: a tick was due, or had come and was not received, and now will
-    /// not be. False: it was received or stopped before. A tick that a future of
-    /// [`Receiver::recv_async`] has received counts as received: the future keeps it, and puts
-    /// it back into the channel when it is dropped, where a later tick replaces it.
+    /// Stops the timer. True: the tick was still to come, or had come and was not received; now it
+    /// will not be received. False: the tick was received, or the timer was stopped before. A tick
+    /// that was handed to a future of [`Receiver::recv_async`] counts as received: a future that is
+    /// dropped puts it back into the channel, where a later tick replaces it.
     pub fn stop(&self) -> bool {
         self.replace(None)
     }
 
-    /// Makes it fire this duration from now instead. Returns the same as [`Self::stop`].
+    /// Makes it fire `duration` from now instead. Returns the same as [`Self::stop`].
     ///
     /// # Panics
     ///
