@@ -1,9 +1,9 @@
 // Why this file is long: it is one page of documentation.
-//! For programmers who know Go: its idioms and ours.
+//! For programmers who know Go: its idioms, and how to write them here.
 //!
 //! Goroutines, channels, `select`, contexts, timers, sockets, signals and children have Go's
-//! semantics. This page shows how that looks in Rust, and where it differs and why. All examples on
-//! our side run as tests.
+//! semantics. This page shows how they look in Rust, and where they differ and why. All Rust
+//! examples run as tests.
 //!
 //! # First, the contract
 //!
@@ -13,18 +13,19 @@
 //!    ([which mode](crate#which-mode)). So code that blocks the thread also blocks other
 //!    goroutines: [the front page](crate#what-blocks-a-thread) lists such code, and what to use
 //!    instead.
-//! 3. **A goroutine that computes** delays the others of its thread until it calls the runtime: for
-//!    ever, if it never does. Goroutines of other threads run. Start it by
-//!    [`GoBuilder::cpu_bound`](crate::GoBuilder::cpu_bound), and it has a thread of its own. After
-//!    most of a second a warning on stderr names it and the goroutines that wait for its thread. In
-//!    a migrating runtime it delays none.
-//! 4. **There is no collector.** Values that goroutines share are moved, cloned, in an `Arc`, or
-//!    borrowed in a [`scope`](crate::scope()). A data race does not compile.
-//! 5. **Stacks do not move.** The first ten thousand goroutines have 14 MiB of address space each, further ones 192 KiB, unless
-//!    [`Builder::stack`](crate::Builder::stack) says otherwise. An overflow ends the program and names the goroutine.
-//! 6. **The end of `run` is the end of `main`**, but not of the program: goroutines run on until
-//!    the runtime is dropped, or [`shutdown`](crate::Runtime::shutdown), which returns the list of
-//!    those that are left.
+//! 3. **A goroutine that computes** delays the others of its thread until it calls the runtime, or
+//!    for ever if it never does. It does not delay goroutines of other threads.
+//!    [`GoBuilder::cpu_bound`](crate::GoBuilder::cpu_bound) starts it on a thread of its own. If
+//!    goroutines wait for its thread for most of a second, a warning on stderr names it and them.
+//!    In a migrating runtime it delays no other goroutine.
+//! 4. **There is no garbage collector.** Values that goroutines share are moved, cloned, in an
+//!    `Arc`, or borrowed in a [`scope`](crate::scope()). A data race does not compile.
+//! 5. **Stacks do not move.** The first ten thousand goroutines have 14 MiB of address space each,
+//!    further ones 192 KiB, unless [`Builder::stack`](crate::Builder::stack) says otherwise. An
+//!    overflow ends the program with a message that names the goroutine.
+//! 6. **The end of `run` is the end of Go's `main`**, but it does not end the program: goroutines
+//!    continue until the runtime is dropped, or until [`shutdown`](crate::Runtime::shutdown), which
+//!    returns the list of those that are left.
 //!
 //! A program begins like this; the examples below leave it out:
 //!
@@ -57,9 +58,9 @@
 //! # });
 //! ```
 //!
-//! The body of `go!` becomes a closure that owns all that it names, so nothing is shared by
-//! accident. A program starts in [`Runtime::run`](crate::Runtime::run), whose closure is Go's
-//! `main`.
+//! The body of `go!` becomes a closure that takes ownership of every variable that it uses, so
+//! nothing is shared by accident. A program starts in [`Runtime::run`](crate::Runtime::run), whose
+//! closure is Go's `main`.
 //!
 //! ## 2. Get a goroutine's result
 //!
@@ -80,8 +81,8 @@
 //! # });
 //! ```
 //!
-//! [`go`](fn@crate::go) returns a handle, so no channel is needed. A goroutine runs on after its
-//! handle is dropped, as in Go. The join is an error if the goroutine panicked: see 25.
+//! [`go`](fn@crate::go) returns a handle, so no channel is needed. A goroutine continues after its
+//! handle is dropped. The join returns an error if the goroutine panicked: see 25.
 //!
 //! ## 3. Goroutines that borrow
 //!
@@ -106,8 +107,8 @@
 //! # });
 //! ```
 //!
-//! Go's collector keeps `data` alive. Here [`scope`](crate::scope()) does not return before its goroutines have ended, so they
-//! may borrow what is outside. A data race does not compile.
+//! Go's collector keeps `data` alive. Here [`scope`](crate::scope()) does not return before its
+//! goroutines have ended, so they may borrow variables of the caller. A data race does not compile.
 //!
 //! # Channels
 //!
@@ -173,9 +174,10 @@
 //! # });
 //! ```
 //!
-//! The channel closes when its last sender is dropped, here at the end of the goroutine; a forgotten `close` is not possible.
-//! [`close`](crate::Sender::close) closes it earlier. It is also closed when the last receiver is dropped, so a sender does not
-//! wait for ever, which is the usual leak in Go.
+//! The channel closes when its last sender is dropped, here at the end of the goroutine, so a
+//! `close` cannot be forgotten. [`close`](crate::Sender::close) closes it earlier. It also closes
+//! when the last receiver is dropped, so a sender does not wait for ever; in Go this is the usual
+//! leak.
 //!
 //! ## 7. Receive with `ok`; send on a closed channel
 //!
@@ -193,8 +195,9 @@
 //! assert_eq!(tx.send(8).unwrap_err().0, 8);
 //! ```
 //!
-//! There is no zero value that could be mistaken for a message. A send on a closed channel is an
-//! error that contains the value, because a correct program may have it.
+//! There is no zero value that could be mistaken for a message. A send on a closed channel returns
+//! an error that contains the value, instead of a panic: in a correct program the receivers may be
+//! dropped first.
 //!
 //! ## 8. Worker pool
 //!
@@ -223,8 +226,9 @@
 //! # });
 //! ```
 //!
-//! Each worker owns its clones of the ends. When `jobs` is dropped the workers end, and with them the results: no WaitGroup
-//! and no goroutine that closes. Keep no clone that is not used, such as the first `results`.
+//! Each worker owns its clones of the ends. When `jobs` is dropped, the workers end, and then
+//! `squares` closes: no WaitGroup is needed, and no goroutine that closes the channel. Drop clones
+//! that are not used, such as the first `results`: they keep the channel open.
 //!
 //! ## 9. WaitGroup
 //!
@@ -251,10 +255,10 @@
 //! # });
 //! ```
 //!
-//! The same, with `add` and `done` too. A panic of a task is raised again in
-//! [`wait`](crate::sync::WaitGroup::wait), where Go ends the program. So a server whose handlers
-//! are tasks of a group sees their panics only at its end. If a panic must not end the handler, its
-//! work goes inside `std::panic::catch_unwind`. Atomics are std's: they never wait.
+//! As in Go; `add` and `done` exist too. [`wait`](crate::sync::WaitGroup::wait) raises the panic of
+//! a task again, while Go ends the program at once. So a server whose handlers are tasks of a group
+//! sees their panics only when it waits, at its end. If a panic must not end a handler, put its
+//! work into `std::panic::catch_unwind`. Atomics are std's, because they do not block.
 //!
 //! # Select
 //!
@@ -279,11 +283,13 @@
 //! assert_eq!(out.recv(), Some(1));
 //! ```
 //!
-//! [`select!`](crate::select) has Go's rules: operands are evaluated once, one ready case is chosen at random. It is an expression.
-//! `break` in an arm leaves the loop around the select; in Go it leaves the select alone. A value whose case is not taken is dropped;
-//! `send_from` keeps it. A case may be a future, or a socket that becomes readable. [`Select`](crate::Select) is for cases known only at run time (`reflect.Select`).
+//! [`select!`](crate::select) has Go's rules: operands are evaluated once, and one of the ready
+//! cases is chosen at random. It is an expression. `break` in an arm leaves the loop around the
+//! select; in Go it leaves only the select. A value whose case is not taken is dropped; `send_from`
+//! keeps it. A case may be a future, or a socket that becomes readable. [`Select`](crate::Select)
+//! is for cases known only at run time (`reflect.Select`).
 //!
-//! ## 11. Do not block; or not for longer than so long
+//! ## 11. Do not block, or block for a limited time
 //!
 //! ```go
 //! select {
@@ -380,8 +386,9 @@
 //! # });
 //! ```
 //!
-//! The end of the last receiver ends the sender, so this generator needs no context and cannot
-//! leak. A goroutine that waits for something else takes a context, as in the next section.
+//! When the last receiver is dropped, `send` fails and the goroutine ends, so this generator needs
+//! no context and cannot leak. A goroutine that waits for something else takes a context, as in the
+//! next section.
 //!
 //! ## 14. Cancel
 //!
@@ -411,9 +418,9 @@
 //!
 //! [`Cancel::on_drop`](crate::context::Cancel::on_drop) is `defer cancel()`. A context lives as
 //! long as its handles: when the last of them is dropped, it is removed from its parent, its `done`
-//! closes, and its `after_func`s are dropped. In Go it lives until its parent or its time ends. So
-//! pass the context to a goroutine, not only a clone of `done`. A context is an argument, first by
-//! convention, as in Go.
+//! closes, and the functions given to `after_func` are dropped without a call. In Go it lives until
+//! its parent or its time ends. So pass the context to a goroutine, not only a clone of `done`. A
+//! context is an argument, by convention the first, as in Go.
 //!
 //! ## 15. Deadline of a whole operation
 //!
@@ -455,7 +462,8 @@
 //! assert_eq!(ctx.value::<User>().unwrap().0, "ann");
 //! ```
 //!
-//! The type is the key, so nothing has to be converted, and a private type is a key that no other code can use.
+//! The type is the key, so no type assertion is needed, and a private type is a key that no other
+//! code can use.
 //!
 //! ## 17. Call something when a context ends
 //!
@@ -483,9 +491,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! So a context ends the wait for a socket. The function runs in a goroutine of its own. Limit a
-//! single request by `set_read_timeout`, which leaves the deadline alone: a later
-//! `set_read_deadline` would undo the context's.
+//! In this way a context ends a wait for a socket. The function runs in a goroutine of its own. To
+//! limit a single request, use `set_read_timeout`, which does not change the deadline: a later
+//! `set_read_deadline` would replace the deadline that the context has set.
 //!
 //! # Tasks together
 //!
@@ -514,12 +522,12 @@
 //! assert_eq!(group.wait(), Err("1 is bad".to_owned()));
 //! ```
 //!
-//! The first error cancels the context, and [`wait`](crate::sync::ErrGroup::wait) returns it,
-//! once. Unlike in Go it is not the context's cause:
-//! [`with_context`](crate::sync::ErrGroup::with_context) describes what to do instead.
+//! The first error cancels the context, and one call of [`wait`](crate::sync::ErrGroup::wait)
+//! returns it. Unlike in Go, it is not the context's cause;
+//! [`with_context`](crate::sync::ErrGroup::with_context) says how to set the cause.
 //! [`Scope::go_in`](crate::Scope::go_in) starts tasks that borrow.
 //!
-//! ## 19. At most so many at once
+//! ## 19. Limit how many run at once
 //!
 //! ```go
 //! slots := make(chan struct{}, 3)
@@ -537,8 +545,8 @@
 //! assert_eq!(slots.available(), 3);
 //! ```
 //!
-//! `golang.org/x/sync/semaphore`, with a permit that is released when it is dropped.
-//! `acquire_owned` returns one that can be moved into a goroutine.
+//! Like `golang.org/x/sync/semaphore`, with a permit that is released when it is dropped.
+//! `acquire_owned` returns a permit that can be moved into a goroutine.
 //!
 //! # Locks and time
 //!
@@ -559,8 +567,10 @@
 //! assert_eq!(*COUNT.lock(), 1);
 //! ```
 //!
-//! The mutex owns what it protects, and the guard unlocks. Use [`sync::Mutex`](crate::sync::Mutex), not std's, wherever the guard may be held while the
-//! goroutine waits: std's blocks the thread. It is not poisoned. The same holds for [`RwMutex`](crate::sync::RwMutex), [`Cond`](crate::sync::Cond).
+//! The mutex owns the value that it protects, and the drop of the guard unlocks it. Use
+//! [`sync::Mutex`](crate::sync::Mutex), not std's, if a goroutine may wait while it holds the
+//! guard: std's mutex blocks the thread. A panic does not poison it. The same is true of
+//! [`RwMutex`](crate::sync::RwMutex) and [`Cond`](crate::sync::Cond).
 //!
 //! ## 21. Do it once
 //!
@@ -596,9 +606,10 @@
 //! assert_eq!(map.read().get("a"), Some(&1));
 //! ```
 //!
-//! Other crates work as well: `dashmap` for many writers (hold no guard of it over a wait), and
-//! `moka::future` by [`block_on`](crate::future::block_on), whose `get_with` is singleflight.
-//! `moka::sync` blocks threads. A goroutine-local is [`GoroutineLocal`](crate::GoroutineLocal).
+//! Other crates work as well: `dashmap` for many writers (hold none of its guards while you wait),
+//! and `moka::future`, called by [`block_on`](crate::future::block_on); its `get_with` is
+//! singleflight. `moka::sync` blocks threads. [`GoroutineLocal`](crate::GoroutineLocal) holds a
+//! value for each goroutine.
 //!
 //! ## 23. Sleep and tick
 //!
@@ -664,7 +675,7 @@
 //! # });
 //! ```
 //!
-//! A panic ends its goroutine, and the join gets it; in Go it ends the program.
+//! A panic ends its goroutine, and the join returns it; in Go it ends the program.
 //! `std::panic::catch_unwind` works as on a thread. A goroutine that is never joined prints its
 //! panic on stderr, as a thread does.
 //!
@@ -704,10 +715,11 @@
 //! # }).unwrap();
 //! ```
 //!
-//! Sockets have std's shape and `Read` and `Write`, so std's readers and crates such as `rustls` and `tungstenite` work on them.
-//! `TCP_NODELAY` is on, as in Go, and a call of `write!` sends its text as one piece. `incoming` waits while the process is out of
-//! descriptors. To end the loop, share the listener by an `Arc` and close it, as `ctx.after_func(move || drop(listener.close()))` does at the end
-//! of a context; `examples/graceful_server.rs` is a server that ends so.
+//! Sockets have std's methods, and `Read` and `Write`, so std's readers and crates such as `rustls`
+//! and `tungstenite` work on them. `TCP_NODELAY` is on, as in Go, and a call of `write!` sends its
+//! text as one piece. `incoming` waits while the process is out of descriptors. To end the loop,
+//! share the listener by an `Arc` and close it, as `ctx.after_func(move || drop(listener.close()))`
+//! does at the end of a context; `examples/graceful_server.rs` is a server that does this.
 //!
 //! ## 27. Deadlines of a connection
 //!
@@ -728,8 +740,8 @@
 //! ```
 //!
 //! A deadline is a point in time, and may be set while another goroutine reads. `set_read_timeout`
-//! is std's: it starts again at each read. Any other descriptor (inotify, a pty, a C library's
-//! socket) waits by [`Descriptor`](crate::net::Descriptor).
+//! is as in std: it limits each read. To wait for any other descriptor (inotify, a pty, a C
+//! library's socket), use [`Descriptor`](crate::net::Descriptor).
 //!
 //! ## 28. A connection that two goroutines use
 //!
@@ -789,9 +801,10 @@
 //! # }).unwrap();
 //! ```
 //!
-//! When the goroutine ends after the first signal, the result of [`notify`](crate::signal::notify)
-//! is dropped: a second Ctrl-C ends the program. No signal is lost, whatever room the channel has.
-//! `examples/graceful_server.rs` is a server that ends so.
+//! The goroutine ends after the first signal, and drops the result of
+//! [`notify`](crate::signal::notify): a second Ctrl-C then ends the program. The channel has room
+//! for one signal of each number, so none is missed. `examples/graceful_server.rs` is a server that
+//! does this.
 //!
 //! ## 30. A child under a context
 //!
@@ -817,10 +830,10 @@
 //! println!("{ended}"); // Why, and the child's status.
 //! ```
 //!
-//! As in Go, the output until then is not lost: it is in the error.
-//! [`own_group`](crate::process::Command::own_group) includes the child's own children (Go's
-//! `Setpgid`). [`Child::process`](crate::process::Child::process) is `cmd.Process`. A child's pipes
-//! and its wait block only the goroutine.
+//! As in Go, the output until the end of the context is not lost: it is in the error. With
+//! [`own_group`](crate::process::Command::own_group) the signal reaches the child's own children
+//! too (Go's `Setpgid`). [`Child::process`](crate::process::Child::process) is `cmd.Process`. A
+//! child's pipes and its wait block only the goroutine.
 //!
 //! ## 31. Exit with a status
 //!
@@ -876,10 +889,10 @@
 //! # });
 //! ```
 //!
-//! The runtime cannot see into foreign code: say [`blocking`](crate::blocking()), or it blocks the
-//! goroutines that share the thread. [`block_on`](crate::future::block_on) waits for any future
-//! without a thread of its own; [`future`](crate::future) describes how to use tokio in the same
-//! program.
+//! The runtime does not know that foreign code blocks: call it in [`blocking`](crate::blocking()),
+//! or it delays the goroutines that share the thread. [`block_on`](crate::future::block_on) waits
+//! for any future, and needs no thread for it; [`future`](crate::future) describes how to use tokio
+//! in the same program.
 //!
 //! # Tests
 //!
@@ -903,8 +916,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! [`time::now`](crate::time::now) is `time.Now`: the bubble's clock in a bubble, else the host's. `Instant::now` is always the host's.
-//! [`Builder::seed`](crate::Builder::seed) repeats an order of goroutines. Unlike Go's, a lock counts as durably blocking.
+//! [`time::now`](crate::time::now) is `time.Now`: it reads the bubble's clock in a bubble, else the
+//! host's. `Instant::now` always reads the host's. [`Builder::seed`](crate::Builder::seed) makes
+//! the order of goroutines repeatable. Unlike in Go, a goroutine that waits for a mutex counts as
+//! durably blocked.
 //!
 //! # What has another name
 //!
@@ -914,13 +929,13 @@
 //! | `GOMAXPROCS` | the same variable, [`Builder::procs`](crate::Builder::procs), [`gomaxprocs`](crate::gomaxprocs) |
 //! | `os.Exit` | what `main` returns: see 31 |
 //! | `signal.NotifyContext`, `exec.CommandContext` | see 29 and 30 |
-//! | `runtime.LockOSThread` | [`lock_os_thread`](crate::lock_os_thread); in a pinned runtime every goroutine stays, but shares its thread |
+//! | `runtime.LockOSThread` | [`lock_os_thread`](crate::lock_os_thread); in a pinned runtime every goroutine stays on its thread, but shares it |
 //! | `sync.Pool`, `sync.Cond`, `sync.RWMutex` | [`Pool`](crate::sync::Pool), [`Cond`](crate::sync::Cond), [`RwMutex`](crate::sync::RwMutex) |
 //! | `io.Copy`, `bufio` | `std::io::copy`, `std::io::BufReader` |
 //! | `os.ReadFile`, `os.Stdin` | [`fs::read`](crate::fs::read), [`io::stdin`](crate::io::stdin) |
 //! | `net.Dialer.Timeout`, `DialContext` | [`TcpStream::connect_timeout`](crate::net::TcpStream::connect_timeout), whose page has a `dial(ctx, name)` |
 //! | `SIGQUIT`'s dump | [`Builder::dumps_on_quit`](crate::Builder::dumps_on_quit), [`goroutines`](crate::goroutines) |
-//! | `pprof`, its labels | [`GoBuilder::labels`](crate::GoBuilder::labels), which no child inherits, for tasks of groups by `go_with`; [`goroutine_profile`](crate::goroutine_profile), [`block_profile`](crate::block_profile), [`mutex_profile`](crate::mutex_profile) |
+//! | `pprof`, its labels | [`GoBuilder::labels`](crate::GoBuilder::labels), which children do not inherit; `go_with` sets those of a group's task; [`goroutine_profile`](crate::goroutine_profile), [`block_profile`](crate::block_profile), [`mutex_profile`](crate::mutex_profile) |
 //! | `go tool trace`, `GODEBUG=schedtrace` | [`trace`](crate::trace), `THREADBARE_SCHEDTRACE` |
 //! | `go vet -copylocks`, the race detector | the compiler |
 //! | `net/http` | a crate: hyper beside tokio ([`future`](crate::future)), or a blocking one such as `tiny_http`, by [`blocking`](crate::blocking()) |

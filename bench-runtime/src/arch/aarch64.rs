@@ -51,9 +51,9 @@ unsafe extern "C" fn base() {
         "mov x29, xzr",
         // The payload arrives in x2, and the first argument is passed in x0.
         "mov x0, x2",
-        // Not by a call, which the return predictor would record: the entry does not
-        // return, and all returns of the next goroutine would be mispredicted by one.
-        // Through x16 the jump may land where a call may.
+        // A jump, not a call: the return predictor would record a call. The entry does not return,
+        // so all later returns would be mispredicted by one. If branch targets are enforced, a jump
+        // through x16 may land where a call may.
         "adr x30, 2f",
         "br x16",
         "2:",
@@ -133,8 +133,7 @@ pub(crate) fn registers<E>(
 ) -> Result<Registers, E> {
     Ok(Registers {
         ip: word(saved)?,
-        // Skips the words that `switch` has stored, which its caller's unwind table
-        // does not have.
+        // Skips the words that `switch` has stored, which are not in its caller's unwind table.
         sp: saved + 32,
         fp: word(saved + 24)?,
     })
@@ -154,7 +153,7 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
         ".xword {personality}",
         ".popsection",
         ".cfi_startproc",
-        // Four bytes, from here to the word above.
+        // 0x9b: four bytes, the distance from here to the word above, which holds the address.
         ".cfi_personality 0x9b, .Lbench_runtime_personality",
         "stp x29, x30, [sp, #-16]!",
         ".cfi_def_cfa_offset 16",
@@ -164,7 +163,7 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
         "mov x0, x1",
         "blr x16",
         "mov x0, xzr",
-        // Here an exception continues.
+        // After an exception is caught, execution continues here.
         "ldp x29, x30, [sp], #16",
         ".cfi_def_cfa_offset 0",
         ".cfi_restore x29",

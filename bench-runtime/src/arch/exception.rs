@@ -28,10 +28,10 @@ const HANDLER_FOUND: c_int = 6;
 const INSTALL_CONTEXT: c_int = 7;
 const CONTINUE_UNWIND: c_int = 8;
 
-/// In DWARF's numbers, on both CPUs: the register of a result.
+/// The register of a result; DWARF gives it this number on both CPUs.
 const RESULT: c_int = 0;
 
-/// Bytes of the instruction behind the call in [`catch`](super::catch).
+/// The length in bytes of the instruction after the call in [`catch`](super::catch).
 const NULL_RESULT_BYTES: usize = if cfg!(target_arch = "x86_64") {
     // `xor`.
     2
@@ -56,8 +56,8 @@ pub(super) unsafe extern "C" fn personality(
     if actions & HANDLER_FRAME == 0 {
         return CONTINUE_UNWIND;
     }
-    // SAFETY: the unwinder passes the context of the frame of `catch`, whose one
-    // call it is in; the instruction behind that has this many bytes.
+    // SAFETY: the unwinder passes the context of the frame of `catch`, at its only call; the
+    // instruction after that call has this many bytes.
     unsafe {
         _Unwind_SetGR(context, RESULT, exception.addr());
         _Unwind_SetIP(context, _Unwind_GetIP(context) + NULL_RESULT_BYTES);

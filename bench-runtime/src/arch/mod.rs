@@ -4,19 +4,18 @@
 //! that it points into. Each architecture's file draws that stack. The
 //! contract:
 //!
-//! - `prepare(top, entry) -> usize`: writes a saved context into an unused
-//!   stack, so that resuming it calls `entry(payload)` with the stack empty
-//!   and unwinders stopping there.
+//! - `prepare(top, entry) -> usize`: writes a saved context into an unused stack. A resume of it
+//!   calls `entry(payload)` on the empty stack; unwinders stop there.
 //! - `switch(save, to, payload) -> usize`: saves the running context, stores
 //!   it to `*save` when all of it has been written (another thread may resume
 //!   it from that moment), and resumes `to`. Returns the payload with which another
 //!   switch resumes this context.
 //! - `jump(to, payload) -> !`: resumes `to` and forgets the running context.
 //! - `stack_pointer() -> usize`.
-//! - `registers(saved, word) -> Registers`: what an unwinder begins with at a saved
-//!   context, read from its stack by `word`.
-//! - `catch(f, data) -> exception`: calls `f(data)`. Null if it returns; if it
-//!   unwinds, the exception's object ([`exception`]).
+//! - `registers(saved, word) -> Registers`: the registers with which an unwinder begins at a saved
+//!   context; `word` reads from its stack.
+//! - `catch(f, data) -> exception`: calls `f(data)`. Returns null if `f` returns, or the
+//!   exception's object if `f` unwinds ([`exception`]).
 //!
 //! Only the callee-saved registers of the C ABI survive a switch; the asm
 //! clobbers all other registers, so the compiler saves only live values.

@@ -47,8 +47,8 @@ unsafe extern "C" fn base() {
         "xor ebp, ebp",
         // The payload arrives in rdx, and the first argument is passed in rdi.
         "mov rdi, rdx",
-        // The stack is empty, and aligned as the ABI requires before a call. The return address
-        // is pushed, and the entry is jumped to: the return predictor would record a call. The
+        // The stack is empty, and aligned as the ABI requires before a call. The return address is
+        // pushed, and the entry is reached by a jump: the return predictor would record a call. The
         // entry does not return, so all later returns would be mispredicted by one.
         "lea rcx, [rip + 2f]",
         "push rcx",
@@ -125,8 +125,7 @@ pub(crate) fn registers<E>(
 ) -> Result<Registers, E> {
     Ok(Registers {
         ip: word(saved)?,
-        // Skips the words that `switch` has pushed, which its caller's unwind table
-        // does not have.
+        // Skips the words that `switch` has pushed, which are not in its caller's unwind table.
         sp: saved + 24,
         fp: word(saved + 16)?,
     })

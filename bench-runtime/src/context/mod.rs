@@ -6,9 +6,9 @@
 //! # Shape
 //!
 //! A context is a list of layers, from the newest to its root. A layer is a *scope*, which can end,
-//! a *value*, or a *cut*: a context beyond a cut has the values before it, but does not end with
-//! the scopes before it. Scopes also form a tree downwards: a scope has weak pointers to its live
-//! children, and ends them when it ends.
+//! a *value*, or a *cut*, which hides the scopes towards the root but not the values. Scopes also
+//! form a tree downwards: a scope has weak pointers to its live children, and ends them when it
+//! ends.
 //!
 //! A context lives as long as one of its handles: the [`Context`] and its clones and children, its
 //! [`Cancel`], the result of [`Context::after_func`], and a command that was started with it. When

@@ -38,10 +38,10 @@ pub struct Trace {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Track {
-    /// The time at which it was read, before the first event that is missing:
-    /// the rings are read at different times.
+    /// The time at which the ring was read: later events are missing. Rings are read at different
+    /// times.
     pub(crate) at_ns: u64,
-    /// The number of the P, if it is one's.
+    /// The number of the P; `None` for the track of events without a P.
     pub(crate) p: Option<usize>,
     pub(crate) lost_count: u64,
     pub(crate) events: Vec<Event>,
@@ -68,9 +68,9 @@ impl Trace {
     }
 
     /// Writes it as JSON in Chrome's trace event format, which ui.perfetto.dev and
-    /// `chrome://tracing` open. There is a track for each P with the goroutines that
-    /// ran on it, and one for each M with the Ps that it held. Arrows lead from the
-    /// goroutine that readied another to where that one ran.
+    /// `chrome://tracing` open. There is a track for each P with the goroutines that ran on it, and
+    /// one for each M with the Ps that it held. Arrows lead from the event that readied a goroutine
+    /// to its next run.
     ///
     /// # Errors
     ///
@@ -96,9 +96,9 @@ impl Trace {
     }
 }
 
-/// The "process" that has a "thread" for each P, and one for the rest.
+/// The format's "process" with a "thread" for each P, and one for events without a P.
 const PROCESSORS: u64 = 1;
-/// The one that has a "thread" for each M.
+/// The format's "process" with a "thread" for each M.
 const MACHINES: u64 = 2;
 /// The "thread" of events without a P: its number is above all Ps.
 const OTHERS: u64 = 1 << 20;
@@ -181,7 +181,7 @@ impl<W: Write> Writer<'_, W> {
         )
     }
 
-    /// A time as the format has it, in microseconds.
+    /// A time in microseconds, as in the format.
     fn us(&self, ns: u64) -> String {
         let ns = ns.saturating_sub(self.base_ns);
         format!("{}.{:03}", ns / 1000, ns % 1000)
@@ -224,7 +224,7 @@ impl<W: Write> Writer<'_, W> {
         Ok(())
     }
 
-    /// A goroutine as a slice is called.
+    /// The title of a goroutine's slices.
     fn title(&self, g: u64) -> String {
         match self
             .trace
@@ -237,15 +237,14 @@ impl<W: Write> Writer<'_, W> {
         }
     }
 
-    /// One track: slices from each run to its end, and the Ps on the tracks of
-    /// the Ms that held them.
+    /// Writes one track: a slice for each run, and slices on the tracks of the Ms that held the P.
     fn track(&mut self, track: &Track) -> io::Result<()> {
         let at = place_of(track);
         let mut run: Option<Open> = None;
         let mut held: Option<Open> = None;
         for &event in &track.events {
             let reason = match event.kind {
-                // A park and a yield have events of their own; only an end is not.
+                // A park and a yield have events of their own, so the goroutine before has ended.
                 Kind::Run => "end",
                 Kind::Park => WaitReason::from_u8(event.detail() as u8).as_str(),
                 Kind::Yield => "yield",
@@ -339,7 +338,7 @@ impl<W: Write> Writer<'_, W> {
             Kind::ThreadEnd => format!("thread of M{subject} ends"),
             Kind::Compact => format!("{subject} stacks compacted"),
             Kind::Procs => format!("GOMAXPROCS={subject}"),
-            // They belong to the preceding spawn, or are slices.
+            // The other kinds belong to the preceding spawn, or are slices.
             _ => return Ok(()),
         };
         let from = self.us(event.at_ns);
@@ -364,7 +363,7 @@ impl<W: Write> Writer<'_, W> {
         for (at, event) in events {
             let g = event.subject();
             if event.kind != Kind::Run {
-                // A spawn from outside is a ready, too.
+                // A spawn from outside has a `Ready` event too; the first of the two counts.
                 waiting.entry(g).or_insert((at, event));
                 continue;
             }

@@ -2,7 +2,8 @@
 
 macro_rules! kinds {
     ($($(#[$about:meta])* $kind:ident,)*) => {
-        /// The kind of an event; each comment describes `subject` and `detail`.
+        /// The kind of an event. Each comment says what `subject` is, and after a semicolon what
+        /// `detail` is.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub(crate) enum Kind {
@@ -31,8 +32,8 @@ kinds! {
     Park,
     /// A goroutine.
     Yield,
-    /// The running goroutine ended, and no other follows at once. If another goroutine runs
-    /// next, its `Run` shows that.
+    /// The running goroutine ended, and no other runs at once. If another does, its `Run` is
+    /// recorded instead.
     End,
     /// The P begins to run on this M.
     Start,
@@ -42,11 +43,11 @@ kinds! {
     Retake,
     /// A goroutine that was taken out of a `run_next`.
     Rescue,
-    /// The P that was stolen from; how many goroutines.
+    /// The P from which an M stole; how many goroutines.
     Steal,
     /// A goroutine begins a blocking call.
     Block,
-    /// A goroutine comes out of it.
+    /// A goroutine's blocking call has ended.
     Unblock,
     /// How many goroutines the poller readied.
     Netpoll,
@@ -54,19 +55,19 @@ kinds! {
     Timers,
     /// A thread for an M starts.
     ThreadStart,
-    /// It ends.
+    /// A thread for an M ends.
     ThreadEnd,
     /// How many parked stacks were compacted in a pass.
     Compact,
-    /// GOMAXPROCS is this now.
+    /// The new GOMAXPROCS.
     Procs,
 }
 
 const KIND_BITS: u32 = 8;
 const DETAIL_BITS: u32 = u16::BITS;
 
-/// An event. The time has 56 bits, two years of nanoseconds; the subject 48,
-/// which is more goroutines than can be spawned in months.
+/// An event. The time has 56 bits, which is two years in nanoseconds. The subject has 48 bits,
+/// which is more goroutines than a program spawns in months.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) at_ns: u64,

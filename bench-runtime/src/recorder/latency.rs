@@ -1,16 +1,15 @@
 //! How long goroutines wait between becoming runnable and running.
 //!
-//! Timing all of them would cost two readings of the clock for each, so a P times
-//! one in some hundreds of picks: the first that is spawned or readied on it after
-//! every fourth time that it looked elsewhere (the turns of
-//! [`crate::sched::find_runnable`]); and of goroutines that become runnable from
-//! outside, one at a time. A goroutine that yields is not timed.
+//! To time all of them would cost two readings of the clock for each. So a P times about one in
+//! some hundreds: at every fourth turn of step 3 of [`crate::sched::find_runnable`] it begins to
+//! time the next goroutine that is spawned or readied on it. Of the goroutines that become runnable
+//! from outside, one at a time is timed. A goroutine that yields is not timed.
 //!
 //! | [`Sample::g`]  | [`FLAG_TIMED`] of it | changed next by                          |
 //! |----------------|----------------------|------------------------------------------|
 //! | null           | –                    | the owner of the sample, by `begin`      |
 //! | a goroutine    | set                  | the M that runs it, by `end`             |
-//! | a goroutine    | clear                | `end` as above; or it was dropped unrun, with its runtime |
+//! | a goroutine    | clear                | `end` as above; never, if its runtime stopped first |
 
 use std::fmt;
 use std::ptr;
@@ -20,8 +19,8 @@ use std::time::Duration;
 use crate::goroutine::{FLAG_TIMED, Goroutine};
 use crate::sys::clock;
 
-/// One for each power of two of nanoseconds, nine minutes in all, which is longer than a
-/// goroutine waits to run; the last has no end.
+/// One bucket for each power of two of nanoseconds, up to nine minutes, which is longer than a
+/// goroutine waits to run. The last bucket has no upper bound.
 const BUCKETS: usize = 40;
 
 /// A goroutine that is being timed.
@@ -32,8 +31,8 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Times a goroutine that becomes runnable, and is in no queue yet, unless
-    /// another one is being timed here.
+    /// Times a goroutine that becomes runnable, and is in no queue yet, unless this sample already
+    /// times another.
     pub(crate) fn begin(&self, g: &'static Goroutine) {
         // Acquire: pairs with the Release in `end`.
         if g.has_flag(FLAG_TIMED) || !self.g.load(Ordering::Acquire).is_null() {
@@ -47,12 +46,12 @@ impl Sample {
         );
         if mine.is_ok() {
             self.since_ns.store(clock::now_ns(), Ordering::Relaxed);
-            // The M that runs `g` sees it: the queue of `g` orders the two.
+            // The M that runs `g` sees the flag, because it gets `g` through a queue.
             g.set_flag(FLAG_TIMED);
         }
     }
 
-    /// For the M that runs `g`: since when it was runnable, if it is timed here.
+    /// The time since which `g` is runnable, if it is timed here. Called by the M that runs `g`.
     pub(crate) fn end(&self, g: &'static Goroutine) -> Option<u64> {
         let is_here = ptr::eq(self.g.load(Ordering::Relaxed), g);
         is_here.then(|| {
@@ -64,7 +63,7 @@ impl Sample {
     }
 }
 
-/// Counts of one P, which its holder writes.
+/// The counts of one P, which the P's holder writes.
 #[derive(Debug)]
 pub(crate) struct Counts([AtomicU64; BUCKETS]);
 
@@ -73,7 +72,7 @@ impl Counts {
         Self([const { AtomicU64::new(0) }; BUCKETS])
     }
 
-    /// Counts a wait. Only the holder of the P.
+    /// Counts a wait. Only the holder of the P calls this.
     pub(crate) fn count(&self, waited_ns: u64) {
         let count = &self.0[bucket_of(waited_ns)];
         count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -84,8 +83,8 @@ fn bucket_of(ns: u64) -> usize {
     (ns.max(1).ilog2() as usize).min(BUCKETS - 1)
 }
 
-/// The time from when goroutines became runnable until they ran: a histogram of
-/// those that were timed, one in some hundreds.
+/// How long goroutines waited between becoming runnable and running: a histogram of a sample, one
+/// goroutine in some hundreds.
 ///
 /// # Examples
 ///
@@ -140,20 +139,19 @@ impl RunLatency {
         self.counts.iter().sum()
     }
 
-    /// Each bucket's lower bound, powers of two of nanoseconds, and how many
-    /// waited at least that long and less than twice that. The last has no
-    /// upper bound.
+    /// Each bucket's lower bound, a power of two in nanoseconds, and how many goroutines waited at
+    /// least that long and less than twice that. The last bucket has no upper bound.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> {
         let from = |bucket| Duration::from_nanos(1u64 << bucket);
         (self.counts.into_iter().enumerate()).map(move |(bucket, count)| (from(bucket), count))
     }
 
-    /// The upper bound of the bucket that this share of the waits, 0 to 1, does
-    /// not exceed; `None` while none was timed.
+    /// The upper bound of the bucket that contains the quantile `share`, 0 to 1, of the waits;
+    /// `None` if no goroutine was timed.
     ///
     /// # Panics
     ///
-    /// If `share` is not 0 to 1.
+    /// If `share` is not between 0 and 1.
     ///
     /// # Examples
     ///

@@ -1,5 +1,5 @@
-//! The flight recorder's parts, which know no scheduler: rings, events, the format that
-//! Perfetto opens. `crate::runtime::trace` decides what is recorded when.
+//! The parts of the flight recorder that do not depend on the scheduler: rings, events, and the
+//! format that Perfetto opens. `crate::runtime::trace` decides which events are recorded.
 
 pub(crate) mod chrome;
 pub(crate) mod event;
@@ -17,12 +17,11 @@ use crate::goroutine::Goroutine;
 use crate::sys::clock;
 use crate::util::lock::Lock;
 
-/// Events that a ring keeps: at a million switches a second, two events each,
-/// the last two milliseconds. Its pages are not touched before they are
-/// written.
+/// How many events a ring keeps: at a million switches a second, with two events each, those of the
+/// last two milliseconds. Pages of the ring use no memory before they are written.
 const EVENTS: usize = 4096;
 
-/// A longer text of name and labels is cut: eight bytes a word.
+/// How many words, of eight bytes each, are kept of a name and its labels.
 const NAME_WORDS: usize = 16;
 
 /// In [`watch`](part::Part): each switch is recorded.
@@ -31,7 +30,7 @@ pub(crate) const SWITCHES: u8 = 1;
 /// (see [`crate::recorder::latency`]).
 pub(crate) const SAMPLE: u8 = 2;
 
-/// In [`watch`](part::Part): any of them.
+/// In [`watch`](part::Part): either of the two.
 pub(crate) const ANY: u8 = SWITCHES | SAMPLE;
 
 /// How much the flight recorder of a runtime records.
@@ -51,12 +50,11 @@ pub(crate) const ANY: u8 = SWITCHES | SAMPLE;
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Level {
-    /// Events that are rare and cost far more than their recording: threads,
-    /// thefts, retakes, polls.
+    /// Events that are rare and cost far more than their recording: starts and ends of threads,
+    /// steals, retakes, polls.
     #[default]
     Coarse,
-    /// Also every spawn, ready, switch and end, which takes a switch several
-    /// times as long.
+    /// Also every spawn, ready, switch and end. A switch then takes several times as long.
     Switches,
 }
 
@@ -131,15 +129,15 @@ impl Recorder {
         }
     }
 
-    /// Records an event that is not of the holder of a P.
+    /// Records an event of a thread that holds no P.
     #[cold]
     pub(crate) fn record(&self, kind: Kind, subject: u64, detail: u64) {
-        // Under the lock, so that the ring is in the order of time.
+        // The clock is read under the lock, so the events are in order of time.
         let ring = self.others.lock();
         ring.push(Event::new(clock::now_ns(), kind, subject, detail).pack());
     }
 
-    /// Since when a goroutine has been runnable, if it is timed here. For the M that runs it.
+    /// The time since which `g` is runnable, if it is timed here. Called by the M that runs `g`.
     pub(crate) fn end_timing(&self, g: &'static Goroutine) -> Option<u64> {
         self.sample.end(g)
     }

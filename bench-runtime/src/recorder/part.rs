@@ -1,4 +1,4 @@
-//! What one P has of the recorder.
+//! The part of the recorder that each P has.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -13,14 +13,14 @@ use crate::sys::clock;
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) ring: Ring,
-    /// What is recorded or timed beyond the usual.
+    /// Which of [`SWITCHES`] and [`SAMPLE`] are wanted.
     watch: AtomicU8,
     sample: Sample,
     pub(crate) latencies: Counts,
 }
 
 impl Part {
-    /// Its first goroutine is timed.
+    /// The first goroutine that becomes runnable here is timed.
     pub(crate) fn new() -> Self {
         Self {
             ring: new_ring(),
@@ -30,7 +30,7 @@ impl Part {
         }
     }
 
-    /// True if this event is recorded, or timed.
+    /// True if `watch` contains a bit of `what`.
     #[inline(always)]
     pub(crate) fn watches(&self, what: u8) -> bool {
         self.watch.load(Ordering::Relaxed) & what != 0
@@ -42,7 +42,7 @@ impl Part {
         self.watch.store(watch | SAMPLE, Ordering::Relaxed);
     }
 
-    /// Follows the level of the runtime, from now on.
+    /// Takes over the present level of the runtime.
     pub(crate) fn follow_level(&self, recorder: &Recorder) {
         let watch = self.watch.load(Ordering::Relaxed) & SAMPLE;
         self.watch
@@ -58,7 +58,7 @@ impl Part {
         self.ring.push(event.pack());
     }
 
-    /// Called by a P that [`Self::watches`] for anything and has spawned a
+    /// Called if [`Self::watches`] is true of [`ANY`](super::ANY) and the P has spawned a
     /// goroutine, which no other thread can see yet.
     #[cold]
     #[inline(never)]
@@ -73,7 +73,7 @@ impl Part {
         }
     }
 
-    /// The same for one that was readied, and is in no queue yet.
+    /// As [`Self::note_spawn`], for a goroutine that was readied and is in no queue yet.
     #[cold]
     #[inline(never)]
     pub(crate) fn note_ready(&self, g: &'static Goroutine) {
@@ -91,15 +91,15 @@ impl Part {
         }
     }
 
-    /// Called by one that records switches, at a switch from the current
-    /// goroutine, which is null if it ended, to `next`.
+    /// Called if switches are recorded, at a switch from `last`, which is `None` if it has ended,
+    /// to `next`.
     #[cold]
     #[inline(never)]
     pub(crate) fn note_switch(&self, last: Option<&Goroutine>, next: Option<&'static Goroutine>) {
         let at_ns = clock::now_ns();
         if let Some(last) = last {
-            // It is valid until the goroutine itself continues, which it cannot
-            // while we use its stack.
+            // The reason is valid until the goroutine continues, which it cannot do while we use
+            // its stack.
             let reason = last.head.reason.load(Ordering::Relaxed);
             let kind = if reason == 0 { Kind::Yield } else { Kind::Park };
             self.record_at(Event::new(at_ns, kind, id_of(last), reason.into()));
@@ -109,7 +109,8 @@ impl Part {
         }
     }
 
-    /// Since when a goroutine has been runnable, if it is timed here. For any M, which runs it.
+    /// The time since which `g` is runnable, if it is timed here. Called by the M that runs `g`,
+    /// whichever P it holds.
     pub(crate) fn end_timing(&self, g: &'static Goroutine) -> Option<u64> {
         self.sample.end(g)
     }

@@ -6,15 +6,15 @@
 //! | the writer, record `n`                    | a reader                              |
 //! |-------------------------------------------|---------------------------------------|
 //! | W1 `written` is `n`, by the last W3       | R1 read `written`: `end`              |
-//! | W2 store both words of place `n % len`    | R2 copy what lies before `end`        |
+//! | W2 store both words of place `n % len`    | R2 copy the records before `end`      |
 //! | W3 `written = n + 1`                      | R3 read `written` again: `now`        |
-//! |                                           | R4 drop what lies before `now + 1 - len` |
+//! |                                           | R4 drop those before `now + 1 - len`  |
 //!
-//! R1 pairs with W3, so a record before `end` is there. R2 pairs with W2: a reader that
-//! copied a word of record `n` reads in R3 that `written` is at least `n`, and R4 drops
-//! the record that was in its place. So the remaining records are whole.
+//! R1 pairs with W3, so all records before `end` are written. R2 pairs with W2: a reader that
+//! copied a word of record `n` reads in R3 that `written` is at least `n`, and R4 drops the record
+//! that was in its place. So the remaining records are whole.
 //!
-//! Its model is `tests/loom/trace_ring.rs`, on this source.
+//! The loom model `tests/loom/trace_ring.rs` runs this source.
 
 use crate::shim::Ordering;
 use crate::shim::fixed::AtomicU64;
@@ -50,8 +50,8 @@ impl Ring {
         [&self.words[at], &self.words[at + 1]]
     }
 
-    /// Writes a record. Several writers must be ordered one after the other; or
-    /// records are lost and mixed.
+    /// Writes a record. Two writers at once would lose or mix records: the callers must prevent
+    /// that.
     pub(crate) fn push(&self, record: [u64; 2]) {
         let n = self.written.load(Ordering::Relaxed); // W1
         for (word, value) in self.place(n).into_iter().zip(record) {
@@ -62,14 +62,13 @@ impl Ring {
         self.written.store(n + 1, Ordering::Release); // W3
     }
 
-    /// The record before the next one, for the writer's thread; `None` if there is none yet.
+    /// The last record, for the writer's thread; `None` if there is none yet.
     pub(crate) fn last(&self) -> Option<[u64; 2]> {
         let n = self.written.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.place(n).map(|word| word.load(Ordering::Relaxed)))
     }
 
-    /// R1 and R2: the number of the first record, and what was copied from
-    /// there on.
+    /// R1 and R2: the number of the first copied record, and the copied records.
     pub(crate) fn copy(&self) -> (u64, Vec<[u64; 2]>) {
         // Acquire: pairs with the Release in W3.
         let end = self.written.load(Ordering::Acquire); // R1

@@ -9,16 +9,16 @@ use crate::netpoll::{PollDesc, Side};
 /// The action of a timer when it fires.
 #[derive(Clone)]
 pub(crate) enum Action {
-    /// Readies the parkable that waits with that ticket, unless its wait was over.
+    /// Readies the parkable that waits with that ticket, unless the wait is over.
     Wake {
         /// The waiter.
         who: Parkable,
-        /// With this ticket.
+        /// The ticket of its wait.
         ticket: u32,
     },
     /// Readies the parkable that waits for a descriptor, if it still does.
     Expire {
-        /// For this descriptor.
+        /// The descriptor.
         desc: &'static PollDesc,
         /// To read or to write.
         side: Side,
@@ -27,20 +27,20 @@ pub(crate) enum Action {
     },
     /// Makes a call.
     Call(Arc<dyn Call>),
-    /// The same once each period; periods that were missed are left out.
+    /// Makes a call once each period; missed periods are skipped.
     Every(Arc<Periodic>),
 }
 
 /// A call that a timer makes, on the stack of the thread that polls: in the scheduler,
 /// where the program's code must not run.
 pub(crate) trait Call: Send + Sync {
-    /// Does something short that does not block; `when_ns` is the time that the
-    /// timer was armed for. A call with values of the program must move itself
-    /// to a goroutine: this may be the last reference to them.
+    /// Must be short and must not block. `when_ns` is the time for which the timer was armed. A
+    /// call that owns values of the program must move itself to a goroutine, because `self` may be
+    /// the last reference to them.
     fn fire(self: Arc<Self>, when_ns: u64);
 
-    /// Its runtime has stopped, on whose clock it is `now_ns`: a call that must happen
-    /// nevertheless arms itself for plain threads.
+    /// Called when its runtime stops; the runtime's clock shows `now_ns`. A call that must happen
+    /// all the same arms itself in the timers of plain threads.
     fn outlive(self: Arc<Self>, _now_ns: u64) {}
 }
 

@@ -29,12 +29,12 @@ const NO_PLACE: u32 = u32::MAX;
 const NO_GENERATION: u32 = 0;
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// Enough for the sleeps, ticks and deadlines of a usual program to have one
-/// each; each costs a comparison to arm and one to fire.
+/// Enough for one run each for the sleeps, ticks and deadlines of a usual program. Each run costs a
+/// comparison at each arming and at each firing.
 const RUNS: usize = 4;
 const ARITY: usize = 4;
 
-/// Dead entries below this number are never swept for.
+/// Fewer dead entries than this are not swept.
 const SWEEP_FROM: usize = 64;
 
 /// If no timer is left, capacity above this is freed.
@@ -108,7 +108,7 @@ impl Queue {
             .is_some_and(|place| place.generation == key.generation)
     }
 
-    /// Takes everything out.
+    /// Removes all timers.
     pub(super) fn clear(&mut self) -> Vec<Action> {
         // All entries are dead, and stay dead: no generation is used twice.
         self.runs.iter_mut().for_each(|run| *run = VecDeque::new());
@@ -125,7 +125,7 @@ impl Queue {
             .collect()
     }
 
-    /// Gives memory back after a rush.
+    /// Frees memory if no timer is left and there were many.
     pub(super) fn shrink_if_empty(&mut self) {
         if self.live > 0 || self.places.capacity() <= KEEP {
             return;
@@ -180,7 +180,7 @@ impl Queue {
         Some((entry.when_ns, action?))
     }
 
-    /// The time of the first one; by invariant 1 no entry that is read is dead.
+    /// The time of the next timer; by invariant 1 no entry that is read here is dead.
     pub(super) fn least(&self) -> u64 {
         let runs = self.runs.iter().filter_map(VecDeque::front);
         runs.chain(self.heap.first())
@@ -238,7 +238,7 @@ impl Queue {
             run.retain(is_live);
         }
         self.heap.retain(is_live);
-        // Any order is a heap once each inner node was sifted, last first.
+        // Any order becomes a heap if each inner node is sifted down, the last one first.
         for i in (0..self.heap.len().div_ceil(ARITY)).rev() {
             self.sift_down(i);
         }

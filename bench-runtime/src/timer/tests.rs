@@ -1,4 +1,4 @@
-//! Timers, apart from any scheduler. They also run under miri.
+//! Tests of timers, without a scheduler. They also run under miri.
 
 use super::queue::{KEEP, NEVER};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn parkable() -> Parkable {
     unsafe { Parkable::from_head(NonNull::from(head)) }
 }
 
-/// Timers that note when they were fired.
+/// Timers that log the times for which they were armed, when they fire.
 struct Log {
     timers: Timers,
     fired: Arc<Mutex<Vec<u64>>>,
@@ -105,7 +105,7 @@ fn cancelled_timers_leave_no_memory_behind() {
     let log = Log::new();
     log.arm(u64::MAX);
     for i in 0..if cfg!(miri) { 3_000 } else { 100_000u64 } {
-        // Mixed, so that runs and heap both have to be swept.
+        // Mixed, so both the runs and the heap must be swept.
         let key = log.arm(1_000_000 + i * 7919 % 100_003);
         assert!(log.timers.cancel(key));
     }

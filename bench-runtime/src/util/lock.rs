@@ -6,8 +6,8 @@
 //! | `HELD`      | held, no thread sleeps                          |
 //! | `CONTENDED` | held, a thread may sleep on the word            |
 //!
-//! It may be held across no park. Source of the three states: U. Drepper,
-//! "Futexes Are Tricky", mutex 2.
+//! It must not be held across a park. Source of the three states: U. Drepper, "Futexes Are Tricky",
+//! mutex 2.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -18,7 +18,7 @@ const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
 
-/// Found on two vCPUs: a holder's section here is shorter than this.
+/// Measured on two vCPUs: critical sections under this lock are shorter than this.
 const SPINS: u32 = 60;
 
 /// A value with a lock: one thread at a time may use it.
@@ -97,7 +97,7 @@ impl<T> Lock<T> {
     }
 }
 
-/// Without the value: the writer may be the program's, and wait.
+/// Without the value, because `f` may write to a writer of the program, which may wait.
 impl<T> fmt::Debug for Lock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Lock")
@@ -122,7 +122,7 @@ impl<T> Deref for LockGuard<'_, T> {
 impl<T> DerefMut for LockGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in `deref`, and `&mut self` is the only way in.
+        // SAFETY: as in `deref`, and `&mut self` excludes other references.
         unsafe { &mut *self.lock.value.get() }
     }
 }

@@ -1,4 +1,4 @@
-//! An event that a thread sleeps for: Go's note. It is woken once for each sleep.
+//! An event for which a thread sleeps: Go's note. Each sleep consumes one wake.
 //!
 //! | `word` | meaning                                            |
 //! |--------|----------------------------------------------------|
@@ -28,8 +28,8 @@ impl Note {
         self.sleep_until(u64::MAX);
     }
 
-    /// The same until `deadline_ns` at most; false if no wake has come by then. Blocks the
-    /// thread.
+    /// As [`Self::sleep`], until `deadline_ns` at the latest; false if no wake has come by then.
+    /// Blocks the thread.
     pub(crate) fn sleep_until(&self, deadline_ns: u64) -> bool {
         // Acquire: pairs with the Release in `wake`.
         while self.word.swap(0, Ordering::Acquire) == 0 {

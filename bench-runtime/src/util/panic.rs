@@ -13,7 +13,7 @@ pub(crate) fn without_panic(f: impl FnOnce()) {
 
 #[cold]
 fn drop_payload(payload: Box<dyn Any + Send>) {
-    // Its own destructor may panic, and with a payload that does so again.
+    // The payload's destructor may panic, with a payload whose destructor panics too.
     if let Err(again) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);
     }

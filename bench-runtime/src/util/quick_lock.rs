@@ -6,20 +6,20 @@
 //! | 0      | not held        |
 //! | 1      | held            |
 //!
-//! A thread that cannot get it spins, yields, then sleeps on `held`, counted in
-//! `sleepers`. The holder reads `sleepers` only after its plain store, so both
-//! may pass each other and a wake can be missed; a sleeper therefore sleeps for
-//! a bounded time. That happens only if a holder lost its CPU inside its
-//! section, which costs more than the missed wake.
+//! A thread that cannot get the lock spins, then yields, then sleeps on `held`; `sleepers` counts
+//! it. No fence orders the holder's plain store before its load of `sleepers`. So the holder may
+//! not see a thread that begins to sleep, and not wake it; a sleeper therefore sleeps for a bounded
+//! time. A thread sleeps only if the holder lost its CPU inside its section, which costs more than
+//! a missed wake.
 //!
-//! It may be held across no park and no call of foreign code.
+//! It must not be held across a park or a call of foreign code.
 //!
-//! Its model is `tests/loom/quick_lock.rs`, on this source.
+//! The loom model `tests/loom/quick_lock.rs` runs this source.
 //!
 //! # Rejected
 //!
-//! An exchange on release, which would show for certain whether a thread sleeps:
-//! it doubles the cost of an uncontended section.
+//! An exchange on release, with which no wake would be missed: it doubles the cost of an
+//! uncontended section.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -28,7 +28,7 @@ use std::time::Duration;
 use crate::shim::fixed::{AtomicU32, UnsafeCell};
 use crate::shim::{Ordering, const_fn, hint, os_yield};
 
-/// As in [`super::lock`]: a holder's section is shorter than this. In a model one round is enough.
+/// As in [`super::lock`]: critical sections are shorter than this. In a model one round is enough.
 const SPINS: u32 = if cfg!(rt_loom) { 1 } else { 60 };
 
 /// A holder that lost its CPU mostly has it back after this many yields.
@@ -77,7 +77,7 @@ impl RawQuickLock {
             .is_ok()
     }
 
-    /// Gives the lock back.
+    /// Releases the lock.
     ///
     /// # Safety
     ///
@@ -153,7 +153,7 @@ impl<T> QuickLock<T> {
     }
 }
 
-/// Without the value, as [`super::lock`]'s.
+/// Without the value, as in [`super::lock`].
 impl<T> fmt::Debug for QuickLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("QuickLock")

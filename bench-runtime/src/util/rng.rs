@@ -1,4 +1,4 @@
-//! A small random number generator, for choices that only have to spread.
+//! A small random number generator, for choices that need only be spread evenly.
 
 /// xorshift64*, by S. Vigna (2016).
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ impl Rng {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
     }
 
-    /// Below `bound`, which is not zero; close to uniform for small bounds.
+    /// A number below `bound`, which is not zero; close to uniform for small bounds.
     #[inline]
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
         ((u64::from(self.next_u32()) * u64::from(bound)) >> 32) as u32
@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn below_covers_its_range_evenly() {
-        // Each of seven numbers so often, and so far from it at most.
+        // The expected count of each of the seven numbers, and the greatest difference from it.
         let (each, off) = if cfg!(miri) { (100, 40) } else { (10_000, 500) };
         let mut rng = Rng::new(1);
         let mut counts = [0u32; 7];

@@ -1,5 +1,5 @@
-//! A thread's sleep while it has nothing to do: Go's `sysmonwait` and `sysmonnote`. A wake
-//! that finds it awake is a fence and a load.
+//! A thread's sleep while it has nothing to do: Go's `sysmonwait` and `sysmonnote`. To wake a
+//! thread that is awake costs a fence and a load.
 //!
 //! | `word` | the thread                      |
 //! |--------|---------------------------------|
@@ -18,10 +18,10 @@ pub(crate) struct SleepWhile {
 }
 
 impl SleepWhile {
-    /// Ends the sleep, after something was made visible that `idle` looks at.
+    /// Ends the sleep. The caller has first made the change that `idle` reads.
     #[inline]
     pub(crate) fn wake(&self) {
-        // SeqCst: after that; see `sleep`.
+        // SeqCst: orders that change before the load; pairs with the barrier in `sleep`.
         fence(Ordering::SeqCst);
         if self.word.load(Ordering::Relaxed) == 1 {
             self.word.store(0, Ordering::Release);
@@ -29,8 +29,8 @@ impl SleepWhile {
         }
     }
 
-    /// Sleeps while `idle`, for `timeout` at most; true if it is no longer idle, or
-    /// was woken. Blocks the thread.
+    /// Sleeps while `idle()` is true, for `timeout` at most. Returns true if `idle()` is no longer
+    /// true, or it was woken. Blocks the thread.
     pub(crate) fn sleep(&self, timeout: Option<Duration>, idle: impl Fn() -> bool) -> bool {
         self.word.store(1, Ordering::SeqCst);
         barrier::heavy();
