@@ -1,5 +1,5 @@
-//! What does one message through a channel cost, within one goroutine or thread
-//! (no wait) and between two (a wait each time)?
+//! The cost of a message through a channel: within one goroutine or thread, which never waits, and
+//! between two, which wait for each message.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 mod common;
 
-/// The capacity of the buffer, so that neither end ever waits.
+/// The messages of a burst, and the capacity of the buffer: neither end waits.
 const BURST: u64 = 64;
 
 fn without_waiting(criterion: &mut Criterion) {
@@ -47,7 +47,7 @@ fn without_waiting(criterion: &mut Criterion) {
     group.bench_function("tokio", |bencher| {
         let (sender, mut receiver) = tokio::sync::mpsc::channel::<u64>(BURST as usize);
         common::tokio().block_on(async {
-            // One poll of the runtime for all: `iter` itself cannot await.
+            // One poll of the runtime covers all iterations, because `iter` cannot await.
             bencher.iter(|| {
                 for value in 0..BURST {
                     sender.try_send(value).expect("there is room for a burst");

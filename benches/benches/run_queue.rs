@@ -1,8 +1,8 @@
-//! What do the queues of runnable goroutines cost: a P's own, its overflow
-//! into the global queue, and stealing by an idle P?
+//! The cost of the queues of runnable goroutines: a P's own queue, its overflow into the global
+//! queue, and stealing by an idle P.
 //!
-//! All through the public API: a goroutine fills the queue of its P, then waits
-//! until the last of its tasks has run.
+//! It uses only the public API: a goroutine fills the queue of its P, then waits until the last of
+//! its tasks has run.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ fn drain(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Time from the first push to the last run.
+/// The time from the start of the first goroutine to the end of the last.
 fn fill_and_drain(tasks: u64) -> Duration {
     let all = WaitGroup::new();
     let began = Instant::now();

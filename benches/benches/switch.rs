@@ -80,7 +80,7 @@ async fn tokio_turns(others: u32, iterations: u64) -> std::time::Duration {
     elapsed
 }
 
-/// A yield with no other goroutine: the scheduler's own path.
+/// A yield with no other goroutine.
 fn alone(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("switch/alone");
     let runtime = common::runtime(1);

@@ -1,8 +1,7 @@
-//! A lane program that makes one lane slower on purpose: to see that the gate
-//! finds it.
+//! A lane program that makes one lane slower on purpose, to test that the gate finds it.
 //!
-//! The last number in its own file's name is the percentage, so that the two
-//! builds of a run may be slowed down differently, and both run through it:
+//! The number at the end of its file's name is the percentage. So both builds of a run can use it,
+//! each with its own percentage:
 //!
 //! ```sh
 //! cargo build --release -p workloads -p benches --bins --example slow_lane
@@ -14,16 +13,15 @@
 //! target/release/threadbare gate results/slow
 //! ```
 //!
-//! It becomes the real lane program: `SLOW_PROGRAM`, or the `threadbare-lane` in
-//! its own folder. So the study watches, pins and kills the right process. If it
-//! is the lane to slow down, its process's output goes through a filter. The
-//! filter multiplies the `elapsed_ns` of each sample, and delays the answer by
-//! the added time: the study refuses a time that is longer than its wait. The
-//! lane's own code is the real one, unchanged; the filter sleeps while a sample
-//! is taken, since a lane answers only at its end.
+//! It executes the real lane program in its own process: `SLOW_PROGRAM`, or the `threadbare-lane`
+//! in its own folder. So the study pins, observes and kills the right process. The output of the
+//! lane to slow down goes through a filter, which is another process. The filter multiplies the
+//! `elapsed_ns` of each sample, and delays the answer by the added time, because the study refuses
+//! a time that is longer than it waited. The lane's code is unchanged. The filter sleeps while a
+//! sample is taken, because a lane answers only at the sample's end.
 //!
-//! The filter is no child of the lane by then: a lane of processes may wait for any
-//! child, and the CPU time of children is counted.
+//! The filter is not a child of the lane: a lane of processes may wait for any child, and the CPU
+//! time of children is counted.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
@@ -35,8 +33,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-/// The first argument by which it starts itself as the filter's parent, and as
-/// the filter.
+/// The first argument with which it starts itself as the filter's parent, and as the filter.
 const PARENT: &str = "--start-filter";
 const FILTER: &str = "--filter";
 
@@ -71,7 +68,7 @@ fn become_the_lane(own: &Path, arguments: &[OsString]) -> anyhow::Result<()> {
     let mut lane = Command::new(&program);
     lane.args(arguments);
     if arguments.contains(&slow) {
-        // Else the mistake would show only as an end of file.
+        // Checked here, because an error in the filter would show only as an end of file.
         percent(own)?;
         let (from_lane, to_filter) = io::pipe().context("making a pipe")?;
         let mut parent = start(own, PARENT, from_lane.into())?;
@@ -111,8 +108,7 @@ fn filter(percent: f64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One answer of the lane, and the added time. A line that is no sample is not
-/// changed: the study judges it.
+/// An answer of the lane, made slower, and the added time. A line that is no sample is not changed.
 fn slowed(line: String, percent: f64) -> (String, Duration) {
     let Ok(mut answer) = serde_json::from_str::<Value>(&line) else {
         return (line, Duration::ZERO);
@@ -132,8 +128,8 @@ fn slowed(line: String, percent: f64) -> (String, Duration) {
     }
 }
 
-/// By how much this program slows the lane down: the number at the end of its
-/// file's name.
+/// The percentage by which this program slows the lane down: the number at the end of its file's
+/// name.
 fn percent(own: &Path) -> anyhow::Result<f64> {
     let name = own.file_name().unwrap_or_default().to_string_lossy();
     let number = name.rsplit('-').next().and_then(|end| end.parse().ok());

@@ -1,6 +1,6 @@
-//! Finds the commit that changed a cell. Git's own bisection chooses the commits; each is
-//! built and measured by turns with the good one, in one run (`run --base`), so a change
-//! of the host affects both builds.
+//! Finds the commit that changed a cell. Git's own bisection chooses the commits; each is built,
+//! and measured in one run alternately with the good commit (`run --base`), so a change of the host
+//! affects both builds.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -45,8 +45,8 @@ pub(crate) struct Found {
     pub(crate) cell: String,
     /// All that was measured, in order; the bad commit first.
     pub(crate) measured: Vec<Measured>,
-    /// The commits of which one made the step: one, unless some were not to be judged;
-    /// none if the bad commit does not differ from the good one.
+    /// The commits of which one made the step: one, unless some could not be judged; none if the
+    /// bad commit does not differ from the good one.
     pub(crate) suspects: Vec<Suspect>,
 }
 
@@ -61,12 +61,12 @@ pub(crate) struct Suspect {
 pub(crate) struct Search<'a> {
     pub(crate) commits: &'a Commits,
     pub(crate) watched: Watched,
-    /// The folder of the runs.
+    /// The folder for the runs.
     pub(crate) runs: PathBuf,
 }
 
 impl Search<'_> {
-    /// Blocks the thread until the commit is found: some builds and as many runs.
+    /// Blocks the thread until the commit is found, for some builds and as many runs.
     pub(crate) fn between(&self, good: &str, bad: &str) -> anyhow::Result<Found> {
         let [good, bad] = [self.commits.find(good)?, self.commits.find(bad)?];
         let is_ancestor = ["merge-base", "--is-ancestor", &good, &bad];
@@ -123,7 +123,7 @@ impl Search<'_> {
             found.measured.push(measured);
             said = match self.commits.git(["bisect", word, &commit]) {
                 Ok(said) => said,
-                // It ends with 2 if only commits are left that were skipped.
+                // Git's exit status is 2 if only skipped commits are left.
                 Err(CommitError::Git { message, .. }) if message.contains("only 'skip'ped") => {
                     message
                 }
@@ -165,9 +165,9 @@ impl Search<'_> {
         })
     }
 
-    /// Measures a commit's program against the good one, and again for longer if that is
-    /// too noisy to say. `like` is the row that is watched; of the first run it is the
-    /// one with the largest change.
+    /// Measures a commit's program against the good one, and again for longer if the result is too
+    /// noisy. `like` is the row to watch. The first run has none: it takes the decided row with the
+    /// largest change.
     fn measure(
         &self,
         commit: &str,
@@ -217,8 +217,8 @@ impl Search<'_> {
         Ok((measured, found))
     }
 
-    /// `threadbare run --base`, in a separate process, because a variable names its lane
-    /// program. The result file.
+    /// Runs `threadbare run --base` in a separate process, because an environment variable names
+    /// its lane program. Returns the result file.
     fn run(
         &self,
         base: &Path,
@@ -240,7 +240,7 @@ impl Search<'_> {
             .status()
             .context("starting threadbare run")?;
         let file = folder.join("run.jsonl");
-        // 1 is of a lane that failed: its absence is a finding.
+        // Status 1 means that a lane failed. That it has no figure is a result too.
         let is_usable = status.success() || status.code() == Some(1);
         ensure!(
             is_usable && file.is_file(),

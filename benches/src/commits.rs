@@ -11,13 +11,13 @@ use workloads::lane::Program;
 
 use crate::say::say;
 
-/// The folder of a repository in which worktree and builds are.
+/// The folder for the worktree and the builds, below the repository.
 const FOLDER: &str = "target/commits";
 
 /// Why there is no program of a commit.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommitError {
-    /// Git refused.
+    /// A git command failed.
     #[error("git {command}: {message}")]
     Git {
         /// The words of the command.
@@ -36,12 +36,12 @@ pub(crate) enum CommitError {
         /// The end of the build's output.
         message: String,
     },
-    /// The host refused something.
+    /// A system call failed.
     #[error("{what}: {error}")]
     Host {
         /// The action that failed.
         what: String,
-        /// Why not.
+        /// Its error.
         error: io::Error,
     },
 }
@@ -50,7 +50,7 @@ fn host(what: String) -> impl FnOnce(io::Error) -> CommitError {
     |error| CommitError::Host { what, error }
 }
 
-/// How a commit becomes a lane program.
+/// How to build the lane program of a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Recipe {
     /// A line for `sh`, run at the top of the commit's tree.
@@ -70,7 +70,7 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// This project's own, with another release of a library than its sources ask for.
+    /// The recipe of this project, with another release of a library than its `Cargo.toml` names.
     pub(crate) fn with_release(library: &str, release: &str) -> Self {
         let own = Self::default();
         let ask = format!(r#"s/^({library} = (\{{ version = )?")[^"]*/\1={release}/"#);
@@ -80,7 +80,7 @@ impl Recipe {
         }
     }
 
-    /// The folder of what it has made of a commit.
+    /// The name of the folder for the builds of `commit` by this recipe.
     fn kept(&self, commit: &str) -> String {
         if *self == Self::default() {
             return commit.to_owned();
@@ -91,7 +91,7 @@ impl Recipe {
     }
 }
 
-/// The beginning of a commit's name, as one writes it.
+/// The first 12 characters of a commit's hash.
 pub(crate) fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
 }
@@ -102,7 +102,7 @@ pub(crate) fn short(commit: &str) -> &str {
 pub(crate) struct Commits {
     repository: PathBuf,
     recipe: Recipe,
-    /// One process has the worktree, as long as it holds this.
+    /// The lock on the worktree, which only one process may use.
     _claim: File,
 }
 
@@ -129,7 +129,7 @@ impl Commits {
             recipe,
             _claim: claim,
         };
-        // The rest of an earlier start that a signal ended.
+        // A process that a signal ended has left its worktree.
         commits.remove_tree();
         let tree = commits.tree();
         let add = ["worktree", "add", "--quiet", "--force", "--detach"].map(OsStr::new);
@@ -150,11 +150,11 @@ impl Commits {
         self.folder().join("tree")
     }
 
-    /// The whole name of a commit.
+    /// The full hash of a commit.
     ///
     /// # Errors
     ///
-    /// No commit has this name.
+    /// [`CommitError::Git`] if no commit has this name.
     pub(crate) fn find(&self, name: &str) -> Result<String, CommitError> {
         let commit = format!("{name}^{{commit}}");
         git(
@@ -163,11 +163,11 @@ impl Commits {
         )
     }
 
-    /// Has git do something in the worktree; its output on stdout.
+    /// Runs git in the worktree and returns its stdout.
     ///
     /// # Errors
     ///
-    /// That it did not end with 0, and its output.
+    /// [`CommitError::Git`] if its exit status is not 0.
     pub(crate) fn git<'a>(
         &self,
         words: impl IntoIterator<Item = &'a str>,
@@ -175,8 +175,8 @@ impl Commits {
         git(&self.tree(), words)
     }
 
-    /// The lane program of `commit`, a whole name; its twins are in the same folder.
-    /// Builds it the first time, and blocks the thread for as long as that takes.
+    /// The lane program of `commit`, a full hash. Its twin, with another allocator, is in the same
+    /// folder. Builds it the first time, and blocks the thread for as long as that takes.
     ///
     /// # Errors
     ///
@@ -195,7 +195,7 @@ impl Commits {
         let output = Command::new("sh")
             .args(["-c", &self.recipe.build])
             .current_dir(self.tree())
-            // One folder for all commits, so that only changed code is built anew.
+            // One folder for all commits, so that only changed code is compiled again.
             .env("CARGO_TARGET_DIR", self.folder().join("build/target"))
             .stdin(Stdio::null())
             .output()
@@ -243,9 +243,9 @@ impl Drop for Commits {
     }
 }
 
-/// Copies a lane program and its twin, by the names that they have.
+/// Copies a lane program and its twin. They keep their names.
 fn keep(built: &Path, folder: &Path) -> io::Result<()> {
-    // Renamed when it is complete: so the folder exists only with a complete build.
+    // The folder is renamed when it is complete, so under its final name it is never incomplete.
     let half = folder.with_extension("half");
     std::fs::create_dir_all(&half)?;
     let twin = built.with_file_name(Program::Mimalloc.file_name());
@@ -274,7 +274,7 @@ fn git(
         .arg("-C")
         .arg(folder)
         .args(&words)
-        // Its words are read.
+        // Git's messages are searched for English words.
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()

@@ -32,8 +32,8 @@ pub enum CpusError {
 }
 
 impl Cpus {
-    /// The CPUs that the calling thread may run on; if the kernel refuses to
-    /// tell, as many as are online.
+    /// The CPUs that the calling thread may run on; if the kernel does not tell, as many as are
+    /// online.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! The differences that this host can detect, and its disturbances.
 //!
-//! Everything here only reads. Each check gives the command that would help, and does not run it.
+//! No check changes the host. Each check gives the command that would help, but does not run it.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::environment::{Bounds, Readings};
 pub struct Check {
     /// The fact that was checked.
     pub subject: &'static str,
-    /// How it stands.
+    /// The result of the check.
     pub grade: Grade,
     /// The value found.
     pub found: String,
@@ -263,7 +263,7 @@ fn limits(facts: &BTreeMap<String, Value>) -> Vec<Check> {
     // A thread of the standard library takes about four areas of memory: its
     // stack, the guard, the signal stack and its guard.
     const AREAS_OF_A_THREAD: u64 = 4;
-    // No limit counts as the highest.
+    // `unlimited` counts as the highest limit.
     let number = |name: &str| match facts.get(name) {
         Some(Value::String(text)) if text == "unlimited" => Some(u64::MAX),
         value => value.and_then(Value::as_u64),
@@ -319,11 +319,11 @@ fn limits(facts: &BTreeMap<String, Value>) -> Vec<Check> {
 pub struct Resolution {
     /// The workload's id.
     pub workload: String,
-    /// The lane that was set against itself.
+    /// The lane that was compared with itself.
     pub lane: String,
     /// Fresh processes of each side.
     pub processes_count: usize,
-    /// By how much it differed, as a share.
+    /// The measured difference between both sides, as a share.
     pub difference_ratio: f64,
     /// The smallest change that could be detected, as a share; `None` if there
     /// are too few processes.
@@ -337,7 +337,7 @@ pub struct Resolution {
 pub fn resolutions(analysis: &Analysis) -> Vec<Resolution> {
     let mut found: BTreeMap<&str, Resolution> = BTreeMap::new();
     for pair in &analysis.noise.pairs {
-        // Pairs come with the first quantity of a workload first.
+        // The first pair of a workload is of the workload's first quantity.
         let difference_ratio = pair.distance();
         let row = analysis
             .rows_of(&pair.workload)

@@ -2,13 +2,13 @@
 //!
 //! | the version is | what is measured |
 //! |---|---|
-//! | in the table, of a language | the lane by that toolchain |
-//! | in the table, of a lane in Rust | that lane program, or what the line names, as below |
-//! | the release of a library, such as 1.47 | these sources with that release of it |
-//! | a commit | what that commit builds; the lane has the commit's name |
+//! | in the table, under a language | the lane with that toolchain |
+//! | in the table, under a lane in Rust | the lane program, release or commit that the table names |
+//! | the release of a library, such as 1.47 | these sources with that release of the library |
+//! | a commit | the lane program of that commit; the lane's name has the commit's hash |
 //!
-//! Versions in one run, in the same blocks, are compared better than in runs of different
-//! days.
+//! Versions measured in the same blocks of one run can be compared better than versions measured in
+//! runs of different days.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ const TABLE: &str = "engines.toml";
 #[derive(Debug, Default)]
 pub(crate) struct Engines {
     table: BTreeMap<String, BTreeMap<String, String>>,
-    /// Paths in the table are below it.
+    /// The folder of the table: relative paths in the table are below it.
     folder: PathBuf,
 }
 
@@ -77,7 +77,7 @@ impl Engines {
         } else {
             let built = self.built(&entry, line.map_or(version, String::as_str))?;
             if let (None, Some(commit)) = (line, &built.commit) {
-                // A name such as HEAD~20 is another commit tomorrow.
+                // A name such as HEAD~20 means another commit later.
                 name = format!("{plain}@{}", short(commit));
             }
             let command = toolbox.command_of_base(&entry, &built.program);
@@ -166,20 +166,20 @@ impl Engines {
 /// A lane program of another version.
 struct Built {
     program: PathBuf,
-    /// What it is of.
+    /// Where it comes from, in words.
     what: String,
     /// The commit, where the version is one.
     commit: Option<String>,
 }
 
-/// The library that a lane is about.
+/// The library that a lane measures.
 fn library(lane: &str) -> Option<&'static str> {
     const LIBRARIES: [&str; 5] = ["tokio", "smol", "may", "rayon", "corosensei"];
     let first = lane.split('-').next();
     LIBRARIES.into_iter().find(|name| first == Some(name))
 }
 
-/// Whether it is a release as cargo writes it, in whole or in part: 1.47.0, 1.47.
+/// Whether `version` is a release, in whole or in part, as in `Cargo.toml`: 1.47.0, 1.47.
 fn is_release(version: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|one| one.is_ascii_digit());
     version.contains('.') && version.split('.').all(is_number)

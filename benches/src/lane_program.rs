@@ -1,11 +1,12 @@
-//! Finds the lane program `threadbare-lane`, and builds it if it must, and with
-//! it its twin with another allocator, in the same folder.
+//! Finds the lane program `threadbare-lane`, and builds it if necessary. Its twin, which has
+//! another allocator, is built with it and is in the same folder. The lane program is, in this
+//! order:
 //!
-//! 1. `THREADBARE_LANE_PROGRAM` names it.
-//! 2. Started by cargo (`cargo bench`, `cargo run`, `cargo test`): cargo is
-//!    made to build it in the same profile, so that it is never older than the
-//!    sources. That takes a moment if it is up to date.
-//! 3. Beside this program, or one folder up (cargo's `deps/`).
+//! 1. The program that `THREADBARE_LANE_PROGRAM` names.
+//! 2. If cargo started this program (`cargo bench`, `cargo run`, `cargo test`): the one that cargo
+//!    now builds in the same profile, so it is never older than the sources. Cargo takes a moment
+//!    if it is up to date.
+//! 3. The one beside this program, or one folder up (from cargo's `deps/`).
 
 use std::env;
 use std::ffi::OsString;
@@ -42,7 +43,7 @@ pub enum LaneProgramError {
     Build(String),
 }
 
-/// Whether [`find`] will have cargo build it.
+/// Whether [`find`] will run cargo to build it.
 #[must_use]
 pub fn is_built_by_cargo() -> bool {
     env::var_os(VARIABLE).is_none() && env::var_os("CARGO").is_some()
@@ -62,7 +63,7 @@ pub fn find() -> Result<PathBuf, LaneProgramError> {
         (None, Some(cargo)) => {
             let beside = beside(&own);
             build(&cargo, &own).or_else(|error| {
-                // A program that was moved away from its sources.
+                // Only without sources: this program was moved to another place.
                 beside.filter(|_| !workspace().is_dir()).ok_or(error)
             })
         }
@@ -70,7 +71,7 @@ pub fn find() -> Result<PathBuf, LaneProgramError> {
     }
 }
 
-/// This program's path; without `/proc` by the word that it was started by.
+/// This program's path; without `/proc`, found from `argv[0]`.
 fn own_path() -> PathBuf {
     env::current_exe().unwrap_or_else(|_| {
         let word = PathBuf::from(env::args_os().next().unwrap_or_default());
@@ -88,7 +89,7 @@ fn check_named(named: OsString) -> Result<PathBuf, LaneProgramError> {
     }
 }
 
-/// The path of the sources when this was built.
+/// The folder of the sources from which this program was built.
 pub(crate) fn workspace() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package).to_owned()
@@ -113,7 +114,7 @@ fn profile_folder(own: &Path) -> Option<&Path> {
     }
 }
 
-/// The profile that cargo puts into that folder.
+/// The profile whose builds cargo puts into that folder.
 fn profile_of(folder: &Path) -> &str {
     match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") => "dev",

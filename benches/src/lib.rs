@@ -1,8 +1,7 @@
-//! How it is measured: the study and the `threadbare` program.
+//! The study, which measures the lanes, and the `threadbare` program.
 //!
-//! Unsafe code is denied here except in two modules: [`lane_process`], which
-//! prepares a child between `fork` and `exec`, and `signals`, which reads how a
-//! signal is handled.
+//! Unsafe code is denied here except in two modules: [`lane_process`], which prepares a child
+//! between `fork` and `exec`, and `signals`, which reads and resets how a signal is handled.
 #![deny(unsafe_code)]
 
 mod bisect;

@@ -4,15 +4,15 @@ use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::thread;
 
-/// The default size of the first thread's stack; `ulimit -s` may set it below the need
-/// of the command line's parser.
+/// The usual size of the first thread's stack. The program runs on another thread, because with a
+/// small `ulimit -s` the parser of the command line does not fit on the first one.
 const STACK: usize = 8 << 20;
 
 fn main() -> ExitCode {
     let thread = thread::Builder::new().name("main".into()).stack_size(STACK);
     match thread.spawn(benches::cli::main) {
         Ok(main) => main.join().unwrap_or_else(|panic| resume_unwind(panic)),
-        // No other thread is allowed: this does as much as one thread can.
+        // No thread can be started: this one runs the program.
         Err(_) => benches::cli::main(),
     }
 }

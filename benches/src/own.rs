@@ -1,7 +1,7 @@
-//! A user's own code: a crate that `threadbare new` made has a kernel or a handler and two
-//! programs, which are `threadbare` and the lane program with these workloads in their
-//! catalogue. `threadbare run --with` builds the crate and becomes its `threadbare`. So
-//! each lane in Rust is compiled with the code, and nothing is loaded dynamically.
+//! Measures a user's own code. A crate made by `threadbare new` has a kernel or a handler, and two
+//! programs: `threadbare` and the lane program, with the crate's workloads in their catalogue.
+//! `threadbare run --with` builds the crate and executes its `threadbare`. So each lane in Rust is
+//! compiled together with the user's code, and nothing is loaded dynamically.
 
 use std::convert::Infallible;
 use std::env;
@@ -30,23 +30,23 @@ pub enum OwnError {
     /// There is no cargo.
     #[error("there is no {}, which builds the crate: install Rust from https://rustup.rs, or name cargo in CARGO", .0.display())]
     NoCargo(PathBuf),
-    /// Cargo was not able to build it; its message is above.
+    /// Cargo could not build the crate; its message was printed before.
     #[error("cargo could not build {}, see above ({status})", folder.display())]
     Build {
-        /// The crate's.
+        /// The crate's folder.
         folder: PathBuf,
-        /// Cargo's.
+        /// Cargo's exit status.
         status: ExitStatus,
     },
-    /// It lacks the two programs.
+    /// The crate lacks the two programs.
     #[error("{} has not the two programs NAME and NAME{LANE} that `threadbare new` gives a crate", .0.display())]
     NoPrograms(PathBuf),
-    /// The host refused something.
+    /// A system call failed.
     #[error("{what}: {error}")]
     Host {
         /// The action that failed.
         what: String,
-        /// Why not.
+        /// Its error.
         error: io::Error,
     },
 }
@@ -108,7 +108,7 @@ fn build(folder: &Path) -> Result<Programs, OwnError> {
     let started = Command::new(&cargo)
         .args(["build", "--quiet", "--bins", "--profile", lane_program::own_profile()])
         .args(["--message-format", "json-render-diagnostics"])
-        // Else a toolchain that the crate names would not be found.
+        // rustup searches here for the toolchain that the crate names.
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

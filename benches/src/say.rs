@@ -1,8 +1,8 @@
 //! The program's messages: on stderr and stdout, with control characters shown.
 //!
-//! A run continues if its output is lost: `eprintln!` would panic if stderr is
-//! closed or full. Result files and lanes come from elsewhere, and their text
-//! must not control the terminal.
+//! A run continues if its output is lost, so `eprintln!` is not used: it panics if stderr is closed
+//! or full. Result files and lanes come from elsewhere, and their text must not control the
+//! terminal.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -16,16 +16,16 @@ pub(crate) fn say(text: impl Display) {
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// Stdout, for a program's answer. Its errors are [`ToStdout`].
+/// Stdout, for the output of a command. Its errors are [`ToStdout`].
 pub(crate) fn stdout() -> Answer<StdoutLock<'static>> {
     Answer(io::stdout().lock())
 }
 
-/// Prints `text` once `timeout` is over, unless the result is dropped before.
+/// Prints `text` after `timeout`, unless the returned value is dropped before.
 #[must_use]
 pub(crate) fn say_after(timeout: Duration, text: String) -> Sender<()> {
     let (done, waited) = mpsc::channel();
-    // Without a thread the message is lost.
+    // If no thread can be started, the message is lost.
     let _ = std::thread::Builder::new().spawn(move || {
         if waited.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
             say(text);
@@ -34,9 +34,8 @@ pub(crate) fn say_after(timeout: Duration, text: String) -> Sender<()> {
     done
 }
 
-/// `text` with its control characters as `\u001b`, which JSON reads back as the
-/// character; line ends and tabs stay. Marks that turn the direction of writing
-/// count as control characters.
+/// `text` with each control character written as in JSON, such as `\u001b`. Line ends and tabs
+/// stay. Marks that change the direction of writing count as control characters.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_steering) {
         return Cow::Borrowed(text);
@@ -74,7 +73,7 @@ impl<W: Write> Write for Answer<W> {
     }
 }
 
-/// The answer could not be written.
+/// The output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("writing to stdout: {0}")]
 pub(crate) struct ToStdout(io::Error);

@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A folder in the one that `TMPDIR` names; it is removed with this.
+/// A folder in `TMPDIR`. It is removed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Scratch(PathBuf);
 
-/// There is no such folder.
+/// The folder could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "making a temporary folder in {}: {error}; set TMPDIR to a folder that exists, takes files and has space",
@@ -20,7 +20,7 @@ pub(crate) struct NoScratch {
 }
 
 impl Scratch {
-    /// Makes the folder; `name` is used only by this process.
+    /// Makes the folder. Its name has `name` and the process id.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // A folder that stays behind on an error does no harm.
+        // An error is ignored: a folder that is left does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! | signal | here |
 //! |---|---|
-//! | `SIGINT`, `SIGTERM`, `SIGHUP` | stop the study; where the starter ignores one (`nohup`, a job in a script's background), it stays ignored |
-//! | `SIGXFSZ` | caught, so that a file that may not grow is an error that names it |
-//! | `SIGCHLD` | back to its default where the starter ignores it: else the kernel forgets how a lane ended |
+//! | `SIGINT`, `SIGTERM`, `SIGHUP` | stop the study; one that is ignored at the start (`nohup`, a script's background job) stays ignored |
+//! | `SIGXFSZ` | caught, so that a write beyond `ulimit -f` is an error that names the file |
+//! | `SIGCHLD` | set to its default if it is ignored at the start: else the kernel keeps no exit status of a lane |
 //!
-//! Handlers end at `exec`: lanes start with the defaults.
+//! `exec` resets handlers, so lanes start with the defaults.
 #![expect(
     unsafe_code,
     reason = "asking how a signal is handled, and setting that back to the default, are system calls that the safe crates do not offer"
@@ -23,18 +23,18 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
-/// Prepares what must hold before the first lane starts and the first file is
+/// Sets up `SIGCHLD` and `SIGXFSZ`. To be called before the first lane starts and the first file is
 /// written.
 pub(crate) fn prepare() {
     if is_ignored(libc::SIGCHLD) {
         // SAFETY: the default action runs no code of this program.
         let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
     }
-    // The flag is not read: the write that it interrupts fails with EFBIG.
+    // The flag is not read. With the signal caught, the write fails with EFBIG.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
-/// The signals that end a program, except those that the starter ignores.
+/// The signals that stop the study, except those that are ignored at the start.
 ///
 /// # Errors
 ///

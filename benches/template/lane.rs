@@ -1,4 +1,4 @@
-//! A lane, as the process that is measured.
+//! The lane program: each process of it runs one lane and is measured.
 
 fn main() -> std::process::ExitCode {
     workloads::program::own_main(my_load::WORKLOADS)

@@ -1,4 +1,4 @@
-//! The workloads. Replace the code by your own.
+//! The workloads. Replace the code with your own.
 
 use std::sync::Arc;
 
@@ -41,7 +41,8 @@ const KERNEL: Kernel = |parameters| {
     })
 };
 
-/// The steps of a number to 1: halved if it is even, else three times it and one.
+/// How many steps take a number to 1: an even number is halved, an odd one becomes three times
+/// itself plus one.
 fn steps(mut number: u64) -> u64 {
     let mut steps = 0;
     while number > 1 {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use workloads::catalogue::{SERVES, Shape, Workload};
 use workloads::handler::{AsyncWaits, Handler, Waits};
 
-/// A connection has a task, which reads requests of `payload_bytes` bytes one after
-/// another and writes an answer of as many bytes to each.
+/// Each connection has a task. It reads requests of `payload_bytes` bytes one after another, and
+/// writes an answer of the same length to each.
 pub const SERVICE: Workload = Workload {
     id: "own.my_load_service",
     title: "My service",
@@ -23,14 +23,14 @@ pub const SERVICE: Workload = Workload {
 /// How long the backend takes.
 const BACKEND: Duration = Duration::from_micros(200);
 
-/// For threads, processes and goroutines. Wait only by `waits`: it blocks the task, and
-/// on a lane of goroutines no thread.
+/// For threads, processes and goroutines. Wait only with `waits`: it blocks the task, but on a lane
+/// of goroutines no thread.
 fn answer(bytes: &mut [u8], waits: &dyn Waits) {
     waits.sleep(BACKEND);
     compute(bytes);
 }
 
-/// For tokio and smol. The load generator compares both forms' answers with those of the
+/// For tokio and smol. The load generator compares the answers of both forms with those of the
 /// blocking form.
 async fn answer_async(bytes: &mut [u8], waits: &dyn AsyncWaits) {
     waits.sleep(BACKEND).await;

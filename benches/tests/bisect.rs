@@ -21,8 +21,8 @@ fn git(folder: &Path, words: &[&str]) -> String {
     text(&output.stdout).trim().to_owned()
 }
 
-/// A repository whose commits slow the lane down by this many percent each; `None` is a
-/// commit that does not build. The commits, the oldest first.
+/// Makes a repository whose commits slow the lane down, each by this many percent; `None` is a
+/// commit that does not build. Returns the commits, the oldest first.
 fn repository(folder: &Path, slowdowns: &[Option<u32>]) -> Vec<String> {
     let lane = lane(folder);
     let repository = folder.join("repository");

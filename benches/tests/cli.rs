@@ -27,11 +27,12 @@ fn stderr(output: &Output) -> String {
     text(&output.stderr)
 }
 
-/// Enough for the gate, and soon: the rounds end once a change of 4% could be detected.
+/// Options of a short run that the gate accepts: the rounds end once a change of 4% could be
+/// detected.
 const FOR_GATE: [&str; 4] = ["--precision", "4", "--budget", "60"];
 const BRIEF: [&str; 2] = ["--budget", "8"];
 
-/// Whether it has measured; on a slow host perhaps not all in its time.
+/// Whether the run has measured something. On a slow host its time may not be enough for all.
 fn has_measured(output: &Output) -> bool {
     matches!(output.status.code(), Some(0 | 1))
 }
@@ -194,7 +195,7 @@ fn a_name_that_is_not_there_gets_a_hint_and_status_2() {
 fn ctrl_c_keeps_what_was_measured_and_the_run_can_be_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
-    // The line with the command to continue is pasted into a shell.
+    // The run prints a command to continue it, which this test gives to a shell.
     let folder = dir.path().join("it's; touch pwned; #$HOME");
     let arguments = ["--workload", BOTH, "--processes", "40"];
     let child = run(threadbare(), &lane, &arguments, &folder)
@@ -270,7 +271,7 @@ fn two_builds_in_one_run_are_compared_and_one_alone_is_not() {
     let slow = dir.path().join("slow.sh");
     let script = format!("#!/bin/sh\nINJECT=10 exec {} \"$@\"\n", lane.display());
     executable(&slow, &script);
-    // The slow one is the base in one run, this build in the other.
+    // In one run the slow lane is the base, in the other it is this build.
     for (name, own, base, status, words) in [
         ("faster", &lane, &slow, 0, "faster"),
         ("slower", &slow, &lane, 1, "slower"),
@@ -296,7 +297,8 @@ fn two_builds_in_one_run_are_compared_and_one_alone_is_not() {
     assert!(stderr(&missing).contains("/nonexistent"), "{missing:?}");
 }
 
-/// The gate refuses runs during which other programs were busy, such as other tests.
+/// Removes the taints from a run: the gate refuses runs during which other programs, such as other
+/// tests, were busy.
 fn forget_taints(folder: &Path) {
     let file = folder.join("run.jsonl");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -305,7 +307,8 @@ fn forget_taints(folder: &Path) {
     std::fs::write(&file, kept.join("\n") + "\n").unwrap();
 }
 
-/// A run ends with status 2, prints `words`, and can be resumed from what it has kept in `kept`.
+/// Checks that a run ends with status 2, prints `words`, and can be resumed from the file in
+/// `kept`.
 fn full_disk_keeps_what_was_measured(
     program: Command,
     lane: &Path,
@@ -332,14 +335,14 @@ fn a_full_disk_keeps_what_was_measured_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
     let folder = dir.path().join("results");
-    // A limit on the size of a file represents the disk: 512-byte blocks in sh.
-    // Without the signal the kernel returns EFBIG.
+    // A limit on the size of a file stands for a full disk; sh counts it in blocks of 512 bytes.
+    // With SIGXFSZ ignored, the kernel returns EFBIG.
     let program = threadbare_after("trap '' XFSZ; ulimit -f 90");
     let words = ["run.jsonl", "too large"];
     full_disk_keeps_what_was_measured(program, &lane, &folder, &folder, &words);
 }
 
-/// The same by a disk that is full. A user without namespaces has none.
+/// The same with a full disk. It needs user namespaces.
 #[test]
 fn full_tmpfs_keeps_what_was_measured_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
@@ -349,7 +352,7 @@ fn full_tmpfs_keeps_what_was_measured_and_says_so() {
     let program = match threadbare_on_a_disk(48, &disk, &kept) {
         Ok(program) => program,
         Err(why) => {
-            // `println` is shown only where the test fails.
+            // Not `println`, whose output is shown only if the test fails.
             let _ = writeln!(io::stderr(), "SKIPPED: full disk: {why}");
             return;
         }
@@ -476,7 +479,7 @@ fn shards_merge_into_the_whole_run_in_any_order_and_again() {
         };
         let in_shards: usize = shards.iter().map(|text| groups(text)).sum();
         assert_eq!(groups(&forth), in_shards);
-        // Five processes and their A/A pair, or more while there was time.
+        // Five processes and their A/A pair, or more if there was time.
         assert!(in_shards >= 10, "{in_shards}");
     }
 }
@@ -575,7 +578,7 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     let machine = machines.map(|entry| entry.unwrap().path()).min().unwrap();
     let runs = std::fs::read_dir(&machine).unwrap();
     let there = runs.map(|entry| entry.unwrap().path()).min().unwrap();
-    // Kept a second time, it is the same.
+    // Keeping a run a second time changes nothing.
     let kept = said(&["keep", there.to_str().unwrap(), "--out", tree]);
     assert!(kept.status.success(), "{}", stderr(&kept));
     let written = stdout(&kept);
@@ -613,7 +616,7 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     assert!(told.contains(": not kept\n  refused\n"), "{told}");
     let folders = std::fs::read_dir(folder.path()).unwrap();
     assert_eq!(folders.count(), 1, "only the folder of the other runs");
-    // One that was cut short is replaced by the whole.
+    // A kept run that was cut short is replaced by the whole run.
     let whole = std::fs::read(file).unwrap();
     let lines = zstd::decode_all(&whole[..]).unwrap();
     let lines = text(&lines);

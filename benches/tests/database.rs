@@ -38,7 +38,7 @@ fn every_lane_with_a_client_gives_the_same_answers_as_with_another_backend() {
         let (mut program, _) = Program::start(&command);
         match program.run(1, workload.id, &case, 1) {
             Response::Sample(sample) => {
-                // Each answer has the number that follows from the records.
+                // Each answer has the number that is computed from the records.
                 let right = workload.expected(&case, 1);
                 let checked = workload.check_answer(&sample, &case, 1, right);
                 assert_eq!(checked, Ok(()), "{name}");

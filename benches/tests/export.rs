@@ -1,7 +1,7 @@
 //! The exported table, read by the real DuckDB.
 //!
-//! Needs Python with `venv` and a package index that pip can reach. Without
-//! them it prints that it was skipped, and fails under `REQUIRE_DUCKDB=1`.
+//! Needs Python with `venv` and a package index that pip can reach. Without them the test prints
+//! that it was skipped, or fails under `REQUIRE_DUCKDB=1`.
 #![cfg(feature = "parquet")]
 
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! The lanes in other languages, as the study uses them: every workload at the
-//! smallest size gives the right answer, and garbage is answered by an error.
+//! The lanes in other languages, as the study uses them: every workload at the smallest size gives
+//! the right answer, and a lane answers an invalid request with an error.
 //!
-//! A toolchain that is not there is a printed skip; `REQUIRE_FOREIGN=go,python`
-//! makes it a failure for the languages named.
+//! If a toolchain is missing, the test prints that it was skipped. With `REQUIRE_FOREIGN=go,python`
+//! it fails for these languages.
 
 #[macro_use]
 mod lane;
@@ -97,7 +97,7 @@ fn go_program_is_formatted_and_vetted() {
         lane::skipped(&format!("this Go has no {}", gofmt.display()));
         return;
     }
-    // It names the files that it would change.
+    // It prints the files that it would change.
     assert_eq!(run(&gofmt, &["-l", "."]), (true, String::new()));
 }
 

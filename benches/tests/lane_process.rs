@@ -1,5 +1,5 @@
-//! A lane that misbehaves costs its own answer: each test is one way to
-//! misbehave, played by a small shell script.
+//! A lane that misbehaves costs only its own answer. In each test a small shell script misbehaves
+//! in one way.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -303,8 +303,8 @@ fn a_lane_runs_on_the_cpus_it_is_given_in_a_group_of_its_own() {
     );
 }
 
-/// The study's own environment cannot be changed from within without unsafe
-/// code, so this runs the test below in a child that has the variable.
+/// A process cannot change its own environment without unsafe code, so this runs the test below in
+/// a child that has the variable.
 #[test]
 fn variables_that_would_change_a_lanes_cpus_do_not_reach_it() {
     let status = std::process::Command::new(std::env::current_exe().unwrap())
@@ -346,7 +346,7 @@ fn a_lane_dies_with_the_thread_that_started_it() {
     );
     std::thread::spawn(move || {
         let lane = start(&script, LONG).unwrap();
-        // Leaked: no destructor runs, as in a study that is killed.
+        // Forgotten, so that no destructor runs, as in a study that is killed.
         std::mem::forget(lane);
     })
     .join()
@@ -395,7 +395,7 @@ fn processes_in_a_new_session_are_ended_with_their_lane() {
     let of_it = format!("/proc/{}/cmdline", pid.trim());
     assert!(std::fs::read_to_string(&of_it).is_ok());
     lane.quit().unwrap();
-    // Ended and reaped: no process has the number, or another one.
+    // The process was ended and reaped: its number is unused, or another process has it.
     let now = std::fs::read_to_string(&of_it).unwrap_or_default();
     assert!(!now.contains("sleep"), "{now}");
 }
@@ -415,7 +415,7 @@ fn forked_children_of_a_lane_are_reaped_when_its_group_is_killed() {
     let stats = std::fs::read_dir("/proc").unwrap().flatten();
     let left = stats.filter(|entry| {
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // Behind the name: state, parent, process group.
+        // After the name: state, parent, process group.
         let mut fields = stat.rsplit(')').next().unwrap_or("").split_whitespace();
         fields.nth(2).and_then(|one| one.parse().ok()) == Some(group)
     });

@@ -9,18 +9,19 @@ use std::process::{Command, Output};
 use program::{text, threadbare};
 use reports::schema::FailureKind;
 
-/// The lanes of a usual run, without Go's, which cannot run this code.
+/// The default lanes without `go`, which cannot run this code.
 const LANES: [&str; 5] = ["threadbare", "thread", "process", "tokio", "rayon"];
 
 /// A folder that is the same from run to run, so that cargo builds only changed code.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // There is none the first time.
+    // The first time it does not exist.
     let _ = fs::remove_dir_all(&folder);
     folder
 }
 
-/// The program, whose cargo builds into this workspace's target folder and uses no registry.
+/// The program. The cargo that it starts builds into this workspace's target folder, and uses no
+/// registry.
 fn offline() -> Command {
     let mut command = threadbare();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
@@ -132,7 +133,7 @@ fn trip(_: &mut [u8]) {
         assert!(samples("own.my_load_service", lane) >= 2, "{lane}");
         let trips = failures("own.trips", lane);
         assert!(!trips.is_empty(), "{lane}");
-        // The message is in the child's memory, which the parent does not see.
+        // In `process` the message is in the child's memory, where the parent cannot read it.
         let heard = trips
             .iter()
             .all(|failure| failure.message.contains("no such item"));

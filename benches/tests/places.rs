@@ -1,5 +1,5 @@
-//! The program in unusual surroundings: signals, other people's files and folders,
-//! outputs without a reader, sandboxes.
+//! The program under unusual conditions: signals, files and folders of other users, outputs without
+//! a reader, sandboxes.
 
 mod program;
 
@@ -24,7 +24,7 @@ use program::{
 const SMOKE: [&str; 3] = ["--smoke", "--workload", "spawn.one"];
 const LONG: [&str; 6] = ["--workload", BOTH, "--processes", "60", "--budget", "60"];
 
-/// A finished run in `folder`.
+/// Makes a finished run in `folder`.
 fn smoke(lane: &Path, folder: &Path) -> Output {
     let output = run(threadbare(), lane, &SMOKE, folder).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -48,7 +48,7 @@ fn send(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
 }
 
-/// When a signal comes.
+/// When a signal arrives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
     Starting,
@@ -58,8 +58,8 @@ enum Phase {
     Writing,
 }
 
-/// The effect of a signal on a run in a phase: the exit status, or the signal
-/// that ended it; the blocks kept, and whether there is a report.
+/// Sends a signal to a run in a phase. Returns the exit status, or the signal that ended the run;
+/// the blocks kept; and whether there is a report.
 fn run_with(signal: Signal, phase: Phase) -> (String, usize, bool) {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("results"));
@@ -94,7 +94,7 @@ fn run_with(signal: Signal, phase: Phase) -> (String, usize, bool) {
     send(&child, signal);
     let goes_on = matches!(signal, Signal::SIGPIPE | Signal::SIGXFSZ);
     if phase == Phase::Measuring && goes_on {
-        // Checks that it continues, and then ends it.
+        // Checks that the run continues, and then ends it.
         let then = blocks(&folder);
         wait_until("another block", || blocks(&folder) > then + 2);
         send(&child, Signal::SIGKILL);
@@ -220,7 +220,7 @@ fn lane_is_measured_where_a_sandbox_refuses_its_set_up() {
     }
 }
 
-/// Containers refuse it by default.
+/// Containers refuse io_uring by default.
 #[test]
 fn lane_on_io_uring_says_why_and_what_to_change_where_it_is_refused() {
     const SETUP: libc::c_long = libc::SYS_io_uring_setup;
@@ -332,7 +332,7 @@ fn run_whose_terminal_hangs_up_stops_and_keeps_what_it_has() {
     command.stdout(slave.try_clone().unwrap()).stderr(slave);
     let mut child = command.spawn().unwrap();
     drop(command);
-    // It is read until it hangs up: a terminal that is full blocks its writer.
+    // The terminal is read until it hangs up, because a full terminal blocks its writer.
     let mut some = [0; 256];
     wait_until("two blocks", || {
         master.read(&mut some).unwrap() > 0 && blocks(&folder) >= 2
@@ -378,7 +378,7 @@ fn reader_of_stdout_that_leaves_ends_a_command_quietly_and_a_full_device_is_name
 fn lane_that_crashes_fails_the_run_and_one_that_claims_the_impossible_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
-    // Once the plan is written: the try before is good.
+    // The crash comes after the plan is written, so the trial succeeds.
     let crash = r#"[ ! -e "$RUN" ] || kill -SEGV $$"#;
     let claim = "elapsed=18446744073709551615";
     // A lane that is refused at its first answer gives nothing to measure.
@@ -489,7 +489,7 @@ fn names_that_are_no_utf_8_and_control_characters_do_no_harm() {
     let odd = OsStr::from_bytes(b"caf\xe9");
     let place = dir.path().join(odd);
     fs::create_dir(&place).unwrap();
-    // The lane program's place, the working folder and a variable, too.
+    // The folder of the lane program, the working folder and a variable have the odd name too.
     let lane = lane(&place);
     let output = run(threadbare(), &lane, &SMOKE, Path::new(odd))
         .current_dir(&place)
@@ -580,7 +580,7 @@ fn without_a_temporary_folder_only_files_are_not_measured_and_tmpdir_is_named() 
     }
 }
 
-/// Both sides of a terminal of this many columns: what shows it, and what programs have.
+/// Both ends of a terminal of this many columns: the master, and the slave, which programs use.
 fn terminal(columns: u16) -> (fs::File, OwnedFd) {
     let size = nix::pty::Winsize {
         ws_row: 24,
@@ -597,7 +597,7 @@ fn said_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
     let (mut master, slave) = terminal(columns);
     let reader = std::thread::spawn(move || {
         let mut said = Vec::new();
-        // The terminal ends with an error, where the last of its programs ends.
+        // Reading ends with an error when the last program on the terminal ends.
         let _ = master.read_to_end(&mut said);
         text(&said)
     });
@@ -607,7 +607,7 @@ fn said_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
         .env("REQUEST_S", "0.02")
         .stderr(slave);
     assert!(command.status().unwrap().success());
-    // The command holds the terminal, too.
+    // The command holds the terminal open, too.
     drop(command);
     reader.join().unwrap()
 }
@@ -669,7 +669,7 @@ fn run_of_another_machine_or_version_is_not_gone_on_with() {
 fn run_whose_time_was_up_fails_and_is_gone_on_with() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
-    // Three requests at least, before the first block ends: more than 1.2 s.
+    // The first block has at least three requests, and so takes more than 1.2 s.
     let arguments = ["--workload", "spawn.one", "--processes", "4"];
     let output = run(threadbare(), &lane, &arguments, &folder)
         .args(["--budget", "1"])
@@ -749,7 +749,7 @@ fn lane_that_is_stopped_or_killed_from_outside_costs_its_process_and_is_named() 
     ] {
         let (marks, folder) = (dir.path().join(signal), dir.path().join("run").join(signal));
         fs::create_dir(&marks).unwrap();
-        // The first process after the plan is written, at its second answer.
+        // The first process after the plan is written gets the signal, at its second answer.
         let before = format!(
             r#"if [ -e "$RUN" ] && [ $id -ge 2 ] && mkdir "$MARKS/once" 2>/dev/null; then kill -{signal} $$; fi"#
         );

@@ -1,7 +1,6 @@
-//! The service of `service.http` on each lane that has one, called by this test
-//! in place of the load generator: errors of clients and backends end no
-//! service, and are answered by a status. A toolchain that is not there is a
-//! printed skip, as in `foreign.rs`.
+//! The service of `service.http` on each lane that has one. This test sends the requests in place
+//! of the load generator. Errors of clients and backends must not end a service; it answers with a
+//! status. If a toolchain is missing, the test prints that it was skipped, as in `foreign.rs`.
 
 #[macro_use]
 mod lane;
@@ -31,13 +30,13 @@ use lane::Program;
 use postgres_server::Server;
 use program::{text, threadbare};
 
-/// The output of the script below, in place of the load generator's.
+/// The output of the script in [`load_script`], which replaces the load generator's.
 const REPORT: &str = r#"{"elapsed_ns":1,"operations_count":60,"checksum":60,"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0,"latency":{"corrected":true,"offered_per_s":1.0,"achieved_per_s":1.0,"buckets":[[1,60]]},"metrics":{"load_asked_count":60.0}}"#;
 /// The variable that names the load generator.
 const LOAD: &str = "THREADBARE_LOAD";
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A lane in the midst of its sample.
+/// A lane while it takes a sample.
 struct Service {
     program: Program,
     folder: tempfile::TempDir,
@@ -73,7 +72,7 @@ impl Service {
         })
     }
 
-    /// The backend's process; a database has none that this test starts.
+    /// The backend's process. A database is no process of this test.
     fn backend(&self) -> Pid {
         let number = wait_for(&self.folder.path().join("backend"));
         Pid::from_raw(number.parse().unwrap())
@@ -86,7 +85,7 @@ impl Service {
         assert_eq!(ended.0, 200, "{ended:?}");
     }
 
-    /// The service ends or has ended; the lane then has its sample, and another.
+    /// Ends the service, and checks that the lane returns its sample and then takes another.
     fn end(mut self) {
         if !self.drained {
             self.drain();
@@ -107,9 +106,8 @@ impl Service {
     }
 }
 
-/// Starts a lane, with the address of a database if there is one, and with the load
-/// generator's parameters after `change`; `None` if its toolchain is missing or
-/// too old.
+/// Starts a lane, with the address of a database if there is one. `change` replaces the path of the
+/// load generator. `None` if the lane's toolchain is missing or too old.
 fn start(
     lane: &str,
     database: Option<&str>,
@@ -131,8 +129,9 @@ fn start(
     }
 }
 
-/// A program that is a backend like ours, but prints its process id. In place
-/// of the load generator it prints the address and waits.
+/// Makes a script that replaces the load generator. As a backend it writes its process id to a file
+/// and executes ours. As a load generator it writes the service's address to a file, and waits for
+/// the file `done`.
 fn load_script(folder: &Path, own: &Path) -> PathBuf {
     let path = folder.join("load");
     let (own, folder) = (own.display(), folder.display());
@@ -160,7 +159,7 @@ fn request(path: &str, token: &str, body: &str) -> String {
     )
 }
 
-/// A connection that carries one request after another.
+/// A connection that sends one request after another.
 struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -209,7 +208,7 @@ fn ask(address: SocketAddr, path: &str, token: &str, body: &str) -> (u16, Value)
     client.answer()
 }
 
-/// Answers of one lane to one question on each route.
+/// The answers of one lane to several requests on each route.
 fn answers(service: &Service) -> Vec<(u16, Value)> {
     let routes = ["/cheap", "/compute", "/fan-out", "/slow"];
     let items = [0, 7, 998, 999];
@@ -259,7 +258,7 @@ fn client_that_goes_away_in_the_midst_of_a_request_does_no_harm(lane: &str) {
     let whole = request("/fan-out", "u3:secret of u3", r#"{"item":1}"#);
     let mut stays = Client::new(service.address);
     for cut in [1, 20, whole.len() - 1, whole.len()] {
-        // The last goes away before its answer.
+        // The last of these clients closes its connection before the answer.
         Client::new(service.address).send(&whole[..cut]);
         stays.send(&whole);
         assert_eq!(stays.answer().0, 200, "{lane} at {cut}");
@@ -344,7 +343,7 @@ fn request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(l
             let mut client = Client::new(address);
             client.send(&request("/cheap", "u3:secret of u3", r#"{"item":1}"#));
             let (status, body) = client.answer();
-            // The refused connection is not waited for.
+            // For the refused connection, the close is not waited for.
             told.send((status, body, status == 503 || client.is_closed()))
         });
     }
@@ -376,7 +375,7 @@ fn whole(lane: &str) {
     request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(lane);
 }
 
-/// The answers of the others are compared with those of this lane.
+/// The answers of the other lanes are compared with those of this lane.
 const FIRST: &str = "thread";
 
 lanes! {
@@ -397,7 +396,7 @@ lanes! {
     python_asyncio: "python-asyncio",
 }
 
-/// It once took minutes: the rate was low, and the number of requests fixed.
+/// The search once took minutes, because it made a fixed number of requests even at a low rate.
 #[test]
 fn search_whose_time_is_over_ends_and_says_so() {
     let workload = catalogue::find("service.http").unwrap();
@@ -424,7 +423,7 @@ fn search_whose_time_is_over_ends_and_says_so() {
     assert!(status.success() && rest.is_empty(), "{status} {rest}");
 }
 
-/// An error of the database's client is reported by the status, too.
+/// An error of the client library of the database is also answered with a status.
 #[test]
 fn database_that_stalls_or_is_killed_is_told_by_the_status_and_asked_again_when_it_is_back() {
     let Some(mut server) = Server::find() else {
@@ -443,7 +442,7 @@ fn database_that_stalls_or_is_killed_is_told_by_the_status_and_asked_again_when_
             client.send(&whole);
             client.answer().0
         };
-        // It needs a moment to begin, and to recover afterwards.
+        // The service needs a moment to connect, and to recover later.
         let mut comes_to = |wanted, when: &str| {
             let start = Instant::now();
             let mut last = 0;
@@ -465,7 +464,7 @@ fn database_that_stalls_or_is_killed_is_told_by_the_status_and_asked_again_when_
     }
 }
 
-/// The processes that `process` has started, and theirs.
+/// The children of `process`, and their children, and so on.
 fn descendants(process: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{process}/task"));
     let tasks = tasks.into_iter().flatten().flatten();
@@ -481,7 +480,7 @@ fn descendants(process: u32) -> Vec<u32> {
         .collect()
 }
 
-/// A run of the service on `lane`, at the smallest size, with these arguments too.
+/// A run of the service on `lane`, at the smallest size, with `more` arguments.
 fn run_of(lane: &str, folder: &Path, more: &[&str]) -> Command {
     let mut run = threadbare();
     run.args(["run", "--smoke", "--workload", "service.http"])
@@ -498,7 +497,8 @@ fn is_called(process: u32, word: &str) -> bool {
     line.split(|&byte| byte == 0).nth(1) == Some(word.as_bytes())
 }
 
-/// Waits until `run` has a helper that is called so; all processes of the run then.
+/// Waits until `run` has a helper that is called `word`. Returns it, and all processes that the run
+/// then has.
 fn wait_for_helper(run: &mut Child, word: &str) -> (u32, Vec<u32>) {
     let start = Instant::now();
     loop {
@@ -517,26 +517,26 @@ fn run_whose_backend_is_killed_in_its_midst_measures_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = run_of("thread", folder.path(), &["--processes", "4"]);
     let mut run = run.spawn().unwrap();
-    // Each sample has a backend of its own; this is the first one's.
+    // Each sample has its own backend. This is that of the first sample.
     let (backend, _) = wait_for_helper(&mut run, "backend");
     kill(Pid::from_raw(backend.cast_signed()), Signal::SIGKILL).unwrap();
     let output = run.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let run = reports::store::read(&folder.path().join("run.jsonl")).unwrap();
     assert!(run.is_complete());
-    // From four processes and a twin of each.
+    // The run has four processes, and a control for each.
     let processes = run.groups.iter().map(|group| group.process_index);
     assert!(processes.max() >= Some(2), "{:?}", run.groups);
 }
 
-/// Neither the backend nor the load generator nor a process of the service outlives the run.
+/// Neither the backend, nor the load generator, nor a process of the service outlives the run.
 #[test]
 fn run_that_is_stopped_at_any_phase_of_a_service_leaves_no_process_and_keeps_a_whole_file() {
     for lane in ["thread", "process-pool", "threadbare", "tokio", "go"] {
         if lane::command(lane).is_none() {
             continue;
         }
-        // The backend comes before the service listens, the generator when it does.
+        // The backend starts before the service listens, the generator afterwards.
         for phase in ["backend", "load-service"] {
             let folder = tempfile::tempdir().unwrap();
             let mut run = run_of(lane, folder.path(), &["--processes", "50"]);
@@ -549,7 +549,7 @@ fn run_that_is_stopped_at_any_phase_of_a_service_leaves_no_process_and_keeps_a_w
             let start = Instant::now();
             let lives = |process: &&u32| {
                 let stat = fs::read_to_string(format!("/proc/{process}/stat"));
-                // One that has ended may still be waited for by the host's first process.
+                // A process that has ended may stay a zombie until init reaps it.
                 stat.is_ok_and(|stat| !stat.contains(") Z "))
             };
             while let Some(process) = all.iter().find(lives) {
@@ -567,7 +567,7 @@ fn run_that_is_stopped_at_any_phase_of_a_service_leaves_no_process_and_keeps_a_w
     }
 }
 
-/// Another load generator's rate for the same service: `apt-get install wrk`.
+/// Compares the rate with that of another load generator: `apt-get install wrk`.
 #[test]
 fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
     const CONNECTIONS: u64 = 4;
@@ -595,11 +595,11 @@ fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
     .unwrap();
     let script = service.folder.path().join("post.lua");
     fs::write(&script, POST).unwrap();
-    // A rate that is never reached: each connection always has a request.
+    // This rate is never reached, so each connection always has a request.
     case.insert("offered_per_s".to_owned(), 2_000);
     let own = || own_rate(service.address, &case);
     let theirs = || wrk_rate(service.address, &script, CONNECTIONS);
-    // A host that is busy with something else disturbs one of them, now and then.
+    // Other load on the host may disturb one of the two measurements.
     let rounds = (0..10).map(|_| (own(), theirs()));
     let mut seen = Vec::new();
     let agree = rounds
@@ -616,7 +616,7 @@ wrk.headers["Authorization"] = "Bearer u3:secret of u3"
 wrk.body = '{"item":1}'
 "#;
 
-/// The rate of answers by our generator, a second.
+/// The answers a second that our generator measures.
 fn own_rate(address: SocketAddr, case: &Parameters) -> f64 {
     let command = lane::command("thread").unwrap();
     let mut variables = command.variables.iter();
@@ -633,7 +633,7 @@ fn own_rate(address: SocketAddr, case: &Parameters) -> f64 {
     report["metrics"]["answered_per_s"].as_f64().unwrap()
 }
 
-/// The rate of answers by `wrk`, a second.
+/// The answers a second that `wrk` measures.
 fn wrk_rate(address: SocketAddr, script: &Path, connections: u64) -> f64 {
     let output = Command::new("wrk")
         .args(["-t1", "-d1s", &format!("-c{connections}"), "-s"])
@@ -653,7 +653,7 @@ fn wrk_rate(address: SocketAddr, script: &Path, connections: u64) -> f64 {
         .unwrap_or_else(|| panic!("{text}"))
 }
 
-/// If a Redis is installed: `apt-get install redis-server`.
+/// Needs a Redis: `apt-get install redis-server`.
 #[test]
 fn a_real_redis_gives_the_same_checksum() {
     let found = Command::new("redis-server").arg("--version").output();

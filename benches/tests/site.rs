@@ -80,7 +80,7 @@ fn page_of_a_withdrawn_run_is_removed_and_nothing_that_others_wrote() {
     );
     assert_eq!(fs::read(out.join("index.html")).unwrap(), b"mine");
     fs::remove_file(out.join("index.html")).unwrap();
-    // A branch's folder, and the name of a host.
+    // The folder of a git branch. CNAME below is a file in which a host of pages finds its domain.
     fs::create_dir(out.join(".git")).unwrap();
     let copied = |file: &Path| out.join("runs").join(file.strip_prefix(&runs).unwrap());
     assert!(site(&runs, &out, &[]).status.success());

@@ -1,5 +1,5 @@
-//! The program that slows one lane down: the example `slow_lane`, which cargo
-//! builds with the tests, before a lane that is a small shell script.
+//! Tests of the example `slow_lane`, which slows one lane down. Cargo builds it with the tests. The
+//! lane is a small shell script.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,14 +33,14 @@ fn example() -> PathBuf {
     found
 }
 
-/// Starts the script by way of the example under the file name `name`, to slow
-/// down the lane `threadbare`.
+/// Starts the script through the example, which has the file name `name` and slows down the lane
+/// `threadbare`.
 fn start(name: &str, lane: &str) -> Result<LaneProcess, LaneFailure> {
     let example = example();
     let folder = tempfile::tempdir_in(example.parent().unwrap()).unwrap();
     let program = folder.path().join(name);
-    // A copy could not be started while another test's child, before its exec,
-    // holds it open for writing.
+    // Linked, not copied: a copy cannot be executed while the child of another test, before its
+    // `exec`, still has it open for writing.
     std::fs::hard_link(&example, &program).unwrap();
     let command = LaneCommand {
         program,

@@ -18,7 +18,7 @@ use reports::schema::{Failure, FailureKind, Taint};
 use reports::store::Claim;
 use workloads::catalogue::{self, Size};
 
-/// A lane that takes a time for each iteration. `$PER` is that time in ns;
+/// A lane that reports a fixed time for each iteration. `$PER` is that time in ns. The shell code
 /// `before` runs before each answer, and may exit, hang or change `$sum`.
 fn lane(name: &str, per_iteration_ns: u64, before: &str) -> StudyLane {
     let script = format!(
@@ -149,7 +149,7 @@ fn run_of_a_lane_that_was_built_without_optimisation_is_marked_and_no_other() {
 #[test]
 fn a_lane_that_crashes_costs_its_own_cell() {
     let dir = tempfile::tempdir().unwrap();
-    // Survives the trial and two processes of one workload.
+    // The lane survives the trial and two processes of one workload.
     let crash = format!(
         "case $id$line in 1*pingpong*) echo x >> {0}; [ $(wc -l < {0}) -gt 3 ] && kill -SEGV $$;; esac",
         dir.path().join("count").display()
@@ -287,7 +287,7 @@ impl Observer for StopAfter {
     fn preparing(&mut self, _: &str) {}
     fn planned(&mut self, _: &Plan, _: usize) {}
     fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, _: Duration) {
-        // In the middle of a block, so that the resumed run must repeat it.
+        // It stops in the middle of a block, so that the resumed run must repeat the block.
         if block.index as usize == self.0 && !cell.control {
             self.1.ask();
         }
@@ -364,7 +364,7 @@ fn a_run_goes_on_for_what_is_open_and_ends_when_all_is_decided() {
     let (outcome, run) = measure(&setup, &dir.path().join("run.jsonl"));
     assert!(!outcome.out_of_time && run.is_complete());
     let count = |lane| processes_of(&run, "spawn.one", lane, false).len();
-    // Clear comparisons have just enough processes for an interval.
+    // A clear comparison ends as soon as there are enough processes for an interval.
     assert!((5..=10).contains(&count("far")), "{}", count("far"));
     assert!(count("wild") > 10, "{}", count("wild"));
     assert_eq!(count("a"), count("wild"), "they grow together");
@@ -377,7 +377,8 @@ fn a_run_goes_on_for_what_is_open_and_ends_when_all_is_decided() {
     );
 }
 
-/// A lane whose processes differ by up to a fifth: the n-th by the value of `counter` for n.
+/// A lane whose processes differ by up to a fifth. The file `counter` numbers the processes, and
+/// the number decides the time.
 fn wild(name: &str, counter: &Path) -> StudyLane {
     let file = counter.display();
     let before = format!(
@@ -430,7 +431,7 @@ fn a_precise_run_goes_on_for_the_cells_that_need_it_and_can_be_resumed() {
 fn a_slow_process_is_a_result_and_stays_within_the_time_limit() {
     let dir = tempfile::tempdir().unwrap();
     let counter = dir.path().join("counter");
-    // From its third process on it is slow, which the warm-up shows.
+    // From its third process on the lane is slow, which the warm-up shows.
     let before = format!(
         r#"
 [ "$n" ] || {{ n=$(cat {0} 2>/dev/null || echo 0); echo $((n + 1)) >{0}; }}
@@ -461,7 +462,7 @@ iterations=$((iterations * ${{slow:-1}}))"#,
     }
 }
 
-/// The lane as another build has it.
+/// The same lane in another build.
 fn of_base(mut lane: StudyLane) -> StudyLane {
     lane.name += BASE_SUFFIX;
     lane

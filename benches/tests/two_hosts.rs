@@ -1,9 +1,9 @@
-//! `serve` and `load` on two hosts: two network namespaces, joined by a cable with a delay.
+//! `serve` and `load` on two hosts: two network namespaces, joined by a veth pair with a delay.
 //!
-//! Needs root and `ip`. Without them it prints that it was skipped, and fails under
-//! `REQUIRE_NETNS=1`. The delay is netem's. Where the kernel has none that is printed, and
-//! fails under `REQUIRE_NETEM=1`. A second test needs neither and is never skipped: a
-//! program between both sides has the delay, on the loopback.
+//! Needs root and `ip`. Without them the test prints that it was skipped, or fails under
+//! `REQUIRE_NETNS=1`. The delay needs netem. Without it the test prints that, or fails under
+//! `REQUIRE_NETEM=1`. A second test needs neither and always runs: on the loopback, a program
+//! between both sides makes the delay.
 
 mod lane;
 mod program;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use program::{text, threadbare};
 use workloads::catalogue::{self, Size};
 
-/// One of each language, as far as its toolchain is there, and of each kind of task.
+/// One lane of each language whose toolchain is installed, and of each kind of task.
 const LANES: [&str; 8] = [
     "thread",
     "threadbare",
@@ -35,9 +35,10 @@ const CLIENT: &str = "10.98.76.2";
 /// The delay of the client's packets.
 const DELAY_MS: u64 = 40;
 
-/// Two network namespaces with a cable between them. Dropping it takes them away.
+/// Two network namespaces with a veth pair between them. They are removed when this value is
+/// dropped.
 struct Network {
-    /// The names of the server's and of the client's.
+    /// The names of the server's and of the client's namespace.
     names: [String; 2],
 }
 
@@ -55,7 +56,7 @@ fn ip(arguments: &[&str]) -> Result<(), String> {
 }
 
 impl Network {
-    /// `Err` is the reason why there is none.
+    /// `Err` tells why they cannot be made.
     fn new() -> Result<Self, String> {
         let name = |side: &str| format!("threadbare-{}-{side}", std::process::id());
         let network = Self {
@@ -85,8 +86,7 @@ impl Network {
         Ok(network)
     }
 
-    /// The client's packets are delayed by this time from now on; `Err` is the
-    /// reason why they are not.
+    /// Delays the client's packets by this time from now on; `Err` tells why that is not possible.
     fn delay(&self, milliseconds: u64) -> Result<(), String> {
         let output = Command::new("tc")
             .args([
@@ -108,7 +108,7 @@ impl Network {
         }
     }
 
-    /// The program with these arguments, at a side.
+    /// The program with these arguments, in one of the namespaces.
     fn at(&self, side: usize, arguments: &[&str]) -> Command {
         let program = threadbare();
         let mut command = Command::new("ip");
@@ -150,7 +150,7 @@ impl Drop for Service {
     }
 }
 
-/// The smallest size, as `--set`.
+/// The parameters of the smallest size, as `--set`.
 fn sets(limit_ms: u64) -> Vec<String> {
     let workload = catalogue::find("service.http").unwrap();
     let mut case = workload.cases(Size::Tiny, 2).remove(0);
@@ -161,7 +161,7 @@ fn sets(limit_ms: u64) -> Vec<String> {
     words.collect()
 }
 
-/// Serves by `lane` on one host and loads it from the other.
+/// Serves with `lane` on one host, and loads it from the other.
 fn loaded(network: &Network, lane: &str, limit_ms: u64) -> (Service, Output) {
     let address = format!("{SERVER}:8080");
     let sets = sets(limit_ms);
@@ -211,7 +211,7 @@ fn load_from_another_host_finds_the_rate_and_ends_the_service() {
         );
     }
     match network.delay(DELAY_MS) {
-        // No answer can be there sooner.
+        // No answer can arrive within half of the delay.
         Ok(()) => {
             let (service, output) = loaded(&network, "thread", DELAY_MS / 2);
             let errors = text(&output.stderr);
@@ -229,8 +229,8 @@ fn load_from_another_host_finds_the_rate_and_ends_the_service() {
     }
 }
 
-/// A network line that delays the client's bytes: listens, and forwards each
-/// connection. It ends with the process.
+/// Stands for a network that delays the client's bytes: listens, and forwards each connection. It
+/// ends with the process.
 fn relay(to: SocketAddr, delay: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -306,7 +306,7 @@ fn no_rate_holds_whose_limit_is_below_the_delay_of_the_network() {
         );
         thread::sleep(Duration::from_millis(10));
     }
-    // The port is taken: a second service says so.
+    // The port is in use, so a second service fails with that error.
     let second = here(&serve, 1_000).output().unwrap();
     let errors = text(&second.stderr);
     assert_eq!(second.status.code(), Some(2), "{errors}");

@@ -7,9 +7,9 @@ use bench_runtime::Runtime;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion};
 
-/// Long enough for an interval of a few percent, short enough that all targets
-/// together take about 100 s. With Criterion's own 100,000 resamples the
-/// analysis takes as long as the measurement.
+/// Long enough for an interval of a few percent, short enough that all targets together take about
+/// 100 s. With Criterion's default of 100,000 resamples the analysis would take as long as the
+/// measurement.
 pub(crate) fn config() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(300))
@@ -19,18 +19,18 @@ pub(crate) fn config() -> Criterion {
         .configure_from_args()
 }
 
-/// A runtime of that many Ps.
+/// A runtime with this many Ps.
 ///
 /// # Panics
 ///
-/// If the host refuses to make one: there is nothing to measure.
+/// If the host refuses to make one.
 pub(crate) fn runtime(procs: usize) -> Runtime {
     // SAFETY: no benchmark parks inside a thread-local's initialiser or scope.
     unsafe { Runtime::builder().procs(procs).build() }.expect("the host lets us make a runtime")
 }
 
-/// Adds `work` on goroutines, with one P and with two: its argument is the
-/// number of repetitions, its result the time that they took.
+/// Adds `work` on goroutines, with one P and with two. The argument of `work` is the number of
+/// repetitions; its result is their time.
 ///
 /// # Panics
 ///

@@ -1,5 +1,4 @@
-//! Ours beside Go's, by turns: a round of one, a round of the other, so that a
-//! change of the host affects both.
+//! Runs our benchmarks and Go's in alternating rounds, so that a change of the host affects both.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -12,13 +11,13 @@ use reports::stats::quantile::median;
 
 use super::{BENCHES, Bench, PROCS, common};
 
-/// The argument that selects this.
+/// The argument that selects this comparison.
 pub(crate) const FLAG: &str = "--beside-go";
 
-/// How often each is measured; the median counts.
+/// How many times each is measured; the median counts.
 const ROUNDS: usize = 5;
 
-/// How long a measurement takes about: Go's `-benchtime`.
+/// About how long a measurement takes: Go's `-benchtime`.
 const LENGTH: Duration = Duration::from_millis(100);
 
 /// Prints a table of all benchmarks whose names contain one of the words.
@@ -83,14 +82,14 @@ fn compare(words: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nanoseconds an operation, by as many as take [`LENGTH`] about.
+/// The nanoseconds of an operation, from as many operations as take about [`LENGTH`].
 fn measure(runtime: &Runtime, bench: &Bench, procs: usize) -> f64 {
     let run = bench.run;
     let mut operations = 1_u64;
     loop {
         let began = std::time::Instant::now();
         let took = runtime.run(move || run(operations, procs as u64));
-        // Not its own result, which may be a delay and not a duration.
+        // Not `took`, which may be a delay and not the duration of the measurement.
         let length = began.elapsed();
         if length >= LENGTH || operations >= 1 << 30 {
             return took.as_nanos() as f64 / operations as f64;
@@ -100,9 +99,9 @@ fn measure(runtime: &Runtime, bench: &Bench, procs: usize) -> f64 {
     }
 }
 
-/// As [`measure`], by Go's benchmark of that name.
+/// As [`measure`], with Go's benchmark of the same name.
 fn measure_go(program: &Path, bench: &Bench, procs: usize) -> anyhow::Result<f64> {
-    // Each part of the name separately, as Go matches it.
+    // Go matches each part of the name separately.
     let mut parts = bench.name.split('/');
     let mut pattern = format!("^Benchmark{}$", parts.next().unwrap_or_default());
     for part in parts {
@@ -125,7 +124,8 @@ fn measure_go(program: &Path, bench: &Bench, procs: usize) -> anyhow::Result<f64
     }
 }
 
-/// The figure of a line of `go test -bench`: the mean delay, or else the time of an operation.
+/// The figure in the output of `go test -bench`: the mean delay, or the time of an operation if
+/// there is none.
 fn figure(text: &str, name: &str) -> Option<f64> {
     let mut words = text
         .lines()
@@ -145,7 +145,7 @@ fn figure(text: &str, name: &str) -> Option<f64> {
     found
 }
 
-/// The Go that the lanes use, too.
+/// The Go toolchain, which the lanes use too.
 struct Go {
     program: PathBuf,
 }

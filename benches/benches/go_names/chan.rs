@@ -38,7 +38,7 @@ pub(crate) fn chan_uncontended(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// As above, all on one channel.
+/// The same, but all goroutines use one channel.
 pub(crate) fn chan_contended(operations: u64, procs: u64) -> Duration {
     let (tx, rx) = chan(BURST * procs as usize);
     in_parallel(operations, procs, move |share| {
@@ -49,8 +49,8 @@ pub(crate) fn chan_contended(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// Two goroutines, a channel without a buffer: an operation is one send and one
-/// receive of one goroutine, with work after each.
+/// Two goroutines on a channel without a buffer. An operation is one send and one receive by the
+/// same goroutine, with `work` after each.
 pub(crate) fn chan_sync(operations: u64, work: u64) -> Duration {
     let (tx, rx) = chan(0);
     let each = operations.div_ceil(2 * CALLS_PER_SCHED) * CALLS_PER_SCHED;
@@ -123,7 +123,8 @@ pub(crate) fn chan_creation(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// A channel as a semaphore with a place for each P: in and out.
+/// A channel used as a semaphore with a place for each P. An operation takes a place and gives it
+/// back.
 pub(crate) fn chan_sem(operations: u64, procs: u64) -> Duration {
     let (tx, rx) = chan(procs as usize);
     in_parallel(operations, procs, move |share| {

@@ -1,19 +1,19 @@
 //! The operations of Go's own benchmarks. Each is named as in Go and does the
 //! same for one operation; the number after the dash is GOMAXPROCS, as there.
 //!
-//! `cargo bench --bench go_names` measures them with Criterion. `cargo bench
-//! --bench go_names -- --beside-go [WORD]…` runs Go's benchmarks too, from the
-//! source tree of the installed Go (`THREADBARE_GO`, or `go`), each by turns
-//! with ours, and prints both with their ratio; words choose by name.
+//! `cargo bench --bench go_names` measures them with Criterion. `cargo bench --bench go_names --
+//! --beside-go [WORD]…` runs Go's benchmarks too, from the source tree of the installed Go
+//! (`THREADBARE_GO`, or `go`), in turn with ours, and prints both with their ratio. The words
+//! choose benchmarks by name.
 //!
 //! # Where the same name does not mean quite the same
 //!
-//! - `Syscall*`: Go's entry into a system call hands the P over only if the
-//!   call takes long; ours, [`bench_runtime::blocking`], at once, and in a
-//!   pinned runtime, as here, to another thread. A short call that is not
-//!   announced costs nothing here: sysmon retakes the P.
-//! - `StackGrowth*`: Go copies the stack to a larger one, once a goroutine;
-//!   ours gets pages as it touches them.
+//! - `Syscall*`: when a goroutine enters a system call, Go hands its P off only if the call takes
+//!   long. Our [`bench_runtime::blocking`] does so at once; in a pinned runtime, as here, the call
+//!   then runs on another thread. Without `blocking` a short call costs nothing: only if it is
+//!   long, sysmon retakes the P.
+//! - `StackGrowth*`: Go copies the stack of each goroutine to a larger one. Ours is not copied: the
+//!   kernel adds pages when it is first touched.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -31,16 +31,16 @@ mod sched;
 mod select;
 mod time;
 
-/// Items of a burst in `ChanUncontended` and `ChanContended`: Go's figure.
+/// The items of a burst in `ChanUncontended` and `ChanContended`, as in Go.
 const BURST: usize = 100;
 
-/// Calls between two readings of the clock, where Go counts so many as one.
+/// Go's `CallsPerSched`: the number of operations is a multiple of it.
 const CALLS_PER_SCHED: u64 = 1000;
 
 /// One of Go's benchmarks: runs this many operations on this many Ps, and returns the time.
 type Run = fn(operations: u64, procs: u64) -> Duration;
 
-/// Its name in Go, and its package.
+/// A benchmark, with its name in Go and Go's package.
 struct Bench {
     package: &'static str,
     name: &'static str,
@@ -49,7 +49,7 @@ struct Bench {
     run: Run,
 }
 
-/// One of Go's package `runtime`, that needs no other P.
+/// A benchmark of Go's package `runtime` that needs no other P.
 const fn of(name: &'static str, run: Run) -> Bench {
     Bench {
         package: "runtime",
@@ -173,13 +173,13 @@ fn by_gos_names(criterion: &mut Criterion) {
     for procs in PROCS {
         let runtime = common::runtime(procs);
         let mut group = criterion.benchmark_group("go");
-        // Short: plain `cargo bench` runs all of them.
+        // Short, because plain `cargo bench` runs all of them.
         group.sample_size(10);
         group.warm_up_time(Duration::from_millis(100));
         group.measurement_time(Duration::from_millis(400));
         for bench in BENCHES.iter().filter(|bench| bench.fits(procs)) {
             let run = bench.run;
-            // Criterion makes folders of slashes and of characters outside ASCII.
+            // Criterion would make folders for slashes, and replace characters outside ASCII.
             let name = format!("{}-{procs}", bench.name.replace('/', ":").replace('µ', "u"));
             group.bench_function(name, |bencher| {
                 bencher
@@ -190,12 +190,12 @@ fn by_gos_names(criterion: &mut Criterion) {
     }
 }
 
-/// How many of the operations are for the task with this index.
+/// How many of the operations the task with this index has.
 fn share(operations: u64, tasks: u64, index: u64) -> u64 {
     operations / tasks + u64::from(index < operations % tasks)
 }
 
-/// Go's `RunParallel`: the operations shared out to this many goroutines.
+/// Go's `RunParallel`: this many goroutines share the operations.
 fn in_parallel(operations: u64, tasks: u64, f: impl Fn(u64) + Send + Clone + 'static) -> Duration {
     in_parallel_with(&GoBuilder::new(), operations, tasks, f)
 }
@@ -224,7 +224,7 @@ fn join_all(handles: Vec<JoinHandle<()>>) {
     }
 }
 
-/// The time of `operations`, if `done`, some more, took `took`.
+/// The time of `operations`, computed from that of `done`, which are somewhat more.
 fn per_operation(took: Duration, operations: u64, done: u64) -> Duration {
     took.mul_f64(operations as f64 / done as f64)
 }
@@ -233,7 +233,7 @@ fn receive<T>(rx: &Receiver<T>) {
     black_box(rx.recv());
 }
 
-/// Rounds of work: an empty loop, as Go's compiler makes of its own, because the number stays zero.
+/// Rounds of work. The loop is empty, as Go's compiler makes Go's.
 fn local_work(rounds: u64) {
     for round in 0..rounds {
         black_box(round);
@@ -246,7 +246,7 @@ fn spin(length: Duration) {
     while began.elapsed() < length {}
 }
 
-/// Has a thread for each P up and running.
+/// Makes each P run on a thread, so that all threads have started.
 fn warm_up(procs: u64) {
     let here = Arc::new(AtomicU64::new(0));
     let tasks = (0..procs).map(|_| {

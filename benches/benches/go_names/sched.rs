@@ -66,7 +66,7 @@ pub(crate) fn create_goroutines_capture(operations: u64, _: u64) -> Duration {
     began.elapsed()
 }
 
-/// All of them started by one.
+/// All goroutines are started by one.
 pub(crate) fn create_goroutines_single(operations: u64, procs: u64) -> Duration {
     warm_up(procs);
     let group = WaitGroup::new();
@@ -80,8 +80,8 @@ pub(crate) fn create_goroutines_single(operations: u64, procs: u64) -> Duration 
     began.elapsed()
 }
 
-/// Two goroutines by turns: one is busy for `delay` and receives, the other a
-/// little longer, so that it is waited for, and sends.
+/// Two goroutines. One is busy for `delay` and then receives. The other is busy a little longer and
+/// then sends, so the first must wait.
 fn wakeup_parallel(operations: u64, delay: Duration, busy: fn(Duration)) -> Duration {
     let longer = delay + Duration::from_micros(5);
     let (ping, pinged) = chan(0);
@@ -110,7 +110,7 @@ fn wakeup_parallel(operations: u64, delay: Duration, busy: fn(Duration)) -> Dura
     began.elapsed()
 }
 
-/// Busy by looking at the clock.
+/// Busy by reading the clock.
 pub(crate) fn wakeup_spinning(operations: u64, delay: Duration) -> Duration {
     wakeup_parallel(operations, delay, spin)
 }
@@ -122,7 +122,7 @@ pub(crate) fn wakeup_syscall(operations: u64, delay: Duration) -> Duration {
     })
 }
 
-/// A ping-pong of two beside one that never waits, on one P.
+/// A ping-pong of two goroutines beside a third that never waits, on one P.
 pub(crate) fn ping_pong_hog(operations: u64, _: u64) -> Duration {
     let before = gomaxprocs(Some(1));
     let (stop, stopped) = chan::<()>(0);
@@ -134,7 +134,7 @@ pub(crate) fn ping_pong_hog(operations: u64, _: u64) -> Duration {
             }
         }
     });
-    // Each passes on the value that it receives; one value circulates.
+    // Each goroutine sends the value that it receives. One value circulates.
     let (ping, pinged) = chan(0);
     let (pong, ponged) = chan(0);
     let start = ping.clone();
@@ -191,8 +191,8 @@ pub(crate) fn syscall(operations: u64, procs: u64, work: u64, excess: u64) -> Du
     })
 }
 
-/// A square matrix of floating-point numbers, as goroutines may share it; the
-/// atomics compile to plain loads and stores.
+/// A square matrix of floating-point numbers that goroutines share. The atomics compile to plain
+/// loads and stores.
 struct Matrix {
     side: usize,
     cells: Vec<AtomicU64>,
@@ -227,7 +227,7 @@ struct Product {
 }
 
 impl Product {
-    /// The block in two along a side.
+    /// Splits the block in two along a side.
     fn halves(&self, side: usize) -> (Self, Self) {
         let (mut low, mut high) = (self.clone(), self.clone());
         let (from, to) = self.ends[side];
@@ -237,8 +237,8 @@ impl Product {
         (low, high)
     }
 
-    /// Halves the longest side until all are short; rows and columns at the
-    /// same time, as goroutines.
+    /// Halves the longest side until all are short. The halves of rows and of columns are computed
+    /// at the same time, by goroutines.
     fn compute(self) {
         const SHORT: usize = 8;
         let [rows, columns, depth] = self.ends.map(|(from, to)| to - from);

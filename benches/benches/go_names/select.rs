@@ -22,8 +22,8 @@ pub(crate) fn select_uncontended(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// Three channels without a buffer; as many goroutines that receive from any
-/// as that send to any.
+/// Three channels without a buffer, with as many receiving as sending goroutines. Each selects on
+/// all three.
 pub(crate) fn select_sync_contended(operations: u64, procs: u64) -> Duration {
     let (tx1, rx1) = chan(0);
     let (tx2, rx2) = chan(0);
@@ -63,8 +63,8 @@ pub(crate) fn select_sync_contended(operations: u64, procs: u64) -> Duration {
     took
 }
 
-/// Two channels with room for an item of each goroutine, which all receive an
-/// item from either and send one to the other.
+/// Two channels with room for one item of each goroutine. In each operation a goroutine receives an
+/// item from one channel and sends one to the other.
 pub(crate) fn select_async_contended(operations: u64, procs: u64) -> Duration {
     let (tx1, rx1) = chan(procs as usize);
     let (tx2, rx2) = chan(procs as usize);
@@ -79,8 +79,8 @@ pub(crate) fn select_async_contended(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// Four selects with a `default`: a recv and a send each on channels without
-/// and with a buffer.
+/// Four selects with a `default`: a receive and a send on channels without a buffer, and the same
+/// with a buffer.
 pub(crate) fn select_nonblock(operations: u64, procs: u64) -> Duration {
     let (_tx1, rx1) = chan::<u8>(0);
     let (tx2, _rx2) = chan::<u8>(0);
@@ -98,7 +98,8 @@ pub(crate) fn select_nonblock(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// As `ChanProdCons`, each operation beside a timer and a channel that are never ready.
+/// As `ChanProdCons`, but each operation also selects on a timer and a channel, which are never
+/// ready.
 pub(crate) fn select_prod_cons(operations: u64, procs: u64) -> Duration {
     const WORK: u64 = 100;
     const HOUR: Duration = Duration::from_secs(3600);

@@ -1,5 +1,4 @@
-//! Go's benchmarks of timers: they say how late something is, not how long an
-//! operation takes.
+//! Go's benchmarks of timers. They measure how late timers are, not how long an operation takes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +24,7 @@ impl Lateness {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// As if each operation had taken the mean.
+    /// The time as if each operation had taken the mean delay.
     fn mean_times(&self, operations: u64) -> Duration {
         let mean =
             self.sum_ns.load(Ordering::Relaxed) as f64 / self.count.load(Ordering::Relaxed) as f64;
@@ -33,8 +32,8 @@ impl Lateness {
     }
 }
 
-/// A timer for each P except that of the goroutine that arms them and never parks:
-/// how late they fire together.
+/// How late timers fire that are due at the same time: one for each P, except that of the goroutine
+/// that starts them, which never parks.
 pub(crate) fn parallel_timer_latency(operations: u64, procs: u64) -> Duration {
     const DELAY: Duration = Duration::from_millis(1);
     let timers = procs - 1;
@@ -61,14 +60,14 @@ pub(crate) fn parallel_timer_latency(operations: u64, procs: u64) -> Duration {
             std::hint::spin_loop();
         }
         group.wait();
-        // The others fall asleep meanwhile.
+        // Meanwhile the other threads fall asleep.
         spin(Duration::from_millis(1));
     }
     lateness.mean_times(operations)
 }
 
-/// Tickers, one for each P, whose ticks are spread over their period, and
-/// whose receivers then work for a tenth of it.
+/// Tickers, one for each P, whose ticks are spread over the period. After each tick the receiver
+/// works for a tenth of the period.
 pub(crate) fn staggered_ticker_latency(operations: u64, procs: u64) -> Duration {
     const PERIOD: Duration = Duration::from_millis(3);
     const WORK: Duration = Duration::from_micros(300);

@@ -116,7 +116,7 @@ pub struct ListArguments {
     /// Only these workloads; an id or the beginning of ids, such as `spawn`.
     #[arg(long, value_delimiter = ',', value_name = "ID,…")]
     pub workload: Vec<String>,
-    /// How to print it.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -182,11 +182,11 @@ pub struct RunArguments {
     #[arg(long, value_name = "PARAMETER=VALUE,…", value_parser = parse_values)]
     pub set: Vec<(String, Vec<u64>)>,
     /// The backend of service.http: a PostgreSQL, such as
-    /// `postgresql://user:password@host/database`. Only lanes with a client for it are
-    /// measured: threadbare, threadbare-migrating, thread, thread-pool, process, process-pool,
-    /// tokio, tokio-ct. The run makes the table threadbare_items there. A database that stalls
-    /// or ends costs the samples in which it does; they fail with the reason, and the run
-    /// continues. Implies --preset service.
+    /// `postgresql://user:password@host/database`. Only lanes with a client for it are measured:
+    /// threadbare, threadbare-migrating, thread, thread-pool, process, process-pool, tokio,
+    /// tokio-ct. The run makes the table threadbare_items there. If the database stalls or ends,
+    /// the samples of that time fail with the reason, and the run continues. Implies --preset
+    /// service.
     #[arg(long, value_name = "ADDRESS")]
     pub service: Option<String>,
     /// Rough figures in at most 90 seconds: fewer workloads, shorter samples. `gate`
@@ -271,8 +271,8 @@ pub struct NewArguments {
     /// Add a handler of a TCP server, in blocking and in async form.
     #[arg(long)]
     pub service: bool,
-    /// The checkout of threadbare that the crate shall depend on.
-    /// [default: the one that this program was built from]
+    /// The checkout of threadbare that the crate depends on. [default: the one that this program
+    /// was built from]
     #[arg(long, value_name = "DIR")]
     pub checkout: Option<PathBuf>,
 }
@@ -361,7 +361,7 @@ pub struct ShowArguments {
     /// Every figure of a workload, not only its first.
     #[arg(long)]
     pub all: bool,
-    /// How to print it.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -383,7 +383,7 @@ pub struct DoctorArguments {
     /// About how long to measure.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = parse_seconds)]
     pub budget: u64,
-    /// How to print it.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -417,7 +417,7 @@ pub struct GateArguments {
     pub base: PathBuf,
     /// The new run. [default: the other build in the one run]
     pub new: Option<PathBuf>,
-    /// How to print it.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -431,7 +431,7 @@ pub struct CompareArguments {
     /// Write the comparison as a page too.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// How to print it.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -444,8 +444,8 @@ be done.";
 /// The arguments of `merge`.
 #[derive(Args, Debug)]
 pub struct MergeArguments {
-    /// The shards: their folders or their run.jsonl, in any order; one given
-    /// twice counts once.
+    /// The shards: their folders or their run.jsonl, in any order; a shard that is given twice
+    /// counts once.
     #[arg(required = true)]
     pub shards: Vec<PathBuf>,
     /// The folder for the whole run.
@@ -502,7 +502,7 @@ pub struct VerifyArguments {
     /// The files, such as reports/hardware/KEY/RUN.jsonl.zst, or folders of runs.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// How to print it.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -561,7 +561,7 @@ pub struct CollectArguments {
     /// Keep the whole runs as small files in this folder too, as `keep` does.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
-    /// How to print it.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -590,7 +590,7 @@ pub struct HistoryArguments {
     /// Write it as a page with curves too.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// How to print it.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -615,8 +615,8 @@ pub struct BisectArguments {
     /// The cell: a workload and a lane in Rust, such as spawn.batch/threadbare.
     #[arg(long, value_name = "WORKLOAD/LANE", value_parser = parse_cell)]
     pub cell: (String, String),
-    /// How long a commit is measured at most; twice and four times as long if that is
-    /// too noisy to say.
+    /// The longest time to measure a commit. If the result is too noisy to say, it is measured
+    /// again for twice, then for four times as long.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = parse_seconds)]
     pub budget: u64,
     /// The folder for the runs. [default: results/bisect-TIME]
@@ -631,15 +631,15 @@ pub struct BisectArguments {
     /// The lane program that the build leaves. [default: target/release/threadbare-lane]
     #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,
-    /// How to print it.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
 
-/// Units that a value may end with: the number of the parameter's own units in
-/// one, and the end of the parameter's name.
+/// The units of a value: the unit's name, how many of the parameter's own units it has, and how the
+/// names of parameters with such values end.
 const UNITS: [(&str, u64, &str); 11] = [
-    // The longer first: `ms` ends as `s` does.
+    // Longer names first: a value in `ms` also ends with `s`.
     ("ns", 1, "_ns"),
     ("us", 1_000, "_ns"),
     ("µs", 1_000, "_ns"),
@@ -683,8 +683,7 @@ fn parse_values(text: &str) -> Result<(String, Vec<u64>), String> {
     Ok((name, numbers))
 }
 
-/// The longest time that may be given: a moment so far ahead is one that
-/// the clock can name.
+/// The longest time that an argument may give: adding it to an `Instant` does not overflow.
 const LONGEST_SECONDS: u64 = 100 * 365 * 24 * 3600;
 
 fn parse_seconds(text: &str) -> Result<u64, String> {

@@ -32,9 +32,9 @@ struct BenchArguments {
 /// The task of this target.
 #[derive(Debug)]
 enum Task {
-    /// Measure so.
+    /// Measure with these arguments.
     Measure(Box<RunArguments>),
-    /// Nothing, and why.
+    /// Measure nothing, for this reason.
     Skip(String),
 }
 
@@ -49,7 +49,7 @@ pub fn bench_main() -> ExitCode {
             written.map_or(ExitCode::from(FAILED), |()| ExitCode::SUCCESS)
         }
         Task::Measure(run) => {
-            // Cargo's working folder here is the package's.
+            // Cargo runs a bench target in the folder of its package.
             let results = lane_program::workspace().join("results");
             let command = ["cargo", "bench"].map(str::to_owned).into_iter();
             let given = arguments.iter().filter(|word| *word != "--bench");
@@ -97,13 +97,13 @@ fn task(arguments: &[OsString]) -> Task {
     if has("--list") {
         return Task::Skip("study: bench".to_owned());
     }
-    // `cargo test --benches`: only see that it works.
+    // `cargo test --benches` only checks that it works.
     let test = has("--test") || !has("--bench");
     let own = arguments
         .iter()
         .filter(|word| *word != "--bench" && *word != "--test");
     let parsed = BenchArguments::try_parse_from(own).unwrap_or_else(|_| BenchArguments {
-        // Something for Criterion, such as `--save-baseline x`.
+        // The arguments are for Criterion, such as `--save-baseline x`.
         run: RunArguments {
             quick: has("--quick"),
             timeout: 30,

@@ -1,4 +1,4 @@
-//! From names on the command line to lanes and workloads.
+//! Finds the lanes and workloads that the command line names.
 
 use anyhow::bail;
 use workloads::catalogue::{self, Workload};
@@ -35,8 +35,8 @@ pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
     Ok(all.into_iter().filter(chosen).collect())
 }
 
-/// Keeps the lanes of which there is a second build, those in Rust, and those
-/// that `words` name; returns the names of the rest.
+/// Keeps the lanes in Rust, which have a second build, and those that `words` name; returns the
+/// names of the others.
 pub(super) fn keep_built(lanes: &mut Vec<LaneEntry>, words: &[String]) -> Vec<&'static str> {
     let stays =
         |lane: &LaneEntry| lane.foreign.is_none() || words.iter().any(|word| word == lane.name);
@@ -46,7 +46,7 @@ pub(super) fn keep_built(lanes: &mut Vec<LaneEntry>, words: &[String]) -> Vec<&'
     left_out
 }
 
-/// Refuses the first of `words` by which none of `names` is meant, with a hint.
+/// An error for the first of `words` that means none of `names`, with a suggestion.
 pub(super) fn refuse_unknown(
     what: &str,
     words: &[String],
@@ -65,7 +65,8 @@ pub(super) fn begins(id: &str, word: &str) -> bool {
     !word.is_empty() && id.starts_with(word)
 }
 
-/// A hint at the name that was meant, or its part before the dot, or at all names.
+/// Suggests the name, or part of a name before the dot, that is most like `word`; all names if none
+/// is like it.
 fn suggest(word: &str, names: &[&str]) -> String {
     let groups = names
         .iter()
@@ -80,7 +81,7 @@ fn suggest(word: &str, names: &[&str]) -> String {
     }
 }
 
-/// Levenshtein's distance, in characters.
+/// The Levenshtein distance, in characters.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

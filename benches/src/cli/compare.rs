@@ -23,7 +23,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> 
     }
     distinguish(&mut runs);
     let comparison = set_side_by_side(&runs);
-    // First: on stdout there must be only the page.
+    // The page comes first: if it goes to stdout, nothing else may.
     let page = |target: &PathBuf| {
         let page = reports::html::render_comparison(&comparison);
         output::write(target, page.as_bytes())
@@ -63,7 +63,7 @@ fn label(path: &Path) -> String {
     )
 }
 
-/// Numbers labels that are the same.
+/// Adds a number to labels that occur again.
 fn distinguish(runs: &mut [(String, Run)]) {
     let mut seen = BTreeSet::new();
     for (label, _) in runs {
@@ -112,7 +112,7 @@ fn print(out: &mut impl Write, comparison: &Comparison) -> std::io::Result<()> {
             row.quantity.title.clone(),
             row.lane.clone(),
         ];
-        // A cell that is missing is shown as such, never left out.
+        // A missing cell is shown as missing, not left out.
         let cells = row.cells.iter().map(|cell| match cell {
             Some(cell) => format!(
                 "{}, {}: {}",

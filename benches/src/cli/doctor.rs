@@ -82,7 +82,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Compares one lane with itself, in the design of a real run.
+/// Compares one lane with itself, with the design of a real run.
 fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Run> {
     let toolbox = super::toolbox()?;
     let lane = lanes::find(&arguments.lane).with_context(|| {
@@ -103,7 +103,7 @@ fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Run> {
         study::random_seed(),
     );
     setup.size = catalogue::Size::Quick;
-    // Finer than the goal, so that a host which is just able is seen to be.
+    // Finer than the goal, so that a host that can just detect such a change passes.
     setup.be_precise(GOAL_RATIO / 2.0);
     setup.budget = Duration::from_secs(arguments.budget);
     let folder = Scratch::create(&format!("doctor-{}", setup.run_id))?;

@@ -18,7 +18,7 @@ use crate::say::stdout;
 /// could not be written: above those of its verdicts.
 pub(super) const FAILED: u8 = 4;
 
-/// The problem of the one run that was given.
+/// The error for a single run that has only one build.
 const ONE_BUILD: &str = "this run has only one build: name the new run too, or measure both builds in one run with --base";
 
 pub(super) fn gate(arguments: &GateArguments) -> anyhow::Result<ExitCode> {

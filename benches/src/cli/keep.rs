@@ -13,7 +13,7 @@ use super::arguments::KeepArguments;
 use super::report::run_file;
 use crate::say::{say, stdout};
 
-/// Slower levels gain less than a hundredth.
+/// The level of compression. Higher, slower levels make files less than 1% smaller.
 const LEVEL: i32 = 19;
 
 pub(super) fn keep(arguments: &KeepArguments) -> anyhow::Result<ExitCode> {
@@ -29,8 +29,8 @@ pub(super) fn keep(arguments: &KeepArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(worst.exit_code()))
 }
 
-/// Keeps the run in `file` below `folder`, and prints the path and the finding. A run that
-/// is refused is not kept.
+/// Writes the run in `file` below `folder`, and prints the path and the finding. A run that is
+/// refused is not kept.
 pub(super) fn one(file: &Path, folder: &Path) -> anyhow::Result<Standing> {
     let run = reports::store::read(file)?;
     for warning in &run.warnings {
@@ -60,8 +60,8 @@ fn tell(what: &str, finding: &Finding) -> anyhow::Result<Standing> {
     Ok(finding.standing)
 }
 
-/// The run with the finest histograms of latency with which it is small enough,
-/// and their steps in an octave.
+/// The packed run, with the finest latency histograms with which it is small enough; and how many
+/// steps these have in an octave.
 fn packed(run: &Run) -> anyhow::Result<(Vec<u8>, u32)> {
     let home = std::env::var("HOME").ok();
     let mut least = usize::MAX;
@@ -77,9 +77,9 @@ fn packed(run: &Run) -> anyhow::Result<(Vec<u8>, u32)> {
     )
 }
 
-/// Writes `packed` to its place below `folder`; nothing if the samples of `source`,
-/// whose run it is, are there already. A run there that is refused, such as one that was
-/// cut short, is replaced.
+/// Writes `packed` to its place below `folder`, unless the same samples are there already. `source`
+/// is the file of `run`. A kept run that is refused now, such as one that was cut short, is
+/// replaced.
 fn write(
     folder: &Path,
     run: &Run,

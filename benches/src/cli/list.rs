@@ -41,7 +41,7 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A program that is not needed and makes more possible.
+/// An optional program.
 struct Tool {
     program: &'static str,
     purpose: &'static str,
@@ -208,7 +208,7 @@ fn letter(place: usize) -> String {
     }
 }
 
-/// Fewer columns than any table can be read in, and how many terminals have.
+/// The fewest columns of a readable table, and the usual columns of a terminal.
 const NARROWEST: u16 = 20;
 const USUAL: u16 = 80;
 
@@ -219,13 +219,13 @@ pub(super) fn plain_table() -> Table {
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_some_and(|columns| columns < NARROWEST) {
-        // A terminal that does not report its size.
+        // This terminal does not report its size.
         table.set_width(USUAL);
     }
     if !table.is_tty() {
         match std::env::var("COLUMNS").map(|columns| columns.parse()) {
             Ok(Ok(columns)) if columns >= NARROWEST => table.set_width(columns),
-            // Not a terminal: the text is not wrapped, and a program may read it.
+            // Stdout is no terminal: the text is not wrapped, because a program may read it.
             _ => table.set_content_arrangement(ContentArrangement::Disabled),
         };
     }

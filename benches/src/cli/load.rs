@@ -1,4 +1,4 @@
-//! `threadbare load`: searches the highest rate that a service on another host can answer.
+//! `threadbare load`: searches for the highest rate that a service on another host can answer.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -23,7 +23,7 @@ const PERCENTILES: [(&str, f64); 3] = [
     ("99th percentile of latency", 0.99),
     ("99.9th percentile of latency", 0.999),
 ];
-/// The highest rate, and how many times as much the next one is that did not hold.
+/// Two figures: the highest rate that held, and the ratio to it of the lowest rate that did not.
 const RATE: &str = "rate_per_s";
 const GAP: &str = "rate_gap_ratio";
 /// How long the service may take until it listens.
@@ -51,7 +51,7 @@ pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
         let text = |value| Unit::of_name(name).text(value);
         let text = match name.as_str() {
             GAP => continue,
-            // Between both lies what one search can tell.
+            // One search tells only that the highest rate is between these two.
             RATE => {
                 let next = value * report.metrics.get(GAP).copied().unwrap_or(1.0);
                 let range = reports::format::range(&text(value), &text(next));
@@ -69,7 +69,7 @@ pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The address that `host` names, once it takes connections.
+/// The address that `host` names. Waits until it accepts connections.
 fn reach(host: &str) -> anyhow::Result<SocketAddr> {
     let mut found = host
         .to_socket_addrs()
@@ -107,7 +107,7 @@ pub(super) fn parameters(
     Ok((workload, case))
 }
 
-/// Refuses a limit that no answer can keep, as the backend takes longer.
+/// Refuses a limit that no answer can keep, because the backend takes longer.
 pub(super) fn check_limit(case: &Parameters) -> anyhow::Result<()> {
     let value = |name: &str| case.get(name).copied();
     // Other backends ignore the delay.
@@ -123,7 +123,7 @@ pub(super) fn check_limit(case: &Parameters) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The reader's name for a figure.
+/// The title of a figure.
 pub(super) fn title(name: &str) -> &str {
     let known = catalogue::FIGURES.iter().find(|(known, _)| *known == name);
     known.map_or(name, |(_, title)| title)

@@ -51,8 +51,8 @@ pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// An existing file may be replaced only by a superset: a merged file of this
-/// run whose parts are all among the new one's.
+/// Refuses to replace an existing file, unless it is a merged file of the same run whose parts are
+/// all in the new file.
 fn refuse_other_results(file: &Path, merged: &Run) -> anyhow::Result<()> {
     if !file.exists() {
         return Ok(());

@@ -46,7 +46,7 @@ pub use arguments::{
 pub use bench::bench_main;
 pub use run::{Ended, measure};
 
-/// The means to start lanes; prints a line if cargo may take long for it.
+/// Finds the toolbox; prints a line first if cargo may take long.
 fn toolbox() -> Result<Toolbox, LaneProgramError> {
     if lane_program::is_built_by_cargo() {
         say("bringing the lane program up to date: cargo build --package workloads");
@@ -54,7 +54,7 @@ fn toolbox() -> Result<Toolbox, LaneProgramError> {
     Toolbox::find()
 }
 
-/// The exit status of a program whose reader has closed the pipe, as shells have it.
+/// The exit status of a program whose reader has closed the pipe, as shells report it.
 const READER_GONE: u8 = 141;
 /// The exit status of a command that was used wrongly or could not be done.
 pub(crate) const FAILED: u8 = 2;
@@ -63,7 +63,7 @@ pub(crate) const FAILED: u8 = 2;
 #[must_use]
 pub fn main() -> ExitCode {
     signals::prepare();
-    // For these commands 2 is a verdict.
+    // These commands use exit status 2 for a verdict.
     let judges = ["gate", "verify"].map(OsStr::new);
     let command = std::env::args_os().nth(1);
     let is_judge = command.is_some_and(|command| judges.contains(&command.as_os_str()));
@@ -107,8 +107,8 @@ fn explain(answer: &clap::Error, failed: u8) -> ExitCode {
     }
 }
 
-/// Prints why a command failed; nothing if its reader has closed the
-/// pipe, as `head` does. The exit status.
+/// Prints why a command failed; nothing if its reader has closed the pipe, as `head` does. Returns
+/// the exit status.
 fn refused(error: &anyhow::Error, failed: u8) -> ExitCode {
     if ToStdout::is_reader_gone(error) {
         return ExitCode::from(READER_GONE);

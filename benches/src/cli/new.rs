@@ -12,8 +12,8 @@ use super::shell;
 use crate::lane_program;
 use crate::say::stdout;
 
-/// The crate's files as a crate `my-load` has them. `CHECKOUT` is replaced by the
-/// folder of this suite.
+/// The files of the crate, for a crate named `my-load`. `CHECKOUT` is replaced by the folder of
+/// this suite.
 const FILES: [(&str, &str); 5] = [
     ("Cargo.toml", include_str!("../../template/Cargo.toml.in")),
     ("src/lib.rs", include_str!("../../template/lib.rs")),
@@ -21,11 +21,11 @@ const FILES: [(&str, &str); 5] = [
     ("src/lane.rs", include_str!("../../template/lane.rs")),
     (".gitignore", "/target\n"),
 ];
-/// One more file, with `--service`.
+/// The additional file of `--service`.
 const SERVICE: (&str, &str) = ("src/service.rs", include_str!("../../template/service.rs"));
 /// Files copied from the checkout, so that the same compiler builds the same versions.
 const COPIED: [&str; 2] = ["Cargo.lock", "rust-toolchain.toml"];
-/// Names of crates that the new one depends on.
+/// Names that the new crate cannot have, because it depends on crates with these names.
 const TAKEN: [&str; 5] = [
     "benches",
     "workloads",
@@ -97,7 +97,8 @@ fn is_name(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// The folder of this suite's sources, for which the crate's paths are absolute.
+/// The folder of this suite's sources, as an absolute path, because the crate depends on them by
+/// path.
 fn checkout(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     let folder = named.map_or_else(lane_program::workspace, Path::to_owned);
     let found = folder.canonicalize().ok();

@@ -10,8 +10,8 @@ use nix::sys::stat::fstat;
 
 use crate::say::stdout;
 
-/// Writes `contents` to `target`, where `-` and links to it mean stdout. The
-/// path to show a person; `None` for stdout.
+/// Writes `contents` to `target`; to stdout if `target` is `-` or the file that stdout is. Returns
+/// the path to show to the user; `None` for stdout.
 ///
 /// # Errors
 ///
@@ -40,7 +40,7 @@ pub(super) fn leads_to_stdout(target: &Path) -> bool {
     let (Ok(own), Ok(there)) = (own, std::fs::metadata(target)) else {
         return false;
     };
-    // A device such as /dev/null may be both and still be named.
+    // A device such as /dev/null may be stdout and `target` at once, and counts as a file.
     let is_device = own.st_mode & nix::libc::S_IFMT == nix::libc::S_IFCHR;
     !is_device && (own.st_dev, own.st_ino) == (there.dev(), there.ino())
 }

@@ -12,11 +12,11 @@ use terminal_size::{Width, terminal_size_of};
 use crate::say::{say, visible};
 use crate::study::{Observer, Plan, PlannedBlock, PlannedCell, cell_name};
 
-/// Without a terminal: how long it may be silent.
+/// Without a terminal: the longest time between two lines.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// The most columns of a terminal that has a bar: it is drawn as wide as the
-/// terminal, several times a second.
+/// The most columns of a terminal that gets a bar. The bar is as wide as the terminal, and is drawn
+/// several times a second.
 const WIDEST: u16 = 1_000;
 
 /// Shows a study on stderr.
@@ -42,8 +42,8 @@ impl Progress {
         } else {
             ProgressBar::new_spinner()
         };
-        // A thread that redraws would run on the lanes' CPUs: the study's own
-        // calls are often enough.
+        // No thread redraws the bar, because it would run on the lanes' CPUs. The study calls this
+        // often enough.
         bar.set_draw_target(match plain {
             true => ProgressDrawTarget::hidden(),
             false => ProgressDrawTarget::stderr_with_hz(8),
@@ -59,12 +59,12 @@ impl Progress {
         }
     }
 
-    /// Ends the bar.
+    /// Removes the bar.
     pub(super) fn finish(self) {
         self.bar.finish_and_clear();
     }
 
-    /// Prints it if there is no bar and nothing was printed for a while.
+    /// Prints the text if there is no bar and nothing was printed for [`SILENCE`].
     fn say_if_silent(&mut self, text: impl FnOnce(Duration) -> String) {
         if self.plain && self.spoke.elapsed() >= SILENCE {
             let text = text(self.began.elapsed());
@@ -88,7 +88,7 @@ impl Progress {
     }
 }
 
-/// A duration for a person: `2 min 5 s`, `40 s`.
+/// A duration for the user: `2 min 5 s`, `40 s`.
 pub(super) fn rough(duration: Duration) -> String {
     let seconds = (duration.as_secs_f64() + 0.5) as u64;
     match seconds {
@@ -98,7 +98,7 @@ pub(super) fn rough(duration: Duration) -> String {
     }
 }
 
-/// Steps of the bar.
+/// The steps of the bar.
 const STEPS: u64 = 1_000;
 
 impl Observer for Progress {

@@ -27,7 +27,8 @@ pub(super) fn run_file(named: &Path) -> PathBuf {
     }
 }
 
-/// Writes the report of the run in `file` to `target`. Its path; `None` if it went to stdout.
+/// Writes the report of the run in `file` to `target`. Returns its path; `None` if it went to
+/// stdout.
 pub(super) fn write(file: &Path, target: &Path) -> anyhow::Result<Option<PathBuf>> {
     let run = reports::store::read(file)?;
     let page = reports::html::render(&run);

@@ -31,7 +31,7 @@ pub(super) const REPORT_FILE: &str = "report.html";
 /// The precision of a run of two builds, unless one is given.
 const PRECISION_PERCENT: f64 = 4.0;
 
-/// The time of a lane of a whole service: ten processes, of a quick run five.
+/// The time for a cell of a whole service: ten processes, in a quick run five.
 fn service_cell_s(depth: Depth) -> u64 {
     match depth {
         Depth::Quick => 40,
@@ -81,7 +81,7 @@ impl Ended {
 pub(super) fn run(arguments: &RunArguments, preset: Option<Preset>) -> anyhow::Result<ExitCode> {
     let command: Vec<String> = std::env::args_os()
         .map(|word| word.to_string_lossy().into_owned())
-        // A run is shown to others, and the address may have a password.
+        // Runs are published, and the address may contain a password.
         .map(|word| match &arguments.service {
             Some(address) => word.replace(address.as_str(), "ADDRESS"),
             None => word,
@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &RunArguments, preset: Option<Preset>) -> anyhow::R
         }
     }
     let ended = measure(&arguments, Path::new("results"), command, Vec::new())?;
-    // Not of `cargo bench`: there a slow host is no failure.
+    // `cargo bench` does not end with this status: there a slow host is no failure.
     match ended.outcome.out_of_time && ended.printed {
         true => Ok(ExitCode::from(NOT_WHOLE)),
         false => Ok(ended.status()),
@@ -126,7 +126,7 @@ pub fn measure(
     let mut progress = Progress::new();
     let (outcome, folder) = match &arguments.resume {
         Some(folder) => {
-            // Before it is read: another process may still write it.
+            // Claimed before it is read, because another process may still write it.
             let claim = Claim::of(&folder.join(RUN_FILE))?;
             let so_far = reports::store::read(claim.path())?;
             let mut setup = setup_of(&so_far, arguments)?;
@@ -150,7 +150,7 @@ pub fn measure(
             let folder = folder(arguments, results, &setup)?;
             let outcome = study::run(&setup, &folder.join(RUN_FILE), &stop, &mut progress);
             if outcome.is_err() {
-                // Only if it is empty: there are no results.
+                // `remove_dir` removes it only if it is empty, that is without results.
                 let _ = std::fs::remove_dir(&folder);
             }
             (outcome?, folder)
@@ -209,12 +209,12 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         workloads.retain(|workload| workload.presets.quick || !arguments.quick);
     }
     if arguments.lane.is_empty() && workloads.iter().all(|workload| workload.is_own()) {
-        // Other languages do not have it.
+        // Lanes in other languages do not have the user's own workloads.
         lanes.retain(|lane| lane.foreign.is_none());
     }
     if let Some(preset) = arguments.preset {
         let chosen = preset.workloads();
-        // In the preset's order; named lanes narrow it down.
+        // In the preset's order; --workload narrows the choice.
         let named = |id| {
             arguments.workload.is_empty() || workloads.iter().any(|workload| workload.id == id)
         };
@@ -246,7 +246,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         }
         lanes.retain(has_client);
     }
-    // After all that can be wrong with the arguments: it may take a while.
+    // After the arguments are checked, because this may take a while.
     let toolbox = super::toolbox()?;
     let base = base_program(arguments)?;
     if base.is_some() {
@@ -279,18 +279,18 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     for (name, values) in &arguments.set {
         setup.set_values(name, values).map_err(anyhow::Error::msg)?;
     }
-    // Only now: each of the two may be set.
+    // After the values are set, because --set may change the limit and the delay.
     for workload in &setup.workloads {
         for case in setup.cases(workload) {
             super::load::check_limit(&case)?;
         }
     }
     setup.budget *= match arguments.preset {
-        // That of a service is below.
+        // The budget of a service is computed below.
         None | Some(Preset::Service) => 1,
-        // Twice the lanes of other runs.
+        // These presets have twice the lanes of other runs.
         Some(Preset::Peers | Preset::Growth) => 2,
-        // And each as long as others measured it.
+        // Its samples also have the length of the published measurements.
         Some(Preset::Published) => 4,
     };
     if setup.workloads.iter().any(|one| setup.is_small(one)) {
@@ -312,7 +312,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         setup.sample_target = Duration::from_millis(1);
         setup.budget = Duration::from_secs(60);
     }
-    // Two builds are measured to find differences.
+    // A run of two builds looks for small differences.
     let precision = arguments.precision.or(base.map(|_| PRECISION_PERCENT));
     if let Some(percent) = precision.filter(|_| arguments.processes.is_none()) {
         setup.be_precise(percent / 100.0);
@@ -390,7 +390,7 @@ fn base_program(arguments: &RunArguments) -> anyhow::Result<Option<PathBuf>> {
 /// The setup of the run in a result file, to continue it.
 fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<Setup> {
     let header = &so_far.header;
-    // A run whose time was up has an end, and is not whole.
+    // A run that ran out of time has an end record, but is not complete.
     let is_over = |end: &End| !end.interrupted || header.design.merged.is_some();
     if so_far.end.as_ref().is_some_and(is_over) {
         anyhow::bail!("this run has ended: there is nothing to go on with");

@@ -25,7 +25,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub(super) fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
     let (workload, case) = parameters(&arguments.set)?;
-    // The lane listens there; whether it can is told in one way for all lanes.
+    // The lane itself listens later. With this check the error is the same for all lanes.
     let free = TcpListener::bind(arguments.listen);
     drop(free.with_context(|| format!("listening at {}", arguments.listen))?);
     let lane = lanes::find(&arguments.lane).with_context(|| {

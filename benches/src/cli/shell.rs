@@ -1,10 +1,10 @@
-//! Words for a command line that a person may paste into a shell.
+//! Quotes words for a command line that a user may paste into a shell.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// `path` as one word of a shell, with any characters in its name. A name that
-/// begins with a dash is given a folder, else it would be an option.
+/// `path` as one word of a shell, with any characters in its name. A name that begins with a dash
+/// gets `./` before it; else it would be an option.
 pub(super) fn word(path: &Path) -> String {
     let path = match path.as_os_str().as_bytes() {
         [b'-', ..] => &Path::new(".").join(path),
@@ -19,7 +19,7 @@ pub(super) fn word(path: &Path) -> String {
         Some(text) if !text.chars().any(char::is_control) => {
             format!("'{}'", text.replace('\'', r"'\''"))
         }
-        // A word without quotes, in the form of bash, zsh, ksh and POSIX of 2024.
+        // `$'…'`, which bash, zsh, ksh and POSIX of 2024 understand.
         _ => {
             let escaped = |&byte: &u8| match byte {
                 b' '..=b'~' if !b"'\\".contains(&byte) => char::from(byte).to_string(),

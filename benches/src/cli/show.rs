@@ -59,12 +59,12 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// The run's figures, the first of each workload.
+/// Prints the first figure of each workload.
 pub(super) fn table(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Result<()> {
     print(run, analysis, false, out)
 }
 
-/// How many comparisons of the whole run have a verdict, if there are any.
+/// Prints how many comparisons of the whole run have a verdict, if there are any.
 pub(super) fn tell_decided(
     (decided, all): (usize, usize),
     reference: &str,
@@ -79,8 +79,8 @@ pub(super) fn tell_decided(
     }
 }
 
-/// Our runtime against its peers, how costs grow, and whether published figures
-/// hold: if the run has them.
+/// Prints the tables of the presets, if the run has their cells: our runtime and its peers, how
+/// costs grow, and whether published figures hold.
 fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Result<()> {
     if let Some(peers) = Peers::of(run, analysis) {
         let mut table = plain_table();
@@ -192,7 +192,7 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
     Ok(())
 }
 
-/// The parameters of a line that distinguish it from others of its workload.
+/// The parameters by which a row differs from others of its workload.
 fn distinct(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
     let cases: Vec<&Case> = analysis
         .rows_of(&row.workload)
@@ -201,8 +201,9 @@ fn distinct(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
     part(&cases, true)(&row.case).text(run.workload(&row.workload))
 }
 
-/// Takes of a case the parameters that vary between `cases`, or the others. A
-/// case without parameters, as of a lane without figures, is no variation.
+/// Returns a function that keeps those parameters of a case that vary between `cases`, or the
+/// others if not `varying`. A case without parameters, such as that of a lane without figures, does
+/// not count as a variation.
 fn part(cases: &[&Case], varying: bool) -> impl Fn(&Case) -> Case + use<> {
     let mut values: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     for (name, value) in cases.iter().flat_map(|case| &case.0) {
@@ -279,7 +280,7 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
         out,
         "\nEach line: the figure, its 95% interval, its ratio to {reference}, the verdict.\nA ratio is made of pairs of processes: it is not exactly the quotient of the figures."
     )?;
-    // In the words of the page, so that a figure has the same name.
+    // In the words of the page, so that a figure has the same name in both.
     if let Some(typical) = analysis.noise.typical() {
         let (told, all) = analysis.noise.called_different();
         write!(

@@ -28,7 +28,7 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
     if cfg!(feature = "parquet") {
         names.insert("figures.parquet".into());
     }
-    // Also of a site that is written in part.
+    // Before the pages, so that the list is right even if writing them fails.
     note(&arguments.out, former.union(&names))?;
     for (path, text) in &pages {
         write(&arguments.out.join(path), text.as_bytes())?;
@@ -89,7 +89,7 @@ fn former(out: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
         entries => entries.with_context(reading)?,
     };
     for entry in entries {
-        // Such as .git, of pages that a host takes from a branch.
+        // Hidden entries may stay, such as the .git of a branch that a host serves.
         let is_hidden = entry.with_context(reading)?.file_name().as_encoded_bytes()[0] == b'.';
         anyhow::ensure!(
             is_hidden,
@@ -100,7 +100,7 @@ fn former(out: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
     Ok(BTreeSet::new())
 }
 
-/// Writes which files are the site's.
+/// Writes the list of the site's files.
 fn note<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
     let lines = files.map(|file| format!("{}\n", file.display()));
     write(&out.join(LIST), lines.collect::<String>().as_bytes())
@@ -114,7 +114,7 @@ fn remove<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::R
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             removed => removed.with_context(|| format!("removing {}", path.display()))?,
         }
-        // Only if nothing else is in it.
+        // This removes the folder only if it is empty.
         if let Some(folder) = file.parent().filter(|one| !one.as_os_str().is_empty()) {
             let _ = fs::remove_dir(out.join(folder));
         }
@@ -138,7 +138,7 @@ fn refuse_within(folder: &Path, out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Warns if no price is of a machine that is there.
+/// Warns if no price is for a machine of the collection.
 fn warn_of_prices(collection: &Collection, prices: &Prices) {
     let machines = collection.machines.iter();
     let types: BTreeSet<&str> = machines

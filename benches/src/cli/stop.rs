@@ -6,10 +6,10 @@ use crate::lane_process::Stop;
 use crate::say::say;
 use crate::signals;
 
-/// The exit status of a program that a Ctrl-C ended, as shells have it.
+/// The exit status of a program that a Ctrl-C ended, as shells report it.
 pub(super) const STOPPED: u8 = 130;
 
-/// A wish to stop that follows Ctrl-C, SIGTERM and SIGHUP from now on.
+/// Returns a [`Stop`] that Ctrl-C, SIGTERM and SIGHUP request from now on.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! The clocks of the CPUs: what sets them, how fast they are, and what limits them.
 //!
-//! CPU 0 may be offline, or of another kind than the rest. So all online CPUs
-//! are read for the governor, and the first that has one for the rest.
+//! CPU 0 may be offline, or of another kind than the rest. So the governor is read from all online
+//! CPUs, and another fact from the first online CPU that has it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,7 +38,7 @@ pub(super) fn governor(root: &Path) -> Option<String> {
     Some(texts.collect::<Vec<_>>().join(", "))
 }
 
-/// Whether the CPUs may clock above their base, if a driver tells.
+/// Whether the CPUs may exceed their base clock rate, if a driver tells.
 pub(super) fn turbo(root: &Path) -> Option<bool> {
     let folder = root.join(FOLDER);
     let no_turbo: Option<u8> = number(folder.join("intel_pstate/no_turbo"));

@@ -1,14 +1,12 @@
 //! The hardware: CPUs by kind, topology, caches, memory, hypervisor, as raw facts.
-//! [`reports::machine`] computes their meaning, names and key included, when a file
-//! is read.
+//! [`reports::machine`] computes the machine's names and key from them when a result file is read.
 //!
-//! # What is read by hand here, and why
+//! # What this module reads itself, and why
 //!
-//! `sysinfo` gives the names of host and system. `/proc/cpuinfo` and `/sys` are
-//! read here: `procfs` takes only `processor : N` as the start of a CPU, so that a
-//! mainframe has none, drops the lines before the first, and cuts values at their
-//! second colon; neither of them reads kinds of core, or the files of another
-//! machine, which the tests need.
+//! `sysinfo` gives the names of host and system. `/proc/cpuinfo` and `/sys` are read here, because
+//! `procfs` takes only `processor : N` as the start of a CPU (so a mainframe has no CPUs), drops
+//! the lines before the first CPU, and cuts values at their second colon. Neither crate reads kinds
+//! of cores, or the files of another machine, which the tests need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -78,7 +76,7 @@ fn read(root: &Path) -> Host {
     let nodes = list(root.join("sys/devices/system/node/online"));
     let nodes_count = match nodes {
         Some(nodes) => nodes.len(),
-        // A kernel without NUMA has one node and no folder of them.
+        // A kernel without NUMA has one node, and no folder for nodes.
         None => usize::from(cpu.is_dir()),
     };
     let mut host = Host {
@@ -118,9 +116,9 @@ fn distinct<'a>(of: impl Iterator<Item = Option<&'a String>>) -> u32 {
 struct Place {
     number: usize,
     fields: BTreeMap<String, String>,
-    /// The fields that it shares with the other threads of its core, and with no other CPU.
+    /// A text that is the same for all CPUs of its core, and for no others.
     core: Option<String>,
-    /// The same of its socket.
+    /// The same for its socket.
     socket: Option<String>,
     caches: Vec<Cache>,
     counted_by: Option<String>,
@@ -137,7 +135,7 @@ impl Place {
             .or_else(|| topology("core_siblings_list"))
             .or_else(|| topology("physical_package_id"))
             .or_else(|| field("physical id"));
-        // A core's number is unique within its die at most.
+        // The number of a core is unique only within its die.
         let by_number = || {
             let die = topology("die_id").unwrap_or_default();
             let core = topology("core_id").or_else(|| field("core id"))?;
@@ -194,7 +192,7 @@ impl Place {
     }
 }
 
-/// The CPUs by kind, in the order of each kind's first.
+/// The CPUs by kind, in the order of the first CPU of each kind.
 fn kinds(places: Vec<Place>) -> Vec<Cores> {
     let mut by_kind: BTreeMap<_, Vec<Place>> = BTreeMap::new();
     for place in places {
@@ -210,7 +208,7 @@ fn cores(places: Vec<Place>) -> Cores {
     let cpus = Cpus::of(numbers.collect()).map_or_else(String::new, |cpus| cpus.to_string());
     let cores_count = distinct(places.iter().map(|place| place.core.as_ref()));
     let threads_count = small(places.len());
-    // A cache is shared by as many CPUs as in the group with the most online.
+    // The number of CPUs that share a cache: that of the group with the most CPUs online.
     let all = places.iter().map(|place| place.caches.clone());
     let caches = all.reduce(|mut widest, caches| {
         for (cache, other) in widest.iter_mut().zip(caches) {
@@ -272,7 +270,7 @@ impl CpuInfo {
             }
             match number {
                 Some(cpu) => info.of.entry(cpu).or_default().extend(fields),
-                // Fields before the first CPU, or behind the last.
+                // Fields before the first CPU, or after the last.
                 None => info.all.extend(fields),
             }
         }
@@ -308,7 +306,7 @@ fn caches(folder: &Path) -> Vec<Cache> {
         Some(Cache {
             level: number(folder.join("level"))?,
             kind: text(folder.join("type"))?.to_lowercase(),
-            // Boards with a device tree often leave it out.
+            // Boards with a device tree often do not give the size.
             size_bytes: text(folder.join("size")).map_or(Some(0), |size| size_bytes(&size))?,
             shared_by_count: small(shared.len()),
         })
@@ -354,7 +352,7 @@ fn facts(root: &Path, first_cpu: Option<usize>) -> BTreeMap<String, Value> {
         ),
         ("microcode", microcode.as_str()),
     ] {
-        // A device tree's lists have zeros between their texts.
+        // A NUL separates the texts in a list of a device tree.
         let text = text(root.join(path)).map(|text| text.replace('\0', " "));
         put(name, text.map(Value::from));
     }
@@ -367,7 +365,7 @@ fn facts(root: &Path, first_cpu: Option<usize>) -> BTreeMap<String, Value> {
     ] {
         put(name, root.join(path).exists().then(|| Value::from("yes")));
     }
-    // A mainframe's own words; its serial numbers stay there.
+    // Facts of a mainframe, without its serial numbers.
     let sysinfo = text(root.join("proc/sysinfo")).unwrap_or_default();
     let line = |start: &str| {
         let line = sysinfo.lines().find_map(|line| line.strip_prefix(start))?;
@@ -402,7 +400,7 @@ fn facts(root: &Path, first_cpu: Option<usize>) -> BTreeMap<String, Value> {
     facts
 }
 
-/// The controllers of the memory, if the kernel has a driver for them.
+/// The number of memory controllers, if the kernel has a driver for them.
 fn memory_controllers(root: &Path) -> Option<usize> {
     let entries = std::fs::read_dir(root.join("sys/devices/system/edac/mc")).ok()?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -432,7 +430,7 @@ fn cloud_instance_type(root: &Path) -> Option<String> {
     }
     let text = text(root.join("run/cloud-init/instance-data.json"))?;
     let data: Value = serde_json::from_str(&text).ok()?;
-    // Google's is a path that contains the number of the owner's project.
+    // Google's name is a path that contains the number of the owner's project.
     let name = find(&data)?.rsplit('/').next()?;
     (!name.is_empty() && !name.contains("redacted")).then(|| name.to_owned())
 }

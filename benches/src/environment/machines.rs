@@ -1,6 +1,6 @@
-//! Machines of many kinds, by their `/proc` and `/sys`, and what must be read
-//! from each. The fields and lists are those of real machines; the files that
-//! are not used are left out.
+//! Tests with the `/proc` and `/sys` of machines of many kinds, and the facts that must be read
+//! from each. The fields and lists are those of real machines; files that are not read are left
+//! out.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// The tree of a machine, made file by file.
+/// The files of a machine, in a temporary folder.
 struct Machine {
     root: TempDir,
     cpuinfo: String,
@@ -16,16 +16,16 @@ struct Machine {
 
 /// The content of a CPU's files: `{n}` is its number.
 struct Kind<'a> {
-    /// Its block of `/proc/cpuinfo`, a field an entry.
+    /// Its block of `/proc/cpuinfo`: one entry for each field.
     cpuinfo: &'a [&'a str],
-    /// CPUs in a core, a socket, the last level of cache; they follow each other.
+    /// The number of CPUs in a core, and in a socket. Their numbers are consecutive.
     core: usize,
     socket: usize,
-    /// Level, kind, size, CPUs that share one.
+    /// Level, kind, size, and how many CPUs share one.
     caches: &'a [(u32, &'a str, &'a str, usize)],
 }
 
-/// The list of CPUs in the group of `size` that `cpu` is in.
+/// The list of the CPUs in the same group of `size` as `cpu`.
 fn group(cpu: usize, size: usize) -> String {
     let first = cpu / size * size;
     match size {
@@ -67,7 +67,7 @@ impl Machine {
                     .push_str(&format!("{}\n", field.replace("{n}", &cpu.to_string())));
             }
             self.cpuinfo.push('\n');
-            // Groups of cores count from the first CPU of the kind.
+            // The groups start at the first CPU of the kind.
             let list = |size: usize| {
                 let shifted = group(cpu - own, size);
                 let numbers: Cpus = shifted.parse().unwrap();
@@ -118,7 +118,7 @@ impl Machine {
     }
 }
 
-/// All facts of a machine, in a line.
+/// The facts of a machine, on one line.
 fn said(host: &Host) -> String {
     let machine = &host.machine;
     let kinds = machine.kinds().into_iter().map(|kind| {

@@ -1,9 +1,10 @@
-//! The job that started this run on this machine, if a tool of a fleet did.
+//! The job of a fleet's tool (such as Slurm) that started this run, if one did.
 
 use reports::schema::Taint;
 use serde_json::{Map, Value};
 
-/// The words of a script of `scripts/fleet`, such as `tool=slurm kind=big`.
+/// The variable in which a script of `scripts/fleet` describes the job, such as `tool=slurm
+/// kind=big`.
 const VARIABLE: &str = "THREADBARE_PLACED";
 
 /// Tool, job, node and kind of node, and whether the node is this run's alone; empty
@@ -17,7 +18,7 @@ pub(super) fn placed() -> Map<String, Value> {
     read(|name| std::env::var(name).ok(), cpus)
 }
 
-/// The taint of a node that others may use meanwhile.
+/// The taint of a node that other jobs may use at the same time.
 pub(super) fn shared_node_taint() -> Option<Taint> {
     (placed().get("alone") == Some(&Value::from(false))).then(|| Taint {
         kind: "shared_node".to_owned(),
@@ -34,7 +35,8 @@ fn read(variable: impl Fn(&str) -> Option<String>, cpus: Option<u64>) -> Map<Str
         if let Some(node) = variable("SLURMD_NODENAME") {
             facts.insert("node".to_owned(), node.into());
         }
-        // A job cannot see that it is exclusive under Slurm: a whole node is all of its CPUs.
+        // Slurm does not tell a job that it has the node alone. A job that has all CPUs of a node
+        // does.
         let own = variable("SLURM_CPUS_ON_NODE").and_then(|count| count.parse::<u64>().ok());
         if let Some((own, all)) = own.zip(cpus) {
             facts.insert("alone".to_owned(), (own >= all).into());

@@ -57,14 +57,14 @@ fn build(facts: &mut BTreeMap<String, Value>) {
     put(facts, "libc", maps.as_deref().and_then(libc_version));
 }
 
-/// The files that are mapped, by the text of a process's `maps`.
+/// The mapped files, from the text of `/proc/PID/maps`.
 fn mapped(maps: &str) -> impl Iterator<Item = &str> {
     maps.lines()
         .filter_map(|line| line.split_whitespace().nth(5))
 }
 
-/// The allocator of this process, and so of the lanes, which inherit `LD_PRELOAD`: the
-/// library that replaces the system's, by its name.
+/// The allocator of this process, and so of the lanes, which inherit `LD_PRELOAD`: the name of the
+/// library that replaces the system's allocator.
 fn allocator(maps: &str) -> String {
     let names = mapped(maps).filter_map(|path| Path::new(path).file_name()?.to_str());
     let is_other = |name: &&str| {
@@ -75,7 +75,7 @@ fn allocator(maps: &str) -> String {
     others.next().unwrap_or("system").to_owned()
 }
 
-/// The C library by the file that this process has mapped.
+/// The version of the C library, from the file that this process has mapped.
 fn libc_version(maps: &str) -> Option<String> {
     let path = mapped(maps).find(|path| {
         path.contains("/libc.so") || path.contains("/libc-") || path.contains("ld-musl")

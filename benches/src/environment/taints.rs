@@ -1,6 +1,6 @@
-//! Reasons to trust a run less: readings against their bounds.
+//! Finds the disturbances of a run: readings that are above their bounds.
 //!
-//! A taint is only recorded here; the readers of a run decide about their meaning.
+//! Taints are only recorded here. The analysis of a run decides what they mean.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{Readings, clocks, placed};
 pub struct Bounds {
     /// CPU time that the hypervisor gave to others.
     pub steal_ratio: f64,
-    /// Time for which the cgroup's quota held the lanes back.
+    /// Time in which the cgroup's quota stopped the lanes.
     pub throttled_ratio: f64,
     /// CPU time that other programs of this host used.
     pub others_ratio: f64,
@@ -25,9 +25,9 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// A fifth of the smallest effect that gets a verdict (5%), so that no
-    /// single cause makes one; many disk waits are needed to matter, because
-    /// only `io.file_read` has any.
+    /// Steal and waits for memory: a fifth of the smallest effect that gets a verdict (5%), so that
+    /// neither alone causes a verdict. Waits for a disk matter only if they are long, because only
+    /// `io.file_read` has any.
     fn default() -> Self {
         Self {
             steal_ratio: 0.01,
@@ -103,8 +103,8 @@ pub fn taints_of(readings: &Readings, bounds: &Bounds, block: Option<u64>) -> Ve
     taints
 }
 
-/// The taints of every figure on this host from the start: by its setup, and by
-/// `idle`, the readings while nothing was measured.
+/// The taints that every run on this host has: by the host's setup, and by `idle`, the readings
+/// while nothing was measured.
 #[must_use]
 pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
     let mut taints = taints_of(idle, bounds, None);
@@ -131,7 +131,7 @@ pub(crate) fn migrations_taint(
     block: u64,
 ) -> Option<Taint> {
     const MOST_PER_S: f64 = 1_000.0;
-    // The first placements of a handful of threads indicate nothing.
+    // Fewer moves happen when threads start, and do not matter.
     const FEWEST: u64 = 100;
     let rate = count as f64 / over.as_secs_f64();
     (count >= FEWEST && rate > MOST_PER_S).then(|| {
@@ -142,8 +142,8 @@ pub(crate) fn migrations_taint(
     })
 }
 
-/// The taint of a block after which the CPU's clock was well below `fastest`,
-/// the run's highest.
+/// The taint of a block after which the CPU's clock rate was well below `fastest_hz`, the run's
+/// highest.
 #[must_use]
 pub(crate) fn frequency_taint(now_hz: f64, fastest_hz: f64, block: u64) -> Option<Taint> {
     const LEAST_SHARE: f64 = 0.9;

@@ -1,5 +1,5 @@
-//! Readings of the host over a stretch of time: steal, throttling, pressure,
-//! and other programs' work.
+//! Readings of the host over an interval: steal, throttling, pressure, and the CPU time of other
+//! programs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use super::{clocks, text};
 
-/// Readings by name, the unit last; absent if the host has none.
+/// Readings by name. A name ends with the unit. A reading that the host does not have is absent.
 pub type Readings = BTreeMap<String, f64>;
 
-/// The reading of the clock of the first CPU for which a driver reports it.
+/// The name of the reading of the clock rate, of the first CPU whose driver reports it.
 pub(crate) const FREQUENCY: &str = "frequency_hz";
 
 /// Reads counters and returns how they changed since the last time.
@@ -62,8 +62,8 @@ impl Watch {
 
     /// The readings since the last call, or since the start.
     ///
-    /// Call it when no lane runs: a lane's CPU time counts as this process's
-    /// only once it was reaped.
+    /// Call it when no lane runs: the kernel adds a lane's CPU time to that of this process's
+    /// children when the lane is reaped.
     pub fn lap(&mut self) -> Readings {
         let now = Counters::read();
         let mut readings = now.since(&self.last);
@@ -174,7 +174,7 @@ impl Counters {
     }
 }
 
-/// Readings that have a value at a moment and do not accumulate.
+/// Readings that are values of the present and do not accumulate.
 fn states() -> Readings {
     let mut readings = Readings::new();
     if let Ok(load) = procfs::LoadAverage::current() {

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use workloads::protocol::{ErrorKind, Sample};
 
-/// Numbers stay below this, so that every language and every reader of result
-/// files holds them exactly.
+/// Numbers stay below this, so that every language and every JSON reader represents them exactly.
 const EXACT: u64 = 1 << 53;
 
 /// A lane's answer to a request that it understood.
@@ -17,14 +16,13 @@ pub enum Answer {
     Refused {
         /// The kind of failure.
         kind: ErrorKind,
-        /// For a person.
+        /// The message for the user.
         message: String,
     },
 }
 
-/// Why no lane can have measured this; `None` if it can. `took` is the time
-/// from the request to the answer: the timed section is within it, and both are
-/// of the monotonic clock.
+/// Why no lane can have measured this; `None` if it can. `took` is the time from the request to the
+/// answer. It includes the timed section, and both are read from the monotonic clock.
 pub(super) fn impossible(sample: &Sample, took: Duration) -> Option<String> {
     if sample.elapsed_ns == 0 || sample.operations_count == 0 {
         return Some("a sample needs elapsed_ns and operations_count above 0".to_owned());

@@ -1,5 +1,5 @@
-//! Perf events of a lane's process, on the highest rung of the ladder that this
-//! kernel offers to this user.
+//! Counts perf events of a lane's process. The *rung* that this kernel offers to this user says
+//! which:
 //!
 //! | rung       | what is counted                                              |
 //! |------------|--------------------------------------------------------------|
@@ -7,9 +7,8 @@
 //! | software   | page faults, context switches, migrations, by the kernel     |
 //! | accounting | nothing here: getrusage and /proc, which each sample has     |
 //!
-//! The rungs add up: each has the events of the lower ones. Events are
-//! inherited by threads and processes that the lane starts later, so they must
-//! be opened before the lane starts any.
+//! Each rung includes the events of those below it in the table. Events are inherited by threads
+//! and processes that the lane starts later, so they must be opened before the lane starts any.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -35,7 +34,7 @@ const SOFTWARE: [Named<Software>; 3] = [
     ("migrations", Software::CPU_MIGRATIONS),
 ];
 
-/// The kernel's answers to `perf_event_open`: the real ones, or in a test those of another machine.
+/// The results of `perf_event_open`: the kernel's, or in a test those of an invented machine.
 trait Kernel {
     fn hardware(&mut self, pid: i32, event: Named<Hardware>) -> io::Result<Box<dyn Event>>;
     fn software(&mut self, pid: i32, event: Named<Software>) -> io::Result<Box<dyn Event>>;
@@ -54,7 +53,7 @@ struct Reading {
     count: u64,
     /// How long it has been enabled.
     enabled_ns: u64,
-    /// How much of that it had a place in the hardware.
+    /// How long of that time the hardware has counted it.
     running_ns: u64,
 }
 
@@ -70,7 +69,7 @@ impl Kernel for Real {
 
     fn software(&mut self, pid: i32, (_, event): Named<Software>) -> io::Result<Box<dyn Event>> {
         let mut builder = Builder::new(event);
-        // They happen in the kernel, or on behalf of it.
+        // These events happen in the kernel.
         builder.observe_pid(pid).inherit(true).include_kernel();
         Ok(Box::new(builder.build()?))
     }
@@ -112,7 +111,7 @@ struct Open {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     open: Vec<Open>,
-    /// Why the hardware's events are not among them, and why the kernel's.
+    /// The errors with which the kernel refused the hardware events, and the software events.
     refused: [Option<io::Error>; 2],
 }
 
@@ -149,7 +148,8 @@ impl Counters {
         self.open.retain_mut(|one| {
             let begun = one.event.enable().and_then(|()| one.event.read());
             let is_there = begun.is_ok();
-            // Not reset: a reset keeps the counts of threads that have ended.
+            // The counter is not reset, because a reset keeps the counts of threads that have
+            // ended.
             one.begun = begun.ok();
             is_there
         });
@@ -172,7 +172,7 @@ impl Counters {
     }
 }
 
-/// The rung on which this host is for this user, and why it is not higher.
+/// The rung that this host offers to this user, and why not a higher one.
 #[must_use]
 pub(crate) fn rung() -> String {
     describe(&Counters::of_process(0))
@@ -228,14 +228,14 @@ mod tests {
         Some(kind.into())
     }
 
-    /// A kernel of another machine: its answer for each event, by its name.
+    /// An invented kernel: its result for each event, by the event's name.
     struct Told<F>(F);
 
-    /// An event that counts this many between two readings.
+    /// An invented event.
     #[derive(Clone, Copy, Debug, Default)]
     struct Played {
         per_reading: i64,
-        /// The share of its time for which it had a place in the hardware.
+        /// The share of the time in which the hardware counts it.
         share_percent: u64,
         fails_to_enable: bool,
         readings: u64,
@@ -298,7 +298,7 @@ mod tests {
             "{words}"
         );
         assert!(words.contains("migrations"), "{words}");
-        // From the second beginning on, earlier counts are not counted again.
+        // Each count starts from 0 at `begin`.
         for _ in 0..2 {
             counters.begin();
             let counted = counters.end();
@@ -337,7 +337,7 @@ mod tests {
                 "page_faults"
             ]
         );
-        // Counted without an event: that is a zero.
+        // The event was counted but did not occur: 0.
         assert_eq!(counted["instructions"], 0);
     }
 
@@ -419,7 +419,7 @@ mod tests {
         }
         assert!(describe(&counters).contains("page_faults"));
         counters.begin();
-        // 4 MiB of fresh pages, each touched: by huge pages they are few.
+        // This touches 4 MiB of fresh pages. With huge pages it causes only a few faults.
         let fresh: Vec<u8> = std::hint::black_box(vec![1; 4 << 20]);
         let counted = counters.end();
         drop(fresh);

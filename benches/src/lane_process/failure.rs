@@ -6,12 +6,12 @@ use std::{fmt, io};
 
 use nix::errno::Errno;
 
-/// A lane's process did not do its part: it costs its own cell, never the run.
+/// The failure of a lane's process. It costs the lane's cell, but never ends the run.
 #[derive(Debug)]
 pub struct LaneFailure {
     /// The cause.
     pub cause: Cause,
-    /// The answer that the study waited for, in words: `to say hello`, `for a sample`.
+    /// What the study waited for, in words: `to say hello`, `for a sample`.
     pub asked: &'static str,
     /// The last lines of its standard error; empty if it wrote none.
     pub last_words: String,
@@ -23,14 +23,14 @@ pub struct LaneFailure {
 pub enum Cause {
     /// It could not be started.
     CannotStart(String),
-    /// The host had no room for it: the limit is named.
+    /// A limit of the host was reached; the text names it.
     NoRoom(String),
     /// A signal killed it; the flag is set if the kernel reported an
     /// out-of-memory kill at the same time.
     Killed {
         /// The signal's name, such as `SIGSEGV`.
         signal: String,
-        /// True if the kernel's out-of-memory killer acted meanwhile.
+        /// True if the kernel's out-of-memory killer ended a process at that time.
         out_of_memory: bool,
     },
     /// It exited before its end was requested.
@@ -39,9 +39,9 @@ pub enum Cause {
     ClosedOutput,
     /// It did not answer in time, and was killed.
     TimedOut(Duration),
-    /// It answered something that is not the protocol.
+    /// Its answer violates the protocol.
     Garbage {
-        /// The problem of the answer.
+        /// What is wrong with the answer.
         why: String,
         /// The beginning of the answer.
         line: String,
@@ -52,7 +52,7 @@ pub enum Cause {
     Pipe(String),
     /// The memory that it uses could not be read.
     NoReading(String),
-    /// The user stopped the run while it ran; it was killed.
+    /// The user stopped the run while the lane ran; it was killed.
     Interrupted,
 }
 

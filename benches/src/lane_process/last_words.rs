@@ -1,4 +1,4 @@
-//! The last lines a lane wrote on its standard error.
+//! The last lines that a lane wrote to its standard error.
 
 use std::collections::VecDeque;
 

@@ -1,24 +1,23 @@
-//! A lane program as a child process: starts it pinned, speaks the protocol
-//! with it under time limits, and reports its failure.
+//! Runs a lane program as a child process: pins it to CPUs, speaks the protocol with it under time
+//! limits, and reports why it failed.
 //!
 //! # Invariants
 //!
-//! 1. The child leads a process group, so that a Ctrl-C in the terminal reaches
-//!    only the study, and one kill ends the lane with all its processes.
-//!    Processes that left the group are found by a mark (`strays`).
-//! 2. The child is reaped last: until then its process id, which is also the
-//!    group's, cannot belong to another process, and killing the group by it is
-//!    safe.
-//! 3. At most one request is under way, and it is shorter than a pipe's
-//!    buffer, so that writing it never blocks on a lane that does not read.
+//! 1. The child leads a process group, so that a Ctrl-C in the terminal reaches only the study, and
+//!    one kill ends the lane with all its processes. Processes that left the group are found by a
+//!    variable in their environment (`strays`).
+//! 2. The group is killed before the child is reaped. Until then no other process can get the
+//!    child's process id, which is also the group's id, so the kill is safe.
+//! 3. At most one request is under way. It is shorter than a pipe's buffer, so writing it never
+//!    blocks, even if the lane does not read.
 //!
 //! The parent-death signal follows the *thread* that started the child: keep
 //! that thread alive as long as the lane.
 //!
 //! # Rejected
 //!
-//! Threads that read the pipes: they would run beside the lane on its own CPUs.
-//! One `poll` over both pipes needs none.
+//! Threads that read the pipes: they would run on the lane's CPUs. One `poll` over both pipes needs
+//! no thread.
 
 mod answer;
 mod counters;
@@ -57,16 +56,16 @@ use strays::Mark;
 
 use crate::cpus::Cpus;
 
-/// How often a wait checks for a Ctrl-C and for the child's end (a child that
-/// leaves its pipes open to its own children shows no end of file).
+/// The interval at which a wait checks for a Ctrl-C and for the child's end. The end of the pipes
+/// is not enough: the child's own children may keep them open.
 const SLICE: Duration = Duration::from_millis(100);
 /// How long a lane may take to exit after its pipes were closed.
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
 /// How much of a wrong answer a message repeats, in characters.
 const EXCERPT: usize = 120;
 
-/// Variables that would give one lane another number of CPUs than the set it is
-/// pinned to: removed from every lane's environment.
+/// Variables that set the number of a lane's threads. They are removed from every lane's
+/// environment, so that this number depends only on the CPUs that the lane is pinned to.
 const REMOVED_VARIABLES: [&str; 5] = [
     "GOMAXPROCS",
     "TOKIO_WORKER_THREADS",
@@ -99,7 +98,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// This time for every answer, the hello too.
+    /// The same limit for the hello and for each sample.
     #[must_use]
     pub fn all(limit: Duration) -> Self {
         Self {
@@ -111,7 +110,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        // It covers the start of a JVM on a loaded host.
+        // Enough for the start of a JVM on a loaded host.
         Self::all(Duration::from_secs(30))
     }
 }
@@ -128,7 +127,7 @@ struct Shared {
 }
 
 impl Stop {
-    /// Makes everything that waits with this request stop soon.
+    /// Requests the stop. All waits that have a copy of this value end soon.
     pub fn ask(&self) {
         self.0.asked.store(true, Ordering::Relaxed);
     }
@@ -139,8 +138,8 @@ impl Stop {
         self.0.asked.load(Ordering::Relaxed)
     }
 
-    /// Kills the lane that runs with all that it forked: the last act before
-    /// this process exits without running destructors.
+    /// Kills the running lane with its process group. It is called just before this process exits
+    /// without running destructors.
     pub fn kill_lane(&self) {
         let group = Pid::from_raw(self.0.group.swap(0, Ordering::Relaxed));
         if group.as_raw() > 0 && killpg(group, Signal::SIGKILL).is_err() {
@@ -163,16 +162,16 @@ pub struct LaneProcess {
     stop: Stop,
     next_id: u64,
     oom_kills_before: u64,
-    /// Open once something was counted.
+    /// `None` until the first call of [`count`](Self::count).
     counters: Option<Counters>,
     mark: Mark,
-    /// Steps that the kernel refused for it.
+    /// Steps of its start that the kernel refused.
     refused: Vec<Step>,
     /// Whether processes that leave its group become children of this process.
     adopts: bool,
-    /// How it ended, once it was reaped.
+    /// How the child ended, once it is reaped.
     reaped: Option<WaitStatus>,
-    /// True once all that it started was ended.
+    /// True once all processes of the lane were ended.
     ended: bool,
 }
 
@@ -210,7 +209,7 @@ impl LaneProcess {
         for variable in REMOVED_VARIABLES {
             start.env_remove(variable);
         }
-        // A backtrace would push the message itself out of the last words.
+        // A backtrace would leave no room for the message in `last_words`.
         start.env("RUST_BACKTRACE", "0");
         start.envs(command.variables.iter().map(|(name, value)| (name, value)));
         start.envs([mark.variable()]);
@@ -269,7 +268,8 @@ impl LaneProcess {
         &self.hello
     }
 
-    /// Steps that the kernel refused for this lane, in words: it runs without them.
+    /// The steps of the start that the kernel refused for this lane, as text. The lane runs without
+    /// them.
     #[must_use]
     pub fn refused(&self) -> Vec<&'static str> {
         const ADOPT: &str = "prctl(PR_SET_CHILD_SUBREAPER): what a lane leaves in a session of its own is not found";
@@ -284,8 +284,8 @@ impl LaneProcess {
     ///
     /// # Errors
     ///
-    /// [`LaneFailure`] if the lane died, hung or sent another answer. The lane
-    /// is dead then; start another.
+    /// [`LaneFailure`] if the lane died, hung or violated the protocol. The lane is dead then;
+    /// start another.
     pub fn run(
         &mut self,
         workload: &str,
@@ -337,9 +337,9 @@ impl LaneProcess {
         }
     }
 
-    /// Counts from now on what it does, with the threads and children that it
-    /// has started since the first call. A counter makes each switch of the
-    /// kernel more expensive: no process that is timed has one.
+    /// Starts to count the lane's events. Threads and children that it started after the first call
+    /// are counted too. A counter makes each context switch slower, so a process that is timed has
+    /// none.
     pub(crate) fn count(&mut self) {
         let pid = self.group.as_raw();
         let counters = &mut self.counters;
@@ -355,8 +355,8 @@ impl LaneProcess {
         counters.map_or_else(BTreeMap::new, Counters::end)
     }
 
-    /// How often the kernel has moved its living threads to another CPU;
-    /// `None` if the kernel does not say.
+    /// How often the kernel has moved the child's present threads to another CPU; `None` if the
+    /// kernel does not count it.
     #[must_use]
     pub fn migrations(&self) -> Option<u64> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
@@ -379,7 +379,7 @@ impl LaneProcess {
     /// [`LaneFailure`] if it had to be killed, or ended with another status than 0.
     pub fn quit(mut self) -> Result<(), LaneFailure> {
         const ASKED: &str = "to finish";
-        // A lane that is dead already is found by the wait.
+        // If the lane is dead already, the wait below finds it.
         let _ = self.send(&Request::Quit);
         drop(self.child.stdin.take());
         let deadline = Instant::now() + EXIT_LIMIT;
@@ -390,7 +390,7 @@ impl LaneProcess {
                     return Err(self.failure(Cause::TimedOut(EXIT_LIMIT), ASKED));
                 }
                 None => {
-                    // Its output meanwhile must not block it.
+                    // The pipes are read, so that writing does not block the lane.
                     self.drain(Duration::from_millis(2));
                 }
             }
@@ -430,8 +430,8 @@ impl LaneProcess {
         serde_json::from_slice(line).map_err(|error| self.garbage(&error.to_string(), line, asked))
     }
 
-    /// The next line without its newline; every other outcome is a failure,
-    /// and the lane is dead after it.
+    /// The next line without its newline; each other outcome is returned as a failure, and the lane
+    /// is killed.
     fn wait_for_line(
         &mut self,
         limit: Duration,
@@ -487,7 +487,7 @@ impl LaneProcess {
                     Err(_) => return Ok(Line::EndOfFile),
                 }
             } else if self.status().is_some() {
-                // It may have written its last line just before its end.
+                // The child may have written a line just before it ended.
                 return if self.wait_readable(Duration::ZERO)?[0] {
                     continue;
                 } else {
@@ -520,7 +520,7 @@ impl LaneProcess {
         };
         let mut bytes = [0; 16 * 1024];
         match stderr.read(&mut bytes) {
-            // An ended pipe stays readable for ever; waiting on it would spin.
+            // A pipe at end of file is always readable: polling it would spin.
             Ok(0) => self.stderr = None,
             Ok(count) => self.last_words.push(&bytes[..count]),
             Err(error) if is_transient(&error) => {}
@@ -553,8 +553,8 @@ impl LaneProcess {
         match waitid(Id::Pid(self.group), flags) {
             Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => None,
             Ok(status) => Some(status),
-            // A sandbox refuses the call that does not reap. While a process is
-            // left in the group, its number belongs to no other.
+            // A sandbox may refuse `waitid`, so the child is reaped here. While a process of the
+            // group is left, no other group gets its id.
             Err(_) => {
                 self.reaped = waitpid(self.group, Some(WaitPidFlag::WNOHANG))
                     .ok()
@@ -638,8 +638,8 @@ impl LaneProcess {
         self.ended = true;
         self.stop.0.group.store(0, Ordering::Relaxed);
         if self.reaped.is_none() {
-            // Before the reaping, by invariant 2. ESRCH means that no process is
-            // left, or that there is no such group.
+            // Killed before it is reaped: invariant 2. ESRCH means that no process is left, or that
+            // there is no such group.
             if killpg(self.group, Signal::SIGKILL).is_err() {
                 let _ = kill(self.group, Signal::SIGKILL);
             }
@@ -650,8 +650,8 @@ impl LaneProcess {
                 }
             };
         }
-        // This program is the subreaper: processes that the kill of the group
-        // has ended are its children now, and would remain as zombies.
+        // This program is the subreaper, so the kernel made it the parent of the processes that the
+        // kill has ended. They are reaped here; else they would stay zombies.
         while matches!(
             waitpid(Pid::from_raw(-self.group.as_raw()), None),
             Ok(_) | Err(Errno::EINTR)
@@ -659,9 +659,8 @@ impl LaneProcess {
         self.mark.end_strays();
     }
 
-    /// Makes the kernel kill the lane before the study when memory runs out.
-    /// Raising one's own score needs no privilege; if it fails the study is
-    /// only as exposed as without it.
+    /// Makes the kernel kill the lane before the study when memory runs out. Raising the score of
+    /// an own process needs no privilege. An error is ignored: the study runs without it.
     fn prefer_as_oom_victim(&self) {
         let _ = std::fs::write(format!("/proc/{}/oom_score_adj", self.child.id()), "1000");
     }
@@ -691,8 +690,8 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// How often the kernel's out-of-memory killer has struck since the host
-/// started; 0 if it is not known.
+/// How many processes the out-of-memory killer has ended since the host started; 0 if that is not
+/// known.
 fn oom_kills() -> u64 {
     let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
     let count = |line: &str| line.strip_prefix("oom_kill ")?.trim().parse().ok();

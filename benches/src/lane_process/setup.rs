@@ -1,7 +1,7 @@
 //! The steps of a lane's child between `fork` and `exec`.
 //!
-//! A sandbox may refuse each of the steps. A lane runs without them; which were
-//! refused is sent to the parent by a pipe.
+//! A sandbox may refuse any of the steps. The lane then runs without it, and the child reports the
+//! refused steps to its parent through a pipe.
 #![expect(
     unsafe_code,
     reason = "the affinity and the parent-death signal must be set in the child, and the standard library marks the hook for that unsafe"
@@ -29,7 +29,7 @@ pub(super) enum Step {
 impl Step {
     const ALL: [Self; 3] = [Self::Group, Self::Pin, Self::DeathSignal];
 
-    /// The system call, and the meaning of its refusal.
+    /// The system call, and what it means that it is refused.
     pub(super) fn refused(self) -> &'static str {
         match self {
             Self::Group => {
@@ -43,9 +43,9 @@ impl Step {
     }
 }
 
-/// Makes the children of `command` leaders of a new process group, pinned to
-/// `cpus`, and killed by the kernel when the thread that started them ends. The
-/// result reads, after the start, which steps were refused.
+/// Makes a child of `command` the leader of a new process group, pins it to `cpus`, and has the
+/// kernel kill it when the thread that started it ends. The result tells, after the start, which
+/// steps were refused.
 pub(super) fn prepare(command: &mut Command, cpus: Mask) -> Refusals {
     let parent = getpid();
     let pipe = io::pipe().ok();
@@ -77,12 +77,12 @@ pub(super) fn prepare(command: &mut Command, cpus: Mask) -> Refusals {
     Refusals(read)
 }
 
-/// The place in which the child reports the steps that the kernel refused.
+/// The pipe through which the child reports the steps that the kernel refused.
 #[derive(Debug)]
 pub(super) struct Refusals(Option<PipeReader>);
 
 impl Refusals {
-    /// The steps that were refused to a child that has started. Does not block.
+    /// The refused steps of a child that has started. Does not block.
     pub(super) fn read(self) -> Vec<Step> {
         let Some(mut read) = self.0 else {
             return Vec::new();

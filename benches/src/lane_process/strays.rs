@@ -1,9 +1,9 @@
-//! Processes that a lane has left: they started a session of their own
-//! (`setsid`), so the kill of the lane's group did not end them.
+//! Ends the processes that a lane has left behind. They started a session of their own (`setsid`),
+//! so the kill of the lane's group did not end them.
 //!
-//! The study is the subreaper of the lanes: the kernel gives it each process
-//! whose parent has ended. A lane's processes are known by a variable of their
-//! environment, so that no other child of this program is touched.
+//! The study is the subreaper of the lanes: the kernel gives it each process whose parent has
+//! ended. A lane's processes are recognised by a variable in their environment, so that no other
+//! child of this program is killed.
 
 use std::ffi::OsString;
 use std::sync::OnceLock;
@@ -15,11 +15,12 @@ use nix::unistd::Pid;
 
 /// The variable whose value marks the processes of one lane.
 const VARIABLE: &str = "THREADBARE_LANE_MARK";
-/// Gives up on a lane whose processes start others faster than they are killed.
+/// The most rounds of killing: the processes of a lane may start others faster than they are
+/// killed.
 const MOST_ROUNDS: usize = 100;
 
-/// Makes this process the subreaper of all processes that lanes leave. Says
-/// whether the kernel did so.
+/// Makes this process the subreaper of all processes that lanes leave. Returns whether it
+/// succeeded.
 pub(super) fn adopt() -> bool {
     static ADOPTED: OnceLock<bool> = OnceLock::new();
     *ADOPTED.get_or_init(|| nix::sys::prctl::set_child_subreaper(true).is_ok())
@@ -30,8 +31,8 @@ pub(super) fn adopt() -> bool {
 pub(super) struct Mark(String);
 
 impl Mark {
-    /// A mark that no other lane of this host has now. All marks have one
-    /// length: the size of the environment moves a program's stack.
+    /// A mark that no other lane of this host has now. All marks have the same length, because the
+    /// size of the environment moves a program's stack.
     pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -43,9 +44,8 @@ impl Mark {
         (VARIABLE.into(), self.0.clone().into())
     }
 
-    /// Kills and reaps the processes that the lane has left, once its own
-    /// process was reaped. Blocks the thread until the kernel has ended them.
-    /// How many there were.
+    /// Kills and reaps the processes that the lane has left, once its own process was reaped.
+    /// Blocks the thread until the kernel has ended them. Returns how many there were.
     pub(super) fn end_strays(&self) -> usize {
         let mut count = 0;
         for _ in 0..MOST_ROUNDS {
@@ -55,7 +55,7 @@ impl Mark {
             }
             count += own.len();
             for pid in own {
-                // It is our child and not reaped: its number belongs to no other.
+                // A child that is not reaped keeps its process id.
                 let _ = kill(pid, Signal::SIGKILL);
                 let _ = waitpid(pid, None);
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::lane_program;
 use crate::say::say_after;
 
-/// How long a build may be silent: a hanging build is named.
+/// After this time a message names the build that still runs.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A language with foreign lanes.
@@ -21,11 +21,11 @@ pub struct Language {
     pub variable: &'static str,
     /// The toolchain's program on `PATH`.
     pub program: &'static str,
-    /// The file in its folder; without it there are no lanes.
+    /// The main file in that folder; without it the language has no lanes.
     pub entry: &'static str,
-    /// How its program is made and started.
+    /// How its program is built and started.
     pub start: Start,
-    /// A line that installs it.
+    /// A command, or a page, that installs it.
     pub install: &'static str,
 }
 
@@ -90,12 +90,12 @@ pub enum Missing {
     Toolchain {
         /// The language.
         language: &'static str,
-        /// A line that installs it.
+        /// A command, or a page, that installs it.
         install: &'static str,
         /// The variable that names it.
         variable: &'static str,
     },
-    /// The toolchain is there and this suite has no program for it.
+    /// The toolchain is installed, but this suite has no program for the lane.
     #[error("{0} is no file: this suite has no program for that lane here")]
     Program(String),
     /// The program could not be built.

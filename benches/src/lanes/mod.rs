@@ -24,7 +24,7 @@ pub struct LaneEntry {
     pub variant_of: Option<&'static str>,
     /// The text that distinguishes it.
     pub remark: &'static str,
-    /// A task is a thread or process of the kernel: it weighs more.
+    /// True if a task is a thread or a process, which costs more than other tasks.
     pub kernel_tasks: bool,
     /// The language of a foreign lane.
     pub foreign: Option<&'static Language>,

@@ -1,4 +1,4 @@
-//! The means to start any lane.
+//! How to start each lane.
 
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,7 +15,7 @@ use crate::lane_program;
 /// A JVM writes its warnings to stdout unless an option forbids it.
 const JAVA_LOG: [&str; 2] = ["-Xlog:disable", "-Xlog:all=warning:stderr"];
 
-/// The means to start lanes.
+/// The programs and folders that are needed to start lanes.
 #[derive(Clone, Debug)]
 pub struct Toolbox {
     /// The lane program, which is the load generator too.
@@ -58,8 +58,8 @@ impl Toolbox {
         }
     }
 
-    /// How to start a lane in another language by this toolchain's program; the
-    /// build has the version in its name.
+    /// How to start a lane in another language with this toolchain. The version is in the name of
+    /// the build.
     ///
     /// # Errors
     ///
@@ -77,8 +77,8 @@ impl Toolbox {
         Ok(self.with_load_generator(command))
     }
 
-    /// How to start a lane in Rust as the lane program `program` has it, which
-    /// may be of another build. The load generator is this build's.
+    /// How to start a lane in Rust with the lane program `program`, which may be of another build.
+    /// The load generator is this build's.
     ///
     /// # Errors
     ///
@@ -144,12 +144,13 @@ impl Toolbox {
                 (binary, Vec::new())
             }
             Start::JavaCompile => {
-                // A Java without a compiler runs classes that another compiled.
+                // A Java without a compiler can run classes that another Java compiled.
                 let beside = toolchain.with_file_name("javac");
                 let compiler = on_path(&beside).or_else(|| on_path(Path::new("javac")));
                 let compiler = compiler.unwrap_or(beside);
                 let sources = sources(&folder, "java");
-                // A folder for each version: a lane that runs may still read its classes.
+                // Each version has its own folder, because a running lane may still read the
+                // classes of an older one.
                 let version = version(&compiler, &sources);
                 let classes = self.build.join(format!("java-{version:016x}"));
                 if !classes.is_dir() {
@@ -159,7 +160,7 @@ impl Toolbox {
                     let mut arguments = vec!["-d".into(), fresh.clone().into()];
                     arguments.extend(sources.into_iter().map(PathBuf::into_os_string));
                     language.build(&folder, &fresh, &compiler, &arguments)?;
-                    // Another process may have been faster.
+                    // The rename fails if another process was faster.
                     if std::fs::rename(&fresh, &classes).is_err() {
                         let _ = std::fs::remove_dir_all(&fresh);
                     }
@@ -179,8 +180,8 @@ impl Toolbox {
     }
 }
 
-/// The program of a build that has a lane in Rust: `plain` is its lane program,
-/// and its twin is in the same folder.
+/// The program of a build that has the lane in Rust `lane`: the lane program `plain`, or its twin
+/// in the same folder.
 fn own_program(lane: &str, plain: &Path) -> Result<PathBuf, Missing> {
     let program = match workloads::lanes::find(lane).map(|entry| entry.program) {
         None | Some(Program::Plain) => return Ok(plain.to_owned()),
@@ -193,7 +194,7 @@ fn own_program(lane: &str, plain: &Path) -> Result<PathBuf, Missing> {
     }
 }
 
-/// A number for these sources as this compiler compiles them.
+/// A hash of the compiler's path and of the sources.
 fn version(compiler: &Path, sources: &[PathBuf]) -> u64 {
     let mut hasher = DefaultHasher::new();
     compiler.canonicalize().ok().hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! How long a cell takes: tried once, before anything is recorded.
+//! Finds how long a cell takes, by a trial before anything is recorded.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,7 +12,8 @@ use super::probe::kind_of;
 use super::setup::{Setup, is_memory};
 use crate::lane_process::{Answer, Cause, LaneCommand, LaneFailure, LaneProcess, Limits, Stop};
 
-/// Long enough that a clock's step and a process's first touches fade.
+/// A trial of this length is enough: the steps of the clock and the first page faults of the
+/// process matter little in it.
 const ENOUGH: Duration = Duration::from_millis(2);
 /// The most steps from one iteration up to [`ENOUGH`].
 const STEPS: u32 = 8;
@@ -43,9 +44,9 @@ pub(super) enum Refusal {
     Answer(ErrorKind, String),
     /// The answer was wrong.
     Checksum(String),
-    /// One sample takes longer than the budget allows for a try.
+    /// One sample takes longer than the budget allows for a trial.
     Dear {
-        /// How long it was waited for.
+        /// The time limit of the trial.
         limit: Duration,
         /// The whole run's budget.
         budget: Duration,
@@ -98,7 +99,7 @@ impl Refusal {
     }
 }
 
-/// The right checksums, each worked out once: for `cpu.*` that is real work.
+/// The right checksums. Each is computed once, because for `cpu.*` that takes long.
 #[derive(Debug, Default)]
 pub(super) struct Expected(BTreeMap<(&'static str, Parameters), u64>);
 
@@ -138,15 +139,14 @@ pub(super) fn checked_sample(
     }
 }
 
-/// The result of trying a cell.
+/// The result of a cell's trial.
 pub(super) struct Tried {
     pub(super) cost: Cost,
-    /// The kernel's counts during the last try.
+    /// The kernel's counts during the last sample of the trial.
     pub(super) counters: Option<Counters>,
 }
 
-/// Finds the cost of a cell of `lane` by trying it, and counts events
-/// meanwhile; some are only guessed.
+/// Finds the cost of a cell of `lane`: by a trial, which also counts events, or by [`guess`].
 pub(super) fn calibrate(
     setup: &Setup,
     load: &Load,
@@ -201,21 +201,20 @@ pub(super) fn calibrate(
             });
             return Ok(Tried { cost, counters });
         }
-        // The first iterations are the slowest: aim above the target, but not
-        // so far that a wrong guess costs a second.
+        // The first iterations are the slowest, so the next step aims above the target; but not so
+        // far that a wrong guess costs a second.
         let factor = (2 * ENOUGH.as_nanos() / elapsed.as_nanos().max(1)).clamp(2, 32);
         iterations = (iterations * u64::try_from(factor).unwrap_or(2)).min(most_iterations);
     }
     unreachable!("the loop above returns at its last step")
 }
 
-/// The usual limits, but no longer than the most that a cell could get: one
-/// sample in each process must not take the whole run.
+/// The limits for a trial: the usual ones, but for a sample at most a cell's share of the budget. A
+/// longer sample, once in each process, would take the whole run.
 fn trial_limits(setup: &Setup) -> Limits {
     const MOST_SHARES: usize = 80;
     const LEAST: Duration = Duration::from_secs(5);
-    // All tries together take at most half of the budget: with few cells, each may
-    // take more.
+    // With up to 40 cells, the trials together take at most half of the budget.
     let shares = (2 * setup.cells_count()).clamp(1, MOST_SHARES) as u32;
     Limits {
         sample: setup.limits.sample.min((setup.budget / shares).max(LEAST)),
@@ -223,7 +222,7 @@ fn trial_limits(setup: &Setup) -> Limits {
     }
 }
 
-/// Says of a try that timed out at a limit of the budget's that it was so.
+/// Turns the timeout of a trial into [`Refusal::Dear`] if the budget has shortened its limit.
 fn dear(refusal: Refusal, setup: &Setup) -> Refusal {
     match refusal {
         Refusal::Lane(LaneFailure {
@@ -237,9 +236,8 @@ fn dear(refusal: Refusal, setup: &Setup) -> Refusal {
     }
 }
 
-/// The possible costs of a cell, without trying it: for a ledger of memory, a
-/// load on a fixed schedule and a whole service every try costs as much as the
-/// sample.
+/// An estimate of a cell's cost without a trial; `None` if the cell needs a trial. For a memory
+/// ledger, a load on a fixed schedule and a whole service, a trial would take as long as a sample.
 fn guess(
     setup: &Setup,
     workload: &'static Workload,
@@ -278,12 +276,12 @@ fn guess(
     None
 }
 
-/// The time to start and end one waiting task, and how many a lane can hold:
-/// tasks of the kernel reach its limits long before a million.
+/// The time to start and end one waiting task, and how many a lane can hold: threads and processes
+/// reach the kernel's limits long before a million.
 fn parked_ns(lane: &str) -> (f64, u64) {
     const KERNEL_TASKS: u64 = 32_768;
     match lane {
-        // Its name begins as a thread's does.
+        // The first arm, because this name contains `thread` too.
         _ if lane.starts_with("threadbare") => (9e3, u64::MAX),
         _ if lane.contains("process") || lane.contains("fork") => (2e5, KERNEL_TASKS),
         _ if lane.contains("thread") => (6e4, KERNEL_TASKS),

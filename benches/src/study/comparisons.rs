@@ -7,17 +7,17 @@
 //! | goal    | compared                                         | ends with                  |
 //! |---------|--------------------------------------------------|----------------------------|
 //! | verdict | each lane with the reference lane                | a verdict of the page      |
-//! | width   | two builds of a lane; a lane and its A/A pair    | an interval so narrow      |
+//! | width   | two builds of a lane; a lane and its A/A pair    | the interval asked for     |
 //!
 //! 1. Every cell has its first rounds, by the plan.
-//! 2. A comparison is judged at few numbers of processes ([`looks`]), by the rules of the report.
-//! 3. The open cases are measured in *passes*. A pass takes those with the most
-//!    verdicts a second: a comparison that needs n more processes, each of which
-//!    takes t, counts 1 / (n · t). It takes a part of the time that is left, and
-//!    each of its cases has one block, in random order. So the processes of a case
-//!    are spread over the run, and a case that will never be decided takes time only
-//!    if nothing better is left.
-//! 4. When nothing is open, cases with fewer than [`ENOUGH`] processes have more.
+//! 2. A comparison is judged only at certain numbers of processes ([`looks`]), by the rules of the
+//!    report.
+//! 3. The open cases are measured in *passes*. A pass chooses the cases with the most expected
+//!    verdicts a second: a comparison that needs n more processes, each of which takes t, counts 1
+//!    / (n · t). The pass takes a part of the time that is left ([`PASS`]), and measures one block
+//!    of each of its cases, in random order. So the processes of a case are spread over the run,
+//!    and a case that will never be decided takes time only if no other is left.
+//! 4. When all comparisons are decided, cases with fewer than [`ENOUGH`] processes get more.
 //!
 //! `reports/METHOD.md` has the effect of looks and stopping on the errors.
 
@@ -41,8 +41,8 @@ use workloads::protocol::Parameters;
 use super::header::THRESHOLD_RATIO;
 use super::plan::{Plan, PlannedBlock, shuffled};
 
-/// A case has this many processes even if all of its comparisons are decided
-/// earlier, if the time allows: the interval of a figure then has 95%.
+/// If the time allows, a case gets this many processes even if its comparisons are decided earlier:
+/// with as many, the interval of a figure has a confidence of 95%.
 const ENOUGH: u64 = 10;
 /// The most rounds of any case.
 const MOST_ROUNDS: u64 = 200;
@@ -57,7 +57,7 @@ const BOUND: Bound = Bound {
 /// All comparisons of a run.
 #[derive(Debug)]
 pub(super) struct Comparisons {
-    /// `None` for a verdict, else the half-width that ends a comparison.
+    /// The half-width of the interval that decides a comparison; `None` if a verdict decides it.
     width_ratio: Option<f64>,
     cells: Vec<Cell>,
     cases: Vec<Case>,
@@ -72,11 +72,11 @@ pub(super) struct Comparisons {
 #[derive(Debug, Default)]
 struct Cell {
     case: usize,
-    /// The cell that this one is the second A of.
+    /// Of a control: the cell that it measures again.
     twin: Option<usize>,
     /// The main figure of each process, by its round.
     figures: BTreeMap<u64, f64>,
-    /// The time of its processes, and their number.
+    /// The time of all its processes, and their number.
     took: (Duration, u32),
     given_up: bool,
 }
@@ -97,9 +97,9 @@ struct Case {
 #[derive(Debug)]
 struct Comparison {
     ours: usize,
-    /// The same as `ours` if a second run like this one is meant.
+    /// The same as `ours` if a later run will be compared with this one.
     theirs: usize,
-    /// Both are one lane of one build.
+    /// True if both are the same lane of the same build (an A/A pair).
     is_pair: bool,
     /// The number of processes at the last look.
     looked: u64,
@@ -195,7 +195,7 @@ impl Comparisons {
         case.rounds = case.rounds.max(round + 1);
     }
 
-    /// Takes note that the cell at this place will not be measured again.
+    /// Records that the cell at this place will not be measured again.
     pub(super) fn give_up(&mut self, at: usize) {
         self.cells[at].given_up = true;
     }
@@ -210,7 +210,7 @@ impl Comparisons {
         (all.iter().filter(|decided| **decided).count(), all.len())
     }
 
-    /// True if a side will never have another process and has too few.
+    /// True if one side has too few processes and will get no more.
     fn is_lost(&self, one: &Comparison) -> bool {
         let is_lost = |at: usize| {
             let cell = &self.cells[at];
@@ -219,7 +219,8 @@ impl Comparisons {
         is_lost(one.ours) || is_lost(one.theirs)
     }
 
-    /// Judges all comparisons by the samples so far, those that are due for a look anew.
+    /// Judges all comparisons by the samples so far. A comparison gets new ratios when it has the
+    /// number of processes of its next look.
     pub(super) fn judge(&mut self) {
         for at in 0..self.list.len() {
             let one = &self.list[at];
@@ -257,7 +258,7 @@ impl Comparisons {
         }
     }
 
-    /// By the rules of the report's page of main figures.
+    /// Judges as the report's page of main figures does.
     fn judge_verdicts(&mut self) {
         let workload = |one: &Comparison| self.cases[self.cells[one.ours].case].workload.as_str();
         let deviations = |of: Option<&str>| -> Vec<f64> {
@@ -292,7 +293,8 @@ impl Comparisons {
         for (at, verdict) in places.into_iter().zip(found) {
             self.list[at].decided = verdict.is_decided();
         }
-        // A pair is a test, and ends with the comparison of its lane.
+        // A pair only tests the method. It is measured as long as the other comparisons of its
+        // case.
         for one in self.list.iter_mut().filter(|one| one.is_pair) {
             one.decided = true;
         }
@@ -368,9 +370,8 @@ impl Comparisons {
         }
     }
 
-    /// The cells of a case that are worth measuring again: those of its open
-    /// comparisons, with their A/A pairs; if none is open but processes are
-    /// few, all.
+    /// The cells of a case that are worth measuring again: those of its undecided comparisons, with
+    /// their A/A pairs. If all are decided, all cells of the case while it has few processes.
     fn wanted(&self, at: usize) -> BTreeSet<usize> {
         let case = &self.cases[at];
         if !case.grows || case.rounds >= MOST_ROUNDS {
@@ -407,7 +408,7 @@ impl Comparisons {
         })
     }
 
-    /// Expected verdicts of a block of this case, a second.
+    /// The expected verdicts of a block of this case, for each second that it takes.
     fn worth(&self, at: usize, cost: f64) -> f64 {
         let more = |one: &Comparison| {
             let due = looks::next(one.looked).map_or(f64::INFINITY, |due| due as f64);
@@ -424,7 +425,7 @@ impl Comparisons {
         self.open(at).map(|one| 1.0 / (more(one) * cost)).sum()
     }
 
-    /// The time of a block of these cells, in seconds, by the earlier ones.
+    /// The expected time of a block of these cells, in seconds, from their earlier processes.
     fn cost(&self, plan: &Plan, cells: &BTreeSet<usize>) -> f64 {
         let of = |&at: &usize| match self.cells[at].took {
             (_, 0) => plan.cells[at].estimate_ns as f64 / 1e9,
@@ -433,8 +434,8 @@ impl Comparisons {
         cells.iter().map(of).sum()
     }
 
-    /// As text, when a run with a precision ends: how many cells have it. The
-    /// report's own analysis decides.
+    /// At the end of a run with a precision: how many comparisons have reached it, as text. The
+    /// report analyses the samples again, and that result counts.
     pub(super) fn conclusion(&self) -> Option<String> {
         let (decided, all) = self.decided();
         self.width_ratio.map(|goal| {
@@ -479,16 +480,15 @@ mod tests {
         }
     }
 
-    /// A figure of a log-uniform spread of `share` to each side of `middle`.
+    /// A random figure: `middle` times e to a power between -`share` and `share`.
     fn figure(at: usize, round: u64, middle: f64, share: f64) -> f64 {
         let mixed = (round * 31 + at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11;
         let uniform = mixed as f64 / (1_u64 << 53) as f64;
         middle * (share * (2.0 * uniform - 1.0)).exp()
     }
 
-    /// Measures the first rounds and then what is chosen, until nothing is chosen
-    /// or `seconds` are over. Returns how often each cell was measured, and the
-    /// end.
+    /// Measures the first rounds and then the chosen blocks, until none is chosen or `seconds` are
+    /// over. Returns how often each cell was measured, and the final comparisons.
     fn measured(
         plan: &Plan,
         seconds: f64,

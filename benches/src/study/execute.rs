@@ -23,7 +23,7 @@ use crate::environment::{self, Bounds, Watch, debug_build_taint, standing_taints
 use crate::lane_process::Stop;
 use crate::scratch::Scratch;
 
-/// How long the host is watched before anything is measured.
+/// How long the host is observed before anything is measured.
 const IDLE_WATCH: Duration = Duration::from_millis(400);
 /// The parameter of workloads that read temporary files.
 const FILES: &str = "file_bytes";
@@ -270,7 +270,7 @@ fn refusals(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
 /// A memory workload whose sample takes longer has no A/A pair.
 const DEAR_LEDGER_NS: f64 = 1e9;
 
-/// The outcome of trying every cell once.
+/// The outcome of the trials of all cells.
 #[derive(Default)]
 struct Trials {
     candidates: Vec<Candidate>,
@@ -278,7 +278,7 @@ struct Trials {
     counters: Vec<Counters>,
 }
 
-/// Tries every cell once; those that fail come back as failures.
+/// Tries every cell once. Those that fail are returned as failures.
 fn try_cells(
     setup: &Setup,
     lanes: &[ProbedLane],
@@ -356,15 +356,14 @@ fn try_cells(
                 trials.candidates.push(candidate);
             }
         }
-        // The A/A pairs: a lane once more, at its first case or along the whole
-        // sweep that the case is of. Each workload has another lane's, so that
-        // all lanes have some.
+        // The A/A pairs: a lane is measured again, at its first case. If that case is a point of a
+        // sweep, at all points. Each workload takes the next lane, so that all lanes have pairs.
         if firsts.is_empty() {
             continue;
         }
         let first = &firsts[place % firsts.len()];
-        // The sum of a ledger's parts hardly varies: a pair whose processes take
-        // seconds would show no more than that of memory.parked.
+        // Figures of memory hardly vary, so a pair whose processes take seconds would show no more
+        // than the pair of memory.parked.
         let sample_ns = first.cost.around_ns + first.cost.iteration_ns;
         let has_pair = !is_memory(workload) || sample_ns < DEAR_LEDGER_NS;
         let is_pair = |cell: &&Candidate| {
@@ -381,8 +380,8 @@ fn try_cells(
     Ok(trials)
 }
 
-/// True if `cell` is `first`, or of one slope with it: a ledger is a slope over
-/// the task counts, and so is its A/A pair.
+/// True if `cell` is `first`, or another point of the same slope: a figure of memory is a slope
+/// over the numbers of tasks, so its A/A pair needs all points.
 fn is_along(cell: &Candidate, first: &Candidate) -> bool {
     let without_tasks = |cell: &Candidate| {
         let mut parameters = cell.parameters.clone();

@@ -1,4 +1,4 @@
-//! The load on a server: the generator's own CPUs, and its limit on them.
+//! The load generator of a server: its CPUs, and its limit on them.
 //!
 //! A server and its load generator use about the same CPU time for a request,
 //! because nearly all of it is TCP's. So the generator gets separate CPUs, and
@@ -27,12 +27,12 @@ use crate::cpus::Cpus;
 use crate::environment;
 use crate::lane_process::LaneCommand;
 
-/// The generator's own measure of its limit, by its CPU time: other programs on its
-/// CPUs change that little.
+/// The name of the generator's limit in its report. The generator computes the limit from its CPU
+/// time, which other programs on its CPUs change little.
 const OWN_LIMIT: &str = "load_limit_per_s";
-/// How often the limit is measured: the median is the limit.
+/// How many times the limit is measured; the median is taken.
 const TRIES: usize = 5;
-/// A fifth of a second for a generator on one CPU.
+/// The requests of one measurement: about a fifth of a second for a generator on one CPU.
 const REQUESTS: u64 = 40_000;
 /// The environment variables by which a lane finds the generator and its settings.
 const PROGRAM: &str = "THREADBARE_LOAD";
@@ -53,7 +53,7 @@ struct Split {
     generator: Cpus,
 }
 
-/// All of a case on which the limit depends.
+/// The parameters of a case on which the limit depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Connections {
     count: u64,
@@ -93,7 +93,7 @@ impl Load {
         };
         load.split = Some(split.clone());
         let program = program(setup);
-        // At the smallest sizes the figures mean nothing.
+        // At the smallest sizes the figures are not used, so they need no limit.
         let Some(program) = program.filter(|_| setup.size != Size::Tiny) else {
             return load;
         };
@@ -145,7 +145,7 @@ impl Load {
         (command, split.server.clone())
     }
 
-    /// Why this case is not measured on any lane: `None` if it is.
+    /// Why this case is not measured on any lane; `None` if it is measured.
     pub(super) fn refusal(
         &self,
         workload: &Workload,
@@ -191,17 +191,17 @@ pub(super) fn headroom_taint(
     })
 }
 
-/// Whether a generator on separate CPUs loads it.
+/// Whether a generator on separate CPUs loads the workload.
 fn is_loaded(workload: &Workload) -> bool {
     is_echo(workload) || matches!(workload.shape, Shape::Service)
 }
 
-/// Whether an echo server shows the generator's limit.
+/// Whether the limit measured with a bare echo server applies.
 fn is_echo(workload: &Workload) -> bool {
     matches!(workload.shape, Shape::TcpEcho | Shape::Handler(_))
 }
 
-/// The program that generates load, as the lanes get it.
+/// The path of the load generator, from the variable that lanes get.
 fn program(setup: &Setup) -> Option<PathBuf> {
     let commands = setup
         .lanes
@@ -214,8 +214,8 @@ fn program(setup: &Setup) -> Option<PathBuf> {
 }
 
 impl Split {
-    /// Three fifths for the generator, so that it is the faster one, and if
-    /// possible no core of the hardware for both. `None` for one CPU.
+    /// The generator gets three fifths of the CPUs, so that it is faster than the server. If
+    /// possible, no physical core has CPUs of both. `None` for one CPU.
     fn of(cpus: &Cpus) -> Option<Self> {
         Self::by(cpus, |cpu| {
             let topology = |name| {
@@ -258,7 +258,7 @@ fn limit(
     Ok(limits[TRIES / 2])
 }
 
-/// Blocks the thread for at most `timeout` for each of the two processes.
+/// Measures the limit once. Blocks the thread for at most `timeout` for each of the two processes.
 fn attempt(
     program: &Path,
     split: &Split,
@@ -308,7 +308,7 @@ fn attempt(
             .spawn()
             .map_err(|error| wrong("starting the load generator", &error))?,
     );
-    // Its output fits into its pipes: it ends without a reader.
+    // Its output fits into the pipes, so it can end before they are read.
     let ended = generator
         .end_by(Instant::now() + timeout)
         .map_err(|error| wrong("waiting for the load generator", &error))?
@@ -322,14 +322,14 @@ fn attempt(
     limit.ok_or_else(|| format!("the load generator's report has no {OWN_LIMIT}"))
 }
 
-/// How often a process is checked for its end.
+/// The interval between two checks whether a process has ended.
 const SLICE: Duration = Duration::from_millis(5);
 
-/// A process that ends with this value.
+/// A process that is killed when this value is dropped.
 struct Helper(Child);
 
 impl Helper {
-    /// Waits for it; `None` if it has not ended by then.
+    /// Waits for its end; `None` if it has not ended by `deadline`.
     fn end_by(&mut self, deadline: Instant) -> io::Result<Option<ExitStatus>> {
         loop {
             let ended = self.0.try_wait()?;
@@ -343,13 +343,13 @@ impl Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        // An echo server ends by itself when its connections have ended.
+        // An echo server has usually ended already, with its last connection.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Waits until there is something to read, or the end of it.
+/// Waits until the pipe has bytes to read or is at its end; false after `timeout`.
 fn is_readable(pipe: &impl AsFd, timeout: Duration) -> bool {
     let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
     let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
@@ -360,7 +360,7 @@ fn is_readable(pipe: &impl AsFd, timeout: Duration) -> bool {
 fn all_of(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
-        // The bytes read so far are better than the error.
+        // After an error, the bytes read so far are returned.
         let _ = pipe.read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()

@@ -1,4 +1,4 @@
-//! Measures a plan: block by block, each on the disk before the next begins.
+//! Measures the blocks of a plan. Each is on the disk before the next begins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -26,16 +26,15 @@ use crate::environment::{
 };
 use crate::lane_process::{LaneCommand, LaneProcess, Stop};
 
-/// By how much a run may exceed its budget before it ends with what it has.
+/// A run that has taken this many times its budget is cut short.
 const OVERRUN: f64 = 1.2;
-/// If a process is this many times as slow as its cell was when it was tried,
-/// its samples are shortened: its slowness is a result, and reaching the time
-/// limit is none. A hand-over through the kernel costs a hundred times one that
-/// does not need it.
+/// If a process is this many times as slow as planned, its samples are shortened. So it ends before
+/// the time limit, and its slowness is recorded as a result. Such factors occur: a hand-over
+/// through the kernel costs a hundred times one without.
 const MUCH_SLOWER: f64 = 10.0;
 /// How often a cell's process may crash before the cell is given up.
 const MOST_CRASHES: u64 = 2;
-/// A process that takes so long before it fails is not started again.
+/// A cell is given up if its process takes this long before it fails.
 const LONG_FAILURE: Duration = Duration::from_secs(5);
 
 /// The outcome of a study.
@@ -43,7 +42,7 @@ const LONG_FAILURE: Duration = Duration::from_secs(5);
 pub struct Outcome {
     /// Blocks that are complete.
     pub blocks_count: usize,
-    /// True if a person stopped it: the file has no end and can be resumed.
+    /// True if the user stopped the run: the file has no end record, and the run can be resumed.
     pub stopped: bool,
     /// True if the time limit cut it short.
     pub out_of_time: bool,
@@ -51,16 +50,16 @@ pub struct Outcome {
     pub wrong_checksums_count: u64,
     /// Processes that failed otherwise.
     pub failures_count: u64,
-    /// How many of these lanes crashed, hung or broke the protocol while they were
-    /// measured: the run has failed.
+    /// Those of these failures in which a lane crashed, hung or violated the protocol: the run has
+    /// failed.
     pub crashes_count: u64,
-    /// The cells that these belong to.
+    /// The number of cells with such failures.
     pub failed_cells_count: u64,
-    /// Cells that ended at a limit of the host or the lane, which is an answer.
+    /// Cells that ended at a limit of the host or of the lane, which is a result.
     pub limits_count: u64,
 }
 
-/// Names a cell among failures; the A and its control have the same key.
+/// Identifies a cell among the failures. A cell and its control have the same key.
 type CellKey = (String, String, protocol::Parameters);
 
 fn key_of(cell: &PlannedCell) -> CellKey {
@@ -79,7 +78,7 @@ pub(super) struct State<'a> {
     plan: Plan,
     expected: Expected,
     began: Instant,
-    /// Cells of which it is known that the load generator limits them.
+    /// Cells that the load generator is known to limit.
     limited: BTreeSet<CellKey>,
     pub(super) clock_offset_ns: u64,
     watch: Watch,
@@ -87,9 +86,9 @@ pub(super) struct State<'a> {
     given_up: BTreeSet<CellKey>,
     crashes: BTreeMap<CellKey, u64>,
     outcome: Outcome,
-    /// The highest clock after any block so far.
+    /// The highest clock rate after any block so far.
     fastest_hz: f64,
-    /// Time of the part that is measured: by the plan, and in fact.
+    /// The time of the blocks so far: as planned, and as measured.
     paced: (Duration, Duration),
     /// The comparisons, which decide what is measured next.
     comparisons: Comparisons,
@@ -169,7 +168,7 @@ impl<'a> State<'a> {
             };
             let block_began = Instant::now();
             if !self.measure_block(&block, &mut writer, stop, observer)? {
-                // Without an end the file can be resumed after its last block.
+                // Without an end record the run can be resumed after its last block.
                 self.outcome.stopped = true;
                 return Ok(self.outcome);
             }
@@ -212,8 +211,8 @@ impl<'a> State<'a> {
         Ok(self.outcome)
     }
 
-    /// The block at this place: one of the plan, then one for what is not decided
-    /// and fits into the time.
+    /// The block at this place: the plan's. After the plan, one for undecided comparisons that fits
+    /// into the time.
     fn block(&mut self, index: usize) -> Option<PlannedBlock> {
         if let Some(block) = self.plan.blocks.get(index) {
             return Some(block.clone());
@@ -222,7 +221,7 @@ impl<'a> State<'a> {
         self.comparisons.next(&self.plan, index as u64, left)
     }
 
-    /// The taint of a block that ended at a clock well below the run's fastest.
+    /// The taint of a block after which the clock rate was well below the run's highest.
     fn frequency_taint(&mut self, readings: &Readings, block: u64) -> Option<Taint> {
         let now = *readings.get(FREQUENCY)?;
         self.fastest_hz = self.fastest_hz.max(now);
@@ -233,7 +232,7 @@ impl<'a> State<'a> {
         self.began.elapsed().as_secs_f64() > self.setup.budget.as_secs_f64() * OVERRUN
     }
 
-    /// Adds the samples of an earlier start of this run.
+    /// Adds the samples that were measured before this run was resumed.
     pub(super) fn recall<'g>(&mut self, groups: impl Iterator<Item = &'g Group>) {
         for group in groups {
             let is_it = |cell: &PlannedCell| {
@@ -250,7 +249,8 @@ impl<'a> State<'a> {
         self.comparisons.judge();
     }
 
-    /// The samples of a process and its time, to choose what is measured next.
+    /// Adds the samples and the time of a process to the comparisons, which choose what is measured
+    /// next.
     fn learn(&mut self, at: usize, round: u64, samples: &[Sample], took: Duration) {
         let quantity = self.quantities.get(&self.plan.cells[at].workload);
         let figures: Vec<f64> = quantity.map_or_else(Vec::new, |quantity| {
@@ -270,8 +270,8 @@ impl<'a> State<'a> {
         self.paced.1 += took;
     }
 
-    /// The plan's estimate from block `next` on, corrected by how the plan did
-    /// so far.
+    /// The estimated time of the rest. For a plan alone: its estimate from block `next` on,
+    /// corrected by its error so far. If the run continues after its plan: the rest of the budget.
     fn left(&self, next: usize) -> Duration {
         let factor = match self.paced.0.as_secs_f64() {
             planned if planned > 0.5 => self.paced.1.as_secs_f64() / planned,
@@ -353,12 +353,13 @@ impl<'a> State<'a> {
                         refusal.into_failure(&cell.workload, &cell.lane, &cell.parameters);
                     failure.process_index = block.process_index;
                     failure.block_index = block.index;
-                    // A try may end sooner, by what the budget lets it take.
+                    // `is_crash` leaves out timeouts, because the budget may shorten the limit of a
+                    // trial. Here a timeout means that the lane hung.
                     let is_hung = failure.kind == FailureKind::TimedOut;
                     self.outcome.crashes_count += u64::from(is_hung);
                     self.failed(writer, failure, observer)?;
                     if took >= LONG_FAILURE {
-                        // It would take as long again without a new result.
+                        // The next process would take as long, and fail too.
                         self.give_up(key_of(&cell));
                     }
                 }
@@ -370,8 +371,8 @@ impl<'a> State<'a> {
         Ok(true)
     }
 
-    /// The samples of one fresh process, and why there are no more. A wrong
-    /// answer voids all samples of its process.
+    /// Measures a cell in one fresh process. Returns the samples, and why there are no more. After
+    /// a wrong checksum there are none.
     fn measure_cell(&mut self, cell: &PlannedCell, stop: &Stop) -> Asked {
         let mut asked = Asked {
             samples: Vec::new(),
@@ -420,7 +421,7 @@ impl<'a> State<'a> {
             while !flat && warm_up.elapsed_ns < cell.warm_up_most_ns.max(1) {
                 let began = Instant::now();
                 let piece = ask(cell.warm_up_iterations, &mut self.expected)?;
-                // As when it was tried: at most the time measured from outside.
+                // As in `calibrate`: at most the time that this process measured.
                 let piece_ns = piece.elapsed_ns.min(nanos(began.elapsed())).max(1);
                 warm_up.add(piece_ns, cell.warm_up_iterations);
                 flat = warm_up.is_flat(late);
@@ -491,12 +492,12 @@ struct Asked {
     iterations: u64,
     migrations_count: Option<u64>,
     warm_up: Option<reports::schema::WarmUp>,
-    /// Why there are no more.
+    /// Why the process took no more samples.
     refusal: Option<Refusal>,
 }
 
-/// The iterations of this process's samples, by the time of one at the end of the
-/// warm-up: those of the plan, unless it is [`MUCH_SLOWER`].
+/// The iterations of a sample in this process: those of the plan, or fewer if an iteration at the
+/// end of the warm-up is [`MUCH_SLOWER`] than planned.
 fn iterations_after(cell: &PlannedCell, iteration_ns: Option<f64>) -> u64 {
     let longest_ns = MUCH_SLOWER * cell.estimate_ns as f64 / cell.samples_count.max(1) as f64;
     match iteration_ns {
@@ -507,7 +508,7 @@ fn iterations_after(cell: &PlannedCell, iteration_ns: Option<f64>) -> u64 {
     }
 }
 
-/// The main quantity of each workload, by the words of the result file.
+/// The main quantity of each workload, as the result file describes it.
 fn quantities(setup: &Setup, plan: &Plan) -> BTreeMap<String, Quantity> {
     let main = |workload: &&'static Workload| {
         let quantity = Quantity::main_of(&describe(workload, plan))?;
@@ -536,7 +537,7 @@ fn known(workload: &str) -> Result<&'static Workload, Refusal> {
     })
 }
 
-/// The protocol's sample as the result file holds it.
+/// Converts a sample of the protocol to one of the result file.
 fn recorded(sample: protocol::Sample) -> Sample {
     Sample {
         elapsed_ns: sample.elapsed_ns,

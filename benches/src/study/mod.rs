@@ -3,10 +3,10 @@
 //!
 //! # Words
 //!
-//! A **cell** is one lane on one case: a workload with given parameters. A **block**
-//! measures cells of one workload once, each in a fresh process. A **round** is one
-//! block of a case: so the `process_index` of a sample is the round of its case, and
-//! cells with one round were measured side by side.
+//! A **cell** is one lane on one case: a workload with given parameters. A **block** measures cells
+//! of one workload once, each in a fresh process. A **round** is one block of a case. The
+//! `process_index` of a sample is its round, so cells of a case with the same `process_index` were
+//! measured in the same block.
 //!
 //! # The protocol of a run
 //!
@@ -16,19 +16,18 @@
 //!    of a sensible length. A cell that fails here is recorded and left out.
 //! 4. `plan`: the number of samples and their length are fitted to the time
 //!    budget, and the order of the first rounds is drawn from the seed.
-//! 5. `measure`: block by block, each on the disk before the next begins; each
-//!    process is warm before its first sample (`warm_up`).
-//! 6. `comparisons`: after the first rounds the time goes to those comparisons
-//!    that are not decided, first to those with the most expected verdicts a
-//!    second; the run ends when all are decided, or the time is up.
+//! 5. `measure`: block by block, each on the disk before the next begins; each process warms up
+//!    before its first sample (`warm_up`).
+//! 6. `comparisons`: after the first rounds, the undecided comparisons are measured, first those
+//!    with the most expected verdicts a second. The run ends when all are decided, or the time is
+//!    up.
 //!
 //! # Why in this order
 //!
-//! All lanes of a block are measured within a short time, so that a change of
-//! the host (heat, another virtual machine) affects all of them; blocks of one
-//! workload are spread over the run, so that a bad minute does not own it.
-//! Rounds come in pairs: a random order, then its reverse, so that over a pair
-//! no lane is early more often than another.
+//! All lanes of a block are measured within a short time, so a change of the host (heat, another
+//! virtual machine) affects all of them. The blocks of a workload are spread over the run, so a
+//! disturbance of a minute affects only some of them. Rounds come in pairs: a random order, then
+//! its reverse, so that over a pair no lane is early more often than another.
 
 mod calibrate;
 mod comparisons;

@@ -9,7 +9,7 @@ use super::plan::{Plan, PlannedBlock, PlannedCell};
 /// Gets the progress of a study. Every call is made by the study's own thread,
 /// between samples and never within one.
 pub trait Observer {
-    /// A step before the measurement has begun: `starting threadbare`.
+    /// A step before the measurement begins, such as `starting threadbare`.
     fn preparing(&mut self, what: &str);
     /// The plan is made; `done` blocks of it were measured earlier.
     fn planned(&mut self, plan: &Plan, done: usize);
@@ -21,7 +21,7 @@ pub trait Observer {
     fn decided(&mut self, decided: usize, all: usize);
     /// A cell could not be measured.
     fn failed(&mut self, failure: &Failure);
-    /// Something taints the figures.
+    /// A taint of the figures.
     fn tainted(&mut self, taint: &Taint);
     /// Anything else for the user.
     fn note(&mut self, text: &str);

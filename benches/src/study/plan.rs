@@ -15,23 +15,22 @@ use super::warm_up;
 
 /// The shortest useful sample: a hundred times the jitter of reading a clock and a pipe.
 const SHORTEST_SAMPLE_NS: f64 = 1e6;
-/// With fewer samples a process shows nothing of its own spread: rather than
-/// that, a case is left out.
+/// The fewest samples of a process. Fewer do not show how much the samples of one process vary; so
+/// if the time is short, a case is left out instead.
 const FEWEST_SAMPLES: u64 = 3;
-/// The share of the budget that is planned for the rounds that every cell has;
-/// the rest is for the comparisons that are open then.
+/// The share of the budget for the rounds that every cell has. The rest is for comparisons that
+/// these do not decide.
 const FIRST_ROUNDS: f64 = 0.6;
-/// One piece of the warm-up before the samples of a process, as a share of a
-/// sample.
+/// The length of a piece of the warm-up, as a share of a sample.
 const WARM_UP: f64 = 0.25;
-/// The pieces of a warm-up that soon is flat: see `warm_up`.
+/// How many pieces a warm-up usually has: see `warm_up`.
 const USUAL_PIECES: f64 = 2.0;
-/// Where one iteration is the whole experiment: the longest one that is repeated
-/// only for a warm-up.
+/// The longest sample of a cell with a fixed number of iterations, or with one, that is repeated
+/// for a warm-up.
 const LONGEST_WARM_UP_NS: f64 = 2.5e8;
 
-/// All blocks of a run, in their order; it is kept in the result file, so that
-/// a run can be resumed by another version of this program.
+/// All blocks of a run, in order. The plan is in the result file, so another version of this
+/// program can resume the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The cells.
@@ -41,7 +40,8 @@ pub struct Plan {
     /// The cases that did not fit into the budget, as text. Each begins with
     /// its workload's id.
     pub left_out: Vec<String>,
-    /// The change of each cell that should be detected, as a share, if the run has no other goal.
+    /// The smallest change of a cell that should be detected, as a share; `None` if the goal of the
+    /// run is verdicts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision_ratio: Option<f64>,
     /// True if the run continues after these blocks, with cells that need more samples.
@@ -58,14 +58,14 @@ pub struct PlannedCell {
     pub lane: String,
     /// The parameters of its case.
     pub parameters: Parameters,
-    /// True for the second A of the A/A pair.
+    /// True for a control: the second measurement of a lane, which is compared with the first (an
+    /// A/A pair).
     pub control: bool,
     /// How often the shape is repeated inside a sample.
     pub iterations: u64,
-    /// How often it is repeated in each piece of the warm-up before the first
-    /// sample; 0 for no warm-up.
+    /// How often the shape is repeated in each piece of the warm-up; 0 for no warm-up.
     pub warm_up_iterations: u64,
-    /// The longest warm-up, if it does not become flat before.
+    /// The longest warm-up. It ends earlier if it is flat.
     #[serde(default)]
     pub warm_up_most_ns: u64,
     /// True if more processes may be started after those of the plan.
@@ -100,7 +100,7 @@ pub(super) struct Candidate {
     pub(super) processes_count: u64,
     /// True if more processes are started when needed.
     pub(super) grows: bool,
-    /// Its language is compiled while it runs, and gets faster for seconds.
+    /// True for a language that is compiled while it runs: such a program gets faster for seconds.
     pub(super) compiles_late: bool,
     /// The most samples that one process may take.
     pub(super) most_samples: u64,
@@ -126,7 +126,7 @@ impl Plan {
     /// leaving out the most expensive cases that no question needs
     /// ([`is_spare`]). Processes stay.
     pub(super) fn fit(mut candidates: Vec<Candidate>, room: Room) -> Self {
-        // The rest is for the cells of which more must be known.
+        // The rest is for comparisons that are not decided by then.
         let share = if room.goes_on { FIRST_ROUNDS } else { 1.0 };
         let budget_ns = room.budget.as_nanos() as f64 * share;
         alike(&mut candidates);
@@ -140,7 +140,7 @@ impl Plan {
                     .map(|cell| planned(cell, samples, target))
                     .collect();
                 let cost = whole_cost(&candidates, &cells);
-                // More processes replace the missing samples.
+                // If the run continues, later processes replace the missing samples.
                 let fewest = match dearest_case(&candidates, &cells) {
                     Some(_) if !room.goes_on => FEWEST_SAMPLES,
                     _ => 1,
@@ -206,8 +206,8 @@ impl Plan {
     }
 }
 
-/// Two builds of one lane, and a lane and its control, take samples of one
-/// length: else a difference of length would appear as a change.
+/// Gives two builds of one lane, and a lane and its control, samples of the same length. A
+/// difference of length would appear as a change.
 fn alike(candidates: &mut [Candidate]) {
     let mut slowest: BTreeMap<(&str, String, Parameters), Cost> = BTreeMap::new();
     let key = |cell: &Candidate| {
@@ -225,7 +225,8 @@ fn alike(candidates: &mut [Candidate]) {
     }
 }
 
-/// How long a sample of a cell with free iterations may be, so that all fits.
+/// The longest sample with which all cells fit into the budget. It is for the cells whose number of
+/// iterations can be chosen.
 fn sample_target(candidates: &[Candidate], samples: u64, room: Room, budget_ns: f64) -> f64 {
     let samples = samples as f64;
     let mut fixed = 0.0;
@@ -260,9 +261,8 @@ fn planned(cell: &Candidate, samples: u64, target_ns: f64) -> PlannedCell {
     let iterations = wished.clamp(fewest, most);
     let sample_ns = iteration_ns * iterations as f64;
     let free = is_free(&cell.cost);
-    // If even the fewest iterations take long, fewer samples: but never a
-    // single one beside cells that have many, if twice its share is enough for
-    // two.
+    // If even the fewest iterations take long, the cell has fewer samples. It may use twice its
+    // share of the time, so that it has more than one if possible.
     let room = 2.0 * target_ns * samples as f64;
     let samples_count = match sample_ns <= 1.5 * target_ns {
         true => samples,
@@ -318,7 +318,7 @@ fn case_cost(
         .sum()
 }
 
-/// The spare case whose cells cost the most.
+/// Of the cases that may be left out, the one whose cells cost the most.
 fn dearest_case(
     candidates: &[Candidate],
     cells: &[PlannedCell],
@@ -341,11 +341,10 @@ fn dearest_case(
     dearest.map(|(workload, parameters)| (workload, parameters.clone()))
 }
 
-/// True if `cases` show the same without `case`: for every parameter they still
-/// have the least and the largest value, and every number of workers. So a hog
-/// keeps its hogs and a load its loads, and a curve its ends. Codes (an atomic,
-/// a mutex, a channel) are compared with each other, so if all counts have their
-/// largest value every code stays.
+/// True if `case` may be left out of `cases`: the others still have, for every parameter, its least
+/// and its largest value, and every number of workers. A *code* is a parameter that selects an
+/// alternative (an atomic, a mutex, a channel). Codes are compared with each other, so every code
+/// stays where all other parameters have their largest values.
 fn is_spare(
     case: &Parameters,
     cases: &BTreeSet<&Parameters>,
@@ -391,7 +390,7 @@ fn describe(parameters: &Parameters) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// A cell for a person: `spawn.batch on thread with 100 tasks`.
+/// A cell's name for the user: `spawn.batch on thread with 100 tasks`.
 #[must_use]
 pub fn cell_name(workload: &str, lane: &str, parameters: &Parameters) -> String {
     match parameters.is_empty() {
@@ -400,10 +399,9 @@ pub fn cell_name(workload: &str, lane: &str, parameters: &Parameters) -> String 
     }
 }
 
-/// The blocks: in each round every workload once, in random order; the cells of
-/// a workload in a random order in even rounds and in its reverse in the odd
-/// round that follows. Two builds of one lane are adjacent, so that in two
-/// rounds they come as A B, B A.
+/// The blocks. Each round has every workload once, in random order. In an even round the cells of a
+/// workload are in random order, and in the odd round that follows in reverse. Two builds of one
+/// lane are adjacent, so two rounds measure them as A B, B A.
 fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut of_workload: BTreeMap<&str, (u64, Vec<usize>)> = BTreeMap::new();
@@ -456,7 +454,7 @@ pub(super) fn shuffled(
     order
 }
 
-/// Moves the two builds of a lane together, to where the first is.
+/// Moves the second of two builds of a lane next to the first.
 fn together(order: &mut [usize], cells: &[PlannedCell]) {
     let is_twin = |a: &PlannedCell, b: &PlannedCell| {
         a.lane != b.lane
@@ -476,7 +474,7 @@ fn together(order: &mut [usize], cells: &[PlannedCell]) {
 /// A seed for a run without a given one.
 #[must_use]
 pub fn random_seed() -> u64 {
-    // 53 bits, so that a JSON reader of any language reads it exactly.
+    // 53 bits, because a JSON reader of any language reads such a number exactly.
     rand::rng().random::<u64>() >> 11
 }
 

@@ -14,7 +14,7 @@ pub enum Preset {
     Peers,
     /// The cost of an operation as the number of tasks grows.
     Growth,
-    /// The cells that repeat published figures; reports which of them the run agrees with.
+    /// The cells that repeat published figures; the report says which of these the run agrees with.
     Published,
     /// A whole HTTP service: the most requests a second within the limit of latency.
     Service,
@@ -52,7 +52,7 @@ impl Preset {
             ],
             Self::Growth => vec!["threadbare", "thread", "tokio", "go"],
             Self::Published => {
-                // Ours, and those of the figures.
+                // Our runtime, and the lanes of the published figures.
                 let mut lanes = vec!["threadbare"];
                 for cell in published_cells() {
                     if !lanes.contains(&&*cell.lane) {
@@ -117,8 +117,8 @@ impl Preset {
         }
     }
 
-    /// The values of the workload's parameters that are not the catalogue's;
-    /// `None` if it is not in this preset.
+    /// The values with which this preset replaces the catalogue's; `None` if the workload is not in
+    /// it.
     fn values(self, workload: &Workload) -> Option<Values> {
         match self {
             Self::Peers => workload.presets.peers,
@@ -129,13 +129,13 @@ impl Preset {
     }
 }
 
-/// The cells of the published figures that a run is held against.
+/// The cells of the published figures that a run is compared with.
 fn published_cells() -> impl Iterator<Item = &'static published::Cell> {
     let judged = published::all().iter().filter(|one| one.shown.is_none());
     judged.flat_map(published::Figure::cells)
 }
 
-/// The cases, with each of these values as the parameter `name`.
+/// The cases, with each of these values for the parameter `name`.
 pub(super) fn with_values(cases: Vec<Parameters>, name: &str, values: &[u64]) -> Vec<Parameters> {
     let without: BTreeSet<Parameters> = cases
         .into_iter()
@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    /// A name that the table misspells would be a figure that is never compared.
+    /// If the table misspelt a name, its figure would never be compared.
     #[test]
     fn cells_of_published_figures_are_cells_of_the_suite() {
         for figure in published::all() {

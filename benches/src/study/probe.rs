@@ -16,7 +16,7 @@ pub struct ProbedLane {
     pub lane: StudyLane,
     /// Its answer, or why there is none.
     pub known: Known,
-    /// Steps that the kernel refused for it.
+    /// Steps of its start that the kernel refused.
     pub refused: Vec<&'static str>,
 }
 

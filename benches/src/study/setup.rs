@@ -16,7 +16,7 @@ use crate::cpus::Cpus;
 use crate::lane_process::{LaneCommand, Limits};
 use crate::lanes::{self, LaneEntry, Missing, Toolbox};
 
-/// One lane of a run: its name, and how to start it or why that cannot be.
+/// One lane of a run: its name, and how to start it or why it cannot be started.
 #[derive(Clone, Debug)]
 pub struct StudyLane {
     /// The stable name.
@@ -27,7 +27,7 @@ pub struct StudyLane {
     pub variant_of: Option<String>,
     /// The text that distinguishes it.
     pub remark: String,
-    /// A task is a thread or process of the kernel: it weighs more.
+    /// True if a task is a thread or a process, which costs more than other tasks.
     pub kernel_tasks: bool,
     /// How to start it.
     pub command: Result<LaneCommand, Missing>,
@@ -62,16 +62,17 @@ impl StudyLane {
         })
     }
 
-    /// Its name in its program.
+    /// The name by which its program knows it: without version or build.
     #[must_use]
     pub fn plain_name(&self) -> &str {
         lanes::versioned(&self.name).map_or_else(|| plain_name(&self.name), |(lane, _)| lane)
     }
 }
 
-/// The parameter that a ledger is a slope over.
+/// The number of tasks. A figure of memory is the slope of the memory over it.
 pub(super) const TASKS: &str = "tasks_count";
-/// Processes that an interval needs if there is one count and no line.
+/// The fewest processes of a memory workload with one number of tasks, where no line can be fitted:
+/// its interval needs as many.
 const FEWEST_OF_COUNT: u64 = 3;
 /// Processes of a workload in its small form.
 pub(super) const FEW: u64 = 3;
@@ -83,15 +84,16 @@ const DEAR_COUNT: u64 = 1_000_000;
 pub struct Setup {
     /// The lanes, in the order of the report.
     pub lanes: Vec<StudyLane>,
-    /// The workloads, likewise.
+    /// The workloads, in the order of the report.
     pub workloads: Vec<&'static Workload>,
-    /// How much may be claimed of the figures.
+    /// How thorough the run is, and so what its report may claim.
     pub depth: Depth,
     /// Which of a workload's cases are measured.
     pub size: Size,
     /// The preset that chooses the cases, if one was given.
     pub preset: Option<Preset>,
-    /// Whether workloads with lanes of their own are measured only on those, by few processes.
+    /// Whether a workload that names lanes (`presets.lanes`) is measured only on those, by few
+    /// processes.
     pub few_lanes: bool,
     /// Parameters whose values were given on the command line, for each workload that has them.
     pub values: Vec<(String, Vec<u64>)>,
@@ -108,10 +110,10 @@ pub struct Setup {
     /// Whether more processes are started, after those of each cell, for the
     /// comparisons that are not decided.
     pub goes_on: bool,
-    /// The change of each cell that should be detected, as a share, if that and not a
-    /// verdict is the run's goal.
+    /// The smallest change of a cell that should be detected, as a share; `None` if the goal of the
+    /// run is verdicts.
     pub precision_ratio: Option<f64>,
-    /// Whether every cell has an A/A pair, in place of one of each workload.
+    /// Whether every cell is measured twice (an A/A pair), and not only one lane of each workload.
     pub twice: bool,
     /// The time for the whole run; the plan is fitted to it.
     pub budget: Duration,
@@ -127,7 +129,7 @@ pub struct Setup {
     pub run_id: String,
     /// The command line, word by word.
     pub command: Vec<String>,
-    /// The lane that ratios are against.
+    /// The lane that the others are compared with.
     pub reference_lane: String,
     /// The figures of another tool, to be kept with the run.
     pub cross_checks: Vec<CrossCheck>,
@@ -202,11 +204,10 @@ impl Setup {
         });
     }
 
-    /// Measures every cell in many short processes, until a change of this share
-    /// can be detected: processes differ more by how they begin than by how long
-    /// they run.
+    /// Measures every cell in many short processes, until a change of this share can be detected.
+    /// The processes may be short, because figures vary more between processes than within one.
     pub fn be_precise(&mut self, ratio: f64) {
-        /// Fewer do not show how narrow an interval is.
+        /// With fewer rounds the width of an interval is not known well.
         const FEWEST_ROUNDS: u64 = 10;
         self.precision_ratio = Some(ratio);
         self.processes_count = FEWEST_ROUNDS;
@@ -236,8 +237,8 @@ impl Setup {
         cases.sum::<usize>() * self.lanes.len()
     }
 
-    /// Takes the values for the parameter `name`, of every workload that has it;
-    /// without its unit the name is enough, if it is unique.
+    /// Sets the values of the parameter `name`, for every workload that has it. The name may lack
+    /// its unit if it is unique without.
     ///
     /// # Errors
     ///
@@ -271,8 +272,8 @@ impl Setup {
         Ok(())
     }
 
-    /// The parameters of `lane` at one of these cases: fewer tasks where each is a
-    /// thread or a process, but not where the sizes are what is asked.
+    /// The parameters of `lane` for this case. A lane whose tasks are threads or processes gets
+    /// fewer tasks, unless the run is about sizes.
     pub(super) fn parameters_of(
         &self,
         lane: &StudyLane,
@@ -287,8 +288,8 @@ impl Setup {
         }
     }
 
-    /// Whether `workload` is measured in its small form: on few lanes, by few
-    /// processes, and not again after those.
+    /// Whether `workload` is measured in its small form: on few lanes, by few processes, and not
+    /// again after the plan's rounds.
     #[must_use]
     pub fn is_small(&self, workload: &Workload) -> bool {
         self.few_lanes && !workload.presets.lanes.is_empty()
@@ -305,7 +306,7 @@ impl Setup {
         match cases {
             _ if self.is_small(workload) => self.processes_count.min(FEW),
             _ if !is_memory(workload) => self.processes_count,
-            // Seconds each, and a million tasks make it exact.
+            // Each process takes seconds, and with a million tasks two are exact enough.
             [case] if tasks(case) >= DEAR_COUNT => self.memory_processes_count.max(2),
             [_] => self.memory_processes_count.max(FEWEST_OF_COUNT),
             _ => self.memory_processes_count,
@@ -321,7 +322,7 @@ pub(super) fn is_memory(workload: &Workload) -> bool {
 /// A name for a run: readable, and different from that of another run.
 fn run_id(seed: u64) -> String {
     let now = jiff::Timestamp::now().as_nanosecond();
-    // Mixed, so that two close times have different names.
+    // The bits are mixed, because two close times differ only in their low bits.
     let mixed = (now as u64 ^ seed.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     format!("{:06x}", mixed >> 40)
 }

@@ -1,26 +1,26 @@
-//! Warm-up until flat: the work of a process before its first sample.
+//! The warm-up: the work of a process before its first sample.
 //!
-//! The warm-up goes in pieces. It is *flat* when its last pieces are no faster, by more than
-//! [`FLAT`], than the fastest before them. For a lane that is compiled before it runs the last of
-//! [`PIECES`] shows that; for one that is compiled while it runs all but the first of
-//! [`LATE_PIECES`], after at least [`LATE_LEAST_NS`], since such compilers work in steps and in
-//! the background. In any case, the warm-up ends at a bound; the result file records for each
-//! process how long it was and whether it was flat.
+//! The warm-up goes in pieces. It is *flat* when none of its last pieces is faster than the fastest
+//! earlier piece by more than [`FLAT`]. For a lane that is compiled before it runs, all but the
+//! first of [`PIECES`] must show that: one piece. For a lane that is compiled while it runs, all
+//! but the first of [`LATE_PIECES`], after at least [`LATE_LEAST_NS`], because such compilers work
+//! in steps and in the background. In any case the warm-up ends at a bound. The result file records
+//! for each process how long the warm-up was and whether it was flat.
 //!
 //! The rule is by Georges, Buytaert and Eeckhout, "Statistically rigorous Java
 //! performance evaluation", OOPSLA 2007, with a bound on the time.
 
-/// A piece that is faster by less than this share is as fast.
+/// A piece counts as faster if it is faster by more than this share.
 const FLAT: f64 = 0.05;
-/// Pieces that show that a process is warm.
+/// The fewest pieces of a warm-up that is flat.
 const PIECES: usize = 2;
-/// The same of a language that is compiled while it runs.
+/// The same for a language that is compiled while it runs.
 const LATE_PIECES: usize = 4;
-/// The least time that they take.
+/// The least time of such a warm-up.
 const LATE_LEAST_NS: u64 = 200_000_000;
 /// The longest warm-up of a language that is compiled while it runs.
 const LATE_MOST_NS: f64 = 3e9;
-/// The most pieces of another.
+/// The most pieces for another language.
 const MOST_PIECES: f64 = 8.0;
 
 /// Languages that are compiled while they run.
@@ -52,14 +52,14 @@ pub(super) struct WarmUp {
 }
 
 impl WarmUp {
-    /// Takes in a piece of this many iterations.
+    /// Adds a piece of this many iterations.
     pub(super) fn add(&mut self, elapsed_ns: u64, iterations: u64) {
         self.pieces
             .push(elapsed_ns as f64 / iterations.max(1) as f64);
         self.elapsed_ns += elapsed_ns;
     }
 
-    /// True if the process gets no faster any more.
+    /// True if the warm-up is flat: the process gets no faster.
     pub(super) fn is_flat(&self, compiles_late: bool) -> bool {
         let (pieces, least_ns) = match compiles_late {
             true => (LATE_PIECES, LATE_LEAST_NS),
@@ -78,7 +78,7 @@ impl WarmUp {
         self.elapsed_ns >= least_ns && fastest(latest) >= fastest(earlier) * (1.0 - FLAT)
     }
 
-    /// The time of an iteration, as the last piece had it.
+    /// The time of an iteration in the last piece.
     pub(super) fn iteration_ns(&self) -> Option<f64> {
         self.pieces.last().copied()
     }
@@ -88,7 +88,7 @@ impl WarmUp {
 mod tests {
     use super::*;
 
-    /// After how many pieces of a hundred iterations it is flat.
+    /// After how many pieces of a hundred iterations a warm-up is flat.
     fn flat_after(compiles_late: bool, piece_ns: impl Fn(usize) -> u64) -> usize {
         let mut warm_up = WarmUp::default();
         let pieces = 1..=1_000;

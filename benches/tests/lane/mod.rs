@@ -1,4 +1,4 @@
-//! A lane in tests: in Rust or another language, spoken to by the protocol.
+//! A lane in tests, in Rust or another language, used through the protocol.
 #![allow(
     dead_code,
     unused_macros,
@@ -19,7 +19,7 @@ mod program;
 
 pub(crate) use program::Program;
 
-/// How the lane is started; `None` if its toolchain is missing and may be.
+/// How the lane is started; `None` if its toolchain is missing and not required.
 pub(crate) fn command(name: &str) -> Option<LaneCommand> {
     // Cargo builds the lane program, and Go and Java their own, once.
     static TOOLBOX: OnceLock<Toolbox> = OnceLock::new();
@@ -36,8 +36,8 @@ pub(crate) fn command(name: &str) -> Option<LaneCommand> {
     }
 }
 
-/// Says what a test leaves out, past the test harness, which keeps what a test prints to
-/// itself where it passes.
+/// Prints what a test leaves out. It writes to stderr directly, because the test harness hides the
+/// output of a test that passes.
 pub(crate) fn skipped(what: &str) {
     let _ = writeln!(io::stderr(), "SKIPPED: {what}");
 }
@@ -58,7 +58,7 @@ impl Program {
     }
 }
 
-/// One test a lane, so that they run side by side; each calls `whole`.
+/// A test for each lane, so that they run at the same time; each calls `whole`.
 macro_rules! lanes {
     ($($test:ident: $lane:literal),* $(,)?) => {
         $(#[test]

@@ -10,11 +10,10 @@ use std::process::{Command, Stdio};
 use nix::libc;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-/// Makes a lane that reports a fixed time for each iteration, some 10 µs, half a
-/// percent apart from process to process, and sleeps for that time. `$INJECT` is a
-/// slowdown in percent. It makes the file `$MARKS/hello` before its hello and
-/// `$MARKS/request` at each request, and sleeps for `$HELLO_S` and `$REQUEST_S`
-/// after that. `$BEFORE` is run before each answer.
+/// Makes a lane that reports a fixed time for each iteration, and sleeps for that time: 10 µs, with
+/// up to half a percent of difference between processes. `$INJECT` is a slowdown in percent. It
+/// makes the file `$MARKS/hello` before its hello and `$MARKS/request` at each request, and sleeps
+/// for `$HELLO_S` and `$REQUEST_S` after that. `$BEFORE` is run before each answer.
 pub(crate) fn lane(folder: &Path) -> PathBuf {
     let path = folder.join("lane.sh");
     let script = r#"#!/bin/sh
@@ -41,15 +40,14 @@ done
     path
 }
 
-/// Writes a script that can be started.
+/// Writes an executable script.
 pub(crate) fn executable(path: &Path, script: &str) {
     fs::write(path, script).unwrap();
     fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-/// The program, without colours and with the usual ends by signals. A shell starts its
-/// background jobs with SIGINT ignored, `nohup` with SIGHUP, and programs must not
-/// change that.
+/// The program, without colours and with the default actions of signals. A test may have inherited
+/// ignored signals: a shell ignores SIGINT in its background jobs, and `nohup` SIGHUP.
 pub(crate) fn threadbare() -> Command {
     prepared(Command::new(env!("CARGO_BIN_EXE_threadbare")))
 }
@@ -63,9 +61,8 @@ pub(crate) fn threadbare_after(first: &str) -> Command {
     prepared(shell)
 }
 
-/// The same on a separate disk of so many KiB, whose folder is `disk`: the content of
-/// its folder `results` is copied to `kept` at the end. `Err` is the reason why there
-/// is none.
+/// The same, with a separate disk of this many KiB mounted on `disk`. At the end the content of its
+/// folder `results` is copied to `kept`. `Err` tells why there is no such disk.
 pub(crate) fn threadbare_on_a_disk(
     size_kib: u32,
     disk: &Path,
@@ -92,7 +89,7 @@ pub(crate) fn threadbare_on_a_disk(
     Ok(prepared(shell))
 }
 
-/// The program with the words of a command line as a person pastes it into a shell.
+/// The program with a command line as a user pastes it into a shell.
 pub(crate) fn pasted(words: &str) -> Command {
     let mut shell = Command::new("sh");
     shell
@@ -101,13 +98,14 @@ pub(crate) fn pasted(words: &str) -> Command {
     prepared(shell)
 }
 
-/// The program as an unprivileged user; root may. `folder` is open to all.
+/// The program as an unprivileged user, because root is refused nothing. `folder` must be open to
+/// all.
 pub(crate) fn as_a_user(folder: &Path) -> Command {
     let own = env!("CARGO_BIN_EXE_threadbare");
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return prepared(Command::new(own));
     }
-    // The checkout may be root's alone.
+    // Only root may be able to read the checkout.
     let copy = folder.join("threadbare");
     if !copy.exists() {
         fs::hard_link(own, &copy)
@@ -137,20 +135,21 @@ fn prepared(mut command: Command) -> Command {
     command
 }
 
-/// Has the kernel refuse these system calls to the program and all that it starts, each
-/// with its error.
+/// Makes the kernel refuse these system calls to the program and all that it starts, each with its
+/// error.
 pub(crate) fn refuse(command: &mut Command, calls: &[(libc::c_long, i32)]) {
     let refused = |&(call, error): &(_, i32)| (call, libc::SECCOMP_RET_ERRNO | error as u32);
     filter(command, calls.iter().map(refused));
 }
 
-/// Has the kernel kill what makes one of these system calls: the program, or what it starts.
+/// Makes the kernel kill a process that makes one of these system calls: the program, or one that
+/// it starts.
 pub(crate) fn kill_for(command: &mut Command, calls: &[libc::c_long]) {
     let killed = |&call| (call, libc::SECCOMP_RET_KILL_PROCESS);
     filter(command, calls.iter().map(killed));
 }
 
-/// Has the kernel answer system calls in these ways.
+/// Installs a seccomp filter with these results for system calls.
 fn filter(command: &mut Command, calls: impl Iterator<Item = (libc::c_long, u32)>) {
     let step = |code: u32, jf: u8, k: u32| libc::sock_filter {
         code: code as u16,
@@ -159,7 +158,7 @@ fn filter(command: &mut Command, calls: impl Iterator<Item = (libc::c_long, u32)
         k,
     };
     let answer = |what: u32| step(libc::BPF_RET | libc::BPF_K, 0, what);
-    // The number of the call is the filter's first word.
+    // The first word of the filter's input is the number of the call.
     let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
     for (call, way) in calls {
         let is_it = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
@@ -192,10 +191,10 @@ fn filter(command: &mut Command, calls: impl Iterator<Item = (libc::c_long, u32)
 /// The two workloads of the lane that read no files.
 pub(crate) const BOTH: &str = "spawn.one,switch.pingpong";
 
-/// Names the lane program to the program.
+/// The variable that names the lane program.
 pub(crate) const LANE_PROGRAM: &str = "THREADBARE_LANE_PROGRAM";
 
-/// Has `program` measure the lane into `folder`.
+/// Makes `program` measure the lane into `folder`.
 pub(crate) fn run(mut program: Command, lane: &Path, arguments: &[&str], folder: &Path) -> Command {
     program
         .args(["run", "--lane", "thread"])
