@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use bench_runtime::net::{TcpListener, TcpStream};
 use bench_runtime::{Receiver, Runtime, Sender, chan, go};
 
-/// Sent by a client's goroutine to the goroutine that keeps the list.
+/// A message from a client's goroutine to the goroutine that keeps the list.
 enum Event {
     Entered(SocketAddr, Sender<String>),
     Said(SocketAddr, String),
@@ -37,7 +37,7 @@ fn broadcast(events: &Receiver<Event>) {
             }
         };
         for (_, outbox) in clients.iter().filter(|(who, _)| **who != from) {
-            // A client that does not read misses what its outbox cannot hold.
+            // If a client does not read, its outbox fills up, and it misses further messages.
             let _ = outbox.try_send(text.clone());
         }
     }
@@ -66,13 +66,13 @@ pub(crate) fn chat(listener: &TcpListener) {
     let (events, inbox) = chan(0);
     go!(broadcast(&inbox));
     for stream in listener.incoming().flatten() {
-        // A client that has left has no address.
+        // The socket of a client that has left already has no peer address.
         let Ok(who) = stream.peer_addr() else {
             continue;
         };
         let events = events.clone();
         go! {
-            // However it ends, the client has left.
+            // After an error, too, the client has left.
             let _ = serve(&stream, who, &events);
             let _ = events.send(Event::Left(who));
         }

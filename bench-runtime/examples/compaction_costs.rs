@@ -1,10 +1,11 @@
-//! CPU time of compaction: of a stack that is compacted, of one that is restored, and of
-//! round trips that are too short for either. `memory.parked` of the suite has the memory.
+//! The CPU time of compaction: for a stack that is compacted, for one that is restored, and for
+//! round trips that are too short for compaction. The workload `memory.parked` of the suite
+//! measures the memory.
 //!
 //! `cargo run --release -p bench-runtime --example compaction_costs`
 //!
-//! CPU time of the process is read, so other programs have little effect. Each reading is a
-//! process of its own. It takes three minutes on two CPUs.
+//! It measures the CPU time of a process, which other programs change little. Each reading is a
+//! separate process. All take three minutes on two CPUs.
 
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,16 +14,17 @@ use std::time::{Duration, Instant};
 use bench_runtime::{Runtime, StackPolicy, chan, compaction_stats, go, time, yield_now};
 use nix::sys::resource::{UsageWho, getrusage};
 
-/// The longest wait for one state.
+/// The longest wait for a state.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// Parked for this long before it is compacted: long enough for all to be woken and to park again.
+/// How long a goroutine is parked before its stack is compacted: long enough for all goroutines to
+/// be woken and to park again.
 const AFTER: Duration = Duration::from_secs(1);
-/// Compacted and woken this often in one process.
+/// How often all goroutines are compacted and woken in one process.
 const CYCLES: usize = 3;
 const STACKS: usize = 100_000;
 /// Processes for each size of stack.
 const ROUNDS: usize = 3;
-/// Round trips of a reading, over all pairs.
+/// The round trips of a reading, of all pairs together.
 const TRIPS: usize = 10_000_000;
 /// Readings with and without compaction, in turn.
 const TURNS: usize = 7;
@@ -36,7 +38,7 @@ fn cpu_ns() -> f64 {
     ns(usage.user_time()) + ns(usage.system_time())
 }
 
-/// Stacks that are in a cell now.
+/// The number of stacks that are in a cell now.
 fn compacted() -> usize {
     let stats = compaction_stats();
     (stats.compacted_count - stats.restored_count) as usize
@@ -51,7 +53,8 @@ fn until(holds: impl Fn() -> bool) {
     }
 }
 
-/// The child that has goroutines compacted and wakes them; prints the CPU time of each.
+/// The child in which goroutines are compacted and woken. Prints the CPU time of both for each
+/// goroutine.
 fn cycle(slots: &str) {
     static WOKEN: AtomicUsize = AtomicUsize::new(0);
     let builder = Runtime::builder().procs(1).compact_stacks(AFTER);
@@ -78,7 +81,7 @@ fn cycle(slots: &str) {
             }
         }
         drop(receiver);
-        // The waiters are served in turn, so each is woken once.
+        // The channel serves its waiters in order, so each is woken once.
         let wake_all = || {
             let (before, begin) = (WOKEN.load(Ordering::Relaxed), cpu_ns());
             for _ in 0..STACKS {
@@ -91,12 +94,12 @@ fn cycle(slots: &str) {
         for _ in 0..CYCLES {
             let plain = wake_all();
             let begin = cpu_ns();
-            // Rarely, so that reading the count is no part of the figure. A few stacks
-            // share pages with stacks in use, and take longer.
+            // The count is read rarely, so that reading it does not change the figure. A few stacks
+            // share pages with stacks in use, and are compacted later.
             while compacted() + STACKS / 1000 < STACKS {
                 time::sleep(AFTER / 20);
             }
-            // Page tables go in the next pass.
+            // The next pass gives back the page tables.
             time::sleep(AFTER / 2);
             let compacting = (cpu_ns() - begin) / STACKS as f64;
             println!("compacted {compacting}\nrestored {}", wake_all() - plain);
@@ -106,8 +109,8 @@ fn cycle(slots: &str) {
 
 /// The child in which pairs send values to and fro; prints the CPU time of a round trip.
 fn pairs(mode: &str, pairs: usize) {
-    // The address of a channel relative to the stacks, modulo a page, changes more than
-    // what is measured here; so it differs in each process.
+    // The address of a channel relative to the stacks, modulo a page, has more effect on the time
+    // than compaction. So it differs in each process.
     let lines = std::process::id().wrapping_mul(2_654_435_769) >> 25;
     std::mem::forget(vec![0u8; 64 * lines as usize]);
     let builder = Runtime::builder().procs(1);
@@ -139,7 +142,7 @@ fn pairs(mode: &str, pairs: usize) {
     });
 }
 
-/// Runs this program again; the values that it prints under `name`.
+/// Runs this program again. Returns the values that it prints after `name`.
 fn child(arguments: [&str; 2], name: &str) -> Vec<f64> {
     let program = std::env::current_exe().expect("this program");
     let mut command = Command::new(program);
@@ -180,7 +183,7 @@ fn tables() {
     for pairs in ["1", "1000"] {
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for turn in 0..TURNS {
-            // By turns; each is the first every other time.
+            // Both in turn. Each is the first in every second turn.
             for compacts in [turn % 2 == 1, turn % 2 == 0] {
                 match compacts {
                     true => with.extend(child(["compacting", pairs], "trip")),

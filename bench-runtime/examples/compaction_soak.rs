@@ -1,6 +1,6 @@
-//! Compaction under load: stacks go to their cells and back, millions of times,
-//! while plain threads and other goroutines read and write values on them. At
-//! the end no write may be lost, and no read may have been wrong.
+//! Compaction under load: stacks are compacted and restored, millions of times, while plain threads
+//! and other goroutines read and write values on them. At the end no write may be lost, and no read
+//! may have been wrong.
 //!
 //! `cargo run --release --example compaction_soak -- --seconds 20`
 
@@ -17,13 +17,13 @@ use bench_runtime::{
 
 /// A little longer than one pass of the sweep.
 const AFTER: Duration = Duration::from_millis(1);
-/// Goroutines for each size of slot: whole chunks of the default size, so that their page
-/// tables go too.
+/// Goroutines for each size of slot. They fill whole chunks of the default size, so that the page
+/// tables of the chunks are given back too.
 const HOLDERS: usize = 48 * 256;
 /// Goroutines on whose stacks other goroutines borrow values, as safe code may.
 const LENDERS: usize = 64;
 const HAMMERS: u64 = 2;
-/// Long enough for most to be compacted before they are woken.
+/// Long enough for most goroutines to be compacted before they are woken.
 const PAUSE: Duration = Duration::from_millis(60);
 
 /// The address of each holder's pair: zero before its first run.
@@ -49,7 +49,7 @@ fn hold(index: usize, wakes: &Receiver<()>) {
     KEPT.fetch_add(pair[0].load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
-/// The body of a plain thread that adds to pairs at random. Returns how often it did.
+/// The body of a plain thread that adds to pairs at random. Returns how many times it has added.
 fn hammer(seed: u64) -> u64 {
     let (mut random, mut count) = (seed * 2 + 1, 0);
     while !STOP.load(Ordering::Relaxed) {
@@ -72,7 +72,7 @@ fn hammer(seed: u64) -> u64 {
             count += 20;
         }
         if random >> 60 == 0 {
-            // Long enough for whole chunks to stay in their cells for a while.
+            // Long enough for whole chunks of stacks to stay in their cells for a while.
             std::thread::sleep(Duration::from_millis(30));
         }
     }
@@ -130,7 +130,7 @@ fn holders(limit: usize, from: usize, wakes: &Receiver<()>) -> Vec<JoinHandle<()
     (from..from + HOLDERS).map(start).collect()
 }
 
-/// The main goroutine: wakes all, repeatedly; then counts.
+/// The main goroutine: wakes all goroutines repeatedly, and then counts.
 fn conduct(length: Duration) {
     let begin = Instant::now();
     let (waker, wakes) = chan::<()>(0);

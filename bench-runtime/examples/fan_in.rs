@@ -1,5 +1,6 @@
-//! Fan-in: two goroutines that send at random times, and one channel that gets both; the
-//! program ends if one is silent for too long. After "Go Concurrency Patterns" by R. Pike.
+//! Fan-in: two goroutines send at different times, and their values arrive in one channel. The
+//! program ends early if the channel is silent for too long. After "Go Concurrency Patterns" by R.
+//! Pike.
 //!
 //! `cargo run --release --example fan_in`
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use bench_runtime::{Receiver, Runtime, chan, go, select, time};
 
-/// Sends its name and a number repeatedly, with a pause between.
+/// Sends its name and a number repeatedly, with pauses.
 fn boring(name: &'static str, pause: Duration) -> Receiver<String> {
     let (tx, rx) = chan(0);
     go! {
@@ -39,7 +40,7 @@ fn fan_in(a: Receiver<String>, b: Receiver<String>) -> Receiver<String> {
     rx
 }
 
-/// The first `lines` lines of two of them; fewer if both fall silent.
+/// The first `lines` lines of two such goroutines; fewer if both are silent for too long.
 pub(crate) fn listen(lines: usize) -> Vec<String> {
     let moment = Duration::from_millis(1);
     let talk = fan_in(boring("Joe", moment), boring("Ann", moment * 2));

@@ -1,9 +1,9 @@
 //! Small programs whose goroutines do little between two synchronisations, on one P and
 //! on two: a second P should never make such a program slower.
 //!
-//! `cargo run --release -p bench-runtime --example fine_grained -- [WHICH]..` with any of
-//! `locks`, `permits`, `balancer`, `crawl`, `pipeline`, `pool`, `broadcast`; all without.
-//! Each line: the median of five runs, in milliseconds.
+//! `cargo run --release -p bench-runtime --example fine_grained -- [WHICH]..` with any of `locks`,
+//! `permits`, `balancer`, `crawl`, `pipeline`, `pool`, `broadcast`; without an argument all. Each
+//! line shows the median of five runs, in milliseconds.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
@@ -124,8 +124,8 @@ struct Request {
     answer: Sender<u64>,
 }
 
-/// R. Pike's load balancer: a heap of workers by their pending requests, a channel of
-/// requests, one of completions.
+/// R. Pike's load balancer: a heap of workers by their pending requests, a channel of requests, and
+/// a channel of completions.
 fn balancer() {
     const WORKERS: usize = 10;
     const REQUESTERS: u64 = 100;
@@ -238,7 +238,7 @@ fn visit(crawl: &Arc<Crawl>, page: u64) {
     });
 }
 
-/// Five stages with a buffer of 64 between two.
+/// Five stages, with a channel of capacity 64 between each two.
 fn pipeline() {
     const ITEMS: u64 = 300_000;
     let (first, mut last) = chan(64);
@@ -266,7 +266,7 @@ fn pipeline() {
     );
 }
 
-/// Eight workers, unbuffered jobs and results.
+/// Eight workers, with unbuffered channels of jobs and of results.
 fn pool() {
     const JOBS: u64 = 300_000;
     let (jobs, queue) = chan(0);

@@ -1,8 +1,8 @@
 //! A graceful server: at SIGTERM or Ctrl-C it accepts no more connections, answers the
 //! requests that it has received, and stops after a time limit.
 //!
-//! `cargo run --release --example graceful_server -- 127.0.0.1:8000`, then `nc
-//! 127.0.0.1 8000`, lines of milliseconds, and Ctrl-C at the server.
+//! `cargo run --release --example graceful_server -- 127.0.0.1:8000`, then `nc 127.0.0.1 8000`;
+//! type numbers of milliseconds there, and Ctrl-C at the server.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +15,7 @@ use bench_runtime::signal::{self, Signal, Signals};
 use bench_runtime::sync::WaitGroup;
 use bench_runtime::{Runtime, go, time};
 
-/// Answers each line, a number of milliseconds, at once, and again after that time.
+/// Each line is a number of milliseconds. Answers it at once, and again after that time.
 fn answer(stream: &TcpStream) -> io::Result<()> {
     for line in BufReader::new(stream).lines() {
         let ms = line?.trim().parse().unwrap_or(0);
@@ -26,8 +26,8 @@ fn answer(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves until a signal comes. Then it serves its connections for `grace` at most, or until a
-/// second signal ends the program. True if no connection was left then.
+/// Serves until a signal arrives. Then it serves its connections for at most `grace`, or until a
+/// second signal ends the program. Returns true if no connection is left then.
 ///
 /// # Errors
 ///
@@ -38,8 +38,8 @@ pub(crate) fn serve(listener: TcpListener, signals: Signals, grace: Duration) ->
     let (acceptor, connections) = (listener.clone(), WaitGroup::new());
     let group = connections.clone();
     let accepting = go(move || {
-        // It ends when the listener is closed; failures, such as a peer that has closed, are left
-        // out.
+        // This loop ends when the listener is closed. It ignores failures, such as a peer that has
+        // closed its connection.
         for stream in acceptor.incoming().flatten() {
             let stream = Arc::new(stream);
             let ctx = ctx.clone();
@@ -47,8 +47,8 @@ pub(crate) fn serve(listener: TcpListener, signals: Signals, grace: Duration) ->
                 // At the end it reads no more requests, and answers those that it has read.
                 let theirs = stream.clone();
                 let end = ctx.after_func(move || theirs.set_read_deadline(Some(Instant::now())));
-                // However it ends, the connection is done. A panic, which the hook has printed,
-                // would otherwise be raised again where the group is waited for.
+                // The connection is done after a panic, too. The hook has printed the panic;
+                // without `catch_unwind` the wait for the group would raise it again.
                 let _ = catch_unwind(AssertUnwindSafe(|| answer(&stream)));
                 end.stop();
             });

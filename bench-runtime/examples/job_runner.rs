@@ -1,5 +1,5 @@
-//! Runs shell commands, a few at a time, each with a time limit; Ctrl-C ends the
-//! running ones, with all their processes, and starts no more.
+//! Runs shell commands, a few at a time, each with a time limit. Ctrl-C ends the running commands
+//! with all their processes, and no more are started.
 //!
 //! `cargo run --release --example job_runner -- 'echo one' 'sleep 9' 'exit 3'`
 
@@ -15,11 +15,11 @@ use bench_runtime::signal::{self, Signal};
 use bench_runtime::sync::Semaphore;
 use bench_runtime::{Runtime, go};
 
-/// The outcome of a job: its output, or its error. At the end of its time it has a second
-/// to end by itself.
+/// The outcome of a job: its output, or its error. After the time limit the job has a second to end
+/// by itself.
 fn run(job: &str, ctx: &Context, limit: Duration) -> Result<String, String> {
     let (ctx, cancel) = ctx.with_timeout(limit);
-    // The child is gone by then; its timer need not stay.
+    // Drops the timer of the context when the child has ended.
     let _cancel = cancel.on_drop();
     let mut command = Command::new("sh");
     command.args(["-c", job]).own_group();
@@ -37,7 +37,7 @@ fn run(job: &str, ctx: &Context, limit: Duration) -> Result<String, String> {
     }
 }
 
-/// Runs all jobs, `width` at a time; their ends are in the order of the jobs.
+/// Runs all jobs, `width` at a time; the outcomes are in the order of the jobs.
 pub(crate) fn run_all(
     jobs: Vec<String>,
     ctx: &Context,

@@ -1,13 +1,12 @@
-//! A pipeline: each stage is a goroutine between two channels, and a context
-//! ends all of them early.
+//! A pipeline: each stage is a goroutine between two channels. A context can end all of them early.
 //!
 //! `cargo run --release --example pipeline`
 
 use bench_runtime::context::Context;
 use bench_runtime::{Receiver, Runtime, chan, go, select};
 
-/// A stage: applies `f` to all values that it receives, and ends with its
-/// input, with its reader, or with the context.
+/// A stage: applies `f` to all values that it receives, and ends when its input, its receiver or
+/// the context ends.
 fn stage<A, B>(
     ctx: &Context,
     input: Receiver<A>,

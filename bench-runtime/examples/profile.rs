@@ -1,21 +1,20 @@
-//! Prints how long a profile of 100,000 parked goroutines takes, and how much it
-//! slows goroutines that run at the same time: from a release build, on an idle
-//! machine.
+//! Prints how long a profile of 100,000 parked goroutines takes, and how much it slows goroutines
+//! that run at the same time. Run it from a release build, on an idle machine.
 //!
 //! `cargo run --release -p bench-runtime --example profile -- [GOROUTINES]`
 //!
-//! The parked ones wait for a channel of their own, for one mutex, for another's
-//! end, and for a timer; one in a hundred waits below 400 calls. Beside them, on
-//! each P:
+//! Of the parked goroutines, some wait for a channel each, others for one mutex, for the end of
+//! another goroutine, or for a timer. One in a hundred has 400 calls on its stack. Beside them run
+//! on each P:
 //!
 //! | what     | measured                                                         |
 //! |----------|------------------------------------------------------------------|
-//! | a ticker | from one turn to the next of a goroutine that yields             |
+//! | a ticker | from one turn of a goroutine that yields to its next             |
 //! | a pair   | a message there and back                                         |
-//! | a waker  | from a message to one of the parked, at random, to its answer    |
+//! | a waker  | from a message to a random parked goroutine to its answer        |
 //!
-//! Each is measured in spans with a profile and, by turns, in equally long spans in
-//! which the same thread computes: the difference is caused by the profile.
+//! Each is measured in spans with a profile, alternating with spans of equal length in which the
+//! same thread computes. The difference is the effect of the profile.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -27,13 +26,13 @@ use nix::time::ClockId;
 
 const GOROUTINES: usize = 100_000;
 const PROCS: usize = 2;
-/// Spans of each kind.
+/// The number of spans of each kind.
 const SPANS: usize = 5;
 /// One in this many of the parked goroutines is deep.
 const DEEP_SHARE: usize = 100;
 const DEEP_CALLS: usize = 400;
 
-/// How long something took, each time: counts by powers of two of nanoseconds.
+/// A histogram of durations, by powers of two of nanoseconds.
 #[derive(Debug)]
 struct Delays {
     name: &'static str,
@@ -60,7 +59,7 @@ impl Delays {
         self.longer_than_1_ms.fetch_add(is_long, Ordering::Relaxed);
     }
 
-    /// Prints them, and begins anew.
+    /// Prints the counts, and clears them.
     fn print_and_clear(&self) {
         let counts = self
             .counts
@@ -90,7 +89,7 @@ impl Delays {
 #[derive(Debug)]
 struct Beside {
     stop: AtomicBool,
-    /// Nothing is added to the delays.
+    /// While true, nothing is added to the delays.
     paused: AtomicBool,
     delays: [Delays; 3],
 }
@@ -131,7 +130,7 @@ impl Beside {
                     returns.recv();
                 });
             }));
-            // One waker, so that each answer goes to its own request.
+            // There is one waker, so that each answer belongs to its request.
             if number == 0 {
                 let (own, sleepers, answered) = (self.clone(), sleepers.clone(), answered.clone());
                 let mut random = 0x9e37_79b9_7f4a_7c15_u64;
@@ -159,12 +158,12 @@ fn answer(depth: usize, rx: &Receiver<()>, back: &Sender<()>) {
     black_box(rx);
 }
 
-/// Parks them; returns how to wake those that wait for a channel, and their answers.
-/// The others wait for the end of the program.
+/// Parks `count` goroutines. Returns the senders that wake those that wait for a channel, and the
+/// channel of their answers. The others wait until the program ends.
 fn park(count: usize, mutex: &'static sync::Mutex<()>) -> (Vec<Sender<()>>, Receiver<()>) {
     let (back, answered) = chan(0);
     let mut channels = Vec::new();
-    // Goroutines that are joined wait, too.
+    // One in five goroutines is joined by another, which waits too.
     for number in 0..count / 5 * 4 {
         let deep = if number % DEEP_SHARE == 0 {
             DEEP_CALLS

@@ -1,9 +1,8 @@
-//! Prints the figures by which the scheduler is judged, in both modes: run it
-//! on a quiet machine, from a release build.
+//! Prints figures of the scheduler, in both modes. Run it on an idle machine, from a release build.
 //!
-//! `cargo run --release -p bench-runtime --example sched_figures -- [WHICH]..`
-//! with any of `spawn`, `sleep`, `hog`, `readied`, `readers`, `pingpong`, `polling`, `apart`, `resize`,
-//! `idle`; all without.
+//! `cargo run --release -p bench-runtime --example sched_figures -- [WHICH]..` with any of `spawn`,
+//! `sleep`, `hog`, `readied`, `readers`, `pingpong`, `polling`, `apart`, `resize`, `idle`; without
+//! an argument all.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -82,8 +81,8 @@ fn main() {
     }
 }
 
-/// A round of two goroutines that each compute first, so that most pairs are on
-/// two threads, in many fresh runtimes: a bad way to hand over that lasts is
+/// The time of a round of two goroutines, in many fresh runtimes. Both compute first, so that most
+/// pairs are on two threads. A slow way of handing over may last for the whole runtime, but is
 /// rare.
 fn apart(mode: Mode) {
     const RUNTIMES: usize = 300;
@@ -131,8 +130,8 @@ fn burn(length: Duration) {
     }
 }
 
-/// What it takes to spawn a goroutine and wait for its end, and to spawn a thousand and wait for
-/// all of them by a WaitGroup: medians, and the smallest and the largest, of rounds.
+/// The time to spawn a goroutine and wait for its end, and to spawn a thousand and wait for them
+/// with a WaitGroup: the median, the smallest and the largest of the rounds.
 fn spawn(mode: Mode) {
     const ROUNDS: usize = 15;
     const TIMES: u32 = 100_000;
@@ -196,7 +195,7 @@ fn sleep(mode: Mode) {
                 let tasks: Vec<_> = (0..sleepers)
                     .map(|_| {
                         go(move || {
-                            // Long enough that others take the rest.
+                            // Long enough for other threads to take the rest.
                             burn(Duration::from_millis(2));
                             sleeps(time::sleep)
                         })
@@ -275,7 +274,7 @@ fn hog(mode: Mode) {
     );
 }
 
-/// How late a goroutine runs that one which computes has readied, on two Ps.
+/// How late a goroutine runs after another has readied it and computes on, with two Ps.
 fn readied(mode: Mode) {
     const TIMES: usize = 2_000;
     let runtime = mode.runtime(2);
@@ -299,7 +298,7 @@ fn readied(mode: Mode) {
     );
 }
 
-/// Threads, and the speed of a computation, beside goroutines in blocking reads.
+/// The number of threads, and the speed of a computation, beside goroutines in blocking reads.
 fn readers(mode: Mode) {
     const READERS: usize = 1_000;
     let runtime = mode.runtime(2);
@@ -523,7 +522,7 @@ fn idle(mode: Mode) {
                 drop(go(move || rx.recv()));
             }
             drop(go(|| time::sleep(Duration::from_secs(3_600))));
-            // All goroutines behind them in the queues have run: so they have run too.
+            // When goroutines that were queued later have run, all of these have run too.
             for _ in 0..3 {
                 (0..64).map(|_| go(yield_now)).for_each(|task| {
                     task.join().expect("it ends");
@@ -537,7 +536,8 @@ fn idle(mode: Mode) {
             let before = cpu_time();
             std::thread::sleep(SPAN);
             let used = cpu_time().saturating_sub(before);
-            // Two equal readings mean that it has settled, unless it is busy with just that.
+            // Two similar readings mean that the runtime has settled, unless it still uses much CPU
+            // time.
             let alike = used >= last.mul_f64(0.5) && used < SPAN / 50;
             let settled = alike || used < Duration::from_millis(1);
             last = used;

@@ -1,4 +1,4 @@
-//! Prints changes in a folder, by inotify, until Ctrl-C.
+//! Prints changes in a folder, which inotify reports, until Ctrl-C.
 //!
 //! `cargo run --release --example watcher -- /tmp`
 
@@ -27,7 +27,7 @@ const KINDS: [(Flags, &str); 5] = [
 ///
 /// # Errors
 ///
-/// When the kernel refuses to watch it.
+/// When the kernel refuses to watch the folder.
 pub(crate) fn watch(folder: &Path, ctx: &Context) -> io::Result<Receiver<String>> {
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
     let all = KINDS.iter().map(|(flag, _)| *flag).collect();
@@ -37,7 +37,7 @@ pub(crate) fn watch(folder: &Path, ctx: &Context) -> io::Result<Receiver<String>
     let theirs = ready.clone();
     let end = ctx.after_func(move || theirs.set_read_deadline(Some(Instant::now())));
     go!({
-        // The context's end is an error of the read; the caller sees the channel's end.
+        // When the context ends, the read fails; then the channel closes.
         while let Ok(events) = ready.read_with(|| Ok(inotify.read_events()?)) {
             for event in events {
                 let name = event.name.unwrap_or_default();

@@ -1,12 +1,12 @@
-//! A pool of workers: some goroutines share the jobs of one channel and send
-//! what they found into another.
+//! A pool of workers: some goroutines receive jobs from one channel and send their results to
+//! another.
 //!
 //! `cargo run --release --example worker_pool`
 
 use bench_runtime::sync::WaitGroup;
 use bench_runtime::{Runtime, chan};
 
-/// How many steps of Collatz's rule lead from `n` to 1.
+/// How many steps of the Collatz rule lead from `n` to 1.
 fn collatz(mut n: u64) -> u32 {
     let mut steps = 0;
     while n != 1 {
@@ -20,7 +20,7 @@ fn collatz(mut n: u64) -> u32 {
     steps
 }
 
-/// The number below `limit` with the longest way, and how long that is.
+/// The number below `limit` with the most steps, and how many it has.
 pub(crate) fn longest(workers: usize, limit: u64) -> (u64, u32) {
     let (jobs, queue) = chan(workers);
     let (results, found) = chan(workers);
@@ -34,7 +34,7 @@ pub(crate) fn longest(workers: usize, limit: u64) -> (u64, u32) {
             }
         });
     }
-    // The results end when the last worker has dropped its end.
+    // The channel of results closes when the last worker has dropped its sender.
     drop(results);
 
     pool.go(move || {

@@ -1,5 +1,5 @@
-//! What channels, `select!`, the primitives, timers and sockets allocate:
-//! counted, in a process of their own.
+//! Counts the allocations of channels, `select!`, the primitives, timers and sockets, in a separate
+//! process.
 
 mod start;
 
@@ -39,14 +39,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// One test at a time, as the counts are the process's.
+/// One test at a time, because the counts are of the whole process.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How often `f` allocates: the fewest of some runs, as the harness, on its own
-/// thread, allocates now and then too.
+/// How often `f` allocates. It takes the fewest of some runs, because the test harness may allocate
+/// on its thread at the same time.
 fn calls(mut f: impl FnMut()) -> usize {
     let mut run = || {
         let before = CALLS.load(Ordering::Relaxed);
@@ -175,7 +175,7 @@ fn a_hundred_thousand_selects_do_not_grow_memory() {
                 timeout(Duration::from_secs(100)) => unreachable!(),
             }
         };
-        // Timers that were cancelled are kept for a while: to their most.
+        // Cancelled timers are kept for a while. After these rounds their number no longer grows.
         (0..10_000).for_each(round);
         let before = LIVE_BYTES.load(Ordering::Relaxed);
         (0..100_000).for_each(round);
@@ -255,10 +255,10 @@ fn socket_operations_do_not_allocate_also_where_they_wait() {
         let round = || {
             let mut buf = [0; 64];
             (&near).write_all(b"ping").unwrap();
-            // Waits, with a timer: no data can have come yet.
+            // This waits, with a timer, because no data can have arrived yet.
             assert_eq!((&near).read(&mut buf).unwrap(), 4);
         };
-        // The first wait of each end begins its watch.
+        // The first wait of each end adds its descriptor to the poller.
         round();
         assert_eq!(calls(|| (0..100).for_each(|_| round())), 0);
     });

@@ -14,7 +14,7 @@ use child::{in_child, must_end};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use start::Start;
 
-/// As the main goroutine of runtimes with one P, pinned and migrating.
+/// Runs `body` as the main goroutine of runtimes with one P, pinned and migrating.
 fn on_each(body: fn()) {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         Builder::procs(builder, 1).start().unwrap().run(body);
@@ -62,7 +62,7 @@ fn without_descriptors_no_child_starts_and_one_that_runs_is_waited_for() {
     must_end(end);
 }
 
-/// The kernel collects the children then: a wait ends, with an error, as std's does.
+/// Then the kernel reaps the children, and a wait ends with an error, as in std.
 #[test]
 fn a_wait_fails_in_a_process_that_ignores_its_children() {
     let name = "a_wait_fails_in_a_process_that_ignores_its_children";
@@ -79,7 +79,7 @@ fn a_wait_fails_in_a_process_that_ignores_its_children() {
     must_end(end);
 }
 
-/// As a service manager may start a program.
+/// A service manager may start a program like this.
 #[test]
 fn signals_that_all_threads_block_are_heard() {
     let name = "signals_that_all_threads_block_are_heard";
@@ -110,7 +110,7 @@ fn a_dump_at_sigquit_and_a_channel_both_get_it() {
             nix::sys::signal::raise(nix::sys::signal::SIGQUIT).unwrap();
             assert_eq!(signals.recv(), Some(Signal::QUIT));
             drop(signals);
-            // It continues with the dumps.
+            // The runtime still writes dumps at SIGQUIT.
             nix::sys::signal::raise(nix::sys::signal::SIGQUIT).unwrap();
             bench_runtime::time::sleep(Duration::from_millis(1500));
         });

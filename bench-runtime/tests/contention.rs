@@ -1,6 +1,5 @@
-//! The profiles of waits. They belong to the process, so each test has a process
-//! of its own; and time is fake, so that each wait is as long as the program
-//! says.
+//! The profiles of waits. They belong to the process, so each test is a separate process. The time
+//! is fake, so that each wait has a known length.
 
 mod child;
 mod pprof;
@@ -19,7 +18,7 @@ use bench_runtime::{
 use child::{in_child, must_end};
 use start::Start;
 
-/// The duration of the awaited work, and the delay of the wait after its start.
+/// How long the work takes that is waited for, and how long after its start the wait begins.
 const TAKES: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_millis(1);
 const WAITED: Duration = Duration::from_millis(999);
@@ -114,7 +113,7 @@ fn waiter_and_unlocker_of_a_mutex_are_named_with_the_time() {
             assert_eq!(locks.stacks.len(), 1, "{locks}");
             let text = locks.to_string();
             assert!(text.starts_with("2 contentions, 1.998s:\n"), "{text}");
-            // The call into the runtime, and the program's own.
+            // The first frame is in the runtime, the last in the program.
             let frames = &locks.stacks[0].frames;
             let files = [frames.first(), frames.last()].map(|frame| frame?.file.as_deref());
             assert!(files[0].unwrap().ends_with("src/sync/mutex.rs"), "{locks}");

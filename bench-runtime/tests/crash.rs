@@ -48,7 +48,7 @@ fn must_abort(end: Option<(Option<i32>, String)>, parts: &[&str]) {
     }
 }
 
-/// In the parent: the child exited, and no assertion of it failed. Returns its output.
+/// In the parent: the child exited, and none of its assertions failed. Returns its output.
 fn must_end(end: Option<(Option<i32>, String)>) -> Option<String> {
     let (signal, stderr) = end?;
     assert!(signal.is_none() && !stderr.contains("panicked"), "{stderr}");
@@ -224,7 +224,7 @@ fn limit(what: libc::__rlimit_resource_t, most: u64) {
     set_limit(what, most, most);
 }
 
-/// The same, until it is lifted.
+/// The same, but the limit can be raised again.
 fn soft_limit(what: libc::__rlimit_resource_t, most: u64) {
     set_limit(what, most, libc::RLIM_INFINITY);
 }
@@ -368,7 +368,7 @@ fn set_affinity(cpus: usize) {
     }
 }
 
-/// Whether GOMAXPROCS becomes that within some seconds, while goroutines run.
+/// Whether GOMAXPROCS becomes `procs` within this many seconds, while goroutines run.
 fn becomes(runtime: &Runtime, procs: usize, seconds: u64) -> bool {
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
@@ -455,7 +455,7 @@ fn spin_for(time: Duration) {
     }
 }
 
-/// Raises SIGQUIT, which has the trace written to this file.
+/// Raises SIGQUIT, and waits until the runtime has written the trace to this file.
 fn quit_until_written(file: &Path) {
     nix::sys::signal::raise(nix::sys::signal::SIGQUIT).unwrap();
     let begun = Instant::now();
@@ -476,7 +476,7 @@ fn quit_signal_is_caught_after_a_runtime_that_got_no_descriptors_for_it() {
         let builder = || Runtime::builder().procs(1).dumps_on_quit(true);
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, most.min(200), most).unwrap();
-        // Descriptors that are opened once are open now.
+        // This opens the descriptors that a process opens only once.
         drop(Runtime::builder().start().unwrap());
         let opened = || std::fs::File::open("/dev/null").ok();
         let held: Vec<_> = std::iter::from_fn(opened).collect();

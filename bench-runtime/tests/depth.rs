@@ -1,5 +1,5 @@
-//! How deep a default goroutine may go, with few of them and with many. Each test
-//! runs itself again in a child, because deep stacks are counted by process.
+//! How deeply goroutines with the default stack may recurse, with few of them and with many. Each
+//! test runs itself again in a child, because deep stacks are counted by process.
 
 mod child;
 
@@ -12,9 +12,9 @@ use bench_runtime::{
 use child::{in_child, must_end};
 
 const MIB: usize = 1 << 20;
-/// More than have deep stacks.
+/// More goroutines than can have deep stacks.
 const MANY: usize = 12_000;
-/// As many as there are deep stacks, with the first goroutine.
+/// With the first goroutine, as many as can have deep stacks.
 const FEW: usize = 9_999;
 
 #[track_caller]
@@ -54,18 +54,20 @@ fn use_bytes(bytes: usize) {
     assert!(dig(&raw const top as usize, bytes) > 0);
 }
 
-/// Goroutines that wait, each with values on its stack, and run what they are sent.
+/// Goroutines that wait, each with values on its stack, and run the functions that are sent to
+/// them.
 struct Crowd {
     orders: Vec<Sender<fn()>>,
     done: Receiver<bool>,
     all: Vec<JoinHandle<bool>>,
-    /// Which have a deep stack, and which a shallow one: not always the last spawned.
+    /// Which goroutines have a deep stack, and which a shallow one. The shallow ones are not always
+    /// the last that were spawned.
     deep: Vec<usize>,
     shallow: Vec<usize>,
 }
 
 impl Crowd {
-    /// All of them have started.
+    /// Returns when all goroutines have started.
     fn new(count: usize) -> Self {
         let (starts, started) = chan::<(usize, bool)>(0);
         let (says, done) = chan::<bool>(0);
@@ -109,7 +111,7 @@ impl Crowd {
         assert!(self.done.recv().unwrap());
     }
 
-    /// Lets them end; all must have kept their values.
+    /// Lets them end. All must still have their values.
     fn end(self) {
         self.orders.iter().for_each(|order| _ = order.close());
         assert!(self.all.into_iter().all(|one| one.join().unwrap()));
@@ -200,7 +202,8 @@ fn overflow_of_a_shallow_stack_is_reported() {
     must_overflow(end, "exceeds 196608-byte limit");
 }
 
-/// What a frame of C does whose lowest part is written first: it is not probed.
+/// Writes below the stack's limit, as a frame of C may: C does not probe its frames, and may write
+/// the lowest part first.
 #[inline(never)]
 fn step_below_the_limit(bytes: usize) {
     let local = 0u8;

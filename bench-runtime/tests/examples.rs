@@ -83,7 +83,7 @@ fn pipeline_keeps_the_order_and_ends() {
         || {
             let before = bench_runtime::num_goroutine();
             let squares = pipeline::squares(4);
-            // The stages end by the context, at their next step.
+            // The context ends the stages, at their next step.
             while bench_runtime::num_goroutine() > before {
                 bench_runtime::yield_now();
             }
@@ -266,7 +266,7 @@ fn watcher_tells_of_each_change_and_ends_with_its_context() {
 
 #[test]
 fn repl_answers_on_a_terminal_while_another_line_is_computed() {
-    /// Types these lines; the terminal's output until it ends with `until`.
+    /// Types these lines. Returns the terminal's output, until it ends with `until`.
     fn typed(lines: &str, until: &str) -> (String, JoinHandle<std::io::Result<()>>) {
         let pty = nix::pty::openpty(None, None).unwrap();
         let master = Descriptor::new(pty.master);
@@ -283,14 +283,14 @@ fn repl_answers_on_a_terminal_while_another_line_is_computed() {
         (shown, repl)
     }
     let run = || {
-        // The terminal ends lines by two characters.
+        // The terminal ends each line with two characters.
         let (shown, repl) = typed(
             "after 3600000 add 3 4\nadd 1 2\nadd x\n",
             "digit found in string\r\n> ",
         );
         assert!(shown.contains("> 3\r\n"), "{shown:?}");
         assert!(!repl.is_finished());
-        // The last is Ctrl-D.
+        // The last character is Ctrl-D.
         let (_, repl) = typed("after 20 add 3 4\n\u{4}", "\n7\r\n> ");
         repl.join().unwrap().unwrap();
     };

@@ -1,4 +1,5 @@
-//! The child of a fork: the calls that it may make there, and the message if it makes others.
+//! The child of a fork: the calls into the runtime that it may make, and the message if it makes
+//! others.
 
 mod child;
 mod start;
@@ -25,8 +26,8 @@ fn both_modes() -> [Builder; 2] {
     })
 }
 
-/// Forks; the child runs `body` and leaves. How it ended: its status, or the negated
-/// signal.
+/// Forks. The child runs `body` and exits. Returns its exit status, or the negated number of the
+/// signal that ended it.
 fn forked(body: impl FnOnce() -> i32) -> i32 {
     // SAFETY: no lock is held that the child needs; it leaves at once.
     unsafe {
@@ -47,7 +48,7 @@ fn status_of(child: libc::pid_t) -> i32 {
     }
 }
 
-/// Message of the children, in a parent that has exited.
+/// The parent has exited, and its children have printed this text.
 fn must_say(end: Option<End>, text: &str) {
     let Some((signal, stderr)) = end else { return };
     assert_eq!(signal, None, "{stderr}");
@@ -82,7 +83,7 @@ fn goroutine_that_goes_on_in_a_child_ends_it_and_harms_no_parent() {
                 assert_eq!(drops, 3);
                 let (to, _from) = chan::<u8>(1);
                 assert_eq!(forked(move || to.send(1).map_or(1, |()| 4)), 4);
-                // Its watch is still there.
+                // The poller still watches the parent's descriptor.
                 (&far).write_all(b"parent").unwrap();
                 assert_eq!(reader.join().unwrap(), 6);
             });
@@ -197,8 +198,8 @@ fn commands_run_from_goroutines_of_compacted_stacks_too() {
                     let mut command = Command::new("/bin/sh");
                     command.args(["-c", "exit 5"]);
                     if forks {
-                        // Without this std spawns it.
-                        // SAFETY: reads a value of the kernel's.
+                        // Without this std would use `posix_spawn`, not `fork`. SAFETY: reads a
+                        // value of the kernel's.
                         command.uid(unsafe { libc::getuid() });
                     }
                     command.status().unwrap().code()

@@ -1,14 +1,14 @@
-//! How many instructions the operations of a goroutine take, held to a budget.
+//! Counts the instructions of operations of goroutines, and compares the counts with budgets.
 //!
-//! Time differs from run to run, instructions hardly do; so a path that grew is
-//! found here, on the busiest host. Each operation is run this many times and
-//! twice as many in a child under `valgrind --tool=callgrind`, one P; the
-//! difference of the two counts, divided by the number of operations, is its
-//! cost, without start and end of the process.
+//! Times differ from run to run, but counts of instructions hardly do. So a path that became longer
+//! is found even on a busy host. Each operation runs in two children under `valgrind
+//! --tool=callgrind`, on one P: [`TIMES`] times in the one, twice as often in the other. The
+//! difference of the two counts, divided by `TIMES`, is the cost of the operation. It does not
+//! include the start and the end of the process.
 //!
-//! A second table is of what must not cost more where there are more Ps: each operation is
-//! counted with the same threads asleep at GOMAXPROCS 1 to 64, without those of sysmon, which goes
-//! by time.
+//! A second table has operations that must not cost more with more Ps. Each is counted at
+//! GOMAXPROCS 1 to 64, while the other threads sleep. The instructions of sysmon are left out,
+//! because they depend on the time.
 //!
 //! Needs optimised code and valgrind: `cargo test --release -p bench-runtime
 //! --test instructions`. Otherwise it prints the reason and passes, unless it
@@ -26,11 +26,11 @@ use bench_runtime::sync::{Mutex, WaitGroup};
 use bench_runtime::{Runtime, chan, go, select, set_block_profile_rate, time, yield_now};
 use start::Start;
 
-/// The times of the shorter run.
+/// How many times the shorter run does an operation.
 const TIMES: u64 = 20_000;
 
-/// An operation, how it is done this many times, and its budget: the count with
-/// Rust 1.95 on x86-64, and 3% more.
+/// An operation, the function that does it a given number of times, and its budget in each mode:
+/// the count with Rust 1.95 on x86-64, plus 3%.
 struct Operation {
     name: &'static str,
     run: fn(u64),
@@ -93,7 +93,7 @@ const OPERATIONS: &[Operation] = &[
         pinned: 1_069,
         migrating: 1_001,
     },
-    // Four samples; the unwinder is the system's, so a fifth more.
+    // Four samples. The unwinder is the system's, so the budget is the count plus 20%.
     Operation {
         name: "round trip over two unbuffered channels, each wait sampled",
         run: sampled_round_trips,
@@ -105,17 +105,17 @@ const OPERATIONS: &[Operation] = &[
 /// GOMAXPROCS in the second table.
 const PROCS: [usize; 4] = [1, 4, 16, 64];
 
-/// An operation of the second table, how it is done this many times, and with how many Ps it
-/// can be done at all.
+/// An operation of the second table, the function that does it a given number of times, and the
+/// fewest Ps with which it can be done.
 struct Scaled {
     name: &'static str,
     run: fn(u64),
-    /// The times of the shorter run.
+    /// How many times the shorter run does an operation.
     times: u64,
     from_procs: usize,
-    /// What it may cost with the most Ps, in units of its cost with the fewest: the goal. `None`
-    /// where a thread sleeps meanwhile: whether others come to rest in time is up to the host, so
-    /// such counts are printed and not compared.
+    /// The most that its cost with the most Ps may be, divided by its cost with the fewest. `None`
+    /// for an operation in which a thread sleeps: its count depends on whether the other threads go
+    /// to sleep in time, so it is printed but not compared.
     growth: Option<f64>,
 }
 
@@ -138,7 +138,7 @@ const SCALED: &[Scaled] = &[
         name: "wake: be readied by a thread",
         run: wakes,
         times: 2_000,
-        // In a migrating runtime the thread that is woken wakes another, where there is a P.
+        // In a migrating runtime the woken thread wakes another if there is an idle P.
         from_procs: 4,
         growth: None,
     },
@@ -151,10 +151,10 @@ const SCALED: &[Scaled] = &[
     },
 ];
 
-/// Longer than a thread takes under valgrind to come to rest.
+/// Longer than a thread under valgrind takes to go to sleep.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// Has as many threads as there are Ps, all of which then sleep but this one.
+/// Starts as many threads as there are Ps. All but this one then go to sleep.
 fn start_all_threads(procs: usize) {
     let all = Arc::new(Barrier::new(procs));
     let tasks: Vec<_> = (0..procs)
@@ -171,7 +171,7 @@ fn start_all_threads(procs: usize) {
     thread::sleep(200 * PAUSE);
 }
 
-/// Both goroutines are on one thread, also where others could have stolen one of them.
+/// Both goroutines are on one thread, even if another thread could have stolen one of them.
 fn round_trips_on_one_thread(times: u64) {
     loop {
         let here = thread::current().id();
@@ -225,7 +225,7 @@ fn thefts(times: u64) {
         thread::sleep(PAUSE);
         let end = end.clone();
         drop(go(move || (&*end).write_all(&[0]).expect("it reads")));
-        // Blocks this thread: another one has to run it.
+        // This read blocks the thread, so another thread has to run the goroutine.
         ends.read_exact(&mut [0]).expect("it writes");
     }
 }
@@ -314,7 +314,7 @@ fn selects(times: u64) {
     }
 }
 
-/// In the child: runs the operation, on so many Ps.
+/// In the child: runs the operation.
 fn child(name: &str, mode: &str, procs: usize, times: u64) {
     let builder = Runtime::builder().procs(procs);
     let builder = match mode {
@@ -334,12 +334,12 @@ fn child(name: &str, mode: &str, procs: usize, times: u64) {
     });
 }
 
-/// The count of callgrind for a child that runs it this many times.
+/// The count of callgrind for a child that does the operation this many times.
 fn count(name: &str, mode: &str, procs: usize, times: u64) -> Result<u64, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        // In this order: the first turns collecting off for all other threads.
+        // In this order, because the first option turns collecting off at the start.
         .args(["--toggle-collect=*sysmon::sysmon", "--collect-atstart=yes"])
         .arg(program)
         .args(["--child", name, mode])

@@ -1,5 +1,5 @@
-//! Runtimes that have ended leave only a constant amount of memory. In a
-//! separate process, whose memory no other test changes.
+//! Runtimes that have ended leave only a constant amount of memory. This is a separate process, so
+//! that no other test changes its memory.
 
 mod start;
 
@@ -90,8 +90,8 @@ fn handle_joined_after_the_end_gets_its_result_and_leaves_no_memory() {
     assert!(grown < 16 << 20, "{} KB more", grown >> 10);
 }
 
-/// A call that is due after its runtime has ended must not start anything on
-/// the parts that another runtime uses by then: a thread makes it.
+/// A call that is due after its runtime has ended must not start anything on parts that another
+/// runtime uses by then. So a plain thread makes the call.
 #[test]
 fn call_after_the_end_of_its_runtime_runs_on_a_thread() {
     let calls = Arc::new(AtomicUsize::new(0));
@@ -107,7 +107,7 @@ fn call_after_the_end_of_its_runtime_runs_on_a_thread() {
             }
         });
         drop(ended);
-        // From a plain thread: by the timers that no runtime has.
+        // This is a plain thread, so the timers of plain threads are used.
         late.reset(Duration::ZERO);
         let other = runtime(n % 2 == 0);
         let begun = Instant::now();
@@ -136,7 +136,7 @@ fn goroutine_that_never_ended_keeps_what_it_needs() {
         }
         let left = ended.shutdown().unfinished_count;
         let other = runtime(n % 2 == 0);
-        // It is readied in a runtime that has ended: without effect.
+        // The goroutine is readied in a runtime that has ended, which has no effect.
         tx.close();
         use_it(&other);
         match waits.join() {
@@ -164,7 +164,7 @@ fn results_whose_destructors_panic_leave_no_memory() {
             before = resident_bytes();
         }
         let runtime = runtime(n % 2 == 1);
-        // Dropped after its end, and perhaps before.
+        // The handle is dropped after the goroutine's end; in the second round perhaps before.
         for late in [true, false] {
             let handle = runtime.spawn(|| Undroppable);
             while late && !handle.is_finished() {

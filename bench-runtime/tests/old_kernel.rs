@@ -22,13 +22,14 @@ enum Lacks {
     /// `MADV_GUARD_INSTALL` and `process_madvise` on oneself: before 6.13.
     Guards,
     UserFault,
-    /// `pidfd_open`: before 5.3. Answered as by a kernel, and as by a sandbox.
+    /// `pidfd_open`: before 5.3. The call fails with this error, which is an old kernel's or a
+    /// sandbox's.
     ProcessDescriptors(i32),
     /// `RWF_NOWAIT`: before 4.14, and some file systems still.
     ReadsWithoutWait,
 }
 
-/// From here on the process runs on the older kernel.
+/// From now on the process runs as on the older kernel.
 fn forget(lacks: Lacks) {
     const GUARD_INSTALL: u32 = 102;
     let load = |offset: u32| libc::sock_filter {
@@ -181,7 +182,7 @@ fn goroutines_without_guard_markers_run_until_the_map_limit() {
                 while running.load(Ordering::Relaxed) + 1 < num_goroutine() {
                     bench_runtime::yield_now();
                 }
-                // The runtime does so when a P needs an M.
+                // The runtime also starts threads at this limit, when a P needs an M.
                 std::thread::spawn(|| ())
                     .join()
                     .expect("a thread at the limit");
@@ -211,7 +212,8 @@ fn goroutines_without_guard_markers_run_until_the_map_limit() {
     must_end(end);
 }
 
-/// The destructors come first and wait: those of the goroutine that could not run.
+/// A value of a goroutine. If the goroutine gets no stack, the value is dropped; the first three
+/// destructors wait.
 struct Waits(Receiver<()>);
 
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
@@ -277,7 +279,7 @@ fn overflow_without_guard_markers_is_reported() {
     }
 }
 
-/// As the main goroutine of the only P, and beside another that must continue.
+/// Runs `body` as the main goroutine, on one P, beside another goroutine that must continue.
 fn on_each(body: fn()) {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         let runtime = builder.procs(1).start().unwrap();

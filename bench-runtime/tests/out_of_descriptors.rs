@@ -1,6 +1,6 @@
-//! A server that runs out of file descriptors: its accept loop pauses, other
-//! goroutines continue, and it accepts again once some are free. In a separate
-//! process, whose limit it lowers.
+//! A server that runs out of file descriptors: its accept loop pauses, other goroutines continue,
+//! and it accepts again once some are free. This is a separate process, because it lowers its
+//! limit.
 
 mod start;
 
@@ -36,7 +36,7 @@ fn connected(socket: OwnedFd, to: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends a byte and has it back.
+/// Sends a byte and receives it back.
 fn is_served(stream: &mut TcpStream) {
     stream.write_all(b"?").expect("it is open");
     let mut byte = [0];
@@ -76,8 +76,8 @@ fn loop_survives(builder: Builder) {
         }
     });
     let address = address.recv().expect("it listens");
-    // Descriptors that are opened once are open now; and this one stays open,
-    // or the server would close its end, and have a free descriptor.
+    // This opens the descriptors that a process opens only once. The connection stays open: else
+    // the server would close its end, and have a free descriptor.
     let mut first = connected(unconnected(), address);
     is_served(&mut first);
 

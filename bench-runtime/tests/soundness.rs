@@ -1,6 +1,5 @@
-//! Programs without `unsafe` (except to start the runtime) that once broke the
-//! runtime, one for each kind of fault. A program that may crash the process runs
-//! in a child.
+//! Programs without `unsafe` (except to start the runtime), of the kinds that once broke the
+//! runtime. A program that may crash the process runs in a child.
 
 mod child;
 mod start;
@@ -33,8 +32,8 @@ fn each_mode(test: fn()) {
     }
 }
 
-// Values lent over a park: another goroutine of the thread uses a slot that is
-// in a thread-local, although it is not `Sync`.
+// Values lent over a park. A slot in a thread-local is not `Sync`, but another goroutine of the
+// same thread can use it.
 
 thread_local! {
     static SLOT: Slot<Box<u64>> = const { Slot::empty() };
@@ -68,7 +67,7 @@ fn slot_of_a_parked_select_cannot_be_used_by_others() {
         });
         assert_eq!(rx.recv(), Some(Box::new(42)));
         sender.join().unwrap();
-        // The mark went with the wait.
+        // The end of the wait has cleared the slot's mark.
         assert_eq!(SLOT.with(Slot::take), None);
         assert_eq!(SLOT.with(|slot| slot.put(Box::new(2))), None);
         assert_eq!(SLOT.with(Slot::take), Some(Box::new(2)));
@@ -198,7 +197,7 @@ fn thread_locals_that_were_lent_outlive_a_runtime() {
                         while !STOPPED.load(Ordering::SeqCst) {
                             std::thread::yield_now();
                         }
-                        // Time for the kernel to end the thread.
+                        // Enough time for the kernel to end the thread.
                         std::thread::sleep(Duration::from_millis(100));
                         assert!(table.iter().all(|&n| n == 42));
                         DONE.store(true, Ordering::SeqCst);
@@ -282,7 +281,7 @@ fn waits_in_destructors_of_thread_locals_are_waits() {
     ));
 }
 
-// The program's code in the scheduler: destructors of values in timers.
+// The program's code that the scheduler would run: destructors of values in timers.
 
 /// Records where it is dropped.
 struct Tells(Sender<bool>);
@@ -319,7 +318,8 @@ fn values_in_timers_are_dropped_in_goroutines() {
     }
 }
 
-// The program's code under a lock of the runtime's own, or many pieces of it at once.
+// The program's code that the runtime would run under one of its locks, and destructors that panic,
+// wait or nest.
 
 /// A panic's payload that waits when it is dropped.
 struct Payload(WaitGroup);
@@ -556,7 +556,7 @@ fn without_stacks(test: fn()) {
     let builder = Runtime::builder().procs(1).stack(huge);
     builder.start().unwrap().run(move || {
         test();
-        // Their stacks are the next test's.
+        // The next test needs their stacks.
         while num_goroutine() > 1 {
             yield_now();
         }
@@ -568,7 +568,7 @@ fn without_stacks(test: fn()) {
 fn fill(mut begin: impl FnMut(Receiver<()>)) -> Sender<()> {
     let (tx, rx) = chan::<()>(0);
     (0..TASKS).for_each(|_| begin(rx.clone()));
-    // Until only this one can run.
+    // Until only this goroutine can run.
     while goroutines().iter().filter(|g| !g.waits).count() > 1 {
         (0..1_000).for_each(|_| yield_now());
     }
@@ -579,7 +579,7 @@ fn fill(mut begin: impl FnMut(Receiver<()>)) -> Sender<()> {
 fn goroutine_without_a_stack_is_an_error_of_all_waits_for_it() {
     let test = "goroutine_without_a_stack_is_an_error_of_all_waits_for_it";
     must_end(in_child(test, || {
-        // A line for each that was refused is not read here.
+        // The panics of refused goroutines are not printed. A panic of this file is unexpected.
         std::panic::set_hook(Box::new(|info| {
             let text = info.to_string();
             if text.contains("soundness.rs") {
@@ -662,7 +662,8 @@ fn goroutine_without_a_stack_and_without_a_handle_reaches_the_panic_hook() {
     }));
 }
 
-/// It would be freed while a thread, or another runtime's goroutine, still reads it.
+/// Else the borrowed value would be freed while a thread, or another runtime's goroutine, still
+/// reads it.
 #[test]
 fn borrows_of_run_scoped_last_until_its_goroutine_has_ended() {
     let test = "borrows_of_run_scoped_last_until_its_goroutine_has_ended";
@@ -688,8 +689,8 @@ fn borrows_of_run_scoped_last_until_its_goroutine_has_ended() {
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
-/// A goroutine that never started was in the queue of the stopped runtime, and its record on
-/// the free list: the next one in that queue was freed too.
+/// Once, a goroutine that had never started was in the queue of the stopped runtime while its
+/// record was on the free list. So the next goroutine in that queue was freed too.
 #[test]
 fn record_of_a_goroutine_that_a_stopped_runtime_has_left_is_not_reused() {
     let test = "record_of_a_goroutine_that_a_stopped_runtime_has_left_is_not_reused";
@@ -705,7 +706,7 @@ fn record_of_a_goroutine_that_a_stopped_runtime_has_left_is_not_reused() {
             while !goroutines_wait(&runtime) {
                 yield_now();
             }
-            // It has the only P, so the next one does not start.
+            // This goroutine has the only P, so the one below does not start.
             let (begins, has_begun) = std::sync::mpsc::channel();
             drop(runtime.spawn(move || {
                 begins.send(()).unwrap();

@@ -1,4 +1,4 @@
-//! The standard streams of every kind: a child of each test has them.
+//! Standard streams of every kind. The child of each test has them.
 
 mod start;
 
@@ -17,8 +17,8 @@ fn is_nonblocking(fd: impl AsFd) -> bool {
     unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_GETFL) & libc::O_NONBLOCK != 0 }
 }
 
-/// The child: reports when it waits for a line, and then the line that it read,
-/// until the end; another goroutine runs meanwhile.
+/// In the child: prints when it waits for a line, and then each line that it has read, until the
+/// end of the input. Another goroutine runs meanwhile.
 fn body() {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         builder.procs(1).start().unwrap().run(|| {
@@ -61,7 +61,7 @@ fn child(test: &str, stdin: Stdio, stdout: Stdio) -> Option<Child> {
     Some(command.spawn().unwrap())
 }
 
-/// Reads until this has come.
+/// Reads until this text has arrived.
 fn until(from: &mut impl Read, text: &str) -> String {
     let mut all = Vec::new();
     while !String::from_utf8_lossy(&all).contains(text) {
@@ -204,7 +204,7 @@ fn streams_that_are_closed_are_at_their_end() {
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
 }
 
-/// As a pipe whose reader is slow: the writer waits, and others run.
+/// The reader of the pipe is slow. The writer waits, and other goroutines run.
 #[test]
 fn a_full_pipe_is_waited_for() {
     const LENGTH: usize = 300_000;

@@ -1,8 +1,8 @@
 //! How often threads are woken to look for work: counted in a separate process,
 //! so that no other test's load changes the number.
 //!
-//! Bounds are wide, as sysmon may find a goroutine waiting on a loaded host; a
-//! wake for every ready, which they are about, is far beyond them.
+//! The bounds are wide, because sysmon may wake threads on a loaded host. The tests look for a wake
+//! at every ready, which is far beyond the bounds.
 
 mod start;
 
@@ -76,13 +76,14 @@ fn no_thread_is_woken_while_all_wait() {
                 go(move || rx.recv())
             })
             .collect();
-        // All have begun to wait before the first of these is over.
+        // All goroutines wait before the first of these sleeps has ended.
         (0..50).for_each(|_| time::sleep(Duration::from_millis(10)));
         drop(tx);
         waiters.into_iter().for_each(|waiter| {
             assert_eq!(waiter.join().unwrap(), None);
         });
     });
-    // The start and the end may wake for each; the waiting wakes for none.
+    // At the start and the end there may be a wake for each goroutine, but while they wait there is
+    // none.
     assert!(counts.iter().all(|&count| count < 2_200), "{counts:?}");
 }

@@ -1,16 +1,15 @@
 //! Every public item has an example that runs: types, traits, functions,
 //! methods and macros, and the items that this crate's macros generate.
 //!
-//! An item is public if it is written `pub`: the lint `unreachable_pub` checks
-//! that, so this file has no list of names. Not counted: items that lib.rs
-//! re-exports as `#[doc(hidden)]`, and tests.
+//! An item that is declared `pub` is public: the lint `unreachable_pub` checks that, so this file
+//! needs no list of names. Items that lib.rs re-exports as `#[doc(hidden)]`, and tests, are left
+//! out.
 //!
 //! # Which items may share an example
 //!
-//! By kind, not by name: a method whose only parameter is `self`, or a function
-//! of a type that returns `Self`, needs no example of its own if one of the
-//! type's examples calls it. Variants and fields are shown by their type,
-//! methods of std's traits by std.
+//! A method whose only parameter is `self`, or a function of a type that returns `Self`, needs no
+//! separate example if one of the type's examples calls it. Variants and fields need none beside
+//! their type's, and methods of std's traits need none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,7 +23,7 @@ mod common;
 
 /// A public item that has to be shown.
 struct Public {
-    /// Its type, for a method.
+    /// Of a method: its type.
     of: Option<String>,
     name: String,
     docs: String,
@@ -62,8 +61,7 @@ impl Public {
     }
 }
 
-/// The text of the doc comments among attributes; literals inside `concat!`
-/// count, the rest of it is unknown here.
+/// The text of the doc comments among attributes. Of a `concat!` it has only the literals.
 fn docs_of(attributes: &[Attribute]) -> String {
     fn literals(tokens: TokenStream, out: &mut String) {
         for token in tokens {
@@ -147,8 +145,8 @@ impl Walk {
         }
     }
 
-    /// The `impl $type { … }` in the body of a macro. Its tokens are Rust's,
-    /// except for `$`. Its methods are read as methods of a type `$type`.
+    /// The `impl $type { … }` in the body of a macro. The tokens are those of Rust, except for `$`.
+    /// The methods are read as methods of a type `$type`.
     fn macro_body(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         for (at, token) in tokens.iter().enumerate() {
@@ -260,7 +258,7 @@ impl<'ast> Visit<'ast> for Walk {
     }
 }
 
-/// The names that lib.rs re-exports in modules that are hidden.
+/// The names that lib.rs re-exports in hidden modules.
 fn hidden_names(lib: &syn::File) -> BTreeSet<String> {
     fn names(tree: &UseTree, out: &mut BTreeSet<String>) {
         match tree {

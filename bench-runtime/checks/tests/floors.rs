@@ -1,9 +1,9 @@
 //! The floors of the runtime's source, file by file: no circle of imports, and each
 //! `impl` in the file of its type. It prints the floors.
 //!
-//! An import is a `use`, or a path that begins with `crate`, `super` or `self`; it leads
-//! through re-exports to the file that defines the name. A re-export alone is no import.
-//! Methods need no import and so lead nowhere; the second test checks that each inherent
+//! An import is a `use`, or a path that begins with `crate`, `super` or `self`. It leads through
+//! re-exports to the file that defines the name. A re-export alone is no import. Calls of methods
+//! need no import, so they are not seen here. Therefore the second test checks that each inherent
 //! `impl` is in the file of its type.
 //!
 //! `cargo test -p bench-runtime-checks --test floors -- --nocapture` prints the floors.
@@ -26,7 +26,7 @@ struct Module {
     file: String,
     names: Names,
     uses: Vec<Names>,
-    /// Names that a `use` gives to items of the crate, and all paths: a name may be the
+    /// The names that a `use` gives to items of the crate, and all paths: such a name may be the
     /// first part of a path.
     aliases: BTreeMap<String, Names>,
     paths: Vec<Names>,
@@ -35,7 +35,7 @@ struct Module {
     impls: Vec<String>,
 }
 
-/// Reads one module of a file; modules in it that are not tests are read as part of it.
+/// Reads the module of a file. Inline modules are read as part of it, except tests.
 struct Reader<'a> {
     module: &'a mut Module,
     children: &'a BTreeSet<Names>,
@@ -252,7 +252,7 @@ fn modules() -> BTreeMap<Names, Module> {
             (file.to_string_lossy().into_owned(), parsed)
         })
         .collect();
-    // Files behind `#[cfg(test)] mod name;`, and modules below them.
+    // Files that are declared by `#[cfg(test)] mod name;`, and modules below them.
     let mut tests: Vec<Names> = Vec::new();
     for (file, parsed) in &files {
         for item in &parsed.items {
@@ -325,8 +325,8 @@ fn imports(modules: &BTreeMap<Names, Module>) -> BTreeMap<&Names, BTreeSet<Names
         .collect()
 }
 
-/// The floor of each module: above all from which it imports. A file that is in a
-/// circle, or imports one that is, has no floor.
+/// The floor of each module: one above the highest from which it imports. A file in a circle, or
+/// one that imports such a file, has no floor.
 fn floors(imports: &BTreeMap<&Names, BTreeSet<Names>>) -> BTreeMap<Names, usize> {
     let mut floors: BTreeMap<Names, usize> = BTreeMap::new();
     loop {
@@ -344,7 +344,7 @@ fn floors(imports: &BTreeMap<&Names, BTreeSet<Names>>) -> BTreeMap<Names, usize>
     }
 }
 
-/// The paths from a module back to it.
+/// The modules whose imports lead back to themselves.
 fn circles(imports: &BTreeMap<&Names, BTreeSet<Names>>) -> Vec<Names> {
     let leads_back = |start: &Names| {
         let mut seen = BTreeSet::new();
@@ -387,7 +387,8 @@ fn no_files_import_each_other_in_a_circle() {
     }
 }
 
-/// Methods need no import, so one that is defined elsewhere is an import that is not seen.
+/// Calls of methods need no import, so a method that is defined elsewhere would be an import that
+/// is not seen.
 #[test]
 fn inherent_impls_are_beside_their_types() {
     let modules = modules();

@@ -42,13 +42,13 @@ const FLOORS: &[(&str, u32)] = &[
     ("lib", 9),
 ];
 
-/// Imports against the rule, each with its reason.
+/// Imports that break the rule, each with its reason.
 const ALLOWED: &[(&str, &str)] = &[
     // The lock sleeps on a futex, and the stack's overflow report writes pages.
     ("util", "sys"),
 ];
 
-/// A longer file gives the reason at its top, or is split.
+/// A longer file must give the reason at its top, or be split.
 const MAX_LINES: usize = 800;
 
 fn sources() -> Vec<(String, PathBuf, String)> {
@@ -145,7 +145,7 @@ fn every_unsafe_file_opens_it_with_reasons() {
     }
 }
 
-/// A long name in backquotes in the table is that of a test.
+/// A long name in backquotes in the table is the name of a test.
 #[test]
 fn tests_that_the_conformance_table_names_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -175,8 +175,8 @@ fn tests_that_the_conformance_table_names_exist() {
     assert!(missing.is_empty(), "no such tests: {missing:?}");
 }
 
-/// A text in backquotes that has a slash, or ends like a file's name, is a path:
-/// relative to the root, or to a folder of one of the crates.
+/// A text in backquotes that has a slash, or ends like a file name, is a path. It is relative to
+/// the root, or to a folder of one of the crates.
 #[test]
 fn files_that_architecture_names_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -8,8 +8,7 @@ mod common;
 /// Folders of the repository that are not in the package.
 const LEFT_OUT: [&str; 3] = ["checks/", "scripts/", "ARCHITECTURE.md"];
 
-/// The documentation of a source file's public items, as far as a single
-/// line shows it: doc comments.
+/// The doc comments of a source file, with their line numbers.
 fn docs(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.lines().map(str::trim_start).enumerate();
     lines.filter(|(_, line)| line.starts_with("//!") || line.starts_with("///"))
@@ -26,7 +25,7 @@ fn documentation_names_no_file_that_is_not_in_the_package() {
     };
     for path in &sources {
         let inner = path.strip_prefix(&root).expect("below src");
-        // The builds for sanitizers are described where they are made.
+        // These two files are only for sanitizers, whose builds are described in the repository.
         if ["stack/fiber.rs", "sys/address_marks.rs"]
             .iter()
             .any(|own| inner == Path::new(own))

@@ -1,11 +1,10 @@
-//! Soak: everything at once, on more processors than there are CPUs, for as
-//! long as requested, checking every answer.
+//! Soak test: uses everything at once, with more Ps than CPUs, for as long as requested, and checks
+//! every answer.
 //!
-//! Actors run one scenario after another, drawn from a seed. A watchdog thread
-//! checks each actor; if one has made no progress for `--timeout` seconds it
-//! prints what each thread is at and the scheduler's state, and aborts; it also
-//! watches that the end comes. At the end the counts must balance: no goroutine
-//! left, no thread left, every value dropped once.
+//! Actors run one scenario after another, drawn from a seed. A watchdog thread checks each actor.
+//! If one has made no progress for `--timeout` seconds, it prints what each thread does and the
+//! scheduler's state, and aborts. It also checks that the program ends. At the end the counts must
+//! balance: no goroutine left, no thread left, every value dropped once.
 //!
 //! `cargo run --release --example soak -- --seconds 60 --procs 64 --mode migrating`
 
@@ -61,7 +60,7 @@ fn main() {
     });
     outsider.join().expect("the outside thread found no fault");
     let left = runtime.run(|| {
-        // Detached goroutines may still be on their way out.
+        // Detached goroutines may not have ended yet.
         let timeout = Instant::now() + Duration::from_secs(20);
         while num_goroutine() > 1 && Instant::now() < timeout {
             time::sleep(Duration::from_millis(1));
@@ -97,7 +96,7 @@ fn main() {
     assert_eq!(shutdown.unfinished_count, 0, "unfinished goroutines");
     // On a busy machine a thread may need longer to end than a shutdown waits.
     let timeout = Instant::now() + Duration::from_secs(20);
-    // This thread and the watchdog's.
+    // Two threads must be left: this one and the watchdog's.
     let mut threads = threads_count();
     // The kernel may leave a thread out of a list that is read while another thread ends.
     while threads != 2 && Instant::now() < timeout {
@@ -110,7 +109,7 @@ fn main() {
     println!("soak: clean");
 }
 
-/// Threads of this process, without the one that starts others and never ends.
+/// The number of threads of this process, without the one that starts others and never ends.
 fn threads_count() -> usize {
     let name = |task: &std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm"));
     match std::fs::read_dir("/proc/self/task") {
@@ -122,7 +121,7 @@ fn threads_count() -> usize {
     }
 }
 
-/// The main goroutine: starts the actors, changes GOMAXPROCS all the while.
+/// The main goroutine: starts the actors, and changes GOMAXPROCS while they run.
 fn conduct(board: &Arc<Board>, settings: Settings) {
     let end = Instant::now() + settings.length;
     let actors: Vec<_> = (0..settings.actors)

@@ -50,7 +50,7 @@ pub(crate) fn rw_mutex(rng: &mut Rng) {
     assert_eq!(pair.read().0, writes.count() as u64);
 }
 
-/// One of many calls runs, and all see its effect.
+/// One of many calls runs the function, and all see its effect.
 pub(crate) fn once(rng: &mut Rng) {
     for _ in 0..1 + rng.below(30) {
         let once = Arc::new((Once::new(), AtomicUsize::new(0)));
@@ -103,7 +103,7 @@ pub(crate) fn cond(rng: &mut Rng) {
     assert_eq!(queue.sum.load(Ordering::Relaxed), 3 * each * (each + 1) / 2);
 }
 
-/// Weights, time limits and contexts; never more out than there is.
+/// Weights, time limits and contexts. Never more units are held than there are.
 pub(crate) fn semaphore(rng: &mut Rng) {
     const SIZE: usize = 6;
     let rounds = 1 + rng.below(40);
@@ -161,7 +161,7 @@ pub(crate) fn wait_group(rng: &mut Rng) {
     }
 }
 
-/// No object is out twice.
+/// No object is given out twice at the same time.
 pub(crate) fn pool(rng: &mut Rng) {
     let rounds = 1 + rng.below(100);
     let pool = Arc::new(Pool::new(|| AtomicUsize::new(0)));
@@ -263,7 +263,7 @@ pub(crate) fn timers(rng: &mut Rng) {
         match n % 3 {
             0 => due += u64::from(!call.stop()),
             1 => {
-                // If it was too late, it fires twice.
+                // If the reset was too late, the timer fires twice.
                 due += 1 + u64::from(!call.reset(Duration::from_micros(100)));
             }
             _ => due += 1,

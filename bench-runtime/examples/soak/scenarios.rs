@@ -1,4 +1,4 @@
-//! What an actor does in a round. Each checks its own answer.
+//! The scenarios: the work of an actor in a round. Each checks its own answer.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use bench_runtime::{
 
 use crate::primitives;
 
-/// Results that were dropped, and their destructors that ran.
+/// The number of results that are dropped, and of their destructors that ran.
 pub(crate) static DROPS_DUE: AtomicU64 = AtomicU64::new(0);
 pub(crate) static DROPS_SEEN: AtomicU64 = AtomicU64::new(0);
 
@@ -87,7 +87,7 @@ pub(crate) fn silence_expected_panics() {
             .is_some_and(|text| *text == EXPECTED);
         if !expected {
             usual(info);
-            // A fault that is found ends the soak, so that no goroutine hangs because of it.
+            // Any other panic ends the soak, so that no goroutine hangs because of it.
             std::process::abort();
         }
     }));
@@ -180,7 +180,7 @@ fn select_fan_in(rng: &mut Rng) {
     let (mut sum, mut ends) = (0, 0u32);
     let (mut a, mut b, mut quit) = (Some(a), Some(b), Some(quit));
     while ends < 3 {
-        // Each is closed once: by its last sender, and then disabled.
+        // Each channel is closed once, by its last sender. Then its case is disabled.
         select! {
             recv(a) -> n => match n {
                 Some(n) => sum += n,
@@ -302,7 +302,7 @@ fn panics(rng: &mut Rng) {
     assert!(matches!(handle.join(), Err(JoinError::Exited)));
 }
 
-/// Its destructor parks in several ways.
+/// A value whose destructor parks in several ways.
 struct ParksInDrop(u64);
 
 impl Drop for ParksInDrop {

@@ -17,7 +17,7 @@ pub(crate) struct Board {
     began: Instant,
     /// The scenario, or [`IDLE`].
     at: Vec<AtomicU64>,
-    /// Since when, in milliseconds.
+    /// The time since which the actor runs it, in milliseconds.
     since: Vec<AtomicU64>,
     counts: Vec<AtomicU64>,
     over: AtomicBool,
@@ -102,16 +102,15 @@ impl Board {
     }
 }
 
-/// How long the end may take after the last scenario, in addition to the
-/// time-out: a shutdown waits for threads, and so does counting them.
+/// How long the program may take to end after the last scenario, in addition to the time-out. A
+/// shutdown waits for threads, and so does counting them.
 const CLOSING: Duration = Duration::from_secs(60);
 
-/// How long the runtime may take to describe itself.
+/// How long the runtime may take to print its state.
 const TELLING: Duration = Duration::from_secs(10);
 
-/// Starts the thread. It uses nothing of the runtime before it has reported a
-/// hang and what each thread does, because the runtime's locks may be the
-/// cause; and it watches until [`Board::close`].
+/// Starts the thread. Before it has reported a hang and what each thread does, it does not use the
+/// runtime, because the runtime's locks may be the cause. It runs until [`Board::close`].
 pub(crate) fn start(
     board: Arc<Board>,
     runtime: Weak<Runtime>,
@@ -142,8 +141,8 @@ pub(crate) fn start(
     })
 }
 
-/// Prints its progress from time to time: not the watchdog's task, because it
-/// takes locks of the runtime's.
+/// Prints the progress from time to time. The watchdog does not do this, because it takes locks of
+/// the runtime.
 pub(crate) fn start_reporter(board: Arc<Board>, runtime: Weak<Runtime>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut reported = Instant::now();

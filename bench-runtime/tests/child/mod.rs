@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const CHILD: &str = "BENCH_RUNTIME_TEST_CHILD";
-/// A child that has not ended by then hangs.
+/// A child that takes longer counts as hanging.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The signal that ended a child, if one did, and what the child wrote on stderr.

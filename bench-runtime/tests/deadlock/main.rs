@@ -1,10 +1,9 @@
-//! "All goroutines are asleep": the content of the report, and that it never
-//! comes if something outside could still end a wait.
+//! "All goroutines are asleep": the content of the report, and that there is none if something
+//! outside could still end a wait.
 //!
-//! Each scenario is a separate process whose only threads are the runtime's and
-//! the main one: libtest's own thread would count as an outside one, and no
-//! deadlock would be reported. So this binary is its own harness, and with
-//! [`SCENARIO`] set it is that scenario.
+//! Each scenario is a separate process whose only threads are the runtime's and the main one. A
+//! thread of libtest would count as a thread outside the runtime, and no deadlock would be
+//! reported. So this binary is its own harness. With [`SCENARIO`] set it runs that scenario.
 
 mod alarms;
 mod no_alarms;
@@ -17,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// Names the scenario that the child is to be.
+/// The variable that names the child's scenario.
 const SCENARIO: &str = "BENCH_RUNTIME_DEADLOCK_SCENARIO";
 
-/// After which a child counts as hanging. Generous: CPUs may be busy.
+/// A child that takes longer counts as hanging. The limit is long, because the CPUs may be busy.
 const TIMEOUT: Duration = Duration::from_secs(240);
 
-/// How a child is to end.
+/// How a child must end.
 enum End {
     /// It exits with success.
     Ends,

@@ -1,4 +1,4 @@
-//! Programs that wait for a while, or seem to, and of which none may be reported.
+//! Programs that wait for a while, or seem to wait. None may be reported as a deadlock.
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -15,10 +15,10 @@ use bench_runtime::{Builder, Runtime, blocking, chan, go, time, yield_now};
 use crate::start::Start;
 use crate::{End, Scenario};
 
-/// Long against every pause after which a runtime looks for a deadlock.
+/// Much longer than each pause after which a runtime looks for a deadlock.
 const A_WHILE: Duration = Duration::from_millis(100);
 
-/// A race that once gave one false alarm in some ten thousand runs is certain here.
+/// Enough runs to find a race that once gave a false alarm in one of about ten thousand.
 const RUNS: usize = 60_000;
 
 /// A child that writes a line after a while, and the pipe that it writes to.
@@ -32,7 +32,7 @@ fn late_child() -> (Child, OwnedFd) {
     (child, stdout)
 }
 
-/// All data of a pipe, waited for as a goroutine waits.
+/// Reads all data of a pipe. Only the goroutine waits, not its thread.
 fn read_all(pipe: OwnedFd) -> String {
     let mut text = String::new();
     let mut reader = PipeReader::try_from(pipe).unwrap();
@@ -97,7 +97,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
             (tx, done)
         });
         std::thread::sleep(A_WHILE);
-        // The main thread, which held the other end all the time.
+        // The main thread has held the sender all the time.
         tx.send(5).unwrap();
         assert_eq!(done.recv(), Some(Some(5)));
     }),
@@ -417,7 +417,7 @@ fn builder(procs: usize, migrating: bool) -> Builder {
     }
 }
 
-/// From here on this thread, and those it starts, fail at a system call whose second
+/// From now on `call` fails with `errno` in this thread, and in those it starts, if its second
 /// argument is in this range.
 fn refuse(call: libc::c_long, second: std::ops::Range<u32>, errno: i32) {
     let step = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter {
@@ -452,7 +452,7 @@ fn refuse(call: libc::c_long, second: std::ops::Range<u32>, errno: i32) {
     }
 }
 
-/// As the main goroutine of each kind of runtime, one after the other.
+/// Runs `main` as the main goroutine of each kind of runtime, one after the other.
 fn each(main: fn()) {
     for (procs, migrating) in [(1, false), (2, false), (2, true)] {
         builder(procs, migrating).start().unwrap().run(main);

@@ -1,5 +1,5 @@
-//! What the address sanitizer must find in goroutines, and what it must not:
-//! `scripts/asan.sh` runs both.
+//! Errors that the address sanitizer must find in goroutines, and correct programs that it must
+//! accept: `scripts/asan.sh` runs both.
 
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,7 +53,7 @@ fn frames_that_a_panic_or_an_end_leaves_behind_are_no_error_of_the_next() {
     }
     runtime().run(|| {
         for round in 0..200 {
-            // On one stack after another, at different depths.
+            // Panics unwind on one stack after another, at different depths.
             let failed = go(move || catch_unwind(AssertUnwindSafe(|| deep(round % 40, true))));
             assert!(failed.join().unwrap().is_err());
             assert!(go(|| deep(20, true)).join().is_err());

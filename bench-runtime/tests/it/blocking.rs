@@ -74,7 +74,7 @@ fn a_panic_in_a_blocking_call_goes_on_in_the_goroutine() {
             caught.unwrap_err().downcast_ref::<&str>(),
             Some(&"from below")
         );
-        // The goroutine is whole afterwards.
+        // The goroutine still works afterwards.
         assert_eq!(go(|| 3).join().unwrap(), 3);
         let (tx, rx) = chan(0);
         let task = go(move || rx.recv());
@@ -115,13 +115,13 @@ fn a_goroutine_locked_to_its_thread_blocks_there() {
     });
 }
 
-/// Its P is idle meanwhile, and no thread of the runtime waits for a timer.
+/// The goroutine's P is idle meanwhile, and no thread of the runtime waits for a timer.
 #[test]
 fn timer_armed_in_a_blocking_call_of_a_locked_goroutine_fires() {
     at_each(&[1, 2], |_| {
         lock_os_thread();
         let fired = blocking(|| {
-            // Until sysmon sleeps, too.
+            // Until sysmon sleeps as well.
             thread::sleep(Duration::from_millis(100));
             let (fire, fired) = mpsc::channel();
             time::after_func(Duration::from_millis(1), move || fire.send(()).unwrap());
@@ -145,7 +145,7 @@ fn helpers_are_used_again() {
     assert_eq!(runtime.shutdown().threads_count, 0);
 }
 
-/// Short enough that the waiting thread stays awake: none of these calls may be lost.
+/// The calls are so short that the waiting thread stays awake. None of them may be lost.
 #[test]
 fn calls_that_take_no_time_all_come_back_from_one_caller_and_from_many() {
     at_each(&[1, 2, 4], |_| {
@@ -184,7 +184,7 @@ fn a_shutdown_leaves_a_blocking_call_the_stack_it_borrows() {
         assert_eq!(told.recv(), Ok(0));
         let left = runtime.shutdown();
         assert_eq!((left.unfinished_count, left.threads_count), (1, 1));
-        // Its slot must be in no use now.
+        // The stack slot of the blocked goroutine must not be used by another runtime now.
         let other = setting.builder().start().unwrap();
         other.run(|| {
             let tasks: Vec<_> = (0..200).map(|n| go(move || [n as u8; 8192][n])).collect();

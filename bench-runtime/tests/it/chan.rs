@@ -309,7 +309,7 @@ fn every_value_is_dropped_once() {
             let (tx, rx) = chan(capacity);
             let counter = drops.clone();
             let sender = way.go(move || {
-                // The receiver takes three, then is gone.
+                // The receiver takes three values and is then dropped.
                 (0..10)
                     .filter(|_| tx.send(Counted(counter.clone())).is_ok())
                     .count()

@@ -294,11 +294,11 @@ fn a_guard_cancels_at_the_end_of_its_block() {
     });
 }
 
-/// Deeper than any stack of a thread or goroutine would allow a recursion.
+/// A chain of this length would overflow any stack in a recursion.
 const DEEP: usize = 300_000;
 
-/// The context at the end of a chain, built by a loop that derives from the last
-/// one, and the function that can cancel the last two.
+/// The context at the end of a chain in which each is derived from the one before, and the
+/// functions that cancel the last two.
 fn chain(scopes: bool) -> (Context, Cancel, Cancel) {
     let (mut ctx, mut last) = Context::background().with_cancel();
     let mut before = last.clone();
@@ -322,7 +322,7 @@ fn a_long_chain_is_freed_and_cancelled_without_recursion() {
         drop(values);
         let (scopes, last, before) = chain(true);
         drop(scopes);
-        // Only the scopes, from the last to the root.
+        // Frees the chain from its last context to the root.
         drop((before, last));
         let (scopes, last, _) = chain(true);
         last.cancel();

@@ -20,12 +20,12 @@ use crate::support::{Way, everywhere, message};
 
 const ROUNDS: usize = if cfg!(miri) { 50 } else { 2_000 };
 
-/// A place that a future waits at until it is filled.
+/// A place for a value. A future waits until the place is filled.
 #[derive(Default)]
 pub(crate) struct Place(Mutex<(Option<usize>, Option<Waker>)>);
 
 impl Place {
-    /// Wakes out of the lock.
+    /// Fills the place. Calls the waker without holding the lock.
     pub(crate) fn fill(&self, value: usize) {
         let waker = {
             let mut inner = self.0.lock().unwrap();
@@ -211,7 +211,7 @@ fn future_that_wakes_itself_lets_others_run() {
             let others = others.clone();
             move || others.store(1, Ordering::SeqCst)
         });
-        // Without it, the loop would not end on one processor.
+        // Without a yield in `block_on`, this would not end on one processor.
         block_on(poll_fn(|cx| {
             if others.load(Ordering::SeqCst) == 1 {
                 return Poll::Ready(());
@@ -362,7 +362,7 @@ fn waits_inside_a_poll_leave_later_wakes_in_place() {
     });
 }
 
-/// A future of `T` that is sent, polled once elsewhere.
+/// Polls a future once.
 pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(waker))
 }

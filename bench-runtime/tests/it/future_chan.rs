@@ -313,7 +313,8 @@ fn send_that_is_dropped_leaves_the_line_with_its_value() {
         let count = || drops.load(Ordering::SeqCst);
         let value = || Counted(drops.clone());
         let (tx, rx) = chan(0);
-        // Never polled; polled; received and never polled again.
+        // The future is dropped without a poll; after a poll; and after its value was received,
+        // without another poll.
         drop(tx.send_async(value()));
         assert_eq!(count(), 1);
         let mut send = Box::pin(tx.send_async(value()));
@@ -436,7 +437,7 @@ fn timers_ticks_are_awaited_and_their_wakers_may_do_anything() {
                 assert!(ticker.receiver().recv_async().await.is_some());
             }
         });
-        // Woken by the scheduler as it fires timers, under the timer's lock.
+        // The scheduler wakes it while it fires timers, under the timer's lock.
         let (tx, rx) = chan(0);
         let waker = Waker::from(Arc::new(Waits(tx)));
         let timer = time::Timer::new(Duration::from_millis(1));

@@ -1,4 +1,4 @@
-//! The place in which wakers are called that must not be called where the wait ends.
+//! Where wakers are called if the code that ends the wait must not call them.
 
 use std::future::Future;
 use std::io::Write;
@@ -24,7 +24,7 @@ use crate::support::everywhere;
 const TIMEOUT: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Sends the id of the thread that wakes it, and panics then.
+/// Sends the id of the thread that wakes it, and then panics.
 struct Tells(mpsc::Sender<ThreadId>);
 
 impl Wake for Tells {
@@ -34,7 +34,7 @@ impl Wake for Tells {
     }
 }
 
-/// Polls a receive of this, which is pending; the future must live until it is woken.
+/// Polls a receive from `rx`, which is pending. The returned future must live until it is woken.
 fn wait<T: Send + 'static>(rx: Receiver<T>, waker: &Waker) -> Pin<Box<dyn Future<Output = ()>>> {
     let mut waits: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
         rx.recv_async().await;
@@ -63,7 +63,8 @@ fn timers_of_threads_and_signals_wake_on_one_thread_which_outlives_panics() {
     assert_ne!(wakers[0], thread::current().id());
 }
 
-/// Waits for another, or records that it was called. True on a goroutine.
+/// One waker waits for a value from the other, and then sends whether it runs on a goroutine. The
+/// other sends that value.
 enum Linked {
     Waits(Mutex<Receiver<()>>, mpsc::Sender<bool>),
     Tells(Sender<()>),
@@ -92,7 +93,7 @@ fn wakers_that_sysmon_readies_are_called_by_goroutines_which_may_wait_for_each_o
                 let (done, is_done) = mpsc::channel();
                 let waits = Waker::from(Arc::new(Linked::Waits(Mutex::new(rx), done)));
                 let tells = Waker::from(Arc::new(Linked::Tells(tx)));
-                // The one that waits is readied first, and both in one round.
+                // The waker that waits is readied first, and both are readied in one round.
                 let _first = wait(time::after(MOMENT), &waits);
                 let _second = wait(time::after(MOMENT), &tells);
                 let is_done = blocking(move || is_done.recv_timeout(TIMEOUT));
@@ -112,7 +113,7 @@ impl Wake for Dropped {
     }
 }
 
-/// Has it polled once, and dropped by its waker.
+/// Polls the task once. Its waker will drop it.
 fn dropped_when_woken(task: impl Future<Output = ()> + Send + 'static) -> Arc<Dropped> {
     let mut task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
     let dropped = Arc::new(Dropped(Mutex::new(None)));
@@ -122,7 +123,7 @@ fn dropped_when_woken(task: impl Future<Output = ()> + Send + 'static) -> Arc<Dr
     dropped
 }
 
-/// Each holds the handle that the next one waits for.
+/// The number of tasks. Each holds the handle that the next one waits for.
 const CHAIN: usize = if cfg!(miri) { 40 } else { 30_000 };
 
 #[test]
@@ -138,7 +139,7 @@ fn tasks_that_drop_each_other_by_the_value_that_one_puts_back_end_in_a_loop() {
             })
             .collect();
         tx.send(7).unwrap();
-        // It has passed from one to the next, and was not received.
+        // The value has passed from one task to the next, and was not received.
         assert_eq!(rx.try_recv(), Ok(7));
         assert!(tasks.iter().all(|task| task.0.lock().unwrap().is_none()));
     });
@@ -195,14 +196,14 @@ fn tasks_that_drop_each_other_by_the_ends_of_contexts_end_in_a_loop() {
     });
 }
 
-/// Between two of them in the queue is a goroutine, up to which a turn is passed on.
+/// In the queue a goroutine is between each two tasks. A turn is passed on up to a goroutine.
 #[cfg(not(miri))]
 #[test]
 fn tasks_that_drop_each_other_by_a_descriptor_end_in_a_loop() {
     Runtime::builder().procs(1).start().unwrap().run(|| {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let descriptor: &'static Descriptor = Box::leak(Box::new(Descriptor::new(reader)));
-        // Its end begins the chain.
+        // The end of this goroutine's wait begins the chain.
         let small = GoBuilder::new().stack(StackPolicy::Fixed(192 << 10));
         let mut all = vec![small.go(|| descriptor.wait_readable()).unwrap()];
         time::sleep(MOMENT);

@@ -172,8 +172,8 @@ fn runtime() -> Vec<(&'static str, Call)> {
     ]
 }
 
-/// Only this ends the loop, and there is one P: if a call does not give way the
-/// sleeper, pinned to the same thread, never wakes.
+/// Makes each call in a loop that only a sleeper ends. There is one P, and the sleeper may be
+/// pinned to the same thread; so if the call does not give way, the sleeper never wakes.
 fn give_way(calls: Vec<(&'static str, Call)>) {
     for (name, mut call) in calls {
         let stop = Arc::new(AtomicBool::new(false));
@@ -210,7 +210,7 @@ fn loop_of_calls_gives_way_to_a_goroutine_that_waits_for_a_descriptor() {
         begun.recv().unwrap();
         // The reader waits in the poller.
         time::sleep(Duration::from_millis(1));
-        // No wait: the pipe is empty.
+        // This does not wait, because the pipe is empty.
         to.write_all(b"x").unwrap();
         let since = Instant::now();
         while !seen.load(Ordering::Relaxed) {

@@ -20,7 +20,7 @@ fn leaves(program: fn(), due: &[(&str, &str)]) {
     for procs in [1, 2] {
         let runtime = Runtime::builder().procs(procs).start().unwrap();
         runtime.run(move || {
-            // Healthy company: it ends, and is in no report.
+            // Healthy goroutines, which end and are in no report.
             let healthy: Vec<_> = (0..10)
                 .map(|_| {
                     let (tx, rx) = chan(0);
@@ -65,7 +65,7 @@ fn sender_whose_receiver_gave_up_is_reported() {
             leak("worker", move || {
                 let _ = tx.send("the answer");
             });
-            // A time limit was first; the channel is kept in some structure.
+            // The time limit of the receiver came first. Some structure keeps the channel.
             yield_now();
             forget(rx);
         },

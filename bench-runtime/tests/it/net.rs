@@ -300,7 +300,7 @@ fn clone_has_the_same_stream_and_deadlines_of_its_own() {
         drop(near);
         (&twin).write_all(b"y").unwrap();
         assert_eq!((&far).read(&mut [0; 2]).unwrap(), 1);
-        // The stream ends with the last of them.
+        // The stream ends when the last handle is closed.
         twin.close().unwrap();
         assert_eq!((&far).read(&mut [0; 2]).unwrap(), 0);
     });

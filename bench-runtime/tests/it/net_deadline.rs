@@ -38,7 +38,7 @@ fn read_deadline_from_the_past_to_a_second_ends_the_read_in_time() {
             near.set_read_deadline(Some(deadline));
             assert!(is_late((&near).read(&mut [0])));
             assert!(Instant::now() >= deadline, "early");
-            // It stays: the next one fails at once.
+            // The deadline stays, so the next read fails at once.
             assert!(is_late((&near).read(&mut [0])));
         }
     });
@@ -87,7 +87,7 @@ fn write_deadline_ends_a_write_that_the_peer_does_not_read() {
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(Instant::now() >= deadline);
-        // Reading is another side.
+        // Reads do not have this deadline.
         (&far).write_all(b"x").unwrap();
         assert_eq!((&near).read(&mut [0; 2]).unwrap(), 1);
     });
@@ -155,7 +155,7 @@ fn deadlines_set_by_many_at_once_lose_no_byte() {
                 Ok(n) => got.extend_from_slice(&buf[..n]),
                 Err(e) => {
                     assert_eq!(e.kind(), io::ErrorKind::TimedOut);
-                    // It failed at once: an earlier deadline. The goroutine that moves it
+                    // The read failed at once, by an earlier deadline. The goroutine that moves it
                     // may be pinned to this very thread.
                     way.yield_now();
                 }

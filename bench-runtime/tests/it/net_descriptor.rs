@@ -1,4 +1,5 @@
-//! Descriptors of every kind: when a wait ends, by what, and what may be closed when.
+//! Descriptors of every kind: what ends a wait, and which of them may be closed while others are in
+//! use.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -43,7 +44,7 @@ fn timerfd_ticks_are_waited_for_and_not_early() {
     });
 }
 
-/// A byte that poll(2) reports and no read gets.
+/// poll(2) reports urgent data, but no read returns it.
 #[test]
 fn urgent_data_blocks_no_thread_and_keeps_none_awake() {
     everywhere(|way| {
@@ -54,7 +55,8 @@ fn urgent_data_blocks_no_thread_and_keeps_none_awake() {
         nix::sys::socket::send(far.as_raw_fd(), b"!", urgent).unwrap();
         let mut watched = Descriptor::duplicate_of(&near).unwrap();
         watched.wait_readable().unwrap();
-        // It blocks, and its reader must not: the writer has started on the same thread.
+        // The descriptor is a blocking one, but a read must not block the thread: the writer has
+        // started on the same thread.
         let (tx, rx) = chan(0);
         let writer = way.go(move || {
             rx.recv();
@@ -222,7 +224,7 @@ fn deadline_close_and_context_end_a_wait() {
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         assert!(Instant::now() >= end);
         watched.set_deadline(None);
-        // By a context, which changes the deadline.
+        // A wait that a context ends, by changing the deadline.
         let (ctx, cancel) = context::Context::background().with_cancel();
         let call = ctx.after_func({
             let watched = watched.clone();
@@ -280,7 +282,7 @@ fn owner_may_close_and_the_number_stand_for_another_file_meanwhile() {
         };
         way.let_others_run();
         drop(theirs);
-        // Most likely under the same number; watched too, and left alone.
+        // It most likely has the same number. It is watched too, and must not be affected.
         let (other, mut writer) = io::pipe().unwrap();
         let other = Descriptor::new(other);
         let reused = other.as_raw_fd() == number;

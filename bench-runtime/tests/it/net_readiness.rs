@@ -1,4 +1,4 @@
-//! Readiness as a future: when it is ready, by which errors it fails, and which waiter is next.
+//! Readiness as a future: when it is ready, with which errors it fails, and which waiter is next.
 
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -41,7 +41,7 @@ fn each_side_is_ready_when_its_operation_would_not_block() {
         block_on(near.readable()).unwrap();
         assert_eq!((&near).read(&mut [0; 8]).unwrap(), 1);
         let far = writer.join();
-        // Until there is no room any more.
+        // Until the socket has no more room.
         near.set_write_timeout(Some(MOMENT)).unwrap();
         while (&near).write(&[0; 65_536]).is_ok() {}
         let late = block_on(near.writable()).unwrap_err();
@@ -133,7 +133,7 @@ fn deadline_time_out_and_close_end_it() {
         assert!(begun.elapsed() >= MOMENT);
         near.set_read_timeout(None).unwrap();
 
-        // A deadline that comes while it waits.
+        // A deadline that is set while it waits.
         let sets = {
             let near = near.clone();
             way.go(move || {
@@ -176,13 +176,13 @@ fn others_that_wait_for_the_same_side_go_on_after_it() {
             };
             time::sleep(MOMENT);
             if drops {
-                // The next waiter gets the slot; the next leaves the queue.
+                // The first leaves its slot to the next waiter. The second is then dropped too.
                 drop(first);
                 drop(second);
                 (&far).write_all(b"data").unwrap();
                 assert_eq!(reader.join(), 4);
             } else {
-                // More than the reader takes, which may be the first to come.
+                // More than the reader takes, because the reader may be the first.
                 (&far).write_all(b"datadata").unwrap();
                 block_on(first).unwrap();
                 assert_eq!(reader.join(), 4);
@@ -249,7 +249,7 @@ fn forgotten_future_does_not_block_the_slot_of_the_next_descriptor() {
                 let soon = Duration::from_micros(100);
                 near.set_read_timeout(Some(soon)).unwrap();
                 let (mut waits, mut queued) = (near.readable(), near.readable());
-                // On a host with much to do the time-out is over at once.
+                // On a busy host the time-out may already be over.
                 let _ = (poll(&mut waits), poll(&mut queued));
                 forget((waits, queued));
                 drop(near);
@@ -290,7 +290,7 @@ fn future_begun_in_a_goroutine_is_finished_elsewhere() {
     });
 }
 
-/// A task that is dropped, or polled, by the one that wakes it.
+/// A task that is dropped, or polled, by the thread that wakes it.
 struct Inline {
     waits: Mutex<Option<Readiness<'static>>>,
     polls: bool,
@@ -390,7 +390,7 @@ fn clones(left: usize) -> Waker {
 #[test]
 fn waker_that_panics_when_it_is_cloned_leaves_no_waiter() {
     everywhere(|way| {
-        // At the first poll: one for the wait, one for its deadline. At the second poll: the same.
+        // Each poll clones the waker twice: for the wait, and for its deadline.
         for (first, second) in [(0, None), (1, None), (2, Some(0)), (2, Some(1))] {
             let (near, far) = UnixStream::pair().unwrap();
             near.set_read_timeout(Some(Duration::from_secs(3_600)))
@@ -409,7 +409,7 @@ fn waker_that_panics_when_it_is_cloned_leaves_no_waiter() {
                 assert!(poll_with(second).is_err());
             }
             drop(readable);
-            // It finds the place free, and not held by a waiter that never passes it on.
+            // The reader finds the slot free, and not held by a waiter that never passes it on.
             let reader = way.go({
                 let near = near.clone();
                 move || (&*near).read(&mut [0; 8]).unwrap()

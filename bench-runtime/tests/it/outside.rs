@@ -16,7 +16,7 @@ use crate::start::Start;
 
 const ROUNDS: usize = 300;
 
-/// A body for a plain thread, and a runtime.
+/// Runs `body` on this plain thread, with each kind of runtime.
 fn beside(body: fn(&Runtime)) {
     for procs in [1, 2, 8] {
         for migrating in [false, true] {
@@ -147,7 +147,7 @@ fn thread_waits_for_groups_of_goroutines_and_they_for_it() {
             mine.done();
             theirs.wait();
         }
-        // Begun outside, waited for inside.
+        // Started outside, waited for inside.
         let group = ErrGroup::new();
         group.go(|| Err("outside"));
         let inside = group.clone();

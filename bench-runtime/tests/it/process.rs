@@ -1,4 +1,4 @@
-//! Children: how they are waited for, killed, and read from.
+//! Child processes: waiting for them, killing them, and reading from them.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -27,7 +27,7 @@ fn patient() -> Child {
     command.spawn().unwrap()
 }
 
-/// The letter of a process's state in /proc, if there is one of this number.
+/// The letter of a process's state in /proc; `None` if there is no such process.
 fn state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(PathBuf::from(format!("/proc/{pid}/stat"))).ok()?;
     let (_, rest) = stat.rsplit_once(") ")?;
@@ -56,7 +56,7 @@ fn statuses_and_output_are_those_of_the_child() {
     });
 }
 
-/// More than a pipe holds, on all three at once.
+/// More data than a pipe holds, on all three streams at the same time.
 #[test]
 fn large_streams_are_read_and_written_side_by_side() {
     everywhere(|way| {
@@ -176,7 +176,7 @@ fn a_child_that_ended_by_itself_keeps_its_status_when_its_context_ends() {
         within_a_minute("the child", || state(pid) == Some('Z'));
         cancel.cancel();
         assert_eq!(child.wait().unwrap().code(), Some(5));
-        // And the kill is another's.
+        // Here the context does not kill the child.
         let (ctx, _cancel) = Context::background().with_cancel();
         let status = sh("kill -9 $$").context(&ctx).status().unwrap();
         assert_eq!(status.signal(), Some(9));
@@ -188,7 +188,7 @@ fn processes_that_inherited_the_pipes_are_waited_for_until_the_context_ends() {
     everywhere(|_: Way| {
         let began = Instant::now();
         let mut command = sh("sleep 1000 & echo $!");
-        // Not our own group: the kill goes to the shell alone.
+        // A group made by std, not by `own_group`, so the kill goes to the shell alone.
         command.as_std_mut().process_group(0);
         let mut child = command
             .context(&with_deadline(200))
@@ -214,7 +214,7 @@ fn processes_that_inherited_the_pipes_are_waited_for_until_the_context_ends() {
         // SAFETY: the group that was made above, in which `sleep` still is.
         let killed = unsafe { libc::killpg(group.cast_signed(), libc::SIGKILL) };
         assert_eq!(killed, 0);
-        // The pipe is closed when it has ended.
+        // The pipe is closed when `sleep` has ended.
         assert_eq!(reader.read_to_string(&mut line).unwrap(), 0);
     });
 }
@@ -280,7 +280,7 @@ fn signals_go_to_the_whole_group_of_a_child_that_has_its_own() {
     everywhere(|_: Way| {
         let gone = |pid: &[u8]| {
             let pid = std::str::from_utf8(pid).unwrap().trim().parse().unwrap();
-            // Its parent has ended: the host reaps it.
+            // Its parent has ended, so init reaps it.
             within_a_minute("the end", || matches!(state(pid), None | Some('Z')));
         };
         let waits = "sleep 1000 & echo $!; echo ready >&2; wait";
@@ -303,7 +303,7 @@ fn signals_go_to_the_whole_group_of_a_child_that_has_its_own() {
         assert!(left.status.unwrap().success());
         gone(&left.stdout);
 
-        // One of its processes ignores the signal that the first obeys, and holds no pipe.
+        // One process of the group ignores the signal at which the first ends, and holds no pipe.
         let deaf = "(trap '' TERM; exec sleep 1000 >&- 2>&-) & echo $!; \
                     while kill -0 $! && ! grep -q sleep /proc/$!/comm; do :; done; \
                     echo ready >&2; wait";
@@ -452,7 +452,7 @@ fn children_are_killed_by_their_contexts_after_the_runtime_that_started_them_has
     let killed = ended(child).status.unwrap();
     assert_eq!(killed.signal(), Some(libc::SIGKILL));
 
-    // The runtime stops while they have time to end.
+    // The runtime stops within the grace period.
     let runtime = Runtime::builder().start().unwrap();
     let child = runtime.run(|| {
         let asked = "trap 'echo asked' TERM; echo ready >&2; while :; do sleep 0.01; done";

@@ -86,14 +86,14 @@ fn a_compacted_stack_is_read_where_it_is_and_stays_compacted() {
     let built = Runtime::builder()
         .compact_stacks(Duration::from_millis(20))
         .start();
-    // Not on every kernel.
+    // Not every kernel supports compaction.
     let Ok(runtime) = built else { return };
     let before = compaction_stats();
     let tx = park_many(&runtime, 300);
     while compaction_stats().compacted_count < before.compacted_count + 200 {
         std::thread::yield_now();
     }
-    // On a host with much to do the sweep may be at some for longer than one profile waits.
+    // On a busy host the sweep may claim some stacks for longer than one profile waits.
     let of_all = (0..20).any(|_| {
         let profile = runtime.goroutine_profile();
         group(&profile, "outer_caller").goroutines.len() == 300

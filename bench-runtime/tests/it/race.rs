@@ -18,9 +18,9 @@ unsafe fn count_up(at: usize) {
     unsafe { (*(&raw mut COUNTS))[at] += 1 };
 }
 
-/// Counts in each place once both run, so that nothing orders their counts. In
-/// opposite orders: the sanitizer misses two accesses at the same instant, and
-/// ignores a repeated access to one place.
+/// Counts in each place once both tasks run, so that nothing orders the counts of the two. They go
+/// through the places in opposite orders, because the sanitizer misses two accesses at the same
+/// instant, and ignores a repeated access to one place.
 fn race(own: usize, there: &[AtomicBool; 2]) {
     // Relaxed: it must not order anything.
     there[own].store(true, Ordering::Relaxed);
@@ -45,7 +45,8 @@ fn canary_two_threads_race() {
     tasks.into_iter().for_each(|task| task.join().unwrap());
 }
 
-/// The same on an M each, which the runtime's own doings must not hide.
+/// The same with two goroutines on two Ms. The runtime's own synchronisation must not hide the
+/// race.
 #[test]
 #[ignore = "races on purpose"]
 fn canary_two_goroutines_on_two_machines_race() {

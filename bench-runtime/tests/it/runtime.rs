@@ -276,8 +276,8 @@ fn threads_that_start_later_do_not_inherit_what_a_locked_goroutine_did_to_its_ow
             let mut set = SigSet::empty();
             set.add(Signal::SIGUSR2);
             set.thread_block().unwrap();
-            // More blocking calls at once than there are threads; some of the
-            // Ps for them are handed on by this thread.
+            // More blocking calls at once than there are threads. This thread hands off some of the
+            // Ps for them.
             let calls: Vec<_> = (0..16)
                 .map(|_| {
                     go(|| {
@@ -416,7 +416,7 @@ fn an_unwinding_goroutine_may_wait_for_one_that_has_started_on_its_thread() {
                 begin.send(()).unwrap();
                 let mut words = Vec::new();
                 while let Some(word) = rx.recv() {
-                    // Its own panics and locks are not touched by the other's.
+                    // The panics of the other goroutine do not affect this one's panics and locks.
                     assert!(!std::thread::panicking());
                     let lock = Mutex::new(());
                     let inner = catch_unwind(AssertUnwindSafe(|| {
@@ -534,7 +534,7 @@ fn blocking_lets_others_run_on_one_p() {
     runtime.run(|| {
         let (tx, rx) = std::sync::mpsc::channel();
         let blocked = go(move || blocking(move || rx.recv().unwrap()));
-        // Runs only if the blocked one has given its P away.
+        // Runs only if the blocked goroutine has handed off its P.
         let sender = go(move || tx.send(5).unwrap());
         assert_eq!(blocked.join().unwrap(), 5);
         sender.join().unwrap();

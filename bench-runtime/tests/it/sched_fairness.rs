@@ -1,4 +1,4 @@
-//! No goroutine starves: beside hogs, blocking calls, busy pairs and other classes.
+//! No goroutine starves beside hogs, blocking calls, busy pairs, or goroutines of other priorities.
 //! Bounds on time are wide, so a slow machine does not exceed them.
 
 use std::io::{Read, Write};
@@ -17,7 +17,7 @@ use bench_runtime::{
 use crate::sched_support::{Setting, at_each, within_timeout};
 use crate::start::Start;
 
-/// No answer within this is starvation, on however loaded a machine.
+/// A goroutine that has not run for this long starves, even on a loaded machine.
 const STARVED: Duration = Duration::from_secs(30);
 
 fn burn(length: Duration) {
@@ -27,8 +27,8 @@ fn burn(length: Duration) {
     }
 }
 
-/// In a pinned runtime that holds for goroutines that have not started on the
-/// hog's thread: these come from outside.
+/// In a pinned runtime this holds only for goroutines that have not started on the hog's thread. So
+/// a plain thread spawns these.
 #[test]
 fn endless_loop_does_not_stop_others_on_one_processor() {
     for migrating in [false, true] {
@@ -73,7 +73,7 @@ fn endless_loop_does_not_stop_others_on_one_processor() {
     }
 }
 
-/// In a migrating runtime goroutines that shared the hog's thread run, too.
+/// In a migrating runtime, goroutines that have started on the hog's thread run, too.
 #[test]
 fn two_hundred_millisecond_hog_delays_a_sleeper_by_far_less() {
     within_timeout(
@@ -114,8 +114,7 @@ fn retakes_are_counted_when_a_hog_loses_its_processor() {
     assert!(runtime.metrics().retakes_count > before);
 }
 
-/// Waits without parking: in a pinned runtime it may hold the thread of the
-/// goroutine that it waits for.
+/// So the runtime keeps half of its threads for other goroutines.
 #[test]
 fn hogs_beyond_half_of_the_threads_keep_their_processor() {
     const THREADS: usize = 6;
@@ -126,7 +125,8 @@ fn hogs_beyond_half_of_the_threads_keep_their_processor() {
         };
         let runtime = setting.builder().max_threads(THREADS).start().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        // With a thread for each the process would end, because it may not have so many.
+        // With a thread for each hog the process would abort, because it would exceed the limit of
+        // threads.
         let hogs: Vec<_> = (0..2 * THREADS)
             .map(|_| {
                 let stop = stop.clone();
@@ -140,7 +140,7 @@ fn hogs_beyond_half_of_the_threads_keep_their_processor() {
         while runtime.metrics().hogs_count < THREADS / 2 {
             std::thread::yield_now();
         }
-        // Long enough for some more retakes.
+        // Long enough for some more retakes, if they happened.
         let began = Instant::now();
         while began.elapsed() < Duration::from_millis(60) {
             assert!(runtime.metrics().hogs_count <= THREADS / 2);
@@ -202,8 +202,8 @@ fn goroutine_of_a_site_that_made_a_hog_starts_on_a_thread_that_no_other_shares()
     runtime.run(move || {
         let of_one_site = |body: Box<dyn FnOnce() + Send>| go(body);
         let hog = of_one_site(Box::new(move || {
-            // If the machine is so loaded that it hardly ran, it is not known
-            // as a hog; so it lets its P be retaken again.
+            // On a loaded machine it may have hardly run when its P is retaken, and then is no hog.
+            // So it continues until it counts as one.
             let (_open, never) = chan::<()>(0);
             while !retaken.load(Ordering::Relaxed) {
                 let _ = never.try_recv();
@@ -248,7 +248,7 @@ fn polls_until(mut holds: impl FnMut() -> bool) {
 #[test]
 fn failed_polls_let_others_of_the_same_thread_run() {
     at_each(&[1, 2], |_| {
-        // By turns with it, a goroutine that has started on this thread runs.
+        // A goroutine that has started on this thread runs in turn with the test's.
         let partner = |act: Box<dyn FnOnce() + Send>| {
             let (begin, begun) = chan::<()>(0);
             let (here, is_here) = chan(0);
@@ -330,9 +330,8 @@ fn goroutine_that_only_readies_others_lets_them_run() {
     });
 }
 
-/// As many goroutines as processors, each of which spins until all of them
-/// have begun, without a call into the runtime: on fewer Ms than processors
-/// this could not end before a retake for each.
+/// As many goroutines as processors. Each spins, without a call into the runtime, until all have
+/// begun. With fewer Ms than processors this needs a retake for each.
 fn spin_together(procs: usize) {
     let begun = Arc::new(AtomicUsize::new(0));
     let handles: Vec<_> = (0..procs)
@@ -358,7 +357,7 @@ fn processors_really_run_at_once() {
     at_each(&[2, 8], |setting| {
         for _ in 0..3 {
             spin_together(setting.procs);
-            // All of them have slept since: the next round must wake them.
+            // All Ms have gone to sleep, so the next round must wake them.
             time::sleep(Duration::from_millis(2));
         }
     });
@@ -480,8 +479,8 @@ fn light_ping_pong_beside_a_busy_one_keeps_pace() {
             }
         });
         let beside = light.join().unwrap();
-        // Pairs that take turns have as many rounds each; with halves on two
-        // threads that share a processor a round costs two hand-overs.
+        // Pairs that take turns by rounds have the same number each. If the halves of the light
+        // pair are on two threads that share a processor, each of its rounds costs two hand-overs.
         assert!(
             beside < 100 * ROUNDS,
             "{beside} busy rounds beside {ROUNDS} light ones at {setting:?}"
@@ -496,7 +495,7 @@ fn light_ping_pong_beside_a_busy_one_keeps_pace() {
     });
 }
 
-/// By counted turns a hog would have 10 ms for each few rounds.
+/// If turns were counted, the hog would get 10 ms for every few rounds.
 fn ping_pong_beside_polls(setting: Setting, class: Priority) {
     const ROUNDS: u64 = 20_000;
     let (stop, stopped) = chan::<()>(0);
@@ -585,7 +584,7 @@ fn thousand_goroutines_in_blocking_reads_leave_the_processor_to_others() {
                 })
             })
             .collect();
-        // Fresh goroutines, with turns: they end while every reader waits.
+        // Fresh goroutines, which yield between pieces of work: they end while every reader waits.
         let busy: Vec<_> = (0..8u64)
             .map(|n| {
                 runtime.spawn(move || {
@@ -680,8 +679,8 @@ fn high_class_runs_before_what_was_queued_earlier() {
     }
 }
 
-/// More goroutines of their own thread than there may be such threads at once, all ended:
-/// the next one takes one of those threads.
+/// There are more such goroutines than there may be threads for them at the same time. After all
+/// have ended, the next one gets one of these threads.
 #[test]
 fn goroutine_for_a_thread_of_its_own_gets_one_that_has_become_vacant() {
     let setting = Setting {

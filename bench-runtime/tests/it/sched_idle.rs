@@ -11,10 +11,10 @@ use crate::start::Start;
 
 const CASE: &str = "SCHED_IDLE_CASE";
 
-/// Measured for this long at a time.
+/// The length of one measurement.
 const SPAN: Duration = Duration::from_secs(2);
 
-/// It must be idle within this many spans.
+/// The runtime must be idle within this many measurements.
 const SPANS: usize = 10;
 
 /// The aim is 1 ms a second; the bound has room for a loaded machine, and a
@@ -30,8 +30,8 @@ fn cpu_time() -> Duration {
     of(usage.user_time()) + of(usage.system_time())
 }
 
-/// Runs `prepare`, which parks goroutines, in a child, and there sleeps in the
-/// main goroutine on `rest`.
+/// In a child, runs `prepare`, which parks goroutines, and then measures the CPU time of the
+/// process.
 fn uses_no_cpu(name: &str, prepare: fn()) {
     if std::env::var(CASE).as_deref() != Ok(name) {
         let status = Command::new(std::env::current_exe().expect("our own file"))
@@ -49,8 +49,8 @@ fn uses_no_cpu(name: &str, prepare: fn()) {
         };
         let runtime = setting.builder().start().expect("a runtime starts");
         runtime.run(prepare);
-        // The threads come to rest, and the sweep visits the parked stacks
-        // once: then the runtime must be idle.
+        // The threads go to sleep, and the sweep visits the parked stacks once. Then the runtime
+        // must be idle.
         let mut used = Duration::MAX;
         for _ in 0..SPANS {
             let before = cpu_time();
@@ -95,7 +95,7 @@ fn hundred_thousand_parked_goroutines_use_no_cpu() {
             let rx = rx.clone();
             drop(go(move || rx.recv()));
         }
-        // A goroutine that comes after them, twice round.
+        // When a later goroutine has run, twice, all of them have parked.
         for _ in 0..2 {
             go(|| ()).join().unwrap();
         }

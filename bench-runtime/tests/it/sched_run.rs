@@ -101,9 +101,8 @@ fn thread_now() -> std::thread::ThreadId {
     std::thread::current().id()
 }
 
-/// The compiler may keep the address of a thread-local across a call; the
-/// runtime must not be looked up through one. Here one goroutine certainly
-/// moves: two hogs hold the other threads in turn.
+/// The compiler may keep the address of a thread-local across a call; so the runtime must not be
+/// found through one. Here one goroutine is made to move, by hogs that occupy other threads.
 #[test]
 fn goroutine_finds_itself_after_it_has_moved_to_another_thread() {
     within_timeout(
@@ -118,7 +117,8 @@ fn goroutine_finds_itself_after_it_has_moved_to_another_thread() {
             let until = Instant::now() + Duration::from_secs(60);
             while moves < 20 {
                 assert!(Instant::now() < until, "it moved only {moves} times");
-                // The P goes to another M at once; we take whichever is free.
+                // The P is handed off to another M at once; afterwards this goroutine takes any
+                // idle P.
                 blocking(|| std::thread::sleep(Duration::from_micros(100)));
                 let hog = go(|| {
                     let began = Instant::now();
@@ -219,7 +219,7 @@ fn resize_while_tasks_respawn_does_not_hang() {
     });
 }
 
-/// A GOMAXPROCS that grows puts work to use that was queued before.
+/// When GOMAXPROCS grows, the new Ps run work that was queued before.
 #[test]
 fn grown_gomaxprocs_runs_what_waits_behind_a_hog() {
     at_each(&[1], |setting| {

@@ -71,7 +71,7 @@ fn a_select_that_sends_and_receives_on_one_channel_never_meets_itself() {
                     let (tx, rx) = (tx.clone(), rx.clone());
                     way.go(move || {
                         for n in 0..ROUNDS {
-                            // Both orders of writing it down.
+                            // The cases in both orders.
                             let got = if me == 0 || n % 2 == 0 {
                                 select! {
                                     send(tx, me) => None,
@@ -90,7 +90,7 @@ fn a_select_that_sends_and_receives_on_one_channel_never_meets_itself() {
                     })
                 })
                 .collect();
-            // The last round of one may find no partner: take or send its value.
+            // In the last round a task may find no partner. This helper takes or sends its value.
             let stop = Arc::new(AtomicBool::new(false));
             let helper = {
                 let stop = stop.clone();
@@ -157,7 +157,7 @@ fn a_woken_select_leaves_nothing_behind_and_takes_nothing_of_others() {
         // The goroutine that still waits on b gets the value.
         tx_b.send(2).unwrap();
         assert_eq!(plain.join(), Some(2));
-        // And no other waits there.
+        // And no other goroutine waits there.
         assert!(tx_b.try_send(3).is_err());
     });
 }
@@ -176,7 +176,7 @@ fn ten_tasks_on_four_channels_keep_their_counts_balanced() {
             tasks.push(way.go(move || (0..N).for_each(|_| tx.send(0).unwrap())));
             tasks.push(way.go(move || (0..N).for_each(|_| assert!(rx.recv().is_some()))));
         }
-        // … and one of each by select over all four, disabling finished ones.
+        // … and one of each by select over all four channels, which disables finished cases.
         let theirs = tx;
         tasks.push(way.go(move || {
             let mut left = [N; 4];
@@ -259,7 +259,7 @@ fn each_choice_of_a_random_send_gets_its_share() {
     });
 }
 
-/// The same if no partner waits yet: a later one takes a waiter.
+/// The same if no partner waits yet: a partner that comes later chooses one of the waiters.
 #[test]
 fn each_case_that_waits_on_one_channel_gets_its_share() {
     const ROUNDS: usize = 200;

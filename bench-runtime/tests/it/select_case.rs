@@ -234,7 +234,7 @@ fn an_unnamed_send_on_a_closed_channel_panics_as_in_go() {
     });
 }
 
-/// One operation by each of three forms, until it has succeeded.
+/// Three forms of an operation, which is repeated until it succeeds.
 #[derive(Clone, Copy)]
 enum Form {
     Plain,

@@ -105,7 +105,7 @@ fn dropped_receives_put_their_values_back() {
         let sender = way.go(move || (0..ROUNDS).for_each(|n| tx.send(n).unwrap()));
         let quitter = way.go(move || while quit.send(()).is_ok() {});
         for n in 0..ROUNDS {
-            // Made anew in each round, and dropped if the other is taken.
+            // The future is made again in each round, and dropped if the other case is taken.
             let got = loop {
                 select! {
                     future(rx.recv_async()) -> value => break value,

@@ -49,7 +49,7 @@ fn join_after_shutdown_of_a_started_goroutine_is_an_error() {
         let (tx, rx) = chan::<()>(0);
         let parked = runtime.spawn(move || rx.recv());
         runtime.run(move || {
-            // It is received: the receiver has started, and waits again.
+            // The value is received, so the receiver has started. It then waits again.
             tx.send(()).unwrap();
             std::mem::forget(tx);
         });
@@ -59,7 +59,7 @@ fn join_after_shutdown_of_a_started_goroutine_is_an_error() {
         }
         runtime.shutdown();
         assert_eq!(done.join().unwrap(), 5);
-        // It had its value, so it may have ended before the shutdown.
+        // The receiver had its value, so it may have ended before the shutdown.
         match parked.join() {
             Ok(value) => assert_eq!(value, Some(())),
             Err(error) => assert!(matches!(error, JoinError::Unfinished), "{error}"),
@@ -118,7 +118,7 @@ fn closure_that_panics_when_it_is_dropped_unstarted_breaks_no_shutdown() {
     });
     runtime.shutdown();
     for handle in handles {
-        // Goroutines that ran panicked there.
+        // Goroutines that ran have panicked in `drop`.
         match handle.join() {
             Err(JoinError::Panicked(_) | JoinError::Abandoned) => {}
             other => panic!("{other:?}"),
@@ -141,7 +141,7 @@ fn timers_of_a_stopped_runtime_let_go_of_what_they_hold() {
             }
         });
         runtime.shutdown();
-        // Its own handle, forgotten, holds the function too.
+        // The timer's forgotten handle holds the function too.
         assert!(Arc::strong_count(&held) <= 2);
     }
 }
@@ -245,7 +245,7 @@ fn refused_stack_drops_the_closure_where_it_may_park() {
                     GoBuilder::new().stack(policy).go(task).unwrap()
                 })
                 .collect();
-            // The first refusal announces itself.
+            // The first refused closure reports that it was dropped.
             assert_eq!(rx.recv(), Some(1));
             stay.close();
             let reports = go(move || rx.iter().count());
@@ -259,7 +259,7 @@ fn refused_stack_drops_the_closure_where_it_may_park() {
                 })
                 .count();
             assert!((1..COUNT).contains(&refused), "{refused}");
-            // It ends with the channel: the last sender is this one.
+            // It ends when the channel closes. This is the last sender.
             drop(tx);
             drop(reports);
         });

@@ -1,4 +1,4 @@
-//! Signals as values. Each test has signals of its own, because they belong to the process.
+//! Signals as values. Each test uses other signals, because signals belong to the process.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,7 +53,7 @@ fn each_receiver_of_a_signal_gets_it_once() {
     });
 }
 
-/// When it returns, signals that were raised before have reached their channels.
+/// Returns when all signals that were raised before have reached their channels.
 fn until_told() {
     let last = Signal::from_raw(libc::SIGRTMAX()).unwrap();
     let marker = notify(&[last]);

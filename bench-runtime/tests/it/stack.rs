@@ -21,8 +21,8 @@ fn small() -> StackPolicy {
     }
 }
 
-/// Runs a body on a runtime that compacts what has been parked for 20 ms, in
-/// both modes; skipped if the kernel cannot compact.
+/// Runs a body on a runtime that compacts the stacks of goroutines that were parked for 20 ms, in
+/// both modes. Skipped if the kernel does not support that.
 fn with_compaction(body: fn()) {
     let builders: [fn(Builder) -> Builder; 2] = [|builder| builder, |builder| builder.migrating()];
     for builder in builders {
@@ -47,8 +47,8 @@ fn wait_for_compacted(before: u64, more: u64) {
     }
 }
 
-/// Up to 100 KiB fit a small stack too, which goroutines get while other tests have ten
-/// thousand.
+/// Uses this many bytes of stack. Up to 100 KiB also fit on a small stack, which goroutines get
+/// while other tests have ten thousand large ones.
 #[inline(never)]
 fn deep(bytes: usize) -> usize {
     let local = black_box([1u8; 1024]);
@@ -210,8 +210,8 @@ fn goroutine_compacted_many_times_keeps_its_locals() {
 #[test]
 fn borrowed_local_of_a_compacted_goroutine_loses_no_write() {
     with_compaction(|| {
-        // Goroutines that park with a local which plain threads add to, in a
-        // std scope's manner: through a reference that outlives the park.
+        // Goroutines that park with a local to which plain threads add, as in a std scope: through
+        // a reference that stays valid over the park.
         const COUNT: usize = 64;
         let before = compaction_stats();
         let (address_sender, addresses) = mpsc::channel::<usize>();
@@ -257,7 +257,7 @@ fn borrowed_local_of_a_compacted_goroutine_loses_no_write() {
             })
             .collect();
         wait_for_compacted(before.compacted_count, 2 * COUNT as u64);
-        // The counts are the process's, so other tests may have made them.
+        // The counts are of the whole process, so other tests may have changed them.
         let start = Instant::now();
         while compaction_stats().touched_count == before.touched_count {
             assert!(start.elapsed() < TIMEOUT, "no thread met a compacted stack");
@@ -304,8 +304,8 @@ fn borrow_in_a_scope_survives_the_compaction_of_its_owner() {
             .into_iter()
             .map(|handle| handle.join().unwrap())
             .sum();
-        // How often a touch met a compacted stack depends on the machine's
-        // load; the test of a borrowed local asserts that some do.
+        // How often a thread finds the stack compacted depends on the machine's load. The test of a
+        // borrowed local asserts that some do.
         assert_eq!(sum, COUNT as u64 * ROUNDS * 8);
     });
 }

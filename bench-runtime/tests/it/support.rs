@@ -33,7 +33,7 @@ pub(crate) enum Task<T> {
 }
 
 impl Way {
-    /// All of them; miri knows no stacks except those of threads.
+    /// All of them. Miri supports no stacks but those of threads.
     const ALL: &[Self] = if cfg!(miri) {
         &[Self::Threads]
     } else {
@@ -76,7 +76,7 @@ impl Way {
         }
     }
 
-    /// A count for a body that would need too many threads.
+    /// A count for a body that needs a thread for each task: plain threads get the lower count.
     pub(crate) fn count(self, threads: usize, goroutines: usize) -> usize {
         match self {
             Self::Threads => threads,

@@ -8,7 +8,7 @@ use bench_runtime::sync::{Cond, Mutex};
 
 use crate::support::everywhere;
 
-/// A mutex and a condition of it.
+/// A mutex and its condition.
 #[derive(Default)]
 struct Pair<T> {
     mutex: Mutex<T>,
@@ -33,7 +33,7 @@ fn a_signal_wakes_one() {
                 })
             })
             .collect();
-        // Counted under the mutex, which the wait unlocks: all wait.
+        // They count under the mutex, which their wait unlocks. So all of them wait now.
         way.until(|| *pair.mutex.lock() == N);
         for left in (0..N).rev() {
             assert!(woken.try_recv().is_err());
@@ -115,7 +115,7 @@ fn a_newcomer_does_not_steal_a_signal() {
             };
             way.until(|| *pair.mutex.lock() == 1);
             pair.cond.signal();
-            // Comes after the signal: it gets none.
+            // This wait begins after the signal, so it gets none.
             let guard = pair.mutex.lock();
             let (guard, signalled) = pair.cond.wait_timeout(guard, Duration::from_micros(50));
             assert!(!signalled);

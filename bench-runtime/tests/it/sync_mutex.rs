@@ -86,8 +86,8 @@ fn a_hogging_holder_does_not_starve_another() {
                 }
             })
         };
-        // Each of these waits for a handful of the hog's sections, not for its
-        // end, which comes only after them.
+        // Each of these waits for a few of the hog's critical sections, not for the hog's end,
+        // which comes only afterwards.
         for _ in 0..10 {
             way.yield_now();
             drop(mutex.lock());

@@ -48,7 +48,7 @@ fn a_large_acquisition_is_not_overtaken() {
             let semaphore = semaphore.clone();
             way.go(move || drop(semaphore.acquire(4)))
         };
-        // Three are free; once the large one waits, no other gets them.
+        // Three units are free. Once the large acquisition waits, no other gets them.
         way.until(|| semaphore.try_acquire(1).is_err());
         assert_eq!(semaphore.available(), 3);
         drop(small);
@@ -85,7 +85,7 @@ fn a_waiter_that_gives_up_unblocks_those_behind_it() {
             })
         };
         way.until(|| semaphore.try_acquire(1).is_err());
-        // It would fit, but is behind the large one until that gives up.
+        // This acquisition would fit, but it waits behind the large one until that gives up.
         drop(semaphore.acquire(1));
         assert!(large.join());
         drop(held);

@@ -1,4 +1,4 @@
-//! Bubbles: when the clock moves, when `wait` returns, and what is left.
+//! Bubbles: when the clock moves, when `wait` returns, and which goroutines are left.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -74,7 +74,7 @@ fn instants_are_of_the_bubbles_clock() {
         synctest::wait();
         assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
 
-        // Instants that are passed in.
+        // An instant that is passed as a deadline.
         let deadline = time::now() + HOUR;
         let (ctx, _cancel) = Context::background().with_deadline(deadline);
         assert_eq!(ctx.deadline(), Some(deadline));
@@ -276,7 +276,7 @@ fn bubble_that_is_stuck_panics_in_a_goroutine_of_another_runtime_too() {
         };
         let said = message(&*panic.into_inner());
         assert!(said.contains("all goroutines are asleep"), "{said}");
-        // A joined goroutine may be ended from outside, and so waits.
+        // The end of a goroutine that is joined from outside may come from outside, so it may wait.
         let bubble = Arc::new(bubble());
         let (tx, rx) = chan::<u8>(0);
         let waits = bubble.spawn(move || rx.recv());

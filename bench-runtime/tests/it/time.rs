@@ -14,7 +14,7 @@ use crate::support::{everywhere, message};
 const MOMENT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_secs(3_600);
 
-/// A duration that is no period used here.
+/// An irregular duration, below 61 µs.
 fn ragged(i: u32) -> Duration {
     Duration::from_micros(u64::from(i * 7_919 % 61))
 }
@@ -57,7 +57,8 @@ fn sleep_of_zero_a_million_times_starves_no_ticker() {
 
 #[test]
 fn thirteen_timers_fire_in_the_order_of_their_times() {
-    // Go's slots. A loaded machine may wake two out of order: again, slower.
+    // Go's slots. A loaded machine may wake two out of order; then the test tries again with longer
+    // times.
     const SLOTS: [u32; 13] = [5, 3, 6, 6, 6, 1, 1, 2, 7, 9, 4, 8, 0];
     everywhere(|way| {
         let ordered = (1..=5).any(|attempt| {
@@ -151,7 +152,7 @@ fn earlier_ticks_are_not_received_after_a_stop_or_a_reset() {
                 timer.stop();
                 assert_eq!(timer.receiver().try_recv(), Err(TryRecvError::Empty));
             }
-            // The next one fires about when it is stopped or reset.
+            // The next timer fires at about the time at which it is stopped or reset.
             let begin = Instant::now();
             timer.reset(ragged(i + 1));
             if i % 3 == 0 {
@@ -260,7 +261,7 @@ fn after_func_is_called_once_and_again_after_a_reset() {
     });
 }
 
-/// The destructor waits, and the goroutine that drops the handle would end that wait.
+/// The destructor waits for the goroutine that drops the handle, so it must not run in it.
 #[test]
 fn values_of_an_after_func_are_not_dropped_with_the_handle() {
     struct Tells(Sender<()>);

@@ -58,8 +58,8 @@ fn slices(events: &[Value]) -> BTreeMap<(u64, u64), Vec<&Value>> {
     tracks
 }
 
-/// Every arrow has two ends, in their order, and at the second a goroutine
-/// began to run. Returns how many there are.
+/// Every arrow has two ends in the order of time, and at the second a goroutine begins to run.
+/// Returns the number of arrows.
 fn check_arrows(events: &[Value]) -> usize {
     let runs: BTreeSet<_> = phase(events, "X")
         .map(|slice| (place(slice), ns(&slice["ts"])))
@@ -177,7 +177,7 @@ fn snapshots_while_eight_processors_run_are_whole() {
             let events = written(&trace);
             slices(&events);
             check_arrows(&events);
-            // Some with every switch and some without.
+            // Some rounds record every switch, and some do not.
             let level = [Level::Switches, Level::Coarse][round % 2];
             bench_runtime::trace::set_level(level);
             (0..20).for_each(|_| yield_now());
@@ -197,7 +197,7 @@ fn ring_that_was_written_over_says_how_much_was_lost() {
         .expect("it starts");
     runtime.run(|| (0..5_000).for_each(|_| go(|| ()).join().expect("it does not panic")));
     let trace = runtime.trace();
-    // Each has a spawn, its site, its run, and both their parks, at least.
+    // Each round records at least a spawn, its site, a run, and the parks of both goroutines.
     assert!(trace.lost_count() > 5_000, "{}", trace.lost_count());
     let events = written(&trace);
     assert!(!slices(&events).is_empty());

@@ -6,7 +6,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use std::ptr;
 
-/// A P, whose own part is for its holder only.
+/// A P, with a part that only its holder may use.
 struct P {
     own: UnsafeCell<u32>,
 }

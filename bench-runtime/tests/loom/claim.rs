@@ -1,6 +1,6 @@
-//! Claims of a parked goroutine's stack: the sweep and the thread that resumes it
-//! never use the stack at once, and neither waits for ever. And reads it: the
-//! thread that resumes it does not wait, and the reader notices that.
+//! Claims of a parked goroutine's stack: the sweep and the thread that resumes the goroutine never
+//! use the stack at the same time, and neither waits for ever. Also readings of it: the thread that
+//! resumes the goroutine does not wait for the reader, and the reader notices the resume.
 
 use crate::claim_source as steps;
 use crate::sys::barrier;
@@ -23,7 +23,7 @@ struct Scene {
     context: AtomicUsize,
     status: AtomicU8,
     stack: UnsafeCell<u32>,
-    /// The goroutine, in the queue of runnable ones or not.
+    /// Whether the goroutine is in the queue of runnable ones.
     queue: Mutex<bool>,
 }
 
@@ -33,7 +33,7 @@ unsafe impl Send for Scene {}
 unsafe impl Sync for Scene {}
 
 impl Scene {
-    /// With a goroutine that is parked.
+    /// A scene with a parked goroutine.
     fn new() -> Arc<Self> {
         Arc::new(Self {
             context: AtomicUsize::new(SAVED),
@@ -173,7 +173,7 @@ fn goroutine_that_parks_again_meanwhile() {
     loom::model(|| claim_against_two_waits(steps::holds));
 }
 
-/// The next wait's status, after the context of before it was resumed.
+/// Reads the context first: it may be that of one wait, and the status that of the next.
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn canary_context_looked_at_before_the_status() {
@@ -184,8 +184,8 @@ fn canary_context_looked_at_before_the_status() {
     });
 }
 
-/// A goroutine that is suspended, always in the same place, with a stack of two
-/// words that are equal whenever it is.
+/// A goroutine that is always suspended in the same place. Its stack has two words, which are equal
+/// while it is suspended.
 struct Watched {
     context: AtomicUsize,
     status: AtomicU8,
@@ -201,7 +201,7 @@ impl Watched {
         })
     }
 
-    /// From its ready to its next wait, without waiting.
+    /// The goroutine from its ready to its next wait. It does not wait for a reader.
     fn go_on(&self) {
         self.status.store(RUNNABLE, Ordering::Relaxed);
         let context = steps::read(&self.context);
@@ -222,7 +222,7 @@ impl Watched {
         [0, 1].map(|index| self.words[index].load(Ordering::Relaxed))
     }
 
-    /// A reading; the words that it has read.
+    /// Reads the words; `None` if the reading is not valid.
     fn look(&self) -> Option<[u32; 2]> {
         if !steps::watch(&self.context, SAVED) {
             return None;

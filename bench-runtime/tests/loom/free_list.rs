@@ -16,7 +16,7 @@ unsafe impl Send for Scene {}
 unsafe impl Sync for Scene {}
 
 impl Scene {
-    /// With the first `on_it` of the pieces on the list.
+    /// A list with the first `on_it` of the pieces.
     fn new(on_it: usize) -> Arc<Self> {
         let pieces = [(); 3].map(|()| {
             // Never freed: a model is small, and its process ends.
@@ -61,8 +61,7 @@ fn pieces_pushed_by_two_come_out_once() {
     });
 }
 
-/// A cell that was taken is given back by another thread while the taker takes
-/// the next.
+/// A piece that was popped is pushed back while another is popped.
 fn pop_while_what_was_popped_comes_back(poppers: usize) {
     let scene = Scene::new(2);
     let threads: Vec<_> = (0..poppers)

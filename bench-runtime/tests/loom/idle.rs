@@ -12,13 +12,13 @@ struct Scene {
     lists: Mutex<()>,
     idle_count: AtomicU32,
     spinning_count: AtomicU32,
-    /// Entries in the one queue that has any.
+    /// The entries of the model's only queue.
     work: AtomicUsize,
     /// Ms that were woken with a P, to spin.
     woken: AtomicUsize,
 }
 
-/// The step that is left out of the protocol.
+/// The step that a canary leaves out of the protocol.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Broken {
     Nothing,
@@ -42,7 +42,7 @@ impl Scene {
     /// W1 to W3: `push_back` and `wake_one`.
     fn push(&self) {
         let queued = self.work.load(Ordering::Relaxed);
-        // W1. Release: the queue's tail.
+        // W1. Release, as the store of the queue's tail.
         self.work.store(queued + 1, Ordering::Release);
         self.wake_one();
     }
@@ -70,7 +70,7 @@ impl Scene {
         }
     }
 
-    /// Under the lock.
+    /// Takes an idle P, under the lock; false if there is none.
     fn acquire(&self) -> bool {
         let idle = self.idle_count.load(Ordering::Relaxed);
         if idle > 0 {
@@ -104,7 +104,7 @@ impl Scene {
         false // S4
     }
 
-    /// At the end: work that waits beside an idle P is lost unless a thread searches for it.
+    /// At the end, no work may wait beside an idle P unless a thread searches for it.
     fn assert_not_lost(&self, goes_on: usize) {
         let idle = self.idle_count.load(Ordering::SeqCst);
         let lookers = goes_on + self.woken.load(Ordering::SeqCst);
@@ -115,7 +115,7 @@ impl Scene {
     }
 }
 
-/// One makes work while another, the only spinner, goes to sleep.
+/// One M makes work while another goes to sleep, which is the only spinner if `spinning`.
 fn push_against_rest(spinning: bool, broken: Broken) {
     let scene = Scene::new(0, u32::from(spinning));
     let pusher = loom::thread::spawn({
@@ -156,8 +156,8 @@ fn canary_push_without_the_light_barrier() {
     loom::model(|| push_against_rest(true, Broken::Nothing));
 }
 
-/// Two Ms make work while a third rests: no work is lost if one's wake is
-/// skipped because of the other's.
+/// Two Ms make work while a third rests: no work is lost if the wake of one is skipped because of
+/// the wake of the other.
 #[test]
 fn work_of_two_pushers_is_found() {
     crate::bounded(3, || {
@@ -198,7 +198,7 @@ fn grown_processors_find_work_that_waited_before() {
                 scene.wake_one();
             }
         });
-        // It had checked before the work came.
+        // This M checked the queue before the work came.
         let goes_on = scene.rest(true, Broken::Nothing);
         grower.join().unwrap();
         scene.assert_not_lost(usize::from(goes_on));

@@ -78,7 +78,7 @@ impl Scene {
     }
 }
 
-/// `calls` jobs for helpers, of which some spin, and then the end.
+/// Assigns `calls` jobs to helpers, some of which spin, and then stops them.
 fn calls_and_stop(calls: usize, awake: &'static [bool]) {
     crate::bounded(4 - awake.len(), move || {
         let scene = Scene::new();

@@ -65,7 +65,7 @@ mod ticket;
 mod trace_ring;
 mod transition;
 
-/// The product's shim, with loom's types where the library needs std's.
+/// The product's shim. Where the library needs std's types, in `fixed`, it has loom's here.
 mod shim {
     pub(crate) use crate::shim_source::{
         AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, hint, os_yield,
@@ -111,7 +111,7 @@ mod goroutine {
     }
 }
 
-/// The sources import this for failures.
+/// The sources import this macro.
 mod fatal {
     macro_rules! fatal {
         ($($arg:tt)*) => {
@@ -124,7 +124,7 @@ mod fatal {
 /// The sources import this; here with loom's types.
 mod sys {
     pub(crate) mod poller {
-        /// Something can be read.
+        /// The event that something can be read.
         #[derive(Clone, Copy)]
         pub(crate) struct Event;
 
@@ -183,8 +183,8 @@ mod sys {
         }
     }
 
-    /// One list of sleepers for all words, so that a wake may have no effect. A
-    /// sleep that has an end may end at once.
+    /// All words share one list of sleepers, so a sleep may end without its wake. A sleep with a
+    /// time limit may end at once.
     pub(crate) mod futex {
         use std::cell::Cell;
         use std::time::Duration;
@@ -228,7 +228,8 @@ mod sys {
                 return loom::thread::yield_now();
             }
             let held = SLEEPERS.lock.lock().unwrap();
-            // The thread that changes it wakes under the lock: now the change is seen.
+            // The thread that changes the word wakes under this lock. So either this load sees the
+            // change, or the wake comes later.
             if word.load(Ordering::Relaxed) == while_it_is {
                 drop(SLEEPERS.woken.wait(held).unwrap());
             }
@@ -261,7 +262,7 @@ mod sys {
         }
     }
 
-    /// Threads that are on another CPU each time.
+    /// Each call returns another CPU.
     pub(crate) mod affinity {
         use std::cell::Cell;
 
@@ -294,16 +295,15 @@ mod util {
     }
 }
 
-/// Explores a model whose threads have too many interleavings for all of them:
-/// with at most this many forced switches, which by the literature find nearly
-/// every known bug.
+/// Explores a model that has too many interleavings to explore all. It explores those with at most
+/// this many forced switches, which according to the literature find nearly every known bug.
 fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.check(model);
 }
 
-/// Runs a model in which loom must find a deadlock. In a child, because it aborts there.
+/// Runs a model in which loom must find a deadlock. It runs in a child, because loom then aborts.
 fn expect_deadlock(test: &str, model: impl FnOnce()) {
     if let Some(said) = child::expect_signal(test, "", libc::SIGABRT, model) {
         assert!(said.contains("deadlock"), "{said}");

@@ -37,7 +37,7 @@ pub(crate) enum Side {
     Write,
 }
 
-/// As in the product: a poller, and how many wait for it.
+/// As in the product: a poller, and the number of goroutines that wait for it.
 pub(crate) struct Watch {
     poller: Kernel,
     waiting: AtomicUsize,
@@ -49,7 +49,7 @@ impl Watch {
     }
 }
 
-/// A waiter. Leaked, for records are never freed.
+/// A waiter. It is leaked, because records are never freed.
 fn parkable() -> Parkable {
     // SAFETY: leaked.
     unsafe { Parkable::from_head(NonNull::from(Box::leak(Box::new(Head(0))))) }
@@ -70,7 +70,7 @@ enum Broken {
     /// An event ends the level-triggered watch at once, before `on` is cleared,
     /// and the change that is requested later has no effect.
     EarlyEdge,
-    /// A change is no event if there is data to read, and discards one that was due.
+    /// A change makes no event if there is data to read, and discards an event that was due.
     SilentChange,
 }
 
@@ -78,11 +78,11 @@ enum Broken {
 struct Item {
     messages: usize,
     by_level: bool,
-    /// In the list that the next poll reads.
+    /// True if it is in the list that the next poll reads.
     listed: bool,
-    /// The number belongs to another file.
+    /// True if the descriptor's number belongs to another file.
     is_another: bool,
-    /// No thread polls any more.
+    /// True when no thread may poll any more.
     over: bool,
     token: u64,
 }
@@ -107,7 +107,7 @@ impl Kernel {
         self.list(&mut item);
     }
 
-    /// False if it would block.
+    /// Reads a message; false if the read would block.
     fn read(&self) -> bool {
         let mut item = self.item.lock().unwrap();
         let any = item.messages > 0;

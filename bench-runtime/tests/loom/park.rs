@@ -1,6 +1,6 @@
-//! Parking and handing over: a goroutine that is readied while it is still
-//! leaving its stack is resumed only after it has left it, and once. The steps
-//! are those of `goroutine::waiter` and of the table of `context`.
+//! Parking and handing over: a goroutine that is readied while it is still leaving its stack is
+//! resumed only after it has left the stack, and only once. The steps are those of
+//! `goroutine::waiter` and of the table of `context`.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -46,7 +46,7 @@ impl Scene {
         self.context.store(SAVED, saved);
     }
 
-    /// Another M: takes it from the queue and resumes it.
+    /// Another M: takes the goroutine from the queue and resumes it.
     fn ready_and_resume(&self) {
         if !std::mem::take(&mut *self.waits.lock().unwrap()) {
             return;

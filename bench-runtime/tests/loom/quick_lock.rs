@@ -1,5 +1,5 @@
-//! The quick lock: one holder at a time, which sees the writes of the holder
-//! before it; a sleeping thread gets it in the end.
+//! The quick lock: it has one holder at a time, which sees the writes of the holder before it. A
+//! sleeping thread gets the lock at last.
 
 use crate::quick_lock_source::{QuickLock, RawQuickLock};
 use loom::cell::UnsafeCell;

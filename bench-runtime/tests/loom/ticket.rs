@@ -35,7 +35,7 @@ impl Scene {
         ticket_source::claim(&self.ticket, ticket)
     }
 
-    /// Not an exchange: two threads may both see success.
+    /// This is no exchange, so two threads may both succeed.
     fn claim_carelessly(&self, ticket: u32) -> bool {
         let mine = self.ticket.load(Ordering::Acquire) == ticket;
         if mine {

@@ -29,7 +29,7 @@ fn read_beside_a_writer(read: impl Fn(&Ring) -> (u64, Vec<[u64; 2]>)) {
             assert_eq!(found, record(n));
         }
     }
-    // The place of the next one counts as being written over.
+    // The place of the next record counts as overwritten.
     assert_eq!((ring.read().lost_count, ring.read().records.len()), (3, 1));
 }
 

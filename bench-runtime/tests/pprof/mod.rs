@@ -11,7 +11,7 @@ pub(crate) fn top(write: impl FnOnce(File) -> io::Result<()>) -> Option<String> 
     ask(&["-top", "-cum"], write)
 }
 
-/// The same of `-tags`: the labels, with their counts.
+/// The same with `-tags`: the labels, with their counts.
 #[allow(dead_code, reason = "not every program of tests asks for them")]
 pub(crate) fn tags(write: impl FnOnce(File) -> io::Result<()>) -> Option<String> {
     ask(&["-tags"], write)

@@ -1,5 +1,5 @@
-//! Follows the links of a host's pages, a few at a time, by hyper's client: tokio runs
-//! the sockets, and a goroutine waits for each page.
+//! Follows the links of a host's pages, a few at a time, with hyper's client. tokio runs the
+//! sockets, and a goroutine waits for each page.
 //!
 //! `cargo run --release -p bench-runtime-crates --example crawler -- 127.0.0.1:8000`
 
@@ -42,7 +42,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
     links.filter(|link| link.starts_with('/'))
 }
 
-/// Shared by all pages.
+/// The state that all pages share.
 struct Crawl {
     ctx: Context,
     tokio: Handle,

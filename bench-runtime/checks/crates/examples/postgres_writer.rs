@@ -1,8 +1,7 @@
 //! Goroutines that write to PostgreSQL through a pool of connections.
 //!
-//! `tokio-postgres` is async: its connections run on tokio, and a goroutine waits for its
-//! futures by `block_on`. The pool is a channel: a receive takes a connection, a send puts it
-//! back.
+//! `tokio-postgres` is async: its connections run on tokio, and a goroutine waits for its futures
+//! with `block_on`. The pool is a channel: a receive takes a connection, a send puts it back.
 //!
 //! ```text
 //! cargo run -p bench-runtime-crates --example postgres_writer -- "host=/run/postgresql user=postgres"
@@ -31,7 +30,7 @@ impl Pool {
     pub(crate) fn open(config: &str, size: usize, tokio: &Handle) -> Result<Self, Failure> {
         let (give, take) = chan(size);
         for _ in 0..size {
-            // Made on tokio, which also runs the connection.
+            // tokio opens the connection, and then runs it.
             let config = config.to_owned();
             let connected = tokio.spawn(async move {
                 let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
@@ -44,7 +43,7 @@ impl Pool {
         Ok(Self { give, take })
     }
 
-    /// Lends a connection; blocks the goroutine until there is one.
+    /// Lends a connection to `f`; blocks the goroutine until one is free.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Client) -> T) -> T {
         let mut client = self.take.recv().expect("the pool is open");
         let result = f(&mut client);
@@ -53,8 +52,8 @@ impl Pool {
     }
 }
 
-/// Writes `rows` rows in each of `writers` goroutines, every ten of them in a transaction,
-/// and returns how many are there, with their sum.
+/// Writes `rows` rows in each of `writers` goroutines, ten in each transaction. Returns how many
+/// rows the table has, and their sum.
 pub(crate) fn write(pool: &Pool, writers: i64, rows: i64) -> Result<(i64, i64), Failure> {
     pool.with(|client| {
         block_on(client.batch_execute(

@@ -20,8 +20,8 @@ fn run(builder: Builder, main: fn()) {
     runtime.run(main);
 }
 
-/// Runs two goroutines: the first until it parks in its middle, the second
-/// until its middle, then both to their ends.
+/// Runs two goroutines with a park in the middle: the first up to its park, the second up to its
+/// park, and then both to their ends.
 fn interleaved<T: Send + 'static>(body: fn(u64, &dyn Fn()) -> T) -> [T; 2] {
     let task = |n| go(move || body(n, &|| (0..4).for_each(|_| yield_now())));
     let both = [task(1), task(2)];
@@ -92,7 +92,7 @@ fn scoped_tls_is_fine_without_a_park_inside() {
 
 #[test]
 fn scoped_tls_with_a_park_inside_hands_out_what_has_ended() {
-    // The contract is broken; the memory that is reached in this way is never freed.
+    // This breaks the contract. The memory that it reaches is never freed.
     run(Runtime::builder(), || {
         let first = go(|| SCOPED.set(&LIVES[1], || (0..4).for_each(|_| yield_now())));
         let second = go(|| SCOPED.set(&LIVES[2], || (0..8).for_each(|_| yield_now())));
@@ -182,7 +182,7 @@ fn guards_of_std_and_parking_lot_lock_out_the_goroutines_of_their_own_thread() {
     static STD: std::sync::Mutex<u32> = std::sync::Mutex::new(0);
     static LOT: parking_lot::Mutex<u32> = parking_lot::Mutex::new(0);
     each_mode(|| {
-        // Without a park under the lock they are fine.
+        // Both mutexes work if no goroutine parks while it holds one.
         interleaved(|_, park| {
             *STD.lock().expect("nobody panicked") += 1;
             *LOT.lock() += 1;
@@ -271,7 +271,7 @@ fn rustls_is_fine() {
 
     const BYTES: usize = 100_000;
 
-    /// Each read and write of the socket may park: in a handshake, within a record.
+    /// Each read and write of the socket may park, also within a handshake or a record.
     fn serve(config: Arc<ServerConfig>, socket: UnixStream) {
         let tls = ServerConnection::new(config).expect("a configuration");
         let mut stream = StreamOwned::new(tls, socket);
@@ -333,11 +333,11 @@ fn scope_of_std_is_fine_pinned_with_a_park_inside() {
     });
 }
 
-/// By rule 4: a separate function, which the compiler does not inline.
+/// Functions that the compiler does not inline, by rule 4.
 mod anew {
     use std::hash::{BuildHasher, RandomState};
 
-    /// The hash of no input by the thread's next hasher, which no other hasher equals.
+    /// The hash of no input by the thread's next hasher. Each hasher has other keys.
     #[inline(never)]
     pub(super) fn hash() -> u64 {
         RandomState::new().hash_one(())
@@ -371,7 +371,7 @@ fn thread_locals_of_std_are_fine_pinned_and_where_they_are_asked_for_anew_migrat
             // Only the kernel knows the thread without a thread-local.
             let known = std::fs::read_link("/proc/thread-self").expect("procfs is mounted");
             threads.insert((known, anew::thread()));
-            // The P goes to another M, and a hog takes this goroutine's place.
+            // The P is handed off to another M, and a hog runs in place of this goroutine.
             blocking(|| std::thread::sleep(Duration::from_micros(100)));
             let hog = go(|| {
                 let began = Instant::now();

@@ -40,7 +40,7 @@ fn page(path: &str) -> Option<(&'static str, String)> {
     }
 }
 
-/// The requests that the server got.
+/// The requests that the server has received.
 #[derive(Default)]
 struct Asked {
     now: AtomicUsize,
@@ -74,7 +74,7 @@ fn serve(stream: &TcpStream, asked: &Asked) -> std::io::Result<()> {
     )
 }
 
-/// The address of a server, and the requests that it got.
+/// Starts a server. Returns its address, and the counts of its requests.
 fn server() -> (String, Arc<Asked>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -1,5 +1,5 @@
-//! Futures of other crates in goroutines, with a tokio runtime in the same
-//! process; the module `bench_runtime::future` describes what is tested here.
+//! Futures of other crates in goroutines, with a tokio runtime in the same process; the
+//! documentation of `bench_runtime::future` describes it.
 
 mod modes;
 
@@ -78,7 +78,7 @@ fn tasks_of_tokio_await_goroutines() {
             let mut sum = 0;
             let mut late = 0;
             while sum < 385 {
-                // The receive is dropped, and made again, each time that it is late.
+                // If a receive is late, it is dropped and started again.
                 tokio::select! {
                     result = done.recv_async() => sum += result.expect("ten come"),
                     () = tokio::time::sleep(Duration::from_micros(50)) => late += 1,
@@ -96,7 +96,8 @@ fn tasks_of_tokio_await_goroutines() {
     });
 }
 
-/// Answers each request with its path, a goroutine for each connection.
+/// The listener of a server that answers each request with its path. Each connection has a
+/// goroutine.
 fn server() -> (SocketAddr, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it is bound");
@@ -134,7 +135,7 @@ fn hypers_client_asks_for_goroutines() {
             .map(|id| {
                 let tokio = tokio.clone();
                 go(move || {
-                    // The connection is tokio's; the requests are this goroutine's.
+                    // tokio runs the connection, and this goroutine makes the requests.
                     let connected = tokio.spawn(async move {
                         let stream = tokio::net::TcpStream::connect(address).await?;
                         let io = TokioIo::new(stream);
@@ -185,7 +186,7 @@ fn timers_of_tokio_are_made_in_its_context_and_awaited_outside() {
         block_on(sleep);
         assert!(begun.elapsed() >= nap);
 
-        // A future that makes its timer when it is polled needs the context in each poll.
+        // A future that starts its timer when it is polled needs tokio's context in each poll.
         let sleep = in_context(tokio, async move { tokio::time::sleep(nap).await });
         block_on(sleep);
         assert!(begun.elapsed() >= 2 * nap);
@@ -223,7 +224,7 @@ fn context_gives_up_what_tokio_does_not_answer() {
 
 #[test]
 fn guard_of_tokios_context_held_over_a_park_reaches_another_goroutine() {
-    // The contract is broken; tokio counts guards, and panics.
+    // This breaks the contract. tokio counts guards, and panics.
     let tokio = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("tokio starts");

@@ -50,7 +50,8 @@ fn dashmap_is_shared_by_goroutines_that_hold_no_guard_over_a_park() {
     });
 }
 
-/// In place of `golang.org/x/time/rate`: the goroutine waits for its future, or sleeps for the time that it returns.
+/// Replaces `golang.org/x/time/rate`. A goroutine waits for the limiter's future, or sleeps for the
+/// time that the limiter returns.
 #[test]
 fn governor_limits_goroutines_to_its_rate() {
     in_each_mode(|| {
@@ -71,7 +72,7 @@ fn governor_limits_goroutines_to_its_rate() {
                             block_on(limiter.until_ready());
                             continue;
                         }
-                        // Without a thread of the crate: by our own timers.
+                        // This uses our timers, and no thread of the crate.
                         while let Err(early) = limiter.check() {
                             let now = governor::clock::Clock::now(limiter.clock());
                             time::sleep(early.wait_time_from(now));
@@ -83,14 +84,14 @@ fn governor_limits_goroutines_to_its_rate() {
         tasks
             .into_iter()
             .for_each(|task| task.join().expect("it does not panic"));
-        // 40 of them, of which the first five are free.
+        // There are 40 permits in all. The burst, the first five, needs no wait.
         let least = Duration::from_secs(1) / PER_SECOND * (40 - BURST);
         assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
     });
 }
 
-/// Replaces `singleflight`, with a cache. Its `sync` form blocks the threads of those
-/// that wait, for ever in a pinned runtime if the call parks. So this uses the async one.
+/// Replaces `singleflight`, with a cache. Its `sync` form blocks the threads of the goroutines that
+/// wait; in a pinned runtime for ever, if the call parks. So this uses the async form.
 #[test]
 fn moka_makes_one_call_for_all_goroutines_that_ask_meanwhile() {
     in_each_mode(|| {
@@ -101,7 +102,7 @@ fn moka_makes_one_call_for_all_goroutines_that_ask_meanwhile() {
                 s.go(|| {
                     let value = block_on(cache.get_with("key", async {
                         calls.fetch_add(1, Ordering::Relaxed);
-                        // It may park: a goroutine polls it.
+                        // This may park, because a goroutine polls it.
                         time::sleep(Duration::from_millis(2));
                         42
                     }));
@@ -110,7 +111,7 @@ fn moka_makes_one_call_for_all_goroutines_that_ask_meanwhile() {
             }
         });
         assert_eq!(calls.load(Ordering::Relaxed), 1);
-        // All that wait get the failure, and it is not cached.
+        // All goroutines that wait get the failure, and it is not cached.
         let failed = block_on(cache.try_get_with("bad", async { Err::<u64, _>("no luck") }));
         assert_eq!(*failed.expect_err("it fails"), "no luck");
         assert_eq!(block_on(cache.get_with("bad", async { 1 })), 1);

@@ -1,6 +1,6 @@
 //! A real PostgreSQL, queried by goroutines through tokio-postgres.
 //!
-//! If none is installed it is skipped, and fails under `REQUIRE_POSTGRES=1`.
+//! If none is installed the tests are skipped, or fail under `REQUIRE_POSTGRES=1`.
 
 mod modes;
 mod postgres_server;
@@ -38,7 +38,7 @@ fn goroutines_write_through_a_pool_wait_with_a_context_and_select() {
     });
 }
 
-/// The query is dropped, and the connection answers the next one.
+/// The context ends a query. Its future is dropped, and the connection answers the next query.
 fn gives_up_by_context(pool: &Pool) {
     pool.with(|client| {
         let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(20));
@@ -48,14 +48,15 @@ fn gives_up_by_context(pool: &Pool) {
             matches!(late, Err(ContextError::DeadlineExceeded)),
             "{late:?}"
         );
-        // The server's query runs until it is cancelled.
+        // The server runs the query until it is cancelled.
         tell_to_cancel(cancel);
         let row = block_on(client.query_one("select 1 + $1::int", &[&2])).expect("an answer");
         assert_eq!(row.get::<_, i32>(0), 3);
     });
 }
 
-/// It needs tokio's context: a thread of its own with a runtime of its own.
+/// Cancels a query. That needs tokio's context, so it runs on another thread with another tokio
+/// runtime.
 fn tell_to_cancel(cancel: tokio_postgres::CancelToken) {
     let told = bench_runtime::blocking(move || {
         let tokio = tokio::runtime::Builder::new_current_thread()

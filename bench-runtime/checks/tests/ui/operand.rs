@@ -1,4 +1,4 @@
-//! The message for a `recv` case names what to write for a context or a ticker.
+//! The error for a `recv` case tells what to write for a context or a ticker.
 
 use bench_runtime::context::Context;
 use bench_runtime::select;

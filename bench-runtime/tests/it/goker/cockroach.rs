@@ -48,8 +48,8 @@ fn gossip_584(mended: bool) {
     });
 }
 
-/// The wait for tasks that end at a signal is before the signal, and holds the
-/// lock that tasks begin with.
+/// The stop waits for tasks before it sends the signal at which they end, and holds the lock that a
+/// task takes at its start.
 fn stopper_1055(mended: bool) {
     let draining = Arc::new(Mutex::new(false));
     let tasks = WaitGroup::new();
@@ -134,7 +134,7 @@ fn interceptor_1462(mended: bool) {
 /// Two loops, each of which waits for the other to receive.
 fn raft_2448(mended: bool) {
     let (events, event) = channel(0);
-    // The bug is the missing room for an answer.
+    // The bug is that the channel has no room for an answer.
     let (callbacks, callback) = channel(usize::from(mended));
     let (_stop, stopped) = channel::<()>(0);
     let stopping = stopped.clone();
@@ -149,7 +149,7 @@ fn raft_2448(mended: bool) {
     });
     start("store", move || {
         event.recv();
-        // The event's callback.
+        // The callback of the event.
         select! {
             send(callbacks, ()) => {}
             recv(stopped) => return,
@@ -158,7 +158,7 @@ fn raft_2448(mended: bool) {
     });
 }
 
-/// Takes a lock to read twice, with a writer in between.
+/// Locks for reading twice, while a writer waits in between.
 fn read_twice(mended: bool, reader: &str, writer: &'static str) {
     let lock = Arc::new(RwMutex::new(()));
     let theirs = lock.clone();
@@ -187,7 +187,7 @@ fn executor_16167(mended: bool) {
     read_twice(mended, "execute", "update");
 }
 
-/// The lock of a cache, taken again to print it, while another inserts.
+/// A lookup locks the cache for reading again, to print it, while a writer waits.
 fn range_cache_6181(mended: bool) {
     start("test", move || {
         let cache = Arc::new(RwMutex::new(vec![1]));
@@ -205,7 +205,7 @@ fn range_cache_6181(mended: bool) {
             done.done();
         });
         if !mended {
-            // The lookup has it: a writer cannot have it at once.
+            // Until the lookup has the lock.
             while cache.try_write().is_some() {
                 bench_runtime::yield_now();
             }
@@ -248,17 +248,17 @@ fn both_orders(mended: bool, one: &str, other: &str) {
     begin.close();
 }
 
-/// The lease's lock and that of the table of names.
+/// The lock of a lease and that of the table of names, taken in both orders.
 fn leases_7504(mended: bool) {
     both_orders(mended, "acquire", "release");
 }
 
-/// The lock of heartbeats that are sent together and that of a replica.
+/// The lock of coalesced heartbeats and that of a replica, taken in both orders.
 fn heartbeats_10214(mended: bool) {
     both_orders(mended, "send", "tick");
 }
 
-/// A fatal entry flushes, which locks again.
+/// A fatal entry flushes the log, which takes its lock again.
 fn logging_9935(mended: bool) {
     let log = Arc::new(Mutex::new(Vec::new()));
     start("output", move || {
@@ -271,7 +271,7 @@ fn logging_9935(mended: bool) {
     });
 }
 
-/// Waits for its turn, which does not come once the context has ended.
+/// A command waits for its turn, which does not come after the context has ended.
 fn begin_commands_10790(mended: bool) {
     let (ctx, cancel) = Context::background().with_cancel();
     let (_turn, turns) = channel::<()>(0);
@@ -339,7 +339,7 @@ fn restore_18101(mended: bool) {
     ctx.done().recv();
 }
 
-/// A start that finds its channel full of an earlier suggestion.
+/// A start sends to a channel that an earlier suggestion has filled.
 fn compactor_24808(mended: bool) {
     let (suggest, suggestions) = channel(1);
     suggest.send(1).unwrap();
@@ -353,7 +353,7 @@ fn compactor_24808(mended: bool) {
     });
 }
 
-/// A wait for the end of the program where only a check was meant.
+/// Waits for the end of the program, instead of only checking for it.
 fn consistency_25456(mended: bool) {
     let (_stop, quiescing) = channel::<()>(0);
     start("queue", move || {

@@ -47,7 +47,7 @@ fn client_6708(mended: bool) {
     });
 }
 
-/// A question to a node that has stopped.
+/// A request to a node that has stopped.
 fn node_6857(mended: bool) {
     let (status, asked) = channel::<()>(0);
     let (stop, stopped) = channel::<()>(0);
@@ -101,7 +101,7 @@ fn broadcasts_6873(mended: bool) {
     });
 }
 
-/// Gives a token to a keeper that waits for the lock it is given under.
+/// Sends a token, with a lock held, to a keeper that waits for this lock.
 fn tokens_7492(mended: bool) {
     start("test", move || {
         let tokens = Arc::new(Mutex::new(0));
@@ -121,7 +121,7 @@ fn tokens_7492(mended: bool) {
         }
         let done = group.clone();
         start("keeper", move || {
-            // The tick of its clock came first: some tokens are too old.
+            // The tick of its clock came first, so it removes old tokens under the lock.
             *tokens.lock() = 0;
             added.recv();
             done.done();
@@ -130,7 +130,7 @@ fn tokens_7492(mended: bool) {
     });
 }
 
-/// The follower waits, with the lock, for an action of the leader under the lock.
+/// The follower holds a lock while it waits for the leader, which needs this lock.
 fn election_7902(mended: bool) {
     start("test", move || {
         let round = Arc::new(Mutex::new(()));
@@ -159,7 +159,7 @@ fn election_7902(mended: bool) {
     });
 }
 
-/// A callback that is called with the lock held takes it.
+/// A callback is called with a lock held, and takes this lock.
 fn lessor_10492(mended: bool) {
     let lessor = Arc::new(Mutex::new(1));
     start("checkpoint", move || {

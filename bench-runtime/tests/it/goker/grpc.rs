@@ -27,14 +27,15 @@ fn benchmark_660(mended: bool) {
     let (stop, stopped) = channel::<()>(0);
     start("call", move || done.send("answer").unwrap());
     start("loop", move || {
-        // The answer and the stop come together; it is the stop.
+        // In Go the answer and the stop may come together, and the loop may take the stop. Here it
+        // always does.
         stopped.recv();
         drop(answers);
     });
     stop.close();
 }
 
-/// A graceful stop of a stopped server returns without its unlock.
+/// A graceful stop of a stopped server returns with the lock held.
 fn server_795(mended: bool) {
     let server = Arc::new(Mutex::new(true));
     let theirs = server.clone();
@@ -62,7 +63,7 @@ fn dial_862(mended: bool) {
     }
 }
 
-/// The close of a stream does not end the read of it.
+/// Closing a stream does not end a read of it.
 fn stream_1275(mended: bool) {
     start("test", move || {
         let (receive, buffer) = channel::<&str>(1);
@@ -81,7 +82,7 @@ fn stream_1275(mended: bool) {
     });
 }
 
-/// The watcher returns without a signal.
+/// The watcher returns without signalling its end.
 fn balancer_1424(mended: bool) {
     let (done, is_done) = channel::<()>(0);
     let (close, closed) = channel::<()>(0);
@@ -117,14 +118,14 @@ fn keepalive_1460(mended: bool) {
     });
 }
 
-/// The timer's call was cancelled too late, and returns with the lock.
+/// The call of the timer is cancelled too late, and returns with the lock held.
 fn sub_connection_3017(mended: bool) {
     let (fired, has_fired) = channel::<()>(0);
     let was_fired = has_fired.clone();
     start("test", move || {
         let cache = Arc::new(Mutex::new(false));
         let (done, is_done) = channel::<()>(0);
-        // "Do not delete it after all."
+        // Tells the timer's call not to delete the connection.
         *cache.lock() = true;
         let theirs = cache.clone();
         time::after_func(Duration::from_millis(1), move || {

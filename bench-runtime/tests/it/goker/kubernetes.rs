@@ -57,7 +57,7 @@ fn request_5316(mended: bool) {
     let (late, is_late) = channel::<()>(0);
     start("handler", move || answer.send("done").unwrap());
     late.close();
-    // If both are ready, it may be the time limit; here it is.
+    // In Go, if both are ready, the select may take the time limit. Here it always does.
     is_late.recv();
     drop(answers);
 }
@@ -170,12 +170,12 @@ fn cacher_13135(mended: bool) {
     crossed(mended, "cacher", "event");
 }
 
-/// An informer and the deliverer of its delayed events.
+/// An informer and the goroutine that delivers its delayed events.
 fn federation_30872(mended: bool) {
     crossed(mended, "controller", "deliverer");
 }
 
-/// Stopped after an error, it sends a result that has no receiver.
+/// The watch is stopped after an error, and then sends a result that has no receiver.
 fn watch_25331(mended: bool) {
     let (ctx, cancel) = Context::background().with_cancel();
     let (errors, error) = channel(1);
@@ -221,7 +221,7 @@ fn listener_26980(mended: bool) {
     });
 }
 
-/// An event for a watcher that has stopped.
+/// Sends an event for a watcher that has stopped.
 fn cache_watcher_38669(mended: bool) {
     let (input, inputs) = channel(1);
     let (result, _results) = channel(0);
@@ -241,8 +241,8 @@ fn cache_watcher_38669(mended: bool) {
     });
 }
 
-/// Waits at a queue with a lock held for reading; a writer then keeps the
-/// reader out that would fill the queue.
+/// Waits for an item in a queue with a lock held for reading. A waiting writer then keeps out the
+/// reader that would add an item.
 fn quota_58107(mended: bool) {
     let workers = Arc::new(RwMutex::new(()));
     let queue = Arc::new((Mutex::new(0), Cond::new()));
@@ -286,7 +286,7 @@ fn cpu_manager_62464(mended: bool) {
     start("remove", move || *state.write() -= 1);
 }
 
-/// Ends at a time-out or at a signal that never comes.
+/// The poller waits to send a tick or to be told to end. Neither happens.
 fn poller_70277(mended: bool) {
     let (tick, _ticks) = channel::<()>(0);
     let (done, is_done) = channel::<()>(0);

@@ -39,7 +39,7 @@ fn devices_4951(mended: bool) {
     start("activate", move || {
         let _devices = all.lock();
         if !mended {
-            // Until the other has the device.
+            // Until the other goroutine has the device.
             while one.try_lock().is_some() {
                 bench_runtime::yield_now();
             }
@@ -65,7 +65,7 @@ fn proxy_7559(mended: bool) {
     });
 }
 
-/// Nothing to delete: it returns with the lock.
+/// If there is nothing to delete, the function returns with the lock held.
 fn devices_17176(mended: bool) {
     let devices = Arc::new(Mutex::new(Vec::<u8>::new()));
     let clean_up = |devices: &Mutex<Vec<u8>>| {
@@ -78,7 +78,7 @@ fn devices_17176(mended: bool) {
     start("delete", move || devices.lock().clear());
 }
 
-/// The watcher of the progress has ended.
+/// A goroutine sends progress that is no longer received.
 fn transfer_21233(mended: bool) {
     start("test", move || {
         let (progress, watched) = channel(0);
@@ -105,7 +105,7 @@ fn transfer_21233(mended: bool) {
     });
 }
 
-/// Waits for all plugins in the round of the first.
+/// Waits for all plugins within the loop, after starting the first.
 fn plugins_25384(mended: bool) {
     start("init", move || {
         let plugins = ["a", "b"];
@@ -125,7 +125,7 @@ fn plugins_25384(mended: bool) {
     });
 }
 
-/// Waits for an event that its sender does not send yet.
+/// Waits for an event whose sender still waits to send another.
 fn logger_27782(mended: bool) {
     let watcher = Arc::new((Mutex::new(false), Cond::new()));
     let (events, _unread) = channel(0);
@@ -162,13 +162,13 @@ fn monitor_28462(mended: bool) {
     });
     parked("state", SEND);
     start("monitor", move || {
-        // The result of a probe, before it looks whether to stop.
+        // The monitor handles the result of a probe before it checks whether to stop.
         drop(container.lock());
         stopped.recv();
     });
 }
 
-/// Waits to become active, which is never signalled.
+/// Waits until a plugin is active, which is never signalled.
 fn plugin_30408(mended: bool) {
     start("test", move || {
         let plugin = Arc::new((Mutex::new(false), Cond::new()));
@@ -200,7 +200,7 @@ fn probe_33781(mended: bool) {
     stop.close();
 }
 
-/// A failure undoes, with the lock that undoing takes.
+/// After a failure the work is undone with the lock held that undoing takes.
 fn service_36114(mended: bool) {
     let service = Arc::new(Mutex::new(vec!["disk"]));
     start("add", move || {

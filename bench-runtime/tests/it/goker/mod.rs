@@ -1,6 +1,6 @@
-//! The bugs that GoKer collects from Go programs, each written anew: the leak
-//! report lists the goroutines that block for ever, by name and with what they
-//! wait for. The same program without the bug leaves none.
+//! The bugs that GoKer collects from Go programs, each written for this runtime. The leak report
+//! must list the goroutines that block for ever, with their names and what they wait for. The same
+//! program without its bug must leave none.
 //!
 //! The names are GoKer's: a project and the number of its bug. In Go a bug
 //! appears by chance. Here channels and [`parked`] force the order of events,
@@ -8,9 +8,9 @@
 //!
 //! # What is different in Rust
 //!
-//! A guard unlocks by itself, so a forgotten unlock is a guard passed to
-//! [`forget`]; and a channel closes with the last handle of a side, so
-//! [`channel`] keeps one of each, as Go would.
+//! A guard unlocks when it is dropped, so a forgotten unlock is here a guard passed to [`forget`].
+//! A channel closes with the last handle of a side, which it does not in Go; so [`channel`] keeps a
+//! handle of each side.
 //!
 //! Source: Yuan and others, "GoBench: a benchmark suite of real-world Go
 //! concurrency bugs", CGO 2021.
@@ -41,7 +41,7 @@ const WRITE: &str = "sync.RwMutex.write";
 const COND: &str = "sync.Cond.wait";
 const GROUP: &str = "sync.WaitGroup.wait";
 
-/// A program with a bug, or, if requested, without.
+/// A program with a bug, or, if `mended`, without it.
 struct Program {
     name: &'static str,
     run: fn(mended: bool),
@@ -61,7 +61,7 @@ fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (tx, rx)
 }
 
-/// Waits until a goroutine waits for something of that kind.
+/// Waits until the goroutine of that name is in that state.
 fn parked(name: &str, state: &str) {
     let is_there = || {
         goroutines()
@@ -78,9 +78,9 @@ fn remains(runtime: Runtime, program: &Program, mended: bool) -> Vec<(String, St
     let run = program.run;
     runtime.run(move || run(mended));
     let due = if mended { &[] } else { program.leaks };
-    // At rest: as many as there should be, each with its expected wait. It is
-    // not enough that all of them wait: each is read on its own, and the event
-    // that one waited for may have come before the next is read.
+    // Waits until there are as many goroutines as there should be, each in its expected wait. It
+    // would not be enough that all of them wait: each is read separately, and the event that one
+    // waits for may come before the next is read.
     support::within_a_minute(program.name, || {
         let all = runtime.goroutines();
         let rests = |info: &GoroutineInfo| {

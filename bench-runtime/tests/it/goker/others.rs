@@ -53,7 +53,7 @@ fn hugo_3251(mended: bool) {
     });
 }
 
-/// The making of a page requests the page itself.
+/// Making a page requests the same page.
 fn hugo_5379(mended: bool) {
     start("test", move || {
         let content = Arc::new(Mutex::new(0));
@@ -99,7 +99,7 @@ fn istio_16224(mended: bool) {
     });
 }
 
-/// The status of a proxy that ended after its agent.
+/// Sends the status of a proxy that has ended after its agent.
 fn istio_17860(mended: bool) {
     let (status, statuses) = channel(usize::from(mended));
     let (stop, stopped) = channel::<()>(0);
@@ -111,7 +111,7 @@ fn istio_17860(mended: bool) {
     start("wait", move || status.send("exited").unwrap());
 }
 
-/// Empties a timer's channel, which another has emptied already.
+/// Receives from a timer's channel that another goroutine has emptied already.
 fn istio_18454(mended: bool) {
     let (fire, fired) = channel(1);
     fire.send(()).unwrap();
@@ -126,8 +126,8 @@ fn istio_18454(mended: bool) {
     });
 }
 
-/// Two requests for one place; its holder waits for a lock that is opened after
-/// the other was accepted.
+/// Two requests for one place. The holder of the place waits for a lock, which is released only
+/// after the other request was accepted.
 fn serving_2137(mended: bool) {
     start("test", move || {
         let (active, places) = channel(1);

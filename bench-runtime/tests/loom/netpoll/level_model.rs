@@ -12,7 +12,7 @@ use crate::goroutine::Parkable;
 
 const NUMBER: i32 = 7;
 
-/// Empty reads, each right after a read, that make a watch level-triggered.
+/// The number of empty reads, each right after a read, that make a watch level-triggered.
 const TRIALS: usize = 6;
 
 struct Scene {
@@ -44,8 +44,8 @@ impl Scene {
         &self.watch.poller
     }
 
-    /// Reads that are followed by an empty one: all that it takes for a watch by
-    /// level, or one less.
+    /// Notes reads that are each followed by an empty one: as many as make the watch
+    /// level-triggered, or one fewer.
     fn learn(&self, by_level: bool) {
         for _ in usize::from(!by_level)..TRIALS {
             self.desc.note_read(0, true);
@@ -88,7 +88,7 @@ impl Scene {
                 self.watch.stopped_waiting(taken);
             }
             if ready.is_empty() {
-                // A thread between the watch and `on` continues in the end.
+                // Lets a thread continue that has changed the watch but not yet `on`.
                 loom::thread::yield_now();
             }
             for waiter in ready {

@@ -109,7 +109,7 @@ fn two_edges_at_once_ready_a_waiter_once() {
     });
 }
 
-/// A comparison with a tick that was read after the try loses an edge.
+/// A tick that is read after the attempt to read, not before it, loses an edge.
 #[test]
 #[should_panic(expected = "lost edge")]
 fn canary_register_with_a_tick_from_after_the_trial() {
@@ -118,7 +118,7 @@ fn canary_register_with_a_tick_from_after_the_trial() {
         let socket = Socket::new();
         let far = socket.clone();
         let sender = loom::thread::spawn(move || far.edge());
-        // Here its read would find no data.
+        // At this point the reader would have tried to read, and found no data.
         let waits = socket.slot.register(me, socket.slot.tick()) == Registered::Waiting;
         sender.join().unwrap();
         let readies = socket.readies.load(Ordering::Acquire);
@@ -232,7 +232,7 @@ fn both_read(forgets_changed: bool) {
             let shared = shared.clone();
             loom::thread::spawn(move || shared.read(id, forgets_changed))
         });
-        // Two at once are one edge.
+        // Two messages at once make one edge.
         shared.socket.data.fetch_add(2, Ordering::AcqRel);
         shared.edge();
         let _ = readers.map(|reader| reader.join().unwrap());
@@ -244,7 +244,7 @@ fn queued_reader_is_never_left_behind() {
     both_read(false);
 }
 
-/// A waiter that was in the slot for a moment only must pass the edge on, too.
+/// A waiter that was in the slot only for a moment must also pass the edge on.
 #[test]
 fn canary_reader_that_does_not_pass_on() {
     let name = "netpoll::slot_model::canary_reader_that_does_not_pass_on";

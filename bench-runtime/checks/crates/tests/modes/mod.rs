@@ -3,8 +3,8 @@
 
 use bench_runtime::Runtime;
 
-/// Calls `body` with each. None of its goroutines may park with a guard of
-/// `Handle::enter`, or with any other value of its thread.
+/// Calls `body` with each runtime. None of its goroutines may park with a guard of `Handle::enter`,
+/// or with any other value that belongs to its thread.
 pub(crate) fn each_mode(body: impl Fn(Runtime)) {
     for procs in [1, 2, 64] {
         for migrating in [false, true] {

@@ -1,5 +1,5 @@
-//! A PostgreSQL server for one test, on a socket in a temporary folder. If none is
-//! installed the test is skipped, and fails under `REQUIRE_POSTGRES=1`.
+//! A PostgreSQL server for one test, on a socket in a temporary folder. If none is installed the
+//! test is skipped, or fails under `REQUIRE_POSTGRES=1`.
 #![allow(dead_code, reason = "no program of tests uses all of it")]
 
 use std::fs;
@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A server, until it is dropped.
+/// A server, which ends when this value is dropped.
 pub(crate) struct Server {
     process: Child,
     folder: TempDir,
     user: Option<(u32, u32)>,
 }
 
-/// Debian's folder of the programs, the newest first; else those of `PATH`.
+/// The folder of the newest server's programs on Debian; empty elsewhere, where `PATH` has them.
 fn programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut found: Vec<PathBuf> = versions
@@ -31,7 +31,7 @@ fn programs() -> PathBuf {
     found.pop().unwrap_or_default()
 }
 
-/// The user and group that the server runs as: it refuses to be root.
+/// The user and group that the server runs as, because it refuses to run as root.
 fn user() -> Option<(u32, u32)> {
     let is_root =
         fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
@@ -41,7 +41,7 @@ fn user() -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-/// A command that starts one of its programs.
+/// A command that starts one of PostgreSQL's programs.
 fn program(name: &str, folder: &Path, user: Option<(u32, u32)>) -> Command {
     let mut command = Command::new(programs().join(name));
     command.current_dir(folder).stdin(Stdio::null());
@@ -88,7 +88,7 @@ impl Server {
             Ok(server) => Some(server),
             Err(why) => {
                 assert!(std::env::var_os("REQUIRE_POSTGRES").is_none(), "{why}");
-                // `eprintln` is shown only where the test fails.
+                // Not `eprintln`, whose output is shown only if the test fails.
                 let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
                 None
             }
@@ -126,7 +126,7 @@ impl Server {
         })
     }
 
-    /// Ends it at once, with all its processes.
+    /// Ends the server at once, with all its processes.
     pub(crate) fn end(&mut self) {
         if matches!(self.process.try_wait(), Ok(None)) && !self.signal("QUIT") {
             let _ = self.process.kill();
@@ -134,18 +134,18 @@ impl Server {
         let _ = self.process.wait();
     }
 
-    /// Starts it again after [`end`](Self::end), with the same data.
+    /// Starts the server again after [`end`](Self::end), with the same data.
     pub(crate) fn start_again(&mut self) {
         self.process = serve(self.folder.path(), self.user).unwrap();
     }
 
-    /// Stops it, first the process that starts others.
+    /// Stops the server's processes with SIGSTOP, first the one that starts others.
     pub(crate) fn stop(&self) {
         assert!(self.signal("STOP"));
         self.children("STOP");
     }
 
-    /// Continues it.
+    /// Continues the server's processes.
     pub(crate) fn go_on(&self) {
         self.children("CONT");
         assert!(self.signal("CONT"));
