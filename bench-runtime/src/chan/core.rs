@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! Under the lock, between operations:
+//! Whenever the lock is free:
 //! 1. If the buffer is not empty, no receiver waits; if it has room, no sender waits. Two kinds of
 //!    waiters do not count: those whose ticket another thread has claimed, and those of a select
 //!    that both sends and receives on this channel.
@@ -141,7 +141,7 @@ pub(crate) struct Core {
     handles: AtomicU64,
 }
 
-// The hot part is one cache line.
+// The fields that every operation uses are in the first cache line.
 const _: () = assert!(std::mem::offset_of!(Core, buffer) == LINE);
 
 impl Core {

@@ -30,7 +30,7 @@ impl<T> PartialEq for Chan<T> {
     }
 }
 
-/// The end of the last receiver: its drop empties the buffer, then drops the handle.
+/// Ends the last receiver: the drop of this empties the buffer, and then drops the handle.
 struct Rest<T> {
     chan: Chan<T>,
     /// All handles of the other side are dropped as well.
@@ -228,8 +228,8 @@ impl<T> Chan<T> {
         Err(ManuallyDrop::into_inner(value))
     }
 
-    /// The rest of a send that must wait: a function of its own, because a send that need not wait
-    /// then saves no registers.
+    /// The rest of a send that must wait: a separate function, so a send that does not wait need
+    /// not save registers.
     ///
     /// # Safety
     ///

@@ -1,4 +1,4 @@
-//! The right to end a context.
+//! Ending a context.
 
 use std::error::Error;
 use std::sync::Arc;

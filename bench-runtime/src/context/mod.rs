@@ -155,7 +155,7 @@ impl Context {
         self.with_far_limit(timeout, None)
     }
 
-    /// As [`Self::with_timeout`], with a cause for the end of the time.
+    /// As [`Self::with_timeout`], with the cause of an end at the deadline.
     ///
     /// # Panics
     ///

@@ -3,7 +3,7 @@
 //! The functions and types have the names, signatures and errors of std's. Each call runs in
 //! [`blocking`](crate::blocking), so a helper thread waits for the disk while other goroutines run;
 //! on a plain thread it is std's call. [`File`] reads cached data on the goroutine's own thread.
-//! Types that have no operations are std's own: [`Metadata`], [`Permissions`], [`FileType`].
+//! Types that only hold data are std's own: [`Metadata`], [`Permissions`], [`FileType`].
 //!
 //! ```
 //! use bench_runtime::fs;

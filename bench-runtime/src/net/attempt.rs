@@ -212,8 +212,8 @@ impl<'a> Attempt<'a> {
         };
         let end_ns = self.end_ns();
         let me = sched::prepare_park(WaitReason::Io, ptr::from_ref(desc).cast());
-        // Even if the waiter was in the slot only for a moment: another goroutine may have found
-        // the slot busy, and queued.
+        // Set even if the waiter was in the slot only for a moment: another goroutine may have
+        // found the slot busy, and queued.
         self.waited = true;
         match netpoll.register(desc, self.side, me, self.tick) {
             Registered::Waiting => {

@@ -390,7 +390,7 @@ macro_rules! write_timeout {
     };
 }
 
-/// `Read` for `T` from that for `&T`.
+/// Implements `Read` for `T` by that for `&T`.
 macro_rules! read_by_ref {
     ($type:ident) => {
         impl std::io::Read for $type {
@@ -409,7 +409,7 @@ macro_rules! read_by_ref {
     };
 }
 
-/// `Write` for `T` from that for `&T`.
+/// Implements `Write` for `T` by that for `&T`.
 macro_rules! write_by_ref {
     ($type:ident) => {
         impl std::io::Write for $type {

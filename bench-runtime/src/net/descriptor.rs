@@ -24,7 +24,7 @@ use crate::util::write::write_at_once;
 ///   at most 4,096 bytes a call. So they do not block the thread, even in blocking mode, unless
 ///   another reader takes the data first.
 /// - A file that the kernel cannot wait for (a regular file, a folder, `/dev/null`) is always
-///   readable and writable, as for poll(2). To read it may take a wait for the disk: call
+///   readable and writable, as for poll(2). A read of it may wait for the disk: use
 ///   [`blocking`](crate::blocking). An operation of [`read_with`](Self::read_with) that returns
 ///   `WouldBlock` there fails with [`io::ErrorKind::PermissionDenied`], which is epoll's error.
 ///

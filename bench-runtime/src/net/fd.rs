@@ -42,7 +42,7 @@ impl<S: AsFd> Fd<S> {
         Ok(Self::new(inner))
     }
 
-    /// The descriptor, blocking again.
+    /// The descriptor, in blocking mode again.
     pub(super) fn into_blocking(self) -> io::Result<S> {
         if !self.waits.is_closed() {
             fd::set_nonblocking(self.inner.as_fd(), false)?;
@@ -84,21 +84,21 @@ impl<S: AsFd> Fd<S> {
         self.try_until_done(attempt, false, op, |_, _| ())
     }
 
-    /// The loop of all operations. With `may_be_dry`, it waits before the first try if the stream
+    /// The loop of all operations. With `may_be_drained`, it waits before the first try if the stream
     /// was drained and no edge came since. `note` is called with the result of each try, or with
     /// `None` if it would have blocked; it is not called for errors.
     #[inline]
     fn try_until_done<T>(
         &self,
         mut attempt: Attempt<'_>,
-        may_be_dry: bool,
+        may_be_drained: bool,
         mut op: impl FnMut(&S) -> io::Result<T>,
         note: impl Fn(&Attempt<'_>, Option<&T>),
     ) -> io::Result<T> {
         sched::give_way();
         loop {
             attempt.check()?;
-            if may_be_dry && attempt.is_drained() {
+            if may_be_drained && attempt.is_drained() {
                 attempt.wait(self.inner.as_fd())?;
                 continue;
             }
@@ -165,8 +165,8 @@ impl<S: AsFd> Fd<S> {
         self.waits.watch_by_level();
     }
 
-    /// As [`Self::io`], for an `op` whose end of blocking no event reports: tries again after
-    /// pauses. Blocks the goroutine.
+    /// As [`Self::io`], if no event reports that `op` can succeed: tries again after pauses. Blocks
+    /// the goroutine.
     pub(super) fn io_by_pauses<T>(
         &self,
         side: Side,

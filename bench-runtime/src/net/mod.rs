@@ -4,7 +4,7 @@
 //! differs. All types:
 //!
 //! - can be used by several goroutines at once through `&T`; operations that wait for the same
-//!   side, reading or writing, queue;
+//!   side, reading or writing, wait in a queue;
 //! - have *deadlines* and *time-outs*. A deadline is a point in time; it applies to operations that
 //!   wait and to later ones, until it is changed. A time-out limits each later operation. After
 //!   either, the operation fails with [`io::ErrorKind::TimedOut`];

@@ -8,13 +8,13 @@ use crate::seam;
 /// The addresses of a name. A look-up may take long, and blocks the thread, so `blocking` runs it.
 fn resolve<A: ToSocketAddrs + Send>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
     // Collected inside, because the iterator might look up further names.
-    let ask = move || io::Result::Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
+    let look_up = move || io::Result::Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
     // For a name, the iterator of std's types owns heap memory, so it needs a drop. For an address
     // it does not: that needs no look-up, and `blocking` would cost more than it saves.
     let addresses = if std::mem::needs_drop::<A::Iter>() {
-        seam::blocking(ask)
+        seam::blocking(look_up)
     } else {
-        ask()
+        look_up()
     };
     Ok(addresses?.into_iter())
 }

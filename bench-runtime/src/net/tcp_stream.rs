@@ -222,7 +222,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// As reading.
+    /// The errors of a read.
     ///
     /// # Examples
     ///

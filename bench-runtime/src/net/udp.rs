@@ -99,7 +99,7 @@ impl UdpSocket {
         self.try_into()
     }
 
-    /// Receives one datagram, cut to the buffer; returns its length and its sender's
+    /// Receives one datagram, cut to the length of `buf`; returns its length and its sender's
     /// address. Blocks the goroutine.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl UdpSocket {
         self.fd.io(Side::Read, |socket| socket.recv_from(buf))
     }
 
-    /// The same, and leaves the datagram.
+    /// As [`Self::recv_from`], but leaves the datagram in the queue.
     ///
     /// # Errors
     ///
@@ -220,7 +220,7 @@ impl UdpSocket {
         self.fd.io(Side::Read, |socket| socket.recv(buf))
     }
 
-    /// The same, and leaves the datagram.
+    /// As [`Self::recv`], but leaves the datagram in the queue.
     ///
     /// # Errors
     ///

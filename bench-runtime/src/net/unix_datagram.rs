@@ -143,7 +143,7 @@ impl UnixDatagram {
         self.fd.with(|socket| socket.connect(path))
     }
 
-    /// Receives one datagram, cut to the buffer; returns its length and its sender's
+    /// Receives one datagram, cut to the length of `buf`; returns its length and its sender's
     /// address. Blocks the goroutine.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ impl UnixDatagram {
             })
     }
 
-    /// Receives one datagram, cut to the buffer. Blocks the goroutine.
+    /// Receives one datagram, cut to the length of `buf`. Blocks the goroutine.
     ///
     /// # Errors
     ///

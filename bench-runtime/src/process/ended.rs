@@ -1,4 +1,4 @@
-//! The error of a command that the end of its context has ended.
+//! The error of a command whose context has ended.
 
 use std::fmt;
 use std::io;
@@ -6,9 +6,9 @@ use std::process::ExitStatus;
 
 use crate::context::ContextError;
 
-/// The content of the [`io::Error`] of a command that the end of its context has ended, with the
-/// command's results until then. The kind of that error is [`TimedOut`](io::ErrorKind::TimedOut)
-/// after a deadline, and [`Other`](io::ErrorKind::Other) after a cancel.
+/// The content of the [`io::Error`] of a command whose context has ended, with the command's
+/// results until then. The kind of that error is [`TimedOut`](io::ErrorKind::TimedOut) after a
+/// deadline, and [`Other`](io::ErrorKind::Other) after a cancel.
 ///
 /// # Examples
 ///

@@ -8,11 +8,11 @@
 //!
 //! # The end of a context
 //!
-//! | `end`    | what was done                                                    |
-//! |----------|------------------------------------------------------------------|
-//! | `ToCome` | nothing                                                          |
-//! | `Asked`  | the first signal was sent; with a grace, its timer runs          |
-//! | `Over`   | the child was killed; reads of its pipes return the data so far  |
+//! | `end`       | what was done                                                   |
+//! |-------------|-----------------------------------------------------------------|
+//! | `ToCome`    | nothing                                                         |
+//! | `Signalled` | the first signal was sent; with a grace, its timer runs         |
+//! | `Over`      | the child was killed; reads of its pipes return the data so far |
 //!
 //! # Rejected
 //!
@@ -126,7 +126,7 @@ impl Process {
     }
 }
 
-/// The action at the end of a context, and the process that it applies to.
+/// How the end of a context ends the child.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ending {
     /// The first signal, and the time from it to the kill.
@@ -146,7 +146,7 @@ pub(super) struct Tracked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     ToCome,
-    Asked,
+    Signalled,
     Over,
 }
 
@@ -155,7 +155,7 @@ struct State {
     child: std::process::Child,
     status: Option<ExitStatus>,
     /// The child was reaped, by us or by other code: its number may belong to another process.
-    collected: bool,
+    reaped: bool,
     end: End,
     /// The context ended while the child ran.
     cut: bool,
@@ -177,7 +177,7 @@ impl Tracked {
             state: Lock::new(State {
                 child,
                 status: None,
-                collected: false,
+                reaped: false,
                 end: End::ToCome,
                 cut: false,
                 pipes: Vec::new(),
@@ -190,7 +190,7 @@ impl Tracked {
             let weak = Arc::downgrade(&tracked);
             let at_end = context.after_func(move || {
                 if let Some(tracked) = weak.upgrade() {
-                    tracked.ask();
+                    tracked.on_context_end();
                 }
             });
             tracked.state.lock().at_end = Some(at_end);
@@ -211,7 +211,7 @@ impl Tracked {
             None => state.child.try_wait(),
         };
         state.status = *result.as_ref().unwrap_or(&None);
-        state.collected = !matches!(result, Ok(None));
+        state.reaped = !matches!(result, Ok(None));
         result
     }
 
@@ -236,7 +236,7 @@ impl Tracked {
     }
 
     fn send(&self, state: &State, signal: Signal) -> io::Result<()> {
-        if state.collected {
+        if state.reaped {
             return Ok(());
         }
         if self.ending.own_group {
@@ -250,7 +250,7 @@ impl Tracked {
     }
 
     /// Called at the end of the context.
-    fn ask(self: &Arc<Self>) {
+    fn on_context_end(self: &Arc<Self>) {
         let Some((signal, grace)) = self.ending.grace else {
             return self.finish();
         };
@@ -270,8 +270,8 @@ impl Tracked {
     }
 
     fn begin_end(&self, state: &mut State) {
-        state.end = End::Asked;
-        state.cut = !state.collected && matches!(process::has_ended(self.pid), Ok(false));
+        state.end = End::Signalled;
+        state.cut = !state.reaped && matches!(process::has_ended(self.pid), Ok(false));
     }
 
     /// Called at the end of the grace, or of the context if there is no grace.
@@ -281,7 +281,7 @@ impl Tracked {
             self.begin_end(&mut state);
         }
         state.end = End::Over;
-        // As in `ask`.
+        // As in `on_context_end`.
         let _ = self.send(&state, Signal::KILL);
         let pipes = std::mem::take(&mut state.pipes);
         drop(state);

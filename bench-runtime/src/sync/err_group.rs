@@ -211,8 +211,8 @@ impl<E: Send + 'static> ErrGroup<E> {
         self.inner.tasks.go_with(how, self.task(f))
     }
 
-    /// Waits until fewer tasks run than the limit allows, and counts one more. The end of the task
-    /// counts it off. Blocks the goroutine.
+    /// Waits until fewer tasks run than the limit allows, and increments their number, which the
+    /// end of the task decrements. Blocks the goroutine.
     pub(crate) fn wait_for_room(&self) {
         if let Some(limit) = &self.inner.limit {
             limit.acquire(1).forget();
@@ -324,7 +324,7 @@ impl<E> Inner<E> {
     }
 }
 
-/// A task that counts towards the limit, until the drop. A task that panics also cancels the
+/// A task that counts towards the limit until this is dropped. A task that panics also cancels the
 /// context: the other tasks then end, and `wait` panics.
 struct Place<E> {
     inner: Arc<Inner<E>>,

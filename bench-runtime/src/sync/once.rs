@@ -3,7 +3,7 @@
 //! | `state`   | meaning                             |
 //! |-----------|-------------------------------------|
 //! | `NEW`     | not begun                           |
-//! | `RUNNING` | it runs, others may wait          |
+//! | `RUNNING` | it runs; others may wait            |
 //! | `DONE`    | it has returned, or has unwound     |
 
 use std::fmt;

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::Once;
 
-/// The outcome of the one computation.
+/// The outcome of the computation.
 enum Outcome<T> {
     Value(T),
     /// It panicked, with this message.

@@ -9,8 +9,7 @@ use crate::util::lock::Lock;
 /// The number of lists: a few times the number of processors of a usual host.
 const SHARDS: usize = 16;
 
-/// How many objects a list keeps. Further objects are dropped, so a burst does not keep its memory
-/// for ever.
+/// How many objects a list keeps. Further objects are dropped, so the memory of a burst is freed.
 const KEEP: usize = 64;
 
 /// On a cache line of its own.
@@ -153,7 +152,7 @@ pub struct Pooled<'a, T> {
 }
 
 impl<T> Pooled<'_, T> {
-    /// Keeps the object.
+    /// Takes the object out of the guard, so it is not put back.
     ///
     /// # Panics
     ///

@@ -110,8 +110,8 @@ impl Semaphore {
             if weight > self.size {
                 // In a separate queue, which is never served.
                 drop(state);
-                let nobody = QuickLock::new(WaitQueue::new());
-                park_in(nobody.lock(), WaitReason::Semaphore, self.object(), elem);
+                let unserved = QuickLock::new(WaitQueue::new());
+                park_in(unserved.lock(), WaitReason::Semaphore, self.object(), elem);
                 unreachable!("nobody knows the queue");
             }
             park_in(state, WaitReason::Semaphore, self.object(), elem);
@@ -181,9 +181,9 @@ impl Semaphore {
             let reason = WaitReason::Semaphore;
             let got = if weight > self.size {
                 drop(state);
-                let nobody = QuickLock::new(WaitQueue::new());
+                let unserved = QuickLock::new(WaitQueue::new());
                 let object = self.object();
-                park_in_until(nobody.lock(), reason, object, elem, deadline_ns, |_| {})
+                park_in_until(unserved.lock(), reason, object, elem, deadline_ns, |_| {})
             } else {
                 park_in_until(state, reason, self.object(), elem, deadline_ns, |waiter| {
                     let mut state = self.state.lock();
@@ -231,11 +231,11 @@ impl Semaphore {
         let got = state.take(weight)
             || if weight > self.size {
                 drop(state);
-                let nobody = QuickLock::new(State {
+                let unserved = QuickLock::new(State {
                     free: 0,
                     queue: WaitQueue::new(),
                 });
-                self.park_with(ctx, weight, &nobody, nobody.lock())
+                self.park_with(ctx, weight, &unserved, unserved.lock())
             } else {
                 self.park_with(ctx, weight, &self.state, state)
             };

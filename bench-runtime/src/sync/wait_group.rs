@@ -212,8 +212,8 @@ impl WaitGroup {
             let counted = unrun.begin();
             if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
                 if panic.is::<Exit>() {
-                    // `goexit`, no panic: the goroutine ends, and the drop of `counted` counts the
-                    // task off.
+                    // `goexit`, no panic: the goroutine ends, and the drop of `counted` decrements
+                    // the count.
                     resume_unwind(panic);
                 }
                 counted.0.inner.note_panic(panic);

@@ -8,9 +8,9 @@
 //!
 //! A thread that cannot get the lock spins, then yields, then sleeps on `held`; `sleepers` counts
 //! it. No fence orders the holder's plain store before its load of `sleepers`. So the holder may
-//! not see a thread that begins to sleep, and not wake it; a sleeper therefore sleeps for a bounded
-//! time. A thread sleeps only if the holder lost its CPU inside its section, which costs more than
-//! a missed wake.
+//! fail to see a thread that begins to sleep, and then does not wake it; a sleeper therefore sleeps
+//! for a bounded time. A thread sleeps only if the holder lost its CPU inside its section, which
+//! costs more than a missed wake.
 //!
 //! It must not be held across a park or a call of foreign code.
 //!
@@ -178,7 +178,7 @@ impl<T> Deref for QuickGuard<'_, T> {
 impl<T> DerefMut for QuickGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in `deref`, and `&mut self` is the only way in.
+        // SAFETY: as in `deref`, and `&mut self` excludes other references.
         self.lock.value.with_mut(|value| unsafe { &mut *value })
     }
 }

@@ -39,7 +39,7 @@ use crate::chan::{Receiver, SendError, Sender};
 pub trait RecvOperand {
     /// The type of the channel's values.
     type Item;
-    /// The end itself, if the case is enabled.
+    /// The receiver; `None` if the case is disabled.
     fn receiver(&self) -> Option<&Receiver<Self::Item>>;
 }
 
@@ -84,7 +84,7 @@ impl<O: RecvOperand> RecvOperand for Option<O> {
 pub trait SendOperand {
     /// The type of the channel's values.
     type Item;
-    /// The end itself, if the case is enabled.
+    /// The sender; `None` if the case is disabled.
     fn sender(&self) -> Option<&Sender<Self::Item>>;
 }
 
@@ -289,7 +289,7 @@ impl<T> Case for SendFromCase<'_, T> {
 
 /// The result of a list: its last case, or one of those before it.
 pub enum Either<Earlier, Last> {
-    /// One of the earlier cases, or none of the whole list.
+    /// One of the earlier cases, or no case of the list.
     Earlier(Earlier),
     /// The last case.
     Last(Last),

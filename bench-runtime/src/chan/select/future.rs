@@ -120,7 +120,7 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
     let taken = loop {
         let first = draw(L::LEN);
         if !cases.is_future(first)
-            && let Some(taken) = look(&mut cases, &mut entries, None, Wait::Poll)
+            && let Some(taken) = run_channels(&mut cases, &mut entries, None, Wait::Poll)
         {
             break Some(taken);
         }
@@ -133,10 +133,10 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
             break Some(Taken { index, passed });
         }
         if matches!(wait, Wait::Poll) {
-            break look(&mut cases, &mut entries, None, Wait::Poll);
+            break run_channels(&mut cases, &mut entries, None, Wait::Poll);
         }
         let woke_itself = woken.chan().is_some_and(|chan| chan.holds(()));
-        match look(&mut cases, &mut entries, Some(&woken), wait) {
+        match run_channels(&mut cases, &mut entries, Some(&woken), wait) {
             Some(taken) if taken.index == L::LEN => {}
             other => break other,
         }
@@ -154,7 +154,7 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
 }
 
 /// Carries out the cases on channels; the receive of a wake is the last case. Blocks the goroutine.
-fn look<L: Cases>(
+fn run_channels<L: Cases>(
     cases: &mut L,
     entries: &mut Vec<Entry>,
     woken: Option<&Receiver<()>>,

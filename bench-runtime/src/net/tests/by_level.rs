@@ -4,7 +4,7 @@ use super::*;
 use crate::net::{PipeReader, PipeWriter};
 use std::sync::mpsc;
 
-/// Ends a reader of [`read_messages`].
+/// The message that ends a reader.
 const LAST: u64 = u64::MAX;
 
 fn send(writer: &PipeWriter, messages: &[u64]) {
