@@ -199,7 +199,7 @@ impl Core {
         }
     }
 
-    /// One more handle at a side.
+    /// Adds a handle to a side.
     pub(super) fn retain(&self, side: Side) {
         // Relaxed: the caller has a handle, so the count cannot reach zero.
         let before = self.handles.fetch_add(side.one(), Ordering::Relaxed);

@@ -16,7 +16,7 @@ use thiserror::Error;
 /// drop(rx);
 /// let SendError(letter) = tx.send("there is no reader").unwrap_err();
 /// assert_eq!(letter, "there is no reader");
-/// // It is not `Copy`, so that `drop` of a result does not warn.
+/// // The result is not `Copy`, so its `drop` does not warn.
 /// drop(tx.send("nor this"));
 /// ```
 #[derive(Clone, Eq, Error, Hash, PartialEq)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::scope::{Cause, ContextError, Scope};
 use crate::sched;
 
-/// Ends the context that it was made with. Clones do the same; the drop does nothing.
+/// Ends the context with which it was made. Clones do the same; the drop does nothing.
 ///
 /// # Examples
 ///
@@ -91,7 +91,7 @@ impl Cancel {
 /// fn first_line(text: &str) -> Option<&str> {
 ///     let (ctx, cancel) = Context::background().with_cancel();
 ///     let _cancel = cancel.on_drop();
-///     // … goroutines that listen to `ctx` …
+///     // … goroutines that wait for `ctx.done()` …
 /// #   let _ = ctx;
 ///     text.lines().next()
 /// }

@@ -42,8 +42,8 @@ impl Stream {
         now: fn(BorrowedFd<'_>, &mut B) -> Option<usize>,
         by_thread: fn(BorrowedFd<'_>, &mut B) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        // SAFETY: the number is open, or the kernel answers that it is not; std
-        // also assumes that it is open.
+        // SAFETY: the number is open, or the kernel returns an error. std also assumes that it is
+        // open.
         let fd = unsafe { BorrowedFd::borrow_raw(self.0) };
         // Watched only for this call, because the program may later use the number for another
         // file.

@@ -84,8 +84,8 @@ impl<S: AsFd> Fd<S> {
         self.try_until_done(attempt, false, op, |_, _| ())
     }
 
-    /// The loop of all operations. With `may_be_drained`, it waits before the first try if the stream
-    /// was drained and no edge came since. `note` is called with the result of each try, or with
+    /// The loop of all operations. With `may_be_drained`, it waits before the first try if the
+    /// stream was drained and no edge came since. `note` is called with the result of each try, or with
     /// `None` if it would have blocked; it is not called for errors.
     #[inline]
     fn try_until_done<T>(

@@ -238,7 +238,7 @@ impl TcpStream {
     /// let mut first = [0];
     /// far.peek(&mut first)?;
     /// assert_eq!(&first, b"G");
-    /// // It is still there to be read.
+    /// // The data is still there.
     /// far.read_exact(&mut first)?;
     /// assert_eq!(&first, b"G");
     /// # Ok(())

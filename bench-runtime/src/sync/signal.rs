@@ -39,8 +39,8 @@ impl Signal {
         }
     }
 
-    /// Waits for a wake. If a wake has already come, it yields instead: a future that wakes itself
-    /// wants other goroutines to run. Blocks the goroutine.
+    /// Waits for a wake. If a wake has already come, it yields instead: a future wakes itself to
+    /// let other goroutines run. Blocks the goroutine.
     pub(crate) fn wait(&self) {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.is_set) {

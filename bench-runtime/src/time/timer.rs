@@ -120,7 +120,7 @@ impl Timer {
     /// use std::time::Duration;
     ///
     /// let idle = Timer::new(Duration::from_secs(3600));
-    /// // Something happened: the time begins anew, and is shorter now.
+    /// // Starts again, with a shorter time.
     /// assert!(idle.reset(Duration::from_millis(1)));
     /// assert!(idle.receiver().recv().is_some());
     /// ```

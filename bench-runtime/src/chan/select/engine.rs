@@ -65,7 +65,7 @@ impl Entry {
 pub enum Wait {
     /// Does not wait: there is a `default`.
     Poll,
-    /// Until this time of [`sched::now_ns`].
+    /// Until this time of `sched::now_ns`.
     Until(u64),
     /// Without limit.
     Forever,

@@ -140,7 +140,7 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
             Some(taken) if taken.index == L::LEN => {}
             other => break other,
         }
-        // A future that woke itself in its poll wants other goroutines to run.
+        // A future wakes itself in its poll to let other goroutines run.
         if woke_itself {
             sched::park::yield_now();
         }
