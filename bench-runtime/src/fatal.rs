@@ -1,4 +1,4 @@
-//! `fatal!`: the runtime's own state is wrong; print and abort.
+//! `fatal!` prints an error and aborts, because the runtime cannot continue.
 //!
 //! It never unwinds: an unwind would cross a context switch. It writes with
 //! `write(2)` from a buffer on the stack, so that it also works in a signal
@@ -14,7 +14,7 @@ macro_rules! fatal {
 }
 pub(crate) use fatal;
 
-/// A fixed buffer that drops bytes beyond its size and writes itself to stderr.
+/// A fixed buffer, which is written to stderr when it is full and by `flush`.
 #[derive(Debug)]
 pub(crate) struct StderrBuffer {
     bytes: [u8; 512],

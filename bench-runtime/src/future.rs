@@ -1,4 +1,4 @@
-//! Goroutines and futures, both ways.
+//! Goroutines that wait for futures, and async code that waits for goroutines.
 //!
 //! | what waits         | for what               | by                                     |
 //! |--------------------|------------------------|----------------------------------------|
@@ -15,25 +15,22 @@
 //! missing `await` too. A receiver has no `IntoFuture`, because it receives many times,
 //! by reference.
 //!
-//! In a goroutine, none of it starts a thread. On plain threads timers, signals
-//! and descriptors have one thread each. A goroutine in `block_on` is parked as
-//! in any other wait, and shown as `block_on` in a dump. Any thread may wake
-//! it: a foreign one, a worker of another executor, another goroutine, a
-//! destructor.
+//! In a goroutine, none of these starts a thread. On plain threads, timers, signals and descriptors
+//! have one thread each. A goroutine in `block_on` is parked as in any other wait, and shown as
+//! `block_on` in a dump. Any thread may wake it, for example a worker of another executor.
 //!
 //! # Wakers
 //!
 //! A waker may do anything: panic, wait, call this crate. Its panics are caught and dropped. The
-//! thread that readies the task calls it. If that is the scheduler, it starts a goroutine for each
-//! wake. If it is a timer of plain threads, or a signal, one further thread of the process calls
-//! the wakers, one after the other. The one for descriptors calls them itself. So on these two
-//! threads a waker that waits holds up the tasks behind it, and must not wait for one of them. If
-//! the further thread cannot be started, the thread of the timers or signals calls the waker, and
-//! is held up so.
+//! thread that readies the task calls its waker, with these exceptions. The scheduler starts a
+//! goroutine for each wake. For timers of plain threads, and for signals, one further thread of the
+//! process calls the wakers, one after the other; if it cannot be started, the thread of the timers
+//! or signals calls them. The thread for descriptors calls wakers itself. So a waker that waits on
+//! one of these threads delays the tasks behind it, and must not wait for one of them.
 //!
-//! # With tokio beside
+//! # With tokio
 //!
-//! Tokio's futures need tokio's threads; `block_on` waits for it:
+//! Spawn tokio's futures on tokio's threads, and wait for the task by `block_on`:
 //!
 //! ```ignore (needs tokio)
 //! use bench_runtime::{Runtime, future};
@@ -55,8 +52,8 @@
 //! Such programs are tested with tokio-postgres, hyper's client, streams of
 //! `tokio::sync::mpsc` and tokio's timers.
 //!
-//! A future of tokio's sockets or timers that a goroutine polls itself must be
-//! *made* inside tokio's context, `Handle::enter`; its channels need none.
+//! A future of tokio's sockets or timers that a goroutine polls itself must be *made* inside
+//! tokio's context, `Handle::enter`. Tokio's channels need no context.
 //!
 //! # What may not be held across a park
 //!
@@ -91,11 +88,10 @@ pub use crate::runtime::join::Join;
 /// Waits for a future, and returns its output. Blocks the goroutine, or the
 /// thread if called from a plain one.
 ///
-/// This goroutine alone polls the future: it need be neither `Send` nor `'static`.
-/// After each wake it is polled again; one that wakes itself while it is polled
-/// lets other goroutines run in between. A wake after the end is harmless, and a
-/// waker may outlive the runtime. Ends if a poll panics, with that panic; the
-/// future is dropped.
+/// Only this goroutine polls the future, so the future need be neither `Send` nor `'static`. After
+/// each wake it is polled again. If it wakes itself while it is polled, other goroutines run in
+/// between. A wake after the end is harmless, and a waker may outlive the runtime. If a poll
+/// panics, the future is dropped, and the panic continues.
 ///
 /// It neither uses nor makes a tokio context: see [the module](self).
 ///
@@ -139,9 +135,9 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
 ///
 /// # Errors
 ///
-/// How the context ended, if that was first: a cancel or its deadline. For the cause of a cancel
-/// see [`Context::cause`]. A future that is ready at that moment counts; if the context had ended
-/// before the call, the future is not polled.
+/// How the context ended, if that was first: by a cancel or at its deadline. For the cause of a
+/// cancel see [`Context::cause`]. If the future is ready at that moment, its output is returned. If
+/// the context had ended before the call, the future is not polled.
 ///
 /// # Examples
 ///

@@ -42,8 +42,8 @@ impl<T: 'static> GoroutineLocal<T> {
         Self { init }
     }
 
-    /// Calls `f` with this goroutine's value. `f` must not park: it may use
-    /// the value of another key.
+    /// Calls `f` with this goroutine's value. `f` must not park. It may use the values of other
+    /// keys.
     ///
     /// # Panics
     ///
@@ -88,8 +88,8 @@ impl<T: 'static> GoroutineLocal<T> {
             Some(value) => &raw const **value,
             None => {
                 let fresh: Box<dyn Any> = Box::new((self.init)());
-                // `init` may have used this key: then its value stays, and ours
-                // is dropped at the end, while the map is not borrowed.
+                // `init` may have used this key. Then its value stays, and ours is dropped at the
+                // end, while the map is not borrowed.
                 let mut fresh = Some(fresh);
                 // SAFETY: as above; the closure runs no code of the user's.
                 unsafe {

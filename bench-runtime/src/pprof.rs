@@ -1,9 +1,8 @@
 //! The format of pprof, `profile.proto`: <https://github.com/google/pprof>.
 //!
-//! A profile is one message of protocol buffers, of seven message types in all. So this file
-//! writes it without a library. Text is in a table and is referred to by its index.
-//! Fields of the message `Profile`: 1 types of values, 2 samples, 4 locations, 5
-//! functions, 6 text.
+//! A profile is one message of protocol buffers. The format has only seven message types, so this
+//! file writes it without a library. Text is in a table, and is referred to by its index. Fields of
+//! the message `Profile`: 1 types of values, 2 samples, 4 locations, 5 functions, 6 text.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -12,7 +11,7 @@ use crate::unwind::Frame;
 
 /// The values of one stack.
 pub(crate) struct Sample<'a> {
-    /// The innermost first.
+    /// The calls, the innermost first.
     pub(crate) frames: &'a [Frame],
     /// One value for each type.
     pub(crate) values: Vec<i64>,

@@ -15,7 +15,7 @@ use crate::sync::{ErrGroup, WaitGroup};
 use crate::util::lock::Lock;
 use crate::util::panic::without_panic;
 
-/// The result of a goroutine that got no stack. the panic hook has heard why.
+/// The result of a goroutine that got no stack. The panic hook has printed the reason.
 const NEVER_RAN: &str = "the goroutine could not run: there was no stack for it";
 
 type Outcome<T> = Result<T, Box<dyn Any + Send>>;
@@ -138,12 +138,12 @@ where
     }
 }
 
-/// A goroutine's part of the scope. Its last act, as the goroutine ends, is to
-/// report that it is done.
+/// A goroutine's part of the scope. Dropping it, when the goroutine ends, reports that the
+/// goroutine is done.
 struct Part<T> {
     data: Arc<Data>,
     joined: Arc<WaitGroup>,
-    /// Until there is an outcome.
+    /// `None` once there is an outcome.
     outcome: Option<Arc<Lock<Option<Outcome<T>>>>>,
 }
 
@@ -152,7 +152,7 @@ impl<T> Part<T> {
         let Some(outcome) = self.outcome.take() else {
             return;
         };
-        // `goexit` ends it early without a panic.
+        // `goexit` ends the goroutine early without a panic.
         let failed = result.as_ref().is_err_and(|panic| !panic.is::<Exit>());
         *outcome.lock() = Some(result);
         // If the handle is dropped the result is dropped here, while its borrows are still valid.
@@ -166,7 +166,7 @@ impl<T> Part<T> {
 
 impl<T> Drop for Part<T> {
     fn drop(&mut self) {
-        // It was dropped before it ran.
+        // Without an outcome, the goroutine was dropped before it ran.
         self.ends_with(Err(Box::new(NEVER_RAN)));
         self.joined.done();
         self.data.running.done();
@@ -266,7 +266,7 @@ impl<'scope> Scope<'scope, '_> {
         Ok(handle)
     }
 
-    /// A part of the scope to run, and its handle.
+    /// The body of a goroutine of the scope, and its handle.
     fn part<F, T>(&'scope self, f: F) -> (Box<dyn FnOnce() + Send>, ScopedJoinHandle<'scope, T>)
     where
         F: FnOnce() -> T + Send + 'scope,
@@ -297,9 +297,9 @@ impl<'scope> Scope<'scope, '_> {
 }
 
 impl<'scope> Scope<'scope, '_> {
-    /// Starts a task of an [`ErrGroup`] that may borrow values that outlive the
-    /// scope; blocks the goroutine while the group's limit is reached. Its
-    /// failure or panic is for [`ErrGroup::wait`].
+    /// Starts a task of an [`ErrGroup`] that may borrow values that outlive the scope; blocks the
+    /// goroutine while the group's limit is reached. [`ErrGroup::wait`] reports its failure or
+    /// panic.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! What `time` and `net` use of the scheduler in addition to parking, in one place.
+//! The functions of the scheduler that `time` and `net` use, except for parking, in one place.
 
 use std::io;
 use std::sync::Arc;
@@ -23,8 +23,7 @@ pub(crate) fn blocking<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     runtime::blocking::blocking(f)
 }
 
-/// Starts goroutines in the caller's runtime from another place: from a timer's call,
-/// which runs outside every goroutine.
+/// Starts goroutines in a runtime from outside every goroutine: from a timer's call.
 #[derive(Clone)]
 pub(crate) enum Spawner {
     /// Goroutines of this runtime.
@@ -49,8 +48,8 @@ impl Spawner {
         }
     }
 
-    /// As [`Self::spawn`], but `f` always runs: if the runtime has stopped, or stops before
-    /// it begins, in a thread.
+    /// As [`Self::spawn`], but `f` always runs: if the runtime has stopped, or stops before `f`
+    /// begins, `f` runs in a thread.
     pub(crate) fn call(&self, f: impl FnOnce() + Send + 'static) {
         match self {
             Self::Runtime(_) => self.spawn(in_any_case(f)),
@@ -85,7 +84,7 @@ impl Spawner {
     }
 }
 
-/// Calls `f`; if it is dropped instead, a thread runs it.
+/// Makes a closure that calls `f`. If the closure is dropped before it has run, a thread runs `f`.
 fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
     struct InAnyCase<F: FnOnce() + Send + 'static>(Option<F>);
     impl<F: FnOnce() + Send + 'static> InAnyCase<F> {
@@ -106,8 +105,8 @@ fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'sta
     move || f.run()
 }
 
-/// The thread that ends a context, or fires a timer, cannot use an error of the function: a
-/// panic would reach the wrong code, or end the thread that fires timers.
+/// Ends the process. The thread that ends a context, or fires a timer, cannot use an error of the
+/// function: a panic would reach the wrong code, or end the thread that fires timers.
 #[cold]
 fn no_thread(error: &io::Error) -> ! {
     fatal!("{error}; a function is to be called in one, for a context or a timer");

@@ -1,7 +1,7 @@
 //! Atomics, cells and spinning from std, or from loom under `cfg(rt_loom)`.
 //!
-//! Every lock-free piece takes them from here, so that the same source is the
-//! product and its model. `UnsafeCell` has loom's closure-shaped access.
+//! All lock-free code takes them from here, so that the models run the same source as programs do.
+//! `UnsafeCell` has loom's interface, which takes closures.
 
 #[cfg(rt_loom)]
 #[allow(unused_imports, reason = "some are for models only")]

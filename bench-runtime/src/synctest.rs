@@ -2,11 +2,11 @@
 //!
 //! A *bubble* is a runtime with [fake time](crate::Builder::fake_time). Its clock stands still
 //! while any of its goroutines can run, and jumps to the next timer when all of them are
-//! *durably blocked*: each waits for another one of them, or for a time. So a test of a time-out
-//! of an hour takes no time, and always has the same course.
+//! *durably blocked*: each waits for another one of them, or for a time. So a test of a time-out of
+//! an hour takes no time, and always runs in the same order.
 //!
-//! [`run`] runs a test in a bubble. In it [`wait`] returns when all other goroutines are durably
-//! blocked: what was to happen without the passing of time has happened.
+//! [`run`] runs a test in a bubble. There [`wait`] returns when all other goroutines are durably
+//! blocked: all that can happen before time advances has happened.
 //!
 //! | a goroutine that waits                           | is durably blocked          |
 //! |--------------------------------------------------|-----------------------------|
@@ -15,11 +15,11 @@
 //!
 //! The clock is [`time::now`](crate::time::now). All instants that this crate returns in a bubble
 //! (the deadline of a context, the values of a timer, a ticker or [`after`](crate::time::after()))
-//! are of that clock, and all that it takes there are assumed to be. `Instant::now` is the host's
-//! clock, in a bubble too: code that is tested here calls `time::now` in its place.
+//! are of that clock, and it assumes this of all instants that it is given there. `Instant::now` is
+//! the host's clock, in a bubble too, so code that is tested in one must call `time::now` instead.
 //!
-//! The differences from Go: a lock is durably blocking too, and a thread outside that ends
-//! a wait of the bubble is not foreseen.
+//! There are two differences from Go. A goroutine that waits for a lock is durably blocked too. And
+//! no thread outside the bubble may end a wait in it.
 //!
 //! Tasks of tokio and other threads are outside: while a goroutine waits for one the clock
 //! advances, and [`run`] panics as if nothing could end that wait.
@@ -55,16 +55,16 @@ use std::time::Duration;
 use crate::runtime::fake_time;
 use crate::{Runtime, goroutines};
 
-/// Runs `f` as the main goroutine of a bubble, waits for all others to end, and returns
-/// what `f` returned. Blocks the thread.
+/// Runs `f` as the main goroutine of a bubble, waits for all others to end, and returns the result
+/// of `f`. Blocks the thread.
 ///
 /// After the end of `f` the clock stands still: a sleep then never ends.
 ///
 /// # Panics
 ///
-/// With the panic of `f`; if the goroutines wait for each other; if some are left that are
-/// durably blocked, which it names; and if the runtime has no fake time. A goroutine in
-/// [`wait`] is not blocked: it continues.
+/// With the panic of `f`; if the goroutines wait for each other; if goroutines are left that are
+/// durably blocked, and then the message names them; and if the runtime has no fake time. A
+/// goroutine in [`wait`] is not blocked: it continues.
 ///
 /// **Not with the panic of another goroutine** that is not joined, such as a failed
 /// assertion in it: join it, or start it by a [`WaitGroup`](crate::sync::WaitGroup).
@@ -99,7 +99,7 @@ where
     T: Send + 'static,
 {
     bubble.run(|| {
-        // It panics outside a bubble.
+        // `now` panics outside a bubble.
         let _ = now();
         let result = f();
         fake_time::wait_for_rest(true);

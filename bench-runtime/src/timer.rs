@@ -1,22 +1,20 @@
-//! Timers of one processor: the actions, and their times.
+//! Timers of one P: the actions, and their times.
 //!
-//! It has no thread: the scheduler calls [`Timers::poll`] and makes runnable what it returns.
-//! [`Action::Call`] and [`Action::Every`] are called within `poll`, and may ready goroutines
-//! themselves: those of channels send.
+//! There is no thread for timers: the scheduler calls [`Timers::poll`] and makes the returned
+//! parkables runnable. [`Action::Call`] and [`Action::Every`] are called within `poll`, and may
+//! ready goroutines themselves: those of channels send.
 //!
 //! # Shape
 //!
 //! Most programs sleep for one of a few lengths, so timers are mostly armed in
 //! the order in which they fire. They are kept in a few *runs*, each a queue in
-//! order, and in a 4-ary *heap* that takes what fits no run. An entry is two
-//! words; the action is in a slab, at an index that the entry holds together
-//! with a generation. To arm costs a comparison with the tail of each run, to
-//! fire takes the least of the fronts: both touch memory in order.
+//! order, and in a 4-ary *heap* for the timers that fit no run. An entry is two words; the action
+//! is in a slab, at an index that the entry holds together with a generation. Arming compares with
+//! the tail of each run, and firing takes the least of the fronts. Both touch memory in order.
 //!
-//! To cancel frees the slab's place at once and leaves the entry. Its
-//! generation shows that it is cancelled when it comes to the front. Dead
-//! entries are removed when they outnumber the live ones, so that a deadline
-//! set and cancelled a million times costs memory once.
+//! Cancelling frees the slab's place at once and leaves the entry. When the entry comes to the
+//! front, its generation shows that it is cancelled. Dead entries are removed when they outnumber
+//! the live ones, so a deadline that is set and cancelled a million times takes memory only once.
 //!
 //! # Invariants
 //!
@@ -52,7 +50,7 @@ pub(crate) struct Armed {
 }
 
 impl Armed {
-    /// Takes the timer back; see [`Timers::cancel`].
+    /// Cancels the timer; see [`Timers::cancel`].
     pub(crate) fn cancel(self) -> bool {
         self.timers.cancel(self.key)
     }
@@ -76,7 +74,7 @@ impl fmt::Debug for Timers {
 }
 
 impl Timers {
-    /// None.
+    /// No timers.
     pub(crate) fn new() -> Self {
         Self {
             next: AtomicU64::new(NEVER),
@@ -112,16 +110,15 @@ impl Timers {
         key
     }
 
-    /// As [`Self::arm`], for timers that live for ever. Says also whether it is
-    /// now the first of them.
+    /// As [`Self::arm`], for timers that live for ever. Also returns whether the new timer is now
+    /// the first.
     pub(crate) fn arm_here(&'static self, when_ns: u64, action: Action) -> (Armed, bool) {
         let key = self.arm(when_ns, action);
         (Armed { timers: self, key }, self.next_ns() == when_ns)
     }
 
-    /// Takes a timer back. True: it was armed and will not fire (again).
-    /// False: it has fired, or a poll has begun to fire it, or it was
-    /// cancelled before.
+    /// Cancels a timer. True: it was armed and will not fire (again). False: it has fired, or a
+    /// poll has begun to fire it, or it was cancelled before.
     pub(crate) fn cancel(&self, key: TimerKey) -> bool {
         let mut queue = self.queue.lock();
         let action = queue.free_place(key);
@@ -146,8 +143,8 @@ impl Timers {
         self.next.load(Ordering::Acquire)
     }
 
-    /// Fires all timers that are due at `now_ns`: a parkable that can go on because of it
-    /// is added to `ready`; calls are made before this returns.
+    /// Fires all timers that are due at `now_ns`. A parkable whose wait a timer ends is added to
+    /// `ready`; calls are made before this returns.
     pub(crate) fn poll(&self, now_ns: u64, ready: &mut Vec<Parkable>) {
         if now_ns < self.next_ns() {
             return;
@@ -176,7 +173,7 @@ impl Timers {
         }
     }
 
-    /// As [`Self::clear`] as the runtime stops, on whose clock it is `now_ns`.
+    /// As [`Self::clear`], when the runtime stops. `now_ns` is the time of its clock.
     pub(crate) fn retire(&self, now_ns: u64) {
         self.take_back(|action| {
             if let Action::Call(call) = action {
@@ -185,7 +182,7 @@ impl Timers {
         });
     }
 
-    /// Takes all timers back: none fires any more.
+    /// Cancels all timers.
     pub(crate) fn clear(&self) {
         self.take_back(drop);
     }
@@ -203,9 +200,9 @@ impl Timers {
         }
     }
 
-    /// Calls `f` if none is armed, and before another is.
+    /// Calls `f` if no timer is armed; none is armed meanwhile.
     pub(crate) fn if_none(&self, f: impl FnOnce()) {
-        // The caller may hold a lock that others wait for.
+        // Does not wait for the lock, because the caller may hold a lock that others wait for.
         if let Some(queue) = self.queue.try_lock()
             && queue.live == 0
         {

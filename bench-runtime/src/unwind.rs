@@ -1,5 +1,5 @@
-//! The frames of a suspended stack, from a copy of its bytes, or of the running one:
-//! by the unwind tables of the program, as in a debugger.
+//! Finds the calls on a suspended stack, from a copy of its bytes, or on the running one, by the
+//! unwind tables of the program, as a debugger does.
 
 use std::collections::HashMap;
 
@@ -122,12 +122,12 @@ impl Unwinder {
 pub(crate) fn own_calls() -> Vec<u64> {
     let mut calls = Vec::with_capacity(MOST_OWN_FRAMES);
     let here = arch::stack_pointer();
-    // Without the lock, which is held while names are looked up; that may take long.
-    // SAFETY: the lock is for a library of Windows; here it is `_Unwind_Backtrace`,
+    // Does not take the crate's lock, because that is held for long while names are looked up.
+    // SAFETY: the lock protects a library of Windows; here the crate calls `_Unwind_Backtrace`,
     // which any number of threads may call at once.
     unsafe {
         backtrace::trace_unsynchronized(|frame| {
-            // Not the frames between here and the unwinder.
+            // Skips the frames between here and the unwinder.
             if frame.sp() as usize > here && !frame.ip().is_null() {
                 calls.push(frame.ip() as u64 - 1);
             }

@@ -1,9 +1,8 @@
 //! Profiles of waits, sampled: where goroutines waited, and which unlocks ended waits.
 //!
-//! Both are off by default, and belong to the process, as the locks do. While they
-//! are off, a park costs a load of [`RATES`], and so does an unlock that wakes;
-//! nothing else does. If a wait is sampled, its goroutine walks its own stack when it
-//! continues.
+//! Both are off by default, and belong to the process, as locks do. While they are off, each park
+//! and each unlock that wakes a waiter loads [`RATES`]; there is no other cost. A goroutine whose
+//! wait is sampled walks its own stack when it continues.
 //!
 //! Source: Go's block and mutex profiles (runtime/mprof.go): which waits, and how
 //! they are sampled.
@@ -35,7 +34,7 @@ static RATES: Rates = Rates {
     mutex: AtomicU32::new(0),
 };
 
-/// By the calls on the stack, the innermost first.
+/// Samples, by the calls on the stack, the innermost first.
 type Samples = Lock<BTreeMap<Vec<u64>, Sum>>;
 
 static BLOCK: Samples = Lock::new(BTreeMap::new());
@@ -58,14 +57,14 @@ impl Sum {
     }
 }
 
-/// Starts a profile of waits, or ends it: one wait is sampled, on average, for
-/// each `rate` of time that goroutines and threads wait. Every wait of at least `rate` is sampled.
-/// A rate of 1 ns samples every wait; zero samples none, which is the default.
+/// Starts or ends the profile of waits. On average, one wait is sampled for each `rate` of time
+/// that goroutines and threads wait. Every wait of at least `rate` is sampled. A rate of 1 ns
+/// samples every wait; zero samples none, which is the default.
 ///
-/// Counted are waits for channels, `select!`, all of [`sync`](crate::sync), scopes and
-/// joins. Sleeps, network I/O and [`blocking`](crate::blocking) calls are not. A
-/// sample takes some microseconds and some KiB of the waiting goroutine's stack; a
-/// wait that is no sample takes two readings of the clock.
+/// Waits for channels, `select!`, all of [`sync`](crate::sync), scopes and joins are counted.
+/// Sleeps, network I/O and [`blocking`](crate::blocking) calls are not. A sample takes some
+/// microseconds and some KiB of the waiting goroutine's stack. A wait that is not sampled takes two
+/// readings of the clock.
 ///
 /// This is Go's `runtime.SetBlockProfileRate`. It applies to the whole process
 /// and keeps earlier samples.
@@ -87,8 +86,8 @@ pub fn set_block_profile_rate(rate: Duration) {
     RATES.block_ns.store(rate_ns, Ordering::Relaxed);
 }
 
-/// Starts a profile of contended locks, or ends it: one of `fraction` unlocks that
-/// end waits is sampled, on average. 1 samples each, 0 none, which is the default.
+/// Starts or ends the profile of contended locks. On average, one of `fraction` unlocks that end
+/// waits is sampled. 1 samples each, 0 none, which is the default.
 ///
 /// This is Go's `runtime.SetMutexProfileFraction`. It applies to the whole process
 /// and keeps earlier samples.
@@ -122,7 +121,7 @@ pub fn set_mutex_profile_fraction(fraction: u32) {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ContendedStack {
-    /// How many waits there were, or unlocks that ended some; estimated from the samples.
+    /// The number of waits, or of unlocks that ended waits; estimated from the samples.
     pub count: u64,
     /// How long the waiters waited in all; estimated from the samples.
     pub delay: Duration,
@@ -165,7 +164,7 @@ fn copy_of(samples: &Samples) -> BTreeMap<Vec<u64>, Sum> {
 }
 
 impl ContentionProfile {
-    /// Of waits.
+    /// The profile of waits.
     pub(crate) fn of_waits() -> Self {
         Self::read(&BLOCK)
     }
@@ -198,7 +197,7 @@ impl ContentionProfile {
     }
 
     /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE`
-    /// opens it. As Go's, each sample has the values `contentions` and `delay`.
+    /// opens it. As in Go, each sample has the values `contentions` and `delay`.
     ///
     /// # Errors
     ///
@@ -237,14 +236,14 @@ impl fmt::Display for ContentionProfile {
     }
 }
 
-/// Whether waits are to be timed.
+/// Whether waits must be timed.
 #[inline(always)]
 pub(crate) fn times_waits() -> bool {
     RATES.block_ns.load(Ordering::Relaxed) != 0
 }
 
-/// Waits, and takes a sample of it if one is due. Not inlined, so that a wait
-/// costs one load while profiling is off. `now_ns`: the clock of the waiter.
+/// Calls `wait`, and takes a sample of the wait if one is due. Not inlined, so that a wait costs
+/// one load while profiling is off. `now_ns`: the clock of the waiter.
 #[cold]
 #[inline(never)]
 pub(crate) fn timed(me: Parkable, now_ns: impl Fn() -> u64, wait: impl FnOnce()) {
@@ -372,8 +371,7 @@ mod tests {
                 sum.add(sample);
             }
         }
-        // By the seeds, which are those of no other test: 7% of them, to four
-        // standard deviations.
+        // 7% of the waits, to four standard deviations. No other test uses these seeds.
         let expected = f64::from(waits) * 0.07;
         let off = 4.0 * (expected * 0.93).sqrt();
         assert!((f64::from(samples) - expected).abs() < off, "{samples}");

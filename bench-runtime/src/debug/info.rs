@@ -1,4 +1,4 @@
-//! The states of goroutines: for reports of overflow and deadlock, and on demand. It
+//! The states of goroutines: for reports of overflow and deadlock, and on demand. Reading them
 //! takes no scheduler lock, and delays no goroutine: see [`super::inspect`].
 
 use std::fmt::{self, Write};
@@ -10,9 +10,9 @@ use crate::goroutine::{Details, Goroutine, Status, WaitReason};
 
 /// The state of one goroutine when it was read.
 ///
-/// As text it is one line. In the text a name is quoted and escaped, and so is a label with other
-/// characters than plain text: no name or label can be mistaken for another part of a dump, or for
-/// a command to a terminal.
+/// Its text is one line. There a name is quoted and escaped, and so is a label with special
+/// characters. So no name or label can be mistaken for another part of a dump, or for a command to
+/// a terminal.
 ///
 /// # Examples
 ///
@@ -53,10 +53,10 @@ pub struct GoroutineInfo {
     /// What it waits for, as an address: the same for all that wait for the
     /// same channel or lock.
     pub object: Option<usize>,
-    /// The goroutine that could end the wait, if there is one: the holder of the
-    /// mutex, or the one to be joined. Missing if it is about to sleep.
+    /// The goroutine that could end the wait, if there is one: the holder of the mutex, or the one
+    /// to be joined. `None` while the waiting goroutine is about to sleep.
     pub held_by: Option<u64>,
-    /// The place of the spawn.
+    /// The spawn site.
     pub spawned_at: Option<String>,
 }
 
@@ -141,7 +141,7 @@ impl GoroutineInfo {
     }
 }
 
-/// The state of a goroutine; `None` if it is none at the moment.
+/// The state of the goroutine in a record; `None` if the record is not in use.
 pub(crate) fn info_of(g: &'static Goroutine) -> Option<GoroutineInfo> {
     let mut info = None;
     Inspection::default().over(&[g], 1, 0, |seen| info = GoroutineInfo::of(&seen));
@@ -167,7 +167,7 @@ pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
     }
 }
 
-/// What these are doing, but for those that have ended; by their numbers.
+/// The states of the goroutines in these records that have not ended, ordered by their numbers.
 pub(crate) fn infos_of(records: &[&'static Goroutine]) -> Vec<GoroutineInfo> {
     let mut all = Vec::new();
     Inspection::default().over(records, inspect::BATCH, 0, |seen| {

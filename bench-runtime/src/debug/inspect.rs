@@ -1,33 +1,31 @@
-//! Reading what goroutines wait for, and the content of their stacks, while they run. It
-//! delays none of them: a goroutine that is readied meanwhile continues, and its stack
-//! counts as not read.
+//! Reads the stacks of suspended goroutines, and the objects that they wait for. It delays no
+//! goroutine: one that is readied meanwhile continues, and its stack counts as not read.
 //!
 //! | resume                               | inspection                               |
 //! |--------------------------------------|------------------------------------------|
 //! | R2 read `context`: saved, or watched | I1 `context`: saved to watched           |
-//! | R3 store "on this M", resume         | I2 read the stack, and what it leads to  |
+//! | R3 store "on this M", resume         | I2 read the stack, and memory it points to|
 //! | R4 the goroutine writes              | I3 heavy barrier                         |
-//! |                                      | I4 status Waiting, then `context`: watched to saved: what was read holds |
-//! |                                      | I4 else it was readied: forget that      |
+//! |                                      | I4 status Waiting, then `context`: watched to saved: the data is valid |
+//! |                                      | I4 else it was readied: drop the data     |
 //!
-//! If I2 has read a write of R4, then by I3, and the light barrier before R2, I4 sees the
-//! status that was stored when it was readied, or its next wait's, and then R3 too. Nor is
-//! `context` watched once more by then: a park stores it without the bit, and one thread at
-//! a time inspects. The steps are in [`crate::goroutine::claim`].
+//! If I2 has read a write of R4, then I4 sees the status that the ready stored, because of I3 and
+//! the light barrier before R2. If I4 sees the status of the next wait instead, it sees R3 too.
+//! `context` is not watched again by then, because a park stores it without the bit, and one thread
+//! at a time inspects. The steps are in [`crate::goroutine::claim`].
 //!
-//! The memory that I2 reads may be written by other threads, or freed: a stack
-//! that was released, a mutex that was dropped, the name of a goroutine that has
-//! ended. So the kernel reads it, and before I4 only the kernel follows an address
-//! that was read. A name holds if the record is still that goroutine's, and leads
-//! to it.
+//! The memory that I2 reads may be written by other threads, or freed: a stack that was released, a
+//! mutex that was dropped, the name of a goroutine that has ended. So the kernel reads it, and
+//! before I4 only the kernel follows an address that was read. A name is valid if the record is
+//! still that goroutine's, and still points to the name.
 //!
 //! # What waits for an inspection
 //!
 //! | what                                | for what                              |
 //! |-------------------------------------|---------------------------------------|
 //! | a goroutine                         | nothing                               |
-//! | a thread of the process, on its CPU | the interrupt of the barrier, one in [`BATCH`] goroutines |
-//! | a thread that maps or unmaps memory | the kernel's look-up of some pages, as beside a fault |
+//! | a thread of the process, on its CPU | one interrupt of the barrier for [`BATCH`] goroutines |
+//! | a thread that maps or unmaps memory | the kernel's look-up of some pages, as in a page fault |
 //! | another inspection                  | one batch, of [`BATCH`] goroutines    |
 
 use std::borrow::Cow;
@@ -47,31 +45,31 @@ use crate::stack::{Stack, StackHeader, WaitObject, header_of, sweep};
 use crate::sys::own_memory::Reading;
 use crate::util::lock::Lock;
 
-/// Goroutines in a batch: for each there is one heavy barrier. Chosen; SPEED.md has
-/// the cost of a profile with it.
+/// Goroutines in a batch, which takes one heavy barrier. Chosen; SPEED.md has the cost of a profile
+/// with it.
 pub(crate) const BATCH: usize = 256;
-/// Bytes of a stack, or of a name, that are read at most: the innermost frames. Chosen, not
+/// The most bytes that are read of a stack, from its innermost frame, or of a name. Chosen, not
 /// measured.
 pub(crate) const MOST_BYTES: usize = 32 << 10;
 
 /// Held from I1 to I4.
 static ONE_AT_A_TIME: Lock<()> = Lock::new(());
 
-/// The data read of a goroutine.
+/// The data of a goroutine, as it was read.
 #[derive(Debug)]
 pub(crate) struct Seen<'a> {
     pub(crate) g: &'static Goroutine,
     pub(crate) id: u64,
     pub(crate) status: Status,
     pub(crate) reason: WaitReason,
-    /// The place of the spawn.
+    /// The spawn site.
     pub(crate) site: Option<&'static Location<'static>>,
     pub(crate) name: Option<Cow<'a, str>>,
     /// The object that it waits for, or null.
     pub(crate) object: *const (),
     /// The goroutine that holds the mutex that it waits for, or that it joins.
     pub(crate) held_by: Option<u64>,
-    /// `None` if it is not suspended, or went on.
+    /// `None` if it was not suspended, or continued meanwhile.
     pub(crate) stack: Option<Copied<'a>>,
     /// The sweep had claimed it when it was to be read, so there is no stack.
     pub(crate) is_claimed: bool,
@@ -83,7 +81,7 @@ pub(crate) struct Copied<'a> {
     /// The saved context, at which the bytes begin.
     pub(crate) saved: usize,
     pub(crate) bytes: &'a [u8],
-    /// For at least how long the sweep has seen it parked.
+    /// How long the sweep has seen it parked; it may have been parked for longer.
     pub(crate) age: Duration,
 }
 
@@ -91,9 +89,9 @@ pub(crate) struct Copied<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Inspection {
     all: Vec<Inspected>,
-    /// For each that is watched the stack, then the wait object.
+    /// For each watched goroutine: the stack, then the wait object.
     stacks: Reading,
-    /// For each that has details their words.
+    /// For each goroutine with details: their words.
     details: Reading,
     /// For each goroutine that waits for a mutex: the holder. For each with a name: the name.
     further: Reading,
@@ -106,9 +104,9 @@ struct Inspected {
     status: Status,
     reason: WaitReason,
     site: usize,
-    /// Their index in [`Inspection::details`].
+    /// The index of its details in [`Inspection::details`].
     details: Option<usize>,
-    /// Its index in [`Inspection::further`].
+    /// The index of its name in [`Inspection::further`].
     name: Option<usize>,
     watched: Option<Watched>,
     is_claimed: bool,
@@ -120,14 +118,15 @@ struct Watched {
     saved: usize,
     /// The address from which the bytes at `saved` are read.
     place: usize,
-    /// Its index in [`Inspection::stacks`].
+    /// The index of the stack in [`Inspection::stacks`].
     index: usize,
-    /// The mutex that it waits for, if it is read, and its index.
+    /// The mutex that it waits for, if it is read: its address, the address at which it is read,
+    /// and its index in [`Inspection::further`].
     mutex: Option<(usize, usize, usize)>,
 }
 
 impl Inspection {
-    /// Inspects them, `batch` at a time, with at most `most` bytes of each stack.
+    /// Inspects goroutines, `batch` at a time, with at most `most` bytes of each stack.
     pub(crate) fn over(
         &mut self,
         goroutines: &[&'static Goroutine],
@@ -208,7 +207,7 @@ impl Inspection {
         let name = one.name.and_then(|index| self.further.get(index));
         seen.name = name.map(String::from_utf8_lossy);
         let Some(watched) = &one.watched else {
-            // Inspected while it is about to leave its stack, or while its stack is foreign.
+            // The goroutine is about to leave its stack, or its stack is foreign.
             if one.status == Status::Waiting && !one.g.has_flag(FLAG_COMPACTED) {
                 let header = header_of_started(one.g);
                 seen.object = header.map_or(ptr::null(), |header| header.wait_object.get());
@@ -281,7 +280,7 @@ impl Inspected {
         }
     }
 
-    /// Has its details read, if it has any.
+    /// Adds its details to those that are to be read, if it has any.
     fn begin_details(&mut self, details: &mut Reading) {
         if !self.site.is_multiple_of(2) {
             let bytes = Details::WORDS * size_of::<usize>();
@@ -293,7 +292,7 @@ impl Inspected {
         details.words(self.details?)
     }
 
-    /// After [`Self::confirm`].
+    /// The spawn site. To be called after [`Self::confirm`].
     fn site(&self, details: &Reading) -> Option<&'static Location<'static>> {
         Goroutine::plain_site(match self.details {
             Some(_) => self.details(details)?[0],
@@ -301,7 +300,7 @@ impl Inspected {
         })
     }
 
-    /// I4: keeps the valid ones.
+    /// I4: keeps only data that is valid.
     fn confirm(&mut self) {
         let now = Self::of(self.g);
         if self
@@ -312,7 +311,7 @@ impl Inspected {
             self.watched = None;
             (self.status, self.reason) = (now.status, now.reason);
         }
-        // It has ended, perhaps before its site was read.
+        // The goroutine has ended, perhaps before its site was read.
         let is_other = self.id != now.id || (self.details.is_some() && self.site != now.site);
         if is_other || self.site == 0 {
             self.status = Status::Dead;
@@ -322,7 +321,8 @@ impl Inspected {
 }
 
 impl Watched {
-    /// I1, if it is suspended on a stack of ours, and the ranges to read; else its `context`.
+    /// I1, if the goroutine is suspended in a slot; adds the ranges to read. Else returns its
+    /// `context`.
     fn begin(g: &'static Goroutine, most: usize, stacks: &mut Reading) -> Result<Self, usize> {
         let (context, stack) = loop {
             let context = g.context.load(Ordering::Acquire);
@@ -330,7 +330,7 @@ impl Watched {
                 return Err(context);
             }
             let stack = Stack::from_header(header_of(context).ok_or(context)?);
-            // Else it was resumed or claimed in between.
+            // If this fails, it was resumed or claimed in between.
             if claim::watch(&g.context, context) {
                 break (context, stack);
             }
@@ -372,7 +372,7 @@ mod tests {
     use crate::sched::current;
     use crate::{chan, go, time};
 
-    /// The record of the one that `waits`, once it is suspended.
+    /// The record of the goroutine with this number, once it is suspended.
     fn record(id: u64) -> &'static Goroutine {
         let shared = current::runtime().unwrap();
         let mut found = None;
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_looked_at_goes_on_and_the_look_tells() {
+    fn goroutine_that_is_watched_continues_and_the_watch_notices() {
         // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
         let pinned = unsafe { Runtime::builder().procs(1).build() };
         // SAFETY: as above.
@@ -413,7 +413,7 @@ mod tests {
                 );
                 assert!(quiet.end(g));
 
-                // It waits again in the same place, but has run in between.
+                // The goroutine waits again in the same place, but has run in between.
                 let watched = watch(&mut stacks);
                 tx.send(1).unwrap();
                 assert_eq!(answered.recv(), Some(2));
@@ -422,7 +422,7 @@ mod tests {
                 assert!(!watched.end(g));
                 assert!(watch(&mut stacks).end(g));
 
-                // It ends, with its stack.
+                // The goroutine ends, with its stack.
                 let watched = watch(&mut stacks);
                 drop(tx);
                 handle.join().unwrap();
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_ends_between_its_status_and_its_site_is_over() {
+    fn goroutine_that_ends_between_its_status_and_its_site_is_dead() {
         let g: &'static Goroutine = Box::leak(Box::new(Goroutine::unused()));
         g.id.store(7, Ordering::Relaxed);
         g.set_status(Status::Runnable);
@@ -488,9 +488,9 @@ mod tests {
         });
     }
 
-    /// However soon the claim ends.
+    /// The goroutine is marked however soon the claim ends.
     #[test]
-    fn a_goroutine_that_was_claimed_when_it_was_to_be_read_is_marked_so() {
+    fn goroutine_that_is_claimed_before_it_is_read_is_marked() {
         // SAFETY: as above.
         let runtime = unsafe { Runtime::builder().procs(1).build() }.unwrap();
         runtime.run(|| {
@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_at_many_shows_what_each_waits_for() {
+    fn inspection_of_many_shows_the_wait_object_of_each() {
         // SAFETY: as above.
         let runtime = unsafe { Runtime::builder().procs(2).build() }.unwrap();
         runtime.run(|| {

@@ -14,14 +14,14 @@ use crate::goroutine::Goroutine;
 use crate::pprof::Sample;
 use crate::unwind::{Frame, Symbols, Unwinder};
 
-/// How often a waiting goroutine is inspected whose stack could not be copied: it was just
-/// parking, or it ran. Each inspection has a quarter of the goroutines of the one before, so
-/// that it takes a quarter of the time: the first has 256, the last 1.
+/// How often a waiting goroutine is inspected if its stack could not be copied, because it was just
+/// parking or ran. Each time, a batch has a quarter of the goroutines of the time before, so that
+/// it takes a quarter of the time: 256 the first time, 1 the last time.
 const TRIES: u32 = 5;
 /// For how long such inspections continue if the sweep has claimed the goroutine each time.
 /// Chosen, not measured.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Goroutines that one text names at most. Chosen, not measured.
+/// The most goroutines that one text names. Chosen, not measured.
 pub(crate) const NAMED: usize = 8;
 
 /// Goroutines that wait at one place, with the same calls.
@@ -46,9 +46,9 @@ pub struct StackGroup {
     pub state: String,
     /// Their numbers.
     pub goroutines: Vec<GoroutineInfo>,
-    /// The shortest and longest time that they have been seen parked here: each
-    /// may have waited longer. Zero for goroutines that parked since the
-    /// runtime last checked, some time within a second.
+    /// The shortest and the longest time for which the runtime has seen them parked here; each may
+    /// have waited longer. Zero for goroutines that parked after the runtime's last check, which
+    /// was about a second ago at most.
     pub parked_for: Range<Duration>,
     /// The calls, the innermost first. Of the runtime's own functions it has only
     /// the one that the program called. Empty for goroutines that run, that have not
@@ -60,7 +60,7 @@ pub struct StackGroup {
 type Tags<'a> = (Option<&'a str>, &'a [(String, String)]);
 
 impl StackGroup {
-    /// How many of them have which name and labels.
+    /// The number of goroutines with each name and labels.
     fn by_tags(&self) -> BTreeMap<Tags<'_>, i64> {
         let mut counts = BTreeMap::new();
         for info in &self.goroutines {
@@ -256,11 +256,11 @@ pub(crate) fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
             let call = all[..first].iter().rposition(|frame| is_runtime(frame));
             &all[call.unwrap_or(0)..=last]
         }
-        // Only the runtime's own: better than nothing.
+        // There are only frames of the runtime, which are better than none.
         _ => all.as_slice(),
     };
     let mut kept: Vec<Frame> = kept.iter().copied().cloned().collect();
-    // So that stacks that differ only inside the runtime are equal.
+    // Stacks that differ only inside the runtime become equal.
     if let Some(call) = kept.first_mut().filter(|frame| is_runtime(frame)) {
         call.address = 0;
     }

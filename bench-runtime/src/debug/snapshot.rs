@@ -30,7 +30,7 @@ pub(crate) fn of(tracks: Vec<Track>, infos: Vec<GoroutineInfo>) -> Trace {
     Trace { tracks, goroutines }
 }
 
-/// What a ring holds: that of a P, by its number, or the one for events without a P.
+/// The content of a ring: that of the P with this number, or the one for events without a P.
 pub(crate) fn track_of(p: Option<usize>, ring: &Ring) -> Track {
     let at_ns = clock::now_ns();
     let read = ring.read();
@@ -42,8 +42,8 @@ pub(crate) fn track_of(p: Option<usize>, ring: &Ring) -> Track {
     }
 }
 
-/// Takes sites and names of goroutines, which may have ended, from what
-/// follows their spawn.
+/// Takes sites and names of goroutines from the events after their spawn. The goroutines may have
+/// ended.
 fn learn(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
     for (at, spawn) in events.iter().enumerate() {
         if spawn.kind != Kind::Spawn {
@@ -75,9 +75,9 @@ fn learn(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
     }
 }
 
-/// Writes the trace of a runtime, the `number`th that is being written, to the
-/// file that `THREADBARE_TRACE_FILE` names, if it is set. Prints the result on
-/// stderr: the user of that variable waits for it.
+/// Writes the trace of a runtime to the file that `THREADBARE_TRACE_FILE` names, if it is set.
+/// `number` counts the runtimes whose traces are written. Prints the result on stderr, because the
+/// user of that variable waits for it.
 pub(crate) fn write_if_asked(number: usize, trace: impl FnOnce() -> Trace) {
     let Some(file) = std::env::var_os("THREADBARE_TRACE_FILE") else {
         return;

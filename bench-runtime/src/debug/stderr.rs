@@ -7,7 +7,7 @@ use super::profile;
 use crate::goroutine::Goroutine;
 use crate::threads::HELPER_STACK;
 
-/// Writes a heading and a line a goroutine to stderr.
+/// Writes a heading and a line for each goroutine to stderr.
 pub(crate) fn write_all(heading: &str, goroutines: &[GoroutineInfo]) {
     let mut out = crate::fatal::StderrBuffer::new();
     let _ = out.write_str(heading);
@@ -17,7 +17,7 @@ pub(crate) fn write_all(heading: &str, goroutines: &[GoroutineInfo]) {
     out.flush();
 }
 
-/// Writes the goroutines' stacks to stderr, equal ones once.
+/// Writes the goroutines' stacks to stderr; equal stacks are written once.
 pub(crate) fn write_stacks(records: Vec<&'static Goroutine>) {
     let mut out = crate::fatal::StderrBuffer::new();
     let _ = write!(out, "\n{}", profile::of(records));

@@ -8,12 +8,11 @@
 //! 2. Enqueue one [`Waiter`] in each queue, under that queue's lock; unlock.
 //! 3. `sched::park(me)` (or `park_until`); it returns after exactly one ready.
 //!
-//! A wait that several threads may end (select, a time-out, a cancel) marks its waiters
-//! [`Waiter::multi`] with the ticket read before step 2. A thread that takes such a waiter must
-//! first [`Parkable::claim`] the ticket; only the thread
-//! that claims may write into the waiter's element and must then ready it. A single
-//! waiter is claimed by being dequeued. The states of the ticket are in
-//! [`super::ticket`].
+//! If several threads may end a wait (select, a time-out, a cancel), its waiters are
+//! [`Waiter::multi`], with the ticket that was read before step 2. A thread that takes such a
+//! waiter must first [`Parkable::claim`] the ticket. Only the thread that claims it may write into
+//! the waiter's element, and it must then ready the owner. Dequeuing a single waiter claims it.
+//! The states of the ticket are in [`super::ticket`].
 
 use std::cell::Cell;
 use std::ptr::{self, NonNull};

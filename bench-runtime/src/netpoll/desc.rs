@@ -1,8 +1,8 @@
 //! The poller's record of a descriptor, which [`super::table`] keeps.
 //!
-//! The kernel may report an event of a descriptor that was closed since: its
-//! generation is then an old one. If a close and an open overtake that check, the
-//! worst is one edge too many.
+//! The kernel may report an event of a descriptor that was closed meanwhile. The generation in the
+//! event's token is then out of date. If a close and an open come right after that check, the new
+//! descriptor gets one edge too many.
 
 use std::os::fd::RawFd;
 
@@ -21,7 +21,7 @@ pub(crate) struct PollDesc {
     /// Grows with each open and each close; odd while open.
     generation: AtomicU32,
     index: u32,
-    /// An event came that no later edge repeats: `is_drained` is not valid.
+    /// Set by an event that no later edge repeats; after it `is_drained` is false.
     lasting: AtomicBool,
     level: Level,
     /// Its poller, alive while it is open.
@@ -48,7 +48,7 @@ impl PollDesc {
         self.write.reset();
         self.lasting.store(false, Ordering::Relaxed);
         self.watch.store(watch.cast_mut(), Ordering::Release);
-        // After the watch, which a thread that finds the number here uses.
+        // After the watch, because a thread that finds the number here uses the watch.
         self.level.open(fd);
         // Release: pairs with the Acquire in `is_current`.
         self.generation.fetch_add(1, Ordering::Release);
@@ -78,7 +78,7 @@ impl PollDesc {
         std::ptr::eq(self.watch.load(Ordering::Relaxed), watch)
     }
 
-    /// True if a read cannot find data, or is not expected to and the watch is level-triggered.
+    /// True if a read cannot find data, or probably finds none and the watch is level-triggered.
     #[inline]
     pub(crate) fn is_drained(&self, tick: u64) -> bool {
         // Relaxed: `lasting` was set before the tick moved, and the caller
@@ -95,7 +95,7 @@ impl PollDesc {
         }
     }
 
-    /// Counts a read that found no data, in the same way.
+    /// Notes a read at this tick that found no data.
     pub(crate) fn note_empty_read(&self, tick: u64, waited: bool) {
         match self.level.note_empty_read(tick, waited) {
             Advice::Stay => {}
@@ -129,7 +129,7 @@ impl PollDesc {
         });
     }
 
-    /// An event came: its waiter goes to `ready`.
+    /// Handles an event: its waiters go to `ready`. Returns how many.
     pub(super) fn happened(
         &self,
         event: crate::sys::poller::Event,
@@ -168,7 +168,7 @@ impl PollDesc {
 
     /// The number by which the kernel's events name this descriptor.
     pub(super) fn token(&self) -> u64 {
-        // Relaxed: only the opener and, of a copy, the poller call it.
+        // Relaxed: the descriptor is open during the call, so its generation does not change.
         let generation = self.generation.load(Ordering::Relaxed);
         u64::from(generation) << 32 | u64::from(self.index)
     }

@@ -15,35 +15,34 @@
 //!
 //! # States
 //!
-//! | `fd`     | `on`  | the kernel's watch            | a reader that got data, and read nothing since |
+//! | `fd`     | `on`  | the kernel's watch            | a reader that has just got data      |
 //! |----------|-------|-------------------------------|--------------------------------------|
 //! | `NONE`   | any   | none, or of another file      | there is none                        |
-//! | a number | false | by edge, or just now by level | reads until a read is empty          |
+//! | a number | false | by edge, or already by level  | reads until a read is empty          |
 //! | a number | true  | by level                      | may wait at once ([`Slot::set_drained`]) |
 //!
-//! `fd` is a registration's: [`Level::open`] before the watch begins, and
-//! [`Level::close`] after it has ended and before the number may be another
-//! file's. Between the two `on` and the watch change together, under the lock of
-//! `fd`:
+//! [`Level::open`] sets `fd` before the watch begins. [`Level::close`] clears it after the watch
+//! has ended and before the number may be another file's. In between, `on` and the watch change
+//! together, under the lock of `fd`:
 //!
 //! 1. To level, by a reader after an empty read: the watch, then `on`.
 //! 2. To edge, by a poller or a reader after useless events: `on`, then the watch. If
 //!    there is data, this change itself causes an event.
 //!
-//! So a goroutine that reads `on` as set at a tick, and waits for a later tick, gets
-//! it. Either the watch is level-triggered, and remaining data is an event in each
-//! poll; or it is edge-triggered again and data was left at that change: an event that
-//! came after `on` was cleared, so that a goroutine that has read its tick reads `on`
-//! as clear. A change that comes after the watch has ended fails: the number has no
-//! watch, even if it belongs to a file that is closed for all its holders.
+//! So if a goroutine reads `on` as set at a tick, and waits for a later tick while data is left, a
+//! later tick comes. Either the watch is still level-triggered, and the data is an event in each
+//! poll. Or the watch is edge-triggered again, and the data was an event at that change. That event
+//! came after `on` was cleared, so a goroutine that has read its tick reads `on` as clear. A change
+//! that comes after the watch has ended fails, because the number has no watch, even if it belongs
+//! to a file that is closed for all its holders.
 //!
 //! Its model, `tests/loom/netpoll/level_model.rs`, runs this with the records, the
 //! slots and the reader's steps around it.
 //!
 //! [`Slot::set_drained`]: super::slot::Slot::set_drained
 //!
-//! Only for descriptors that are read and not written: by level a socket would
-//! be writable in each poll.
+//! Only for descriptors that are read and not written, because a level-triggered socket would be
+//! writable in each poll.
 
 use std::os::fd::RawFd;
 
@@ -66,13 +65,13 @@ const USELESS_EVENTS: u8 = if cfg!(rt_loom) { 1 } else { 4 };
 const FIRST_PAUSE: u32 = 64;
 const LONGEST_PAUSE: u32 = 1 << 16;
 
-/// The number of no descriptor.
+/// The value of `fd` without a descriptor.
 const NONE: RawFd = -1;
 
 const NEVER: u64 = u64::MAX;
 
-/// See the module. All but `fd` are hints; readers load and store them, mostly one at a
-/// time.
+/// See the module. All except `on` and `fd` are hints, which readers load and store, mostly one
+/// reader at a time.
 #[derive(Debug)]
 pub(super) struct Level {
     /// The kernel watches by level.
@@ -152,7 +151,7 @@ impl Level {
             // reads that tick sees this store.
             self.on.store(false, Ordering::Release);
             self.back_off();
-            // It fails where the watch has ended.
+            // This fails if the watch has ended.
             let _ = watch(*fd);
         }
     }
@@ -259,7 +258,7 @@ mod tests {
         unreachable!()
     }
 
-    /// Messages of which the first is read after a wait and all others are found.
+    /// Reads messages, the first after a wait and the others at once; returns how often it waited.
     fn read_many(level: &Level, messages: u32) -> u32 {
         let mut waits = 0;
         let mut waited = true;

@@ -42,9 +42,9 @@ pub(crate) struct Netpoll {
     watch: Arc<Watch>,
 }
 
-/// Watches of runtimes that have stopped, for later ones: each costs two
-/// descriptors to make. An interrupt or a poll by the old runtime is a spurious
-/// interrupt to the new one, which passes on the ready.
+/// Watches of runtimes that have stopped, for later ones: each costs two descriptors to make. If
+/// the old runtime still interrupts or polls, the new one sees a spurious interrupt, or the old one
+/// readies its goroutine.
 static SPARE: Lock<Vec<Arc<Watch>>> = Lock::new(Vec::new());
 
 impl Netpoll {
@@ -70,8 +70,8 @@ impl Netpoll {
         })
     }
 
-    /// Lets another runtime have it; this one has stopped. Not if a goroutine
-    /// waits for a descriptor, and for ever.
+    /// Gives the poller to a later runtime, because this one has stopped. Not if a goroutine waits
+    /// for a descriptor: it does so for ever.
     pub(crate) fn retire(&self) {
         if self.waiters_count() == 0 {
             SPARE.lock().push(self.watch.clone());
@@ -153,7 +153,8 @@ impl Netpoll {
         }
     }
 
-    /// Ends a poll that blocks now or else the next one that would. Many before one poll are one.
+    /// Ends a poll that blocks now, or the next poll that would block. Several calls before one
+    /// poll count as one.
     pub(crate) fn interrupt(&self) {
         // AcqRel: the poll that this ends sees the caller's earlier writes; see also `poll`.
         if !self.watch.interrupted.swap(true, Ordering::AcqRel) {
@@ -178,18 +179,18 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// Its record. The record must not be waited for after this is dropped.
+    /// The descriptor's record. No goroutine may wait for it after this is dropped.
     pub(crate) fn desc(&self) -> &'static PollDesc {
         self.desc
     }
 
     /// Ends the watch before the number is reused for another file.
     pub(crate) fn end_watch(&self) {
-        // It fails if the watch has ended already.
+        // This fails if the watch has ended already.
         let _ = self.watch.poller.delete(self.fd);
     }
 
-    /// Makes the waiter of a side try again.
+    /// Takes the waiter of a side. The caller readies it, and it tries again.
     pub(crate) fn kick(&self, side: Side) -> Option<Parkable> {
         let who = self.desc.slot(side).notify();
         if who.is_some() {

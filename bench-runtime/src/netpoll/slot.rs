@@ -67,7 +67,7 @@ impl Slot {
         }
     }
 
-    /// Makes it new; only while its descriptor is not open.
+    /// Resets it; only while its descriptor is not open.
     pub(crate) fn reset(&self) {
         debug_assert!(self.waiter.load(Ordering::Relaxed).is_null());
         self.drained_at.store(NEVER, Ordering::Relaxed);
@@ -113,8 +113,8 @@ impl Slot {
         }
     }
 
-    /// Takes `waiter` out, if it still waits here: true for one caller only,
-    /// which then owes the ready.
+    /// Takes `waiter` out, if it still waits here. True for one caller only, which must then ready
+    /// it.
     pub(crate) fn withdraw(&self, waiter: Parkable) -> bool {
         // AcqRel: as in `register`.
         self.waiter
@@ -143,8 +143,8 @@ impl Slot {
         Some(unsafe { Parkable::from_head(who) })
     }
 
-    /// Whether another waiter than the caller's is here. The thread that ends that wait
-    /// sees the caller's earlier writes.
+    /// Whether another waiter than the caller is here. The thread that ends that wait sees the
+    /// caller's earlier writes.
     pub(crate) fn is_busy(&self) -> bool {
         let who = self.waiter.load(Ordering::Relaxed);
         // A read-modify-write that changes nothing: see `net::fd`, which
@@ -164,9 +164,8 @@ impl Slot {
         self.drained_at.store(seen, Ordering::Relaxed);
     }
 
-    /// True if a read cannot find data: no edge came since one drained the
-    /// stream. The caller remembers what an earlier edge reported permanently
-    /// (end of stream, error).
+    /// True if a read cannot find data: no edge came since a read drained the stream. The caller
+    /// remembers permanent events of earlier edges (end of stream, error).
     #[inline]
     pub(crate) fn is_drained(&self, tick: u64) -> bool {
         // Relaxed: a count, compared with a count; a stale value is either one

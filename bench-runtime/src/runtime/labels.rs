@@ -77,7 +77,7 @@ pub(crate) fn name_panics() {
     ONCE.call_once(|| {
         let next = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if let Some(said) = said_of_own() {
+            if let Some(said) = own_tags() {
                 // A failure must not be a panic inside another one.
                 let _ = writeln!(io::stderr(), "{said}:");
             }
@@ -87,7 +87,7 @@ pub(crate) fn name_panics() {
 }
 
 /// `goroutine 7 "worker" {route=/}`; `None` for a goroutine without name and labels.
-fn said_of_own() -> Option<String> {
+fn own_tags() -> Option<String> {
     struct Said<'a>(u64, Option<&'a str>, &'a Labels);
     impl fmt::Display for Said<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

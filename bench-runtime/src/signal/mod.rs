@@ -162,9 +162,8 @@ impl fmt::Debug for Signal {
 /// The channel of the signals: it has the methods of [`Receiver`], and can be
 /// used as one in `select!`. From [`notify`].
 ///
-/// When it is dropped its signals do again what they did before it, unless others
-/// are registered for them too; clones of the receiver get the pending signals,
-/// and then `None`.
+/// When it is dropped, the former actions of its signals are restored, unless others are registered
+/// for them too. Clones of the receiver get the pending signals, and then `None`.
 ///
 /// # Examples
 ///
@@ -186,7 +185,7 @@ impl fmt::Debug for Signal {
 #[derive(Debug)]
 pub struct Signals {
     receiver: Receiver<Signal>,
-    /// Has the only sender.
+    /// Holds the only sender.
     _listening: Listening,
 }
 
@@ -209,18 +208,18 @@ impl RecvOperand for Signals {
 /// From now on these signals are sent to the returned channel, and have no other
 /// effect, until it is dropped. Does not block.
 ///
-/// - The channel has room for one of each number. A signal that comes while another of its
-///   number is pending is merged with it; so only their count is lost, however many come at
-///   once, except for a signal that a future of `recv_async` had received when it was dropped,
-///   if the same signal came after it. Signals that come at the same time are in the order of
+/// - The channel has room for one signal of each number. A signal that comes while the same one is
+///   pending is merged with it, so only the count is lost, however many come at once. There is one
+///   exception: a signal is lost if a future of `recv_async` had received it when it was dropped,
+///   and the same signal came after it. Signals that come at the same time are in the order of
 ///   their numbers.
 /// - Each of several receivers for a signal gets it.
 /// - A signal that was ignored is received like any other, and ignored again afterwards. A
 ///   program that honours `nohup` calls [`is_ignored`] before.
 /// - System calls that a signal interrupts are restarted, where the kernel can
 ///   do that (`SA_RESTART`).
-/// - A child process is not concerned: there the signals do what they would do after
-///   `exec`, from the start.
+/// - Child processes are not affected: there the signals have from the start the actions that they
+///   have after `exec`.
 /// - While a receiver exists no deadlock is reported: a signal might end it.
 ///
 /// # Errors
@@ -295,6 +294,6 @@ pub fn notify(signals: &[Signal]) -> io::Result<Signals> {
 /// ```
 #[must_use]
 pub fn is_ignored(signal: Signal) -> bool {
-    // libc keeps two numbers to itself.
+    // libc reserves two numbers, and refuses to read their actions.
     notice::is_ignored(signal.0).unwrap_or(false)
 }

@@ -1,4 +1,4 @@
-//! The thread that receives the signals of the process, and their listeners.
+//! The thread that receives the signals of the process, and the listeners to these signals.
 //!
 //! It starts with the first listener and stays; it belongs to no runtime. A signal is
 //! caught while it has a listener. All of it is done under one lock, so that a listener
@@ -58,7 +58,7 @@ impl All {
     }
 }
 
-/// The thread that listens, until this is dropped.
+/// A registered listener, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Listening {
     key: u64,
@@ -66,9 +66,8 @@ pub(crate) struct Listening {
     awaited: Option<Awaited>,
 }
 
-/// Calls `tell` with each of these signals that comes, on a thread that all
-/// listeners share; one that comes again before `tell` was called is reported
-/// once.
+/// Calls `tell` with each of these signals that comes, on a thread that all listeners share. A
+/// signal that comes again before `tell` was called is reported once.
 ///
 /// # Errors
 ///
@@ -91,7 +90,7 @@ pub(crate) fn listen(signals: u64, tell: impl Fn(i32) + Send + 'static) -> io::R
 }
 
 impl Listening {
-    /// Goes on for ever, and concerns no goroutine that waits.
+    /// Keeps the listener for ever. Its signals end no goroutine's wait.
     pub(crate) fn forget(mut self) {
         self.awaited = None;
         mem::forget(self);
@@ -105,7 +104,7 @@ impl Drop for Listening {
         let gone = at.map(|at| all.listeners.swap_remove(at));
         all.let_go();
         drop(all);
-        // Not under the lock: its values may ready the thread that waits.
+        // Not under the lock, because its values may ready a thread or goroutine that waits.
         drop(gone);
     }
 }
@@ -127,7 +126,7 @@ fn start(noted: Noted) -> io::Result<()> {
         notice::unblock_all();
         loop {
             let signals = noted.wait();
-            // It may end a wait, also of a goroutine whose listener is dropped meanwhile.
+            // The signals may end a wait, also of a goroutine whose listener is dropped meanwhile.
             threads::count(-1);
             // Not under the lock: a waker may drop a listener.
             wakers::wake_apart(wakers::collecting(|| tell_all(signals)));

@@ -158,7 +158,7 @@ mod tests {
     use crate::stack::StackPolicy;
 
     #[test]
-    fn word_keeps_what_it_was_made_of() {
+    fn word_returns_its_parts() {
         let class = Class::for_policy(StackPolicy::Fixed(20 << 10)).unwrap();
         let live = Word::live(class, u32::MAX, true);
         assert_eq!((live.state(), live.class()), (State::Live, class));

@@ -1,9 +1,8 @@
 //! The marks of the address sanitizer, in its own builds (`cfg(rt_asan)`,
 //! `scripts/asan.sh`): which bytes must not be touched.
 
-/// Called before a read of a whole stack, whose frames have marked bytes between
-/// their variables: clears these marks. Does nothing in other builds, and takes
-/// no instruction.
+/// Clears the marks that the frames of a stack have set between their variables. Called before the
+/// whole stack is read. Does nothing in other builds, and takes no instruction.
 #[inline(always)]
 pub(crate) fn clear(_address: usize, _bytes: usize) {
     #[cfg(rt_asan)]

@@ -19,7 +19,8 @@ pub(crate) fn cpus() -> Vec<usize> {
     }
 }
 
-/// The kernel's answer, for any number of CPUs: the C library's own mask ends at CPU 1,023.
+/// The CPUs in the calling thread's affinity mask, for any number of CPUs: the C library's own mask
+/// ends at CPU 1,023.
 ///
 /// # Errors
 ///

@@ -21,8 +21,8 @@ fn membarrier(command: libc::c_int) -> bool {
     unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }
 
-/// Registers the process; before the first thread that uses `light` starts.
-/// True if the cheap form is in use.
+/// Registers the process. To be called before the first thread that uses `light` starts. True if
+/// the cheap form is in use.
 pub(crate) fn register() -> bool {
     // The environment switch exists to test the fallback on any kernel.
     if std::env::var_os("THREADBARE_NO_MEMBARRIER").is_none()
@@ -40,7 +40,7 @@ pub(crate) fn light() {
     if ASYMMETRIC.load(Ordering::Relaxed) {
         compiler_fence(Ordering::SeqCst);
     } else {
-        // SeqCst: forbids that a load after it moves before a store ahead of it.
+        // SeqCst: a load after it cannot move before a store ahead of it.
         fence(Ordering::SeqCst);
     }
 }

@@ -1,5 +1,5 @@
-//! The control groups of a process, in both versions: the limits of these and
-//! of the groups above them. The one reader of these facts, for the suite too.
+//! The control groups of a process, of both versions, with the limits of these groups and of the
+//! groups above them. The suite reads these facts here too.
 //!
 //! A group is found by its name in `/proc/PID/cgroup` below a mount of
 //! `/proc/self/mountinfo`. In a container the mount shows a part of the tree
@@ -14,9 +14,9 @@ use std::sync::OnceLock;
 /// A limit of the groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit<T> {
-    /// No group on the way up has a limit.
+    /// Neither the group nor a group above it has a limit.
     Unlimited,
-    /// The smallest on the way up.
+    /// The smallest limit of the group and of the groups above it.
     Of(T),
 }
 
@@ -35,7 +35,7 @@ struct Mount {
     at: PathBuf,
     /// The group that it shows at its top.
     root: PathBuf,
-    /// The controllers of a mount of version 1; none of version 2.
+    /// The controllers of a mount of version 1; empty for version 2.
     controllers: Vec<String>,
 }
 
@@ -76,7 +76,8 @@ impl Cgroup {
             };
             if controllers.is_empty() {
                 found.unified = folders(mounts, None, group);
-                // If the mounts name another place, or are not shown.
+                // The usual place too, because the mounts may name another place, or may not be
+                // shown.
                 let usual = root.join("sys/fs/cgroup");
                 let own = usual.join(group.trim_start_matches('/'));
                 for folder in own.ancestors().take_while(|one| one.starts_with(&usual)) {
@@ -144,8 +145,8 @@ impl Cgroup {
         self.least("memory", |folder| number(folder.join("memory.max")), v1)
     }
 
-    /// The total time for which the own group or one above it was throttled:
-    /// that of the group with the most.
+    /// The total time for which the process's group was throttled, or a group above it: the longest
+    /// of these times.
     #[must_use]
     pub fn throttled_ns(&self) -> Option<u64> {
         let of = |folder: &Path| {
@@ -163,8 +164,8 @@ impl Cgroup {
         folders.filter_map(|folder| of(folder)).max()
     }
 
-    /// The version that has a controller, and the own group's folder there: if
-    /// both versions are mounted, the first has it.
+    /// The version that has this controller, and the folder of the process's group there. If both
+    /// versions are mounted, it is version 1.
     #[must_use]
     pub fn folder(&self, controller: &str) -> Option<(u32, &Path)> {
         let first = self.controller(controller).first().map(|own| (1, own));

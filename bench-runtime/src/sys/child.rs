@@ -1,4 +1,4 @@
-//! For tests: the same test again, in a child process that may crash.
+//! For tests: runs the same test in a child process, which may crash.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -6,7 +6,8 @@ use std::process::{Command, ExitStatus};
 
 const NAME: &str = "BENCH_RUNTIME_TEST_CHILD";
 
-/// Words to put before the test binary if this machine cannot run it: an emulator of another CPU.
+/// The variable with the words to put before the test binary if this machine cannot run it: an
+/// emulator of another CPU.
 const RUNNER: &str = "BENCH_RUNTIME_TEST_RUNNER";
 
 fn command(exe: PathBuf) -> Command {
@@ -22,10 +23,9 @@ fn command(exe: PathBuf) -> Command {
     }
 }
 
-/// Runs `body` in a child that is this test binary running only `test`, its
-/// full path, again; `part` distinguishes several children of one test. In the
-/// parent, returns how the child ended and its output; `None` in the child of
-/// another part.
+/// Runs `body` in a child process: this test binary again, which runs only `test`, given by its
+/// full path. `part` distinguishes several children of one test. In the parent, returns how the
+/// child ended and its output. In the child of another part, returns `None`.
 fn run(test: &str, part: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
     if let Ok(mine) = std::env::var(NAME) {
         if mine == part {

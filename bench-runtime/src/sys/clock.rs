@@ -13,8 +13,8 @@ pub(crate) fn now_ns() -> u64 {
     spec.tv_sec as u64 * 1_000_000_000 + spec.tv_nsec as u64
 }
 
-/// By how much the kernel may end a short sleep of the calling thread late, in
-/// nanoseconds: 50,000 unless it was changed.
+/// How late the kernel may end a short sleep of the calling thread, in nanoseconds: 50,000 unless
+/// it was changed.
 pub(crate) fn timer_slack_ns() -> u64 {
     if cfg!(miri) {
         // Miri has no prctl.
@@ -48,8 +48,8 @@ impl CpuClock {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // SAFETY: the pointer is to a live timespec. The id names a thread by
-        // its number, which fails, or is another thread's, if that has ended.
+        // SAFETY: the pointer is to a live timespec. The id contains the thread's number: if the
+        // thread has ended, the call fails, or reads the clock of a new thread with that number.
         let code = unsafe { libc::clock_gettime(self.0, &raw mut spec) };
         (code == 0).then(|| spec.tv_sec as u64 * 1_000_000_000 + spec.tv_nsec as u64)
     }

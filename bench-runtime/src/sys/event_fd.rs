@@ -17,13 +17,12 @@ impl EventFd {
         )?))
     }
 
-    /// Makes it readable. A counter that is full is readable already, so that
-    /// no failure matters.
+    /// Makes it readable. If the counter is full it is readable already, so no failure matters.
     pub(crate) fn set(&self) {
         let _ = self.0.write(1);
     }
 
-    /// Makes it unreadable; it has no effect on one that is.
+    /// Makes it unreadable, if it is readable.
     pub(crate) fn clear(&self) {
         let _ = self.0.read();
     }

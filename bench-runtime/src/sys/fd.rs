@@ -9,12 +9,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::event_fd::EventFd;
 
-/// The bytes that a descriptor that poll(2) calls writable takes at once: a pipe
-/// has room for a page then, others for more.
+/// If poll(2) says that a descriptor is writable, it takes this many bytes at once: a pipe then has
+/// room for a page, others for more.
 pub(crate) const WRITE_MOST: usize = libc::PIPE_BUF;
 
-/// Makes its reads and writes blocking, or non-blocking. It concerns all
-/// duplicates of the descriptor.
+/// Makes reads and writes of a descriptor blocking or non-blocking. This affects all duplicates of
+/// the descriptor.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     let mut value = i32::from(nonblocking);
     // SAFETY: FIONBIO reads one int, which outlives the call.
@@ -25,11 +25,11 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
     Ok(())
 }
 
-/// Waits until an operation on it would not block, until `wake` is set, or
-/// until `timeout` has passed; also ends at a signal. Blocks the thread.
+/// Waits until an operation on the descriptor would not block, until `wake` is set, or until
+/// `timeout` has passed; also ends at a signal. Blocks the thread.
 ///
-/// It ends at urgent data too, if `urgent`, and returns whether that alone ended it: a
-/// read gets none of it, so it is there again at the next wait.
+/// With `urgent` it ends at urgent data too, and returns whether nothing else ended it. A read does
+/// not take urgent data, so that data would end the next wait too.
 pub(crate) fn wait(
     fd: BorrowedFd<'_>,
     to_write: bool,
@@ -51,16 +51,16 @@ pub(crate) fn wait(
     }
 }
 
-/// True if an operation on that side would not block: data, room, urgent data, the end,
-/// an error. Always, of a file that cannot be waited for. Does not block.
+/// True if an operation in this direction would not block: there is data, room, urgent data, the
+/// end or an error. Always true for a file that cannot be waited for. Does not block.
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, to_write: bool) -> bool {
     let mut one = [PollFd::new(fd, interest(to_write))];
-    // An error is for the operation to find.
+    // The operation will find an error.
     nix::poll::poll(&mut one, PollTimeout::ZERO) != Ok(0)
 }
 
-/// True if a read would not block: as [`is_ready`], but urgent data does not count, which a
-/// read does not get.
+/// True if a read would not block: as [`is_ready`], but urgent data does not count, because a read
+/// does not take it.
 pub(crate) fn has_input(fd: BorrowedFd<'_>) -> bool {
     let mut one = [PollFd::new(fd, PollFlags::POLLIN)];
     nix::poll::poll(&mut one, PollTimeout::ZERO) != Ok(0)
@@ -74,8 +74,8 @@ fn interest(to_write: bool) -> PollFlags {
     }
 }
 
-/// True if no more data will come: the reading side of a socket was shut down,
-/// or, of a stream, the other's writing side. Does not block.
+/// True if no more data will come: the reading side of the socket was shut down, or the writing
+/// side of the stream's peer was. Does not block.
 pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
     let mut one = libc::pollfd {
         fd: fd.as_raw_fd(),
@@ -86,9 +86,9 @@ pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
     unsafe { libc::poll(&raw mut one, 1, 0) == 1 && one.revents & libc::POLLRDHUP != 0 }
 }
 
-/// Closes the file of a descriptor at once, although other threads may be using
-/// it. The descriptor stays open and fails every operation. So its number is
-/// not given to another file under the feet of those others.
+/// Closes the file of a descriptor at once, although other threads may be using it. The descriptor
+/// stays open and fails every operation. So its number is not reused for another file while those
+/// threads use it.
 pub(crate) fn replace_by_dead(fd: BorrowedFd<'_>, dead: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: both numbers are open; the kernel swaps the file behind the
     // second in one step, and the caller owns it.

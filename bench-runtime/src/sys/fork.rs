@@ -17,8 +17,8 @@ pub(crate) fn watch() {
     WATCHES.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) });
 }
 
-/// The same, and calls `then` in each child: it keeps to what a signal handler may do.
-/// The first call decides.
+/// As [`watch`], and calls `then` in each child, where it may only do what a signal handler may.
+/// Only the first call has an effect.
 pub(crate) fn watch_and(then: extern "C" fn()) {
     static WATCHES: Once = Once::new();
     watch();

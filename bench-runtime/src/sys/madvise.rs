@@ -1,9 +1,8 @@
 //! Advice about memory: no huge pages, guards, giving pages back; for one range
 //! at a time or many in one call.
 //!
-//! Guards (`MADV_GUARD_INSTALL`) exist since Linux 6.13, and since then
-//! `process_madvise` takes any advice for the process itself. Both are tried,
-//! and the caller sees which the kernel can do.
+//! Guards (`MADV_GUARD_INSTALL`) exist since Linux 6.13, and since then `process_madvise` takes any
+//! advice for the process itself. Trying them shows whether the kernel has them.
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -63,8 +62,8 @@ pub(crate) unsafe fn advise(range: PageRange, advice: Advice) -> io::Result<()> 
     }
 }
 
-/// Advises on many ranges, in as few calls as the kernel allows. On an error
-/// returns how many of the first ranges are done.
+/// Advises on many ranges, in as few calls as the kernel allows. An error contains the number of
+/// ranges that are done.
 ///
 /// # Safety
 ///
@@ -116,7 +115,7 @@ unsafe fn advise_batches(ranges: &[PageRange], advice: Advice) -> usize {
         };
         let Ok(mut advised) = usize::try_from(advised) else {
             let error = io::Error::last_os_error().raw_os_error();
-            // A filter may refuse with any number; these are the call's own.
+            // A filter may refuse with any error; these are errors of the call itself.
             let is_own = matches!(
                 error,
                 Some(libc::ENOMEM | libc::EAGAIN | libc::EINTR | libc::EFAULT)
@@ -145,8 +144,7 @@ unsafe fn advise_batches(ranges: &[PageRange], advice: Advice) -> usize {
     done
 }
 
-/// A descriptor of this process: the kernel's constant for it (Linux 6.14),
-/// else one that is opened once and kept.
+/// A descriptor of this process, which is opened once and kept.
 fn own_pidfd() -> Option<libc::c_int> {
     use std::sync::OnceLock;
     static OWN: OnceLock<Option<libc::c_int>> = OnceLock::new();

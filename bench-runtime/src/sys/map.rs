@@ -133,15 +133,14 @@ pub(crate) fn resident(start: usize, pages: &mut [u8]) -> io::Result<()> {
     }
 }
 
-/// Whether a system call can write 16 bytes at the address; it does so.
+/// Writes 16 bytes at the address by a system call; false if the kernel cannot.
 ///
 /// # Safety
 ///
 /// The content is not needed any more.
 pub(crate) unsafe fn kernel_can_write(address: usize) -> bool {
-    // The bare system call: the C library's would write itself. SAFETY: by the
-    // caller's promise; an address that cannot be written is an error, not a
-    // fault.
+    // A bare system call, because the C library's function would write by itself. SAFETY: by the
+    // caller's promise; an address that cannot be written is an error, not a fault.
     unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, address) == 0 }
 }
 

@@ -21,11 +21,11 @@ pub(crate) struct LoadedModule {
 pub(crate) fn loaded() -> Vec<LoadedModule> {
     let mut all: Vec<LoadedModule> = Vec::new();
     // SAFETY: the callback only uses the pointer it is given during the call.
-    unsafe { libc::dl_iterate_phdr(Some(look_at), (&raw mut all).cast()) };
+    unsafe { libc::dl_iterate_phdr(Some(add_module), (&raw mut all).cast()) };
     all
 }
 
-unsafe extern "C" fn look_at(
+unsafe extern "C" fn add_module(
     info: *mut libc::dl_phdr_info,
     _size: libc::size_t,
     all: *mut libc::c_void,

@@ -1,4 +1,4 @@
-//! Signals as something a thread can wait for: a handler notes their numbers.
+//! Signals for which a thread can wait: a handler notes their numbers.
 //!
 //! | what                    | does                                                        |
 //! |-------------------------|-------------------------------------------------------------|
@@ -66,7 +66,7 @@ impl Action {
         }
     }
 
-    /// Lets the signal do this from now on.
+    /// Makes this the action of a signal.
     ///
     /// # Safety
     ///
@@ -106,7 +106,7 @@ extern "C" fn on_signal(signal: libc::c_int) {
             let one = 1u64;
             libc::write(WAKE.load(Ordering::Relaxed), (&raw const one).cast(), 8);
         } else if Action::new(libc::SIG_DFL, 0).set(signal).is_ok() {
-            // A child between fork and exec: the default action, as after exec,
+            // This is a child between fork and exec. The default action happens, as after exec,
             // when this handler returns and the signal is unblocked.
             libc::kill(libc::getpid(), signal);
         }
@@ -118,8 +118,7 @@ extern "C" fn on_signal(signal: libc::c_int) {
 #[derive(Debug)]
 pub(crate) struct Noted(EventFd);
 
-/// True if there is a [`Noted`] of this process, and not only of one that it was
-/// copied from.
+/// True if this process has a [`Noted`]; false if only a process from which it was forked has one.
 pub(crate) fn is_open() -> bool {
     PROCESS.load(Ordering::Relaxed) == std::process::id().cast_signed()
 }
@@ -133,7 +132,7 @@ pub(crate) fn open() -> io::Result<Noted> {
 }
 
 impl Noted {
-    /// Waits for some; their bits. Blocks the thread.
+    /// Waits for signals; returns their bits. Blocks the thread.
     pub(crate) fn wait(&self) -> u64 {
         loop {
             // Acquire: pairs with the Release in the handler.
@@ -149,20 +148,20 @@ impl Noted {
 }
 
 impl Drop for Noted {
-    /// If the thread that should wait could not be started.
+    /// Happens if the thread that should wait could not be started.
     fn drop(&mut self) {
         PROCESS.store(-1, Ordering::Relaxed);
         WAKE.store(-1, Ordering::Relaxed);
     }
 }
 
-/// Has a signal noted from now on. Returns its former action.
+/// Notes a signal from now on. Returns its former action.
 pub(crate) fn catch(signal: i32) -> io::Result<Action> {
     let former = Action::of(signal)?;
     let handler = on_signal as *const () as usize;
     let mut caught = Action::new(handler, libc::SA_RESTART | libc::SA_ONSTACK);
-    // One at a time: std's signal stacks have room for two or three handlers if
-    // vector registers are large. SAFETY: fills in a set that is ours.
+    // One handler at a time: std's signal stacks have room for two or three if vector registers are
+    // large. SAFETY: fills in a set that is ours.
     unsafe { libc::sigfillset(&raw mut caught.0.sa_mask) };
     // SAFETY: the handler makes only calls that are allowed in one.
     unsafe { caught.set(signal) }?;
@@ -172,7 +171,7 @@ pub(crate) fn catch(signal: i32) -> io::Result<Action> {
 /// Restores the former action of a signal, unless other code has changed it meanwhile.
 pub(crate) fn let_go(signal: i32, former: &Action) {
     if Action::of(signal).is_ok_and(|now| now.is_ours()) {
-        // SAFETY: it stood before.
+        // SAFETY: this was the action before.
         let _ = unsafe { former.set(signal) };
     }
 }

@@ -1,12 +1,11 @@
-//! Memory of this process, read by the kernel: what others may be writing, or
-//! what may not be there any more. Neither causes a fault, or a data race of
-//! ours.
+//! Memory of this process, read by the kernel. Other threads may be writing it, and it may not
+//! exist any more: neither causes a fault or a data race.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Ranges to read, all at once, and the bytes that were read.
+/// Ranges to read together, and the bytes of those that were read.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     places: Vec<Place>,
@@ -17,9 +16,9 @@ pub(crate) struct Reading {
 struct Place {
     address: usize,
     bytes: usize,
-    /// The place in the bytes that were read.
+    /// The index of its first byte in the bytes that were read.
     at: usize,
-    /// False: some of them are not there.
+    /// False if some of its bytes do not exist.
     is_read: bool,
 }
 
@@ -32,7 +31,7 @@ impl Reading {
         self.bytes.clear();
     }
 
-    /// A further place, and its index.
+    /// Adds a place; returns its index.
     pub(crate) fn add(&mut self, address: usize, bytes: usize) -> usize {
         let last = self.places.last();
         self.places.push(Place {
@@ -44,7 +43,7 @@ impl Reading {
         self.places.len() - 1
     }
 
-    /// The bytes of the place with this index; `None` if some are not there.
+    /// The bytes of the place with this index; `None` if some do not exist.
     pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
         let place = self.places.get(index).filter(|place| place.is_read)?;
         self.bytes.get(place.at..place.at + place.bytes)
@@ -71,7 +70,7 @@ impl Reading {
         while !rest.is_empty() {
             let some = rest.len().min(PLACES);
             let mut read = way.read(&rest[..some], &mut self.bytes);
-            // A place that is not there ends the call; the next begins behind it.
+            // A place that does not exist ends the call; the next call begins after it.
             let mut done = 0;
             for place in &mut rest[..some] {
                 done += 1;
@@ -90,7 +89,7 @@ impl Reading {
 enum Way {
     /// `process_vm_readv(2)`.
     Call,
-    /// If a filter of system calls forbids that, or an emulator lacks it.
+    /// `/proc/self/mem`, if a filter of system calls forbids the call, or an emulator lacks it.
     File(io::Result<File>),
 }
 

@@ -7,20 +7,19 @@ use std::time::Duration;
 use crate::shim::{AtomicBool, Ordering};
 use crate::sys::{clock, fork};
 
-/// The most events that one [`Poller::wait`] returns. Go's figure: enough to
-/// amortise the call, small enough for the stack of a machine.
+/// The most events that one [`Poller::wait`] returns. Go's figure: enough to amortise the call,
+/// small enough for the stack of an M.
 pub(crate) const MAX_EVENTS: usize = 128;
 
 /// The events that every descriptor is registered for, once, for its whole life.
 const INTEREST: i32 =
     libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
 
-/// The same, level-triggered, for a descriptor that is only read: just the
-/// events that a read ends, because each poll reports them again. End and error
-/// are reported in any case.
+/// The events of a level-triggered descriptor, which is only read: just those that a read ends,
+/// because each poll reports them again. The end and errors are reported in any case.
 const LEVEL_INTEREST: i32 = libc::EPOLLIN;
 
-/// Events that end a wait to read or to write, and are permanent once they have come.
+/// The events that end a wait to read, those that end a wait to write, and those that last.
 const READ_SIDE: i32 =
     libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLHUP | libc::EPOLLERR;
 const WRITE_SIDE: i32 = libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR;
@@ -37,9 +36,9 @@ pub(crate) struct Poller {
     slack_ns: u64,
 }
 
-/// The kernel may add this share of an epoll time-out, or a thread's timer
-/// slack, whichever is more, so that it can handle several timers at once
-/// (`select_estimate_accuracy` in its `fs/select.c`), and at most this much.
+/// The kernel may extend an epoll time-out by this share of it, or by the thread's timer slack if
+/// that is more, so that it can handle several timers at once (`select_estimate_accuracy` in its
+/// `fs/select.c`). It adds [`SLACK_MOST_NS`] at most.
 const SLACK_SHARE: u64 = 1_000;
 const SLACK_MOST_NS: u64 = 100_000_000;
 
@@ -62,8 +61,7 @@ impl Event {
         self.bits & WRITE_SIDE != 0
     }
 
-    /// The end of the stream, an error or urgent data: no later edge need
-    /// report it again.
+    /// The end of the stream, an error or urgent data: perhaps no later edge reports it.
     pub(crate) fn is_lasting(self) -> bool {
         self.bits & LASTING != 0
     }
@@ -83,7 +81,7 @@ impl Events {
         }
     }
 
-    /// The result of a wait: an interrupting signal is no event.
+    /// Takes the result of a wait. An interrupting signal is no event.
     fn take(&mut self, answer: io::Result<usize>) -> io::Result<()> {
         match answer {
             Ok(n) => self.len = n,
@@ -140,7 +138,7 @@ impl Poller {
 
     fn control(&self, what: i32, fd: RawFd, interest: i32, token: u64) -> io::Result<()> {
         if fork::is_child() {
-            // The instance is the parent's, which would lose the watch, or get another.
+            // The parent has the same instance, and would lose its watch, or get another.
             return Err(io::Error::other("this is the child of a fork"));
         }
         let mut event = libc::epoll_event {
@@ -156,9 +154,8 @@ impl Poller {
     /// for ever. An interrupting signal ends it with no event. Blocks the
     /// thread.
     ///
-    /// It ends when the time is over and not later by the kernel's slack, as the kernel's
-    /// own call would: the time-out is shorter by the slack, and a second one follows for
-    /// the rest if the kernel was early.
+    /// The kernel's call may end late, by the kernel's slack. This function does not: it passes a
+    /// time-out that is shorter by the slack, and waits again for the rest if the kernel was early.
     pub(crate) fn wait(&self, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
         events.len = 0;
         let Some(length) = timeout.filter(|t| !t.is_zero() && self.fine.load(Ordering::Relaxed))
@@ -188,7 +185,7 @@ impl Poller {
         }
     }
 
-    /// The time-out after which, with the kernel's slack, this one has passed.
+    /// The time-out to pass to the kernel: with the kernel's slack, `timeout` has then passed.
     fn less_slack(&self, timeout: Duration) -> Duration {
         let ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let slack = (ns / SLACK_SHARE).min(SLACK_MOST_NS).max(self.slack_ns);
@@ -235,9 +232,8 @@ impl Poller {
     }
 }
 
-/// True if the kernel, or a filter before it, refuses such a call for this
-/// process. Filters return any error: one that is no event and no mistake of
-/// ours is a refusal.
+/// True if the kernel, or a filter before it, refuses such a call for this process. A filter may
+/// return any error, so every error counts that is no event and no mistake of ours.
 fn is_refusal(error: &io::Error) -> bool {
     !matches!(
         error.raw_os_error(),

@@ -58,19 +58,19 @@ fn look(pid: u32, flags: i32) -> io::Result<bool> {
     }
 }
 
-/// Sends a signal to a process that was not collected.
+/// Sends a signal to a process that was not reaped.
 pub(crate) fn send_signal(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: takes two numbers.
     done(unsafe { libc::kill(pid.cast_signed(), signal) })
 }
 
-/// Sends a signal to the group of a process that was not collected, which is its first.
+/// Sends a signal to the group whose first process is this one, which was not reaped.
 pub(crate) fn signal_group(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: takes two numbers.
     done(unsafe { libc::killpg(pid.cast_signed(), signal) })
 }
 
-/// True if a process that was not collected is in the group of its number.
+/// True if a process that was not reaped is in the group with its own number.
 pub(crate) fn leads_group(pid: u32) -> bool {
     // SAFETY: takes a number.
     unsafe { libc::getpgid(pid.cast_signed()) == pid.cast_signed() }

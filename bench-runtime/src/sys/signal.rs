@@ -1,5 +1,5 @@
-//! Faults: SIGSEGV and SIGBUS, with a handler in front of whatever handler
-//! was there, on an alternate stack a thread.
+//! Faults: a handler for SIGSEGV and SIGBUS, which is called before the handler that was there, on
+//! an alternate stack for each thread.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -18,15 +18,15 @@ pub(crate) struct Fault {
     pub(crate) address: usize,
     /// The stack pointer at the time.
     pub(crate) stack_pointer: usize,
-    /// The instruction that did it.
+    /// The instruction that made the access.
     pub(crate) program_counter: usize,
     /// False if a process sent the signal.
     pub(crate) from_kernel: bool,
 }
 
-/// Looks at a fault in signal context. True: the cause is removed, try the
-/// access again. False: it is not ours, call the previous handler. It makes
-/// only calls that are allowed in a signal handler and preserves `errno`.
+/// Handles a fault, in a signal handler. True: the cause is removed, and the access is tried again.
+/// False: the fault has another cause, and the former handler is called. It makes only calls that
+/// are allowed in a signal handler.
 pub(crate) type Handler = fn(&Fault) -> bool;
 
 struct Installed {
@@ -38,8 +38,8 @@ struct Installed {
 static INSTALLED: OnceLock<Installed> = OnceLock::new();
 static ARMED: AtomicBool = AtomicBool::new(false);
 
-/// Puts `handler` in front of the process's handlers of SIGSEGV and SIGBUS; the
-/// first call decides, later ones have no effect.
+/// Puts `handler` before the process's handlers of SIGSEGV and SIGBUS. Only the first call has an
+/// effect.
 pub(crate) fn install(handler: Handler) -> io::Result<()> {
     let previous = |signal| {
         let mut old = MaybeUninit::<libc::sigaction>::uninit();
@@ -160,8 +160,8 @@ fn registers(context: *mut libc::c_void) -> (usize, usize) {
     return (machine.pc as usize, machine.sp as usize);
 }
 
-/// The alternate signal stack of one thread, with a guard below it. Dropped on
-/// its thread, it restores the former one.
+/// The alternate signal stack of one thread, with a guard below it. It must be dropped on its
+/// thread, which gets the former one back.
 #[derive(Debug)]
 pub(crate) struct AltStack {
     mapping: usize,
@@ -170,7 +170,7 @@ pub(crate) struct AltStack {
 }
 
 impl AltStack {
-    /// Gives the calling thread an alternate stack of `bytes` and what the
+    /// Gives the calling thread an alternate stack. Its size is `bytes`, plus the bytes that the
     /// CPU's registers need.
     pub(crate) fn install(bytes: usize) -> io::Result<Self> {
         // SAFETY: reads a value of the process.

@@ -1,4 +1,4 @@
-//! Sockets that do not block from their first moment, which std cannot make.
+//! Sockets that are non-blocking when they are created, which std cannot make.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,7 +13,7 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage}
 /// `net.core.somaxconn`.
 const BACKLOG: i32 = 1 << 16;
 
-/// A TCP socket for such an address.
+/// A TCP socket of the family of this address.
 pub(crate) fn tcp(address: &SocketAddr) -> io::Result<OwnedFd> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::Inet,
@@ -66,8 +66,7 @@ fn begin(result: nix::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Sends small writes at once. An error is ignored: the socket works without
-/// that.
+/// Sends small writes at once. An error is ignored, because the socket works without this.
 pub(crate) fn send_at_once(fd: BorrowedFd<'_>) {
     let on: libc::c_int = 1;
     let len = size_of_val(&on) as libc::socklen_t;
@@ -111,8 +110,8 @@ pub(crate) fn accept_tcp(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)
     }
     // SAFETY: the kernel has just given us this descriptor.
     let accepted = unsafe { OwnedFd::from_raw_fd(accepted) };
-    // SAFETY: zeroed bytes are a valid sockaddr_storage, and the kernel wrote
-    // over them what is one too.
+    // SAFETY: zeroed bytes are a valid sockaddr_storage, and the kernel has written a valid one
+    // over them.
     let storage = unsafe { storage.assume_init() };
     Ok((accepted, address_of(&storage)?))
 }
@@ -145,7 +144,7 @@ fn address_of(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
     }
 }
 
-/// The process or the machine is out of something that may become free again.
+/// True if the process or the machine lacks a resource that may become free again.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -153,9 +152,9 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-/// The connection was closed before it was accepted: accept the next one. These
-/// are errors of the connection, not of the listener. accept(2) returns them
-/// and its manual recommends to try again.
+/// True if the connection was closed before it was accepted, so that the next one can be accepted.
+/// These are errors of the connection, not of the listener. accept(2) returns them and its manual
+/// recommends to try again.
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

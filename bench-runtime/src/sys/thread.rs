@@ -1,4 +1,4 @@
-//! Threads by the kernel's numbers of them.
+//! Threads, by their numbers in the kernel.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use std::fs;
 pub(crate) struct ThreadId(libc::pid_t);
 
 impl ThreadId {
-    /// The calling one.
+    /// The calling thread.
     pub(crate) fn of_this_thread() -> Self {
         if cfg!(miri) {
             return Self(0);
@@ -24,7 +24,7 @@ pub(crate) fn is_asleep(thread: ThreadId) -> bool {
     is_asleep_by(&stat)
 }
 
-/// The state is the word behind the name, which is in parentheses and may hold any.
+/// The state is the word after the name, which is in parentheses and may contain any character.
 fn is_asleep_by(stat: &[u8]) -> bool {
     let name_ends = stat.iter().rposition(|&byte| byte == b')');
     let state = name_ends.and_then(|at| stat.get(at + 2));

@@ -20,9 +20,8 @@ impl AtEnd {
         }
     }
 
-    /// Has it done at the end of the calling thread, with `data`, which is not
-    /// null. It replaces an earlier call that was armed. If the process has no
-    /// key left it does nothing.
+    /// Makes the call at the end of the calling thread, with `data`, which must not be null.
+    /// Replaces the data of an earlier `arm`. Does nothing if the process has no key left.
     pub(crate) fn arm(&'static self, data: *mut c_void) {
         let key = *self.key.get_or_init(|| {
             let mut key = 0;
@@ -36,8 +35,8 @@ impl AtEnd {
     }
 }
 
-/// Ends the calling thread without the destructors of its thread-locals. Their
-/// memory is not freed, for holders of references into it.
+/// Ends the calling thread without the destructors of its thread-locals. Their memory is not freed,
+/// because other threads may hold references into it.
 pub(crate) fn end_without_destructors() -> ! {
     // glibc keeps the stack and the thread-locals of a thread that ends by
     // itself; other C libraries keep a list of threads that must not end so.

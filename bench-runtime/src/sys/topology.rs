@@ -1,11 +1,10 @@
-//! The distance between Ps: by last-level cache, then socket, then beyond, read
-//! from sysfs. P number `i` is taken to run on the `i`-th CPU of the process's
-//! affinity; threads are not bound, so this is only where the kernel tends to
-//! keep them.
+//! The distance between Ps, read from sysfs: the same last-level cache, the same socket, or
+//! neither. P number `i` is assumed to run on the `i`-th CPU of the process's affinity. Threads are
+//! not bound, so this is only where the kernel tends to keep them.
 
 use std::fs;
 
-/// A group of close Ps for each P and distance.
+/// The places of the Ps in the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Topology {
     /// For each P: its cache group and its socket.
@@ -57,8 +56,8 @@ impl Topology {
         }
     }
 
-    /// Calls `visit` for each of the Ps in `all` but `me`, nearest first, and as they come
-    /// among equals, until it answers true.
+    /// Calls `visit` for each of the Ps in `all` except `me`, the nearest first, until it returns
+    /// true. Ps at the same distance are visited in the order of `all`.
     pub(crate) fn visit<I: Iterator<Item = usize>>(
         &self,
         me: usize,

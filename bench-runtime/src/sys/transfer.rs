@@ -61,9 +61,9 @@ fn done(count: libc::c_long) -> io::Result<usize> {
 /// The current position: for `preadv2` and `pwritev2`.
 const POSITION: i64 = -1;
 
-/// Reads data that is available without waiting, for a disk or for a writer;
-/// from `offset`, or from the current position. `None` if no data is cached, or
-/// the kernel or the file system cannot read so: an ordinary read then decides.
+/// Reads data that is available without waiting for a disk or for a writer; from `offset`, or from
+/// the current position. `None` if no data is available so, or if the kernel or the file system
+/// does not support this: an ordinary read is then needed.
 pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) -> Option<usize> {
     let offset = offset.map_or(Some(POSITION), |offset| i64::try_from(offset).ok())?;
     let part = libc::iovec {
@@ -74,19 +74,19 @@ pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) 
     let count =
         unsafe { libc::preadv2(fd.as_raw_fd(), &raw const part, 1, offset, libc::RWF_NOWAIT) };
     let count = usize::try_from(count).ok()?;
-    (count > 0 || tells_once(fd)).then_some(count)
+    (count > 0 || took_something(fd)).then_some(count)
 }
 
-/// True if a read of no bytes takes what is there: an empty message, or the end that
-/// was typed. Other kinds fail again; and Linux 5.9 and 5.10 return 0 for data on a
-/// disk that is not at the end.
+/// True if a read that returned no bytes has taken something: an empty message, or an end that was
+/// typed. For other kinds of files an ordinary read returns the same again. It is needed, because
+/// Linux 5.9 and 5.10 return 0 for data on a disk that is not at the end.
 #[cold]
-fn tells_once(fd: BorrowedFd<'_>) -> bool {
+fn took_something(fd: BorrowedFd<'_>) -> bool {
     let kind = nix::sys::stat::fstat(fd).map(|stat| stat.st_mode & libc::S_IFMT);
     matches!(kind, Ok(libc::S_IFSOCK | libc::S_IFCHR))
 }
 
-/// Writes as much as is possible without waiting; else `None`, as [`read_now`].
+/// Writes as much as is possible without waiting; if nothing, returns `None`, as [`read_now`].
 pub(crate) fn write_now(fd: BorrowedFd<'_>, buf: &[u8]) -> Option<usize> {
     let part = libc::iovec {
         iov_base: buf.as_ptr().cast_mut().cast(),

@@ -110,7 +110,7 @@ impl UserFault {
                 Ok(()) => return Ok(()),
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EEXIST) => return Ok(()),
-                    // The address space is changing: again.
+                    // The address space is changing: try again.
                     Some(libc::EAGAIN | libc::EINTR) => {}
                     _ => return Err(error),
                 },

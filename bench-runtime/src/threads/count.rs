@@ -36,7 +36,7 @@ impl Counts {
 }
 
 impl Threads {
-    /// None as yet, and so many at most.
+    /// No threads yet, and at most `most`.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             counts: Mutex::default(),
@@ -49,24 +49,24 @@ impl Threads {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those that run goroutines.
+    /// The number of Ms.
     pub(crate) fn machines_count(&self) -> usize {
         self.lock().machines
     }
 
-    /// Threads that run the program's code.
+    /// The number of Ms and helpers.
     pub(crate) fn count(&self) -> usize {
         let counts = self.lock();
         counts.machines + counts.helpers
     }
 
-    /// How many goroutines may run without a P at once: each has a thread, and
-    /// the rest of the threads is for announced blocking calls.
+    /// How many goroutines may run without a P at once. Each has a thread, and the other threads
+    /// are for [`blocking`](crate::blocking) calls.
     pub(crate) fn max_hogs(&self) -> usize {
         (self.most / 2).max(1)
     }
 
-    /// Counts one that is about to start; returns how many there are.
+    /// Counts a thread that is about to start; returns how many there are.
     pub(crate) fn begin(&self, kind: ThreadKind) -> usize {
         let mut counts = self.lock();
         *counts.of(kind) += 1;
@@ -82,7 +82,7 @@ impl Threads {
         count
     }
 
-    /// One has ended.
+    /// Counts a thread that has ended.
     pub(crate) fn end(&self, kind: ThreadKind) {
         // Notified under the lock, so that no waiter misses it.
         let mut counts = self.lock();
@@ -90,7 +90,7 @@ impl Threads {
         self.ended.notify_all();
     }
 
-    /// Waits until one ends, for `most` at most. Blocks the thread.
+    /// Waits until a thread ends, for `most` at most. Blocks the thread.
     pub(crate) fn wait_for_end(&self, most: Duration) {
         drop(self.ended.wait_timeout(self.lock(), most));
     }

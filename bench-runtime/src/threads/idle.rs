@@ -5,26 +5,25 @@
 //! | `SPINNING` | yes         | its thread spins on the word                      |
 //! | `SLEEPING` | yes         | its thread sleeps on the word, or is about to     |
 //! | either     | no          | a job is about to be assigned, or the thread runs |
-//! | `ASSIGNED` | no          | the thread takes what is in `job`                 |
+//! | `ASSIGNED` | no          | the thread takes the content of `job`             |
 //!
 //! The thread that removes a slot from the list, under the list's lock, assigns it:
 //! a caller with a job, or the slot's own thread, which then ends without one. So a
 //! slot is assigned once for each time that it was listed.
 //!
-//! 1. The thread stores `SPINNING` or `SLEEPING` before its slot is listed, so that
-//!    no caller can reach the slot before, and then adds the slot to the list. The
-//!    lock of the list publishes the word.
+//! 1. The thread stores `SPINNING` or `SLEEPING`, and then adds its slot to the list. No caller can
+//!    reach the slot before, and the lock of the list publishes the word.
 //! 2. A caller removes the slot, stores the job, then swaps `ASSIGNED` in, and wakes
 //!    the thread if the word was `SLEEPING`. The wake may come late, when the thread
 //!    has run that job and sleeps again: that sleep ends early and is resumed.
-//! 3. A thread whose spinning missed exchanges `SPINNING` for `SLEEPING` before it
+//! 3. A thread that spun in vain exchanges `SPINNING` for `SLEEPING` before it
 //!    sleeps; the exchange fails if a job was assigned meanwhile. The futex compares
 //!    the word once more, so an assignment between the two prevents the sleep.
 //! 4. A thread that has slept for [`IDLE`] removes its slot and ends. If the slot is
 //!    no longer listed, a caller has it, and the thread waits for that assignment.
 //!
-//! One thread at a time spins. Its slot is last in the list, and the last is assigned
-//! first. `one_spinning` is a hint: no decision about memory depends on it.
+//! At most one thread spins. Its slot is last in the list, and the last slot is assigned first.
+//! `one_spinning` is a hint: no decision about memory depends on it.
 
 use std::ptr;
 use std::sync::Arc;
@@ -39,9 +38,9 @@ use crate::util::lock::Lock;
 /// A thread without a job ends after this time. Chosen, not measured.
 pub(crate) const IDLE: Duration = Duration::from_secs(5);
 
-/// How long a thread spins, and its caller for what it is to return: several times the length of a
-/// short job, so that one caller in a loop meets it spinning each time. Chosen; SPEED.md has the
-/// gain.
+/// How long a thread spins for a job, and its caller for the result. It is several times the length
+/// of a short job, so that a caller in a loop finds the thread spinning each time. Chosen; SPEED.md
+/// has the gain.
 pub(crate) const SPIN_NS: u64 = 20_000;
 
 const SLEEPING: u32 = 0;
@@ -198,7 +197,7 @@ impl<J> IdleThreads<J> {
         slot.job.lock().take()
     }
 
-    /// Step 1; false without it if the thread does not stay.
+    /// Step 1. If the thread does not stay, returns false and does not list the slot.
     fn enlist(&self, slot: &Arc<JobSlot<J>>, spins: bool, stays: impl FnOnce() -> bool) -> bool {
         let word = if spins { SPINNING } else { SLEEPING };
         slot.word.store(word, Ordering::Relaxed);

@@ -1,9 +1,9 @@
 //! The threads of a runtime: how they are started, counted and distinguished
 //! from others, and how they end.
 //!
-//! A thread that is started inherits state of the one that starts it: its CPUs, its
-//! signal mask, its niceness. So a thread with a bound goroutine starts none itself,
-//! but by a thread to which no goroutine is ever bound: Go's template thread.
+//! A new thread inherits its CPUs, its signal mask and its niceness from the thread that starts it.
+//! So a thread with a bound goroutine starts no thread itself: a thread to which no goroutine is
+//! ever bound does, as Go's template thread.
 
 pub(crate) mod count;
 pub(crate) mod idle;
@@ -28,10 +28,10 @@ pub(crate) const THREAD_STACK: usize = 256 * 1024;
 /// code may need it.
 pub(crate) const HELPER_STACK: usize = 8 << 20;
 
-/// Threads of ours that belong to no runtime, and at the moment end no wait, for the
-/// count of outside threads. It never contains a thread that has ended, or an outside
-/// thread would be counted in its place. Above that the number of the process: the
-/// child of a fork has none of its parent's.
+/// The number of our threads that belong to no runtime and cannot end a wait at the moment: they do
+/// not count as outside threads. A thread that has ended is never included, because an outside
+/// thread would be counted in its place. The upper half is the number of the process, because the
+/// child of a fork has none of its parent's threads.
 static COUNTED: AtomicU64 = AtomicU64::new(0);
 
 fn counted_in(process: u32, counted: u64) -> u32 {
@@ -43,14 +43,15 @@ pub(crate) fn counted() -> usize {
     counted_in(std::process::id(), COUNTED.load(Ordering::SeqCst)) as usize
 }
 
-/// The caller joins those threads or leaves them, or acts for one that does.
+/// Adds `by` to the number of those threads. Called by a thread that joins or leaves them, or for
+/// it.
 pub(crate) fn count(by: i32) {
     let process = std::process::id();
     let change = |counted| {
         let count = counted_in(process, counted).saturating_add_signed(by);
         Some(u64::from(process) << u32::BITS | u64::from(count))
     };
-    // It returns a value each time.
+    // `change` always returns a value.
     let _ = COUNTED.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
 }
 
@@ -73,19 +74,19 @@ const START_TRIES: u64 = 20;
 ///
 /// # Errors
 ///
-/// When it has none then; the text says what to do.
+/// If it still has none then; the text says what to do.
 pub(crate) fn start(
     name: &str,
     stack: usize,
     body: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
-    // A start that fails drops the function with it.
+    // A start that fails drops its closure, but not `body`.
     let body = Arc::new(Lock::new(Some(body)));
     for pause in 1.. {
         let body = Arc::clone(&body);
         let run = move || {
             let taken = body.lock().take();
-            // Now: the thread may end without destructors.
+            // Dropped now, because the thread may end without destructors.
             drop(body);
             if let Some(body) = taken {
                 body();
@@ -109,11 +110,12 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// The same for a thread that belongs to no runtime, and ends no wait: it counts as one of ours.
+/// As [`start`], for a thread that belongs to no runtime and ends no wait: it counts as one of
+/// ours.
 ///
 /// # Errors
 ///
-/// As of [`start`].
+/// As for [`start`].
 pub(crate) fn start_counted(
     name: &str,
     stack: usize,
@@ -126,18 +128,18 @@ pub(crate) fn start_counted(
         }
     }
     start(name, stack, move || {
-        // By the thread itself: it may be long until the kernel has room for it.
+        // The thread counts itself, because it may be long until the kernel has room for it.
         count(1);
         let _counted = Counted;
         body();
     })
 }
 
-/// The same for a function of the program, on a stack as large as a helper's.
+/// As [`start`], for a function of the program, on a stack as large as a helper's.
 ///
 /// # Errors
 ///
-/// As of [`start`]; the function is dropped then.
+/// As for [`start`]; the function is dropped then.
 pub(crate) fn start_thread(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
     start(name, HELPER_STACK, f)
 }
@@ -178,9 +180,9 @@ pub(crate) fn starter() -> &'static Sender<Start> {
     })
 }
 
-/// Runs `start`, which starts a thread, on a thread whose inherited state no goroutine has
-/// changed, and whose stack is large enough for libc. `is_small`: this thread's stack is
-/// not, and [`starter`] has been called.
+/// Runs `start`, which starts a thread, on a thread whose inherited state no goroutine has changed,
+/// and whose stack is large enough for libc. `is_small`: this thread's stack is too small, and
+/// [`starter`] has been called.
 pub(crate) fn on_clean_thread(is_small: bool, start: impl FnOnce() + Send + 'static) {
     if !is_bound() && !is_small {
         start();

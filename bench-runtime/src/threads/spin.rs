@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 /// Loads of the awaited value between two readings of the clock. Chosen, not measured.
 pub(crate) const SPIN_CHECK: u32 = if cfg!(rt_loom) { 1 } else { 32 };
 
-/// About the cost of a sleep and a wake, in nanoseconds: on a virtual machine they made a round
-/// trip between two Ms take 24 µs, a blocking call 40 µs. So long a thread spins at most, and a
-/// sleep up to twice as long should have been a spin.
+/// About the cost of a sleep and a wake, in nanoseconds: with them, a round trip between two Ms
+/// took 24 µs on a virtual machine, and a blocking call 40 µs. A thread spins for this long at
+/// most. A sleep of less than twice this time should have been a spin.
 pub(crate) const SLEEP_COST_NS: u64 = 50_000;
 
 /// The most credit: this many misses end the spinning. Chosen, not measured.
@@ -74,11 +74,11 @@ impl AdaptiveSpin {
 mod tests {
     use super::*;
 
-    /// The number of spins that miss until the thread stops spinning; how many.
+    /// Spins that miss, until the thread stops spinning; how many.
     fn miss(spin: &AdaptiveSpin) -> usize {
         let misses = (1..).find(|_| {
             spin.note_spin(false);
-            // It ended as soon as the CPU was free.
+            // The sleep ended as soon as the CPU was free.
             spin.note_sleep(0);
             !spin.should_spin()
         });

@@ -19,7 +19,7 @@ use crate::fatal::fatal;
 use crate::sys::fork;
 use crate::util::panic::without_panic;
 
-/// Something to be run once.
+/// A function to be run once.
 pub(crate) type Call = Box<dyn FnOnce() + Send>;
 
 struct Calls {
@@ -44,8 +44,8 @@ fn calls() -> MutexGuard<'static, Calls> {
     CALLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has the thread make a call. Does not wait for it; blocks the thread for 210 ms at most,
-/// if the thread must be started and the kernel has no resources for one.
+/// Runs `call` on the thread. Does not wait for it; blocks the calling thread for 210 ms at most,
+/// if the waker thread must be started and the kernel has no resources for it.
 ///
 /// # Errors
 ///
@@ -58,7 +58,7 @@ pub(crate) fn run(call: Call) -> Result<(), (io::Error, Call)> {
             count(-1);
             CAME.notify_one();
         }
-        // It waits for the lock.
+        // The new thread waits for the lock.
         Thread::None => {
             fork::watch();
             if let Err(error) = start("waker", HELPER_STACK, run_for_ever) {
@@ -88,7 +88,7 @@ fn run_for_ever() {
         }
         calls.thread = Thread::Idle;
         count(1);
-        // The caller that ends this wait takes it out of the count.
+        // The caller that ends this wait takes this thread out of the count.
         calls = CAME
             .wait_while(calls, |calls| calls.thread == Thread::Idle)
             .unwrap_or_else(PoisonError::into_inner);
