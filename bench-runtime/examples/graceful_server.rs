@@ -44,7 +44,8 @@ pub(crate) fn serve(listener: TcpListener, signals: Signals, grace: Duration) ->
             let stream = Arc::new(stream);
             let ctx = ctx.clone();
             group.go(move || {
-                // At the end it reads no more requests, and answers those that it has read.
+                // When the context ends, it reads no more requests, and answers those that it has
+                // read.
                 let theirs = stream.clone();
                 let end = ctx.after_func(move || theirs.set_read_deadline(Some(Instant::now())));
                 // The connection is done after a panic, too. The hook has printed the panic;

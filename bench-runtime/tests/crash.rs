@@ -238,8 +238,8 @@ fn set_limit(what: libc::__rlimit_resource_t, soft: u64, hard: u64) {
     assert_eq!(unsafe { libc::setrlimit(what, &raw const limit) }, 0);
 }
 
-/// If the kernel provides too little `build` fails, and its message tells what to
-/// do; else goroutines run.
+/// If the kernel provides too little, `build` fails, and its message tells what to do; else
+/// goroutines run.
 fn refused_or_runs(test: &str, what: libc::__rlimit_resource_t, most: u64, advice: &str) {
     let end = in_child(test, || {
         limit(what, most);

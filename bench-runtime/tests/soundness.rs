@@ -80,7 +80,7 @@ struct Sticky(u64);
 
 impl Drop for Sticky {
     fn drop(&mut self) {
-        STICKY.with(|_| ()); // Made again, each time.
+        STICKY.with(|_| ()); // This makes the local again, each time.
     }
 }
 
@@ -283,7 +283,7 @@ fn waits_in_destructors_of_thread_locals_are_waits() {
 
 // The program's code that the scheduler would run: destructors of values in timers.
 
-/// Records where it is dropped.
+/// Records whether it is dropped in a goroutine.
 struct Tells(Sender<bool>);
 
 impl Drop for Tells {
@@ -519,7 +519,7 @@ fn exit_in_a_goroutine_frees_a_value_that_another_has_lent() {
     let end = in_child(
         "exit_in_a_goroutine_frees_a_value_that_another_has_lent",
         || {
-            // It breaks the rule, to show the effect.
+            // This breaks the rule, to show the effect.
             Runtime::builder().procs(1).start().unwrap().run(|| {
                 let (begun, begins) = chan(0);
                 drop(go(move || {

@@ -66,7 +66,7 @@ pub(crate) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Blocks the thread until the commit is found, for some builds and as many runs.
+    /// Finds the commit that made the step. Blocks the thread for some builds and as many runs.
     pub(crate) fn between(&self, good: &str, bad: &str) -> anyhow::Result<Found> {
         let [good, bad] = [self.commits.find(good)?, self.commits.find(bad)?];
         let is_ancestor = ["merge-base", "--is-ancestor", &good, &bad];
@@ -137,7 +137,8 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// The commits that are neither good nor descend from a bad one.
+    /// The commits that may have made the step: the first bad one and its ancestors, except good
+    /// ones and their ancestors.
     fn suspects(&self) -> anyhow::Result<Vec<Suspect>> {
         let good = self.commits.git([
             "for-each-ref",

@@ -31,7 +31,7 @@ pub struct Check {
 pub enum Grade {
     /// Nothing to do.
     Good,
-    /// The host does not say.
+    /// The host does not show the fact.
     Unknown,
     /// Figures may be less precise than possible, or a lane reaches its limit early.
     Fair,

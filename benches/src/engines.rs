@@ -23,8 +23,8 @@ use crate::study::StudyLane;
 /// The table that is read by default.
 const TABLE: &str = "engines.toml";
 
-/// The versions: by language or lane, and by the version's name, a toolchain's
-/// program, a lane program, or a commit.
+/// The versions: for each language or lane, and each version's name, a toolchain's program, a lane
+/// program, a release or a commit.
 #[derive(Debug, Default)]
 pub(crate) struct Engines {
     table: BTreeMap<String, BTreeMap<String, String>>,
@@ -93,8 +93,8 @@ impl Engines {
         })
     }
 
-    /// The program of a toolchain, by its line in the table: below the table's folder,
-    /// or on `PATH`.
+    /// The program of a toolchain that the table names: a path, relative to the table's folder, or
+    /// a name on `PATH`.
     fn toolchain(
         &self,
         entry: &LaneEntry,
@@ -168,7 +168,7 @@ struct Built {
     program: PathBuf,
     /// Where it comes from, in words.
     what: String,
-    /// The commit, where the version is one.
+    /// The commit, if the version is one.
     commit: Option<String>,
 }
 

@@ -4,8 +4,8 @@
 //!
 //! 1. The program that `THREADBARE_LANE_PROGRAM` names.
 //! 2. If cargo started this program (`cargo bench`, `cargo run`, `cargo test`): the one that cargo
-//!    now builds in the same profile, so it is never older than the sources. Cargo takes a moment
-//!    if it is up to date.
+//!    now builds in the same profile, so it is never older than the sources. If it is up to date,
+//!    that takes a moment.
 //! 3. The one beside this program, or one folder up (from cargo's `deps/`).
 
 use std::env;
@@ -63,7 +63,7 @@ pub fn find() -> Result<PathBuf, LaneProgramError> {
         (None, Some(cargo)) => {
             let beside = beside(&own);
             build(&cargo, &own).or_else(|error| {
-                // Only without sources: this program was moved to another place.
+                // Without the sources, this program was moved, and the lane program is beside it.
                 beside.filter(|_| !workspace().is_dir()).ok_or(error)
             })
         }

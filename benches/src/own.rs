@@ -27,7 +27,7 @@ pub enum OwnError {
     /// The folder holds no crate.
     #[error("{} is no folder of a crate: `threadbare new NAME` makes one", .0.display())]
     NoCrate(PathBuf),
-    /// There is no cargo.
+    /// Cargo was not found.
     #[error("there is no {}, which builds the crate: install Rust from https://rustup.rs, or name cargo in CARGO", .0.display())]
     NoCargo(PathBuf),
     /// Cargo could not build the crate; its message was printed before.

@@ -29,7 +29,7 @@ const LANES: [&str; 8] = [
     "node-async",
     "python-asyncio",
 ];
-/// The address of the service: each namespace has its own.
+/// The addresses of the service and of the client, each in its own namespace.
 const SERVER: &str = "10.98.76.1";
 const CLIENT: &str = "10.98.76.2";
 /// The delay of the client's packets.

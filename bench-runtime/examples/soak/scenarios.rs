@@ -347,7 +347,7 @@ struct Result {
 
 impl Drop for Result {
     fn drop(&mut self) {
-        // It may block, start goroutines, and be preempted.
+        // A destructor may block, start goroutines, and be preempted.
         drop(go(|| DROPS_SEEN.fetch_add(1, Ordering::SeqCst)));
         self.tell.send(1).expect("open");
     }

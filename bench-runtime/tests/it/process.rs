@@ -112,7 +112,7 @@ fn a_wait_closes_stdin_and_returns_the_same_twice() {
         assert!(status.success());
         assert_eq!(child.wait().unwrap(), status);
         assert_eq!(child.try_wait().unwrap(), Some(status));
-        // Its number may be another's by now.
+        // Another process may have its number by now.
         child.kill().unwrap();
         child.signal(Signal::TERM).unwrap();
     });
@@ -172,7 +172,7 @@ fn a_child_that_ended_by_itself_keeps_its_status_when_its_context_ends() {
         let (ctx, cancel) = Context::background().with_cancel();
         let mut child = sh("exit 5").context(&ctx).spawn().unwrap();
         let pid = child.id();
-        // Ended, and not collected.
+        // The child has ended and is not reaped yet.
         within_a_minute("the child", || state(pid) == Some('Z'));
         cancel.cancel();
         assert_eq!(child.wait().unwrap().code(), Some(5));
@@ -344,7 +344,7 @@ fn a_child_is_signalled_while_another_goroutine_waits_for_it() {
         way.let_others_run();
         process.signal(Signal::HUP).unwrap();
         assert_eq!(waiter.join().signal(), Some(libc::SIGHUP));
-        // Its number may be another's by now.
+        // Another process may have its number by now.
         process.kill().unwrap();
     });
 }

@@ -62,7 +62,7 @@ fn join_of_a_panicked_goroutine_returns_its_payload() {
 
 #[test]
 fn panics_caught_and_raised_again_reach_the_joiner_as_the_last_one() {
-    /// Panics, and catches it, while another panic unwinds.
+    /// Panics and catches the panic, while another panic unwinds.
     struct Careful;
     impl Drop for Careful {
         fn drop(&mut self) {
@@ -370,7 +370,7 @@ fn a_park_while_unwinding_is_survived_and_poisons_nothing() {
             let (tx, rx) = chan::<u8>(0);
             let sender = go(move || tx.send(1));
             assert_eq!(rx.recv(), Some(1));
-            // Else it may still be about to end when the runtime is shut down.
+            // Else the sender might not have ended when the runtime is shut down.
             assert_eq!(sender.join().unwrap(), Ok(()));
             assert!(std::thread::panicking());
         }

@@ -114,7 +114,7 @@ fn retakes_are_counted_when_a_hog_loses_its_processor() {
     assert!(runtime.metrics().retakes_count > before);
 }
 
-/// So the runtime keeps half of its threads for other goroutines.
+/// The P of a further hog is not retaken, so half of the threads remain for other goroutines.
 #[test]
 fn hogs_beyond_half_of_the_threads_keep_their_processor() {
     const THREADS: usize = 6;

@@ -102,7 +102,8 @@ fn thread_now() -> std::thread::ThreadId {
 }
 
 /// The compiler may keep the address of a thread-local across a call; so the runtime must not be
-/// found through one. Here one goroutine is made to move, by hogs that occupy other threads.
+/// found through a thread-local. Here one goroutine is made to move, by hogs that occupy other
+/// threads.
 #[test]
 fn goroutine_finds_itself_after_it_has_moved_to_another_thread() {
     within_timeout(

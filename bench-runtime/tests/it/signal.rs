@@ -93,7 +93,7 @@ fn signals_that_come_to_a_thread_in_one_moment_need_the_room_of_one() {
     everywhere(|_: Way| {
         let all: Vec<_> = (12..=27).map(real_time).collect();
         let signals = notify(&all);
-        // All others too: nix names no real-time signal.
+        // All signals are blocked, because nix has no names for real-time signals.
         SigSet::all().thread_block().unwrap();
         all.iter().copied().for_each(raise);
         SigSet::all().thread_unblock().unwrap();

@@ -276,7 +276,7 @@ fn bubble_that_is_stuck_panics_in_a_goroutine_of_another_runtime_too() {
         };
         let said = message(&*panic.into_inner());
         assert!(said.contains("all goroutines are asleep"), "{said}");
-        // The end of a goroutine that is joined from outside may come from outside, so it may wait.
+        // A goroutine that is joined from outside may also be ended from outside, so it may wait.
         let bubble = Arc::new(bubble());
         let (tx, rx) = chan::<u8>(0);
         let waits = bubble.spawn(move || rx.recv());

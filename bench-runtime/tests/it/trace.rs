@@ -1,4 +1,4 @@
-//! The flight recorder: its content, and that its output is a trace.
+//! The content of the flight recorder, and the format of its output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

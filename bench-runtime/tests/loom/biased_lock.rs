@@ -117,7 +117,7 @@ fn processor_given_away_inside_is_not_retaken() {
         let given = !p.is_null();
         if given {
             scene.lock.set(ptr::null_mut());
-            // Now this thread may give it away.
+            // Now this thread may hand off the P.
             scene.p.touch();
         }
         scene.lock.leave(false);

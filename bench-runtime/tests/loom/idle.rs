@@ -156,8 +156,8 @@ fn canary_push_without_the_light_barrier() {
     loom::model(|| push_against_rest(true, Broken::Nothing));
 }
 
-/// Two Ms make work while a third rests: no work is lost if the wake of one is skipped because of
-/// the wake of the other.
+/// Two Ms make work while a third goes to sleep: no work is lost if the wake of one is skipped
+/// because of the wake of the other.
 #[test]
 fn work_of_two_pushers_is_found() {
     crate::bounded(3, || {
@@ -180,7 +180,7 @@ fn work_of_two_pushers_is_found() {
     });
 }
 
-/// `resize_to` makes a P idle while the last spinner comes to rest: one of them finds the work.
+/// `resize_to` makes a P idle while the last spinner goes to sleep: one of them finds the work.
 #[test]
 fn grown_processors_find_work_that_waited_before() {
     loom::model(|| {

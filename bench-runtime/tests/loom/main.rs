@@ -8,8 +8,8 @@
 //! goroutine are written again with the steps and the orderings of the source,
 //! because the source is spread over code that calls the kernel.
 //!
-//! Each piece has a canary: the same model with one ordering or step broken,
-//! which loom must find. Run it by `scripts/loom.sh`.
+//! Each piece has a canary: the same model with one ordering or step broken, which loom must find.
+//! `scripts/loom.sh` runs the models.
 #![cfg(rt_loom)]
 #![allow(missing_docs, reason = "a test")]
 

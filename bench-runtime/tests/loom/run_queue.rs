@@ -1,4 +1,4 @@
-//! The ring: each entry is taken once.
+//! The ring of a P's run queue: each entry is taken once.
 
 use crate::run_queue_source::{CAPACITY, RunQueue};
 use loom::sync::Arc;

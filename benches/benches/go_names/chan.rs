@@ -17,7 +17,7 @@ pub(crate) fn make_chan<T>(operations: u64, _: u64) -> Duration {
     began.elapsed()
 }
 
-/// A receive from an empty channel, all on one channel.
+/// A receive from an empty channel, which all goroutines share.
 pub(crate) fn chan_nonblocking(operations: u64, procs: u64) -> Duration {
     let (_tx, rx) = chan::<u64>(0);
     in_parallel(operations, procs, move |share| {

@@ -1,5 +1,5 @@
-//! The operations of Go's own benchmarks. Each is named as in Go and does the
-//! same for one operation; the number after the dash is GOMAXPROCS, as there.
+//! The operations of Go's own benchmarks. Each has Go's name, and one operation does the same as in
+//! Go. The number after the dash is GOMAXPROCS, as in Go.
 //!
 //! `cargo bench --bench go_names` measures them with Criterion. `cargo bench --bench go_names --
 //! --beside-go [WORD]…` runs Go's benchmarks too, from the source tree of the installed Go
@@ -233,7 +233,7 @@ fn receive<T>(rx: &Receiver<T>) {
     black_box(rx.recv());
 }
 
-/// Rounds of work. The loop is empty, as Go's compiler makes Go's.
+/// Rounds of work. The loop is empty, because Go's compiler also removes the work from Go's loop.
 fn local_work(rounds: u64) {
     for round in 0..rounds {
         black_box(round);

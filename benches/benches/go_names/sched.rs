@@ -47,7 +47,7 @@ pub(crate) fn create_goroutines(operations: u64, chains: u64) -> Duration {
     began.elapsed()
 }
 
-/// Four goroutines that capture their surroundings, and the wait for them.
+/// An operation starts four goroutines, which capture variables, and waits for them.
 pub(crate) fn create_goroutines_capture(operations: u64, _: u64) -> Duration {
     const CROWD: u64 = 4;
     let began = Instant::now();
@@ -66,7 +66,7 @@ pub(crate) fn create_goroutines_capture(operations: u64, _: u64) -> Duration {
     began.elapsed()
 }
 
-/// All goroutines are started by one.
+/// One goroutine starts all others.
 pub(crate) fn create_goroutines_single(operations: u64, procs: u64) -> Duration {
     warm_up(procs);
     let group = WaitGroup::new();
@@ -160,7 +160,7 @@ pub(crate) fn ping_pong_hog(operations: u64, _: u64) -> Duration {
     took
 }
 
-/// Calls of this many frames of a kilobyte, on a stack that may grow to them.
+/// An operation recurses this many frames of a kilobyte, on a stack that may grow so far.
 pub(crate) fn stack_growth(operations: u64, procs: u64, frames: u64) -> Duration {
     #[inline(never)]
     fn call(left: u64) -> u64 {
@@ -182,7 +182,7 @@ pub(crate) fn stack_growth(operations: u64, procs: u64, frames: u64) -> Duration
     })
 }
 
-/// Goroutines, `excess` for each P, that announce short blocking calls.
+/// `excess` goroutines for each P, which make short calls with `blocking`.
 pub(crate) fn syscall(operations: u64, procs: u64, work: u64, excess: u64) -> Duration {
     in_parallel(operations, procs * excess, move |share| {
         for _ in 0..share {

@@ -7,7 +7,7 @@ use bench_runtime::{chan, go, select, time};
 
 use super::{in_parallel, join_all, local_work, per_operation};
 
-/// Two channels of its own, one of which always has an item.
+/// Each goroutine has two channels, one of which always has an item.
 pub(crate) fn select_uncontended(operations: u64, procs: u64) -> Duration {
     in_parallel(operations, procs, |share| {
         let (tx1, rx1) = chan(1);

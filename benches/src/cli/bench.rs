@@ -17,9 +17,9 @@ use crate::lane_program;
 use crate::say::{say, stdout};
 use crate::signals;
 
-/// Cargo gives every target the same arguments, and most of them are meant for
-/// Criterion. These are understood: `--quick`, `--full`, a filter that begins a
-/// workload's id, and, for this target alone, all options of `threadbare run`.
+/// Cargo gives every target the same arguments, and most of them are meant for Criterion. This
+/// target understands `--quick`, `--full`, a filter (the beginning of a workload's id), and, if it
+/// is run alone, all options of `threadbare run`.
 #[derive(Debug, Parser)]
 #[command(no_binary_name = true)]
 struct BenchArguments {

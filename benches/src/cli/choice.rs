@@ -46,7 +46,7 @@ pub(super) fn keep_built(lanes: &mut Vec<LaneEntry>, words: &[String]) -> Vec<&'
     left_out
 }
 
-/// An error for the first of `words` that means none of `names`, with a suggestion.
+/// Fails at the first of `words` that means none of `names`, with a suggestion.
 pub(super) fn refuse_unknown(
     what: &str,
     words: &[String],

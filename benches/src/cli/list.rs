@@ -1,4 +1,4 @@
-//! `threadbare list`: which workload runs on which lane, and why not.
+//! `threadbare list`: which workloads each lane can run, and why not the others.
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -23,7 +23,8 @@ const PERCENTILES: [(&str, f64); 3] = [
     ("99th percentile of latency", 0.99),
     ("99.9th percentile of latency", 0.999),
 ];
-/// Two figures: the highest rate that held, and the ratio to it of the lowest rate that did not.
+/// Two figures: the highest rate that held, and how many times as high the next rate is, which did
+/// not hold.
 const RATE: &str = "rate_per_s";
 const GAP: &str = "rate_gap_ratio";
 /// How long the service may take until it listens.

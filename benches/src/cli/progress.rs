@@ -42,8 +42,8 @@ impl Progress {
         } else {
             ProgressBar::new_spinner()
         };
-        // No thread redraws the bar, because it would run on the lanes' CPUs. The study calls this
-        // often enough.
+        // No thread redraws the bar, because it would run on the lanes' CPUs. The study reports its
+        // progress often enough.
         bar.set_draw_target(match plain {
             true => ProgressDrawTarget::hidden(),
             false => ProgressDrawTarget::stderr_with_hz(8),

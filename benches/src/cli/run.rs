@@ -109,9 +109,9 @@ pub(super) fn run(arguments: &RunArguments, preset: Option<Preset>) -> anyhow::R
     }
 }
 
-/// Measures by `arguments` and writes the report; `results` is the folder for runs that name none;
-/// `cross_checks` are kept with the run. Prints the result on stdout; the last line is the report's
-/// path.
+/// Measures what `arguments` say and writes the report; `results` is the folder for runs that name
+/// none; `cross_checks` are kept with the run. Prints the result on stdout; the last line is the
+/// report's path.
 ///
 /// # Errors
 ///
@@ -150,7 +150,7 @@ pub fn measure(
             let folder = folder(arguments, results, &setup)?;
             let outcome = study::run(&setup, &folder.join(RUN_FILE), &stop, &mut progress);
             if outcome.is_err() {
-                // `remove_dir` removes it only if it is empty, that is without results.
+                // `remove_dir` removes the folder only if it is empty, that is without results.
                 let _ = std::fs::remove_dir(&folder);
             }
             (outcome?, folder)
@@ -377,7 +377,7 @@ fn base_program(arguments: &RunArguments) -> anyhow::Result<Option<PathBuf>> {
     let Some(named) = &arguments.base else {
         return Ok(None);
     };
-    // A name without a folder would be searched for on PATH.
+    // The path is made absolute: a name without a folder would be searched for on PATH.
     let found = named.canonicalize().ok().filter(|path| path.is_file());
     found.map(Some).with_context(|| {
         format!(

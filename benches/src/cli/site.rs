@@ -66,7 +66,7 @@ pub(super) fn exit_code(collection: &Collection) -> ExitCode {
     }
 }
 
-/// The list of the files of a site, a path a line.
+/// The file with the list of a site's files, one path on each line.
 const LIST: &str = ".threadbare-site";
 
 /// The files of the site that was written to `out` before. Refuses a folder that holds

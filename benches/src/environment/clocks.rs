@@ -46,7 +46,7 @@ pub(super) fn turbo(root: &Path) -> Option<bool> {
     no_turbo.map(|off| off == 0).or(boost.map(|on| on == 1))
 }
 
-/// A file of the first CPU that has it.
+/// The number in the file `name` of the first CPU that has this file.
 pub(super) fn of_first(root: &Path, name: &str) -> Option<f64> {
     let cpus = online(root).into_iter();
     let mut values =

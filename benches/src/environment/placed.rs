@@ -35,8 +35,8 @@ fn read(variable: impl Fn(&str) -> Option<String>, cpus: Option<u64>) -> Map<Str
         if let Some(node) = variable("SLURMD_NODENAME") {
             facts.insert("node".to_owned(), node.into());
         }
-        // Slurm does not tell a job that it has the node alone. A job that has all CPUs of a node
-        // does.
+        // Slurm does not tell a job that it has the node alone. A job that has all of the node's
+        // CPUs has it alone.
         let own = variable("SLURM_CPUS_ON_NODE").and_then(|count| count.parse::<u64>().ok());
         if let Some((own, all)) = own.zip(cpus) {
             facts.insert("alone".to_owned(), (own >= all).into());

@@ -9,7 +9,7 @@ use reports::schema::Taint;
 
 use super::{Readings, clocks, placed};
 
-/// The bounds above which a reading taints its block.
+/// The bounds, as shares of the time, above which a reading taints its block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
     /// CPU time that the hypervisor gave to others.
@@ -121,8 +121,8 @@ pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
     taints
 }
 
-/// The taint of a lane whose threads the kernel moved between CPUs more often
-/// than its balancing does: each move costs a cold cache.
+/// The taint of a lane whose threads the kernel moved between CPUs more often than its balancing
+/// does: after each move the caches of the new CPU are cold.
 #[must_use]
 pub(crate) fn migrations_taint(
     lane: &str,

@@ -53,7 +53,7 @@ struct Reading {
     count: u64,
     /// How long it has been enabled.
     enabled_ns: u64,
-    /// How long of that time the hardware has counted it.
+    /// How much of that time the hardware has counted it.
     running_ns: u64,
 }
 

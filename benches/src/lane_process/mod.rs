@@ -278,9 +278,8 @@ impl LaneProcess {
         steps.chain(adopt).collect()
     }
 
-    /// Requests one sample and waits for it; reads the memory ledger whenever the
-    /// lane requests it. Blocks the thread for at most the
-    /// sample limit.
+    /// Requests one sample and waits for it. Reads the host's memory whenever the lane requests
+    /// that. Blocks the thread for at most the sample limit.
     ///
     /// # Errors
     ///

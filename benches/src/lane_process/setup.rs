@@ -29,7 +29,7 @@ pub(super) enum Step {
 impl Step {
     const ALL: [Self; 3] = [Self::Group, Self::Pin, Self::DeathSignal];
 
-    /// The system call, and what it means that it is refused.
+    /// The system call, and the effect of its refusal.
     pub(super) fn refused(self) -> &'static str {
         match self {
             Self::Group => {

@@ -85,7 +85,7 @@ pub(super) static PHP: Language = Language {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Missing {
-    /// The toolchain is not there.
+    /// The toolchain is not installed.
     #[error("{language} is not installed: {install}; or name it in {variable}")]
     Toolchain {
         /// The language.
@@ -143,7 +143,7 @@ impl Language {
         };
         std::fs::create_dir_all(target)
             .map_err(|error| wrong(format!("{}: {error}", target.display())))?;
-        // Dropped at the end, which is before a build's failure is printed.
+        // Dropped when this function returns, before the failure of a build is printed.
         let _named = say_after(
             TIMEOUT,
             format!(

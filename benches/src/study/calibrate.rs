@@ -40,7 +40,7 @@ pub(super) struct Cost {
 pub(super) enum Refusal {
     /// The lane's process failed.
     Lane(LaneFailure),
-    /// The lane refused.
+    /// The lane answered with an error.
     Answer(ErrorKind, String),
     /// The answer was wrong.
     Checksum(String),

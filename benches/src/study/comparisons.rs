@@ -19,7 +19,7 @@
 //!    and a case that will never be decided takes time only if no other is left.
 //! 4. When all comparisons are decided, cases with fewer than [`ENOUGH`] processes get more.
 //!
-//! `reports/METHOD.md` has the effect of looks and stopping on the errors.
+//! `reports/METHOD.md` says how looks, and the end at a verdict, affect the rates of errors.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -200,7 +200,7 @@ impl Comparisons {
         self.cells[at].given_up = true;
     }
 
-    /// How many comparisons between lanes, or builds, are decided, of those that can be.
+    /// How many comparisons between lanes, or builds, are decided, and how many can be.
     pub(super) fn decided(&self) -> (usize, usize) {
         let alive = self
             .list

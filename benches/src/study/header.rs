@@ -63,7 +63,7 @@ pub(super) fn header(setup: &Setup, lanes: &[ProbedLane], plan: &Plan) -> Header
     }
 }
 
-/// Now, as RFC 3339 with the host's offset.
+/// The current time, in the form of RFC 3339 with the host's offset.
 pub(super) fn now() -> String {
     let now = jiff::Zoned::now();
     now.timestamp()

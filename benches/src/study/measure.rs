@@ -497,7 +497,7 @@ struct Asked {
 }
 
 /// The iterations of a sample in this process: those of the plan, or fewer if an iteration at the
-/// end of the warm-up is [`MUCH_SLOWER`] than planned.
+/// end of the warm-up takes more than [`MUCH_SLOWER`] times as long as planned.
 fn iterations_after(cell: &PlannedCell, iteration_ns: Option<f64>) -> u64 {
     let longest_ns = MUCH_SLOWER * cell.estimate_ns as f64 / cell.samples_count.max(1) as f64;
     match iteration_ns {

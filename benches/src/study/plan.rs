@@ -19,7 +19,7 @@ const SHORTEST_SAMPLE_NS: f64 = 1e6;
 /// if the time is short, a case is left out instead.
 const FEWEST_SAMPLES: u64 = 3;
 /// The share of the budget for the rounds that every cell has. The rest is for comparisons that
-/// these do not decide.
+/// these rounds do not decide.
 const FIRST_ROUNDS: f64 = 0.6;
 /// The length of a piece of the warm-up, as a share of a sample.
 const WARM_UP: f64 = 0.25;
@@ -121,10 +121,9 @@ pub(super) struct Room {
 }
 
 impl Plan {
-    /// Fits the candidates to the limits: first by shorter samples, then by
-    /// fewer, down to [`FEWEST_SAMPLES`] (to one if the run continues), then by
-    /// leaving out the most expensive cases that no question needs
-    /// ([`is_spare`]). Processes stay.
+    /// Fits the candidates to the limits: first by shorter samples, then by fewer, down to
+    /// [`FEWEST_SAMPLES`] (to one if the run continues), then by leaving out the most expensive
+    /// cases that no question needs ([`is_spare`]). The number of processes does not change.
     pub(super) fn fit(mut candidates: Vec<Candidate>, room: Room) -> Self {
         // The rest is for comparisons that are not decided by then.
         let share = if room.goes_on { FIRST_ROUNDS } else { 1.0 };

@@ -48,9 +48,8 @@ impl StudyLane {
         }
     }
 
-    /// A lane of the table in another build, by the lane program `program`, to
-    /// be measured against this build's. `None` for a lane in another language,
-    /// which no build holds.
+    /// A lane of the table in another build, whose lane program is `program`, to be compared with
+    /// this build's. `None` for a lane in another language, because builds do not contain it.
     #[must_use]
     pub fn of_base(entry: &LaneEntry, toolbox: &Toolbox, program: &Path) -> Option<Self> {
         entry.foreign.is_none().then(|| Self {
@@ -69,7 +68,7 @@ impl StudyLane {
     }
 }
 
-/// The number of tasks. A figure of memory is the slope of the memory over it.
+/// The number of tasks. The memory of a task is the slope of the memory over this number.
 pub(super) const TASKS: &str = "tasks_count";
 /// The fewest processes of a memory workload with one number of tasks, where no line can be fitted:
 /// its interval needs as many.
@@ -238,7 +237,7 @@ impl Setup {
     }
 
     /// Sets the values of the parameter `name`, for every workload that has it. The name may lack
-    /// its unit if it is unique without.
+    /// its unit if it is unique without the unit.
     ///
     /// # Errors
     ///

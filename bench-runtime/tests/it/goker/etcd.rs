@@ -34,7 +34,7 @@ fn client_5509(mended: bool) {
     });
 }
 
-/// Reads its endpoints while it changes them.
+/// Locks its endpoints for reading with the lock held for writing.
 fn client_6708(mended: bool) {
     let client = Arc::new(RwMutex::new(vec!["a"]));
     start("sync", move || {

@@ -165,7 +165,7 @@ fn crossed(mended: bool, one: &str, other: &str) {
     begin.close();
 }
 
-/// A cache replaces its content, and an event calls the cacher.
+/// A cache that replaces its content, and an event that calls the cacher.
 fn cacher_13135(mended: bool) {
     crossed(mended, "cacher", "event");
 }
@@ -267,7 +267,7 @@ fn quota_58107(mended: bool) {
     });
 }
 
-/// Reads within a read, with a writer in between.
+/// Locks for reading twice, while a writer waits in between.
 fn cpu_manager_62464(mended: bool) {
     let state = Arc::new(RwMutex::new(4));
     let theirs = state.clone();

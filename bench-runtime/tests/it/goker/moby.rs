@@ -188,7 +188,7 @@ fn plugin_30408(mended: bool) {
     });
 }
 
-/// The monitor is stopped; the probe's result has nowhere to go.
+/// The monitor is stopped, so the probe's result has no receiver.
 fn probe_33781(mended: bool) {
     let (stop, stopped) = channel::<()>(0);
     start("monitor", move || {

@@ -18,8 +18,8 @@ pub(super) const PROGRAMS: &[Program] = &[
     Program { name: "syncthing5795", run: syncthing_5795, leaks: &[("dispatcher", RECV), ("start", RECV)] },
 ];
 
-/// A lock for each address, in a map with a lock; the second one waits for the
-/// first's with the map locked, which the first needs to unlock.
+/// Each address has a lock, in a map that has a lock. The second goroutine waits for the first's
+/// lock with the map's lock held, which the first needs to unlock.
 fn hugo_3251(mended: bool) {
     start("test", move || {
         let map = Arc::new(RwMutex::new(Arc::new(Mutex::new(()))));
@@ -111,7 +111,7 @@ fn istio_17860(mended: bool) {
     start("wait", move || status.send("exited").unwrap());
 }
 
-/// Receives from a timer's channel that another goroutine has emptied already.
+/// Receives from a timer's channel that another receiver has emptied already.
 fn istio_18454(mended: bool) {
     let (fire, fired) = channel(1);
     fire.send(()).unwrap();
@@ -159,7 +159,7 @@ fn serving_2137(mended: bool) {
     });
 }
 
-/// Calls, with its lock held for writing, a function that reads its addresses.
+/// Calls a function that takes a lock for reading, with this lock held for writing.
 fn syncthing_4829(mended: bool) {
     let mapping = Arc::new(RwMutex::new(vec!["address"]));
     start("clear", move || {
