@@ -237,7 +237,7 @@ fn job_runner_ends_all_when_its_context_does() {
 }
 
 #[test]
-fn watcher_tells_of_each_change_and_ends_with_its_context() {
+fn watcher_reports_each_change_and_ends_with_its_context() {
     let run = || {
         let folder = tempfile::tempdir().unwrap();
         let (ctx, cancel) = Context::background().with_cancel();

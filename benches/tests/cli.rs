@@ -234,7 +234,7 @@ fn ctrl_c_keeps_what_was_measured_and_the_run_can_be_resumed() {
 }
 
 #[test]
-fn the_gate_finds_an_injected_slowdown_and_passes_equals() {
+fn the_gate_finds_an_injected_slowdown_and_passes_equal_builds() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
     let folder = |name: &str| dir.path().join(name);
@@ -556,7 +556,7 @@ fn doctor_that_is_piped_says_a_few_lines_and_fits_eighty_columns() {
 }
 
 #[test]
-fn build_that_hangs_is_named_while_it_does() {
+fn build_that_hangs_is_named_while_it_runs() {
     let dir = tempfile::tempdir().unwrap();
     let go = dir.path().join("go");
     executable(&go, "#!/bin/sh\n[ \"$1\" != build ] || sleep 7\nexit 1\n");

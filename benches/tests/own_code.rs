@@ -49,7 +49,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn own_code_runs_on_five_lanes_and_what_is_wrong_with_it_is_said() {
+fn own_code_runs_on_five_lanes_and_its_errors_are_reported() {
     let (crate_folder, out) = (folder("my-load"), folder("my-load-results"));
     let made = new(&crate_folder, &["--service"]);
     assert!(made.status.success(), "{}", said(&made));
@@ -158,7 +158,7 @@ fn trip(_: &mut [u8]) {
 }
 
 #[test]
-fn wrong_names_folders_and_missing_tools_are_said() {
+fn wrong_names_folders_and_missing_tools_are_reported() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |output: Output, what: &str| {
         assert_eq!(output.status.code(), Some(2), "{}", said(&output));

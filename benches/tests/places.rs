@@ -181,7 +181,7 @@ fn signal_that_the_starter_ignores_stays_ignored() {
 }
 
 #[test]
-fn lanes_are_waited_for_where_the_starter_ignores_their_end() {
+fn lanes_are_reaped_though_sigchld_is_ignored_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
     let program = threadbare_after("trap '' CHLD");
@@ -400,7 +400,7 @@ fn lane_that_crashes_fails_the_run_and_one_that_claims_the_impossible_is_refused
 }
 
 #[test]
-fn out_is_written_through_and_never_onto_results() {
+fn out_is_written_in_place_and_never_over_results() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
     smoke(&lane, &folder);
@@ -632,7 +632,7 @@ fn bar_is_drawn_on_a_terminal_and_not_over_tens_of_thousands_of_columns() {
 }
 
 #[test]
-fn run_of_another_machine_or_version_is_not_gone_on_with() {
+fn run_of_another_machine_or_version_is_not_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
     smoke(&lane, &folder);
@@ -666,7 +666,7 @@ fn run_of_another_machine_or_version_is_not_gone_on_with() {
 }
 
 #[test]
-fn run_whose_time_was_up_fails_and_is_gone_on_with() {
+fn run_that_is_out_of_time_fails_and_can_be_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
     // The first block has at least three requests, and so takes more than 1.2 s.
@@ -700,7 +700,7 @@ fn run_whose_time_was_up_fails_and_is_gone_on_with() {
 }
 
 #[test]
-fn full_disk_before_the_first_line_leaves_nothing_in_the_way() {
+fn full_disk_before_the_first_line_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
     // A header is longer than the 512 bytes that a file may have.
@@ -722,7 +722,7 @@ fn program_runs_with_a_low_limit_on_the_stack() {
 }
 
 #[test]
-fn report_that_cannot_be_written_is_said_with_how_to_write_it_later() {
+fn report_that_cannot_be_written_is_an_error_that_says_how_to_write_it_later() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("my run"));
     // A folder cannot be written to.

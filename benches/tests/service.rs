@@ -227,9 +227,7 @@ fn answers(service: &Service) -> Vec<(u16, Value)> {
     all
 }
 
-fn every_route_is_answered_and_what_is_wrong_has_its_status(
-    lane: &str,
-) -> Option<Vec<(u16, Value)>> {
+fn every_route_is_answered_and_errors_have_their_status(lane: &str) -> Option<Vec<(u16, Value)>> {
     let service = Service::start(lane, |_| ())?;
     let all = answers(&service);
     for (status, body) in &all {
@@ -362,11 +360,11 @@ fn request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(l
 }
 
 fn whole(lane: &str) {
-    let Some(answers) = every_route_is_answered_and_what_is_wrong_has_its_status(lane) else {
+    let Some(answers) = every_route_is_answered_and_errors_have_their_status(lane) else {
         return;
     };
     if lane != FIRST
-        && let Some(first) = every_route_is_answered_and_what_is_wrong_has_its_status(FIRST)
+        && let Some(first) = every_route_is_answered_and_errors_have_their_status(FIRST)
     {
         assert_eq!(answers, first, "{lane} against {FIRST}");
     }

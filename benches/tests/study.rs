@@ -113,7 +113,7 @@ fn every_cell_is_measured_in_five_fresh_processes_and_each_lane_somewhere_twice(
 }
 
 #[test]
-fn two_runs_with_one_seed_ask_in_the_same_order() {
+fn two_runs_with_one_seed_measure_in_the_same_order() {
     let dir = tempfile::tempdir().unwrap();
     let order = |name: &str| {
         let lanes = vec![
@@ -341,7 +341,7 @@ fn a_run_that_was_stopped_keeps_its_blocks_and_can_be_resumed() {
 }
 
 #[test]
-fn twice_sets_every_lane_against_itself() {
+fn twice_compares_every_lane_with_itself() {
     let dir = tempfile::tempdir().unwrap();
     let lanes = vec![lane("a", 1000, ""), lane("b", 2000, "")];
     let mut setup = setup(lanes, &["spawn.one"]);
@@ -352,7 +352,7 @@ fn twice_sets_every_lane_against_itself() {
 }
 
 #[test]
-fn a_run_goes_on_for_what_is_open_and_ends_when_all_is_decided() {
+fn a_run_goes_on_for_undecided_comparisons_and_ends_when_all_are_decided() {
     let dir = tempfile::tempdir().unwrap();
     let wild = wild("wild", &dir.path().join("counter"));
     let mut setup = setup(

@@ -108,7 +108,7 @@ fn future_polled_by_two_threads_wakes_the_last() {
 }
 
 #[test]
-fn future_dropped_before_a_value_came_leaves_the_line() {
+fn future_dropped_before_a_value_arrives_leaves_the_queue() {
     everywhere(|_| {
         let (tx, rx) = chan(0);
         let (wakes, waker) = counter();
@@ -307,7 +307,7 @@ fn values_that_tasks_send_are_received_once_each_and_in_order() {
 }
 
 #[test]
-fn send_that_is_dropped_leaves_the_line_with_its_value() {
+fn dropped_send_leaves_the_queue_with_its_value() {
     everywhere(|_| {
         let drops = Arc::new(AtomicUsize::new(0));
         let count = || drops.load(Ordering::SeqCst);

@@ -36,7 +36,7 @@ fn results_panics_and_exits_are_awaited_by_threads_and_by_goroutines() {
 }
 
 #[test]
-fn thousands_are_awaited_while_they_end() {
+fn thousands_of_goroutines_are_joined_while_they_end() {
     each_runtime(|runtime| {
         let count = 2_000_usize;
         let all: Vec<_> = (0..count)

@@ -161,7 +161,7 @@ fn deadline_time_out_and_close_end_it() {
 }
 
 #[test]
-fn others_that_wait_for_the_same_side_go_on_after_it() {
+fn other_waiters_of_the_same_side_continue_after_a_future() {
     everywhere(|way| {
         for drops in [false, true] {
             let (near, far) = UnixStream::pair().unwrap();

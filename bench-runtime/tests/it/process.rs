@@ -254,7 +254,7 @@ fn output_before_the_end_of_the_context_is_in_the_error() {
 }
 
 #[test]
-fn a_child_is_asked_to_end_and_killed_after_the_grace() {
+fn a_child_is_signalled_and_killed_after_the_grace_period() {
     everywhere(|_: Way| {
         let obeys = "trap 'echo bye; exit 3' TERM; echo ready >&2; while :; do sleep 0.01; done";
         let (child, cancel) = ready(obeys, |c| c.grace(Signal::TERM, LONG));

@@ -89,7 +89,7 @@ fn of_many_signals_at_once_each_number_comes_once_and_none_is_lost() {
 
 /// A signal stack of std has room for two or three nested handlers.
 #[test]
-fn signals_that_come_to_a_thread_in_one_moment_need_the_room_of_one() {
+fn signals_that_reach_a_thread_at_once_need_the_stack_of_one_handler() {
     everywhere(|_: Way| {
         let all: Vec<_> = (12..=27).map(real_time).collect();
         let signals = notify(&all);

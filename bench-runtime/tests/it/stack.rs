@@ -59,7 +59,7 @@ fn deep(bytes: usize) -> usize {
 }
 
 #[test]
-fn stack_grows_by_demand_and_says_how_far() {
+fn stack_grows_on_demand_and_reports_its_size() {
     let runtime = Runtime::builder().procs(1).start().unwrap();
     runtime.run(|| {
         let before = stack_usage().unwrap();

@@ -291,7 +291,7 @@ fn bubble_that_is_stuck_panics_in_a_goroutine_of_another_runtime_too() {
 }
 
 #[test]
-fn goroutine_that_waits_for_rest_when_the_main_one_ends_goes_on() {
+fn goroutine_in_wait_continues_when_the_main_one_ends() {
     for builder in [Builder::default(), Builder::default().migrating()] {
         let ended = Arc::new(AtomicUsize::new(0));
         let counts = ended.clone();

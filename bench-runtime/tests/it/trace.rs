@@ -189,7 +189,7 @@ fn snapshots_while_eight_processors_run_are_whole() {
 }
 
 #[test]
-fn ring_that_was_written_over_says_how_much_was_lost() {
+fn overwritten_ring_counts_the_lost_records() {
     let runtime = Runtime::builder()
         .procs(1)
         .trace(Level::Switches)

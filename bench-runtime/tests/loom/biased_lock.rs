@@ -84,7 +84,7 @@ fn retaken_or_entered_never_both() {
 
 #[test]
 #[should_panic(expected = "Causality violation")]
-fn canary_door_without_the_light_barrier() {
+fn canary_enter_without_the_light_barrier() {
     barrier::break_light();
     loom::model(enter_against_retake);
 }

@@ -176,7 +176,7 @@ fn goroutine_that_parks_again_meanwhile() {
 /// Reads the context first: it may be that of one wait, and the status that of the next.
 #[test]
 #[should_panic(expected = "Causality violation")]
-fn canary_context_looked_at_before_the_status() {
+fn canary_context_read_before_the_status() {
     loom::model(|| {
         claim_against_two_waits(|context, claimed, status, waiting| {
             context.load(Ordering::Acquire) == claimed && status.load(Ordering::Acquire) == waiting
@@ -266,12 +266,12 @@ fn look_against_one_that_goes_on(look: fn(&Watched) -> Option<[u32; 2]>) {
 }
 
 #[test]
-fn look_delays_no_goroutine_and_says_whether_it_holds() {
+fn reading_delays_no_goroutine_and_says_whether_it_is_valid() {
     loom::model(|| look_against_one_that_goes_on(Watched::look));
 }
 
 #[test]
 #[should_panic(expected = "torn")]
-fn canary_look_at_one_that_is_not_watched() {
+fn canary_reading_of_a_goroutine_that_is_not_marked() {
     loom::model(|| look_against_one_that_goes_on(Watched::broken_look));
 }

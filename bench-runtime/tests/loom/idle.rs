@@ -128,24 +128,24 @@ fn push_against_rest(spinning: bool, broken: Broken) {
 }
 
 #[test]
-fn work_pushed_while_the_last_spinner_rests_is_found() {
+fn work_pushed_while_the_last_spinner_goes_to_sleep_is_found() {
     loom::model(|| push_against_rest(true, Broken::Nothing));
 }
 
 #[test]
-fn work_pushed_while_one_that_does_not_spin_rests_is_found() {
+fn work_pushed_while_an_m_that_does_not_spin_goes_to_sleep_is_found() {
     loom::model(|| push_against_rest(false, Broken::Nothing));
 }
 
 #[test]
 #[should_panic(expected = "lost wake-up")]
-fn canary_rest_without_looking_again() {
+fn canary_sleep_without_the_second_check() {
     loom::model(|| push_against_rest(true, Broken::Recheck));
 }
 
 #[test]
 #[should_panic(expected = "lost wake-up")]
-fn canary_rest_without_the_heavy_barrier() {
+fn canary_sleep_without_the_heavy_barrier() {
     loom::model(|| push_against_rest(true, Broken::HeavyBarrier));
 }
 

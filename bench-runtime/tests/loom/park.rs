@@ -87,7 +87,7 @@ fn goroutine_is_resumed_after_it_has_left_its_stack() {
 }
 
 #[test]
-fn two_wakers_resume_it_once() {
+fn two_wakers_resume_a_goroutine_once() {
     crate::bounded(3, || park_against_ready(2, Ordering::Release));
 }
 

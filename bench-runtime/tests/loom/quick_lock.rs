@@ -20,7 +20,7 @@ fn two_holders_lose_no_increment() {
 }
 
 #[test]
-fn try_lock_gets_it_or_leaves_it() {
+fn try_lock_locks_or_returns_none() {
     loom::model(|| {
         let lock = Arc::new(QuickLock::new(0));
         let other = loom::thread::spawn({

@@ -45,6 +45,6 @@ fn reader_gets_whole_records_in_their_order() {
 
 #[test]
 #[should_panic(expected = "left == right")]
-fn canary_reader_that_does_not_look_again() {
+fn canary_reader_that_does_not_check_again() {
     loom::model(|| read_beside_a_writer(Ring::copy));
 }

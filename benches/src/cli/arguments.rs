@@ -739,7 +739,7 @@ mod tests {
     }
 
     #[test]
-    fn values_may_have_units_of_people() {
+    fn values_may_have_units() {
         let parsed = |text| parse_values(text).unwrap();
         assert_eq!(parsed("wait=2ms"), ("wait_ns".into(), vec![2_000_000]));
         assert_eq!(

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn under_cargo_test_it_only_sees_that_it_works() {
+    fn under_cargo_test_it_only_checks_that_it_works() {
         let run = measured(&["--test"]);
         assert!(run.smoke && run.workload == ["spawn.one"]);
         assert!(measured(&[]).smoke, "cargo test gives no argument at all");

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn another_tool_says_it_in_words() {
+    fn placement_by_another_tool_is_read_from_a_variable() {
         let words = [(VARIABLE, "tool=ansible node=pi4 kind=pi alone=true")];
         assert_eq!(
             of(&words, 4),

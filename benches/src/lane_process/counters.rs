@@ -229,11 +229,11 @@ mod tests {
     }
 
     /// An invented kernel: its result for each event, by the event's name.
-    struct Told<F>(F);
+    struct InventedKernel<F>(F);
 
-    /// An invented event.
+    /// An event with given counts.
     #[derive(Clone, Copy, Debug, Default)]
-    struct Played {
+    struct InventedEvent {
         per_reading: i64,
         /// The share of the time in which the hardware counts it.
         share_percent: u64,
@@ -241,7 +241,7 @@ mod tests {
         readings: u64,
     }
 
-    impl<F: FnMut(&str) -> io::Result<Played>> Kernel for Told<F> {
+    impl<F: FnMut(&str) -> io::Result<InventedEvent>> Kernel for InventedKernel<F> {
         fn hardware(&mut self, _: i32, (name, _): Named<Hardware>) -> io::Result<Box<dyn Event>> {
             Ok(Box::new((self.0)(name)?))
         }
@@ -251,7 +251,7 @@ mod tests {
         }
     }
 
-    impl Event for Played {
+    impl Event for InventedEvent {
         fn enable(&mut self) -> io::Result<()> {
             match self.fails_to_enable {
                 true => Err(io::ErrorKind::ResourceBusy.into()),
@@ -274,18 +274,18 @@ mod tests {
         }
     }
 
-    fn counting(per_reading: i64) -> io::Result<Played> {
-        Ok(Played {
+    fn counting(per_reading: i64) -> io::Result<InventedEvent> {
+        Ok(InventedEvent {
             per_reading,
             share_percent: 100,
-            ..Played::default()
+            ..InventedEvent::default()
         })
     }
 
     #[test]
     fn the_highest_rung_counts_the_hardwares_events_and_the_kernels() {
         let mut counters = Counters::opened(
-            &mut Told(|name: &str| match name {
+            &mut InventedKernel(|name: &str| match name {
                 "instructions" => counting(4_000),
                 "cycles" => counting(1_000),
                 _ => counting(7),
@@ -311,13 +311,13 @@ mod tests {
     #[test]
     fn an_event_that_shared_the_hardware_or_went_backwards_is_absent() {
         let mut counters = Counters::opened(
-            &mut Told(|name: &str| match name {
-                "cycles" => Ok(Played {
+            &mut InventedKernel(|name: &str| match name {
+                "cycles" => Ok(InventedEvent {
                     share_percent: 60,
                     ..counting(1_000)?
                 }),
                 "cache_misses" => counting(-5),
-                "branch_misses" => Ok(Played {
+                "branch_misses" => Ok(InventedEvent {
                     fails_to_enable: true,
                     ..counting(1)?
                 }),
@@ -348,13 +348,13 @@ mod tests {
             _ => Err(kind.into()),
         };
         let absent = Counters::opened(
-            &mut Told(|name: &str| refuse(io::ErrorKind::NotFound, name)),
+            &mut InventedKernel(|name: &str| refuse(io::ErrorKind::NotFound, name)),
             0,
         );
         assert!(describe(&absent).starts_with("events of the kernel: page_faults,"));
         assert!(describe(&absent).contains("absent, as in most virtual machines"));
         let mut forbidden = Counters::opened(
-            &mut Told(|name: &str| refuse(io::ErrorKind::PermissionDenied, name)),
+            &mut InventedKernel(|name: &str| refuse(io::ErrorKind::PermissionDenied, name)),
             0,
         );
         assert!(describe(&forbidden).contains("kernel.perf_event_paranoid"));
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn missing_hardware_events_are_reported() {
         let some = Counters::opened(
-            &mut Told(|name: &str| match name {
+            &mut InventedKernel(|name: &str| match name {
                 "cache_misses" => Err(io::ErrorKind::NotFound.into()),
                 _ => counting(1),
             }),

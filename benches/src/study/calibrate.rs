@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn try_that_the_budget_ended_says_so_and_one_that_the_limit_ended_does_not() {
+    fn trial_that_the_budget_ended_says_so_and_one_that_the_limit_ended_does_not() {
         let mut setup = setup_of(100);
         setup.budget = Duration::from_secs(120);
         setup.limits.sample = Duration::from_secs(30);
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn try_may_take_its_cells_share_of_the_budget() {
+    fn trial_may_take_its_cells_share_of_the_budget() {
         for (lanes, seconds) in [(1, 150), (2, 75), (100, 5)] {
             let mut setup = setup_of(lanes);
             assert_eq!(setup.cells_count(), lanes, "one case");

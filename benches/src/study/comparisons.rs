@@ -541,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_first_to_what_is_cheap_to_decide() {
+    fn cheap_comparisons_are_measured_first() {
         let mut plan = plan(&["spawn.one", "spawn.batch"]);
         for cell in &mut plan.cells[4..] {
             cell.estimate_ns *= 100;
@@ -591,7 +591,7 @@ mod tests {
     }
 
     #[test]
-    fn run_for_a_width_goes_on_until_it_is_narrow_wherever_it_lies() {
+    fn run_for_a_width_goes_on_until_each_interval_is_narrow() {
         let mut plan = plan(&["spawn.one"]);
         plan.precision_ratio = Some(0.04);
         let of = |factor: f64| {
@@ -607,7 +607,7 @@ mod tests {
     }
 
     #[test]
-    fn run_that_does_not_go_on_asks_nothing_more() {
+    fn run_that_does_not_go_on_measures_nothing_more() {
         let mut plan = plan(&["spawn.one"]);
         plan.goes_on = false;
         let mut comparisons = Comparisons::of(&plan, "thread", 7);

@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_near_the_generators_limit_is_not_asked_and_says_so() {
+    fn a_rate_near_the_generators_limit_is_not_measured_and_says_so() {
         let echo = find("io.tcp_echo").unwrap();
         let refusal = |offered| load().refusal(echo, "thread", &case(offered));
         assert_eq!(refusal(0), None);

@@ -543,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dearest_case_between_the_ends_is_left_out_first_and_the_ends_never() {
+    fn the_most_expensive_case_between_the_ends_is_left_out_first_and_the_ends_never() {
         let mut cells = some();
         for (case, seconds) in [(0, 0.1), (1, 40.0), (2, 30.0), (3, 50.0)] {
             cells.push(candidate("switch.hog", "a", case, seconds * SECOND));
@@ -562,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_of_workers_is_spare_and_of_two_that_say_the_same_one_is() {
+    fn every_number_of_workers_stays_and_one_of_two_equal_cases_is_spare() {
         let case = |workers, skew| {
             let named = |name: &str, value| (name.to_owned(), value);
             Parameters::from([named("workers_count", workers), named("skew", skew)])
@@ -606,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_of_a_regression_stays_however_dear() {
+    fn a_case_of_a_regression_stays_however_expensive() {
         let mut cells = some();
         for case in 1..=5 {
             cells.push(Candidate {
@@ -619,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cell_is_asked_once_in_each_round() {
+    fn every_cell_is_measured_once_in_each_round() {
         let plan = Plan::fit(some(), room(5));
         assert_eq!(plan.blocks.len(), 2 * 5);
         for round in 0..5 {

@@ -91,7 +91,7 @@ fn scoped_tls_is_fine_without_a_park_inside() {
 }
 
 #[test]
-fn scoped_tls_with_a_park_inside_hands_out_what_has_ended() {
+fn scoped_tls_with_a_park_inside_returns_a_value_after_its_scope() {
     // This breaks the contract. The memory that it reaches is never freed.
     run(Runtime::builder(), || {
         let first = go(|| SCOPED.set(&LIVES[1], || (0..4).for_each(|_| yield_now())));
