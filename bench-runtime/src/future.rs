@@ -129,9 +129,9 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     }
 }
 
-/// As [`block_on`], until the context ends at the latest. Then the future is dropped,
-/// which is how async code is cancelled. A task of tokio is not cancelled: it runs on
-/// when its handle is dropped. To abort it, use `tokio_util`'s `AbortOnDropHandle`.
+/// As [`block_on`], but ends when the context ends. The future is dropped then, which is how async
+/// code is cancelled. A task of tokio is not cancelled: it runs on when its handle is dropped. To
+/// abort it, use `tokio_util`'s `AbortOnDropHandle`.
 ///
 /// # Errors
 ///

@@ -50,8 +50,8 @@ pub struct GoroutineInfo {
     pub state: String,
     /// True if it is parked, or in a blocking call.
     pub waits: bool,
-    /// What it waits for, as an address: the same for all that wait for the
-    /// same channel or lock.
+    /// The address of the object that it waits for: the same for all that wait for the same channel
+    /// or lock.
     pub object: Option<usize>,
     /// The goroutine that could end the wait, if there is one: the holder of the mutex, or the one
     /// to be joined. `None` while the waiting goroutine is about to sleep.

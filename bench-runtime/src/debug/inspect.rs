@@ -71,7 +71,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) held_by: Option<u64>,
     /// `None` if it was not suspended, or continued meanwhile.
     pub(crate) stack: Option<Copied<'a>>,
-    /// The sweep had claimed it when it was to be read, so there is no stack.
+    /// Whether the sweep had claimed it, so that its stack could not be read.
     pub(crate) is_claimed: bool,
 }
 

@@ -44,15 +44,15 @@ pub(crate) const NAMED: usize = 8;
 pub struct StackGroup {
     /// Their state or wait, in Go's words.
     pub state: String,
-    /// Their numbers.
+    /// The goroutines.
     pub goroutines: Vec<GoroutineInfo>,
     /// The shortest and the longest time for which the runtime has seen them parked here; each may
     /// have waited longer. Zero for goroutines that parked after the runtime's last check, which
     /// was about a second ago at most.
     pub parked_for: Range<Duration>,
-    /// The calls, the innermost first. Of the runtime's own functions it has only
-    /// the one that the program called. Empty for goroutines that run, that have not
-    /// started, or that ran each time that they were read.
+    /// The calls, the innermost first. Of the runtime's own functions, only the one that the
+    /// program called is listed. Empty for goroutines that run, that have not started, or that ran
+    /// each time that they were read.
     pub frames: Vec<Frame>,
 }
 

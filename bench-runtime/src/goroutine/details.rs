@@ -39,8 +39,8 @@ pub(crate) fn text_of(name: Option<&str>, labels: &Labels) -> Option<Box<str>> {
     Some(text.into())
 }
 
-/// The name and the labels of a text of [`text_of`]. If the text was cut, the last label may be
-/// incomplete.
+/// The name and the labels of a text that [`text_of`] made. If the text was cut, the last label may
+/// be incomplete.
 pub(crate) fn parts_of(text: &str) -> (Option<&str>, Labels) {
     let mut parts = text.split('\0');
     let name = parts.next().unwrap_or_default();
@@ -90,7 +90,7 @@ impl Details {
         }
     }
 
-    /// The requested kind of stack, if it is not the runtime's.
+    /// The requested stack class, if it is not the runtime's.
     pub(crate) fn class(&self) -> Option<Class> {
         self.class
     }

@@ -36,7 +36,7 @@ impl List {
         self.len
     }
 
-    /// Appends one.
+    /// Appends a goroutine.
     #[inline]
     pub(crate) fn push(&mut self, g: &'static Goroutine) {
         let raw = ptr::from_ref(g).cast_mut();
@@ -52,7 +52,7 @@ impl List {
         self.len += 1;
     }
 
-    /// Takes the first.
+    /// Takes the first goroutine.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<&'static Goroutine> {
         let head = NonNull::new(self.head)?;

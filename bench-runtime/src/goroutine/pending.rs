@@ -82,7 +82,7 @@ impl Pending {
 
     /// Gives the record back. It is in no queue, and no ready of it is in progress.
     pub(crate) fn give_back(&'static self) {
-        // The waker is dropped out of the lock: its destructor is foreign.
+        // The waker is dropped outside the lock, because its destructor is foreign.
         let _waker = mem::replace(&mut *self.state.lock(), State::Ready);
         FREE.lock().push(self);
     }
@@ -107,7 +107,7 @@ impl Pending {
             State::Waiting(_) => {}
             _ => return true,
         }
-        // Cloned and dropped out of the lock: both are foreign code.
+        // Cloned and dropped outside the lock, because both are foreign code.
         let mut other = waker.clone();
         match &mut *self.state.lock() {
             State::Waiting(known) => mem::swap(known, &mut other),

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use super::Goroutine;
 use crate::util::lock::Lock;
 
-/// A compromise between the waste of a small runtime and the header's share of a chunk.
+/// The size of a chunk: a compromise between the waste of a small runtime and the header's share.
 const CHUNK_BYTES: usize = 256 * 1024;
 const HEADER_BYTES: usize = 64;
 const PER_CHUNK: usize = (CHUNK_BYTES - HEADER_BYTES) / size_of::<Goroutine>();

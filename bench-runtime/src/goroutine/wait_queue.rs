@@ -130,8 +130,8 @@ pub(crate) fn is_left(owner: Parkable) -> bool {
 }
 
 /// False for a goroutine whose runtime has stopped, unless it waits for a channel. Restores the
-/// goroutine's stack if it is compacted, because the goroutine will run, and mostly the caller
-/// writes to the stack before. A page fault would restore it too, at three times the cost.
+/// goroutine's stack if it is compacted, because the goroutine will run, and the caller usually
+/// writes to its stack before. A page fault would restore it too, at three times the cost.
 #[inline(always)]
 fn goes_on(owner: Parkable) -> bool {
     owner.head().flags.load(Ordering::Relaxed) & (FLAG_COMPACTED | FLAG_LEFT) == 0

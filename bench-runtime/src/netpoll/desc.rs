@@ -2,7 +2,7 @@
 //!
 //! The kernel may report an event of a descriptor that was closed meanwhile. The generation in the
 //! event's token is then out of date. If a close and an open come right after that check, the new
-//! descriptor gets one edge too many.
+//! descriptor gets one edge too many, which only causes a useless try.
 
 use std::os::fd::RawFd;
 
@@ -54,8 +54,8 @@ impl PollDesc {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Ends its use. Called before the poller ends, and before the number may
-    /// be reused for another file.
+    /// Ends the use of the record. Called before the poller ends, and before the number may be
+    /// reused for another file.
     pub(super) fn close(&self) {
         self.level.close();
         self.generation.fetch_add(1, Ordering::Release);

@@ -9,8 +9,8 @@
 //! 1. *That no data is left is a guess*, and a wrong guess costs a wait until the next
 //!    poll. So [`Level`] keeps the share of reads right after a read that were empty,
 //!    and makes one of those reads from time to time.
-//! 2. *No poller spins*: data without a waiter would end each poll at once. After a
-//!    few such events the watch is edge-triggered again, for longer each time.
+//! 2. *No poller spins*: data without a waiter would end each poll at once. After a few such events
+//!    the watch is edge-triggered again, and stays so for longer each time.
 //! 3. *No wake-up is lost.* See the table.
 //!
 //! # States
@@ -36,8 +36,8 @@
 //! that comes after the watch has ended fails, because the number has no watch, even if it belongs
 //! to a file that is closed for all its holders.
 //!
-//! Its model, `tests/loom/netpoll/level_model.rs`, runs this with the records, the
-//! slots and the reader's steps around it.
+//! Its model, `tests/loom/netpoll/level_model.rs`, runs this together with the records, the slots
+//! and the steps of a reader.
 //!
 //! [`Slot::set_drained`]: super::slot::Slot::set_drained
 //!
@@ -61,7 +61,7 @@ const SKIPPED_READS: u8 = 15;
 /// watch. A few come if one M polls while another is about to read.
 const USELESS_EVENTS: u8 = if cfg!(rt_loom) { 1 } else { 4 };
 
-/// Empty reads before the watch is by level again, doubled each time.
+/// The number of empty reads before the watch may be by level again. It doubles each time.
 const FIRST_PAUSE: u32 = 64;
 const LONGEST_PAUSE: u32 = 1 << 16;
 
@@ -82,7 +82,7 @@ pub(super) struct Level {
     skipped_reads: AtomicU8,
     /// Events in a row without a waiter or without data.
     useless_events: AtomicU8,
-    /// Empty reads to go before it may be on again.
+    /// Empty reads that are left before `on` may be set again.
     pause: AtomicU32,
     /// The next value of `pause`.
     next_pause: AtomicU32,
@@ -238,7 +238,7 @@ impl Level {
 mod tests {
     use super::*;
 
-    /// A level-triggered pipe, and the number of tries that it took.
+    /// A pipe that has become level-triggered, and the number of empty reads that this took.
     fn learned() -> (Level, u32) {
         let level = Level::new();
         level.open(0);

@@ -1,12 +1,11 @@
 //! The network poller: goroutines that wait for file descriptors.
 //!
-//! It has no thread and readies no goroutine: [`Netpoll::poll`] returns the ready ones,
-//! and the scheduler, which calls it, makes them runnable. A descriptor is watched once
-//! for its whole life, edge-triggered, from the first time that an operation on it
-//! would block; [`slot`] describes how an edge and a goroutine meet. A pipe may become
-//! level-triggered ([`level`]). A runtime has one poller. If goroutines are
-//! pinned, each M whose goroutines wait for descriptors also has its own; a socket that is used
-//! from two of them is watched by both.
+//! It has no thread and readies no goroutine: [`Netpoll::poll`] returns the ready ones, and the
+//! scheduler, which calls it, makes them runnable. A descriptor is watched once for its whole life,
+//! edge-triggered, from the first time that an operation on it would block; [`slot`] describes how
+//! an edge ends a goroutine's wait. A pipe may become level-triggered ([`level`]). A runtime has
+//! one poller. If goroutines are pinned, each M whose goroutines wait for descriptors also has its
+//! own; a socket that is used from two of them is watched by both.
 //!
 //! # Rejected
 //!
@@ -70,8 +69,8 @@ impl Netpoll {
         })
     }
 
-    /// Gives the poller to a later runtime, because this one has stopped. Not if a goroutine waits
-    /// for a descriptor: it does so for ever.
+    /// Gives the poller to a later runtime, because this one has stopped. Does nothing if a
+    /// goroutine still waits for a descriptor, because that goroutine waits for ever.
     pub(crate) fn retire(&self) {
         if self.waiters_count() == 0 {
             SPARE.lock().push(self.watch.clone());
@@ -165,7 +164,7 @@ impl Netpoll {
     /// How many goroutines wait for a descriptor.
     #[inline]
     pub(crate) fn waiters_count(&self) -> usize {
-        // Relaxed: a count to decide by, not exact.
+        // Relaxed: the count need not be exact.
         self.watch.waiting.load(Ordering::Relaxed)
     }
 }

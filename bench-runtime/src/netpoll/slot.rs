@@ -168,8 +168,8 @@ impl Slot {
     /// remembers permanent events of earlier edges (end of stream, error).
     #[inline]
     pub(crate) fn is_drained(&self, tick: u64) -> bool {
-        // Relaxed: a count, compared with a count; a stale value is either one
-        // that no tick will have again, or equally true.
+        // Relaxed: a tick is compared with a tick. A stale value is either a tick that will not
+        // come again, or equally true.
         self.drained_at.load(Ordering::Relaxed) == tick
     }
 }

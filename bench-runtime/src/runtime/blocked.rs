@@ -96,7 +96,7 @@ impl Stay {
             };
             return None;
         }
-        // So little work does not count: a thread that sleeps may have been woken in between.
+        // Less work does not count, because a thread that sleeps may have been woken in between.
         if worked_ns > CHECK_NS / 100 {
             self.since_ns = now_ns;
             let computes = cpu_ns - self.began_cpu_ns >= LONG_NS;

@@ -5,7 +5,7 @@
 //! | any         | locked to its thread         | its own stack, without a P       |
 //! | migrating   | unwinding                    | its own stack, without a P       |
 //! | migrating   | with a large stack           | its own stack, without a P       |
-//! | any         | any other                    | a helper, while it is parked     |
+//! | any         | any other                    | a helper; the goroutine is parked|
 //!
 //! A helper's stack is as large as foreign code expects.
 //!

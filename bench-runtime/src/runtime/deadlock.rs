@@ -2,8 +2,8 @@
 //! wait.
 //!
 //! An M that is about to sleep checks for a deadlock if every other M sleeps. So does a thread that
-//! is about to wait in `Runtime::run`. If the only objection was a thread outside the runtime,
-//! sysmon checks again, less and less often, because that thread may have been ending.
+//! is about to wait in `Runtime::run`. If there was no deadlock only because of a thread outside
+//! the runtime, sysmon checks again, less and less often, because that thread may have been ending.
 //!
 //! There is a deadlock if goroutines exist, none is runnable, no timer is armed, no goroutine waits
 //! for a descriptor, no blocking call is in progress, no goroutine listens for signals, and the

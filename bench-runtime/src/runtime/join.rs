@@ -209,8 +209,8 @@ impl<T> JoinHandle<T> {
             .is_ok()
     }
 
-    /// True once [`Self::join`] would not wait, except for a goroutine whose
-    /// runtime was shut down before it ended.
+    /// True once [`Self::join`] would not wait. It stays false for a goroutine whose runtime was
+    /// shut down before it ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         let finished = self.g.join.load(Ordering::Acquire) == JOIN_DONE;
@@ -498,7 +498,7 @@ impl<T> Future for Join<T> {
 
     /// # Panics
     ///
-    /// After it was ready.
+    /// If it is polled after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let g = self.handle.as_ref().expect("polled after it was ready").g;
         loop {

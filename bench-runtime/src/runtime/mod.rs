@@ -520,7 +520,8 @@ impl Builder {
     }
 
     /// Whether the process ends with a report when every goroutine waits for another. This never
-    /// happens while the process has threads outside the runtime.
+    /// happens while the process has threads outside the runtime, except for those that wait in
+    /// [`Runtime::run`].
     ///
     /// # Examples
     ///

@@ -124,7 +124,7 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
     // A limit, because there may be a million.
     let mut unfinished = shared.goroutines();
     unfinished.truncate(LEAKS_SHOWN);
-    // No thread may be left by now, and the last one may have ended before the state was `Stopped`.
+    // Perhaps no thread is left by now, and the last one ended before the state was `Stopped`.
     clear_up(shared);
     release_joiners(shared, JOIN_LOST);
     Shutdown {

@@ -32,7 +32,7 @@ pub(crate) struct Sweep {
     pending: bool,
     /// A P has picked a goroutine since the pass began, which may be parked now.
     ran: bool,
-    /// Stacks that were ever compacted, when the pass began.
+    /// The number of compactions in the process when the pass began.
     compacted_count: u64,
     /// The process uses so much memory that compacting comes first.
     pressed: bool,
@@ -65,7 +65,8 @@ impl Watch for Sweep {
             self.ran = false;
             self.compacted_count = compacted_count();
             self.pressed = shared.settings.shrink_options.compact && is_pressed(shared);
-            // With a short `after`, the few stacks of a program would else be visited all the time.
+            // With a short `after`, the few stacks of a program would otherwise be visited all the
+            // time.
             self.pause =
                 (self.policy(shared).after / PASSES).max(Duration::from_nanos(TIME_SLICE_NS));
         }

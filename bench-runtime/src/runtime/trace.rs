@@ -11,8 +11,8 @@
 //! | [`Level::Coarse`]    | a P starts or stops on an M, is retaken, steals; blocking calls; batches of timers, of the poller, of compaction; threads; GOMAXPROCS |
 //! | [`Level::Switches`]  | those, and each spawn, ready, run, park, yield and end  |
 //!
-//! A coarse event comes with a system call, a lock or a long interval, so a reading of the clock
-//! (25 ns) does not matter. A switch takes about that long in all, so switches are recorded only on
+//! A coarse event comes with a system call or a lock, or is rare, so a reading of the clock (25 ns)
+//! does not matter. A switch takes about that long in all, so switches are recorded only on
 //! request. With the default level each spawn, ready and run only checks the level, by a load of
 //! [`Part::watches`](crate::recorder::part::Part::watches) and a branch.
 //!

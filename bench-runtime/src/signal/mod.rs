@@ -159,8 +159,8 @@ impl fmt::Debug for Signal {
     }
 }
 
-/// The channel of the signals: it has the methods of [`Receiver`], and can be
-/// used as one in `select!`. From [`notify`].
+/// The channel of the signals: it has the methods of [`Receiver`], and can be used as one in
+/// `select!`. [`notify`] returns it.
 ///
 /// When it is dropped, the former actions of its signals are restored, unless others are registered
 /// for them too. Clones of the receiver get the pending signals, and then `None`.

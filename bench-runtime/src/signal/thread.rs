@@ -1,8 +1,8 @@
 //! The thread that receives the signals of the process, and the listeners to these signals.
 //!
-//! It starts with the first listener and stays; it belongs to no runtime. A signal is
-//! caught while it has a listener. All of it is done under one lock, so that a listener
-//! that has stopped gets no further signal.
+//! It starts with the first listener and stays; it belongs to no runtime. A signal is caught while
+//! it has a listener. All of this is done under one lock, so that a listener that has stopped gets
+//! no further signal.
 
 use std::{io, mem};
 

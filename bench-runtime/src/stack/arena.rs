@@ -49,7 +49,8 @@ const FIRST_DEEP: usize = CHUNK >> GROUP;
 /// A batch of new slots is at most this many bytes of address space, because
 /// every two MiB that hold a guard cost a page of page table.
 const BATCH_BYTES: usize = 64 << 20;
-/// Ten million shallow stacks then take 40,000 mappings, and two Ps seldom use the same one.
+/// The size of a chunk. Ten million shallow stacks then take 40,000 mappings, and two Ps seldom use
+/// the same one.
 pub(super) const CHUNK: usize = 64 << 20;
 /// The most chunks of a region that are mappings of their own: enough for twelve million shallow
 /// stacks. The usual limit of a process is 65,530 mappings.
@@ -119,7 +120,7 @@ impl Arena {
         GLOBAL.get()
     }
 
-    /// Reserves `bytes`, or half as much each time that the system refuses. `guards` forces a kind
+    /// Reserves `bytes`, and halves them each time that the system refuses. `guards` forces a kind
     /// of guard; with `None` it is the kind that the kernel has.
     pub(super) fn reserve(mut bytes: usize, guards: Option<Guards>) -> Result<Self, StackError> {
         let found = map::page_size();
@@ -243,8 +244,7 @@ impl Arena {
         }
     }
 
-    /// Takes up to `count` free slots, and at least one. The list tells which
-    /// of them may hold pages.
+    /// Takes up to `count` free slots, and at least one. Those in `warm` may hold pages.
     pub(super) fn take(&self, class: Class, count: usize) -> Result<FreeList, StackError> {
         let mut free = self.free(class).lock();
         if free.warm.is_empty() && free.cold.is_empty() {
@@ -304,7 +304,7 @@ impl Arena {
     ///
     /// # Safety
     ///
-    /// The caller owns them, and they are not in use.
+    /// The caller owns the slots, and they are not in use.
     unsafe fn open(
         &self,
         info: &ClassInfo,
@@ -358,8 +358,8 @@ impl Arena {
         }
     }
 
-    /// Keeps the new part of a region's odd chunks from merging with the even ones by other advice,
-    /// up to [`MOST_APART`] chunks.
+    /// Gives the new part of a region's odd chunks other advice than the even ones have, so that
+    /// the kernel does not merge their mappings. Only for the first [`MOST_APART`] chunks.
     fn keep_apart(&self, start: usize, bytes: usize) {
         let region = match self.geometry.locate(start) {
             Some((region, _)) => self.geometry.slot_base(region, 0),
@@ -411,7 +411,8 @@ unsafe fn without_huge_pages(range: PageRange) {
     let _ = unsafe { madvise::advise(range, Advice::NoHugePage) };
 }
 
-/// Only tests drop arenas. They unmap them, because an emulator has little room for many.
+/// Only tests drop arenas. The memory is unmapped then, because an emulator has little address
+/// space.
 #[cfg(test)]
 impl Drop for Arena {
     fn drop(&mut self) {

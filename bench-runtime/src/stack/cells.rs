@@ -15,7 +15,7 @@ use super::free_list::FreeList;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access};
 
-/// Sizes of cells are multiples of this, so half of it is unused in a cell on average.
+/// Sizes of cells are multiples of this. On average half of it is unused in a cell.
 const STEP: usize = 64;
 /// The largest cell, and so the largest live part that is compacted.
 pub(super) const LARGEST: usize = 16 << 10;
@@ -23,7 +23,7 @@ const SIZES: usize = LARGEST / STEP;
 /// The size of a slab: even with cells of the largest sizes it wastes little at its end.
 const SLAB: usize = 256 << 10;
 
-/// A cell, in use.
+/// A cell in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cell(pub(super) NonNull<u8>);
 
@@ -56,7 +56,7 @@ struct Space {
     end: usize,
 }
 
-/// Only tests drop cells. They unmap them, because an emulator has little room for many.
+/// Only tests drop this. The memory is unmapped then, because an emulator has little address space.
 #[cfg(test)]
 impl Drop for Space {
     fn drop(&mut self) {
@@ -120,8 +120,7 @@ impl Cells {
         // SAFETY: by the caller's promise the cell is ours; cells are larger
         // than a link and aligned for it.
         unsafe { size.free.push(cell.0.cast()) };
-        // Release: pairs with the Acquire in `give_back_unused`: the push has
-        // happened before.
+        // Release: pairs with the Acquire in `give_back_unused`, which then sees the push.
         size.in_use.fetch_sub(1, Ordering::Release);
     }
 

@@ -48,8 +48,9 @@ pub(super) const DEEP_GUARD: usize = 64 << 10;
 pub enum StackPolicy {
     /// Grows on demand up to 14.25 MiB, which is more than most threads have. At most ten thousand
     /// such stacks may be in use in a process. A goroutine that starts while all of them are in use
-    /// gets a stack that grows up to 192 KiB. All goroutines do if the system refuses address space
-    /// or mappings. [`stack_usage`](crate::stack_usage) tells which limit a goroutine has.
+    /// gets a stack that grows up to 192 KiB. All goroutines get such a stack if the system refuses
+    /// address space or mappings. [`stack_usage`](crate::stack_usage) tells which limit a goroutine
+    /// has.
     #[default]
     Auto,
     /// Grows on demand from `initial` bytes, up to the smallest slot for `limit` bytes. Slots have
@@ -91,7 +92,7 @@ pub(super) struct ClassInfo {
     pub(super) initial: usize,
 }
 
-/// The most classes, and so different policies, of a process.
+/// The most classes of a process, and so the most different policies.
 pub(super) const CLASSES: usize = 64;
 
 /// The classes in use, packed; read without a lock, appended to under
@@ -124,7 +125,7 @@ impl Class {
     /// The same if no deep slot is left.
     pub(crate) const SHALLOW: Self = Self(1);
 
-    /// The bytes of such a stack that a goroutine may use.
+    /// The bytes of a stack of this class that a goroutine may use.
     pub(crate) fn usable(self) -> usize {
         self.info().usable
     }

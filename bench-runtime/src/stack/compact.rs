@@ -31,7 +31,7 @@
 //!   another thread reads into or writes from must not be on the stack of a
 //!   parked goroutine while compaction is on.
 //! - A thread that has blocked SIGSEGV is killed by an access.
-//! - A debugger stops at each such touch (`handle SIGSEGV nostop noprint`).
+//! - A debugger stops at each such access (`handle SIGSEGV nostop noprint`).
 //! - After `fork` the child may use stacks that were compacted at the fork, but
 //!   not a slot that was just being compacted.
 //!
@@ -49,7 +49,7 @@
 //!
 //! | design                                                  | compaction | restoring |
 //! |---------------------------------------------------------|------------|--------|
-//! | the present one, within those readings                  | 1.70–1.80 µs | 2.63–2.65 µs |
+//! | the present one, in the same readings                   | 1.70–1.80 µs | 2.63–2.65 µs |
 //! | a new chunk, moved over the sealed one by `mremap`, if all stacks of the chunk before were restored | the same | 2.97 µs |
 //! | the same, its pages by a vectored `MADV_POPULATE_WRITE` | the same | 3.37 µs |
 //! | cells in huge pages                                     | 2.08 µs | 2.93 µs |
@@ -287,7 +287,7 @@ pub(crate) fn place_of(address: usize) -> usize {
 pub(super) enum Touch {
     /// The slot was compacted, and is restored now.
     Restored,
-    /// Another cause.
+    /// The fault has another cause.
     NotOurs,
 }
 
@@ -352,7 +352,7 @@ impl Compactor {
         let word = |index: usize| self.arena.slots.word(region, first + index);
         let give = |cells: &[Cell]| {
             for (claim, cell) in claimed.iter().zip(cells) {
-                // SAFETY: taken below for as many bytes, and in no word yet.
+                // SAFETY: taken below for as many bytes, and no word names it yet.
                 unsafe { self.cells.give(*cell, claim.live().1) };
             }
         };

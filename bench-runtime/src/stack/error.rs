@@ -55,7 +55,7 @@ pub enum StackError {
     /// The kernel refused memory for more stacks.
     #[error("the kernel refused memory for goroutine stacks: {0}")]
     OutOfMemory(#[source] io::Error),
-    /// No address space for the arena.
+    /// The system refused address space for goroutine stacks.
     #[error(
         "no address space of even {bytes} bytes for goroutine stacks: raise the limit on virtual \
          memory (ulimit -v): {source}"

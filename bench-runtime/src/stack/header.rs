@@ -16,7 +16,7 @@ use super::class::{
     Class, ClassInfo, DEEP_BYTES, DEEP_GUARD, GROUP, SMALLEST, SPARSE, STEP, slot_top,
 };
 
-/// At the top of a slot in use: the state that the scheduler finds from SP alone.
+/// The header of a slot in use: the state that the scheduler finds from SP alone.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct StackHeader {
@@ -367,7 +367,7 @@ pub(super) fn publish(geometry: Geometry) {
 }
 
 /// The header of the slot that contains `address`, between limit and top; `None` if it is in no
-/// goroutine slot. The scheduler finds the running goroutine by its SP in this way.
+/// goroutine slot. In this way the scheduler finds the running goroutine from SP.
 #[inline(always)]
 pub(crate) fn header_of(address: usize) -> Option<NonNull<StackHeader>> {
     // Acquire, twice: pairs with the Releases in `publish`.

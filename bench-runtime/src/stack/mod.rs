@@ -1,8 +1,8 @@
 //! Stacks of goroutines: slots in one reservation of address space.
 //!
-//! The address space of a slot is a power of two, so [`header_of`] computes the address of its
-//! header from any address in it. It reads no thread-local: a goroutine that has moved to another
-//! thread may still hold the address of the old thread's variable.
+//! The size of a slot's address space is a power of two, so [`header_of`] computes the address of
+//! its header from any address in it. It reads no thread-local: a goroutine that has moved to
+//! another thread may still hold the address of the old thread's variable.
 //!
 //! ```text
 //! +--------------+ <- slot base + slot size ("the top")
@@ -80,7 +80,7 @@
 //! 3. [`sweep`] visits goroutines that have been parked for long. It trims their
 //!    stacks ([`trim`]) or moves them to cells ([`compact`]). If all stacks of a
 //!    chunk have moved, it gives back the chunk's page tables ([`seal`]).
-//! 4. A touch of the guard ends the process with a report ([`overflow`]).
+//! 4. An access to the guard ends the process with a report ([`overflow`]).
 //! 5. When the goroutine ends, the slot goes back to the cache. Pages of slots that stay in free
 //!    lists are freed.
 

@@ -35,7 +35,7 @@ struct Toy {
     body: std::cell::Cell<Option<Body>>,
 }
 
-// SAFETY: one thread at a time moves the status and touches the rest.
+// SAFETY: one thread at a time changes the status and uses the rest.
 unsafe impl Sync for Toy {}
 
 unsafe extern "C" fn toy_entry(toy: usize) -> ! {
@@ -140,7 +140,7 @@ const AT_ONCE: Policy = Policy {
     after: Duration::ZERO,
 };
 
-/// Sweeps over everything once.
+/// Sweeps over all stacks once.
 fn sweep_once(policy: Policy) {
     static NOW: AtomicUsize = AtomicUsize::new(1);
     sweep::set_hooks(Hooks {

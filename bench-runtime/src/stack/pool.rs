@@ -1,8 +1,8 @@
 //! Free stacks: a cache for each P, last in, first out.
 //!
 //! The stack that was put back last is used next, because its lines are still in the CPU's cache.
-//! From a cache of [`HOT`] stacks the oldest [`SPILL`] go to the arena; an empty cache takes as
-//! many from there. If neither has a deep stack, a request for one gets a shallow one.
+//! When a cache has [`HOT`] stacks, the oldest [`SPILL`] of them go to the arena; an empty cache
+//! takes as many from there. If neither has a deep stack, a request for one gets a shallow one.
 //!
 //! # Rejected
 //!
@@ -23,7 +23,7 @@
 //! Learning a stack's size by its spawn site. Go copies a stack that is too small, so a good first
 //! size saves copies. Here growth is a fault for each page, and prefaulting is no cheaper. A
 //! smaller *slot* for sites that were never deep would save page tables (385 of 4,709 bytes, with
-//! 64 KiB in place of 256). But the first deeper call would overflow it.
+//! 64 KiB in place of 256). But the first deeper call would overflow the smaller slot.
 
 use std::sync::atomic::Ordering;
 
@@ -34,10 +34,10 @@ use super::slots::{State, Word};
 use super::{Stack, StackError, trim};
 
 /// If more free stacks than this have pages (64 MiB at a page each), the pages of further ones are
-/// freed at once. When millions of goroutines end, their stacks would else keep that memory until
-/// the next sweep.
+/// freed at once. When millions of goroutines end, their stacks would otherwise keep that memory
+/// until the next sweep.
 const WARM: usize = 16 << 10;
-/// A cache is trimmed once in this time at most, because to read its free stacks takes some 20 µs.
+/// A cache is trimmed at most once in this time, because reading its free stacks takes some 20 µs.
 const TRIM_MS: u32 = 10;
 
 /// The stacks of one class in a cache.

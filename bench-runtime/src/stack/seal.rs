@@ -29,8 +29,8 @@
 //! page tables, so the mapping could stay. But checking each entry for a marker took 24 ns, 1.5 µs
 //! a stack.
 //!
-//! Sealing chunks of small slots. To restore a stack would take the markers of a thousand slots,
-//! and sealing would save less for each.
+//! Sealing chunks of small slots. Restoring a stack would then make the markers of a thousand
+//! slots, and sealing would save less for each.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};

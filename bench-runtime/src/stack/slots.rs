@@ -50,7 +50,7 @@ const BYTES_AT: u32 = REST_AT + CELL_BITS;
 pub(super) const UNIT: usize = 16;
 
 impl Word {
-    /// A word of only state and class.
+    /// A word with only state and class.
     pub(super) fn plain(state: State, class: Class) -> Self {
         Self(state as u64 | (class.index() as u64) << CLASS_AT)
     }
@@ -78,7 +78,7 @@ impl Word {
         }
     }
 
-    /// The same word with another state, between states that have the same rest.
+    /// The same word with another state. Only for states whose words have the same rest.
     pub(super) fn with_state(self, state: State) -> Self {
         Self(self.0 & !STATE | state as u64)
     }

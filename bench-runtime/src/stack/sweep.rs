@@ -1,7 +1,7 @@
 //! The sweep visits the slots in use, and trims or compacts the stacks of goroutines
 //! that have been parked for long.
 //!
-//! A thread that holds no P does it in [`step`]s. Each step visits a bounded number of slots and
+//! A thread that holds no P sweeps in [`step`]s. Each step visits a bounded number of slots and
 //! continues where the last one stopped. Only one thread sweeps at a time.
 //!
 //! A stack is trimmed or compacted if two visits, at least [`Policy::after`] apart, found its
@@ -38,7 +38,7 @@ pub(crate) enum Shrink {
 /// so the first two return `None` unless that goroutine is now parked on this very stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hooks {
-    /// Says how its stack may shrink; without effects.
+    /// Returns how its stack may shrink. Changes nothing.
     pub(crate) parked: fn(g: *mut (), stack: Stack) -> Option<Shrink>,
     /// Claims it; returns the address of its saved context.
     pub(crate) claim: fn(g: *mut (), stack: Stack) -> Option<usize>,
@@ -77,7 +77,8 @@ const STEP: usize = 1024;
 /// A shorter run is not compacted until its stacks have waited for long, because each run takes
 /// three `mprotect` calls with their TLB shootdowns.
 const SHORTEST_RUN: usize = 16;
-/// After this many times [`Policy::after`] a stack's run may be short.
+/// A stack that has been parked for this many times [`Policy::after`] may be compacted in a short
+/// run.
 const SHORT_RUN_WAITS: u32 = 8;
 
 static HOOKS: OnceLock<Hooks> = OnceLock::new();

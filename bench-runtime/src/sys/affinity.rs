@@ -39,8 +39,8 @@ pub fn read_mask() -> io::Result<Vec<usize>> {
     .map_err(io::Error::from)
 }
 
-/// The CPUs that `ask` sets in a mask. It returns `EINVAL` for a mask that is shorter
-/// than the kernel's own.
+/// The CPUs that `ask` sets in a mask. `ask` returns `EINVAL` for a mask that is shorter than the
+/// kernel's own.
 fn read_mask_by(
     mut ask: impl FnMut(&mut [libc::c_ulong]) -> nix::Result<()>,
 ) -> nix::Result<Vec<usize>> {

@@ -1,5 +1,5 @@
 //! The control groups of a process, of both versions, with the limits of these groups and of the
-//! groups above them. The suite reads these facts here too.
+//! groups above them. The benchmark suite reads these facts here too.
 //!
 //! A group is found by its name in `/proc/PID/cgroup` below a mount of
 //! `/proc/self/mountinfo`. In a container the mount shows a part of the tree

@@ -43,7 +43,7 @@ fn run(test: &str, part: &str, body: impl FnOnce()) -> Option<(ExitStatus, Strin
     });
     match child {
         Ok(output) => {
-            // A child that finds no test of this name ends well.
+            // A child that finds no test of this name succeeds.
             let stdout = String::from_utf8_lossy(&output.stdout);
             assert!(
                 stdout.contains("running 1 test"),

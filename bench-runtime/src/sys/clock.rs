@@ -22,7 +22,7 @@ pub(crate) fn timer_slack_ns() -> u64 {
     }
     // SAFETY: no memory is passed.
     let slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
-    // The call cannot fail; without a value nothing is subtracted.
+    // The call cannot fail. If it did, no slack would be assumed.
     u64::try_from(slack).unwrap_or(0)
 }
 

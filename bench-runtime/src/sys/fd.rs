@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::event_fd::EventFd;
 
-/// If poll(2) says that a descriptor is writable, it takes this many bytes at once: a pipe then has
+/// The bytes that a descriptor takes at once if poll(2) says that it is writable: a pipe then has
 /// room for a page, others for more.
 pub(crate) const WRITE_MOST: usize = libc::PIPE_BUF;
 

@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Advice {
-    /// Pages go back; the next touch finds zeros.
+    /// Pages go back; the next access finds zeros.
     DontNeed = libc::MADV_DONTNEED,
     /// No huge pages: one touched page must cost one page.
     NoHugePage = libc::MADV_NOHUGEPAGE,
-    /// No effect on anonymous memory, but the kernel does not merge a mapping
-    /// that has it with one that has not.
+    /// No effect on anonymous memory, but the kernel does not merge a mapping that has it with one
+    /// that does not.
     Random = libc::MADV_RANDOM,
     /// An access is a SIGSEGV, without a mapping of its own. The old content is
     /// lost. Since Linux 6.13.
@@ -33,7 +33,7 @@ pub(crate) struct PageRange {
     pub(crate) bytes: usize,
 }
 
-/// The kernel takes this many ranges a call (UIO_MAXIOV).
+/// The kernel takes this many ranges in one call (UIO_MAXIOV).
 const BATCH: usize = 1024;
 
 /// Whether `process_madvise` works on ourselves: not known, yes, no.

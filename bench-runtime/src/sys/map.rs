@@ -31,7 +31,7 @@ pub(crate) fn page_size() -> usize {
     usize::try_from(size).unwrap_or(0)
 }
 
-/// Reserves address space without access, which costs no memory; a multiple of
+/// Reserves address space without access, which costs no memory. The result is a multiple of
 /// `align`, which is a power of two of at least a page.
 pub(crate) fn reserve(bytes: usize, align: usize) -> io::Result<usize> {
     let padded = bytes
@@ -118,8 +118,8 @@ pub(crate) unsafe fn protect(start: usize, bytes: usize, access: Access) -> io::
     }
 }
 
-/// For each page of a range, from the lowest, whether it is in memory.
-/// `pages` has one element a page.
+/// For each page of a range, from the lowest, whether it is in memory. `pages` has one element for
+/// each page.
 pub(crate) fn resident(start: usize, pages: &mut [u8]) -> io::Result<()> {
     // SAFETY: the kernel writes one byte a page, and the slice has as many;
     // the range itself is not accessed.

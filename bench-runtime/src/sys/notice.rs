@@ -12,11 +12,10 @@
 //!
 //! # Rejected
 //!
-//! *The crate `signal-hook`*: its handler runs on the stack of the thread that is
-//! interrupted, and a goroutine's may have 4 KiB; and it stays when the last receiver
-//! of a signal is dropped, so that the former action is not restored. *signalfd*:
-//! every thread of the process would have to block the signal, also threads of other
-//! code.
+//! *The crate `signal-hook`*: its handler runs on the stack of the thread that is interrupted, and
+//! a goroutine's stack may have 4 KiB. The handler also stays when the last receiver of a signal is
+//! dropped, so the former action is not restored. *signalfd*: every thread of the process would
+//! have to block the signal, also threads of other code.
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -233,7 +233,7 @@ impl Poller {
 }
 
 /// True if the kernel, or a filter before it, refuses such a call for this process. A filter may
-/// return any error, so every error counts that is no event and no mistake of ours.
+/// return any error, so every error counts except for an interrupting signal and mistakes of ours.
 fn is_refusal(error: &io::Error) -> bool {
     !matches!(
         error.raw_os_error(),

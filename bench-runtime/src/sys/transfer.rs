@@ -62,8 +62,8 @@ fn done(count: libc::c_long) -> io::Result<usize> {
 const POSITION: i64 = -1;
 
 /// Reads data that is available without waiting for a disk or for a writer; from `offset`, or from
-/// the current position. `None` if no data is available so, or if the kernel or the file system
-/// does not support this: an ordinary read is then needed.
+/// the current position. `None` if there is no such data, or if the kernel or the file system does
+/// not support this: an ordinary read is then needed.
 pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) -> Option<usize> {
     let offset = offset.map_or(Some(POSITION), |offset| i64::try_from(offset).ok())?;
     let part = libc::iovec {

@@ -1,4 +1,4 @@
-//! userfaultfd, for one purpose: to put a page at an address that faults now, in one atomic step.
+//! userfaultfd, for one purpose: to put a page where there is none, in one atomic step.
 //!
 //! The range is registered for write-protection only, and no page is ever
 //! write-protected. So the kernel never sends us a fault, and ordinary growth
@@ -65,7 +65,7 @@ impl UserFault {
             features: 0,
             ioctls: 0,
         };
-        // SAFETY: the request takes a `uffdio_api`, which `Api` is laid out as.
+        // SAFETY: the request takes a `uffdio_api`, whose layout `Api` has.
         unsafe { this.ioctl(UFFDIO_API, (&raw mut api).cast()) }?;
         Ok(this)
     }
@@ -78,8 +78,8 @@ impl UserFault {
             mode: REGISTER_MODE_WP,
             ioctls: 0,
         };
-        // SAFETY: the request takes a `uffdio_register`, which `Register` is
-        // laid out as; it changes no memory.
+        // SAFETY: the request takes a `uffdio_register`, whose layout `Register` has; it changes no
+        // memory.
         unsafe { self.ioctl(UFFDIO_REGISTER, (&raw mut register).cast()) }?;
         match register.ioctls & HAS_COPY {
             0 => Err(io::ErrorKind::Unsupported.into()),
@@ -103,8 +103,8 @@ impl UserFault {
                 mode: 0,
                 copied: 0,
             };
-            // SAFETY: the request takes a `uffdio_copy`, which `Copy` is laid
-            // out as; the rest is the caller's promise.
+            // SAFETY: the request takes a `uffdio_copy`, whose layout `Copy` has; the rest is the
+            // caller's promise.
             let answer = unsafe { self.ioctl(UFFDIO_COPY, (&raw mut copy).cast()) };
             match answer {
                 Ok(()) => return Ok(()),

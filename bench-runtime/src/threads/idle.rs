@@ -123,7 +123,7 @@ impl<J> JobSlot<J> {
 /// The idle threads of a pool.
 #[derive(Debug)]
 pub(crate) struct IdleThreads<J> {
-    /// The spinning thread last, or else the one that was added last.
+    /// The last is the spinning thread or, if none spins, the thread that was added last.
     list: Lock<Vec<Arc<JobSlot<J>>>>,
     one_spinning: AtomicBool,
 }

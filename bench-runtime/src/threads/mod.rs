@@ -2,8 +2,8 @@
 //! from others, and how they end.
 //!
 //! A new thread inherits its CPUs, its signal mask and its niceness from the thread that starts it.
-//! So a thread with a bound goroutine starts no thread itself: a thread to which no goroutine is
-//! ever bound does, as Go's template thread.
+//! So a thread with a bound goroutine starts no thread itself. It leaves this to a thread to which
+//! no goroutine is ever bound, like Go's template thread.
 
 pub(crate) mod count;
 pub(crate) mod idle;
@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use crate::util::lock::Lock;
 
-/// Bytes of stack of a thread that runs no code of the program's: the scheduler's loop and
-/// timer callbacks. Chosen, not measured; only used pages take memory.
+/// Bytes of stack of a thread that runs no code of the program: the scheduler's loop and timer
+/// callbacks. Chosen, not measured; only used pages take memory.
 pub(crate) const THREAD_STACK: usize = 256 * 1024;
 
 /// Bytes of a helper's stack: as much as a program's first thread has, because foreign
@@ -43,8 +43,8 @@ pub(crate) fn counted() -> usize {
     counted_in(std::process::id(), COUNTED.load(Ordering::SeqCst)) as usize
 }
 
-/// Adds `by` to the number of those threads. Called by a thread that joins or leaves them, or for
-/// it.
+/// Adds `by` to the number of those threads. Called by the thread that joins or leaves them, or by
+/// another in its place.
 pub(crate) fn count(by: i32) {
     let process = std::process::id();
     let change = |counted| {

@@ -74,7 +74,7 @@ impl AdaptiveSpin {
 mod tests {
     use super::*;
 
-    /// Spins that miss, until the thread stops spinning; how many.
+    /// Notes misses until the thread stops spinning; returns how many.
     fn miss(spin: &AdaptiveSpin) -> usize {
         let misses = (1..).find(|_| {
             spin.note_spin(false);
@@ -85,7 +85,7 @@ mod tests {
         misses.unwrap()
     }
 
-    /// Short sleeps, until the thread spins again; how many.
+    /// Notes short sleeps until the thread spins again; returns how many.
     fn recover(spin: &AdaptiveSpin) -> usize {
         let sleeps = (1..).find(|_| {
             spin.note_sleep(0);
