@@ -5,7 +5,7 @@
 //! `cargo run --release -p bench-runtime --example compaction_costs`
 //!
 //! It measures the CPU time of a process, which other programs change little. Each reading is a
-//! separate process. All take three minutes on two CPUs.
+//! separate process. All readings together take three minutes on two CPUs.
 
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -13,7 +13,7 @@
 //!   then runs on another thread. Without `blocking` a short call costs nothing: only if it is
 //!   long, sysmon retakes the P.
 //! - `StackGrowth*`: Go copies the stack of each goroutine to a larger one. Ours is not copied: the
-//!   kernel adds pages when it is first touched.
+//!   kernel adds a page when the goroutine first touches it.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -103,17 +103,17 @@ pub enum Format {
     /// Text for readers.
     #[default]
     Table,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
 /// The arguments of `list`.
 #[derive(Args, Debug)]
 pub struct ListArguments {
-    /// Only these lanes; a name or the beginning of names.
+    /// Only these lanes: names, or beginnings of names.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub lane: Vec<String>,
-    /// Only these workloads; an id or the beginning of ids, such as `spawn`.
+    /// Only these workloads: ids, or beginnings of ids, such as `spawn`.
     #[arg(long, value_delimiter = ',', value_name = "ID,…")]
     pub workload: Vec<String>,
     /// The format of the output.
@@ -168,8 +168,8 @@ pub struct RunArguments {
     /// threadbare, thread, process, tokio, rayon, and go if it is found]
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub lane: Vec<String>,
-    /// The workloads: ids or beginnings of ids, such as `spawn`. Without it all
-    /// of them, or with --quick a choice.
+    /// The workloads: ids or beginnings of ids, such as `spawn`. Without this option all of them,
+    /// or with --quick some of them.
     #[arg(long, value_delimiter = ',', value_name = "ID,…")]
     pub workload: Vec<String>,
     /// Lanes, workloads and sizes chosen for one purpose; --lane and --workload
@@ -181,7 +181,7 @@ pub struct RunArguments {
     /// an unknown name the error lists the known ones.
     #[arg(long, value_name = "PARAMETER=VALUE,…", value_parser = parse_values)]
     pub set: Vec<(String, Vec<u64>)>,
-    /// The backend of service.http: a PostgreSQL, such as
+    /// The backend of service.http: a PostgreSQL database, such as
     /// `postgresql://user:password@host/database`. Only lanes with a client for it are measured:
     /// threadbare, threadbare-migrating, thread, thread-pool, process, process-pool, tokio,
     /// tokio-ct. The run makes the table threadbare_items there. If the database stalls or ends,
@@ -227,17 +227,17 @@ pub struct RunArguments {
     /// How long a lane may take to answer before it is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = parse_seconds)]
     pub timeout: u64,
-    /// The lane program of another build: each chosen lane in Rust is measured in
-    /// both builds, alternately, and `gate` judges the one run. Lanes in other
-    /// languages are measured only if --lane names them.
+    /// The lane program of another build: each chosen lane in Rust is measured in both builds,
+    /// alternately, and `gate` compares both builds in this one run. Lanes in other languages are
+    /// measured only if --lane names them.
     #[arg(long, value_name = "PROGRAM")]
     pub base: Option<PathBuf>,
     /// The table that defines the versions of lanes such as `go@1.26`; see below.
     /// [default: engines.toml in this folder, if it is there]
     #[arg(long, value_name = "FILE")]
     pub engines: Option<PathBuf>,
-    /// The folder of a crate that `threadbare new` made: it is built by cargo and measured
-    /// on all lanes in Rust. Only its workloads are measured, unless --workload names others.
+    /// The folder of a crate that `threadbare new` made: cargo builds it, and it is measured on all
+    /// lanes in Rust. Only its workloads are measured, unless --workload names others.
     #[arg(long, value_name = "DIR", conflicts_with = "preset")]
     pub with: Option<PathBuf>,
     /// Measure only part I of N: every N-th workload, with all its lanes.
@@ -377,7 +377,7 @@ pub struct DoctorArguments {
     /// The lane that is compared with itself.
     #[arg(long, default_value = "thread", value_name = "NAME")]
     pub lane: String,
-    /// The CPUs for it, such as 0-3,6. [default: all that are allowed]
+    /// The CPUs for this lane, such as 0-3,6. [default: all that are allowed]
     #[arg(long, value_name = "LIST")]
     pub cpus: Option<Cpus>,
     /// About how long to measure.
@@ -541,7 +541,7 @@ pub struct SiteArguments {
     /// The folder to write the pages to.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// A list of prices by instance type: adds the work that a price buys.
+    /// A list of prices by instance type: the pages then also show how much work a price buys.
     #[arg(long, value_name = "FILE")]
     pub prices: Option<PathBuf>,
 }
@@ -558,7 +558,7 @@ pub struct CollectArguments {
     /// The folder with the runs that came back, a folder for each run.
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// Keep the whole runs as small files in this folder too, as `keep` does.
+    /// Also keep the whole runs, as small files in this folder, as `keep` does.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
     /// The format of the output.
@@ -587,7 +587,7 @@ pub struct HistoryArguments {
     /// Only these workloads; the beginning of an id is enough.
     #[arg(long, value_delimiter = ',', value_name = "ID,…")]
     pub workload: Vec<String>,
-    /// Write it as a page with curves too.
+    /// Also write the history as a page with curves.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// The format of the output.

@@ -45,7 +45,7 @@ pub(super) enum Refusal {
     /// The answer was wrong.
     Checksum(String),
     /// One sample takes longer than the budget allows for a trial.
-    Dear {
+    TooLong {
         /// The time limit of the trial.
         limit: Duration,
         /// The whole run's budget.
@@ -62,7 +62,7 @@ impl Refusal {
             Self::Answer(ErrorKind::BadRequest, _) => FailureKind::Protocol,
             Self::Answer(ErrorKind::Failed, _) => FailureKind::Failed,
             Self::Checksum(_) => FailureKind::WrongChecksum,
-            Self::Dear { .. } => FailureKind::TimedOut,
+            Self::TooLong { .. } => FailureKind::TimedOut,
         }
     }
 
@@ -74,7 +74,7 @@ impl Refusal {
         match self {
             Self::Lane(failure) => failure.to_string(),
             Self::Answer(_, message) | Self::Checksum(message) => message.clone(),
-            Self::Dear { limit, budget } => format!(
+            Self::TooLong { limit, budget } => format!(
                 "one sample took over {} s; use --budget {}",
                 limit.as_secs(),
                 2 * budget.as_secs()
@@ -174,7 +174,7 @@ pub(super) fn calibrate(
         process.count();
         let began = Instant::now();
         let sample = checked_sample(&mut process, workload, parameters, iterations, expected)
-            .map_err(|refusal| dear(refusal, setup))?;
+            .map_err(|refusal| too_long(refusal, setup))?;
         let whole = began.elapsed();
         let elapsed = Duration::from_nanos(sample.elapsed_ns).min(whole);
         let done = !workload.calibrated || elapsed >= ENOUGH || iterations == most_iterations;
@@ -222,13 +222,13 @@ fn trial_limits(setup: &Setup) -> Limits {
     }
 }
 
-/// Turns the timeout of a trial into [`Refusal::Dear`] if the budget has shortened its limit.
-fn dear(refusal: Refusal, setup: &Setup) -> Refusal {
+/// Turns the timeout of a trial into [`Refusal::TooLong`] if the budget has shortened its limit.
+fn too_long(refusal: Refusal, setup: &Setup) -> Refusal {
     match refusal {
         Refusal::Lane(LaneFailure {
             cause: Cause::TimedOut(limit),
             ..
-        }) if limit < setup.limits.sample => Refusal::Dear {
+        }) if limit < setup.limits.sample => Refusal::TooLong {
             limit,
             budget: setup.budget,
         },
@@ -334,12 +334,12 @@ mod tests {
             })
         };
         let limit = trial_limits(&setup).sample;
-        let dear_one = dear(timed_out(limit), &setup);
-        assert_eq!(dear_one.kind(), FailureKind::TimedOut);
-        let message = dear_one.message();
+        let over_budget = too_long(timed_out(limit), &setup);
+        assert_eq!(over_budget.kind(), FailureKind::TimedOut);
+        let message = over_budget.message();
         assert!(message.contains("over 5 s"), "{message}");
         assert!(message.contains("--budget 240"), "{message}");
-        let other = dear(timed_out(setup.limits.sample), &setup);
+        let other = too_long(timed_out(setup.limits.sample), &setup);
         assert!(matches!(other, Refusal::Lane(_)));
     }
 

@@ -268,7 +268,7 @@ fn refusals(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
 }
 
 /// A memory workload whose sample takes longer has no A/A pair.
-const DEAR_LEDGER_NS: f64 = 1e9;
+const LONGEST_PAIRED_NS: f64 = 1e9;
 
 /// The outcome of the trials of all cells.
 #[derive(Default)]
@@ -365,7 +365,7 @@ fn try_cells(
         // Figures of memory hardly vary, so a pair whose processes take seconds would show no more
         // than the pair of memory.parked.
         let sample_ns = first.cost.around_ns + first.cost.iteration_ns;
-        let has_pair = !is_memory(workload) || sample_ns < DEAR_LEDGER_NS;
+        let has_pair = !is_memory(workload) || sample_ns < LONGEST_PAIRED_NS;
         let is_pair = |cell: &&Candidate| {
             cell.workload == workload.id && (setup.twice || has_pair && is_along(cell, first))
         };

@@ -140,7 +140,7 @@ impl Plan {
                     .collect();
                 let cost = whole_cost(&candidates, &cells);
                 // If the run continues, later processes replace the missing samples.
-                let fewest = match dearest_case(&candidates, &cells) {
+                let fewest = match most_expensive_case(&candidates, &cells) {
                     Some(_) if !room.goes_on => FEWEST_SAMPLES,
                     _ => 1,
                 };
@@ -152,7 +152,7 @@ impl Plan {
             if cost <= budget_ns {
                 break cells;
             }
-            match dearest_case(&candidates, &cells) {
+            match most_expensive_case(&candidates, &cells) {
                 Some((workload, parameters)) => {
                     let cost = case_cost(&candidates, &cells, workload, &parameters) / 1e9;
                     left_out.push(format!(
@@ -318,7 +318,7 @@ fn case_cost(
 }
 
 /// Of the cases that may be left out, the one whose cells cost the most.
-fn dearest_case(
+fn most_expensive_case(
     candidates: &[Candidate],
     cells: &[PlannedCell],
 ) -> Option<(&'static str, Parameters)> {

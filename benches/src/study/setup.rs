@@ -68,7 +68,8 @@ impl StudyLane {
     }
 }
 
-/// The number of tasks. The memory of a task is the slope of the memory over this number.
+/// The parameter for the number of tasks. The memory of a task is the slope of the memory over this
+/// number.
 pub(super) const TASKS: &str = "tasks_count";
 /// The fewest processes of a memory workload with one number of tasks, where no line can be fitted:
 /// its interval needs as many.
@@ -76,7 +77,7 @@ const FEWEST_OF_COUNT: u64 = 3;
 /// Processes of a workload in its small form.
 pub(super) const FEW: u64 = 3;
 /// From this many tasks on, a process takes seconds.
-const DEAR_COUNT: u64 = 1_000_000;
+const SLOW_COUNT: u64 = 1_000_000;
 
 /// All settings of a run.
 #[derive(Clone, Debug)]
@@ -306,7 +307,7 @@ impl Setup {
             _ if self.is_small(workload) => self.processes_count.min(FEW),
             _ if !is_memory(workload) => self.processes_count,
             // Each process takes seconds, and with a million tasks two are exact enough.
-            [case] if tasks(case) >= DEAR_COUNT => self.memory_processes_count.max(2),
+            [case] if tasks(case) >= SLOW_COUNT => self.memory_processes_count.max(2),
             [_] => self.memory_processes_count.max(FEWEST_OF_COUNT),
             _ => self.memory_processes_count,
         }
