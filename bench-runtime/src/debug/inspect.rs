@@ -9,10 +9,11 @@
 //! |                                      | I4 status Waiting, then `context`: watched to saved: the data is valid |
 //! |                                      | I4 else it was readied: drop the data     |
 //!
-//! If I2 has read a write of R4, then I4 sees the status that the ready stored, because of I3 and
-//! the light barrier before R2. If I4 sees the status of the next wait instead, it sees R3 too.
-//! `context` is not watched again by then, because a park stores it without the bit, and one thread
-//! at a time inspects. The steps are in [`crate::goroutine::claim`].
+//! If I2 has read a write of R4, I4 sees that the goroutine was readied: by I3, and the light
+//! barrier before R2, it sees the status that the ready stored. If it sees the status of the next
+//! wait instead, it sees R3 too. `context` is not watched again by then, because a park stores it
+//! without the bit, and only one thread at a time inspects. The steps are in
+//! [`crate::goroutine::claim`].
 //!
 //! The memory that I2 reads may be written by other threads, or freed: a stack that was released, a
 //! mutex that was dropped, the name of a goroutine that has ended. So the kernel reads it, and

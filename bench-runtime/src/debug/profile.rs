@@ -197,10 +197,10 @@ pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
             let Some(info) = GoroutineInfo::of(&seen) else {
                 return;
             };
-            let may_come = || tries < TRIES || seen.is_claimed && begun.elapsed() < PATIENCE;
+            let may_retry = || tries < TRIES || seen.is_claimed && begun.elapsed() < PATIENCE;
             let (calls, age) = match seen.stack {
                 Some(stack) => (unwinder.calls(stack.saved, stack.bytes), stack.age),
-                None if info.waits && may_come() => return again.push(seen.g),
+                None if info.waits && may_retry() => return again.push(seen.g),
                 None => Default::default(),
             };
             let group = groups.entry((info.state.clone(), calls)).or_default();

@@ -25,7 +25,7 @@ pub(crate) fn of(tracks: Vec<Track>, infos: Vec<GoroutineInfo>) -> Trace {
         })
         .collect();
     for track in &tracks {
-        learn(&track.events, &mut goroutines);
+        add_spawned(&track.events, &mut goroutines);
     }
     Trace { tracks, goroutines }
 }
@@ -44,7 +44,7 @@ pub(crate) fn track_of(p: Option<usize>, ring: &Ring) -> Track {
 
 /// Takes sites and names of goroutines from the events after their spawn. The goroutines may have
 /// ended.
-fn learn(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
+fn add_spawned(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
     for (at, spawn) in events.iter().enumerate() {
         if spawn.kind != Kind::Spawn {
             continue;

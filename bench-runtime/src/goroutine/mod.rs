@@ -77,8 +77,8 @@ pub(crate) use parkable::{Head, Kind, MULTI, Parkable, Waiter};
 pub(crate) use wait_queue::{WaitQueue, is_left};
 pub(crate) use wait_reason::WaitReason;
 
-/// The state of a goroutine, for dumps and checks. The tables above, not this, say which thread
-/// owns a goroutine.
+/// The state of a goroutine, for dumps and checks. The tables above say which thread owns a
+/// goroutine; this does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Status {

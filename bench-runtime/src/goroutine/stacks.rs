@@ -24,9 +24,9 @@
 //! too, but then R3 is visible in `context`. In C4 the compare-exchange fails if R3 was done,
 //! because R3 stores another value. The steps are in [`super::claim`].
 //!
-//! These goroutines are not claimed: those that are locked to an M, because the M waits for them;
-//! those that are readied already; and those that an inspection reads ([`crate::debug::inspect`]),
-//! which may be resumed without delay.
+//! The sweep does not claim goroutines that are locked to an M, because the M waits for them;
+//! goroutines that are readied already; and goroutines that an inspection reads
+//! ([`crate::debug::inspect`]), which may be resumed without delay.
 
 use std::ptr;
 use std::sync::atomic::Ordering;

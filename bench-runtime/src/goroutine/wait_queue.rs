@@ -82,7 +82,7 @@ impl WaitQueue {
             // before it has taken this lock to remove the waiter, or was
             // readied.
             let waiter = unsafe { first.as_ref() };
-            if waiter.take() && goes_on(waiter.owner) {
+            if waiter.take() && continues(waiter.owner) {
                 return Some(first);
             }
         }
@@ -133,14 +133,14 @@ pub(crate) fn is_left(owner: Parkable) -> bool {
 /// goroutine's stack if it is compacted, because the goroutine will run, and the caller usually
 /// writes to its stack before. A page fault would restore it too, at three times the cost.
 #[inline(always)]
-fn goes_on(owner: Parkable) -> bool {
+fn continues(owner: Parkable) -> bool {
     owner.head().flags.load(Ordering::Relaxed) & (FLAG_COMPACTED | FLAG_LEFT) == 0
-        || goes_on_slow(owner)
+        || continues_slow(owner)
 }
 
 #[cold]
 #[inline(never)]
-fn goes_on_slow(owner: Parkable) -> bool {
+fn continues_slow(owner: Parkable) -> bool {
     if owner.head().kind != Kind::Goroutine {
         return true;
     }

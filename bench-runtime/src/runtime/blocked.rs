@@ -34,7 +34,7 @@ struct Stay {
     began_cpu_ns: u64,
     since_ns: u64,
     cpu_ns: u64,
-    told: bool,
+    is_warned: bool,
 }
 
 /// Why the waiting goroutines cannot run on their thread.
@@ -67,8 +67,8 @@ impl Watch for Blocked {
         let machines = shared.machines.lock().clone();
         self.stays.resize(machines.len(), Stay::default());
         for (m, stay) in machines.into_iter().zip(&mut self.stays) {
-            if let Some(hold) = stay.long(shared, m, now_ns) {
-                stay.told = true;
+            if let Some(hold) = stay.due_warning(shared, m, now_ns) {
+                stay.is_warned = true;
                 tell(shared, m, hold, now_ns - m.retaken_ns());
             }
         }
@@ -77,7 +77,7 @@ impl Watch for Blocked {
 
 impl Stay {
     /// Checks `m`; returns the warning, if one is due and none was written yet.
-    fn long(&mut self, shared: &Shared, m: &Machine, now_ns: u64) -> Option<Hold> {
+    fn due_warning(&mut self, shared: &Shared, m: &Machine, now_ns: u64) -> Option<Hold> {
         if !m.is_p_retaken() || !m.has_pinned_work() {
             *self = Self::default();
             return None;
@@ -92,7 +92,7 @@ impl Stay {
                 began_cpu_ns: cpu_ns,
                 since_ns: now_ns,
                 cpu_ns,
-                told: false,
+                is_warned: false,
             };
             return None;
         }
@@ -100,10 +100,10 @@ impl Stay {
         if worked_ns > CHECK_NS / 100 {
             self.since_ns = now_ns;
             let computes = cpu_ns - self.began_cpu_ns >= LONG_NS;
-            return (computes && !self.told).then_some(Hold::Computes);
+            return (computes && !self.is_warned).then_some(Hold::Computes);
         }
-        let is_long = !self.told && now_ns - self.since_ns >= LONG_NS;
-        (is_long && shared.settings.reads_files && m.is_asleep()).then_some(Hold::Blocks)
+        let is_due = !self.is_warned && now_ns - self.since_ns >= LONG_NS;
+        (is_due && shared.settings.reads_files && m.is_asleep()).then_some(Hold::Blocks)
     }
 }
 

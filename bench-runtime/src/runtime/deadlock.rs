@@ -25,7 +25,7 @@ use crate::sched::sysmon::{Round, Watch};
 use crate::threads;
 
 /// Set when the process is about to end with the report.
-static SAID: AtomicBool = AtomicBool::new(false);
+static IS_REPORTED: AtomicBool = AtomicBool::new(false);
 
 /// How many [`Awaited`] there are.
 static AWAITED: AtomicUsize = AtomicUsize::new(0);
@@ -50,11 +50,11 @@ impl Drop for Awaited {
 
 /// Reports a deadlock and ends the process, if there is one.
 pub(crate) fn check_deadlock(shared: &'static Shared) {
-    is_deadlock_but_for_others(shared);
+    is_deadlock_without_outside_threads(shared);
 }
 
 /// [`check_deadlock`]; true if only a thread outside the runtime can still end a wait.
-fn is_deadlock_but_for_others(shared: &'static Shared) -> bool {
+fn is_deadlock_without_outside_threads(shared: &'static Shared) -> bool {
     if !shared.settings.detects_deadlock {
         return false;
     }
@@ -83,7 +83,7 @@ fn is_deadlock_but_for_others(shared: &'static Shared) -> bool {
         return false;
     }
     // If two Ms fall asleep at the same time, both come here, and one reports.
-    if SAID.swap(true, Ordering::Relaxed) {
+    if IS_REPORTED.swap(true, Ordering::Relaxed) {
         return false;
     }
     write_all(
@@ -184,7 +184,7 @@ impl Watch for Rechecks {
             *self = Self::default();
         } else if round.now_ns >= self.next_ns {
             // An M without a P may be about to put itself on the list.
-            let may_be = is_deadlock_but_for_others(shared) || !all_machines_sleep(shared);
+            let may_be = is_deadlock_without_outside_threads(shared) || !all_machines_sleep(shared);
             self.pause_ns = match may_be {
                 true => self.pause_ns.saturating_mul(2).max(TIME_SLICE_NS),
                 false => u64::MAX,

@@ -11,10 +11,9 @@ use crate::goroutine::{JOIN_OPEN, Parkable, WaitReason};
 use crate::sched::shared::{RunState, Shared};
 use crate::sched::{current, park, prepare_park, readied};
 
-/// Called when no goroutine can run. With fake time it readies the goroutine that waits for all
-/// others to wait. If there is none, it advances the clock to the next timer. If there is no timer
-/// either, the thread that waits in `run` is told that no result will come. True if there is
-/// something to do now.
+/// With fake time, called when no goroutine can run. Readies the goroutine that waits for all
+/// others to wait. If there is none, advances the clock to the next timer. If there is no timer
+/// either, ends the wait of the thread in `run`. True if there is something to do now.
 pub(super) fn advance(shared: &'static Shared) -> bool {
     let Some(clock) = &shared.fake_clock else {
         return false;

@@ -12,7 +12,7 @@ use crate::util::lock::Lock;
 /// Runtimes that write a dump at SIGQUIT.
 static ON_QUIT: Lock<Vec<&'static Shared>> = Lock::new(Vec::new());
 /// Whether the signal is caught and a thread writes the dumps.
-static IS_HEARD: Lock<bool> = Lock::new(false);
+static IS_CAUGHT: Lock<bool> = Lock::new(false);
 
 /// From now on SIGQUIT writes this runtime's goroutines to stderr, and the program continues.
 ///
@@ -20,17 +20,17 @@ static IS_HEARD: Lock<bool> = Lock::new(false);
 ///
 /// If the kernel refuses the resources for it; the next call tries again.
 pub(crate) fn dump_on_quit(shared: &'static Shared) -> io::Result<()> {
-    let mut is_heard = IS_HEARD.lock();
-    if !*is_heard {
-        hear_quits()?;
-        *is_heard = true;
+    let mut is_caught = IS_CAUGHT.lock();
+    if !*is_caught {
+        catch_quits()?;
+        *is_caught = true;
     }
-    drop(is_heard);
+    drop(is_caught);
     ON_QUIT.lock().push(shared);
     Ok(())
 }
 
-fn hear_quits() -> io::Result<()> {
+fn catch_quits() -> io::Result<()> {
     let (told, quits) = std::sync::mpsc::channel();
     // This thread ends with the channel, if the signal cannot be caught.
     threads::start_counted("sigquit", HELPER_STACK, move || {

@@ -68,11 +68,11 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
         // Sysmon counted as a user of `shared`.
         Shared::release(shared);
     }
-    let heard = match settings.dumps_on_quit {
+    let dumps = match settings.dumps_on_quit {
         true => watched.and_then(|()| quit::dump_on_quit(shared)),
         false => watched,
     };
-    if let Err(error) = heard {
+    if let Err(error) = dumps {
         shutdown::stop(shared);
         Shared::release(shared);
         return Err(error);

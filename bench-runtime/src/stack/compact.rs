@@ -37,10 +37,10 @@
 //!
 //! # Rejected
 //!
-//! Copying with `MADV_DONTNEED` alone, and guards without steps 1 and 3, lose writes of other
-//! threads, as a stress test showed. With registration for missing pages, `read(2)` into an
-//! untouched page of a running stack fails with EFAULT for ordinary users. `UFFDIO_MOVE` and memory
-//! files cost more.
+//! Copying with `MADV_DONTNEED` alone loses writes of other threads, and so do guards without steps
+//! 1 and 3, as a stress test showed. If the stacks are registered for missing pages, `read(2)` into
+//! an untouched page of a running stack fails with EFAULT for ordinary users. `UFFDIO_MOVE` and
+//! memory files cost more.
 //!
 //! The designs in this table are sound, except for the last, and none was better. The figures are
 //! CPU time for one stack in the repository's example `memory`, with 100,000 stacks of the default

@@ -39,14 +39,14 @@ pub fn read_mask() -> io::Result<Vec<usize>> {
     .map_err(io::Error::from)
 }
 
-/// The CPUs that `ask` sets in a mask. `ask` returns `EINVAL` for a mask that is shorter than the
-/// kernel's own.
+/// The CPUs that `get_mask` sets in a mask. It must return `EINVAL` for a mask that is shorter than
+/// the kernel's own.
 fn read_mask_by(
-    mut ask: impl FnMut(&mut [libc::c_ulong]) -> nix::Result<()>,
+    mut get_mask: impl FnMut(&mut [libc::c_ulong]) -> nix::Result<()>,
 ) -> nix::Result<Vec<usize>> {
     let mut mask: Vec<libc::c_ulong> = vec![0; 1024 / WORD];
     loop {
-        match ask(&mut mask) {
+        match get_mask(&mut mask) {
             Ok(()) => {
                 let is_set = |&cpu: &usize| mask[cpu / WORD] >> (cpu % WORD) & 1 == 1;
                 return Ok((0..mask.len() * WORD).filter(is_set).collect());

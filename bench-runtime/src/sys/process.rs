@@ -25,7 +25,7 @@ pub(crate) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
 ///
 /// `ECHILD` if it was reaped, or is no child of ours.
 pub(crate) fn wait_for_end(pid: u32) -> io::Result<()> {
-    look(pid, 0).map(drop)
+    wait_without_reaping(pid, 0).map(drop)
 }
 
 /// True if the child has ended.
@@ -34,10 +34,10 @@ pub(crate) fn wait_for_end(pid: u32) -> io::Result<()> {
 ///
 /// As [`wait_for_end`].
 pub(crate) fn has_ended(pid: u32) -> io::Result<bool> {
-    look(pid, libc::WNOHANG)
+    wait_without_reaping(pid, libc::WNOHANG)
 }
 
-fn look(pid: u32, flags: i32) -> io::Result<bool> {
+fn wait_without_reaping(pid: u32, flags: i32) -> io::Result<bool> {
     let flags = libc::WEXITED | libc::WNOWAIT | flags;
     loop {
         // SAFETY: all zeros is a valid siginfo.

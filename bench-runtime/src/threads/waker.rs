@@ -38,7 +38,7 @@ static CALLS: Mutex<Calls> = Mutex::new(Calls {
     waiting: VecDeque::new(),
     thread: Thread::None,
 });
-static CAME: Condvar = Condvar::new();
+static HAS_CALLS: Condvar = Condvar::new();
 
 fn calls() -> MutexGuard<'static, Calls> {
     CALLS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -56,7 +56,7 @@ pub(crate) fn run(call: Call) -> Result<(), (io::Error, Call)> {
         Thread::Busy => {}
         Thread::Idle => {
             count(-1);
-            CAME.notify_one();
+            HAS_CALLS.notify_one();
         }
         // The new thread waits for the lock.
         Thread::None => {
@@ -89,7 +89,7 @@ fn run_for_ever() {
         calls.thread = Thread::Idle;
         count(1);
         // The caller that ends this wait takes this thread out of the count.
-        calls = CAME
+        calls = HAS_CALLS
             .wait_while(calls, |calls| calls.thread == Thread::Idle)
             .unwrap_or_else(PoisonError::into_inner);
     }
