@@ -27,9 +27,9 @@ if [ "$mode" = "--fast" ]; then
     exit 0
 fi
 
-# Checks without a clock: much of each is a compiler on one CPU. The instructions
-# of each operation are compared with its budget (needs valgrind); DuckDB reads the
-# exported table (needs python3 and a package index).
+# Checks without timing: mostly compilers on one CPU. valgrind counts the instructions of each
+# operation, which are compared with its budget; DuckDB reads the exported table (it needs python3
+# and a package index).
 publish() { scripts/publish.sh; }
 instructions() { cargo test --quiet --release -p bench-runtime --test instructions; }
 exported() { cargo test --quiet -p benches --features parquet --test export; }
@@ -40,7 +40,7 @@ aarch64() { scripts/aarch64.sh --quick; }
 gates=(loom miri exported fuzz aarch64 instructions publish)
 step "side by side: ${gates[*]}"
 logs=$(mktemp -d)
-# A process group for each, to end all that it has started.
+# Each runs in a process group, so that all of its processes can be ended.
 set -m
 groups=()
 trap 'kill -- "${groups[@]/#/-}" 2>/dev/null; rm -rf "$logs"' EXIT
@@ -64,8 +64,8 @@ if [ "${#failed[@]}" -gt 0 ]; then
     exit 1
 fi
 
-# Each with a canary that it must find, as above; miri, tsan, asan and fuzz need
-# nightly, aarch64 an emulator, and say so.
+# Each has a canary that it must find. miri, tsan, asan and fuzz need nightly, aarch64 needs an
+# emulator; without them they say so.
 for script in tsan asan soak; do
     step "$script"
     "scripts/$script.sh" --quick

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Result files come from anywhere: any content is read or refused, and a file that is
-# read can be shown. The same holds for the words of a command line. Without nightly
-# `cargo test -p reports hostile` checks it for fewer inputs.
+# Result files come from anywhere. Any content is read or refused, and a file that was read can be
+# shown. Any words of a command line are accepted or refused. Without nightly,
+# `cargo test -p reports hostile` checks fewer inputs.
 #   scripts/fuzz.sh [--quick] [seconds for each target]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib/nightly.sh
 seconds=600
-seed=0 # by the clock: each long run looks elsewhere
-# One seed, so that each change is checked by the same inputs.
+seed=0 # chosen by the clock, so each long run tries other inputs
+# A fixed seed, so each change is checked with the same inputs.
 [ "${1:-}" = "--quick" ] && { seconds=10; seed=20261121; shift; }
 seconds=${1:-$seconds}
 need_nightly fuzz rust-std
@@ -20,7 +20,7 @@ if ! cargo fuzz --version >/dev/null 2>&1; then
     exit 0
 fi
 
-# Without a sanitizer: the code has no `unsafe`, and panics are the target.
+# Without a sanitizer: the code has no `unsafe`, and the fuzzer looks for panics.
 fuzz=(cargo +nightly fuzz)
 build=(--fuzz-dir reports/fuzz --sanitizer none)
 limits=(-timeout=20 -rss_limit_mb=2048 -max_len=65536 -verbosity=0 -print_final_stats=1 -seed="$seed")

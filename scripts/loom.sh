@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Models of the lock-free pieces: every interleaving, by loom. Tests whose name
-# begins with `canary` break one step on purpose; loom must find each of them.
+# Models of the lock-free code: loom runs every interleaving. A test whose name begins
+# with `canary` has a step broken on purpose, and loom must find it.
 #   scripts/loom.sh [--quick]     both are the same: the models are small
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUSTFLAGS="--cfg rt_loom" LOOM_MAX_BRANCHES=100000
-# Built faster than the release profile, and searched as fast.
+# Compiles faster than the release profile, and runs as fast.
 export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false
 models=(--target-dir target/loom --release --quiet -p bench-runtime --test loom)
 
 timeout 900 cargo test "${models[@]}"
 
-# A test that must panic passes only if it does; that any ran at all is seen here.
+# A canary passes only if it panics. This checks that canaries ran at all.
 canaries=$(cargo test "${models[@]}" -- --list 2>/dev/null | grep -c 'canary_.*: test')
 if [ "$canaries" -lt 22 ]; then
     echo "loom: canaries are gone ($canaries): the gate proves nothing without them" >&2

@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# Undefined behaviour and data races in code without assembly, by miri. Miri cannot
-# run goroutines: the primitives' own tests run on plain threads.
+# Undefined behaviour and data races in code without assembly, found by miri. miri cannot
+# run goroutines, so the tests of the primitives run on plain threads.
 #   scripts/miri.sh [--quick]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib/nightly.sh
 need_nightly miri miri rust-src
-# Records and parkables are leaked by design; the kernel's random numbers and
-# clocks are not under test.
+# Records and parkables are leaked by design. The kernel's random numbers and clocks are
+# not under test.
 export MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-disable-isolation -Zmiri-permissive-provenance"
 own=(goroutine:: sched::run_queue:: util:: timer:: context::)
-# Through the public API; those left out go through too many rounds for miri.
+# Tests through the public API. Those that are left out have too many rounds for miri.
 api=(chan_close:: future:: future_chan:: select_case:: sync_once:: sync_wait_group::)
 slow=(try_recv_racing_a_close a_select_of_sixty_four_cases each_message_is_seen an_unnamed_send)
-# Miri builds no runtime.
+# miri cannot build a runtime.
 slow+=(wake_after_the_end_and_after_the_runtime)
 if [ "${1:-}" = "--quick" ]; then
     own=(goroutine:: sched::run_queue:: util::)
     api=(chan_close:: select_case::)
 fi
 
-# The canary: an aliasing fault on purpose, which miri must report.
+# The canary: a deliberate aliasing error, which miri must report.
 make_canary <<'RUST'
 fn main() {
     let mut value = Box::new(1);

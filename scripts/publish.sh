@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Whether bench-runtime can be published: cargo packages it and builds the package by
-# itself, with the oldest compiler that Cargo.toml says it supports. Nothing is uploaded.
+# itself, with the oldest compiler that its Cargo.toml supports. Nothing is uploaded.
 #   scripts/publish.sh             queries the registry too
 #   scripts/publish.sh --offline   does not
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-# Usually the compiler of this checkout, or else rustup gets it.
+# Usually this is the compiler of this checkout; otherwise rustup installs it.
 compiler=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 case $compiler in
 "$oldest" | "$oldest".*) ;;
@@ -17,7 +17,7 @@ case $compiler in
     ;;
 esac
 
-# CI's checkout may have files of its own beside.
+# CI's checkout may contain other files.
 arguments=(--package bench-runtime --allow-dirty --target-dir target/publish --quiet)
 if [ "${1:-}" = "--offline" ]; then
     cargo "+$compiler" package --offline "${arguments[@]}"

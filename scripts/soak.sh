@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Everything at once on more processors than CPUs, under a watchdog: see
-# bench-runtime/examples/soak. Then stacks that are compacted and touched by
-# others all the while: see bench-runtime/examples/compaction_soak.rs.
+# Everything at once on more Ps than CPUs, under a watchdog: see bench-runtime/examples/soak.
+# Then stacks that are compacted while others access them: see
+# bench-runtime/examples/compaction_soak.rs.
 #   scripts/soak.sh [--quick] [seconds for each of six runs; three times as many for the last]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ seed=${SOAK_SEED:-$RANDOM}
 cargo build --quiet -p bench-runtime --example soak --example compaction_soak
 soak=target/debug/examples/soak
 
-# The canary: a scenario that never ends must be found and end the process.
+# The canary: a scenario that never ends. The watchdog must find it and end the process.
 if "$soak" --seconds 1 --procs 2 --actors 2 --timeout 1 --only stuck >/dev/null 2>&1; then
     echo "soak: the watchdog did not find an actor that is stuck" >&2
     exit 1

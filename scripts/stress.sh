@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Each primitive by itself, two of them at a time, under the soak's watchdog:
-# see bench-runtime/examples/soak. About SOAK_SECONDS in all, 60 by default.
+# Each primitive alone, two at a time, under the soak's watchdog: see
+# bench-runtime/examples/soak. It takes about SOAK_SECONDS in all, 60 by default.
 #   scripts/stress.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ each=$(((total * at_once + ${#primitives[@]} - 1) / ${#primitives[@]}))
 cargo build --quiet -p bench-runtime --example soak
 export STRESS_SOAK=target/debug/examples/soak STRESS_EACH=$each STRESS_SEED=${SOAK_SEED:-$RANDOM}
 
-# Half of the time pinned, half migrating; some more processors than CPUs.
+# Half of the time pinned, half migrating; some runs have more Ps than CPUs.
 one() {
     local log mode seconds=$(((STRESS_EACH + 1) / 2))
     log=$(mktemp)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Data races of plain threads and of goroutines, by the thread sanitizer, with
-# the standard library built for it too. The reports of switches between stacks
-# are in bench-runtime/src/stack/fiber.rs.
+# Data races of plain threads and of goroutines, found by the thread sanitizer, with the
+# standard library built for it too. How it learns of switches between stacks is in
+# bench-runtime/src/stack/fiber.rs.
 #   scripts/tsan.sh [--quick]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,8 +12,7 @@ export RUSTFLAGS="-Zsanitizer=thread --cfg rt_tsan" TSAN_OPTIONS="halt_on_error=
 build=(--quiet -Zbuild-std --target "$target" --target-dir target/tsan -p bench-runtime)
 timeout 1200 cargo +nightly test "${build[@]}" --lib --test it --no-run
 
-# The canaries: races on purpose, of threads and of goroutines, which the
-# sanitizer must report.
+# The canaries: deliberate races of threads and of goroutines, which the sanitizer must report.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 for canary in canary_two_threads_race canary_two_goroutines_on_two_machines_race; do
@@ -26,9 +25,8 @@ for canary in canary_two_threads_race canary_two_goroutines_on_two_machines_race
     fi
 done
 
-# Left out: compaction, which the sanitizer does not see; more goroutines than it
-# supports; a limit on address space, of which it takes most; and tests that would be
-# too slow.
+# Left out: compaction, which the sanitizer does not see; more goroutines than it supports;
+# limits on address space, most of which it uses; and tests that would be too slow.
 slow=(compact hundred_thousand thousand_goroutines_in_blocking_reads refused_stack closure_that_panics_when_it_is_dropped_unstarted)
 [ "${1:-}" = "--quick" ] && slow+=(thousands_of_runtimes snapshots_while_eight net_deadline::)
 timeout 900 cargo +nightly test "${build[@]}" --lib -- sched:: goroutine:: util:: timer:: netpoll:: context:: local::

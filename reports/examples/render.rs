@@ -1,5 +1,5 @@
-//! Renders result files: one as its report, several as a comparison, a folder of them
-//! as the pages of many machines.
+//! Renders result files: one as its report, several as a comparison, a folder as the pages of many
+//! machines.
 //!
 //! `cargo run -p reports --example render -- OUT.html RUN.jsonl [RUN.jsonl …]`
 //! `cargo run -p reports --example render -- SITE DIR`

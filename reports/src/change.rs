@@ -1,28 +1,24 @@
 //! The changes from one run to another on one host, cell by cell.
 //!
-//! 1. Each lane's processes in the new run are set against those in the old one
-//!    ([`crate::stats::shift`]); slopes over many processes, as memory is, by
-//!    the ratio of both slopes; figures that may be zero, by the difference.
-//! 2. Cells of other models are its drift cells ([`crate::stats::drift`]): if
-//!    they moved by more than their spread explains, every interval of this
-//!    lane is widened by the same factor, and more on a workload whose drift
-//!    cells moved further. Variants of one model share their code, and are no
-//!    drift cells of each other.
-//! 3. The A/A pairs of both runs do the same, if they differ by more than the
-//!    intervals allow ([`crate::stats::noise`]).
-//! 4. Verdicts are those of [`crate::stats::verdict`] over the whole page; the
-//!    bound is the larger of the threshold and of how far the drift cells moved.
+//! 1. The processes of each lane in the new run are compared with those in the old one
+//!    ([`crate::stats::shift`]); slopes over many processes, as memory is, by their ratio; figures
+//!    that may be zero, by their difference.
+//! 2. The cells of other models are the lane's drift cells ([`crate::stats::drift`]). If they
+//!    changed by more than their spread explains, every interval of this lane is widened by the
+//!    same factor, and further on a workload whose drift cells changed more. Variants of one model
+//!    share their code, so they are no drift cells of each other.
+//! 3. If the A/A pairs of either run differ by more than their intervals allow, intervals are
+//!    widened too ([`crate::stats::noise`]).
+//! 4. Verdicts are those of [`crate::stats::verdict`] over the whole page. The bound is the larger
+//!    of the threshold and the typical change of the drift cells.
+//! Two builds that were measured by turns (`Run::sides`) are one run, and the processes of one
+//! round are pairs.
 //!
-//! Two builds that were measured in turns (`Run::sides`) are one run, and the
-//! processes of one round are pairs.
+//! The shift does not show a slow mode that has become more frequent. So the verdict is *too noisy
+//! to say* instead of *same* if the averages differ significantly and by more than the bound.
 //!
-//! The shift does not see a slow mode that has become more frequent. So the verdict
-//! is *too noisy to say* in place of *same* if the averages differ significantly and
-//! by more than the bound.
-//!
-//! Every quantity is judged except the 99.9th percentiles, which rest on a
-//! handful of requests, and the share of a queue that a thief took, of which
-//! neither more nor less is better.
+//! Every quantity is judged except two: the 99.9th percentiles, which depend on a few requests, and
+//! the stolen share of a queue, for which neither more nor less is better.
 
 use std::collections::BTreeMap;
 
@@ -38,10 +34,10 @@ use crate::stats::shift::{self, Design};
 use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 use crate::{failure, format};
 
-/// The quantities that are shown and not judged.
+/// The quantities that are shown but not judged.
 const UNJUDGED: [&str; 2] = ["latency_ns_p999", "stolen_ratio"];
 
-/// From this inflation on the report tells that the host has changed.
+/// From this inflation on, the report says that the host has changed.
 const NOTABLE_INFLATION: f64 = 2.0;
 
 /// One cell of both runs.
@@ -57,17 +53,16 @@ pub struct ChangeRow {
     pub quantity: Quantity,
     /// The lane.
     pub lane: String,
-    /// The new figure over the old one, its spread inflated.
+    /// The new figure over the old one, with its spread inflated.
     pub ratio: Ratio,
-    /// The new figure less the old one, if one of them may be zero: then the
-    /// difference is judged, and the ratio has no meaning.
+    /// The new figure minus the old one, if either may be zero. Then the difference is judged, and
+    /// the ratio has no meaning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
-    /// The factor by which the spread was inflated, because of the drift cells.
+    /// The factor by which the drift cells and the A/A pairs inflated the spread.
     pub inflation: f64,
-    /// The average of the new processes over that of the old ones, its spread
-    /// inflated likewise, if it differs significantly though most processes do
-    /// not.
+    /// The average of the new processes over that of the old ones, with its spread inflated.
+    /// Present if it differs significantly though most processes do not.
     pub average: Option<Ratio>,
     /// The verdict.
     pub verdict: Verdict,
@@ -82,7 +77,7 @@ impl ChangeRow {
         self.quantity.rank == 0
     }
 
-    /// By how much the new figure is more: `+3.1%`, or `+456 B` if one of the two may be zero.
+    /// How much larger the new figure is: `+3.1%`, or `+456 B` if either may be zero.
     #[must_use]
     pub fn by(&self) -> String {
         let Some(difference) = self.difference else {
@@ -109,7 +104,7 @@ pub struct Missing {
     pub name: String,
     /// True if the main figure is missing.
     pub is_main: bool,
-    /// Why, for a person.
+    /// The reason, for a reader.
     pub why: String,
 }
 
@@ -132,17 +127,18 @@ struct Pair<'a> {
     ratio: Ratio,
     difference: Option<Difference>,
     average: Option<Ratio>,
-    /// The factor by which the spread is too small, by the A/A pairs of either run.
+    /// The factor by which the spread is too small, by the A/A pairs of both runs.
     inflation: f64,
 }
 
 impl Change {
-    /// Sets `new` against `base`. Whether a comparison makes sense is decided
-    /// by the caller: see [`crate::gate`].
+    /// Compares `new` with `base`. The caller decides whether a comparison makes sense: see
+    /// [`crate::gate`].
     #[must_use]
     pub fn between(base: &Run, new: &Run) -> Change {
         let (old_analysis, new_analysis) = (Analysis::of(base), Analysis::of(new));
-        // Parts of one run share its name and its seed, but not its time.
+        // The two sides of one run have the same name and start; the parts of a run do not have the
+        // same start.
         let named = |run: &Run| (run.header.run_id.clone(), run.header.started.clone());
         let design = match named(base) == named(new) {
             true => Design::Paired,
@@ -207,7 +203,7 @@ impl Change {
     }
 }
 
-/// The movement of the drift cells of one model.
+/// The changes of the drift cells of one model.
 struct Judge {
     all: DriftCells,
     by_workload: BTreeMap<String, DriftCells>,
@@ -260,8 +256,8 @@ fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
             "{drift_cells}: a change of the host between them would look like a change of the lane; add one, as in --lane threadbare,thread"
         ));
     }
-    // The calmest drift cells of all: a real change of one model moves the
-    // drift cells of all others.
+    // The drift cells of the model whose drift cells changed least: a real change of one model is a
+    // change of the drift cells of all others.
     let calmest = known
         .into_iter()
         .min_by(|one, other| one.0.total_cmp(&other.0));
@@ -303,11 +299,11 @@ fn pairs<'a>(
         });
         let (Some(after), Some((ratio, difference))) = (after, compared) else {
             let value = |row: &Row| row.estimate.map(|estimate| estimate.value);
-            // A figure that was 0 and still is needs no verdict.
+            // A figure that is 0 in both runs needs no verdict.
             let is_same = after.is_some_and(|after| value(after) == value(row));
             let mut name = cell_name(base, &row.workload, &row.case, &row.lane);
             let is_main = row.quantity.rank == 0;
-            // Without its main figure a cell has none.
+            // If the main figure is missing, further figures are missing too and are not listed.
             let is_named = missing.iter().any(|one| one.name == name);
             if !is_main {
                 name = format!("{name}, {}", row.quantity.title);
@@ -340,7 +336,7 @@ fn pairs<'a>(
     (found, missing)
 }
 
-/// A cell for a person, such as `spawn.batch (1,000 tasks), tokio`.
+/// A cell as text, such as `spawn.batch (1,000 tasks), tokio`.
 pub(crate) fn cell_name(run: &Run, workload: &str, case: &Case, lane: &str) -> String {
     match case.text(run.workload(workload)).as_str() {
         "" => format!("{workload}, {lane}"),

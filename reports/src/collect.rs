@@ -1,7 +1,7 @@
-//! The runs that came back from a fleet, compared with the list of those that were sent out.
+//! The runs that a fleet returned, compared with the list of the runs that were sent out.
 //!
 //! The script that places the runs writes [`EXPECTED`] into the folder: a line for each run with the
-//! folder of its results, the kind of node and what placed it, separated by tabs. No file
+//! folder of its results, the kind of node and the tool that placed it, separated by tabs. No file
 //! is moved or removed here: a run that was cut short is named and stays.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use crate::run::Run;
 use crate::store::Files;
 use crate::verify::{Standing, Verifier, look};
 
-/// The file that lists the runs that were sent out.
+/// The name of the file that lists the runs that were sent out.
 pub const EXPECTED: &str = "expected.tsv";
 
 /// The most bytes of that file: some thousands of lines.
@@ -27,23 +27,23 @@ const MOST_BYTES: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It came back, and would be accepted among other people's.
+    /// The run is complete, and `verify` would accept it.
     #[default]
     Whole,
-    /// It came back whole, but its figures are not valid for its machine.
+    /// The run is complete, but its figures are doubtful for its machine.
     Quarantined,
-    /// The same run is there under another name.
+    /// The folder has the same run already, under another name.
     Double,
-    /// It ended before everything was measured.
+    /// The run ended before everything was measured.
     CutShort,
-    /// It cannot be used.
+    /// The run cannot be used.
     Refused,
-    /// It did not come back.
+    /// The run is not there.
     Missing,
 }
 
 impl State {
-    /// For a person.
+    /// The state for a reader.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ impl State {
 /// A run that was sent out, or that came back.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Arrived {
-    /// Its folder, or its file, below the collected one.
+    /// Its folder or file, below the collected folder.
     pub name: String,
     /// The kind of node; empty if it is not known.
     pub kind: String,
@@ -72,14 +72,14 @@ pub struct Arrived {
     pub machine_key: String,
     /// Its state.
     pub state: State,
-    /// Why.
+    /// The reasons for the state.
     pub reasons: Vec<String>,
     /// The result file.
     pub file: Option<PathBuf>,
 }
 
-/// Looks at all runs below `folder` and at what was expected there: first the expected
-/// ones, in their order, then the others.
+/// Reads all runs below `folder` and the list of those that were expected: first the expected ones,
+/// in their order, then the others.
 ///
 /// # Errors
 ///
@@ -92,7 +92,7 @@ pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
     let mut found = Vec::new();
     let mut collector = Collector::default();
     for (name, kind, placed_by) in expected(folder)? {
-        // Below the folder alone: a line such as `.` or `/` names no run.
+        // Only below the folder: a line such as `.` or `/` names no run.
         let is_own = |path: &Path| {
             let below = path.strip_prefix(folder);
             below.is_ok_and(|below| below.starts_with(&name))
@@ -141,7 +141,7 @@ pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
     Ok(found)
 }
 
-/// The lines of [`EXPECTED`]: name, kind, tool and job. Each name once.
+/// The lines of [`EXPECTED`]: name, kind, tool and job. Each name occurs once.
 fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
     let mut bytes = Vec::new();
     let read = File::open(folder.join(EXPECTED))
@@ -158,7 +158,7 @@ fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
             "{EXPECTED} is no list of runs: it has a line of text for each, with the run's folder, its kind and what placed it, and tabs between them; correct it, or move it away"
         ))
     })?;
-    // A name alone is a line, and blanks in the place of tabs would make another name.
+    // A line may be only a name. Blanks instead of tabs would give another name.
     let is_blank = |line: &str| !line.contains('\t') && line.trim().contains(char::is_whitespace);
     if let Some((place, line)) = text.lines().enumerate().find(|(_, line)| is_blank(line)) {
         return Err(io::Error::other(format!(
@@ -213,7 +213,7 @@ impl Collector {
             header.started.clone(),
             header.design.shard.map(|shard| shard.index),
         );
-        // A copy that was cut short or is refused says nothing against the whole one.
+        // A copy that was cut short or is refused does not affect the complete copy.
         let (state, reasons) = if let Some(before) = self.seen.get(&id) {
             (State::Double, vec![format!("it is the run {before}")])
         } else if !run.is_complete() && header.design.shard.is_none() {
@@ -239,11 +239,11 @@ impl Collector {
     }
 }
 
-/// The progress of a run that was cut short.
+/// How far a run got that was cut short.
 fn how_far(run: &Run, placed_by: &str) -> String {
     let samples = format::count(run.samples_count() as u64);
     let blocks = format::count(run.blocks.len() as u64);
-    // The playbook measures in a folder of its own, which may have been deleted.
+    // The playbook measures in a separate folder, which may have been deleted.
     let place = match placed_by.starts_with("ansible") {
         true => "there, if .threadbare-run/results is still on that machine",
         false => "on that machine",

@@ -1,9 +1,8 @@
-//! Any number of runs side by side, of one machine or of many.
+//! Several runs side by side, of one machine or of many.
 //!
-//! Times of different machines are never compared, and no verdict is given
-//! across machines: each lane's ratio to the reference lane *within* its
-//! machine is compared. The differences between the machines come first,
-//! because they are the explanation.
+//! Times of different machines are never compared, and there are no verdicts across machines. The
+//! comparison shows each lane's ratio to the reference lane *within* each machine. The differences
+//! between the machines come first, because they explain the ratios.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +21,7 @@ use crate::stats::geometric::means_over_intersection;
 pub struct Comparison {
     /// The runs, in the order in which they were given.
     pub runs: Vec<Compared>,
-    /// The lane that all ratios are against.
+    /// The lane with which all others are compared.
     pub reference_lane: String,
     /// The facts in which the runs differ, machine facts first.
     pub differences: Vec<Difference>,
@@ -51,7 +50,7 @@ pub struct Compared {
 pub struct Difference {
     /// The fact's name.
     pub name: String,
-    /// Its value in each run; `None` if the run does not say.
+    /// Its value in each run; `None` if it is not in the file.
     pub values: Vec<Option<String>>,
 }
 
@@ -79,11 +78,11 @@ pub struct ComparisonRow {
 pub struct ComparisonCell {
     /// The lane's figure over the reference's, on that machine.
     pub ratio: f64,
-    /// The same, turned so that below 1 is better.
+    /// The same, inverted if a higher figure is better: below 1 is better.
     pub turned_ratio: f64,
     /// The verdict on that machine.
     pub verdict: Verdict,
-    /// The figure itself, for a person.
+    /// The figure itself, for a reader.
     pub value_text: String,
 }
 
@@ -94,9 +93,9 @@ pub struct Mean {
     pub lane: String,
     /// The mean ratio in each run; empty if no cell is in all of them.
     pub ratios: Vec<f64>,
-    /// Over how many cells.
+    /// The number of cells in the means.
     pub cases_count: usize,
-    /// Cells that some run lacks, and so are not in the means.
+    /// The number of cells that are not in the means, because some run does not have them.
     pub missing_count: usize,
 }
 
@@ -112,13 +111,14 @@ impl Comparison {
     }
 }
 
-/// Sets runs side by side; each has a label that names it.
+/// Puts runs side by side. Each has a label.
 #[must_use]
 pub fn compare(runs: &[(String, Run)]) -> Comparison {
     let analyses: Vec<Analysis> = runs
         .iter()
         .map(|(_, run)| {
-            // All runs against one lane, else the ratios have different meanings.
+            // All runs are compared with one lane, because otherwise their ratios would have
+            // different meanings.
             let mut run = run.clone();
             if let Some((_, first)) = runs.first() {
                 run.header.design.reference_lane = first.header.design.reference_lane.clone();

@@ -1,8 +1,8 @@
 //! Criterion's estimates, read from its folder, as cross-checks of the study.
 //!
-//! Criterion measures in one process and one after the other, the study in many
-//! fresh processes in random order: if the two disagree beyond both intervals,
-//! the process, or its age, affects the figure.
+//! Criterion measures in one process, one benchmark after the other. The study measures in many
+//! fresh processes, in random order. If the two differ beyond both intervals, the process or its
+//! age affects the figure.
 
 use std::fs;
 use std::io;
@@ -17,20 +17,20 @@ use crate::schema::CrossCheck;
 /// same operation, if there is one.
 pub type Same<'a> = &'a dyn Fn(&str) -> Option<&'static str>;
 
-/// The benchmarks' names of lanes that have another name here. They have tokio
-/// on one thread; the standard library's channel is no lane's.
+/// The lanes whose names in the benchmarks differ from ours. The benchmarks' tokio runs on one
+/// thread. Their standard library's channel belongs to no lane.
 const LANES: [(&str, Option<&str>); 2] = [("tokio", Some("tokio-ct")), ("std", None)];
 
 /// The deepest folder and the largest file that are read.
 const DEEPEST: usize = 6;
 const LARGEST_BYTES: u64 = 1 << 20;
 
-/// Reads the estimates under `folder` (`target/criterion`) that have a
-/// counterpart among our workloads and were written after `since`, in the
-/// order of their names. A folder that is not there has none.
+/// Reads the estimates under `folder` (`target/criterion`) that were written after `since` and
+/// whose operation one of our workloads measures, in the order of their names. A missing folder has
+/// no estimates.
 ///
-/// Estimates that cannot be read are named, as text. A file that Criterion did
-/// not write is passed over.
+/// Returns texts about estimates that cannot be read. Files that Criterion did not write are
+/// skipped.
 #[must_use]
 pub fn read(
     folder: &Path,
@@ -68,7 +68,7 @@ fn visit(
     match fs::read_dir(folder) {
         Err(error) => unread.push(why(error)),
         Ok(entries) => {
-            // Links are not followed: they could lead round in circles.
+            // Links are not followed, because they could form a cycle.
             for entry in entries {
                 match entry.and_then(|entry| Ok((entry.file_type()?.is_dir(), entry.path()))) {
                     Ok((true, path)) => visit(&path, since, same, depth + 1, found, unread),
@@ -80,13 +80,13 @@ fn visit(
     }
 }
 
-/// Whether the file is there and was written after `since`.
+/// Whether the file exists and was written after `since`.
 fn is_newer(path: &Path, since: Option<SystemTime>) -> bool {
     let written = fs::metadata(path).and_then(|facts| facts.modified());
     written.is_ok_and(|written| since.is_none_or(|since| written > since))
 }
 
-/// The file's JSON, null if it has none; or why it cannot be read.
+/// The file's JSON, or null if it is missing or too large; or why it cannot be read.
 fn json(path: &Path) -> Result<Value, String> {
     if fs::metadata(path).map_or(true, |facts| facts.len() > LARGEST_BYTES) {
         return Ok(Value::Null);

@@ -1,12 +1,12 @@
-//! A failure in one line: its cause, and the advice for a reader. The whole
-//! message, with the toolchain's output, stays in the result file.
+//! A failure in one line: its cause, and advice for the reader. The result file keeps the whole
+//! message, with the toolchain's output.
 
 use crate::schema::FailureKind;
 
 /// The words before the output of a lane's process.
 const LAST_WORDS: &str = "; its last words: ";
 
-/// How runtimes begin the report of their own end.
+/// How runtimes begin their last report.
 const OWN_REPORTS: [&str; 6] = [
     " panicked at ",
     "panic: ",
@@ -16,7 +16,7 @@ const OWN_REPORTS: [&str; 6] = [
     "Uncaught ",
 ];
 
-/// Refusals of the host, in runtimes' messages and in words.
+/// How runtimes' messages show that the host refused something, with words for it.
 const REFUSALS: [(&[&str], &str); 3] = [
     (
         &[
@@ -47,7 +47,7 @@ const REFUSALS: [(&[&str], &str); 3] = [
 /// The longest part of a message that is shown.
 const MOST_LETTERS: usize = 160;
 
-/// The cause, and what to do about it: one line without a runtime's own report.
+/// The cause and the advice in one line, without a runtime's own report.
 #[must_use]
 pub fn line(kind: FailureKind, message: &str) -> String {
     let happened = happened(message);
@@ -92,7 +92,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The advice for the reader; empty if there is none, or if the message has it.
+/// The advice for the reader; empty if there is none, or if the message contains it.
 fn advice(kind: FailureKind, happened: &str) -> &'static str {
     match kind {
         FailureKind::NotSupported => "",

@@ -1,4 +1,4 @@
-//! Figures as a person reads them: three digits and a unit that fits.
+//! Figures as text: three digits and a suitable unit.
 
 /// `value` to three significant digits, without an exponent between 0.001
 /// and a million, thousands separated.
@@ -16,7 +16,7 @@ pub fn number(value: f64) -> String {
     }
     let scale = 10f64.powi(2 - digits);
     let rounded = (value * scale).round() / scale;
-    // Rounding may have gained a digit: 999.6 is 1,000.
+    // Rounding may add a digit: 999.6 becomes 1,000.
     let digits = rounded.abs().log10().floor() as i32;
     let decimals = usize::try_from(2 - digits).unwrap_or(0);
     thousands(&format!("{rounded:.decimals$}"))
@@ -50,7 +50,7 @@ fn thousands(text: &str) -> String {
 }
 
 fn scaled(value: f64, steps: &[(f64, &str)]) -> String {
-    // Compared after rounding, so that 999.9 ns is 1.00 µs.
+    // Compared after rounding, so 999.9 ns becomes 1.00 µs.
     let fits = |step: &&(f64, &str)| value.abs() >= step.0 * 0.9995;
     let (size, unit) = steps
         .iter()
@@ -82,7 +82,7 @@ pub fn bytes(value: f64) -> String {
     )
 }
 
-/// Things a second, as `175 k/s`.
+/// Events a second, as `175 k/s`.
 #[must_use]
 pub fn per_second(value: f64) -> String {
     scaled(
@@ -110,7 +110,8 @@ pub fn times(ratio: f64) -> String {
     format!("{}×", factor(ratio))
 }
 
-/// A factor without its sign: two digits below 10 read better than three.
+/// A factor without its sign. Below 10 it has two decimals, which are easier to read than three
+/// digits.
 fn factor(ratio: f64) -> String {
     if (1.0..9.995).contains(&ratio) {
         format!("{ratio:.2}")
@@ -119,7 +120,7 @@ fn factor(ratio: f64) -> String {
     }
 }
 
-/// `low – high` with the unit once, if both texts have the same one: `305 – 318 ns`.
+/// `low – high`, with the unit once if both texts have the same: `305 – 318 ns`.
 #[must_use]
 pub fn range(low: &str, high: &str) -> String {
     let unit = |text: &str| {
@@ -138,7 +139,7 @@ pub fn parameter(name: &str, value: u64) -> String {
     let words = |stem: &str| stem.replace('_', " ");
     if let Some(stem) = name.strip_suffix("_count") {
         let stem = words(stem);
-        // A word without a plural is not counted: it has a value.
+        // A word without a plural is no count: its value follows it.
         let Some(one) = stem.strip_suffix('s') else {
             return format!("{stem}\u{a0}{}", count(value));
         };
@@ -161,7 +162,7 @@ pub fn parameter(name: &str, value: u64) -> String {
     format!("{} {}", words(name), count(value))
 }
 
-/// A size that was set: `64 KiB` if it is a whole number of them.
+/// A size that was chosen: `64 KiB` if it is a whole number of KiB.
 #[must_use]
 pub fn binary_bytes(value: u64) -> String {
     for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {

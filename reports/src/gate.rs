@@ -4,16 +4,14 @@
 //! |--------------|-----------|---------------------------------------------------------|
 //! | pass         | 0         | no cell is slower, and none hides a large slowdown      |
 //! | regression   | 1         | a cell is slower, by the rules of [`crate::stats::verdict`], or failed and did not before |
-//! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] cannot be ruled out, or a main figure is not there again |
-//! | invalid      | 3         | the two runs must not be set against each other          |
+//! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] is possible, or a main figure is missing |
+//! | invalid      | 3         | the two runs must not be compared                       |
 //!
-//! A cell failed if the new run has no figure of it and gives a reason, or if some
-//! of its processes failed and none did in the old run. Cells that the new run was
-//! not asked to measure are only listed.
+//! A cell failed if the new run has no figure of it and gives a reason, or if some of its processes
+//! failed and none did in the old run. Cells that the new run did not include are only listed.
 //!
-//! [`crate::change`] describes what a cell's verdict is based on. Only the
-//! first quantity of a workload can make the gate inconclusive: tails are too
-//! uncertain to insist on.
+//! [`crate::change`] describes how a cell's verdict is made. Only the first quantity of a workload
+//! can make the gate inconclusive, because tails are too uncertain.
 //!
 //! Runs of different machines are refused: a difference between machines is
 //! no regression. Quick runs are refused: they are too short.
@@ -30,14 +28,14 @@ use crate::schema::{Depth, Failure, Group, Parameters};
 use crate::stats::Verdict;
 use crate::stats::bootstrap::Ratio;
 
-/// The slowdown that a cell must rule out for the gate to pass, as a share,
-/// unless the host's noise requires more.
+/// The slowdown that must be ruled out for each cell, as a share, for the gate to pass. If the
+/// host's noise is larger, it is larger too.
 pub const TOLERANCE_RATIO: f64 = 0.10;
 
-/// The taints by which others take CPU time away.
+/// The taints for CPU time that other programs or machines took.
 const DISTURBANCES: [&str; 2] = ["others", "steal"];
 
-/// The share of CPU time from which on a block counts as disturbed.
+/// A block is disturbed if they took at least this share of the CPU time.
 const DISTURBED_RATIO: f64 = 0.25;
 
 /// The gate's answer.
@@ -48,7 +46,7 @@ pub enum Outcome {
     Pass,
     /// Something is slower.
     Regression,
-    /// The figures do not settle it.
+    /// The figures are too noisy to say.
     Inconclusive,
     /// The runs cannot be compared.
     Invalid,
@@ -67,16 +65,16 @@ impl Outcome {
     }
 }
 
-/// The gate's answer, with its grounds.
+/// The gate's answer, with its reasons.
 #[derive(Clone, Debug, Serialize)]
 pub struct Gate {
     /// Its answer.
     pub outcome: Outcome,
-    /// The grounds, for a person, the weightiest first.
+    /// The reasons, for a reader, the most important first.
     pub reasons: Vec<String>,
     /// The cells that both runs have.
     pub rows: Vec<ChangeRow>,
-    /// Cells and figures of the old run that the new one lacks, each with the reason.
+    /// Cells and figures of the old run that the new run does not have, each with the reason.
     pub missing: Vec<String>,
 }
 
@@ -89,7 +87,7 @@ impl Gate {
     }
 }
 
-/// Sets `new` against `base`.
+/// Compares `new` with `base`.
 #[must_use]
 pub fn gate(base: &Run, new: &Run) -> Gate {
     let mut reasons = objections(base, new);
@@ -193,8 +191,8 @@ fn measured(run: &Run) -> BTreeSet<CellKey<'_>> {
         .collect()
 }
 
-/// The first failure of a cell; a failure without parameters is of all cells of
-/// its workload and lane.
+/// The first failure of a cell. A failure without parameters belongs to all cells of its workload
+/// and lane.
 fn failure_of<'a>(run: &'a Run, (workload, lane, parameters): CellKey<'_>) -> Option<&'a Failure> {
     run.failures.iter().find(|failure| {
         (failure.workload.as_str(), failure.lane.as_str()) == (workload, lane)
@@ -202,8 +200,8 @@ fn failure_of<'a>(run: &'a Run, (workload, lane, parameters): CellKey<'_>) -> Op
     })
 }
 
-/// The cells with figures in the old run that failed in the new one: all of their
-/// processes, or some if none did before. Each with the reason.
+/// The cells with figures in the old run that failed in the new one, each with the reason: all of
+/// their processes failed, or some did and none in the old run.
 fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
     let known = measured(new);
     let cells = measured(base).into_iter();
@@ -224,8 +222,8 @@ fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The cells that neither run has a figure of, and that failed in the new one: no
-/// change, but they were not compared.
+/// The cells that failed in the new run and have a figure in neither. They did not change, but they
+/// were not compared.
 fn failed_in_both(base: &Run, new: &Run) -> BTreeSet<String> {
     let known: BTreeSet<_> = measured(base).union(&measured(new)).copied().collect();
     let cells = new.failures.iter().map(|failure| {
@@ -243,7 +241,7 @@ fn failed_in_both(base: &Run, new: &Run) -> BTreeSet<String> {
         .collect()
 }
 
-/// The new figure against the old one, with the interval.
+/// How the new figure compares with the old one, with the interval.
 fn changed(row: &ChangeRow) -> String {
     match row.difference {
         Some(_) => row.by(),
@@ -264,7 +262,7 @@ fn of_old(ratio: &Ratio) -> String {
     }
 }
 
-/// Why the two runs must not be set against each other.
+/// Why the two runs must not be compared.
 fn objections(base: &Run, new: &Run) -> Vec<String> {
     let mut found = Vec::new();
     if !base.groups.is_empty() && base.groups == new.groups {
@@ -317,8 +315,8 @@ fn objections(base: &Run, new: &Run) -> Vec<String> {
     found
 }
 
-/// The share of blocks that others disturbed heavily, if it is most of them:
-/// such a run also measures the others. Light taints are shown, not gated on.
+/// The share of blocks that other programs or machines disturbed heavily, if it is more than half:
+/// such a run also measures them. Light taints are shown and do not affect the gate.
 pub(crate) fn disturbed(run: &Run) -> Option<f64> {
     let blocks: BTreeSet<u64> = run
         .taints
@@ -331,8 +329,8 @@ pub(crate) fn disturbed(run: &Run) -> Option<f64> {
     (share > 0.5).then_some(share)
 }
 
-/// True if the verdict is open and a slowdown above the tolerance is within the
-/// interval, or the average is one.
+/// True if the verdict is *too noisy to say* and its interval includes a slowdown above the
+/// tolerance, or the average is worse.
 fn hides_a_slowdown(row: &ChangeRow) -> bool {
     let tolerance = TOLERANCE_RATIO.max(row.bound.margin());
     let highest = |ratio: Ratio| row.quantity.turned(ratio).interval.map(|found| found.high);

@@ -1,17 +1,17 @@
-//! One machine over time: the figures of its runs in order, where they step, and which
-//! of its facts changed in between.
+//! One machine over time: the figures of its runs in order, their steps, and the facts of the
+//! machine that changed in between.
 //!
 //! # Steps
 //!
-//! The figures of a lane are split in two at the place where the sum of distances from the
-//! medians of both parts is least, in logarithms. The cut is a step if the medians differ
-//! by more than the cell's threshold; then each part is cut likewise. The threshold is 5%
-//! or, if that is more, Q3 + 3·IQR of the changes from one run to the next in the same
-//! cell: figures that vary by themselves need a larger step. A part has two runs at least,
-//! so a single odd run is no step. From fewer than [`FEWEST_RUNS`] runs none is found.
+//! The figures of a lane are split at the place where the sum of distances from the medians of both
+//! parts is smallest, in logarithms. The split is a step if the medians differ by more than the
+//! cell's threshold; then each part is split in the same way. The threshold is the larger of 5% and
+//! Q3 + 3·IQR of the changes from one run to the next in the same cell, so figures that vary more
+//! need a larger step. A part has at least two runs, so a single odd run makes no step. With fewer
+//! than [`FEWEST_RUNS`] runs there are no steps.
 //!
-//! A step tells when a figure changed, not why. `threadbare bisect` finds the commit
-//! if the cause is in this suite.
+//! A step shows when a figure changed, not why. If the cause is in this suite, `threadbare bisect`
+//! finds the commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,16 +21,16 @@ use crate::site::{Collection, Fact, Figure, Kept, Machine, Place, Setup, Titled}
 use crate::stats::DEFAULT_THRESHOLD_RATIO;
 use crate::stats::quantile::{median, quantile_of_sorted};
 
-/// With fewer runs the usual change from run to run is not known.
+/// With fewer runs the usual change from run to run is unknown.
 pub const FEWEST_RUNS: usize = 6;
 
 /// The fewest runs on each side of a step.
 const FEWEST_OF_PART: usize = 2;
 
-/// The fact that the user chooses: its runs are histories of their own.
+/// The fact that the user chooses: runs with different values are separate histories.
 const CPUS: &str = "CPUs of the run";
 
-/// The runs of one machine, all on as many CPUs.
+/// The runs of one machine with the same number of CPUs.
 #[derive(Clone, Debug, Serialize)]
 pub struct History<'a> {
     /// The machine key.
@@ -38,11 +38,11 @@ pub struct History<'a> {
     /// The machine.
     #[serde(skip)]
     pub machine: &'a Machine,
-    /// The CPUs that the lanes had: `all`, or how many.
+    /// The CPUs of the lanes: `all`, or how many.
     pub cpus: &'a str,
     /// The runs, the oldest first.
     pub moments: Vec<Moment<'a>>,
-    /// The figures of each lane in each place.
+    /// The figures over time of each lane, workload, case and quantity.
     pub series: Vec<Series<'a>>,
 }
 
@@ -55,7 +55,7 @@ pub struct Moment<'a> {
     pub changes: Vec<Changed<'a>>,
 }
 
-/// A fact of two runs that follow each other.
+/// A fact that changed between two consecutive runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Changed<'a> {
     /// The fact's name.
@@ -69,26 +69,26 @@ pub struct Changed<'a> {
 /// A lane's figures over time.
 #[derive(Clone, Debug, Serialize)]
 pub struct Series<'a> {
-    /// The figure that is measured.
+    /// The workload, case and quantity.
     pub place: &'a Titled,
     /// The lane.
     pub lane: &'a str,
-    /// The figures, each with the place of its run among the moments.
+    /// The figures, each with the index of its run in `moments`.
     pub points: Vec<(usize, &'a Figure)>,
     /// The steps, the oldest first.
     pub steps: Vec<Step>,
-    /// The bound that a step had to exceed, as a share; `None` if there are too few runs.
+    /// The threshold for a step, as a share; `None` if there are too few runs.
     pub threshold_ratio: Option<f64>,
 }
 
 /// A step of a lane's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Step {
-    /// The place of the first run after it, among the moments.
+    /// The index in `moments` of the first run after it.
     pub moment: usize,
-    /// The median of the runs before it, back to the step before.
+    /// The median of the runs between the previous step and this one.
     pub before: f64,
-    /// The median of the runs after it, up to the next step.
+    /// The median of the runs between this step and the next one.
     pub after: f64,
     /// After over before.
     pub ratio: f64,
@@ -97,8 +97,7 @@ pub struct Step {
 }
 
 impl Series<'_> {
-    /// The parts between steps, each as the places of its first and its last run and
-    /// its median.
+    /// The parts between steps: for each, the indices of its first and last run, and its median.
     #[must_use]
     pub fn levels(&self) -> Vec<(usize, usize, f64)> {
         let cuts: Vec<usize> = self.steps.iter().map(|step| step.moment).collect();
@@ -126,7 +125,7 @@ impl History<'_> {
     }
 }
 
-/// The histories of a collection: of each machine, and each number of CPUs.
+/// The histories of a collection: one for each machine and number of CPUs.
 #[must_use]
 pub fn histories(collection: &Collection) -> Vec<History<'_>> {
     let mut all = Vec::new();
@@ -163,7 +162,7 @@ fn history<'a>(collection: &'a Collection, machine: &'a Machine, cpus: &'a str) 
     let mut by_cell: BTreeMap<(&Place, &str), Vec<(usize, &Figure)>> = BTreeMap::new();
     for (moment, (_, run)) in runs.iter().enumerate() {
         for (place, lanes) in &run.figures {
-            // A bound is not compared with other figures.
+            // A bound is not compared with figures.
             let told = lanes.iter().filter(|(_, figure)| figure.sign.is_empty());
             for (lane, figure) in told.filter(|(_, figure)| figure.value > 0.0) {
                 let points = by_cell.entry((place, lane)).or_default();
@@ -190,7 +189,7 @@ fn history<'a>(collection: &'a Collection, machine: &'a Machine, cpus: &'a str) 
 
 fn changes<'a>(before: &'a [Fact], after: &'a [Fact]) -> Vec<Changed<'a>> {
     let both = before.iter().zip(after);
-    // A fact that was unknown before has not changed.
+    // A fact that was unknown in either run counts as unchanged.
     let differing = both.filter(|(before, after)| {
         before.value != after.value && before.is_told() && after.is_told()
     });
@@ -235,7 +234,7 @@ fn series<'a>(place: &'a Titled, lane: &'a str, points: Vec<(usize, &'a Figure)>
     series
 }
 
-/// The bound that a step of these figures must exceed, in logarithms.
+/// The threshold for a step of these figures, in logarithms.
 fn threshold(logs: &[f64]) -> Option<f64> {
     if logs.len() < FEWEST_RUNS {
         return None;
@@ -249,7 +248,7 @@ fn threshold(logs: &[f64]) -> Option<f64> {
     Some(unusual.max(DEFAULT_THRESHOLD_RATIO.ln_1p()))
 }
 
-/// Adds the places of the steps in `logs`, which begin at `offset`.
+/// Adds the places of the steps in `logs`, which begins at `offset`.
 fn cut(logs: &[f64], offset: usize, threshold: f64, cuts: &mut Vec<usize>) {
     let last = logs.len().saturating_sub(FEWEST_OF_PART);
     let cost = |at: &usize| distance(&logs[..*at]) + distance(&logs[*at..]);
@@ -270,7 +269,7 @@ fn middle(logs: &[f64]) -> f64 {
     median(logs).unwrap_or(f64::NAN)
 }
 
-/// How far the values are from their median, in sum.
+/// The sum of the distances of the values from their median.
 fn distance(logs: &[f64]) -> f64 {
     let middle = middle(logs);
     logs.iter().map(|log| (log - middle).abs()).sum()

@@ -4,9 +4,8 @@
 //!
 //! 1. Merging is idempotent: a shard given twice, or a merged file merged with
 //!    its own shards, has no effect.
-//! 2. No two shards share a block. Each numbers its own from 0, so block b of
-//!    part i of n becomes block b·n + i − 1; a merged file names the parts
-//!    that were renumbered so.
+//! 2. No two shards share a block. Each shard numbers its blocks from 0, so block b of part i of n
+//!    becomes block b·n + i − 1. A merged file names the parts that were renumbered in this way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +21,7 @@ pub enum MergeError {
     /// No run at all.
     #[error("there is nothing to merge: give the run.jsonl of each shard")]
     Nothing,
-    /// They differ in a field that shards share.
+    /// The runs differ in a field that shards share.
     #[error(
         "the files are not shards of one run: {what} differs ({left} and {right}). Merge only what `--shard` with one seed has made; set other runs side by side with `threadbare compare`"
     )]
@@ -34,12 +33,12 @@ pub enum MergeError {
         /// Its value in another run.
         right: String,
     },
-    /// One run is no shard.
+    /// A run is not a shard.
     #[error(
         "the run {0} was not made with --shard: give runs that were, or what `threadbare merge` made of them"
     )]
     NoShard(String),
-    /// The same place was measured twice, with different samples.
+    /// The same process and block has different samples in two files.
     #[error(
         "two files hold different samples of {workload} on {lane} (process {process_index}, block {block_index}): the same shard was measured twice. Give one of them"
     )]
@@ -55,10 +54,10 @@ pub enum MergeError {
     },
 }
 
-/// Puts shards together, in any order.
+/// Merges shards, in any order.
 ///
-/// The merged run lists the parts that it holds; if some are missing it is not
-/// complete, and its warnings name them.
+/// The merged run lists its parts. If some are missing it is not complete, and its warnings name
+/// them.
 ///
 /// # Errors
 ///
@@ -149,8 +148,8 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
     Ok(merged)
 }
 
-/// Gives the blocks of one shard numbers that no other shard has, and lists the
-/// parts of `run`; a merged run has been through this.
+/// Gives the blocks of a shard numbers that no other shard has, and returns the parts of `run`. A
+/// merged run is renumbered already.
 fn apart(run: &mut Run) -> Result<Merged, MergeError> {
     let design = &mut run.header.design;
     if let Some(merged) = &design.merged {
@@ -164,7 +163,7 @@ fn apart(run: &mut Run) -> Result<Merged, MergeError> {
         count,
     };
     design.merged = Some(held.clone());
-    // A file from elsewhere may hold any value.
+    // A file may contain any value.
     let (index, count) = (u64::from(index), u64::from(count));
     let renumber = |block: &mut u64| {
         *block = block
@@ -183,9 +182,9 @@ fn apart(run: &mut Run) -> Result<Merged, MergeError> {
     Ok(held)
 }
 
-/// Records which parts a merged run holds, and sets its warnings and its end.
+/// Records the parts of a merged run, and sets its warnings and its end.
 fn settle(merged: &mut Run, parts: BTreeSet<u32>, count: u32, all_ended: bool) {
-    // A count from elsewhere may be anything.
+    // The file may contain any count.
     const MOST_NAMED: usize = 100;
     let missing: Vec<String> = (1..=count)
         .filter(|index| !parts.contains(index))
@@ -248,7 +247,7 @@ fn same<T: PartialEq + std::fmt::Display>(
 fn once<T: Serialize>(records: &mut Vec<T>) {
     let mut seen = BTreeSet::new();
     records.retain(|record| {
-        // A record that cannot be written as JSON cannot have been read.
+        // A record that was read can be written as JSON, so this does not fail.
         serde_json::to_string(record).map_or(true, |text| seen.insert(text))
     });
 }

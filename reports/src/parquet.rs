@@ -1,9 +1,8 @@
-//! The samples of any number of runs as one Parquet table, a row each, and the figures
-//! of many machines as another, for DuckDB and similar programs.
+//! The samples of several runs as one Parquet table, with a row for each sample, and the figures of
+//! many machines as another table, for DuckDB and similar programs.
 //!
-//! Fields that vary by workload (parameters, further figures) are JSON text: a
-//! query extracts the values that it needs. A field that a sample lacks is
-//! null, never 0.
+//! Fields that vary by workload (parameters, further figures) are JSON text, from which a query
+//! extracts the values. A field that a sample does not have is null, never 0.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -30,7 +29,7 @@ struct Row<'a> {
     sample: &'a Sample,
 }
 
-/// How a column is made of rows.
+/// How the values of a column are made from rows.
 enum Column<R> {
     Text(fn(&R) -> String),
     Whole(fn(&R) -> Option<i64>),
@@ -177,7 +176,7 @@ fn latency(row: &Row<'_>, share: f64) -> Option<i64> {
     whole(percentile(&row.sample.latency.as_ref()?.buckets, share)?)
 }
 
-/// Maps of names to numbers cannot fail to be written.
+/// Maps of names to numbers can always be written as JSON.
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
@@ -227,7 +226,7 @@ struct FigureRow<'a> {
     figure: &'a Figure,
 }
 
-/// A column of a fact of the setup.
+/// The column of a fact of the setup.
 macro_rules! fact {
     ($name:literal) => {
         Column::Text(|row| row.setup.fact($name).to_owned())
@@ -336,7 +335,7 @@ pub fn write_figures(
     Ok(count)
 }
 
-/// A table with these columns and no row.
+/// A table with these columns and no rows.
 fn writer<R, W: Write + Send>(
     name: &str,
     columns: &[(&str, Column<R>)],
@@ -352,7 +351,7 @@ fn writer<R, W: Write + Send>(
         })
         .collect();
     let schema = parse_message_type(&format!("message {name} {{ {} }}", fields.join(" ")))?;
-    // Dictionaries already hold each text once.
+    // Dictionaries hold each text only once, so compression would gain little.
     let properties = WriterProperties::builder()
         .set_compression(Compression::UNCOMPRESSED)
         .set_created_by(concat!("threadbare ", env!("CARGO_PKG_VERSION")).to_owned())
@@ -416,7 +415,7 @@ fn write_column<R, W: Write + Send>(
     writer.close()
 }
 
-/// The values that are there, and for each row whether it has one.
+/// The values, without the missing ones, and for each row whether it has a value.
 fn optional<R, T>(rows: &[R], of: fn(&R) -> Option<T>) -> (Vec<T>, Vec<i16>) {
     let values: Vec<Option<T>> = rows.iter().map(of).collect();
     let levels = values

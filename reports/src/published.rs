@@ -1,7 +1,7 @@
-//! Figures that others published (`published.toml`), and whether a run agrees with them.
+//! Figures that others have published (`published.toml`), and whether a run agrees with them.
 //!
-//! Times of other machines and years are not compared. A ratio of two of their
-//! figures is compared with the same ratio of ours.
+//! Times from other machines and years are not compared. The ratio of two published figures is
+//! compared with the same ratio of ours.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ use crate::run::Run;
 use crate::schema::Parameters;
 use crate::stats::bootstrap::{Interval, Ratio};
 
-/// Ratios agree up to this factor.
+/// Ratios agree if they differ by no more than this factor.
 pub const AGREEMENT_FACTOR: f64 = 2.0;
 
 static FIGURES: LazyLock<Vec<Figure>> = LazyLock::new(|| {
@@ -37,15 +37,15 @@ pub struct Figure {
     pub what: String,
     /// The figure, as it was published.
     pub figure: String,
-    /// Where.
+    /// Where it was published.
     pub source: String,
-    /// The program that was run there.
+    /// The program that was measured.
     pub program: String,
-    /// Its hardware, as far as the source tells.
+    /// Its hardware, if the source names it.
     pub hardware: String,
-    /// The conclusion for the reader.
+    /// What the reader may conclude.
     pub reading: String,
-    /// Why it is only shown; absent if it is judged.
+    /// Why it is only shown and not judged; absent if it is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<String>,
     /// Whether it was measured on one CPU; absent if that does not matter.
@@ -68,12 +68,12 @@ pub struct Cell {
     pub lane: String,
     /// The parameters that matter.
     pub parameters: Parameters,
-    /// The id of the quantity, unless it is the first.
+    /// The id of the quantity; absent for the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<String>,
     /// The published value, in our unit.
     pub value: Value,
-    /// The factor that makes our figure comparable.
+    /// The factor by which our figure is multiplied to be comparable.
     #[serde(default = "one")]
     pub factor: f64,
 }
@@ -101,12 +101,12 @@ impl Value {
     }
 }
 
-/// A figure, and the run's result for it.
+/// A published figure, and the run's result for it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Judged {
     /// The figure.
     pub figure: &'static Figure,
-    /// Our figures, for a person; empty if the run has none.
+    /// Our figures, for a reader; empty if the run has none.
     pub ours: String,
     /// Our ratio; `None` if a side was not measured.
     pub ratio: Option<Ratio>,
@@ -129,7 +129,7 @@ pub enum Agreement {
 }
 
 impl Agreement {
-    /// The words for a person.
+    /// The verdict in words.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -141,7 +141,7 @@ impl Agreement {
 }
 
 impl Figure {
-    /// The two ends of the published ratio.
+    /// The lowest and the highest published ratio.
     #[must_use]
     pub fn ratio(&self) -> Option<Interval> {
         let (low, high) = self.over.value.ends();
@@ -152,7 +152,7 @@ impl Figure {
         })
     }
 
-    /// The published ratio for a person; empty if there is none.
+    /// The published ratio as text; empty if there is none.
     #[must_use]
     pub fn ratio_text(&self) -> String {
         self.ratio().map_or_else(String::new, |ratio| {
@@ -171,7 +171,7 @@ impl Figure {
 }
 
 impl Judged {
-    /// Our ratio with its interval, for a person; empty if there is none.
+    /// Our ratio with its interval, as text; empty if there is none.
     #[must_use]
     pub fn ratio_text(&self) -> String {
         self.ratio.map_or_else(String::new, |ratio| {
@@ -193,7 +193,7 @@ impl Judged {
     }
 }
 
-/// The result of `run` for each figure of which it has a cell, in the order of the table.
+/// The result of `run` for each figure whose cell it has, in the order of the table.
 #[must_use]
 pub fn judge(run: &Run, analysis: &Analysis) -> Vec<Judged> {
     let judged = all()
@@ -210,7 +210,7 @@ fn one_of(figure: &'static Figure, run: &Run, analysis: &Analysis) -> Option<Jud
     if found.iter().all(|(_, rows)| rows.is_empty()) {
         return None;
     }
-    // Both rows of one case if there is one, else the largest of each.
+    // Both rows of one case if there is one, else the largest case of each.
     let chosen: Vec<Option<&Row>> = match found.as_slice() {
         [(_, over), (_, under)] => {
             let of_one_case = over.iter().rev().find_map(|row| {
@@ -250,14 +250,14 @@ fn one_of(figure: &'static Figure, run: &Run, analysis: &Analysis) -> Option<Jud
     })
 }
 
-/// The rows of the cell, of every case that has its parameters.
+/// The rows of the cell, in every case that has its parameters.
 fn rows<'a>(cell: &Cell, analysis: &'a Analysis) -> Vec<&'a Row> {
     let is_it = |row: &&Row| {
         let is_quantity = match cell.quantity.as_deref() {
             Some(id) => row.quantity.id == id,
             None => row.quantity.rank == 0,
         };
-        // A slope over the tasks has no count in its case.
+        // A slope over the tasks has no task count in its case.
         let is_here = |(name, value): (&String, &u64)| match row.case.0.get(name) {
             Some(found) => found == value,
             None => row.quantity.id == "memory",
@@ -290,7 +290,7 @@ fn scaled(ratio: Ratio, factor: f64) -> Ratio {
     }
 }
 
-/// Whether it agrees, or why no verdict is possible.
+/// Whether the ratios agree, or why no verdict is possible.
 fn verdict(
     figure: &Figure,
     run: &Run,

@@ -8,8 +8,8 @@ use crate::schema::{
     Record, Taint, Workload,
 };
 
-/// The end of a lane's name in another build that is measured with this one,
-/// cell by cell: `threadbare@base`.
+/// The suffix of a lane's name for another build that is measured together with this one, cell by
+/// cell: `threadbare@base`.
 pub const BASE_SUFFIX: &str = "@base";
 
 /// A lane's name without [`BASE_SUFFIX`].
@@ -24,11 +24,11 @@ pub fn is_base(lane: &str) -> bool {
     lane.ends_with(BASE_SUFFIX)
 }
 
-/// Where the lane's name has a version in numbers, such as `go@1.26`, and its runtime is
-/// another one: a text that names both.
+/// A text that names both versions, if the lane's name has a version in numbers, such as `go@1.26`,
+/// and its runtime has another one.
 #[must_use]
 pub fn other_version(lane: &Lane) -> Option<String> {
-    // A commit may be of digits alone.
+    // A commit may consist of digits only.
     const MOST_DIGITS: usize = 3;
     let (_, version) = lane.name.split_once('@')?;
     let is_release = version.contains('.') || version.len() <= MOST_DIGITS;
@@ -48,7 +48,7 @@ pub fn other_version(lane: &Lane) -> Option<String> {
     })
 }
 
-/// The numbers of a release such as `v22.9.0` or `go1.27rc1`; none of another word.
+/// The numbers of a release such as `v22.9.0` or `go1.27rc1`; empty for other words.
 fn release(word: &str) -> Vec<u64> {
     let start = word.find(|sign: char| sign.is_ascii_digit());
     let numbers = &word[start.unwrap_or(word.len())..];
@@ -57,7 +57,7 @@ fn release(word: &str) -> Vec<u64> {
     parts.filter_map(|part| part.parse().ok()).collect()
 }
 
-/// One run as it was read, records of each kind in the file's order.
+/// One run as it was read, with the records of each kind in the file's order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Run {
     /// The lanes, workloads, host and design of the run.
@@ -70,7 +70,7 @@ pub struct Run {
     pub counters: Vec<Counters>,
     /// Readings of the host during the run.
     pub environment: Vec<EnvironmentSample>,
-    /// The reasons to trust the figures less.
+    /// The disturbances: reasons to trust the figures less.
     pub taints: Vec<Taint>,
     /// Other tools' figures.
     pub cross_checks: Vec<CrossCheck>,
@@ -80,12 +80,12 @@ pub struct Run {
     pub end: Option<End>,
     /// Records of unknown kinds, kept.
     pub unknown: Vec<Value>,
-    /// Problems that the reader found and worked around, as text.
+    /// Problems that the reader found and could handle, as text.
     pub warnings: Vec<String>,
 }
 
 impl Run {
-    /// A run of which only the header is known.
+    /// A run with only a header.
     #[must_use]
     pub fn new(header: Header) -> Run {
         Run {
@@ -110,7 +110,7 @@ impl Run {
         }
     }
 
-    /// The records as a file holds them: the header first, the end last.
+    /// The records in the order of a file: the header first, the end last.
     pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
         let header = std::iter::once(Record::Header(Box::new(self.header.clone())));
         header
@@ -143,9 +143,9 @@ impl Run {
             .find(|workload| workload.id == id)
     }
 
-    /// The other build, under its lanes' plain names, and this one, of a run
-    /// that measured the two interleaved; `None` for any other run. All records
-    /// that belong to no lane belong to both.
+    /// For a run that measured two builds interleaved: the other build, with its lanes under their
+    /// plain names, and this build. `None` for other runs. Records that belong to no lane belong to
+    /// both.
     #[must_use]
     pub fn sides(&self) -> Option<[Run; 2]> {
         if !self.header.lanes.iter().any(|lane| is_base(&lane.name)) {
@@ -164,7 +164,7 @@ impl Run {
         }))
     }
 
-    /// Every place that names a lane.
+    /// All fields that are a lane's name.
     pub(crate) fn lane_names_mut(&mut self) -> impl Iterator<Item = &mut String> {
         let header = &mut self.header;
         let reference = [&mut header.design.reference_lane];
@@ -197,7 +197,7 @@ impl Run {
     }
 }
 
-/// The fields by which two groups differ, unless they are the same.
+/// The fields that identify a group.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(String, String, Vec<(String, u64)>, u64, u64, bool);
 
@@ -229,7 +229,7 @@ mod tests {
             ("java@17", "OpenJDK 64-Bit 21.0.5+11", true),
             ("node@22", "node v22.9.0", false),
             ("tokio@1.47.0", "tokio 1.54.1", true),
-            // No version in numbers, and a runtime that tells none.
+            // Names without a version in numbers, and a runtime without one.
             ("go", "go 1.26.4", false),
             ("threadbare@base", "bench-runtime 0.1.0", false),
             ("threadbare@1234567", "bench-runtime 0.1.0", false),

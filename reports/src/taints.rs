@@ -1,4 +1,4 @@
-//! The taints of a run by kind: how often, and the worst of each.
+//! The taints of a run by kind: how frequent each kind is, and its worst reading.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +14,16 @@ pub struct Tainted {
     pub title: String,
     /// The meaning for the figures.
     pub meaning: &'static str,
-    /// The number of blocks with it; 0 if it held for the whole run.
+    /// The number of affected blocks; 0 if it was present during the whole run.
     pub blocks_count: usize,
-    /// The blocks of the run.
+    /// The number of blocks of the run.
     pub run_blocks_count: usize,
     /// The worst reading, and what to do.
     pub message: String,
 }
 
 impl Tainted {
-    /// When it was, in words.
+    /// In words, how often it was present.
     #[must_use]
     pub fn when(&self) -> String {
         match (self.blocks_count, self.run_blocks_count) {
@@ -33,7 +33,7 @@ impl Tainted {
         }
     }
 
-    /// The share of the blocks with it; `None` if it held for the whole run.
+    /// The share of affected blocks; `None` if it was present during the whole run.
     #[must_use]
     pub fn share(&self) -> Option<f64> {
         let share = self.blocks_count as f64 / self.run_blocks_count.max(1) as f64;
@@ -41,8 +41,8 @@ impl Tainted {
     }
 }
 
-/// The taints of a run, one for each kind, the most frequent first; before them a
-/// build without optimisation.
+/// The taints of a run, one for each kind, the most frequent first. A build without optimisation
+/// comes before them.
 #[must_use]
 pub fn by_kind(run: &Run) -> Vec<Tainted> {
     let mut kinds: BTreeMap<&str, Vec<&Taint>> = BTreeMap::new();
@@ -61,7 +61,7 @@ pub fn by_kind(run: &Run) -> Vec<Tainted> {
                 title: taint_title(kind),
                 meaning: taint_meaning(kind),
                 blocks_count: blocks.len(),
-                // A run that was cut short has no mark of its last block.
+                // A run that was cut short has no mark for its last block.
                 run_blocks_count: run.blocks.len().max(blocks.len()),
                 message: worst.message.clone(),
             })
@@ -72,7 +72,7 @@ pub fn by_kind(run: &Run) -> Vec<Tainted> {
     found
 }
 
-/// The kind of a taint of every figure of Rust lanes.
+/// The kind of the taint of a build without optimisation, which affects every figure of Rust lanes.
 const DEBUG_BUILD: &str = "debug_build";
 
 /// Whether lanes of the run, or the program that measured them, were built without
@@ -81,7 +81,7 @@ pub(crate) fn is_unoptimised(run: &Run) -> bool {
     run.taints.iter().any(|taint| taint.kind == DEBUG_BUILD) || unoptimised(run).is_some()
 }
 
-/// The taint of a run whose facts show a build without optimisation, if it has none of its own.
+/// The taint of a run whose facts show a build without optimisation, if the file has no such taint.
 fn unoptimised(run: &Run) -> Option<Taint> {
     let facts = &run.header.environment;
     let says = |name: &str, text: &str| facts.get(name).is_some_and(|value| value == text);
@@ -93,9 +93,9 @@ fn unoptimised(run: &Run) -> Option<Taint> {
     })
 }
 
-/// How far beyond its bound a taint is. For some kinds the smallest value is
-/// the worst: a falling clock, or a load generator with little headroom. Taints
-/// of one kind share their bound, so the distance from it ranks them.
+/// How far a taint's reading is beyond its bound. For some kinds the smallest value is the worst: a
+/// falling clock, or a load generator with little headroom. Taints of one kind have the same bound,
+/// so the distance from it ranks them.
 fn excess(taint: &Taint) -> f64 {
     match (taint.value, taint.bound) {
         (Some(value), bound) => (value - bound.unwrap_or(0.0)).abs(),
@@ -131,7 +131,7 @@ mod tests {
             taint("others", 0.1, 0.05, None),
             taint("steal", 0.02, 0.01, Some(3)),
             taint("steal", 0.09, 0.01, Some(5)),
-            // Two lanes in one block are one block.
+            // Two lanes in one block count as one block.
             taint("steal", 0.03, 0.01, Some(5)),
         ]);
         assert_eq!((found.len(), found[0].blocks_count), (2, 2));

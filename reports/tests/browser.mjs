@@ -9,7 +9,7 @@ await drive(process.argv.slice(2), async ({ run, until, open, check, tell, failu
   check("the theme is in the address", (await run("location.hash")) === "#theme=light", await run("location.hash"));
   check("light is light", (await run("getComputedStyle(document.body).backgroundColor")) === "rgb(246, 247, 249)", null);
 
-  // Paper is white whatever the theme.
+  // Paper is white in every theme.
   await open("#theme=dark");
   await tell("Emulation.setEmulatedMedia", { media: "print" });
   check("a dark page prints in black on white", (await run("getComputedStyle(document.body).color")) === "rgb(0, 0, 0)", await run("getComputedStyle(document.body).color"));
@@ -38,7 +38,7 @@ await drive(process.argv.slice(2), async ({ run, until, open, check, tell, failu
   await run("document.querySelector('#q-spawn\\\\.one [data-copy]').click()");
   check("a table is copied as CSV", await until("(window.copied || '').startsWith('Lane,Figure')"), await run("window.copied"));
 
-  // Before anything is opened the page is short, and opens with the answers.
+  // While everything is folded the page is short, and begins with the answers.
   await tell("Emulation.setDeviceMetricsOverride", { width: 1280, height: 800, deviceScaleFactor: 1, mobile: false });
   await open("");
   const height = await run("document.documentElement.scrollHeight");
@@ -49,7 +49,7 @@ await drive(process.argv.slice(2), async ({ run, until, open, check, tell, failu
   check("a part can be reached and opened by the keyboard", await run("document.activeElement.tagName === 'SUMMARY'"), null);
   await tell("Emulation.clearDeviceMetricsOverride");
 
-  // Phone width: nothing but the tables' own frames scrolls sideways.
+  // Phone width: only the tables' own frames scroll sideways.
   await tell("Emulation.setDeviceMetricsOverride", { width: 375, height: 800, deviceScaleFactor: 1, mobile: true });
   await open("");
   check("a phone needs no sideways scrolling", await run("document.documentElement.scrollWidth <= 376"), await run("document.documentElement.scrollWidth"));
@@ -58,7 +58,7 @@ await drive(process.argv.slice(2), async ({ run, until, open, check, tell, failu
   const charts = "[...document.querySelectorAll('#questions .narrow svg, #questions .wide')].filter((each) => each.checkVisibility())";
   check("a phone has charts of its own, as wide as it is", await run(`${charts}.length > 5 && ${charts}.every((each) => each.tagName === 'svg' && each.getBoundingClientRect().right <= 375)`), await run(`${charts}.map((each) => each.tagName + ' ' + each.getBoundingClientRect().right)`));
 
-  // Paper does not scroll: A4 less its margins.
+  // Paper does not scroll: the width of A4 without its margins.
   await tell("Emulation.setDeviceMetricsOverride", { width: 703, height: 1000, deviceScaleFactor: 1, mobile: false });
   await tell("Emulation.setEmulatedMedia", { media: "print" });
   const cut = "[...document.querySelectorAll('.scroll')].filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth + 1).map((each) => each.getAttribute('aria-label') + ' ' + each.scrollWidth)";

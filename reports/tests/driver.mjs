@@ -1,8 +1,7 @@
-// Drives a page in headless Chromium over its debugging pipe. A script with the checks of
-// that page calls `drive` with its own arguments, CHROMIUM PAGE [AXE], and names the pages
-// beside it that axe looks at too.
-// Prints one line a failed check and exits with 1 if there is any. The rules of axe, the
-// policy, requests and errors are looked at here, the same for every page.
+// Drives a page in headless Chromium over its debugging pipe. A script with the checks of a page
+// calls `drive` with its own arguments, CHROMIUM PAGE [AXE], and with further pages that axe checks
+// too. It prints one line for each failed check, and exits with 1 if there is one. The rules of
+// axe, the policy, requests and errors are checked here for every page.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -55,7 +54,7 @@ try {
     }
     return false;
   };
-  // Follows a link: the answer comes before the page is left.
+  // Follows a link. The answer arrives before the browser leaves the page.
   const follow = (link) => run(`setTimeout(() => document.querySelector('${link}').click()); undefined`);
   const url = pathToFileURL(page).href;
   let visits = 0;
@@ -92,7 +91,8 @@ try {
   clearTimeout(limit);
   browser.kill("SIGKILL");
   await new Promise((resolve) => browser.on("exit", resolve));
-  // Its helpers may still write there: what stays behind is no failure of the page.
+  // Chromium's helper processes may still write there. Files that remain are no failure of the
+  // page.
   try { rmSync(home, { recursive: true, force: true, maxRetries: 5 }); } catch {}
 }
 for (const failure of failures) console.log(failure);

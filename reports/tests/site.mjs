@@ -45,14 +45,14 @@ await drive(process.argv.slice(2), async ({ run, until, follow, open, check, tel
   await drop("nothing");
   check("a file that is no run is refused", await until("document.querySelector('#nearest-list').textContent.includes('no run.jsonl')"), await run("document.querySelector('#nearest-list').textContent"));
 
-  // The pages behind it.
+  // The pages that it links to.
   const first = await run("document.querySelector('tbody tr[data-facts] th a').href");
   await follow("tbody tr[data-facts] th a");
   check("a row leads to its machine", await until(`location.href === ${JSON.stringify(first)} && document.readyState === 'complete' && document.querySelectorAll('.heat tr').length > 8`), await run("location.href"));
   await follow(".links a");
   check("and back", await until("location.pathname.endsWith('/index.html') && document.readyState === 'complete'"), await run("location.href"));
 
-  // Phone width: nothing but the tables' own frames scrolls sideways.
+  // Phone width: only the tables' own frames scroll sideways.
   await tell("Emulation.setDeviceMetricsOverride", { width: 375, height: 800, deviceScaleFactor: 1, mobile: true });
   for (const page of await run("[...document.querySelectorAll('.links a')].map((link) => link.href).concat(" + JSON.stringify(first) + ")")) {
     await tell("Page.navigate", { url: page });
@@ -61,7 +61,7 @@ await drive(process.argv.slice(2), async ({ run, until, follow, open, check, tel
   }
   await tell("Emulation.clearDeviceMetricsOverride");
 
-  // Without a script every table is there.
+  // Without a script every table is readable.
   await tell("Emulation.setScriptExecutionDisabled", { value: true });
   await tell("Page.navigate", { url: first.replace(/m\/.*/, "index.html") });
   await new Promise((resolve) => setTimeout(resolve, 1000));

@@ -33,13 +33,13 @@ class ThreadbareRun(rfm.RunOnlyRegressionTest):
     @run_after('setup')
     def command(self):
         kind = self.current_partition.name
-        # The job has another working folder.
+        # The job runs in another folder.
         results = self.results and os.path.abspath(self.results)
         name = f'reframe-{kind}'
         if results:
             os.makedirs(results, exist_ok=True)
             with open(os.path.join(results, 'expected.tsv'), 'a+') as expected:
-                # Further runs of a kind are replicates, each with a name of its own.
+                # Further runs of a kind are replicates with other names.
                 expected.seek(0)
                 known = {line.split('\t')[0] for line in expected}
                 numbered = (f'reframe-{kind}-{number}' for number in itertools.count(2))
@@ -65,7 +65,7 @@ class ThreadbareRun(rfm.RunOnlyRegressionTest):
             rows = json.load(shown)['rows']
         main = {}
         for row in rows:
-            # The first figure of a workload is its main one.
+            # The first figure of a workload is its main figure.
             quantity = main.setdefault(row['workload'], row['quantity']['id'])
             standing = row.get('standing')
             if standing and row['quantity']['id'] == quantity:

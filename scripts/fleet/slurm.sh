@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Measures on each kind of node of a Slurm cluster: one whole run a node, alone on it.
+# Measures on each kind of node of a Slurm cluster: one whole run for each node, alone on it.
 #   scripts/fleet/slurm.sh DIR FEATURE[:COUNT]… [-- ARGUMENTS OF threadbare run]
 # DIR is a folder that all nodes see. A feature is a kind of node (`sinfo -o "%f %D"` lists
 # them); COUNT runs of a kind are replicates. When the jobs have ended: threadbare collect DIR
-# What sbatch refuses is named, and the others are sent; the exit status is then 1. With a
-# wrong argument nothing is sent, and it is 2.
+# A job that sbatch refuses is named, and the others are submitted; the exit status is then 1.
+# With a wrong argument no job is submitted, and the exit status is 2.
 #   THREADBARE=PROGRAM      the program, with threadbare-lane beside it [default: threadbare on PATH]
-#   SBATCH_…                what sbatch reads, such as SBATCH_PARTITION and SBATCH_TIMELIMIT
+#   SBATCH_…                options of sbatch, such as SBATCH_PARTITION and SBATCH_TIMELIMIT
 set -euo pipefail
 [ $# -ge 2 ] || { sed -n '2,9s/^# \?//p' "$0" >&2; exit 2; }
 dir=$1; shift
@@ -39,7 +39,7 @@ for feature in "${features[@]}"; do
             continue
         fi
         export THREADBARE_PLACED="tool=slurm kind=$feature"
-        # A node that dies ends its run: what it measured stays and is named by `collect`.
+        # The run of a node that dies ends: its samples stay, and `collect` names it.
         if ! job=$(sbatch --parsable --exclusive --nodes=1 --ntasks=1 --no-requeue --export=ALL \
             --constraint="$feature" --job-name="threadbare-$feature" --output="$dir/$name.log" \
             --wrap="exec $(printf '%q ' "$program" run --out "$dir/$name" "$@")"); then

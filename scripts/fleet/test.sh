@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Tries the fleet's scripts on one host, against the real tools: Slurm with two nodes of two
-# kinds, ReFrame on it, and Ansible over two network namespaces with an sshd each.
+# Tests the fleet's scripts on one host with the real tools: Slurm with two nodes of different
+# kinds, ReFrame on it, and Ansible over two network namespaces with an sshd in each.
 #   scripts/fleet/test.sh [slurm|reframe|ansible]…        [default: all; under five minutes]
-# Needs root. A tool that is not installed is skipped and said so; REQUIRE_FLEET=1 makes it
-# an error. Debian: apt-get install slurmctld slurmd slurm-client munge openssh-server iproute2
-# and pip install ansible-core reframe-hpc. Nothing that runs already is touched.
+# Needs root. A tool that is not installed is skipped with a message; REQUIRE_FLEET=1 makes it an
+# error. Debian: apt-get install slurmctld slurmd slurm-client munge openssh-server iproute2
+# and pip install ansible-core reframe-hpc. It leaves programs that run already alone.
 #   THREADBARE=PROGRAM    [default: target/release/threadbare, else target/debug/threadbare]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -16,7 +16,7 @@ THREADBARE=$(realpath "$built")
 export THREADBARE NO_COLOR=1
 work=$(mktemp -d /tmp/threadbare-fleet.XXXXXX)
 chmod 755 "$work"
-# Short runs: that they are whole is asked, not what they say.
+# Short runs: only whether they are whole is checked, not their figures.
 short=(--workload spawn.one --lane "thread,process" --processes 2)
 started=()
 node_pids=()
@@ -52,7 +52,7 @@ wait_for() {
     done
 }
 
-# state FOLDER NAME: what `collect` says of a run.
+# state FOLDER NAME: the state of a run by `collect`.
 state() {
     { "$THREADBARE" collect "$1" --format json || true; } |
         python3 -c 'import json, sys; print(next((one["state"] for one in json.load(sys.stdin) if one["name"] == sys.argv[1]), "unknown"))' "$2"
@@ -63,8 +63,8 @@ is_state() {
     case " $3 " in *" $found "*) echo "   $2: $found";; *) fail "$2 is $found, not $3";; esac
 }
 
-# A cluster of two nodes on this host. Each has its own process namespace, so that a node is
-# killed with all that runs on it.
+# A cluster of two nodes on this host. Each has its own process namespace, so killing a node
+# kills all its processes.
 start_slurm() {
     [ -z "${SLURM_CONF:-}" ] || return 0
     mkdir -p "$work"/slurm/{state,log,spooln1,spooln2,munge}
@@ -126,7 +126,7 @@ try_slurm() {
     echo "== slurm: each kind at once, a third job waits, a killed node's run is named (at $SECONDS s)"
     start_slurm
     local out=$work/slurm-runs jobs
-    # Long enough to be seen and to be killed; the budget is not what ends them.
+    # Long enough to be seen and killed before their budget ends.
     "$here/slurm.sh" "$out" kind_a:2 kind_b -- --workload spawn.one,switch.yield --lane thread,process \
         --processes 12 --budget 900 | tee "$work/jobs"
     mapfile -t jobs < <(cut -d' ' -f1 "$work/jobs")
@@ -137,7 +137,7 @@ try_slurm() {
         "$here/slurm.sh" "$out" $words >"$work/sent" 2>&1 || again=$?
         [ "$again" = 2 ] && grep -q "wrong argument: " "$work/sent" || fail "$words, with status $again: $(cat "$work/sent")"
     done
-    # What Slurm refuses, and what is there already, is named, and the others are sent.
+    # Refused jobs and existing runs are named, and the others are submitted.
     again=0
     sent=$("$here/slurm.sh" "$out" no_such_kind kind_b kind_b:2 -- "${short[@]}" 2>"$work/refused") || again=$?
     scancel "${sent%% *}"
@@ -158,7 +158,7 @@ try_slurm() {
     scancel "${jobs[1]}"
     wait_for 150 is_over "${jobs[0]}"
     echo "   the first run of kind_a: $(job_state "${jobs[0]}")"
-    # Both nodes are on one host, so no node is its job's alone, and `verify` would say so.
+    # Both nodes are on one host, so no job has a node to itself, which `verify` would report.
     is_state "$out" slurm-kind_a-1 "whole quarantined"
     is_state "$out" slurm-kind_a-2 missing
     is_state "$out" slurm-kind_b-1 cut_short
@@ -189,10 +189,10 @@ site_configuration = {
     'environments': [{'name': 'builtin', 'target_systems': ['t']}],
 }
 CONF
-    # Earlier runs: one that is waited for, one that is there. The names of these have numbers.
+    # Earlier runs: one that is expected, one that is there. Their names have numbers.
     mkdir -p "$work/reframe-runs/reframe-kind_b"
     printf 'reframe-kind_a\tkind_a\treframe\n' >"$work/reframe-runs/expected.tsv"
-    # The results are named from the working folder, which is not that of the jobs.
+    # The results are named relative to the working folder, which is not the jobs' folder.
     env -C "$work" THREADBARE_RESULTS=reframe-runs THREADBARE_ARGUMENTS="${short[*]}" \
         timeout 120 reframe -C "$work/reframe.py" -c "$here/reframe_threadbare.py" --prefix "$work/reframe" -r \
         -S time_limit=10m --nocolor --performance-report >"$work/reframe.log" 2>&1 || { cat "$work/reframe.log"; fail "reframe"; }
@@ -209,7 +209,7 @@ try_ansible() {
     echo "== ansible: two hosts with nothing but sshd (at $SECONDS s)"
     local a=$work/ansible arch; arch=$(uname -m)
     mkdir -p "$a/programs/$arch" "$a/results"
-    # What was sent out by hand before stays expected.
+    # Runs that were placed by hand before stay expected.
     printf 'laptop\tlaptop\tby hand\n' >"$a/results/expected.tsv"
     for program in threadbare threadbare-lane threadbare-lane-mimalloc; do
         ln -s "$(dirname "$THREADBARE")/$program" "$a/programs/$arch/$program"
@@ -235,11 +235,11 @@ try_ansible() {
         started+=($!)
         disown
         wait_for 20 ssh-keyscan -p 2222 "10.213.$number.2"
-        # What the user has in that folder stays there.
+        # The user's files in that folder stay.
         mkdir -p "$a/there$number" && touch "$a/there$number/mine"
         inventory+="board$number ansible_host=10.213.$number.2 folder=$a/there$number"$'\n'
     done
-    # A third host that is off: it is missed.
+    # A third host that is switched off is reported missing.
     inventory+="board3 ansible_host=10.213.1.3 folder=$a/there3 kind=off"$'\n'
     printf '%s' "$inventory" >"$a/inventory"
     local results=$a/results
@@ -262,7 +262,7 @@ try_ansible() {
     play && fail "a second play overwrites results"
     grep -q "board1 is there already" "$a/log" || fail "a second play does not say why it stops"
     [ "$first" = "$(sha256sum <"$a/results/board1/run.jsonl")" ] || fail "the run of board1 was overwritten"
-    # What an earlier play has left on a host is no run of this one.
+    # Results that an earlier play left on a host are not part of this one.
     mkdir -p "$a/there1/.threadbare-run/results"
     cp "$a/results/board1/run.jsonl" "$a/there1/.threadbare-run/results/"
     results=$a/others

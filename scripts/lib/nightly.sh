@@ -1,6 +1,6 @@
-# Shared by the gates that need a nightly toolchain. Sourced by scripts/*.sh.
+# For scripts that need a nightly toolchain, which source this file.
 
-# Ends the script with success, and the reason, if nightly lacks a part.
+# Ends the script with success if nightly lacks a component, and prints the reason.
 #   need_nightly GATE COMPONENT…      such as: need_nightly miri miri rust-src
 need_nightly() {
     local gate=$1 component installed
@@ -14,9 +14,9 @@ need_nightly() {
     done
 }
 
-# Makes a program of the source on stdin, in a folder that is deleted when the script
-# ends, and stores its path in $canary: each gate first runs a program that it must
-# refuse.
+# Compiles the source on stdin to a program, in a folder that is deleted when the script ends,
+# and stores its path in $canary. Each script first runs a program with a known error, which it
+# must find.
 make_canary() {
     canary=$(mktemp -d)
     trap 'rm -rf "$canary"' EXIT

@@ -1,5 +1,5 @@
-//! A service's handler: what a server does with one request, once for tasks with
-//! stacks and once for tasks that are futures.
+//! A handler: how a server answers one request. It has one form for tasks with stacks and one for
+//! tasks that are futures.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use crate::lane::Failure;
 
-/// The rest of a computation that waits.
+/// A computation that waits.
 pub type Later<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Both forms of a handler. Each makes the answer of a request, which has the
-/// same length, and both give the same answer.
+/// Both forms of a handler. Each replaces a request by its answer, which has the same length. Both
+/// give the same answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Handler {
     /// For threads, processes and goroutines: blocks its task.
@@ -23,7 +23,7 @@ pub struct Handler {
     pub stackless: for<'a> fn(&'a mut [u8], &'a dyn AsyncWaits) -> Later<'a>,
 }
 
-/// How a handler waits: by its lane's own means, so that the lane's other tasks continue.
+/// How a handler waits. It waits by its lane's own means, so the lane's other tasks continue.
 pub trait Waits {
     /// Blocks the task for that long.
     fn sleep(&self, time: Duration);
@@ -48,15 +48,15 @@ impl Handler {
     }
 }
 
-/// The first panic of a handler in this process: a better message than that a
-/// connection was closed.
+/// The first panic of a handler in this process. Its message says more than that a connection was
+/// closed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panicked(Arc<OnceLock<Failure>>);
 
 impl Panicked {
-    /// Runs it; false if it panicked.
+    /// Runs `body`; false if it panicked.
     pub(crate) fn catch(&self, body: impl FnOnce()) -> bool {
-        // The connection ends, and with it all that the handler was given.
+        // After a panic the connection is closed, and nothing reads the request again.
         let result = catch_unwind(AssertUnwindSafe(body));
         result.map_err(|payload| self.note(payload)).is_ok()
     }

@@ -38,8 +38,7 @@ pub struct Entry {
     pub(crate) start: Start,
 }
 
-/// A program of this package that runs lanes. They differ in the allocator,
-/// of which a program has one.
+/// A program of this package that runs lanes. The two differ only in their allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// `threadbare-lane`, with the system's allocator.
@@ -76,7 +75,7 @@ impl Order {
         get(&self.parameters, name)
     }
 
-    /// A parameter's value, or `other` of a workload that has no such.
+    /// A parameter's value, or `other` if the workload has no such parameter.
     pub(crate) fn or(&self, name: &str, other: u64) -> u64 {
         self.parameters.get(name).copied().unwrap_or(other)
     }
@@ -86,8 +85,8 @@ impl Order {
         self.get(name) as usize
     }
 
-    /// The threads of a runtime with a scheduler of its own: as many as a
-    /// workload in chunks has, else as the lane's CPUs.
+    /// The threads of a runtime with a scheduler of its own: `workers_count` for workloads that
+    /// have it, else the lane's CPUs.
     pub(crate) fn threads(&self) -> usize {
         match self.workload.shape {
             Shape::Chunks(_) | Shape::RoundTrip => self.or_cpus("workers_count"),
@@ -95,8 +94,8 @@ impl Order {
         }
     }
 
-    /// The chunks of a `cpu.*` workload and their number: if the work grows
-    /// with the workers, each has the same ones.
+    /// The chunks of a `cpu.*` workload, and their number. If the work grows with the workers, each
+    /// chunk occurs once per worker.
     pub(crate) fn chunks(&self, kernel: Kernel) -> (Chunk, u64) {
         let (chunk, count) = (kernel(&self.parameters), self.get("chunks_count"));
         if self.workload.grows() {
@@ -143,7 +142,7 @@ impl Outcome {
         self
     }
 
-    /// How many `count` are in a second of the time measured.
+    /// `count` per second of the measured time.
     pub(crate) fn per_second(&self, count: u64) -> f64 {
         count as f64 / self.measured.elapsed.as_secs_f64().max(1e-9)
     }
@@ -160,7 +159,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The lane cannot do that, by its nature.
+    /// The lane cannot run this by its nature.
     pub(crate) fn not_supported(why: impl Into<String>) -> Self {
         Self {
             kind: ErrorKind::NotSupported,

@@ -39,7 +39,7 @@ struct Serve {
 enum Command {
     /// Load a TCP echo server and report as one line of JSON.
     Load(Plan),
-    /// Search the highest rate that an HTTP service can carry and report as one line of JSON.
+    /// Search for the highest rate that an HTTP service can carry and report as one line of JSON.
     LoadService(load::service::Arguments),
     /// Echo the bytes of this many TCP connections, until they are closed;
     /// print the address as one line of JSON.
@@ -58,8 +58,8 @@ enum Command {
         #[arg(long)]
         delay_ns: u64,
     },
-    /// Be a backend that speaks RESP on the loopback until the input ends;
-    /// print the address as one line of JSON.
+    /// Run a backend that speaks RESP on the loopback until the input ends; print the address as
+    /// one line of JSON.
     Backend(load::service::Given),
     /// Write a number, or else the clock's value, as 8 bytes: the program
     /// that the lane process-spawn executes.
@@ -111,8 +111,8 @@ pub fn run(program: Program) -> anyhow::Result<()> {
         }
         (Some(Command::Backend(given)), _) => backend::run(&given, &mut output),
         (Some(Command::Answer { number }), _) => {
-            // One write, which no other child's can split: `output` would write
-            // a number that contains a byte 10, the end of a line, in two parts.
+            // One write, which the writes of other children cannot split: `output` would write a
+            // number that contains a byte 10, the end of a line, in two parts.
             let bytes = number.unwrap_or(started).to_le_bytes();
             let written = nix::unistd::write(&output, &bytes).context("handing over the number")?;
             anyhow::ensure!(written == bytes.len(), "the pipe took {written} bytes of 8");

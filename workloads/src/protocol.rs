@@ -23,7 +23,7 @@ pub type Parameters = BTreeMap<String, u64>;
 pub enum Request {
     /// Run one sample.
     Run {
-        /// Chosen by the study; the answer carries it back.
+        /// Chosen by the study and repeated in the answer.
         id: u64,
         /// A stable workload id, such as `spawn.batch`.
         workload: String,
@@ -44,8 +44,7 @@ pub enum Request {
 pub enum Response {
     /// The first line a lane prints.
     Hello(Hello),
-    /// Requests, in the middle of a sample, that the study takes a reading of the
-    /// lane's memory.
+    /// In the middle of a sample: the study is to take a reading of the lane's memory.
     ReadMemory,
     /// One sample.
     Sample(Sample),

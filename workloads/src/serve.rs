@@ -124,7 +124,7 @@ fn order(
 }
 
 fn take(lane: &mut dyn Lane, order: &Order) -> Result<(u64, Outcome), Failure> {
-    // A lane that panicked has left no state that a later sample would use; only tasks may be left.
+    // A panic leaves no state in the lane that a later sample uses; at most it leaves tasks.
     let outcome = catch_unwind(AssertUnwindSafe(|| lane.run(order)))
         .unwrap_or_else(|payload| Err(Failure::from_panic(payload)))?;
     let usual = || (order.workload.operations)(&order.parameters) * order.iterations;

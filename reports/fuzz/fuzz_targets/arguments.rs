@@ -1,4 +1,4 @@
-//! Any words of a command line are understood, or refused with the reason.
+//! Any words of a command line are accepted, or refused with a reason.
 #![no_main]
 
 use std::ffi::OsString;

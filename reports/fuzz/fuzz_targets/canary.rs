@@ -1,4 +1,4 @@
-//! Panics at once: `scripts/fuzz.sh` first checks that it is found.
+//! Panics at once: `scripts/fuzz.sh` first checks that the fuzzer finds it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,4 @@
-//! Whatever bytes a result file holds: it is read or refused, and what is
-//! read can be rendered.
+//! Any bytes of a result file are read or refused, and a run that was read can be rendered.
 #![no_main]
 
 use std::io::Cursor;

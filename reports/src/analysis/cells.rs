@@ -12,7 +12,7 @@ use crate::stats::quantile::{median, outliers};
 use crate::stats::regression::line;
 use crate::stats::shift::{self, Design, averages, sides};
 
-/// The parameter over which the memory ledger regresses.
+/// The parameter for the regression of the memory ledger.
 pub(crate) const TASKS: &str = "tasks_count";
 
 /// One figure of one lane.
@@ -24,30 +24,29 @@ pub(crate) struct Cell {
     pub(crate) lane: String,
     pub(crate) control: bool,
     pub(crate) replicates: Replicates,
-    /// The figure of each process; empty if a figure is a slope over many.
+    /// The figure of each process; empty if the figure is a slope over many processes.
     pub(crate) processes: BTreeMap<u64, f64>,
     pub(crate) processes_count: usize,
     pub(crate) samples_count: usize,
     pub(crate) outliers_count: usize,
     /// The mean over processes of the mean of their samples; `None` for a slope.
     pub(crate) mean: Option<f64>,
-    /// CPU time of one operation, by the median.
+    /// CPU time of one operation: the median over the samples.
     pub(crate) cpu_ns: Option<f64>,
-    /// Voluntary and involuntary switches of one operation, by the median.
+    /// Voluntary and involuntary switches of one operation: the medians over the samples.
     pub(crate) switches: Option<(f64, f64)>,
 }
 
 impl Cell {
-    /// This figure over another of the same run: by the shift of their processes,
-    /// where those of one round are pairs; for slopes, by the ratio of both.
-    /// `None` if one of them is not above zero.
+    /// This figure over another of the same run: by the shift of their processes, of which those in
+    /// one round are pairs; for slopes, by the ratio of both. `None` if either is not above zero.
     pub(crate) fn ratio_to(&self, other: &Cell) -> Option<Ratio> {
         let by_shift = between(&self.processes, &other.processes);
         let ratio = by_shift.unwrap_or_else(|| self.replicates.ratio(&other.replicates));
         (ratio.value.is_finite() && ratio.value > 0.0).then_some(ratio)
     }
 
-    /// The same of their averages.
+    /// The ratio of their averages.
     pub(crate) fn average_to(&self, other: &Cell) -> Option<Ratio> {
         let (ours, theirs) = sides(&self.processes, &other.processes, Design::Paired);
         averages(&ours, &theirs, Design::Paired)
@@ -60,8 +59,7 @@ pub(crate) fn between(ours: &BTreeMap<u64, f64>, theirs: &BTreeMap<u64, f64>) ->
     by(Design::Paired).or_else(|| by(Design::Apart))
 }
 
-/// All cells with a figure of these quantities, in the order of the
-/// header.
+/// All cells with a figure of these quantities, in the order of the header.
 pub(crate) fn cells(run: &Run, has: impl Fn(&Workload, &Quantity) -> bool) -> Vec<Cell> {
     let mut groups: HashMap<(&str, &str, bool), BTreeMap<Parameters, Vec<&Group>>> = HashMap::new();
     for group in &run.groups {
@@ -103,8 +101,8 @@ pub(crate) fn cells(run: &Run, has: impl Fn(&Workload, &Quantity) -> bool) -> Ve
     found
 }
 
-/// Memory is a slope over the task count, and so all counts are one case;
-/// every other quantity has a case for each set of parameters.
+/// Memory is a slope over the task count, so all task counts are one case. Every other quantity has
+/// a case for each set of parameters.
 fn by_case<'a>(
     by_parameters: &BTreeMap<Parameters, Vec<&'a Group>>,
     quantity: &Quantity,
@@ -182,7 +180,7 @@ fn mean<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
     sum / count
 }
 
-/// Bytes a task, by regression, or by division if there is one task count.
+/// Bytes a task: by regression, or by division if there is only one task count.
 fn slope(groups: &[&Group], seed: u64) -> Option<Replicates> {
     let readings = || {
         groups.iter().flat_map(|group| {
@@ -203,7 +201,7 @@ fn slope(groups: &[&Group], seed: u64) -> Option<Replicates> {
     };
     let points = process_medians(readings());
     if let Some(line) = line(&points, seed) {
-        // A line has one degree of freedom less than a median.
+        // A line has one degree of freedom fewer than a median.
         let count = points.len() - 1;
         return Some(Replicates::drawn(
             line.slope.value,

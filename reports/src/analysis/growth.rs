@@ -1,9 +1,8 @@
 //! How the cost of an operation grows with the number of tasks.
 //!
-//! The total cost of `n` tasks is taken as c·nᵇ, a straight line if both axes
-//! are logarithmic; b is its slope by least squares, with the interval of the
-//! same fit to every resample. Few tasks say more of fixed costs than of
-//! growth, so the fit begins at [`FEWEST_TASKS`].
+//! The total cost of `n` tasks is modelled as c·nᵇ, a straight line on logarithmic axes. b is its
+//! slope by least squares; its interval comes from the same fit to every resample. With few tasks
+//! fixed costs hide the growth, so the fit begins at [`FEWEST_TASKS`].
 
 use std::collections::BTreeMap;
 
@@ -17,11 +16,11 @@ use crate::run::Run;
 use crate::schema::Workload;
 use crate::stats::bootstrap::{Estimate, Replicates, Tree, seed_for};
 
-/// The fit uses points from this many tasks on.
+/// The fit uses the points with at least this many tasks.
 pub const FEWEST_TASKS: u64 = 100;
 
-/// The parameters with the number of tasks, by workload: tasks, leaves of a
-/// tree, senders to one receiver, connections that each have a task.
+/// The parameters that are a number of tasks: tasks, leaves of a tree, senders to one receiver,
+/// connections with a task each.
 const COUNTS: [&str; 4] = [
     TASKS,
     "leaves_count",
@@ -29,13 +28,13 @@ const COUNTS: [&str; 4] = [
     "connections_count",
 ];
 
-/// Points below this are no curve.
+/// The fewest points of a curve.
 const FEWEST_POINTS: usize = 3;
 
-/// The figure of sleepers: the total time beyond their sleep.
+/// The figure of workloads whose tasks sleep: the total time beyond the sleep.
 const OVER: &str = "over_ns";
 
-/// How far above 1 an exponent must surely be to be called worse than linear.
+/// An exponent is called worse than linear if its interval is above this.
 const WORSE: f64 = 1.05;
 
 /// One lane's cost of an operation over the number of tasks.
@@ -56,14 +55,14 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// True if the total cost significantly grows faster than the tasks.
+    /// True if the total cost grows significantly faster than the number of tasks.
     #[must_use]
     pub fn is_worse_than_linear(&self) -> bool {
         let interval = self.exponent.and_then(|exponent| exponent.interval);
         interval.is_some_and(|interval| interval.low > WORSE)
     }
 
-    /// The cost of an operation at the most tasks over that at the fit's first.
+    /// The cost of an operation at the most tasks over that at the fit's first point.
     #[must_use]
     pub fn factor(&self) -> Option<f64> {
         let mut fitted = self.points.iter().filter(|(n, _)| *n >= FEWEST_TASKS);
@@ -87,7 +86,7 @@ pub(super) fn growth(run: &Run, rows: &[Row]) -> Vec<Growth> {
                     continue;
                 };
                 if quantity.id == OVER {
-                    // It is the time of all tasks together.
+                    // The figure is the time of all tasks together.
                     replicates = replicates.in_units_of(tasks as f64);
                 }
                 let case = Case::without(&parameters.0, count);
@@ -126,9 +125,9 @@ fn tasks_of(case: &Case) -> Option<(&'static str, u64)> {
     COUNTS.into_iter().find_map(of).filter(|found| found.1 > 0)
 }
 
-/// The quantity of the curve: if tasks sleep, the time beyond the sleep; else
-/// the first quantity that is no latency, because latency grows with the number
-/// of clients that wait for each other.
+/// The quantity of the curve: if tasks sleep, the time beyond the sleep; otherwise the first
+/// quantity other than latency, because latency grows with the number of clients that wait for each
+/// other.
 fn followed(workload: &Workload) -> Option<Quantity> {
     let all = Quantity::all_of(workload);
     if let Some(over) = all.iter().find(|quantity| quantity.id == OVER) {
@@ -141,8 +140,8 @@ fn followed(workload: &Workload) -> Option<Quantity> {
         .find(|quantity| !matches!(quantity.source, Source::Latency(_)))
 }
 
-/// The lane's figure at each point. The rows have all of them except memory,
-/// which is one slope over all task counts there.
+/// The lane's figure at each point. The rows have all figures except memory, which is one slope
+/// over all task counts there.
 fn figures(
     run: &Run,
     rows: &[Row],

@@ -34,7 +34,7 @@ use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 use crate::stats::{DEFAULT_THRESHOLD_RATIO, FALSE_DISCOVERY_RATE_OF_LOOKS};
 use cells::{Cell, cells};
 
-/// The reference lane of ratios if the run's design names none that was measured.
+/// The reference lane of ratios if the lane that the design names was not measured.
 pub(crate) const FALLBACK_REFERENCE: &str = "thread";
 
 /// A run's figures.
@@ -50,7 +50,7 @@ pub struct Analysis {
     pub growth: Vec<Growth>,
     /// The A/A pairs and their results.
     pub noise: Noise,
-    /// The lane that ratios are against.
+    /// The lane that others are compared with.
     pub reference_lane: String,
     /// The smallest effect that gets a verdict, as a share.
     pub threshold_ratio: f64,
@@ -80,8 +80,8 @@ impl Analysis {
         analysis
     }
 
-    /// The rows and verdicts of the main figures alone, and of those that answer the
-    /// first screen's questions: the same as in [`Analysis::of`], in a part of the time.
+    /// The rows and verdicts of only the main figures and the figures for the first screen. They
+    /// are the same as in [`Analysis::of`] and take less time.
     #[must_use]
     pub fn of_main_figures(run: &Run) -> Analysis {
         let is_main = |workload: &Workload, quantity: &Quantity| {
@@ -140,9 +140,9 @@ impl Analysis {
         }
     }
 
-    /// Compares the first row of each pair with the second, of the same case, and
-    /// returns the verdicts of all pairs at once. The ratio is turned so that less
-    /// is better; `None` if there is none.
+    /// Compares the first row of each pair with the second, of the same case, and returns the
+    /// verdicts of all pairs at once. The ratio is inverted if a higher figure is better; `None` if
+    /// there is no ratio.
     pub(crate) fn judge(&self, pairs: &[(&Row, &Row)]) -> Vec<Option<(Ratio, Verdict)>> {
         let ratios: Vec<Option<Ratio>> = pairs
             .iter()
@@ -161,15 +161,15 @@ impl Analysis {
         judged.collect()
     }
 
-    /// One row over another of the same case, turned so that less is better, its
-    /// spread made as wide as the A/A pairs show.
+    /// One row over another of the same case, inverted if a higher figure is better. Its spread is
+    /// widened by the factor that the A/A pairs show.
     pub(crate) fn ratio(&self, row: &Row, other: &Row) -> Option<Ratio> {
         let inflation = self.noise.inflation(&row.workload, &row.quantity);
         let ratio = row.ratio_to(other)?.inflated(inflation);
         Some(row.quantity.turned(ratio))
     }
 
-    /// How many comparisons of main figures have a verdict, of all.
+    /// How many comparisons of main figures have a verdict, and how many there are.
     #[must_use]
     pub fn decided(&self) -> (usize, usize) {
         let main = self.rows.iter().filter(|row| row.quantity.rank == 0);
@@ -208,8 +208,8 @@ fn reference_lane(run: &Run) -> String {
         .to_owned()
 }
 
-/// Compares each row with the reference lane's row of the same case, and
-/// returns the verdicts: of all main figures at once, and of all further ones.
+/// Compares each row with the reference lane's row of the same case, and returns the verdicts. The
+/// main figures are judged together, and the further figures together.
 fn compare(rows: &mut [Row], cells: &[Cell], noise: &Noise, reference_lane: &str, bound: Bound) {
     let references: BTreeMap<(&str, &Case, &Quantity), &Cell> = cells
         .iter()
@@ -260,8 +260,8 @@ fn compare(rows: &mut [Row], cells: &[Cell], noise: &Noise, reference_lane: &str
     }
 }
 
-/// One figure against another: their ratio, or their difference if one of them
-/// may be zero, when the ratio has no interval.
+/// One figure against another: their ratio, or their difference if either may be zero, because the
+/// ratio then has no interval.
 pub(crate) fn ratio_or_difference(
     ratio: Option<Ratio>,
     [ours, theirs]: [&Replicates; 2],

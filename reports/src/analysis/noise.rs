@@ -1,8 +1,8 @@
 //! The A/A pairs of a run: a lane against itself in the same design.
 //!
-//! If a figure is a slope over many processes, as memory is, its pair is the whole sweep
-//! repeated: slope against slope. A slope that cannot be distinguished from zero is no
-//! pair, because its ratio to a similar one can have any value.
+//! If a figure is a slope over many processes, as memory is, its pair is the whole sweep repeated:
+//! slope against slope. A slope that cannot be distinguished from zero makes no pair, because its
+//! ratio to a similar slope can have any value.
 
 use serde::Serialize;
 
@@ -35,21 +35,21 @@ pub struct NoisePair {
     pub quantity: Quantity,
     /// The lane.
     pub lane: String,
-    /// The second A over the first.
+    /// The second half over the first.
     pub ratio: Ratio,
-    /// The verdict by the rules of the page, before any inflation: all but *no
+    /// The verdict by the rules of the page, before any inflation. Verdicts other than *no
     /// difference* and *too noisy to say* are errors of the method.
     pub verdict: Verdict,
 }
 
 impl NoisePair {
-    /// How far it is from 1, as a share.
+    /// How far the ratio is from 1, as a share.
     #[must_use]
     pub fn distance(&self) -> f64 {
         self.ratio.value.ln().abs().exp_m1()
     }
 
-    /// The smallest change that such a pair would show, as a share.
+    /// The smallest change that a comparison with this spread would show, as a share.
     #[must_use]
     pub fn half_width(&self) -> Option<f64> {
         half_width(&self.ratio)
@@ -77,7 +77,7 @@ impl Noise {
                 })?;
                 let ratio = control.ratio_to(twin)?;
                 let is_usable = [control, twin].into_iter().all(is_resolved)
-                    // One process against one gives no information on a further figure.
+                    // One process against another gives no information about a further figure.
                     && (control.quantity.rank == 0 || ratio.interval.is_some());
                 is_usable.then(|| NoisePair {
                     workload: control.workload.clone(),
@@ -93,7 +93,7 @@ impl Noise {
             .iter()
             .map(|pair| Comparison::new(pair.ratio, bound))
             .collect();
-        // Each alone, because repeats have no true differences.
+        // Each pair alone, because repeats have no true differences.
         for (pair, comparison) in pairs.iter_mut().zip(page) {
             pair.verdict = verdicts(&[comparison], FALSE_DISCOVERY_RATE_OF_LOOKS)[0];
         }
@@ -105,9 +105,9 @@ impl Noise {
         self.pairs.iter().filter(|pair| pair.quantity.rank == 0)
     }
 
-    /// The factor by which intervals of this figure are too narrow, by its own
-    /// pairs and by those of the run; at least 1. Main figures are corrected by
-    /// main figures, further ones by further ones.
+    /// The factor by which intervals of this figure are too narrow, by its own pairs and by those
+    /// of the run; at least 1. Main figures are corrected by the pairs of main figures, and further
+    /// figures by those of further figures.
     #[must_use]
     pub fn inflation(&self, workload: &str, quantity: &Quantity) -> f64 {
         let alike = || {
@@ -122,14 +122,13 @@ impl Noise {
         inflation(&own, &all)
     }
 
-    /// How much repeats differ, as a share: the median over the pairs of main
-    /// figures.
+    /// How much repeats differ, as a share: the median over the pairs of main figures.
     #[must_use]
     pub fn typical(&self) -> Option<f64> {
         median(&self.main().map(NoisePair::distance).collect::<Vec<_>>())
     }
 
-    /// How many pairs of main figures the rules call different, of all.
+    /// How many pairs of main figures the rules call different, and how many there are.
     #[must_use]
     pub fn called_different(&self) -> (usize, usize) {
         let is_difference = |pair: &&NoisePair| pair.verdict.is_difference();

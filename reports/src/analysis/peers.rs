@@ -1,7 +1,7 @@
-//! Our runtime and its peers: which is best at what, and by how much.
+//! Our runtime against its peers: which lane is best at what, and by how much.
 //!
-//! The ratio is to the best *peer*, never to one of our lanes. The best peer is
-//! chosen by its median, so with more peers chance favours the best of them.
+//! Ratios are to the best *peer*, never to one of our lanes. The best peer is chosen by its median,
+//! so with more peers the best one is more often best by chance.
 
 use serde::Serialize;
 
@@ -18,10 +18,10 @@ use crate::stats::verdict::{Comparison, Verdict, verdicts};
 /// The name of the preset whose runs have this table.
 const PRESET: &str = "peers";
 
-/// Lanes of our runtime begin so.
+/// The start of the names of our runtime's lanes.
 const OURS: &str = "threadbare";
 
-/// Lanes that do less than the others: they switch stacks and schedule nothing.
+/// Lanes that do less than the others: they switch stacks and have no scheduler.
 const FLOORS: [&str; 1] = ["corosensei"];
 
 /// All lines of the comparison.
@@ -42,24 +42,23 @@ pub struct PeerRow {
     pub case: Case,
     /// The quantity that is compared.
     pub quantity: Quantity,
-    /// The lanes' figures, each with its ratio to the best peer's; a peer has
-    /// none if it is the best.
+    /// The lanes' figures, each with its ratio to the best peer's; the best peer has none.
     pub cells: Vec<(Row, Option<Ratio>)>,
     /// The best peer; `None` if no peer has a figure.
     pub best_peer: Option<String>,
     /// Each of our lanes with a figure against the best peer.
     pub ours: Vec<Ours>,
-    /// The lane with the best figure, and after it those whose interval shows
-    /// that they may be equal; one process a lane has no interval.
+    /// The lane with the best figure, then the lanes whose interval shows that they may be equal.
+    /// With one process a lane there is no interval.
     pub winners: Vec<String>,
 }
 
-/// One of our lanes against the best peer; below 1 is better.
+/// One of our lanes against the best peer; a ratio below 1 is better.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ours {
     /// The lane.
     pub lane: String,
-    /// Its figure over the best peer's, turned so that less is better.
+    /// Its figure over the best peer's, inverted if a higher figure is better.
     pub ratio: Ratio,
     /// The verdict.
     pub verdict: Verdict,
@@ -86,20 +85,20 @@ pub(crate) fn ratio_text(ratio: &Ratio) -> String {
     }
 }
 
-/// Whether the lane is of our runtime.
+/// Whether the lane is one of our runtime's.
 #[must_use]
 pub fn is_ours(lane: &str) -> bool {
     lane.starts_with(OURS)
 }
 
-/// Whether the lane does too little to win.
+/// Whether the lane does too little to be compared as a winner.
 #[must_use]
 pub fn is_floor(lane: &str) -> bool {
     FLOORS.contains(&lane)
 }
 
 impl Peers {
-    /// The table of a run of `peers`, from the run's analysis.
+    /// The table of a run of the preset `peers`, from the run's analysis.
     #[must_use]
     pub fn of(run: &Run, analysis: &Analysis) -> Option<Peers> {
         if run.header.design.preset.as_deref() != Some(PRESET) {
@@ -151,7 +150,7 @@ fn cases(analysis: &Analysis, workload: &Workload) -> Vec<(Case, Quantity)> {
     found
 }
 
-/// The best of `rows` among the lanes that `choose` takes.
+/// The best of the `rows` whose lane `choose` accepts.
 fn best<'a>(
     rows: &[&'a Row],
     quantity: &Quantity,
@@ -172,7 +171,7 @@ fn best<'a>(
         .min_by(|a, b| value(a).total_cmp(&value(b)))
 }
 
-/// Memory that may be zero is caused by the host, not by the lane.
+/// Memory that may be zero shows the host, not the lane.
 fn is_usable(row: &Row) -> bool {
     row.is_resolved() && row.estimate.is_some_and(|estimate| estimate.value > 0.0)
 }

@@ -8,16 +8,16 @@ use crate::stats::bootstrap::{Interval, Ratio};
 use crate::stats::histogram::shown_percentile;
 use crate::stats::verdict::Verdict;
 
-/// The load generator's limit over the load that it was set to, if a workload has one.
+/// The load generator's limit ÷ its load, for workloads that have a load generator.
 pub const HEADROOM: &str = "load_headroom_ratio";
 
 /// The highest rate that a service can carry, which a load generator searches for.
 pub(crate) const RATE: &str = "rate_per_s";
 
-/// The next rate above one that was searched for, over it.
+/// The next higher rate of a search, ÷ the rate that it found.
 pub(crate) const GAP: &str = "rate_gap_ratio";
 
-/// With less [headroom](HEADROOM) than this the generator may limit a figure.
+/// With less [headroom](HEADROOM) than this, the load generator may limit the figure.
 pub const LEAST_HEADROOM: f64 = 1.2;
 
 /// The unit of a figure, which its name ends in.
@@ -28,19 +28,19 @@ pub enum Unit {
     Nanoseconds,
     /// Bytes.
     Bytes,
-    /// Things a second.
+    /// Operations or requests a second.
     PerSecond,
     /// A share of 1.
     Share,
-    /// How many times as much.
+    /// A factor.
     Factor,
     /// A plain number.
     Count,
 }
 
 impl Unit {
-    /// The unit that a name such as `first_instruction_ns` ends in; a
-    /// qualifier may follow it, as in `latency_ns_p99`.
+    /// The unit at the end of a name such as `first_instruction_ns`; a qualifier may follow it, as
+    /// in `latency_ns_p99`.
     #[must_use]
     pub fn of_name(name: &str) -> Unit {
         let words: Vec<&str> = name.split('_').collect();
@@ -52,7 +52,7 @@ impl Unit {
         } else if has("bytes") {
             Unit::Bytes
         } else if has("ratio") {
-            // No other ratio should be above 1.
+            // Only these ratios may be above 1.
             match words.contains(&"headroom") || words.contains(&"gap") {
                 true => Unit::Factor,
                 false => Unit::Share,
@@ -62,7 +62,7 @@ impl Unit {
         }
     }
 
-    /// `value` with its unit, to three digits, for a person.
+    /// `value` with its unit, to three digits, for a reader.
     #[must_use]
     pub fn text(self, value: f64) -> String {
         match self {
@@ -84,7 +84,7 @@ pub struct Quantity {
     pub(crate) rank: usize,
     /// A stable name, such as `time`, `memory`, `latency_ns_p99`.
     pub id: String,
-    /// The reader's name for it.
+    /// Its name in the report.
     pub title: String,
     /// The unit.
     pub unit: Unit,
@@ -224,15 +224,15 @@ impl Quantity {
         value.is_finite().then_some(value)
     }
 
-    /// The main quantity of a workload: the one that its comparisons are decided
-    /// on. True for the most important one.
+    /// The main quantity of a workload, by which its comparisons are decided: the most important
+    /// one.
     #[must_use]
     pub fn main_of(workload: &Workload) -> Option<Quantity> {
         Quantity::all_of(workload).into_iter().next()
     }
 
-    /// The smallest amount of its unit that matters: a value much below it
-    /// cannot be distinguished from zero.
+    /// The smallest amount of its unit that matters. A value much below it cannot be distinguished
+    /// from zero.
     pub(crate) fn least(&self) -> f64 {
         match self.unit {
             Unit::Bytes => 160.0,
@@ -240,7 +240,7 @@ impl Quantity {
         }
     }
 
-    /// A ratio turned so that below 1 means better.
+    /// The ratio, inverted if needed, so that below 1 is better.
     pub(crate) fn turned(&self, ratio: Ratio) -> Ratio {
         if !self.higher_is_better {
             return ratio;
@@ -256,8 +256,8 @@ impl Quantity {
         }
     }
 
-    /// The sign before a value that the load generator limited: the lane's own is
-    /// at least as good. Empty for a quantity that no load limits.
+    /// The sign before a value that the load generator limited: the lane itself is at least as
+    /// good. Empty for a quantity that no load limits.
     pub(crate) fn bound_sign(&self) -> &'static str {
         match &self.source {
             Source::Time | Source::Latency(_) => "at most\u{a0}",
@@ -267,12 +267,12 @@ impl Quantity {
         }
     }
 
-    /// True for a figure of the load generator, by which no lane is better.
+    /// True for a figure of the load generator itself, by which lanes are not compared.
     pub(crate) fn is_of_load(&self) -> bool {
         matches!(&self.source, Source::Metric(name) if name.starts_with("load_"))
     }
 
-    /// A verdict in the words that fit this quantity: memory is not faster.
+    /// The words for a verdict on this quantity: memory is “smaller”, not “faster”.
     #[must_use]
     pub fn words(&self, verdict: Verdict) -> &'static str {
         match (verdict, self.unit) {

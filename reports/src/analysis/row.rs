@@ -1,4 +1,4 @@
-//! One line of the tables: a lane's figure on a case, or why there is none.
+//! One line of the tables: a lane's figure on a case, or the reason why there is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,8 +14,8 @@ use crate::stats::difference::Difference;
 use crate::stats::verdict::{Bound, Verdict};
 use crate::{failure, format};
 
-/// With fewer processes than this the interval of a median is their whole
-/// range, and contains the true value less often than 95%: with five 93.75%.
+/// With fewer processes the interval of a median is their whole range. It then contains the true
+/// value less often than 95%: with five processes 93.75%.
 const FEWEST_FOR_MEDIAN: usize = 6;
 
 /// The parameters that distinguish the cases of a workload.
@@ -34,7 +34,7 @@ impl Case {
         Case(parameters)
     }
 
-    /// With only those of its parameters for which `keeps` is true.
+    /// The case with only those parameters for which `keeps` is true.
     #[must_use]
     pub fn only(&self, keeps: impl Fn(&str) -> bool) -> Case {
         let mut kept = self.clone();
@@ -42,7 +42,7 @@ impl Case {
         kept
     }
 
-    /// As text, with words for the values that are codes.
+    /// The parameters as text, with words for values that are codes.
     #[must_use]
     pub fn text(&self, workload: Option<&Workload>) -> String {
         let words = |(name, value): (&String, &u64)| {
@@ -74,8 +74,8 @@ pub struct Row {
     pub lane: String,
     /// The figure; `None` if there is none.
     pub estimate: Option<Estimate>,
-    /// How it stands against the reference lane; `None` for the reference
-    /// itself and if the reference has no figure.
+    /// The comparison with the reference lane; `None` for the reference itself and if the reference
+    /// has no figure.
     pub standing: Option<Standing>,
     /// Why there is no figure; `None` if there is a figure.
     pub absence: Option<Absence>,
@@ -83,10 +83,10 @@ pub struct Row {
     pub processes_count: usize,
     /// Samples behind the figure.
     pub samples_count: usize,
-    /// Samples that lie far out; they are in the figure.
+    /// Outliers among the samples; the figure includes them.
     pub outliers_count: usize,
-    /// The mean in place of the median: the right figure for a cost that comes in
-    /// lumps, such as a collector's.
+    /// The mean instead of the median. It is the right figure for a cost that few operations pay,
+    /// such as garbage collection.
     pub mean: Option<f64>,
     /// CPU time of one operation.
     pub cpu_ns: Option<f64>,
@@ -94,19 +94,17 @@ pub struct Row {
     pub voluntary_switches: Option<f64>,
     /// Involuntary switches of one operation.
     pub involuntary_switches: Option<f64>,
-    /// Events of one operation, by their names, as they were counted while the
-    /// cell was tried.
+    /// Events of one operation by name, counted in the trial of the cell.
     pub events: BTreeMap<String, f64>,
-    /// The load generator's limit over its set rate, if there is one.
+    /// The load generator's limit ÷ its load, if there is one.
     pub headroom_ratio: Option<f64>,
-    /// Of a rate that was searched for: the next rate above it that was not found to
-    /// hold, over it.
+    /// For a rate that was searched for: the next higher rate that was not found to hold, over it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap_ratio: Option<f64>,
     /// The figure's resamples, for ratios to other runs.
     #[serde(skip)]
     pub(crate) replicates: Option<Replicates>,
-    /// The figure of each process, for how it has changed since another run.
+    /// The figure of each process, for comparisons with another run.
     #[serde(skip)]
     pub(crate) processes: BTreeMap<u64, f64>,
 }
@@ -114,11 +112,11 @@ pub struct Row {
 /// A figure against the reference lane's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Standing {
-    /// The lane that the ratio is against.
+    /// The lane with which it is compared.
     pub reference_lane: String,
     /// The figure over the reference's.
     pub ratio: Ratio,
-    /// The figure less the reference's, if one of them may be zero: then the difference is judged.
+    /// The figure minus the reference's, if either may be zero. Then the difference is judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
     /// The verdict.
@@ -132,7 +130,7 @@ pub struct Standing {
 pub struct Absence {
     /// The kind of failure.
     pub kind: FailureKind,
-    /// For a person.
+    /// The message for a reader.
     pub message: String,
 }
 
@@ -162,8 +160,8 @@ impl Row {
         .only_mains(cell.control)
     }
 
-    /// A control cell becomes a row without a figure, which
-    /// [`sort`] takes out: rows and cells keep the same places until then.
+    /// Makes a control cell a row without a figure, which [`sort`] removes. Until then rows and
+    /// cells have the same places.
     fn only_mains(mut self, control: bool) -> Row {
         if control {
             self.estimate = None;
@@ -179,8 +177,8 @@ impl Row {
         (ratio.value.is_finite() && ratio.value > 0.0).then_some(ratio)
     }
 
-    /// The largest figure of its processes over the smallest. `None` for fewer
-    /// than two processes, or if one of the figures is not above zero.
+    /// The largest figure of its processes over the smallest. `None` with fewer than two processes,
+    /// or if a figure is not above zero.
     #[must_use]
     pub fn spread(&self) -> Option<f64> {
         let values = || self.processes.values().copied();
@@ -189,8 +187,8 @@ impl Row {
         (values().len() > 1 && least > 0.0).then(|| most / least)
     }
 
-    /// False if a figure that is a difference may be zero: the memory of light tasks,
-    /// if there were too few of them.
+    /// False if the figure is a difference that may be zero, such as the memory of too few light
+    /// tasks.
     #[must_use]
     pub fn is_resolved(&self) -> bool {
         let is_above_zero = |estimate: &Estimate| {
@@ -199,15 +197,14 @@ impl Row {
         self.quantity.source != Source::Memory || self.estimate.as_ref().is_none_or(is_above_zero)
     }
 
-    /// True if the load generator may be the limit of the figure: the lane itself
-    /// may reach at least as much.
+    /// True if the load generator may be the limit of the figure, so the lane itself may be better.
     #[must_use]
     pub fn is_limited(&self) -> bool {
         let is_near = |headroom: f64| headroom < LEAST_HEADROOM;
         self.headroom_ratio.is_some_and(is_near) && !self.quantity.bound_sign().is_empty()
     }
 
-    /// The figure with its unit, with a sign if it is only a bound; `n/a` if there is none.
+    /// The figure with its unit, and with a sign if it is only a bound; `n/a` if there is none.
     #[must_use]
     pub fn value_text(&self) -> String {
         match &self.estimate {
@@ -231,9 +228,9 @@ impl Row {
         }
     }
 
-    /// Where a rate that was searched for may lie: its interval, up to the next rate that
-    /// was not found to hold, or without an end where the load generator was the limit.
-    /// None for other figures.
+    /// The range of a rate that was searched for: its interval, up to the next rate that was not
+    /// found to hold. It has no upper end if the load generator was the limit. `None` for other
+    /// figures.
     fn range(&self) -> Option<Interval> {
         let Estimate { value, interval } = self.estimate.filter(|_| self.quantity.id == RATE)?;
         let (low, high) = interval.map_or((value, value), |one| (one.low, one.high));
@@ -241,8 +238,8 @@ impl Row {
         Some(Interval { low, high })
     }
 
-    /// How much higher a rate that was searched for may lie than it was found, as a factor;
-    /// 1 for other figures.
+    /// The factor by which a rate that was searched for may be higher than it was found; 1 for
+    /// other figures.
     pub(crate) fn reach(&self) -> f64 {
         match self.quantity.id == RATE {
             true if self.is_limited() => f64::INFINITY,
@@ -251,16 +248,16 @@ impl Row {
         }
     }
 
-    /// True for two rates that were searched for of which either may be the higher one.
+    /// True for two searched rates of which either may be the higher one.
     #[must_use]
     pub(crate) fn overlaps(&self, other: &Row) -> bool {
         let ranges = self.range().zip(other.range());
         ranges.is_some_and(|(own, others)| own.low <= others.high && others.low <= own.high)
     }
 
-    /// What may be said of this figure against another's. Two rates that were searched for
-    /// need more than their pairs of processes say: neither is higher where they may both
-    /// lie at one place, nor are they the same where one was not found exactly.
+    /// The verdict on this figure against another, corrected for two rates that were searched for.
+    /// Neither is higher if their ranges overlap, and they are not the same if either was not found
+    /// exactly.
     pub(super) fn told(&self, other: &Row, verdict: Verdict) -> Verdict {
         let is_vague = |row: &Row| {
             row.quantity.id == RATE
@@ -273,8 +270,8 @@ impl Row {
         }
     }
 
-    /// The interval with its unit, such as `305 – 318 ns`, and what it is where
-    /// the processes are too few for one of 95%; empty where there is none.
+    /// The interval with its unit, such as `305 – 318 ns`. If there are too few processes for an
+    /// interval of 95%, the text says what it is. Empty if there is none.
     #[must_use]
     pub fn interval_text(&self) -> String {
         let range = self.bare_interval_text();
@@ -286,7 +283,7 @@ impl Row {
         }
     }
 
-    /// The interval with its unit alone.
+    /// The interval with its unit and nothing else.
     #[must_use]
     pub(crate) fn bare_interval_text(&self) -> String {
         let interval = self.estimate.and_then(|estimate| estimate.interval);
@@ -305,9 +302,8 @@ impl Row {
         }
     }
 
-    /// The ratio to the reference lane, such as `0.012×`, or the difference from
-    /// it, such as `+456 B`, if one of them may be zero; empty if there is
-    /// neither.
+    /// The ratio to the reference lane, such as `0.012×`, or the difference from it, such as `+456
+    /// B`, if either may be zero; empty if there is neither.
     #[must_use]
     pub fn ratio_text(&self) -> String {
         self.standing
@@ -321,8 +317,8 @@ impl Row {
             })
     }
 
-    /// The verdict in the words that fit; `reference` for the reference lane,
-    /// and the reason if there is no figure or no comparison.
+    /// The verdict in the words for this quantity; `reference` for the reference lane, and the
+    /// reason if there is no figure or no comparison.
     #[must_use]
     pub fn verdict_text(&self, reference_lane: &str) -> String {
         match (&self.standing, &self.absence) {
@@ -337,7 +333,7 @@ impl Row {
     }
 }
 
-/// Adds to each row the counted events of its cell.
+/// Adds to each row the events counted for its cell.
 pub(super) fn add_events(rows: &mut [Row], run: &Run) {
     let counted: BTreeMap<_, _> = run
         .counters
@@ -356,7 +352,7 @@ pub(super) fn add_events(rows: &mut [Row], run: &Run) {
     }
 }
 
-/// Adds to each rate how far its search came.
+/// Adds to each rate the gap of its search.
 pub(super) fn add_gaps(rows: &mut [Row]) {
     let gaps = figures(rows, GAP);
     for row in rows.iter_mut().filter(|row| row.quantity.id == RATE) {
@@ -364,7 +360,7 @@ pub(super) fn add_gaps(rows: &mut [Row]) {
     }
 }
 
-/// Takes back the verdicts on rates that rest on less than is known of them.
+/// Withdraws the verdicts on rates that their searches do not support.
 pub(super) fn take_back(rows: &mut [Row]) {
     let told = |row: &Row| {
         let standing = row.standing.as_ref().filter(|_| row.quantity.id == RATE)?;
@@ -380,11 +376,11 @@ pub(super) fn take_back(rows: &mut [Row]) {
     }
 }
 
-/// With more than this between both, a rate is shown with the next one: the margin of
-/// *no difference*.
+/// A rate is shown with the next one if that is higher by more than this factor, the margin of *no
+/// difference*.
 const WIDE_GAP: f64 = 1.1;
 
-/// The lane's cell that a figure is of.
+/// The workload, the lane and the case of a figure.
 type Key = (String, String, Case);
 
 fn key_of(row: &Row, lane: &str) -> Key {
@@ -398,8 +394,8 @@ fn figures(rows: &[Row], id: &str) -> BTreeMap<Key, f64> {
         .collect()
 }
 
-/// Removes the comparisons of memory with idle connections whose numbers differ by
-/// more than a twentieth: a lane that held fewer is not smaller.
+/// Removes the comparisons of memory with idle connections if the numbers of connections differ by
+/// more than 5%: a lane that held fewer of them is not smaller.
 pub(super) fn part_other_counts(rows: &mut [Row]) {
     const MEMORY: &str = "idle_memory_bytes";
     let counts = figures(rows, "load_idle_count");
@@ -417,7 +413,7 @@ pub(super) fn part_other_counts(rows: &mut [Row]) {
     }
 }
 
-/// Adds to each row the load generator's headroom when it was measured.
+/// Adds to each row the load generator's headroom, if it was measured.
 pub(super) fn add_headroom(rows: &mut [Row]) {
     let known = figures(rows, HEADROOM);
     for row in rows {
@@ -425,7 +421,7 @@ pub(super) fn add_headroom(rows: &mut [Row]) {
     }
 }
 
-/// Rows for the cells without a figure: they failed, or the lane cannot run them.
+/// Rows for cells without a figure: those that failed, and those that the lane cannot run.
 pub(super) fn absences(run: &Run, rows: &[Row]) -> Vec<Row> {
     let have: BTreeSet<(&str, &str, &Case)> = rows
         .iter()
@@ -441,7 +437,7 @@ pub(super) fn absences(run: &Run, rows: &[Row]) -> Vec<Row> {
     for failure in &run.failures {
         let case = Case::of(&failure.parameters);
         let named = (failure.workload.as_str(), failure.lane.as_str());
-        // Without parameters it is one of the lane's processes, not a case.
+        // A failure without parameters is that of a process, not of a case.
         if case.0.is_empty() && measured.contains(&named) {
             continue;
         }
@@ -503,7 +499,7 @@ fn absent(run: &Run, workload: &str, lane: &str, case: Case, absence: Absence) -
     })
 }
 
-/// Puts the rows in the header's order and takes the controls out.
+/// Sorts the rows in the header's order and removes the controls.
 pub(super) fn sort(rows: &mut Vec<Row>, run: &Run) {
     rows.retain(|row| row.estimate.is_some() || row.absence.is_some());
     let place = |names: Vec<&str>, name: &str| {
@@ -530,7 +526,7 @@ pub(super) fn sort(rows: &mut Vec<Row>, run: &Run) {
         (
             place(workloads(), &row.workload),
             row.quantity.rank,
-            // A lane that runs no case at all comes after the cases.
+            // A lane without any case comes after the cases.
             row.estimate.is_none() && row.case.0.is_empty(),
             row.case.clone(),
             place(lanes(), &row.lane),
@@ -546,8 +542,8 @@ mod tests {
 
     const NAMES: [&str; 5] = [RATE, "idle_memory_bytes", "load_idle_count", GAP, HEADROOM];
 
-    /// A lane's rate, the gap above it, by how much more each next process can do, how many
-    /// idle connections it held, and the headroom of the load generator.
+    /// A lane's rate, the gap above it, how much more each process can do than the one before, how
+    /// many idle connections it held, and the load generator's headroom.
     #[derive(Clone, Copy)]
     struct Made {
         lane: &'static str,
@@ -656,7 +652,8 @@ mod tests {
         assert!(is_compared("python", RATE));
     }
 
-    /// What is said of the second against the first, how it is shown, and whether they overlap.
+    /// The verdict on the second lane against the first, the text of its rate, and whether the
+    /// rates overlap.
     fn said(first: Made, second: Made) -> (Verdict, String, bool) {
         let analysis = analysis(&[first, second]);
         let [theirs, own] = [first, second].map(|made| row(&analysis, made.lane, RATE));
@@ -678,7 +675,7 @@ mod tests {
         let (told, text, _) = verdict(12_800.0, 2.0, 1.02);
         assert_eq!(told, Verdict::CannotTell);
         assert!(text.contains("12.8") && text.contains("25.7"), "{text}");
-        // Three times as much is more, even if the other can do twice what was found.
+        // Three times as much is more, even if the other rate may be twice as high as found.
         assert_eq!(verdict(38_400.0, 1.02, 2.0).0, Verdict::Faster);
         assert_eq!(verdict(19_200.0, 1.02, 2.0).0, Verdict::CannotTell);
         assert_eq!(verdict(4_000.0, 2.0, 1.02).0, Verdict::Slower);
@@ -687,7 +684,7 @@ mod tests {
 
     #[test]
     fn neither_of_two_rates_is_higher_whose_intervals_overlap() {
-        // Each process of the one can do a tenth more than that of the other beside it.
+        // Each process of one lane can do 10% more than the other lane's in the same round.
         let more = |step| {
             let rate = 1.1 * THREAD.rate;
             said(Made { step, ..THREAD }, Made { step, rate, ..GO })

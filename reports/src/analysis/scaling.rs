@@ -26,8 +26,8 @@ pub struct Curve {
     pub case: Case,
     /// The lane's name.
     pub lane: String,
-    /// True if the work grows with the workers (weak scaling): ideally the time
-    /// is then constant, and does not fall.
+    /// True if the work grows with the workers (weak scaling). Ideally the time is then constant
+    /// and does not fall.
     pub is_weak: bool,
     /// The points by rising worker count.
     pub points: Vec<CurvePoint>,
@@ -44,10 +44,10 @@ pub struct CurvePoint {
     pub workers: u64,
     /// The time of one operation.
     pub time_ns: Estimate,
-    /// The time with the fewest workers of this lane over this time; of weak
-    /// scaling over the time of as much work for each worker.
+    /// The time with the fewest workers of this lane over this time; for weak scaling, over the
+    /// time of the same work for each worker.
     pub speedup: Estimate,
-    /// The speed-up over the workers: 1 is ideal.
+    /// The speed-up ÷ the workers: 1 is ideal.
     pub efficiency: Estimate,
 }
 
@@ -93,19 +93,19 @@ pub(super) fn curves(run: &Run, cells: &[Cell]) -> Vec<Curve> {
     found
 }
 
-/// What additional workers do.
+/// How the work changes with more workers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
     /// The same work, divided (strong scaling).
     Stays,
-    /// As many more operations (weak scaling).
+    /// The operations grow with the workers (weak scaling).
     IsMoreOperations,
-    /// More parts of one operation, if the workload is defined so (weak scaling).
+    /// Each operation grows with the workers, if the workload is defined so (weak scaling).
     GrowsInOperations,
 }
 
-/// Whether an iteration holds as many more operations as there are workers:
-/// read from the samples, and not from the workload's name.
+/// Whether the operations of an iteration grow with the workers. This is read from the samples, not
+/// from the workload's name.
 fn work_grows(run: &Run, workload: &str, axis: &str) -> bool {
     let mut each: BTreeMap<u64, f64> = BTreeMap::new();
     for group in run.groups.iter().filter(|group| group.workload == workload) {
@@ -115,8 +115,8 @@ fn work_grows(run: &Run, workload: &str, axis: &str) -> bool {
             each.insert(workers, operations / workers as f64);
         }
     }
-    // The work of a worker is the same at every count; of strong scaling it
-    // falls as the workers rise.
+    // With weak scaling the work of a worker is the same at every count. With strong scaling it
+    // falls as the number of workers rises.
     let mut shares = each.values();
     let first = shares.next().copied().unwrap_or(0.0);
     each.len() > 1 && first > 0.0 && shares.all(|share| (share / first - 1.0).abs() < 0.01)

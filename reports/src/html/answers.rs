@@ -1,5 +1,5 @@
-//! The first section of the page: five questions, each with its answer, and the
-//! meaning of the doubts for it.
+//! The first section of the page: five questions, each with its answer and with the doubts about
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::schema::{Depth, FirstQuestion, UNKNOWN, Workload};
 use crate::stats::Verdict;
 use crate::{glossary, machine, run, taints};
 
-/// The questions, each with the name of what a lane is best at.
+/// The questions, each with a phrase for its answer: the best lane “to start a task”.
 const QUESTIONS: [(FirstQuestion, &str); 5] = [
     (FirstQuestion::Start, "to start a task"),
     (FirstQuestion::Wait, "to keep a task waiting"),
@@ -40,13 +40,13 @@ impl<'a> Answer<'a> {
         self.rows[0]
     }
 
-    /// The best and those that are equal, or may be.
+    /// The best lane, and those that are or may be as good.
     fn leaders(&self) -> impl Iterator<Item = (&'a Row, Verdict)> {
         let all = self.rows.iter().copied().zip(self.verdicts.iter().copied());
         all.filter(|(_, verdict)| *verdict != Verdict::Slower)
     }
 
-    /// The rows that are shown: the first, and the reference among them.
+    /// The rows that are shown: the first ones, and the reference's.
     fn shown(&self, reference: &str) -> Vec<&'a Row> {
         let place = self.rows.iter().position(|row| row.lane == reference);
         let mut rows: Vec<&Row> = self.rows.iter().copied().take(MOST_LANES).collect();
@@ -118,8 +118,8 @@ fn answers<'a>(view: &View<'a>) -> Vec<Answer<'a>> {
     answers
 }
 
-/// The best lane, if one workload was measured: always for a rate, for another
-/// figure if the page has no answers.
+/// The best lane, if only one workload was measured: for a rate always, for another figure only if
+/// the page has no answers.
 fn of_the_only_workload(view: &View<'_>, always: bool) -> Option<String> {
     let has_figure = |workload: &&Workload| {
         let mut rows = view.analysis.rows_of(&workload.id);
@@ -162,7 +162,7 @@ fn of_the_only_workload(view: &View<'_>, always: bool) -> Option<String> {
     })
 }
 
-/// Whether one of the other lanes may be better than the best.
+/// Whether another lane may be better than the best.
 fn is_open(others: &[(&str, Verdict)]) -> bool {
     let mut verdicts = others.iter().map(|(_, verdict)| *verdict);
     verdicts.any(|verdict| verdict == Verdict::CannotTell)
@@ -173,7 +173,7 @@ fn listed(others: &[(&str, Verdict)]) -> String {
     names.join(", ")
 }
 
-/// What is said where the lane with the highest rate may not be the one that carries the most.
+/// The text if the lane with the highest rate may not be the best.
 fn undecided(lane: &str, figure: &str, others: &[(&str, Verdict)]) -> String {
     format!(
         "No lane is known to carry the most: {lane} {figure}, too noisy to rank above {}",
@@ -181,9 +181,9 @@ fn undecided(lane: &str, figure: &str, others: &[(&str, Verdict)]) -> String {
     )
 }
 
-/// Gives the verdicts.
+/// Sets the verdicts.
 fn judge<'a>(view: &View<'a>, answers: &mut [Answer<'a>]) {
-    // One set of verdicts for all rows: each lane against those with a better figure.
+    // All rows are judged together: each lane against those with a better figure.
     let better = |answer: &Answer<'a>| -> Vec<(&'a Row, &'a Row)> {
         let rows = answer.rows.iter().enumerate();
         rows.flat_map(|(place, row)| answer.rows[..place].iter().map(|best| (*row, *best)))
@@ -208,7 +208,7 @@ fn judge<'a>(view: &View<'a>, answers: &mut [Answer<'a>]) {
     }
 }
 
-/// The first workload with that place of which two lanes have a figure.
+/// The first workload for the question of which at least two lanes have a figure.
 fn answer<'a>(view: &View<'a>, question: FirstQuestion, what: &'static str) -> Option<Answer<'a>> {
     let mut workloads: Vec<(u32, &Workload)> = Vec::new();
     for workload in &view.run.header.workloads {
@@ -231,8 +231,8 @@ fn answer<'a>(view: &View<'a>, question: FirstQuestion, what: &'static str) -> O
     })
 }
 
-/// The case that answers the question, with its lanes: of those with the most
-/// lanes the last, which is the largest.
+/// The case that answers the question, with its lanes. Of the cases with the most lanes it is the
+/// last, which is the largest.
 fn case<'a>(view: &View<'a>, workload: &'a Workload) -> Option<(&'a Case, Vec<&'a Row>)> {
     let place = workload.first_screen.as_ref()?;
     let mut cases: BTreeMap<&Case, Vec<&Row>> = BTreeMap::new();
@@ -250,7 +250,7 @@ fn case<'a>(view: &View<'a>, workload: &'a Workload) -> Option<(&'a Case, Vec<&'
     cases.into_iter().max_by_key(|(_, rows)| rows.len())
 }
 
-/// A key by which the best comes first; of a figure that is only a bound, the bound.
+/// A key for sorting: the best is first. For a figure that is only a bound, the bound counts.
 fn order(row: &Row) -> f64 {
     let Some(estimate) = row.estimate else {
         return f64::INFINITY;
@@ -263,7 +263,7 @@ fn order(row: &Row) -> f64 {
     }
 }
 
-/// The note that belongs to intervals in several rows.
+/// The note about intervals, if a row needs it.
 fn note(rows: &[&Row]) -> &'static str {
     match rows.iter().any(|row| row.interval_text().contains(" (")) {
         true => "; the intervals are the range of a few processes",
@@ -306,7 +306,7 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
     }
 }
 
-/// Which lane it is; if several may be, up to three names.
+/// The best lane; if several may be the best, up to three names.
 fn names(view: &View<'_>, answer: &Answer<'_>) -> String {
     let leaders = answer.leaders().map(|(row, _)| view.noun(&row.lane));
     let names: Vec<String> = leaders.collect();
@@ -319,13 +319,13 @@ fn names(view: &View<'_>, answer: &Answer<'_>) -> String {
     }
 }
 
-/// The best against the reference, and the meaning of several names.
+/// The best lane against the reference, and what several names mean.
 fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
     let reference = view.a_task(&view.analysis.reference_lane);
     let leaders: Vec<(&Row, Verdict)> = answer.leaders().collect();
     let is_reference = |row: &Row| row.lane == view.analysis.reference_lane;
     let standing = match effect(answer.best()) {
-        // No difference, and too much noise, are mentioned below.
+        // If the reference is among the best, the text below says so.
         _ if leaders.iter().any(|(row, _)| is_reference(row)) => None,
         Some((words, Verdict::Faster | Verdict::Slower)) => {
             Some(format!("{words} than {reference}"))
@@ -349,7 +349,7 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
     capital(&parts.join("; "))
 }
 
-/// The goal of this run, and the doubts about its figures: each with its meaning for the verdicts.
+/// The goal of this run, and the doubts about its figures, each with its effect on the verdicts.
 fn doubts(view: &View<'_>) -> Markup {
     let design = &view.run.header.design;
     let (decided, all) = view.analysis.decided();
@@ -378,7 +378,7 @@ fn doubts(view: &View<'_>) -> Markup {
     }
 }
 
-/// The most kinds of disturbance on the first screen.
+/// The most kinds of disturbance that the first screen shows.
 const MOST_DOUBTS: usize = 3;
 
 #[cfg(test)]

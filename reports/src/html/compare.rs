@@ -1,5 +1,5 @@
-//! Any number of runs side by side: what differs between the machines first,
-//! then the ratios within each machine as a heat map.
+//! Several runs side by side: first the differences between the machines, then the ratios within
+//! each machine as a heat map.
 
 use maud::{Markup, html};
 
@@ -74,7 +74,7 @@ fn differences(comparison: &Comparison) -> Markup {
 }
 
 fn ratios(comparison: &Comparison) -> Markup {
-    // The means have every lane once, in order.
+    // The means contain every lane once, in order.
     let lanes = comparison.means.iter().map(|mean| mean.lane.as_str());
     let lanes: Vec<&str> = lanes.collect();
     html! {
@@ -94,7 +94,7 @@ fn ratios(comparison: &Comparison) -> Markup {
                     } }
                     tbody {
                         @for case in comparison.rows.chunk_by(is_of_one_case) {
-                            // The words by which a reader may search; the page's search uses them.
+                            // The words that the page's search compares.
                             @let found_by = format!("{} {}", case[0].workload, case[0].title.to_lowercase());
                             tr class="case" data-workload={(found_by) @for row in case { " " (row.lane) }} {
                                 th colspan=(comparison.runs.len() + 1) scope="rowgroup" {

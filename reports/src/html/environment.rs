@@ -1,4 +1,4 @@
-//! The place and the way of measuring, with the exact command.
+//! Where and how the run was measured, with the exact command.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -95,7 +95,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-/// A kind of core: how many there are, their revision and their caches.
+/// A kind of core: the number of cores, their revision and their caches.
 fn kind_text(kind: &CoreKind) -> String {
     let caches = kind.caches.iter().map(|cache| {
         let size = match cache.size_bytes {
@@ -164,7 +164,7 @@ pub(crate) fn text(value: &Value) -> String {
     }
 }
 
-/// The words as a shell takes them.
+/// The words, quoted for a shell.
 fn command(words: &[String]) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=,:+@%".contains(letter);
     let quoted = |word: &String| {

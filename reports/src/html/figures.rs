@@ -16,7 +16,7 @@ use crate::stats::histogram::{merge, percentile, total};
 use crate::stats::ledger::Part;
 use crate::stats::quantile::median;
 
-/// The most marks on a run-order chart; of more, every so-many-th is drawn.
+/// The most marks on a run-order chart; if there are more, only every n-th is drawn.
 const MOST_MARKS: usize = 400;
 
 /// The most points on a distribution's curve.
@@ -32,7 +32,7 @@ fn figure(title: &str, chart: String) -> Markup {
     }
 }
 
-/// A chart with its caption, and the same as `narrow` draws it for a phone.
+/// A chart with its caption, and its narrow version for a phone.
 fn figure_of_two(
     view: &View<'_>,
     title: &str,
@@ -51,7 +51,7 @@ fn figure_of_two(
     }
 }
 
-/// The caption of the chart that is drawn for a phone: one id more on the page.
+/// The caption of the chart for a phone, with an id of its own.
 fn for_phones(caption: &Caption) -> Caption {
     Caption {
         id: format!("{}-narrow", caption.id),
@@ -59,7 +59,7 @@ fn for_phones(caption: &Caption) -> Caption {
     }
 }
 
-/// Curves, for both widths.
+/// Curves, in both widths.
 pub(super) fn curves_figure(
     view: &View<'_>,
     title: &str,
@@ -70,7 +70,7 @@ pub(super) fn curves_figure(
     figure_of_two(view, title, curves(caption, chart), narrow)
 }
 
-/// The same of one curve for each lane, both axes logarithmic.
+/// A chart with one curve for each lane, on logarithmic axes.
 pub(super) fn curves_of_lanes(
     view: &View<'_>,
     name: String,
@@ -85,7 +85,7 @@ pub(super) fn curves_of_lanes(
     curves_figure(view, &caption.title, &caption, chart)
 }
 
-/// The order of the lanes, with the differences: one case.
+/// The lanes in their order for one case, with their differences.
 pub(super) fn fastest(view: &View<'_>, case: &Case, rows: &[&Row]) -> Markup {
     let Some(first) = rows.first() else {
         return html! {};
@@ -135,8 +135,7 @@ fn listing(rows: &[&&Row]) -> String {
     format!("From the best: {}.", items.join("; "))
 }
 
-/// A quantity over the workload's axis, a chart for each case of the other
-/// parameters.
+/// A quantity over the workload's axis, with a chart for each case of the other parameters.
 pub(super) fn over_axis(
     view: &View<'_>,
     workload: &Workload,
@@ -168,8 +167,8 @@ fn one_axis(
 ) -> Markup {
     let mut unit = Unit::Nanoseconds;
     let mut y_title = String::new();
-    // Zero has no place on a log axis: if it means "none" it is drawn at a step
-    // below the smallest value with its own label.
+    // Zero has no place on a log axis. If it means “none”, it is drawn one step below the smallest
+    // value, with a label of its own.
     let values: std::collections::BTreeSet<u64> = lanes
         .values()
         .flatten()
@@ -187,7 +186,7 @@ fn one_axis(
                     unit = row.quantity.unit;
                     y_title.clone_from(&row.quantity.title);
                     let at = *row.case.0.get(axis)?;
-                    // No fixed rate is another experiment, not a low rate.
+                    // A load without a fixed rate is a different experiment, not a low rate.
                     if at == 0 && is_load {
                         return None;
                     }
@@ -230,7 +229,7 @@ fn one_axis(
         };
         (if value == 0 { zero } else { value as f64 }, text)
     };
-    // Few values are ticks themselves; more get round ones.
+    // Few values are ticks themselves; for many, round ticks are computed.
     let x_ticks = (values.len() <= 9).then(|| {
         values
             .iter()
@@ -554,7 +553,7 @@ fn groups<'a>(
     })
 }
 
-/// The raw samples of one case: in the order of time, and as distribution.
+/// The raw samples of one case: in their order, and as a distribution.
 pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &Row) -> Markup {
     let mut marks = Vec::new();
     let mut lines = Vec::new();
@@ -586,7 +585,7 @@ pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &R
         return html! {};
     }
     marks.sort_by(|a, b| a.order.total_cmp(&b.order));
-    // The order, not the time that other cells took in between.
+    // The place in the order, without the time of other cells in between.
     for (place, mark) in marks.iter_mut().enumerate() {
         mark.order = place as f64;
     }

@@ -1,4 +1,4 @@
-//! The page of one machine over time: what changed when, the steps, and the curves.
+//! The page of one machine over time: its changes, the steps, and the curves.
 
 use maud::{Markup, PreEscaped, html};
 
@@ -153,7 +153,7 @@ fn steps_table(history: &History<'_>, steps: &[(&Series<'_>, Step)], number: usi
     html! { h3 { "Steps" } (sheet("Steps", &table)) }
 }
 
-/// `▲ 12%` if the figure became better by that, `▼ 1.6×` if it became worse.
+/// `▲ 12%` if the figure became better by this much, `▼ 1.6×` if it became worse.
 #[must_use]
 pub fn change_text(step: &Step) -> String {
     let sign = if step.is_better { "▲" } else { "▼" };
@@ -185,7 +185,7 @@ fn chart(history: &History<'_>, place: &Titled, number: usize) -> Markup {
         .iter()
         .filter(|one| one.place.place == place.place);
     let series: Vec<&Series<'_>> = series.collect();
-    // From 1, as the table of the runs has them.
+    // Counted from 1, as in the table of the runs.
     let at = |moment: usize| (moment + 1) as f64;
     let lines: Vec<Line> = series
         .iter()

@@ -1,15 +1,14 @@
-//! One HTML file of a run: five answers first, then the evidence, folded.
+//! One HTML file of a run: first five answers, then the evidence, folded.
 //!
 //! # Invariants
 //!
-//! 1. The file needs no network, and its content security policy forbids it:
-//!    only one style sheet and one script run, whose hashes it names.
+//! 1. The file needs no network, and its content security policy forbids it: only one style sheet
+//!    and one script may run, whose hashes it contains.
 //! 2. Every text of the run goes through maud's escaping; only the charts,
 //!    whose pen escapes text, and the assets are inserted as they are.
 //! 3. Everything except filters and the comparison works without JavaScript.
-//! 4. The file stays below [`LARGEST_BYTES`]: if it would be larger, the charts
-//!    for phones are left out, then those of the raw samples, and the page tells
-//!    so.
+//! 4. The file stays below [`LARGEST_BYTES`]. If it would be larger, the charts for phones are left
+//!    out, then those of the raw samples, and the page says so.
 
 mod answers;
 mod compare;
@@ -40,7 +39,7 @@ pub(crate) use environment::text as plain;
 pub use history::{change_text, render_history};
 use view::{Drawn, Section, View};
 
-/// The size that a report stays below.
+/// A report is smaller than this.
 pub const LARGEST_BYTES: usize = 3 << 20;
 
 /// The report of `run` as one HTML document.
@@ -48,7 +47,7 @@ pub const LARGEST_BYTES: usize = 3 << 20;
 pub fn render(run: &Run) -> String {
     let analysis = Analysis::of(run);
     let mut text = String::new();
-    // Without its own charts a phone scrolls the wide ones.
+    // Without its own charts, a phone shows the wide ones, which scroll.
     for (samples, phones) in [(true, true), (true, false), (false, false)] {
         text = document(&View::new(run, &analysis, Drawn { samples, phones }));
         if text.len() < LARGEST_BYTES {

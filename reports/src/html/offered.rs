@@ -1,5 +1,5 @@
-//! The load that a service can carry: a table of its main figures, and latency over the rate
-//! that it was offered.
+//! The load that a service can carry: a table of its main figures, and latency over the offered
+//! rate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +13,9 @@ use crate::plot::{Curves, Ideal, Line, Scale};
 use crate::schema::Workload;
 use crate::stats::Estimate;
 
-/// A run of another load.
+/// The command for a run with another load.
 const OTHER_LOAD: &str = "threadbare run --preset service --set connections=5000 --set rounds=7500 --set delay=30ms --set limit=100ms --set in_flight=1000 --set pool=1000";
-/// The percentages of the highest rate at which there are latencies.
+/// The percentages of the highest rate at which latencies are measured.
 const LEVELS: [u32; 5] = [25, 50, 75, 100, 150];
 const PERCENTILES: [(&str, &str); 3] = [
     ("p50", "median latency"),
@@ -23,16 +23,16 @@ const PERCENTILES: [(&str, &str); 3] = [
     ("p999", "99.9th percentile of latency"),
 ];
 
-/// What comes of 1.5 times the highest rate, and the interval of that rate; no figures of a
-/// sample.
+/// Columns that are no figures of a sample: the behaviour at 1.5 times the highest rate, and the
+/// interval of that rate.
 const BEYOND: &str = "beyond";
 const INTERVAL: &str = "interval";
-/// The most that may be refused at a rate that holds; none may fail.
+/// The largest share of refused requests at a rate that holds. None may fail.
 const MOST_REFUSED: f64 = 0.01;
-/// The most that may fail where a lane only refuses.
+/// The largest share of failed requests of a lane that only refuses.
 const MOST_FAILED: f64 = 0.001;
 
-/// The columns of the table: a heading, and the figures that it has.
+/// The columns of the table: a heading, and its figures.
 const COLUMNS: [(&str, &[&str]); 12] = [
     ("Highest rate within the limit", &[RATE]),
     ("95% interval", &[INTERVAL]),
@@ -58,8 +58,8 @@ const COLUMNS: [(&str, &[&str]); 12] = [
     ("Load generator can do, over the rate", &[HEADROOM]),
 ];
 
-/// The name of a percentile at this percentage of the highest rate. The
-/// latencies of a sample are those at half of it.
+/// The name of a percentile at this percentage of the highest rate. The latencies of a sample are
+/// measured at half of it.
 fn figure(percent: u32, percentile: &str) -> String {
     match percent {
         50 => format!("latency_ns_{percentile}"),
@@ -92,7 +92,7 @@ pub(super) fn shown(view: &View<'_>, workload: &Workload) -> Markup {
     }
 }
 
-/// The figure of a lane with this id.
+/// The figure of a lane by its id.
 fn estimate(rows: &[&Row], lane: &str, id: &str) -> Option<Estimate> {
     let mut rows = rows.iter();
     rows.find(|row| row.lane == lane && row.quantity.id == id)?
@@ -105,7 +105,7 @@ fn of_rate<'a>(rows: &[&'a Row], lane: &str) -> Option<&'a Row> {
     rows.iter().find(is_it).copied()
 }
 
-/// What becomes of 1.5 times the highest rate.
+/// The behaviour at 1.5 times the highest rate.
 fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
     match p99_ns <= limit_ns && failed <= MOST_FAILED {
         true if shed <= MOST_REFUSED && failed == 0.0 => HOLDS,
@@ -117,10 +117,11 @@ fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
 const HOLDS: &str = "holds";
 const COLLAPSES: &str = "collapses";
 
-/// In place of a percentile beyond which there is only a handful of requests: it has no figure.
+/// Instead of a percentile that has no figure, because too few requests are beyond it.
 const TOO_FEW: &str = "too few requests";
 
-/// How many right answers a second a lane gives at 1.5 times its highest rate, and the word for it.
+/// How many right answers a second a lane gives at 1.5 times its highest rate, and the word for its
+/// behaviour.
 fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static str)> {
     let value = |id: &str| Some(estimate(rows, lane, id)?.value);
     let highest = value(RATE)?;
@@ -129,7 +130,7 @@ fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static st
     let limit = *case.0.get("limit_ns")?;
     let word = match value("at_150_ns_p99") {
         Some(p99) => beyond(p99, limit as f64, shed, failed),
-        // It needs no percentile.
+        // This word needs no percentile.
         None if failed > MOST_FAILED => COLLAPSES,
         None => TOO_FEW,
     };
@@ -166,7 +167,7 @@ fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> 
     }
 }
 
-/// The lanes that have figures, by their place.
+/// The lanes with figures, by their place in the header.
 fn lanes<'a>(view: &View<'_>, rows: &[&'a Row]) -> BTreeSet<(usize, &'a str)> {
     rows.iter()
         .filter(|row| row.estimate.is_some())
@@ -174,7 +175,7 @@ fn lanes<'a>(view: &View<'_>, rows: &[&'a Row]) -> BTreeSet<(usize, &'a str)> {
         .collect()
 }
 
-/// The load that a lane can carry and what it needs for that, a line each.
+/// The load that each lane can carry, and the resources that it needs, with a line for each lane.
 fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Markup {
     let mut lanes: Vec<(usize, &str)> = lanes(view, rows).into_iter().collect();
     if lanes.is_empty() {
@@ -241,16 +242,15 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
     }
 }
 
-/// The largest share of a highest rate that a lasting load does not have: what is under way
-/// when a try ends has waited for the limit at most.
+/// The largest share by which a highest rate may exceed a lasting load. Requests in progress at the
+/// end of a try have waited for at most the limit.
 fn queue_share(case: &Case) -> Option<f64> {
     let [limit, time] = ["limit_ns", "try_ns"].map(|name| case.0.get(name).copied());
     let (limit, time) = (limit? as f64, time? as f64);
     Some(limit / (limit + time))
 }
 
-/// What the service was loaded with, in a sentence or two; `None` where the file does not
-/// say it.
+/// The service's load in a sentence or two; `None` if the file does not contain it.
 fn load(workload: &Workload, case: &Case) -> Option<String> {
     let value = |name: &str| case.0.get(name).copied();
     let time = |name: &str| Some(Unit::Nanoseconds.text(value(name)? as f64));

@@ -1,4 +1,4 @@
-//! Our runtime and its peers.
+//! Our runtime against its peers.
 
 use maud::{Markup, html};
 
@@ -8,7 +8,7 @@ use crate::analysis::{Ours, PeerRow, Peers, Row, is_floor, is_ours, ratio_text};
 use crate::format;
 use crate::stats::Verdict;
 
-/// The section, in runs of `peers`.
+/// The section; only in runs of the preset `peers`.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let peers = Peers::of(view.run, view.analysis)?;
     let modes: Vec<&String> = peers.lanes.iter().filter(|lane| is_ours(lane)).collect();
@@ -44,8 +44,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-/// In how many lines the lane is better, worse, the same as the best peer, and
-/// in how many that is open.
+/// In how many lines the lane is better, worse, the same as the best peer, and undecided.
 fn standing(peers: &Peers, lane: &str) -> [usize; 4] {
     let ours = peers.rows.iter().flat_map(|row| &row.ours);
     let verdicts: Vec<Verdict> = ours

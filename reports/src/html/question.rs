@@ -90,7 +90,7 @@ fn one(view: &View<'_>, workload: &Workload, is_open: bool) -> Markup {
     }
 }
 
-/// The title of a table of further figures: the quantity, if there is only one.
+/// The title of a table of further figures: the quantity's, if there is only one.
 fn further<'a>(rows: &[&'a Row]) -> &'a str {
     match rows {
         [first, others @ ..] if others.iter().all(|row| row.quantity == first.quantity) => {
@@ -100,7 +100,7 @@ fn further<'a>(rows: &[&'a Row]) -> &'a str {
     }
 }
 
-/// The best lane of the workload's main case, in few words.
+/// The best lane of the workload's main case, in a few words.
 fn best(view: &View<'_>, workload: &Workload) -> String {
     let rows = view
         .main_case(workload)
@@ -136,8 +136,8 @@ fn best(view: &View<'_>, workload: &Workload) -> String {
     }
 }
 
-/// The first quantity's figures; if there are many cases, a short table of
-/// their values first and the whole table folded.
+/// The figures of the first quantity. If there are many cases, a short table of values comes first,
+/// and the whole table is folded.
 fn main_table(view: &View<'_>, workload: &Workload, rows: &[&Row]) -> Markup {
     let caption = caption(view, workload, rows);
     let cases: BTreeSet<&Case> = rows
@@ -251,7 +251,7 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
             format::bytes(value)
         }
     };
-    // If it moved too much, it shows nothing.
+    // A check that is too coarse or disturbed shows nothing.
     let checked = |check: &Check| match check.closure_ratio {
         Some(_) => bytes(check.estimate.value),
         None => "n/a".to_owned(),

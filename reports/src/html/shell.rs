@@ -1,4 +1,4 @@
-//! The page around everything: head, bar, assets, content security policy.
+//! The frame of every page: head, bar, assets, content security policy.
 
 use std::sync::LazyLock;
 
@@ -19,7 +19,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The whole document. `links` are addresses and names.
+/// The whole document. `links` are addresses with their names.
 pub(super) fn page(title: &str, links: &[(String, String)], body: &Markup) -> String {
     html! {
         (DOCTYPE)

@@ -22,7 +22,7 @@ impl Shown {
     }
 }
 
-/// A table of `rows`, a heading row before each case; `name` is the name of the CSV file.
+/// A table of `rows`, with a heading row before each case; `name` is the name of the CSV file.
 pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
     let reference = &view.analysis.reference_lane;
     let shown = Shown {
@@ -67,7 +67,7 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
     }
 }
 
-/// Why a comparison is not decided, and how it could be; if there is one.
+/// Why a comparison is undecided, and how it could be decided; nothing if all are decided.
 fn open(view: &View<'_>, rows: &[&Row]) -> Markup {
     let is_open = |row: &&&Row| {
         let standing = row.standing.as_ref();
@@ -99,7 +99,7 @@ fn open(view: &View<'_>, rows: &[&Row]) -> Markup {
     }
 }
 
-/// The meaning of the sign of a bound, if a row has one.
+/// The meaning of the sign of a bound, if a row has such a sign.
 pub(super) fn limited<'a>(rows: impl IntoIterator<Item = &'a &'a Row>) -> Markup {
     let is_any = rows.into_iter().any(|row| row.is_limited());
     html! {
@@ -198,7 +198,7 @@ fn events(row: &Row, most: usize) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// A small number without false digits.
+/// A small number, without meaningless digits.
 fn few(value: f64) -> String {
     if value == 0.0 {
         "0".to_owned()
@@ -217,9 +217,8 @@ fn few(value: f64) -> String {
 /// The most letters of headings that fit side by side.
 const MOST_LETTERS: usize = 84;
 
-/// A table of the figures alone: a line for each lane, a column for each case,
-/// or the other way round if the cases take more words than the lanes. It is
-/// the short form of [`figures`].
+/// A table of only the figures: a line for each lane and a column for each case, or the reverse if
+/// the cases have longer names. It is the short form of [`figures`].
 pub(super) fn matrix(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
     let mut cases = Vec::new();
     let mut lanes = Vec::new();

@@ -1,4 +1,4 @@
-//! Can these figures be trusted: repeats compared, the taints, the failures.
+//! Whether the figures can be trusted: repeats compared, the taints, the failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::{cross_check, table};
 use crate::analysis::{NoisePair, Unit};
 use crate::{failure, format, taints};
 
-/// The most A/A pairs that are shown at once; the furthest apart come first.
+/// The most A/A pairs that are shown at once. Those that differ most come first.
 const MOST_PAIRS: usize = 10;
 
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
@@ -121,12 +121,12 @@ fn pairs_table(view: &View<'_>, name: &str, caption: &str, pairs: &[&NoisePair])
     }
 }
 
-/// Near 1 three digits are too few.
+/// Near 1, three digits are too few.
 fn times(ratio: f64) -> String {
     format!("{ratio:.3}×")
 }
 
-/// Failures of one kind on one lane: on which workloads, and how often.
+/// Failures of one kind on one lane: the workloads, and the number.
 #[derive(Default)]
 struct Failed {
     places: BTreeSet<String>,
@@ -137,7 +137,7 @@ fn failures(view: &View<'_>) -> Markup {
     let mut cells: BTreeMap<(bool, &str, &str, String), Failed> = BTreeMap::new();
     for failure in &view.run.failures {
         let (lane, kind) = (failure.lane.as_str(), failure.kind);
-        // Unexpected ones come first.
+        // Unexpected failures come first.
         let key = (
             kind.is_expected(),
             lane,
@@ -186,7 +186,7 @@ fn failures(view: &View<'_>) -> Markup {
     }
 }
 
-/// The readings before, during and after, each with its range.
+/// The readings before, during and after the run, each with its range.
 fn readings(view: &View<'_>) -> Markup {
     let mut ranges: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for sample in &view.run.environment {

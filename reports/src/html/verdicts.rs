@@ -75,7 +75,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-/// The cases of a workload in the overview: the main case alone, and for a sweep its two ends.
+/// The cases of a workload in the overview: the two ends of a sweep, else the first six cases.
 fn glance_rows<'a>(
     view: &View<'a>,
     workload: &crate::schema::Workload,
@@ -108,8 +108,8 @@ fn glance_rows<'a>(
         .collect()
 }
 
-/// The class and the text of a cell with this verdict. The ratio is turned so that below 1 is
-/// better.
+/// The class and the text of a cell with this verdict. `turned` is the ratio, inverted if a higher
+/// figure is better.
 pub(super) fn sign(verdict: Verdict, turned: f64) -> (String, String) {
     match verdict {
         Verdict::Faster => (
@@ -150,7 +150,7 @@ fn glance(row: Option<&Row>, lane: &str, reference: &str) -> Markup {
     html! { td class=(class) data-lane=(lane) title=(title) { (text) } }
 }
 
-/// Four shades: up to 1.5, 4, 20 and beyond.
+/// Four shades: for factors up to 1.5, 4, 20 and above.
 pub(super) fn shade(factor: f64) -> u8 {
     match factor {
         ..1.5 => 1,
@@ -160,8 +160,8 @@ pub(super) fn shade(factor: f64) -> u8 {
     }
 }
 
-/// The geometric mean of the ratios, over the cells that all lanes have: below 1 is
-/// better, also for quantities of which more is better.
+/// The geometric mean of the ratios over the cells that all lanes have. Below 1 is better, also if
+/// a higher figure is better.
 fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
     let sides: Vec<BTreeMap<_, f64>> = lanes
         .iter()

@@ -1,4 +1,4 @@
-//! A run with its analysis, as every section uses it.
+//! A run with its analysis, for all sections.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,7 +11,7 @@ use crate::run::Run;
 use crate::schema::{Design, Role, Workload};
 use crate::stats::Verdict;
 
-/// Which charts are drawn: fewer if the page would become too large.
+/// Which charts are drawn: fewer if the page would be too large.
 #[derive(Clone, Copy)]
 pub(super) struct Drawn {
     /// Charts of the raw samples.
@@ -66,7 +66,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The lane's place in the header, which decides its colour and shape.
+    /// The lane's place in the header, which determines its colour and shape.
     pub(super) fn lane_index(&self, lane: &str) -> usize {
         self.lanes
             .get(lane)
@@ -74,7 +74,7 @@ impl<'a> View<'a> {
             .unwrap_or(usize::from(u8::MAX))
     }
 
-    /// The class of the lane's swatch.
+    /// The CSS class of the lane's swatch.
     pub(super) fn swatch(&self, lane: &str) -> String {
         format!("swatch l{}", self.lane_index(lane) % COLOURS_COUNT)
     }
@@ -119,8 +119,8 @@ impl<'a> View<'a> {
             .text(self.run.workload(workload))
     }
 
-    /// The workload's axis, if its values count something: codes have an order
-    /// and no distance, so they are cases and no axis.
+    /// The workload's axis, if its values are counts. Codes have no distance, so they are cases and
+    /// not an axis.
     pub(super) fn counted_axis<'w>(
         workload: &'w Workload,
         mut cases: impl Iterator<Item = &'a Case>,
@@ -150,7 +150,8 @@ impl<'a> View<'a> {
         cases
     }
 
-    /// The workload's main case: of those with the most lanes the last, which is the largest.
+    /// The workload's main case. Of the cases with the most lanes it is the last, which is the
+    /// largest.
     pub(super) fn main_case(&self, workload: &Workload) -> Option<(&'a Case, Vec<&'a Row>)> {
         self.first_rows(workload)
             .into_iter()
@@ -208,7 +209,7 @@ pub(super) fn factor(ratio: f64) -> String {
     }
 }
 
-/// The interval of the effect, turned as [`effect`] turns it.
+/// The interval of the effect, inverted like [`effect`].
 pub(super) fn effect_interval(row: &Row) -> String {
     let Some(standing) = &row.standing else {
         return String::new();
@@ -228,7 +229,7 @@ pub(super) fn effect_interval(row: &Row) -> String {
     )
 }
 
-/// The class that colours a verdict.
+/// The CSS class of a verdict's colour.
 pub(super) fn tone(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Faster => "good",
@@ -237,7 +238,7 @@ pub(super) fn tone(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The text with its first letter large.
+/// The text with a capital first letter.
 pub(super) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| {

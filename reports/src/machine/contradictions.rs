@@ -1,18 +1,17 @@
-//! Contradictions between a host's fields and its own raw facts. No writer makes such a
-//! file: its facts were edited, or it mixes two machines.
+//! Contradictions between a host's fields and its own raw facts. No writer makes such a file: its
+//! facts were edited, or it mixes two machines.
 
 use serde_json::Value;
 
 use crate::schema::{Cores, Host};
 
-/// The first contradiction that is found. `host` is as the file has it, before
-/// [`complete`](super::complete).
+/// The first contradiction. `host` is as it is in the file, before [`complete`](super::complete).
 pub(crate) fn contradiction(host: &Host) -> Option<String> {
     let found = counts(host).or_else(|| lists(host));
     found.or_else(|| names(host))
 }
 
-/// The numbers of cores and threads against each other.
+/// Checks the numbers of cores and threads against each other.
 fn counts(host: &Host) -> Option<String> {
     let machine = &host.machine;
     let (sockets, cores, threads) = (
@@ -42,7 +41,7 @@ fn counts(host: &Host) -> Option<String> {
     is_more(sockets, cores).then(|| format!("{sockets} sockets, and {cores} cores"))
 }
 
-/// The lists of CPUs against the numbers.
+/// Checks the lists of CPUs against the numbers.
 fn lists(host: &Host) -> Option<String> {
     let differs = |list: &str, count: u32| {
         let listed = ranges(list).map(|ranges| size(&ranges));
@@ -57,8 +56,8 @@ fn lists(host: &Host) -> Option<String> {
     of_kinds.or_else(|| differs(online?, host.machine.threads_count))
 }
 
-/// The CPU's name against that which its fields have. Names that are made of numbers are
-/// not checked: the tables of them grow.
+/// Checks the CPU's name against the one in its fields. Names that are made from numbers are not
+/// checked, because the tables of numbers grow.
 fn names(host: &Host) -> Option<String> {
     let of_before = host.facts.get("cpuinfo");
     let of_before = of_before.and_then(|fields| fields.get("model name")?.as_str());
@@ -75,7 +74,7 @@ fn names(host: &Host) -> Option<String> {
     ))
 }
 
-/// A list of CPUs such as `0-3,8`, its parts rising; `None` if it is no such list.
+/// A list of CPUs such as `0-3,8`, with its parts in rising order; `None` if it is no such list.
 pub(crate) fn ranges(list: &str) -> Option<Vec<(u32, u32)>> {
     let part = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -153,7 +152,7 @@ mod tests {
             ),
             (
                 |host| {
-                    // A file of before has the fields of the first CPU as a fact.
+                    // An older file has the fields of the first CPU as a fact.
                     host.cores.clear();
                     host.facts
                         .insert("cpuinfo".into(), json!({"model name": "Intel"}));

@@ -1,4 +1,4 @@
-//! Whether a machine is virtual, under which hypervisor, and of which size, from its raw facts.
+//! Whether a machine is virtual, with its hypervisor and its size, from its raw facts.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,8 @@ use crate::schema::{Cores, UNKNOWN};
 
 type Facts = BTreeMap<String, Value>;
 
-/// Firmware strings of virtual machines, and the class that each indicates. A
-/// physical machine may have the same maker, so the CPU is read first if it can
-/// tell.
+/// Firmware strings of virtual machines, and the class that each one means. A physical machine may
+/// be by the same maker, so the CPU's own fields are used first if they show it.
 const FIRMWARE: [(&str, &str); 15] = [
     ("Amazon EC2", "nitro"),
     ("Google Compute Engine", "gce"),
@@ -29,7 +28,7 @@ const FIRMWARE: [(&str, &str); 15] = [
     ("Xen", "xen"),
 ];
 
-/// The CPU's answer for a hypervisor (CPUID leaf 0x4000_0000).
+/// The CPU's signature of a hypervisor (CPUID leaf 0x4000_0000), and the class.
 const SIGNATURES: [(&str, &str); 9] = [
     ("KVMKVMKVM", "kvm"),
     ("Linux KVM Hv", "kvm"),
@@ -57,7 +56,7 @@ pub(super) fn class(architecture: &str, cores: &[Cores], facts: &Facts) -> Strin
     let flags = cpuinfo.and_then(|fields| fields.get("flags"));
     let is_x86 = architecture.starts_with("x86") || architecture == "i686";
     let class = match flags {
-        // A CPU of this architecture has a flag for it.
+        // An x86 CPU has a flag for a hypervisor.
         Some(flags) if is_x86 => {
             let flag = flags.split_whitespace().any(|flag| flag == "hypervisor");
             by_flag(flag, facts)
@@ -78,7 +77,7 @@ fn firmware(facts: &Facts) -> String {
 fn by_flag(flag: bool, facts: &Facts) -> &'static str {
     let kernel_says = text(facts, "hypervisor_type");
     if !flag {
-        // Guests that are adapted to it, and the machine's own domain, have no flag.
+        // Paravirtualised guests of Xen, and Xen's own domain 0, do not have the flag.
         return if kernel_says == "xen" { "xen" } else { "none" };
     }
     let said = format!("{} {kernel_says}", firmware(facts));
@@ -97,7 +96,7 @@ fn by_signs(facts: &Facts) -> &'static str {
     if text(facts, "hypervisor_type") == "xen" {
         return "xen";
     }
-    // A mainframe names its hypervisor, and its partitions are virtual as well.
+    // A mainframe names its hypervisor. Its partitions are virtual too.
     match text(facts, "control_program") {
         program if program.contains("KVM") => return "kvm",
         program if program.contains("z/VM") => return "zvm",
@@ -105,7 +104,7 @@ fn by_signs(facts: &Facts) -> &'static str {
         _ => {}
     }
     let said = firmware(facts);
-    // The whole machine of a cloud is not virtual.
+    // A cloud's bare-metal machine is not virtual.
     let is_whole = said.starts_with("Amazon EC2") && said.contains(".metal");
     if let Some(class) = sign(&FIRMWARE, &said).filter(|_| !is_whole) {
         return class;
@@ -124,8 +123,8 @@ fn by_signs(facts: &Facts) -> &'static str {
         name if !name.is_empty() => "vm",
         _ if made_up.iter().any(|name| tree.contains(name)) => "vm",
         _ if told("device_tree_partition") => "powervm",
-        // A device tree describes the board, and names a hypervisor if there is one; a
-        // machine that can start virtual machines is not virtual, unless it is nested.
+        // A device tree describes the board, and names a hypervisor if there is one. A machine that
+        // can start virtual machines is not virtual, unless it is nested.
         _ if told("device_tree_model") || told("kvm") => "none",
         _ => UNKNOWN,
     }

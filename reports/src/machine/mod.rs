@@ -1,7 +1,7 @@
-//! The description of a machine, computed from the raw facts when a file is read:
-//! so a better rule improves old files too.
+//! The description of a machine. It is computed from the raw facts when a file is read, so a better
+//! rule improves old files too.
 //!
-//! A fact that no source has is [`UNKNOWN`], 0 or absent, never the best case.
+//! A fact without a source is [`UNKNOWN`], 0 or absent, never the best case.
 
 mod contradictions;
 mod hypervisor;
@@ -12,8 +12,8 @@ use crate::schema::{CoreKind, Cores, Host, MachineKeyInputs, UNKNOWN};
 
 pub(crate) use contradictions::{contradiction, ranges};
 
-/// Computes [`Host::machine`] from the host's raw facts, if there are any: its
-/// kinds of core, hypervisor and instance type, and the sums of them.
+/// Computes [`Host::machine`] from the host's raw facts, if there are any: its kinds of core,
+/// hypervisor and instance type, and their sums.
 pub fn complete(host: &mut Host) {
     let cores = match host.cores.as_slice() {
         [] => cores_of_before(host),
@@ -72,7 +72,7 @@ fn cores_of_before(host: &Host) -> Vec<Cores> {
 
 fn kind(cores: Cores) -> CoreKind {
     let name = names::name(&cores.cpuinfo);
-    // Both kinds of a hybrid CPU have one name.
+    // Both kinds of core of a hybrid CPU have the same name.
     let role = match cores.counted_by.as_deref() {
         Some("cpu_core") => ", performance cores",
         Some("cpu_atom") => ", efficiency cores",
@@ -88,7 +88,7 @@ fn kind(cores: Cores) -> CoreKind {
     }
 }
 
-/// A machine's counts for a person: `1 socket, 2 cores, 4 hardware threads, 1 NUMA node`.
+/// A machine's counts as text: `1 socket, 2 cores, 4 hardware threads, 1 NUMA node`.
 #[must_use]
 pub fn topology(machine: &MachineKeyInputs) -> String {
     [
@@ -99,7 +99,7 @@ pub fn topology(machine: &MachineKeyInputs) -> String {
     .join(", ")
 }
 
-/// Its cores and hardware threads alone.
+/// Only its cores and hardware threads, as text.
 #[must_use]
 pub fn size(machine: &MachineKeyInputs) -> String {
     let cores = count("cores_count", machine.cores_count);
@@ -117,7 +117,8 @@ fn count(name: &str, count: u32) -> String {
     }
 }
 
-/// The kinds of core for a person: `4 × Cortex-A76 + 4 × Cortex-A55`; for one kind its name.
+/// The kinds of core as text: `4 × Cortex-A76 + 4 × Cortex-A55`; the name alone if there is one
+/// kind.
 #[must_use]
 pub fn cpu(machine: &MachineKeyInputs) -> String {
     let kinds = machine.kinds();

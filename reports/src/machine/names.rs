@@ -1,6 +1,6 @@
-//! The names of kinds of core, from the fields of `/proc/cpuinfo`. Arm and
-//! mainframe CPUs have numbers there; their names are in public tables, for Arm
-//! those of `lscpu` (util-linux) and of the kernel (`cputype.h`).
+//! The names of kinds of core, from the fields of `/proc/cpuinfo`. Arm and mainframe CPUs have
+//! numbers there. Their names are in public tables: for Arm those of `lscpu` (util-linux) and of
+//! the kernel (`cputype.h`).
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::schema::UNKNOWN;
 
 type Fields = BTreeMap<String, String>;
 
-/// Implementer, part, name; rising.
+/// Implementer, part and name, in rising order.
 const ARM: [(u32, u32, &str); 138] = [
     (0x41, 0x810, "ARM810"),
     (0x41, 0x920, "ARM920"),
@@ -199,7 +199,7 @@ pub(super) fn name(fields: &Fields) -> String {
         Some(format!("RISC-V {vendor}/{architecture}"))
     };
     let plain = |name: &str| get(name).map(str::to_owned);
-    // An Arm kernel of 32 bits has a "model name" that names the architecture.
+    // A 32-bit Arm kernel has a "model name" that names the architecture.
     arm()
         .or_else(|| plain("model name"))
         .or_else(|| plain("Model Name"))
@@ -211,7 +211,7 @@ pub(super) fn name(fields: &Fields) -> String {
         .unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
-/// The fields that distinguish revisions of one name.
+/// The fields that distinguish revisions of a core with one name.
 pub(super) fn stepping(fields: &Fields) -> String {
     let names: &[&str] = match fields {
         _ if fields.contains_key("CPU implementer") => {

@@ -2,12 +2,12 @@
 
 use crate::analysis::Unit;
 
-/// How values become places.
+/// How values are placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Equal steps add; from zero.
+    /// Equal steps add the same amount; begins at zero.
     Linear,
-    /// Equal steps multiply.
+    /// Equal steps multiply by the same factor.
     Log,
 }
 
@@ -22,8 +22,8 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// An axis over `values`, widened to whole ticks. A log axis passes over
-    /// values that are not above zero.
+    /// An axis over `values`, widened to whole ticks. A log axis skips values that are not above
+    /// zero.
     #[must_use]
     pub fn over(scale: Scale, values: impl IntoIterator<Item = f64>) -> Axis {
         let usable = |value: &f64| value.is_finite() && (scale == Scale::Linear || *value > 0.0);
@@ -38,7 +38,7 @@ impl Axis {
             (Scale::Log, false) => (1.0, 10.0),
             (Scale::Linear, true) => (low.min(0.0), if high > 0.0 { high * 1.04 } else { 1.0 }),
             (Scale::Log, true) => {
-                // At least a factor of four, and some air at both ends.
+                // At least a factor of four, with some space at both ends.
                 let air = (high / low).powf(0.04).max(1.12);
                 let (low, high) = (low / air, high * air);
                 let lack = (4.0 / (high / low)).max(1.0).sqrt();
@@ -66,7 +66,7 @@ impl Axis {
         Axis { from, to, ..self }
     }
 
-    /// The pixel of `value`; values outside are put on the ends.
+    /// The pixel of `value`. Values outside the axis are placed at its ends.
     pub(super) fn place(&self, value: f64) -> f64 {
         let share = match self.scale {
             Scale::Linear => (value - self.low) / (self.high - self.low),
@@ -97,7 +97,7 @@ impl Axis {
     }
 }
 
-/// A tick's label: the unit's text without digits that are zero.
+/// A tick's label: the unit's text without trailing zeros.
 pub(super) fn short(unit: Unit, value: f64) -> String {
     let text = unit.text(value);
     let (number, rest) = match text.split_once('\u{a0}') {
@@ -148,7 +148,7 @@ fn log_ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
             return ticks;
         }
     }
-    // Every this many decades.
+    // A tick for every `step` decades.
     let decades = with(&[1.0]);
     let step = decades.len().div_ceil(wanted.max(1));
     decades.into_iter().step_by(step).collect()

@@ -1,5 +1,4 @@
-//! Which is fastest, and by how much: a dot with its interval for each lane,
-//! on one log axis.
+//! A chart of the order of the lanes: a dot with its interval for each lane, on one log axis.
 
 use super::axis::{Axis, Scale};
 use super::pen::{Anchor, Caption, Ink, svg, text_width};
@@ -29,12 +28,12 @@ struct Layout {
     width: f64,
     /// The height of a row.
     row: f64,
-    /// How far below a row's top its words and its mark are.
+    /// How far below the top of a row its text and its mark are.
     words: f64,
     mark: f64,
-    /// The part of a row's top that the grid leaves free for the words.
+    /// The height at the top of a row that the grid leaves free for the text.
     clear: f64,
-    /// The place of a label, and the end of a value.
+    /// The place of a label, and the right end of a value.
     label: (f64, Anchor),
     value: f64,
     remark: (f64, Anchor),
@@ -72,7 +71,7 @@ pub fn dots(caption: &Caption, unit: Unit, rows: &[Dot], reference: Option<f64>)
     draw(caption, unit, rows, reference, &layout)
 }
 
-/// The same for a page as wide as a phone: each row's words above its dot.
+/// The same chart for a phone: each row's text is above its dot.
 #[must_use]
 pub fn narrow_dots(caption: &Caption, unit: Unit, rows: &[Dot], reference: Option<f64>) -> String {
     const WIDTH: f64 = 330.0;
@@ -108,7 +107,7 @@ fn draw(
     });
     let axis = Axis::over(Scale::Log, ends).on(layout.left, layout.right);
     let bottom = TOP + layout.row * rows.len() as f64;
-    // One line from top to bottom, interrupted by words.
+    // One line from top to bottom, interrupted by the rows' text.
     let stretches: Vec<(f64, f64)> = match layout.clear > 0.0 {
         false => vec![(TOP, bottom)],
         true => (1..=rows.len())

@@ -1,5 +1,5 @@
-//! Curves of lanes over something: cost over a parameter, speed-up over
-//! workers, shares over latency.
+//! Curves of lanes over another quantity: cost over a parameter, speed-up over workers, shares over
+//! latency.
 
 use super::axis::{Axis, Scale};
 use super::pen::{Anchor, Caption, Ink, Pen, svg, text_width};
@@ -15,16 +15,16 @@ pub struct Line {
     pub lane: usize,
     /// The points by rising x, each with its y.
     pub points: Vec<(f64, f64, Option<Interval>)>,
-    /// A fitted curve through them, drawn broken; empty for none.
+    /// A fitted curve through them, drawn dashed; empty if there is none.
     pub fitted: Vec<(f64, f64)>,
 }
 
-/// The ideal course of a curve.
+/// The ideal curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ideal {
     /// y = x: twice the workers, twice the speed.
     Diagonal,
-    /// The same y all along.
+    /// The same y everywhere.
     Level(f64),
     /// y should stay below this.
     Limit(f64),
@@ -47,13 +47,13 @@ pub struct Curves<'a> {
     pub x_unit: Unit,
     /// The unit of y.
     pub y_unit: Unit,
-    /// Ticks of x in place of computed ones, with their labels.
+    /// Ticks of x with their labels, instead of computed ones.
     pub x_ticks: Option<Vec<(f64, String)>>,
     /// The ideal curve, dashed.
     pub ideal: Option<Ideal>,
-    /// Values of x at which something changed: a broken upright line at each.
+    /// Values of x at which something changed: a dashed vertical line at each.
     pub breaks: &'a [f64],
-    /// Marks each point; without, the curve alone.
+    /// Whether points are marked; otherwise only the curve is drawn.
     pub marks: bool,
 }
 
@@ -61,7 +61,7 @@ const TOP: f64 = 26.0;
 const LEFT: f64 = 66.0;
 /// Labels closer than this would overlap.
 const LABEL_GAP: f64 = 15.0;
-/// From the axis to below its title.
+/// The distance from the axis to below its title.
 const UNDER: f64 = 44.0;
 
 /// The places of the parts of a chart.
@@ -70,9 +70,9 @@ struct Layout {
     /// The ends of the axes.
     right: f64,
     bottom: f64,
-    /// How many labels the x axis has about.
+    /// About how many labels the x axis has.
     ticks: usize,
-    /// Columns of names under the chart; without, they are at the curves' ends.
+    /// Columns of names below the chart; if `None`, names are at the curves' ends.
     columns: Option<usize>,
 }
 
@@ -92,7 +92,7 @@ pub fn curves(caption: &Caption, chart: &Curves<'_>) -> String {
     draw_all(caption, chart, &layout)
 }
 
-/// The same for a page as wide as a phone: the lanes' names below.
+/// The same chart for a phone: the lanes' names are below it.
 #[must_use]
 pub fn narrow_curves(caption: &Caption, chart: &Curves<'_>) -> String {
     const WIDTH: f64 = 330.0;
@@ -135,7 +135,7 @@ fn draw_all(caption: &Caption, chart: &Curves<'_>, layout: &Layout) -> String {
     let lanes = chart.lines.len();
     let height = match layout.columns {
         Some(columns) => bottom + UNDER + LABEL_GAP * lanes.div_ceil(columns) as f64 + 4.0,
-        // Many lanes need more height for their labels than the curves do.
+        // Many lanes need more height for their labels than for their curves.
         None => (bottom + UNDER).max(TOP + LABEL_GAP * lanes as f64 + 12.0),
     };
     svg(layout.width, height, caption, |pen| {
@@ -186,7 +186,7 @@ fn frame(pen: &mut Pen<'_>, chart: &Curves<'_>, x: &Axis, y: &Axis, layout: &Lay
     for (value, text) in chart.x_ticks.clone().unwrap_or_else(computed) {
         let place = x.place(value);
         pen.line((place, bottom), (place, bottom + 4.0), Ink::Muted, 1.0);
-        // A label that would overlap the one before it is left out.
+        // A label that would overlap the previous one is left out.
         let half = text_width(&text) / 2.0;
         let middle = place.min(layout.width - half);
         if middle - half > written {
@@ -232,8 +232,7 @@ fn draw(pen: &mut Pen<'_>, chart: &Curves<'_>, line: &Line, x: &Axis, y: &Axis) 
     }
 }
 
-/// The lanes' names at the right, each as near its curve's end as the others
-/// allow.
+/// The lanes' names at the right, each as near to its curve's end as the other names allow.
 fn labels(pen: &mut Pen<'_>, chart: &Curves<'_>, y: &Axis, layout: &Layout) {
     let right = layout.right;
     let mut places: Vec<(f64, &Line)> = chart

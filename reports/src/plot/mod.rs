@@ -1,10 +1,9 @@
 //! Series as SVG text: this module reads no files and computes no figures.
 //!
-//! Drawn with plotters' SVG backend. Colours are roles, not values: the pen
-//! writes CSS variables, so that one chart works in light and dark mode and in
-//! print. Each lane has a colour of Okabe and Ito's palette and a shape, so
-//! that no two lanes differ by colour alone. Each chart carries a title and a
-//! description for readers that cannot see it.
+//! Drawn with plotters' SVG backend. Colours are roles, not values: the pen writes CSS variables,
+//! so one chart works in light mode, dark mode and print. Each lane has a colour of Okabe and Ito's
+//! palette and a shape, so no two lanes differ only by colour. Each chart has a title and a
+//! description for readers who cannot see it.
 
 mod axis;
 mod dots;

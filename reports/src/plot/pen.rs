@@ -1,17 +1,17 @@
-//! The pen: plotters' SVG backend in pixels, with inks that CSS decides.
+//! The pen: plotters' SVG backend in pixels, with colours from CSS.
 //!
-//! plotters writes colours as six digits and coordinates as whole numbers.
-//! The pen draws with marked colours, which it then replaces by CSS variables
-//! in the text, and on a finer grid, which the view box scales down.
+//! plotters writes colours as six digits and coordinates as whole numbers. The pen draws with
+//! placeholder colours, which it then replaces by CSS variables in the text, and on a finer grid,
+//! which the view box scales down.
 
 use plotters::backend::{DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
-/// Grid steps to a pixel.
+/// Grid steps per pixel.
 const FINE: f64 = 4.0;
 
-/// How many colours lanes have; then shapes continue the series.
+/// The number of lane colours. Further lanes have the same colours with other shapes.
 pub const COLOURS_COUNT: usize = 7;
 
 /// The meaning of a mark, by which CSS colours it.
@@ -58,12 +58,12 @@ impl Ink {
     }
 }
 
-/// The mark of a lane, in addition to its colour.
+/// The shape of a lane's mark, in addition to its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// A disc.
     Circle,
-    /// A square on its side.
+    /// A square.
     Square,
     /// A triangle that points up.
     Up,
@@ -76,8 +76,8 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The shape of the lane at that place in the header: with the colours,
-    /// each of the first 42 lanes looks different.
+    /// The shape of the lane at that place in the header. Colours and shapes together distinguish
+    /// the first 42 lanes.
     #[must_use]
     pub fn of_lane(index: usize) -> Shape {
         [
@@ -91,10 +91,10 @@ impl Shape {
     }
 }
 
-/// The text of a chart for readers that cannot see it.
+/// The text of a chart for readers who cannot see it.
 #[derive(Clone, Debug, Default)]
 pub struct Caption {
-    /// Unique in its page.
+    /// An id that is unique in its page.
     pub id: String,
     /// The title.
     pub title: String,
@@ -115,7 +115,7 @@ pub(super) struct Pen<'a> {
     backend: SVGBackend<'a>,
 }
 
-/// Makes the SVG text of one chart of that size in pixels.
+/// Makes the SVG text of a chart of this size in pixels.
 pub(super) fn svg(
     width: f64,
     height: f64,
@@ -134,7 +134,7 @@ pub(super) fn svg(
     finish(&text, width, height, caption)
 }
 
-/// Inserts the title and removes redundant text, so that a page with many charts stays small.
+/// Inserts the title and removes redundant text, to keep a page with many charts small.
 fn finish(text: &str, width: f64, height: f64, caption: &Caption) -> String {
     let body = text.split_once('>').map_or("", |(_, body)| body);
     let mut body = body
@@ -178,14 +178,14 @@ fn style(ink: Ink, alpha: f64, width: f64) -> ShapeStyle {
     }
 }
 
-/// Drawing calls ignore the backend's result: writing to a string cannot fail.
+/// Drawing calls ignore the backend's result, because writing to a string cannot fail.
 impl Pen<'_> {
     pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), ink: Ink, width: f64) {
         let (from, to) = (point(from.0, from.1), point(to.0, to.1));
         let _ = self.backend.draw_line(from, to, &style(ink, 1.0, width));
     }
 
-    /// A broken line.
+    /// A dashed line.
     pub(super) fn dashes(&mut self, path: &[(f64, f64)], ink: Ink, width: f64) {
         const ON: f64 = 5.0;
         const OFF: f64 = 4.0;
@@ -247,7 +247,7 @@ impl Pen<'_> {
                         .draw_circle(point(x, y), radius, &style(ink, alpha, 0.0), true);
             }
             Shape::Ring => {
-                // Opaque, so that shapes behind it do not show.
+                // Opaque, so it covers shapes behind it.
                 let whole = (r * FINE).round() as u32;
                 let paper = style(Ink::Paper, alpha, 0.0);
                 let _ = self.backend.draw_circle(point(x, y), whole, &paper, true);
@@ -314,7 +314,7 @@ impl Pen<'_> {
         size: f64,
         font: FontStyle,
     ) {
-        /// plotters divides the size by this.
+        /// plotters divides the size by this factor.
         const PLOTTERS: f64 = 1.24;
         let h_pos = match anchor {
             Anchor::Start => HPos::Left,
@@ -329,7 +329,7 @@ impl Pen<'_> {
     }
 }
 
-/// About how wide a text of the normal size is.
+/// The approximate width of a text of normal size.
 pub(super) fn text_width(text: &str) -> f64 {
     text.chars()
         .map(|letter| if letter.is_uppercase() { 8.6 } else { 7.2 })

@@ -1,4 +1,5 @@
-//! The quality of the samples: each one over the time of the run, against its own lane's median.
+//! The quality of the samples: each sample over the time of the run, relative to its own lane's
+//! median.
 
 use super::axis::{Axis, Scale};
 use super::pen::{Anchor, Caption, Ink, svg};
@@ -9,7 +10,7 @@ use crate::analysis::Unit;
 pub struct Mark {
     /// The lane's place in the header.
     pub lane: usize,
-    /// The place in the run's order of time.
+    /// The place in the order of time.
     pub order: f64,
     /// The sample over its lane's median.
     pub ratio: f64,
@@ -39,7 +40,7 @@ const LEFT: f64 = 52.0;
 const RIGHT: f64 = 888.0;
 const TOP: f64 = 42.0;
 const BOTTOM: f64 = 204.0;
-/// A value that is further from the median than this is drawn on the edge.
+/// A value further from the median is drawn at the edge.
 const REACH: f64 = 1.5;
 
 /// The chart.

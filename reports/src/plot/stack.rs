@@ -1,7 +1,7 @@
 //! The parts of memory: a bar for each lane, stacked by part.
 //!
-//! Lanes differ by factors of hundreds, and a stacked bar needs a linear axis.
-//! So small lanes are drawn again below, on a separate scale.
+//! Lanes differ by factors of hundreds, but a stacked bar needs a linear axis. So small bars are
+//! drawn a second time below, on a scale of their own.
 
 use super::axis::{Axis, Scale};
 use super::pen::{Anchor, Caption, Ink, Pen, svg, text_width};
@@ -22,7 +22,7 @@ const WIDTH: f64 = 900.0;
 const ROW: f64 = 28.0;
 const LEGEND: f64 = 34.0;
 const FOOT: f64 = 40.0;
-/// Bars below this share of the longest are drawn again, larger.
+/// Bars below this share of the longest are drawn a second time.
 const SMALL: f64 = 0.1;
 
 /// The chart; `legend` names the parts.
@@ -102,7 +102,7 @@ fn draw(pen: &mut Pen<'_>, bars: &[&Bar], unit: Unit, top: f64, place: (f64, f64
             sum += bytes;
             if to - from > 0.05 {
                 pen.rect((from, y - 9.0), (to, y + 9.0), Ink::Part(part), 1.0);
-                // Parts are distinguished by their edges too.
+                // Parts are also separated by lines, not only by colour.
                 pen.line((to, y - 9.0), (to, y + 9.0), Ink::Paper, 1.0);
             }
         }

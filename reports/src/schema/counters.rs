@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Extra, Parameters};
 
-/// Perf events, counted while a cell was tried, before anything was timed: a
-/// counter makes each switch of the kernel more expensive, so none runs during
-/// a timed section.
+/// Perf events of a cell. They are counted in a trial before the timed sections, because a counter
+/// makes each context switch more expensive.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Counters {
     /// The workload's id.

@@ -7,7 +7,7 @@ use super::Extra;
 
 /// Says that every record of a block is in the file before it.
 ///
-/// A run is resumed after its last block: later records are taken again.
+/// A resumed run continues after its last block: records after it are measured again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Block {
     /// Which block, from 0.

@@ -37,7 +37,7 @@ pub struct EnvironmentSample {
     pub extra: Extra,
 }
 
-/// A reading that left its bound: shown in the report, and not used by the gate.
+/// A reading outside its bound: a disturbance. The report shows it, and the gate does not use it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Taint {
     /// A stable word, such as `steal`, `throttling`, `others`, `pressure_io`,
@@ -48,10 +48,10 @@ pub struct Taint {
     /// The reading, in the unit that the message names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
-    /// The bound that it left.
+    /// The bound that it exceeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<f64>,
-    /// The block that it touches; null for the whole run.
+    /// The affected block; null for the whole run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_index: Option<u64>,
     /// Unknown fields, kept.

@@ -1,4 +1,4 @@
-//! Samples as they came from a lane, and the cells without any.
+//! The samples of a lane, and the cells without samples.
 
 use std::collections::BTreeMap;
 
@@ -26,16 +26,16 @@ pub struct Group {
     pub block_index: u64,
     /// The place among all groups of the run in order of time, from 0.
     pub order_index: u64,
-    /// True for the second A of the A/A pair: the same lane once more, in the
-    /// same design. It is used for the noise only, and in no comparison.
+    /// True for the second half of the A/A pair: the same lane in the same design. Only the
+    /// estimate of the noise uses it.
     #[serde(default)]
     pub control: bool,
     /// Time from the start of the run to this group.
     #[serde(default)]
     pub at_ns: u64,
-    /// How often the kernel moved the lane's threads to another CPU, from the
-    /// process's start to its last sample; threads that have ended and child
-    /// processes are not counted. Absent if the kernel does not tell.
+    /// How often the kernel moved the lane's threads to another CPU, from the process's start to
+    /// its last sample. Threads that have ended and child processes are not counted. Absent if the
+    /// kernel does not show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations_count: Option<u64>,
     /// The warm-up of the process before its first sample.
@@ -57,8 +57,8 @@ pub struct WarmUp {
     pub flat: bool,
 }
 
-/// Numbers stay below this, so that every language holds them exactly; it is 104
-/// days of nanoseconds.
+/// Numbers stay below 2^53, which every language can represent exactly. As nanoseconds it is 104
+/// days.
 const EXACT: u64 = 1 << 53;
 
 impl Group {
@@ -96,7 +96,7 @@ pub struct Sample {
     pub elapsed_ns: u64,
     /// Operations done in the timed section; at least 1.
     pub operations_count: u64,
-    /// The answer, which the study found right.
+    /// The answer. The study has found it right.
     #[serde(default)]
     pub checksum: u64,
     /// User plus system CPU time of the lane and its children.
@@ -139,15 +139,16 @@ pub struct Memory {
     pub anonymous_bytes: i64,
     /// Growth of the kernel stacks of the lane and its children.
     pub kernel_stack_bytes: i64,
-    /// Growth of the host's slab, as far as the lane's new threads, processes,
-    /// mappings and files can be the reason.
+    /// Growth of the host's slab, up to what the lane's new threads, processes, mappings and files
+    /// can cause.
     pub slab_bytes: i64,
     /// Growth of the page tables of the lane and its children.
     pub page_tables_bytes: i64,
-    /// Growth of the host's per-CPU area, as far as the lane's new processes can be the reason.
+    /// Growth of the host's per-CPU area, up to what the lane's new processes can cause.
     #[serde(default)]
     pub percpu_bytes: i64,
-    /// Growth of the lane's address space; costs nothing until used, and so is not part of the sum.
+    /// Growth of the lane's address space. It costs nothing until it is used, so it is not part of
+    /// the sum.
     #[serde(default)]
     pub virtual_bytes: i64,
 }
@@ -163,7 +164,7 @@ impl Memory {
             + self.percpu_bytes
     }
 
-    /// True if no sum or difference of its numbers leaves the range.
+    /// True if all its numbers are below [`EXACT`], so no sum or difference of them overflows.
     fn is_exact(&self) -> bool {
         let parts = [
             self.available_bytes,
@@ -248,13 +249,13 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// True if the lane's process failed, whatever the host allowed.
+    /// True if the lane's process itself failed, whatever the limits of the host.
     #[must_use]
     pub fn is_crash(self) -> bool {
         matches!(self, FailureKind::Crashed | FailureKind::Protocol)
     }
 
-    /// True if the absence is a fact about the model and not a fault.
+    /// True if the missing figure is expected and not a fault.
     #[must_use]
     pub fn is_expected(self) -> bool {
         matches!(self, FailureKind::NotSupported | FailureKind::NotInstalled)

@@ -13,7 +13,7 @@ use super::{Extra, Host, Lane, Workload, WorkloadGroup};
 pub struct Header {
     /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION) of the writer.
     pub schema_version: u32,
-    /// Names this run among all runs; shards of one run share it.
+    /// Identifies the run; its shards share it.
     pub run_id: String,
     /// When the run began (RFC 3339, with its offset).
     pub started: String,
@@ -26,8 +26,8 @@ pub struct Header {
     pub design: Design,
     /// The host.
     pub host: Host,
-    /// The software around it: compiler, flags, commit, kernel settings,
-    /// limits, versions of foreign toolchains; by name, absent if unknown.
+    /// The software of the run: compiler, flags, commit, kernel settings, limits, versions of
+    /// foreign toolchains; by name, absent if unknown.
     #[serde(default)]
     pub environment: BTreeMap<String, Value>,
     /// The lanes, in the order of the report.
@@ -65,7 +65,7 @@ impl Header {
     }
 }
 
-/// A name that is there more than once.
+/// A name that occurs more than once.
 fn twice<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = BTreeSet::new();
     names.find(|name| !seen.insert(*name))
@@ -91,33 +91,33 @@ pub struct Design {
     pub depth: Depth,
     /// The command line, word by word, so that it can be repeated.
     pub command: Vec<String>,
-    /// Fresh processes for each lane on each workload; the fewest of any if the run `goes_on`.
+    /// Fresh processes for each lane on each workload. If the run `goes_on`, the fewest of any.
     pub processes_count: u64,
-    /// Blocks, each of which visits its cells in a new random order; the fewest
-    /// that there are if the run `goes_on`.
+    /// Blocks, each of which visits its cells in a new random order. If the run `goes_on`, the
+    /// fewest of any cell.
     pub blocks_count: u64,
     /// Samples that a process takes of one cell.
     pub samples_count: u64,
     /// The CPUs that every lane is pinned to.
     #[serde(default)]
     pub cpus: Vec<u32>,
-    /// The lane that ratios are against, if both have the cell.
+    /// The lane that others are compared with, where both have the cell.
     pub reference_lane: String,
     /// The smallest effect that gets a verdict, as a share: 0.05 is 5%.
     pub threshold_ratio: f64,
-    /// The change of each cell that should be detected, as a share, if cells were
-    /// measured until it could be or the time was up.
+    /// The change that should be detectable in each cell, as a share. Present if cells were
+    /// measured until it was detectable or the time was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision_ratio: Option<f64>,
-    /// True if cells have more processes until their comparisons are decided, or
-    /// as precise as requested, or the time is up.
+    /// True if cells get more processes until their comparisons are decided or as precise as
+    /// requested, or until the time is over.
     #[serde(default)]
     pub goes_on: bool,
     /// The part of the run in this file, if it was split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
-    /// The parts that were put together into this file. Their blocks are
-    /// numbered anew, because no two parts share a block.
+    /// The parts that were merged into this file. Their blocks are renumbered, because no two parts
+    /// share a block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<Merged>,
     /// The name of the preset, if one was requested: `peers`, `growth`.

@@ -1,4 +1,4 @@
-//! The hardware, and the key by which runs of equal machines are known.
+//! The hardware, and the key that identifies runs of equal machines.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,26 +9,25 @@ use serde_json::Value;
 
 use super::Extra;
 
-/// The version of the rule that makes [`MachineKeyInputs::key`]. Version 1 had only
-/// the first CPU, and no instance type. Version 2 had the hypervisor's class, which
-/// is missing in some files of a machine.
+/// The version of the rule that makes [`MachineKeyInputs::key`]. Version 1 used only the first CPU,
+/// and no instance type. Version 2 used the hypervisor's class, which some files of a machine do
+/// not have.
 pub const MACHINE_KEY_VERSION: u32 = 3;
 
 /// A fact of a machine that its host does not show.
 pub const UNKNOWN: &str = "unknown";
 
-/// The machine that a run was taken on.
+/// The machine of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
-    /// The machine's name for a reader; may be empty. Never part of the key.
+    /// The machine's name in reports; may be empty. Never part of the key.
     #[serde(default)]
     pub name: String,
-    /// The fields from which the machine key is made. A reader of a file
-    /// computes it from `cores` and `facts`, see [`crate::machine`].
+    /// The fields from which the machine key is made. Readers of a file compute them again from
+    /// `cores` and `facts`, see [`crate::machine`].
     pub machine: MachineKeyInputs,
-    /// The CPUs that are online by kind, as the kernel describes them; empty in
-    /// files of before, which have the fields of the first CPU as the fact
-    /// `cpuinfo`.
+    /// The online CPUs by kind, as the kernel describes them. Empty in older files, which have the
+    /// fields of the first CPU as the fact `cpuinfo`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cores: Vec<Cores>,
     /// Memory of the whole machine.
@@ -37,8 +36,8 @@ pub struct Host {
     /// The operating system and its release, such as `Linux 6.18.0`.
     #[serde(default)]
     pub operating_system: String,
-    /// Raw facts by name (DMI, device tree, mitigations), so that a later rule
-    /// can make its key from old files.
+    /// Raw facts by name (DMI, device tree, mitigations), from which a later rule can make the key
+    /// of an old file.
     #[serde(default)]
     pub facts: BTreeMap<String, Value>,
     /// Unknown fields, kept.
@@ -46,9 +45,8 @@ pub struct Host {
     pub extra: Extra,
 }
 
-/// The fields that distinguish kinds of machine: not frequency, bogomips or
-/// host name, which differ between equal machines. A count of 0 and an empty
-/// text are unknown.
+/// The fields that distinguish kinds of machine: not frequency, bogomips or host name, which differ
+/// between equal machines. A count of 0 and an empty text mean unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineKeyInputs {
     /// The CPU's architecture, such as `x86_64`.
@@ -72,12 +70,12 @@ pub struct MachineKeyInputs {
     /// first level up.
     #[serde(default)]
     pub caches: Vec<Cache>,
-    /// The hypervisor's class, such as `kvm`; `none` on bare metal, `vm` if
-    /// there is one of an unknown class, `unknown` if that is not known.
+    /// The hypervisor's class, such as `kvm`; `none` on bare metal, `vm` for a hypervisor of an
+    /// unknown class, `unknown` if it is not known whether there is one.
     #[serde(default)]
     pub hypervisor: String,
-    /// The cloud's name for this size of machine, such as `c7g.large`;
-    /// `unknown` for a virtual machine that does not tell, empty for others.
+    /// The cloud's name for this size of machine, such as `c7g.large`; `unknown` for a virtual
+    /// machine that does not show it, empty for others.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub instance_type: String,
     /// Each kind of core; empty if only the fields above are known.
@@ -85,7 +83,7 @@ pub struct MachineKeyInputs {
     pub kinds: Vec<CoreKind>,
 }
 
-/// Cores of one kind: more than one kind is there on a hybrid or big.LITTLE CPU.
+/// Cores of one kind. A hybrid or big.LITTLE CPU has several kinds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CoreKind {
     /// The model's name, such as `Cortex-A76`.
@@ -102,8 +100,7 @@ pub struct CoreKind {
     pub caches: Vec<Cache>,
 }
 
-/// Cores of one kind as the kernel describes them: what a [`CoreKind`] is made
-/// of.
+/// Cores of one kind as the kernel describes them. A [`CoreKind`] is made from this.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cores {
     /// Their hardware threads that are online, as a list such as `0-3,8`.
@@ -112,8 +109,7 @@ pub struct Cores {
     pub cores_count: u32,
     /// Hardware threads that are online.
     pub threads_count: u32,
-    /// The fields of the first of them in `/proc/cpuinfo`, without serial
-    /// numbers.
+    /// The fields of the first core in `/proc/cpuinfo`, without serial numbers.
     #[serde(default)]
     pub cpuinfo: BTreeMap<String, String>,
     /// The unit that counts events of these cores on a hybrid CPU: `cpu_core`,
@@ -140,7 +136,7 @@ pub struct Cache {
     pub kind: String,
     /// The size of one such cache; 0 is unknown.
     pub size_bytes: u64,
-    /// The number of hardware threads that share one.
+    /// The number of hardware threads that share such a cache.
     #[serde(default)]
     pub shared_by_count: u32,
 }
@@ -163,10 +159,10 @@ impl MachineKeyInputs {
 
     /// The machine key: equal for equal inputs, short enough to read.
     ///
-    /// It is the key's version, the architecture and FNV-1a (64 bits) over the inputs,
-    /// each field ended by a byte that no field holds. Of the hypervisor it has whether
-    /// there is one: its class is not known of every run of a machine. It distinguishes
-    /// machines and proves nothing.
+    /// It is the key's version, the architecture and FNV-1a (64 bits) over the inputs, each field
+    /// ended by a byte that no field contains. Of the hypervisor it includes only whether there is
+    /// one, because some runs of a machine do not know its class. The key distinguishes machines;
+    /// it does not prove which machine was measured.
     #[must_use]
     pub fn key(&self) -> String {
         let mut text = String::new();

@@ -5,8 +5,8 @@
 //! happened, and the last is an [`End`]. A file without an `End` belongs to a run that was cut
 //! short; its content is still valid.
 //!
-//! A *kept* run ([`crate::store::Kept`]) has the same records. Those of one kind
-//! are one line of columns, from which its reader makes lines again.
+//! A *kept* run ([`crate::store::Kept`]) has the same records. All records of one kind are one line
+//! of columns, which its reader converts back to lines.
 //!
 //! # Invariants
 //!
@@ -47,8 +47,8 @@ pub use workload::{
 
 /// The version of files of plain lines.
 pub const SCHEMA_VERSION: u32 = 1;
-/// The version of files whose records are in columns, as kept runs are; the newest
-/// that is read.
+/// The version of files whose records are in columns, as those of kept runs are. It is the newest
+/// version that can be read.
 pub const COLUMNS_VERSION: u32 = 2;
 
 /// Fields of a later version, kept as they were read.
@@ -71,7 +71,7 @@ pub enum Record {
     Counters(Counters),
     /// A reading of the host.
     Environment(EnvironmentSample),
-    /// A reason to trust the figures less.
+    /// A disturbance: a reason to trust the figures less.
     Taint(Taint),
     /// The same operation as another tool measured it.
     CrossCheck(CrossCheck),

@@ -29,11 +29,11 @@ pub struct Workload {
     /// The parameter that is swept, if there is one: the x axis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axis: Option<String>,
-    /// If its figures can answer different questions, which one this is: `raw
-    /// stack switch`, `scheduler hop`, `kernel I/O hop`; may be empty.
+    /// The kind of cost that it measures: `raw stack switch`, `scheduler hop`, `kernel I/O hop`.
+    /// Workloads of different kinds are never compared. May be empty.
     #[serde(default)]
     pub level: String,
-    /// The meaning of each parameter, by name; most of all of those with code numbers.
+    /// The meaning of each parameter, by name, above all of parameters whose values are codes.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
     /// The id of its group in the header; if it is empty, the id's first word.
@@ -42,14 +42,14 @@ pub struct Workload {
     /// Its place on the page's first screen; absent if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_screen: Option<FirstScreen>,
-    /// The roles of its figures.
+    /// What the report uses its figures for, in addition to the workload's own question.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
-    /// The ids of the most important quantities, unless it is the first.
+    /// The ids of its most important quantities; empty if that is the first one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub telling: Vec<String>,
-    /// The workload that measures the same, and its lanes: at these values of
-    /// this one's parameters.
+    /// Another workload that measures the same as this one, at some values of this one's
+    /// parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<SameAs>,
     /// Costs that a figure includes; may be empty.
@@ -73,9 +73,8 @@ impl Workload {
         }
     }
 
-    /// The meaning of `value` for a parameter whose values are codes: one
-    /// described as `0: an atomic, 1: a mutex`. `None` for parameters that
-    /// count.
+    /// The meaning of `value` for a parameter whose values are codes, described as `0: an atomic,
+    /// 1: a mutex`. `None` for parameters that count.
     #[must_use]
     pub fn words_of_code(&self, parameter: &str, value: u64) -> Option<&str> {
         fn code(text: &str) -> Option<(u64, &str)> {
@@ -86,7 +85,7 @@ impl Workload {
         code(meaning)?;
         let (mut found, mut rest) = (None, meaning.as_str());
         while let Some((number, words)) = code(rest) {
-            // Up to the next code; its words may hold commas themselves.
+            // The words end at the next code, because they may contain commas themselves.
             let mut commas = words.match_indices(", ").map(|(at, _)| at);
             let end = commas.find(|&at| code(&words[at + 2..]).is_some());
             if number == value {
@@ -118,13 +117,13 @@ pub struct WorkloadGroup {
 pub enum FirstQuestion {
     /// Which lane is the cheapest to start tasks with?
     Start,
-    /// Which needs the least memory for a task that waits?
+    /// Which lane needs the least memory for a task that waits?
     Wait,
-    /// Which switches between tasks for the least?
+    /// Which lane switches between tasks at the lowest cost?
     Switch,
-    /// Which serves requests best?
+    /// Which lane serves requests best?
     Serve,
-    /// Which computes on all CPUs in the least time?
+    /// Which lane computes on all CPUs in the least time?
     Compute,
     /// A value of a later version.
     #[serde(other)]
@@ -136,17 +135,17 @@ pub enum FirstQuestion {
 pub struct FirstScreen {
     /// The question that it answers.
     pub question: FirstQuestion,
-    /// The workload with the lowest rank that was run answers the question.
+    /// Of the workloads that were run, the one with the lowest rank answers the question.
     pub rank: u32,
-    /// The id of the quantity that answers it, unless it is the first.
+    /// The id of the quantity that answers it; absent for the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<String>,
-    /// The parameters at which it answers it; the others are free.
+    /// The values that a case must have to answer it; its other parameters may have any.
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     pub parameters: Parameters,
 }
 
-/// The roles that a workload's figures have, in addition to its own question.
+/// The uses of a workload's figures, in addition to its own question.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -164,15 +163,15 @@ pub enum Role {
     Communicate,
     /// A token that goes to another task and back: two switches.
     RoundTrip,
-    /// The same over `workers_count` CPUs.
+    /// The same, depending on the number of CPUs (`workers_count`).
     RoundTripByCpus,
     /// The memory of a task that waits.
     WaitingMemory,
     /// The memory of a task deep in its stack.
     DeepMemory,
-    /// The memory of a task that has been deep in its stack.
+    /// The memory of a task after it was deep in its stack.
     ShrunkMemory,
-    /// `tasks_count` tasks that sleep for `sleep_ns` at once.
+    /// `tasks_count` tasks that sleep for `sleep_ns` at the same time.
     Sleep,
     /// A sleeper beside tasks that only compute; `worst_delay_ns` is its delay.
     Hog,
@@ -208,19 +207,19 @@ pub enum Measure {
     Latency,
     /// Speed-up over the number of workers (the [`Workload::axis`]).
     Scaling,
-    /// Efficiency over the number of workers, if the work grows with them: the
-    /// time with the fewest over the time.
+    /// Efficiency over the number of workers, if the work grows with them: the time with the fewest
+    /// workers ÷ the time.
     Efficiency,
 }
 
-/// Which way of a figure is good.
+/// Whether a lower or a higher figure is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Better {
-    /// Less is better.
+    /// A lower figure is better.
     #[default]
     Lower,
-    /// More is better.
+    /// A higher figure is better.
     Higher,
 }
 
@@ -229,9 +228,9 @@ pub enum Better {
 pub struct Metric {
     /// Its name in the samples, the unit last.
     pub name: String,
-    /// The reader's name for it.
+    /// Its name in the report.
     pub title: String,
-    /// Which way is good.
+    /// Whether a lower or a higher figure is better.
     #[serde(default)]
     pub better: Better,
 }

@@ -1,4 +1,4 @@
-//! What disturbed the runs of a setup.
+//! The disturbances of the runs of a setup.
 
 use std::cmp::Reverse;
 
@@ -8,16 +8,16 @@ use crate::format;
 /// One kind of disturbance over the runs of a setup.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Disturbance<'a> {
-    /// What it was.
+    /// The kind, in words.
     pub title: &'a str,
-    /// The largest share of a run's blocks; `None` where it stood all along.
+    /// The largest share of a run's blocks; `None` if it was present during a whole run.
     pub share: Option<f64>,
-    /// In how many of the runs.
+    /// The number of affected runs.
     pub runs_count: usize,
 }
 
 impl Disturbance<'_> {
-    /// In a few words; `runs_count` is that of the setup.
+    /// The disturbance in a few words; `runs_count` is the number of the setup's runs.
     #[must_use]
     pub fn text(&self, runs_count: usize) -> String {
         let when = match self.share {
@@ -32,19 +32,19 @@ impl Disturbance<'_> {
     }
 }
 
-/// How much of a setup's runs was disturbed, at most.
+/// How much of a setup's runs was disturbed at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Disturbed {
-    /// No reading left its bounds.
+    /// No reading was outside its bounds.
     Nowhere,
-    /// In up to half of the blocks, or all along by what the host is.
+    /// Up to half of the blocks, or a permanent property of the host.
     Somewhere,
-    /// In more than half of the blocks of a run.
+    /// More than half of the blocks of a run.
     Mostly,
 }
 
 impl Disturbed {
-    /// For a filter.
+    /// The words in the filter.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl Disturbed {
 }
 
 impl Setup {
-    /// What disturbed its runs, the most frequent first, and last what stood all along.
+    /// The disturbances of its runs, the most frequent first, and the permanent ones last.
     #[must_use]
     pub fn disturbances(&self) -> Vec<Disturbance<'_>> {
         let mut found: Vec<Disturbance<'_>> = Vec::new();
@@ -76,12 +76,12 @@ impl Setup {
                 }),
             }
         }
-        // In thousandths, as shares have no order of their own.
+        // In thousandths, because `f64` has no total order.
         found.sort_by_key(|one| Reverse(one.share.map(|share| (share * 1e3) as u64)));
         found
     }
 
-    /// How much of them was disturbed.
+    /// How much of its runs was disturbed.
     #[must_use]
     pub fn disturbed(&self) -> Disturbed {
         let found = self.disturbances();

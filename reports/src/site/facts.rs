@@ -1,5 +1,5 @@
-//! What a machine and its software are: the facts that stand beside its figures, that a
-//! reader filters by, and in which two setups differ.
+//! The facts of a machine and its software. They are shown beside its figures, readers can filter
+//! by them, and setups differ in them.
 
 use std::cmp::Ordering;
 
@@ -15,18 +15,18 @@ use crate::schema::UNKNOWN;
 pub struct Fact {
     /// The name.
     pub name: &'static str,
-    /// The value; `unknown` where no source has it.
+    /// The value; `unknown` if no source has it.
     pub value: String,
 }
 
 impl Fact {
-    /// Whether a source tells it whole: of a hypervisor, its class too.
+    /// Whether the value is known completely: for a hypervisor, with its class.
     #[must_use]
     pub fn is_told(&self) -> bool {
         !["", UNKNOWN, "vm"].contains(&self.value.as_str())
     }
 
-    /// The names, in order: those of the machine first.
+    /// The names in their order, those of the machine first.
     pub const NAMES: [&'static str; 17] = [
         "CPU",
         "architecture",
@@ -72,7 +72,7 @@ fn values(run: &Run) -> [String; 17] {
         (threads, cores) if threads > 0 && cores > 0 && threads % cores == 0 => {
             (threads / cores).to_string()
         }
-        // Cores with and without, as of hybrid CPUs.
+        // Some cores have several threads and some have one, as in hybrid CPUs.
         (threads, cores) if threads > 0 && cores > 0 => "mixed".to_owned(),
         _ => String::new(),
     };
@@ -126,7 +126,7 @@ fn text(value: Option<&Value>) -> String {
     })
 }
 
-/// The word in brackets, as the kernel marks what is chosen.
+/// The word in brackets, with which the kernel marks the chosen value.
 fn chosen(text: &str) -> String {
     let inner = text
         .split_once('[')
@@ -134,8 +134,7 @@ fn chosen(text: &str) -> String {
     inner.map_or_else(|| text.to_owned(), |(word, _)| word.to_owned())
 }
 
-/// Whether the kernel does anything against faults of the CPU, from what it says of
-/// each of them.
+/// Whether the kernel mitigates any vulnerability of the CPU, from its report about each.
 fn mitigations(found: Option<&Value>) -> String {
     let Some(Value::Object(all)) = found else {
         return String::new();

@@ -1,4 +1,4 @@
-//! A figure of one lane on one machine: of a run, and of several together.
+//! A figure of one lane on one machine, for one run and for several runs together.
 
 use serde::Serialize;
 
@@ -10,18 +10,18 @@ use crate::stats::Verdict;
 use crate::stats::bootstrap::{Interval, Replicates};
 use crate::stats::quantile::median;
 
-/// The axis of workloads that are measured on 1, 2, … all CPUs.
+/// The axis of workloads that are measured on 1, 2, … and all CPUs.
 const WORKERS: &str = "workers_count";
 
-/// With fewer runs their interval is the hull of their own.
+/// With fewer runs, the interval spans the intervals of the single runs.
 const FEWEST_FOR_BOOTSTRAP: usize = 6;
 
-/// What is measured, the same on machines of any size.
+/// The identity of a figure, which is the same on machines of any size.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
     /// The workload's id.
     pub workload: String,
-    /// The parameters; without the number of workers where that is all CPUs.
+    /// The parameters, without the number of workers if that is all CPUs.
     pub case: Case,
     /// The quantity's id.
     pub quantity: String,
@@ -32,27 +32,28 @@ pub struct Place {
 pub struct Figure {
     /// The median over runs of each run's figure.
     pub value: f64,
-    /// One run: its own; a few: the hull of their intervals; many: that of their median.
+    /// For one run its own interval; for a few, the span of their intervals; for many, that of
+    /// their median.
     pub interval: Option<Interval>,
     /// How many runs.
     pub runs_count: usize,
-    /// The ratio to the reference lane of the same run, turned so that less is better.
+    /// The ratio to the reference lane of the same run, inverted if a higher figure is better.
     pub ratio: Option<f64>,
-    /// What all runs say of it; `CannotTell` where they say different things.
+    /// The verdict of all runs; `CannotTell` if their verdicts differ.
     pub verdict: Option<Verdict>,
-    /// `at most`, `at least` where the value is only a bound.
+    /// `at most` or `at least` if the value is only a bound.
     pub sign: &'static str,
-    /// How much higher a rate that was searched for may lie, as a factor; 1 for others.
+    /// The factor by which a rate that was searched for may be higher; 1 for other figures.
     #[serde(skip)]
     pub reach: f64,
     /// The unit.
     pub unit: Unit,
-    /// True where more is better.
+    /// True if a higher figure is better.
     pub higher_is_better: bool,
 }
 
 impl Figure {
-    /// For sorting: less is better.
+    /// A key for sorting: lower is better.
     #[must_use]
     pub fn cost(&self) -> f64 {
         match self.higher_is_better {
@@ -67,7 +68,7 @@ impl Figure {
         format!("{}{}", self.sign, self.unit.text(self.value))
     }
 
-    /// The interval, and what it is of; empty where there is none.
+    /// The interval as text, with its meaning; empty if there is none.
     #[must_use]
     pub fn interval_text(&self) -> String {
         self.interval.map_or_else(String::new, |interval| {
@@ -78,8 +79,8 @@ impl Figure {
         })
     }
 
-    /// Whether the intervals of both, with their reach, have a value in common, so that neither
-    /// is called from the other; false where one has none.
+    /// Whether the intervals of both, extended by their reach, overlap. Then neither is called
+    /// higher. False if either has no interval.
     #[must_use]
     pub fn overlaps(&self, other: &Figure) -> bool {
         let both = self.interval.zip(other.interval);
@@ -88,7 +89,7 @@ impl Figure {
         })
     }
 
-    /// By how much it is less than `other`, turned so that less is better.
+    /// This figure over `other`, inverted if a higher figure is better.
     #[must_use]
     pub fn over(&self, other: &Figure) -> Option<f64> {
         let ratio = match self.higher_is_better {
@@ -99,7 +100,7 @@ impl Figure {
     }
 }
 
-/// The quantities of the workload that are shown here.
+/// The quantities of the workload that the site shows.
 pub(super) fn quantities(workload: &Workload) -> Vec<Quantity> {
     let wanted = workload.first_screen.as_ref();
     let wanted = wanted.and_then(|screen| screen.quantity.as_deref());
@@ -165,7 +166,7 @@ fn of_row(row: &Row) -> Option<Figure> {
         (true, false) => (estimate.value, ""),
     };
     let standing = row.standing.as_ref();
-    // A run without that lane has ratios to another one.
+    // A run without that lane has ratios to another lane.
     let standing = standing.filter(|standing| standing.reference_lane == FALLBACK_REFERENCE);
     Some(Figure {
         value,
@@ -180,7 +181,7 @@ fn of_row(row: &Row) -> Option<Figure> {
     })
 }
 
-/// The figures of several runs as one.
+/// The figure of several runs together.
 ///
 /// # Panics
 ///
@@ -220,7 +221,7 @@ pub(super) fn together(runs: &[Figure]) -> Figure {
             true => first.verdict,
             false => Some(Verdict::CannotTell),
         },
-        // A bound in one run is a bound of all.
+        // If the figure is a bound in one run, it is a bound for all.
         sign: runs.iter().map(|run| run.sign).max().unwrap_or(""),
         reach: runs.iter().map(|run| run.reach).fold(1.0, f64::max),
         ..first
@@ -272,13 +273,13 @@ mod tests {
             reach,
             ..figure(value, Verdict::Same)
         };
-        // From 90 to 110, and from 180 to 220.
+        // The intervals are 90 to 110 and 180 to 220.
         let (low, high) = (with(100.0, 1.0), with(200.0, 1.0));
         assert!(!low.overlaps(&high) && !high.overlaps(&low));
         for reach in [2.0, f64::INFINITY] {
             let vague = with(100.0, reach);
             assert!(vague.overlaps(&high) && high.overlaps(&vague));
-            // Of several runs one is enough.
+            // One of several runs is enough.
             assert!(together(&[low.clone(), vague]).overlaps(&high));
         }
         assert!(!low.overlaps(&with(200.0, f64::INFINITY)));

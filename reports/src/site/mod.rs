@@ -1,8 +1,8 @@
-//! Many machines: what a folder of runs says, machine by machine.
+//! Many machines: the figures of a folder of runs, machine by machine.
 //!
-//! Runs of one machine and one setup (kernel, mitigations, releases, …) are replicates:
-//! their figures are put together, and how far they lie apart is the interval. Machines
-//! are set side by side, never averaged, and no p-value is given across machines.
+//! Runs of one machine and one setup (kernel, mitigations, releases, …) are replicates: their
+//! figures are combined, and their spread is the interval. Machines are shown side by side and
+//! never averaged, and there are no p-values across machines.
 
 mod disturbance;
 mod facts;
@@ -29,7 +29,7 @@ pub use facts::{Fact, release_order};
 pub use figure::{Figure, Place};
 pub use pairs::{Change, Pair, pairs};
 
-/// What a folder of runs says.
+/// The contents of a folder of runs.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Collection {
     /// The machines, by their CPUs' names.
@@ -40,25 +40,24 @@ pub struct Collection {
     pub lanes: Vec<String>,
     /// All places, in the order of the first run that has them.
     pub places: Vec<Titled>,
-    /// The lane that ratios are against.
+    /// The lane with which all others are compared.
     pub reference_lane: String,
-    /// The files that are not accepted, and folders that could not be read, with the
-    /// reasons.
+    /// The files that are not accepted and the folders that could not be read, with the reasons.
     pub apart: Vec<Apart>,
-    /// How many folders and files the file system did not show.
+    /// How many folders and files could not be read.
     pub unread_count: usize,
 }
 
-/// A question, and what answers it on every machine.
+/// A question, and the place that answers it on every machine.
 #[derive(Clone, Debug, Serialize)]
 pub struct Question {
     /// The question.
     pub question: FirstQuestion,
-    /// What answers it.
+    /// The place that answers it.
     pub place: Titled,
 }
 
-/// A place with its words.
+/// A place with its text.
 #[derive(Clone, Debug, Serialize)]
 pub struct Titled {
     /// The place.
@@ -67,7 +66,7 @@ pub struct Titled {
     pub title: String,
     /// The parameters that distinguish it from others, in words; may be empty.
     pub case_text: String,
-    /// What the figure is of.
+    /// The title of the quantity.
     pub quantity: String,
 }
 
@@ -76,7 +75,7 @@ pub struct Titled {
 pub struct Machine {
     /// The machine key.
     pub key: String,
-    /// What the key is made of.
+    /// The fields from which the key is made.
     pub inputs: MachineKeyInputs,
     /// Its setups, the newest first.
     pub setups: Vec<Setup>,
@@ -85,16 +84,16 @@ pub struct Machine {
 /// Runs of one machine in one state.
 #[derive(Clone, Debug, Serialize)]
 pub struct Setup {
-    /// What the machine and its software are, in the order of [`Fact::NAMES`].
+    /// The facts of the machine and its software, in the order of [`Fact::NAMES`].
     pub facts: Vec<Fact>,
-    /// CPUs that each lane had.
+    /// The number of CPUs of each lane.
     pub cpus_count: usize,
     /// The runs, the newest first.
     pub runs: Vec<Kept>,
     /// The figures of all runs together, by place and lane.
     #[serde(skip)]
     pub figures: Figures,
-    /// True for runs that a program derived from others, for trials.
+    /// True for runs that a program derived from other runs, for trials.
     pub derived: bool,
 }
 
@@ -107,9 +106,9 @@ pub struct Kept {
     pub started: String,
     /// Its id.
     pub run_id: String,
-    /// What disturbed it, the most frequent first.
+    /// Its disturbances, the most frequent first.
     pub disturbances: Vec<Tainted>,
-    /// The file itself, if it is in the form that is made to be passed on.
+    /// The file itself, if it is a kept run, which may be passed on.
     #[serde(skip)]
     pub raw: Option<Raw>,
     /// Its own figures, by place and lane.
@@ -122,7 +121,7 @@ pub struct Kept {
 pub struct Raw {
     /// Where it is.
     pub source: PathBuf,
-    /// Its machine and its name, as [`kept_path`] has them.
+    /// Its path below the folder of all machines, as [`kept_path`] makes it.
     pub place: PathBuf,
 }
 
@@ -136,7 +135,7 @@ pub struct Apart {
     pub file: String,
     /// Whether it is quarantined or refused.
     pub standing: Standing,
-    /// Why.
+    /// The reasons.
     pub reasons: Vec<String>,
 }
 
@@ -148,7 +147,8 @@ impl Setup {
         found.map_or("", |fact| &fact.value)
     }
 
-    /// Whether its lanes had all CPUs of the machine: figures of a part say nothing of its size.
+    /// Whether its lanes had all CPUs of the machine. Figures for some of the CPUs do not show the
+    /// machine's size.
     #[must_use]
     pub fn has_all_cpus(&self) -> bool {
         self.fact("CPUs of the run") == "all"
@@ -171,7 +171,7 @@ impl Collection {
     ///
     /// # Errors
     ///
-    /// What the file system said of the folder. A file that cannot be read is one of
+    /// The file system's error for the folder. A file that cannot be read is one of
     /// those that are [apart](Collection::apart).
     pub fn read(folder: &Path) -> io::Result<Collection> {
         let Files { found, unread } = Files::below(folder)?;
@@ -235,8 +235,8 @@ impl Collection {
             let own = machines.entry(digest.key.clone()).or_default();
             own.push((file, digest));
         }
-        // One file's words do not stand above all machines: those that most runs have do,
-        // of as many the newest.
+        // The text above all machines is the one in most runs. If several are as frequent, it is
+        // the newest.
         for titled in &mut self.places {
             let words = said.remove(&titled.place).unwrap_or_default();
             let most = words.into_iter().max_by(|(_, a), (_, b)| a.cmp(b));
@@ -250,7 +250,7 @@ impl Collection {
             let name = |one: &Machine| (one.inputs.cpu_model.clone(), one.inputs.threads_count);
             name(a).cmp(&name(b)).then_with(|| a.key.cmp(&b.key))
         });
-        // Where a question has two workloads, the words say which it is.
+        // If a question has two workloads, the text names the one that is shown.
         for question in &mut self.questions {
             let titled = self.places.iter();
             let place = &question.place.place;
@@ -273,7 +273,7 @@ impl Collection {
     }
 }
 
-/// What is taken of one run.
+/// The parts of a run that are used here.
 struct Digest {
     key: String,
     inputs: MachineKeyInputs,
@@ -290,7 +290,7 @@ struct Digest {
     derived: bool,
 }
 
-/// What is found of each file, and what is taken of the runs that can be read.
+/// The result of the checks of each file, and the digest of each run that can be read.
 fn digests(files: &[PathBuf]) -> Vec<(Looked, Option<Digest>)> {
     let next = AtomicUsize::new(0);
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -318,7 +318,8 @@ fn digests(files: &[PathBuf]) -> Vec<(Looked, Option<Digest>)> {
 }
 
 fn digest(path: &Path, mut run: Run) -> Digest {
-    // All runs against one lane, or the ratios mean different things.
+    // All runs are compared with one lane, because otherwise their ratios would have different
+    // meanings.
     run.header.design.reference_lane = FALLBACK_REFERENCE.to_owned();
     let run = &run;
     let analysis = Analysis::of_main_figures(run);
@@ -366,8 +367,8 @@ fn digest(path: &Path, mut run: Run) -> Digest {
     }
 }
 
-/// The place with its words: of the parameters those that vary between the
-/// workload's places.
+/// The place with its text, which contains only the parameters that differ between the workload's
+/// places.
 fn titled(workload: &Workload, place: &Place, figures: &[(Place, String, Figure)]) -> Titled {
     let cases = figures
         .iter()
@@ -387,7 +388,7 @@ fn titled(workload: &Workload, place: &Place, figures: &[(Place, String, Figure)
     }
 }
 
-/// The question that the place answers, and its rank there.
+/// The question that the place answers, and its rank for it.
 fn answers_question(workload: &Workload, place: &Place) -> Option<(FirstQuestion, u32)> {
     let screen = workload.first_screen.as_ref()?;
     let quantity = figure::answering(workload)?;
@@ -396,8 +397,8 @@ fn answers_question(workload: &Workload, place: &Place) -> Option<(FirstQuestion
         .then_some((screen.question, screen.rank))
 }
 
-/// For each question the place that most runs have; of as many, the one that comes
-/// first on a run's own page: with the most lanes, the lowest rank, the largest case.
+/// For each question the place that most runs have. If several are as frequent, it is the first one
+/// on a run's own page: with the most lanes, the lowest rank, the largest case.
 fn questions<'a>(digests: impl Iterator<Item = &'a Digest>) -> Vec<Question> {
     type Seen<'a> = (usize, usize, u32, &'a Digest);
     let mut seen: BTreeMap<FirstQuestion, BTreeMap<&Place, Seen<'_>>> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! Setups that differ in one fact only: what the fact costs, as far as two machines can
-//! show it.
+//! Setups that differ in one fact only. They show the effect of the fact, as far as two machines
+//! can show it.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Collection, Fact, Machine, Setup, release_order};
 use crate::stats::quantile::median;
 
-/// The setups that differ in one fact.
+/// The pairs of setups that differ in one fact.
 #[derive(Clone, Debug, Serialize)]
 pub struct Change<'a> {
     /// The fact's name.
@@ -24,8 +24,8 @@ pub struct Pair<'a> {
     pub from: (&'a Machine, &'a Setup),
     /// The second.
     pub to: (&'a Machine, &'a Setup),
-    /// For each question the second's figure over the first's, turned so that less is
-    /// better: the median over the lanes that both have.
+    /// For each question, the second setup's figure over the first's, inverted if a higher figure
+    /// is better: the median over the lanes that both have.
     pub ratios: Vec<Option<f64>>,
 }
 
@@ -59,9 +59,9 @@ pub fn pairs(collection: &Collection) -> Vec<Change<'_>> {
     changes
 }
 
-/// The place of the one fact in which the two differ. Machines with two keys and equal
-/// facts differ in what is not shown (caches, stepping), and so are no pair; nor are two
-/// of which one does not tell the fact.
+/// The index of the only fact in which the two differ. Machines with two keys and equal facts
+/// differ in something that is not shown (caches, stepping), so they make no pair. Setups of which
+/// one has an unknown value make no pair either.
 fn only_difference(a: &(&Machine, &Setup), b: &(&Machine, &Setup)) -> Option<usize> {
     let facts = a.1.facts.iter().zip(&b.1.facts).enumerate();
     let mut differing = facts.filter(|(_, (a, b))| a.value != b.value);
@@ -70,7 +70,7 @@ fn only_difference(a: &(&Machine, &Setup), b: &(&Machine, &Setup)) -> Option<usi
     is_only.then_some(place)
 }
 
-/// Builds by their dates, all else by its numbers.
+/// Orders builds by date, and other facts by their numbers.
 fn order(fact: usize, a: &Setup, b: &Setup) -> Ordering {
     let started = |setup: &Setup| setup.runs.first().map(|run| run.started.clone());
     match Fact::NAMES[fact] {
@@ -124,7 +124,7 @@ mod tests {
             ("cores", "8", "16"),
             ("memory", "8 GiB", "64 GiB"),
             ("governor", "performance", "schedutil"),
-            // By the dates below.
+            // Ordered by the dates below.
             ("suite", "0.1.0 b", "0.1.0 a"),
         ] {
             let fact = Fact::NAMES.iter().position(|fact| *fact == name).unwrap();

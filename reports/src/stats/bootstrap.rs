@@ -25,14 +25,14 @@
 //!
 //! The probability of each median of a resample follows from the binomial distribution
 //! (Efron, "The jackknife, the bootstrap and other resampling plans", 1982, chapter 10).
-//! For up to `MOST_EXACT` processes the interval is computed from that: it is the limit
-//! for infinitely many resamples. Resamples are drawn if two figures are compared draw by
-//! draw, and for more processes; then when they are first used.
+//! For up to `MOST_EXACT` processes the interval is computed from that: it is the limit for
+//! infinitely many resamples. Resamples are drawn for more processes, and if two figures are
+//! compared draw by draw. They are drawn when they are first used.
 //!
 //! # Rejected
 //!
-//! * Pooling all samples: it takes five processes of a hundred samples for
-//!   five hundred independent ones, and finds differences between repeats.
+//! * Pooling all samples: it treats five processes of a hundred samples as five hundred independent
+//! samples, and so finds differences between repeats.
 //! * BCa: its acceleration needs a jackknife over five processes, which for
 //!   a median is mostly ties.
 
@@ -47,8 +47,8 @@ use super::difference::Difference;
 use super::quantile::{median, median_in_place, quantile_of_sorted};
 use super::{CONFIDENCE, RESAMPLES};
 
-/// The most processes for which the distribution of a resample's median is computed:
-/// the number of its values grows with the square of theirs.
+/// The most processes for which the distribution of a resample's median is computed. The number of
+/// its values grows with the square of the number of processes.
 const MOST_EXACT: usize = 100;
 
 /// Values of one cell: by process, by block of that process, by sample.
@@ -88,17 +88,18 @@ pub struct Replicates {
     pub value: f64,
     /// How many processes there were.
     pub processes_count: usize,
-    /// The seed of the draws. Figures of as many processes with one seed draw
-    /// the same of them, and so are paired, process by process.
+    /// The seed of the draws. Figures with the same seed and number of processes draw the same
+    /// processes, so they are paired, process by process.
     pub seed: u64,
     resamples: Resamples,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Resamples {
-    /// The statistic of each.
+    /// The statistic of each resample.
     Drawn(Vec<f64>),
-    /// The degrees of freedom of the median of these figures of processes.
+    /// The median of these figures, one for each process, resampled `count` times when it is first
+    /// needed.
     OfMedian {
         figures: Vec<f64>,
         count: usize,
@@ -109,7 +110,7 @@ enum Resamples {
 impl Replicates {
     /// The median of process medians of `tree`, [`RESAMPLES`] times.
     ///
-    /// Empty blocks and processes are passed over; `None` if nothing is left.
+    /// Empty blocks and processes are skipped; `None` if nothing is left.
     /// The same seed gives the same figures.
     #[must_use]
     pub fn of_median(tree: &Tree, seed: u64) -> Option<Replicates> {
@@ -159,7 +160,7 @@ impl Replicates {
         }
     }
 
-    /// The same in units that are this many times as large.
+    /// The same in units of this size.
     #[must_use]
     pub fn in_units_of(mut self, size: f64) -> Replicates {
         self.value /= size;
@@ -202,8 +203,8 @@ impl Replicates {
         }
     }
 
-    /// This over that, resample by resample: paired if both have one seed, else
-    /// drawn independently.
+    /// This figure over the reference, resample by resample: paired if both have the same seed,
+    /// else independent.
     #[must_use]
     pub fn ratio(&self, reference: &Replicates) -> Ratio {
         let resampled: Vec<f64> = self
@@ -237,9 +238,9 @@ impl Replicates {
         }
     }
 
-    /// This less that, resample by resample, as [`ratio`](Replicates::ratio);
-    /// judged in units of the larger one or of `least`, the smallest figure that
-    /// matters. `None` if all of these are zero.
+    /// This figure minus the reference, resample by resample as in [`ratio`](Replicates::ratio). It
+    /// is judged in units of the larger figure, or of `least`, the smallest figure that matters.
+    /// `None` if all three are zero.
     #[must_use]
     pub fn difference(&self, reference: &Replicates, least: f64) -> Option<Difference> {
         let resampled: Vec<f64> = self
@@ -306,8 +307,8 @@ pub(crate) fn process_median(blocks: &[Vec<f64>]) -> Option<f64> {
 fn draw(figures: &[f64], seed: u64, resamples: usize) -> Vec<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let count = figures.len();
-    // The place of each in their order: the number of draws of each gives the median
-    // without sorting.
+    // The place of each figure in ascending order. Draws are counted by place, so the median is
+    // found without sorting.
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_unstable_by(|&a, &b| figures[a].total_cmp(&figures[b]));
     let mut places = vec![0; count];
@@ -330,7 +331,7 @@ fn draw(figures: &[f64], seed: u64, resamples: usize) -> Vec<f64> {
         .collect()
 }
 
-/// The middle between two values; for equal ones it is exactly theirs.
+/// The middle between two values. For equal values it is exact.
 fn between(low: f64, high: f64) -> f64 {
     low + (high - low) / 2.0
 }
@@ -353,7 +354,7 @@ fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
             .map(|(place, value)| (*value, is_median(place)))
             .collect();
     }
-    // Half of the draws end at one value, the other half begins at another.
+    // The lower half of the draws ends at one value, and the upper half begins at another.
     let ends = |first: usize| {
         let all = |first: usize| share(first).powi(i32::try_from(half).unwrap_or(i32::MAX));
         all(first + 1) - all(first)
@@ -385,9 +386,8 @@ fn reached<'a>(mut values: impl Iterator<Item = &'a (f64, f64)>, share: f64) -> 
     found.map(|(value, _)| *value)
 }
 
-/// The degrees of freedom of a difference of two figures: of pairs, one less
-/// than there are; else, with unequal spreads, those of Welch and Satterthwaite,
-/// in logarithms.
+/// The degrees of freedom of a difference of two figures: for pairs, their number minus one; else
+/// those of Welch and Satterthwaite, for unequal spreads of the logarithms.
 fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
     let spread = |side: &Replicates| {
         let logs: Vec<f64> = side.resampled().iter().map(|value| value.ln()).collect();
@@ -403,7 +403,7 @@ fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
         return da.min(db);
     }
     let together = (a + b).powi(2) / (a * a / da + b * b / db);
-    // No spread at all on either side: the least that both sides can have.
+    // Neither side has any spread: the smaller of both.
     if together.is_finite() {
         together
     } else {
@@ -433,7 +433,7 @@ pub(super) fn reach(freedom: f64) -> Option<f64> {
     (freedom >= 1.0).then(|| student.inverse_cdf(f64::midpoint(1.0, CONFIDENCE)))
 }
 
-/// Two-sided, by Student's t.
+/// The two-sided p-value by Student's t.
 pub(super) fn p_value(log: f64, error: f64, freedom: f64) -> f64 {
     if freedom < 1.0 || !log.is_finite() || !error.is_finite() {
         return 1.0;
@@ -457,8 +457,8 @@ fn standard_deviation(values: &[f64]) -> f64 {
         .sqrt()
 }
 
-/// A separate seed for each name, from the run's seed: so one more cell changes
-/// no other cell's interval.
+/// A separate seed for each name, from the run's seed, so an additional cell changes no other
+/// cell's interval.
 #[must_use]
 pub fn seed_for(seed: u64, name: &str) -> u64 {
     name.bytes()
@@ -467,7 +467,7 @@ pub fn seed_for(seed: u64, name: &str) -> u64 {
         })
 }
 
-/// The place of the `n`th value, from 0, of values that are drawn so often each.
+/// The place of the `n`th value, from 0. `drawn` is how often the value of each place was drawn.
 fn nth(drawn: &[usize], n: usize) -> usize {
     let mut sum = 0;
     let place = drawn.iter().position(|count| {
@@ -519,7 +519,7 @@ mod tests {
     #[test]
     fn medians_of_the_draws_are_those_of_the_sorted_draws() {
         for count in 1..=12 {
-            // Two of them are equal.
+            // Two of the medians are equal.
             let medians: Vec<f64> = (0..count).map(|n| f64::from((n * 7 + 3) % 11)).collect();
             let tree = medians.iter().map(|value| vec![vec![*value]]).collect();
             let found = Replicates::of_median_times(&tree, 5, 200).expect("values");
@@ -536,13 +536,13 @@ mod tests {
     #[test]
     fn computed_distribution_is_that_of_many_draws() {
         for count in 1..=13 {
-            // Two of them are equal.
+            // Two of the figures are equal.
             let figures: Vec<f64> = (0..count).map(|n| f64::from((n * 7 + 3) % 11)).collect();
             let drawn = draw(&figures, 5, 40_000);
             let mut sum = 0.0;
             for (value, probability) in medians(&figures) {
                 sum += probability;
-                // The last of equal medians has the sum of all.
+                // The last of equal medians has the sum of their probabilities.
                 let below = |bound: f64| {
                     let found = drawn.iter().filter(|median| **median <= bound + 1e-9);
                     found.count() as f64 / drawn.len() as f64

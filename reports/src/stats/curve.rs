@@ -18,13 +18,13 @@ use super::CONFIDENCE;
 use super::bootstrap::{Estimate, Interval, Replicates};
 use super::quantile::quantile_of_sorted;
 
-/// The fewest different worker counts that a fit is made of.
+/// The fewest different worker counts for a fit.
 pub const FEWEST_POINTS: usize = 5;
 
 /// The most resamples that are fitted.
 const RESAMPLES: usize = 1_000;
 
-/// How far past the largest worker count a prediction may go.
+/// How far beyond the largest worker count a prediction may be, as a factor.
 const LARGEST_REACH: f64 = 2.0;
 
 /// Which law.

@@ -1,6 +1,6 @@
-//! Two figures by their difference: for figures that may be zero, such as the
-//! memory of a light task or the time beyond a sleep. Their ratio has no
-//! interval; their difference has.
+//! Two figures compared by their difference: for figures that may be zero, such as the memory of a
+//! light task or the time beyond a sleep. Their ratio has no interval, but their difference has
+//! one.
 //!
 //! The difference is judged in units of the larger figure. Near equality that is
 //! the logarithm of the ratio, so the thresholds and the rules of
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::bootstrap::{Interval, Ratio};
 
-/// One figure less another, in their unit.
+/// One figure minus another, in their unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Difference {
     /// The difference of the two figures.
@@ -21,13 +21,13 @@ pub struct Difference {
     pub interval: Option<Interval>,
     /// How likely a difference this far from 0 is between repeats, by Student's t.
     pub p_value: f64,
-    /// What it is judged in units of: the larger of both figures, or the
-    /// smallest figure that matters. Above zero.
+    /// The unit in which it is judged: the larger of both figures, or the smallest figure that
+    /// matters. Above zero.
     pub scale: f64,
 }
 
 impl Difference {
-    /// The difference as the rules for ratios judge it: 1 for none.
+    /// The difference as a ratio, for the rules that judge ratios: 1 for no difference.
     #[must_use]
     pub fn as_ratio(&self) -> Ratio {
         let share = |value: f64| (value / self.scale).exp();

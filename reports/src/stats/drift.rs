@@ -1,11 +1,11 @@
-//! How much further apart two runs of one host are than the processes within
-//! each of them: a single run cannot show it.
+//! How much more two runs of one host differ than the processes within each run do. A single run
+//! cannot show this.
 //!
 //! The A/A pairs of a run are measured interleaved, so slow changes of the host (another virtual
-//! machine, the clock, the layout of memory) affect both halves. Between two runs it does not
-//! cancel. *Drift cells* show it: cells of other models, whose lanes the change under test does not
-//! touch. If they moved by more than their own spread explains, the lane of interest may have moved
-//! as well, and its interval is widened by the same factor.
+//! machine, the clock, the layout of memory) affect both halves. Between two runs such changes do
+//! not cancel. *Drift cells* show them: cells of other models, whose lanes the change under test
+//! does not touch. If drift cells changed by more than their own spread explains, the lane of
+//! interest may have changed for the same reason, and its interval is widened by the same factor.
 //!
 //! # Sources
 //!
@@ -20,24 +20,24 @@ use super::CONFIDENCE;
 use super::bootstrap::Ratio;
 use super::quantile::{median, quantile_of_sorted};
 
-/// Fewer drift cells than this show nothing.
+/// Fewer drift cells than this give no evidence.
 pub const FEWEST_DRIFT_CELLS: usize = 4;
 
 /// A deviation beyond which its size does not matter: if the figures of a run
 /// do not vary at all, any change is extremely improbable.
 const FURTHEST: f64 = 1e3;
 
-/// The evidence on a lane's cells: the movements of all drift cells, or of those on one workload.
+/// The changes of all drift cells, or of those of one workload, between two runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DriftCells {
-    /// How far each moved, in its own standard deviations.
+    /// The change of each, in its own standard deviations.
     deviations: Vec<f64>,
-    /// How far each moved, as a share.
+    /// The change of each, as a share.
     shares: Vec<f64>,
 }
 
 impl DriftCells {
-    /// Adds one: its ratio from run to run. One without an interval gives no
+    /// Adds a drift cell by its ratio between the runs. A ratio without an interval gives no
     /// evidence and is skipped.
     pub fn add(&mut self, ratio: &Ratio) {
         let share = ratio.value.ln().abs().exp_m1();
@@ -53,7 +53,7 @@ impl DriftCells {
         self.deviations.len()
     }
 
-    /// How far the typical one moved, as a share.
+    /// The typical change, as a share.
     #[must_use]
     pub fn typical_share(&self) -> Option<f64> {
         (self.count() >= FEWEST_DRIFT_CELLS)
@@ -61,8 +61,8 @@ impl DriftCells {
             .flatten()
     }
 
-    /// By how much more than their own spread they moved, at least 1: by the
-    /// median or by the ninth decile, whichever is larger.
+    /// The factor by which the cells changed more than their own spread explains, at least 1: by
+    /// the median or by the ninth decile, whichever is larger.
     #[must_use]
     pub fn inflation(&self) -> Option<f64> {
         if self.count() < FEWEST_DRIFT_CELLS {
@@ -76,8 +76,8 @@ impl DriftCells {
         Some(factors.into_iter().fold(1.0, f64::max))
     }
 
-    /// The same by the one that moved most, for the few of one workload: 1 if
-    /// the furthest of this many is where it usually is.
+    /// The same factor by the largest change, for the few cells of one workload: 1 if the largest
+    /// of this many changes is as large as usual.
     #[must_use]
     pub fn largest(&self) -> f64 {
         let most = self.deviations.iter().copied().fold(0.0, f64::max);

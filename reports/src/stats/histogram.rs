@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Histograms put together.
+/// The sum of several histograms.
 #[must_use]
 pub fn merge<'a>(histograms: impl IntoIterator<Item = &'a [(u64, u64)]>) -> Vec<(u64, u64)> {
     let mut merged: BTreeMap<u64, u64> = BTreeMap::new();

@@ -1,6 +1,5 @@
-//! The memory ledger: what one task costs is the sum of its parts, which are
-//! exact. The losses of the host and of the control group are shown with it, to
-//! check that no part is missing.
+//! The memory ledger: the cost of a task is the sum of its parts, which are exact. The accounts of
+//! the host and of the control group are shown with it, to check that no part is missing.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +36,7 @@ impl Part {
         Part::PerCpu,
     ];
 
-    /// The reader's name for it.
+    /// Its name in the report.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -67,7 +66,7 @@ pub struct Ledger {
     pub parts: Vec<(Part, Estimate)>,
     /// The sum of the parts: the cost of a task.
     pub sum: Estimate,
-    /// The host's loss: the fall of `MemAvailable` with the free pages in the per-CPU lists.
+    /// By how much the host's `MemAvailable` and the free pages in its per-CPU lists fell.
     pub host: Check,
     /// The charge of the lane's memory control group; `None` if that may not be read.
     pub group: Option<Check>,
@@ -80,18 +79,18 @@ pub struct Ledger {
     pub largest_count: u64,
 }
 
-/// An account that is independent of the parts, to check that none is missing.
+/// An account that does not depend on the parts, to check that none is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Check {
     /// The cost of a task by this account.
     pub estimate: Estimate,
-    /// The sum of the parts over it; `None` if it is too coarse for so little
-    /// memory, or other programs used memory at the same time.
+    /// The sum of the parts over it; `None` if the account is too coarse for so little memory, or
+    /// if other programs used memory at the same time.
     pub closure_ratio: Option<f64>,
 }
 
-/// A quiet host's free memory moves by half a megabyte: of less than this in
-/// all, that is too much.
+/// The free memory of a quiet host varies by half a megabyte. For a total below this, that is too
+/// much.
 const LEAST_BYTES: f64 = (16 << 20) as f64;
 /// The largest half-width of a check's interval, as a share of it.
 const WIDEST: f64 = 0.1;
@@ -112,8 +111,8 @@ impl Check {
 }
 
 impl Ledger {
-    /// The better of the checks: other programs of the host are not in the
-    /// control group's account.
+    /// The control group's account if it can check the parts, because it contains no other
+    /// programs; else the host's.
     #[must_use]
     pub fn check(&self) -> &Check {
         let group = self.group.as_ref();
@@ -123,8 +122,8 @@ impl Ledger {
     }
 }
 
-/// The ledger of one lane from its readings at several task counts, each with
-/// the process that it is of; `None` for no readings with tasks.
+/// The ledger of one lane from its readings at several task counts, each with the index of its
+/// process; `None` if there are no readings with tasks.
 #[must_use]
 pub fn ledger(readings: &[(u64, Memory)], seed: u64) -> Option<Ledger> {
     let readings: Vec<&(u64, Memory)> = readings

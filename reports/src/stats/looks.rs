@@ -1,11 +1,11 @@
-//! When a comparison is judged while its processes still come in, and how many
-//! more it is expected to need.
+//! When a comparison is judged during the measurement, and how many more processes it is expected
+//! to need.
 //!
-//! A look at every new process would choose the most extreme of two hundred
-//! intervals. So looks are few and become rarer: each at about 1.4 times the
-//! processes of the one before. This many looks add errors, so the rate of
-//! false discoveries is lower
-//! ([`FALSE_DISCOVERY_RATE_OF_LOOKS`](super::FALSE_DISCOVERY_RATE_OF_LOOKS));
+//! Each judgement is a *look*. With a look after every process, the most extreme of two hundred
+//! intervals would decide. So there are few looks: each at about 1.4 times the processes of the one
+//! before. The errors of several looks add up, so the false discovery rate is set lower
+//! ([`FALSE_DISCOVERY_RATE_OF_LOOKS`](super::FALSE_DISCOVERY_RATE_OF_LOOKS)); the simulation in
+//! `METHOD.md` shows the result.
 //! the simulation in `METHOD.md` shows the result.
 
 use super::bootstrap::Ratio;
@@ -14,9 +14,8 @@ use super::verdict::Bound;
 /// The processes of a comparison at each look.
 pub const LOOKS: [u64; 12] = [5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 200];
 
-/// How much further than its own interval an effect must be from zero to be a
-/// discovery among many: the 99.5th percentile over the 97.5th, for few
-/// processes.
+/// How much further from zero, in widths of its own interval, an effect must be to be a discovery
+/// among many: the 99.5th percentile over the 97.5th, for few processes.
 const DISCOVERY: f64 = 1.45;
 
 /// The first look after `count` processes; `None` after the last.
@@ -25,9 +24,9 @@ pub fn next(count: u64) -> Option<u64> {
     LOOKS.into_iter().find(|look| *look > count)
 }
 
-/// The processes with which a comparison would get a verdict, if its present
-/// effect is the true one: its interval narrows with the root of their number.
-/// Infinite if there is no interval.
+/// The number of processes with which a comparison would get a verdict, if its present effect is
+/// the true one: its interval narrows with the root of that number. Infinite if there is no
+/// interval.
 #[must_use]
 pub fn needed(ratio: &Ratio, bound: &Bound, count: u64) -> f64 {
     let Some(interval) = ratio.interval else {

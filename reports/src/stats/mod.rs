@@ -28,13 +28,13 @@ pub const CONFIDENCE: f64 = 0.95;
 /// The smallest effect that gets a verdict if a run's design names none.
 pub const DEFAULT_THRESHOLD_RATIO: f64 = 0.05;
 
-/// The false discovery rate of the verdicts between two builds, for which only
-/// the width of the intervals decides how long is measured.
+/// The false discovery rate of the verdicts between two builds. Their measurement ends by the width
+/// of the intervals alone.
 pub const FALSE_DISCOVERY_RATE: f64 = 0.05;
 
-/// The same between lanes, where a verdict ends the measurement: so low that all
-/// looks together call repeats different in about one comparison of a hundred
-/// (`METHOD.md` has the simulation).
+/// The rate between lanes, where a verdict ends the measurement. It is so low that all looks
+/// together call repeats different in about one comparison of a hundred (`METHOD.md` has the
+/// simulation).
 pub const FALSE_DISCOVERY_RATE_OF_LOOKS: f64 = 0.01;
 
 /// Resamples of each bootstrap: enough that the widened percentiles of

@@ -1,9 +1,8 @@
 //! By how much more repeats differ than their intervals allow.
 //!
-//! An A/A pair is one lane against itself, in fresh processes of the same
-//! interleaved design. It tests the intervals, and bounds no effect: the pair
-//! must be as far from 1 as its own interval allows. If pairs are further from
-//! 1, intervals are widened.
+//! An A/A pair is one lane against itself, in fresh processes of the same interleaved design. It
+//! tests the intervals: its ratio must differ from 1 by no more than its own interval allows. It is
+//! no bound for effects. If pairs differ by more, intervals are widened.
 //!
 //! The deviation of a pair is its distance from 1 in its own standard errors; its
 //! square is one observation of the *excess*, the factor by which the variance of
@@ -13,12 +12,12 @@
 //! 1. of the run: the mean over all pairs, together with `PRIOR_OF_RUN` pairs
 //!    without an excess. A single pair counts no more than `MOST_OF_ONE`
 //!    deviations, so that an extreme one does not determine the mean;
-//! 2. of a figure: the mean over its own pairs, together with `PRIOR_OF_FIGURE`
-//!    pairs that are as the run's.
+//! 2. of a figure: the mean over its own pairs, together with `PRIOR_OF_FIGURE` pairs that have the
+//!    run's excess.
 //!
-//! Both are means of a conjugate (scaled inverse chi-squared) posterior; see
-//! Gelman and others, "Bayesian data analysis", 3rd edition, section 2.6. As an
-//! excess has no unit, pairs of a tail and of a median can be combined.
+//! Both are means of a conjugate (scaled inverse chi-squared) posterior; see Gelman and others,
+//! "Bayesian data analysis", 3rd edition, section 2.6. An excess has no unit, so pairs of a tail
+//! and of a median can be combined.
 
 /// The weight of a factor of 1 against the run's pairs, in pairs.
 const PRIOR_OF_RUN: f64 = 20.0;
@@ -26,7 +25,7 @@ const PRIOR_OF_RUN: f64 = 20.0;
 /// The weight of the run's factor against the figure's pairs, in pairs.
 const PRIOR_OF_FIGURE: f64 = 8.0;
 
-/// The most that the deviation of one pair counts for other figures.
+/// The most that one pair's deviation may be counted for other figures.
 const MOST_OF_ONE: f64 = 4.0;
 
 /// The factor for the spread of a figure's comparisons, at least 1. `own` are
@@ -41,7 +40,7 @@ pub fn inflation(own: &[f64], all: &[f64]) -> f64 {
     posterior(own.iter().copied(), of_run, PRIOR_OF_FIGURE).sqrt()
 }
 
-/// The mean of the squares and of `weight` values of `prior`, at least 1.
+/// The mean of the squares, together with `weight` values of `prior`; at least 1.
 fn posterior(deviations: impl Iterator<Item = f64>, prior: f64, weight: f64) -> f64 {
     let (sum, count) = deviations
         .filter(|one| one.is_finite())

@@ -1,30 +1,27 @@
-//! By what factor one set of processes is slower than another: the shift of
-//! Hodges and Lehmann, in logarithms.
+//! The factor by which one set of processes is slower than another: the shift of Hodges and
+//! Lehmann, in logarithms.
 //!
 //! Processes of one lane often fall into a few modes: for example, whether the
 //! scheduler put both threads on one CPU at their start. The median of such figures
-//! jumps between modes, and the ratio of two medians with it. The shift computes
-//! the factor between each new process and each old one, and takes the median of
-//! all factors: two processes of one mode give the same factor whichever mode it
-//! is, and they are the largest group.
+//! jumps between modes, and the ratio of two medians with it. The shift computes the factor between
+//! each new process and each old one, and takes the median of all factors. Two processes of one
+//! mode give the same factor whichever mode it is, and such pairs are the largest group.
 //!
-//! Its interval holds the factors by which the new figures may be divided without
-//! becoming distinguishable from the old ones: quantiles of the same factors. Their
-//! distance from the middle is the uncertainty of the share of pairs in which the new
-//! one is slower. That share is a U-statistic whose variance is estimated from how often
-//! each single process is slower ("placements"), so the two sides may have different
-//! spreads. Two builds that were measured by turns are paired: the placements of a pair
-//! are added before their variance is taken, and the host's effect on both cancels. If
-//! the common effect of the host is most of the variation, each pair gives one factor,
-//! and the middle between every two of them is taken (Hodges and Lehmann's estimate of
-//! one sample).
+//! The ends of its interval are quantiles of the same factors. If the new figures are divided by
+//! any factor within them, they cannot be distinguished from the old ones. How far the quantiles
+//! are from the middle follows from the uncertainty of the share of pairs in which the new
+//! process is slower. That share is a U-statistic. Its variance is estimated from how often each
+//! single process is slower ("placements"), so the two sides may have different spreads. Two builds
+//! that were measured by turns are paired: the placements of a pair are added before their variance
+//! is taken, so the host's effect on both cancels. If the host's common effect is most of the
+//! variation, each pair gives one factor, and the middle between every two of them is taken (Hodges
+//! and Lehmann's estimate of one sample).
 //!
 //! # Rejected
 //!
-//! `METHOD.md` has the figures. The ratio of medians and the mean of the paired
-//! logarithms need two to four times the processes. The median of the paired
-//! ratios alone, with its exact interval by the sign test, needs half as many
-//! processes again, because it uses n factors in place of n².
+//! `METHOD.md` has the figures. The ratio of medians and the mean of the paired logarithms need two
+//! to four times the processes. The median of the paired ratios alone, with its exact interval by
+//! the sign test, needs 1.5 times the processes, because it uses n factors instead of n².
 //!
 //! # Sources
 //!
@@ -40,8 +37,8 @@ use std::collections::BTreeMap;
 use super::bootstrap::{Interval, Ratio, p_value, reach};
 use super::quantile::{median, quantile_of_sorted};
 
-/// With fewer processes on a side not even the extremes of all answers are an
-/// interval at [`CONFIDENCE`](super::CONFIDENCE).
+/// With fewer processes on a side, even the extremes of all factors do not make an interval at
+/// [`CONFIDENCE`](super::CONFIDENCE).
 pub const FEWEST_PROCESSES: usize = 4;
 
 /// With fewer pairs their correlation gives no information.
@@ -53,14 +50,14 @@ const MOST_PROCESSES: usize = 1_000;
 /// How the processes of the two sides belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Design {
-    /// The n-th of both were measured in one round.
+    /// The n-th processes of both sides were measured in one round.
     Paired,
     /// The two sides are independent.
     Apart,
 }
 
-/// The factor by which `ours` are above `theirs`, each a figure of one process;
-/// `None` if there are too few, or if they are not all above zero.
+/// The factor by which `ours` are larger than `theirs`, each a figure of one process; `None` if
+/// there are too few, or if they are not all above zero.
 #[must_use]
 pub fn shift(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     let (ours, theirs) = (logarithms(ours)?, logarithms(theirs)?);
@@ -79,8 +76,8 @@ pub fn shift(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     let away = error * reach(freedom)?;
     let end = |share: f64| quantile_of_sorted(&answers, share.clamp(0.0, 1.0));
     let (low, high) = (end(0.5 - away)?, end(0.5 + away)?);
-    // The distance from 1 in standard errors, on the side of 1: the share
-    // itself cannot be further than all of the factors, however far they are.
+    // The distance from 1 in standard errors, measured at the end of the interval that is nearer to
+    // 1. The share of slower pairs would not do: it cannot exceed 1, however large the factors are.
     let towards_one = if log > 0.0 { log - low } else { high - log };
     Some(Ratio {
         value: log.exp(),
@@ -92,7 +89,7 @@ pub fn shift(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     })
 }
 
-/// The [`shift`] of processes with their places in the run: of pairs only complete ones count.
+/// The [`shift`] of processes by their places in the run. Only complete pairs count.
 #[must_use]
 pub fn between(
     ours: &BTreeMap<u64, f64>,
@@ -103,7 +100,7 @@ pub fn between(
     shift(&ours, &theirs, design)
 }
 
-/// The figures of both sides; of pairs only the complete ones.
+/// The figures of both sides; for pairs, only the complete ones.
 #[must_use]
 pub fn sides(
     ours: &BTreeMap<u64, f64>,
@@ -129,8 +126,8 @@ pub fn half_width(ratio: &Ratio) -> Option<f64> {
     Some(((interval.high / interval.low).ln() / 2.0).exp_m1())
 }
 
-/// The factor between the averages, with Student's interval in logarithms: the
-/// shift does not show that a slow mode has become more frequent.
+/// The factor between the averages, with Student's interval in logarithms. It shows that a slow
+/// mode has become more frequent, which the shift does not.
 #[must_use]
 pub fn averages(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     let (ours, theirs) = (logarithms(ours)?, logarithms(theirs)?);
@@ -157,14 +154,14 @@ pub fn averages(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     })
 }
 
-/// Logarithms of at most [`MOST_PROCESSES`] of these, evenly taken.
+/// Logarithms of at most [`MOST_PROCESSES`] figures, evenly taken.
 fn logarithms(figures: &[f64]) -> Option<Vec<f64>> {
     let step = figures.len().div_ceil(MOST_PROCESSES).max(1);
     let logs: Vec<f64> = figures.iter().step_by(step).map(|one| one.ln()).collect();
     (logs.len() >= FEWEST_PROCESSES && logs.iter().all(|log| log.is_finite())).then_some(logs)
 }
 
-/// 1 for a factor above zero, half of it for a tie: a difference below the rounding of logarithms.
+/// 1 for a logarithm above zero, and 0.5 for a tie: a difference below the rounding of logarithms.
 fn above(answer: f64) -> f64 {
     const TIE: f64 = 1e-12;
     match answer {
@@ -174,19 +171,19 @@ fn above(answer: f64) -> f64 {
     }
 }
 
-/// The factors, in logarithms.
+/// The factors between processes, in logarithms.
 struct Answers {
     logs: Vec<f64>,
-    /// The middle of them.
+    /// Their median.
     log: f64,
-    /// The standard error of the share of them above the middle.
+    /// The standard error of the share of factors above the median.
     error: f64,
     /// Its degrees of freedom.
     freedom: f64,
 }
 
 impl Answers {
-    /// Each of ours against each of theirs.
+    /// The factor between each of our processes and each of theirs.
     fn of_all(ours: &[f64], theirs: &[f64], paired: bool) -> Answers {
         let all = ours
             .iter()
@@ -215,7 +212,7 @@ impl Answers {
         }
     }
 
-    /// The middle between each pair and each pair, itself included.
+    /// The middle between the factors of every two pairs, including a pair and itself.
     fn of_pairs(ours: &[f64], theirs: &[f64]) -> Answers {
         let pairs = ours.iter().zip(theirs);
         let pairs: Vec<f64> = pairs.map(|(our, their)| our - their).collect();
@@ -233,16 +230,16 @@ impl Answers {
         Answers {
             logs,
             log,
-            // Each pair is in two places of an answer.
+            // Each factor contains two pairs.
             error: 2.0 * error_of_mean(&of_pairs),
             freedom: (pairs.len() - 1) as f64,
         }
     }
 }
 
-/// True if the host's effect on both processes of a pair is most of the
-/// variation, by Spearman's correlation: then only the pairs themselves are
-/// compared. The distance between the two sides does not matter for it.
+/// True if the host's effect on both processes of a pair is most of the variation, by Spearman's
+/// correlation. Then only the pairs themselves are compared. The difference between the two sides
+/// does not affect the correlation.
 fn host_rules(ours: &[f64], theirs: &[f64]) -> bool {
     if ours.len() != theirs.len() || ours.len() < FEWEST_PAIRS {
         return false;
@@ -257,7 +254,7 @@ fn host_rules(ours: &[f64], theirs: &[f64]) -> bool {
     product(&ours, &theirs) > 0.5 * spread
 }
 
-/// The place of each value among all, the middle of their places for equals.
+/// The rank of each value; equal values get the mean of their ranks.
 fn ranks(values: &[f64]) -> Vec<f64> {
     let place = |value: &f64| {
         let below = values.iter().filter(|other| *other < value).count();
@@ -272,7 +269,7 @@ fn together(ours: (f64, usize), theirs: (f64, usize)) -> (f64, f64) {
     let (a, b) = (ours.0.powi(2), theirs.0.powi(2));
     let (da, db) = ((ours.1 - 1) as f64, (theirs.1 - 1) as f64);
     let freedom = (a + b).powi(2) / (a * a / da + b * b / db);
-    // No spread at all on either side: the least that both can have.
+    // Neither side has any spread: the smaller of both.
     let freedom = if freedom.is_finite() {
         freedom
     } else {
@@ -297,7 +294,8 @@ fn error_of_mean(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Two modes, three quarters of them fast, with a percent of spread.
+    /// Two modes, of which the fast one has three quarters of the processes, each with a spread of
+    /// 1%.
     fn modes(count: usize, slow_every: usize) -> Vec<f64> {
         (0..count)
             .map(|at| {

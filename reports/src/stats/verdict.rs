@@ -21,13 +21,13 @@ use super::bootstrap::{Interval, Ratio};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is better, significantly and by enough to matter.
+    /// The figure is better, significantly and by enough to matter.
     Faster,
-    /// It is worse, significantly and by enough to matter.
+    /// The figure is worse, significantly and by enough to matter.
     Slower,
     /// The two do not differ by more than the margin.
     Same,
-    /// The figures do not settle it.
+    /// The figures are too noisy to say.
     CannotTell,
 }
 
@@ -61,8 +61,8 @@ impl Verdict {
 pub struct Bound {
     /// The smallest effect that gets a verdict.
     pub threshold_ratio: f64,
-    /// The movement of the host itself from one run to the other; 0 within one
-    /// run, whose intervals contain all variation of processes.
+    /// How much the host itself changed from one run to the other; 0 within one run, whose
+    /// intervals contain all variation of processes.
     pub noise_ratio: f64,
 }
 
@@ -73,8 +73,8 @@ impl Bound {
         self.threshold_ratio.max(self.noise_ratio)
     }
 
-    /// The margin of *same*: twice the effect, at least 5% and at most 25%: on
-    /// a noisier host no two figures are called the same.
+    /// The margin of *same*: twice the effect, at least 5% and at most 25%. On a noisier host no
+    /// two figures are called the same.
     #[must_use]
     pub fn margin(&self) -> f64 {
         (2.0 * self.effect()).clamp(0.05, 0.25)
@@ -84,7 +84,7 @@ impl Bound {
 /// One comparison of a page: a ratio below 1 means better.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The figure over the reference's, turned so that less is better.
+    /// The figure over the reference's, inverted if a higher figure is better.
     pub ratio: Ratio,
     /// The same for their averages, if it is known: see
     /// [`shift::averages`](super::shift::averages).
@@ -116,8 +116,8 @@ impl Comparison {
     }
 }
 
-/// The verdicts of one page, in the order of its comparisons; of those that are
-/// *faster* or *slower* about a share `rate` may be repeats.
+/// The verdicts of one page, in the order of its comparisons. Of those that are *faster* or
+/// *slower*, about a share `rate` may be false.
 #[must_use]
 pub fn verdicts(page: &[Comparison], rate: f64) -> Vec<Verdict> {
     let p_values: Vec<f64> = page

@@ -1,7 +1,7 @@
-//! The right to write a result file: one process has it at a time.
+//! The right to write a result file, which one process has at a time.
 //!
-//! It is an advisory lock (`flock`): the kernel releases it when its holder
-//! ends, even by a crash. If the file system has no locks, nothing is locked.
+//! It is an advisory lock (`flock`): the kernel releases it when its holder ends, even by a crash.
+//! If the file system has no locks, nothing is locked.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +17,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Claims the file at `path`, which must be there.
+    /// Claims the file at `path`, which must exist.
     ///
     /// # Errors
     ///
@@ -27,7 +27,7 @@ impl Claim {
         Self::on(opened, path)
     }
 
-    /// Makes the file at `path`, which must not be there, and claims it.
+    /// Creates the file at `path`, which must not exist, and claims it.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Claim {
     }
 }
 
-/// The process that has the lock, as the kernel lists it; `None` if it does not.
+/// The process that has the lock, as the kernel lists it; `None` if it is not listed.
 fn holder(file: &File) -> Option<String> {
     let facts = file.metadata().ok()?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;

@@ -1,18 +1,17 @@
-//! Records of one kind as columns: each field of all of them together, because
-//! similar values compress well. A run of 9.4 MB packs to 1.2 MB line by line,
-//! and to half of that as columns.
+//! Records of one kind as columns: the values of each field are together, because similar values
+//! compress well. A run of 9.4 MB packs to 1.2 MB line by line, and to half of that as columns.
 //!
 //! A line of columns contains as many lines as its count:
 //!
 //! `{"type":"columns","of":"group","count":2,"columns":{"fields":{"lane":["go","tokio"],…}}}`
 //!
-//! A column holds a list of values in one of these forms. The writer takes the
-//! shorter one of the two; the reader reads any.
+//! A column holds a list of values in one of these forms. The writer takes the shortest form; the
+//! reader accepts all.
 //!
 //! | form | holds |
 //! |---|---|
 //! | `[v, …]` | the values |
-//! | `{"delta":[d, …]}` | whole numbers, each as what it is more than the one before |
+//! | `{"delta":[d, …]}` | whole numbers, each as its difference from the one before |
 //! | `{"fields":{name: column, …}}` | objects with all of these fields |
 //! | `{"fields":…, "some":{name: {"rows":column,"values":column}}}` | … and fields that only the objects at `rows` have |
 //! | `{"tuple":[column, …]}` | lists of one length: their first elements, their second … |
@@ -30,11 +29,11 @@ use crate::schema::Record;
 /// The `type` of a line of columns.
 pub(super) const TYPE: &str = "columns";
 
-/// Lists up to this long are split by place, if all are of one length.
+/// Lists of up to this length are split by place, if all have the same length.
 const LONGEST_TUPLE: usize = 4;
 
-/// A line with the records of one kind. It is written by these types, and read by
-/// [`Rows`], which makes no intermediate object for serde.
+/// A line with the records of one kind. These types write it; [`Rows`] reads it without an
+/// intermediate object for serde.
 #[derive(Serialize)]
 struct Line {
     r#type: String,
@@ -71,7 +70,7 @@ struct Sparse {
     values: Column,
 }
 
-/// The line with records of the kind `of`, given without their `type`.
+/// The line with records of the kind `of`. The records have no `type`.
 pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
     let line = Line {
         r#type: TYPE.to_owned(),
@@ -82,8 +81,8 @@ pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
     serde_json::to_value(line).expect("columns have texts as names")
 }
 
-/// The records in a line of columns. `values_left` is the number of values that
-/// they may have, and falls by those that they have.
+/// The records in a line of columns. `values_left` is how many values they may still have; it is
+/// reduced by their values.
 ///
 /// # Errors
 ///
@@ -112,7 +111,7 @@ pub(super) fn records(line: Value, values_left: &mut u64) -> Result<Vec<Record>,
         .collect()
 }
 
-/// An object of the file, from which fields are removed as they are read.
+/// An object of the file. Fields are removed from it as they are read.
 struct Form(Map<String, Value>);
 
 impl Form {
@@ -134,7 +133,7 @@ impl Form {
         }
     }
 
-    /// The field if it is there.
+    /// The field, if it exists.
     fn take_fields(&mut self, name: &str) -> Result<Map<String, Value>, String> {
         match self.0.remove(name) {
             None => Ok(Map::new()),
@@ -152,7 +151,7 @@ fn size(value: &Value) -> Option<usize> {
     usize::try_from(value.as_u64()?).ok()
 }
 
-/// A column that was read, whose values are taken one after the other.
+/// A column that was read. Its values are taken one after the other.
 enum Rows {
     Values(std::vec::IntoIter<Value>),
     Whole(std::vec::IntoIter<i64>),
@@ -162,7 +161,7 @@ enum Rows {
         items: Box<Rows>,
     },
     Objects {
-        /// The next one.
+        /// The next row.
         row: usize,
         fields: Vec<(String, Rows)>,
         some: Vec<Field>,
@@ -172,15 +171,15 @@ enum Rows {
 /// A field that not all objects have.
 struct Field {
     name: String,
-    /// The rows that have it, rising.
+    /// The rows that have it, in rising order.
     rows: Peekable<std::vec::IntoIter<usize>>,
     values: Rows,
 }
 
 impl Rows {
-    /// The rows of a column, which must be `count`.
+    /// Reads a column, which must have `count` rows.
     fn of(column: Value, count: usize, left: &mut u64) -> Result<Rows, String> {
-        // The expected number limits each form: a short line may claim to hold many values.
+        // The expected number limits each form, because a short line may claim to hold many values.
         *left = left.checked_sub(count as u64).ok_or_else(|| {
             "a line of columns stands for more values than any run has: refused".to_owned()
         })?;
@@ -257,7 +256,7 @@ impl Rows {
     }
 }
 
-/// How many numbers a column of them has.
+/// How many numbers a column has.
 fn length(column: &Value) -> usize {
     let list = match column {
         Value::Object(form) => form.get("delta"),
@@ -353,12 +352,12 @@ impl<'de> Deserializer<'de> for &mut Rows {
     }
 }
 
-/// Counted before, so that none is missing.
+/// The rows were counted before, so this cannot happen.
 fn ended() -> Error {
     Error::custom("a column has ended")
 }
 
-/// The value of a list that must be read completely and has this many items left.
+/// The value of a list. All of the list must have been read: `left` items are left.
 fn whole<T>(value: T, left: usize) -> Result<T, Error> {
     match left {
         0 => Ok(value),
@@ -368,7 +367,7 @@ fn whole<T>(value: T, left: usize) -> Result<T, Error> {
     }
 }
 
-/// The next value of each place of a list.
+/// The next value of each column of a tuple.
 struct Places<'a>(std::slice::IterMut<'a, Rows>);
 
 impl<'de> SeqAccess<'de> for Places<'_> {
@@ -411,7 +410,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     }
 }
 
-/// The fields of an object: those of all, then those of the others that it has.
+/// The fields of an object: those that all objects have, then the others that this one has.
 struct Entries<'a> {
     row: usize,
     fields: std::slice::IterMut<'a, (String, Rows)>,
@@ -518,7 +517,7 @@ impl Column {
     }
 }
 
-/// Each number less the one before; `None` if one leaves the range.
+/// Each number minus the one before; `None` if a difference is out of range.
 fn differences(numbers: &[i64]) -> Option<Vec<i64>> {
     let before = std::iter::once(&0).chain(numbers);
     let pairs = numbers.iter().zip(before);
@@ -542,7 +541,7 @@ mod tests {
 
     fn there_and_back(records: Vec<Value>) -> Vec<Value> {
         let line = line("new", records);
-        // As text: a file holds text.
+        // Through text, as in a file.
         let line = serde_json::from_str(&line.to_string()).unwrap();
         let records = super::records(line, &mut 1_000_000).unwrap().into_iter();
         let values = records.map(|record| match record {

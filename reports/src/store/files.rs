@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 /// The files at and below a folder.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
-    /// The result files, by their paths: regular files alone.
+    /// The result files, by their paths. All are regular files.
     pub found: Vec<PathBuf>,
-    /// Files that could not be read, with the errors, by paths.
+    /// Files that could not be read, with the errors, in the order of their paths.
     pub unread: Vec<(PathBuf, String)>,
 }
 
 impl Files {
-    /// Looks at and below `folder`. Folders that are linked to are not entered; one that
-    /// cannot be read is named, and the others are still read.
+    /// Lists the files at and below `folder`. Links to folders are not followed. A folder that
+    /// cannot be read is listed in `unread`, and the others are still read.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Takes a file if it is a result file; returns a folder.
+    /// Lists `path` if it is a result file; returns it if it is a folder.
     fn take(&mut self, path: PathBuf) -> Option<PathBuf> {
         let found = std::fs::symlink_metadata(&path);
         if self.read(&path, found)?.is_dir() {
@@ -46,8 +46,8 @@ impl Files {
         }
         let name = path.to_string_lossy();
         if name.ends_with(".jsonl") || name.ends_with(".jsonl.zst") {
-            // A link to a file is read; one to a folder may lead back here. A pipe is not
-            // opened: that would wait for its other end.
+            // A link to a file is read, but a link to a folder may form a cycle. A pipe is not
+            // opened, because that would wait for its other end.
             let found = std::fs::metadata(&path).and_then(|to| match to.is_file() {
                 true => File::open(&path).map(Some),
                 false => Ok(None),
@@ -59,7 +59,7 @@ impl Files {
         None
     }
 
-    /// The content; names the path if it could not be read.
+    /// The content; lists the path in `unread` if it could not be read.
     fn read<T>(&mut self, path: &Path, found: io::Result<T>) -> Option<T> {
         let kept = found.map_err(|error| {
             let advice = match path.is_symlink() {

@@ -23,10 +23,10 @@ use crate::run::Run;
 use crate::schema::{COLUMNS_VERSION, Header, Record};
 use crate::stats::histogram::{percentile, total};
 
-/// The most bytes of a kept run, packed.
+/// The most bytes of a kept run, compressed.
 pub const MOST_BYTES: usize = 300_000;
 
-/// A step of the histograms of latency.
+/// The finest and the coarsest steps of the histograms of latency, as powers of two.
 const FINEST: u32 = 6;
 const COARSEST: u32 = 3;
 
@@ -43,9 +43,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Forms of the run from the finest to the coarsest histograms of latency:
-    /// the first that compresses to [`MOST_BYTES`] is kept. `home` is the
-    /// folder whose name is removed.
+    /// The run with the finest to the coarsest histograms of latency. The first one that compresses
+    /// to [`MOST_BYTES`] is kept. `home` is the folder whose name is removed.
     pub fn of<'a>(
         run: &'a Run,
         home: Option<&'a str>,
@@ -66,7 +65,7 @@ pub fn kept_path(header: &Header) -> PathBuf {
     Path::new(&plain(&header.host.machine.key())).join(name)
 }
 
-/// `text`, which may come from anywhere, as a safe name of a file.
+/// Any `text` as a safe file name.
 pub(crate) fn plain(text: &str) -> String {
     let sign = |sign: char| match sign {
         ':' => '-',
@@ -86,7 +85,7 @@ fn text(run: &Run, bits: u32, home: Option<&str>) -> Vec<u8> {
         let names = [node.unwrap_or_default().to_owned(), host];
         placed.retain(|name, value| match name.as_str() {
             "node" | "job" => false,
-            // A fleet of single machines has a kind for each.
+            // A fleet of single machines has a kind for each machine.
             "kind" => !names.iter().any(|own| value.as_str() == Some(own.as_str())),
             _ => true,
         });
@@ -124,7 +123,7 @@ fn text(run: &Run, bits: u32, home: Option<&str>) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// `text` with `~` for the folder `home`, and not for one whose name begins like it.
+/// `text` with `~` for the folder `home`, but not for folders whose names only begin with it.
 fn without(text: &str, home: &str) -> String {
     let mut parts = text.split(home);
     let mut cleared = parts.next().unwrap_or_default().to_owned();
@@ -175,9 +174,9 @@ fn whole_ms(ns: u64) -> u64 {
     ns / MS * MS
 }
 
-/// Merges adjacent buckets within a step of `1 / 2^bits` octave, into the highest
-/// of them. The buckets of the published percentiles, and the first, end their
-/// step, so each of these figures stays exact.
+/// Merges adjacent buckets within a step of `1 / 2^bits` octave, into the highest of them. The
+/// first bucket, and those of the published percentiles, end a step, so each of these figures stays
+/// exact.
 fn coarser(buckets: &[(u64, u64)], bits: u32) -> Vec<(u64, u64)> {
     let said = SAID.iter().filter_map(|&share| percentile(buckets, share));
     let ends: Vec<u64> = said.chain(buckets.first().map(|bucket| bucket.0)).collect();
@@ -208,7 +207,7 @@ mod tests {
     fn buckets_within_a_step_become_one() {
         let buckets: Vec<(u64, u64)> = (1000..1064).map(|value| (value, 1)).collect();
         let merged = coarser(&buckets, 3);
-        // The first, the median, both upper percentiles and the highest of all.
+        // The first bucket, the median, both upper percentiles and the highest bucket.
         assert_eq!(merged, [(1000, 1), (1023, 23), (1031, 8), (1063, 32)]);
     }
 

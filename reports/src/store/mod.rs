@@ -1,4 +1,4 @@
-//! Result files on disk: an append-only writer and a reader that checks all it reads.
+//! Result files on disk: an append-only writer, and a reader that checks everything it reads.
 
 mod claim;
 mod columns;

@@ -1,6 +1,6 @@
-//! Pages and tables that are written to a file that the user names.
+//! Pages and tables, written to a file that the user names.
 //!
-//! | what the name means | what is done |
+//! | the name is | action |
 //! |---|---|
 //! | no file, or a plain file with one link | a new file is written and renamed to the name, so that a reader sees all of it or nothing; mode and owner stay |
 //! | a symbolic link | the same with the link's target |
@@ -13,14 +13,13 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Writes `contents` to the file at `path`, through links. Blocks the thread
-/// until a pipe's reader has taken it.
+/// Writes `contents` to the file at `path`, through links. Blocks the thread until the reader of a
+/// pipe has read it.
 ///
 /// # Errors
 ///
-/// The file system's error, and [`io::ErrorKind::AlreadyExists`] if a run's
-/// results are there; a file that was there is then untouched, unless it has
-/// many names or another owner.
+/// The file system's error, and [`io::ErrorKind::AlreadyExists`] if the file contains a run's
+/// results. An existing file is then unchanged, unless it has several links or another owner.
 pub fn write_output(path: &Path, contents: &[u8]) -> io::Result<()> {
     // The target of a link, if it has one.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -39,7 +38,7 @@ pub fn write_output(path: &Path, contents: &[u8]) -> io::Result<()> {
         )),
         Some(there) if there.nlink() > 1 => write_into(&target, contents),
         Some(there) => match replace_known(&target, Some(&there), contents) {
-            // The folder may not allow new files, or the owner may not be kept.
+            // The folder may not allow new files, or the owner cannot be preserved.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 write_into(&target, contents)
             }
@@ -48,7 +47,7 @@ pub fn write_output(path: &Path, contents: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Whether the file begins as results do, be they compressed or not.
+/// Whether the file begins like a result file, compressed or not.
 ///
 /// # Errors
 ///
@@ -58,12 +57,12 @@ pub fn holds_results(file: &Path) -> io::Result<bool> {
     let mut start = Vec::new();
     let opened = super::source::open(file)?;
     let Ok(source) = opened else {
-        // Another encoding, or a compression that is not supported here.
+        // Another encoding, or an unsupported compression.
         return Ok(false);
     };
     match source.take(ENOUGH).read_to_end(&mut start) {
         Ok(_) => {}
-        // A broken archive is no result.
+        // A damaged archive contains no results.
         Err(error) if error.kind() == io::ErrorKind::Other => return Ok(false),
         Err(error) => return Err(error),
     }
@@ -90,14 +89,14 @@ pub fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(path)?;
     let written = file.write_all(contents).and_then(|()| file.sync_all());
     if written.is_err() {
-        // The error that matters is the first one.
+        // Only the first error is reported.
         let _ = fs::remove_file(path);
     }
     written
 }
 
-/// Writes `contents` to the plain file at `path`, results or not: whole or not
-/// at all. The mode and owner of an existing file stay.
+/// Writes `contents` to the plain file at `path`, even over results. A reader sees all of it or
+/// nothing. The mode and owner of an existing file stay.
 ///
 /// # Errors
 ///
@@ -136,7 +135,7 @@ fn replace_known(target: &Path, there: Option<&Metadata>, contents: &[u8]) -> io
         File::open(folder)?.sync_all()
     });
     if written.is_err() {
-        // The error that matters is the first one.
+        // Only the first error is reported.
         let _ = fs::remove_file(&partial);
     }
     written
@@ -166,7 +165,7 @@ mod tests {
     fn failed_write_leaves_the_old_file_and_nothing_beside_it() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("taken");
-        // A folder cannot be written.
+        // A folder cannot be opened for writing.
         fs::create_dir(&path).expect("a folder in the way");
         write_output(&path, b"new").expect_err("a folder is in the way");
         assert_eq!(count(folder.path()), 1);

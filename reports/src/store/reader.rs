@@ -1,9 +1,8 @@
 //! Reads a result file: line by line, within bounds, with errors that name
 //! the file, the line and what to do.
 //!
-//! Files come from other machines and other people. No line, no file and no
-//! number of records is assumed to be small: each has its limit, and a line is
-//! refused before it is read completely.
+//! Files come from other machines and other people. No line, file or number of records is assumed
+//! to be small: each has a limit, and a line beyond it is refused before it is read completely.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};
@@ -17,12 +16,11 @@ use crate::machine;
 use crate::run::{Place, Run};
 use crate::schema::{COLUMNS_VERSION, Record, SCHEMA_VERSION};
 
-/// Lanes that have another name than when files were first written, with their
-/// variants: the old name and the new one. The name of a task is changed with
-/// it.
+/// Lanes that were renamed since the first files, with their variants: the old name and the new
+/// one. The names of their tasks are changed too.
 const RENAMED: [(&str, &str); 1] = [("goroutine", "threadbare")];
 
-/// How much a reader takes before it refuses.
+/// How much a reader accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest line.
@@ -62,7 +60,7 @@ pub enum ReadError {
         /// The system's error.
         error: io::Error,
     },
-    /// The file is of a form that is not read here.
+    /// The file has a form that the reader does not support.
     #[error("{}: {form}", file.display())]
     Form {
         /// The file.
@@ -70,7 +68,7 @@ pub enum ReadError {
         /// The form, and how to make it readable.
         form: Unread,
     },
-    /// The file has no line at all.
+    /// The file is empty.
     #[error(
         "{}: the file is empty; a result file begins with a header line. Run the study again",
         file.display()
@@ -95,7 +93,7 @@ pub enum ReadError {
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => ". Let this user read it",
-        // What is not unpacked says what to do by itself.
+        // The error of the decompressor contains advice.
         io::ErrorKind::Other => "",
         _ => ". Give the path of a run.jsonl that a run has written",
     }
@@ -113,7 +111,7 @@ pub fn read(path: &Path) -> Result<Run, ReadError> {
     read_text(source::open(path), path, Limits::default())
 }
 
-/// Reads a result file from `source`; `path` is for messages alone.
+/// Reads a result file from `source`; `path` is only for messages.
 ///
 /// # Errors
 ///
@@ -143,7 +141,7 @@ fn read_text<'a>(
     .run()
 }
 
-/// A line of a file and whether its end was there.
+/// A line of a file, and whether it had a newline.
 struct Line {
     bytes: Vec<u8>,
     ended: bool,
@@ -206,7 +204,7 @@ impl<S: BufRead> Reader<'_, S> {
         Ok(run)
     }
 
-    /// Adds a record to the run so far.
+    /// Adds a record to the run.
     fn add(
         &self,
         run: &mut Run,
@@ -275,7 +273,7 @@ impl<S: BufRead> Reader<'_, S> {
             Record::Header(mut header) => {
                 let edited = machine::contradiction(&header.host);
                 machine::complete(&mut header.host);
-                // In memory, and if it is written again, it has plain lines.
+                // In memory, and if it is written again, the run has plain lines.
                 header.schema_version = SCHEMA_VERSION;
                 let path = self.path.display();
                 let warnings = edited.into_iter().map(|what| {
@@ -343,7 +341,7 @@ impl<S: BufRead> Reader<'_, S> {
     }
 }
 
-/// Gives lanes of old files the names that they have now.
+/// Renames lanes of old files.
 fn rename_lanes(run: &mut Run) {
     for (old, new) in RENAMED {
         let is_old = |name: &str| {
@@ -364,8 +362,8 @@ fn rename_lanes(run: &mut Run) {
     }
 }
 
-/// The problem of a line. The parser's line number, always 1, is removed,
-/// because it would be read as the file's.
+/// The problem of a line. The parser's line number, which is always 1, is removed, because it would
+/// be taken for the file's.
 fn without_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());

@@ -1,4 +1,4 @@
-//! A result file on the disk: plain text, or the form that another system gave it.
+//! A result file on the disk: plain text, or another form.
 
 use std::fmt;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-/// A form in which results are not read.
+/// A form that the reader does not support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unread {
     /// The name of the form.
@@ -57,11 +57,11 @@ const FORMS: [(&[u8], Unread); 6] = [
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 /// The byte order mark, in UTF-8.
 pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
-/// The longest of these.
+/// The length of the longest of these.
 const LONGEST: usize = 6;
 
-/// The text in `file`, decompressed if it is zstd's, without a byte order mark;
-/// or the form in which it is not read.
+/// The text in `file`, decompressed if it is zstd, without a byte order mark; or its unsupported
+/// form.
 ///
 /// # Errors
 ///
@@ -70,7 +70,7 @@ pub(super) fn open(file: &Path) -> io::Result<Result<Box<dyn BufRead>, Unread>> 
     text(BufReader::with_capacity(1 << 16, File::open(file)?))
 }
 
-/// As [`open`], of a source that is open already.
+/// As [`open`], for a source that is open already.
 pub(super) fn text<'a>(
     source: impl BufRead + 'a,
 ) -> io::Result<Result<Box<dyn BufRead + 'a>, Unread>> {
@@ -85,7 +85,7 @@ pub(super) fn text<'a>(
     Ok(Ok(Box::new(without_mark(start, source))))
 }
 
-/// The text in all frames of zstd that follow each other.
+/// The text of consecutive zstd frames.
 struct Frames<S: Read>(Option<StreamingDecoder<S, FrameDecoder>>);
 
 impl<S: BufRead> Frames<S> {
@@ -121,12 +121,12 @@ impl<S: BufRead> Read for Frames<S> {
     }
 }
 
-/// The error of a file that zstd cannot unpack.
+/// The error of a file that zstd cannot decompress.
 fn damaged(error: impl fmt::Display) -> io::Error {
     io::Error::other(format!("{error}: the file is damaged; copy it again"))
 }
 
-/// An error is reported by the next read.
+/// Whether the source has ended. An error counts as not ended: the next read reports it.
 fn is_at_end(source: &mut impl BufRead) -> bool {
     source.fill_buf().is_ok_and(<[u8]>::is_empty)
 }
@@ -140,7 +140,7 @@ fn started(mut source: impl BufRead) -> io::Result<(Vec<u8>, impl BufRead)> {
 
 fn without_mark(start: Vec<u8>, mut source: impl BufRead) -> impl BufRead {
     if start.starts_with(MARK) {
-        // It is in the buffer, so this does not read.
+        // The mark is in the buffer, so this does not read.
         source.consume(MARK.len());
     }
     source

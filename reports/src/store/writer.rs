@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. After every call, successful or failed, the file ends with a whole line:
-//!    a partly written line is cut off again.
+//! 1. After every call, successful or failed, the file ends with a whole line: a partial line is
+//!    removed again.
 //! 2. Nothing that was written is ever changed.
 
 use std::fs::File;
@@ -18,16 +18,16 @@ use crate::schema::{Block, End, Header, Record};
 const NO_HEADER: &str =
     "it does not begin with a header line; a file that was packed must be unpacked first";
 
-/// The destination of a writer's lines: a file, or in a test something that fails.
+/// The destination of a writer's lines: a file, or in tests a medium that fails.
 pub trait Medium: Write {
-    /// Makes all that was written survive a power cut.
+    /// Syncs all written bytes to the disk, so they survive a power cut.
     ///
     /// # Errors
     ///
     /// The system's error.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Cuts off everything after the first `len` bytes, and continues there.
+    /// Removes everything after the first `len` bytes; writing continues there.
     ///
     /// # Errors
     ///
@@ -46,17 +46,17 @@ impl Medium for File {
     }
 }
 
-/// Why a record is not in the file. All records before it are.
+/// Why a record is not in the file. All records before it are in the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// There is a file already; a run never overwrites another.
+    /// The file exists already; a run never overwrites another.
     #[error("{} exists already, and a result file is never overwritten. Choose another folder", file.display())]
     Exists {
         /// The file.
         file: PathBuf,
     },
-    /// Another process writes it.
+    /// Another process is writing the file.
     #[error("{} is still being measured by {holder}: wait until it has ended, or end it", file.display())]
     Busy {
         /// The file.
@@ -94,7 +94,7 @@ pub enum WriteError {
     },
 }
 
-/// The part of a run that is kept if there is no more space.
+/// The part of a run that is kept when the disk is full.
 fn kept(lines: u64) -> String {
     match lines {
         0 => "Nothing was measured yet: free some space and start it again".to_owned(),
@@ -117,13 +117,12 @@ pub struct Writer<M = File> {
 }
 
 impl Writer<File> {
-    /// Starts a new file with its header, and syncs it. A file to which its
-    /// header cannot be written is removed again: it is no run, and would block a
-    /// run.
+    /// Creates a file with its header, and syncs it. If the header cannot be written, the file is
+    /// removed again, because it would be no run and would block one.
     ///
     /// # Errors
     ///
-    /// As [`Claim`], and [`WriteError::Exists`] if there is such a file.
+    /// As [`Claim`], and [`WriteError::Exists`] if the file exists.
     pub fn create(path: &Path, header: &Header) -> Result<Writer<File>, WriteError> {
         let (medium, _) = Claim::create(path)?.into_parts();
         let mut writer = Writer::on(medium, path);
@@ -131,15 +130,15 @@ impl Writer<File> {
             .append(&Record::Header(Box::new(header.clone())))
             .and_then(|()| writer.sync());
         if let Err(error) = begun {
-            // The error that matters is the first one.
+            // Only the first error is reported.
             let _ = std::fs::remove_file(path);
             return Err(error);
         }
         Ok(writer)
     }
 
-    /// Goes on with a file that has no end, or one that says interrupted: everything after its last
-    /// [`Block`] mark is cut off, since it will be measured again.
+    /// Continues a file whose run was cut short. Everything after its last [`Block`] mark is
+    /// removed, because it will be measured again.
     ///
     /// Read the file with [`read`](super::read) first: this does not check its lines.
     ///
@@ -212,7 +211,7 @@ impl Writer<File> {
 }
 
 impl<M: Medium> Writer<M> {
-    /// Writes to `medium`, which is empty; `file` is for messages alone.
+    /// Writes to `medium`, which is empty; `file` is only for messages.
     pub fn on(medium: M, file: &Path) -> Writer<M> {
         Writer {
             medium,
@@ -234,7 +233,7 @@ impl<M: Medium> Writer<M> {
     ///
     /// # Errors
     ///
-    /// The system's error; the file then ends with the line before.
+    /// The system's error. The file then ends with the line before.
     pub fn append(&mut self, record: &Record) -> Result<(), WriteError> {
         let mut line =
             serde_json::to_vec(record).map_err(|error| self.fail(io::Error::other(error)))?;
@@ -244,7 +243,7 @@ impl<M: Medium> Writer<M> {
             .write_all(&line)
             .and_then(|()| self.medium.flush())
         {
-            // Cutting can fail too; the reader then drops the partial line.
+            // Removing the partial line may fail too. A reader then ignores it.
             let _ = self.medium.cut(self.len);
             return Err(self.fail(error));
         }
@@ -262,8 +261,7 @@ impl<M: Medium> Writer<M> {
     }
 
     /// Ends a block: its mark is appended and everything synced to the disk.
-    ///
-    /// # Errors
+    /// Ends a block: appends its mark, and syncs the file to the disk. ¶
     ///
     /// As [`append`](Writer::append).
     pub fn end_block(&mut self, block: Block) -> Result<(), WriteError> {
@@ -271,7 +269,7 @@ impl<M: Medium> Writer<M> {
         self.sync()
     }
 
-    /// Ends the run: the counts are filled in, the line appended and synced.
+    /// Ends the run: fills in the counts, appends the line, and syncs the file.
     ///
     /// # Errors
     ///

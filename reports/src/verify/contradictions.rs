@@ -1,5 +1,5 @@
-//! Parts of a file that contradict each other, so that no run has written it in this
-//! form. The reader checks the machine's own facts (`machine/contradictions.rs`).
+//! Parts of a file that contradict each other, which no run writes. The reader checks the machine's
+//! own facts (`machine/contradictions.rs`).
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -9,10 +9,10 @@ use crate::machine::ranges;
 use crate::run::Run;
 use crate::schema::{End, Group};
 
-/// Architectures that a compiler's target begins with, by the same name.
+/// Architectures whose names are the start of a compiler's target.
 const NAMED_ALIKE: [&str; 5] = ["x86_64", "aarch64", "riscv64", "loongarch64", "s390x"];
 
-/// The contradictions, a text each.
+/// The contradictions, with a text for each.
 pub(super) fn of(run: &Run) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(times(run));
@@ -20,7 +20,7 @@ pub(super) fn of(run: &Run) -> Vec<String> {
     found.extend(cpus(run));
     if let Some(end) = &run.end {
         found.extend(counts(run, end));
-        // The parts of a merged run were measured at one time, on several machines.
+        // The parts of a merged run may have been measured at the same time, on several machines.
         if run.header.design.merged.is_none() {
             found.extend(order(run, end));
         }
@@ -64,7 +64,7 @@ fn software(run: &Run) -> Vec<String> {
     found
 }
 
-/// Whether its lanes were on CPUs that were not online.
+/// Whether its lanes ran on CPUs that were not online.
 fn cpus(run: &Run) -> Option<String> {
     let host = &run.header.host;
     let list = host.facts.get("cpus_online")?.as_str()?;
@@ -80,7 +80,7 @@ fn cpus(run: &Run) -> Option<String> {
     ))
 }
 
-/// The closing line's numbers against the actual ones; the reader counts samples.
+/// The counts in the last line against the actual ones; the reader checks the samples.
 fn counts(run: &Run, end: &End) -> Option<String> {
     let counts = [
         ("groups", end.groups_count, run.groups.len()),
@@ -94,10 +94,10 @@ fn counts(run: &Run, end: &End) -> Option<String> {
     ))
 }
 
-/// The order in which it was measured: one group after the other, each before the end of
-/// its block, and all before the end of the run.
+/// Whether the order of the measurement is possible: one group after the other, each before the end
+/// of its block, and all before the end of the run.
 fn order(run: &Run, end: &End) -> Option<String> {
-    // Moments are rounded to milliseconds, and clocks are read one after the other.
+    // Times are rounded to milliseconds, and clocks are read one after the other.
     const SLACK: f64 = 0.99;
     const ROUNDED_NS: f64 = 2e6;
     let mut groups: Vec<&Group> = run.groups.iter().collect();

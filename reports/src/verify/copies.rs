@@ -1,5 +1,5 @@
-//! Whether two runs hold the same samples, even if all times of one are a multiple of
-//! the other's: two measured runs never do.
+//! Whether two runs contain the same samples, even if all times of one are a multiple of the
+//! other's. Two measured runs never do.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,22 +7,22 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::run::Run;
 use crate::stats::quantile::median;
 
-/// With fewer times a cell is not compared.
+/// A cell with fewer times is not compared.
 const FEWEST_TIMES: usize = 5;
 
-/// With fewer such cells two runs are compared time by time.
+/// With fewer such cells, two runs are compared time by time.
 const FEWEST_CELLS: usize = 8;
 
-/// More cells would not make it more certain.
+/// More cells would not make the result more certain.
 const MOST_CELLS: usize = 32;
 
-/// In two measured runs the ratios of a cell's times differ by more.
+/// The ratios of a cell's times differ by more than this between two measured runs.
 const CONSTANT_RATIO: f64 = 1e-4;
 
-/// The times of a run: those of each cell in their order, the cells by their digests.
+/// The times of a run: those of each cell in their order, with the cells by their digests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Times {
-    /// The part of the run that it is.
+    /// The run's shard.
     shard: u32,
     cells: BTreeMap<u64, Vec<u64>>,
 }
@@ -47,8 +47,8 @@ impl Times {
         (!cells.is_empty()).then_some(Times { shard, cells })
     }
 
-    /// The factor between these times and those of `other`, by the median of the cells in
-    /// which all times have one factor; `None` if most cells are not so.
+    /// The factor between these times and those of `other`: the median over the cells whose times
+    /// all have the same factor. `None` unless most cells have one.
     pub(super) fn ratio_to(&self, other: &Times) -> Option<f64> {
         if self == other {
             return Some(1.0);

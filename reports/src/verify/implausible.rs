@@ -1,6 +1,6 @@
-//! Values that no measured run has. A rule on figures is a law of their kind (a part
-//! does not last longer than the whole), or a bound that real runs are far from: fresh
-//! processes never repeat a time to a millionth, and clocks count in nanoseconds.
+//! Values that no measured run has. Each rule is either a law (a part does not last longer than the
+//! whole), or a bound far from all real runs: times of fresh processes differ by more than a
+//! millionth, and clocks count in nanoseconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,29 +14,30 @@ use crate::stats::quantile::median;
 /// The day of the project's first commit.
 const FIRST_DAY: &str = "2026-11-21T00:00:00Z";
 
-/// A CPU of 5 GHz has a cycle in 0.2 ns, and no operation is less than one.
+/// A CPU of 5 GHz has a cycle of 0.2 ns, and every operation takes at least one cycle.
 const LEAST_NS: f64 = 0.2;
 
-/// Rounded moments, and clocks that are read one after the other.
+/// Allows for rounded times, and for clocks that are read one after the other.
 const SLACK: f64 = 1.01;
 
-/// With fewer times the rules for all of them do not apply.
+/// With fewer times the rules about all times do not apply.
 const MANY_TIMES: usize = 100;
 
-/// With fewer cells the rules for the typical one do not apply.
+/// With fewer cells the rules about the typical cell do not apply.
 const MANY_CELLS: usize = 30;
 
-/// The times of a cell differ by more than this share; the wake-ups of a timer are so by
-/// 500 times this.
+/// The times of a cell differ by more than this share. Even the wake-ups of a timer differ by 500
+/// times as much.
 const ALIKE_RATIO: f64 = 1e-6;
 
-/// Shorter times may be equal, because of a clock with coarse steps.
+/// Shorter times may be equal, because some clocks have coarse steps.
 const SHORT_NS: u64 = 100_000;
 
-/// So are those of the typical cell; 20% and more is usual.
+/// The times of the typical cell differ by more than this share; 20% and more is usual.
 const TYPICAL_RATIO: f64 = 1e-3;
 
-/// The implausible values, a text each; only one of each kind: an edited file would have thousands.
+/// The implausible values, with a text for each. There is only one of each kind, because an edited
+/// file would have thousands.
 pub(super) fn of(run: &Run, now: Timestamp) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(dates(run, now));
@@ -48,7 +49,7 @@ pub(super) fn of(run: &Run, now: Timestamp) -> Vec<String> {
     found
 }
 
-/// When it was, by the clock of its machine.
+/// When the run was taken, by its machine's clock.
 fn dates(run: &Run, now: Timestamp) -> Option<String> {
     const DAY: SignedDuration = SignedDuration::from_hours(24);
     let said = &run.header.started;
@@ -62,7 +63,7 @@ fn dates(run: &Run, now: Timestamp) -> Option<String> {
     {
         return Some(format!("it began before there was such a program: {said}"));
     }
-    // The header is written after the lanes have said hello, before the first group.
+    // The header is written after the hellos of the lanes, before the first group.
     let end = run.end.as_ref()?;
     if run.header.design.merged.is_some() {
         return None;

@@ -1,17 +1,16 @@
-//! Whether a file may be kept in the tree, with those of other people.
+//! Whether a file may be kept in the tree, with files of other people.
 //!
-//! *Refused* means that a file cannot be used: it is no whole run, contradicts
-//! itself, or is at a wrong path. *Quarantined* runs are kept and shown separately,
-//! with the reason, and are in no average: disturbed runs, builds that cannot be
-//! repeated, and facts and figures that no run has.
+//! *Refused*: the file cannot be used, because it is not a whole run, contradicts itself, or is at
+//! a wrong path. *Quarantined*: the run is kept and shown separately, with the reason, and is in no
+//! average. These are disturbed runs, builds that cannot be repeated, and runs with implausible
+//! facts and figures.
 //!
 //! # What it cannot show
 //!
-//! Not shown: that a file was measured. The rules find facts and figures that were
-//! edited one by one, mixed up, or made by a simple program. A file whose facts are
-//! all edited consistently, and whose figures have the spread of real ones, is
-//! accepted. The review of the pull request, and other runs of the same kind of
-//! machine, help against that.
+//! It cannot show that a file was measured. The rules find facts and figures that were edited one
+//! by one, mixed up, or made by a simple program. A file whose facts are all edited consistently,
+//! and whose figures have a realistic spread, is accepted. The review of the pull request, and
+//! other runs of the same kind of machine, protect against that.
 
 mod contradictions;
 mod copies;
@@ -32,29 +31,29 @@ use crate::store::{MOST_BYTES, kept_path};
 use crate::taints;
 use copies::Times;
 
-/// The finding on a file.
+/// The result of the checks of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The outcome.
     pub standing: Standing,
-    /// Why it is not accepted; for accepted ones, none.
+    /// Why the file is not accepted; empty if it is.
     pub reasons: Vec<String>,
 }
 
-/// The finding on a file, from the best on.
+/// The outcomes, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
-    /// A run like any other.
+    /// The file may be kept.
     Accepted,
-    /// Kept and shown apart, never averaged in.
+    /// The file is kept, shown separately, and in no average.
     Quarantined,
-    /// Cannot be used.
+    /// The file cannot be used.
     Refused,
 }
 
 impl Standing {
-    /// The exit status of a command for which this is the worst: 0, 1 or 2.
+    /// The exit status of a command whose worst outcome this is: 0, 1 or 2.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
@@ -75,7 +74,7 @@ impl std::fmt::Display for Standing {
     }
 }
 
-/// Checks files one after another; the same run twice is found.
+/// Checks several files, and finds a run that occurs twice.
 #[derive(Debug, Default)]
 pub struct Verifier {
     /// The runs so far.
@@ -83,13 +82,13 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Looks at the file at `path`. A file whose name ends in `.zst` must be a kept
-    /// run: its size, and its place under the name of its machine.
+    /// Checks the file at `path`. If its name ends in `.zst` it must be a kept run: small enough,
+    /// and in the folder of its machine.
     pub fn verify(&mut self, path: &Path) -> Finding {
         self.judge(path, &look(path))
     }
 
-    /// The finding on a file that was read already.
+    /// Checks a file that was read already.
     pub fn judge(&mut self, path: &Path, looked: &Looked) -> Finding {
         let mut refused = looked.refused.clone();
         if let Some(times) = &looked.times {
@@ -106,7 +105,7 @@ impl Verifier {
             });
             match copied {
                 Some(why) => refused.push(why),
-                // A copy that is refused for another reason does not count against the run.
+                // A copy that is refused for another reason is ignored.
                 None if refused.is_empty() => {
                     self.seen.push((times.clone(), path.display().to_string()));
                 }
@@ -117,7 +116,7 @@ impl Verifier {
     }
 }
 
-/// The content of a single file.
+/// A file, checked by itself.
 #[derive(Clone, Debug, Default)]
 pub struct Looked {
     /// The run, if the file can be read.
@@ -129,7 +128,7 @@ pub struct Looked {
 }
 
 impl Looked {
-    /// What the run itself says, wherever its file is.
+    /// Checks the run itself, without the place of its file.
     #[must_use]
     pub fn of(run: Run) -> Looked {
         let mut refused = unusable(&run);
@@ -144,7 +143,7 @@ impl Looked {
         }
     }
 
-    /// Whether both hold the same samples.
+    /// Whether both runs have the same samples.
     #[must_use]
     pub fn has_samples_of(&self, other: &Looked) -> bool {
         self.times.is_some() && self.times == other.times
@@ -199,7 +198,7 @@ impl Finding {
     }
 }
 
-/// Why the run is of no use.
+/// Why the run cannot be used.
 fn unusable(run: &Run) -> Vec<String> {
     let mut found = run.warnings.clone();
     if run.groups.is_empty() {
@@ -229,7 +228,7 @@ fn unusable(run: &Run) -> Vec<String> {
     if taints::is_unoptimised(run) {
         found.push("it was built without optimisation: build with --release".to_owned());
     }
-    // A block without its mark was not measured to its end.
+    // A block without its mark was not measured completely.
     let marked: BTreeSet<u64> = run.blocks.iter().map(|block| block.block_index).collect();
     let open = run
         .groups
@@ -244,7 +243,7 @@ fn unusable(run: &Run) -> Vec<String> {
     found
 }
 
-/// Why its figures are not valid for its machine.
+/// Why its figures are doubtful.
 fn doubts(run: &Run) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(share) = gate::disturbed(run) {

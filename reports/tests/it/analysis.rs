@@ -124,7 +124,7 @@ fn scaling_law_is_found_from_eight_points() {
 #[test]
 fn work_that_grows_with_the_workers_has_an_efficiency_and_no_law() {
     let mut run = synthetic::run(Wish::default());
-    // The same figures, if each worker did a run of its own.
+    // The same figures, as if each worker did its own part of a larger run.
     for group in &mut run.groups {
         let Some(&workers) = group.parameters.get("workers_count") else {
             continue;
@@ -160,7 +160,7 @@ fn workload_that_says_that_its_work_grows_has_the_time_of_fewest_workers_over_it
             workload.measures = vec![Measure::Efficiency, Measure::Time];
         }
     }
-    // So the fewest workers are more than one, which must not matter.
+    // The fewest workers are now more than one, which must not matter.
     run.groups
         .retain(|group| group.parameters.get("workers_count") != Some(&1));
     let analysis = Analysis::of(&run);

@@ -1,9 +1,8 @@
-//! The pages in a real browser: themes, filters, permalinks, keys, no
-//! network, no console error.
+//! The pages in a real browser: themes, filters, permalinks, keys; no network use and no console
+//! errors.
 //!
-//! Needs `chromium` and `node`. Without them it prints that it was skipped,
-//! and fails under `REQUIRE_BROWSER=1`. `AXE_CORE=…/axe.min.js` adds the
-//! accessibility rules of axe-core.
+//! It needs `chromium` and `node`. Without them it prints that it was skipped, and fails under
+//! `REQUIRE_BROWSER=1`. `AXE_CORE=…/axe.min.js` adds the accessibility rules of axe-core.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The runs that came back from a fleet, made from derived runs.
+//! The runs that a fleet returned, made from derived runs.
 
 use reports::collect::{EXPECTED, State, collect};
 use serde_json::json;
@@ -61,7 +61,7 @@ fn whole_double_cut_short_missing_and_unasked_runs_are_told_apart() {
     std::fs::write(folder.path().join(EXPECTED), "c\tsmall\tansible\n").unwrap();
     let placed = collect(folder.path()).unwrap().remove(0);
     assert!(placed.reasons[0].ends_with("if .threadbare-run/results is still on that machine"));
-    // A kept run names no node and no job.
+    // A kept run contains no names of nodes and jobs.
     let kept = reports::store::Kept::of(&whole, None).next().unwrap();
     let text = String::from_utf8(kept.text).unwrap();
     assert!(text.contains(r#""tool":"slurm""#) && !text.contains(r#""node":"n1""#));

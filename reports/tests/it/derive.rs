@@ -1,6 +1,5 @@
-//! Result files of machines that do not exist, to try the pages of many machines: each
-//! is a real run of `hardware/` with other facts and scaled times, and is marked as
-//! such.
+//! Result files of machines that do not exist, to test the pages of many machines. Each is a real
+//! run of `hardware/` with other facts and scaled times, and is marked as derived.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -73,7 +72,7 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
     let header = &mut run.header;
     let id = header.run_id.clone();
     header.environment.insert("derived_from".into(), id.into());
-    // The same build in all, so that setups differ only in their facts.
+    // All have the same build, so setups differ only in their facts.
     header
         .environment
         .insert("git_commit".into(), "d".repeat(40).into());
@@ -95,7 +94,7 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
         _ => json!({"spectre_v2": "Vulnerable"}),
     };
     let host = &mut header.host;
-    // Raw facts of which the machine is made.
+    // The raw facts from which the machine is computed.
     let flags = match hypervisor {
         "none" => "fpu",
         _ => "fpu hypervisor",
@@ -131,15 +130,15 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
     reports::machine::complete(host);
     assert_eq!(host.machine.hypervisor, hypervisor);
     assert_eq!(host.machine.instance_type, instance);
-    // No two of them have the same samples, and none is faster than the real one.
+    // No two runs have the same samples, and none is faster than the real run.
     let factor = 1.0 + (number as f64) / 100.0 + 0.1 * (setup % 2) as f64;
     slow(&mut run, factor * 1.01, |_| factor);
     run
 }
 
-/// Makes the samples of each group take some `of` times as long, and the whole run `whole`
-/// times, which is more. Each sample differs a little, by the run's id: the same factor for
-/// all makes a copy.
+/// Makes the samples of each group about `of` times as long, and the whole run `whole` times as
+/// long, which must be more. Each sample differs a little, by the run's id, because the same factor
+/// for all samples would make a copy.
 pub(crate) fn slow(run: &mut Run, whole: f64, of: impl Fn(&Group) -> f64) {
     let longer = |ns: &mut u64, factor: f64| *ns = (*ns as f64 * factor) as u64;
     for group in &mut run.groups {
@@ -167,7 +166,7 @@ pub(crate) fn save(run: &Run, path: &Path) {
     std::fs::write(path, lines.collect::<String>()).expect("a file");
 }
 
-/// Keeps the workloads in `ids` alone.
+/// Keeps only the workloads in `ids`.
 pub(crate) fn keep_workloads(run: &mut Run, ids: &[&str]) {
     let is_kept = |id: &str| ids.contains(&id);
     run.header
@@ -177,7 +176,7 @@ pub(crate) fn keep_workloads(run: &mut Run, ids: &[&str]) {
     recount(run);
 }
 
-/// Sets the counts at the end of a run whose groups were changed.
+/// Sets the counts at the end of a run after its groups were changed.
 pub(crate) fn recount(run: &mut Run) {
     let (groups, samples) = (run.groups.len() as u64, run.samples_count() as u64);
     if let Some(end) = &mut run.end {
@@ -185,7 +184,7 @@ pub(crate) fn recount(run: &mut Run) {
     }
 }
 
-/// Writes `count` derived runs below `folder` as kept runs are.
+/// Writes `count` derived runs below `folder`, as kept runs.
 pub(crate) fn write(folder: &Path, count: usize) -> Vec<PathBuf> {
     let mut real = real();
     for run in &mut real {
@@ -194,8 +193,8 @@ pub(crate) fn write(folder: &Path, count: usize) -> Vec<PathBuf> {
     write_all(&real, folder, count)
 }
 
-/// Writes this many whole runs to the folder `DERIVED_RUNS`, to view the site and to
-/// time it: `threadbare site` on 300 of them.
+/// Writes this many whole runs to the folder `DERIVED_RUNS`, to view the site and to time
+/// `threadbare site` on 300 of them.
 #[test]
 #[ignore = "writes 84 MB: DERIVED_RUNS=DIR cargo test --release -p reports --test it derive -- --ignored"]
 fn three_hundred_whole_runs_are_written() {
@@ -206,7 +205,7 @@ fn three_hundred_whole_runs_are_written() {
 fn write_all(real: &[Run], folder: &Path, count: usize) -> Vec<PathBuf> {
     let one = |number: usize| {
         let run = derived(real, number);
-        // The coarsest latencies, made without the finer ones: quickly packed.
+        // With the coarsest latencies, which are made without the finer ones. Fast to compress.
         let kept = Kept::of(&run, None).next_back().expect("a form");
         let packed = zstd::bulk::compress(&kept.text, 3).expect("packed");
         let path = folder.join(kept_path(&run.header));

@@ -1,4 +1,4 @@
-//! The gate, with slowdowns put in on purpose.
+//! The gate, with injected slowdowns.
 
 use std::collections::BTreeSet;
 
@@ -85,7 +85,7 @@ fn host_that_drifts_between_two_runs_is_no_change_of_any_lane() {
         told_count += gate.rows.iter().filter(told).count();
         cells_count += gate.rows.len();
     }
-    // Without the drift cells it is every other one.
+    // Without the drift cells, every second cell would be.
     assert!(cells_count > 400, "{cells_count}");
     assert!(
         told_count * 100 <= cells_count,
@@ -264,8 +264,8 @@ fn two_builds_interleaved_are_paired_and_a_common_drift_cancels() {
     assert!(full(1, None).sides().is_none());
 }
 
-/// The run, with this failure of a lane on `spawn.one`, and without its figures
-/// there if `all` of its processes failed.
+/// The run with this failure of a lane on `spawn.one`. If `all` of its processes failed, its
+/// figures there are removed.
 fn with_failure(mut run: Run, lane: &str, all: bool) -> Run {
     let is_it = |group: &Group| group.workload == "spawn.one" && group.lane == lane;
     let parameters = run.groups.iter().find(|group| is_it(group));
@@ -361,8 +361,8 @@ fn lane_that_the_new_run_was_not_to_measure_is_named_and_no_verdict() {
     assert!(gate.missing.iter().all(|name| name.contains(", tokio")));
 }
 
-/// The run, with this many bytes in all of each sample of tokio's memory, some for the
-/// task counts.
+/// The run in which each sample of tokio's memory has this many bytes in all, for some of the task
+/// counts.
 fn with_memory(mut run: Run, bytes: impl Fn(&Group) -> i64) -> Run {
     let is_it = |group: &&mut Group| group.workload == "memory.parked" && group.lane == "tokio";
     for group in run.groups.iter_mut().filter(is_it) {
@@ -382,7 +382,7 @@ fn with_memory(mut run: Run, bytes: impl Fn(&Group) -> i64) -> Run {
 
 #[test]
 fn memory_that_was_zero_is_compared_by_its_difference() {
-    // One process has more than the next, for any number of tasks.
+    // One process has more bytes than the next, for any number of tasks.
     let nothing = |group: &Group| 300_000 + (group.process_index as i64 % 3 - 1) * 900;
     let task = |group: &Group| nothing(group) + 4_096 * group.parameters["tasks_count"] as i64;
     let base = || with_memory(full(1, None), nothing);

@@ -1,4 +1,4 @@
-//! One machine over time, from runs of a real one with an injected step.
+//! One machine over time, from runs of a real machine with an injected step.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::derive;
 
-/// Eight runs of one machine; from the fifth on the lane tokio takes 1.4 times as long
-/// to spawn, and the kernel and the compiler are others.
+/// Eight runs of one machine. From the fifth on, the lane tokio takes 1.4 times as long to spawn,
+/// and the kernel and the compiler differ.
 fn write(folder: &Path) {
     let real = derive::real().remove(0);
     for number in 0..8_u32 {

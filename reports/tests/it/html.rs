@@ -1,4 +1,4 @@
-//! The page: complete, self-contained, bounded, and safe against its input.
+//! The page: complete, self-contained, bounded, and safe against malicious input.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ fn page() -> String {
     html::render(&synthetic::run(Wish::default()))
 }
 
-/// Keeps the pages in a folder where a person, or a browser test, can open them.
+/// Writes the page to a folder where a person or a browser test can open it.
 fn keep(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(path, text).expect("the target folder can be written");
 }
 
-/// The first screen, as text between the marks of its answers.
+/// The first screen, split into its answers.
 fn first_screen(page: &str) -> Vec<&str> {
     let (hero, _) = page.split_once("<main").expect("a main part");
     hero.split("<li class=\"answer").skip(1).collect()
@@ -475,7 +475,7 @@ fn comparison_shows_differences_first_and_missing_cells_as_missing() {
         .find(|mean| mean.lane == "threadbare")
         .expect("a mean");
     assert!(goroutine.missing_count > 0);
-    // The machine is slower as a whole, and the ratios are the same.
+    // All of the machine is slower, and the ratios are the same.
     assert!(
         (goroutine.ratios[0] / goroutine.ratios[1] - 1.0).abs() < 0.02,
         "{:?}",
@@ -661,7 +661,7 @@ fn mean_over_rates_calls_the_higher_one_better() {
     let echo = &mut run.header.workloads[0];
     echo.measures = vec![reports::schema::Measure::Throughput];
     let page = html::render(&run);
-    // One workload: its best lane is the title, and its sheet is open.
+    // There is one workload, so its best lane is the title, and its sheet is open.
     assert!(
         page.contains("<h1>tokio carried the most: "),
         "{page:.3000}"
@@ -701,7 +701,7 @@ fn counted_events_stand_beside_the_figure_and_their_absence_is_not_zero() {
 fn further_figures_have_a_heading_each_and_an_open_verdict_its_reason() {
     let mut run = synthetic::run(Wish::default());
     for group in &mut run.groups {
-        // One process in two takes three times as long.
+        // Every second process takes three times as long.
         if group.workload == "spawn.one" && group.lane == "tokio" {
             let factor = 1_000 + 2_000 * (group.process_index % 2);
             for sample in &mut group.samples {

@@ -1,5 +1,5 @@
-//! Kept runs: their figures are those of the original run, those of the tree are
-//! valid, and files that should not be there are named.
+//! Kept runs: their figures equal those of the original run, the files of the tree are valid, and
+//! files that do not belong there are named.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn kept_run_names_neither_host_nor_home() {
     let out = "/home/ada/results".to_owned();
     run.header.design.command = vec!["threadbare".into(), "run".into(), "--out".into(), out];
     let place = |kind: &str| serde_json::json!({"tool": "ansible", "node": "ada-pi", "kind": kind});
-    // The kind is the name of the node, of the host, or of neither.
+    // The kind is the name of the node, the name of the host, or neither.
     for (kind, left) in [("ada-pi", None), ("ada-laptop", None), ("big", Some("big"))] {
         run.header.environment.insert("placed".into(), place(kind));
         let (kept, again) = kept(&run, Some("/home/ada")).remove(0);
@@ -62,7 +62,8 @@ fn kept_run_names_neither_host_nor_home() {
             (left, Some("ansible"))
         );
     }
-    // The home folder of another, whose name begins alike, and this one in other places.
+    // The home folder of another user, whose name begins in the same way, and this user's in other
+    // places.
     let command = ["/home/adam/x", "/home/ada", "cd /home/ada; ls /home/ada-2"];
     run.header.design.command = command.map(str::to_owned).into();
     let (_, again) = kept(&run, Some("/home/ada")).remove(0);
@@ -83,7 +84,7 @@ fn tree() -> Vec<PathBuf> {
     files
 }
 
-/// CI's check of the files of a pull request.
+/// This is CI's check of the files of a pull request.
 #[test]
 fn no_file_of_the_tree_would_be_refused() {
     let files = tree();
@@ -108,15 +109,15 @@ fn no_file_of_the_tree_would_be_refused() {
     }
 }
 
-/// A run of the tree, so that only the changed values are wrong.
+/// A run of the tree, in which the tests change single values.
 fn good() -> Run {
     read(&tree()[0]).expect("a kept run")
 }
 
 type Change = fn(&mut Run);
 
-/// Verifies a good run after each change: what is changed, how, the standing, and what its
-/// reasons contain.
+/// Verifies a good run after each change. A change has a name, the edit, the expected outcome, and
+/// a text that the reasons contain.
 fn verify_each<const N: usize>(changes: [(&str, Change, Standing, &str); N]) {
     let folder = tempfile::tempdir().expect("a folder");
     for (what, change, standing, reason) in changes {
@@ -246,7 +247,7 @@ fn every_kind_of_unfit_file_is_named() {
                     .iter_mut()
                     .filter(|group| group.workload == workload && group.lane == lane);
                 for sample in own.flat_map(|group| &mut group.samples) {
-                    // Shorter than any, so that none is still measured when the next begins.
+                    // Shorter than all, so no sample overlaps the next one.
                     sample.elapsed_ns = 200_000;
                     sample.latency = None;
                 }
@@ -443,11 +444,11 @@ fn facts_and_figures_that_were_forged_are_named() {
         (
             "times of a formula",
             |run| {
-                // Longer pauses, so that the order of time holds.
+                // The pauses are made longer, to keep the order of time.
                 derive::slow(run, 1e3, |_| 1.0);
                 let end = run.end.as_mut().expect("an end");
                 end.finished = "2026-12-29T00:00:00Z".into();
-                // Each cell's first time, and two millionths more each time.
+                // Each cell's first time, plus two millionths more for each further one.
                 let mut first = std::collections::BTreeMap::new();
                 for group in &mut run.groups {
                     let parameters = group.parameters.clone();
@@ -484,7 +485,7 @@ fn a_run_is_taken_once_and_in_its_own_place() {
     let said = finding.reasons.join("\n");
     assert!(said.contains("it belongs at m3-"), "{said}");
     assert!(said.contains("holds the same samples"), "{said}");
-    // In the other order, the copy does not make the run refused.
+    // In the reverse order too, the copy does not make the original refused.
     let mut verifier = Verifier::default();
     assert_eq!(verifier.verify(&elsewhere).standing, Standing::Refused);
     assert_eq!(verifier.verify(&own).standing, Standing::Accepted);
@@ -516,7 +517,7 @@ fn a_copy_with_longer_times_is_named() {
             }
         }
     };
-    // Only one lane is made faster, then all.
+    // First only one lane is made faster, then all.
     slow(&mut run, "threadbare");
     derive::save(&run, &part);
     let mut run = good();

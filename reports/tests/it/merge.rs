@@ -1,4 +1,4 @@
-//! Shards put together again.
+//! Merging of shards.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use reports::taints::by_kind;
 
 use crate::synthetic::{self, Wish};
 
-/// Part `index` of two, as the study makes it: every second workload with all
-/// its records, in blocks numbered from 0.
+/// Part `index` of two, as the study makes it: every second workload with all its records, in
+/// blocks numbered from 0.
 fn shard(index: u32) -> Run {
     let mut run = synthetic::run(Wish::default());
     run.header.design.shard = Some(Shard { index, count: 2 });
@@ -35,7 +35,7 @@ fn shard(index: u32) -> Run {
     run
 }
 
-/// The samples, by their place, without the numbers of blocks.
+/// The samples by place, without block numbers.
 fn measured(run: &Run) -> Vec<Group> {
     let mut groups: Vec<Group> = run
         .groups
@@ -72,7 +72,7 @@ fn shards_in_any_order_give_the_whole_run() {
 fn blocks_of_two_shards_are_different_blocks() {
     let disturbed = |index| {
         let mut run = shard(index);
-        // Three blocks of five: more than half of the shard's, and so of all.
+        // Three of five blocks: more than half of the shard's blocks, and so of all.
         run.taints = (0..3)
             .map(|block| Taint {
                 kind: "others".to_owned(),

@@ -1,4 +1,4 @@
-//! Our runtime and its peers, and how costs grow.
+//! Our runtime against its peers, and how costs grow.
 
 use reports::Analysis;
 use reports::analysis::{Growth, Peers};
@@ -32,14 +32,14 @@ fn ratio_is_to_the_best_peer_and_the_winner_is_the_best_of_all() {
         let mut rows = peers.rows.iter().filter(|row| row.workload == workload);
         rows.next().expect("a row")
     };
-    // Rayon wins here, and the page shows it.
+    // rayon wins here, and the page shows it.
     let one = of("spawn.one");
     assert_eq!(one.best_peer.as_deref(), Some("rayon"));
     assert_eq!(one.winners, ["rayon"]);
     let ours = one.ours.first().expect("ours");
     assert!((ours.ratio.value - 302.0 / 71.0).abs() < 0.3, "{ours:?}");
     assert_eq!(ours.verdict, Verdict::Slower);
-    // We win there.
+    // Our runtime wins here.
     let pingpong = of("switch.pingpong");
     assert_eq!(pingpong.winners, ["threadbare"]);
     assert_eq!(pingpong.best_peer.as_deref(), Some("go"));

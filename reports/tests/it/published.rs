@@ -13,7 +13,7 @@ fn judged(run: &Run, what: &str) -> Judged {
     found.expect(what)
 }
 
-/// The made-up run whose process takes `ratio` times as long to start as its thread.
+/// The synthetic run in which starting a process takes `ratio` times as long as starting a thread.
 fn launch(ratio: f64) -> Run {
     let mut run = synthetic::run(Wish::default());
     let of = |groups: &[reports::schema::Group], lane: &str| {
@@ -83,7 +83,7 @@ fn doubts_about_a_comparison_are_listed() {
 #[test]
 fn figure_of_one_cpu_is_held_against_runs_on_one_cpu_only() {
     let mut run = launch(4.4);
-    // The ring takes the place of the brigade: only the number of CPUs matters.
+    // The ring replaces the brigade here, because only the number of CPUs matters.
     for workload in &mut run.header.workloads {
         if workload.id == "spawn.batch" {
             workload.id = "share.brigade".into();

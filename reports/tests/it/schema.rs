@@ -1,4 +1,4 @@
-//! The result file's schema: checked in, current, and kept to by the fixtures.
+//! The result file's schema: checked in, current, and valid for the fixtures.
 
 use std::path::{Path, PathBuf};
 

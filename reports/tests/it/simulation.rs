@@ -1,8 +1,8 @@
-//! The statistics against data whose true values are known.
+//! The statistics on data whose true values are known.
 //!
-//! The short forms run with the other tests and check the method against wide
-//! bounds; `cargo test --release -p reports simulation -- --ignored
-//! --nocapture` runs the long form and prints the table of `METHOD.md`.
+//! The short forms run with the other tests and check the method against wide bounds. `cargo test
+//! --release -p reports simulation -- --ignored --nocapture` runs the long form and prints the
+//! table of `METHOD.md`.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -18,7 +18,7 @@ struct Spread {
     process: f64,
     block: f64,
     sample: f64,
-    /// One sample in this many is made half as slow again.
+    /// One sample in this many takes 1.5 times as long.
     hit_one_in: u32,
 }
 
@@ -54,7 +54,7 @@ const FULL: Design = Design {
 };
 
 fn normal(rng: &mut Xoshiro256PlusPlus) -> f64 {
-    // Box and Muller; 1 - u keeps the logarithm finite.
+    // The method of Box and Muller; 1 - u keeps the logarithm finite.
     let (u, v): (f64, f64) = (rng.random(), rng.random());
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
@@ -79,8 +79,7 @@ fn lane(rng: &mut Xoshiro256PlusPlus, centre: f64, spread: Spread, design: Desig
         .collect()
 }
 
-/// The median of process medians that endless processes would have: what an
-/// interval should contain.
+/// The median of process medians for infinitely many processes, which an interval should contain.
 fn truth(spread: Spread, design: Design) -> f64 {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(99);
     let many = Design {
@@ -108,17 +107,17 @@ fn coverage(spread: Spread, design: Design, times: usize, resamples: usize) -> f
     covered as f64 / times as f64
 }
 
-/// The modes of the processes of a lane, as on a small virtual machine: factor
-/// and share of each, and the spread within one.
+/// The modes of a lane's processes, as on a small virtual machine: the factor and the share of
+/// each, and the spread within a mode.
 const MODES: ([(f64, f64); 3], f64) = ([(1.0, 0.6), (1.45, 0.3), (0.65, 0.1)], 0.03);
 
-/// The bounds of the product.
+/// The bound that the suite uses.
 const BOUND: Bound = Bound {
     threshold_ratio: 0.05,
     noise_ratio: 0.0,
 };
 
-/// One process of each build, in one round: the host affects both.
+/// One process of each build in one round. The host affects both.
 fn pair(rng: &mut Xoshiro256PlusPlus, slowdown: f64) -> (f64, f64) {
     let host = (0.03 * normal(rng)).exp();
     let mut process = |factor: f64| {
@@ -134,8 +133,8 @@ fn pair(rng: &mut Xoshiro256PlusPlus, slowdown: f64) -> (f64, f64) {
     (process(1.0), process(slowdown))
 }
 
-/// The comparison of two builds in one run, whose second is slower by this
-/// factor: after as many rounds, or when the interval is narrow enough.
+/// The comparison of two builds in one run, of which the second is slower by a factor. It ends
+/// after a number of rounds, or when the interval is narrow enough.
 struct Compared {
     rounds: usize,
     ratio: Ratio,
@@ -145,7 +144,7 @@ fn fixed(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> (Vec<f64
     (0..rounds).map(|_| pair(rng, slowdown)).unzip()
 }
 
-/// By the ratio of the two medians, in as many rounds.
+/// By the ratio of the two medians, after this many rounds.
 fn by_medians(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Compared {
     let (base, new) = fixed(rng, slowdown, rounds);
     let draw = |side: &[f64]| {
@@ -156,14 +155,14 @@ fn by_medians(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Com
     Compared { rounds, ratio }
 }
 
-/// By the shift, in as many rounds.
+/// By the shift, after this many rounds.
 fn by_shift(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Compared {
     let (base, new) = fixed(rng, slowdown, rounds);
     let ratio = shift(&new, &base, Pairing::Paired).expect("enough");
     Compared { rounds, ratio }
 }
 
-/// By the shift, as in `threadbare run --base`: 10 rounds, then 2 more until the
+/// By the shift, as in `threadbare run --base`: after 10 rounds, 2 more at a time until the
 /// interval is within 4%, at most 200.
 fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Compared {
     let (base, new) = fixed(rng, slowdown, most);
@@ -179,8 +178,8 @@ fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Comp
 
 type Comparer = fn(&mut Xoshiro256PlusPlus, f64, usize) -> Compared;
 
-/// Shares of `times` comparisons: whose interval contains the slowdown, that are
-/// called the same, that are called different, and their rounds.
+/// Shares of `times` comparisons: whose interval contains the slowdown, that are called the same,
+/// and that are called different; and their rounds.
 fn judged(comparer: Comparer, slowdown: f64, rounds: usize, times: usize) -> [f64; 4] {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
     let mut sums = [0.0; 4];
@@ -254,7 +253,7 @@ fn interval_of_a_median_covers_the_truth_nineteen_times_in_twenty() {
     assert!(share > 0.91, "covered {share}");
 }
 
-/// The setting in which lanes are compared.
+/// The kind of host on which lanes are compared.
 #[derive(Clone, Copy)]
 enum Host {
     Spread(Spread),
@@ -267,7 +266,7 @@ const HOSTS: [(&str, Host); 3] = [
     ("several modes", Host::Modes),
 ];
 
-/// A process of each lane, of which the second costs `factor` times as much.
+/// One process of each lane. The second lane costs `factor` times as much.
 fn round(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64) -> (f64, f64) {
     let Host::Spread(spread) = host else {
         return pair(rng, factor);
@@ -291,8 +290,8 @@ struct Ended {
     verdict: Verdict,
 }
 
-/// Two lanes as a run compares them: at each look by the rules of a page on which
-/// 14 of 20 comparisons are clear, until there is a verdict or the last look.
+/// Compares two lanes as a run does: at each look by the rules of a page, on which 14 of 20
+/// comparisons are clear, until there is a verdict or after the last look.
 fn until_decided(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64, looks: &[u64]) -> Ended {
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     let mut ended = None;
@@ -330,7 +329,7 @@ fn until_decided(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64, looks: &
     ended.expect("a look")
 }
 
-/// Shares of many comparisons.
+/// Shares of the comparisons.
 #[derive(Default)]
 struct Shares {
     covered: f64,

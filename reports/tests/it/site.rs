@@ -1,4 +1,4 @@
-//! The pages of many machines, from real runs and derived ones.
+//! The pages of many machines, from real and derived runs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,7 +47,7 @@ fn real_runs_are_one_machine_whose_replicates_give_the_interval() {
     assert!(collection.apart.is_empty(), "{:?}", collection.apart);
     assert_eq!(collection.machines.len(), 1);
     let setups = &collection.machines[0].setups;
-    // Two runs of one build, and one each of two later builds.
+    // Two runs of one build, and one run of each of two later builds.
     let runs: Vec<usize> = setups.iter().map(|setup| setup.runs.len()).collect();
     assert_eq!(runs, [1, 1, 2]);
     assert_eq!(collection.questions.len(), 5);
@@ -61,8 +61,8 @@ fn real_runs_are_one_machine_whose_replicates_give_the_interval() {
             }
         }
     }
-    // The first two builds differ in one fact, and that is the build; only the last
-    // run tells the class of the machine's hypervisor.
+    // The first two builds differ in one fact, the build. Only the last run knows the class of the
+    // machine's hypervisor.
     let changes = pairs(&collection);
     assert_eq!(changes.len(), 1);
     assert_eq!((changes[0].fact, changes[0].pairs.len()), ("suite", 1));
@@ -94,7 +94,7 @@ fn linked_folders_and_pipes_are_passed_by_and_a_missing_folder_is_an_error() {
         [path.join("in/a.jsonl"), path.join("in/b.jsonl")]
     );
     assert!(files.unread.is_empty(), "{files:?}");
-    // A link that leads nowhere may stand for a run that was lost.
+    // A broken link may be a run that was lost.
     std::os::unix::fs::symlink("d.jsonl", path.join("c.jsonl")).unwrap();
     std::os::unix::fs::symlink("c.jsonl", path.join("d.jsonl")).unwrap();
     let files = Files::below(path).unwrap();
@@ -177,7 +177,7 @@ fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
             "{fact}"
         );
     }
-    // Every link within the site leads to a page of it, or to the file of a run.
+    // Every link within the site leads to a page or to the file of a run.
     let files: Vec<String> = linked(&collection)
         .map(|(place, source)| {
             assert!(source.is_file(), "{}", source.display());
@@ -210,7 +210,7 @@ fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
     }
 }
 
-/// The pages of a collection of derived runs, changed by their numbers.
+/// The pages of a collection of derived runs. `change` edits each run by its number.
 fn pages_of(numbers: &[usize], change: impl Fn(usize, &mut Run)) -> Vec<(String, String)> {
     let folder = tempfile::tempdir().unwrap();
     let real = derive::real();
@@ -259,7 +259,7 @@ fn words_of_one_file_do_not_stand_above_all_machines() {
 
 #[test]
 fn machine_of_two_setups_counts_once_by_the_newer() {
-    // The same machine with another governor, a day later.
+    // The same machine with another governor, one day later.
     let newer = |number: usize, run: &mut Run| {
         let day = if number == 0 { "22" } else { "23" };
         run.header.started = format!("2026-11-{day}T08:00:00+00:00");
@@ -280,7 +280,8 @@ fn machine_of_two_setups_counts_once_by_the_newer() {
 fn index_of_three_hundred_machines_stays_small() {
     let folder = tempfile::tempdir().unwrap();
     derive::write(folder.path(), 1);
-    // One run is read, and three hundred machines are made of it: the size is that of the page.
+    // One run is read, and three hundred machines are made from it, because only the size of the
+    // page matters.
     let mut many = collection(folder.path());
     let one = many.machines[0].clone();
     many.machines = (0..300)
@@ -314,7 +315,7 @@ fn verdict_of_a_machine_is_that_of_its_runs() {
 fn disturbances_of_the_runs_stand_beside_their_figures() {
     let folder = tempfile::tempdir().unwrap();
     let real = derive::real();
-    // Three setups of one machine, one without a disturbance.
+    // Three setups of one machine, of which one has no disturbance.
     for number in [0, 10, 20] {
         let mut run = derive::derived(&real, number);
         run.taints.retain(|taint| taint.kind == "others");
@@ -393,6 +394,6 @@ fn runs_of_one_machine_are_one_machine_whether_or_not_its_hypervisor_is_told() {
     let mut told: Vec<&str> = setups.iter().map(|setup| setup.fact("virtual")).collect();
     told.sort_unstable();
     assert_eq!(told, ["kvm", "vm"]);
-    // A fact that was unknown before is no difference.
+    // A fact that was unknown before is not a difference.
     assert!(pairs(&collection).is_empty());
 }

@@ -1,4 +1,4 @@
-//! Result files: a written file reads back the same, and a broken one is named.
+//! Result files: a written file is read back unchanged, and a broken one is named.
 
 use proptest::prelude::*;
 use std::io::{self, BufReader, Cursor, Read, Write};
@@ -175,7 +175,7 @@ fn second_header_and_records_after_the_end_are_refused() {
     assert!(message(&text(&[head, end, group(0)])).contains("after the end"));
 }
 
-/// A reader that returns one byte for ever and counts how many were taken.
+/// A reader that returns one byte for ever, and counts how many were read.
 struct Endless(u64);
 
 impl Read for Endless {
@@ -443,7 +443,7 @@ proptest! {
         damaged.splice(place..end, bytes);
         damaged.truncate(damaged.len().saturating_sub(cut / 8));
         match read_from(Cursor::new(&damaged), Path::new("run.jsonl"), Limits::default()) {
-            // A file that can be read must also be shown without an error.
+            // A file that can be read can also be shown without an error.
             Ok(run) => prop_assert!(reports::html::render(&run).ends_with("</html>")),
             Err(error) => prop_assert!(error.to_string().contains("run.jsonl")),
         }
@@ -498,7 +498,7 @@ fn files_of_other_systems_are_read_or_called_what_they_are() {
         let said = read_bytes(start.to_vec()).expect_err("refused").to_string();
         assert!(said.contains(words), "{said}");
     }
-    // Two frames, as of two files that were joined after they were packed.
+    // Two frames, as in two files that were joined after compression.
     let pack = |text: &str| {
         let level = ruzstd::encoding::CompressionLevel::Fastest;
         ruzstd::encoding::compress_to_vec(text.as_bytes(), level)

@@ -1,5 +1,5 @@
-//! A made-up run that resembles a real one: lanes, spreads and failures as on a
-//! small virtual machine.
+//! A synthetic run that resembles a real one: lanes, spreads and failures as on a small virtual
+//! machine.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use reports::schema::{
     Memory, Metric, Parameters, Phase, Role, SCHEMA_VERSION, Sample, Taint, Workload,
 };
 
-/// The variable parts of the made-up run.
+/// The variable parts of the synthetic run.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
     pub(crate) seed: u64,
@@ -22,8 +22,8 @@ pub(crate) struct Wish {
     pub(crate) scale: f64,
     /// Makes one lane slower: a regression.
     pub(crate) slower: Option<(&'static str, f64)>,
-    /// How far each cell moves from run to run beyond what its processes
-    /// vary, as a standard deviation.
+    /// How much each cell changes from run to run in addition to the spread of its processes, as a
+    /// standard deviation.
     pub(crate) drift: f64,
     pub(crate) depth: Depth,
     pub(crate) processes: u64,
@@ -65,7 +65,7 @@ const LANES: [(&str, &str, &str, &str); 6] = [
     ("go", "Go goroutine", "go 1.27.3", "go 1.27.3"),
 ];
 
-/// Time an operation in the order of [`LANES`]; zero: not supported.
+/// Time of an operation for each lane of [`LANES`]; zero means not supported.
 type Costs = [f64; 6];
 
 impl Maker {
@@ -512,7 +512,7 @@ fn header(wish: &Wish) -> Header {
 
 type Place = Option<(FirstQuestion, u32)>;
 
-/// The catalogue's facts on these workloads.
+/// The catalogue's facts about these workloads.
 fn facts(id: &str) -> (Place, &'static [Role]) {
     match id {
         "spawn.one" => (Some((FirstQuestion::Start, 0)), &[Role::Create]),

@@ -9,7 +9,7 @@ func fill(file, offset int64, block []byte) {
 	}
 }
 
-// addUp is the sum of a block's bytes.
+// addUp returns the sum of a block's bytes.
 func addUp(block []byte) int64 {
 	var total int64
 	for _, b := range block {

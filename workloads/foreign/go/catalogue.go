@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// workload is one question and the function that answers it.
+// workload is a workload's parameters and the function that takes a sample of it.
 type workload struct {
 	id         string
 	parameters []parameter
 	run        func(order) (outcome, error)
-	refuses    string // Why this lane does not run it; empty where it does.
+	refuses    string // Why this lane does not run it; empty if it does.
 }
 
-// parameter is a name and the lowest value that makes sense.
+// parameter is a name and the lowest value that a lane accepts.
 type parameter struct {
 	name  string
 	least int64
@@ -28,7 +28,7 @@ type order struct {
 
 func (o order) get(name string) int64 { return o.parameters[name] }
 
-// assignments are the parameters as the suite's own programs take them.
+// assignments are the parameters as arguments of the suite's own programs.
 func (o order) assignments() []string {
 	var all []string
 	for name, value := range o.parameters {
@@ -37,7 +37,7 @@ func (o order) assignments() []string {
 	return all
 }
 
-// orCPUs is a parameter of which 0 means as many as the lane has CPUs.
+// orCPUs is the value of a parameter for which 0 means the lane's CPUs.
 func (o order) orCPUs(name string) int64 {
 	if n := o.parameters[name]; n > 0 {
 		return n

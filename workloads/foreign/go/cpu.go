@@ -2,15 +2,15 @@ package main
 
 import "runtime"
 
-// kernel prepares what all chunks share and returns the function that computes one.
+// kernel prepares data that all chunks share and returns the function that computes one chunk.
 type kernel func(o order) func(index int64) int64
 
-// chunks runs a kernel on goroutines, one for each chunk, over as many threads as there may be workers.
+// chunks runs a kernel with a goroutine for each chunk, on as many threads as workers are allowed.
 func chunks(prepare kernel) func(order) (outcome, error) {
 	return func(o order) (outcome, error) { return chunksOf(o, prepare(o), 1), nil }
 }
 
-// weakChunks does the same with all chunks once for each worker: the work grows with the workers.
+// weakChunks is chunks with all chunks once per worker, so the work grows with the workers.
 func weakChunks(prepare kernel) func(order) (outcome, error) {
 	return func(o order) (outcome, error) {
 		count, chunk := o.get("chunks_count"), prepare(o)
@@ -30,5 +30,5 @@ func chunksOf(o order, chunk func(index int64) int64, copies int64) outcome {
 	})
 }
 
-// edge is the lower edge of part index when whole is cut into parts.
+// edge is the start of part index when whole is cut into parts.
 func edge(whole, parts, index int64) int64 { return whole * index / parts }

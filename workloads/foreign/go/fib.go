@@ -1,6 +1,6 @@
 package main
 
-// fibonacci computes a number of Fibonacci by calls alone.
+// fibonacci computes a Fibonacci number by recursion.
 func fibonacci(o order) func(int64) int64 {
 	depth := o.get("depth_count")
 	return func(index int64) int64 { return fib(depth - index%4) }

@@ -1,6 +1,6 @@
 package main
 
-// hashing is FNV-1a of 32 bits over a block of its own for each chunk, again and again.
+// hashing is FNV-1a of 32 bits, repeatedly over one block for each chunk.
 func hashing(o order) func(int64) int64 {
 	size, rounds := o.get("block_bytes"), o.get("rounds_count")
 	return func(index int64) int64 {

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// Waiting for the world.
+// Waiting for the clock, sockets, files and mail.
 
-// What is written to a file at a time.
+// The bytes that are written to a file at a time.
 const blockBytes = 64 << 10
 
 func sleepers(o order) (outcome, error) {
@@ -57,7 +57,7 @@ func tcpEcho(o order) (outcome, error) {
 	return report.outcome(before), nil
 }
 
-// readBytes is how much a server reads at a time: of a burst one request, so that each is answered by itself.
+// readBytes is how many bytes a server reads at a time: one request of a burst, so each is answered separately.
 func readBytes(o order) int64 {
 	if o.get("burst_count") > 0 {
 		return o.get("payload_bytes")
@@ -87,7 +87,7 @@ func serveEcho(listener net.Listener, size int64) error {
 	}
 }
 
-// echo writes back what it reads; what does not come back the generator counts.
+// echo writes back what it reads. The generator counts missing answers.
 func echo(connection net.Conn, size int64) {
 	block := make([]byte, size)
 	for {
@@ -174,7 +174,7 @@ func readFile(path string, size int64) (int64, error) {
 	}
 }
 
-// writeFile writes a file down to the disk.
+// writeFile writes a file and syncs it to the disk.
 func writeFile(path string, index, size int64) error {
 	file, err := os.Create(path)
 	if err != nil {
@@ -192,7 +192,7 @@ func writeFile(path string, index, size int64) error {
 	return file.Sync()
 }
 
-// forget asks the kernel to drop a file's pages from its cache.
+// forget makes the kernel drop a file's pages from its cache.
 func forget(path string) error {
 	const dontNeed = 4 // POSIX_FADV_DONTNEED of Linux
 	file, err := os.Open(path)

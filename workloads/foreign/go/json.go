@@ -13,7 +13,7 @@ type record struct {
 	On    bool     `json:"on"`
 }
 
-// documents writes, reads and sums a document of its own for each chunk.
+// documents writes, reads and sums a separate document for each chunk.
 func documents(o order) func(int64) int64 {
 	count := o.get("records_count")
 	return func(index int64) int64 {
@@ -26,11 +26,11 @@ func documents(o order) func(int64) int64 {
 		}
 		text, err := json.Marshal(document)
 		if err != nil {
-			panic(err) // Plain values can always be written.
+			panic(err) // Cannot happen: plain values can always be written.
 		}
 		var parsed []record
 		if err := json.Unmarshal(text, &parsed); err != nil {
-			panic(err) // It was just written.
+			panic(err) // Cannot happen: json has just written it.
 		}
 		var total int64
 		for _, r := range parsed {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// latency is a histogram as the protocol carries it.
+// latency is a histogram in the protocol's form.
 type latency struct {
 	Corrected bool       `json:"corrected"`
 	Offered   *float64   `json:"offered_per_s"`
@@ -13,7 +13,7 @@ type latency struct {
 	Buckets   [][2]int64 `json:"buckets"`
 }
 
-// latencies are nanoseconds in the order in which they were noted.
+// latencies are nanoseconds, in the order of their recording.
 type latencies []int64
 
 func (l *latencies) note(ns int64) { *l = append(*l, max(ns, 0)) }
@@ -27,11 +27,11 @@ func (l latencies) median() float64 {
 	return float64(sorted[(len(sorted)-1)/2])
 }
 
-// report counts the latencies in buckets, each as wide as a 1,024th of its values at most.
+// report counts the latencies in buckets. A bucket is at most 1/1,024 of its values wide.
 func (l latencies) report(achieved float64) *latency {
 	counts := make(map[int64]int64)
 	for _, ns := range l {
-		// All but the 11 highest bits are set, so that the highest value names the bucket.
+		// All bits but the 11 highest are set to 1: this is the highest value of the bucket.
 		width := max(bits.Len64(uint64(ns))-11, 0)
 		counts[ns|(1<<width-1)]++
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// The programs that load a lane's server, or serve it, from processes of their own.
+// The suite's programs that load a lane's server, or that the lane is a client of. Each is a separate process.
 
 const loadVariable = "THREADBARE_LOAD"
 
@@ -38,10 +38,10 @@ func runLoad(arguments ...string) (load, error) {
 	return report, nil
 }
 
-// outcome is the sample of a server that had used before when it began.
+// outcome is the sample of a server. before is the lane's usage when the load began.
 func (l load) outcome(before usage) outcome {
 	own := used().minus(before).minus(usage{l.CPU, l.Voluntary, l.Involuntary})
-	// A report of a search is of its last part, and of that share of the usage.
+	// The report of a search describes only its last part, so the sample gets only that part's share of the usage.
 	if asked := l.Metrics["load_asked_count"]; asked > 0 {
 		share := func(n int64) int64 { return int64(float64(n) * float64(l.Operations) / asked) }
 		own = usage{share(own.cpu), share(own.voluntary), share(own.involuntary)}
@@ -52,8 +52,8 @@ func (l load) outcome(before usage) outcome {
 	}
 }
 
-// helper is one of the suite's own servers in a process of its own: it says
-// where it listens, serves until its input ends, and reports.
+// helper is one of the suite's own servers, in a separate process: it prints
+// its address, serves until its input ends, and prints a report.
 type helper struct {
 	address string
 	process *exec.Cmd
@@ -99,7 +99,7 @@ func (h *helper) readLine(into any) error {
 	return nil
 }
 
-// end ends it; what it says last, if it says anything.
+// end ends the program and returns its report, if it prints one.
 func (h *helper) end(report any) error {
 	_ = h.input.Close()
 	var err error

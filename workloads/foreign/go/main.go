@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-// serve says hello and answers requests until it is told to quit or the input ends.
+// serve writes the hello, then answers requests until the request to quit or the end of the input.
 func serve(input io.Reader, output io.Writer) error {
 	in := bufio.NewReaderSize(input, maxLineBytes+1)
 	if err := say(output, newHello()); err != nil {
@@ -56,7 +56,7 @@ func serve(input io.Reader, output io.Writer) error {
 	}
 }
 
-// answer takes a sample. Whatever goes wrong costs this sample only.
+// answer takes a sample. An error ends only this sample.
 func answer(req request, bad *failure) (response any) {
 	defer func() {
 		if cause := recover(); cause != nil {

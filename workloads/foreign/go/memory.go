@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Goroutines that wait, and what they cost.
+// The memory of waiting goroutines.
 
 func memoryParked(o order) (outcome, error) {
 	return hold(o, func(index int64, wait func()) int64 {
@@ -30,13 +30,13 @@ func memoryShrink(o order) (outcome, error) {
 	})
 }
 
-// hold has the ledger read without and with goroutines that wait. body calls wait once.
+// hold has the ledger read first without waiting goroutines, then with them. body calls wait once.
 func hold(o order, body func(index int64, wait func()) int64) (outcome, error) {
 	tasks := o.get("tasks_count")
 	first := startWaiting(1, body)
-	first.end() // What the first goroutine costs is paid once.
-	// The baseline is a process that holds no garbage and no free spans.
-	// Nothing is collected by hand after this: what Go itself gives back counts.
+	first.end() // What only the first goroutine costs is not counted.
+	// The first reading is of a process without garbage and free spans.
+	// The lane calls the collector only here, so the second reading shows what Go frees by itself.
 	debug.FreeOSMemory()
 	if err := readMemory(); err != nil {
 		return outcome{}, err
@@ -50,7 +50,7 @@ func hold(o order, body func(index int64, wait func()) int64) (outcome, error) {
 	return out, err
 }
 
-// waiting is goroutines that block on a gate.
+// waiting is a set of goroutines that block on a gate.
 type waiting struct {
 	gate    chan struct{}
 	arrived atomic.Int64
@@ -58,7 +58,7 @@ type waiting struct {
 	handed  atomic.Int64
 }
 
-// startWaiting returns when count goroutines wait.
+// startWaiting starts count goroutines and returns when all of them wait.
 func startWaiting(count int64, body func(index int64, wait func()) int64) *waiting {
 	w := &waiting{gate: make(chan struct{})}
 	w.wait.Add(int(count))
@@ -77,7 +77,7 @@ func (w *waiting) block() {
 	<-w.gate
 }
 
-// end lets them go and returns the sum of what they hand over.
+// end opens the gate and returns the sum of the values that they hand over.
 func (w *waiting) end() int64 {
 	close(w.gate)
 	w.wait.Wait()

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// outcome is what a sample reports.
+// outcome is the result of a sample.
 type outcome struct {
 	elapsed    int64
 	operations int64
@@ -15,7 +15,7 @@ type outcome struct {
 	metrics    map[string]float64
 }
 
-// perSecond is how many of count are in a second of the time measured.
+// perSecond is count per second of the measured time.
 func (o *outcome) perSecond(count int64) float64 {
 	return float64(count) / (float64(max(o.elapsed, 1)) / 1e9)
 }
@@ -26,7 +26,7 @@ var epoch = time.Now()
 // now is the monotonic clock in nanoseconds.
 func now() int64 { return int64(time.Since(epoch)) }
 
-// usage is CPU time and context switches of the lane and the children it has waited for.
+// usage is the CPU time and the context switches of the lane and of the children that it has waited for.
 type usage struct{ cpu, voluntary, involuntary int64 }
 
 func used() usage {
@@ -51,7 +51,7 @@ func (u usage) plus(other usage) usage {
 	return usage{u.cpu + other.cpu, u.voluntary + other.voluntary, u.involuntary + other.involuntary}
 }
 
-// timed runs section, which does that many operations and returns the checksum.
+// timed runs section, which does the given number of operations and returns the checksum.
 func timed(operations int64, section func() int64) outcome {
 	out := outcome{operations: operations}
 	out.addTimed(func() { out.checksum = section() })

@@ -1,6 +1,6 @@
 package main
 
-// nqueens counts the solutions for one placing of the first two queens.
+// nqueens counts the solutions for one position of the first two queens.
 func nqueens(o order) func(int64) int64 {
 	n := o.get("size_count")
 	all := uint32(1)<<n - 1
@@ -14,8 +14,8 @@ func nqueens(o order) func(int64) int64 {
 	}
 }
 
-// solutions takes the columns of the row to come that are attacked: by column,
-// and along the diagonals to either side.
+// solutions takes the attacked columns of the next row: by column, and along
+// the diagonals to either side.
 func solutions(all, columns, left, right uint32) int64 {
 	if columns == all {
 		return 1

@@ -12,7 +12,7 @@ type pipe struct{ from, to *os.File }
 
 type pipes []pipe
 
-// newPipes opens count pipes, or none.
+// newPipes opens count pipes. If one cannot be opened, it closes the others.
 func newPipes(count int64) (pipes, error) {
 	all := make(pipes, 0, count)
 	for range count {
@@ -40,8 +40,8 @@ func (p pipe) write(value int64) error {
 	return err
 }
 
-// read takes one number: a pipe neither splits nor joins writes this short
-// when every read asks for one.
+// read takes one number. A pipe does not split so short a write, and does not
+// join several if each read has room for one number.
 func (p pipe) read() (int64, error) {
 	var token [8]byte
 	n, err := p.from.Read(token[:])

@@ -44,7 +44,7 @@ type sample struct {
 	figures
 }
 
-// figures are what a sample says, and what the load generator prints.
+// figures are the fields that a sample and the load generator's report have in common.
 type figures struct {
 	Elapsed     int64              `json:"elapsed_ns"`
 	Operations  int64              `json:"operations_count"`
@@ -63,7 +63,7 @@ type refused struct {
 	Message string `json:"message"`
 }
 
-// failure is why there is no sample.
+// failure is the reason why there is no sample.
 type failure struct{ kind, message string }
 
 func (f *failure) Error() string { return f.message }
@@ -76,7 +76,7 @@ func notSupported(format string, arguments ...any) *failure {
 	return &failure{"not_supported", fmt.Sprintf(format, arguments...)}
 }
 
-// asFailure tells a refusal of the host from everything else.
+// asFailure distinguishes a refusal of the host from other errors.
 func asFailure(err error) *failure {
 	var own *failure
 	if errors.As(err, &own) {
@@ -116,14 +116,14 @@ func newSample(id int64, out outcome) sample {
 
 func refusal(id int64, f *failure) refused { return refused{"error", id, f.kind, f.message} }
 
-// parseRequest reads a request; with a failure it carries the id where that can be read.
+// parseRequest reads a request. If it fails, the result still has the id, if that can be read.
 func parseRequest(line []byte) (request, *failure) {
 	var req request
 	if err := json.Unmarshal(line, &req); err != nil {
 		var only struct {
 			ID int64 `json:"id"`
 		}
-		_ = json.Unmarshal(line, &only) // Without an id the answer carries 0.
+		_ = json.Unmarshal(line, &only) // Without an id the answer has id 0.
 		return request{ID: only.ID}, badRequest("this is no request of the protocol: %v", err)
 	}
 	if req.Type != "run" && req.Type != "quit" {
@@ -164,15 +164,15 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 		}
 		return nil, errLineTooLong
 	case err == io.EOF && len(line) > 0:
-		return line, nil // The next call meets the end again.
+		return line, nil // The next call finds the end of the input again.
 	case err != nil:
 		return nil, err
 	}
 	return bytes.TrimSuffix(line, []byte{'\n'}), nil
 }
 
-// readMemory has the study take a reading of the memory ledger, in the middle of
-// a sample. Nothing waits in the reader of the requests meanwhile.
+// readMemory has the study take a reading of the memory ledger in the middle of
+// a sample. The study sends nothing else meanwhile, so the answer is the next line.
 func readMemory() error {
 	if err := say(os.Stdout, map[string]string{"type": "read_memory"}); err != nil {
 		return err

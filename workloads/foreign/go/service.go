@@ -38,7 +38,7 @@ func serviceHTTP(o order) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	// How it ends is not the lane's: it may have been killed.
+	// Its exit status does not matter to the lane: it may have been killed.
 	defer backend.end(nil)
 	return serveLoaded(o, backend.address)
 }
@@ -60,7 +60,7 @@ func serveLoaded(o order, backend string) (outcome, error) {
 	if serving := <-served; err == nil && !errors.Is(serving, http.ErrServerClosed) {
 		err = serving
 	}
-	// Serve returns when the end begins, ended is closed when all is answered.
+	// Serve returns when the end begins; ended is closed when all requests are answered.
 	<-s.ended
 	if err != nil {
 		return outcome{}, err
@@ -68,7 +68,7 @@ func serveLoaded(o order, backend string) (outcome, error) {
 	return report.outcome(before), nil
 }
 
-// service is what all requests share.
+// service is the state that all requests share.
 type service struct {
 	server   *http.Server
 	hashes   map[string][]byte
@@ -77,7 +77,7 @@ type service struct {
 	timeout  time.Duration
 	backend  string
 	inFlight chan struct{}
-	links    chan *link // A nil is the leave to open a connection.
+	links    chan *link // A nil is a permit to open a connection.
 	begun    chan struct{}
 	ended    chan struct{}
 }
@@ -115,7 +115,7 @@ func newService(o order, backend string) (*service, error) {
 	return s, nil
 }
 
-// end begins the end, once: requests under way are answered.
+// end begins the end, once. Requests in progress are still answered.
 func (s *service) end() {
 	select {
 	case s.begun <- struct{}{}:
@@ -123,7 +123,7 @@ func (s *service) end() {
 			defer close(s.ended)
 			ctx, cancel := context.WithTimeout(context.Background(), idleTime)
 			defer cancel()
-			// An error means that a client did not read; its connection is cut.
+			// An error means that a client did not read its answer; its connection is closed.
 			if s.server.Shutdown(ctx) != nil {
 				_ = s.server.Close()
 			}
@@ -146,7 +146,7 @@ func (s *service) closeLinks() {
 	}
 }
 
-// problem is why there is no answer: a status and what is said with it.
+// problem is the reason why there is no answer: a status and its text.
 type problem struct {
 	status int
 	text   string
@@ -172,7 +172,7 @@ func write(w http.ResponseWriter, body []byte, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // A client that has gone away needs no answer.
+	_, _ = w.Write(body) // A client that has closed its connection needs no answer.
 }
 
 func (s *service) reply(route string, w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -206,7 +206,7 @@ func (s *service) reply(route string, w http.ResponseWriter, r *http.Request) ([
 	return newAnswer(route, user, item, computed, values)
 }
 
-// who finds the user of "Bearer USER:SECRET": it computes the hash of the secret.
+// who returns the user of "Bearer USER:SECRET". It computes the hash of the secret.
 func (s *service) who(authorization string) (string, error) {
 	token, isBearer := strings.CutPrefix(authorization, "Bearer ")
 	user, secret, isWhole := strings.Cut(token, ":")
@@ -236,7 +236,7 @@ func keys(route string, item int64) []string {
 	return []string{"item:" + decimal(item)}
 }
 
-// fetchAll asks for all keys at once, the last one itself and each other in a goroutine of its own.
+// fetchAll gets all keys at once: the last by itself, and each other in a separate goroutine.
 func (s *service) fetchAll(ctx context.Context, keys []string) ([][]byte, error) {
 	last := len(keys) - 1
 	if last == 0 {
@@ -261,7 +261,7 @@ func (s *service) fetchAll(ctx context.Context, keys []string) ([][]byte, error)
 	return values, err
 }
 
-// fetch asks for a key on a connection of the pool.
+// fetch gets a key on a connection of the pool.
 func (s *service) fetch(ctx context.Context, key string) ([]byte, error) {
 	var l *link
 	select {
@@ -274,8 +274,8 @@ func (s *service) fetch(ctx context.Context, key string) ([]byte, error) {
 	return value, err
 }
 
-// fetchOn asks on this connection, or on a new one where there is none or the backend
-// has closed it since; it returns the connection that may be used again.
+// fetchOn gets a key on this connection, or on a new one if there is none or the backend
+// has closed it meanwhile. It also returns the connection for further use.
 func (s *service) fetchOn(ctx context.Context, l *link, key string) ([]byte, *link, error) {
 	for {
 		isUsed := l != nil
@@ -322,7 +322,7 @@ func dial(ctx context.Context, address string) (*link, error) {
 	return &link{connection, bufio.NewReader(connection)}, nil
 }
 
-// get returns the value of a key, nil where it has none.
+// get returns the value of a key, or nil if it has none.
 func (l *link) get(ctx context.Context, key string) ([]byte, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := l.connection.SetDeadline(deadline); err != nil {
@@ -351,7 +351,7 @@ func (l *link) get(ctx context.Context, key string) ([]byte, error) {
 	return value[:size], nil
 }
 
-// stored is what the backend holds of an item.
+// stored is the backend's record of an item.
 type stored struct {
 	ID    int64    `json:"id"`
 	Name  string   `json:"name"`
@@ -360,7 +360,7 @@ type stored struct {
 	Text  string   `json:"text"`
 }
 
-// check is a number that depends on all of it.
+// check is a number that depends on every field.
 func (r *stored) check() int64 {
 	words := strings.Count(r.Text, " ") + 1
 	return r.ID + r.Price%1000 + int64(len(r.Name)+len(r.Tags)+words)

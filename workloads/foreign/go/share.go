@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// Sharing between goroutines.
+// Goroutines that share data.
 
-// timedTeam opens the gate and joins a team whose tasks hand over the checksum.
+// timedTeam times a team from opening the gate to the last join. Its tasks hand over the checksum.
 func (t *team) timed(operations int64) outcome {
 	t.assemble()
 	return timed(operations, func() int64 {
@@ -16,7 +16,7 @@ func (t *team) timed(operations int64) outcome {
 	})
 }
 
-// timedBeside opens the gate, lets the main task work and joins the team.
+// timedBeside times a team from opening the gate, with the work of the main task, to the last join.
 func (t *team) timedBeside(operations int64, main func() int64) outcome {
 	t.assemble()
 	out := timed(operations, func() int64 {
@@ -36,7 +36,7 @@ func receive(from <-chan int64, count int64) int64 {
 	return total
 }
 
-// produce sends 1 to items, times over.
+// produce sends 1 to items, repeatedly.
 func produce(to chan<- int64, items, times int64) {
 	for range times {
 		for item := range items {
@@ -144,8 +144,8 @@ func sieve(o order) (outcome, error) {
 	return out, nil
 }
 
-// filter takes its first number as a prime and passes on what that does not
-// divide, to the next filter, which it starts.
+// filter takes its first number as a prime, and passes on the numbers that this
+// prime does not divide. It starts the next filter, which receives them.
 func filter(from <-chan int64, handed chan<- int64, found *atomic.Int64) {
 	prime := <-from
 	if prime == 0 {
@@ -270,7 +270,7 @@ func chameneos(o order) (outcome, error) {
 	return team.timed(meetings), nil
 }
 
-// meet is a creature's life; it returns how often it has met another.
+// meet is a task that meets others; it returns how often it has met one.
 func meet(creature int64, requests chan<- int64, answer <-chan int64) int64 {
 	colour := creature % 3
 	for met := int64(0); ; met++ {
@@ -309,7 +309,7 @@ func big(o order) (outcome, error) {
 }
 
 // ask sends requests to others, one after another, and answers requests until all have
-// their answers; it returns how many it got.
+// their answers. It returns how many it got.
 func ask(i, pings int64, boxes []chan int64, finished chan<- int64) int64 {
 	tasks, x := int64(len(boxes)), lehmer(i, 1)
 	next := func() {
@@ -334,7 +334,7 @@ func ask(i, pings int64, boxes []chan int64, finished chan<- int64) int64 {
 	}
 }
 
-// fork is a lock whose cache lines no other lock shares.
+// fork is a lock alone on its cache lines.
 type fork struct {
 	sync.Mutex
 	_ [128]byte
@@ -419,7 +419,7 @@ func brigade(o order) (outcome, error) {
 	return out, firstOf(failed, tasks)
 }
 
-// passOn reads a number and writes the next, again and again.
+// passOn reads a number and writes it + 1, repeatedly.
 func passOn(from, to pipe, times int64) error {
 	for range times {
 		value, err := from.read()
@@ -433,7 +433,7 @@ func passOn(from, to pipe, times int64) error {
 	return nil
 }
 
-// firstOf waits for count results and returns the first that is an error.
+// firstOf waits for count results and returns the first error.
 func firstOf(failed <-chan error, count int64) error {
 	var first error
 	for range count {

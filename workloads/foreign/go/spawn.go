@@ -6,7 +6,7 @@ func spawnOne(o order) (outcome, error) {
 	return timed(o.iterations, func() int64 {
 		var total int64
 		for range o.iterations {
-			done := make(chan int64, 1) // The sender ends without waiting.
+			done := make(chan int64, 1) // The capacity lets the sender end without waiting.
 			go func() { done <- 1 }()
 			total += <-done
 		}
@@ -72,7 +72,7 @@ func skynet(o order) (outcome, error) {
 	}), nil
 }
 
-// grow hands over a leaf's number, or what its ten children handed over.
+// grow hands over a leaf's number, or the sum of its ten children's values.
 func grow(parent chan<- int64, first, leaves int64) {
 	if leaves == 1 {
 		parent <- first

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Going from one goroutine to another.
+// Switching from one goroutine to another.
 
 func yield(o order) (outcome, error) {
 	tasks, yields := o.get("tasks_count"), o.get("yields_count")*o.iterations
@@ -36,7 +36,7 @@ func roundTrip(o order) (outcome, error) {
 	return rally(o, o.get("capacity_count")), nil
 }
 
-// rally sends a token there and back over channels of that capacity.
+// rally sends a token to another goroutine and back, over channels of the given capacity.
 func rally(o order, capacity int64) outcome {
 	rounds := o.get("rounds_count") * o.iterations
 	there, back := make(chan int64, capacity), make(chan int64, capacity)
@@ -128,7 +128,7 @@ func workingSet(o order) (outcome, error) {
 	return out, nil
 }
 
-// ringOf sends a token round; each task goes over size bytes of its own on every hop.
+// ringOf sends a token around a ring. Each task reads size bytes of its own on every hop.
 func ringOf(o order, size int64) outcome {
 	tasks, hops := o.get("tasks_count"), o.get("hops_count")*o.iterations
 	channels := make([]chan int64, tasks)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// team is tasks that block on a gate until all of them are there.
+// team is a set of tasks that block on a gate until all of them have started.
 type team struct {
 	gate    chan struct{}
 	arrived atomic.Int64
@@ -18,7 +18,7 @@ type team struct {
 
 func newTeam() *team { return &team{gate: make(chan struct{})} }
 
-// add starts a task; what it hands over is added up.
+// add starts a task, whose value is added to the sum.
 func (t *team) add(body func() int64) {
 	t.count++
 	t.wait.Add(1)
@@ -35,13 +35,13 @@ func (t *team) assemble() { waitUntil(func() bool { return t.arrived.Load() == t
 
 func (t *team) start() { close(t.gate) }
 
-// join waits for all and returns the sum of what they handed over.
+// join waits for all tasks and returns the sum of their values.
 func (t *team) join() int64 {
 	t.wait.Wait()
 	return t.handed.Load()
 }
 
-// waitUntil waits for what takes next to no time, or for as long as it takes.
+// waitUntil waits for a condition: first by yielding, because it usually holds at once, then by sleeping.
 func waitUntil(done func() bool) {
 	for range 100 {
 		if done() {
@@ -54,7 +54,7 @@ func waitUntil(done func() bool) {
 	}
 }
 
-// startAll starts count tasks; the result waits for all and adds up what they handed over.
+// startAll starts count tasks. The function that it returns waits for all and adds up their values.
 func startAll(count int64, task func(index int64) int64) (join func() int64) {
 	results := make([]int64, count)
 	var wait sync.WaitGroup

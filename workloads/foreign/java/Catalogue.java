@@ -2,7 +2,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Every workload with its parameters, and the method that answers it. */
+/** Every workload with its parameters, and the method that takes a sample of it. */
 final class Catalogue {
     interface Shape {
         Outcome run(Order order) throws Exception;
@@ -116,7 +116,7 @@ final class Catalogue {
     Outcome run(Order order) throws Exception {
         var workload = all.get(order.workload());
         if (workload.refusal != null) throw Failure.notSupported(workload.refusal);
-        // The main task is one of the kind that is measured.
+        // The main task is a thread of the measured kind.
         var outcome = new Outcome[1];
         threads.start(() -> {
             outcome[0] = workload.shape.run(order);

@@ -7,7 +7,7 @@ import java.util.concurrent.Semaphore;
 import java.util.function.Function;
 import java.util.function.LongUnaryOperator;
 
-/** Independent chunks of work, at most so many at once. */
+/** Independent chunks of work, a limited number of them at once. */
 final class Chunks {
     private final Threads threads;
 
@@ -58,7 +58,7 @@ final class Chunks {
         return sum;
     }
 
-    /** A thread for each chunk; a semaphore keeps all but so many from running, as virtual threads have no pool. */
+    /** A thread for each chunk. A semaphore limits how many run at once, because virtual threads have no pool. */
     private Threads.Body virtual(long workers, long count, LongUnaryOperator chunk) {
         var free = new Semaphore((int) workers);
         return () -> threads.runAll(count, index -> () -> {
@@ -71,7 +71,7 @@ final class Chunks {
         });
     }
 
-    /** The edge below part `index` when `whole` is cut into `parts`. */
+    /** The start of part `index` when `whole` is cut into `parts`. */
     static long edge(long whole, long parts, long index) {
         return whole * index / parts;
     }

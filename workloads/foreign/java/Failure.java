@@ -1,4 +1,4 @@
-/** Why there is no sample; what the study is told. */
+/** The reason why there is no sample, as the study gets it. */
 final class Failure extends Exception {
     private static final long serialVersionUID = 1;
     final String kind;

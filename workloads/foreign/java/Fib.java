@@ -1,6 +1,6 @@
 import java.util.function.LongUnaryOperator;
 
-/** Computes a number of Fibonacci by calls alone. */
+/** Computes a Fibonacci number by recursion. */
 final class Fib {
     private Fib() {}
 

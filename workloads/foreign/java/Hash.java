@@ -1,6 +1,6 @@
 import java.util.function.LongUnaryOperator;
 
-/** Hashes a block of its own for each chunk: FNV-1a of 32 bits. */
+/** Hashes a separate block for each chunk: FNV-1a of 32 bits. */
 final class Hash {
     private Hash() {}
 

@@ -14,10 +14,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** Waiting for the world. */
+/** Waiting for the clock, sockets and files. */
 final class Io {
     static final String LOAD = "THREADBARE_LOAD";
-    /** What is written to a file at a time. */
+    /** The bytes that are written to a file at a time. */
     private static final int BLOCK_BYTES = 64 << 10;
     private static final int PATTERN = 251;
     private final Threads threads;
@@ -51,21 +51,21 @@ final class Io {
         var before = Meter.Usage.now();
         int connections = (int) order.get("connections_count");
         var server = new ServerSocket(0, connections, InetAddress.getLoopbackAddress());
-        // Of a burst one request at a time, so that each is answered by itself.
+        // One request of a burst at a time, so each is answered separately.
         int blockBytes = (int) order.or("block_bytes", order.get("payload_bytes"));
         var acceptor = threads.start(() -> serve(server, blockBytes));
         Map<?, ?> report;
         try {
             report = load(order, server.getLocalPort());
         } finally {
-            // Ends the acceptor; the generator has closed its connections.
+            // Ends the acceptor. The generator has closed its connections already.
             server.close();
             acceptor.join();
         }
         return outcome(report, Meter.Usage.now().minus(before));
     }
 
-    /** The generator's report as the sample of a server that has used so much. */
+    /** Makes the generator's report and the server's usage into a sample. */
     static Outcome outcome(Map<?, ?> report, Meter.Usage used) throws IOException {
         var outcome = new Outcome(number(report, "elapsed_ns"), number(report, "operations_count"), number(report, "checksum"), used);
         if (report.get("metrics") instanceof Map<?, ?> metrics) outcome.with(metrics);
@@ -103,7 +103,7 @@ final class Io {
             for (int size; (size = input.read(block)) >= 0; echoed += size) output.write(block, 0, size);
             return echoed;
         } catch (SocketException gone) {
-            // The generator counts what has not come back.
+            // The generator counts the missing answers.
             return 0;
         }
     }
@@ -119,7 +119,7 @@ final class Io {
             "--load-percent", "" + order.or("load_percent", 0), "--burst", "" + order.or("burst_count", 1));
     }
 
-    /** What the load generator says at its end. */
+    /** The load generator's report. */
     static Map<?, ?> report(List<String> command) throws Exception {
         var generator = new ProcessBuilder(command).redirectInput(Path.of("/dev/null").toFile()).start();
         var printed = new String(generator.getInputStream().readAllBytes(), StandardCharsets.UTF_8);

@@ -3,7 +3,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** JSON, which the JDK has not: maps, lists, strings, longs, doubles, booleans and null. */
+/** JSON, which the JDK does not have: maps, lists, strings, longs, doubles, booleans and null. */
 final class Json {
     static final class SyntaxError extends Exception {
         private static final long serialVersionUID = 1;

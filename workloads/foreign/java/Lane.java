@@ -29,7 +29,7 @@ final class Lane {
         };
         var lane = new Lane(arguments[1], new Catalogue(threads));
         lane.serve(REQUESTS, System.out);
-        // At once, whatever a failed sample may have left behind.
+        // At once, even if a failed sample has left tasks.
         System.out.flush();
         Runtime.getRuntime().halt(0);
     }
@@ -125,7 +125,7 @@ final class Lane {
         output.flush();
     }
 
-    /** The next line; one byte more than allowed of a line that is too long; null at the end. */
+    /** The next line; null at the end. Of a line that is too long, one byte more than is allowed. */
     private static byte[] nextLine(InputStream input) throws IOException {
         var line = new ByteArrayOutputStream();
         for (int next; (next = input.read()) != '\n';) {

@@ -5,7 +5,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 
-/** Latencies of one sample, in the order in which they were noted. */
+/** Latencies of one sample, in the order of their recording. */
 final class Latencies {
     private long[] noted = new long[64];
     private int count;
@@ -29,16 +29,16 @@ final class Latencies {
         return Arrays.stream(noted, 0, count).max().orElse(0);
     }
 
-    /** The share of those that are so long or longer. */
+    /** The share of latencies that are at least this long. */
     double shareFrom(long ns) {
         return (double) Arrays.stream(noted, 0, count).filter(one -> one >= ns).count() / Math.max(count, 1);
     }
 
-    /** In buckets, each as wide as a 1,024th of its values at most. */
+    /** The latencies in buckets. A bucket is at most 1/1,024 of its values wide. */
     Map<String, Object> report(double achieved) {
         var counts = new TreeMap<Long, Long>();
         for (int i = 0; i < count; i++) {
-            // All but the 11 highest bits are set, so that the highest value names the bucket.
+            // All bits but the 11 highest are set to 1: this is the highest value of the bucket.
             int width = Math.max(64 - Long.numberOfLeadingZeros(noted[i]) - 11, 0);
             counts.merge(noted[i] | (1L << width) - 1, 1L, Long::sum);
         }

@@ -4,7 +4,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** Tasks that wait, and what they cost. */
+/** The memory of waiting tasks. */
 final class Memory {
     private final Threads threads;
 
@@ -12,7 +12,7 @@ final class Memory {
         this.threads = threads;
     }
 
-    /** A task by number, and what makes it wait. */
+    /** The body of a task: gets its number and a function that waits. */
     private interface Body {
         long run(long index, Descend.Bottom wait) throws Exception;
     }
@@ -40,9 +40,9 @@ final class Memory {
 
     private Outcome hold(Order order, Body body) throws Exception {
         long count = order.get("tasks_count");
-        // What is paid once, by the first task, is no cost of a task.
+        // What only the first task costs is not counted.
         new Waiting(1, body).end();
-        // What earlier objects have left is no cost of a task either.
+        // Memory that earlier objects have left is not counted either.
         System.gc();
         Lane.readMemory();
         var meter = new Meter();

@@ -8,7 +8,7 @@ final class Meter {
         long run() throws Exception;
     }
 
-    /** A reading of what the process has used. Threads that end between two readings take their switches with them. */
+    /** A reading of the process's usage. Switches of threads that end between two readings are lost. */
     record Usage(long cpu, long voluntary, long involuntary) {
         static Usage now() throws IOException {
             var system = (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();

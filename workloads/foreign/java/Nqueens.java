@@ -1,6 +1,6 @@
 import java.util.function.LongUnaryOperator;
 
-/** Counts the solutions for one placing of the first two queens. */
+/** Counts the solutions for one position of the first two queens. */
 final class Nqueens {
     private Nqueens() {}
 

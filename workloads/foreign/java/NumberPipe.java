@@ -18,7 +18,7 @@ final class NumberPipe implements AutoCloseable {
         return ByteBuffer.allocateDirect(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
     }
 
-    /** So many pipes; all are closed together. */
+    /** Several pipes, which are closed together. */
     static final class Row implements AutoCloseable {
         final List<NumberPipe> pipes = new ArrayList<>();
 
@@ -55,7 +55,7 @@ final class NumberPipe implements AutoCloseable {
         while (out.hasRemaining()) pipe.sink().write(out);
     }
 
-    /** Reads a number and writes it + 1 to another pipe, so often. */
+    /** Reads a number and writes it + 1 to another pipe, repeatedly. */
     long passOn(NumberPipe to, long times) throws IOException {
         for (long i = 0; i < times; i++) to.write(read() + 1);
         return 0;
@@ -67,7 +67,7 @@ final class NumberPipe implements AutoCloseable {
             pipe.source().close();
             pipe.sink().close();
         } catch (IOException error) {
-            // Nothing is left to be done with it.
+            // An error of closing does not matter.
         }
     }
 }

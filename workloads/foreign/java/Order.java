@@ -6,18 +6,18 @@ record Order(String workload, Map<String, Long> parameters, long iterations) {
         return parameters.get(name);
     }
 
-    /** A parameter, or another value where the workload has no such. */
+    /** The value of a parameter, or another value if the workload has no such parameter. */
     long or(String name, long other) {
         return parameters.getOrDefault(name, other);
     }
 
-    /** A parameter of which 0 means as many as the lane has CPUs. */
+    /** The value of a parameter for which 0 means the lane's CPUs. */
     long orCpus(String name) {
         long value = get(name);
         return value == 0 ? Proc.cpus() : value;
     }
 
-    /** A parameter, all iterations together. */
+    /** The value of a parameter times the iterations. */
     long total(String name) {
         return get(name) * iterations;
     }

@@ -1,7 +1,7 @@
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** A sample: time, answer and what was counted beside it. */
+/** A sample: time, answer and further counts. */
 final class Outcome {
     final long elapsed;
     private final long operations;
@@ -36,7 +36,7 @@ final class Outcome {
         return latency(latencies.report(latencies.count() * 1e9 / Math.max(elapsed, 1)));
     }
 
-    /** Of a clock with so long a tick: each counts from when it was due. */
+    /** The latencies of a clock's ticks: each counts from the time when the tick was due. */
     Outcome ticks(Latencies late, long tick) {
         latency(late);
         latency.put("corrected", true);

@@ -6,11 +6,11 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
 
-/** What Linux says of the host and of this process under /proc. */
+/** Facts of the host and of this process, from /proc. */
 final class Proc {
     private Proc() {}
 
-    /** The numbers of a file of lines such as `MemAvailable: 12 kB`, as they stand there. */
+    /** The numbers of a file with lines such as `MemAvailable: 12 kB`, without conversion. */
     static Map<String, Long> numbers(String path) throws IOException {
         var numbers = new HashMap<String, Long>();
         for (var line : Files.readAllLines(Path.of(path))) {
@@ -20,7 +20,7 @@ final class Proc {
         return numbers;
     }
 
-    /** The size of the CPU set: `availableProcessors` would be less where a quota is. */
+    /** The size of the CPU set. `availableProcessors` is lower under a CPU quota. */
     static int cpus() {
         try {
             for (var line : Files.readAllLines(Path.of("/proc/self/status"))) {
@@ -29,7 +29,7 @@ final class Proc {
                 }
             }
         } catch (IOException error) {
-            // As without /proc: the next best.
+            // Without /proc: the nearest figure that Java has.
         }
         return Runtime.getRuntime().availableProcessors();
     }
@@ -44,7 +44,7 @@ final class Proc {
                     sums[0] += status.getOrDefault("voluntary_ctxt_switches", 0L);
                     sums[1] += status.getOrDefault("nonvoluntary_ctxt_switches", 0L);
                 } catch (NoSuchFileException ended) {
-                    // A thread that has ended meanwhile.
+                    // The thread has ended meanwhile.
                 } catch (IOException ended) {
                     if (Files.exists(task)) throw ended;
                 }

@@ -35,13 +35,13 @@ final class Service {
 
     static {
         // The server reads these when its classes are loaded. By default it keeps 200 connections at most, for 30 s, and
-        // leaves small answers to Nagle's algorithm.
+        // delays small answers by Nagle's algorithm.
         System.setProperty("sun.net.httpserver.maxIdleConnections", "60000");
         System.setProperty("sun.net.httpserver.idleInterval", "" + IDLE_SECONDS);
         System.setProperty("sun.net.httpserver.nodelay", "true");
     }
 
-    /** Why there is no answer. */
+    /** The reason why there is no answer. */
     private static final class Problem extends Exception {
         private static final long serialVersionUID = 1;
         final int status;
@@ -94,13 +94,13 @@ final class Service {
             if (line == null || !(Json.parse(line) instanceof Map<?, ?> said)) throw new IOException("the backend did not say where it listens");
             return new Service(threads, order, said.get("address").toString()).serveLoaded();
         } finally {
-            // It ends with its input.
+            // The backend ends with its input.
             backend.getOutputStream().close();
             backend.waitFor();
         }
     }
 
-    /** A program of the suite, with all parameters. */
+    /** Starts a program of the suite, with all parameters. */
     private static List<String> command(String what, Order order) {
         var command = new ArrayList<>(List.of(System.getenv(Io.LOAD), what));
         order.parameters().forEach((name, value) -> command.add(name + "=" + value));
@@ -113,7 +113,7 @@ final class Service {
         links = new Links(backend, (int) order.get("pool_count"), order.get("timeout_ns"));
         inFlight = new Semaphore((int) order.get("in_flight_count"));
         for (int number = 0; number < USERS; number++) hashes.put("u" + number, hash("u" + number, "secret of u" + number));
-        // A backlog as long as the host allows.
+        // The longest queue that the host allows.
         var listen = System.getenv().getOrDefault("THREADBARE_LISTEN", "127.0.0.1:0").split(":");
         server = HttpServer.create(new InetSocketAddress(listen[0], Integer.parseInt(listen[1])), 65_535);
         server.createContext("/", this::handle);
@@ -131,13 +131,13 @@ final class Service {
             command.addAll(2, List.of("--address", server.getAddress().getAddress().getHostAddress() + ":" + server.getAddress().getPort()));
             report = Io.report(command);
         } finally {
-            // Where the end was not requested, there is nothing under way.
+            // If the end was not requested, no request is in progress.
             if (ends.compareAndSet(false, true)) server.stop(0);
             else end.join();
             if (pool != null) pool.shutdown();
             links.close();
         }
-        // The report is of the last part of a search, and the sample has that share of the use.
+        // The report of a search describes only its last part, so the sample gets only that part's share of the usage.
         var used = Meter.Usage.now().minus(before);
         if (!(report.get("metrics") instanceof Map<?, ?> metrics && metrics.get("load_asked_count") instanceof Double asked
             && report.get("operations_count") instanceof Long part)) throw new IOException("the load generator's report is not whole");
@@ -166,7 +166,7 @@ final class Service {
         var input = exchange.getRequestBody();
         if ("/drain".equals(path)) {
             if (ends.compareAndSet(false, true)) {
-                // It waits for the exchanges under way, of which this is one.
+                // `stop` waits for the exchanges in progress, and this is one of them.
                 end = threads.start(() -> {
                     server.stop(IDLE_SECONDS);
                     return 0;
@@ -188,7 +188,7 @@ final class Service {
         }
     }
 
-    /** The user of "Bearer USER:SECRET": computes the hash of the secret. */
+    /** The user of "Bearer USER:SECRET". Computes the hash of the secret. */
     private String who(String authorization) throws Problem {
         if (authorization == null || !authorization.startsWith("Bearer ")) throw Problem.unknown();
         var token = authorization.substring("Bearer ".length());
@@ -217,7 +217,7 @@ final class Service {
             if (fits && Json.parse(new String(body, StandardCharsets.UTF_8)) instanceof Map<?, ?> question
                 && question.get("item") instanceof Long item && item >= 0) return item % ITEMS;
         } catch (Json.SyntaxError error) {
-            // As any other text that is no question.
+            // Refused like any other body that is not a question.
         }
         throw Problem.malformed();
     }
@@ -230,7 +230,7 @@ final class Service {
         };
     }
 
-    /** Asks for all at once: by a virtual thread for each, else one after another on one connection before the first answer is there. */
+    /** Gets all keys at once: each by a virtual thread, or all on one connection before the first answer is read. */
     private List<String> fetchAll(List<String> keys) throws Problem {
         if (!threads.virtual || keys.size() == 1) return links.get(keys);
         var values = new String[keys.size()];
@@ -283,7 +283,7 @@ final class Service {
             if (stored.get("id") instanceof Long && stored.get("price") instanceof Long && stored.get("name") instanceof String
                 && stored.get("text") instanceof String && stored.get("tags") instanceof List<?>) return stored;
         } catch (Json.SyntaxError | ClassCastException error) {
-            // The backend has said something else.
+            // The backend has sent something other than a record.
         }
         throw Problem.backend();
     }
@@ -294,7 +294,7 @@ final class Service {
         return spaces + 1;
     }
 
-    /** At most so many connections to the backend, each for one caller at a time. */
+    /** A limited number of connections to the backend, each for one caller at a time. */
     private static final class Links {
         private final InetSocketAddress address;
         private final Semaphore permits;
@@ -336,7 +336,7 @@ final class Service {
                     throw Problem.late();
                 } catch (IOException error) {
                     close(link);
-                    // The backend may have closed one that was used before.
+                    // The backend may have closed a connection that was used before.
                     if (used == null) throw Problem.backend();
                 }
             }
@@ -346,7 +346,7 @@ final class Service {
             try {
                 if (link != null) link.socket.close();
             } catch (IOException ended) {
-                // That is what was wanted.
+                // The connection is closed already.
             }
         }
 
@@ -391,7 +391,7 @@ final class Service {
             } catch (NumberFormatException error) {
                 throw new IOException("the backend answered " + head, error);
             }
-            // No key of the service is without a value.
+            // Every key of the service has a value.
             if (size < 0) throw new IOException("the backend has no such key");
             var bytes = input.readNBytes(size + 2);
             if (bytes.length < size + 2) throw new IOException("the backend closed the connection");

@@ -4,7 +4,7 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantLock;
 
-/** Ways to share between tasks. */
+/** Tasks that share data. */
 final class Share {
     private final Threads threads;
 
@@ -18,7 +18,7 @@ final class Share {
         return sum;
     }
 
-    /** Sends 1 to `items`, again and again. */
+    /** Sends 1 to `items`, repeatedly. */
     private static long produce(BlockingQueue<Long> to, long items, long times) throws InterruptedException {
         for (long i = 0; i < times; i++) {
             for (long item = 1; item <= items; item++) to.put(item);
@@ -239,7 +239,7 @@ final class Share {
         return team.timed(tasks * pings);
     }
 
-    /** Sends requests to others, one after another, and answers requests until all have their answers; how many it got. */
+    /** Sends requests to others, one after another, and answers requests until all have their answers. Returns how many it got. */
     private static long ask(long index, long pings, List<BlockingQueue<Long>> boxes, BlockingQueue<Long> finished) throws InterruptedException {
         long tasks = boxes.size();
         long x = Lehmer.after(index, 1);

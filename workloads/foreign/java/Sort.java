@@ -1,7 +1,7 @@
 import java.util.Arrays;
 import java.util.function.LongUnaryOperator;
 
-/** Fills, sorts and sums an array of its own for each chunk. */
+/** Fills, sorts and sums a separate array for each chunk. */
 final class Sort {
     private Sort() {}
 

@@ -2,7 +2,7 @@ import java.util.ArrayList;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
 
-/** Going from one task to another. */
+/** Switching from one task to another. */
 final class Switch {
     private final Threads threads;
 
@@ -90,7 +90,7 @@ final class Switch {
         return ring(order, size).with("sum_alone_ns", perHop);
     }
 
-    /** A token goes round; each task goes over `size` bytes of its own on every hop. */
+    /** Sends a token around a ring. Each task reads `size` bytes of its own on every hop. */
     private Outcome ring(Order order, long size) throws Exception {
         long tasks = order.get("tasks_count");
         long hops = order.total("hops_count");
@@ -156,7 +156,7 @@ final class Switch {
     private static long spin(long ns) {
         long end = System.nanoTime() + ns;
         while (System.nanoTime() < end) {
-            // Only reads the clock.
+            // Nothing but the clock is read.
         }
         return 1;
     }

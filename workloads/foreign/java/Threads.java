@@ -10,15 +10,15 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.BooleanSupplier;
 import java.util.function.LongFunction;
 
-/** Tasks: threads of one kind, which hand over a number. */
+/** Tasks: threads of one kind. Each hands over a number. */
 final class Threads {
-    /** What a task does. */
+    /** The body of a task. */
     interface Body {
         long run() throws Exception;
     }
 
     final boolean virtual;
-    /** Why there are no such threads; null where there are. */
+    /** Why there are no such threads; null if there are. */
     final String missing;
     final ThreadFactory factory;
 
@@ -32,7 +32,7 @@ final class Threads {
         return new Threads(false, null, Thread::new);
     }
 
-    /** By reflection, so that this compiles with a JDK that has none. */
+    /** By reflection, so this compiles with a JDK without virtual threads. */
     static Threads virtual() {
         int version = Runtime.version().feature();
         if (version < 21) {
@@ -47,7 +47,7 @@ final class Threads {
         }
     }
 
-    /** A thread that hands over a number, or what it ended with. */
+    /** A thread that hands over a number or its exception. */
     static final class Task implements Runnable {
         private final Body body;
         private Thread thread;
@@ -78,7 +78,7 @@ final class Threads {
     Task start(Body body) {
         var task = new Task(body);
         task.thread = factory.newThread(task);
-        // What a failed sample leaves behind does not keep the lane alive.
+        // Threads that a failed sample leaves do not keep the lane alive.
         task.thread.setDaemon(true);
         task.thread.start();
         return task;
@@ -100,7 +100,7 @@ final class Threads {
         return joinAll(startAll(count, body));
     }
 
-    /** A queue of that capacity; 0 is a rendezvous. */
+    /** A queue of the given capacity; 0 is a rendezvous. */
     static BlockingQueue<Long> channel(long capacity) {
         return capacity == 0 ? new SynchronousQueue<>() : new ArrayBlockingQueue<>((int) capacity);
     }
@@ -110,7 +110,7 @@ final class Threads {
         while (!done.getAsBoolean()) Thread.sleep(0, 100_000);
     }
 
-    /** Tasks that wait at a gate until they are all there. */
+    /** Tasks that wait at a gate until all of them have started. */
     final class Team {
         private final CountDownLatch gate = new CountDownLatch(1);
         private final AtomicLong arrived = new AtomicLong();
@@ -136,7 +136,7 @@ final class Threads {
             return joinAll(tasks);
         }
 
-        /** From opening the gate until all are joined; what they hand over. */
+        /** Times the team from opening the gate to the last join; the sum of the tasks' values. */
         Outcome timed(long operations) throws Exception {
             var meter = new Meter();
             assemble();
@@ -147,7 +147,7 @@ final class Threads {
             return meter.outcome(operations, sum);
         }
 
-        /** From opening the gate until the main task has done its work; the tasks are joined within. */
+        /** Times the team from opening the gate, with the main task's work, to the last join. */
         Outcome timedBeside(long operations, Body main) throws Exception {
             var meter = new Meter();
             assemble();
@@ -160,7 +160,7 @@ final class Threads {
             return meter.outcome(operations, result);
         }
 
-        /** Opens the gate and times the main task alone. */
+        /** Opens the gate and times only the main task. */
         Outcome serve(long operations, Body main) throws Exception {
             var meter = new Meter();
             assemble();

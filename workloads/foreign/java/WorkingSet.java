@@ -1,4 +1,4 @@
-/** Memory that a task goes over. */
+/** Memory that a task reads. */
 final class WorkingSet {
     private static final int PATTERN = 251;
 

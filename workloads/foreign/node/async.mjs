@@ -1,4 +1,4 @@
-// The lane node-async: a task is an asynchronous function, all on one thread.
+// The lane node-async: a task is an asynchronous function, and all run on one thread.
 
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -36,7 +36,7 @@ export function run(order) {
   return SHAPES[order.workload](order);
 }
 
-/** Starts a task: its body runs when the caller next waits, not at once. */
+/** Starts a task. Its body runs when the caller next waits, not at once. */
 async function spawn(body) {
   await null;
   return body();
@@ -50,7 +50,7 @@ async function joinAll(tasks) {
   return sum(await Promise.all(tasks));
 }
 
-/** Tasks that wait at a gate until all of them are there. */
+/** Tasks that wait at a gate until all of them have started. */
 class Team {
   #gate = new Gate();
   #tasks = [];
@@ -76,7 +76,7 @@ class Team {
     return joinAll(this.#tasks);
   }
 
-  /** From opening the gate until all are joined; what they or the main task came to. */
+  /** Times the team from opening the gate to the last join; the result of the tasks or of the main task. */
   async timed(meter, main) {
     await this.assemble();
     return meter.time(async () => {
@@ -201,11 +201,11 @@ function shrink(order) {
   });
 }
 
-/** Has the ledger read without and with tasks that wait. */
+/** Has the ledger read first without waiting tasks, then with them. */
 async function hold({ tasks_count: tasks, wait_ns: waitNs }, body) {
-  await (await startWaiting(1, body)).end(); // What the first task costs is paid once.
+  await (await startWaiting(1, body)).end(); // What only the first task costs is not counted.
   const meter = new Meter();
-  collectGarbage(); // The first reading is of a heap without garbage. Nothing is collected by hand after it.
+  collectGarbage(); // The first reading is of a heap without garbage. The lane calls the collector only here.
   await readMemory();
   const waiting = await meter.time(() => startWaiting(tasks, body));
   await sleep(waitNs / 1e6);
@@ -214,7 +214,7 @@ async function hold({ tasks_count: tasks, wait_ns: waitNs }, body) {
   return meter.outcome(tasks, total);
 }
 
-/** Resolves when all of so many tasks wait at a gate. */
+/** Starts `count` tasks and resolves when all of them wait at a gate. */
 async function startWaiting(count, body) {
   const gate = new Gate();
   let arrived = 0;
@@ -261,7 +261,7 @@ async function sleepers({ iterations, tasks_count: tasks, sleep_ns: ns }) {
   return meter.outcome(iterations * tasks, total, { metrics: { over_ns: meter.elapsed / iterations - ns } });
 }
 
-/** Answers each request of a burst by a write of its own. */
+/** Answers each request of a burst by a separate write. */
 function answerEach(socket, bytes) {
   socket.on('data', (block) => {
     for (let at = 0; at < block.length; at += bytes) socket.write(block.subarray(at, at + bytes));
@@ -287,7 +287,7 @@ async function tcpEcho(order) {
     await once(server, 'close');
     return report;
   });
-  // The generator is a child, whose use is not in the meter's.
+  // The generator is a child, whose usage the meter does not include.
   return { ...JSON.parse(stdout), ...meter.used };
 }
 

@@ -1,4 +1,4 @@
-/** Why there is no sample. */
+/** The reason why there is no sample. */
 export class Failure extends Error {
   constructor(kind, message) {
     super(message);

@@ -1,14 +1,14 @@
-// Files to read, in a temporary folder that goes with them.
+// Files to read, in a temporary folder that is deleted with them.
 
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-// What is written at a time.
+// The bytes that are written at a time.
 const BLOCK_BYTES = 64 << 10;
 const PERIOD = 251;
 
-/** Writes files down to the disk, runs `body` on their paths and removes them. */
+/** Writes files and syncs them to the disk, runs `body` on their paths and removes them. */
 export async function withFiles(count, size, body) {
   const folder = await mkdtemp(join(tmpdir(), 'threadbare-'));
   try {

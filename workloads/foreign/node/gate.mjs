@@ -1,6 +1,6 @@
-// What tasks on one thread wait at.
+// A gate for tasks on one thread.
 
-/** Something on which any number of tasks wait until it is opened once. */
+/** A gate: any number of tasks wait until it is opened once. */
 export class Gate {
   constructor() {
     this.opened = new Promise((resolve) => { this.open = resolve; });

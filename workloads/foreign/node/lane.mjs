@@ -1,6 +1,6 @@
 // Runs the suite's workloads on promises or worker threads. Reads requests from
 // stdin and answers on stdout, one JSON object a line, as PROTOCOL.md says.
-// Needs Node 18 or later and nothing beside it.
+// Needs only Node 18 or later.
 
 import { parseArgs } from 'node:util';
 import { cpus } from './measure.mjs';
@@ -14,8 +14,8 @@ if (!module) {
   console.error(`usage: node lane.mjs --lane ${Object.keys(LANES).join('|')}`);
   process.exit(2);
 }
-// The pool that libuv reads files with; it is made at its first use.
+// The size of the pool with which libuv reads files. libuv starts it at its first use.
 process.env.UV_THREADPOOL_SIZE = String(cpus());
 await serve(values.lane, await import(module));
-// At once, whatever a failed sample may have left behind.
+// At once, even if a failed sample has left tasks.
 process.exit(0);

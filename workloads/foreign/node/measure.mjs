@@ -16,12 +16,12 @@ export function cpus() {
   return list.split(',').map((range) => range.split('-').map(Number)).reduce((count, [first, last = first]) => count + last - first + 1, 0);
 }
 
-/** A parameter of which 0 means as many as the lane has CPUs. */
+/** The value of a parameter for which 0 means the lane's CPUs. */
 export function orCpus(count) {
   return count || cpus();
 }
 
-/** Frees what nothing refers to any more. */
+/** Runs the garbage collector. */
 export const collectGarbage = (() => {
   setFlagsFromString('--expose-gc');
   return runInNewContext('gc');
@@ -56,7 +56,7 @@ export class Meter {
     return this.#elapsed;
   }
 
-  /** Of the process alone: a child that it has waited for does not count. */
+  /** The usage of the process alone, without children that it has waited for. */
   get used() {
     return this.#used;
   }
@@ -70,7 +70,7 @@ export class Meter {
   }
 }
 
-/** As the protocol carries latencies: buckets as wide as a 1,024th of their values at most. */
+/** Latencies in the protocol's form. A bucket is at most 1/1,024 of its values wide. */
 export function histogram(latencies, achieved) {
   const counts = new Map();
   for (const ns of latencies) {
@@ -82,7 +82,7 @@ export function histogram(latencies, achieved) {
   return { corrected: false, offered_per_s: null, achieved_per_s: achieved, buckets };
 }
 
-/** Sleeps from tick to tick and notes by how much each was late: a stall is late for all that it covers. */
+/** Sleeps from tick to tick and records each tick's delay. A stall counts for all ticks that it covers. */
 export async function keepTime(tick, delays, isOver) {
   for (let due = now() + tick; !isOver();) {
     await sleep(Math.max((due - now()) / 1e6, 0));
@@ -90,7 +90,7 @@ export async function keepTime(tick, delays, isOver) {
   }
 }
 
-/** What such a clock has to say. */
+/** The figures of such a clock. */
 export function ticks(delays, tick, achieved) {
   const latency = { ...histogram(delays, achieved), corrected: true, offered_per_s: 1e9 / tick };
   const missed = delays.filter((delay) => delay >= tick).length;

@@ -28,7 +28,7 @@ export async function readMemory() {
   if (done || parse(value).type !== 'memory_read') throw bad('the study took no reading of memory');
 }
 
-/** Answers requests until told to quit or until the input ends. */
+/** Answers requests until the request to quit or the end of the input. */
 export async function serve(name, lane) {
   const refusals = Object.fromEntries(Object.keys(PARAMETERS).map((id) => [id, lane.refuses(id)]));
   say({
@@ -51,7 +51,7 @@ export async function serve(name, lane) {
   }
 }
 
-/** Lines as bytes; of one beyond the limit only so much that it shows. */
+/** Lines as bytes. Of a line beyond the limit, one byte more than is allowed. */
 async function* lines(input) {
   let parts = [];
   let length = 0;
@@ -78,7 +78,7 @@ function say(message) {
     try {
       sent += writeSync(1, bytes, sent);
     } catch (error) {
-      if (error.code !== 'EAGAIN') throw error; // The pipe is full and does not block.
+      if (error.code !== 'EAGAIN') throw error; // EAGAIN: the pipe is full.
     }
   }
 }

@@ -18,7 +18,7 @@ const IDLE_MS = 60_000;
 const SHOWN_LETTERS = 600;
 const ROUTES = new Set(['/cheap', '/compute', '/fan-out', '/slow']);
 
-/** Why there is no answer. */
+/** The reason why there is no answer. */
 class Problem extends Error {
   constructor(status, message) {
     super(message);
@@ -40,7 +40,7 @@ export async function serviceHttp(order) {
     const said = once(createInterface({ input: backend.stdout }), 'line');
     const ended = once(backend, 'exit').then(([status]) => Promise.reject(new Error(`the backend ended with ${status}`)));
     const [line] = await Promise.race([said, ended]);
-    ended.catch(() => {}); // How it ends later is not the lane's.
+    ended.catch(() => {}); // Its exit status does not matter to the lane.
     return await serveLoaded(order, JSON.parse(line).address, given);
   } finally {
     backend.stdin.end();
@@ -60,13 +60,13 @@ async function serveLoaded(order, backend, given) {
     }
   });
   const report = JSON.parse(stdout);
-  // The report is of the last part of a search, and the sample has that share of the use. The generator is a
-  // child, whose use is not in the meter's.
+  // The report of a search describes only its last part, so the sample gets only that part's share of the
+  // usage. The generator is a child, whose usage the meter does not include.
   const share = report.operations_count / report.metrics.load_asked_count;
   return { ...report, ...Object.fromEntries(Object.entries(meter.used).map(([name, value]) => [name, Math.round(value * share)])) };
 }
 
-/** What all requests share. */
+/** The state that all requests share. */
 class Service {
   #server = createServer({ noDelay: true, keepAliveTimeout: IDLE_MS, headersTimeout: IDLE_MS }, (request, response) => this.#serve(request, response));
   #hashes = new Map();
@@ -86,18 +86,18 @@ class Service {
       const user = `u${number}`;
       this.#hashes.set(user, await this.#hash(user, `secret of ${user}`));
     }
-    // As long as the host allows.
+    // The longest queue that the host allows.
     const [host, port] = (process.env.THREADBARE_LISTEN ?? '127.0.0.1:0').split(':');
     this.#server.listen({ host, port: Number(port), backlog: 65_535 });
     await once(this.#server, 'listening');
     return `${host}:${this.#server.address().port}`;
   }
 
-  /** Takes no more connections, and on those that are open no more requests. */
+  /** Accepts no more connections, and no more requests on open connections. */
   end() {
     if (this.#ends) return;
     this.#ends = true;
-    // What has come by now is read before connections without a request are closed.
+    // Requests that have arrived are read before connections without a request are closed.
     setImmediate(() => {
       this.#server.close();
       this.#server.closeIdleConnections();
@@ -111,7 +111,7 @@ class Service {
     try {
       body = await this.#reply(request);
     } catch (error) {
-      // A client that went away in the midst of its request needs no answer.
+      // A client that closes in the middle of its request needs no answer.
       if (request.destroyed && !request.complete) return;
       const problem = error instanceof Problem ? error : backendFailed();
       status = problem.status;
@@ -142,7 +142,7 @@ class Service {
     }
   }
 
-  /** The user of `Bearer USER:SECRET`: computes the hash of the secret. */
+  /** The user of `Bearer USER:SECRET`. Computes the hash of the secret. */
   async #who(authorization) {
     const [, user, secret] = /^Bearer ([^:]*):(.*)$/.exec(authorization) ?? [];
     const right = this.#hashes.get(user);
@@ -198,7 +198,7 @@ function answer(route, user, item, computed, values) {
   return JSON.stringify({ route, user, item, total, records, check });
 }
 
-/** At most so many connections to the backend, each for one question at a time. */
+/** A limited number of connections to the backend, each for one request at a time. */
 class Pool {
   #host;
   #port;
@@ -238,7 +238,7 @@ class Pool {
       } catch (error) {
         link.close();
         if (error instanceof Problem) throw error;
-        // The backend may have closed one that was used before.
+        // The backend may have closed a connection that was used before.
         if (!used) throw backendFailed();
       }
     }
@@ -293,7 +293,7 @@ class Link {
     return this.#wait(timeout);
   }
 
-  /** The value of a key, null where it has none. */
+  /** The value of a key; null if it has none. */
   get(key, timeout) {
     this.#come = null;
     const answered = this.#wait(timeout);

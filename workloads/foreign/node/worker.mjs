@@ -1,4 +1,4 @@
-// What a worker of the lane node-worker runs: one task, whose result it posts.
+// The program of a worker of the lane node-worker: it runs one task and posts its result.
 
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,7 +17,7 @@ function wait(gate) {
   Atomics.wait(gate, OPEN, 0);
 }
 
-/** Answers messages until told `null`. */
+/** Answers messages until it receives `null`. */
 async function answer(reply) {
   parentPort.postMessage(null);
   for (;;) {

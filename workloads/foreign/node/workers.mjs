@@ -9,7 +9,7 @@ import { collectGarbage, histogram, median, Meter, now, orCpus, sum, ticks } fro
 import { readMemory } from './protocol.mjs';
 
 const PROGRAM = new URL('./worker.mjs', import.meta.url);
-/** Each worker is a V8 isolate of several MB: more would measure how the host pages. */
+/** The most workers. Each is a V8 isolate of several MB; with more, the host's paging would be measured. */
 const MOST_WORKERS = 500;
 const SMALL_WORK = 'a worker costs milliseconds and megabytes, so programs do not give it tasks this small; see node-async';
 
@@ -65,12 +65,12 @@ function shared(count) {
   return new Int32Array(new SharedArrayBuffer(4 * count));
 }
 
-/** Waits until a shared number has a value, which tasks bring it to. */
+/** Waits until tasks have set a shared number to a value. */
 async function reach(numbers, index, value) {
   while (Atomics.load(numbers, index) < value) await sleep(1);
 }
 
-/** The shared numbers by which tasks meet: how many are there, and whether the gate is open. */
+/** The shared numbers of a team: how many tasks have started, and whether the gate is open. */
 const ARRIVED = 0;
 const OPEN = 1;
 
@@ -119,7 +119,7 @@ async function firstInstruction({ iterations }) {
   return meter.outcome(iterations, firsts.filter((ns) => ns > 0).length, { metrics, latency });
 }
 
-/** A worker that answers messages until told `null`. */
+/** A worker that answers messages until it receives `null`. */
 async function partner(task) {
   const other = new Task(task);
   other.worker.removeAllListeners('message');
@@ -131,7 +131,7 @@ async function partner(task) {
     waiting = undefined;
   });
   const receive = () => (answers.length > 0 ? answers.shift() : new Promise((resolve) => { waiting = resolve; }));
-  await receive(); // It says that it is there.
+  await receive(); // Its first message means that it has started.
   return { send: (message) => other.worker.postMessage(message), receive, end: () => { other.worker.postMessage(null); return other.done; } };
 }
 
@@ -184,7 +184,7 @@ async function hog({ iterations, hogs_count: hogsOrZero, hog_ns: ns, tick_ns: ti
   return meter.outcome(iterations, Math.floor(done / hogs), ticks(delays, tick, meter.perSecond(delays.length)));
 }
 
-/** All memory.*: what workers cost that block on a gate. */
+/** All memory.*: the memory of workers that block on a gate. */
 async function hold({ workload, tasks_count: tasks, levels_count: levels = 0, wait_ns: waitNs }) {
   const task = { 'memory.deep': 'deep', 'memory.shrink': 'shrink' }[workload] ?? 'parked';
   const begin = async (count) => {
@@ -193,9 +193,9 @@ async function hold({ workload, tasks_count: tasks, levels_count: levels = 0, wa
     await Promise.race([reach(gate, ARRIVED, count), Promise.all(started.map(({ done }) => done))]);
     return { end: () => { open(gate); return joinAll(started); } };
   };
-  await (await begin(1)).end(); // What the first worker costs is paid once.
+  await (await begin(1)).end(); // What only the first worker costs is not counted.
   const meter = new Meter();
-  collectGarbage(); // The first reading is of a heap without garbage. Nothing is collected by hand after it.
+  collectGarbage(); // The first reading is of a heap without garbage. The lane calls the collector only here.
   await readMemory();
   const waiting = await meter.time(() => begin(tasks));
   await sleep(waitNs / 1e6);
@@ -235,7 +235,7 @@ async function counter({ iterations, tasks_count: tasks, additions_count: additi
   return meter.outcome(tasks * additions, total);
 }
 
-/** W workers, started in the set-up, that take chunks from a shared counter. */
+/** Workers, started in the set-up, that take chunks from a shared counter. */
 async function chunks({ workload, iterations, workers_count: workersOrZero, ...parameters }) {
   const [gate, meter, workers] = [shared(2), new Meter(), orCpus(workersOrZero)];
   const repeats = iterations * copies(workload, workers);

@@ -1,5 +1,5 @@
 <?php
-// Every workload with its parameters. A parameter is at least 1, or 0 where it says so.
+// Every workload with its parameters. A parameter is at least 1, unless its lowest value is given as 0.
 
 declare(strict_types=1);
 

@@ -1,5 +1,5 @@
 <?php
-// Why there is no sample.
+// The reason why there is no sample.
 
 declare(strict_types=1);
 

@@ -1,10 +1,10 @@
 <?php
-// The lane php-fiber: a task is a Fiber, all on one thread. PHP has fibers but
-// no scheduler for them; this one is what event loops for PHP have at heart.
+// The lane php-fiber: a task is a Fiber, and all run on one thread. PHP has no
+// scheduler for fibers; this one works like the core of PHP's event loops.
 
 declare(strict_types=1);
 
-/** A fiber that hands over a value to those that wait for it. */
+/** A fiber that hands over a value to the fibers that wait for it. */
 final class Task
 {
     public readonly Fiber $fiber;
@@ -33,7 +33,7 @@ final class Task
     }
 }
 
-/** Runs fibers that are ready in their order. */
+/** Runs ready fibers, first come first served. */
 final class Scheduler
 {
     private static SplQueue $ready;
@@ -53,12 +53,12 @@ final class Scheduler
             }
             return $task->value;
         } finally {
-            // What a failed sample leaves behind is not held here.
+            // Fibers that a failed sample leaves are not kept here.
             self::$ready = new SplQueue();
         }
     }
 
-    /** A fiber gets its stack when it starts. */
+    /** Adds a fiber, which gets its stack when it starts. */
     private static function begin(Fiber $fiber): void
     {
         try {
@@ -90,7 +90,7 @@ final class Team
     private array $waiting = [];
     private array $tasks = [];
 
-    /** A task that itself says when it waits. */
+    /** Adds a task that reports itself when it waits. */
     public function add(callable $body): void
     {
         $this->tasks[] = new Task($body);
@@ -157,11 +157,11 @@ final class FiberLane
         return Scheduler::run(fn (): array => $this->$shape($order));
     }
 
-    /** All memory.*: what fibers cost that are suspended. */
+    /** All memory.*: the memory of suspended fibers. */
     private function hold(array $order): array
     {
         $count = $order['tasks_count'];
-        $this->startWaiting(1, $order)->join(); // What the first fiber costs is paid once.
+        $this->startWaiting(1, $order)->join(); // What only the first fiber costs is not counted.
         $meter = new Meter();
         read_memory();
         $team = $meter->time(fn (): Team => $this->startWaiting($count, $order, false));
@@ -172,7 +172,7 @@ final class FiberLane
         return $meter->outcome($count, $total);
     }
 
-    /** Returns when all wait, or when the gate is open. */
+    /** Returns when all tasks wait, or when the gate is open. */
     private function startWaiting(int $count, array $order, bool $open = true): Team
     {
         $team = new Team();

@@ -1,12 +1,12 @@
 <?php
-// Files to read, in a temporary folder that goes with them.
+// Files to read, in a temporary folder that is deleted with them.
 
 declare(strict_types=1);
 
-// What is written at a time.
+// The bytes that are written at a time.
 const BLOCK_BYTES = 64 << 10;
 
-/** Writes files down to the disk, runs $body on their paths and removes them. */
+/** Writes files and syncs them to the disk, runs $body on their paths and removes them. */
 function with_files(int $count, int $size, callable $body): mixed
 {
     $folder = sys_get_temp_dir() . '/threadbare-' . bin2hex(random_bytes(8));

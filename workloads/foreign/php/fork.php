@@ -14,7 +14,7 @@ final class Process
     private readonly int $pid;
     private $socket;
 
-    /** $keep is what the child needs of the parent's sockets; it hands over what $body returns. */
+    /** $keep: the parent's sockets that the child needs. The child hands over the result of $body. */
     public function __construct(callable $body)
     {
         [$this->socket, $other] = socket_pair();
@@ -45,13 +45,13 @@ final class Process
     }
 }
 
-/** Ends a child at once: nothing of the parent's is run down a second time. */
+/** Ends a child at once, so it does not run the parent's clean-up a second time. */
 function leave(int $status): never
 {
     if ($status !== 0) {
         posix_kill(getmypid(), SIGKILL);
     }
-    // Without output buffers and destructors of interest, exit does no more.
+    // Without output buffers and destructors that matter, exit does the same.
     exit(0);
 }
 
@@ -67,7 +67,7 @@ function send($socket, int $value): void
 
 function receive($socket): int
 {
-    // PHP waits for a message and then reads without waiting: nothing, where another process was faster.
+    // PHP waits for a message and then reads without waiting: it reads nothing if another process was faster.
     do {
         $message = fread($socket, 8);
     } while ($message === '' && !feof($socket));
@@ -253,7 +253,7 @@ final class ForkLane
         ]);
     }
 
-    /** All memory.*: what processes cost that wait for the end of a socket. */
+    /** All memory.*: the memory of processes that wait until a socket is closed. */
     private function hold(array $order): array
     {
         $count = $order['tasks_count'];
@@ -270,7 +270,7 @@ final class ForkLane
                 return $index + 1;
             },
         };
-        $this->startWaiting(1, $body)(); // What the first process costs is paid once.
+        $this->startWaiting(1, $body)(); // What only the first process costs is not counted.
         $meter = new Meter();
         read_memory();
         $end = $meter->time(fn (): Closure => $this->startWaiting($count, $body));
@@ -280,15 +280,15 @@ final class ForkLane
         return $meter->outcome($count, $total);
     }
 
-    /** Returns when all wait; what it returns lets them go and joins them. */
+    /** Returns when all processes wait. The function that it returns lets them continue and joins them. */
     private function startWaiting(int $count, callable $body): Closure
     {
         [$mine, $other] = socket_pair();
         $tasks = $this->startAll($count, function (int $index) use ($mine, $other, $body): int {
             fclose($mine);
             return $body($index, function () use ($other): void {
-                fwrite($other, '.'); // One more is there.
-                fread($other, 1); // Ends when the parent closes its side.
+                fwrite($other, '.'); // Reports that this process has started.
+                fread($other, 1); // Waits until the parent closes its end.
             });
         });
         fclose($other);
@@ -301,7 +301,7 @@ final class ForkLane
         };
     }
 
-    /** W processes, started in the set-up, that take chunks from a socket that keeps messages apart. */
+    /** Processes, started in the set-up, that take chunks from a socket that preserves message boundaries. */
     private function chunks(array $order): array
     {
         $chunk = KERNELS[$order['workload']]($order);
@@ -343,7 +343,7 @@ final class ForkLane
             '--offered-per-s', (string) ($order['offered_per_s'] ?? 0), '--load-percent', (string) ($order['load_percent'] ?? 0),
             '--burst', (string) ($order['burst_count'] ?? 1),
         ], [['file', '/dev/null', 'r'], ['pipe', 'w'], STDERR], $pipes);
-        // Of a burst one request at a time, so that each is answered by itself.
+        // One request of a burst at a time, so each is answered separately.
         $bytes = $order['block_bytes'] ?? $order['payload_bytes'];
         $tasks = [];
         while (count($tasks) < $order['connections_count'] && proc_get_status($generator)['running']) {

@@ -19,7 +19,7 @@ if ($lane === null) {
     fwrite(STDERR, "usage: php lane.php --lane php-fork|php-fiber\n");
     exit(2);
 }
-// A warning is a failure of the sample, and never a line on stdout.
+// A warning makes the sample fail, and is never printed on stdout.
 ini_set('display_errors', 'stderr');
 set_error_handler(function (int $level, string $message): never {
     throw new ErrorException($message, 0, $level);

@@ -21,7 +21,7 @@ function cpus(): int
     return $count;
 }
 
-/** Use of this process and the children that it has waited for. */
+/** The usage of this process and of the children that it has waited for. */
 final class Usage
 {
     public function __construct(public readonly int $cpu, public readonly int $voluntary, public readonly int $involuntary)
@@ -60,7 +60,7 @@ final class Usage
     }
 }
 
-/** Sums up the timed sections; CPU time runs from its making to its outcome. */
+/** Sums up the timed sections. CPU time is counted from the constructor to the outcome. */
 final class Meter
 {
     public int $elapsed = 0;
@@ -94,7 +94,7 @@ final class Meter
     }
 }
 
-/** As the protocol carries latencies: buckets as wide as a 1,024th of their values at most. */
+/** Latencies in the protocol's form. A bucket is at most 1/1,024 of its values wide. */
 function histogram(array $latencies, float $achieved): array
 {
     $counts = [];

@@ -8,7 +8,7 @@ const LONGEST_LINE = 1 << 20;
 const MOST_ITERATIONS = 1_000_000_000;
 const MOST = (1 << 53) - 1;
 
-/** Answers requests until told to quit or until the input ends. */
+/** Answers requests until the request to quit or the end of the input. */
 function serve(string $name, object $lane): void
 {
     $refusals = [];
@@ -53,7 +53,7 @@ function read_memory(): void
     }
 }
 
-/** Waits for what a request gives in nanoseconds. */
+/** Waits for a number of nanoseconds. */
 function pause(int $ns): void
 {
     time_nanosleep(intdiv($ns, 1_000_000_000), $ns % 1_000_000_000);

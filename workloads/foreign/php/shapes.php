@@ -1,15 +1,15 @@
 <?php
-// The shapes that need no more than starting tasks and joining them: the same
-// for processes and for fibers.
+// The shapes that only start tasks and join them, written once for processes
+// and fibers.
 
 declare(strict_types=1);
 
 trait Shapes
 {
-    /** Starts a task; its result() waits for what $body returns. */
+    /** Starts a task. Its result() waits for the result of $body. */
     abstract private function start(callable $body): Process|Task;
 
-    /** Starts so many tasks. */
+    /** Starts $count tasks. */
     private function startAll(int $count, callable $body): array
     {
         $tasks = [];

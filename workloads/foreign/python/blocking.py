@@ -25,7 +25,7 @@ MAIL_TEXT = f"From: <{MAIL_FROM}>\r\nTo: <{MAIL_TO}>\r\nSubject: Hello\r\n\r\nOn
 
 
 class Blocking:
-    """A lane. Its children say what a task, a channel, a gate and a lock are."""
+    """A lane. Its subclasses define what a task, a channel, a gate and a lock are."""
 
     def refuses(self, workload):
         if workload == "switch.futex":
@@ -47,7 +47,7 @@ class Blocking:
 
 
 class Team:
-    """Tasks that block on a gate until all of them are there."""
+    """Tasks that block on a gate until all of them have started."""
 
     def __init__(self, lane):
         self._lane = lane
@@ -71,11 +71,11 @@ class Team:
         self._gate.set()
 
     def join(self):
-        """The sum of what they handed over."""
+        """Joins the tasks; the sum of their values."""
         return join_all(self._tasks)
 
     def timed(self, meter, main=None):
-        """From opening the gate until all are joined; what they or the main task came to."""
+        """Times the team from opening the gate to the last join; the result of the tasks or of the main task."""
         self.assemble()
         with meter:
             self.start()
@@ -385,9 +385,9 @@ def allow_calls(levels):
 
 
 def hold(lane, order, body):
-    """Has the ledger read without and with tasks that wait."""
+    """Has the ledger read first without waiting tasks, then with them."""
     count = order["tasks_count"]
-    Waiting(lane, 1, body).end()  # What the first task costs is paid once.
+    Waiting(lane, 1, body).end()  # What only the first task costs is not counted.
     meter = lane.meter()
     read_memory()
     with meter:
@@ -398,7 +398,7 @@ def hold(lane, order, body):
 
 
 class Waiting:
-    """Tasks that wait at a gate, once all of them do."""
+    """Starts tasks, and returns when all of them wait at a gate."""
 
     def __init__(self, lane, count, body):
         self._gate, self._arrived, self._tasks = lane.gate(), lane.arrivals(), []
@@ -416,7 +416,7 @@ class Waiting:
         self._gate.wait()
 
     def end(self):
-        """Lets them go; the sum of what they hand over."""
+        """Opens the gate; the sum of the values that they hand over."""
         self._gate.set()
         return join_all(self._tasks)
 
@@ -721,7 +721,7 @@ def echo(connection, block_bytes):
 def tcp_echo(lane, order):
     before, tasks = used(), []
     with socket.create_server(("127.0.0.1", 0), backlog=order["connections_count"]) as server:
-        # So that a generator that fails is noticed.
+        # With a time-out, to notice a generator that has failed.
         server.settimeout(0.2)
         generator = subprocess.Popen(
             load.arguments(order, server.getsockname()),
@@ -736,7 +736,7 @@ def tcp_echo(lane, order):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             tasks.append(lane.spawn(echo, connection, load.block_bytes(order)))
             if lane.processes:
-                connection.close()  # The child has its own.
+                connection.close()  # The child has its own copy.
         printed, errors = generator.communicate()
     report = load.report(generator.returncode, printed, errors)
     join_all(tasks)
@@ -763,7 +763,7 @@ def fanout(lane, order):
 
 
 def send_mail(address):
-    # With a name, as the default one is looked up in the DNS.
+    # With a name, because the default name is looked up in the DNS.
     with smtplib.SMTP(*address, local_hostname="localhost") as client:
         client.sendmail(MAIL_FROM, [MAIL_TO], MAIL_TEXT)
     return 0

@@ -59,9 +59,9 @@ PARAMETERS = {
     }.items()
 }
 
-# The end of the names of workloads whose work grows with the workers.
+# The suffix of workloads whose work grows with the workers.
 WEAK = "_weak"
-# Each has a kernel of this name in the folder `kernels`.
+# Each has a kernel of the same name in the folder `kernels`.
 CHUNKED = {
     workload: workload.removeprefix("cpu.").removesuffix(WEAK) for workload in PARAMETERS if workload.startswith("cpu.")
 }

@@ -1,4 +1,4 @@
-"""The lane python-asyncio: a task is an `asyncio.Task`, all on one thread."""
+"""The lane python-asyncio: a task is an `asyncio.Task`, and all run on one thread."""
 
 import asyncio
 import functools
@@ -34,12 +34,12 @@ def refuses(workload):
 
 
 def run(order):
-    # A fresh loop for each sample; what a failed one leaves behind is cancelled.
+    # A fresh loop for each sample. Tasks that a failed sample leaves are cancelled.
     return asyncio.run(SHAPES[order.workload](order))
 
 
 class Team:
-    """Tasks that block on a gate until all of them are there."""
+    """Tasks that block on a gate until all of them have started."""
 
     def __init__(self):
         self._gate = asyncio.Event()
@@ -53,18 +53,18 @@ class Team:
         return await body
 
     async def assemble(self):
-        # Every task that was started runs once before this one again.
+        # Every started task runs once before this one continues.
         await asyncio.sleep(0)
 
     def start(self):
         self._gate.set()
 
     async def join(self):
-        """The sum of what they handed over."""
+        """Joins the tasks; the sum of their values."""
         return sum(await asyncio.gather(*self._tasks))
 
     async def timed(self, meter, main=None):
-        """From opening the gate until all are joined; what they or the main task came to."""
+        """Times the team from opening the gate to the last join; the result of the tasks or of the main task."""
         await self.assemble()
         with meter:
             self.start()
@@ -208,7 +208,7 @@ class AsyncPipe(Pipe):
         return int.from_bytes(await self._reader.readexactly(8), "little")
 
     def close(self):
-        self._transport.close()  # Closes the end that it reads, too.
+        self._transport.close()  # This also closes the reading end.
         os.close(self._ends[1])
 
 
@@ -350,9 +350,9 @@ async def shrink(order):
 
 
 async def hold(order, body):
-    """Has the ledger read without and with tasks that wait. To ask blocks the only thread."""
+    """Has the ledger read first without waiting tasks, then with them. A request to the study blocks the only thread."""
     count = order["tasks_count"]
-    await (await Waiting.start(1, body)).end()  # What the first task costs is paid once.
+    await (await Waiting.start(1, body)).end()  # What only the first task costs is not counted.
     meter = Meter()
     read_memory()
     with meter:
@@ -363,7 +363,7 @@ async def hold(order, body):
 
 
 class Waiting:
-    """Tasks that wait at a gate, once all of them do."""
+    """Starts tasks, and returns when all of them wait at a gate."""
 
     @classmethod
     async def start(cls, count, body):
@@ -379,7 +379,7 @@ class Waiting:
         await self._gate.wait()
 
     async def end(self):
-        """Lets them go; the sum of what they hand over."""
+        """Opens the gate; the sum of the values that they hand over."""
         self._gate.set()
         return sum(await asyncio.gather(*self._tasks))
 

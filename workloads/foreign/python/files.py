@@ -1,16 +1,16 @@
-"""Files to read, in a temporary folder that goes with them."""
+"""Files to read, in a temporary folder that is deleted with them."""
 
 import os
 import tempfile
 from contextlib import contextmanager
 
-BLOCK_BYTES = 64 << 10  # What is written at a time.
+BLOCK_BYTES = 64 << 10  # The bytes that are written at a time.
 PERIOD = 251
 
 
 @contextmanager
 def files(count, size):
-    """Writes files down to the disk; yields their paths."""
+    """Writes files and syncs them to the disk; yields their paths."""
     pattern = bytes(j % PERIOD for j in range(BLOCK_BYTES + 2 * PERIOD))
     with tempfile.TemporaryDirectory(prefix="threadbare-") as folder:
         paths = [os.path.join(folder, str(index)) for index in range(count)]
@@ -24,7 +24,7 @@ def files(count, size):
 
 
 def forget(paths):
-    """Asks the kernel to drop the files' pages from its cache."""
+    """Makes the kernel drop the files' pages from its cache."""
     for path in paths:
         with open(path, "rb", buffering=0) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

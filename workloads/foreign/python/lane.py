@@ -25,7 +25,7 @@ def main():
     else:
         from threads import lane
     serve(name, lane, sys.stdin.buffer, sys.stdout.buffer)
-    # At once, whatever a failed sample may have left behind.
+    # At once, even if a failed sample has left tasks.
     os._exit(0)
 
 

@@ -11,7 +11,7 @@ LOADED = ("io.tcp_echo", "io.tcp_latency", "io.tcp_burst", "service.http")
 
 
 def block_bytes(order):
-    """How much an echo server reads at a time: of a burst one request, so that each is answered by itself."""
+    """How many bytes an echo server reads at a time: one request of a burst, so each is answered separately."""
     return order.parameters.get("block_bytes", order["payload_bytes"])
 
 
@@ -26,24 +26,24 @@ def arguments(order, address):
 
 
 def assignments(order):
-    """All parameters, as the suite's own programs take them."""
+    """All parameters, as arguments of the suite's own programs."""
     return [f"{name}={value}" for name, value in order.parameters.items()]
 
 
 def report(status, output, errors):
-    """What the generator printed."""
+    """The generator's report."""
     if status != 0:
         raise RuntimeError(f"the load generator ended with {status}: {errors.decode(errors='replace').strip()}")
     return json.loads(output)
 
 
 def outcome(printed, lane):
-    """The generator's report as the lane's sample; `lane` replaces what it used itself."""
+    """The generator's report as the lane's sample. The usage is `lane`'s, not the generator's."""
     return {**printed, **lane}
 
 
 class MailServer:
-    """The suite's own SMTP server in a process of its own."""
+    """The suite's own SMTP server, in a separate process."""
 
     def __init__(self, delay_ns):
         self._process = subprocess.Popen(
@@ -53,7 +53,7 @@ class MailServer:
         self.address = host, int(port)
 
     def accepted(self):
-        """How many messages it has accepted, and its CPU time. It is not waited for, so that this does not count yet."""
+        """The server's messages and CPU time. Does not wait for its process, so its usage does not count yet."""
         self._process.stdin.close()
         last = json.loads(self._process.stdout.readline())
         return last["accepted_count"], last["cpu_ns"]

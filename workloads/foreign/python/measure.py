@@ -9,7 +9,7 @@ now = time.monotonic_ns
 
 
 def used():
-    """CPU time and switches of this process and the children it has waited for."""
+    """CPU time and switches of this process and of the children that it has waited for."""
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
     return round(seconds * 1e9), own.ru_nvcsw + children.ru_nvcsw, own.ru_nivcsw + children.ru_nivcsw
@@ -51,7 +51,7 @@ def _difference(later, earlier):
 
 
 def without(used_by_all, report):
-    """What the lane used when the load generator's part is taken out."""
+    """The lane's usage without the load generator's."""
     parts = report["cpu_ns"], report["voluntary_switches_count"], report["involuntary_switches_count"]
     return dict(zip(("cpu_ns", "voluntary_switches_count", "involuntary_switches_count"), _difference(used_by_all, parts)))
 
@@ -61,13 +61,13 @@ def difference_since(before):
 
 
 def histogram(latencies, achieved_per_s):
-    """As the protocol carries latencies: buckets as wide as a 1,024th of their values at most."""
+    """Latencies in the protocol's form. A bucket is at most 1/1,024 of its values wide."""
     counts = Counter(ns | (1 << max(ns.bit_length() - 11, 0)) - 1 for ns in latencies)
     return {"corrected": False, "offered_per_s": None, "achieved_per_s": achieved_per_s, "buckets": sorted(counts.items())}
 
 
 class Clock:
-    """A clock that ticks; notes by how much each tick was late. A stall is late for all the ticks that it covers."""
+    """A clock that records each tick's delay. A stall counts for all ticks that it covers."""
 
     def __init__(self, tick):
         self._tick, self._due, self.delays = tick, now() + tick, []
@@ -83,7 +83,7 @@ class Clock:
 
 
 def ticks(delays, tick, meter):
-    """What such a clock has to say."""
+    """The figures of such a clock."""
     latency = histogram(delays, meter.per_second(len(delays)))
     missed = sum(delay >= tick for delay in delays)
     return {

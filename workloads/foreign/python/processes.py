@@ -12,10 +12,10 @@ from measure import Meter, median, now
 from protocol import Failure
 
 PAGE_BYTES = 4096
-MADV_NOHUGEPAGE = 15  # of Linux; the module mmap has no name for it in all versions
+MADV_NOHUGEPAGE = 15  # Linux's value; not all versions of the module mmap name it
 MOST_TASKS = 1_000
 _fork = multiprocessing.get_context("fork")
-# A child of a child goes on in the calls of both.
+# A child of a child continues inside the calls of both parents.
 sys.setrecursionlimit(100_000)
 _chunk = None
 
@@ -25,7 +25,7 @@ def _run_chunk(index):
 
 
 class Task:
-    """A process that hands over a whole number in memory that it shares."""
+    """A process that hands over a whole number in shared memory."""
 
     def __init__(self, function, arguments):
         self._slot = RawValue("q", 0)
@@ -65,9 +65,9 @@ class Processes(Blocking):
 
     @contextmanager
     def pool(self, workers, chunk):
-        """A function that runs `chunk` on numbers, so many at once."""
+        """A function that runs `chunk` on numbers, at most `workers` at once."""
         global _chunk
-        _chunk = chunk  # What is forked has it; it need not be pickled.
+        _chunk = chunk  # The forked process inherits it, so it need not be pickled.
         with _fork.Pool(workers) as pool:
             yield lambda numbers: pool.map(_run_chunk, numbers, chunksize=1)
             pool.close()
@@ -90,14 +90,14 @@ class Processes(Blocking):
                 return fork_rss(order)
             return super().run(order)
         finally:
-            # Ends the threads that feed them, before the next fork.
+            # Ends the queues' threads before the next fork.
             for channel in self.channels:
                 channel.close()
                 channel.join_thread()
 
 
 def fork_rss(order):
-    """Fork against the parent's memory, by `os.fork`."""
+    """The time of a fork depending on the parent's memory, by `os.fork`."""
     pages = order["resident_bytes"] // PAGE_BYTES
     touched = min(order["touch_pages_count"], pages)
     resident = mmap.mmap(-1, max(pages, 1) * PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

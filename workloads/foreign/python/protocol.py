@@ -24,7 +24,7 @@ LIMITS = {
 
 
 class Failure(Exception):
-    """Why there is no sample."""
+    """The reason why there is no sample."""
 
     def __init__(self, kind, message):
         super().__init__(message)
@@ -38,12 +38,12 @@ class Order(namedtuple("Order", "workload parameters iterations cpus")):
         return self.parameters[name]
 
     def or_cpus(self, name):
-        """A parameter of which 0 means as many as the lane has CPUs."""
+        """The value of a parameter for which 0 means the lane's CPUs."""
         return self.parameters[name] or self.cpus
 
 
 def serve(name, lane, lines, output):
-    """Answers requests until told to quit or until the input ends."""
+    """Answers requests until the request to quit or the end of the input."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     cpus = len(os.sched_getaffinity(0))

@@ -27,7 +27,7 @@ REASONS = {
 
 
 class Problem(Exception):
-    """Why there is no answer."""
+    """The reason why there is no answer."""
 
     def __init__(self, status, message):
         super().__init__(message)
@@ -56,7 +56,7 @@ async def service_http(order):
 
 async def serve_loaded(order, backend):
     before = used()
-    # Forked before there are sockets, which the processes would hold open.
+    # Forked before sockets are opened, which the processes would hold open.
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as computers:
         computers.submit(os.getpid).result()
         service = Service(order, backend, computers)
@@ -71,14 +71,14 @@ async def serve_loaded(order, backend):
             await service.end()
             await service.ended()
     report = load.report(generator.returncode, printed, errors)
-    # The report is of the last part of a search, and the sample has that share of the use.
+    # The report of a search describes only its last part, so the sample gets only that part's share of the usage.
     share = report["operations_count"] / report["metrics"]["load_asked_count"]
     own = without(difference_since(before), report)
     return load.outcome(report, {name: round(value * share) for name, value in own.items()})
 
 
 class Service:
-    """What all requests share."""
+    """The state that all requests share."""
 
     def __init__(self, order, backend, computers):
         self._order, self._computers = order, computers
@@ -89,24 +89,24 @@ class Service:
         self._reading, self._tasks = set(), set()
 
     async def listen(self):
-        # As long a queue as the host allows.
+        # The longest queue that the host allows.
         host, port = os.environ.get("THREADBARE_LISTEN", "127.0.0.1:0").split(":")
         self._server = await asyncio.start_server(self._converse, host, int(port), backlog=65_535)
         return "{}:{}".format(*self._server.sockets[0].getsockname())
 
     async def end(self):
-        """Takes no more connections, and on those that are open no more requests."""
+        """Accepts no more connections, and no more requests on open connections."""
         if self._ends:
             return
         self._ends = True
         self._server.close()
-        # What has come by now is read before connections without a request are closed.
+        # Requests that have arrived are read before connections without a request are closed.
         await asyncio.sleep(0)
         for task in self._reading:
             task.cancel()
 
     async def ended(self):
-        """Waits until the requests under way are answered."""
+        """Waits until the requests in progress are answered."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=IDLE_S)
         self._pool.close()
@@ -119,13 +119,13 @@ class Service:
             while await self._one(reader, writer, task):
                 pass
         except (OSError, EOFError, TimeoutError, asyncio.CancelledError):
-            pass  # It ends with its client, or with the service.
+            pass  # The task ends with its client, or with the service.
         finally:
             self._tasks.discard(task)
             writer.close()
 
     async def _one(self, reader, writer, task):
-        """Reads and answers a request; whether the connection goes on."""
+        """Reads and answers a request; returns whether the connection continues."""
         self._reading.add(task)
         try:
             async with asyncio.timeout(IDLE_S):
@@ -164,7 +164,7 @@ class Service:
             values = await asyncio.gather(*(self._pool.get(key) for key in keys_of(path, item)))
             computed = 0
             if path == "/compute":
-                # Longer than the loop should be held up.
+                # Longer than a call should block the loop.
                 work = asyncio.get_running_loop().run_in_executor(self._computers, lehmer, item, self._order["steps_count"])
                 computed = await work % 1000
             return answer(path[1:], user, item, computed, values)
@@ -172,7 +172,7 @@ class Service:
             self._in_flight -= 1
 
     def _who(self, authorization):
-        """The user of "Bearer USER:SECRET": computes the hash of the secret."""
+        """The user of "Bearer USER:SECRET". Computes the hash of the secret."""
         scheme, _, token = authorization.partition(" ")
         user, _, secret = token.partition(":")
         right = self._hashes.get(user)
@@ -232,7 +232,7 @@ def answer(route, user, item, computed, values):
 
 
 class Pool:
-    """At most so many connections to the backend, each for one question at a time."""
+    """A limited number of connections to the backend, each for one request at a time."""
 
     def __init__(self, address, count, timeout):
         self._address, self._timeout = address.rsplit(":", 1), timeout
@@ -263,13 +263,13 @@ class Pool:
             except TimeoutError:
                 raise
             except (OSError, EOFError, ValueError) as error:
-                # The backend may have closed one that was used before.
+                # The backend may have closed a connection that was used before.
                 if not is_used:
                     raise backend_failed() from error
 
     @asynccontextmanager
     async def _link(self):
-        """A connection that is kept for another question if this one was answered."""
+        """A connection, which is kept for further requests if this one was answered."""
         reader, writer = self._links.pop() if self._links else await asyncio.open_connection(*self._address)
         try:
             yield reader, writer

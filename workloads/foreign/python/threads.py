@@ -10,10 +10,10 @@ from blocking import Blocking
 
 
 class Task(threading.Thread):
-    """A thread that hands over a value or the exception that it ended with."""
+    """A thread that hands over a value or its exception."""
 
     def __init__(self, function, arguments):
-        # A daemon: one that a failed sample leaves behind does not keep the lane alive.
+        # A daemon: a thread that a failed sample leaves does not keep the lane alive.
         super().__init__(daemon=True)
         self._work = function, arguments
         self._result = None
@@ -58,7 +58,7 @@ class Threads(Blocking):
 
     @contextmanager
     def pool(self, workers, chunk):
-        """A function that runs `chunk` on numbers, so many at once."""
+        """A function that runs `chunk` on numbers, at most `workers` at once."""
         with ThreadPoolExecutor(workers) as pool:
             yield lambda numbers: pool.map(chunk, numbers)
 

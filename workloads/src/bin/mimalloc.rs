@@ -1,5 +1,5 @@
-//! The lane program with mimalloc in place of the system's allocator: for the
-//! lanes that show the effect of the allocator.
+//! The lane program with mimalloc instead of the system's allocator, for lanes that show the effect
+//! of the allocator.
 #![forbid(unsafe_code)]
 
 use mimalloc::MiMalloc;

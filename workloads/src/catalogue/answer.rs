@@ -3,34 +3,34 @@
 use super::{MetricKind, Workload};
 use crate::protocol::{Parameters, Sample};
 
-/// The problem of a sample.
+/// What is wrong with a sample's answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WrongAnswer {
-    /// The checksum is another: the work was not done.
+    /// The checksum is wrong, so the work was not done.
     #[error(
         "the answer was {given}, the right one is {right} ({iterations} iterations): the sample is void"
     )]
     Checksum {
-        /// The lane's.
+        /// The lane's checksum.
         given: u64,
         /// The right checksum of the workload.
         right: u64,
         /// Iterations of the sample.
         iterations: u64,
     },
-    /// The figures in addition to the time differ from `PROTOCOL.md`.
+    /// A figure other than the time is not as `PROTOCOL.md` requires.
     #[error("{0}, against PROTOCOL.md")]
     Figures(String),
 }
 
 impl Workload {
-    /// Checks a sample of `iterations`. `checksum` is the right one of a single
-    /// iteration: see [`Workload::expected`].
+    /// Checks a sample of `iterations`. `checksum` is the right checksum of one iteration: see
+    /// [`Workload::expected`].
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with it.
+    /// The first problem that is found.
     pub fn check_answer(
         &self,
         sample: &Sample,
@@ -102,7 +102,7 @@ mod tests {
 
     type Change = fn(&mut Sample);
 
-    /// The problem of a right answer to `spawn.first_instruction` that was changed by `change`.
+    /// What is wrong with a right answer to `spawn.first_instruction` after `change`.
     fn changed(change: impl FnOnce(&mut Sample)) -> Result<(), WrongAnswer> {
         let mut sample = Sample {
             elapsed_ns: 1,
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn right_answer_passes_and_a_wrong_checksum_is_told_apart() {
+    fn right_answer_passes_and_a_wrong_checksum_is_an_error() {
         assert_eq!(changed(|_| ()), Ok(()));
         assert!(matches!(
             changed(|sample| sample.checksum = 4),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn every_figure_that_is_not_as_the_protocol_has_it_is_named() {
+    fn every_figure_that_breaks_the_protocol_is_named() {
         let changes: [(Change, &str); 9] = [
             (|sample| sample.operations_count = 0, "operations"),
             (|sample| sample.operations_count = 2, "operations"),

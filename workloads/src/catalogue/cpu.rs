@@ -1,5 +1,5 @@
-//! How well does real work spread over the cores? Common to the workloads of
-//! [`crate::kernels`]; each kernel's own facts are in its file.
+//! Parts common to the workloads of [`crate::kernels`], which show how well real work spreads over
+//! the CPUs. Each kernel's own facts are in its file.
 
 use super::{EVERY_WORKER_COUNT, Group, MetricKind, Parameter, count, from_zero, get};
 use crate::kernels::{self, Kernel};
@@ -12,7 +12,7 @@ pub const WORKERS: Parameter = from_zero(
     [&[0, 2], EVERY_WORKER_COUNT, EVERY_WORKER_COUNT],
     100_000,
 );
-/// If the work grows with the workers, their number must be given.
+/// The number of workers for work that grows with it: at least 1.
 pub(crate) const SOME_WORKERS: Parameter = count(
     "workers_count",
     "how many chunks may run at once, and how many times the work is done",
@@ -35,7 +35,7 @@ pub(crate) const fn chunks(values: [&'static [u64]; 3]) -> Parameter {
     )
 }
 
-/// The same at each size: enough chunks to spread over many CPUs.
+/// Enough chunks to spread over many CPUs.
 pub const CHUNKS: Parameter = chunks([&[8], &[64], &[64]]);
 
 pub(super) const GROUP: Group = Group {
@@ -45,7 +45,7 @@ pub(super) const GROUP: Group = Group {
     lists: kernels::WORKLOADS,
 };
 
-/// The right checksum: all chunks of the kernel, one after another.
+/// The right checksum: the sum over all chunks, computed one after another.
 pub fn all_chunks(kernel: Kernel, parameters: &Parameters) -> u64 {
     let chunk = kernel(parameters);
     (0..get(parameters, "chunks_count"))

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::kernels::{bytes, lehmer};
 
-/// The load generator's figures on itself.
+/// The figures that the load generator reports about itself.
 pub(super) const LOAD: &[&str] = &["load_headroom_ratio", "load_limit_per_s", "load_busy_ratio"];
 
 /// A parameter of the echo servers.

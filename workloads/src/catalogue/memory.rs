@@ -12,15 +12,15 @@ const LEVELS: Parameter = count(
     1 << 20,
 );
 
-/// From the moment that all tasks wait to the second reading: the same for every
-/// lane. Memory that a runtime gives back by then is no cost of a task.
+/// The time between the moment when all tasks wait and the second reading, the same for every lane.
+/// Memory that a runtime frees within it is not counted as a task's.
 const WAIT: Parameter = count(
     "wait_ns",
     "from the moment that all tasks wait to the second reading",
     [&[10_000_000], &[100_000_000], &[100_000_000]],
     60_000_000_000,
 );
-/// Longer than any of the lanes' runtimes waits before it frees a stack.
+/// Longer than the time after which any lane's runtime frees a stack.
 const SHRINK_WAIT: &[u64] = &[1_500_000_000];
 
 pub(super) const GROUP: Group = Group {
@@ -49,9 +49,9 @@ const LIST: &[Workload] = &[
             ..Presets::NONE
         },
         shape: Shape::Parked,
-        // A quiet host's free memory varies by half a megabyte and more: for
-        // the check, the most tasks of the sweep must take ten times that, at
-        // some 400 bytes a task. Two mappings a stack end at 32,000.
+        // The free memory of a quiet host varies by half a megabyte or more. The largest case must
+        // take ten times that, to be checked against the host's account; a light task takes some
+        // 400 bytes. A lane with two mappings a stack ends at about 32,000 tasks.
         parameters: &[
             Parameter {
                 kernel_divisor: 10,
@@ -117,7 +117,7 @@ const LIST: &[Workload] = &[
                 [&[10], &[1_000], &[1_000]],
                 10_000_000,
             ),
-            // Each process waits so long that there is no time for two depths.
+            // Each process waits for so long that there is no time for two depths.
             Parameter {
                 values: [&[8], &[64], &[128]],
                 ..LEVELS

@@ -1,12 +1,11 @@
-//! The catalogue: every workload with its question, shape, parameters and right
-//! answer. `PROTOCOL.md` is the same for other languages.
+//! The catalogue: every workload with its question, shape, parameters and right answer.
+//! `PROTOCOL.md` describes them for lanes in other languages.
 //!
-//! A workload is a kernel plus a shape, and a [`Workload`] holds all facts on
-//! it: presets, the report's first screen and its folklore take their workloads
-//! from here, through the result file's header. To add a kernel in chunks,
-//! write a file of [`crate::kernels`] that has the kernel with its `WORKLOADS`,
-//! and its name in the list there. To add a workload of another shape, write
-//! one entry in the list of its group here. Every lane that has the shape then
+//! A workload is a kernel plus a shape, and a [`Workload`] holds all facts about it. Presets, the
+//! report's first screen and its page of folklore read these facts, through the header of the
+//! result file. To add a kernel that computes in chunks, write a file in [`crate::kernels`] with
+//! the kernel and its `WORKLOADS`, and add its name to the list there. To add a workload of another
+//! shape, add an entry to the list of its group here. Every lane that has the shape then runs it.
 //! runs it.
 
 mod answer;
@@ -40,17 +39,16 @@ pub struct Workload {
     /// A task's work in one operation, as a phrase that can begin a sentence:
     /// `starting and joining one task`.
     pub activity: &'static str,
-    /// Which of several questions that are never compared it answers, such as
-    /// `scheduler hop`; may be empty.
+    /// The kind of cost that it measures, such as `scheduler hop`: workloads of different kinds are
+    /// never compared. May be empty.
     pub level: &'static str,
     /// Its place on the page's first screen, if it has one.
     pub first_screen: Option<FirstScreen>,
-    /// The roles of its figures, by the header's names.
+    /// What the report uses its figures for, by the names in the header, such as `waiting_memory`.
     pub roles: &'static [&'static str],
-    /// The ids of the most important quantities, unless it is the first.
+    /// The ids of its most important quantities; empty if that is the first one.
     pub telling: &'static [&'static str],
-    /// The workload that does the same, and the parameters of this one at
-    /// which it does.
+    /// Another workload, and the parameters at which this one measures the same.
     pub same_as: Option<(&'static str, &'static [(&'static str, u64)])>,
     /// The group of the Criterion benchmarks that measure the same operation.
     pub criterion: Option<&'static str>,
@@ -72,10 +70,10 @@ pub struct Workload {
     pub leaves_out: &'static str,
     /// Iterations of one sample at sizes tiny, quick and full.
     pub iterations: [u64; 3],
-    /// Whether the study may choose other iterations, so that a sample takes a
-    /// sensible time; false if one iteration is the whole experiment.
+    /// Whether the study may change the number of iterations, to give a sample a sensible length;
+    /// false if one iteration is the whole experiment.
     pub calibrated: bool,
-    /// Operations of one iteration; 0 if only the sample shows them.
+    /// Operations of one iteration; 0 if the number is known only after the sample.
     pub operations: fn(&Parameters) -> u64,
     /// The right checksum of one iteration. For `cpu.*` it runs the kernel, so
     /// compute it once for each set of parameters.
@@ -113,16 +111,16 @@ pub const PLAIN: Workload = Workload {
 pub struct FirstScreen {
     /// The question that it answers, by its name in the header.
     pub question: &'static str,
-    /// The workload with the lowest rank that was run answers the question.
+    /// Of the workloads that were run, the one with the lowest rank answers the question.
     pub rank: u32,
-    /// The id of the quantity that answers it, unless it is the first.
+    /// The id of the quantity that answers it; `None` for the first one.
     pub quantity: Option<&'static str>,
-    /// The parameters at which it answers it; the others are free.
+    /// The values that a case must have to answer it; its other parameters may have any.
     pub parameters: &'static [(&'static str, u64)],
 }
 
 impl FirstScreen {
-    /// By the workload's first quantity, on any case.
+    /// A workload that answers the question by its first quantity, on any case.
     pub const fn of(question: &'static str, rank: u32) -> Self {
         Self {
             question,
@@ -145,14 +143,14 @@ pub struct Group {
     lists: &'static [&'static [Workload]],
 }
 
-/// Values of a parameter that differ from the catalogue's: its name, the values
-/// in a quick run, and in others.
+/// Parameters whose values differ from the catalogue's: the name, the values in a quick run, and
+/// the values in other runs.
 pub type Values = &'static [(&'static str, &'static [u64], &'static [u64])];
 
 /// The presets of which a workload is part, with its values there.
 #[derive(Clone, Copy, Debug)]
 pub struct Presets {
-    /// A quick run that names no workload has it.
+    /// Part of a quick run that names no workload.
     pub quick: bool,
     /// `doctor` measures it.
     pub doctor: bool,
@@ -162,8 +160,8 @@ pub struct Presets {
     pub growth: Option<Values>,
     /// It is a whole service.
     pub service: Option<Values>,
-    /// The lanes of a run that names neither lanes nor a preset; none for all. Such
-    /// a run starts few processes of each.
+    /// The lanes of a run that names neither lanes nor a preset; empty for all. Such a run starts
+    /// few processes of each lane.
     pub lanes: &'static [&'static str],
 }
 
@@ -186,8 +184,8 @@ pub struct Parameter {
     pub name: &'static str,
     /// Its meaning.
     pub meaning: &'static str,
-    /// Values at sizes tiny, quick and full; several values are a sweep, none
-    /// excludes the workload at that size.
+    /// Values at sizes tiny, quick and full. Several values are a sweep; an empty list excludes the
+    /// workload at that size.
     pub values: [&'static [u64]; 3],
     /// The lowest and the highest value that a lane accepts.
     pub range: (u64, u64),
@@ -283,7 +281,7 @@ pub enum Shape {
     WorkerPool,
     /// Many senders and receivers on one small buffer.
     BoundedBuffer,
-    /// Creatures that meet in pairs through a mall.
+    /// Tasks that meet in pairs at one place (the benchmark chameneos-redux).
     Chameneos,
     /// Tasks that each send requests to others at random.
     Big,
@@ -293,13 +291,13 @@ pub enum Shape {
     Messaging,
     /// A chain of tasks over kernel pipes.
     Brigade,
-    /// Independent chunks of a kernel, at most this many at once.
+    /// Independent chunks of a kernel, at most `workers_count` of them at once.
     Chunks(Kernel),
     /// Tasks that sleep.
     Sleepers,
     /// A TCP server under load.
     TcpEcho,
-    /// Requests that compute and wait at once.
+    /// Requests that compute and then wait for several timers at once.
     Fanout,
     /// Tasks that read files.
     FileRead,
@@ -323,7 +321,7 @@ pub const GROUPS: [Group; 8] = [
     own::GROUP,
 ];
 
-/// The reader's names of a sample's further figures, by their names in `metrics`.
+/// The names of a sample's further figures in the report, by their names in `metrics`.
 pub const FIGURES: [(&str, &str); 44] = [
     (
         "spawn_return_ns",
@@ -440,7 +438,7 @@ pub const FIGURES: [(&str, &str); 44] = [
     ("load_asked_count", "requests of the whole search"),
 ];
 
-/// All workloads, in the order of the report; at last those that were registered.
+/// All workloads in the order of the report; those of [`register`] come last.
 pub fn all() -> impl Iterator<Item = &'static Workload> {
     let lists = GROUPS.iter().flat_map(|group| group.lists);
     lists.copied().flatten().chain(own::registered())
@@ -457,10 +455,10 @@ impl Workload {
         self.id.split('.').next().unwrap_or(self.id)
     }
 
-    /// The sets of parameters to measure at that size: every combination of the
-    /// parameters' values, the last parameter varying fastest. Empty if the
-    /// workload has no meaning at that size. A sweep over `workers_count` goes
-    /// from 1 to `cpus`, and the last value is that number, never 0.
+    /// The sets of parameters to measure at that size: every combination of the parameters' values,
+    /// the last parameter varying fastest. Empty if the workload has no meaning at that size. A
+    /// sweep over `workers_count` goes from 1 to `cpus`; a 0 among its values is replaced by
+    /// `cpus`.
     pub fn cases(&self, size: Size, cpus: usize) -> Vec<Parameters> {
         let mut cases = vec![Parameters::new()];
         for parameter in self.parameters {
@@ -479,10 +477,9 @@ impl Workload {
         cases
     }
 
-    /// The case to measure instead of `case` if a task is a thread or a process
-    /// of the kernel. The number of light tasks that is needed above the noise
-    /// of a host's memory would be gigabytes of threads; fewer threads are
-    /// enough.
+    /// The case to measure instead of `case` if a task is a thread or a process of the kernel. As
+    /// many threads as light tasks would take gigabytes, and fewer are enough to exceed the noise
+    /// of a host's memory.
     pub fn for_kernel_tasks(&self, mut case: Parameters) -> Parameters {
         for parameter in self.parameters {
             if let Some(value) = case.get_mut(parameter.name) {
@@ -492,7 +489,7 @@ impl Workload {
         case
     }
 
-    /// Whether a sample is of one iteration, however short.
+    /// Whether a sample has exactly one iteration, however short it is.
     pub fn is_one_experiment(&self) -> bool {
         ["memory", "service"].contains(&self.group())
     }
@@ -502,7 +499,7 @@ impl Workload {
         self.metrics.contains(&MetricKind::Efficiency)
     }
 
-    /// Whether it is of a crate outside this suite: see [`register`].
+    /// Whether a crate outside this suite has registered it: see [`register`].
     pub fn is_own(&self) -> bool {
         self.group() == own::GROUP.id
     }
@@ -560,8 +557,8 @@ impl Parameter {
         if self.name != "workers_count" || values != EVERY_WORKER_COUNT {
             return values.to_vec();
         }
-        // Every count up to 8, so that small hosts get enough points for a
-        // fit; then half powers of two; always all of them.
+        // Every count up to 8, which gives small hosts enough points for a fit; then 12, 16, 24, 32
+        // and so on; the last is always the number of CPUs.
         let mut counts: Vec<u64> = (1..=cpus.min(8) as u64).collect();
         let mut next = 12;
         while next < cpus as u64 {
@@ -582,11 +579,11 @@ impl Parameter {
 /// In a list of values of `workers_count`: all counts from 1 to the CPUs.
 const EVERY_WORKER_COUNT: &[u64] = &[u64::MAX];
 
-/// A parameter of a valid set.
+/// The value of a parameter.
 ///
 /// # Panics
 ///
-/// When the set has no such parameter: it was not checked against its workload.
+/// When the set has no such parameter, because it was not checked against its workload.
 pub fn get(parameters: &Parameters, name: &str) -> u64 {
     *parameters
         .get(name)
@@ -620,7 +617,7 @@ pub const fn count(
     }
 }
 
-/// As [`count`], of at least 0.
+/// As [`count`], for a parameter that may be 0.
 pub const fn from_zero(
     name: &'static str,
     meaning: &'static str,
@@ -663,7 +660,8 @@ mod tests {
         }
     }
 
-    /// `kernels/collatz.rs` and its line in the list of kernels are all of it, and only in tests.
+    /// The kernel `collatz` exists only in tests: it is `kernels/collatz.rs` and a line in the
+    /// list.
     #[test]
     fn new_kernel_is_one_file_and_one_line_and_runs_on_every_lane_with_the_shape() {
         let collatz = find("cpu.collatz").expect("the catalogue has it");
@@ -682,7 +680,7 @@ mod tests {
                     cpus: 2,
                 });
                 let outcome = match outcome {
-                    // A runtime of one thread has no two workers.
+                    // A runtime with one thread cannot have two workers.
                     Err(failure) if failure.kind == ErrorKind::NotSupported => continue,
                     outcome => outcome.unwrap_or_else(|error| panic!("{}: {error:?}", entry.name)),
                 };
@@ -754,7 +752,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_of_kernel_tasks_get_fewer_that_are_still_valid() {
+    fn lanes_of_kernel_tasks_get_valid_cases_with_fewer_tasks() {
         for workload in all() {
             for size in [Size::Tiny, Size::Quick, Size::Full] {
                 for case in workload.cases(size, 4) {

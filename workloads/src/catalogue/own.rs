@@ -13,9 +13,9 @@ pub(super) const GROUP: Group = Group {
     lists: &[],
 };
 
-/// Common to workloads in chunks that are not of this suite. A workload adds its
-/// texts, its shape, [`CHUNKS`](super::CHUNKS), [`WORKERS`](super::WORKERS) and its
-/// checksum by [`all_chunks`](super::all_chunks).
+/// What other crates' workloads that compute in chunks have in common. A workload adds its texts,
+/// its shape, [`CHUNKS`](super::CHUNKS), [`WORKERS`](super::WORKERS) and its checksum by
+/// [`all_chunks`](super::all_chunks).
 pub const COMPUTES: Workload = Workload {
     operation: "run",
     metrics: cpu::METRICS,
@@ -23,8 +23,8 @@ pub const COMPUTES: Workload = Workload {
     ..PLAIN
 };
 
-/// Common to TCP servers with a [`Handler`](crate::handler::Handler). A workload
-/// adds its texts and its shape.
+/// What TCP servers with a [`Handler`](crate::handler::Handler) have in common. A workload adds its
+/// texts and its shape.
 pub const SERVES: Workload = Workload {
     parameters: &[CONNECTIONS, payload(16_384), REQUESTS, OFFERED],
     operation: "request",
@@ -39,11 +39,12 @@ pub const SERVES: Workload = Workload {
 
 static REGISTERED: OnceLock<&'static [Workload]> = OnceLock::new();
 
-/// Adds workloads to the catalogue, once in a process and before anything else.
+/// Adds workloads to the catalogue: once per process, before any other use of it.
 ///
 /// # Errors
 ///
-/// A sentence that names the wrong one, and what to do; or that there are registered ones.
+/// A sentence that names the wrong workload and says what to do, or says that workloads are
+/// registered already.
 pub fn register(workloads: &'static [Workload]) -> Result<(), String> {
     for (index, workload) in workloads.iter().enumerate() {
         check(workload)?;

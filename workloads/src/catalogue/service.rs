@@ -75,7 +75,8 @@ const LIST: &[Workload] = &[Workload {
         count(
             "in_flight_count",
             "requests that the service has under way at the same time; it refuses one more",
-            // Three quarters of the connections: it refuses where the latency is near the limit.
+            // Three quarters of the connections: the service begins to refuse when its latency is
+            // near the limit.
             [&[8], &[192], &[192]],
             60_000,
         ),
@@ -110,7 +111,7 @@ const LIST: &[Workload] = &[Workload {
             LONG,
         ),
         Parameter {
-            // The generator that spreads the delays has 31 bits.
+            // The random numbers that spread the delays have 31 bits.
             range: (0, 2_000_000_000),
             ..from_zero(
                 "spread_ns",

@@ -9,14 +9,14 @@ use std::mem::size_of_val;
 use nix::errno::Errno;
 use nix::libc;
 
-/// More CPUs than any kernel has: a list with a higher number is a slip.
+/// More CPUs than any kernel supports: a list with a higher number is a mistake.
 const MOST_CPUS: usize = 1 << 16;
 
 /// CPUs in one word of a [`Mask`].
 const WORD: usize = libc::c_ulong::BITS as usize;
 
-/// A set of CPUs in the kernel's form, as long as its highest number needs. The
-/// C library's `cpu_set_t` ends at CPU 1,023.
+/// A set of CPUs in the kernel's form, as long as its highest CPU requires. The C library's
+/// `cpu_set_t` ends at CPU 1,023.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask(Vec<libc::c_ulong>);
 
@@ -39,8 +39,8 @@ impl Mask {
         (0..self.0.len() * WORD).filter(is_set).collect()
     }
 
-    /// Lets the calling thread, and what it starts from now on, run on this set
-    /// only. One system call: it may be made between `fork` and `exec`.
+    /// Lets the calling thread, and the threads and processes that it starts later, run on these
+    /// CPUs only. It makes one system call, so it may be called between `fork` and `exec`.
     ///
     /// # Errors
     ///
@@ -53,8 +53,7 @@ impl Mask {
     }
 }
 
-/// The numbers of the CPUs that the calling thread may run on, by the kernel;
-/// read as the runtime reads them.
+/// The CPUs on which the kernel lets the calling thread run, read as the runtime reads them.
 ///
 /// # Errors
 ///
@@ -64,8 +63,8 @@ pub fn read_mask() -> nix::Result<Vec<usize>> {
         .map_err(|error| Errno::try_from(error).unwrap_or(Errno::ENOSYS))
 }
 
-/// The numbers of the CPUs that the calling thread may run on; if the kernel
-/// refuses to tell, as many as are online.
+/// The CPUs on which the calling thread may run. If the kernel refuses to say, these are all
+/// numbers below the count of online CPUs.
 #[must_use]
 pub fn allowed() -> Vec<usize> {
     read_mask().unwrap_or_else(|_| {

@@ -5,10 +5,9 @@ use std::os::fd::AsFd;
 
 use nix::sys::socket::{Backlog, listen};
 
-/// Makes the queue of a socket that listens as long as the host allows
-/// (`net.core.somaxconn`), as servers in production do. The standard library
-/// has room for 128: of more connections at once the kernel drops the first
-/// packet, which is sent again after a second.
+/// Makes a listening socket's queue as long as the host allows (`net.core.somaxconn`), as servers
+/// in production do. The standard library asks for 128 places. When the queue is full, the kernel
+/// drops the first packet of a connection, and the client repeats it after a second.
 pub(crate) fn lengthen(listener: &impl AsFd) -> io::Result<()> {
     Ok(listen(&listener.as_fd(), Backlog::MAXALLOWABLE)?)
 }
@@ -25,7 +24,7 @@ mod tests {
         text.trim().parse().unwrap()
     }
 
-    /// How many connections are made without an accept.
+    /// How many of `wanted` connections are established without an accept.
     fn connections(address: SocketAddr, wanted: usize) -> usize {
         let timeout = Duration::from_millis(300);
         let connect = |_| TcpStream::connect_timeout(&address, timeout).ok();

@@ -2,8 +2,8 @@
 
 use std::ops::Deref;
 
-/// Keeps other CPUs' writes off the value's cache lines. 128 bytes: CPUs fetch
-/// lines of 64 in pairs, or have lines of 128.
+/// Keeps the value alone on its cache lines. It is aligned to 128 bytes because some CPUs fetch
+/// lines of 64 in pairs, and others have lines of 128.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct CacheLine<T>(pub(crate) T);

@@ -12,20 +12,19 @@ use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::lane::Failure;
 
-/// How many processes the kernel has numbers for; `None` if `/proc` does not
-/// tell.
+/// How many process ids the kernel has; `None` if `/proc` does not show it.
 pub(crate) fn most_processes() -> Option<u64> {
     let most = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok()?;
     most.trim().parse().ok()
 }
 
-/// Forks a child that runs `body` and exits with the status it returns, or with
-/// 101 if it panics. The child is killed when the calling thread ends.
+/// Forks a child that runs `body` and exits with the status that it returns, or with 101 if it
+/// panics. The child is killed when the calling thread ends. The process must have one thread:
+/// locks that another thread holds would stay locked in the child.
 ///
 /// # Errors
 ///
-/// The error of fork, and a refusal if the process has more than one thread: a
-/// child of such a process may find locks taken for ever.
+/// The error of fork.
 pub(crate) fn start(body: impl FnOnce() -> i32) -> io::Result<Pid> {
     // SAFETY: a lane that forks has one thread (`only_thread` is checked when
     // it starts, and it starts none), so the child may do all that the parent
@@ -33,7 +32,7 @@ pub(crate) fn start(body: impl FnOnce() -> i32) -> io::Result<Pid> {
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
-            // If it is refused, a killed lane leaves a child.
+            // If the host refuses this, the child outlives a lane that is killed.
             let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
             let status = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
             // SAFETY: ends the process without running what the parent has
@@ -78,8 +77,8 @@ pub(crate) fn is_killed_for(calls: &[libc::c_long]) -> bool {
 /// Kills and reaps the remaining children.
 pub(crate) fn end_all() {
     loop {
-        // A child that has ended already is reaped before any is killed, so
-        // that no number is used that may belong to another process.
+        // Children that have ended are reaped before any is killed, because the id of a reaped
+        // child may belong to another process.
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => {}
             Ok(_) => continue,
@@ -94,7 +93,7 @@ pub(crate) fn end_all() {
         for pid in pids.map(Pid::from_raw) {
             let _ = kill(pid, Signal::SIGKILL);
         }
-        // Blocks until one of them has ended.
+        // Blocks until a child has ended.
         let _ = waitpid(None, None);
     }
 }
@@ -106,8 +105,8 @@ pub(crate) fn only_thread() -> Result<(), Failure> {
         Ok(count) => Err(Failure::failed(format!(
             "a lane that forks must have one thread, but this one has {count}"
         ))),
-        // Without /proc. The kernel refuses this to a process of several threads,
-        // and for one of a single thread it changes nothing.
+        // Without `/proc`. The kernel refuses this call to a process with several threads, and in a
+        // process with one thread it changes nothing.
         Err(error) => unshare(CloneFlags::CLONE_THREAD).map_err(|errno| {
             Failure::failed(format!("counting this process's threads: {error}; {errno}"))
         }),

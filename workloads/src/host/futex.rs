@@ -3,8 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The address of the half of `number` that holds values below 2^32: a futex
-/// has 32 bits.
+/// The address of the lower 32 bits of `number`: a futex has 32 bits.
 fn low_half(number: &AtomicU64) -> *mut u32 {
     let half = number.as_ptr().cast::<u32>();
     if cfg!(target_endian = "big") {
@@ -14,7 +13,7 @@ fn low_half(number: &AtomicU64) -> *mut u32 {
     }
 }
 
-/// Blocks the thread until `number`, which rises, has reached `value`.
+/// Blocks the thread until `number`, which only grows, is at least `value`.
 pub(crate) fn wait_for(number: &AtomicU64, value: u64) {
     loop {
         // Acquire: pairs with the Release in `set`.

@@ -1,11 +1,11 @@
-//! For how long a CPU had nothing to do.
+//! The idle time of a CPU.
 
 use std::fs;
 
 use nix::unistd::{SysconfVar, sysconf};
 
-/// The time that a CPU was idle since the host began; `None` where `/proc` does not show it.
-/// What another machine took of it (steal) is not idle: it was not there for work.
+/// How long a CPU was idle since the host started; `None` if `/proc` does not show it. Time that
+/// the hypervisor took (steal) is not idle time, because the CPU was not there for work.
 pub(crate) fn idle_ns(cpu: usize) -> Option<u64> {
     let ticks_per_s = sysconf(SysconfVar::CLK_TCK).ok()??;
     let ticks = ticks(&fs::read_to_string("/proc/stat").ok()?, cpu)?;

@@ -12,13 +12,12 @@ const LEFT: u64 = 4_096;
 /// The name of the limit.
 pub(crate) const LIMIT: &str = "vm.max_map_count";
 
-/// How many threads there is room for in this process; `None` if `/proc` does
-/// not tell.
+/// How many threads this process has room for; `None` if `/proc` does not show the limit.
 pub(crate) fn most_threads() -> Option<u64> {
     Some(room(most()?, OF_THREAD))
 }
 
-/// How many coroutines with a mapped stack there is room for, in the same way.
+/// How many coroutines with a mapped stack this process has room for.
 pub(crate) fn most_coroutines() -> Option<u64> {
     Some(room(most()?, OF_COROUTINE))
 }

@@ -10,10 +10,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
-/// Both ends of a pipe; the calling thread blocks on it.
+/// Both ends of a pipe. Reads and writes block the calling thread.
 ///
-/// Numbers are written and read whole: a write of 8 bytes is below `PIPE_BUF`,
-/// and all are of that size.
+/// No number is split: all writes have 8 bytes, and writes up to `PIPE_BUF` are atomic.
 #[derive(Clone, Debug)]
 pub struct NumberPipe(Arc<(File, File)>);
 
@@ -26,7 +25,7 @@ impl NumberPipe {
     /// The host's error: `EMFILE`, `ENFILE`.
     pub fn new(capacity: usize) -> io::Result<Self> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-        // A refusal, which happens if one user has many pipes, only means another size.
+        // The kernel refuses this to a user with many pipes; the pipe then has another size.
         let _ = fcntl(
             &write,
             FcntlArg::F_SETPIPE_SZ((capacity * 8).clamp(4_096, 1 << 20) as i32),
@@ -45,8 +44,8 @@ impl NumberPipe {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// Blocks the thread until one of two pipes has a number; that pipe. It may
-    /// be empty again if others read from it.
+    /// Blocks the thread until one of two pipes has a number, and returns that pipe. It may be
+    /// empty again if other tasks read from it.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Memory that is there: written to, in pages of a chosen kind.
+//! Resident memory, in pages of a chosen kind.
 #![allow(unsafe_code, reason = "mapping memory and writing to it")]
 
 use std::io;
@@ -17,7 +17,7 @@ pub(crate) struct Resident {
 }
 
 impl Resident {
-    /// Maps `size` bytes and touches them.
+    /// Maps `size` bytes and writes to them.
     pub(crate) fn new(size: u64, huge: bool) -> io::Result<Self> {
         let Some(size) = NonZeroUsize::new(size as usize) else {
             return Ok(Self {
@@ -50,7 +50,7 @@ impl Resident {
         Ok(resident)
     }
 
-    /// Writes a byte in each of the first `pages` pages, or in all there are.
+    /// Writes a byte in each of the first `pages` pages, or in all pages if there are fewer.
     pub(crate) fn touch(&mut self, pages: u64) {
         for offset in (0..self.size).step_by(PAGE_BYTES).take(pages as usize) {
             // SAFETY: the offset lies within the mapping, which this value owns.
@@ -62,8 +62,8 @@ impl Resident {
 impl Drop for Resident {
     fn drop(&mut self) {
         if self.size > 0 {
-            // SAFETY: the range is this value's own mapping, made in `new`; it
-            // cannot fail for such a range.
+            // SAFETY: the range is this value's own mapping, made in `new`; `munmap` cannot fail
+            // for such a range.
             let _ = unsafe { munmap(self.start.cast(), self.size) };
         }
     }

@@ -1,9 +1,8 @@
 //! Memory that forked processes share: numbers, gates and locks in it.
 //!
-//! One mapping of a process, of a file in memory (memfd), is shared with all the
-//! processes that it forks. Space in it is allocated by a counter that is in it
-//! as well, so that a child can allocate too; all of it is freed at once by
-//! [`Arena::clear`].
+//! A lane has one mapping, of a file in memory (memfd), and shares it with all processes that it
+//! forks. A counter in the mapping allocates its space, so a child can allocate too.
+//! [`Arena::clear`] frees all of it at once.
 #![allow(
     unsafe_code,
     reason = "mapping memory, pointers into it, and the futex system call"
@@ -22,10 +21,10 @@ use nix::unistd::ftruncate;
 use crate::lane::Failure;
 use crate::protocol::ErrorKind;
 
-/// Address space, not memory: pages come as they are touched.
+/// Address space, not memory: the kernel allocates a page when it is first touched.
 const ARENA_BYTES: usize = 256 << 20;
 const WORDS: usize = ARENA_BYTES / size_of::<u64>();
-/// The first word counts the words taken; its cache line is its own.
+/// The first word counts the words in use, and is alone on its cache line.
 const FIRST_FREE: u64 = 8;
 
 /// The mapping. It is never unmapped: a lane has one for its whole life.
@@ -35,20 +34,19 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// Maps it.
+    /// Creates the file and maps it.
     pub(crate) fn new() -> io::Result<Self> {
         let size = NonZeroUsize::new(ARENA_BYTES).expect("the size is a constant above 0");
         let file = memfd_create(c"threadbare shared", MFdFlags::MFD_CLOEXEC);
-        // A sandbox may refuse that: this is a file in memory too.
+        // A sandbox may refuse `memfd_create`. A file in `/dev/shm` is in memory too.
         let file = match file {
             Ok(file) => file,
             Err(_) => tempfile::tempfile_in("/dev/shm")?.into(),
         };
-        // ARENA_BYTES fits.
+        // The size fits an `i64`.
         ftruncate(&file, ARENA_BYTES as i64)?;
-        // SAFETY: a new mapping at an address of the kernel's choice touches no
-        // memory in use. The file stays open as long as it, and no other code
-        // has it, so it never gets shorter.
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use. The
+        // mapping keeps the file, and no other code has it, so the file never gets shorter.
         let start = unsafe {
             mmap(
                 None,
@@ -66,8 +64,8 @@ impl Arena {
         Ok(Self { words })
     }
 
-    /// Takes back everything. Nothing handed out before may be used again, by
-    /// this process or another; a wrong use only reads wrong numbers.
+    /// Frees everything. No process may use numbers that were allocated before; such a use would
+    /// only read wrong numbers.
     pub(crate) fn clear(&self) {
         self.words[0].store(FIRST_FREE, Ordering::Relaxed);
     }
@@ -87,7 +85,7 @@ impl Arena {
     }
 }
 
-/// Words of a failure's text that are kept.
+/// How many words of a failure's text are stored.
 const TEXT_WORDS: usize = 32;
 const KINDS: [ErrorKind; 4] = [
     ErrorKind::Failed,
@@ -97,7 +95,7 @@ const KINDS: [ErrorKind; 4] = [
 ];
 
 impl Arena {
-    /// Leaves a failure for another process, with its place in `number`.
+    /// Stores a failure for another process, and its place in `number`.
     pub(crate) fn leave(&self, number: &Number, failure: &Failure) {
         let Ok([kind, text @ ..]) = self.numbers::<{ TEXT_WORDS + 1 }>() else {
             return;
@@ -117,9 +115,9 @@ impl Arena {
         number.store(kind.index(self) as u64, Ordering::Relaxed);
     }
 
-    /// The number that [`Arena::leave`] left there, of a process that has ended.
+    /// The failure that [`Arena::leave`] stored for `number`, in a process that has ended.
     pub(crate) fn failure(&self, number: &Number) -> Failure {
-        // 0 is the counter's own word: no number was left.
+        // 0 is the place of the counter: no failure was stored.
         let index = number.load(Ordering::Relaxed) as usize;
         let words = self.words.get(index..index.saturating_add(TEXT_WORDS + 1));
         let Some([kind, text @ ..]) = words.filter(|_| index > 0) else {
@@ -158,7 +156,7 @@ impl Number {
         (ptr::from_ref(self.0).addr() - arena.words.as_ptr().addr()) / size_of::<u64>()
     }
 
-    /// Its lower half, on which the kernel can wait.
+    /// The first four bytes, as a futex.
     fn futex(&self) -> &AtomicU32 {
         // SAFETY: the first four bytes of an `AtomicU64` are a valid and
         // aligned `AtomicU32`; no code uses the whole of a number that is a
@@ -166,7 +164,7 @@ impl Number {
         unsafe { NonNull::from(self.0).cast::<AtomicU32>().as_ref() }
     }
 
-    /// Blocks the thread while the lower half is `value`, or returns early.
+    /// Blocks the thread while the futex is `value`. It may return early.
     fn wait(&self, value: u32) {
         // SAFETY: the address is that of a live `AtomicU32`; without a timeout
         // the kernel reads nothing else. An error (EAGAIN, EINTR) is an early
@@ -182,7 +180,7 @@ impl Number {
         };
     }
 
-    /// Wakes up to `count` of those that wait.
+    /// Wakes up to `count` of the waiting threads.
     fn wake(&self, count: i32) {
         // SAFETY: the address is that of a live `AtomicU32`; the call reads and
         // writes no memory.
@@ -246,13 +244,13 @@ const WANTED: u32 = 2;
 impl Lock {
     /// A free lock around 0.
     pub(crate) fn new(arena: &Arena) -> Result<Self, Failure> {
-        // As many as fill the cache lines, so that no other lock shares them.
+        // 16 numbers fill the lock's cache lines, so no other lock shares them.
         arena
             .numbers::<16>()
             .map(|[state, number, ..]| Self { state, number })
     }
 
-    /// Runs `body` under the lock. If a process dies in it, it stays locked.
+    /// Runs `body` under the lock. If a process dies in it, the lock stays locked.
     pub(crate) fn locked<T>(&self, body: impl FnOnce(&mut u64) -> T) -> T {
         let state = self.state.futex();
         // Acquire, here and below: pairs with the Release of the last owner.

@@ -23,7 +23,7 @@ impl Usage {
         own.plus(children)
     }
 
-    /// Both together.
+    /// The sum of both.
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns + other.cpu_ns,
@@ -32,7 +32,7 @@ impl Usage {
         }
     }
 
-    /// The resources used since an earlier reading, or without a part of it.
+    /// This reading minus an earlier one, or minus a part of it.
     pub(crate) fn minus(self, other: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns.saturating_sub(other.cpu_ns),

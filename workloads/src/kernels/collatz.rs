@@ -1,5 +1,4 @@
-//! The steps of Collatz's numbers: the kernel that the tests add, as a user
-//! would add one.
+//! The Collatz steps of numbers: a kernel that the tests add as a user would.
 
 use std::sync::Arc;
 

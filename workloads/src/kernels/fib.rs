@@ -1,4 +1,4 @@
-//! Fibonacci's numbers by calls alone: the cost of a call and a return.
+//! Fibonacci numbers by recursion: the cost of a call and a return.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::Kernel;
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{PLAIN, Parameter, Shape, Workload, count, get};
 
-/// Chunks differ by up to three in what they compute, so by four in size.
+/// Chunks compute four neighbouring numbers, so their work differs by a factor of up to four.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let depth = get(parameters, "depth_count");
     Arc::new(move |index| fib(depth - index % 4))

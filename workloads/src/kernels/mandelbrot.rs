@@ -1,4 +1,4 @@
-//! The steps that points of the plane survive under z ↦ z² + c.
+//! The Mandelbrot set: how many steps of z ↦ z² + c stay bounded, for points c of the plane.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// Plain operations, so that no language rounds differently.
+/// No fused operations, so every language rounds alike.
 fn steps(cr: f64, ci: f64, limit: u64) -> u64 {
     let (mut zr, mut zi, mut count) = (0.0, 0.0, 0);
     while count < limit && zr * zr + zi * zi <= 4.0 {

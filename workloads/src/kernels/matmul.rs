@@ -32,8 +32,7 @@ pub(crate) const KERNEL: Kernel = |parameters| {
                     *sum += factor * element;
                 }
             }
-            // The row exists before it is added up, as for a caller that
-            // keeps it.
+            // `black_box` makes the compiler store the whole row before it is added up.
             total += black_box(&sums).iter().sum::<f64>();
         }
         total as u64

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use crate::catalogue::Workload;
 use crate::protocol::Parameters;
 
-/// Declares the kernels in chunks and lists their workloads. A new one is a
-/// file with a `KERNEL` and its `WORKLOADS`, and a line here.
+/// Declares the kernels that compute in chunks, and lists their workloads. A new one is a file with
+/// a `KERNEL` and its `WORKLOADS`, and a line here.
 macro_rules! kernels {
     ($($(#[$when:meta])* $kernel:ident,)*) => {
         $($(#[$when])* pub(crate) mod $kernel;)*
@@ -39,8 +39,8 @@ kernels! {
 /// A kernel ready to run: from the number of a chunk to its result.
 pub type Chunk = Arc<dyn Fn(u64) -> u64 + Send + Sync>;
 
-/// A kernel in chunks: takes the parameters, prepares what all chunks share,
-/// and returns the function that computes one chunk.
+/// A kernel that computes in chunks: takes the parameters, prepares what all chunks share, and
+/// returns the function that computes one chunk.
 pub type Kernel = fn(&Parameters) -> Chunk;
 
 /// The edge below part `index` when `whole` is cut into `parts`: part 0 begins at 0,
@@ -132,7 +132,7 @@ mod tests {
         };
         assert_eq!(of(1), of(16));
         assert_eq!(of(1), of(3));
-        // Nothing survives fewer steps than none, and all points make the first.
+        // With a limit of one step, each of the 256 points makes that step.
         assert_eq!(
             total(
                 mandelbrot::KERNEL,

@@ -1,4 +1,4 @@
-//! Ways to put n queens on a board so that none attacks another.
+//! The ways to put n queens on a board without any attacking another.
 
 use std::sync::Arc;
 
@@ -57,8 +57,8 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// The masks of the attacked columns of the next row: by column, and along the
-/// diagonals to either side.
+/// Counts the solutions from the next row on. The masks are its attacked columns: by column, and
+/// along the diagonals to either side.
 fn solutions(all: u32, columns: u32, left: u32, right: u32) -> u64 {
     if columns == all {
         return 1;

@@ -1,4 +1,4 @@
-//! Primes, to check the sieve of tasks by.
+//! Primes, to check the result of the sieve of tasks.
 
 /// The primes up to and including `limit`, in order.
 pub(crate) fn primes_up_to(limit: u64) -> impl Iterator<Item = u64> {

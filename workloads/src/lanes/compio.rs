@@ -1,8 +1,8 @@
 //! compio: tasks without stacks on io_uring, with a runtime of its own for each CPU.
 //!
-//! A task stays on the thread that it was started on, so its future need not be
-//! `Send`, and the shapes of [`crate::shapes::stackless`] do not fit it. This lane
-//! has the workloads for which io_uring is made.
+//! A task stays on the thread that started it, so its future need not be `Send`, and the shapes of
+//! [`crate::shapes::stackless`] do not fit. This lane has only the workloads for which io_uring is
+//! made.
 
 use std::future::Future;
 use std::io;
@@ -58,7 +58,7 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// How a ring is made here, or why none can be. Found by making some.
+/// How this host can make a ring, or why it cannot: found by making some.
 static RING: LazyLock<Result<ProactorBuilder, String>> = LazyLock::new(|| {
     let calls = [
         libc::SYS_io_uring_setup,
@@ -77,8 +77,8 @@ static RING: LazyLock<Result<ProactorBuilder, String>> = LazyLock::new(|| {
     made.map_err(|error| no_ring(&error))
 });
 
-/// A ring as compio's documentation has it for a runtime of one thread, or by compio's
-/// defaults where the kernel does not know these settings: it has all of them since 6.1.
+/// A ring with the settings that compio's documentation recommends for a runtime of one thread. If
+/// the kernel does not know them (all exist since 6.1), a ring with compio's defaults.
 fn suited(make: impl Fn(&ProactorBuilder) -> io::Result<()>) -> io::Result<ProactorBuilder> {
     let mut suited = ProactorBuilder::new();
     suited.coop_taskrun(true).taskrun_flag(true);
@@ -92,7 +92,7 @@ fn suited(make: impl Fn(&ProactorBuilder) -> io::Result<()>) -> io::Result<Proac
 /// The calls that a filter must let through.
 const CALLS: &str = "io_uring_setup, io_uring_enter and io_uring_register";
 
-/// An error of making a ring, with the way out.
+/// The text for an error of making a ring, with a remedy.
 fn no_ring(error: &io::Error) -> String {
     let way_out = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EPERM | Errno::EACCES) => format!(
@@ -109,8 +109,8 @@ fn no_ring(error: &io::Error) -> String {
 }
 
 struct Compio {
-    /// The last sample's runtimes, for how many CPUs they are, and by which rule tasks
-    /// get to them.
+    /// The runtimes of the last sample, for how many CPUs they are, and which of them starts a
+    /// task.
     current: Option<(Cores, (usize, Rule))>,
 }
 
@@ -128,12 +128,12 @@ impl Lane for Compio {
             })?,
         };
         let main = run(cores.tasks.clone(), order.clone());
-        // Spawned, since what a runtime blocks on is not scheduled as tasks are.
+        // Spawned, because a runtime does not schedule the future that it blocks on like a task.
         let outcome = cores.main.block_on(async { joined(spawn(main).await) });
         if outcome.is_ok() {
             self.current = Some((cores, wanted));
         }
-        // Else the runtimes end here, and with them all tasks that the sample has left.
+        // After a failure the runtimes end here, with all tasks that the sample has left.
         outcome
     }
 }
@@ -141,15 +141,15 @@ impl Lane for Compio {
 /// Which of several runtimes a task starts on.
 #[derive(Clone, Copy, PartialEq)]
 enum Rule {
-    /// The one that takes it first: they share one dispatcher.
+    /// The runtime that takes it first: all share one dispatcher.
     First,
-    /// A given one: each has a dispatcher of its own.
+    /// A given runtime: each has its own dispatcher.
     Each,
 }
 
 /// A runtime for each CPU.
 struct Cores {
-    /// This thread's, for the main task.
+    /// The runtime of this thread, for the main task.
     main: Runtime,
     tasks: Tasks,
 }
@@ -175,13 +175,12 @@ impl Cores {
     }
 }
 
-/// Where tasks start: on the runtimes of these dispatchers, or, if there are none, on this
-/// thread's.
+/// Where tasks start: on the runtimes of these dispatchers, or on this thread's if there are none.
 #[derive(Clone)]
 struct Tasks(Rc<[Dispatcher]>);
 
 impl Tasks {
-    /// Starts a task by the dispatcher of this index, or here; to be joined.
+    /// Starts a task by dispatcher `index`, or here; the future joins it.
     fn start<F: Future<Output = Result<u64, Failure>> + 'static>(
         &self,
         index: usize,
@@ -197,8 +196,8 @@ impl Tasks {
         Ok(task.join())
     }
 
-    /// Starts `count` tasks, an equal part of them on each runtime, joins them, and adds
-    /// up what they hand over.
+    /// Starts `count` tasks, an equal part of them on each runtime, joins them, and adds up their
+    /// results.
     async fn run_all<F: Future<Output = Result<u64, Failure>> + 'static>(
         &self,
         count: u64,
@@ -217,8 +216,7 @@ impl Tasks {
     }
 }
 
-/// Starts a task for each number on this thread's runtime, joins them, and adds up what
-/// they hand over.
+/// Starts a task for each number on this thread's runtime, joins them, and adds up their results.
 async fn run_part<F: Future<Output = Result<u64, Failure>> + 'static>(
     numbers: impl Iterator<Item = u64>,
     body: impl Fn(u64) -> F,
@@ -230,7 +228,7 @@ async fn run_part<F: Future<Output = Result<u64, Failure>> + 'static>(
     join_all(tasks).await
 }
 
-/// A task of this runtime, or what receives the value of one elsewhere.
+/// A task of this runtime, or the receiver of the result of a task on another.
 enum Task<R> {
     Here(JoinHandle<Result<u64, Failure>>),
     There(R),
@@ -250,12 +248,12 @@ impl<R> Task<R> {
     }
 }
 
-/// What a joined task came to.
+/// The result of a joined task.
 fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure> {
     result.unwrap_or_else(|error| Err(failure(error)))
 }
 
-/// What a task that did not return is to its joiner.
+/// The failure of a task that did not return.
 fn failure(error: JoinError) -> Failure {
     match error {
         JoinError::Panicked(payload) => Failure::from_panic(payload),
@@ -283,8 +281,7 @@ async fn run(tasks: Tasks, order: Order) -> Result<Outcome, Failure> {
     }
 }
 
-/// Times the iterations of an order, which hand over parts of the checksum. What `before`
-/// does is not timed.
+/// Times the iterations of an order. Each returns a part of the checksum. `before` is not timed.
 async fn repeat(
     order: &Order,
     before: impl Fn() -> Result<(), Failure>,
@@ -337,7 +334,7 @@ async fn tcp_echo(tasks: Tasks, order: &Order) -> Result<Outcome, Failure> {
         join_all(served).await
     });
     let plan = load::Plan::new(order, address);
-    // A failed load drops the server, which cancels it.
+    // A failed load returns here and drops `server`, which cancels it.
     let report = joined(spawn_blocking(move || load::run(&plan.arguments())).await)?;
     joined(server.await)?;
     Ok(report.into_outcome(meter.finish()))
@@ -356,8 +353,8 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Echoes until the client closes. The kernel has the buffer during an operation, and
-/// hands it back with the result.
+/// Echoes until the client closes. During an operation the kernel has the buffer, and returns it
+/// with the result.
 async fn echo(mut stream: TcpStream, block_bytes: usize) -> Result<u64, Failure> {
     let mut block = Vec::with_capacity(block_bytes);
     let mut echoed = 0;
@@ -368,7 +365,7 @@ async fn echo(mut stream: TcpStream, block_bytes: usize) -> Result<u64, Failure>
         };
         let BufResult(written, mut emptied) = stream.write_all(filled).await;
         if written.is_err() {
-            // The generator counts what has not come back.
+            // The generator counts the missing answers.
             return Ok(echoed);
         }
         echoed += size as u64;
@@ -392,7 +389,7 @@ async fn fanout(tasks: &Tasks, order: &Order) -> Result<Outcome, Failure> {
     .await
 }
 
-/// The waits of a request are tasks of the runtime that has the request.
+/// The waits of a request are tasks of the same runtime.
 async fn answer(request: u64, waits: u64, wait: Duration, steps: u64) -> Result<u64, Failure> {
     let waiting: Vec<_> = (0..waits).map(|_| spawn(sleep(wait))).collect();
     let mut sum = lehmer::after(request, steps) % 1_000;

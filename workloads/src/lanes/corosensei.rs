@@ -1,7 +1,7 @@
 //! corosensei: bare coroutines, which one thread resumes explicitly.
 //!
-//! There is no scheduler, so only the switch itself is measured: the lower
-//! bound of every runtime whose tasks have stacks.
+//! There is no scheduler, so only the switch is measured: no runtime whose tasks have stacks can
+//! switch faster.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// Resumed with a number, it yields one; returns its last number.
+/// Each time it is resumed it gets a number and yields one. Its result is its last number.
 type Routine = Coroutine<u64, u64, u64, DefaultStack>;
 
 struct Bare {
@@ -99,14 +99,14 @@ impl Bare {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// In turn, as a scheduler with one queue would.
+    /// Resumes the coroutines in turn, as a scheduler with one queue would.
     fn yields(&mut self, order: &Order) -> Result<Outcome, Failure> {
         let yields = order.get("yields_count") * order.iterations;
         let mut routines = Vec::new();
         for _ in 0..order.get("tasks_count") {
             routines.push(Routine::with_stack(self.stack()?, move |yielder, _| {
                 let mut done = 0;
-                // The first resumption only brings it here: the gate.
+                // The first resumption ends here, as tasks of other lanes wait at a gate.
                 yielder.suspend(0);
                 while done < yields {
                     yielder.suspend(done);
@@ -133,7 +133,7 @@ impl Bare {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// A resumption is one message, a suspension the one back.
+    /// A resumption is one message, and a suspension the message back.
     fn ping_pong(&mut self, order: &Order) -> Result<Outcome, Failure> {
         let rounds = order.get("rounds_count") * order.iterations;
         let mut other = Routine::with_stack(self.stack()?, move |yielder, first| {
@@ -159,7 +159,7 @@ impl Bare {
 
     fn parked(&mut self, order: &Order) -> Result<Outcome, Failure> {
         let count = order.get("tasks_count");
-        // A cost that only the first task has is no cost of a task.
+        // One coroutine is started before: what only the first one costs is not counted.
         for routine in self.park(1)? {
             self.finish(routine);
         }
@@ -177,7 +177,7 @@ impl Bare {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// Starts this many coroutines, which are then suspended.
+    /// Starts this many coroutines and suspends them.
     fn park(&mut self, count: u64) -> Result<Vec<Routine>, Failure> {
         let most = mappings::most_coroutines().map(|most| (most, mappings::LIMIT));
         shapes::look_at(most, count)?;

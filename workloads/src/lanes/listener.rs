@@ -28,6 +28,6 @@ pub(super) fn accept(listener: &TcpListener) -> io::Result<Shared<TcpStream>> {
 
 /// Ends an accept that blocks in another thread or in a child, with EINVAL.
 pub(super) fn close(listener: &TcpListener) {
-    // An error means that it has ended already.
+    // An error means that the listener is shut down already.
     let _ = shutdown(listener.as_raw_fd(), Shutdown::Both);
 }

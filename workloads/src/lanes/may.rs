@@ -1,8 +1,8 @@
 //! may: coroutines with stacks of a fixed size, on threads that steal from
 //! each other.
 //!
-//! Its channels have no bound, so no sender waits. Its scheduler is made once
-//! for the process, with a fixed number of threads.
+//! Its channels have no bound, so no sender waits. The process makes its scheduler once, with a
+//! fixed number of threads.
 #![allow(
     unsafe_code,
     reason = "may's spawn is unsafe: a coroutine must not use thread-locals across a wait"
@@ -61,7 +61,7 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
 }
 
 struct May {
-    /// How many threads the scheduler has, once it is there.
+    /// How many threads the scheduler has, once it is made.
     threads: Option<usize>,
 }
 
@@ -92,11 +92,9 @@ fn start<T: Send + 'static>(
     builder: Builder,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Failure> {
-    // SAFETY: what runs on a coroutine are the shapes and kernels of this
-    // crate, which keep no thread-local across a call that waits; calls to a
-    // library of unknown depth are made by `blocking`, on a thread; and
-    // `stack_bytes` keeps the descending workloads within the stack, which ends
-    // in a guard page.
+    // SAFETY: only shapes and kernels of this crate run on a coroutine. They keep no thread-local
+    // across a call that waits. Calls to a library of unknown depth run on a thread, by `blocking`.
+    // `stack_bytes` keeps the descending workloads within the stack, which ends in a guard page.
     let started = unsafe { builder.spawn(body) };
     started.map_err(|error| {
         Failure::host(
@@ -150,7 +148,7 @@ impl Blocking for Tasks {
         coroutine::sleep(time);
     }
 
-    /// may has no threads for this: a thread for each, as its users do.
+    /// may has no threads for this, so each call starts a thread, as may's users do.
     fn blocking<T: Send + 'static>(&self, body: impl FnOnce() -> T + Send + 'static) -> T {
         let (sender, receiver) = channel();
         let thread = thread::Builder::new()
@@ -158,7 +156,7 @@ impl Blocking for Tasks {
             .or_throw("starting a thread that may block");
         match receiver.recv() {
             Ok(result) => result,
-            // The thread ended without an answer: it has panicked.
+            // The thread panicked before it sent a result.
             Err(_) => match thread.join() {
                 Err(payload) => Failure::from_panic(payload).throw(),
                 Ok(_) => Failure::failed("a thread that may block left no answer").throw(),
@@ -214,7 +212,7 @@ impl Blocking for Tasks {
     }
 
     fn read(&self, pipe: &Self::Pipe) -> u64 {
-        // Numbers come whole, as `NumberPipe` explains.
+        // Numbers are never split: see `NumberPipe`.
         let mut bytes = [0; 8];
         let mut end = pipe.0.inner();
         when_ready(&pipe.0, || end.read_exact(&mut bytes)).or_throw("reading a pipe");
@@ -252,8 +250,8 @@ impl Blocking for Tasks {
     }
 
     fn close(&self, listener: &Self::Listener) {
-        // An accept that waits ends with EINVAL; an error here means that it
-        // has ended already.
+        // A waiting accept ends with EINVAL. An error here means that the listener is shut down
+        // already.
         let _ = shutdown(listener.as_raw_fd(), Shutdown::Both);
     }
 }
@@ -261,7 +259,7 @@ impl Blocking for Tasks {
 impl Connection for TcpStream {
     type Database = NoClient;
 
-    /// may has no time-out of its own: the kernel's applies.
+    /// may has no time-out here: the kernel's applies.
     fn connect(address: SocketAddr, _timeout: Duration) -> io::Result<Self> {
         let stream = Self::connect(address)?;
         stream.set_nodelay(true)?;
@@ -277,12 +275,12 @@ impl Connection for TcpStream {
     }
 
     fn shut(&self, how: Way) {
-        // An error means that it has ended.
+        // An error means that the connection has ended.
         let _ = self.shutdown(how);
     }
 }
 
-/// Tries until the file is ready, waiting as a coroutine in between.
+/// Tries until the file is ready. Between two tries the coroutine waits.
 fn when_ready(file: &impl WaitIo, mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match attempt() {

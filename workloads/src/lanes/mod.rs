@@ -1,5 +1,6 @@
-//! The lanes in Rust. Each is one file or folder, and one or more lines of [`ALL`]. A lane
-//! imports no other lane, except that a pool starts its threads or processes as their lane does.
+//! The lanes in Rust. Each is a file or a folder, and one or more lines of [`ALL`]. A lane imports
+//! no other lane, except that a pool starts its threads or processes by the lane of threads or
+//! processes.
 
 #[cfg(feature = "peers")]
 mod compio;

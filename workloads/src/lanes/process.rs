@@ -1,8 +1,8 @@
 //! Processes, forked from a lane that has one thread.
 //!
-//! A task is a child that runs its closure in its copy of the lane's memory,
-//! writes its number into a slot that both share, and exits. Channels are
-//! pipes; gates and locks are futexes in shared memory.
+//! A task is a child process. It runs its closure in its copy of the lane's memory, writes its
+//! number into a slot that it shares with the lane, and exits. Channels are pipes; gates and locks
+//! are futexes in shared memory.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -47,7 +47,7 @@ pub(super) const FORK: Entry = Entry {
     },
 };
 
-/// Processes as the lane [`FORK`] has them.
+/// Tasks that are processes as in the lane [`FORK`].
 pub(super) fn tasks(
     arena: Arena,
 ) -> impl Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>> {
@@ -66,7 +66,7 @@ struct Processes {
 impl Lane for Processes {
     fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
         self.arena.clear();
-        // A failure of the main task may be thrown, too.
+        // The main task may fail by a panic, too.
         let outcome = catch_unwind(AssertUnwindSafe(|| match order.workload.shape {
             Shape::ForkResident => self.fork_resident(order),
             _ => shapes::run(self, order),
@@ -149,7 +149,7 @@ impl Blocking for Processes {
     type Pipe = NumberPipe;
     type Listener = Arc<TcpListener>;
     type Stream = Shared<TcpStream>;
-    /// Each process has connections of its own, and uses one at a time.
+    /// Each process has connections of its own, and uses one at a time, so it needs no permits.
     type Permits = ();
 
     fn most_tasks(&self) -> Option<(u64, &'static str)> {
@@ -211,7 +211,7 @@ impl Blocking for Processes {
         channel.read().or_throw("reading a pipe")
     }
 
-    /// The pipe that has a number, by `poll`.
+    /// Receives from the pipe that has a number, found by `poll`.
     fn recv_either(&self, channels: &[NumberPipe; 2]) -> u64 {
         let ready = NumberPipe::either_ready(channels).or_throw("waiting for two pipes");
         self.recv(ready)

@@ -1,5 +1,4 @@
-//! A pool of processes that are forked beforehand and get their jobs over a
-//! socket pair each.
+//! A pool of processes, forked beforehand. Each gets its jobs over a socket pair.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -57,8 +56,8 @@ impl Lane for ProcessPool {
 
 impl Pool for ProcessPool {
     const PROCESSES: bool = true;
-    /// The job that a worker runs; a second waits in its socket, so that it
-    /// need not wait for the parent between two jobs.
+    /// The job that a worker runs, and one that waits in its socket, so the worker does not wait
+    /// for the parent between two jobs.
     const IN_FLIGHT: usize = 2;
 
     type Shared = Number;
@@ -93,7 +92,7 @@ impl Pool for ProcessPool {
     }
 }
 
-/// A worker: runs jobs until its end is requested.
+/// A worker: runs jobs until it receives [`END`].
 fn work(mut socket: UnixStream, job: &Chunk) -> io::Result<()> {
     loop {
         match receive(&mut socket)? {
@@ -109,14 +108,14 @@ fn receive(socket: &mut UnixStream) -> io::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// The job that ends a worker. A closed socket would not do: workers forked
-/// later hold copies of the parent's end.
+/// The job that ends a worker. Closing the socket would not end it, because workers that are forked
+/// later have copies of the parent's end.
 const END: u64 = u64::MAX;
 
 struct Worker {
     child: Pid,
     socket: UnixStream,
-    /// Jobs that are given out and not returned.
+    /// Jobs sent to the worker whose results have not been received.
     given: usize,
 }
 
@@ -152,8 +151,8 @@ impl Workers for Crew {
         };
         let worker = &mut busy[ready];
         worker.given -= 1;
-        // The parent holds no copy of the worker's end, so that a worker that
-        // has ended is an end of file.
+        // The parent has no copy of the worker's end, so it reads an end of file if the worker has
+        // ended.
         receive(&mut worker.socket).map_err(|error| {
             Failure::failed(format!("a worker ended in the midst of a job: {error}"))
         })
@@ -171,7 +170,7 @@ fn first_readable(workers: &[&mut Worker]) -> io::Result<usize> {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        // `any` is true for hang-ups and errors as well, which the read then returns.
+        // `any` is also true for hang-ups and errors, which the read then returns.
         if let Some(index) = waited.iter().position(|socket| socket.any() == Some(true)) {
             return Ok(index);
         }
@@ -181,7 +180,7 @@ fn first_readable(workers: &[&mut Worker]) -> io::Result<usize> {
 impl Drop for Crew {
     fn drop(&mut self) {
         for worker in &mut self.workers {
-            // A worker that has ended already needs no request.
+            // The error of a worker that has ended already does not matter.
             let _ = worker.socket.write_all(&END.to_le_bytes());
         }
         for worker in &self.workers {

@@ -1,8 +1,8 @@
 //! Processes that execute a program: `posix_spawn`, which does not copy the
 //! parent's page tables.
 //!
-//! The program is this one, which writes a number to the pipe that is its
-//! stdout, so that loading it and starting its runtime are included.
+//! The program is this one. It writes a number to its stdout, which is a pipe, so loading it and
+//! starting its runtime are included.
 
 use std::fs::File;
 use std::io::Read;
@@ -115,8 +115,8 @@ impl Spawner {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// `spawn.first_instruction`, and with memory that the parent holds
-    /// `spawn.fork_rss`. The child hands over the clock's value.
+    /// `spawn.first_instruction`; with `resident`, memory that the parent holds, `spawn.fork_rss`.
+    /// The child writes the clock's value.
     fn first_instruction(
         &self,
         order: &Order,
@@ -155,7 +155,7 @@ impl Spawner {
         Ok(outcome)
     }
 
-    /// Starts a child that writes `number`, or else the clock's value.
+    /// Starts a child that writes `number`, or the clock's value if there is none.
     fn spawn(&self, numbers: &Numbers, number: Option<u64>) -> Result<Child, Failure> {
         let output = numbers
             .write
@@ -173,8 +173,7 @@ impl Spawner {
     }
 }
 
-/// The pipe through which all children write their numbers, and which the
-/// parent holds open at both ends.
+/// The pipe to which all children write their numbers. The parent holds both ends open.
 struct Numbers {
     read: File,
     write: OwnedFd,
@@ -190,7 +189,7 @@ impl Numbers {
         })
     }
 
-    /// Waits for a child and takes a number: its own, or that of another child that has ended.
+    /// Waits for a child and takes a number: that of this child, or of another that has ended.
     fn join(&mut self, mut child: Child) -> Result<u64, Failure> {
         let status = child
             .wait()

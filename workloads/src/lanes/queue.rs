@@ -1,9 +1,8 @@
-//! The textbook bounded queue of a mutex and two condition variables, which
-//! counts the waiting threads: std's `notify_one` is a system call whether or
-//! not a thread waits.
+//! The textbook bounded queue: a mutex and two condition variables. It counts the waiting threads,
+//! because std's `notify_one` makes a system call even if no thread waits.
 //!
-//! Not `std::sync::mpsc::sync_channel`: that spins before it blocks, which on
-//! one CPU costs threads several times what this does.
+//! `std::sync::mpsc::sync_channel` is not used: it spins before it blocks, which on one CPU costs
+//! several times as much.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -53,7 +52,7 @@ impl<T> Queue<T> {
         }
         state.items.push_back(item);
         let is_wanted = take_one(&mut state.receivers);
-        // Woken without the lock, the receiver finds it free.
+        // The lock is released first, so the woken receiver can take it.
         drop(state);
         if is_wanted {
             self.not_empty.notify_one();
@@ -89,9 +88,8 @@ fn wait<'a, T>(on: &Condvar, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, 
     on.wait(state).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// True if a thread waits that is not notified yet; it counts as notified from
-/// now on. A thread whose wake has no effect counts itself again, so the count
-/// is never too low.
+/// Returns whether a thread waits that is not notified yet, and counts it as notified. A thread
+/// that wakes in vain counts itself again, so the count is never too low.
 fn take_one(waiting: &mut usize) -> bool {
     let is_there = *waiting > 0;
     *waiting -= usize::from(is_there);

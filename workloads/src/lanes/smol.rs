@@ -51,8 +51,8 @@ impl Lane for Smol {
         let main = AssertUnwindSafe(crew.executor.spawn(main)).catch_unwind();
         let outcome =
             ::smol::block_on(main).unwrap_or_else(|payload| Err(Failure::from_panic(payload)));
-        // A task whose handle is dropped is cancelled: a failed sample leaves
-        // only tasks that the end of the threads waits for.
+        // A task whose handle is dropped is cancelled. After a failed sample the executor's threads
+        // end, and wait for tasks that still run.
         if outcome.is_ok() {
             self.crew = Some(crew);
         }
@@ -60,7 +60,7 @@ impl Lane for Smol {
     }
 }
 
-/// An executor and the threads that run it, as smol's documentation has it.
+/// An executor and the threads that run it, as smol's documentation recommends.
 struct Crew {
     executor: Arc<Executor<'static>>,
     threads: Vec<JoinHandle<()>>,
@@ -80,7 +80,7 @@ impl Crew {
         for _ in 0..count {
             let (executor, stopped) = (crew.executor.clone(), stopped.clone());
             let thread = thread::Builder::new().spawn(move || {
-                // No value is ever sent: only the end of the channel comes.
+                // No value is ever sent: `recv` returns when the channel is closed.
                 let _ = ::smol::block_on(executor.run(stopped.recv()));
             });
             crew.threads.push(thread.map_err(|error| {
@@ -95,7 +95,7 @@ impl Drop for Crew {
     fn drop(&mut self) {
         self.stop.close();
         for thread in self.threads.drain(..) {
-            // Tasks' panics go to their joiners; nothing else can fail.
+            // The joiner of a task gets its panic; nothing else can fail.
             let _ = thread.join();
         }
     }
@@ -184,7 +184,7 @@ impl Stackless for Tasks {
     }
 
     async fn wait(gate: &Self::Gate) {
-        // No value is ever sent: only the end of the channel comes.
+        // No value is ever sent: `recv` returns when the channel is closed.
         let _ = gate.1.recv().await;
     }
 
@@ -243,7 +243,7 @@ impl Stackless for Tasks {
         stream.write_all(bytes).await
     }
 
-    /// On a thread that may block: the mail library has no futures for smol.
+    /// On a thread that may block, because the mail library has no futures for smol.
     async fn mail(server: SocketAddr, number: u64) -> Result<u64, Failure> {
         Self::blocking(move || mail::send(server, number)).await?
     }

@@ -39,7 +39,7 @@ impl Lane for ThreadPool {
 
 impl Pool for ThreadPool {
     const PROCESSES: bool = false;
-    /// The queue has no bound.
+    /// The queue has no bound, so this is only a large number.
     const IN_FLIGHT: usize = 1 << 20;
 
     type Shared = Arc<AtomicU64>;
@@ -97,7 +97,7 @@ impl Drop for Crew {
             self.todo.push(None);
         }
         for thread in self.threads.drain(..) {
-            // Jobs' panics are caught; nothing else can fail.
+            // Panics of jobs are caught; nothing else can fail.
             let _ = thread.join();
         }
     }

@@ -27,7 +27,7 @@ use crate::protocol::ErrorKind;
 use crate::service::database::Async;
 use crate::shapes::{self, Blocking, Connection, Database};
 
-/// The figure of stealing, if a workload has it.
+/// The name of the figure about stealing, which some workloads have.
 const STOLEN: &str = "stolen_ratio";
 
 const FIXED_BYTES: usize = 8 << 10;
@@ -35,7 +35,7 @@ const COMPACT_AFTER: Duration = Duration::from_millis(10);
 /// The runtime's own part of a fixed stack.
 const HEADER_BYTES: usize = 2_112;
 
-/// With the runtime's defaults.
+/// Goroutines with the runtime's defaults.
 pub(super) const DEFAULT: Entry = Entry {
     name: "threadbare",
     noun: "threadbare goroutine",
@@ -65,7 +65,7 @@ pub(super) const COMPACTED: Entry = Entry {
     ..DEFAULT
 };
 
-/// The least that a task of no depth needs.
+/// Goroutines with the smallest stack that a task without deep calls needs.
 pub(super) const FIXED: Entry = Entry {
     name: "threadbare-fixed8k",
     noun: "8 KiB threadbare goroutine",
@@ -138,7 +138,7 @@ impl Lane for Goroutines {
         if outcome.is_ok() {
             self.current = Some((runtime, procs));
         } else {
-            // The end of the runtime ends all goroutines of the sample.
+            // Shutting down the runtime ends all goroutines of the sample.
             let _ = runtime.shutdown();
         }
         outcome
@@ -161,11 +161,10 @@ impl Goroutines {
             Kind::Compacted => builder.compact_stacks(COMPACT_AFTER),
             Kind::Migrating => builder.migrating(),
         };
-        // SAFETY: only shapes and kernels of this crate run on this runtime.
-        // None of them parks inside a thread-local's initialiser or scope. None
-        // keeps a thread-local, a guard of std's or a value bound to a thread
-        // across a call that parks: their state is numbers, vectors and the
-        // types of `Blocking` below.
+        // SAFETY: only shapes and kernels of this crate run on this runtime. None of them parks
+        // inside a thread-local's initialiser or scope. None keeps a thread-local, a guard of std's
+        // or a value bound to a thread across a call that parks: their state is numbers, vectors
+        // and the types of `Blocking` below.
         unsafe { builder.build() }.map_err(|error| match self.kind {
             Kind::Compacted => {
                 Failure::not_supported(format!("this host cannot compact stacks: {error}"))
@@ -175,8 +174,8 @@ impl Goroutines {
     }
 }
 
-/// Which share of a queue an idle P took from it between two readings; `None`
-/// if nothing was stolen.
+/// The share of a victim's queue that an idle P took, between two readings; `None` if nothing was
+/// stolen.
 fn stolen_share(before: &Metrics, after: &Metrics) -> Option<f64> {
     let found = after.thefts_found_count - before.thefts_found_count;
     let taken = after.steals_count - before.steals_count;
@@ -272,13 +271,13 @@ impl Blocking for Tasks {
     }
 
     fn wait(&self, gate: &Self::Gate) -> bool {
-        // No value is ever sent: only the end of the channel comes.
+        // No value is ever sent: `recv` returns when the channel is closed.
         let _ = gate.closed.recv();
         gate.go.load(Ordering::Relaxed)
     }
 
     fn open(&self, gate: &Self::Gate, go: bool) {
-        // The close that follows orders this before the reads in `wait`.
+        // The `close` after this store orders it before the load in `wait`.
         gate.go.store(go, Ordering::Relaxed);
         gate.closer.close();
     }
@@ -333,13 +332,13 @@ impl Blocking for Tasks {
     }
 
     fn accept(&self, listener: &Self::Listener) -> io::Result<Self::Stream> {
-        // It sends small writes at once, as the streams of all lanes do.
+        // The runtime's streams send small writes at once, as those of all lanes do.
         let (stream, _) = listener.accept()?;
         Ok(Shared::new(stream))
     }
 
     fn close(&self, listener: &Self::Listener) {
-        // An error means that it is closed already.
+        // An error means that the listener is closed already.
         let _ = listener.close();
     }
 }
@@ -362,13 +361,13 @@ impl Connection for Shared<TcpStream> {
     }
 
     fn shut(&self, how: Shutdown) {
-        // An error means that it has ended.
+        // An error means that the connection has ended.
         let _ = self.shutdown(how);
     }
 }
 
-/// tokio's client of PostgreSQL: a thread of tokio's runs its connections, and
-/// goroutines wait for its futures.
+/// tokio's client of PostgreSQL. A thread of tokio's runs its connections, and goroutines wait for
+/// its futures.
 pub(crate) struct Bridged {
     client: Async,
     timeout: Duration,

@@ -1,6 +1,5 @@
-//! The cheapest echo server there is, to find what the load generator can do
-//! at most: an epoll loop a thread and two system calls a request, or for a
-//! whole burst.
+//! The cheapest possible echo server, to find the limit of the load generator: one epoll loop a
+//! thread, and two system calls for a request or for a whole burst.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -12,8 +11,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use super::helper::Listening;
 use crate::host::{affinity, open_files};
 
-/// Accepts `connections` and serves them on `cpus`, a thread on each, until
-/// all of them are closed; says where before it begins. Blocks the thread.
+/// Accepts `connections` and serves them on `cpus`, with a thread on each, until all of them are
+/// closed. Prints its address first. Blocks the thread.
 ///
 /// # Errors
 ///
@@ -66,7 +65,7 @@ fn serve(mut streams: Vec<TcpStream>, cpu: usize) -> anyhow::Result<()> {
             let stream = &mut streams[event.data() as usize];
             let ended = match stream.read(&mut block) {
                 Ok(0) => true,
-                // The generator takes what it has sent: its buffer has room.
+                // This does not block for long, because the generator reads all the time.
                 Ok(size) => stream.write_all(&block[..size]).is_err(),
                 Err(error) => {
                     !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)

@@ -1,4 +1,4 @@
-//! The client of the echo servers: sends bytes and compares what comes back.
+//! The client of the echo servers: sends bytes and compares the answers with them.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
@@ -13,11 +13,11 @@ use crate::catalogue::{self, Shape};
 use crate::host::clock::now_ns;
 use crate::host::usage::Usage;
 
-/// No byte of a request or an answer repeats before this many.
+/// The bytes of a request or an answer repeat after this many.
 const PATTERN: usize = 251;
-/// After this many sends in a row it looks for answers: they would seem late.
+/// After this many sends in a row the client reads answers; later, they would seem late.
 const SENDS: u64 = 16;
-/// The most bytes of one burst: no socket's buffer is smaller.
+/// The most bytes of one burst: every socket's buffer has room for them.
 const MOST_BURST_BYTES: u64 = 64 << 10;
 
 /// Generates the load and reports. Blocks the thread.
@@ -62,13 +62,13 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     threads.report(&loaded, schedule, meanwhile, rates, capacity)
 }
 
-/// What requests are slices of: request `number` begins at byte `number % PATTERN`.
+/// The bytes of which requests are slices: request `number` begins at byte `number % PATTERN`.
 fn pattern(plan: &Plan) -> Vec<u8> {
     let size = PATTERN + plan.payload_bytes as usize;
     (0..size).map(|at| (at % PATTERN) as u8).collect()
 }
 
-/// The right answers of a server with a handler: see [`Echo::answers`].
+/// The right answers of a server with a handler: see the field `answers` of [`Echo`].
 fn answers(plan: &Plan) -> anyhow::Result<Vec<u8>> {
     let Some(id) = &plan.workload else {
         return Ok(Vec::new());
@@ -90,29 +90,29 @@ struct Echo<'a> {
     start: u64,
     connections: Vec<Connection>,
     poller: Epoll,
-    /// The next request of an open loop, whosever it is.
+    /// The next request of an open loop, over all threads.
     next: u64,
     first: u64,
     threads: u64,
     tally: Tally,
     left: u64,
-    /// What requests are slices of: see [`Echo::request`].
+    /// The bytes of which requests are slices: see [`Echo::request`].
     pattern: Vec<u8>,
-    /// The answers to requests 0 to 250, one after another; empty where they are the
-    /// requests.
+    /// The answers to requests 0 to 250, one after another; empty if each answer equals its
+    /// request.
     answers: &'a [u8],
-    /// What is written next.
+    /// A buffer for the next write.
     outgoing: Vec<u8>,
 }
 
 struct Connection {
     stream: TcpStream,
-    /// Requests that wait for their answers: number, and when they were due.
+    /// Requests without an answer: the number, and the time when it was due.
     waiting: VecDeque<(u64, u64)>,
-    /// Bytes of the first waiting request's answer that have come.
-    come: usize,
+    /// Received bytes of the first waiting request's answer.
+    received: usize,
     right: bool,
-    /// What the socket has not taken yet.
+    /// Bytes that the socket has not accepted yet.
     unsent: VecDeque<u8>,
     /// The next request of a closed loop.
     next: u64,
@@ -145,7 +145,7 @@ impl<'a> Echo<'a> {
             client.connections.push(Connection {
                 stream,
                 waiting: VecDeque::new(),
-                come: 0,
+                received: 0,
                 right: true,
                 unsent: VecDeque::new(),
                 next: 0,
@@ -154,7 +154,7 @@ impl<'a> Echo<'a> {
         Ok(client)
     }
 
-    /// A closed loop's next requests on a connection that waits for none.
+    /// Sends a closed loop's next requests, on a connection without a waiting request.
     fn send_burst(&mut self, index: usize, now: u64) -> anyhow::Result<()> {
         let Plan {
             connections, burst, ..
@@ -170,7 +170,7 @@ impl<'a> Echo<'a> {
         Ok(())
     }
 
-    /// Sends these requests, each a number and when it was due, by one write.
+    /// Sends these requests by one write; for each, its number and the time when it was due.
     fn send(
         &mut self,
         index: usize,
@@ -192,13 +192,13 @@ impl<'a> Echo<'a> {
         Ok(())
     }
 
-    /// What a request holds.
+    /// The bytes of a request.
     fn request(&self, number: u64) -> &[u8] {
         let from = (number % PATTERN as u64) as usize;
         &self.pattern[from..from + self.plan.payload_bytes as usize]
     }
 
-    /// What the answer to it holds.
+    /// The bytes of the answer to a request.
     fn answer(&self, number: u64) -> &[u8] {
         let size = self.plan.payload_bytes as usize;
         match self.answers {
@@ -207,28 +207,28 @@ impl<'a> Echo<'a> {
         }
     }
 
-    /// Compares what has come at `now` with what is right.
+    /// Compares bytes received at `now` with the right answers.
     fn take(&mut self, index: usize, mut rest: &[u8], now: u64) -> anyhow::Result<()> {
         let payload = self.plan.payload_bytes as usize;
         while !rest.is_empty() {
             let connection = &self.connections[index];
-            let come = connection.come;
+            let received = connection.received;
             let Some(&(number, due)) = connection.waiting.front() else {
                 bail!(
                     "the server sent {} bytes that were not requested",
                     rest.len()
                 );
             };
-            let (part, others) = rest.split_at((payload - come).min(rest.len()));
+            let (part, others) = rest.split_at((payload - received).min(rest.len()));
             rest = others;
-            let right = part == &self.answer(number)[come..come + part.len()];
+            let right = part == &self.answer(number)[received..received + part.len()];
             let connection = &mut self.connections[index];
             connection.right &= right;
-            connection.come += part.len();
-            if connection.come == payload {
+            connection.received += part.len();
+            if connection.received == payload {
                 self.tally.right += u64::from(connection.right);
                 connection.waiting.pop_front();
-                (connection.come, connection.right) = (0, true);
+                (connection.received, connection.right) = (0, true);
                 let is_last = connection.waiting.is_empty();
                 self.tally.ended += 1;
                 self.tally.latencies.record(now.saturating_sub(due));
@@ -277,7 +277,7 @@ impl Client for Echo<'_> {
             end = end.min(self.next + SENDS * self.threads);
         }
         let mut sent = false;
-        // One write a connection, for all of its requests that are due.
+        // One write for all due requests of a connection.
         for number in self.next..end.min(self.next + connections) {
             let connection = number % connections;
             if connection % self.threads != self.first {

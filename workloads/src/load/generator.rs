@@ -1,20 +1,19 @@
-//! What the load generator does: one epoll loop a thread, over connections
-//! that no other thread touches.
+//! The parts common to all load generators: an epoll loop for each thread, over connections that no
+//! other thread uses.
 //!
-//! In an open loop a request is sent when it is due, whether or not earlier
-//! ones on its connection were answered, and its latency counts from when it
-//! was due: a server that stalls is charged for all that it kept waiting.
+//! In an open loop a request is sent when it is due, even if earlier requests of its connection
+//! have no answer yet. Its latency counts from the time when it was due, so a server that stalls is
+//! charged for all requests that wait meanwhile.
 //!
-//! On CPUs of its own it never sleeps: a server that had to wake it would pay
-//! for that, and its latency would hold the way out of the CPU's sleep. What
-//! it does with them is then read off its loop: a turn in which nothing was
-//! due and nothing had come is idle, and the rest is busy.
+//! On CPUs of its own the generator never sleeps. Otherwise the server would spend CPU time to wake
+//! it, and the latency would include the time that the CPU takes to leave its idle state. Its busy
+//! share is therefore read from its loop: a turn in which nothing was due and nothing arrived is
+//! idle, and all others are busy.
 //!
 //! # Rejected
 //!
-//! io_uring with multishot receives and batched sends: it saved a fiftieth of
-//! the CPU time a request, as nearly all of it is TCP's, and many containers
-//! forbid it.
+//! io_uring with multishot receives and batched sends: it saved 2% of the CPU time of a request,
+//! because nearly all of that is TCP's, and many containers forbid io_uring.
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -39,45 +38,45 @@ use crate::measure::Latencies;
 
 /// The environment variable that holds the CPUs of the generator.
 const CPUS: &str = "THREADBARE_LOAD_CPUS";
-/// The environment variable that holds the generator's limit, as the study
-/// has measured it: requests a second.
+/// The environment variable that holds the generator's limit, which the study has measured, in
+/// requests a second.
 const LIMIT: &str = "THREADBARE_LOAD_LIMIT";
-/// More threads than this have not been needed to load a server of one host.
+/// No server on one host has needed more threads.
 const MOST_THREADS: usize = 16;
-/// A server that is silent for so long is given up.
+/// The generator gives up on a server that sends nothing for this long.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What one thread of the generator says to the server and makes of the
-/// answers, over connections of its own.
+/// The client on one thread of the generator: it sends requests and checks the answers, over
+/// connections of its own.
 pub(super) trait Client: Send {
-    /// What its connections are registered with, edge by edge.
+    /// The poller of its connections, which are registered edge-triggered.
     fn poller(&self) -> &Epoll;
-    /// Begins a schedule: in a closed loop it sends the first requests.
+    /// Begins a schedule. In a closed loop it sends the first requests.
     ///
     /// # Errors
     ///
     /// When the server does not take them.
     fn begin(&mut self, schedule: Schedule, start: u64) -> anyhow::Result<()>;
-    /// Sends what is due by now, but not too much at a time: whether anything
-    /// was, and when to call again at the latest, if at all.
+    /// Sends requests that are due by now, up to a limit. Returns whether it sent any, and when to
+    /// call it again at the latest (`None`: only after an event).
     ///
     /// # Errors
     ///
     /// When the server does not take it.
     fn send_due(&mut self) -> anyhow::Result<(bool, Option<u64>)>;
-    /// Sends what the connection's socket would not take before.
+    /// Sends bytes that the connection's socket did not accept before.
     ///
     /// # Errors
     ///
     /// When the server ended the connection against the rules.
     fn flush(&mut self, connection: usize) -> anyhow::Result<()>;
-    /// Reads until the connection's socket is empty, or to its end if it `ends`.
+    /// Reads until the connection's socket is empty, or to the end of the stream if `ends`.
     ///
     /// # Errors
     ///
     /// As for [`Self::flush`].
     fn receive(&mut self, connection: usize, ends: bool, block: &mut [u8]) -> anyhow::Result<()>;
-    /// Goes on with the connection of an event; whether it looked for answers.
+    /// Handles the event of a connection. Returns whether it read answers.
     ///
     /// # Errors
     ///
@@ -94,31 +93,31 @@ pub(super) trait Client: Send {
         }
         Ok(has_come)
     }
-    /// Requests of the schedule without an end.
+    /// How many requests of the schedule have not ended.
     fn left(&self) -> u64;
-    /// What became of the requests of the schedule.
+    /// The results of the schedule's requests.
     fn tally(&mut self) -> Tally;
 }
 
-/// What became of requests.
+/// The results of requests.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     pub(super) latencies: Latencies,
-    /// Answered as the protocol requires.
+    /// Requests that were answered as the protocol requires.
     pub(super) right: u64,
-    /// Refused by a server with too much to do.
+    /// Requests that an overloaded server refused.
     pub(super) shed: u64,
-    /// Failed in any other way.
+    /// Requests that failed in any other way.
     pub(super) errors: u64,
-    /// Never sent, as there was no connection in time. They are among the errors.
+    /// Requests that were never sent, because no connection was free in time. `errors` includes
+    /// them.
     pub(super) given_up: u64,
-    /// All that have an end.
+    /// All requests that have ended.
     pub(super) ended: u64,
-    /// How long after the start the last one ended that was late, refused or
-    /// failed.
+    /// When the last request ended that was late, refused or failed, since the start.
     pub(super) disturbed_ns: u64,
-    /// How long after it was due the generator first looked at one, at most: for so
-    /// long it stood still itself. Only clients that hold requests back know it.
+    /// The longest time from when a request was due until the generator first looked at it: for so
+    /// long the generator itself was stopped. Only clients that hold requests back measure it.
     pub(super) stood_ns: u64,
 }
 
@@ -148,16 +147,16 @@ impl Tally {
     }
 }
 
-/// So many requests over all connections, all at once or at times.
+/// How many requests to send over all connections, and at which rate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Schedule {
     pub(super) requests: u64,
     /// Requests a second; 0: a closed loop.
     pub(super) offered_per_s: u64,
-    /// So long after the start a request that has not been sent is given up;
-    /// 0: never. Only clients that hold requests back have it.
+    /// How long after the start a request that has not been sent is given up; 0: never. Only
+    /// clients that hold requests back use it.
     pub(super) given_up_ns: u64,
-    /// For some time it is more.
+    /// A time with a higher rate.
     pub(super) surge: Surge,
 }
 
@@ -168,7 +167,7 @@ pub(super) struct Surge {
     pub(super) from_ns: u64,
     /// How long it lasts; 0: there is none.
     pub(super) for_ns: u64,
-    /// How many times as many.
+    /// The factor of the rate.
     pub(super) times: u64,
 }
 
@@ -192,12 +191,12 @@ impl Schedule {
         start + after
     }
 
-    /// How many requests of such a rate a second are due before that time.
+    /// How many requests are due before `time_ns`, at a rate per second.
     pub(super) fn count(rate: u64, time_ns: u64) -> u64 {
         (u128::from(rate) * u128::from(time_ns)).div_ceil(1_000_000_000) as u64
     }
 
-    /// The first request of an open loop that is not due yet.
+    /// The number of the first request of an open loop that is not due yet.
     pub(super) fn due_by(self, start: u64, now: u64) -> u64 {
         let Surge {
             from_ns,
@@ -221,7 +220,7 @@ impl Schedule {
     }
 }
 
-/// What all threads have done together.
+/// The results of all threads together.
 pub(super) struct Loaded {
     pub(super) tally: Tally,
     pub(super) elapsed_ns: u64,
@@ -232,7 +231,7 @@ impl Loaded {
     fn of(parts: Vec<Done>) -> Self {
         let mut tally = Tally::new();
         parts.iter().for_each(|part| tally.add(&part.tally));
-        // By the threads' own clocks: this one may have to wait for a CPU.
+        // By the threads' own clocks, because this thread may have to wait for a CPU.
         let start = parts.iter().map(|part| part.start).min().unwrap_or(0);
         let end = parts.iter().map(|part| part.end).max().unwrap_or(start);
         Self {
@@ -247,7 +246,7 @@ impl Loaded {
     }
 }
 
-/// The generator's limit that the study has found, if it has.
+/// The generator's limit, if the study has measured it.
 fn limit() -> anyhow::Result<Option<f64>> {
     let Ok(text) = std::env::var(LIMIT) else {
         return Ok(None);
@@ -262,17 +261,17 @@ fn limit() -> anyhow::Result<Option<f64>> {
     Ok(Some(limit))
 }
 
-/// Lifts what the host limits by default and a generator needs.
+/// Raises limits of the host that are too low for a generator.
 pub(super) fn prepare() {
-    // Thousands of connections; a refusal shows when one cannot be opened.
+    // For thousands of connections. If the host refuses, opening a connection fails later.
     let _ = open_files::raise_limit();
-    // Sleeps end when a request is due, not up to 50 µs later; where a filter
-    // refuses, the report's own delays show it.
+    // Sleeps then end when a request is due, not up to 50 µs later. If a seccomp filter refuses
+    // this, the delays are in the report.
     let _ = nix::sys::prctl::set_timerslack(1);
 }
 
-/// The CPUs that the study gave to the generator and to what else is not the
-/// server's; `None` where all share those of the server.
+/// The CPUs that the study gave to the generator and to the other programs of the load; `None` if
+/// they share the server's CPUs.
 pub(crate) fn own_cpus() -> anyhow::Result<Option<Vec<usize>>> {
     std::env::var(CPUS)
         .ok()
@@ -280,19 +279,18 @@ pub(crate) fn own_cpus() -> anyhow::Result<Option<Vec<usize>>> {
         .transpose()
 }
 
-/// Where the generator runs.
+/// The threads of the generator, and their CPUs.
 pub(super) struct Threads {
     pub(super) count: usize,
-    /// The CPUs to run on, one a thread; `None` where it shares all of those
-    /// of the server.
+    /// The CPU of each thread; `None` if the generator shares all of the server's CPUs.
     own: Option<Vec<usize>>,
-    /// Nothing else runs on these CPUs: it never sleeps.
+    /// Whether nothing else runs on these CPUs, so the generator never sleeps.
     spins: bool,
 }
 
 impl Threads {
-    /// One for each CPU of its own, else for half of those that it shares with
-    /// the server; no more than there are connections.
+    /// One thread for each CPU of its own, or for half of the CPUs that it shares with the server;
+    /// at most one for each connection.
     pub(super) fn of(connections: u64, own: Option<Vec<usize>>, spins: bool) -> Self {
         let cpus = match &own {
             Some(cpus) => cpus.len(),
@@ -302,7 +300,7 @@ impl Threads {
         Self { count, own, spins }
     }
 
-    /// Does `work` on each of `inputs` on a thread of its own, which begin together.
+    /// Runs `work` on each of `inputs`, each on a thread of its own. The threads begin together.
     pub(super) fn each<I: Send, T: Send>(
         &self,
         inputs: impl IntoIterator<Item = I>,
@@ -332,7 +330,7 @@ impl Threads {
         })
     }
 
-    /// Parts for all threads, with the clients that `connect` makes.
+    /// The parts for all threads, with clients made by `connect`.
     pub(super) fn connect<C: Client>(
         &self,
         connect: impl Fn(u64) -> anyhow::Result<C> + Sync,
@@ -345,7 +343,7 @@ impl Threads {
         })
     }
 
-    /// Loads the server by all parts, each on its thread.
+    /// Runs the schedule on all parts, each on a thread of its own.
     pub(super) fn load<C: Client>(
         &self,
         parts: &mut [Part<C>],
@@ -354,9 +352,9 @@ impl Threads {
         Ok(Loaded::of(self.each(parts, |part| part.run(schedule))?))
     }
 
-    /// The report of `loaded`, during which the process used `meanwhile`; the
-    /// headroom is over `highest_per_s`. More than `most_per_s` what else makes the load
-    /// cannot do.
+    /// The report of `loaded`. `meanwhile` is what the process used in that time. The headroom is
+    /// the generator's limit over `highest_per_s`; the limit is at most `most_per_s`, the limit of
+    /// the load's other programs.
     pub(super) fn report(
         &self,
         loaded: &Loaded,
@@ -371,7 +369,7 @@ impl Threads {
         } = loaded;
         let offered = (schedule.offered_per_s > 0).then_some(schedule.offered_per_s as f64);
         let achieved_per_s = loaded.achieved_per_s();
-        // What it has worked, in CPU time: what other programs took it had not.
+        // The CPU time that it has worked. Time in which other programs had its CPU is not counted.
         let (busy, worked_ns) = match self.spins {
             true => (
                 loaded.parts.iter().map(Done::busy_ratio).sum::<f64>() / self.count as f64,
@@ -409,8 +407,7 @@ impl Threads {
         })
     }
 
-    /// Pins the calling thread, number `index`, to a CPU of its own, if there
-    /// is one.
+    /// Pins the calling thread, number `index`, to its CPU, if it has one.
     fn settle(&self, index: usize) -> anyhow::Result<()> {
         let Some(cpu) = self.own.as_ref().map(|cpus| cpus[index]) else {
             return Ok(());
@@ -426,15 +423,14 @@ pub(super) struct Part<C> {
     never_sleeps: bool,
 }
 
-/// What a thread has to report.
+/// The results of one thread.
 struct Done {
     tally: Tally,
     start: u64,
     end: u64,
-    /// For how long nothing was due and nothing had come; only of a thread
-    /// that never sleeps.
+    /// How long nothing was due and nothing arrived; only for a thread that never sleeps.
     idle_ns: u64,
-    /// What the thread used meanwhile, idle turns included.
+    /// CPU time of the thread, idle turns included.
     cpu_ns: u64,
 }
 
@@ -484,7 +480,8 @@ impl<C: Client> Part<C> {
         })
     }
 
-    /// Refuses to wait longer than [`TIMEOUT`] for an answer that came `last`.
+    /// Returns how much longer to wait for an answer, up to [`TIMEOUT`] after the last one. Fails
+    /// if that time is over and no request is due.
     fn check_timeout(&self, due: Option<u64>, now: u64, last: u64) -> anyhow::Result<Duration> {
         let timeout = TIMEOUT.saturating_sub(Duration::from_nanos(now.saturating_sub(last)));
         ensure!(
@@ -519,8 +516,8 @@ pub(super) fn connect(
         .with_context(|| format!("a connection to {address}"))?;
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
-    // The cheapest, where the host allows it: the host's own choice,
-    // which the server keeps, may pace each request by a timer.
+    // The cheapest congestion control, if the host allows it. The host's own, which the server
+    // keeps, may pace requests by a timer.
     let _ = setsockopt(&stream, sockopt::TcpCongestion, &OsString::from("reno"));
     let flags =
         EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
@@ -534,7 +531,7 @@ fn thread_cpu_ns() -> nix::Result<u64> {
     Ok(used.tv_sec() as u64 * 1_000_000_000 + used.tv_nsec() as u64)
 }
 
-/// Writes what the socket takes.
+/// Writes as many bytes as the socket accepts.
 pub(super) fn write(stream: &mut TcpStream, bytes: &[u8]) -> anyhow::Result<usize> {
     loop {
         match stream.write(bytes) {
@@ -563,7 +560,7 @@ mod tests {
             },
         };
         let at_ms = |number| schedule.due_at(7, number).saturating_sub(7) / 1_000_000;
-        // 100 in the first second, 200 in the half of one that follows.
+        // 100 requests in the first second, and 200 in the half second after it.
         let all = [0, 99, 100, 102, 299, 300, 301].map(at_ms);
         assert_eq!(all, [0, 990, 1_000, 1_005, 1_497, 1_500, 1_510]);
         for number in 0..999 {

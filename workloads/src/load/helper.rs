@@ -1,5 +1,5 @@
-//! A program of this package that serves lanes from a process of its own: it
-//! says where it listens, serves until its input ends, and reports.
+//! A program of this package that serves lanes from a separate process: it prints its address,
+//! serves until its input ends, and prints a report.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -11,19 +11,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::lane::Failure;
 
-/// The first line of such a program.
+/// The first line that such a program prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Listening {
     /// The address on the loopback.
     pub(crate) address: SocketAddr,
 }
 
-/// How long it may take to end by itself, and how often it is looked at.
+/// How long the program may take to end by itself, and how often to check.
 const TIMEOUT: Duration = Duration::from_secs(1);
 const SLICE: Duration = Duration::from_millis(5);
 
-/// A running program. Dropping it ends its input, and waits a second at most
-/// for its end before it is killed.
+/// A running program. Dropping it ends its input, and kills it if it has not ended after a second.
 #[derive(Debug)]
 pub(crate) struct Helper {
     what: &'static str,
@@ -33,8 +32,8 @@ pub(crate) struct Helper {
 }
 
 impl Helper {
-    /// Starts `what`, which these arguments name; waits until it listens.
-    /// Blocks the thread.
+    /// Starts the program `what` with these arguments and waits until it listens. Blocks the
+    /// thread.
     pub(crate) fn start(what: &'static str, arguments: &[String]) -> Result<Self, Failure> {
         let program = super::program()?;
         let mut child = Command::new(&program)
@@ -64,7 +63,7 @@ impl Helper {
         }
     }
 
-    /// Ends it; what it says last. Blocks the thread.
+    /// Ends the program and returns its report. Blocks the thread.
     pub(crate) fn finish<T: DeserializeOwned>(mut self) -> Result<T, Failure> {
         drop(self.child.stdin.take());
         let mut last = String::new();

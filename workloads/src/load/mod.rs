@@ -1,5 +1,5 @@
-//! The load generator of the workloads that are servers: a program of its own,
-//! the same for all lanes, so that its work is never counted as a lane's.
+//! The load generator of the workloads that are servers: a separate program, the same for all
+//! lanes, so its work is never counted as a lane's.
 
 pub mod echo;
 pub mod echo_client;
@@ -28,7 +28,7 @@ use crate::protocol::Latency;
 /// The environment variable that holds the program's path.
 const PROGRAM: &str = "THREADBARE_LOAD";
 
-/// What load to generate.
+/// The load to generate.
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 pub struct Plan {
     /// The server's address.
@@ -47,12 +47,12 @@ pub struct Plan {
     /// next request when it has the answer to its last.
     #[arg(long, default_value_t = 0)]
     pub offered_per_s: u64,
-    /// Percent of what the server answers in a closed loop, which is found first:
-    /// a fixed schedule of this many requests a second; 0: see `offered_per_s`.
+    /// Offer this percentage of the rate that the server answers in a closed loop, which is
+    /// measured first; 0: see `offered_per_s`.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=100))]
     pub load_percent: u64,
-    /// Requests that each connection of a closed loop sends at once, and the
-    /// next this many when the last of them was answered.
+    /// Requests that each connection of a closed loop sends at once. It sends the next ones when
+    /// all of them are answered.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub burst: u64,
     /// The workload whose handler makes the server's answers; without it they are
@@ -68,7 +68,7 @@ pub struct Report {
     pub elapsed_ns: u64,
     /// Requests answered.
     pub operations_count: u64,
-    /// Requests answered with what was sent.
+    /// Requests whose answer is right.
     pub checksum: u64,
     /// CPU time of the generator, from its start.
     pub cpu_ns: u64,
@@ -76,15 +76,18 @@ pub struct Report {
     pub voluntary_switches_count: u64,
     /// Its involuntary context switches.
     pub involuntary_switches_count: u64,
-    /// How long the answers took.
+    /// Latencies of the requests.
     pub latency: Latency,
-    /// `load_busy_ratio`: the share of the time for which it had work to do.
-    /// `load_limit_per_s`: the requests a second that it can do at most, as
-    /// the study has measured it, else by the CPU time that it has worked; for
-    /// `service.http` no more than its backend's CPU can do, which may be its own.
-    /// `load_headroom_ratio`: that limit over what was achieved. A server that
-    /// brings it near 1 is not measured, the generator is.
-    /// `capacity_per_s`: what a `load_percent` is of.
+    /// `load_busy_ratio`: the share of the time in which it had work to do.
+    ///
+    /// `load_limit_per_s`: the most requests a second that it can send: as the study has measured
+    /// it, else computed from the CPU time that it worked; for `service.http` at most what its
+    /// backend can answer.
+    ///
+    /// `load_headroom_ratio`: that limit over the achieved rate. Near 1 the generator is measured,
+    /// not the server.
+    ///
+    /// `capacity_per_s`: the rate of which `load_percent` is a part.
     pub metrics: BTreeMap<String, f64>,
 }
 
@@ -140,19 +143,19 @@ impl Plan {
     }
 }
 
-/// The environment variable that says where servers listen, in place of a free
-/// port of the loopback. `service.http` then takes its load from another host.
+/// The environment variable with the address at which servers listen, instead of a free port of the
+/// loopback. `service.http` then takes its load from another host.
 pub const LISTEN: &str = "THREADBARE_LISTEN";
 
-/// Where a server is to listen.
+/// The address at which a server is to listen.
 pub(crate) fn server_address() -> SocketAddr {
     let given = std::env::var(LISTEN).ok();
     let given = given.and_then(|address| address.parse().ok());
     given.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into())
 }
 
-/// The program that generates load, serves mail and is a backend: this one, unless the
-/// environment says another.
+/// The program that generates load, serves mail and acts as a backend: this one, unless the
+/// environment names another.
 pub(crate) fn program() -> Result<PathBuf, Failure> {
     let program =
         std::env::var_os(PROGRAM).map_or_else(std::env::current_exe, |path| Ok(path.into()));
@@ -163,7 +166,7 @@ pub(crate) fn program() -> Result<PathBuf, Failure> {
     })
 }
 
-/// Runs the generator in a process of its own. Blocks the thread.
+/// Runs the generator in a separate process. Blocks the thread.
 pub(crate) fn run(arguments: &[String]) -> Result<Report, Failure> {
     let program = program()?;
     let output = Command::new(&program)
@@ -190,10 +193,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<Report, Failure> {
 }
 
 impl Report {
-    /// As a lane's sample; `lane` is what lane and generator used together.
+    /// Converts the report into a lane's sample. `lane` is what the lane and the generator used
+    /// together.
     pub(crate) fn into_outcome(self, lane: Measured) -> Outcome {
-        // A report of a search is of its last part, and of that share of the
-        // usage.
+        // The report of a search describes only its last part, so the lane gets only that part's
+        // share of the usage.
         let asked = self.metrics.get("load_asked_count");
         let asked = asked.map_or(self.operations_count, |&asked| asked as u64);
         let own = Usage {

@@ -1,45 +1,46 @@
 //! The search for the highest rate that a service can carry.
 //!
-//! One try says little: the host may be busy for a moment, and near the highest rate
-//! chance decides. So no single try decides the answer:
+//! A try offers one rate for some time. It holds if enough answers are in time. One try shows
+//! little: the host may be busy for a moment, and near the highest rate chance decides. So no
+//! single try decides the answer:
 //!
-//! 1. Each rate is four times the one before, from one that any host can carry, until one
-//!    is far too much or has failed twice. These tries are short, and only say where to
-//!    begin. Then the service is warmed up with a rate that it can carry.
-//! 2. From what the service answered then: a step up after a try that held, a step down
-//!    after one that failed (Dixon and Mood, 1948), until the time is over. Until the
-//!    outcome first changes the steps grow.
+//! 1. Short tries find where to begin: each rate is four times the one before, from a rate that any
+//!    host can carry, until a try is far too much or has failed twice. Then the service is warmed
+//!    up at a rate that it can carry.
+//! 2. Whole tries begin at a rate near the last one: a step up after a try that held, a step down
+//!    after one that failed (Dixon and Mood, 1948), until the time is over. The steps grow until
+//!    the outcome first changes.
 //!
-//! The balance of a rate is by how many more tries held at it and above than failed at
-//! it and below. The answer is the highest rate whose balance is not below zero. After
-//! each try that failed the service gets the time to [`settle`](Service::settle), so that
-//! what is left of it is not charged to the next.
+//! The balance of a rate is the number of tries that held at this rate or above, minus the number
+//! that failed at this rate or below. The answer is the highest rate whose balance is not negative.
+//! After a failed try the service gets time to [`settle`](Service::settle), so its remaining work
+//! is not charged to the next try.
 
 use anyhow::ensure;
 
 /// The rate that is tried first: any host can carry it.
 const FIRST_PER_S: u64 = 200;
-/// No host can carry it.
+/// A rate that no host can carry.
 const MOST_PER_S: u64 = 1 << 24;
-/// A step up or down.
+/// The factor of a step up or down.
 const STEP: f64 = 1.03;
-/// The most of them at once: 1.27 times the rate.
+/// The most steps at once: 1.27 times the rate.
 const MOST_STEPS: u32 = 8;
-/// Outcomes alike after which steps grow that were even: the answer is not near.
+/// After this many equal outcomes in a row the steps grow again, because the answer is not near.
 const PATIENCE: u32 = 2;
 /// No search needs more tries.
 const MOST_TRIES: usize = 60;
 
-/// What came of a try.
+/// The outcome of a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tried {
     Held,
     Failed,
-    /// It was far too much: the service answered this many a second instead.
+    /// It was far too much; the service answered this many requests a second.
     Answered(u64),
 }
 
-/// How long a try is.
+/// How long a try lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
     /// Enough to see whether a rate is far too much.
@@ -47,36 +48,35 @@ pub(super) enum Length {
     Whole,
 }
 
-/// A service under tries.
+/// A service that is tried.
 pub(super) trait Service {
-    /// Offers this rate for the time of a try.
+    /// Offers this rate for the length of a try.
     fn carry(&mut self, rate: u64, length: Length) -> anyhow::Result<Tried>;
-    /// Waits until nothing is left of a try that failed: `light` is a rate that it
-    /// can carry by far, as far as is known.
+    /// Waits until the service has ended its work of a failed try. `light` is a rate that it can
+    /// probably carry with ease.
     fn settle(&mut self, light: u64) -> anyhow::Result<()>;
-    /// Offers a rate that it can carry for some time, and learns nothing of that: a
-    /// just-in-time compiler needs it.
+    /// Offers a rate that the service can carry and ignores the outcome. Just-in-time compilers
+    /// need it.
     fn warm_up(&mut self, rate: u64) -> anyhow::Result<()>;
     /// Whether the time of the search is over.
     fn is_over(&self) -> bool;
 }
 
-/// What a search came to.
+/// The answer of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Found {
     /// The highest rate that held.
     pub(super) highest: u64,
-    /// The lowest rate that did not hold, or that was not tried for lack of
-    /// time, over that.
+    /// The lowest rate above `highest` that did not hold or was not tried, over `highest`.
     pub(super) gap: f64,
 }
 
-/// The highest rate that `service` can carry; `None` for none. Tries no further rate once
-/// the time is over.
+/// The highest rate that `service` can carry; `None` if it can carry none. Tries no further rate
+/// once the time is over.
 ///
 /// # Errors
 ///
-/// What a try returns, and when no rate is too high.
+/// An error of a try, or that no rate is too high.
 pub(super) fn search(service: &mut impl Service) -> anyhow::Result<Option<Found>> {
     let mut search = Search {
         service,
@@ -90,7 +90,7 @@ pub(super) fn search(service: &mut impl Service) -> anyhow::Result<Option<Found>
 
 struct Search<'a, S> {
     service: &'a mut S,
-    /// The highest rate that held in a short try, and the one that did not.
+    /// The highest rate that held in a short try, and the lowest that did not.
     low: u64,
     high: Option<u64>,
     /// Rates, and whether they held.
@@ -129,8 +129,8 @@ impl<S: Service> Search<'_, S> {
 
     /// Goes up and down from `rate` until the time is over.
     fn climb(&mut self, mut rate: u64) -> anyhow::Result<()> {
-        // Whether the last try held, how many before it in a row ended as it did, and
-        // whether all did.
+        // Whether the last try held, how many tries before it in a row had the same outcome, and
+        // whether all had.
         let (mut last, mut same, mut first) = (None, 0_u32, true);
         while self.tries.len() < MOST_TRIES && !self.service.is_over() {
             let tried = self.once(rate, Length::Whole)?;
@@ -167,8 +167,9 @@ impl<S: Service> Search<'_, S> {
         Ok(tried)
     }
 
-    /// The answer of the tries, or of the short ones where no other held: what held in
-    /// a short one, or a quarter of what failed in a whole one where that was no higher.
+    /// The answer of the whole tries. If none held it is that of the short ones: the rate that held
+    /// in a short try, or a quarter of the lowest rate that failed in a whole one if that is not
+    /// higher.
     fn found(&self) -> Option<Found> {
         found(&self.tries, self.high).or_else(|| {
             let lowest = self.tries.iter().map(|&(rate, _)| rate).min();
@@ -185,13 +186,14 @@ impl<S: Service> Search<'_, S> {
     }
 }
 
-/// The next rate after one that was far too much: what was answered, but no more than
-/// `down`, and not so little as a service answers that has broken down.
+/// The next rate after one that was far too much: the rate that was answered, but at most `down`
+/// and at least an eighth of the rate, because a service that broke down may answer hardly any.
 fn below(rate: u64, down: u64, answered: u64) -> u64 {
     answered.max(rate / 8).min(down).max(1)
 }
 
-/// By how many more tries held at this rate and above than failed at it and below.
+/// The number of tries that held at this rate or above, minus the number that failed at it or
+/// below.
 fn balance(tries: &[(u64, bool)], rate: u64) -> i64 {
     let counts = tries.iter().map(|&(tried, held)| match held {
         true => i64::from(tried >= rate),
@@ -200,7 +202,7 @@ fn balance(tries: &[(u64, bool)], rate: u64) -> i64 {
     counts.sum()
 }
 
-/// The answer of these tries; `high` is known not to hold.
+/// The answer of these tries. `high` is a rate that does not hold.
 fn found(tries: &[(u64, bool)], high: Option<u64>) -> Option<Found> {
     let rates = || tries.iter().map(|&(rate, _)| rate);
     let highest = rates().filter(|&rate| balance(tries, rate) >= 0).max()?;
@@ -216,11 +218,11 @@ fn found(tries: &[(u64, bool)], high: Option<u64>) -> Option<Found> {
 mod tests {
     use super::*;
 
-    /// Can carry all rates up to one; has time for this many tries.
+    /// A service that carries all rates up to one, with time for this many tries.
     struct Exact {
         bearable: u64,
         left: u64,
-        /// Whether it says what it answered of a rate that was far too much.
+        /// Whether it returns the answered rate when a rate was far too much.
         tells: bool,
         /// The rates of its warm-ups, and how many tries were before each.
         warmed: Vec<(u64, u64)>,
@@ -276,11 +278,11 @@ mod tests {
             search(&mut service).unwrap();
             service.warmed
         };
-        // Half of 3,200; 12,800 was the fourth try.
+        // Half of 3,200. The fourth try was of 12,800.
         assert_eq!(warmed(4_000, 20), [(1_600, 4)]);
-        // Half of what was answered of 200.
+        // Half of the rate that was answered when 200 was offered.
         assert_eq!(warmed(30, 20), [(15, 1)]);
-        // There is no time.
+        // There is no time for a warm-up.
         assert!(warmed(4_000, 4).is_empty());
     }
 
@@ -315,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn search_whose_time_is_over_says_how_far_it_came() {
+    fn search_that_runs_out_of_time_returns_the_highest_rate_so_far() {
         let after = |bearable, left| {
             search(&mut Exact {
                 left,
@@ -329,16 +331,17 @@ mod tests {
         assert_eq!(after(30, 0), None);
         // 200 and 800 held, and 3,200 was not tried.
         assert_eq!(after(4_000, 2), found(800, 4.0));
-        // 3,200 held, 12,800 did not; then 4,000, which was answered of it, held.
+        // 3,200 held and 12,800 did not. Then 4,000 held, the rate that was answered when 12,800
+        // was offered.
         assert_eq!(after(4_000, 4), found(3_200, 4.0));
         assert_eq!(after(4_000, 5), found(4_000, 3.2));
         assert_eq!(after(4_000, 6), found(4_000, 1.03));
-        // 200 did not hold, and 30 were answered of it.
+        // 200 did not hold, and 30 requests a second were answered.
         assert_eq!(after(30, 1), None);
         assert_eq!(after(30, 2).unwrap().highest, 30);
     }
 
-    /// Carries any rate up to one for a short try, and none for a whole one.
+    /// A service that carries any rate up to one in a short try, and none in a whole one.
     struct Tiring {
         short: u64,
         left: u64,
@@ -367,15 +370,16 @@ mod tests {
     }
 
     #[test]
-    fn answer_of_short_tries_is_a_range_where_all_whole_ones_failed() {
+    fn short_tries_give_the_answer_if_all_whole_ones_failed() {
         let after = |left| search(&mut Tiring { short: 900, left }).unwrap();
         let found = |highest, gap| Some(Found { highest, gap });
-        // 200 and 800 held for a short time, 3,200 did not; then half of that failed for a whole one.
+        // In short tries 200 and 800 held, and 3,200 did not; then half of 3,200 failed in a whole
+        // try.
         assert_eq!(after(4), found(800, 2.0));
-        // And 800, and 400.
+        // Then 800 and 400 failed.
         assert_eq!(after(5), found(200, 4.0));
         assert_eq!(after(6), found(100, 4.0));
-        // At last less than 4 a second, of which there is no quarter.
+        // At last a rate below 4 failed, which has no quarter.
         assert_eq!(after(40), None);
     }
 
@@ -395,12 +399,12 @@ mod tests {
         assert_eq!(found(&tries, None).unwrap().highest, 1_000);
     }
 
-    /// A server with one queue, by its laws and not by the clock. A try leaves its queue
-    /// to the next.
+    /// A simulated server with one queue, by computation and without a clock. A try leaves its
+    /// queue to the next.
     struct Queue {
-        /// Requests a second that it works off.
+        /// Requests a second that it answers.
         capacity: f64,
-        /// How long a request that comes now would wait, in seconds.
+        /// How long a request that arrives now would wait, in seconds.
         wait_s: f64,
         left_s: f64,
         settles: bool,
@@ -415,7 +419,8 @@ mod tests {
             self.capacity * (1.0 + LIMIT_S / (0.99 * TRY_S))
         }
 
-        /// Offers a rate for so long; the share of requests that wait beyond the limit.
+        /// Offers a rate for this time. Returns the share of requests that wait for longer than the
+        /// limit.
         fn offer(&mut self, rate: f64, time_s: f64) -> f64 {
             const SLICES: u32 = 200;
             self.left_s -= time_s;
@@ -435,7 +440,7 @@ mod tests {
                 Length::Short => TRY_S / 4.0,
                 Length::Whole => TRY_S,
             };
-            // What has not been begun by the limit's end is given up.
+            // Requests that the server has not begun by the end of the limit are given up.
             let answered = self.capacity * (time_s + LIMIT_S - self.wait_s).max(0.0);
             let late = self.offer(rate as f64, time_s);
             Ok(match late <= 0.01 {

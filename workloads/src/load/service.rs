@@ -1,6 +1,6 @@
-//! The load of `service.http`: looks for the highest rate that the service
-//! can carry, offers half of it, and ends the service. Each part has a time of
-//! its own, so that a slow service takes no longer than a fast one.
+//! The load of `service.http`: searches for the highest rate that the service can carry, offers
+//! half of it, and ends the service. Each part has a fixed time, so a slow service takes no longer
+//! than a fast one.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -22,29 +22,29 @@ use crate::measure::observed::Observed;
 use crate::protocol::{Latency, Parameters};
 use crate::service::Route;
 
-/// How often a try is made again that fails while the generator itself stands still: the
-/// host has stopped it, and perhaps the service.
+/// How often a failed try is repeated if the generator itself was stopped during it: the host
+/// stopped it, and perhaps the service too.
 const REPEATS: u32 = 2;
-/// Of this many requests one may be late or refused.
+/// One of this many requests may be late or refused.
 const LATE_OF: u64 = 100;
-/// This part of the time of a search the service is warmed up: a second in the preset.
+/// The part of a search's time in which the service is warmed up: one second in the preset.
 const WARM_UP_PART: u64 = 5;
-/// Requests under way when the service is to end.
+/// How many requests are in progress when the service is asked to end.
 const LAST: u64 = 8;
-/// Percent of the highest rate at which latencies are reported, with the names of
-/// their figures. The last is beyond what the service can carry.
+/// The rates at which latencies are reported, in percent of the highest rate, with the names of
+/// their figures. The last rate is more than the service can carry.
 const LEVELS: [(u64, [&str; 3]); 4] = [
     (25, ["at_25_ns_p50", "at_25_ns_p99", "at_25_ns_p999"]),
     (75, ["at_75_ns_p50", "at_75_ns_p99", "at_75_ns_p999"]),
     (100, ["at_100_ns_p50", "at_100_ns_p99", "at_100_ns_p999"]),
     (150, ["at_150_ns_p50", "at_150_ns_p99", "at_150_ns_p999"]),
 ];
-/// A surge is of this many times half of the highest rate.
+/// A surge offers this many times half of the highest rate.
 const SURGE_TIMES: u64 = 4;
-/// A request that is answered without a backend.
+/// A request whose answer needs no backend.
 const NOTHING: &[u8] = b"POST /nothing HTTP/1.1\r\nHost: service\r\nContent-Length: 0\r\n\r\n";
 
-/// What to look for.
+/// The parameters of a load.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plan {
     /// The server's address.
@@ -53,25 +53,25 @@ pub(super) struct Plan {
     pub(super) connections: u64,
     /// For how long half of the highest rate is offered, in nanoseconds.
     pub(super) hold_ns: u64,
-    /// For how long each rate is tried.
+    /// How long a try lasts.
     pub(super) try_ns: u64,
-    /// After so long no other rate is tried.
+    /// The time after which no other rate is tried.
     pub(super) search_ns: u64,
-    /// The 99th percentile of latency that a rate must not exceed.
+    /// The limit for the 99th percentile of latency.
     pub(super) limit_ns: u64,
-    /// Connections without a request, beside the others.
+    /// How many connections without a request to open besides the others.
     pub(super) idle_connections: u64,
-    /// Steps of what the service computes.
+    /// Steps of the service's computation.
     pub(super) steps: u64,
 }
 
-/// Where the service is, and all parameters of the workload.
+/// The address of the service, and all parameters of the workload.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The server's address.
     #[arg(long)]
     pub address: SocketAddr,
-    /// Is the server on another host? Then what it uses cannot be seen.
+    /// Is the server on another host? Then its use of CPU and memory cannot be read.
     #[arg(long)]
     pub remote: bool,
     /// The parameters of the workload.
@@ -79,8 +79,7 @@ pub struct Arguments {
     pub given: Given,
 }
 
-/// The parameters of the workload, as `NAME=VALUE`. Those that are not needed
-/// are passed over.
+/// The parameters of the workload, as `NAME=VALUE`. Those that are not needed are ignored.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Given {
     #[arg(value_parser = name_and_value)]
@@ -116,23 +115,23 @@ impl Given {
     }
 }
 
-/// The parameters as a program of this package is given them.
+/// The parameters as arguments of a program of this package.
 pub(crate) fn as_arguments(parameters: &Parameters) -> impl Iterator<Item = String> {
     parameters
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
 }
 
-/// For how long a load of these parameters takes at most, in nanoseconds, but for half
-/// of the highest rate: the search and what settles after it, four rates, a surge of
-/// three tries, idle connections, and what settles after these.
+/// The most nanoseconds that a load of these parameters takes, without its hold at half of the
+/// highest rate. They are for the search and the settling after it, four rates, a surge of three
+/// tries, idle connections, and the settling after these.
 #[must_use]
 pub fn around_ns(parameters: &Parameters) -> u64 {
     let get = |name: &str| parameters.get(name).copied().unwrap_or(0);
     get("search_ns") + 12 * get("try_ns") + get("hold_ns")
 }
 
-/// The load of this order on the server at `address`, as arguments.
+/// The arguments for the load of this order on the server at `address`.
 pub(crate) fn arguments(order: &Order, address: SocketAddr) -> Vec<String> {
     let words = ["load-service".to_owned(), "--address".to_owned()];
     let words = words.into_iter().chain([address.to_string()]);
@@ -158,10 +157,10 @@ impl Plan {
         Ok(plan)
     }
 
-    /// This rate for so long. What found no connection by its end, and for as
-    /// long as an answer may take, is given up: a service that cannot keep up
-    /// is not waited for. There are two requests at least, as the first is a slow one,
-    /// which says nothing of the latency; then it may take longer.
+    /// A schedule of this rate for this time. A request that has found no connection at its end
+    /// plus the limit of latency is given up, so the generator does not wait for a service that
+    /// cannot keep up. The schedule has at least two requests, and lasts longer if they need it:
+    /// the first is of the slow route, which does not count for the latency.
     fn schedule(&self, rate: u64, time_ns: u64) -> Schedule {
         let requests = u128::from(rate) * u128::from(time_ns) / 1_000_000_000;
         let schedule = Schedule {
@@ -176,7 +175,7 @@ impl Plan {
         }
     }
 
-    /// This rate, several times as much for a while, and this rate again.
+    /// A schedule of this rate, then several times the rate for a while, then this rate again.
     fn surge(&self, rate: u64) -> Schedule {
         let surge = Surge {
             from_ns: self.try_ns / 2,
@@ -193,22 +192,21 @@ impl Plan {
     }
 }
 
-/// Generates the load and reports; where the load comes from another host,
-/// waits until the service has ended. Blocks the thread.
+/// Generates the load and reports. If the load comes from another host, it only waits until the
+/// service has ended. Blocks the thread.
 ///
 /// # Errors
 ///
-/// When the server refuses connections, when it can carry no rate at all, and when
-/// it does not end.
+/// When the server refuses connections, can carry no rate, or does not end.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     if !arguments.remote && std::env::var_os(LISTEN).is_some() {
-        return attend(arguments.address);
+        return wait_for_end(arguments.address);
     }
     let plan = &Plan::new(arguments)?;
     generator::prepare();
     let rights = Rights::new(plan.steps);
-    // The last of its CPUs is the backend's. Where that is its only one, both
-    // share it, and the generator sleeps when it has nothing to do.
+    // The backend has the last CPU. If that is the only one, the backend and the generator share
+    // it, and the generator sleeps when it has nothing to do.
     let own = generator::own_cpus()?;
     let backend_cpu = own.as_ref().and_then(|cpus| cpus.last().copied());
     let spins = own.as_ref().is_some_and(|cpus| cpus.len() > 1);
@@ -233,15 +231,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     }
 }
 
-/// The connections, and the requests under way on them.
+/// The state of a load: its connections and their requests.
 struct Load<'a> {
     plan: &'a Plan,
     threads: &'a Threads,
     parts: Vec<Part<Http<'a>>>,
-    /// The process that serves, where it is on this host.
+    /// The process of the service, if it is on this host.
     lane: Option<u32>,
-    /// The CPU of the backend, and of the generator where it has no other; `None` where
-    /// both run on those of the server.
+    /// The CPU of the backend, and of the generator if it has no other; `None` if both run on the
+    /// server's CPUs.
     backend_cpu: Option<usize>,
     asked: u64,
 }
@@ -249,9 +247,9 @@ struct Load<'a> {
 /// The tries of a search.
 struct Tries<'a, 'b> {
     load: &'a mut Load<'b>,
-    /// When its time is over.
+    /// When the search is over.
     until: u64,
-    /// What became of the last one.
+    /// The results of the last try.
     last: Tally,
 }
 
@@ -300,8 +298,8 @@ impl Load<'_> {
         Ok(loaded)
     }
 
-    /// This rate for the time of half of the highest, without a search and an
-    /// end: what other load generators do.
+    /// Offers one rate for the time of the hold, without a search and without ending the service,
+    /// as other load generators do.
     fn fixed(&mut self, rate: u64) -> anyhow::Result<Report> {
         let schedule = Schedule {
             given_up_ns: self.plan.hold_ns,
@@ -321,7 +319,8 @@ impl Load<'_> {
             .report(&loaded, schedule, used, [answered, f64::INFINITY], figures)
     }
 
-    /// All figures, where the pool carries so many requests a second.
+    /// Measures all figures. The connections to the backend carry at most `pool_per_s` requests a
+    /// second.
     fn whole(&mut self, pool_per_s: f64) -> anyhow::Result<Report> {
         let plan = self.plan;
         let Found { highest, gap } = self.search()?;
@@ -346,13 +345,14 @@ impl Load<'_> {
         figures.extend(levels);
         figures.push(("recovery_ns", self.recovery_ns(highest)? as f64));
         figures.extend(self.idle()?);
-        // It still ends the idle connections, and is to read the last requests at once.
+        // The service still closes the idle connections. It settles first, to read the last
+        // requests at once.
         self.settle((highest / 4).max(1))?;
         let drained = self.offer(Schedule {
             requests: LAST,
             ..Schedule::default()
         })?;
-        // A refusal is an answer.
+        // A refused request is not lost: it was answered.
         let lost = drained.tally.errors;
         figures.extend([
             ("errors_count", (loaded.tally.errors + lost) as f64),
@@ -370,7 +370,7 @@ impl Load<'_> {
         })
     }
 
-    /// What the service uses; `None` where that cannot be seen.
+    /// The resources that the service has used; `None` if they cannot be read.
     fn observed(&self) -> anyhow::Result<Option<Observed>> {
         Ok(self.lane.map(Observed::of).transpose()?)
     }
@@ -398,9 +398,9 @@ impl Load<'_> {
         })
     }
 
-    /// Offers a rate that the service can carry until it answers as if nothing had been
-    /// before, for the time of four tries at most. The requests of a try have all
-    /// ended when the next begins; this is for what the service still does for them.
+    /// Offers a low rate until no request is late or fails any more, for at most the time of four
+    /// tries. All requests of a try have ended when the next try begins; this waits for work that
+    /// they left in the service.
     fn settle(&mut self, light: u64) -> anyhow::Result<()> {
         let until = now_ns().saturating_add(4 * self.plan.try_ns);
         let schedule = self.plan.schedule(light, self.plan.try_ns / 4);
@@ -412,8 +412,8 @@ impl Load<'_> {
         }
     }
 
-    /// Latencies at some rates below the highest and one beyond it; and the rate at which the CPU of
-    /// the backend would have no idle time.
+    /// Measures latencies at some rates below the highest and one beyond it. Also returns the rate
+    /// at which the backend's CPU would have no idle time.
     fn levels(&mut self, highest: u64) -> anyhow::Result<(Figures, Option<f64>)> {
         let (mut figures, mut most) = (Vec::new(), None);
         for (percent, names) in LEVELS {
@@ -422,14 +422,15 @@ impl Load<'_> {
             let (idle_before, start) = (self.backend_idle_ns(), now_ns());
             let tally = self.offer(schedule)?.tally;
             if percent == 100 {
-                // At a lower rate a request takes more of that CPU: each wakes it.
+                // Not at a lower rate, where a request takes more of that CPU because each one
+                // wakes it.
                 most = (self.backend_idle_ns().zip(idle_before)).map(|(idle, before)| {
                     let busy_ns = (now_ns() - start).saturating_sub(idle.saturating_sub(before));
                     tally.ended as f64 * 1e9 / busy_ns.max(1) as f64
                 });
             }
-            let told = names.into_iter().zip([0.5, 0.99, 0.999]);
-            figures.extend(told.filter_map(|(name, share)| {
+            let reported = names.into_iter().zip([0.5, 0.99, 0.999]);
+            figures.extend(reported.filter_map(|(name, share)| {
                 Some((name, tally.latencies.percentile_ns(share)? as f64))
             }));
             if percent > 100 {
@@ -446,21 +447,20 @@ impl Load<'_> {
         Ok((figures, most))
     }
 
-    /// For how long the CPU of the backend was idle; `None` where it has none of its own.
+    /// How long the backend's CPU was idle; `None` if the backend has no CPU of its own.
     fn backend_idle_ns(&self) -> Option<u64> {
         self.backend_cpu.and_then(idle_ns)
     }
 
-    /// For how long a surge disturbs the service after its end.
+    /// How long a surge disturbs the service after its end.
     fn recovery_ns(&mut self, highest: u64) -> anyhow::Result<u64> {
         let schedule = self.plan.surge((highest / 2).max(1));
         let disturbed = self.offer(schedule)?.tally.disturbed_ns;
         Ok(disturbed.saturating_sub(schedule.surge.from_ns + schedule.surge.for_ns))
     }
 
-    /// What connections cost the lane on which one answer has come and nothing
-    /// follows: as many as are needed, or as can be opened in the time for which half of the
-    /// highest rate is offered.
+    /// Measures what idle connections cost the lane. Each has received one answer and then carries
+    /// nothing. As many are opened as the plan requests, or as the time of the hold allows.
     fn idle(&self) -> anyhow::Result<Figures> {
         let plan = self.plan;
         let until = now_ns().saturating_add(plan.hold_ns);
@@ -471,7 +471,7 @@ impl Load<'_> {
             if time.is_zero() {
                 break;
             }
-            match ask_for_nothing(plan.address, time) {
+            match open_idle(plan.address, time) {
                 Ok(stream) => open.push(stream),
                 Err(_) => break,
             }
@@ -491,10 +491,11 @@ impl Load<'_> {
     }
 }
 
-/// The most requests a second that the connections to the suite's backend carry, where each
-/// call of a fan-out takes one of them. Infinite for another backend, whose delays are unknown.
+/// The most requests a second that the connections to the suite's own backend carry: a request
+/// takes one connection for each of its calls. Infinite for other backends, whose delays are
+/// unknown.
 fn pool_per_s(given: &Given) -> f64 {
-    /// After so many requests the routes come again.
+    /// After this many requests the routes repeat.
     const ROUND: u64 = 200;
     let known = || {
         let ns = |name| given.find(name).map(|ns| ns as f64);
@@ -515,10 +516,10 @@ fn pool_per_s(given: &Given) -> f64 {
     known().filter(|_| is_own).unwrap_or(f64::INFINITY)
 }
 
-/// Waits until a service has ended whose load comes from another host: until it
-/// refuses a connection. Reports the most that it used.
-fn attend(address: SocketAddr) -> anyhow::Result<Report> {
-    /// How often it is looked at.
+/// Waits until a service whose load comes from another host refuses a connection, because it has
+/// ended. Reports the most threads and memory that it used.
+fn wait_for_end(address: SocketAddr) -> anyhow::Result<Report> {
+    /// How often to check.
     const SLICE: Duration = Duration::from_millis(500);
     let start = now_ns();
     let (mut threads, mut bytes) = (0, 0);
@@ -532,7 +533,7 @@ fn attend(address: SocketAddr) -> anyhow::Result<Report> {
     let metrics = [
         ("threads_count", threads),
         ("memory_bytes", bytes),
-        // The lane's whole use is of the one operation.
+        // All of the lane's use belongs to the one operation.
         ("load_asked_count", 1),
     ];
     Ok(Report {
@@ -549,21 +550,21 @@ fn attend(address: SocketAddr) -> anyhow::Result<Report> {
     })
 }
 
-/// A connection that the service has read a request from, and answered.
-fn ask_for_nothing(address: SocketAddr, time: Duration) -> io::Result<TcpStream> {
+/// Opens a connection on which the service has answered one request.
+fn open_idle(address: SocketAddr, time: Duration) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, time)?;
     stream.set_read_timeout(Some(time))?;
     stream.write_all(NOTHING)?;
-    // The answer is small, and comes at once.
+    // The answer is small and arrives in one piece.
     match stream.read(&mut [0; 4 << 10])? {
         0 => Err(ErrorKind::UnexpectedEof.into()),
         _ => Ok(stream),
     }
 }
 
-/// Whether the service has carried the offered load: none failed, and of 100 requests 99
-/// had their answers within the limit; one that was refused had none. It was far too
-/// much where a tenth was not answered until the rest was given up.
+/// The outcome of a try. It held if no request failed and 99 of 100 were answered within the limit;
+/// a refused request counts as late. The rate was far too much if more than a tenth were refused,
+/// failed or given up.
 fn tried(tally: &Tally, limit_ns: u64, given_up_ns: u64) -> Tried {
     let missing = tally.errors + tally.shed;
     let answered = tally.ended.saturating_sub(missing);
@@ -585,7 +586,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn try_of_a_low_rate_has_a_request_that_tells_the_latency_and_time_for_it() {
+    fn try_of_a_low_rate_has_two_requests_and_time_for_them() {
         let plan = Plan {
             address: ([127, 0, 0, 1], 1).into(),
             connections: 1,
@@ -606,7 +607,7 @@ mod tests {
     }
 
     #[test]
-    fn try_holds_fails_or_was_far_too_much() {
+    fn try_holds_or_fails_or_its_rate_is_far_too_high() {
         const LIMIT_NS: u64 = 20_000_000;
         const TIME_NS: u64 = 500_000_000;
         let of = |late, shed, errors| {
@@ -626,21 +627,21 @@ mod tests {
         assert_eq!(of(5, 6, 0), Tried::Failed);
         assert_eq!(of(0, 0, 1), Tried::Failed);
         assert_eq!(of(0, 0, 100), Tried::Failed);
-        // 800 in half of a second.
+        // 800 answers in half a second.
         assert_eq!(of(0, 100, 100), Tried::Answered(1_600));
         assert_eq!(of(0, 0, 1_000), Tried::Answered(0));
     }
 
-    /// How a rate is judged and how often it is searched for.
+    /// The limits of a try, and the time of a search.
     #[derive(Clone, Copy, Debug)]
     struct Design {
         /// Requests under way at most.
         in_flight: usize,
-        /// Of so many requests one may be refused.
+        /// One of this many requests may be refused.
         refused_of: u64,
         try_ns: f64,
         search_ns: f64,
-        /// Of that, before the tries.
+        /// The part of that before the tries.
         warm_up_ns: f64,
         processes: u64,
     }
@@ -654,7 +655,7 @@ mod tests {
         processes: 10,
     };
 
-    /// What was before: the service refused so early that the limit of latency did not count.
+    /// The former design: the service refused so early that the limit of latency had no effect.
     const BEFORE: Design = Design {
         in_flight: 64,
         refused_of: 1_000,
@@ -664,18 +665,18 @@ mod tests {
         processes: 5,
     };
 
-    /// A service by its laws and not by the clock. It has one CPU, on which a request takes
-    /// 60 µs, and each twentieth 560; its backend takes 2.5 ms.
+    /// A simulated service, by computation and without a clock. It has one CPU, on which a request
+    /// takes 60 µs and each twentieth 560 µs; its backend takes 2.5 ms.
     struct Simulated {
         design: Design,
-        /// How fast it is, over what is usual.
+        /// Its speed, relative to the usual one.
         speed: f64,
         now_ns: f64,
         random: u64,
     }
 
     const LIMIT_NS: f64 = 2e7;
-    /// How many times a second the host stops it, for so long at most.
+    /// How many times a second the host stops the service, and for how long at most.
     const STOPS: f64 = 2.0;
     const STOP_NS: f64 = 8e6;
 
@@ -689,7 +690,7 @@ mod tests {
             }
         }
 
-        /// From 0 to 1 (SplitMix64).
+        /// A random number from 0 to 1 (SplitMix64).
         fn next(&mut self) -> f64 {
             self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut mixed = self.random;
@@ -761,9 +762,9 @@ mod tests {
         }
     }
 
-    /// The middle of what so many searches find, and the ends of the middle 95% over it; the
-    /// same of so many runs, whose figures are the medians of their processes. The host
-    /// makes these faster or slower, by 6% as a rule.
+    /// First for `searches` searches: the median of the rates that they find, and the limits of the
+    /// middle 95% over it. Then the same for `runs` runs, whose figures are the medians of their
+    /// processes. The host makes each process faster or slower, by about 6%.
     fn found_by(design: Design, [searches, runs]: [u64; 2]) -> [[f64; 3]; 2] {
         let found = |seed, speed| {
             let mut service = Simulated::new(design, seed);
@@ -796,7 +797,8 @@ mod tests {
     #[test]
     fn rate_of_a_service_that_the_host_stops_for_milliseconds_is_found_again() {
         let [now, before] = [DESIGN, BEFORE].map(|design| found_by(design, [24, 8]));
-        // The service can do 11,765 a second, and for so short a time more, as some wait.
+        // The service can do 11,765 requests a second, and more for so short a time, because some
+        // wait.
         let [one, run] = now;
         assert!((11_000.0..13_000.0).contains(&one[0]), "{one:?}");
         assert!(one[1] > 0.95 && one[2] < 1.05, "{one:?}");
@@ -834,7 +836,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_to_the_backend_carry_so_many_requests_as_it_delays() {
+    fn rate_of_the_pool_follows_from_the_delays_of_the_backend() {
         let of = |backend: u64, spread_ns: u64| {
             let given = [
                 ("backend", backend),
@@ -854,7 +856,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_survive_as_arguments_and_what_is_none_is_refused() {
+    fn parameters_survive_as_arguments_and_malformed_ones_are_refused() {
         let parameters = Parameters::from([("a_count".to_owned(), 1), ("b_ns".to_owned(), 20)]);
         let given = Given {
             parameters: as_arguments(&parameters)

@@ -1,6 +1,6 @@
-//! The client of `service.http`: HTTP requests over connections that carry one
-//! at a time, each on the first that is free. A request that finds none free
-//! waits, and counts from when it was due.
+//! The client of `service.http`: HTTP requests over connections that carry one at a time. Each
+//! request takes the first free connection. If none is free, it waits, and its latency counts from
+//! when it was due.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -18,16 +18,16 @@ use crate::host::clock::now_ns;
 use crate::service::api::{Question, right_check};
 use crate::service::{DRAIN, Route, secret, user};
 
-/// After this many sends in a row it looks for answers: they would seem late.
+/// After this many sends in a row the client reads answers; later, they would seem late.
 const SENDS: usize = 16;
-/// How long the last requests have been sent when the end begins.
+/// The time between sending the last requests and ending the service.
 const UNDER_WAY: Duration = Duration::from_millis(20);
 
-/// The numbers of the right answers, by item, for each route.
+/// The right number of the answer for each route and item.
 pub(super) struct Rights(Vec<(Route, Vec<u64>)>);
 
 impl Rights {
-    /// Computes those of all items that requests name.
+    /// Computes the answers for all items that requests name.
     pub(super) fn new(steps: u64) -> Self {
         let of = |route: Route| {
             let items = 0..route.items_count();
@@ -51,20 +51,19 @@ pub(super) struct Http<'a> {
     rights: &'a Rights,
     poller: Epoll,
     connections: Vec<Connection>,
-    /// Those that carry no request, the longest idle first.
+    /// Connections without a request, the longest idle first.
     idle: VecDeque<usize>,
-    /// Requests that are due and found no connection: number, and when.
+    /// Requests that are due and found no free connection: the number, and the time when due.
     backlog: VecDeque<(u64, u64)>,
-    /// By when requests must have their answers: that time, the connection,
-    /// and which of its requests.
+    /// When requests must be answered: the time, the connection, and the request's turn on it.
     deadlines: VecDeque<(u64, usize, u64)>,
     schedule: Schedule,
     start: u64,
-    /// The next request that is this thread's.
+    /// The next request of this thread.
     next: u64,
     first: u64,
     threads: u64,
-    /// The service is ending: what it closes stays closed.
+    /// Whether the service is ending, so connections that it closes stay closed.
     drains: bool,
     left: u64,
     tally: Tally,
@@ -72,12 +71,12 @@ pub(super) struct Http<'a> {
 
 struct Connection {
     stream: Option<TcpStream>,
-    /// The request that waits for its answer, and when it was due.
+    /// The request without an answer, and the time when it was due.
     waiting: Option<(u64, u64)>,
-    /// Which of its requests that is.
+    /// Counts the requests of this connection.
     turn: u64,
-    come: Vec<u8>,
-    /// What the socket has not taken yet.
+    received: Vec<u8>,
+    /// Bytes that the socket has not accepted yet.
     unsent: Vec<u8>,
 }
 
@@ -110,7 +109,7 @@ impl<'a> Http<'a> {
                 stream: None,
                 waiting: None,
                 turn: 0,
-                come: Vec::new(),
+                received: Vec::new(),
                 unsent: Vec::new(),
             });
             client.open(index)?;
@@ -125,16 +124,16 @@ impl<'a> Http<'a> {
         Ok(())
     }
 
-    /// Ends a connection, and with an error what waits on it; opens another in
-    /// its place unless the service is ending.
+    /// Ends a connection, and its waiting request with an error. Opens another in its place unless
+    /// the service is ending.
     fn close(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[index];
-        // Closing takes it from the poller.
+        // Closing also removes it from the poller.
         if connection.stream.take().is_none() {
             return Ok(());
         }
         connection.turn += 1;
-        connection.come.clear();
+        connection.received.clear();
         connection.unsent.clear();
         if connection.waiting.take().is_some() {
             self.tally.errors += 1;
@@ -156,8 +155,8 @@ impl<'a> Http<'a> {
         }
     }
 
-    /// Gives up all requests that found no connection. They have not been
-    /// answered wrong, but they have failed.
+    /// Gives up all requests that found no connection. They count as failed, but not as wrong
+    /// answers.
     fn give_up(&mut self, now: u64) {
         while let Some((number, due)) = self.backlog.pop_front() {
             if Route::of(number) != Route::Slow {
@@ -196,7 +195,7 @@ impl<'a> Http<'a> {
         self.flush(index)
     }
 
-    /// Gives up what has waited for too long.
+    /// Gives up requests that have waited for too long.
     fn expire(&mut self, now: u64) -> anyhow::Result<()> {
         while let Some(&(deadline, index, turn)) = self.deadlines.front() {
             let connection = &self.connections[index];
@@ -212,19 +211,19 @@ impl<'a> Http<'a> {
         Ok(())
     }
 
-    /// Looks at an answer that may have come whole.
+    /// Handles the first answer of a connection if it is complete.
     fn take(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[index];
-        let answer = match Answer::parse(&connection.come) {
+        let answer = match Answer::parse(&connection.received) {
             Some(Ok(answer)) => answer,
             None => return Ok(()),
             Some(Err(())) => return self.close(index),
         };
         let Some((number, due)) = connection.waiting.take() else {
-            // No request was sent.
+            // The answer belongs to no request.
             return self.close(index);
         };
-        let body = &connection.come[answer.body.clone()];
+        let body = &connection.received[answer.body.clone()];
         let now = now_ns();
         let latency = now.saturating_sub(due);
         let route = Route::of(number);
@@ -243,24 +242,24 @@ impl<'a> Http<'a> {
                 self.tally.right += 1;
                 self.tally.shed += 1;
             }
-            // What a service says whose backend is away.
+            // The service reports that its backend does not answer.
             502 | 504 => {
                 self.tally.right += 1;
                 self.tally.errors += 1;
             }
             _ => self.tally.errors += 1,
         }
-        connection.come.drain(..answer.body.end);
+        connection.received.drain(..answer.body.end);
         self.end_one();
-        if answer.closes || !self.connections[index].come.is_empty() {
+        if answer.closes || !self.connections[index].received.is_empty() {
             return self.close(index);
         }
         self.idle.push_back(index);
         Ok(())
     }
 
-    /// The first thread sends the last requests, which the service must still
-    /// answer, as far as it has connections; then it has the service end.
+    /// Ends the service. The first thread sends the last requests, at most one on each connection,
+    /// which the service must still answer; then it requests the end.
     fn drain(&mut self) -> anyhow::Result<()> {
         self.drains = true;
         self.left = self.connections.len() as u64;
@@ -269,11 +268,11 @@ impl<'a> Http<'a> {
         }
         for _ in 0..self.schedule.requests {
             if let Some(index) = self.idle.pop_front() {
-                // All of them slow ones, so that they are under way.
+                // All are of the slow route, so they are still in progress when the service ends.
                 self.send(index, 0, self.start)?;
             }
         }
-        // The service has read them by then.
+        // The service has read the requests by then.
         thread::sleep(UNDER_WAY);
         let mut stream = TcpStream::connect_timeout(&self.plan.address, TIMEOUT)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
@@ -365,7 +364,7 @@ impl Client for Http<'_> {
             match stream.read(block) {
                 Ok(0) => return self.close(index),
                 Ok(size) => {
-                    connection.come.extend_from_slice(&block[..size]);
+                    connection.received.extend_from_slice(&block[..size]);
                     self.take(index)?;
                     if size < block.len() && !ends {
                         return Ok(());
@@ -387,7 +386,7 @@ impl Client for Http<'_> {
     }
 }
 
-/// An answer that has come whole.
+/// A complete answer.
 struct Answer {
     status: u16,
     body: std::ops::Range<usize>,
@@ -395,7 +394,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// The answer that `bytes` begin with; `None` while it has not come whole.
+    /// The answer at the start of `bytes`; `None` until it is complete.
     fn parse(bytes: &[u8]) -> Option<Result<Self, ()>> {
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut head = httparse::Response::new(&mut headers);
@@ -409,7 +408,7 @@ impl Answer {
             let header = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
             std::str::from_utf8(header.value).ok()
         };
-        // All lanes say how long their answers are.
+        // All lanes send the length of an answer.
         let Some(length) = value("content-length").and_then(|text| text.parse::<usize>().ok())
         else {
             return Some(Err(()));
@@ -426,7 +425,7 @@ impl Answer {
     }
 }
 
-/// The number in an answer.
+/// The number in an answer's body.
 fn check(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     struct Checked {
@@ -460,23 +459,23 @@ mod tests {
         }
     }
 
-    /// Answers requests right, but for the first: it cuts the connection, then
-    /// refuses, then has no backend, then gives a wrong answer.
+    /// Answers requests right except for the first four: it closes the connection, refuses, reports
+    /// a missing backend, and gives a wrong answer.
     fn answer(mut stream: TcpStream, count: &AtomicU64) -> io::Result<()> {
-        let (mut come, mut block) = (Vec::new(), [0; 1 << 10]);
+        let (mut received, mut block) = (Vec::new(), [0; 1 << 10]);
         loop {
-            let Ok(Some(request)) = http::parse(&come) else {
+            let Ok(Some(request)) = http::parse(&received) else {
                 match stream.read(&mut block)? {
                     0 => return Ok(()),
-                    size => come.extend_from_slice(&block[..size]),
+                    size => received.extend_from_slice(&block[..size]),
                 }
                 continue;
             };
             let Target::Route(route) = request.target else {
                 return Ok(());
             };
-            let item = api::item(&come[request.body.clone()]).unwrap();
-            come.drain(..request.body.end);
+            let item = api::item(&received[request.body.clone()]).unwrap();
+            received.drain(..request.body.end);
             let records = route.items(item).map(Record::of);
             let values: Vec<_> = records
                 .map(|one| serde_json::to_vec(&one).unwrap())
@@ -492,7 +491,7 @@ mod tests {
             };
             let mut out = Vec::new();
             http::respond(&mut out, status, &body, false);
-            // In two parts, the second of which the client must wait for.
+            // In two parts, so the client must wait for the second.
             let (first, second) = out.split_at(out.len() / 2);
             stream.write_all(first)?;
             stream.flush()?;
@@ -501,10 +500,10 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_are_cut_refused_failed_or_wrong_are_told_apart_and_none_is_lost() {
+    fn answers_that_are_cut_refused_failed_or_wrong_are_counted_and_none_is_lost() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let plan = plan(listener.local_addr().unwrap(), 3);
-        // It ends with the process.
+        // The thread ends with the process.
         thread::spawn(move || {
             let count = AtomicU64::new(0);
             thread::scope(|scope| {
@@ -526,12 +525,12 @@ mod tests {
         let tally = threads.load(&mut parts, schedule).unwrap().tally;
         assert_eq!((tally.ended, tally.shed, tally.errors), (400, 1, 3));
         assert_eq!(tally.right, 400 - 2);
-        // The slow ones are not among them: numbers 0 and 200.
+        // Requests 0 and 200 are of the slow route and are not counted.
         assert!((394..=396).contains(&tally.latencies.count()), "{tally:?}");
     }
 
     #[test]
-    fn time_for_which_the_generator_itself_stood_still_is_told() {
+    fn time_for_which_the_generator_was_stopped_is_reported() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let plan = plan(listener.local_addr().unwrap(), 1);
         let rights = Rights::new(3);
@@ -541,7 +540,7 @@ mod tests {
             offered_per_s: 100,
             ..Schedule::default()
         };
-        // It begins 35 ms late: requests were due at 0, 10, 20 and 30 ms.
+        // The client begins 35 ms late, when the requests of 0, 10, 20 and 30 ms are due.
         const LATE_NS: u64 = 35_000_000;
         client.begin(schedule, now_ns() - LATE_NS).unwrap();
         client.send_due().unwrap();
@@ -552,7 +551,7 @@ mod tests {
     fn requests_that_found_no_connection_in_time_are_given_up_and_counted() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let plan = plan(listener.local_addr().unwrap(), 1);
-        // It answers the first request when the time of all is over.
+        // The server answers the first request only when the time for all is over.
         let time = Duration::from_millis(30);
         let server = thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
@@ -573,7 +572,7 @@ mod tests {
         assert_eq!((tally.ended, tally.right, tally.errors), (100, 100, 99));
         assert_eq!(tally.given_up, 99);
         assert!(tally.disturbed_ns >= time.as_nanos() as u64, "{tally:?}");
-        // The first is slow, and so not among the latencies.
+        // The first request is slow, so it is not among the latencies.
         assert_eq!(tally.latencies.count(), 99);
         assert!(tally.latencies.median_ns() >= 20e6, "{tally:?}");
         drop(parts);

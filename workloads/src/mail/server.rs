@@ -38,8 +38,8 @@ pub fn run(delay: Duration, output: &mut impl Write) -> anyhow::Result<()> {
             loop {
                 match listener.accept().await {
                     Ok((stream, _)) => drop(::tokio::spawn(converse(stream, delay, accepted.clone()))),
-                    // Out of descriptors for the moment: connections that are
-                    // served will close some.
+                    // The process has no free descriptor now; one is freed when a connection is
+                    // closed.
                     Err(_) => sleep(Duration::from_millis(10)).await,
                 }
             }

@@ -20,7 +20,7 @@ impl Latencies {
             .expect("a histogram that grows by itself takes every value");
     }
 
-    /// Takes in another's.
+    /// Adds the latencies of `other`.
     pub(crate) fn add(&mut self, other: &Self) {
         self.0
             .add(&other.0)
@@ -36,7 +36,7 @@ impl Latencies {
         self.0.value_at_quantile(0.5) as f64
     }
 
-    /// How many are above this.
+    /// How many are longer than `ns`.
     pub(crate) fn count_above(&self, ns: u64) -> u64 {
         self.count() - self.0.count_between(0, ns)
     }
@@ -51,7 +51,7 @@ impl Latencies {
         self.0.max() as f64
     }
 
-    /// In the form of the protocol; `offered_per_s` makes them an open loop's.
+    /// The latencies in the protocol's form. `offered_per_s` is `None` for a closed loop.
     pub(crate) fn report(&self, offered_per_s: Option<f64>, achieved_per_s: f64) -> Latency {
         let buckets = self
             .0

@@ -1,19 +1,19 @@
-//! Memory as a ledger that closes: the cost of a lane's tasks, part by part,
-//! and the loss of the host and of the control group in the same time.
+//! The memory ledger: the memory of a lane's tasks, part by part, and by how much the memory of the
+//! host and of the control group changed in the same time.
 //!
-//! The study reads, from outside: so the reading is the same for every
-//! language, and costs the lane nothing. The parts are those of the lane's own
-//! processes, which other programs do not disturb:
+//! The study takes the readings from outside. They are therefore the same for every language, and
+//! use no memory of the lane. The parts are those of the lane's own processes, which other programs
+//! do not disturb:
 //!
 //! | part | is |
 //! |---|---|
 //! | anonymous | `Pss_Anon` + `Pss_Shmem` of `/proc/PID/smaps_rollup`, over the lane and its descendants |
 //! | page tables | `VmPTE` of `/proc/PID/status`, and the top page that it leaves out, likewise |
 //! | kernel stacks | threads of all these, times the bytes of a kernel stack |
-//! | slab, per-CPU | what the host's grew by, up to what the lane's own new threads, processes, mappings and files can be the reason of |
+//! | slab, per-CPU | growth of the host's, up to what the lane's own new threads, processes, mappings and files can cause |
 //!
-//! Two accounts that are independent of the parts check that none is missing:
-//! the host's, and, if it may be read, the control group's.
+//! Two accounts that do not depend on the parts show whether a part is missing: the host's, and the
+//! control group's if it may be read.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -26,10 +26,11 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::host::proc_file::ProcFile;
 
-/// How long the host may take to settle; after that a reading is taken in any case.
+/// The longest wait for the host's memory to settle; a reading is then taken in any case.
 const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 const SETTLE_STEP: Duration = Duration::from_millis(25);
-/// Two readings this near are the same: what a quiet host's free memory moves by.
+/// Two readings that differ by less are the same: the free memory of a quiet host varies by this
+/// much.
 const SETTLE_BYTES: i64 = 256 << 10;
 
 /// The most slab that the kernel takes for one of these, roughly.
@@ -45,8 +46,7 @@ const PROCESS_PERCPU: i64 = 256;
 pub struct Memory {
     /// Tasks alive at the second reading.
     pub tasks_count: u64,
-    /// Drop of `MemAvailable` and the free pages in the per-CPU lists, of the
-    /// whole host.
+    /// By how much the whole host's `MemAvailable` and the free pages in its per-CPU lists fell.
     pub available_bytes: i64,
     /// Growth of the account of the lane's memory control group without the
     /// files in the page cache; `None` if it may not be read.
@@ -82,9 +82,8 @@ impl Memory {
 pub struct Readings(Vec<Reading>);
 
 impl Readings {
-    /// Takes one of the process `pid`. Blocks the thread until the host has
-    /// settled, at most half a second, and then until all of the lane's
-    /// processes are read.
+    /// Takes a reading of the process `pid` and its descendants. Blocks the thread until the host
+    /// has settled, at most half a second, and then until all of the lane's processes are read.
     ///
     /// # Errors
     ///
@@ -94,8 +93,7 @@ impl Readings {
         Ok(())
     }
 
-    /// The change from the first to the second; `None` if the lane requested
-    /// another number of readings.
+    /// The change from the first reading to the second; `None` unless there are exactly two.
     #[must_use]
     pub fn change(&self, tasks_count: u64) -> Option<Memory> {
         match &self.0[..] {
@@ -131,12 +129,12 @@ pub(super) struct Own {
 impl Reading {
     fn take(pid: u32) -> io::Result<Self> {
         let (host, available) = settle()?;
-        // The host first: to look into a thousand processes costs slab.
+        // The host is read first, because reading a thousand processes uses slab.
         let group = Group::of(pid).and_then(|group| group.bytes());
         Ok(Self {
             available,
             group,
-            // Reclaimable memory is mostly names of files, of any process.
+            // Reclaimable memory is left out: it is mostly names of files, of any process.
             slab: host.bytes("SUnreclaim"),
             percpu: host.bytes("Percpu"),
             own: Own::of(pid, kernel_stack(&host)?)?,
@@ -227,8 +225,7 @@ fn count_lines(path: &str) -> io::Result<i64> {
     Ok(count)
 }
 
-/// The bytes of one kernel stack: a power of two, near what the host's have on
-/// average.
+/// The bytes of one kernel stack: the power of two nearest to the host's average.
 pub(super) fn kernel_stack(host: &ProcFile) -> io::Result<i64> {
     let load = fs::read_to_string("/proc/loadavg")?;
     let tasks = tasks_of(&load).unwrap_or(1).max(1);
@@ -242,8 +239,8 @@ fn tasks_of(load: &str) -> Option<i64> {
     tasks.parse().ok()
 }
 
-/// Reads the host until three readings in a row agree: `/proc/meminfo`, and
-/// what is available in bytes.
+/// Reads the host until three readings in a row agree. Returns `/proc/meminfo`, and the available
+/// memory in bytes.
 fn settle() -> io::Result<(ProcFile, i64)> {
     let start = Instant::now();
     let mut same = 1;
@@ -298,8 +295,8 @@ struct Group {
     files: &'static Files,
 }
 
-/// The names of files and fields in a version of control groups. Version 1 has
-/// figures of the group alone, too.
+/// The names of files and fields in a version of control groups. The `total_` fields of version 1
+/// include the group's descendants, as all fields of version 2 do.
 #[derive(Debug, PartialEq, Eq)]
 struct Files {
     usage: &'static str,

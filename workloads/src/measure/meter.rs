@@ -6,9 +6,8 @@ use crate::host::usage::Usage;
 
 /// Wall time and usage of the timed sections of one sample.
 ///
-/// Usage is that of the timed sections alone. For processes it spans from
-/// [`Meter::begin`] to [`Meter::finish`], because the kernel adds a child's
-/// usage only when it is waited for.
+/// If the tasks are processes, the usage is that from [`Meter::begin`] to [`Meter::finish`],
+/// because the kernel adds a child's usage only when it is waited for.
 #[derive(Debug)]
 pub(crate) struct Meter {
     begun: Option<Usage>,
@@ -24,7 +23,7 @@ pub(crate) struct Measured {
 }
 
 impl Meter {
-    /// To be called before any task is started. `processes` is true if the tasks are processes.
+    /// To be called before any task is started. `processes`: whether the tasks are processes.
     pub(crate) fn begin(processes: bool) -> Self {
         Self {
             begun: processes.then(Usage::now),

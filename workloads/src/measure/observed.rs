@@ -8,7 +8,7 @@ use crate::host::proc_file::ProcFile;
 /// The resources of a process and its descendants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
-    /// CPU time of the threads that live.
+    /// CPU time of the threads that are alive.
     pub(crate) cpu_ns: u64,
     pub(crate) threads: u64,
     /// Anonymous memory, page tables and kernel stacks.
@@ -48,14 +48,14 @@ impl Observed {
     }
 }
 
-/// Whether it is a program that [`crate::program`] runs beside a lane.
+/// Whether `pid` is a program that [`crate::program`] runs beside a lane.
 fn is_helper(pid: u32) -> bool {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = words.split(|&byte| byte == 0).nth(1);
     command.is_some_and(|word| [&b"load-service"[..], b"backend"].contains(&word))
 }
 
-/// CPU time of its threads; one that ends meanwhile counts as zero.
+/// CPU time of a process's threads; one that ends meanwhile counts as zero.
 fn cpu_time(pid: u32) -> u64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter();
     let threads = threads.flatten().flatten();
@@ -83,7 +83,7 @@ mod tests {
     fn descendants_count_and_the_programs_of_the_load_do_not() {
         let folder = tempfile::tempdir().unwrap();
         mkfifo(&folder.path().join("backend"), Mode::S_IRWXU).unwrap();
-        // A reader of the pipe has the first argument of a backend.
+        // `cat backend` has the same first argument as a backend, and waits for the pipe.
         let mut shell = Command::new("sh")
             .args(["-c", "sleep 60 & cat backend & wait"])
             .current_dir(folder.path())

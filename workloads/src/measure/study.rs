@@ -11,8 +11,7 @@ use crate::protocol::{Request, Response};
 /// Has the study take a reading of the memory ledger. Blocks the thread until
 /// it is taken.
 ///
-/// Both pipes are used without buffers, so that no line waits while a sample is
-/// taken. The thread that serves holds the locks of std's streams.
+/// Uses the pipes without buffers, because the serving thread holds the locks of std's streams.
 pub(crate) fn read_memory() -> Result<(), Failure> {
     ask().map_err(|error| Failure::failed(format!("asking for a reading of memory: {error}")))
 }

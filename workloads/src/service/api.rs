@@ -9,7 +9,7 @@ use sha2::Sha256;
 use super::{Record, Route, USERS, secret, user};
 use crate::kernels::lehmer;
 
-/// The fields that a client sends in addition to the route.
+/// The fields that a client sends.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Question {
     pub(crate) item: u64,
@@ -143,7 +143,7 @@ pub(crate) fn answer(
         .map(|value| serde_json::from_slice(value))
         .collect::<Result<Vec<Record<'_>>, _>>()
         .map_err(|_| Problem::Backend)?;
-    // The part of each text for which the answer has about a kilobyte.
+    // How much of each text to show, for an answer of about a kilobyte.
     let shown = 600 / records.len().max(1);
     let answer = Answer {
         route: route.name(),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_right_secret_of_a_known_user_is_let_in() {
+    fn only_the_right_secret_of_a_known_user_is_accepted() {
         let users = Users::new(3);
         assert_eq!(users.user("Bearer u7:secret of u7"), Ok("u7"));
         for wrong in [

@@ -1,6 +1,5 @@
-//! PostgreSQL as the backend of `service.http`: the records that other
-//! backends have under their keys, in a table. Each lane has the client
-//! that its users have.
+//! PostgreSQL as the backend of `service.http`: a table with the same records as the other
+//! backends. Each lane uses the usual client of its runtime.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -30,12 +29,11 @@ pub const LANES: [&str; 8] = [
     "tokio",
     "tokio-ct",
 ];
-/// How long the database may take for the table.
+/// The longest time for writing the table.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Writes all records into the table `threadbare_items` of the database at
-/// `url`, and makes the table if there is none; how many connections the
-/// database allows. Blocks the thread.
+/// Writes all records into the table `threadbare_items` of the database at `url`, which it creates
+/// if there is none. Returns how many connections the database allows. Blocks the thread.
 ///
 /// # Errors
 ///
@@ -77,12 +75,12 @@ pub fn fill(url: &str) -> anyhow::Result<u64> {
     })
 }
 
-/// A runtime for the thread that blocks on it.
+/// A runtime of tokio for one thread.
 fn one_thread() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// How to connect; neither that nor a query may take longer than `timeout`.
+/// The settings of a connection. Neither connecting nor a query may take longer than `timeout`.
 fn config(url: &str, timeout: Duration) -> io::Result<Config> {
     let config = url.parse().map_err(failed)?;
     Ok(with_timeout(config, timeout))
@@ -114,8 +112,8 @@ fn failed(error: Error) -> io::Error {
     io::Error::new(kind, error)
 }
 
-/// The client of tasks on tokio. Connecting needs its runtime, which then also
-/// runs the connection; queries need none.
+/// The client of tasks on tokio. Connecting needs tokio's runtime, which then also runs the
+/// connection; queries do not need it.
 pub(crate) struct Async {
     client: tokio_postgres::Client,
     query: Statement,
@@ -125,7 +123,7 @@ impl Async {
     pub(crate) async fn connect(url: &str, timeout: Duration) -> io::Result<Self> {
         let connected = config(url, timeout)?.connect(NoTls).await;
         let (client, connection) = connected.map_err(failed)?;
-        // It ends with the client; the client returns its errors.
+        // The connection ends with the client, and the client returns its errors.
         tokio::spawn(connection);
         let query = client.prepare(QUERY).await.map_err(failed)?;
         Ok(Self { client, query })
@@ -153,8 +151,8 @@ impl Database for NoClient {
     }
 }
 
-/// The client of tasks that block their thread, as the crate `postgres` has it: a
-/// runtime for each connection. That crate has no time-out for an answer.
+/// The client of tasks that block their thread: like the crate `postgres`, it has a runtime for
+/// each connection. That crate has no time-out for an answer.
 pub(crate) struct Client {
     client: Async,
     runtime: Runtime,

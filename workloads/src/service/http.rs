@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use super::{DRAIN, Route};
 
-/// More headers than this no client of the service sends.
+/// No client of the service sends more headers than this.
 const MOST_HEADERS: usize = 32;
 /// The longest head of a request.
 const MOST_HEAD_BYTES: usize = 8 << 10;
 /// The longest body.
 const MOST_BODY_BYTES: usize = 64 << 10;
 
-/// A complete request, by its places in the received bytes.
+/// A complete request, as ranges of the received bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) target: Target,
@@ -40,11 +40,11 @@ impl Target {
     }
 }
 
-/// These bytes begin no request, or one that is too long.
+/// These bytes are not the start of a request, or the request is too long.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// The request that `bytes` begin with; `None` while it has not come whole.
+/// The request that `bytes` begin with; `None` until it is complete.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Request>, Malformed> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
@@ -68,7 +68,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Request>, Malformed> {
         } else if is("connection") {
             request.closes |= header.value.eq_ignore_ascii_case(b"close");
         } else if is("authorization") {
-            // A header's value is in the bytes that were parsed.
+            // A header's value is a slice of `bytes`.
             let from = header.value.as_ptr().addr() - bytes.as_ptr().addr();
             request.authorization = from..from + header.value.len();
         }

@@ -20,7 +20,7 @@ pub(crate) fn bulk(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A reply, by its place in the received bytes.
+/// A reply, as a range of the received bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// A value or a line such as `OK`.
@@ -31,10 +31,10 @@ pub(crate) enum Reply {
     Error(Range<usize>),
 }
 
-/// The first value in some bytes, and where it ends; `None` while it has not come whole.
+/// The first value in some bytes, and where it ends; `None` until it is complete.
 type Begins<T> = Result<Option<(T, usize)>, Malformed>;
 
-/// These bytes are not of the protocol.
+/// These bytes do not follow the protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_of_each_kind_are_told_apart() {
+    fn replies_of_each_kind_are_parsed() {
         assert_eq!(reply(b"+OK\r\n+"), Ok(Some((Reply::Value(1..3), 5))));
         assert_eq!(reply(b"$2\r\nab\r\n"), Ok(Some((Reply::Value(4..6), 8))));
         assert_eq!(reply(b"$0\r\n\r\n"), Ok(Some((Reply::Value(4..4), 6))));

@@ -14,8 +14,8 @@ use crate::load;
 use crate::mail;
 use crate::measure::{Measured, Meter};
 
-/// How much an echo server reads at a time: one request of a burst, so that
-/// each is answered separately.
+/// How many bytes an echo server reads at most at a time: one request of a burst, so each is
+/// answered separately.
 pub(crate) fn block_bytes(order: &Order) -> usize {
     match order.workload.has_parameter("block_bytes") {
         true => order.count("block_bytes"),
@@ -58,8 +58,7 @@ pub(super) fn tcp_echo<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
     loaded(lane, order, move |_, stream| echo(stream, block_bytes))
 }
 
-/// A server whose answers come from a handler. Its connections are served as those of
-/// the echo server.
+/// A server whose answers come from a handler.
 pub(super) fn handle<L: Blocking>(
     lane: &L,
     order: &Order,
@@ -125,8 +124,8 @@ fn serve<L: Blocking>(
         }
     }
     if failure.is_some() {
-        // Connections that will not be accepted are refused at once, so that
-        // the load generator does not wait for them.
+        // The listener is closed, so the host refuses further connections at once and the load
+        // generator does not wait for them.
         lane.close(listener);
     }
     let sum = join_all(lane, tasks);
@@ -170,7 +169,7 @@ fn converse<L: Blocking>(
         }
         answered += 1;
     }
-    // Else a second handle of a process would keep it open.
+    // Without the shutdown, another process's handle would keep it open.
     stream.shut(Shutdown::Both);
     answered
 }
@@ -244,7 +243,7 @@ pub(super) fn file_read<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// A call of a library that blocks the thread, in the runtime's way for such calls.
+/// Sends the mails by a library that blocks the thread, in the runtime's way for such calls.
 pub(super) fn email<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let tasks = order.count("tasks_count");
     let delay = order.get("delay_ns");
@@ -264,7 +263,7 @@ pub(super) fn email<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
         }
         Ok(())
     })?;
-    // Before the server is waited for: its usage is not the lane's.
+    // Before the server ends, because its usage is not the lane's.
     let measured = meter.finish();
     let accepted = lane.blocking(move || server.finish::<mail::Accepted>())?;
     Ok(accepted.into_outcome(measured))

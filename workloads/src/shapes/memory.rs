@@ -9,7 +9,7 @@ use crate::kernels::descend::descend;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Meter, study};
 
-/// More than a level of [`descend`] takes, with its array of 512 bytes.
+/// More than one level of [`descend`] takes, with its array of 512 bytes.
 const LEVEL_BYTES: usize = 768;
 /// For frames on a stack before and after the descent.
 const REST_BYTES: usize = 6 << 10;
@@ -47,14 +47,14 @@ fn levels<L: Blocking>(lane: &L, order: &Order) -> Result<u64, Failure> {
     }
 }
 
-/// Has the ledger read without and with `tasks_count` tasks that wait. `body`
-/// gets the task's number and a function that waits.
+/// Has the ledger read first without waiting tasks, then with `tasks_count` of them. `body` gets
+/// the task's number and a function that waits.
 fn hold<L, F>(lane: &L, order: &Order, body: F) -> Result<Outcome, Failure>
 where
     L: Blocking,
     F: Fn(u64, &mut dyn FnMut()) -> u64 + Clone + Send + 'static,
 {
-    // A cost that only the first task has is no cost of a task.
+    // One task is started before: what only the first task costs is not counted.
     let count = order.get("tasks_count");
     look_at_limit(lane, count)?;
     let first = Waiting::start(lane, 1, &body)?;
@@ -116,7 +116,7 @@ impl<'a, L: Blocking> Waiting<'a, L> {
         Ok(waiting)
     }
 
-    /// Lets them go and joins them; the sum of their results.
+    /// Lets the tasks continue and joins them; the sum of their results.
     fn end(self) -> Result<u64, Failure> {
         self.lane.open(&self.gate, true);
         join_all(self.lane, self.tasks)

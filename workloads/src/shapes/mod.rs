@@ -1,9 +1,8 @@
 //! The shapes, written once for every lane whose tasks have stacks.
 //!
-//! A task with a stack may block anywhere, so threads, processes and goroutines
-//! share this code: the differences are behind [`Blocking`]. Lanes whose tasks
-//! are futures share [`stackless`], pools [`pool`]; `rayon` has its own, in
-//! [`crate::lanes`].
+//! A task with a stack may block anywhere, so threads, processes and goroutines share this code:
+//! the differences are behind [`Blocking`]. Lanes whose tasks are futures share [`stackless`], and
+//! pools share [`pool`]. `rayon` has its own code, in [`crate::lanes`].
 
 mod cpu;
 pub(crate) mod io;
@@ -28,7 +27,7 @@ use crate::catalogue::Shape;
 use crate::lane::{Failure, Order, Outcome};
 use crate::service::database;
 
-/// Refuses at once if the kernel would refuse after seconds of starting tasks.
+/// Refuses at once if the kernel would refuse after many tasks were started.
 fn look_at_limit<L: Blocking>(lane: &L, tasks: u64) -> Result<(), Failure> {
     look_at(lane.most_tasks(), tasks)
 }
@@ -92,7 +91,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn spawn(&self, body: impl FnOnce() -> u64 + Send + 'static) -> Result<Self::Task, Failure>;
     /// Waits for a task; returns its failure.
     fn join(&self, task: Self::Task) -> Result<u64, Failure>;
-    /// Lets others run.
+    /// Lets other tasks run.
     fn yield_now(&self);
     /// Blocks the task for that long.
     fn sleep(&self, time: Duration);
@@ -107,8 +106,8 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn send(&self, channel: &Self::Channel, number: u64);
     /// Blocks until there is a number.
     fn recv(&self, channel: &Self::Channel) -> u64;
-    /// Blocks until either channel has a number. A lane that has no such
-    /// operation refuses [`Shape::Select`].
+    /// Blocks until either channel has a number. A lane without such an operation refuses
+    /// [`Shape::Select`].
     fn recv_either(&self, _channels: &[Self::Channel; 2]) -> u64 {
         Failure::not_supported("it cannot wait for two channels at once").throw()
     }
@@ -117,7 +116,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn gate(&self) -> Result<Self::Gate, Failure>;
     /// Blocks until the gate opens; returns whether to continue.
     fn wait(&self, gate: &Self::Gate) -> bool;
-    /// Opens it for all, with the value that they get.
+    /// Opens the gate; `go` is the result of each task's `wait`.
     fn open(&self, gate: &Self::Gate, go: bool);
 
     /// A lock around 0.
@@ -128,14 +127,13 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn shared(&self) -> Result<Self::Shared, Failure>;
 
     fn pipe(&self) -> Result<Self::Pipe, Failure>;
-    /// Blocks until a number has come.
+    /// Blocks until the pipe has a number.
     fn read(&self, pipe: &Self::Pipe) -> u64;
     fn write(&self, pipe: &Self::Pipe, number: u64);
 
     /// This many permits.
     fn permits(&self, count: usize) -> Self::Permits;
-    /// Takes a permit; blocks for at most that long until there is one, and
-    /// returns whether there was.
+    /// Takes a permit. Blocks for at most `timeout`, and returns whether it got one.
     fn acquire(&self, permits: &Self::Permits, timeout: Duration) -> bool;
     /// Gives a permit back.
     fn release(&self, permits: &Self::Permits);
@@ -145,16 +143,16 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn listen(&self) -> std::io::Result<(Self::Listener, SocketAddr)>;
     /// Blocks until a connection comes.
     fn accept(&self, listener: &Self::Listener) -> std::io::Result<Self::Stream>;
-    /// Makes accepts fail, waiting ones as well.
+    /// Makes accepts fail, also those that are waiting.
     fn close(&self, listener: &Self::Listener);
 }
 
-/// A client of PostgreSQL that blocks its task.
+/// The PostgreSQL client of a lane, which blocks the calling task.
 pub(crate) trait Database: Send + Sized + 'static {
-    /// Whether there is one.
+    /// Whether the lane has a client.
     const EXISTS: bool = true;
 
-    /// Connects; blocks for at most that long, then and for each answer.
+    /// Connects. Neither this nor an answer may take longer than `timeout`.
     fn connect(url: &str, timeout: Duration) -> IoResult<Self>;
     /// The values of these keys; `None` if one has none.
     fn get(&mut self, keys: &[String]) -> IoResult<Option<Vec<Vec<u8>>>>;
@@ -162,16 +160,16 @@ pub(crate) trait Database: Send + Sized + 'static {
 
 /// A TCP connection that blocks its task.
 pub(crate) trait Connection: Read + Write + Send + Sized + 'static {
-    /// The client of a database instead.
+    /// The lane's client of a database, which it uses instead of this.
     type Database: Database;
 
-    /// Connects; blocks for at most that long.
+    /// Connects. Blocks for at most `timeout`.
     fn connect(address: SocketAddr, timeout: Duration) -> IoResult<Self>;
-    /// Makes reads fail that have waited for this long.
+    /// Makes a read fail after it has waited for `timeout`.
     fn set_timeout(&self, timeout: Duration) -> IoResult<()>;
     /// Another handle of the same connection.
     fn second(&self) -> IoResult<Self>;
-    /// Ends it, or its side that reads; no effect if it has ended.
+    /// Shuts down the connection, or the side that reads; no effect if it is shut down already.
     fn shut(&self, how: Shutdown);
 }
 
@@ -193,7 +191,7 @@ impl Connection for Shared<TcpStream> {
     }
 
     fn shut(&self, how: Shutdown) {
-        // An error means that it has ended.
+        // An error means that the connection has ended.
         let _ = self.shutdown(how);
     }
 }

@@ -1,5 +1,5 @@
-//! The shapes that pools have: jobs that are known by number and run to
-//! their end.
+//! The shapes that pools have: their jobs are numbers, and run to their end without waiting for
+//! each other.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(crate) trait Pool {
 pub(crate) trait Workers {
     /// Gives a worker a job.
     fn submit(&mut self, number: u64) -> Result<(), Failure>;
-    /// Blocks until some job is done; its result.
+    /// Blocks until any job is done, and returns its result.
     fn take(&mut self) -> Result<u64, Failure>;
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn run<P: Pool>(pool: &P, order: &Order) -> Result<Outcome, Failure> 
     }
 }
 
-/// `count` jobs in each iteration, after the untimed `prepare`.
+/// Times `count` jobs in each iteration; `prepare` runs before each iteration and is not timed.
 fn jobs<P: Pool>(
     pool: &P,
     order: &Order,

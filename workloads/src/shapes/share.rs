@@ -1,4 +1,4 @@
-//! Ways to share between tasks.
+//! Tasks that share data.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -90,7 +90,7 @@ pub(super) fn sieve<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
             let first = lane.channel(0)?;
             let (source_lane, numbers) = (lane.clone(), first.clone());
             let (filter_lane, from) = (lane.clone(), first);
-            // The filter first: without it the numbers would have no receiver.
+            // The filter starts first: without it the numbers would have no receiver.
             let filter = lane.spawn(move || filter(&filter_lane, &from))?;
             let source = lane.spawn(move || {
                 for number in (2..=limit).chain([0]) {
@@ -106,8 +106,8 @@ pub(super) fn sieve<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// Takes its first number as a prime and passes on what that does not divide,
-/// to the next filter, which it starts.
+/// Takes its first number as a prime, and passes on the numbers that this prime does not divide. It
+/// starts the next filter, which receives them.
 fn filter<L: Blocking>(lane: &L, from: &L::Channel) -> u64 {
     let prime = lane.recv(from);
     if prime == 0 {
@@ -122,8 +122,8 @@ fn filter<L: Blocking>(lane: &L, from: &L::Channel) -> u64 {
     let (to, next) = match start() {
         Ok(next) => next,
         Err(failure) => {
-            // The chain before this filter continues until it sends 0; take all
-            // of it so that the failure can reach the main task.
+            // The chain before this filter continues until it sends 0. All of it is received, so
+            // the main task is not blocked and gets the failure.
             while lane.recv(from) != 0 {}
             failure.throw()
         }
@@ -258,7 +258,7 @@ pub(super) fn chameneos<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
     team.race_sum(meter)
 }
 
-/// The task of a creature. Returns how often it has met another.
+/// A task that meets others. Returns how often it has met one.
 fn meet<L: Blocking>(lane: &L, requests: &L::Channel, answer: &L::Channel, creature: u64) -> u64 {
     let mut colour = creature % 3;
     for met in 0.. {
@@ -302,7 +302,7 @@ impl Big {
         }
     }
 
-    /// The answer to a question.
+    /// The answer to a request.
     pub(super) fn answer(self) -> u64 {
         self.tasks + 1
     }
@@ -312,7 +312,7 @@ impl Big {
         self.tasks as usize + 1
     }
 
-    /// The task to which task `index` sends at `x` of its random numbers: never itself.
+    /// The task to which task `index` sends, by its random number `x`: never itself.
     pub(super) fn asked(self, index: u64, x: u64) -> usize {
         ((index + 1 + x % (self.tasks - 1)) % self.tasks) as usize
     }

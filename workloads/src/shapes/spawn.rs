@@ -55,7 +55,7 @@ pub(super) fn skynet<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
             "{leaves} leaves make no tree of tens; take a power of 10"
         )));
     }
-    // Nearly all tasks of the tree wait for others at once.
+    // Nearly all tasks of the tree wait at the same time.
     look_at_limit(lane, leaves + leaves / 9)?;
     let mut meter = Meter::begin(L::PROCESSES);
     let checksum = meter.time(|| {

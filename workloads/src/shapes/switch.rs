@@ -34,7 +34,7 @@ impl Clock {
         Duration::from_nanos(self.due.saturating_sub(now_ns()))
     }
 
-    /// The delay of each tick that has come since the last call: also of those during a stall.
+    /// The delays of all ticks since the last call, including those that fell into a stall.
     pub(super) fn look(&mut self) -> impl Iterator<Item = u64> + use<> {
         let (now, tick, first) = (now_ns(), self.tick, self.due);
         let come = now.checked_sub(first).map_or(0, |late| late / tick + 1);
@@ -117,8 +117,8 @@ pub(super) fn ping_pong<L: Blocking>(
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// `switch.roundtrip`: a runtime has its number of threads already; tasks that
-/// are threads are pinned if there is one.
+/// `switch.roundtrip`. A runtime has the right number of threads already. Tasks that are threads
+/// are pinned to one CPU if one is requested.
 pub(super) fn round_trip<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let capacity = order.count("capacity_count");
     let allowed = allowed()?;
@@ -129,7 +129,7 @@ pub(super) fn round_trip<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome
     unpinned_after(&allowed, || ping_pong(lane, order, capacity, cpus))
 }
 
-/// `switch.futex`: a number that grows, and a futex on its lower half.
+/// `switch.futex`: a number that grows, and a futex on its lower 32 bits.
 pub(super) fn futex<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     if !L::PINNABLE {
         return Err(Failure::not_supported(
@@ -170,7 +170,7 @@ fn allowed() -> Result<Vec<usize>, Failure> {
     affinity::read_mask().map_err(|errno| Failure::failed(format!("reading the CPU set: {errno}")))
 }
 
-/// Runs a sample that may pin the main task, and undoes that.
+/// Runs a sample that may pin the main task, and then lets it run on all CPUs again.
 fn unpinned_after(
     allowed: &[usize],
     sample: impl FnOnce() -> Result<Outcome, Failure>,
@@ -222,7 +222,7 @@ pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Ou
         .collect::<Result<Vec<_>, _>>()?;
     let end = lane.channel(1)?;
     let mut team = Team::new(lane)?;
-    // A task needs two of the channels; in lanes of processes it has them all.
+    // A task uses two of the channels; in lanes of processes it inherits all of them.
     for index in 0..tasks {
         let lane = lane.clone();
         let from = channels[index as usize].clone();
@@ -253,7 +253,7 @@ pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Ou
     })
 }
 
-/// The cost of a hop's reading in one task that reads all arrays in turn.
+/// The time of a hop's reading if one task reads all arrays in turn.
 pub(super) fn sum_alone(tasks: u64, size: u64) -> f64 {
     let arrays: Vec<_> = (0..tasks).map(|_| working_set::array(size)).collect();
     let start = now_ns();
@@ -298,7 +298,7 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
         Ok(sum)
     });
     stop.store(1, Ordering::Relaxed);
-    // The victim ends its list with a number that is no delay.
+    // The sleeping task ends its list with a number that is no delay.
     let received = || Some(lane.recv(&delays)).filter(|delay| *delay != u64::MAX);
     let late: Vec<u64> = std::iter::from_fn(received).collect();
     lane.join(victim)?;
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn missed_ticks_are_those_that_the_next_one_overtook() {
+    fn missed_ticks_are_those_that_are_late_by_a_tick_or_more() {
         let outcome = ticks(Outcome::default(), &[30, 20, 10, 3], 10);
         assert_eq!(outcome.metrics["missed_ticks_ratio"], 0.75);
         assert_eq!(outcome.metrics["worst_delay_ns"], 30.0);

@@ -7,7 +7,7 @@ use super::Blocking;
 use crate::lane::{Failure, Outcome};
 use crate::measure::Meter;
 
-/// Tasks that wait at a gate until they are all there.
+/// Tasks that wait at a gate until all of them have started.
 ///
 /// A team that is dropped before [`Team::start`] ends its tasks, so a failed
 /// sample leaves none behind.
@@ -44,7 +44,7 @@ impl<'a, L: Blocking> Team<'a, L> {
         Ok(())
     }
 
-    /// Waits until all tasks run and are at the gate, or about to be.
+    /// Waits until all tasks are at the gate, or about to be.
     pub(super) fn assemble(&self) {
         let all = self.tasks.len() as u64;
         wait_until(self.lane, || self.arrived.load(Ordering::Relaxed) == all);
@@ -61,7 +61,7 @@ impl<'a, L: Blocking> Team<'a, L> {
         join_all(self.lane, self.tasks.drain(..))
     }
 
-    /// Assembles them, then times them from the gate to the last join; the sum.
+    /// Assembles the tasks and times them from the gate to the last join; the sum of their results.
     pub(super) fn race(&mut self, meter: &mut Meter) -> Result<u64, Failure> {
         self.assemble();
         meter.time(|| {
@@ -70,14 +70,14 @@ impl<'a, L: Blocking> Team<'a, L> {
         })
     }
 
-    /// As [`Team::race`], if the sum is the checksum.
+    /// As [`Team::race`]; the sum is the checksum.
     pub(super) fn race_sum(mut self, mut meter: Meter) -> Result<Outcome, Failure> {
         let sum = self.race(&mut meter)?;
         Ok(Outcome::new(meter.finish(), sum))
     }
 
-    /// Assembles them, then times them from the gate to the end of the main
-    /// task's part, whose result is the checksum.
+    /// Assembles the tasks and times them from the gate to the end of the main task's part, whose
+    /// result is the checksum.
     pub(super) fn race_against(
         mut self,
         mut meter: Meter,
@@ -103,8 +103,8 @@ impl<L: Blocking> Drop for Team<'_, L> {
     }
 }
 
-/// Starts `count` tasks with the bodies that `body` makes. If one cannot be
-/// started, joins the others; they must end by themselves.
+/// Starts `count` tasks with the bodies that `body` makes. If one cannot be started, joins those
+/// that were; they must end without it.
 pub(super) fn start_all<L, F>(
     lane: &L,
     count: usize,
@@ -127,7 +127,7 @@ where
     Ok(tasks)
 }
 
-/// Joins all, even if some fail; the sum, or the first failure.
+/// Joins all tasks, even if some fail; the sum of their results, or the first failure.
 pub(super) fn join_all<L: Blocking>(
     lane: &L,
     tasks: impl IntoIterator<Item = L::Task>,
@@ -143,7 +143,7 @@ pub(super) fn join_all<L: Blocking>(
     result
 }
 
-/// Waits until tasks have changed shared memory, and leaves the CPU to them.
+/// Yields the CPU until `done`.
 pub(super) fn wait_until(lane: &impl Blocking, done: impl Fn() -> bool) {
     for _ in 0..100 {
         if done() {

@@ -4,7 +4,7 @@ use workloads::lanes;
 
 use crate::program::Program;
 
-/// Each of their cells says why.
+/// Lanes that some hosts cannot run; each cell then says why.
 const NOT_ON_EVERY_HOST: [&str; 2] = ["threadbare-compacted", "compio"];
 
 fn every_cell_is_right_or_says_why_not(lane: &str) {
@@ -25,7 +25,7 @@ fn every_cell_is_right_or_says_why_not(lane: &str) {
     assert_eq!(rest, "", "{lane}");
 }
 
-/// One test a lane, so that they run side by side.
+/// One test for each lane, so the lanes are tested in parallel.
 macro_rules! lanes {
     ($($test:ident: $lane:literal),* $(,)?) => {
         $(#[test]

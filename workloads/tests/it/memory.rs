@@ -1,4 +1,4 @@
-//! The memory ledger of whole samples: what the parts of a model's tasks must be.
+//! The memory ledger of whole samples: what each part must be for each model of tasks.
 
 use workloads::ledger::Memory;
 use workloads::protocol::{ErrorKind, Parameters, Response};
@@ -19,14 +19,14 @@ fn parked(lane: &str, tasks: u64) -> Memory {
     }
 }
 
-/// Each has a kernel stack, which is a power of two.
+/// Each task has a kernel stack, whose size is a power of two.
 fn assert_kernel_tasks(memory: &Memory, tasks: i64) {
     let stack = memory.kernel_stack_bytes / tasks;
     assert!(
         stack >= 4_096 && stack.count_ones() == 1 && memory.kernel_stack_bytes % tasks == 0,
         "{memory:?}"
     );
-    // Two pages of its own stack, one of the page tables.
+    // Two pages of the task's own stack, and a page of page tables.
     assert!(memory.anonymous_bytes >= 8_192 * tasks, "{memory:?}");
     assert!(memory.page_tables_bytes >= 4_000 * tasks, "{memory:?}");
 }
@@ -51,9 +51,9 @@ fn task_of_a_runtime_costs_pages_only() {
             continue;
         }
         let memory = parked(lane, 20_000);
-        // The host's other activity does not matter: none of its kernel objects is a task's.
+        // The host's other activity does not matter: no kernel object is counted as a task's.
         let kernel = memory.kernel_stack_bytes + memory.slab_bytes + memory.percpu_bytes;
-        // The smallest of them is some hundred bytes.
+        // The smallest kernel object has some hundred bytes.
         assert!(kernel < 64 * 20_000, "{lane}: {memory:?}");
         let pages = memory.anonymous_bytes + memory.page_tables_bytes;
         assert!(pages >= 100 * 20_000, "{lane}: {memory:?}");

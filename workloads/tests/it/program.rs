@@ -16,7 +16,7 @@ impl Program {
     pub(crate) fn start(lane: &str) -> (Self, Hello) {
         let plain = env!("CARGO_BIN_EXE_threadbare-lane");
         let program = match lanes::find(lane).map(|entry| entry.program) {
-            // There is none, and no lane of it, without the feature `peers`.
+            // Without the feature `peers` there is neither this program nor any of its lanes.
             Some(LaneProgram::Mimalloc) => {
                 option_env!("CARGO_BIN_EXE_threadbare-lane-mimalloc").unwrap_or(plain)
             }

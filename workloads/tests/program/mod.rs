@@ -1,4 +1,4 @@
-//! A program of lanes, spoken to by the protocol. The tests of `benches` have it too.
+//! A lane program, driven by the protocol. The tests of `benches` use this file too.
 #![allow(dead_code, reason = "no program of tests uses all of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,7 +15,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it and reads its hello.
+    /// Starts the program and reads its hello.
     pub(crate) fn spawn(command: &mut Command) -> (Self, Hello) {
         let mut child = command
             .stdin(Stdio::piped())
@@ -82,8 +82,8 @@ impl Program {
         self.send(serde_json::to_string(&request).unwrap());
     }
 
-    /// Runs every workload at the smallest size: the answer is right, or the lane tells
-    /// why it does not run it, as in its hello. Returns how many cells gave a sample.
+    /// Runs every workload at the smallest size. Each cell gives the right answer, or says why the
+    /// lane does not run it, as in its hello. Returns how many cells gave a sample.
     pub(crate) fn checked_cells(&mut self, lane: &str, hello: &Hello) -> usize {
         let mut cells = 0;
         for workload in catalogue::all() {
@@ -118,7 +118,7 @@ impl Program {
         cells
     }
 
-    /// Garbage of every kind is a bad request, and the lane continues.
+    /// Every malformed request is answered as a bad request, and the lane continues.
     pub(crate) fn refuses_garbage(&mut self, lane: &str) {
         let run = |rest: &str| format!(r#"{{"type":"run","id":9,"workload":{rest}}}"#).into_bytes();
         let lines = [
@@ -179,7 +179,7 @@ impl Program {
         }
     }
 
-    /// Ends the input; how the program ended, and what else it printed.
+    /// Ends the input; how the program ended, and the rest of its output.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         drop(self.input.take());
         let mut rest = String::new();
@@ -190,7 +190,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Already ended if all went well.
+        // The program has ended already if the test passed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

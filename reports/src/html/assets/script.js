@@ -5,7 +5,7 @@
   const all = (query, from = document) => [...from.querySelectorAll(query)];
   root.classList.add("js");
 
-  // The state lives in the URL's fragment: theme, hidden lanes, search, place.
+  // The state is in the URL's fragment: theme, hidden lanes, search, place.
   const read = () => {
     const raw = location.hash.slice(1);
     if (raw.includes("=")) return new URLSearchParams(raw);
@@ -26,7 +26,8 @@
   // The facts of a row of machines, by their names.
   const facts = (row) => new Map((row.dataset.facts || "").split("\n").map((line) => { const at = line.indexOf("="); return [line.slice(0, at), line.slice(at + 1)]; }));
   const theme = one("#theme");
-  // The rows of a table of machines by the cells of one column, those without a figure last; without a column as they were.
+  // Sorts the rows of a table of machines by the cells of one column, those without a figure last;
+  // without a column, in the original order.
   const sort = (table, name) => {
     const head = one("thead tr", table), body = one("tbody", table);
     const column = [...head.cells].findIndex((part) => name && part.dataset.lane === name);
@@ -59,7 +60,7 @@
     for (const table of all("table[data-sorts]")) sort(table, state.get("sort"));
     for (const group of all("[data-group]")) group.hidden = all("details.question", group).every((part) => part.hidden);
   };
-  // Opens what a part is folded in, and the part itself.
+  // Opens all folded parts around a part, and the part itself.
   const show = (target) => {
     const folded = target.matches("details") ? target : one(":scope > details.part", target);
     if (folded) folded.open = true;
@@ -101,7 +102,7 @@
   apply();
   go();
 
-  // Keys: t theme, / search, j and k to the next and the last question.
+  // Keys: t theme, / search, j and k next and previous question.
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(input|select|textarea)$/i.test(event.target.tagName)) return;
     if (event.key === "t") {
@@ -122,7 +123,7 @@
   // Copy a table as CSV.
   const cell = (text) => {
     let value = text.replace(/\s+/g, " ").trim();
-    // A spreadsheet must not take a name for a formula.
+    // A spreadsheet must not interpret a name as a formula.
     if (/^[=+\-@\t]/.test(value) && !/^[+-]?[\d.]/.test(value)) value = "'" + value;
     return /[",\n]/.test(value) ? '"' + value.replaceAll('"', '""') + '"' : value;
   };
@@ -157,7 +158,7 @@
     return part;
   };
 
-  // Tables of machines: sorted by a column, two rows beside each other, the rows nearest to a file.
+  // Tables of machines: sorting by a column, two rows side by side, the rows nearest to a file.
   for (const part of all("table[data-sorts] thead th[data-lane]")) {
     const button = make("button", "sort", "sort");
     button.type = "button";
@@ -215,7 +216,7 @@
     const look = async (file) => {
       list.replaceChildren();
       try {
-        // The header is the first line, and no header is as long as this.
+        // The header is the first line, and is always shorter than this.
         const text = await file.slice(0, 4_000_000).text();
         const far = near(JSON.parse(text.split("\n", 1)[0]).host.machine);
         const nearest = rows.map((row) => [far(row), row]).sort(([a], [b]) => a - b).slice(0, 5);

@@ -24,8 +24,8 @@ pub(super) fn destroy(view: &View<'_>) -> Option<(Finding, String)> {
     Some((finding, format!("{evidence} {remark}")))
 }
 
-/// Whether Go’s figures are less than a thread’s; a line has the rows of Go,
-/// ours and the thread.
+/// Whether Go's figures are less than a thread's. A line has the rows of Go, of our runtime and of
+/// the thread.
 fn less_than_thread(view: &View<'_>, lines: Vec<[Option<&Row>; 3]>) -> Option<(Finding, String)> {
     let judged = |lane: usize| {
         let pairs: Vec<(&Row, &Row)> = lines
@@ -132,8 +132,8 @@ pub(super) fn channels(view: &View<'_>) -> Option<(Finding, String)> {
     })
 }
 
-/// The lane's figures for a counter behind an atomic, a mutex and a channel, with as
-/// many tasks each.
+/// The lane's figures for a counter with an atomic, a mutex and a channel, with the same number of
+/// tasks.
 fn counters<'a>(view: &View<'a>, lane: &str) -> Option<(Option<&'a Row>, &'a Row, &'a Row)> {
     let cases = view.first_rows(view.with_role(Role::Counter).next()?);
     let mut found: BTreeMap<Parameters, [Option<&Row>; 3]> = BTreeMap::new();

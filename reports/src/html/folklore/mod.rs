@@ -22,8 +22,8 @@ enum Finding {
 }
 
 impl Finding {
-    /// Holds if the whole interval is below the limit, fails if it is above. A
-    /// figure without an interval is open.
+    /// The claim holds if the whole interval is below the limit, and fails if it is above. A figure
+    /// without an interval leaves it open.
     fn below(figure: Estimate, limit: f64) -> Self {
         match figure.interval {
             Some(interval) if interval.high < limit => Finding::Holds,
@@ -55,7 +55,7 @@ impl Finding {
         }
     }
 
-    /// The finding on several instances: not measured if there are none.
+    /// The finding on several instances together: not measured if there are none.
     fn of_several(found: &[Finding]) -> Self {
         let has = |finding| found.contains(&finding);
         match (has(Finding::Holds), has(Finding::Fails), has(Finding::Open)) {
@@ -82,7 +82,7 @@ impl Finding {
 struct Claim {
     said: &'static str,
     ask: fn(&View<'_>) -> Option<(Finding, String)>,
-    /// What the run would have to measure, if it does not answer the claim.
+    /// What the run would have to measure to answer the claim.
     wanting: &'static str,
 }
 
@@ -203,13 +203,13 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-/// The lane that claims about goroutines are judged on.
+/// The lane by which claims about goroutines are judged.
 const GO: &str = "go";
 
-/// The lane that is shown in addition.
+/// The lane that is shown too.
 const OURS: &str = "threadbare";
 
-/// The lane's memory, of the first workload with that role.
+/// The lane's memory, for the first workload with this role.
 fn ledger<'a>(view: &View<'a>, role: Role, lane: &str) -> Option<&'a LedgerRow> {
     let workload = view.with_role(role).next()?;
     view.analysis

@@ -1,5 +1,5 @@
-//! Results that only a comparison of machines gives: verdicts by the number of cores,
-//! pairs that differ in one fact, and the age of the releases.
+//! Results that need several machines: verdicts by the number of cores, pairs that differ in one
+//! fact, and the age of the releases.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::format;
 use crate::site::{Change, Collection, Machine, Pair, Question, Setup, pairs, release_order};
 use crate::stats::Verdict;
 
-/// The most pairs that are shown of one fact.
+/// The most pairs that are shown for one fact.
 const MOST_PAIRS: usize = 50;
 
-/// The most machines that are named beside a release.
+/// The most machines that are named for a release.
 const MOST_MACHINES: usize = 10;
 
 /// The releases whose age is shown, by their facts.
@@ -80,7 +80,7 @@ fn by_cores(collection: &Collection, question: &Question) -> Markup {
     let mut rows: BTreeMap<u32, (usize, BTreeMap<&str, Counts>)> = BTreeMap::new();
     let place = &question.place.place;
     for machine in &collection.machines {
-        // A machine counts once, by the newest of its setups that tells this.
+        // A machine counts once, by its newest setup that has this figure.
         let mut setups = machine.setups.iter().filter(|one| one.has_all_cpus());
         let Some(lanes) = setups.find_map(|setup| setup.figures.get(place)) else {
             continue;
@@ -201,7 +201,7 @@ fn release(collection: &Collection, name: &str) -> Markup {
         row.runs_count += setup.runs.len();
         let day = setup.runs[0].started.get(..10).unwrap_or_default();
         row.last_day = row.last_day.max(day);
-        // The setups of a machine follow each other.
+        // The setups of a machine are consecutive.
         if row
             .machines
             .last()
@@ -211,7 +211,7 @@ fn release(collection: &Collection, name: &str) -> Markup {
         }
     }
     let mut rows: Vec<_> = rows.into_iter().collect();
-    // Builds of one version are ordered by their days.
+    // Builds of one version are ordered by date.
     rows.sort_by(|(a, a_row), (b, b_row)| {
         let version = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
         release_order(&version(b), &version(a)).then_with(|| b_row.last_day.cmp(a_row.last_day))

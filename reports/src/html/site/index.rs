@@ -98,8 +98,8 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup) -> Markup {
     }
 }
 
-/// The lanes whose intervals overlap that of the first, and that have the same verdict
-/// against the reference.
+/// The lanes whose intervals overlap that of the best, and that have the same verdict against the
+/// reference.
 fn as_good<'a>(ranked: &[(&'a str, &Figure)]) -> Vec<&'a str> {
     let [(_, best), others @ ..] = ranked else {
         return Vec::new();
@@ -114,7 +114,7 @@ fn as_good<'a>(ranked: &[(&'a str, &Figure)]) -> Vec<&'a str> {
     alike.map(|(lane, _)| *lane).collect()
 }
 
-/// ` ≈ tokio`.
+/// Text such as ` ≈ tokio`.
 fn alike(names: &[&str]) -> String {
     match names.len() {
         0 => String::new(),
@@ -123,7 +123,7 @@ fn alike(names: &[&str]) -> String {
     }
 }
 
-/// Two adjacent rows; the script fills it.
+/// A table of two rows side by side, which the script fills.
 fn two() -> Markup {
     html! {
         h2 { "Two machines side by side" }
@@ -136,7 +136,7 @@ fn two() -> Markup {
     }
 }
 
-/// The area for dropping one's own file; the script answers.
+/// The area in which the user drops a file; the script answers.
 fn nearest() -> Markup {
     html! {
         h2 { "The machine nearest to yours" }

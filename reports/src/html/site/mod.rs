@@ -1,8 +1,8 @@
-//! The pages of many machines: an index, a page for each question, one for each machine,
-//! and what can be seen only across machines.
+//! The pages of many machines: an index, a page for each question, a page for each machine, and a
+//! page of comparisons across machines.
 //!
-//! Every page is one file without a network, under the same policy as a run's page. All
-//! figures and words are made here; the script only hides, sorts and moves them.
+//! Every page is one file that needs no network, with the same content security policy as a run's
+//! page. All figures and texts are made here; the script only hides, sorts and moves them.
 
 mod across;
 mod index;
@@ -21,14 +21,14 @@ use crate::schema::{FirstQuestion, UNKNOWN};
 use crate::site::{Collection, Figure, Machine, Question, Setup};
 use crate::stats::Verdict;
 
-/// The limit for the size of the index with 300 machines.
+/// The limit for the size of the index of 300 machines.
 pub const LARGEST_INDEX_BYTES: usize = 2_000_000;
 
-/// The price of a machine for an hour.
+/// The prices of machines.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prices {
-    /// The day on which the prices held.
+    /// The day of the prices.
     pub date: String,
     /// The currency.
     pub currency: String,
@@ -70,7 +70,7 @@ pub fn render(collection: &Collection, prices: Option<&Prices>) -> Vec<(String, 
     pages
 }
 
-/// The questions in a few words, and the name of what a lane is best at.
+/// The question in a word, and a phrase for its answer: the best lane “to start a task”.
 fn words(question: FirstQuestion) -> (&'static str, &'static str) {
     match question {
         FirstQuestion::Start => ("Start", "to start a task"),
@@ -90,7 +90,7 @@ fn address(machine: &Machine) -> String {
     format!("m/{}.html", crate::store::plain(&machine.key))
 }
 
-/// A page of the site; `up` leads from its folder to the site's.
+/// A page of the site. `up` is the path from its folder to the site's.
 fn document(collection: &Collection, title: &str, up: &str, body: &Markup) -> String {
     let mut links = vec![(format!("{up}index.html"), "Machines".to_owned())];
     for question in &collection.questions {
@@ -113,7 +113,7 @@ fn hero(title: &str, text: &Markup) -> Markup {
     }
 }
 
-/// A table that scrolls, with the button that copies it.
+/// A table that scrolls, with a button that copies it.
 fn sheet(label: &str, table: &Markup) -> Markup {
     html! {
         div class="sheet" {
@@ -139,7 +139,7 @@ const FILTERS: [&str; 7] = [
     DISTURBANCES,
 ];
 
-/// The filter that is no fact.
+/// The filter that is not a fact.
 const DISTURBANCES: &str = "disturbances";
 
 /// The text that a filter compares.
@@ -150,7 +150,7 @@ fn filtered<'a>(setup: &'a Setup, name: &str) -> &'a str {
     }
 }
 
-/// A choice of rows for each fact of which there are several values.
+/// A selection for each fact that has several values.
 fn choices(collection: &Collection) -> Markup {
     let values = |name: &str| -> Vec<String> {
         let setups = collection.setups();
@@ -177,12 +177,12 @@ fn choices(collection: &Collection) -> Markup {
     }
 }
 
-/// A fact's name as a name of the address and of attributes.
+/// A fact's name, as a name for the address and for attributes.
 fn pick(name: &str) -> String {
     name.replace(' ', "-")
 }
 
-/// The start of a row of a setup: what the filters look at, and the row's header.
+/// The start of a setup's row: the attributes for the filters, and the row's header.
 fn row_head(machine: &Machine, setup: &Setup, up: &str) -> Markup {
     let number = machine
         .setups
@@ -207,7 +207,7 @@ fn row_head(machine: &Machine, setup: &Setup, up: &str) -> Markup {
     }
 }
 
-/// The largest disturbance of the runs; the page of the machine has it all.
+/// The largest disturbance of the runs. The machine's page has all of them.
 fn disturbed(setup: &Setup) -> String {
     let found = setup.disturbances();
     let Some(first) = found.first() else {
@@ -234,7 +234,7 @@ fn attributes(machine: &Machine, setup: &Setup) -> Vec<(String, String)> {
     all
 }
 
-/// The attribute in which a row carries its facts, as `name=value` lines.
+/// The attribute with a row's facts, as `name=value` lines.
 fn facts_of(machine: &Machine, setup: &Setup) -> String {
     let all = attributes(machine, setup);
     let lines = all.iter().map(|(name, value)| format!("{name}={value}"));
@@ -274,7 +274,7 @@ fn heat(figure: &Figure) -> String {
     }
 }
 
-/// The meaning of the signs, once a page.
+/// The meaning of the signs, once on each page.
 fn signs(reference: &str) -> Markup {
     html! {
         "Ratios are to the lane “" (reference) "” of the same machine: ▲ better by that factor or percentage, ▼ worse, ≈ no difference that matters, ? too noisy to say. "

@@ -1,4 +1,4 @@
-//! One question on all machines: a column for each lane.
+//! The page of one question for all machines: a column for each lane.
 
 use maud::{Markup, html};
 
@@ -93,13 +93,13 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup, lane: &str)
     }
 }
 
-/// Whether the figure is of the whole machine, so that a larger one does more.
+/// Whether the figure is for the whole machine, so a larger machine does more.
 pub(super) fn all_cpus(question: &Question) -> bool {
     use crate::schema::FirstQuestion::{Compute, Serve};
     matches!(question.question, Compute | Serve)
 }
 
-/// The CPU time for the same work, or the rate of one core.
+/// The CPU time of the same work, or the rate of one core.
 pub(super) fn per_core(figure: &Figure, machine: &Machine) -> Option<String> {
     let cores = match machine.inputs.cores_count {
         0 => return None,
@@ -112,7 +112,7 @@ pub(super) fn per_core(figure: &Figure, machine: &Machine) -> Option<String> {
     })
 }
 
-/// The price of the same work, or how much work a unit of the currency buys.
+/// The price of the same work, or how much work one unit of the currency buys.
 pub(super) fn per_price(figure: &Figure, machine: &Machine, prices: &Prices) -> Option<String> {
     const HOUR_S: f64 = 3_600.0;
     let price = prices.of(machine)?;

@@ -1,16 +1,16 @@
-//! A result file with values that no run would write; shared with the fuzz
-//! target `values`, which chooses them by coverage.
+//! A result file with values that no run would write. The fuzz target `values` uses it too, and
+//! chooses the values by coverage.
 
 use serde_json::{Value, json};
 
-/// How many bytes of choices one edit takes.
+/// How many bytes of choices each edit uses.
 pub(crate) const BYTES_OF_AN_EDIT: usize = 4;
 
-/// The bytes of JSON from which on a value is not made larger.
+/// A value with at least this many bytes of JSON is not made larger.
 const LARGE: usize = 10_000;
 
-/// `seed`, which holds a JSON object a line, with one edit for each four bytes
-/// of `choices`: the line, the value in it, and its replacement.
+/// `seed` has a JSON object on each line. Each four bytes of `choices` make one edit: they choose
+/// the line, the value in it, and its replacement.
 #[must_use]
 pub(crate) fn edited(seed: &str, choices: &[u8]) -> String {
     let mut lines: Vec<Value> = seed
@@ -42,7 +42,7 @@ fn values_count(value: &Value) -> usize {
     }
 }
 
-/// The value `left` places further on, in reading order.
+/// The value that is `left` places further, in reading order.
 fn nth_value<'a>(value: &'a mut Value, left: &mut usize) -> Option<&'a mut Value> {
     if *left == 0 {
         return Some(value);
@@ -84,8 +84,8 @@ fn odd(kind: u8, old: Value) -> Value {
     }
 }
 
-/// A larger value of the same kind; but not repeatedly, or a dozen edits of one
-/// array make the text larger than memory.
+/// A larger value of the same kind. Large values are not enlarged again, because a dozen edits of
+/// one array would make the text larger than memory.
 fn more_of(old: Value) -> Value {
     match old {
         large if large.to_string().len() > LARGE => large,

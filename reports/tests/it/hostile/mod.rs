@@ -1,6 +1,5 @@
-//! Malicious result files: they are read or refused, never with a panic, and
-//! none of their content runs in the page. `scripts/fuzz.sh` searches for
-//! longer.
+//! Malicious result files: they are read or refused without a panic, and none of their content runs
+//! in the page. `scripts/fuzz.sh` searches for longer.
 
 mod edit;
 
@@ -15,7 +14,7 @@ use reports::{compare, html};
 
 use edit::{BYTES_OF_AN_EDIT, edited};
 
-/// A run in which every section of the page has something to show.
+/// A run with content for every section of the page.
 const SEED: &str = include_str!("../../fixtures/v1-every-section.jsonl");
 
 fn read(bytes: &[u8]) -> Result<Run, ReadError> {
@@ -26,12 +25,12 @@ fn read(bytes: &[u8]) -> Result<Run, ReadError> {
     )
 }
 
-/// All output about a run.
+/// All output that is made from a run.
 fn shown(run: &Run) -> String {
     let page = html::render(run);
     let pair = [("a".to_owned(), run.clone()), ("b".to_owned(), run.clone())];
     let comparison = html::render_comparison(&compare::compare(&pair));
-    // The very same samples twice would be refused at once.
+    // The same samples in the same order would be refused at once.
     let mut other = run.clone();
     other.groups.rotate_left(usize::from(run.groups.len() > 1));
     let gate = gate(run, &other);

@@ -1,4 +1,4 @@
-/** The edge below part `index` when `whole` is cut into `parts`. */
+/** The start of part `index` when `whole` is cut into `parts`. */
 export function edge(whole, parts, index) {
   return Math.floor((whole * index) / parts);
 }

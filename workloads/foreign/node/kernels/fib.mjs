@@ -1,4 +1,4 @@
-// Fibonacci's numbers by calls alone.
+// Fibonacci numbers by recursion.
 
 export function fibonacci({ depth_count: depth }) {
   return (index) => fib(depth - (index % 4));

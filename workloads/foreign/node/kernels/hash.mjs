@@ -1,4 +1,4 @@
-// FNV-1a of 32 bits over a block, again and again.
+// FNV-1a of 32 bits over a block, repeatedly.
 
 export function hash({ block_bytes: size, rounds_count: rounds }) {
   return (index) => {

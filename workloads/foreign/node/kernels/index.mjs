@@ -1,5 +1,5 @@
-// The work itself: each prepares what all chunks share and returns the function
-// that computes one.
+// The kernels. Each prepares data that all chunks share and returns the function
+// that computes one chunk.
 
 import { fibonacci } from './fib.mjs';
 import { hash } from './hash.mjs';
@@ -15,5 +15,5 @@ export const KERNELS = {
   'cpu.fib': fibonacci, 'cpu.hash': hash, 'cpu.json': json, 'cpu.json_weak': json,
 };
 
-/** How often a worker finds its chunks: the work of some workloads grows with the workers. */
+/** How often each chunk occurs: the work of some workloads grows with the workers. */
 export const copies = (workload, workers) => (workload.endsWith('_weak') ? workers : 1);

@@ -1,4 +1,4 @@
-// Ways to put n queens on a board so that none attacks another.
+// The ways to put n queens on a board without any attacking another.
 
 export function nqueens({ size_count: n }) {
   const all = 2 ** n - 1;
@@ -12,7 +12,7 @@ export function nqueens({ size_count: n }) {
   };
 }
 
-/** The masks say which columns of the row to come are attacked. */
+/** The masks are the attacked columns of the next row. */
 function solutions(all, columns, left, right) {
   if (columns === all) return 1;
   let count = 0;

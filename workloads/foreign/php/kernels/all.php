@@ -1,6 +1,6 @@
 <?php
-// The work itself: each file prepares what all chunks share and returns the
-// function that computes one.
+// The kernels. Each file prepares data that all chunks share and returns the
+// function that computes one chunk.
 
 declare(strict_types=1);
 
@@ -13,7 +13,7 @@ const KERNELS = [
     'cpu.fib' => 'fibonacci', 'cpu.sort' => 'sorting', 'cpu.hash' => 'hashing', 'cpu.json' => 'documents', 'cpu.json_weak' => 'documents',
 ];
 
-/** The edge below part $index when $whole is cut into $parts. */
+/** The start of part $index when $whole is cut into $parts. */
 function edge(int $whole, int $parts, int $index): int
 {
     return intdiv($whole * $index, $parts);

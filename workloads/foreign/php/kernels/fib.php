@@ -1,5 +1,5 @@
 <?php
-// Fibonacci's numbers by calls alone.
+// Fibonacci numbers by recursion.
 
 declare(strict_types=1);
 

@@ -1,5 +1,5 @@
 <?php
-// FNV-1a of 32 bits over a block, again and again.
+// FNV-1a of 32 bits over a block, repeatedly.
 
 declare(strict_types=1);
 

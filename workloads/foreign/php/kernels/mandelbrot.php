@@ -1,5 +1,5 @@
 <?php
-// The steps that points of the plane survive under z -> z*z + c.
+// The Mandelbrot set: how many steps of z -> z*z + c stay bounded.
 
 declare(strict_types=1);
 

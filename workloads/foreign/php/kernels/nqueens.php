@@ -1,5 +1,5 @@
 <?php
-// Ways to put n queens on a board so that none attacks another.
+// The ways to put n queens on a board without any attacking another.
 
 declare(strict_types=1);
 
@@ -17,7 +17,7 @@ function nqueens(array $order): Closure
     };
 }
 
-/** The masks say which columns of the row to come are attacked. */
+/** The masks are the attacked columns of the next row. */
 function solutions(int $all, int $columns, int $left, int $right): int
 {
     if ($columns === $all) {

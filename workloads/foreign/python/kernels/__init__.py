@@ -1,6 +1,6 @@
-"""The work itself: each file prepares what all chunks share and returns the function that computes one."""
+"""The kernels. Each file prepares data that all chunks share and returns the function that computes one chunk."""
 
 
 def edge(whole, parts, index):
-    """The edge below part `index` when `whole` is cut into `parts`."""
+    """The start of part `index` when `whole` is cut into `parts`."""
     return whole * index // parts

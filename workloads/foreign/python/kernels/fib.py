@@ -1,4 +1,4 @@
-"""Fibonacci's numbers by calls alone."""
+"""Fibonacci numbers by recursion."""
 
 
 def prepare(parameters):

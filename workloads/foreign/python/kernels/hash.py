@@ -1,4 +1,4 @@
-"""FNV-1a of 32 bits over a block, again and again."""
+"""FNV-1a of 32 bits over a block, repeatedly."""
 
 
 def prepare(parameters):

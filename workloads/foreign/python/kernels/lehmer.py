@@ -8,7 +8,7 @@ def following(x):
 
 
 def lehmer(seed, steps):
-    """The number after so many steps from a seed."""
+    """The number after `steps` steps from a seed."""
     x = seed % (MODULUS - 1) + 1
     for _ in range(steps):
         x = x * 48_271 % MODULUS

@@ -1,4 +1,4 @@
-"""The steps that points of the plane survive under z -> z*z + c."""
+"""The Mandelbrot set: how many steps of z -> z*z + c stay bounded."""
 
 from . import edge
 

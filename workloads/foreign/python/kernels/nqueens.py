@@ -1,4 +1,4 @@
-"""Ways to put n queens on a board so that none attacks another."""
+"""The ways to put n queens on a board without any attacking another."""
 
 
 def prepare(parameters):
@@ -16,7 +16,7 @@ def prepare(parameters):
 
 
 def solutions(every, columns, left, right):
-    """The masks say which columns of the row to come are attacked."""
+    """The masks are the attacked columns of the next row."""
     if columns == every:
         return 1
     count = 0

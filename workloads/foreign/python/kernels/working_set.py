@@ -1,4 +1,4 @@
-"""Memory that a task goes over on each hop."""
+"""Memory that a task reads on each hop."""
 
 
 def array(size):

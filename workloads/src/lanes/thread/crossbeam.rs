@@ -1,4 +1,4 @@
-//! Threads that share data by the channels of crossbeam, which have `select`.
+//! Threads that share data by crossbeam's channels, which have `select`.
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
@@ -6,7 +6,7 @@ use super::{Channel, DEFAULT, Threads};
 use crate::catalogue::Shape;
 use crate::lane::{Entry, OrThrow};
 
-/// With crossbeam's channels instead of a mutex and condition variables.
+/// Threads with crossbeam's channels instead of a mutex and condition variables.
 pub(in crate::lanes) const CROSSBEAM: Entry = Entry {
     name: "thread-crossbeam",
     noun: "thread with crossbeam channels",

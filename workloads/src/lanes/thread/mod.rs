@@ -30,7 +30,7 @@ const SMALL_STACK_BYTES: usize = 16 << 10;
 const NO_SELECT: &str = "a condition variable waits for one queue; a program would let all send into one, which is share.fan_in";
 const LIMITS: &str = "ulimit -u, pids.max of the cgroup, kernel.threads-max and vm.max_map_count";
 
-/// As the standard library starts them.
+/// Threads as the standard library starts them.
 pub(super) const DEFAULT: Entry = Entry {
     name: "thread",
     noun: "thread",
@@ -42,7 +42,7 @@ pub(super) const DEFAULT: Entry = Entry {
     start: |_| Ok(Threads::<Arc<Queue<u64>>>::start(None)),
 };
 
-/// With the smallest stack that is enough for most programs.
+/// Threads with the smallest stack that is enough for most programs.
 pub(super) const SMALL_STACK: Entry = Entry {
     name: "thread-16k",
     noun: "16 KiB thread",
@@ -51,7 +51,7 @@ pub(super) const SMALL_STACK: Entry = Entry {
     ..DEFAULT
 };
 
-/// Threads as the lane [`DEFAULT`] has them.
+/// Tasks that are threads as in the lane [`DEFAULT`].
 pub(super) fn tasks() -> impl Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>> {
     Threads::<Arc<Queue<u64>>> {
         stack: None,
@@ -67,8 +67,8 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// A place for a thread below the limit of mappings: beyond it the standard
-/// library ends the process, because a thread's signal stack cannot be mapped.
+/// Reserves one thread below the limit of mappings. Beyond that limit the standard library ends the
+/// process, because it cannot map the thread's signal stack.
 struct Room;
 
 impl Room {
@@ -96,7 +96,7 @@ impl Drop for Room {
     }
 }
 
-/// Threads of this lane that have not been joined: they keep their stacks until then.
+/// Threads of this lane that have not been joined; a thread keeps its stack until then.
 static LIVE: AtomicU64 = AtomicU64::new(0);
 
 /// A thread to be joined.
@@ -107,13 +107,13 @@ struct Joinable {
 
 /// A bounded channel of numbers for many senders and receivers.
 trait Channel: Clone + Send + Sync + 'static {
-    /// A channel for `capacity` numbers, or the smallest there is.
+    /// A channel for `capacity` numbers, or the smallest possible one.
     fn new(capacity: usize) -> Self;
-    /// Blocks while it is full.
+    /// Blocks while the channel is full.
     fn send(&self, number: u64);
     /// Blocks until there is a number.
     fn recv(&self) -> u64;
-    /// Blocks until either has a number.
+    /// Blocks until either channel has a number.
     fn recv_either(_channels: &[Self; 2]) -> u64 {
         Failure::not_supported(NO_SELECT).throw()
     }
@@ -133,7 +133,7 @@ impl Channel for Arc<Queue<u64>> {
     }
 }
 
-/// Threads that share by channels of the kind `C`.
+/// Threads that share data by channels of type `C`.
 struct Threads<C> {
     stack: Option<usize>,
     channels: PhantomData<fn() -> C>,
@@ -311,7 +311,7 @@ struct Permits {
     freed: Condvar,
 }
 
-/// Open or closed, and the value for the tasks that pass.
+/// `None` while the gate is closed; then the result of each `wait`.
 #[derive(Default)]
 struct Gate {
     state: Mutex<Option<bool>>,

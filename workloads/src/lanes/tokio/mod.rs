@@ -1,5 +1,5 @@
-//! Tokio: tasks without stacks, on threads that steal from each other or on
-//! one; with the system's allocator, or in the program that has mimalloc.
+//! Tokio: tasks without stacks, on threads that steal from each other or on one thread; with the
+//! system's allocator, or in the program with mimalloc.
 
 use std::future::Future;
 use std::io::Result as IoResult;
@@ -101,7 +101,7 @@ impl Lane for Tokio {
         if outcome.is_ok() {
             self.current = Some((runtime, threads));
         }
-        // Else the runtime ends here, and with it all tasks of the sample.
+        // After a failure the runtime ends here, with all tasks of the sample.
         outcome
     }
 }
@@ -133,7 +133,7 @@ fn failure(error: JoinError) -> Failure {
     }
 }
 
-/// A channel's end is dropped by a task that has failed, never before.
+/// A task drops its end of a channel early only if it fails.
 const GONE: &str = "the other end of the channel is gone";
 
 /// Tasks of the runtime that the caller runs on.
@@ -219,7 +219,7 @@ impl Stackless for Tasks {
     }
 
     async fn wait(gate: &Arc<Semaphore>) {
-        // The only end is an error: the gate has been opened.
+        // It ends by an error: the semaphore is closed when the gate is opened.
         let _ = gate.acquire().await;
     }
 

@@ -24,7 +24,7 @@ impl<S: Connection> Link<S> {
                 Self::Resp(Resp {
                     stream,
                     commands: Vec::new(),
-                    come: Vec::new(),
+                    received: Vec::new(),
                 })
             }
         })
@@ -43,13 +43,13 @@ impl<S: Connection> Link<S> {
 pub(super) struct Resp<S> {
     stream: S,
     commands: Vec<u8>,
-    come: Vec<u8>,
+    received: Vec<u8>,
 }
 
 impl<S: Connection> Resp<S> {
     fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
         self.commands.clear();
-        self.come.clear();
+        self.received.clear();
         for key in keys {
             resp::command(&mut self.commands, &[b"GET", key.as_bytes()]);
         }
@@ -58,11 +58,11 @@ impl<S: Connection> Resp<S> {
         let mut block = [0; 4 << 10];
         let (mut from, mut left) = (0, keys.len());
         while left > 0 {
-            match resp::reply(&self.come[from..]) {
+            match resp::reply(&self.received[from..]) {
                 Ok(Some((reply, end))) => {
                     match (reply, &mut values) {
                         (Reply::Value(value), Some(values)) => {
-                            values.push(self.come[from..][value].to_vec());
+                            values.push(self.received[from..][value].to_vec());
                         }
                         _ => values = None,
                     }
@@ -71,7 +71,7 @@ impl<S: Connection> Resp<S> {
                 }
                 Ok(None) => match self.stream.read(&mut block) {
                     Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                    Ok(size) => self.come.extend_from_slice(&block[..size]),
+                    Ok(size) => self.received.extend_from_slice(&block[..size]),
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) => return Err(error),
                 },

@@ -1,6 +1,6 @@
-//! The service of `service.http`, for tasks with stacks: one for each
-//! connection, started when it comes ([`http`]) or beforehand ([`preforked`]),
-//! or some for all of them ([`pooled`]).
+//! The service of `service.http` for tasks with stacks. A task serves one connection, and is
+//! started when it arrives ([`http`]) or beforehand ([`preforked`]), or a few tasks serve all
+//! connections ([`pooled`]).
 
 mod link;
 mod pooled;
@@ -31,7 +31,7 @@ pub(super) fn http<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fail
     run(lane, order, Server::serve)
 }
 
-/// Serves by `serve`, in a separate task, under the requested load.
+/// Runs `serve` in a separate task, under the requested load.
 fn run<L: Blocking>(
     lane: &L,
     order: &Order,
@@ -58,7 +58,8 @@ fn run<L: Blocking>(
         server.end();
     }
     let served = lane.join(acceptor);
-    // The reason why the service has ended is better than that it was not there.
+    // The service's failure is reported rather than the load's, which only says that the service
+    // was not there.
     served?;
     let report = report?;
     let outcome = report.into_outcome(meter.finish());
@@ -74,12 +75,12 @@ struct Server<L: Blocking> {
     users: Users,
     /// Requests that are being answered.
     in_flight: L::Shared,
-    /// 1: no more connections and requests are accepted.
+    /// 1: the service accepts no more connections and requests.
     ends: L::Shared,
-    /// Second handles of the connections, to end tasks that wait for a request.
-    /// If tasks are processes, also of those that have ended.
+    /// Second handles of the connections, by which tasks that wait for a request are ended. If
+    /// tasks are processes, also those of ended connections.
     open: Mutex<HashMap<u64, L::Stream>>,
-    /// As many as connections to the backend are allowed.
+    /// One permit for each allowed connection to the backend.
     permits: L::Permits,
     /// Connections to the backend that are not in use.
     links: Mutex<Vec<Link<L::Stream>>>,
@@ -108,7 +109,7 @@ impl<L: Blocking> Server<L> {
             Ok(())
         });
         self.end();
-        // Requests that have arrived are still read and answered, then it ends.
+        // Requests that have arrived are still read and answered.
         for stream in locked(&self.open).values() {
             stream.shut(Shutdown::Read);
         }
@@ -116,7 +117,7 @@ impl<L: Blocking> Server<L> {
         accepted.and(answered)
     }
 
-    /// Accepts until the end, and hands each connection to `take`.
+    /// Accepts until the end, and passes each connection to `take`.
     fn accept_all(
         &self,
         mut take: impl FnMut(L::Stream) -> Result<(), Failure>,
@@ -124,7 +125,7 @@ impl<L: Blocking> Server<L> {
         loop {
             match self.lane.accept(&self.listener) {
                 Ok(stream) => match take(stream) {
-                    // No room for one more, which is closed.
+                    // There is no room for this connection, which is closed.
                     Err(failure) if failure.kind == ErrorKind::Limit => self.lane.sleep(PAUSE),
                     taken => taken?,
                 },
@@ -170,18 +171,18 @@ impl<L: Blocking> Server<L> {
         self.ends.load(Ordering::Acquire) == 1
     }
 
-    /// Answers requests until the connection ends; `goes_on` waits for bytes
-    /// and returns whether to read them.
+    /// Answers requests until the connection ends. `goes_on` waits for bytes and returns whether to
+    /// read them.
     fn converse(
         self: &Arc<Self>,
         stream: &mut L::Stream,
         answered: &mut u64,
         goes_on: impl Fn(&L::Stream) -> io::Result<bool>,
     ) -> io::Result<()> {
-        let (mut come, mut out) = (Vec::with_capacity(4 << 10), Vec::with_capacity(4 << 10));
+        let (mut received, mut out) = (Vec::with_capacity(4 << 10), Vec::with_capacity(4 << 10));
         loop {
-            match self.next(&mut come, &mut out) {
-                None if !goes_on(stream)? || !read_more(stream, &mut come)? => return Ok(()),
+            match self.next(&mut received, &mut out) {
+                None if !goes_on(stream)? || !read_more(stream, &mut received)? => return Ok(()),
                 None => {}
                 Some(closes) => {
                     stream.write_all(&out)?;
@@ -194,17 +195,17 @@ impl<L: Blocking> Server<L> {
         }
     }
 
-    /// Answers the first request in `come`, into `out`; whether the connection
-    /// ends with it. `None` if none is complete.
-    fn next(self: &Arc<Self>, come: &mut Vec<u8>, out: &mut Vec<u8>) -> Option<bool> {
-        let (status, body, closes) = match http::parse(come) {
+    /// Answers the first request in `received`, into `out`. Returns whether the connection ends with
+    /// it; `None` if no request is complete.
+    fn next(self: &Arc<Self>, received: &mut Vec<u8>, out: &mut Vec<u8>) -> Option<bool> {
+        let (status, body, closes) = match http::parse(received) {
             Ok(None) => return None,
             Ok(Some(request)) => {
-                let (status, body) = match self.answer(&request, come) {
+                let (status, body) = match self.answer(&request, received) {
                     Ok(body) => (200, body),
                     Err(problem) => (problem.status(), problem.body()),
                 };
-                come.drain(..request.body.end);
+                received.drain(..request.body.end);
                 (status, body, request.closes || self.is_ending())
             }
             Err(http::Malformed) => {
@@ -217,7 +218,7 @@ impl<L: Blocking> Server<L> {
         Some(closes)
     }
 
-    fn answer(self: &Arc<Self>, request: &Request, come: &[u8]) -> Result<Vec<u8>, Problem> {
+    fn answer(self: &Arc<Self>, request: &Request, received: &[u8]) -> Result<Vec<u8>, Problem> {
         let route = match request.target {
             Target::Route(route) => route,
             Target::Drain => {
@@ -233,19 +234,19 @@ impl<L: Blocking> Server<L> {
         if before >= self.settings.in_flight {
             return Err(Problem::TooManyRequests);
         }
-        let authorization = std::str::from_utf8(&come[request.authorization.clone()]);
+        let authorization = std::str::from_utf8(&received[request.authorization.clone()]);
         let user = self
             .users
             .user(authorization.map_err(|_| Problem::Malformed)?)?;
-        let item = api::item(&come[request.body.clone()])?;
+        let item = api::item(&received[request.body.clone()])?;
         let keys = route.items(item).map(|item| route.key(item)).collect();
         let values = self.fetch_all(keys)?;
         let computed = api::compute(route, item, self.settings.steps);
         api::answer(route, user, item, computed, &values)
     }
 
-    /// Gets all keys at once: by a task each if tasks are light, else one after
-    /// another on one connection before the first answer is there.
+    /// Gets all keys at once: each by a task if tasks are light. Otherwise it sends all requests on
+    /// one connection before it reads the first answer.
     fn fetch_all(self: &Arc<Self>, mut keys: Vec<String>) -> Result<Vec<Vec<u8>>, Problem> {
         let last = keys.pop().ok_or(Problem::Malformed)?;
         if !L::SCHEDULES || keys.is_empty() {
@@ -291,7 +292,7 @@ impl<L: Blocking> Server<L> {
                     return values.ok_or(Problem::Backend);
                 }
                 Err(error) if is_late(&error) => return Err(Problem::BackendIsLate),
-                // The backend has closed it since.
+                // The backend has closed this connection since its last use.
                 Err(_) if is_used => {}
                 Err(_) => return Err(Problem::Backend),
             }
@@ -299,7 +300,7 @@ impl<L: Blocking> Server<L> {
     }
 }
 
-/// Does something when it is dropped.
+/// Calls a function when it is dropped.
 struct Leaves<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for Leaves<F> {
@@ -308,13 +309,13 @@ impl<F: FnMut()> Drop for Leaves<F> {
     }
 }
 
-/// Reads the bytes that are there; `false` if the stream has ended.
-fn read_more(stream: &mut impl Read, come: &mut Vec<u8>) -> io::Result<bool> {
+/// Reads the available bytes; `false` if the stream has ended.
+fn read_more(stream: &mut impl Read, received: &mut Vec<u8>) -> io::Result<bool> {
     let mut block = [0; 4 << 10];
     loop {
         match stream.read(&mut block) {
             Ok(size) => {
-                come.extend_from_slice(&block[..size]);
+                received.extend_from_slice(&block[..size]);
                 return Ok(size > 0);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -323,7 +324,7 @@ fn read_more(stream: &mut impl Read, come: &mut Vec<u8>) -> io::Result<bool> {
     }
 }
 
-/// Never held while a task waits.
+/// Locks a mutex, which is never held while a task waits.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -335,7 +336,7 @@ fn is_late(error: &io::Error) -> bool {
     )
 }
 
-/// Another connection may be accepted a little later.
+/// Whether a later accept may succeed.
 fn is_passing(error: &io::Error) -> bool {
     let passing = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     error.kind() == io::ErrorKind::ConnectionAborted

@@ -1,5 +1,5 @@
-//! A poller that holds the connections without a request, and a pool of tasks
-//! that take those with one: few tasks, many connections.
+//! A poller holds the connections without a request, and a pool of tasks serves those with one: few
+//! tasks, many connections.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -16,12 +16,12 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::shapes::Blocking;
 use crate::shapes::team::join_all;
 
-/// More tasks than requests in progress: they refuse one more.
+/// More tasks than requests in progress, to refuse further requests.
 const SPARE: u64 = 4;
 /// The number under which the end of the service is registered.
 const END: u64 = u64::MAX;
 
-/// Takes the sample of a lane whose tasks serve any connection.
+/// Takes a sample of a lane in which each task serves any connection.
 pub(crate) fn pooled<L>(lane: &L, order: &Order) -> Result<Outcome, Failure>
 where
     L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>,
@@ -37,7 +37,7 @@ where
 /// A connection. One task at a time uses it.
 struct Open {
     stream: Shared<TcpStream>,
-    come: Mutex<Vec<u8>>,
+    received: Mutex<Vec<u8>>,
 }
 
 struct Poller {
@@ -64,7 +64,7 @@ impl Poller {
     fn hold(&self, number: u64, stream: Shared<TcpStream>) -> io::Result<()> {
         let open = Arc::new(Open {
             stream,
-            come: Mutex::default(),
+            received: Mutex::default(),
         });
         locked(&self.open).insert(number, open.clone());
         self.live.fetch_add(1, Ordering::Relaxed);
@@ -77,7 +77,7 @@ impl Poller {
 
     fn let_go(&self, number: u64) {
         if let Some(open) = locked(&self.open).remove(&number) {
-            // An error means that it has ended.
+            // An error means that the connection has ended.
             let _ = open.stream.shutdown(Shutdown::Both);
         }
         self.leave();
@@ -85,12 +85,12 @@ impl Poller {
 
     fn leave(&self) {
         if self.live.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // A counter of 0 takes a 1.
+            // The write cannot fail: the counter is 0.
             let _ = self.end.write(1);
         }
     }
 
-    /// Waits until bytes have come on a connection; `None` at the end.
+    /// Waits until a connection has bytes; `None` at the end.
     fn next(&self) -> nix::Result<Option<(u64, Arc<Open>)>> {
         let mut events = [EpollEvent::empty()];
         loop {
@@ -109,7 +109,7 @@ impl Poller {
     }
 }
 
-/// So that no second task gets an event for the same bytes.
+/// One event only: no second task gets an event for the same bytes.
 fn one_event(number: u64) -> EpollEvent {
     let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLONESHOT;
     EpollEvent::new(flags, number)
@@ -133,7 +133,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
             Err(_) => Ok(()),
         };
         self.end();
-        // Requests that have arrived are still read and answered, then it ends.
+        // Requests that have arrived are still read and answered.
         for open in locked(&poller.open).values() {
             let _ = open.stream.shutdown(Shutdown::Read);
         }
@@ -160,18 +160,18 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
         }
     }
 
-    /// Answers all requests that have come whole; returns whether the connection continues.
+    /// Answers all complete requests; returns whether the connection continues.
     fn serve_some(
         self: &Arc<Self>,
         open: &Open,
         out: &mut Vec<u8>,
         answered: &mut u64,
     ) -> io::Result<bool> {
-        let mut come = locked(&open.come);
-        if !read_more(&mut &*open.stream, &mut come)? {
+        let mut received = locked(&open.received);
+        if !read_more(&mut &*open.stream, &mut received)? {
             return Ok(false);
         }
-        while let Some(closes) = self.next(&mut come, out) {
+        while let Some(closes) = self.next(&mut received, out) {
             (&*open.stream).write_all(out)?;
             *answered += 1;
             if closes {

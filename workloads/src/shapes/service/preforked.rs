@@ -15,7 +15,7 @@ use crate::service::{IDLE, PAUSE};
 use crate::shapes::team::join_all;
 use crate::shapes::{Blocking, Connection};
 
-/// Tasks beyond the number of connections, for additional connections.
+/// Tasks beyond the number of connections, for further connections.
 const SPARE: u64 = 4;
 
 /// Takes the sample of a lane whose tasks are started beforehand.
@@ -82,12 +82,12 @@ fn goes_on(stream: &TcpStream, listener: &TcpListener) -> io::Result<bool> {
     let time = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::NONE);
     let mut waited = [
         PollFd::new(stream.as_fd(), PollFlags::POLLIN),
-        // Only for the hang-up, which cannot be switched off.
+        // Only for its hang-up, which `poll` always reports.
         PollFd::new(listener.as_fd(), PollFlags::empty()),
     ];
     match poll(&mut waited, time) {
         Ok(_) => Ok(waited[0].any() == Some(true)),
-        // The read that follows waits.
+        // The read that follows will wait.
         Err(nix::errno::Errno::EINTR) => Ok(true),
         Err(errno) => Err(errno.into()),
     }

@@ -38,8 +38,7 @@ pub(super) async fn tcp_echo<L: Stackless>(lane: &L, order: &Order) -> Result<Ou
     loaded(lane, order, move |stream| echo::<L>(stream, block_bytes)).await
 }
 
-/// A server whose answers come from a handler. Its connections are served as those of
-/// the echo server.
+/// A server whose answers come from a handler.
 pub(super) async fn handle<L: Stackless>(
     lane: &L,
     order: &Order,
@@ -194,8 +193,8 @@ pub(super) async fn file_read<L: Stackless>(lane: &L, order: &Order) -> Result<O
             files.forget()?;
         }
         let watch = meter.start();
-        // A task and then a thread that may block: a runtime's own file type
-        // does so for each call, this once for the whole file.
+        // A task, then a thread that may block for the whole file. A runtime's own file type would
+        // use such a thread for each read.
         checksum += run_all(lane, tasks, |index| {
             let path = files.path(index);
             async move {

@@ -13,11 +13,11 @@ use crate::catalogue::Shape;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::study;
 
-/// All `memory.*`. A request to the study blocks the thread: all tasks wait anyway,
-/// and a thread to block instead would be counted.
+/// All `memory.*`. A request to the study blocks the thread: all tasks wait anyway, and another
+/// thread that blocked instead would count as memory.
 pub(super) async fn hold<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let count = order.get("tasks_count");
-    // A cost that only the first task has is no cost of a task.
+    // One task is started before: what only the first task costs is not counted.
     Waiting::start(lane, order, 1).await.end().await?;
     study::read_memory()?;
     let (measured, waiting) = timed(Waiting::start(lane, order, count)).await;
@@ -40,8 +40,8 @@ impl<L: Stackless> Waiting<L> {
         let mut tasks = Vec::with_capacity(count as usize);
         for index in 0..count {
             let (gate, arrived) = (gate.clone(), arrived.clone());
-            // The wait is written out in each: a future that is captured and then
-            // awaited is in the task twice.
+            // The wait is written out in each body: a future that is captured and then awaited
+            // occupies the task's memory twice.
             tasks.push(match order.workload.shape {
                 Shape::Deep => {
                     let wait = async move {

@@ -24,15 +24,15 @@ use crate::lane::{Failure, Order, Outcome};
 /// The interface of a lane whose tasks are futures. Operations that have no
 /// result end the calling task by [`Failure::throw`] if they fail.
 pub(crate) trait Stackless: Clone + Send + Sync + 'static {
-    /// Whether it runs tokio's clients, such as that of PostgreSQL.
+    /// Whether it runs tokio's clients, such as the one of PostgreSQL.
     const DATABASE: bool = false;
 
-    /// A task to be joined. If the main task fails, dropping the rest or ending
-    /// the runtime ends the others.
+    /// A task to be joined. If the main task fails, the others end when their handles are dropped
+    /// or the runtime ends.
     type Task: Send + Sync + 'static;
-    /// A channel's end that sends.
+    /// A channel's sending end.
     type Sender: Clone + Send + Sync + 'static;
-    /// A channel's end that receives, for one task.
+    /// A channel's receiving end, for one task.
     type Receiver: Send + 'static;
     /// A lock around a number that may be held across an await.
     type Lock: Send + Sync + 'static;
@@ -55,9 +55,9 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     fn spawn(&self, body: impl Future<Output = u64> + Send + 'static) -> Self::Task;
     /// Waits for a task; returns its failure.
     fn join(task: Self::Task) -> impl Future<Output = Result<u64, Failure>> + Send;
-    /// Lets a task run that is not joined.
+    /// Lets a task run without a join.
     fn detach(task: Self::Task);
-    /// Lets others run.
+    /// Lets other tasks run.
     fn yield_now() -> impl Future<Output = ()> + Send;
     /// Waits for that long.
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send;
@@ -66,7 +66,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
         time: Duration,
         future: impl Future<Output = T> + Send,
     ) -> impl Future<Output = Option<T>> + Send;
-    /// Runs a closure that blocks its thread, on a thread where it may.
+    /// Runs a closure that blocks its thread, on a thread that may block.
     fn blocking<T: Send + 'static>(
         body: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = Result<T, Failure>> + Send;
@@ -96,7 +96,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
 
     fn pipe() -> IoResult<(Self::Writer, Self::Reader)>;
     fn write_pipe(pipe: &mut Self::Writer, number: u64) -> impl Future<Output = ()> + Send;
-    /// Waits until a number has come.
+    /// Waits until the pipe has a number.
     fn read_pipe(pipe: &mut Self::Reader) -> impl Future<Output = u64> + Send;
 
     /// Listens on a free port of the loopback, with room for as many connections
@@ -109,7 +109,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     fn timer() -> impl hyper::rt::Timer + Send + Sync + 'static;
     /// Waits until a connection comes.
     fn accept(listener: &Self::Listener) -> impl Future<Output = IoResult<Self::Stream>> + Send;
-    /// Waits until bytes have come. Returns how many.
+    /// Waits for bytes, and returns their number.
     fn read(
         stream: &mut Self::Stream,
         block: &mut [u8],
@@ -120,7 +120,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
         bytes: &[u8],
     ) -> impl Future<Output = IoResult<()>> + Send;
 
-    /// Sends message `number` by the mail library, in the lane's best way; 1.
+    /// Sends message `number` by the mail library, in the lane's best way; returns 1.
     fn mail(server: SocketAddr, number: u64) -> impl Future<Output = Result<u64, Failure>> + Send;
 }
 
@@ -133,8 +133,8 @@ pub(crate) fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// Takes a sample of any shape. Run it as a task of the lane: runtimes schedule
-/// the future that their caller blocks on differently from tasks.
+/// Takes a sample of any shape. It must run as a task of the lane: runtimes schedule the future
+/// that their caller blocks on differently from tasks.
 pub(crate) async fn run<L: Stackless>(lane: L, order: Order) -> Result<Outcome, Failure> {
     let (lane, order) = (&lane, &order);
     match order.workload.shape {

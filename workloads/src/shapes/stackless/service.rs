@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::server::graceful::GracefulShutdown;
-// It works on any executor.
+// This semaphore works on any executor.
 use ::tokio::sync::Semaphore;
 
 use super::Stackless;
@@ -57,9 +57,9 @@ struct Server<L: Stackless> {
     settings: Settings,
     users: Users,
     in_flight: Semaphore,
-    /// Open when no more connections and requests are accepted.
+    /// Open when the service accepts no more connections and requests.
     ends: L::Gate,
-    /// As many as connections to the backend are allowed.
+    /// One permit for each allowed connection to the backend.
     permits: Semaphore,
     /// Connections to the backend that are not in use.
     links: Mutex<Vec<Link<L>>>,
@@ -85,7 +85,7 @@ impl<L: Stackless> Server<L> {
             let stream = ::tokio::select! {
                 accepted = L::accept(&listener) => match accepted {
                     Ok(stream) => stream,
-                    // Out of files for the moment: other connections will close some.
+                    // The process has no free descriptor now.
                     Err(_) => {
                         L::sleep(PAUSE).await;
                         continue;
@@ -106,7 +106,7 @@ impl<L: Stackless> Server<L> {
                 );
             // A client that closes in the middle of a request only ends its connection.
             let connection = open.watch(connection);
-            // Its end is waited for by `open`.
+            // `open` waits for the connection's end.
             L::detach(self.lane.spawn(async move {
                 let _ = connection.await;
                 0
@@ -161,7 +161,7 @@ impl<L: Stackless> Server<L> {
         };
         let steps = self.settings.steps;
         let computed = match route {
-            // Longer than a task should run without giving way.
+            // Longer than a task should run without yielding.
             Route::Compute => L::blocking(move || api::compute(route, item, steps))
                 .await
                 .map_err(|_| Problem::Backend)?,
@@ -173,7 +173,7 @@ impl<L: Stackless> Server<L> {
     /// Gets a key on a connection of the pool.
     async fn fetch(&self, key: &str) -> Result<Vec<u8>, Problem> {
         let fetched = L::within(self.settings.timeout, async {
-            // It is never closed.
+            // The semaphore is never closed, so this cannot fail.
             let _permit = self.permits.acquire().await;
             loop {
                 let used = self.links().pop();
@@ -191,7 +191,7 @@ impl<L: Stackless> Server<L> {
                         self.links().push(link);
                         return value.ok_or(Problem::Backend);
                     }
-                    // The backend has closed it since.
+                    // The backend has closed this connection since its last use.
                     Err(_) if is_used => {}
                     Err(_) => return Err(Problem::Backend),
                 }
@@ -243,7 +243,7 @@ struct Resp<L: Stackless> {
     stream: L::Stream,
     command: Vec<u8>,
     come: Vec<u8>,
-    /// Not in the future, which each connection to the service has.
+    /// Not part of the future, of which each connection to the service has one.
     block: Box<[u8]>,
 }
 

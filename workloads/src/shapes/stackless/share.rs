@@ -1,4 +1,4 @@
-//! Ways to share between tasks.
+//! Tasks that share data.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,8 +107,8 @@ pub(super) async fn sieve<L: Stackless>(lane: &L, order: &Order) -> Result<Outco
     .await
 }
 
-/// Takes its first number as a prime and passes on what that does not divide,
-/// to the next filter, which it starts.
+/// Takes its first number as a prime, and passes on the numbers that this prime does not divide. It
+/// starts the next filter, which receives them.
 fn spawn_filter<L: Stackless>(lane: &L, mut from: L::Receiver) -> L::Task {
     let own = lane.clone();
     lane.spawn(async move {
@@ -175,8 +175,8 @@ pub(super) async fn worker_pool<L: Stackless>(lane: &L, order: &Order) -> Result
     let (workers, steps) = (order.or_cpus("workers_count"), order.get("steps_count"));
     let (jobs, iterations) = (order.get("jobs_count"), order.iterations);
     let capacity = order.count("capacity_count");
-    // Many tasks receive from it: async-channel, to which tokio's documentation
-    // sends for that, and which is smol's channel.
+    // Many tasks receive from it, so it is a channel of `async-channel`, which tokio's
+    // documentation recommends for that and which smol uses.
     let (todo, taken) = bounded(capacity);
     let (done, mut results) = L::channel(capacity);
     let mut team = Team::new(lane);
@@ -245,7 +245,7 @@ pub(super) async fn chameneos<L: Stackless>(lane: &L, order: &Order) -> Result<O
     team.race_sum().await
 }
 
-/// The task of a creature. Returns how often it has met another.
+/// A task that meets others. Returns how often it has met one.
 async fn meet<L: Stackless>(requests: L::Sender, mut answer: L::Receiver, creature: u64) -> u64 {
     let mut colour = creature % 3;
     let mut met = 0;

@@ -35,7 +35,7 @@ where
     join_all::<L>(tasks).await
 }
 
-/// The time of a timed section, and its result.
+/// Times a section; the time and its result.
 pub(super) async fn timed<T>(section: impl Future<Output = T> + Send) -> (Measured, T) {
     let mut meter = Meter::begin(false);
     let watch = meter.start();
@@ -52,8 +52,8 @@ pub(super) async fn timed_sum(
     Ok(Outcome::new(measured, checksum?))
 }
 
-/// Tasks that wait at a gate until they are all there. If a sample fails they
-/// end with the runtime or with their handles.
+/// Tasks that wait at a gate until all of them have started. If a sample fails they end with the
+/// runtime or with their handles.
 pub(super) struct Team<'a, L: Stackless> {
     lane: &'a L,
     gate: L::Gate,
@@ -81,7 +81,7 @@ impl<'a, L: Stackless> Team<'a, L> {
         }));
     }
 
-    /// Waits until all tasks run and are at the gate, or about to be.
+    /// Waits until all tasks are at the gate, or about to be.
     pub(super) async fn assemble(&self) {
         let (all, arrived) = (self.tasks.len() as u64, &self.arrived);
         wait_until::<L>(|| arrived.load(Ordering::Relaxed) == all).await;
@@ -97,7 +97,7 @@ impl<'a, L: Stackless> Team<'a, L> {
         join_all::<L>(std::mem::take(&mut self.tasks)).await
     }
 
-    /// Assembles them, then times them from the gate to the last join; the time and the sum.
+    /// Assembles the tasks and times them from the gate to the last join; the time and the sum.
     pub(super) async fn race(&mut self) -> Result<(Measured, u64), Failure> {
         self.assemble().await;
         let (measured, sum) = timed(async {
@@ -108,14 +108,14 @@ impl<'a, L: Stackless> Team<'a, L> {
         Ok((measured, sum?))
     }
 
-    /// As [`Team::race`], if the sum is the checksum.
+    /// As [`Team::race`]; the sum is the checksum.
     pub(super) async fn race_sum(&mut self) -> Result<Outcome, Failure> {
         let (measured, sum) = self.race().await?;
         Ok(Outcome::new(measured, sum))
     }
 
-    /// Assembles them, then times them from the gate to the end of the main
-    /// task's part, whose result is the checksum.
+    /// Assembles the tasks and times them from the gate to the end of the main task's part, whose
+    /// result is the checksum.
     pub(super) async fn race_against(
         &mut self,
         main: impl Future<Output = u64> + Send,
@@ -130,8 +130,8 @@ impl<'a, L: Stackless> Team<'a, L> {
         Ok(Outcome::new(measured, checksum))
     }
 
-    /// Assembles and starts them, then times the main task's part, whose result
-    /// is the checksum; joins them outside.
+    /// Assembles and starts the tasks, then times the main task's part, whose result is the
+    /// checksum. Joins the tasks untimed.
     pub(super) async fn serve(
         &mut self,
         main: impl Future<Output = u64> + Send,
@@ -144,7 +144,7 @@ impl<'a, L: Stackless> Team<'a, L> {
     }
 }
 
-/// Waits until tasks have changed shared memory, and leaves the CPU to them.
+/// Yields the CPU until `done`.
 pub(super) async fn wait_until<L: Stackless>(done: impl Fn() -> bool + Send) {
     while !done() {
         L::yield_now().await;
