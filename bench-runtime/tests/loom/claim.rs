@@ -128,7 +128,7 @@ fn canary_resume_without_the_light_barrier() {
 }
 
 #[test]
-fn goroutine_that_one_readies_and_another_resumes() {
+fn stack_is_not_used_twice_if_one_thread_readies_and_another_resumes() {
     loom::model(|| {
         let scene = Scene::new();
         let sweep = loom::thread::spawn({
@@ -169,7 +169,7 @@ fn claim_against_two_waits(holds: Holds) {
 }
 
 #[test]
-fn goroutine_that_parks_again_meanwhile() {
+fn stack_is_not_used_twice_if_the_goroutine_parks_again() {
     loom::model(|| claim_against_two_waits(steps::holds));
 }
 

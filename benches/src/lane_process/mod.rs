@@ -162,7 +162,7 @@ pub struct LaneProcess {
     stop: Stop,
     next_id: u64,
     oom_kills_before: u64,
-    /// `None` until the first call of [`count`](Self::count).
+    /// `None` until the first call of `count`.
     counters: Option<Counters>,
     mark: Mark,
     /// Steps of its start that the kernel refused.
