@@ -198,8 +198,8 @@ fn commands_run_from_goroutines_of_compacted_stacks_too() {
                     let mut command = Command::new("/bin/sh");
                     command.args(["-c", "exit 5"]);
                     if forks {
-                        // Without this std would use `posix_spawn`, not `fork`. SAFETY: reads a
-                        // value of the kernel's.
+                        // Without this std would use `posix_spawn`, not `fork`.
+                        // SAFETY: reads a value of the kernel's.
                         command.uid(unsafe { libc::getuid() });
                     }
                     command.status().unwrap().code()
