@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn estimates_of_known_groups_are_found_and_others_passed_over() {
+    fn estimates_of_known_groups_are_read_and_others_ignored() {
         let folder = tempfile::tempdir().expect("a folder");
         let put = |path: &str, text: &str| {
             let path = folder.path().join(path);

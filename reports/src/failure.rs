@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn panic_of_a_toolchain_is_told_in_words_with_what_to_do() {
+    fn panic_of_a_toolchain_becomes_plain_words_with_advice() {
         let panics = [
             "killed by SIGABRT, when asked for a sample; its last words: thread '<unnamed>' panicked at /rustc/59807616/library/std/src/sys/pal/unix/stack_overflow.rs:222:13:\nfailed to set up alternative stack guard page: Cannot allocate memory (os error 12)\nstack backtrace:\n   0: __rustc::rust_begin_unwind",
             "thread 'main' panicked at /rustc/59807616/library/std/src/thread/mod.rs:711:5: failed to spawn thread: Os { code: 11, kind: WouldBlock }",

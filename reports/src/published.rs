@@ -339,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn table_says_all_of_each_figure() {
+    fn every_figure_of_the_table_is_complete() {
         assert!(all().len() >= 18 && all().iter().filter(|one| one.shown.is_none()).count() >= 18);
         for figure in all() {
             let texts = [

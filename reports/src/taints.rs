@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn taints_are_told_by_kind_with_the_worst_of_each_and_the_most_frequent_first() {
+    fn taints_are_grouped_by_kind_with_the_worst_reading_and_sorted_by_frequency() {
         let found = told(vec![
             taint("others", 0.1, 0.05, None),
             taint("steal", 0.02, 0.01, Some(3)),

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn ratio_of_a_rate_is_turned_so_that_less_is_better() {
+    fn ratio_of_two_rates_is_inverted_to_make_less_better() {
         let workload = Workload {
             measures: vec![Measure::Throughput],
             ..Workload::default()

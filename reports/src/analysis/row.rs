@@ -258,7 +258,7 @@ impl Row {
     /// The verdict on this figure against another, corrected for two rates that were searched for.
     /// Neither is higher if their ranges overlap, and they are not the same if either was not found
     /// exactly.
-    pub(super) fn told(&self, other: &Row, verdict: Verdict) -> Verdict {
+    pub(super) fn result(&self, other: &Row, verdict: Verdict) -> Verdict {
         let is_vague = |row: &Row| {
             row.quantity.id == RATE
                 && (row.is_limited() || row.gap_ratio.is_some_and(|gap| gap > WIDE_GAP))
@@ -362,16 +362,16 @@ pub(super) fn add_gaps(rows: &mut [Row]) {
 
 /// Withdraws the verdicts on rates that their searches do not support.
 pub(super) fn take_back(rows: &mut [Row]) {
-    let told = |row: &Row| {
+    let result = |row: &Row| {
         let standing = row.standing.as_ref().filter(|_| row.quantity.id == RATE)?;
         let key = key_of(row, &standing.reference_lane);
         let is_it = |other: &&Row| other.quantity.id == RATE && key_of(other, &other.lane) == key;
-        Some(row.told(rows.iter().find(is_it)?, standing.verdict))
+        Some(row.result(rows.iter().find(is_it)?, standing.verdict))
     };
-    let all: Vec<Option<Verdict>> = rows.iter().map(told).collect();
-    for (row, told) in rows.iter_mut().zip(all) {
-        if let (Some(standing), Some(told)) = (&mut row.standing, told) {
-            standing.verdict = told;
+    let all: Vec<Option<Verdict>> = rows.iter().map(result).collect();
+    for (row, result) in rows.iter_mut().zip(all) {
+        if let (Some(standing), Some(result)) = (&mut row.standing, result) {
+            standing.verdict = result;
         }
     }
 }
@@ -545,7 +545,7 @@ mod tests {
     /// A lane's rate, the gap above it, how much more each process can do than the one before, how
     /// many idle connections it held, and the load generator's headroom.
     #[derive(Clone, Copy)]
-    struct Made {
+    struct Synthetic {
         lane: &'static str,
         rate: f64,
         gap: f64,
@@ -554,7 +554,7 @@ mod tests {
         headroom: f64,
     }
 
-    const THREAD: Made = Made {
+    const THREAD: Synthetic = Synthetic {
         lane: "thread",
         rate: 12_800.0,
         gap: 1.02,
@@ -563,13 +563,13 @@ mod tests {
         headroom: 9.0,
     };
 
-    const GO: Made = Made {
+    const GO: Synthetic = Synthetic {
         lane: "go",
         ..THREAD
     };
 
     /// Five processes of each lane.
-    fn analysis(lanes: &[Made]) -> Analysis {
+    fn analysis(lanes: &[Synthetic]) -> Analysis {
         let metric = |name: &str| Metric {
             name: name.to_owned(),
             title: String::new(),
@@ -578,7 +578,7 @@ mod tests {
                 _ => Better::Lower,
             },
         };
-        let group = |made: &Made, process_index: u64| {
+        let group = |made: &Synthetic, process_index: u64| {
             let spread = 1.0 + process_index as f64 * made.step;
             let memory = made.count * 1e4 * spread;
             let values = [
@@ -636,7 +636,7 @@ mod tests {
 
     #[test]
     fn memories_with_other_numbers_of_idle_connections_are_not_compared() {
-        let with = |lane, count| Made {
+        let with = |lane, count| Synthetic {
             lane,
             count,
             ..THREAD
@@ -654,7 +654,7 @@ mod tests {
 
     /// The verdict on the second lane against the first, the text of its rate, and whether the
     /// rates overlap.
-    fn said(first: Made, second: Made) -> (Verdict, String, bool) {
+    fn outcome_of(first: Synthetic, second: Synthetic) -> (Verdict, String, bool) {
         let analysis = analysis(&[first, second]);
         let [theirs, own] = [first, second].map(|made| row(&analysis, made.lane, RATE));
         let standing = own.standing.as_ref().expect("a comparison");
@@ -662,18 +662,18 @@ mod tests {
     }
 
     #[test]
-    fn rate_whose_search_did_not_come_far_is_a_range_and_no_verdict_rests_on_less() {
+    fn rate_of_an_early_ended_search_is_a_range_and_gives_few_verdicts() {
         let verdict = |rate, gap, thread_gap| {
-            let thread = Made {
+            let thread = Synthetic {
                 gap: thread_gap,
                 ..THREAD
             };
-            said(thread, Made { rate, gap, ..GO })
+            outcome_of(thread, Synthetic { rate, gap, ..GO })
         };
         let same = verdict(12_800.0, 1.02, 1.02);
         assert_eq!((same.0, same.2), (Verdict::Same, true));
-        let (told, text, _) = verdict(12_800.0, 2.0, 1.02);
-        assert_eq!(told, Verdict::CannotTell);
+        let (result, text, _) = verdict(12_800.0, 2.0, 1.02);
+        assert_eq!(result, Verdict::CannotTell);
         assert!(text.contains("12.8") && text.contains("25.7"), "{text}");
         // Three times as much is more, even if the other rate may be twice as high as found.
         assert_eq!(verdict(38_400.0, 1.02, 2.0).0, Verdict::Faster);
@@ -683,11 +683,11 @@ mod tests {
     }
 
     #[test]
-    fn neither_of_two_rates_is_higher_whose_intervals_overlap() {
+    fn rates_with_overlapping_intervals_are_not_ranked() {
         // Each process of one lane can do 10% more than the other lane's in the same round.
         let more = |step| {
             let rate = 1.1 * THREAD.rate;
-            said(Made { step, ..THREAD }, Made { step, rate, ..GO })
+            outcome_of(Synthetic { step, ..THREAD }, Synthetic { step, rate, ..GO })
         };
         let apart = more(0.001);
         assert_eq!((apart.0, apart.2), (Verdict::Faster, false));
@@ -696,16 +696,16 @@ mod tests {
     }
 
     #[test]
-    fn rate_that_the_load_generator_limited_is_a_bound_and_no_lane_is_called_worse_for_it() {
-        let limited = |rate| Made {
+    fn rate_limited_by_the_load_generator_is_a_bound_and_never_worse() {
+        let limited = |rate| Synthetic {
             rate,
             headroom: 1.1,
             ..GO
         };
-        let (told, text, _) = said(THREAD, limited(6_400.0));
-        assert_eq!(told, Verdict::CannotTell);
+        let (result, text, _) = outcome_of(THREAD, limited(6_400.0));
+        assert_eq!(result, Verdict::CannotTell);
         assert!(text.starts_with("at least\u{a0}6.4"), "{text}");
-        assert_eq!(said(THREAD, limited(12_800.0)).0, Verdict::CannotTell);
-        assert_eq!(said(THREAD, limited(25_600.0)).0, Verdict::Faster);
+        assert_eq!(outcome_of(THREAD, limited(12_800.0)).0, Verdict::CannotTell);
+        assert_eq!(outcome_of(THREAD, limited(25_600.0)).0, Verdict::Faster);
     }
 }

@@ -386,7 +386,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_lane_carries_the_most_where_another_may_carry_more() {
+    fn no_lane_carries_the_most_if_another_may_carry_more() {
         let others = [("go", Verdict::Same), ("tokio", Verdict::CannotTell)];
         assert!(is_open(&others) && !is_open(&others[..1]) && !is_open(&[]));
         assert_eq!(

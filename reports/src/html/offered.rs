@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn share_that_the_end_of_a_try_adds_is_that_of_the_limit_in_both() {
+    fn share_added_by_the_end_of_a_try_is_limit_over_limit_and_duration() {
         let case = |given: &[(&str, u64)]| {
             let given = given
                 .iter()

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn facts_that_contradict_each_other_are_told() {
+    fn contradictory_facts_are_reported() {
         assert_eq!(contradiction(&host()), None);
         type Edit = fn(&mut Host);
         let edits: [(Edit, &str); 7] = [
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_cpus_are_read_as_the_kernel_writes_them() {
+    fn cpu_lists_in_the_kernels_format_are_parsed() {
         assert_eq!(ranges("0-3,8"), Some(vec![(0, 3), (8, 8)]));
         assert_eq!(size(&[(0, u32::MAX)]), 1 << 32);
         for wrong in ["", "3-0", "0-3,2", "x", "0-"] {

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_x86_machine_is_virtual_where_its_cpu_says_so() {
+    fn x86_machine_is_virtual_if_its_cpu_flags_say_so() {
         let virtual_ = Some("fpu hypervisor sse");
         let signed = |text| [("hypervisor_signature", text)];
         is(of(virtual_, &signed("KVMKVMKVM")), "kvm", UNKNOWN);

@@ -258,13 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn table_rises_without_doubles() {
+    fn table_is_sorted_without_duplicates() {
         let numbers = ARM.map(|(maker, part, _)| (maker, part));
         assert!(numbers.is_sorted_by(|a, b| a < b));
     }
 
     #[test]
-    fn arm_cores_have_the_name_of_their_numbers() {
+    fn arm_cores_are_named_by_their_id_numbers() {
         let a76 = [
             ("CPU implementer", "0x41"),
             ("CPU variant", "0x4"),

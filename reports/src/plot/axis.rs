@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_lose_zeros_that_say_nothing() {
+    fn labels_have_no_trailing_zeros() {
         assert_eq!(
             short(Unit::Nanoseconds, 1_000.0).replace('\u{a0}', " "),
             "1 µs"

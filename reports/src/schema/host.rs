@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn key_is_the_same_whether_or_not_the_hypervisor_tells_its_class() {
+    fn key_does_not_depend_on_the_class_of_the_hypervisor() {
         let of = |hypervisor: &str| {
             let hypervisor = hypervisor.to_owned();
             MachineKeyInputs {
@@ -267,13 +267,13 @@ mod tests {
     }
 
     #[test]
-    fn key_of_one_kind_is_that_of_the_fields_that_say_the_same() {
+    fn key_of_one_kind_of_core_equals_that_of_the_plain_fields() {
         let kinds = epyc().kinds();
         assert_eq!(MachineKeyInputs { kinds, ..epyc() }.key(), epyc().key());
     }
 
     #[test]
-    fn key_is_fixed_for_ever_within_its_version() {
+    fn key_of_a_version_never_changes() {
         assert_eq!(epyc().key(), "m3-x86_64-cf9d3c493785acbf");
     }
 }

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_of_all_runs_are_put_together_by_the_worst_run() {
+    fn taints_of_all_runs_are_merged_with_the_worst_reading() {
         let two = setup(&[
             &[("steal", 2), ("governor", 0)],
             &[("steal", 4), ("swap", 6)],

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mitigations_are_told_by_what_the_kernel_does() {
+    fn mitigations_are_on_off_or_partly_on() {
         let said = |value: Value| mitigations(Some(&value));
         assert_eq!(
             said(json!({"a": "Mitigation: PTI", "b": "Vulnerable"})),

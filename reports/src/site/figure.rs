@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn rate_that_may_lie_higher_than_it_was_found_is_not_called_from_a_higher_one() {
+    fn rate_that_may_be_higher_than_found_is_not_called_lower() {
         let with = |value, reach| Figure {
             reach,
             ..figure(value, Verdict::Same)

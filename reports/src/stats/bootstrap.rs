@@ -605,7 +605,7 @@ mod tests {
     }
 
     #[test]
-    fn inflated_ratio_is_as_large_and_less_sure() {
+    fn inflated_ratio_keeps_its_value_and_gets_a_wider_interval() {
         let slow = tree(&[&[10.4], &[10.6], &[10.5], &[10.45], &[10.55]]);
         let fast = tree(&[&[10.0], &[10.1], &[9.9], &[10.05], &[9.95]]);
         let draw = |tree, seed| Replicates::of_median(tree, seed).expect("values");

@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn curve_that_may_as_well_have_no_peak_prints_none() {
+    fn curve_that_may_have_no_peak_shows_none() {
         let level = points(|p| 100.0 * (1.0 + 0.05 * (p - 1.0) + 1e-6 * p * (p - 1.0)) / p);
         let fit = fit(Law::Usl, &level).expect("six points");
         assert_eq!(fit.peak_workers(), None, "{:?}", fit.coherency);

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn few_drift_cells_that_did_change_do_not_count() {
+    fn a_few_changed_drift_cells_do_not_inflate() {
         let mut found = drift_cells(1.0);
         for _ in 0..10 {
             found.add(&moved(20.0));

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn account_that_is_too_coarse_or_disturbed_checks_nothing() {
+    fn coarse_or_disturbed_account_checks_nothing() {
         let few = ledger(&[reading(100)], 1).expect("a reading");
         assert_eq!(few.host.closure_ratio, None, "4 MB and 8 MB");
         let mut readings = [200, 400, 600, 800, 1000].map(reading);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn control_group_is_the_better_check_where_it_may_be_read() {
+    fn readable_control_group_is_the_preferred_check() {
         let with_group = |tasks| {
             let (process, mut memory) = reading(tasks);
             memory.group_bytes = Some(38_100 * i64::try_from(tasks).expect("small"));

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_become_rarer_and_end() {
+    fn looks_become_rarer_and_stop() {
         assert_eq!((next(0), next(5), next(199)), (Some(5), Some(7), Some(200)));
         assert_eq!(next(200), None);
     }

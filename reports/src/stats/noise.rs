@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_that_are_as_promised_inflate_nothing() {
+    fn pairs_within_their_intervals_inflate_nothing() {
         let all: Vec<f64> = (1..40).map(|at| f64::from(at % 4) * 0.5).collect();
         assert_eq!(inflation(&all[..1], &all), 1.0);
     }

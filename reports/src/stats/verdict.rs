@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn difference_below_the_bound_is_no_verdict_however_sure() {
+    fn difference_below_the_bound_is_no_verdict_even_if_certain() {
         assert_eq!(one(1.015, 1.014, 1.016, 1e-9), Verdict::Same);
     }
 

@@ -557,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_rise_are_kept_as_their_differences() {
+    fn rising_numbers_are_stored_as_differences() {
         let line = line(
             "block",
             vec![json!({"at": 1_000_000}), json!({"at": 1_000_007})],
@@ -570,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_some_lack_are_kept_with_their_rows() {
+    fn fields_missing_in_some_records_are_stored_with_their_rows() {
         let records = vec![
             json!({"a": 1, "b": null}),
             json!({"a": 2, "samples": [{"x": [[5, 1], [9, 2]]}, {"x": []}]}),

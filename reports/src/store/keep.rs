@@ -213,7 +213,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_percentile_that_is_said_changes(
+        fn no_reported_percentile_changes(
             values in prop::collection::btree_map(1_u64..1 << 40, 1_u64..50, 1..400),
             bits in COARSEST..=FINEST,
         ) {

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn link_that_leads_nowhere_yet_is_followed() {
+    fn dangling_link_is_followed() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let link = folder.path().join("link");
         symlink("far", &link).expect("a link");

@@ -28,7 +28,7 @@ fn row<'a>(
 }
 
 #[test]
-fn figures_ratios_and_verdicts_are_those_that_were_put_in() {
+fn figures_ratios_and_verdicts_match_the_fixture() {
     let analysis = Analysis::of(&synthetic::run(Wish::default()));
     assert_eq!(analysis.reference_lane, "thread");
     let goroutine = row(&analysis, "spawn.one", "", "time", "threadbare");

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::derive;
 
 #[test]
-fn whole_double_cut_short_missing_and_unasked_runs_are_told_apart() {
+fn complete_duplicate_interrupted_missing_and_unexpected_runs_are_distinguished() {
     let folder = tempfile::tempdir().unwrap();
     let expected = "a\tbig\tslurm job 1\nb\tbig\tslurm job 2\nc\tsmall\tslurm job 3\nd\tsmall\tslurm job 4\na\tbig\tagain\n";
     std::fs::write(folder.path().join(EXPECTED), expected).unwrap();
@@ -68,7 +68,7 @@ fn whole_double_cut_short_missing_and_unasked_runs_are_told_apart() {
 }
 
 #[test]
-fn list_that_is_none_is_refused_and_names_outside_the_folder_take_no_run() {
+fn malformed_list_is_refused_and_paths_outside_the_folder_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join(EXPECTED);
     std::fs::write(folder.path().join("half.jsonl"), "").unwrap();
@@ -95,7 +95,7 @@ fn list_that_is_none_is_refused_and_names_outside_the_folder_take_no_run() {
 }
 
 #[test]
-fn whole_run_beside_a_copy_of_it_that_was_cut_short_is_no_double() {
+fn complete_run_beside_its_interrupted_copy_is_no_duplicate() {
     let folder = tempfile::tempdir().unwrap();
     let whole = derive::derived(&derive::real(), 0);
     let mut short = whole.clone();

@@ -316,7 +316,7 @@ fn lane_that_failed_now_and_then_and_now_always_is_a_regression() {
 }
 
 #[test]
-fn cells_of_which_the_new_run_says_nothing_are_inconclusive_and_each_is_named() {
+fn cells_absent_from_the_new_run_are_inconclusive_and_named() {
     let (base, mut new) = (full(1, None), full(2, None));
     let is_gone = |group: &Group| {
         group.workload.starts_with("spawn.") && ["thread", "tokio"].contains(&&*group.lane)
@@ -346,7 +346,7 @@ fn cells_of_which_the_new_run_says_nothing_are_inconclusive_and_each_is_named() 
 }
 
 #[test]
-fn lane_that_the_new_run_was_not_to_measure_is_named_and_no_verdict() {
+fn lane_not_selected_in_the_new_run_is_named_without_a_verdict() {
     let mut new = full(2, None);
     new.header.lanes.retain(|lane| lane.name != "tokio");
     new.groups.retain(|group| group.lane != "tokio");

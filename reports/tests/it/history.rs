@@ -42,7 +42,7 @@ fn only<'a>(all: &'a [History<'a>]) -> &'a History<'a> {
 }
 
 #[test]
-fn injected_step_is_found_and_stands_where_the_kernel_and_the_compiler_changed() {
+fn injected_step_is_found_where_the_kernel_and_the_compiler_changed() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
     let collection = Collection::read(folder.path()).unwrap();

@@ -53,7 +53,7 @@ fn page_opens_with_five_answers_each_with_figure_interval_and_reference() {
 }
 
 #[test]
-fn best_lanes_that_the_figures_do_not_part_are_named_together() {
+fn indistinguishable_best_lanes_are_named_together() {
     let mut run = synthetic::run(Wish::default());
     let times: Vec<u64> = (0..5).map(|process| 71_000 + 300 * process).collect();
     for group in &mut run.groups {
@@ -101,7 +101,7 @@ fn file_from_before_the_facts_has_a_page_without_the_answers() {
 }
 
 #[test]
-fn role_of_a_later_version_is_read_and_means_nothing() {
+fn role_of_a_later_version_is_read_and_ignored() {
     let workload = serde_json::json!({
         "id": "x", "title": "", "question": "", "operation": "", "activity": "", "measures": [],
         "roles": ["a_later_one"], "first_screen": {"question": "later_as_well", "rank": 0}
@@ -133,7 +133,7 @@ fn all_but_the_overview_and_the_list_of_questions_is_folded() {
 }
 
 #[test]
-fn words_of_the_page_have_a_line_each_at_its_top() {
+fn page_begins_with_a_line_for_each_term() {
     let page = page();
     let (hero, _) = page.split_once("<main").expect("a main part");
     for (term, _) in reports::glossary::TERMS {
@@ -379,7 +379,7 @@ fn precise_run_says_that_cells_have_more_processes_where_needed() {
 }
 
 #[test]
-fn quick_and_cut_runs_are_stamped() {
+fn quick_and_interrupted_runs_are_marked() {
     let mut run = synthetic::run(Wish {
         depth: Depth::Quick,
         ..Wish::default()
@@ -512,7 +512,7 @@ fn figure_of_another_tool_beyond_both_intervals_is_flagged() {
 }
 
 #[test]
-fn figure_of_another_tool_is_set_beside_one_of_as_many_workers_or_beside_none() {
+fn figure_of_another_tool_is_compared_only_at_the_same_number_of_workers() {
     let mut run = synthetic::run(Wish::default());
     let all = run.header.design.cpus.len() as u64;
     for workers in [1, all] {

@@ -86,7 +86,7 @@ fn tree() -> Vec<PathBuf> {
 
 /// This is CI's check of the files of a pull request.
 #[test]
-fn no_file_of_the_tree_would_be_refused() {
+fn no_file_of_the_repository_would_be_refused() {
     let files = tree();
     assert!(files.len() >= 2, "{files:?}");
     let mut verifier = Verifier::default();

@@ -18,7 +18,7 @@ fn peers(run: &reports::Run) -> Peers {
 }
 
 #[test]
-fn run_that_was_not_asked_for_peers_has_no_table_of_them() {
+fn run_without_peers_has_no_peer_table() {
     let run = synthetic::run(Wish::default());
     assert!(Peers::of(&run, &Analysis::of(&run)).is_none());
     assert!(!html::render(&run).contains("Compared with its peers"));
@@ -58,7 +58,7 @@ fn ratio_is_to_the_best_peer_and_the_winner_is_the_best_of_all() {
 }
 
 #[test]
-fn lanes_that_cannot_be_told_from_the_best_share_the_place() {
+fn lanes_indistinguishable_from_the_best_share_its_rank() {
     let mut run = peers_run(Wish::default());
     run.groups
         .retain(|group| ["threadbare", "go"].contains(&group.lane.as_str()));

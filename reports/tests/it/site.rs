@@ -77,7 +77,7 @@ fn real_runs_are_one_machine_whose_replicates_give_the_interval() {
 }
 
 #[test]
-fn linked_folders_and_pipes_are_passed_by_and_a_missing_folder_is_an_error() {
+fn linked_folders_and_pipes_are_skipped_and_a_missing_folder_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     std::fs::create_dir(path.join("in")).unwrap();
@@ -244,7 +244,7 @@ fn run_on_a_part_of_the_cpus_has_no_figure_for_the_size_of_its_machine() {
 }
 
 #[test]
-fn words_of_one_file_do_not_stand_above_all_machines() {
+fn title_of_one_file_is_not_shown_for_all_machines() {
     let pages = pages_of(&[0, 1, 2], |number, run| {
         if number == 0 {
             for workload in &mut run.header.workloads {
@@ -377,7 +377,7 @@ fn disturbances_of_the_runs_stand_beside_their_figures() {
 }
 
 #[test]
-fn runs_of_one_machine_are_one_machine_whether_or_not_its_hypervisor_is_told() {
+fn runs_with_and_without_hypervisor_class_are_one_machine() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = derive::real().remove(0);
     derive::save(&run, &folder.path().join("before.jsonl"));

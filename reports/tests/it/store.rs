@@ -123,7 +123,7 @@ fn file_that_is_not_json_at_all_names_file_and_line() {
 }
 
 #[test]
-fn other_json_is_refused_for_want_of_a_header() {
+fn json_without_a_header_is_refused() {
     let message = message("{\"a\": 1}\n");
     assert!(
         message.contains("not a header") && message.contains("run.jsonl"),
@@ -421,7 +421,7 @@ fn lanes_of_old_files_are_read_under_the_names_that_they_have_now() {
 }
 
 #[test]
-fn fixture_of_the_first_version_is_read_for_ever() {
+fn fixture_of_the_first_version_is_still_read() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1-small.jsonl");
     let run = read(&path).expect("a good file");
     assert_eq!((run.groups.len(), run.samples_count()), (2, 3));
@@ -476,7 +476,7 @@ fn impossible_records_are_refused_by_name() {
 }
 
 #[test]
-fn files_of_other_systems_are_read_or_called_what_they_are() {
+fn files_of_other_systems_are_read_or_named_by_their_kind() {
     let plain = text(&[Record::Header(Box::new(header())), group(0)]);
     let read_bytes = |bytes: Vec<u8>| {
         read_from(
@@ -511,7 +511,7 @@ fn files_of_other_systems_are_read_or_called_what_they_are() {
 }
 
 #[test]
-fn error_of_a_line_has_one_line_number_and_one_of_a_file_is_said_once() {
+fn error_of_a_line_has_one_line_number_and_a_file_error_appears_once() {
     let said = message("{\n");
     assert!(!said.contains("line 1"), "{said}");
     let error = read(Path::new("no/such/run.jsonl")).expect_err("not there");
@@ -523,7 +523,7 @@ fn error_of_a_line_has_one_line_number_and_one_of_a_file_is_said_once() {
 }
 
 #[test]
-fn samples_that_are_there_twice_are_refused() {
+fn duplicate_samples_are_refused() {
     let twice = text(&[
         Record::Header(Box::new(header())),
         group(0),

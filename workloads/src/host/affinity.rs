@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn this_thread_may_run_where_it_was_pinned_to() {
+    fn affinity_of_a_pinned_thread_is_its_cpu() {
         let first = allowed()[0];
         std::thread::spawn(move || {
             pin(&[first]).unwrap();

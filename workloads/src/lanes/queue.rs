@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn no_thread_is_notified_where_none_waits() {
+    fn no_notification_is_sent_if_no_thread_waits() {
         let queue = Queue::bounded(2);
         queue.push(1);
         queue.pop();

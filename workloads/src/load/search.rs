@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn queue_that_a_failed_try_leaves_is_not_charged_to_the_next() {
+    fn queue_left_by_a_failed_try_does_not_spoil_the_next() {
         let found_by = |settles| {
             let mut queue = Queue {
                 capacity: 5_000.0,

@@ -396,7 +396,7 @@ Node 0, zone  Movable
     }
 
     #[test]
-    fn slab_of_others_is_no_part_of_a_lane_without_kernel_objects() {
+    fn slab_of_other_programs_is_not_charged_to_a_lane_without_kernel_objects() {
         let before = Reading::default();
         let after = Reading {
             slab: 5 << 20,

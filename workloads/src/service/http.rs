@@ -112,7 +112,7 @@ mod tests {
     const WHOLE: &[u8] = b"POST /fan-out HTTP/1.1\r\nHost: x\r\nauthorization: Bearer u1:s\r\nContent-Length: 10\r\n\r\n{\"item\":1}";
 
     #[test]
-    fn request_is_parsed_only_when_all_of_it_has_come() {
+    fn request_is_parsed_only_when_complete() {
         for end in 0..WHOLE.len() {
             assert_eq!(parse(&WHOLE[..end]), Ok(None), "{end}");
         }

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn command_is_read_as_it_was_written_and_only_when_whole() {
+    fn command_is_parsed_as_written_and_only_when_complete() {
         let mut bytes = Vec::new();
         command(&mut bytes, &[b"SET", b"item:1", b"a\r\nb"]);
         let whole = bytes.len();

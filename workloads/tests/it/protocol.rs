@@ -38,7 +38,7 @@ fn quit_and_end_of_input_both_end_the_program_silently() {
 }
 
 #[test]
-fn garbage_is_a_bad_request_and_the_lane_goes_on() {
+fn lane_continues_after_a_malformed_request() {
     let (mut program, _) = Program::start("thread");
     program.refuses_garbage("thread");
     assert!(
