@@ -258,7 +258,7 @@ impl Row {
     /// The verdict on this figure against another, corrected for two rates that were searched for.
     /// Neither is higher if their ranges overlap, and they are not the same if either was not found
     /// exactly.
-    pub(super) fn result(&self, other: &Row, verdict: Verdict) -> Verdict {
+    pub(super) fn told(&self, other: &Row, verdict: Verdict) -> Verdict {
         let is_vague = |row: &Row| {
             row.quantity.id == RATE
                 && (row.is_limited() || row.gap_ratio.is_some_and(|gap| gap > WIDE_GAP))
@@ -362,16 +362,16 @@ pub(super) fn add_gaps(rows: &mut [Row]) {
 
 /// Withdraws the verdicts on rates that their searches do not support.
 pub(super) fn take_back(rows: &mut [Row]) {
-    let result = |row: &Row| {
+    let told = |row: &Row| {
         let standing = row.standing.as_ref().filter(|_| row.quantity.id == RATE)?;
         let key = key_of(row, &standing.reference_lane);
         let is_it = |other: &&Row| other.quantity.id == RATE && key_of(other, &other.lane) == key;
-        Some(row.result(rows.iter().find(is_it)?, standing.verdict))
+        Some(row.told(rows.iter().find(is_it)?, standing.verdict))
     };
-    let all: Vec<Option<Verdict>> = rows.iter().map(result).collect();
-    for (row, result) in rows.iter_mut().zip(all) {
-        if let (Some(standing), Some(result)) = (&mut row.standing, result) {
-            standing.verdict = result;
+    let all: Vec<Option<Verdict>> = rows.iter().map(told).collect();
+    for (row, told) in rows.iter_mut().zip(all) {
+        if let (Some(standing), Some(told)) = (&mut row.standing, told) {
+            standing.verdict = told;
         }
     }
 }
@@ -672,8 +672,8 @@ mod tests {
         };
         let same = verdict(12_800.0, 1.02, 1.02);
         assert_eq!((same.0, same.2), (Verdict::Same, true));
-        let (result, text, _) = verdict(12_800.0, 2.0, 1.02);
-        assert_eq!(result, Verdict::CannotTell);
+        let (told, text, _) = verdict(12_800.0, 2.0, 1.02);
+        assert_eq!(told, Verdict::CannotTell);
         assert!(text.contains("12.8") && text.contains("25.7"), "{text}");
         // Three times as much is more, even if the other rate may be twice as high as found.
         assert_eq!(verdict(38_400.0, 1.02, 2.0).0, Verdict::Faster);
@@ -702,8 +702,8 @@ mod tests {
             headroom: 1.1,
             ..GO
         };
-        let (result, text, _) = outcome_of(THREAD, limited(6_400.0));
-        assert_eq!(result, Verdict::CannotTell);
+        let (told, text, _) = outcome_of(THREAD, limited(6_400.0));
+        assert_eq!(told, Verdict::CannotTell);
         assert!(text.starts_with("at least\u{a0}6.4"), "{text}");
         assert_eq!(outcome_of(THREAD, limited(12_800.0)).0, Verdict::CannotTell);
         assert_eq!(outcome_of(THREAD, limited(25_600.0)).0, Verdict::Faster);
