@@ -37,9 +37,9 @@ impl Clock {
     /// The delays of all ticks since the last call, including those that fell into a stall.
     pub(super) fn look(&mut self) -> impl Iterator<Item = u64> + use<> {
         let (now, tick, first) = (now_ns(), self.tick, self.due);
-        let come = now.checked_sub(first).map_or(0, |late| late / tick + 1);
-        self.due += come * tick;
-        (0..come).map(move |index| now - (first + index * tick))
+        let passed = now.checked_sub(first).map_or(0, |late| late / tick + 1);
+        self.due += passed * tick;
+        (0..passed).map(move |index| now - (first + index * tick))
     }
 }
 
