@@ -18,7 +18,7 @@
 //! to say* instead of *same* if the averages differ significantly and by more than the bound.
 //!
 //! Every quantity is judged except two: the 99.9th percentiles, which depend on a few requests, and
-//! the stolen share of a queue, for which neither more nor less is better.
+//! the stolen share of a queue, where neither a higher nor a lower share is better.
 
 use std::collections::BTreeMap;
 

@@ -91,7 +91,7 @@ pub struct ComparisonCell {
 pub struct Mean {
     /// The lane.
     pub lane: String,
-    /// The mean ratio in each run; empty if no cell is in all of them.
+    /// The mean ratio in each run; empty if the runs have no cell in common.
     pub ratios: Vec<f64>,
     /// The number of cells in the means.
     pub cases_count: usize,

@@ -92,7 +92,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The advice for the reader; empty if there is none, or if the message contains it.
+/// The advice for the reader; empty if there is no advice, or if the message already contains it.
 fn advice(kind: FailureKind, happened: &str) -> &'static str {
     match kind {
         FailureKind::NotSupported => "",

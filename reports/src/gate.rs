@@ -7,8 +7,9 @@
 //! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] is possible, or a main figure is missing |
 //! | invalid      | 3         | the two runs must not be compared                       |
 //!
-//! A cell failed if the new run has no figure of it and gives a reason, or if some of its processes
-//! failed and none did in the old run. Cells that the new run did not include are only listed.
+//! A cell failed if the new run has no figure of it and gives a reason. It also failed if some of
+//! its processes failed in the new run and none in the old run. Cells that the new run did not
+//! include are only listed.
 //!
 //! [`crate::change`] describes how a cell's verdict is made. Only the first quantity of a workload
 //! can make the gate inconclusive, because tails are too uncertain.

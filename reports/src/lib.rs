@@ -1,8 +1,8 @@
 //! Reports of runs: result schema, statistics, comparison, plots, HTML.
 //!
-//! This crate reads and writes result files and makes text, tables and charts of them. It runs
-//! nothing and has no list of lanes: everything that it prints is from the result file. It can
-//! therefore read a file from another machine, or from a later version with other lanes.
+//! This crate reads and writes result files and makes text, tables and charts of them. It starts no
+//! programs and has no list of lanes: it takes everything from the result file. It can therefore
+//! read a file from another machine, or from a later version with other lanes.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

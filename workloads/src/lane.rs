@@ -85,8 +85,8 @@ impl Order {
         self.get(name) as usize
     }
 
-    /// The threads of a runtime with a scheduler of its own: `workers_count` for workloads that
-    /// have it, else the lane's CPUs.
+    /// How many threads a runtime with its own scheduler gets: `workers_count` for workloads that
+    /// have it, else the number of the lane's CPUs.
     pub(crate) fn threads(&self) -> usize {
         match self.workload.shape {
             Shape::Chunks(_) | Shape::RoundTrip => self.or_cpus("workers_count"),

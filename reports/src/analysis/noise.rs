@@ -93,7 +93,8 @@ impl Noise {
             .iter()
             .map(|pair| Comparison::new(pair.ratio, bound))
             .collect();
-        // Each pair alone, because repeats have no true differences.
+        // Each pair gets its verdict alone. The false discovery rate applies to pages of true
+        // differences, and repeats have none.
         for (pair, comparison) in pairs.iter_mut().zip(page) {
             pair.verdict = verdicts(&[comparison], FALSE_DISCOVERY_RATE_OF_LOOKS)[0];
         }

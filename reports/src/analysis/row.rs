@@ -270,8 +270,8 @@ impl Row {
         }
     }
 
-    /// The interval with its unit, such as `305 – 318 ns`. If there are too few processes for an
-    /// interval of 95%, the text says what it is. Empty if there is none.
+    /// The interval with its unit, such as `305 – 318 ns`; empty if there is none. With too few
+    /// processes for a 95% interval, the text says what the interval is.
     #[must_use]
     pub fn interval_text(&self) -> String {
         let range = self.bare_interval_text();
@@ -395,7 +395,7 @@ fn figures(rows: &[Row], id: &str) -> BTreeMap<Key, f64> {
 }
 
 /// Removes the comparisons of memory with idle connections if the numbers of connections differ by
-/// more than 5%: a lane that held fewer of them is not smaller.
+/// more than 5%, because a lane with fewer connections needs less memory.
 pub(super) fn part_other_counts(rows: &mut [Row]) {
     const MEMORY: &str = "idle_memory_bytes";
     let counts = figures(rows, "load_idle_count");
@@ -675,7 +675,7 @@ mod tests {
         let (told, text, _) = verdict(12_800.0, 2.0, 1.02);
         assert_eq!(told, Verdict::CannotTell);
         assert!(text.contains("12.8") && text.contains("25.7"), "{text}");
-        // Three times as much is more, even if the other rate may be twice as high as found.
+        // Three times the rate is a verdict, even if the other rate may be twice as high as found.
         assert_eq!(verdict(38_400.0, 1.02, 2.0).0, Verdict::Faster);
         assert_eq!(verdict(19_200.0, 1.02, 2.0).0, Verdict::CannotTell);
         assert_eq!(verdict(4_000.0, 2.0, 1.02).0, Verdict::Slower);

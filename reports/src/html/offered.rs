@@ -23,8 +23,8 @@ const PERCENTILES: [(&str, &str); 3] = [
     ("p999", "99.9th percentile of latency"),
 ];
 
-/// Columns that are no figures of a sample: the behaviour at 1.5 times the highest rate, and the
-/// interval of that rate.
+/// Columns that need more than one figure of a sample: the behaviour at 1.5 times the highest rate,
+/// and the interval of that rate.
 const BEYOND: &str = "beyond";
 const INTERVAL: &str = "interval";
 /// The largest share of refused requests at a rate that holds. None may fail.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::schema::{Cores, Host};
 
-/// The first contradiction. `host` is as it is in the file, before [`complete`](super::complete).
+/// The first contradiction. `host` is as read from the file, before [`complete`](super::complete).
 pub(crate) fn contradiction(host: &Host) -> Option<String> {
     let found = counts(host).or_else(|| lists(host));
     found.or_else(|| names(host))

@@ -117,8 +117,7 @@ fn count(name: &str, count: u32) -> String {
     }
 }
 
-/// The kinds of core as text: `4 × Cortex-A76 + 4 × Cortex-A55`; the name alone if there is one
-/// kind.
+/// The kinds of core as text: `4 × Cortex-A76 + 4 × Cortex-A55`. A single kind has no count.
 #[must_use]
 pub fn cpu(machine: &MachineKeyInputs) -> String {
     let kinds = machine.kinds();

@@ -1,5 +1,5 @@
-//! The facts of a machine and its software. They are shown beside its figures, readers can filter
-//! by them, and setups differ in them.
+//! The facts of a machine and its software. The site shows them beside the machine's figures, and
+//! readers can filter by them. Two setups of a machine differ in at least one of them.
 
 use std::cmp::Ordering;
 

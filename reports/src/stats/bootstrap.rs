@@ -9,8 +9,8 @@
 //! blocks is already in the spread of the processes' medians, and drawing those
 //! levels again would count it twice (Davison and Hinkley, "Bootstrap methods
 //! and their application", 1997, section 3.8; Ren et al., Journal of Applied
-//! Statistics 37, 2010). In our simulation the intervals with every level
-//! redrawn contained the truth 99.5% of the time in place of 95%.
+//! Statistics 37, 2010). In our simulation, 95% intervals with every level redrawn contained the
+//! truth 99.5% of the time.
 //!
 //! # Few processes
 //!

@@ -28,8 +28,8 @@ pub const CONFIDENCE: f64 = 0.95;
 /// The smallest effect that gets a verdict if a run's design names none.
 pub const DEFAULT_THRESHOLD_RATIO: f64 = 0.05;
 
-/// The false discovery rate of the verdicts between two builds. Their measurement ends by the width
-/// of the intervals alone.
+/// The false discovery rate of the verdicts between two builds. Their measurement ends when the
+/// intervals are narrow enough, whatever the verdicts are.
 pub const FALSE_DISCOVERY_RATE: f64 = 0.05;
 
 /// The rate between lanes, where a verdict ends the measurement. It is so low that all looks

@@ -1,7 +1,7 @@
 //! Records of one kind as columns: the values of each field are together, because similar values
 //! compress well. A run of 9.4 MB packs to 1.2 MB line by line, and to half of that as columns.
 //!
-//! A line of columns contains as many lines as its count:
+//! A line of columns holds `count` records:
 //!
 //! `{"type":"columns","of":"group","count":2,"columns":{"fields":{"lane":["go","tokio"],…}}}`
 //!

@@ -174,9 +174,9 @@ fn whole_ms(ns: u64) -> u64 {
     ns / MS * MS
 }
 
-/// Merges adjacent buckets within a step of `1 / 2^bits` octave, into the highest of them. The
-/// first bucket, and those of the published percentiles, end a step, so each of these figures stays
-/// exact.
+/// Merges adjacent buckets within a step of `1 / 2^bits` octave into the highest of them. The first
+/// bucket ends a step, and so do the buckets of the published percentiles. So each of these figures
+/// stays exact.
 fn coarser(buckets: &[(u64, u64)], bits: u32) -> Vec<(u64, u64)> {
     let said = SAID.iter().filter_map(|&share| percentile(buckets, share));
     let ends: Vec<u64> = said.chain(buckets.first().map(|bucket| bucket.0)).collect();

@@ -26,8 +26,8 @@ const MANY_TIMES: usize = 100;
 /// With fewer cells the rules about the typical cell do not apply.
 const MANY_CELLS: usize = 30;
 
-/// The times of a cell differ by more than this share. Even the wake-ups of a timer differ by 500
-/// times as much.
+/// The largest relative difference of times that are almost equal. Even the wake-ups of a timer
+/// differ by 500 times as much.
 const ALIKE_RATIO: f64 = 1e-6;
 
 /// Shorter times may be equal, because some clocks have coarse steps.

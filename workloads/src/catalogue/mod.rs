@@ -6,7 +6,6 @@
 //! result file. To add a kernel that computes in chunks, write a file in [`crate::kernels`] with
 //! the kernel and its `WORKLOADS`, and add its name to the list there. To add a workload of another
 //! shape, add an entry to the list of its group here. Every lane that has the shape then runs it.
-//! runs it.
 
 mod answer;
 pub(crate) mod cpu;
@@ -44,7 +43,7 @@ pub struct Workload {
     pub level: &'static str,
     /// Its place on the page's first screen, if it has one.
     pub first_screen: Option<FirstScreen>,
-    /// What the report uses its figures for, by the names in the header, such as `waiting_memory`.
+    /// How the report uses its figures, by names of the header such as `waiting_memory`.
     pub roles: &'static [&'static str],
     /// The ids of its most important quantities; empty if that is the first one.
     pub telling: &'static [&'static str],
@@ -152,13 +151,13 @@ pub type Values = &'static [(&'static str, &'static [u64], &'static [u64])];
 pub struct Presets {
     /// Part of a quick run that names no workload.
     pub quick: bool,
-    /// `doctor` measures it.
+    /// Part of what `threadbare doctor` measures.
     pub doctor: bool,
-    /// Our runtime is compared with its peers on it.
+    /// Part of the preset `peers`, which compares our runtime with others.
     pub peers: Option<Values>,
-    /// Its cost is followed over the number of tasks.
+    /// Part of the preset `growth`, which shows the cost over the number of tasks.
     pub growth: Option<Values>,
-    /// It is a whole service.
+    /// Part of the preset `service`.
     pub service: Option<Values>,
     /// The lanes of a run that names neither lanes nor a preset; empty for all. Such a run starts
     /// few processes of each lane.
@@ -166,7 +165,7 @@ pub struct Presets {
 }
 
 impl Presets {
-    /// In no preset.
+    /// Part of no preset.
     pub const NONE: Self = Self {
         quick: false,
         doctor: false,

@@ -43,8 +43,8 @@ static REGISTERED: OnceLock<&'static [Workload]> = OnceLock::new();
 ///
 /// # Errors
 ///
-/// A sentence that names the wrong workload and says what to do, or says that workloads are
-/// registered already.
+/// A sentence that names the first unfit workload and its fault, or one that says that workloads
+/// are registered already.
 pub fn register(workloads: &'static [Workload]) -> Result<(), String> {
     for (index, workload) in workloads.iter().enumerate() {
         check(workload)?;

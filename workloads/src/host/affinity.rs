@@ -44,7 +44,7 @@ impl Mask {
     ///
     /// # Errors
     ///
-    /// The error of `sched_setaffinity`: `EINVAL` if none of them may be used.
+    /// The error of `sched_setaffinity`: `EINVAL` if the process may use none of the CPUs.
     pub fn pin(&self) -> nix::Result<()> {
         let bytes = size_of_val(self.0.as_slice());
         // SAFETY: the kernel reads this many bytes, which the vector holds.

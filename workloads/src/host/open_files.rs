@@ -2,7 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Raises this process's limit of open files to what the host allows it.
+/// Raises this process's limit of open files to the host's hard limit.
 ///
 /// # Errors
 ///

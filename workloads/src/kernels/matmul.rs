@@ -1,7 +1,6 @@
 //! Multiplying two square matrices, a few rows of the result at a time.
 //!
-//! All elements are small whole numbers, so that every order of summation
-//! gives the same result.
+//! All elements are small whole numbers, so the result does not depend on the order of summation.
 
 use std::hint::black_box;
 use std::sync::Arc;

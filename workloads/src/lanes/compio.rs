@@ -109,8 +109,8 @@ fn no_ring(error: &io::Error) -> String {
 }
 
 struct Compio {
-    /// The runtimes of the last sample, for how many CPUs they are, and which of them starts a
-    /// task.
+    /// The runtimes of the last sample, their number of CPUs, and the rule that chooses the runtime
+    /// of a task.
     current: Option<(Cores, (usize, Rule))>,
 }
 

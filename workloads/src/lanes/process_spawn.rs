@@ -155,7 +155,7 @@ impl Spawner {
         Ok(outcome)
     }
 
-    /// Starts a child that writes `number`, or the clock's value if there is none.
+    /// Starts a child that writes `number`; if it is `None`, the child writes the clock's value.
     fn spawn(&self, numbers: &Numbers, number: Option<u64>) -> Result<Child, Failure> {
         let output = numbers
             .write

@@ -1,8 +1,8 @@
 //! The textbook bounded queue: a mutex and two condition variables. It counts the waiting threads,
 //! because std's `notify_one` makes a system call even if no thread waits.
 //!
-//! `std::sync::mpsc::sync_channel` is not used: it spins before it blocks, which on one CPU costs
-//! several times as much.
+//! The queue is not `std::sync::mpsc::sync_channel`, which spins before it blocks. On one CPU it
+//! costs several times as much.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -11,8 +11,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use super::helper::Listening;
 use crate::host::{affinity, open_files};
 
-/// Accepts `connections` and serves them on `cpus`, with a thread on each, until all of them are
-/// closed. Prints its address first. Blocks the thread.
+/// Prints its address, accepts `connections`, and serves them on `cpus`, one thread on each, until
+/// all of them are closed. Blocks the thread.
 ///
 /// # Errors
 ///

@@ -114,10 +114,10 @@ pub(super) struct Tally {
     pub(super) given_up: u64,
     /// All requests that have ended.
     pub(super) ended: u64,
-    /// When the last request ended that was late, refused or failed, since the start.
+    /// The end of the last request that was late, refused or failed, since the start.
     pub(super) disturbed_ns: u64,
-    /// The longest time from when a request was due until the generator first looked at it: for so
-    /// long the generator itself was stopped. Only clients that hold requests back measure it.
+    /// The longest time from when a request was due until the generator first handled it, which is
+    /// how long the generator was stopped. Only clients that hold requests back measure it.
     pub(super) stood_ns: u64,
 }
 

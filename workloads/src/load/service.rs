@@ -29,7 +29,7 @@ const REPEATS: u32 = 2;
 const LATE_OF: u64 = 100;
 /// The part of a search's time in which the service is warmed up: one second in the preset.
 const WARM_UP_PART: u64 = 5;
-/// How many requests are in progress when the service is asked to end.
+/// The requests in progress when the generator asks the service to shut down.
 const LAST: u64 = 8;
 /// The rates at which latencies are reported, in percent of the highest rate, with the names of
 /// their figures. The last rate is more than the service can carry.

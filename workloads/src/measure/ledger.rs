@@ -1,9 +1,9 @@
 //! The memory ledger: the memory of a lane's tasks, part by part, and by how much the memory of the
 //! host and of the control group changed in the same time.
 //!
-//! The study takes the readings from outside. They are therefore the same for every language, and
-//! use no memory of the lane. The parts are those of the lane's own processes, which other programs
-//! do not disturb:
+//! The study takes the readings from outside the lane. They are therefore the same for every
+//! language, and use none of the lane's memory. The parts are the memory of the lane's own
+//! processes, which other programs do not disturb:
 //!
 //! | part | is |
 //! |---|---|

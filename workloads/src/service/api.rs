@@ -81,7 +81,7 @@ impl Users {
         let known = self.hashes.iter().find(|(user, _)| user == name);
         let (user, right) = known.ok_or(Problem::Unknown)?;
         let given = hash(user, given, self.rounds);
-        // All bytes are compared, so that the time reveals nothing.
+        // All bytes are compared, so the time does not depend on the first difference.
         let differing = given.iter().zip(right).fold(0, |all, (a, b)| all | (a ^ b));
         match differing {
             0 => Ok(user),

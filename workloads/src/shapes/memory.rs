@@ -47,8 +47,8 @@ fn levels<L: Blocking>(lane: &L, order: &Order) -> Result<u64, Failure> {
     }
 }
 
-/// Has the ledger read first without waiting tasks, then with `tasks_count` of them. `body` gets
-/// the task's number and a function that waits.
+/// Requests a reading of the ledger without waiting tasks, then one with `tasks_count` of them.
+/// `body` gets the task's number and a function that waits.
 fn hold<L, F>(lane: &L, order: &Order, body: F) -> Result<Outcome, Failure>
 where
     L: Blocking,

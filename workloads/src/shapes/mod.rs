@@ -55,7 +55,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// The lane has a scheduler that spreads tasks over its CPUs; else a
     /// bounded number of tasks take chunks from a shared counter.
     const SCHEDULES: bool = false;
-    /// A task is a thread of the kernel, so that it can be pinned.
+    /// A task is a kernel thread, so it can be pinned to a CPU.
     const PINNABLE: bool = false;
 
     /// A task to be joined.
@@ -138,10 +138,10 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// Gives a permit back.
     fn release(&self, permits: &Self::Permits);
 
-    /// Listens on a free port of the loopback, with room for as many connections
-    /// that are not accepted yet as the host allows.
+    /// Listens on a free port of the loopback. The queue of unaccepted connections is as long as
+    /// the host allows.
     fn listen(&self) -> std::io::Result<(Self::Listener, SocketAddr)>;
-    /// Blocks until a connection comes.
+    /// Blocks until a connection arrives.
     fn accept(&self, listener: &Self::Listener) -> std::io::Result<Self::Stream>;
     /// Makes accepts fail, also those that are waiting.
     fn close(&self, listener: &Self::Listener);

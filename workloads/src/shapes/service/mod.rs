@@ -58,8 +58,8 @@ fn run<L: Blocking>(
         server.end();
     }
     let served = lane.join(acceptor);
-    // The service's failure is reported rather than the load's, which only says that the service
-    // was not there.
+    // The service's failure is reported first. The load's failure is a consequence: it found no
+    // service.
     served?;
     let report = report?;
     let outcome = report.into_outcome(meter.finish());

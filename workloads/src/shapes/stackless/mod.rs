@@ -99,8 +99,8 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     /// Waits until the pipe has a number.
     fn read_pipe(pipe: &mut Self::Reader) -> impl Future<Output = u64> + Send;
 
-    /// Listens on a free port of the loopback, with room for as many connections
-    /// that are not accepted yet as the host allows.
+    /// Listens on a free port of the loopback. The queue of unaccepted connections is as long as
+    /// the host allows.
     fn listen() -> impl Future<Output = IoResult<(Self::Listener, SocketAddr)>> + Send;
     fn connect(address: SocketAddr) -> impl Future<Output = IoResult<Self::Stream>> + Send;
     /// The connection for hyper.
