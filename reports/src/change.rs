@@ -1,18 +1,19 @@
 //! The changes from one run to another on one host, cell by cell.
 //!
 //! 1. The processes of each lane in the new run are compared with those in the old one
-//!    ([`crate::stats::shift`]); slopes over many processes, as memory is, by their ratio; figures
-//!    that may be zero, by their difference.
+//!    ([`crate::stats::shift`]). Slopes over many processes, such as memory, are compared by their
+//!    ratio, and figures that may be zero by their difference.
 //! 2. The cells of other models are the lane's drift cells ([`crate::stats::drift`]). If they
 //!    changed by more than their spread explains, every interval of this lane is widened by the
-//!    same factor, and further on a workload whose drift cells changed more. Variants of one model
+//!    same factor, and by more on a workload whose drift cells changed more. Variants of one model
 //!    share their code, so they are no drift cells of each other.
 //! 3. If the A/A pairs of either run differ by more than their intervals allow, intervals are
 //!    widened too ([`crate::stats::noise`]).
 //! 4. Verdicts are those of [`crate::stats::verdict`] over the whole page. The bound is the larger
 //!    of the threshold and the typical change of the drift cells.
-//! Two builds that were measured by turns (`Run::sides`) are one run, and the processes of one
-//! round are pairs.
+//!
+//! Two builds that were measured in turn (`Run::sides`) are one run, and the processes of one round
+//! are pairs.
 //!
 //! The shift does not show a slow mode that has become more frequent. So the verdict is *too noisy
 //! to say* instead of *same* if the averages differ significantly and by more than the bound.
@@ -62,7 +63,7 @@ pub struct ChangeRow {
     /// The factor by which the drift cells and the A/A pairs inflated the spread.
     pub inflation: f64,
     /// The average of the new processes over that of the old ones, with its spread inflated.
-    /// Present if it differs significantly though most processes do not.
+    /// Present if it differs significantly although the typical process does not.
     pub average: Option<Ratio>,
     /// The verdict.
     pub verdict: Verdict,
@@ -127,7 +128,7 @@ struct Pair<'a> {
     ratio: Ratio,
     difference: Option<Difference>,
     average: Option<Ratio>,
-    /// The factor by which the spread is too small, by the A/A pairs of both runs.
+    /// The factor by which the spread is too small, according to the A/A pairs of both runs.
     inflation: f64,
 }
 

@@ -92,7 +92,7 @@ pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
     let mut found = Vec::new();
     let mut collector = Collector::default();
     for (name, kind, placed_by) in expected(folder)? {
-        // Only below the folder: a line such as `.` or `/` names no run.
+        // Only paths below the folder are runs, and not lines such as `.` or `/`.
         let is_own = |path: &Path| {
             let below = path.strip_prefix(folder);
             below.is_ok_and(|below| below.starts_with(&name))
@@ -158,7 +158,7 @@ fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
             "{EXPECTED} is no list of runs: it has a line of text for each, with the run's folder, its kind and what placed it, and tabs between them; correct it, or move it away"
         ))
     })?;
-    // A line may be only a name. Blanks instead of tabs would give another name.
+    // A line may be only a name. Spaces instead of tabs would become part of the name.
     let is_blank = |line: &str| !line.contains('\t') && line.trim().contains(char::is_whitespace);
     if let Some((place, line)) = text.lines().enumerate().find(|(_, line)| is_blank(line)) {
         return Err(io::Error::other(format!(

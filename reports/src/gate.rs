@@ -29,8 +29,8 @@ use crate::schema::{Depth, Failure, Group, Parameters};
 use crate::stats::Verdict;
 use crate::stats::bootstrap::Ratio;
 
-/// The slowdown that must be ruled out for each cell, as a share, for the gate to pass. If the
-/// host's noise is larger, it is larger too.
+/// The slowdown that must be ruled out for each cell, as a share, for the gate to pass. On a
+/// noisier host it is larger.
 pub const TOLERANCE_RATIO: f64 = 0.10;
 
 /// The taints for CPU time that other programs or machines took.

@@ -224,8 +224,8 @@ impl Quantity {
         value.is_finite().then_some(value)
     }
 
-    /// The main quantity of a workload, by which its comparisons are decided: the most important
-    /// one.
+    /// The main quantity of a workload: the most important one. A cell gets more processes until
+    /// the comparisons of this quantity are decided.
     #[must_use]
     pub fn main_of(workload: &Workload) -> Option<Quantity> {
         Quantity::all_of(workload).into_iter().next()
@@ -267,7 +267,7 @@ impl Quantity {
         }
     }
 
-    /// True for a figure of the load generator itself, by which lanes are not compared.
+    /// True for a figure of the load generator itself. Lanes are not compared by it.
     pub(crate) fn is_of_load(&self) -> bool {
         matches!(&self.source, Source::Metric(name) if name.starts_with("load_"))
     }

@@ -13,7 +13,7 @@ pub struct Line {
     pub label: String,
     /// The lane's place in the header.
     pub lane: usize,
-    /// The points by rising x, each with its y.
+    /// The points in ascending order of x, each with its y and interval.
     pub points: Vec<(f64, f64, Option<Interval>)>,
     /// A fitted curve through them, drawn dashed; empty if there is none.
     pub fitted: Vec<(f64, f64)>,

@@ -96,7 +96,7 @@ pub struct Sample {
     pub elapsed_ns: u64,
     /// Operations done in the timed section; at least 1.
     pub operations_count: u64,
-    /// The answer. The study has found it right.
+    /// The checksum of the answer, which the study has checked.
     #[serde(default)]
     pub checksum: u64,
     /// User plus system CPU time of the lane and its children.

@@ -20,7 +20,7 @@ pub struct Header {
     /// The writer's version, such as `0.1.0`.
     #[serde(default)]
     pub threadbare_version: String,
-    /// The seed of every random choice, above all of the order of the cells.
+    /// The seed of every random choice, such as the order of the cells.
     pub seed: u64,
     /// How it is measured.
     pub design: Design,
@@ -71,7 +71,7 @@ fn twice<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names.find(|name| !seen.insert(*name))
 }
 
-/// How much was measured, and so how much may be claimed.
+/// How much was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Depth {
@@ -89,7 +89,7 @@ pub enum Depth {
 pub struct Design {
     /// How much is measured; `quick` is refused by the gate.
     pub depth: Depth,
-    /// The command line, word by word, so that it can be repeated.
+    /// The command line, one entry for each argument.
     pub command: Vec<String>,
     /// Fresh processes for each lane on each workload. If the run `goes_on`, the fewest of any.
     pub processes_count: u64,
@@ -140,7 +140,7 @@ pub struct Shard {
 /// The parts of a split run that one file holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Merged {
-    /// Which parts, from 1, rising.
+    /// The numbers of the parts, from 1, in ascending order.
     pub indices: Vec<u32>,
     /// How many parts there are.
     pub count: u32,

@@ -14,7 +14,7 @@ use super::Extra;
 /// not have.
 pub const MACHINE_KEY_VERSION: u32 = 3;
 
-/// A fact of a machine that its host does not show.
+/// The value of a fact that the host does not show.
 pub const UNKNOWN: &str = "unknown";
 
 /// The machine of a run.

@@ -73,7 +73,7 @@ pub enum Record {
     Environment(EnvironmentSample),
     /// A disturbance: a reason to trust the figures less.
     Taint(Taint),
-    /// The same operation as another tool measured it.
+    /// Another tool's measurement of the same operation.
     CrossCheck(CrossCheck),
     /// A block is complete and on the disk.
     Block(Block),

@@ -33,7 +33,7 @@ pub struct Workload {
     /// Workloads of different kinds are never compared. May be empty.
     #[serde(default)]
     pub level: String,
-    /// The meaning of each parameter, by name, above all of parameters whose values are codes.
+    /// The meaning of each parameter, by name. If the values are codes, it explains them.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
     /// The id of its group in the header; if it is empty, the id's first word.
@@ -42,7 +42,7 @@ pub struct Workload {
     /// Its place on the page's first screen; absent if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_screen: Option<FirstScreen>,
-    /// What the report uses its figures for, in addition to the workload's own question.
+    /// How the report uses its figures, in addition to the workload's own question.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
     /// The ids of its most important quantities; empty if that is the first one.
@@ -163,7 +163,7 @@ pub enum Role {
     Communicate,
     /// A token that goes to another task and back: two switches.
     RoundTrip,
-    /// The same, depending on the number of CPUs (`workers_count`).
+    /// The round trip of a token, by the number of CPUs (`workers_count`).
     RoundTripByCpus,
     /// The memory of a task that waits.
     WaitingMemory,

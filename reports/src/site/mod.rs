@@ -93,14 +93,14 @@ pub struct Setup {
     /// The figures of all runs together, by place and lane.
     #[serde(skip)]
     pub figures: Figures,
-    /// True for runs that a program derived from other runs, for trials.
+    /// True for test data that a program derived from other runs.
     pub derived: bool,
 }
 
 /// One run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Kept {
-    /// Its file, below the folder.
+    /// The path of its file below the folder.
     pub file: String,
     /// When it started.
     pub started: String,
@@ -108,7 +108,7 @@ pub struct Kept {
     pub run_id: String,
     /// Its disturbances, the most frequent first.
     pub disturbances: Vec<Tainted>,
-    /// The file itself, if it is a kept run, which may be passed on.
+    /// The file, if it is a kept run, which the site may publish.
     #[serde(skip)]
     pub raw: Option<Raw>,
     /// Its own figures, by place and lane.

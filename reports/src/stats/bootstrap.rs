@@ -336,7 +336,8 @@ fn between(low: f64, high: f64) -> f64 {
     low + (high - low) / 2.0
 }
 
-/// The medians that a resample of `figures` may have, rising, each with its probability.
+/// The medians that a resample of `figures` may have, in ascending order, each with its
+/// probability.
 fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
     let mut sorted = figures.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -403,7 +404,7 @@ fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
         return da.min(db);
     }
     let together = (a + b).powi(2) / (a * a / da + b * b / db);
-    // Neither side has any spread: the smaller of both.
+    // If neither side has any spread, the smaller of both numbers.
     if together.is_finite() {
         together
     } else {

@@ -9,10 +9,9 @@
 //!
 //! # Sources
 //!
-//! Birge, "The calculation of errors by the method of least squares", Physical
-//! Review 40, 1932, for the factor; Devlin and Roeder, "Genomic control for
-//! association studies", Biometrics 55, 1999, for taking it from quantiles, so
-//! that a few drift cells which did change do not count.
+//! Birge, "The calculation of errors by the method of least squares", Physical Review 40, 1932, for
+//! the factor; Devlin and Roeder, "Genomic control for association studies", Biometrics 55, 1999,
+//! for taking it from quantiles, so a few drift cells that did change have no effect.
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
@@ -47,7 +46,7 @@ impl DriftCells {
         }
     }
 
-    /// How many there are.
+    /// How many drift cells were added.
     #[must_use]
     pub fn count(&self) -> usize {
         self.deviations.len()
@@ -86,7 +85,7 @@ impl DriftCells {
     }
 }
 
-/// The deviation within which a normally distributed quantity is in this share of all cases.
+/// The deviation that a normally distributed quantity does not exceed in this share of all cases.
 fn within(share: f64) -> f64 {
     Normal::standard().inverse_cdf(f64::midpoint(1.0, share))
 }

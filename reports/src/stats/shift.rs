@@ -9,13 +9,13 @@
 //!
 //! The ends of its interval are quantiles of the same factors. If the new figures are divided by
 //! any factor within them, they cannot be distinguished from the old ones. How far the quantiles
-//! are from the middle follows from the uncertainty of the share of pairs in which the new
-//! process is slower. That share is a U-statistic. Its variance is estimated from how often each
-//! single process is slower ("placements"), so the two sides may have different spreads. Two builds
-//! that were measured by turns are paired: the placements of a pair are added before their variance
-//! is taken, so the host's effect on both cancels. If the host's common effect is most of the
-//! variation, each pair gives one factor, and the middle between every two of them is taken (Hodges
-//! and Lehmann's estimate of one sample).
+//! are from the middle follows from the uncertainty of the share of pairs in which the new process
+//! is slower. That share is a U-statistic. Its variance is estimated from how often each single
+//! process is slower ("placements"), so the two sides may have different spreads. Two builds that
+//! were measured in turn are paired: the placements of a pair are added before their variance is
+//! taken, so the host's effect on both cancels. If the host's common effect is most of the
+//! variation, each pair gives one factor, and the shift is the median of the means of every two
+//! factors (Hodges and Lehmann's estimate of one sample).
 //!
 //! # Rejected
 //!
@@ -212,7 +212,7 @@ impl Answers {
         }
     }
 
-    /// The middle between the factors of every two pairs, including a pair and itself.
+    /// The means of the factors of every two pairs, including a pair and itself.
     fn of_pairs(ours: &[f64], theirs: &[f64]) -> Answers {
         let pairs = ours.iter().zip(theirs);
         let pairs: Vec<f64> = pairs.map(|(our, their)| our - their).collect();
@@ -269,7 +269,7 @@ fn together(ours: (f64, usize), theirs: (f64, usize)) -> (f64, f64) {
     let (a, b) = (ours.0.powi(2), theirs.0.powi(2));
     let (da, db) = ((ours.1 - 1) as f64, (theirs.1 - 1) as f64);
     let freedom = (a + b).powi(2) / (a * a / da + b * b / db);
-    // Neither side has any spread: the smaller of both.
+    // If neither side has any spread, the smaller of both numbers.
     let freedom = if freedom.is_finite() {
         freedom
     } else {

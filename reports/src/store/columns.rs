@@ -15,7 +15,7 @@
 //! | `{"fields":{name: column, …}}` | objects with all of these fields |
 //! | `{"fields":…, "some":{name: {"rows":column,"values":column}}}` | … and fields that only the objects at `rows` have |
 //! | `{"tuple":[column, …]}` | lists of one length: their first elements, their second … |
-//! | `{"lengths":column,"items":column}` | lists of any lengths, behind each other |
+//! | `{"lengths":column,"items":column}` | lists of any lengths: the length of each, and all items in one column |
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -29,7 +29,7 @@ use crate::schema::Record;
 /// The `type` of a line of columns.
 pub(super) const TYPE: &str = "columns";
 
-/// Lists of up to this length are split by place, if all have the same length.
+/// The longest lists that are stored as tuples, if all of them have the same length.
 const LONGEST_TUPLE: usize = 4;
 
 /// A line with the records of one kind. These types write it; [`Rows`] reads it without an
@@ -81,8 +81,8 @@ pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
     serde_json::to_value(line).expect("columns have texts as names")
 }
 
-/// The records in a line of columns. `values_left` is how many values they may still have; it is
-/// reduced by their values.
+/// The records in a line of columns. `values_left` is the number of values that they may have, and
+/// is reduced by the number that they have.
 ///
 /// # Errors
 ///
@@ -171,7 +171,7 @@ enum Rows {
 /// A field that not all objects have.
 struct Field {
     name: String,
-    /// The rows that have it, in rising order.
+    /// The rows that have it, in ascending order.
     rows: Peekable<std::vec::IntoIter<usize>>,
     values: Rows,
 }
@@ -352,7 +352,7 @@ impl<'de> Deserializer<'de> for &mut Rows {
     }
 }
 
-/// The rows were counted before, so this cannot happen.
+/// Never returned, because the rows were counted before.
 fn ended() -> Error {
     Error::custom("a column has ended")
 }

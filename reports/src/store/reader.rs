@@ -36,7 +36,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Some ten times the size of the largest real run.
+    /// About ten times the size of the largest real run.
     fn default() -> Limits {
         Limits {
             line_bytes: 16 << 20,

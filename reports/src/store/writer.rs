@@ -118,7 +118,7 @@ pub struct Writer<M = File> {
 
 impl Writer<File> {
     /// Creates a file with its header, and syncs it. If the header cannot be written, the file is
-    /// removed again, because it would be no run and would block one.
+    /// removed again, because a file without a header is not a run and would block the next one.
     ///
     /// # Errors
     ///

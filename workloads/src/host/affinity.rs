@@ -32,7 +32,7 @@ impl Mask {
         Self(words)
     }
 
-    /// The CPUs of this set, rising.
+    /// The CPUs of this set, in ascending order.
     #[must_use]
     pub fn cpus(&self) -> Vec<usize> {
         let is_set = |&cpu: &usize| self.0[cpu / WORD] >> (cpu % WORD) & 1 == 1;

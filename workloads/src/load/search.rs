@@ -5,7 +5,7 @@
 //! single try decides the answer:
 //!
 //! 1. Short tries find where to begin: each rate is four times the one before, from a rate that any
-//!    host can carry, until a try is far too much or has failed twice. Then the service is warmed
+//!    host can carry, until a rate is far too high or has failed twice. Then the service is warmed
 //!    up at a rate that it can carry.
 //! 2. Whole tries begin at a rate near the last one: a step up after a try that held, a step down
 //!    after one that failed (Dixon and Mood, 1948), until the time is over. The steps grow until
@@ -36,14 +36,14 @@ const MOST_TRIES: usize = 60;
 pub(super) enum Tried {
     Held,
     Failed,
-    /// It was far too much; the service answered this many requests a second.
+    /// The rate was far too high; the service answered this many requests a second.
     Answered(u64),
 }
 
 /// How long a try lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
-    /// Enough to see whether a rate is far too much.
+    /// Enough to see whether a rate is far too high.
     Short,
     Whole,
 }
@@ -52,8 +52,8 @@ pub(super) enum Length {
 pub(super) trait Service {
     /// Offers this rate for the length of a try.
     fn carry(&mut self, rate: u64, length: Length) -> anyhow::Result<Tried>;
-    /// Waits until the service has ended its work of a failed try. `light` is a rate that it can
-    /// probably carry with ease.
+    /// Waits until the service has finished the requests of a failed try. `light` is a rate that it
+    /// can probably carry with ease.
     fn settle(&mut self, light: u64) -> anyhow::Result<()>;
     /// Offers a rate that the service can carry and ignores the outcome. Just-in-time compilers
     /// need it.
@@ -167,9 +167,9 @@ impl<S: Service> Search<'_, S> {
         Ok(tried)
     }
 
-    /// The answer of the whole tries. If none held it is that of the short ones: the rate that held
-    /// in a short try, or a quarter of the lowest rate that failed in a whole one if that is not
-    /// higher.
+    /// The answer of the whole tries. If none of them held, the answer is the highest rate that
+    /// held in a short try. If a rate as low as that failed in a whole try, the answer is a quarter
+    /// of the lowest such rate.
     fn found(&self) -> Option<Found> {
         found(&self.tries, self.high).or_else(|| {
             let lowest = self.tries.iter().map(|&(rate, _)| rate).min();
@@ -186,8 +186,8 @@ impl<S: Service> Search<'_, S> {
     }
 }
 
-/// The next rate after one that was far too much: the rate that was answered, but at most `down`
-/// and at least an eighth of the rate, because a service that broke down may answer hardly any.
+/// The next rate after one that was far too high: the rate of the answers, but at most `down`. It
+/// is at least an eighth of the rate, because a service that broke down may answer almost nothing.
 fn below(rate: u64, down: u64, answered: u64) -> u64 {
     answered.max(rate / 8).min(down).max(1)
 }
@@ -222,7 +222,7 @@ mod tests {
     struct Exact {
         bearable: u64,
         left: u64,
-        /// Whether it returns the answered rate when a rate was far too much.
+        /// Whether it returns the answered rate when a rate is far too high.
         tells: bool,
         /// The rates of its warm-ups, and how many tries were before each.
         warmed: Vec<(u64, u64)>,

@@ -22,12 +22,12 @@ use crate::measure::observed::Observed;
 use crate::protocol::{Latency, Parameters};
 use crate::service::Route;
 
-/// How often a failed try is repeated if the generator itself was stopped during it: the host
-/// stopped it, and perhaps the service too.
+/// How often a failed try is repeated if the host stopped the generator during it. The host may
+/// have stopped the service too, so such a try gives no information about the service.
 const REPEATS: u32 = 2;
 /// One of this many requests may be late or refused.
 const LATE_OF: u64 = 100;
-/// The part of a search's time in which the service is warmed up: one second in the preset.
+/// The service is warmed up for the search's time divided by this: one second in the preset.
 const WARM_UP_PART: u64 = 5;
 /// The requests in progress when the generator asks the service to shut down.
 const LAST: u64 = 8;
@@ -157,10 +157,10 @@ impl Plan {
         Ok(plan)
     }
 
-    /// A schedule of this rate for this time. A request that has found no connection at its end
-    /// plus the limit of latency is given up, so the generator does not wait for a service that
-    /// cannot keep up. The schedule has at least two requests, and lasts longer if they need it:
-    /// the first is of the slow route, which does not count for the latency.
+    /// A schedule of this rate for this time. A request is given up if it has no connection when
+    /// the schedule has ended and the latency limit has passed. So the generator does not wait for
+    /// a service that cannot keep up. The first request is of the slow route and does not count for
+    /// the latency. A schedule therefore has at least two requests, and lasts longer if necessary.
     fn schedule(&self, rate: u64, time_ns: u64) -> Schedule {
         let requests = u128::from(rate) * u128::from(time_ns) / 1_000_000_000;
         let schedule = Schedule {
@@ -345,8 +345,8 @@ impl Load<'_> {
         figures.extend(levels);
         figures.push(("recovery_ns", self.recovery_ns(highest)? as f64));
         figures.extend(self.idle()?);
-        // The service still closes the idle connections. It settles first, to read the last
-        // requests at once.
+        // The service may still be closing the idle connections. After it has settled, it reads the
+        // last requests at once.
         self.settle((highest / 4).max(1))?;
         let drained = self.offer(Schedule {
             requests: LAST,
@@ -422,8 +422,8 @@ impl Load<'_> {
             let (idle_before, start) = (self.backend_idle_ns(), now_ns());
             let tally = self.offer(schedule)?.tally;
             if percent == 100 {
-                // Not at a lower rate, where a request takes more of that CPU because each one
-                // wakes it.
+                // At a lower rate each request would wake the backend's CPU and use more of its
+                // time.
                 most = (self.backend_idle_ns().zip(idle_before)).map(|(idle, before)| {
                     let busy_ns = (now_ns() - start).saturating_sub(idle.saturating_sub(before));
                     tally.ended as f64 * 1e9 / busy_ns.max(1) as f64
@@ -563,7 +563,7 @@ fn open_idle(address: SocketAddr, time: Duration) -> io::Result<TcpStream> {
 }
 
 /// The outcome of a try. It held if no request failed and 99 of 100 were answered within the limit;
-/// a refused request counts as late. The rate was far too much if more than a tenth were refused,
+/// a refused request counts as late. The rate was far too high if more than a tenth were refused,
 /// failed or given up.
 fn tried(tally: &Tally, limit_ns: u64, given_up_ns: u64) -> Tried {
     let missing = tally.errors + tally.shed;
@@ -635,13 +635,13 @@ mod tests {
     /// The limits of a try, and the time of a search.
     #[derive(Clone, Copy, Debug)]
     struct Design {
-        /// Requests under way at most.
+        /// The most requests in progress.
         in_flight: usize,
         /// One of this many requests may be refused.
         refused_of: u64,
         try_ns: f64,
         search_ns: f64,
-        /// The part of that before the tries.
+        /// The part of that time before the tries.
         warm_up_ns: f64,
         processes: u64,
     }
@@ -762,8 +762,8 @@ mod tests {
         }
     }
 
-    /// First for `searches` searches: the median of the rates that they find, and the limits of the
-    /// middle 95% over it. Then the same for `runs` runs, whose figures are the medians of their
+    /// The median of the rates that `searches` searches find, and both ends of the middle 95%
+    /// divided by it. Then the same for the figures of `runs` runs, which are medians over
     /// processes. The host makes each process faster or slower, by about 6%.
     fn found_by(design: Design, [searches, runs]: [u64; 2]) -> [[f64; 3]; 2] {
         let found = |seed, speed| {
@@ -797,8 +797,8 @@ mod tests {
     #[test]
     fn rate_of_a_service_that_the_host_stops_for_milliseconds_is_found_again() {
         let [now, before] = [DESIGN, BEFORE].map(|design| found_by(design, [24, 8]));
-        // The service can do 11,765 requests a second, and more for so short a time, because some
-        // wait.
+        // The service can do 11,765 requests a second. In a short try it can do more, because some
+        // requests still wait at its end.
         let [one, run] = now;
         assert!((11_000.0..13_000.0).contains(&one[0]), "{one:?}");
         assert!(one[1] > 0.95 && one[2] < 1.05, "{one:?}");

@@ -18,7 +18,8 @@ use crate::host::clock::now_ns;
 use crate::service::api::{Question, right_check};
 use crate::service::{DRAIN, Route, secret, user};
 
-/// After this many sends in a row the client reads answers; later, they would seem late.
+/// The most sends before the client reads answers. With more, an answer would be read late and its
+/// latency would be too long.
 const SENDS: usize = 16;
 /// The time between sending the last requests and ending the service.
 const UNDER_WAY: Duration = Duration::from_millis(20);
@@ -55,7 +56,7 @@ pub(super) struct Http<'a> {
     idle: VecDeque<usize>,
     /// Requests that are due and found no free connection: the number, and the time when due.
     backlog: VecDeque<(u64, u64)>,
-    /// When requests must be answered: the time, the connection, and the request's turn on it.
+    /// The deadlines of requests: the time, the connection, and the request's number on it.
     deadlines: VecDeque<(u64, usize, u64)>,
     schedule: Schedule,
     start: u64,
@@ -195,7 +196,7 @@ impl<'a> Http<'a> {
         self.flush(index)
     }
 
-    /// Gives up requests that have waited for too long.
+    /// Gives up requests whose deadline has passed.
     fn expire(&mut self, now: u64) -> anyhow::Result<()> {
         while let Some(&(deadline, index, turn)) = self.deadlines.front() {
             let connection = &self.connections[index];
@@ -268,11 +269,12 @@ impl<'a> Http<'a> {
         }
         for _ in 0..self.schedule.requests {
             if let Some(index) = self.idle.pop_front() {
-                // All are of the slow route, so they are still in progress when the service ends.
+                // The requests are of the slow route, so they are still in progress when the
+                // shutdown begins.
                 self.send(index, 0, self.start)?;
             }
         }
-        // The service has read the requests by then.
+        // In this time the service reads the requests.
         thread::sleep(UNDER_WAY);
         let mut stream = TcpStream::connect_timeout(&self.plan.address, TIMEOUT)?;
         stream.set_read_timeout(Some(TIMEOUT))?;

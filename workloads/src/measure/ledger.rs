@@ -5,11 +5,11 @@
 //! language, and use none of the lane's memory. The parts are the memory of the lane's own
 //! processes, which other programs do not disturb:
 //!
-//! | part | is |
+//! | part | source |
 //! |---|---|
 //! | anonymous | `Pss_Anon` + `Pss_Shmem` of `/proc/PID/smaps_rollup`, over the lane and its descendants |
-//! | page tables | `VmPTE` of `/proc/PID/status`, and the top page that it leaves out, likewise |
-//! | kernel stacks | threads of all these, times the bytes of a kernel stack |
+//! | page tables | `VmPTE` of `/proc/PID/status`, plus the top-level page that it leaves out, over the same processes |
+//! | kernel stacks | number of threads of these processes × bytes of a kernel stack |
 //! | slab, per-CPU | growth of the host's, up to what the lane's own new threads, processes, mappings and files can cause |
 //!
 //! Two accounts that do not depend on the parts show whether a part is missing: the host's, and the
@@ -61,7 +61,7 @@ pub struct Memory {
     pub page_tables_bytes: i64,
     /// Growth of the host's per-CPU area for them.
     pub percpu_bytes: i64,
-    /// Growth of the lane's address space, which is no cost.
+    /// Growth of the lane's address space, which by itself costs no memory.
     pub virtual_bytes: i64,
 }
 
@@ -87,7 +87,7 @@ impl Readings {
     ///
     /// # Errors
     ///
-    /// If `/proc` does not show it.
+    /// If `/proc` cannot be read.
     pub fn take(&mut self, pid: u32) -> io::Result<()> {
         self.0.push(Reading::take(pid)?);
         Ok(())
@@ -279,7 +279,7 @@ fn page() -> i64 {
     constant(SysconfVar::PAGE_SIZE).unwrap_or(4096)
 }
 
-/// CPUs that the kernel keeps an area for.
+/// The number of CPUs that have a per-CPU area.
 fn cpus() -> i64 {
     constant(SysconfVar::_NPROCESSORS_CONF).unwrap_or(1)
 }

@@ -49,8 +49,8 @@ pub(crate) fn look_at(most: Option<(u64, &str)>, tasks: u64) -> Result<(), Failu
 /// Operations that have no result end the calling task by [`Failure::throw`] if
 /// they fail.
 pub(crate) trait Blocking: Clone + Send + Sync + 'static {
-    /// Tasks are processes: their usage counts once they are joined, and
-    /// their memory is not the lane's.
+    /// Tasks are processes. Their usage is counted after they are joined, and their memory is not
+    /// that of the lane's own process.
     const PROCESSES: bool = false;
     /// The lane has a scheduler that spreads tasks over its CPUs; else a
     /// bounded number of tasks take chunks from a shared counter.
@@ -143,7 +143,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn listen(&self) -> std::io::Result<(Self::Listener, SocketAddr)>;
     /// Blocks until a connection arrives.
     fn accept(&self, listener: &Self::Listener) -> std::io::Result<Self::Stream>;
-    /// Makes accepts fail, also those that are waiting.
+    /// Makes all accepts fail, including those that are waiting.
     fn close(&self, listener: &Self::Listener);
 }
 
@@ -154,13 +154,13 @@ pub(crate) trait Database: Send + Sized + 'static {
 
     /// Connects. Neither this nor an answer may take longer than `timeout`.
     fn connect(url: &str, timeout: Duration) -> IoResult<Self>;
-    /// The values of these keys; `None` if one has none.
+    /// The values of these keys; `None` if a key has no value.
     fn get(&mut self, keys: &[String]) -> IoResult<Option<Vec<Vec<u8>>>>;
 }
 
 /// A TCP connection that blocks its task.
 pub(crate) trait Connection: Read + Write + Send + Sized + 'static {
-    /// The lane's client of a database, which it uses instead of this.
+    /// The lane's PostgreSQL client, which is used instead of this connection.
     type Database: Database;
 
     /// Connects. Blocks for at most `timeout`.

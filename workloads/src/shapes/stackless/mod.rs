@@ -48,14 +48,14 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     type Listener: Send + Sync + 'static;
     /// One TCP connection.
     type Stream: Send + 'static;
-    /// A connection as hyper takes it.
+    /// A connection that hyper can use.
     type Io: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static;
 
     /// Starts a task.
     fn spawn(&self, body: impl Future<Output = u64> + Send + 'static) -> Self::Task;
     /// Waits for a task; returns its failure.
     fn join(task: Self::Task) -> impl Future<Output = Result<u64, Failure>> + Send;
-    /// Lets a task run without a join.
+    /// Lets a task run that no task joins.
     fn detach(task: Self::Task);
     /// Lets other tasks run.
     fn yield_now() -> impl Future<Output = ()> + Send;
@@ -107,7 +107,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     fn io(stream: Self::Stream) -> Self::Io;
     /// The lane's clock for hyper.
     fn timer() -> impl hyper::rt::Timer + Send + Sync + 'static;
-    /// Waits until a connection comes.
+    /// Waits until a connection arrives.
     fn accept(listener: &Self::Listener) -> impl Future<Output = IoResult<Self::Stream>> + Send;
     /// Waits for bytes, and returns their number.
     fn read(
