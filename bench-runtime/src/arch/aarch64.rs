@@ -51,9 +51,9 @@ unsafe extern "C" fn base() {
         "mov x29, xzr",
         // The payload arrives in x2, and the first argument is passed in x0.
         "mov x0, x2",
-        // A jump, not a call: the return predictor would record a call. The entry does not return,
-        // so all later returns would be mispredicted by one. If branch targets are enforced, a jump
-        // through x16 may land where a call may.
+        // A jump, because the return predictor would record a call. The entry never returns, so
+        // that record would shift all later predictions by one. If branch targets are enforced, a
+        // jump through x16 may land where a call may.
         "adr x30, 2f",
         "br x16",
         "2:",
@@ -81,8 +81,8 @@ pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usiz
             "stp x19, x29, [sp, #16]",
             "str x9, [sp]",
             "mov x9, sp",
-            // From this store on another CPU may resume us. It is a Release,
-            // so a thread that reads it with Acquire finds all that was stored before.
+            // Once this store is visible, another CPU may resume this context. The store is a
+            // Release, so a thread that loads `*save` with Acquire sees all earlier stores.
             "stlr x9, [x0]",
             "mov sp, x1",
             "ldr x9, [sp]",
@@ -174,7 +174,7 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
     )
 }
 
-/// The stack pointer, or close to it.
+/// The stack pointer; under Miri an address close to it.
 #[inline(always)]
 pub(crate) fn stack_pointer() -> usize {
     if cfg!(miri) {

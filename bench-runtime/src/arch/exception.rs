@@ -70,7 +70,7 @@ pub(super) unsafe extern "C" fn personality(
 ///
 /// # Safety
 ///
-/// The exception was not raised again since it was caught.
+/// The exception was caught, and has not been raised again.
 pub(crate) unsafe extern "C-unwind" fn raise(exception: *mut c_void) {
     // SAFETY: by the caller's promise it is complete, and not shared.
     unsafe { _Unwind_RaiseException(exception) };

@@ -17,10 +17,9 @@
 //! - `catch(f, data) -> exception`: calls `f(data)`. Returns null if `f` returns, or the
 //!   exception's object if `f` unwinds ([`exception`]).
 //!
-//! Only the callee-saved registers of the C ABI survive a switch; the asm
-//! clobbers all other registers, so the compiler saves only live values.
-//! Floating-point control words are not switched: no code may change them
-//! across a park.
+//! The asm of a switch saves two registers that LLVM reserves, and declares all others as
+//! clobbered. So the compiler saves only live values. Floating-point control words are not
+//! switched: no code may change them across a park.
 
 mod context;
 pub(crate) mod exception;

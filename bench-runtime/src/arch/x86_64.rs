@@ -47,9 +47,9 @@ unsafe extern "C" fn base() {
         "xor ebp, ebp",
         // The payload arrives in rdx, and the first argument is passed in rdi.
         "mov rdi, rdx",
-        // The stack is empty, and aligned as the ABI requires before a call. The return address is
-        // pushed, and the entry is reached by a jump: the return predictor would record a call. The
-        // entry does not return, so all later returns would be mispredicted by one.
+        // The stack is empty, and aligned as the ABI requires before a call. A push and a jump
+        // stand for the call, because the return predictor would record a call. The entry never
+        // returns, so that record would shift all later predictions by one.
         "lea rcx, [rip + 2f]",
         "push rcx",
         "jmp rax",
@@ -77,8 +77,8 @@ pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usiz
             "push rbx",
             "lea rax, [rip + 2f]",
             "push rax",
-            // After this store another CPU may resume us: stores become visible
-            // in order, so it sees all values that were pushed before.
+            // Once this store is visible, another CPU may resume this context. Stores become
+            // visible in order, so that CPU also sees the values that were pushed before.
             "mov [rdi], rsp",
             "mov rsp, rsi",
             // Pop and jump rather than `ret`: the return predictor has never
@@ -162,7 +162,7 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
     )
 }
 
-/// The stack pointer, or close to it.
+/// The stack pointer; under Miri an address close to it.
 #[inline(always)]
 pub(crate) fn stack_pointer() -> usize {
     if cfg!(miri) {
