@@ -6,8 +6,8 @@
 //! 1. If the buffer is not empty, no receiver waits; if it has room, no sender waits. Two kinds of
 //!    waiters do not count: those whose ticket another thread has claimed, and those of a select
 //!    that both sends and receives on this channel.
-//! 2. A closed channel has no waiters, and its buffer only shrinks; except for
-//!    values that were put back ([`super::put_back`]).
+//! 2. A closed channel has no waiters, and its buffer only shrinks. Only a value that is put back
+//!    ([`super::put_back`]) adds to the buffer or to the senders' queue.
 //! 3. The `len` elements from `head` on, in a ring of `cap`, are initialised.
 //!
 //! # The hand-off
@@ -44,7 +44,7 @@ const PICK_SEED: u32 = 0x9E37_79B9;
 /// A cache line.
 const LINE: usize = 64;
 
-/// The alignment that this code requests: `malloc` aligns each allocation so anyway.
+/// The alignment that is requested from the allocator: `malloc` provides it for each allocation.
 const ALLOCATED: usize = 16;
 
 /// How a wait ended.
@@ -63,7 +63,7 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    /// One handle of this side, as [`Core::handles`] counts it.
+    /// What one handle of this side adds to [`Core::handles`].
     const fn one(self) -> u64 {
         match self {
             Self::Send => 1,
@@ -133,7 +133,7 @@ pub(crate) struct Core {
     pub(super) cap: u32,
     /// The offset of the header from the start of the allocation.
     lead: u8,
-    /// A value that is put back is dropped if the channel has another value.
+    /// Whether a value that is put back is dropped if the buffer holds another value.
     pub(super) keeps_one: bool,
     pub(super) buffer: *mut u8,
     pub(super) elem_size: usize,

@@ -136,7 +136,7 @@ impl<T> SendTimeoutError<T> {
     }
 }
 
-// Not derived: a derived `Debug` would need `T: Debug`, and `unwrap` needs the error's `Debug`.
+// Not derived: a derived `Debug` requires `T: Debug`, so `unwrap` of a send's result would too.
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

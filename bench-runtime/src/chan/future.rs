@@ -1,9 +1,9 @@
 //! A receive as a future.
 //!
-//! The first poll that finds no value enqueues a waiter, like a goroutine that parks. The sender
-//! then moves the value into the future, which is pinned. From the dequeue to the ready the waiter
-//! belongs to the thread that dequeued it, so the future reads it only after the ready
-//! ([`Pending::is_ready`]).
+//! The first poll that finds no value enqueues a waiter, like a goroutine that parks. A sender then
+//! dequeues the waiter, moves the value into the future, which is pinned, and readies the future.
+//! Until then the waiter belongs to the sender's thread, so the future reads the waiter only after
+//! it was readied ([`Pending::is_ready`]).
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -21,9 +21,10 @@ use crate::goroutine::pending::Pending;
 
 /// A receive that async code waits for: see [`Receiver::recv_async`](crate::Receiver::recv_async).
 ///
-/// Any thread and any executor may poll it. A poll that finds no value puts it into the queue of
-/// receivers. If it is dropped, it leaves the queue, and a value that was just handed to it is put
-/// back in front of the others. So it may be a branch of any `select!`.
+/// Any thread and any executor may poll it. A poll that finds no value puts the future into the
+/// queue of receivers. A future that is dropped leaves the queue; if a value was handed to it since
+/// its last poll, the value is put back in front of the others. So no value is lost if the future
+/// is a branch of a `select!` that takes another branch.
 ///
 /// # Examples
 ///
@@ -71,7 +72,7 @@ impl<'a, T> Recv<'a, T> {
         }
     }
 
-    /// The value, or `None` of a closed channel.
+    /// The value; `None` if the channel was closed instead.
     ///
     /// # Safety
     ///
@@ -130,8 +131,8 @@ impl<T> Future for Recv<'_, T> {
     }
 }
 
-/// Ends a wait in the queue of a side. True if it removed the waiter; false if the waiter was
-/// dequeued before. May block the thread until the thread that dequeued it has readied it.
+/// Ends a wait in the queue of a side. True if this removed the waiter; false if another thread had
+/// dequeued it. In that case this blocks the thread until the other thread has readied `pending`.
 ///
 /// # Safety
 ///
@@ -144,20 +145,20 @@ pub(super) unsafe fn leave(
     pending: &'static Pending,
 ) -> bool {
     core.lock();
-    // SAFETY: we hold the lock; the waiter is alive, and in this queue or in none
-    // while the channel is open. The thread that closed the channel has the waiter in a list
-    // of its own, which the lock does not guard, and will ready it.
-    let is_left = unsafe {
+    // SAFETY: we hold the lock; the waiter is alive. While the channel is open, the waiter is in
+    // this queue or in none. If the channel is closed, the waiter is not touched: the thread that
+    // closed the channel may have it in a list that the lock does not guard, and readies its owner.
+    let was_queued = unsafe {
         let state = core.state();
         let removed = !state.closed && state.queue(side).remove(waiter);
         core.unlock();
         removed
     };
-    if !is_left {
+    if !was_queued {
         pending.wait_ready();
     }
     pending.give_back();
-    is_left
+    was_queued
 }
 
 impl<T> Drop for Recv<'_, T> {

@@ -6,9 +6,8 @@
 //!
 //! # What differs from Go
 //!
-//! - Handles are counted: when the last [`Sender`] is dropped the channel
-//!   closes. When the last [`Receiver`] is dropped, sends fail and the values
-//!   in the buffer are dropped.
+//! - Handles are counted. When the last [`Sender`] is dropped, the channel closes. When the last
+//!   [`Receiver`] is dropped, the channel closes too, and the values in its buffer are dropped.
 //! - A send on a closed channel returns the value in its error, and closing a
 //!   channel twice returns `false`; neither panics.
 //! - A nil channel is a handle made by [`Sender::never`] or
@@ -35,7 +34,8 @@ pub use select::{RecvOperand, Select, Selected, SendOperand, Slot};
 pub use send_future::Sending;
 pub use sender::Sender;
 
-/// Makes a channel whose buffer holds `capacity` values. If it is 0, each send waits for a receive.
+/// Makes a channel whose buffer holds `capacity` values. With a capacity of 0, each send waits for
+/// a receive.
 ///
 /// # Panics
 ///

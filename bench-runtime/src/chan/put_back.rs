@@ -1,11 +1,11 @@
 //! Values that were handed to a future, which was dropped before a poll returned them.
 //!
 //! The send of such a value has returned success, so the value must not be lost. It goes to a
-//! receiver that waits, else to the front of the buffer. If the buffer is full, or there is none,
-//! the last value becomes the first entry in the queue of senders, so the order of values does not
-//! change. The owner of that entry is a record of its own, in place of a sender; the receiver frees
-//! it. A close does not remove the entry. Only a channel for ticks drops the value, if it holds a
-//! newer one.
+//! receiver that waits, else to the front of the buffer. If the buffer is full, its last value
+//! becomes the first entry in the queue of senders, so the order of values does not change. Without
+//! a buffer, the value itself becomes that entry. The owner of the entry is not a sender, but a
+//! [`Pending`] made for it; the receive of the value frees it. A close does not remove the entry.
+//! Only a channel for ticks drops the value, if its buffer holds a newer one.
 
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::task::Waker;
@@ -52,25 +52,26 @@ pub(super) fn put_back<T>(chan: Chan<T>, value: T) {
         waiter: MaybeUninit::uninit(),
         value: MaybeUninit::uninit(),
     }));
-    // SAFETY: the thread that readies the record has received the value, if there is one, and no
-    // other code frees the box.
+    // SAFETY: the thread that readies the record has moved the value out of the box, and frees the
+    // box. If the record is never queued, it is never readied, and the box is freed below.
     let record = unsafe { Pending::leave(returned.cast(), free::<T>) };
     let went = put_in_front(chan, &raw const *value, returned, record);
     if matches!(went, Went::Queued) {
         return;
     }
     record.give_back();
-    // SAFETY: it was not used.
+    // SAFETY: the box was not queued, so no other code has its address.
     unsafe { free::<T>(returned.cast()) };
     match went {
         Went::Passed(wakers) => wakers.into_iter().for_each(wakers::wake),
-        // SAFETY: it was not moved, and is not used again.
+        // SAFETY: the value was not moved, and is not used again.
         Went::Refused => unsafe { ManuallyDrop::drop(&mut value) },
         Went::Kept | Went::Queued => {}
     }
 }
 
-/// Moves the value. After `Went::Queued` the box is in the queue of senders.
+/// Moves the value, unless the result is `Went::Refused`. After `Went::Queued` the box `returned`
+/// is in the queue of senders.
 fn put_in_front<T>(
     chan: Chan<T>,
     value: *const T,

@@ -51,8 +51,8 @@ impl<T> Receiver<T> {
         self.chan
     }
 
-    /// An end without a channel: a receive on it never ends, and in a `select!`
-    /// it is never ready. Like a nil channel in Go.
+    /// An end without a channel, like a nil channel in Go: [`recv`](Self::recv) on it never
+    /// returns, and in a `select!` it is never ready.
     ///
     /// # Examples
     ///
@@ -318,8 +318,8 @@ impl<T> Receiver<T> {
 }
 
 impl Receiver<()> {
-    /// Enqueues a waiter that is woken when the channel is closed; false if it is closed already.
-    /// Only for channels on which no value is ever sent.
+    /// Enqueues a waiter whose owner is readied when the channel is closed; false if the channel is
+    /// closed already. Only for channels on which no value is ever sent.
     ///
     /// # Safety
     ///

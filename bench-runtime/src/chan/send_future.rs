@@ -21,7 +21,7 @@ use crate::goroutine::pending::Pending;
 ///
 /// Any thread and any executor may poll it. The first poll sends the value, or puts the future into
 /// the queue of senders. If the future is dropped, it leaves the queue, and drops a value that was
-/// not received. A value that was received is sent, even if the future is not polled again.
+/// not received. A value that was received counts as sent, even if the future is not polled again.
 ///
 /// # Examples
 ///

@@ -49,8 +49,8 @@ impl<T> Sender<T> {
         self.chan
     }
 
-    /// An end without a channel: a send on it never ends, and in a `select!` it
-    /// is never ready. Like a nil channel in Go.
+    /// An end without a channel, like a nil channel in Go: [`send`](Self::send) on it never
+    /// returns, and in a `select!` it is never ready.
     ///
     /// # Examples
     ///
@@ -184,8 +184,8 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends a value from async code, with any executor. The output of the future is the result of
-    /// [`Self::send`]. It does not block: the first poll sends the value, or queues the future.
+    /// Sends a value from async code, with any executor. The future's output is what [`Self::send`]
+    /// returns. No poll blocks: the first one sends the value, or queues the future.
     ///
     /// If the future is dropped before its value was received, the value is dropped with it;
     /// [`try_send`](Self::try_send) returns a value that it cannot send. In a goroutine use
@@ -208,7 +208,8 @@ impl<T> Sender<T> {
     }
 
     /// Closes the channel: sends fail from now on; receivers get the values left in the buffer, and
-    /// then `None`. Returns true if this call closed it, false if it was closed before, or is nil.
+    /// then `None`. Returns true if this call closed the channel; false if it was closed before, or
+    /// if this end is nil.
     ///
     /// # Examples
     ///

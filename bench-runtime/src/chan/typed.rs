@@ -9,8 +9,8 @@ use super::core::{Core, Outcome, Side, complete};
 use crate::goroutine::Waiter;
 use crate::sched;
 
-/// A pointer to a channel, which is alive: the owner of the pointer also owns, or borrows, a handle
-/// that is counted. Invariant in `T`, because both ends have the same type.
+/// A pointer to a live channel: the owner of the pointer also owns, or borrows, a handle that is
+/// counted. Invariant in `T`, because both ends have the same type.
 pub(super) struct Chan<T> {
     core: NonNull<Core>,
     element: PhantomData<*mut T>,
@@ -30,7 +30,7 @@ impl<T> PartialEq for Chan<T> {
     }
 }
 
-/// Ends the last receiver: the drop of this empties the buffer, and then drops the handle.
+/// The last handle of the receiving side: its drop first empties the buffer.
 struct Rest<T> {
     chan: Chan<T>,
     /// All handles of the other side are dropped as well.
@@ -118,7 +118,7 @@ impl<T> Chan<T> {
             if !alone {
                 self.core().close();
             }
-            // If the destructor of a value panics, the drop of `rest` drops the others.
+            // If the destructor of a value panics, the drop of `rest` drops the other values.
             let rest = Rest { chan: self, alone };
             rest.drop_values();
         }
@@ -128,7 +128,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     ///
-    /// `value` is initialised, and moved from if this returns `Done`.
+    /// `value` is initialised. If this returns `Done`, the caller does not use the value again.
     #[inline(always)]
     unsafe fn attempt_send(&self, value: *const T) -> Attempt<()> {
         let core = self.core();
@@ -288,9 +288,9 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     ///
-    /// The value is initialised, and moved from if this returns `Passed`. The waiter is in
-    /// no queue, has the value as its element, and does not move until it is readied or
-    /// removed.
+    /// The value is initialised; if this returns `Passed`, the caller does not use it again. The
+    /// waiter is in no queue, has the value as its element, and does not move until its owner is
+    /// readied or the waiter is removed.
     pub(super) unsafe fn send_or_queue_up(
         &self,
         value: *const T,
@@ -394,8 +394,8 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     ///
-    /// The waiter is in no queue, has a place for a `T` as its element, and
-    /// does not move until it is readied or removed.
+    /// The waiter is in no queue, has a place for a `T` as its element, and does not move until its
+    /// owner is readied or the waiter is removed.
     pub(super) unsafe fn recv_or_queue_up(&self, waiter: *mut Waiter) -> Received<T> {
         match self.attempt_recv() {
             Attempt::Done(value) => Received::Value(value),

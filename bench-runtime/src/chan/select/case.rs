@@ -112,10 +112,11 @@ impl<O: SendOperand> SendOperand for Option<O> {
 /// One case.
 #[doc(hidden)]
 pub trait Case {
+    /// 1 if the case is a future, else 0.
     const FUTURES: usize = 0;
     /// The value that its arm receives.
     type Output;
-    /// Polls its future; true if it is ready, and the case is taken.
+    /// Polls its future, if it has one. True if the future is ready: then the case is taken.
     fn poll(&mut self, _: &mut Context<'_>) -> bool {
         false
     }
@@ -164,8 +165,8 @@ impl<T> Case for RecvCase<'_, T> {
 /// `send(tx, value)`
 pub struct SendCase<'a, T> {
     sender: Option<&'a Sender<T>>,
-    /// Not a `T`: after the send the receiver may have freed what the value points to, and then a
-    /// `Box` must not even be moved.
+    /// Not a `T`: after the send the receiver may have freed the memory that the value points to.
+    /// A `Box` must not even be moved after that.
     value: MaybeUninit<T>,
     /// False once the value was sent or returned.
     held: bool,
@@ -315,7 +316,8 @@ pub trait Cases {
     type Output;
     /// Whether the case at `index` is a future.
     fn is_future(&self, index: usize) -> bool;
-    /// Polls the case at `index`, if it is a future; true if it is ready, and the case is taken.
+    /// Polls the case at `index`, if it is a future. True if the future is ready: then the case is
+    /// taken.
     fn poll(&mut self, index: usize, cx: &mut Context<'_>) -> bool;
     /// Adds the entries, in order.
     fn entries(&mut self, out: &mut impl FnMut(Entry));

@@ -30,7 +30,7 @@ pub struct Slot<T> {
 }
 
 impl<T> Slot<T> {
-    /// A slot without a value, for a receive.
+    /// An empty slot, for a receive.
     ///
     /// # Examples
     ///
@@ -83,8 +83,8 @@ impl<T> Slot<T> {
     ///
     /// # Panics
     ///
-    /// If a [`Select`] that uses the slot waits. Another goroutine can reach the slot then only if
-    /// it is in a thread-local.
+    /// If a [`Select`] that uses the slot is waiting. Only code of another goroutine can make this
+    /// call meanwhile, and only if the slot is in a thread-local.
     pub fn take(&self) -> Option<T> {
         self.marks.assert_not_lent();
         // SAFETY: `full` was set, so the place is initialised; it is cleared now. A slot is not
@@ -326,7 +326,7 @@ impl<'a> Select<'a> {
     ///
     /// # Panics
     ///
-    /// If another `Select` waits with one of its slots, as in [`Slot::take`].
+    /// If another `Select` that uses one of the same slots is waiting: see [`Slot::take`].
     ///
     /// # Examples
     ///
@@ -428,9 +428,9 @@ impl<'a> Select<'a> {
             entry.enabled = entry.has_channel() && marks.full.get() == (entry.side == Side::Send);
         }
         Self::mark_lent(entries, true);
-        // SAFETY: each case borrows its end, so the channels are alive. It also
-        // borrows its slot, which by the above has a value to send or room for
-        // one, and which no other code uses while it is marked.
+        // SAFETY: each case borrows its end, so the channels are alive. Each case also borrows its
+        // slot. The slot of an enabled case has a value to send, or room for one, and no other code
+        // uses a slot that is marked as lent.
         let taken = unsafe { run(entries, wait) };
         Self::mark_lent(entries, false);
         taken.map(|taken| Self::settle(entries, taken))

@@ -8,11 +8,11 @@
 //! 4. Otherwise enqueue a waiter for each case, all with one ticket; unlock; park. If several cases
 //!    have the same channel, the first waiter in its queue is a random one of them, because a send
 //!    or a receive takes the first.
-//! 5. The thread that claims the ticket has moved the value or closed the channel.
-//!    Remove the other waiters, each under its channel's lock.
+//! 5. After the park: the thread that claimed the ticket has moved the value or closed the channel,
+//!    or the time limit has passed. Remove the other waiters, each under its channel's lock.
 //!
-//! Source: Go's `selectgo`, without its random order of polling: a random
-//! number is drawn only if several cases are ready.
+//! Source: Go's `selectgo`, without its random order of polling. A random number is drawn only if
+//! several cases are ready, or if a select that parks has several cases on one channel.
 
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
@@ -26,17 +26,19 @@ use crate::sched;
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Entry {
-    /// `None`: the case is disabled.
+    /// `None`: the case has no channel, so it is always disabled.
     core: Option<NonNull<Core>>,
     /// The value to send, or the place to receive into.
     elem: *mut u8,
     pub(super) side: Side,
     /// False: the case is disabled in this wait.
     pub(super) enabled: bool,
-    /// The position of the case in the source; sorting moves the entries.
+    /// The position of the case in the order in which the cases were given. It is stored, because
+    /// sorting moves the entries.
     pub(super) index: u16,
     waiter: MaybeUninit<Waiter>,
-    /// The marks in the slot of a run-time case; null for other cases.
+    /// The marks of the slot, for a case of a [`Select`](super::Select); null for a case of
+    /// `select!`.
     pub(super) marks: *const Marks,
 }
 
@@ -75,7 +77,7 @@ pub enum Wait {
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// The position of the case in the source.
+    /// The index of its [`Entry`].
     pub(super) index: usize,
     /// True if a value was moved, false if the channel is closed.
     pub(super) passed: bool,
@@ -172,8 +174,9 @@ unsafe fn unlock_all(entries: &[Entry]) {
     }
 }
 
-/// True if the case seems ready. It is not ready if all waiters that it found belong to other
-/// selects, and their tickets were claimed.
+/// True if the case may be ready: the channel is closed, its buffer has room or a value, or waiters
+/// are on the other side. With such waiters alone the case is not ready if another thread has
+/// claimed the ticket of each.
 ///
 /// # Safety
 ///
@@ -191,8 +194,8 @@ unsafe fn looks_ready(entry: &Entry) -> bool {
     }
 }
 
-/// Takes one of the ready cases, each with the same probability, and returns
-/// the waiter that must be ended once all channels are unlocked.
+/// Takes one of the ready cases, each with the same probability. Also returns the waiter whose wait
+/// the caller must end once all channels are unlocked, if there is one.
 ///
 /// # Safety
 ///
@@ -224,8 +227,8 @@ unsafe fn take_ready(entries: &[Entry]) -> Option<(Taken, Option<NonNull<Waiter>
     }
 }
 
-/// Carries out one case: returns whether a value was moved, and the waiter that
-/// must be ended. `None` if it is not ready.
+/// Carries out one case. Returns whether a value was moved, and the waiter whose wait the caller
+/// must end, if there is one. `None` if the case is not ready.
 ///
 /// # Safety
 ///
@@ -289,7 +292,7 @@ unsafe fn copy(from: *const u8, to: *mut u8, size: usize) {
     }
 }
 
-/// Steps 4 and 5.
+/// Steps 4 and 5 of the list at the top of this file.
 ///
 /// # Safety
 ///
@@ -302,8 +305,8 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
             .waiter
             .write(Waiter::multi(me, ticket, entry.elem.cast(), 0));
     }
-    // From here on the entries are shared: other threads dequeue their waiters, which consist of
-    // cells.
+    // From here on the entries are borrowed as shared: other threads dequeue their waiters, and
+    // write to the cells in them.
     let entries = &*entries;
     for same_channel in entries.chunk_by(|a, b| a.core == b.core) {
         // The next send or receive takes the first of them.

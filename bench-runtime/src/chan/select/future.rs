@@ -1,9 +1,11 @@
 //! The cases of `select!` that are futures.
 //!
-//! They add one case to the select: a receive from a channel to which the waker of the futures
-//! sends. So the engine has no code for futures. A round checks the channels and polls the futures;
-//! a random number decides which come first. If nothing is ready, the select parks, and each wake
-//! begins another round.
+//! The futures of a select share one waker, which sends to a channel. The receive from this channel
+//! is one more case of the select, so the engine has no code for futures.
+//!
+//! A round checks the channels and polls the futures. It begins at a random case: with the channels
+//! if that case is on a channel, else with that future. If nothing is ready, the select parks, and
+//! each wake begins another round.
 //!
 //! A future that is polled and is not ready loses nothing. A future that is ready is taken at once,
 //! because it must not be polled again.
@@ -90,7 +92,7 @@ impl Wake for Alarm {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(chan) = self.0.chan() {
-            // If the buffer is full, no round has taken the previous wake.
+            // A full buffer holds a wake that no round has received yet, and one is enough.
             chan.try_send(());
         }
     }
@@ -113,7 +115,7 @@ fn draw(bound: usize) -> usize {
 #[inline(never)]
 pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
     let (alarm, woken) = chan(1);
-    // It owns the sender: the channel is not closed before the end.
+    // The waker owns the sender, so the channel is not closed before the end of the select.
     let waker = Waker::from(Arc::new(Alarm(alarm)));
     let mut cx = Context::from_waker(&waker);
     let mut entries = Vec::with_capacity(L::LEN + 1);
@@ -140,7 +142,8 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
             Some(taken) if taken.index == L::LEN => {}
             other => break other,
         }
-        // A future wakes itself in its poll to let other goroutines run.
+        // A future that wakes itself while it is polled wants other goroutines to run before its
+        // next poll.
         if woke_itself {
             sched::park::yield_now();
         }
@@ -153,7 +156,8 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
     cases.finish(taken)
 }
 
-/// Carries out the cases on channels; the receive of a wake is the last case. Blocks the goroutine.
+/// Carries out the cases on channels. With `woken`, a receive from it is the last case. Blocks the
+/// goroutine.
 fn run_channels<L: Cases>(
     cases: &mut L,
     entries: &mut Vec<Entry>,

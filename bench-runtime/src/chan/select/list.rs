@@ -12,7 +12,7 @@ pub fn select<L: Cases>(mut cases: L, wait: Wait) -> L::Output {
     if const { L::FUTURES > 0 } {
         return future::select(cases, wait);
     }
-    // The number of entries determines the stack use of a parked select.
+    // The array of entries is on the stack of the parked goroutine, so its size follows `LEN`.
     let taken = match L::LEN {
         0 => run_with::<L, 0>(&mut cases, wait),
         1 => run_with::<L, 1>(&mut cases, wait),

@@ -1,8 +1,9 @@
 //! `select!`.
 
-/// Waits on several channel operations and futures at once and carries out exactly
-/// one of them; blocks the goroutine (or, on a plain thread, the thread) until one
-/// is ready. If several are ready, each has the same probability.
+/// Waits on several channel operations and futures at once and carries out exactly one of them;
+/// blocks the goroutine (or, on a plain thread, the thread) until one is ready. If several are
+/// ready, each has the same probability. If one of `n` cases is a future, each ready case has a
+/// probability of at least `1 / n`.
 ///
 /// | case                              | taken when                            |
 /// |-----------------------------------|---------------------------------------|
@@ -50,8 +51,8 @@
 /// `Unpin`, the `Pin` that [`std::pin::pin!`] makes). A case that is not taken then loses nothing.
 /// A future that was ready must not be polled again: the condition disables its case.
 ///
-/// If a case is a future, a random number decides whether the channels or the futures are checked
-/// first, so neither starve. Each wake polls all futures of the select.
+/// A random number decides whether the channels are checked first or the futures are polled first,
+/// and which future is first. Each wake polls the futures in turn until one is ready.
 ///
 /// ```
 /// use bench_runtime::{Runtime, chan, go, select};

@@ -6,8 +6,9 @@ use std::cell::Cell;
 #[derive(Debug)]
 pub(super) struct Marks {
     pub(super) full: Cell<bool>,
-    /// A select that waits uses the slot. Other goroutines of the thread run meanwhile. They can
-    /// reach a slot in a thread-local, although a slot is not `Sync`.
+    /// True while a select that waits uses the slot. Other goroutines of the thread run meanwhile,
+    /// and can reach a slot in a thread-local, although a slot is not `Sync`. So the methods of the
+    /// slot check this.
     pub(super) lent: Cell<bool>,
 }
 

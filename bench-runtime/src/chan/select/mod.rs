@@ -1,8 +1,8 @@
 //! Waiting on several channels, and futures, at once.
 //!
-//! [`select!`](crate::select) turns its cases into a list of types (`case`),
-//! [`Select`] collects them at run time (`dynamic`); both pass the engine a
-//! slice of entries without types. Cases on futures are in `future`.
+//! [`select!`](crate::select) turns its cases into a list whose type contains the type of each case
+//! (`case`); [`Select`] collects its cases at run time (`dynamic`). Both pass the engine a slice of
+//! entries without types. Cases that are futures are in `future`.
 
 mod case;
 mod dynamic;
