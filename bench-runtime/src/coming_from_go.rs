@@ -25,7 +25,7 @@
 //!    overflow ends the program with a message that names the goroutine.
 //! 6. **The end of `run` is the end of Go's `main`**, but it does not end the program: goroutines
 //!    continue until the runtime is dropped, or until [`shutdown`](crate::Runtime::shutdown), which
-//!    returns the list of those that are left.
+//!    returns a list of the goroutines that have not ended.
 //!
 //! A program begins like this; the examples below leave it out:
 //!
@@ -175,9 +175,9 @@
 //! ```
 //!
 //! The channel closes when its last sender is dropped, here at the end of the goroutine, so a
-//! `close` cannot be forgotten. [`close`](crate::Sender::close) closes it earlier. It also closes
-//! when the last receiver is dropped, so a sender does not wait for ever; in Go this is the usual
-//! leak.
+//! `close` cannot be forgotten. [`close`](crate::Sender::close) closes it earlier. The channel also
+//! closes when its last receiver is dropped, and then a send fails; in Go the sender would wait for
+//! ever, which is the usual leak.
 //!
 //! ## 7. Receive with `ok`; send on a closed channel
 //!
@@ -257,8 +257,8 @@
 //!
 //! As in Go; `add` and `done` exist too. [`wait`](crate::sync::WaitGroup::wait) raises the panic of
 //! a task again, while Go ends the program at once. So a server whose handlers are tasks of a group
-//! sees their panics only when it waits, at its end. If a panic must not end a handler, put its
-//! work into `std::panic::catch_unwind`. Atomics are std's, because they do not block.
+//! sees their panics only when it waits, at its end. If a panic must not end a handler, put the
+//! handler's work into `std::panic::catch_unwind`. Atomics are std's, because they do not block.
 //!
 //! # Select
 //!
@@ -418,9 +418,10 @@
 //!
 //! [`Cancel::on_drop`](crate::context::Cancel::on_drop) is `defer cancel()`. A context lives as
 //! long as its handles: when the last of them is dropped, it is removed from its parent, its `done`
-//! closes, and the functions given to `after_func` are dropped without a call. In Go it lives until
-//! its parent or its time ends. So pass the context to a goroutine, not only a clone of `done`. A
-//! context is an argument, by convention the first, as in Go.
+//! closes, and the functions given to `after_func` are dropped without a call. So pass the context
+//! to a goroutine, not only a clone of `done`. In Go a context that is not cancelled lives until
+//! its parent ends or its deadline passes. A context is an argument, by convention the first, as in
+//! Go.
 //!
 //! ## 15. Deadline of a whole operation
 //!
@@ -523,7 +524,7 @@
 //! ```
 //!
 //! The first error cancels the context, and one call of [`wait`](crate::sync::ErrGroup::wait)
-//! returns it. Unlike in Go, it is not the context's cause;
+//! returns it. Unlike in Go, the error is not the context's cause;
 //! [`with_context`](crate::sync::ErrGroup::with_context) says how to set the cause.
 //! [`Scope::go_in`](crate::Scope::go_in) starts tasks that borrow.
 //!
