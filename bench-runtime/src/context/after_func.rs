@@ -34,8 +34,8 @@ impl AfterCancel {
         Self { kept }
     }
 
-    /// Cancels the call. True: it had not begun, and will not. False: its goroutine was started, it
-    /// was stopped before, or the context never ends.
+    /// Stops the call. True: the call was not started, and will not be. False: it was started or
+    /// stopped before, or the context never ends.
     pub fn stop(&self) -> bool {
         let call = self
             .kept

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::scope::{Cause, ContextError, Scope};
 use crate::sched;
 
-/// Ends the context with which it was made. Clones do the same; the drop does nothing.
+/// Ends the context with which it was made. A clone ends the same context. The drop of a `Cancel`
+/// does not end the context.
 ///
 /// # Examples
 ///

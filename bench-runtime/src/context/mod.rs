@@ -1,7 +1,8 @@
 //! Tells a tree of goroutines when to stop, and carries the values of a request.
 //!
-//! A [`Context`] is passed to functions as an argument. Code that starts work derives a context
-//! that it can cancel; the work waits for [`Context::done`] too. Nothing is stopped by force.
+//! A [`Context`] is passed to functions as an argument. Code that starts a goroutine derives a
+//! context that it can cancel. The goroutine waits for [`Context::done`] besides what it works on,
+//! and ends itself: no goroutine is stopped by force.
 //!
 //! # Shape
 //!
@@ -14,7 +15,7 @@
 //! [`Cancel`], the result of [`Context::after_func`], and a command that was started with it. When
 //! the last handle is dropped, a context that has not ended is removed from the tree. Its `done`
 //! closes, and the functions given to `after_func` are dropped without a call. So a forgotten
-//! cancel leaks nothing. In Go such a context lives until its parent or its time ends.
+//! cancel leaks nothing. In Go such a context lives until its parent ends or its deadline passes.
 //!
 //! # What differs from Go
 //!
@@ -276,8 +277,8 @@ impl Context {
         end.map(|(error, _)| error)
     }
 
-    /// The cause that was given with the cancel, or [`Self::err`] without
-    /// one; `None` while the context has not ended.
+    /// The cause given to [`Cancel::cancel_with`] or [`Self::with_timeout_cause`], or else the
+    /// error of [`Self::err`]; `None` while the context has not ended.
     ///
     /// # Examples
     ///
@@ -332,10 +333,10 @@ impl Context {
     }
 
     /// Calls `f` in a new goroutine when the context ends, or now if it has ended. On a plain
-    /// thread, or if the runtime has stopped, a new thread calls it; if none can be started after
-    /// some tries, the process ends with a fatal error. The drop of the result does not stop the
-    /// call. But `f` is not called if the last handle of the context is dropped before the context
-    /// ends: see [the module](self).
+    /// thread, or if the runtime has stopped, a new thread calls it; if no thread can be started
+    /// after some tries, the process ends with a fatal error. The drop of the result does not stop
+    /// the call. But `f` is not called if the last handle of the context is dropped before the
+    /// context ends: see [the module](self).
     ///
     /// # Examples
     ///

@@ -4,10 +4,11 @@
 //!
 //! 1. Under its lock, store why it ends, and take its children, calls and timer out. A later caller
 //!    sees that it has ended.
-//! 2. Close its channel, which wakes its waiters; start its calls.
-//! 3. End the children, in the same way.
+//! 2. Cancel its timer; close its channel, which ends the waits for it; start its calls.
+//! 3. End the children by steps 1 and 2, and their children.
+//! 4. Remove it from its parent, under the parent's lock.
 //!
-//! Only step 1 holds a lock. Two locks are held together only while a child is added to its parent.
+//! No code holds the locks of two scopes. The lock of a scope is held while its timer is armed.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -68,7 +69,8 @@ impl Call {
         }
     }
 
-    /// Runs it in a goroutine, or in a thread if the runtime has stopped.
+    /// Runs it in a new goroutine; in a new thread if it was made on a plain thread, or if the
+    /// runtime has stopped.
     fn start(self) {
         self.spawner.call(self.f);
     }
