@@ -1,7 +1,7 @@
-//! Profiles of waits, sampled: where goroutines waited, and which unlocks ended waits.
+//! The block profile and the mutex profile: samples of waits, and of the unlocks that ended waits.
 //!
 //! Both are off by default, and belong to the process, as locks do. While they are off, each park
-//! and each unlock that wakes a waiter loads [`RATES`]; there is no other cost. A goroutine whose
+//! and each unlock that ends a wait loads [`RATES`]; there is no other cost. A goroutine whose
 //! wait is sampled walks its own stack when it continues.
 //!
 //! Source: Go's block and mutex profiles (runtime/mprof.go): which waits, and how
@@ -148,7 +148,7 @@ pub struct ContentionProfile {
     pub stacks: Vec<ContendedStack>,
 }
 
-/// Copies the samples. Threads that add samples meanwhile do not wait.
+/// Copies the samples. Threads that add samples meanwhile do not wait for the copy.
 fn copy_of(samples: &Samples) -> BTreeMap<Vec<u64>, Sum> {
     // One copy at a time: the map is empty while it is copied.
     static COPYING: Lock<()> = Lock::new(());
@@ -176,7 +176,7 @@ impl ContentionProfile {
 
     fn read(samples: &Samples) -> Self {
         let samples = copy_of(samples);
-        // Stacks that differ only inside the runtime are one.
+        // Stacks that differ only inside the runtime are merged.
         let mut merged: HashMap<Vec<Frame>, Sum> = HashMap::new();
         let mut symbols = Symbols::default();
         for (calls, sum) in samples {
@@ -263,7 +263,8 @@ pub(crate) fn timed(me: Parkable, now_ns: impl Fn() -> u64, wait: impl FnOnce())
     }
 }
 
-/// The weight of a wait if it is sampled. It is sampled with probability `waited_ns / rate_ns`.
+/// The estimate that a wait adds; `None` if it is not sampled. A wait of at least `rate_ns` is
+/// always sampled, a shorter one with probability `waited_ns / rate_ns`.
 fn sample_of(waited_ns: u64, rate_ns: u64) -> Option<Sum> {
     // A coarse clock may read 0 for a short wait.
     let waited_ns = waited_ns.max(1);
@@ -294,7 +295,7 @@ pub(crate) fn since(now_ns: u64) -> *mut () {
     ptr::without_provenance_mut(now_ns as usize)
 }
 
-/// [`since`] now; null if no profile of locks is made.
+/// As [`since`], for a wait that begins now; null while the mutex profile is off.
 #[inline]
 pub(crate) fn since_now(now_ns: impl FnOnce() -> u64) -> *mut () {
     match RATES.mutex.load(Ordering::Relaxed) {
@@ -306,7 +307,7 @@ pub(crate) fn since_now(now_ns: impl FnOnce() -> u64) -> *mut () {
 /// The waits for a lock that one unlock ends.
 #[must_use = "they are recorded once the lock is free"]
 pub(crate) struct EndedWaits {
-    /// 0: no profile is made.
+    /// 0 while the mutex profile is off.
     now_ns: u64,
     waited_ns: u64,
 }
@@ -381,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wait_as_long_as_the_rate_is_a_sample_of_itself() {
+    fn wait_of_at_least_the_rate_is_sampled_with_weight_one() {
         for waited_ns in [10_000, 10_001, 1 << 50] {
             let sum = sample_of(waited_ns, 10_000).unwrap();
             assert_eq!((sum.count, sum.delay_ns), (1.0, waited_ns as f64));

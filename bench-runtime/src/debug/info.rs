@@ -1,5 +1,5 @@
-//! The states of goroutines: for reports of overflow and deadlock, and on demand. Reading them
-//! takes no scheduler lock, and delays no goroutine: see [`super::inspect`].
+//! The states of goroutines, for reports of overflow and deadlock, and for the program. Reading
+//! them takes no lock of the scheduler, and delays no goroutine: see [`super::inspect`].
 
 use std::fmt::{self, Write};
 use std::sync::atomic::Ordering;
@@ -10,9 +10,9 @@ use crate::goroutine::{Details, Goroutine, Status, WaitReason};
 
 /// The state of one goroutine when it was read.
 ///
-/// Its text is one line. There a name is quoted and escaped, and so is a label with special
-/// characters. So no name or label can be mistaken for another part of a dump, or for a command to
-/// a terminal.
+/// Its [`Display`](fmt::Display) is one line, in which names, and labels with special characters,
+/// are quoted and escaped. So no name or label can be mistaken for another part of a dump, or for a
+/// command to a terminal.
 ///
 /// # Examples
 ///
@@ -54,7 +54,7 @@ pub struct GoroutineInfo {
     /// or lock.
     pub object: Option<usize>,
     /// The goroutine that could end the wait, if there is one: the holder of the mutex, or the one
-    /// to be joined. `None` while the waiting goroutine is about to sleep.
+    /// to be joined. `None` while the waiting goroutine is about to park.
     pub held_by: Option<u64>,
     /// The spawn site.
     pub spawned_at: Option<String>,
@@ -122,7 +122,7 @@ fn state_of(status: Status, reason: WaitReason) -> &'static str {
 }
 
 impl GoroutineInfo {
-    /// `None` if there was no goroutine.
+    /// `None` if the goroutine has ended, or the record was not in use.
     pub(crate) fn of(seen: &Seen<'_>) -> Option<Self> {
         if matches!(seen.status, Status::Idle | Status::Dead) {
             return None;
@@ -148,9 +148,8 @@ pub(crate) fn info_of(g: &'static Goroutine) -> Option<GoroutineInfo> {
     info
 }
 
-/// Writes a goroutine's number and name, from the `g` of a stack header; called in a
-/// signal handler of the thread that runs it, so it neither locks nor
-/// allocates.
+/// Writes a goroutine's number, name, state and spawn site; `g` is from its stack header. Called in
+/// a signal handler of the thread that runs the goroutine, so it neither locks nor allocates.
 pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
     // SAFETY: the header of a running goroutine holds its record.
     let Some(g) = (unsafe { g.cast::<Goroutine>().as_ref() }) else {
@@ -167,7 +166,7 @@ pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
     }
 }
 
-/// The states of the goroutines in these records that have not ended, ordered by their numbers.
+/// The states of those goroutines in these records that have not ended, ordered by their numbers.
 pub(crate) fn infos_of(records: &[&'static Goroutine]) -> Vec<GoroutineInfo> {
     let mut all = Vec::new();
     Inspection::default().over(records, inspect::BATCH, 0, |seen| {

@@ -10,10 +10,10 @@
 //! |                                      | I4 else it was readied: drop the data     |
 //!
 //! If I2 has read a write of R4, I4 sees that the goroutine was readied: by I3, and the light
-//! barrier before R2, it sees the status that the ready stored. If it sees the status of the next
-//! wait instead, it sees R3 too. `context` is not watched again by then, because a park stores it
-//! without the bit, and only one thread at a time inspects. The steps are in
-//! [`crate::goroutine::claim`].
+//! barrier before R2, I4 sees the status Runnable or a later one. If that is already the status of
+//! the next wait, I4 sees the store of R3 with it. `context` is not watched again by then, because
+//! a park stores it without the bit, and only one thread at a time inspects. The functions of these
+//! steps are in [`crate::goroutine::claim`].
 //!
 //! The memory that I2 reads may be written by other threads, or freed: a stack that was released, a
 //! mutex that was dropped, the name of a goroutine that has ended. So the kernel reads it, and
@@ -121,8 +121,8 @@ struct Watched {
     place: usize,
     /// The index of the stack in [`Inspection::stacks`].
     index: usize,
-    /// The mutex that it waits for, if it is read: its address, the address at which it is read,
-    /// and its index in [`Inspection::further`].
+    /// The mutex that the goroutine waits for, if its holder is read: the address of the mutex, the
+    /// address at which it is read, and the index in [`Inspection::further`].
     mutex: Option<(usize, usize, usize)>,
 }
 
@@ -208,7 +208,8 @@ impl Inspection {
         let name = one.name.and_then(|index| self.further.get(index));
         seen.name = name.map(String::from_utf8_lossy);
         let Some(watched) = &one.watched else {
-            // The goroutine is about to leave its stack, or its stack is foreign.
+            // A waiting goroutine that is not watched: it is about to leave its stack, the sweep
+            // has claimed it, or its stack is foreign.
             if one.status == Status::Waiting && !one.g.has_flag(FLAG_COMPACTED) {
                 let header = header_of_started(one.g);
                 seen.object = header.map_or(ptr::null(), |header| header.wait_object.get());
@@ -260,7 +261,7 @@ pub(crate) fn site_of(g: &'static Goroutine) -> Option<&'static Location<'static
 
 /// The number of a record, if there is one.
 fn id_of(g: *mut ()) -> Option<u64> {
-    // SAFETY: null or a record, by an inspection that held; records are type-stable.
+    // SAFETY: null or a record, because the caller confirmed the data; records are type-stable.
     let g = unsafe { g.cast::<Goroutine>().as_ref() }?;
     Some(g.id.load(Ordering::Relaxed))
 }
@@ -356,8 +357,8 @@ impl Watched {
         (header + size_of::<StackHeader>() - self.saved).min(most)
     }
 
-    /// I4: whether the data is valid. Another thread that uses a compacted stack
-    /// restores it, and its cell may be reused then.
+    /// I4: whether the data is valid. If another thread has restored a compacted stack meanwhile,
+    /// the cell that was read may have been reused, so the place must be the same.
     fn end(&self, g: &Goroutine) -> bool {
         let waiting = Status::Waiting as u8;
         claim::unwatch(&g.context, self.saved, &g.head.status, waiting)
@@ -489,7 +490,7 @@ mod tests {
         });
     }
 
-    /// The goroutine is marked however soon the claim ends.
+    /// The mark shows that the stack could not be read, so it stays when the claim ends.
     #[test]
     fn goroutine_that_is_claimed_before_it_is_read_is_marked() {
         // SAFETY: as above.

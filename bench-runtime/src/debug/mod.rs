@@ -1,11 +1,11 @@
 //! The states and waits of goroutines, for programs and people. The code uses records and stacks,
-//! but no P and no M: its caller passes the records.
+//! but no P and no M: callers pass it the records.
 //!
 //! | file         | what is there                                             |
 //! |--------------|-----------------------------------------------------------|
 //! | `inspect`    | reading records and stacks while the goroutines continue  |
 //! | `info`       | one line for each goroutine                               |
-//! | `profile`    | stacks; equal ones are grouped                             |
+//! | `profile`    | goroutines in groups that have equal stacks               |
 //! | `contention` | samples of waits, and of the unlocks that ended them      |
 //! | `snapshot`   | the flight recorder's rings as one trace                  |
 //! | `stderr`     | reports of the above on stderr                            |

@@ -14,17 +14,17 @@ use crate::goroutine::Goroutine;
 use crate::pprof::Sample;
 use crate::unwind::{Frame, Symbols, Unwinder};
 
-/// How often a waiting goroutine is inspected if its stack could not be copied, because it was just
-/// parking or ran. Each time, a batch has a quarter of the goroutines of the time before, so that
-/// it takes a quarter of the time: 256 the first time, 1 the last time.
+/// How many times a waiting goroutine is inspected if its stack could not be copied, because it was
+/// just parking or ran. Each time the batches have a quarter of the goroutines of the time before,
+/// so that one takes a quarter of the time: 256 the first time, 1 the last time.
 const TRIES: u32 = 5;
-/// For how long such inspections continue if the sweep has claimed the goroutine each time.
-/// Chosen, not measured.
+/// The time after which a goroutine is inspected no more than [`TRIES`] times even if the sweep has
+/// it claimed. Until then such a goroutine is inspected again. Chosen, not measured.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The most goroutines that one text names. Chosen, not measured.
 pub(crate) const NAMED: usize = 8;
 
-/// Goroutines that wait at one place, with the same calls.
+/// Goroutines in the same state, with the same calls on their stacks.
 ///
 /// # Examples
 ///
@@ -95,8 +95,8 @@ pub struct GoroutineProfile {
 
 impl GoroutineProfile {
     /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE` opens it.
-    /// One sample for each group and its goroutines' names and labels, whose value is the
-    /// count of these goroutines. A name is the label `name`.
+    /// There is one sample for each combination of group, name and labels; its value is the number
+    /// of goroutines with this combination. The name is written as a label with the key `name`.
     ///
     /// # Errors
     ///
@@ -246,17 +246,18 @@ pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
 /// The program's frames, and the call into the runtime that it made.
 pub(crate) fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
     let all: Vec<&Frame> = symbols.at(calls);
-    // The code at which a stack begins has no line tables.
+    // A frame without a file is the assembly at which a stack begins.
     let is_program = |frame: &&Frame| frame.file.is_some() && !is_runtime(frame) && !is_std(frame);
     let first = all.iter().position(is_program);
     let last = all.iter().rposition(is_program);
     let kept = match (first, last) {
         (Some(first), Some(last)) => {
-            // Frames of std that the runtime uses are between its own calls.
+            // The function that the program called: the outermost frame of the runtime. A frame of
+            // std may be on either side of it.
             let call = all[..first].iter().rposition(|frame| is_runtime(frame));
             &all[call.unwrap_or(0)..=last]
         }
-        // There are only frames of the runtime, which are better than none.
+        // No frame is the program's. All frames are better than none.
         _ => all.as_slice(),
     };
     let mut kept: Vec<Frame> = kept.iter().copied().cloned().collect();
@@ -267,8 +268,9 @@ pub(crate) fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
     kept
 }
 
-/// The path of the runtime's sources, as line tables name it.
+/// Whether the frame is of the runtime's own sources.
 fn is_runtime(frame: &Frame) -> bool {
+    // Line tables contain the path that `file!` gives.
     let here = file!();
     let sources = here.strip_suffix("debug/profile.rs").unwrap_or(here);
     frame
@@ -277,7 +279,8 @@ fn is_runtime(frame: &Frame) -> bool {
         .is_some_and(|file| file.contains(sources))
 }
 
-/// Between a goroutine's first frame and the program's closure are some frames of std.
+/// Whether the frame is of std. Such frames are between a goroutine's outermost frame and the
+/// program's closure.
 fn is_std(frame: &Frame) -> bool {
     let file = frame.file.as_deref().unwrap_or("");
     file.contains("/library/std/src/") || file.contains("/library/core/src/")

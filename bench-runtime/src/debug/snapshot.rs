@@ -30,7 +30,8 @@ pub(crate) fn of(tracks: Vec<Track>, infos: Vec<GoroutineInfo>) -> Trace {
     Trace { tracks, goroutines }
 }
 
-/// The content of a ring: that of the P with this number, or the one for events without a P.
+/// The content of a ring: of the ring of the P with this number, or, for `None`, of the ring for
+/// events without a P.
 pub(crate) fn track_of(p: Option<usize>, ring: &Ring) -> Track {
     let at_ns = clock::now_ns();
     let read = ring.read();
@@ -42,8 +43,8 @@ pub(crate) fn track_of(p: Option<usize>, ring: &Ring) -> Track {
     }
 }
 
-/// Takes sites and names of goroutines from the events after their spawn. The goroutines may have
-/// ended.
+/// Adds the goroutines that have a spawn event and are not in the map, because they have ended. The
+/// events after it give the spawn site and the name.
 fn add_spawned(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
     for (at, spawn) in events.iter().enumerate() {
         if spawn.kind != Kind::Spawn {
@@ -63,7 +64,7 @@ fn add_spawned(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
                 _ => break,
             }
         }
-        // The last word is filled with NULs.
+        // The last word is padded with NULs.
         let end = text.iter().rposition(|&byte| byte != 0);
         text.truncate(end.map_or(0, |end| end + 1));
         if !text.is_empty() {
