@@ -14,10 +14,10 @@ use crate::util::write::write_at_once;
 
 /// An open file. It converts from and into [`std::fs::File`].
 ///
-/// Its methods block the goroutine. As with std's, the drop loses an error of the close; call
-/// [`sync_all`](Self::sync_all) before it, which returns the error. Goroutines that read and write
-/// one file share its position; [`read_at`](Self::read_at) and [`write_at`](Self::write_at) do not
-/// use the position.
+/// Its methods block the goroutine. As in std, the drop ignores errors of the close; to see an
+/// error of a write, call [`sync_all`](Self::sync_all) before the drop. Goroutines that read and
+/// write one file share its position; [`read_at`](Self::read_at) and [`write_at`](Self::write_at)
+/// do not use the position.
 ///
 /// # Examples
 ///
@@ -227,7 +227,7 @@ impl File {
         blocking(|| self.inner.write_at(buf, offset))
     }
 
-    /// Reads data of the page cache at once. If there is none, `read` runs on a helper thread.
+    /// Reads data that is in the page cache at once; otherwise calls `read` by [`blocking`].
     fn read_with(
         &self,
         buf: &mut [u8],

@@ -1,8 +1,8 @@
 //! Operations on files that block the goroutine and not its thread.
 //!
 //! The functions and types have the names, signatures and errors of std's. Each call runs in
-//! [`blocking`](crate::blocking), so a helper thread waits for the disk while other goroutines run;
-//! on a plain thread it is std's call. [`File`] reads cached data on the goroutine's own thread.
+//! [`blocking`](crate::blocking), so other goroutines run while a thread waits for the disk; on a
+//! plain thread each call is std's. [`File`] reads cached data on the goroutine's own thread.
 //! Types that only hold data are std's own: [`Metadata`], [`Permissions`], [`FileType`].
 //!
 //! ```
@@ -154,7 +154,7 @@ of_paths! {
     /// ```
     metadata(path) -> Metadata;
 
-    /// The metadata of a file, or of a link itself.
+    /// The metadata of a file; links are not followed.
     ///
     /// # Examples
     ///
@@ -164,7 +164,7 @@ of_paths! {
     /// ```
     symlink_metadata(path) -> Metadata;
 
-    /// The full path, without links.
+    /// The absolute path, in which no component is a link.
     ///
     /// # Examples
     ///

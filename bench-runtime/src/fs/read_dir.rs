@@ -86,7 +86,7 @@ impl DirEntry {
         self.inner.file_name()
     }
 
-    /// The metadata of the entry, or of a link itself. Blocks the goroutine.
+    /// The metadata of the entry; links are not followed. Blocks the goroutine.
     ///
     /// # Errors
     ///
