@@ -22,11 +22,15 @@
 //! # Wakers
 //!
 //! A waker may do anything: panic, wait, call this crate. Its panics are caught and dropped. The
-//! thread that readies the task calls its waker, with these exceptions. The scheduler starts a
-//! goroutine for each wake. For timers of plain threads, and for signals, one further thread of the
-//! process calls the wakers, one after the other; if it cannot be started, the thread of the timers
-//! or signals calls them. The thread for descriptors calls wakers itself. So a waker that waits on
-//! one of these threads delays the tasks behind it, and must not wait for one of them.
+//! thread that readies the task calls the task's waker, with two exceptions:
+//!
+//! - The scheduler starts a goroutine for each wake.
+//! - For timers of plain threads, and for signals, one further thread of the process calls the
+//!   wakers, one after the other. If that thread cannot be started, the thread of the timers or
+//!   signals calls them.
+//!
+//! The thread for descriptors calls wakers itself. A waker that waits on one of these threads
+//! delays the wakers that the thread calls next, so it must not wait for their tasks.
 //!
 //! # With tokio
 //!
@@ -60,17 +64,17 @@
 //! - **`Handle::enter`'s guard.** It sets a thread-local and restores it, as the
 //!   scopes of rule 2 of [`Builder::build`](crate::Builder::build) do. If it is
 //!   held over a park, another goroutine of the thread runs in that context.
-//!   Guards may then be dropped in the wrong order, at which tokio panics, and in
-//!   a migrating runtime on another thread. So enter, make the future, drop the
-//!   guard, and only then `block_on`. An `async` block creates its values when it
-//!   is polled: spawn it on tokio, or enter in each poll (`async-compat`'s
-//!   `Compat` does).
+//!   Guards may then be dropped in the wrong order, and tokio panics; in a
+//!   migrating runtime the guard may be dropped on another thread. So enter, make
+//!   the future, drop the guard, and only then `block_on`. An `async` block
+//!   creates its values when it is polled: spawn it on tokio, or enter in each
+//!   poll (`async-compat`'s `Compat` does).
 //! - **`tokio::runtime::Runtime::block_on`**, and `LocalSet`: their futures are
 //!   polled inside such a scope, and the thread is blocked. Put
-//!   [`blocking`](crate::blocking) around the first.
+//!   [`blocking`](crate::blocking) around a call of `Runtime::block_on`.
 //! - **Inside a poll**: a future that makes a call which blocks the goroutine
 //!   (`recv`, `lock`, `sleep` of this crate) parks the goroutine that polls it,
-//!   which is fine with [`block_on`]; it blocks the thread of another executor.
+//!   which is fine with [`block_on`]. On another executor it blocks the thread.
 //! - Guards of `std::sync::Mutex` over an `.await`, as over any other park.
 
 use std::future::{Future, IntoFuture, poll_fn};
