@@ -107,9 +107,10 @@ pub(crate) unsafe fn take_outcome<T>(g: &Goroutine) -> Outcome<T> {
 }
 
 unsafe fn run<F: FnOnce() -> T, T>(g: &Goroutine) {
-    // SAFETY: the goroutine's first act, so the closure is there.
+    // SAFETY: this is called once, when the goroutine starts, so the closure is there.
     let f = unsafe { take::<F>(g) };
-    // The closure is consumed, so state that it may have broken is not used again.
+    // As in `std::thread::spawn`: the closure is consumed, so its own state is not used after a
+    // panic.
     let outcome = match panic::catch_unwind(AssertUnwindSafe(f)) {
         Ok(value) => Outcome::Returned(value),
         Err(payload) => caught(payload),

@@ -1,8 +1,7 @@
 //! The steps that claim or watch the `context` of a parked goroutine while an M may resume it.
-//! [`super::stacks`] and [`crate::debug::inspect`] have the tables of these steps; here they work
-//! on the two words alone.
-//!
-//! Its model is `tests/loom/claim.rs`, on this source.
+//! [`super::stacks`] and [`crate::debug::inspect`] have the tables of these steps. Here the steps
+//! are functions of two words alone, `context` and the status, so that the loom model
+//! `tests/loom/claim.rs` can include this source.
 
 use crate::goroutine::{RUNNING_BIT, WATCHED_BIT};
 use crate::shim::Ordering;
@@ -20,8 +19,8 @@ pub(crate) fn read(context: &AtomicUsize) -> usize {
     context.load(Ordering::Acquire)
 }
 
-/// R2 again, for an M that read an odd value. The first read's barrier has already ordered the
-/// writes of the thread that readied the goroutine.
+/// R2 again, for an M whose first read returned an odd value. It needs no barrier: that of
+/// [`read`] already keeps R1 before this read.
 #[inline(always)]
 pub(crate) fn read_again(context: &AtomicUsize) -> usize {
     // Acquire: as in `read`.
@@ -47,8 +46,9 @@ pub(crate) fn resume(context: &AtomicUsize, saved: usize) {
     }
 }
 
-/// R4: the goroutine, on that stack, stores the address of its header: see [`running_on`]. Claims
-/// from before R3 have ended, and no running goroutine is claimed.
+/// R4: the goroutine, on that stack, stores the address of its header, for [`running_on`]. A plain
+/// store is enough: R3 has overwritten a claim made before it, and a running goroutine is not
+/// claimed.
 #[inline(always)]
 pub(crate) fn arrive(context: &AtomicUsize, header: usize) {
     resume(context, header);
@@ -89,8 +89,8 @@ pub(crate) fn park(status: &AtomicU8, waiting: u8) {
 
 /// C4: ends a claim, confirmed or not.
 pub(crate) fn release(context: &AtomicUsize, claimed: usize, saved: usize) {
-    // Release: pairs with the Acquire in `read`; the changes of the stack are
-    // visible. This fails if the claim was not confirmed and R3 was done.
+    // Release: pairs with the Acquire in `read`, after which the changes of the stack are visible.
+    // The exchange fails if the claim did not hold and R3 was done.
     let _ = context.compare_exchange(claimed, saved, Ordering::Release, Ordering::Relaxed);
 }
 
@@ -111,8 +111,8 @@ pub(crate) fn watch(context: &AtomicUsize, saved: usize) -> bool {
 pub(crate) fn unwatch(context: &AtomicUsize, saved: usize, status: &AtomicU8, waiting: u8) -> bool {
     // The status first, as in `holds`.
     let waits = status.load(Ordering::Acquire) == waiting;
-    // Relaxed: nothing was written to the stack, and an exchange passes on what
-    // the store of the saved context had released.
+    // Relaxed: the watch wrote nothing to the stack, and an exchange continues the release sequence
+    // of the store of the saved context.
     let watched = context.compare_exchange(
         saved | WATCHED_BIT,
         saved,

@@ -1,17 +1,17 @@
-//! Details of a goroutine that only few goroutines have.
+//! A goroutine's name, labels and stack class, which few goroutines have.
 
 use std::panic::Location;
 use std::ptr;
 
 use crate::stack::Class;
 
-/// The box that a record's `site` points to until the goroutine has ended. Other threads read its
-/// first [`Details::WORDS`] words through the kernel, because the box may be freed meanwhile.
+/// The box that a record's `site` points to until the record is freed. Other threads read the first
+/// [`Details::WORDS`] words of the box through the kernel, because it may be freed meanwhile.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Details {
     site: &'static Location<'static>,
-    /// Name and labels, from a box; null if it has none.
+    /// Name and labels, from a box; null if the goroutine has neither.
     text: *mut u8,
     text_bytes: usize,
     class: Option<Class>,
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn name_and_labels_are_given_as_they_were_taken_also_if_they_are_empty() {
+    fn name_and_labels_are_read_back_unchanged_also_if_empty() {
         let all: [(Option<&str>, Labels); 6] = [
             (None, vec![]),
             (Some(""), vec![]),

@@ -1,5 +1,5 @@
-//! The clock of a test, which advances when all goroutines wait, and the goroutines that wait for
-//! that.
+//! The fake clock of a test, which advances when all goroutines wait; and the goroutines that wait
+//! until all others wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,8 +14,8 @@ pub(crate) struct FakeClock {
     rest: Lock<Rest>,
 }
 
-/// The goroutines that wait for all others to wait: first one that called `synctest::wait`, then
-/// the main goroutine at its end.
+/// The goroutines that wait until all others wait: at index 0 one that called `synctest::wait`, at
+/// index 1 the main goroutine at its end.
 pub(crate) type Rest = [Option<Parkable>; 2];
 
 impl FakeClock {
@@ -38,7 +38,7 @@ impl FakeClock {
         self.begin_ns
     }
 
-    /// Advances to this time, unless it is past.
+    /// Advances to this time, unless the clock shows a later one.
     pub(crate) fn advance_to(&self, ns: u64) {
         self.now_ns.fetch_max(ns, Ordering::AcqRel);
     }

@@ -5,13 +5,13 @@
 //! A goroutine may run on a foreign stack, which `stacker` or a library of coroutines has made
 //! inside the goroutine.
 //!
-//! The stack pointer does not lead to a header there. But the thread is an M's, and the M has a
-//! current goroutine whenever it is not on g0. A goroutine that parks on a foreign stack leaves a
-//! context that is in no slot, so its header is kept here for the thread that readies it. Resuming
-//! it needs no header.
+//! There the stack pointer does not lead to a header. While the goroutine runs, the header is found
+//! by its thread: the thread belongs to an M, and the M knows its current goroutine. While the
+//! goroutine is parked, its saved context is in no slot either, so [`HEADERS`] keeps its header for
+//! the thread that readies it. Resuming the goroutine needs no header.
 //!
 //! The entry of a goroutine that has ended is not read. It is overwritten when another goroutine
-//! with the same record parks on a foreign stack.
+//! with the same record runs on a foreign stack.
 
 use std::collections::BTreeMap;
 use std::ptr;
@@ -45,12 +45,13 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
     }
 }
 
-/// The header of a goroutine that is running on a foreign stack. Also keeps it for the time when
-/// the goroutine is suspended.
+/// The header of a goroutine that is running on a foreign stack. Also notes the header, for when
+/// the goroutine is suspended there.
 pub(crate) fn header_of_running(g: &'static Goroutine) -> &'static StackHeader {
     let header = claim::running_on(&g.context);
     HEADERS.lock().insert(ptr::from_ref(g) as usize, header);
-    // SAFETY: `g` is the running goroutine, and has arrived; headers live for ever.
+    // SAFETY: `g` runs on this thread, and R4 (`claim::arrive`) stored the address of its header;
+    // headers are never freed.
     unsafe { &*(header as *const StackHeader) }
 }
 
@@ -59,7 +60,7 @@ pub(crate) fn header_of_running(g: &'static Goroutine) -> &'static StackHeader {
 #[inline(never)]
 fn header_of_suspended(g: &Goroutine) -> Option<&'static StackHeader> {
     let header = *HEADERS.lock().get(&(ptr::from_ref(g) as usize))?;
-    // SAFETY: `header_of_running` noted the header before the goroutine parked; headers live for
-    // ever.
+    // SAFETY: `header_of_running` noted the header before the goroutine parked; headers are never
+    // freed.
     Some(unsafe { &*(header as *const StackHeader) })
 }

@@ -14,7 +14,7 @@ pub(crate) struct List {
     len: usize,
 }
 
-// SAFETY: records are `Send`, and the list owns the links of those in it.
+// SAFETY: records are `Send`, and the list owns the links of the records in it.
 unsafe impl Send for List {}
 
 impl Default for List {
@@ -66,7 +66,7 @@ impl List {
         Some(g)
     }
 
-    /// Moves all of another list to the end of this one.
+    /// Moves all goroutines of another list to the end of this one.
     pub(crate) fn append(&mut self, other: &mut Self) {
         if other.head.is_null() {
             return;

@@ -22,7 +22,7 @@ pub(crate) fn drop_all(header: &StackHeader, g: &Goroutine) {
 #[cold]
 #[inline(never)]
 fn drop_slow(header: &StackHeader) {
-    // A destructor may make new values, so this is repeated as long as there are some.
+    // A destructor may make new values, so this is repeated, up to eight times.
     for _ in 0..8 {
         let raw = header.locals.replace(std::ptr::null_mut()).cast::<Values>();
         if raw.is_null() {
@@ -34,7 +34,7 @@ fn drop_slow(header: &StackHeader) {
             without_panic(|| drop(value));
         }
     }
-    // Some destructors make new values without end. These are never dropped, and the next goroutine
-    // on this stack does not get them.
+    // The destructors may go on making new values without end. The values that are left are never
+    // dropped, and the next goroutine on this stack does not get them.
     header.locals.set(std::ptr::null_mut());
 }

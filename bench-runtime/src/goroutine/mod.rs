@@ -10,7 +10,7 @@
 //! |----------------|---------------------------------------------|-----------------------------|
 //! | [`FRESH`]      | never run; `body` holds the closure         | the M that dequeued it      |
 //! | odd            | on some M now; the other bits are the address of its stack header or, until the switch is complete, its saved context | that M, by switching away |
-//! | odd, with [`CLAIMED_BIT`] | suspended, and claimed by the sweep; the other bits are the address of its stack header | the sweep, by ending the claim; before it is confirmed also the M that dequeued it |
+//! | odd, with [`CLAIMED_BIT`] | suspended, and claimed by the sweep; the other bits are the address of its stack header | the sweep, by ending the claim; until the claim is confirmed, also the M that dequeued the goroutine |
 //! | even, not zero | suspended: a saved context of [`crate::arch`]; with [`WATCHED_BIT`] while a thread reads its stack | the M that dequeued it |
 //!
 //! A goroutine may be readied, and dequeued by another M, after its waiter is enqueued and before
@@ -28,12 +28,12 @@
 //! | has ended, a handle exists     | –                        | the result        |
 //! | is on a free list              | the link                 | –                 |
 //!
-//! Destructors of its locals, which may wait, run after it has stored its
-//! result: see [`Goroutine::with_outcome_aside`].
+//! The destructors of a goroutine's [`GoroutineLocal`](crate::GoroutineLocal) values may wait, and
+//! run after it has stored its result: see [`Goroutine::with_outcome_aside`].
 //!
-//! A wait that a timer or a context may end leaves its waiter in the queue when
-//! the goroutine is readied. So its waiter is on the stack, because the link in
-//! the record is reused.
+//! When a timer or a context ends a wait, the goroutine is readied while its waiter is still in the
+//! queue. Such a waiter is on the stack, because in the record the link of a [`List`] would
+//! overwrite it.
 //!
 //! # The end: the table of `join`
 //!
@@ -77,8 +77,8 @@ pub(crate) use parkable::{Head, Kind, MULTI, Parkable, Waiter};
 pub(crate) use wait_queue::{WaitQueue, is_left};
 pub(crate) use wait_reason::WaitReason;
 
-/// The state of a goroutine, for dumps and checks. The tables above say which thread owns a
-/// goroutine; this does not.
+/// The state of a goroutine, for dumps and checks. Which thread owns a goroutine is in the tables
+/// above; the status does not show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Status {
@@ -117,9 +117,10 @@ impl Status {
 pub(crate) const FRESH: usize = 0;
 /// Set in `context` while the goroutine is on an M.
 pub(crate) const RUNNING_BIT: usize = 1;
-/// Set in addition while the sweep has claimed it: see [`stacks`].
+/// Set in `context`, with [`RUNNING_BIT`], while the sweep has claimed the goroutine: see
+/// [`stacks`].
 pub(crate) const CLAIMED_BIT: usize = 2;
-/// Set, without [`RUNNING_BIT`], while a thread reads its stack: see
+/// Set in `context`, without [`RUNNING_BIT`], while a thread reads the goroutine's stack: see
 /// `crate::debug::inspect`.
 pub(crate) const WATCHED_BIT: usize = 2;
 
@@ -132,8 +133,8 @@ pub(crate) const JOIN_DETACHED: usize = 2;
 /// See the table of `join`.
 pub(crate) const JOIN_LOST: usize = 3;
 
-/// In `flags`: bound to the M it runs on (`lock_os_thread`, or it parked while
-/// unwinding), in a migrating runtime.
+/// In `flags`, in a migrating runtime: bound to its M, by `lock_os_thread` or because it parked
+/// while it unwinds.
 pub(crate) const FLAG_LOCKED: u8 = 1;
 /// In `flags`: its stack is compacted.
 pub(crate) const FLAG_COMPACTED: u8 = 2;
@@ -146,7 +147,7 @@ pub(crate) const FLAG_TIMED: u8 = 8;
 pub(crate) const FLAG_UNWINDING: u8 = 64;
 /// In `flags`: its runtime has stopped, and it will not run again.
 pub(crate) const FLAG_LEFT: u8 = 128;
-/// In `flags`: the scheduling class, two bits.
+/// The shift in `flags` of the scheduling class, which has two bits.
 pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 
 /// Words of [`Goroutine::body`] behind the first.
@@ -332,7 +333,8 @@ impl Goroutine {
         }
     }
 
-    /// The word that leads to the site: if it is odd, by way of a box of [`Details`].
+    /// The word `site`: the address of the spawn site, or, if odd, of a box of [`Details`] that
+    /// contains the site.
     pub(crate) fn site_word(&self) -> usize {
         // Acquire: pairs with the Release in `set_details`.
         self.site.load(Ordering::Acquire)

@@ -4,9 +4,10 @@
 //! treat all of them alike; a pending future waits in the queues of channels and joins
 //! without parking (`goroutine::pending`). The steps of a wait, in every primitive:
 //!
-//! 1. `let me = sched::prepare_park(reason, object)`; from here a ready counts.
+//! 1. `let me = sched::prepare_park(reason, object)`; from here on a thread may ready `me`.
 //! 2. Enqueue one [`Waiter`] in each queue, under that queue's lock; unlock.
-//! 3. `sched::park(me)` (or `park_until`); it returns after exactly one ready.
+//! 3. `sched::park(me)` (or `park_until`); it returns once `me` was readied. Each wait has exactly
+//!    one call of `ready`.
 //!
 //! If several threads may end a wait (select, a time-out, a cancel), its waiters are
 //! [`Waiter::multi`], with the ticket that was read before step 2. A thread that takes such a
@@ -91,8 +92,9 @@ impl Parkable {
     }
 }
 
-/// One entry in a wait queue. It is in the goroutine's record for a simple wait
-/// (see `sched::own_waiter`), else on the parked stack.
+/// One entry in a wait queue. A wait on one queue without a time limit uses the waiter in the
+/// record (see `sched::own_waiter`). Other waiters are on the parked stack, in a future or in a
+/// box.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Waiter {
@@ -100,11 +102,11 @@ pub(crate) struct Waiter {
     pub(super) prev: Cell<*mut Waiter>,
     /// The parkable that waits.
     pub(crate) owner: Parkable,
-    /// The value to hand over: only the primitive uses it.
+    /// A word of the primitive, such as the address of the value to hand over.
     pub(crate) elem: Cell<*mut ()>,
     /// The ticket, for a multi waiter.
     pub(crate) ticket: u32,
-    /// The case of a select, or a primitive's own tag. The bit [`MULTI`] belongs to this file.
+    /// The primitive's own tag, such as how the wait ended. The bit [`MULTI`] belongs to this file.
     pub(crate) tag: Cell<u32>,
 }
 
