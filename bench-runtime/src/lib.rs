@@ -54,19 +54,19 @@
 //!
 //! In a *pinned* runtime, the default, a goroutine stays on the thread on which it started. In a
 //! [*migrating*](Builder::migrating) one it may continue on another thread after each wait. Pinned
-//! is the default because only there are ordinary safe crates sound. In a migrating runtime the
+//! is the default because ordinary safe crates are sound only there. In a migrating runtime the
 //! compiler may keep the address of a thread-local across a wait, and use it on the wrong thread;
 //! std's `HashMap::new`, rand, regex and stacker use thread-locals. Pinned mode costs time if
-//! goroutines of two threads exchange messages, and delays others if a goroutine computes or blocks
-//! its thread. Goroutines that wait at once when they start may all be on one thread: workers that
-//! compute for long should be spawned as [`GoBuilder::cpu_bound`]. Choose migrating if that matters
-//! to your program, and if you can check all code that its goroutines run, libraries included, by
-//! rules 4 and 5 of [`Builder::build`].
+//! goroutines of two threads exchange messages. It delays the other goroutines of a thread if one
+//! computes or blocks the thread. Goroutines that wait as soon as they have started may all stay on
+//! one thread: spawn workers that compute for long as [`GoBuilder::cpu_bound`]. Choose migrating if
+//! these costs matter to your program, and if you can check all code that its goroutines run,
+//! libraries included, by rules 4 and 5 of [`Builder::build`].
 //!
 //! | | pinned | migrating |
 //! |---|---|---|
 //! | crates with thread-locals | sound; the exceptions are listed at [`Builder::build`] | unsound if a thread-local's address is kept across a wait |
-//! | a guard of std held during a wait | the others of its thread may wait for ever | forbidden: rule 5 |
+//! | a guard of std held during a wait | other goroutines of its thread may wait for ever | forbidden: rule 5 |
 //! | beside goroutines that compute for 200 ms, a sleeper wakes late by | up to 199 ms if they share its thread; 10 ms with [`GoBuilder::cpu_bound`], and from the second such goroutine of a spawn site on | 11 to 13 ms |
 //! | two goroutines that started on two threads | stay there: 0.4 µs a round trip, 24 µs if the threads sleep in between | mostly continue on one thread |
 //! | channel round trip, two CPUs | 0.23 to 0.34 of Go's time | 0.20 to 0.26 |
@@ -81,9 +81,9 @@
 //! The child of a `fork` has only one thread: a copy of the one that called `fork`. The runtime's
 //! other threads are missing, so no other goroutine of the parent runs in the child. A goroutine may
 //! call `exec` or `_exit` there; any other call of this crate by the goroutine ends the child with a
-//! fatal error. Outside of goroutines, `Runtime::run` and starting a goroutine panic, and no other
-//! runtime can be built. So a program that turns
-//! itself into a daemon must do that before it builds its runtime. `std::process::Command` is fine.
+//! fatal error. In the child, outside of goroutines, `Runtime::run` and starting a goroutine panic,
+//! and no other runtime can be built. So a program that turns itself into a daemon must do that
+//! before it builds its runtime. `std::process::Command` is fine.
 //!
 //! # Why `build` is unsafe
 //!
@@ -187,8 +187,8 @@ pub mod __private {
     };
 }
 
-/// Functions that read limits of the host, for the suite that this runtime
-/// comes with: both must read each fact in the same way.
+/// Functions that read limits of the host. The benchmark suite of this repository uses them too, so
+/// the suite and the runtime read each limit in the same way.
 #[doc(hidden)]
 pub mod __host {
     pub use crate::sys::affinity::read_mask as allowed_cpus;

@@ -88,8 +88,8 @@ impl<T: 'static> GoroutineLocal<T> {
             Some(value) => &raw const **value,
             None => {
                 let fresh: Box<dyn Any> = Box::new((self.init)());
-                // `init` may have used this key. Then its value stays, and ours is dropped at the
-                // end, while the map is not borrowed.
+                // `init` may have used this key. Then the value of that use stays, and `fresh` is
+                // dropped at the end of this block, when the map is not borrowed.
                 let mut fresh = Some(fresh);
                 // SAFETY: as above; the closure runs no code of the user's.
                 unsafe {

@@ -6,9 +6,9 @@
 //!
 //! | `state`   | meaning                                               | next            |
 //! |-----------|-------------------------------------------------------|-----------------|
-//! | `Waiting` | may be in a queue; the waker is the last poll's       | `Ready`         |
-//! | `Left`    | in a queue and no longer polled; the ready frees a value| on the free list |
-//! | `Ready`   | the ready has come; the future takes the result        | on the free list |
+//! | `Waiting` | may be in a queue; the waker is the last poll's       | `Ready`; on the free list if its future ends the wait |
+//! | `Left`    | in a queue and no longer polled; the thread that readies it frees a value | on the free list |
+//! | `Ready`   | was readied; the future takes the result              | on the free list |
 //!
 //! Where a waker runs is in `crate::sched::wakers`.
 
@@ -35,7 +35,7 @@ enum State {
     Left(Left),
 }
 
-/// The value that a ready frees.
+/// The value that the thread which readies the record frees.
 #[derive(Debug)]
 struct Left {
     what: *mut (),
@@ -71,7 +71,7 @@ impl Pending {
         Self::take(State::Waiting(waker.clone()))
     }
 
-    /// A record that is not polled any more: its ready calls `free` with `what`.
+    /// A record that no future polls: the thread that readies it calls `free` with `what`.
     ///
     /// # Safety
     ///
@@ -80,7 +80,8 @@ impl Pending {
         Self::take(State::Left(Left { what, free }))
     }
 
-    /// Gives the record back. It is in no queue, and no ready of it is in progress.
+    /// Puts the record on the free list. It must be in no queue, and no thread may be about to
+    /// ready it.
     pub(crate) fn give_back(&'static self) {
         // The waker is dropped outside the lock, because its destructor is foreign.
         let _waker = mem::replace(&mut *self.state.lock(), State::Ready);
@@ -100,7 +101,7 @@ impl Pending {
         unsafe { Parkable::from_head(NonNull::from(self).cast()) }
     }
 
-    /// True if the ready has come; else the ready will wake this waker.
+    /// True if the record was readied. Else the thread that readies it will wake this waker.
     pub(crate) fn is_ready(&self, waker: &Waker) -> bool {
         match &*self.state.lock() {
             State::Waiting(known) if known.will_wake(waker) => return false,
@@ -116,8 +117,8 @@ impl Pending {
         false
     }
 
-    /// Polls the wait in `slot`. Ready with true if it has just ended, which empties the slot;
-    /// with false if there is none.
+    /// Polls the wait in `slot`. `Ready(true)` if the wait has ended: `slot` is then empty.
+    /// `Ready(false)` if `slot` was empty before.
     pub(crate) fn poll(slot: &mut Option<&'static Self>, waker: &Waker) -> Poll<bool> {
         let Some(pending) = *slot else {
             return Poll::Ready(false);
@@ -138,13 +139,13 @@ impl Pending {
         }
     }
 
-    /// Notes the ready. The caller must wake the waker that this returns.
+    /// Readies the record. The caller must wake the waker that this returns.
     pub(crate) fn complete(&'static self) -> Option<Waker> {
         let was = mem::replace(&mut *self.state.lock(), State::Ready);
         match was {
             State::Waiting(waker) => Some(waker),
             State::Left(left) => {
-                // SAFETY: by the promise of `leave`, and there is one ready.
+                // SAFETY: by the promise of `leave`; a record is readied once.
                 unsafe { (left.free)(left.what) };
                 self.give_back();
                 None

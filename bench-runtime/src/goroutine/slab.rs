@@ -24,11 +24,12 @@ const CACHE_LIMIT: usize = 256;
 #[repr(C)]
 struct Chunk {
     owner: *const (),
-    /// The owner's stacks are compacted. A reader may see it late.
+    /// Whether the owner's stacks are compacted. For a while after another runtime has adopted the
+    /// chunk, a reader may see the old value.
     compacts: AtomicBool,
     /// The chunk made before this one.
     next: *mut Chunk,
-    /// How many records have ever been handed out, from the front.
+    /// How many records, from the front, have ever been handed out.
     used: AtomicUsize,
 }
 
@@ -63,7 +64,7 @@ impl Chunk {
 pub(crate) struct Slab {
     owner: *const (),
     compacts: bool,
-    /// The newest chunk; the list only grows.
+    /// The newest chunk. The list only grows, until `retire` empties it.
     chunks: AtomicPtr<Chunk>,
     spare: Lock<Spare>,
 }
@@ -74,12 +75,13 @@ struct Spare {
     free_len: usize,
 }
 
-// SAFETY: the free list is reached under its lock; chunks only grow.
+// SAFETY: the free list is used only under its lock; a chunk is complete before it is published,
+// and is never freed.
 unsafe impl Sync for Slab {}
 // SAFETY: as above.
 unsafe impl Send for Slab {}
 
-/// A P's own records: a hot list, and a part of a chunk not yet handed out.
+/// A P's own records: a free list, and the part of a chunk that was never handed out.
 #[derive(Debug)]
 pub(crate) struct Cache {
     free: *mut Goroutine,
@@ -142,9 +144,8 @@ impl Cache {
         }
         let raw = Chunk::record(self.chunk, self.fresh);
         self.fresh += 1;
-        // SAFETY: the slot is ours by `fresh`; after the write it is a record
-        // for as long as the slab lives. Release: pairs with the Acquire in
-        // `Slab::for_each`.
+        // SAFETY: the place is ours by `fresh`; after the write it is a record for ever. Release:
+        // pairs with the Acquire in `Slab::for_each`.
         unsafe {
             raw.write(Goroutine::unused());
             (*self.chunk).used.store(self.fresh, Ordering::Release);
@@ -217,8 +218,8 @@ impl Slab {
         unsafe { (*Chunk::of(g)).compacts.load(Ordering::Relaxed) }
     }
 
-    /// Takes over a chunk that another runtime no longer uses, and frees its records. True if there
-    /// were any.
+    /// Takes over a chunk that another runtime no longer uses, and puts its records on the free
+    /// list. False if there are no such records.
     fn adopt(&self) -> bool {
         let Some(Pooled(chunk)) = POOL.lock().pop() else {
             return false;
@@ -274,14 +275,14 @@ impl Slab {
         }
     }
 
-    /// Visits every record that was ever handed out, without a lock: its
-    /// content may change meanwhile.
+    /// Visits every record that was ever handed out, without a lock: a record may change during
+    /// the visit.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&'static Goroutine)) {
-        // Acquire: pairs with the Release in `add_chunk`.
+        // Acquire: pairs with the Release in `publish`.
         let mut chunk = self.chunks.load(Ordering::Acquire);
         while let Some(this) = NonNull::new(chunk) {
-            // SAFETY: chunks live as long as the slab. Acquire: pairs with the
-            // Release in `refill`, so that the records below are written.
+            // SAFETY: chunks are never freed. Acquire: pairs with the Release in `refill`, so the
+            // records below `used` are written.
             let (used, next) = unsafe {
                 (
                     this.as_ref().used.load(Ordering::Acquire),

@@ -19,14 +19,15 @@
 //! |                                       | C4 else give up: if still claimed, back to saved |
 //!
 //! If R2 read the saved context, R1 and R2 came before C1. By C2, and the light barrier before R2,
-//! C3 then sees the store of R1's status, even if it was still in a CPU's store buffer. C3 reads
-//! the status before `context`: a goroutine that was resumed and is about to park again is Waiting
-//! too, but then R3 is visible in `context`. In C4 the compare-exchange fails if R3 was done,
-//! because R3 stores another value. The steps are in [`super::claim`].
+//! C3 then sees the status that R1 read, even if it was still in a CPU's store buffer, and the
+//! claim does not hold. C3 reads the status before `context`: a goroutine that was resumed and is
+//! about to park again is Waiting too, but then R3 is visible in `context`. In C4 the
+//! compare-exchange fails if R3 was done, because R3 stores another value. The steps are in
+//! [`super::claim`].
 //!
-//! The sweep does not claim goroutines that are locked to an M, because the M waits for them;
-//! goroutines that are readied already; and goroutines that an inspection reads
-//! ([`crate::debug::inspect`]), which may be resumed without delay.
+//! The sweep does not claim goroutines that are locked to an M, because the M waits for them. It
+//! does not claim goroutines that were readied already. A goroutine whose stack an inspection reads
+//! ([`crate::debug::inspect`]) is left for the next pass.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -49,13 +50,13 @@ pub(crate) fn install() {
     });
 }
 
-/// The goroutine that a header names, and its saved context, if it is parked there.
+/// The goroutine that a header names, and its saved context, if it is parked on this stack.
 fn parked_on(g: *mut (), stack: Stack) -> Option<(&'static Goroutine, usize)> {
     // SAFETY: headers name records, which are type-stable, or nothing.
     let g = unsafe { g.cast::<Goroutine>().as_ref() }?;
     // Acquire: pairs with the store of the context by `switch`.
     let context = g.context.load(Ordering::Acquire);
-    // A goroutine that is watched is left for the next pass.
+    // An inspection watches the goroutine while it reads the stack.
     let suspended = context != FRESH && context & (RUNNING_BIT | WATCHED_BIT) == 0;
     let here = suspended && header_of(context) == Some(stack.as_ptr());
     (here && g.status() == Status::Waiting && !g.has_flag(FLAG_LOCKED)).then_some((g, context))

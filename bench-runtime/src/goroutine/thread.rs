@@ -1,7 +1,7 @@
 //! Plain OS threads as parkables.
 //!
-//! Records come from a list that never shrinks, so that a late ready of a
-//! thread that has ended uses a record, not freed memory.
+//! Records are reused and never freed, so a thread that is readied after it has ended still has a
+//! record.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
@@ -37,7 +37,7 @@ thread_local! {
     static RECORD: Cell<Option<&'static ThreadRecord>> = const { Cell::new(None) };
 }
 
-/// Releases the record when the thread has no code left to run.
+/// Puts the record on the free list after the destructors of the thread's thread-locals.
 static GIVE_BACK: AtEnd = AtEnd::new(give_back);
 
 unsafe extern "C" fn give_back(record: *mut c_void) {
@@ -91,14 +91,14 @@ impl ThreadRecord {
         self.waiter.get().cast()
     }
 
-    /// Sleeps until a ready comes, and consumes it. Blocks the thread.
+    /// Sleeps until the thread is readied. Blocks the thread.
     pub(crate) fn park(&self) {
         self.note.sleep();
     }
 
-    /// Sleeps until a ready comes, or until `deadline_ns`. At the deadline the thread claims its
-    /// own ticket. If that fails, another thread is about to ready it, and this waits for the
-    /// ready. Blocks the thread.
+    /// Sleeps until the thread is readied, or until `deadline_ns`. At the deadline the thread
+    /// claims its own ticket. If the claim fails, another thread is about to ready this one, which
+    /// sleeps until then. Blocks the thread.
     pub(crate) fn park_until(&'static self, ticket: u32, deadline_ns: u64) {
         if !self.note.sleep_until(deadline_ns) && !self.parkable().claim(ticket) {
             self.park();

@@ -2,8 +2,8 @@
 //!
 //! | ticket | may ready the parkable                |
 //! |--------|---------------------------------------|
-//! | `t`    | no thread, until one changes it to `t + 1`|
-//! | `t + 1`| that thread, once                     |
+//! | `t`    | no thread, until one changes it to `t + 1` |
+//! | `t + 1`| the thread that changed it, once      |
 //!
 //! Its model is `tests/loom/ticket.rs`, on this source.
 

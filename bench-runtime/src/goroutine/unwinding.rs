@@ -7,18 +7,19 @@
 //! | runtime   | a goroutine that parks while it unwinds                        |
 //! |-----------|----------------------------------------------------------------|
 //! | pinned    | takes its panics off its thread's count, and adds them again when it continues |
-//! | migrating | keeps its thread, which runs no other goroutine ([`FLAG_LOCKED`]): std keeps the address of the count during the call of a hook |
+//! | migrating | keeps its thread, which runs no other goroutine ([`FLAG_LOCKED`]): while std calls a hook it keeps the address of this thread's count, so the goroutine must not continue on another thread |
 //!
 //! std has no function that only adds to the count or only subtracts from it. But `resume_unwind`
 //! adds a panic and `catch_unwind` subtracts one. Between the two the exception is an object that
 //! can be kept: [`arch::catch`] catches it without changing the count.
 //!
-//! | step       | is                                       | count | spare exceptions |
-//! |------------|------------------------------------------|-------|------------------|
-//! | `take_panics` | raise a spare one, `catch_unwind`        | −1    | −1               |
-//! | `restore_panics` | `resume_unwind`, `arch::catch`           | +1    | +1               |
+//! | function         | does for each panic                           | count | spare exceptions |
+//! |------------------|-----------------------------------------------|-------|------------------|
+//! | `take_panics`    | raises a spare exception, `catch_unwind`      | −1    | −1               |
+//! | `restore_panics` | `resume_unwind`, `arch::catch`                | +1    | +1               |
 //!
-//! If no spare exception is left, a new thread makes one and ends; its count is never read.
+//! If no spare exception is left, a new thread makes one and ends. The count of that thread stays
+//! 1, but no code reads it.
 //! If a hook waits and then panics, the hook's panic unwinds from there. Std does not end the
 //! process, because its count no longer says that a hook runs.
 
@@ -42,7 +43,8 @@ unsafe impl Send for Spare {}
 
 static SPARE: Lock<Vec<Spare>> = Lock::new(Vec::new());
 
-/// Step 1 of a wait, for a pinned goroutine whose thread counts a panic: takes the panics off.
+/// A part of step 1 of a wait (the list in `goroutine/parkable.rs`), for a pinned goroutine whose
+/// thread counts a panic: takes the panics off the count.
 #[cold]
 #[inline(never)]
 pub(crate) fn prepare_park(header: &StackHeader) {
@@ -81,7 +83,8 @@ pub(crate) fn without_panics<R>(f: impl FnOnce() -> R) -> R {
 /// Takes all panics off the thread's count; returns how many there were.
 fn take_panics() -> u16 {
     let mut panics = 0;
-    // Miri has no assembly. Without unwinding only a hook parks here, and then the process ends.
+    // Miri has no assembly to raise an exception. With `panic = "abort"` only a hook can park here,
+    // and the process ends after the hook.
     while std::thread::panicking() && cfg!(all(panic = "unwind", not(miri))) {
         let spare = SPARE.lock().pop().unwrap_or_else(make_spare);
         let caught = catch_unwind(move || {
@@ -113,11 +116,11 @@ fn catch_one() -> Spare {
     Spare(unsafe { arch::catch(panic, ptr::null_mut()) })
 }
 
-/// Starts a thread that makes a spare exception. Blocks the thread until it is made.
+/// Starts a thread that makes a spare exception. Blocks the calling thread until it is made.
 fn make_spare() -> Spare {
     let (give, take) = mpsc::sync_channel(1);
     let made = threads::start("exception", THREAD_STACK, move || {
-        // The receiver waits for it.
+        // This cannot fail, because the receiver lives until it has the exception.
         let _ = give.send(catch_one());
     });
     match made.map(|()| take.recv()) {

@@ -7,8 +7,8 @@ use super::parkable::{Kind, Parkable, Waiter};
 use super::wait_reason::WaitReason;
 use super::{FLAG_COMPACTED, FLAG_LEFT, FRESH, Goroutine, RUNNING_BIT};
 
-/// A first-in first-out queue of waiters, linked through them. The caller
-/// holds the lock of the primitive it belongs to.
+/// A first-in first-out queue of waiters, linked through them. The caller holds the lock of the
+/// primitive to which the queue belongs.
 #[derive(Debug)]
 pub(crate) struct WaitQueue {
     head: *mut Waiter,
@@ -51,7 +51,8 @@ impl WaitQueue {
         self.tail = waiter;
     }
 
-    /// Puts a waiter in front, as a mutex in starvation mode does.
+    /// Puts a waiter in front of all others: one that has lost a mutex to a newcomer, or the sender
+    /// of a value that was put back into its channel.
     ///
     /// # Safety
     ///
@@ -70,9 +71,9 @@ impl WaitQueue {
     }
 
     /// Takes the first waiter whose wait is not over. The caller must ready its owner, once.
-    /// Waiters whose ticket another thread has claimed are removed on the way. So are goroutines of
-    /// a stopped runtime, unless they wait for a channel, because a lock that is handed to one
-    /// would stay locked.
+    /// Waiters whose ticket another thread has claimed are removed on the way. So are the waiters
+    /// of goroutines whose runtime has stopped, because a lock that was handed to such a goroutine
+    /// would stay locked. Those that wait for a channel are not removed.
     #[inline]
     pub(crate) fn dequeue(&mut self) -> Option<NonNull<Waiter>> {
         while let Some(first) = NonNull::new(self.head) {
@@ -131,7 +132,8 @@ pub(crate) fn is_left(owner: Parkable) -> bool {
 
 /// False for a goroutine whose runtime has stopped, unless it waits for a channel. Restores the
 /// goroutine's stack if it is compacted, because the goroutine will run, and the caller usually
-/// writes to its stack before. A page fault would restore it too, at three times the cost.
+/// writes to the stack before that. A page fault would restore the stack too, at three times the
+/// cost.
 #[inline(always)]
 fn continues(owner: Parkable) -> bool {
     owner.head().flags.load(Ordering::Relaxed) & (FLAG_COMPACTED | FLAG_LEFT) == 0
@@ -145,7 +147,8 @@ fn continues_slow(owner: Parkable) -> bool {
         return true;
     }
     let g = Goroutine::of(owner);
-    // The channel still takes such a sender's value, and gives such a receiver a sender's value.
+    // A channel still takes the value of a sender whose runtime has stopped, and gives a receiver
+    // of such a runtime a sender's value.
     let by_channel = matches!(
         WaitReason::from_u8(owner.head().reason.load(Ordering::Relaxed)),
         WaitReason::ChanSend | WaitReason::ChanRecv | WaitReason::Select

@@ -28,7 +28,7 @@ pub(crate) enum WaitReason {
 }
 
 impl WaitReason {
-    /// All of them, at the index of their value.
+    /// All reasons, each at the index of its value.
     const ALL: [Self; 21] = [
         Self::None,
         Self::ChanSend,

@@ -32,9 +32,10 @@ use crate::sys::{fd, transfer};
 struct Stream(i32);
 
 impl Stream {
-    /// Calls `now`, which does not block. If it returns `None`, waits until the stream is ready; if
-    /// the stream is ready already, a helper thread calls `by_thread`. That may block, because
-    /// other processes use the stream too. Blocks the goroutine.
+    /// Calls `now`, which does not block. If `now` returns `None`, waits until the stream is ready,
+    /// and calls it again. If `now` returns `None` although the stream is ready, a helper thread
+    /// calls `by_thread`, which may block, because other processes use the stream too. Blocks the
+    /// goroutine.
     fn when_ready<B: Send>(
         self,
         side: Side,

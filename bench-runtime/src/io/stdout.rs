@@ -23,9 +23,9 @@ macro_rules! output {
         #[doc = concat!("A handle of ", $what, "; from [`", stringify!($function), "`].")]
         ///
         /// Nothing is buffered, as in Go and unlike in std: `write!` and `write_all` pass their
-        /// bytes to the kernel in one call, if it accepts all of them, and the bytes of other
-        /// goroutines come before or after them. To write many small pieces fast, put a
-        /// [`BufWriter`](std::io::BufWriter) around the lock.
+        /// bytes to the kernel in one call, if the kernel accepts all of them. They hold the lock
+        /// meanwhile, so the bytes of other goroutines come before or after. To write many small
+        /// pieces fast, put a [`BufWriter`](std::io::BufWriter) around the lock.
         ///
         /// # Examples
         ///
