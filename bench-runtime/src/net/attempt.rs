@@ -1,5 +1,5 @@
-//! One operation, from its first try to its end: the waiter's side of the protocol of
-//! [`super::wait`].
+//! One operation, from its first try to its end: what the goroutine or thread that calls it does in
+//! the protocol of [`super::wait`]. The steps that are named here are in the list of that module.
 
 use std::io;
 use std::mem;
@@ -48,7 +48,8 @@ pub(super) struct Attempt<'a> {
     /// The deadline of this operation alone; `NEVER` if there is none.
     limit_ns: u64,
     waited: bool,
-    /// Urgent data has ended a wait of a thread, and did not end the operation.
+    /// Urgent data has ended a wait of a plain thread. A read does not take it, so later waits
+    /// ignore it.
     skips_urgent: bool,
 }
 
@@ -86,7 +87,7 @@ impl<'a> Attempt<'a> {
         Self {
             waits,
             side,
-            // SAFETY: null, or a record, which lives for ever.
+            // SAFETY: null, or a `PollDesc`, which is never freed.
             desc: unsafe { first.as_ref() },
             tick: 0,
             limit_ns,
@@ -95,8 +96,9 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Steps 1 and 2, in this order: a close, or a new deadline, is stored before the edge that
-    /// changes the tick.
+    /// Steps 1 and 2. The tick is read first, because a close or a new deadline is stored before
+    /// its kick increments the tick. So if step 2 does not see the change, the tick that was read
+    /// is older than the kick, and the wait at step 4 ends at once.
     #[inline]
     pub(super) fn check(&mut self) -> io::Result<()> {
         if let Some(desc) = self.desc {
@@ -140,7 +142,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Notes a read that got data, of a descriptor that is only read.
+    /// Notes a read that got data. Only for descriptors that are never written.
     #[inline]
     pub(super) fn note_read(&self) {
         if let Some(desc) = self.desc {
@@ -148,14 +150,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Counts a read that found no data, of such a descriptor.
+    /// Notes a read that found no data. Only for descriptors that are never written.
     pub(super) fn note_empty_read(&self) {
         if let Some(desc) = self.desc {
             desc.note_empty_read(self.tick, self.waited);
         }
     }
 
-    /// Turns the time-out into a deadline, which counts from the first wait.
+    /// At the first wait, turns the time-out into a deadline.
     #[inline]
     fn set_limit(&mut self) {
         if self.limit_ns == NEVER
@@ -166,7 +168,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Step 4: after a try that would have blocked. Blocks the goroutine.
+    /// Steps 4 and 5, after a try that would have blocked. Blocks the goroutine.
     #[cold]
     pub(super) fn wait(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.set_limit();
@@ -179,10 +181,10 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The record that this poller has of the descriptor. `None` if the operation must be tried
-    /// again first, because the tick was not read before the try.
+    /// This poller's `PollDesc` of the descriptor. `None` if the operation must be tried again
+    /// first, because the tick was not read before the try.
     #[inline]
-    fn record(
+    fn poll_desc(
         &mut self,
         netpoll: &Netpoll,
         fd: BorrowedFd<'_>,
@@ -199,7 +201,7 @@ impl<'a> Attempt<'a> {
                 desc
             }
         };
-        // Checked again: a close whose kick was too early to find this record is seen here.
+        // Checked again: a close may have kicked before this `PollDesc` was there to be found.
         if self.waits.is_closed() {
             return Err(closed_error());
         }
@@ -207,7 +209,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn wait_as_goroutine(&mut self, netpoll: &Netpoll, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let Some(desc) = self.record(netpoll, fd)? else {
+        let Some(desc) = self.poll_desc(netpoll, fd)? else {
             return Ok(());
         };
         let end_ns = self.end_ns();
@@ -244,7 +246,7 @@ impl<'a> Attempt<'a> {
     ) -> io::Result<Option<Entered>> {
         self.set_limit();
         let netpoll = poller().unwrap_or_else(outside::netpoll)?;
-        let Some(desc) = self.record(netpoll, fd)? else {
+        let Some(desc) = self.poll_desc(netpoll, fd)? else {
             return Ok(None);
         };
         self.waited = true;
@@ -280,25 +282,25 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Joins the queue.
+    /// Enqueues a waiter.
     ///
     /// # Safety
     ///
-    /// The waiter does not move until it was dequeued, and its owner readied, or it is removed.
+    /// The waiter does not move until it is removed, or is dequeued and its owner readied.
     unsafe fn join_queue(&self, waiter: *mut Waiter) {
         let state = self.waits.side(self.side);
         let mut queue = state.queue.lock();
         // SAFETY: by the caller's promise.
         unsafe { queue.enqueue(waiter) };
-        // AcqRel: see `is_busy`, which follows.
+        // AcqRel: the caller calls `Slot::is_busy` next, which has the reason.
         state.queued.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Leaves the queue; returns whether the waiter was in it.
+    /// Removes a waiter from the queue; returns whether it was there.
     ///
     /// # Safety
     ///
-    /// It is alive, and in this queue or in none.
+    /// The waiter is alive, and in this queue or in none.
     unsafe fn remove(&self, waiter: *mut Waiter) -> bool {
         let state = self.waits.side(self.side);
         let mut queue = state.queue.lock();
@@ -345,7 +347,7 @@ impl<'a> Attempt<'a> {
             if let Some(at) = threads.iter().position(|t| Arc::ptr_eq(&t.wake, wake)) {
                 threads.swap_remove(at);
             }
-            // Under the lock, so no later kick sets it.
+            // Under the lock: no later kick finds this thread in the list and sets the eventfd.
             wake.clear();
         }
         result

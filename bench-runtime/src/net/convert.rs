@@ -230,8 +230,8 @@ macro_rules! deadlines {
                 }
             )?
 
-            /// Closes the descriptor, without waiting: the peer sees the end, operations that wait
-            /// end, later ones fail.
+            /// Closes the descriptor, without waiting. The peer sees the end of the stream.
+            /// Operations that wait now fail, and later ones do too.
             ///
             /// A clone is a separate descriptor: it stays open, and so does the connection or the
             /// port. To close a descriptor that another goroutine uses, share it by an `Arc`.
@@ -390,7 +390,7 @@ macro_rules! write_timeout {
     };
 }
 
-/// Implements `Read` for `T` by that for `&T`.
+/// Implements `Read` for `T` by calling the implementation for `&T`.
 macro_rules! read_by_ref {
     ($type:ident) => {
         impl std::io::Read for $type {
@@ -409,7 +409,7 @@ macro_rules! read_by_ref {
     };
 }
 
-/// Implements `Write` for `T` by that for `&T`.
+/// Implements `Write` for `T` by calling the implementation for `&T`.
 macro_rules! write_by_ref {
     ($type:ident) => {
         impl std::io::Write for $type {

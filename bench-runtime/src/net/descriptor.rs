@@ -16,21 +16,21 @@ use crate::util::write::write_at_once;
 /// pidfd, a terminal, stdin, the socket of a C library. Sockets and pipes have types of their own,
 /// which are faster.
 ///
-/// - A wait blocks the goroutine, or a plain thread. It ends when, by poll(2), a read or a write
-///   would not block: there is data, room, urgent data, the end or an error. A deadline, a time-out
-///   and [`close`](Self::close) also end it.
+/// - A wait blocks the goroutine, or a plain thread. It ends when poll(2) reports that a read or a
+///   write would not block: there is data, room, urgent data, the end or an error. A deadline, a
+///   time-out and [`close`](Self::close) also end it.
 /// - The descriptor's flags are not changed, because other processes may share it, as they share
 ///   stdin. `Read` and `Write` try only when poll(2) reports that they would not block, and write
 ///   at most 4,096 bytes a call. So they do not block the thread, even in blocking mode, unless
-///   another reader takes the data first.
+///   another reader takes the data first, or another writer the room.
 /// - A file that the kernel cannot wait for (a regular file, a folder, `/dev/null`) is always
 ///   readable and writable, as for poll(2). A read of it may wait for the disk: use
 ///   [`blocking`](crate::blocking). An operation of [`read_with`](Self::read_with) that returns
 ///   `WouldBlock` there fails with [`io::ErrorKind::PermissionDenied`], which is epoll's error.
 ///
 /// A `Descriptor` owns its descriptor, so the number cannot be reused for another file meanwhile.
-/// [`duplicate_of`](Self::duplicate_of) watches a descriptor that other code owns, and may close at
-/// any time.
+/// For a descriptor that other code owns and may close at any time, use
+/// [`duplicate_of`](Self::duplicate_of).
 ///
 /// # Examples
 ///
@@ -248,7 +248,7 @@ impl Descriptor {
         self.when_ready(side, is_ready, |_| Ok(()))
     }
 
-    /// The operation is tried only if poll(2) reports that it would not block.
+    /// Tries `op` only when poll(2) reports, by `is_ready`, that it would not block.
     fn when_ready<T>(
         &self,
         side: Side,

@@ -84,9 +84,9 @@ impl<S: AsFd> Fd<S> {
         self.try_until_done(attempt, false, op, |_, _| ())
     }
 
-    /// The loop of all operations. With `may_be_drained`, it waits before the first try if the
-    /// stream was drained and no edge came since. `note` is called with the result of each try, or with
-    /// `None` if it would have blocked; it is not called for errors.
+    /// Tries and waits, until the operation is done. With `may_be_drained`, waits before the first
+    /// try if the stream was drained and no edge came since. Calls `note` after each try: with the
+    /// result, or with `None` if the try would have blocked, but not for an error.
     #[inline]
     fn try_until_done<T>(
         &self,
@@ -119,8 +119,8 @@ impl<S: AsFd> Fd<S> {
         }
     }
 
-    /// Reads up to `len` bytes of a TCP stream. A read that did not fill the buffer has emptied the
-    /// kernel's. So, unless an edge came, the next read waits without trying: a request costs one
+    /// Reads up to `len` bytes of a TCP stream. A read that returns fewer has emptied the kernel's
+    /// buffer. So, unless an edge came, the next read waits without trying: a request costs one
     /// system call less.
     ///
     /// This is not true of other descriptors: a datagram is read whole or cut, and a read of a Unix
@@ -139,8 +139,8 @@ impl<S: AsFd> Fd<S> {
         })
     }
 
-    /// Reads up to `len` bytes, from a descriptor that is only read. It waits without trying if it
-    /// knows that there is no data; see [`crate::netpoll`].
+    /// Reads up to `len` bytes, from a descriptor that is never written. Waits without trying if
+    /// there is no data, or probably none: see `netpoll/level.rs`.
     #[inline]
     pub(super) fn read_pipe(
         &self,
@@ -165,8 +165,8 @@ impl<S: AsFd> Fd<S> {
         self.waits.watch_by_level();
     }
 
-    /// As [`Self::io`], if no event reports that `op` can succeed: tries again after pauses. Blocks
-    /// the goroutine.
+    /// As [`Self::io`], for an operation that no event of the poller reports as possible: tries
+    /// again after pauses. Blocks the goroutine.
     pub(super) fn io_by_pauses<T>(
         &self,
         side: Side,
@@ -230,7 +230,8 @@ impl<S: AsFd> Fd<S> {
         self.waits.timeout(side)
     }
 
-    /// Closes the descriptor: the peer sees the end, waits end, later operations fail.
+    /// Closes the descriptor. The peer sees the end of the stream. Operations that wait now fail,
+    /// and later ones do too.
     pub(super) fn close(&self) -> io::Result<()> {
         static DEAD: OnceLock<OwnedFd> = OnceLock::new();
         self.waits.close(|| {

@@ -1,7 +1,8 @@
 //! A wait for a descriptor as a future: the protocol of [`super::wait`] without a park.
 //!
 //! A [`Pending`] is in the slot, or in the queue, like a goroutine. The thread that removes it must
-//! ready it. So a future that is dropped either removes it itself, or waits for that ready.
+//! ready it. So a future that is dropped either removes its `Pending` itself, or waits until the
+//! thread that has removed it readies it.
 
 use std::fmt;
 use std::future::Future;
@@ -28,8 +29,8 @@ use crate::timer::Action;
 /// - It fails like an operation: after the deadline or the time-out, which counts from the first
 ///   poll, and once the descriptor is closed.
 /// - It may be polled anywhere. It belongs to the runtime in which it was first polled, and is not
-///   woken after that runtime has ended. A thread of this crate wakes the futures that are polled
-///   outside every goroutine; the first of them starts it.
+///   woken after that runtime has ended. If it was first polled outside every goroutine, a thread
+///   of this crate wakes it; the first such future starts the thread.
 /// - Dropping it ends the wait, and loses nothing. After a wake it must be polled again, or
 ///   dropped: until then, other waiters for the same side may not be woken.
 ///
@@ -76,8 +77,8 @@ struct Wait {
     deadline: Option<Deadline>,
 }
 
-/// A timer with a record of its own: the timer never uses the descriptor, which a forgotten future
-/// does not keep alive.
+/// A timer, with a `Pending` of its own. The timer never uses the descriptor, because a future that
+/// was forgotten (`mem::forget`) does not keep the descriptor alive.
 struct Deadline {
     timer: Armed,
     pending: &'static Pending,
@@ -98,9 +99,9 @@ impl Deadline {
     }
 
     fn end(self) {
-        let is_left = self.pending.parkable().claim(self.ticket);
+        let was_waiting = self.pending.parkable().claim(self.ticket);
         self.timer.cancel();
-        if !is_left {
+        if !was_waiting {
             self.pending.wait_ready();
         }
         self.pending.give_back();
@@ -128,7 +129,7 @@ impl<'a> Readiness<'a> {
                 return other.map(|_| ());
             }
         };
-        // From here on, if a waker panics, the drop ends the wait.
+        // If a waker panics from here on, the drop of the future ends the wait.
         let wait = self.wait.insert(Wait {
             pending,
             entered,
@@ -145,7 +146,7 @@ impl<'a> Readiness<'a> {
     fn end(&mut self) {
         let Some(wait) = self.wait.take() else { return };
         let who = wait.pending.parkable();
-        let is_left = match wait.entered {
+        let was_waiting = match wait.entered {
             Entered::Slot(desc) => desc.expire(self.side, who),
             Entered::Queue(place) => {
                 let claimed = who.claim(place.ticket());
@@ -153,7 +154,7 @@ impl<'a> Readiness<'a> {
                 claimed
             }
         };
-        if !is_left {
+        if !was_waiting {
             wait.pending.wait_ready();
         }
         if let Some(deadline) = wait.deadline {

@@ -9,8 +9,9 @@ use crate::seam;
 fn resolve<A: ToSocketAddrs + Send>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
     // Collected inside, because the iterator might look up further names.
     let look_up = move || io::Result::Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
-    // For a name, the iterator of std's types owns heap memory, so it needs a drop. For an address
-    // it does not: that needs no look-up, and `blocking` would cost more than it saves.
+    // std's iterator over the addresses of a name owns heap memory, so it needs a drop. Its
+    // iterator for an address needs none. An address needs no look-up either, so `blocking` would
+    // only cost time.
     let addresses = if std::mem::needs_drop::<A::Iter>() {
         seam::blocking(look_up)
     } else {

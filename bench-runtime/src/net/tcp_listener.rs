@@ -141,6 +141,7 @@ impl TcpListener {
         let (socket, address) = self.fd.io(Side::Read, |listener| {
             loop {
                 match socket::accept_tcp(listener.as_fd()) {
+                    // The error of a connection that has ended already: the next one may be good.
                     Err(e) if is_passing(&e) => {}
                     done => return done,
                 }

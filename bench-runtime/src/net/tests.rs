@@ -135,7 +135,7 @@ fn stream_larger_than_the_buffers_arrives_whole() {
 }
 
 /// Once a stream is drained, the next read waits without a try. It must see the end of the stream
-/// all the same, whether that comes with the data, right after it, or later.
+/// all the same, whether the end comes with the data, right after the data, or later.
 #[test]
 fn end_after_a_partial_read_is_always_seen() {
     let rt = Runtime::new();
@@ -207,7 +207,8 @@ fn many_readers_of_one_socket_take_each_datagram_once() {
     let address = socket.local_addr().unwrap();
     for sent in 0..READERS * PER_READER {
         sender.send_to(b"x", address).unwrap();
-        // Some come at once, some when all readers wait. They are few, so the kernel drops none.
+        // Some datagrams find readers that run, some find only readers that wait. At most 16 are in
+        // the queue, so the kernel drops none.
         if sent % 16 == 15 {
             while got.load(Ordering::Acquire) <= sent {
                 thread::yield_now();
@@ -287,7 +288,7 @@ fn deadline_set_by_another_ends_a_wait_and_lengthens_one() {
 }
 
 #[test]
-fn queued_readers_keep_their_deadlines_and_the_close() {
+fn queued_readers_end_at_their_deadline_and_at_a_close() {
     let rt = Runtime::new();
     let (near, _far) = UnixStream::pair().unwrap();
     let near = Arc::new(near);
@@ -446,7 +447,8 @@ fn incoming_survives_the_lack_of_descriptors() {
         // SAFETY: the struct outlives the call, which only reads it.
         let lowered = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
         assert_eq!(lowered, 0);
-        // Sockets first: the server must find no descriptor left.
+        // The clients' sockets are made first: afterwards no descriptor is left, for the server
+        // either.
         let clients = [(); 2].map(|()| socket::tcp(&address).unwrap());
         let mut hoard: Vec<_> =
             std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();

@@ -251,8 +251,8 @@ impl UnixDatagram {
         self.fd.io(Side::Write, |socket| socket.send(buf))
     }
 
-    /// Ends one or both directions. A receive that finds no datagram then returns 0 bytes, and so
-    /// does one that already waits.
+    /// Ends one or both directions. Once the reading direction has ended, a receive that finds no
+    /// datagram returns 0 bytes, and so does one that already waits.
     ///
     /// # Errors
     ///

@@ -147,6 +147,7 @@ impl UnixListener {
         let (stream, address) = self.fd.io(Side::Read, |listener| {
             loop {
                 match listener.accept() {
+                    // The error of a connection that has ended already: the next one may be good.
                     Err(e) if is_passing(&e) => {}
                     done => return done,
                 }

@@ -2,20 +2,21 @@
 //!
 //! # Protocol
 //!
-//! 1. Note the tick of the descriptor's slot ([`super::attempt::Attempt::check`]).
+//! 1. Read the tick of the descriptor's slot ([`crate::netpoll::slot`]).
 //! 2. Fail if the descriptor is closed or the deadline has passed.
 //! 3. Try the operation. Most operations end here, without a lock or a counter.
 //! 4. If it would block: register in the slot for any edge after that tick, arm a timer if there is
 //!    a deadline, park; then go to 1.
 //! 5. If the slot is taken, because another goroutine waits for the same side: join the queue,
 //!    check again that the slot is taken, park; then go to 1.
-//! 6. A goroutine whose wait in the slot or in the queue has ended, with any result, readies the
-//!    first waiter in the queue.
+//! 6. When an operation that has waited, in the slot or in the queue, ends with any result, its
+//!    goroutine readies the first waiter in the queue.
 //!
-//! Steps 5 and 6 lose no waiter: the one that queues increments `queued` and then
-//! reads the slot; the thread that ends the wait in the slot empties it, and its
-//! goroutine then reads `queued`. Both access the slot by read-modify-write, so
-//! one of them comes second.
+//! [`super::attempt`] takes these steps. Steps 5 and 6 lose no waiter. The goroutine that queues
+//! increments `queued` and then reads the slot. The thread that ends the wait in the slot empties
+//! the slot, and the goroutine that waited there then reads `queued`. Both access the slot by a
+//! read-modify-write, so the second of them sees what the first wrote before: either the slot is
+//! found empty, or `queued` is found not to be 0.
 //!
 //! A new deadline and a close kick all waiters ([`Waits::kick`]): they go to 1, and see the change
 //! at 2.
@@ -46,7 +47,7 @@ pub(super) const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Waits {
     pub(super) closed: AtomicBool,
-    /// The record of the first registration, for readers without the lock.
+    /// The `PollDesc` of the first registration, for readers without the lock.
     pub(super) first: AtomicPtr<PollDesc>,
     registrations: Lock<Vec<Registration>>,
     read: SideState,
@@ -119,15 +120,15 @@ impl Waits {
         }
     }
 
-    /// Operations that begin or continue after this time fail.
+    /// Makes operations fail that are not done at this time.
     pub(super) fn set_deadline(&self, side: Side, deadline_ns: u64) {
         let state = self.side(side);
-        // Release, with the fence in `kick`: see `Attempt::check`.
+        // Release, and before the kick: see `Attempt::check`.
         state.deadline_ns.store(deadline_ns, Ordering::Release);
         self.kick(side);
     }
 
-    /// Operations that take longer than this fail.
+    /// Makes operations fail that take longer than this.
     pub(super) fn set_timeout(&self, side: Side, timeout_ns: u64) {
         // Relaxed: it concerns operations that begin later.
         self.side(side)
@@ -200,7 +201,7 @@ impl Waits {
 
     /// Step 6.
     pub(super) fn pass_on(&self, side: Side) {
-        // Acquire: pairs with the additions in `queue_up`, through the slot.
+        // Acquire: pairs with the addition in `Attempt::join_queue`, through the slot.
         if self.side(side).queued.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -225,7 +226,7 @@ impl Waits {
         registrations.iter().any(|r| r.desc().is_watched_by_level())
     }
 
-    /// The state after many reads that were each followed by an empty one.
+    /// Acts as if many reads had each been followed by an empty one.
     #[cfg(test)]
     pub(super) fn watch_by_level(&self) {
         for registration in self.registrations.lock().iter() {
@@ -233,7 +234,7 @@ impl Waits {
         }
     }
 
-    /// The record that this poller has, or now makes, of the descriptor; true if it is new.
+    /// This poller's `PollDesc` of the descriptor, and true if this call has made it.
     pub(super) fn watched_by(
         &self,
         netpoll: &Netpoll,

@@ -1,8 +1,9 @@
-//! The poller's record of a descriptor, which [`super::table`] keeps.
+//! The poller's state of a descriptor, as Go's `pollDesc`. [`super::table`] keeps it.
 //!
 //! The kernel may report an event of a descriptor that was closed meanwhile. The generation in the
-//! event's token is then out of date. If a close and an open come right after that check, the new
-//! descriptor gets one edge too many, which only causes a useless try.
+//! event's token is then out of date, and the event is dropped ([`PollDesc::is_current`]). If a
+//! close and an open come right after that check, the new descriptor gets one edge too many, which
+//! only causes a useless try.
 
 use std::os::fd::RawFd;
 
@@ -24,7 +25,7 @@ pub(crate) struct PollDesc {
     /// Set by an event that no later edge repeats; after it `is_drained` is false.
     lasting: AtomicBool,
     level: Level,
-    /// Its poller, alive while it is open.
+    /// The state of its poller; valid while the descriptor is open.
     watch: AtomicPtr<Watch>,
 }
 
@@ -41,20 +42,20 @@ impl PollDesc {
         }
     }
 
-    /// Assigns the record to `fd`, which the caller will watch edge-triggered, by a
-    /// poller that lives until [`Self::close`].
+    /// Begins the use for `fd`, which the caller will watch edge-triggered, by a poller that lives
+    /// until [`Self::close`].
     pub(super) fn open(&self, watch: *const Watch, fd: RawFd) {
         self.read.reset();
         self.write.reset();
         self.lasting.store(false, Ordering::Relaxed);
         self.watch.store(watch.cast_mut(), Ordering::Release);
-        // After the watch, because a thread that finds the number here uses the watch.
+        // After the store of `watch`, because a thread that finds `fd` in `level` uses `watch`.
         self.level.open(fd);
         // Release: pairs with the Acquire in `is_current`.
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Ends the use of the record. Called before the poller ends, and before the number may be
+    /// Ends the use for a descriptor. Called before the poller ends, and before the number may be
     /// reused for another file.
     pub(super) fn close(&self) {
         self.level.close();
@@ -73,8 +74,8 @@ impl PollDesc {
     /// Whether this is a descriptor of that poller.
     #[inline]
     pub(super) fn is_of(&self, watch: &Watch) -> bool {
-        // Relaxed: an address to compare; the calling thread holds the descriptor
-        // open, and has read its address with Acquire.
+        // Relaxed: an address to compare. The calling thread keeps the descriptor open, and has
+        // read the address of this `PollDesc` with Acquire.
         std::ptr::eq(self.watch.load(Ordering::Relaxed), watch)
     }
 
@@ -109,7 +110,7 @@ impl PollDesc {
         self.level.is_on()
     }
 
-    /// The state after many reads that were each followed by an empty one.
+    /// Acts as if many reads had each been followed by an empty one.
     #[cfg(test)]
     pub(crate) fn watch_by_level(&self) {
         for _ in 0..100 {
@@ -122,14 +123,14 @@ impl PollDesc {
     #[cold]
     fn watch_anew(&self, by_level: bool) {
         self.level.change(by_level, |fd| {
-            // SAFETY: called under the lock of the number. `close` takes the
-            // number out under this lock before the poller ends.
+            // SAFETY: called under the lock of `Level::fd`. `close` clears `fd` under this lock
+            // before the poller ends.
             let watch = unsafe { &*self.watch.load(Ordering::Acquire) };
             watch.poller.change(fd, self.token(), by_level).is_ok()
         });
     }
 
-    /// Handles an event: its waiters go to `ready`. Returns how many.
+    /// Handles an event: adds the waiters that it ends to `ready`. Returns how many.
     pub(super) fn happened(
         &self,
         event: crate::sys::poller::Event,
@@ -153,13 +154,13 @@ impl PollDesc {
         ready.len() - before
     }
 
-    /// A timer's deadline has passed: true if `waiter` waited for that side and
-    /// must be readied by the caller.
+    /// Ends the wait of `waiter` for that side, at its deadline or because its future does not wait
+    /// any more. True if it still waited: no other thread readies it then.
     pub(crate) fn expire(&self, side: Side, waiter: Parkable) -> bool {
         let taken = self.slot(side).withdraw(waiter);
         if taken {
-            // SAFETY: `waiter` waited here until now and is not readied yet, so
-            // the socket that it waits for is alive, which keeps this open.
+            // SAFETY: `waiter` waited here until now and is not readied yet. So the socket that it
+            // waits for is alive, and keeps this `PollDesc` open.
             let watch = unsafe { &*self.watch.load(Ordering::Acquire) };
             watch.stopped_waiting(1);
         }
@@ -173,7 +174,7 @@ impl PollDesc {
         u64::from(generation) << 32 | u64::from(self.index)
     }
 
-    /// Whether a token belongs to its present descriptor.
+    /// Whether a token names the descriptor that is open here now.
     pub(super) fn is_current(&self, token: u64) -> bool {
         // Acquire: pairs with the Release in `open`.
         self.generation.load(Ordering::Acquire) == (token >> 32) as u32

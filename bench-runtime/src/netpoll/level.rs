@@ -7,8 +7,8 @@
 //! descriptor once more for that, which costs less than an empty read.
 //!
 //! 1. *That no data is left is a guess*, and a wrong guess costs a wait until the next
-//!    poll. So [`Level`] keeps the share of reads right after a read that were empty,
-//!    and makes one of those reads from time to time.
+//!    poll. So [`Level`] keeps the share of reads right after a read that were empty. From
+//!    time to time such a read is not skipped, to learn the share.
 //! 2. *No poller spins*: data without a waiter would end each poll at once. After a few such events
 //!    the watch is edge-triggered again, and stays so for longer each time.
 //! 3. *No wake-up is lost.* See the table.
@@ -32,32 +32,33 @@
 //! So if a goroutine reads `on` as set at a tick, and waits for a later tick while data is left, a
 //! later tick comes. Either the watch is still level-triggered, and the data is an event in each
 //! poll. Or the watch is edge-triggered again, and the data was an event at that change. That event
-//! came after `on` was cleared, so a goroutine that has read its tick reads `on` as clear. A change
-//! that comes after the watch has ended fails, because the number has no watch, even if it belongs
-//! to a file that is closed for all its holders.
+//! came after `on` was cleared, so a goroutine that has read the tick of that event reads `on` as
+//! clear, and does not wait. A change that comes after the watch has ended fails, because the
+//! number has no watch any more. That is so even if `net::fd` has closed the file: the number then
+//! belongs to the file of `sys::fd::dead`.
 //!
-//! Its model, `tests/loom/netpoll/level_model.rs`, runs this together with the records, the slots
-//! and the steps of a reader.
+//! Its model, `tests/loom/netpoll/level_model.rs`, runs this together with [`super::desc`], the
+//! slots and the steps of a reader.
 //!
 //! [`Slot::set_drained`]: super::slot::Slot::set_drained
 //!
-//! Only for descriptors that are read and not written, because a level-triggered socket would be
-//! writable in each poll.
+//! A `Level` is used only for descriptors that are read and not written, because a level-triggered
+//! socket would be writable in each poll.
 
 use std::os::fd::RawFd;
 
 use crate::shim::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::util::lock::Lock;
 
-/// From this share of [`RATE_MAX`] on, the read right after a read is skipped: it
-/// is reached if two of three such reads are empty.
+/// If at least this share of the reads right after a read were empty, about two of three, such
+/// reads are skipped. [`RATE_MAX`] is all of them.
 const MOSTLY_EMPTY: u8 = 128;
 const RATE_MAX: u8 = u8::MAX;
 
 /// After this many skipped reads one is made.
 const SKIPPED_READS: u8 = 15;
 
-/// So many events in a row without a waiter, or without data, end the level-triggered
+/// This many events in a row without a waiter, or without data, end the level-triggered
 /// watch. A few come if one M polls while another is about to read.
 const USELESS_EVENTS: u8 = if cfg!(rt_loom) { 1 } else { 4 };
 
@@ -70,8 +71,8 @@ const NONE: RawFd = -1;
 
 const NEVER: u64 = u64::MAX;
 
-/// See the module. All except `on` and `fd` are hints, which readers load and store, mostly one
-/// reader at a time.
+/// See the module. All fields except `on` and `fd` are hints: threads load and store them without a
+/// lock, so an update may be lost.
 #[derive(Debug)]
 pub(super) struct Level {
     /// The kernel watches by level.
@@ -114,7 +115,7 @@ impl Level {
         }
     }
 
-    /// Resets it, for a descriptor that is about to be watched by edge.
+    /// Resets all, for a descriptor that is about to be watched by edge.
     pub(super) fn open(&self, fd: RawFd) {
         self.on.store(false, Ordering::Relaxed);
         self.empty_rate.store(0, Ordering::Relaxed);
@@ -131,7 +132,7 @@ impl Level {
         *self.fd.lock() = NONE;
     }
 
-    /// Changes the watch by calling `watch`, unless it has ended. `watch` returns whether
+    /// Changes the watch by calling `watch`, unless the watch has ended. `watch` returns whether
     /// that worked.
     #[cold]
     pub(super) fn change(&self, by_level: bool, watch: impl FnOnce(RawFd) -> bool) {
@@ -258,7 +259,8 @@ mod tests {
         unreachable!()
     }
 
-    /// Reads messages, the first after a wait and the others at once; returns how often it waited.
+    /// Reads messages: the first after a wait, each other at once unless that read is skipped. Each
+    /// skipped read is a wait; returns how many there were.
     fn read_many(level: &Level, messages: u32) -> u32 {
         let mut waits = 0;
         let mut waited = true;
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn read_after_a_read_is_skipped_once_it_was_empty_and_made_now_and_then() {
+    fn read_after_a_read_is_skipped_once_most_were_empty_and_made_now_and_then() {
         let (level, trials) = learned();
         assert!(trials < 10, "{trials}");
         for _ in 0..3 {
@@ -335,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn events_for_nothing_end_the_watch_by_level() {
+    fn events_without_data_end_the_watch_by_level() {
         let (level, _) = learned();
         let advices: Vec<_> = (0..USELESS_EVENTS)
             .map(|_| level.note_empty_read(1, true))

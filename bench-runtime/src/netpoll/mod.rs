@@ -5,15 +5,15 @@
 //! edge-triggered, from the first time that an operation on it would block; [`slot`] describes how
 //! an edge ends a goroutine's wait. A pipe may become level-triggered ([`level`]). A runtime has
 //! one poller. If goroutines are pinned, each M whose goroutines wait for descriptors also has its
-//! own; a socket that is used from two of them is watched by both.
+//! own; a socket that is used from two of these Ms is watched by both pollers.
 //!
 //! # Rejected
 //!
-//! Level-triggered with one shot: a system call for each wait. A ready flag as in
-//! Go: it must be reset before each try, which needs a lock around every operation
-//! so that two readers do not reset each other's. Tickets as in the other
-//! primitives: a slot cannot hand out a pointer and a ticket in one atomic step,
-//! and needs none, because the thread that empties it owns the ready.
+//! *Level-triggered with one shot*: a system call for each wait. *A ready flag as in Go*: it must
+//! be reset before each try. Every operation would need a lock, because one reader must not reset
+//! the flag before another has seen it. *Tickets as in the other primitives*: a slot cannot hand
+//! out a pointer and a ticket in one atomic step, and it needs no ticket, because only the thread
+//! that empties the slot readies the waiter.
 
 mod desc;
 mod level;
@@ -41,9 +41,9 @@ pub(crate) struct Netpoll {
     watch: Arc<Watch>,
 }
 
-/// Watches of runtimes that have stopped, for later ones: each costs two descriptors to make. If
-/// the old runtime still interrupts or polls, the new one sees a spurious interrupt, or the old one
-/// readies its goroutine.
+/// Watches of runtimes that have stopped, for later ones: each costs two descriptors to make. A
+/// thread of the old runtime may still interrupt or poll. Then the new runtime sees a spurious
+/// interrupt, or that thread readies a goroutine of the new runtime; both are harmless.
 static SPARE: Lock<Vec<Arc<Watch>>> = Lock::new(Vec::new());
 
 impl Netpoll {
@@ -98,14 +98,14 @@ impl Netpoll {
         })
     }
 
-    /// Whether a descriptor's record is this poller's.
+    /// Whether this poller watches the descriptor of `desc`.
     #[inline]
     pub(crate) fn watches(&self, desc: &PollDesc) -> bool {
         desc.is_of(&self.watch)
     }
 
-    /// Begins a wait of `waiter`; see [`slot::Slot::register`]. Only for a
-    /// descriptor of this poller.
+    /// Begins a wait of `who` for an edge after tick `seen`; see [`slot::Slot::register`]. Only for
+    /// a descriptor of this poller.
     #[inline]
     pub(crate) fn register(
         &self,
@@ -122,9 +122,9 @@ impl Netpoll {
         registered
     }
 
-    /// Adds all ready parkables to `ready`. Waits for `timeout` at most, without limit
-    /// for `None`, until there is one. Blocks the thread. Any number of threads may poll
-    /// at once.
+    /// Waits until there is an event or an interrupt, for `timeout` at most; `None` is without
+    /// limit. Adds the waiters that the events end to `ready`. Blocks the thread. Any number of
+    /// threads may poll at once.
     pub(crate) fn poll(&self, timeout: Option<Duration>, ready: &mut Vec<Parkable>) {
         let blocks = timeout.is_none_or(|t| !t.is_zero());
         let mut events = Events::new();
@@ -138,9 +138,8 @@ impl Netpoll {
                 // for the poll that blocks.
                 if blocks {
                     self.watch.wake.clear();
-                    // AcqRel, after the clearing: a later interrupt sets the
-                    // descriptor anew; writes before an earlier interrupt are
-                    // visible from here on.
+                    // After the clearing, so a later interrupt sets the eventfd again. AcqRel:
+                    // writes before an earlier interrupt are visible from here on.
                     self.watch.interrupted.swap(false, Ordering::AcqRel);
                 }
             } else if let Some(desc) = table::find(event.token) {
@@ -178,7 +177,7 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// The descriptor's record. No goroutine may wait for it after this is dropped.
+    /// The `PollDesc`. No goroutine may wait there after the registration is dropped.
     pub(crate) fn desc(&self) -> &'static PollDesc {
         self.desc
     }
@@ -233,7 +232,7 @@ mod tests {
         let desc = registration.desc();
         let me = sched::park::current();
         let mut ready = Vec::new();
-        netpoll.poll(NOW, &mut ready); // It is writable: an edge on both.
+        netpoll.poll(NOW, &mut ready); // The first event: the socket is writable.
         let seen = desc.slot(Side::Read).tick();
         assert_eq!(
             netpoll.register(desc, Side::Read, me, seen),
@@ -258,7 +257,7 @@ mod tests {
         let start = Instant::now();
         netpoll.poll(SOON, &mut ready);
         assert!(start.elapsed() < Duration::from_secs(10));
-        // Both are consumed now: this one reaches its time-out.
+        // Both interrupts are consumed now, so this poll reaches its time-out.
         let start = Instant::now();
         netpoll.poll(Some(Duration::from_millis(3)), &mut ready);
         assert!(start.elapsed() >= Duration::from_millis(3));
@@ -267,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn interrupt_from_another_thread_ends_a_poll_for_ever() {
+    fn interrupt_from_another_thread_ends_a_poll_without_a_timeout() {
         let netpoll = Arc::new(Netpoll::new().unwrap());
         let other = netpoll.clone();
         let thread = std::thread::spawn(move || other.poll(None, &mut Vec::new()));
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn short_timeout_is_kept_and_not_shortened() {
+    fn short_timeout_is_not_shortened() {
         let netpoll = Netpoll::new().unwrap();
         let start = Instant::now();
         netpoll.poll(Some(Duration::from_micros(150)), &mut Vec::new());
@@ -344,7 +343,7 @@ mod tests {
             useless += 1;
         }
         assert!(useless < 10, "{useless} polls ended for nobody");
-        // The change itself reports it once more, and then no edge comes.
+        // The change of the watch reports the data once more, and then no edge comes.
         assert_eq!(wait(), Registered::Waiting);
         netpoll.poll(SOON, &mut ready);
         assert_eq!(ready, [me]);

@@ -1,20 +1,19 @@
 //! One direction of a descriptor: its waiter, and the count of edges.
 //!
-//! Both words change only by read-modify-write, except that `waiter` may be
-//! read before it is swapped.
+//! While the descriptor is open, both words change only by read-modify-write.
 //!
-//! | `waiter` | `tick`                | meaning                                   |
-//! |----------|-----------------------|-------------------------------------------|
-//! | null     | what an operation saw | nothing has happened since it was tried   |
-//! | null     | more                  | something has: try it again (Go's "ready")|
-//! | `g`      | what `g` saw          | `g` waits; the next edge takes it         |
-//! | `g`      | more                  | an edge came while `g` registered; the    |
-//! |          |                       | poller takes `g`, or `g` withdraws itself |
+//! | `waiter` | `tick`                     | meaning                                   |
+//! |----------|----------------------------|-------------------------------------------|
+//! | null     | the tick an operation read | no edge has come since                    |
+//! | null     | greater                    | an edge has come: try again (Go's "ready")|
+//! | `g`      | the tick `g` read          | `g` waits; the next edge takes it         |
+//! | `g`      | greater                    | an edge came while `g` registered; the    |
+//! |          |                            | poller takes `g`, or `g` withdraws itself |
 //!
-//! The thread that changes `waiter` from `g` to null owns the one ready that ends
-//! the wait of `g`: an edge, a kick (new deadline, close), an expired deadline, or
-//! `g` itself, which then does not park. That is why no ticket is needed, and why a
-//! late expiry or a stale event can only cause one more try.
+//! Only the thread that changes `waiter` from `g` to null ends the wait of `g`. It does so for an
+//! edge, a kick (new deadline, close) or an expired deadline, and then readies `g`; or it is `g`
+//! itself, which then does not park. That is why no ticket is needed, and why a late expiry or a
+//! stale event can only cause one more try.
 //!
 //! A count instead of a ready flag lets any number of goroutines try at the
 //! same time: none can reset a flag that another has not read. It also shows
@@ -67,7 +66,7 @@ impl Slot {
         }
     }
 
-    /// Resets it; only while its descriptor is not open.
+    /// Resets the slot. Only while its descriptor is not open.
     pub(crate) fn reset(&self) {
         debug_assert!(self.waiter.load(Ordering::Relaxed).is_null());
         self.drained_at.store(NEVER, Ordering::Relaxed);
@@ -113,8 +112,8 @@ impl Slot {
         }
     }
 
-    /// Takes `waiter` out, if it still waits here. True for one caller only, which must then ready
-    /// it.
+    /// Takes `waiter` out, if it still waits here. True for one caller only, which has then ended
+    /// the wait.
     pub(crate) fn withdraw(&self, waiter: Parkable) -> bool {
         // AcqRel: as in `register`.
         self.waiter
@@ -127,7 +126,7 @@ impl Slot {
             .is_ok()
     }
 
-    /// Step 3: something happened. The parkable that is returned must be readied.
+    /// Step 3: an edge or a kick. The caller must ready the parkable that this returns.
     #[inline]
     pub(crate) fn notify(&self) -> Option<Parkable> {
         // AcqRel: see `register`.
@@ -147,9 +146,9 @@ impl Slot {
     /// caller's earlier writes.
     pub(crate) fn is_busy(&self) -> bool {
         let who = self.waiter.load(Ordering::Relaxed);
-        // A read-modify-write that changes nothing: see `net::fd`, which
-        // increments `queued` before it reads. Release: pairs with the Acquire
-        // of the thread that takes the waiter.
+        // A read-modify-write that changes nothing. The caller (`net::attempt`) has incremented
+        // `queued` before; for the reason see `net::wait`, steps 5 and 6. Release: pairs with the
+        // Acquire of the thread that takes the waiter.
         !who.is_null()
             && self
                 .waiter
@@ -157,15 +156,15 @@ impl Slot {
                 .is_ok()
     }
 
-    /// Records that an operation that began at tick `seen` drained the stream, or, if
-    /// the watch is level-triggered, counts as if it had ([`super::level`]).
+    /// Notes that an operation which began at tick `seen` drained the stream, or probably did and
+    /// the watch is level-triggered ([`super::level`]).
     #[inline]
     pub(crate) fn set_drained(&self, seen: u64) {
         self.drained_at.store(seen, Ordering::Relaxed);
     }
 
-    /// True if a read cannot find data: no edge came since a read drained the stream. The caller
-    /// remembers permanent events of earlier edges (end of stream, error).
+    /// True if no edge came since [`Self::set_drained`]. The caller remembers what no later edge
+    /// repeats, such as the end of the stream.
     #[inline]
     pub(crate) fn is_drained(&self, tick: u64) -> bool {
         // Relaxed: a tick is compared with a tick. A stale value is either a tick that will not

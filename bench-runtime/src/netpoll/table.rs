@@ -1,4 +1,4 @@
-//! The records of all descriptors, in memory that is never given back.
+//! The [`PollDesc`]s of all descriptors, in memory that is never given back.
 //!
 //! They are found by index, so that the kernel's events carry no address.
 
@@ -14,7 +14,7 @@ use crate::util::lock::Lock;
 /// A token that no open descriptor has: the generation of an open one is odd.
 pub(super) const INTERRUPT_TOKEN: u64 = 0;
 
-/// Chunk `k` holds `FIRST << k` records.
+/// Chunk `k` holds `FIRST << k` of them.
 const FIRST: usize = 64;
 const CHUNKS: usize = 26;
 
@@ -30,26 +30,26 @@ struct FreeList {
     made: usize,
 }
 
+/// The chunk of an index, and the position in that chunk.
 fn place(index: usize) -> (usize, usize) {
     let chunk = (index / FIRST + 1).ilog2() as usize;
     (chunk, index - FIRST * ((1 << chunk) - 1))
 }
 
-/// The record of the descriptor that an event's token names; `None` if the token is stale.
+/// The `PollDesc` that an event's token names; `None` if the token is stale.
 pub(super) fn find(token: u64) -> Option<&'static PollDesc> {
     let (chunk, at) = place(token as u32 as usize);
-    // Acquire: pairs with the Release in `open`.
+    // Acquire: pairs with the Release in `grow`.
     let first = TABLE[chunk].load(Ordering::Acquire);
     if first.is_null() {
         return None;
     }
-    // SAFETY: the chunk was leaked by `open` with FIRST << chunk records, and
-    // `place` gives an index below that.
+    // SAFETY: `grow` has leaked the chunk, with `FIRST << chunk` elements, and `at` is below that.
     let desc = unsafe { &*first.add(at) };
     desc.is_current(token).then_some(desc)
 }
 
-/// A record for a descriptor about to be watched.
+/// A `PollDesc` for a descriptor that is about to be watched.
 pub(super) fn open(watch: &Arc<Watch>, fd: RawFd) -> &'static PollDesc {
     let desc = {
         let mut free = FREE.lock();
@@ -59,8 +59,8 @@ pub(super) fn open(watch: &Arc<Watch>, fd: RawFd) -> &'static PollDesc {
     desc
 }
 
-/// Returns the record of a descriptor that is no longer watched, and that no
-/// goroutine waits for, for reuse.
+/// Puts the `PollDesc` of a descriptor on the free list. The descriptor is no longer watched, and
+/// no goroutine waits for it.
 pub(super) fn close(desc: &'static PollDesc) {
     desc.close();
     FREE.lock().spare.push(desc);
@@ -80,7 +80,7 @@ fn grow(free: &mut FreeList) -> &'static PollDesc {
     let first = TABLE[chunk].load(Ordering::Relaxed);
     // SAFETY: leaked above; from here on only reached by shared references.
     let records: &'static [PollDesc] = unsafe { std::slice::from_raw_parts(first, len) };
-    // Low indices come first.
+    // `open` pops from the end: low indices are used first.
     free.spare.extend(records[1..].iter().rev());
     &records[0]
 }

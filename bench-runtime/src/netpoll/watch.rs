@@ -14,7 +14,8 @@ pub(crate) enum Side {
     Write,
 }
 
-/// The state that a poller shares with its descriptors, which may outlive its runtime.
+/// See the module. It lives as long as a descriptor is watched, which may be longer than its
+/// runtime exists.
 pub(crate) struct Watch {
     pub(super) poller: Poller,
     pub(super) wake: EventFd,
@@ -25,13 +26,13 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Counts the caller as waiting; to be done before it registers.
+    /// Counts a waiter. Called before it registers.
     #[inline]
     pub(super) fn starts_waiting(&self) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// To be called by the thread that took this many out of their slots.
+    /// Called by a thread that took `n` waiters out of their slots.
     #[inline]
     pub(super) fn stopped_waiting(&self, n: usize) {
         self.waiting.fetch_sub(n, Ordering::Relaxed);

@@ -21,8 +21,8 @@ fn receive(reader: &PipeReader) -> io::Result<u64> {
 }
 
 /// A level-triggered pipe, as if its reader had waited for each of many messages. It stays
-/// level-triggered only while no data comes: the poller of these tests polls again before the
-/// readied thread has read.
+/// level-triggered only while no data comes, because the poller of these tests polls again before
+/// the readied thread has read.
 fn watched_by_level(rt: &Runtime) -> (Arc<PipeReader>, PipeWriter) {
     let (reader, writer) = pipe().unwrap();
     let reader = Arc::new(reader);
@@ -94,7 +94,7 @@ fn end_of_a_stream_without_a_reader_ends_the_watch_by_level_and_is_read_later() 
 }
 
 #[test]
-fn deadline_and_close_reach_a_wait_without_a_trial() {
+fn deadline_and_close_end_a_wait_without_a_try() {
     let rt = Runtime::new();
     let (reader, writer) = watched_by_level(&rt);
     // After the first message, the reader waits for the second without a try.
