@@ -127,7 +127,7 @@ impl Child {
         self.process.clone()
     }
 
-    /// The number of the process. No other process gets it before a wait has returned.
+    /// The number of the process. No other process gets it before the child is reaped.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
@@ -164,8 +164,8 @@ impl Child {
         self.process.signal(signal)
     }
 
-    /// The status of the child if it has ended; this reaps it. Also returns the status of a child
-    /// that the end of its context has killed. Does not block.
+    /// The status of the child if it has ended, which reaps it. For a child that the end of its
+    /// context has killed this is the status too, and not [`Ended`]. Does not block.
     ///
     /// # Errors
     ///
@@ -195,13 +195,13 @@ impl Child {
     }
 
     /// Closes the child's stdin, reads all that the child writes into its pipes, and waits for its
-    /// end. Blocks the goroutine. It also waits for other processes that have inherited the pipes,
-    /// until the end of the context if there is one.
+    /// end. Blocks the goroutine. Also waits for other processes that have inherited the pipes; if
+    /// there is a context, only until its end.
     ///
     /// # Errors
     ///
     /// The errors of [`wait`](Self::wait), and of reading the pipes. [`Ended`] also if the context
-    /// has ended before the pipes; the error contains the output until then.
+    /// has ended before the pipes have; the error contains the output until then.
     ///
     /// # Examples
     ///
@@ -226,7 +226,7 @@ impl Child {
         let open = open.map(|reading| Arc::downgrade(&reading.pipe));
         let tracked = self.process.0.clone();
         tracked.end_reads_of(open.collect());
-        // The child is reaped last, because a signal reaches its group until then.
+        // The child is reaped last, because a signal can reach its group only until then.
         let [stdout, stderr] =
             readings.map(|reading| reading.map_or((Vec::new(), Ok(())), Reading::finish));
         let is_late = tracked.has_context_ended();

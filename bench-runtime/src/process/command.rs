@@ -55,7 +55,7 @@ use crate::signal::Signal;
 #[derive(Debug)]
 pub struct Command {
     inner: std::process::Command,
-    /// Which of the three streams were set by methods of this type.
+    /// For each of the three streams, whether a method of this type has set it.
     stdin: bool,
     stdout: bool,
     stderr: bool,
@@ -251,9 +251,9 @@ impl Command {
         self
     }
 
-    /// Kills the child at the end of this context. Calls that wait for it then fail with [`Ended`],
-    /// which has the child's status and its output. If the child has ended by itself before, they
-    /// return its status.
+    /// Kills the child at the end of this context. Calls that wait for the child then fail with
+    /// [`Ended`], which has the child's status and its output. If the child has ended by itself
+    /// before, these calls return its status.
     ///
     /// [`grace`](Self::grace) sends the child a signal first, and kills it later.
     /// [`own_group`](Self::own_group) also kills the processes that the child has started. Without
@@ -343,8 +343,8 @@ impl Command {
     /// [`std::os::unix::process::CommandExt`]. Set the three streams by methods of this type,
     /// because [`output`](Self::output) checks which of them were called.
     ///
-    /// `PR_SET_PDEATHSIG` in the child reports the end of the thread that has started it. That
-    /// thread may end before this process.
+    /// With `PR_SET_PDEATHSIG`, the child gets its signal at the end of the thread that has started
+    /// it. That thread may end before this process does.
     ///
     /// # Examples
     ///
@@ -436,7 +436,7 @@ impl Command {
             self.inner.stderr(Stdio::piped());
         }
         let child = self.spawn();
-        // Restored, because the command may be used again.
+        // The defaults again, because the command may be started again.
         if !self.stdin {
             self.inner.stdin(Stdio::inherit());
         }

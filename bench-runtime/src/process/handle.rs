@@ -3,15 +3,16 @@
 //! # Access to the child's number
 //!
 //! The kernel does not reuse the number before the child is reaped. Only [`Tracked::try_wait`]
-//! reaps it, under the lock under which signals are sent. A wait for the end does not reap it, so
-//! that needs no lock. A group's number stays valid as long as that of its first process.
+//! reaps the child, under the lock under which signals are sent. A wait for the end does not reap
+//! the child, so the wait needs no lock. A group's number is that of its first process, and stays
+//! valid as long.
 //!
 //! # The end of a context
 //!
 //! | `end`       | what was done                                                   |
 //! |-------------|-----------------------------------------------------------------|
 //! | `ToCome`    | nothing                                                         |
-//! | `Signalled` | the first signal was sent; with a grace, its timer runs         |
+//! | `Signalled` | the signal of the grace was sent; the kill follows after it     |
 //! | `Over`      | the child was killed; reads of its pipes return the data so far |
 //!
 //! # Rejected
@@ -59,7 +60,7 @@ use crate::util::lock::Lock;
 pub struct Process(pub(super) Arc<Tracked>);
 
 impl Process {
-    /// The number of the process. No other process gets it before a wait has returned.
+    /// The number of the process. No other process gets it before the child is reaped.
     ///
     /// # Examples
     ///
@@ -77,7 +78,7 @@ impl Process {
     }
 
     /// Kills the child (`SIGKILL`), and its whole group with
-    /// [`own_group`](super::Command::own_group); it has no effect after a wait has returned. Does
+    /// [`own_group`](super::Command::own_group). This has no effect once the child is reaped. Does
     /// not block; the child must still be waited for.
     ///
     /// # Errors
@@ -100,8 +101,8 @@ impl Process {
         self.signal(Signal::KILL)
     }
 
-    /// Sends a signal to the child, or to its whole group; it has no effect after a wait
-    /// has returned. Does not block.
+    /// Sends a signal to the child, or with [`own_group`](super::Command::own_group) to its whole
+    /// group. This has no effect once the child is reaped. Does not block.
     ///
     /// # Errors
     ///
@@ -186,7 +187,7 @@ impl Tracked {
             }),
         });
         if let Some(context) = context {
-            // Weak: the context may live long, and keeps the call.
+            // Weak, because the context may live longer than the child, and keeps this closure.
             let weak = Arc::downgrade(&tracked);
             let at_end = context.after_func(move || {
                 if let Some(tracked) = weak.upgrade() {
@@ -222,7 +223,7 @@ impl Tracked {
                 Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
                 other => Ok(other),
             });
-            // Otherwise the pidfd could not be watched.
+            // Otherwise the pidfd could not be watched, or `try_wait` failed and will fail again.
             if let Ok(Ok(Some(status))) = waited {
                 return Ok(status);
             }
@@ -257,7 +258,7 @@ impl Tracked {
         {
             let mut state = self.state.lock();
             self.begin_end(&mut state);
-            // It fails if other code has reaped the child.
+            // This fails if other code has reaped the child.
             let _ = self.send(&state, signal);
         }
         let weak = Arc::downgrade(self);
@@ -288,7 +289,8 @@ impl Tracked {
         pipes.iter().for_each(end_reads);
     }
 
-    /// Makes reads of these pipes end with the context; they return what has arrived by then.
+    /// Makes reads of these pipes end with the context. They return the bytes that have arrived by
+    /// then.
     pub(super) fn end_reads_of(&self, pipes: Vec<Weak<PipeReader>>) {
         let mut state = self.state.lock();
         if state.end == End::Over {
@@ -307,8 +309,8 @@ impl Tracked {
     /// True if the end of the context has ended the child.
     pub(super) fn was_cut(&self, status: ExitStatus) -> bool {
         let killed = status.signal() == Some(Signal::KILL.as_raw());
-        // After the signal of a grace, it is not known what ended the child: it counts as the
-        // context.
+        // With a grace, the status does not show whether its signal has ended the child. The
+        // context counts as the reason.
         (killed || self.ending.grace.is_some()) && self.state.lock().cut
     }
 }
@@ -333,10 +335,11 @@ impl Drop for Tracked {
 /// Children whose handle was dropped before they were reaped.
 static ORPHANS: Lock<VecDeque<Arc<Tracked>>> = Lock::new(VecDeque::new());
 
-/// How many of them each start and each drop checks. More than one, because each drop may add one.
+/// How many orphans each start and each drop checks. More than one, because a drop may add one.
 const SWEPT: usize = 4;
 
-/// Adds a child whose handle is dropped: no goroutine will wait for it.
+/// Reaps a child whose handle is dropped, now or in a later [`sweep`], because no goroutine will
+/// wait for it.
 pub(super) fn abandon(tracked: &Arc<Tracked>) {
     if matches!(tracked.try_wait(), Ok(None)) {
         ORPHANS.lock().push_back(tracked.clone());
@@ -350,7 +353,7 @@ pub(super) fn sweep() {
         let Some(orphan) = ORPHANS.lock().pop_front() else {
             return;
         };
-        // A child that other code has reaped is skipped.
+        // A child that other code has reaped is dropped.
         if matches!(orphan.try_wait(), Ok(None)) {
             ORPHANS.lock().push_back(orphan);
         }

@@ -20,7 +20,7 @@
 //! A wait opens a descriptor of the process (`pidfd_open(2)`), and waits for it as for a socket. If
 //! the kernel or a sandbox does not support that, or the process is out of descriptors, a helper
 //! thread waits in `waitid(2)`. Neither reaps the child, so its number stays valid until the wait
-//! returns: a [`kill`](Child::kill) never hits another process.
+//! returns, and a [`kill`](Child::kill) never reaches another process.
 //!
 //! A process that ignores `SIGCHLD` or calls `waitpid(-1)` may reap children of this module. Waits
 //! then fail with `ECHILD`, as std's do.

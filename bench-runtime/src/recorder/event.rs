@@ -2,8 +2,8 @@
 
 macro_rules! kinds {
     ($($(#[$about:meta])* $kind:ident,)*) => {
-        /// The kind of an event. Each comment says what `subject` is, and after a semicolon what
-        /// `detail` is.
+        /// The kind of an event. Each comment says what the subject of the event is, and after a
+        /// semicolon what its detail is. A subject that is a goroutine, a P or an M is its number.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub(crate) enum Kind {
@@ -11,14 +11,14 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// All of them, at the index of their value.
+            /// All kinds, each at the index of its value.
             const ALL: &[Self] = &[$(Self::$kind,)*];
         }
     };
 }
 
 kinds! {
-    /// A goroutine. Its site and name follow.
+    /// A goroutine. Events with its site and its name may follow.
     Spawn,
     /// The second word is the address of the `Location` of the event before.
     Site,
@@ -32,12 +32,12 @@ kinds! {
     Park,
     /// A goroutine.
     Yield,
-    /// The running goroutine ended, and no other runs at once. If another does, its `Run` is
-    /// recorded instead.
+    /// No subject: the running goroutine has ended, and no other runs at once. If another does,
+    /// only its `Run` is recorded.
     End,
-    /// The P begins to run on this M.
+    /// The M that begins to hold the P.
     Start,
-    /// The P is given away by this M.
+    /// The M that gives the P away.
     Stop,
     /// A goroutine that ran too long; the M whose P was retaken.
     Retake,
@@ -45,17 +45,17 @@ kinds! {
     Rescue,
     /// The P from which an M stole; how many goroutines.
     Steal,
-    /// A goroutine begins a blocking call.
+    /// A goroutine that begins a blocking call.
     Block,
-    /// A goroutine's blocking call has ended.
+    /// A goroutine whose blocking call has ended.
     Unblock,
     /// How many goroutines the poller readied.
     Netpoll,
     /// The P whose timers fired; how many they readied.
     Timers,
-    /// A thread for an M starts.
+    /// An M whose thread starts.
     ThreadStart,
-    /// A thread for an M ends.
+    /// An M whose thread ends.
     ThreadEnd,
     /// How many parked stacks were compacted in a pass.
     Compact,

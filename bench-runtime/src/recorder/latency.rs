@@ -1,9 +1,10 @@
 //! How long goroutines wait between becoming runnable and running.
 //!
-//! To time all of them would cost two readings of the clock for each. So a P times about one in
-//! some hundreds: at every fourth turn of step 3 of [`crate::sched::find_runnable`] it begins to
-//! time the next goroutine that is spawned or readied on it. Of the goroutines that become runnable
-//! from outside, one at a time is timed. A goroutine that yields is not timed.
+//! To time all goroutines would cost two readings of the clock for each. So a P times about one in
+//! some hundreds. At every fourth of its picks that take step 3 (the list in
+//! `sched/find_runnable.rs`), a P decides to time the next goroutine that is spawned or readied on
+//! it. Of the goroutines that become runnable from outside, one at a time is timed. A goroutine
+//! that yields is not timed.
 //!
 //! | [`Sample::g`]  | [`FLAG_TIMED`] of it | changed next by                          |
 //! |----------------|----------------------|------------------------------------------|
@@ -51,7 +52,8 @@ impl Sample {
         }
     }
 
-    /// The time since which `g` is runnable, if it is timed here. Called by the M that runs `g`.
+    /// Ends the timing of `g`, if it is timed here; returns the time since which `g` is runnable.
+    /// Called by the M that runs `g`.
     pub(crate) fn end(&self, g: &'static Goroutine) -> Option<u64> {
         let is_here = ptr::eq(self.g.load(Ordering::Relaxed), g);
         is_here.then(|| {
@@ -108,7 +110,7 @@ pub struct RunLatency {
     counts: [u64; BUCKETS],
 }
 
-/// The buckets that are not empty.
+/// Shows the buckets that are not empty.
 impl fmt::Debug for RunLatency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
@@ -146,8 +148,9 @@ impl RunLatency {
         (self.counts.into_iter().enumerate()).map(move |(bucket, count)| (from(bucket), count))
     }
 
-    /// The upper bound of the bucket that contains the quantile `share`, 0 to 1, of the waits;
-    /// `None` if no goroutine was timed.
+    /// The upper bound of the bucket that contains the quantile `share`, 0 to 1, of the waits. For
+    /// the last bucket, which has no upper bound, this is 18 minutes. `None` if no goroutine was
+    /// timed.
     ///
     /// # Panics
     ///

@@ -21,7 +21,7 @@ use crate::util::lock::Lock;
 /// last two milliseconds. Pages of the ring use no memory before they are written.
 const EVENTS: usize = 4096;
 
-/// How many words, of eight bytes each, are kept of a name and its labels.
+/// How many words, of eight bytes each, the recorder keeps of a goroutine's name and labels.
 const NAME_WORDS: usize = 16;
 
 /// In [`watch`](part::Part): each switch is recorded.
@@ -95,7 +95,7 @@ impl Recorder {
         }
     }
 
-    /// A goroutine was spawned from outside; no other thread can see it yet.
+    /// Records that a goroutine was spawned from outside. No other thread can see it yet.
     pub(crate) fn note_spawn(&self, g: &'static Goroutine) {
         if self.watch() == 0 {
             return;
@@ -121,7 +121,7 @@ impl Recorder {
         }
     }
 
-    /// A goroutine became runnable without a P, and is in no queue yet.
+    /// Records that a goroutine became runnable from outside. It is in no queue yet.
     pub(crate) fn note_ready(&self, g: &'static Goroutine) {
         self.sample.begin(g);
         if self.watch() != 0 {
@@ -137,7 +137,8 @@ impl Recorder {
         ring.push(Event::new(clock::now_ns(), kind, subject, detail).pack());
     }
 
-    /// The time since which `g` is runnable, if it is timed here. Called by the M that runs `g`.
+    /// Ends the timing of `g`, if it is timed here; returns the time since which `g` is runnable.
+    /// Called by the M that runs `g`.
     pub(crate) fn end_timing(&self, g: &'static Goroutine) -> Option<u64> {
         self.sample.end(g)
     }

@@ -36,7 +36,7 @@ impl Part {
         self.watch.load(Ordering::Relaxed) & what != 0
     }
 
-    /// The next goroutine that becomes runnable here is timed.
+    /// Makes this P time the next goroutine that becomes runnable on it.
     pub(crate) fn watch_next(&self) {
         let watch = self.watch.load(Ordering::Relaxed);
         self.watch.store(watch | SAMPLE, Ordering::Relaxed);
@@ -91,15 +91,15 @@ impl Part {
         }
     }
 
-    /// Called if switches are recorded, at a switch from `last`, which is `None` if it has ended,
-    /// to `next`.
+    /// Records a switch from `last` to `next`; `last` is `None` if that goroutine has ended. Called
+    /// if switches are recorded.
     #[cold]
     #[inline(never)]
     pub(crate) fn note_switch(&self, last: Option<&Goroutine>, next: Option<&'static Goroutine>) {
         let at_ns = clock::now_ns();
         if let Some(last) = last {
-            // The reason is valid until the goroutine continues, which it cannot do while we use
-            // its stack.
+            // The reason is valid until `last` continues, which it cannot do while this thread is
+            // still on its stack.
             let reason = last.head.reason.load(Ordering::Relaxed);
             let kind = if reason == 0 { Kind::Yield } else { Kind::Park };
             self.record_at(Event::new(at_ns, kind, id_of(last), reason.into()));
@@ -109,8 +109,8 @@ impl Part {
         }
     }
 
-    /// The time since which `g` is runnable, if it is timed here. Called by the M that runs `g`,
-    /// whichever P it holds.
+    /// Ends the timing of `g`, if it is timed here; returns the time since which `g` is runnable.
+    /// Called by the M that runs `g`, whichever P it holds.
     pub(crate) fn end_timing(&self, g: &'static Goroutine) -> Option<u64> {
         self.sample.end(g)
     }
