@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::schema::CrossCheck;
 
-/// From the name of one of Criterion's groups to the workload that measures the
-/// same operation, if there is one.
+/// Returns the workload that measures the same operation as the Criterion group of this name, if
+/// there is one.
 pub type Same<'a> = &'a dyn Fn(&str) -> Option<&'static str>;
 
 /// The lanes whose names in the benchmarks differ from ours. The benchmarks' tokio runs on one

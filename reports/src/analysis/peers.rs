@@ -171,7 +171,7 @@ fn best<'a>(
         .min_by(|a, b| value(a).total_cmp(&value(b)))
 }
 
-/// Memory that may be zero shows the host, not the lane.
+/// False for memory that may be zero, which shows the host's noise and not the lane.
 fn is_usable(row: &Row) -> bool {
     row.is_resolved() && row.estimate.is_some_and(|estimate| estimate.value > 0.0)
 }

@@ -117,7 +117,7 @@ fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
 const HOLDS: &str = "holds";
 const COLLAPSES: &str = "collapses";
 
-/// Instead of a percentile that has no figure, because too few requests are beyond it.
+/// The text for a percentile without a figure: too few requests are beyond it.
 const TOO_FEW: &str = "too few requests";
 
 /// How many right answers a second a lane gives at 1.5 times its highest rate, and the word for its
@@ -130,7 +130,7 @@ fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static st
     let limit = *case.0.get("limit_ns")?;
     let word = match value("at_150_ns_p99") {
         Some(p99) => beyond(p99, limit as f64, shed, failed),
-        // This word needs no percentile.
+        // A collapse is known without the percentile.
         None if failed > MOST_FAILED => COLLAPSES,
         None => TOO_FEW,
     };

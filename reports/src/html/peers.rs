@@ -44,7 +44,8 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-/// In how many lines the lane is better, worse, the same as the best peer, and undecided.
+/// The numbers of lines in which the lane is better than the best peer, worse, the same, and
+/// undecided.
 fn standing(peers: &Peers, lane: &str) -> [usize; 4] {
     let ours = peers.rows.iter().flat_map(|row| &row.ours);
     let verdicts: Vec<Verdict> = ours

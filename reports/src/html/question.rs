@@ -16,7 +16,7 @@ use crate::stats::ledger::Check;
 /// The most cases of a workload that get a chart of their own.
 const MOST_CHARTS: usize = 6;
 
-/// The most cases with which the whole table is shown at once.
+/// A table with at most this many cases is shown whole.
 const MOST_CASES: usize = 3;
 
 /// All questions, in the header's order.

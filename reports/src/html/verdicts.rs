@@ -160,8 +160,8 @@ pub(super) fn shade(factor: f64) -> u8 {
     }
 }
 
-/// The geometric mean of the ratios over the cells that all lanes have. Below 1 is better, also if
-/// a higher figure is better.
+/// The geometric mean of the ratios over the cells that all lanes have. Ratios are inverted if a
+/// higher figure is better, so below 1 is always better.
 fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
     let sides: Vec<BTreeMap<_, f64>> = lanes
         .iter()

@@ -70,7 +70,7 @@ pub struct Ledger {
     pub host: Check,
     /// The charge of the lane's memory control group; `None` if that may not be read.
     pub group: Option<Check>,
-    /// Growth of the address space, which is no cost.
+    /// Growth of the address space, which by itself costs no memory.
     pub virtual_bytes: f64,
     /// How many different task counts there were; with one, the figures are
     /// quotients and include the lane's fixed cost.

@@ -6,7 +6,6 @@
 //! before. The errors of several looks add up, so the false discovery rate is set lower
 //! ([`FALSE_DISCOVERY_RATE_OF_LOOKS`](super::FALSE_DISCOVERY_RATE_OF_LOOKS)); the simulation in
 //! `METHOD.md` shows the result.
-//! the simulation in `METHOD.md` shows the result.
 
 use super::bootstrap::Ratio;
 use super::verdict::Bound;

@@ -2,7 +2,7 @@
 //!
 //! An A/A pair is one lane against itself, in fresh processes of the same interleaved design. It
 //! tests the intervals: its ratio must differ from 1 by no more than its own interval allows. It is
-//! no bound for effects. If pairs differ by more, intervals are widened.
+//! not a bound for effects. If pairs differ by more, intervals are widened.
 //!
 //! The deviation of a pair is its distance from 1 in its own standard errors; its
 //! square is one observation of the *excess*, the factor by which the variance of
@@ -19,13 +19,13 @@
 //! "Bayesian data analysis", 3rd edition, section 2.6. An excess has no unit, so pairs of a tail
 //! and of a median can be combined.
 
-/// The weight of a factor of 1 against the run's pairs, in pairs.
+/// The weight of a factor of 1, as a number of pairs.
 const PRIOR_OF_RUN: f64 = 20.0;
 
-/// The weight of the run's factor against the figure's pairs, in pairs.
+/// The weight of the run's factor, as a number of pairs.
 const PRIOR_OF_FIGURE: f64 = 8.0;
 
-/// The most that one pair's deviation may be counted for other figures.
+/// The largest deviation with which a pair counts for other figures.
 const MOST_OF_ONE: f64 = 4.0;
 
 /// The factor for the spread of a figure's comparisons, at least 1. `own` are

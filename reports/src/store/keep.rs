@@ -1,14 +1,14 @@
-//! A run made small enough for the tree, with all of its published figures unchanged.
+//! A run made small enough for the repository, with all of its published figures unchanged.
 //!
 //! # What is left out
 //!
-//! | of | is kept | answers that change |
+//! | part of the run | what is kept | what changes |
 //! |---|---|---|
 //! | samples | all, to the nanosecond | none |
 //! | histograms of latency | buckets of at most 1/64 of an octave (1/32 … 1/8 where the file would be too large), and the bucket of each percentile that is shown as it was | the curve of all requests, by less than a bucket |
 //! | moments (`at_ns`) | to the millisecond | none |
 //! | readings of the host | six digits | none |
-//! | the plan of the blocks | nothing: the groups say what was done when | `run --resume`, which such a run does not need |
+//! | the plan of the blocks | nothing: the groups show the order of measurement | `run --resume`, which such a run does not need |
 //! | the host's name, node and job of a fleet, a kind that is the name of one of them, the home folder in commands and messages | nothing | none |
 //!
 //! Records of one kind are in one line of columns (`columns.rs`).
@@ -38,7 +38,7 @@ const SAID: [f64; 3] = [0.5, 0.99, 0.999];
 pub struct Kept {
     /// The lines, before they are packed.
     pub text: Vec<u8>,
-    /// Buckets of latency in an octave.
+    /// Buckets in an octave of latency.
     pub steps_count: u32,
 }
 
@@ -85,7 +85,7 @@ fn text(run: &Run, bits: u32, home: Option<&str>) -> Vec<u8> {
         let names = [node.unwrap_or_default().to_owned(), host];
         placed.retain(|name, value| match name.as_str() {
             "node" | "job" => false,
-            // A fleet of single machines has a kind for each machine.
+            // In a fleet of single machines, the kind may be a machine's name.
             "kind" => !names.iter().any(|own| value.as_str() == Some(own.as_str())),
             _ => true,
         });

@@ -260,8 +260,9 @@ impl<M: Medium> Writer<M> {
         Ok(())
     }
 
-    /// Ends a block: its mark is appended and everything synced to the disk.
-    /// Ends a block: appends its mark, and syncs the file to the disk. ¶
+    /// Ends a block: appends its mark, and syncs the file to the disk.
+    ///
+    /// # Errors
     ///
     /// As [`append`](Writer::append).
     pub fn end_block(&mut self, block: Block) -> Result<(), WriteError> {

@@ -1,4 +1,4 @@
-//! Whether a file may be kept in the tree, with files of other people.
+//! Whether a file may be kept in the repository, with files of other people.
 //!
 //! *Refused*: the file cannot be used, because it is not a whole run, contradicts itself, or is at
 //! a wrong path. *Quarantined*: the run is kept and shown separately, with the reason, and is in no
@@ -116,7 +116,7 @@ impl Verifier {
     }
 }
 
-/// A file, checked by itself.
+/// The result of checking one file, without other files.
 #[derive(Clone, Debug, Default)]
 pub struct Looked {
     /// The run, if the file can be read.
@@ -150,7 +150,7 @@ impl Looked {
     }
 }
 
-/// Checks the file at `path`, by itself.
+/// Checks the file at `path`, without other files.
 #[must_use]
 pub fn look(path: &Path) -> Looked {
     let mut refused = Vec::new();

@@ -144,7 +144,7 @@ fn fixed(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> (Vec<f64
     (0..rounds).map(|_| pair(rng, slowdown)).unzip()
 }
 
-/// By the ratio of the two medians, after this many rounds.
+/// Compares by the ratio of the two medians, after this many rounds.
 fn by_medians(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Compared {
     let (base, new) = fixed(rng, slowdown, rounds);
     let draw = |side: &[f64]| {
@@ -155,15 +155,15 @@ fn by_medians(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Com
     Compared { rounds, ratio }
 }
 
-/// By the shift, after this many rounds.
+/// Compares by the shift, after this many rounds.
 fn by_shift(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Compared {
     let (base, new) = fixed(rng, slowdown, rounds);
     let ratio = shift(&new, &base, Pairing::Paired).expect("enough");
     Compared { rounds, ratio }
 }
 
-/// By the shift, as in `threadbare run --base`: after 10 rounds, 2 more at a time until the
-/// interval is within 4%, at most 200.
+/// Compares by the shift, as in `threadbare run --base`: after 10 rounds, 2 more at a time until
+/// the interval is within 4%, at most 200.
 fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Compared {
     let (base, new) = fixed(rng, slowdown, most);
     let mut rounds = 10;
@@ -178,8 +178,8 @@ fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Comp
 
 type Comparer = fn(&mut Xoshiro256PlusPlus, f64, usize) -> Compared;
 
-/// Shares of `times` comparisons: whose interval contains the slowdown, that are called the same,
-/// and that are called different; and their rounds.
+/// The shares of `times` comparisons whose interval contains the slowdown, that are called the
+/// same, and that are called different; then the mean number of rounds.
 fn judged(comparer: Comparer, slowdown: f64, rounds: usize, times: usize) -> [f64; 4] {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
     let mut sums = [0.0; 4];

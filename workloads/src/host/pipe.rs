@@ -17,8 +17,7 @@ use nix::unistd::pipe2;
 pub struct NumberPipe(Arc<(File, File)>);
 
 impl NumberPipe {
-    /// A new pipe that holds at least `capacity` numbers, in the kernel's
-    /// steps of a page.
+    /// A new pipe that holds at least `capacity` numbers. The kernel rounds its size up.
     ///
     /// # Errors
     ///

@@ -58,7 +58,8 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// How this host can make a ring, or why it cannot: found by making some.
+/// The settings with which this host can make a ring, or why it cannot. They are found by making
+/// some.
 static RING: LazyLock<Result<ProactorBuilder, String>> = LazyLock::new(|| {
     let calls = [
         libc::SYS_io_uring_setup,
@@ -128,7 +129,8 @@ impl Lane for Compio {
             })?,
         };
         let main = run(cores.tasks.clone(), order.clone());
-        // Spawned, because a runtime does not schedule the future that it blocks on like a task.
+        // The main future is a task too, because a runtime schedules the future that it blocks on
+        // differently.
         let outcome = cores.main.block_on(async { joined(spawn(main).await) });
         if outcome.is_ok() {
             self.current = Some((cores, wanted));
@@ -389,7 +391,7 @@ async fn fanout(tasks: &Tasks, order: &Order) -> Result<Outcome, Failure> {
     .await
 }
 
-/// The waits of a request are tasks of the same runtime.
+/// Answers a request. Its waits are tasks of the same runtime.
 async fn answer(request: u64, waits: u64, wait: Duration, steps: u64) -> Result<u64, Failure> {
     let waiting: Vec<_> = (0..waits).map(|_| spawn(sleep(wait))).collect();
     let mut sum = lehmer::after(request, steps) % 1_000;

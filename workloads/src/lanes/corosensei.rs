@@ -106,7 +106,7 @@ impl Bare {
         for _ in 0..order.get("tasks_count") {
             routines.push(Routine::with_stack(self.stack()?, move |yielder, _| {
                 let mut done = 0;
-                // The first resumption ends here, as tasks of other lanes wait at a gate.
+                // The first resumption ends here. In other lanes the tasks wait at a gate instead.
                 yielder.suspend(0);
                 while done < yields {
                     yielder.suspend(done);
@@ -159,7 +159,7 @@ impl Bare {
 
     fn parked(&mut self, order: &Order) -> Result<Outcome, Failure> {
         let count = order.get("tasks_count");
-        // One coroutine is started before: what only the first one costs is not counted.
+        // One coroutine is started first, so costs that only the first one has are not counted.
         for routine in self.park(1)? {
             self.finish(routine);
         }

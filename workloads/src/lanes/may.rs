@@ -280,7 +280,7 @@ impl Connection for TcpStream {
     }
 }
 
-/// Tries until the file is ready. Between two tries the coroutine waits.
+/// Repeats `attempt` until the file is ready. Between two attempts the coroutine waits.
 fn when_ready(file: &impl WaitIo, mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match attempt() {

@@ -20,7 +20,7 @@ use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::measure::{Latencies, Meter};
 
 const LIMITS: &str = "ulimit -u, pids.max of the cgroup and kernel.pid_max";
-/// A pipe's default capacity, in numbers: no child may block on it.
+/// A pipe's default capacity, in numbers. With more children at once, one could block.
 const MOST_TASKS: u64 = 64 * 1024 / 8;
 
 /// Children that execute a program.
@@ -115,8 +115,8 @@ impl Spawner {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// `spawn.first_instruction`; with `resident`, memory that the parent holds, `spawn.fork_rss`.
-    /// The child writes the clock's value.
+    /// `spawn.first_instruction`, or `spawn.fork_rss` if the parent holds memory (`resident`). The
+    /// child writes the clock's value.
     fn first_instruction(
         &self,
         order: &Order,

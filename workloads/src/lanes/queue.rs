@@ -17,9 +17,10 @@ pub(super) struct Queue<T> {
 
 struct State<T> {
     items: VecDeque<T>,
-    /// Threads that wait for an item and are not notified yet; never too low.
+    /// The number of threads that wait for an item and are not notified yet. It may be too high but
+    /// never too low.
     receivers: usize,
-    /// Threads that wait for room and are not notified yet; never too low.
+    /// The same for threads that wait for room.
     senders: usize,
 }
 

@@ -15,7 +15,8 @@ use crate::host::usage::Usage;
 
 /// The bytes of a request or an answer repeat after this many.
 const PATTERN: usize = 251;
-/// After this many sends in a row the client reads answers; later, they would seem late.
+/// The most sends before the client reads answers. With more, an answer would be read late and its
+/// latency would be too long.
 const SENDS: u64 = 16;
 /// The most bytes of one burst: every socket's buffer has room for them.
 const MOST_BURST_BYTES: u64 = 64 << 10;

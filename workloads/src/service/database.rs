@@ -37,7 +37,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 ///
-/// If `url` is no address of a PostgreSQL, if none listens there, or if it refuses.
+/// If `url` is not the address of a PostgreSQL server, if no server listens there, or if it
+/// refuses.
 pub fn fill(url: &str) -> anyhow::Result<u64> {
     let (mut keys, mut values) = (Vec::new(), Vec::new());
     for item in 0..ITEMS {
@@ -96,7 +97,7 @@ fn with_timeout(mut config: Config, timeout: Duration) -> Config {
     config
 }
 
-/// The values of these keys, in their order; `None` if one has none.
+/// The values of these keys, in their order; `None` if a key has no value.
 fn in_order(keys: &[String], rows: &[Row]) -> Option<Vec<Vec<u8>>> {
     let found: HashMap<&str, &str> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let value = |key: &String| found.get(key.as_str()).map(|text| text.as_bytes().to_vec());
@@ -129,14 +130,14 @@ impl Async {
         Ok(Self { client, query })
     }
 
-    /// The values of these keys; `None` if one has none.
+    /// The values of these keys; `None` if a key has no value.
     pub(crate) async fn get(&self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
         let rows = self.client.query(&self.query, &[&keys]).await;
         Ok(in_order(keys, &rows.map_err(failed)?))
     }
 }
 
-/// The client of lanes that have none.
+/// The client type of lanes without a client.
 pub(crate) enum NoClient {}
 
 impl Database for NoClient {

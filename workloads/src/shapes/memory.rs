@@ -54,7 +54,7 @@ where
     L: Blocking,
     F: Fn(u64, &mut dyn FnMut()) -> u64 + Clone + Send + 'static,
 {
-    // One task is started before: what only the first task costs is not counted.
+    // One task is started first, so costs that only the first one has are not counted.
     let count = order.get("tasks_count");
     look_at_limit(lane, count)?;
     let first = Waiting::start(lane, 1, &body)?;

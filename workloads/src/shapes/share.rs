@@ -284,7 +284,7 @@ fn mall<L: Blocking>(lane: &L, requests: &L::Channel, answers: &[L::Channel], me
     }
 }
 
-/// The messages of `share.big`, and which task sends them to which.
+/// The messages of `share.big`, and the choice of their receivers.
 #[derive(Clone, Copy)]
 pub(super) struct Big {
     pub(super) tasks: u64,

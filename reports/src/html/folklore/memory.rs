@@ -91,7 +91,7 @@ pub(super) fn many_threads(view: &View<'_>) -> Option<(Finding, String)> {
 }
 
 pub(super) fn shrink(view: &View<'_>) -> Option<(Finding, String)> {
-    /// The largest remaining share of the memory for which it counts as shrunk.
+    /// Memory counts as shrunk if at most this share of it remains.
     const MOST_LEFT_RATIO: f64 = 0.7;
     let mut evidence = Vec::new();
     let found = [GO, "thread", OURS].map(|lane| {

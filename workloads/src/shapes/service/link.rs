@@ -30,7 +30,7 @@ impl<S: Connection> Link<S> {
         })
     }
 
-    /// The values of these keys; `None` if one has none.
+    /// The values of these keys; `None` if a key has no value.
     pub(super) fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
         match self {
             Self::Resp(link) => link.get(keys),

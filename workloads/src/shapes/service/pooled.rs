@@ -16,7 +16,7 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::shapes::Blocking;
 use crate::shapes::team::join_all;
 
-/// More tasks than requests in progress, to refuse further requests.
+/// Tasks beyond the limit of requests in progress. They refuse further requests.
 const SPARE: u64 = 4;
 /// The number under which the end of the service is registered.
 const END: u64 = u64::MAX;

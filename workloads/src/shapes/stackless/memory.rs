@@ -13,11 +13,11 @@ use crate::catalogue::Shape;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::study;
 
-/// All `memory.*`. A request to the study blocks the thread: all tasks wait anyway, and another
-/// thread that blocked instead would count as memory.
+/// All `memory.*`. A request to the study blocks this thread. All tasks are waiting at that time,
+/// and a separate thread for the request would count as memory.
 pub(super) async fn hold<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let count = order.get("tasks_count");
-    // One task is started before: what only the first task costs is not counted.
+    // One task is started first, so costs that only the first one has are not counted.
     Waiting::start(lane, order, 1).await.end().await?;
     study::read_memory()?;
     let (measured, waiting) = timed(Waiting::start(lane, order, count)).await;

@@ -243,7 +243,7 @@ struct Resp<L: Stackless> {
     stream: L::Stream,
     command: Vec<u8>,
     come: Vec<u8>,
-    /// Not part of the future, of which each connection to the service has one.
+    /// In a box, because otherwise the future of each connection to the service would contain it.
     block: Box<[u8]>,
 }
 
