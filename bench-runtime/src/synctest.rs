@@ -15,14 +15,15 @@
 //!
 //! The clock is [`time::now`](crate::time::now). All instants that this crate returns in a bubble
 //! (the deadline of a context, the values of a timer, a ticker or [`after`](crate::time::after()))
-//! are of that clock, and it assumes this of all instants that it is given there. `Instant::now` is
-//! the host's clock, in a bubble too, so code that is tested in one must call `time::now` instead.
+//! are of that clock, and all instants that a bubble passes to this crate must be. `Instant::now`
+//! is the host's clock, in a bubble too, so code that is tested in one must call `time::now`
+//! instead.
 //!
 //! There are two differences from Go. A goroutine that waits for a lock is durably blocked too. And
 //! no thread outside the bubble may end a wait in it.
 //!
-//! Tasks of tokio and other threads are outside: while a goroutine waits for one the clock
-//! advances, and [`run`] panics as if nothing could end that wait.
+//! Tasks of tokio and other threads are outside. While a goroutine waits for one of them, the clock
+//! advances to each timer; after the last one, [`run`] panics as if nothing could end that wait.
 //!
 //! # Examples
 //!
@@ -62,9 +63,9 @@ use crate::{Runtime, goroutines};
 ///
 /// # Panics
 ///
-/// With the panic of `f`; if the goroutines wait for each other; if goroutines are left that are
-/// durably blocked, and then the message names them; and if the runtime has no fake time. A
-/// goroutine in [`wait`] is not blocked: it continues.
+/// With the panic of `f`; if all goroutines wait for each other; if goroutines are durably blocked
+/// after the end of `f` (the message names them); and if the runtime has no fake time. A goroutine
+/// that is in [`wait`] at the end of `f` does not count as blocked: its `wait` returns.
 ///
 /// **Not with the panic of another goroutine** that is not joined, such as a failed
 /// assertion in it: join it, or start it by a [`WaitGroup`](crate::sync::WaitGroup).
@@ -122,7 +123,7 @@ where
 ///
 /// # Panics
 ///
-/// Outside a bubble, and if another goroutine waits in it already.
+/// Outside a bubble, and if another goroutine of the bubble is in `wait` already.
 ///
 /// # Examples
 ///

@@ -1,10 +1,10 @@
 //! Transitions of a slot's word while live bytes move between their pages and a cell.
 //! The states are those of [`super::slots`]; the memory ordering is here.
 //!
-//! | from         | to           | by                                          |
-//! |--------------|--------------|---------------------------------------------|
-//! | stable       | moving       | [`set`], by a thread that owns the slot; or [`begin`], by one of several |
-//! | moving       | stable       | [`set`], by the same thread                 |
+//! | from   | to     | by                                                                    |
+//! |--------|--------|-----------------------------------------------------------------------|
+//! | stable | moving | [`set`], by the slot's owner; or [`begin`], by one of several threads |
+//! | moving | stable | [`set`], by the same thread                                           |
 //!
 //! Its model is `tests/loom/transition.rs`, on this source.
 

@@ -1,10 +1,11 @@
 //! Trimming gives back pages that a stack no longer needs, and records how many pages it had.
 //!
-//! It trims three kinds of stacks:
+//! Three kinds of stacks are trimmed:
 //! - parked ones, below their saved context ([`parked`], for the sweep);
 //! - those in a P's cache, below the page that the next goroutine needs at once ([`unused`]);
-//! - those in the arena's free lists, which lose all pages ([`cached`]). Each call takes the older
-//!   half, so the memory of a burst is soon freed, and a steady load is not slowed down.
+//! - those in the arena's free lists, which lose all pages ([`cached`]). Each call trims the older
+//!   half of them, so the memory of a burst is soon freed, and a steady load still finds stacks
+//!   with pages.
 
 use std::sync::atomic::Ordering;
 
@@ -35,13 +36,13 @@ use crate::sys::map::{self, PAGE};
 pub struct StackUsage {
     /// Bytes that are not given back while the goroutine lives, unless the runtime compacts stacks.
     pub initial_bytes: usize,
-    /// Bytes to which it may grow, with the runtime's part at its top.
+    /// Bytes to which the stack may grow, including the runtime's part at its top.
     pub limit_bytes: usize,
     /// Bytes in memory now: whole pages.
     pub committed_bytes: usize,
-    /// The most bytes that the runtime has seen it hold.
+    /// The most bytes, from the top of the stack down, that the runtime has seen in use.
     pub peak_bytes: usize,
-    /// Pages that the runtime has seen it add after its first.
+    /// Pages that the runtime has seen the stack add after its first page.
     pub growth_count: usize,
 }
 
@@ -79,9 +80,9 @@ pub(crate) fn measure(stack: Stack) -> StackUsage {
     }
 }
 
-/// Pages of a stack that one system call reports, from the top down. Measuring ends at a call that
-/// finds none in memory. Below those pages only a frame of C that is larger than all of them can
-/// have used memory; it stays until the stack is free.
+/// Pages of a stack that one system call reports, from the top down. A call that finds no page in
+/// memory ends the measurement. Pages further down are in memory only if a frame of C was larger
+/// than the whole window. They are not measured, and stay in memory until the stack is free.
 const WINDOW: usize = 64;
 
 /// The part of a stack that is in memory.

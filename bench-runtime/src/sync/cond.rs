@@ -12,9 +12,9 @@ use crate::util::quick_lock::QuickLock;
 
 /// A place to wait until the value of a [`Mutex`] has changed.
 ///
-/// A signal wakes the waiter that has waited longest, and no wait returns without a signal. Check
-/// the condition again all the same: another goroutine may have changed the value between the
-/// signal and the return.
+/// A signal wakes the waiter that has waited longest. A wait returns only after a signal or a
+/// time-out. Check the condition again all the same: another goroutine may have changed the value
+/// between the signal and the return.
 ///
 /// # Examples
 ///
@@ -118,8 +118,8 @@ impl Cond {
         guard
     }
 
-    /// As [`Self::wait`], but waits for a signal for `timeout` at most. To lock the mutex again may
-    /// take longer. The flag is true if a signal came.
+    /// As [`Self::wait`], but waits for a signal for `timeout` at most. The time to lock the mutex
+    /// again is not limited. The flag is true if a signal came.
     ///
     /// # Examples
     ///

@@ -90,8 +90,8 @@ impl<E: Send + 'static> ErrGroup<E> {
         Self::build(None, Some(limit))
     }
 
-    /// A group with a context for its tasks. The context ends at the first failure, or when
-    /// [`Self::wait`] returns.
+    /// A group with a context for its tasks. The context ends at the first failure or panic of a
+    /// task, or when [`Self::wait`] returns.
     ///
     /// Unlike in Go, the failure is not the context's cause: `ctx.cause()` says only that the
     /// context was cancelled. If the tasks need the failure, make the context by
@@ -211,8 +211,8 @@ impl<E: Send + 'static> ErrGroup<E> {
         self.inner.tasks.go_with(how, self.task(f))
     }
 
-    /// Waits until fewer tasks run than the limit allows, and increments their number, which the
-    /// end of the task decrements. Blocks the goroutine.
+    /// Waits until fewer tasks run than the limit allows, and counts one more. The end of the task
+    /// decrements the count. Blocks the goroutine.
     pub(crate) fn wait_for_room(&self) {
         if let Some(limit) = &self.inner.limit {
             limit.acquire(1).forget();
@@ -324,8 +324,8 @@ impl<E> Inner<E> {
     }
 }
 
-/// A task that counts towards the limit until this is dropped. A task that panics also cancels the
-/// context: the other tasks then end, and `wait` panics.
+/// A task that counts towards the limit until this is dropped. If the task did not return, because
+/// it panicked, exited or never ran, the drop also cancels the context: the other tasks then end.
 struct Place<E> {
     inner: Arc<Inner<E>>,
     returned: bool,

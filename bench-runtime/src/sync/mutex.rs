@@ -16,8 +16,8 @@
 //! the mutex: an unlock hands it to the first waiter and sets `LOCKED` for it, and that waiter
 //! clears the bit.
 //!
-//! So a starving waiter gets the mutex at the second unlock after its wake at the latest. Go's
-//! mutex stays in starvation mode until a waiter has waited for less than the limit. In a long
+//! So a starving waiter gets the mutex at the next unlock after it has set the bit. Go's mutex
+//! stays in starvation mode until a waiter has waited for less than the limit. In a long
 //! queue every waiter has waited for longer, so each unlock costs a switch, or the wake of another
 //! thread, until the queue is empty: SPEED.md, "A contended mutex".
 //!
@@ -221,8 +221,8 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// Sets the bits that make the holder wake us; false if there is no holder
-    /// any more. The caller holds the queue's lock.
+    /// Sets the bits that make an unlock wake us. False, with no change, if the mutex can be taken
+    /// now. The caller holds the queue's lock.
     fn announce(&self, woken: bool, starved: bool) -> bool {
         // Relaxed: the queue's lock orders the rest.
         self.state
@@ -242,7 +242,7 @@ impl<T: ?Sized> Mutex<T> {
             .is_ok()
     }
 
-    /// The mutex was handed over to the caller: ends the starvation.
+    /// Clears `STARVING`, after the mutex was handed over to the caller.
     fn accept(&self) {
         // Under the queue's lock, like every hand-over.
         let _queue = self.queue.lock();

@@ -65,8 +65,8 @@ impl<T> OnceCell<T> {
     ///
     /// # Panics
     ///
-    /// If the computation panicked: the call that ran it with the same payload, each other call
-    /// with the same message.
+    /// If the computation panicked or ended its goroutine. The call that ran it panics with the
+    /// same payload. Each other call panics with the same message, if the panic had one.
     ///
     /// # Examples
     ///

@@ -12,7 +12,7 @@ const SHARDS: usize = 16;
 /// How many objects a list keeps. Further objects are dropped, so the memory of a burst is freed.
 const KEEP: usize = 64;
 
-/// On a cache line of its own.
+/// A list of objects, on a cache line of its own.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Shard<T>(Lock<Vec<T>>);

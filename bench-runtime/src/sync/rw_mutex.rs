@@ -4,7 +4,7 @@
 //! |------------------|------------------------------------------------|
 //! | `READER` × n     | n goroutines read                              |
 //! | `WRITER`         | one goroutine writes                           |
-//! | `QUEUED`         | waiters exist; set and cleared under the lock  |
+//! | `QUEUED`         | waiters exist; set and cleared under the lock of the queues |
 //!
 //! # The protocol
 //!
@@ -331,7 +331,8 @@ impl<T: ?Sized> RwMutex<T> {
         sched::give_way();
     }
 
-    /// Hands the mutex over to waiters: a writer prefers readers, the last reader prefers a writer.
+    /// Hands the mutex over to waiters: from a writer to readers, if any wait; from the last reader
+    /// to a writer, if one waits.
     /// `state` is `QUEUED`, with `WRITER` or without. All newcomers queue, so no other thread
     /// changes `state` while we hold the lock.
     #[cold]

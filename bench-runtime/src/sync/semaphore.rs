@@ -155,8 +155,8 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`AcquireError::Timeout`] if the units did not become free in time. The requests behind it
-    /// in the queue are then served.
+    /// [`AcquireError::Timeout`] if the units did not become free in time. The requests that waited
+    /// behind this one are then served, as far as units are free.
     ///
     /// # Examples
     ///
@@ -208,8 +208,8 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`AcquireError::Ended`] if the context has ended, or ends first. The requests behind it in
-    /// the queue are then served.
+    /// [`AcquireError::Ended`] if the context has ended, or ends first. The requests that waited
+    /// behind this one are then served, as far as units are free.
     ///
     /// # Examples
     ///
@@ -280,7 +280,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// The same.
+    /// As [`Self::try_acquire`].
     ///
     /// # Examples
     ///
@@ -302,7 +302,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// The same.
+    /// As [`Self::acquire_with`].
     ///
     /// # Examples
     ///
@@ -326,8 +326,8 @@ impl Semaphore {
             .map(|permit| permit.owned_by(self))
     }
 
-    /// Waits in `lock`'s queue, until the context ends at the latest. True if it got the units,
-    /// even if the context has ended meanwhile.
+    /// Waits in `lock`'s queue, until the context ends at the latest. True if the caller has got
+    /// the units, even if the context has ended meanwhile.
     fn park_with(
         &self,
         ctx: &Context,
@@ -409,8 +409,8 @@ impl Semaphore {
         true
     }
 
-    /// Gives back the units of a permit. No panic while the thread unwinds: a second one would
-    /// abort.
+    /// Gives back the units of a permit. Does not panic while the thread unwinds, because a second
+    /// panic would abort the process.
     fn end_permit(&self, weight: usize) {
         let fits = self.give_back(weight);
         assert!(

@@ -19,7 +19,7 @@ pub(crate) struct Signal {
 struct State {
     /// There is a wake that no wait has taken.
     is_set: bool,
-    /// The waiter.
+    /// Holds the waiter, if there is one.
     queue: WaitQueue,
 }
 

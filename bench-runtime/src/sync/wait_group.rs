@@ -3,11 +3,11 @@
 //! | `state`       | meaning                                             |
 //! |---------------|-----------------------------------------------------|
 //! | `ONE` × n     | n tasks are not done                                |
-//! | `QUEUED`      | waiters exist; set and cleared under the lock       |
+//! | `QUEUED`      | waiters exist, or timed out since; set and cleared under the queue's lock |
 //!
-//! The change that brings the count to zero while `QUEUED` is set is made under the
-//! queue's lock. So no goroutine can begin a new round, and wait for it, before the
-//! waiters of this round have been taken out.
+//! A round lasts until the count is zero again. The change that brings the count to zero while
+//! `QUEUED` is set is made under the queue's lock. So no goroutine can begin a new round, and wait
+//! for it, before the waiters of this round have been dequeued.
 
 use std::any::Any;
 use std::fmt;
@@ -203,8 +203,8 @@ impl WaitGroup {
         how.go(self.task(f)).map(drop)
     }
 
-    /// Counts a task until the returned closure has run or was dropped. `wait` raises a panic of
-    /// the task again.
+    /// Counts a task until the returned closure has run or was dropped. If the task panics, `wait`
+    /// panics with the same payload.
     pub(crate) fn task<F: FnOnce() + Send>(&self, f: F) -> impl FnOnce() + Send + use<F> {
         self.change(1);
         let unrun = Unrun(ManuallyDrop::new(Counted(self.clone())));
@@ -309,7 +309,7 @@ impl Drop for Counted {
     }
 }
 
-/// A task that has not begun. It is dropped if there is no stack for it.
+/// A task that has not begun. It is dropped if there is no stack for it, or if the runtime stops.
 struct Unrun(ManuallyDrop<Counted>);
 
 impl Unrun {
@@ -324,7 +324,7 @@ impl Drop for Unrun {
     fn drop(&mut self) {
         // SAFETY: it is taken out once: here, or in `begin`, after which this is not called.
         let counted = unsafe { ManuallyDrop::take(&mut self.0) };
-        // The panic hook was called with the reason.
+        // If there was no stack, the panic hook was called with the reason.
         let text = "a goroutine of the WaitGroup could not run: there was no stack for it";
         counted.0.inner.note_panic(Box::new(text));
     }
@@ -357,7 +357,7 @@ impl Inner {
                 QUEUED => 0,
                 next => next,
             };
-            // AcqRel: as in `add`.
+            // AcqRel: as in `change`.
             match self
                 .state
                 .compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed)

@@ -38,7 +38,7 @@ where
     park_at(guard, reason, object, elem, false)
 }
 
-/// As [`park_in`], in front of the queue if `front`.
+/// As [`park_in`], at the front of the queue if `front`.
 pub(super) fn park_at<G>(
     mut guard: G,
     reason: WaitReason,
@@ -68,7 +68,7 @@ where
     unsafe { (*waiter).tag.get() }
 }
 
-/// As [`park_in`], until `deadline_ns` at the latest. Returns true if it was woken. After a
+/// As [`park_in`], until `deadline_ns` at the latest. Returns true if the caller was woken. After a
 /// time-out, `expired` must remove the waiter under the lock.
 pub(super) fn park_in_until<G>(
     mut guard: G,
