@@ -24,7 +24,7 @@ fn membarrier(command: libc::c_int) -> bool {
 /// Registers the process. To be called before the first thread that uses `light` starts. True if
 /// the cheap form is in use.
 pub(crate) fn register() -> bool {
-    // The environment switch exists to test the fallback on any kernel.
+    // The variable exists to test the fallback on any kernel.
     if std::env::var_os("THREADBARE_NO_MEMBARRIER").is_none()
         && !ASYMMETRIC.load(Ordering::Acquire)
         && membarrier(REGISTER_PRIVATE_EXPEDITED)

@@ -1,10 +1,9 @@
 //! The control groups of a process, of both versions, with the limits of these groups and of the
 //! groups above them. The benchmark suite reads these facts here too.
 //!
-//! A group is found by its name in `/proc/PID/cgroup` below a mount of
-//! `/proc/self/mountinfo`. In a container the mount shows a part of the tree
-//! only, and names it as its root; a group that is outside of that part is
-//! taken as the mount itself, the highest group that can be seen.
+//! A group is found by its name in `/proc/PID/cgroup` below a mount of `/proc/self/mountinfo`. In a
+//! container the mount shows only a part of the tree; mountinfo names the group at the top of that
+//! part. For a group outside the part, the mount itself is used: the highest visible group.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -108,7 +107,7 @@ impl Cgroup {
         }
     }
 
-    /// The CPUs of the quota; `None` if the host does not say.
+    /// How many CPUs the quota allows; `None` if the host does not say.
     #[must_use]
     pub fn cpus(&self) -> Option<Limit<f64>> {
         let ratio = |quota: &str, period: &str| {
@@ -137,7 +136,7 @@ impl Cgroup {
     /// The most bytes of memory.
     #[must_use]
     pub fn memory_bytes(&self) -> Option<Limit<u64>> {
-        // The value that version 1 writes for no limit: the largest count of pages.
+        // For no limit, version 1 writes the largest count of pages, in bytes, which is more.
         const NONE_BYTES: u64 = 1 << 60;
         let v1 = |folder: &Path| {
             number(folder.join("memory.limit_in_bytes")).filter(|&bytes| bytes < NONE_BYTES)
@@ -164,8 +163,8 @@ impl Cgroup {
         folders.filter_map(|folder| of(folder)).max()
     }
 
-    /// The version that has this controller, and the folder of the process's group there. If both
-    /// versions are mounted, it is version 1.
+    /// The version that has this controller, and the folder of the process's group there: version 1
+    /// if it has the controller, else version 2.
     #[must_use]
     pub fn folder(&self, controller: &str) -> Option<(u32, &Path)> {
         let first = self.controller(controller).first().map(|own| (1, own));
@@ -178,9 +177,8 @@ impl Cgroup {
         found.map_or(&[], Vec::as_slice)
     }
 
-    /// The smallest limit on the path to the root, by the files of version 2
-    /// and of version 1; `None` if no folder of a group is there to read it
-    /// from.
+    /// The smallest limit on the path to the root, by the files of version 2 and of version 1;
+    /// `None` if no folder of a group exists.
     fn least<T: PartialOrd>(
         &self,
         controller: &str,
@@ -208,8 +206,8 @@ pub(crate) fn procs_for(cpus: usize, quota: Option<Limit<f64>>) -> usize {
     cpus.min(by_quota).max(1)
 }
 
-/// The folders of a group from its own up to the mount; none if the controller,
-/// or version 2 for `None`, is not mounted.
+/// The folders of a group, from its own up to the mount of `controller`, or of version 2 if that is
+/// `None`. Empty if there is no such mount.
 fn folders(mounts: &[Mount], controller: Option<&str>, group: &str) -> Vec<PathBuf> {
     let has = |mount: &&Mount| match controller {
         Some(name) => mount.controllers.iter().any(|other| other == name),
@@ -328,8 +326,8 @@ mod tests {
         assert!(own.1.ends_with("kubepods/pod1/box"), "{own:?}");
     }
 
-    /// A container that has the host's names of groups, and sees its own part of
-    /// the tree: Docker with version 1.
+    /// As in Docker with version 1: a container has the host's names of groups, but sees only its
+    /// own part of the tree.
     #[test]
     fn group_is_looked_for_below_what_the_mount_shows() {
         let mount = "31 30 0:27 /docker/4f2a /sys/fs/cgroup/cpu,cpuacct ro - cgroup cgroup rw,cpu,cpuacct\n";

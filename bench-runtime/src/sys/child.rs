@@ -6,8 +6,8 @@ use std::process::{Command, ExitStatus};
 
 const NAME: &str = "BENCH_RUNTIME_TEST_CHILD";
 
-/// The variable with the words to put before the test binary if this machine cannot run it: an
-/// emulator of another CPU.
+/// The variable with the command that runs the test binary if this machine cannot: an emulator of
+/// another CPU, with its arguments.
 const RUNNER: &str = "BENCH_RUNTIME_TEST_RUNNER";
 
 fn command(exe: PathBuf) -> Command {

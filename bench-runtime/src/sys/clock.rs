@@ -1,5 +1,4 @@
-//! The monotonic clock, how exactly the kernel keeps it, and the CPU time of
-//! threads.
+//! The monotonic clock, the timer slack, and the CPU time of threads.
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 #[inline]
@@ -42,7 +41,7 @@ impl CpuClock {
         (code == 0).then_some(Self(id))
     }
 
-    /// Nanoseconds; `None` once the thread has ended.
+    /// Nanoseconds. `None` once the thread has ended, unless a new thread has its number.
     pub(crate) fn now_ns(self) -> Option<u64> {
         let mut spec = libc::timespec {
             tv_sec: 0,

@@ -9,8 +9,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::event_fd::EventFd;
 
-/// The bytes that a descriptor takes at once if poll(2) says that it is writable: a pipe then has
-/// room for a page, others for more.
+/// A write of this many bytes does not block if poll(2) says that the descriptor is writable: a
+/// pipe then has room for a page, other files for more.
 pub(crate) const WRITE_MOST: usize = libc::PIPE_BUF;
 
 /// Makes reads and writes of a descriptor blocking or non-blocking. This affects all duplicates of
@@ -28,8 +28,8 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
 /// Waits until an operation on the descriptor would not block, until `wake` is set, or until
 /// `timeout` has passed; also ends at a signal. Blocks the thread.
 ///
-/// With `urgent` it ends at urgent data too, and returns whether nothing else ended it. A read does
-/// not take urgent data, so that data would end the next wait too.
+/// With `urgent`, a wait to read ends at urgent data too. Returns true if only urgent data ended
+/// it: an ordinary read does not take that data, so the caller must wait without `urgent` next.
 pub(crate) fn wait(
     fd: BorrowedFd<'_>,
     to_write: bool,
@@ -55,7 +55,7 @@ pub(crate) fn wait(
 /// end or an error. Always true for a file that cannot be waited for. Does not block.
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, to_write: bool) -> bool {
     let mut one = [PollFd::new(fd, interest(to_write))];
-    // The operation will find an error.
+    // If poll(2) fails, the operation will return the error.
     nix::poll::poll(&mut one, PollTimeout::ZERO) != Ok(0)
 }
 

@@ -1,5 +1,5 @@
-//! Whether this process is the child of a fork: it has only the thread that forked,
-//! with the locks as they were then, and descriptors that the parent has too.
+//! Whether this process is the child of a fork. Such a child has only the thread that forked, the
+//! locks as they were at the fork, and descriptors that the parent has too.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};

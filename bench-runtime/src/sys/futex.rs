@@ -3,9 +3,8 @@
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-/// Sleeps while `word` is `expected`, for `timeout` at most. Returns on a
-/// wake, on a changed word, on time-out and spuriously: look at the word.
-/// Blocks the thread.
+/// Sleeps while `word` is `expected`, for `timeout` at most. Returns on a wake, on a changed word,
+/// on time-out and spuriously, so the caller must check the word. Blocks the thread.
 pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) {
     let spec = timeout.map(|t| libc::timespec {
         tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),

@@ -18,8 +18,8 @@ pub(crate) enum Advice {
     /// No effect on anonymous memory, but the kernel does not merge a mapping that has it with one
     /// that does not.
     Random = libc::MADV_RANDOM,
-    /// An access is a SIGSEGV, without a mapping of its own. The old content is
-    /// lost. Since Linux 6.13.
+    /// An access raises SIGSEGV. The range stays a part of its mapping. The old content is lost.
+    /// Since Linux 6.13.
     GuardInstall = 102,
     /// Takes guards away.
     GuardRemove = 103,
@@ -126,8 +126,8 @@ unsafe fn advise_batches(ranges: &[PageRange], advice: Advice) -> usize {
             break;
         };
         BATCHES.store(WORKS, Ordering::Relaxed);
-        // The answer is in bytes. A range that was done in part is done again
-        // by the caller, which is harmless for each of our advices.
+        // The answer is in bytes. The caller repeats a range that was done in part, which is
+        // harmless for each `Advice`.
         let (before, mut whole) = (done, 0);
         for range in batch {
             if advised < range.bytes {

@@ -72,8 +72,8 @@ pub(crate) fn reserve(bytes: usize, align: usize) -> io::Result<usize> {
 ///
 /// # Safety
 ///
-/// The range is the caller's, and no other code that uses it breaks by the change.
-/// Its contents are undefined, also after an error.
+/// The range is the caller's, and no other code relies on the access that it had. Its contents are
+/// undefined, also after an error.
 pub(crate) unsafe fn reserve_again(start: usize, bytes: usize) -> io::Result<()> {
     // SAFETY: by the caller's promise.
     let answer = unsafe {
@@ -109,7 +109,7 @@ pub(crate) unsafe fn unmap(start: usize, bytes: usize) -> io::Result<()> {
 ///
 /// # Safety
 ///
-/// The range is the caller's, and no other code that uses it breaks by the change.
+/// The range is the caller's, and no other code relies on the access that it had.
 pub(crate) unsafe fn protect(start: usize, bytes: usize, access: Access) -> io::Result<()> {
     // SAFETY: by the caller's promise.
     match unsafe { libc::mprotect(start as *mut _, bytes, access.prot()) } {

@@ -58,8 +58,8 @@ unsafe fn read_module(bias: u64, headers: &[libc::Elf64_Phdr]) -> Option<LoadedM
     let hdr = place(headers.iter().find(|h| h.p_type == libc::PT_GNU_EH_FRAME)?);
     // SAFETY: the segment of the table is loaded and readable.
     let hdr_bytes = unsafe { bytes_of(&hdr) };
-    // Version 1, and the pointer to `.eh_frame` relative to itself, in four bytes:
-    // what linkers write.
+    // Linkers write version 1, and a pointer to `.eh_frame` in four bytes, relative to the
+    // pointer's own address.
     let [1, 0x1b, _, _, a, b, c, d, ..] = *hdr_bytes else {
         return None;
     };

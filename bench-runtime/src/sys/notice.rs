@@ -105,8 +105,8 @@ extern "C" fn on_signal(signal: libc::c_int) {
             let one = 1u64;
             libc::write(WAKE.load(Ordering::Relaxed), (&raw const one).cast(), 8);
         } else if Action::new(libc::SIG_DFL, 0).set(signal).is_ok() {
-            // This is a child between fork and exec. The default action happens, as after exec,
-            // when this handler returns and the signal is unblocked.
+            // This is the child of a fork. The default action happens, as it would after exec, when
+            // this handler returns and the signal is unblocked.
             libc::kill(libc::getpid(), signal);
         }
         *errno = saved;
@@ -139,7 +139,7 @@ impl Noted {
             if noted != 0 {
                 return noted;
             }
-            // An error is a signal in between, or a lack of memory that passes.
+            // An error is a lack of memory, which passes.
             let _ = fd::wait(self.0.as_fd(), false, false, None, None);
             self.0.clear();
         }
@@ -147,7 +147,7 @@ impl Noted {
 }
 
 impl Drop for Noted {
-    /// Happens if the thread that should wait could not be started.
+    /// Runs only if the thread that should wait could not be started.
     fn drop(&mut self) {
         PROCESS.store(-1, Ordering::Relaxed);
         WAKE.store(-1, Ordering::Relaxed);
@@ -159,8 +159,8 @@ pub(crate) fn catch(signal: i32) -> io::Result<Action> {
     let former = Action::of(signal)?;
     let handler = on_signal as *const () as usize;
     let mut caught = Action::new(handler, libc::SA_RESTART | libc::SA_ONSTACK);
-    // One handler at a time: std's signal stacks have room for two or three if vector registers are
-    // large. SAFETY: fills in a set that is ours.
+    // The handler blocks all signals, so that handlers do not nest: std's signal stacks have room
+    // for only two or three if vector registers are large. SAFETY: fills in a set that is ours.
     unsafe { libc::sigfillset(&raw mut caught.0.sa_mask) };
     // SAFETY: the handler makes only calls that are allowed in one.
     unsafe { caught.set(signal) }?;

@@ -98,7 +98,7 @@ impl Way {
         Self::File(File::open("/proc/self/mem"))
     }
 
-    /// How many bytes could be read, from the first place on.
+    /// Reads the places up to the first that does not exist; returns how many bytes were read.
     fn read(&mut self, places: &[Place], into: &mut [u8]) -> usize {
         match self {
             Self::Call => match read_by_call(places, into) {

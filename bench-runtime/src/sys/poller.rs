@@ -15,8 +15,9 @@ pub(crate) const MAX_EVENTS: usize = 128;
 const INTEREST: i32 =
     libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
 
-/// The events of a level-triggered descriptor, which is only read: just those that a read ends,
-/// because each poll reports them again. The end and errors are reported in any case.
+/// The events of a level-triggered descriptor, which is only read. Each poll reports such an event
+/// again until a read takes the data, so events that no read ends are left out. The kernel reports
+/// EPOLLHUP and EPOLLERR to every registration.
 const LEVEL_INTEREST: i32 = libc::EPOLLIN;
 
 /// The events that end a wait to read, those that end a wait to write, and those that last.
@@ -29,8 +30,8 @@ const LASTING: i32 = libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLHUP | libc::
 #[derive(Debug)]
 pub(crate) struct Poller {
     epoll: OwnedFd,
-    /// False once the kernel has refused `epoll_pwait2(2)` (before 5.11, or a
-    /// filter), from when on time-outs are whole milliseconds, rounded up.
+    /// False once the kernel (before 5.11) or a filter has refused `epoll_pwait2(2)`. Time-outs are
+    /// then rounded up to whole milliseconds.
     fine: AtomicBool,
     /// The most that the kernel may add to a short time-out of ours, in nanoseconds.
     slack_ns: u64,
@@ -154,8 +155,8 @@ impl Poller {
     /// for ever. An interrupting signal ends it with no event. Blocks the
     /// thread.
     ///
-    /// The kernel's call may end late, by the kernel's slack. This function does not: it passes a
-    /// time-out that is shorter by the slack, and waits again for the rest if the kernel was early.
+    /// The kernel may end a wait late, by its slack. With `epoll_pwait2` this function does not: it
+    /// passes a time-out that is shorter by the slack, and waits again if the call returns early.
     pub(crate) fn wait(&self, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
         events.len = 0;
         let Some(length) = timeout.filter(|t| !t.is_zero() && self.fine.load(Ordering::Relaxed))
@@ -185,7 +186,7 @@ impl Poller {
         }
     }
 
-    /// The time-out to pass to the kernel: with the kernel's slack, `timeout` has then passed.
+    /// `timeout` less the slack that the kernel may add to it.
     fn less_slack(&self, timeout: Duration) -> Duration {
         let ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let slack = (ns / SLACK_SHARE).min(SLACK_MOST_NS).max(self.slack_ns);

@@ -1,4 +1,4 @@
-//! A child process that is not reaped: until it is, its number belongs to no other process.
+//! A child process that was not reaped yet, so its number belongs to no other process.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -64,13 +64,13 @@ pub(crate) fn send_signal(pid: u32, signal: i32) -> io::Result<()> {
     done(unsafe { libc::kill(pid.cast_signed(), signal) })
 }
 
-/// Sends a signal to the group whose first process is this one, which was not reaped.
+/// Sends a signal to the process group that this process, which was not reaped, leads.
 pub(crate) fn signal_group(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: takes two numbers.
     done(unsafe { libc::killpg(pid.cast_signed(), signal) })
 }
 
-/// True if a process that was not reaped is in the group with its own number.
+/// True if a process that was not reaped leads a process group.
 pub(crate) fn leads_group(pid: u32) -> bool {
     // SAFETY: takes a number.
     unsafe { libc::getpgid(pid.cast_signed()) == pid.cast_signed() }

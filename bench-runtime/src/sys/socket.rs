@@ -32,8 +32,8 @@ fn stream(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(socket::socket(family, SockType::Stream, flags, None)?)
 }
 
-/// Begins to connect: true if it is done at once, false if the socket becomes
-/// writable at the end of it.
+/// Begins to connect. True: the socket is connected. False: it becomes writable when the connect
+/// has ended.
 pub(crate) fn connect(fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<bool> {
     begin(socket::connect(
         fd.as_raw_fd(),
@@ -41,8 +41,8 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<bo
     ))
 }
 
-/// The same for a Unix socket, which is always done at once, or fails with
-/// `EAGAIN` if the listener's queue is full.
+/// As [`connect`], for a Unix socket, which connects at once. Fails with `EAGAIN` if the listener's
+/// queue is full.
 pub(crate) fn connect_unix(fd: BorrowedFd<'_>, address: &UnixAddr) -> io::Result<bool> {
     let address = if let Some(path) = address.as_pathname() {
         socket::UnixAddr::new(path)?

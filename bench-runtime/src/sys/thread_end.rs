@@ -3,8 +3,8 @@
 use std::ffi::c_void;
 use std::sync::OnceLock;
 
-/// A call at the end of a thread, after the destructors of its thread-locals,
-/// which may still use the resource that it frees.
+/// A call at the end of a thread. It is made after the destructors of the thread-locals, because
+/// they may still use the resource that the call frees.
 pub(crate) struct AtEnd {
     /// `None`: the process has the maximum number of keys.
     key: OnceLock<Option<libc::pthread_key_t>>,
@@ -20,7 +20,7 @@ impl AtEnd {
         }
     }
 
-    /// Makes the call at the end of the calling thread, with `data`, which must not be null.
+    /// Has the call made at the end of the calling thread, with `data`, which must not be null.
     /// Replaces the data of an earlier `arm`. Does nothing if the process has no key left.
     pub(crate) fn arm(&'static self, data: *mut c_void) {
         let key = *self.key.get_or_init(|| {
@@ -38,8 +38,9 @@ impl AtEnd {
 /// Ends the calling thread without the destructors of its thread-locals. Their memory is not freed,
 /// because other threads may hold references into it.
 pub(crate) fn end_without_destructors() -> ! {
-    // glibc keeps the stack and the thread-locals of a thread that ends by
-    // itself; other C libraries keep a list of threads that must not end so.
+    // glibc keeps the stack and the thread-locals of a thread that ends by the bare system call.
+    // Other C libraries do not allow such an end, because the thread would stay in their list of
+    // threads; there it sleeps until the process ends.
     #[cfg(target_env = "gnu")]
     // SAFETY: ends this thread alone, and the kernel then frees only what it has made itself.
     unsafe {

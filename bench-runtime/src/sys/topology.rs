@@ -17,7 +17,8 @@ impl Topology {
         Self::default()
     }
 
-    /// Reads `/sys` for these CPUs; an unreadable one counts as near.
+    /// Reads `/sys` for these CPUs. A CPU whose files cannot be read counts as in the cache group
+    /// of CPU 0.
     pub(crate) fn read(cpus: &[usize]) -> Self {
         let number = |path: String| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
         let first_of_list = |path: String| {

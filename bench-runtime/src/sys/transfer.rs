@@ -5,21 +5,21 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Reads up to this many bytes.
+/// Reads up to `buf.len()` bytes.
 #[inline]
 pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most this many bytes into `buf`, which is borrowed exclusively.
     done(unsafe { libc::syscall(libc::SYS_read, fd.as_raw_fd(), buf.as_mut_ptr(), buf.len()) })
 }
 
-/// Writes up to this many bytes.
+/// Writes up to `buf.len()` bytes.
 #[inline]
 pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     // SAFETY: the kernel only reads this many bytes of `buf`.
     done(unsafe { libc::syscall(libc::SYS_write, fd.as_raw_fd(), buf.as_ptr(), buf.len()) })
 }
 
-/// Reads up to this many bytes of a socket.
+/// Reads up to `buf.len()` bytes of a socket.
 #[inline]
 pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     // SAFETY: as in `read`; no address is requested.
@@ -36,7 +36,8 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usiz
     })
 }
 
-/// Writes up to this many bytes to a socket; if its peer has closed it is an error, and no signal.
+/// Writes up to `buf.len()` bytes to a socket. If the peer has closed the connection, returns an
+/// error, and raises no SIGPIPE.
 #[inline]
 pub(crate) fn send(socket: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     // SAFETY: as in `write`; no address is given.
@@ -77,16 +78,17 @@ pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) 
     (count > 0 || took_something(fd)).then_some(count)
 }
 
-/// True if a read that returned no bytes has taken something: an empty message, or an end that was
-/// typed. For other kinds of files an ordinary read returns the same again. It is needed, because
-/// Linux 5.9 and 5.10 return 0 for data on a disk that is not at the end.
+/// True if a read that returned no bytes may have taken something: an empty message of a socket, or
+/// an end that was typed at a terminal. For other files the caller makes an ordinary read, because
+/// Linux 5.9 and 5.10 may return 0 before the end of a file whose data is on a disk.
 #[cold]
 fn took_something(fd: BorrowedFd<'_>) -> bool {
     let kind = nix::sys::stat::fstat(fd).map(|stat| stat.st_mode & libc::S_IFMT);
     matches!(kind, Ok(libc::S_IFSOCK | libc::S_IFCHR))
 }
 
-/// Writes as much as is possible without waiting; if nothing, returns `None`, as [`read_now`].
+/// Writes as much as is possible without waiting. `None` if that is nothing, or if the kernel or
+/// the file system does not support this: an ordinary write is then needed.
 pub(crate) fn write_now(fd: BorrowedFd<'_>, buf: &[u8]) -> Option<usize> {
     let part = libc::iovec {
         iov_base: buf.as_ptr().cast_mut().cast(),
