@@ -58,7 +58,7 @@ pub(crate) struct JobSlot<J> {
 }
 
 impl<J> JobSlot<J> {
-    /// For a thread that has been started from this CPU.
+    /// For a new thread whose caller runs on this CPU.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             word: AtomicU32::new(SLEEPING),
@@ -67,7 +67,7 @@ impl<J> JobSlot<J> {
         })
     }
 
-    /// Step 2. True if the thread was spinning.
+    /// Step 2 of the list above. True if the thread was spinning.
     fn assign(&self, job: Option<J>) -> bool {
         *self.job.lock() = job;
         self.caller_cpu
@@ -157,10 +157,10 @@ impl<J> IdleThreads<J> {
         }
     }
 
-    /// Waits for a job; `None`: the thread must end. `stays` is called under the lock
-    /// of the list, so a [`Self::release_all`] that begins after it finds the slot.
-    /// `listed` is called when the slot is in the list: a goroutine that it readies
-    /// may assign a job at once, and this thread should get it. Blocks the thread.
+    /// Waits for a job; `None`: the thread must end. `stays` decides whether the thread may wait.
+    /// It is called under the lock of the list, so a [`Self::release_all`] that begins after it
+    /// finds the slot. `listed` is called when the slot is in the list: a goroutine that `listed`
+    /// readies may assign a job at once, and this thread should get that job. Blocks the thread.
     pub(crate) fn wait(
         &self,
         slot: &Arc<JobSlot<J>>,
@@ -197,7 +197,7 @@ impl<J> IdleThreads<J> {
         slot.job.lock().take()
     }
 
-    /// Step 1. If the thread does not stay, returns false and does not list the slot.
+    /// Step 1. Returns false, and does not list the slot, if `stays` returns false.
     fn enlist(&self, slot: &Arc<JobSlot<J>>, spins: bool, stays: impl FnOnce() -> bool) -> bool {
         let word = if spins { SPINNING } else { SLEEPING };
         slot.word.store(word, Ordering::Relaxed);

@@ -28,10 +28,10 @@ pub(crate) const THREAD_STACK: usize = 256 * 1024;
 /// code may need it.
 pub(crate) const HELPER_STACK: usize = 8 << 20;
 
-/// The number of our threads that belong to no runtime and cannot end a wait at the moment: they do
-/// not count as outside threads. A thread that has ended is never included, because an outside
-/// thread would be counted in its place. The upper half is the number of the process, because the
-/// child of a fork has none of its parent's threads.
+/// The number of our threads that belong to no runtime and cannot end a wait at the moment. The
+/// search for deadlocks does not count them as outside threads. A thread that has ended is never
+/// included, because the search would then miss an outside thread. The upper half is the number of
+/// the process, because the child of a fork has none of its parent's threads.
 static COUNTED: AtomicU64 = AtomicU64::new(0);
 
 fn counted_in(process: u32, counted: u64) -> u32 {
@@ -43,8 +43,8 @@ pub(crate) fn counted() -> usize {
     counted_in(std::process::id(), COUNTED.load(Ordering::SeqCst)) as usize
 }
 
-/// Adds `by` to the number of those threads. Called by the thread that joins or leaves them, or by
-/// another in its place.
+/// Adds `by` to the number that [`counted`] returns. Called by the thread that is to be counted or
+/// not, or by another in its place.
 pub(crate) fn count(by: i32) {
     let process = std::process::id();
     let change = |counted| {

@@ -16,7 +16,7 @@ pub(crate) const SPIN_CHECK: u32 = if cfg!(rt_loom) { 1 } else { 32 };
 
 /// About the cost of a sleep and a wake, in nanoseconds: with them, a round trip between two Ms
 /// took 24 µs on a virtual machine, and a blocking call 40 µs. A thread spins for this long at
-/// most. A sleep of less than twice this time should have been a spin.
+/// most. A sleep of less than twice this time counts as short.
 pub(crate) const SLEEP_COST_NS: u64 = 50_000;
 
 /// The most credit: this many misses end the spinning. Chosen, not measured.
@@ -41,9 +41,9 @@ impl AdaptiveSpin {
         self.credit.load(Ordering::Relaxed) > 0
     }
 
-    /// Records a sleep of this many nanoseconds: it may have been so short that spinning
-    /// would have hit. Does not count a sleep after a miss: the sleep itself may have
-    /// ended the wait, because it left the CPU to the other thread.
+    /// Notes a sleep of this many nanoseconds. If it was short, spinning would have hit. A sleep
+    /// after a miss does not count: the sleep itself may have ended the wait, because it left the
+    /// CPU to the other thread.
     pub(crate) fn note_sleep(&self, slept_ns: u64) {
         let short = slept_ns < 2 * SLEEP_COST_NS;
         if self.missed.swap(false, Ordering::Relaxed) || !short {

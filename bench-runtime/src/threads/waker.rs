@@ -1,8 +1,8 @@
 //! The thread that runs the program's code for threads that must not wait for it: those
 //! that fire timers or report signals.
 //!
-//! It starts with the first call, stays, and belongs to no runtime. It makes one call after
-//! the other, under no lock: a call that waits delays the following ones.
+//! The first call starts it. It never ends, and belongs to no runtime. It makes one call after the
+//! other, under no lock: a call that waits delays the following ones.
 //!
 //! | `thread` | meaning                                                              |
 //! |----------|----------------------------------------------------------------------|
