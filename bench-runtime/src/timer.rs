@@ -1,8 +1,8 @@
-//! Timers of one P: the actions, and their times.
+//! Timers of one P, or of all plain threads: the actions, and their times.
 //!
-//! There is no thread for timers: the scheduler calls [`Timers::poll`] and makes the returned
+//! The timers of a P need no thread: the scheduler calls [`Timers::poll`] and makes the returned
 //! parkables runnable. [`Action::Call`] and [`Action::Every`] are called within `poll`, and may
-//! ready goroutines themselves: those of channels send.
+//! ready goroutines themselves: a ticker's call sends on its channel.
 //!
 //! # Shape
 //!
@@ -21,13 +21,14 @@
 //! Under the lock, between operations:
 //! 1. The front of each run, and the root of the heap, is live.
 //! 2. `next` is the least of those, `u64::MAX` if there is none.
-//! 3. `live` places of the slab are taken, each by exactly one entry.
+//! 3. `live` places of the slab are taken, and exactly one entry refers to each.
 //!
 //! # Rejected
 //!
-//! A heap with positions, cancelled in place: a write to a random cache line
-//! for each level, at each move; with a million sleepers this is most of the
-//! cost. A hierarchical wheel: constant time too, but its resolution is a tick.
+//! A heap in which each timer knows its position, so that it can be removed when it is cancelled:
+//! each move writes to a random cache line for each level; with a million sleepers this is most of
+//! the cost. A hierarchical wheel: constant time too, but timers fire only at multiples of its
+//! resolution.
 
 mod action;
 mod queue;
@@ -42,7 +43,7 @@ use crate::shim::{AtomicU64, Ordering};
 use crate::util::lock::Lock;
 use crate::util::panic::without_panic;
 
-/// An armed timer, and its queue. Dropping it leaves it armed.
+/// An armed timer, and its queue. Dropping this does not cancel the timer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Armed {
     timers: &'static Timers,
@@ -56,7 +57,8 @@ impl Armed {
     }
 }
 
-/// Unused timers; handles of armed timers may outlive their user.
+/// `Timers` that no P uses. They are kept for reuse and not freed, because an [`Armed`] may still
+/// refer to them.
 static SPARE: Lock<Vec<&'static Timers>> = Lock::new(Vec::new());
 
 /// See the module.
@@ -82,22 +84,21 @@ impl Timers {
         }
     }
 
-    /// An unused queue, for ever or until it is given back.
+    /// `Timers` that no P uses, for the caller alone until [`Self::give_back`].
     pub(crate) fn take() -> &'static Self {
         let spare = SPARE.lock().pop();
         spare.unwrap_or_else(|| Box::leak(Box::new(Self::new())))
     }
 
-    /// Removes all timers and makes the structure available for others. The
-    /// holder of an [`Armed`] may still cancel it, which has no effect: no key
-    /// is used twice.
+    /// Removes all timers, and keeps `self` for a later [`Self::take`]. The holder of an [`Armed`]
+    /// may still cancel it, which has no effect: a key is not used again for 2³² − 1 armings.
     pub(crate) fn give_back(&'static self) {
         self.clear();
         SPARE.lock().push(self);
     }
 
-    /// Arms a timer for a time of [`crate::sched::now_ns`]. A poller that
-    /// sleeps until a later time is not woken: compare [`Self::next_ns`].
+    /// Arms a timer for a time of [`crate::sched::now_ns`]. Does not wake a poller that sleeps
+    /// until a later time: the caller must, if [`Self::next_ns`] is now this time.
     pub(crate) fn arm(&self, when_ns: u64, action: Action) -> TimerKey {
         // The last instant means never.
         let when_ns = when_ns.min(NEVER - 1);
@@ -110,15 +111,16 @@ impl Timers {
         key
     }
 
-    /// As [`Self::arm`], for timers that live for ever. Also returns whether the new timer is now
-    /// the first.
+    /// As [`Self::arm`], for `'static` timers, to which an [`Armed`] can refer. Also returns
+    /// whether the new timer is now the first.
     pub(crate) fn arm_here(&'static self, when_ns: u64, action: Action) -> (Armed, bool) {
         let key = self.arm(when_ns, action);
         (Armed { timers: self, key }, self.next_ns() == when_ns)
     }
 
-    /// Cancels a timer. True: it was armed and will not fire (again). False: it has fired, or a
-    /// poll has begun to fire it, or it was cancelled before.
+    /// Cancels a timer. True: it was armed and will not fire (again); but if it is periodic, a poll
+    /// on another thread may be about to make its call. False: it has fired, or a poll has begun to
+    /// fire it, or it was cancelled before.
     pub(crate) fn cancel(&self, key: TimerKey) -> bool {
         let mut queue = self.queue.lock();
         let action = queue.free_place(key);
@@ -129,7 +131,7 @@ impl Timers {
         queue.sweep_if_due();
         self.next.store(queue.least(), Ordering::Release);
         drop(queue);
-        // The values of a call are dropped here, after the unlock.
+        // After the unlock, because the drop may run destructors of the program.
         drop(action);
         true
     }
@@ -173,7 +175,8 @@ impl Timers {
         }
     }
 
-    /// As [`Self::clear`], when the runtime stops. `now_ns` is the time of its clock.
+    /// Removes all timers when the runtime stops, and calls [`Call::outlive`] of those that make a
+    /// call. `now_ns` is the time of the runtime's clock.
     pub(crate) fn retire(&self, now_ns: u64) {
         self.take_back(|action| {
             if let Action::Call(call) = action {
@@ -182,7 +185,7 @@ impl Timers {
         });
     }
 
-    /// Cancels all timers.
+    /// Removes all timers.
     pub(crate) fn clear(&self) {
         self.take_back(drop);
     }
@@ -193,14 +196,15 @@ impl Timers {
             self.next.store(NEVER, Ordering::Release);
             queue.clear()
         };
-        // The values of calls are dropped here, after the unlock: their destructors
-        // are the program's, and one that panics does not prevent the others.
+        // After the unlock, because the actions own values of the program, whose destructors run
+        // here. One that panics does not prevent the others.
         for action in actions {
             without_panic(|| each(action));
         }
     }
 
-    /// Calls `f` if no timer is armed; none is armed meanwhile.
+    /// Calls `f` under the lock if no timer is armed. Does nothing if another thread holds the
+    /// lock.
     pub(crate) fn if_none(&self, f: impl FnOnce()) {
         // Does not wait for the lock, because the caller may hold a lock that others wait for.
         if let Some(queue) = self.queue.try_lock()

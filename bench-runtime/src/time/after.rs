@@ -44,7 +44,7 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
 
 /// A function that is called after a duration: see [`after_func`].
 ///
-/// The drop does not stop the call.
+/// Dropping it does not stop the call.
 ///
 /// # Examples
 ///
@@ -65,7 +65,7 @@ pub struct AfterFunc {
 struct Later<F: Send + 'static> {
     shared: Arc<Shared>,
     spawner: Spawner,
-    /// The function is called even if the runtime stops before.
+    /// The function is called even if the runtime stops first.
     outlives: bool,
     /// True once a goroutine was started to call the function.
     is_started: AtomicBool,
@@ -74,9 +74,10 @@ struct Later<F: Send + 'static> {
 }
 
 impl<F: Send + 'static> Drop for Later<F> {
-    /// Either the handle or the goroutine of the call is the last owner, depending on which ends
-    /// later. The destructor of the function is code of the program: after a call it never runs in
-    /// the goroutine that drops the handle.
+    /// Runs where the last owner ends: the handle, or the goroutine of the call. If that is the
+    /// handle, and the function was called before, a new goroutine drops the function: its
+    /// destructor is code of the program, and after a call it never runs in the goroutine that
+    /// drops the handle.
     fn drop(&mut self) {
         let f = self.f.take();
         if std::mem::needs_drop::<F>() && f.is_some() && *self.is_started.get_mut() {
@@ -96,8 +97,8 @@ impl<F: Fn() + Send + Sync + 'static> Call for Later<F> {
             is_due
         };
         self.is_started.fetch_or(is_due, Ordering::Relaxed);
-        // Even if the call is no longer due, because the destructor of the function is code of the
-        // program.
+        // A goroutine is started even if the call is no longer due: this may be the last owner of
+        // the function, whose destructor is code of the program and must not run here.
         let spawner = self.spawner.clone();
         spawner.call_by_timer(move || {
             if let Some(f) = self.f.as_ref().filter(|_| is_due) {
@@ -134,8 +135,8 @@ struct State {
 /// Calls a function in a new goroutine after a duration. On a plain thread, a new thread calls it
 /// instead; if none can be started after some tries, the process ends with a fatal error.
 ///
-/// If the runtime stops before the time comes, the function is not called. After a later
-/// [`reset`](AfterFunc::reset) a thread calls it.
+/// If the runtime stops before the time comes, the function is not called. If
+/// [`reset`](AfterFunc::reset) is called after that, a new thread calls the function.
 ///
 /// # Panics
 ///
@@ -157,7 +158,8 @@ pub fn after_func(duration: Duration, f: impl Fn() + Send + Sync + 'static) -> A
     begin(duration, f, false)
 }
 
-/// As [`after_func`]; but if the runtime stops before, a thread calls the function.
+/// As [`after_func`], but the function is also called if the runtime stops first: then by a new
+/// thread, at the same time.
 pub(crate) fn after_func_in_any_case(
     duration: Duration,
     f: impl Fn() + Send + Sync + 'static,
@@ -182,14 +184,14 @@ fn begin(duration: Duration, f: impl Fn() + Send + Sync + 'static, outlives: boo
 }
 
 impl AfterFunc {
-    /// Cancels the call. True: it had not begun, and will not. False: its goroutine was started, or
-    /// it was stopped before.
+    /// Cancels the call. True: the call had not begun, and will not. False: its goroutine was
+    /// started, or the call was cancelled before.
     pub fn stop(&self) -> bool {
         self.replace(None)
     }
 
-    /// Makes the call happen `duration` from now, even if it has happened before. Returns the same
-    /// as [`Self::stop`].
+    /// Makes the call happen `duration` from now, even if it has happened before. Returns what
+    /// [`Self::stop`] would return.
     ///
     /// # Panics
     ///

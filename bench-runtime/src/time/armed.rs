@@ -1,4 +1,4 @@
-//! A timer of the caller's runtime.
+//! Arming a timer: of the caller's runtime, or of plain threads.
 
 use crate::sched;
 use crate::sys::clock;

@@ -2,9 +2,9 @@
 //!
 //! Nothing here fires early: a wait ends at or after its time. The clock is that of [`Instant`],
 //! and in a bubble of [`synctest`](crate::synctest) the bubble's; [`now`] reads it. A duration that
-//! would overflow the clock means for ever. A timer that a goroutine arms belongs to the P on which
-//! the goroutine runs. One thread fires the timers of all plain threads; the first such timer
-//! starts it.
+//! would overflow the clock never ends. A timer that a goroutine arms belongs to the P on which the
+//! goroutine runs. One thread fires the timers of all plain threads; the first such timer starts
+//! it.
 //!
 //! ```
 //! use bench_runtime::time::{self, Timer};
@@ -87,7 +87,8 @@ fn bubble_begin() -> Instant {
     *BEGIN.get_or_init(Instant::now)
 }
 
-/// An instant as a time of [`sched::now_ns`], rounded up.
+/// An instant as a time of [`sched::now_ns`]: never earlier than the instant, perhaps a little
+/// later.
 pub(crate) fn ns_of(instant: Instant) -> u64 {
     if let Some(begin_ns) = fake_time::begin_ns() {
         let passed = instant.saturating_duration_since(bubble_begin());

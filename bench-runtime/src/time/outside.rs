@@ -12,14 +12,15 @@ use crate::timer::Timers;
 use std::sync::atomic::AtomicU32;
 
 static TIMERS: OnceLock<Timers> = OnceLock::new();
-/// Changes when the thread must check the timers again.
+/// Incremented when the thread must check the timers again.
 static CHANGES: AtomicU32 = AtomicU32::new(0);
 
-/// The timers, and the thread that fires them.
+/// The timers of plain threads. The first call starts the thread that fires them.
 ///
 /// # Panics
 ///
-/// If the thread cannot be started, or this is the child of a fork, which does not have it.
+/// If the thread cannot be started; and in the child of a fork whose parent has started the thread,
+/// because the child does not have it.
 pub(super) fn timers() -> &'static Timers {
     static PROCESS: OnceLock<u32> = OnceLock::new();
     let process = *PROCESS.get_or_init(std::process::id);

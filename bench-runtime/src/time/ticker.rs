@@ -14,9 +14,9 @@ use crate::util::lock::Lock;
 /// Sends the time on its channel, once each period.
 ///
 /// A tick is dropped if the one before it was not received yet: a slow receiver misses ticks, and
-/// at most one waits for it. Ticks keep their phase, even if some are late. The drop stops the
-/// ticker and closes its channel: a clone of its receiver then returns `None`. After [`Self::stop`]
-/// the channel stays open, as in Go.
+/// the channel holds at most one. Ticks keep their phase, even if some are late. Dropping the
+/// ticker stops it and closes its channel: a clone of its receiver then returns `None`. After
+/// [`Self::stop`] the channel stays open, as in Go.
 ///
 /// # Examples
 ///
@@ -102,10 +102,13 @@ impl Ticker {
         &self.receiver
     }
 
-    /// Stops the ticks: none is received any more, not even one that has already come. The channel
-    /// stays open. A tick that was handed to a future of [`Receiver::recv_async`] counts as
-    /// received: a future that is dropped puts it back into the channel, unless the channel holds
-    /// another.
+    /// Stops the ticks: none is received any more, not even one that is in the channel. The channel
+    /// stays open.
+    ///
+    /// There is one exception. A tick that was handed to a future of [`Receiver::recv_async`]
+    /// counts as received. If that future is dropped before it returns the tick, it puts the tick
+    /// back into the channel, unless the channel holds another. So one tick may be received after
+    /// the stop.
     pub fn stop(&self) {
         self.replace(None);
     }

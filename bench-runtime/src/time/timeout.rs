@@ -23,8 +23,8 @@ use crate::seam::Spawner;
 #[non_exhaustive]
 pub struct Elapsed;
 
-/// Runs a function in a new goroutine and waits for its result, for the
-/// duration at most. Blocks the goroutine.
+/// Runs a function in a new goroutine (from a plain thread, in a new thread) and waits for its
+/// result, for the duration at most. Blocks the goroutine.
 ///
 /// A function that is late is not ended: it continues, and its result is dropped. To make it stop,
 /// pass it a `Context`.

@@ -2,7 +2,8 @@
 //!
 //! The call that makes a tick gets the time for which it was armed. It does nothing if the timer
 //! has since been stopped, or set to another time. A stop or a reset also empties the channel,
-//! under the same lock. So no earlier tick is received after it.
+//! under the same lock. So no earlier tick is received after a stop or a reset, except for one that
+//! a dropped future puts back into the channel.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::util::lock::Lock;
 
 /// Sends the time, once, on its channel.
 ///
-/// The drop stops the timer and closes its channel: a clone of its receiver then returns `None`.
+/// Dropping it stops the timer and closes its channel: a clone of its receiver then returns `None`.
 ///
 /// # Examples
 ///
@@ -93,21 +94,23 @@ impl Timer {
         timer
     }
 
-    /// The channel on which the time is sent. The value is the time for which
-    /// the timer was set, which is a little before it is received.
+    /// The channel on which the time is sent. The value is the time for which the timer was set: a
+    /// little earlier than the time at which it is received.
     pub fn receiver(&self) -> &Receiver<Instant> {
         &self.shared.receiver
     }
 
     /// Stops the timer. True: the tick was still to come, or had come and was not received; now it
-    /// will not be received. False: the tick was received, or the timer was stopped before. A tick
-    /// that was handed to a future of [`Receiver::recv_async`] counts as received: a future that is
-    /// dropped puts it back into the channel, where a later tick replaces it.
+    /// will not be received. False: the tick was received, or the timer was stopped before.
+    ///
+    /// A tick that was handed to a future of [`Receiver::recv_async`] counts as received. If that
+    /// future is dropped before it returns the tick, it puts the tick back into the channel. The
+    /// tick may then be received after the stop, unless a later tick replaces it.
     pub fn stop(&self) -> bool {
         self.replace(None)
     }
 
-    /// Makes it fire `duration` from now instead. Returns the same as [`Self::stop`].
+    /// Makes the timer fire `duration` from now instead. Returns what [`Self::stop`] would return.
     ///
     /// # Panics
     ///

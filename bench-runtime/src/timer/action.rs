@@ -39,8 +39,8 @@ pub(crate) trait Call: Send + Sync {
     /// the last reference to them.
     fn fire(self: Arc<Self>, when_ns: u64);
 
-    /// Called when its runtime stops; the runtime's clock shows `now_ns`. A call that must happen
-    /// all the same arms itself in the timers of plain threads.
+    /// Called when the timer's runtime stops; the runtime's clock shows `now_ns`. A call that must
+    /// be made all the same arms itself in the timers of plain threads.
     fn outlive(self: Arc<Self>, _now_ns: u64) {}
 }
 

@@ -11,8 +11,8 @@ pub(super) struct Entry {
     pub(super) key: TimerKey,
 }
 
-/// A place of the slab. Each arming has a generation of its own; a free place
-/// has [`NO_GENERATION`].
+/// A place of the slab. Each arming takes the next generation, which wraps around after 2³² − 1
+/// armings; a free place has [`NO_GENERATION`].
 #[derive(Debug)]
 pub(super) struct Place {
     generation: u32,
@@ -37,7 +37,7 @@ const ARITY: usize = 4;
 /// Fewer dead entries than this are not swept.
 const SWEEP_FROM: usize = 64;
 
-/// If no timer is left, capacity above this is freed.
+/// If no timer is left and the slab has room for more than this, all memory is freed.
 pub(super) const KEEP: usize = 1024;
 
 #[derive(Debug)]
@@ -108,9 +108,10 @@ impl Queue {
             .is_some_and(|place| place.generation == key.generation)
     }
 
-    /// Removes all timers.
+    /// Removes all timers, and returns their actions.
     pub(super) fn clear(&mut self) -> Vec<Action> {
-        // All entries are dead, and stay dead: no generation is used twice.
+        // `last_generation` is kept, so that the keys of these timers match no later timer until it
+        // wraps around.
         self.runs.iter_mut().for_each(|run| *run = VecDeque::new());
         self.heap = Vec::new();
         self.free = NO_PLACE;
@@ -130,7 +131,7 @@ impl Queue {
         if self.live > 0 || self.places.capacity() <= KEEP {
             return;
         }
-        // All entries are dead, and stay dead: no generation is used twice.
+        // All entries are dead. `last_generation` is kept, as in `clear`.
         self.runs.iter_mut().for_each(|run| *run = VecDeque::new());
         self.heap = Vec::new();
         self.places = Vec::new();
@@ -180,7 +181,8 @@ impl Queue {
         Some((entry.when_ns, action?))
     }
 
-    /// The time of the next timer; by invariant 1 no entry that is read here is dead.
+    /// The time of the next timer. No entry that this reads is dead: invariant 1 in
+    /// [`crate::timer`].
     pub(super) fn least(&self) -> u64 {
         let runs = self.runs.iter().filter_map(VecDeque::front);
         runs.chain(self.heap.first())

@@ -22,7 +22,7 @@ fn parkable() -> Parkable {
     unsafe { Parkable::from_head(NonNull::from(head)) }
 }
 
-/// Timers that log the times for which they were armed, when they fire.
+/// Timers that, when they fire, log the times for which they were armed.
 struct Log {
     timers: Timers,
     fired: Arc<Mutex<Vec<u64>>>,
@@ -116,7 +116,7 @@ fn cancelled_timers_leave_no_memory_behind() {
 }
 
 #[test]
-fn memory_of_a_rush_is_given_back_and_its_keys_stay_dead() {
+fn memory_of_many_fired_timers_is_freed_and_their_keys_stay_dead() {
     let log = Log::new();
     let keys: Vec<TimerKey> = (0..5_000).map(|when| log.arm(when)).collect();
     assert_eq!(log.poll(5_000).len(), 5_000);
@@ -127,7 +127,7 @@ fn memory_of_a_rush_is_given_back_and_its_keys_stay_dead() {
 }
 
 #[test]
-fn sweep_of_half_the_timers_keeps_the_other_half_in_order() {
+fn sweep_of_cancelled_timers_keeps_the_others_in_order() {
     let log = Log::new();
     let keys: Vec<(u64, TimerKey)> = (0..4_000u64)
         .map(|i| i * 7919 % 4_001)
@@ -165,7 +165,7 @@ fn periodic_timer_skips_what_it_missed_and_keeps_its_phase() {
 }
 
 #[test]
-fn wake_returns_only_whose_ticket_still_stands() {
+fn second_wake_with_the_same_ticket_returns_no_parkable() {
     let timers = Timers::new();
     let me = parkable();
     let ticket = me.ticket();
