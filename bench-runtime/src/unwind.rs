@@ -1,5 +1,5 @@
-//! Finds the calls on a suspended stack, from a copy of its bytes, or on the running one, by the
-//! unwind tables of the program, as a debugger does.
+//! Finds the calls on a stack by the unwind tables of the program, as a debugger does: on a
+//! suspended stack, from a copy of its bytes, or on the caller's own stack.
 
 use std::collections::HashMap;
 
@@ -51,8 +51,8 @@ pub struct Frame {
     pub file: Option<String>,
     /// The line in it, from 1.
     pub line: Option<u32>,
-    /// The address of the call in the program; 0 for the call into the runtime,
-    /// which equal stacks may make at different places.
+    /// The address of the call in the program. 0 for a call within the runtime, so that stacks that
+    /// differ only inside the runtime are equal.
     pub address: u64,
 }
 
@@ -100,7 +100,7 @@ impl Unwinder {
         };
         #[cfg(target_arch = "x86_64")]
         let registers = UnwindRegsNative::new(ip, sp, fp);
-        // No function is suspended before it has saved its link register.
+        // The link register is not needed: a function saves it before it is suspended.
         #[cfg(target_arch = "aarch64")]
         let registers = UnwindRegsNative::new(0, sp, fp);
         let mut read = word;
@@ -117,12 +117,12 @@ impl Unwinder {
     }
 }
 
-/// The calls on the stack that this runs on, the innermost first, without this one.
+/// The calls on the caller's stack, the innermost first, without the call of this function.
 #[inline(never)]
 pub(crate) fn own_calls() -> Vec<u64> {
     let mut calls = Vec::with_capacity(MOST_OWN_FRAMES);
     let here = arch::stack_pointer();
-    // Does not take the crate's lock, because that is held for long while names are looked up.
+    // Does not take the lock of `backtrace`, which is held for long while names are looked up.
     // SAFETY: the lock protects a library of Windows; here the crate calls `_Unwind_Backtrace`,
     // which any number of threads may call at once.
     unsafe {

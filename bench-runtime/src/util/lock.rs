@@ -18,7 +18,8 @@ const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
 
-/// Measured on two vCPUs: critical sections under this lock are shorter than this.
+/// How often the state is read before the thread sleeps. Measured on two vCPUs: critical sections
+/// under this lock are shorter.
 const SPINS: u32 = 60;
 
 /// A value with a lock: one thread at a time may use it.

@@ -3,7 +3,7 @@
 //! | `word` | meaning                                            |
 //! |--------|----------------------------------------------------|
 //! | 0      | no wake has come; the thread may sleep             |
-//! | 1      | a wake has come, and was not taken by a sleep yet  |
+//! | 1      | a wake has come, and no sleep has consumed it yet  |
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl Note {
         true
     }
 
-    /// Ends the sleep.
+    /// Ends the sleep, or the next one if the thread does not sleep.
     pub(crate) fn wake(&self) {
         // Release: pairs with the Acquire in `sleep_until`.
         self.word.store(1, Ordering::Release);

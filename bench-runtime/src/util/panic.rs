@@ -1,4 +1,4 @@
-//! Panics that no caller gets.
+//! Catching panics that are passed on to no caller.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -13,7 +13,8 @@ pub(crate) fn without_panic(f: impl FnOnce()) {
 
 #[cold]
 fn drop_payload(payload: Box<dyn Any + Send>) {
-    // The payload's destructor may panic, with a payload whose destructor panics too.
+    // The payload's destructor may panic too. The second payload is leaked, because its destructor
+    // could also panic.
     if let Err(again) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);
     }

@@ -28,7 +28,7 @@ use std::time::Duration;
 use crate::shim::fixed::{AtomicU32, UnsafeCell};
 use crate::shim::{Ordering, const_fn, hint, os_yield};
 
-/// As in [`super::lock`]: critical sections are shorter than this. In a model one round is enough.
+/// As in [`super::lock`]: critical sections take less time. In a model one round is enough.
 const SPINS: u32 = if cfg!(rt_loom) { 1 } else { 60 };
 
 /// A holder that lost its CPU mostly has it back after this many yields.
