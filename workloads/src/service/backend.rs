@@ -2,14 +2,11 @@
 //! delays its answers, a real Redis, or an existing PostgreSQL. All have the
 //! same records.
 
-use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,9 +17,9 @@ use nix::sys::socket::{
 
 use super::database::DATABASE;
 use super::resp::{self, Reply};
+use super::store::{self, Delays};
 use super::{ITEMS, Record, Route};
 use crate::host::{affinity, open_files};
-use crate::kernels::lehmer;
 use crate::lane::{Failure, Order};
 use crate::load::helper::{Helper, Listening};
 use crate::load::own_cpus;
@@ -34,17 +31,6 @@ const REDIS: &str = "THREADBARE_REDIS";
 const BACKEND: &str = "backend";
 const IS_REDIS: u64 = 1;
 const IS_DATABASE: u64 = 2;
-
-/// How long a read of a key takes.
-#[derive(Clone, Copy, Debug)]
-struct Delays {
-    /// How long each answer takes at least, in nanoseconds.
-    delay_ns: u64,
-    /// The most additional time of an answer.
-    spread_ns: u64,
-    /// How long the answer to a slow key takes.
-    slow_ns: u64,
-}
 
 /// The address of a backend, and its protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +91,6 @@ pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
     if let Some(&last) = own_cpus()?.as_ref().and_then(|cpus| cpus.last()) {
         affinity::pin_where_allowed(&[last]).context("pinning the backend")?;
     }
-    let store = Arc::new(Store::new(delays));
     let redis = match given.get(BACKEND)? {
         IS_REDIS => Some(Redis::start(
             std::env::var_os(REDIS)
@@ -117,7 +102,7 @@ pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
     };
     let address = match &redis {
         Some(redis) => redis.address,
-        None => store.clone().listen()?,
+        None => store::start(delays)?,
     };
     fill(address)?;
     writeln!(output, "{}", serde_json::to_string(&Listening { address })?)?;
@@ -162,117 +147,6 @@ fn fill(address: SocketAddr) -> anyhow::Result<()> {
     match written.join() {
         Ok(written) => written.context("filling the backend"),
         Err(payload) => std::panic::resume_unwind(payload),
-    }
-}
-
-/// The keys of our own backend.
-struct Store {
-    delays: Delays,
-    values: Mutex<HashMap<Vec<u8>, Arc<[u8]>>>,
-    reads: AtomicU64,
-}
-
-impl Store {
-    fn new(delays: Delays) -> Self {
-        Self {
-            delays,
-            values: Mutex::default(),
-            reads: AtomicU64::new(0),
-        }
-    }
-
-    /// Serves each connection on a separate thread, until the process ends: a
-    /// thread sleeps to the microsecond.
-    fn listen(self: Arc<Self>) -> anyhow::Result<SocketAddr> {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening on the loopback")?;
-        let address = listener.local_addr()?;
-        thread::spawn(move || {
-            loop {
-                let Ok((stream, _)) = listener.accept() else {
-                    // Out of files for the moment: other connections will close some.
-                    thread::sleep(Duration::from_millis(10));
-                    continue;
-                };
-                let store = self.clone();
-                // A client's error only ends its connection. If no thread can
-                // be started, it is closed.
-                let _ = thread::Builder::new()
-                    .stack_size(256 << 10)
-                    .spawn(move || store.converse(stream));
-            }
-        });
-        Ok(address)
-    }
-
-    fn converse(&self, mut stream: TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let (mut come, mut answers, mut block) = (Vec::new(), Vec::new(), vec![0; 16 << 10]);
-        loop {
-            let size = stream.read(&mut block)?;
-            if size == 0 {
-                return Ok(());
-            }
-            let arrived = Instant::now();
-            come.extend_from_slice(&block[..size]);
-            let mut from = 0;
-            while let Some((words, end)) =
-                resp::words(&come[from..]).map_err(|_| io::ErrorKind::InvalidData)?
-            {
-                let words: Vec<_> = words.into_iter().map(|word| &come[from..][word]).collect();
-                let wait = self.answer(&words, &mut answers);
-                // Commands that came together wait together.
-                let left = wait.saturating_sub(arrived.elapsed());
-                if !left.is_zero() {
-                    thread::sleep(left);
-                }
-                if answers.len() > 32 << 10 {
-                    stream.write_all(&answers)?;
-                    answers.clear();
-                }
-                from += end;
-            }
-            come.drain(..from);
-            stream.write_all(&answers)?;
-            answers.clear();
-        }
-    }
-
-    /// Appends the answer to a command. Returns how long it takes.
-    fn answer(&self, words: &[&[u8]], out: &mut Vec<u8>) -> Duration {
-        let values = || self.values.lock().unwrap_or_else(PoisonError::into_inner);
-        match words {
-            [name, key] if name.eq_ignore_ascii_case(b"get") => {
-                let number = self.reads.fetch_add(1, Ordering::Relaxed);
-                let value = values().get(*key).cloned();
-                match value {
-                    Some(value) => resp::bulk(out, &value),
-                    None => out.extend_from_slice(b"$-1\r\n"),
-                }
-                self.delays.of(key, number)
-            }
-            [name, key, value] if name.eq_ignore_ascii_case(b"set") => {
-                values().insert(key.to_vec(), (*value).into());
-                out.extend_from_slice(b"+OK\r\n");
-                Duration::ZERO
-            }
-            _ => {
-                out.extend_from_slice(b"-ERR unknown command\r\n");
-                Duration::ZERO
-            }
-        }
-    }
-}
-
-impl Delays {
-    /// How long the read `number`, of `key`, takes.
-    fn of(self, key: &[u8], number: u64) -> Duration {
-        let ns = match key.starts_with(b"slow:") {
-            true => self.slow_ns,
-            // Evenly spread, by a generator whose first numbers differ.
-            false => self.delay_ns + lehmer::after(number, 2) % (self.spread_ns + 1),
-        };
-        Duration::from_nanos(ns)
     }
 }
 
@@ -352,6 +226,8 @@ impl Drop for Redis {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]

@@ -11,6 +11,7 @@ pub mod backend;
 pub mod database;
 pub(crate) mod http;
 pub(crate) mod resp;
+mod store;
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -1,0 +1,411 @@
+//! The suite's own backend: keys with values, read by RESP, with answers that take a
+//! given time. One thread serves all connections: on a host with two CPUs it shares one
+//! with the load generator, and a thread for each connection needs two more context
+//! switches for each request.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use super::PAUSE;
+use super::resp;
+use crate::kernels::lehmer;
+
+/// The numbers of the listener's and the timer's events; smaller ones are connections'.
+const LISTENER: u64 = u64::MAX;
+const TIMER: u64 = u64::MAX - 1;
+
+/// How long a read of a key takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delays {
+    /// How long each answer takes at least, in nanoseconds.
+    pub(super) delay_ns: u64,
+    /// The most additional time of an answer.
+    pub(super) spread_ns: u64,
+    /// How long the answer to a slow key takes.
+    pub(super) slow_ns: u64,
+}
+
+impl Delays {
+    /// How long the read `number`, of `key`, takes.
+    fn of(self, key: &[u8], number: u64) -> Duration {
+        let ns = match key.starts_with(b"slow:") {
+            true => self.slow_ns,
+            // Evenly spread, by a generator whose first numbers differ.
+            false => self.delay_ns + lehmer::after(number, 2) % (self.spread_ns + 1),
+        };
+        Duration::from_nanos(ns)
+    }
+}
+
+/// Starts a thread that serves until the process ends. Returns the address.
+///
+/// # Errors
+///
+/// If the host refuses the listener, the poller, the timer or the thread.
+pub(super) fn start(delays: Delays) -> anyhow::Result<SocketAddr> {
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening on the loopback")?;
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    let poller = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let timer = TimerFd::new(
+        ClockId::CLOCK_MONOTONIC,
+        TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
+    )?;
+    poller.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+    // By edges: it is armed anew without being read.
+    let edges = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+    poller.add(&timer, EpollEvent::new(edges, TIMER))?;
+    let mut store = Store {
+        delays,
+        listener,
+        poller,
+        timer,
+        armed: None,
+        values: HashMap::new(),
+        reads: 0,
+        connections: Vec::new(),
+        free: Vec::new(),
+        due: BinaryHeap::new(),
+    };
+    thread::Builder::new().spawn(move || {
+        if let Err(error) = store.serve() {
+            eprintln!("the backend ends: {error:#}");
+            std::process::exit(1);
+        }
+    })?;
+    Ok(address)
+}
+
+struct Store {
+    delays: Delays,
+    listener: TcpListener,
+    poller: Epoll,
+    timer: TimerFd,
+    /// When the timer fires, if it is armed.
+    armed: Option<Instant>,
+    values: HashMap<Vec<u8>, Vec<u8>>,
+    /// Reads of a key until now.
+    reads: u64,
+    /// By number; the closed ones are in `free`.
+    connections: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    /// When answers are due, and the numbers of their connections. A connection that was
+    /// closed meanwhile, and whose number another has now, is looked at in vain.
+    due: BinaryHeap<Reverse<(Instant, usize)>>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// Bytes that have arrived, and are not a whole command.
+    come: Vec<u8>,
+    /// Answers that were not sent; as many as the client does not read.
+    answers: Vec<u8>,
+    /// When they are to be sent: commands that came together wait together.
+    due: Instant,
+    /// The client sends nothing more.
+    ended: bool,
+}
+
+impl Store {
+    fn serve(&mut self) -> anyhow::Result<()> {
+        let (mut events, mut block) = ([EpollEvent::empty(); 64], vec![0; 16 << 10]);
+        loop {
+            let count = match self.poller.wait(&mut events, EpollTimeout::NONE) {
+                Err(nix::errno::Errno::EINTR) => continue,
+                count => count.context("waiting for events")?,
+            };
+            for event in &events[..count] {
+                match event.data() {
+                    LISTENER => self.accept()?,
+                    TIMER => self.armed = None,
+                    number => self.go_on(number as usize, event.events(), &mut block),
+                }
+            }
+            self.send_due()?;
+        }
+    }
+
+    fn accept(&mut self) -> anyhow::Result<()> {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(_) => {
+                    // Out of files for the moment: other connections will close some.
+                    thread::sleep(PAUSE);
+                    return Ok(());
+                }
+            };
+            stream.set_nonblocking(true)?;
+            stream.set_nodelay(true)?;
+            let number = self.free.pop().unwrap_or(self.connections.len());
+            let interest = EpollFlags::EPOLLIN
+                | EpollFlags::EPOLLRDHUP
+                | EpollFlags::EPOLLOUT
+                | EpollFlags::EPOLLET;
+            self.poller
+                .add(stream.as_fd(), EpollEvent::new(interest, number as u64))?;
+            let connection = Some(Connection {
+                stream,
+                come: Vec::new(),
+                answers: Vec::new(),
+                due: Instant::now(),
+                ended: false,
+            });
+            match self.connections.get_mut(number) {
+                Some(place) => *place = connection,
+                None => self.connections.push(connection),
+            }
+        }
+    }
+
+    /// Reads what has come, and sends what is due. An error of a client only ends its
+    /// connection.
+    fn go_on(&mut self, number: usize, events: EpollFlags, block: &mut [u8]) {
+        // Events of one turn may be of a connection that an earlier one has ended.
+        let Some(mut connection) = self.connections.get_mut(number).and_then(Option::take) else {
+            return;
+        };
+        let end = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        match self.converse(&mut connection, number, events.intersects(end), block) {
+            Ok(false) => self.connections[number] = Some(connection),
+            Ok(true) | Err(_) => self.free.push(number),
+        }
+    }
+
+    /// Reads and answers, to the end of the connection if it `ends`. Returns whether it is
+    /// over: ended, with all answers sent.
+    fn converse(
+        &mut self,
+        connection: &mut Connection,
+        number: usize,
+        ends: bool,
+        block: &mut [u8],
+    ) -> io::Result<bool> {
+        connection.send(Instant::now())?;
+        while !connection.ended {
+            let size = match connection.stream.read(block) {
+                Ok(size) => size,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            connection.come.extend_from_slice(&block[..size]);
+            let wait = self.answer_all(connection)?;
+            if !connection.answers.is_empty() {
+                connection.due = connection.due.max(Instant::now() + wait);
+                match wait.is_zero() {
+                    true => connection.send(connection.due)?,
+                    false => self.due.push(Reverse((connection.due, number))),
+                }
+            }
+            // A block that was not filled was all there is; what comes later is an edge.
+            connection.ended = size == 0;
+            if size < block.len() && !ends {
+                break;
+            }
+        }
+        Ok(connection.is_over())
+    }
+
+    /// Answers the whole commands that have come. Returns how long the slowest takes.
+    fn answer_all(&mut self, connection: &mut Connection) -> io::Result<Duration> {
+        let (mut from, mut longest) = (0, Duration::ZERO);
+        let come = std::mem::take(&mut connection.come);
+        while let Some((words, end)) =
+            resp::words(&come[from..]).map_err(|_| ErrorKind::InvalidData)?
+        {
+            let words: Vec<_> = words.into_iter().map(|word| &come[from..][word]).collect();
+            longest = longest.max(self.answer(&words, &mut connection.answers));
+            from += end;
+        }
+        connection.come = come;
+        connection.come.drain(..from);
+        Ok(longest)
+    }
+
+    /// Appends the answer to a command. Returns how long it takes.
+    fn answer(&mut self, words: &[&[u8]], out: &mut Vec<u8>) -> Duration {
+        match words {
+            [name, key] if name.eq_ignore_ascii_case(b"get") => {
+                let number = self.reads;
+                self.reads += 1;
+                match self.values.get(*key) {
+                    Some(value) => resp::bulk(out, value),
+                    None => out.extend_from_slice(b"$-1\r\n"),
+                }
+                return self.delays.of(key, number);
+            }
+            [name, key, value] if name.eq_ignore_ascii_case(b"set") => {
+                self.values.insert(key.to_vec(), value.to_vec());
+                out.extend_from_slice(b"+OK\r\n");
+            }
+            _ => out.extend_from_slice(b"-ERR unknown command\r\n"),
+        }
+        Duration::ZERO
+    }
+
+    /// Sends the answers that are due, and arms the timer for the next.
+    fn send_due(&mut self) -> anyhow::Result<()> {
+        let mut now = Instant::now();
+        while let Some(&Reverse((due, number))) = self.due.peek() {
+            if due > now {
+                now = Instant::now();
+                if due > now {
+                    return self.arm(due, now);
+                }
+            }
+            self.due.pop();
+            let Some(connection) = &mut self.connections[number] else {
+                continue;
+            };
+            if connection.send(now).is_err() || connection.is_over() {
+                self.connections[number] = None;
+                self.free.push(number);
+            }
+        }
+        Ok(())
+    }
+
+    fn arm(&mut self, due: Instant, now: Instant) -> anyhow::Result<()> {
+        if self.armed.is_none_or(|armed| armed > due) {
+            let wait = TimeSpec::from_duration(due - now);
+            self.timer
+                .set(Expiration::OneShot(wait), TimerSetTimeFlags::empty())
+                .context("setting the timer")?;
+            self.armed = Some(due);
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    fn is_over(&self) -> bool {
+        self.ended && self.answers.is_empty()
+    }
+
+    /// Sends the answers if they are due, as far as the socket takes them.
+    fn send(&mut self, now: Instant) -> io::Result<()> {
+        if self.due > now {
+            return Ok(());
+        }
+        let mut sent = 0;
+        while sent < self.answers.len() {
+            match self.stream.write(&self.answers[sent..]) {
+                Ok(size) => sent += size,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.answers.drain(..sent);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Shutdown;
+
+    use super::*;
+
+    const DELAY: Duration = Duration::from_millis(20);
+
+    fn connect() -> (SocketAddr, TcpStream) {
+        let address = start(Delays {
+            delay_ns: DELAY.as_nanos() as u64,
+            spread_ns: 0,
+            slow_ns: 5 * DELAY.as_nanos() as u64,
+        })
+        .unwrap();
+        (address, TcpStream::connect(address).unwrap())
+    }
+
+    fn command(words: &[&[u8]]) -> Vec<u8> {
+        let mut out = Vec::new();
+        resp::command(&mut out, words);
+        out
+    }
+
+    fn expect(stream: &mut TcpStream, right: &[u8]) {
+        let mut come = vec![0; right.len()];
+        stream.read_exact(&mut come).unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&come),
+            String::from_utf8_lossy(right)
+        );
+    }
+
+    #[test]
+    fn answers_come_in_the_order_of_the_commands_and_not_before_their_delay() {
+        let (address, mut stream) = connect();
+        stream.write_all(&command(&[b"SET", b"a", b"1"])).unwrap();
+        expect(&mut stream, b"+OK\r\n");
+        // In two pieces, with a slow answer of another connection meanwhile.
+        let mut slow = TcpStream::connect(address).unwrap();
+        let began = Instant::now();
+        slow.write_all(&command(&[b"get", b"slow:a"])).unwrap();
+        let both = [command(&[b"get", b"a"]), command(&[b"get", b"b"])].concat();
+        let (first, rest) = both.split_at(9);
+        stream.write_all(first).unwrap();
+        stream.write_all(rest).unwrap();
+        expect(&mut stream, b"$1\r\n1\r\n$-1\r\n");
+        assert!(began.elapsed() >= DELAY);
+        stream.write_all(&command(&[b"del", b"a"])).unwrap();
+        expect(&mut stream, b"-ERR unknown command\r\n");
+        expect(&mut slow, b"$-1\r\n");
+        assert!(began.elapsed() >= 5 * DELAY);
+    }
+
+    #[test]
+    fn answers_that_the_client_does_not_read_are_kept_and_hold_up_no_other_client() {
+        let (address, mut stream) = connect();
+        let value = vec![b'v'; 1 << 19];
+        stream.write_all(&command(&[b"SET", b"a", &value])).unwrap();
+        expect(&mut stream, b"+OK\r\n");
+        // More than sockets hold. All of it is sent by another thread, as the store stops
+        // to read.
+        let count = 64;
+        let mut writer = stream.try_clone().unwrap();
+        let sent = thread::spawn(move || {
+            writer
+                .write_all(&command(&[b"get", b"a"]).repeat(count))
+                .unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut other = TcpStream::connect(address).unwrap();
+        other.write_all(&command(&[b"get", b"b"])).unwrap();
+        expect(&mut other, b"$-1\r\n");
+        let mut right = Vec::new();
+        resp::bulk(&mut right, &value);
+        for _ in 0..count {
+            expect(&mut stream, &right);
+        }
+        sent.join().unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn client_that_sends_garbage_or_ends_in_mid_command_loses_only_its_own_connection() {
+        let (address, mut stream) = connect();
+        for bytes in [&b"garbage\r\n\r\n"[..], b"*2\r\n$3\r\nget\r\n$1"] {
+            let mut bad = TcpStream::connect(address).unwrap();
+            bad.write_all(bytes).unwrap();
+            bad.shutdown(Shutdown::Write).unwrap();
+            assert!(matches!(bad.read(&mut [0]), Ok(0) | Err(_)));
+        }
+        stream.write_all(&command(&[b"get", b"b"])).unwrap();
+        expect(&mut stream, b"$-1\r\n");
+    }
+}
