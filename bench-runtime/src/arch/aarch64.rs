@@ -153,7 +153,8 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
         ".xword {personality}",
         ".popsection",
         ".cfi_startproc",
-        // 0x9b: four bytes, the distance from here to the word above, which holds the address.
+        // 0x9b: relative, indirect, four bytes. They are the distance from here to the word above,
+        // which holds the address of the personality.
         ".cfi_personality 0x9b, .Lbench_runtime_personality",
         "stp x29, x30, [sp, #-16]!",
         ".cfi_def_cfa_offset 16",

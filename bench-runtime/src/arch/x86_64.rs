@@ -145,7 +145,8 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
         ".quad {personality}",
         ".popsection",
         ".cfi_startproc",
-        // 0x9b: four bytes, the distance from here to the word above, which holds the address.
+        // 0x9b: relative, indirect, four bytes. They are the distance from here to the word above,
+        // which holds the address of the personality.
         ".cfi_personality 0x9b, .Lbench_runtime_personality",
         "push rax",
         ".cfi_adjust_cfa_offset 8",
