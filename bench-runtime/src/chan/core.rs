@@ -12,10 +12,10 @@
 //!
 //! # The hand-off
 //!
-//! A waiter's `elem` points to the value to send, or to the place for the value to receive, on the
-//! parked stack. The thread that dequeues the waiter moves the value, sets [`PASSED`] in its tag
-//! and readies the owner; a close sets [`CLOSED`] instead. If neither is set after a wait, the wait
-//! timed out.
+//! A waiter's `elem` points to the value to send, or to the place for the value to receive. Either
+//! is on the parked stack or in a future. The thread that dequeues the waiter moves the value, sets
+//! [`PASSED`] in the waiter's tag and readies the owner; a close sets [`CLOSED`] instead. If no
+//! waiter of a wait has one of these tags when the wait ends, the wait timed out.
 //!
 //! # Rejected
 //!

@@ -45,7 +45,7 @@ pub struct Sending<'a, T> {
     _sender: PhantomData<&'a T>,
     /// Present while the waiter may be in the queue.
     pending: Option<&'static Pending>,
-    /// Whether the value is here; not kept up to date during a wait.
+    /// Whether `value` is initialised; not updated during a wait.
     is_full: bool,
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
     value: UnsafeCell<MaybeUninit<T>>,

@@ -11,7 +11,7 @@
 /// | `recv(rx) => …`                   | the same, with the value dropped      |
 /// | `send(tx, value) -> result => …`  | the value was sent: `Ok`; or `tx` is closed: `Err` returns the value |
 /// | `send(tx, value) => …`            | the value was sent                    |
-/// | `send_from(tx, slot) -> result => …` | the value was sent, and `slot` is now `None`; after `Err` it is still there |
+/// | `send_from(tx, slot) -> result => …` | the value was sent: `Ok`, and `slot` is now `None`; or `tx` is closed: `Err`, and the value is still in `slot` |
 /// | `future(f) -> output => …`        | the future is ready: [below](#futures) |
 /// | `future(f, if condition) -> output => …` | the same; disabled if the condition is false, and then `f` is not evaluated |
 /// | `timeout(duration) => …`          | no other case became ready in that time |
