@@ -34,8 +34,8 @@ impl Cancel {
         &self.scope
     }
 
-    /// Ends the context and all contexts derived from it, and wakes their waiters. Does not block.
-    /// Has no effect on a context that has ended.
+    /// Ends the context and all contexts derived from it, and so all waits for their `done`. Does
+    /// not block. Has no effect on a context that has ended.
     pub fn cancel(&self) {
         self.cancel_for(Arc::new(ContextError::Cancelled));
     }

@@ -1,15 +1,15 @@
 //! Tells a tree of goroutines when to stop, and carries the values of a request.
 //!
 //! A [`Context`] is passed to functions as an argument. Code that starts a goroutine derives a
-//! context that it can cancel. The goroutine waits for [`Context::done`] besides what it works on,
-//! and ends itself: no goroutine is stopped by force.
+//! context that it can cancel. The goroutine includes [`Context::done`] in its waits, and returns
+//! when that channel is closed. No goroutine is stopped by force.
 //!
 //! # Shape
 //!
-//! A context is a list of layers, from the newest to its root. A layer is a *scope*, which can end,
-//! a *value*, or a *cut*, which hides the scopes towards the root but not the values. Scopes also
-//! form a tree downwards: a scope has weak pointers to its live children, and ends them when it
-//! ends.
+//! A context is a list of layers, from the newest to its root. There are three kinds of layers. A
+//! *scope* can end. A *value* carries one value. A *cut* hides the scopes towards the root, but not
+//! the values. Scopes also form a tree downwards: a scope has weak pointers to its live children,
+//! and ends them when it ends.
 //!
 //! A context lives as long as one of its handles: the [`Context`] and its clones and children, its
 //! [`Cancel`], the result of [`Context::after_func`], and a command that was started with it. When

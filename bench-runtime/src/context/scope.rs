@@ -5,8 +5,8 @@
 //! 1. Under its lock, store why it ends, and take its children, calls and timer out. A later caller
 //!    sees that it has ended.
 //! 2. Cancel its timer; close its channel, which ends the waits for it; start its calls.
-//! 3. End the children by steps 1 and 2, and their children.
-//! 4. Remove it from its parent, under the parent's lock.
+//! 3. End all scopes below it, each by steps 1 and 2.
+//! 4. Remove the scope from its parent, under the parent's lock.
 //!
 //! No code holds the locks of two scopes. The lock of a scope is held while its timer is armed.
 
