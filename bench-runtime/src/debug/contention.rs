@@ -107,8 +107,8 @@ pub fn set_mutex_profile_fraction(fraction: u32) {
     RATES.mutex.store(fraction, Ordering::Relaxed);
 }
 
-/// Waits at one place, with the same calls: see [`block_profile`](crate::block_profile) and
-/// [`mutex_profile`](crate::mutex_profile).
+/// Waits, or unlocks that ended waits, with the same calls on their stacks: see
+/// [`block_profile`](crate::block_profile) and [`mutex_profile`](crate::mutex_profile).
 ///
 /// # Examples
 ///
@@ -130,7 +130,8 @@ pub struct ContendedStack {
     pub frames: Vec<Frame>,
 }
 
-/// Where goroutines waited: see [`block_profile`](crate::block_profile) and [`mutex_profile`](crate::mutex_profile).
+/// Where goroutines waited, or where unlocks ended waits: see
+/// [`block_profile`](crate::block_profile) and [`mutex_profile`](crate::mutex_profile).
 ///
 /// Its [`Display`](fmt::Display) is text for people.
 ///

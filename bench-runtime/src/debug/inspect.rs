@@ -12,8 +12,9 @@
 //! If I2 has read a write of R4, I4 sees that the goroutine was readied: by I3, and the light
 //! barrier before R2, I4 sees the status Runnable or a later one. If that is already the status of
 //! the next wait, I4 sees the store of R3 with it. `context` is not watched again by then, because
-//! a park stores it without the bit, and only one thread at a time inspects. The functions of these
-//! steps are in [`crate::goroutine::claim`].
+//! a park stores it without the bit, and only one thread at a time inspects. Step R1, the ready, is
+//! in the table of [`crate::goroutine::stacks`]. The functions of the steps are in
+//! [`crate::goroutine::claim`].
 //!
 //! The memory that I2 reads may be written by other threads, or freed: a stack that was released, a
 //! mutex that was dropped, the name of a goroutine that has ended. So the kernel reads it, and

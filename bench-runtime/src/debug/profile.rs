@@ -180,15 +180,15 @@ pub(crate) fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt:
     f.write_str("\n")
 }
 
-/// A goroutine of a group, and for how long it has been seen parked.
-type Seen = (GoroutineInfo, Duration);
+/// A goroutine of a group, and the time for which the sweep has seen it parked.
+type Member = (GoroutineInfo, Duration);
 
 /// The profile of these goroutines, without those that have ended: see
 /// [`goroutine_profile`](crate::goroutine_profile).
 pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
     let mut inspection = Inspection::default();
     let mut unwinder = Unwinder::new();
-    let mut groups: HashMap<(String, Vec<u64>), Vec<Seen>> = HashMap::new();
+    let mut groups: HashMap<(String, Vec<u64>), Vec<Member>> = HashMap::new();
     let begun = Instant::now();
     for tries in 1_u32.. {
         let mut again = Vec::new();
@@ -214,7 +214,7 @@ pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
     }
     // Stacks that differ only inside the runtime are one group.
     let mut symbols = Symbols::default();
-    let mut merged: HashMap<(String, Vec<Frame>), Vec<Seen>> = HashMap::new();
+    let mut merged: HashMap<(String, Vec<Frame>), Vec<Member>> = HashMap::new();
     for ((state, calls), seen) in groups {
         let frames = frames(&calls, &mut symbols);
         merged.entry((state, frames)).or_default().extend(seen);
@@ -252,8 +252,8 @@ pub(crate) fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
     let last = all.iter().rposition(is_program);
     let kept = match (first, last) {
         (Some(first), Some(last)) => {
-            // The function that the program called: the outermost frame of the runtime. A frame of
-            // std may be on either side of it.
+            // The function that the program called is the outermost frame of the runtime. Frames
+            // of std may be between it and the program's frame, or further in.
             let call = all[..first].iter().rposition(|frame| is_runtime(frame));
             &all[call.unwrap_or(0)..=last]
         }
