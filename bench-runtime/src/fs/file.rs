@@ -415,7 +415,7 @@ switches! {
     write;
     /// Each write appends, even if other processes have extended the file.
     append;
-    /// Truncates the file.
+    /// Truncates the file when it is opened.
     truncate;
     /// Creates the file if it does not exist.
     create;
