@@ -115,7 +115,7 @@ impl Status {
 
 /// See the table of `context`.
 pub(crate) const FRESH: usize = 0;
-/// Set in `context` while the goroutine is on an M.
+/// Set in `context` while the goroutine is on an M, or is claimed.
 pub(crate) const RUNNING_BIT: usize = 1;
 /// Set in `context`, with [`RUNNING_BIT`], while the sweep has claimed the goroutine: see
 /// [`stacks`].
@@ -160,6 +160,8 @@ pub(crate) struct VTable {
     /// Drops a closure that never ran and stores `Abandoned`, if there is a handle. Does not
     /// unwind.
     pub(crate) abandon: unsafe fn(&Goroutine, Option<Box<StackError>>),
+    /// Drops the outcome of a goroutine that nothing joins. If the goroutine got no stack, this
+    /// reports the error.
     pub(crate) drop_outcome: unsafe fn(&Goroutine),
 }
 
