@@ -57,8 +57,8 @@ pub enum AcquireError {
 
 /// A weighted semaphore: a number of units, acquired in the order of requests.
 ///
-/// Small requests do not overtake a large one. A request for more units than the semaphore has
-/// waits for ever, but delays no other request.
+/// Small requests do not overtake a large one. A request for more units than the semaphore has is
+/// never served, but delays no other request.
 ///
 /// # Examples
 ///

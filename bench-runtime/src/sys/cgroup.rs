@@ -126,14 +126,14 @@ impl Cgroup {
         self.least("cpu", v2, v1)
     }
 
-    /// The most tasks.
+    /// The most tasks that the group may have.
     #[must_use]
     pub fn tasks(&self) -> Option<Limit<u64>> {
         let max = |folder: &Path| number(folder.join("pids.max"));
         self.least("pids", max, max)
     }
 
-    /// The most bytes of memory.
+    /// The most bytes of memory that the group may use.
     #[must_use]
     pub fn memory_bytes(&self) -> Option<Limit<u64>> {
         // For no limit, version 1 writes the largest count of pages, in bytes, which is more.

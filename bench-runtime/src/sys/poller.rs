@@ -151,9 +151,8 @@ impl Poller {
         Ok(())
     }
 
-    /// Waits until something happens or until `timeout` has passed; `None` is
-    /// for ever. An interrupting signal ends it with no event. Blocks the
-    /// thread.
+    /// Waits until there is an event or until `timeout` has passed; `None` means no time-out. An
+    /// interrupting signal ends the wait without an event. Blocks the thread.
     ///
     /// The kernel may end a wait late, by its slack. With `epoll_pwait2` this function does not: it
     /// passes a time-out that is shorter by the slack, and waits again if the call returns early.

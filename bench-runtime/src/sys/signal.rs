@@ -25,8 +25,8 @@ pub(crate) struct Fault {
 }
 
 /// Handles a fault, in a signal handler. True: the cause is removed, and the access is tried again.
-/// False: the fault has another cause, and the former handler is called. It makes only calls that
-/// are allowed in a signal handler.
+/// False: the fault has another cause, and the former handler is called. The function makes only
+/// calls that are allowed in a signal handler.
 pub(crate) type Handler = fn(&Fault) -> bool;
 
 struct Installed {
@@ -161,7 +161,7 @@ fn registers(context: *mut libc::c_void) -> (usize, usize) {
 }
 
 /// The alternate signal stack of one thread, with a guard below it. It must be dropped on its
-/// thread, which gets the former one back.
+/// thread, because the drop restores the thread's former alternate stack.
 #[derive(Debug)]
 pub(crate) struct AltStack {
     mapping: usize,
