@@ -324,7 +324,7 @@ impl Drop for Unrun {
     fn drop(&mut self) {
         // SAFETY: it is taken out once: here, or in `begin`, after which this is not called.
         let counted = unsafe { ManuallyDrop::take(&mut self.0) };
-        // If there was no stack, the panic hook was called with the reason.
+        // If there is no stack, `goroutine::body` also reports the reason through the panic hook.
         let text = "a goroutine of the WaitGroup could not run: there was no stack for it";
         counted.0.inner.note_panic(Box::new(text));
     }
