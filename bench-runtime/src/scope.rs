@@ -152,7 +152,7 @@ impl<T> Part<T> {
         let Some(outcome) = self.outcome.take() else {
             return;
         };
-        // `goexit` ends the goroutine early without a panic.
+        // `goexit` ends the goroutine early, but is no failure.
         let failed = result.as_ref().is_err_and(|panic| !panic.is::<Exit>());
         *outcome.lock() = Some(result);
         // If the handle is dropped the result is dropped here, while its borrows are still valid.
@@ -166,7 +166,7 @@ impl<T> Part<T> {
 
 impl<T> Drop for Part<T> {
     fn drop(&mut self) {
-        // Without an outcome, the goroutine was dropped before it ran.
+        // This has no effect unless the goroutine was dropped before it ran.
         self.ends_with(Err(Box::new(NEVER_RAN)));
         self.joined.done();
         self.data.running.done();

@@ -1,4 +1,5 @@
-//! The functions of the scheduler that `time` and `net` use, except for parking, in one place.
+//! The functions of the runtime and the scheduler that `net`, `fs`, `io`, `process`, `time`,
+//! `context` and `sync` use, except for parking.
 
 use std::io;
 use std::sync::Arc;
@@ -23,12 +24,12 @@ pub(crate) fn blocking<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     runtime::blocking::blocking(f)
 }
 
-/// Starts goroutines in a runtime from outside every goroutine: from a timer's call.
+/// Runs functions for a timer or a context, in goroutines or in threads.
 #[derive(Clone)]
 pub(crate) enum Spawner {
-    /// Goroutines of this runtime.
+    /// In goroutines of this runtime.
     Runtime(Arc<User>),
-    /// Threads, for a plain thread.
+    /// In threads: the timer or context was made on a plain thread.
     Thread,
 }
 
@@ -40,7 +41,7 @@ impl Spawner {
         })
     }
 
-    /// Starts a goroutine. If the runtime has stopped it drops `f`. Ends the
+    /// Starts a goroutine or thread that runs `f`. If the runtime has stopped, drops `f`. Ends the
     /// process if a thread is needed and cannot be started.
     pub(crate) fn spawn(&self, f: impl FnOnce() + Send + 'static) {
         if let Err(error) = self.try_spawn(f) {
@@ -105,8 +106,8 @@ fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'sta
     move || f.run()
 }
 
-/// Ends the process. The thread that ends a context, or fires a timer, cannot use an error of the
-/// function: a panic would reach the wrong code, or end the thread that fires timers.
+/// Ends the process. The caller ends a context or fires a timer, and has no one to return an error
+/// to. A panic would unwind into the wrong code, or end the thread that fires timers.
 #[cold]
 fn no_thread(error: &io::Error) -> ! {
     fatal!("{error}; a function is to be called in one, for a context or a timer");

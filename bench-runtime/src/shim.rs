@@ -1,7 +1,7 @@
 //! Atomics, cells and spinning from std, or from loom under `cfg(rt_loom)`.
 //!
-//! All lock-free code takes them from here, so that the models run the same source as programs do.
-//! `UnsafeCell` has loom's interface, which takes closures.
+//! Code that has a loom model takes them from here, so that the model runs the same source as
+//! programs do. `UnsafeCell` has loom's interface, which takes closures.
 
 #[cfg(rt_loom)]
 #[allow(unused_imports, reason = "some are for models only")]
@@ -36,7 +36,8 @@ pub(crate) mod fixed {
     pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 }
 
-/// A `const fn`; a plain one in the models, because loom's types have no const constructors.
+/// Makes a `const fn`. The models define this macro so that it makes a plain function, because
+/// loom's types have no const constructors.
 macro_rules! const_fn {
     ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
         $(#[$attribute])* $visibility const fn $($rest)*

@@ -1,18 +1,18 @@
-//! A ring of two-word records: one thread at a time writes, and any thread
-//! reads without stopping it.
+//! A ring of events: one thread at a time writes, and any thread reads without stopping the
+//! writer. In this file a *record* is an event in two words, and not that of a goroutine.
 //!
 //! # The protocol
 //!
 //! | the writer, record `n`                    | a reader                              |
 //! |-------------------------------------------|---------------------------------------|
-//! | W1 `written` is `n`, by the last W3       | R1 read `written`: `end`              |
+//! | W1 read `written`: `n`                    | R1 read `written`: `end`              |
 //! | W2 store both words of place `n % len`    | R2 copy the records before `end`      |
 //! | W3 `written = n + 1`                      | R3 read `written` again: `now`        |
 //! |                                           | R4 drop those before `now + 1 - len`  |
 //!
 //! R1 pairs with W3, so all records before `end` are written. R2 pairs with W2: a reader that
-//! copied a word of record `n` reads in R3 that `written` is at least `n`, and R4 drops the record
-//! that was in its place. So the remaining records are whole.
+//! copied a word of record `n` in place of record `n - len` reads in R3 that `written` is at least
+//! `n`, and R4 drops record `n - len`. So the remaining records are whole.
 //!
 //! The loom model `tests/loom/trace_ring.rs` runs this source.
 
@@ -55,7 +55,7 @@ impl Ring {
     pub(crate) fn push(&self, record: [u64; 2]) {
         let n = self.written.load(Ordering::Relaxed); // W1
         for (word, value) in self.place(n).into_iter().zip(record) {
-            // Release: after the last W3; pairs with the Acquire in R2.
+            // Release: after the previous W3; pairs with the Acquire in R2.
             word.store(value, Ordering::Release); // W2
         }
         // Release: pairs with the Acquire in R1.

@@ -1,12 +1,12 @@
-//! The warning of a pinned runtime that a goroutine holds its thread while others wait that can run
-//! only on that thread. The goroutine blocks in a call outside the runtime, or computes without a
-//! call into the runtime.
+//! A warning in pinned runtimes: a goroutine holds its thread while other goroutines wait that can
+//! run only on that thread. The goroutine blocks in a call outside the runtime, or computes without
+//! a call into the runtime.
 //!
-//! The others may wait for ever: if the goroutine waits for a lock of std that one of them holds,
-//! or is in an endless loop. The deadlock check does not find this, because the thread does not
-//! sleep in the runtime. So sysmon checks the threads whose P it has retaken. If such a thread has
-//! slept for [`LONG_NS`], or has used the CPU for as long, sysmon writes to stderr which goroutine
-//! it runs and which goroutines wait.
+//! The others wait for ever if the goroutine waits for a lock of std that one of them holds, or is
+//! in an endless loop. The deadlock check does not find this, because the thread does not sleep in
+//! the runtime. So sysmon checks the threads whose P it has retaken. If such a thread has slept for
+//! [`LONG_NS`], or has used the CPU for as long, sysmon writes to stderr which goroutine the thread
+//! runs and which goroutines wait.
 
 use std::ptr;
 use std::time::Duration;
@@ -21,35 +21,39 @@ use crate::sched::sysmon::{Round, Watch};
 
 /// The time between two checks. Chosen, not measured.
 const CHECK_NS: u64 = 100_000_000;
-/// After this time a goroutine is reported: it is longer than a call that is only slow. With a
-/// check before and after, and the time until the P is retaken, the warning comes within a second.
+/// A goroutine is reported after this time. Most calls that are only slow take less. The P is
+/// retaken first, and up to [`CHECK_NS`] pass before and after this time until a check: a goroutine
+/// that blocks is reported within a second.
 const LONG_NS: u64 = 7 * CHECK_NS;
 
-/// The state of a thread without a P, as earlier checks found it.
+/// What earlier checks found about a thread since its P was retaken.
 #[derive(Clone, Copy, Debug, Default)]
-struct Stay {
-    /// When its P was retaken, which identifies the stay: see [`Machine::retaken_ns`]. 0: none.
+struct History {
+    /// When the P was retaken, by [`Machine::retaken_ns`]; 0 if the thread has one, or no goroutine
+    /// waits for the thread. If the next check reads another time, the history begins anew.
     retaken_ns: u64,
-    /// CPU time of the thread when the stay was first seen.
+    /// CPU time of the thread at the first check.
     began_cpu_ns: u64,
-    since_ns: u64,
+    /// The time of the last check that found the CPU used, or of the first check.
+    idle_since_ns: u64,
+    /// CPU time of the thread at the last check.
     cpu_ns: u64,
     is_warned: bool,
 }
 
-/// Why the waiting goroutines cannot run on their thread.
+/// How a goroutine holds its thread.
 #[derive(Clone, Copy, Debug)]
 enum Hold {
     Blocks,
     Computes,
 }
 
-/// Sysmon's watch over such threads.
+/// Sysmon's watch over the threads whose P it has retaken.
 #[derive(Debug, Default)]
 pub(crate) struct Blocked {
     next_ns: u64,
     /// The index is the M's number.
-    stays: Vec<Stay>,
+    histories: Vec<History>,
 }
 
 impl Watch for Blocked {
@@ -65,18 +69,18 @@ impl Watch for Blocked {
         }
         self.next_ns = now_ns + CHECK_NS;
         let machines = shared.machines.lock().clone();
-        self.stays.resize(machines.len(), Stay::default());
-        for (m, stay) in machines.into_iter().zip(&mut self.stays) {
-            if let Some(hold) = stay.due_warning(shared, m, now_ns) {
-                stay.is_warned = true;
+        self.histories.resize(machines.len(), History::default());
+        for (m, history) in machines.into_iter().zip(&mut self.histories) {
+            if let Some(hold) = history.due_warning(shared, m, now_ns) {
+                history.is_warned = true;
                 tell(shared, m, hold, now_ns - m.retaken_ns());
             }
         }
     }
 }
 
-impl Stay {
-    /// Checks `m`; returns the warning, if one is due and none was written yet.
+impl History {
+    /// Checks `m`; returns what to warn of, if a warning is due and none was written yet.
     fn due_warning(&mut self, shared: &Shared, m: &Machine, now_ns: u64) -> Option<Hold> {
         if !m.is_p_retaken() || !m.has_pinned_work() {
             *self = Self::default();
@@ -90,19 +94,19 @@ impl Stay {
             *self = Self {
                 retaken_ns: m.retaken_ns(),
                 began_cpu_ns: cpu_ns,
-                since_ns: now_ns,
+                idle_since_ns: now_ns,
                 cpu_ns,
                 is_warned: false,
             };
             return None;
         }
-        // Less work does not count, because a thread that sleeps may have been woken in between.
+        // Less CPU time does not count: a thread that blocks may wake for a moment.
         if worked_ns > CHECK_NS / 100 {
-            self.since_ns = now_ns;
+            self.idle_since_ns = now_ns;
             let computes = cpu_ns - self.began_cpu_ns >= LONG_NS;
             return (computes && !self.is_warned).then_some(Hold::Computes);
         }
-        let is_due = !self.is_warned && now_ns - self.since_ns >= LONG_NS;
+        let is_due = !self.is_warned && now_ns - self.idle_since_ns >= LONG_NS;
         (is_due && shared.settings.reads_files && m.is_asleep()).then_some(Hold::Blocks)
     }
 }
@@ -112,13 +116,13 @@ fn warns_of_blocked_threads(shared: &Shared) -> bool {
 }
 
 fn tell(shared: &'static Shared, m: &'static Machine, hold: Hold, for_ns: u64) {
-    let Some(blocks) = m.current_goroutine() else {
+    let Some(holder) = m.current_goroutine() else {
         return;
     };
-    let Some(who) = info::info_of(blocks) else {
+    let Some(holder_info) = info::info_of(holder) else {
         return;
     };
-    let mut all = vec![who];
+    let mut all = vec![holder_info];
     shared.slab().for_each(|g| {
         if all.len() <= NAMED && g.status() == Status::Runnable && stays_with(g, m) {
             all.extend(info::info_of(g));

@@ -7,11 +7,10 @@
 //! | migrating   | with a large stack           | its own stack, without a P       |
 //! | any         | any other                    | a helper; the goroutine is parked|
 //!
-//! A helper's stack is as large as foreign code expects.
+//! A stack is large if it has the 8 MiB that foreign code expects, as a helper's has.
 //!
-//! In a pinned runtime, goroutines that have started cannot leave their M. So
-//! they would wait for `f` if it ran there, and for ever if `f` waits for one
-//! of them.
+//! In a pinned runtime, goroutines that have started cannot leave their M. If `f` ran on their M,
+//! they would wait for it, and for ever if `f` waits for one of them.
 //!
 //! # While a helper runs `f`
 //!
@@ -119,7 +118,7 @@ fn note(p: Option<ThisP>, kind: Kind, g: &Goroutine) {
     }
 }
 
-/// The same for a caller outside the runtime.
+/// As [`note`], for a caller that is outside the runtime's code.
 fn note_from_outside(header: &StackHeader, kind: Kind) {
     let m = machine_of(header);
     note(m.enter().0, kind, goroutine_of(header));
@@ -139,7 +138,7 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
     let blocked = Blocked::begin(m.shared());
     hand_off::give_up_processor(m.shared(), m);
     m.leave(false);
-    // The caller gets the panic, and so knows that the state of `f` may be broken.
+    // `AssertUnwindSafe`, because the caller gets the panic, as if it had called `f` itself.
     let outcome = panic::catch_unwind(AssertUnwindSafe(f));
     // Without a P the goroutine was not moved: it is still on the same M.
     let m = machine_of(header);
@@ -152,7 +151,7 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
     outcome
 }
 
-/// A call that a helper runs, on the stack of the goroutine that waits for it.
+/// A call that a helper runs. It lies on the stack of the goroutine that waits for it.
 struct Call<F, T> {
     f: Option<F>,
     outcome: Option<Outcome<T>>,
@@ -163,9 +162,10 @@ struct Call<F, T> {
 ///
 /// # Safety
 ///
-/// `call` is alive; its owner is parked, or about to park, until it is readied by the caller.
+/// `call` points to a `Call<F, T>`. Its goroutine is parked, or about to park, until the caller
+/// of this function readies it.
 unsafe fn run<F: FnOnce() -> T, T>(call: *mut ()) -> Option<Parkable> {
-    // SAFETY: the owner uses the call again only after it was readied.
+    // SAFETY: the goroutine uses the call again only after it was readied.
     let call = unsafe { &mut *call.cast::<Call<F, T>>() };
     let who = call.who;
     call.outcome = call
@@ -196,7 +196,7 @@ where
     // the runtime stops before, we never continue, and the stack of a goroutine
     // that has not ended is neither freed nor reused. Closure and result are
     // `Send`.
-    let awake = unsafe {
+    let was_spinning = unsafe {
         helpers::help(
             shared,
             Job {
@@ -207,7 +207,7 @@ where
     };
     machine_of(header)
         .helper_was_spinning
-        .store(awake, Ordering::Relaxed);
+        .store(was_spinning, Ordering::Relaxed);
     sched::park(who);
     note_from_outside(header, Kind::Unblock);
     drop(blocked);

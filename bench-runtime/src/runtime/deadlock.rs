@@ -2,13 +2,13 @@
 //! wait.
 //!
 //! An M that is about to sleep checks for a deadlock if every other M sleeps. So does a thread that
-//! is about to wait in `Runtime::run`. If there was no deadlock only because of a thread outside
-//! the runtime, sysmon checks again, less and less often, because that thread may have been ending.
+//! is about to wait in `Runtime::run`. If only a thread outside the runtime could still end a wait,
+//! sysmon checks again, at growing intervals, because that thread may have been ending.
 //!
 //! There is a deadlock if goroutines exist, none is runnable, no timer is armed, no goroutine waits
-//! for a descriptor, no blocking call is in progress, no goroutine listens for signals, and the
-//! process has no thread outside the runtime. Such a thread might hold the other end of a channel,
-//! so while there is one no deadlock is reported.
+//! for a descriptor, no blocking call is in progress, the program listens for no signal, and the
+//! process has no thread outside the runtime. While such a thread exists no deadlock is reported,
+//! because it might hold the other end of a channel.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -27,7 +27,7 @@ use crate::threads;
 /// Set when the process is about to end with the report.
 static IS_REPORTED: AtomicBool = AtomicBool::new(false);
 
-/// How many [`Awaited`] there are.
+/// The number of values of [`Awaited`].
 static AWAITED: AtomicUsize = AtomicUsize::new(0);
 
 /// While a value of this type lives, a signal may end a goroutine's wait.
@@ -50,18 +50,21 @@ impl Drop for Awaited {
 
 /// Reports a deadlock and ends the process, if there is one.
 pub(crate) fn check_deadlock(shared: &'static Shared) {
-    is_deadlock_without_outside_threads(shared);
+    report_or_find_outside_thread(shared);
 }
 
-/// [`check_deadlock`]; true if only a thread outside the runtime can still end a wait.
-fn is_deadlock_without_outside_threads(shared: &'static Shared) -> bool {
+/// As [`check_deadlock`]. Returns true if there is no deadlock only because the process has a
+/// thread outside the runtime.
+fn report_or_find_outside_thread(shared: &'static Shared) -> bool {
     if !shared.settings.detects_deadlock {
         return false;
     }
-    // SeqCst: the caller has put its M on the list, or has counted itself as a waiting thread,
-    // before it reads the marks of the others.
+    // SeqCst: an M has put itself on the list of sleeping Ms, and a thread in `Runtime::run` has
+    // counted itself, before it reads here what the others did. So the last of several such
+    // callers sees all others.
     fence(Ordering::SeqCst);
-    // Even while sysmon readies no goroutine. If it is the same at the end, sysmon readied none.
+    // This number is odd while sysmon readies goroutines. If it is even here and has not changed
+    // at the end of this function, sysmon readied none meanwhile.
     let ready_seq = shared.sysmon_ready_seq.load(Ordering::SeqCst);
     if !ready_seq.is_multiple_of(2) || !all_machines_sleep(shared) || !nothing_can_come(shared) {
         return false;
@@ -97,9 +100,8 @@ fn is_deadlock_without_outside_threads(shared: &'static Shared) -> bool {
     unsafe { libc::_exit(2) }
 }
 
-/// [`check_deadlock`] for an M that has put itself on the list, each time that it goes to sleep.
-/// The checks that cost the same with many Ms and Ps as with few come first, and mostly find that
-/// there is no deadlock.
+/// As [`check_deadlock`], for an M that is about to sleep and is on the list of sleeping Ms. Cheap
+/// checks come first, and mostly find that there is no deadlock.
 pub(crate) fn check_at_rest(shared: &'static Shared) {
     if !shared.settings.detects_deadlock {
         return;
@@ -107,7 +109,7 @@ pub(crate) fn check_at_rest(shared: &'static Shared) {
     // SeqCst: as in `check_deadlock`.
     fence(Ordering::SeqCst);
     let asleep = all_on_lists(shared, &shared.idle.lock());
-    if asleep && nothing_announced(shared) && no_outside_thread(shared) {
+    if asleep && nothing_can_come_except_own_fds(shared) && no_outside_thread(shared) {
         check_deadlock(shared);
     }
 }
@@ -120,16 +122,19 @@ fn all_on_lists(shared: &'static Shared, lists: &Lists) -> bool {
 fn all_machines_sleep(shared: &'static Shared) -> bool {
     let lists = shared.idle.lock();
     let mut asleep = lists.machines.iter().chain(&lists.reserved);
-    // The M that polls may just have taken a goroutine out of the poller.
+    // An M that polls does not count as asleep: it may just have taken a goroutine out of the
+    // poller.
     all_on_lists(shared, &lists) && asleep.all(|m| m.polls_in().is_none())
 }
 
+/// True if the global queue is empty, no M spins, and no timer, descriptor, signal or blocking call
+/// can make a goroutine runnable.
 fn nothing_can_come(shared: &'static Shared) -> bool {
-    nothing_announced(shared) && shared.fd_waiters_count() == 0
+    nothing_can_come_except_own_fds(shared) && shared.fd_waiters_count() == 0
 }
 
-/// [`nothing_can_come`] without the descriptors of single Ms.
-fn nothing_announced(shared: &'static Shared) -> bool {
+/// As [`nothing_can_come`], but ignores descriptors in the pollers of single Ms.
+fn nothing_can_come_except_own_fds(shared: &'static Shared) -> bool {
     !shared.is_stopping()
         && shared.idle.spinning_count.load(Ordering::SeqCst) == 0
         && shared.blocked_count.load(Ordering::SeqCst) == 0
@@ -139,8 +144,8 @@ fn nothing_announced(shared: &'static Shared) -> bool {
         && AWAITED.load(Ordering::SeqCst) == 0
 }
 
-/// True if every thread of the process is an M, a sysmon or a helper of
-/// ours, or waits in `Runtime::run`.
+/// True if every thread of the process is an M, a helper or the sysmon of this runtime, is counted
+/// in [`threads::counted`], or waits in `Runtime::run`.
 fn no_outside_thread(shared: &'static Shared) -> bool {
     let count_ours = || {
         let ours = shared.threads.count() + 1 + threads::counted();
@@ -150,8 +155,8 @@ fn no_outside_thread(shared: &'static Shared) -> bool {
     let Some(all) = threads_of_process() else {
         return false;
     };
-    // Counted before and after: if a thread of the runtime ended in between, an outside thread
-    // would be counted in its place.
+    // Counted before and after, and the smaller number is used: if a thread of the runtime ended in
+    // between, an outside thread would be counted in its place.
     all <= before.min(count_ours())
 }
 
@@ -166,26 +171,29 @@ fn threads_of_process() -> Option<isize> {
 }
 
 /// Sysmon's further checks for a deadlock, while no P runs. The pause before each is twice as long
-/// as the last.
+/// as the one before.
 #[derive(Debug, Default)]
 pub(crate) struct Rechecks {
+    /// When the next check is due.
     next_ns: u64,
+    /// The pause before the next check. `u64::MAX`: sysmon does not check again until a P has run.
     pause_ns: u64,
 }
 
 impl Watch for Rechecks {
     fn pause(&self, _: &'static Shared, now_ns: u64) -> Option<Duration> {
-        let is_due = self.pause_ns != u64::MAX;
-        is_due.then(|| Duration::from_nanos(self.next_ns.saturating_sub(now_ns)))
+        let checks_again = self.pause_ns != u64::MAX;
+        checks_again.then(|| Duration::from_nanos(self.next_ns.saturating_sub(now_ns)))
     }
 
     fn check(&mut self, shared: &'static Shared, round: &Round) {
         if round.running || round.picked {
             *self = Self::default();
         } else if round.now_ns >= self.next_ns {
-            // An M without a P may be about to put itself on the list.
-            let may_be = is_deadlock_without_outside_threads(shared) || !all_machines_sleep(shared);
-            self.pause_ns = match may_be {
+            // While an M is not asleep sysmon checks again, because the M may be about to put
+            // itself on the list of sleeping Ms.
+            let check_again = report_or_find_outside_thread(shared) || !all_machines_sleep(shared);
+            self.pause_ns = match check_again {
                 true => self.pause_ns.saturating_mul(2).max(TIME_SLICE_NS),
                 false => u64::MAX,
             };

@@ -11,9 +11,10 @@ use crate::goroutine::{JOIN_OPEN, Parkable, WaitReason};
 use crate::sched::shared::{RunState, Shared};
 use crate::sched::{current, park, prepare_park, readied};
 
-/// With fake time, called when no goroutine can run. Readies the goroutine that waits for all
-/// others to wait. If there is none, advances the clock to the next timer. If there is no timer
-/// either, ends the wait of the thread in `run`. True if there is something to do now.
+/// Called by an M that has found nothing to run; true if it must search again. Does nothing without
+/// fake time, and while a goroutine is in a blocking call or waits for a descriptor. Readies the
+/// goroutine that waits for all others to wait. If there is none, advances the clock to the next
+/// timer. If there is no timer either, ends the wait of the thread in `run`.
 pub(super) fn advance(shared: &'static Shared) -> bool {
     let Some(clock) = &shared.fake_clock else {
         return false;
@@ -21,7 +22,7 @@ pub(super) fn advance(shared: &'static Shared) -> bool {
     if shared.blocked_count.load(Ordering::SeqCst) != 0 || shared.fd_waiters_count() != 0 {
         return false;
     }
-    if let Some(who) = waits_for_rest(shared, clock) {
+    if let Some(who) = take_waiter_for_rest(shared, clock) {
         readied::ready(who);
         return true;
     }
@@ -41,8 +42,8 @@ pub(super) fn advance(shared: &'static Shared) -> bool {
     }
 }
 
-/// The goroutine that waits for all others to wait, if all of them do.
-fn waits_for_rest(shared: &'static Shared, clock: &FakeClock) -> Option<Parkable> {
+/// Takes the goroutine that waits for all others to wait, if all others wait.
+fn take_waiter_for_rest(shared: &'static Shared, clock: &FakeClock) -> Option<Parkable> {
     let mut rest = clock.rest();
     let first = rest.iter_mut().find(|who| who.is_some())?;
     all_waiting(shared)?;
@@ -60,7 +61,7 @@ pub(super) fn all_waiting(shared: &'static Shared) -> Option<Vec<GoroutineInfo>>
     (all.len() >= count && all.iter().all(|info| info.waits)).then_some(all)
 }
 
-/// See [`crate::synctest::wait`]. `at_end`: the main goroutine waits at its end.
+/// See [`crate::synctest::wait`]. `at_end` is true for the main goroutine, at its end.
 pub(crate) fn wait_for_rest(at_end: bool) {
     let Some(clock) = clock().filter(|_| current::header().is_some()) else {
         panic!("synctest::wait outside a bubble: see Builder::fake_time");
@@ -85,7 +86,7 @@ pub(crate) fn begin_ns() -> Option<u64> {
     clock().map(FakeClock::begin_ns)
 }
 
-/// The fake time that has passed since its begin.
+/// The time that has passed on the fake clock of the caller's runtime.
 pub(crate) fn passed_ns() -> Option<u64> {
     begin_ns().map(|begin| current::now_ns() - begin)
 }

@@ -55,8 +55,8 @@ pub enum JoinError {
     #[error("the runtime was shut down before the goroutine ended")]
     Unfinished,
     /// The runtime was shut down before the goroutine started. While a thread of the runtime still
-    /// computes, the goroutine's closure may not have been dropped yet. A goroutine that was just
-    /// being picked still runs.
+    /// computes, the goroutine's closure may not have been dropped yet. If a thread had just picked
+    /// the goroutine, it may still run.
     #[error("the runtime was shut down before the goroutine started")]
     Abandoned,
     /// There was no stack for it.
@@ -186,7 +186,8 @@ impl<T> JoinHandle<T> {
         self.g.id.load(Ordering::Relaxed)
     }
 
-    /// Waits for the end. False if the goroutine will not end, in a test with fake time.
+    /// Waits for the end; false if the goroutine will not end, because the runtime has stopped or,
+    /// with fake time, all goroutines wait for each other.
     pub(crate) fn wait(&self) -> bool {
         if !self.is_finished() {
             wait_for(self.g, true);
@@ -209,8 +210,9 @@ impl<T> JoinHandle<T> {
             .is_ok()
     }
 
-    /// True once [`Self::join`] would not wait. It stays false for a goroutine whose runtime was
-    /// shut down before it ended.
+    /// True once the goroutine has ended, so that [`Self::join`] does not wait. It stays false for
+    /// a goroutine whose runtime was shut down before it ended, although a join does not wait then
+    /// either.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         let finished = self.g.join.load(Ordering::Acquire) == JOIN_DONE;
@@ -248,8 +250,8 @@ impl<T> JoinHandle<T> {
             match g.join.load(Ordering::Acquire) {
                 JOIN_DONE => break,
                 JOIN_LOST => {
-                    // Read before `let_go`, which releases the record. A stopped runtime starts no
-                    // goroutine.
+                    // Read before `let_go`, which releases the record. It stays true: a stopped
+                    // runtime starts no goroutine, except one that an M had just picked.
                     let began = g.context.load(Ordering::Acquire) != FRESH;
                     if self.let_go() {
                         std::mem::forget(self);
@@ -305,14 +307,14 @@ fn failure<T>(outcome: Outcome<T>) -> JoinError {
 }
 
 /// Waits until the goroutine has ended, or cannot end any more; the caller checks which. With
-/// `for_all`, a waiter that is not a goroutine of this runtime also stops waiting if all goroutines
-/// of the runtime are stuck.
+/// `until_stuck`, a waiter that is not a goroutine of this runtime also stops waiting if all
+/// goroutines of the runtime are stuck.
 #[inline(never)]
-fn wait_for(g: &'static Goroutine, for_all: bool) {
+fn wait_for(g: &'static Goroutine, until_stuck: bool) {
     let me = sched::prepare_park(WaitReason::Join, ptr::from_ref(g).cast());
     let address = me.as_ptr() as usize;
     // Release: our status is set before the goroutine may ready us. Acquire: as in `join`. SeqCst:
-    // before the load of the run state; a thread that changes the run state looks for us
+    // before the load of the run state; a thread that changes the run state reads `join`
     // afterwards.
     let waits = g
         .join
@@ -323,7 +325,7 @@ fn wait_for(g: &'static Goroutine, for_all: bool) {
     }
     let instead = match shared_of(g).run_state() {
         RunState::Running => None,
-        RunState::Stuck => (for_all && is_outside(me, shared_of(g))).then_some(JOIN_OPEN),
+        RunState::Stuck => (until_stuck && is_outside(me, shared_of(g))).then_some(JOIN_OPEN),
         RunState::Stopped => Some(JOIN_LOST),
     };
     // This fails if another thread is already about to ready us.
@@ -429,9 +431,10 @@ impl<T> Drop for JoinHandle<T> {
     }
 }
 
-/// A join that async code waits for: see [`JoinHandle::join_async`].
+/// The future of [`JoinHandle::join_async`]: waits until the goroutine has ended, and takes its
+/// result.
 ///
-/// Any thread and any executor may poll it, also repeatedly through `&mut`. Dropping it lets the
+/// Any thread and any executor may poll it; `&mut Join` is a future too. Dropping it lets the
 /// goroutine run on.
 ///
 /// # Examples

@@ -66,8 +66,8 @@ pub(crate) fn add<K: AsRef<str>, V: AsRef<str>>(
     }
 }
 
-/// Makes each panic message of a goroutine with a name or labels begin with these. Has an effect
-/// once in a process; the start of such a goroutine calls it.
+/// Makes each panic message of a goroutine with a name or labels begin with these. Called at each
+/// start of such a goroutine; only the first call in a process has an effect.
 pub(crate) fn name_panics() {
     static ONCE: Once = Once::new();
     // The hook cannot be changed during a panic; the next start of such a goroutine changes it.
@@ -78,7 +78,7 @@ pub(crate) fn name_panics() {
         let next = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if let Some(said) = own_tags() {
-                // A failure must not be a panic inside another one.
+                // `eprintln!` would panic again if the write failed.
                 let _ = writeln!(io::stderr(), "{said}:");
             }
             next(info);
@@ -86,10 +86,11 @@ pub(crate) fn name_panics() {
     });
 }
 
-/// `goroutine 7 "worker" {route=/}`; `None` for a goroutine without name and labels.
+/// `goroutine 7 "worker" {route=/}`; `None` for a goroutine without name and labels, and on a plain
+/// thread.
 fn own_tags() -> Option<String> {
-    struct Said<'a>(u64, Option<&'a str>, &'a Labels);
-    impl fmt::Display for Said<'_> {
+    struct Tags<'a>(u64, Option<&'a str>, &'a Labels);
+    impl fmt::Display for Tags<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "goroutine {}", self.0)?;
             write_tags(f, self.1, self.2)
@@ -98,5 +99,5 @@ fn own_tags() -> Option<String> {
     let own = goroutine_of(current::header()?);
     let (name, labels) = own.details().and_then(Details::text).map(parts_of)?;
     let id = own.id.load(Ordering::Relaxed);
-    Some(Said(id, name, &labels).to_string())
+    Some(Tags(id, name, &labels).to_string())
 }

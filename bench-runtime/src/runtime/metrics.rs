@@ -25,14 +25,15 @@ use crate::sched::shared::Shared;
 pub struct Metrics {
     /// GOMAXPROCS.
     pub procs_count: usize,
-    /// OS threads that run or may run goroutines.
+    /// OS threads that run goroutines or blocking calls, including idle ones.
     pub threads_count: usize,
     /// Goroutines that have not ended.
     pub goroutines_count: usize,
     /// Wake-ups of a thread to search for work.
     pub wakes_count: u64,
-    /// Goroutines that run, or block, on a thread whose P was retaken. At most half of
-    /// [`Builder::max_threads`](crate::Builder::max_threads).
+    /// Goroutines that run, or block, on a thread whose P was retaken. If they are half of
+    /// [`Builder::max_threads`](crate::Builder::max_threads) or more, no P is retaken from a
+    /// goroutine that runs.
     pub hogs_count: usize,
     /// Ps retaken from goroutines that ran or blocked too long.
     pub retakes_count: u64,

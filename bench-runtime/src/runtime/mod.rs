@@ -95,14 +95,14 @@ impl Runtime {
     }
 
     /// Runs `f` as a goroutine and returns its result. Blocks the calling thread or goroutine until
-    /// then. Other goroutines may still run afterwards, until the runtime is dropped. If `f`
-    /// borrows, use [`Self::run_scoped`].
+    /// `f` has ended. Other goroutines may still run afterwards, until the runtime is dropped. If
+    /// `f` borrows, use [`Self::run_scoped`].
     ///
     /// # Panics
     ///
-    /// With the panic of `f`; in the child of a fork; and if the runtime is shut down
-    /// meanwhile. With [fake time](Builder::fake_time), also if all goroutines wait for
-    /// each other.
+    /// With the panic of `f`; if `f` calls [`goexit`](crate::goexit); in the child of a fork; and
+    /// if the runtime is shut down meanwhile. With [fake time](Builder::fake_time), also if all
+    /// goroutines wait for each other.
     ///
     /// # Examples
     ///
@@ -132,15 +132,15 @@ impl Runtime {
         }
     }
 
-    /// As [`Self::run`], for a closure that may borrow from the caller, and whose result may.
+    /// As [`Self::run`], for a closure that may borrow from the caller; its result may borrow too.
     /// Goroutines that `f` starts may borrow in a [`scope`](crate::scope()).
     ///
-    /// This must not return while the goroutine may still use the borrowed values. So in the cases
-    /// in which [`Self::run`] panics because of a shutdown or of fake time, this ends the process.
+    /// `run_scoped` must not return while the goroutine may still use the borrowed values. So where
+    /// [`Self::run`] panics because of a shutdown or of fake time, `run_scoped` ends the process.
     ///
     /// # Panics
     ///
-    /// With the panic of `f`; and in the child of a fork.
+    /// With the panic of `f`; if `f` calls [`goexit`](crate::goexit); and in the child of a fork.
     ///
     /// # Examples
     ///
@@ -339,9 +339,10 @@ impl Runtime {
         trace::set(self.shared, level);
     }
 
-    /// Stops the runtime and blocks the thread until it has stopped. No goroutine starts or
-    /// continues after this. Goroutines that compute have 200 ms to call the runtime; threads of
-    /// those that do not are left running. Closures of goroutines that never started are dropped.
+    /// Stops the runtime and blocks the thread until it has stopped. Afterwards no goroutine
+    /// starts, and none that waits continues. A goroutine that computes stops at its next call into
+    /// the runtime; if that does not come within 200 ms, its thread is left running. Closures of
+    /// goroutines that never started are dropped.
     ///
     /// # Examples
     ///
@@ -479,8 +480,10 @@ impl Builder {
         self
     }
 
-    /// Whether GOMAXPROCS may be read from files (of the control group and the CPU topology).
-    /// With false the runtime opens no file at all.
+    /// Whether the runtime may read files of `/proc` and `/sys`: the control group's quota for
+    /// GOMAXPROCS, the CPU topology, and the state of its threads and its memory. With false it
+    /// opens files only for reports and, if the kernel has no guard markers (Linux 6.13 has them),
+    /// for the limit of mappings.
     ///
     /// # Examples
     ///
@@ -542,8 +545,8 @@ impl Builder {
 
     /// Whether a pinned runtime warns on stderr of a goroutine that has held its thread for most of
     /// a second, while others wait that can run only on that thread. The goroutine blocks in a call
-    /// outside the runtime, or computes. The others wait for ever if it waits for one of them, or
-    /// never calls the runtime.
+    /// outside the runtime, or computes. The others wait for ever if that goroutine waits for one
+    /// of them, or never calls the runtime.
     ///
     /// # Examples
     ///

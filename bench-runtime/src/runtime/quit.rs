@@ -31,11 +31,11 @@ pub(crate) fn dump_on_quit(shared: &'static Shared) -> io::Result<()> {
 }
 
 fn catch_quits() -> io::Result<()> {
-    let (told, quits) = std::sync::mpsc::channel();
-    // This thread ends with the channel, if the signal cannot be caught.
+    let (sender, quits) = std::sync::mpsc::channel();
+    // If the signal cannot be caught, the channel is closed and this thread ends.
     threads::start_counted("sigquit", HELPER_STACK, move || {
         for () in quits {
-            // A runtime on the list has not stopped, so it is alive.
+            // A runtime on the list has not stopped, so `shared` is not freed yet.
             let all: Vec<_> = ON_QUIT.lock().iter().map(|shared| shared.user()).collect();
             for (number, user) in all.iter().enumerate() {
                 let shared = user.shared();
@@ -47,7 +47,7 @@ fn catch_quits() -> io::Result<()> {
     })?;
     let tell = move |_| {
         // The receiving thread never ends, so this cannot fail.
-        let _ = told.send(());
+        let _ = sender.send(());
     };
     listen(crate::sys::notice::bit(libc::SIGQUIT), tell)?.forget();
     Ok(())

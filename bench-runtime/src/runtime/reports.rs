@@ -52,7 +52,7 @@ pub fn in_goroutine() -> bool {
 /// Takes some microseconds for each goroutine. The first profile also reads the program's line
 /// tables, which takes some hundred milliseconds. This is a [`blocking`] call, so other goroutines
 /// run meanwhile. No goroutine is stopped: if one runs while its stack is read, the stack is read
-/// again.
+/// again. After a few tries the goroutine is listed without frames.
 ///
 /// # Examples
 ///

@@ -8,7 +8,7 @@ use super::spawn;
 use crate::sched::current;
 use crate::sched::shared::Shared;
 
-/// Ends [`Runtime::run`](crate::Runtime::run) in the way in which its goroutine has ended.
+/// Panics as the main goroutine did, or because it ended without a result.
 #[track_caller]
 pub(super) fn did_not_return(error: JoinError) -> ! {
     match error {
@@ -17,11 +17,12 @@ pub(super) fn did_not_return(error: JoinError) -> ! {
     }
 }
 
-/// Waits for `f` in a goroutine. `Err` is the reason why the goroutine has not ended.
+/// Runs `f` in a goroutine and waits for its end. `Err` is the reason why the goroutine has not
+/// ended.
 ///
 /// # Safety
 ///
-/// After an `Err` the values that `f` and its result borrow are never freed.
+/// After an `Err` the caller never frees the values that `f` and its result borrow.
 #[track_caller]
 pub(super) unsafe fn run_main<T, F>(
     shared: &'static Shared,
@@ -31,8 +32,8 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    /// Dropped at the goroutine's end. From then on the thread that waits counts as an outside
-    /// thread again, because it may be woken at any time.
+    /// Dropped at the goroutine's end. From then on the thread in `run` counts as an outside thread
+    /// again, because it may be woken at any time.
     struct Waited(&'static Shared);
     impl Drop for Waited {
         fn drop(&mut self) {
@@ -50,11 +51,11 @@ where
     // has ended and its result is taken.
     let handle = unsafe { spawn::borrowing(shared, main) };
     if waits_as_thread {
-        // Counted only now, because until the goroutine is in a queue this thread can still make
-        // work.
+        // Counted only after the spawn: before it, this thread still had to make the goroutine
+        // runnable.
         shared.runners_count.fetch_add(1, Ordering::SeqCst);
-        // The goroutines may all be asleep already: the M that fell asleep last
-        // took this thread for an outside one.
+        // There may be a deadlock already that the last M to sleep did not report, because it took
+        // this thread for an outside one.
         check_deadlock(shared);
     }
     if !handle.wait() {

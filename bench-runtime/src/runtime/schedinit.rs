@@ -1,4 +1,4 @@
-//! How a runtime starts: Go's `schedinit`. The mode is chosen here.
+//! How a runtime starts: Go's `schedinit`.
 
 use std::io;
 
@@ -37,8 +37,8 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
     let default_class = Class::for_policy(settings.stack).map_err(stack_error)?;
     crate::stack::reserve().map_err(stack_error)?;
     wake::prepare_for(default_class);
-    // Tries whether a thread can start, because `run` would end the process if the first M could
-    // not.
+    // Tries whether a thread can start. Otherwise `run` would end the process if the first M could
+    // not start.
     threads::start("probe", THREAD_STACK, || ())?;
     if settings.shrink_options.compact {
         crate::stack::enable_compaction().map_err(io::Error::other)?;

@@ -6,9 +6,9 @@
 //! SCHED 1004ms: gomaxprocs=2 idleprocs=0 threads=5 spinningthreads=0 idlethreads=3 runqueue=0 [1 0]
 //! ```
 //!
-//! `threads` is the number of threads that run goroutines or blocking calls; `idlethreads` of them
-//! have nothing to do. `runqueue` is the length of the global queue. In brackets are the lengths of
-//! the Ps' queues, with the goroutines that only the P's M may run.
+//! `threads` is the number of Ms and helpers; `idlethreads` is the number of Ms that sleep.
+//! `runqueue` is the length of the global queue. In brackets are the lengths of the Ps' queues,
+//! including the goroutines that only the P's M may run.
 
 use std::fmt::{self, Display, Write};
 use std::sync::atomic::Ordering;

@@ -1,14 +1,14 @@
 //! The end of a runtime: how it stops, the results of its handles afterwards,
 //! and the release of its resources.
 //!
-//! 1. `stopping` is set. Every M is woken if it sleeps, switches to g0 at its next call, and ends.
-//!    Helpers without a job end too. They have [`GRACE`] to do so or, if no goroutine is left, the
-//!    time for which an idle thread is kept.
+//! 1. `stopping` is set. Every M that sleeps is woken. An M switches to g0 at the next call of its
+//!    goroutine into the runtime, and ends. Helpers without a job end too. The threads have
+//!    [`GRACE`] to do so or, if no goroutine is left, the time for which an idle thread is kept.
 //! 2. The state becomes [`RunState::Stopped`]: from now on a join of a goroutine that has not ended
-//!    returns an error, even if it began earlier.
-//! 3. The thread that stops the runtime, or its last thread, drops the closures that never started,
-//!    and releases stacks, timers and descriptors. Stacks of goroutines that had started and not
-//!    ended are never freed.
+//!    returns an error, even if the join began earlier.
+//! 3. The thread that stops the runtime, or the runtime's last thread, drops the closures of
+//!    goroutines that never started, and releases stacks, timers and descriptors. Stacks of
+//!    goroutines that had started and not ended are never freed.
 //! 4. When no user is left and no record is in use, the core is freed and the
 //!    records go to other runtimes ([`crate::sched::lifetime`]).
 
@@ -36,10 +36,10 @@ pub(crate) const LEAKS_SHOWN: usize = 1_000;
 
 /// The goroutines that were left when a runtime was shut down.
 ///
-/// A [`Context`](crate::context::Context) that was made on the runtime continues: it ends by its
-/// cancel or at its deadline, and its functions run in threads. So child processes that it ends are
-/// still killed. The actions of [`time::after_func`](crate::time::after_func) and of other timers
-/// of the runtime do not happen.
+/// A [`Context`](crate::context::Context) that was made on the runtime continues: it still ends by
+/// its cancel or at its deadline, and the functions that it calls then run in threads. So a child
+/// process that the context ends is still killed. The actions of
+/// [`time::after_func`](crate::time::after_func) and of other timers of the runtime do not happen.
 ///
 /// # Examples
 ///
@@ -72,7 +72,7 @@ pub struct Shutdown {
     /// fills this in. To read the names of functions takes some hundred milliseconds once in a
     /// process.
     pub stacks: GoroutineProfile,
-    /// Threads still in a goroutine's code when the time was up.
+    /// Threads that were still in a goroutine's code or in a blocking call when the time was up.
     pub threads_count: usize,
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
     // A limit, because there may be a million.
     let mut unfinished = shared.goroutines();
     unfinished.truncate(LEAKS_SHOWN);
-    // Perhaps no thread is left by now, and the last one ended before the state was `Stopped`.
+    // The last thread may have ended before the state was `Stopped`, and then it did not do this.
     clear_up(shared);
     release_joiners(shared, JOIN_LOST);
     Shutdown {
@@ -143,14 +143,15 @@ pub(crate) fn thread_ends(shared: &'static Shared, kind: ThreadKind) {
     }
 }
 
-/// Drops closures that never started; no M runs any more.
+/// Drops the closures of goroutines that never started; no M runs any more.
 fn abandon_fresh(shared: &'static Shared) {
-    // SeqCst: after the stop, which `admit` checks after it has counted itself.
+    // SeqCst: after the store of `stopping`, which `admit` reads after it has counted itself.
     while shared.admitting.load(Ordering::SeqCst) != 0 {
         std::thread::yield_now();
     }
     // The queue is emptied before a record is released, because queues and the free list use the
-    // same link of a record. A goroutine that has started may still be readied and queued later.
+    // same link of a record. A goroutine that has started may still be queued later: its record is
+    // not released here.
     shared.global.clear();
     let mut fresh = Vec::new();
     shared.slab().for_each(|g| {
@@ -163,18 +164,17 @@ fn abandon_fresh(shared: &'static Shared) {
     }
 }
 
-/// Marks the goroutines that have started and not ended. Threads that would ready them or send to
-/// them read the mark.
+/// Marks the goroutines that have started and not ended. Locks and other primitives, except for
+/// channels, skip marked goroutines in their queues.
 fn mark_left(shared: &'static Shared) {
     for g in shared.records_in_use() {
         g.set_flag(FLAG_LEFT);
     }
 }
 
-/// Once the runtime has stopped and none of its threads is left: drops closures
-/// that never started and releases the runtime's resources. Returns when that
-/// is done, even if another thread does it: the resources are available after a
-/// shutdown.
+/// If none of the threads of a stopped runtime is left: drops the closures of goroutines that never
+/// started and releases the runtime's resources. Returns when that is done, even if another thread
+/// does it: the resources are available after a shutdown.
 fn clear_up(shared: &'static Shared) {
     if shared.threads.count() == 0 {
         shared.cleared_up.call_once(|| {

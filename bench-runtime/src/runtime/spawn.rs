@@ -26,14 +26,14 @@ use crate::stack::{Class, StackPolicy};
 /// | to start a goroutine and         | write               | it gives                        |
 /// |----------------------------------|---------------------|---------------------------------|
 /// | wait for it, or take its result  | `go(move \|\| …)`     | a [`JoinHandle`], which must be used |
-/// | not wait, as with Go's statement | [`go!(…)`](macro@crate::go) | nothing; it costs less, as there is no handle |
+/// | not wait, as with Go's statement | [`go!(…)`](macro@crate::go) | nothing; it costs less, because there is no handle |
 ///
 /// `go(|| async { … })` makes a future that is never polled: write
 /// `go(|| future::block_on(async { … }))`.
 ///
 /// # Panics
 ///
-/// Outside of goroutines: see [`crate::Runtime::spawn`].
+/// Outside every goroutine; [`crate::Runtime::spawn`] works there.
 ///
 /// # Examples
 ///
@@ -107,7 +107,7 @@ fn start(
 }
 
 /// Starts a goroutine, as Go's `go` statement does. There is no handle; the function
-/// [`go`](fn@crate::go) returns one. The body becomes a `move` closure, whose value is dropped. So
+/// [`go`](fn@crate::go) returns one. The body becomes a `move` closure, whose result is dropped. So
 /// the argument is a call, as in Go, and not a closure:
 ///
 /// ```compile_fail
@@ -176,7 +176,7 @@ where
     unsafe { start_outside(shared, f, Location::caller(), None) }
 }
 
-/// The same for a closure that borrows.
+/// As [`from_outside`], for a closure that borrows.
 ///
 /// # Safety
 ///

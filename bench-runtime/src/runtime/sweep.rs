@@ -1,4 +1,4 @@
-//! Sysmon's part in the sweep over stacks: when it continues, and how far.
+//! Sysmon's part in the sweep over stacks: when the sweep continues, and for how long at a time.
 //! [`crate::goroutine::stacks`] claims the goroutines.
 
 use std::time::Duration;
@@ -10,31 +10,32 @@ use crate::sched::sysmon::{ROUND_NS, Round, Watch};
 use crate::stack::sweep::{self, Policy, Progress};
 use crate::sys::{clock, memory};
 
-/// The number of passes over all stacks in the time after which a parked one is shrunk. A stack is
-/// visited so often before that, at about 30 ns a visit. Chosen, not measured.
+/// The number of passes over all stacks in the time after which a parked one is shrunk. So that
+/// stack is visited about this many times before, at about 30 ns a visit. Chosen, not measured.
 const PASSES: u32 = 4;
 
-/// There is pressure if more than 1/4 of the machine's memory is resident in the process. Then, in
-/// a runtime that compacts, a step of the sweep takes a whole round of sysmon even while goroutines
-/// run. The other three quarters must suffice for stacks that the pass does not reach in time.
-/// Chosen, not measured.
+/// A runtime that compacts is under pressure if more than 1/4 of the machine's memory is resident
+/// in the process. Then a stack is due after a time slice, and the sweep takes a whole round of
+/// sysmon even while goroutines run. The other three quarters of the memory are for stacks that the
+/// pass does not reach in time. Chosen, not measured.
 const PRESSURE_SHARE: u64 = 4;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
-    /// When the current pass began, and whether it is over.
+    /// When the last pass began.
     began_ms: u32,
+    /// The last pass is over.
     over: bool,
-    /// From the start of this pass to the start of the next.
+    /// From the start of the last pass to the start of the next.
     pause: Duration,
-    /// This pass is not over, or the next one may find a stack to shrink.
+    /// The last pass is not over, or the next one may find a stack to shrink.
     pending: bool,
-    /// A P has picked a goroutine since the pass began, which may be parked now.
+    /// A P has picked a goroutine since the last pass began. That goroutine may be parked now.
     ran: bool,
-    /// The number of compactions in the process when the pass began.
+    /// The number of compactions in the process when the last pass began.
     compacted_count: u64,
-    /// The process uses so much memory that compacting comes first.
+    /// There was pressure when the last pass began: see [`PRESSURE_SHARE`].
     pressed: bool,
 }
 
@@ -81,7 +82,8 @@ impl Watch for Sweep {
                     }
                     (true, pending)
                 }
-                // Another runtime's sysmon sweeps, and may have passed some of our stacks already.
+                // Another runtime's sysmon sweeps. It may have passed some of our stacks already,
+                // so we begin a pass later.
                 Progress::Busy => (true, true),
                 Progress::Nothing => (true, false),
             };

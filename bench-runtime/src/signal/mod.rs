@@ -95,7 +95,7 @@ signals! {
 }
 
 impl Signal {
-    /// The signal of this number, if there can be one.
+    /// The signal with this number; `None` if the number is not valid.
     ///
     /// # Examples
     ///
@@ -128,7 +128,7 @@ impl Signal {
         self.0
     }
 
-    /// Why it cannot be caught.
+    /// Why [`notify`] refuses this signal, if it does.
     fn refusal(self) -> Option<&'static str> {
         match self {
             Self::KILL | Self::STOP => Some("no process can catch it"),
@@ -162,8 +162,9 @@ impl fmt::Debug for Signal {
 /// The channel of the signals: it has the methods of [`Receiver`], and can be used as one in
 /// `select!`. [`notify`] returns it.
 ///
-/// When it is dropped, the former actions of its signals are restored, unless others are registered
-/// for them too. Clones of the receiver get the pending signals, and then `None`.
+/// When it is dropped, the former actions of its signals are restored, except for signals that
+/// another `Signals` still receives. Clones of the receiver get the pending signals, and then
+/// `None`.
 ///
 /// # Examples
 ///
@@ -210,16 +211,16 @@ impl RecvOperand for Signals {
 ///
 /// - The channel has room for one signal of each number. A signal that comes while the same one is
 ///   pending is merged with it, so only the count is lost, however many come at once. There is one
-///   exception: a signal is lost if a future of `recv_async` had received it when it was dropped,
-///   and the same signal came after it. Signals that come at the same time are in the order of
-///   their numbers.
+///   exception: a future of `recv_async` that is dropped after it has received a signal puts it
+///   back. If the same signal has come since, both are pending, and another signal that finds the
+///   channel full is lost. Signals that come at the same time are in the order of their numbers.
 /// - Each of several receivers for a signal gets it.
 /// - A signal that was ignored is received like any other, and ignored again afterwards. A
 ///   program that honours `nohup` calls [`is_ignored`] before.
 /// - System calls that a signal interrupts are restarted, where the kernel can
 ///   do that (`SA_RESTART`).
-/// - Child processes are not affected: there the signals have from the start the actions that they
-///   have after `exec`.
+/// - Child processes are not affected: even between `fork` and `exec`, these signals have the
+///   actions that they have after `exec`.
 /// - While a receiver exists no deadlock is reported: a signal might end it.
 ///
 /// # Errors

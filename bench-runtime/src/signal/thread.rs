@@ -1,8 +1,8 @@
 //! The thread that receives the signals of the process, and the listeners to these signals.
 //!
-//! It starts with the first listener and stays; it belongs to no runtime. A signal is caught while
-//! it has a listener. All of this is done under one lock, so that a listener that has stopped gets
-//! no further signal.
+//! The thread starts with the first listener and stays; it belongs to no runtime. A signal is
+//! caught while it has a listener. Listeners are added, removed and called under one lock, so that
+//! a removed one gets no further signal.
 
 use std::{io, mem};
 
@@ -12,7 +12,7 @@ use crate::sys::notice::{self, Action, Noted};
 use crate::threads::{self, THREAD_STACK};
 use crate::util::lock::Lock;
 
-/// A listener, called for each signal. It must not block.
+/// The function of a listener, called with the number of each signal. It must not block.
 type Tell = Box<dyn Fn(i32) + Send>;
 
 struct Listener {
@@ -35,7 +35,7 @@ static ALL: Lock<All> = Lock::new(All {
 });
 
 impl All {
-    /// Restores signals without a listener.
+    /// Restores the former actions of signals that have no listener any more.
     fn let_go(&mut self) {
         let wanted = self.listeners.iter().fold(0, |all, l| all | l.signals);
         self.caught.retain(|(signal, former)| {
@@ -104,7 +104,7 @@ impl Drop for Listening {
         let gone = at.map(|at| all.listeners.swap_remove(at));
         all.let_go();
         drop(all);
-        // Not under the lock, because its values may ready a thread or goroutine that waits.
+        // Not under the lock, because its captures may ready a thread or goroutine that waits.
         drop(gone);
     }
 }
@@ -126,7 +126,8 @@ fn start(noted: Noted) -> io::Result<()> {
         notice::unblock_all();
         loop {
             let signals = noted.wait();
-            // The signals may end a wait, also of a goroutine whose listener is dropped meanwhile.
+            // This thread counts as an outside thread while it may end a wait: it may also end that
+            // of a goroutine whose listener is dropped meanwhile.
             threads::count(-1);
             // Not under the lock: a waker may drop a listener.
             wakers::wake_apart(wakers::collecting(|| tell_all(signals)));
