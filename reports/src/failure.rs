@@ -6,7 +6,7 @@ use crate::schema::FailureKind;
 /// The words before the output of a lane's process.
 const LAST_WORDS: &str = "; its last words: ";
 
-/// How runtimes begin their last report.
+/// The first words of runtimes' reports of a fatal error.
 const OWN_REPORTS: [&str; 6] = [
     " panicked at ",
     "panic: ",
@@ -16,7 +16,7 @@ const OWN_REPORTS: [&str; 6] = [
     "Uncaught ",
 ];
 
-/// How runtimes' messages show that the host refused something, with words for it.
+/// Parts of runtimes' messages about a refusal by the host, with plain words for each group.
 const REFUSALS: [(&[&str], &str); 3] = [
     (
         &[

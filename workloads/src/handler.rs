@@ -48,8 +48,8 @@ impl Handler {
     }
 }
 
-/// The first panic of a handler in this process. The sample's error is its message, because the
-/// other error is only that a connection was closed.
+/// The first panic of a handler in this process. It becomes the sample's error, because the load
+/// generator's error is only that a connection was closed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panicked(Arc<OnceLock<Failure>>);
 

@@ -28,8 +28,8 @@ pub fn serve(
     input: &mut impl BufRead,
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
-    // More files than a shell allows by default: sockets and pipes by the
-    // thousand. If the host refuses, a sample that needs them reports it.
+    // Workloads need thousands of sockets and pipes, more than a shell allows by default. If the
+    // host refuses, a sample that needs them reports it.
     let _ = open_files::raise_limit();
     let cpus = affinity::allowed().len();
     let mut lane = (entry.start)(cpus)?;

@@ -38,8 +38,8 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// This figure over another of the same run: by the shift of their processes, of which those in
-    /// one round are pairs; for slopes, by the ratio of both. `None` if either is not above zero.
+    /// This figure over another of the same run: by the shift of their processes, which are paired
+    /// by round; for slopes, by the ratio of both. `None` if either is not above zero.
     pub(crate) fn ratio_to(&self, other: &Cell) -> Option<Ratio> {
         let by_shift = between(&self.processes, &other.processes);
         let ratio = by_shift.unwrap_or_else(|| self.replicates.ratio(&other.replicates));

@@ -1,8 +1,8 @@
 //! The A/A pairs of a run: a lane against itself in the same design.
 //!
-//! If a figure is a slope over many processes, as memory is, its pair is the whole sweep repeated:
-//! slope against slope. A slope that cannot be distinguished from zero makes no pair, because its
-//! ratio to a similar slope can have any value.
+//! If a figure is a slope over many processes, such as memory, its pair is the slope of the whole
+//! sweep repeated. A slope that cannot be distinguished from zero makes no pair, because its ratio
+//! to a similar slope can have any value.
 
 use serde::Serialize;
 

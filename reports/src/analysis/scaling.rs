@@ -29,7 +29,7 @@ pub struct Curve {
     /// True if the work grows with the workers (weak scaling). Ideally the time is then constant
     /// and does not fall.
     pub is_weak: bool,
-    /// The points by rising worker count.
+    /// The points in ascending order of workers.
     pub points: Vec<CurvePoint>,
     /// Amdahl's law, or why there is no fit.
     pub amdahl: Result<Fit, String>,
@@ -44,8 +44,8 @@ pub struct CurvePoint {
     pub workers: u64,
     /// The time of one operation.
     pub time_ns: Estimate,
-    /// The time with the fewest workers of this lane over this time; for weak scaling, over the
-    /// time of the same work for each worker.
+    /// The work per second, relative to one worker. The work per second with the lane's fewest
+    /// workers counts as that number.
     pub speedup: Estimate,
     /// The speed-up ÷ the workers: 1 is ideal.
     pub efficiency: Estimate,

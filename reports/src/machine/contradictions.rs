@@ -74,7 +74,7 @@ fn names(host: &Host) -> Option<String> {
     ))
 }
 
-/// A list of CPUs such as `0-3,8`, with its parts in rising order; `None` if it is no such list.
+/// A list of CPUs such as `0-3,8`, with its parts in ascending order; `None` if it is no such list.
 pub(crate) fn ranges(list: &str) -> Option<Vec<(u32, u32)>> {
     let part = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

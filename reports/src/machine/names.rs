@@ -8,7 +8,7 @@ use crate::schema::UNKNOWN;
 
 type Fields = BTreeMap<String, String>;
 
-/// Implementer, part and name, in rising order.
+/// Implementer, part and name, in ascending order.
 const ARM: [(u32, u32, &str); 138] = [
     (0x41, 0x810, "ARM810"),
     (0x41, 0x920, "ARM920"),

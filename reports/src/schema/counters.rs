@@ -18,8 +18,8 @@ pub struct Counters {
     /// The workload's parameters.
     #[serde(default)]
     pub parameters: Parameters,
-    /// Operations done while it was counted; at least 1. The lane's work around
-    /// its timed section is counted too.
+    /// Operations during the count; at least 1. The lane's work around its timed section is counted
+    /// too.
     pub operations_count: u64,
     /// Events by name, of all the lane's threads and children. An event that
     /// could not be counted is absent, never 0.

@@ -1,4 +1,4 @@
-//! The same operation as another tool measured it.
+//! Another tool's measurement of the same operation.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Extra;
 
-/// Says that every record of a block is in the file before it.
+/// Marks the end of a block: all of its records are before this line in the file.
 ///
 /// A resumed run continues after its last block: records after it are measured again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -190,8 +190,8 @@ pub struct Latency {
     pub offered_per_s: Option<f64>,
     /// Requests a second that were answered.
     pub achieved_per_s: f64,
-    /// An HDR histogram as pairs of latency in nanoseconds (the bucket's
-    /// highest equivalent value) and count, by rising latency.
+    /// An HDR histogram as pairs of latency in nanoseconds (the bucket's highest equivalent value)
+    /// and count, in ascending order of latency.
     pub buckets: Vec<(u64, u64)>,
 }
 

@@ -1,4 +1,4 @@
-//! Latency histograms as pairs of latency and count, by rising latency.
+//! Latency histograms as pairs of latency and count, in ascending order of latency.
 
 use std::collections::BTreeMap;
 

@@ -37,6 +37,6 @@ pub const FALSE_DISCOVERY_RATE: f64 = 0.05;
 /// simulation).
 pub const FALSE_DISCOVERY_RATE_OF_LOOKS: f64 = 0.01;
 
-/// Resamples of each bootstrap: enough that the widened percentiles of
-/// [`bootstrap`] for five processes have some ten resamples beyond them.
+/// Resamples of each bootstrap: enough that the widened percentiles of [`bootstrap`] for five
+/// processes have about ten resamples beyond them.
 pub const RESAMPLES: usize = 4_000;

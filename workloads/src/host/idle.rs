@@ -5,7 +5,7 @@ use std::fs;
 use nix::unistd::{SysconfVar, sysconf};
 
 /// How long a CPU was idle since the host started; `None` if `/proc` does not show it. Time that
-/// the hypervisor took (steal) is not idle time, because the CPU was not there for work.
+/// the hypervisor took (steal) is not idle time, because the CPU could not do work then.
 pub(crate) fn idle_ns(cpu: usize) -> Option<u64> {
     let ticks_per_s = sysconf(SysconfVar::CLK_TCK).ok()??;
     let ticks = ticks(&fs::read_to_string("/proc/stat").ok()?, cpu)?;

@@ -12,7 +12,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// A reading. Children count once they have been waited for.
+    /// The usage until now. It includes children that have been waited for.
     pub(crate) fn now() -> Self {
         let own = getrusage(UsageWho::RUSAGE_SELF)
             .map(Self::from)

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use crate::catalogue::Workload;
 use crate::protocol::Parameters;
 
-/// Declares the kernels that compute in chunks, and lists their workloads. A new one is a file with
-/// a `KERNEL` and its `WORKLOADS`, and a line here.
+/// Declares the kernels that compute in chunks, and lists their workloads. A new kernel is a file
+/// with a `KERNEL` and its `WORKLOADS`, and a line here.
 macro_rules! kernels {
     ($($(#[$when:meta])* $kernel:ident,)*) => {
         $($(#[$when])* pub(crate) mod $kernel;)*

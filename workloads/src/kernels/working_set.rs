@@ -11,7 +11,7 @@ pub(crate) fn array(size: u64) -> Vec<u8> {
     array
 }
 
-/// Reads all of it.
+/// Reads the whole array.
 pub(crate) fn go_over(array: &[u8]) -> u64 {
     bytes::add_up(black_box(array))
 }

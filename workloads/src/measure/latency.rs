@@ -9,7 +9,7 @@ use crate::protocol::{Latency, has_percentile};
 pub(crate) struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    /// None yet.
+    /// An empty histogram.
     pub(crate) fn new() -> Self {
         Self(Histogram::new(3).expect("3 significant digits are within the library's range"))
     }
@@ -27,7 +27,7 @@ impl Latencies {
             .expect("a histogram that grows by itself takes every value");
     }
 
-    /// How many there are.
+    /// The number of latencies.
     pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
@@ -46,7 +46,7 @@ impl Latencies {
         has_percentile(self.count(), share).then(|| self.0.value_at_quantile(share))
     }
 
-    /// The longest.
+    /// The longest latency.
     pub(crate) fn worst_ns(&self) -> f64 {
         self.0.max() as f64
     }

@@ -67,7 +67,7 @@ impl Meter {
     }
 }
 
-/// A timed section under way.
+/// A timed section in progress.
 #[derive(Debug)]
 pub(crate) struct Watch {
     usage: Usage,

@@ -21,7 +21,7 @@ impl Observed {
     ///
     /// # Errors
     ///
-    /// If `/proc` does not show it.
+    /// If `/proc` cannot be read.
     pub(crate) fn of(pid: u32) -> io::Result<Self> {
         let (mut all, mut helpers) = (vec![pid], Vec::new());
         descendants(pid, &mut all);

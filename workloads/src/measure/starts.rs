@@ -12,7 +12,7 @@ pub(crate) struct Starts {
 }
 
 impl Starts {
-    /// None yet.
+    /// No tasks yet.
     pub(crate) fn new() -> Self {
         Self {
             returns: Latencies::new(),
@@ -21,8 +21,8 @@ impl Starts {
         }
     }
 
-    /// Records one task by four readings of the clock: when its start was called, when
-    /// the call returned, when its first instruction ran, and when its result was there.
+    /// Records one task by four readings of the clock: when its start was called, when the call
+    /// returned, when its first instruction ran, and when its result was available.
     pub(crate) fn record(&mut self, called: u64, returned: u64, ran: u64, finished: u64) {
         self.returns.record(returned - called);
         self.firsts.record(ran - called);
