@@ -30,11 +30,11 @@ func memoryShrink(o order) (outcome, error) {
 	})
 }
 
-// hold has the ledger read first without waiting goroutines, then with them. body calls wait once.
+// hold requests a reading of the ledger without waiting goroutines, then one with them. body calls wait once.
 func hold(o order, body func(index int64, wait func()) int64) (outcome, error) {
 	tasks := o.get("tasks_count")
 	first := startWaiting(1, body)
-	first.end() // What only the first goroutine costs is not counted.
+	first.end() // Costs that only the first goroutine has are not counted.
 	// The first reading is of a process without garbage and free spans.
 	// The lane calls the collector only here, so the second reading shows what Go frees by itself.
 	debug.FreeOSMemory()

@@ -171,7 +171,7 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	return bytes.TrimSuffix(line, []byte{'\n'}), nil
 }
 
-// readMemory has the study take a reading of the memory ledger in the middle of
+// readMemory requests a reading of the memory ledger from the study in the middle of
 // a sample. The study sends nothing else meanwhile, so the answer is the next line.
 func readMemory() error {
 	if err := say(os.Stdout, map[string]string{"type": "read_memory"}); err != nil {

@@ -111,7 +111,7 @@ final class Lane {
         return hello;
     }
 
-    /** Has the study take a reading of the memory ledger, in the middle of a sample. */
+    /** Requests a reading of the memory ledger from the study, in the middle of a sample. */
     static void readMemory() throws IOException, Failure {
         say(System.out, Map.of("type", "read_memory"));
         var answer = nextLine(REQUESTS);

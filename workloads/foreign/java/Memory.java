@@ -40,7 +40,7 @@ final class Memory {
 
     private Outcome hold(Order order, Body body) throws Exception {
         long count = order.get("tasks_count");
-        // What only the first task costs is not counted.
+        // Costs that only the first task has are not counted.
         new Waiting(1, body).end();
         // Memory that earlier objects have left is not counted either.
         System.gc();

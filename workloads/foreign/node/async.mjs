@@ -201,9 +201,9 @@ function shrink(order) {
   });
 }
 
-/** Has the ledger read first without waiting tasks, then with them. */
+/** Requests a reading of the ledger without waiting tasks, then one with them. */
 async function hold({ tasks_count: tasks, wait_ns: waitNs }, body) {
-  await (await startWaiting(1, body)).end(); // What only the first task costs is not counted.
+  await (await startWaiting(1, body)).end(); // Costs that only the first task has are not counted.
   const meter = new Meter();
   collectGarbage(); // The first reading is of a heap without garbage. The lane calls the collector only here.
   await readMemory();

@@ -21,7 +21,7 @@ const LIMITS = {
 
 const requests = lines(process.stdin);
 
-/** Has the study take a reading of the memory ledger, in the middle of a sample. */
+/** Requests a reading of the memory ledger from the study, in the middle of a sample. */
 export async function readMemory() {
   say({ type: 'read_memory' });
   const { value, done } = await requests.next();

@@ -193,7 +193,7 @@ async function hold({ workload, tasks_count: tasks, levels_count: levels = 0, wa
     await Promise.race([reach(gate, ARRIVED, count), Promise.all(started.map(({ done }) => done))]);
     return { end: () => { open(gate); return joinAll(started); } };
   };
-  await (await begin(1)).end(); // What only the first worker costs is not counted.
+  await (await begin(1)).end(); // Costs that only the first worker has are not counted.
   const meter = new Meter();
   collectGarbage(); // The first reading is of a heap without garbage. The lane calls the collector only here.
   await readMemory();

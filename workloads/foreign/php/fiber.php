@@ -161,7 +161,7 @@ final class FiberLane
     private function hold(array $order): array
     {
         $count = $order['tasks_count'];
-        $this->startWaiting(1, $order)->join(); // What only the first fiber costs is not counted.
+        $this->startWaiting(1, $order)->join(); // Costs that only the first fiber has are not counted.
         $meter = new Meter();
         read_memory();
         $team = $meter->time(fn (): Team => $this->startWaiting($count, $order, false));

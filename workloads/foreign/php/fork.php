@@ -270,7 +270,7 @@ final class ForkLane
                 return $index + 1;
             },
         };
-        $this->startWaiting(1, $body)(); // What only the first process costs is not counted.
+        $this->startWaiting(1, $body)(); // Costs that only the first process has are not counted.
         $meter = new Meter();
         read_memory();
         $end = $meter->time(fn (): Closure => $this->startWaiting($count, $body));

@@ -43,7 +43,7 @@ function serve(string $name, object $lane): void
     }
 }
 
-/** Has the study take a reading of the memory ledger, in the middle of a sample. */
+/** Requests a reading of the memory ledger from the study, in the middle of a sample. */
 function read_memory(): void
 {
     say(['type' => 'read_memory']);

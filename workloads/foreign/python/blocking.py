@@ -385,9 +385,9 @@ def allow_calls(levels):
 
 
 def hold(lane, order, body):
-    """Has the ledger read first without waiting tasks, then with them."""
+    """Requests a reading of the ledger without waiting tasks, then one with them."""
     count = order["tasks_count"]
-    Waiting(lane, 1, body).end()  # What only the first task costs is not counted.
+    Waiting(lane, 1, body).end()  # Costs that only the first task has are not counted.
     meter = lane.meter()
     read_memory()
     with meter:

@@ -350,9 +350,9 @@ async def shrink(order):
 
 
 async def hold(order, body):
-    """Has the ledger read first without waiting tasks, then with them. A request to the study blocks the only thread."""
+    """Requests a reading of the ledger without waiting tasks, then one with them. A request blocks the only thread."""
     count = order["tasks_count"]
-    await (await Waiting.start(1, body)).end()  # What only the first task costs is not counted.
+    await (await Waiting.start(1, body)).end()  # Costs that only the first task has are not counted.
     meter = Meter()
     read_memory()
     with meter:

@@ -76,7 +76,7 @@ def serve(name, lane, lines, output):
 
 
 def read_memory():
-    """Has the study take a reading of the memory ledger, in the middle of a sample."""
+    """Requests a reading of the memory ledger from the study, in the middle of a sample."""
     sys.stdout.buffer.write(b'{"type": "read_memory"}\n')
     sys.stdout.buffer.flush()
     if parse(sys.stdin.buffer.readline(LONGEST_LINE))["type"] != "memory_read":
