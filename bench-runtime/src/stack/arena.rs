@@ -29,15 +29,14 @@ use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 use crate::util::lock::Lock;
 
-/// The first size that is tried: a quarter of a process's address space on
-/// x86-64. The region of 256 KiB then has sixteen million slots. The
-/// thread sanitizer leaves less address space for a program, and ends one that
-/// reserves more.
+/// The first size that is tried: a quarter of a process's address space on x86-64. The region of
+/// 256 KiB then has sixteen million slots. The thread sanitizer leaves less address space to a
+/// program, and ends a program that reserves more.
 const LARGEST_RESERVATION: usize = if cfg!(rt_tsan) { 1 << 40 } else { 32 << 40 };
-/// Every region must have a slot.
+/// Every region must have at least one slot.
 const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
 
-/// The sparse region is reserved in addition, with this fraction of the size of the others.
+/// The sparse region is reserved in addition to the others: its size is theirs divided by this.
 const SPARSE_SHARE: usize = 16;
 /// The number of goroutines that may have deep stacks. Slots in caches, and those that a trim has
 /// taken, do not count.
@@ -85,7 +84,7 @@ pub(super) struct Arena {
     /// How many guards take mappings of their own.
     protected: AtomicUsize,
     pub(super) slots: SlotTable,
-    /// How many slots of each region have been handed out.
+    /// The number of the next slot of each region to be handed out.
     regions: [Lock<usize>; ALL_REGIONS],
     free: [Lock<FreeList>; CLASSES],
     /// The number of caches that take slots from here.
@@ -120,8 +119,8 @@ impl Arena {
         GLOBAL.get()
     }
 
-    /// Reserves `bytes`, and halves them each time that the system refuses. `guards` forces a kind
-    /// of guard; with `None` it is the kind that the kernel has.
+    /// Reserves `bytes` and the sparse region, or half as much each time that the system refuses.
+    /// `guards` forces a kind of guard; with `None` it is the kind that the kernel has.
     pub(super) fn reserve(mut bytes: usize, guards: Option<Guards>) -> Result<Self, StackError> {
         let found = map::page_size();
         if found != PAGE {
@@ -191,7 +190,8 @@ impl Arena {
         Some(self.slots.word(region, number))
     }
 
-    /// How many slots of a region have ever been handed out: always the lowest ones.
+    /// The number of the next slot of a region to be handed out. All slots below it have been
+    /// handed out, except for the first [`FIRST_DEEP`] of the sparse region.
     pub(super) fn opened(&self, region: usize) -> usize {
         *self.regions[region].lock()
     }
@@ -215,7 +215,8 @@ impl Arena {
         }
     }
 
-    /// Registers a cache, which takes slots from here. The arena may open more deep slots for it.
+    /// Registers a cache, which takes slots from here. Then the arena may open more deep slots, for
+    /// the cache.
     pub(super) fn add_cache(&self) {
         self.put_back(Class::DEEP, |_| {
             self.caches.fetch_add(1, Ordering::Relaxed);
@@ -232,7 +233,7 @@ impl Arena {
         self.deep_spent.load(Ordering::Relaxed)
     }
 
-    /// How many slots of a region may ever be handed out.
+    /// How many slots of a region may be handed out while there are as many caches as now.
     fn most(&self, region: usize) -> usize {
         let slots = self.geometry.slots(region);
         match region {
@@ -254,7 +255,8 @@ impl Arena {
                 self.deep_spent.store(true, Ordering::Relaxed);
             }
             let new = new?;
-            // The lowest are used first: they are on the fullest page tables.
+            // In reverse, because slots are taken from the end: the lowest are used first, which
+            // are on the fullest page tables.
             let slots = new.rev().map(|number| {
                 let base = self.geometry.slot_base(info.region, number);
                 match self.geometry.header_of(base) {
@@ -570,7 +572,7 @@ mod tests {
     }
 
     #[test]
-    fn new_slots_share_a_mapping_a_chunk_where_chunks_are_sealed_and_else_one() {
+    fn new_slots_take_a_mapping_for_each_chunk_if_chunks_are_sealed_and_else_one() {
         let arena = small(None);
         if arena.guards != Guards::Markers {
             eprintln!("skipped: this kernel has no guard markers");

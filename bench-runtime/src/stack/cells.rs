@@ -1,8 +1,8 @@
 //! Cells: the memory for the live bytes of compacted stacks.
 //!
-//! Each slab holds cells of one size. Only the thread that compacts takes cells, one thread at a
+//! Each slab holds cells of one size. Only a thread that compacts takes cells, one thread at a
 //! time. Any thread frees them, also in a signal handler. So many threads push to a free list, and
-//! one pops ([`FreeList`]).
+//! one at a time pops ([`FreeList`]).
 //!
 //! When no cell of a size is in use, its slabs' pages go back to the kernel. Their addresses are
 //! used again later.
@@ -37,8 +37,9 @@ struct Size {
 #[derive(Debug, Default)]
 struct Slabs {
     starts: Vec<usize>,
-    /// The slab from which cells are cut, and how many of its bytes have been used.
+    /// The index in `starts` of the slab from which cells are cut.
     current: usize,
+    /// How many bytes of that slab have been cut.
     cut: usize,
 }
 
@@ -72,7 +73,7 @@ pub(super) struct Taker {
     space: Space,
 }
 
-/// The first size that is tried: sixteen times the memory of a large machine.
+/// The first size that is tried: sixteen times the memory of a machine with 64 GiB.
 const LARGEST_SPACE: usize = 1 << 40;
 
 impl Cells {

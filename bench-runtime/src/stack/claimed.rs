@@ -9,12 +9,13 @@ use super::slots::UNIT;
 use crate::sys::madvise::PageRange;
 use crate::sys::map::PAGE;
 
-/// A parked goroutine that cannot run until the sweep releases it.
+/// A parked goroutine that the sweep has claimed. Once the claim is confirmed, the goroutine does
+/// not run until the sweep releases it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claimed {
     pub(crate) stack: Stack,
     pub(crate) g: *mut (),
-    /// The address of its saved context; no byte below it is live.
+    /// The address of its saved context. No byte below this address is live.
     pub(crate) sp: usize,
 }
 
@@ -26,13 +27,13 @@ impl Claimed {
         (start, end - start)
     }
 
-    /// Whether it is small enough for a cell.
+    /// Whether the live bytes fit into a cell.
     pub(super) fn fits(&self) -> bool {
         self.live().1 <= LARGEST
     }
 }
 
-/// The pages that hold the live bytes; they end with the header.
+/// The pages of a slot that hold its `len` live bytes, which end with the header.
 pub(super) fn live_pages(header: NonNull<StackHeader>, len: usize) -> PageRange {
     let end = header.as_ptr() as usize + size_of::<StackHeader>();
     let first = (end - len) & !(PAGE - 1);

@@ -8,7 +8,7 @@ use crate::sys::madvise::PageRange;
 use crate::sys::map::PAGE;
 use crate::util::lock::Lock;
 
-/// Slots of region `c` are `1 << (SMALLEST + c * STEP)` bytes.
+/// Slots of region `r` have `1 << (SMALLEST + r * STEP)` bytes, except in the sparse region.
 pub(super) const SMALLEST: u32 = 16;
 pub(super) const STEP: u32 = 2;
 /// The number of regions without the sparse one. Each has slots of one size, a power of two.
@@ -20,8 +20,9 @@ pub(super) const ALL_REGIONS: usize = REGIONS + 1;
 pub(super) const GROUP: u32 = 24;
 /// A deep slot: the lower part of its group.
 pub(super) const DEEP_BYTES: usize = 57 << 18;
-/// The guard of a deep slot is the end of the group before. It shares a page of page table with the
-/// stack top of that group. The range between the two is not used.
+/// The guard of a deep slot is this many bytes at the end of the group before. It shares a page of
+/// page table with the top of that group's slot. The range between that top and the guard is not
+/// used.
 pub(super) const DEEP_GUARD: usize = 64 << 10;
 
 /// How a goroutine's stack grows.
@@ -53,12 +54,12 @@ pub enum StackPolicy {
     /// has.
     #[default]
     Auto,
-    /// Grows on demand from `initial` bytes, up to the smallest slot for `limit` bytes. Slots have
-    /// 64 KiB, 256 KiB, 1 MiB and so on, each four times the one before, up to 1 GiB. The guard
-    /// takes 64 KiB of a slot (4 KiB of the smallest).
+    /// Grows on demand from `initial` bytes, in the smallest slot of at least `limit` bytes, up to
+    /// the slot's guard. Slots have 64 KiB, 256 KiB, 1 MiB and so on, each four times the one
+    /// before, up to 1 GiB. The guard takes 64 KiB of a slot (4 KiB of the smallest).
     ///
-    /// A runtime that does not compact never gives the first `initial` bytes back while the
-    /// goroutine lives, and always keeps the first page.
+    /// A runtime that does not compact never gives the first `initial` bytes, or the first page,
+    /// back while the goroutine lives.
     Growable {
         /// Bytes, at most `limit`.
         initial: usize,
@@ -73,7 +74,7 @@ pub enum StackPolicy {
 
 pub(super) const LARGEST_SLOT: usize = 1 << (SMALLEST + STEP * (REGIONS as u32 - 1));
 const SMALLEST_FIXED: usize = 2 * PAGE;
-/// The most bytes of a guard if the limit leaves much of its slot unused.
+/// The most bytes of a guard, for stacks that leave much of their slot unused.
 const LARGEST_GUARD: usize = 16 * PAGE;
 
 /// A kind of slot: its size, the place of its guard, its initial size. Slots
@@ -88,7 +89,7 @@ pub(super) struct ClassInfo {
     pub(super) region: usize,
     /// Bytes from the guard to the top of the slot.
     pub(super) usable: usize,
-    /// Bytes that are never given back while the stack is in use.
+    /// Bytes at the top that a trim never gives back while the stack is in use.
     pub(super) initial: usize,
 }
 
@@ -190,7 +191,7 @@ impl ClassInfo {
             }
             StackPolicy::Fixed(bytes) => {
                 let usable = bytes.next_multiple_of(PAGE).max(SMALLEST_FIXED);
-                // The guard must fit below it in the slot.
+                // The guard must fit into the slot too.
                 let mut region = region_for(usable);
                 if usable + guard_bytes(slot_bytes(region)) > slot_bytes(region) {
                     region += 1;

@@ -38,20 +38,20 @@
 //! # Rejected
 //!
 //! Copying with `MADV_DONTNEED` alone loses writes of other threads, and so do guards without steps
-//! 1 and 3, as a stress test showed. If the stacks are registered for missing pages, `read(2)` into
-//! an untouched page of a running stack fails with EFAULT for ordinary users. `UFFDIO_MOVE` and
-//! memory files cost more.
+//! 1 and 3, as a stress test showed. If the stacks are registered with the userfaultfd for missing
+//! pages, `read(2)` into an untouched page of a running stack fails with EFAULT for ordinary users.
+//! `UFFDIO_MOVE` and memory files cost more.
 //!
 //! The designs in this table are sound, except for the last, and none was better. The figures are
 //! CPU time for one stack in the repository's example `memory`, with 100,000 stacks of the default
-//! size. They are medians of ten readings, taken by turns with the present design, on a busy
-//! machine of two CPUs, Linux 6.18.
+//! size. They are medians of ten readings, alternating with the present design, on a busy machine
+//! of two CPUs, Linux 6.18.
 //!
 //! | design                                                  | compaction | restoring |
 //! |---------------------------------------------------------|------------|--------|
 //! | the present one, in the same readings                   | 1.70–1.80 µs | 2.63–2.65 µs |
-//! | a new chunk, moved over the sealed one by `mremap`, if all stacks of the chunk before were restored | the same | 2.97 µs |
-//! | the same, its pages by a vectored `MADV_POPULATE_WRITE` | the same | 3.37 µs |
+//! | if all stacks of the previous chunk were restored: a new chunk, moved over the sealed one by `mremap` | the same | 2.97 µs |
+//! | the same, with the new chunk's pages from a vectored `MADV_POPULATE_WRITE` | the same | 3.37 µs |
 //! | cells in huge pages                                     | 2.08 µs | 2.93 µs |
 //! | guards of one page                                      | 1.93 µs | 2.67 µs |
 //! | no step 1                                               | 1.78 µs | 2.61 µs |
@@ -164,7 +164,7 @@ pub struct CompactionStats {
     pub compacted_count: u64,
     /// How often a stack was restored.
     pub restored_count: u64,
-    /// How often it was restored because another thread accessed it.
+    /// How often a stack was restored because another thread accessed it.
     pub touched_count: u64,
     /// How often a chunk was sealed: all its stacks were compacted, and its page tables were freed.
     pub sealed_count: u64,
@@ -263,7 +263,7 @@ pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
 }
 
 /// The present address of a byte of a slot: in the cell if the slot is compacted, else `address`
-/// itself. The caller must read the byte through the kernel, and then call this again to see
+/// itself. The caller must read the byte through the kernel, and then call `place_of` again to see
 /// whether the byte has moved.
 pub(crate) fn place_of(address: usize) -> usize {
     let in_cell = |compactor: &'static Compactor| {
@@ -285,7 +285,7 @@ pub(crate) fn place_of(address: usize) -> usize {
 /// The cause of a fault in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Touch {
-    /// The slot was compacted, and is restored now.
+    /// The slot was compacted. This thread or another one has restored it.
     Restored,
     /// The fault has another cause.
     NotOurs,
@@ -367,10 +367,10 @@ impl Compactor {
                 }
             }
         }
-        // Headers cannot be read any more once the pages are protected.
+        // Headers cannot be read any more after step 3.
         let classes: Vec<Class> = claimed.iter().map(|claim| claim.stack.class()).collect();
         for (index, &class) in classes.iter().enumerate() {
-            // From step 1 on, a thread that faults in the slot waits while its word says this.
+            // From step 1 on, a thread that faults in the slot waits while the word is `MOVING`.
             transition::set(word(index), Word::plain(State::Moving, class).0);
         }
         let back_to_live = || {
@@ -450,7 +450,7 @@ impl Compactor {
         self.reopen(start, bytes);
         // Step 6.
         for (index, claim) in claimed.iter().enumerate() {
-            // A thread that restores the slot sees the content of the cell.
+            // `set` is a Release: a thread that restores the slot sees the content of the cell.
             transition::set(word(index), compacted(index, claim).0);
         }
         let count = claimed.len() as u64;
@@ -467,7 +467,8 @@ impl Compactor {
         }
     }
 
-    /// Waits until the slot is in a stable state; returns its word.
+    /// Waits until the slot is in a stable state; returns its word. Does not wait in the child of a
+    /// fork, which has no thread that would end another state.
     fn settled(&self, word: &AtomicU64) -> Word {
         let is_moving = |now| match Word(now).state() {
             State::Moving | State::Restoring => !fork::is_child(),
@@ -523,7 +524,7 @@ impl Compactor {
             let to = end.min(page + PAGE);
             // SAFETY: the staging page is ours while we hold it, and the part
             // of the cell is within what was copied to it. The rest of the
-            // page is below SP or above the header, which is not read.
+            // page is below SP or above the header, and is not read.
             let answer = unsafe {
                 let staged = staging.page();
                 cell.0
@@ -539,9 +540,11 @@ impl Compactor {
         }
     }
 
+    /// Puts the bytes of one page back.
+    ///
     /// # Safety
     ///
-    /// `page` is a page of a slot that is restored by this thread.
+    /// `page` is a page of a slot that this thread is restoring.
     unsafe fn put_page(&self, page: usize, from: *const u8) -> io::Result<()> {
         if fork::is_child() {
             // The userfaultfd would fill the parent's memory. A fork's child

@@ -38,9 +38,10 @@ pub enum StackError {
         /// How many the reservation has.
         slots: usize,
     },
-    /// The kernel has no guard markers (Linux 6.13 has them), so each stack takes two mappings, and
-    /// no more are left for stacks. If none is left for a thread either, or memory is exhausted,
-    /// the scheduler drops the goroutine's closure; a destructor in it must not wait.
+    /// The process has no memory mappings left for stacks. A stack takes two if the kernel has no
+    /// guard markers (Linux 6.13 has them). If none is left for a thread either, or memory is
+    /// exhausted, the scheduler drops the goroutine's closure; a destructor in the closure must not
+    /// wait.
     #[error(
         "{maps} of the {limit} memory mappings that the process may have are in use, and the last \
          are left for threads and the heap: raise the sysctl vm.max_map_count (two a goroutine \

@@ -1,13 +1,12 @@
-//! Reports about stacks to the sanitizers. Only their own builds contain them (`cfg(rt_tsan)`,
-//! `scripts/tsan.sh`; `cfg(rt_asan)`, `scripts/asan.sh`); in other builds these functions are
-//! empty.
+//! Tells the sanitizers which stack a thread runs on. These functions are empty except in builds
+//! for a sanitizer (`cfg(rt_tsan)`, `scripts/tsan.sh`; `cfg(rt_asan)`, `scripts/asan.sh`).
 //!
 //! The thread sanitizer orders events by *fiber*, and each thread is a fiber. So each stack in use
 //! is made a fiber too. The fiber is created when the stack is bound, and destroyed when the last
 //! goroutine on the stack ends. Each switch between fibers is reported as the last action on the
 //! old stack.
 //!
-//! | what it cannot see                     | what is reported to it                |
+//! | what the sanitizer cannot see          | what is reported to it                |
 //! |----------------------------------------|---------------------------------------|
 //! | a switch, between fibers of one thread | `switch_to_fiber`: the thread's actions on the old fiber come before those on the new one |
 //! | the store of the saved context, which is assembly (see [`crate::arch`]) | a release of `context`: pairs with the Acquires of its readers |
@@ -20,8 +19,8 @@
 //! variables, which no code may touch. A panic clears these marks from its frame to the upper
 //! bound, so the sanitizer is given the bounds of the next stack before each switch. The last
 //! frames of a goroutine never return, and would leave marks for the next goroutine on the stack,
-//! so they are cleared before the jump. On a foreign stack the bounds are not known and the old
-//! ones stay; at a panic the sanitizer then prints that it clears nothing.
+//! so all marks are cleared before the jump. On a foreign stack the bounds are not known and the
+//! old ones stay; at a panic the sanitizer then prints that it clears nothing.
 
 #[cfg(rt_asan)]
 pub(crate) use asan::{G0, begin, end, leave};

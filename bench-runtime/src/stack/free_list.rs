@@ -1,8 +1,8 @@
 //! A last-in, first-out list of free pieces of memory; each piece holds the link to the next. Any
 //! thread pushes, also in a signal handler. One thread at a time pops.
 //!
-//! With one popper there is no ABA problem: the head that it saw stays on the list until it pops
-//! it, though other threads may push pieces before it.
+//! With one popper there is no ABA problem: the head that the popper has read stays on the list
+//! until the popper takes it. Other threads only push pieces in front of it.
 //!
 //! Its model is `tests/loom/free_list.rs`, on this source.
 

@@ -19,9 +19,9 @@ pub(super) enum Guards {
     Protect,
 }
 
-/// The guard of a slot of this size. Rust probes every page of a large frame, so one page would be
-/// enough. C code that was compiled without such probes may skip a single page, so all but the
-/// smallest slots have guards of sixteen pages.
+/// The bytes of the guard of a slot of this size. Rust probes every page of a large frame, so one
+/// page would be enough. C code that was compiled without such probes may skip a single page, so
+/// all but the smallest slots have guards of sixteen pages.
 pub(super) const fn guard_bytes(slot: usize) -> usize {
     if slot <= 64 << 10 { PAGE } else { 16 * PAGE }
 }

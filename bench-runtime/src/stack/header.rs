@@ -41,19 +41,20 @@ pub(crate) struct StackHeader {
     limit: Cell<usize>,
     /// Bytes from the limit to the top of the slot.
     usable: Cell<u32>,
-    /// Bytes that are never given back while the stack is in use.
+    /// Bytes at the top that a trim never gives back while the stack is in use.
     initial: Cell<u32>,
     /// Bytes in memory at the last visit.
     pub(super) committed: Cell<u32>,
-    /// The most bytes in memory at any visit.
+    /// The most bytes, at any visit, from the lowest page in memory to the top of the slot.
     pub(super) peak: Cell<u32>,
-    /// Pages that visits found added after the first page.
+    /// The number of pages that were added after the first one, as far as visits saw.
     pub(super) growth: Cell<u32>,
     /// How many wakers it is calling, one inside the other: see `sched::wakers`.
     pub(crate) wakes: Cell<u8>,
 }
 
-/// The address of a goroutine or an M. Other threads may read it while its owner writes.
+/// The address of a goroutine or an M. Other threads may read it while the thread to which the
+/// header belongs writes it.
 #[derive(Debug, Default)]
 pub(crate) struct Owner(AtomicPtr<()>);
 
@@ -79,8 +80,8 @@ impl Owner {
 }
 
 /// The object that a goroutine waits for. The sweep marks it by setting the lowest bit. The next
-/// wait overwrites the mark, so while it is there the goroutine has not run. A wait needs no
-/// extra instruction for this.
+/// wait overwrites the mark, so a goroutine that is parked while the mark is there has not run
+/// since the marking. A wait needs no extra instruction for this.
 #[derive(Debug, Default)]
 pub(crate) struct WaitObject(AtomicUsize);
 
@@ -105,20 +106,21 @@ impl WaitObject {
         self.0.store(object as usize, Ordering::Relaxed);
     }
 
-    /// Marks it, at any time.
+    /// Marks it. Allowed while the goroutine runs.
     pub(super) fn mark(&self) {
         self.0.fetch_or(Self::MARK, Ordering::Relaxed);
     }
 
     /// Whether it is marked. An object at an odd address appears marked, and
-    /// then the sweep acts one round early.
+    /// then the sweep acts one pass early.
     pub(super) fn is_marked(&self) -> bool {
         Self::parts(self.0.load(Ordering::Relaxed)).1
     }
 }
 
-// SP must be 64-byte aligned at the top, and the first page must keep most of
-// 2 KiB below the header for the frames of a shallow goroutine.
+// SP must be 64-byte aligned at the top, and the first page must keep most of 2 KiB below the
+// header for the frames of a shallow goroutine. The fields before `limit` must be in the first
+// cache line, because the scheduler uses them.
 const _: () = assert!(size_of::<StackHeader>() == 128);
 const _: () = assert!(offset_of!(StackHeader, limit) <= 64);
 
@@ -206,7 +208,7 @@ impl Stack {
         self.limit() + self.usable()
     }
 
-    /// Bytes that stay committed while the stack is in use.
+    /// Bytes at the top that a trim never gives back while the stack is in use.
     pub(crate) fn initial(self) -> usize {
         self.header().initial.get() as usize
     }
@@ -231,8 +233,8 @@ impl Stack {
     }
 }
 
-/// The tops of slots are at this many different distances from the slot's end, in cache lines;
-/// neighbouring slots have different ones.
+/// Headers are at this many different distances from the end of their slot, a cache line apart. The
+/// headers of neighbouring slots have different distances.
 const COLOURS: usize = 32;
 const LINE: usize = 64;
 
@@ -374,7 +376,7 @@ pub(crate) fn header_of(address: usize) -> Option<NonNull<StackHeader>> {
     let sparse = SHARED.sparse.load(Ordering::Acquire);
     let start = SHARED.start.load(Ordering::Relaxed);
     let offset = address.wrapping_sub(start);
-    // Most goroutines have deep slots, whose address takes less computation.
+    // First, because most goroutines have deep slots, and their header takes less computation.
     if offset < sparse {
         return deep_header(start, offset);
     }

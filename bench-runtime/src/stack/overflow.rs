@@ -74,8 +74,8 @@ pub(super) fn install_handler() -> io::Result<()> {
 }
 
 fn on_fault(fault: &Fault) -> bool {
-    // A read or a write of a compacted page is a SIGSEGV that restoring mends. Code that is
-    // executed on a stack is another error.
+    // After a read or a write of a compacted page, the stack is restored. If the accessed address
+    // is the program counter, code was executed on a stack, which is another error.
     let accessed = fault.signal == libc::SIGSEGV && fault.address != fault.program_counter;
     if fault.from_kernel && accessed && compact::on_fault(fault.address) == Touch::Restored {
         return true;
@@ -89,8 +89,8 @@ fn on_fault(fault: &Fault) -> bool {
 }
 
 fn overflowed(fault: &Fault) -> Option<NonNull<StackHeader>> {
-    // The slot that contains SP is in use, so its header may be read. SP may be in the guard
-    // already when a new frame faults; `owner_of` finds the slot then too.
+    // The slot that contains SP is in use, so its header may be read. When a new frame faults, SP
+    // may already be in the guard; `owner_of` finds the slot then too.
     let header = owner_of(fault.stack_pointer)?;
     let limit = Stack::from_header(header).limit();
     (owner_of(fault.address) == Some(header) && fault.address < limit).then_some(header)
@@ -164,11 +164,11 @@ fn abort() -> ! {
 
 /// Bytes from the lowest page that is in memory to the top of the slot.
 fn high_water(stack: Stack) -> usize {
-    const CHUNK: usize = 64;
+    const WINDOW: usize = 64;
     let mut start = stack.limit();
     while start < stack.slot_top() {
-        let mut pages = [0; CHUNK];
-        let count = CHUNK.min((stack.slot_top() - start) / PAGE);
+        let mut pages = [0; WINDOW];
+        let count = WINDOW.min((stack.slot_top() - start) / PAGE);
         if map::resident(start, &mut pages[..count]).is_err() {
             return 0;
         }
@@ -183,7 +183,7 @@ fn high_water(stack: Stack) -> usize {
 /// The frames from the faulting one outwards, stored for the watchdog.
 struct Frames {
     innermost: [AtomicUsize; INNERMOST],
-    /// A ring.
+    /// The last frames so far, in a ring.
     outermost: [AtomicUsize; OUTERMOST],
     count: AtomicUsize,
 }
@@ -206,8 +206,8 @@ impl Frames {
             }
             self.outermost[number % OUTERMOST].store(ip, Ordering::Relaxed);
         };
-        // SAFETY: only this thread reports. The crate's lock must not be taken here, because the
-        // code that overflowed may hold it.
+        // SAFETY: only this thread reports. The lock of the crate `backtrace` must not be taken
+        // here, because the code that overflowed may hold it.
         unsafe {
             backtrace::trace_unsynchronized(|frame| {
                 let ip = frame.ip() as usize;
@@ -283,7 +283,8 @@ fn write_offset(out: &mut StderrBuffer, number: usize, ip: usize) {
 
 /// One line for each function, also for inlined ones.
 fn write_symbols(out: &mut StderrBuffer, number: usize, ip: usize) {
-    // `ip` is the instruction that faulted, or is behind a call; the byte before is resolved.
+    // The function resolves the byte before its argument. In frame 0 `ip` is the instruction that
+    // faulted; in the others it is behind a call.
     let exact = usize::from(number == 0);
     let mut named = false;
     // SAFETY: as in `Frames::collect`.
@@ -307,7 +308,7 @@ fn write_symbols(out: &mut StderrBuffer, number: usize, ip: usize) {
     if !named {
         let _ = writeln!(out, "{number:4}: {ip:#x}");
     }
-    // The text so far is written, in case the next frame faults.
+    // In case the next frame faults.
     out.flush();
 }
 

@@ -246,8 +246,8 @@ fn small() -> StackPolicy {
     }
 }
 
-/// A body that parks three times, and after each adds the sum of 40 words on its stack to
-/// `words[index]`.
+/// A body that parks three times. After each park it adds the sum of 40 words on its stack, and the
+/// number of the round, to `words[index]`.
 fn keeper(words: &'static [AtomicU64], index: usize) -> impl FnOnce(&Toy) + Send {
     move |toy| {
         let local: [u64; 40] = std::array::from_fn(|i| (index * 1000 + i) as u64);
@@ -325,12 +325,12 @@ fn live_part_of_several_pages_survives_compaction() {
 
 type Hammers<'scope> = Vec<std::thread::ScopedJoinHandle<'scope, u64>>;
 
-/// Starts two threads that run until `stop`. Each picks a random one of `cells`, which points to
-/// two words. 50 times it adds to the first word and checks the second, which must be `!0 - index`.
-/// Then it calls `rest` with a random number, and begins again.
+/// Starts two threads that run until `stop`. Each picks a random one of `addresses`, at which there
+/// are two words. 50 times it adds to the first word and checks the second, which must be
+/// `!0 - index`. Then it calls `rest` with a random number, and begins again.
 fn start_hammers<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
-    cells: &'static [AtomicUsize],
+    addresses: &'static [AtomicUsize],
     stop: &'static AtomicBool,
     rest: fn(u64),
 ) -> Hammers<'scope> {
@@ -338,8 +338,8 @@ fn start_hammers<'scope>(
         let (mut random, mut count) = (seed * 2 + 1, 0u64);
         while !stop.load(Ordering::Relaxed) {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
-            let index = (random >> 33) as usize % cells.len();
-            let local = cells[index].load(Ordering::Acquire);
+            let index = (random >> 33) as usize % addresses.len();
+            let local = addresses[index].load(Ordering::Acquire);
             // SAFETY: the toys keep their locals until the hammers have stopped.
             let local = unsafe { &*(local as *const [AtomicU64; 2]) };
             for _ in 0..50 {
@@ -369,14 +369,14 @@ fn foreign_threads_lose_no_write_and_read_nothing_bad() {
     with_compaction("foreign_threads_lose_no_write_and_read_nothing_bad", || {
         const TOYS: usize = 64;
         const ROUNDS: u64 = 300;
-        static CELLS: [AtomicUsize; TOYS] = [const { AtomicUsize::new(0) }; TOYS];
+        static ADDRESSES: [AtomicUsize; TOYS] = [const { AtomicUsize::new(0) }; TOYS];
         static STOP: AtomicBool = AtomicBool::new(false);
         static TOTAL: AtomicU64 = AtomicU64::new(0);
         let toys = toys(TOYS, small(), |index| {
             move |toy: &Toy| {
                 // A counter that other threads increase, and a pattern that they read.
                 let local = [AtomicU64::new(0), AtomicU64::new(!0 - index as u64)];
-                CELLS[index].store(local.as_ptr() as usize, Ordering::Release);
+                ADDRESSES[index].store(local.as_ptr() as usize, Ordering::Release);
                 for _ in 0..ROUNDS {
                     toy.pause();
                     local[0].fetch_add(1, Ordering::Relaxed);
@@ -386,7 +386,7 @@ fn foreign_threads_lose_no_write_and_read_nothing_bad() {
             }
         });
         let hammered: u64 = std::thread::scope(|scope| {
-            let hammers = start_hammers(scope, &CELLS, &STOP, |_| {});
+            let hammers = start_hammers(scope, &ADDRESSES, &STOP, |_| {});
             for round in 0..ROUNDS {
                 sweep_twice(AT_ONCE);
                 if round % 3 == 0 {
@@ -562,7 +562,7 @@ fn free_stacks_give_their_pages_back_in_halves() {
             .collect();
         let mut cache = StackCache::new();
         stacks.into_iter().for_each(|stack| cache.put(stack));
-        // A cache that never took a slot has no arena.
+        // Not `cache.arena`: a cache that never took a slot has none.
         let arena = Arena::existing().unwrap();
         cache.drain();
         let resident = || -> usize {

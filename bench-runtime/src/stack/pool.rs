@@ -1,8 +1,9 @@
 //! Free stacks: a cache for each P, last in, first out.
 //!
 //! The stack that was put back last is used next, because its lines are still in the CPU's cache.
-//! When a cache has [`HOT`] stacks, the oldest [`SPILL`] of them go to the arena; an empty cache
-//! takes as many from there. If neither has a deep stack, a request for one gets a shallow one.
+//! When a stack is put into a cache that has [`HOT`] of its class, the oldest [`SPILL`] of them go
+//! to the arena; an empty cache takes as many from there. If neither has a deep stack, a request
+//! for one gets a shallow one.
 //!
 //! # Rejected
 //!
@@ -33,9 +34,9 @@ use super::limits::{HOT, SPILL};
 use super::slots::{State, Word};
 use super::{Stack, StackError, trim};
 
-/// If more free stacks than this have pages (64 MiB at a page each), the pages of further ones are
-/// freed at once. When millions of goroutines end, their stacks would otherwise keep that memory
-/// until the next sweep.
+/// If more free stacks of a class than this have pages (64 MiB at a page each), the pages of
+/// further ones are freed at once. When millions of goroutines end, their stacks would otherwise
+/// keep that memory until the next sweep.
 const WARM: usize = 16 << 10;
 /// A cache is trimmed at most once in this time, because reading its free stacks takes some 20 µs.
 const TRIM_MS: u32 = 10;
@@ -115,7 +116,7 @@ impl StackCache {
         self.take(Class::SHALLOW)
     }
 
-    /// A stack of this class that is not in the cache.
+    /// A stack of this class when no hot one is left: from the arena, or a cold one.
     fn take_from(&mut self, arena: &'static Arena, class: Class) -> Result<Stack, StackError> {
         if self.classes.len() <= class.index() {
             self.classes
@@ -177,7 +178,7 @@ impl StackCache {
     }
 
     /// Frees the pages of deep calls in the free stacks, at most once in [`TRIM_MS`]. Called when
-    /// an M is about to sleep. `now_ms` is a clock that does not go back.
+    /// an M is about to sleep. `now_ms` is a monotonic clock, which may wrap around.
     pub(crate) fn trim(&mut self, now_ms: u32) {
         if now_ms.wrapping_sub(self.trimmed_ms) < TRIM_MS {
             return;
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_stacks_go_first_and_shallow_ones_when_they_are_spent() {
+    fn deep_stacks_are_used_first_and_shallow_ones_when_none_is_left() {
         // Small, so that it has few deep slots.
         let arena: &'static Arena = Box::leak(Box::new(Arena::reserve(1 << 33, None).unwrap()));
         let mut cache = StackCache::of_arena(arena);

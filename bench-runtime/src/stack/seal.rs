@@ -61,7 +61,7 @@ unsafe impl Send for Seals {}
 unsafe impl Sync for Seals {}
 
 impl Seals {
-    /// All chunks are open.
+    /// The states of the arena's chunks, which are all open.
     pub(super) fn new(arena: &Arena) -> Self {
         let chunks = arena.geometry().bytes().div_ceil(CHUNK);
         // The zeros are the kernel's, so no memory is touched.

@@ -87,11 +87,12 @@ impl Word {
         Class::from_index((self.0 >> CLASS_AT) as usize & 0x3f)
     }
 
-    /// For a live slot: the time at which it was first seen parked.
+    /// For a live slot: the time at which its goroutine was first seen parked; 0 if it was not.
     pub(super) fn since_ms(self) -> u32 {
         (self.0 >> REST_AT) as u32
     }
 
+    /// For a live slot: whether nothing is left to trim.
     pub(super) fn trimmed(self) -> bool {
         self.0 & TRIMMED != 0
     }

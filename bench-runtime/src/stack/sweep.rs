@@ -10,8 +10,8 @@
 //!
 //! The sweep reads the state of goroutines through [`Hooks`], because goroutines are on a higher
 //! floor. It *claims* a goroutine before it works on its stack; a claimed goroutine is not resumed
-//! until it is released. A claim holds only once it is *confirmed*. That takes a heavy barrier, so
-//! many claims are confirmed together, and no stack is written before.
+//! until it is released. A claim holds only once it is *confirmed*, and no stack is written before
+//! that. Confirming takes a heavy barrier, so many claims are confirmed together.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,10 +42,12 @@ pub(crate) struct Hooks {
     pub(crate) parked: fn(g: *mut (), stack: Stack) -> Option<Shrink>,
     /// Claims it; returns the address of its saved context.
     pub(crate) claim: fn(g: *mut (), stack: Stack) -> Option<usize>,
-    /// Confirms claims. After this, an M that was about to resume one of these goroutines has seen
-    /// the claim. Calls `each` with the index of every claim that holds.
+    /// Confirms claims. An M that was about to resume one of these goroutines has seen the claim
+    /// and waits, or has resumed the goroutine, whose claim then does not hold. Calls `each` with
+    /// the index of every claim that holds.
     pub(crate) confirm: fn(claimed: &[Claimed], each: &mut dyn FnMut(usize)),
-    /// Releases it. If `compacted`, [`compact::restore`] must be called before it runs again.
+    /// Releases it. If `compacted`, [`compact::restore`] must be called before the goroutine runs
+    /// again.
     pub(crate) release: fn(claimed: &Claimed, compacted: bool),
 }
 
@@ -61,7 +63,7 @@ pub(crate) struct Policy {
 pub(crate) enum Progress {
     /// There are more slots to visit.
     More,
-    /// All have been visited. If `pending`, some may be due when [`Policy::after`] has passed
+    /// All slots have been visited. If `pending`, some may be due when [`Policy::after`] has passed
     /// again.
     Done { pending: bool },
     /// Another thread is sweeping.
@@ -74,8 +76,8 @@ pub(crate) enum Progress {
 /// not in the cache, so a step takes a tenth of a millisecond.
 const STEP: usize = 1024;
 
-/// A shorter run is not compacted until its stacks have waited for long, because each run takes
-/// three `mprotect` calls with their TLB shootdowns.
+/// A shorter run is not compacted until one of its stacks has been parked for very long, because
+/// each run takes three `mprotect` calls with their TLB shootdowns.
 const SHORTEST_RUN: usize = 16;
 /// A stack that has been parked for this many times [`Policy::after`] may be compacted in a short
 /// run.
@@ -89,8 +91,8 @@ pub(crate) fn set_hooks(hooks: Hooks) {
     HOOKS.get_or_init(|| hooks);
 }
 
-/// Visits the next slots. `now_ms` is a clock that does not go back. Never waits for another
-/// thread's step.
+/// Visits the next slots. `now_ms` is a monotonic clock, which may wrap around. Never waits for
+/// another thread's step.
 pub(crate) fn step(now_ms: u32, policy: Policy) -> Progress {
     let (Some(hooks), Some(arena)) = (HOOKS.get(), Arena::existing()) else {
         return Progress::Nothing;
@@ -124,7 +126,7 @@ struct Sweeper {
     /// Stacks to trim, and the numbers of their slots.
     trims: Vec<Claimed>,
     trim_numbers: Vec<usize>,
-    /// Whether a stack of the run has waited so long that the run may be short.
+    /// Whether a stack of the run has been parked so long that the run may be short.
     overdue: bool,
     /// How many slots of the present chunk were found compacted.
     in_cells: usize,
@@ -134,7 +136,7 @@ struct Sweeper {
 // the hooks, on the thread that does the step.
 unsafe impl Send for Sweeper {}
 
-/// A slot that a visit found.
+/// A stack that is due to be trimmed or compacted.
 struct Due {
     stack: Stack,
     shrink: Shrink,
@@ -190,7 +192,8 @@ impl Sweeper {
         }
     }
 
-    /// Visits one slot, and records its state.
+    /// Visits one slot, and returns its stack if that is due. If this is the first visit during a
+    /// park, marks the stack and stores the time in the slot's word.
     fn look(
         &mut self,
         arena: &Arena,
@@ -208,8 +211,8 @@ impl Sweeper {
         }
         let (since, age_ms) = (now.since_ms(), now_ms.wrapping_sub(now.since_ms()));
         if since != 0 && age_ms < after_ms {
-            // Whether the goroutine has run meanwhile is checked when the stack is due. To check it
-            // now would read three lines that are in no cache.
+            // Whether the goroutine has run meanwhile is checked when the stack is due. A check now
+            // would read three cache lines from memory.
             self.pending = true;
             return None;
         }
@@ -308,7 +311,7 @@ impl Sweeper {
         self.trim_numbers.clear();
     }
 
-    /// Compacts the run, which ends before slot `end`, and releases it.
+    /// Compacts the run, which ends before slot `end`, if it is long enough; then releases it.
     fn flush(&mut self, arena: &Arena, hooks: &Hooks, end: usize) {
         let overdue = std::mem::take(&mut self.overdue);
         if self.run.is_empty() {
@@ -332,7 +335,7 @@ impl Sweeper {
         let compacted = long_enough
             && confirmed == self.run.len()
             && compact::compact(self.region, first, &self.run).is_ok();
-        // A compacted stack may be sealed by the next pass.
+        // The next pass may compact the run, or seal its chunk.
         self.pending = true;
         for claimed in self.run.drain(..) {
             (hooks.release)(&claimed, compacted);

@@ -1,4 +1,4 @@
-//! Chunks whose stacks are all compacted, and the kernel's memory for them.
+//! Tests of sealing: the page tables of chunks whose stacks are all compacted.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn page_tables() -> usize {
     kib.unwrap() << 10
 }
 
-/// The smallest slots of which chunks are sealed.
+/// The policy with the smallest slots whose chunks are sealed.
 fn small_chunks() -> StackPolicy {
     StackPolicy::Growable {
         initial: 2 << 10,
@@ -18,6 +18,7 @@ fn small_chunks() -> StackPolicy {
     }
 }
 
+/// The number of such slots in two chunks.
 const TWO_CHUNKS: usize = 512;
 
 #[test]
@@ -54,8 +55,8 @@ fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
                     toys[at].resume();
                     assert!(guarded(toys[at]), "no guard below stack {at}");
                 }
-                // Compared with the sealed state. Before the first sweep the cells had no page
-                // tables.
+                // Compared with the sealed state, and not with the state before the first sweep,
+                // when the cells had no page tables.
                 let freed = page_tables().saturating_sub(sealed);
                 assert!(
                     freed >= TWO_CHUNKS * 512 * 9 / 10,
@@ -111,11 +112,12 @@ fn child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk() {
     with_compaction(
         "sealed::child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk",
         || {
-            static CELLS: [AtomicUsize; TWO_CHUNKS] = [const { AtomicUsize::new(0) }; TWO_CHUNKS];
+            static ADDRESSES: [AtomicUsize; TWO_CHUNKS] =
+                [const { AtomicUsize::new(0) }; TWO_CHUNKS];
             let toys = toys(TWO_CHUNKS, small_chunks(), |index| {
                 move |toy: &Toy| {
                     let local = black_box([index as u64; 8]);
-                    CELLS[index].store(local.as_ptr() as usize, Ordering::Relaxed);
+                    ADDRESSES[index].store(local.as_ptr() as usize, Ordering::Relaxed);
                     toy.pause();
                     assert_eq!(black_box(&local)[5], index as u64);
                 }
@@ -126,8 +128,8 @@ fn child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk() {
             let status = unsafe {
                 match libc::fork() {
                     0 => {
-                        let wrong = CELLS.iter().enumerate().filter(|(index, cell)| {
-                            let local = cell.load(Ordering::Relaxed) as *mut u64;
+                        let wrong = ADDRESSES.iter().enumerate().filter(|(index, address)| {
+                            let local = address.load(Ordering::Relaxed) as *mut u64;
                             let value = local.add(5).read_volatile();
                             local.add(5).write_volatile(7_777);
                             value != *index as u64
@@ -151,7 +153,8 @@ fn child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk() {
     );
 }
 
-/// Maps single pages until the process may map no more; returns their addresses.
+/// Makes single pages mappings of their own until the process may have no more; returns their
+/// addresses.
 fn fill_the_map_limit() -> Vec<usize> {
     let (_, count) = map::map_count_and_limit().unwrap();
     let start = map::reserve(2 * count * PAGE, PAGE).unwrap();
@@ -188,8 +191,8 @@ fn compaction_goes_on_where_no_mapping_can_be_had() {
             let split = fill_the_map_limit();
             assert!(split.len() > 1000, "only {} mappings made", split.len());
             // A goroutine of the first chunk runs, so protecting the memory before and after it
-            // would split a mapping. The second chunk is a whole mapping, but mapping it anew is
-            // refused.
+            // would split a mapping, and the first chunk is not compacted. The second chunk is a
+            // whole mapping. It is compacted, but not sealed, because mapping it anew is refused.
             toys[100].status.store(RUNNING, Ordering::Relaxed);
             sweep_twice(AT_ONCE);
             let during = compact::stats();
@@ -219,13 +222,14 @@ fn foreign_threads_lose_no_write_in_a_sealed_chunk() {
         "sealed::foreign_threads_lose_no_write_in_a_sealed_chunk",
         || {
             const SEALS: u64 = 60;
-            static CELLS: [AtomicUsize; TWO_CHUNKS] = [const { AtomicUsize::new(0) }; TWO_CHUNKS];
+            static ADDRESSES: [AtomicUsize; TWO_CHUNKS] =
+                [const { AtomicUsize::new(0) }; TWO_CHUNKS];
             static STOP: AtomicBool = AtomicBool::new(false);
             static TOTAL: AtomicU64 = AtomicU64::new(0);
             let toys = toys(TWO_CHUNKS, small_chunks(), |index| {
                 move |toy: &Toy| {
                     let local = [AtomicU64::new(0), AtomicU64::new(!0 - index as u64)];
-                    CELLS[index].store(local.as_ptr() as usize, Ordering::Release);
+                    ADDRESSES[index].store(local.as_ptr() as usize, Ordering::Release);
                     while !STOP.load(Ordering::Relaxed) {
                         toy.pause();
                     }
@@ -233,7 +237,7 @@ fn foreign_threads_lose_no_write_in_a_sealed_chunk() {
                 }
             });
             let hammered: u64 = std::thread::scope(|scope| {
-                let hammers = start_hammers(scope, &CELLS, &STOP, |random| {
+                let hammers = start_hammers(scope, &ADDRESSES, &STOP, |random| {
                     // Long enough for all stacks to be compacted.
                     std::thread::sleep(Duration::from_millis(random >> 61));
                 });
