@@ -106,8 +106,8 @@ fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'sta
     move || f.run()
 }
 
-/// Ends the process. The caller ends a context or fires a timer, and has no one to return an error
-/// to. A panic would unwind into the wrong code, or end the thread that fires timers.
+/// Ends the process. The caller ends a context or fires a timer, and cannot return the error. A
+/// panic would unwind into the wrong code, or end the thread that fires timers.
 #[cold]
 fn no_thread(error: &io::Error) -> ! {
     fatal!("{error}; a function is to be called in one, for a context or a timer");

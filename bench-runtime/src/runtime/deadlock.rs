@@ -106,7 +106,7 @@ pub(crate) fn check_at_rest(shared: &'static Shared) {
     if !shared.settings.detects_deadlock {
         return;
     }
-    // SeqCst: as in `check_deadlock`.
+    // SeqCst: as in `report_or_find_outside_thread`.
     fence(Ordering::SeqCst);
     let asleep = all_on_lists(shared, &shared.idle.lock());
     if asleep && nothing_can_come_except_own_fds(shared) && no_outside_thread(shared) {

@@ -1,5 +1,4 @@
-//! Fake time: when the clock of a test advances, and the calls of goroutines that use it; see
-//! [`crate::synctest`].
+//! Fake time: when the clock of a test advances, and what [`crate::synctest`] calls.
 
 use std::ptr;
 use std::sync::atomic::Ordering;

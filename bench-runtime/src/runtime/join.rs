@@ -250,8 +250,9 @@ impl<T> JoinHandle<T> {
             match g.join.load(Ordering::Acquire) {
                 JOIN_DONE => break,
                 JOIN_LOST => {
-                    // Read before `let_go`, which releases the record. It stays true: a stopped
-                    // runtime starts no goroutine, except one that an M had just picked.
+                    // Read before `let_go`, which releases the record. `began` does not become
+                    // wrong: a stopped runtime starts no goroutine, except one that an M had just
+                    // picked.
                     let began = g.context.load(Ordering::Acquire) != FRESH;
                     if self.let_go() {
                         std::mem::forget(self);

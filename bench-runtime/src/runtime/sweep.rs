@@ -10,8 +10,8 @@ use crate::sched::sysmon::{ROUND_NS, Round, Watch};
 use crate::stack::sweep::{self, Policy, Progress};
 use crate::sys::{clock, memory};
 
-/// The number of passes over all stacks in the time after which a parked one is shrunk. So that
-/// stack is visited about this many times before, at about 30 ns a visit. Chosen, not measured.
+/// The number of passes over all stacks in the time after which a parked stack is shrunk. Until
+/// then the stack is visited about this many times, at about 30 ns a visit. Chosen, not measured.
 const PASSES: u32 = 4;
 
 /// A runtime that compacts is under pressure if more than 1/4 of the machine's memory is resident

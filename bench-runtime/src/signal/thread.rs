@@ -126,8 +126,8 @@ fn start(noted: Noted) -> io::Result<()> {
         notice::unblock_all();
         loop {
             let signals = noted.wait();
-            // This thread counts as an outside thread while it may end a wait: it may also end that
-            // of a goroutine whose listener is dropped meanwhile.
+            // This thread counts as an outside thread while it may end a wait. The listener's
+            // `Awaited` is not enough, because the listener may be dropped meanwhile.
             threads::count(-1);
             // Not under the lock: a waker may drop a listener.
             wakers::wake_apart(wakers::collecting(|| tell_all(signals)));

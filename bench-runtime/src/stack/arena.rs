@@ -3,8 +3,8 @@
 //!
 //! A region hands out its slots from the lowest address up, a batch at a time:
 //! the batch becomes readable and writable (and merges with the mapping of the
-//! batch before), and gets its guards in one call. From then on its slots move between goroutines,
-//! the caches of the Ps and the free lists here.
+//! batch before), and gets its guards in one call. From then on the batch's slots move between
+//! goroutines, the caches of the Ps and the free lists here.
 //!
 //! In regions whose chunks can be sealed ([`super::seal`]), each [`CHUNK`] is a mapping of its own.
 //! A page fault takes only the lock of its mapping, so it does not wait while compaction changes
@@ -12,7 +12,7 @@
 //!
 //! A free list has two parts. `warm` slots still hold pages of their last use; `cold` ones hold
 //! none, because they were never used or because [`super::trim`] gave their pages back. Warm slots
-//! are used first, because the kernel need not add a page.
+//! are used first, because the kernel need not add a page to them.
 
 use std::ptr::NonNull;
 use std::sync::OnceLock;
@@ -56,9 +56,9 @@ pub(super) const CHUNK: usize = 64 << 20;
 const MOST_APART: usize = 48 << 10;
 const SMALLEST_BATCH: usize = 16;
 const LARGEST_BATCH: usize = 1024;
-/// Where each guard takes two mappings, this many of the process's mappings are left for threads
-/// and the heap. A process that cannot start a thread for a P, or get memory, is worse off than one
-/// that refuses a goroutine.
+/// If the kernel has no guard markers, so that each stack takes two mappings, this many of the
+/// process's mappings are left for threads and the heap. A process that cannot start a thread for a
+/// P, or get memory, is worse off than one that refuses a goroutine.
 const LEFT_MAPPINGS: usize = 1024;
 
 /// An unused slot, by the address of its header, which may not be in memory.
@@ -352,8 +352,8 @@ impl Arena {
         }
     }
 
-    /// Returns mappings that were taken for guards which the kernel then refused. It may refuse
-    /// because of other mappings, which may be freed later.
+    /// Returns mappings that were taken for guards which the kernel then refused. The kernel may
+    /// refuse because of other mappings, which may be freed later.
     fn give_back_mappings(&self, guards: usize) {
         if self.guards == Guards::Protect {
             self.protected.fetch_sub(guards, Ordering::Relaxed);

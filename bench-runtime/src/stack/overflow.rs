@@ -425,7 +425,7 @@ mod tests {
 
     #[test]
     fn overflow_while_malloc_is_locked_ends_too() {
-        // The fault happens inside an allocation: `Vec` pushes at every depth.
+        // Allocates at every depth, so that the fault may happen inside malloc.
         #[inline(never)]
         fn recurse_and_allocate(depth: usize) -> usize {
             let vec = black_box(vec![depth; 3]);

@@ -266,7 +266,7 @@ impl Sweeper {
         self.pending = true;
     }
 
-    /// Claims a due stack, and trims it or adds it to the run.
+    /// Claims a due stack, and adds it to the run or to the stacks to trim.
     fn act(&mut self, arena: &Arena, hooks: &Hooks, number: usize, due: &Due, after_ms: u32) {
         let claimed = claim(hooks, due.stack).filter(|claimed| {
             // The goroutine may have run since the visit.
@@ -295,7 +295,7 @@ impl Sweeper {
         }
     }
 
-    /// Trims the stacks that were claimed for it, and releases them.
+    /// Trims the stacks that were claimed for trimming, and releases them.
     fn trim_all(&mut self, arena: &Arena, hooks: &Hooks) {
         if self.trims.is_empty() {
             return;
