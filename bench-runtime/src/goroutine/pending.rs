@@ -35,7 +35,7 @@ enum State {
     Left(Left),
 }
 
-/// The value that the thread which readies the record frees.
+/// A value, which the thread that readies the record must free.
 #[derive(Debug)]
 struct Left {
     what: *mut (),

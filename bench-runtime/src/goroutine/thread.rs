@@ -97,7 +97,7 @@ impl ThreadRecord {
     }
 
     /// Sleeps until the thread is readied, or until `deadline_ns`. At the deadline the thread
-    /// claims its own ticket. If the claim fails, another thread is about to ready this one, which
+    /// claims its own ticket. If the claim fails, another thread is about to ready it, and it
     /// sleeps until then. Blocks the thread.
     pub(crate) fn park_until(&'static self, ticket: u32, deadline_ns: u64) {
         if !self.note.sleep_until(deadline_ns) && !self.parkable().claim(ticket) {

@@ -13,10 +13,10 @@
 //! adds a panic and `catch_unwind` subtracts one. Between the two the exception is an object that
 //! can be kept: [`arch::catch`] catches it without changing the count.
 //!
-//! | function         | does for each panic                           | count | spare exceptions |
-//! |------------------|-----------------------------------------------|-------|------------------|
-//! | `take_panics`    | raises a spare exception, `catch_unwind`      | −1    | −1               |
-//! | `restore_panics` | `resume_unwind`, `arch::catch`                | +1    | +1               |
+//! | function         | for each panic                                          | count | spare exceptions |
+//! |------------------|---------------------------------------------------------|-------|------------------|
+//! | `take_panics`    | raises a spare exception; `catch_unwind` catches it     | −1    | −1               |
+//! | `restore_panics` | `resume_unwind` raises one; `arch::catch` catches it    | +1    | +1               |
 //!
 //! If no spare exception is left, a new thread makes one and ends. The count of that thread stays
 //! 1, but no code reads it.

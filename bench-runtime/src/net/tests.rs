@@ -447,8 +447,7 @@ fn incoming_survives_the_lack_of_descriptors() {
         // SAFETY: the struct outlives the call, which only reads it.
         let lowered = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
         assert_eq!(lowered, 0);
-        // The clients' sockets are made first: afterwards no descriptor is left, for the server
-        // either.
+        // The clients' sockets are made first, because `hoard` takes all other descriptors.
         let clients = [(); 2].map(|()| socket::tcp(&address).unwrap());
         let mut hoard: Vec<_> =
             std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();

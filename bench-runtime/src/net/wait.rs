@@ -15,8 +15,8 @@
 //! [`super::attempt`] takes these steps. Steps 5 and 6 lose no waiter. The goroutine that queues
 //! increments `queued` and then reads the slot. The thread that ends the wait in the slot empties
 //! the slot, and the goroutine that waited there then reads `queued`. Both access the slot by a
-//! read-modify-write, so the second of them sees what the first wrote before: either the slot is
-//! found empty, or `queued` is found not to be 0.
+//! read-modify-write, so the second of them sees what the first wrote before. Either the goroutine
+//! that queues finds the slot empty, or the other one finds that `queued` is not 0.
 //!
 //! A new deadline and a close kick all waiters ([`Waits::kick`]): they go to 1, and see the change
 //! at 2.

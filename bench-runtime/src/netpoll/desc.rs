@@ -42,8 +42,8 @@ impl PollDesc {
         }
     }
 
-    /// Begins the use for `fd`, which the caller will watch edge-triggered, by a poller that lives
-    /// until [`Self::close`].
+    /// Assigns this `PollDesc` to `fd`, which the caller will watch edge-triggered, by a poller
+    /// that lives until [`Self::close`].
     pub(super) fn open(&self, watch: *const Watch, fd: RawFd) {
         self.read.reset();
         self.write.reset();
@@ -55,8 +55,8 @@ impl PollDesc {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Ends the use for a descriptor. Called before the poller ends, and before the number may be
-    /// reused for another file.
+    /// Ends the assignment to a descriptor. Called before the poller ends, and before the number
+    /// may be reused for another file.
     pub(super) fn close(&self) {
         self.level.close();
         self.generation.fetch_add(1, Ordering::Release);

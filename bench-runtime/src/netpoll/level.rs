@@ -115,7 +115,7 @@ impl Level {
         }
     }
 
-    /// Resets all, for a descriptor that is about to be watched by edge.
+    /// Resets every field, for a descriptor that is about to be watched by edge.
     pub(super) fn open(&self, fd: RawFd) {
         self.on.store(false, Ordering::Relaxed);
         self.empty_rate.store(0, Ordering::Relaxed);

@@ -164,8 +164,9 @@ impl Child {
         self.process.signal(signal)
     }
 
-    /// The status of the child if it has ended, which reaps it. For a child that the end of its
-    /// context has killed this is the status too, and not [`Ended`]. Does not block.
+    /// If the child has ended, reaps it and returns its status. This is so even if the end of its
+    /// context has killed it: the error [`Ended`] is only that of the calls that wait. Does not
+    /// block.
     ///
     /// # Errors
     ///

@@ -343,8 +343,8 @@ impl Command {
     /// [`std::os::unix::process::CommandExt`]. Set the three streams by methods of this type,
     /// because [`output`](Self::output) checks which of them were called.
     ///
-    /// With `PR_SET_PDEATHSIG`, the child gets its signal at the end of the thread that has started
-    /// it. That thread may end before this process does.
+    /// A child that has set `PR_SET_PDEATHSIG` gets the signal when the thread that has started it
+    /// ends. That thread may end before this process does.
     ///
     /// # Examples
     ///

@@ -244,8 +244,8 @@ impl<W: Write> Writer<'_, W> {
         let mut held: Option<Open> = None;
         for &event in &track.events {
             let reason = match event.kind {
-                // A park and a yield have events of their own. So the goroutine that ran before this
-                // one has ended.
+                // A park and a yield have events of their own. So the goroutine that ran before
+                // this one has ended.
                 Kind::Run => "end",
                 Kind::Park => WaitReason::from_u8(event.detail() as u8).as_str(),
                 Kind::Yield => "yield",
