@@ -41,7 +41,7 @@ pub(crate) enum Place {
     Database(String),
 }
 
-/// A backend that is there until this is dropped.
+/// A backend, which runs until this is dropped.
 pub(crate) struct Backend {
     pub(crate) place: Place,
     _helper: Option<Helper>,
@@ -77,8 +77,8 @@ pub(crate) fn start(order: &Order, has_client: bool) -> Result<Backend, Failure>
 ///
 /// # Errors
 ///
-/// If it cannot listen, if there is no Redis but one is requested, or if its
-/// answer is not accepted.
+/// If it cannot listen, if Redis is requested but missing, or if PostgreSQL is requested, which
+/// lanes connect to themselves.
 pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
     let delays = Delays {
         delay_ns: given.get("delay_ns")?,
@@ -87,7 +87,7 @@ pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
     };
     let _ = open_files::raise_limit();
     let _ = nix::sys::prctl::set_timerslack(1);
-    // Not on the CPUs of the measured server: a real backend is on another host.
+    // It does not run on the measured server's CPUs: a real backend is on another host.
     if let Some(&last) = own_cpus()?.as_ref().and_then(|cpus| cpus.last()) {
         affinity::pin_where_allowed(&[last]).context("pinning the backend")?;
     }
@@ -196,8 +196,8 @@ impl Redis {
     }
 }
 
-/// A port that no other program gets while this is alive. A server that allows
-/// the reuse of addresses, as Redis does, can listen on it nevertheless.
+/// A port that no other program gets while this is alive. A server that allows the reuse of
+/// addresses, as Redis does, can still listen on it.
 struct Reserved {
     address: SocketAddr,
     _socket: OwnedFd,

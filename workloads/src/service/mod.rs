@@ -1,10 +1,9 @@
-//! `service.http`: an HTTP service as people write it, with a backend.
+//! `service.http`: an HTTP service of the usual kind, with a backend.
 //!
-//! A request is authenticated by a hash, gets one record or three at once from
-//! the backend, and is answered by JSON of about a kilobyte. All code that is
-//! independent of how a lane waits is here: the requests and the right answers
-//! (`Route`, `Record`), the bytes of HTTP and RESP, and the computations
-//! (`api`). `PROTOCOL.md` is the same for other languages.
+//! A request is authenticated by a hash, reads one record or three at once from the backend, and is
+//! answered by JSON of about a kilobyte. All code that does not depend on how a lane waits is here:
+//! the requests and the right answers (`Route`, `Record`), the bytes of HTTP and RESP, and the
+//! computations (`api`). `PROTOCOL.md` describes it for other languages.
 
 pub(crate) mod api;
 pub mod backend;
@@ -26,12 +25,11 @@ use crate::lane::Order;
 pub(crate) const ITEMS: u64 = 1_000;
 /// The number of users.
 pub(crate) const USERS: u64 = 16;
-/// Items for which the route with much to compute is called: a test of the
-/// answers computes each once.
+/// How many items the computing route has. They are few because each right answer must be computed.
 const COMPUTED_ITEMS: u64 = 8;
 /// A connection that is silent for so long is closed.
 pub(crate) const IDLE: Duration = Duration::from_secs(60);
-/// The pause before another accept if the host had no resources for one more.
+/// The pause after an accept that the host refused for lack of resources.
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 /// A request for this path ends the service.
 pub(crate) const DRAIN: &str = "/drain";
@@ -78,7 +76,7 @@ impl Route {
         Self::ALL.into_iter().find(|route| route.name() == name)
     }
 
-    /// The items that requests name: all below this.
+    /// Requests name the items below this number.
     pub(crate) fn items_count(self) -> u64 {
         match self {
             Self::Compute => COMPUTED_ITEMS,
@@ -150,7 +148,7 @@ impl Record<'_> {
         }
     }
 
-    /// A number that depends on all of it.
+    /// A number that depends on every field.
     pub(crate) fn check(&self) -> u64 {
         let words = self.text.split(' ').count() as u64;
         self.id + self.price % 1_000 + (self.name.len() + self.tags.len()) as u64 + words
@@ -201,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn record_survives_its_own_text_and_weighs_most_of_a_kilobyte() {
+    fn record_survives_json_and_takes_most_of_a_kilobyte() {
         for item in 0..ITEMS {
             let text = serde_json::to_string(&Record::of(item)).unwrap();
             assert!((600..900).contains(&text.len()), "{text}");
@@ -211,7 +209,7 @@ mod tests {
                 (Record::of(item).check(), &Record::of(item))
             );
         }
-        // Counted by hand: 7 + 231 % 1000 … of the text that follows.
+        // Two tags, and 80 words, counted by hand.
         let seven = Record::of(7);
         let right = 7 + seven.price % 1_000 + "item 7".len() as u64 + 2 + 80;
         assert_eq!(seven.check(), right);

@@ -1,7 +1,7 @@
-//! The suite's own backend: keys with values, read by RESP, with answers that take a
-//! given time. One thread serves all connections: on a host with two CPUs it shares one
-//! with the load generator, and a thread for each connection needs two more context
-//! switches for each request.
+//! The suite's own backend: keys with values, read by RESP, whose answers take a given time. One
+//! thread serves all connections. On a host with two CPUs the backend shares a CPU with the load
+//! generator, and a thread for each connection would need two more context switches for each
+//! request.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -20,27 +20,27 @@ use super::PAUSE;
 use super::resp;
 use crate::kernels::lehmer;
 
-/// The numbers of the listener's and the timer's events; smaller ones are connections'.
+/// The numbers of the listener's and the timer's events. Smaller numbers are those of connections.
 const LISTENER: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
 
 /// How long a read of a key takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Delays {
-    /// How long each answer takes at least, in nanoseconds.
+    /// The shortest time of an answer, in nanoseconds.
     pub(super) delay_ns: u64,
     /// The most additional time of an answer.
     pub(super) spread_ns: u64,
-    /// How long the answer to a slow key takes.
+    /// The time of the answer to a slow key.
     pub(super) slow_ns: u64,
 }
 
 impl Delays {
-    /// How long the read `number`, of `key`, takes.
+    /// How long read `number`, which is of `key`, takes.
     fn of(self, key: &[u8], number: u64) -> Duration {
         let ns = match key.starts_with(b"slow:") {
             true => self.slow_ns,
-            // Evenly spread, by a generator whose first numbers differ.
+            // Evenly spread, by a random generator with `number` as its seed.
             false => self.delay_ns + lehmer::after(number, 2) % (self.spread_ns + 1),
         };
         Duration::from_nanos(ns)
@@ -63,7 +63,7 @@ pub(super) fn start(delays: Delays) -> anyhow::Result<SocketAddr> {
         TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
     )?;
     poller.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
-    // By edges: it is armed anew without being read.
+    // Edge-triggered, so the timer can be armed again without a read of its count.
     let edges = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
     poller.add(&timer, EpollEvent::new(edges, TIMER))?;
     let mut store = Store {
@@ -95,23 +95,24 @@ struct Store {
     /// When the timer fires, if it is armed.
     armed: Option<Instant>,
     values: HashMap<Vec<u8>, Vec<u8>>,
-    /// Reads of a key until now.
+    /// The number of reads of keys until now.
     reads: u64,
-    /// By number; the closed ones are in `free`.
+    /// The connections by number. The numbers of closed ones are in `free`.
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
-    /// When answers are due, and the numbers of their connections. A connection that was
-    /// closed meanwhile, and whose number another has now, is looked at in vain.
+    /// The times when answers are due, each with the number of its connection. If that connection
+    /// was closed, another may have its number; it is then checked without effect.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
 }
 
 struct Connection {
     stream: TcpStream,
-    /// Bytes that have arrived, and are not a whole command.
-    come: Vec<u8>,
-    /// Answers that were not sent; as many as the client does not read.
+    /// Received bytes that are not a complete command yet.
+    received: Vec<u8>,
+    /// Answers that have not been sent. They have no limit if the client does not read.
     answers: Vec<u8>,
-    /// When they are to be sent: commands that came together wait together.
+    /// When the answers are to be sent. Answers to commands that arrived together are sent
+    /// together.
     due: Instant,
     /// The client sends nothing more.
     ended: bool,
@@ -142,7 +143,8 @@ impl Store {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(_) => {
-                    // Out of files for the moment: other connections will close some.
+                    // The process has no free descriptor now; one is freed when a connection is
+                    // closed.
                     thread::sleep(PAUSE);
                     return Ok(());
                 }
@@ -158,7 +160,7 @@ impl Store {
                 .add(stream.as_fd(), EpollEvent::new(interest, number as u64))?;
             let connection = Some(Connection {
                 stream,
-                come: Vec::new(),
+                received: Vec::new(),
                 answers: Vec::new(),
                 due: Instant::now(),
                 ended: false,
@@ -170,10 +172,10 @@ impl Store {
         }
     }
 
-    /// Reads what has come, and sends what is due. An error of a client only ends its
-    /// connection.
+    /// Reads the bytes that have arrived, and sends the answers that are due. A client's error only
+    /// ends its connection.
     fn go_on(&mut self, number: usize, events: EpollFlags, block: &mut [u8]) {
-        // Events of one turn may be of a connection that an earlier one has ended.
+        // An earlier event of the same turn may have ended this connection.
         let Some(mut connection) = self.connections.get_mut(number).and_then(Option::take) else {
             return;
         };
@@ -184,8 +186,8 @@ impl Store {
         }
     }
 
-    /// Reads and answers, to the end of the connection if it `ends`. Returns whether it is
-    /// over: ended, with all answers sent.
+    /// Reads and answers commands, until the end of the stream if `ends`. Returns whether the
+    /// connection is over: the stream has ended, and all answers are sent.
     fn converse(
         &mut self,
         connection: &mut Connection,
@@ -201,7 +203,7 @@ impl Store {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            connection.come.extend_from_slice(&block[..size]);
+            connection.received.extend_from_slice(&block[..size]);
             let wait = self.answer_all(connection)?;
             if !connection.answers.is_empty() {
                 connection.due = connection.due.max(Instant::now() + wait);
@@ -210,7 +212,8 @@ impl Store {
                     false => self.due.push(Reverse((connection.due, number))),
                 }
             }
-            // A block that was not filled was all there is; what comes later is an edge.
+            // If a read does not fill the block, the socket is empty, and later bytes make a new
+            // event.
             connection.ended = size == 0;
             if size < block.len() && !ends {
                 break;
@@ -219,23 +222,26 @@ impl Store {
         Ok(connection.is_over())
     }
 
-    /// Answers the whole commands that have come. Returns how long the slowest takes.
+    /// Answers the complete commands that have arrived. Returns the longest time of an answer.
     fn answer_all(&mut self, connection: &mut Connection) -> io::Result<Duration> {
         let (mut from, mut longest) = (0, Duration::ZERO);
-        let come = std::mem::take(&mut connection.come);
+        let received = std::mem::take(&mut connection.received);
         while let Some((words, end)) =
-            resp::words(&come[from..]).map_err(|_| ErrorKind::InvalidData)?
+            resp::words(&received[from..]).map_err(|_| ErrorKind::InvalidData)?
         {
-            let words: Vec<_> = words.into_iter().map(|word| &come[from..][word]).collect();
+            let words: Vec<_> = words
+                .into_iter()
+                .map(|word| &received[from..][word])
+                .collect();
             longest = longest.max(self.answer(&words, &mut connection.answers));
             from += end;
         }
-        connection.come = come;
-        connection.come.drain(..from);
+        connection.received = received;
+        connection.received.drain(..from);
         Ok(longest)
     }
 
-    /// Appends the answer to a command. Returns how long it takes.
+    /// Appends the answer to a command, and returns the time of the answer.
     fn answer(&mut self, words: &[&[u8]], out: &mut Vec<u8>) -> Duration {
         match words {
             [name, key] if name.eq_ignore_ascii_case(b"get") => {
@@ -295,7 +301,7 @@ impl Connection {
         self.ended && self.answers.is_empty()
     }
 
-    /// Sends the answers if they are due, as far as the socket takes them.
+    /// If the answers are due, sends as many bytes as the socket accepts.
     fn send(&mut self, now: Instant) -> io::Result<()> {
         if self.due > now {
             return Ok(());
@@ -339,10 +345,10 @@ mod tests {
     }
 
     fn expect(stream: &mut TcpStream, right: &[u8]) {
-        let mut come = vec![0; right.len()];
-        stream.read_exact(&mut come).unwrap();
+        let mut received = vec![0; right.len()];
+        stream.read_exact(&mut received).unwrap();
         assert_eq!(
-            String::from_utf8_lossy(&come),
+            String::from_utf8_lossy(&received),
             String::from_utf8_lossy(right)
         );
     }
@@ -352,7 +358,7 @@ mod tests {
         let (address, mut stream) = connect();
         stream.write_all(&command(&[b"SET", b"a", b"1"])).unwrap();
         expect(&mut stream, b"+OK\r\n");
-        // In two pieces, with a slow answer of another connection meanwhile.
+        // The commands arrive in two pieces, while another connection waits for a slow answer.
         let mut slow = TcpStream::connect(address).unwrap();
         let began = Instant::now();
         slow.write_all(&command(&[b"get", b"slow:a"])).unwrap();
@@ -374,8 +380,8 @@ mod tests {
         let value = vec![b'v'; 1 << 19];
         stream.write_all(&command(&[b"SET", b"a", &value])).unwrap();
         expect(&mut stream, b"+OK\r\n");
-        // More than sockets hold. All of it is sent by another thread, as the store stops
-        // to read.
+        // The answers are larger than the sockets' buffers. Another thread sends the commands, so a
+        // store that stops reading cannot block the test.
         let count = 64;
         let mut writer = stream.try_clone().unwrap();
         let sent = thread::spawn(move || {
