@@ -5,6 +5,7 @@
 //! handler and while a lock of std's is held.
 
 use std::fmt::{self, Write};
+use std::io::{Error, ErrorKind};
 
 /// Prints `fatal error: …` to stderr and aborts the process.
 macro_rules! fatal {
@@ -37,6 +38,8 @@ impl StderrBuffer {
             let n = unsafe { libc::write(2, rest.as_ptr().cast(), rest.len()) };
             match usize::try_from(n) {
                 Ok(n) if n > 0 => rest = &rest[n..],
+                // A signal came first.
+                Err(_) if Error::last_os_error().kind() == ErrorKind::Interrupted => {}
                 _ => break,
             }
         }

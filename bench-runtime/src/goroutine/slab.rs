@@ -72,7 +72,6 @@ pub(crate) struct Slab {
 #[derive(Debug)]
 struct Spare {
     free: *mut Goroutine,
-    free_len: usize,
 }
 
 // SAFETY: the free list is used only under its lock; a chunk is complete before it is published,
@@ -126,7 +125,6 @@ impl Cache {
                 // SAFETY: it is on the slab's free list, whose lock we hold.
                 let g_ref = unsafe { g.as_ref() };
                 spare.free = g_ref.next().load(Ordering::Relaxed);
-                spare.free_len -= 1;
                 g_ref.next().store(self.free, Ordering::Relaxed);
                 self.free = g.as_ptr();
                 self.len += 1;
@@ -176,7 +174,6 @@ impl Cache {
             self.len -= 1;
             g_ref.next().store(spare.free, Ordering::Relaxed);
             spare.free = g.as_ptr();
-            spare.free_len += 1;
         }
     }
 }
@@ -191,7 +188,6 @@ impl Slab {
             chunks: AtomicPtr::new(ptr::null_mut()),
             spare: Lock::new(Spare {
                 free: ptr::null_mut(),
-                free_len: 0,
             }),
         }
     }
@@ -201,7 +197,6 @@ impl Slab {
         let mut spare = self.spare.lock();
         g.next().store(spare.free, Ordering::Relaxed);
         spare.free = ptr::from_ref(g).cast_mut();
-        spare.free_len += 1;
     }
 
     /// The owner that was given to the goroutine's slab.

@@ -181,7 +181,8 @@ impl<S: AsFd> Fd<S> {
                 Ok(done) => return Ok(done),
                 Err(e) => match e.kind() {
                     io::ErrorKind::WouldBlock => {
-                        time::sleep(pause);
+                        let left_ns = limit_ns.saturating_sub(sched::now_ns());
+                        time::sleep(pause.min(Duration::from_nanos(left_ns)));
                         pause = (pause * 2).min(LONGEST_PAUSE);
                     }
                     io::ErrorKind::Interrupted => {}

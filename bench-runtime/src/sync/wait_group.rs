@@ -325,7 +325,7 @@ impl Drop for Unrun {
         // SAFETY: it is taken out once: here, or in `begin`, after which this is not called.
         let counted = unsafe { ManuallyDrop::take(&mut self.0) };
         // If there is no stack, `goroutine::body` also reports the reason through the panic hook.
-        let text = "a goroutine of the WaitGroup could not run: there was no stack for it";
+        let text = "a goroutine of the WaitGroup did not run: there was no stack for it, or its runtime stopped";
         counted.0.inner.note_panic(Box::new(text));
     }
 }
