@@ -78,7 +78,7 @@ pub const TERMS: [(&str, &str); 24] = [
     ),
     (
         "headroom",
-        "what the load generator can do ÷ what it was asked for; near 1× it is the limit",
+        "what the load’s side can do ÷ what the lane did; near 1× the load is the limit",
     ),
     ("0.5×, 2×", "half as much, twice as much"),
     (

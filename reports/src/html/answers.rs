@@ -279,9 +279,10 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
     let quantity = &answer.best().quantity.title;
     let note = note(&shown);
     let leaders: Vec<&str> = answer.leaders().map(|(row, _)| row.lane.as_str()).collect();
+    let sign = if is_open(answer) { " ?" } else { " ≈" };
     html! {
         li class="answer" {
-            h2 class="what" { "Cheapest " (answer.what) }
+            h2 class="what" { @if answer.best().quantity.higher_is_better { "Best " } @else { "Cheapest " } (answer.what) }
             p class="best" { (names(view, answer)) }
             p class="fine" { (against(view, answer)) }
             table {
@@ -291,7 +292,7 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
                     @for row in shown {
                         @let is_leader = leaders.len() > 1 && leaders.contains(&row.lane.as_str());
                         tr data-lane=(row.lane) {
-                            th scope="row" { (table::lane(view, &row.lane)) @if is_leader { " ≈" } }
+                            th scope="row" { (table::lane(view, &row.lane)) @if is_leader { (sign) } }
                             td { b { (row.value_text()) } }
                             td class="open" { (row.bare_interval_text()) }
                         }
@@ -319,6 +320,12 @@ fn names(view: &View<'_>, answer: &Answer<'_>) -> String {
     }
 }
 
+/// True if the run does not say which of the best lanes is the best.
+fn is_open(answer: &Answer<'_>) -> bool {
+    let mut leaders = answer.leaders();
+    leaders.any(|(row, verdict)| verdict == Verdict::CannotTell || row.is_limited())
+}
+
 /// The best lane against the reference, and what several names mean.
 fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
     let reference = view.a_task(&view.analysis.reference_lane);
@@ -333,16 +340,13 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
         Some((words, _)) => Some(format!("against {reference}: {words}")),
         None => None,
     };
-    let is_open = leaders
-        .iter()
-        .any(|(_, verdict)| *verdict == Verdict::CannotTell);
-    let several = match (leaders.len(), is_open) {
+    let several = match (leaders.len(), is_open(answer)) {
         (1, _) => None,
         _ if leaders.iter().any(|(row, _)| row.is_limited()) => Some(
-            "the load generator was the limit, so the best of the lanes marked ≈ is unknown"
+            "the load generator was the limit, so the best of the lanes marked ? is unknown"
                 .to_owned(),
         ),
-        (_, true) => Some("too noisy to say which of the lanes marked ≈ is best".to_owned()),
+        (_, true) => Some("too noisy to say which of the lanes marked ? is best".to_owned()),
         (_, false) => Some("the lanes marked ≈ differ by too little to matter".to_owned()),
     };
     let parts: Vec<String> = standing.into_iter().chain(several).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::view::{Section, View, effect_interval, factor};
+use super::view::{Section, View, factor, ratio_text};
 use crate::analysis::Row;
 use crate::stats::Verdict;
 use crate::stats::geometric::means_over_intersection;
@@ -29,7 +29,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     }
     let reference = &view.analysis.reference_lane;
     let lead = html! {
-        "Each cell compares its lane with " (view.a_task(reference)) ": ▲ better by that factor or percentage, ▼ worse, ≈ no difference that matters, ? too noisy to say. "
+        "Each cell compares its lane with " (view.a_task(reference)) ": ▲ better by that factor or percentage, ▼ worse, ≈ no difference that matters, ? too noisy to say. Of a rate, ▼ 30% says that " (view.a_task(reference)) " has a rate 30% higher. "
         "Where " (view.a_task(reference)) " has no figure, the cells show the figures themselves. Click a workload for its figures."
     };
     let body = html! {
@@ -145,7 +145,7 @@ fn glance(row: Option<&Row>, lane: &str, reference: &str) -> Markup {
         "{}: {}, {}{why}",
         row.lane,
         row.value_text(),
-        effect_interval(row)
+        ratio_text(row, reference)
     );
     html! { td class=(class) data-lane=(lane) title=(title) { (text) } }
 }

@@ -209,24 +209,21 @@ pub(super) fn factor(ratio: f64) -> String {
     }
 }
 
-/// The interval of the effect, inverted like [`effect`].
-pub(super) fn effect_interval(row: &Row) -> String {
+/// The ratio to the reference lane with its interval, as in the tables.
+pub(super) fn ratio_text(row: &Row, reference: &str) -> String {
     let Some(standing) = &row.standing else {
         return String::new();
     };
-    let turned = row.quantity.turned(standing.ratio);
-    let Some(interval) = turned.interval else {
-        return "too few processes for an interval".to_owned();
+    let ratio = format::times(standing.ratio.value);
+    let interval = match standing.ratio.interval {
+        None => "too few processes for an interval".to_owned(),
+        Some(interval) => format!(
+            "95% interval {} to {}",
+            format::times(interval.low),
+            format::times(interval.high)
+        ),
     };
-    let (low, high) = match standing.verdict {
-        Verdict::Faster => (1.0 / interval.high, 1.0 / interval.low),
-        _ => (interval.low, interval.high),
-    };
-    format!(
-        "95% interval {} to {}",
-        format::times(low),
-        format::times(high)
-    )
+    format!("{ratio} of {reference}, {interval}")
 }
 
 /// The CSS class of a verdict's colour.

@@ -119,7 +119,7 @@ const KINDS: [(&str, &str, &str); 15] = [
     (
         "load_generator",
         "The load generator was the limit",
-        "figures with “at most” or “at least” are bounds: the lane can do better",
+        "figures marked “at most” or “at least” are bounds: the lane can do better; without a mark most blocks were free of it",
     ),
     (
         "cpus",
