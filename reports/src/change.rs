@@ -3,10 +3,10 @@
 //! 1. The processes of each lane in the new run are compared with those in the old one
 //!    ([`crate::stats::shift`]). Slopes over many processes, such as memory, are compared by their
 //!    ratio, and figures that may be zero by their difference.
-//! 2. The cells of other models are the lane's drift cells ([`crate::stats::drift`]). If they
-//!    changed by more than their spread explains, every interval of this lane is widened by the
-//!    same factor, and by more on a workload whose drift cells changed more. Variants of one model
-//!    share their code, so they are no drift cells of each other.
+//! 2. A lane and its variants are one model. The cells of other models are the lane's drift cells
+//!    ([`crate::stats::drift`]). If they changed by more than their spread explains, every interval
+//!    of this lane is widened by the same factor, and by more on a workload whose drift cells
+//!    changed more. Lanes of one model share their code, so they are no drift cells of each other.
 //! 3. If the A/A pairs of either run differ by more than their intervals allow, intervals are
 //!    widened too ([`crate::stats::noise`]).
 //! 4. Verdicts are those of [`crate::stats::verdict`] over the whole page. The bound is the larger
@@ -138,8 +138,8 @@ impl Change {
     #[must_use]
     pub fn between(base: &Run, new: &Run) -> Change {
         let (old_analysis, new_analysis) = (Analysis::of(base), Analysis::of(new));
-        // The two sides of one run have the same name and start; the parts of a run do not have the
-        // same start.
+        // Two runs with the same id and start are the two sides of one run. The shards of a run
+        // have the same id, but not the same start.
         let named = |run: &Run| (run.header.run_id.clone(), run.header.started.clone());
         let design = match named(base) == named(new) {
             true => Design::Paired,
@@ -257,8 +257,8 @@ fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
             "{drift_cells}: a change of the host between them would look like a change of the lane; add one, as in --lane threadbare,thread"
         ));
     }
-    // The drift cells of the model whose drift cells changed least: a real change of one model is a
-    // change of the drift cells of all others.
+    // A real change of one model also changes the drift cells of all other models. So only the
+    // model whose drift cells changed least shows how much the host changed.
     let calmest = known
         .into_iter()
         .min_by(|one, other| one.0.total_cmp(&other.0));

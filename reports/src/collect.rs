@@ -1,8 +1,9 @@
 //! The runs that a fleet returned, compared with the list of the runs that were sent out.
 //!
-//! The script that places the runs writes [`EXPECTED`] into the folder: a line for each run with the
-//! folder of its results, the kind of node and the tool that placed it, separated by tabs. No file
-//! is moved or removed here: a run that was cut short is named and stays.
+//! The script that places the runs writes [`EXPECTED`] into the folder: a line for each run with
+//! the folder of its results, the kind of node and the tool that placed it, separated by tabs. No
+//! file is moved or removed here. A run that was cut short is listed as such, and stays where it
+//! is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -158,7 +159,8 @@ fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
             "{EXPECTED} is no list of runs: it has a line of text for each, with the run's folder, its kind and what placed it, and tabs between them; correct it, or move it away"
         ))
     })?;
-    // A line may be only a name. Spaces instead of tabs would become part of the name.
+    // A line may be only a name. Spaces instead of tabs would become part of the name, so such a
+    // line is an error.
     let is_blank = |line: &str| !line.contains('\t') && line.trim().contains(char::is_whitespace);
     if let Some((place, line)) = text.lines().enumerate().find(|(_, line)| is_blank(line)) {
         return Err(io::Error::other(format!(

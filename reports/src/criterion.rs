@@ -86,7 +86,8 @@ fn is_newer(path: &Path, since: Option<SystemTime>) -> bool {
     written.is_ok_and(|written| since.is_none_or(|since| written > since))
 }
 
-/// The file's JSON, or null if it is missing or too large; or why it cannot be read.
+/// The file's JSON; null if the file is missing, too large or not JSON; an error if it cannot be
+/// read.
 fn json(path: &Path) -> Result<Value, String> {
     if fs::metadata(path).map_or(true, |facts| facts.len() > LARGEST_BYTES) {
         return Ok(Value::Null);

@@ -64,7 +64,7 @@ fn happened(message: &str) -> String {
     let is_report = |text: &str| OWN_REPORTS.iter().any(|report| text.contains(report));
     let report = OWN_REPORTS.iter().filter_map(|report| first.find(report));
     if let Some(at) = report.min() {
-        // `thread 'main' panicked at …`: the words before it belong to the message.
+        // The report `thread 'main' panicked at …` begins after the `;` or `:` before it.
         let before = first[..at].rfind([';', ':']);
         first = first[..before.unwrap_or(0)].trim();
     }

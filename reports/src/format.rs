@@ -1,7 +1,7 @@
 //! Figures as text: three digits and a suitable unit.
 
-/// `value` to three significant digits, without an exponent between 0.001
-/// and a million, thousands separated.
+/// `value` to three significant digits, with separated thousands. It has an exponent only below
+/// 0.0001 and from 10¹⁵ on.
 #[must_use]
 pub fn number(value: f64) -> String {
     if value == 0.0 {
@@ -110,8 +110,7 @@ pub fn times(ratio: f64) -> String {
     format!("{}×", factor(ratio))
 }
 
-/// A factor without its sign. Below 10 it has two decimals, which are easier to read than three
-/// digits.
+/// A factor without its sign. From 1 to 10 it has two decimals.
 fn factor(ratio: f64) -> String {
     if (1.0..9.995).contains(&ratio) {
         format!("{ratio:.2}")
@@ -120,7 +119,7 @@ fn factor(ratio: f64) -> String {
     }
 }
 
-/// `low – high`, with the unit once if both texts have the same: `305 – 318 ns`.
+/// `low – high`, with the unit only once if both texts have the same unit: `305 – 318 ns`.
 #[must_use]
 pub fn range(low: &str, high: &str) -> String {
     let unit = |text: &str| {

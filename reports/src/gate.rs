@@ -12,7 +12,8 @@
 //! include are only listed.
 //!
 //! [`crate::change`] describes how a cell's verdict is made. Only the first quantity of a workload
-//! can make the gate inconclusive, because tails are too uncertain.
+//! can make the gate inconclusive, because further quantities, such as high percentiles, are too
+//! uncertain.
 //!
 //! Runs of different machines are refused: a difference between machines is
 //! no regression. Quick runs are refused: they are too short.
@@ -223,7 +224,7 @@ fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The cells that failed in the new run and have a figure in neither. They did not change, but they
+/// The cells that failed in both runs and have no figure in either. They make no change, but they
 /// were not compared.
 fn failed_in_both(base: &Run, new: &Run) -> BTreeSet<String> {
     let known: BTreeSet<_> = measured(base).union(&measured(new)).copied().collect();
@@ -317,7 +318,8 @@ fn objections(base: &Run, new: &Run) -> Vec<String> {
 }
 
 /// The share of blocks that other programs or machines disturbed heavily, if it is more than half:
-/// such a run also measures them. Light taints are shown and do not affect the gate.
+/// the figures of such a run depend on those programs and machines. Light taints are shown and do
+/// not affect the gate.
 pub(crate) fn disturbed(run: &Run) -> Option<f64> {
     let blocks: BTreeSet<u64> = run
         .taints

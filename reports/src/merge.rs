@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Merging is idempotent: a shard given twice, or a merged file merged with
-//!    its own shards, has no effect.
+//! 1. Merging is idempotent: a shard that is given twice, or beside a merged file that contains it,
+//!    changes nothing.
 //! 2. No two shards share a block. Each shard numbers its blocks from 0, so block b of part i of n
 //!    becomes block b·n + i − 1. A merged file names the parts that were renumbered in this way.
 
@@ -163,7 +163,7 @@ fn apart(run: &mut Run) -> Result<Merged, MergeError> {
         count,
     };
     design.merged = Some(held.clone());
-    // A file may contain any value.
+    // A file may contain any value, so the arithmetic saturates.
     let (index, count) = (u64::from(index), u64::from(count));
     let renumber = |block: &mut u64| {
         *block = block
@@ -184,7 +184,7 @@ fn apart(run: &mut Run) -> Result<Merged, MergeError> {
 
 /// Records the parts of a merged run, and sets its warnings and its end.
 fn settle(merged: &mut Run, parts: BTreeSet<u32>, count: u32, all_ended: bool) {
-    // The file may contain any count.
+    // The file may contain any count, so the number of named shards is limited.
     const MOST_NAMED: usize = 100;
     let missing: Vec<String> = (1..=count)
         .filter(|index| !parts.contains(index))

@@ -176,7 +176,8 @@ fn latency(row: &Row<'_>, share: f64) -> Option<i64> {
     whole(percentile(&row.sample.latency.as_ref()?.buckets, share)?)
 }
 
-/// Maps of names to numbers can always be written as JSON.
+/// The value as JSON. Only values that can be written as JSON are passed: maps from names to
+/// numbers, and enums.
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

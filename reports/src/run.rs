@@ -28,7 +28,7 @@ pub fn is_base(lane: &str) -> bool {
 /// and its runtime has another one.
 #[must_use]
 pub fn other_version(lane: &Lane) -> Option<String> {
-    // A commit may consist of digits only.
+    // A commit may consist of digits only, so a longer number without a dot is no release.
     const MOST_DIGITS: usize = 3;
     let (_, version) = lane.name.split_once('@')?;
     let is_release = version.contains('.') || version.len() <= MOST_DIGITS;
@@ -183,7 +183,7 @@ impl Run {
             .chain(checks)
     }
 
-    /// Samples over all groups.
+    /// The number of samples in all groups.
     #[must_use]
     pub fn samples_count(&self) -> usize {
         self.groups.iter().map(|group| group.samples.len()).sum()

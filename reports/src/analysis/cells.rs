@@ -38,22 +38,24 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// This figure over another of the same run: by the shift of their processes, which are paired
-    /// by round; for slopes, by the ratio of both. `None` if either is not above zero.
+    /// This figure ÷ another of the same run: the shift between their processes, which are paired
+    /// by round where that is possible. For slopes it is their quotient. `None` if it is not above
+    /// zero.
     pub(crate) fn ratio_to(&self, other: &Cell) -> Option<Ratio> {
         let by_shift = between(&self.processes, &other.processes);
         let ratio = by_shift.unwrap_or_else(|| self.replicates.ratio(&other.replicates));
         (ratio.value.is_finite() && ratio.value > 0.0).then_some(ratio)
     }
 
-    /// The ratio of their averages.
+    /// The average over this cell's processes ÷ the average over the other's.
     pub(crate) fn average_to(&self, other: &Cell) -> Option<Ratio> {
         let (ours, theirs) = sides(&self.processes, &other.processes, Design::Paired);
         averages(&ours, &theirs, Design::Paired)
     }
 }
 
-/// The shift of processes that were measured in one run.
+/// The shift between two sets of processes of one run: of pairs, or without pairs if too few are
+/// complete.
 pub(crate) fn between(ours: &BTreeMap<u64, f64>, theirs: &BTreeMap<u64, f64>) -> Option<Ratio> {
     let by = |design| shift::between(ours, theirs, design);
     by(Design::Paired).or_else(|| by(Design::Apart))

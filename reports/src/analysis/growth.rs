@@ -1,8 +1,8 @@
 //! How the cost of an operation grows with the number of tasks.
 //!
-//! The total cost of `n` tasks is modelled as c·nᵇ, a straight line on logarithmic axes. b is its
-//! slope by least squares; its interval comes from the same fit to every resample. With few tasks
-//! fixed costs hide the growth, so the fit begins at [`FEWEST_TASKS`].
+//! The total cost of `n` tasks is modelled as c·nᵇ, a straight line on logarithmic axes. b is the
+//! slope of this line by least squares. The interval of b comes from the same fit to every
+//! resample. With few tasks fixed costs hide the growth, so the fit begins at [`FEWEST_TASKS`].
 
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ impl Growth {
         interval.is_some_and(|interval| interval.low > WORSE)
     }
 
-    /// The cost of an operation at the most tasks over that at the fit's first point.
+    /// The cost of an operation at the largest number of tasks ÷ the cost at the fit's first point.
     #[must_use]
     pub fn factor(&self) -> Option<f64> {
         let mut fitted = self.points.iter().filter(|(n, _)| *n >= FEWEST_TASKS);
@@ -71,7 +71,8 @@ impl Growth {
     }
 }
 
-/// The curves of all workloads that were measured at enough task counts.
+/// The curves with [`FEWEST_POINTS`] task counts or more, of which the largest is at least 100
+/// times the smallest.
 pub(super) fn growth(run: &Run, rows: &[Row]) -> Vec<Growth> {
     let mut found = Vec::new();
     for workload in &run.header.workloads {
@@ -119,7 +120,7 @@ pub(super) fn growth(run: &Run, rows: &[Row]) -> Vec<Growth> {
     found
 }
 
-/// The number of tasks of the case, and the parameter with it.
+/// The parameter that counts the tasks of the case, and its value.
 fn tasks_of(case: &Case) -> Option<(&'static str, u64)> {
     let of = |count| Some((count, *case.0.get(count)?));
     COUNTS.into_iter().find_map(of).filter(|found| found.1 > 0)
@@ -140,8 +141,8 @@ fn followed(workload: &Workload) -> Option<Quantity> {
         .find(|quantity| !matches!(quantity.source, Source::Latency(_)))
 }
 
-/// The lane's figure at each point. The rows have all figures except memory, which is one slope
-/// over all task counts there.
+/// The lane's figure at each point. The rows have it, except for memory: there one row is the slope
+/// over all task counts, so the figure of each count is computed here.
 fn figures(
     run: &Run,
     rows: &[Row],

@@ -40,7 +40,8 @@ pub(crate) const FALLBACK_REFERENCE: &str = "thread";
 /// A run's figures.
 #[derive(Clone, Debug, Serialize)]
 pub struct Analysis {
-    /// The figures in the order of the header: workload, case, quantity, lane.
+    /// The figures by workload, quantity, case and lane; workloads and lanes are in the header's
+    /// order.
     pub rows: Vec<Row>,
     /// The ledger of each lane on each workload that measures memory.
     pub ledgers: Vec<LedgerRow>,
@@ -80,8 +81,9 @@ impl Analysis {
         analysis
     }
 
-    /// The rows and verdicts of only the main figures and the figures for the first screen. They
-    /// are the same as in [`Analysis::of`] and take less time.
+    /// Only the rows of the main figures and of the figures for the first screen, which takes less
+    /// time. The figures are the same as in [`Analysis::of`]. A verdict on a further figure may
+    /// differ, because it is judged together with fewer others.
     #[must_use]
     pub fn of_main_figures(run: &Run) -> Analysis {
         let is_main = |workload: &Workload, quantity: &Quantity| {
@@ -208,7 +210,7 @@ fn reference_lane(run: &Run) -> String {
         .to_owned()
 }
 
-/// Compares each row with the reference lane's row of the same case, and returns the verdicts. The
+/// Compares each row with the reference lane's row of the same case, and sets its standing. The
 /// main figures are judged together, and the further figures together.
 fn compare(rows: &mut [Row], cells: &[Cell], noise: &Noise, reference_lane: &str, bound: Bound) {
     let references: BTreeMap<(&str, &Case, &Quantity), &Cell> = cells

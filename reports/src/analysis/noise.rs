@@ -35,7 +35,7 @@ pub struct NoisePair {
     pub quantity: Quantity,
     /// The lane.
     pub lane: String,
-    /// The second half over the first.
+    /// The lane's second figure ÷ its first.
     pub ratio: Ratio,
     /// The verdict by the rules of the page, before any inflation. Verdicts other than *no
     /// difference* and *too noisy to say* are errors of the method.

@@ -48,8 +48,9 @@ pub struct PeerRow {
     pub best_peer: Option<String>,
     /// Each of our lanes with a figure against the best peer.
     pub ours: Vec<Ours>,
-    /// The lane with the best figure, then the lanes whose interval shows that they may be equal.
-    /// With one process a lane there is no interval.
+    /// The lane with the best figure, then the lanes that are within the threshold of it, and those
+    /// whose interval shows that they may be equal. With one process for each lane there is no
+    /// interval.
     pub winners: Vec<String>,
 }
 
@@ -150,7 +151,7 @@ fn cases(analysis: &Analysis, workload: &Workload) -> Vec<(Case, Quantity)> {
     found
 }
 
-/// The best of the `rows` whose lane `choose` accepts.
+/// The best of the `rows` whose lane `choose` accepts, without those of [`FLOORS`].
 fn best<'a>(
     rows: &[&'a Row],
     quantity: &Quantity,

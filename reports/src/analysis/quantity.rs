@@ -99,7 +99,7 @@ pub struct Quantity {
 pub(crate) enum Source {
     /// `elapsed_ns / operations_count`.
     Time,
-    /// `operations_count / elapsed_ns`, a second.
+    /// `operations_count / elapsed_ns`, as operations a second.
     Throughput,
     /// The sum of the ledger's parts for each task.
     Memory,

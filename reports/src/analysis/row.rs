@@ -98,7 +98,8 @@ pub struct Row {
     pub events: BTreeMap<String, f64>,
     /// The load generator's limit ÷ its load, if there is one.
     pub headroom_ratio: Option<f64>,
-    /// For a rate that was searched for: the next higher rate that was not found to hold, over it.
+    /// For the highest rate that a search found: the next higher rate ÷ this one. The search did
+    /// not find that the next rate holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap_ratio: Option<f64>,
     /// The figure's resamples, for ratios to other runs.
@@ -187,8 +188,7 @@ impl Row {
         (values().len() > 1 && least > 0.0).then(|| most / least)
     }
 
-    /// False if the figure is a difference that may be zero, such as the memory of too few light
-    /// tasks.
+    /// False if the figure is memory that may be zero, because there were too few light tasks.
     #[must_use]
     pub fn is_resolved(&self) -> bool {
         let is_above_zero = |estimate: &Estimate| {

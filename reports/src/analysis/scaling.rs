@@ -44,8 +44,8 @@ pub struct CurvePoint {
     pub workers: u64,
     /// The time of one operation.
     pub time_ns: Estimate,
-    /// The work per second, relative to one worker. The work per second with the lane's fewest
-    /// workers counts as that number.
+    /// The work per second, relative to one worker. If the lane's fewest workers are n, its
+    /// speed-up with them is n by definition.
     pub speedup: Estimate,
     /// The speed-up ÷ the workers: 1 is ideal.
     pub efficiency: Estimate,
@@ -130,7 +130,7 @@ fn curve(workload: &str, case: Case, lane: &str, work: Work, mut cells: Points<'
         .filter_map(|(workers, cell)| {
             let (least, base) = first?;
             let ratio = base.replicates.ratio(&cell.replicates);
-            // One worker against itself is 1 by definition, without spread.
+            // The point with the fewest workers, divided by itself, is 1 without spread.
             let interval = if *workers == least {
                 None
             } else {

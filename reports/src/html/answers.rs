@@ -31,7 +31,8 @@ struct Answer<'a> {
     case: &'a Case,
     /// The best first.
     rows: Vec<&'a Row>,
-    /// The verdict of each row against the first.
+    /// The verdict on each row: *slower* if it is slower than any row before it, otherwise its
+    /// verdict against the first.
     verdicts: Vec<Verdict>,
 }
 
@@ -198,8 +199,8 @@ fn judge<'a>(view: &View<'a>, answers: &mut [Answer<'a>]) {
                 .take(place)
                 .map(|found| found.map_or(Verdict::CannotTell, |(_, verdict)| verdict))
                 .collect();
-            // A lane that is slower than any other is not the best, however noisy the
-            // lane with the best figure is.
+            // A lane that is slower than one of the others is not the best, even if the lane with
+            // the best figure is too noisy to compare.
             answer.verdicts[place] = match found.contains(&Verdict::Slower) {
                 true => Verdict::Slower,
                 false => found[0],
@@ -250,7 +251,8 @@ fn case<'a>(view: &View<'a>, workload: &'a Workload) -> Option<(&'a Case, Vec<&'
     cases.into_iter().max_by_key(|(_, rows)| rows.len())
 }
 
-/// A key for sorting: the best is first. For a figure that is only a bound, the bound counts.
+/// A key for sorting: the best is first. Memory that may be zero counts as the upper end of its
+/// interval.
 fn order(row: &Row) -> f64 {
     let Some(estimate) = row.estimate else {
         return f64::INFINITY;

@@ -142,7 +142,7 @@ fn recorded(name: &str, value: &Value) -> Markup {
     }
 }
 
-/// A recorded value in the unit that its name ends with. The largest number means no limit.
+/// A recorded value in the unit that its name ends with. A number from 2⁶² on means no limit.
 fn quantity(name: &str, value: &Value) -> String {
     let number = value.as_u64();
     match number.or_else(|| value.as_str()?.parse().ok()) {

@@ -7,8 +7,8 @@
 //! 2. Every text of the run goes through maud's escaping; only the charts,
 //!    whose pen escapes text, and the assets are inserted as they are.
 //! 3. Everything except filters and the comparison works without JavaScript.
-//! 4. The file stays below [`LARGEST_BYTES`]. If it would be larger, the charts for phones are left
-//!    out, then those of the raw samples, and the page says so.
+//! 4. A file that would not be below [`LARGEST_BYTES`] leaves out the charts for phones, and if
+//!    that is not enough, also those of the raw samples. The page says if the latter are left out.
 
 mod answers;
 mod compare;
@@ -39,7 +39,7 @@ pub(crate) use environment::text as plain;
 pub use history::{change_text, render_history};
 use view::{Drawn, Section, View};
 
-/// A report is smaller than this.
+/// With charts of raw samples or for phones, a report is smaller than this.
 pub const LARGEST_BYTES: usize = 3 << 20;
 
 /// The report of `run` as one HTML document.

@@ -23,13 +23,13 @@ const PERCENTILES: [(&str, &str); 3] = [
     ("p999", "99.9th percentile of latency"),
 ];
 
-/// Columns that need more than one figure of a sample: the behaviour at 1.5 times the highest rate,
-/// and the interval of that rate.
+/// Columns that show more than a sample's figure: the behaviour at 1.5 times the highest rate, and
+/// the interval of the highest rate.
 const BEYOND: &str = "beyond";
 const INTERVAL: &str = "interval";
 /// The largest share of refused requests at a rate that holds. None may fail.
 const MOST_REFUSED: f64 = 0.01;
-/// The largest share of failed requests of a lane that only refuses.
+/// The largest share of failed requests with which a lane sheds and does not collapse.
 const MOST_FAILED: f64 = 0.001;
 
 /// The columns of the table: a heading, and its figures.
@@ -61,8 +61,8 @@ const COLUMNS: [(&str, &[&str]); 12] = [
     ("Load generator can do, over the rate", &[HEADROOM]),
 ];
 
-/// The name of a percentile at this percentage of the highest rate. The latencies of a sample are
-/// measured at half of it.
+/// The name of the figure for this percentile at `percent`% of the highest rate. The latencies of a
+/// sample are those at 50%.
 fn figure(percent: u32, percentile: &str) -> String {
     match percent {
         50 => format!("latency_ns_{percentile}"),
@@ -70,8 +70,8 @@ fn figure(percent: u32, percentile: &str) -> String {
     }
 }
 
-/// A table and a chart for each percentile, for each case; nothing for other
-/// workloads.
+/// For a workload whose highest rate was searched for: for each case a table, and a chart for each
+/// percentile. Nothing for other workloads.
 pub(super) fn shown(view: &View<'_>, workload: &Workload) -> Markup {
     let mut cases: BTreeMap<&Case, Vec<&Row>> = BTreeMap::new();
     let is_searched = |row: &&Row| row.quantity.id.starts_with("at_");

@@ -121,7 +121,7 @@ fn pairs_table(view: &View<'_>, name: &str, caption: &str, pairs: &[&NoisePair])
     }
 }
 
-/// Near 1, three digits are too few.
+/// A ratio with three decimals: near 1, the three digits of [`format::times`] are too few.
 fn times(ratio: f64) -> String {
     format!("{ratio:.3}×")
 }

@@ -158,7 +158,7 @@ impl<'a> View<'a> {
             .max_by_key(|(_, rows)| rows.len())
     }
 
-    /// A caption for a chart of the workload.
+    /// The caption of a chart, with its id made an [`anchor`].
     pub(super) fn caption(id: String, title: String, description: String) -> Caption {
         Caption {
             id: anchor(&id),
@@ -198,7 +198,7 @@ pub(super) fn effect(row: &Row) -> Option<(String, Verdict)> {
     Some((text, standing.verdict))
 }
 
-/// A factor above 1 in words.
+/// A factor above 1 as text: `12%`, `1.6×`, `86×`.
 pub(super) fn factor(ratio: f64) -> String {
     if ratio < 1.5 {
         format!("{:.0}%", (ratio - 1.0) * 100.0)

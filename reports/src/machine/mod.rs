@@ -12,8 +12,8 @@ use crate::schema::{CoreKind, Cores, Host, MachineKeyInputs, UNKNOWN};
 
 pub(crate) use contradictions::{contradiction, ranges};
 
-/// Computes [`Host::machine`] from the host's raw facts, if there are any: its kinds of core,
-/// hypervisor and instance type, and their sums.
+/// Computes [`Host::machine`] from the host's raw facts, if there are any: the kinds of core, the
+/// sums over all kinds, the hypervisor and the instance type.
 pub fn complete(host: &mut Host) {
     let cores = match host.cores.as_slice() {
         [] => cores_of_before(host),
@@ -72,7 +72,7 @@ fn cores_of_before(host: &Host) -> Vec<Cores> {
 
 fn kind(cores: Cores) -> CoreKind {
     let name = names::name(&cores.cpuinfo);
-    // Both kinds of core of a hybrid CPU have the same name.
+    // The kinds of core of a hybrid CPU have the same name, so their role is added.
     let role = match cores.counted_by.as_deref() {
         Some("cpu_core") => ", performance cores",
         Some("cpu_atom") => ", efficiency cores",
@@ -99,7 +99,7 @@ pub fn topology(machine: &MachineKeyInputs) -> String {
     .join(", ")
 }
 
-/// Only its cores and hardware threads, as text.
+/// A machine's numbers of cores and of hardware threads, as text.
 #[must_use]
 pub fn size(machine: &MachineKeyInputs) -> String {
     let cores = count("cores_count", machine.cores_count);

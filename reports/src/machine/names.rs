@@ -199,7 +199,8 @@ pub(super) fn name(fields: &Fields) -> String {
         Some(format!("RISC-V {vendor}/{architecture}"))
     };
     let plain = |name: &str| get(name).map(str::to_owned);
-    // A 32-bit Arm kernel has a "model name" that names the architecture.
+    // The numbers come first, because a 32-bit Arm kernel has a "model name" that names only the
+    // architecture.
     arm()
         .or_else(|| plain("model name"))
         .or_else(|| plain("Model Name"))
@@ -233,7 +234,7 @@ pub(super) fn stepping(fields: &Fields) -> String {
     values.collect::<Vec<_>>().join("/")
 }
 
-/// A number as the kernel writes it: hexadecimal, or decimal in old ones.
+/// A number as the kernel writes it: hexadecimal, or decimal in old kernels.
 fn number(text: &str) -> Option<u32> {
     match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16).ok(),

@@ -22,8 +22,8 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// An axis over `values`, widened to whole ticks. A log axis skips values that are not above
-    /// zero.
+    /// An axis over `values`, with some space beyond them. A log axis skips values that are not
+    /// above zero.
     #[must_use]
     pub fn over(scale: Scale, values: impl IntoIterator<Item = f64>) -> Axis {
         let usable = |value: &f64| value.is_finite() && (scale == Scale::Linear || *value > 0.0);

@@ -15,7 +15,7 @@ pub struct Line {
     pub lane: usize,
     /// The points in ascending order of x, each with its y and interval.
     pub points: Vec<(f64, f64, Option<Interval>)>,
-    /// A fitted curve through them, drawn dashed; empty if there is none.
+    /// A fitted curve, drawn dashed instead of lines from point to point; empty if there is none.
     pub fitted: Vec<(f64, f64)>,
 }
 

@@ -247,7 +247,7 @@ impl Pen<'_> {
                         .draw_circle(point(x, y), radius, &style(ink, alpha, 0.0), true);
             }
             Shape::Ring => {
-                // Opaque, so it covers shapes behind it.
+                // A disc in the colour of the paper covers the shapes behind the ring.
                 let whole = (r * FINE).round() as u32;
                 let paper = style(Ink::Paper, alpha, 0.0);
                 let _ = self.backend.draw_circle(point(x, y), whole, &paper, true);

@@ -1,5 +1,4 @@
-//! The quality of the samples: each sample over the time of the run, relative to its own lane's
-//! median.
+//! The samples in order of time, each relative to its own lane's median.
 
 use super::axis::{Axis, Scale};
 use super::pen::{Anchor, Caption, Ink, svg};
@@ -19,7 +18,7 @@ pub struct Mark {
 /// How much repeats differ.
 #[derive(Clone, Copy, Debug)]
 pub struct Band {
-    /// The noise floor, as a share.
+    /// The typical difference between repeats, as a share.
     pub noise_ratio: f64,
 }
 

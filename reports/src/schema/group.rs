@@ -249,7 +249,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// True if the lane's process itself failed, whatever the limits of the host.
+    /// True if the lane's process itself failed, and not because of a limit of the host.
     #[must_use]
     pub fn is_crash(self) -> bool {
         matches!(self, FailureKind::Crashed | FailureKind::Protocol)

@@ -22,7 +22,8 @@ pub(super) fn blocked(view: &View<'_>) -> Option<(Finding, String)> {
             continue;
         };
         let cpus = view.run.lane(lane).map_or(1, |lane| lane.cpus_count.max(1));
-        // If each sleep held a thread, only as many sleeps as threads could run at a time.
+        // If each sleep blocked one of `cpus` threads, only `cpus` tasks could sleep at a time.
+        // Then this would be the time for each task.
         let in_turn = sleep as f64 / f64::from(cpus);
         if lane == GO {
             finding = Finding::below(took, in_turn / 2.0);

@@ -16,7 +16,7 @@ const MOST_PAIRS: usize = 50;
 /// The most machines that are named for a release.
 const MOST_MACHINES: usize = 10;
 
-/// The releases whose age is shown, by their facts.
+/// The facts that name a release. The page shows how old the releases are.
 const RELEASES: [&str; 4] = ["suite", "Go", "tokio", "Rust"];
 
 pub(super) fn page(collection: &Collection) -> String {
@@ -64,7 +64,8 @@ impl Counts {
         parts.join(" ")
     }
 
-    /// Blue if all are better, orange if all are worse.
+    /// Blue if more verdicts are better than worse, orange if more are worse, and darker if all
+    /// are.
     fn class(self) -> &'static str {
         match self.0 {
             [_, 0, 0, 0] => "b2",
@@ -211,7 +212,7 @@ fn release(collection: &Collection, name: &str) -> Markup {
         }
     }
     let mut rows: Vec<_> = rows.into_iter().collect();
-    // Builds of one version are ordered by date.
+    // Releases of one version are ordered by the day of their last run.
     rows.sort_by(|(a, a_row), (b, b_row)| {
         let version = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
         release_order(&version(b), &version(a)).then_with(|| b_row.last_day.cmp(a_row.last_day))

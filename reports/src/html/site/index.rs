@@ -98,8 +98,8 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup) -> Markup {
     }
 }
 
-/// The lanes whose intervals overlap that of the best, and that have the same verdict against the
-/// reference.
+/// The lanes whose interval overlaps the best lane's, and whose verdict against the reference
+/// agrees with its: faster, slower or neither.
 fn as_good<'a>(ranked: &[(&'a str, &Figure)]) -> Vec<&'a str> {
     let [(_, best), others @ ..] = ranked else {
         return Vec::new();
@@ -136,7 +136,7 @@ fn two() -> Markup {
     }
 }
 
-/// The area in which the user drops a file; the script answers.
+/// The area in which the user drops a file. The script fills the list.
 fn nearest() -> Markup {
     html! {
         h2 { "The machine nearest to yours" }

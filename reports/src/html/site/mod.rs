@@ -51,7 +51,7 @@ pub fn linked(collection: &Collection) -> impl Iterator<Item = (PathBuf, &Path)>
         .map(|raw| (Path::new(RUNS).join(&raw.place), raw.source.as_path()))
 }
 
-/// The path of these files.
+/// The folder of the kept runs, below the site's folder.
 const RUNS: &str = "runs";
 
 /// The pages by their paths below the site's folder; the index first.
