@@ -161,8 +161,8 @@ fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
     })?;
     // A line may be only a name. Spaces instead of tabs would become part of the name, so such a
     // line is an error.
-    let is_blank = |line: &str| !line.contains('\t') && line.trim().contains(char::is_whitespace);
-    if let Some((place, line)) = text.lines().enumerate().find(|(_, line)| is_blank(line)) {
+    let lacks_tabs = |line: &str| !line.contains('\t') && line.trim().contains(char::is_whitespace);
+    if let Some((place, line)) = text.lines().enumerate().find(|(_, line)| lacks_tabs(line)) {
         return Err(io::Error::other(format!(
             "{EXPECTED}: line {} has blanks and no tab: {line:?}; put tabs between the run's folder, its kind and what placed it",
             place + 1

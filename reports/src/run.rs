@@ -144,8 +144,8 @@ impl Run {
     }
 
     /// For a run that measured two builds interleaved: the other build, with its lanes under their
-    /// plain names, and this build. `None` for other runs. Records that belong to no lane belong to
-    /// both.
+    /// plain names, and this build. `None` for other runs. All records other than groups and
+    /// failures are in both.
     #[must_use]
     pub fn sides(&self) -> Option<[Run; 2]> {
         if !self.header.lanes.iter().any(|lane| is_base(&lane.name)) {

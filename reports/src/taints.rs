@@ -85,8 +85,8 @@ pub(crate) fn is_unoptimised(run: &Run) -> bool {
 fn unoptimised(run: &Run) -> Option<Taint> {
     let facts = &run.header.environment;
     let says = |name: &str, text: &str| facts.get(name).is_some_and(|value| value == text);
-    let is_difference = run.taints.iter().any(|taint| taint.kind == DEBUG_BUILD);
-    (!is_difference && (says("opt_level", "0") || says("profile", "debug"))).then(|| Taint {
+    let has_taint = run.taints.iter().any(|taint| taint.kind == DEBUG_BUILD);
+    (!has_taint && (says("opt_level", "0") || says("profile", "debug"))).then(|| Taint {
         kind: DEBUG_BUILD.to_owned(),
         message: "threadbare was built without optimisation; use --release".to_owned(),
         ..Taint::default()

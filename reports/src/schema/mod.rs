@@ -1,4 +1,4 @@
-//! The result file's types: the only ones in this crate that are serialised.
+//! The types of the records in a result file.
 //!
 //! A result file is JSON Lines. The first line is a [`Header`], then come [`Counters`], [`Group`]s,
 //! [`Failure`]s, [`EnvironmentSample`]s, [`Taint`]s and [`Block`] marks in the order in which they
@@ -6,7 +6,7 @@
 //! short; its content is still valid.
 //!
 //! A *kept* run ([`crate::store::Kept`]) has the same records. All records of one kind are one line
-//! of columns, which its reader converts back to lines.
+//! of columns, from which the reader makes the records again.
 //!
 //! # Invariants
 //!

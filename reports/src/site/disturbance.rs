@@ -32,7 +32,7 @@ impl Disturbance<'_> {
     }
 }
 
-/// How much of a setup's runs was disturbed at most.
+/// How much of a setup's most disturbed run was disturbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Disturbed {
     /// No reading was outside its bounds.

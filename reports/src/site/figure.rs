@@ -32,8 +32,8 @@ pub struct Place {
 pub struct Figure {
     /// The median over runs of each run's figure.
     pub value: f64,
-    /// For one run its own interval; for a few, the span of their intervals; for many, that of
-    /// their median.
+    /// For one run its own interval; for a few, the span of their intervals; for many, the interval
+    /// of their median.
     pub interval: Option<Interval>,
     /// How many runs.
     pub runs_count: usize,
@@ -68,7 +68,7 @@ impl Figure {
         format!("{}{}", self.sign, self.unit.text(self.value))
     }
 
-    /// The interval as text, with its meaning; empty if there is none.
+    /// The interval as text; empty if there is none.
     #[must_use]
     pub fn interval_text(&self) -> String {
         self.interval.map_or_else(String::new, |interval| {
@@ -166,7 +166,7 @@ fn of_row(row: &Row) -> Option<Figure> {
         (true, false) => (estimate.value, ""),
     };
     let standing = row.standing.as_ref();
-    // A run without that lane has ratios to another lane.
+    // A run without that lane has ratios to another lane, which are not comparable.
     let standing = standing.filter(|standing| standing.reference_lane == FALLBACK_REFERENCE);
     Some(Figure {
         value,
@@ -185,7 +185,7 @@ fn of_row(row: &Row) -> Option<Figure> {
 ///
 /// # Panics
 ///
-/// If there are none.
+/// If `runs` is empty.
 pub(super) fn together(runs: &[Figure]) -> Figure {
     let first = runs[0].clone();
     if runs.len() == 1 {

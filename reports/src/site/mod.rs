@@ -34,7 +34,7 @@ pub use pairs::{Change, Pair, pairs};
 pub struct Collection {
     /// The machines, by their CPUs' names.
     pub machines: Vec<Machine>,
-    /// The first screen's questions, each with the place that most machines have.
+    /// The first screen's questions, each with the place that most runs have.
     pub questions: Vec<Question>,
     /// All lanes, in the order of the first run that has them.
     pub lanes: Vec<String>,
@@ -250,7 +250,7 @@ impl Collection {
             let name = |one: &Machine| (one.inputs.cpu_model.clone(), one.inputs.threads_count);
             name(a).cmp(&name(b)).then_with(|| a.key.cmp(&b.key))
         });
-        // If a question has two workloads, the text names the one that is shown.
+        // A question's place, too, has the text of most runs.
         for question in &mut self.questions {
             let titled = self.places.iter();
             let place = &question.place.place;
@@ -397,8 +397,8 @@ fn answers_question(workload: &Workload, place: &Place) -> Option<(FirstQuestion
         .then_some((screen.question, screen.rank))
 }
 
-/// For each question the place that most runs have. If several are as frequent, it is the first one
-/// on a run's own page: with the most lanes, the lowest rank, the largest case.
+/// For each question the place that most runs have. If several are as frequent, it is the place
+/// with the lowest rank, then with the most lanes, then the largest case, as on a run's own page.
 fn questions<'a>(digests: impl Iterator<Item = &'a Digest>) -> Vec<Question> {
     type Seen<'a> = (usize, usize, u32, &'a Digest);
     let mut seen: BTreeMap<FirstQuestion, BTreeMap<&Place, Seen<'_>>> = BTreeMap::new();

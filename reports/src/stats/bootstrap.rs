@@ -76,8 +76,8 @@ impl Interval {
 pub struct Estimate {
     /// The figure.
     pub value: f64,
-    /// Its interval at [`CONFIDENCE`]; `None` if there were fewer than two
-    /// processes, whose spread is not known.
+    /// Its interval at [`CONFIDENCE`]; `None` with fewer than two processes, because then their
+    /// spread is not known.
     pub interval: Option<Interval>,
 }
 
@@ -355,7 +355,8 @@ fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
             .map(|(place, value)| (*value, is_median(place)))
             .collect();
     }
-    // The lower half of the draws ends at one value, and the upper half begins at another.
+    // The median is the middle between the last value of the lower half of the draws and the first
+    // value of the upper half.
     let ends = |first: usize| {
         let all = |first: usize| share(first).powi(i32::try_from(half).unwrap_or(i32::MAX));
         all(first + 1) - all(first)

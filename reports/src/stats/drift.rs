@@ -22,8 +22,8 @@ use super::quantile::{median, quantile_of_sorted};
 /// Fewer drift cells than this give no evidence.
 pub const FEWEST_DRIFT_CELLS: usize = 4;
 
-/// A deviation beyond which its size does not matter: if the figures of a run
-/// do not vary at all, any change is extremely improbable.
+/// The largest deviation that is used. If the figures of a run do not vary at all, the deviation of
+/// any change would be infinite.
 const FURTHEST: f64 = 1e3;
 
 /// The changes of all drift cells, or of those of one workload, between two runs.

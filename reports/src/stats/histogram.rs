@@ -41,7 +41,8 @@ pub fn shown_percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     is_shown.then(|| percentile(buckets, share))?
 }
 
-/// For a handful of latencies the 99th percentile is the longest, which is chance.
+/// The fewest latencies beyond a percentile that is shown. With a handful of latencies the 99th
+/// percentile is the longest one, which is chance.
 const FEWEST_BEYOND: f64 = 3.0;
 
 /// How many latencies there are.

@@ -1,5 +1,5 @@
-//! The memory ledger: the cost of a task is the sum of its parts, which are exact. The accounts of
-//! the host and of the control group are shown with it, to check that no part is missing.
+//! The memory ledger: the cost of a task is the sum of its parts. The accounts of the host and of
+//! the control group are shown with it, to check that no part is missing.
 
 use std::collections::BTreeMap;
 
@@ -92,7 +92,7 @@ pub struct Check {
 /// The free memory of a quiet host varies by half a megabyte. For a total below this, that is too
 /// much.
 const LEAST_BYTES: f64 = (16 << 20) as f64;
-/// The largest half-width of a check's interval, as a share of it.
+/// The largest half-width of a check's interval, as a share of the check's estimate.
 const WIDEST: f64 = 0.1;
 
 impl Check {

@@ -13,8 +13,8 @@ use super::verdict::Bound;
 /// The processes of a comparison at each look.
 pub const LOOKS: [u64; 12] = [5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 200];
 
-/// A discovery among many must be this many times as far from zero as its interval is wide to one
-/// side: the 99.5th percentile over the 97.5th, for few processes.
+/// To be a discovery among many comparisons, an effect must be this many times the half-width of
+/// its interval. It is the 99.5th percentile ÷ the 97.5th, for few processes.
 const DISCOVERY: f64 = 1.45;
 
 /// The first look after `count` processes; `None` after the last.

@@ -96,7 +96,8 @@ fn resampled_residuals(
 ) -> Vec<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let count = points.len() as f64;
-    // A line through so few points is closer to them than to the true line.
+    // A line fitted to so few points is closer to them than the true line is, so the residuals are
+    // widened.
     let widened = (count / (count - 2.0)).sqrt();
     let mut drawn = Vec::with_capacity(points.len());
     (0..RESAMPLES)

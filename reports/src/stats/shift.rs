@@ -62,7 +62,7 @@ pub enum Design {
 pub fn shift(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     let (ours, theirs) = (logarithms(ours)?, logarithms(theirs)?);
     let mut answers = match design {
-        Design::Paired if host_rules(&ours, &theirs) => Answers::of_pairs(&ours, &theirs),
+        Design::Paired if host_dominates(&ours, &theirs) => Answers::of_pairs(&ours, &theirs),
         Design::Paired if ours.len() == theirs.len() => Answers::of_all(&ours, &theirs, true),
         _ => Answers::of_all(&ours, &theirs, false),
     };
@@ -154,7 +154,8 @@ pub fn averages(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     })
 }
 
-/// Logarithms of at most [`MOST_PROCESSES`] figures, evenly taken.
+/// The logarithms of the figures, or of every n-th if there are more than [`MOST_PROCESSES`].
+/// `None` if there are too few figures, or if one is not above zero.
 fn logarithms(figures: &[f64]) -> Option<Vec<f64>> {
     let step = figures.len().div_ceil(MOST_PROCESSES).max(1);
     let logs: Vec<f64> = figures.iter().step_by(step).map(|one| one.ln()).collect();
@@ -240,7 +241,7 @@ impl Answers {
 /// True if the host's effect on both processes of a pair is most of the variation, by Spearman's
 /// correlation. Then only the pairs themselves are compared. The difference between the two sides
 /// does not affect the correlation.
-fn host_rules(ours: &[f64], theirs: &[f64]) -> bool {
+fn host_dominates(ours: &[f64], theirs: &[f64]) -> bool {
     if ours.len() != theirs.len() || ours.len() < FEWEST_PAIRS {
         return false;
     }

@@ -73,8 +73,8 @@ impl Bound {
         self.threshold_ratio.max(self.noise_ratio)
     }
 
-    /// The margin of *same*: twice the effect, at least 5% and at most 25%. On a noisier host no
-    /// two figures are called the same.
+    /// The margin of *same*: twice the effect, at least 5% and at most 25%. It does not grow
+    /// further on a noisier host, because *same* would then include large differences.
     #[must_use]
     pub fn margin(&self) -> f64 {
         (2.0 * self.effect()).clamp(0.05, 0.25)

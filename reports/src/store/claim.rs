@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::WriteError;
 
-/// A result file that only this process may write, until this is dropped.
+/// A result file that only this process may write, until the claim is dropped.
 #[derive(Debug)]
 pub struct Claim {
     file: File,

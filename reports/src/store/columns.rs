@@ -5,8 +5,8 @@
 //!
 //! `{"type":"columns","of":"group","count":2,"columns":{"fields":{"lane":["go","tokio"],…}}}`
 //!
-//! A column holds a list of values in one of these forms. The writer takes the shortest form; the
-//! reader accepts all.
+//! A column holds a list of values in one of these forms. The writer chooses the form by the kind
+//! of the values, and uses `delta` only where it is shorter. The reader accepts all forms.
 //!
 //! | form | holds |
 //! |---|---|
@@ -81,8 +81,8 @@ pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
     serde_json::to_value(line).expect("columns have texts as names")
 }
 
-/// The records in a line of columns. `values_left` is the number of values that they may have, and
-/// is reduced by the number that they have.
+/// The records in a line of columns. `values_left` is the number of values that may still be read;
+/// the values of this line are subtracted from it.
 ///
 /// # Errors
 ///
@@ -133,7 +133,7 @@ impl Form {
         }
     }
 
-    /// The field, if it exists.
+    /// The object in this field; empty if there is no such field.
     fn take_fields(&mut self, name: &str) -> Result<Map<String, Value>, String> {
         match self.0.remove(name) {
             None => Ok(Map::new()),
@@ -179,7 +179,7 @@ struct Field {
 impl Rows {
     /// Reads a column, which must have `count` rows.
     fn of(column: Value, count: usize, left: &mut u64) -> Result<Rows, String> {
-        // The expected number limits each form, because a short line may claim to hold many values.
+        // Each form counts against the limit, because a short line may claim to hold many values.
         *left = left.checked_sub(count as u64).ok_or_else(|| {
             "a line of columns stands for more values than any run has: refused".to_owned()
         })?;
@@ -357,7 +357,7 @@ fn ended() -> Error {
     Error::custom("a column has ended")
 }
 
-/// The value of a list. All of the list must have been read: `left` items are left.
+/// Returns `value`, which was read from a list; an error if `left` items of the list were not read.
 fn whole<T>(value: T, left: usize) -> Result<T, Error> {
     match left {
         0 => Ok(value),

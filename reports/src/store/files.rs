@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub struct Files {
     /// The result files, by their paths. All are regular files.
     pub found: Vec<PathBuf>,
-    /// Files that could not be read, with the errors, in the order of their paths.
+    /// Files and folders that could not be read, with the errors, in the order of their paths.
     pub unread: Vec<(PathBuf, String)>,
 }
 

@@ -43,8 +43,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The run with the finest to the coarsest histograms of latency. The first one that compresses
-    /// to [`MOST_BYTES`] is kept. `home` is the folder whose name is removed.
+    /// The run with the finest to the coarsest histograms of latency. The caller keeps the first
+    /// one that compresses to [`MOST_BYTES`]. `home` is the folder whose name is removed.
     pub fn of<'a>(
         run: &'a Run,
         home: Option<&'a str>,

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// The file system's error, and [`io::ErrorKind::AlreadyExists`] if the file contains a run's
 /// results. An existing file is then unchanged, unless it has several links or another owner.
 pub fn write_output(path: &Path, contents: &[u8]) -> io::Result<()> {
-    // The target of a link, if it has one.
+    // The target of a link. If `path` is no link, or its target does not exist, this is `path`.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let there = match fs::metadata(&target) {
         Ok(there) => Some(there),
@@ -100,7 +100,8 @@ pub fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// The file system's error; the old file is then untouched.
+/// The file system's error. The old file is then untouched, unless only the sync of its folder
+/// failed.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let there = fs::metadata(path).ok();
     replace_known(path, there.as_ref(), contents)

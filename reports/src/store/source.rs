@@ -57,7 +57,7 @@ const FORMS: [(&[u8], Unread); 6] = [
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 /// The byte order mark, in UTF-8.
 pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
-/// The length of the longest of these.
+/// The length of the longest of these first bytes.
 const LONGEST: usize = 6;
 
 /// The text in `file`, decompressed if it is zstd, without a byte order mark; or its unsupported

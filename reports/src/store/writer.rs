@@ -3,8 +3,9 @@
 //! # Invariants
 //!
 //! 1. After every call, successful or failed, the file ends with a whole line: a partial line is
-//!    removed again.
-//! 2. Nothing that was written is ever changed.
+//!    removed again. If its removal fails too, readers ignore it at the end of the file.
+//! 2. No line that was written is ever changed. Only `Writer::resume` removes lines: those after
+//!    the last block mark.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
@@ -154,7 +155,7 @@ impl Writer<File> {
             error,
         };
         let mut writer = Writer::on(medium, path);
-        // The state at the last complete line.
+        // The state after the header or the last block mark.
         let mut kept = None;
         let mut reader = BufReader::new(&writer.medium);
         let mut line = Vec::new();

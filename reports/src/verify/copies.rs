@@ -10,7 +10,7 @@ use crate::stats::quantile::median;
 /// A cell with fewer times is not compared.
 const FEWEST_TIMES: usize = 5;
 
-/// With fewer such cells, two runs are compared time by time.
+/// With fewer such cells, only a run with the very same times is a copy.
 const FEWEST_CELLS: usize = 8;
 
 /// More cells would not make the result more certain.

@@ -63,7 +63,8 @@ fn dates(run: &Run, now: Timestamp) -> Option<String> {
     {
         return Some(format!("it began before there was such a program: {said}"));
     }
-    // The header is written after the hellos of the lanes, before the first group.
+    // The header is written after the hellos of the lanes and before the first group. So only the
+    // time from the first group on is compared with the dates.
     let end = run.end.as_ref()?;
     if run.header.design.merged.is_some() {
         return None;

@@ -137,8 +137,8 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
 }
 
 /// Makes the samples of each group about `of` times as long, and the whole run `whole` times as
-/// long, which must be more. Each sample differs a little, by the run's id, because the same factor
-/// for all samples would make a copy.
+/// long. `whole` must be the larger factor. Each sample differs a little, by the run's id, because
+/// the same factor for all samples would make a copy.
 pub(crate) fn slow(run: &mut Run, whole: f64, of: impl Fn(&Group) -> f64) {
     let longer = |ns: &mut u64, factor: f64| *ns = (*ns as f64 * factor) as u64;
     for group in &mut run.groups {
@@ -205,7 +205,8 @@ fn three_hundred_whole_runs_are_written() {
 fn write_all(real: &[Run], folder: &Path, count: usize) -> Vec<PathBuf> {
     let one = |number: usize| {
         let run = derived(real, number);
-        // With the coarsest latencies, which are made without the finer ones. Fast to compress.
+        // With the coarsest histograms, because `next_back` makes them without the finer ones. The
+        // compression is fast.
         let kept = Kept::of(&run, None).next_back().expect("a form");
         let packed = zstd::bulk::compress(&kept.text, 3).expect("packed");
         let path = folder.join(kept_path(&run.header));

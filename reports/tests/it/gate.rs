@@ -85,7 +85,7 @@ fn host_that_drifts_between_two_runs_is_no_change_of_any_lane() {
         told_count += gate.rows.iter().filter(told).count();
         cells_count += gate.rows.len();
     }
-    // Without the drift cells, every second cell would be.
+    // Without the drift cells, every second cell would be called different.
     assert!(cells_count > 400, "{cells_count}");
     assert!(
         told_count * 100 <= cells_count,

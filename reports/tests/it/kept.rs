@@ -247,7 +247,8 @@ fn every_kind_of_unfit_file_is_named() {
                     .iter_mut()
                     .filter(|group| group.workload == workload && group.lane == lane);
                 for sample in own.flat_map(|group| &mut group.samples) {
-                    // Shorter than all, so no sample overlaps the next one.
+                    // Shorter than all real samples of this cell, so no sample overlaps the next
+                    // one.
                     sample.elapsed_ns = 200_000;
                     sample.latency = None;
                 }
@@ -448,7 +449,7 @@ fn facts_and_figures_that_were_forged_are_named() {
                 derive::slow(run, 1e3, |_| 1.0);
                 let end = run.end.as_mut().expect("an end");
                 end.finished = "2026-12-29T00:00:00Z".into();
-                // Each cell's first time, plus two millionths more for each further one.
+                // Each time of a cell is two millionths longer than the one before.
                 let mut first = std::collections::BTreeMap::new();
                 for group in &mut run.groups {
                     let parameters = group.parameters.clone();
@@ -501,7 +502,7 @@ fn a_run_is_taken_once_and_in_its_own_place() {
 }
 
 #[test]
-fn a_copy_with_longer_times_is_named() {
+fn a_copy_with_shorter_times_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let [first, copy, part] = ["first", "copy", "part"].map(|name| folder.path().join(name));
     let mut run = good();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// How many bytes of choices each edit uses.
 pub(crate) const BYTES_OF_AN_EDIT: usize = 4;
 
-/// A value with at least this many bytes of JSON is not made larger.
+/// A value with more than this many bytes of JSON is not made larger.
 const LARGE: usize = 10_000;
 
 /// `seed` has a JSON object on each line. Each four bytes of `choices` make one edit: they choose
