@@ -62,6 +62,8 @@ where
         Ok(Ok(result)) => Ok(result),
         Ok(Err(panicked)) => panic::resume_unwind(panicked),
         Err(RecvTimeoutError::Timeout) => Err(Elapsed),
-        Err(_) => panic!("timeout: the function did not run: there was no stack for it, or its runtime stopped"),
+        Err(_) => panic!(
+            "timeout: the function did not run: there was no stack for it, or its runtime stopped"
+        ),
     }
 }
