@@ -56,7 +56,8 @@ pub(crate) struct Panicked(Arc<OnceLock<Failure>>);
 impl Panicked {
     /// Runs `body`; false if it panicked.
     pub(crate) fn catch(&self, body: impl FnOnce()) -> bool {
-        // After a panic the connection is closed, and nothing reads the request again.
+        // `AssertUnwindSafe` is right: after a panic the connection is closed, and nothing reads
+        // the request again.
         let result = catch_unwind(AssertUnwindSafe(body));
         result.map_err(|payload| self.note(payload)).is_ok()
     }

@@ -28,8 +28,8 @@ pub struct Entry {
     pub title: &'static str,
     /// The program that has it.
     pub program: Program,
-    /// A task is a thread or process of the kernel, which costs a hundred
-    /// times what a runtime's task does: see [`Workload::for_kernel_tasks`].
+    /// Whether a task is a thread or a process of the operating system, which takes a hundred times
+    /// the memory of a runtime's task: see [`Workload::for_kernel_tasks`].
     pub kernel_tasks: bool,
     /// The version of the runtime or library measured.
     pub runtime: fn() -> String,
@@ -80,13 +80,13 @@ impl Order {
         self.parameters.get(name).copied().unwrap_or(other)
     }
 
-    /// A parameter that counts things to be held in memory.
+    /// A parameter that counts things in memory, as a `usize`.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.get(name) as usize
     }
 
-    /// How many threads a runtime with its own scheduler gets: `workers_count` for workloads that
-    /// have it, else the number of the lane's CPUs.
+    /// How many threads a runtime with its own scheduler gets: `workers_count` for chunks and round
+    /// trips, else the number of the lane's CPUs.
     pub(crate) fn threads(&self) -> usize {
         match self.workload.shape {
             Shape::Chunks(_) | Shape::RoundTrip => self.or_cpus("workers_count"),
@@ -106,7 +106,7 @@ impl Order {
         }
     }
 
-    /// A parameter for which 0 means the lane's CPUs.
+    /// A parameter for which 0 means the number of the lane's CPUs.
     pub(crate) fn or_cpus(&self, name: &str) -> usize {
         match self.count(name) {
             0 => self.cpus,
@@ -127,7 +127,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// A time and an answer.
+    /// An outcome with a time, a checksum and no further figures.
     pub(crate) fn new(measured: Measured, checksum: u64) -> Self {
         Self {
             measured,

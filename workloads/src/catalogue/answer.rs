@@ -102,7 +102,7 @@ mod tests {
 
     type Change = fn(&mut Sample);
 
-    /// What is wrong with a right answer to `spawn.first_instruction` after `change`.
+    /// Checks a right answer to `spawn.first_instruction` after `change`.
     fn changed(change: impl FnOnce(&mut Sample)) -> Result<(), WrongAnswer> {
         let mut sample = Sample {
             elapsed_ns: 1,

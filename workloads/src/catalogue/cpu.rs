@@ -12,7 +12,7 @@ pub const WORKERS: Parameter = from_zero(
     [&[0, 2], EVERY_WORKER_COUNT, EVERY_WORKER_COUNT],
     100_000,
 );
-/// The number of workers for work that grows with it: at least 1.
+/// The number of workers of a workload whose work grows with that number; at least 1.
 pub(crate) const SOME_WORKERS: Parameter = count(
     "workers_count",
     "how many chunks may run at once, and how many times the work is done",

@@ -43,7 +43,7 @@ pub(super) const OFFERED: Parameter = from_zero(
     100_000_000,
 );
 
-/// The figures of a server.
+/// The kinds of figure of a server under load.
 pub(super) const LOADED: &[MetricKind] = &[
     MetricKind::Throughput,
     MetricKind::Latency,

@@ -12,8 +12,8 @@ const LEVELS: Parameter = count(
     1 << 20,
 );
 
-/// The time between the moment when all tasks wait and the second reading, the same for every lane.
-/// Memory that a runtime frees within it is not counted as a task's.
+/// The time between the moment when all tasks wait and the second reading of the ledger. It is the
+/// same for every lane. Memory that a runtime frees within it is not counted as a task's.
 const WAIT: Parameter = count(
     "wait_ns",
     "from the moment that all tasks wait to the second reading",
@@ -50,8 +50,9 @@ const LIST: &[Workload] = &[
         },
         shape: Shape::Parked,
         // The free memory of a quiet host varies by half a megabyte or more. The largest case must
-        // take ten times that, to be checked against the host's account; a light task takes some
-        // 400 bytes. A lane with two mappings a stack ends at about 32,000 tasks.
+        // take at least ten times that, because the ledger is checked against the host's free
+        // memory; a light task takes about 400 bytes. It must also have fewer than about 32,000
+        // tasks, because a lane with two mappings for each stack can start no more.
         parameters: &[
             Parameter {
                 kernel_divisor: 10,
@@ -117,7 +118,7 @@ const LIST: &[Workload] = &[
                 [&[10], &[1_000], &[1_000]],
                 10_000_000,
             ),
-            // Each process waits for so long that there is no time for two depths.
+            // Each process waits so long that a run has no time for two depths.
             Parameter {
                 values: [&[8], &[64], &[128]],
                 ..LEVELS

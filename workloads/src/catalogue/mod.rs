@@ -43,9 +43,9 @@ pub struct Workload {
     pub level: &'static str,
     /// Its place on the page's first screen, if it has one.
     pub first_screen: Option<FirstScreen>,
-    /// How the report uses its figures, by names of the header such as `waiting_memory`.
+    /// How the report uses its figures, by names such as `waiting_memory`.
     pub roles: &'static [&'static str],
-    /// The ids of its most important quantities; empty if that is the first one.
+    /// The ids of its most important quantities; empty if only the first one is important.
     pub telling: &'static [&'static str],
     /// Another workload, and the parameters at which this one measures the same.
     pub same_as: Option<(&'static str, &'static [(&'static str, u64)])>,
@@ -188,7 +188,7 @@ pub struct Parameter {
     pub values: [&'static [u64]; 3],
     /// The lowest and the highest value that a lane accepts.
     pub range: (u64, u64),
-    /// The divisor of the values for lanes whose tasks are the kernel's.
+    /// The values are divided by this for lanes whose tasks are threads or processes.
     pub kernel_divisor: u64,
 }
 
@@ -218,9 +218,9 @@ pub enum Size {
 pub enum MetricKind {
     /// `elapsed_ns / operations_count`.
     TimePerOperation,
-    /// Bytes a task by regression over `tasks_count`.
+    /// Bytes for each task, by regression over `tasks_count`.
     MemoryLedger,
-    /// `operations_count / elapsed_ns`, a second.
+    /// Operations per second, from `operations_count` and `elapsed_ns`.
     Throughput,
     /// A histogram of latencies.
     Latency,
@@ -455,9 +455,8 @@ impl Workload {
     }
 
     /// The sets of parameters to measure at that size: every combination of the parameters' values,
-    /// the last parameter varying fastest. Empty if the workload has no meaning at that size. A
-    /// sweep over `workers_count` goes from 1 to `cpus`; a 0 among its values is replaced by
-    /// `cpus`.
+    /// the last parameter varying fastest. Empty if the catalogue excludes the workload at that
+    /// size. A sweep over `workers_count` goes from 1 to `cpus`.
     pub fn cases(&self, size: Size, cpus: usize) -> Vec<Parameters> {
         let mut cases = vec![Parameters::new()];
         for parameter in self.parameters {
@@ -476,9 +475,9 @@ impl Workload {
         cases
     }
 
-    /// The case to measure instead of `case` if a task is a thread or a process of the kernel. As
-    /// many threads as light tasks would take gigabytes, and fewer are enough to exceed the noise
-    /// of a host's memory.
+    /// The case to measure instead of `case` on a lane whose tasks are threads or processes of the
+    /// operating system. As many threads as light tasks would take gigabytes, and fewer are enough
+    /// to exceed the noise of a host's memory.
     pub fn for_kernel_tasks(&self, mut case: Parameters) -> Parameters {
         for parameter in self.parameters {
             if let Some(value) = case.get_mut(parameter.name) {
@@ -575,7 +574,7 @@ impl Parameter {
     }
 }
 
-/// In a list of values of `workers_count`: all counts from 1 to the CPUs.
+/// As the values of `workers_count`: a sweep from 1 to the number of CPUs.
 const EVERY_WORKER_COUNT: &[u64] = &[u64::MAX];
 
 /// The value of a parameter.

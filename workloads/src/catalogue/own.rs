@@ -13,7 +13,7 @@ pub(super) const GROUP: Group = Group {
     lists: &[],
 };
 
-/// What other crates' workloads that compute in chunks have in common. A workload adds its texts,
+/// The common fields of other crates' workloads that compute in chunks. A workload adds its texts,
 /// its shape, [`CHUNKS`](super::CHUNKS), [`WORKERS`](super::WORKERS) and its checksum by
 /// [`all_chunks`](super::all_chunks).
 pub const COMPUTES: Workload = Workload {
@@ -23,8 +23,8 @@ pub const COMPUTES: Workload = Workload {
     ..PLAIN
 };
 
-/// What TCP servers with a [`Handler`](crate::handler::Handler) have in common. A workload adds its
-/// texts and its shape.
+/// The common fields of workloads that are TCP servers with a [`Handler`](crate::handler::Handler).
+/// A workload adds its texts and its shape.
 pub const SERVES: Workload = Workload {
     parameters: &[CONNECTIONS, payload(16_384), REQUESTS, OFFERED],
     operation: "request",

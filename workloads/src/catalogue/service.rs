@@ -1,4 +1,4 @@
-//! Which model carries a whole service?
+//! A whole HTTP service under load.
 
 use super::{
     FirstScreen, Group, MetricKind, PLAIN, Parameter, Presets, Shape, Workload, count, from_zero,

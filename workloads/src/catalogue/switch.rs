@@ -274,7 +274,7 @@ const LIST: &[Workload] = &[
                 "idle_ns",
                 "how long all tasks wait before each wake",
                 [
-                    // Whole milliseconds: the clock of some lanes has no other.
+                    // Whole milliseconds, because the timers of some lanes are no finer.
                     &[1_000_000],
                     &[0, 1_000_000, 10_000_000],
                     &[0, 1_000_000, 10_000_000],

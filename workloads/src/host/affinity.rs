@@ -63,8 +63,8 @@ pub fn read_mask() -> nix::Result<Vec<usize>> {
         .map_err(|error| Errno::try_from(error).unwrap_or(Errno::ENOSYS))
 }
 
-/// The CPUs on which the calling thread may run. If the kernel refuses to say, these are all
-/// numbers below the count of online CPUs.
+/// The CPUs on which the calling thread may run. If they cannot be read, these are all numbers
+/// below [`std::thread::available_parallelism`].
 #[must_use]
 pub fn allowed() -> Vec<usize> {
     read_mask().unwrap_or_else(|_| {

@@ -17,14 +17,15 @@ use nix::unistd::pipe2;
 pub struct NumberPipe(Arc<(File, File)>);
 
 impl NumberPipe {
-    /// A new pipe that holds at least `capacity` numbers. The kernel rounds its size up.
+    /// A new pipe for at least `capacity` numbers. The kernel rounds its size up. The pipe holds
+    /// fewer numbers if `capacity` is above 131,072, or if the kernel refuses to enlarge the pipe.
     ///
     /// # Errors
     ///
     /// The host's error: `EMFILE`, `ENFILE`.
     pub fn new(capacity: usize) -> io::Result<Self> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-        // The kernel refuses this to a user with many pipes; the pipe then has another size.
+        // The kernel refuses this to a user with many pipes; the pipe then keeps its first size.
         let _ = fcntl(
             &write,
             FcntlArg::F_SETPIPE_SZ((capacity * 8).clamp(4_096, 1 << 20) as i32),

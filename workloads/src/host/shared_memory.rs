@@ -1,7 +1,7 @@
 //! Memory that forked processes share: numbers, gates and locks in it.
 //!
 //! A lane has one mapping, of a file in memory (memfd), and shares it with all processes that it
-//! forks. A counter in the mapping allocates its space, so a child can allocate too.
+//! forks. The first word of the mapping counts the words in use, so a child can allocate too.
 //! [`Arena::clear`] frees all of it at once.
 #![allow(
     unsafe_code,
@@ -95,7 +95,8 @@ const KINDS: [ErrorKind; 4] = [
 ];
 
 impl Arena {
-    /// Stores a failure for another process, and its place in `number`.
+    /// Stores a failure for another process, and the index of its first word in `number`. Stores
+    /// nothing if the memory is used up.
     pub(crate) fn leave(&self, number: &Number, failure: &Failure) {
         let Ok([kind, text @ ..]) = self.numbers::<{ TEXT_WORDS + 1 }>() else {
             return;
@@ -117,7 +118,7 @@ impl Arena {
 
     /// The failure that [`Arena::leave`] stored for `number`, in a process that has ended.
     pub(crate) fn failure(&self, number: &Number) -> Failure {
-        // 0 is the place of the counter: no failure was stored.
+        // Index 0 is the counter's, so 0 means that no failure was stored.
         let index = number.load(Ordering::Relaxed) as usize;
         let words = self.words.get(index..index.saturating_add(TEXT_WORDS + 1));
         let Some([kind, text @ ..]) = words.filter(|_| index > 0) else {
@@ -209,7 +210,8 @@ impl Gate {
         arena.numbers().map(|[number]| Self(number))
     }
 
-    /// Blocks the thread until it opens; returns whether to continue.
+    /// Blocks the thread until the gate opens. Returns the `go` of [`open`](Self::open): whether
+    /// the task is to do its work.
     pub(crate) fn wait(&self) -> bool {
         loop {
             // Acquire: pairs with the Release in `open`.
@@ -244,13 +246,13 @@ const WANTED: u32 = 2;
 impl Lock {
     /// A free lock around 0.
     pub(crate) fn new(arena: &Arena) -> Result<Self, Failure> {
-        // 16 numbers fill the lock's cache lines, so no other lock shares them.
+        // A lock takes 16 numbers and uses two of them, so no two locks share a cache line.
         arena
             .numbers::<16>()
             .map(|[state, number, ..]| Self { state, number })
     }
 
-    /// Runs `body` under the lock. If a process dies in it, the lock stays locked.
+    /// Runs `body` under the lock. If a process dies in `body`, the lock stays locked.
     pub(crate) fn locked<T>(&self, body: impl FnOnce(&mut u64) -> T) -> T {
         let state = self.state.futex();
         // Acquire, here and below: pairs with the Release of the last owner.

@@ -56,7 +56,8 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// No fused operations, so every language rounds alike.
+/// Counts the steps of one point, up to `limit`. It has no fused operations, so every language
+/// rounds alike.
 fn steps(cr: f64, ci: f64, limit: u64) -> u64 {
     let (mut zr, mut zi, mut count) = (0.0, 0.0, 0);
     while count < limit && zr * zr + zi * zi <= 4.0 {

@@ -1,5 +1,5 @@
-//! The computations: pure functions, each written and compiled once,
-//! independent of tasks. Foreign lanes mirror the file names.
+//! The computations: pure functions that do not depend on tasks, so all lanes in Rust use the same
+//! code. Lanes in other languages use the same file names.
 
 pub(crate) mod bytes;
 pub(crate) mod descend;

@@ -57,8 +57,8 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// Counts the solutions from the next row on. The masks are its attacked columns: by column, and
-/// along the diagonals to either side.
+/// Counts the solutions from the next row on. The masks are the columns of that row that the queens
+/// above attack: straight down (`columns`), and along the diagonals (`left`, `right`).
 fn solutions(all: u32, columns: u32, left: u32, right: u32) -> u64 {
     if columns == all {
         return 1;

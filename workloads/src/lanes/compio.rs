@@ -59,7 +59,7 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
 }
 
 /// The settings with which this host can make a ring, or why it cannot. They are found by making
-/// some.
+/// rings.
 static RING: LazyLock<Result<ProactorBuilder, String>> = LazyLock::new(|| {
     let calls = [
         libc::SYS_io_uring_setup,
@@ -78,8 +78,8 @@ static RING: LazyLock<Result<ProactorBuilder, String>> = LazyLock::new(|| {
     made.map_err(|error| no_ring(&error))
 });
 
-/// A ring with the settings that compio's documentation recommends for a runtime of one thread. If
-/// the kernel does not know them (all exist since 6.1), a ring with compio's defaults.
+/// The settings that compio's documentation recommends for a runtime of one thread. If the kernel
+/// does not know them (all exist since 6.1), compio's defaults. `make` makes a ring to find out.
 fn suited(make: impl Fn(&ProactorBuilder) -> io::Result<()>) -> io::Result<ProactorBuilder> {
     let mut suited = ProactorBuilder::new();
     suited.coop_taskrun(true).taskrun_flag(true);
@@ -110,7 +110,7 @@ fn no_ring(error: &io::Error) -> String {
 }
 
 struct Compio {
-    /// The runtimes of the last sample, their number of CPUs, and the rule that chooses the runtime
+    /// The runtimes of the last sample, the number of CPUs, and the rule that chooses the runtime
     /// of a task.
     current: Option<(Cores, (usize, Rule))>,
 }
@@ -182,7 +182,8 @@ impl Cores {
 struct Tasks(Rc<[Dispatcher]>);
 
 impl Tasks {
-    /// Starts a task by dispatcher `index`, or here; the future joins it.
+    /// Starts a task by dispatcher `index`, or on this thread's runtime if there is no such
+    /// dispatcher. The returned future joins the task.
     fn start<F: Future<Output = Result<u64, Failure>> + 'static>(
         &self,
         index: usize,

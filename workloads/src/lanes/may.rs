@@ -92,9 +92,10 @@ fn start<T: Send + 'static>(
     builder: Builder,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Failure> {
-    // SAFETY: only shapes and kernels of this crate run on a coroutine. They keep no thread-local
-    // across a call that waits. Calls to a library of unknown depth run on a thread, by `blocking`.
-    // `stack_bytes` keeps the descending workloads within the stack, which ends in a guard page.
+    // SAFETY: shapes and kernels of this crate keep no thread-local across a call that waits. Code
+    // of another crate runs here only if that crate registered it, and must keep the same rule.
+    // Calls to a library of unknown depth run on a thread, by `blocking`. `stack_bytes` keeps the
+    // descending workloads within the stack, which ends in a guard page.
     let started = unsafe { builder.spawn(body) };
     started.map_err(|error| {
         Failure::host(
@@ -148,7 +149,8 @@ impl Blocking for Tasks {
         coroutine::sleep(time);
     }
 
-    /// may has no threads for this, so each call starts a thread, as may's users do.
+    /// may has no pool of threads for blocking calls, so each call starts a thread, as may's users
+    /// do.
     fn blocking<T: Send + 'static>(&self, body: impl FnOnce() -> T + Send + 'static) -> T {
         let (sender, receiver) = channel();
         let thread = thread::Builder::new()
@@ -186,7 +188,7 @@ impl Blocking for Tasks {
     }
 
     fn open(&self, gate: &Self::Gate, go: bool) {
-        // The flag that follows orders this before the reads in `wait`.
+        // The `fire` after this store orders it before the load in `wait`.
         gate.go.store(go, Ordering::Relaxed);
         gate.opened.fire();
     }

@@ -1,5 +1,5 @@
 //! The lanes in Rust. Each is a file or a folder, and one or more lines of [`ALL`]. A lane imports
-//! no other lane, except that a pool starts its threads or processes by the lane of threads or
+//! no other lane, except that the pools run `service.http` on tasks of the lane of threads or of
 //! processes.
 
 #[cfg(feature = "peers")]

@@ -1,8 +1,8 @@
 //! Processes that execute a program: `posix_spawn`, which does not copy the
 //! parent's page tables.
 //!
-//! The program is this one. It writes a number to its stdout, which is a pipe, so loading it and
-//! starting its runtime are included.
+//! The program is the lane program itself. It writes a number to its stdout, which is a pipe. The
+//! figures include loading the program and starting its runtime.
 
 use std::fs::File;
 use std::io::Read;

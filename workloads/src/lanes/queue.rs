@@ -1,8 +1,8 @@
 //! The textbook bounded queue: a mutex and two condition variables. It counts the waiting threads,
 //! because std's `notify_one` makes a system call even if no thread waits.
 //!
-//! The queue is not `std::sync::mpsc::sync_channel`, which spins before it blocks. On one CPU it
-//! costs several times as much.
+//! The queue is not `std::sync::mpsc::sync_channel`, which spins before it blocks, and on one CPU
+//! costs several times as much as this queue.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -90,7 +90,7 @@ fn wait<'a, T>(on: &Condvar, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, 
 }
 
 /// Returns whether a thread waits that is not notified yet, and counts it as notified. A thread
-/// that wakes in vain counts itself again, so the count is never too low.
+/// that wakes and must wait again counts itself again, so the count is never too low.
 fn take_one(waiting: &mut usize) -> bool {
     let is_there = *waiting > 0;
     *waiting -= usize::from(is_there);

@@ -148,8 +148,8 @@ fn first_instruction(order: &Order, splits: bool) -> Outcome {
         for _ in 0..order.iterations {
             let mut result = 0;
             let called = now_ns();
-            // The task is the second closure of `join`, which is offered to
-            // other threads while this one runs the first.
+            // The task is the second closure of `join`, which other threads may steal while this
+            // thread runs the first.
             let returned = if splits {
                 let (returned, number) = join(now_ns, note);
                 result = number;

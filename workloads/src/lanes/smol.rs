@@ -51,8 +51,8 @@ impl Lane for Smol {
         let main = AssertUnwindSafe(crew.executor.spawn(main)).catch_unwind();
         let outcome =
             ::smol::block_on(main).unwrap_or_else(|payload| Err(Failure::from_panic(payload)));
-        // A task whose handle is dropped is cancelled. After a failed sample the executor's threads
-        // end, and wait for tasks that still run.
+        // A task whose handle is dropped is cancelled. After a failed sample `crew` is dropped
+        // here: each of its threads ends when the poll that it runs has returned.
         if outcome.is_ok() {
             self.crew = Some(crew);
         }
@@ -95,7 +95,7 @@ impl Drop for Crew {
     fn drop(&mut self) {
         self.stop.close();
         for thread in self.threads.drain(..) {
-            // The joiner of a task gets its panic; nothing else can fail.
+            // The panic of a task is returned by its join, so the thread itself cannot fail.
             let _ = thread.join();
         }
     }

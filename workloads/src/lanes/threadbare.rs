@@ -47,7 +47,7 @@ pub(super) const DEFAULT: Entry = Entry {
     start: |_| Ok(Goroutines::start(Kind::Pinned)),
 };
 
-/// Goroutines that may continue on any free thread.
+/// Goroutines that may continue on any M.
 pub(super) const MIGRATING: Entry = Entry {
     name: "threadbare-migrating",
     noun: "migrating threadbare goroutine",
@@ -161,10 +161,11 @@ impl Goroutines {
             Kind::Compacted => builder.compact_stacks(COMPACT_AFTER),
             Kind::Migrating => builder.migrating(),
         };
-        // SAFETY: only shapes and kernels of this crate run on this runtime. None of them parks
-        // inside a thread-local's initialiser or scope. None keeps a thread-local, a guard of std's
-        // or a value bound to a thread across a call that parks: their state is numbers, vectors
-        // and the types of `Blocking` below.
+        // SAFETY: the shapes and kernels of this crate never park inside a thread-local's
+        // initialiser or scope. None keeps a thread-local, a guard of std's or a value bound to a
+        // thread across a call that parks: their state is numbers, vectors and the types of
+        // `Blocking` below. Code of another crate runs here only if that crate registered it, and
+        // must keep the same contract (`docs/own-code.md`).
         unsafe { builder.build() }.map_err(|error| match self.kind {
             Kind::Compacted => {
                 Failure::not_supported(format!("this host cannot compact stacks: {error}"))

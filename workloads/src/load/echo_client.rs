@@ -155,7 +155,7 @@ impl<'a> Echo<'a> {
         Ok(client)
     }
 
-    /// Sends a closed loop's next requests, on a connection without a waiting request.
+    /// Sends the next burst of a closed loop, on a connection whose requests are all answered.
     fn send_burst(&mut self, index: usize, now: u64) -> anyhow::Result<()> {
         let Plan {
             connections, burst, ..
@@ -171,7 +171,8 @@ impl<'a> Echo<'a> {
         Ok(())
     }
 
-    /// Sends these requests by one write; for each, its number and the time when it was due.
+    /// Sends these requests by one write. `requests` has the number of each and the time when it
+    /// was due.
     fn send(
         &mut self,
         index: usize,

@@ -2,13 +2,13 @@
 //! other thread uses.
 //!
 //! In an open loop a request is sent when it is due, even if earlier requests of its connection
-//! have no answer yet. Its latency counts from the time when it was due, so a server that stalls is
-//! charged for all requests that wait meanwhile.
+//! have no answer yet. Its latency counts from the time when it was due, so a stall of the server
+//! is part of the latency of every request that waits meanwhile.
 //!
 //! On CPUs of its own the generator never sleeps. Otherwise the server would spend CPU time to wake
-//! it, and the latency would include the time that the CPU takes to leave its idle state. Its busy
-//! share is therefore read from its loop: a turn in which nothing was due and nothing arrived is
-//! idle, and all others are busy.
+//! it, and the latency would include the time that the CPU takes to leave its idle state. The
+//! generator therefore measures its busy share itself: a turn of the loop in which nothing was due
+//! and nothing arrived is idle, and all others are busy.
 //!
 //! # Rejected
 //!
@@ -62,7 +62,7 @@ pub(super) trait Client: Send {
     ///
     /// # Errors
     ///
-    /// When the server does not take it.
+    /// When the server ended a connection against the rules.
     fn send_due(&mut self) -> anyhow::Result<(bool, Option<u64>)>;
     /// Sends bytes that the connection's socket did not accept before.
     ///
@@ -114,7 +114,8 @@ pub(super) struct Tally {
     pub(super) given_up: u64,
     /// All requests that have ended.
     pub(super) ended: u64,
-    /// The end of the last request that was late, refused or failed, since the start.
+    /// The time from the start to the end of the last request that was late, refused or failed; 0
+    /// if there was none.
     pub(super) disturbed_ns: u64,
     /// The longest time from when a request was due until the generator first handled it, which is
     /// how long the generator was stopped. Only clients that hold requests back measure it.
@@ -231,7 +232,8 @@ impl Loaded {
     fn of(parts: Vec<Done>) -> Self {
         let mut tally = Tally::new();
         parts.iter().for_each(|part| tally.add(&part.tally));
-        // By the threads' own clocks, because this thread may have to wait for a CPU.
+        // The times are those that the threads noted, because this thread may have to wait for a
+        // CPU.
         let start = parts.iter().map(|part| part.start).min().unwrap_or(0);
         let end = parts.iter().map(|part| part.end).max().unwrap_or(start);
         Self {
@@ -352,9 +354,9 @@ impl Threads {
         Ok(Loaded::of(self.each(parts, |part| part.run(schedule))?))
     }
 
-    /// The report of `loaded`. `meanwhile` is what the process used in that time. The headroom is
-    /// the generator's limit over `highest_per_s`; the limit is at most `most_per_s`, the limit of
-    /// the load's other programs.
+    /// The report of `loaded`. `meanwhile` is the usage of the process in that time. The headroom
+    /// is the generator's limit over `highest_per_s`; the limit is at most `most_per_s`, the limit
+    /// of the load's other programs.
     pub(super) fn report(
         &self,
         loaded: &Loaded,
@@ -369,7 +371,8 @@ impl Threads {
         } = loaded;
         let offered = (schedule.offered_per_s > 0).then_some(schedule.offered_per_s as f64);
         let achieved_per_s = loaded.achieved_per_s();
-        // The CPU time that it has worked. Time in which other programs had its CPU is not counted.
+        // The share of the time in which the generator worked, and the CPU time of that work. Time
+        // in which other programs had its CPU is not counted.
         let (busy, worked_ns) = match self.spins {
             true => (
                 loaded.parts.iter().map(Done::busy_ratio).sum::<f64>() / self.count as f64,
@@ -516,8 +519,8 @@ pub(super) fn connect(
         .with_context(|| format!("a connection to {address}"))?;
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
-    // The cheapest congestion control, if the host allows it. The host's own, which the server
-    // keeps, may pace requests by a timer.
+    // The cheapest congestion control, if the host allows it. The host's default, which the server
+    // keeps, may delay requests by a timer.
     let _ = setsockopt(&stream, sockopt::TcpCongestion, &OsString::from("reno"));
     let flags =
         EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;

@@ -22,7 +22,8 @@ pub(crate) struct Listening {
 const TIMEOUT: Duration = Duration::from_secs(1);
 const SLICE: Duration = Duration::from_millis(5);
 
-/// A running program. Dropping it ends its input, and kills it if it has not ended after a second.
+/// A running program. Dropping it closes the program's input, and kills the program if it has not
+/// ended after a second.
 #[derive(Debug)]
 pub(crate) struct Helper {
     what: &'static str,

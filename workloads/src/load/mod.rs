@@ -61,7 +61,7 @@ pub struct Plan {
     pub workload: Option<String>,
 }
 
-/// What the generator prints: one line of JSON.
+/// The generator's report, which it prints as one line of JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// From the first request to the last answer.
@@ -87,7 +87,7 @@ pub struct Report {
     /// `load_headroom_ratio`: that limit over the achieved rate. Near 1 the generator is measured,
     /// not the server.
     ///
-    /// `capacity_per_s`: the rate of which `load_percent` is a part.
+    /// `capacity_per_s`: the rate of which `load_percent` percent are offered.
     pub metrics: BTreeMap<String, f64>,
 }
 
@@ -193,11 +193,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<Report, Failure> {
 }
 
 impl Report {
-    /// Converts the report into a lane's sample. `lane` is what the lane and the generator used
+    /// Converts the report into a lane's sample. `lane` is the usage of the lane and the generator
     /// together.
     pub(crate) fn into_outcome(self, lane: Measured) -> Outcome {
-        // The report of a search describes only its last part, so the lane gets only that part's
-        // share of the usage.
+        // The report of `service.http` describes only the requests at half of the highest rate, so
+        // the lane gets only their share of the usage.
         let asked = self.metrics.get("load_asked_count");
         let asked = asked.map_or(self.operations_count, |&asked| asked as u64);
         let own = Usage {

@@ -1,15 +1,15 @@
 //! The search for the highest rate that a service can carry.
 //!
-//! A try offers one rate for some time. It holds if enough answers are in time. One try shows
+//! A try offers one rate for some time. The try holds if enough answers are in time. One try shows
 //! little: the host may be busy for a moment, and near the highest rate chance decides. So no
 //! single try decides the answer:
 //!
 //! 1. Short tries find where to begin: each rate is four times the one before, from a rate that any
 //!    host can carry, until a rate is far too high or has failed twice. Then the service is warmed
 //!    up at a rate that it can carry.
-//! 2. Whole tries begin at a rate near the last one: a step up after a try that held, a step down
+//! 2. Whole tries begin below the rate that failed: a step up after a try that held, a step down
 //!    after one that failed (Dixon and Mood, 1948), until the time is over. The steps grow until
-//!    the outcome first changes.
+//!    the outcome first changes, and later whenever the same outcome repeats several times.
 //!
 //! The balance of a rate is the number of tries that held at this rate or above, minus the number
 //! that failed at this rate or below. The answer is the highest rate whose balance is not negative.
@@ -26,7 +26,8 @@ const MOST_PER_S: u64 = 1 << 24;
 const STEP: f64 = 1.03;
 /// The most steps at once: 1.27 times the rate.
 const MOST_STEPS: u32 = 8;
-/// After this many equal outcomes in a row the steps grow again, because the answer is not near.
+/// After more than this many repeats of an outcome the steps grow again, because the answer is not
+/// near.
 const PATIENCE: u32 = 2;
 /// No search needs more tries.
 const MOST_TRIES: usize = 60;
@@ -65,9 +66,10 @@ pub(super) trait Service {
 /// The answer of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Found {
-    /// The highest rate that held.
+    /// The answer, by the rule at the top of this file.
     pub(super) highest: u64,
-    /// The lowest rate above `highest` that did not hold or was not tried, over `highest`.
+    /// The next higher rate that was tried, over `highest`. If none was, the next rate counts as
+    /// four times `highest`.
     pub(super) gap: f64,
 }
 
@@ -90,7 +92,7 @@ pub(super) fn search(service: &mut impl Service) -> anyhow::Result<Option<Found>
 
 struct Search<'a, S> {
     service: &'a mut S,
-    /// The highest rate that held in a short try, and the lowest that did not.
+    /// The highest rate that held in a short try, or 0, and the lowest that did not.
     low: u64,
     high: Option<u64>,
     /// Rates, and whether they held.
@@ -167,9 +169,9 @@ impl<S: Service> Search<'_, S> {
         Ok(tried)
     }
 
-    /// The answer of the whole tries. If none of them held, the answer is the highest rate that
-    /// held in a short try. If a rate as low as that failed in a whole try, the answer is a quarter
-    /// of the lowest such rate.
+    /// The answer of the whole tries. If they give none, the answer is the highest rate that held
+    /// in a short try. If a whole try of that rate or a lower one failed, the answer is a quarter
+    /// of the lowest rate of a whole try.
     fn found(&self) -> Option<Found> {
         found(&self.tries, self.high).or_else(|| {
             let lowest = self.tries.iter().map(|&(rate, _)| rate).min();
@@ -218,7 +220,7 @@ fn found(tries: &[(u64, bool)], high: Option<u64>) -> Option<Found> {
 mod tests {
     use super::*;
 
-    /// A service that carries all rates up to one, with time for this many tries.
+    /// A service that carries all rates up to `bearable`, with time for `left` tries.
     struct Exact {
         bearable: u64,
         left: u64,
@@ -341,7 +343,7 @@ mod tests {
         assert_eq!(after(30, 2).unwrap().highest, 30);
     }
 
-    /// A service that carries any rate up to one in a short try, and none in a whole one.
+    /// A service that carries all rates up to `short` in a short try, and none in a whole try.
     struct Tiring {
         short: u64,
         left: u64,

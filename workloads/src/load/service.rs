@@ -122,9 +122,9 @@ pub(crate) fn as_arguments(parameters: &Parameters) -> impl Iterator<Item = Stri
         .map(|(name, value)| format!("{name}={value}"))
 }
 
-/// The most nanoseconds that a load of these parameters takes, without its hold at half of the
-/// highest rate. They are for the search and the settling after it, four rates, a surge of three
-/// tries, idle connections, and the settling after these.
+/// About the most nanoseconds that a load of these parameters takes, without its hold at half of
+/// the highest rate: for the search, four rates, a surge of three tries, idle connections, and the
+/// settling between them.
 #[must_use]
 pub fn around_ns(parameters: &Parameters) -> u64 {
     let get = |name: &str| parameters.get(name).copied().unwrap_or(0);
@@ -192,8 +192,8 @@ impl Plan {
     }
 }
 
-/// Generates the load and reports. If the load comes from another host, it only waits until the
-/// service has ended. Blocks the thread.
+/// Generates the load and reports. If the load comes from another host, this function only waits
+/// until the service has ended. Blocks the thread.
 ///
 /// # Errors
 ///
@@ -352,7 +352,8 @@ impl Load<'_> {
             requests: LAST,
             ..Schedule::default()
         })?;
-        // A refused request is not lost: it was answered.
+        // A refused request was answered, so it is no error. It still counts as lost below, because
+        // the service had read it and should have completed it.
         let lost = drained.tally.errors;
         figures.extend([
             ("errors_count", (loaded.tally.errors + lost) as f64),
@@ -399,8 +400,8 @@ impl Load<'_> {
     }
 
     /// Offers a low rate until no request is late or fails any more, for at most the time of four
-    /// tries. All requests of a try have ended when the next try begins; this waits for work that
-    /// they left in the service.
+    /// tries. All requests of a try have ended when the next try begins; this function waits for
+    /// work that they left in the service.
     fn settle(&mut self, light: u64) -> anyhow::Result<()> {
         let until = now_ns().saturating_add(4 * self.plan.try_ns);
         let schedule = self.plan.schedule(light, self.plan.try_ns / 4);
@@ -422,8 +423,8 @@ impl Load<'_> {
             let (idle_before, start) = (self.backend_idle_ns(), now_ns());
             let tally = self.offer(schedule)?.tally;
             if percent == 100 {
-                // At a lower rate each request would wake the backend's CPU and use more of its
-                // time.
+                // Not at a lower rate, where each request would wake the backend's CPU and use more
+                // of its time.
                 most = (self.backend_idle_ns().zip(idle_before)).map(|(idle, before)| {
                     let busy_ns = (now_ns() - start).saturating_sub(idle.saturating_sub(before));
                     tally.ended as f64 * 1e9 / busy_ns.max(1) as f64
@@ -641,7 +642,7 @@ mod tests {
         refused_of: u64,
         try_ns: f64,
         search_ns: f64,
-        /// The part of that time before the tries.
+        /// The part of `search_ns` for the warm-up.
         warm_up_ns: f64,
         processes: u64,
     }

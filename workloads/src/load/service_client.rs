@@ -24,7 +24,7 @@ const SENDS: usize = 16;
 /// The time between sending the last requests and ending the service.
 const UNDER_WAY: Duration = Duration::from_millis(20);
 
-/// The right number of the answer for each route and item.
+/// The right `check` number of the answer, for each route and item.
 pub(super) struct Rights(Vec<(Route, Vec<u64>)>);
 
 impl Rights {
@@ -56,7 +56,8 @@ pub(super) struct Http<'a> {
     idle: VecDeque<usize>,
     /// Requests that are due and found no free connection: the number, and the time when due.
     backlog: VecDeque<(u64, u64)>,
-    /// The deadlines of requests: the time, the connection, and the request's number on it.
+    /// The deadlines of requests: the time, the connection, and its `turn` when the request was
+    /// sent.
     deadlines: VecDeque<(u64, usize, u64)>,
     schedule: Schedule,
     start: u64,
@@ -74,7 +75,8 @@ struct Connection {
     stream: Option<TcpStream>,
     /// The request without an answer, and the time when it was due.
     waiting: Option<(u64, u64)>,
-    /// Counts the requests of this connection.
+    /// Counts the requests of this connection and its closes. A deadline with an earlier `turn` has
+    /// no effect.
     turn: u64,
     received: Vec<u8>,
     /// Bytes that the socket has not accepted yet.
@@ -196,7 +198,7 @@ impl<'a> Http<'a> {
         self.flush(index)
     }
 
-    /// Gives up requests whose deadline has passed.
+    /// Closes the connections of requests whose deadline has passed.
     fn expire(&mut self, now: u64) -> anyhow::Result<()> {
         while let Some(&(deadline, index, turn)) = self.deadlines.front() {
             let connection = &self.connections[index];

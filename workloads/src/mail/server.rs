@@ -93,10 +93,9 @@ async fn converse(
                     "354 end with a dot on a line of its own",
                 )
                 .await?;
-                // A client that writes the message and the dot separately,
-                // without `TCP_NODELAY`, sends the dot once the message is
-                // acknowledged. Without this the kernel acknowledges it 40 ms
-                // later.
+                // A client that writes the message and the dot separately, without `TCP_NODELAY`,
+                // sends the dot once the message is acknowledged. Without the quick acknowledgement
+                // the kernel acknowledges the message 40 ms later.
                 stream.get_ref().set_quickack(true)?;
                 while read_line(&mut stream)
                     .await?
@@ -127,7 +126,7 @@ async fn answer(
         .await
 }
 
-/// A line with its end, or `None` at the end of the conversation.
+/// A line with its end, or `None` at the end of the conversation or of too long a line.
 async fn read_line(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>> {
     let mut line = Vec::new();
     stream

@@ -41,7 +41,7 @@ impl Latencies {
         self.count() - self.0.count_between(0, ns)
     }
 
-    /// The percentile at `share`; `None` if too few lie beyond it.
+    /// The percentile at `share`; `None` if too few latencies lie beyond it.
     pub(crate) fn percentile_ns(&self, share: f64) -> Option<u64> {
         has_percentile(self.count(), share).then(|| self.0.value_at_quantile(share))
     }

@@ -26,14 +26,15 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::host::proc_file::ProcFile;
 
-/// The longest wait for the host's memory to settle; a reading is then taken in any case.
+/// The longest wait for the host's memory to settle; after it the reading is taken although the
+/// memory still changes.
 const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 const SETTLE_STEP: Duration = Duration::from_millis(25);
 /// Two readings that differ by less are the same: the free memory of a quiet host varies by this
 /// much.
 const SETTLE_BYTES: i64 = 256 << 10;
 
-/// The most slab that the kernel takes for one of these, roughly.
+/// About the most slab that the kernel takes for one thread, process, mapping or file.
 const THREAD_SLAB: i64 = 16 << 10;
 const PROCESS_SLAB: i64 = 128 << 10;
 const MAPPING_SLAB: i64 = 1 << 10;
@@ -41,7 +42,7 @@ const FILE_SLAB: i64 = 4 << 10;
 /// The most of the per-CPU area that a process takes on one CPU.
 const PROCESS_PERCPU: i64 = 256;
 
-/// The cost of this many tasks: a later `Reading` minus an earlier one.
+/// The cost of `tasks_count` tasks: a later `Reading` minus an earlier one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Tasks alive at the second reading.
@@ -134,7 +135,7 @@ impl Reading {
         Ok(Self {
             available,
             group,
-            // Reclaimable memory is left out: it is mostly names of files, of any process.
+            // Reclaimable slab is left out: it is mostly names of files, of any process.
             slab: host.bytes("SUnreclaim"),
             percpu: host.bytes("Percpu"),
             own: Own::of(pid, kernel_stack(&host)?)?,
@@ -164,7 +165,8 @@ impl Reading {
 }
 
 impl Own {
-    /// Adds up over `pid` and its descendants. A process that ends meanwhile counts as zero.
+    /// Adds up the memory of `pid` and its descendants. The address space, mappings and files are
+    /// those of `pid` alone. A descendant that ends meanwhile counts as zero.
     fn of(pid: u32, kernel_stack: i64) -> io::Result<Self> {
         let mut own = Self::default();
         own.add(pid, kernel_stack)?;
@@ -199,7 +201,7 @@ pub(super) fn has_ended(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
-/// Adds the processes below `pid`. One that ends meanwhile is left out.
+/// Adds the processes below `pid`. A process that ends meanwhile is left out.
 pub(super) fn descendants(pid: u32, found: &mut Vec<u32>) {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return;
@@ -325,7 +327,7 @@ impl Group {
         })
     }
 
-    /// All memory that is charged to it except files in the page cache, in bytes.
+    /// All memory that is charged to the group except files in the page cache, in bytes.
     fn bytes(&self) -> Option<i64> {
         let text = |name: &str| fs::read_to_string(self.folder.join(name)).ok();
         let usage: i64 = text(self.files.usage)?.trim().parse().ok()?;

@@ -55,7 +55,7 @@ fn is_helper(pid: u32) -> bool {
     command.is_some_and(|word| [&b"load-service"[..], b"backend"].contains(&word))
 }
 
-/// CPU time of a process's threads; one that ends meanwhile counts as zero.
+/// CPU time of a process's threads; a thread that ends meanwhile counts as zero.
 fn cpu_time(pid: u32) -> u64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter();
     let threads = threads.flatten().flatten();

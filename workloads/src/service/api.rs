@@ -72,7 +72,7 @@ impl Users {
         }
     }
 
-    /// The user of `Bearer USER:SECRET`: computes the hash of the secret.
+    /// The user of `Bearer USER:SECRET`, if the hash of the secret is right.
     pub(crate) fn user(&self, authorization: &str) -> Result<&str, Problem> {
         let (name, given) = authorization
             .strip_prefix("Bearer ")

@@ -47,8 +47,8 @@ pub(crate) struct Backend {
     _helper: Option<Helper>,
 }
 
-/// Starts a backend in a separate process, or checks the database, if the lane
-/// `has_client` for one. Blocks the thread.
+/// Starts a backend in a separate process. For PostgreSQL it only reads the address from the
+/// environment, if the lane `has_client` for one. Blocks the thread.
 pub(crate) fn start(order: &Order, has_client: bool) -> Result<Backend, Failure> {
     if order.get(BACKEND) == IS_DATABASE {
         if !has_client {
@@ -73,7 +73,7 @@ pub(crate) fn start(order: &Order, has_client: bool) -> Result<Backend, Failure>
     })
 }
 
-/// Serves until the input ends; prints its address before. Blocks the thread.
+/// Prints the backend's address, and serves until the input ends. Blocks the thread.
 ///
 /// # Errors
 ///
@@ -87,7 +87,8 @@ pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
     };
     let _ = open_files::raise_limit();
     let _ = nix::sys::prctl::set_timerslack(1);
-    // It does not run on the measured server's CPUs: a real backend is on another host.
+    // The backend does not use the CPUs of the measured server, because a real backend is on
+    // another host.
     if let Some(&last) = own_cpus()?.as_ref().and_then(|cpus| cpus.last()) {
         affinity::pin_where_allowed(&[last]).context("pinning the backend")?;
     }
@@ -196,8 +197,8 @@ impl Redis {
     }
 }
 
-/// A port that no other program gets while this is alive. A server that allows the reuse of
-/// addresses, as Redis does, can still listen on it.
+/// A port that the kernel gives to no other program while this value is alive. A server that allows
+/// the reuse of addresses, as Redis does, can still listen on it.
 struct Reserved {
     address: SocketAddr,
     _socket: OwnedFd,

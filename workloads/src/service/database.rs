@@ -32,7 +32,7 @@ pub const LANES: [&str; 8] = [
 /// The longest time for writing the table.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Writes all records into the table `threadbare_items` of the database at `url`, which it creates
+/// Writes all records into the table `threadbare_items` of the database at `url`. Creates the table
 /// if there is none. Returns how many connections the database allows. Blocks the thread.
 ///
 /// # Errors
@@ -104,7 +104,7 @@ fn in_order(keys: &[String], rows: &[Row]) -> Option<Vec<Vec<u8>>> {
     keys.iter().map(value).collect()
 }
 
-/// The client's error, in the form of other backends' connections.
+/// The client's error as an [`io::Error`], as the connections to other backends have it.
 fn failed(error: Error) -> io::Error {
     let kind = match error.code() {
         Some(code) if *code == SqlState::QUERY_CANCELED => ErrorKind::TimedOut,
@@ -152,8 +152,8 @@ impl Database for NoClient {
     }
 }
 
-/// The client of tasks that block their thread: like the crate `postgres`, it has a runtime for
-/// each connection. That crate has no time-out for an answer.
+/// The client of tasks that block their thread. It has a runtime for each connection, like the
+/// crate `postgres`, which is not used because it has no time-out for an answer.
 pub(crate) struct Client {
     client: Async,
     runtime: Runtime,

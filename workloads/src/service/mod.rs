@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::lehmer;
 use crate::lane::Order;
 
-/// Items of which the backend has a record.
+/// The number of items. The backend has a record of each.
 pub(crate) const ITEMS: u64 = 1_000;
 /// The number of users.
 pub(crate) const USERS: u64 = 16;

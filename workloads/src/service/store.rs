@@ -101,7 +101,7 @@ struct Store {
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     /// The times when answers are due, each with the number of its connection. If that connection
-    /// was closed, another may have its number; it is then checked without effect.
+    /// was closed, another may have its number; checking that one has no effect.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
 }
 

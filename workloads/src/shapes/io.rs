@@ -14,8 +14,8 @@ use crate::load;
 use crate::mail;
 use crate::measure::{Measured, Meter};
 
-/// How many bytes an echo server reads at most at a time: one request of a burst, so each is
-/// answered separately.
+/// The most bytes that an echo server reads at a time. In `io.tcp_burst` that is one request, so
+/// each request of a burst is answered separately.
 pub(crate) fn block_bytes(order: &Order) -> usize {
     match order.workload.has_parameter("block_bytes") {
         true => order.count("block_bytes"),
@@ -169,7 +169,7 @@ fn converse<L: Blocking>(
         }
         answered += 1;
     }
-    // Without the shutdown, another process's handle would keep it open.
+    // Without the shutdown, another process's handle would keep the connection open.
     stream.shut(Shutdown::Both);
     answered
 }
@@ -243,7 +243,7 @@ pub(super) fn file_read<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// Sends the mails by a library that blocks the thread, in the runtime's way for such calls.
+/// Sends the mails by a library that blocks the thread, inside [`Blocking::blocking`].
 pub(super) fn email<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let tasks = order.count("tasks_count");
     let delay = order.get("delay_ns");
@@ -263,7 +263,7 @@ pub(super) fn email<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
         }
         Ok(())
     })?;
-    // Before the server ends, because its usage is not the lane's.
+    // The usage is read before the server ends, because the server's usage is not the lane's.
     let measured = meter.finish();
     let accepted = lane.blocking(move || server.finish::<mail::Accepted>())?;
     Ok(accepted.into_outcome(measured))

@@ -44,10 +44,9 @@ pub(crate) fn look_at(most: Option<(u64, &str)>, tasks: u64) -> Result<(), Failu
 
 /// The interface of a lane whose tasks have stacks.
 ///
-/// Tasks are closures that return a number. In lanes of processes a task has a
-/// copy of its closure's values, so tasks can share only the types below.
-/// Operations that have no result end the calling task by [`Failure::throw`] if
-/// they fail.
+/// Tasks are closures that return a number. In lanes of processes a task has a copy of its
+/// closure's values, so tasks can share only the types below. Operations that do not return a
+/// `Result` end the calling task by [`Failure::throw`] if they fail.
 pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// Tasks are processes. Their usage is counted after they are joined, and their memory is not
     /// that of the lane's own process.
@@ -55,7 +54,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// The lane has a scheduler that spreads tasks over its CPUs; else a
     /// bounded number of tasks take chunks from a shared counter.
     const SCHEDULES: bool = false;
-    /// A task is a kernel thread, so it can be pinned to a CPU.
+    /// A task is a thread or a process, so it can be pinned to a CPU.
     const PINNABLE: bool = false;
 
     /// A task to be joined.
@@ -114,7 +113,8 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
 
     /// A closed gate.
     fn gate(&self) -> Result<Self::Gate, Failure>;
-    /// Blocks until the gate opens; returns whether to continue.
+    /// Blocks until the gate opens. Returns the `go` of [`open`](Self::open): whether the task is
+    /// to do its work.
     fn wait(&self, gate: &Self::Gate) -> bool;
     /// Opens the gate; `go` is the result of each task's `wait`.
     fn open(&self, gate: &Self::Gate, go: bool);
@@ -138,8 +138,9 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// Gives a permit back.
     fn release(&self, permits: &Self::Permits);
 
-    /// Listens on a free port of the loopback. The queue of unaccepted connections is as long as
-    /// the host allows.
+    /// Listens on a free port of the loopback, or at the address that
+    /// [`LISTEN`](crate::load::LISTEN) names. The queue of unaccepted connections is as long as the
+    /// host allows.
     fn listen(&self) -> std::io::Result<(Self::Listener, SocketAddr)>;
     /// Blocks until a connection arrives.
     fn accept(&self, listener: &Self::Listener) -> std::io::Result<Self::Stream>;

@@ -16,7 +16,7 @@ use crate::measure::{Meter, Starts};
 pub(crate) trait Pool {
     /// Its workers are processes.
     const PROCESSES: bool;
-    /// How many unfinished jobs a worker may have.
+    /// How many unfinished jobs the pool gives to each worker. One worker may have one more.
     const IN_FLIGHT: usize;
     /// A number that all workers share, 0 at first.
     type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;

@@ -42,7 +42,7 @@ pub(super) const DEFAULT: Entry = Entry {
     start: |_| Ok(Threads::<Arc<Queue<u64>>>::start(None)),
 };
 
-/// Threads with the smallest stack that is enough for most programs.
+/// Threads with a small stack.
 pub(super) const SMALL_STACK: Entry = Entry {
     name: "thread-16k",
     noun: "16 KiB thread",
@@ -311,7 +311,7 @@ struct Permits {
     freed: Condvar,
 }
 
-/// `None` while the gate is closed; then the result of each `wait`.
+/// A gate. `state` is `None` while it is closed, and then the result of each `wait`.
 #[derive(Default)]
 struct Gate {
     state: Mutex<Option<bool>>,

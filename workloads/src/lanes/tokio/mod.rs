@@ -148,7 +148,7 @@ impl Stackless for Tasks {
     type Receiver = mpsc::Receiver<u64>;
     type Lock = Mutex<u64>;
     type Guard<'a> = MutexGuard<'a, u64>;
-    /// A semaphore that never has a permit and releases all when it is closed.
+    /// A semaphore that never has a permit. Closing it ends all waits, and so opens the gate.
     type Gate = Arc<Semaphore>;
     type Writer = pipe::Sender;
     type Reader = pipe::Receiver;
@@ -219,7 +219,7 @@ impl Stackless for Tasks {
     }
 
     async fn wait(gate: &Arc<Semaphore>) {
-        // It ends by an error: the semaphore is closed when the gate is opened.
+        // `acquire` ends by an error: the semaphore is closed when the gate is opened.
         let _ = gate.acquire().await;
     }
 

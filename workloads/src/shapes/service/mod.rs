@@ -1,6 +1,6 @@
-//! The service of `service.http` for tasks with stacks. A task serves one connection, and is
-//! started when it arrives ([`http`]) or beforehand ([`preforked`]), or a few tasks serve all
-//! connections ([`pooled`]).
+//! The service of `service.http` for tasks with stacks. A task serves one connection at a time: it
+//! is started when the connection arrives ([`http`]), or beforehand ([`preforked`]). With
+//! [`pooled`] a few tasks serve all connections.
 
 mod link;
 mod pooled;
@@ -78,7 +78,8 @@ struct Server<L: Blocking> {
     /// 1: the service accepts no more connections and requests.
     ends: L::Shared,
     /// Second handles of the connections, by which tasks that wait for a request are ended. If
-    /// tasks are processes, also those of ended connections.
+    /// tasks are processes, handles of ended connections stay here, because a process removes them
+    /// only from its own copy.
     open: Mutex<HashMap<u64, L::Stream>>,
     /// One permit for each allowed connection to the backend.
     permits: L::Permits,
@@ -324,7 +325,7 @@ fn read_more(stream: &mut impl Read, received: &mut Vec<u8>) -> io::Result<bool>
     }
 }
 
-/// Locks a mutex, which is never held while a task waits.
+/// Locks a mutex. Only [`pooled`], whose tasks are threads, holds one while a task waits.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -76,8 +76,8 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
     }
 }
 
-/// Blocks the thread until there are bytes to read, or the listener is shut
-/// down, or the connection has been silent for too long.
+/// Blocks the thread until there are bytes to read, or the listener is shut down, or the connection
+/// has been silent for too long. Returns whether there are bytes to read.
 fn goes_on(stream: &TcpStream, listener: &TcpListener) -> io::Result<bool> {
     let time = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::NONE);
     let mut waited = [
