@@ -29,7 +29,7 @@ const BEYOND: &str = "beyond";
 const INTERVAL: &str = "interval";
 /// The largest share of refused requests at a rate that holds. None may fail.
 const MOST_REFUSED: f64 = 0.01;
-/// The largest share of failed requests with which a lane sheds and does not collapse.
+/// The largest share of failed requests of a lane that sheds or is late. With more it fails.
 const MOST_FAILED: f64 = 0.001;
 
 /// The columns of the table: a heading, and its figures.
@@ -108,7 +108,8 @@ fn of_rate<'a>(rows: &[&'a Row], lane: &str) -> Option<&'a Row> {
     rows.iter().find(is_it).copied()
 }
 
-/// The behaviour at 1.5 times the highest rate. Of an interval of the p99, `p99_ns` is the low end.
+/// The behaviour at 1.5 times the highest rate. `p99_ns` is the low end of the p99's interval, or
+/// the p99 if it has no interval.
 fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
     match p99_ns <= limit_ns {
         _ if failed > MOST_FAILED => FAILS,
@@ -137,7 +138,7 @@ fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static st
     let low = |p99: Estimate| p99.interval.map_or(p99.value, |interval| interval.low);
     let word = match estimate(rows, lane, "at_150_ns_p99").map(low) {
         Some(p99) => beyond(p99, limit as f64, shed, failed),
-        // Known without the percentile.
+        // This is known without the percentile.
         None if failed > MOST_FAILED => FAILS,
         None => TOO_FEW,
     };

@@ -1,8 +1,8 @@
 //! The pages in a real browser: themes, filters, permalinks, keys; no network use and no console
 //! errors.
 //!
-//! It needs `chromium` and `node`. Without them it prints that it was skipped, and fails under
-//! `REQUIRE_BROWSER=1`. `AXE_CORE=…/axe.min.js` adds the accessibility rules of axe-core.
+//! The tests need `chromium` and `node`. Without them they print that they were skipped; with
+//! `REQUIRE_BROWSER=1` they fail. `AXE_CORE=…/axe.min.js` adds the accessibility rules of axe-core.
 
 use std::path::Path;
 use std::process::Command;

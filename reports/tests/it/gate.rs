@@ -208,7 +208,7 @@ fn too_few_processes_to_rule_a_slowdown_out_are_inconclusive() {
 
 #[test]
 fn two_builds_interleaved_are_paired_and_a_common_drift_cancels() {
-    // Each round differs by 30% from the next, in both builds.
+    // The rounds differ by up to 60%, alike in both builds.
     let mut both = full(1, None);
     for group in &mut both.groups {
         let factor = 1.0 + 0.3 * (group.process_index % 3) as f64;
@@ -307,7 +307,7 @@ fn lane_that_crashed_in_both_builds_is_no_regression() {
 }
 
 #[test]
-fn lane_that_failed_now_and_then_and_now_always_is_a_regression() {
+fn lane_that_failed_sometimes_and_now_always_is_a_regression() {
     let base = with_failure(full(1, None), "thread", false);
     for (all, outcome) in [(true, Outcome::Regression), (false, Outcome::Pass)] {
         let gate = gate(&base, &with_failure(full(2, None), "thread", all));
@@ -361,8 +361,8 @@ fn lane_not_selected_in_the_new_run_is_named_without_a_verdict() {
     assert!(gate.missing.iter().all(|name| name.contains(", tokio")));
 }
 
-/// The run in which each sample of tokio's memory has this many bytes in all, for some of the task
-/// counts.
+/// The run in which all tasks of a sample on tokio have as much memory as `bytes` says for its
+/// group.
 fn with_memory(mut run: Run, bytes: impl Fn(&Group) -> i64) -> Run {
     let is_it = |group: &&mut Group| group.workload == "memory.parked" && group.lane == "tokio";
     for group in run.groups.iter_mut().filter(is_it) {
@@ -382,7 +382,7 @@ fn with_memory(mut run: Run, bytes: impl Fn(&Group) -> i64) -> Run {
 
 #[test]
 fn memory_that_was_zero_is_compared_by_its_difference() {
-    // One process has more bytes than the next, for any number of tasks.
+    // The processes differ a little, and the number of tasks does not matter.
     let nothing = |group: &Group| 300_000 + (group.process_index as i64 % 3 - 1) * 900;
     let task = |group: &Group| nothing(group) + 4_096 * group.parameters["tasks_count"] as i64;
     let base = || with_memory(full(1, None), nothing);

@@ -72,7 +72,7 @@ fn shards_in_any_order_give_the_whole_run() {
 fn blocks_of_two_shards_are_different_blocks() {
     let disturbed = |index| {
         let mut run = shard(index);
-        // Three of five blocks: more than half of the shard's blocks, and so of all.
+        // Three of five blocks in each shard, which is more than half of all blocks.
         run.taints = (0..3)
             .map(|block| Taint {
                 kind: "others".to_owned(),

@@ -32,7 +32,7 @@ fn ratio_is_to_the_best_peer_and_the_winner_is_the_best_of_all() {
         let mut rows = peers.rows.iter().filter(|row| row.workload == workload);
         rows.next().expect("a row")
     };
-    // rayon wins here, and the page shows it.
+    // rayon wins here.
     let one = of("spawn.one");
     assert_eq!(one.best_peer.as_deref(), Some("rayon"));
     assert_eq!(one.winners, ["rayon"]);

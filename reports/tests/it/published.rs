@@ -39,7 +39,7 @@ fn launch(ratio: f64) -> Run {
 
 #[test]
 fn ratio_within_a_factor_of_two_agrees_and_one_beyond_differs() {
-    // Published: 22 over 5.
+    // The published ratio is 22 ÷ 5 = 4.4.
     for (ratio, agreement) in [
         (4.4, Agreement::Agrees),
         (2.6, Agreement::Agrees),
@@ -83,7 +83,7 @@ fn doubts_about_a_comparison_are_listed() {
 #[test]
 fn figure_of_one_cpu_is_held_against_runs_on_one_cpu_only() {
     let mut run = launch(4.4);
-    // The ring replaces the brigade here, because only the number of CPUs matters.
+    // `spawn.batch` stands for `share.brigade` here, because only the number of CPUs matters.
     for workload in &mut run.header.workloads {
         if workload.id == "spawn.batch" {
             workload.id = "share.brigade".into();

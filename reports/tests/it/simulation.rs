@@ -163,7 +163,7 @@ fn by_shift(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Compa
 }
 
 /// Compares by the shift, as in `threadbare run --base`: after 10 rounds, 2 more at a time until
-/// the interval is within 4%, at most 200.
+/// the interval is within 4%, and at most `most` rounds.
 fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Compared {
     let (base, new) = fixed(rng, slowdown, most);
     let mut rounds = 10;

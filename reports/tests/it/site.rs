@@ -62,7 +62,7 @@ fn real_runs_are_one_machine_whose_replicates_give_the_interval() {
         }
     }
     // The first two builds differ in one fact, the build. Only the last run knows the class of the
-    // machine's hypervisor.
+    // machine's hypervisor, so it makes no pair.
     let changes = pairs(&collection);
     assert_eq!(changes.len(), 1);
     assert_eq!((changes[0].fact, changes[0].pairs.len()), ("suite", 1));

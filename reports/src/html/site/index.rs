@@ -98,8 +98,8 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup) -> Markup {
     }
 }
 
-/// The lanes whose interval overlaps the best lane's, and whose verdict against the reference
-/// agrees with its: faster, slower or neither.
+/// The lanes whose interval overlaps the best lane's, and whose verdict against the reference is
+/// the best lane's: faster, slower or neither.
 fn as_good<'a>(ranked: &[(&'a str, &Figure)]) -> Vec<&'a str> {
     let [(_, best), others @ ..] = ranked else {
         return Vec::new();
