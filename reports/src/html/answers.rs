@@ -281,7 +281,7 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
     let quantity = &answer.best().quantity.title;
     let note = note(&shown);
     let leaders: Vec<&str> = answer.leaders().map(|(row, _)| row.lane.as_str()).collect();
-    let sign = if is_open(answer) { " ?" } else { " ≈" };
+    let sign = if is_undecided(answer) { " ?" } else { " ≈" };
     html! {
         li class="answer" {
             h2 class="what" { @if answer.best().quantity.higher_is_better { "Best " } @else { "Cheapest " } (answer.what) }
@@ -323,7 +323,7 @@ fn names(view: &View<'_>, answer: &Answer<'_>) -> String {
 }
 
 /// True if the run does not say which of the best lanes is the best.
-fn is_open(answer: &Answer<'_>) -> bool {
+fn is_undecided(answer: &Answer<'_>) -> bool {
     let mut leaders = answer.leaders();
     leaders.any(|(row, verdict)| verdict == Verdict::CannotTell || row.is_limited())
 }
@@ -342,7 +342,7 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
         Some((words, _)) => Some(format!("against {reference}: {words}")),
         None => None,
     };
-    let several = match (leaders.len(), is_open(answer)) {
+    let several = match (leaders.len(), is_undecided(answer)) {
         (1, _) => None,
         _ if leaders.iter().any(|(row, _)| row.is_limited()) => Some(
             "the load generator was the limit, so the best of the lanes marked ? is unknown"
