@@ -295,8 +295,7 @@ fn error_of_mean(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Two modes, of which the fast one has three quarters of the processes, each with a spread of
-    /// 1%.
+    /// Processes in two modes, each with a spread of 1%: one process in `slow_every` is slow.
     fn modes(count: usize, slow_every: usize) -> Vec<f64> {
         (0..count)
             .map(|at| {

@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 /// The file system's error, and [`io::ErrorKind::AlreadyExists`] if the file contains a run's
 /// results. An existing file is then unchanged, unless it has several links or another owner.
 pub fn write_output(path: &Path, contents: &[u8]) -> io::Result<()> {
-    // The target of a link. If `path` is no link, or its target does not exist, this is `path`.
+    // `path` with its links resolved; `path` itself if it, or the target of its link, does not
+    // exist.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let there = match fs::metadata(&target) {
         Ok(there) => Some(there),
