@@ -149,6 +149,8 @@ fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static st
 fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> {
     let value = |id: &str| Some(estimate(rows, lane, id)?.value);
     let plain = |id: &str| Some(Unit::of_name(id).text(value(id)?));
+    let limit = case.0.get("limit_ns").map(|ns| *ns as f64);
+    let is_over_limit = |p99: Option<f64>| p99.zip(limit).is_some_and(|(p99, limit)| p99 > limit);
     match ids {
         [BEYOND] => {
             let (rate, word) = beyond_of(case, rows, lane)?;
@@ -166,7 +168,7 @@ fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> 
             plain(count)?,
             plain(each)?
         )),
-        [id @ "at_100_ns_p99"] if value(id)? > *case.0.get("limit_ns")? as f64 => {
+        [id @ "at_100_ns_p99"] if is_over_limit(value(id)) => {
             Some(format!("{}, over the limit", plain(id)?))
         }
         [id] if id.ends_with("p99") => plain(id).or(value(RATE).map(|_| TOO_FEW.to_owned())),
