@@ -202,7 +202,7 @@ pub(crate) struct Gate(Number);
 
 const CLOSED: u32 = 0;
 const GO: u32 = 1;
-const GO_HOME: u32 = 2;
+const END: u32 = 2;
 
 impl Gate {
     /// A closed gate.
@@ -226,7 +226,7 @@ impl Gate {
         // Release: pairs with the Acquire in `wait`.
         self.0
             .futex()
-            .store(if go { GO } else { GO_HOME }, Ordering::Release);
+            .store(if go { GO } else { END }, Ordering::Release);
         self.0.wake(i32::MAX);
     }
 }

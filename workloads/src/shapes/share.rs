@@ -90,7 +90,8 @@ pub(super) fn sieve<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
             let first = lane.channel(0)?;
             let (source_lane, numbers) = (lane.clone(), first.clone());
             let (filter_lane, from) = (lane.clone(), first);
-            // The filter starts first: without it the numbers would have no receiver.
+            // The filter starts first: if it cannot be started, no source is left that sends to a
+            // channel without a receiver.
             let filter = lane.spawn(move || filter(&filter_lane, &from))?;
             let source = lane.spawn(move || {
                 for number in (2..=limit).chain([0]) {
@@ -122,8 +123,8 @@ fn filter<L: Blocking>(lane: &L, from: &L::Channel) -> u64 {
     let (to, next) = match start() {
         Ok(next) => next,
         Err(failure) => {
-            // The chain before this filter continues until it sends 0. All of it is received, so
-            // the main task is not blocked and gets the failure.
+            // The chain before this filter continues until it sends 0. All its numbers are received
+            // here, so no task of it stays blocked, and the main task gets the failure.
             while lane.recv(from) != 0 {}
             failure.throw()
         }
@@ -272,6 +273,8 @@ fn meet<L: Blocking>(lane: &L, requests: &L::Channel, answer: &L::Channel, creat
     unreachable!("a creature lives until it is told to go")
 }
 
+/// The central task. It pairs the creatures in the order of their requests. After the last meeting
+/// it answers each creature with 0.
 fn mall<L: Blocking>(lane: &L, requests: &L::Channel, answers: &[L::Channel], meetings: u64) {
     let answer = |request: u64, value| lane.send(&answers[(request / 4) as usize], value);
     for _ in 0..meetings {
@@ -292,7 +295,8 @@ pub(super) struct Big {
 }
 
 impl Big {
-    /// A message that ends a task. Any other is the number of its sender, from 1.
+    /// The message that ends a task. A request is the number of its sender, from 1; for the answer
+    /// see [`answer`](Self::answer).
     pub(super) const LAST: u64 = 0;
 
     pub(super) fn of(order: &Order) -> Self {
@@ -307,7 +311,7 @@ impl Big {
         self.tasks + 1
     }
 
-    /// Room for a message of each task, its own included.
+    /// Room for a request of each other task, an answer, and [`LAST`](Self::LAST).
     pub(super) fn capacity(self) -> usize {
         self.tasks as usize + 1
     }
@@ -343,8 +347,8 @@ pub(super) fn big<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
     team.race_sum(meter)
 }
 
-/// Sends requests to others, one after another, and answers requests until all have
-/// their answers. Returns how many this task got.
+/// Sends requests to others, one after another, and answers requests until all have their answers.
+/// Returns how many answers this task got.
 fn ask<L: Blocking>(
     lane: &L,
     big: Big,

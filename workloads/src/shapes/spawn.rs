@@ -71,7 +71,8 @@ pub(super) fn skynet<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// A task over `leaves` leaves from number `first` on.
+/// The body of a task above `leaves` leaves, of which the first is number `first`. Returns the sum
+/// of the leaves.
 fn node<L: Blocking>(lane: &L, first: u64, leaves: u64) -> Result<u64, Failure> {
     if leaves == 1 {
         return Ok(first);

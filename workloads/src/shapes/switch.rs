@@ -43,7 +43,7 @@ impl Clock {
     }
 }
 
-/// The figures of `switch.hog`.
+/// Adds the figures of `switch.hog` to `outcome`.
 pub(super) fn ticks(outcome: Outcome, delays: &[u64], tick: u64) -> Outcome {
     let mut latencies = Latencies::new();
     delays.iter().for_each(|&delay| latencies.record(delay));
@@ -117,8 +117,8 @@ pub(super) fn ping_pong<L: Blocking>(
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// `switch.roundtrip`. A runtime has the right number of threads already. Tasks that are threads
-/// are pinned to one CPU if one is requested.
+/// `switch.roundtrip`. A runtime has the right number of threads already. Tasks that are threads or
+/// processes are pinned to one CPU if one is requested.
 pub(super) fn round_trip<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let capacity = order.count("capacity_count");
     let allowed = allowed()?;
@@ -222,7 +222,7 @@ pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Ou
         .collect::<Result<Vec<_>, _>>()?;
     let end = lane.channel(1)?;
     let mut team = Team::new(lane)?;
-    // A task uses two of the channels; in lanes of processes it inherits all of them.
+    // A task uses only two of the channels, but a task that is a process inherits all of them.
     for index in 0..tasks {
         let lane = lane.clone();
         let from = channels[index as usize].clone();
@@ -298,7 +298,7 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
         Ok(sum)
     });
     stop.store(1, Ordering::Relaxed);
-    // The sleeping task ends its list with a number that is no delay.
+    // The victim sends its delays, and at the end a number that is no delay.
     let received = || Some(lane.recv(&delays)).filter(|delay| *delay != u64::MAX);
     let late: Vec<u64> = std::iter::from_fn(received).collect();
     lane.join(victim)?;

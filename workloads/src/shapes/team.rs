@@ -9,8 +9,8 @@ use crate::measure::Meter;
 
 /// Tasks that wait at a gate until all of them have started.
 ///
-/// A team that is dropped before [`Team::start`] ends its tasks, so a failed
-/// sample leaves none behind.
+/// A team that is dropped before [`Team::start`] ends its tasks, so a sample that fails before the
+/// start leaves none behind.
 pub(super) struct Team<'a, L: Blocking> {
     lane: &'a L,
     gate: L::Gate,
@@ -56,12 +56,13 @@ impl<'a, L: Blocking> Team<'a, L> {
         self.lane.open(&self.gate, true);
     }
 
-    /// Joins all; the sum of their results.
+    /// Joins all tasks. Returns the sum of their results.
     pub(super) fn join(&mut self) -> Result<u64, Failure> {
         join_all(self.lane, self.tasks.drain(..))
     }
 
-    /// Assembles the tasks and times them from the gate to the last join; the sum of their results.
+    /// Assembles the tasks and times them from the opening of the gate to the last join. Returns
+    /// the sum of their results.
     pub(super) fn race(&mut self, meter: &mut Meter) -> Result<u64, Failure> {
         self.assemble();
         meter.time(|| {
@@ -76,8 +77,8 @@ impl<'a, L: Blocking> Team<'a, L> {
         Ok(Outcome::new(meter.finish(), sum))
     }
 
-    /// Assembles the tasks and times them from the gate to the end of the main task's part, whose
-    /// result is the checksum.
+    /// Assembles the tasks and times from the opening of the gate to the end of the main task's
+    /// part, whose result is the checksum.
     pub(super) fn race_against(
         mut self,
         mut meter: Meter,
@@ -97,14 +98,15 @@ impl<L: Blocking> Drop for Team<'_, L> {
     fn drop(&mut self) {
         if !self.started {
             self.lane.open(&self.gate, false);
-            // The failure that caused this must be reported.
+            // The caller reports the failure because of which the team is dropped, not one of this
+            // join.
             let _ = self.join();
         }
     }
 }
 
-/// Starts `count` tasks with the bodies that `body` makes. If one cannot be started, joins those
-/// that were; they must end without it.
+/// Starts `count` tasks with the bodies that `body` makes. If a task cannot be started, joins the
+/// tasks before it, which must be able to end without it.
 pub(super) fn start_all<L, F>(
     lane: &L,
     count: usize,
@@ -127,7 +129,7 @@ where
     Ok(tasks)
 }
 
-/// Joins all tasks, even if some fail; the sum of their results, or the first failure.
+/// Joins all tasks, even if some fail. Returns the sum of their results, or the first failure.
 pub(super) fn join_all<L: Blocking>(
     lane: &L,
     tasks: impl IntoIterator<Item = L::Task>,
@@ -143,7 +145,7 @@ pub(super) fn join_all<L: Blocking>(
     result
 }
 
-/// Yields the CPU until `done`.
+/// Waits until `done`. Yields the CPU between the first 100 checks, and sleeps between later ones.
 pub(super) fn wait_until(lane: &impl Blocking, done: impl Fn() -> bool) {
     for _ in 0..100 {
         if done() {

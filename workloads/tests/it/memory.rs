@@ -19,7 +19,7 @@ fn parked(lane: &str, tasks: u64) -> Memory {
     }
 }
 
-/// Each task has a kernel stack, whose size is a power of two.
+/// Asserts that each task has a kernel stack, whose size is a power of two, and pages of its own.
 fn assert_kernel_tasks(memory: &Memory, tasks: i64) {
     let stack = memory.kernel_stack_bytes / tasks;
     assert!(
@@ -51,9 +51,10 @@ fn task_of_a_runtime_costs_pages_only() {
             continue;
         }
         let memory = parked(lane, 20_000);
-        // The host's other activity does not matter: no kernel object is counted as a task's.
+        // Other programs hardly change these parts: the ledger counts the host's slab only up to
+        // what the lane's own new kernel objects can take.
         let kernel = memory.kernel_stack_bytes + memory.slab_bytes + memory.percpu_bytes;
-        // The smallest kernel object has some hundred bytes.
+        // The smallest kernel object has some hundred bytes, so no task has one.
         assert!(kernel < 64 * 20_000, "{lane}: {memory:?}");
         let pages = memory.anonymous_bytes + memory.page_tables_bytes;
         assert!(pages >= 100 * 20_000, "{lane}: {memory:?}");

@@ -118,7 +118,7 @@ impl Program {
         cells
     }
 
-    /// Every malformed request is answered as a bad request, and the lane continues.
+    /// Checks that the lane answers every malformed request as a bad request, and continues.
     pub(crate) fn refuses_garbage(&mut self, lane: &str) {
         let run = |rest: &str| format!(r#"{{"type":"run","id":9,"workload":{rest}}}"#).into_bytes();
         let lines = [
@@ -179,7 +179,7 @@ impl Program {
         }
     }
 
-    /// Ends the input; how the program ended, and the rest of its output.
+    /// Closes the input. Returns the exit status, and the rest of the output.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         drop(self.input.take());
         let mut rest = String::new();

@@ -196,8 +196,8 @@ impl<L: Blocking> Server<L> {
         }
     }
 
-    /// Answers the first request in `received`, into `out`. Returns whether the connection ends with
-    /// it; `None` if no request is complete.
+    /// Answers the first request in `received`, into `out`. Returns whether the connection ends
+    /// with that request; `None` if no request is complete.
     fn next(self: &Arc<Self>, received: &mut Vec<u8>, out: &mut Vec<u8>) -> Option<bool> {
         let (status, body, closes) = match http::parse(received) {
             Ok(None) => return None,
@@ -229,7 +229,7 @@ impl<L: Blocking> Server<L> {
             Target::Nothing => return Err(Problem::NoSuchPath),
         };
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let _leaves = Leaves(|| {
+        let _guard = OnDrop(|| {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
         });
         if before >= self.settings.in_flight {
@@ -282,7 +282,7 @@ impl<L: Blocking> Server<L> {
         if !self.lane.acquire(&self.permits, self.settings.timeout) {
             return Err(Problem::BackendIsLate);
         }
-        let _leaves = Leaves(|| self.lane.release(&self.permits));
+        let _guard = OnDrop(|| self.lane.release(&self.permits));
         loop {
             let used = locked(&self.links).pop();
             let is_used = used.is_some();
@@ -302,9 +302,9 @@ impl<L: Blocking> Server<L> {
 }
 
 /// Calls a function when it is dropped.
-struct Leaves<F: FnMut()>(F);
+struct OnDrop<F: FnMut()>(F);
 
-impl<F: FnMut()> Drop for Leaves<F> {
+impl<F: FnMut()> Drop for OnDrop<F> {
     fn drop(&mut self) {
         (self.0)();
     }

@@ -193,8 +193,8 @@ pub(super) async fn file_read<L: Stackless>(lane: &L, order: &Order) -> Result<O
             files.forget()?;
         }
         let watch = meter.start();
-        // A task, then a thread that may block for the whole file. A runtime's own file type would
-        // use such a thread for each read.
+        // Each task runs the read of its whole file on a thread that may block. A runtime's own
+        // file type would use such a thread for each block.
         checksum += run_all(lane, tasks, |index| {
             let path = files.path(index);
             async move {

@@ -13,8 +13,8 @@ use crate::catalogue::Shape;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::study;
 
-/// All `memory.*`. A request to the study blocks this thread. All tasks are waiting at that time,
-/// and a separate thread for the request would count as memory.
+/// All `memory.*`. A request to the study blocks this thread. That delays no task, because all
+/// tasks wait at that time. A separate thread for the request would count as memory of the tasks.
 pub(super) async fn hold<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let count = order.get("tasks_count");
     // One task is started first, so costs that only the first one has are not counted.

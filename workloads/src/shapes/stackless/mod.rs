@@ -1,8 +1,7 @@
 //! The shapes, written once for every lane whose tasks are futures.
 //!
-//! A task without a stack can wait only at an `await`, so these lanes cannot
-//! use the code for [`super::Blocking`]; they share this instead. The
-//! differences are behind [`Stackless`].
+//! A task without a stack can wait only at an `await`, so these lanes cannot use the code for
+//! [`super::Blocking`]; they share this code instead. The differences are behind [`Stackless`].
 
 mod io;
 mod memory;
@@ -21,10 +20,10 @@ use std::time::Duration;
 use crate::catalogue::{Shape, Workload};
 use crate::lane::{Failure, Order, Outcome};
 
-/// The interface of a lane whose tasks are futures. Operations that have no
-/// result end the calling task by [`Failure::throw`] if they fail.
+/// The interface of a lane whose tasks are futures. Operations that do not return a `Result` end
+/// the calling task by [`Failure::throw`] if they fail.
 pub(crate) trait Stackless: Clone + Send + Sync + 'static {
-    /// Whether it runs tokio's clients, such as the one of PostgreSQL.
+    /// Whether the lane runs tokio's clients, such as the one of PostgreSQL.
     const DATABASE: bool = false;
 
     /// A task to be joined. If the main task fails, the others end when their handles are dropped
@@ -55,7 +54,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     fn spawn(&self, body: impl Future<Output = u64> + Send + 'static) -> Self::Task;
     /// Waits for a task; returns its failure.
     fn join(task: Self::Task) -> impl Future<Output = Result<u64, Failure>> + Send;
-    /// Lets a task run that no task joins.
+    /// Lets a task run to its end without a join.
     fn detach(task: Self::Task);
     /// Lets other tasks run.
     fn yield_now() -> impl Future<Output = ()> + Send;
@@ -99,8 +98,9 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     /// Waits until the pipe has a number.
     fn read_pipe(pipe: &mut Self::Reader) -> impl Future<Output = u64> + Send;
 
-    /// Listens on a free port of the loopback. The queue of unaccepted connections is as long as
-    /// the host allows.
+    /// Listens on a free port of the loopback, or at the address that
+    /// [`LISTEN`](crate::load::LISTEN) names. The queue of unaccepted connections is as long as the
+    /// host allows.
     fn listen() -> impl Future<Output = IoResult<(Self::Listener, SocketAddr)>> + Send;
     fn connect(address: SocketAddr) -> impl Future<Output = IoResult<Self::Stream>> + Send;
     /// The connection for hyper.

@@ -161,7 +161,7 @@ impl<L: Stackless> Server<L> {
         };
         let steps = self.settings.steps;
         let computed = match route {
-            // Longer than a task should run without yielding.
+            // The computation takes longer than a task should run without yielding.
             Route::Compute => L::blocking(move || api::compute(route, item, steps))
                 .await
                 .map_err(|_| Problem::Backend)?,

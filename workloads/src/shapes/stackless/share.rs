@@ -17,7 +17,7 @@ pub(super) fn number_pipe<L: Stackless>() -> Result<(L::Writer, L::Reader), Fail
     L::pipe().map_err(|error| Failure::host("making a pipe", &error, "ulimit -n"))
 }
 
-/// The sum of this many numbers.
+/// Receives `count` numbers. Returns their sum.
 async fn recv_sum<L: Stackless>(from: &mut L::Receiver, count: u64) -> u64 {
     let mut sum = 0;
     for _ in 0..count {
@@ -175,7 +175,7 @@ pub(super) async fn worker_pool<L: Stackless>(lane: &L, order: &Order) -> Result
     let (workers, steps) = (order.or_cpus("workers_count"), order.get("steps_count"));
     let (jobs, iterations) = (order.get("jobs_count"), order.iterations);
     let capacity = order.count("capacity_count");
-    // Many tasks receive from it, so it is a channel of `async-channel`, which tokio's
+    // Many tasks receive jobs, so their channel is one of `async-channel`, which tokio's
     // documentation recommends for that and which smol uses.
     let (todo, taken) = bounded(capacity);
     let (done, mut results) = L::channel(capacity);
@@ -260,6 +260,8 @@ async fn meet<L: Stackless>(requests: L::Sender, mut answer: L::Receiver, creatu
     }
 }
 
+/// The central task. It pairs the creatures in the order of their requests. After the last meeting
+/// it answers each creature with 0.
 async fn mall<L: Stackless>(
     mut requests: L::Receiver,
     answers: Vec<L::Sender>,
@@ -298,8 +300,8 @@ pub(super) async fn big<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome
     team.race_sum().await
 }
 
-/// Sends requests to others, one after another, and answers requests until all have
-/// their answers. Returns how many this task got.
+/// Sends requests to others, one after another, and answers requests until all have their answers.
+/// Returns how many answers this task got.
 async fn ask<L: Stackless>(
     big: Big,
     index: u64,

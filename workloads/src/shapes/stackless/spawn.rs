@@ -65,7 +65,7 @@ pub(super) async fn skynet<L: Stackless>(lane: &L, order: &Order) -> Result<Outc
     .await
 }
 
-/// Starts a task over `leaves` leaves from number `first` on.
+/// Starts a task above `leaves` leaves, of which the first is number `first`.
 fn node<L: Stackless>(lane: &L, first: u64, leaves: u64) -> L::Task {
     if leaves == 1 {
         return lane.spawn(async move { first });

@@ -8,7 +8,7 @@ use super::Stackless;
 use crate::lane::{Failure, Outcome};
 use crate::measure::{Measured, Meter};
 
-/// Joins all; the sum of their results.
+/// Joins all tasks. Returns the sum of their results.
 pub(super) async fn join_all<L: Stackless>(
     tasks: impl IntoIterator<Item = L::Task, IntoIter: Send> + Send,
 ) -> Result<u64, Failure> {
@@ -19,7 +19,7 @@ pub(super) async fn join_all<L: Stackless>(
     Ok(sum)
 }
 
-/// Starts `count` tasks with the bodies that `body` makes, joins them, and adds their results.
+/// Starts `count` tasks with the bodies that `body` makes, joins them, and adds up their results.
 pub(super) async fn run_all<L: Stackless, F>(
     lane: &L,
     count: u64,
@@ -35,7 +35,7 @@ where
     join_all::<L>(tasks).await
 }
 
-/// Times a section; the time and its result.
+/// Times a section. Returns the time and the section's result.
 pub(super) async fn timed<T>(section: impl Future<Output = T> + Send) -> (Measured, T) {
     let mut meter = Meter::begin(false);
     let watch = meter.start();
@@ -92,12 +92,13 @@ impl<'a, L: Stackless> Team<'a, L> {
         L::open(&self.gate);
     }
 
-    /// Joins all; the sum of their results.
+    /// Joins all tasks. Returns the sum of their results.
     pub(super) async fn join(&mut self) -> Result<u64, Failure> {
         join_all::<L>(std::mem::take(&mut self.tasks)).await
     }
 
-    /// Assembles the tasks and times them from the gate to the last join; the time and the sum.
+    /// Assembles the tasks and times them from the opening of the gate to the last join. Returns
+    /// the time and the sum of their results.
     pub(super) async fn race(&mut self) -> Result<(Measured, u64), Failure> {
         self.assemble().await;
         let (measured, sum) = timed(async {
@@ -114,8 +115,8 @@ impl<'a, L: Stackless> Team<'a, L> {
         Ok(Outcome::new(measured, sum))
     }
 
-    /// Assembles the tasks and times them from the gate to the end of the main task's part, whose
-    /// result is the checksum.
+    /// Assembles the tasks and times from the opening of the gate to the end of the main task's
+    /// part, whose result is the checksum.
     pub(super) async fn race_against(
         &mut self,
         main: impl Future<Output = u64> + Send,
@@ -130,8 +131,8 @@ impl<'a, L: Stackless> Team<'a, L> {
         Ok(Outcome::new(measured, checksum))
     }
 
-    /// Assembles and starts the tasks, then times the main task's part, whose result is the
-    /// checksum. Joins the tasks untimed.
+    /// Assembles and starts the tasks, then times the main task's part. Joins the tasks untimed.
+    /// The checksum is the result of that part plus the sum of the tasks' results.
     pub(super) async fn serve(
         &mut self,
         main: impl Future<Output = u64> + Send,
