@@ -49,10 +49,10 @@ const LIST: &[Workload] = &[
             ..Presets::NONE
         },
         shape: Shape::Parked,
-        // The free memory of a quiet host varies by half a megabyte or more. The largest case must
-        // take at least ten times that, because the ledger is checked against the host's free
-        // memory; a light task takes about 400 bytes. It must also have fewer than about 32,000
-        // tasks, because a lane with two mappings for each stack can start no more.
+        // The free memory of a quiet host varies by half a megabyte or more. At the quick size, the
+        // largest case must take at least ten times that, because the ledger is checked against the
+        // host's free memory; a light task takes about 400 bytes. It must also have fewer than
+        // about 32,000 tasks, because a lane with two mappings for each stack can start no more.
         parameters: &[
             Parameter {
                 kernel_divisor: 10,
