@@ -137,6 +137,7 @@ pub use debug::contention::{
 };
 pub use debug::info::GoroutineInfo;
 pub use debug::profile::{GoroutineProfile, StackGroup};
+pub use goroutine::priority::Priority;
 pub use local::GoroutineLocal;
 pub use recorder::latency::RunLatency;
 pub use runtime::blocking::blocking;
@@ -153,7 +154,6 @@ pub use runtime::spawn::{
     GoBuilder, go, go_alone, goexit, gomaxprocs, goroutine_id, num_goroutine,
 };
 pub use runtime::{Builder, Runtime};
-pub use sched::global_queue::Priority;
 pub use sched::park::yield_now;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use stack::{

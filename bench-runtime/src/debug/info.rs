@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::inspect::{self, Inspection, Seen};
 use crate::goroutine::details::parts_of;
+use crate::goroutine::slab::Slab;
 use crate::goroutine::{Details, Goroutine, Status, WaitReason};
 
 /// The state of one goroutine when it was read.
@@ -166,10 +167,10 @@ pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
     }
 }
 
-/// The states of those goroutines in these records that have not ended, ordered by their numbers.
-pub(crate) fn infos_of(records: &[&'static Goroutine]) -> Vec<GoroutineInfo> {
+/// The states of the goroutines of a runtime that have not ended, ordered by their numbers.
+pub(crate) fn infos_in(slab: &Slab) -> Vec<GoroutineInfo> {
     let mut all = Vec::new();
-    Inspection::default().over(records, inspect::BATCH, 0, |seen| {
+    Inspection::default().over(&slab.in_use(), inspect::BATCH, 0, |seen| {
         all.extend(GoroutineInfo::of(&seen));
     });
     all.sort_by_key(|info| info.id);

@@ -52,8 +52,10 @@ pub(crate) mod fake_clock;
 pub(crate) mod header;
 pub(crate) mod list;
 pub(crate) mod locals;
+pub(crate) mod nested_wakes;
 mod parkable;
 pub(crate) mod pending;
+pub(crate) mod priority;
 pub(crate) mod slab;
 pub(crate) mod stacks;
 pub(crate) mod thread;
@@ -74,6 +76,7 @@ use crate::sys::barrier;
 pub(crate) use details::Details;
 pub(crate) use list::List;
 pub(crate) use parkable::{Head, Kind, MULTI, Parkable, Waiter};
+pub(crate) use priority::Priority;
 pub(crate) use wait_queue::{WaitQueue, is_left};
 pub(crate) use wait_reason::WaitReason;
 

@@ -9,7 +9,7 @@ use std::alloc::{self, Layout};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
-use super::Goroutine;
+use super::{Goroutine, Status};
 use crate::util::lock::Lock;
 
 /// The size of a chunk: a compromise between the waste of a small runtime and the header's share.
@@ -290,6 +290,17 @@ impl Slab {
             }
             chunk = next;
         }
+    }
+
+    /// The records of goroutines that have not ended, as far as they are visible.
+    pub(crate) fn in_use(&self) -> Vec<&'static Goroutine> {
+        let mut all = Vec::new();
+        self.for_each(|g| {
+            if !matches!(g.status(), Status::Idle | Status::Dead) {
+                all.push(g);
+            }
+        });
+        all
     }
 
     /// Gives the chunks to other runtimes.

@@ -16,6 +16,7 @@ use crate::debug::{info, stderr};
 use crate::goroutine::header::header_of_started;
 use crate::goroutine::{FLAG_COMPACTED, Goroutine, Status};
 use crate::sched::machine::Machine;
+use crate::sched::settings::SchedulerKind;
 use crate::sched::shared::Shared;
 use crate::sched::sysmon::{Round, Watch};
 
@@ -68,7 +69,7 @@ impl Watch for Blocked {
             return;
         }
         self.next_ns = now_ns + CHECK_NS;
-        let machines = shared.machines.lock().clone();
+        let machines = shared.machines();
         self.histories.resize(machines.len(), History::default());
         for (m, history) in machines.into_iter().zip(&mut self.histories) {
             if let Some(hold) = history.due_warning(shared, m, now_ns) {
@@ -112,7 +113,8 @@ impl History {
 }
 
 fn warns_of_blocked_threads(shared: &Shared) -> bool {
-    shared.settings.warns_of_blocked && !shared.settings.migrating && !shared.is_test()
+    let settings = &shared.settings;
+    settings.warns_of_blocked && settings.kind == SchedulerKind::Pinned && !shared.is_test()
 }
 
 fn tell(shared: &'static Shared, m: &'static Machine, hold: Hold, for_ns: u64) {

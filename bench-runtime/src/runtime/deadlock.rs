@@ -15,7 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::time::Duration;
 
-use super::fake_time;
+use super::{fake_time, trace};
 use crate::debug::snapshot;
 use crate::debug::stderr::{write_all, write_stacks_apart};
 use crate::sched::idle::Lists;
@@ -93,8 +93,8 @@ fn report_or_find_outside_thread(shared: &'static Shared) -> bool {
         "fatal error: all goroutines are asleep - deadlock!\n\n",
         &goroutines,
     );
-    snapshot::write_if_asked(0, || shared.trace());
-    write_stacks_apart(shared.records_in_use());
+    snapshot::write_if_asked(0, || trace::read(shared));
+    write_stacks_apart(shared.slab().in_use());
     // With Go's exit status. SAFETY: ends the process at once; destructors of a
     // program that cannot continue are not run, as in Go.
     unsafe { libc::_exit(2) }
@@ -137,7 +137,7 @@ fn nothing_can_come(shared: &'static Shared) -> bool {
 fn nothing_can_come_except_own_fds(shared: &'static Shared) -> bool {
     !shared.is_stopping()
         && shared.idle.spinning_count.load(Ordering::SeqCst) == 0
-        && shared.blocked_count.load(Ordering::SeqCst) == 0
+        && !shared.has_blocked()
         && shared.netpoll.waiters_count() == 0
         && shared.global.is_empty()
         && shared.first_timer_ns() == u64::MAX

@@ -1,10 +1,9 @@
 //! Fake time: when the clock of a test advances, and what [`crate::synctest`] calls.
 
 use std::ptr;
-use std::sync::atomic::Ordering;
 
 use super::join::release_joiners;
-use crate::debug::info::GoroutineInfo;
+use crate::debug::info::{GoroutineInfo, infos_in};
 use crate::goroutine::fake_clock::FakeClock;
 use crate::goroutine::{JOIN_OPEN, Parkable, WaitReason};
 use crate::sched::shared::{RunState, Shared};
@@ -18,7 +17,7 @@ pub(super) fn advance(shared: &'static Shared) -> bool {
     let Some(clock) = &shared.fake_clock else {
         return false;
     };
-    if shared.blocked_count.load(Ordering::SeqCst) != 0 || shared.fd_waiters_count() != 0 {
+    if shared.has_blocked() || shared.fd_waiters_count() != 0 {
         return false;
     }
     if let Some(who) = take_waiter_for_rest(shared, clock) {
@@ -56,7 +55,7 @@ pub(super) fn all_waiting(shared: &'static Shared) -> Option<Vec<GoroutineInfo>>
     if count == 0 {
         return None;
     }
-    let all = shared.goroutines();
+    let all = infos_in(shared.slab());
     (all.len() >= count && all.iter().all(|info| info.waits)).then_some(all)
 }
 

@@ -18,8 +18,7 @@ use crate::goroutine::{
     FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Kind, Parkable, Status,
     WaitReason,
 };
-use crate::sched::current::{self, machine_of};
-use crate::sched::locate::shared_of;
+use crate::sched::current::{self, machine_of, shared_of};
 use crate::sched::shared::{RunState, Shared};
 use crate::sched::{self, preempt, readied};
 use crate::stack::StackError;

@@ -55,12 +55,12 @@ pub struct Metrics {
 pub(crate) fn read(shared: &'static Shared) -> Metrics {
     let (mut steals_count, mut thefts_count, mut thefts_found_count) = (0, 0, 0);
     let mut run_latency = RunLatency::default();
-    shared.for_each_processor(|p| {
+    for p in shared.processors() {
         run_latency.add(&p.recorder.latencies);
         steals_count += p.stolen_count.load(Ordering::Relaxed);
         thefts_count += p.thefts_count.load(Ordering::Relaxed);
         thefts_found_count += p.thefts_found_count.load(Ordering::Relaxed);
-    });
+    }
     Metrics {
         procs_count: shared.procs(),
         threads_count: shared.threads.count(),

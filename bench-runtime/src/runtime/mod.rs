@@ -37,11 +37,11 @@ use self::join::JoinHandle;
 use self::metrics::Metrics;
 use self::run::{did_not_return, run_main};
 use self::shutdown::{LEAKS_SHOWN, Shutdown};
-use crate::debug::info::GoroutineInfo;
+use crate::debug::info::{GoroutineInfo, infos_in};
 use crate::debug::profile::{self, GoroutineProfile};
 use crate::recorder::Level;
 use crate::recorder::chrome::Trace;
-use crate::sched::settings::{Settings, ShrinkOptions};
+use crate::sched::settings::{SchedulerKind, Settings, ShrinkOptions};
 use crate::sched::shared::Shared;
 use crate::sched::{give_way, hand_off};
 use crate::stack::StackPolicy;
@@ -71,7 +71,7 @@ impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime")
             .field("procs", &self.shared.procs())
-            .field("scheduler", &self.shared.kind)
+            .field("scheduler", &self.shared.settings.kind)
             .finish_non_exhaustive()
     }
 }
@@ -279,7 +279,7 @@ impl Runtime {
     #[must_use]
     pub fn goroutines(&self) -> Vec<GoroutineInfo> {
         give_way();
-        self.shared.goroutines()
+        infos_in(self.shared.slab())
     }
 
     /// The state of every goroutine, with its stack: see
@@ -316,7 +316,7 @@ impl Runtime {
     /// ```
     #[must_use]
     pub fn trace(&self) -> Trace {
-        self.shared.trace()
+        trace::read(self.shared)
     }
 
     /// Changes how much the flight recorder records, for each P from its next
@@ -359,7 +359,7 @@ impl Runtime {
         // `drop`, which follows, only releases the shared part.
         let mut left = shutdown::stop(self.shared);
         if left.unfinished_count > 0 {
-            let mut records = self.shared.records_in_use();
+            let mut records = self.shared.slab().in_use();
             records.truncate(LEAKS_SHOWN);
             left.stacks = profile::of(records);
         }
@@ -682,7 +682,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn migrating(mut self) -> Self {
-        self.settings.migrating = true;
+        self.settings.kind = SchedulerKind::Migrating;
         self
     }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::trace;
+use crate::debug::info::infos_in;
 use crate::debug::snapshot;
 use crate::debug::stderr::{write_all, write_stacks};
 use crate::sched::shared::Shared;
@@ -39,9 +41,9 @@ fn catch_quits() -> io::Result<()> {
             let all: Vec<_> = ON_QUIT.lock().iter().map(|shared| shared.user()).collect();
             for (number, user) in all.iter().enumerate() {
                 let shared = user.shared();
-                write_all("SIGQUIT: all goroutines\n\n", &shared.goroutines());
-                snapshot::write_if_asked(number, || shared.trace());
-                write_stacks(shared.records_in_use());
+                write_all("SIGQUIT: all goroutines\n\n", &infos_in(shared.slab()));
+                snapshot::write_if_asked(number, || trace::read(shared));
+                write_stacks(shared.slab().in_use());
             }
         }
     })?;

@@ -2,7 +2,7 @@
 
 use super::blocking::blocking;
 use crate::debug::contention::ContentionProfile;
-use crate::debug::info::GoroutineInfo;
+use crate::debug::info::{GoroutineInfo, infos_in};
 use crate::debug::profile::{self, GoroutineProfile};
 use crate::sched::shared::Shared;
 use crate::sched::{current, give_way};
@@ -26,7 +26,7 @@ use crate::sched::{current, give_way};
 #[must_use]
 pub fn goroutines() -> Vec<GoroutineInfo> {
     give_way();
-    current::runtime().map_or_else(Vec::new, Shared::goroutines)
+    current::runtime().map_or_else(Vec::new, |shared| infos_in(shared.slab()))
 }
 
 /// True on a goroutine's stack.
@@ -72,7 +72,7 @@ pub fn goroutine_profile() -> GoroutineProfile {
 
 /// See [`goroutine_profile`].
 pub(crate) fn whole_profile(shared: &'static Shared) -> GoroutineProfile {
-    blocking(|| profile::of(shared.records_in_use()))
+    blocking(|| profile::of(shared.slab().in_use()))
 }
 
 /// The stacks at which goroutines and threads have waited since

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::deadlock::check_deadlock;
 use super::join::JoinError;
 use super::spawn;
+use crate::debug::info::infos_in;
 use crate::sched::current;
 use crate::sched::shared::Shared;
 
@@ -59,8 +60,7 @@ where
         check_deadlock(shared);
     }
     if !handle.wait() {
-        let all: Vec<String> = shared
-            .goroutines()
+        let all: Vec<String> = infos_in(shared.slab())
             .iter()
             .map(ToString::to_string)
             .collect();

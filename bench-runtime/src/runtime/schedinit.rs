@@ -9,7 +9,8 @@ use super::{fake_time, quit, schedtrace, shutdown};
 use crate::debug::info;
 use crate::goroutine::stacks;
 use crate::sched::goroutine_main::goroutine_main;
-use crate::sched::procs::Procs;
+use crate::sched::processor_set::MAX_PROCS;
+use crate::sched::procs::{Procs, number_for_host};
 use crate::sched::schedule::machine_main;
 use crate::sched::settings::Settings;
 use crate::sched::shared::{Entries, Shared};
@@ -23,6 +24,25 @@ fn stack_error(error: StackError) -> io::Error {
     io::Error::other(error)
 }
 
+/// The GOMAXPROCS of a runtime, and whether it was set explicitly or by the environment.
+fn procs_of(settings: &Settings) -> io::Result<(usize, bool)> {
+    let by_environment = std::env::var("GOMAXPROCS")
+        .ok()
+        .and_then(|v| v.trim().parse::<usize>().ok());
+    let by_hand = match settings.fake_time || settings.seed.is_some() {
+        true => Some(1),
+        false => settings.procs.or(by_environment.filter(|&n| n > 0)),
+    };
+    let procs = by_hand.unwrap_or_else(|| number_for_host(settings.reads_files));
+    if !(1..=MAX_PROCS).contains(&procs) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("GOMAXPROCS must be 1 to {MAX_PROCS}, not {procs}"),
+        ));
+    }
+    Ok((procs, by_hand.is_some()))
+}
+
 /// Starts a runtime: see [`Builder::build`](crate::Builder::build).
 pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
     if fork::is_child() {
@@ -33,7 +53,7 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
     }
     fork::watch_and(current::after_fork);
     barrier::register();
-    let (all_procs, procs) = Procs::new(settings)?;
+    let (procs, is_fixed) = procs_of(settings)?;
     let default_class = Class::for_policy(settings.stack).map_err(stack_error)?;
     crate::stack::reserve().map_err(stack_error)?;
     wake::prepare_for(default_class);
@@ -50,7 +70,7 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
         rests: check_at_rest,
         thread_ends: shutdown::thread_ends,
     };
-    let shared = Shared::new(settings, (all_procs, default_class), entries)?;
+    let shared = Shared::new(settings, (Procs::new(is_fixed), default_class), entries)?;
     crate::stack::overflow::describe_with(info::describe_in_signal_handler);
     stacks::install();
     hand_off::resize_to(shared, procs);

@@ -14,6 +14,7 @@ use std::fmt::{self, Display, Write};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::debug::info::infos_in;
 use crate::fatal::tell;
 use crate::sched::global_queue::GlobalClass;
 use crate::sched::machine::Machine;
@@ -61,19 +62,16 @@ impl Watch for Schedtrace {
 /// The state of the scheduler. Each number is exact, but they may be read at different times.
 fn state_line(shared: &'static Shared) -> impl Display {
     let mut queues = String::new();
-    shared.for_each_processor(|p| {
-        if p.id >= shared.procs() {
-            return;
-        }
+    for p in shared.processors().take(shared.procs()) {
         let holder = shared.owner_of(p);
         let own = match p.status() == ProcessorStatus::Running {
             true => holder.map_or(0, Machine::queued_count),
             false => 0,
         };
-        let next = usize::from(!p.run_next.load(Ordering::Relaxed).is_null());
+        let next = usize::from(!p.run_next.is_none(Ordering::Relaxed));
         let space = if queues.is_empty() { "" } else { " " };
         let _ = write!(queues, "{space}{}", p.queue.len() as usize + next + own);
-    });
+    }
     let global: usize = GlobalClass::ALL
         .map(|class| shared.global.len(class))
         .iter()
@@ -120,7 +118,7 @@ pub(crate) fn debug_state(shared: &'static Shared) -> String {
             shared.global,
         );
     }
-    shared.for_each_processor(|p| {
+    for p in shared.processors() {
         let _ = writeln!(
             out,
             "P{} {:?} queue {} next {:?} notice {:?} owner {:?} timers {}",
@@ -132,8 +130,8 @@ pub(crate) fn debug_state(shared: &'static Shared) -> String {
             p.owner(),
             p.timers.len(),
         );
-    });
-    for m in shared.machines.lock().iter() {
+    }
+    for m in shared.machines() {
         let _ = writeln!(
             out,
             "M{} inbox {} spinning {:?}",
@@ -142,7 +140,7 @@ pub(crate) fn debug_state(shared: &'static Shared) -> String {
             m.spinning
         );
     }
-    for info in shared.goroutines() {
+    for info in infos_in(shared.slab()) {
         let _ = writeln!(out, "{info}");
     }
     out

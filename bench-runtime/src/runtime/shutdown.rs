@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::join::release_joiners;
 use super::quit;
-use crate::debug::info::GoroutineInfo;
+use crate::debug::info::{GoroutineInfo, infos_in};
 use crate::debug::profile::GoroutineProfile;
 use crate::goroutine::{FLAG_LEFT, FRESH, JOIN_LOST, Status};
 use crate::sched::processor::ThisP;
@@ -79,7 +79,7 @@ pub struct Shutdown {
 /// See [`crate::Runtime::shutdown`].
 pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
     // A fork's child has no threads to wait for.
-    if shared.stopping.swap(true, Ordering::SeqCst) || fork::is_child() {
+    if !shared.begin_stop() || fork::is_child() {
         return Shutdown::default();
     }
     quit::no_dump_on_quit(shared);
@@ -90,7 +90,7 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
         let resting: Vec<_> = {
             let mut lists = shared.idle.lock();
             let mut all: Vec<_> = lists.machines.drain(..).collect();
-            all.append(&mut lists.reserved);
+            all.extend(lists.reserved.drain(..));
             while let Some(m) = shared.idle.pop_p_waiter(&mut lists) {
                 all.push(m);
             }
@@ -100,11 +100,9 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
             m.wake(None);
         }
         shared.helpers.release_all();
-        shared
-            .machines
-            .lock()
-            .iter()
-            .for_each(|m| m.interrupt_polling());
+        for m in shared.machines() {
+            m.interrupt_polling();
+        }
         shared.sysmon_wait.wake();
         let grace = match shared.goroutines_count() {
             // The runtime's threads end by themselves, once the host lets them run.
@@ -117,12 +115,10 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
         shared.threads.wait_for_end(Duration::from_millis(1));
     }
     let threads_count = shared.threads.count();
-    shared
-        .run_state
-        .store(RunState::Stopped as u8, Ordering::SeqCst);
+    shared.set_stopped();
     let unfinished_count = shared.goroutines_count();
     // A limit, because there may be a million.
-    let mut unfinished = shared.goroutines();
+    let mut unfinished = infos_in(shared.slab());
     unfinished.truncate(LEAKS_SHOWN);
     // The last thread may have ended before the state was `Stopped`, and then it did not do this.
     clear_up(shared);
@@ -145,8 +141,7 @@ pub(crate) fn thread_ends(shared: &'static Shared, kind: ThreadKind) {
 
 /// Drops the closures of goroutines that never started; no M runs any more.
 fn abandon_fresh(shared: &'static Shared) {
-    // SeqCst: after the store of `stopping`, which `admit` reads after it has counted itself.
-    while shared.admitting.load(Ordering::SeqCst) != 0 {
+    while shared.is_admitting() {
         std::thread::yield_now();
     }
     // The queue is emptied before a record is released, because queues and the free list use the
@@ -167,7 +162,7 @@ fn abandon_fresh(shared: &'static Shared) {
 /// Marks the goroutines that have started and not ended. Locks and other primitives, except for
 /// channels, skip marked goroutines in their queues.
 fn mark_left(shared: &'static Shared) {
-    for g in shared.records_in_use() {
+    for g in shared.slab().in_use() {
         g.set_flag(FLAG_LEFT);
     }
 }
@@ -177,7 +172,7 @@ fn mark_left(shared: &'static Shared) {
 /// does it: the resources are available after a shutdown.
 fn clear_up(shared: &'static Shared) {
     if shared.threads.count() == 0 {
-        shared.cleared_up.call_once(|| {
+        shared.clear_up(|| {
             abandon_fresh(shared);
             mark_left(shared);
             give_back(shared);
@@ -187,13 +182,16 @@ fn clear_up(shared: &'static Shared) {
 
 /// Releases the resources of a stopped runtime; no M runs any more.
 fn give_back(shared: &'static Shared) {
-    shared.for_each_processor(|p| {
+    for p in shared.processors() {
         // SAFETY: no M runs.
         unsafe { ThisP::new(p) }.drain_stacks();
         p.timers.retire(shared.now_ns());
-    });
+    }
     shared.netpoll.retire();
-    for m in shared.machines.lock().iter() {
-        m.retire_netpoll();
+    // The threads have ended: other runtimes may use their pollers.
+    for m in shared.machines() {
+        if let Some(own) = m.own_netpoll() {
+            own.retire();
+        }
     }
 }

@@ -10,11 +10,10 @@ use crate::goroutine::body::{self, Exit};
 use crate::goroutine::details::{Labels, text_of};
 use crate::goroutine::header::goroutine_of;
 use crate::goroutine::{
-    Details, FLAG_CPU_BOUND, FLAG_PRIORITY_SHIFT, Goroutine, JOIN_DETACHED, JOIN_OPEN,
+    Details, FLAG_CPU_BOUND, FLAG_PRIORITY_SHIFT, Goroutine, JOIN_DETACHED, JOIN_OPEN, Priority,
 };
 use crate::recorder::ANY;
 use crate::sched::current::{self, machine_of};
-use crate::sched::global_queue::Priority;
 use crate::sched::newproc::{self, new_record, record_outside};
 use crate::sched::shared::Shared;
 use crate::sched::{hand_off, preempt, readied, scheduler, wake};

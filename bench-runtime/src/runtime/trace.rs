@@ -38,8 +38,11 @@
 //!   have one time, and their order across Ps, the purpose of a trace, would be
 //!   lost.
 
+use std::iter;
 use std::sync::atomic::Ordering;
 
+use crate::debug::info::infos_in;
+use crate::debug::snapshot::{self, track_of};
 use crate::sched::current;
 use crate::sched::shared::Shared;
 
@@ -74,7 +77,19 @@ pub fn set_level(level: Level) {
 pub(crate) fn set(shared: &'static Shared, level: Level) {
     shared.recorder.level.store(level as u8, Ordering::Relaxed);
     // Release: pairs with the Acquire of the M that takes the notice.
-    shared.for_each_processor(|p| p.notice.store(true, Ordering::Release));
+    for p in shared.processors() {
+        p.notice.store(true, Ordering::Release);
+    }
+}
+
+/// The content of the flight recorder. Stops no thread.
+pub(crate) fn read(shared: &'static Shared) -> Trace {
+    let outside = track_of(None, &shared.recorder.others.lock());
+    let inside = shared
+        .processors()
+        .map(|p| track_of(Some(p.id), &p.recorder.ring));
+    let tracks = iter::once(outside).chain(inside).collect();
+    snapshot::of(tracks, infos_in(shared.slab()))
 }
 
 /// The content of the flight recorder of the current runtime; empty on a plain
@@ -93,5 +108,5 @@ pub(crate) fn set(shared: &'static Shared, level: Level) {
 /// ```
 #[must_use]
 pub fn snapshot() -> Trace {
-    current::runtime().map_or_else(Trace::default, Shared::trace)
+    current::runtime().map_or_else(Trace::default, read)
 }

@@ -1,6 +1,6 @@
-//! The lock by which an M holds its P, biased towards the M: sysmon can retake the P
-//! while the M runs a goroutine's code (see [`super::preempt`]), and the M enters
-//! and leaves the runtime without a locked instruction.
+//! The lock by which an M holds its P. It is biased towards the M, which enters and leaves the
+//! runtime without a locked instruction. Sysmon can retake the P while the M runs a goroutine's
+//! code (see [`super::preempt`]).
 //!
 //! | the M                              | sysmon, holding `lock`              |
 //! |------------------------------------|-------------------------------------|
@@ -9,12 +9,11 @@
 //! | D3 read `p`: not null: go on       | D3 read `inside`: false: P is taken |
 //! | D4 null: `inside` as before, take `lock`, `inside = true`, read again | D4 true: `p` back to what it was |
 //!
-//! By the barriers at least one side sees the other's D1. While `inside` is
-//! true and D3 gave a P, it cannot be retaken. The only other stores to `p` are the
-//! M's own, under `lock`.
+//! By the barriers at least one side sees the other's D1. If the M read a P at D3, that P cannot be
+//! retaken while `inside` is true. The only other stores to `p` are the M's own, under `lock`.
 //!
-//! The M goes back outside at D4, because sysmon's heavy barrier takes longer than most calls:
-//! the P of a goroutine that enters at once again after each call could never be retaken.
+//! The M goes back outside at D4, because sysmon's heavy barrier takes longer than most calls: else
+//! sysmon could never retake the P of a goroutine that makes one call after the other.
 //!
 //! loom checks the same source: `tests/loom/biased_lock.rs`.
 
@@ -47,8 +46,8 @@ impl<T> Default for BiasedLock<T> {
 }
 
 impl<T> BiasedLock<T> {
-    /// The M's side: enters the runtime. Returns the P, or null if it was retaken, and
-    /// whether the M was already inside, for `leave`.
+    /// The M's side: enters the runtime. Returns the P, or null if it was retaken; and whether the
+    /// M was already inside, for `leave`.
     #[inline(always)]
     pub(crate) fn enter(&self) -> (*mut T, bool) {
         let was_inside = self.inside.load(Ordering::Relaxed);
@@ -72,13 +71,6 @@ impl<T> BiasedLock<T> {
         self.p.load(Ordering::Acquire)
     }
 
-    /// What the M holds, once no retake is under way.
-    #[cold]
-    fn behind_lock(&self) -> *mut T {
-        let _lock = self.wait_for_sysmon();
-        self.p.load(Ordering::Acquire)
-    }
-
     /// Blocks the thread during a retake.
     fn wait_for_sysmon(&self) -> impl Drop + '_ {
         if fork::is_child() {
@@ -91,7 +83,7 @@ impl<T> BiasedLock<T> {
         self.lock.lock()
     }
 
-    /// The M's side: continues with the goroutine's code.
+    /// The M's side: returns to the goroutine's code.
     #[inline(always)]
     pub(crate) fn leave(&self, was_inside: bool) {
         // Release: the M's use of the P comes before sysmon, which reads this
@@ -106,8 +98,13 @@ impl<T> BiasedLock<T> {
 
     /// The P that is held. Only the M, inside.
     pub(crate) fn held(&self) -> *mut T {
-        let p = self.p.load(Ordering::Acquire);
-        if p.is_null() { self.behind_lock() } else { p }
+        let mut p = self.p.load(Ordering::Acquire);
+        if p.is_null() {
+            // It may be null only during a retake.
+            let _lock = self.wait_for_sysmon();
+            p = self.p.load(Ordering::Acquire);
+        }
+        p
     }
 
     /// Acquires a P, or releases it by null. Only the M, inside.
@@ -118,7 +115,7 @@ impl<T> BiasedLock<T> {
     }
 
     /// Sysmon's side: retakes `p` if the M still holds it and runs a goroutine's code, and calls
-    /// `f` before the M can find that out. If true, the caller holds it.
+    /// `f` before the M can notice that. If true, the caller holds `p`.
     pub(crate) fn retake(&self, p: *mut T, f: impl FnOnce()) -> bool {
         let _lock = self.lock.lock();
         let taken = self.revoke(p);

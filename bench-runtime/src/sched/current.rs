@@ -1,13 +1,16 @@
 //! The goroutine that runs this code: found from the stack pointer, never from a thread-local
-//! on a goroutine's stack.
+//! on a goroutine's stack. The runtime of any goroutine, and the M of a suspended one.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 
 use super::machine::Machine;
 use super::shared::Shared;
 use super::this_m::ThisM;
 use crate::arch;
-use crate::goroutine::header::header_of_running;
+use crate::goroutine::header::{header_of_running, header_of_started};
+use crate::goroutine::slab::Slab;
+use crate::goroutine::{FLAG_COMPACTED, Goroutine, RUNNING_BIT, stacks};
 use crate::stack::{StackHeader, header_of};
 use crate::sys::clock;
 
@@ -30,8 +33,7 @@ pub(crate) fn header() -> Option<&'static StackHeader> {
     }
 }
 
-/// The M that runs the calling goroutine, whose header this is. The result is
-/// stale after the next switch.
+/// The M that runs the calling goroutine, whose header this is. Valid until the next switch.
 #[inline(always)]
 pub(crate) fn machine_of(header: &StackHeader) -> ThisM {
     // SAFETY: the thread that resumes a goroutine first writes its own M there, and this
@@ -53,10 +55,11 @@ pub(crate) fn thread_machine() -> Option<ThisM> {
     MACHINE.get()
 }
 
-/// In the child of a fork, on the one thread that it has.
+/// In the child of a fork, on the one thread that it has: its M holds no P, so its next call into
+/// the runtime ends the process.
 pub(crate) extern "C" fn after_fork() {
     if let Some(m) = thread_machine() {
-        m.clear_processor();
+        m.own().p_lock.clear();
     }
 }
 
@@ -65,8 +68,8 @@ pub(crate) fn set_thread_machine(m: Option<ThisM>) {
     MACHINE.set(m);
 }
 
-/// The header of the goroutine that runs on this thread, off its slot; `None` on
-/// a plain thread, and on an M's own stack.
+/// The header of the goroutine that runs on this thread, if it runs on another stack than its slot;
+/// `None` on a plain thread, and on an M's own stack.
 #[cold]
 #[inline(never)]
 fn header_off_slot() -> Option<&'static StackHeader> {
@@ -88,4 +91,25 @@ pub(crate) fn now_ns() -> u64 {
         Some(shared) => shared.now_ns(),
         None => clock::now_ns(),
     }
+}
+
+/// The runtime that a goroutine belongs to.
+#[inline(always)]
+pub(crate) fn shared_of(g: &Goroutine) -> &'static Shared {
+    // SAFETY: the slab of a runtime names its `Shared`, which lives as long as any of its records.
+    unsafe { &*Slab::owner_of(g).cast::<Shared>() }
+}
+
+/// The M on which a goroutine ran last, if it has started and not ended. Only for the caller that
+/// has readied it.
+pub(crate) fn machine_of_started(g: &Goroutine) -> Option<&'static Machine> {
+    let context = g.context.load(Ordering::Acquire);
+    if context & RUNNING_BIT == 0
+        && g.has_flag(FLAG_COMPACTED)
+        && let Some(m) = stacks::machine_of_compacted(context)
+    {
+        // SAFETY: as in `machine_of`.
+        return Some(unsafe { m.cast().as_ref() });
+    }
+    header_of_started(g).map(machine_in)
 }

@@ -2,39 +2,38 @@
 //!
 //! The order of the search, at each pick on its own stack:
 //!
-//! 1. the P must be given up: GOMAXPROCS shrank; or, once in [`SCHED_TICKS`] picks and
-//!    if only hogs are left, another M queues for a P and this one has had its P for as
-//!    long as the other one's last turn; before the latter, a hog whose turn it is;
+//! 1. the P is given up if GOMAXPROCS shrank. Else a hog runs, if it is the hogs' turn. Else the P
+//!    goes to another M that queues for one, if this M has had the P for as long as the other one
+//!    had its last; this is checked once in [`SCHED_TICKS`] picks, and if only hogs are left here;
 //! 2. the P's due timers;
-//! 3. once in [`SCHED_TICKS`] picks the classes below the high one: by turns the low
-//!    one, then the normal one, in the global queue and then step 5; so none
-//!    starves;
+//! 3. once in [`SCHED_TICKS`] picks the classes below the high one, so that none starves: the low
+//!    class every other time, then the normal one, in the global queue and then by step 5;
 //! 4. the high class;
 //! 5. `run_next`, for a time slice that all goroutines of a chain through it share, then
-//!    the P's queue; in a pinned runtime goroutines in the M's inbox first go to its
-//!    list, and then that list and the P's queue are used by turns;
+//!    the P's queue. In a pinned runtime goroutines in the M's inbox first go to the M's list, and
+//!    after `run_next` that list and the P's queue are used by turns;
 //! 6. the global queue, a share of the normal class; a hog;
 //! 7. the netpoller, without waiting;
-//! 8. in a pinned runtime, a short spin for the inbox if the last ones succeeded; then
-//!    other Ps, spinning, if not too many do; and their due timers;
+//! 8. in a pinned runtime, a short spin for the inbox if the M's last waits were short; then
+//!    other Ps, spinning, if not too many Ms do; and their due timers;
 //! 9. the low class;
-//! 10. rest: steps S1 to S4 of [`super::idle`]; one resting M waits in the
-//!     netpoller, for the first timer at most, all others on their futex.
+//! 10. rest: steps S1 to S4 of [`super::idle`]. One resting M waits in the
+//!     netpoller, for the first timer at most; in a pinned runtime each M whose goroutines wait for
+//!     descriptors waits in its own; all others on their futex.
 //!
-//! Steps 3 to 6 are in [`super::pick`]. If there are goroutines in `run_next` or the
-//! queue, the one that parks picks the next by [`super::pick::pick_fast`] on its own
-//! stack, which is step 5 alone; every [`SCHED_TICKS`] picks, or when the P is given
-//! notice, it switches to g0 instead.
+//! Steps 3 to 6 are in [`super::pick`]. A goroutine that parks picks the next one by
+//! [`super::pick::pick_fast`] on its own stack, which is step 5 alone. If that finds none, every
+//! [`SCHED_TICKS`] picks, or when the P is given notice, it switches to g0 instead.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::global_queue::GlobalClass;
-use super::idle::Lists;
+use super::idle::{Lists, take};
 use super::pick::{self, SCHED_TICKS};
-use super::processor::ThisP;
-use super::queues::{begin_slice, count_pick};
+use super::processor::{Processor, ThisP};
+use super::queues::begin_slice;
 use super::shared::Shared;
 use super::this_m::{self, ThisM};
 use super::{hand_off, poll, scheduler, steal, wake};
@@ -58,7 +57,7 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
         if p.notice.swap(false, Ordering::Acquire) && !hand_off::handle_notice(shared, m, p) {
             continue;
         }
-        count_pick(&p);
+        Processor::count(&p.picks, 1);
         let turn = p.own().sched_tick.get() >= SCHED_TICKS;
         if let Some(g) = pick::pick_long(shared, m, p, turn) {
             wake::stop_spinning(shared, m.machine());
@@ -73,8 +72,8 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
         }
         poll::fire_timers(shared, m, p, p.processor());
         if let Some(g) = pick::pick_on_g0(shared, m, p, turn) {
-            // Only successful picks count, so that a seeded order does not
-            // depend on how often an idle M searched.
+            // Only a pick that found a goroutine counts: a seeded order must not depend on how
+            // often an idle M has searched.
             let tick = &p.own().sched_tick;
             tick.set(tick.get() + 1);
             wake::stop_spinning(shared, m.machine());
@@ -108,16 +107,15 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
 /// Steps 8 and 9.
 fn pick_abroad(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let busy = (shared.procs() as u32).saturating_sub(shared.idle.processors_count());
-    if busy > 1 || shared.procs() > 1 {
-        let spins = m.spinning.load(Ordering::Relaxed);
-        if spins || 2 * shared.idle.spinning_count.load(Ordering::Relaxed) < busy {
-            if !spins {
-                shared.idle.begin_spinning(m.machine());
-            }
-            if let Some(g) = steal::steal(shared, p) {
-                begin_slice(&p);
-                return Some(g);
-            }
+    let spins = m.spinning.load(Ordering::Relaxed);
+    let may_spin = spins || 2 * shared.idle.spinning_count.load(Ordering::Relaxed) < busy;
+    if shared.procs() > 1 && may_spin {
+        if !spins {
+            shared.idle.begin_spinning(m.machine());
+        }
+        if let Some(g) = steal::steal(shared, p) {
+            begin_slice(&p);
+            return Some(g);
         }
     }
     shared.procs.for_each_timed(|other| {
@@ -131,9 +129,9 @@ fn pick_abroad(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static G
     shared.global.pop_one(GlobalClass::Low)
 }
 
-/// With work left: gives the P to the first M that queues for one, if this M has had
-/// it for as long as that M's last turn. By time: by count, an M with a hog would get
-/// nearly all of it. `turn`: because of the number of picks.
+/// With work left: gives the P to the first M that queues for one, if this M has had it for as long
+/// as that M had its last. By time, because an M with a hog would get nearly all of it if picks
+/// counted. `turn`: called because of the number of picks.
 fn give_turn_to_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, turn: bool) -> bool {
     let own = p.own();
     let held_ns = m.holds_for_ns();
@@ -166,8 +164,7 @@ fn give_to_first_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, lists: &m
     true
 }
 
-/// Step 10, S1: the P goes to the idle list. The rest of the way to sleep
-/// is [`wait_for_processor`].
+/// Step 10, S1: the P goes to the idle list. [`wait_for_processor`] does the other steps.
 fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     let now = clock::now_ns();
     p.trim_stacks((now / 1_000_000) as u32);
@@ -181,14 +178,13 @@ fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     shared.idle.release(&mut lists, p.processor()); // S1
 }
 
-/// An M without a P: S1 to S4 of [`super::idle`]. It queues for a P if it has work
-/// that only it may do, else sleeps, in the netpoller if no other M does. Blocks the
-/// thread.
+/// An M without a P: S1 to S4 of [`super::idle`]. It queues for a P if it has goroutines that only
+/// it may run. Else it sleeps, in the netpoller if no other M does. Blocks the thread.
 fn wait_for_processor(shared: &'static Shared, m: ThisM) {
     m.resting.store(true, Ordering::Relaxed);
     wait_resting(shared, m);
     m.resting.store(false, Ordering::Relaxed);
-    // Spinning would not have saved a sleep that ended for another reason.
+    // Only a sleep that ended by the inbox could have been a spin.
     let rested_ns = match m.has_inbox() {
         true => clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed),
         false => u64::MAX,
@@ -199,8 +195,8 @@ fn wait_for_processor(shared: &'static Shared, m: ThisM) {
 fn wait_resting(shared: &'static Shared, m: ThisM) {
     let was_spinning = shared.idle.end_spinning(m.machine()); // S1
     let keeps_time = claim_polling(shared, m);
-    // With work that only it may do it queues for a P instead.
-    let polls = keeps_time || (m.has_own_fds() && !m.has_pinned_work());
+    // With goroutines that only it may run it queues for a P instead.
+    let polls = keeps_time || (m.awaited_netpoll().is_some() && !m.has_pinned_work());
     let polls = polls.then(|| m.begin_polling());
     barrier::heavy(); // S2
     if sees_work(shared, m) {
@@ -233,18 +229,13 @@ fn wait_resting(shared: &'static Shared, m: ThisM) {
     m.sleep();
 }
 
-/// S3: anything that this M could run or do.
+/// S3: true if there is something that this M could run, or a due timer.
 fn sees_work(shared: &'static Shared, m: ThisM) -> bool {
-    let has_queued = |id| {
-        let p = shared.processor(id);
-        p.is_some_and(|p| !p.queue.is_empty())
-    };
-    let timer_is_due = || {
-        let first = shared.first_timer_ns();
-        first != u64::MAX && first <= shared.now_ns()
-    };
     let mut running = shared.idle.running.members(0, shared.procs.made_count());
-    !shared.global.is_empty() || m.has_pinned_work() || running.any(has_queued) || timer_is_due()
+    !shared.global.is_empty()
+        || m.has_pinned_work()
+        || running.any(|id| shared.procs.get(id).is_some_and(|p| !p.queue.is_empty()))
+        || shared.is_due(shared.first_timer_ns())
 }
 
 /// Becomes the M that waits in the netpoller, if there is something to wait for and
@@ -252,7 +243,7 @@ fn sees_work(shared: &'static Shared, m: ThisM) -> bool {
 fn claim_polling(shared: &'static Shared, m: ThisM) -> bool {
     let first = shared.first_timer_ns();
     if first <= shared.now_ns() && shared.idle.processors_count() == 0 {
-        // A running M or sysmon fires it; waiting here would be spinning.
+        // A running M or sysmon fires it. A wait here would return at once, again and again.
         return false;
     }
     (shared.netpoll.waiters_count() != 0 || first != u64::MAX)
@@ -265,11 +256,11 @@ fn cease_polling(shared: &Shared, m: ThisM, keeps_time: bool) {
     if keeps_time {
         shared.poller.release();
     }
-    m.end_polling();
+    m.set_polls_in(None);
 }
 
-/// S4 of an M that polls: waits for fds, for the first timer if `keeps_time`, or for a
-/// wake. Blocks the thread.
+/// S4 of an M that polls: waits for descriptors, for a wake, and until the first timer if
+/// `keeps_time`. Blocks the thread.
 fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time: bool) {
     {
         let mut lists = shared.idle.lock();
@@ -279,8 +270,8 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
         // Others are woken before it: leaving the netpoller costs more.
         lists.machines.push_front(m.machine());
     }
-    // The claim came before the heavy barrier of S2: a thread that armed an earlier
-    // timer since saw it and interrupts; a timer armed before is seen by this scan.
+    // The claim came before the heavy barrier of S2. So a thread that has armed an earlier timer
+    // since then saw the claim and interrupts; this scan sees a timer that was armed before.
     let mut first = u64::MAX;
     if keeps_time {
         first = shared.first_timer_ns();
@@ -300,41 +291,29 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
     let mut lists = shared.idle.lock();
     cease_polling(shared, m, keeps_time);
     let due = !ready.is_empty() || first <= now;
-    if lists.take_machine(m.machine()) {
-        let p = if due || m.has_pinned_work() {
-            shared.idle.acquire(&mut lists)
-        } else {
-            None
-        };
-        drop(lists);
-        if let Some(p) = p {
-            m.acquire_p(p);
+    let is_taken = !take(&mut lists.machines, m.machine());
+    let p = match !is_taken && (due || m.has_pinned_work()) {
+        true => shared.idle.acquire(&mut lists),
+        false => None,
+    };
+    drop(lists);
+    if let Some(p) = p.map(|p| m.acquire_p(p)) {
+        if !ready.is_empty() {
+            p.recorder
+                .record(event::Kind::Netpoll, ready.len() as u64, 0);
         }
-    } else {
-        // Another thread took this M off the list: the wake has come or will come, or
-        // the M queues for a P; the goroutines that it found must not wait for that.
-        drop(lists);
-        ready.drain(..).for_each(super::readied::ready);
+        poll::ready_all(shared, m, p, &mut ready);
+        // No M waits in the netpoller while this one runs: mostly for a short time; else sysmon
+        // polls.
+        if due && shared.eager.load(Ordering::Relaxed) {
+            wake::wake_one(shared);
+        }
+    }
+    // Without a P: the goroutines that it found must not wait for one.
+    ready.drain(..).for_each(super::readied::ready);
+    *shared.poller.found.lock() = ready;
+    if is_taken {
+        // By another thread: the wake has come or will come, or the M queues for a P.
         m.sleep();
     }
-    match m.held() {
-        Some(p) => {
-            if !ready.is_empty() {
-                p.recorder
-                    .record(event::Kind::Netpoll, ready.len() as u64, 0);
-            }
-            poll::ready_all(shared, m, p, &mut ready);
-            // No M waits in the netpoller while this one runs, which is short as a
-            // rule; else sysmon polls.
-            if due && shared.eager.load(Ordering::Relaxed) {
-                wake::wake_one(shared);
-            }
-        }
-        None => {
-            for who in ready.drain(..) {
-                super::readied::ready(who);
-            }
-        }
-    }
-    *shared.poller.found.lock() = ready;
 }

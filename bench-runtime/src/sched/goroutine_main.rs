@@ -1,9 +1,8 @@
-//! The outermost frame of a goroutine's stack: it runs one goroutine after the other, and
-//! ends them.
+//! The outermost frame of a stack: it runs one goroutine after the other, and ends them.
 //!
-//! The stack of an ended goroutine returns to the P's cache while the code still
-//! runs on it: only the P's holder uses the cache, this M holds the P until it
-//! leaves the runtime, and by then it is on another stack.
+//! The stack of an ended goroutine returns to the P's cache while this code still runs on it. That
+//! is sound: only the P's holder uses the cache, this M holds the P until it leaves the runtime,
+//! and by then it is on another stack.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -22,13 +21,14 @@ use crate::goroutine::{
     Status, claim, locals,
 };
 use crate::recorder::SWITCHES;
+use crate::recorder::event::Kind;
 use crate::stack::{Stack, StackHeader, fiber};
 use crate::util::panic::without_panic;
 
-/// How many fresh goroutines may run before a joiner that is in `run_next`. It has mostly
-/// started a batch and joins one after the other: if it ran after each of them, that would be
-/// two switches and a stack each time. SPEED.md has the gain; as many as a chain through
-/// `run_next` may have between two readings of the clock.
+/// How many fresh goroutines may run before a joiner that is in `run_next`. Mostly the joiner has
+/// started a batch, and joins one after the other: if it ran after each of them, each would cost
+/// two switches and a stack. SPEED.md has the gain. As many as a chain through `run_next` may have
+/// between two readings of the clock.
 const AHEAD: u32 = STREAK_CHECK;
 
 /// The outermost frame of a stack: runs the goroutine bound to it, and then
@@ -38,15 +38,16 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
         crate::fatal::fatal!("a goroutine began outside every stack")
     };
     let mut m = arrive(header, goroutine_of(header), payload);
-    // The joiner that the last goroutine here readied, and how many fresh goroutines
-    // may still run before it.
+    // The joiner that a goroutine here has readied last, and how many fresh goroutines may still
+    // run before it.
     let (mut joiner, mut ahead) = (ptr::null(), 0);
     loop {
         let g = goroutine_of(header);
         m.leave(false);
         // SAFETY: its first and only run.
         unsafe { (g.vtable().run)(g) };
-        let dropped = is_detached(g);
+        // Acquire: pairs with the Release of a handle that was dropped.
+        let dropped = g.join.load(Ordering::Acquire) == JOIN_DETACHED;
         if dropped {
             drop_outcome(g);
         }
@@ -60,37 +61,33 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
             (joiner, ahead) = (readied, AHEAD);
         }
         if locked {
-            m.count_started(-1);
-            put_stack(p, header);
-            jump_to_g0(m, mcall::EXIT_THREAD);
+            end_on_g0(header, m, p, mcall::EXIT_THREAD);
         }
         let next = match ahead {
             0 => None,
             _ => pick_ahead(m, p, joiner),
         };
         match next.inspect(|_| ahead -= 1).or_else(|| pick_fast(m, p)) {
-            // It takes over the stack, and the place in the count of started goroutines.
+            // It takes over the stack, and the ended one's place in the count of started
+            // goroutines.
             Some(next) if is_fresh_alike(m, next, header) => {
                 if scheduler::starts_apart(m, next, 1) {
-                    m.count_started(-1);
-                    put_stack(p, header);
-                    jump_to_g0(m, ptr::from_ref(next) as usize);
+                    end_on_g0(header, m, p, ptr::from_ref(next) as usize);
                 }
                 header.g.set(ptr::from_ref(next).cast_mut().cast());
                 claim::arrive(&next.context, ptr::from_ref(header) as usize);
                 next.set_status(Status::Running);
                 end_timing(m, p, next);
                 if p.recorder.watches(SWITCHES) {
-                    m.current.store(ptr::null_mut(), Ordering::Relaxed);
+                    m.current.store(None, Ordering::Relaxed);
                     p.recorder.note_switch(None, Some(next));
                 }
-                m.current
-                    .store(ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
+                m.current.store(Some(next), Ordering::Relaxed);
             }
             Some(next) => {
                 m.count_started(-1);
-                // It has ended, and its record may belong to another.
-                m.current.store(ptr::null_mut(), Ordering::Relaxed);
+                // The current one has ended, and its record may belong to another goroutine.
+                m.current.store(None, Ordering::Relaxed);
                 // Our stack returns to the cache after the next goroutine has its own.
                 let context = ready_context(m, p, next);
                 put_stack(p, header);
@@ -104,16 +101,12 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
                     Err(request) => jump_to_g0(m, request),
                 }
             }
-            None => {
-                m.count_started(-1);
-                put_stack(p, header);
-                jump_to_g0(m, mcall::SCHEDULE);
-            }
+            None => end_on_g0(header, m, p, mcall::SCHEDULE),
         }
     }
 }
 
-/// True if a goroutine has never run and takes the same kind of stack.
+/// True if a goroutine has never run and needs a stack of the same class.
 #[inline(always)]
 fn is_fresh_alike(m: ThisM, g: &Goroutine, header: &'static StackHeader) -> bool {
     g.context.load(Ordering::Acquire) == FRESH
@@ -122,21 +115,34 @@ fn is_fresh_alike(m: ThisM, g: &Goroutine, header: &'static StackHeader) -> bool
 
 #[inline(always)]
 fn put_stack(p: ThisP, header: &'static StackHeader) {
-    // The top of this file has the reason why it may return while this code runs on it.
+    // While this code runs on it: see the module.
     p.put_stack(Stack::from_header(ptr::NonNull::from(header)));
 }
 
+/// Gives the stack back, on which no goroutine is, and continues on g0 with `request`.
+fn end_on_g0(header: &'static StackHeader, m: ThisM, p: ThisP, request: usize) -> ! {
+    m.count_started(-1);
+    put_stack(p, header);
+    jump_to_g0(m, request)
+}
+
 fn jump_to_g0(m: ThisM, request: usize) -> ! {
-    m.note_end();
-    m.current.store(ptr::null_mut(), Ordering::Relaxed);
-    let g0 = m.g0.load(Ordering::Relaxed);
-    m.g0_fiber.end();
+    if let Some(p) = m.held()
+        && p.recorder.watches(SWITCHES)
+    {
+        // Without its number: its record may belong to another goroutine.
+        p.recorder.record(Kind::End, 0, 0);
+    }
+    m.current.store(None, Ordering::Relaxed);
+    let g0 = m.own().g0.load(Ordering::Relaxed);
+    m.own().g0_fiber.end();
     // SAFETY: g0's context was saved by the switch that resumed the first goroutine of
     // this round; only this thread resumes it, and this stack is done with.
     unsafe { arch::jump(g0, request) }
 }
 
-/// Enters the runtime at the end of a goroutine, with a P. May block the goroutine.
+/// Enters the runtime at the end of a goroutine, and acquires a P if there is none. May block the
+/// goroutine.
 #[inline(always)]
 fn enter_for_good(header: &'static StackHeader) -> (ThisM, ThisP) {
     let m = machine_of(header);
@@ -150,23 +156,17 @@ fn enter_for_good(header: &'static StackHeader) -> (ThisM, ThisP) {
     }
 }
 
-#[inline(always)]
-fn is_detached(g: &'static Goroutine) -> bool {
-    // Acquire: pairs with the Release of a handle that was dropped.
-    g.join.load(Ordering::Acquire) == JOIN_DETACHED
-}
-
 /// Unbinds the stack of a goroutine that ends, and returns whether its thread ends too.
 #[inline(always)]
-fn unbind(header: &'static StackHeader, _m: ThisM, g: &'static Goroutine) -> bool {
+fn unbind(header: &StackHeader, g: &Goroutine) -> bool {
     // The next goroutine on this stack is bound to nothing.
     header.pins.set(0);
     g.has_flag(FLAG_LOCKED)
 }
 
-/// Ends a goroutine: its outcome is in its body, unless it was dropped. Returns the M
-/// and P that its stack is on now, whether the thread ends, and the joiner that was
-/// readied, which may be a thread.
+/// Ends a goroutine, whose outcome is in its body, unless it was dropped. Returns the M and P that
+/// its stack is on now, whether the thread ends, and the joiner that was readied, which may be a
+/// thread or a future.
 #[inline(always)]
 fn finish(
     header: &'static StackHeader,
@@ -175,16 +175,15 @@ fn finish(
     g: &'static Goroutine,
     dropped: bool,
 ) -> (ThisM, ThisP, bool, *const Goroutine) {
-    let locked = unbind(header, m, g);
+    let locked = unbind(header, g);
     g.set_status(Status::Dead);
-    Processor::count(&p.ended_count);
+    Processor::count(&p.ended_count, 1);
     if dropped {
         m.shared().recycle(p, g);
         return (m, p, locked, ptr::null());
     }
-    // Before the handle may free the record for another. AcqRel: pairs with the
-    // Acquire of the handle, which reads the outcome, and with the Release of a
-    // handle that was dropped.
+    // After this the handle may free the record. AcqRel: pairs with the Acquire of the handle,
+    // which reads the outcome, and with the Release of a handle that was dropped.
     match g.join.swap(JOIN_DONE, Ordering::AcqRel) {
         JOIN_OPEN | JOIN_LOST => (m, p, locked, ptr::null()),
         JOIN_DETACHED => {
@@ -201,8 +200,8 @@ fn finish(
     }
 }
 
-/// The handle was dropped while the goroutine ended: the outcome is dropped as the
-/// goroutine's own code, outside the runtime, because a destructor may do anything.
+/// Drops the outcome of a goroutine whose handle was dropped while it ended: outside the runtime,
+/// as the goroutine's own code, because a destructor may do anything.
 #[cold]
 #[inline(never)]
 fn discard(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> (ThisM, ThisP, bool) {
@@ -210,7 +209,7 @@ fn discard(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> (Th
     drop_outcome(g);
     locals::drop_all(header, g);
     let (m, p) = enter_for_good(header);
-    let locked = unbind(header, m, g);
+    let locked = unbind(header, g);
     g.set_status(Status::Dead);
     m.shared().recycle(p, g);
     (m, p, locked)

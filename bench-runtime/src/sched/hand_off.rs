@@ -1,7 +1,7 @@
-//! What happens with a P that an M gives away, and with one too many or too few.
+//! What happens to a P that an M gives away, and when GOMAXPROCS changes.
 
-use std::ptr;
 use std::sync::atomic::Ordering;
+use std::{iter, ptr};
 
 use super::processor::{Processor, ProcessorStatus, ThisP};
 use super::processor_set::MAX_PROCS;
@@ -13,7 +13,7 @@ use crate::goroutine::List;
 use crate::recorder::event::Kind;
 use crate::sys::barrier;
 
-/// Reads the host's limits again.
+/// Reads the host's limits again, and sets GOMAXPROCS accordingly.
 pub(super) fn follow_host(shared: &'static Shared) {
     let procs = number_for_host(shared.settings.reads_files).min(MAX_PROCS);
     if procs != shared.procs() && shared.procs.follow_host() {
@@ -26,7 +26,8 @@ pub(crate) fn set_procs_by_hand(shared: &'static Shared, procs: usize) -> usize 
         (1..=MAX_PROCS).contains(&procs),
         "GOMAXPROCS must be 1 to {MAX_PROCS}, not {procs}"
     );
-    if shared.procs.only_one() {
+    if shared.is_test() {
+        // It stays 1.
         return shared.procs();
     }
     shared.procs.fix();
@@ -38,7 +39,7 @@ pub(crate) fn set_procs_by_hand(shared: &'static Shared, procs: usize) -> usize 
 pub(crate) fn resize_to(shared: &'static Shared, procs: usize) -> usize {
     shared.procs.resize(procs, |old| {
         shared.recorder.record(Kind::Procs, procs as u64, 0);
-        shared.for_each_processor(|p| {
+        for p in shared.processors() {
             let mut lists = shared.idle.lock();
             if p.id < procs && p.status() == ProcessorStatus::Dead {
                 shared.idle.release(&mut lists, p);
@@ -46,14 +47,15 @@ pub(crate) fn resize_to(shared: &'static Shared, procs: usize) -> usize {
                 drop(lists);
                 retire(shared, p);
             }
-        });
-        // The others check their own number, and whether they are alone. Release: pairs
-        // with the Acquire in `find_runnable`, so that a thread that reads the notice
-        // sees the number.
-        shared.for_each_processor(|p| p.notice.store(true, Ordering::Release));
+        }
+        // Each holder checks whether its P is one too many, or the only one. Release: pairs with
+        // the Acquire in `find_runnable`, so a thread that reads the notice sees the new number.
+        for p in shared.processors() {
+            p.notice.store(true, Ordering::Release);
+        }
         if procs > old {
-            // Work that was queued while there was no P for it wakes no M: it
-            // may wait in a busy P's queue as well as in the global one.
+            // Goroutines that were queued while no P was idle woke no M: they may wait in the
+            // queue of a busy P, or in the global one.
             barrier::heavy();
             wake::wake_one(shared);
         }
@@ -61,22 +63,21 @@ pub(crate) fn resize_to(shared: &'static Shared, procs: usize) -> usize {
     })
 }
 
-/// The holder answers a notice: false if the P was retired.
+/// Handles a notice to the P of this M; false if the P was retired.
 pub(super) fn handle_notice(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     if p.id >= shared.procs() {
         m.release_p();
         retire(shared, p.processor());
         return false;
     }
-    // Under the lock, so that no P becomes idle or held between the check of
-    // the others and the change: it could steal by compare-exchange while we
-    // pop by plain stores.
+    // Under the lock no P becomes idle or held between the check and the change. Another P could
+    // steal by compare-exchange while this one pops by plain stores.
     p.recorder.follow_level(&shared.recorder);
     let lists = shared.idle.lock();
-    let mut alone = shared.procs() == 1;
-    shared.for_each_processor(|other| {
-        alone &= ptr::eq(other, p.processor()) || other.status() == ProcessorStatus::Dead;
-    });
+    let is_other = |other: &Processor| {
+        !ptr::eq(other, p.processor()) && other.status() != ProcessorStatus::Dead
+    };
+    let alone = shared.procs() == 1 && !shared.processors().any(is_other);
     p.queue.set_shared(!alone);
     drop(lists);
     if shared.procs() == 1 && !alone {
@@ -86,26 +87,20 @@ pub(super) fn handle_notice(shared: &'static Shared, m: ThisM, p: ThisP) -> bool
     true
 }
 
-/// Empties a P that the caller holds and lays it down. Its timers stay: every M checks them.
+/// Empties a P that the caller holds, and makes it dead. Its timers stay: every M checks them.
 pub(super) fn retire(shared: &'static Shared, p: &'static Processor) {
     let mut batch = List::new();
-    let next = p.run_next.swap(ptr::null_mut(), Ordering::Relaxed);
-    // SAFETY: records are type-stable, and the caller holds P, so that
-    // no other thread touches its own part.
-    unsafe {
-        if let Some(next) = next.as_ref() {
-            batch.push(next);
-        }
-        while let Some(g) = p.queue.pop() {
-            batch.push(g.as_ref());
-        }
-        ThisP::new(p).drain_stacks();
-    }
+    // SAFETY: the caller holds it.
+    let held = unsafe { ThisP::new(p) };
+    let next = p.run_next.swap(None, Ordering::Relaxed);
+    let queued = iter::from_fn(|| held.pop());
+    next.into_iter().chain(queued).for_each(|g| batch.push(g));
+    held.drain_stacks();
     shared.global.push_normal(&mut batch);
     let mut lists = shared.idle.lock();
     p.queue.set_shared(true);
     p.set_owner(None);
-    shared.idle.lay_down(p);
+    shared.idle.set_status(p, ProcessorStatus::Dead);
     if p.id < shared.procs() {
         // It was put back into use meanwhile.
         shared.idle.release(&mut lists, p);
@@ -116,35 +111,22 @@ pub(super) fn retire(shared: &'static Shared, p: &'static Processor) {
     }
 }
 
-/// As `hand_off`, for a P that may be one too many.
-pub(super) fn hand_off_or_retire(shared: &'static Shared, p: &'static Processor) {
-    if p.id >= shared.procs() {
-        retire(shared, p)
-    } else {
-        hand_off(shared, p)
-    }
-}
-
 /// Gives a P that the caller holds to another M, or to the idle list if there is no work for it.
+/// Retires it if it is one too many.
 pub(super) fn hand_off(shared: &'static Shared, p: &'static Processor) {
+    if p.id >= shared.procs() {
+        return retire(shared, p);
+    }
     let mut lists = shared.idle.lock();
     if p.has_work() || !shared.global.is_empty() {
         return wake::start_machine(shared, &mut lists, p, false);
     }
-    // An M must watch fds and timers.
+    // Some M must wait for descriptors and timers.
     let unwatched = !shared.poller.is_taken()
         && (shared.netpoll.waiters_count() != 0 || shared.first_timer_ns() != u64::MAX);
-    let nobody_looks = shared.idle.processors_count() == 0
-        && shared
-            .idle
-            .spinning_count
-            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok();
-    if nobody_looks {
-        return wake::start_machine(shared, &mut lists, p, true);
-    }
-    if unwatched {
-        return wake::start_machine(shared, &mut lists, p, false);
+    let nobody_looks = shared.idle.processors_count() == 0 && shared.idle.claim_spinning();
+    if nobody_looks || unwatched {
+        return wake::start_machine(shared, &mut lists, p, nobody_looks);
     }
     shared.idle.release(&mut lists, p);
 }
@@ -153,6 +135,6 @@ pub(super) fn hand_off(shared: &'static Shared, p: &'static Processor) {
 pub(crate) fn give_up_processor(shared: &'static Shared, m: ThisM) {
     if let Some(p) = m.held() {
         m.release_p();
-        hand_off_or_retire(shared, p.processor());
+        hand_off(shared, p.processor());
     }
 }

@@ -1,18 +1,18 @@
 //! Hogs in a pinned runtime: goroutines that compute for long start on an M
 //! of their own.
 //!
-//! A hog that has started cannot leave its M, nor can goroutines that share it; so
-//! the decision is made at its start. A fresh goroutine starts on an M on which no
+//! A hog that has started cannot leave its M, and goroutines that share the M cannot leave it
+//! either; so the decision is made at the start. A fresh goroutine starts on an M on which no
 //! other goroutine has started, if it was spawned as CPU-bound, or if its spawn site
-//! has credit: when sysmon retakes the P of a hog, the site gets [`CREDIT`], and each
-//! such start uses up one. So a site that spawns hogs keeps its credit, and one that
+//! has credit. When sysmon retakes the P of a hog, the hog's site gets a credit of [`CREDIT`], and
+//! each such start uses up one. So a site that spawns hogs keeps its credit, and a site that
 //! spawned a single long computation soon has none.
 //!
-//! 1. A fresh goroutine that is about to get its stack is checked here; before the first
-//!    hog that is one relaxed load.
-//! 2. If it must start on an M of its own, its M switches to g0, and passes its address.
-//! 3. On g0 [`super::pinned::start_apart`] gives it to a sleeping M without
-//!    goroutines, or to a new one, with an idle P, or else the M's own.
+//! 1. A fresh goroutine that is about to get its stack is checked here. Before the first
+//!    hog the check is one relaxed load.
+//! 2. If it must start on an M of its own, this M switches to g0, and passes its address.
+//! 3. On g0 [`super::pinned::start_apart`] gives it, with a P, to a sleeping M without goroutines,
+//!    or to a new M. The P is an idle one, or else that of this M.
 //!
 //! The first hog of a site, and a goroutine that becomes a hog after its start, still
 //! delay the goroutines that share their M.
@@ -20,20 +20,20 @@
 //! # Rejected
 //!
 //! - *The first goroutine of each site on an M of its own*, until it has parked.
-//!   Built and measured (`sched_figures`, three runs by turns with the above, one
+//!   Built and measured (`sched_figures`, three interleaved runs, one
 //!   P): the worst delay beside hogs falls from 199 ms to 16–42 ms. A ping-pong
 //!   with a partner that was its site's first takes 22–35 µs a round instead of
-//!   0.12–0.15, permanently, because it stays on its other thread. Most sites
-//!   make no hog, and most programs have partners.
-//! - *Each fresh goroutine on the emptiest M*: the same for all of them.
-//! - *Never trusting a site again*: a request that once took long would cost
-//!   each later one a thread.
+//!   0.12–0.15, permanently, because the partner stays on its other thread. Most sites
+//!   make no hog, and in most programs goroutines have partners.
+//! - *Each fresh goroutine on the M with the fewest*: the same, for all of them.
+//! - *Credit without an end*: after one request that took long, each later one of its site would
+//!   cost a thread.
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// How many goroutines of a site start on an M of their own after each hog: few if that
-/// hog was an exception, enough for a batch of hogs. Chosen, not measured.
+/// How many goroutines of a site start on an M of their own after each hog: few, because the hog
+/// may have been an exception, but enough for a batch of hogs. Chosen, not measured.
 const CREDIT: u64 = 8;
 
 /// Bits of an entry that hold the credit.
@@ -42,22 +42,21 @@ const CREDIT_MASK: u64 = 0xf;
 /// Spawn sites that made hogs.
 #[derive(Debug, Default)]
 pub(crate) struct Hogs {
-    /// A site has credit, or had, or a goroutine was spawned as CPU-bound.
+    /// There was a hog, or a goroutine was spawned as CPU-bound.
     any: AtomicBool,
-    /// The key of a site and its credit, at a place by its key; 0: none. A site displaces
-    /// another one at its place: it has then no credit, until its next hog.
+    /// A site's key and its credit, at the place of the key; 0: no site. A site displaces another
+    /// one at its place, which then has no credit until its next hog.
     sites: [AtomicU64; 16],
 }
 
-/// The key of a spawn site: by its content, because the compiler may have made
-/// several copies of one location. Two sites may have the same key; then the
-/// other one gets threads too.
-fn key_of(site: &Location<'_>) -> u64 {
-    // Once some site has credit the key is computed at each start, so it is
-    // cheap: the end of the path distinguishes files as well as all of it.
+/// The key of a spawn site. It is made of the content, because the compiler may have made several
+/// copies of one location. Two sites may have the same key, and then share their credit.
+pub(super) fn key_of(site: &Location<'_>) -> u64 {
+    // Computed at each start after the first hog, so it is cheap: the end of the path
+    // distinguishes files as well as the whole path.
     let end = site.file().as_bytes().last_chunk().copied();
     let place = u64::from(site.line()) << 32 | u64::from(site.column());
-    // By an odd number whose bits are well spread: 2^64 divided by the golden ratio.
+    // Times an odd number whose bits are well spread: 2^64 divided by the golden ratio.
     (u64::from_ne_bytes(end.unwrap_or_default()) ^ place).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
@@ -66,16 +65,6 @@ impl Hogs {
     #[inline(always)]
     pub(super) fn any(&self) -> bool {
         self.any.load(Ordering::Relaxed)
-    }
-
-    /// Notes that a goroutine of this site ran for long while work waited.
-    pub(super) fn learn_from(&self, site: &Location<'_>) {
-        self.learn(key_of(site));
-    }
-
-    /// Uses up some of the site's credit; false if it has none.
-    pub(super) fn spend_of(&self, site: &Location<'_>) -> bool {
-        self.spend(key_of(site))
     }
 
     /// Notes that there are goroutines that were spawned as CPU-bound.
@@ -89,13 +78,15 @@ impl Hogs {
 
     // Relaxed: an entry is one word, and only a hint.
 
-    fn learn(&self, key: u64) {
+    /// Notes that a goroutine of the site with this key ran for long while work waited.
+    pub(super) fn learn(&self, key: u64) {
         let entry = key & !CREDIT_MASK | CREDIT;
         self.place(key).store(entry, Ordering::Relaxed);
         self.declare();
     }
 
-    fn spend(&self, key: u64) -> bool {
+    /// Uses up some of the site's credit; false if it has none.
+    pub(super) fn spend(&self, key: u64) -> bool {
         let spend = |entry| {
             let has_credit = entry & !CREDIT_MASK == key & !CREDIT_MASK && entry & CREDIT_MASK != 0;
             has_credit.then(|| entry - 1)

@@ -14,15 +14,14 @@
 //! - S1 puts its P on the idle list, and if it was spinning takes itself off
 //!   that count;
 //! - S2 heavy barrier;
-//! - S3 checks every queue, the timers and its own inbox once more; if there is work,
-//!   it takes an idle P and continues as a spinner; if it gets none, every P is held,
-//!   and the thread that took one after S1 checks the queues itself;
+//! - S3 checks every queue, the timers and its own inbox once more. If there is work,
+//!   it takes an idle P, and spins if it did before. If no P is idle, the threads that took the Ps
+//!   after S1 check the queues themselves;
 //! - S4 sleeps.
 //!
-//! By the barriers either W3 sees the idle P, or S3 sees the work; W3 skips the
-//! wake only if some M spins, and that one does S1 to S3 after it. The spinner
-//! that finds work wakes the next one, so that the number of running Ms grows
-//! with the work, one at a time.
+//! By the barriers either W3 sees the idle P, or S3 sees the work. W3 wakes no M if some M spins:
+//! that M does S1 to S3 later. The spinner that finds work wakes the next one, so the number of
+//! running Ms grows with the work, one at a time.
 
 use std::collections::VecDeque;
 use std::ptr;
@@ -33,45 +32,30 @@ use super::processor::{Processor, ProcessorStatus};
 use super::processor_set::ProcessorSet;
 use crate::util::lock::{Lock, LockGuard};
 
-/// The lists.
+/// Lists of Ps and Ms.
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
     pub(crate) processors: Vec<&'static Processor>,
-    /// The last one went to sleep last; an M that polls is at the front.
+    /// Sleeping Ms: the last one is woken first. Ms that poll are at the front.
     pub(crate) machines: VecDeque<&'static Machine>,
     /// Ms that sleep until the goroutine locked to them is readied.
-    pub(crate) reserved: Vec<&'static Machine>,
-    /// Ms with work that only they may do, which queue for a P.
+    pub(crate) reserved: VecDeque<&'static Machine>,
+    /// Ms that queue for a P, because they have goroutines that only they may run.
     pub(crate) p_waiters: VecDeque<&'static Machine>,
 }
 
 impl Lists {
-    /// Takes a sleeping M off its list, if it is there.
-    pub(crate) fn take_machine(&mut self, m: &'static Machine) -> bool {
-        let at = self.machines.iter().position(|other| ptr::eq(*other, m));
-        at.is_some_and(|at| self.machines.remove(at).is_some())
-    }
-
-    /// The place in the list of a sleeping M to which no goroutine is pinned.
-    pub(crate) fn vacant_machine(&self) -> Option<usize> {
+    /// The place in `machines` of one to which no goroutine is pinned.
+    pub(super) fn vacant_machine(&self) -> Option<usize> {
         let is_vacant = |m: &&Machine| m.started_count() == 0 && !m.has_pinned_work();
         self.machines.iter().rposition(is_vacant)
     }
+}
 
-    /// Takes a sleeping M to which no goroutine is pinned.
-    pub(crate) fn take_vacant_machine(&mut self) -> Option<&'static Machine> {
-        let at = self.vacant_machine()?;
-        self.machines.remove(at)
-    }
-
-    /// The same for an M that waits for its locked goroutine.
-    pub(crate) fn take_reserved(&mut self, m: &'static Machine) -> bool {
-        let at = self.reserved.iter().position(|other| ptr::eq(*other, m));
-        if let Some(at) = at {
-            self.reserved.swap_remove(at);
-        }
-        at.is_some()
-    }
+/// Takes an M off the list on which it sleeps, if it is there.
+pub(super) fn take(list: &mut VecDeque<&'static Machine>, m: &'static Machine) -> bool {
+    let at = list.iter().position(|other| ptr::eq(*other, m));
+    at.is_some_and(|at| list.remove(at).is_some())
 }
 
 /// The lists and their lengths, which are read without the lock.
@@ -83,8 +67,8 @@ pub(crate) struct Idle {
     /// Ps that are neither idle nor dead. Changed under the lock, before another thread
     /// gets the P.
     pub(super) running: ProcessorSet,
-    /// Ms that search the other Ps for work, and those that were woken for this; Go's *spinning*.
-    /// An M that spins for its inbox and a helper that spins for a job are not counted by that.
+    /// Ms that search the other Ps for work, or were woken for this; Go's *spinning*. An M that
+    /// spins for its inbox and a helper that spins for a job do not count.
     pub(crate) spinning_count: AtomicU32,
 }
 
@@ -109,6 +93,15 @@ impl Idle {
         spins
     }
 
+    /// If no M spins: counts one, which the caller then wakes with `spinning` set. False if an M
+    /// spins.
+    pub(super) fn claim_spinning(&self) -> bool {
+        // AcqRel: only one waker continues.
+        self.spinning_count
+            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
     /// How many Ps are idle.
     #[inline(always)]
     pub(crate) fn processors_count(&self) -> u32 {
@@ -124,7 +117,7 @@ impl Idle {
     /// Adds a P to the idle ones, or hands it to the first M that queues for one.
     pub(crate) fn release(&self, lists: &mut Lists, p: &'static Processor) {
         if let Some(m) = self.pop_p_waiter(lists) {
-            // Also for one that was dead: `resize_to` would hand out a dead P once more.
+            // Also if the P was dead: else `resize_to` would release it again.
             self.set_status(p, ProcessorStatus::Running);
             m.wake(Some(p));
             return;
@@ -134,12 +127,8 @@ impl Idle {
         self.publish(lists);
     }
 
-    /// A P that no M has dies. Under the lock.
-    pub(super) fn lay_down(&self, p: &Processor) {
-        self.set_status(p, ProcessorStatus::Dead);
-    }
-
-    fn set_status(&self, p: &Processor, status: ProcessorStatus) {
+    /// Under the lock.
+    pub(super) fn set_status(&self, p: &Processor, status: ProcessorStatus) {
         match status {
             ProcessorStatus::Running => self.running.insert(p.id),
             ProcessorStatus::Idle | ProcessorStatus::Dead => self.running.remove(p.id),
@@ -147,7 +136,7 @@ impl Idle {
         p.set_status(status);
     }
 
-    /// Makes the lengths of the lists visible to threads without the lock.
+    /// Stores the lengths of the lists, for threads without the lock.
     fn publish(&self, lists: &Lists) {
         let (processors, p_waiters) = (lists.processors.len(), lists.p_waiters.len());
         // SeqCst: S1 before S2 also if the barriers are plain fences.

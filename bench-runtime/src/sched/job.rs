@@ -6,9 +6,8 @@ use crate::threads::idle::IdleThreads;
 /// Work for a helper.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
-    /// Runs the job: called once, with `data`. Does not unwind. Returns the parkable
-    /// that waits for the job; the helper readies it, and after that `data` may be
-    /// freed.
+    /// Runs the job: the helper calls it once, with `data`. Does not unwind. Returns the parkable
+    /// that waits for the job. The helper readies it, and then `data` may be freed.
     pub(crate) run: unsafe fn(*mut ()) -> Option<Parkable>,
     pub(crate) data: *mut (),
 }

@@ -1,18 +1,17 @@
 //! How long a runtime's core lives: until no thread can reach it.
 //!
-//! [`Shared`](super::shared::Shared) is reached by plain references from everywhere in the runtime.
-//! It is kept in memory by either of:
+//! The whole runtime uses [`Shared`](super::shared::Shared) by plain references. Each of these
+//! keeps it in memory:
 //!
 //! - a *user*, counted in `users`: the runtime's handle, each of its threads,
 //!   a [`Spawner`](crate::seam::Spawner), and each call into it from
 //!   outside;
-//! - a goroutine's record in use, which names it: from outside it is reached only
-//!   through one. A thread that comes in this way counts as a user before the record
-//!   can be released, that is, before the goroutine is readied or the record is put on
-//!   its list.
+//! - a record in use, which names the runtime. A thread outside reaches the core only through such
+//!   a record. It counts as a user before the record can be released, that is, before it readies
+//!   the goroutine or puts the record on its list.
 //!
-//! So the last user checks the records while it still counts, and if none is in
-//! use no other thread can come:
+//! So the last user checks the records while it still counts. If no record is in use, no other
+//! thread can reach the core:
 //!
 //! | `users` | the last user                                                |
 //! |---------|--------------------------------------------------------------|
@@ -20,7 +19,7 @@
 //! | 0       | a thread with a record comes, to 1: it is the last user then |
 //! | 1       | checks; none in use: to [`GONE`], all is freed               |
 //!
-//! The exchange fails if a thread came meanwhile, which is then the last user.
+//! The exchange fails if another thread came meanwhile; that thread is then the last user.
 //! The timers of its Ps are not freed but used again: handles of timers may
 //! outlive their runtime.
 
@@ -30,20 +29,11 @@ use std::sync::atomic::AtomicUsize;
 pub(super) const GONE: usize = usize::MAX;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Lifetime {
     pub(super) users: AtomicUsize,
-    /// The number of records in use when a last user checked, less those that
-    /// were released since: checking all of them for each one that is released
-    /// after the end would be quadratic.
+    /// Half of the records that were in use when a last user checked, less those that were released
+    /// since. While it is above 1 a last user does not check: to check all records whenever one is
+    /// released would be quadratic.
     pub(super) in_use: AtomicUsize,
-}
-
-impl Lifetime {
-    pub(super) const fn new(users: usize) -> Self {
-        Self {
-            users: AtomicUsize::new(users),
-            in_use: AtomicUsize::new(0),
-        }
-    }
 }

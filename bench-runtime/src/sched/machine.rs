@@ -14,6 +14,7 @@ use crate::stack::fiber::G0;
 use crate::sys::clock::{self, CpuClock};
 use crate::sys::thread::{self, ThreadId};
 use crate::threads::spin::AdaptiveSpin;
+use crate::util::atomic_ref::AtomicRef;
 use crate::util::lock::Lock;
 use crate::util::note::Note;
 
@@ -60,7 +61,7 @@ impl LocalQueue {
 #[derive(Debug, Default)]
 pub(super) struct MachineQueues {
     /// The counterpart of a P's `run_next` in a migrating runtime.
-    pub(super) run_next: AtomicPtr<Goroutine>,
+    pub(super) run_next: AtomicRef<Goroutine>,
     pub(super) runnable: LocalQueue,
     /// Hogs of this M, after their next call into the runtime.
     pub(super) preempted: LocalQueue,
@@ -72,10 +73,8 @@ impl MachineQueues {
     #[inline(always)]
     pub(super) fn set_run_next(&self, g: &'static Goroutine) {
         let old = self.run_next.load(Ordering::Relaxed);
-        self.run_next
-            .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
-        // SAFETY: null or a record, which is type-stable.
-        if let Some(old) = unsafe { old.as_ref() } {
+        self.run_next.store(Some(g), Ordering::Relaxed);
+        if let Some(old) = old {
             self.runnable.push(old);
         }
     }
@@ -86,33 +85,40 @@ impl MachineQueues {
     }
 }
 
+/// The part of an M that other threads reach only by its methods: the M's own thread reaches it
+/// by [`ThisM::own`](super::this_m::ThisM::own).
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    /// The P it holds, and the lock that lets sysmon retake it.
+    pub(super) p_lock: BiasedLock<Processor>,
+    /// The context of its g0 stack, with the scheduler's loop, while a goroutine runs.
+    pub(super) g0: AtomicUsize,
+    pub(super) g0_fiber: G0,
+    /// In a pinned runtime: its runnable goroutines.
+    pub(super) queues: MachineQueues,
+}
+
 /// An M.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Machine {
-    /// The P it holds, and the lock that lets sysmon retake it.
-    p_lock: BiasedLock<Processor>,
-    /// The context of its g0 stack, with the scheduler's loop, while a goroutine runs.
-    pub(super) g0: AtomicUsize,
-    pub(super) g0_fiber: G0,
+    own: Own,
     /// The goroutine that runs.
-    pub(super) current: AtomicPtr<Goroutine>,
-    /// In a pinned runtime: its runnable goroutines.
-    queues: MachineQueues,
+    pub(super) current: AtomicRef<Goroutine>,
     /// In a pinned runtime: goroutines that started on it and have not ended.
     started: AtomicUsize,
     pub(crate) id: usize,
     /// The address of its runtime: see [`super::this_m`].
     pub(super) runtime: AtomicPtr<()>,
-    /// It sleeps on this, unless it sleeps in a poller.
+    /// Its thread sleeps on this, or in a poller.
     note: Note,
     /// The P that its waker hands over.
-    handed: AtomicPtr<Processor>,
-    /// Its P was retaken, and it has had none since.
+    handed: AtomicRef<Processor>,
+    /// Its P was retaken, and it has had no P since.
     pub(super) p_retaken: AtomicBool,
     /// When its P was retaken last, in nanoseconds.
     retaken_ns: AtomicU64,
-    /// At that retake its goroutine had used the CPU, not waited.
+    /// Its P was then retaken from a hog.
     hogged: AtomicBool,
     /// The clock of its thread, once that runs.
     pub(crate) cpu_clock: OnceLock<CpuClock>,
@@ -126,30 +132,29 @@ pub(crate) struct Machine {
     inbox_len: AtomicUsize,
     /// Whether it spins for its inbox before it rests.
     pub(super) inbox_spin: AdaptiveSpin,
-    /// The helper that got its last job was spinning, so it will ready a goroutine soon.
+    /// The helper that got this M's last job was spinning, so it will ready the goroutine soon.
     /// Own thread only.
     pub(crate) helper_was_spinning: AtomicBool,
-    /// When it began to rest, in nanoseconds. Owner only.
+    /// When it began to rest, in nanoseconds. Own thread only.
     pub(super) rests_since_ns: AtomicU64,
-    /// When it took up its P, in nanoseconds. Owner only, but sysmon reads.
-    holds_since_ns: AtomicU64,
-    /// How long it had its P, in nanoseconds, when others took it or got it
-    /// before all of its work was done; zero after a rest.
+    /// When it took its P, in nanoseconds. Its own thread stores, sysmon loads.
+    pub(super) holds_since_ns: AtomicU64,
+    /// How long it had its last P, in nanoseconds, if it lost that P with work left; else zero.
     turn_ns: AtomicU64,
     /// The goroutine locked to this M, while it is parked.
-    pub(super) locked: AtomicPtr<Goroutine>,
+    pub(super) locked: AtomicRef<Goroutine>,
     /// The locked goroutine was readied.
     pub(super) locked_ready: AtomicBool,
-    /// It may be asleep, or falls asleep unless it finds work: set before the
-    /// heavy barrier of [`super::idle`], S2.
+    /// It sleeps, or will sleep if it finds no work. Set before the heavy barrier of
+    /// [`super::idle`], S2.
     pub(super) resting: AtomicBool,
     /// In a pinned runtime: the poller of its goroutines, once one has waited for a descriptor.
     netpoll: OnceLock<Netpoll>,
-    /// The poller in which it sleeps, or will.
-    polls_in: AtomicPtr<Netpoll>,
+    /// The poller in which it sleeps, or will. All accesses are SeqCst.
+    polls_in: AtomicRef<Netpoll>,
 }
 
-// SAFETY: the lists in `queues` are reached by the M's own thread only; all else is atomic or
+// SAFETY: the lists in `queues` are changed by the M's own thread only; all else is atomic or
 // locked.
 unsafe impl Sync for Machine {}
 
@@ -166,58 +171,14 @@ impl Machine {
         }
     }
 
-    /// In the child of a fork: its thread, which forked, only reaches its next call
-    /// into the runtime.
-    pub(super) fn clear_processor(&self) {
-        self.p_lock.clear();
-    }
-
-    /// Comes into the runtime; see [`super::this_m::ThisM::enter`].
+    /// See [`Own`].
     ///
     /// # Safety
     ///
     /// Only its own thread.
     #[inline(always)]
-    pub(super) unsafe fn enter(&self) -> (Option<&'static Processor>, bool) {
-        let (p, was_inside) = self.p_lock.enter();
-        // SAFETY: Ps live as long as their runtime's Ms.
-        (unsafe { p.as_ref() }, was_inside)
-    }
-
-    /// Goes back to the goroutine's code.
-    ///
-    /// # Safety
-    ///
-    /// Only its own thread.
-    #[inline(always)]
-    pub(super) unsafe fn leave(&self, was_inside: bool) {
-        self.p_lock.leave(was_inside);
-    }
-
-    /// The P it holds.
-    ///
-    /// # Safety
-    ///
-    /// Only its own thread, inside the runtime.
-    pub(super) unsafe fn held(&self) -> Option<&'static Processor> {
-        // SAFETY: as in `enter`.
-        unsafe { self.p_lock.held().as_ref() }
-    }
-
-    /// Takes a P, or releases it.
-    ///
-    /// # Safety
-    ///
-    /// Only its own thread, inside the runtime.
-    pub(super) unsafe fn set_p(&self, p: Option<&'static Processor>) {
-        if let Some(p) = p {
-            // Before the lock shows it: a retake reads the M here.
-            p.set_owner(Some(self.id));
-            self.holds_since_ns
-                .store(clock::now_ns(), Ordering::Relaxed);
-        }
-        self.p_lock
-            .set(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()));
+    pub(super) unsafe fn own(&self) -> &Own {
+        &self.own
     }
 
     /// True if its thread sleeps in the kernel; false if that cannot be known.
@@ -225,10 +186,9 @@ impl Machine {
         (self.thread_id.get()).is_some_and(|&thread| thread::is_asleep(thread))
     }
 
-    /// The goroutine that runs on it; for another thread a guess.
+    /// The goroutine that runs on it. Another thread may read an old one.
     pub(crate) fn current_goroutine(&self) -> Option<&'static Goroutine> {
-        // SAFETY: null or a record, which is type-stable.
-        unsafe { self.current.load(Ordering::Relaxed).as_ref() }
+        self.current.load(Ordering::Relaxed)
     }
 
     /// The poller of its own, if it has one.
@@ -236,7 +196,7 @@ impl Machine {
         self.netpoll.get()
     }
 
-    /// Its own poller, which is made now if there is none.
+    /// Its own poller; makes it if there is none.
     ///
     /// # Errors
     ///
@@ -249,11 +209,9 @@ impl Machine {
         Ok(self.netpoll.get_or_init(|| made))
     }
 
-    /// Notes the poller in which it is about to sleep.
-    pub(super) fn set_polls_in(&self, netpoll: &'static Netpoll) {
-        // SeqCst, as all accesses to the poller.
-        self.polls_in
-            .store(ptr::from_ref(netpoll).cast_mut(), Ordering::SeqCst);
+    /// Notes the poller in which it is about to sleep; `None`: it does not sleep in one.
+    pub(super) fn set_polls_in(&self, netpoll: Option<&'static Netpoll>) {
+        self.polls_in.store(netpoll, Ordering::SeqCst);
     }
 
     /// How long it has had its P, in nanoseconds.
@@ -261,7 +219,7 @@ impl Machine {
         clock::now_ns().saturating_sub(self.holds_since_ns.load(Ordering::Relaxed))
     }
 
-    /// Records that its P was retaken, and whether from a hog, after its turn.
+    /// Records that its P was retaken, and whether from a hog. `turn_ns`: how long it had the P.
     pub(super) fn note_retaken(&self, hogged: bool, turn_ns: u64) {
         self.retaken_ns.store(clock::now_ns(), Ordering::Relaxed);
         self.hogged.store(hogged, Ordering::Relaxed);
@@ -273,82 +231,57 @@ impl Machine {
         self.retaken_ns.load(Ordering::Relaxed)
     }
 
-    /// True if the goroutine that it runs, or ran last, is a hog.
-    pub(super) fn was_hogged(&self) -> bool {
-        self.hogged.load(Ordering::Relaxed)
-    }
-
-    /// Notes how long it held the P that it loses, in nanoseconds; zero if it has no
-    /// more work.
+    /// Notes how long it had the P that it loses, in nanoseconds; zero if it has no work left.
     pub(super) fn end_turn(&self, turn_ns: u64) {
         self.turn_ns.store(turn_ns, Ordering::Relaxed);
     }
 
-    /// How long its last turn took, in nanoseconds: the M whose turn it is may keep the P for
-    /// this time while this one is first in the queue for it. But no longer than a time slice, after
-    /// which sysmon retakes a P.
+    /// How long it had its last P, in nanoseconds, and a time slice at most: while it is the first
+    /// that queues for a P, another M may keep one for as long.
     pub(super) fn fair_wait_ns(&self) -> u64 {
         self.turn_ns.load(Ordering::Relaxed).min(TIME_SLICE_NS)
     }
 
     /// Takes `p` away if the M still has it and runs a goroutine's code, and calls `f` before the
-    /// M can find that out. Then the caller holds it.
+    /// M can notice that. True if it did: the caller then holds `p`.
     pub(crate) fn retake(&self, p: &'static Processor, f: impl FnOnce()) -> bool {
-        self.p_lock.retake(ptr::from_ref(p).cast_mut(), f)
+        self.own.p_lock.retake(ptr::from_ref(p).cast_mut(), f)
     }
 
     /// As [`Self::retake`], but returns the P to the M after `f`. True if `f` was called.
     pub(crate) fn borrow(&self, p: &'static Processor, f: impl FnOnce()) -> bool {
-        self.p_lock.borrow(ptr::from_ref(p).cast_mut(), f)
+        self.own.p_lock.borrow(ptr::from_ref(p).cast_mut(), f)
     }
 
-    /// Its queues.
-    ///
-    /// # Safety
-    ///
-    /// Only its own thread.
-    #[inline(always)]
-    pub(super) unsafe fn queues(&self) -> &MachineQueues {
-        &self.queues
-    }
-
-    /// How many goroutines wait in its queues, without its inbox and `run_next`; for another
-    /// thread a guess.
+    /// How many goroutines wait in its queues, without its inbox and `run_next`. Another thread may
+    /// read an old number.
     pub(crate) fn queued_count(&self) -> usize {
-        self.queues.runnable.len() + self.queues.preempted.len()
+        self.own.queues.runnable.len() + self.own.queues.preempted.len()
     }
 
-    /// How many goroutines have started on it and not ended; kept in a pinned
-    /// runtime only. For another thread only a hint.
+    /// In a pinned runtime: how many goroutines have started on it and not ended. Another thread
+    /// may read an old number.
     #[inline(always)]
     pub(super) fn started_count(&self) -> usize {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// Counts a goroutine that starts on it, or ends. Only its own thread.
+    /// Counts a goroutine that starts on it (1), or ends (-1). Only its own thread.
     #[inline(always)]
     pub(super) fn count_started(&self, by: isize) {
         let count = self.started_count().wrapping_add_signed(by);
         self.started.store(count, Ordering::Relaxed);
     }
 
-    /// True if goroutines wait in a poller that only this M polls.
-    pub(crate) fn has_own_fds(&self) -> bool {
-        self.netpoll
-            .get()
-            .is_some_and(|own| own.waiters_count() != 0)
+    /// The poller that only this M polls, if goroutines wait in it.
+    pub(super) fn awaited_netpoll(&self) -> Option<&Netpoll> {
+        let own = self.netpoll.get()?;
+        (own.waiters_count() != 0).then_some(own)
     }
 
-    /// Undoes [`super::this_m::ThisM::begin_polling`].
-    pub(crate) fn end_polling(&self) {
-        self.polls_in.store(ptr::null_mut(), Ordering::SeqCst);
-    }
-
-    /// The poller in which it sleeps, between `begin_polling` and its end.
+    /// The poller in which it sleeps.
     pub(crate) fn polls_in(&self) -> Option<&'static Netpoll> {
-        // SAFETY: null, or the poller of an M or of a runtime: neither is
-        // freed while it has users; see `super::lifetime`.
-        unsafe { self.polls_in.load(Ordering::SeqCst).as_ref() }
+        self.polls_in.load(Ordering::SeqCst)
     }
 
     /// Ends its sleep in a poller, if it sleeps there.
@@ -358,19 +291,12 @@ impl Machine {
         }
     }
 
-    /// Passes its own netpoll on to another runtime, if it made one; its thread has ended.
-    pub(crate) fn retire_netpoll(&self) {
-        if let Some(own) = self.netpoll.get() {
-            own.retire();
-        }
-    }
-
-    /// Puts a goroutine that only it may run into its inbox. The caller then wakes it.
+    /// Puts a goroutine that only it may run into its inbox. The caller then wakes the M.
     pub(crate) fn deliver(&self, g: &'static Goroutine) {
         let mut inbox = self.inbox.lock();
         inbox.push(g);
         self.inbox_len.store(inbox.len(), Ordering::Release);
-        // It has work at once.
+        // It has work from now on, so it need not wait as long as before.
         self.end_turn(0);
     }
 
@@ -380,59 +306,45 @@ impl Machine {
         self.inbox_len.load(Ordering::Relaxed) != 0
     }
 
-    /// Moves what is in its inbox to the end of its queue.
-    ///
-    /// # Safety
-    ///
-    /// Only its own thread.
-    pub(super) unsafe fn take_inbox(&self) {
+    /// Moves the goroutines in its inbox to the end of `queue`.
+    pub(super) fn take_inbox(&self, queue: &LocalQueue) {
         if self.has_inbox() {
             let mut inbox = self.inbox.lock();
-            self.queues.runnable.append(&mut inbox);
+            queue.append(&mut inbox);
             self.inbox_len.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Makes `g` the first that it runs. Only for the thread that has taken it, with nothing to run, off
-    /// the list that it sleeps on, and wakes it next.
+    /// Makes `g` the first goroutine that it runs. It has no other, and sleeps: the caller has
+    /// taken it off the list of sleeping Ms, and wakes it next.
     pub(super) fn set_first(&self, g: &'static Goroutine) {
-        debug_assert!(self.queues.run_next.load(Ordering::Relaxed).is_null());
-        self.queues
-            .run_next
-            .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+        let former = self.own.queues.run_next.swap(Some(g), Ordering::Relaxed);
+        debug_assert!(former.is_none());
     }
 
-    /// True if goroutines that only it may run wait.
+    /// True if goroutines wait that only it may run.
     pub(crate) fn has_pinned_work(&self) -> bool {
-        self.has_short_work() || self.queues.has_preempted()
+        self.has_short_work() || self.own.queues.has_preempted()
     }
 
     /// The same, without hogs.
     pub(super) fn has_short_work(&self) -> bool {
         self.has_inbox()
-            || !self.queues.run_next.load(Ordering::Relaxed).is_null()
-            || self.queues.runnable.len() != 0
+            || !self.own.queues.run_next.is_none(Ordering::Relaxed)
+            || self.own.queues.runnable.len() != 0
     }
 
-    /// Sleeps until woken; the P that the waker handed over, if any. Blocks the thread.
-    ///
-    /// # Safety
-    ///
-    /// Only its own thread.
-    pub(super) unsafe fn sleep(&self) -> Option<&'static Processor> {
+    /// Sleeps until another thread wakes it. Returns the P that the waker has given it, if any.
+    /// Only its own thread, which this blocks.
+    pub(super) fn sleep_for_p(&self) -> Option<&'static Processor> {
         self.note.sleep();
-        let p = self.handed.swap(ptr::null_mut(), Ordering::Acquire);
-        // SAFETY: as in `enter`.
-        unsafe { p.as_ref() }
+        self.handed.swap(None, Ordering::Acquire)
     }
 
-    /// Wakes it, also if it sleeps in a poller, with a P for it or without one. Only for the
-    /// thread that took it off the list it sleeps on.
+    /// Wakes it, also out of a poller, and gives it `p`. Only for the thread that has taken it off
+    /// the list on which it sleeps.
     pub(crate) fn wake(&self, p: Option<&'static Processor>) {
-        self.handed.store(
-            p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()),
-            Ordering::Release,
-        );
+        self.handed.store(p, Ordering::Release);
         self.note.wake();
         self.interrupt_polling();
     }
@@ -443,6 +355,6 @@ impl Machine {
 
     /// True if its P was retaken because its goroutine computed for long.
     pub(super) fn was_preempted(&self) -> bool {
-        self.is_p_retaken() && self.was_hogged()
+        self.is_p_retaken() && self.hogged.load(Ordering::Relaxed)
     }
 }

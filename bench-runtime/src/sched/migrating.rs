@@ -3,7 +3,7 @@
 //!
 //! | a goroutine that is        | goes to                                       |
 //! |----------------------------|-----------------------------------------------|
-//! | readied on a P, or spawned by `go` | the P's `run_next`; what was there to the queue |
+//! | readied on a P, or spawned by `go` | the P's `run_next`; the one that was there, to the queue |
 //! | the same, while the runtime is *eager* | the end of the P's queue          |
 //! | found by an M's poll, or yields | the end of the P's queue                 |
 //! | of the high or the low class | its list in the global queue                |
@@ -13,23 +13,22 @@
 //!
 //! *Spawned otherwise* is by `GoBuilder::go`, in a scope, by a `Handle` or by a timer. A poll
 //! finds the goroutines that a descriptor or a deadline readies. A timer of a channel sends
-//! within the poll: the goroutine that receives is readied on the P of the M that polls. The polls
-//! of sysmon ready from outside.
+//! within the poll: the goroutine that receives is readied on the P of the M that polls. Goroutines
+//! that sysmon's polls find are readied from outside.
 //!
 //! # When an M is woken for `run_next`
 //!
-//! Not at once: mostly the goroutine that readied it parks soon, and a wake costs more
+//! Not at once: mostly the goroutine that readied another one parks soon, and a wake costs more
 //! than the wait. If sysmon finds the same goroutine there in two rounds, without a pick
-//! between them, and a P is idle, it moves it to
+//! between them, and a P is idle, sysmon moves that goroutine to
 //! the global queue and makes the runtime *eager* for a while: then readied goroutines
-//! go to the end of the queue, where idle Ps steal them at once. (Others measured that a
-//! wake for each costs a fifth of throughput, and that no wake costs 20 times the
-//! latency, for different programs: tokio's issues 8065 and 4941.)
+//! go to the end of the queue, where idle Ps steal them at once. (Others measured, in different
+//! programs, that a wake for each costs a fifth of the throughput, and that no wake costs 20 times
+//! the latency: tokio's issues 8065 and 4941.)
 
-use std::ptr;
 use std::sync::atomic::Ordering;
 
-use super::locate::machine_of_started;
+use super::current::machine_of_started;
 use super::processor::ThisP;
 use super::queues::{
     STREAK_CHECK, begin_slice, push_back, push_back_quietly, streak_ends, submit_global,
@@ -49,17 +48,15 @@ const SPECIAL: u8 = FLAG_LOCKED | (0b11 << crate::goroutine::FLAG_PRIORITY_SHIFT
 #[inline(always)]
 pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if g.has_flag(SPECIAL) {
-        return submit_special(m.shared(), g);
+        return submit(m.shared(), g);
     }
     if m.shared().eager.load(Ordering::Relaxed) {
         return push_back(m, p, g);
     }
     let old = p.run_next.load(Ordering::Relaxed);
-    p.run_next
-        .store(ptr::from_ref(g).cast_mut(), Ordering::Release);
-    if !old.is_null() {
-        // SAFETY: records are type-stable.
-        push_back(m, p, unsafe { &*old });
+    p.run_next.store(Some(g), Ordering::Release);
+    if let Some(old) = old {
+        push_back(m, p, old);
     }
 }
 
@@ -67,7 +64,7 @@ pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
 /// of another class than the normal one.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match g.has_flag(SPECIAL) {
-        true => submit_special(m.shared(), g),
+        true => submit(m.shared(), g),
         false => push_back_quietly(m, p, g),
     }
 }
@@ -76,19 +73,15 @@ pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
 #[inline(always)]
 pub(super) fn yielded(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match g.has_flag(SPECIAL) {
-        true => submit_special(m.shared(), g),
+        true => submit(m.shared(), g),
         false => push_back(m, p, g),
     }
 }
 
-/// For one that is locked to an M, or of another class than the normal one.
+/// Queues a goroutine without a P, or one that is locked to an M or of another class than the
+/// normal one.
 #[cold]
 #[inline(never)]
-fn submit_special(shared: &'static Shared, g: &'static Goroutine) {
-    submit(shared, g);
-}
-
-/// Queues a goroutine without a P.
 pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     if g.has_flag(FLAG_LOCKED)
         && let Some(m) = machine_of_started(g)
@@ -106,12 +99,9 @@ pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     if m.shared().order.is_some() {
         shuffle(m, p);
     }
-    let next = p.run_next.load(Ordering::Relaxed);
     let own = p.own();
-    if !next.is_null() {
-        p.run_next.store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: records are type-stable.
-        let next: &'static Goroutine = unsafe { &*next };
+    if let Some(next) = p.run_next.load(Ordering::Relaxed) {
+        p.run_next.store(None, Ordering::Relaxed);
         let streak = own.streak.get().wrapping_add(1);
         own.streak.set(streak);
         if !streak.is_multiple_of(STREAK_CHECK) || p.queue.is_empty() || !streak_ends(m, own) {
@@ -122,8 +112,7 @@ pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     }
     own.streak.set(0);
     begin_slice(&p);
-    // SAFETY: entries are records, which are type-stable.
-    p.queue.pop().map(|g| unsafe { g.as_ref() })
+    p.pop()
 }
 
 /// With a seeded order: turns the queue by a random number of places, and may
@@ -135,11 +124,11 @@ fn shuffle(m: ThisM, p: ThisP) {
         return;
     };
     let mut rng = order.lock();
-    let next = p.run_next.load(Ordering::Relaxed);
-    if !next.is_null() && rng.below(2) == 0 {
-        p.run_next.store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: records are type-stable.
-        push_back(m, p, unsafe { &*next });
+    if let Some(next) = p.run_next.load(Ordering::Relaxed)
+        && rng.below(2) == 0
+    {
+        p.run_next.store(None, Ordering::Relaxed);
+        push_back(m, p, next);
     }
     if p.queue.len() < 2 {
         return;
@@ -155,7 +144,7 @@ fn shuffle(m: ThisM, p: ThisP) {
 /// True if `joiner` is next and a fresh goroutine may run before it.
 #[inline(always)]
 pub(super) fn may_run_before(m: ThisM, p: ThisP, joiner: *const Goroutine) -> bool {
-    ptr::eq(p.run_next.load(Ordering::Relaxed), joiner) && m.shared().order.is_none()
+    p.run_next.is(joiner, Ordering::Relaxed) && m.shared().order.is_none()
 }
 
 /// Binds the goroutine to its thread, which runs no other.
@@ -172,7 +161,8 @@ pub(super) fn unlock_os_thread(header: &StackHeader) {
     goroutine_of(header).clear_flag(FLAG_LOCKED);
 }
 
-/// Before a wait of a goroutine that unwinds: it keeps its thread, which counts panics.
+/// Before a wait of a goroutine that unwinds: it keeps its thread, because std counts panics by
+/// thread.
 pub(super) fn prepare_unwinding_park(header: &StackHeader) {
     goroutine_of(header).set_flag(FLAG_LOCKED);
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::processor::{Processor, ThisP};
 use super::ready;
-use super::shared::{RunState, Shared};
+use super::shared::{Admission, RunState, Shared};
 use crate::goroutine::{
     Details, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Parkable, Status,
     body,
@@ -27,7 +27,7 @@ pub(crate) fn new_record(
     let own = p.own();
     let g = p.take_record(shared.slab());
     if own.next_id == own.end_id {
-        // How many are moved at a time: Go's figure.
+        // How many numbers a P takes at a time: Go's figure.
         let count = 16;
         let first = shared.next_id.fetch_add(count, Ordering::Relaxed);
         own.next_id.set(first);
@@ -35,7 +35,7 @@ pub(crate) fn new_record(
     }
     let id = own.next_id.get();
     own.next_id.set(id + 1);
-    Processor::count(&p.spawned_count);
+    Processor::count(&p.spawned_count, 1);
     begin(g, id, site, join);
     g.set_status(Status::Runnable);
     g
@@ -52,8 +52,8 @@ pub(super) fn begin(g: &Goroutine, id: u64, site: &'static Location<'static>, jo
     g.join.store(join, Ordering::Relaxed);
 }
 
-/// The same for a timer, on whose stack the program's code must not run, not even the
-/// destructor of `f`.
+/// Spawns a detached goroutine for a caller on whose stack no code of the program may run, not even
+/// the destructor of `f`: a timer.
 pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'static) {
     // SAFETY: as in `go`.
     let put = |g| unsafe { body::put_alone(g, f) };
@@ -71,7 +71,7 @@ pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'stati
     }
 }
 
-/// A record for [`admit`].
+/// A record for [`admit`]. `put` stores the closure in it.
 #[track_caller]
 pub(crate) fn record_outside(
     shared: &'static Shared,
@@ -97,29 +97,8 @@ pub(crate) fn record_outside(
     g
 }
 
-/// While it lives, a thread that is no M of the runtime may queue goroutines that have not
-/// started: the thread that drops such goroutines waits until this is dropped.
-pub(super) struct Admission(&'static Shared);
-
-impl Admission {
-    /// `None` if the runtime stops.
-    pub(super) fn begin(shared: &'static Shared) -> Option<Self> {
-        // SeqCst: before the check; `stop` has them in the other order.
-        shared.admitting.fetch_add(1, Ordering::SeqCst);
-        let admission = Self(shared);
-        (!shared.stopping.load(Ordering::SeqCst)).then_some(admission)
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        // Release: pairs with the load in `abandon_fresh`.
-        self.0.admitting.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// Makes a goroutine runnable that was spawned from outside; false if the
-/// runtime stops: the caller drops it then.
+/// Makes a goroutine runnable that was spawned from outside. False if the runtime stops: then the
+/// caller must abandon it.
 pub(crate) fn admit(shared: &'static Shared, g: &'static Goroutine) -> bool {
     let Some(_admission) = Admission::begin(shared) else {
         return false;
@@ -127,13 +106,13 @@ pub(crate) fn admit(shared: &'static Shared, g: &'static Goroutine) -> bool {
     if shared.run_state() == RunState::Stuck {
         shared.change_run_state(RunState::Stuck, RunState::Running);
     }
-    // Not before: `abandon_fresh` takes runnable goroutines, and waits for admissions alone.
+    // Only now: a shutdown drops all that are runnable and fresh, once there is no admission.
     g.set_status(Status::Runnable);
     ready::submit(shared, g);
     true
 }
 
-/// Ends a goroutine that never ran. The caller readies the goroutine or thread that
+/// Ends a goroutine that has never run. The caller readies the parkable that this returns, which
 /// waits for its end.
 pub(super) fn abandon(
     shared: &'static Shared,

@@ -1,4 +1,4 @@
-//! Parking and readying, for goroutines and plain threads alike.
+//! Parking, of goroutines and of plain threads.
 //!
 //! The protocol is in [`crate::goroutine::parkable`].
 
@@ -28,15 +28,14 @@ pub(crate) fn current() -> Parkable {
     }
 }
 
-// Not inlined, so that no address of a thread-local is ever kept by a caller
-// that runs on a goroutine's stack.
+// Not inlined: a caller on a goroutine's stack must not keep the address of a thread-local.
 #[inline(never)]
 fn thread_record() -> &'static ThreadRecord {
     ThreadRecord::current()
 }
 
-/// Step 1 of a wait: from here on a ready counts. `object` is the object that
-/// is waited for, as a dump shows it.
+/// Step 1 of a wait: from here on a ready ends it. `object`: a dump shows it as what the goroutine
+/// waits for.
 #[inline(always)]
 pub(crate) fn prepare_park(reason: WaitReason, object: *const ()) -> Parkable {
     let Some(header) = current::header() else {
@@ -54,8 +53,8 @@ pub(crate) fn prepare_park(reason: WaitReason, object: *const ()) -> Parkable {
     g.parkable()
 }
 
-/// Takes step 1 back; only if nothing was enqueued, or if all enqueued waiters
-/// have been removed again without a claim by others.
+/// Undoes step 1. Only if no waiter was enqueued, or if all enqueued waiters have been removed
+/// again without a claim by another thread.
 #[inline(always)]
 pub(crate) fn cancel_park(me: Parkable) {
     me.head()
@@ -72,10 +71,9 @@ pub(crate) fn cancel_park(me: Parkable) {
     }
 }
 
-/// A single waiter in the parkable's own record, with this element: for a wait
-/// on one queue that only being dequeued ends. The record's links are in the
-/// same place, so it is overwritten once its owner is readied, except for
-/// element and tag.
+/// A single waiter in the parkable's own record, with this element: for a wait in one queue, which
+/// ends only when the waiter is dequeued. The record's links are in the same place, so the waiter
+/// is overwritten once its owner is readied, except for element and tag.
 ///
 /// # Safety
 ///
@@ -112,7 +110,7 @@ fn park_untimed(me: Parkable) {
 
 #[inline(always)]
 fn park_goroutine(g: &'static Goroutine) {
-    // Shorter than the way from the stack pointer.
+    // Faster than to find the header from the stack pointer.
     // SAFETY: `g` is the running goroutine, and has arrived; headers live for ever.
     let header: &'static StackHeader =
         unsafe { &*(claim::running_on(&g.context) as *const StackHeader) };
@@ -121,9 +119,9 @@ fn park_goroutine(g: &'static Goroutine) {
     leave_stack(header, m, p, g).leave(false);
 }
 
-/// Blocks the caller until a [`ready`](super::readied::ready) or until `deadline_ns` has passed. In
-/// the latter case the ticket was claimed for the caller and no other thread will use its waiters,
-/// which it must still remove from their queues. All waiters of such a wait are multi.
+/// Blocks the caller until a [`ready`](super::readied::ready) or until `deadline_ns` has passed. If
+/// it has passed, the ticket was claimed for the caller and no other thread will use its waiters,
+/// which the caller must still remove from their queues. All waiters of such a wait are multi.
 pub(crate) fn park_until(me: Parkable, ticket: u32, deadline_ns: u64) {
     match contention::times_waits() {
         false => park_until_untimed(me, ticket, deadline_ns),
@@ -157,14 +155,14 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
         Some(header) => {
             let m = machine_of(header);
             let (p, was_inside) = m.enter();
-            // Only an address: timers may be armed on a P that is not ours.
+            // Outside again: timers may be armed on a P that this M does not hold.
             m.leave(was_inside);
             p
         }
         None => current::thread_machine().and_then(ThisM::held),
     };
     let has_p = p.is_some();
-    let Some(p) = p.map(ThisP::processor).or_else(|| shared.processor(0)) else {
+    let Some(p) = p.map(ThisP::processor).or_else(|| shared.procs.get(0)) else {
         return Err(action);
     };
     let (armed, first) = p.timers.arm_here(when_ns, action);
@@ -200,8 +198,8 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
 /// });
 /// # Ok::<(), std::io::Error>(())
 /// ```
-// Inlined always, though it is long: its return would be mispredicted, as that of
-// the goroutine that ran before, which costs as much as all the rest.
+// Inlined always, though it is long. The CPU would predict its return to the caller of the
+// goroutine that ran before; that misprediction costs as much as all the rest.
 #[inline(always)]
 pub fn yield_now() {
     let Some(header) = current::header() else {

@@ -2,9 +2,9 @@
 //!
 //! # Fairness
 //!
-//! Goroutines that ready each other must not starve those that compute, nor the other
-//! way round. Fairness counts time, never picks: a hog runs for a whole time slice after one
-//! pick.
+//! Goroutines that ready each other must not starve those that compute, and those that compute
+//! must not starve the others. Fairness counts time, never picks: a hog runs for a whole time slice
+//! after one pick.
 //!
 //! - A *time slice*, as in Go, begins with each pick, except from `run_next`: such a
 //!   goroutine continues the time slice of the one before it. A chain of them ends it
@@ -13,16 +13,17 @@
 //!   pinned, of their M. They run if nothing else is runnable, and for one time slice in
 //!   two ([`TIME_SLICE_NS`]). While there are hogs, the low class gets every fourth of those
 //!   turns.
-//! - An M that queues for a P waits as long as its own last turn took
-//!   ([`fair_wait_ns`](super::machine::Machine::fair_wait_ns)): not at all if it has rested since, or another thread has readied a goroutine of it.
+//! - An M that queues for a P waits as long as it had its last one
+//!   ([`fair_wait_ns`](super::machine::Machine::fair_wait_ns)): not at all if it has rested since,
+//!   or if another thread has readied a goroutine of it.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
 
 use super::global_queue::GlobalClass;
 use super::machine::TIME_SLICE_NS;
-use super::processor::ThisP;
-use super::queues::{begin_slice, count_pick};
+use super::processor::{Processor, ThisP};
+use super::queues::begin_slice;
 use super::shared::Shared;
 use super::this_m::ThisM;
 use super::{poll, run_queue, scheduler};
@@ -33,19 +34,22 @@ use crate::sys::clock;
 /// that it does not coincide with a period of the program.
 pub(super) const SCHED_TICKS: u32 = 61;
 
-/// Step 5, by the goroutine that parks; `None`: switch to g0 and pick there.
+/// Step 5, by the goroutine that parks. `None`: the caller must switch to g0, which picks.
 #[inline(always)]
 pub(crate) fn pick_fast(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
-    let own = p.own();
-    own.sched_tick.set(own.sched_tick.get() + 1);
-    count_pick(&p);
-    if own.sched_tick.get() >= SCHED_TICKS
-        || p.notice.load(Ordering::Relaxed)
-        || m.shared().attention.get() != 0
-    {
-        return None;
+    let tick = p.own().sched_tick.get() + 1;
+    p.own().sched_tick.set(tick);
+    Processor::count(&p.picks, 1);
+    match must_switch_to_g0(m, p, tick) {
+        true => None,
+        false => scheduler::next(m, p),
     }
-    scheduler::next(m, p)
+}
+
+/// True if only g0 may pick at this tick.
+#[inline(always)]
+fn must_switch_to_g0(m: ThisM, p: ThisP, tick: u32) -> bool {
+    tick >= SCHED_TICKS || p.notice.load(Ordering::Relaxed) || m.shared().attention.get() != 0
 }
 
 /// For a goroutine that has ended and readied `joiner`: the next fresh goroutine, to
@@ -59,40 +63,36 @@ pub(super) fn pick_ahead(
     // SAFETY: entries are records, which are type-stable.
     let first = unsafe { p.queue.first()?.as_ref() };
     let own = p.own();
+    let tick = own.sched_tick.get() + 1;
     if !scheduler::may_run_before(m, p, joiner)
-        || own.sched_tick.get() + 1 >= SCHED_TICKS
-        || p.notice.load(Ordering::Relaxed)
-        || m.shared().attention.get() != 0
+        || must_switch_to_g0(m, p, tick)
         || first.context.load(Ordering::Relaxed) != FRESH
     {
         return None;
     }
-    own.sched_tick.set(own.sched_tick.get() + 1);
+    own.sched_tick.set(tick);
     own.streak.set(0);
-    count_pick(&p);
+    Processor::count(&p.picks, 1);
     begin_slice(&p);
-    // SAFETY: as above.
-    p.queue.pop().map(|g| unsafe { g.as_ref() })
+    p.pop()
 }
 
-/// After [`pick_fast`] found nothing: true if a yield need not switch to g0 either.
+/// After [`pick_fast`] has found nothing: true if a goroutine that yields may continue without a
+/// switch to g0.
 pub(crate) fn nothing_elsewhere(m: ThisM, p: ThisP) -> bool {
-    p.own().sched_tick.get() < SCHED_TICKS
-        && !p.notice.load(Ordering::Relaxed)
-        && m.shared().attention.get() == 0
-        && m.shared().global.is_empty()
+    !must_switch_to_g0(m, p, p.own().sched_tick.get()) && m.shared().global.is_empty()
 }
 
-/// Called by the holder of a P that was retaken from a hog: the next turn of hogs
-/// comes when others have had as long as a turn takes. Else, on a host that keeps
-/// a hog off the CPU for long, the next hog's turn would begin at the end of this one's.
+/// Called by the holder of a P that was retaken from a hog: the next turn of the hogs begins a time
+/// slice from now at the earliest. Their turn may have taken longer than a time slice, if the host
+/// kept the hog off the CPU; then the next turn would begin at once.
 pub(super) fn end_long_turn(p: ThisP) {
     let since_ns = clock::now_ns() - TIME_SLICE_NS;
     let last_ns = &p.own().long_turn_ns;
     last_ns.set(last_ns.get().max(since_ns));
 }
 
-/// Steps 3 to 6, without the netpoller.
+/// Steps 3 to 6. `turn`: with step 3.
 pub(super) fn pick_on_g0(
     shared: &'static Shared,
     m: ThisM,
@@ -102,9 +102,8 @@ pub(super) fn pick_on_g0(
     if turn && let Some(g) = pick_in_turn(shared, m, p) {
         return Some(g);
     }
-    if shared.global.len(GlobalClass::High) != 0
-        && let Some(g) = pop_high(shared)
-    {
+    if let Some(g) = shared.global.pop_one(GlobalClass::High) {
+        shared.attention.sub();
         begin_slice(&p);
         return Some(g);
     }
@@ -149,9 +148,8 @@ fn pick_in_turn(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static 
         .or_else(|| scheduler::next(m, p))
 }
 
-/// Before all that: a hog, if it is their turn. While there
-/// are hogs, the low class, which may have hogs too, gets every fourth such turn.
-/// `turn`: the global queue must be checked.
+/// In step 1: a hog, if it is the hogs' turn. While there are hogs, the low class, which may have
+/// hogs too, gets every fourth such turn. `turn`: the global queue is checked too.
 pub(super) fn pick_long(
     shared: &'static Shared,
     m: ThisM,
@@ -187,12 +185,4 @@ fn pop_preempted(shared: &'static Shared, m: ThisM) -> Option<&'static Goroutine
         .preempted
         .pop()
         .or_else(|| shared.global.pop_one(GlobalClass::Preempted))
-}
-
-fn pop_high(shared: &'static Shared) -> Option<&'static Goroutine> {
-    let g = shared.global.pop_one(GlobalClass::High);
-    if g.is_some() {
-        shared.attention.sub();
-    }
-    g
 }

@@ -6,23 +6,23 @@
 //! |----------------------------------|-------------------------------------------|
 //! | spawned by `go`                  | the end of the P's queue                  |
 //! | spawned otherwise (see [`super::migrating`]) | the list of its class in the global queue |
-//! | readied on its own M             | the M's `run_next`; what was there to its list |
+//! | readied on its own M             | the M's `run_next`; the one that was there, to the M's list |
 //! | found by its M's poll, or yields | the end of the M's list                   |
 //! | readied elsewhere                | its M's inbox, which goes to the end of the M's list at the M's next pick |
 //! | a hog, at its next call, while others of its M wait | the M's list of hogs   |
 //! | known to compute for long        | starts on an M of its own ([`super::hogs`]) |
 //!
 //! A poll finds the goroutines that a descriptor or a deadline readies. A timer of a channel
-//! sends within the poll: the goroutine that receives is readied on the M that polls. The polls
-//! of sysmon ready from elsewhere.
+//! sends within the poll: the goroutine that receives is readied on the M that polls. Goroutines
+//! that sysmon's polls find are readied elsewhere.
 //!
-//! An M that has such work and no P queues for one.
+//! An M that has goroutines of its own to run and no P queues for one.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
 
-use super::global_queue::Priority;
-use super::locate::machine_of_started;
+use super::current::machine_of_started;
+use super::hogs::key_of;
 use super::machine::Machine;
 use super::processor::ThisP;
 use super::queues::{
@@ -34,7 +34,7 @@ use super::wake;
 use crate::debug::inspect;
 use crate::goroutine::header::header_of_started;
 use crate::goroutine::{
-    CLAIMED_BIT, FLAG_COMPACTED, FLAG_CPU_BOUND, FRESH, Goroutine, RUNNING_BIT, unwinding,
+    CLAIMED_BIT, FLAG_COMPACTED, FLAG_CPU_BOUND, FRESH, Goroutine, Priority, RUNNING_BIT, unwinding,
 };
 use crate::stack::{StackHeader, header_of};
 use crate::sys::clock;
@@ -43,8 +43,8 @@ use crate::threads::idle::SPIN_NS;
 use crate::threads::spin::{SLEEP_COST_NS, SPIN_CHECK};
 
 /// Puts a goroutine into `run_next` of this M, or into another queue if it belongs there.
-/// Mostly it has started on this M. Not inlined: it calls no other function for a goroutine
-/// of this M, so it saves no register.
+/// Mostly it has started on this M. Not inlined: for a goroutine of this M it calls no other
+/// function, so it saves no register.
 #[inline(never)]
 pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     // Acquire: as in `header_of_started`.
@@ -76,8 +76,8 @@ fn ready_special(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// As [`ready`], but behind the others. A goroutine of this M wakes no M. One of another M wakes
-/// that M, and one that has not started an idle M.
+/// As [`ready`], but behind the others. A goroutine of this M wakes no M. A goroutine of another M
+/// wakes that M. One that has not started wakes an idle M.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match machine_of_started(g) {
         Some(own) if ptr::eq(own, m.machine()) => m.queues().runnable.push(g),
@@ -96,8 +96,8 @@ pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     }
 }
 
-/// Puts a goroutine back that is still leaving its stack: only its own M dequeues one
-/// that has started.
+/// Queues a goroutine again that this M has dequeued, and that is still leaving its stack. If it
+/// has started, only this M may run it.
 pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
     match header_of_started(g) {
         Some(_) => m.queues().runnable.push(g),
@@ -105,9 +105,9 @@ pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
     }
 }
 
-/// The next goroutine of this M. The most frequent picks are inlined and call no function:
-/// an empty inbox, and `run_next` within its time slice, or only goroutines that have
-/// started here.
+/// The next goroutine of this M. The most frequent picks are inlined and call no function: with an
+/// empty inbox, of `run_next` within its time slice, or of a goroutine that has started here while
+/// the P's queue is empty.
 #[inline(always)]
 pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     if m.has_inbox() || m.shared().order.is_some() {
@@ -116,7 +116,7 @@ pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let own = p.own();
     let queues = m.queues();
     let next = queues.run_next.load(Ordering::Relaxed);
-    if next.is_null() {
+    if next.is_none() {
         if !p.queue.is_empty() {
             return pick_by_turns(m, p);
         }
@@ -129,19 +129,19 @@ pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
         return next_slow(m, p);
     }
     own.streak.set(streak);
-    queues.run_next.store(ptr::null_mut(), Ordering::Relaxed);
-    // SAFETY: records are type-stable.
-    Some(unsafe { &*next })
+    queues.run_next.store(None, Ordering::Relaxed);
+    next
 }
 
-/// [`next`], whatever waits. What came from other threads goes to the end of the list.
+/// [`next`] in all cases. First the goroutines of the inbox go to the end of the list.
 #[inline(never)]
 fn next_slow(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let own = p.own();
     let queues = m.queues();
-    m.take_inbox();
+    m.take_inbox(&queues.runnable);
     if let Some(order) = &m.shared().order
-        // An M that only checks draws no number.
+        // Only a pick among several draws a number: else a seeded order would depend on how often
+        // an idle M has searched.
         && queues.runnable.len() > 1
     {
         let mut rng = order.lock();
@@ -151,10 +151,8 @@ fn next_slow(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
             }
         }
     }
-    let next = queues.run_next.load(Ordering::Relaxed);
-    // SAFETY: null or a record, which is type-stable.
-    if let Some(next) = unsafe { next.as_ref() } {
-        queues.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+    if let Some(next) = queues.run_next.load(Ordering::Relaxed) {
+        queues.run_next.store(None, Ordering::Relaxed);
         own.streak.set(own.streak.get().wrapping_add(1));
         if !own.streak.get().is_multiple_of(STREAK_CHECK) || !streak_ends(m, own) {
             return Some(next);
@@ -164,26 +162,23 @@ fn next_slow(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     pick_by_turns(m, p)
 }
 
-/// After `run_next`: goroutines that have started and others.
+/// After `run_next`: by turns goroutines that have started here and fresh ones.
 #[inline(never)]
 fn pick_by_turns(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let own = p.own();
     own.streak.set(0);
     begin_slice(&p);
-    // Those that have not started come from the P's queue; every other pick
-    // begins there, so that neither side starves the other. But while another M
-    // can take them they are left for it: a goroutine that starts here stays
-    // here, with or without the ones that it exchanges messages with.
+    // Those that have not started are in the P's queue. Every other pick begins there, so neither
+    // kind starves. But while another M can take them they are left for it: a goroutine that starts
+    // here stays here, even if its partners are on another M.
     let others_take = || {
         let idle = &m.shared().idle;
         idle.processors_count() != 0 || idle.spinning_count.load(Ordering::Relaxed) != 0
     };
     let started = || m.queues().runnable.pop();
-    // SAFETY: entries are records, which are type-stable.
-    let fresh = || p.queue.pop().map(|g| unsafe { g.as_ref() });
     let found = match own.fresh_first.get() && !others_take() {
-        true => fresh().or_else(started),
-        false => started().or_else(fresh),
+        true => p.pop().or_else(started),
+        false => started().or_else(|| p.pop()),
     };
     own.fresh_first.set(own.fresh_first.get() ^ found.is_some());
     found
@@ -193,15 +188,13 @@ fn pick_by_turns(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
 #[inline(always)]
 pub(super) fn may_run_before(m: ThisM, joiner: *const Goroutine) -> bool {
     let queues = m.queues();
-    ptr::eq(queues.run_next.load(Ordering::Relaxed), joiner)
-        && !m.has_inbox()
-        && queues.runnable.len() == 0
+    queues.run_next.is(joiner, Ordering::Relaxed) && !m.has_inbox() && queues.runnable.len() == 0
 }
 
-/// For an M with nothing to do: keeps its P for as long as a sleep and a wake cost, if another
+/// For an M with nothing to do: spins with its P for as long as a sleep and a wake cost, if another
 /// M or a helper is likely to ready a goroutine of it within that time. A round trip between
-/// goroutines on two Ms then takes 0.4 µs, not 24, on a quiet host with two CPUs. True if one
-/// was readied. Blocks the thread.
+/// goroutines on two Ms then takes 0.4 µs, not 24, on a quiet host with two CPUs. True if a
+/// goroutine was readied. Blocks the thread.
 pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     let shared = m.shared();
     if !m.inbox_spin.should_spin() || shared.is_test() {
@@ -213,7 +206,7 @@ pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -
     loop {
         let others = shared.idle.processors_count() as usize + 1 < shared.procs();
         if !others && !is_helped {
-            // No other M runs that could ready one.
+            // No other M runs that could ready a goroutine.
             return false;
         }
         for _ in 0..SPIN_CHECK {
@@ -237,16 +230,15 @@ pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -
     }
 }
 
-/// Records the goroutine whose P was just retaken from `m`.
+/// Records the spawn site of the goroutine that runs on `m`, whose P was just retaken.
 pub(super) fn learn_hog(shared: &Shared, m: &Machine) {
-    let hog = m.current_goroutine();
-    if let Some(site) = hog.and_then(inspect::site_of) {
-        shared.hogs.learn_from(site);
+    if let Some(site) = m.current_goroutine().and_then(inspect::site_of) {
+        shared.hogs.learn(key_of(site));
     }
 }
 
-/// Whether a fresh goroutine, about to start on `m`, must start on an M of its own.
-/// `ended`: how many of the goroutines counted as started on `m` have ended.
+/// True if a fresh goroutine that is about to start on `m` must start on an M of its own. `ended`:
+/// how many of the goroutines counted as started on `m` have ended.
 #[inline(always)]
 pub(super) fn needs_own_machine(shared: &Shared, m: &Machine, g: &Goroutine, ended: usize) -> bool {
     shared.hogs.any() && needs_own_machine_slow(shared, m, g, ended)
@@ -257,14 +249,13 @@ fn needs_own_machine_slow(shared: &Shared, m: &Machine, g: &Goroutine, ended: us
     if shared.is_test() || m.started_count() == ended {
         return false;
     }
-    // Not another M for each hog that waits for something in between. Ms never end.
+    // A limit, because Ms never end, and a hog that waits leaves its M idle.
     let has_room = || {
         shared.threads.machines_count() < 2 * shared.procs() + 6
             || shared.idle.lock().vacant_machine().is_some()
     };
-    let apart =
-        g.has_flag(FLAG_CPU_BOUND) || g.site().is_some_and(|site| shared.hogs.spend_of(site));
-    apart && has_room()
+    let has_credit = || g.site().is_some_and(|site| shared.hogs.spend(key_of(site)));
+    (g.has_flag(FLAG_CPU_BOUND) || has_credit()) && has_room()
 }
 
 /// On g0: starts a fresh goroutine on an M to which no other is pinned, with an idle P, or
@@ -273,10 +264,11 @@ pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
     let shared = m.shared();
     let mut lists = shared.idle.lock();
     if shared.is_stopping() {
-        // It never starts: `stop` drops it.
+        // It never starts: the shutdown drops it.
         return;
     }
-    let target = lists.take_vacant_machine();
+    let vacant = lists.vacant_machine();
+    let target = vacant.and_then(|at| lists.machines.remove(at));
     let other = shared.idle.acquire(&mut lists);
     drop(lists);
     if other.is_none() {
@@ -285,10 +277,12 @@ pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
     let p = other.unwrap_or(p.processor());
     begin_slice(p);
-    wake::start_on(shared, target, p, g);
+    let m = target.unwrap_or_else(|| wake::new_machine(shared));
+    m.set_first(g);
+    m.wake(Some(p));
 }
 
-/// Calls `f` while a goroutine unwinds: others of its thread run meanwhile.
+/// Calls `f`, in which others of the thread may run, for a goroutine that may be unwinding.
 pub(super) fn reacquire_unwinding<R>(f: impl FnOnce() -> R) -> R {
     match std::thread::panicking() {
         true => unwinding::without_panics(f),
@@ -301,8 +295,8 @@ pub(super) fn blocks_on_helper(header: &StackHeader) -> bool {
     header.pins.get() == 0
 }
 
-/// How the thread ends: other threads may still use values of its thread-locals that
-/// goroutines have lent.
+/// How the thread ends. If goroutines that started on it have not ended, it keeps its
+/// thread-locals: those goroutines may have lent them to other threads.
 pub(super) fn thread_end(m: &Machine) -> ThreadEnd {
     match m.started_count() {
         0 => ThreadEnd::Usual,

@@ -3,20 +3,18 @@
 use std::ptr;
 use std::time::Duration;
 
-use super::locate::shared_of;
 use super::processor::{Processor, ThisP};
-use super::ready::submit;
+use super::ready::begin_ready;
 use super::shared::Shared;
 use super::this_m::ThisM;
 use super::{readied, scheduler, wake};
-use crate::goroutine::{Goroutine, Kind, Parkable, Status};
-use crate::recorder::{ANY, event};
+use crate::goroutine::{Goroutine, Kind, Parkable};
+use crate::recorder::event;
 
 /// Fires the due timers of `from`. The readied goroutines go where [`scheduler::ready_in_turn`]
 /// puts them, and those that the calls of timers ready where [`scheduler::ready`] does.
 pub(super) fn fire_timers(shared: &'static Shared, m: ThisM, p: ThisP, from: &'static Processor) {
-    let next = from.timers.next_ns();
-    if next == u64::MAX || next > shared.now_ns() {
+    if !shared.is_due(from.timers.next_ns()) {
         return;
     }
     let mut ready = p.own().ready.take();
@@ -49,24 +47,19 @@ pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     any
 }
 
-/// Makes all of them runnable, in their order, behind the others that wait here. An M is woken
-/// if then more than one goroutine is in the P's queue, and for each that does not wait here:
-/// see [`scheduler::ready_in_turn`]. A single one that waits here wakes no M: this M runs it.
+/// Makes all of them runnable, in their order, behind the others that wait here. An M is woken if
+/// then more than one goroutine is in the P's queue, and for each goroutine that does not wait
+/// here: see [`scheduler::ready_in_turn`]. For a single one that waits here no M is woken: this M
+/// runs it.
 pub(super) fn ready_all(shared: &'static Shared, m: ThisM, p: ThisP, ready: &mut Vec<Parkable>) {
     for who in ready.drain(..) {
         match who.head().kind {
             Kind::Thread | Kind::Future => readied::ready_other(who),
             Kind::Goroutine => {
                 let g = Goroutine::of(who);
-                g.set_status(Status::Runnable);
-                if !ptr::eq(shared_of(g), shared) {
-                    submit(shared_of(g), g);
-                    continue;
+                if begin_ready(m, p, g) {
+                    scheduler::ready_in_turn(m, p, g);
                 }
-                if p.recorder.watches(ANY) {
-                    p.recorder.note_ready(g);
-                }
-                scheduler::ready_in_turn(m, p, g);
             }
         }
     }

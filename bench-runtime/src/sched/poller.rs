@@ -3,22 +3,22 @@
 //!
 //! | `m`   | `until_ns`             | meaning                                        |
 //! |-------|------------------------|------------------------------------------------|
-//! | null  | –                      | no M waits there                               |
+//! | none  | –                      | no M waits there                               |
 //! | an M  | `u64::MAX`             | it is about to search for the first timer      |
 //! | an M  | the time of that timer | it waits                                       |
 //! | an M  | 0                      | its wait is over                               |
 
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::machine::Machine;
 use crate::goroutine::Parkable;
+use crate::util::atomic_ref::AtomicRef;
 use crate::util::lock::Lock;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Poller {
-    m: AtomicPtr<Machine>,
+    m: AtomicRef<Machine>,
     until_ns: AtomicU64,
     polled_ns: AtomicU64,
     /// The parkables that the M found, empty between uses; kept for its memory.
@@ -28,24 +28,21 @@ pub(crate) struct Poller {
 impl Poller {
     /// True if an M waits there.
     pub(super) fn is_taken(&self) -> bool {
-        !self.m.load(Ordering::Acquire).is_null()
+        !self.m.is_none(Ordering::Acquire)
     }
 
     /// Makes `m` the M that waits there; false if another M does.
     pub(super) fn claim(&self, m: &'static Machine) -> bool {
-        let m = ptr::from_ref(m).cast_mut();
-        let claimed =
-            self.m
-                .compare_exchange(ptr::null_mut(), m, Ordering::AcqRel, Ordering::Relaxed);
-        if claimed.is_ok() {
+        let claimed = self.m.store_if_none(m, Ordering::AcqRel);
+        if claimed {
             self.wait_until(u64::MAX);
         }
-        claimed.is_ok()
+        claimed
     }
 
-    /// The end of [`Self::claim`].
+    /// Undoes [`Self::claim`].
     pub(super) fn release(&self) {
-        self.m.store(ptr::null_mut(), Ordering::SeqCst);
+        self.m.store(None, Ordering::SeqCst);
     }
 
     /// Sets until when the M waits, in nanoseconds.
@@ -55,11 +52,10 @@ impl Poller {
 
     /// Ends the wait of the M if it waits for a later time than this, in nanoseconds.
     pub(super) fn interrupt_after(&self, when_ns: u64) {
-        if self.until_ns.load(Ordering::Relaxed) > when_ns {
-            // SAFETY: Ms live as long as the runtime.
-            if let Some(m) = unsafe { self.m.load(Ordering::SeqCst).as_ref() } {
-                m.interrupt_polling();
-            }
+        if self.until_ns.load(Ordering::Relaxed) > when_ns
+            && let Some(m) = self.m.load(Ordering::SeqCst)
+        {
+            m.interrupt_polling();
         }
     }
 

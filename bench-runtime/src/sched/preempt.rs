@@ -1,29 +1,28 @@
 //! An M without its P: why the P was retaken, how it is handed to another M, and how the
 //! goroutine that still runs acquires one again.
 //!
-//! A P is taken from an M that runs a goroutine's code for too long while work waits
-//! (by sysmon; a hog and a blocking system call look alike), and given away by an M
-//! whose goroutine says that it will block ([`crate::runtime::blocking`]). The
-//! goroutine continues, on its own OS thread, beside the others. At its next call into
-//! the runtime it takes an idle P, or queues for one; a call that parks needs none. Nothing is
-//! interrupted in mid-instruction.
+//! Sysmon takes a P from an M that runs a goroutine's code for too long while work waits: the
+//! goroutine computes, or is in a blocking system call. An M gives its P away if its goroutine
+//! calls [`crate::runtime::blocking`]. The goroutine continues, on its own OS thread, beside the
+//! others. At its next call into the runtime it takes an idle P, or queues for one; a call that
+//! parks needs none. No goroutine is interrupted.
 
 use std::sync::atomic::Ordering;
 
 use super::current::{self, machine_of};
-use super::global_queue::{GlobalClass, Priority};
+use super::global_queue::GlobalClass;
 use super::processor::ThisP;
 use super::shared::Shared;
 use super::switch::{leave_for_g0, mcall};
 use super::this_m::RETAKEN;
 use super::{ready, scheduler, wake};
 use crate::goroutine::header::goroutine_of;
-use crate::goroutine::{Goroutine, Status, WaitReason};
+use crate::goroutine::{Goroutine, Priority, Status, WaitReason};
 use crate::stack::StackHeader;
 
-/// A preemption check, made at the end of each operation that does not park: if the P
-/// was retaken, the goroutine queues for one; else it would run beside the others
-/// without a limit. Only for a caller that holds no lock of the runtime.
+/// A preemption check, at the end of each operation that does not park: a goroutine whose P was
+/// retaken queues for one. Without the check it would run beside the others without a limit. Only
+/// for a caller that holds no lock of the runtime.
 #[inline(always)]
 pub(crate) fn give_way() {
     if RETAKEN.get() != 0 {
@@ -37,8 +36,7 @@ fn give_way_slow() {
     let Some(header) = current::header() else {
         return;
     };
-    // Another status: it is enqueued somewhere and about to park, or in a
-    // blocking call, which needs no P.
+    // With another status it is about to park, or in a blocking call, which needs no P.
     if !machine_of(header).is_p_retaken() || goroutine_of(header).status() != Status::Running {
         return;
     }
@@ -89,7 +87,7 @@ fn reacquire_p_slow(header: &'static StackHeader) -> ThisP {
         let mut lists = shared.idle.lock();
         if shared.is_stopping() {
             drop(lists);
-            // For ever: its stack is not freed, the thread ends.
+            // It never runs again: its stack is not freed, and the thread ends.
             g.head
                 .reason
                 .store(WaitReason::Suspend as u8, Ordering::Relaxed);

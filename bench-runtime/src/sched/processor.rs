@@ -1,5 +1,4 @@
-//! P: the right to run goroutines, and its parts: a run queue, caches and
-//! timers. There are GOMAXPROCS of them.
+//! P: the right to run goroutines, with a run queue, caches and timers. There are GOMAXPROCS Ps.
 //!
 //! | `status`  | its holder                                                  |
 //! |-----------|-------------------------------------------------------------|
@@ -10,10 +9,7 @@
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::ptr;
-use std::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use super::run_queue::RunQueue;
 use crate::goroutine::{Goroutine, Parkable, slab};
@@ -21,6 +17,7 @@ use crate::recorder::part::Part;
 use crate::stack::pool::StackCache;
 use crate::stack::{Class, Stack, StackError};
 use crate::timer::Timers;
+use crate::util::atomic_ref::AtomicRef;
 use crate::util::rng::Rng;
 
 /// See the table above.
@@ -32,7 +29,7 @@ pub(crate) enum ProcessorStatus {
     Dead,
 }
 
-/// In [`Processor::owner`]: none.
+/// In [`Processor::owner`]: no M.
 const NO_OWNER: usize = usize::MAX;
 
 /// A P.
@@ -40,32 +37,31 @@ const NO_OWNER: usize = usize::MAX;
 #[repr(align(128))]
 pub(crate) struct Processor {
     pub(crate) id: usize,
-    /// The goroutine to run before all in the queue; it inherits the time
-    /// slice of the goroutine that readied it. The owner writes it, with plain stores. Sysmon
-    /// reads it, and takes the goroutine out while it has borrowed the P. When a P is retaken,
-    /// this goes with it.
-    pub(crate) run_next: AtomicPtr<Goroutine>,
+    /// In a migrating runtime: the goroutine that runs before those in the queue, in the time slice
+    /// of the goroutine that readied it. The owner writes it, with plain stores. Sysmon reads it,
+    /// and takes the goroutine out while it has borrowed the P. When a P is retaken, this goes with
+    /// it.
+    pub(crate) run_next: AtomicRef<Goroutine>,
     /// A request to the owner to call `handle_notice` before its next pick.
     pub(crate) notice: AtomicBool,
     status: AtomicU8,
-    /// Grows with each pick. The owner stores, sysmon reads.
-    pub(super) picks: AtomicU32,
-    /// Grows with each pick that begins a new time slice. The owner stores,
-    /// sysmon reads.
-    pub(super) slices: AtomicU32,
+    /// Picks, in all. The owner stores, sysmon reads.
+    pub(super) picks: AtomicU64,
+    /// Picks that began a new time slice, in all. The owner stores, sysmon reads.
+    pub(super) slices: AtomicU64,
     /// The number of the M that holds it, while it is running, or [`NO_OWNER`].
     owner: AtomicUsize,
     own: Own,
     caches: Caches,
-    /// Spawned through this P, in all.
+    /// Goroutines spawned on this P, in all.
     pub(super) spawned_count: AtomicU64,
-    /// Ended on this P, in all.
+    /// Goroutines that ended on this P, in all.
     pub(super) ended_count: AtomicU64,
-    /// Taken from other Ps, in all.
+    /// Goroutines that it stole from other Ps, in all.
     pub(crate) stolen_count: AtomicU64,
-    /// How often goroutines were stolen from others, in all.
+    /// How often it stole, in all.
     pub(crate) thefts_count: AtomicU64,
-    /// The total length of the queues from which goroutines were stolen.
+    /// The total length of the queues from which it stole.
     pub(crate) thefts_found_count: AtomicU64,
     pub(crate) queue: RunQueue<Goroutine>,
     /// Its part of the flight recorder. Only the owner writes.
@@ -93,28 +89,28 @@ struct Caches {
     rng: UnsafeCell<Rng>,
 }
 
-/// The same for what is read and set.
+/// The same, of values that are only read and set.
 #[derive(Debug, Default)]
 pub(crate) struct Own {
     pub(super) next_id: Cell<u64>,
     pub(super) end_id: Cell<u64>,
-    /// Picks since the last turn of looking elsewhere first.
+    /// Picks since its M last looked elsewhere first.
     pub(super) sched_tick: Cell<u32>,
-    /// The P was given to the first of its queue at this tick already: that M makes the
-    /// check itself, or the P would be passed on and no goroutine run.
+    /// At this tick the P was already given to the first M that queued for one. The next M does not
+    /// give it away again at once: else no goroutine would run.
     pub(super) given_at_tick: Cell<bool>,
-    /// Turns of looking elsewhere first so far.
+    /// How often its M has looked elsewhere first.
     pub(super) turns: Cell<u32>,
-    /// In a pinned runtime: the next pick after `run_next` begins with the P's queue, unless
-    /// another M can take from it.
+    /// In a pinned runtime: the next pick that is not from `run_next` begins with the P's queue,
+    /// unless another M can take from that queue.
     pub(super) fresh_first: Cell<bool>,
     /// Picks of `run_next` in the time slice that all of them share.
     pub(super) streak: Cell<u32>,
-    /// When that time slice began, if it is some picks old.
+    /// When that time slice began; valid after `STREAK_CHECK` picks.
     pub(super) streak_began_ns: Cell<u64>,
-    /// The time at which a hog was last preferred, in nanoseconds.
+    /// When the last turn of the hogs began, in nanoseconds.
     pub(super) long_turn_ns: Cell<u64>,
-    /// How often a hog was preferred.
+    /// Turns of the hogs so far.
     pub(super) long_turns: Cell<u32>,
     /// Empty between uses; kept for its memory.
     pub(super) ready: RefCell<Vec<Parkable>>,
@@ -124,11 +120,11 @@ impl Processor {
     pub(crate) fn new(id: usize) -> Self {
         Self {
             id,
-            run_next: AtomicPtr::new(ptr::null_mut()),
+            run_next: AtomicRef::default(),
             notice: AtomicBool::new(true),
             status: AtomicU8::new(ProcessorStatus::Dead as u8),
-            picks: AtomicU32::new(0),
-            slices: AtomicU32::new(0),
+            picks: AtomicU64::new(0),
+            slices: AtomicU64::new(0),
             owner: AtomicUsize::new(NO_OWNER),
             own: Own::default(),
             caches: Caches {
@@ -147,14 +143,14 @@ impl Processor {
         }
     }
 
-    /// The number of the M that holds it; stale once it is read.
+    /// The number of the M that holds it. That may change at once.
     pub(crate) fn owner(&self) -> Option<usize> {
         // Acquire: pairs with the Release in `set_owner`.
         let id = self.owner.load(Ordering::Acquire);
         (id != NO_OWNER).then_some(id)
     }
 
-    /// Notes the M that is about to take it up, or that none has it.
+    /// Notes the M that is about to take it, or that no M has it.
     pub(crate) fn set_owner(&self, id: Option<usize>) {
         self.owner.store(id.unwrap_or(NO_OWNER), Ordering::Release);
     }
@@ -174,27 +170,21 @@ impl Processor {
         self.status.store(status as u8, Ordering::Release);
     }
 
-    /// Adds one to a counter that only the owner writes.
+    /// Adds to a counter that only the owner writes.
     #[inline(always)]
-    pub(crate) fn count(counter: &AtomicU64) {
-        Self::count_many(counter, 1);
-    }
-
-    /// Adds `more`.
-    #[inline(always)]
-    pub(crate) fn count_many(counter: &AtomicU64, more: u32) {
+    pub(super) fn count(counter: &AtomicU64, more: u32) {
         let sum = counter.load(Ordering::Relaxed).wrapping_add(more.into());
         counter.store(sum, Ordering::Relaxed);
     }
 
-    /// True if something here waits to run.
+    /// True if a goroutine waits in its queue or in `run_next`.
     pub(crate) fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.run_next.load(Ordering::Acquire).is_null()
+        !self.queue.is_empty() || !self.run_next.is_none(Ordering::Acquire)
     }
 }
 
-/// The P that the calling thread holds: the only way to the part that only its holder may use.
-/// It is valid until the thread releases the P, or returns to a goroutine's code.
+/// The P that the calling thread holds, with the part that only its holder may use. It is valid
+/// until the thread releases the P, or returns to a goroutine's code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThisP {
     processor: &'static Processor,
@@ -224,7 +214,7 @@ impl ThisP {
         }
     }
 
-    /// The part that other threads may use, too.
+    /// The part that other threads may use too.
     #[inline(always)]
     pub(super) fn processor(self) -> &'static Processor {
         self.processor
@@ -236,10 +226,17 @@ impl ThisP {
         &self.processor.own
     }
 
+    /// Takes the first goroutine of its queue.
+    #[inline(always)]
+    pub(super) fn pop(self) -> Option<&'static Goroutine> {
+        // SAFETY: entries are records, which are type-stable.
+        self.queue.pop().map(|g| unsafe { g.as_ref() })
+    }
+
     /// An unused record.
     #[inline(always)]
     pub(super) fn take_record(self, slab: &slab::Slab) -> &'static Goroutine {
-        // SAFETY: only the holder uses it, and it calls back nothing.
+        // SAFETY: only the holder uses the cache, and `take` calls nothing that could use it.
         unsafe { &mut *self.processor.caches.records.get() }.take(slab)
     }
 
@@ -273,7 +270,7 @@ impl ThisP {
         unsafe { &mut *self.stacks() }.put(stack);
     }
 
-    /// Makes stacks that were not used for long available to other Ps.
+    /// Makes stacks that it has not used for long available to other Ps.
     pub(super) fn trim_stacks(self, now_ms: u32) {
         // SAFETY: as in `take_record`.
         unsafe { &mut *self.stacks() }.trim(now_ms);

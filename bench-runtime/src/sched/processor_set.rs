@@ -1,11 +1,11 @@
-//! A set of Ps, by number, that threads change and read without a lock; Go's `pMask`. A look
-//! at its members costs as much as there are members, not as there are Ps.
+//! A set of Ps, by number, that threads change and read without a lock; Go's `pMask`. To visit its
+//! members takes a load for each 64 Ps, and more only for members.
 
 use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// GOMAXPROCS is at most this. Chosen: more than today's hosts have CPUs.
-pub(super) const MAX_PROCS: usize = 4096;
+pub(crate) const MAX_PROCS: usize = 4096;
 
 const WORD: usize = u64::BITS as usize;
 

@@ -1,17 +1,15 @@
 //! The Ps of a runtime: how many there are, which exist, and how that changes
 //! while it runs.
 //!
-//! Ps are made when they are first needed and never freed. GOMAXPROCS is a number: Ps
-//! below it are idle or held, Ps from it on are dead, or will be once the M that holds
-//! them checks, after a notice.
+//! Ps are made when they are first needed, and freed with the runtime. Ps with a number below
+//! GOMAXPROCS are idle or held. The others are dead, or will be once the M that holds them handles
+//! a notice.
 
-use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::processor::{Processor, ProcessorStatus};
 use super::processor_set::{MAX_PROCS, ProcessorSet};
-use super::settings::Settings;
 use crate::sys::affinity;
 use crate::sys::cgroup::{Cgroup, procs_for};
 use crate::util::lock::Lock;
@@ -28,39 +26,20 @@ pub(crate) struct Procs {
     timed: ProcessorSet,
     /// GOMAXPROCS was set explicitly or by the environment.
     fixed: AtomicBool,
-    /// Fake time or a seeded order: there is always one P.
-    only_one: bool,
     resize: Lock<()>,
 }
 
 impl Procs {
-    /// No Ps yet, and how many there will be.
-    pub(crate) fn new(settings: &Settings) -> io::Result<(Self, usize)> {
-        let by_environment = std::env::var("GOMAXPROCS")
-            .ok()
-            .and_then(|v| v.trim().parse::<usize>().ok());
-        let only_one = settings.fake_time || settings.seed.is_some();
-        let by_hand = match only_one {
-            true => Some(1),
-            false => settings.procs.or(by_environment.filter(|&n| n > 0)),
-        };
-        let number = by_hand.unwrap_or_else(|| number_for_host(settings.reads_files));
-        if !(1..=MAX_PROCS).contains(&number) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("GOMAXPROCS must be 1 to {MAX_PROCS}, not {number}"),
-            ));
-        }
-        let procs = Self {
+    /// No Ps yet. `fixed`: GOMAXPROCS does not follow the host.
+    pub(crate) fn new(fixed: bool) -> Self {
+        Self {
             number: AtomicUsize::new(0),
             all: (0..MAX_PROCS).map(|_| OnceLock::new()).collect(),
             made: AtomicUsize::new(0),
             timed: ProcessorSet::default(),
-            fixed: AtomicBool::new(by_hand.is_some()),
-            only_one,
+            fixed: AtomicBool::new(fixed),
             resize: Lock::new(()),
-        };
-        Ok((procs, number))
+        }
     }
 
     /// GOMAXPROCS.
@@ -72,11 +51,6 @@ impl Procs {
     /// True while GOMAXPROCS follows the host.
     pub(super) fn follow_host(&self) -> bool {
         !self.fixed.load(Ordering::Relaxed)
-    }
-
-    /// True if GOMAXPROCS is 1 for ever.
-    pub(super) fn only_one(&self) -> bool {
-        self.only_one
     }
 
     /// From now on it does not follow the host.
@@ -102,9 +76,9 @@ impl Procs {
         }
     }
 
-    /// Calls `f` with each P that has timers, and maybe with others. It forgets those
-    /// that have none and do not run, under the lock of the timers, so that it cannot forget one
-    /// that a thread notes after that.
+    /// Calls `f` with each P that has timers, and maybe with others. Then removes a P that has none
+    /// and does not run, under the lock of its timers: a thread that arms one later adds the P
+    /// again.
     pub(super) fn for_each_timed(&'static self, mut f: impl FnMut(&'static Processor)) {
         let timed = self.timed.members(0, self.made_count());
         for p in timed.filter_map(|id| self.get(id)) {
@@ -129,7 +103,7 @@ impl Procs {
 }
 
 /// The number of Ps that the host allows.
-pub(super) fn number_for_host(reads_files: bool) -> usize {
+pub(crate) fn number_for_host(reads_files: bool) -> usize {
     let quota = reads_files.then(|| Cgroup::of_this_process().cpus());
     procs_for(affinity::cpus().len(), quota.flatten())
 }

@@ -1,14 +1,13 @@
 //! The operations of both schedulers on a P's queue and the global one.
 
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
 
-use super::global_queue::{GlobalClass, Priority};
+use super::global_queue::GlobalClass;
 use super::processor::{Own, Processor, ThisP};
 use super::shared::Shared;
 use super::this_m::ThisM;
 use super::wake;
-use crate::goroutine::{Goroutine, List};
+use crate::goroutine::{Goroutine, List, Priority};
 use crate::sys::clock;
 use crate::threads::spin::SLEEP_COST_NS;
 
@@ -16,10 +15,10 @@ use crate::threads::spin::SLEEP_COST_NS;
 /// and a reading at each pick would cost too much. Chosen, not measured.
 pub(super) const STREAK_CHECK: u32 = 16;
 
-/// How long such a chain may run before the queue has its turn, in nanoseconds. A time and
-/// not a count: by count a pair with much work gets nearly all of the time beside a pair with
-/// little. As long as another thread would need to be woken for those in the queue: the
-/// change from one chain to the next costs nothing beside it.
+/// How long such a chain may run before those in the queue, in nanoseconds. A time and not a count:
+/// by count a pair with much work gets nearly all of the time beside a pair with little. As long as
+/// it takes to wake another thread for those in the queue: the change from one chain to the next
+/// costs little beside that.
 const STREAK_NS: u64 = SLEEP_COST_NS;
 
 /// Puts a goroutine at the end of the P's queue, and wakes an M for it if one
@@ -30,7 +29,7 @@ pub(super) fn push_back(m: ThisM, p: ThisP, g: &'static Goroutine) {
     wake::wake_one(m.shared());
 }
 
-/// The same without waking an M: for a caller that calls `wake_one` afterwards.
+/// As [`push_back`], but wakes no M.
 #[inline(always)]
 pub(super) fn push_back_quietly(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if p.queue.push(NonNull::from(g)).is_err() {
@@ -74,20 +73,10 @@ pub(super) fn streak_ends(m: ThisM, own: &Own) -> bool {
     now - own.streak_began_ns.get() >= STREAK_NS
 }
 
-#[inline(always)]
-pub(super) fn count_pick(p: &Processor) {
-    p.picks.store(
-        p.picks.load(Ordering::Relaxed).wrapping_add(1),
-        Ordering::Relaxed,
-    );
-}
-
+/// Begins a new time slice.
 #[inline(always)]
 pub(super) fn begin_slice(p: &Processor) {
-    p.slices.store(
-        p.slices.load(Ordering::Relaxed).wrapping_add(1),
-        Ordering::Relaxed,
-    );
+    Processor::count(&p.slices, 1);
 }
 
 /// Appends to the global queue, and wakes an M for it if one should be.

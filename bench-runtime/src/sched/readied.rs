@@ -1,5 +1,4 @@
-//! The end of a wait, of whatever kind it is that waits: a goroutine, a thread, a
-//! future.
+//! The end of a wait of any parkable: a goroutine, a thread or a future.
 
 use std::task::Waker;
 
@@ -25,7 +24,10 @@ pub(crate) fn ready(who: Parkable) {
 #[inline(never)]
 pub(super) fn ready_other(who: Parkable) {
     match who.head().kind {
-        Kind::Future => wakers::ready(Pending::of(who)),
+        Kind::Future => Pending::of(who)
+            .complete()
+            .into_iter()
+            .for_each(wakers::wake),
         _ => ThreadRecord::of(who).ready(),
     }
 }
@@ -39,8 +41,8 @@ pub(crate) fn ready_inside(m: ThisM, p: ThisP, who: Parkable) {
     }
 }
 
-/// Readies all, and then wakes their tasks: such a task may wait again at once in the
-/// queue of `all`. Only for a caller that holds no lock.
+/// Readies all, and then wakes the tasks among them: a task may wait again at once, in the queue
+/// from which `all` come. Only for a caller that holds no lock.
 pub(crate) fn ready_all(all: impl IntoIterator<Item = Parkable>) {
     let mut wakers = Vec::new();
     for who in all {
@@ -49,8 +51,8 @@ pub(crate) fn ready_all(all: impl IntoIterator<Item = Parkable>) {
     wakers.into_iter().for_each(wakers::wake);
 }
 
-/// [`ready`], of one of several: what wakes a task goes to `wakers`, for
-/// the caller to [`wake`](super::wakers::wake) when all are readied.
+/// [`ready`] of one of several. The waker of a task goes to `wakers`, and the caller calls it
+/// ([`wake`](super::wakers::wake)) when all are readied.
 pub(crate) fn ready_later(who: Parkable, wakers: &mut Vec<Waker>) {
     match who.head().kind {
         Kind::Future => wakers.extend(Pending::of(who).complete()),
@@ -58,7 +60,7 @@ pub(crate) fn ready_later(who: Parkable, wakers: &mut Vec<Waker>) {
     }
 }
 
-/// Ends a goroutine that never ran, and its joiner's wait.
+/// Ends a goroutine that has never run, and the wait of its joiner.
 pub(crate) fn abandon(
     shared: &'static Shared,
     g: &'static Goroutine,

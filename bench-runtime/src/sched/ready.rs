@@ -1,13 +1,13 @@
-//! Making goroutines runnable, from wherever. In which queue, and whether an M is woken, is
-//! the scheduler's to say: see the tables of [`super::migrating`] and [`super::pinned`].
+//! Making goroutines runnable, from any thread. The scheduler chooses the queue, and whether an M
+//! is woken: see the tables of [`super::migrating`] and [`super::pinned`].
 
 use std::ptr;
 
-use super::locate::shared_of;
+use super::current::{self, shared_of};
 use super::processor::ThisP;
+use super::scheduler;
 use super::shared::Shared;
 use super::this_m::ThisM;
-use super::{current, scheduler};
 use crate::goroutine::{Goroutine, Status};
 use crate::recorder::ANY;
 use crate::sys::fork;
@@ -46,21 +46,31 @@ fn ready_from_thread(g: &'static Goroutine) {
 /// Ends the wait of a goroutine, for a caller that is inside and holds P.
 #[inline(always)]
 pub(super) fn ready_on(m: ThisM, p: ThisP, g: &'static Goroutine) {
+    if begin_ready(m, p, g) {
+        scheduler::ready(m, p, g);
+    }
+}
+
+/// Marks a goroutine as runnable. True if the caller is to queue it; false if it belongs to
+/// another runtime, where it is queued already.
+#[inline(always)]
+pub(super) fn begin_ready(m: ThisM, p: ThisP, g: &'static Goroutine) -> bool {
     g.set_status(Status::Runnable);
     if !ptr::eq(shared_of(g), m.shared()) {
-        return submit(shared_of(g), g);
+        submit(shared_of(g), g);
+        return false;
     }
     if p.recorder.watches(ANY) {
         p.recorder.note_ready(g);
     }
-    scheduler::ready(m, p, g);
+    true
 }
 
 /// Makes a goroutine runnable from outside: from a thread without a P.
 #[cold]
 pub(crate) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     if fork::is_child() {
-        // It is the parent's.
+        // The goroutine is the parent's: this process has none of the runtime's threads.
         return;
     }
     // Once it is in a queue it may run and end, and the runtime with it.

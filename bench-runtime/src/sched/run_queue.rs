@@ -116,7 +116,7 @@ impl<T> RunQueue<T> {
         self.pop_shared(tail)
     }
 
-    /// The same if others may steal.
+    /// [`Self::pop`], if others may steal.
     #[inline(never)]
     fn pop_shared(&self, tail: u32) -> Option<NonNull<T>> {
         let mut head = self.head.load(Ordering::Acquire);
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn steal_takes_half_or_half_plus_one_of_the_oldest() {
-        // An interpreter takes a minute for all of them.
+        // Miri takes a minute for all of them.
         let step = if cfg!(miri) { 15 } else { 1 };
         for len in (0..=CAPACITY as usize).step_by(step) {
             let q = RunQueue::<u8>::new();
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn each_entry_is_taken_once_with_thieves_at_work() {
-        // An interpreter is a thousand times slower.
+        // Miri is a thousand times slower.
         const N: usize = if cfg!(miri) { 300 } else { 60_000 };
         let q = RunQueue::<u8>::new();
         let taken: Vec<AtomicUsize> = (0..=N).map(|_| AtomicUsize::new(0)).collect();

@@ -16,7 +16,7 @@ use crate::threads::ThreadEnd;
 
 /// The body of an M's thread. Returns how the thread ends.
 pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
-    // SAFETY: it is the M that this thread was started for.
+    // SAFETY: this thread was started for this M.
     let m = unsafe { ThisM::new(m) };
     current::set_thread_machine(Some(m));
     let _guard = match crate::stack::overflow::install_for_thread() {
@@ -28,16 +28,16 @@ pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
     }
     let _ = m.thread_id.set(ThreadId::of_this_thread());
     let shared = m.shared();
-    m.g0_fiber.begin();
+    m.own().g0_fiber.begin();
     m.sleep();
     while let Some(g) = find_runnable::find_runnable(shared, m) {
         let p = held(m);
         let mut request = match ready_context(m, p, g) {
-            Ok(context) => resume(m, &m.g0, context),
+            Ok(context) => resume(m, &m.own().g0, context),
             Err(request) => request,
         };
         while request == mcall::STOP_LOCKED {
-            // A runtime that stops has no more work here.
+            // `None`: the runtime stops, which `find_runnable` sees next.
             request = stop_locked(shared, m).unwrap_or(mcall::SCHEDULE);
         }
         match request {
@@ -54,13 +54,15 @@ pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
         }
     }
     let end = scheduler::thread_end(shared, &m);
-    // From here on it is a plain thread: values of the program in the runtime may be dropped next.
+    // From here on it is a plain thread: it may drop values of the program, which call the runtime.
     current::set_thread_machine(None);
-    machine_ends(shared, m);
+    shared.idle.end_spinning(m.machine());
+    this_m::unmark_retaken(shared, m.machine());
+    shared.recorder.record(Kind::ThreadEnd, m.id as u64, 0);
     end
 }
 
-/// The P of an M that has something to run.
+/// The P of an M that has found a goroutine to run.
 fn held(m: ThisM) -> ThisP {
     match m.held() {
         Some(p) => p,
@@ -82,7 +84,7 @@ fn stop_locked(shared: &'static Shared, m: ThisM) -> Option<usize> {
             m.acquire_or_wait(lists);
             break;
         }
-        lists.reserved.push(m.machine());
+        lists.reserved.push_back(m.machine());
         drop(lists);
         m.sleep();
         if m.held().is_some() {
@@ -91,20 +93,11 @@ fn stop_locked(shared: &'static Shared, m: ThisM) -> Option<usize> {
         }
     }
     let p = m.held()?;
-    let g = m.locked.load(Ordering::Acquire);
-    // SAFETY: set by the goroutine before it parked; records are
-    // type-stable and it has not ended.
-    let g: &'static Goroutine = unsafe { &*g };
+    // The goroutine stored itself before it parked.
+    let g = m.locked.load(Ordering::Acquire)?;
     loop {
         if let Ok(context) = ready_context(m, p, g) {
-            return Some(resume(m, &m.g0, context));
+            return Some(resume(m, &m.own().g0, context));
         }
     }
-}
-
-/// The last act of an M's thread.
-fn machine_ends(shared: &'static Shared, m: ThisM) {
-    shared.idle.end_spinning(m.machine());
-    this_m::unmark_retaken(shared, m.machine());
-    shared.recorder.record(Kind::ThreadEnd, m.id as u64, 0);
 }

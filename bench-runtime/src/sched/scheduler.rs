@@ -1,23 +1,24 @@
 //! The interface of the two schedulers: the only file that imports both.
 //!
-//! Which of the two a runtime has is chosen where it is built ([`crate::runtime::schedinit`]). A
-//! `match`, and not a table of functions: the calls of a switch are inlined.
+//! A builder chooses the scheduler of its runtime. Each function here is a `match`, because a
+//! table of functions could not inline the calls of a switch.
 //!
 //! | call                           | when                                             |
 //! |--------------------------------|--------------------------------------------------|
 //! | `ready`, `ready_in_turn`, `spawned`, `submit`, `requeue` | a goroutine becomes runnable |
-//! | `next`, `may_run_before`       | an M picks among those at hand                   |
+//! | `next`, `may_run_before`       | an M picks among the goroutines of its own queues and of its P's |
 //! | `yielded`                      | the running goroutine goes behind the others     |
 //! | `rest`                         | an M has nothing to do                           |
 //! | `starts_apart`, `start_apart`, `hogged` | a goroutine computes for long                    |
-//! | the others                     | what a goroutine's thread is to it               |
+//! | the others                     | a goroutine is bound to its thread, blocks it, or unwinds; an M polls or ends |
 
 use std::io;
 
 use super::current::machine_of;
 use super::machine::Machine;
 use super::processor::ThisP;
-use super::shared::{SchedulerKind, Shared};
+use super::settings::SchedulerKind;
+use super::shared::Shared;
 use super::this_m::ThisM;
 use super::{migrating, pinned, queues};
 use crate::goroutine::{Goroutine, unwinding};
@@ -29,27 +30,26 @@ use crate::threads::ThreadEnd;
 /// the queue where it belongs.
 #[inline(always)]
 pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
-    match m.shared().kind {
+    match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::ready(m, p, g),
         SchedulerKind::Migrating => migrating::ready(m, p, g),
     }
 }
 
-/// The same, but behind the others that wait here: for a caller that readies several in order.
-/// A goroutine that waits here then wakes no M. One that goes to another M or to the global queue
-/// does, and in a pinned runtime one that has not started.
+/// As [`ready`], but it goes behind the others that wait here: for a caller that readies several in
+/// order. Only a goroutine that goes to another M or to the global queue wakes an M; in a pinned
+/// runtime also one that has not started.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
-    match m.shared().kind {
+    match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::ready_in_turn(m, p, g),
         SchedulerKind::Migrating => migrating::ready_in_turn(m, p, g),
     }
 }
 
-/// Makes a goroutine runnable that was spawned. If it belongs to no M yet, it goes to
-/// the queue, from which it may be stolen.
+/// Makes a goroutine runnable that was spawned.
 #[inline(always)]
 pub(crate) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
-    match m.shared().kind {
+    match m.shared().settings.kind {
         SchedulerKind::Pinned => queues::push_back(m, p, g),
         SchedulerKind::Migrating => migrating::ready(m, p, g),
     }
@@ -57,7 +57,7 @@ pub(crate) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
 
 /// Makes a goroutine runnable without a P.
 pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
-    match shared.kind {
+    match shared.settings.kind {
         SchedulerKind::Pinned => pinned::submit(shared, g),
         SchedulerKind::Migrating => migrating::submit(shared, g),
     }
@@ -66,7 +66,7 @@ pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
 /// Puts a goroutine that yields behind the others.
 #[inline(always)]
 pub(super) fn yielded(m: ThisM, p: ThisP, g: &'static Goroutine) {
-    match m.shared().kind {
+    match m.shared().settings.kind {
         SchedulerKind::Pinned => m.queues().runnable.push(g),
         SchedulerKind::Migrating => migrating::yielded(m, p, g),
     }
@@ -74,7 +74,7 @@ pub(super) fn yielded(m: ThisM, p: ThisP, g: &'static Goroutine) {
 
 /// Puts a goroutine back that is still leaving its stack.
 pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
-    match m.shared().kind {
+    match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::requeue(m, g),
         SchedulerKind::Migrating => queues::push_global(m.shared(), g),
     }
@@ -83,7 +83,7 @@ pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
 /// The next goroutine of this M or P: step 5 of [`super::find_runnable`].
 #[inline(always)]
 pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
-    match m.shared().kind {
+    match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::next(m, p),
         SchedulerKind::Migrating => migrating::next(m, p),
     }
@@ -92,26 +92,26 @@ pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
 /// True if `joiner` is next and a fresh goroutine may run before it.
 #[inline(always)]
 pub(super) fn may_run_before(m: ThisM, p: ThisP, joiner: *const Goroutine) -> bool {
-    match m.shared().kind {
+    match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::may_run_before(m, joiner),
         SchedulerKind::Migrating => migrating::may_run_before(m, p, joiner),
     }
 }
 
-/// Before an M with nothing to do rests: true if work came meanwhile. Blocks the thread
-/// for a short time.
+/// Before an M with nothing to do rests: may spin for work, which blocks the thread for a short
+/// time. True if work came meanwhile.
 pub(super) fn rest(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
-    match m.shared().kind {
+    match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::spin_for_inbox(m, p, sees_work),
         SchedulerKind::Migrating => false,
     }
 }
 
-/// Whether a fresh goroutine, about to start here, must start on an M of its own.
-/// `ended`: how many of the goroutines counted as started here have ended.
+/// True if a fresh goroutine that is about to start here must start on an M of its own. `ended`:
+/// how many of the goroutines counted as started here have ended.
 #[inline(always)]
 pub(super) fn starts_apart(m: ThisM, g: &Goroutine, ended: usize) -> bool {
-    match m.shared().kind {
+    match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::needs_own_machine(m.shared(), &m, g, ended),
         SchedulerKind::Migrating => false,
     }
@@ -119,7 +119,7 @@ pub(super) fn starts_apart(m: ThisM, g: &Goroutine, ended: usize) -> bool {
 
 /// On g0: starts a goroutine that [`starts_apart`]. This M may have no P afterwards.
 pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
-    match m.shared().kind {
+    match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::start_apart(m, p, g),
         SchedulerKind::Migrating => {}
     }
@@ -127,7 +127,7 @@ pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
 
 /// The P of this M was retaken because its goroutine computes.
 pub(super) fn hogged(shared: &Shared, m: &Machine) {
-    match shared.kind {
+    match shared.settings.kind {
         SchedulerKind::Pinned => pinned::learn_hog(shared, m),
         SchedulerKind::Migrating => {}
     }
@@ -135,7 +135,7 @@ pub(super) fn hogged(shared: &Shared, m: &Machine) {
 
 /// Binds the goroutine to its thread.
 pub(crate) fn lock_os_thread(header: &StackHeader) {
-    match machine_of(header).shared().kind {
+    match machine_of(header).shared().settings.kind {
         SchedulerKind::Pinned => {}
         SchedulerKind::Migrating => migrating::lock_os_thread(header),
     }
@@ -143,7 +143,7 @@ pub(crate) fn lock_os_thread(header: &StackHeader) {
 
 /// Undoes [`lock_os_thread`].
 pub(crate) fn unlock_os_thread(header: &StackHeader) {
-    match machine_of(header).shared().kind {
+    match machine_of(header).shared().settings.kind {
         SchedulerKind::Pinned => {}
         SchedulerKind::Migrating => migrating::unlock_os_thread(header),
     }
@@ -151,16 +151,16 @@ pub(crate) fn unlock_os_thread(header: &StackHeader) {
 
 /// Before a wait of a goroutine that unwinds; see [`crate::goroutine::unwinding`].
 pub(super) fn prepare_unwinding_park(header: &StackHeader) {
-    match machine_of(header).shared().kind {
+    match machine_of(header).shared().settings.kind {
         SchedulerKind::Pinned => unwinding::prepare_park(header),
         SchedulerKind::Migrating => migrating::prepare_unwinding_park(header),
     }
 }
 
-/// Lets others of its thread run, for a goroutine that unwinds: calls `f`, or does
-/// nothing if that thread runs no other.
+/// Calls `f`, which yields, for a goroutine that unwinds; does nothing if its thread runs no other
+/// goroutine.
 pub(super) fn yield_unwinding(shared: &Shared, f: impl FnOnce()) {
-    match shared.kind {
+    match shared.settings.kind {
         SchedulerKind::Pinned => unwinding::without_panics(f),
         SchedulerKind::Migrating => {}
     }
@@ -168,7 +168,7 @@ pub(super) fn yield_unwinding(shared: &Shared, f: impl FnOnce()) {
 
 /// Calls `f`, which acquires a P for a goroutine that may be unwinding.
 pub(super) fn reacquire_unwinding<R>(shared: &Shared, f: impl FnOnce() -> R) -> R {
-    match shared.kind {
+    match shared.settings.kind {
         SchedulerKind::Pinned => pinned::reacquire_unwinding(f),
         SchedulerKind::Migrating => f(),
     }
@@ -177,7 +177,7 @@ pub(super) fn reacquire_unwinding<R>(shared: &Shared, f: impl FnOnce() -> R) -> 
 /// True if a goroutine without a P waits for one on its thread; else it is queued,
 /// and continues on another M.
 pub(super) fn waits_for_p(shared: &Shared, g: &Goroutine) -> bool {
-    match shared.kind {
+    match shared.settings.kind {
         SchedulerKind::Pinned => true,
         SchedulerKind::Migrating => migrating::waits_for_p(g),
     }
@@ -185,7 +185,7 @@ pub(super) fn waits_for_p(shared: &Shared, g: &Goroutine) -> bool {
 
 /// True if a blocking call of this goroutine runs on a helper thread.
 pub(crate) fn blocks_on_helper(header: &StackHeader, has_room: bool) -> bool {
-    match machine_of(header).shared().kind {
+    match machine_of(header).shared().settings.kind {
         SchedulerKind::Pinned => pinned::blocks_on_helper(header),
         SchedulerKind::Migrating => migrating::blocks_on_helper(header, has_room),
     }
@@ -193,7 +193,7 @@ pub(crate) fn blocks_on_helper(header: &StackHeader, has_room: bool) -> bool {
 
 /// How the thread of an M ends.
 pub(super) fn thread_end(shared: &Shared, m: &Machine) -> ThreadEnd {
-    match shared.kind {
+    match shared.settings.kind {
         SchedulerKind::Pinned => pinned::thread_end(m),
         SchedulerKind::Migrating => ThreadEnd::Usual,
     }
@@ -205,15 +205,15 @@ pub(super) fn thread_end(shared: &Shared, m: &Machine) -> ThreadEnd {
 ///
 /// When it has to be made and the process is out of descriptors.
 pub(crate) fn netpoll(m: ThisM) -> io::Result<&'static Netpoll> {
-    match m.shared().kind {
+    match m.shared().settings.kind {
         SchedulerKind::Pinned => m.machine().make_netpoll(),
         SchedulerKind::Migrating => Ok(&m.shared().netpoll),
     }
 }
 
-/// The same, if there is one already.
+/// As [`netpoll`](fn@netpoll), but makes none.
 pub(super) fn known_netpoll(m: ThisM) -> Option<&'static Netpoll> {
-    match m.shared().kind {
+    match m.shared().settings.kind {
         SchedulerKind::Pinned => m.machine().own_netpoll(),
         SchedulerKind::Migrating => Some(&m.shared().netpoll),
     }

@@ -5,13 +5,23 @@ use std::time::Duration;
 use crate::recorder::Level;
 use crate::stack::StackPolicy;
 
+/// Which scheduler a runtime has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SchedulerKind {
+    /// [`super::pinned`].
+    Pinned,
+    /// [`super::migrating`].
+    Migrating,
+}
+
 /// See the setters of [`Builder`](crate::Builder).
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) procs: Option<usize>,
     pub(crate) stack: StackPolicy,
     pub(crate) shrink_options: ShrinkOptions,
-    pub(crate) migrating: bool,
+    /// Only [`super::scheduler`] and a warning (`crate::runtime::blocked`) decide by it.
+    pub(crate) kind: SchedulerKind,
     pub(crate) reads_files: bool,
     pub(crate) max_threads: usize,
     pub(crate) detects_deadlock: bool,
@@ -28,7 +38,7 @@ impl Default for Settings {
             procs: None,
             stack: StackPolicy::default(),
             shrink_options: ShrinkOptions::default(),
-            migrating: false,
+            kind: SchedulerKind::Pinned,
             reads_files: true,
             // Go's figure.
             max_threads: 10_000,

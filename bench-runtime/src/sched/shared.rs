@@ -1,4 +1,4 @@
-//! A runtime: the part that its Ms and Ps share.
+//! The state that all Ms and Ps of a runtime share.
 
 use std::io;
 use std::ptr;
@@ -17,12 +17,9 @@ use super::poller::Poller;
 use super::processor::{Processor, ThisP};
 use super::procs::Procs;
 use super::settings::Settings;
-use crate::debug::info::{GoroutineInfo, infos_of};
-use crate::debug::snapshot::{self, track_of};
 use crate::goroutine::fake_clock::FakeClock;
 use crate::goroutine::{Goroutine, Status, slab};
 use crate::netpoll::Netpoll;
-use crate::recorder::chrome::Trace;
 use crate::recorder::event::{Event, Kind};
 use crate::recorder::{Recorder, id_of};
 use crate::stack::Class;
@@ -35,38 +32,29 @@ use crate::util::lock::Lock;
 use crate::util::rng::Rng;
 use crate::util::sleep_while::SleepWhile;
 
-/// Which scheduler a runtime has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SchedulerKind {
-    /// [`super::pinned`].
-    Pinned,
-    /// [`super::migrating`].
-    Migrating,
-}
-
-/// The entry points of its threads and its goroutines, which import all files below them.
+/// Functions of the files above this one, which this file cannot import.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entries {
-    /// An M's thread.
+    /// The body of an M's thread.
     pub(crate) machine: fn(&'static Machine) -> ThreadEnd,
     /// The outermost frame of a goroutine's stack.
     pub(crate) goroutine: unsafe extern "C" fn(usize) -> !,
-    /// By an M that has found nothing to run; true if it is to look again.
+    /// Called by an M that has found nothing to run; true if it must look again.
     pub(crate) idles: fn(&'static Shared) -> bool,
-    /// By an M that is about to sleep.
+    /// Called by an M that is about to sleep.
     pub(crate) rests: fn(&'static Shared),
     /// The last act of a thread of the runtime.
     pub(crate) thread_ends: fn(&'static Shared, ThreadKind),
 }
 
-/// Whether goroutines that have not ended can.
+/// Whether the goroutines that have not ended can still end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum RunState {
     Running,
-    /// With fake time: not before an outside thread acts.
+    /// With fake time: only after an outside thread acts.
     Stuck,
-    /// Never: the runtime has stopped.
+    /// They cannot: the runtime has stopped.
     Stopped,
 }
 
@@ -111,18 +99,37 @@ impl Drop for Blocked {
     }
 }
 
+/// While it lives, a thread that is no M of the runtime may queue goroutines that have not
+/// started: the thread that drops such goroutines waits until this is dropped.
+pub(super) struct Admission(&'static Shared);
+
+impl Admission {
+    /// `None` if the runtime stops.
+    pub(super) fn begin(shared: &'static Shared) -> Option<Self> {
+        // SeqCst: before the load below. A shutdown first stores `stopping`, then loads this.
+        shared.admitting.fetch_add(1, Ordering::SeqCst);
+        let admission = Self(shared);
+        (!shared.stopping.load(Ordering::SeqCst)).then_some(admission)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        // Release: pairs with the load in `is_admitting`.
+        self.0.admitting.fetch_sub(1, Ordering::Release);
+    }
+}
+
 /// The state that all Ms and Ps of a runtime share; [`super::lifetime`]
 /// describes how long it lives.
 #[derive(Debug)]
 pub(crate) struct Shared {
     lifetime: Lifetime,
-    /// Which scheduler it has. Only [`super::scheduler`] decides by it.
-    pub(crate) kind: SchedulerKind,
-    /// Something of the high class waits, or the runtime stops.
+    /// How many goroutines of the high class wait, and one more once the runtime stops.
     pub(crate) attention: Counter,
     /// Ms whose P was retaken, and that have had none since.
     pub(crate) retaken_count: Counter,
-    /// Readied goroutines go to queues in which idle Ps find them at once.
+    /// Readied goroutines go to the queue, not to `run_next`: see [`super::migrating`].
     pub(super) eager: AtomicBool,
     /// A P was retaken from a hog not long ago.
     pub(super) hogs_about: AtomicBool,
@@ -130,33 +137,33 @@ pub(crate) struct Shared {
     pub(crate) idle: Idle,
     pub(crate) global: GlobalQueue,
     pub(crate) netpoll: Netpoll,
-    /// The M that waits in it.
+    /// The M that waits in `netpoll`.
     pub(crate) poller: Poller,
     slab: OnceLock<slab::Slab>,
     /// Records for spawns from outside.
     outside: Lock<slab::Cache>,
     spawned_outside: AtomicU64,
     pub(super) next_id: AtomicU64,
-    pub(crate) machines: Lock<Vec<&'static Machine>>,
+    pub(super) machines: Lock<Vec<&'static Machine>>,
     pub(crate) threads: Threads,
     pub(crate) helpers: Helpers,
     pub(crate) hogs: Hogs,
     default_class: Class,
     pub(crate) settings: Settings,
     pub(super) topology: Topology,
-    /// Sysmon's deep sleep, until a P runs.
+    /// Sysmon's sleep until a P runs.
     pub(crate) sysmon_wait: SleepWhile,
-    /// A sequence number, odd while sysmon takes goroutines out of timers or the
-    /// netpoller and readies them.
+    /// Odd while sysmon takes goroutines out of timers or the netpoller and readies them; it
+    /// grows by two each time.
     pub(crate) sysmon_ready_seq: AtomicU64,
-    pub(crate) stopping: AtomicBool,
-    pub(crate) cleared_up: Once,
+    stopping: AtomicBool,
+    cleared_up: Once,
     /// Spawns from outside that are under way.
-    pub(crate) admitting: AtomicUsize,
+    admitting: AtomicUsize,
     /// Goroutines without a stack whose closures helpers drop.
     pub(super) refusing: AtomicUsize,
     /// Goroutines inside `blocking`.
-    pub(crate) blocked_count: AtomicUsize,
+    blocked_count: AtomicUsize,
     /// Plain threads that wait in `Runtime::run`.
     pub(crate) runners_count: AtomicIsize,
     pub(crate) metrics: Counts,
@@ -166,8 +173,8 @@ pub(crate) struct Shared {
     /// Chooses the next goroutine, if the order is seeded.
     pub(super) order: Option<Lock<Rng>>,
     pub(super) entries: Entries,
-    /// Whether goroutines that have not ended can.
-    pub(crate) run_state: AtomicU8,
+    /// A [`RunState`].
+    run_state: AtomicU8,
 }
 
 impl Shared {
@@ -182,19 +189,14 @@ impl Shared {
         entries: Entries,
     ) -> io::Result<&'static Self> {
         let shared: &'static Self = Box::leak(Box::new(Self {
-            // The handle and sysmon.
-            lifetime: Lifetime::new(2),
-            kind: match settings.migrating {
-                true => SchedulerKind::Migrating,
-                false => SchedulerKind::Pinned,
-            },
+            lifetime: Lifetime::default(),
             attention: Counter::default(),
             retaken_count: Counter::default(),
             eager: AtomicBool::new(false),
             hogs_about: AtomicBool::new(false),
             procs: all_procs,
             idle: Idle::default(),
-            global: GlobalQueue::new(),
+            global: GlobalQueue::default(),
             netpoll: Netpoll::new()?,
             poller: Poller::default(),
             slab: OnceLock::new(),
@@ -227,6 +229,8 @@ impl Shared {
             order: settings.seed.map(|seed| Lock::new(Rng::new(seed))),
             run_state: AtomicU8::new(RunState::Running as u8),
         }));
+        // The handle and sysmon.
+        shared.lifetime.users.store(2, Ordering::Relaxed);
         shared.slab.get_or_init(|| {
             slab::Slab::new(
                 ptr::from_ref(shared).cast(),
@@ -236,12 +240,12 @@ impl Shared {
         Ok(shared)
     }
 
-    /// The M that holds this P; stale once it is read.
+    /// The M that holds this P. It may have lost the P by the time that the caller looks at it.
     pub(crate) fn owner_of(&self, p: &Processor) -> Option<&'static Machine> {
         self.machines.lock().get(p.owner()?).copied()
     }
 
-    /// How many goroutines wait for a descriptor, in whichever poller.
+    /// How many goroutines wait for a descriptor, in all pollers.
     pub(crate) fn fd_waiters_count(&'static self) -> usize {
         let own = |m: &&'static Machine| m.own_netpoll().map_or(0, Netpoll::waiters_count);
         let machines: usize = self.machines.lock().iter().map(own).sum();
@@ -254,13 +258,40 @@ impl Shared {
         self.stopping.load(Ordering::Acquire)
     }
 
+    /// Begins a shutdown; false if one has begun before.
+    pub(crate) fn begin_stop(&self) -> bool {
+        // SeqCst: see `Admission`.
+        !self.stopping.swap(true, Ordering::SeqCst)
+    }
+
+    /// True if there is an [`Admission`].
+    pub(crate) fn is_admitting(&self) -> bool {
+        self.admitting.load(Ordering::SeqCst) != 0
+    }
+
+    /// The end of a shutdown: `f` gives all back. Only the first call does that, and the others
+    /// wait for it.
+    pub(crate) fn clear_up(&self, f: impl FnOnce()) {
+        self.cleared_up.call_once(f);
+    }
+
+    /// True if there is a [`Blocked`].
+    pub(crate) fn has_blocked(&self) -> bool {
+        self.blocked_count.load(Ordering::SeqCst) != 0
+    }
+
+    /// All Ms, also those that have ended.
+    pub(crate) fn machines(&self) -> Vec<&'static Machine> {
+        self.machines.lock().clone()
+    }
+
     /// The clock of this runtime.
     #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
         (self.fake_clock.as_ref()).map_or_else(clock::now_ns, FakeClock::now_ns)
     }
 
-    /// True if time or order are a test's.
+    /// True if the time is fake or the order is seeded.
     #[inline(always)]
     pub(crate) fn is_test(&self) -> bool {
         self.fake_clock.is_some() || self.order.is_some()
@@ -274,8 +305,7 @@ impl Shared {
         User(self)
     }
 
-    /// The end of a use that was counted. Nothing of the runtime is touched
-    /// by the caller after it.
+    /// Ends a use that was counted. The caller touches nothing of the runtime afterwards.
     pub(crate) fn release(this: &'static Self) {
         let users = &this.lifetime.users;
         let mut count = users.load(Ordering::Acquire);
@@ -294,7 +324,7 @@ impl Shared {
         unsafe { free(ptr::from_ref(this).cast_mut()) };
     }
 
-    /// For the last user: true if all is given back and no record is in use.
+    /// For the last user: true if the runtime's resources are released and no record is in use.
     fn nobody_can_come(&'static self) -> bool {
         if !self.cleared_up.is_completed() || self.lifetime.in_use.load(Ordering::Relaxed) > 1 {
             return false;
@@ -302,7 +332,8 @@ impl Shared {
         let mut in_use = 0;
         self.slab()
             .for_each(|g| in_use += usize::from(g.status() != Status::Idle));
-        // Half of them: it need not be exact, but must not stay too high.
+        // Half of them: updates may be lost, and a number that stays too high would keep the core
+        // for ever.
         self.lifetime.in_use.store(in_use / 2, Ordering::Relaxed);
         // Acquire: pairs with the Release of `given_back`; a thread that released a
         // record and is still here is counted in `users`.
@@ -362,37 +393,17 @@ impl Shared {
         self.outside.lock().take(self.slab())
     }
 
-    /// The records of goroutines that have not ended, as far as they are visible.
-    pub(crate) fn records_in_use(&'static self) -> Vec<&'static Goroutine> {
-        let mut all = Vec::new();
-        self.slab().for_each(|g| {
-            if !matches!(g.status(), Status::Idle | Status::Dead) {
-                all.push(g);
-            }
-        });
-        all
-    }
-
-    /// The same, and what each is doing. What it tells may be changing.
-    pub(crate) fn goroutines(&'static self) -> Vec<GoroutineInfo> {
-        infos_of(&self.records_in_use())
-    }
-
-    /// What the flight recorder holds. Stops no thread.
-    pub(crate) fn trace(&'static self) -> Trace {
-        let mut tracks = vec![track_of(None, &self.recorder.others.lock())];
-        self.for_each_processor(|p| tracks.push(track_of(Some(p.id), &p.recorder.ring)));
-        snapshot::of(tracks, self.goroutines())
-    }
-
     /// Goroutines that have not ended.
     pub(crate) fn goroutines_count(&'static self) -> usize {
-        let mut ended = 0u64;
-        let mut spawned = self.spawned_outside.load(Ordering::Relaxed);
+        let sum = |count: fn(&Processor) -> &AtomicU64| -> u64 {
+            let counts = self.processors().map(count);
+            counts.map(|count| count.load(Ordering::Acquire)).sum()
+        };
+        let outside = self.spawned_outside.load(Ordering::Relaxed);
         // Ends first, so that the difference never falls below the truth.
-        self.for_each_processor(|p| ended += p.ended_count.load(Ordering::Acquire));
-        self.for_each_processor(|p| spawned += p.spawned_count.load(Ordering::Acquire));
-        usize::try_from(spawned.saturating_sub(ended)).unwrap_or(0)
+        let ended = sum(|p| &p.ended_count);
+        let spawned = outside + sum(|p| &p.spawned_count);
+        spawned.saturating_sub(ended) as usize
     }
 
     /// GOMAXPROCS.
@@ -401,18 +412,9 @@ impl Shared {
         self.procs.number()
     }
 
-    /// A P by its number.
-    pub(crate) fn processor(&'static self, index: usize) -> Option<&'static Processor> {
-        self.procs.get(index)
-    }
-
     /// Every P that was ever made, dead ones too: they may have timers.
-    pub(crate) fn for_each_processor(&'static self, mut f: impl FnMut(&'static Processor)) {
-        for index in 0..self.procs.made_count() {
-            if let Some(p) = self.processor(index) {
-                f(p);
-            }
-        }
+    pub(crate) fn processors(&'static self) -> impl Iterator<Item = &'static Processor> {
+        (0..self.procs.made_count()).filter_map(|index| self.procs.get(index))
     }
 
     /// The earliest timer of all Ps.
@@ -423,7 +425,12 @@ impl Shared {
         first
     }
 
-    /// Whether goroutines that have not ended can.
+    /// True if a timer is due at this time; `u64::MAX` means that there is none.
+    pub(super) fn is_due(&self, timer_ns: u64) -> bool {
+        timer_ns != u64::MAX && timer_ns <= self.now_ns()
+    }
+
+    /// Whether the goroutines that have not ended can still end.
     #[inline]
     pub(crate) fn run_state(&self) -> RunState {
         // SeqCst: see `spawn::wait_for`.
@@ -434,6 +441,13 @@ impl Shared {
         }
     }
 
+    /// From now on a goroutine that has not ended never will.
+    pub(crate) fn set_stopped(&self) {
+        self.run_state
+            .store(RunState::Stopped as u8, Ordering::SeqCst);
+    }
+
+    /// Changes the state from `from`; false if it is another.
     pub(crate) fn change_run_state(&self, from: RunState, to: RunState) -> bool {
         let (from, to) = (from as u8, to as u8);
         self.run_state
@@ -441,9 +455,9 @@ impl Shared {
             .is_ok()
     }
 
-    /// Records that a P was retaken from `m`; the caller holds the P, and did not
-    /// yet at `before_ns`. That time, or the last event of `m` there: later `m`
-    /// may have another P, and it has only one at a time.
+    /// Records that a P was retaken from `m`; the caller holds the P, and did not yet at
+    /// `before_ns`. The event has that time, or the time of the P's last event: with a later one
+    /// `m` could seem to have two Ps.
     pub(super) fn record_retake(&self, p: &Processor, m: &Machine, before_ns: u64) {
         let hog = m.current_goroutine().map_or(0, id_of);
         let last = p.recorder.ring.last().and_then(Event::unpack);
@@ -459,7 +473,7 @@ impl Shared {
 ///
 /// None of them is in use, now or later.
 unsafe fn free(shared: *mut Shared) {
-    // SAFETY: made by `Box::leak` in `start`, and not in use by the promise.
+    // SAFETY: made by `Box::leak` in `Shared::new`, and not in use by the promise.
     let shared = unsafe { Box::from_raw(shared) };
     if let Some(slab) = shared.slab.get() {
         // SAFETY: every record is on a free list, and by the promise none is taken any more.

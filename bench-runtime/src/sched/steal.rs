@@ -7,10 +7,10 @@ use super::shared::Shared;
 use crate::goroutine::Goroutine;
 use crate::recorder::event::Kind;
 
-/// Takes work from other Ps for `p`: the first to run is returned, the
-/// rest is in `p`'s queue, which must be empty. In each pass every running P is
-/// visited once; within a distance (same last-level cache, same socket,
-/// beyond) in the order of their numbers, from a random one on.
+/// Takes goroutines from another P: returns the first, and puts the rest into `p`'s queue, which
+/// must be empty. In each pass every running P is visited once: those of the same last-level cache,
+/// then those of the same socket, then the others; among these by their numbers, from a random one
+/// on.
 pub(crate) fn steal(shared: &'static Shared, p: ThisP) -> Option<&'static Goroutine> {
     // Go's figure: enough that a short gap between pops does not send a thief to sleep.
     for _ in 0..4 {
@@ -20,9 +20,8 @@ pub(crate) fn steal(shared: &'static Shared, p: ThisP) -> Option<&'static Gorout
         let running = || shared.idle.running.members(start, made);
         shared.topology.visit(p.id, running, |victim| {
             any = true;
-            found = shared
-                .processor(victim)
-                .and_then(|victim| steal_from(victim, &p));
+            let victim = shared.procs.get(victim);
+            found = victim.and_then(|victim| steal_from(victim, &p));
             found.is_some()
         });
         if found.is_some() || !any {
@@ -47,9 +46,9 @@ fn steal_from(victim: &Processor, thief: &Processor) -> Option<&'static Goroutin
         thief
             .recorder
             .record(Kind::Steal, victim.id as u64, count.into());
-        Processor::count_many(&thief.stolen_count, count);
-        Processor::count(&thief.thefts_count);
-        Processor::count_many(&thief.thefts_found_count, found);
+        Processor::count(&thief.stolen_count, count);
+        Processor::count(&thief.thefts_count, 1);
+        Processor::count(&thief.thefts_found_count, found);
     }
     first
 }

@@ -2,9 +2,9 @@
 //! and back.
 //!
 //! An M's thread runs [`super::schedule`] on its own stack, *g0* as in Go. It resumes a
-//! goroutine; from then on goroutines resume each other directly as they park or end
-//! ([`super::goroutine_main`]). A goroutine that finds no next one switches to g0; the
-//! payload of that switch is the request to g0.
+//! goroutine; from then on goroutines resume each other directly when they park or end
+//! ([`super::goroutine_main`]). A goroutine that finds no next one switches to g0. A switch to g0
+//! passes a request to it, a switch to a goroutine passes the M.
 
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,9 +36,9 @@ pub(crate) mod mcall {
     // Any other: the address of a fresh goroutine to be started on another M.
 }
 
-/// How long to wait for a goroutine that is still leaving its stack on another
-/// CPU, in loads; it is on its last few instructions unless the kernel has
-/// taken the CPU from it. Chosen, not measured.
+/// How many loads an M waits for a goroutine that is still leaving its stack on another CPU. Only a
+/// few instructions are left, unless the kernel has taken the CPU from that thread. Chosen, not
+/// measured.
 const LEAVING_SPINS: u32 = 1_000;
 
 /// Saves the running context in `save` and resumes `context`. Returns the payload of
@@ -50,9 +50,8 @@ pub(super) fn resume(m: ThisM, save: &AtomicUsize, context: usize) -> usize {
     unsafe { arch::switch(save.as_ptr(), context, ptr::from_ref(m.machine()) as usize) }
 }
 
-/// The first step of a resumed goroutine, on its own stack: it stores its M and the
-/// address of its header, which would take the resumer longer to find. Returns the M
-/// that it runs on now, from the payload.
+/// The first step of a resumed goroutine, on its own stack: stores its M, from the payload, and the
+/// address of its header, which takes longer to find for the thread that resumes it. Returns the M.
 #[inline(always)]
 pub(super) fn arrive(header: &'static StackHeader, g: &Goroutine, payload: usize) -> ThisM {
     header.machine.set(payload as *mut ());
@@ -62,12 +61,12 @@ pub(super) fn arrive(header: &'static StackHeader, g: &Goroutine, payload: usize
     unsafe { ThisM::new(&*(payload as *const Machine)) }
 }
 
-/// Makes a dequeued goroutine this M's current one: binds a stack if it never
-/// ran. Its result must be resumed at once.
+/// Makes a dequeued goroutine this M's current one, and binds a stack to it if it has never run.
+/// The caller must resume the result at once.
 ///
 /// # Errors
 ///
-/// The request to g0, if it does not run here and now.
+/// If the goroutine cannot run here and now: the request to g0.
 #[inline(always)]
 pub(crate) fn ready_context(m: ThisM, p: ThisP, g: &'static Goroutine) -> Result<usize, usize> {
     let mut context = claim::read(&g.context);
@@ -80,8 +79,7 @@ pub(crate) fn ready_context(m: ThisM, p: ThisP, g: &'static Goroutine) -> Result
     if p.recorder.watches(SWITCHES) {
         p.recorder.note_switch(m.current_goroutine(), Some(g));
     }
-    m.current
-        .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+    m.current.store(Some(g), Ordering::Relaxed);
     Ok(context)
 }
 
@@ -96,7 +94,7 @@ fn ready_context_slow(
     while context & RUNNING_BIT != 0 {
         spins += 1;
         if spins > LEAVING_SPINS {
-            // The kernel took the CPU from it: others run first.
+            // The kernel has probably taken the CPU from it: others run first.
             scheduler::requeue(m, g);
             std::thread::yield_now();
             return Err(mcall::SCHEDULE);
@@ -119,7 +117,7 @@ fn ready_context_slow(
     Ok(claim::saved(context))
 }
 
-/// A goroutine that waited to run begins to run: records how long, if it is timed.
+/// For a goroutine that begins to run: records how long it waited for that, if it is timed.
 #[inline(always)]
 pub(super) fn end_timing(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if g.has_flag(FLAG_TIMED) {
@@ -131,10 +129,7 @@ pub(super) fn end_timing(m: ThisM, p: ThisP, g: &'static Goroutine) {
 #[inline(never)]
 fn end_timing_slow(shared: &'static Shared, p: ThisP, g: &'static Goroutine) {
     g.clear_flag(FLAG_TIMED);
-    let of_a_p = || {
-        let mut all = (0..shared.procs.made_count()).filter_map(|id| shared.processor(id));
-        all.find_map(|p| p.recorder.end_timing(g))
-    };
+    let of_a_p = || shared.processors().find_map(|p| p.recorder.end_timing(g));
     let since_ns = shared.recorder.end_timing(g);
     let since_ns = since_ns.or_else(|| p.recorder.end_timing(g));
     if let Some(since_ns) = since_ns.or_else(of_a_p) {
@@ -161,9 +156,9 @@ fn bind(m: ThisM, p: ThisP, g: &'static Goroutine) -> Result<usize, usize> {
     }
 }
 
-/// Parks the goroutine on this stack: steps 3 of [`crate::goroutine::parkable`]. It
-/// is inside, and enqueued where a ready will find it. Returns when it is resumed,
-/// still inside, with the M that it is on now. Blocks the goroutine.
+/// Parks the goroutine on this stack: step 3 of [`crate::goroutine::parkable`]. It is inside, and
+/// enqueued where a thread will ready it. Returns when it is resumed, still inside, with the M that
+/// it is on now. Blocks the goroutine.
 #[inline(always)]
 pub(crate) fn leave_stack(
     header: &'static StackHeader,
@@ -193,7 +188,7 @@ pub(crate) fn leave_stack_for(
     next: &'static Goroutine,
 ) -> ThisM {
     if ptr::eq(next, g) {
-        // Readied already, and it picked itself.
+        // It was readied already, and has picked itself.
         end_timing(m, p, g);
         g.set_status(Status::Running);
         return m;
@@ -212,22 +207,24 @@ pub(crate) fn leave_for_g0(
     g: &'static Goroutine,
     request: usize,
 ) -> ThisM {
-    m.note_leave();
-    m.current.store(ptr::null_mut(), Ordering::Relaxed);
-    let g0 = m.g0.load(Ordering::Relaxed);
-    m.g0_fiber.leave_for(&g.context);
+    if let Some(p) = m.held()
+        && p.recorder.watches(SWITCHES)
+    {
+        p.recorder.note_switch(m.current_goroutine(), None);
+    }
+    m.current.store(None, Ordering::Relaxed);
+    let g0 = m.own().g0.load(Ordering::Relaxed);
+    m.own().g0_fiber.leave_for(&g.context);
     // SAFETY: see `jump_to_g0`; `context` is ours while we run.
     let payload = unsafe { arch::switch(g.context.as_ptr(), g0, request) };
     arrive(header, g, payload)
 }
 
-/// In a migrating runtime: leaves the stack for an M that waits for this goroutine
-/// and runs no other: it is locked to the thread, or it is unwinding, and the
-/// count of panics is the thread's.
+/// In a migrating runtime: parks a goroutine that is locked to its thread, or that unwinds. Its M
+/// runs no other goroutine, and waits for this one.
 #[cold]
 #[inline(never)]
 fn leave_locked(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> ThisM {
-    m.locked
-        .store(ptr::from_ref(g).cast_mut(), Ordering::Release);
+    m.locked.store(Some(g), Ordering::Release);
     leave_for_g0(header, m, g, mcall::STOP_LOCKED)
 }

@@ -1,24 +1,26 @@
-//! The M of the calling thread: the only way to the part that only an M's own thread may use.
+//! The M of the calling thread, with the part that only this thread may use.
 //!
 //! A [`ThisM`] is not `Send`, so it stays with its thread. A goroutine that parks may
-//! continue on another M: it gets that one from the switch (`switch::leave_stack`), and
-//! nothing keeps a `ThisM` over a switch.
+//! continue on another M: the switch (`switch::leave_stack`) returns that M, and nothing keeps a
+//! `ThisM` over a switch.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::ptr;
 use std::sync::atomic::Ordering;
 
 use super::idle::Lists;
-use super::machine::{Machine, MachineQueues};
+use super::machine::{Machine, MachineQueues, Own};
 use super::processor::{Processor, ThisP};
 use super::shared::Shared;
 use crate::netpoll::Netpoll;
 use crate::recorder::event::Kind;
 use crate::recorder::{SWITCHES, id_of};
+use crate::sys::clock;
 use crate::util::counter::Counter;
 use crate::util::lock::LockGuard;
 
-/// Ms of the process whose P was retaken and that have none since.
+/// Ms of the process whose P was retaken, and that have had no P since.
 pub(super) static RETAKEN: Counter = Counter::new();
 
 /// See the module.
@@ -50,10 +52,17 @@ impl ThisM {
         }
     }
 
-    /// The part that other threads may use, too.
+    /// The part that other threads may use too.
     #[inline(always)]
     pub(crate) fn machine(self) -> &'static Machine {
         self.machine
+    }
+
+    /// The part that belongs to the M's own thread.
+    #[inline(always)]
+    pub(super) fn own(self) -> &'static Own {
+        // SAFETY: this is that thread.
+        unsafe { self.machine.own() }
     }
 
     /// Its runtime.
@@ -70,44 +79,48 @@ impl ThisM {
         }
     }
 
-    /// Comes into the runtime. `None` if the P was retaken. Returns also
-    /// whether it was already inside, for `leave`.
+    /// Enters the runtime. Returns its P, or `None` if that was retaken; and whether it was already
+    /// inside, for `leave`.
     #[inline(always)]
     pub(crate) fn enter(self) -> (Option<ThisP>, bool) {
-        // SAFETY: our own thread.
-        let (p, was_inside) = unsafe { self.machine.enter() };
-        // SAFETY: it holds P, inside.
-        (p.map(|p| unsafe { ThisP::new(p) }), was_inside)
+        let (p, was_inside) = self.own().p_lock.enter();
+        // SAFETY: as in `held`.
+        (unsafe { p.as_ref().map(|p| ThisP::new(p)) }, was_inside)
     }
 
     /// Goes back to the goroutine's code.
     #[inline(always)]
     pub(crate) fn leave(self, was_inside: bool) {
-        // SAFETY: our own thread.
-        unsafe { self.machine.leave(was_inside) }
+        self.own().p_lock.leave(was_inside);
     }
 
     /// The P it holds. Only inside the runtime.
     pub(crate) fn held(self) -> Option<ThisP> {
-        // SAFETY: our own thread; it holds P, inside.
-        unsafe { self.machine.held().map(|p| ThisP::new(p)) }
+        // SAFETY: Ps live as long as their runtime's Ms. This one holds it, and is inside.
+        unsafe { self.own().p_lock.held().as_ref().map(|p| ThisP::new(p)) }
     }
 
-    /// Takes up a P, which no M has. Only inside the runtime, without one.
+    /// Takes a P that no M has. Only inside the runtime, without a P.
     pub(crate) fn acquire_p(self, p: &'static Processor) -> ThisP {
         unmark_retaken(self.shared(), self.machine);
-        self.note_start(p);
-        // SAFETY: our own thread, which holds P from here on.
-        let p = unsafe {
-            self.machine.set_p(Some(p));
-            ThisP::new(p)
-        };
+        p.recorder.record(Kind::Start, self.id as u64, 0);
+        if p.recorder.watches(SWITCHES)
+            && let Some(g) = self.current_goroutine()
+        {
+            p.recorder.record(Kind::Run, id_of(g), 0);
+        }
+        // Before the lock shows it: a retake reads the M here.
+        p.set_owner(Some(self.id));
+        self.holds_since_ns
+            .store(clock::now_ns(), Ordering::Relaxed);
+        self.own().p_lock.set(ptr::from_ref(p).cast_mut());
         self.shared().sysmon_wait.wake();
-        p
+        // SAFETY: this thread holds P from here on.
+        unsafe { ThisP::new(p) }
     }
 
     /// Acquires an idle P, or queues for one and sleeps until it is woken. Only inside the
-    /// runtime, without one. Blocks the thread.
+    /// runtime, without a P. Blocks the thread.
     pub(super) fn acquire_or_wait(self, mut lists: LockGuard<'_, Lists>) {
         let idle = &self.shared().idle;
         match idle.acquire(&mut lists) {
@@ -123,20 +136,17 @@ impl ThisM {
         }
     }
 
-    /// Lets go of its P. Only inside the runtime.
+    /// Releases its P. Only inside the runtime.
     pub(crate) fn release_p(self) {
         if let Some(p) = self.held() {
             p.recorder.record(Kind::Stop, self.id as u64, 0);
         }
-        // SAFETY: our own thread.
-        unsafe { self.machine.set_p(None) }
+        self.own().p_lock.set(ptr::null_mut());
     }
 
-    /// Sleeps until woken, and takes up the P that the waker handed over, if
-    /// any. Blocks the thread.
+    /// Sleeps until woken, and takes the P that the waker has given it, if any. Blocks the thread.
     pub(crate) fn sleep(self) {
-        // SAFETY: our own thread.
-        if let Some(p) = unsafe { self.machine.sleep() } {
+        if let Some(p) = self.sleep_for_p() {
             self.acquire_p(p);
         }
     }
@@ -144,60 +154,22 @@ impl ThisM {
     /// In a pinned runtime: its queues.
     #[inline(always)]
     pub(super) fn queues(self) -> &'static MachineQueues {
-        // SAFETY: our own thread.
-        unsafe { self.machine.queues() }
+        &self.own().queues
     }
 
-    /// Moves what is in its inbox to the end of its queue.
-    pub(super) fn take_inbox(self) {
-        // SAFETY: our own thread.
-        unsafe { self.machine.take_inbox() }
-    }
-
-    /// From now on a thread that wakes it must also interrupt its poller: its own,
-    /// or the runtime's, which this returns. To be called before the heavy
-    /// barrier.
+    /// Returns the poller in which it will sleep: its own, if it has one, else the runtime's. From
+    /// now on a thread that wakes it also interrupts that poller. Only before the heavy barrier of
+    /// S2.
     pub(crate) fn begin_polling(self) -> &'static Netpoll {
         let own = self.machine.own_netpoll();
         let netpoll = own.unwrap_or(&self.shared().netpoll);
-        self.machine.set_polls_in(netpoll);
+        self.set_polls_in(Some(netpoll));
         netpoll
-    }
-
-    /// Its own thread, inside, leaves the stack of its current goroutine for
-    /// its own.
-    #[inline(always)]
-    pub(crate) fn note_leave(self) {
-        if let Some(p) = self.held()
-            && p.recorder.watches(SWITCHES)
-        {
-            p.recorder.note_switch(self.current_goroutine(), None);
-        }
-    }
-
-    /// The same if the goroutine has ended: its record may belong to another.
-    #[inline(always)]
-    pub(crate) fn note_end(self) {
-        if let Some(p) = self.held()
-            && p.recorder.watches(SWITCHES)
-        {
-            p.recorder.record(Kind::End, 0, 0);
-        }
-    }
-
-    /// It has taken a P.
-    fn note_start(self, p: &'static Processor) {
-        p.recorder.record(Kind::Start, self.id as u64, 0);
-        if p.recorder.watches(SWITCHES)
-            && let Some(g) = self.current_goroutine()
-        {
-            p.recorder.record(Kind::Run, id_of(g), 0);
-        }
     }
 }
 
-/// Marks an M whose P was just retaken, so that [`super::give_way`] checks. Under the lock by
-/// which it finds that out: before it can acquire another P.
+/// Marks an M whose P was just retaken: [`super::give_way`] then checks. Under the lock of
+/// [`super::biased_lock`], so before the M can acquire another P.
 pub(crate) fn mark_retaken(shared: &Shared, m: &Machine) {
     if !m.p_retaken.swap(true, Ordering::Relaxed) {
         RETAKEN.add();

@@ -4,11 +4,10 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
 use super::current;
-use super::idle::Lists;
+use super::idle::{Lists, take};
 use super::machine::Machine;
 use super::processor::Processor;
 use super::shared::Shared;
-use crate::goroutine::Goroutine;
 use crate::recorder::event::Kind;
 use crate::stack::{Class, Stack};
 use crate::sys::{barrier, thread_end};
@@ -28,19 +27,7 @@ pub(super) fn start_machine(
     m.wake(Some(p));
 }
 
-/// Gives a P that the caller holds, and a goroutine, to `m`, which was taken
-/// off the list of sleeping Ms, or to a new one.
-pub(super) fn start_on(
-    shared: &'static Shared,
-    m: Option<&'static Machine>,
-    p: &'static Processor,
-    g: &'static Goroutine,
-) {
-    let m = m.unwrap_or_else(|| new_machine(shared));
-    m.set_first(g);
-    m.wake(Some(p));
-}
-
+/// A new M. Its thread sleeps until it is woken with a P.
 pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
     let mut machines = shared.machines.lock();
     let m: &'static Machine = Box::leak(Box::new(Machine::new(
@@ -57,8 +44,8 @@ pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
     m
 }
 
-/// Bytes of stack with which libc can start a thread. Chosen: it needs a few KiB, of which the loader uses most
-/// at the first call of a function, for the vector registers.
+/// Bytes of stack with which libc can start a thread. Chosen: it needs a few KiB, mostly for the
+/// loader, which saves the vector registers at the first call of a function.
 const START_STACK: usize = 32 << 10;
 
 fn has_room_to_start() -> bool {
@@ -66,8 +53,8 @@ fn has_room_to_start() -> bool {
         .is_none_or(|header| Stack::from_header(NonNull::from(header)).usable() >= START_STACK)
 }
 
-/// Before goroutines with such stacks start: threads that they need are started by another
-/// thread.
+/// Called before goroutines with stacks of this class start. If the stacks are too small to start a
+/// thread, another thread starts those that such goroutines need.
 pub(crate) fn prepare_for(class: Class) {
     if class.usable() < START_STACK {
         threads::starter();
@@ -116,13 +103,7 @@ pub(super) fn wake_one(shared: &'static Shared) {
 #[cold]
 #[inline(never)]
 pub(super) fn wake_one_slow(shared: &'static Shared) {
-    // AcqRel: only one waker continues.
-    if shared
-        .idle
-        .spinning_count
-        .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
-        .is_err()
-    {
+    if !shared.idle.claim_spinning() {
         return;
     }
     shared.metrics.wakes_count.fetch_add(1, Ordering::Relaxed);
@@ -134,25 +115,25 @@ pub(super) fn wake_one_slow(shared: &'static Shared) {
     start_machine(shared, &mut lists, p, true);
 }
 
-/// Wakes an M for work that only it can do, if it sleeps. An M checks its inbox before
-/// it sleeps: by the barriers of [`super::idle`] either it sees the goroutine or this
-/// finds it on the list.
+/// Wakes an M for a goroutine that only it may run, if it sleeps. An M checks its inbox before
+/// it sleeps: by the barriers of [`super::idle`] either the M sees the goroutine, or this function
+/// finds the M on the list.
 #[cold]
 pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
-    // The inbox before the load of `resting`: the M has them in the other order,
-    // with a heavy barrier between.
+    // The inbox was stored to before this load of `resting`. The M first stores `resting`, then
+    // loads its inbox, with a heavy barrier between.
     barrier::light();
     let is_locked = m.locked_ready.load(Ordering::Relaxed);
     if !is_locked && !m.resting.load(Ordering::Relaxed) {
         return;
     }
-    // SeqCst: the inbox before the check of the list, which the lock orders.
+    // SeqCst: the store to the inbox comes before the check of the list, which is under its lock.
     std::sync::atomic::fence(Ordering::SeqCst);
     let mut lists = shared.idle.lock();
     // A reserved M is not woken for its inbox: it runs only its locked goroutine, and a
     // wake means that this goroutine is ready.
-    let asleep =
-        lists.take_machine(m) || (m.locked_ready.load(Ordering::Acquire) && lists.take_reserved(m));
+    let asleep = take(&mut lists.machines, m)
+        || (m.locked_ready.load(Ordering::Acquire) && take(&mut lists.reserved, m));
     if !asleep {
         return;
     }
@@ -160,7 +141,7 @@ pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
         Some(p) => m.wake(Some(p)),
         None => {
             shared.idle.wait_for_p(&mut lists, m);
-            // It leaves its poller now, and waits on its futex for the P.
+            // If it sleeps in a poller, it leaves that and waits on its futex for the P.
             m.interrupt_polling();
         }
     }
@@ -169,8 +150,8 @@ pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
 /// Called after a timer was armed: an M that waits for a later one must check again.
 #[inline]
 pub(super) fn timer_armed(shared: &'static Shared, when_ns: u64) {
-    // The timer first, then the load of the poller's deadline; the
-    // poller does it in the other order, with a heavy barrier between.
+    // The timer was armed before this load of the poller's deadline. The M that polls first stores
+    // `u64::MAX` there, then looks for timers, with a heavy barrier between.
     barrier::light();
     shared.poller.interrupt_after(when_ns);
 }

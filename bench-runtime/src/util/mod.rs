@@ -1,5 +1,6 @@
 //! Small helpers with no knowledge of the runtime.
 
+pub(crate) mod atomic_ref;
 pub(crate) mod counter;
 pub(crate) mod lock;
 pub(crate) mod note;

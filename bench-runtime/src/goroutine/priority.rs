@@ -1,0 +1,55 @@
+//! The scheduling class of a goroutine.
+
+use super::Goroutine;
+
+/// The scheduling class of a goroutine.
+///
+/// High ones run before all others, and low ones if nothing else is runnable. But a thread checks
+/// the lower classes first in a share of its picks, so none starves.
+///
+/// In a pinned runtime the class decides only when a goroutine starts. After
+/// its start it waits in the one queue of its thread, in the order in which
+/// that thread's goroutines became runnable. The classes are queues of the
+/// whole runtime, and no other thread could run a goroutine that has started.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{GoBuilder, Priority, Runtime, chan};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let order = unsafe { Runtime::builder().procs(1).build() }?.run(|| {
+///     let (tx, rx) = chan(3);
+///     for class in [Priority::Low, Priority::Normal, Priority::High] {
+///         let tx = tx.clone();
+///         let start = GoBuilder::new().priority(class);
+///         drop(start.go(move || tx.send(class)).unwrap());
+///     }
+///     drop(tx);
+///     rx.iter().collect::<Vec<_>>()
+/// });
+/// assert_eq!(order.len(), 3);
+/// println!("{order:?}"); // Mostly the high one first.
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Priority {
+    /// In between.
+    #[default]
+    Normal = 0,
+    /// Before all others.
+    High = 1,
+    /// If nothing else is runnable, and sometimes before.
+    Low = 2,
+}
+
+impl Priority {
+    pub(crate) fn of(g: &Goroutine) -> Self {
+        match g.priority_bits() {
+            1 => Self::High,
+            2 => Self::Low,
+            _ => Self::Normal,
+        }
+    }
+}
