@@ -32,7 +32,7 @@
 //! # Rejected
 //!
 //! * Pooling all samples: it treats five processes of a hundred samples as five hundred independent
-//! samples, and so finds differences between repeats.
+//!   samples, and so finds differences between repeats.
 //! * BCa: its acceleration needs a jackknife over five processes, which for
 //!   a median is mostly ties.
 
