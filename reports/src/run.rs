@@ -1,5 +1,7 @@
 //! A whole result file in memory.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -187,6 +189,31 @@ impl Run {
     #[must_use]
     pub fn samples_count(&self) -> usize {
         self.groups.iter().map(|group| group.samples.len()).sum()
+    }
+
+    /// Records by their type, without the header and the end.
+    #[must_use]
+    pub fn records_count(&self) -> BTreeMap<String, u64> {
+        let known = [
+            ("group", self.groups.len()),
+            ("failure", self.failures.len()),
+            ("counters", self.counters.len()),
+            ("environment", self.environment.len()),
+            ("taint", self.taints.len()),
+            ("cross_check", self.cross_checks.len()),
+            ("block", self.blocks.len()),
+        ];
+        let unknown = self
+            .unknown
+            .iter()
+            .filter_map(|record| record["type"].as_str());
+        let mut counts = BTreeMap::new();
+        for (kind, count) in known.into_iter().chain(unknown.map(|kind| (kind, 1))) {
+            if count > 0 {
+                *counts.entry(kind.to_owned()).or_default() += count as u64;
+            }
+        }
+        counts
     }
 
     /// True if the run completed its plan.

@@ -493,6 +493,7 @@ quarantined  kept and shown apart, in no average: disturbed, built from unknown
 refused      an incomplete run, a --quick run, one outside its machine's folder, or one
              that contradicts itself: its machine its raw facts, its samples their order
 It finds files that were edited or mixed up. It cannot show that a file was measured.
+`not checked` says what an older file does not record.
 Exit status: that of the worst file: 0 accepted, 1 quarantined, 2 refused; 4 wrong
 arguments.";
 
