@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+pub(crate) use reports::run::short_commit as short;
 use workloads::lane::Program;
 
 use crate::say::say;
@@ -89,11 +90,6 @@ impl Recipe {
         self.hash(&mut hasher);
         format!("{commit}-{:016x}", hasher.finish())
     }
-}
-
-/// The first 12 characters of a commit's hash.
-pub(crate) fn short(commit: &str) -> &str {
-    commit.get(..12).unwrap_or(commit)
 }
 
 /// The commits of a repository, checked out one after the other in one worktree, which

@@ -47,7 +47,10 @@ fn software(run: &Run) -> Vec<String> {
         let is_digit = |sign: u8| sign.is_ascii_digit() || (b'a'..=b'f').contains(&sign);
         [40, 64].contains(&commit.len()) && commit.bytes().all(is_digit)
     };
-    if let Some(commit) = fact("git_commit").filter(|commit| !is_hash(commit)) {
+    let lanes = header.lanes.iter().map(|lane| lane.commit.as_str());
+    let told = lanes.filter(|commit| !commit.is_empty());
+    let mut commits = fact("git_commit").into_iter().chain(told);
+    if let Some(commit) = commits.find(|commit| !is_hash(commit)) {
         found.push(format!("its commit is no commit of git: {commit:?}"));
     }
     let architecture = header.host.machine.architecture.as_str();

@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use crate::format;
 use crate::gate;
-use crate::run::{Run, other_version};
+use crate::run::{Run, other_commit, other_version};
 use crate::schema::{Depth, FailureKind};
 use crate::store::{MOST_BYTES, kept_path};
 use crate::taints;
@@ -279,6 +279,7 @@ fn doubts(run: &Run) -> Vec<String> {
         }
     }
     found.extend(run.header.lanes.iter().filter_map(other_version));
+    found.extend(other_commit(&run.header));
     let build = &run.header.environment;
     if build.get("git_commit").and_then(Value::as_str).is_none() {
         found.push("it does not say of which commit the program was built: build it in a clone of the repository".to_owned());

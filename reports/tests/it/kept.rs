@@ -135,7 +135,7 @@ fn verify_each<const N: usize>(changes: [(&str, Change, Standing, &str); N]) {
 #[test]
 fn every_kind_of_unfit_file_is_named() {
     use Standing::{Accepted, Quarantined, Refused};
-    let changes: [(&str, Change, Standing, &str); 19] = [
+    let changes: [(&str, Change, Standing, &str); 20] = [
         ("as it is", |_| {}, Accepted, ""),
         ("cut off", |run| run.end = None, Refused, "cut short"),
         (
@@ -233,6 +233,12 @@ fn every_kind_of_unfit_file_is_named() {
             "of which commit",
         ),
         (
+            "a lane program of another commit",
+            |run| run.header.lanes[1].commit = "e".repeat(40),
+            Quarantined,
+            "was measured by a lane program of the commit eeeeeeeeeeee",
+        ),
+        (
             "operations in no time",
             |run| run.groups[7].samples[0].operations_count = 1 << 50,
             Quarantined,
@@ -297,7 +303,7 @@ fn facts_and_figures_that_were_forged_are_named() {
     fn samples(run: &mut Run) -> impl Iterator<Item = &mut Sample> {
         run.groups.iter_mut().flat_map(|group| &mut group.samples)
     }
-    let changes: [(&str, Change, Standing, &str); 21] = [
+    let changes: [(&str, Change, Standing, &str); 22] = [
         (
             "a start that is none",
             |run| run.header.started = "yesterday".into(),
@@ -342,6 +348,12 @@ fn facts_and_figures_that_were_forged_are_named() {
             |run| fact(run, "git_commit", "40600651"),
             Refused,
             "is no commit of git",
+        ),
+        (
+            "a lane's commit in words",
+            |run| run.header.lanes[1].commit = "the newest".into(),
+            Refused,
+            "is no commit of git: \"the newest\"",
         ),
         (
             "another architecture",
