@@ -17,7 +17,7 @@ const MOST_PAIRS: usize = 50;
 const MOST_MACHINES: usize = 10;
 
 /// The releases whose age is shown, by their facts.
-const RELEASES: [&str; 4] = ["suite", "Go", "tokio", "Rust"];
+const AGED: [&str; 4] = ["suite", "Go", "tokio", "Rust"];
 
 pub(super) fn page(collection: &Collection) -> String {
     let text = html! { "What one machine cannot show. No figure is averaged over machines." };
@@ -182,7 +182,7 @@ fn releases(collection: &Collection) -> Markup {
     html! {
         h2 { "How old the releases are" }
         p class="lead" { "Figures of an old release do not speak for the newest one. A machine without the newest release is worth another run." }
-        @for name in RELEASES { (release(collection, name)) }
+        @for name in AGED { (release(collection, name)) }
     }
 }
 
