@@ -602,9 +602,12 @@ Example:
 
 git bisect chooses the commits. Each is built in a worktree below target/commits, where
 its lane program is kept, and is measured beside GOOD, alternately, in one run. A commit
-that does not build, or is too noisy to say after three runs, is skipped.
-Exit status: 0 one commit is found, 1 several are left, since some were skipped, 2 it
-could not run, 3 GOOD and BAD do not differ, as far as can be told.";
+that does not build, or is too noisy to say after three runs, is skipped. The commit that
+is found is measured a second time, beside its parent: the answer says whether it differs
+again, by how much, and with which 95% interval.
+Exit status: 0 one commit is found and confirmed, 1 several are left, since some were
+skipped, or one is left that is not confirmed, 2 it could not run, 3 GOOD and BAD do not
+differ, as far as can be told.";
 
 /// The arguments of `bisect`.
 #[derive(Args, Debug)]
