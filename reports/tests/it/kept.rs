@@ -494,7 +494,7 @@ fn deleted_lines_are_refused_where_the_closing_line_counts_them() {
     let whole = verify(&counted);
     assert_eq!(whole.standing, Standing::Accepted, "{whole:?}");
     assert!(whole.unchecked.is_empty(), "{whole:?}");
-    let deletions: [(&str, fn(&mut Run)); 5] = [
+    let deletions: [(&str, Change); 5] = [
         ("taint", |run| run.taints.clear()),
         ("environment", |run| drop(run.environment.pop())),
         ("block", |run| run.blocks.clear()),
