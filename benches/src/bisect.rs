@@ -1,6 +1,6 @@
 //! Finds the commit that changed a cell. Git's own bisection chooses the commits; each is built,
 //! and measured in one run alternately with the good commit (`run --base`), so a change of the host
-//! affects both builds.
+//! affects both builds. The result is measured a second time, against its parent.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use reports::change::{Change, ChangeRow};
 use reports::stats::verdict::Verdict;
 use serde::Serialize;
 
-use crate::commits::{CommitError, Commits};
+use crate::commits::{CommitError, Commits, short};
 use crate::lane_program;
 use crate::say::say;
 
@@ -48,6 +48,32 @@ pub(crate) struct Found {
     /// The commits of which one made the step: one, unless some could not be judged; none if the
     /// bad commit does not differ from the good one.
     pub(crate) suspects: Vec<Suspect>,
+    /// The second measurement of the suspect, if there is only one.
+    pub(crate) confirmation: Option<Confirmation>,
+}
+
+/// A second measurement of the commit that was found, now against its parent.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Confirmation {
+    /// The parent; the first one of a merge.
+    pub(crate) parent: String,
+    pub(crate) outcome: Certainty,
+    /// The figure of the commit, against that of its parent.
+    pub(crate) measured: Measured,
+    /// The 95% interval of the change; none if `measured.by` has it, or if there is none.
+    pub(crate) interval: Option<String>,
+}
+
+/// What the second measurement says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Certainty {
+    /// The commit differs from its parent, in the direction of the step.
+    Confirmed,
+    /// The commit does not differ from its parent, or in the other direction.
+    Contradicted,
+    /// The measurement is too noisy, or one of the two does not build.
+    Open,
 }
 
 /// A commit that may have made the step.
@@ -77,7 +103,7 @@ impl Search<'_> {
         );
         let base = self.commits.program(&good)?;
         let program = self.commits.program(&bad)?;
-        let (first, row) = self.measure(&bad, &base, &program, None)?;
+        let (first, row) = self.measure("search", &bad, &base, &program, None)?;
         let row = row.with_context(|| {
             format!(
                 "{bad} has no figure of {} on {}: {}",
@@ -99,6 +125,7 @@ impl Search<'_> {
             .join(", "),
             measured: vec![first],
             suspects: Vec::new(),
+            confirmation: None,
         };
         if !matches!(row.verdict, Verdict::Faster | Verdict::Slower) {
             return Ok(found);
@@ -107,7 +134,10 @@ impl Search<'_> {
         while !said.contains("is the first bad commit") {
             let commit = self.commits.git(["rev-parse", "HEAD"])?;
             let measured = match self.commits.program(&commit) {
-                Ok(program) => self.measure(&commit, &base, &program, Some(&row))?.0,
+                Ok(program) => {
+                    self.measure("search", &commit, &base, &program, Some(&row))?
+                        .0
+                }
                 Err(CommitError::Build { message, .. }) => Measured {
                     problem: Some(format!("it does not build: {message}")),
                     ..self.named(&commit)?
@@ -134,7 +164,46 @@ impl Search<'_> {
             }
         }
         found.suspects = self.suspects()?;
+        if let [only] = found.suspects.as_slice() {
+            found.confirmation = Some(self.confirm(&only.commit, &row)?);
+        }
         Ok(found)
+    }
+
+    /// Measures the suspect a second time, against its parent. The search measures each commit
+    /// once, and watches the case with the largest change, which may be due to chance.
+    fn confirm(&self, commit: &str, like: &ChangeRow) -> anyhow::Result<Confirmation> {
+        let parent = self.commits.git(["rev-parse", &format!("{commit}^")])?;
+        say(format!("measuring {commit} again, against its parent"));
+        let programs = self.commits.program(&parent).and_then(|base| {
+            let program = self.commits.program(commit)?;
+            Ok((base, program))
+        });
+        let (measured, row) = match programs {
+            Ok((base, program)) => self.measure("again", commit, &base, &program, Some(like))?,
+            Err(CommitError::Build {
+                commit: which,
+                message,
+            }) => {
+                let problem = Some(format!("{which} does not build: {message}"));
+                let measured = Measured {
+                    problem,
+                    ..self.named(commit)?
+                };
+                (measured, None)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Confirmation {
+            parent,
+            outcome: match measured.verdict {
+                None | Some(Verdict::CannotTell) => Certainty::Open,
+                Some(verdict) if verdict == like.verdict => Certainty::Confirmed,
+                Some(_) => Certainty::Contradicted,
+            },
+            measured,
+            interval: row.and_then(|row| interval(&row)),
+        })
     }
 
     /// The commits that may have made the step: the first bad one and its ancestors, except good
@@ -166,11 +235,12 @@ impl Search<'_> {
         })
     }
 
-    /// Measures a commit's program against the good one, and again for longer if the result is too
-    /// noisy. `like` is the row to watch. The first run has none: it takes the decided row with the
-    /// largest change.
+    /// Measures a commit's program against `base`, and again for longer if the result is too noisy.
+    /// `like` is the row to watch. The first run has none: it takes the decided row with the largest
+    /// change. The names of the runs' folders begin with `label`.
     fn measure(
         &self,
+        label: &str,
         commit: &str,
         base: &Path,
         program: &Path,
@@ -181,7 +251,7 @@ impl Search<'_> {
         for attempt in 0..TRIES {
             let folder = self
                 .runs
-                .join(format!("{}-{attempt}", commit.get(..12).unwrap_or(commit)));
+                .join(format!("{label}-{}-{attempt}", short(commit)));
             let file = self.run(base, program, self.watched.budget_s << attempt, &folder)?;
             let run = reports::store::read(&file)?;
             let sides = run.sides().context("the run has one build only")?;
@@ -249,4 +319,11 @@ impl Search<'_> {
         );
         Ok(file)
     }
+}
+
+/// The 95% interval of a change: `+9.8% to +12.1%`.
+fn interval(row: &ChangeRow) -> Option<String> {
+    let interval = row.ratio.interval.filter(|_| row.difference.is_none())?;
+    let [low, high] = [interval.low, interval.high].map(|end| (end - 1.0) * 100.0);
+    Some(format!("{low:+.1}% to {high:+.1}%"))
 }

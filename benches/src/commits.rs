@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+pub(crate) use reports::run::short_commit as short;
 use workloads::lane::Program;
 
 use crate::say::say;
@@ -74,8 +75,14 @@ impl Recipe {
     pub(crate) fn with_release(library: &str, release: &str) -> Self {
         let own = Self::default();
         let ask = format!(r#"s/^({library} = (\{{ version = )?")[^"]*/\1={release}/"#);
+        // A locked dependent may require a newer release. Then cargo chooses another dependent.
+        let resolve = "cargo metadata --quiet --format-version 1 >/dev/null 2>&1";
+        let dependents = dependents(library);
         Self {
-            build: format!("sed -i -E '{ask}' Cargo.toml && {}", own.build),
+            build: format!(
+                "sed -i -E '{ask}' Cargo.toml && {{ {resolve} || cargo update --quiet $({dependents}); }} && {}",
+                own.build
+            ),
             ..own
         }
     }
@@ -91,9 +98,11 @@ impl Recipe {
     }
 }
 
-/// The first 12 characters of a commit's hash.
-pub(crate) fn short(commit: &str) -> &str {
-    commit.get(..12).unwrap_or(commit)
+/// The command that lists the packages of `Cargo.lock` from a registry that depend on `library`.
+fn dependents(library: &str) -> String {
+    format!(
+        r#"awk -v RS= '/\nsource = / && /\n "{library}[ "]/ {{ split($0, part, "\""); print part[2] "@" part[4] }}' Cargo.lock"#
+    )
 }
 
 /// The commits of a repository, checked out one after the other in one worktree, which
@@ -321,6 +330,33 @@ mod tests {
                 "{found:?}"
             );
         }
+    }
+
+    #[test]
+    fn locked_dependents_of_a_library_are_listed() {
+        let listed = |library: &str| {
+            let output = Command::new("sh")
+                .args(["-c", &dependents(library)])
+                .current_dir(lane_program::workspace())
+                .output()
+                .unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let found = listed("tokio");
+        let names = found
+            .lines()
+            .filter_map(|line| Some(line.split_once('@')?.0));
+        let names: Vec<&str> = names.collect();
+        assert!(
+            names.contains(&"tokio-util") && names.contains(&"hyper-util"),
+            "{found}"
+        );
+        // Packages of this workspace are no dependents, nor is the library itself.
+        assert!(
+            !names.contains(&"workloads") && !names.contains(&"tokio"),
+            "{found}"
+        );
+        assert_eq!(listed("corosensei"), "");
     }
 
     #[test]

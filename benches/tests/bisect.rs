@@ -23,8 +23,7 @@ fn git(folder: &Path, words: &[&str]) -> String {
 
 /// Makes a repository whose commits slow the lane down, each by this many percent; `None` is a
 /// commit that does not build. Returns the commits, the oldest first.
-fn repository(folder: &Path, slowdowns: &[Option<u32>]) -> Vec<String> {
-    let lane = lane(folder);
+fn repository(folder: &Path, lane: &Path, slowdowns: &[Option<u32>]) -> Vec<String> {
     let repository = folder.join("repository");
     fs::create_dir(&repository).unwrap();
     git(&repository, &["init", "--quiet"]);
@@ -84,7 +83,7 @@ fn commit_that_made_the_step_is_found_beside_one_that_does_not_build() {
         Some(60),
         Some(60),
     ];
-    let commits = repository(folder.path(), &slowdowns);
+    let commits = repository(folder.path(), &lane(folder.path()), &slowdowns);
     let output = bisect(
         folder.path(),
         [&commits[0], &commits[7]],
@@ -95,6 +94,15 @@ fn commit_that_made_the_step_is_found_beside_one_that_does_not_build() {
     assert_eq!(found["suspects"][0]["commit"], commits[5].as_str());
     assert_eq!(found["suspects"][0]["subject"], "change 5");
     assert_eq!(found["suspects"].as_array().unwrap().len(), 1);
+    // It was measured a second time, against its parent.
+    let sure = &found["confirmation"];
+    assert_eq!(sure["outcome"], "confirmed", "{sure}");
+    assert_eq!(sure["parent"], commits[4].as_str());
+    assert_eq!(sure["measured"]["commit"], commits[5].as_str());
+    for text in [&sure["measured"]["by"], &sure["interval"]] {
+        let text = text.as_str().unwrap();
+        assert!(text.starts_with("+5") || text.starts_with("+6"), "{text}");
+    }
     // No worktree and no bisection is left in the repository.
     let repository = folder.path().join("repository");
     assert_eq!(git(&repository, &["worktree", "list"]).lines().count(), 1);
@@ -103,9 +111,37 @@ fn commit_that_made_the_step_is_found_beside_one_that_does_not_build() {
 }
 
 #[test]
+fn commit_that_is_slow_only_in_the_search_is_not_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = lane(folder.path());
+    // The lane is started by `threadbare run --out …/again-COMMIT-0` when it is confirmed.
+    let once = folder.path().join("once");
+    let script = format!(
+        "#!/bin/sh\ngrep -q again- /proc/$PPID/cmdline && INJECT=0\nexec {}\n",
+        own.display()
+    );
+    executable(&once, &script);
+    let commits = repository(folder.path(), &once, &[Some(0), Some(60)]);
+    let output = bisect(folder.path(), [&commits[0], &commits[1]], &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    for words in [
+        "the first commit that differs",
+        "not confirmed: measured again, against its parent",
+        "search again with a longer --budget",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
 fn commits_beside_one_that_does_not_build_are_all_named() {
     let folder = tempfile::tempdir().unwrap();
-    let commits = repository(folder.path(), &[Some(0), None, Some(60)]);
+    let commits = repository(
+        folder.path(),
+        &lane(folder.path()),
+        &[Some(0), None, Some(60)],
+    );
     let output = bisect(folder.path(), [&commits[0], &commits[2]], &[]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let said = text(&output.stdout);
@@ -122,7 +158,7 @@ fn commits_beside_one_that_does_not_build_are_all_named() {
 #[test]
 fn commits_that_do_not_differ_and_wrong_words_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let commits = repository(folder.path(), &[Some(0), Some(0)]);
+    let commits = repository(folder.path(), &lane(folder.path()), &[Some(0), Some(0)]);
     let output = bisect(folder.path(), [&commits[0], &commits[1]], &[]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("do not differ"));

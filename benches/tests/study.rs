@@ -147,6 +147,31 @@ fn run_of_a_lane_that_was_built_without_optimisation_is_marked_and_no_other() {
 }
 
 #[test]
+fn run_of_a_lane_program_of_another_commit_is_marked_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_of = |commit: &str| {
+        let mut lane = lane("a", 1000, "");
+        let script = &mut lane.command.as_mut().unwrap().arguments[1];
+        let hello = format!(r#""pid":1,"commit":"{commit}""#);
+        *script = script.to_str().unwrap().replace("\"pid\":1", &hello).into();
+        let mut setup = setup(vec![lane], &["spawn.one"]);
+        setup.processes_count = 1;
+        let (_, run) = measure(&setup, &dir.path().join(commit));
+        assert_eq!(run.header.lanes[0].commit, commit);
+        run
+    };
+    let mark = |run: &Run| {
+        let mut taints = run.taints.iter();
+        let found = taints.find(|taint| taint.kind == "other_commit")?;
+        Some(found.message.clone())
+    };
+    let other = run_of(&"e".repeat(40));
+    assert!(mark(&other).unwrap().contains("the commit eeeeeeeeeeee"));
+    let own = other.header.environment["git_commit"].as_str().unwrap();
+    assert_eq!(mark(&run_of(own)), None);
+}
+
+#[test]
 fn a_lane_that_crashes_costs_its_own_cell() {
     let dir = tempfile::tempdir().unwrap();
     // The lane survives the trial and two processes of one workload.

@@ -204,6 +204,11 @@ fn settle(merged: &mut Run, parts: BTreeSet<u32>, count: u32, all_ended: bool) {
         groups_count: merged.groups.len() as u64,
         samples_count: merged.samples_count() as u64,
         failures_count: merged.failures.len() as u64,
+        // Parts that do not count them leave it unknown whether some are missing.
+        records_count: match end.records_count.is_empty() {
+            true => BTreeMap::new(),
+            false => merged.records_count(),
+        },
         ..end
     });
 }
@@ -213,6 +218,7 @@ fn later(left: Option<End>, right: Option<End>) -> Option<End> {
         (Some(left), Some(right)) => {
             let interrupted = left.interrupted || right.interrupted;
             let elapsed_ns = left.elapsed_ns.max(right.elapsed_ns);
+            let is_counted = [&left, &right].map(|end| !end.records_count.is_empty());
             let last = if left.finished >= right.finished {
                 left
             } else {
@@ -221,6 +227,10 @@ fn later(left: Option<End>, right: Option<End>) -> Option<End> {
             Some(End {
                 interrupted,
                 elapsed_ns,
+                records_count: match is_counted {
+                    [true, true] => last.records_count,
+                    _ => BTreeMap::new(),
+                },
                 ..last
             })
         }

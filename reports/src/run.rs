@@ -1,5 +1,7 @@
 //! A whole result file in memory.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -24,13 +26,48 @@ pub fn is_base(lane: &str) -> bool {
     lane.ends_with(BASE_SUFFIX)
 }
 
-/// A text that names both versions, if the lane's name has a version in numbers, such as `go@1.26`,
-/// and its runtime has another one.
+/// A text that names both commits, if a lane program of another commit than the study's measured
+/// a lane of this build.
+#[must_use]
+pub fn other_commit(header: &Header) -> Option<String> {
+    let own = header.environment.get("git_commit")?.as_str()?;
+    // A lane with a version in its name is of another commit on purpose.
+    let mut lanes = header.lanes.iter();
+    let other = lanes
+        .find(|lane| !lane.name.contains('@') && !lane.commit.is_empty() && lane.commit != own)?;
+    Some(format!(
+        "the lane {} was measured by a lane program of the commit {}, and threadbare was built from {}: build both from one commit, by cargo build --release -p benches -p workloads",
+        other.name,
+        short_commit(&other.commit),
+        short_commit(own)
+    ))
+}
+
+/// The first 12 characters of the hash of a commit.
+#[must_use]
+pub fn short_commit(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}
+
+/// A text that names both versions, if the lane's name has a version, such as `go@1.26` or a
+/// commit, and its program has another one.
 #[must_use]
 pub fn other_version(lane: &Lane) -> Option<String> {
     // A commit may consist of digits only, so a longer number without a dot is no release.
     const MOST_DIGITS: usize = 3;
+    const FEWEST_OF_COMMIT: usize = 7;
     let (_, version) = lane.name.split_once('@')?;
+    let is_commit = version.len() >= FEWEST_OF_COMMIT
+        && version
+            .bytes()
+            .all(|sign| matches!(sign, b'0'..=b'9' | b'a'..=b'f'));
+    if is_commit && !lane.commit.is_empty() && !lane.commit.starts_with(version) {
+        return Some(format!(
+            "the lane {} is not of that commit: its program was built from {}",
+            lane.name,
+            short_commit(&lane.commit)
+        ));
+    }
     let is_release = version.contains('.') || version.len() <= MOST_DIGITS;
     let wanted: Vec<u64> = version
         .split('.')
@@ -189,6 +226,31 @@ impl Run {
         self.groups.iter().map(|group| group.samples.len()).sum()
     }
 
+    /// Records by their type, without the header and the end.
+    #[must_use]
+    pub fn records_count(&self) -> BTreeMap<String, u64> {
+        let known = [
+            ("group", self.groups.len()),
+            ("failure", self.failures.len()),
+            ("counters", self.counters.len()),
+            ("environment", self.environment.len()),
+            ("taint", self.taints.len()),
+            ("cross_check", self.cross_checks.len()),
+            ("block", self.blocks.len()),
+        ];
+        let unknown = self
+            .unknown
+            .iter()
+            .filter_map(|record| record["type"].as_str());
+        let mut counts = BTreeMap::new();
+        for (kind, count) in known.into_iter().chain(unknown.map(|kind| (kind, 1))) {
+            if count > 0 {
+                *counts.entry(kind.to_owned()).or_default() += count as u64;
+            }
+        }
+        counts
+    }
+
     /// True if the run completed its plan.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -244,5 +306,51 @@ mod tests {
             };
             assert_eq!(other_version(&lane).is_some(), is_other, "{name} {runtime}");
         }
+    }
+
+    #[test]
+    fn commit_in_a_lanes_name_is_that_of_its_program() {
+        let lane = |commit: &str| Lane {
+            name: "threadbare@0123456789ab".to_owned(),
+            commit: commit.to_owned(),
+            ..Lane::default()
+        };
+        // A program of before does not tell its commit.
+        for (commit, is_other) in [("0123456789abcdef", false), ("", false), ("fedcba", true)] {
+            assert_eq!(other_version(&lane(commit)).is_some(), is_other, "{commit}");
+        }
+    }
+
+    #[test]
+    fn lane_program_of_another_commit_is_named_unless_its_lane_has_a_version() {
+        let header = |name: &str, commit: &str| {
+            let lane = Lane {
+                name: name.to_owned(),
+                commit: commit.to_owned(),
+                ..Lane::default()
+            };
+            Header {
+                environment: [("git_commit".to_owned(), "abc1".into())].into(),
+                lanes: vec![Lane::default(), lane],
+                ..Header::default()
+            }
+        };
+        let said = other_commit(&header("thread", "abc2")).unwrap();
+        assert!(
+            said.contains("thread was") && said.contains("abc2"),
+            "{said}"
+        );
+        for (name, commit) in [
+            ("thread", "abc1"),
+            ("go", ""),
+            ("thread@base", "abc2"),
+            ("thread@old", "abc2"),
+        ] {
+            assert_eq!(other_commit(&header(name, commit)), None, "{name} {commit}");
+        }
+        // A build without git has nothing to compare.
+        let mut unknown = header("thread", "abc2");
+        unknown.environment.clear();
+        assert_eq!(other_commit(&unknown), None);
     }
 }

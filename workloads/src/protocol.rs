@@ -77,6 +77,9 @@ pub struct Hello {
     /// Whether the lane was built without optimisation: then none of its figures is valid.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unoptimised: bool,
+    /// The commit of git from which the lane program was built; empty if it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub commit: String,
     /// Every workload of the lane's catalogue; `None` when it can be run, else why not.
     pub workloads: BTreeMap<String, Option<String>>,
 }

@@ -80,6 +80,7 @@ fn hello(entry: &Entry, cpus: usize) -> Hello {
         pid: std::process::id(),
         cpus_count: cpus as u32,
         unoptimised: matches!(env!("THREADBARE_OPT_LEVEL"), "0" | "1"),
+        commit: env!("THREADBARE_GIT_COMMIT").to_owned(),
         workloads: workloads.collect(),
     }
 }

@@ -493,6 +493,7 @@ quarantined  kept and shown apart, in no average: disturbed, built from unknown
 refused      an incomplete run, a --quick run, one outside its machine's folder, or one
              that contradicts itself: its machine its raw facts, its samples their order
 It finds files that were edited or mixed up. It cannot show that a file was measured.
+`not checked` says what an older file does not record.
 Exit status: that of the worst file: 0 accepted, 1 quarantined, 2 refused; 4 wrong
 arguments.";
 
@@ -601,9 +602,12 @@ Example:
 
 git bisect chooses the commits. Each is built in a worktree below target/commits, where
 its lane program is kept, and is measured beside GOOD, alternately, in one run. A commit
-that does not build, or is too noisy to say after three runs, is skipped.
-Exit status: 0 one commit is found, 1 several are left, since some were skipped, 2 it
-could not run, 3 GOOD and BAD do not differ, as far as can be told.";
+that does not build, or is too noisy to say after three runs, is skipped. The commit that
+is found is measured a second time, beside its parent: the answer says whether it differs
+again, by how much, and with which 95% interval.
+Exit status: 0 one commit is found and confirmed, 1 several are left, since some were
+skipped, or one is left that is not confirmed, 2 it could not run, 3 GOOD and BAD do not
+differ, as far as can be told.";
 
 /// The arguments of `bisect`.
 #[derive(Args, Debug)]

@@ -9,13 +9,13 @@ use anyhow::ensure;
 use super::arguments::{BisectArguments, Format};
 use super::choice::refuse_unknown;
 use super::list::{plain_table, trimmed};
-use crate::bisect::{Found, Search, Watched};
+use crate::bisect::{Certainty, Confirmation, Found, Search, Watched};
 use crate::commits::{Commits, Recipe, short};
 use crate::say::stdout;
 use crate::{lane_program, lanes};
 
-/// The exit status if several commits are left.
-const SEVERAL: u8 = 1;
+/// The exit status if several commits are left, or the one that is left is not confirmed.
+const UNSURE: u8 = 1;
 /// The exit status if the two commits do not differ.
 const NO_STEP: u8 = 3;
 
@@ -62,10 +62,11 @@ pub(super) fn bisect(arguments: &BisectArguments) -> anyhow::Result<ExitCode> {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?,
         Format::Table => print(&mut out, &found)?,
     }
-    Ok(match found.suspects.len() {
-        0 => ExitCode::from(NO_STEP),
-        1 => ExitCode::SUCCESS,
-        _ => ExitCode::from(SEVERAL),
+    let outcome = found.confirmation.as_ref().map(|one| one.outcome);
+    Ok(match (found.suspects.len(), outcome) {
+        (0, _) => ExitCode::from(NO_STEP),
+        (1, Some(Certainty::Confirmed)) => ExitCode::SUCCESS,
+        _ => ExitCode::from(UNSURE),
     })
 }
 
@@ -86,16 +87,42 @@ fn print(out: &mut impl Write, found: &Found) -> std::io::Result<()> {
     writeln!(out, "{}", trimmed(&table))?;
     match found.suspects.as_slice() {
         [] => writeln!(out, "the two commits do not differ, as far as can be told"),
-        [one] => writeln!(
-            out,
-            "the first commit that differs: {} {}",
-            one.commit, one.subject
-        ),
+        [one] => {
+            writeln!(
+                out,
+                "the first commit that differs: {} {}",
+                one.commit, one.subject
+            )?;
+            let sure = found.confirmation.iter();
+            sure.map(how_sure)
+                .try_for_each(|line| writeln!(out, "{line}"))
+        }
         several => {
             writeln!(out, "one of these; others were not to be judged:")?;
             several
                 .iter()
                 .try_for_each(|one| writeln!(out, "  {} {}", short(&one.commit), one.subject))
         }
+    }
+}
+
+/// What the second measurement of the commit says.
+fn how_sure(found: &Confirmation) -> String {
+    let parent = short(&found.parent);
+    let by = found.measured.by.clone().unwrap_or_default();
+    let interval = found.interval.as_ref();
+    let interval = interval.map_or_else(String::new, |one| format!(" (95% interval {one})"));
+    let again = format!("measured again, against its parent {parent}");
+    match (found.outcome, &found.measured.problem) {
+        (Certainty::Confirmed, _) => {
+            format!("confirmed: {again}: {by}{interval}, as in the search")
+        }
+        (Certainty::Contradicted, _) => format!(
+            "not confirmed: {again}: {by}{interval}, which is not the step of the search. That step was by chance, or the host changed; search again with a longer --budget"
+        ),
+        (Certainty::Open, Some(problem)) => format!("not confirmed: {problem}"),
+        (Certainty::Open, None) => format!(
+            "not confirmed: {again}: {by}{interval}, too noisy to say; search again with a longer --budget"
+        ),
     }
 }

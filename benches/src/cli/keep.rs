@@ -57,6 +57,9 @@ fn tell(what: &str, finding: &Finding) -> anyhow::Result<Standing> {
     for reason in &finding.reasons {
         writeln!(out, "  {reason}")?;
     }
+    for unchecked in &finding.unchecked {
+        writeln!(out, "  not checked: {unchecked}")?;
+    }
     Ok(finding.standing)
 }
 

@@ -46,7 +46,7 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
             let files: Vec<_> = found
                 .iter()
                 .map(|(file, finding)| {
-                    json!({"file": file, "standing": finding.standing, "reasons": finding.reasons})
+                    json!({"file": file, "standing": finding.standing, "reasons": finding.reasons, "unchecked": finding.unchecked})
                 })
                 .collect();
             writeln!(out, "{:#}", json!(files))?;
@@ -56,6 +56,9 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
                 writeln!(out, "{}: {file}", finding.standing)?;
                 for reason in &finding.reasons {
                     writeln!(out, "  {reason}")?;
+                }
+                for unchecked in &finding.unchecked {
+                    writeln!(out, "  not checked: {unchecked}")?;
                 }
             }
         }
@@ -70,6 +73,7 @@ fn refused(path: &Path, why: String) -> (String, Finding) {
     let finding = Finding {
         standing: Standing::Refused,
         reasons: vec![why],
+        unchecked: Vec::new(),
     };
     (path.display().to_string(), finding)
 }

@@ -1,7 +1,11 @@
 //! The job of a fleet's tool (such as Slurm) that started this run, if one did.
 
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
 use reports::schema::Taint;
 use serde_json::{Map, Value};
+use workloads::host::affinity;
 
 /// The variable in which a script of `scripts/fleet` describes the job, such as `tool=slurm
 /// kind=big`.
@@ -10,12 +14,46 @@ const VARIABLE: &str = "THREADBARE_PLACED";
 /// Tool, job, node and kind of node, and whether the node is this run's alone; empty
 /// if no tool is known.
 pub(super) fn placed() -> Map<String, Value> {
-    let cpus = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN);
-    let cpus = cpus
-        .ok()
-        .flatten()
-        .and_then(|count| u64::try_from(count).ok());
-    read(|name| std::env::var(name).ok(), cpus)
+    // Slurm is queried once.
+    static PLACED: OnceLock<Map<String, Value>> = OnceLock::new();
+    let find = || {
+        let cpus = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN);
+        let cpus = cpus
+            .ok()
+            .flatten()
+            .and_then(|count| u64::try_from(count).ok());
+        read(|name| std::env::var(name).ok(), cpus, scontrol)
+    };
+    PLACED.get_or_init(find).clone()
+}
+
+/// The output of `scontrol show KIND NAME`; `None` if it fails.
+fn scontrol(kind: &str, name: &str) -> Option<String> {
+    let output = Command::new("scontrol")
+        .args(["--oneliner", "show", kind, name])
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then_some(text)
+}
+
+/// The number of CPUs that Slurm reserves for the system, by `CoreSpecCount` or `CpuSpecList` of the
+/// node or `--core-spec` of the job. An exclusive job does not get them.
+fn reserved_count(node: &str, job: &str) -> u64 {
+    let field = |text: &str, name: &str| {
+        let mut words = text.split_whitespace();
+        words.find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+    };
+    let count = |text: &str, name: &str| field(text, name)?.parse::<u64>().ok();
+    // Slurm reports `CPUEfctv`, the CPUs for jobs, from 22.05 on.
+    let told = count(node, "CPUTot").zip(count(node, "CPUEfctv"));
+    let told = told.map(|(all, for_jobs)| all.saturating_sub(for_jobs));
+    let listed = field(node, "CPUSpecList").and_then(|list| affinity::parse(&list).ok());
+    let listed = listed.map(|cpus| cpus.len() as u64);
+    let cores = count(node, "CoreSpecCount").max(count(job, "CoreSpec"));
+    let threads = cores.map(|cores| cores * count(node, "ThreadsPerCore").unwrap_or(1));
+    told.max(listed).max(threads).unwrap_or(0)
 }
 
 /// The taint of a node that other jobs may use at the same time.
@@ -27,20 +65,29 @@ pub(super) fn shared_node_taint() -> Option<Taint> {
     })
 }
 
-fn read(variable: impl Fn(&str) -> Option<String>, cpus: Option<u64>) -> Map<String, Value> {
+fn read(
+    variable: impl Fn(&str) -> Option<String>,
+    cpus: Option<u64>,
+    show: impl Fn(&str, &str) -> Option<String>,
+) -> Map<String, Value> {
     let mut facts = Map::new();
     if let Some(job) = variable("SLURM_JOB_ID") {
         facts.insert("tool".to_owned(), "slurm".into());
-        facts.insert("job".to_owned(), job.into());
-        if let Some(node) = variable("SLURMD_NODENAME") {
-            facts.insert("node".to_owned(), node.into());
-        }
+        let node = variable("SLURMD_NODENAME");
         // Slurm does not tell a job that it has the node alone. A job that has all of the node's
-        // CPUs has it alone.
+        // CPUs, except those that no job gets, has it alone.
         let own = variable("SLURM_CPUS_ON_NODE").and_then(|count| count.parse::<u64>().ok());
         if let Some((own, all)) = own.zip(cpus) {
-            facts.insert("alone".to_owned(), (own >= all).into());
+            let reserved = || {
+                let node = node.as_deref().and_then(|node| show("node", node));
+                let job = show("job", &job);
+                reserved_count(&node.unwrap_or_default(), &job.unwrap_or_default())
+            };
+            let is_alone = own >= all || own + reserved() >= all;
+            facts.insert("alone".to_owned(), is_alone.into());
         }
+        facts.insert("job".to_owned(), job.into());
+        facts.extend(node.map(|node| ("node".to_owned(), node.into())));
     }
     let words = variable(VARIABLE).unwrap_or_default();
     for (name, value) in words
@@ -68,7 +115,7 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        read(value, Some(cpus)).into()
+        read(value, Some(cpus), |_, _| None).into()
     }
 
     #[test]
@@ -87,6 +134,49 @@ mod tests {
         let placed = |alone: bool| json!({"tool": "slurm", "job": "17", "node": "n1", "kind": "big", "alone": alone});
         assert_eq!(of(&job, 8), placed(true));
         assert_eq!(of(&job, 16), placed(false));
+    }
+
+    #[test]
+    fn job_of_slurm_is_alone_without_the_cpus_that_no_job_gets() {
+        let alone = |own: &str, cpus: u64, node: &str, job: &str| {
+            let variable = |name: &str| match name {
+                "SLURM_JOB_ID" => Some("17".to_owned()),
+                "SLURMD_NODENAME" => Some("n1".to_owned()),
+                "SLURM_CPUS_ON_NODE" => Some(own.to_owned()),
+                _ => None,
+            };
+            let show = |kind: &str, name: &str| match (kind, name) {
+                ("node", "n1") => Some(node.to_owned()),
+                ("job", "17") => Some(job.to_owned()),
+                _ => None,
+            };
+            read(variable, Some(cpus), show)["alone"] == true
+        };
+        let node = "NodeName=n1 CPUAlloc=6 CPUEfctv=6 CPUTot=8 CoreSpecCount=1 CPUSpecList=6-7";
+        assert!(alone("6", 8, node, "CoreSpec=*"));
+        // Another job has the seventh.
+        assert!(!alone("5", 8, node, "CoreSpec=*"));
+        // Slurm before 22.05.
+        for old in [
+            "CPUTot=8 CPUSpecList=0,4",
+            "CoreSpecCount=1 ThreadsPerCore=2",
+        ] {
+            assert!(alone("6", 8, old, ""), "{old}");
+        }
+        // Reserved by the job.
+        assert!(alone(
+            "6",
+            8,
+            "CPUTot=8 CPUEfctv=8",
+            "JobId=17 CoreSpec=2 OverSubscribe=NO"
+        ));
+        // Two nodes of one host, each with a half of its CPUs.
+        assert!(!alone(
+            "4",
+            8,
+            "CPUTot=4 CPUEfctv=4 ThreadsPerCore=1",
+            "CoreSpec=*"
+        ));
     }
 
     #[test]

@@ -241,6 +241,7 @@ impl LaneProcess {
                 pid: 0,
                 cpus_count: 0,
                 unoptimised: false,
+                commit: String::new(),
                 workloads: BTreeMap::new(),
             },
             limits,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reports::Run;
-use reports::run::other_version;
+use reports::run::{other_commit, other_version, short_commit};
 use reports::schema::{Counters, Failure, FailureKind, Header, Phase, Record, Taint};
 use reports::store::{Claim, WriteError, Writer};
 use workloads::catalogue::Workload;
@@ -101,7 +101,8 @@ pub fn run(
         goes_on: setup.goes_on,
     };
     let plan = Plan::fit(candidates, room);
-    let mut writer = Writer::create(path, &header(setup, &lanes, &plan))?;
+    let header = header(setup, &lanes, &plan);
+    let mut writer = Writer::create(path, &header)?;
     observer.planned(&plan, 0);
     writer.append(&environment_at(
         Phase::Before,
@@ -114,6 +115,11 @@ pub fn run(
         Known::Absent(..) => false,
     };
     taints.extend(lanes.iter().any(is_unoptimised).then(debug_build_taint));
+    taints.extend(other_commit(&header).map(|message| Taint {
+        kind: "other_commit".to_owned(),
+        message,
+        ..Taint::default()
+    }));
     taints.extend(lanes.iter().filter_map(|lane| cpus_taint(lane, setup)));
     taints.extend(refusals(&lanes));
     for taint in taints {
@@ -229,7 +235,17 @@ fn other_than(begun: &Header, lanes: &[ProbedLane]) -> Option<String> {
         let now = describe_lane(lane);
         let then = begun.lanes.iter().find(|then| then.name == now.name)?;
         let is_known = !then.runtime.is_empty() && !now.runtime.is_empty();
-        let versions = [then, &now].map(|lane| format!("{}, {}", lane.language, lane.runtime));
+        let is_told = !then.commit.is_empty() && !now.commit.is_empty();
+        let is_one_commit = !is_told || then.commit == now.commit;
+        let versions = [then, &now].map(|lane| match is_one_commit {
+            true => format!("{}, {}", lane.language, lane.runtime),
+            false => format!(
+                "{}, {}, commit {}",
+                lane.language,
+                lane.runtime,
+                short_commit(&lane.commit)
+            ),
+        });
         (is_known && versions[0] != versions[1]).then(|| {
             format!(
                 "the lane {} was begun as {} and is {} now: bring that version back, or start a new run",

@@ -84,6 +84,7 @@ pub(super) fn describe_lane(probed: &ProbedLane) -> Lane {
         Known::Runs(_, hello) => Lane {
             language: hello.language.clone(),
             runtime: hello.runtime.clone(),
+            commit: hello.commit.clone(),
             cpus_count: hello.cpus_count,
             workloads: hello.workloads.clone(),
             ..described

@@ -7,6 +7,7 @@ use super::table;
 use super::view::{Section, View, processes};
 use crate::format;
 use crate::machine;
+use crate::run::short_commit;
 use crate::schema::{CoreKind, UNKNOWN};
 
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
@@ -63,6 +64,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
                     thead { tr {
                         th class="words" scope="col" { "Lane" } th class="words" scope="col" { "A task is a" }
                         th class="words" scope="col" { "Language" } th class="words" scope="col" { "Runtime" }
+                        th class="words" scope="col" { "Commit" }
                         th scope="col" { "CPUs" } th class="words" scope="col" { "Remark" }
                     } }
                     tbody {
@@ -72,6 +74,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
                                 td class="words" { (lane.noun) }
                                 td class="words" { (lane.language) }
                                 td class="words" { (lane.runtime) }
+                                td class="words" { (short_commit(&lane.commit)) }
                                 td { @if lane.cpus_count > 0 { (lane.cpus_count) } }
                                 td class="wrapped" {
                                     (lane.remark)

@@ -1,5 +1,7 @@
 //! Marks of progress: a block's end, and the run's.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,10 @@ pub struct End {
     pub samples_count: u64,
     /// Failures in the file.
     pub failures_count: u64,
+    /// Records before this one, by their type, without the header; empty in older files,
+    /// which do not count them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub records_count: BTreeMap<String, u64>,
     /// How long the run took.
     #[serde(default)]
     pub elapsed_ns: u64,

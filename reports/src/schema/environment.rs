@@ -60,7 +60,7 @@ pub struct Taint {
 }
 
 /// The kinds of taints, and what each means for the figures.
-const KINDS: [(&str, &str, &str); 15] = [
+const KINDS: [(&str, &str, &str); 16] = [
     (
         "steal",
         "CPU time given to other machines",
@@ -115,6 +115,11 @@ const KINDS: [(&str, &str, &str); 15] = [
         "debug_build",
         "Built without optimisation",
         "the Rust lanes are too slow; do not compare them with Go, Java, Node: build with --release",
+    ),
+    (
+        "other_commit",
+        "A lane program of another commit",
+        "what was measured is not what the recorded commit of threadbare says",
     ),
     (
         "load_generator",

@@ -21,6 +21,9 @@ pub struct Lane {
     /// The runtime or library measured, and its version.
     #[serde(default)]
     pub runtime: String,
+    /// The commit of git from which its program was built; empty if it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub commit: String,
     /// The lane that this one is a variant of (`thread` for `thread-16k`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant_of: Option<String>,

@@ -86,6 +86,23 @@ pub enum Record {
 }
 
 impl Record {
+    /// The `type` of its line.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        match self {
+            Record::Header(_) => "header",
+            Record::Group(_) => "group",
+            Record::Failure(_) => "failure",
+            Record::Counters(_) => "counters",
+            Record::Environment(_) => "environment",
+            Record::Taint(_) => "taint",
+            Record::CrossCheck(_) => "cross_check",
+            Record::Block(_) => "block",
+            Record::End(_) => "end",
+            Record::Unknown(object) => object.get("type").and_then(Value::as_str).unwrap_or(""),
+        }
+    }
+
     /// Reads one record from a parsed line and checks it.
     ///
     /// A record of an unknown kind is kept; a known kind with wrong contents

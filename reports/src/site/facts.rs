@@ -2,13 +2,14 @@
 //! readers can filter by them. Two setups of a machine differ in at least one of them.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::machine;
-use crate::run::Run;
+use crate::run::{Run, is_base, short_commit};
 use crate::schema::UNKNOWN;
+use crate::{format, machine};
 
 /// A named fact.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -26,8 +27,20 @@ impl Fact {
         !["", UNKNOWN, "vm"].contains(&self.value.as_str())
     }
 
-    /// The names in their order, those of the machine first.
-    pub const NAMES: [&'static str; 17] = [
+    /// The names in their order: those of the machine first, the settings last.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        let settings = SETTINGS.iter().map(|(name, _)| *name);
+        Self::MAIN.into_iter().chain(settings)
+    }
+
+    /// Whether it is one of [`SETTINGS`].
+    #[must_use]
+    pub fn is_setting(&self) -> bool {
+        !Self::MAIN.contains(&self.name)
+    }
+
+    /// The names of the other facts.
+    const MAIN: [&'static str; 18] = [
         "CPU",
         "architecture",
         "sockets",
@@ -44,12 +57,43 @@ impl Fact {
         "Rust",
         "Go",
         "tokio",
+        "other runtimes",
         "suite",
     ];
 }
 
+/// Settings of the build, of the kernel and of limits that may change a figure, each with its
+/// name in the header's environment. Limits on the number of processes are not among them: a case
+/// that reaches one of them has no figure.
+const SETTINGS: [(&str, &str); 23] = [
+    ("target", "target"),
+    ("optimisation", "opt_level"),
+    ("Rust flags", "rustflags"),
+    ("C library", "libc"),
+    ("kernel build", "kernel_build"),
+    ("kernel parameters", "kernel_command_line"),
+    ("clock source", "clock_source"),
+    ("turbo", "turbo"),
+    ("energy preference", "energy_preference"),
+    ("huge pages' defragmentation", "thp_defrag"),
+    ("address randomisation", "aslr"),
+    ("memory overcommit", "overcommit"),
+    ("swappiness", "swappiness"),
+    ("NUMA balancing", "numa_balancing"),
+    ("cgroup version", "cgroup_version"),
+    ("CPUs of the cgroup", "cgroup_cpus_ratio"),
+    ("tasks of the cgroup", "cgroup_pids_max"),
+    ("memory of the cgroup", "cgroup_memory_max"),
+    ("open files", "open_files_limit_count"),
+    ("stack limit", "stack_limit_bytes"),
+    ("locked memory", "locked_memory_limit_bytes"),
+    ("memory maps", "max_map_count"),
+    ("waiting connections", "somaxconn_count"),
+];
+
 pub(super) fn of(run: &Run) -> Vec<Fact> {
-    let all = Fact::NAMES.iter().zip(values(run));
+    let settings = SETTINGS.iter().map(|(_, name)| setting(run, name));
+    let all = Fact::names().zip(values(run).into_iter().chain(settings));
     all.map(|(name, value)| Fact {
         name,
         value: match value.as_str() {
@@ -60,7 +104,7 @@ pub(super) fn of(run: &Run) -> Vec<Fact> {
     .collect()
 }
 
-fn values(run: &Run) -> [String; 17] {
+fn values(run: &Run) -> [String; 18] {
     let header = &run.header;
     let (host, machine) = (&header.host, &header.host.machine);
     let named = |name: &str| text(header.environment.get(name));
@@ -113,10 +157,68 @@ fn values(run: &Run) -> [String; 17] {
         rust.split_whitespace().nth(1).unwrap_or("").to_owned(),
         release("go"),
         release("tokio"),
+        other_runtimes(run),
         format!("{} {commit}", header.threadbare_version)
             .trim()
             .to_owned(),
     ]
+}
+
+/// The releases that no other fact has: of lanes in other languages than Rust and Go, and of lanes
+/// with a version in their name.
+fn other_runtimes(run: &Run) -> String {
+    let mut found = BTreeSet::new();
+    for lane in &run.header.lanes {
+        let is_versioned = lane.name.contains('@') && !is_base(&lane.name);
+        let is_rust = lane.language.starts_with("rust ");
+        if !is_versioned && (is_rust || lane.name == "go" || is_base(&lane.name)) {
+            continue;
+        }
+        if !is_rust {
+            found.insert(lane.language.clone());
+        }
+        found.insert(lane.runtime.clone());
+        if is_versioned {
+            found.insert(short_commit(&lane.commit).to_owned());
+        }
+    }
+    found.remove("");
+    match found.is_empty() {
+        true => "none".to_owned(),
+        false => found.into_iter().collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// A setting of the environment; empty if the file does not have it.
+fn setting(run: &Run, name: &str) -> String {
+    const NO_LIMIT: u64 = 1 << 62;
+    let environment = &run.header.environment;
+    let Some(value) = environment.get(name) else {
+        // A file of a build without flags has no such entry.
+        let is_build_told = name == "rustflags" && environment.contains_key("rustc");
+        return if is_build_told { "none" } else { "" }.to_owned();
+    };
+    let said = text(Some(value));
+    match (name, value.as_u64()) {
+        (_, Some(NO_LIMIT..)) => "unlimited".to_owned(),
+        // The system derives them from the size of the memory, which differs slightly between
+        // machines of one kind.
+        ("cgroup_pids_max", Some(count)) => format::count(rounded(count)),
+        ("cgroup_memory_max" | "locked_memory_limit_bytes", Some(bytes)) => {
+            format::bytes(rounded(bytes) as f64)
+        }
+        (_, Some(bytes)) if name.ends_with("_bytes") => format::binary_bytes(bytes),
+        ("thp_defrag", _) => chosen(&said),
+        ("libc", _) => inner(&said, ['(', ')']).unwrap_or(&said).to_owned(),
+        ("rustflags" | "kernel_command_line", _) if said.is_empty() => "none".to_owned(),
+        _ => said,
+    }
+}
+
+/// The value rounded to two digits.
+fn rounded(value: u64) -> u64 {
+    let step = 10_u64.pow(value.checked_ilog10().unwrap_or(0).saturating_sub(1));
+    value.saturating_add(step / 2) / step * step
 }
 
 fn text(value: Option<&Value>) -> String {
@@ -128,10 +230,12 @@ fn text(value: Option<&Value>) -> String {
 
 /// The word in brackets, with which the kernel marks the chosen value.
 fn chosen(text: &str) -> String {
-    let inner = text
-        .split_once('[')
-        .and_then(|(_, rest)| rest.split_once(']'));
-    inner.map_or_else(|| text.to_owned(), |(word, _)| word.to_owned())
+    inner(text, ['[', ']']).unwrap_or(text).to_owned()
+}
+
+/// The text between the first pair of these signs.
+fn inner(text: &str, [open, close]: [char; 2]) -> Option<&str> {
+    Some(text.split_once(open)?.1.split_once(close)?.0)
 }
 
 /// Whether the kernel mitigates any vulnerability of the CPU, from its report about each.
@@ -167,6 +271,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::schema::Lane;
 
     #[test]
     fn mitigations_are_on_off_or_partly_on() {
@@ -186,6 +291,79 @@ mod tests {
         let mut all = ["1.9.0", "1.27.3", "1.27.10", "0.1.0 abc"];
         all.sort_by(|a, b| release_order(a, b));
         assert_eq!(all, ["0.1.0 abc", "1.9.0", "1.27.3", "1.27.10"]);
+    }
+
+    #[test]
+    fn settings_are_told_in_words_and_sizes_that_follow_from_the_memory_are_rounded() {
+        let of = |name: &str, value: Option<Value>| {
+            let mut run = Run::default();
+            let environment = &mut run.header.environment;
+            environment.insert("rustc".to_owned(), "rustc 1.95.0".into());
+            environment.extend(value.map(|value| (name.to_owned(), value)));
+            setting(&run, name)
+        };
+        for (name, value, expected) in [
+            ("rustflags", None, "none"),
+            (
+                "rustflags",
+                Some(json!("-C target-cpu=native")),
+                "-C target-cpu=native",
+            ),
+            ("clock_source", None, ""),
+            ("clock_source", Some(json!("hpet")), "hpet"),
+            (
+                "libc",
+                Some(json!("GNU C Library (Debian GLIBC 2.36-9) stable")),
+                "Debian GLIBC 2.36-9",
+            ),
+            ("libc", Some(json!("musl")), "musl"),
+            ("cgroup_cpus_ratio", Some(json!(1.5)), "1.5"),
+            ("cgroup_pids_max", Some(json!("unlimited")), "unlimited"),
+            ("cgroup_pids_max", Some(json!(10_813)), "11,000"),
+            ("cgroup_pids_max", Some(json!(10_790)), "11,000"),
+            ("stack_limit_bytes", Some(json!(u64::MAX)), "unlimited"),
+            ("stack_limit_bytes", Some(json!(8 << 20)), "8 MiB"),
+        ] {
+            let said = of(name, value.clone()).replace('\u{a0}', " ");
+            assert_eq!(said, expected, "{name} {value:?}");
+        }
+        assert_eq!(
+            [0, 7, 99, 995, 8_241_553].map(rounded),
+            [0, 7, 99, 1_000, 8_200_000]
+        );
+    }
+
+    #[test]
+    fn runtimes_of_other_languages_and_of_versions_are_told() {
+        let mut run = Run::default();
+        run.header.lanes = [
+            ("tokio", "rust 1.95.0", "tokio 1.54.1"),
+            ("go", "go 1.27.3", "go 1.27.3"),
+        ]
+        .map(lane)
+        .into();
+        assert_eq!(other_runtimes(&run), "none");
+        run.header.lanes.extend(
+            [
+                ("tokio@1.47", "rust 1.95.0", "tokio 1.47.2"),
+                ("java-virtual", "java 21.0.5", "OpenJDK 21.0.5+11"),
+                ("thread@base", "rust 1.95.0", "std 1.95.0"),
+            ]
+            .map(lane),
+        );
+        assert_eq!(
+            other_runtimes(&run),
+            "OpenJDK 21.0.5+11, java 21.0.5, tokio 1.47.2"
+        );
+    }
+
+    fn lane((name, language, runtime): (&str, &str, &str)) -> Lane {
+        Lane {
+            name: name.to_owned(),
+            language: language.to_owned(),
+            runtime: runtime.to_owned(),
+            ..Lane::default()
+        }
     }
 
     #[test]

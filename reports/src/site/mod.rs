@@ -1,7 +1,7 @@
 //! Many machines: the figures of a folder of runs, machine by machine.
 //!
-//! Runs of one machine and one setup (kernel, mitigations, releases, …) are replicates: their
-//! figures are combined, and their spread is the interval. Machines are shown side by side and
+//! Runs of one machine and one setup (kernel, mitigations, releases, settings) are replicates:
+//! their figures are combined, and their spread is the interval. Machines are shown side by side and
 //! never averaged, and there are no p-values across machines.
 
 mod disturbance;
@@ -84,7 +84,7 @@ pub struct Machine {
 /// Runs of one machine in one state.
 #[derive(Clone, Debug, Serialize)]
 pub struct Setup {
-    /// The facts of the machine and its software, in the order of [`Fact::NAMES`].
+    /// The facts of the machine and its software, in the order of [`Fact::names`].
     pub facts: Vec<Fact>,
     /// The number of CPUs of each lane.
     pub cpus_count: usize,
@@ -137,6 +137,22 @@ pub struct Apart {
     pub standing: Standing,
     /// The reasons.
     pub reasons: Vec<String>,
+}
+
+impl Machine {
+    /// The facts in which its setups differ.
+    #[must_use]
+    pub fn varying(&self) -> Vec<&'static str> {
+        let Some((first, others)) = self.setups.split_first() else {
+            return Vec::new();
+        };
+        let facts = first.facts.iter();
+        facts
+            .map(|fact| (fact.name, fact.value.as_str()))
+            .filter(|(name, value)| others.iter().any(|setup| setup.fact(name) != *value))
+            .map(|(name, _)| name)
+            .collect()
+    }
 }
 
 impl Setup {

@@ -29,12 +29,11 @@ pub struct Pair<'a> {
     pub ratios: Vec<Option<f64>>,
 }
 
-/// The pairs by the fact in which they differ, in the order of [`Fact::NAMES`].
+/// The pairs by the fact in which they differ, in the order of [`Fact::names`].
 #[must_use]
 pub fn pairs(collection: &Collection) -> Vec<Change<'_>> {
     let setups: Vec<(&Machine, &Setup)> = collection.setups().collect();
-    let mut changes: Vec<Change<'_>> = Fact::NAMES
-        .iter()
+    let mut changes: Vec<Change<'_>> = Fact::names()
         .map(|fact| Change {
             fact,
             pairs: Vec::new(),
@@ -73,9 +72,10 @@ fn only_difference(a: &(&Machine, &Setup), b: &(&Machine, &Setup)) -> Option<usi
 /// Orders builds by date, and other facts by their numbers.
 fn order(fact: usize, a: &Setup, b: &Setup) -> Ordering {
     let started = |setup: &Setup| setup.runs.first().map(|run| run.started.clone());
-    match Fact::NAMES[fact] {
+    let (a_fact, b_fact) = (&a.facts[fact], &b.facts[fact]);
+    match a_fact.name {
         "suite" => started(a).cmp(&started(b)),
-        _ => release_order(&a.facts[fact].value, &b.facts[fact].value),
+        _ => release_order(&a_fact.value, &b_fact.value),
     }
 }
 
@@ -101,12 +101,12 @@ mod tests {
     #[test]
     fn values_are_in_the_order_of_their_numbers_and_builds_in_that_of_their_dates() {
         let setup = |name: &str, value: &str, started: &str| Setup {
-            facts: Fact::NAMES
+            facts: Fact::names()
                 .map(|fact| Fact {
                     name: fact,
                     value: if fact == name { value } else { "" }.to_owned(),
                 })
-                .into(),
+                .collect(),
             cpus_count: 1,
             runs: vec![Kept {
                 file: String::new(),
@@ -127,7 +127,7 @@ mod tests {
             // Ordered by the dates below.
             ("suite", "0.1.0 b", "0.1.0 a"),
         ] {
-            let fact = Fact::NAMES.iter().position(|fact| *fact == name).unwrap();
+            let fact = Fact::names().position(|fact| fact == name).unwrap();
             let before = setup(name, lower, "2026-11-28T08:00:00+00:00");
             let after = setup(name, higher, "2026-11-29T08:00:00+00:00");
             assert!(order(fact, &before, &after).is_lt(), "{name}");

@@ -7,6 +7,7 @@
 //! 2. No line that was written is ever changed. Only `Writer::resume` removes lines: those after
 //!    the last block mark.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -110,11 +111,35 @@ fn kept(lines: u64) -> String {
 pub struct Writer<M = File> {
     medium: M,
     file: PathBuf,
+    written: Written,
+}
+
+/// What is in the file.
+#[derive(Clone, Debug, Default)]
+struct Written {
     len: u64,
     lines: u64,
-    groups: u64,
     samples: u64,
-    failures: u64,
+    /// Records by their type, without the header and the end.
+    records: BTreeMap<String, u64>,
+}
+
+impl Written {
+    /// Adds a record whose line has `len` bytes.
+    fn add(&mut self, record: &Record, len: usize) {
+        self.len += len as u64;
+        self.lines += 1;
+        match record {
+            Record::Header(_) | Record::End(_) => return,
+            Record::Group(group) => self.samples += group.samples.len() as u64,
+            _ => {}
+        }
+        *self.records.entry(record.kind().to_owned()).or_default() += 1;
+    }
+
+    fn count(&self, kind: &str) -> u64 {
+        self.records.get(kind).copied().unwrap_or(0)
+    }
 }
 
 impl Writer<File> {
@@ -155,6 +180,8 @@ impl Writer<File> {
             error,
         };
         let mut writer = Writer::on(medium, path);
+        // The counts up to the last line.
+        let mut written = Written::default();
         // The state after the header or the last block mark.
         let mut kept = None;
         let mut reader = BufReader::new(&writer.medium);
@@ -165,48 +192,27 @@ impl Writer<File> {
             if got == 0 || line.last() != Some(&b'\n') {
                 break;
             }
-            writer.len += got as u64;
-            writer.lines += 1;
-            let text = match writer.lines {
-                1 => line.strip_prefix(MARK).unwrap_or(&line),
+            let text = match written.lines {
+                0 => line.strip_prefix(MARK).unwrap_or(&line),
                 _ => &line,
             };
-            let Ok(value) = serde_json::from_slice(text) else {
+            let record = serde_json::from_slice(text).map(Record::from_value);
+            let Ok(Ok(record)) = record else {
                 break;
             };
-            match Record::from_value(value) {
-                Ok(Record::Group(group)) => {
-                    writer.groups += 1;
-                    writer.samples += group.samples.len() as u64;
-                }
-                Ok(Record::Failure(_)) => writer.failures += 1,
-                Ok(Record::Header(_) | Record::Block(_)) => {
-                    kept = Some((
-                        writer.len,
-                        writer.lines,
-                        writer.groups,
-                        writer.samples,
-                        writer.failures,
-                    ));
-                }
-                Ok(Record::End(end)) if !end.interrupted => {
+            written.add(&record, got);
+            match record {
+                Record::Header(_) | Record::Block(_) => kept = Some(written.clone()),
+                Record::End(end) if !end.interrupted => {
                     return Err(WriteError::Exists {
                         file: path.to_path_buf(),
                     });
                 }
-                Ok(_) => {}
-                Err(_) => break,
+                _ => {}
             }
         }
-        (
-            writer.len,
-            writer.lines,
-            writer.groups,
-            writer.samples,
-            writer.failures,
-        ) = kept.ok_or_else(|| fail(io::Error::other(NO_HEADER)))?;
-        let len = writer.len;
-        writer.medium.cut(len).map_err(fail)?;
+        writer.written = kept.ok_or_else(|| fail(io::Error::other(NO_HEADER)))?;
+        writer.medium.cut(writer.written.len).map_err(fail)?;
         Ok(writer)
     }
 }
@@ -217,11 +223,7 @@ impl<M: Medium> Writer<M> {
         Writer {
             medium,
             file: file.to_path_buf(),
-            len: 0,
-            lines: 0,
-            groups: 0,
-            samples: 0,
-            failures: 0,
+            written: Written::default(),
         }
     }
 
@@ -245,19 +247,10 @@ impl<M: Medium> Writer<M> {
             .and_then(|()| self.medium.flush())
         {
             // Removing the partial line may fail too. A reader then ignores it.
-            let _ = self.medium.cut(self.len);
+            let _ = self.medium.cut(self.written.len);
             return Err(self.fail(error));
         }
-        self.len += line.len() as u64;
-        self.lines += 1;
-        match record {
-            Record::Group(group) => {
-                self.groups += 1;
-                self.samples += group.samples.len() as u64;
-            }
-            Record::Failure(_) => self.failures += 1,
-            _ => {}
-        }
+        self.written.add(record, line.len());
         Ok(())
     }
 
@@ -278,9 +271,10 @@ impl<M: Medium> Writer<M> {
     /// As [`append`](Writer::append).
     pub fn finish(mut self, end: End) -> Result<M, WriteError> {
         let end = End {
-            groups_count: self.groups,
-            samples_count: self.samples,
-            failures_count: self.failures,
+            groups_count: self.written.count("group"),
+            samples_count: self.written.samples,
+            failures_count: self.written.count("failure"),
+            records_count: std::mem::take(&mut self.written.records),
             ..end
         };
         self.append(&Record::End(end))?;
@@ -293,7 +287,7 @@ impl<M: Medium> Writer<M> {
     }
 
     fn fail(&self, error: io::Error) -> WriteError {
-        let (file, lines) = (self.file.clone(), self.lines);
+        let (file, lines) = (self.file.clone(), self.written.lines);
         match error.kind() {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded

@@ -1,6 +1,8 @@
 //! Parts of a file that contradict each other, which no run writes. The reader checks the machine's
 //! own facts (`machine/contradictions.rs`).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -45,7 +47,10 @@ fn software(run: &Run) -> Vec<String> {
         let is_digit = |sign: u8| sign.is_ascii_digit() || (b'a'..=b'f').contains(&sign);
         [40, 64].contains(&commit.len()) && commit.bytes().all(is_digit)
     };
-    if let Some(commit) = fact("git_commit").filter(|commit| !is_hash(commit)) {
+    let lanes = header.lanes.iter().map(|lane| lane.commit.as_str());
+    let told = lanes.filter(|commit| !commit.is_empty());
+    let mut commits = fact("git_commit").into_iter().chain(told);
+    if let Some(commit) = commits.find(|commit| !is_hash(commit)) {
         found.push(format!("its commit is no commit of git: {commit:?}"));
     }
     let architecture = header.host.machine.architecture.as_str();
@@ -81,17 +86,39 @@ fn cpus(run: &Run) -> Option<String> {
 }
 
 /// The counts in the last line against the actual ones; the reader checks the samples.
-fn counts(run: &Run, end: &End) -> Option<String> {
-    let counts = [
-        ("groups", end.groups_count, run.groups.len()),
-        ("failures", end.failures_count, run.failures.len()),
-    ];
-    let (what, said, there) = counts
+fn counts(run: &Run, end: &End) -> Vec<String> {
+    let there = run.records_count();
+    let said = &end.records_count;
+    let kinds: BTreeSet<&String> = match said.is_empty() {
+        true => BTreeSet::new(),
+        false => said.keys().chain(there.keys()).collect(),
+    };
+    let count = |counts: &BTreeMap<String, u64>, kind: &str| counts.get(kind).copied().unwrap_or(0);
+    let counted = kinds
         .into_iter()
-        .find(|(_, said, there)| *said != *there as u64)?;
-    Some(format!(
-        "its closing line says {said} {what}, and there are {there}: lines are missing or were added"
-    ))
+        .map(|kind| (kind.as_str(), count(said, kind)));
+    // Older files count only these.
+    let old = [("group", end.groups_count), ("failure", end.failures_count)];
+    let all: BTreeSet<(&str, u64)> = old.into_iter().chain(counted).collect();
+    all.into_iter()
+        .filter(|(kind, said)| *said != count(&there, kind))
+        .map(|(kind, said)| {
+            format!(
+                "its closing line says {said} records of type {kind}, and there are {}: lines are missing or were added",
+                count(&there, kind)
+            )
+        })
+        .collect()
+}
+
+/// What the file does not show, so that no rule can look for it.
+pub(super) fn unchecked(run: &Run) -> Option<String> {
+    let end = run.end.as_ref()?;
+    end.records_count.is_empty().then(|| {
+        "its closing line counts groups, samples and failures only, as those of older programs do: \
+         whether lines with disturbances or with readings of the host were deleted cannot be told"
+            .to_owned()
+    })
 }
 
 /// Whether the order of the measurement is possible: one group after the other, each before the end

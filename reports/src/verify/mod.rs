@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use crate::format;
 use crate::gate;
-use crate::run::{Run, other_version};
+use crate::run::{Run, other_commit, other_version};
 use crate::schema::{Depth, FailureKind};
 use crate::store::{MOST_BYTES, kept_path};
 use crate::taints;
@@ -38,6 +38,8 @@ pub struct Finding {
     pub standing: Standing,
     /// Why the file is not accepted; empty if it is.
     pub reasons: Vec<String>,
+    /// What could not be checked.
+    pub unchecked: Vec<String>,
 }
 
 /// The outcomes, from the best to the worst.
@@ -112,7 +114,10 @@ impl Verifier {
                 None => {}
             }
         }
-        Finding::of(refused, looked.doubts.clone())
+        Finding {
+            unchecked: looked.unchecked.clone(),
+            ..Finding::of(refused, looked.doubts.clone())
+        }
     }
 }
 
@@ -123,6 +128,7 @@ pub struct Looked {
     pub run: Option<Run>,
     refused: Vec<String>,
     doubts: Vec<String>,
+    unchecked: Vec<String>,
     /// Its times; `None` if there are none.
     times: Option<Times>,
 }
@@ -139,6 +145,7 @@ impl Looked {
             times: Times::of(&run),
             refused,
             doubts,
+            unchecked: contradictions::unchecked(&run).into_iter().collect(),
             run: Some(run),
         }
     }
@@ -194,7 +201,11 @@ impl Finding {
             (true, true) => Standing::Accepted,
         };
         let reasons = refused.into_iter().chain(doubts).collect();
-        Self { standing, reasons }
+        Self {
+            standing,
+            reasons,
+            unchecked: Vec::new(),
+        }
     }
 }
 
@@ -234,7 +245,7 @@ fn unusable(run: &Run) -> Vec<String> {
         .groups
         .iter()
         .find(|group| !marked.contains(&group.block_index));
-    if let Some(group) = open.filter(|_| !marked.is_empty()) {
+    if let Some(group) = open {
         found.push(format!(
             "block {} was not measured to its end",
             group.block_index
@@ -268,6 +279,7 @@ fn doubts(run: &Run) -> Vec<String> {
         }
     }
     found.extend(run.header.lanes.iter().filter_map(other_version));
+    found.extend(other_commit(&run.header));
     let build = &run.header.environment;
     if build.get("git_commit").and_then(Value::as_str).is_none() {
         found.push("it does not say of which commit the program was built: build it in a clone of the repository".to_owned());

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use reports::schema::{FailureKind, Group, Record, Sample, Shard};
-use reports::store::{Kept, Limits, MOST_BYTES, kept_path, read, read_from};
+use reports::store::{Kept, Limits, MOST_BYTES, kept_path, read_from};
 use reports::verify::{Standing, Verifier};
 use reports::{Run, summary};
 
@@ -111,7 +111,7 @@ fn no_file_of_the_repository_would_be_refused() {
 
 /// A run of the tree, in which the tests change single values.
 fn good() -> Run {
-    read(&tree()[0]).expect("a kept run")
+    derive::uncounted(&tree()[0])
 }
 
 type Change = fn(&mut Run);
@@ -135,7 +135,7 @@ fn verify_each<const N: usize>(changes: [(&str, Change, Standing, &str); N]) {
 #[test]
 fn every_kind_of_unfit_file_is_named() {
     use Standing::{Accepted, Quarantined, Refused};
-    let changes: [(&str, Change, Standing, &str); 19] = [
+    let changes: [(&str, Change, Standing, &str); 20] = [
         ("as it is", |_| {}, Accepted, ""),
         ("cut off", |run| run.end = None, Refused, "cut short"),
         (
@@ -233,6 +233,12 @@ fn every_kind_of_unfit_file_is_named() {
             "of which commit",
         ),
         (
+            "a lane program of another commit",
+            |run| run.header.lanes[1].commit = "e".repeat(40),
+            Quarantined,
+            "was measured by a lane program of the commit eeeeeeeeeeee",
+        ),
+        (
             "operations in no time",
             |run| run.groups[7].samples[0].operations_count = 1 << 50,
             Quarantined,
@@ -298,7 +304,7 @@ fn facts_and_figures_that_were_forged_are_named() {
     fn samples(run: &mut Run) -> impl Iterator<Item = &mut Sample> {
         run.groups.iter_mut().flat_map(|group| &mut group.samples)
     }
-    let changes: [(&str, Change, Standing, &str); 21] = [
+    let changes: [(&str, Change, Standing, &str); 22] = [
         (
             "a start that is none",
             |run| run.header.started = "yesterday".into(),
@@ -343,6 +349,12 @@ fn facts_and_figures_that_were_forged_are_named() {
             |run| fact(run, "git_commit", "40600651"),
             Refused,
             "is no commit of git",
+        ),
+        (
+            "a lane's commit in words",
+            |run| run.header.lanes[1].commit = "the newest".into(),
+            Refused,
+            "is no commit of git: \"the newest\"",
         ),
         (
             "another architecture",
@@ -434,7 +446,7 @@ fn facts_and_figures_that_were_forged_are_named() {
             "a group without a line",
             |run| run.end.as_mut().expect("an end").failures_count += 1,
             Refused,
-            "failures, and there are",
+            "records of type failure, and there are",
         ),
         (
             "round times",
@@ -467,6 +479,53 @@ fn facts_and_figures_that_were_forged_are_named() {
         ),
     ];
     verify_each(changes);
+}
+
+#[test]
+fn deleted_lines_are_refused_where_the_closing_line_counts_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.jsonl");
+    let verify = |run: &Run| {
+        derive::save(run, &path);
+        Verifier::default().verify(&path)
+    };
+    let mut counted = good();
+    let records = counted.records_count();
+    counted.end.as_mut().expect("an end").records_count = records;
+    let whole = verify(&counted);
+    assert_eq!(whole.standing, Standing::Accepted, "{whole:?}");
+    assert!(whole.unchecked.is_empty(), "{whole:?}");
+    let deletions: [(&str, Change); 5] = [
+        ("taint", |run| run.taints.clear()),
+        ("environment", |run| drop(run.environment.pop())),
+        ("block", |run| run.blocks.clear()),
+        ("counters", |run| drop(run.counters.pop())),
+        ("failure", |run| drop(run.failures.pop())),
+    ];
+    for (kind, delete) in deletions {
+        let mut run = counted.clone();
+        delete(&mut run);
+        let finding = verify(&run);
+        assert_eq!(finding.standing, Standing::Refused, "{kind}: {finding:?}");
+        let why = format!("records of type {kind}, and there are");
+        assert!(
+            finding.reasons.iter().any(|reason| reason.contains(&why)),
+            "{finding:?}"
+        );
+    }
+    // An older file does not count them: it is accepted, and what is unchecked is named.
+    let mut old = good();
+    old.taints.clear();
+    let finding = verify(&old);
+    assert_eq!(finding.standing, Standing::Accepted, "{finding:?}");
+    assert!(
+        finding.unchecked[0].contains("were deleted cannot be told"),
+        "{finding:?}"
+    );
+    // A kept run is packed with its counts.
+    let (_, again) = kept(&counted, None).remove(0);
+    assert_eq!(again.end, counted.end);
+    assert_eq!(again.records_count(), counted.records_count());
 }
 
 #[test]

@@ -60,6 +60,8 @@ fn shards_in_any_order_give_the_whole_run() {
         let parts = merged.header.design.merged.clone().expect("its parts");
         assert_eq!((parts.indices, parts.count), (vec![1, 2], 2));
         assert_eq!(merged.header.design.shard, None);
+        let end = merged.end.as_ref().expect("an end");
+        assert_eq!(end.records_count, merged.records_count());
         assert!(
             merged.is_complete() && merged.warnings.is_empty(),
             "{:?}",

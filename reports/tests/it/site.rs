@@ -244,6 +244,73 @@ fn run_on_a_part_of_the_cpus_has_no_figure_for_the_size_of_its_machine() {
 }
 
 #[test]
+fn runs_that_differ_in_one_setting_are_two_setups_and_each_page_names_it() {
+    let mut base = derive::derived(&derive::real(), 0);
+    derive::keep_workloads(&mut base, &["spawn.one"]);
+    for (fact, setting, value) in [
+        ("Rust flags", "rustflags", "-C target-cpu=native"),
+        ("clock source", "clock_source", "hpet"),
+        ("C library", "libc", "musl"),
+        ("CPUs of the cgroup", "cgroup_cpus_ratio", "1.5"),
+        ("kernel parameters", "kernel_command_line", "isolcpus=1"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        derive::save(&base, &folder.path().join("base.jsonl"));
+        // A replicate of the first, and a run with another setting.
+        for (number, name) in (1..).zip(["same", "other"]) {
+            let mut run = base.clone();
+            run.header.run_id = name.into();
+            run.header.started = format!("2026-11-2{number}T09:00:00+00:00");
+            derive::slow(&mut run, 1.05, |_| 1.0 + 0.01 * f64::from(number));
+            if name == "other" {
+                let environment = &mut run.header.environment;
+                environment.insert(setting.into(), value.into());
+            }
+            derive::save(&run, &folder.path().join(format!("{name}.jsonl")));
+        }
+        let collection = collection(folder.path());
+        assert!(collection.apart.is_empty(), "{:?}", collection.apart);
+        let [machine] = collection.machines.as_slice() else {
+            panic!("{fact}: one machine")
+        };
+        let runs: Vec<usize> = machine.setups.iter().map(|one| one.runs.len()).collect();
+        assert_eq!(runs, [1, 2], "{fact}");
+        assert_eq!(machine.varying(), [fact]);
+        let changes = pairs(&collection);
+        assert_eq!((changes.len(), changes[0].fact), (1, fact));
+        assert_eq!(changes[0].pairs.len(), 1);
+        let pages = render(&collection, None);
+        let named = format!("{fact} {value}");
+        for path in ["index.html", "start.html"] {
+            assert!(page(&pages, path).contains(&named), "{path}: {named}");
+        }
+        let own = page(&pages, &format!("m/{}.html", machine.key));
+        assert!(
+            own.contains(&format!("{fact} (here <b>{value}</b>)")),
+            "{fact}"
+        );
+        let caption = format!("<caption>{fact}</caption>");
+        assert!(page(&pages, "across.html").contains(&caption), "{fact}");
+    }
+}
+
+#[test]
+fn each_row_of_a_question_names_the_releases_that_were_measured() {
+    let pages = pages_of(&[0, 1], |number, run| {
+        let go = run.header.lanes.iter_mut().find(|lane| lane.name == "go");
+        go.unwrap().runtime = format!("go 1.27.{number}");
+    });
+    for question in ["start", "wait", "switch", "serve", "compute"] {
+        let text = page(&pages, &format!("{question}.html"));
+        for number in [0, 1] {
+            let releases =
+                format!("Go 1.27.{number} · tokio 1.54.1 · Rust 1.95.0 · suite 0.1.0 ddddddddd");
+            assert!(text.contains(&releases), "{question}: {releases}");
+        }
+    }
+}
+
+#[test]
 fn title_of_one_file_is_not_shown_for_all_machines() {
     let pages = pages_of(&[0, 1, 2], |number, run| {
         if number == 0 {

@@ -299,6 +299,11 @@ fn resume_goes_on_after_an_end_that_says_interrupted() {
     let run = read(&path).expect("good");
     assert!(run.is_complete() && run.warnings.is_empty(), "{run:?}");
     assert_eq!((run.groups.len(), run.blocks.len()), (2, 2));
+    // The records that were cut off are not counted.
+    assert_eq!(
+        run.end.as_ref().expect("an end").records_count,
+        run.records_count()
+    );
 }
 
 /// A disk with room for this many bytes.

@@ -693,6 +693,7 @@ fn finish(mut run: Run) -> Run {
         groups_count: run.groups.len() as u64,
         samples_count: run.samples_count() as u64,
         failures_count: run.failures.len() as u64,
+        records_count: run.records_count(),
         elapsed_ns: 492_000_000_000,
         ..End::default()
     });

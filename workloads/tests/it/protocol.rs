@@ -21,6 +21,7 @@ fn hello_names_the_lane_its_versions_and_every_workload() {
         );
         assert!(hello.cpus_count > 0);
         assert_eq!(hello.unoptimised, cfg!(debug_assertions));
+        assert_eq!(hello.commit, env!("THREADBARE_GIT_COMMIT"));
         assert_eq!(hello.workloads.len(), catalogue::all().count());
         let (status, rest) = program.end();
         assert!(status.success());

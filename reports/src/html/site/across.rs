@@ -16,8 +16,8 @@ const MOST_PAIRS: usize = 50;
 /// The most machines that are named for a release.
 const MOST_MACHINES: usize = 10;
 
-/// The facts that name a release. The page shows how old the releases are.
-const RELEASES: [&str; 4] = ["suite", "Go", "tokio", "Rust"];
+/// The facts that name a release. The page shows how old these releases are.
+const AGED: [&str; 4] = ["suite", "Go", "tokio", "Rust"];
 
 pub(super) fn page(collection: &Collection) -> String {
     let text = html! { "What one machine cannot show. No figure is averaged over machines." };
@@ -183,7 +183,7 @@ fn releases(collection: &Collection) -> Markup {
     html! {
         h2 { "How old the releases are" }
         p class="lead" { "Figures of an old release do not speak for the newest one. A machine without the newest release is worth another run." }
-        @for name in RELEASES { (release(collection, name)) }
+        @for name in AGED { (release(collection, name)) }
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn page(collection: &Collection) -> String {
     };
     let text = html! {
         (collection.runs_count()) " runs in " (collection.setups().count()) " setups. "
-        "A row is a machine in one setup: kernel, mitigations, releases. Each cell has the best lane (and after ≈ those whose intervals overlap its own and whose verdict is no other), its figure with its interval, and how it stands against "
+        "A row is a machine in one setup: kernel, mitigations, releases, settings. Each cell has the best lane (and after ≈ those whose intervals overlap its own and whose verdict is no other), its figure with its interval, and how it stands against "
         (collection.reference_lane) ". Times of different machines stand side by side; nothing is averaged over machines."
     };
     let body = html! {
@@ -45,7 +45,7 @@ fn machines(collection: &Collection) -> Markup {
             tbody {
                 @for (machine, setup) in collection.setups() {
                     tr data-workload="" data-facts=(facts_of(machine, setup)) {
-                        (row_head(machine, setup, ""))
+                        (row_head(machine, setup, &["suite"]))
                         @for question in &collection.questions { (cell(collection, question, setup)) }
                         td { (setup.runs.len()) }
                         td class="words open" {

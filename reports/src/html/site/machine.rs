@@ -6,7 +6,7 @@ use super::question::{all_cpus, per_core, per_price};
 use super::{Prices, RUNS, document, figure, heat, hero, sheet, signs, standing, words};
 use crate::html::view::capital;
 use crate::machine;
-use crate::site::{Collection, Kept, Machine, Setup, Titled};
+use crate::site::{Collection, Fact, Kept, Machine, Setup, Titled};
 
 pub(super) fn page(collection: &Collection, machine: &Machine, prices: Option<&Prices>) -> String {
     let name = machine::cpu(&machine.inputs);
@@ -20,7 +20,7 @@ pub(super) fn page(collection: &Collection, machine: &Machine, prices: Option<&P
             @for (number, setup) in machine.setups.iter().enumerate() {
                 section id={"s" (number)} {
                     h2 { "Setup " (number + 1) " of " (machine.setups.len()) }
-                    (facts(setup))
+                    (facts(machine, setup))
                     (disturbances(setup, number))
                     (questions(collection, machine, setup, prices, number))
                     (all(collection, setup, number))
@@ -31,10 +31,30 @@ pub(super) fn page(collection: &Collection, machine: &Machine, prices: Option<&P
     document(collection, &format!("threadbare on {name}"), "../", &body)
 }
 
-fn facts(setup: &Setup) -> Markup {
+fn facts(machine: &Machine, setup: &Setup) -> Markup {
+    let varying = machine.varying();
+    let (settings, main): (Vec<&Fact>, Vec<&Fact>) =
+        setup.facts.iter().partition(|fact| fact.is_setting());
     html! {
+        @if !varying.is_empty() {
+            p class="lead" {
+                "The setups of this machine differ in: "
+                @for (place, name) in varying.iter().enumerate() {
+                    @if place > 0 { "; " }
+                    (name) " (here " b { (setup.fact(name)) } ")"
+                }
+                "."
+            }
+        }
         dl class="facts" {
-            @for fact in &setup.facts { dt { (fact.name) } dd { (fact.value) } }
+            @for fact in main { dt { (fact.name) } dd { (fact.value) } }
+            dt { "settings" }
+            dd {
+                details class="parts" {
+                    summary { (settings.len()) " entries" }
+                    dl class="facts" { @for fact in settings { dt { (fact.name) } dd { (fact.value) } } }
+                }
+            }
             dt { "runs" }
             dd {
                 @for run in &setup.runs {

@@ -182,17 +182,44 @@ fn pick(name: &str) -> String {
     name.replace(' ', "-")
 }
 
-/// The start of a setup's row: the attributes for the filters, and the row's header.
-fn row_head(machine: &Machine, setup: &Setup, up: &str) -> Markup {
+/// The facts that each row names.
+const NAMED: [&str; 6] = [
+    "CPU",
+    "virtual",
+    "CPUs of the run",
+    "system",
+    "mitigations",
+    "governor",
+];
+
+/// The releases of what was measured, in the order of a row.
+const RELEASES: [&str; 5] = ["Go", "tokio", "Rust", "other runtimes", "suite"];
+
+/// The releases with their names, such as `Go 1.27.3 · tokio 1.54.1`.
+fn releases(setup: &Setup) -> String {
+    let told = RELEASES.iter().map(|name| (*name, setup.fact(name)));
+    let told = told.filter(|(_, value)| !["not measured", "none"].contains(value));
+    let words = told.map(|(name, value)| match name {
+        "other runtimes" => value.to_owned(),
+        name => format!("{name} {value}"),
+    });
+    words.collect::<Vec<_>>().join(" · ")
+}
+
+/// The start of a setup's row: the attributes for the filters, and the row's header. It names the
+/// facts in which the machine's setups differ, except the `known` ones, which the row has anyway.
+fn row_head(machine: &Machine, setup: &Setup, known: &[&str]) -> Markup {
     let number = machine
         .setups
         .iter()
         .position(|one| std::ptr::eq(one, setup));
     let number = number.unwrap_or(0);
+    let mut varying = machine.varying();
+    varying.retain(|name| !NAMED.contains(name) && !known.contains(name));
     let inputs = &machine.inputs;
     html! {
         th scope="row" {
-            a href={(up) (address(machine)) "#s" (number)} { (crate::machine::cpu(inputs)) }
+            a href={(address(machine)) "#s" (number)} { (crate::machine::cpu(inputs)) }
             small {
                 @match inputs.cores_count { 0 => "cores unknown", count => { (count) " cores" } }
                 ", " (inputs.threads_count) " threads"
@@ -200,6 +227,7 @@ fn row_head(machine: &Machine, setup: &Setup, up: &str) -> Markup {
                 " · " (setup.fact("virtual")) " · " (setup.fact("system"))
                 " · mitigations " (setup.fact("mitigations"))
                 @if setup.fact("governor") != UNKNOWN { " · governor " (setup.fact("governor")) }
+                @for name in &varying { " · " (name) " " (setup.fact(name)) }
                 @if setup.derived { " · " b { "derived for a trial" } }
             }
             small class="disturbed" { (disturbed(setup)) }

@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::{
-    Prices, choices, columns, document, facts_of, figure, hero, row_head, sheet, signs, words,
+    Prices, RELEASES, choices, columns, document, facts_of, figure, hero, releases, row_head,
+    sheet, signs, words,
 };
 use crate::analysis::Unit;
 use crate::format;
@@ -34,6 +35,7 @@ pub(super) fn page(
         table class="machines" data-name=(name.to_lowercase()) data-sorts {
             thead { tr {
                 th class="words" scope="col" { "Machine" }
+                th class="words" scope="col" { "Releases" }
                 @for lane in &lanes { th class="words" scope="col" data-lane=(lane) { (lane) } }
                 @if is_shared { th class="words" scope="col" { "Best lane, per core" } }
                 @if let Some(prices) = prices.filter(|_| is_shared) {
@@ -43,7 +45,8 @@ pub(super) fn page(
             tbody {
                 @for (machine, setup) in collection.setups() {
                     tr data-workload="" data-facts=(facts_of(machine, setup)) {
-                        (row_head(machine, setup, ""))
+                        (row_head(machine, setup, &RELEASES))
+                        td class="wrapped open" { (releases(setup)) }
                         @for lane in &lanes { (cell(collection, question, setup, lane)) }
                         @let ranked = setup.ranked(&place.place);
                         @let best = ranked.first().map(|(_, figure)| *figure).filter(|_| setup.has_all_cpus());
