@@ -33,7 +33,7 @@ impl Fact {
         Self::MAIN.into_iter().chain(settings)
     }
 
-    /// Whether it is one of [`SETTINGS`].
+    /// Whether it is one of `SETTINGS`.
     #[must_use]
     pub fn is_setting(&self) -> bool {
         !Self::MAIN.contains(&self.name)

@@ -1,6 +1,6 @@
 //! The service of `service.http` for tasks with stacks. A task serves one connection at a time: it
-//! is started when the connection arrives ([`http`]), or beforehand ([`preforked`]). With
-//! [`pooled`] a few tasks serve all connections.
+//! is started when the connection arrives ([`http()`]), or beforehand ([`preforked()`]). With
+//! [`pooled()`] a few tasks serve all connections.
 
 mod link;
 mod pooled;
@@ -325,7 +325,7 @@ fn read_more(stream: &mut impl Read, received: &mut Vec<u8>) -> io::Result<bool>
     }
 }
 
-/// Locks a mutex. Only [`pooled`], whose tasks are threads, holds one while a task waits.
+/// Locks a mutex. Only [`pooled()`], whose tasks are threads, holds one while a task waits.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
