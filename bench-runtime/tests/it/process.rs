@@ -125,8 +125,8 @@ fn a_killed_child_ends_by_that_signal() {
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
         let mut child = patient();
-        child.signal(Signal::HUP).unwrap();
-        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGHUP));
+        child.signal(Signal::TERM).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
     });
 }
 
@@ -328,8 +328,8 @@ fn a_child_that_has_left_its_group_is_signalled() {
         // SAFETY: it makes system calls alone.
         unsafe { command.as_std_mut().pre_exec(leave) };
         let mut child = command.spawn().unwrap();
-        child.process().signal(Signal::HUP).unwrap();
-        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGHUP));
+        child.process().signal(Signal::TERM).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
         child.process().kill().unwrap();
     });
 }
@@ -342,8 +342,8 @@ fn a_child_is_signalled_while_another_goroutine_waits_for_it() {
         assert_eq!(process.id(), child.id());
         let waiter = way.go(move || child.wait().unwrap());
         way.let_others_run();
-        process.signal(Signal::HUP).unwrap();
-        assert_eq!(waiter.join().signal(), Some(libc::SIGHUP));
+        process.signal(Signal::TERM).unwrap();
+        assert_eq!(waiter.join().signal(), Some(libc::SIGTERM));
         // Another process may have its number by now.
         process.kill().unwrap();
     });
