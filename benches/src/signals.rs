@@ -2,7 +2,7 @@
 //!
 //! | signal | here |
 //! |---|---|
-//! | `SIGINT`, `SIGTERM`, `SIGHUP` | stop the study; one that is ignored at the start (`nohup`, a script's background job) stays ignored |
+//! | `SIGINT`, `SIGTERM`, `SIGHUP` | stop the study; a signal that is ignored at the start (`nohup`, a script's background job) stays ignored |
 //! | `SIGXFSZ` | caught, so that a write beyond `ulimit -f` is an error that names the file |
 //! | `SIGCHLD` | set to its default if it is ignored at the start: else the kernel keeps no exit status of a lane |
 //!

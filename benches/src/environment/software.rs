@@ -138,9 +138,8 @@ fn kernel(facts: &mut BTreeMap<String, Value>) {
     );
 }
 
-/// The kernel's command line. Only parameters that affect speed keep their
-/// values: others may hold names and addresses of machines, and result files
-/// are public.
+/// The parameters of the kernel's command line that affect speed. The others are left out, because
+/// they may hold names and addresses of machines, and result files are public.
 fn without_values(line: &str) -> String {
     const KEPT: [&str; 24] = [
         "mitigations",

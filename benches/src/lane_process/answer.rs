@@ -21,8 +21,9 @@ pub enum Answer {
     },
 }
 
-/// Why no lane can have measured this; `None` if it can. `took` is the time from the request to the
-/// answer. It includes the timed section, and both are read from the monotonic clock.
+/// Why no lane can have measured this sample; `None` if a lane can. `took` is the time from the
+/// request to the answer. It includes the timed section, and both are read from the monotonic
+/// clock.
 pub(super) fn impossible(sample: &Sample, took: Duration) -> Option<String> {
     if sample.elapsed_ns == 0 || sample.operations_count == 0 {
         return Some("a sample needs elapsed_ns and operations_count above 0".to_owned());

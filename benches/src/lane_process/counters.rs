@@ -148,8 +148,8 @@ impl Counters {
         self.open.retain_mut(|one| {
             let begun = one.event.enable().and_then(|()| one.event.read());
             let is_there = begun.is_ok();
-            // The counter is not reset, because a reset keeps the counts of threads that have
-            // ended.
+            // `end` subtracts this value. A reset would not do: it keeps the counts of threads that
+            // have ended.
             one.begun = begun.ok();
             is_there
         });

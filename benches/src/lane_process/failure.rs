@@ -33,7 +33,7 @@ pub enum Cause {
         /// True if the kernel's out-of-memory killer ended a process at that time.
         out_of_memory: bool,
     },
-    /// It exited before its end was requested.
+    /// It exited before its end was requested, or with another status than 0.
     Exited(i32),
     /// It closed its standard output and kept running.
     ClosedOutput,
@@ -57,7 +57,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Why `program` could not be started: names the limit if it is one.
+    /// Why `program` could not be started: names the limit if a limit is the reason.
     pub(super) fn of_start(program: &Path, error: &io::Error) -> Self {
         let limits = match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EMFILE) => "ulimit -n",

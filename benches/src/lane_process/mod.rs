@@ -280,7 +280,8 @@ impl LaneProcess {
     }
 
     /// Requests one sample and waits for it. Reads the host's memory whenever the lane requests
-    /// that. Blocks the thread for at most the sample limit.
+    /// that. Blocks the thread for at most the sample limit, which starts again after each such
+    /// reading.
     ///
     /// # Errors
     ///
@@ -659,8 +660,8 @@ impl LaneProcess {
         self.mark.end_strays();
     }
 
-    /// Makes the kernel kill the lane before the study when memory runs out. Raising the score of
-    /// an own process needs no privilege. An error is ignored: the study runs without it.
+    /// Makes the kernel kill the lane before the study when memory runs out. Raising the score of a
+    /// process of the same user needs no privilege. An error is ignored: the study runs without it.
     fn prefer_as_oom_victim(&self) {
         let _ = std::fs::write(format!("/proc/{}/oom_score_adj", self.child.id()), "1000");
     }

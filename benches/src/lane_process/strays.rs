@@ -44,8 +44,9 @@ impl Mark {
         (VARIABLE.into(), self.0.clone().into())
     }
 
-    /// Kills and reaps the processes that the lane has left, once its own process was reaped.
-    /// Blocks the thread until the kernel has ended them. Returns how many there were.
+    /// Kills and reaps the processes that the lane has left. To be called after the lane's own
+    /// process was reaped. Blocks the thread until the kernel has ended them. Returns how many
+    /// there were.
     pub(super) fn end_strays(&self) -> usize {
         let mut count = 0;
         for _ in 0..MOST_ROUNDS {

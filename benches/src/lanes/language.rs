@@ -92,7 +92,7 @@ pub enum Missing {
         language: &'static str,
         /// A command, or a page, that installs it.
         install: &'static str,
-        /// The variable that names it.
+        /// The variable that names the toolchain.
         variable: &'static str,
     },
     /// The toolchain is installed, but this suite has no program for the lane.
@@ -109,8 +109,8 @@ pub enum Missing {
 }
 
 impl Language {
-    /// The toolchain's program: the one that the variable names, else the one
-    /// on `PATH`, else the one that this project's own scripts have installed.
+    /// The toolchain's program. If the variable is set: the program that it names. Otherwise the
+    /// program on `PATH`, or else the one that this project's own scripts have installed.
     ///
     /// # Errors
     ///
@@ -155,7 +155,7 @@ impl Language {
         let output = Command::new(compiler)
             .args(arguments)
             .current_dir(folder)
-            // A Go that is too old then fails instead of fetching another.
+            // With this, a Go that is too old fails and does not download another version.
             .env("GOTOOLCHAIN", "local")
             .stdin(Stdio::null())
             .output()

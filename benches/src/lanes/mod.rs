@@ -121,14 +121,14 @@ pub fn find(name: &str) -> Option<LaneEntry> {
     all().into_iter().find(|lane| lane.name == name)
 }
 
-/// A lane and its version, of a name such as `go@1.26`; `None` for the name of a plain
+/// Splits a name such as `go@1.26` into the lane and its version; `None` for the name of a plain
 /// lane or of another build.
 pub(crate) fn versioned(name: &str) -> Option<(&str, &str)> {
     name.split_once('@')
         .filter(|_| !reports::run::is_base(name))
 }
 
-/// A lane whose name begins with another's is a variant of that one.
+/// The lane of which `name` is a variant: `name` is that lane's name, then `-` and more.
 fn variant_of(name: &str) -> Option<&'static str> {
     let is_base = |base: &str| {
         name.strip_prefix(base)

@@ -12,7 +12,7 @@ use super::language::{Language, Missing, Start, on_path};
 use crate::lane_process::LaneCommand;
 use crate::lane_program;
 
-/// A JVM writes its warnings to stdout unless an option forbids it.
+/// Without these options a JVM writes its warnings to stdout, which carries the protocol.
 const JAVA_LOG: [&str; 2] = ["-Xlog:disable", "-Xlog:all=warning:stderr"];
 
 /// The programs and folders that are needed to start lanes.
@@ -58,8 +58,8 @@ impl Toolbox {
         }
     }
 
-    /// How to start a lane in another language with this toolchain. The version is in the name of
-    /// the build.
+    /// How to start a lane in another language with this toolchain. A Go program is built under a
+    /// name with the version, so that versions do not overwrite each other.
     ///
     /// # Errors
     ///
@@ -149,8 +149,8 @@ impl Toolbox {
                 let compiler = on_path(&beside).or_else(|| on_path(Path::new("javac")));
                 let compiler = compiler.unwrap_or(beside);
                 let sources = sources(&folder, "java");
-                // Each version has its own folder, because a running lane may still read the
-                // classes of an older one.
+                // Each version of compiler and sources has its own folder, because a running lane
+                // may still read the classes of an older version.
                 let version = version(&compiler, &sources);
                 let classes = self.build.join(format!("java-{version:016x}"));
                 if !classes.is_dir() {
@@ -180,8 +180,8 @@ impl Toolbox {
     }
 }
 
-/// The program of a build that has the lane in Rust `lane`: the lane program `plain`, or its twin
-/// in the same folder.
+/// The program that contains `lane`, a lane in Rust: the lane program `plain`, or the second lane
+/// program in the same folder, which has another allocator.
 fn own_program(lane: &str, plain: &Path) -> Result<PathBuf, Missing> {
     let program = match workloads::lanes::find(lane).map(|entry| entry.program) {
         None | Some(Program::Plain) => return Ok(plain.to_owned()),

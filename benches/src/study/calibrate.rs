@@ -12,10 +12,10 @@ use super::probe::kind_of;
 use super::setup::{Setup, is_memory};
 use crate::lane_process::{Answer, Cause, LaneCommand, LaneFailure, LaneProcess, Limits, Stop};
 
-/// A trial of this length is enough: the steps of the clock and the first page faults of the
+/// A sample of this length ends the trial: the clock's resolution and the first page faults of the
 /// process matter little in it.
 const ENOUGH: Duration = Duration::from_millis(2);
-/// The most steps from one iteration up to [`ENOUGH`].
+/// The most samples of a trial. The first has one iteration, and each later one has more.
 const STEPS: u32 = 8;
 /// The most iterations that the protocol allows.
 const MOST_ITERATIONS: u64 = 1_000_000_000;
@@ -25,7 +25,7 @@ const EXACT: u64 = 1 << 53;
 /// The costs of one cell, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Cost {
-    /// Starting the lane and ending it.
+    /// Starting the lane, until it has said hello.
     pub(super) process_ns: f64,
     /// The time of a sample outside its timed section.
     pub(super) around_ns: f64,
@@ -99,7 +99,7 @@ impl Refusal {
     }
 }
 
-/// The right checksums. Each is computed once, because for `cpu.*` that takes long.
+/// The right checksums. Each is computed once, because the computation takes long for `cpu.*`.
 #[derive(Debug, Default)]
 pub(super) struct Expected(BTreeMap<(&'static str, Parameters), u64>);
 
@@ -209,12 +209,13 @@ pub(super) fn calibrate(
     unreachable!("the loop above returns at its last step")
 }
 
-/// The limits for a trial: the usual ones, but for a sample at most a cell's share of the budget. A
-/// longer sample, once in each process, would take the whole run.
+/// The limits of a trial: the usual ones, except that the budget also limits a sample. A longer
+/// sample would be repeated in each process of its cell, and use up the time of the run.
 fn trial_limits(setup: &Setup) -> Limits {
     const MOST_SHARES: usize = 80;
     const LEAST: Duration = Duration::from_secs(5);
-    // With up to 40 cells, the trials together take at most half of the budget.
+    // With up to 40 cells, one sample for each cell takes at most half of the budget, unless
+    // `LEAST` is longer than a cell's share.
     let shares = (2 * setup.cells_count()).clamp(1, MOST_SHARES) as u32;
     Limits {
         sample: setup.limits.sample.min((setup.budget / shares).max(LEAST)),

@@ -13,11 +13,13 @@
 //! 2. A comparison is judged only at certain numbers of processes ([`looks`]), by the rules of the
 //!    report.
 //! 3. The open cases are measured in *passes*. A pass chooses the cases with the most expected
-//!    verdicts a second: a comparison that needs n more processes, each of which takes t, counts 1
-//!    / (n · t). The pass takes a part of the time that is left ([`PASS`]), and measures one block
-//!    of each of its cases, in random order. So the processes of a case are spread over the run,
-//!    and a case that will never be decided takes time only if no other is left.
-//! 4. When all comparisons are decided, cases with fewer than [`ENOUGH`] processes get more.
+//!    verdicts a second: a comparison that needs n more processes, and whose block takes the time
+//!    t, counts 1 / (n · t). The pass takes a part of the time that is left ([`PASS`]), and
+//!    measures one block of each of its cases, in random order. So the processes of a case are
+//!    spread over the run, and a case that will never be decided takes time only if no other is
+//!    left.
+//! 4. A case whose comparisons are all decided is measured until it has [`ENOUGH`] processes. The
+//!    undecided cases come first.
 //!
 //! `reports/METHOD.md` says how looks, and the end at a verdict, affect the rates of errors.
 
@@ -42,7 +44,7 @@ use super::header::THRESHOLD_RATIO;
 use super::plan::{Plan, PlannedBlock, shuffled};
 
 /// If the time allows, a case gets this many processes even if its comparisons are decided earlier:
-/// with as many, the interval of a figure has a confidence of 95%.
+/// with this many, the interval of a figure has a confidence of 95%.
 const ENOUGH: u64 = 10;
 /// The most rounds of any case.
 const MOST_ROUNDS: u64 = 200;
@@ -63,7 +65,7 @@ pub(super) struct Comparisons {
     cases: Vec<Case>,
     list: Vec<Comparison>,
     pass: VecDeque<usize>,
-    /// Whether more blocks follow those of the plan.
+    /// Whether more blocks may follow those of the plan.
     goes_on: bool,
     seed: u64,
 }
@@ -90,7 +92,7 @@ struct Case {
     rounds: u64,
     /// True if it is measured again after the plan's rounds.
     grows: bool,
-    /// The order of its last block.
+    /// The order of the cells in its last block.
     order: Vec<usize>,
 }
 
@@ -200,7 +202,7 @@ impl Comparisons {
         self.cells[at].given_up = true;
     }
 
-    /// How many comparisons between lanes, or builds, are decided, and how many can be.
+    /// How many comparisons between lanes, or builds, are decided, and how many can be decided.
     pub(super) fn decided(&self) -> (usize, usize) {
         let alive = self
             .list
@@ -300,8 +302,8 @@ impl Comparisons {
         }
     }
 
-    /// The next block after those of the plan, with its place among all blocks;
-    /// `None` if nothing is left to measure that fits into the time.
+    /// The next block after those of the plan; `index` is its place among all blocks. `None` if no
+    /// case that is worth measuring fits into the time.
     pub(super) fn next(&mut self, plan: &Plan, index: u64, left: Duration) -> Option<PlannedBlock> {
         if !self.goes_on {
             return None;
@@ -435,7 +437,7 @@ impl Comparisons {
     }
 
     /// At the end of a run with a precision: how many comparisons have reached it, as text. The
-    /// report analyses the samples again, and that result counts.
+    /// report analyses the samples again; its result is the valid one.
     pub(super) fn conclusion(&self) -> Option<String> {
         let (decided, all) = self.decided();
         self.width_ratio.map(|goal| {

@@ -27,6 +27,7 @@ use crate::scratch::Scratch;
 const IDLE_WATCH: Duration = Duration::from_millis(400);
 /// The parameter of workloads that read temporary files.
 const FILES: &str = "file_bytes";
+
 /// Why there is no run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -43,7 +44,7 @@ pub enum StudyError {
     /// The user stopped the run before anything was measured.
     #[error("stopped before anything was measured")]
     Stopped,
-    /// The run was begun with programs or files that are not here.
+    /// The run cannot be measured here: a lane has another version, or the machine is another one.
     #[error("{0}")]
     Other(String),
     /// The file holds no plan to continue.
@@ -55,7 +56,7 @@ pub enum StudyError {
 ///
 /// # Errors
 ///
-/// [`StudyError`]; a lane that fails is no error, it is a record in the file.
+/// [`StudyError`]. A lane that fails is not an error: the file gets a line about the failure.
 pub fn run(
     setup: &Setup,
     path: &Path,
@@ -211,7 +212,8 @@ fn refuse_without_lanes(lanes: &[ProbedLane]) -> Result<(), StudyError> {
     Err(StudyError::NoLane(reasons.join("\n")))
 }
 
-/// Why the files of this workload cannot be created for a lane.
+/// Why the temporary files that this workload reads cannot be created; `None` if they can, or if it
+/// reads none.
 fn no_files(setup: &Setup, workload: &Workload) -> Option<String> {
     if !workload.has_parameter(FILES) {
         return None;
@@ -255,7 +257,8 @@ fn other_than(begun: &Header, lanes: &[ProbedLane]) -> Option<String> {
     })
 }
 
-/// A lane that uses another number of CPUs than the rest is not comparable.
+/// The taint of a lane that uses another number of CPUs than it was given: its figures cannot be
+/// compared with those of the other lanes.
 fn cpus_taint(lane: &ProbedLane, setup: &Setup) -> Option<Taint> {
     let Known::Runs(_, hello) = &lane.known else {
         return None;
@@ -273,7 +276,7 @@ fn cpus_taint(lane: &ProbedLane, setup: &Setup) -> Option<Taint> {
     })
 }
 
-/// Steps that the kernel refused for lanes, each once.
+/// The taints of the steps that the kernel refused at the start of lanes, each step once.
 fn refusals(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
     let refused: BTreeSet<&str> = lanes.iter().flat_map(|lane| lane.refused.clone()).collect();
     refused.into_iter().map(|step| Taint {
@@ -283,7 +286,7 @@ fn refusals(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
     })
 }
 
-/// A memory workload whose sample takes longer has no A/A pair.
+/// A memory workload whose sample takes longer than this has no A/A pair.
 const LONGEST_PAIRED_NS: f64 = 1e9;
 
 /// The outcome of the trials of all cells.

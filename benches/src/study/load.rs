@@ -74,7 +74,7 @@ impl Connections {
 
 impl Load {
     /// Measures the generator's limit at each case of `setup` that needs
-    /// one. Blocks the thread for about a second for each number of connections.
+    /// one. Blocks the thread for about a second for each such case.
     pub(super) fn measure(setup: &Setup, observer: &mut dyn Observer) -> Self {
         let mut load = Self::default();
         if !setup.workloads.iter().any(|one| is_loaded(one)) {
@@ -214,8 +214,9 @@ fn program(setup: &Setup) -> Option<PathBuf> {
 }
 
 impl Split {
-    /// The generator gets three fifths of the CPUs, so that it is faster than the server. If
-    /// possible, no physical core has CPUs of both. `None` for one CPU.
+    /// The generator gets three fifths of the CPUs or a little more, so that it is faster than the
+    /// server; of two CPUs each gets one. At most one physical core has CPUs of both. `None` for
+    /// one CPU.
     fn of(cpus: &Cpus) -> Option<Self> {
         Self::by(cpus, |cpu| {
             let topology = |name| {

@@ -30,9 +30,9 @@ use crate::lane_process::{LaneCommand, LaneProcess, Stop};
 const OVERRUN: f64 = 1.2;
 /// If a process is this many times as slow as planned, its samples are shortened. So it ends before
 /// the time limit, and its slowness is recorded as a result. Such factors occur: a hand-over
-/// through the kernel costs a hundred times one without.
+/// through the kernel costs a hundred times as much as one without it.
 const MUCH_SLOWER: f64 = 10.0;
-/// How often a cell's process may crash before the cell is given up.
+/// A cell is given up after this many processes of it have crashed or failed.
 const MOST_CRASHES: u64 = 2;
 /// A cell is given up if its process takes this long before it fails.
 const LONG_FAILURE: Duration = Duration::from_secs(5);
@@ -241,7 +241,8 @@ impl<'a> State<'a> {
                     && cell.parameters == group.parameters
             };
             if let Some(at) = self.plan.cells.iter().position(is_it) {
-                // Its time is not in the file: the planned one is used.
+                // The file does not have the time that the process took, so the planned time is
+                // used.
                 let took = Duration::from_nanos(self.plan.cells[at].estimate_ns);
                 self.learn(at, group.process_index, &group.samples, took);
             }

@@ -25,8 +25,8 @@ const FIRST_ROUNDS: f64 = 0.6;
 const WARM_UP: f64 = 0.25;
 /// How many pieces a warm-up usually has: see `warm_up`.
 const USUAL_PIECES: f64 = 2.0;
-/// The longest sample of a cell with a fixed number of iterations, or with one, that is repeated
-/// for a warm-up.
+/// A cell whose number of iterations is fixed, or is 1, can only warm up by whole samples. Samples
+/// longer than this are not repeated for a warm-up.
 const LONGEST_WARM_UP_NS: f64 = 2.5e8;
 
 /// All blocks of a run, in order. The plan is in the result file, so another version of this
@@ -77,7 +77,7 @@ pub struct PlannedCell {
     pub estimate_ns: u64,
 }
 
-/// All cells of one workload, each measured in one fresh process.
+/// Cells of one workload, each measured in one fresh process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlannedBlock {
     /// The place among all blocks, from 0.
@@ -139,7 +139,8 @@ impl Plan {
                     .map(|cell| planned(cell, samples, target))
                     .collect();
                 let cost = whole_cost(&candidates, &cells);
-                // If the run continues, later processes replace the missing samples.
+                // One sample is enough if the run continues, because later processes replace the
+                // missing samples, or if no case can be left out.
                 let fewest = match most_expensive_case(&candidates, &cells) {
                     Some(_) if !room.goes_on => FEWEST_SAMPLES,
                     _ => 1,

@@ -32,7 +32,7 @@ impl Preset {
         }
     }
 
-    /// The lanes, as far as this build has them.
+    /// The names of the lanes. This build, or this host, may lack some of them.
     #[must_use]
     pub fn lanes(self) -> Vec<&'static str> {
         match self {
@@ -118,7 +118,7 @@ impl Preset {
     }
 
     /// The values with which this preset replaces the catalogue's; `None` if the workload is not in
-    /// it.
+    /// it, and for `Published`, whose cells have their own values.
     fn values(self, workload: &Workload) -> Option<Values> {
         match self {
             Self::Peers => workload.presets.peers,
