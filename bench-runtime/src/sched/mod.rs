@@ -5,8 +5,8 @@
 //! its M loses the P, so a blocked thread never counts against the limit.
 //!
 //! A file imports only from its own row of this table and from rows above it. No files import one
-//! another in a circle, and an `impl` is in the file of its type: `checks/tests/floors.rs` checks
-//! this, and prints the floors.
+//! another in a circle, and an `impl` is in the file of its type: a test of the repository, `floors`,
+//! checks this, and prints the floors.
 //!
 //! | files                           | what is there                                   |
 //! |---------------------------------|-------------------------------------------------|
