@@ -119,6 +119,8 @@ fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
     }
 }
 
+/// This many times the highest rate is offered beyond it.
+const BEYOND_TIMES: f64 = 1.5;
 const HOLDS: &str = "holds";
 const SHEDS: &str = "sheds";
 const LATE: &str = "is late";
@@ -133,7 +135,7 @@ fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static st
     let value = |id: &str| Some(estimate(rows, lane, id)?.value);
     let highest = value(RATE)?;
     let [shed, failed] = [value("beyond_shed_ratio")?, value("beyond_failed_ratio")?];
-    let rate = highest * 1.5 * (1.0 - shed - failed).max(0.0);
+    let rate = highest * BEYOND_TIMES * (1.0 - shed - failed).max(0.0);
     let limit = *case.0.get("limit_ns")?;
     let low = |p99: Estimate| p99.interval.map_or(p99.value, |interval| interval.low);
     let word = match estimate(rows, lane, "at_150_ns_p99").map(low) {
@@ -149,12 +151,14 @@ fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static st
 fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> {
     let value = |id: &str| Some(estimate(rows, lane, id)?.value);
     let plain = |id: &str| Some(Unit::of_name(id).text(value(id)?));
-    let limit = case.0.get("limit_ns").map(|ns| *ns as f64);
-    let is_over_limit = |p99: Option<f64>| p99.zip(limit).is_some_and(|(p99, limit)| p99 > limit);
     match ids {
         [BEYOND] => {
             let (rate, word) = beyond_of(case, rows, lane)?;
-            Some(format!("{}, {word}", Unit::PerSecond.text(rate)))
+            let doubt = match value(HEADROOM) {
+                Some(headroom) if headroom < BEYOND_TIMES => ", load at its limit",
+                _ => "",
+            };
+            Some(format!("{}, {word}{doubt}", Unit::PerSecond.text(rate)))
         }
         [RATE] => match beyond_of(case, rows, lane) {
             Some((_, HOLDS)) => Some(format!("≥ {}", plain(RATE)?)),
@@ -168,8 +172,10 @@ fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> 
             plain(count)?,
             plain(each)?
         )),
-        [id @ "at_100_ns_p99"] if is_over_limit(value(id)) => {
-            Some(format!("{}, over the limit", plain(id)?))
+        [id @ "at_100_ns_p99"] if value(id).is_some() => {
+            let row = |row: &&&Row| row.lane == lane && row.quantity.id == *id;
+            let interval = rows.iter().find(row)?.interval_text();
+            Some(format!("{}, {interval}", plain(id)?))
         }
         [id] if id.ends_with("p99") => plain(id).or(value(RATE).map(|_| TOO_FEW.to_owned())),
         [id] => plain(id),
@@ -238,7 +244,8 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
             p {
                 b { "Beyond the knee: " }
                 "at 1.5 times the rate a lane " b { (FAILS) } " if more than 0.1% of the requests fail: a wrong answer, none within the time, a closed connection. It " b { (LATE) } " if the whole interval of its p99 is above the limit. "
-                "It " b { (SHEDS) } " if more than 1% is refused, or any request fails. Else it " b { (HOLDS) } ": then its highest rate was not found, and is marked ≥. Latency counts from the time at which a request is due."
+                "It " b { (SHEDS) } " if more than 1% is refused, or any request fails. Else it " b { (HOLDS) } ": then its highest rate was not found, and is marked ≥. Latency counts from the time at which a request is due. "
+                i { "Load at its limit" } ": the load generator cannot do 1.5 times the rate, so some of the lateness, refusals and failures may be its own, and so may those of the surge."
                 @if let Some(ns) = surge { " The surge is of twice the highest rate, for " (Unit::Nanoseconds.text(ns)) "; the time to recover runs from its end to the last request that was late, refused or failed." }
             }
             p {
