@@ -25,8 +25,8 @@ pub struct Comparison {
     pub reference_lane: String,
     /// The facts in which the runs differ, machine facts first.
     pub differences: Vec<Difference>,
-    /// Ratios, one row for each workload, case, quantity and lane that any
-    /// run has.
+    /// Ratios, one row for each workload, case and lane that any run compares with the reference
+    /// lane. Only the first quantity of each workload (rank 0) is shown.
     pub rows: Vec<ComparisonRow>,
     /// Geometric means over the cells that all runs have.
     pub means: Vec<Mean>,

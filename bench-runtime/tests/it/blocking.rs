@@ -161,7 +161,7 @@ fn calls_that_take_no_time_all_come_back_from_one_caller_and_from_many() {
 }
 
 #[test]
-fn a_shutdown_leaves_a_blocking_call_the_stack_it_borrows() {
+fn stack_that_a_blocking_call_borrows_survives_a_shutdown() {
     for migrating in [false, true] {
         let setting = Setting {
             procs: 2,

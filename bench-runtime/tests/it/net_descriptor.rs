@@ -1,5 +1,5 @@
-//! Descriptors of every kind: what ends a wait, and which of them may be closed while others are in
-//! use.
+//! Descriptors of every kind: what ends a wait, and that the owner of a duplicated descriptor may
+//! close it while the duplicate is in use.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -55,8 +55,8 @@ fn urgent_data_blocks_no_thread_and_keeps_none_awake() {
         nix::sys::socket::send(far.as_raw_fd(), b"!", urgent).unwrap();
         let mut watched = Descriptor::duplicate_of(&near).unwrap();
         watched.wait_readable().unwrap();
-        // The descriptor is a blocking one, but a read must not block the thread: the writer has
-        // started on the same thread.
+        // The descriptor is in blocking mode, but a read must not block the thread, because the
+        // writer may need the same thread.
         let (tx, rx) = chan(0);
         let writer = way.go(move || {
             rx.recv();
@@ -149,7 +149,7 @@ fn terminal_is_read_and_written_and_ends() {
         });
         (&master).write_all(b"hello\n").unwrap();
         let mut seen = Vec::new();
-        // The end of a terminal is a specific error.
+        // At the end, a read of the terminal fails with EIO.
         let end = loop {
             let mut part = [0; 16];
             match (&master).read(&mut part) {
@@ -201,10 +201,11 @@ fn regular_files_and_devices_without_a_wait_are_always_ready() {
 }
 
 #[test]
-fn operation_that_would_block_on_a_regular_file_is_refused_in_a_goroutine() {
+fn operation_on_dev_null_that_would_block_is_refused_in_a_goroutine() {
     everywhere(|way| {
         if way == Way::Threads {
-            // ppoll(2) reports it as ready: without this it would retry for ever.
+            // On a plain thread, ppoll(2) reports /dev/null as ready, so the operation would be
+            // tried again for ever.
             return;
         }
         let watched = Descriptor::new(File::open("/dev/null").unwrap());
@@ -224,7 +225,7 @@ fn deadline_close_and_context_end_a_wait() {
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         assert!(Instant::now() >= end);
         watched.set_deadline(None);
-        // A wait that a context ends, by changing the deadline.
+        // The end of a context changes the deadline, which ends the wait.
         let (ctx, cancel) = context::Context::background().with_cancel();
         let call = ctx.after_func({
             let watched = watched.clone();
@@ -271,7 +272,7 @@ fn many_waiters_for_one_side_all_go_on() {
 }
 
 #[test]
-fn owner_may_close_and_the_number_stand_for_another_file_meanwhile() {
+fn wait_on_a_duplicate_survives_the_close_and_reuse_of_the_owners_fd() {
     everywhere(|way| {
         let (theirs, far) = std::os::unix::net::UnixStream::pair().unwrap();
         let number = theirs.as_raw_fd();
@@ -282,7 +283,8 @@ fn owner_may_close_and_the_number_stand_for_another_file_meanwhile() {
         };
         way.let_others_run();
         drop(theirs);
-        // It most likely has the same number. It is watched too, and must not be affected.
+        // The pipe most likely gets the number that `theirs` had. The pipe is watched too, and the
+        // duplicate must not affect it.
         let (other, mut writer) = io::pipe().unwrap();
         let other = Descriptor::new(other);
         let reused = other.as_raw_fd() == number;
@@ -335,7 +337,7 @@ fn socket_that_a_library_owns_is_waited_for_in_both_directions() {
                 done.store(true, Ordering::SeqCst);
             })
         };
-        // The peer is a goroutine too, and reads the data.
+        // The peer is another task: it reads all data, then answers.
         let echo = way.go(move || {
             let far = Shared::new(Descriptor::new(far));
             let (mut from, mut to) = (far.clone(), far);

@@ -54,8 +54,8 @@ impl Scene {
     }
 
     fn settled(&self) -> u64 {
-        let is_moving = |word| matches!(word, MOVING | RESTORING);
-        transition::wait_until_stable(&self.word, is_moving, loom::thread::yield_now)
+        let moving = |word| matches!(word, MOVING | RESTORING);
+        transition::wait_until_stable(&self.word, moving, loom::thread::yield_now)
     }
 
     /// As `Compactor::restore`: any thread; `begin` chooses one of them.
@@ -110,10 +110,10 @@ fn one_of_two_restores_and_both_read() {
 #[should_panic]
 fn canary_restore_that_is_no_exchange() {
     loom::model(|| {
-        two_need_it(|word, settled, is_moving| {
+        two_need_it(|word, settled, moving| {
             let mine = word.load(Ordering::Acquire) == settled;
             if mine {
-                transition::set(word, is_moving);
+                transition::set(word, moving);
             }
             mine
         });

@@ -46,7 +46,7 @@ pub struct PeerRow {
     pub cells: Vec<(Row, Option<Ratio>)>,
     /// The best peer; `None` if no peer has a figure.
     pub best_peer: Option<String>,
-    /// Each of our lanes with a figure against the best peer.
+    /// Each of our lanes with a usable figure against the best peer.
     pub ours: Vec<Ours>,
     /// The lane with the best figure, then the lanes that are within the threshold of it, and those
     /// whose interval shows that they may be equal. With one process for each lane there is no
@@ -151,7 +151,7 @@ fn cases(analysis: &Analysis, workload: &Workload) -> Vec<(Case, Quantity)> {
     found
 }
 
-/// The best of the `rows` whose lane `choose` accepts, without those of [`FLOORS`].
+/// The best of the usable `rows` whose lane `choose` accepts, without those of [`FLOORS`].
 fn best<'a>(
     rows: &[&'a Row],
     quantity: &Quantity,
@@ -172,7 +172,8 @@ fn best<'a>(
         .min_by(|a, b| value(a).total_cmp(&value(b)))
 }
 
-/// False for memory that may be zero, which shows the host's noise and not the lane.
+/// False for memory that may be zero, which shows the host's noise and not the lane, and for every
+/// figure that is not above zero, which has no ratio.
 fn is_usable(row: &Row) -> bool {
     row.is_resolved() && row.estimate.is_some_and(|estimate| estimate.value > 0.0)
 }
@@ -228,7 +229,9 @@ fn row(analysis: &Analysis, workload: &str, case: &Case, quantity: &Quantity) ->
     })
 }
 
-/// The verdicts of all lines at once.
+/// The verdicts of all lines at once. The comparisons of a run may be judged several times while it
+/// is measured. Each such judgement is a *look*, and the false discovery rate is low enough for all
+/// looks together: see [`looks`](crate::stats::looks).
 fn judge(rows: &mut [PeerRow], analysis: &Analysis) {
     let page: Vec<Comparison> = rows
         .iter()

@@ -98,8 +98,8 @@ pub struct Row {
     pub events: BTreeMap<String, f64>,
     /// The load generator's limit ÷ its load, if there is one.
     pub headroom_ratio: Option<f64>,
-    /// For the highest rate that a search found: the next higher rate ÷ this one. The search did
-    /// not find that the next rate holds.
+    /// For the highest rate that a search found: the lowest higher rate that was not found to hold,
+    /// ÷ this one. The lane failed at that rate, or the search ended before it was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap_ratio: Option<f64>,
     /// The figure's resamples, for ratios to other runs.
@@ -173,8 +173,10 @@ impl Row {
     /// This figure over another's of the same run, as in
     /// [`Cell::ratio_to`](super::cells::Cell::ratio_to).
     pub(crate) fn ratio_to(&self, other: &Row) -> Option<Ratio> {
-        let of_slopes = || Some(self.replicates.as_ref()?.ratio(other.replicates.as_ref()?));
-        let ratio = between(&self.processes, &other.processes).or_else(of_slopes)?;
+        // Memory is a slope over many processes, so it has no figures of processes. Its resamples
+        // are compared, as are those of figures of too few processes.
+        let by_resamples = || Some(self.replicates.as_ref()?.ratio(other.replicates.as_ref()?));
+        let ratio = between(&self.processes, &other.processes).or_else(by_resamples)?;
         (ratio.value.is_finite() && ratio.value > 0.0).then_some(ratio)
     }
 
@@ -228,9 +230,9 @@ impl Row {
         }
     }
 
-    /// The range of a rate that was searched for: its interval, up to the next rate that was not
-    /// found to hold. It has no upper end if the load generator was the limit. `None` for other
-    /// figures.
+    /// The range of a rate that was searched for: from the low end of its interval to the high end,
+    /// times [`reach`](Row::reach). It has no upper end if the load generator may be the limit.
+    /// `None` for other figures.
     fn range(&self) -> Option<Interval> {
         let Estimate { value, interval } = self.estimate.filter(|_| self.quantity.id == RATE)?;
         let (low, high) = interval.map_or((value, value), |one| (one.low, one.high));
@@ -238,7 +240,7 @@ impl Row {
         Some(Interval { low, high })
     }
 
-    /// The factor by which a rate that was searched for may be higher than it was found; 1 for
+    /// The factor by which the true rate may be higher than the rate that a search found; 1 for
     /// other figures.
     pub(crate) fn reach(&self) -> f64 {
         match self.quantity.id == RATE {
@@ -256,8 +258,9 @@ impl Row {
     }
 
     /// The verdict on this figure against another, corrected for two rates that were searched for.
-    /// Neither is higher if their ranges overlap, and they are not the same if either was not found
-    /// exactly.
+    /// The verdict is [`CannotTell`](Verdict::CannotTell) if it calls one of them higher although
+    /// their ranges overlap, or if it calls them the same although one of them may be much higher
+    /// than its search found.
     pub(super) fn told(&self, other: &Row, verdict: Verdict) -> Verdict {
         let is_vague = |row: &Row| {
             row.quantity.id == RATE
@@ -376,8 +379,9 @@ pub(super) fn take_back(rows: &mut [Row]) {
     }
 }
 
-/// A rate is shown with the next one if that is higher by more than this factor, the margin of *no
-/// difference*.
+/// If the next rate is higher by more than this factor, the figure is shown as a range up to the
+/// next rate. The factor is the margin of *no difference* at the default threshold:
+/// [`Bound::margin`].
 const WIDE_GAP: f64 = 1.1;
 
 /// The workload, the lane and the case of a figure.

@@ -24,6 +24,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let body = html! {
         div class="sheet" {
             (grid(view, &peers))
+            // All cells. The note at the end is there only if the load generator may limit one.
             @let limited: Vec<&Row> = peers.rows.iter().flat_map(|row| row.cells.iter().map(|(cell, _)| cell)).collect();
             div class="notes" {
                 p {

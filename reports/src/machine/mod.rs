@@ -16,7 +16,7 @@ pub(crate) use contradictions::{contradiction, ranges};
 /// sums over all kinds, the hypervisor and the instance type.
 pub fn complete(host: &mut Host) {
     let cores = match host.cores.as_slice() {
-        [] => cores_of_before(host),
+        [] => cores_of_old_file(host),
         cores => cores.to_vec(),
     };
     if cores.is_empty() {
@@ -47,8 +47,8 @@ pub fn complete(host: &mut Host) {
     machine.kinds = kinds;
 }
 
-/// The cores of a file that has only the fields of the first CPU.
-fn cores_of_before(host: &Host) -> Vec<Cores> {
+/// The cores of an old file, which has only the fields of the first CPU.
+fn cores_of_old_file(host: &Host) -> Vec<Cores> {
     let Some(cpuinfo) = host.facts.get("cpuinfo") else {
         return Vec::new();
     };
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    fn before(architecture: &str, facts: &[(&str, Value)]) -> Host {
+    fn host_of_old_file(architecture: &str, facts: &[(&str, Value)]) -> Host {
         let named = |(name, fact): &(&str, Value)| ((*name).to_owned(), fact.clone());
         let mut host = Host {
             machine: MachineKeyInputs {
@@ -162,9 +162,10 @@ mod tests {
     fn old_files_get_the_present_names_and_key() {
         let cpuinfo = json!({"CPU implementer": "0x41", "CPU variant": "0x3",
             "CPU part": "0xd0c", "CPU revision": "1"});
-        let old = before("aarch64", &[("cpuinfo", cpuinfo)]);
+        let old = host_of_old_file("aarch64", &[("cpuinfo", cpuinfo)]);
         assert_eq!(old.machine.cpu_model, "Neoverse-N1");
         assert_eq!(old.machine.cpu_stepping, "0x41/0x3/0xd0c/1");
+        // The old file said "none" only because it found no sign of a hypervisor.
         assert_eq!(
             old.machine.hypervisor, UNKNOWN,
             "it named none for want of a sign"
@@ -192,7 +193,7 @@ mod tests {
 
     #[test]
     fn file_without_raw_facts_keeps_its_fields() {
-        let old = before("riscv64", &[]);
+        let old = host_of_old_file("riscv64", &[]);
         assert_eq!(old.machine.cpu_model, "implementer 0x41 part 0xd0c");
         assert_eq!(old.machine.hypervisor, "none");
         assert!(old.machine.kinds.is_empty());

@@ -32,7 +32,7 @@
 //! # Rejected
 //!
 //! * Pooling all samples: it treats five processes of a hundred samples as five hundred independent
-//!   samples, and so finds differences between repeats.
+//!   samples, so it reports differences between two measurements of the same thing.
 //! * BCa: its acceleration needs a jackknife over five processes, which for
 //!   a median is mostly ties.
 
@@ -203,8 +203,8 @@ impl Replicates {
         }
     }
 
-    /// This figure over the reference, resample by resample: paired if both have the same seed,
-    /// else independent.
+    /// This figure over the reference, resample by resample: paired if both have the same seed and
+    /// the same number of processes, else independent.
     #[must_use]
     pub fn ratio(&self, reference: &Replicates) -> Ratio {
         let resampled: Vec<f64> = self
@@ -240,7 +240,7 @@ impl Replicates {
 
     /// This figure minus the reference, resample by resample as in [`ratio`](Replicates::ratio). It
     /// is judged in units of the larger figure, or of `least`, the smallest figure that matters.
-    /// `None` if all three are zero.
+    /// `None` if all three are zero, or if one of them is infinite.
     #[must_use]
     pub fn difference(&self, reference: &Replicates, least: f64) -> Option<Difference> {
         let resampled: Vec<f64> = self
@@ -266,11 +266,12 @@ impl Replicates {
 pub struct Ratio {
     /// The ratio of the two figures.
     pub value: f64,
-    /// Its interval at [`CONFIDENCE`]; `None` with fewer than two processes on a side.
+    /// Its interval at [`CONFIDENCE`]; `None` with fewer than two processes on a side, or if the
+    /// ratio of a resample has no logarithm, because a figure may be zero or less.
     pub interval: Option<Interval>,
-    /// How likely a ratio this far from 1 is between repeats: the logarithm
-    /// over its bootstrapped standard error, by Student's t. 1 if there is no
-    /// interval.
+    /// The probability of a ratio at least this far from 1 if both sides are the same, by Student's
+    /// t of the logarithm over its standard error ([`Replicates::ratio`] computes that error from
+    /// the resamples). 1 if there is no interval.
     pub p_value: f64,
 }
 
@@ -343,7 +344,7 @@ fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
     sorted.sort_unstable_by(f64::total_cmp);
     let (count, half) = (sorted.len(), sorted.len() / 2);
     let share = |first: usize| first as f64 / count as f64;
-    // The probability that at least this many of the draws are among the first values.
+    // The probability that at least `draws` of all draws are among the `first` lowest values.
     let at_least = |draws: usize, first: usize| {
         let of_draws = Binomial::new(share(first), count as u64);
         of_draws.map_or(f64::NAN, |found| found.sf(draws as u64 - 1))
@@ -357,10 +358,13 @@ fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
     }
     // The median is the middle between the last value of the lower half of the draws and the first
     // value of the upper half.
+    // The probability that the highest of `half` draws is the value at place `first`. By symmetry,
+    // the probability that the lowest of them is at that place, counted from the last value.
     let ends = |first: usize| {
         let all = |first: usize| share(first).powi(i32::try_from(half).unwrap_or(i32::MAX));
         all(first + 1) - all(first)
     };
+    // The number of ways to choose which draws are the lower half.
     let ways: f64 = (1..=half)
         .map(|draw| (half + draw) as f64 / draw as f64)
         .product();
@@ -388,8 +392,8 @@ fn reached<'a>(mut values: impl Iterator<Item = &'a (f64, f64)>, share: f64) -> 
     found.map(|(value, _)| *value)
 }
 
-/// The degrees of freedom of a difference of two figures: for pairs, their number minus one; else
-/// those of Welch and Satterthwaite, for unequal spreads of the logarithms.
+/// The degrees of freedom of a difference of two figures. For pairs they are the number of pairs
+/// minus one; else those of Welch and Satterthwaite, for unequal spreads of the logarithms.
 fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
     let spread = |side: &Replicates| {
         let logs: Vec<f64> = side.resampled().iter().map(|value| value.ln()).collect();
@@ -405,7 +409,8 @@ fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
         return da.min(db);
     }
     let together = (a + b).powi(2) / (a * a / da + b * b / db);
-    // If neither side has any spread, the smaller of both numbers.
+    // It is not finite if neither side has any spread, or if a resample is zero or less, which has
+    // no finite logarithm.
     if together.is_finite() {
         together
     } else {
@@ -521,7 +526,7 @@ mod tests {
     #[test]
     fn medians_of_the_draws_are_those_of_the_sorted_draws() {
         for count in 1..=12 {
-            // Two of the medians are equal.
+            // The values repeat after 11, so two of 12 medians are equal.
             let medians: Vec<f64> = (0..count).map(|n| f64::from((n * 7 + 3) % 11)).collect();
             let tree = medians.iter().map(|value| vec![vec![*value]]).collect();
             let found = Replicates::of_median_times(&tree, 5, 200).expect("values");
@@ -538,13 +543,14 @@ mod tests {
     #[test]
     fn computed_distribution_is_that_of_many_draws() {
         for count in 1..=13 {
-            // Two of the figures are equal.
+            // The values repeat after 11, so two of 12 figures are equal, and two pairs of 13.
             let figures: Vec<f64> = (0..count).map(|n| f64::from((n * 7 + 3) % 11)).collect();
             let drawn = draw(&figures, 5, 40_000);
             let mut sum = 0.0;
             for (value, probability) in medians(&figures) {
                 sum += probability;
-                // The last of equal medians has the sum of their probabilities.
+                // Of equal medians, the running sum is complete only at the last one. At the others
+                // it is between the share of the draws below the value and the share up to it.
                 let below = |bound: f64| {
                     let found = drawn.iter().filter(|median| **median <= bound + 1e-9);
                     found.count() as f64 / drawn.len() as f64

@@ -17,7 +17,7 @@ fn keep(name: &str, text: &str) {
     std::fs::write(path, text).expect("the target folder can be written");
 }
 
-/// The first screen, split into its answers.
+/// The items of the first screen: the answers to five questions, then how sure they are.
 fn first_screen(page: &str) -> Vec<&str> {
     let (hero, _) = page.split_once("<main").expect("a main part");
     hero.split("<li class=\"answer").skip(1).collect()
@@ -92,7 +92,7 @@ fn doubts_say_what_they_mean_for_the_verdicts() {
 }
 
 #[test]
-fn file_from_before_the_facts_has_a_page_without_the_answers() {
+fn file_without_roles_still_has_a_page() {
     let file = crate::schema::in_crate("tests/fixtures/v1-small.jsonl");
     let run = reports::store::read(&file).expect("an old file is read");
     assert!(run.header.workloads.iter().all(|one| one.roles.is_empty()));
@@ -475,12 +475,13 @@ fn comparison_shows_differences_first_and_missing_cells_as_missing() {
         .find(|mean| mean.lane == "threadbare")
         .expect("a mean");
     assert!(goroutine.missing_count > 0);
-    // All of the machine is slower, and the ratios are the same.
+    // The second machine is slower for all lanes, so the ratios are the same.
     assert!(
         (goroutine.ratios[0] / goroutine.ratios[1] - 1.0).abs() < 0.02,
         "{:?}",
         goroutine.ratios
     );
+    // No case of rayon is in both runs, so it has no mean, but it is listed.
     let rayon = compared.means.iter().find(|mean| mean.lane == "rayon");
     let rayon = rayon.expect("shown, though no case is everywhere");
     assert_eq!((rayon.ratios.len(), rayon.cases_count), (0, 0));
@@ -698,7 +699,7 @@ fn counted_events_stand_beside_the_figure_and_their_absence_is_not_zero() {
 }
 
 #[test]
-fn further_figures_have_a_heading_each_and_an_open_verdict_its_reason() {
+fn further_figures_have_headings_and_undecided_verdicts_say_why() {
     let mut run = synthetic::run(Wish::default());
     for group in &mut run.groups {
         // Every second process takes three times as long.

@@ -20,7 +20,7 @@ use postgres_server::Server;
 use postgres_writer::{Pool, write};
 
 #[test]
-fn goroutines_write_through_a_pool_wait_with_a_context_and_select() {
+fn goroutines_use_a_pool_a_context_and_a_select() {
     let Some(server) = Server::find() else {
         return;
     };
@@ -55,8 +55,8 @@ fn gives_up_by_context(pool: &Pool) {
     });
 }
 
-/// Cancels a query. That needs tokio's context, so it runs on another thread with another tokio
-/// runtime.
+/// Cancels a query, in the context of a tokio runtime of its own. A goroutine must not park in such
+/// a context, so a blocking call enters it.
 fn tell_to_cancel(cancel: tokio_postgres::CancelToken) {
     let told = bench_runtime::blocking(move || {
         let tokio = tokio::runtime::Builder::new_current_thread()

@@ -9,8 +9,8 @@
 //! # What is different in Rust
 //!
 //! A guard unlocks when it is dropped, so a forgotten unlock is here a guard passed to [`forget`].
-//! A channel closes with the last handle of a side, which it does not in Go; so [`channel`] keeps a
-//! handle of each side.
+//! A channel closes when the last handle of a side is dropped. In Go it does not, so [`channel`]
+//! keeps a handle of each side.
 //!
 //! Source: Yuan and others, "GoBench: a benchmark suite of real-world Go
 //! concurrency bugs", CGO 2021.
@@ -41,11 +41,11 @@ const WRITE: &str = "sync.RwMutex.write";
 const COND: &str = "sync.Cond.wait";
 const GROUP: &str = "sync.WaitGroup.wait";
 
-/// A program with a bug, or, if `mended`, without it.
+/// A program with a bug. With `mended`, `run` runs it without the bug.
 struct Program {
     name: &'static str,
     run: fn(mended: bool),
-    /// Which goroutines are left, and what each waits for, by name.
+    /// The goroutines that are left: the name and what each waits for, sorted by name.
     leaks: &'static [(&'static str, &'static str)],
 }
 
@@ -61,7 +61,7 @@ fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (tx, rx)
 }
 
-/// Waits until the goroutine of that name is in that state.
+/// Waits until a goroutine with this name is in this state.
 fn parked(name: &str, state: &str) {
     let is_there = || {
         goroutines()
@@ -79,8 +79,8 @@ fn remains(runtime: Runtime, program: &Program, mended: bool) -> Vec<(String, St
     runtime.run(move || run(mended));
     let due = if mended { &[] } else { program.leaks };
     // Waits until there are as many goroutines as there should be, each in its expected wait. It
-    // would not be enough that all of them wait: each is read separately, and the event that one
-    // waits for may come before the next is read.
+    // would not be enough that each of them waits: goroutines are read one after the other, so one
+    // that was read as waiting may run again before the next is read.
     support::within_a_minute(program.name, || {
         let all = runtime.goroutines();
         let rests = |info: &GoroutineInfo| {

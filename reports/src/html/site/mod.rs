@@ -177,7 +177,7 @@ fn choices(collection: &Collection) -> Markup {
     }
 }
 
-/// A fact's name, as a name for the address and for attributes.
+/// A fact's name as it stands in the URL's fragment and in attributes.
 fn pick(name: &str) -> String {
     name.replace(' ', "-")
 }
@@ -206,8 +206,8 @@ fn releases(setup: &Setup) -> String {
     words.collect::<Vec<_>>().join(" · ")
 }
 
-/// The start of a setup's row: the attributes for the filters, and the row's header. It names the
-/// facts in which the machine's setups differ, except the `known` ones, which the row has anyway.
+/// The header cell of a setup's row. It also names the facts in which the machine's setups differ,
+/// except the `known` ones, which other cells of the row show.
 fn row_head(machine: &Machine, setup: &Setup, known: &[&str]) -> Markup {
     let number = machine
         .setups
