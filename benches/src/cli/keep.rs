@@ -54,11 +54,8 @@ pub(super) fn one(file: &Path, folder: &Path) -> anyhow::Result<Standing> {
 fn tell(what: &str, finding: &Finding) -> anyhow::Result<Standing> {
     let mut out = stdout();
     writeln!(out, "{what}\n  {}", finding.standing)?;
-    for reason in &finding.reasons {
-        writeln!(out, "  {reason}")?;
-    }
-    for unchecked in &finding.unchecked {
-        writeln!(out, "  not checked: {unchecked}")?;
+    for line in finding.lines() {
+        writeln!(out, "  {line}")?;
     }
     Ok(finding.standing)
 }

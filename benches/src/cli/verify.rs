@@ -54,11 +54,8 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
         Format::Table => {
             for (file, finding) in &found {
                 writeln!(out, "{}: {file}", finding.standing)?;
-                for reason in &finding.reasons {
-                    writeln!(out, "  {reason}")?;
-                }
-                for unchecked in &finding.unchecked {
-                    writeln!(out, "  not checked: {unchecked}")?;
+                for line in finding.lines() {
+                    writeln!(out, "  {line}")?;
                 }
             }
         }

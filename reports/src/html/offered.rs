@@ -95,17 +95,15 @@ pub(super) fn shown(view: &View<'_>, workload: &Workload) -> Markup {
     }
 }
 
-/// The figure of a lane by its id.
-fn estimate(rows: &[&Row], lane: &str, id: &str) -> Option<Estimate> {
-    let mut rows = rows.iter();
-    rows.find(|row| row.lane == lane && row.quantity.id == id)?
-        .estimate
+/// The row of a lane with the figure of this id.
+fn find<'a>(rows: &[&'a Row], lane: &str, id: &str) -> Option<&'a Row> {
+    let is_it = |row: &&&Row| row.lane == lane && row.quantity.id == id;
+    rows.iter().find(is_it).copied()
 }
 
-/// The highest rate of a lane.
-fn of_rate<'a>(rows: &[&'a Row], lane: &str) -> Option<&'a Row> {
-    let is_it = |row: &&&Row| row.lane == lane && row.quantity.id == RATE;
-    rows.iter().find(is_it).copied()
+/// The figure of a lane by its id.
+fn estimate(rows: &[&Row], lane: &str, id: &str) -> Option<Estimate> {
+    find(rows, lane, id)?.estimate
 }
 
 /// The behaviour at 1.5 times the highest rate. `p99_ns` is the low end of the p99's interval, or
@@ -162,9 +160,9 @@ fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> 
         }
         [RATE] => match beyond_of(case, rows, lane) {
             Some((_, HOLDS)) => Some(format!("≥ {}", plain(RATE)?)),
-            _ => of_rate(rows, lane).map(Row::value_text),
+            _ => find(rows, lane, RATE).map(Row::value_text),
         },
-        [INTERVAL] => of_rate(rows, lane).map(Row::interval_text),
+        [INTERVAL] => find(rows, lane, RATE).map(Row::interval_text),
         ["recovery_ns"] if value("recovery_ns")? == 0.0 => Some("not disturbed".to_owned()),
         [all, count, each] => Some(format!(
             "{} with {}: {} each",
@@ -173,8 +171,7 @@ fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> 
             plain(each)?
         )),
         [id @ "at_100_ns_p99"] if value(id).is_some() => {
-            let row = |row: &&&Row| row.lane == lane && row.quantity.id == *id;
-            let interval = rows.iter().find(row)?.interval_text();
+            let interval = find(rows, lane, id)?.interval_text();
             Some(format!("{}, {interval}", plain(id)?))
         }
         [id] if id.ends_with("p99") => plain(id).or(value(RATE).map(|_| TOO_FEW.to_owned())),

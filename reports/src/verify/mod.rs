@@ -194,6 +194,13 @@ pub fn look(path: &Path) -> Looked {
 }
 
 impl Finding {
+    /// A line for each reason, and for each thing that could not be checked.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let unchecked = self.unchecked.iter();
+        let unchecked = unchecked.map(|what| format!("not checked: {what}"));
+        self.reasons.iter().cloned().chain(unchecked)
+    }
+
     fn of(refused: Vec<String>, doubts: Vec<String>) -> Self {
         let standing = match (refused.is_empty(), doubts.is_empty()) {
             (false, _) => Standing::Refused,

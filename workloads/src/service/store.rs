@@ -206,10 +206,11 @@ impl Store {
             connection.received.extend_from_slice(&block[..size]);
             let wait = self.answer_all(connection)?;
             if !connection.answers.is_empty() {
-                connection.due = connection.due.max(Instant::now() + wait);
-                match wait.is_zero() {
-                    true => connection.send(connection.due)?,
-                    false => self.due.push(Reverse((connection.due, number))),
+                let now = Instant::now();
+                connection.due = connection.due.max(now + wait);
+                match connection.due > now {
+                    true => self.due.push(Reverse((connection.due, number))),
+                    false => connection.send(now)?,
                 }
             }
             // If a read does not fill the block, the socket is empty, and later bytes make a new
@@ -372,6 +373,20 @@ mod tests {
         expect(&mut stream, b"-ERR unknown command\r\n");
         expect(&mut slow, b"$-1\r\n");
         assert!(began.elapsed() >= 5 * DELAY);
+    }
+
+    #[test]
+    fn bytes_and_the_end_that_arrive_before_an_answer_is_due_do_not_send_it() {
+        let (_, mut stream) = connect();
+        let began = Instant::now();
+        stream.write_all(&command(&[b"get", b"slow:a"])).unwrap();
+        thread::sleep(DELAY);
+        stream.write_all(b"*2\r\n$3").unwrap();
+        thread::sleep(DELAY);
+        stream.shutdown(Shutdown::Write).unwrap();
+        expect(&mut stream, b"$-1\r\n");
+        assert!(began.elapsed() >= 5 * DELAY);
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     }
 
     #[test]
