@@ -9,12 +9,16 @@ mod lane;
 mod program;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Output};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt,
+};
 use program::{text, threadbare};
 use workloads::catalogue::{self, Size};
 
@@ -276,14 +280,26 @@ fn pass(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     let _ = writer.join();
 }
 
-/// Whether the service at this address answers a request. A connection alone proves nothing: a
-/// child that another test has forked and that has not yet called exec may still hold the socket
-/// that reserved the port, and that socket listens.
+/// A port that is not in use, and the socket that reserves it. The socket does not listen, so it
+/// neither accepts a connection nor stops the service from listening when a child, which another
+/// test has forked and which has not yet called exec, still holds it.
+fn free_port() -> (SocketAddrV4, OwnedFd) {
+    let kind = (AddressFamily::Inet, SockType::Stream);
+    let reserved = socket(kind.0, kind.1, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    setsockopt(&reserved, sockopt::ReuseAddr, &true).unwrap();
+    let any = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+    bind(reserved.as_raw_fd(), &SockaddrIn::from(any)).unwrap();
+    let bound: SockaddrIn = getsockname(reserved.as_raw_fd()).unwrap();
+    (bound.into(), reserved)
+}
+
+/// Whether the service at this address answers a request.
 fn answers(address: SocketAddr) -> bool {
     let answer = || -> std::io::Result<usize> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(b"POST /nothing HTTP/1.1\r\nHost: service\r\nContent-Length: 0\r\n\r\n")?;
+        stream
+            .write_all(b"POST /nothing HTTP/1.1\r\nHost: service\r\nContent-Length: 0\r\n\r\n")?;
         stream.read(&mut [0; 256])
     };
     answer().is_ok_and(|size| size > 0)
@@ -292,10 +308,8 @@ fn answers(address: SocketAddr) -> bool {
 #[test]
 fn no_rate_holds_whose_limit_is_below_the_delay_of_the_network() {
     let delay = Duration::from_millis(DELAY_MS);
-    // A port that is not in use.
-    let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = reserved.local_addr().unwrap();
-    let far = relay(address, delay).to_string();
+    let (address, reserved) = free_port();
+    let far = relay(address.into(), delay).to_string();
     drop(reserved);
     let here = |arguments: &[&str], limit_ms| {
         let mut command = threadbare();
@@ -312,7 +326,7 @@ fn no_rate_holds_whose_limit_is_below_the_delay_of_the_network() {
     let service = here(&serve, 1_000).spawn().unwrap();
     let service = Service(Some(service));
     let started = Instant::now();
-    while !answers(address) {
+    while !answers(address.into()) {
         assert!(
             started.elapsed() < Duration::from_secs(60),
             "it does not answer"
