@@ -1,18 +1,11 @@
-//! The arena: one reservation of address space, cut into a region for each size
-//! of slot; the sparse region, of deep slots, is the first.
+//! The arena: one reservation of address space. It has a region for each size of slot, and the
+//! sparse region of deep slots in front of them.
 //!
-//! A region hands out its slots from the lowest address up, a batch at a time:
-//! the batch becomes readable and writable (and merges with the mapping of the
-//! batch before), and gets its guards in one call. From then on the batch's slots move between
-//! goroutines, the caches of the Ps and the free lists here.
+//! A region hands out its slots from the lowest address up, a batch at a time. A batch is made
+//! writable, and gets its guards in one call.
 //!
-//! In regions whose chunks can be sealed ([`super::seal`]), each [`CHUNK`] is a mapping of its own.
-//! A page fault takes only the lock of its mapping, so it does not wait while compaction changes
-//! the protection of another chunk.
-//!
-//! A free list has two parts. `warm` slots still hold pages of their last use; `cold` ones hold
-//! none, because they were never used or because [`super::trim`] gave their pages back. Warm slots
-//! are used first, because the kernel need not add a page to them.
+//! In regions whose chunks can be sealed ([`super::seal`]), each [`CHUNK`] is a mapping of its own,
+//! so a page fault does not wait while compaction changes the protection of another chunk.
 
 use std::ptr::NonNull;
 use std::sync::OnceLock;
@@ -29,67 +22,60 @@ use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 use crate::util::lock::Lock;
 
-/// The first size that is tried: a quarter of a process's address space on x86-64. The region of
-/// 256 KiB then has sixteen million slots. The thread sanitizer leaves less address space to a
-/// program, and ends a program that reserves more.
+/// The first size that is tried: a quarter of a process's address space on x86-64. The thread
+/// sanitizer ends a program that reserves more than it allows.
 const LARGEST_RESERVATION: usize = if cfg!(rt_tsan) { 1 << 40 } else { 32 << 40 };
 /// Every region must have at least one slot.
 const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
 
-/// The sparse region is reserved in addition to the others: its size is theirs divided by this.
+/// The size of the other regions, divided by that of the sparse region.
 const SPARSE_SHARE: usize = 16;
-/// The number of goroutines that may have deep stacks. Slots in caches, and those that a trim has
-/// taken, do not count.
+/// How many goroutines may have deep stacks. Slots in caches and in a trim do not count.
 const DEEP_STACKS: usize = 10_000;
-/// A whole chunk of the sparse region is left unused at its beginning, for the
-/// guard of the first deep slot.
+/// The first chunk of the sparse region is unused: it holds the guard of the first deep slot.
 const FIRST_DEEP: usize = CHUNK >> GROUP;
 
-/// A batch of new slots is at most this many bytes of address space, because
-/// every two MiB that hold a guard cost a page of page table.
+/// The most bytes of a batch: every two MiB that hold a guard cost a page of page table.
 const BATCH_BYTES: usize = 64 << 20;
-/// The size of a chunk. Ten million shallow stacks then take 40,000 mappings, and two Ps seldom use
-/// the same one.
+/// Ten million shallow stacks take 40,000 chunks, and so as many mappings.
 pub(super) const CHUNK: usize = 64 << 20;
-/// The most chunks of a region that are mappings of their own: enough for twelve million shallow
-/// stacks. The usual limit of a process is 65,530 mappings.
+/// The most chunks of a region that are mappings of their own, of the 65,530 mappings that a
+/// process usually may have.
 const MOST_APART: usize = 48 << 10;
 const SMALLEST_BATCH: usize = 16;
 const LARGEST_BATCH: usize = 1024;
-/// If the kernel has no guard markers, so that each stack takes two mappings, this many of the
-/// process's mappings are left for threads and the heap. A process that cannot start a thread for a
-/// P, or get memory, is worse off than one that refuses a goroutine.
+/// The mappings that are left for threads and the heap if the kernel has no guard markers, so that
+/// each stack takes two.
 const LEFT_MAPPINGS: usize = 1024;
 
-/// An unused slot, by the address of its header, which may not be in memory.
+/// An unused slot, by the address of its header. The header's page may have been freed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FreeSlot(pub(super) NonNull<StackHeader>);
 
-// SAFETY: an address in memory that is never unmapped; only the holder of the
-// `FreeSlot` may use the slot.
+// SAFETY: an address in memory that is never unmapped; only the holder of the `FreeSlot` may use
+// the slot.
 unsafe impl Send for FreeSlot {}
 
-/// The free slots of one class.
+/// The free slots of one class. `warm` slots still hold pages of their last use, and are taken
+/// first. `cold` slots hold no pages.
 #[derive(Debug, Default)]
 pub(super) struct FreeList {
     pub(super) warm: Vec<FreeSlot>,
     pub(super) cold: Vec<FreeSlot>,
 }
 
-/// All slots of the process.
 #[derive(Debug)]
 pub(super) struct Arena {
     geometry: Geometry,
     guards: Guards,
-    /// How many guards take mappings of their own.
+    /// The number of guards that take mappings of their own.
     protected: AtomicUsize,
     pub(super) slots: SlotTable,
     /// The number of the next slot of each region to be handed out.
     regions: [Lock<usize>; ALL_REGIONS],
     free: [Lock<FreeList>; CLASSES],
-    /// The number of caches that take slots from here.
     caches: AtomicUsize,
-    /// Set when no deep slot is left: a hint that avoids a search each time.
+    /// A hint that no deep slot is left, which avoids a search each time.
     deep_spent: AtomicBool,
 }
 
@@ -97,7 +83,6 @@ static GLOBAL: OnceLock<Arena> = OnceLock::new();
 static MAKE: Lock<()> = Lock::new(());
 
 impl Arena {
-    /// The process's arena; made at the first call.
     pub(super) fn global() -> Result<&'static Self, StackError> {
         if let Some(arena) = GLOBAL.get() {
             return Ok(arena);
@@ -114,13 +99,12 @@ impl Arena {
         Ok(arena)
     }
 
-    /// The process's arena, if it has been made.
     pub(super) fn existing() -> Option<&'static Self> {
         GLOBAL.get()
     }
 
     /// Reserves `bytes` and the sparse region, or half as much each time that the system refuses.
-    /// `guards` forces a kind of guard; with `None` it is the kind that the kernel has.
+    /// If `guards` is `None`, the kind of guard is the one that the kernel has.
     pub(super) fn reserve(mut bytes: usize, guards: Option<Guards>) -> Result<Self, StackError> {
         let found = map::page_size();
         if found != PAGE {
@@ -147,8 +131,7 @@ impl Arena {
             Some(guards) => guards,
             None => {
                 let page = PageRange { start, bytes: PAGE };
-                // SAFETY: the page is part of our reservation, and not yet in
-                // use.
+                // SAFETY: the page is part of our reservation, and not yet in use.
                 unsafe {
                     map::protect(start, PAGE, Access::ReadWrite).map_err(refused)?;
                     let guards = Guards::detect(start);
@@ -184,29 +167,25 @@ impl Arena {
         })
     }
 
-    /// The word of the slot that contains an address of the arena.
+    /// The word of the slot that contains `address`.
     pub(super) fn word_of(&self, address: usize) -> Option<&AtomicU64> {
         let (region, number) = self.geometry.locate(address)?;
         Some(self.slots.word(region, number))
     }
 
-    /// The number of the next slot of a region to be handed out. All slots below it have been
-    /// handed out, except for the first [`FIRST_DEEP`] of the sparse region.
+    /// The number of the next slot of a region to be handed out.
     pub(super) fn opened(&self, region: usize) -> usize {
         *self.regions[region].lock()
     }
 
-    /// How guards are made here.
     pub(super) fn guards(&self) -> Guards {
         self.guards
     }
 
-    /// The free slots of a class.
     pub(super) fn free(&self, class: Class) -> &Lock<FreeList> {
         &self.free[class.index()]
     }
 
-    /// Frees slots of a class; `put` adds them to its free list.
     pub(super) fn put_back(&self, class: Class, put: impl FnOnce(&mut FreeList)) {
         let mut free = self.free(class).lock();
         put(&mut free);
@@ -215,25 +194,22 @@ impl Arena {
         }
     }
 
-    /// Registers a cache, which takes slots from here. Then the arena may open more deep slots, for
-    /// the cache.
+    /// Registers a cache, for which the arena may open more deep slots.
     pub(super) fn add_cache(&self) {
         self.put_back(Class::DEEP, |_| {
             self.caches.fetch_add(1, Ordering::Relaxed);
         });
     }
 
-    /// Undoes [`Self::add_cache`].
     pub(super) fn remove_cache(&self) {
         self.caches.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// True if no deep slot is left.
     pub(super) fn deep_spent(&self) -> bool {
         self.deep_spent.load(Ordering::Relaxed)
     }
 
-    /// How many slots of a region may be handed out while there are as many caches as now.
+    /// The most slots of a region that may be handed out with the present number of caches.
     fn most(&self, region: usize) -> usize {
         let slots = self.geometry.slots(region);
         match region {
@@ -245,7 +221,7 @@ impl Arena {
         }
     }
 
-    /// Takes up to `count` free slots, and at least one. Those in `warm` may hold pages.
+    /// Takes up to `count` free slots, and at least one.
     pub(super) fn take(&self, class: Class, count: usize) -> Result<FreeList, StackError> {
         let mut free = self.free(class).lock();
         if free.warm.is_empty() && free.cold.is_empty() {
@@ -255,8 +231,8 @@ impl Arena {
                 self.deep_spent.store(true, Ordering::Relaxed);
             }
             let new = new?;
-            // In reverse, because slots are taken from the end: the lowest are used first, which
-            // are on the fullest page tables.
+            // In reverse, because slots are taken from the end: the lowest slots, which are on the
+            // fullest page tables, are used first.
             let slots = new.rev().map(|number| {
                 let base = self.geometry.slot_base(info.region, number);
                 match self.geometry.header_of(base) {
@@ -273,8 +249,7 @@ impl Arena {
         Ok(FreeList { warm, cold })
     }
 
-    /// Opens the next slots of the region and puts guards below their limits;
-    /// returns their numbers.
+    /// Opens the next slots of the region; returns their numbers.
     fn grow(&self, info: &ClassInfo) -> Result<std::ops::Range<usize>, StackError> {
         let mut next = self.regions[info.region].lock();
         let slot = info.slot_bytes();
@@ -291,8 +266,7 @@ impl Arena {
         }
         let batch = self.take_mappings(batch)?;
         let first = self.geometry.slot_base(info.region, *next);
-        // SAFETY: slots from `next` up are not in use, and the lock is
-        // held.
+        // SAFETY: slots from `next` up are not in use, and the lock is held.
         let made = unsafe { self.open(info, first, batch) };
         let made_count = *made.as_ref().unwrap_or(&0);
         self.give_back_mappings(batch - made_count);
@@ -301,8 +275,8 @@ impl Arena {
         Ok(new)
     }
 
-    /// Makes `batch` slots from `first` on usable, with their guards. Returns how
-    /// many could be opened, at least one.
+    /// Makes up to `batch` slots from `first` on usable, with their guards. Returns their number,
+    /// at least one.
     ///
     /// # Safety
     ///
@@ -352,16 +326,15 @@ impl Arena {
         }
     }
 
-    /// Returns mappings that were taken for guards which the kernel then refused. The kernel may
-    /// refuse because of other mappings, which may be freed later.
+    /// Returns mappings that were taken for guards which the kernel then refused.
     fn give_back_mappings(&self, guards: usize) {
         if self.guards == Guards::Protect {
             self.protected.fetch_sub(guards, Ordering::Relaxed);
         }
     }
 
-    /// Gives the new part of a region's odd chunks other advice than the even ones have, so that
-    /// the kernel does not merge their mappings. Only for the first [`MOST_APART`] chunks.
+    /// Gives the odd chunks in a new part of a region other advice than the even ones have, so that
+    /// the kernel does not merge their mappings.
     fn keep_apart(&self, start: usize, bytes: usize) {
         let region = match self.geometry.locate(start) {
             Some((region, _)) => self.geometry.slot_base(region, 0),
@@ -377,16 +350,14 @@ impl Arena {
                     start: at,
                     bytes: end - at,
                 };
-                // A failure only costs time in compaction. SAFETY: the range is
-                // part of slots that are not in use yet, and the advice changes
-                // no content.
+                // A failure only costs time in compaction. SAFETY: the slots in the range are not
+                // in use yet, and the advice changes no content.
                 let _ = unsafe { madvise::advise(range, Advice::Random) };
             }
             at = end;
         }
     }
 
-    /// Sets the advice of a chunk again, after the chunk was mapped anew.
     pub(super) fn advise_chunk(&self, start: usize) {
         let range = PageRange {
             start,
@@ -402,19 +373,17 @@ impl Arena {
     }
 }
 
-/// Advises against huge pages, which changes no content. A kernel without huge
-/// pages refuses, which does no harm.
+/// Advises against huge pages. A kernel without huge pages refuses, which does no harm.
 ///
 /// # Safety
 ///
 /// The range is the caller's.
 unsafe fn without_huge_pages(range: PageRange) {
-    // SAFETY: by the caller's promise.
+    // SAFETY: by the caller's promise; the advice changes no content.
     let _ = unsafe { madvise::advise(range, Advice::NoHugePage) };
 }
 
-/// Only tests drop arenas. The memory is unmapped then, because an emulator has little address
-/// space.
+/// Only tests drop arenas; an emulator has little address space.
 #[cfg(test)]
 impl Drop for Arena {
     fn drop(&mut self) {
@@ -423,7 +392,7 @@ impl Drop for Arena {
     }
 }
 
-/// The most slots of a chunk that is sealed: to open that many takes some 0.1 ms.
+/// The most slots of a chunk that is sealed. To open that many takes some 0.1 ms.
 const MOST_SLOTS: usize = 256;
 
 /// Whether these slots are a whole chunk of a region whose chunks are sealed.
@@ -431,7 +400,7 @@ pub(super) fn is_chunk(region: usize, first: usize, slots: usize) -> bool {
     slots_per_chunk(region) == Some(slots) && first.is_multiple_of(slots)
 }
 
-/// Slots of a chunk, if chunks of this region are sealed.
+/// The number of slots of a chunk, if chunks of this region are sealed.
 pub(super) fn slots_per_chunk(region: usize) -> Option<usize> {
     let slots = CHUNK / slot_bytes(region);
     (1..=MOST_SLOTS).contains(&slots).then_some(slots)

@@ -1,11 +1,8 @@
 //! Cells: the memory for the live bytes of compacted stacks.
 //!
-//! Each slab holds cells of one size. Only a thread that compacts takes cells, one thread at a
-//! time. Any thread frees them, also in a signal handler. So many threads push to a free list, and
-//! one at a time pops ([`FreeList`]).
+//! One thread at a time takes cells. Any thread frees them, also in a signal handler.
 //!
-//! When no cell of a size is in use, its slabs' pages go back to the kernel. Their addresses are
-//! used again later.
+//! When no cell of a size is in use, the pages of its slabs go back to the kernel.
 
 use std::io;
 use std::ptr::NonNull;
@@ -15,15 +12,13 @@ use super::free_list::FreeList;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access};
 
-/// Sizes of cells are multiples of this. On average half of it is unused in a cell.
+/// Sizes of cells are multiples of this.
 const STEP: usize = 64;
-/// The largest cell, and so the largest live part that is compacted.
 pub(super) const LARGEST: usize = 16 << 10;
 const SIZES: usize = LARGEST / STEP;
-/// The size of a slab: even with cells of the largest sizes it wastes little at its end.
+/// Each slab holds cells of one size.
 const SLAB: usize = 256 << 10;
 
-/// A cell in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cell(pub(super) NonNull<u8>);
 
@@ -33,13 +28,12 @@ struct Size {
     in_use: AtomicUsize,
 }
 
-/// The slabs of one size, for the thread that takes cells.
 #[derive(Debug, Default)]
 struct Slabs {
     starts: Vec<usize>,
     /// The index in `starts` of the slab from which cells are cut.
     current: usize,
-    /// How many bytes of that slab have been cut.
+    /// The bytes of that slab that have been cut.
     cut: usize,
 }
 
@@ -48,7 +42,6 @@ pub(super) struct Cells {
     sizes: [Size; SIZES],
 }
 
-/// The address space of all slabs, in one piece, so that neighbouring slabs are one mapping.
 #[derive(Debug)]
 struct Space {
     #[cfg(test)]
@@ -57,7 +50,7 @@ struct Space {
     end: usize,
 }
 
-/// Only tests drop this. The memory is unmapped then, because an emulator has little address space.
+/// Only tests drop this; an emulator has little address space.
 #[cfg(test)]
 impl Drop for Space {
     fn drop(&mut self) {
@@ -66,18 +59,16 @@ impl Drop for Space {
     }
 }
 
-/// The right to take cells: there is one for each [`Cells`].
+/// The right to take cells from a [`Cells`].
 #[derive(Debug)]
 pub(super) struct Taker {
     slabs: Vec<Slabs>,
     space: Space,
 }
 
-/// The first size that is tried: sixteen times the memory of a machine with 64 GiB.
 const LARGEST_SPACE: usize = 1 << 40;
 
 impl Cells {
-    /// An empty set of cells, and the right to take cells from it.
     pub(super) fn new() -> io::Result<(Self, Taker)> {
         let cells = Self {
             sizes: [const {
@@ -111,15 +102,15 @@ impl Cells {
         }
     }
 
-    /// Gives a cell back; `bytes` is the size for which it was taken. Allowed in a signal handler.
+    /// Gives a cell back. Allowed in a signal handler.
     ///
     /// # Safety
     ///
     /// The cell was taken here for the same number of bytes, and is no longer in use.
     pub(super) unsafe fn give(&self, cell: Cell, bytes: usize) {
         let size = &self.sizes[size_index(bytes)];
-        // SAFETY: by the caller's promise the cell is ours; cells are larger
-        // than a link and aligned for it.
+        // SAFETY: by the caller's promise the cell is ours. Cells are larger than a link and
+        // aligned for it.
         unsafe { size.free.push(cell.0.cast()) };
         // Release: pairs with the Acquire in `give_back_unused`, which then sees the push.
         size.in_use.fetch_sub(1, Ordering::Release);
@@ -128,8 +119,8 @@ impl Cells {
     /// Gives the pages of sizes without a cell in use back to the kernel.
     pub(super) fn give_back_unused(&self, taker: &mut Taker) {
         for (size, slabs) in self.sizes.iter().zip(&mut taker.slabs) {
-            // Acquire: pairs with the Release in `give`. Only the taker
-            // makes this number grow, so no cell is in use.
+            // Acquire: pairs with the Release in `give`. The number grows only in `take`, which
+            // needs the taker.
             if slabs.starts.is_empty() || size.in_use.load(Ordering::Acquire) != 0 {
                 continue;
             }
@@ -141,8 +132,8 @@ impl Cells {
                 .iter()
                 .map(|&start| PageRange { start, bytes: SLAB })
                 .collect();
-            // A failure only costs memory. SAFETY: no cell of these slabs is in
-            // use or on the free list.
+            // A failure only costs memory. SAFETY: no cell of these slabs is in use or on the free
+            // list.
             let _ = unsafe { madvise::advise_all(&ranges, Advice::DontNeed) };
         }
     }
@@ -190,7 +181,6 @@ impl Space {
 }
 
 impl Slabs {
-    /// The address of a new cell.
     fn cut_one(&mut self, bytes: usize, space: &mut Space) -> io::Result<usize> {
         if self.cut + bytes > SLAB {
             self.current += 1;

@@ -11,25 +11,23 @@ use crate::util::lock::Lock;
 /// Slots of region `r` have `1 << (SMALLEST + r * STEP)` bytes, except in the sparse region.
 pub(super) const SMALLEST: u32 = 16;
 pub(super) const STEP: u32 = 2;
-/// The number of regions without the sparse one. Each has slots of one size, a power of two.
+/// The number of regions whose slots are powers of two; the sparse region is not among them.
 pub(super) const REGIONS: usize = 8;
 /// The sparse region, of deep slots.
 pub(super) const SPARSE: usize = REGIONS;
 pub(super) const ALL_REGIONS: usize = REGIONS + 1;
-/// The address space of a deep slot has `1 << GROUP` bytes: its group.
+/// A deep slot is the lower part of its group, which has `1 << GROUP` bytes.
 pub(super) const GROUP: u32 = 24;
-/// A deep slot: the lower part of its group.
 pub(super) const DEEP_BYTES: usize = 57 << 18;
-/// The guard of a deep slot is this many bytes at the end of the group before. It shares a page of
-/// page table with the top of that group's slot. The range between that top and the guard is not
-/// used.
+/// The guard of a deep slot is this many bytes at the end of the group before, where it shares a
+/// page of page table with the top of that group's slot.
 pub(super) const DEEP_GUARD: usize = 64 << 10;
 
 /// How a goroutine's stack grows.
 ///
-/// Memory is committed and protected in pages of 4 KiB. A goroutine that has not run has no stack.
-/// While it runs, the kernel adds pages when they are touched. If the runtime compacts stacks, a
-/// goroutine that has been parked for long has only a cell with its live bytes.
+/// Memory is committed in pages of 4 KiB, when the goroutine touches them. A goroutine that has not
+/// run has no stack. If the runtime compacts stacks, a goroutine that has been parked for long has
+/// only a copy of its live bytes.
 ///
 /// # Examples
 ///
@@ -47,45 +45,40 @@ pub(super) const DEEP_GUARD: usize = 64 << 10;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StackPolicy {
-    /// Grows on demand up to 14.25 MiB, which is more than most threads have. At most ten thousand
-    /// such stacks may be in use in a process. A goroutine that starts while all of them are in use
-    /// gets a stack that grows up to 192 KiB. All goroutines get such a stack if the system refuses
-    /// address space or mappings. [`stack_usage`](crate::stack_usage) tells which limit a goroutine
-    /// has.
+    /// Grows on demand up to 14.25 MiB. At most ten thousand such stacks may be in use in a
+    /// process. While all of them are in use, or if the system refuses memory for another one, a
+    /// goroutine that starts gets a stack that grows up to 192 KiB.
+    /// [`stack_usage`](crate::stack_usage) tells which limit a goroutine has.
     #[default]
     Auto,
-    /// Grows on demand from `initial` bytes, in the smallest slot of at least `limit` bytes, up to
-    /// the slot's guard. Slots have 64 KiB, 256 KiB, 1 MiB and so on, each four times the one
-    /// before, up to 1 GiB. The guard takes 64 KiB of a slot (4 KiB of the smallest).
+    /// Grows on demand, in the smallest slot of at least `limit` bytes, up to the slot's guard.
+    /// Slots have 64 KiB, 256 KiB, 1 MiB and so on up to 1 GiB. The guard takes 64 KiB of a slot (4
+    /// KiB of the smallest).
     ///
-    /// A runtime that does not compact never gives the first `initial` bytes, or the first page,
-    /// back while the goroutine lives.
+    /// A runtime that does not compact keeps the first `initial` bytes, and at least the first
+    /// page, in memory while the goroutine lives.
     Growable {
         /// Bytes, at most `limit`.
         initial: usize,
         /// Bytes, 4 KiB to 1 GiB.
         limit: usize,
     },
-    /// This many bytes, rounded up to whole pages, and at least 8 KiB. The guard is right below
-    /// them. The runtime takes 128 to 2,112 of the bytes for its header, and to spread stacks over
-    /// the sets of the CPU's caches. Ordinary calls of the standard library need more than 8 KiB.
+    /// This many bytes, rounded up to whole pages, and at least 8 KiB. The runtime takes 128 to
+    /// 2,112 of them, for its header and to spread stacks over the sets of the CPU's caches.
+    /// Ordinary calls of the standard library need more than 8 KiB.
     Fixed(usize),
 }
 
 pub(super) const LARGEST_SLOT: usize = 1 << (SMALLEST + STEP * (REGIONS as u32 - 1));
 const SMALLEST_FIXED: usize = 2 * PAGE;
-/// The most bytes of a guard, for stacks that leave much of their slot unused.
 const LARGEST_GUARD: usize = 16 * PAGE;
 
-/// A kind of slot: its size, the place of its guard, its initial size. Slots
-/// never change their class.
+/// A kind of slot. Slots never change their class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Class(u8);
 
-/// The layout of a [`Class`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClassInfo {
-    /// Which region its slots are in.
     pub(super) region: usize,
     /// Bytes from the guard to the top of the slot.
     pub(super) usable: usize,
@@ -93,11 +86,10 @@ pub(super) struct ClassInfo {
     pub(super) initial: usize,
 }
 
-/// The most classes of a process, and so the most different policies.
 pub(super) const CLASSES: usize = 64;
 
-/// The classes in use, packed; read without a lock, appended to under
-/// [`APPEND`]. An entry is written before `COUNT` covers it.
+/// The classes in use, packed. Read without a lock; appended to under [`APPEND`]. An entry is
+/// written before `COUNT` covers it.
 static TABLE: [AtomicU64; CLASSES] = {
     let mut table = [const { AtomicU64::new(0) }; CLASSES];
     table[Class::DEEP.0 as usize] = AtomicU64::new(DEEP.pack());
@@ -107,13 +99,11 @@ static TABLE: [AtomicU64; CLASSES] = {
 static COUNT: AtomicUsize = AtomicUsize::new(2);
 static APPEND: Lock<()> = Lock::new(());
 
-/// The class of [`StackPolicy::Auto`] while a deep slot is left.
 const DEEP: ClassInfo = ClassInfo {
     region: SPARSE,
     usable: DEEP_BYTES,
     initial: 2 << 10,
 };
-/// The class of [`StackPolicy::Auto`] if no deep slot is left.
 const SHALLOW: ClassInfo = ClassInfo {
     region: 1,
     usable: slot_bytes(1) - guard_bytes(slot_bytes(1)),
@@ -121,22 +111,20 @@ const SHALLOW: ClassInfo = ClassInfo {
 };
 
 impl Class {
-    /// A stack of [`StackPolicy::Auto`], while a deep slot is left.
+    /// The class of [`StackPolicy::Auto`] while a deep slot is left.
     pub(crate) const DEEP: Self = Self(0);
-    /// The same if no deep slot is left.
+    /// The class of [`StackPolicy::Auto`] if no deep slot is left.
     pub(crate) const SHALLOW: Self = Self(1);
 
-    /// The bytes of a stack of this class that a goroutine may use.
     pub(crate) fn usable(self) -> usize {
         self.info().usable
     }
 
-    /// The class for a policy; the same class for the same policy.
+    /// The class for a policy. Equal policies have one class.
     pub(crate) fn for_policy(policy: StackPolicy) -> Result<Self, StackError> {
         ClassInfo::for_policy(policy)?.register()
     }
 
-    /// The class of growable stacks of this limit, in bytes.
     #[cfg(test)]
     pub(crate) fn for_limit(limit: usize) -> Result<Self, StackError> {
         Self::for_policy(StackPolicy::Growable {
@@ -145,7 +133,6 @@ impl Class {
         })
     }
 
-    /// The class with this index, which must be registered.
     pub(super) fn from_index(index: usize) -> Self {
         Self(index as u8)
     }
@@ -159,7 +146,6 @@ impl Class {
         ClassInfo::unpack(TABLE[self.index()].load(Ordering::Relaxed))
     }
 
-    /// All classes that have been registered.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         // Acquire: pairs with the Release in `register`.
         (0..COUNT.load(Ordering::Acquire)).map(|index| Self(index as u8))
@@ -237,13 +223,13 @@ impl ClassInfo {
         }
     }
 
-    /// The distance from one of its slots to the next.
+    /// The distance from one slot to the next.
     pub(super) fn slot_bytes(&self) -> usize {
         slot_bytes(self.region)
     }
 
-    /// The guard that is made together with the slot at `base`: that slot's own or, for a deep
-    /// slot, the next slot's.
+    /// The guard that is made together with the slot at `base`: the slot's own or, for a deep slot,
+    /// that of the next one.
     pub(super) fn guard(&self, base: usize) -> PageRange {
         let slot = self.slot_bytes();
         if self.region == SPARSE {
@@ -261,13 +247,13 @@ impl ClassInfo {
     }
 }
 
-/// The end of the slot whose header is at this address. A header is in the last page of its slot,
-/// and every slot ends at a multiple of the smallest slot's size.
+/// The end of the slot with this header. A header is in the last page of its slot, and every slot
+/// ends at a multiple of the smallest slot's size.
 pub(super) fn slot_top(header: usize) -> usize {
     header.next_multiple_of(1 << SMALLEST)
 }
 
-/// The distance from one of a region's slots to the next.
+/// The distance from one slot of the region to the next.
 pub(super) const fn slot_bytes(region: usize) -> usize {
     match region {
         SPARSE => 1 << GROUP,

@@ -1,65 +1,36 @@
-//! Compaction: the live bytes of long-parked stacks move to cells, their pages
-//! are freed, and the bytes return to the same address when a thread needs
-//! them.
+//! Compaction: the live bytes of long-parked stacks move to cells, and their pages are freed. The
+//! bytes return to the same address when a thread needs them.
 //!
 //! # The steps, for a run of neighbouring slots that are all claimed
 //!
-//! 1. `mprotect` to read only: from here no thread can write the bytes that are being copied.
+//! 1. `mprotect` to read only, so that no thread changes the bytes while they are copied.
 //! 2. Copy each slot's live bytes to a cell.
-//! 3. `mprotect` to no access: from here no thread can read the pages that are being moved. The
-//!    kernel replaces a page by a guard in two steps, and between them a read would return zeros.
-//! 4. `MADV_DONTNEED` over the run, which also frees pages of earlier deep
-//!    calls, then guard markers in place of the live pages. In the other order
-//!    each marker frees a page separately, with a flush of every CPU's TLB.
-//! 5. `mprotect` to read and write: the mappings become one again. From here only the markers stop
-//!    an access.
-//! 6. The slots' words are set to `COMPACTED` with the addresses of their cells.
+//! 3. `mprotect` to no access. The kernel replaces a page by a guard in two steps, and a read
+//!    between them would return zeros.
+//! 4. `MADV_DONTNEED` over the run, then guard markers in place of the live pages. In the other
+//!    order each marker frees a page separately, with a flush of every CPU's TLB.
+//! 5. `mprotect` to read and write: the mappings become one again, and only the markers stop an
+//!    access.
+//! 6. Each slot's word is set to `COMPACTED`, with the address of its cell.
 //!
 //! If the run is a whole chunk, sealing replaces steps 3 to 5: see [`super::seal`].
 //!
 //! A thread that accesses a page during these steps, or later, gets a SIGSEGV. The handler waits
-//! for step 6 and restores the slot, as a thread that resumes the goroutine does: it moves the word
-//! to `RESTORING`, puts the pages back with `UFFDIO_COPY`, which replaces a marker in one atomic
-//! step, and moves the word to `LIVE`. So another thread's reference into a parked goroutine's
-//! stack (a borrow in a scope, a waiter in a channel's queue) stays valid, for reading and for
-//! writing.
+//! for step 6, sets the word to `RESTORING`, puts the pages back with `UFFDIO_COPY`, which replaces
+//! a marker in one atomic step, and sets the word to `LIVE`. A thread that resumes the goroutine
+//! does the same. So another thread's reference into a parked goroutine's stack stays valid, for
+//! reading and for writing.
 //!
 //! # Restrictions
 //!
-//! - A system call that another thread makes on memory of a compacted stack
-//!   fails with EFAULT: the kernel does not run our handler. A buffer that
-//!   another thread reads into or writes from must not be on the stack of a
-//!   parked goroutine while compaction is on.
+//! - A system call that another thread makes on memory of a compacted stack fails with EFAULT,
+//!   because the kernel does not run our handler.
 //! - A thread that has blocked SIGSEGV is killed by an access.
 //! - A debugger stops at each such access (`handle SIGSEGV nostop noprint`).
-//! - After `fork` the child may use stacks that were compacted at the fork, but
-//!   not a slot that was just being compacted.
+//! - The child of a fork may use stacks that were compacted at the fork, but no slot that was being
+//!   compacted then.
 //!
-//! # Rejected
-//!
-//! Copying with `MADV_DONTNEED` alone loses writes of other threads, and so do guards without steps
-//! 1 and 3, as a stress test showed. If the stacks are registered with the userfaultfd for missing
-//! pages, `read(2)` into an untouched page of a running stack fails with EFAULT for ordinary users.
-//! `UFFDIO_MOVE` and memory files cost more.
-//!
-//! The designs in this table are sound, except for the last, and none was better. The figures are
-//! CPU time for one stack in the repository's example `memory`, with 100,000 stacks of the default
-//! size. They are medians of ten readings, alternating with the present design, on a busy machine
-//! of two CPUs, Linux 6.18.
-//!
-//! | design                                                  | compaction | restoring |
-//! |---------------------------------------------------------|------------|--------|
-//! | the present one, in the same readings                   | 1.70–1.80 µs | 2.63–2.65 µs |
-//! | if all stacks of the previous chunk were restored: a new chunk, moved over the sealed one by `mremap` | the same | 2.97 µs |
-//! | the same, with the new chunk's pages from a vectored `MADV_POPULATE_WRITE` | the same | 3.37 µs |
-//! | cells in huge pages                                     | 2.08 µs | 2.93 µs |
-//! | guards of one page                                      | 1.93 µs | 2.67 µs |
-//! | no step 1                                               | 1.78 µs | 2.61 µs |
-//!
-//! By a profile of the same run, compaction takes 0.37 µs in `mprotect`, 0.6 in `mmap`, which also
-//! frees the page, 0.3 in visits (0.6 before the sweep skipped stacks that are not due), and 0.2 in
-//! page faults of cells. Restoring takes 1.6 µs in `UFFDIO_COPY`, most of it to get a page of
-//! memory, and 1.2 for the chunk's markers, a quarter of it for page tables.
+//! `SPEED.md` (*Stacks*) has the rejected designs.
 
 use std::cell::UnsafeCell;
 use std::io;
@@ -84,8 +55,7 @@ use crate::sys::map::{self, Access, PAGE};
 use crate::sys::userfault::UserFault;
 use crate::util::lock::Lock;
 
-/// The most slots in one run. A longer run hardly costs less for each slot, and a thread that
-/// accesses one of the slots waits for the whole run. A run ends with its chunk at the latest.
+/// The most slots in one run: a thread that accesses one of the slots waits for the whole run.
 pub(super) const LONGEST_RUN: usize = 256;
 
 /// Why stacks cannot be compacted here.
@@ -127,7 +97,6 @@ pub enum CompactionError {
     Io(#[source] io::Error),
 }
 
-/// The state of compaction, once it is enabled.
 #[derive(Debug)]
 struct Compactor {
     arena: &'static Arena,
@@ -137,7 +106,6 @@ struct Compactor {
     counters: Counters,
 }
 
-/// Counts since the start of the process.
 #[derive(Debug, Default)]
 struct Counters {
     compacted: AtomicU64,
@@ -175,7 +143,7 @@ pub struct CompactionStats {
 static COMPACTOR: OnceLock<Compactor> = OnceLock::new();
 static TAKER: Lock<Option<Taker>> = Lock::new(None);
 
-/// See [`super::enable_compaction`], which has already installed the handler of faults.
+/// The handler of faults must be installed.
 pub(super) fn enable() -> Result<(), CompactionError> {
     let mut taker = TAKER.lock();
     if taker.is_some() {
@@ -203,13 +171,12 @@ pub(super) fn enable() -> Result<(), CompactionError> {
     Ok(())
 }
 
-/// Whether [`enable`] has succeeded.
 #[inline]
 pub(crate) fn enabled() -> bool {
     COMPACTOR.get().is_some()
 }
 
-/// Statistics of compaction in this process; all are zero if no runtime compacts.
+/// Statistics of compaction in this process. All are zero if no runtime compacts.
 ///
 /// # Examples
 ///
@@ -233,7 +200,7 @@ pub fn stats() -> CompactionStats {
         .unwrap_or_default()
 }
 
-/// Restores the stack that contains `address` if it is compacted. To be called before a goroutine
+/// Restores the stack that contains `address` if it is compacted. Must be called before a goroutine
 /// that may have been compacted runs again.
 pub(crate) fn restore(address: usize) {
     if let Some(compactor) = COMPACTOR.get() {
@@ -241,9 +208,9 @@ pub(crate) fn restore(address: usize) {
     }
 }
 
-/// The M in the header of the compacted slot that contains `address`. It is read from the cell, so
-/// the slot stays compacted. `None` if the slot is not compacted; then its header can be read. Only
-/// for a caller that keeps the goroutine from being resumed meanwhile.
+/// The M in the header of the compacted slot that contains `address`, read from the cell. `None` if
+/// the slot is not compacted; then its header can be read. The caller keeps the goroutine from
+/// being resumed meanwhile.
 pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
     let compactor = COMPACTOR.get()?;
     let word = compactor.arena.word_of(address)?;
@@ -252,8 +219,7 @@ pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
         return None;
     };
     // SAFETY: the header is the last part of the copy in the cell, and the memory of cells stays
-    // mapped. If the cell was freed meanwhile, the word has changed: the check below finds that,
-    // and the value is not used.
+    // mapped. If the cell was freed meanwhile, the check below finds that the word has changed.
     let machine = unsafe {
         let header = cell.0.as_ptr().add(bytes - size_of::<StackHeader>());
         let field = header.add(std::mem::offset_of!(StackHeader, machine));
@@ -282,16 +248,14 @@ pub(crate) fn place_of(address: usize) -> usize {
     COMPACTOR.get().and_then(in_cell).unwrap_or(address)
 }
 
-/// The cause of a fault in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Touch {
-    /// The slot was compacted. This thread or another one has restored it.
+    /// The slot was compacted, and this or another thread has restored it.
     Restored,
-    /// The fault has another cause.
     NotOurs,
 }
 
-/// Finds the cause of a fault, and restores the slot if it is compacted. Runs in a signal handler.
+/// Restores the slot if it is compacted. Runs in a signal handler.
 pub(super) fn on_fault(address: usize) -> Touch {
     match COMPACTOR.get() {
         Some(compactor) => compactor.on_fault(address),
@@ -299,8 +263,8 @@ pub(super) fn on_fault(address: usize) -> Touch {
     }
 }
 
-/// Compacts neighbouring slots of a region, of which `first` is the lowest. The goroutines stay
-/// claimed. After an error all slots are live as before.
+/// Compacts neighbouring slots of a region, beginning with slot `first`. The goroutines stay
+/// claimed. After an error all slots are live.
 pub(super) fn compact(region: usize, first: usize, claimed: &[Claimed]) -> io::Result<()> {
     let Some(compactor) = COMPACTOR.get() else {
         return Ok(());
@@ -311,7 +275,7 @@ pub(super) fn compact(region: usize, first: usize, claimed: &[Claimed]) -> io::R
     }
 }
 
-/// The number of slots of a chunk, if compaction is enabled and chunks of this region are sealed.
+/// The number of slots of a chunk, if chunks of this region are sealed.
 pub(super) fn slots_to_seal(region: usize) -> Option<usize> {
     enabled().then(|| slots_per_chunk(region))?
 }
@@ -328,7 +292,6 @@ pub(super) fn seal(region: usize, first: usize) {
     }
 }
 
-/// Gives memory of unused cells back.
 pub(super) fn give_back_cells() {
     if let Some(compactor) = COMPACTOR.get()
         && let Some(mut taker) = TAKER.try_lock()
@@ -367,7 +330,7 @@ impl Compactor {
                 }
             }
         }
-        // Headers cannot be read any more after step 3.
+        // Headers cannot be read after step 3.
         let classes: Vec<Class> = claimed.iter().map(|claim| claim.stack.class()).collect();
         for (index, &class) in classes.iter().enumerate() {
             // From step 1 on, a thread that faults in the slot waits while the word is `MOVING`.
@@ -379,8 +342,8 @@ impl Compactor {
             }
         };
 
-        // Step 1. SAFETY: the slots are claimed, so their goroutines do not run; a
-        // thread that writes there nevertheless faults, and waits in the handler.
+        // Step 1. SAFETY: the slots are claimed, so their goroutines do not run. Another thread
+        // that writes there faults, and waits in the handler.
         if let Err(error) = unsafe { map::protect(start, bytes, Access::Read) } {
             back_to_live();
             give(&cells);
@@ -390,8 +353,8 @@ impl Compactor {
         for (claim, cell) in claimed.iter().zip(&cells) {
             let (from, len) = claim.live();
             address_marks::clear(from, len);
-            // SAFETY: the live part is in the slot, whose pages are readable
-            // and which no thread can write; the cell is large enough.
+            // SAFETY: the live part is in the slot, whose pages are readable and which no thread
+            // can write; the cell is large enough.
             unsafe { (from as *const u8).copy_to_nonoverlapping(cell.0.as_ptr(), len) };
         }
         let compacted = |index: usize, claim: &Claimed| {
@@ -427,16 +390,15 @@ impl Compactor {
             .iter()
             .map(|claim| live_pages(claim.stack.as_ptr(), claim.live().1))
             .collect();
-        // SAFETY: the live bytes are in the cells, below them nothing is
-        // needed, and no thread can touch the pages.
+        // SAFETY: the live bytes are in the cells, nothing below them is needed, and no thread can
+        // touch the pages.
         let emptied = unsafe {
             madvise::advise(PageRange { start, bytes }, Advice::DontNeed)
                 .map_err(|error| (0, error))
                 .and_then(|()| madvise::advise_all(&pages, Advice::GuardInstall))
         };
         if let Err((_, error)) = emptied {
-            // Puts all missing pages back before a thread can read them. Pages that are still there
-            // stay.
+            // Puts all missing pages back before a thread can read them.
             for (claim, cell) in claimed.iter().zip(&cells) {
                 let (from, len) = claim.live();
                 self.fill(from, len, *cell);
@@ -460,8 +422,8 @@ impl Compactor {
 
     /// Step 5. A failure ends the process, because a part of the range may be open.
     fn reopen(&self, start: usize, bytes: usize) {
-        // SAFETY: the range is slots of the arena, which are readable and
-        // writable unless they are being compacted.
+        // SAFETY: the range is slots of the arena, which are writable unless they are being
+        // compacted.
         if let Err(error) = unsafe { map::protect(start, bytes, Access::ReadWrite) } {
             fatal!("cannot reopen goroutine stacks after moving them: {error}");
         }
@@ -475,14 +437,13 @@ impl Compactor {
             _ => false,
         };
         Word(transition::wait_until_stable(word, is_moving, || {
-            // SAFETY: sched_yield has no precondition and is fine in a signal
-            // handler.
+            // SAFETY: sched_yield has no precondition and is fine in a signal handler.
             unsafe { libc::sched_yield() };
         }))
     }
 
-    /// Restores the slot that contains `address`, if it is compacted. True if this call restored
-    /// it.
+    /// Restores the slot that contains `address`. False if another thread was faster, or if the
+    /// slot is not compacted.
     fn restore(&self, address: usize) -> bool {
         let geometry = self.arena.geometry();
         let Some((region, number)) = geometry.locate(address) else {
@@ -522,9 +483,8 @@ impl Compactor {
         while page < end {
             let from = start.max(page);
             let to = end.min(page + PAGE);
-            // SAFETY: the staging page is ours while we hold it, and the part
-            // of the cell is within what was copied to it. The rest of the
-            // page is below SP or above the header, and is not read.
+            // SAFETY: we hold the staging page, and the part of the cell is within the copied
+            // bytes. The rest of the page is below SP or above the header, and is not read.
             let answer = unsafe {
                 let staged = staging.page();
                 cell.0
@@ -540,15 +500,13 @@ impl Compactor {
         }
     }
 
-    /// Puts the bytes of one page back.
-    ///
     /// # Safety
     ///
     /// `page` is a page of a slot that this thread is restoring.
     unsafe fn put_page(&self, page: usize, from: *const u8) -> io::Result<()> {
         if fork::is_child() {
-            // The userfaultfd would fill the parent's memory. A fork's child
-            // has one thread, so two steps are enough.
+            // The userfaultfd would fill the parent's memory. The child has one thread, so two
+            // steps are enough.
             let range = PageRange {
                 start: page,
                 bytes: PAGE,
@@ -575,7 +533,7 @@ impl Compactor {
                     self.counters.touched.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            // Another thread has restored it, or the access was to the guard: the range below
+            // Another thread has restored the slot, or the access was to the guard. The range below
             // decides.
             State::Live => {}
             State::Free | State::Moving | State::Restoring => return Touch::NotOurs,
@@ -593,8 +551,8 @@ impl Compactor {
     }
 }
 
-/// A page for the data of `UFFDIO_COPY`: in static memory, because std's
-/// alternate signal stack is too small for it.
+/// A page for the data of `UFFDIO_COPY`. It is static, because std's alternate signal stack is too
+/// small for it.
 struct Staging {
     busy: AtomicBool,
     page: UnsafeCell<StagingPage>,
@@ -603,7 +561,7 @@ struct Staging {
 #[repr(align(4096))]
 struct StagingPage([u8; PAGE]);
 
-/// Sixteen threads can restore stacks at a time; further ones wait.
+/// The number of threads that can restore stacks at a time. Others wait.
 static STAGING: [Staging; 16] = [const {
     Staging {
         busy: AtomicBool::new(false),

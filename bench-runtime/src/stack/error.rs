@@ -1,5 +1,3 @@
-//! The reasons why a goroutine gets no stack.
-
 use std::io;
 
 /// If at most this many mappings are left, a refusal counts as the limit: a split needs two
@@ -39,9 +37,8 @@ pub enum StackError {
         slots: usize,
     },
     /// The process has no memory mappings left for stacks. A stack takes two if the kernel has no
-    /// guard markers (Linux 6.13 has them). If none is left for a thread either, or memory is
-    /// exhausted, the scheduler drops the goroutine's closure; a destructor in the closure must not
-    /// wait.
+    /// guard markers (Linux 6.13 has them). If none is left for a thread either, the scheduler
+    /// drops the goroutine's closure; a destructor in the closure must not wait.
     #[error(
         "{maps} of the {limit} memory mappings that the process may have are in use, and the last \
          are left for threads and the heap: raise the sysctl vm.max_map_count (two a goroutine \
@@ -91,7 +88,6 @@ pub enum StackError {
 }
 
 impl StackError {
-    /// Whether the kernel has room for a thread's stack.
     pub(crate) fn leaves_room_for_a_thread(&self) -> bool {
         match self {
             Self::OutOfSlots { .. } => true,

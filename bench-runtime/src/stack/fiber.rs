@@ -1,26 +1,23 @@
 //! Tells the sanitizers which stack a thread runs on. These functions are empty except in builds
 //! for a sanitizer (`cfg(rt_tsan)`, `scripts/tsan.sh`; `cfg(rt_asan)`, `scripts/asan.sh`).
 //!
-//! The thread sanitizer orders events by *fiber*, and each thread is a fiber. So each stack in use
-//! is made a fiber too. The fiber is created when the stack is bound, and destroyed when the last
-//! goroutine on the stack ends. Each switch between fibers is reported as the last action on the
-//! old stack.
+//! The thread sanitizer orders events by *fiber*. Each stack is a fiber from the time that it is
+//! bound until the last goroutine on it ends. Each switch between fibers is reported as the last
+//! action on the old stack.
 //!
 //! | what the sanitizer cannot see          | what is reported to it                |
 //! |----------------------------------------|---------------------------------------|
 //! | a switch, between fibers of one thread | `switch_to_fiber`: the thread's actions on the old fiber come before those on the new one |
 //! | the store of the saved context, which is assembly (see [`crate::arch`]) | a release of `context`: pairs with the Acquires of its readers |
 //!
-//! Goroutines that run one after the other on a stack share its fiber, so the sanitizer sees their
-//! actions in that order. A goroutine that parks on a foreign stack ([`crate::goroutine::header`])
-//! has no fiber to return to: the sanitizer's builds cannot run such goroutines.
+//! A goroutine that parks on a foreign stack ([`crate::goroutine::header`]) has no fiber to return
+//! to: the sanitizer's builds cannot run such goroutines.
 //!
 //! The address sanitizer keeps the bounds of each thread's stack, and marks the bytes between
-//! variables, which no code may touch. A panic clears these marks from its frame to the upper
-//! bound, so the sanitizer is given the bounds of the next stack before each switch. The last
-//! frames of a goroutine never return, and would leave marks for the next goroutine on the stack,
-//! so all marks are cleared before the jump. On a foreign stack the bounds are not known and the
-//! old ones stay; at a panic the sanitizer then prints that it clears nothing.
+//! variables. A panic clears these marks from its frame to the upper bound, so the sanitizer is
+//! given the bounds of the next stack before each switch. The last frames of a goroutine never
+//! return, so their marks are cleared before the jump. The bounds of a foreign stack are not known:
+//! at a panic there, the sanitizer prints that it clears nothing.
 
 #[cfg(rt_asan)]
 pub(crate) use asan::{G0, begin, end, leave};
@@ -35,12 +32,10 @@ mod plain {
 
     use crate::stack::StackHeader;
 
-    /// The fiber of an M's own stack.
     #[derive(Debug, Default)]
     pub(crate) struct G0(());
 
     impl G0 {
-        /// Called by the M's thread, on its own stack.
         #[inline(always)]
         pub(crate) fn begin(&self) {}
 
@@ -53,7 +48,6 @@ mod plain {
         pub(crate) fn end(&self) {}
     }
 
-    /// Called for a stack that was just bound.
     #[inline(always)]
     pub(crate) fn begin(_header: &StackHeader) {}
 
@@ -83,45 +77,38 @@ mod tsan {
         fn __tsan_release(address: *mut c_void);
     }
 
-    /// The fiber of an M's own stack.
     #[derive(Debug, Default)]
     pub(crate) struct G0(AtomicPtr<c_void>);
 
     impl G0 {
-        /// Called by the M's thread, on its own stack.
         pub(crate) fn begin(&self) {
             // SAFETY: reads the current fiber.
             let fiber = unsafe { __tsan_get_current_fiber() };
             self.0.store(fiber, Ordering::Relaxed);
         }
 
-        /// Called before a switch to the g0 stack, which saves the present context in `save`.
         #[inline(always)]
         pub(crate) fn leave_for(&self, save: &AtomicUsize) {
             switch(save, self.0.load(Ordering::Relaxed));
         }
 
-        /// Called before a jump to the g0 stack from a stack that is not used any more.
         #[inline(always)]
         pub(crate) fn end(&self) {
             jump(self.0.load(Ordering::Relaxed));
         }
     }
 
-    /// Called for a stack that was just bound.
     pub(crate) fn begin(header: &StackHeader) {
         // SAFETY: creates a fiber, which `jump` destroys.
         let fiber = unsafe { __tsan_create_fiber(0) };
         header.scratch.set(fiber as usize);
     }
 
-    /// Called before a switch to a goroutine, which saves the present context in `save`.
     #[inline(always)]
     pub(crate) fn leave(save: &AtomicUsize, context: usize) {
         switch(save, fiber_of(context));
     }
 
-    /// Called before a jump to a goroutine from a stack that is not used any more.
     #[inline(always)]
     pub(crate) fn end(context: usize) {
         jump(fiber_of(context));
@@ -129,8 +116,8 @@ mod tsan {
 
     fn fiber_of(context: usize) -> *mut c_void {
         header_of(context).map_or(ptr::null_mut(), |header| {
-            // SAFETY: slots are never unmapped, and by `ready_context` this one
-            // belongs to this thread now.
+            // SAFETY: slots are never unmapped, and by `ready_context` this one belongs to this
+            // thread now.
             unsafe { header.as_ref() }.scratch.get() as *mut c_void
         })
     }
@@ -139,9 +126,8 @@ mod tsan {
     // was called.
     #[inline(always)]
     fn switch(save: &AtomicUsize, fiber: *mut c_void) {
-        // SAFETY: `save` is an address; the fiber is that of the stack that the
-        // caller resumes next, which got one when it was bound, or of the g0
-        // stack.
+        // SAFETY: `save` is an address. The fiber is that of the g0 stack, or of the stack that the
+        // caller resumes next, which got a fiber when it was bound.
         unsafe {
             __tsan_release(save.as_ptr().cast());
             __tsan_switch_to_fiber(fiber, 0);
@@ -182,7 +168,7 @@ mod asan {
         );
     }
 
-    /// The bounds of an M's own stack: its lowest address, and bytes.
+    /// The bounds of an M's own stack.
     #[derive(Debug, Default)]
     pub(crate) struct G0 {
         bottom: AtomicUsize,
@@ -190,7 +176,6 @@ mod asan {
     }
 
     impl G0 {
-        /// Called by the M's thread, on its own stack.
         pub(crate) fn begin(&self) {
             let (bottom, size) = tell(0, 0);
             tell(bottom, size);
@@ -198,7 +183,6 @@ mod asan {
             self.size.store(size, Ordering::Relaxed);
         }
 
-        /// Called before a switch to the g0 stack, which saves the present context in `save`.
         pub(crate) fn leave_for(&self, _save: &AtomicUsize) {
             tell(
                 self.bottom.load(Ordering::Relaxed),
@@ -206,17 +190,14 @@ mod asan {
             );
         }
 
-        /// Called before a jump to the g0 stack from a stack that is not used any more.
         pub(crate) fn end(&self) {
             clear();
             self.leave_for(&self.bottom);
         }
     }
 
-    /// Called for a stack that was just bound.
     pub(crate) fn begin(_header: &StackHeader) {}
 
-    /// Called before a switch to a goroutine, which saves the present context in `save`.
     pub(crate) fn leave(_save: &AtomicUsize, context: usize) {
         if let Some(header) = header_of(context) {
             let stack = Stack::from_header(header);
@@ -224,13 +205,11 @@ mod asan {
         }
     }
 
-    /// Called before a jump to a goroutine from a stack that is not used any more.
     pub(crate) fn end(context: usize) {
         clear();
         leave(&AtomicUsize::new(0), context);
     }
 
-    /// Clears the marks of all frames of the present stack.
     fn clear() {
         // SAFETY: clears marks, up to the bound that was reported.
         unsafe { __asan_handle_no_return() };

@@ -1,8 +1,6 @@
 //! A last-in, first-out list of free pieces of memory; each piece holds the link to the next. Any
-//! thread pushes, also in a signal handler. One thread at a time pops.
-//!
-//! With one popper there is no ABA problem: the head that the popper has read stays on the list
-//! until the popper takes it. Other threads only push pieces in front of it.
+//! thread pushes, also in a signal handler. One thread at a time pops, so there is no ABA problem:
+//! the head stays on the list until that thread takes it.
 //!
 //! Its model is `tests/loom/free_list.rs`, on this source.
 
@@ -11,7 +9,6 @@ use std::ptr::{self, NonNull};
 use crate::shim::fixed::{AtomicPtr, UnsafeCell};
 use crate::shim::{Ordering, const_fn};
 
-/// The first bytes of a free piece.
 #[derive(Debug)]
 pub(crate) struct Link {
     next: UnsafeCell<*mut Link>,
@@ -24,7 +21,6 @@ pub(crate) struct FreeList {
 
 impl FreeList {
     const_fn! {
-        /// An empty list.
         pub(crate) fn new() -> Self {
             Self {
                 head: AtomicPtr::new(ptr::null_mut()),
@@ -36,14 +32,14 @@ impl FreeList {
     ///
     /// # Safety
     ///
-    /// The caller is the only one that pops.
+    /// No other thread pops meanwhile.
     pub(crate) unsafe fn pop(&self) -> Option<NonNull<Link>> {
-        // Acquire, here and below: pairs with the Release in `push`; the link
-        // in the piece was written before it.
+        // Acquire, here and below: pairs with the Release in `push`, which follows the writing of
+        // the link.
         let mut head = self.head.load(Ordering::Acquire);
         while let Some(first) = NonNull::new(head) {
-            // SAFETY: only the caller pops, so this piece is still on the list,
-            // and its link is written.
+            // SAFETY: only the caller pops, so this piece is still on the list, and its link is
+            // written.
             let next = unsafe { (*first.as_ptr()).next.with(|next| *next) };
             match self
                 .head
@@ -56,8 +52,6 @@ impl FreeList {
         None
     }
 
-    /// Puts a piece on the list.
-    ///
     /// # Safety
     ///
     /// The piece is the caller's, writable, aligned and large enough for a [`Link`], until it is
@@ -83,7 +77,7 @@ impl FreeList {
         }
     }
 
-    /// Forgets the pieces on the list; only for the thread that pops, while no thread pushes.
+    /// Forgets the pieces on the list. Only for the thread that pops, while no thread pushes.
     pub(crate) fn forget_all(&self) {
         self.head.store(ptr::null_mut(), Ordering::Relaxed);
     }

@@ -1,8 +1,7 @@
 //! Guards: the pages below a stack's limit.
 //!
-//! Linux 6.13 and later have guard markers, which need no mapping of their own. On older kernels
-//! each guard is a protected range, so a stack takes two mappings, and `vm.max_map_count` limits
-//! their number.
+//! Guard markers (Linux 6.13) need no mapping of their own. A protected range does, so a stack
+//! takes two mappings, and `vm.max_map_count` limits the number of stacks.
 
 use std::io;
 
@@ -10,7 +9,6 @@ use super::error::{NEAR, StackError};
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 
-/// How guards are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guards {
     /// `MADV_GUARD_INSTALL`.
@@ -19,15 +17,15 @@ pub(super) enum Guards {
     Protect,
 }
 
-/// The bytes of the guard of a slot of this size. Rust probes every page of a large frame, so one
-/// page would be enough. C code that was compiled without such probes may skip a single page, so
-/// all but the smallest slots have guards of sixteen pages.
+/// The bytes of the guard of a slot of this size. Rust probes every page of a large frame, but C
+/// code compiled without probes may skip a single page, so all but the smallest slots have guards
+/// of sixteen pages.
 pub(super) const fn guard_bytes(slot: usize) -> usize {
     if slot <= 64 << 10 { PAGE } else { 16 * PAGE }
 }
 
 impl Guards {
-    /// The kind that this kernel has; tried on a page that is not yet in use.
+    /// Tries which kind this kernel has.
     ///
     /// # Safety
     ///
@@ -37,8 +35,8 @@ impl Guards {
             start: page,
             bytes: PAGE,
         };
-        // An emulator may ignore advice that it does not implement, so the test
-        // is whether the kernel can still write.
+        // An emulator may ignore advice that it does not implement, so the test is whether the
+        // kernel can still write.
         // SAFETY: by the caller's promise.
         let works = unsafe {
             madvise::advise(range, Advice::GuardInstall).is_ok()
@@ -74,7 +72,7 @@ impl Guards {
     }
 }
 
-/// The error for a refused mapping: the limit of mappings if the process is near it, else memory.
+/// The error for a refused mapping.
 pub(super) fn refused(error: io::Error) -> StackError {
     match map::map_count_and_limit() {
         Some((maps, limit)) if maps + NEAR >= limit => StackError::MapLimit { maps, limit },

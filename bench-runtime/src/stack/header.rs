@@ -1,11 +1,8 @@
 //! The header at the top of a slot, and how to find it from any address in the slot.
 //!
-//! # Access to a header
-//!
-//! The `Cell`s of a header are used by the goroutine on the slot and by the scheduler, on the
-//! goroutine's thread. While the goroutine is parked they belong to the thread that has readied or
-//! claimed it. The header shares its page with live frames, so reading it restores a compacted
-//! stack.
+//! The goroutine on the slot and the scheduler, on the goroutine's thread, use the `Cell`s of its
+//! header. While the goroutine is parked, they belong to the thread that has readied or claimed it.
+//! Reading the header of a compacted stack restores the stack.
 
 use std::cell::Cell;
 use std::mem::offset_of;
@@ -16,7 +13,6 @@ use super::class::{
     Class, ClassInfo, DEEP_BYTES, DEEP_GUARD, GROUP, SMALLEST, SPARSE, STEP, slot_top,
 };
 
-/// The header of a slot in use: the state that the scheduler finds from SP alone.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct StackHeader {
@@ -24,24 +20,19 @@ pub(crate) struct StackHeader {
     pub(crate) g: Owner,
     /// The M that runs it.
     pub(crate) machine: Owner,
-    /// The object that it waits for, as a dump shows it.
+    /// The object that it waits for.
     pub(crate) wait_object: WaitObject,
-    /// Goroutine-local storage.
     pub(crate) locals: Cell<*mut ()>,
-    /// How often it is locked to its OS thread.
+    /// How many locks of the goroutine to its thread are in force.
     pub(crate) pins: Cell<u32>,
     class: Cell<Class>,
-    /// Whether a visit has written the accounting below.
+    /// Whether a visit has written `committed`, `peak` and `growth`.
     pub(super) measured: Cell<bool>,
-    /// How many panics are in progress while it is parked: see `goroutine::unwinding`.
     pub(crate) panics: Cell<u16>,
     /// For the sanitizers: see `stack::fiber`.
     pub(crate) scratch: Cell<usize>,
-    /// [`Stack::limit`].
     limit: Cell<usize>,
-    /// Bytes from the limit to the top of the slot.
     usable: Cell<u32>,
-    /// Bytes at the top that a trim never gives back while the stack is in use.
     initial: Cell<u32>,
     /// Bytes in memory at the last visit.
     pub(super) committed: Cell<u32>,
@@ -49,29 +40,28 @@ pub(crate) struct StackHeader {
     pub(super) peak: Cell<u32>,
     /// The number of pages that were added after the first one, as far as visits saw.
     pub(super) growth: Cell<u32>,
-    /// How many wakers it is calling, one inside the other: see `sched::wakers`.
+    /// The number of wakers that it is calling, one inside the other.
     pub(crate) wakes: Cell<u8>,
 }
 
-/// The address of a goroutine or an M. Other threads may read it while the thread to which the
-/// header belongs writes it.
+/// The address of a goroutine or an M. Other threads may read it while the header's thread writes
+/// it.
 #[derive(Debug, Default)]
 pub(crate) struct Owner(AtomicPtr<()>);
 
 impl Owner {
-    /// The address; for the thread that runs the goroutine.
+    /// For the thread that runs the goroutine.
     #[inline]
     pub(crate) fn get(&self) -> *mut () {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The address; for any thread.
+    /// For any thread.
     pub(crate) fn look(&self) -> *mut () {
         // Acquire: pairs with the Release in `set`; the goroutine or M at this address exists.
         self.0.load(Ordering::Acquire)
     }
 
-    /// Binds the stack to a goroutine, or to an M.
     #[inline]
     pub(crate) fn set(&self, g: *mut ()) {
         // Release: pairs with the Acquire in `look`.
@@ -79,16 +69,15 @@ impl Owner {
     }
 }
 
-/// The object that a goroutine waits for. The sweep marks it by setting the lowest bit. The next
-/// wait overwrites the mark, so a goroutine that is parked while the mark is there has not run
-/// since the marking. A wait needs no extra instruction for this.
+/// The object that a goroutine waits for. The sweep marks it by setting the lowest bit, and the
+/// next wait overwrites the mark. So a goroutine that is parked while the mark is there has not run
+/// since the marking.
 #[derive(Debug, Default)]
 pub(crate) struct WaitObject(AtomicUsize);
 
 impl WaitObject {
     const MARK: usize = 1;
 
-    /// The object, without the mark.
     #[inline]
     pub(crate) fn get(&self) -> *const () {
         Self::parts(self.0.load(Ordering::Relaxed)).0
@@ -100,47 +89,44 @@ impl WaitObject {
         ((word & !Self::MARK) as *const (), word & Self::MARK != 0)
     }
 
-    /// Stores the object of the next wait, without the mark.
     #[inline(always)]
     pub(crate) fn set(&self, object: *const ()) {
         self.0.store(object as usize, Ordering::Relaxed);
     }
 
-    /// Marks it. Allowed while the goroutine runs.
+    /// Allowed while the goroutine runs.
     pub(super) fn mark(&self) {
         self.0.fetch_or(Self::MARK, Ordering::Relaxed);
     }
 
-    /// Whether it is marked. An object at an odd address appears marked, and
-    /// then the sweep acts one pass early.
+    /// True also for an object at an odd address; then the sweep acts one pass early.
     pub(super) fn is_marked(&self) -> bool {
         Self::parts(self.0.load(Ordering::Relaxed)).1
     }
 }
 
-// SP must be 64-byte aligned at the top, and the first page must keep most of 2 KiB below the
-// header for the frames of a shallow goroutine. The fields before `limit` must be in the first
-// cache line, because the scheduler uses them.
+// SP must be 64-byte aligned at the top, and the first page must keep most of 2 KiB for the frames
+// of a shallow goroutine. The scheduler uses the fields before `limit`, which must be in the first
+// cache line.
 const _: () = assert!(size_of::<StackHeader>() == 128);
 const _: () = assert!(offset_of!(StackHeader, limit) <= 64);
 
-/// A slot in use, or one in a cache.
+/// A slot in use or in a cache, by the address of its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stack(NonNull<StackHeader>);
 
-// SAFETY: a `Stack` is an address. The cells in its header belong to one thread
-// at a time by the rule at the top of this file.
+// SAFETY: a `Stack` is an address. The cells in its header belong to one thread at a time, by the
+// rule at the top of this file.
 unsafe impl Send for Stack {}
 
 impl Stack {
     /// # Safety
     ///
-    /// The address is that of the header of a slot whose page is writable, and
-    /// the slot is not in use.
+    /// The address is that of the header of a slot whose page is writable, and the slot is not in
+    /// use.
     pub(super) unsafe fn initialise(header: NonNull<StackHeader>, class: Class, info: &ClassInfo) {
         let limit = slot_top(header.as_ptr() as usize) - info.usable;
-        // SAFETY: by the caller's promise; header addresses are aligned to a
-        // cache line.
+        // SAFETY: by the caller's promise; header addresses are aligned to a cache line.
         unsafe {
             header.write(StackHeader {
                 g: Owner::default(),
@@ -163,23 +149,20 @@ impl Stack {
         }
     }
 
-    /// The stack with this header, which [`header_of`] returned.
     #[inline]
     pub(crate) fn from_header(header: NonNull<StackHeader>) -> Self {
         Self(header)
     }
 
-    /// The header's address.
     #[inline]
     pub(crate) fn as_ptr(self) -> NonNull<StackHeader> {
         self.0
     }
 
-    /// The header. Slots are never unmapped, so it is always valid.
     #[inline]
     pub(crate) fn header(self) -> &'static StackHeader {
-        // SAFETY: invariant 1 of the module; the header of a slot in use is
-        // initialised, and zeros are a valid header too.
+        // SAFETY: slots are never unmapped. The header of a slot in use is initialised, and zeros
+        // are a valid header too.
         unsafe { self.0.as_ref() }
     }
 
@@ -195,14 +178,12 @@ impl Stack {
         self.header().limit.get()
     }
 
-    /// Bytes from the limit to the top of the slot, header and colour
-    /// included.
+    /// Bytes from the limit to the top of the slot, with the header.
     #[inline]
     pub(crate) fn usable(self) -> usize {
         self.header().usable.get() as usize
     }
 
-    /// The end of the slot.
     #[inline]
     pub(crate) fn slot_top(self) -> usize {
         self.limit() + self.usable()
@@ -213,11 +194,10 @@ impl Stack {
         self.header().initial.get() as usize
     }
 
-    /// Resets the statistics of the last user.
     #[inline]
     pub(super) fn reset_accounting(self) {
         let header = self.header();
-        // The flag is in the cache line that the scheduler uses anyway.
+        // The flag is in the first cache line, which the scheduler has read already.
         if header.measured.get() {
             header.measured.set(false);
             header.committed.set(0);
@@ -226,32 +206,31 @@ impl Stack {
         }
     }
 
-    /// The class of its slot.
     #[inline]
     pub(crate) fn class(self) -> Class {
         self.header().class.get()
     }
 }
 
-/// Headers are at this many different distances from the end of their slot, a cache line apart. The
-/// headers of neighbouring slots have different distances.
+/// The number of distances, a cache line apart, that headers have from the end of their slot.
+/// Neighbouring slots have different ones, so their headers lie in different sets of the CPU's
+/// caches.
 const COLOURS: usize = 32;
 const LINE: usize = 64;
 
-/// Where the arena is. It has zero bytes until it is reserved.
+/// All zeros until the arena is reserved.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Geometry {
-    /// Bytes of the sparse region, which ends at `base`.
+    /// The sparse region's bytes. It ends at `base`.
     pub(super) sparse: usize,
-    /// The start of the other regions, whose slots are powers of two.
+    /// The start of the other regions.
     pub(super) base: usize,
-    /// The bytes of these other regions.
+    /// The bytes of all other regions.
     pub(super) size: usize,
-    /// Each of the other regions is `1 << region_shift` bytes.
+    /// Each of the other regions has `1 << region_shift` bytes.
     pub(super) region_shift: u32,
 }
 
-/// [`Geometry::header_of`] for an offset into the sparse region, which begins at `start`.
 #[inline(always)]
 fn deep_header(start: usize, offset: usize) -> Option<NonNull<StackHeader>> {
     const LAST: usize = (1 << GROUP) - 1;
@@ -259,7 +238,6 @@ fn deep_header(start: usize, offset: usize) -> Option<NonNull<StackHeader>> {
     header_below(top, offset >> GROUP)
 }
 
-/// [`Geometry::header_of`] for an offset into the other regions, which begin at `base`.
 #[inline(always)]
 fn plain_header(base: usize, offset: usize, region_shift: u32) -> Option<NonNull<StackHeader>> {
     let shift = SMALLEST + STEP * (offset >> region_shift) as u32;
@@ -274,17 +252,16 @@ fn header_below(top: usize, number: usize) -> Option<NonNull<StackHeader>> {
 }
 
 impl Geometry {
-    /// The start of the arena.
     pub(super) fn start(self) -> usize {
         self.base - self.sparse
     }
 
-    /// The arena's bytes.
     pub(super) fn bytes(self) -> usize {
         self.sparse + self.size
     }
 
-    /// The header of the slot that contains `address`, between limit and top.
+    /// The header of the slot that contains `address`. For a deep slot, `address` must not be in
+    /// its guard.
     pub(super) fn header_of(self, address: usize) -> Option<NonNull<StackHeader>> {
         let offset = address.wrapping_sub(self.start());
         if offset < self.sparse {
@@ -318,7 +295,6 @@ impl Geometry {
         Some((region, within >> (SMALLEST + STEP * region as u32)))
     }
 
-    /// The lowest address of slot `number` of `region`.
     pub(super) fn slot_base(self, region: usize, number: usize) -> usize {
         if region == SPARSE {
             return self.start() + (number << GROUP);
@@ -327,7 +303,6 @@ impl Geometry {
         self.base + (region << self.region_shift) + (number << shift)
     }
 
-    /// How many slots a region has.
     pub(super) fn slots(self, region: usize) -> usize {
         if region == SPARSE {
             return self.sparse >> GROUP;
@@ -336,8 +311,7 @@ impl Geometry {
     }
 }
 
-/// The arena's geometry as [`header_of`] reads it: one cache line of its own,
-/// written once.
+/// The [`Geometry`] that [`header_of`] reads, in a cache line of its own. Written once.
 #[repr(align(64))]
 struct Shared {
     start: AtomicUsize,
@@ -355,28 +329,27 @@ static SHARED: Shared = Shared {
     size: AtomicUsize::new(0),
 };
 
-/// Gives [`header_of`] the arena's place; once a process.
 pub(super) fn publish(geometry: Geometry) {
     SHARED.start.store(geometry.start(), Ordering::Relaxed);
     SHARED.base.store(geometry.base, Ordering::Relaxed);
     SHARED
         .region_shift
         .store(geometry.region_shift, Ordering::Relaxed);
-    // Release: pairs with the Acquires in `header_of`; a size that is not zero
-    // makes the others visible.
+    // Release: pairs with the Acquires in `header_of`; a size that is not zero makes the other
+    // fields visible.
     SHARED.sparse.store(geometry.sparse, Ordering::Release);
     SHARED.size.store(geometry.size, Ordering::Release);
 }
 
-/// The header of the slot that contains `address`, between limit and top; `None` if it is in no
-/// goroutine slot. In this way the scheduler finds the running goroutine from SP.
+/// The header of the slot that contains `address`, between limit and top; `None` outside the arena.
+/// The scheduler finds the running goroutine from SP in this way.
 #[inline(always)]
 pub(crate) fn header_of(address: usize) -> Option<NonNull<StackHeader>> {
     // Acquire, twice: pairs with the Releases in `publish`.
     let sparse = SHARED.sparse.load(Ordering::Acquire);
     let start = SHARED.start.load(Ordering::Relaxed);
     let offset = address.wrapping_sub(start);
-    // First, because most goroutines have deep slots, and their header takes less computation.
+    // First, because most goroutines have deep slots.
     if offset < sparse {
         return deep_header(start, offset);
     }

@@ -1,8 +1,7 @@
 //! Stacks of goroutines: slots in one reservation of address space.
 //!
 //! The size of a slot's address space is a power of two, so [`header_of`] computes the address of
-//! its header from any address in it. It reads no thread-local: a goroutine that has moved to
-//! another thread may still hold the address of the old thread's variable.
+//! its header from any address in it, and needs no thread-local (see `sched/current.rs`).
 //!
 //! ```text
 //! +--------------+ <- slot base + slot size ("the top")
@@ -23,10 +22,10 @@
 //!
 //! # Deep and shallow stacks
 //!
-//! Each region holds slots of one size. The default policy ([`StackPolicy::Auto`]) uses two
-//! regions. The first ten thousand stacks of a process are in deep slots of 14.25 MiB, one in each
-//! *group* of 16 MiB of the sparse region. A goroutine that starts while all of these are in use
-//! gets a shallow slot of 256 KiB. The guard of a deep slot is at the end of the group before:
+//! The default policy ([`StackPolicy::Auto`]) uses two regions. The first ten thousand stacks of a
+//! process are in deep slots of 14.25 MiB, one in each *group* of 16 MiB of the sparse region. A
+//! goroutine that starts while all of these are in use gets a shallow slot of 256 KiB. The guard of
+//! a deep slot is at the end of the group before:
 //!
 //! ```text
 //! | group                                               | group
@@ -34,53 +33,27 @@
 //! ```
 //!
 //! Each deep slot needs a page of page table of its own, while eight shallow ones share a page.
-//! That is 3.6 KiB more for each goroutine up to ten thousand, and 37 bytes on average at a
-//! million.
-//!
-//! Designs that were measured with ten thousand stacks, each used at its top (Linux 6.18, 2 CPUs,
-//! CPU time, medians of three runs, a call for each guard; page tables and times are for one
-//! stack):
-//!
-//! | design                                     | page tables | mappings | to open | first touch |
-//! |--------------------------------------------|-------------|----------|---------|-------------|
-//! | guard of 64 KiB at the bottom of its group | 8,255 B     | 1        | 1.8 µs  | 2.0 µs      |
-//! | **guard of 64 KiB at the end of the group before (chosen)** | 4,160 B     | 1        | 1.7 µs  | 1.4 µs      |
-//! | the same with 256 KiB                      | 4,160 B     | 1        | 2.9 µs  | 1.4 µs      |
-//! | a protected range as guard                 | 4,160 B     | 20,000   | 2.2 µs  | 2.5 µs      |
-//! | 256 KiB at first, the rest after an access to its guard | 4,160 B | 20,000 | 1.9 µs  | 2.6 µs      |
-//!
-//! The last design takes 8.6 µs each time that a stack grows, and is not sound for all programs. A
-//! system call with a buffer beyond the grown part fails with EFAULT (a buffer in a frame of C),
-//! and a thread that has blocked SIGSEGV is killed. It also needs a table from slot to header,
-//! because an address does not say how far a stack has grown; so each switch reads one more cache
-//! line from memory. In the chosen design the size of a deep slot is a constant. When it was
-//! introduced, a yield to another goroutine and back took 309 instructions on deep stacks, and 323
-//! on others.
-//!
-//! Not tried: six slots of 256 KiB in the unused part of each group. They would share the page of
-//! page table of the deep slot's top, and save 32 of the 37 bytes at a million goroutines. They
-//! would add five instructions to each [`header_of`], which the budget of a yield does not allow.
+//! `SPEED.md` (*Stacks*) has the designs that were measured.
 //!
 //! # Invariants
 //!
-//! 1. A slot that was handed out once keeps its [`Class`] for ever; its memory
-//!    is never unmapped or used for anything else.
-//! 2. All pages of a slot from its limit to its top are readable and writable, unless the slot is
-//!    compacted or is being compacted; the page below the limit is a guard. Rust's frames touch
-//!    each of their pages, so an overflow faults there. A frame of C that is larger than the guard
-//!    may skip it. A guard has 64 KiB, or at least 4 KiB in slots of 64 KiB.
+//! 1. A slot that was handed out once keeps its [`Class`]; its memory is never unmapped or used for
+//!    anything else.
+//! 2. All pages of a slot from its limit to its top are writable, unless the slot is compacted or
+//!    is being compacted; the page below the limit is a guard. Rust's frames touch each of their
+//!    pages, so an overflow faults there. A frame of C that is larger than the guard may skip it.
 //! 3. A slot is in use by one owner, or in one cache or free list.
-//! 4. The header of a slot in use is initialised. The header of a free slot may
-//!    have been freed with its page.
+//! 4. The header of a slot in use is initialised. The header of a free slot may have been freed
+//!    with its page.
 //!
 //! # The life of a stack
 //!
 //! 1. [`arena`] opens a batch of slots and puts guards below their limits.
 //! 2. [`pool`] gives a slot to a goroutine at its first run, mostly one that another goroutine has
-//!    just left. The kernel adds pages when they are touched.
-//! 3. [`sweep`] visits goroutines that have been parked for long. It trims their
-//!    stacks ([`trim`]) or moves them to cells ([`compact`]). If all stacks of a
-//!    chunk have moved, it gives back the chunk's page tables ([`seal`]).
+//!    just left.
+//! 3. [`sweep`] visits goroutines that have been parked for long. It trims their stacks ([`trim`])
+//!    or moves them to cells ([`compact`]). If all stacks of a chunk have moved, it gives back the
+//!    chunk's page tables ([`seal`]).
 //! 4. An access to the guard ends the process with a report ([`overflow`]).
 //! 5. When the goroutine ends, the slot goes back to the cache. Pages of slots that stay in free
 //!    lists are freed.
@@ -114,7 +87,6 @@ pub use error::StackError;
 pub(crate) use header::{Stack, StackHeader, WaitObject, header_of};
 pub use trim::{StackUsage, stack_usage};
 
-/// Reserves the address space for all stacks of the process, if it is not reserved yet.
 pub(crate) fn reserve() -> Result<(), StackError> {
     arena::Arena::global().map(|_| ())
 }

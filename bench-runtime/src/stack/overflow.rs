@@ -1,18 +1,12 @@
-//! The report of a stack overflow: the goroutine, the size of its stack, its frames. Then the
-//! process aborts.
+//! The report of a stack overflow. Then the process aborts, as Go does: the frames of one goroutine
+//! alone cannot be unwound.
 //!
-//! A fault is an overflow if the stack pointer is in a goroutine's slot and the
-//! accessed address is below that slot's limit. Every other fault goes to the
-//! former handler: a null pointer in a goroutine is an ordinary SIGSEGV.
+//! A fault is an overflow if the stack pointer is in a goroutine's slot and the accessed address is
+//! below that slot's limit. Every other fault goes to the former handler.
 //!
-//! The code that overflowed may hold any lock, for example malloc's. So the report has two parts.
-//! The first needs no lock and no memory. The backtrace may need both, and a watchdog ends the
-//! process if it hangs.
-//!
-//! # Rejected
-//!
-//! Ending only the goroutine: its frames would never be unwound, and its OS
-//! thread would be lost in the middle of its work. Go aborts too.
+//! The code that overflowed may hold any lock, for example malloc's. So the first part of the
+//! report needs no lock and no memory. The backtrace may need both, and a watchdog ends the process
+//! if it hangs.
 
 use std::fmt::Write;
 use std::io;
@@ -26,40 +20,34 @@ use crate::fatal::StderrBuffer;
 use crate::sys::map::{self, PAGE};
 use crate::sys::signal::{self, AltStack, Fault};
 
-/// Room for the symbolised backtrace, which is the deepest thing that runs in
-/// the handler (about 20 KiB was seen in a debug build).
+/// Room for the symbolised backtrace, which needed about 20 KiB in a debug build.
 const ALT_STACK: usize = 64 << 10;
 
-/// A hung backtrace is abandoned after this many seconds.
 const WATCHDOG_S: u32 = 5;
 
 /// Frames shown of a deep recursion, from both ends, as many as Go shows.
 const INNERMOST: usize = 50;
 const OUTERMOST: usize = 50;
 
-/// Writes which goroutine it is, `goroutine 7 "name" [running], spawned at
-/// file:line`, from the `g` of its header. Runs in a signal handler: no lock,
-/// no allocation.
+/// Writes which goroutine it is: `goroutine 7 "name" [running], spawned at file:line`. Runs in a
+/// signal handler: no lock, no allocation.
 pub(crate) type Describe = fn(g: *mut (), out: &mut dyn Write);
 
-/// The [`Describe`] in use; null until one is set.
 static DESCRIBE: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
-/// Gives the report a function that names a goroutine.
 pub(crate) fn describe_with(describe: Describe) {
     // Release: pairs with the Acquire in `report`.
     DESCRIBE.store(describe as *mut (), Ordering::Release);
 }
 
-/// The signal stack of a thread that may run goroutines. To be dropped on the same thread.
+/// The signal stack of a thread that may run goroutines. Must be dropped on the same thread.
 #[derive(Debug)]
 #[must_use = "the thread loses its signal stack when this is dropped"]
 pub(crate) struct ThreadGuard {
     _alt_stack: AltStack,
 }
 
-/// Prepares the calling thread for faults on goroutine stacks, and the process
-/// at the first call.
+/// Prepares the calling thread, and the process, for faults on goroutine stacks.
 pub(crate) fn install_for_thread() -> io::Result<ThreadGuard> {
     let alt_stack = AltStack::install(ALT_STACK)?;
     install_handler()?;
@@ -68,14 +56,13 @@ pub(crate) fn install_for_thread() -> io::Result<ThreadGuard> {
     })
 }
 
-/// Prepares the process for faults on goroutine stacks.
 pub(super) fn install_handler() -> io::Result<()> {
     signal::install(on_fault)
 }
 
 fn on_fault(fault: &Fault) -> bool {
-    // After a read or a write of a compacted page, the stack is restored. If the accessed address
-    // is the program counter, code was executed on a stack, which is another error.
+    // If the accessed address is the program counter, code was executed on a stack, which is
+    // another error.
     let accessed = fault.signal == libc::SIGSEGV && fault.address != fault.program_counter;
     if fault.from_kernel && accessed && compact::on_fault(fault.address) == Touch::Restored {
         return true;
@@ -90,13 +77,12 @@ fn on_fault(fault: &Fault) -> bool {
 
 fn overflowed(fault: &Fault) -> Option<NonNull<StackHeader>> {
     // The slot that contains SP is in use, so its header may be read. When a new frame faults, SP
-    // may already be in the guard; `owner_of` finds the slot then too.
+    // may already be in the guard, which `owner_of` allows.
     let header = owner_of(fault.stack_pointer)?;
     let limit = Stack::from_header(header).limit();
     (owner_of(fault.address) == Some(header) && fault.address < limit).then_some(header)
 }
 
-/// Prints and aborts.
 fn report(stack: Stack, fault: &Fault) -> ! {
     static REPORTING: AtomicBool = AtomicBool::new(false);
     if REPORTING.swap(true, Ordering::AcqRel) {
@@ -149,7 +135,6 @@ fn report(stack: Stack, fault: &Fault) -> ! {
     abort();
 }
 
-/// The thread that reports.
 static REPORTER: AtomicUsize = AtomicUsize::new(0);
 
 fn thread_id() -> usize {
@@ -195,7 +180,7 @@ static FRAMES: Frames = Frames {
 };
 
 impl Frames {
-    /// Walks the stack. Takes no lock that the interrupted code may hold, and allocates nothing.
+    /// Takes no lock that the interrupted code may hold, and allocates nothing.
     fn collect(&self, program_counter: usize) {
         // The handler's own frames come first and are skipped.
         let mut started = false;
@@ -207,7 +192,7 @@ impl Frames {
             self.outermost[number % OUTERMOST].store(ip, Ordering::Relaxed);
         };
         // SAFETY: only this thread reports. The lock of the crate `backtrace` must not be taken
-        // here, because the code that overflowed may hold it.
+        // here: the code that overflowed may hold it.
         unsafe {
             backtrace::trace_unsynchronized(|frame| {
                 let ip = frame.ip() as usize;
@@ -224,7 +209,6 @@ impl Frames {
         }
     }
 
-    /// Writes the frames, without the middle of a deep recursion.
     fn write(&self, out: &mut StderrBuffer, write_frame: fn(&mut StderrBuffer, usize, usize)) {
         let count = self.count.load(Ordering::Relaxed);
         for (number, ip) in self.innermost.iter().enumerate().take(count) {
@@ -242,7 +226,7 @@ impl Frames {
     }
 }
 
-/// Writes the frames with their functions. May need any lock.
+/// May need any lock.
 fn backtrace(program_counter: usize) {
     let mut out = StderrBuffer::new();
     FRAMES.collect(program_counter);
@@ -250,7 +234,6 @@ fn backtrace(program_counter: usize) {
     FRAMES.write(&mut out, write_symbols);
 }
 
-/// Starts the watchdog, so that the process ends even if the backtrace hangs.
 fn arm_watchdog() {
     extern "C" fn give_up(_: libc::c_int) {
         let mut out = StderrBuffer::new();
@@ -323,7 +306,6 @@ mod tests {
 
     const PATH: &str = "stack::overflow::tests::";
 
-    /// Runs `body` on a fresh goroutine stack; it must not return.
     fn run_on_slot(policy: StackPolicy, body: fn()) {
         unsafe extern "C" fn entry(body: usize) -> ! {
             // SAFETY: `run_on_slot` passed a `fn()`.

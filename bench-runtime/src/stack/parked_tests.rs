@@ -1,4 +1,4 @@
-//! Tests of the sweep, of trimming and of compaction. Simple coroutines, called toys, stand for
+//! Tests of the sweep, of trimming and of compaction, with simple coroutines (toys) in place of
 //! goroutines. Each test runs in a separate process, because the sweep visits all stacks of a
 //! process.
 
@@ -25,7 +25,6 @@ const DONE: u8 = 4;
 
 type Body = Box<dyn FnOnce(&Toy) + Send>;
 
-/// A coroutine that parks and is resumed by the test.
 struct Toy {
     status: AtomicU8,
     compacted: AtomicBool,
@@ -47,7 +46,6 @@ unsafe extern "C" fn toy_entry(toy: usize) -> ! {
 }
 
 impl Toy {
-    /// Makes a toy and runs it up to its first `pause`.
     fn start(stack: Stack, body: impl FnOnce(&Toy) + Send + 'static) -> &'static Self {
         // SAFETY: a fresh stack.
         let context = unsafe { arch::prepare(stack.top(), toy_entry) };
@@ -66,7 +64,6 @@ impl Toy {
         toy
     }
 
-    /// Runs it until it pauses or ends.
     fn resume(&self) {
         while self
             .status
@@ -80,15 +77,14 @@ impl Toy {
             compact::restore(self.stack.as_ptr().as_ptr() as usize);
         }
         let to = self.context.load(Ordering::Relaxed);
-        // SAFETY: the context was saved by `leave` or prepared, and by the
-        // status no other thread resumes it.
+        // SAFETY: the context was saved by `leave` or prepared, and by the status no other thread
+        // resumes it.
         unsafe { arch::switch(self.context.as_ptr(), to, std::ptr::from_ref(self) as usize) };
         if self.status.load(Ordering::Relaxed) == RUNNING {
             self.status.store(WAITING, Ordering::Release);
         }
     }
 
-    /// Parks; called by the body.
     fn pause(&self) {
         self.stack.header().wait_object.set(std::ptr::null());
         self.leave(RUNNING);
@@ -140,13 +136,12 @@ const AT_ONCE: Policy = Policy {
     after: Duration::ZERO,
 };
 
-/// Sweeps over all stacks once.
 fn sweep_once(policy: Policy) {
     static NOW: AtomicUsize = AtomicUsize::new(1);
     sweep::set_hooks(Hooks {
         parked,
         claim,
-        // The claim of a toy holds at once: claiming and resuming exchange the same word.
+        // A toy's claim needs no confirming: claiming and resuming exchange the same word.
         confirm: |claimed, each| (0..claimed.len()).for_each(each),
         release,
     });
@@ -166,7 +161,6 @@ fn sweep_twice(policy: Policy) {
     sweep_once(policy);
 }
 
-/// Starts `count` toys, each on a new stack, with the body that `body` makes for its number.
 fn toys<B: FnOnce(&Toy) + Send + 'static>(
     count: usize,
     policy: StackPolicy,
@@ -193,7 +187,7 @@ fn resident_pages(from: usize, to: usize) -> usize {
 }
 
 /// Runs `body` in a child process with compaction on; as root, also in a second child, which
-/// becomes an ordinary user. If the kernel has no userfaultfd, prints that and skips the test.
+/// becomes an ordinary user. Skips the test if the kernel has no userfaultfd.
 fn with_compaction(name: &str, body: impl FnOnce() + Copy) {
     let name = format!("stack::parked_tests::{name}");
     child::expect_success(&name, "child", || compacting(body));
@@ -221,7 +215,6 @@ fn compacting(body: impl FnOnce()) {
     }
 }
 
-/// Gives up every privilege of root.
 fn become_unprivileged() -> std::io::Result<()> {
     const NOBODY: u32 = 65_534;
     let done = |answer| match answer {
@@ -246,8 +239,8 @@ fn small() -> StackPolicy {
     }
 }
 
-/// A body that parks three times. After each park it adds the sum of 40 words on its stack, and the
-/// number of the round, to `words[index]`.
+/// A body that parks three times, and after each park adds the sum of 40 words on its stack, and
+/// the number of the round, to `words[index]`.
 fn keeper(words: &'static [AtomicU64], index: usize) -> impl FnOnce(&Toy) + Send {
     move |toy| {
         let local: [u64; 40] = std::array::from_fn(|i| (index * 1000 + i) as u64);
@@ -326,8 +319,8 @@ fn live_part_of_several_pages_survives_compaction() {
 type Hammers<'scope> = Vec<std::thread::ScopedJoinHandle<'scope, u64>>;
 
 /// Starts two threads that run until `stop`. Each picks a random one of `addresses`, at which there
-/// are two words. 50 times it adds to the first word and checks the second, which must be
-/// `!0 - index`. Then it calls `rest` with a random number, and begins again.
+/// are two words. 50 times it adds to the first word and checks the second, which must be `!0 -
+/// index`. Then it calls `rest` with a random number.
 fn start_hammers<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     addresses: &'static [AtomicUsize],
@@ -356,7 +349,6 @@ fn start_hammers<'scope>(
         .collect()
 }
 
-/// The number of writes of all hammers; `stop` must be set.
 fn written_by(hammers: Hammers<'_>) -> u64 {
     hammers
         .into_iter()
@@ -374,7 +366,6 @@ fn foreign_threads_lose_no_write_and_read_nothing_bad() {
         static TOTAL: AtomicU64 = AtomicU64::new(0);
         let toys = toys(TOYS, small(), |index| {
             move |toy: &Toy| {
-                // A counter that other threads increase, and a pattern that they read.
                 let local = [AtomicU64::new(0), AtomicU64::new(!0 - index as u64)];
                 ADDRESSES[index].store(local.as_ptr() as usize, Ordering::Release);
                 for _ in 0..ROUNDS {
@@ -410,7 +401,7 @@ fn foreign_threads_lose_no_write_and_read_nothing_bad() {
 
 #[test]
 fn system_call_of_another_thread_on_a_compacted_page_fails() {
-    // A documented restriction: the test fails if a later kernel does not have it.
+    // A documented restriction.
     with_compaction(
         "system_call_of_another_thread_on_a_compacted_page_fails",
         || {
@@ -562,7 +553,6 @@ fn free_stacks_give_their_pages_back_in_halves() {
             .collect();
         let mut cache = StackCache::new();
         stacks.into_iter().for_each(|stack| cache.put(stack));
-        // Not `cache.arena`: a cache that never took a slot has none.
         let arena = Arena::existing().unwrap();
         cache.drain();
         let resident = || -> usize {

@@ -1,30 +1,11 @@
 //! Free stacks: a cache for each P, last in, first out.
 //!
-//! The stack that was put back last is used next, because its lines are still in the CPU's cache.
 //! When a stack is put into a cache that has [`HOT`] of its class, the oldest [`SPILL`] of them go
-//! to the arena; an empty cache takes as many from there. If neither has a deep stack, a request
+//! to the arena. An empty cache takes as many from there. If neither has a deep stack, a request
 //! for one gets a shallow one.
 //!
-//! # Rejected
-//!
-//! Prefaulting the pages of many cold stacks in one call, for a P that binds them one after the
-//! other. The expensive part is the page, not the fault. CPU time to touch the top of each of
-//! 60,000 fresh slots (medians of five on a busy machine of two CPUs, Linux 6.18):
-//!
-//! | slots   | by its own fault | `MADV_POPULATE_WRITE`, 32 a call | 256 a call |
-//! |---------|------------------|----------------------------------|------------|
-//! | 256 KiB | 1,751 ns         | 2,062 ns                         | 2,041 ns   |
-//! | 64 KiB  | 1,703 ns         | 2,257 ns                         |            |
-//! | 16 KiB  | 1,741 ns         |                                  |            |
-//!
-//! Smaller slots do not help: page tables are not the expensive part either. To free the page takes
-//! another 500 ns. So a million sleeping goroutines, each with a page, take more than two seconds
-//! of CPU time on that machine, whatever the scheduler does.
-//!
-//! Learning a stack's size by its spawn site. Go copies a stack that is too small, so a good first
-//! size saves copies. Here growth is a fault for each page, and prefaulting is no cheaper. A
-//! smaller *slot* for sites that were never deep would save page tables (385 of 4,709 bytes, with
-//! 64 KiB in place of 256). But the first deeper call would overflow the smaller slot.
+//! `SPEED.md` (*Stacks*) says why pages are not prefaulted, and why sizes of stacks are not
+//! learned.
 
 use std::sync::atomic::Ordering;
 
@@ -34,35 +15,30 @@ use super::limits::{HOT, SPILL};
 use super::slots::{State, Word};
 use super::{Stack, StackError, trim};
 
-/// If more free stacks of a class than this have pages (64 MiB at a page each), the pages of
-/// further ones are freed at once. When millions of goroutines end, their stacks would otherwise
-/// keep that memory until the next sweep.
+/// The most free stacks of a class in the arena that keep their pages (64 MiB at a page each).
+/// Pages of further ones are freed at once.
 const WARM: usize = 16 << 10;
-/// A cache is trimmed at most once in this time, because reading its free stacks takes some 20 µs.
+/// A cache is trimmed at most once in this time, because a trim takes some 20 µs.
 const TRIM_MS: u32 = 10;
 
-/// The stacks of one class in a cache.
 #[derive(Debug, Default)]
 struct ClassCache {
-    /// Used before; their headers are initialised.
+    /// Their headers are initialised.
     hot: Vec<Stack>,
-    /// Not used yet, or their pages were freed: the header must be written.
+    /// Without pages, so the header must be written.
     cold: Vec<FreeSlot>,
 }
 
-/// The stacks of one P.
 #[derive(Debug, Default)]
 pub(crate) struct StackCache {
-    /// The caches, by class.
+    /// By class.
     classes: Vec<ClassCache>,
     /// When [`Self::trim`] last did something, in milliseconds.
     trimmed_ms: u32,
-    /// The process's arena, once it is needed. Some tests set an arena of their own.
     arena: Option<&'static Arena>,
 }
 
 impl StackCache {
-    /// An empty cache.
     pub(crate) const fn new() -> Self {
         Self {
             classes: Vec::new(),
@@ -81,9 +57,8 @@ impl StackCache {
         }
     }
 
-    /// A stack of this class, or a shallow one if there is no deep one. It is the
-    /// caller's until it is put back. Its header is initialised, with the values of its
-    /// last user.
+    /// A stack of this class, or a shallow one if there is no deep one. It is the caller's until it
+    /// is put back. Its header holds the values of its last user.
     #[inline]
     pub(crate) fn take(&mut self, class: Class) -> Result<Stack, StackError> {
         match self
@@ -116,7 +91,6 @@ impl StackCache {
         self.take(Class::SHALLOW)
     }
 
-    /// A stack of this class when no hot one is left: from the arena, or a cold one.
     fn take_from(&mut self, arena: &'static Arena, class: Class) -> Result<Stack, StackError> {
         if self.classes.len() <= class.index() {
             self.classes
@@ -137,12 +111,12 @@ impl StackCache {
         }
         match of_class.cold.pop() {
             Some(FreeSlot(header)) => {
-                // SAFETY: the slot is from the arena, and a slot's pages from
-                // its limit up are writable.
+                // SAFETY: the slot is from the arena, and a slot's pages from its limit up are
+                // writable.
                 unsafe { Stack::initialise(header, class, &class.info()) };
                 if let Some(word) = arena.word_of(header.as_ptr() as usize) {
-                    // Release: pairs with the Acquire in the sweep, which
-                    // reads the header of a live slot.
+                    // Release: pairs with the Acquire in the sweep, which reads the header of a
+                    // live slot.
                     word.store(Word::plain(State::Live, class).0, Ordering::Release);
                 }
                 Ok(Stack::from_header(header))
@@ -151,7 +125,7 @@ impl StackCache {
         }
     }
 
-    /// Takes a stack back. No code runs on it, and its content is not needed.
+    /// No code runs on the stack, and its content is not needed.
     #[inline]
     pub(crate) fn put(&mut self, stack: Stack) {
         let class = stack.class();
@@ -177,8 +151,8 @@ impl StackCache {
         of_class.hot.push(stack);
     }
 
-    /// Frees the pages of deep calls in the free stacks, at most once in [`TRIM_MS`]. Called when
-    /// an M is about to sleep. `now_ms` is a monotonic clock, which may wrap around.
+    /// Frees the pages of deep calls in the free stacks, at most once in [`TRIM_MS`]. `now_ms` is a
+    /// monotonic clock, which may wrap around.
     pub(crate) fn trim(&mut self, now_ms: u32) {
         if now_ms.wrapping_sub(self.trimmed_ms) < TRIM_MS {
             return;
@@ -189,7 +163,6 @@ impl StackCache {
         }
     }
 
-    /// Gives all stacks to the arena.
     pub(crate) fn drain(&mut self) {
         let Some(arena) = self.arena.or_else(Arena::existing) else {
             return;
@@ -293,7 +266,6 @@ mod tests {
 
     #[test]
     fn deep_stacks_are_used_first_and_shallow_ones_when_none_is_left() {
-        // Small, so that it has few deep slots.
         let arena: &'static Arena = Box::leak(Box::new(Arena::reserve(1 << 33, None).unwrap()));
         let mut cache = StackCache::of_arena(arena);
         let mut take = || cache.take(Class::DEEP).unwrap();
@@ -309,7 +281,6 @@ mod tests {
         assert!(arena.deep_spent());
         let shallow = take();
         assert_eq!(shallow.class(), Class::SHALLOW);
-        // Through another cache, so that the stack passes through the arena.
         let mut other = StackCache::of_arena(arena);
         other.put(deep[3]);
         other.drain();

@@ -1,10 +1,8 @@
-//! Sealing: if all stacks of a chunk of the arena are compacted, its page
-//! tables are given back too.
+//! Sealing: if all stacks of a chunk are compacted, its page tables are given back too.
 //!
 //! A guard marker is an entry of a page table, and a page of page table covers two MiB. So the
 //! markers of a compacted slot of the default size take more memory than its cell. A sealed chunk
-//! has no markers and no page tables; only the protection of its mapping stops an access. Each
-//! chunk is a mapping of its own, so sealing splits none.
+//! has no markers; the protection of its mapping stops each access.
 //!
 //! | chunk     | its mapping        | its slots                  | next state               |
 //! |-----------|--------------------|----------------------------|--------------------------|
@@ -14,23 +12,16 @@
 //!
 //! # Steps
 //!
-//! 1. To seal, the sweep moves every slot from `COMPACTED` to `MOVING`, so that none is restored
-//!    meanwhile. It gives up at a slot that is not compacted. If a whole chunk is compacted at
-//!    once, its slots are `MOVING` already and have no markers yet.
-//! 2. It replaces the chunk's mapping by an empty one, in one system call.
+//! 1. The sweep sets every slot from `COMPACTED` to `MOVING`, so that none is restored meanwhile.
+//!    It gives up at a slot that is not compacted. If a whole chunk is compacted at once, its slots
+//!    are `MOVING` already.
+//! 2. The sweep replaces the chunk's mapping by an empty one, in one system call.
 //! 3. The chunk becomes `SEALED`, and then the slots become `COMPACTED` again.
-//! 4. A thread that restores a slot sets it to `RESTORING`, and then reads the state of its chunk.
-//!    The first such thread that finds `SEALED` prepares the mapping, puts the markers of guards
+//! 4. A thread that restores a slot sets the slot to `RESTORING`, and then reads the state of the
+//!    chunk. The first thread that finds `SEALED` prepares the mapping, puts the markers of guards
 //!    and of live pages back, and allows access. Other threads wait for it.
 //!
-//! # Rejected
-//!
-//! `MADV_GUARD_REMOVE` and then `MADV_DONTNEED` over the chunk. Linux 6.14 and later then free the
-//! page tables, so the mapping could stay. But checking each entry for a marker took 24 ns, 1.5 µs
-//! a stack.
-//!
-//! Sealing chunks of small slots. Restoring a stack would then make the markers of a thousand
-//! slots, and sealing would save less for each.
+//! `SPEED.md` (*Stacks*) has the rejected designs.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -44,14 +35,13 @@ use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access};
 use crate::sys::userfault::UserFault;
 
-/// Ranges in one call: an alternate signal stack has room for no more.
+/// The most ranges in one call: the array is on the alternate signal stack.
 const BATCH: usize = 32;
 
 const OPEN: u8 = 0;
 const SEALED: u8 = 1;
 const OPENING: u8 = 2;
 
-/// The states of all chunks.
 #[derive(Debug)]
 pub(super) struct Seals(NonNull<u8>);
 
@@ -61,7 +51,6 @@ unsafe impl Send for Seals {}
 unsafe impl Sync for Seals {}
 
 impl Seals {
-    /// The states of the arena's chunks, which are all open.
     pub(super) fn new(arena: &Arena) -> Self {
         let chunks = arena.geometry().bytes().div_ceil(CHUNK);
         // The zeros are the kernel's, so no memory is touched.
@@ -70,8 +59,7 @@ impl Seals {
 
     fn chunk(&self, arena: &Arena, address: usize) -> &AtomicU8 {
         let index = (address - arena.geometry().start()) / CHUNK;
-        // SAFETY: there is a byte for each chunk of the arena, and it is only
-        // reached here.
+        // SAFETY: there is a byte for each chunk of the arena, and it is only reached here.
         unsafe { AtomicU8::from_ptr(self.0.as_ptr().add(index)) }
     }
 
@@ -108,8 +96,8 @@ impl Seals {
     }
 
     /// Step 2, and the chunk's part of step 3. The chunk is open, its slots are all `MOVING`, and
-    /// their words name the cells of their live bytes. If the result is false, the chunk is open
-    /// and its slots have their markers.
+    /// their words name their cells. If the result is false, the chunk is open and its slots have
+    /// their markers.
     pub(super) fn close(
         &self,
         arena: &Arena,
@@ -122,7 +110,7 @@ impl Seals {
         // the handler.
         let closed = unsafe { map::reserve_again(start, CHUNK) }.is_ok();
         if closed {
-            // Relaxed: a thread that sees a slot become `COMPACTED`, which is later, sees this too.
+            // Relaxed: the slots become `COMPACTED` after this, by a Release.
             self.chunk(arena, start).store(SEALED, Ordering::Relaxed);
         } else {
             reopen(arena, Some(userfault), region, first);
@@ -130,8 +118,8 @@ impl Seals {
         closed
     }
 
-    /// Step 4, by the thread that moved the slot that contains `address` to `RESTORING`. Allowed in
-    /// a signal handler. `userfault` is `None` in the child of a fork, where no other thread can be
+    /// Step 4, by the thread that set the slot that contains `address` to `RESTORING`. Allowed in a
+    /// signal handler. `userfault` is `None` in the child of a fork, where no other thread can be
     /// opening the chunk.
     pub(super) fn open(&self, arena: &Arena, userfault: Option<&UserFault>, address: usize) {
         let chunk = self.chunk(arena, address);
@@ -151,8 +139,7 @@ impl Seals {
                     }
                 }
                 _ if userfault.is_none() => break,
-                // SAFETY: sched_yield has no precondition and is fine in a
-                // signal handler.
+                // SAFETY: sched_yield has no precondition and is fine in a signal handler.
                 _ => _ = unsafe { libc::sched_yield() },
             }
         }
@@ -165,7 +152,7 @@ impl Seals {
 }
 
 /// Prepares the mapping of a closed chunk as before, puts its markers back and allows access. A
-/// failure ends the process, because the chunk would be half open.
+/// failure ends the process.
 fn reopen(arena: &Arena, userfault: Option<&UserFault>, region: usize, first: usize) {
     let Some(slots) = slots_per_chunk(region) else {
         fatal!("stacks of region {region} are never sealed");
@@ -205,8 +192,8 @@ fn reopen(arena: &Arena, userfault: Option<&UserFault>, region: usize, first: us
         }
     }
     install(&ranges[..count]);
-    // SAFETY: the range is slots of the arena, which are readable and writable
-    // unless they are closed; the markers are there again.
+    // SAFETY: the range is slots of the arena, which are writable unless they are closed; the
+    // markers are there again.
     if let Err(error) = unsafe { map::protect(start, CHUNK, Access::ReadWrite) } {
         fatal!("cannot reopen goroutine stacks that are to come back: {error}");
     }

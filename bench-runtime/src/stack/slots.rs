@@ -7,9 +7,6 @@
 //! | `MOVING`     | not accessed | protected, being copied  | by the same thread: `COMPACTED`, or `LIVE` |
 //! | `COMPACTED`  | in the cell  | guard markers, or the chunk is sealed | restorer: `RESTORING`; to seal its chunk: `MOVING` |
 //! | `RESTORING`  | not accessed | being put back           | by the same thread: `LIVE`          |
-//!
-//! The word of a live slot also holds the time at which the sweep first saw its goroutine parked.
-//! The word of a compacted slot holds the address of the cell.
 
 use std::io;
 use std::ptr::NonNull;
@@ -22,7 +19,6 @@ use super::header::Geometry;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 
-/// See the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum State {
@@ -34,8 +30,8 @@ pub(super) enum State {
 }
 
 /// A slot's word: 3 bits for the state, 6 for the class. The rest depends on the state:
-/// - live: 32 bits for the time at which its goroutine was first seen parked, in milliseconds, zero
-///   if it was not; and a bit that is set if nothing is left to trim;
+/// - live: 32 bits for the time at which the sweep first saw its goroutine parked, in milliseconds,
+///   zero if it did not; and a bit that is set if nothing is left to trim;
 /// - compacted: 44 bits for the cell's address and 11 for the number of live bytes, in units of 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word(pub(super) u64);
@@ -50,12 +46,10 @@ const BYTES_AT: u32 = REST_AT + CELL_BITS;
 pub(super) const UNIT: usize = 16;
 
 impl Word {
-    /// A word with only state and class.
     pub(super) fn plain(state: State, class: Class) -> Self {
         Self(state as u64 | (class.index() as u64) << CLASS_AT)
     }
 
-    /// A live slot whose goroutine was first seen in its park at `since_ms`.
     pub(super) fn live(class: Class, since_ms: u32, trimmed: bool) -> Self {
         let rest = u64::from(since_ms) << REST_AT;
         let trimmed = if trimmed { TRIMMED } else { 0 };
@@ -78,7 +72,7 @@ impl Word {
         }
     }
 
-    /// The same word with another state. Only for states whose words have the same rest.
+    /// Only for states whose words have the same rest.
     pub(super) fn with_state(self, state: State) -> Self {
         Self(self.0 & !STATE | state as u64)
     }
@@ -87,18 +81,16 @@ impl Word {
         Class::from_index((self.0 >> CLASS_AT) as usize & 0x3f)
     }
 
-    /// For a live slot: the time at which its goroutine was first seen parked; 0 if it was not.
+    /// For a live slot: when its goroutine was first seen parked; 0 if it was not.
     pub(super) fn since_ms(self) -> u32 {
         (self.0 >> REST_AT) as u32
     }
 
-    /// For a live slot: whether nothing is left to trim.
     pub(super) fn trimmed(self) -> bool {
         self.0 & TRIMMED != 0
     }
 
-    /// For a compacted slot, or one that is being restored: the cell and the
-    /// bytes in it.
+    /// For a slot that has a cell: the cell and the bytes in it.
     pub(super) fn cell(self) -> Option<(Cell, usize)> {
         let cell = (self.0 >> REST_AT & ((1 << CELL_BITS) - 1)) as usize * UNIT;
         let bytes = (self.0 >> BYTES_AT) as usize * UNIT;
@@ -106,11 +98,10 @@ impl Word {
     }
 }
 
-/// The words of all slots of an arena, in memory that is committed as it is used.
+/// In memory that is committed as it is used.
 #[derive(Debug)]
 pub(super) struct SlotTable {
     words: NonNull<AtomicU64>,
-    /// The start of each region's words.
     first: [usize; ALL_REGIONS],
 }
 
@@ -120,7 +111,6 @@ unsafe impl Send for SlotTable {}
 unsafe impl Sync for SlotTable {}
 
 impl SlotTable {
-    /// The table for an arena of this geometry, all slots free.
     pub(super) fn new(geometry: &Geometry) -> io::Result<Self> {
         let mut count = 0;
         let first = std::array::from_fn(|region| {
@@ -131,8 +121,8 @@ impl SlotTable {
         let bytes = (count * size_of::<AtomicU64>()).next_multiple_of(PAGE);
         let start = map::reserve(bytes, PAGE)?;
         let range = PageRange { start, bytes };
-        // SAFETY: the mapping is ours and new. A kernel without huge pages
-        // refuses the advice, which does no harm.
+        // SAFETY: the mapping is ours and new. A kernel without huge pages refuses the advice,
+        // which does no harm.
         unsafe {
             let _ = madvise::advise(range, Advice::NoHugePage);
             map::protect(start, bytes, Access::ReadWrite)?;
@@ -143,11 +133,9 @@ impl SlotTable {
         }
     }
 
-    /// The word of a slot of the arena.
     #[inline]
     pub(super) fn word(&self, region: usize, number: usize) -> &AtomicU64 {
-        // SAFETY: the table has a word for each slot of the geometry, and
-        // zeros are a valid word.
+        // SAFETY: the table has a word for each slot of the geometry, and zeros are a valid word.
         unsafe { self.words.add(self.first[region] + number).as_ref() }
     }
 }

@@ -1,17 +1,14 @@
-//! The sweep visits the slots in use, and trims or compacts the stacks of goroutines
-//! that have been parked for long.
-//!
-//! A thread that holds no P sweeps in [`step`]s. Each step visits a bounded number of slots and
-//! continues where the last one stopped. Only one thread sweeps at a time.
+//! The sweep visits the slots in use, and trims or compacts the stacks of goroutines that have been
+//! parked for long.
 //!
 //! A stack is trimmed or compacted if two visits, at least [`Policy::after`] apart, found its
 //! goroutine in the same park. The first visit leaves a mark in the stack's header, which the
-//! goroutine's next park erases. So a goroutine that parks briefly is left alone.
+//! goroutine's next park erases.
 //!
-//! The sweep reads the state of goroutines through [`Hooks`], because goroutines are on a higher
-//! floor. It *claims* a goroutine before it works on its stack; a claimed goroutine is not resumed
-//! until it is released. A claim holds only once it is *confirmed*, and no stack is written before
-//! that. Confirming takes a heavy barrier, so many claims are confirmed together.
+//! The sweep reaches goroutines, which are on a higher floor, through [`Hooks`]. It *claims* a
+//! goroutine before it works on its stack; a claimed goroutine is not resumed until it is released.
+//! A claim holds only once it is *confirmed*, and no stack is written before that. Confirming takes
+//! a heavy barrier, so many claims are confirmed together.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,46 +23,41 @@ use super::slots::{State, Word};
 use super::{Stack, trim};
 use crate::util::lock::Lock;
 
-/// How a parked goroutine's stack may shrink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shrink {
     Trim,
-    /// Its runtime compacts stacks.
     Compact,
 }
 
 /// The scheduler's functions for the goroutine that a header names. The header may be out of date,
-/// so the first two return `None` unless that goroutine is now parked on this very stack.
+/// so `parked` and `claim` return `None` unless that goroutine is now parked on this very stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hooks {
-    /// Returns how its stack may shrink. Changes nothing.
+    /// Returns how the goroutine's stack may shrink.
     pub(crate) parked: fn(g: *mut (), stack: Stack) -> Option<Shrink>,
-    /// Claims it; returns the address of its saved context.
+    /// Claims the goroutine; returns the address of its saved context.
     pub(crate) claim: fn(g: *mut (), stack: Stack) -> Option<usize>,
-    /// Confirms claims. An M that was about to resume one of these goroutines has seen the claim
-    /// and waits, or has resumed the goroutine, whose claim then does not hold. Calls `each` with
-    /// the index of every claim that holds.
+    /// Confirms claims. Calls `each` with the index of every claim that holds. A claim does not
+    /// hold if an M has resumed the goroutine in spite of it.
     pub(crate) confirm: fn(claimed: &[Claimed], each: &mut dyn FnMut(usize)),
-    /// Releases it. If `compacted`, [`compact::restore`] must be called before the goroutine runs
-    /// again.
+    /// Releases the goroutine. If `compacted`, [`compact::restore`] must be called before the
+    /// goroutine runs again.
     pub(crate) release: fn(claimed: &Claimed, compacted: bool),
 }
 
-/// When the sweep takes action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
-    /// Parked at least this long.
     pub(crate) after: Duration,
 }
 
-/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// There are more slots to visit.
     More,
     /// All slots have been visited. If `pending`, some may be due when [`Policy::after`] has passed
     /// again.
-    Done { pending: bool },
+    Done {
+        pending: bool,
+    },
     /// Another thread is sweeping.
     Busy,
     /// No stack has ever been made.
@@ -73,11 +65,11 @@ pub(crate) enum Progress {
 }
 
 /// The number of slots that a step visits. A visit costs some 100 ns if the goroutine's record is
-/// not in the cache, so a step takes a tenth of a millisecond.
+/// not in the cache.
 const STEP: usize = 1024;
 
-/// A shorter run is not compacted until one of its stacks has been parked for very long, because
-/// each run takes three `mprotect` calls with their TLB shootdowns.
+/// The length of the shortest ordinary run. Each run takes three `mprotect` calls with their TLB
+/// shootdowns, so a shorter one waits for [`SHORT_RUN_WAITS`].
 const SHORTEST_RUN: usize = 16;
 /// A stack that has been parked for this many times [`Policy::after`] may be compacted in a short
 /// run.
@@ -86,13 +78,13 @@ const SHORT_RUN_WAITS: u32 = 8;
 static HOOKS: OnceLock<Hooks> = OnceLock::new();
 static SWEEPER: Lock<Sweeper> = Lock::new(Sweeper::new());
 
-/// Sets the hooks; only the first call has an effect.
+/// Only the first call has an effect.
 pub(crate) fn set_hooks(hooks: Hooks) {
     HOOKS.get_or_init(|| hooks);
 }
 
-/// Visits the next slots. `now_ms` is a monotonic clock, which may wrap around. Never waits for
-/// another thread's step.
+/// Visits a bounded number of slots, beginning where the last step stopped. To be called without a
+/// P. `now_ms` is a monotonic clock, which may wrap around.
 pub(crate) fn step(now_ms: u32, policy: Policy) -> Progress {
     let (Some(hooks), Some(arena)) = (HOOKS.get(), Arena::existing()) else {
         return Progress::Nothing;
@@ -103,8 +95,8 @@ pub(crate) fn step(now_ms: u32, policy: Policy) -> Progress {
     }
 }
 
-/// How long ago the sweep first saw the goroutine parked on this stack; zero if the mark is not in
-/// its header any more, or if the stack is compacted.
+/// How long ago the sweep first saw the goroutine in its present park; zero if it did not, or if
+/// the stack is compacted.
 pub(crate) fn parked_for(stack: Stack, is_marked: bool, now_ms: u32) -> Duration {
     let word = Arena::existing().and_then(|arena| arena.word_of(stack.as_ptr().as_ptr() as usize));
     let now = word.map(|word| Word(word.load(Ordering::Acquire)));
@@ -116,14 +108,13 @@ pub(crate) fn parked_for(stack: Stack, is_marked: bool, now_ms: u32) -> Duration
     }
 }
 
-/// The progress of the sweep.
 #[derive(Debug)]
 struct Sweeper {
     region: usize,
     number: usize,
     pending: bool,
     run: Vec<Claimed>,
-    /// Stacks to trim, and the numbers of their slots.
+    /// Stacks to trim; `trim_numbers` are the numbers of their slots.
     trims: Vec<Claimed>,
     trim_numbers: Vec<usize>,
     /// Whether a stack of the run has been parked so long that the run may be short.
@@ -132,11 +123,10 @@ struct Sweeper {
     in_cells: usize,
 }
 
-// SAFETY: between steps the run is empty; the pointers in it are used only by
-// the hooks, on the thread that does the step.
+// SAFETY: between steps the run is empty; only the hooks use the pointers in it, on the thread that
+// does the step.
 unsafe impl Send for Sweeper {}
 
-/// A stack that is due to be trimmed or compacted.
 struct Due {
     stack: Stack,
     shrink: Shrink,
@@ -192,8 +182,8 @@ impl Sweeper {
         }
     }
 
-    /// Visits one slot, and returns its stack if that is due. If this is the first visit during a
-    /// park, marks the stack and stores the time in the slot's word.
+    /// Visits one slot, and returns its stack if that is due. At the first visit during a park,
+    /// marks the stack and stores the time in the slot's word.
     fn look(
         &mut self,
         arena: &Arena,
@@ -203,16 +193,16 @@ impl Sweeper {
         after_ms: u32,
     ) -> Option<Due> {
         let word = arena.slots.word(self.region, number);
-        // Acquire: pairs with the Release of the thread that made the slot live; its
-        // header is written.
+        // Acquire: pairs with the Release of the thread that made the slot live; its header is
+        // written.
         let now = Word(word.load(Ordering::Acquire));
         if now.state() != State::Live {
             return None;
         }
         let (since, age_ms) = (now.since_ms(), now_ms.wrapping_sub(now.since_ms()));
         if since != 0 && age_ms < after_ms {
-            // Whether the goroutine has run meanwhile is checked when the stack is due. A check now
-            // would read three cache lines from memory.
+            // Whether the goroutine has run meanwhile is checked only when the stack is due: a
+            // check reads three cache lines from memory.
             self.pending = true;
             return None;
         }
@@ -221,8 +211,7 @@ impl Sweeper {
         let header = stack.header();
         let shrink = (hooks.parked)(header.g.look(), stack)?;
         if !header.wait_object.is_marked() {
-            // The goroutine has run since the last visit, or this is the first visit. If it is
-            // running now, its next park erases the mark.
+            // The goroutine has run since the last visit, or this is the first visit.
             header.wait_object.mark();
             self.note(word, now, now_ms);
             return None;
@@ -240,9 +229,8 @@ impl Sweeper {
         })
     }
 
-    /// Counts a slot if it is compacted. At the end of a chunk, seals the chunk if all its slots
-    /// were compacted before this pass. Ends each run at the end of its chunk, so that a run can be
-    /// a whole chunk.
+    /// Counts a slot if it is compacted. At the end of a chunk, ends the run, and seals the chunk
+    /// if all its slots were compacted before this pass.
     fn seal(&mut self, arena: &Arena, hooks: &Hooks, number: usize, slots: usize) {
         if number.is_multiple_of(slots) {
             self.in_cells = 0;
@@ -261,15 +249,13 @@ impl Sweeper {
 
     fn note(&mut self, word: &AtomicU64, now: Word, now_ms: u32) {
         let noted = Word::live(now.class(), now_ms.max(1), false);
-        // If this fails, another thread has changed the word; the next pass writes it.
+        // If this fails, another thread has changed the word, and the next pass writes it.
         let _ = word.compare_exchange(now.0, noted.0, Ordering::Relaxed, Ordering::Relaxed);
         self.pending = true;
     }
 
-    /// Claims a due stack, and adds it to the run or to the stacks to trim.
     fn act(&mut self, arena: &Arena, hooks: &Hooks, number: usize, due: &Due, after_ms: u32) {
         let claimed = claim(hooks, due.stack).filter(|claimed| {
-            // The goroutine may have run since the visit.
             let same = due.stack.header().wait_object.is_marked();
             if !same {
                 (hooks.release)(claimed, false);
@@ -295,7 +281,6 @@ impl Sweeper {
         }
     }
 
-    /// Trims the stacks that were claimed for trimming, and releases them.
     fn trim_all(&mut self, arena: &Arena, hooks: &Hooks) {
         if self.trims.is_empty() {
             return;

@@ -1,5 +1,5 @@
 //! Transitions of a slot's word while live bytes move between their pages and a cell.
-//! The states are those of [`super::slots`]; the memory ordering is here.
+//! [`super::slots`] has the states.
 //!
 //! | from   | to     | by                                                                    |
 //! |--------|--------|-----------------------------------------------------------------------|
@@ -34,8 +34,7 @@ pub(crate) fn begin(word: &AtomicU64, stable: u64, moving: u64) -> bool {
         .is_ok()
 }
 
-/// Stores the next state; only for the thread that began the transition, or that owns
-/// the slot.
+/// Only for the thread that began the transition, or that owns the slot.
 pub(crate) fn set(word: &AtomicU64, to: u64) {
     // Release: pairs with the Acquires above.
     word.store(to, Ordering::Release);

@@ -1,11 +1,11 @@
-//! Trimming gives back pages that a stack no longer needs, and records how many pages it had.
+//! Trimming gives back pages that a stack no longer needs, and measures the stack.
 //!
 //! Three kinds of stacks are trimmed:
 //! - parked ones, below their saved context ([`parked`], for the sweep);
-//! - those in a P's cache, below the page that the next goroutine needs at once ([`unused`]);
+//! - those in a P's cache, below their first page ([`unused`]);
 //! - those in the arena's free lists, which lose all pages ([`cached`]). Each call trims the older
-//!   half of them, so the memory of a burst is soon freed, and a steady load still finds stacks
-//!   with pages.
+//!   half of them: the memory of a burst is soon freed, and a steady load still finds stacks with
+//!   pages.
 
 use std::sync::atomic::Ordering;
 
@@ -49,8 +49,7 @@ pub struct StackUsage {
 /// The most slots in each class that one call of [`cached`] visits.
 const CACHED_BATCH: usize = 4096;
 
-/// Sizes of the calling goroutine's stack; `None` on a plain thread. System calls find out which
-/// pages are in memory, so it is not for a hot path.
+/// Sizes of the calling goroutine's stack; `None` on a plain thread. Makes system calls.
 ///
 /// # Examples
 ///
@@ -66,7 +65,7 @@ pub fn stack_usage() -> Option<StackUsage> {
     Some(measure(Stack::from_header(header)))
 }
 
-/// Measures a stack that the caller owns or has claimed, and updates its accounting.
+/// The caller owns the stack or has claimed it.
 pub(crate) fn measure(stack: Stack) -> StackUsage {
     let seen = Residency::of(stack);
     seen.note(stack);
@@ -80,12 +79,11 @@ pub(crate) fn measure(stack: Stack) -> StackUsage {
     }
 }
 
-/// Pages of a stack that one system call reports, from the top down. A call that finds no page in
-/// memory ends the measurement. Pages further down are in memory only if a frame of C was larger
-/// than the whole window. They are not measured, and stay in memory until the stack is free.
+/// The pages that one system call reports, from the top down. A call that finds no page in memory
+/// ends the measurement. Pages further down are there only if a frame of C was larger than the
+/// whole window; they stay in memory until the stack is free.
 const WINDOW: usize = 64;
 
-/// The part of a stack that is in memory.
 #[derive(Clone, Copy, Debug)]
 struct Residency {
     /// The lowest address in memory; the top of the slot if none.
@@ -105,8 +103,7 @@ impl Residency {
             let count = WINDOW.min((at - limit) / PAGE);
             let pages = &mut pages[..count];
             at -= count * PAGE;
-            // The range is always mapped, so the call cannot fail. If it did, the accounting would
-            // be too low.
+            // The range is always mapped, so the call cannot fail.
             if map::resident(at, pages).is_err() {
                 break;
             }
@@ -119,7 +116,6 @@ impl Residency {
         seen
     }
 
-    /// Writes the result into the header.
     fn note(self, stack: Stack) {
         let header = stack.header();
         header.measured.set(true);
@@ -144,7 +140,6 @@ fn below(stack: Stack, from: usize) -> Option<PageRange> {
     })
 }
 
-/// Frees the pages below the saved context of a claimed goroutine.
 pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Claimed) {
     let stack = claimed.stack;
     let seen = Residency::of(stack);
@@ -152,8 +147,8 @@ pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Clai
     if let Some(range) = below(stack, claimed.sp)
         && seen.lowest < range.start + range.bytes
     {
-        // SAFETY: the goroutine is claimed, and no byte below its saved context
-        // is live. A failure only costs memory.
+        // SAFETY: the goroutine is claimed, and no byte below its saved context is live. A failure
+        // only costs memory.
         let _ = unsafe { madvise::advise(range, Advice::DontNeed) };
         let left = Residency::of(stack);
         stack.header().committed.set((left.pages * PAGE) as u32);
@@ -167,20 +162,21 @@ pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Clai
     }
 }
 
-/// Frees the pages of stacks that are not in use, except their first pages. The caller owns them.
+/// Frees the pages of stacks that are not in use, except their first pages. The caller owns the
+/// stacks.
 pub(super) fn unused(stacks: &[Stack]) {
     let deep: Vec<PageRange> = stacks
         .iter()
         .filter_map(|&stack| {
             let range = below(stack, stack.top() as usize)?;
-            // Most stacks used only their first page. To see that takes one system call, which is
-            // cheaper than `madvise` with its walk of the page tables.
+            // Most stacks used only their first page. To see that is cheaper than `madvise`, which
+            // walks the page tables.
             let seen = Residency::of(stack);
             (seen.lowest < range.start + range.bytes).then_some(range)
         })
         .collect();
-    // SAFETY: these stacks are not in use, and their headers are in the page
-    // that stays. A failure only costs memory.
+    // SAFETY: these stacks are not in use, and their headers are in the page that stays. A failure
+    // only costs memory.
     let _ = unsafe { madvise::advise_all(&deep, Advice::DontNeed) };
 }
 
@@ -211,8 +207,8 @@ pub(super) fn cached(arena: &Arena) -> bool {
     left
 }
 
-/// Gives back all pages of free slots, which the caller has taken off the free list. The caller
-/// then adds them to the list of cold slots.
+/// Gives back all pages of free slots, which the caller has taken off the free list and then adds
+/// to the cold ones.
 pub(super) fn release(arena: &Arena, class: Class, slots: &[FreeSlot]) {
     let info = class.info();
     let ranges: Vec<PageRange> = slots
@@ -220,8 +216,8 @@ pub(super) fn release(arena: &Arena, class: Class, slots: &[FreeSlot]) {
         .map(|slot| {
             let address = slot.0.as_ptr() as usize;
             if let Some(word) = arena.word_of(address) {
-                // Relaxed: the slot is ours until it is on a list again, and a
-                // sweep that still reads its header finds no goroutine there.
+                // Relaxed: the slot is ours until it is on a list again, and a sweep that still
+                // reads its header finds no goroutine there.
                 word.store(Word::plain(State::Free, class).0, Ordering::Relaxed);
             }
             PageRange {
@@ -230,7 +226,7 @@ pub(super) fn release(arena: &Arena, class: Class, slots: &[FreeSlot]) {
             }
         })
         .collect();
-    // SAFETY: the slots are the caller's, and the content of a free stack is
-    // not needed. A failure only costs memory.
+    // SAFETY: the slots are the caller's, and the content of a free stack is not needed. A failure
+    // only costs memory.
     let _ = unsafe { madvise::advise_all(&ranges, Advice::DontNeed) };
 }

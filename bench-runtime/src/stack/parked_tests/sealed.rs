@@ -1,8 +1,5 @@
-//! Tests of sealing: the page tables of chunks whose stacks are all compacted.
-
 use super::*;
 
-/// Bytes of page tables of the process.
 fn page_tables() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmPTE:"));
@@ -10,7 +7,6 @@ fn page_tables() -> usize {
     kib.unwrap() << 10
 }
 
-/// The policy with the smallest slots whose chunks are sealed.
 fn small_chunks() -> StackPolicy {
     StackPolicy::Growable {
         initial: 2 << 10,
@@ -18,7 +14,6 @@ fn small_chunks() -> StackPolicy {
     }
 }
 
-/// The number of such slots in two chunks.
 const TWO_CHUNKS: usize = 512;
 
 #[test]
@@ -55,8 +50,8 @@ fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
                     toys[at].resume();
                     assert!(guarded(toys[at]), "no guard below stack {at}");
                 }
-                // Compared with the sealed state, and not with the state before the first sweep,
-                // when the cells had no page tables.
+                // Compared with the sealed state, because the cells had no page tables before the
+                // first sweep.
                 let freed = page_tables().saturating_sub(sealed);
                 assert!(
                     freed >= TWO_CHUNKS * 512 * 9 / 10,
@@ -92,7 +87,6 @@ fn deep_stacks_that_are_all_compacted_give_their_page_tables_back() {
                 );
                 let sealed = page_tables();
                 assert!(toys.iter().all(|toy| guarded(toy)));
-                // Chunks are opened one by one; others stay sealed.
                 for toy in &toys {
                     toy.resume();
                     assert!(toys.iter().all(|toy| guarded(toy)));
@@ -145,7 +139,6 @@ fn child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk() {
             };
             assert!(libc::WIFEXITED(status), "{status:#x}");
             assert_eq!(libc::WEXITSTATUS(status), 0, "locals that were wrong");
-            // The child's accesses have restored nothing in the parent.
             assert_eq!(compact::stats().restored_count, 0);
             toys.iter().for_each(|toy| toy.resume());
             assert_eq!(compact::stats().restored_count, TWO_CHUNKS as u64);
@@ -153,8 +146,7 @@ fn child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk() {
     );
 }
 
-/// Makes single pages mappings of their own until the process may have no more; returns their
-/// addresses.
+/// Makes single pages mappings of their own until the process may have no more; returns the pages.
 fn fill_the_map_limit() -> Vec<usize> {
     let (_, count) = map::map_count_and_limit().unwrap();
     let start = map::reserve(2 * count * PAGE, PAGE).unwrap();
@@ -167,7 +159,7 @@ fn fill_the_map_limit() -> Vec<usize> {
         }
         split.push(page);
     }
-    // A split takes two mappings. A single one may still be left, so others are made too.
+    // A split takes two mappings, so a single one may still be left.
     for prot in [libc::PROT_EXEC, libc::PROT_EXEC | libc::PROT_READ].repeat(4) {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a new page at an address of the kernel's choice.
@@ -183,16 +175,15 @@ fn compaction_goes_on_where_no_mapping_can_be_had() {
         || {
             static WORDS: [AtomicU64; TWO_CHUNKS] = [const { AtomicU64::new(0) }; TWO_CHUNKS];
             let toys = toys(TWO_CHUNKS, small_chunks(), |index| keeper(&WORDS, index));
-            // The first sweep makes the cells, so that the later refusal concerns a compaction or a
-            // seal.
+            // The first sweep makes the cells, so that none is made after the limit is reached.
             sweep_twice(AT_ONCE);
             toys.iter().for_each(|toy| toy.resume());
             let before = compact::stats();
             let split = fill_the_map_limit();
             assert!(split.len() > 1000, "only {} mappings made", split.len());
-            // A goroutine of the first chunk runs, so protecting the memory before and after it
-            // would split a mapping, and the first chunk is not compacted. The second chunk is a
-            // whole mapping. It is compacted, but not sealed, because mapping it anew is refused.
+            // A goroutine of the first chunk runs. Protecting the memory before and after it would
+            // split a mapping, so the first chunk is not compacted. The second chunk is compacted
+            // without a split, but not sealed, because mapping it anew is refused.
             toys[100].status.store(RUNNING, Ordering::Relaxed);
             sweep_twice(AT_ONCE);
             let during = compact::stats();
