@@ -1,11 +1,10 @@
 //! The block profile and the mutex profile: samples of waits, and of the unlocks that ended waits.
 //!
-//! Both are off by default, and belong to the process, as locks do. While they are off, each park
-//! and each unlock that ends a wait loads [`RATES`]; there is no other cost. A goroutine whose
-//! wait is sampled walks its own stack when it continues.
+//! Both are off by default: each park, and each unlock that ends a wait, then only loads [`RATES`].
+//! They belong to the process, as locks do. A goroutine whose wait is sampled walks its own stack
+//! when it continues.
 //!
-//! Source: Go's block and mutex profiles (runtime/mprof.go): which waits, and how
-//! they are sampled.
+//! Source: Go's runtime/mprof.go: which waits, and how they are sampled.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -20,12 +19,11 @@ use crate::unwind::{Frame, Symbols, own_calls};
 use crate::util::lock::Lock;
 use crate::util::rng::Rng;
 
-/// The sampling rates. On a cache line of its own, which is written only when a rate is set.
+/// On a cache line of its own, which is written only when a rate is set.
 #[repr(align(128))]
 struct Rates {
     /// The mean waiting time between two samples, in nanoseconds; 0: none is taken.
     block_ns: AtomicU64,
-    /// One of this many unlocks is sampled; 0: none.
     mutex: AtomicU32,
 }
 
@@ -34,16 +32,14 @@ static RATES: Rates = Rates {
     mutex: AtomicU32::new(0),
 };
 
-/// Samples, by the calls on the stack, the innermost first.
+/// By the calls on the stack, the innermost first.
 type Samples = Lock<BTreeMap<Vec<u64>, Sum>>;
 
 static BLOCK: Samples = Lock::new(BTreeMap::new());
 static MUTEX: Samples = Lock::new(BTreeMap::new());
 
-/// The next seed of the random draws.
 static DRAWS: AtomicU64 = AtomicU64::new(0);
 
-/// The estimate from the samples of one stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sum {
     count: f64,
@@ -57,17 +53,16 @@ impl Sum {
     }
 }
 
-/// Starts or ends the profile of waits. On average, one wait is sampled for each `rate` of time
-/// that goroutines and threads wait. Every wait of at least `rate` is sampled. A rate of 1 ns
-/// samples every wait; zero samples none, which is the default.
+/// Starts or ends the profile of waits, as Go's `runtime.SetBlockProfileRate`. Every wait of at
+/// least `rate` is sampled. Of the shorter ones, one is sampled for each `rate` of waiting time, on
+/// average. A rate of 1 ns samples every wait; zero samples none, which is the default.
 ///
 /// Waits for channels, `select!`, all of [`sync`](crate::sync), scopes and joins are counted.
 /// Sleeps, network I/O and [`blocking`](crate::blocking) calls are not. A sample takes some
 /// microseconds and some KiB of the waiting goroutine's stack. A wait that is not sampled takes two
 /// readings of the clock.
 ///
-/// This is Go's `runtime.SetBlockProfileRate`. It applies to the whole process
-/// and keeps earlier samples.
+/// The rate applies to the whole process. Earlier samples are kept.
 ///
 /// # Examples
 ///
@@ -75,7 +70,7 @@ impl Sum {
 /// use bench_runtime::{block_profile, set_block_profile_rate};
 /// use std::time::Duration;
 ///
-/// // A wait of 10 µs or longer is sampled, of the shorter ones some.
+/// A wait of 10 µs or longer is sampled, of the shorter ones some.
 /// set_block_profile_rate(Duration::from_micros(10));
 /// // What is to be looked at runs here.
 /// set_block_profile_rate(Duration::ZERO);
@@ -86,18 +81,17 @@ pub fn set_block_profile_rate(rate: Duration) {
     RATES.block_ns.store(rate_ns, Ordering::Relaxed);
 }
 
-/// Starts or ends the profile of contended locks. On average, one of `fraction` unlocks that end
-/// waits is sampled. 1 samples each, 0 none, which is the default.
+/// Starts or ends the profile of contended locks, as Go's `runtime.SetMutexProfileFraction`. On
+/// average, one of `fraction` unlocks that end waits is sampled. 1 samples each, 0 none, which is
+/// the default.
 ///
-/// This is Go's `runtime.SetMutexProfileFraction`. It applies to the whole process
-/// and keeps earlier samples.
+/// The fraction applies to the whole process. Earlier samples are kept.
 ///
 /// # Examples
 ///
 /// ```
 /// use bench_runtime::{mutex_profile, set_mutex_profile_fraction};
 ///
-/// // One of five.
 /// set_mutex_profile_fraction(5);
 /// // What is to be looked at runs here.
 /// set_mutex_profile_fraction(0);
@@ -107,8 +101,7 @@ pub fn set_mutex_profile_fraction(fraction: u32) {
     RATES.mutex.store(fraction, Ordering::Relaxed);
 }
 
-/// Waits, or unlocks that ended waits, with the same calls on their stacks: see
-/// [`block_profile`](crate::block_profile) and [`mutex_profile`](crate::mutex_profile).
+/// Waits, or unlocks that ended waits, with equal calls on their stacks.
 ///
 /// # Examples
 ///
@@ -123,10 +116,10 @@ pub fn set_mutex_profile_fraction(fraction: u32) {
 pub struct ContendedStack {
     /// The number of waits, or of unlocks that ended waits; estimated from the samples.
     pub count: u64,
-    /// How long the waiters waited in all; estimated from the samples.
+    /// The total time of the waits; estimated from the samples.
     pub delay: Duration,
-    /// The calls, the innermost first. Of the runtime's functions, only the one that the
-    /// program called is listed.
+    /// The calls, the innermost first. Of the runtime's functions, only the one that the program
+    /// called is listed.
     pub frames: Vec<Frame>,
 }
 
@@ -149,7 +142,6 @@ pub struct ContentionProfile {
     pub stacks: Vec<ContendedStack>,
 }
 
-/// Copies the samples. Threads that add samples meanwhile do not wait for the copy.
 fn copy_of(samples: &Samples) -> BTreeMap<Vec<u64>, Sum> {
     // One copy at a time: the map is empty while it is copied.
     static COPYING: Lock<()> = Lock::new(());
@@ -165,12 +157,10 @@ fn copy_of(samples: &Samples) -> BTreeMap<Vec<u64>, Sum> {
 }
 
 impl ContentionProfile {
-    /// The profile of waits.
     pub(crate) fn of_waits() -> Self {
         Self::read(&BLOCK)
     }
 
-    /// The profile of unlocks that ended waits.
     pub(crate) fn of_unlocks() -> Self {
         Self::read(&MUTEX)
     }
@@ -237,14 +227,13 @@ impl fmt::Display for ContentionProfile {
     }
 }
 
-/// Whether waits must be timed.
 #[inline(always)]
 pub(crate) fn times_waits() -> bool {
     RATES.block_ns.load(Ordering::Relaxed) != 0
 }
 
 /// Calls `wait`, and takes a sample of the wait if one is due. Not inlined, so that a wait costs
-/// one load while profiling is off. `now_ns`: the clock of the waiter.
+/// one load while profiling is off.
 #[cold]
 #[inline(never)]
 pub(crate) fn timed(me: Parkable, now_ns: impl Fn() -> u64, wait: impl FnOnce()) {
@@ -264,8 +253,8 @@ pub(crate) fn timed(me: Parkable, now_ns: impl Fn() -> u64, wait: impl FnOnce())
     }
 }
 
-/// The estimate that a wait adds; `None` if it is not sampled. A wait of at least `rate_ns` is
-/// always sampled, a shorter one with probability `waited_ns / rate_ns`.
+/// The estimate that a wait adds; `None` if the wait is not sampled. A wait shorter than `rate_ns`
+/// is sampled with probability `waited_ns / rate_ns`.
 fn sample_of(waited_ns: u64, rate_ns: u64) -> Option<Sum> {
     // A coarse clock may read 0 for a short wait.
     let waited_ns = waited_ns.max(1);
@@ -323,7 +312,6 @@ impl EndedWaits {
         }
     }
 
-    /// Adds the wait that began at `since`.
     #[inline]
     pub(crate) fn add(&mut self, since: *mut ()) {
         if self.now_ns != 0 && !since.is_null() {
@@ -332,8 +320,8 @@ impl EndedWaits {
         }
     }
 
-    /// Takes a sample if one is due. Call it after readying the waiters, so that they do not
-    /// wait for it.
+    /// Takes a sample if one is due. To be called after the waiters are readied, so that they do
+    /// not wait for it.
     #[inline]
     pub(crate) fn record(self) {
         if self.waited_ns != 0 {

@@ -1,5 +1,4 @@
-//! The states of goroutines, for reports of overflow and deadlock, and for the program. Reading
-//! them takes no lock of the scheduler, and delays no goroutine: see [`super::inspect`].
+//! The states of goroutines, for reports of overflow and deadlock, and for the program.
 
 use std::fmt::{self, Write};
 use std::sync::atomic::Ordering;
@@ -11,9 +10,9 @@ use crate::goroutine::{Details, Goroutine, Status, WaitReason};
 
 /// The state of one goroutine when it was read.
 ///
-/// Its [`Display`](fmt::Display) is one line, in which names, and labels with special characters,
-/// are quoted and escaped. So no name or label can be mistaken for another part of a dump, or for a
-/// command to a terminal.
+/// Its [`Display`](fmt::Display) is one line. Names, and labels with special characters, are quoted
+/// and escaped, so they cannot be mistaken for another part of a dump, or for a command to a
+/// terminal.
 ///
 /// # Examples
 ///
@@ -51,8 +50,7 @@ pub struct GoroutineInfo {
     pub state: String,
     /// True if it is parked, or in a blocking call.
     pub waits: bool,
-    /// The address of the object that it waits for: the same for all that wait for the same channel
-    /// or lock.
+    /// The address of the object that it waits for.
     pub object: Option<usize>,
     /// The goroutine that could end the wait, if there is one: the holder of the mutex, or the one
     /// to be joined. `None` while the waiting goroutine is about to park.
@@ -80,8 +78,6 @@ impl fmt::Display for GoroutineInfo {
     }
 }
 
-/// A key or value of a label: in quotes and with escapes if it could be mistaken for other parts
-/// of a dump.
 struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {
@@ -142,15 +138,14 @@ impl GoroutineInfo {
     }
 }
 
-/// The state of the goroutine in a record; `None` if the record is not in use.
 pub(crate) fn info_of(g: &'static Goroutine) -> Option<GoroutineInfo> {
     let mut info = None;
     Inspection::default().over(&[g], 1, 0, |seen| info = GoroutineInfo::of(&seen));
     info
 }
 
-/// Writes a goroutine's number, name, state and spawn site; `g` is from its stack header. Called in
-/// a signal handler of the thread that runs the goroutine, so it neither locks nor allocates.
+/// Writes a goroutine's number, name, state and spawn site. Called in a signal handler of the
+/// thread that runs the goroutine, so it neither locks nor allocates.
 pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
     // SAFETY: the header of a running goroutine holds its record.
     let Some(g) = (unsafe { g.cast::<Goroutine>().as_ref() }) else {
@@ -167,7 +162,7 @@ pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
     }
 }
 
-/// The states of the goroutines of a runtime that have not ended, ordered by their numbers.
+/// Ordered by number, without goroutines that have ended.
 pub(crate) fn infos_in(slab: &Slab) -> Vec<GoroutineInfo> {
     let mut all = Vec::new();
     Inspection::default().over(&slab.in_use(), inspect::BATCH, 0, |seen| {

@@ -11,15 +11,13 @@
 //!
 //! If I2 has read a write of R4, I4 sees that the goroutine was readied: by I3, and the light
 //! barrier before R2, I4 sees the status Runnable or a later one. If that is already the status of
-//! the next wait, I4 sees the store of R3 with it. `context` is not watched again by then, because
-//! a park stores it without the bit, and only one thread at a time inspects. Step R1, the ready, is
-//! in the table of [`crate::goroutine::stacks`]. The functions of the steps are in
-//! [`crate::goroutine::claim`].
+//! the next wait, I4 sees the store of R3 with it. `context` is not watched again by then: a park
+//! stores it without the bit, and only one thread at a time inspects. R1, the ready, is in the
+//! table of [`crate::goroutine::stacks`].
 //!
-//! The memory that I2 reads may be written by other threads, or freed: a stack that was released, a
-//! mutex that was dropped, the name of a goroutine that has ended. So the kernel reads it, and
-//! before I4 only the kernel follows an address that was read. A name is valid if the record is
-//! still that goroutine's, and still points to the name.
+//! Other threads may write or free the memory that I2 reads: a stack, a mutex, a name. So the
+//! kernel reads it, and before I4 only the kernel follows an address that was read. A name is valid
+//! if the record is still that goroutine's, and still points to the name.
 //!
 //! # What waits for an inspection
 //!
@@ -47,24 +45,21 @@ use crate::stack::{Stack, StackHeader, WaitObject, header_of, sweep};
 use crate::sys::own_memory::Reading;
 use crate::util::lock::Lock;
 
-/// Goroutines in a batch, which takes one heavy barrier. Chosen; SPEED.md has the cost of a profile
+/// The goroutines in a batch, which takes one heavy barrier. SPEED.md has the cost of a profile
 /// with it.
 pub(crate) const BATCH: usize = 256;
 /// The most bytes that are read of a stack, from its innermost frame, or of a name. Chosen, not
 /// measured.
 pub(crate) const MOST_BYTES: usize = 32 << 10;
 
-/// Held from I1 to I4.
 static ONE_AT_A_TIME: Lock<()> = Lock::new(());
 
-/// The data of a goroutine, as it was read.
 #[derive(Debug)]
 pub(crate) struct Seen<'a> {
     pub(crate) g: &'static Goroutine,
     pub(crate) id: u64,
     pub(crate) status: Status,
     pub(crate) reason: WaitReason,
-    /// The spawn site.
     pub(crate) site: Option<&'static Location<'static>>,
     pub(crate) name: Option<Cow<'a, str>>,
     /// The object that it waits for, or null.
@@ -77,7 +72,6 @@ pub(crate) struct Seen<'a> {
     pub(crate) is_claimed: bool,
 }
 
-/// The content of the stack of a suspended goroutine.
 #[derive(Debug)]
 pub(crate) struct Copied<'a> {
     /// The saved context, at which the bytes begin.
@@ -87,7 +81,7 @@ pub(crate) struct Copied<'a> {
     pub(crate) age: Duration,
 }
 
-/// The buffers of the batches of an inspection, used one after the other.
+/// Buffers that are used for one batch after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Inspection {
     all: Vec<Inspected>,
@@ -106,9 +100,7 @@ struct Inspected {
     status: Status,
     reason: WaitReason,
     site: usize,
-    /// The index of its details in [`Inspection::details`].
     details: Option<usize>,
-    /// The index of its name in [`Inspection::further`].
     name: Option<usize>,
     watched: Option<Watched>,
     is_claimed: bool,
@@ -120,10 +112,9 @@ struct Watched {
     saved: usize,
     /// The address from which the bytes at `saved` are read.
     place: usize,
-    /// The index of the stack in [`Inspection::stacks`].
     index: usize,
-    /// The mutex that the goroutine waits for, if its holder is read: the address of the mutex, the
-    /// address at which it is read, and the index in [`Inspection::further`].
+    /// If the holder of a mutex is read: the address of the mutex, the address at which it is read,
+    /// and the index in [`Inspection::further`].
     mutex: Option<(usize, usize, usize)>,
 }
 
@@ -148,7 +139,6 @@ impl Inspection {
         }
     }
 
-    /// Reads a batch.
     fn read(&mut self, goroutines: &[&'static Goroutine], most: usize) {
         let Self {
             all,
@@ -260,7 +250,6 @@ pub(crate) fn site_of(g: &'static Goroutine) -> Option<&'static Location<'static
     one.site(&details)
 }
 
-/// The number of a record, if there is one.
 fn id_of(g: *mut ()) -> Option<u64> {
     // SAFETY: null or a record, because the caller confirmed the data; records are type-stable.
     let g = unsafe { g.cast::<Goroutine>().as_ref() }?;
@@ -283,7 +272,6 @@ impl Inspected {
         }
     }
 
-    /// Adds its details to those that are to be read, if it has any.
     fn begin_details(&mut self, details: &mut Reading) {
         if !self.site.is_multiple_of(2) {
             let bytes = Details::WORDS * size_of::<usize>();
@@ -295,7 +283,7 @@ impl Inspected {
         details.words(self.details?)
     }
 
-    /// The spawn site. To be called after [`Self::confirm`].
+    /// To be called after [`Self::confirm`].
     fn site(&self, details: &Reading) -> Option<&'static Location<'static>> {
         Goroutine::plain_site(match self.details {
             Some(_) => self.details(details)?[0],
@@ -303,7 +291,6 @@ impl Inspected {
         })
     }
 
-    /// I4: keeps only data that is valid.
     fn confirm(&mut self) {
         let now = Self::of(self.g);
         if self
@@ -324,8 +311,7 @@ impl Inspected {
 }
 
 impl Watched {
-    /// I1, if the goroutine is suspended in a slot; adds the ranges to read. Else returns its
-    /// `context`.
+    /// I1, if the goroutine is suspended in a slot. Else returns its `context`.
     fn begin(g: &'static Goroutine, most: usize, stacks: &mut Reading) -> Result<Self, usize> {
         let (context, stack) = loop {
             let context = g.context.load(Ordering::Acquire);
@@ -358,8 +344,8 @@ impl Watched {
         (header + size_of::<StackHeader>() - self.saved).min(most)
     }
 
-    /// I4: whether the data is valid. If another thread has restored a compacted stack meanwhile,
-    /// the cell that was read may have been reused, so the place must be the same.
+    /// I4: whether the data is valid. If a compacted stack was restored meanwhile, its cell may
+    /// have been reused, so the place must be the same.
     fn end(&self, g: &Goroutine) -> bool {
         let waiting = Status::Waiting as u8;
         claim::unwatch(&g.context, self.saved, &g.head.status, waiting)
@@ -375,7 +361,6 @@ mod tests {
     use crate::sched::current;
     use crate::{chan, go, time};
 
-    /// The record of the goroutine with this number, once it is suspended.
     fn record(id: u64) -> &'static Goroutine {
         let shared = current::runtime().unwrap();
         let mut found = None;
@@ -416,7 +401,6 @@ mod tests {
                 );
                 assert!(quiet.end(g));
 
-                // The goroutine waits again in the same place, but has run in between.
                 let watched = watch(&mut stacks);
                 tx.send(1).unwrap();
                 assert_eq!(answered.recv(), Some(2));
@@ -425,7 +409,6 @@ mod tests {
                 assert!(!watched.end(g));
                 assert!(watch(&mut stacks).end(g));
 
-                // The goroutine ends, with its stack.
                 let watched = watch(&mut stacks);
                 drop(tx);
                 handle.join().unwrap();
@@ -491,7 +474,7 @@ mod tests {
         });
     }
 
-    /// The mark shows that the stack could not be read, so it stays when the claim ends.
+    /// The mark stays when the claim ends.
     #[test]
     fn goroutine_that_is_claimed_before_it_is_read_is_marked() {
         // SAFETY: as above.

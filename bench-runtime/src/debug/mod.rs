@@ -1,5 +1,5 @@
-//! The states and waits of goroutines, for programs and people. The code uses records and stacks,
-//! but no P and no M: callers pass it the records.
+//! The states and waits of goroutines, for programs and people. Callers pass the records: the code
+//! uses no P and no M.
 //!
 //! | file         | what is there                                             |
 //! |--------------|-----------------------------------------------------------|

@@ -1,7 +1,4 @@
 //! The state of every goroutine, with its frames: equal stacks are one group.
-//!
-//! The goroutines run meanwhile: the bytes of a stack are copied in a way that
-//! delays no goroutine ([`super::inspect`]), and its frames are found in the copy.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -14,12 +11,11 @@ use crate::goroutine::Goroutine;
 use crate::pprof::Sample;
 use crate::unwind::{Frame, Symbols, Unwinder};
 
-/// How many times a waiting goroutine is inspected if its stack could not be copied, because it was
-/// just parking or ran. Each time the batches have a quarter of the goroutines of the time before,
-/// so that one takes a quarter of the time: 256 the first time, 1 the last time.
+/// How often a waiting goroutine is inspected if its stack could not be copied, because it was just
+/// parking or ran. The batches have 256, 64, 16, 4 and 1 goroutines: a smaller one is read faster.
 const TRIES: u32 = 5;
-/// The time after which a goroutine is inspected no more than [`TRIES`] times even if the sweep has
-/// it claimed. Until then such a goroutine is inspected again. Chosen, not measured.
+/// How long a goroutine that the sweep has claimed is inspected again, beyond [`TRIES`]. Chosen,
+/// not measured.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The most goroutines that one text names. Chosen, not measured.
 pub(crate) const NAMED: usize = 8;
@@ -47,8 +43,8 @@ pub struct StackGroup {
     /// The goroutines.
     pub goroutines: Vec<GoroutineInfo>,
     /// The shortest and the longest time for which the runtime has seen them parked here; each may
-    /// have waited longer. Zero for goroutines that parked after the runtime's last check, which
-    /// was about a second ago at most.
+    /// have waited longer. Zero for goroutines that parked after the runtime's last check, about a
+    /// second ago at most.
     pub parked_for: Range<Duration>,
     /// The calls, the innermost first. Of the runtime's own functions, only the one that the
     /// program called is listed. Empty for goroutines that run, that have not started, or that ran
@@ -56,11 +52,9 @@ pub struct StackGroup {
     pub frames: Vec<Frame>,
 }
 
-/// A name and labels.
 type Tags<'a> = (Option<&'a str>, &'a [(String, String)]);
 
 impl StackGroup {
-    /// The number of goroutines with each name and labels.
     fn by_tags(&self) -> BTreeMap<Tags<'_>, i64> {
         let mut counts = BTreeMap::new();
         for info in &self.goroutines {
@@ -73,8 +67,7 @@ impl StackGroup {
 
 /// The state of every goroutine: see [`goroutine_profile`](crate::goroutine_profile).
 ///
-/// Its [`Display`](fmt::Display) is text for people, as Go's goroutine profile
-/// at `debug=1`.
+/// Its [`Display`](fmt::Display) is text, as Go's goroutine profile at `debug=1`.
 ///
 /// # Examples
 ///
@@ -94,9 +87,9 @@ pub struct GoroutineProfile {
 }
 
 impl GoroutineProfile {
-    /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE` opens it.
-    /// There is one sample for each combination of group, name and labels; its value is the number
-    /// of goroutines with this combination. The name is written as a label with the key `name`.
+    /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE` opens it. There is
+    /// one sample for each combination of group, name and labels; its value is the number of
+    /// goroutines. The name is a label with the key `name`.
     ///
     /// # Errors
     ///
@@ -166,7 +159,6 @@ impl fmt::Display for GoroutineProfile {
     }
 }
 
-/// The frames of a stack, and an empty line.
 pub(crate) fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt::Result {
     for frame in frames {
         writeln!(f, "    {}", frame.function)?;
@@ -183,8 +175,6 @@ pub(crate) fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt:
 /// A goroutine of a group, and the time for which the sweep has seen it parked.
 type Member = (GoroutineInfo, Duration);
 
-/// The profile of these goroutines, without those that have ended: see
-/// [`goroutine_profile`](crate::goroutine_profile).
 pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
     let mut inspection = Inspection::default();
     let mut unwinder = Unwinder::new();
@@ -243,7 +233,7 @@ pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
     GoroutineProfile { groups }
 }
 
-/// The program's frames, and the call into the runtime that it made.
+/// The program's frames, and the function of the runtime that it called.
 pub(crate) fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
     let all: Vec<&Frame> = symbols.at(calls);
     // A frame without a file is the assembly at which a stack begins.
@@ -252,12 +242,12 @@ pub(crate) fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
     let last = all.iter().rposition(is_program);
     let kept = match (first, last) {
         (Some(first), Some(last)) => {
-            // The function that the program called is the outermost frame of the runtime. Frames
-            // of std may be between it and the program's frame, or further in.
+            // The function that the program called is the outermost frame of the runtime. Frames of
+            // std may be between it and the program's frame.
             let call = all[..first].iter().rposition(|frame| is_runtime(frame));
             &all[call.unwrap_or(0)..=last]
         }
-        // No frame is the program's. All frames are better than none.
+        // No frame is the program's.
         _ => all.as_slice(),
     };
     let mut kept: Vec<Frame> = kept.iter().copied().cloned().collect();
@@ -268,7 +258,6 @@ pub(crate) fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
     kept
 }
 
-/// Whether the frame is of the runtime's own sources.
 fn is_runtime(frame: &Frame) -> bool {
     // Line tables contain the path that `file!` gives.
     let here = file!();
@@ -279,8 +268,7 @@ fn is_runtime(frame: &Frame) -> bool {
         .is_some_and(|file| file.contains(sources))
 }
 
-/// Whether the frame is of std. Such frames are between a goroutine's outermost frame and the
-/// program's closure.
+/// Such frames are between a goroutine's outermost frame and the program's closure.
 fn is_std(frame: &Frame) -> bool {
     let file = frame.file.as_deref().unwrap_or("");
     file.contains("/library/std/src/") || file.contains("/library/core/src/")

@@ -1,5 +1,3 @@
-//! The content of the recorder at one moment.
-
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::panic::Location;
@@ -12,7 +10,6 @@ use crate::recorder::event::{Event, Kind};
 use crate::recorder::ring::Ring;
 use crate::sys::clock;
 
-/// The trace of these tracks; `infos`: the goroutines that have not ended.
 pub(crate) fn of(tracks: Vec<Track>, infos: Vec<GoroutineInfo>) -> Trace {
     let mut goroutines: BTreeMap<u64, Who> = (infos.into_iter())
         .map(|info| {
@@ -30,8 +27,7 @@ pub(crate) fn of(tracks: Vec<Track>, infos: Vec<GoroutineInfo>) -> Trace {
     Trace { tracks, goroutines }
 }
 
-/// The content of a ring: of the ring of the P with this number, or, for `None`, of the ring for
-/// events without a P.
+/// The content of the ring of this P or, for `None`, of the ring for events without a P.
 pub(crate) fn track_of(p: Option<usize>, ring: &Ring) -> Track {
     let at_ns = clock::now_ns();
     let read = ring.read();
@@ -44,7 +40,7 @@ pub(crate) fn track_of(p: Option<usize>, ring: &Ring) -> Track {
 }
 
 /// Adds the goroutines that have a spawn event and are not in the map, because they have ended. The
-/// events after it give the spawn site and the name.
+/// site and name events after the spawn describe them.
 fn add_spawned(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
     for (at, spawn) in events.iter().enumerate() {
         if spawn.kind != Kind::Spawn {
@@ -56,8 +52,8 @@ fn add_spawned(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
             match event.kind {
                 Kind::Site => {
                     let site = event.word as *const Location<'static>;
-                    // SAFETY: `note_spawn` wrote the address of a static
-                    // location, and the ring returns whole records only.
+                    // SAFETY: `note_spawn` wrote the address of a static location, and the ring
+                    // returns whole records only.
                     who.spawned_at = unsafe { site.as_ref() }.map(ToString::to_string);
                 }
                 Kind::Name => text.extend(event.word.to_le_bytes()),
@@ -76,9 +72,8 @@ fn add_spawned(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
     }
 }
 
-/// Writes the trace of a runtime to the file that `THREADBARE_TRACE_FILE` names, if it is set.
-/// `number` counts the runtimes whose traces are written. Prints the result on stderr, because the
-/// user of that variable waits for it.
+/// Writes the trace of a runtime to the file that `THREADBARE_TRACE_FILE` names, if it is set, and
+/// says so on stderr. `number` counts the runtimes whose traces are written.
 pub(crate) fn write_if_asked(number: usize, trace: impl FnOnce() -> Trace) {
     let Some(file) = std::env::var_os("THREADBARE_TRACE_FILE") else {
         return;

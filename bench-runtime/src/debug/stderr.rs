@@ -1,5 +1,3 @@
-//! Reports of goroutines on stderr.
-
 use std::fmt::Write;
 
 use super::info::GoroutineInfo;
@@ -7,7 +5,6 @@ use super::profile;
 use crate::goroutine::Goroutine;
 use crate::threads::HELPER_STACK;
 
-/// Writes a heading and a line for each goroutine to stderr.
 pub(crate) fn write_all(heading: &str, goroutines: &[GoroutineInfo]) {
     let mut out = crate::fatal::StderrBuffer::new();
     let _ = out.write_str(heading);
@@ -17,7 +14,7 @@ pub(crate) fn write_all(heading: &str, goroutines: &[GoroutineInfo]) {
     out.flush();
 }
 
-/// Writes the goroutines' stacks to stderr; equal stacks are written once.
+/// Equal stacks are written once.
 pub(crate) fn write_stacks(records: Vec<&'static Goroutine>) {
     let mut out = crate::fatal::StderrBuffer::new();
     let _ = write!(out, "\n{}", profile::of(records));

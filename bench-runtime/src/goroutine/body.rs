@@ -1,6 +1,3 @@
-//! A goroutine's closure and its result. Each is in the record if it fits, else in a
-//! box.
-
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 
@@ -8,11 +5,9 @@ use super::{BODY_WORDS, Goroutine, VTable, nothing};
 use crate::stack::StackError;
 use crate::util::panic::without_panic;
 
-/// How a goroutine ended.
 pub(crate) enum Outcome<T> {
     Returned(T),
     Panicked(Box<dyn Any + Send>),
-    /// It ended by `goexit`.
     Exited,
     /// It never ran: the runtime was shut down before it started, or it got no stack, with this
     /// error.
@@ -31,7 +26,7 @@ impl<F: FnOnce() -> T, T> Of<F, T> {
         drop_outcome: drop_outcome::<T>,
     };
 
-    /// For a goroutine without a handle: it has no result.
+    /// For a goroutine without a handle, which has no result.
     const ALONE: VTable = VTable {
         run: run_alone::<F, T>,
         abandon: abandon_alone::<F>,
@@ -67,8 +62,6 @@ unsafe fn take<T>(g: &Goroutine) -> T {
     }
 }
 
-/// Puts a closure into an unused record.
-///
 /// # Safety
 ///
 /// The record is the caller's and its body is empty.
@@ -81,8 +74,6 @@ pub(crate) unsafe fn put_closure<F: FnOnce() -> T + Send, T: Send>(g: &Goroutine
     }
 }
 
-/// Puts the closure of a goroutine without a handle into an unused record.
-///
 /// # Safety
 ///
 /// As for [`put_closure`].
@@ -95,8 +86,6 @@ pub(crate) unsafe fn put_alone<F: FnOnce() -> T + Send, T>(g: &Goroutine, f: F) 
     }
 }
 
-/// Takes the outcome out of an ended goroutine.
-///
 /// # Safety
 ///
 /// It has ended, its result type is `T`, and this is called once.
@@ -109,8 +98,7 @@ pub(crate) unsafe fn take_outcome<T>(g: &Goroutine) -> Outcome<T> {
 unsafe fn run<F: FnOnce() -> T, T>(g: &Goroutine) {
     // SAFETY: this is called once, when the goroutine starts, so the closure is there.
     let f = unsafe { take::<F>(g) };
-    // As in `std::thread::spawn`: the closure is consumed, so its own state is not used after a
-    // panic.
+    // As in `std::thread::spawn`: the closure is consumed, so its state is not used after a panic.
     let outcome = match panic::catch_unwind(AssertUnwindSafe(f)) {
         Ok(value) => Outcome::Returned(value),
         Err(payload) => caught(payload),

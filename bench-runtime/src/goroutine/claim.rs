@@ -1,15 +1,14 @@
 //! The steps that claim or watch the `context` of a parked goroutine while an M may resume it.
-//! [`super::stacks`] and [`crate::debug::inspect`] have the tables of these steps. Here the steps
-//! are functions of two words alone, `context` and the status, so that the loom model
-//! `tests/loom/claim.rs` can include this source.
+//! [`super::stacks`] (R1 to C4) and [`crate::debug::inspect`] (I1 to I4) have the tables of these
+//! steps. The functions use only two words, `context` and the status, for the loom model
+//! `tests/loom/claim.rs`.
 
 use crate::goroutine::{RUNNING_BIT, WATCHED_BIT};
 use crate::shim::Ordering;
 use crate::shim::fixed::{AtomicU8, AtomicUsize};
 use crate::sys::barrier;
 
-/// R2: reads `context`, for an M that is about to resume the goroutine and has seen that it was
-/// readied (R1).
+/// R2, by an M that has done R1 and is about to resume the goroutine.
 #[inline(always)]
 pub(crate) fn read(context: &AtomicUsize) -> usize {
     // The light barrier keeps R1 before the read, also if the barriers are plain fences.
@@ -19,15 +18,14 @@ pub(crate) fn read(context: &AtomicUsize) -> usize {
     context.load(Ordering::Acquire)
 }
 
-/// R2 again, for an M whose first read returned an odd value. It needs no barrier: that of
-/// [`read`] already keeps R1 before this read.
+/// R2 again, after an odd value. It needs no barrier: that of [`read`] already keeps R1 before this
+/// read.
 #[inline(always)]
 pub(crate) fn read_again(context: &AtomicUsize) -> usize {
     // Acquire: as in `read`.
     context.load(Ordering::Acquire)
 }
 
-/// The saved context of a suspended goroutine, watched or not.
 #[inline(always)]
 pub(crate) fn saved(context: usize) -> usize {
     context & !WATCHED_BIT
@@ -38,8 +36,8 @@ pub(crate) fn saved(context: usize) -> usize {
 pub(crate) fn resume(context: &AtomicUsize, saved: usize) {
     // Release: pairs with the Acquire of a thread that reads the stack's address here.
     if cfg!(rt_loom) {
-        // An exchange does the same at a higher cost. Loom needs it, because it treats a plain
-        // store as both before and after an exchange that has not seen it.
+        // An exchange does the same at a higher cost. Loom treats a plain store as both before and
+        // after an exchange that has not seen it.
         context.swap(saved | RUNNING_BIT, Ordering::Release);
     } else {
         context.store(saved | RUNNING_BIT, Ordering::Release);
@@ -47,14 +45,13 @@ pub(crate) fn resume(context: &AtomicUsize, saved: usize) {
 }
 
 /// R4: the goroutine, on that stack, stores the address of its header, for [`running_on`]. A plain
-/// store is enough: R3 has overwritten a claim made before it, and a running goroutine is not
-/// claimed.
+/// store is enough: R3 has overwritten any claim, and a running goroutine is not claimed.
 #[inline(always)]
 pub(crate) fn arrive(context: &AtomicUsize, header: usize) {
     resume(context, header);
 }
 
-/// The header of the stack that a goroutine is on. Only for that goroutine.
+/// The header of the calling goroutine's stack.
 #[inline(always)]
 pub(crate) fn running_on(context: &AtomicUsize) -> usize {
     context.load(Ordering::Relaxed) & !RUNNING_BIT
@@ -62,7 +59,7 @@ pub(crate) fn running_on(context: &AtomicUsize) -> usize {
 
 /// C1: claims a goroutine; false if it is no longer suspended with this context.
 pub(crate) fn claim(context: &AtomicUsize, saved: usize, claimed: usize) -> bool {
-    // Acquire: the content of its stack is visible.
+    // Acquire: the content of the stack is visible.
     context
         .compare_exchange(saved, claimed, Ordering::Acquire, Ordering::Relaxed)
         .is_ok()
@@ -75,28 +72,27 @@ pub(crate) fn confirm() {
 
 /// C3: whether a claim holds, after [`confirm`].
 pub(crate) fn holds(context: &AtomicUsize, claimed: usize, status: &AtomicU8, waiting: u8) -> bool {
-    // The status first. Acquire: pairs with the Release in `park`: if this is
-    // already the goroutine's next wait, R3 is seen in `context`.
+    // The status first. Acquire: pairs with the Release in `park`: if this is already the
+    // goroutine's next wait, R3 is seen in `context`.
     status.load(Ordering::Acquire) == waiting && context.load(Ordering::Relaxed) == claimed
 }
 
-/// Sets the status of a goroutine that is about to park, and is still on its stack.
+/// By a goroutine that is still on its stack.
 #[inline(always)]
 pub(crate) fn park(status: &AtomicU8, waiting: u8) {
     // Release: pairs with the Acquire in `holds`; R3 is seen with it.
     status.store(waiting, Ordering::Release);
 }
 
-/// C4: ends a claim, confirmed or not.
+/// C4, for a claim that held or not.
 pub(crate) fn release(context: &AtomicUsize, claimed: usize, saved: usize) {
     // Release: pairs with the Acquire in `read`, after which the changes of the stack are visible.
-    // The exchange fails if the claim did not hold and R3 was done.
+    // The exchange fails after R3.
     let _ = context.compare_exchange(claimed, saved, Ordering::Release, Ordering::Relaxed);
 }
 
 /// I1: watches a goroutine; false if it is no longer suspended with this context.
 pub(crate) fn watch(context: &AtomicUsize, saved: usize) -> bool {
-    // Acquire: as in `claim`.
     context
         .compare_exchange(
             saved,
@@ -107,9 +103,8 @@ pub(crate) fn watch(context: &AtomicUsize, saved: usize) -> bool {
         .is_ok()
 }
 
-/// I4, after [`confirm`]: ends the watch; true if the goroutine was not resumed since I1.
+/// I4, after [`confirm`]: true if the goroutine was not resumed since I1.
 pub(crate) fn unwatch(context: &AtomicUsize, saved: usize, status: &AtomicU8, waiting: u8) -> bool {
-    // The status first, as in `holds`.
     let waits = status.load(Ordering::Acquire) == waiting;
     // Relaxed: the watch wrote nothing to the stack, and an exchange continues the release sequence
     // of the store of the saved context.

@@ -1,28 +1,24 @@
-//! A goroutine's name, labels and stack class, which few goroutines have.
-
 use std::panic::Location;
 use std::ptr;
 
 use crate::stack::Class;
 
 /// The box that a record's `site` points to until the record is freed. Other threads read the first
-/// [`Details::WORDS`] words of the box through the kernel, because it may be freed meanwhile.
+/// [`Details::WORDS`] words through the kernel, because the box may be freed meanwhile.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Details {
     site: &'static Location<'static>,
-    /// Name and labels, from a box; null if the goroutine has neither.
+    /// See [`text_of`]; null if the goroutine has neither name nor labels.
     text: *mut u8,
     text_bytes: usize,
     class: Option<Class>,
 }
 
-/// A key and a value for each label.
 pub(crate) type Labels = Vec<(String, String)>;
 
-/// Name and labels as one text, so that one copy reads them: the name, then for each label
-/// a NUL, the key, a NUL, the value. Without labels there is no NUL. If there are labels,
-/// a missing name is an empty one.
+/// Name and labels as one text, which one copy reads: the name, which may be empty, then for each
+/// label a NUL, the key, a NUL, the value.
 pub(crate) fn text_of(name: Option<&str>, labels: &Labels) -> Option<Box<str>> {
     // A NUL separates the parts, so one in a text is replaced.
     let clean = |text: &str| text.replace('\0', "\u{fffd}");
@@ -39,8 +35,7 @@ pub(crate) fn text_of(name: Option<&str>, labels: &Labels) -> Option<Box<str>> {
     Some(text.into())
 }
 
-/// The name and the labels of a text that [`text_of`] made. If the text was cut, the last label may
-/// be incomplete.
+/// The inverse of [`text_of`]. If the text was cut, the last label may be incomplete.
 pub(crate) fn parts_of(text: &str) -> (Option<&str>, Labels) {
     let mut parts = text.split('\0');
     let name = parts.next().unwrap_or_default();
@@ -75,13 +70,13 @@ impl Details {
         self.site
     }
 
-    /// Name and labels: see [`text_of`].
+    /// See [`text_of`].
     pub(crate) fn text(&self) -> Option<&str> {
         // SAFETY: null, or from the box in `new`, which is ours until the drop.
         unsafe { self.raw_text().as_ref() }
     }
 
-    /// The name. Does not allocate.
+    /// Does not allocate.
     pub(crate) fn name(&self) -> Option<&str> {
         let text = self.text()?;
         match text.split_once('\0') {

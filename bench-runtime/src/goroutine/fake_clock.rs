@@ -1,12 +1,10 @@
-//! The fake clock of a test, which advances when all goroutines wait; and the goroutines that wait
-//! until all others wait.
+//! The fake clock of a test, which advances when all goroutines wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Parkable;
 use crate::util::lock::{Lock, LockGuard};
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct FakeClock {
     now_ns: AtomicU64,
@@ -19,7 +17,6 @@ pub(crate) struct FakeClock {
 pub(crate) type Rest = [Option<Parkable>; 2];
 
 impl FakeClock {
-    /// A clock that begins at this time, in nanoseconds.
     pub(crate) fn new(begin_ns: u64) -> Self {
         Self {
             now_ns: AtomicU64::new(begin_ns),
@@ -28,17 +25,15 @@ impl FakeClock {
         }
     }
 
-    /// The present time, in nanoseconds.
     pub(crate) fn now_ns(&self) -> u64 {
         self.now_ns.load(Ordering::Acquire)
     }
 
-    /// The time at which it began.
     pub(crate) fn begin_ns(&self) -> u64 {
         self.begin_ns
     }
 
-    /// Advances to this time, unless the clock shows a later one.
+    /// Does nothing if the clock shows a later time.
     pub(crate) fn advance_to(&self, ns: u64) {
         self.now_ns.fetch_max(ns, Ordering::AcqRel);
     }

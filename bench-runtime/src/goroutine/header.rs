@@ -1,17 +1,12 @@
 //! Where the stack header of a goroutine is.
 //!
-//! # Foreign stacks
+//! A goroutine may run on a foreign stack, which `stacker` or a library of coroutines has made.
+//! There the stack pointer does not lead to a header. While the goroutine runs, its M, which knows
+//! its current goroutine, leads to the header. While the goroutine is parked, [`HEADERS`] keeps its
+//! header for the thread that readies it.
 //!
-//! A goroutine may run on a foreign stack, which `stacker` or a library of coroutines has made
-//! inside the goroutine.
-//!
-//! There the stack pointer does not lead to a header. While the goroutine runs, the header is found
-//! by its thread: the thread belongs to an M, and the M knows its current goroutine. While the
-//! goroutine is parked, its saved context is in no slot either, so [`HEADERS`] keeps its header for
-//! the thread that readies it. Resuming the goroutine needs no header.
-//!
-//! The entry of a goroutine that has ended is not read. It is overwritten when another goroutine
-//! with the same record runs on a foreign stack.
+//! The entry of a goroutine that has ended is not read. Another goroutine with the same record
+//! overwrites it.
 
 use std::collections::BTreeMap;
 use std::ptr;
@@ -24,14 +19,12 @@ use crate::util::lock::Lock;
 /// The addresses of headers, by the addresses of their goroutines' records.
 static HEADERS: Lock<BTreeMap<usize, usize>> = Lock::new(BTreeMap::new());
 
-/// The goroutine with this header.
 #[inline(always)]
 pub(crate) fn goroutine_of(header: &StackHeader) -> &'static Goroutine {
     // SAFETY: the thread that binds a stack writes the goroutine here first.
     unsafe { &*header.g.get().cast::<Goroutine>() }
 }
 
-/// The stack header of a goroutine that has started and not ended.
 pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
     let context = g.context.load(Ordering::Acquire);
     if context == FRESH {
@@ -45,8 +38,8 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
     }
 }
 
-/// The header of a goroutine that is running on a foreign stack. Also notes the header, for when
-/// the goroutine is suspended there.
+/// The header of a goroutine that is running on a foreign stack. Also stores the header in
+/// [`HEADERS`].
 pub(crate) fn header_of_running(g: &'static Goroutine) -> &'static StackHeader {
     let header = claim::running_on(&g.context);
     HEADERS.lock().insert(ptr::from_ref(g) as usize, header);
@@ -55,12 +48,11 @@ pub(crate) fn header_of_running(g: &'static Goroutine) -> &'static StackHeader {
     unsafe { &*(header as *const StackHeader) }
 }
 
-/// The header of a goroutine that is suspended on a foreign stack.
 #[cold]
 #[inline(never)]
 fn header_of_suspended(g: &Goroutine) -> Option<&'static StackHeader> {
     let header = *HEADERS.lock().get(&(ptr::from_ref(g) as usize))?;
-    // SAFETY: `header_of_running` noted the header before the goroutine parked; headers are never
+    // SAFETY: `header_of_running` stored the header before the goroutine parked; headers are never
     // freed.
     Some(unsafe { &*(header as *const StackHeader) })
 }

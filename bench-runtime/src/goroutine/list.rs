@@ -1,12 +1,11 @@
-//! A first-in first-out list of goroutines, linked through their records.
-//! A goroutine is on one list at a time; the thread that dequeued it owns the link.
+//! A first-in first-out list of goroutines, linked through their records. A goroutine is on one
+//! list at a time; the thread that dequeued it owns the link.
 
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
 use super::Goroutine;
 
-/// The list; owned by one thread at a time.
 #[derive(Debug)]
 pub(crate) struct List {
     head: *mut Goroutine,
@@ -36,7 +35,6 @@ impl List {
         self.len
     }
 
-    /// Appends a goroutine.
     #[inline]
     pub(crate) fn push(&mut self, g: &'static Goroutine) {
         let raw = ptr::from_ref(g).cast_mut();
@@ -52,7 +50,6 @@ impl List {
         self.len += 1;
     }
 
-    /// Takes the first goroutine.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<&'static Goroutine> {
         let head = NonNull::new(self.head)?;
@@ -66,7 +63,6 @@ impl List {
         Some(g)
     }
 
-    /// Moves all goroutines of another list to the end of this one.
     pub(crate) fn append(&mut self, other: &mut Self) {
         if other.head.is_null() {
             return;

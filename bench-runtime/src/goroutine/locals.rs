@@ -1,5 +1,3 @@
-//! The values of a goroutine's [`GoroutineLocal`](crate::GoroutineLocal)s.
-
 use std::any::Any;
 use std::collections::HashMap;
 
@@ -7,10 +5,10 @@ use super::Goroutine;
 use crate::stack::StackHeader;
 use crate::util::panic::without_panic;
 
-/// The values, by the address of the key.
+/// By the address of the key.
 pub(crate) type Values = HashMap<usize, Box<dyn Any>>;
 
-/// Drops all values of the goroutine on this stack, which is `g`, at its end.
+/// Called by `g` itself, at its end; `header` is its stack's.
 #[inline(always)]
 pub(crate) fn drop_all(header: &StackHeader, g: &Goroutine) {
     if !header.locals.get().is_null() {
@@ -22,7 +20,7 @@ pub(crate) fn drop_all(header: &StackHeader, g: &Goroutine) {
 #[cold]
 #[inline(never)]
 fn drop_slow(header: &StackHeader) {
-    // A destructor may make new values, so this is repeated, up to eight times.
+    // A destructor may make new values.
     for _ in 0..8 {
         let raw = header.locals.replace(std::ptr::null_mut()).cast::<Values>();
         if raw.is_null() {
@@ -34,7 +32,7 @@ fn drop_slow(header: &StackHeader) {
             without_panic(|| drop(value));
         }
     }
-    // The destructors may go on making new values without end. The values that are left are never
-    // dropped, and the next goroutine on this stack does not get them.
+    // The values that are left are never dropped. The next goroutine on this stack does not get
+    // them.
     header.locals.set(std::ptr::null_mut());
 }

@@ -1,8 +1,7 @@
-//! G: a goroutine's record. It never points to M or P.
+//! G: a goroutine's record, a [`Goroutine`]. It never points to M or P.
 //!
-//! A record is a [`Goroutine`]. Before a goroutine runs, its record with the closure inside is all
-//! that exists of it. Records live in [`slab`]s, whose memory is type-stable: a stale pointer still
-//! points to a record.
+//! Records live in [`slab`]s, whose memory is type-stable: a stale pointer still points to a
+//! record.
 //!
 //! # Where a goroutine runs: the table of `context`
 //!
@@ -13,10 +12,10 @@
 //! | odd, with [`CLAIMED_BIT`] | suspended, and claimed by the sweep; the other bits are the address of its stack header | the sweep, by ending the claim; until the claim is confirmed, also the M that dequeued the goroutine |
 //! | even, not zero | suspended: a saved context of [`crate::arch`]; with [`WATCHED_BIT`] while a thread reads its stack | the M that dequeued it |
 //!
-//! A goroutine may be readied, and dequeued by another M, after its waiter is enqueued and before
-//! it has left its stack. So the thread that dequeued it waits until `context` is no longer odd.
-//! After 1,000 loads it requeues the goroutine and runs others first (`crate::sched::switch`). The
-//! store of the saved context is the last action on the old stack.
+//! A goroutine may be readied, and dequeued by another M, before it has left its stack. That M
+//! waits until `context` is no longer odd. After 1,000 loads it requeues the goroutine and runs
+//! others first (`crate::sched::switch`). The store of the saved context is the last action on the
+//! old stack.
 //!
 //! # What `body` holds
 //!
@@ -28,12 +27,12 @@
 //! | has ended, a handle exists     | –                        | the result        |
 //! | is on a free list              | the link                 | –                 |
 //!
-//! The destructors of a goroutine's [`GoroutineLocal`](crate::GoroutineLocal) values may wait, and
-//! run after it has stored its result: see [`Goroutine::with_outcome_aside`].
+//! A goroutine-local destructor may wait after the goroutine has stored its result: see
+//! [`Goroutine::with_outcome_aside`].
 //!
 //! When a timer or a context ends a wait, the goroutine is readied while its waiter is still in the
-//! queue. Such a waiter is on the stack, because in the record the link of a [`List`] would
-//! overwrite it.
+//! queue. Such a waiter is on the stack, because the link of a [`List`] would overwrite it in the
+//! record.
 //!
 //! # The end: the table of `join`
 //!
@@ -80,8 +79,7 @@ pub(crate) use priority::Priority;
 pub(crate) use wait_queue::{WaitQueue, is_left};
 pub(crate) use wait_reason::WaitReason;
 
-/// The state of a goroutine, for dumps and checks. Which thread owns a goroutine is in the tables
-/// above; the status does not show it.
+/// For dumps and checks. The tables above, not the status, say which thread owns a goroutine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Status {
@@ -89,10 +87,8 @@ pub(crate) enum Status {
     Idle,
     /// In a queue of runnable goroutines, or about to be.
     Runnable,
-    /// On some M.
     Running,
-    /// In `blocking`: on an M that has given its P away, or suspended while a helper runs the
-    /// call.
+    /// In `blocking`: on an M that has given its P away, or suspended while a helper runs the call.
     Syscall,
     /// Parked, or about to park.
     Waiting,
@@ -120,20 +116,14 @@ impl Status {
 pub(crate) const FRESH: usize = 0;
 /// Set in `context` while the goroutine is on an M, or is claimed.
 pub(crate) const RUNNING_BIT: usize = 1;
-/// Set in `context`, with [`RUNNING_BIT`], while the sweep has claimed the goroutine: see
-/// [`stacks`].
+/// Set in `context`, with [`RUNNING_BIT`], while the sweep has claimed the goroutine.
 pub(crate) const CLAIMED_BIT: usize = 2;
-/// Set in `context`, without [`RUNNING_BIT`], while a thread reads the goroutine's stack: see
-/// `crate::debug::inspect`.
+/// Set in `context`, without [`RUNNING_BIT`], while a thread reads the goroutine's stack.
 pub(crate) const WATCHED_BIT: usize = 2;
 
-/// See the table of `join`.
 pub(crate) const JOIN_OPEN: usize = 0;
-/// See the table of `join`.
 pub(crate) const JOIN_DONE: usize = 1;
-/// See the table of `join`.
 pub(crate) const JOIN_DETACHED: usize = 2;
-/// See the table of `join`.
 pub(crate) const JOIN_LOST: usize = 3;
 
 /// In `flags`, in a migrating runtime: bound to its M, by `lock_os_thread` or because it parked
@@ -143,28 +133,23 @@ pub(crate) const FLAG_LOCKED: u8 = 1;
 pub(crate) const FLAG_COMPACTED: u8 = 2;
 /// In `flags`: spawned as CPU-bound; see `sched::hogs`.
 pub(crate) const FLAG_CPU_BOUND: u8 = 4;
-/// In `flags`: the time until it runs is measured; see `crate::recorder::latency`.
+/// In `flags`: the time until it runs is measured.
 pub(crate) const FLAG_TIMED: u8 = 8;
-/// In `flags`: it parked while it unwinds, in a pinned runtime; see
-/// [`unwinding`].
+/// In `flags`: it parked while it unwinds, in a pinned runtime; see [`unwinding`].
 pub(crate) const FLAG_UNWINDING: u8 = 64;
 /// In `flags`: its runtime has stopped, and it will not run again.
 pub(crate) const FLAG_LEFT: u8 = 128;
-/// The shift in `flags` of the scheduling class, which has two bits.
+/// The place in `flags` of the two bits of the [`Priority`].
 pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 
-/// Words of [`Goroutine::body`] behind the first.
 pub(crate) const BODY_WORDS: usize = 4;
 
-/// The operations on a body whose types are erased.
 pub(crate) struct VTable {
-    /// Runs the closure in the body and stores an [`body::Outcome`] there, if there is a handle.
+    /// Runs the closure in the body. Stores an [`body::Outcome`] there if there is a handle.
     pub(crate) run: unsafe fn(&Goroutine),
-    /// Drops a closure that never ran and stores `Abandoned`, if there is a handle. Does not
-    /// unwind.
+    /// Drops a closure that never ran. Stores `Abandoned` if there is a handle. Does not unwind.
     pub(crate) abandon: unsafe fn(&Goroutine, Option<Box<StackError>>),
-    /// Drops the outcome of a goroutine that nothing joins. If the goroutine got no stack, this
-    /// reports the error.
+    /// Drops the outcome of a goroutine that nothing joins. Reports the error if it got no stack.
     pub(crate) drop_outcome: unsafe fn(&Goroutine),
 }
 
@@ -185,14 +170,12 @@ pub(crate) static NOTHING: VTable = VTable {
     drop_outcome: nothing,
 };
 
-/// A goroutine's record.
 #[repr(C)]
 pub(crate) struct Goroutine {
-    /// Status, kind, wait reason, flags, ticket.
     pub(crate) head: Head,
     /// See the table of `context`.
     pub(crate) context: AtomicUsize,
-    /// The operations on its body; set at spawn.
+    /// Set at spawn.
     vtable: UnsafeCell<&'static VTable>,
     /// See the table of `join`.
     pub(crate) join: AtomicUsize,
@@ -204,8 +187,8 @@ pub(crate) struct Goroutine {
     body: UnsafeCell<[MaybeUninit<usize>; 1 + BODY_WORDS]>,
 }
 
-// SAFETY: `vtable` and `body` are reached only by the thread that owns the goroutine
-// by the tables above; all else is atomic.
+// SAFETY: only the thread that owns the goroutine by the tables above reaches `vtable` and `body`;
+// all else is atomic.
 unsafe impl Sync for Goroutine {}
 // SAFETY: closures and results in it are `Send` by the bounds of spawn.
 unsafe impl Send for Goroutine {}
@@ -213,7 +196,6 @@ unsafe impl Send for Goroutine {}
 const _: () = assert!(size_of::<Goroutine>() == 88);
 
 impl Goroutine {
-    /// A record on no list, for a slab.
     pub(crate) fn unused() -> Self {
         Self {
             head: Head {
@@ -232,7 +214,6 @@ impl Goroutine {
         }
     }
 
-    /// The goroutine behind a parkable of kind `Goroutine`.
     #[inline(always)]
     pub(crate) fn of(parkable: Parkable) -> &'static Self {
         debug_assert_eq!(parkable.head().kind, Kind::Goroutine);
@@ -240,7 +221,6 @@ impl Goroutine {
         unsafe { &*parkable.as_ptr().cast() }
     }
 
-    /// The goroutine as a parkable.
     #[inline(always)]
     pub(crate) fn parkable(&'static self) -> Parkable {
         // SAFETY: records are type-stable and begin with their head.
@@ -269,7 +249,7 @@ impl Goroutine {
         self.head.flags.fetch_and(!flag, Ordering::Relaxed);
     }
 
-    /// Two bits: 0 normal, 1 high, 2 low.
+    /// See [`Priority`].
     #[inline(always)]
     pub(crate) fn priority_bits(&self) -> u8 {
         self.head.flags.load(Ordering::Relaxed) >> FLAG_PRIORITY_SHIFT & 0b11
@@ -290,23 +270,22 @@ impl Goroutine {
         unsafe { *self.vtable.get() = vtable };
     }
 
-    /// The next in a [`List`], or in a free list, for the thread that owns the link.
+    /// Only for the thread that owns the link.
     #[inline(always)]
     pub(crate) fn next(&self) -> &AtomicPtr<Self> {
-        // SAFETY: the first word of `body`, aligned as a pointer is; by the table
-        // of `body` it holds nothing else while the goroutine is on a list.
+        // SAFETY: the first word of `body`, aligned as a pointer is; by the table of `body` it
+        // holds nothing else while the goroutine is on a list.
         unsafe { AtomicPtr::from_ptr(self.body.get().cast()) }
     }
 
-    /// The memory of closure and result.
     #[inline(always)]
     pub(crate) fn body(&self) -> *mut u8 {
         // SAFETY: the body has further words behind the first.
         unsafe { self.body.get().cast::<usize>().add(1).cast() }
     }
 
-    /// Calls `f`, which may wait, with the result moved aside: a wait puts its
-    /// waiter in the result's place. `f` does not unwind.
+    /// Calls `f`, which may wait and does not unwind, with the result moved aside: a wait puts its
+    /// waiter in the result's place.
     ///
     /// # Safety
     ///
@@ -314,8 +293,8 @@ impl Goroutine {
     #[cold]
     pub(crate) unsafe fn with_outcome_aside(&self, f: impl FnOnce()) {
         let body = self.body.get();
-        // SAFETY: by the caller's promise no other thread reads the body now. Words
-        // are moved away and back, with any content.
+        // SAFETY: by the caller's promise no other thread reads the body now. Words are moved away
+        // and back, with any content.
         unsafe {
             let outcome = body.read();
             f();
@@ -323,14 +302,12 @@ impl Goroutine {
         }
     }
 
-    /// The memory of the goroutine's own waiter.
     #[inline(always)]
     pub(crate) fn waiter(&self) -> *mut Waiter {
         const { assert!(size_of::<Waiter>() <= (1 + BODY_WORDS) * size_of::<usize>()) };
         self.body.get().cast()
     }
 
-    /// Its spawn site.
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
         match self.details() {
             Some(details) => Some(details.site()),
@@ -338,22 +315,20 @@ impl Goroutine {
         }
     }
 
-    /// The word `site`: the address of the spawn site, or, if odd, of a box of [`Details`] that
-    /// contains the site.
+    /// The address of the spawn site, or, if odd, of a box of [`Details`] that contains the site.
     pub(crate) fn site_word(&self) -> usize {
         // Acquire: pairs with the Release in `set_details`.
         self.site.load(Ordering::Acquire)
     }
 
-    /// The site of an even word.
+    /// The site of an even [`Self::site_word`].
     pub(crate) fn plain_site(word: usize) -> Option<&'static Location<'static>> {
         debug_assert!(word.is_multiple_of(2));
         // SAFETY: an even non-zero value came from a static location.
         unsafe { (word as *const Location<'static>).as_ref() }
     }
 
-    /// Name, labels and stack class, if any were given. Only for the goroutine itself, or while it
-    /// is known not to end.
+    /// Only for the goroutine itself, or while it is known not to end.
     pub(crate) fn details(&self) -> Option<&Details> {
         let site = self.site_word();
         // SAFETY: an odd value is a box that lives until the record is freed.
@@ -371,7 +346,6 @@ impl Goroutine {
             .store(Box::into_raw(details) as usize | 1, Ordering::Release);
     }
 
-    /// Frees the details, when the record is freed.
     #[inline(always)]
     pub(crate) fn drop_details(&self) {
         let site = self.site.load(Ordering::Relaxed);
@@ -380,8 +354,8 @@ impl Goroutine {
             // A dump that runs meanwhile sees the zero before it can see other content in the box's
             // memory.
             barrier::light();
-            // SAFETY: it came from `Box::into_raw` in `set_details`; the owner
-            // of the dead record drops it once.
+            // SAFETY: it came from `Box::into_raw` in `set_details`; the owner of the dead record
+            // drops it once.
             drop(unsafe { Box::from_raw((site & !1) as *mut Details) });
         }
     }

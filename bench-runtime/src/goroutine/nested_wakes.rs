@@ -1,8 +1,6 @@
-//! Calls of wakers that nest.
-//!
-//! A waker may drop its task, whose values may end the wait of another task, whose waker may
-//! drop that task: the calls nest as deep as there are tasks. So a goroutine, or a thread, with
-//! [`DEEPEST`] nested calls leaves further wakers to the innermost of them, which has a list.
+//! Limits how deep calls of wakers nest. A waker may drop its task, which may end the wait of
+//! another task, whose waker may drop that task, and so on. So a goroutine or thread with
+//! [`DEEPEST`] nested calls puts further wakers on a list, for the innermost call.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -14,20 +12,18 @@ use crate::util::lock::Lock;
 use crate::util::panic::without_panic;
 
 thread_local! {
-    /// As [`StackHeader::wakes`], of a plain thread.
     static WAKES: Cell<u8> = const { Cell::new(0) };
 }
 
 /// The most nested calls. Chosen, not measured.
 const DEEPEST: u8 = 16;
 
-/// Wakers that goroutines, and threads, have left to the innermost of their calls: few
-/// have any, and none for long.
+/// The lists of wakers, by the goroutine or thread ([`waking`]).
 static LEFT: Lock<Vec<(usize, VecDeque<Waker>)>> = Lock::new(Vec::new());
 
-/// Wakes the task now, or leaves the waker to the innermost call of this function: see the module.
+/// Wakes the task now, or leaves the waker to the innermost call of this function.
 pub(crate) fn wake(header: Option<&'static StackHeader>, waker: Waker) {
-    // A thread-local's address is not kept over a waker.
+    // A thread-local's address is not kept over a waker: the goroutine may move.
     let set = |wakes| match header {
         Some(header) => header.wakes.set(wakes),
         None => WAKES.set(wakes),
@@ -42,7 +38,6 @@ pub(crate) fn wake(header: Option<&'static StackHeader>, waker: Waker) {
         };
     }
     set(outer + 1);
-    // It does not unwind.
     without_panic(|| waker.wake());
     if outer + 1 == DEEPEST {
         wake_left(waking(header));
@@ -50,7 +45,7 @@ pub(crate) fn wake(header: Option<&'static StackHeader>, waker: Waker) {
     set(outer);
 }
 
-/// The address that identifies the goroutine or thread that wakes.
+/// The address that identifies the goroutine or thread.
 fn waking(header: Option<&'static StackHeader>) -> usize {
     match header {
         Some(header) => ptr::from_ref(header).addr(),
@@ -58,7 +53,7 @@ fn waking(header: Option<&'static StackHeader>) -> usize {
     }
 }
 
-/// Calls all wakers that were left to this call, also those that are left meanwhile.
+/// Calls all wakers that were left, also those that are added meanwhile.
 #[cold]
 fn wake_left(who: usize) {
     loop {

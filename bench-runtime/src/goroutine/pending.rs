@@ -1,16 +1,14 @@
 //! Pending futures, which wait in queues without parking.
 //!
-//! A pending future is in a queue as a [`Parkable`]. The thread that readies it wakes the task that
-//! polled the future last. A record serves one wait, and is then free for another. Records live for
-//! ever, because a shutdown may read the kind of a record that has just been taken out of a `join`.
+//! The thread that readies a record wakes the task that polled its future last. A record serves one
+//! wait, and is then free for another. Records are never freed, because a shutdown may read the
+//! kind of a record that has just been taken out of a `join`.
 //!
 //! | `state`   | meaning                                               | next            |
 //! |-----------|-------------------------------------------------------|-----------------|
 //! | `Waiting` | may be in a queue; the waker is the last poll's       | `Ready`; on the free list if its future ends the wait |
 //! | `Left`    | in a queue and no longer polled; the thread that readies it frees a value | on the free list |
 //! | `Ready`   | was readied; the future takes the result              | on the free list |
-//!
-//! Where a waker runs is in `crate::sched::wakers`.
 
 use std::mem;
 use std::ptr::NonNull;
@@ -20,7 +18,6 @@ use std::task::{Poll, Waker};
 use super::{Head, Kind, Parkable};
 use crate::util::lock::Lock;
 
-/// See the module.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Pending {
@@ -35,7 +32,6 @@ enum State {
     Left(Left),
 }
 
-/// A value, which the thread that readies the record must free.
 #[derive(Debug)]
 struct Left {
     what: *mut (),
@@ -66,12 +62,11 @@ impl Pending {
         pending
     }
 
-    /// A record for a wait that is about to begin.
     pub(crate) fn new(waker: &Waker) -> &'static Self {
         Self::take(State::Waiting(waker.clone()))
     }
 
-    /// A record that no future polls: the thread that readies it calls `free` with `what`.
+    /// A record that no future polls. The thread that readies it calls `free` with `what`.
     ///
     /// # Safety
     ///
@@ -83,12 +78,11 @@ impl Pending {
     /// Puts the record on the free list. It must be in no queue, and no thread may be about to
     /// ready it.
     pub(crate) fn give_back(&'static self) {
-        // The waker is dropped outside the lock, because its destructor is foreign.
+        // Dropped outside the lock, because a waker's destructor is foreign code.
         let _waker = mem::replace(&mut *self.state.lock(), State::Ready);
         FREE.lock().push(self);
     }
 
-    /// The record behind a parkable of kind `Future`.
     pub(crate) fn of(parkable: Parkable) -> &'static Self {
         debug_assert_eq!(parkable.head().kind, Kind::Future);
         // SAFETY: the head is the first field of a record that is never freed.
@@ -96,12 +90,12 @@ impl Pending {
     }
 
     pub(crate) fn parkable(&'static self) -> Parkable {
-        // SAFETY: records are never freed, and begin with their head. Made from
-        // the whole record, so that `of` may reach all of it.
+        // SAFETY: records are never freed, and begin with their head. Made from the whole record,
+        // so that `of` may reach all of it.
         unsafe { Parkable::from_head(NonNull::from(self).cast()) }
     }
 
-    /// True if the record was readied. Else the thread that readies it will wake this waker.
+    /// True if the record was readied. Else the thread that readies it will wake `waker`.
     pub(crate) fn is_ready(&self, waker: &Waker) -> bool {
         match &*self.state.lock() {
             State::Waiting(known) if known.will_wake(waker) => return false,
@@ -131,15 +125,15 @@ impl Pending {
         Poll::Ready(true)
     }
 
-    /// Waits for a ready that another thread has begun: it has dequeued this record, and readies it
-    /// a few instructions later. Blocks the thread until then.
+    /// Blocks the thread until another one, which has dequeued this record, readies it a few
+    /// instructions later.
     pub(crate) fn wait_ready(&self) {
         while !matches!(&*self.state.lock(), State::Ready) {
             std::thread::yield_now();
         }
     }
 
-    /// Readies the record. The caller must wake the waker that this returns.
+    /// Readies the record. The caller must wake the returned waker.
     pub(crate) fn complete(&'static self) -> Option<Waker> {
         let was = mem::replace(&mut *self.state.lock(), State::Ready);
         match was {

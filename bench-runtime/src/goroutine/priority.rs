@@ -1,16 +1,12 @@
-//! The scheduling class of a goroutine.
-
 use super::Goroutine;
 
 /// The scheduling class of a goroutine.
 ///
-/// High ones run before all others, and low ones if nothing else is runnable. But a thread checks
-/// the lower classes first in a share of its picks, so none starves.
+/// High ones run before all others, and low ones if nothing else is runnable. A thread checks the
+/// lower classes first in a share of its picks, so none starves.
 ///
-/// In a pinned runtime the class decides only when a goroutine starts. After
-/// its start it waits in the one queue of its thread, in the order in which
-/// that thread's goroutines became runnable. The classes are queues of the
-/// whole runtime, and no other thread could run a goroutine that has started.
+/// In a pinned runtime the class decides only when a goroutine starts. After its start it waits in
+/// the one queue of its thread.
 ///
 /// # Examples
 ///

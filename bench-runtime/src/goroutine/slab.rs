@@ -1,9 +1,8 @@
-//! The memory of records: chunks that are never returned to the allocator, so
-//! that a stale pointer always points to a record and a dump can visit all
-//! goroutines without a scheduler lock. When a runtime ends and none of its
-//! records is in use, the next runtime takes its chunks.
+//! The memory of records: chunks that are never returned to the allocator, so that a stale pointer
+//! always points to a record. A dump visits all goroutines without a lock. When a runtime ends and
+//! none of its records is in use, other runtimes take its chunks.
 //!
-//! A chunk is aligned to its size. Its header names the runtime to which its goroutines belong.
+//! A chunk is aligned to its size.
 
 use std::alloc::{self, Layout};
 use std::ptr::{self, NonNull};
@@ -12,22 +11,20 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use super::{Goroutine, Status};
 use crate::util::lock::Lock;
 
-/// The size of a chunk: a compromise between the waste of a small runtime and the header's share.
 const CHUNK_BYTES: usize = 256 * 1024;
 const HEADER_BYTES: usize = 64;
 const PER_CHUNK: usize = (CHUNK_BYTES - HEADER_BYTES) / size_of::<Goroutine>();
 
-/// A cache spills half of this many to the slab.
+/// A cache with more records spills half of this many to the slab.
 const CACHE_LIMIT: usize = 256;
 
 #[derive(Debug)]
 #[repr(C)]
 struct Chunk {
     owner: *const (),
-    /// Whether the owner's stacks are compacted. For a while after another runtime has adopted the
-    /// chunk, a reader may see the old value.
+    /// Whether the owner's stacks are compacted. A reader may see the value of the chunk's former
+    /// owner for a while.
     compacts: AtomicBool,
-    /// The chunk made before this one.
     next: *mut Chunk,
     /// How many records, from the front, have ever been handed out.
     used: AtomicUsize,
@@ -41,7 +38,6 @@ impl Chunk {
             .unwrap_or_else(|_| unreachable!("a power of two"))
     }
 
-    /// The chunk of a record: records are only in chunks, which are aligned to their size.
     #[inline(always)]
     fn of(g: &Goroutine) -> *const Self {
         ptr::with_exposed_provenance(ptr::from_ref(g).addr() & !(CHUNK_BYTES - 1))
@@ -59,7 +55,6 @@ impl Chunk {
     }
 }
 
-/// All records of one runtime.
 #[derive(Debug)]
 pub(crate) struct Slab {
     owner: *const (),
@@ -80,7 +75,8 @@ unsafe impl Sync for Slab {}
 // SAFETY: as above.
 unsafe impl Send for Slab {}
 
-/// A P's own records: a free list, and the part of a chunk that was never handed out.
+/// A P's own records: a free list, and from `fresh` on the part of `chunk` that was never handed
+/// out.
 #[derive(Debug)]
 pub(crate) struct Cache {
     free: *mut Goroutine,
@@ -102,7 +98,6 @@ impl Cache {
         }
     }
 
-    /// An unused record.
     #[inline]
     pub(crate) fn take(&mut self, slab: &Slab) -> &'static Goroutine {
         if let Some(g) = NonNull::new(self.free) {
@@ -151,7 +146,7 @@ impl Cache {
         }
     }
 
-    /// Takes back a record whose body is empty.
+    /// The record's body must be empty.
     #[inline]
     pub(crate) fn put(&mut self, slab: &Slab, g: &'static Goroutine) {
         g.next().store(self.free, Ordering::Relaxed);
@@ -179,8 +174,7 @@ impl Cache {
 }
 
 impl Slab {
-    /// `owner` is the result of [`Slab::owner_of`] for its goroutines.
-    /// `compacts`: the result of [`Slab::compacts`].
+    /// [`Slab::owner_of`] and [`Slab::compacts`] return the arguments.
     pub(crate) fn new(owner: *const (), compacts: bool) -> Self {
         Self {
             owner,
@@ -192,29 +186,28 @@ impl Slab {
         }
     }
 
-    /// Takes back a record from a thread without a cache.
+    /// For a thread without a cache.
     pub(crate) fn put(&self, g: &'static Goroutine) {
         let mut spare = self.spare.lock();
         g.next().store(spare.free, Ordering::Relaxed);
         spare.free = ptr::from_ref(g).cast_mut();
     }
 
-    /// The owner that was given to the goroutine's slab.
     #[inline(always)]
     pub(crate) fn owner_of(g: &Goroutine) -> *const () {
         // SAFETY: the header was written before any record was handed out.
         unsafe { (*Chunk::of(g)).owner }
     }
 
-    /// Whether the runtime of a goroutine compacts its stacks. This is read from the chunk, because
-    /// the owner may be freed.
+    /// Whether the runtime of a goroutine compacts its stacks. Read from the chunk, because the
+    /// owner may be freed.
     pub(crate) fn compacts(g: &Goroutine) -> bool {
         // SAFETY: as in `owner_of`; chunks are never freed.
         unsafe { (*Chunk::of(g)).compacts.load(Ordering::Relaxed) }
     }
 
-    /// Takes over a chunk that another runtime no longer uses, and puts its records on the free
-    /// list. False if there are no such records.
+    /// Takes a chunk out of the pool, and puts its records on the free list. False if there are no
+    /// records.
     fn adopt(&self) -> bool {
         let Some(Pooled(chunk)) = POOL.lock().pop() else {
             return false;
@@ -247,9 +240,8 @@ impl Slab {
         self.publish(chunk)
     }
 
-    /// Adds a chunk to the list; it is the caller's alone until then.
+    /// Adds a chunk, which is the caller's alone, to the list.
     fn publish(&self, chunk: *mut Chunk) -> *mut Chunk {
-        // `owner_of` computes the chunk's address from a record's.
         chunk.expose_provenance();
         let mut next = self.chunks.load(Ordering::Relaxed);
         loop {
@@ -270,8 +262,8 @@ impl Slab {
         }
     }
 
-    /// Visits every record that was ever handed out, without a lock: a record may change during
-    /// the visit.
+    /// Visits every record that was ever handed out, without a lock: a record may change during the
+    /// visit.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&'static Goroutine)) {
         // Acquire: pairs with the Release in `publish`.
         let mut chunk = self.chunks.load(Ordering::Acquire);
@@ -292,7 +284,6 @@ impl Slab {
         }
     }
 
-    /// The records of goroutines that have not ended, as far as they are visible.
     pub(crate) fn in_use(&self) -> Vec<&'static Goroutine> {
         let mut all = Vec::new();
         self.for_each(|g| {
@@ -303,7 +294,7 @@ impl Slab {
         all
     }
 
-    /// Gives the chunks to other runtimes.
+    /// Puts the chunks into the pool, for other runtimes.
     ///
     /// # Safety
     ///
@@ -319,7 +310,6 @@ impl Slab {
     }
 }
 
-/// A chunk that no runtime uses.
 #[derive(Debug)]
 struct Pooled(NonNull<Chunk>);
 
@@ -365,7 +355,6 @@ mod tests {
         slab.for_each(|_| count += 1);
         assert!(count >= 3 * PER_CHUNK);
         for _ in 0..3 * PER_CHUNK {
-            // All except those that the two caches keep come from the free list.
             other.take(&slab);
         }
         let mut after = 0;

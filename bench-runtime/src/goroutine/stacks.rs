@@ -1,15 +1,15 @@
-//! How the sweep over stacks claims a parked goroutine, so that it is not resumed while its stack
-//! is trimmed or compacted.
+//! How the sweep claims a parked goroutine, so that it is not resumed while its stack is trimmed or
+//! compacted.
 //!
 //! A claim changes `context` (see its table in [`crate::goroutine`]) from the saved context to the
-//! address of the stack header, with [`RUNNING_BIT`] and [`CLAIMED_BIT`]. So a thread that dequeues
-//! the goroutine meanwhile waits, or runs others first, as it does while a goroutine is still
-//! leaving its stack. No path of the scheduler depends on claims.
+//! address of the stack header, with [`RUNNING_BIT`] and [`CLAIMED_BIT`]. A thread that dequeues
+//! the goroutine meanwhile finds an odd `context`, as if the goroutine were still leaving its
+//! stack.
 //!
 //! # Why a claim must be confirmed
 //!
-//! A thread that resumes a goroutine reads `context` and then stores to it, without a
-//! locked instruction, so a claim may come between the two:
+//! A thread that resumes a goroutine reads `context` and then stores to it, without a locked
+//! instruction, so a claim may come between the two:
 //!
 //! | resume                                | claim                              |
 //! |---------------------------------------|------------------------------------|
@@ -19,15 +19,12 @@
 //! |                                       | C4 else give up: if still claimed, back to saved |
 //!
 //! If R2 read the saved context, R1 and R2 came before C1. By C2, and the light barrier before R2,
-//! C3 then sees the status that R1 read, even if it was still in a CPU's store buffer, and the
-//! claim does not hold. C3 reads the status before `context`: a goroutine that was resumed and is
-//! about to park again is Waiting too, but then R3 is visible in `context`. In C4 the
-//! compare-exchange fails if R3 was done, because R3 stores another value. The steps are in
-//! [`super::claim`].
+//! C3 then sees the status that R1 read, and the claim does not hold. C3 reads the status before
+//! `context`: a goroutine that was resumed and is about to park again is Waiting too, but then R3
+//! is visible in `context`. In C4 the compare-exchange fails after R3, because R3 stores another
+//! value.
 //!
-//! The sweep does not claim goroutines that are locked to an M, because the M waits for them. It
-//! does not claim goroutines that were readied already. A goroutine whose stack an inspection reads
-//! ([`crate::debug::inspect`]) is left for the next pass.
+//! The sweep does not claim goroutines that are locked to an M, because the M waits for them.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -40,7 +37,6 @@ use super::{
 use crate::stack::sweep::{self, Hooks, Shrink};
 use crate::stack::{Claimed, Stack, header_of};
 
-/// Tells the sweep how goroutines are claimed.
 pub(crate) fn install() {
     sweep::set_hooks(Hooks {
         parked,
@@ -56,7 +52,7 @@ fn parked_on(g: *mut (), stack: Stack) -> Option<(&'static Goroutine, usize)> {
     let g = unsafe { g.cast::<Goroutine>().as_ref() }?;
     // Acquire: pairs with the store of the context by `switch`.
     let context = g.context.load(Ordering::Acquire);
-    // An inspection watches the goroutine while it reads the stack.
+    // An inspection watches the goroutine while it reads the stack; the next pass claims it.
     let suspended = context != FRESH && context & (RUNNING_BIT | WATCHED_BIT) == 0;
     let here = suspended && header_of(context) == Some(stack.as_ptr());
     (here && g.status() == Status::Waiting && !g.has_flag(FLAG_LOCKED)).then_some((g, context))
@@ -75,12 +71,10 @@ fn claim(g: *mut (), stack: Stack) -> Option<usize> {
     claim::claim(&g.context, context, claimed_context(stack)).then_some(context) // C1
 }
 
-/// The value of `context` while a goroutine is claimed.
 fn claimed_context(stack: Stack) -> usize {
     stack.as_ptr().as_ptr() as usize | RUNNING_BIT | CLAIMED_BIT
 }
 
-/// The record of a claimed goroutine.
 fn goroutine_of(claimed: &Claimed) -> &'static Goroutine {
     // SAFETY: it was claimed, so it is a record; records are type-stable.
     unsafe { &*claimed.g.cast::<Goroutine>() }
@@ -102,24 +96,23 @@ fn release(claimed: &Claimed, compacted: bool) {
     if compacted {
         g.set_flag(FLAG_COMPACTED);
     }
-    // C4, and the end of a claim that held; the flag is seen with it.
+    // C4, and the end of a claim that held. The flag is seen with it.
     claim::release(&g.context, claimed_context(claimed.stack), claimed.sp);
 }
 
-/// Whether this is the `context` of a goroutine that the sweep has claimed.
 pub(crate) fn is_claimed(context: usize) -> bool {
     let claimed = RUNNING_BIT | CLAIMED_BIT;
     context & claimed == claimed
 }
 
-/// Restores the compacted stack of a goroutine that the caller is about to resume.
+/// Called before a goroutine is resumed.
 #[cold]
 pub(crate) fn restore(g: &Goroutine, context: usize) {
     g.clear_flag(FLAG_COMPACTED);
     crate::stack::compact::restore(context);
 }
 
-/// The M in the header of a suspended goroutine's compacted stack. Only for the caller that has
+/// The M in the header of a suspended goroutine's compacted stack. Only for the thread that has
 /// readied the goroutine.
 #[cold]
 pub(crate) fn machine_of_compacted(context: usize) -> Option<ptr::NonNull<()>> {

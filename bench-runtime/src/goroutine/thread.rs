@@ -1,7 +1,5 @@
-//! Plain OS threads as parkables.
-//!
-//! Records are reused and never freed, so a thread that is readied after it has ended still has a
-//! record.
+//! Plain OS threads as parkables. Records are reused and never freed, so a thread may be readied
+//! after it has ended.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
@@ -14,7 +12,6 @@ use crate::sys::thread_end::AtEnd;
 use crate::util::lock::Lock;
 use crate::util::note::Note;
 
-/// The record of a plain thread, which waits in the queues of primitives.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ThreadRecord {
@@ -23,8 +20,8 @@ pub(crate) struct ThreadRecord {
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
 }
 
-// SAFETY: `waiter` is used only by the thread that holds the record and, once
-// enqueued, under the lock of the queue.
+// SAFETY: only the thread that holds the record uses `waiter` and, once enqueued, only under the
+// lock of the queue.
 unsafe impl Sync for ThreadRecord {}
 // SAFETY: the record holds nothing bound to a thread.
 unsafe impl Send for ThreadRecord {}
@@ -32,12 +29,11 @@ unsafe impl Send for ThreadRecord {}
 static FREE: Lock<Vec<&'static ThreadRecord>> = Lock::new(Vec::new());
 
 thread_local! {
-    /// The record of this thread. Without a destructor, so that the destructors
-    /// of the program's thread-locals may still wait.
+    /// Without a destructor, so that the destructors of the program's thread-locals may still wait.
     static RECORD: Cell<Option<&'static ThreadRecord>> = const { Cell::new(None) };
 }
 
-/// Puts the record on the free list after the destructors of the thread's thread-locals.
+/// Runs after the destructors of the thread's thread-locals.
 static GIVE_BACK: AtEnd = AtEnd::new(give_back);
 
 unsafe extern "C" fn give_back(record: *mut c_void) {
@@ -68,12 +64,11 @@ fn take() -> &'static ThreadRecord {
 }
 
 impl ThreadRecord {
-    /// The record of the calling thread. Never call it on a goroutine's stack.
+    /// Must not be called on a goroutine's stack.
     pub(crate) fn current() -> &'static Self {
         RECORD.get().unwrap_or_else(take)
     }
 
-    /// The record behind a parkable of kind `Thread`.
     pub(crate) fn of(parkable: Parkable) -> &'static Self {
         debug_assert_eq!(parkable.head().kind, Kind::Thread);
         // SAFETY: the head is the first field of a record that is never freed.
@@ -81,12 +76,11 @@ impl ThreadRecord {
     }
 
     pub(crate) fn parkable(&'static self) -> Parkable {
-        // SAFETY: records are never freed, and begin with their head. Made from
-        // the whole record, so that `of` may reach all of it.
+        // SAFETY: records are never freed, and begin with their head. Made from the whole record,
+        // so that `of` may reach all of it.
         unsafe { Parkable::from_head(NonNull::from(self).cast()) }
     }
 
-    /// The thread's own waiter, for a simple wait.
     pub(crate) fn waiter(&self) -> *mut Waiter {
         self.waiter.get().cast()
     }
@@ -105,7 +99,6 @@ impl ThreadRecord {
         }
     }
 
-    /// Ends the thread's wait.
     pub(crate) fn ready(&self) {
         self.note.wake();
     }

@@ -10,8 +10,8 @@
 use crate::shim::Ordering;
 use crate::shim::fixed::AtomicU32;
 
-/// Takes the right to end the wait with this ticket. False: another thread has
-/// it, or the wait is over.
+/// Takes the right to end the wait with this ticket. False if another thread has it, or if the wait
+/// is over.
 #[inline]
 pub(crate) fn claim(ticket: &AtomicU32, of_wait: u32) -> bool {
     // AcqRel: a later claim pairs with this one, and sees the writes before it.

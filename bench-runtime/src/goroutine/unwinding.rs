@@ -2,16 +2,15 @@
 //!
 //! Std counts panics by thread. So while such a goroutine is parked, [`std::thread::panicking`]
 //! would be true for the other goroutines of its thread. Their guards would poison their locks, and
-//! if one of them panicked while a hook waits, the process would end.
+//! a panic while a hook waits would end the process.
 //!
 //! | runtime   | a goroutine that parks while it unwinds                        |
 //! |-----------|----------------------------------------------------------------|
 //! | pinned    | takes its panics off its thread's count, and adds them again when it continues |
-//! | migrating | keeps its thread, which runs no other goroutine ([`FLAG_LOCKED`]): while std calls a hook it keeps the address of this thread's count, so the goroutine must not continue on another thread |
+//! | migrating | keeps its thread, which runs no other goroutine ([`FLAG_LOCKED`]): std keeps the address of this thread's count while it calls a hook |
 //!
-//! std has no function that only adds to the count or only subtracts from it. But `resume_unwind`
-//! adds a panic and `catch_unwind` subtracts one. Between the two the exception is an object that
-//! can be kept: [`arch::catch`] catches it without changing the count.
+//! Std's `resume_unwind` adds a panic to the count and `catch_unwind` subtracts one.
+//! [`arch::catch`] catches an exception without changing the count.
 //!
 //! | function         | for each panic                                          | count | spare exceptions |
 //! |------------------|---------------------------------------------------------|-------|------------------|
@@ -20,6 +19,7 @@
 //!
 //! If no spare exception is left, a new thread makes one and ends. The count of that thread stays
 //! 1, but no code reads it.
+//!
 //! If a hook waits and then panics, the hook's panic unwinds from there. Std does not end the
 //! process, because its count no longer says that a hook runs.
 
@@ -35,7 +35,6 @@ use crate::stack::StackHeader;
 use crate::threads::{self, THREAD_STACK};
 use crate::util::lock::Lock;
 
-/// An exception that is not being unwound.
 struct Spare(*mut c_void);
 
 // SAFETY: an object on the heap that belongs to no thread.
@@ -44,7 +43,7 @@ unsafe impl Send for Spare {}
 static SPARE: Lock<Vec<Spare>> = Lock::new(Vec::new());
 
 /// A part of step 1 of a wait (the list in `goroutine/parkable.rs`), for a pinned goroutine whose
-/// thread counts a panic: takes the panics off the count.
+/// thread counts a panic.
 #[cold]
 #[inline(never)]
 pub(crate) fn prepare_park(header: &StackHeader) {
@@ -56,7 +55,6 @@ pub(crate) fn prepare_park(header: &StackHeader) {
     }
 }
 
-/// Ends the wait of a goroutine that parked while it unwound.
 #[cold]
 #[inline(never)]
 pub(crate) fn end_park(header: &StackHeader) {
@@ -69,8 +67,7 @@ pub(crate) fn end_park(header: &StackHeader) {
     }
 }
 
-/// Calls `f` with no panic on the thread's count, because other goroutines of the thread run in
-/// `f`.
+/// Calls `f`, in which other goroutines of the thread run, with no panic on the thread's count.
 #[cold]
 #[inline(never)]
 pub(crate) fn without_panics<R>(f: impl FnOnce() -> R) -> R {
@@ -80,11 +77,11 @@ pub(crate) fn without_panics<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Takes all panics off the thread's count; returns how many there were.
+/// Takes all panics off the thread's count; returns their number.
 fn take_panics() -> u16 {
     let mut panics = 0;
-    // Miri has no assembly to raise an exception. With `panic = "abort"` only a hook can park here,
-    // and the process ends after the hook.
+    // Miri cannot raise an exception. With `panic = "abort"` only a hook can park here, and the
+    // process ends after the hook.
     while std::thread::panicking() && cfg!(all(panic = "unwind", not(miri))) {
         let spare = SPARE.lock().pop().unwrap_or_else(make_spare);
         let caught = catch_unwind(move || {
@@ -116,11 +113,11 @@ fn catch_one() -> Spare {
     Spare(unsafe { arch::catch(panic, ptr::null_mut()) })
 }
 
-/// Starts a thread that makes a spare exception. Blocks the calling thread until it is made.
+/// Blocks the calling thread until a new thread has made an exception.
 fn make_spare() -> Spare {
     let (give, take) = mpsc::sync_channel(1);
     let made = threads::start("exception", THREAD_STACK, move || {
-        // This cannot fail, because the receiver lives until it has the exception.
+        // Cannot fail: the receiver lives until it has the exception.
         let _ = give.send(catch_one());
     });
     match made.map(|()| take.recv()) {
@@ -145,7 +142,6 @@ mod tests {
         }
     }
 
-    /// Panics, and catches the panic: the thread's count is then as before.
     fn panics_and_is_caught() {
         assert!(catch_unwind(|| resume_unwind(Box::new(7))).is_err());
     }

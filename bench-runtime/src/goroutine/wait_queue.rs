@@ -1,4 +1,4 @@
-//! A queue of [`Waiter`]s. A dequeue restores the goroutine's stack if it is compacted.
+//! A queue of [`Waiter`]s.
 
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
@@ -7,16 +7,16 @@ use super::parkable::{Kind, Parkable, Waiter};
 use super::wait_reason::WaitReason;
 use super::{FLAG_COMPACTED, FLAG_LEFT, FRESH, Goroutine, RUNNING_BIT};
 
-/// A first-in first-out queue of waiters, linked through them. The caller holds the lock of the
-/// primitive to which the queue belongs.
+/// First in, first out, linked through the waiters. The caller holds the lock of the primitive to
+/// which the queue belongs.
 #[derive(Debug)]
 pub(crate) struct WaitQueue {
     head: *mut Waiter,
     tail: *mut Waiter,
 }
 
-// SAFETY: the queue is used only under its primitive's lock, and the waiters in
-// it do not move until they are dequeued.
+// SAFETY: the queue is used only under its primitive's lock, and the waiters in it do not move
+// until they are dequeued.
 unsafe impl Send for WaitQueue {}
 
 impl WaitQueue {
@@ -31,15 +31,13 @@ impl WaitQueue {
         self.head.is_null()
     }
 
-    /// Appends a waiter.
-    ///
     /// # Safety
     ///
     /// The waiter does not move, and is in no other queue, until it has been dequeued or removed.
     #[inline]
     pub(crate) unsafe fn enqueue(&mut self, waiter: *mut Waiter) {
-        // SAFETY: the caller gives a live waiter; the tail is in the queue and
-        // so alive by the same promise.
+        // SAFETY: the caller gives a live waiter; the tail is in the queue and so alive by the same
+        // promise.
         unsafe {
             (*waiter).next.set(ptr::null_mut());
             (*waiter).prev.set(self.tail);
@@ -51,8 +49,8 @@ impl WaitQueue {
         self.tail = waiter;
     }
 
-    /// Puts a waiter in front of all others: one that has lost a mutex to a newcomer, or the sender
-    /// of a value that was put back into its channel.
+    /// For a waiter that has lost a mutex to a newcomer, or the sender of a value that was put back
+    /// into its channel.
     ///
     /// # Safety
     ///
@@ -70,18 +68,16 @@ impl WaitQueue {
         self.head = waiter;
     }
 
-    /// Takes the first waiter whose wait is not over. The caller must ready its owner, once.
-    /// Waiters whose ticket another thread has claimed are removed on the way. So are the waiters
-    /// of goroutines whose runtime has stopped, because a lock that was handed to such a goroutine
-    /// would stay locked. Those that wait for a channel are not removed.
+    /// Takes the first waiter whose wait is not over. The caller must ready its owner, once. Drops
+    /// waiters whose ticket another thread has claimed. Also drops those of goroutines whose
+    /// runtime has stopped, which would never unlock a lock, unless they wait for a channel.
     #[inline]
     pub(crate) fn dequeue(&mut self) -> Option<NonNull<Waiter>> {
         while let Some(first) = NonNull::new(self.head) {
             // SAFETY: it is in the queue, and so alive.
             unsafe { self.remove(first.as_ptr()) };
-            // SAFETY: unlinked under the lock; its owner does not end the wait
-            // before it has taken this lock to remove the waiter, or was
-            // readied.
+            // SAFETY: unlinked under the lock. Its owner does not end the wait before it was
+            // readied or has taken this lock to remove the waiter.
             let waiter = unsafe { first.as_ref() };
             if waiter.take() && continues(waiter.owner) {
                 return Some(first);
@@ -90,20 +86,18 @@ impl WaitQueue {
         None
     }
 
-    /// The first waiter, left in place.
     pub(crate) fn first(&self) -> Option<NonNull<Waiter>> {
         NonNull::new(self.head)
     }
 
-    /// Removes a waiter if it is still in the queue; returns whether it was.
+    /// Returns whether the waiter was still in the queue.
     ///
     /// # Safety
     ///
     /// The waiter is alive and is in this queue or in none.
     #[inline]
     pub(crate) unsafe fn remove(&mut self, waiter: *mut Waiter) -> bool {
-        // SAFETY: the caller gives a live waiter; its neighbours are in the
-        // queue and so alive.
+        // SAFETY: the caller gives a live waiter; its neighbours are in the queue and so alive.
         unsafe {
             let next = (*waiter).next.get();
             let prev = (*waiter).prev.get();
@@ -125,15 +119,13 @@ impl WaitQueue {
     }
 }
 
-/// True for a goroutine that will not run again because its runtime has stopped.
 pub(crate) fn is_left(owner: Parkable) -> bool {
     owner.head().flags.load(Ordering::Relaxed) & FLAG_LEFT != 0
 }
 
 /// False for a goroutine whose runtime has stopped, unless it waits for a channel. Restores the
-/// goroutine's stack if it is compacted, because the goroutine will run, and the caller usually
-/// writes to the stack before that. A page fault would restore the stack too, at three times the
-/// cost.
+/// goroutine's stack if it is compacted: the caller usually writes to the stack next, and a page
+/// fault would restore it at three times the cost.
 #[inline(always)]
 fn continues(owner: Parkable) -> bool {
     owner.head().flags.load(Ordering::Relaxed) & (FLAG_COMPACTED | FLAG_LEFT) == 0
@@ -147,8 +139,8 @@ fn continues_slow(owner: Parkable) -> bool {
         return true;
     }
     let g = Goroutine::of(owner);
-    // A channel still takes the value of a sender whose runtime has stopped, and gives a receiver
-    // of such a runtime a sender's value.
+    // A channel still takes the value of a sender whose runtime has stopped, and gives such a
+    // receiver a value.
     let by_channel = matches!(
         WaitReason::from_u8(owner.head().reason.load(Ordering::Relaxed)),
         WaitReason::ChanSend | WaitReason::ChanRecv | WaitReason::Select

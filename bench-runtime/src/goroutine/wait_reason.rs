@@ -1,6 +1,5 @@
-//! The reasons why goroutines and threads are parked, in Go's words.
+//! In Go's words.
 
-/// The reason why a goroutine or thread is parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum WaitReason {
@@ -28,7 +27,7 @@ pub(crate) enum WaitReason {
 }
 
 impl WaitReason {
-    /// All reasons, each at the index of its value.
+    /// Each at the index of its value.
     const ALL: [Self; 21] = [
         Self::None,
         Self::ChanSend,
@@ -53,7 +52,6 @@ impl WaitReason {
         Self::Rest,
     ];
 
-    /// The reason with this value, `None` if there is none.
     pub(crate) fn from_u8(value: u8) -> Self {
         Self::ALL
             .get(usize::from(value))
@@ -61,7 +59,6 @@ impl WaitReason {
             .unwrap_or(Self::None)
     }
 
-    /// The text in a dump.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::None => "running",
