@@ -19,14 +19,13 @@ pub enum WrongAnswer {
         /// Iterations of the sample.
         iterations: u64,
     },
-    /// A figure other than the time is not as `PROTOCOL.md` requires.
+    /// A figure other than the time breaks a rule of `PROTOCOL.md`.
     #[error("{0}, against PROTOCOL.md")]
     Figures(String),
 }
 
 impl Workload {
-    /// Checks a sample of `iterations`. `checksum` is the right checksum of one iteration: see
-    /// [`Workload::expected`].
+    /// Checks a sample of `iterations` iterations. `checksum` is that of one iteration.
     ///
     /// # Errors
     ///
@@ -102,7 +101,6 @@ mod tests {
 
     type Change = fn(&mut Sample);
 
-    /// Checks a right answer to `spawn.first_instruction` after `change`.
     fn changed(change: impl FnOnce(&mut Sample)) -> Result<(), WrongAnswer> {
         let mut sample = Sample {
             elapsed_ns: 1,

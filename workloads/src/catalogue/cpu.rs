@@ -1,5 +1,4 @@
-//! Parts common to the workloads of [`crate::kernels`], which show how well real work spreads over
-//! the CPUs. Each kernel's own facts are in its file.
+//! Parts common to the workloads of [`crate::kernels`].
 
 use super::{EVERY_WORKER_COUNT, Group, MetricKind, Parameter, count, from_zero, get};
 use crate::kernels::{self, Kernel};
@@ -12,7 +11,6 @@ pub const WORKERS: Parameter = from_zero(
     [&[0, 2], EVERY_WORKER_COUNT, EVERY_WORKER_COUNT],
     100_000,
 );
-/// The number of workers of a workload whose work grows with that number; at least 1.
 pub(crate) const SOME_WORKERS: Parameter = count(
     "workers_count",
     "how many chunks may run at once, and how many times the work is done",
@@ -25,7 +23,6 @@ pub(crate) const METRICS: &[MetricKind] = &[MetricKind::Scaling, MetricKind::Tim
 pub(crate) const METRICS_WEAK: &[MetricKind] =
     &[MetricKind::Efficiency, MetricKind::TimePerOperation];
 
-/// How many chunks there are, at each size.
 pub(crate) const fn chunks(values: [&'static [u64]; 3]) -> Parameter {
     count(
         "chunks_count",
@@ -45,7 +42,7 @@ pub(super) const GROUP: Group = Group {
     lists: kernels::WORKLOADS,
 };
 
-/// The right checksum: the sum over all chunks, computed one after another.
+/// The right checksum: the sum over all chunks.
 pub fn all_chunks(kernel: Kernel, parameters: &Parameters) -> u64 {
     let chunk = kernel(parameters);
     (0..get(parameters, "chunks_count"))

@@ -1,4 +1,4 @@
-//! Waiting for the clock, sockets, files and mail.
+//! Sleeping, sockets, files and mail.
 
 use super::{
     FEW_POWERS, FirstScreen, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Shape, Workload,
@@ -6,10 +6,8 @@ use super::{
 };
 use crate::kernels::{bytes, lehmer};
 
-/// The figures that the load generator reports about itself.
 pub(super) const LOAD: &[&str] = &["load_headroom_ratio", "load_limit_per_s", "load_busy_ratio"];
 
-/// A parameter of the echo servers.
 pub(super) const CONNECTIONS: Parameter = count(
     "connections_count",
     "connections open at the same time",
@@ -17,7 +15,6 @@ pub(super) const CONNECTIONS: Parameter = count(
     60_000,
 );
 
-/// A parameter of the echo servers.
 pub(super) const fn payload(most: u64) -> Parameter {
     count(
         "payload_bytes",
@@ -27,7 +24,6 @@ pub(super) const fn payload(most: u64) -> Parameter {
     )
 }
 
-/// A parameter of the echo servers.
 pub(super) const REQUESTS: Parameter = count(
     "requests_count",
     "requests over all connections",
@@ -35,7 +31,6 @@ pub(super) const REQUESTS: Parameter = count(
     1_000_000_000,
 );
 
-/// A parameter of the echo servers.
 pub(super) const OFFERED: Parameter = from_zero(
     "offered_per_s",
     "requests a second on a fixed schedule; 0: each connection sends when it has its answer",
@@ -43,14 +38,12 @@ pub(super) const OFFERED: Parameter = from_zero(
     100_000_000,
 );
 
-/// The kinds of figure of a server under load.
 pub(super) const LOADED: &[MetricKind] = &[
     MetricKind::Throughput,
     MetricKind::Latency,
     MetricKind::TimePerOperation,
 ];
 
-/// A parameter of the echo servers.
 const BLOCK: Parameter = count(
     "block_bytes",
     "bytes that the server reads at most at a time",

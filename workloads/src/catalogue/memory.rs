@@ -12,15 +12,14 @@ const LEVELS: Parameter = count(
     1 << 20,
 );
 
-/// The time between the moment when all tasks wait and the second reading of the ledger. It is the
-/// same for every lane. Memory that a runtime frees within it is not counted as a task's.
+/// Memory that a runtime frees within this time is not counted as a task's.
 const WAIT: Parameter = count(
     "wait_ns",
     "from the moment that all tasks wait to the second reading",
     [&[10_000_000], &[100_000_000], &[100_000_000]],
     60_000_000_000,
 );
-/// Longer than the time after which any lane's runtime frees a stack.
+/// Every runtime frees a stack within this time.
 const SHRINK_WAIT: &[u64] = &[1_500_000_000];
 
 pub(super) const GROUP: Group = Group {
@@ -49,10 +48,10 @@ const LIST: &[Workload] = &[
             ..Presets::NONE
         },
         shape: Shape::Parked,
-        // The free memory of a quiet host varies by half a megabyte or more. At the quick size, the
-        // largest case must take at least ten times that, because the ledger is checked against the
-        // host's free memory; a light task takes about 400 bytes. It must also have fewer than
-        // about 32,000 tasks, because a lane with two mappings for each stack can start no more.
+        // The free memory of a quiet host varies by half a megabyte or more, and the ledger is
+        // checked against it. So the largest case of the quick size takes at least ten times that,
+        // with about 400 bytes for each light task. It has fewer than 32,000 tasks, because a lane
+        // with two mappings for each stack can start no more.
         parameters: &[
             Parameter {
                 kernel_divisor: 10,

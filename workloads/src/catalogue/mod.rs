@@ -1,11 +1,8 @@
 //! The catalogue: every workload with its question, shape, parameters and right answer.
-//! `PROTOCOL.md` describes them for lanes in other languages.
 //!
-//! A workload is a kernel plus a shape, and a [`Workload`] holds all facts about it. Presets, the
-//! report's first screen and its page of folklore read these facts, through the header of the
-//! result file. To add a kernel that computes in chunks, write a file in [`crate::kernels`] with
-//! the kernel and its `WORKLOADS`, and add its name to the list there. To add a workload of another
-//! shape, add an entry to the list of its group here. Every lane that has the shape then runs it.
+//! A workload is a kernel plus a shape. To add a kernel that computes in chunks, write a file in
+//! [`crate::kernels`] and add its name to the list there. To add a workload of another shape, add
+//! an entry to the list of its group here.
 
 mod answer;
 pub(crate) mod cpu;
@@ -25,8 +22,7 @@ use crate::handler::Handler;
 use crate::kernels::Kernel;
 use crate::protocol::Parameters;
 
-/// One piece of work for the lanes, with all that is needed to run it, to check its
-/// result and to explain its figures.
+/// A workload, with all facts about it.
 #[derive(Debug)]
 pub struct Workload {
     /// The stable id, such as `spawn.batch`: never renamed.
@@ -35,25 +31,24 @@ pub struct Workload {
     pub title: &'static str,
     /// The question that it answers, in one sentence that ends in a question mark.
     pub question: &'static str,
-    /// A task's work in one operation, as a phrase that can begin a sentence:
-    /// `starting and joining one task`.
+    /// A task's work in one operation, as a phrase: `starting and joining one task`.
     pub activity: &'static str,
-    /// The kind of cost that it measures, such as `scheduler hop`: workloads of different kinds are
-    /// never compared. May be empty.
+    /// The kind of cost, such as `scheduler hop`; may be empty. The report compares no workloads of
+    /// different kinds.
     pub level: &'static str,
     /// Its place on the page's first screen, if it has one.
     pub first_screen: Option<FirstScreen>,
-    /// How the report uses its figures, by names such as `waiting_memory`.
+    /// The uses of its figures in the report, such as `waiting_memory`.
     pub roles: &'static [&'static str],
-    /// The ids of its most important quantities; empty if only the first one is important.
+    /// The ids of its most important quantities; if empty, the first is important.
     pub telling: &'static [&'static str],
-    /// Another workload, and the parameters at which this one measures the same.
+    /// Another workload, and the parameters at which this one is the same.
     pub same_as: Option<(&'static str, &'static [(&'static str, u64)])>,
     /// The group of the Criterion benchmarks that measure the same operation.
     pub criterion: Option<&'static str>,
-    /// Which choices of workloads it belongs to.
+    /// The presets of which it is part.
     pub presets: Presets,
-    /// How its tasks are connected; the part that a lane implements.
+    /// How its tasks are connected.
     pub shape: Shape,
     /// Its parameters, each with the values of every size.
     pub parameters: &'static [Parameter],
@@ -61,21 +56,20 @@ pub struct Workload {
     pub operation: &'static str,
     /// The quantities that are measured, the most important first.
     pub metrics: &'static [MetricKind],
-    /// Names of further figures that a sample may have in `metrics`.
+    /// Further figures that a sample may have in `metrics`.
     pub figures: &'static [&'static str],
     /// The costs that the figure includes.
     pub includes: &'static str,
-    /// What it leaves out, or how it may mislead.
+    /// The costs that it leaves out, or how it may mislead.
     pub leaves_out: &'static str,
     /// Iterations of one sample at sizes tiny, quick and full.
     pub iterations: [u64; 3],
-    /// Whether the study may change the number of iterations, to give a sample a sensible length;
-    /// false if one iteration is the whole experiment.
+    /// Whether the study may change the number of iterations; false if one iteration is the whole
+    /// experiment.
     pub calibrated: bool,
     /// Operations of one iteration; 0 if the number is known only after the sample.
     pub operations: fn(&Parameters) -> u64,
-    /// The right checksum of one iteration. For `cpu.*` it runs the kernel, so
-    /// compute it once for each set of parameters.
+    /// The right checksum of one iteration. For `cpu.*` it runs the kernel.
     pub checksum: fn(&Parameters) -> u64,
 }
 
@@ -108,18 +102,18 @@ pub const PLAIN: Workload = Workload {
 /// A workload's place on the page's first screen.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstScreen {
-    /// The question that it answers, by its name in the header.
+    /// The question's name in the header.
     pub question: &'static str,
-    /// Of the workloads that were run, the one with the lowest rank answers the question.
+    /// The workload with the lowest rank answers the question.
     pub rank: u32,
-    /// The id of the quantity that answers it; `None` for the first one.
+    /// The quantity that answers it; `None`: the first.
     pub quantity: Option<&'static str>,
-    /// The values that a case must have to answer it; its other parameters may have any.
+    /// The parameters of the case that answers it; those left out may have any value.
     pub parameters: &'static [(&'static str, u64)],
 }
 
 impl FirstScreen {
-    /// A workload that answers the question by its first quantity, on any case.
+    /// Answers the question by the first quantity, on any case.
     pub const fn of(question: &'static str, rank: u32) -> Self {
         Self {
             question,
@@ -142,8 +136,7 @@ pub struct Group {
     lists: &'static [&'static [Workload]],
 }
 
-/// Parameters whose values differ from the catalogue's: the name, the values in a quick run, and
-/// the values in other runs.
+/// Values that differ from the catalogue's: a parameter, its values in a quick run, and in others.
 pub type Values = &'static [(&'static str, &'static [u64], &'static [u64])];
 
 /// The presets of which a workload is part, with its values there.
@@ -155,12 +148,11 @@ pub struct Presets {
     pub doctor: bool,
     /// Part of the preset `peers`, which compares our runtime with others.
     pub peers: Option<Values>,
-    /// Part of the preset `growth`, which shows the cost over the number of tasks.
+    /// Part of the preset `growth`: cost over the number of tasks.
     pub growth: Option<Values>,
     /// Part of the preset `service`.
     pub service: Option<Values>,
-    /// The lanes of a run that names neither lanes nor a preset; empty for all. Such a run starts
-    /// few processes of each lane.
+    /// The lanes of a run that names neither lanes nor a preset; empty for all.
     pub lanes: &'static [&'static str],
 }
 
@@ -183,12 +175,11 @@ pub struct Parameter {
     pub name: &'static str,
     /// Its meaning.
     pub meaning: &'static str,
-    /// Values at sizes tiny, quick and full. Several values are a sweep; an empty list excludes the
-    /// workload at that size.
+    /// Values at sizes tiny, quick and full. An empty list excludes the workload at that size.
     pub values: [&'static [u64]; 3],
     /// The lowest and the highest value that a lane accepts.
     pub range: (u64, u64),
-    /// The values are divided by this for lanes whose tasks are threads or processes.
+    /// The divisor of the values on lanes whose tasks are threads or processes.
     pub kernel_divisor: u64,
 }
 
@@ -230,7 +221,7 @@ pub enum MetricKind {
     Efficiency,
 }
 
-/// How the tasks of a workload are connected. A lane implements each shape once.
+/// How the tasks of a workload are connected.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     /// Start tasks with no work of their own and join them.
@@ -437,7 +428,7 @@ pub const FIGURES: [(&str, &str); 44] = [
     ("load_asked_count", "requests of the whole search"),
 ];
 
-/// All workloads in the order of the report; those of [`register`] come last.
+/// All workloads in the order of the report.
 pub fn all() -> impl Iterator<Item = &'static Workload> {
     let lists = GROUPS.iter().flat_map(|group| group.lists);
     lists.copied().flatten().chain(own::registered())
@@ -454,9 +445,9 @@ impl Workload {
         self.id.split('.').next().unwrap_or(self.id)
     }
 
-    /// The sets of parameters to measure at that size: every combination of the parameters' values,
-    /// the last parameter varying fastest. Empty if the catalogue excludes the workload at that
-    /// size. A sweep over `workers_count` goes from 1 to `cpus`.
+    /// Every combination of the parameters' values at that size, the last parameter varying
+    /// fastest; empty if the size excludes the workload. A sweep over `workers_count` goes from 1
+    /// to `cpus`.
     pub fn cases(&self, size: Size, cpus: usize) -> Vec<Parameters> {
         let mut cases = vec![Parameters::new()];
         for parameter in self.parameters {
@@ -475,9 +466,8 @@ impl Workload {
         cases
     }
 
-    /// The case to measure instead of `case` on a lane whose tasks are threads or processes of the
-    /// operating system. As many threads as light tasks would take gigabytes, and fewer are enough
-    /// to exceed the noise of a host's memory.
+    /// The case to measure instead of `case` on a lane whose tasks are threads or processes, which
+    /// take more memory.
     pub fn for_kernel_tasks(&self, mut case: Parameters) -> Parameters {
         for parameter in self.parameters {
             if let Some(value) = case.get_mut(parameter.name) {
@@ -497,7 +487,7 @@ impl Workload {
         self.metrics.contains(&MetricKind::Efficiency)
     }
 
-    /// Whether a crate outside this suite has registered it: see [`register`].
+    /// Whether [`register`] added it.
     pub fn is_own(&self) -> bool {
         self.group() == own::GROUP.id
     }
@@ -507,7 +497,7 @@ impl Workload {
         self.iterations[size as usize]
     }
 
-    /// The checksum that a right sample has; see [`Workload::checksum`].
+    /// The right checksum of a sample.
     pub fn expected(&self, parameters: &Parameters, iterations: u64) -> u64 {
         (self.checksum)(parameters) * iterations
     }
@@ -517,8 +507,7 @@ impl Workload {
         self.parameters.iter().any(|known| known.name == name)
     }
 
-    /// Whether `parameters` holds exactly this workload's parameters, each in
-    /// its range.
+    /// Checks that `parameters` has exactly this workload's parameters, each in its range.
     ///
     /// # Errors
     ///
@@ -555,8 +544,8 @@ impl Parameter {
         if self.name != "workers_count" || values != EVERY_WORKER_COUNT {
             return values.to_vec();
         }
-        // Every count up to 8, which gives small hosts enough points for a fit; then 12, 16, 24, 32
-        // and so on; the last is always the number of CPUs.
+        // Every count up to 8, enough for a fit on small hosts; then 12, 16, 24, 32 and so on, and
+        // last the number of CPUs.
         let mut counts: Vec<u64> = (1..=cpus.min(8) as u64).collect();
         let mut next = 12;
         while next < cpus as u64 {
@@ -574,32 +563,28 @@ impl Parameter {
     }
 }
 
-/// As the values of `workers_count`: a sweep from 1 to the number of CPUs.
+/// For `workers_count`: from 1 to the number of CPUs.
 const EVERY_WORKER_COUNT: &[u64] = &[u64::MAX];
 
 /// The value of a parameter.
 ///
 /// # Panics
 ///
-/// When the set has no such parameter, because it was not checked against its workload.
+/// If the set has no such parameter.
 pub fn get(parameters: &Parameters, name: &str) -> u64 {
     *parameters
         .get(name)
         .unwrap_or_else(|| panic!("the parameters {parameters:?} have no {name}"))
 }
 
-/// Task counts by powers of ten.
 const POWERS: &[u64] = &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
-/// The same for a quick run.
 const FEW_POWERS: &[u64] = &[1, 10, 100, 1_000, 10_000];
 
-/// 1 + 2 + … + `n`.
 fn triangle(n: u64) -> u64 {
     n * (n + 1) / 2
 }
 
-/// A parameter of at least 1, with its values at sizes tiny, quick and full,
-/// and the highest value that a lane accepts.
+/// A parameter of at least 1: its values at sizes tiny, quick and full, and the highest.
 pub const fn count(
     name: &'static str,
     meaning: &'static str,
@@ -658,8 +643,7 @@ mod tests {
         }
     }
 
-    /// The kernel `collatz` exists only in tests: it is `kernels/collatz.rs` and a line in the
-    /// list.
+    /// The kernel `collatz` exists only in tests.
     #[test]
     fn new_kernel_is_one_file_and_one_line_and_runs_on_every_lane_with_the_shape() {
         let collatz = find("cpu.collatz").expect("the catalogue has it");

@@ -1,5 +1,4 @@
-//! Workloads of a crate outside this suite (`threadbare new`), which registers them
-//! in its own build of the lane program and of `threadbare`.
+//! Workloads of other crates (`threadbare new`).
 
 use std::sync::OnceLock;
 
@@ -14,8 +13,7 @@ pub(super) const GROUP: Group = Group {
 };
 
 /// The common fields of other crates' workloads that compute in chunks. A workload adds its texts,
-/// its shape, [`CHUNKS`](super::CHUNKS), [`WORKERS`](super::WORKERS) and its checksum by
-/// [`all_chunks`](super::all_chunks).
+/// shape, parameters and checksum.
 pub const COMPUTES: Workload = Workload {
     operation: "run",
     metrics: cpu::METRICS,
@@ -23,8 +21,8 @@ pub const COMPUTES: Workload = Workload {
     ..PLAIN
 };
 
-/// The common fields of workloads that are TCP servers with a [`Handler`](crate::handler::Handler).
-/// A workload adds its texts and its shape.
+/// The common fields of other crates' TCP servers with a [`Handler`](crate::handler::Handler). A
+/// workload adds its texts and shape.
 pub const SERVES: Workload = Workload {
     parameters: &[CONNECTIONS, payload(16_384), REQUESTS, OFFERED],
     operation: "request",
@@ -39,12 +37,11 @@ pub const SERVES: Workload = Workload {
 
 static REGISTERED: OnceLock<&'static [Workload]> = OnceLock::new();
 
-/// Adds workloads to the catalogue: once per process, before any other use of it.
+/// Adds workloads to the catalogue. To be called once, before any other use of the catalogue.
 ///
 /// # Errors
 ///
-/// A sentence that names the first unfit workload and its fault, or one that says that workloads
-/// are registered already.
+/// A sentence that names the first unfit workload, or says that workloads are registered already.
 pub fn register(workloads: &'static [Workload]) -> Result<(), String> {
     for (index, workload) in workloads.iter().enumerate() {
         check(workload)?;

@@ -11,7 +11,6 @@ pub(super) const GROUP: Group = Group {
     lists: &[LIST],
 };
 
-/// The longest time of any parameter: a minute.
 const LONG: u64 = 60_000_000_000;
 
 const LIST: &[Workload] = &[Workload {
@@ -75,8 +74,8 @@ const LIST: &[Workload] = &[Workload {
         count(
             "in_flight_count",
             "requests that the service has under way at the same time; it refuses one more",
-            // Three quarters of the connections: the service begins to refuse when its latency is
-            // near the limit.
+            // Three quarters of the connections, so the service begins to refuse when its latency
+            // nears the limit.
             [&[8], &[192], &[192]],
             60_000,
         ),

@@ -12,7 +12,6 @@ const ROUNDS: Parameter = count(
     1_000_000_000,
 );
 
-/// A token that goes to another task and back.
 const TOKEN: Workload = Workload {
     parameters: &[ROUNDS],
     operation: "round trip",
@@ -52,7 +51,7 @@ const LIST: &[Workload] = &[
             count(
                 "tasks_count",
                 "tasks that yield to each other",
-                // More tasks than CPUs: a task that has a CPU to itself has no other to yield to.
+                // More tasks than CPUs: a task alone on its CPU has no other to yield to.
                 [&[4], &[100, 1_000], &[100, 1_000]],
                 1_000_000,
             ),

@@ -8,8 +8,8 @@ use crate::kernels::Kernel;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::Meter;
 
-/// All `cpu.*`. A lane with a scheduler has as many threads as chunks may run at once, and starts a
-/// task for each chunk.
+/// On a lane with a scheduler, a thread for each chunk that may run at once, and a task for each
+/// chunk.
 pub(super) fn chunks<L: Blocking>(
     lane: &L,
     order: &Order,

@@ -1,5 +1,3 @@
-//! Shapes whose tasks wait for something outside: the clock, sockets, files, a mail server.
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
@@ -14,8 +12,7 @@ use crate::load;
 use crate::mail;
 use crate::measure::{Measured, Meter};
 
-/// The most bytes that an echo server reads at a time. In `io.tcp_burst` that is one request, so
-/// each request of a burst is answered separately.
+/// `io.tcp_burst` reads one request at a time, so it answers each separately.
 pub(crate) fn block_bytes(order: &Order) -> usize {
     match order.workload.has_parameter("block_bytes") {
         true => order.count("block_bytes"),
@@ -48,7 +45,6 @@ pub(super) fn sleepers<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
     Ok(Outcome::new(measured, checksum).with("over_ns", over))
 }
 
-/// The time of an iteration beyond the sleep.
 pub(crate) fn over_ns(measured: &Measured, order: &Order, sleep: Duration) -> f64 {
     measured.elapsed.as_nanos() as f64 / order.iterations as f64 - sleep.as_nanos() as f64
 }
@@ -58,7 +54,6 @@ pub(super) fn tcp_echo<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
     loaded(lane, order, move |_, stream| echo(stream, block_bytes))
 }
 
-/// A server whose answers come from a handler.
 pub(super) fn handle<L: Blocking>(
     lane: &L,
     order: &Order,
@@ -72,7 +67,6 @@ pub(super) fn handle<L: Blocking>(
     outcome.map_err(|failure| panicked.or(failure))
 }
 
-/// Loads a server that runs `conversation` in a task for each connection.
 fn loaded<L: Blocking>(
     lane: &L,
     order: &Order,
@@ -101,7 +95,7 @@ fn loaded<L: Blocking>(
     Ok(report.into_outcome(meter.finish()))
 }
 
-/// Accepts `connections` and serves each in a separate task; the sum of the tasks' results.
+/// Returns the sum of the tasks' results.
 fn serve<L: Blocking>(
     lane: &L,
     listener: &L::Listener,
@@ -124,8 +118,8 @@ fn serve<L: Blocking>(
         }
     }
     if failure.is_some() {
-        // The listener is closed, so the host refuses further connections at once and the load
-        // generator does not wait for them.
+        // The closed listener refuses further connections, so the load generator does not wait for
+        // them.
         lane.close(listener);
     }
     let sum = join_all(lane, tasks);
@@ -146,7 +140,6 @@ fn echo(mut stream: impl Read + Write, block_bytes: usize) -> u64 {
     }
 }
 
-/// Answers requests of `size` bytes until the client closes. Returns how many.
 fn converse<L: Blocking>(
     lane: &L,
     mut stream: L::Stream,
@@ -243,7 +236,6 @@ pub(super) fn file_read<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// Sends the mails by a library that blocks the thread, inside [`Blocking::blocking`].
 pub(super) fn email<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let tasks = order.count("tasks_count");
     let delay = order.get("delay_ns");

@@ -9,9 +9,7 @@ use crate::kernels::descend::descend;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Meter, study};
 
-/// More than one level of [`descend`] takes, with its array of 512 bytes.
 const LEVEL_BYTES: usize = 768;
-/// For frames on a stack before and after the descent.
 const REST_BYTES: usize = 6 << 10;
 
 pub(super) fn parked<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
@@ -47,14 +45,13 @@ fn levels<L: Blocking>(lane: &L, order: &Order) -> Result<u64, Failure> {
     }
 }
 
-/// Requests a reading of the ledger without waiting tasks, then one with `tasks_count` of them.
-/// `body` gets the task's number and a function that waits.
+/// Requests a reading of the ledger without waiting tasks, then one with them.
 fn hold<L, F>(lane: &L, order: &Order, body: F) -> Result<Outcome, Failure>
 where
     L: Blocking,
     F: Fn(u64, &mut dyn FnMut()) -> u64 + Clone + Send + 'static,
 {
-    // One task is started first, so costs that only the first one has are not counted.
+    // The first task has costs of its own, so one is started before the reading.
     let count = order.get("tasks_count");
     look_at_limit(lane, count)?;
     let first = Waiting::start(lane, 1, &body)?;
@@ -68,7 +65,6 @@ where
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// Tasks that wait at a gate.
 struct Waiting<'a, L: Blocking> {
     lane: &'a L,
     gate: L::Gate,
@@ -116,7 +112,6 @@ impl<'a, L: Blocking> Waiting<'a, L> {
         Ok(waiting)
     }
 
-    /// Lets the tasks continue and joins them; the sum of their results.
     fn end(self) -> Result<u64, Failure> {
         self.lane.open(&self.gate, true);
         join_all(self.lane, self.tasks)

@@ -1,5 +1,4 @@
-//! The shapes that pools have: their jobs are numbers, and run to their end without waiting for
-//! each other.
+//! The shapes of pools. A job is a number; it runs to its end without waiting for another.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -12,32 +11,24 @@ use crate::kernels::Chunk;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Meter, Starts};
 
-/// A lane whose workers are started once and then receive jobs.
 pub(crate) trait Pool {
-    /// Its workers are processes.
     const PROCESSES: bool;
-    /// How many unfinished jobs the pool gives to each worker. One worker may have one more.
+    /// The most unfinished jobs for each worker.
     const IN_FLIGHT: usize;
-    /// A number that all workers share, 0 at first.
     type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;
-    /// Workers that run.
     type Workers: Workers;
 
-    /// Starts workers that run `job` on the numbers that they receive.
     fn start(&self, workers: usize, job: Chunk) -> Result<Self::Workers, Failure>;
-    /// A shared number.
     fn shared(&self) -> Result<Self::Shared, Failure>;
 }
 
-/// Started workers. Dropping them ends them.
+/// Dropping them ends them.
 pub(crate) trait Workers {
-    /// Gives a worker a job.
     fn submit(&mut self, number: u64) -> Result<(), Failure>;
-    /// Blocks until any job is done, and returns its result.
+    /// Blocks until any job is done. Returns its result.
     fn take(&mut self) -> Result<u64, Failure>;
 }
 
-/// Why a pool does not run a workload.
 pub(crate) fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
         Shape::ForkJoin
@@ -53,7 +44,6 @@ pub(crate) fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// Takes a sample of any shape that pools have.
 pub(crate) fn run<P: Pool>(pool: &P, order: &Order) -> Result<Outcome, Failure> {
     match order.workload.shape {
         Shape::ForkJoin => {
@@ -87,7 +77,7 @@ pub(crate) fn run<P: Pool>(pool: &P, order: &Order) -> Result<Outcome, Failure> 
     }
 }
 
-/// Times `count` jobs in each iteration; `prepare` runs before each iteration and is not timed.
+/// `prepare` runs before each iteration and is not timed.
 fn jobs<P: Pool>(
     pool: &P,
     order: &Order,

@@ -1,5 +1,3 @@
-//! Tasks that share data.
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -90,8 +88,8 @@ pub(super) fn sieve<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
             let first = lane.channel(0)?;
             let (source_lane, numbers) = (lane.clone(), first.clone());
             let (filter_lane, from) = (lane.clone(), first);
-            // The filter starts first: if it cannot be started, no source is left that sends to a
-            // channel without a receiver.
+            // The filter starts first, because the source would send to a channel without a
+            // receiver if the filter could not start.
             let filter = lane.spawn(move || filter(&filter_lane, &from))?;
             let source = lane.spawn(move || {
                 for number in (2..=limit).chain([0]) {
@@ -107,8 +105,7 @@ pub(super) fn sieve<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// Takes its first number as a prime, and passes on the numbers that this prime does not divide. It
-/// starts the next filter, which receives them.
+/// The first number is a prime. The next filter gets the numbers that this prime does not divide.
 fn filter<L: Blocking>(lane: &L, from: &L::Channel) -> u64 {
     let prime = lane.recv(from);
     if prime == 0 {
@@ -123,8 +120,8 @@ fn filter<L: Blocking>(lane: &L, from: &L::Channel) -> u64 {
     let (to, next) = match start() {
         Ok(next) => next,
         Err(failure) => {
-            // The chain before this filter continues until it sends 0. All its numbers are received
-            // here, so no task of it stays blocked, and the main task gets the failure.
+            // The tasks before this filter must not stay blocked, so all their numbers are received
+            // until the 0.
             while lane.recv(from) != 0 {}
             failure.throw()
         }
@@ -157,7 +154,6 @@ pub(super) fn fan_in<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
     })
 }
 
-/// Sends 1 to `items`, repeatedly.
 fn produce<L: Blocking>(lane: &L, channel: &L::Channel, items: u64, times: u64) -> u64 {
     for _ in 0..times {
         for item in 1..=items {
@@ -259,7 +255,7 @@ pub(super) fn chameneos<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
     team.race_sum(meter)
 }
 
-/// A task that meets others. Returns how often it has met one.
+/// Returns how many other tasks it has met.
 fn meet<L: Blocking>(lane: &L, requests: &L::Channel, answer: &L::Channel, creature: u64) -> u64 {
     let mut colour = creature % 3;
     for met in 0.. {
@@ -273,8 +269,7 @@ fn meet<L: Blocking>(lane: &L, requests: &L::Channel, answer: &L::Channel, creat
     unreachable!("a creature lives until it is told to go")
 }
 
-/// The central task. It pairs the creatures in the order of their requests. After the last meeting
-/// it answers each creature with 0.
+/// Pairs the creatures in the order of their requests. After the last meeting each gets 0.
 fn mall<L: Blocking>(lane: &L, requests: &L::Channel, answers: &[L::Channel], meetings: u64) {
     let answer = |request: u64, value| lane.send(&answers[(request / 4) as usize], value);
     for _ in 0..meetings {
@@ -287,7 +282,6 @@ fn mall<L: Blocking>(lane: &L, requests: &L::Channel, answers: &[L::Channel], me
     }
 }
 
-/// The messages of `share.big`, and the choice of their receivers.
 #[derive(Clone, Copy)]
 pub(super) struct Big {
     pub(super) tasks: u64,
@@ -295,8 +289,7 @@ pub(super) struct Big {
 }
 
 impl Big {
-    /// The message that ends a task. A request is the number of its sender, from 1; for the answer
-    /// see [`answer`](Self::answer).
+    /// Ends a task. A request is its sender's number, from 1.
     pub(super) const LAST: u64 = 0;
 
     pub(super) fn of(order: &Order) -> Self {
@@ -306,17 +299,16 @@ impl Big {
         }
     }
 
-    /// The answer to a request.
     pub(super) fn answer(self) -> u64 {
         self.tasks + 1
     }
 
-    /// Room for a request of each other task, an answer, and [`LAST`](Self::LAST).
+    /// Enough for a request of each other task, an answer, and [`LAST`](Self::LAST).
     pub(super) fn capacity(self) -> usize {
         self.tasks as usize + 1
     }
 
-    /// The task to which task `index` sends, by its random number `x`: never itself.
+    /// The receiver of a request of task `index`, by the random number `x`: another task.
     pub(super) fn asked(self, index: u64, x: u64) -> usize {
         ((index + 1 + x % (self.tasks - 1)) % self.tasks) as usize
     }
@@ -347,8 +339,8 @@ pub(super) fn big<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
     team.race_sum(meter)
 }
 
-/// Sends requests to others, one after another, and answers requests until all have their answers.
-/// Returns how many answers this task got.
+/// Sends requests one after another, and answers those of others until all tasks have their
+/// answers. Returns how many answers this task got.
 fn ask<L: Blocking>(
     lane: &L,
     big: Big,

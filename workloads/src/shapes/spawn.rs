@@ -1,5 +1,3 @@
-//! Starting tasks.
-
 use std::sync::atomic::Ordering;
 
 use super::team::{join_all, start_all};
@@ -8,7 +6,6 @@ use crate::host::clock::now_ns;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Meter, Starts};
 
-/// `spawn.one` and `spawn.batch`: the first is a batch of one.
 pub(super) fn fork_join<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let tasks = order
         .parameters
@@ -71,8 +68,7 @@ pub(super) fn skynet<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// The body of a task above `leaves` leaves, of which the first is number `first`. Returns the sum
-/// of the leaves.
+/// Returns the sum of `leaves` leaves from number `first` on.
 fn node<L: Blocking>(lane: &L, first: u64, leaves: u64) -> Result<u64, Failure> {
     if leaves == 1 {
         return Ok(first);

@@ -1,5 +1,3 @@
-//! Switching from one task to another.
-
 use std::hint::black_box;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,14 +11,12 @@ use crate::kernels::working_set;
 use crate::lane::{Failure, OrThrow, Order, Outcome};
 use crate::measure::{Latencies, Meter};
 
-/// The clock of `switch.hog`: its ticks and their delays.
 pub(super) struct Clock {
     tick: u64,
     due: u64,
 }
 
 impl Clock {
-    /// A clock whose first tick is due after `order`'s time between ticks.
     pub(super) fn start(order: &Order) -> Self {
         let tick = order.get("tick_ns");
         Self {
@@ -29,12 +25,11 @@ impl Clock {
         }
     }
 
-    /// How long to sleep until the next tick.
     pub(super) fn rest(&self) -> Duration {
         Duration::from_nanos(self.due.saturating_sub(now_ns()))
     }
 
-    /// The delays of all ticks since the last call, including those that fell into a stall.
+    /// The delays of all ticks since the last call. A stall delays each tick that was due in it.
     pub(super) fn look(&mut self) -> impl Iterator<Item = u64> + use<> {
         let (now, tick, first) = (now_ns(), self.tick, self.due);
         let passed = now.checked_sub(first).map_or(0, |late| late / tick + 1);
@@ -43,7 +38,6 @@ impl Clock {
     }
 }
 
-/// Adds the figures of `switch.hog` to `outcome`.
 pub(super) fn ticks(outcome: Outcome, delays: &[u64], tick: u64) -> Outcome {
     let mut latencies = Latencies::new();
     delays.iter().for_each(|&delay| latencies.record(delay));
@@ -75,8 +69,7 @@ pub(super) fn yields<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
     team.race_sum(meter)
 }
 
-/// `switch.pingpong` and similar workloads, over channels of that capacity;
-/// `cpus` pins the main task and the other.
+/// `cpus`: where to pin the main task and the other.
 pub(super) fn ping_pong<L: Blocking>(
     lane: &L,
     order: &Order,
@@ -117,8 +110,7 @@ pub(super) fn ping_pong<L: Blocking>(
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// `switch.roundtrip`. A runtime has the right number of threads already. Tasks that are threads or
-/// processes are pinned to one CPU if one is requested.
+/// Tasks that are threads or processes are pinned to one CPU if the order says so.
 pub(super) fn round_trip<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let capacity = order.count("capacity_count");
     let allowed = allowed()?;
@@ -129,7 +121,7 @@ pub(super) fn round_trip<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome
     unpinned_after(&allowed, || ping_pong(lane, order, capacity, cpus))
 }
 
-/// `switch.futex`: a number that grows, and a futex on its lower 32 bits.
+/// A number that grows, and a futex on its lower 32 bits.
 pub(super) fn futex<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     if !L::PINNABLE {
         return Err(Failure::not_supported(
@@ -170,7 +162,6 @@ fn allowed() -> Result<Vec<usize>, Failure> {
     affinity::read_mask().map_err(|errno| Failure::failed(format!("reading the CPU set: {errno}")))
 }
 
-/// Runs a sample that may pin the main task, and then lets it run on all CPUs again.
 fn unpinned_after(
     allowed: &[usize],
     sample: impl FnOnce() -> Result<Outcome, Failure>,
@@ -208,8 +199,7 @@ pub(super) fn pipe_ping_pong<L: Blocking>(lane: &L, order: &Order) -> Result<Out
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// `switch.ring`, and `switch.working_set`, where each task reads `size` bytes
-/// of its own on every hop.
+/// In `switch.working_set` each task reads `size` bytes of its own on every hop.
 pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Outcome, Failure> {
     let (tasks, hops) = (
         order.get("tasks_count"),
@@ -222,7 +212,7 @@ pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Ou
         .collect::<Result<Vec<_>, _>>()?;
     let end = lane.channel(1)?;
     let mut team = Team::new(lane)?;
-    // A task uses only two of the channels, but a task that is a process inherits all of them.
+    // A task uses two of the channels. A process inherits all.
     for index in 0..tasks {
         let lane = lane.clone();
         let from = channels[index as usize].clone();
@@ -253,7 +243,7 @@ pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Ou
     })
 }
 
-/// The time of a hop's reading if one task reads all arrays in turn.
+/// The time of a hop if one task reads all arrays in turn.
 pub(super) fn sum_alone(tasks: u64, size: u64) -> f64 {
     let arrays: Vec<_> = (0..tasks).map(|_| working_set::array(size)).collect();
     let start = now_ns();
@@ -298,7 +288,7 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
         Ok(sum)
     });
     stop.store(1, Ordering::Relaxed);
-    // The victim sends its delays, and at the end a number that is no delay.
+    // The victim ends its delays with `u64::MAX`.
     let received = || Some(lane.recv(&delays)).filter(|delay| *delay != u64::MAX);
     let late: Vec<u64> = std::iter::from_fn(received).collect();
     lane.join(victim)?;
@@ -306,7 +296,7 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
     Ok(ticks(outcome, &late, order.get("tick_ns")))
 }
 
-/// Reads the clock until the time is over; calls and awaits nothing that could yield.
+/// Reads the clock until the time is over, without yielding.
 pub(super) fn spin(time: u64) -> u64 {
     let end = now_ns() + time;
     while now_ns() < end {}

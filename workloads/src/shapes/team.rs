@@ -1,5 +1,3 @@
-//! Tasks that are started together and joined together.
-
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -7,10 +5,8 @@ use super::Blocking;
 use crate::lane::{Failure, Outcome};
 use crate::measure::Meter;
 
-/// Tasks that wait at a gate until all of them have started.
-///
-/// A team that is dropped before [`Team::start`] ends its tasks, so a sample that fails before the
-/// start leaves none behind.
+/// Tasks that wait at a gate until all have started. Dropping a team before [`Team::start`] ends
+/// its tasks.
 pub(super) struct Team<'a, L: Blocking> {
     lane: &'a L,
     gate: L::Gate,
@@ -30,7 +26,6 @@ impl<'a, L: Blocking> Team<'a, L> {
         })
     }
 
-    /// Starts a task that waits at the gate before it runs `body`.
     pub(super) fn add(
         &mut self,
         body: impl FnOnce() -> u64 + Send + 'static,
@@ -44,25 +39,22 @@ impl<'a, L: Blocking> Team<'a, L> {
         Ok(())
     }
 
-    /// Waits until all tasks are at the gate, or about to be.
+    /// Waits until every task is at the gate or about to wait there.
     pub(super) fn assemble(&self) {
         let all = self.tasks.len() as u64;
         wait_until(self.lane, || self.arrived.load(Ordering::Relaxed) == all);
     }
 
-    /// Opens the gate.
     pub(super) fn start(&mut self) {
         self.started = true;
         self.lane.open(&self.gate, true);
     }
 
-    /// Joins all tasks. Returns the sum of their results.
     pub(super) fn join(&mut self) -> Result<u64, Failure> {
         join_all(self.lane, self.tasks.drain(..))
     }
 
-    /// Assembles the tasks and times them from the opening of the gate to the last join. Returns
-    /// the sum of their results.
+    /// Times from the opening of the gate to the last join. Returns the sum of the results.
     pub(super) fn race(&mut self, meter: &mut Meter) -> Result<u64, Failure> {
         self.assemble();
         meter.time(|| {
@@ -71,14 +63,13 @@ impl<'a, L: Blocking> Team<'a, L> {
         })
     }
 
-    /// As [`Team::race`]; the sum is the checksum.
     pub(super) fn race_sum(mut self, mut meter: Meter) -> Result<Outcome, Failure> {
         let sum = self.race(&mut meter)?;
         Ok(Outcome::new(meter.finish(), sum))
     }
 
-    /// Assembles the tasks and times from the opening of the gate to the end of the main task's
-    /// part, whose result is the checksum.
+    /// Times from the opening of the gate to the end of the main task's part, which returns the
+    /// checksum.
     pub(super) fn race_against(
         mut self,
         mut meter: Meter,
@@ -98,15 +89,13 @@ impl<L: Blocking> Drop for Team<'_, L> {
     fn drop(&mut self) {
         if !self.started {
             self.lane.open(&self.gate, false);
-            // The caller reports the failure because of which the team is dropped, not one of this
-            // join.
+            // The caller reports the first failure.
             let _ = self.join();
         }
     }
 }
 
-/// Starts `count` tasks with the bodies that `body` makes. If a task cannot be started, joins the
-/// tasks before it, which must be able to end without it.
+/// If a task cannot be started, joins the earlier ones, which must be able to end without it.
 pub(super) fn start_all<L, F>(
     lane: &L,
     count: usize,
@@ -129,7 +118,7 @@ where
     Ok(tasks)
 }
 
-/// Joins all tasks, even if some fail. Returns the sum of their results, or the first failure.
+/// Joins all tasks even after a failure. Returns the sum of their results, or the first failure.
 pub(super) fn join_all<L: Blocking>(
     lane: &L,
     tasks: impl IntoIterator<Item = L::Task>,
@@ -145,7 +134,7 @@ pub(super) fn join_all<L: Blocking>(
     result
 }
 
-/// Waits until `done`. Yields the CPU between the first 100 checks, and sleeps between later ones.
+/// Yields the CPU between the first 100 checks, then sleeps.
 pub(super) fn wait_until(lane: &impl Blocking, done: impl Fn() -> bool) {
     for _ in 0..100 {
         if done() {

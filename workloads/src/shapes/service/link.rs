@@ -1,5 +1,3 @@
-//! A connection to the backend of `service.http`, for tasks with stacks.
-
 use std::io::{self, ErrorKind};
 
 use crate::service::Settings;
@@ -7,7 +5,6 @@ use crate::service::backend::Place;
 use crate::service::resp::{self, Reply};
 use crate::shapes::{Connection, Database};
 
-/// A connection to the backend.
 pub(super) enum Link<S: Connection> {
     Resp(Resp<S>),
     Database(S::Database),
@@ -30,7 +27,7 @@ impl<S: Connection> Link<S> {
         })
     }
 
-    /// The values of these keys; `None` if a key has no value.
+    /// `None` if a key has no value.
     pub(super) fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
         match self {
             Self::Resp(link) => link.get(keys),
@@ -39,7 +36,6 @@ impl<S: Connection> Link<S> {
     }
 }
 
-/// A connection that carries RESP.
 pub(super) struct Resp<S> {
     stream: S,
     commands: Vec<u8>,

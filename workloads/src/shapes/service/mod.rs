@@ -1,6 +1,6 @@
-//! The service of `service.http` for tasks with stacks. A task serves one connection at a time: it
-//! is started when the connection arrives ([`http()`]), or beforehand ([`preforked()`]). With
-//! [`pooled()`] a few tasks serve all connections.
+//! `service.http` for tasks with stacks. A task starts when a connection arrives and serves only
+//! that connection ([`http()`]). Tasks started before serve one connection after another
+//! ([`preforked()`]), or any connection that has a request ([`pooled()`]).
 
 mod link;
 mod pooled;
@@ -31,7 +31,6 @@ pub(super) fn http<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fail
     run(lane, order, Server::serve)
 }
 
-/// Runs `serve` in a separate task, under the requested load.
 fn run<L: Blocking>(
     lane: &L,
     order: &Order,
@@ -58,8 +57,7 @@ fn run<L: Blocking>(
         server.end();
     }
     let served = lane.join(acceptor);
-    // The service's failure is reported first. The load's failure is a consequence: it found no
-    // service.
+    // The service's failure is the cause of the load's.
     served?;
     let report = report?;
     let outcome = report.into_outcome(meter.finish());
@@ -67,23 +65,20 @@ fn run<L: Blocking>(
     Ok(outcome)
 }
 
-/// The state that all connections share.
 struct Server<L: Blocking> {
     lane: L,
     listener: L::Listener,
     settings: Settings,
     users: Users,
-    /// Requests that are being answered.
+    /// The number of requests that have no answer yet.
     in_flight: L::Shared,
-    /// 1: the service accepts no more connections and requests.
+    /// 1: the service is ending.
     ends: L::Shared,
-    /// Second handles of the connections, by which tasks that wait for a request are ended. If
-    /// tasks are processes, handles of ended connections stay here, because a process removes them
-    /// only from its own copy.
+    /// A second handle of each open connection, to shut it down. A process removes handles only
+    /// from its own copy of the map, so handles of closed connections stay.
     open: Mutex<HashMap<u64, L::Stream>>,
-    /// One permit for each allowed connection to the backend.
     permits: L::Permits,
-    /// Connections to the backend that are not in use.
+    /// Unused connections to the backend.
     links: Mutex<Vec<Link<L::Stream>>>,
 }
 
@@ -102,7 +97,7 @@ impl<L: Blocking> Server<L> {
         })
     }
 
-    /// Accepts and serves until the end. Returns how many requests were answered.
+    /// Returns how many requests were answered.
     fn serve(self: &Arc<Self>) -> Result<u64, Failure> {
         let mut tasks = Vec::new();
         let accepted = self.accept_all(|stream| {
@@ -118,7 +113,6 @@ impl<L: Blocking> Server<L> {
         accepted.and(answered)
     }
 
-    /// Accepts until the end, and passes each connection to `take`.
     fn accept_all(
         &self,
         mut take: impl FnMut(L::Stream) -> Result<(), Failure>,
@@ -126,7 +120,7 @@ impl<L: Blocking> Server<L> {
         loop {
             match self.lane.accept(&self.listener) {
                 Ok(stream) => match take(stream) {
-                    // There is no room for this connection, which is closed.
+                    // The host has no room for a task, so the connection is closed.
                     Err(failure) if failure.kind == ErrorKind::Limit => self.lane.sleep(PAUSE),
                     taken => taken?,
                 },
@@ -148,7 +142,7 @@ impl<L: Blocking> Server<L> {
         let task = self.lane.spawn(move || {
             let mut stream = stream;
             let mut answered = 0;
-            // A client that closes in the middle of a request only ends its connection.
+            // An error ends only this connection.
             let _ = stream
                 .set_timeout(IDLE)
                 .and_then(|()| server.converse(&mut stream, &mut answered, |_| Ok(true)));
@@ -162,7 +156,6 @@ impl<L: Blocking> Server<L> {
         task
     }
 
-    /// Accepts no more connections and, on those that are open, no more requests.
     fn end(&self) {
         self.ends.store(1, Ordering::Release);
         self.lane.close(&self.listener);
@@ -172,8 +165,8 @@ impl<L: Blocking> Server<L> {
         self.ends.load(Ordering::Acquire) == 1
     }
 
-    /// Answers requests until the connection ends. `goes_on` waits for bytes and returns whether to
-    /// read them.
+    /// Answers requests until the connection ends. `goes_on` waits for bytes; if it returns false,
+    /// the connection ends.
     fn converse(
         self: &Arc<Self>,
         stream: &mut L::Stream,
@@ -196,8 +189,8 @@ impl<L: Blocking> Server<L> {
         }
     }
 
-    /// Answers the first request in `received`, into `out`. Returns whether the connection ends
-    /// with that request; `None` if no request is complete.
+    /// Answers the first request of `received` into `out`. Returns whether it is the connection's
+    /// last; `None` if no request is complete.
     fn next(self: &Arc<Self>, received: &mut Vec<u8>, out: &mut Vec<u8>) -> Option<bool> {
         let (status, body, closes) = match http::parse(received) {
             Ok(None) => return None,
@@ -246,8 +239,7 @@ impl<L: Blocking> Server<L> {
         api::answer(route, user, item, computed, &values)
     }
 
-    /// Gets all keys at once: each by a task if tasks are light. Otherwise it sends all requests on
-    /// one connection before it reads the first answer.
+    /// Each key in a task if the lane has a scheduler, else all on one connection.
     fn fetch_all(self: &Arc<Self>, mut keys: Vec<String>) -> Result<Vec<Vec<u8>>, Problem> {
         let last = keys.pop().ok_or(Problem::Malformed)?;
         if !L::SCHEDULES || keys.is_empty() {
@@ -277,7 +269,6 @@ impl<L: Blocking> Server<L> {
         Ok(values.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
-    /// Gets these keys on a connection of the pool.
     fn fetch(&self, keys: &[String]) -> Result<Vec<Vec<u8>>, Problem> {
         if !self.lane.acquire(&self.permits, self.settings.timeout) {
             return Err(Problem::BackendIsLate);
@@ -293,7 +284,7 @@ impl<L: Blocking> Server<L> {
                     return values.ok_or(Problem::Backend);
                 }
                 Err(error) if is_late(&error) => return Err(Problem::BackendIsLate),
-                // The backend has closed this connection since its last use.
+                // The backend has closed this unused connection.
                 Err(_) if is_used => {}
                 Err(_) => return Err(Problem::Backend),
             }
@@ -301,7 +292,6 @@ impl<L: Blocking> Server<L> {
     }
 }
 
-/// Calls a function when it is dropped.
 struct OnDrop<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {
@@ -310,7 +300,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// Reads the available bytes; `false` if the stream has ended.
+/// Returns `false` at the end of the stream.
 fn read_more(stream: &mut impl Read, received: &mut Vec<u8>) -> io::Result<bool> {
     let mut block = [0; 4 << 10];
     loop {
@@ -325,7 +315,6 @@ fn read_more(stream: &mut impl Read, received: &mut Vec<u8>) -> io::Result<bool>
     }
 }
 
-/// Locks a mutex. Only [`pooled()`], whose tasks are threads, holds one while a task waits.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -337,7 +326,6 @@ fn is_late(error: &io::Error) -> bool {
     )
 }
 
-/// Whether a later accept may succeed.
 fn is_passing(error: &io::Error) -> bool {
     let passing = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     error.kind() == io::ErrorKind::ConnectionAborted

@@ -1,5 +1,4 @@
-//! A poller holds the connections without a request, and a pool of tasks serves those with one: few
-//! tasks, many connections.
+//! A poller holds the connections without a request. A few tasks serve those that have one.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -16,12 +15,10 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::shapes::Blocking;
 use crate::shapes::team::join_all;
 
-/// Tasks beyond the limit of requests in progress. They refuse further requests.
+/// Tasks that refuse requests above the limit.
 const SPARE: u64 = 4;
-/// The number under which the end of the service is registered.
 const END: u64 = u64::MAX;
 
-/// Takes a sample of a lane in which each task serves any connection.
 pub(crate) fn pooled<L>(lane: &L, order: &Order) -> Result<Outcome, Failure>
 where
     L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>,
@@ -34,7 +31,7 @@ where
     })
 }
 
-/// A connection. One task at a time uses it.
+/// One task at a time uses it.
 struct Open {
     stream: Shared<TcpStream>,
     received: Mutex<Vec<u8>>,
@@ -43,7 +40,7 @@ struct Open {
 struct Poller {
     epoll: Epoll,
     open: Mutex<HashMap<u64, Arc<Open>>>,
-    /// The open connections, and 1 for the acceptor: at 0 the tasks end.
+    /// The number of open connections, plus 1 for the acceptor. At 0 the tasks end.
     live: AtomicU64,
     end: EventFd,
 }
@@ -90,7 +87,7 @@ impl Poller {
         }
     }
 
-    /// Waits until a connection has bytes; `None` at the end.
+    /// Waits until a connection has bytes. Returns `None` at the end.
     fn next(&self) -> nix::Result<Option<(u64, Arc<Open>)>> {
         let mut events = [EpollEvent::empty()];
         loop {
@@ -109,14 +106,14 @@ impl Poller {
     }
 }
 
-/// One event only: no second task gets an event for the same bytes.
+/// With `EPOLLONESHOT`, only one task gets an event for the same bytes.
 fn one_event(number: u64) -> EpollEvent {
     let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLONESHOT;
     EpollEvent::new(flags, number)
 }
 
 impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Server<L> {
-    /// Accepts and serves until the end. Returns how many requests were answered.
+    /// Returns how many requests were answered.
     fn serve_pooled(self: &Arc<Self>, poller: &Arc<Poller>, tasks: u64) -> Result<u64, Failure> {
         let start = |_| {
             let (server, poller) = (self.clone(), poller.clone());
@@ -126,7 +123,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
         let mut numbers = 0..;
         let accepted = match &started {
             Ok(_) => self.accept_all(|stream| {
-                // A connection that cannot be held is closed.
+                // On an error the connection is closed.
                 drop(poller.hold(numbers.next().unwrap_or(END), stream));
                 Ok(())
             }),
@@ -142,7 +139,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
         accepted.and(answered)
     }
 
-    /// A task of the pool. Returns how many requests it has answered.
+    /// Returns how many requests it answered.
     fn work(self: &Arc<Self>, poller: &Poller) -> u64 {
         let (mut answered, mut out) = (0, Vec::new());
         loop {
@@ -160,7 +157,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
         }
     }
 
-    /// Answers all complete requests; returns whether the connection continues.
+    /// Answers all complete requests. Returns whether the connection continues.
     fn serve_some(
         self: &Arc<Self>,
         open: &Open,

@@ -1,5 +1,5 @@
-//! Tasks that are started beforehand, each of which accepts a connection,
-//! serves it to its end, and accepts another.
+//! Tasks started before the load. Each accepts a connection, serves it to its end, and accepts
+//! another.
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -15,10 +15,9 @@ use crate::service::{IDLE, PAUSE};
 use crate::shapes::team::join_all;
 use crate::shapes::{Blocking, Connection};
 
-/// Tasks beyond the number of connections, for further connections.
+/// Tasks for more connections than the load opens.
 const SPARE: u64 = 4;
 
-/// Takes the sample of a lane whose tasks are started beforehand.
 pub(crate) fn preforked<L>(lane: &L, order: &Order) -> Result<Outcome, Failure>
 where
     L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>,
@@ -28,7 +27,7 @@ where
 }
 
 impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Server<L> {
-    /// Serves until the end. Returns how many requests were answered.
+    /// Returns how many requests were answered.
     fn serve_preforked(self: &Arc<Self>, tasks: u64) -> Result<u64, Failure> {
         let start = |_| {
             let server = self.clone();
@@ -57,7 +56,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
         loop {
             match self.lane.accept(&self.listener) {
                 Ok(mut stream) => {
-                    // A client that closes in the middle of a request only ends its connection.
+                    // An error ends only this connection.
                     let _ = stream.set_timeout(IDLE).and_then(|()| {
                         self.converse(&mut stream, &mut answered, |stream| {
                             goes_on(stream, &self.listener)
@@ -76,18 +75,17 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
     }
 }
 
-/// Blocks the thread until there are bytes to read, or the listener is shut down, or the connection
-/// has been silent for too long. Returns whether there are bytes to read.
+/// Blocks the thread until bytes arrive (true), the listener is shut down, or [`IDLE`] has passed.
 fn goes_on(stream: &TcpStream, listener: &TcpListener) -> io::Result<bool> {
     let time = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::NONE);
     let mut waited = [
         PollFd::new(stream.as_fd(), PollFlags::POLLIN),
-        // Only for its hang-up, which `poll` always reports.
+        // For the hang-up, which `poll` always reports.
         PollFd::new(listener.as_fd(), PollFlags::empty()),
     ];
     match poll(&mut waited, time) {
         Ok(_) => Ok(waited[0].any() == Some(true)),
-        // The read that follows will wait.
+        // The read will wait.
         Err(nix::errno::Errno::EINTR) => Ok(true),
         Err(errno) => Err(errno.into()),
     }

@@ -1,5 +1,3 @@
-//! Shapes whose tasks wait for something outside: the clock, sockets, files, a mail server.
-
 use std::future::Future;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -38,7 +36,6 @@ pub(super) async fn tcp_echo<L: Stackless>(lane: &L, order: &Order) -> Result<Ou
     loaded(lane, order, move |stream| echo::<L>(stream, block_bytes)).await
 }
 
-/// A server whose answers come from a handler.
 pub(super) async fn handle<L: Stackless>(
     lane: &L,
     order: &Order,
@@ -53,7 +50,6 @@ pub(super) async fn handle<L: Stackless>(
     outcome.await.map_err(|failure| panicked.or(failure))
 }
 
-/// Loads a server that runs `conversation` in a task for each connection.
 async fn loaded<L: Stackless, F: Future<Output = u64> + Send + 'static>(
     lane: &L,
     order: &Order,
@@ -108,7 +104,6 @@ async fn echo<L: Stackless>(mut stream: L::Stream, block_bytes: usize) -> u64 {
     }
 }
 
-/// Answers requests of `size` bytes until the client closes. Returns how many.
 async fn converse<L: Stackless>(
     mut stream: L::Stream,
     handler: Handler,
@@ -193,8 +188,8 @@ pub(super) async fn file_read<L: Stackless>(lane: &L, order: &Order) -> Result<O
             files.forget()?;
         }
         let watch = meter.start();
-        // Each task runs the read of its whole file on a thread that may block. A runtime's own
-        // file type would use such a thread for each block.
+        // Each task reads its whole file on a thread that may block. A runtime's own file type
+        // would use such a thread for each block.
         checksum += run_all(lane, tasks, |index| {
             let path = files.path(index);
             async move {

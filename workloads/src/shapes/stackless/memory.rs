@@ -1,5 +1,3 @@
-//! Tasks that wait, and their memory.
-
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
@@ -13,11 +11,11 @@ use crate::catalogue::Shape;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::study;
 
-/// All `memory.*`. A request to the study blocks this thread. That delays no task, because all
-/// tasks wait at that time. A separate thread for the request would count as memory of the tasks.
+/// A request to the study blocks this thread, but all tasks wait then. A separate thread would
+/// count as memory of the tasks.
 pub(super) async fn hold<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let count = order.get("tasks_count");
-    // One task is started first, so costs that only the first one has are not counted.
+    // The first task has costs of its own, so one is started before the reading.
     Waiting::start(lane, order, 1).await.end().await?;
     study::read_memory()?;
     let (measured, waiting) = timed(Waiting::start(lane, order, count)).await;
@@ -27,7 +25,6 @@ pub(super) async fn hold<L: Stackless>(lane: &L, order: &Order) -> Result<Outcom
     Ok(Outcome::new(measured, checksum))
 }
 
-/// Tasks that wait at a gate.
 struct Waiting<L: Stackless> {
     gate: L::Gate,
     tasks: Vec<L::Task>,
@@ -40,8 +37,8 @@ impl<L: Stackless> Waiting<L> {
         let mut tasks = Vec::with_capacity(count as usize);
         for index in 0..count {
             let (gate, arrived) = (gate.clone(), arrived.clone());
-            // The wait is written out in each body: a future that is captured and then awaited
-            // occupies the task's memory twice.
+            // Each body contains its own wait: a future that is captured and then awaited takes its
+            // memory twice.
             tasks.push(match order.workload.shape {
                 Shape::Deep => {
                     let wait = async move {
@@ -78,8 +75,8 @@ impl<L: Stackless> Waiting<L> {
 
 type Bottom = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The kernel `descend` for tasks without stacks: a level is a boxed future,
-/// with 512 bytes that live across the wait.
+/// The kernel `descend` as futures: a level is a boxed future with 512 bytes that live across the
+/// wait.
 fn descend(levels: u64, bottom: Bottom) -> Pin<Box<dyn Future<Output = u64> + Send>> {
     Box::pin(async move {
         let mut frame = [levels as u8; 512];

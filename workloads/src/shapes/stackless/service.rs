@@ -1,4 +1,4 @@
-//! The service of `service.http` for tasks that are futures, with hyper.
+//! `service.http` with hyper.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
@@ -25,7 +25,6 @@ use crate::service::http::Target;
 use crate::service::resp::{self, Reply};
 use crate::service::{IDLE, PAUSE, Route, Settings};
 
-/// The longest body of a request.
 const MOST_BODY_BYTES: usize = 64 << 10;
 
 pub(super) async fn http<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
@@ -51,17 +50,15 @@ pub(super) async fn http<L: Stackless>(lane: &L, order: &Order) -> Result<Outcom
     Ok(outcome)
 }
 
-/// The state that all connections share.
 struct Server<L: Stackless> {
     lane: L,
     settings: Settings,
     users: Users,
     in_flight: Semaphore,
-    /// Open when the service accepts no more connections and requests.
+    /// Opened when the service ends.
     ends: L::Gate,
-    /// One permit for each allowed connection to the backend.
     permits: Semaphore,
-    /// Connections to the backend that are not in use.
+    /// Unused connections to the backend.
     links: Mutex<Vec<Link<L>>>,
 }
 
@@ -78,7 +75,6 @@ impl<L: Stackless> Server<L> {
         }
     }
 
-    /// Accepts and serves until the end.
     async fn serve(self: Arc<Self>, listener: L::Listener) {
         let open = GracefulShutdown::new();
         loop {
@@ -104,7 +100,7 @@ impl<L: Stackless> Server<L> {
                         async move { Ok::<_, Infallible>(server.answer(request).await) }
                     }),
                 );
-            // A client that closes in the middle of a request only ends its connection.
+            // An error ends only this connection.
             let connection = open.watch(connection);
             // `open` waits for the connection's end.
             L::detach(self.lane.spawn(async move {
@@ -113,8 +109,8 @@ impl<L: Stackless> Server<L> {
             }));
         }
         drop(listener);
-        // Requests end by their own time-outs; a client that does not read may
-        // keep a connection open, which then ends with the runtime.
+        // A client that does not read may keep its connection open; the connection then ends with
+        // the runtime.
         let _ = L::within(IDLE, open.shutdown()).await;
     }
 
@@ -161,7 +157,7 @@ impl<L: Stackless> Server<L> {
         };
         let steps = self.settings.steps;
         let computed = match route {
-            // The computation takes longer than a task should run without yielding.
+            // The computation takes longer than a task may run without yielding.
             Route::Compute => L::blocking(move || api::compute(route, item, steps))
                 .await
                 .map_err(|_| Problem::Backend)?,
@@ -170,10 +166,9 @@ impl<L: Stackless> Server<L> {
         api::answer(route, user, item, computed, &values)
     }
 
-    /// Gets a key on a connection of the pool.
     async fn fetch(&self, key: &str) -> Result<Vec<u8>, Problem> {
         let fetched = L::within(self.settings.timeout, async {
-            // The semaphore is never closed, so this cannot fail.
+            // The semaphore is never closed.
             let _permit = self.permits.acquire().await;
             loop {
                 let used = self.links().pop();
@@ -191,7 +186,7 @@ impl<L: Stackless> Server<L> {
                         self.links().push(link);
                         return value.ok_or(Problem::Backend);
                     }
-                    // The backend has closed this connection since its last use.
+                    // The backend has closed this unused connection.
                     Err(_) if is_used => {}
                     Err(_) => return Err(Problem::Backend),
                 }
@@ -205,7 +200,6 @@ impl<L: Stackless> Server<L> {
     }
 }
 
-/// A connection to the backend.
 enum Link<L: Stackless> {
     Resp(Resp<L>),
     Database(database::Async),
@@ -226,7 +220,7 @@ impl<L: Stackless> Link<L> {
         })
     }
 
-    /// The value of a key; `None` if it has none.
+    /// `None` if the key has no value.
     async fn get(&mut self, key: &str) -> io::Result<Option<Vec<u8>>> {
         match self {
             Self::Resp(link) => link.get(key).await,
@@ -238,17 +232,15 @@ impl<L: Stackless> Link<L> {
     }
 }
 
-/// A connection that carries RESP.
 struct Resp<L: Stackless> {
     stream: L::Stream,
     command: Vec<u8>,
     come: Vec<u8>,
-    /// In a box, because otherwise the future of each connection to the service would contain it.
+    /// In a box, so that the futures of the service's connections are small.
     block: Box<[u8]>,
 }
 
 impl<L: Stackless> Resp<L> {
-    /// The value of a key; `None` if it has none.
     async fn get(&mut self, key: &str) -> io::Result<Option<Vec<u8>>> {
         self.command.clear();
         self.come.clear();

@@ -1,5 +1,3 @@
-//! Tasks that share data.
-
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,12 +10,10 @@ use crate::kernels::lehmer;
 use crate::lane::{Failure, OrThrow, Order, Outcome};
 use crate::shapes::share::Big;
 
-/// A kernel pipe of numbers.
 pub(super) fn number_pipe<L: Stackless>() -> Result<(L::Writer, L::Reader), Failure> {
     L::pipe().map_err(|error| Failure::host("making a pipe", &error, "ulimit -n"))
 }
 
-/// Receives `count` numbers. Returns their sum.
 async fn recv_sum<L: Stackless>(from: &mut L::Receiver, count: u64) -> u64 {
     let mut sum = 0;
     for _ in 0..count {
@@ -31,7 +27,7 @@ pub(super) async fn counter<L: Stackless>(lane: &L, order: &Order) -> Result<Out
         order.get("tasks_count"),
         order.get("additions_count") * order.iterations,
     );
-    // A lock of the standard library: no guard is held across an await.
+    // No guard is held across an await, so a lock of std is enough.
     let (atomic, lock) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(0)));
     let (sender, mut receiver) = L::channel(order.count("capacity_count"));
     let means = order.get("means");
@@ -107,8 +103,7 @@ pub(super) async fn sieve<L: Stackless>(lane: &L, order: &Order) -> Result<Outco
     .await
 }
 
-/// Takes its first number as a prime, and passes on the numbers that this prime does not divide. It
-/// starts the next filter, which receives them.
+/// The first number is a prime. The next filter gets the numbers that this prime does not divide.
 fn spawn_filter<L: Stackless>(lane: &L, mut from: L::Receiver) -> L::Task {
     let own = lane.clone();
     lane.spawn(async move {
@@ -131,7 +126,6 @@ fn spawn_filter<L: Stackless>(lane: &L, mut from: L::Receiver) -> L::Task {
     })
 }
 
-/// Sends 1 to `items`, repeatedly.
 async fn produce<L: Stackless>(to: L::Sender, items: u64, times: u64) -> u64 {
     for _ in 0..times {
         for item in 1..=items {
@@ -175,8 +169,8 @@ pub(super) async fn worker_pool<L: Stackless>(lane: &L, order: &Order) -> Result
     let (workers, steps) = (order.or_cpus("workers_count"), order.get("steps_count"));
     let (jobs, iterations) = (order.get("jobs_count"), order.iterations);
     let capacity = order.count("capacity_count");
-    // Many tasks receive jobs, so their channel is one of `async-channel`, which tokio's
-    // documentation recommends for that and which smol uses.
+    // Many tasks receive jobs, so their channel is of `async-channel`, which tokio's documentation
+    // recommends for that.
     let (todo, taken) = bounded(capacity);
     let (done, mut results) = L::channel(capacity);
     let mut team = Team::new(lane);
@@ -245,7 +239,7 @@ pub(super) async fn chameneos<L: Stackless>(lane: &L, order: &Order) -> Result<O
     team.race_sum().await
 }
 
-/// A task that meets others. Returns how often it has met one.
+/// Returns how many other tasks it has met.
 async fn meet<L: Stackless>(requests: L::Sender, mut answer: L::Receiver, creature: u64) -> u64 {
     let mut colour = creature % 3;
     let mut met = 0;
@@ -260,8 +254,6 @@ async fn meet<L: Stackless>(requests: L::Sender, mut answer: L::Receiver, creatu
     }
 }
 
-/// The central task. It pairs the creatures in the order of their requests. After the last meeting
-/// it answers each creature with 0.
 async fn mall<L: Stackless>(
     mut requests: L::Receiver,
     answers: Vec<L::Sender>,
@@ -300,7 +292,6 @@ pub(super) async fn big<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome
     team.race_sum().await
 }
 
-/// Sends requests to others, one after another, and answers requests until all have their answers.
 /// Returns how many answers this task got.
 async fn ask<L: Stackless>(
     big: Big,

@@ -1,5 +1,3 @@
-//! Starting tasks.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -65,7 +63,6 @@ pub(super) async fn skynet<L: Stackless>(lane: &L, order: &Order) -> Result<Outc
     .await
 }
 
-/// Starts a task above `leaves` leaves, of which the first is number `first`.
 fn node<L: Stackless>(lane: &L, first: u64, leaves: u64) -> L::Task {
     if leaves == 1 {
         return lane.spawn(async move { first });
@@ -82,7 +79,6 @@ fn node<L: Stackless>(lane: &L, first: u64, leaves: u64) -> L::Task {
     })
 }
 
-/// All `cpu.*`: a task for each chunk, on as many threads as may run at once.
 pub(super) async fn chunks<L: Stackless>(
     lane: &L,
     order: &Order,

@@ -1,5 +1,3 @@
-//! Switching from one task to another.
-
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,8 +80,7 @@ pub(super) async fn pipe_ping_pong<L: Stackless>(
     .await
 }
 
-/// `switch.ring`, and `switch.working_set`, where each task reads `size` bytes
-/// of its own on every hop.
+/// In `switch.working_set` each task reads `size` bytes of its own on every hop.
 pub(super) async fn ring<L: Stackless>(
     lane: &L,
     order: &Order,

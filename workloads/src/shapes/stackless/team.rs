@@ -1,5 +1,3 @@
-//! Tasks that are started together and joined together.
-
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +6,6 @@ use super::Stackless;
 use crate::lane::{Failure, Outcome};
 use crate::measure::{Measured, Meter};
 
-/// Joins all tasks. Returns the sum of their results.
 pub(super) async fn join_all<L: Stackless>(
     tasks: impl IntoIterator<Item = L::Task, IntoIter: Send> + Send,
 ) -> Result<u64, Failure> {
@@ -19,7 +16,7 @@ pub(super) async fn join_all<L: Stackless>(
     Ok(sum)
 }
 
-/// Starts `count` tasks with the bodies that `body` makes, joins them, and adds up their results.
+/// Returns the sum of the results.
 pub(super) async fn run_all<L: Stackless, F>(
     lane: &L,
     count: u64,
@@ -35,7 +32,6 @@ where
     join_all::<L>(tasks).await
 }
 
-/// Times a section. Returns the time and the section's result.
 pub(super) async fn timed<T>(section: impl Future<Output = T> + Send) -> (Measured, T) {
     let mut meter = Meter::begin(false);
     let watch = meter.start();
@@ -44,7 +40,7 @@ pub(super) async fn timed<T>(section: impl Future<Output = T> + Send) -> (Measur
     (meter.finish(), result)
 }
 
-/// A sample whose timed section returns the checksum.
+/// The section returns the checksum.
 pub(super) async fn timed_sum(
     section: impl Future<Output = Result<u64, Failure>> + Send,
 ) -> Result<Outcome, Failure> {
@@ -52,8 +48,8 @@ pub(super) async fn timed_sum(
     Ok(Outcome::new(measured, checksum?))
 }
 
-/// Tasks that wait at a gate until all of them have started. If a sample fails they end with the
-/// runtime or with their handles.
+/// Tasks that wait at a gate until all have started. After a failure they end with the runtime or
+/// with their handles.
 pub(super) struct Team<'a, L: Stackless> {
     lane: &'a L,
     gate: L::Gate,
@@ -71,7 +67,6 @@ impl<'a, L: Stackless> Team<'a, L> {
         }
     }
 
-    /// Starts a task that waits at the gate before it runs `body`.
     pub(super) fn add(&mut self, body: impl Future<Output = u64> + Send + 'static) {
         let (gate, arrived) = (self.gate.clone(), self.arrived.clone());
         self.tasks.push(self.lane.spawn(async move {
@@ -81,24 +76,21 @@ impl<'a, L: Stackless> Team<'a, L> {
         }));
     }
 
-    /// Waits until all tasks are at the gate, or about to be.
+    /// Waits until every task is at the gate or about to wait there.
     pub(super) async fn assemble(&self) {
         let (all, arrived) = (self.tasks.len() as u64, &self.arrived);
         wait_until::<L>(|| arrived.load(Ordering::Relaxed) == all).await;
     }
 
-    /// Opens the gate.
     pub(super) fn start(&self) {
         L::open(&self.gate);
     }
 
-    /// Joins all tasks. Returns the sum of their results.
     pub(super) async fn join(&mut self) -> Result<u64, Failure> {
         join_all::<L>(std::mem::take(&mut self.tasks)).await
     }
 
-    /// Assembles the tasks and times them from the opening of the gate to the last join. Returns
-    /// the time and the sum of their results.
+    /// Times from the opening of the gate to the last join.
     pub(super) async fn race(&mut self) -> Result<(Measured, u64), Failure> {
         self.assemble().await;
         let (measured, sum) = timed(async {
@@ -109,14 +101,12 @@ impl<'a, L: Stackless> Team<'a, L> {
         Ok((measured, sum?))
     }
 
-    /// As [`Team::race`]; the sum is the checksum.
     pub(super) async fn race_sum(&mut self) -> Result<Outcome, Failure> {
         let (measured, sum) = self.race().await?;
         Ok(Outcome::new(measured, sum))
     }
 
-    /// Assembles the tasks and times from the opening of the gate to the end of the main task's
-    /// part, whose result is the checksum.
+    /// Times from the opening of the gate to the end of `main`, which returns the checksum.
     pub(super) async fn race_against(
         &mut self,
         main: impl Future<Output = u64> + Send,
@@ -131,8 +121,7 @@ impl<'a, L: Stackless> Team<'a, L> {
         Ok(Outcome::new(measured, checksum))
     }
 
-    /// Assembles and starts the tasks, then times the main task's part. Joins the tasks untimed.
-    /// The checksum is the result of that part plus the sum of the tasks' results.
+    /// Times only `main`. The checksum is its result plus the sum of the tasks' results.
     pub(super) async fn serve(
         &mut self,
         main: impl Future<Output = u64> + Send,
@@ -145,7 +134,6 @@ impl<'a, L: Stackless> Team<'a, L> {
     }
 }
 
-/// Yields the CPU until `done`.
 pub(super) async fn wait_until<L: Stackless>(done: impl Fn() -> bool + Send) {
     while !done() {
         L::yield_now().await;
