@@ -1,7 +1,7 @@
-//! compio: tasks without stacks on io_uring, with a runtime of its own for each CPU.
+//! compio: tasks without stacks on io_uring, with a runtime on each CPU.
 //!
-//! A task stays on the thread that started it, so its future need not be `Send`, and the shapes of
-//! [`crate::shapes::stackless`] do not fit. This lane has only the workloads for which io_uring is
+//! A task stays on its thread, so its future need not be `Send`, and the shapes of
+//! [`crate::shapes::stackless`] do not fit. The lane has only the workloads for which io_uring is
 //! made.
 
 use std::future::Future;
@@ -33,7 +33,6 @@ use crate::load::{self, server_address};
 use crate::measure::Meter;
 use crate::shapes::io::{block_bytes, over_ns};
 
-/// A runtime for each CPU.
 pub(super) const RUNTIMES: Entry = Entry {
     name: "compio",
     noun: "compio task",
@@ -58,8 +57,7 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// The settings with which this host can make a ring, or why it cannot. They are found by making
-/// rings.
+/// The settings with which this host can make a ring, or why it cannot.
 static RING: LazyLock<Result<ProactorBuilder, String>> = LazyLock::new(|| {
     let calls = [
         libc::SYS_io_uring_setup,
@@ -78,8 +76,8 @@ static RING: LazyLock<Result<ProactorBuilder, String>> = LazyLock::new(|| {
     made.map_err(|error| no_ring(&error))
 });
 
-/// The settings that compio's documentation recommends for a runtime of one thread. If the kernel
-/// does not know them (all exist since 6.1), compio's defaults. `make` makes a ring to find out.
+/// The settings that compio recommends for a runtime of one thread (all since Linux 6.1), or its
+/// defaults if the kernel refuses them.
 fn suited(make: impl Fn(&ProactorBuilder) -> io::Result<()>) -> io::Result<ProactorBuilder> {
     let mut suited = ProactorBuilder::new();
     suited.coop_taskrun(true).taskrun_flag(true);
@@ -90,10 +88,9 @@ fn suited(make: impl Fn(&ProactorBuilder) -> io::Result<()>) -> io::Result<Proac
     }
 }
 
-/// The calls that a filter must let through.
+/// The system calls that a seccomp filter must allow.
 const CALLS: &str = "io_uring_setup, io_uring_enter and io_uring_register";
 
-/// The text for an error of making a ring, with a remedy.
 fn no_ring(error: &io::Error) -> String {
     let way_out = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EPERM | Errno::EACCES) => format!(
@@ -110,8 +107,7 @@ fn no_ring(error: &io::Error) -> String {
 }
 
 struct Compio {
-    /// The runtimes of the last sample, the number of CPUs, and the rule that chooses the runtime
-    /// of a task.
+    /// The runtimes of the last sample, with what they depend on.
     current: Option<(Cores, (usize, Rule))>,
 }
 
@@ -129,18 +125,16 @@ impl Lane for Compio {
             })?,
         };
         let main = run(cores.tasks.clone(), order.clone());
-        // The main future is a task too, because a runtime schedules the future that it blocks on
-        // differently.
+        // A runtime schedules the future of `block_on` differently, so the main future is a task.
         let outcome = cores.main.block_on(async { joined(spawn(main).await) });
         if outcome.is_ok() {
             self.current = Some((cores, wanted));
         }
-        // After a failure the runtimes end here, with all tasks that the sample has left.
+        // After a failure the runtimes end here, with all tasks of the sample.
         outcome
     }
 }
 
-/// Which of several runtimes a task starts on.
 #[derive(Clone, Copy, PartialEq)]
 enum Rule {
     /// The runtime that takes it first: all share one dispatcher.
@@ -149,9 +143,7 @@ enum Rule {
     Each,
 }
 
-/// A runtime for each CPU.
 struct Cores {
-    /// The runtime of this thread, for the main task.
     main: Runtime,
     tasks: Tasks,
 }
@@ -177,13 +169,13 @@ impl Cores {
     }
 }
 
-/// Where tasks start: on the runtimes of these dispatchers, or on this thread's if there are none.
+/// The dispatchers whose runtimes start tasks; if there are none, this thread's runtime does.
 #[derive(Clone)]
 struct Tasks(Rc<[Dispatcher]>);
 
 impl Tasks {
-    /// Starts a task by dispatcher `index`, or on this thread's runtime if there is no such
-    /// dispatcher. The returned future joins the task.
+    /// Starts a task by dispatcher `index`, or on this thread's runtime without one. The returned
+    /// future joins the task.
     fn start<F: Future<Output = Result<u64, Failure>> + 'static>(
         &self,
         index: usize,
@@ -199,8 +191,7 @@ impl Tasks {
         Ok(task.join())
     }
 
-    /// Starts `count` tasks, an equal part of them on each runtime, joins them, and adds up their
-    /// results.
+    /// Starts an equal part of `count` tasks on each runtime. Returns the sum of their results.
     async fn run_all<F: Future<Output = Result<u64, Failure>> + 'static>(
         &self,
         count: u64,
@@ -219,7 +210,7 @@ impl Tasks {
     }
 }
 
-/// Starts a task for each number on this thread's runtime, joins them, and adds up their results.
+/// On this thread's runtime. Returns the sum of the results.
 async fn run_part<F: Future<Output = Result<u64, Failure>> + 'static>(
     numbers: impl Iterator<Item = u64>,
     body: impl Fn(u64) -> F,
@@ -231,7 +222,6 @@ async fn run_part<F: Future<Output = Result<u64, Failure>> + 'static>(
     join_all(tasks).await
 }
 
-/// A task of this runtime, or the receiver of the result of a task on another.
 enum Task<R> {
     Here(JoinHandle<Result<u64, Failure>>),
     There(R),
@@ -251,12 +241,10 @@ impl<R> Task<R> {
     }
 }
 
-/// The result of a joined task.
 fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure> {
     result.unwrap_or_else(|error| Err(failure(error)))
 }
 
-/// The failure of a task that did not return.
 fn failure(error: JoinError) -> Failure {
     match error {
         JoinError::Panicked(payload) => Failure::from_panic(payload),
@@ -284,7 +272,7 @@ async fn run(tasks: Tasks, order: Order) -> Result<Outcome, Failure> {
     }
 }
 
-/// Times the iterations of an order. Each returns a part of the checksum. `before` is not timed.
+/// Each iteration returns a part of the checksum. `before` is not timed.
 async fn repeat(
     order: &Order,
     before: impl Fn() -> Result<(), Failure>,
@@ -337,7 +325,7 @@ async fn tcp_echo(tasks: Tasks, order: &Order) -> Result<Outcome, Failure> {
         join_all(served).await
     });
     let plan = load::Plan::new(order, address);
-    // A failed load returns here and drops `server`, which cancels it.
+    // A failed load returns here and so cancels `server`.
     let report = joined(spawn_blocking(move || load::run(&plan.arguments())).await)?;
     joined(server.await)?;
     Ok(report.into_outcome(meter.finish()))
@@ -356,8 +344,7 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Echoes until the client closes. During an operation the kernel has the buffer, and returns it
-/// with the result.
+/// Echoes until the client closes. The kernel has the buffer during an operation.
 async fn echo(mut stream: TcpStream, block_bytes: usize) -> Result<u64, Failure> {
     let mut block = Vec::with_capacity(block_bytes);
     let mut echoed = 0;
@@ -392,7 +379,7 @@ async fn fanout(tasks: &Tasks, order: &Order) -> Result<Outcome, Failure> {
     .await
 }
 
-/// Answers a request. Its waits are tasks of the same runtime.
+/// Its waits are tasks of the same runtime.
 async fn answer(request: u64, waits: u64, wait: Duration, steps: u64) -> Result<u64, Failure> {
     let waiting: Vec<_> = (0..waits).map(|_| spawn(sleep(wait))).collect();
     let mut sum = lehmer::after(request, steps) % 1_000;
@@ -423,7 +410,6 @@ async fn file_read(tasks: &Tasks, order: &Order) -> Result<Outcome, Failure> {
     .await
 }
 
-/// Reads a file in blocks and adds up its bytes, without a thread that blocks.
 async fn add_up(path: PathBuf, block_bytes: usize) -> io::Result<u64> {
     let file = File::open(path).await?;
     let mut block = Vec::with_capacity(block_bytes);

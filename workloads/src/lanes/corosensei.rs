@@ -1,7 +1,5 @@
-//! corosensei: bare coroutines, which one thread resumes explicitly.
-//!
-//! There is no scheduler, so only the switch is measured. A runtime's scheduler adds its own cost
-//! to it.
+//! corosensei: bare coroutines, which one thread resumes. Without a scheduler, only the switch is
+//! measured.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -15,10 +13,8 @@ use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::measure::{Meter, study};
 use crate::shapes;
 
-/// A stack with a guard page; untouched pages cost only address space.
 const STACK_BYTES: usize = 64 << 10;
 
-/// Coroutines without a scheduler.
 pub(super) const BARE: Entry = Entry {
     name: "corosensei",
     noun: "bare coroutine",
@@ -38,11 +34,10 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// Each time it is resumed it gets a number and yields one. Its result is its last number.
+/// Gets and yields a number at each resumption. Its last number is its result.
 type Routine = Coroutine<u64, u64, u64, DefaultStack>;
 
 struct Bare {
-    /// Stacks of coroutines that have ended.
     stacks: Vec<DefaultStack>,
 }
 
@@ -70,7 +65,6 @@ impl Bare {
         }
     }
 
-    /// Runs a coroutine to its end and keeps its stack; returns its result.
     fn finish(&mut self, mut routine: Routine) -> u64 {
         loop {
             if let CoroutineResult::Return(result) = routine.resume(0) {
@@ -99,14 +93,14 @@ impl Bare {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// Resumes the coroutines in turn, as a scheduler with one queue would.
+    /// In turn, as a scheduler with one queue would.
     fn yields(&mut self, order: &Order) -> Result<Outcome, Failure> {
         let yields = order.get("yields_count") * order.iterations;
         let mut routines = Vec::new();
         for _ in 0..order.get("tasks_count") {
             routines.push(Routine::with_stack(self.stack()?, move |yielder, _| {
                 let mut done = 0;
-                // The first resumption ends here. In other lanes the tasks wait at a gate instead.
+                // In other lanes the tasks wait at a gate instead.
                 yielder.suspend(0);
                 while done < yields {
                     yielder.suspend(done);
@@ -133,7 +127,7 @@ impl Bare {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// A resumption is one message, and a suspension the message back.
+    /// A resumption is a message, and a suspension the message back.
     fn ping_pong(&mut self, order: &Order) -> Result<Outcome, Failure> {
         let rounds = order.get("rounds_count") * order.iterations;
         let mut other = Routine::with_stack(self.stack()?, move |yielder, first| {
@@ -159,7 +153,7 @@ impl Bare {
 
     fn parked(&mut self, order: &Order) -> Result<Outcome, Failure> {
         let count = order.get("tasks_count");
-        // One coroutine is started first, so costs that only the first one has are not counted.
+        // The first coroutine has costs of its own, so one is started before.
         for routine in self.park(1)? {
             self.finish(routine);
         }
@@ -177,7 +171,6 @@ impl Bare {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// Starts this many coroutines and suspends them.
     fn park(&mut self, count: u64) -> Result<Vec<Routine>, Failure> {
         let most = mappings::most_coroutines().map(|most| (most, mappings::LIMIT));
         shapes::look_at(most, count)?;

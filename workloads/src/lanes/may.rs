@@ -1,8 +1,5 @@
-//! may: coroutines with stacks of a fixed size, on threads that steal from
-//! each other.
-//!
-//! Its channels have no bound, so no sender waits. The process makes its scheduler once, with a
-//! fixed number of threads.
+//! may: coroutines with stacks of a fixed size, on threads that steal from each other. Its channels
+//! have no bound. A process makes the scheduler once, with a fixed number of threads.
 #![allow(
     unsafe_code,
     reason = "may's spawn is unsafe: a coroutine must not use thread-locals across a wait"
@@ -32,12 +29,10 @@ use crate::load::server_address;
 use crate::service::database::NoClient;
 use crate::shapes::{self, Blocking, Connection};
 
-/// may counts a stack in words; this is its own default.
+/// may's own default; it counts in words.
 const STACK_WORDS: usize = 0x1000;
-/// For the main task, which reads /proc and starts the load generator.
 const MAIN_STACK_WORDS: usize = 1 << 17;
 
-/// Coroutines as may starts them by default.
 pub(super) const COROUTINES: Entry = Entry {
     name: "may",
     noun: "may coroutine",
@@ -61,7 +56,6 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
 }
 
 struct May {
-    /// How many threads the scheduler has, once it is made.
     threads: Option<usize>,
 }
 
@@ -92,10 +86,10 @@ fn start<T: Send + 'static>(
     builder: Builder,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Failure> {
-    // SAFETY: shapes and kernels of this crate keep no thread-local across a call that waits. Code
-    // of another crate runs here only if that crate registered it, and must keep the same rule.
-    // Calls to a library of unknown depth run on a thread, by `blocking`. `stack_bytes` keeps the
-    // descending workloads within the stack, which ends in a guard page.
+    // SAFETY: shapes and kernels of this crate keep no thread-local across a call that waits, and
+    // code of another crate, which registers itself, must keep this rule. Calls to a library of
+    // unknown depth run on a thread, by `blocking`. `stack_bytes` keeps the descending workloads
+    // within the stack, which ends in a guard page.
     let started = unsafe { builder.spawn(body) };
     started.map_err(|error| {
         Failure::host(
@@ -149,8 +143,7 @@ impl Blocking for Tasks {
         coroutine::sleep(time);
     }
 
-    /// may has no pool of threads for blocking calls, so each call starts a thread, as may's users
-    /// do.
+    /// may has no threads for blocking calls, so each call starts one, as may's users do.
     fn blocking<T: Send + 'static>(&self, body: impl FnOnce() -> T + Send + 'static) -> T {
         let (sender, receiver) = channel();
         let thread = thread::Builder::new()
@@ -158,7 +151,7 @@ impl Blocking for Tasks {
             .or_throw("starting a thread that may block");
         match receiver.recv() {
             Ok(result) => result,
-            // The thread panicked before it sent a result.
+            // The thread panicked.
             Err(_) => match thread.join() {
                 Err(payload) => Failure::from_panic(payload).throw(),
                 Ok(_) => Failure::failed("a thread that may block left no answer").throw(),
@@ -214,7 +207,6 @@ impl Blocking for Tasks {
     }
 
     fn read(&self, pipe: &Self::Pipe) -> u64 {
-        // Numbers are never split: see `NumberPipe`.
         let mut bytes = [0; 8];
         let mut end = pipe.0.inner();
         when_ready(&pipe.0, || end.read_exact(&mut bytes)).or_throw("reading a pipe");
@@ -252,8 +244,7 @@ impl Blocking for Tasks {
     }
 
     fn close(&self, listener: &Self::Listener) {
-        // A waiting accept ends with EINVAL. An error here means that the listener is shut down
-        // already.
+        // A waiting accept ends with EINVAL. On an error the listener is shut down already.
         let _ = shutdown(listener.as_raw_fd(), Shutdown::Both);
     }
 }
@@ -261,7 +252,6 @@ impl Blocking for Tasks {
 impl Connection for TcpStream {
     type Database = NoClient;
 
-    /// may has no time-out here: the kernel's applies.
     fn connect(address: SocketAddr, _timeout: Duration) -> io::Result<Self> {
         let stream = Self::connect(address)?;
         stream.set_nodelay(true)?;
@@ -282,7 +272,7 @@ impl Connection for TcpStream {
     }
 }
 
-/// Repeats `attempt` until the file is ready. Between two attempts the coroutine waits.
+/// Between two attempts the coroutine waits.
 fn when_ready(file: &impl WaitIo, mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match attempt() {
@@ -294,7 +284,6 @@ fn when_ready(file: &impl WaitIo, mut attempt: impl FnMut() -> io::Result<()>) -
     }
 }
 
-/// The gate that coroutines wait at.
 #[derive(Default)]
 struct Gate {
     opened: SyncFlag,

@@ -1,6 +1,5 @@
-//! The lanes in Rust. Each is a file or a folder, and one or more lines of [`ALL`]. A lane imports
-//! no other lane, except that the pools run `service.http` on tasks of the lane of threads or of
-//! processes.
+//! The lanes in Rust. A lane imports no other lane, except that the pools run `service.http` on the
+//! tasks of the lane of threads or of processes.
 
 #[cfg(feature = "peers")]
 mod compio;
@@ -60,7 +59,6 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     ALL.iter().find(|entry| entry.name == name)
 }
 
-/// The version of a library that this program was built with.
 fn locked_version(library: &str) -> &'static str {
     let lock = include_str!("../../../Cargo.lock");
     let mut lines = lock.lines().skip_while(|line| {
@@ -73,7 +71,6 @@ fn locked_version(library: &str) -> &'static str {
         .map_or("of unknown version", |version| version.trim_matches('"'))
 }
 
-/// The kernel's version, for lanes whose runtime is the kernel.
 fn kernel_version() -> String {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     release.trim().to_owned()

@@ -1,8 +1,7 @@
 //! Processes, forked from a lane that has one thread.
 //!
-//! A task is a child process. It runs its closure in its copy of the lane's memory, writes its
-//! number into a slot that it shares with the lane, and exits. Channels are pipes; gates and locks
-//! are futexes in shared memory.
+//! A task is a child. It runs its closure in its copy of the lane's memory, writes its number into
+//! a shared slot, and exits. Channels are pipes; gates and locks are futexes in shared memory.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -30,7 +29,6 @@ const LIMITS: &str = "ulimit -u, pids.max of the cgroup and kernel.pid_max";
 /// The exit status of a task whose failure is in its slot.
 const FAILED: i32 = 100;
 
-/// Forked children.
 pub(super) const FORK: Entry = Entry {
     name: "process",
     noun: "process",
@@ -47,7 +45,6 @@ pub(super) const FORK: Entry = Entry {
     },
 };
 
-/// Tasks that are processes as in the lane [`FORK`].
 pub(super) fn tasks(
     arena: Arena,
 ) -> impl Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>> {
@@ -66,7 +63,6 @@ struct Processes {
 impl Lane for Processes {
     fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
         self.arena.clear();
-        // The main task may fail by a panic, too.
         let outcome = catch_unwind(AssertUnwindSafe(|| match order.workload.shape {
             Shape::ForkResident => self.fork_resident(order),
             _ => shapes::run(self, order),
@@ -80,7 +76,7 @@ impl Lane for Processes {
 }
 
 impl Processes {
-    /// The cost of forking a parent with much memory.
+    /// The cost of a fork from a parent with much memory.
     fn fork_resident(&self, order: &Order) -> Result<Outcome, Failure> {
         let resident = Resident::new(order.get("resident_bytes"), order.get("huge") == 1);
         let mut resident = resident.map_err(|error| {
@@ -149,7 +145,7 @@ impl Blocking for Processes {
     type Pipe = NumberPipe;
     type Listener = Arc<TcpListener>;
     type Stream = Shared<TcpStream>;
-    /// Each process has connections of its own, and uses one at a time, so it needs no permits.
+    /// Each process uses one connection of its own at a time, so it needs no permits.
     type Permits = ();
 
     fn most_tasks(&self) -> Option<(u64, &'static str)> {
@@ -211,7 +207,6 @@ impl Blocking for Processes {
         channel.read().or_throw("reading a pipe")
     }
 
-    /// Receives from the pipe that has a number, found by `poll`.
     fn recv_either(&self, channels: &[NumberPipe; 2]) -> u64 {
         let ready = NumberPipe::either_ready(channels).or_throw("waiting for two pipes");
         self.recv(ready)

@@ -1,4 +1,4 @@
-//! A pool of processes, forked beforehand. Each gets its jobs over a socket pair.
+//! Processes that are forked before the sample and get jobs over a socket pair.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -18,7 +18,6 @@ use crate::shapes::service;
 
 use super::process;
 
-/// Forked children that wait for jobs.
 pub(super) const PREFORK: Entry = Entry {
     name: "process-pool",
     noun: "pooled process",
@@ -56,8 +55,7 @@ impl Lane for ProcessPool {
 
 impl Pool for ProcessPool {
     const PROCESSES: bool = true;
-    /// The job that a worker runs, and one that waits in its socket, so the worker does not wait
-    /// for the parent between two jobs.
+    /// One job runs and one waits in the socket, so the worker does not wait for the parent.
     const IN_FLIGHT: usize = 2;
 
     type Shared = Number;
@@ -92,7 +90,6 @@ impl Pool for ProcessPool {
     }
 }
 
-/// A worker: runs jobs until it receives [`END`].
 fn work(mut socket: UnixStream, job: &Chunk) -> io::Result<()> {
     loop {
         match receive(&mut socket)? {
@@ -108,18 +105,17 @@ fn receive(socket: &mut UnixStream) -> io::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// The job that ends a worker. Closing the socket would not end it, because workers that are forked
-/// later have copies of the parent's end.
+/// Closing the socket would not end a worker, because later workers have copies of the parent's
+/// end.
 const END: u64 = u64::MAX;
 
 struct Worker {
     child: Pid,
     socket: UnixStream,
-    /// Jobs sent to the worker whose results have not been received.
+    /// Jobs without a received result.
     given: usize,
 }
 
-/// The pool's processes.
 struct Crew {
     workers: Vec<Worker>,
 }
@@ -151,15 +147,14 @@ impl Workers for Crew {
         };
         let worker = &mut busy[ready];
         worker.given -= 1;
-        // The parent has no copy of the worker's end, so it reads an end of file if the worker has
-        // ended.
+        // If the worker has ended, the parent reads an end of file, because it has no copy of the
+        // worker's end.
         receive(&mut worker.socket).map_err(|error| {
             Failure::failed(format!("a worker ended in the midst of a job: {error}"))
         })
     }
 }
 
-/// Blocks the thread until one of the sockets has something to read.
 fn first_readable(workers: &[&mut Worker]) -> io::Result<usize> {
     loop {
         let mut waited: Vec<_> = workers
@@ -180,7 +175,6 @@ fn first_readable(workers: &[&mut Worker]) -> io::Result<usize> {
 impl Drop for Crew {
     fn drop(&mut self) {
         for worker in &mut self.workers {
-            // The error of a worker that has ended already does not matter.
             let _ = worker.socket.write_all(&END.to_le_bytes());
         }
         for worker in &self.workers {

@@ -1,8 +1,8 @@
-//! Processes that execute a program: `posix_spawn`, which does not copy the
-//! parent's page tables.
+//! Processes that execute a program, by `posix_spawn`, which does not copy the parent's page
+//! tables.
 //!
-//! The program is the lane program itself. It writes a number to its stdout, which is a pipe. The
-//! figures include loading the program and starting its runtime.
+//! The program is the lane program. It writes a number to a pipe. The figures include loading the
+//! program and starting its runtime.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,10 +20,9 @@ use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::measure::{Latencies, Meter};
 
 const LIMITS: &str = "ulimit -u, pids.max of the cgroup and kernel.pid_max";
-/// A pipe's default capacity, in numbers. With more children at once, one could block.
+/// A pipe's default capacity in numbers: with more children at once, one could block.
 const MOST_TASKS: u64 = 64 * 1024 / 8;
 
-/// Children that execute a program.
 pub(super) const EXECUTE: Entry = Entry {
     name: "process-spawn",
     noun: "spawned process",
@@ -115,8 +114,8 @@ impl Spawner {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// `spawn.first_instruction`, or `spawn.fork_rss` if the parent holds memory (`resident`). The
-    /// child writes the clock's value.
+    /// For `spawn.fork_rss` the parent holds memory (`resident`). The child writes the clock's
+    /// value.
     fn first_instruction(
         &self,
         order: &Order,
@@ -155,7 +154,7 @@ impl Spawner {
         Ok(outcome)
     }
 
-    /// Starts a child that writes `number`; if it is `None`, the child writes the clock's value.
+    /// For `None` the child writes the clock's value.
     fn spawn(&self, numbers: &Numbers, number: Option<u64>) -> Result<Child, Failure> {
         let output = numbers
             .write
@@ -173,7 +172,7 @@ impl Spawner {
     }
 }
 
-/// The pipe to which all children write their numbers. The parent holds both ends open.
+/// The parent holds both ends open.
 struct Numbers {
     read: File,
     write: OwnedFd,
@@ -189,7 +188,7 @@ impl Numbers {
         })
     }
 
-    /// Waits for a child and takes a number: that of this child, or of another that has ended.
+    /// Returns the number of this child, or of another that has ended.
     fn join(&mut self, mut child: Child) -> Result<u64, Failure> {
         let status = child
             .wait()

@@ -1,13 +1,12 @@
 //! The textbook bounded queue: a mutex and two condition variables. It counts the waiting threads,
 //! because std's `notify_one` makes a system call even if no thread waits.
 //!
-//! The queue is not `std::sync::mpsc::sync_channel`, which spins before it blocks, and on one CPU
-//! costs several times as much as this queue.
+//! `std::sync::mpsc::sync_channel` spins before it blocks, and on one CPU costs several times as
+//! much.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A queue that threads share.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     capacity: usize,
@@ -17,7 +16,7 @@ pub(super) struct Queue<T> {
 
 struct State<T> {
     items: VecDeque<T>,
-    /// The number of threads that wait for an item and are not notified yet. It may be too high but
+    /// The number of threads that wait for an item and are not notified yet; perhaps too high,
     /// never too low.
     receivers: usize,
     /// The same for threads that wait for room.
@@ -25,7 +24,7 @@ struct State<T> {
 }
 
 impl<T> Queue<T> {
-    /// A queue with room for this many items; at least one.
+    /// At least one item has room.
     pub(super) fn bounded(capacity: usize) -> Self {
         Self {
             state: Mutex::new(State {
@@ -39,7 +38,6 @@ impl<T> Queue<T> {
         }
     }
 
-    /// A queue without a bound.
     pub(super) fn unbounded() -> Self {
         Self::bounded(usize::MAX)
     }
@@ -53,7 +51,7 @@ impl<T> Queue<T> {
         }
         state.items.push_back(item);
         let is_wanted = take_one(&mut state.receivers);
-        // The lock is released first, so the woken receiver can take it.
+        // The woken receiver can then take the lock at once.
         drop(state);
         if is_wanted {
             self.not_empty.notify_one();
@@ -89,8 +87,8 @@ fn wait<'a, T>(on: &Condvar, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, 
     on.wait(state).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns whether a thread waits that is not notified yet, and counts it as notified. A thread
-/// that wakes and must wait again counts itself again, so the count is never too low.
+/// Counts a waiting thread as notified; false if there is none. A thread that must wait again
+/// counts itself again.
 fn take_one(waiting: &mut usize) -> bool {
     let is_there = *waiting > 0;
     *waiting -= usize::from(is_there);

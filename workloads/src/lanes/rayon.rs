@@ -1,5 +1,4 @@
-//! Rayon: closures that cannot wait and run to their end, on a pool of threads that steal from each
-//! other.
+//! Rayon: closures that cannot wait, on a pool of threads that steal from each other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +10,6 @@ use crate::host::files::Files;
 use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::measure::{Meter, Starts};
 
-/// Tasks spawned into a scope, one by one.
 pub(super) const SCOPE: Entry = Entry {
     name: "rayon",
     noun: "rayon task",
@@ -23,7 +21,6 @@ pub(super) const SCOPE: Entry = Entry {
     start: |_| Ok(Rayon::start(false)),
 };
 
-/// Ranges halved by `join` until one is left.
 pub(super) const JOIN: Entry = Entry {
     name: "rayon-join",
     noun: "rayon join",
@@ -48,7 +45,6 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
 }
 
 struct Rayon {
-    /// Whether a batch is halved by `join` or spawned task by task.
     splits: bool,
     pool: Option<(ThreadPool, usize)>,
 }
@@ -148,8 +144,8 @@ fn first_instruction(order: &Order, splits: bool) -> Outcome {
         for _ in 0..order.iterations {
             let mut result = 0;
             let called = now_ns();
-            // The task is the second closure of `join`, which other threads may steal while this
-            // thread runs the first.
+            // The second closure is the task: other threads may steal it while this one runs the
+            // first.
             let returned = if splits {
                 let (returned, number) = join(now_ns, note);
                 result = number;

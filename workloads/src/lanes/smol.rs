@@ -1,5 +1,4 @@
-//! smol: tasks without stacks on an executor of a few hundred lines, run by a
-//! thread for each CPU.
+//! smol: tasks without stacks on an executor, which a thread on each CPU runs.
 
 use std::future::Future;
 use std::io::{PipeReader, PipeWriter, Result as IoResult};
@@ -23,7 +22,6 @@ use crate::load::server_address;
 use crate::mail;
 use crate::shapes::stackless::{self, Stackless};
 
-/// An executor with a thread for each CPU.
 pub(super) const EXECUTOR: Entry = Entry {
     name: "smol",
     noun: "smol task",
@@ -36,7 +34,6 @@ pub(super) const EXECUTOR: Entry = Entry {
 };
 
 struct Smol {
-    /// The last sample's executor and threads.
     crew: Option<Crew>,
 }
 
@@ -51,8 +48,8 @@ impl Lane for Smol {
         let main = AssertUnwindSafe(crew.executor.spawn(main)).catch_unwind();
         let outcome =
             ::smol::block_on(main).unwrap_or_else(|payload| Err(Failure::from_panic(payload)));
-        // A task whose handle is dropped is cancelled. After a failed sample `crew` is dropped
-        // here: each of its threads ends when the poll that it runs has returned.
+        // A task whose handle is dropped is cancelled. After a failure `crew` is dropped here, and
+        // each thread ends when its poll has returned.
         if outcome.is_ok() {
             self.crew = Some(crew);
         }
@@ -60,7 +57,7 @@ impl Lane for Smol {
     }
 }
 
-/// An executor and the threads that run it, as smol's documentation recommends.
+/// As smol's documentation recommends.
 struct Crew {
     executor: Arc<Executor<'static>>,
     threads: Vec<JoinHandle<()>>,
@@ -80,7 +77,7 @@ impl Crew {
         for _ in 0..count {
             let (executor, stopped) = (crew.executor.clone(), stopped.clone());
             let thread = thread::Builder::new().spawn(move || {
-                // No value is ever sent: `recv` returns when the channel is closed.
+                // Returns when the channel is closed: no value is ever sent.
                 let _ = ::smol::block_on(executor.run(stopped.recv()));
             });
             crew.threads.push(thread.map_err(|error| {
@@ -95,7 +92,7 @@ impl Drop for Crew {
     fn drop(&mut self) {
         self.stop.close();
         for thread in self.threads.drain(..) {
-            // The panic of a task is returned by its join, so the thread itself cannot fail.
+            // A task's panic is returned by its join, so the thread cannot fail.
             let _ = thread.join();
         }
     }
@@ -110,7 +107,7 @@ impl Stackless for Tasks {
     type Receiver = Receiver<u64>;
     type Lock = Mutex<u64>;
     type Guard<'a> = MutexGuard<'a, u64>;
-    /// A channel that is closed to open the gate.
+    /// Closing the channel opens the gate.
     type Gate = (Sender<()>, Receiver<()>);
     type Writer = Async<PipeWriter>;
     type Reader = Async<PipeReader>;
@@ -184,7 +181,7 @@ impl Stackless for Tasks {
     }
 
     async fn wait(gate: &Self::Gate) {
-        // No value is ever sent: `recv` returns when the channel is closed.
+        // Returns when the channel is closed: no value is ever sent.
         let _ = gate.1.recv().await;
     }
 

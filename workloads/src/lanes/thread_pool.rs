@@ -14,7 +14,6 @@ use crate::shapes::service;
 use super::queue::Queue;
 use super::thread;
 
-/// Threads that wait for jobs.
 pub(super) const QUEUE: Entry = Entry {
     name: "thread-pool",
     noun: "pooled thread",
@@ -39,7 +38,7 @@ impl Lane for ThreadPool {
 
 impl Pool for ThreadPool {
     const PROCESSES: bool = false;
-    /// The queue has no bound, so this is only a large number.
+    /// The queue has no bound.
     const IN_FLIGHT: usize = 1 << 20;
 
     type Shared = Arc<AtomicU64>;
@@ -73,7 +72,7 @@ impl Pool for ThreadPool {
     }
 }
 
-/// The pool's threads and its two queues. A job of `None` ends a thread.
+/// A job of `None` ends a thread.
 struct Crew {
     todo: Arc<Queue<Option<u64>>>,
     done: Arc<Queue<Result<u64, Failure>>>,

@@ -27,7 +27,6 @@ use crate::protocol::ErrorKind;
 use crate::service::database::Async;
 use crate::shapes::{self, Blocking, Connection, Database};
 
-/// The name of the figure about stealing, which some workloads have.
 const STOLEN: &str = "stolen_ratio";
 
 const FIXED_BYTES: usize = 8 << 10;
@@ -35,7 +34,6 @@ const COMPACT_AFTER: Duration = Duration::from_millis(10);
 /// The runtime's own part of a fixed stack.
 const HEADER_BYTES: usize = 2_112;
 
-/// Goroutines with the runtime's defaults.
 pub(super) const DEFAULT: Entry = Entry {
     name: "threadbare",
     noun: "threadbare goroutine",
@@ -47,7 +45,6 @@ pub(super) const DEFAULT: Entry = Entry {
     start: |_| Ok(Goroutines::start(Kind::Pinned)),
 };
 
-/// Goroutines that may continue on any M.
 pub(super) const MIGRATING: Entry = Entry {
     name: "threadbare-migrating",
     noun: "migrating threadbare goroutine",
@@ -56,7 +53,6 @@ pub(super) const MIGRATING: Entry = Entry {
     ..DEFAULT
 };
 
-/// Goroutines whose stacks are compacted while they wait.
 pub(super) const COMPACTED: Entry = Entry {
     name: "threadbare-compacted",
     noun: "compacted threadbare goroutine",
@@ -65,7 +61,6 @@ pub(super) const COMPACTED: Entry = Entry {
     ..DEFAULT
 };
 
-/// Goroutines with the smallest stack that a task without deep calls needs.
 pub(super) const FIXED: Entry = Entry {
     name: "threadbare-fixed8k",
     noun: "8 KiB threadbare goroutine",
@@ -104,7 +99,6 @@ enum Kind {
 
 struct Goroutines {
     kind: Kind,
-    /// The last sample's runtime and its number of Ps.
     current: Option<(Runtime, usize)>,
 }
 
@@ -118,8 +112,8 @@ impl Lane for Goroutines {
         let (tasks, ordered) = (Tasks { kind: self.kind }, order.clone());
         let before = runtime.metrics();
         let outcome = runtime.run(move || {
-            // The main goroutine has the usual stack in every variant: it
-            // reads /proc and starts the load generator.
+            // The main goroutine reads /proc and starts the load generator, so it has the usual
+            // stack in every variant.
             let main = GoBuilder::new()
                 .stack(StackPolicy::default())
                 .go(move || shapes::run(&tasks, &ordered));
@@ -138,7 +132,7 @@ impl Lane for Goroutines {
         if outcome.is_ok() {
             self.current = Some((runtime, procs));
         } else {
-            // Shutting down the runtime ends all goroutines of the sample.
+            // This ends all goroutines of the sample.
             let _ = runtime.shutdown();
         }
         outcome
@@ -162,10 +156,10 @@ impl Goroutines {
             Kind::Migrating => builder.migrating(),
         };
         // SAFETY: the shapes and kernels of this crate never park inside a thread-local's
-        // initialiser or scope. None keeps a thread-local, a guard of std's or a value bound to a
-        // thread across a call that parks: their state is numbers, vectors and the types of
-        // `Blocking` below. Code of another crate runs here only if that crate registered it, and
-        // must keep the same contract (`docs/own-code.md`).
+        // initialiser or scope, and keep no thread-local, guard of std's or value bound to a thread
+        // across a call that parks: their state is numbers, vectors and the types of `Blocking`
+        // below. Code of another crate, which registers itself, must keep the same contract
+        // (`docs/own-code.md`).
         unsafe { builder.build() }.map_err(|error| match self.kind {
             Kind::Compacted => {
                 Failure::not_supported(format!("this host cannot compact stacks: {error}"))
@@ -175,8 +169,7 @@ impl Goroutines {
     }
 }
 
-/// The share of a victim's queue that an idle P took, between two readings; `None` if nothing was
-/// stolen.
+/// The share of a victim's queue that a thief took, between two readings; `None` without a theft.
 fn stolen_share(before: &Metrics, after: &Metrics) -> Option<f64> {
     let found = after.thefts_found_count - before.thefts_found_count;
     let taken = after.steals_count - before.steals_count;
@@ -272,7 +265,7 @@ impl Blocking for Tasks {
     }
 
     fn wait(&self, gate: &Self::Gate) -> bool {
-        // No value is ever sent: `recv` returns when the channel is closed.
+        // Returns when the channel is closed: no value is ever sent.
         let _ = gate.closed.recv();
         gate.go.load(Ordering::Relaxed)
     }
@@ -339,7 +332,6 @@ impl Blocking for Tasks {
     }
 
     fn close(&self, listener: &Self::Listener) {
-        // An error means that the listener is closed already.
         let _ = listener.close();
     }
 }
@@ -362,13 +354,12 @@ impl Connection for Shared<TcpStream> {
     }
 
     fn shut(&self, how: Shutdown) {
-        // An error means that the connection has ended.
         let _ = self.shutdown(how);
     }
 }
 
-/// tokio's client of PostgreSQL. A thread of tokio's runs its connections, and goroutines wait for
-/// its futures.
+/// tokio's client of PostgreSQL. One of tokio's threads runs the connections; goroutines wait for
+/// the futures.
 pub(crate) struct Bridged {
     client: Async,
     timeout: Duration,
@@ -402,7 +393,7 @@ impl Database for Bridged {
     }
 }
 
-/// The gate that goroutines wait at: a channel that is closed to open it.
+/// Closing the channel opens the gate.
 struct Gate {
     closer: Sender<()>,
     closed: Receiver<()>,

@@ -1,5 +1,5 @@
-//! The cheapest possible echo server, to find the limit of the load generator: one epoll loop for
-//! each thread, and one read and one write for a request or for a whole burst.
+//! The cheapest possible echo server, to find the limit of the load generator: an epoll loop on
+//! each thread, and one read and one write for a burst.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -11,8 +11,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use super::helper::Listening;
 use crate::host::{affinity, open_files};
 
-/// Prints the server's address, accepts `connections`, and serves them on `cpus`, one thread on
-/// each CPU, until all connections are closed. Blocks the thread.
+/// Prints the server's address, accepts `connections`, and serves them by one thread on each of
+/// `cpus` until all are closed. Blocks the thread.
 ///
 /// # Errors
 ///
@@ -65,8 +65,7 @@ fn serve(mut streams: Vec<TcpStream>, cpu: usize) -> anyhow::Result<()> {
             let stream = &mut streams[event.data() as usize];
             let ended = match stream.read(&mut block) {
                 Ok(0) => true,
-                // A full socket buffer would count as an error and end the connection. It does not
-                // fill, because the generator reads all the time.
+                // The generator reads all the time, so the socket's buffer does not fill.
                 Ok(size) => stream.write_all(&block[..size]).is_err(),
                 Err(error) => {
                     !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)

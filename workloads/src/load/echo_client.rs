@@ -1,4 +1,4 @@
-//! The client of the echo servers: sends bytes and compares the answers with them.
+//! The client of the echo servers.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
@@ -13,12 +13,12 @@ use crate::catalogue::{self, Shape};
 use crate::host::clock::now_ns;
 use crate::host::usage::Usage;
 
-/// The bytes of a request or an answer repeat after this many.
+/// The bytes of requests and answers repeat after this many.
 const PATTERN: usize = 251;
-/// The most sends before the client reads answers. With more, an answer would be read late and its
-/// latency would be too long.
+/// The most sends before the client reads. With more, it would read answers late and measure too
+/// long latencies.
 const SENDS: u64 = 16;
-/// The most bytes of one burst: every socket's buffer has room for them.
+/// Every socket's buffer has room for a burst of this size.
 const MOST_BURST_BYTES: u64 = 64 << 10;
 
 /// Generates the load and reports. Blocks the thread.
@@ -63,13 +63,12 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     threads.report(&loaded, schedule, meanwhile, rates, capacity)
 }
 
-/// The bytes of which requests are slices: request `number` begins at byte `number % PATTERN`.
+/// Request `number` begins at byte `number % PATTERN`.
 fn pattern(plan: &Plan) -> Vec<u8> {
     let size = PATTERN + plan.payload_bytes as usize;
     (0..size).map(|at| (at % PATTERN) as u8).collect()
 }
 
-/// The right answers of a server with a handler: see the field `answers` of [`Echo`].
 fn answers(plan: &Plan) -> anyhow::Result<Vec<u8>> {
     let Some(id) = &plan.workload else {
         return Ok(Vec::new());
@@ -84,36 +83,31 @@ fn answers(plan: &Plan) -> anyhow::Result<Vec<u8>> {
         .collect())
 }
 
-/// One thread's connections and requests.
 struct Echo<'a> {
     plan: &'a Plan,
     schedule: Schedule,
     start: u64,
     connections: Vec<Connection>,
     poller: Epoll,
-    /// The next request of an open loop, over all threads.
+    /// The next request of an open loop; all threads have the same.
     next: u64,
     first: u64,
     threads: u64,
     tally: Tally,
     left: u64,
-    /// The bytes of which requests are slices: see [`Echo::request`].
     pattern: Vec<u8>,
-    /// The answers to requests 0 to 250, one after another; empty if each answer equals its
-    /// request.
+    /// The answers to requests 0 to 250; empty if each answer equals its request.
     answers: &'a [u8],
-    /// A buffer for the next write.
     outgoing: Vec<u8>,
 }
 
 struct Connection {
     stream: TcpStream,
-    /// Requests without an answer: the number, and the time when it was due.
+    /// Number and due time of each request without an answer.
     waiting: VecDeque<(u64, u64)>,
-    /// Received bytes of the first waiting request's answer.
+    /// How many bytes of the first waiting request's answer have arrived.
     received: usize,
     right: bool,
-    /// Bytes that the socket has not accepted yet.
     unsent: VecDeque<u8>,
     /// The next request of a closed loop.
     next: u64,
@@ -155,7 +149,7 @@ impl<'a> Echo<'a> {
         Ok(client)
     }
 
-    /// Sends the next burst of a closed loop, on a connection whose requests are all answered.
+    /// On a connection whose requests are all answered.
     fn send_burst(&mut self, index: usize, now: u64) -> anyhow::Result<()> {
         let Plan {
             connections, burst, ..
@@ -171,8 +165,7 @@ impl<'a> Echo<'a> {
         Ok(())
     }
 
-    /// Sends these requests by one write. `requests` has the number of each and the time when it
-    /// was due.
+    /// Sends these requests, given by number and due time, in one write.
     fn send(
         &mut self,
         index: usize,
@@ -194,13 +187,11 @@ impl<'a> Echo<'a> {
         Ok(())
     }
 
-    /// The bytes of a request.
     fn request(&self, number: u64) -> &[u8] {
         let from = (number % PATTERN as u64) as usize;
         &self.pattern[from..from + self.plan.payload_bytes as usize]
     }
 
-    /// The bytes of the answer to a request.
     fn answer(&self, number: u64) -> &[u8] {
         let size = self.plan.payload_bytes as usize;
         match self.answers {
@@ -209,7 +200,6 @@ impl<'a> Echo<'a> {
         }
     }
 
-    /// Compares bytes received at `now` with the right answers.
     fn take(&mut self, index: usize, mut rest: &[u8], now: u64) -> anyhow::Result<()> {
         let payload = self.plan.payload_bytes as usize;
         while !rest.is_empty() {
@@ -279,7 +269,6 @@ impl Client for Echo<'_> {
             end = end.min(self.next + SENDS * self.threads);
         }
         let mut sent = false;
-        // One write for all due requests of a connection.
         for number in self.next..end.min(self.next + connections) {
             let connection = number % connections;
             if connection % self.threads != self.first {

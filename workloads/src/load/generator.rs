@@ -1,19 +1,18 @@
-//! The parts common to all load generators: an epoll loop for each thread, over connections that no
-//! other thread uses.
+//! The parts common to all load generators: an epoll loop on each thread, over connections of its
+//! own.
 //!
-//! In an open loop a request is sent when it is due, even if earlier requests of its connection
-//! have no answer yet. Its latency counts from the time when it was due, so a stall of the server
-//! is part of the latency of every request that waits meanwhile.
+//! A request of an open loop is sent when it is due, even if earlier requests of its connection
+//! have no answer yet. Its latency counts from when it was due.
 //!
 //! On CPUs of its own the generator never sleeps. Otherwise the server would spend CPU time to wake
-//! it, and the latency would include the time that the CPU takes to leave its idle state. The
-//! generator therefore measures its busy share itself: a turn of the loop in which nothing was due
-//! and nothing arrived is idle, and all others are busy.
+//! it, and the latency would include the time in which the CPU leaves its idle state. So the
+//! generator measures its busy share itself: a turn of the loop in which nothing was due and
+//! nothing arrived is idle.
 //!
 //! # Rejected
 //!
 //! io_uring with multishot receives and batched sends: it saved 2% of the CPU time of a request,
-//! because nearly all of that is TCP's, and many containers forbid io_uring.
+//! because nearly all of that is TCP's. Many containers forbid io_uring.
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -36,51 +35,48 @@ use crate::host::usage::Usage;
 use crate::host::{affinity, clock::now_ns, open_files};
 use crate::measure::Latencies;
 
-/// The environment variable that holds the CPUs of the generator.
+/// The variable that holds the generator's CPUs.
 const CPUS: &str = "THREADBARE_LOAD_CPUS";
-/// The environment variable that holds the generator's limit, which the study has measured, in
-/// requests a second.
+/// The variable that holds the generator's limit in requests a second, as the study measured it.
 const LIMIT: &str = "THREADBARE_LOAD_LIMIT";
-/// No server on one host has needed more threads.
 const MOST_THREADS: usize = 16;
-/// The generator gives up on a server that sends nothing for this long.
+/// The longest silence of a server.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The client on one thread of the generator: it sends requests and checks the answers, over
-/// connections of its own.
+/// The client on one thread of the generator, with connections of its own.
 pub(super) trait Client: Send {
-    /// The poller of its connections, which are registered edge-triggered.
+    /// The connections are registered edge-triggered.
     fn poller(&self) -> &Epoll;
-    /// Begins a schedule. In a closed loop it sends the first requests.
+    /// Begins a schedule. A closed loop sends its first requests.
     ///
     /// # Errors
     ///
     /// When the server does not take them.
     fn begin(&mut self, schedule: Schedule, start: u64) -> anyhow::Result<()>;
-    /// Sends requests that are due by now, up to a limit. Returns whether it sent any, and when to
-    /// call it again at the latest (`None`: only after an event).
+    /// Sends some of the due requests. Returns whether it sent any, and when to call it again at
+    /// the latest (`None`: after an event).
     ///
     /// # Errors
     ///
-    /// When the server ended a connection against the rules.
+    /// When the server broke a connection.
     fn send_due(&mut self) -> anyhow::Result<(bool, Option<u64>)>;
-    /// Sends bytes that the connection's socket did not accept before.
+    /// Sends bytes that the socket did not accept before.
     ///
     /// # Errors
     ///
-    /// When the server ended the connection against the rules.
+    /// As for [`Self::send_due`].
     fn flush(&mut self, connection: usize) -> anyhow::Result<()>;
     /// Reads until the connection's socket is empty, or to the end of the stream if `ends`.
     ///
     /// # Errors
     ///
-    /// As for [`Self::flush`].
+    /// As for [`Self::send_due`].
     fn receive(&mut self, connection: usize, ends: bool, block: &mut [u8]) -> anyhow::Result<()>;
-    /// Handles the event of a connection. Returns whether it read answers.
+    /// Returns whether it read answers.
     ///
     /// # Errors
     ///
-    /// As for [`Self::flush`].
+    /// As for [`Self::send_due`].
     fn ready(&mut self, event: EpollEvent, block: &mut [u8]) -> anyhow::Result<bool> {
         let (index, events) = (event.data() as usize, event.events());
         if events.contains(EpollFlags::EPOLLOUT) {
@@ -95,30 +91,26 @@ pub(super) trait Client: Send {
     }
     /// How many requests of the schedule have not ended.
     fn left(&self) -> u64;
-    /// The results of the schedule's requests.
     fn tally(&mut self) -> Tally;
 }
 
-/// The results of requests.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     pub(super) latencies: Latencies,
-    /// Requests that were answered as the protocol requires.
+    /// Requests with a right answer.
     pub(super) right: u64,
     /// Requests that an overloaded server refused.
     pub(super) shed: u64,
-    /// Requests that failed in any other way.
+    /// Requests that failed in another way.
     pub(super) errors: u64,
-    /// Requests that were never sent, because no connection was free in time. `errors` includes
-    /// them.
+    /// Requests never sent, because no connection was free in time; part of `errors`.
     pub(super) given_up: u64,
-    /// All requests that have ended.
     pub(super) ended: u64,
-    /// The time from the start to the end of the last request that was late, refused or failed; 0
-    /// if there was none.
+    /// From the start to the end of the last request that was late, refused or failed; 0 without
+    /// one.
     pub(super) disturbed_ns: u64,
-    /// The longest time from when a request was due until the generator first handled it, which is
-    /// how long the generator was stopped. Only clients that hold requests back measure it.
+    /// How long the host stopped the generator: the longest time from when a request was due until
+    /// the generator handled it. Only clients that hold requests back measure it.
     pub(super) stood_ns: u64,
 }
 
@@ -148,32 +140,28 @@ impl Tally {
     }
 }
 
-/// How many requests to send over all connections, and at which rate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Schedule {
     pub(super) requests: u64,
     /// Requests a second; 0: a closed loop.
     pub(super) offered_per_s: u64,
-    /// How long after the start a request that has not been sent is given up; 0: never. Only
-    /// clients that hold requests back use it.
+    /// An unsent request is given up this long after the start; 0: never. Only clients that hold
+    /// requests back use it.
     pub(super) given_up_ns: u64,
-    /// A time with a higher rate.
     pub(super) surge: Surge,
 }
 
-/// A time in which an open loop offers several times as many requests.
+/// A time in which an open loop offers `times` as many requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Surge {
-    /// When it begins, after the start.
+    /// From the start.
     pub(super) from_ns: u64,
-    /// How long it lasts; 0: there is none.
+    /// 0: there is no surge.
     pub(super) for_ns: u64,
-    /// The factor of the rate.
     pub(super) times: u64,
 }
 
 impl Schedule {
-    /// When a request of an open loop is due.
     pub(super) fn due_at(self, start: u64, number: u64) -> u64 {
         let Surge {
             from_ns,
@@ -192,12 +180,11 @@ impl Schedule {
         start + after
     }
 
-    /// How many requests are due before `time_ns`, at a rate per second.
     pub(super) fn count(rate: u64, time_ns: u64) -> u64 {
         (u128::from(rate) * u128::from(time_ns)).div_ceil(1_000_000_000) as u64
     }
 
-    /// The number of the first request of an open loop that is not due yet.
+    /// The first request of an open loop that is not due yet.
     pub(super) fn due_by(self, start: u64, now: u64) -> u64 {
         let Surge {
             from_ns,
@@ -221,7 +208,6 @@ impl Schedule {
     }
 }
 
-/// The results of all threads together.
 pub(super) struct Loaded {
     pub(super) tally: Tally,
     pub(super) elapsed_ns: u64,
@@ -232,8 +218,7 @@ impl Loaded {
     fn of(parts: Vec<Done>) -> Self {
         let mut tally = Tally::new();
         parts.iter().for_each(|part| tally.add(&part.tally));
-        // The times are those that the threads noted, because this thread may have to wait for a
-        // CPU.
+        // The threads noted these times; this thread may have had to wait for a CPU.
         let start = parts.iter().map(|part| part.start).min().unwrap_or(0);
         let end = parts.iter().map(|part| part.end).max().unwrap_or(start);
         Self {
@@ -248,7 +233,6 @@ impl Loaded {
     }
 }
 
-/// The generator's limit, if the study has measured it.
 fn limit() -> anyhow::Result<Option<f64>> {
     let Ok(text) = std::env::var(LIMIT) else {
         return Ok(None);
@@ -263,17 +247,14 @@ fn limit() -> anyhow::Result<Option<f64>> {
     Ok(Some(limit))
 }
 
-/// Raises limits of the host that are too low for a generator.
 pub(super) fn prepare() {
-    // For thousands of connections. If the host refuses, opening a connection fails later.
     let _ = open_files::raise_limit();
-    // Sleeps then end when a request is due, not up to 50 µs later. If a seccomp filter refuses
-    // this, the delays are in the report.
+    // So sleeps end when a request is due, not up to 50 µs later. If a seccomp filter refuses, the
+    // report includes the delays.
     let _ = nix::sys::prctl::set_timerslack(1);
 }
 
-/// The CPUs that the study gave to the generator and to the other programs of the load; `None` if
-/// they share the server's CPUs.
+/// The CPUs of the generator and the load's other programs; `None` if they share the server's CPUs.
 pub(crate) fn own_cpus() -> anyhow::Result<Option<Vec<usize>>> {
     std::env::var(CPUS)
         .ok()
@@ -281,18 +262,17 @@ pub(crate) fn own_cpus() -> anyhow::Result<Option<Vec<usize>>> {
         .transpose()
 }
 
-/// The threads of the generator, and their CPUs.
 pub(super) struct Threads {
     pub(super) count: usize,
-    /// The CPU of each thread; `None` if the generator shares all of the server's CPUs.
+    /// One for each thread; `None` if the generator shares the server's CPUs.
     own: Option<Vec<usize>>,
-    /// Whether nothing else runs on these CPUs, so the generator never sleeps.
+    /// Nothing else runs on these CPUs, so the generator never sleeps.
     spins: bool,
 }
 
 impl Threads {
-    /// One thread for each CPU of its own, or for half of the CPUs that it shares with the server;
-    /// at most one for each connection.
+    /// One thread for each CPU of its own, or for each two that it shares with the server; at most
+    /// one for each connection.
     pub(super) fn of(connections: u64, own: Option<Vec<usize>>, spins: bool) -> Self {
         let cpus = match &own {
             Some(cpus) => cpus.len(),
@@ -302,7 +282,7 @@ impl Threads {
         Self { count, own, spins }
     }
 
-    /// Runs `work` on each of `inputs`, each on a thread of its own. The threads begin together.
+    /// Runs `work` on each of `inputs`, each on its own thread. The threads begin together.
     pub(super) fn each<I: Send, T: Send>(
         &self,
         inputs: impl IntoIterator<Item = I>,
@@ -332,7 +312,6 @@ impl Threads {
         })
     }
 
-    /// The parts for all threads, with clients made by `connect`.
     pub(super) fn connect<C: Client>(
         &self,
         connect: impl Fn(u64) -> anyhow::Result<C> + Sync,
@@ -345,7 +324,6 @@ impl Threads {
         })
     }
 
-    /// Runs the schedule on all parts, each on a thread of its own.
     pub(super) fn load<C: Client>(
         &self,
         parts: &mut [Part<C>],
@@ -354,9 +332,8 @@ impl Threads {
         Ok(Loaded::of(self.each(parts, |part| part.run(schedule))?))
     }
 
-    /// The report of `loaded`. `meanwhile` is the usage of the process in that time. The headroom
-    /// is the generator's limit over `highest_per_s`; the limit is at most `most_per_s`, the limit
-    /// of the load's other programs.
+    /// `meanwhile` is the usage of the process. The headroom is the generator's limit over
+    /// `highest_per_s`. `most_per_s`, the limit of the load's other programs, caps it.
     pub(super) fn report(
         &self,
         loaded: &Loaded,
@@ -371,8 +348,7 @@ impl Threads {
         } = loaded;
         let offered = (schedule.offered_per_s > 0).then_some(schedule.offered_per_s as f64);
         let achieved_per_s = loaded.achieved_per_s();
-        // The share of the time in which the generator worked, and the CPU time of that work. Time
-        // in which other programs had its CPU is not counted.
+        // The busy share and its CPU time. Time in which other programs had the CPU does not count.
         let (busy, worked_ns) = match self.spins {
             true => (
                 loaded.parts.iter().map(Done::busy_ratio).sum::<f64>() / self.count as f64,
@@ -410,7 +386,6 @@ impl Threads {
         })
     }
 
-    /// Pins the calling thread, number `index`, to its CPU, if it has one.
     fn settle(&self, index: usize) -> anyhow::Result<()> {
         let Some(cpu) = self.own.as_ref().map(|cpus| cpus[index]) else {
             return Ok(());
@@ -420,20 +395,17 @@ impl Threads {
     }
 }
 
-/// One thread of the generator.
 pub(super) struct Part<C> {
     pub(super) client: C,
     never_sleeps: bool,
 }
 
-/// The results of one thread.
 struct Done {
     tally: Tally,
     start: u64,
     end: u64,
-    /// How long nothing was due and nothing arrived; only for a thread that never sleeps.
+    /// Only for a thread that never sleeps.
     idle_ns: u64,
-    /// CPU time of the thread, idle turns included.
     cpu_ns: u64,
 }
 
@@ -483,8 +455,8 @@ impl<C: Client> Part<C> {
         })
     }
 
-    /// Returns how much longer to wait for an answer, up to [`TIMEOUT`] after the last one. Fails
-    /// if that time is over and no request is due.
+    /// How much longer to wait for an answer, up to [`TIMEOUT`] after the last. Fails if that time
+    /// is over and no request is due.
     fn check_timeout(&self, due: Option<u64>, now: u64, last: u64) -> anyhow::Result<Duration> {
         let timeout = TIMEOUT.saturating_sub(Duration::from_nanos(now.saturating_sub(last)));
         ensure!(
@@ -495,7 +467,6 @@ impl<C: Client> Part<C> {
         Ok(timeout)
     }
 
-    /// Waits for an event, or until something is due.
     fn sleep(&self, due: Option<u64>, last: u64) -> anyhow::Result<()> {
         let now = now_ns();
         let timeout = self.check_timeout(due, now, last)?;
@@ -509,7 +480,7 @@ impl<C: Client> Part<C> {
     }
 }
 
-/// A connection to the server, registered with `poller` under `index`.
+/// Registers the connection with `poller` under `index`.
 pub(super) fn connect(
     address: SocketAddr,
     poller: &Epoll,
@@ -519,8 +490,8 @@ pub(super) fn connect(
         .with_context(|| format!("a connection to {address}"))?;
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
-    // The cheapest congestion control, if the host allows it. The host's default, which the server
-    // keeps, may delay requests by a timer.
+    // The cheapest congestion control, if allowed. The host's default may delay requests by a
+    // timer.
     let _ = setsockopt(&stream, sockopt::TcpCongestion, &OsString::from("reno"));
     let flags =
         EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
@@ -528,13 +499,11 @@ pub(super) fn connect(
     Ok(stream)
 }
 
-/// The CPU time of the calling thread.
 fn thread_cpu_ns() -> nix::Result<u64> {
     let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
     Ok(used.tv_sec() as u64 * 1_000_000_000 + used.tv_nsec() as u64)
 }
 
-/// Writes as many bytes as the socket accepts.
 pub(super) fn write(stream: &mut TcpStream, bytes: &[u8]) -> anyhow::Result<usize> {
     loop {
         match stream.write(bytes) {
@@ -563,7 +532,6 @@ mod tests {
             },
         };
         let at_ms = |number| schedule.due_at(7, number).saturating_sub(7) / 1_000_000;
-        // 100 requests in the first second, and 200 in the half second after it.
         let all = [0, 99, 100, 102, 299, 300, 301].map(at_ms);
         assert_eq!(all, [0, 990, 1_000, 1_005, 1_497, 1_500, 1_510]);
         for number in 0..999 {

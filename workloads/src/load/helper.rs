@@ -1,5 +1,5 @@
-//! A program of this package that serves lanes from a separate process: it prints its address,
-//! serves until its input ends, and prints a report.
+//! A program of this package that serves lanes from its own process. It prints its address, serves
+//! until its input ends, and prints a report.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -11,19 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::lane::Failure;
 
-/// The first line that such a program prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Listening {
-    /// The address on the loopback.
     pub(crate) address: SocketAddr,
 }
 
-/// How long the program may take to end by itself, and how often to check.
+/// How long the program may take to end, and how often to check.
 const TIMEOUT: Duration = Duration::from_secs(1);
 const SLICE: Duration = Duration::from_millis(5);
 
-/// A running program. Dropping it closes the program's input, and kills the program if it has not
-/// ended after a second.
+/// Dropping it closes the program's input, and kills the program after [`TIMEOUT`].
 #[derive(Debug)]
 pub(crate) struct Helper {
     what: &'static str,
@@ -33,8 +30,7 @@ pub(crate) struct Helper {
 }
 
 impl Helper {
-    /// Starts the program `what` with these arguments and waits until it listens. Blocks the
-    /// thread.
+    /// Waits until the program listens. Blocks the thread.
     pub(crate) fn start(what: &'static str, arguments: &[String]) -> Result<Self, Failure> {
         let program = super::program()?;
         let mut child = Command::new(&program)
@@ -64,7 +60,7 @@ impl Helper {
         }
     }
 
-    /// Ends the program and returns its report. Blocks the thread.
+    /// Ends the program. Blocks the thread.
     pub(crate) fn finish<T: DeserializeOwned>(mut self) -> Result<T, Failure> {
         drop(self.child.stdin.take());
         let mut last = String::new();

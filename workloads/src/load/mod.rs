@@ -1,5 +1,4 @@
-//! The load generator of the workloads that are servers: a separate program, the same for all
-//! lanes, so its work is never counted as a lane's.
+//! The load generator of servers: a separate program, whose work does not count as a lane's.
 
 pub mod echo;
 pub mod echo_client;
@@ -25,10 +24,9 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::measure::Measured;
 use crate::protocol::Latency;
 
-/// The environment variable that holds the program's path.
 const PROGRAM: &str = "THREADBARE_LOAD";
 
-/// The load to generate.
+/// A load.
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 pub struct Plan {
     /// The server's address.
@@ -61,14 +59,14 @@ pub struct Plan {
     pub workload: Option<String>,
 }
 
-/// The generator's report, which it prints as one line of JSON.
+/// The generator's report: one line of JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// From the first request to the last answer.
     pub elapsed_ns: u64,
     /// Requests answered.
     pub operations_count: u64,
-    /// Requests whose answer is right.
+    /// Requests with a right answer.
     pub checksum: u64,
     /// CPU time of the generator, from its start.
     pub cpu_ns: u64,
@@ -78,11 +76,10 @@ pub struct Report {
     pub involuntary_switches_count: u64,
     /// Latencies of the requests.
     pub latency: Latency,
-    /// `load_busy_ratio`: the share of the time in which it had work to do.
+    /// `load_busy_ratio`: the share of the time in which the generator had work.
     ///
-    /// `load_limit_per_s`: the most requests a second that it can send: as the study has measured
-    /// it, else computed from the CPU time that it worked; for `service.http` at most what its
-    /// backend can answer.
+    /// `load_limit_per_s`: the most requests a second that it can send, as the study measured it or
+    /// else computed from its CPU time; for `service.http` at most what the backend can answer.
     ///
     /// `load_headroom_ratio`: that limit over the achieved rate. Near 1 the generator is measured,
     /// not the server.
@@ -143,19 +140,18 @@ impl Plan {
     }
 }
 
-/// The environment variable with the address at which servers listen, instead of a free port of the
-/// loopback. `service.http` then takes its load from another host.
+/// The variable with the address at which servers listen, instead of a free port of the loopback.
+/// `service.http` then gets its load from another host.
 pub const LISTEN: &str = "THREADBARE_LISTEN";
 
-/// The address at which a server is to listen.
 pub(crate) fn server_address() -> SocketAddr {
     let given = std::env::var(LISTEN).ok();
     let given = given.and_then(|address| address.parse().ok());
     given.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into())
 }
 
-/// The program that generates load, serves mail and acts as a backend: this one, unless the
-/// environment names another.
+/// The program of the load generator, mail server and backend: this one, unless the environment
+/// names another.
 pub(crate) fn program() -> Result<PathBuf, Failure> {
     let program =
         std::env::var_os(PROGRAM).map_or_else(std::env::current_exe, |path| Ok(path.into()));
@@ -166,7 +162,7 @@ pub(crate) fn program() -> Result<PathBuf, Failure> {
     })
 }
 
-/// Runs the generator in a separate process. Blocks the thread.
+/// Blocks the thread.
 pub(crate) fn run(arguments: &[String]) -> Result<Report, Failure> {
     let program = program()?;
     let output = Command::new(&program)
@@ -193,11 +189,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<Report, Failure> {
 }
 
 impl Report {
-    /// Converts the report into a lane's sample. `lane` is the usage of the lane and the generator
-    /// together.
+    /// `lane` is the usage of the lane and the generator together.
     pub(crate) fn into_outcome(self, lane: Measured) -> Outcome {
-        // The report of `service.http` describes only the requests at half of the highest rate, so
-        // the lane gets only their share of the usage.
+        // The report of `service.http` is about the requests at half of the highest rate. The lane
+        // gets their share of the usage.
         let asked = self.metrics.get("load_asked_count");
         let asked = asked.map_or(self.operations_count, |&asked| asked as u64);
         let own = Usage {

@@ -1,84 +1,67 @@
 //! The search for the highest rate that a service can carry.
 //!
-//! A try offers one rate for some time. The try holds if enough answers are in time. One try shows
-//! little: the host may be busy for a moment, and near the highest rate chance decides. So no
-//! single try decides the answer:
+//! A try offers one rate for some time. It holds if enough answers are in time. Near the highest
+//! rate chance decides, so no single try decides the answer:
 //!
-//! 1. Short tries find where to begin: each rate is four times the one before, from a rate that any
-//!    host can carry, until a rate is far too high or has failed twice. Then the service is warmed
-//!    up at a rate that it can carry.
+//! 1. Short tries find where to begin: each rate is four times the one before, until a rate is far
+//!    too high or has failed twice. Then the service is warmed up at a rate that it can carry.
 //! 2. Whole tries begin below the rate that failed: a step up after a try that held, a step down
 //!    after one that failed (Dixon and Mood, 1948), until the time is over. The steps grow until
-//!    the outcome first changes, and later whenever the same outcome repeats several times.
+//!    the outcome first changes, and whenever an outcome repeats several times.
 //!
 //! The balance of a rate is the number of tries that held at this rate or above, minus the number
 //! that failed at this rate or below. The answer is the highest rate whose balance is not negative.
-//! After a failed try the service gets time to [`settle`](Service::settle), so its remaining work
-//! is not charged to the next try.
 
 use anyhow::ensure;
 
-/// The rate that is tried first: any host can carry it.
+/// Any host can carry the first rate.
 const FIRST_PER_S: u64 = 200;
-/// A rate that no host can carry.
 const MOST_PER_S: u64 = 1 << 24;
-/// The factor of a step up or down.
 const STEP: f64 = 1.03;
 /// The most steps at once: 1.27 times the rate.
 const MOST_STEPS: u32 = 8;
-/// After more than this many repeats of an outcome the steps grow again, because the answer is not
-/// near.
+/// After more repeats of an outcome than this, the answer is not near and the steps grow.
 const PATIENCE: u32 = 2;
-/// No search needs more tries.
 const MOST_TRIES: usize = 60;
 
-/// The outcome of a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tried {
     Held,
     Failed,
-    /// The rate was far too high; the service answered this many requests a second.
+    /// The rate was far too high. The service answered this many requests a second.
     Answered(u64),
 }
 
-/// How long a try lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
-    /// Enough to see whether a rate is far too high.
     Short,
     Whole,
 }
 
-/// A service that is tried.
 pub(super) trait Service {
-    /// Offers this rate for the length of a try.
     fn carry(&mut self, rate: u64, length: Length) -> anyhow::Result<Tried>;
-    /// Waits until the service has finished the requests of a failed try. `light` is a rate that it
-    /// can probably carry with ease.
+    /// Waits until the service has finished the requests of a failed try. It can probably carry
+    /// `light`.
     fn settle(&mut self, light: u64) -> anyhow::Result<()>;
-    /// Offers a rate that the service can carry and ignores the outcome. Just-in-time compilers
+    /// Offers a rate that the service can carry and ignores the outcome: just-in-time compilers
     /// need it.
     fn warm_up(&mut self, rate: u64) -> anyhow::Result<()>;
-    /// Whether the time of the search is over.
     fn is_over(&self) -> bool;
 }
 
-/// The answer of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Found {
-    /// The answer, by the rule at the top of this file.
+    /// By the rule at the top of this file.
     pub(super) highest: u64,
-    /// The next higher rate that was tried, over `highest`. If none was, the next rate counts as
-    /// four times `highest`.
+    /// The next higher tried rate over `highest`; 4 if there is none.
     pub(super) gap: f64,
 }
 
-/// The highest rate that `service` can carry; `None` if it can carry none. Tries no further rate
-/// once the time is over.
+/// The highest rate that `service` can carry; `None` if it can carry none.
 ///
 /// # Errors
 ///
-/// An error of a try, or that no rate is too high.
+/// An error of a try, or no rate is too high.
 pub(super) fn search(service: &mut impl Service) -> anyhow::Result<Option<Found>> {
     let mut search = Search {
         service,
@@ -92,10 +75,9 @@ pub(super) fn search(service: &mut impl Service) -> anyhow::Result<Option<Found>
 
 struct Search<'a, S> {
     service: &'a mut S,
-    /// The highest rate that held in a short try, or 0, and the lowest that did not.
+    /// The highest rate that held in a short try, or 0; the lowest that failed.
     low: u64,
     high: Option<u64>,
-    /// Rates, and whether they held.
     tries: Vec<(u64, bool)>,
 }
 
@@ -129,10 +111,9 @@ impl<S: Service> Search<'_, S> {
         }
     }
 
-    /// Goes up and down from `rate` until the time is over.
     fn climb(&mut self, mut rate: u64) -> anyhow::Result<()> {
         // Whether the last try held, how many tries before it in a row had the same outcome, and
-        // whether all had.
+        // whether all had it.
         let (mut last, mut same, mut first) = (None, 0_u32, true);
         while self.tries.len() < MOST_TRIES && !self.service.is_over() {
             let tried = self.once(rate, Length::Whole)?;
@@ -169,9 +150,8 @@ impl<S: Service> Search<'_, S> {
         Ok(tried)
     }
 
-    /// The answer of the whole tries. If they give none, the answer is the highest rate that held
-    /// in a short try. If a whole try of that rate or a lower one failed, the answer is a quarter
-    /// of the lowest rate of a whole try.
+    /// The answer of the whole tries. If they give none: the highest rate that held in a short try,
+    /// or, if a whole try failed at or below it, a quarter of the lowest rate of a whole try.
     fn found(&self) -> Option<Found> {
         found(&self.tries, self.high).or_else(|| {
             let lowest = self.tries.iter().map(|&(rate, _)| rate).min();
@@ -188,14 +168,13 @@ impl<S: Service> Search<'_, S> {
     }
 }
 
-/// The next rate after one that was far too high: the rate of the answers, but at most `down`. It
-/// is at least an eighth of the rate, because a service that broke down may answer almost nothing.
+/// The next rate after one that was far too high. It is at least an eighth of that rate, because a
+/// service that broke down may answer almost nothing.
 fn below(rate: u64, down: u64, answered: u64) -> u64 {
     answered.max(rate / 8).min(down).max(1)
 }
 
-/// The number of tries that held at this rate or above, minus the number that failed at it or
-/// below.
+/// See the top of this file.
 fn balance(tries: &[(u64, bool)], rate: u64) -> i64 {
     let counts = tries.iter().map(|&(tried, held)| match held {
         true => i64::from(tried >= rate),
@@ -204,7 +183,7 @@ fn balance(tries: &[(u64, bool)], rate: u64) -> i64 {
     counts.sum()
 }
 
-/// The answer of these tries. `high` is a rate that does not hold.
+/// `high` failed.
 fn found(tries: &[(u64, bool)], high: Option<u64>) -> Option<Found> {
     let rates = || tries.iter().map(|&(rate, _)| rate);
     let highest = rates().filter(|&rate| balance(tries, rate) >= 0).max()?;
@@ -220,13 +199,13 @@ fn found(tries: &[(u64, bool)], high: Option<u64>) -> Option<Found> {
 mod tests {
     use super::*;
 
-    /// A service that carries all rates up to `bearable`, with time for `left` tries.
+    /// Carries all rates up to `bearable`, and has time for `left` tries.
     struct Exact {
         bearable: u64,
         left: u64,
-        /// Whether it returns the answered rate when a rate is far too high.
+        /// A rate that is far too high returns the answered rate.
         tells: bool,
-        /// The rates of its warm-ups, and how many tries were before each.
+        /// The rate of each warm-up, and how many tries were before it.
         warmed: Vec<(u64, u64)>,
         tries: u64,
     }
@@ -282,9 +261,8 @@ mod tests {
         };
         // Half of 3,200. The fourth try was of 12,800.
         assert_eq!(warmed(4_000, 20), [(1_600, 4)]);
-        // Half of the rate that was answered when 200 was offered.
+        // Half of the answered rate.
         assert_eq!(warmed(30, 20), [(15, 1)]);
-        // There is no time for a warm-up.
         assert!(warmed(4_000, 4).is_empty());
     }
 
@@ -328,22 +306,18 @@ mod tests {
             .unwrap()
         };
         let found = |highest, gap| Some(Found { highest, gap });
-        // The first rate is always tried.
         assert_eq!(after(4_000, 0), found(200, 4.0));
         assert_eq!(after(30, 0), None);
-        // 200 and 800 held, and 3,200 was not tried.
         assert_eq!(after(4_000, 2), found(800, 4.0));
-        // 3,200 held and 12,800 did not. Then 4,000 held, the rate that was answered when 12,800
-        // was offered.
+        // 12,800 was far too high, and 4,000 was answered.
         assert_eq!(after(4_000, 4), found(3_200, 4.0));
         assert_eq!(after(4_000, 5), found(4_000, 3.2));
         assert_eq!(after(4_000, 6), found(4_000, 1.03));
-        // 200 did not hold, and 30 requests a second were answered.
         assert_eq!(after(30, 1), None);
         assert_eq!(after(30, 2).unwrap().highest, 30);
     }
 
-    /// A service that carries all rates up to `short` in a short try, and none in a whole try.
+    /// Carries all rates up to `short` in a short try, and none in a whole try.
     struct Tiring {
         short: u64,
         left: u64,
@@ -375,13 +349,11 @@ mod tests {
     fn short_tries_give_the_answer_if_all_whole_ones_failed() {
         let after = |left| search(&mut Tiring { short: 900, left }).unwrap();
         let found = |highest, gap| Some(Found { highest, gap });
-        // In short tries 200 and 800 held, and 3,200 did not; then half of 3,200 failed in a whole
-        // try.
+        // 200 and 800 held, and 3,200 did not; then half of 3,200 failed.
         assert_eq!(after(4), found(800, 2.0));
-        // Then 800 and 400 failed.
         assert_eq!(after(5), found(200, 4.0));
         assert_eq!(after(6), found(100, 4.0));
-        // At last a rate below 4 failed, which has no quarter.
+        // A rate below 4 failed, which has no quarter.
         assert_eq!(after(40), None);
     }
 
@@ -401,12 +373,10 @@ mod tests {
         assert_eq!(found(&tries, None).unwrap().highest, 1_000);
     }
 
-    /// A simulated server with one queue, by computation and without a clock. A try leaves its
-    /// queue to the next.
+    /// A simulated server with one queue. A try leaves its queue to the next.
     struct Queue {
-        /// Requests a second that it answers.
         capacity: f64,
-        /// How long a request that arrives now would wait, in seconds.
+        /// How long a request that arrives now would wait.
         wait_s: f64,
         left_s: f64,
         settles: bool,
@@ -416,13 +386,11 @@ mod tests {
     const LIMIT_S: f64 = 0.02;
 
     impl Queue {
-        /// The highest rate whose 99th percentile is within the limit.
         fn bearable(&self) -> f64 {
             self.capacity * (1.0 + LIMIT_S / (0.99 * TRY_S))
         }
 
-        /// Offers a rate for this time. Returns the share of requests that wait for longer than the
-        /// limit.
+        /// Returns the share of requests that wait longer than the limit.
         fn offer(&mut self, rate: f64, time_s: f64) -> f64 {
             const SLICES: u32 = 200;
             self.left_s -= time_s;
@@ -442,7 +410,7 @@ mod tests {
                 Length::Short => TRY_S / 4.0,
                 Length::Whole => TRY_S,
             };
-            // Requests that the server has not begun by the end of the limit are given up.
+            // Requests not begun by the end of the limit are given up.
             let answered = self.capacity * (time_s + LIMIT_S - self.wait_s).max(0.0);
             let late = self.offer(rate as f64, time_s);
             Ok(match late <= 0.01 {

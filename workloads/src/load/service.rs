@@ -1,6 +1,5 @@
 //! The load of `service.http`: searches for the highest rate that the service can carry, offers
-//! half of it, and ends the service. Each part has a fixed time, so a slow service takes no longer
-//! than a fast one.
+//! half of it, and ends the service. Each part has a fixed time.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -22,17 +21,17 @@ use crate::measure::observed::Observed;
 use crate::protocol::{Latency, Parameters};
 use crate::service::Route;
 
-/// How often a failed try is repeated if the host stopped the generator during it. The host may
-/// have stopped the service too, so such a try gives no information about the service.
+/// How often a failed try is repeated if the host stopped the generator, and so perhaps the
+/// service.
 const REPEATS: u32 = 2;
-/// One of this many requests may be late or refused.
+/// One request of this many may be late or refused.
 const LATE_OF: u64 = 100;
-/// The service is warmed up for the search's time divided by this: one second in the preset.
+/// The warm-up is this part of the search's time: one second in the preset.
 const WARM_UP_PART: u64 = 5;
-/// The requests in progress when the generator asks the service to shut down.
+/// Requests in progress when the shutdown is requested.
 const LAST: u64 = 8;
-/// The rates at which latencies are reported, in percent of the highest rate, with the names of
-/// their figures. The last rate is more than the service can carry.
+/// The rates at which latencies are reported, in percent of the highest rate, with their figures.
+/// The last is more than the service can carry.
 const LEVELS: [(u64, [&str; 3]); 4] = [
     (25, ["at_25_ns_p50", "at_25_ns_p99", "at_25_ns_p999"]),
     (75, ["at_75_ns_p50", "at_75_ns_p99", "at_75_ns_p999"]),
@@ -41,27 +40,21 @@ const LEVELS: [(u64, [&str; 3]); 4] = [
 ];
 /// A surge offers this many times half of the highest rate.
 const SURGE_TIMES: u64 = 4;
-/// A request whose answer needs no backend.
 const NOTHING: &[u8] = b"POST /nothing HTTP/1.1\r\nHost: service\r\nContent-Length: 0\r\n\r\n";
 
-/// The parameters of a load.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plan {
-    /// The server's address.
     pub(super) address: SocketAddr,
-    /// Connections to open before the clock starts.
+    /// Opened before the clock starts.
     pub(super) connections: u64,
-    /// For how long half of the highest rate is offered, in nanoseconds.
+    /// How long half of the highest rate is offered.
     pub(super) hold_ns: u64,
-    /// How long a try lasts.
     pub(super) try_ns: u64,
-    /// The time after which no other rate is tried.
+    /// The length of the search.
     pub(super) search_ns: u64,
     /// The limit for the 99th percentile of latency.
     pub(super) limit_ns: u64,
-    /// How many connections without a request to open besides the others.
     pub(super) idle_connections: u64,
-    /// Steps of the service's computation.
     pub(super) steps: u64,
 }
 
@@ -101,37 +94,32 @@ impl From<&Parameters> for Given {
 }
 
 impl Given {
-    /// The value of a parameter, if it is given.
     fn find(&self, name: &str) -> Option<u64> {
         let mut parameters = self.parameters.iter();
         let found = parameters.find(|(known, _)| known == name);
         found.map(|(_, value)| *value)
     }
 
-    /// The value of a parameter that must be given.
     pub(crate) fn get(&self, name: &str) -> anyhow::Result<u64> {
         self.find(name)
             .with_context(|| format!("the parameter {name} is missing"))
     }
 }
 
-/// The parameters as arguments of a program of this package.
 pub(crate) fn as_arguments(parameters: &Parameters) -> impl Iterator<Item = String> {
     parameters
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
 }
 
-/// About the most nanoseconds that a load of these parameters takes, without its hold at half of
-/// the highest rate: for the search, four rates, a surge of three tries, idle connections, and the
-/// settling between them.
+/// The time of a load without its hold, roughly: search, four rates, a surge of three tries, idle
+/// connections, and settling.
 #[must_use]
 pub fn around_ns(parameters: &Parameters) -> u64 {
     let get = |name: &str| parameters.get(name).copied().unwrap_or(0);
     get("search_ns") + 12 * get("try_ns") + get("hold_ns")
 }
 
-/// The arguments for the load of this order on the server at `address`.
 pub(crate) fn arguments(order: &Order, address: SocketAddr) -> Vec<String> {
     let words = ["load-service".to_owned(), "--address".to_owned()];
     let words = words.into_iter().chain([address.to_string()]);
@@ -157,10 +145,9 @@ impl Plan {
         Ok(plan)
     }
 
-    /// A schedule of this rate for this time. A request is given up if it has no connection when
-    /// the schedule has ended and the latency limit has passed. So the generator does not wait for
-    /// a service that cannot keep up. The first request is of the slow route and does not count for
-    /// the latency. A schedule therefore has at least two requests, and lasts longer if necessary.
+    /// A request is given up if it has no connection when the schedule has ended and the latency
+    /// limit has passed. The first request is of the slow route and does not count for the latency,
+    /// so a schedule has at least two requests, and lasts longer if necessary.
     fn schedule(&self, rate: u64, time_ns: u64) -> Schedule {
         let requests = u128::from(rate) * u128::from(time_ns) / 1_000_000_000;
         let schedule = Schedule {
@@ -175,7 +162,6 @@ impl Plan {
         }
     }
 
-    /// A schedule of this rate, then several times the rate for a while, then this rate again.
     fn surge(&self, rate: u64) -> Schedule {
         let surge = Surge {
             from_ns: self.try_ns / 2,
@@ -192,8 +178,8 @@ impl Plan {
     }
 }
 
-/// Generates the load and reports. If the load comes from another host, this function only waits
-/// until the service has ended. Blocks the thread.
+/// Generates the load and reports. If the load comes from another host, waits until the service has
+/// ended. Blocks the thread.
 ///
 /// # Errors
 ///
@@ -205,8 +191,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     let plan = &Plan::new(arguments)?;
     generator::prepare();
     let rights = Rights::new(plan.steps);
-    // The backend has the last CPU. If that is the only one, the backend and the generator share
-    // it, and the generator sleeps when it has nothing to do.
+    // The backend has the last CPU. If that is the only one, the generator shares it, and sleeps
+    // when it has nothing to do.
     let own = generator::own_cpus()?;
     let backend_cpu = own.as_ref().and_then(|cpus| cpus.last().copied());
     let spins = own.as_ref().is_some_and(|cpus| cpus.len() > 1);
@@ -231,25 +217,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     }
 }
 
-/// The state of a load: its connections and their requests.
 struct Load<'a> {
     plan: &'a Plan,
     threads: &'a Threads,
     parts: Vec<Part<Http<'a>>>,
-    /// The process of the service, if it is on this host.
+    /// The process of a service on this host.
     lane: Option<u32>,
-    /// The CPU of the backend, and of the generator if it has no other; `None` if both run on the
-    /// server's CPUs.
+    /// The CPU of the backend; `None` if it runs on the server's CPUs.
     backend_cpu: Option<usize>,
     asked: u64,
 }
 
-/// The tries of a search.
 struct Tries<'a, 'b> {
     load: &'a mut Load<'b>,
-    /// When the search is over.
     until: u64,
-    /// The results of the last try.
     last: Tally,
 }
 
@@ -288,7 +269,6 @@ impl search::Service for Tries<'_, '_> {
     }
 }
 
-/// Figures by their names.
 type Figures = Vec<(&'static str, f64)>;
 
 impl Load<'_> {
@@ -298,8 +278,7 @@ impl Load<'_> {
         Ok(loaded)
     }
 
-    /// Offers one rate for the time of the hold, without a search and without ending the service,
-    /// as other load generators do.
+    /// Offers one rate for the time of the hold, without a search and without ending the service.
     fn fixed(&mut self, rate: u64) -> anyhow::Result<Report> {
         let schedule = Schedule {
             given_up_ns: self.plan.hold_ns,
@@ -319,8 +298,7 @@ impl Load<'_> {
             .report(&loaded, schedule, used, [answered, f64::INFINITY], figures)
     }
 
-    /// Measures all figures. The connections to the backend carry at most `pool_per_s` requests a
-    /// second.
+    /// The connections to the backend carry at most `pool_per_s` requests a second.
     fn whole(&mut self, pool_per_s: f64) -> anyhow::Result<Report> {
         let plan = self.plan;
         let Found { highest, gap } = self.search()?;
@@ -345,15 +323,14 @@ impl Load<'_> {
         figures.extend(levels);
         figures.push(("recovery_ns", self.recovery_ns(highest)? as f64));
         figures.extend(self.idle()?);
-        // The service may still be closing the idle connections. After it has settled, it reads the
-        // last requests at once.
+        // The service may still be closing idle connections, and must read the last requests at
+        // once.
         self.settle((highest / 4).max(1))?;
         let drained = self.offer(Schedule {
             requests: LAST,
             ..Schedule::default()
         })?;
-        // A refused request was answered, so it is no error. It still counts as lost below, because
-        // the service had read it and should have completed it.
+        // A refused request is no error, but is lost here: the service should have completed it.
         let lost = drained.tally.errors;
         figures.extend([
             ("errors_count", (loaded.tally.errors + lost) as f64),
@@ -371,7 +348,6 @@ impl Load<'_> {
         })
     }
 
-    /// The resources that the service has used; `None` if they cannot be read.
     fn observed(&self) -> anyhow::Result<Option<Observed>> {
         Ok(self.lane.map(Observed::of).transpose()?)
     }
@@ -399,9 +375,8 @@ impl Load<'_> {
         })
     }
 
-    /// Offers a low rate until no request is late or fails any more, for at most the time of four
-    /// tries. All requests of a try have ended when the next try begins; this function waits for
-    /// work that they left in the service.
+    /// Offers a low rate until no request is late or fails, for at most the time of four tries:
+    /// work of ended requests may be left in the service.
     fn settle(&mut self, light: u64) -> anyhow::Result<()> {
         let until = now_ns().saturating_add(4 * self.plan.try_ns);
         let schedule = self.plan.schedule(light, self.plan.try_ns / 4);
@@ -413,8 +388,7 @@ impl Load<'_> {
         }
     }
 
-    /// Measures latencies at some rates below the highest and one beyond it. Also returns the rate
-    /// at which the backend's CPU would have no idle time.
+    /// Also returns the rate at which the backend's CPU would have no idle time.
     fn levels(&mut self, highest: u64) -> anyhow::Result<(Figures, Option<f64>)> {
         let (mut figures, mut most) = (Vec::new(), None);
         for (percent, names) in LEVELS {
@@ -423,8 +397,8 @@ impl Load<'_> {
             let (idle_before, start) = (self.backend_idle_ns(), now_ns());
             let tally = self.offer(schedule)?.tally;
             if percent == 100 {
-                // Not at a lower rate, where each request would wake the backend's CPU and use more
-                // of its time.
+                // At lower rates each request would wake the backend's CPU and use more of its
+                // time.
                 most = (self.backend_idle_ns().zip(idle_before)).map(|(idle, before)| {
                     let busy_ns = (now_ns() - start).saturating_sub(idle.saturating_sub(before));
                     tally.ended as f64 * 1e9 / busy_ns.max(1) as f64
@@ -448,7 +422,7 @@ impl Load<'_> {
         Ok((figures, most))
     }
 
-    /// How long the backend's CPU was idle; `None` if the backend has no CPU of its own.
+    /// `None` if the backend has no CPU of its own.
     fn backend_idle_ns(&self) -> Option<u64> {
         self.backend_cpu.and_then(idle_ns)
     }
@@ -460,8 +434,8 @@ impl Load<'_> {
         Ok(disturbed.saturating_sub(schedule.surge.from_ns + schedule.surge.for_ns))
     }
 
-    /// Measures what idle connections cost the lane. Each has received one answer and then carries
-    /// nothing. As many are opened as the plan requests, or as the time of the hold allows.
+    /// What idle connections cost the lane. Each has received one answer. If the time of the hold
+    /// is over first, fewer than planned are opened.
     fn idle(&self) -> anyhow::Result<Figures> {
         let plan = self.plan;
         let until = now_ns().saturating_add(plan.hold_ns);
@@ -492,11 +466,9 @@ impl Load<'_> {
     }
 }
 
-/// The most requests a second that the connections to the suite's own backend carry: a request
-/// takes one connection for each of its calls. Infinite for other backends, whose delays are
-/// unknown.
+/// The most requests a second that the connections to the suite's own backend carry; infinite for
+/// other backends, whose delays are unknown. A request takes one connection for each of its calls.
 fn pool_per_s(given: &Given) -> f64 {
-    /// After this many requests the routes repeat.
     const ROUND: u64 = 200;
     let known = || {
         let ns = |name| given.find(name).map(|ns| ns as f64);
@@ -517,10 +489,9 @@ fn pool_per_s(given: &Given) -> f64 {
     known().filter(|_| is_own).unwrap_or(f64::INFINITY)
 }
 
-/// Waits until a service whose load comes from another host refuses a connection, because it has
-/// ended. Reports the most threads and memory that it used.
+/// Waits until the service refuses a connection, because it has ended. Reports the most threads and
+/// memory that it used.
 fn wait_for_end(address: SocketAddr) -> anyhow::Result<Report> {
-    /// How often to check.
     const SLICE: Duration = Duration::from_millis(500);
     let start = now_ns();
     let (mut threads, mut bytes) = (0, 0);
@@ -534,7 +505,7 @@ fn wait_for_end(address: SocketAddr) -> anyhow::Result<Report> {
     let metrics = [
         ("threads_count", threads),
         ("memory_bytes", bytes),
-        // All of the lane's use belongs to the one operation.
+        // All use belongs to the one operation.
         ("load_asked_count", 1),
     ];
     Ok(Report {
@@ -551,7 +522,7 @@ fn wait_for_end(address: SocketAddr) -> anyhow::Result<Report> {
     })
 }
 
-/// Opens a connection on which the service has answered one request.
+/// Returns when the service has answered one request.
 fn open_idle(address: SocketAddr, time: Duration) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, time)?;
     stream.set_read_timeout(Some(time))?;
@@ -563,9 +534,8 @@ fn open_idle(address: SocketAddr, time: Duration) -> io::Result<TcpStream> {
     }
 }
 
-/// The outcome of a try. It held if no request failed and 99 of 100 were answered within the limit;
-/// a refused request counts as late. The rate was far too high if more than a tenth were refused,
-/// failed or given up.
+/// A try held if no request failed and 99 of 100 were answered within the limit; a refused request
+/// counts as late. The rate was far too high if more than a tenth were refused, failed or given up.
 fn tried(tally: &Tally, limit_ns: u64, given_up_ns: u64) -> Tried {
     let missing = tally.errors + tally.shed;
     let answered = tally.ended.saturating_sub(missing);
@@ -628,21 +598,17 @@ mod tests {
         assert_eq!(of(5, 6, 0), Tried::Failed);
         assert_eq!(of(0, 0, 1), Tried::Failed);
         assert_eq!(of(0, 0, 100), Tried::Failed);
-        // 800 answers in half a second.
         assert_eq!(of(0, 100, 100), Tried::Answered(1_600));
         assert_eq!(of(0, 0, 1_000), Tried::Answered(0));
     }
 
-    /// The limits of a try, and the time of a search.
     #[derive(Clone, Copy, Debug)]
     struct Design {
-        /// The most requests in progress.
         in_flight: usize,
-        /// One of this many requests may be refused.
+        /// One request of this many may be refused.
         refused_of: u64,
         try_ns: f64,
         search_ns: f64,
-        /// The part of `search_ns` for the warm-up.
         warm_up_ns: f64,
         processes: u64,
     }
@@ -656,7 +622,8 @@ mod tests {
         processes: 10,
     };
 
-    /// The former design: the service refused so early that the limit of latency had no effect.
+    /// The former design, in which the service refused so early that the limit of latency had no
+    /// effect.
     const BEFORE: Design = Design {
         in_flight: 64,
         refused_of: 1_000,
@@ -666,18 +633,17 @@ mod tests {
         processes: 5,
     };
 
-    /// A simulated service, by computation and without a clock. It has one CPU, on which a request
-    /// takes 60 µs and each twentieth 560 µs; its backend takes 2.5 ms.
+    /// One CPU, on which a request takes 60 µs and each twentieth 560 µs; the backend takes 2.5 ms.
     struct Simulated {
         design: Design,
-        /// Its speed, relative to the usual one.
+        /// Relative to the usual speed.
         speed: f64,
         now_ns: f64,
         random: u64,
     }
 
     const LIMIT_NS: f64 = 2e7;
-    /// How many times a second the host stops the service, and for how long at most.
+    /// How many times a second the host stops the service, and how long at most.
     const STOPS: f64 = 2.0;
     const STOP_NS: f64 = 8e6;
 
@@ -691,7 +657,7 @@ mod tests {
             }
         }
 
-        /// A random number from 0 to 1 (SplitMix64).
+        /// From 0 to 1 (SplitMix64).
         fn next(&mut self) -> f64 {
             self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut mixed = self.random;
@@ -763,9 +729,9 @@ mod tests {
         }
     }
 
-    /// The median of the rates that `searches` searches find, and both ends of the middle 95%
-    /// divided by it. Then the same for the figures of `runs` runs, which are medians over
-    /// processes. The host makes each process faster or slower, by about 6%.
+    /// The median of the rates that `searches` searches find, and both ends of the middle 95% over
+    /// it; then the same for `runs` runs, each of which is a median over processes. The host makes
+    /// each process faster or slower, by about 6%.
     fn found_by(design: Design, [searches, runs]: [u64; 2]) -> [[f64; 3]; 2] {
         let found = |seed, speed| {
             let mut service = Simulated::new(design, seed);
@@ -798,8 +764,8 @@ mod tests {
     #[test]
     fn rate_of_a_service_that_the_host_stops_for_milliseconds_is_found_again() {
         let [now, before] = [DESIGN, BEFORE].map(|design| found_by(design, [24, 8]));
-        // The service can do 11,765 requests a second. In a short try it can do more, because some
-        // requests still wait at its end.
+        // The service can do 11,765 requests a second, but some still wait at the end of a short
+        // try.
         let [one, run] = now;
         assert!((11_000.0..13_000.0).contains(&one[0]), "{one:?}");
         assert!(one[1] > 0.95 && one[2] < 1.05, "{one:?}");
@@ -850,7 +816,7 @@ mod tests {
                 parameters: given.map(|(name, value)| (name.to_owned(), value)).into(),
             })
         };
-        // Of 200 requests 179 take 2.5 ms once, 20 three times, and one takes 50 ms: 3.2375 ms each.
+        // 179 take 2.5 ms once, 20 three times, and one takes 50 ms: 3.2375 ms each.
         assert_eq!(of(0, 1_000_000).round(), 19_768.0);
         assert!(of(0, 0) > of(0, 1_000_000));
         assert!(of(1, 1_000_000).is_infinite());

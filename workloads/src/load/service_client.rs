@@ -1,6 +1,5 @@
-//! The client of `service.http`: HTTP requests over connections that carry one at a time. Each
-//! request takes the first free connection. If none is free, it waits, and its latency counts from
-//! when it was due.
+//! The client of `service.http`: HTTP over connections that carry one request at a time. A request
+//! waits for the first free connection. Its latency counts from when it was due.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -18,17 +17,15 @@ use crate::host::clock::now_ns;
 use crate::service::api::{Question, right_check};
 use crate::service::{DRAIN, Route, secret, user};
 
-/// The most sends before the client reads answers. With more, an answer would be read late and its
-/// latency would be too long.
+/// The most sends before the client reads. With more, it would read answers late and measure too
+/// long latencies.
 const SENDS: usize = 16;
-/// The time between sending the last requests and ending the service.
+/// From sending the last requests to ending the service.
 const UNDER_WAY: Duration = Duration::from_millis(20);
 
-/// The right `check` number of the answer, for each route and item.
 pub(super) struct Rights(Vec<(Route, Vec<u64>)>);
 
 impl Rights {
-    /// Computes the answers for all items that requests name.
     pub(super) fn new(steps: u64) -> Self {
         let of = |route: Route| {
             let items = 0..route.items_count();
@@ -46,7 +43,6 @@ impl Rights {
     }
 }
 
-/// One thread's connections and requests.
 pub(super) struct Http<'a> {
     plan: &'a Plan,
     rights: &'a Rights,
@@ -54,10 +50,9 @@ pub(super) struct Http<'a> {
     connections: Vec<Connection>,
     /// Connections without a request, the longest idle first.
     idle: VecDeque<usize>,
-    /// Requests that are due and found no free connection: the number, and the time when due.
+    /// Number and due time of requests without a connection.
     backlog: VecDeque<(u64, u64)>,
-    /// The deadlines of requests: the time, the connection, and its `turn` when the request was
-    /// sent.
+    /// When requests expire, with the connection and its `turn` at the send.
     deadlines: VecDeque<(u64, usize, u64)>,
     schedule: Schedule,
     start: u64,
@@ -65,7 +60,7 @@ pub(super) struct Http<'a> {
     next: u64,
     first: u64,
     threads: u64,
-    /// Whether the service is ending, so connections that it closes stay closed.
+    /// The service is ending, so connections that it closes stay closed.
     drains: bool,
     left: u64,
     tally: Tally,
@@ -73,13 +68,11 @@ pub(super) struct Http<'a> {
 
 struct Connection {
     stream: Option<TcpStream>,
-    /// The request without an answer, and the time when it was due.
+    /// Number and due time of the request without an answer.
     waiting: Option<(u64, u64)>,
-    /// Counts the requests of this connection and its closes. A deadline with an earlier `turn` has
-    /// no effect.
+    /// Counts this connection's requests and closes. A deadline of an earlier `turn` has no effect.
     turn: u64,
     received: Vec<u8>,
-    /// Bytes that the socket has not accepted yet.
     unsent: Vec<u8>,
 }
 
@@ -127,8 +120,8 @@ impl<'a> Http<'a> {
         Ok(())
     }
 
-    /// Ends a connection, and its waiting request with an error. Opens another in its place unless
-    /// the service is ending.
+    /// Ends a connection, and its request with an error. Opens another unless the service is
+    /// ending.
     fn close(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[index];
         // Closing also removes it from the poller.
@@ -158,8 +151,7 @@ impl<'a> Http<'a> {
         }
     }
 
-    /// Gives up all requests that found no connection. They count as failed, but not as wrong
-    /// answers.
+    /// Requests that found no connection count as failed, but not as wrong answers.
     fn give_up(&mut self, now: u64) {
         while let Some((number, due)) = self.backlog.pop_front() {
             if Route::of(number) != Route::Slow {
@@ -198,7 +190,6 @@ impl<'a> Http<'a> {
         self.flush(index)
     }
 
-    /// Closes the connections of requests whose deadline has passed.
     fn expire(&mut self, now: u64) -> anyhow::Result<()> {
         while let Some(&(deadline, index, turn)) = self.deadlines.front() {
             let connection = &self.connections[index];
@@ -214,7 +205,6 @@ impl<'a> Http<'a> {
         Ok(())
     }
 
-    /// Handles the first answer of a connection if it is complete.
     fn take(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[index];
         let answer = match Answer::parse(&connection.received) {
@@ -223,7 +213,6 @@ impl<'a> Http<'a> {
             Some(Err(())) => return self.close(index),
         };
         let Some((number, due)) = connection.waiting.take() else {
-            // The answer belongs to no request.
             return self.close(index);
         };
         let body = &connection.received[answer.body.clone()];
@@ -245,7 +234,6 @@ impl<'a> Http<'a> {
                 self.tally.right += 1;
                 self.tally.shed += 1;
             }
-            // The service reports that its backend does not answer.
             502 | 504 => {
                 self.tally.right += 1;
                 self.tally.errors += 1;
@@ -261,8 +249,8 @@ impl<'a> Http<'a> {
         Ok(())
     }
 
-    /// Ends the service. The first thread sends the last requests, at most one on each connection,
-    /// which the service must still answer; then it requests the end.
+    /// The first thread sends the last requests, at most one on each connection, which the service
+    /// must answer; then it requests the end.
     fn drain(&mut self) -> anyhow::Result<()> {
         self.drains = true;
         self.left = self.connections.len() as u64;
@@ -271,12 +259,12 @@ impl<'a> Http<'a> {
         }
         for _ in 0..self.schedule.requests {
             if let Some(index) = self.idle.pop_front() {
-                // The requests are of the slow route, so they are still in progress when the
-                // shutdown begins.
+                // These requests are of the slow route, so they are in progress when the shutdown
+                // begins.
                 self.send(index, 0, self.start)?;
             }
         }
-        // In this time the service reads the requests.
+        // Meanwhile the service reads the requests.
         thread::sleep(UNDER_WAY);
         let mut stream = TcpStream::connect_timeout(&self.plan.address, TIMEOUT)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
@@ -390,7 +378,6 @@ impl Client for Http<'_> {
     }
 }
 
-/// A complete answer.
 struct Answer {
     status: u16,
     body: std::ops::Range<usize>,
@@ -398,7 +385,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// The answer at the start of `bytes`; `None` until it is complete.
+    /// `None` until the answer is complete.
     fn parse(bytes: &[u8]) -> Option<Result<Self, ()>> {
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut head = httparse::Response::new(&mut headers);
@@ -412,7 +399,6 @@ impl Answer {
             let header = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
             std::str::from_utf8(header.value).ok()
         };
-        // All lanes send the length of an answer.
         let Some(length) = value("content-length").and_then(|text| text.parse::<usize>().ok())
         else {
             return Some(Err(()));
@@ -429,7 +415,6 @@ impl Answer {
     }
 }
 
-/// The number in an answer's body.
 fn check(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     struct Checked {
@@ -463,8 +448,8 @@ mod tests {
         }
     }
 
-    /// Answers requests right except for the first four: it closes the connection, refuses, reports
-    /// a missing backend, and gives a wrong answer.
+    /// Answers requests right except the first four: closes the connection, refuses, reports a
+    /// missing backend, and gives a wrong answer.
     fn answer(mut stream: TcpStream, count: &AtomicU64) -> io::Result<()> {
         let (mut received, mut block) = (Vec::new(), [0; 1 << 10]);
         loop {
@@ -507,7 +492,6 @@ mod tests {
     fn answers_that_are_cut_refused_failed_or_wrong_are_counted_and_none_is_lost() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let plan = plan(listener.local_addr().unwrap(), 3);
-        // The thread ends with the process.
         thread::spawn(move || {
             let count = AtomicU64::new(0);
             thread::scope(|scope| {
@@ -529,7 +513,7 @@ mod tests {
         let tally = threads.load(&mut parts, schedule).unwrap().tally;
         assert_eq!((tally.ended, tally.shed, tally.errors), (400, 1, 3));
         assert_eq!(tally.right, 400 - 2);
-        // Requests 0 and 200 are of the slow route and are not counted.
+        // Requests 0 and 200 are of the slow route and do not count.
         assert!((394..=396).contains(&tally.latencies.count()), "{tally:?}");
     }
 
@@ -544,7 +528,7 @@ mod tests {
             offered_per_s: 100,
             ..Schedule::default()
         };
-        // The client begins 35 ms late, when the requests of 0, 10, 20 and 30 ms are due.
+        // The requests of 0, 10, 20 and 30 ms are due already.
         const LATE_NS: u64 = 35_000_000;
         client.begin(schedule, now_ns() - LATE_NS).unwrap();
         client.send_due().unwrap();
@@ -555,7 +539,7 @@ mod tests {
     fn requests_that_found_no_connection_in_time_are_given_up_and_counted() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let plan = plan(listener.local_addr().unwrap(), 1);
-        // The server answers the first request only when the time for all is over.
+        // The first answer comes when the time for all is over.
         let time = Duration::from_millis(30);
         let server = thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
@@ -576,7 +560,7 @@ mod tests {
         assert_eq!((tally.ended, tally.right, tally.errors), (100, 100, 99));
         assert_eq!(tally.given_up, 99);
         assert!(tally.disturbed_ns >= time.as_nanos() as u64, "{tally:?}");
-        // The first request is slow, so it is not among the latencies.
+        // The first request is of the slow route.
         assert_eq!(tally.latencies.count(), 99);
         assert!(tally.latencies.median_ns() >= 20e6, "{tally:?}");
         drop(parts);

@@ -1,15 +1,12 @@
-//! Latencies of one sample as an HDR histogram.
-
 use hdrhistogram::Histogram;
 
 use crate::protocol::{Latency, has_percentile};
 
-/// Latencies in nanoseconds, kept to three significant digits.
+/// In nanoseconds, to three significant digits.
 #[derive(Clone, Debug)]
 pub(crate) struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    /// An empty histogram.
     pub(crate) fn new() -> Self {
         Self(Histogram::new(3).expect("3 significant digits are within the library's range"))
     }
@@ -20,14 +17,12 @@ impl Latencies {
             .expect("a histogram that grows by itself takes every value");
     }
 
-    /// Adds the latencies of `other`.
     pub(crate) fn add(&mut self, other: &Self) {
         self.0
             .add(&other.0)
             .expect("a histogram that grows by itself takes every value");
     }
 
-    /// The number of latencies.
     pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
@@ -36,22 +31,20 @@ impl Latencies {
         self.0.value_at_quantile(0.5) as f64
     }
 
-    /// How many are longer than `ns`.
     pub(crate) fn count_above(&self, ns: u64) -> u64 {
         self.count() - self.0.count_between(0, ns)
     }
 
-    /// The percentile at `share`; `None` if too few latencies lie beyond it.
+    /// `None` if too few latencies lie beyond `share`.
     pub(crate) fn percentile_ns(&self, share: f64) -> Option<u64> {
         has_percentile(self.count(), share).then(|| self.0.value_at_quantile(share))
     }
 
-    /// The longest latency.
     pub(crate) fn worst_ns(&self) -> f64 {
         self.0.max() as f64
     }
 
-    /// The latencies in the protocol's form. `offered_per_s` is `None` for a closed loop.
+    /// `offered_per_s` is `None` for a closed loop.
     pub(crate) fn report(&self, offered_per_s: Option<f64>, achieved_per_s: f64) -> Latency {
         let buckets = self
             .0

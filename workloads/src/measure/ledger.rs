@@ -1,9 +1,8 @@
-//! The memory ledger: the memory of a lane's tasks, part by part, and by how much the memory of the
-//! host and of the control group changed in the same time.
+//! The memory ledger: the memory of a lane's tasks by parts, and the change of the host's memory
+//! and the control group's in the same time.
 //!
-//! The study takes the readings from outside the lane. They are therefore the same for every
-//! language, and use none of the lane's memory. The parts are the memory of the lane's own
-//! processes, which other programs do not disturb:
+//! The study takes the readings from outside, so they are the same for every language. The parts
+//! are of the lane's own processes, which other programs do not disturb:
 //!
 //! | part | source |
 //! |---|---|
@@ -12,8 +11,8 @@
 //! | kernel stacks | number of threads of these processes × bytes of a kernel stack |
 //! | slab, per-CPU | growth of the host's, up to what the lane's own new threads, processes, mappings and files can cause |
 //!
-//! Two accounts that do not depend on the parts show whether a part is missing: the host's, and the
-//! control group's if it may be read.
+//! The accounts of the host, and of the control group if it may be read, show whether a part is
+//! missing.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -26,31 +25,29 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::host::proc_file::ProcFile;
 
-/// The longest wait for the host's memory to settle; after it the reading is taken although the
-/// memory still changes.
+/// The longest wait for the host's memory to settle. The reading is then taken all the same.
 const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 const SETTLE_STEP: Duration = Duration::from_millis(25);
-/// Two readings that differ by less are the same: the free memory of a quiet host varies by this
-/// much.
+/// Readings that differ by less are the same: the free memory of a quiet host varies so much.
 const SETTLE_BYTES: i64 = 256 << 10;
 
-/// About the most slab that the kernel takes for one thread, process, mapping or file.
+/// The most slab that the kernel takes for one thread, process, mapping or file, roughly.
 const THREAD_SLAB: i64 = 16 << 10;
 const PROCESS_SLAB: i64 = 128 << 10;
 const MAPPING_SLAB: i64 = 1 << 10;
 const FILE_SLAB: i64 = 4 << 10;
-/// The most of the per-CPU area that a process takes on one CPU.
+/// The most per-CPU memory that a process takes on one CPU.
 const PROCESS_PERCPU: i64 = 256;
 
-/// The cost of `tasks_count` tasks: a later `Reading` minus an earlier one.
+/// The memory of `tasks_count` tasks: the second reading minus the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Tasks alive at the second reading.
     pub tasks_count: u64,
-    /// By how much the whole host's `MemAvailable` and the free pages in its per-CPU lists fell.
+    /// Decrease of the host's `MemAvailable` plus the free pages in its per-CPU lists.
     pub available_bytes: i64,
-    /// Growth of the account of the lane's memory control group without the
-    /// files in the page cache; `None` if it may not be read.
+    /// Growth of the account of the lane's control group, without files in the page cache; `None`
+    /// if it may not be read.
     pub group_bytes: Option<i64>,
     /// Growth of the resident anonymous pages of the lane and its descendants.
     pub anonymous_bytes: i64,
@@ -78,13 +75,13 @@ impl Memory {
     }
 }
 
-/// The readings that a lane has requested during one sample.
+/// The readings of one sample.
 #[derive(Debug, Default)]
 pub struct Readings(Vec<Reading>);
 
 impl Readings {
-    /// Takes a reading of the process `pid` and its descendants. Blocks the thread until the host
-    /// has settled, at most half a second, and then until all of the lane's processes are read.
+    /// Reads the process `pid` and its descendants. Blocks the thread, at most half a second until
+    /// the host has settled, and then for the reading.
     ///
     /// # Errors
     ///
@@ -94,7 +91,7 @@ impl Readings {
         Ok(())
     }
 
-    /// The change from the first reading to the second; `None` unless there are exactly two.
+    /// From the first reading to the second; `None` unless there are exactly two.
     #[must_use]
     pub fn change(&self, tasks_count: u64) -> Option<Memory> {
         match &self.0[..] {
@@ -104,7 +101,7 @@ impl Readings {
     }
 }
 
-/// One reading of the host and of the lane's processes, in bytes.
+/// In bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reading {
     available: i64,
@@ -114,7 +111,6 @@ struct Reading {
     own: Own,
 }
 
-/// The memory of a lane's processes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Own {
     pub(super) anonymous: i64,
@@ -135,7 +131,7 @@ impl Reading {
         Ok(Self {
             available,
             group,
-            // Reclaimable slab is left out: it is mostly names of files, of any process.
+            // Reclaimable slab is left out: most of it is names of files, of any process.
             slab: host.bytes("SUnreclaim"),
             percpu: host.bytes("Percpu"),
             own: Own::of(pid, kernel_stack(&host)?)?,
@@ -165,8 +161,8 @@ impl Reading {
 }
 
 impl Own {
-    /// Adds up the memory of `pid` and its descendants. The address space, mappings and files are
-    /// those of `pid` alone. A descendant that ends meanwhile counts as zero.
+    /// The sum over `pid` and its descendants; address space, mappings and files are of `pid`
+    /// alone. A descendant that ends meanwhile counts as zero.
     fn of(pid: u32, kernel_stack: i64) -> io::Result<Self> {
         let mut own = Self::default();
         own.add(pid, kernel_stack)?;
@@ -201,7 +197,7 @@ pub(super) fn has_ended(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
-/// Adds the processes below `pid`. A process that ends meanwhile is left out.
+/// A process that ends meanwhile is left out.
 pub(super) fn descendants(pid: u32, found: &mut Vec<u32>) {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return;
@@ -227,7 +223,7 @@ fn count_lines(path: &str) -> io::Result<i64> {
     Ok(count)
 }
 
-/// The bytes of one kernel stack: the power of two nearest to the host's average.
+/// The power of two nearest to the host's average.
 pub(super) fn kernel_stack(host: &ProcFile) -> io::Result<i64> {
     let load = fs::read_to_string("/proc/loadavg")?;
     let tasks = tasks_of(&load).unwrap_or(1).max(1);
@@ -235,14 +231,12 @@ pub(super) fn kernel_stack(host: &ProcFile) -> io::Result<i64> {
     Ok(1 << average.log2().round() as u32)
 }
 
-/// How many tasks the host has, from the text of `/proc/loadavg`.
 fn tasks_of(load: &str) -> Option<i64> {
     let (_, tasks) = load.split_whitespace().nth(3)?.split_once('/')?;
     tasks.parse().ok()
 }
 
-/// Reads the host until three readings in a row agree. Returns `/proc/meminfo`, and the available
-/// memory in bytes.
+/// Waits until three readings agree. Returns `/proc/meminfo`, and the available memory in bytes.
 fn settle() -> io::Result<(ProcFile, i64)> {
     let start = Instant::now();
     let mut same = 1;
@@ -258,8 +252,7 @@ fn settle() -> io::Result<(ProcFile, i64)> {
 }
 
 fn read_host() -> io::Result<(ProcFile, i64)> {
-    // Makes the kernel add up its per-CPU counters now instead of once a
-    // second. Only root may; others read figures that are a little older.
+    // Makes the kernel add up its per-CPU counters now, not once a second. Only root may.
     let _ = fs::read("/proc/sys/vm/stat_refresh");
     let meminfo = ProcFile::read("/proc/meminfo")?;
     let zones = fs::read_to_string("/proc/zoneinfo").unwrap_or_default();
@@ -267,8 +260,7 @@ fn read_host() -> io::Result<(ProcFile, i64)> {
     Ok((meminfo, available))
 }
 
-/// Free pages in the per-CPU lists, from the text of `/proc/zoneinfo`.
-/// `MemAvailable` leaves them out: up to an eighth of memory.
+/// Free pages in the per-CPU lists, up to an eighth of memory. `MemAvailable` leaves them out.
 fn pages_in_lists(zones: &str) -> i64 {
     let count = |line: &str| -> Option<i64> {
         let number = line.trim_start().strip_prefix("count:")?;
@@ -281,7 +273,6 @@ fn page() -> i64 {
     constant(SysconfVar::PAGE_SIZE).unwrap_or(4096)
 }
 
-/// The number of CPUs that have a per-CPU area.
 fn cpus() -> i64 {
     constant(SysconfVar::_NPROCESSORS_CONF).unwrap_or(1)
 }
@@ -290,15 +281,13 @@ fn constant(name: SysconfVar) -> Option<i64> {
     sysconf(name).ok().flatten()
 }
 
-/// A memory control group.
 #[derive(Debug, PartialEq, Eq)]
 struct Group {
     folder: PathBuf,
     files: &'static Files,
 }
 
-/// The names of files and fields in a version of control groups. The `total_` fields of version 1
-/// include the group's descendants, as all fields of version 2 do.
+/// The `total_` fields of version 1 include descendants, as all fields of version 2 do.
 #[derive(Debug, PartialEq, Eq)]
 struct Files {
     usage: &'static str,
@@ -327,14 +316,13 @@ impl Group {
         })
     }
 
-    /// All memory that is charged to the group except files in the page cache, in bytes.
+    /// The group's memory in bytes, without files in the page cache.
     fn bytes(&self) -> Option<i64> {
         let text = |name: &str| fs::read_to_string(self.folder.join(name)).ok();
         let usage: i64 = text(self.files.usage)?.trim().parse().ok()?;
         Some(usage - self.cached(&text("memory.stat")?))
     }
 
-    /// Files in the page cache, from the text of `memory.stat`.
     fn cached(&self, stat: &str) -> i64 {
         let value = |name: &str| {
             let line = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();

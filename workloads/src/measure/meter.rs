@@ -6,8 +6,8 @@ use crate::host::usage::Usage;
 
 /// Wall time and usage of the timed sections of one sample.
 ///
-/// If the tasks are processes, the usage is that from [`Meter::begin`] to [`Meter::finish`],
-/// because the kernel adds a child's usage only when it is waited for.
+/// If tasks are processes, the usage is that from [`Meter::begin`] to [`Meter::finish`], because
+/// the kernel adds a child's usage when it is waited for.
 #[derive(Debug)]
 pub(crate) struct Meter {
     begun: Option<Usage>,
@@ -15,7 +15,6 @@ pub(crate) struct Meter {
     usage: Usage,
 }
 
-/// The results of a [`Meter`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) elapsed: Duration,
@@ -23,7 +22,7 @@ pub(crate) struct Measured {
 }
 
 impl Meter {
-    /// To be called before any task is started. `processes`: whether the tasks are processes.
+    /// Call it before any task is started. `processes`: tasks are processes.
     pub(crate) fn begin(processes: bool) -> Self {
         Self {
             begun: processes.then(Usage::now),
@@ -32,7 +31,6 @@ impl Meter {
         }
     }
 
-    /// Runs a timed section.
     pub(crate) fn time<T>(&mut self, section: impl FnOnce() -> T) -> T {
         let watch = self.start();
         let result = section();
@@ -40,7 +38,7 @@ impl Meter {
         result
     }
 
-    /// Begins a timed section, for a section that a closure cannot hold.
+    /// For a section that a closure cannot hold.
     pub(crate) fn start(&self) -> Watch {
         let usage = Usage::now();
         Watch {
@@ -49,13 +47,12 @@ impl Meter {
         }
     }
 
-    /// Ends a timed section.
     pub(crate) fn stop(&mut self, watch: Watch) {
         self.elapsed += watch.start.elapsed();
         self.usage = self.usage.plus(Usage::now().minus(watch.usage));
     }
 
-    /// To be called when all tasks have been joined.
+    /// Call it when all tasks are joined.
     pub(crate) fn finish(self) -> Measured {
         let usage = self
             .begun
@@ -67,7 +64,6 @@ impl Meter {
     }
 }
 
-/// A timed section in progress.
 #[derive(Debug)]
 pub(crate) struct Watch {
     usage: Usage,

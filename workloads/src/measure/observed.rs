@@ -1,14 +1,11 @@
-//! The resources of a lane's processes, as its load generator reads them from outside.
-
 use std::{fs, io};
 
 use super::ledger::{Own, descendants, has_ended, kernel_stack};
 use crate::host::proc_file::ProcFile;
 
-/// The resources of a process and its descendants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
-    /// CPU time of the threads that are alive.
+    /// Of the threads that are alive.
     pub(crate) cpu_ns: u64,
     pub(crate) threads: u64,
     /// Anonymous memory, page tables and kernel stacks.
@@ -16,8 +13,7 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// Reads `pid` and its descendants, without the programs of the suite that a
-    /// lane starts for its load: a generator and a backend.
+    /// Reads `pid` and its descendants, without the generator and the backend that a lane starts.
     ///
     /// # Errors
     ///
@@ -48,14 +44,14 @@ impl Observed {
     }
 }
 
-/// Whether `pid` is a program that [`crate::program`] runs beside a lane.
+/// A program that [`crate::program`] runs beside a lane.
 fn is_helper(pid: u32) -> bool {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = words.split(|&byte| byte == 0).nth(1);
     command.is_some_and(|word| [&b"load-service"[..], b"backend"].contains(&word))
 }
 
-/// CPU time of a process's threads; a thread that ends meanwhile counts as zero.
+/// A thread that ends meanwhile counts as zero.
 fn cpu_time(pid: u32) -> u64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter();
     let threads = threads.flatten().flatten();
@@ -83,7 +79,7 @@ mod tests {
     fn descendants_count_and_the_programs_of_the_load_do_not() {
         let folder = tempfile::tempdir().unwrap();
         mkfifo(&folder.path().join("backend"), Mode::S_IRWXU).unwrap();
-        // `cat backend` has the same first argument as a backend, and waits for the pipe.
+        // `cat backend` has the same first argument as a backend.
         let mut shell = Command::new("sh")
             .args(["-c", "sleep 60 & cat backend & wait"])
             .current_dir(folder.path())

@@ -1,9 +1,8 @@
-//! The times of a task's start and end, for `spawn.first_instruction`.
+//! The times of `spawn.first_instruction`.
 
 use super::{Latencies, Measured};
 use crate::lane::Outcome;
 
-/// Latencies of tasks that are started one at a time.
 #[derive(Clone, Debug)]
 pub(crate) struct Starts {
     returns: Latencies,
@@ -12,7 +11,6 @@ pub(crate) struct Starts {
 }
 
 impl Starts {
-    /// No tasks yet.
     pub(crate) fn new() -> Self {
         Self {
             returns: Latencies::new(),
@@ -21,15 +19,14 @@ impl Starts {
         }
     }
 
-    /// Records one task by four readings of the clock: when its start was called, when the call
-    /// returned, when its first instruction ran, and when its result was available.
+    /// Four readings of the clock: when the start was called, when the call returned, when the
+    /// first instruction ran, and when the result was available.
     pub(crate) fn record(&mut self, called: u64, returned: u64, ran: u64, finished: u64) {
         self.returns.record(returned - called);
         self.firsts.record(ran - called);
         self.finishes.record(finished - ran);
     }
 
-    /// The sample with the medians, and the latencies to the first instruction.
     pub(crate) fn outcome(self, measured: Measured, checksum: u64) -> Outcome {
         let mut outcome = Outcome::new(measured, checksum)
             .with("spawn_return_ns", self.returns.median_ns())

@@ -8,8 +8,7 @@ use nix::unistd::{read, write};
 use crate::lane::Failure;
 use crate::protocol::{Request, Response};
 
-/// Requests a reading of the memory ledger from the study. Blocks the thread until the reading is
-/// taken.
+/// Requests a reading of the memory ledger. Blocks the thread until it is taken.
 ///
 /// Uses the pipes without buffers, because the serving thread holds the locks of std's streams.
 pub(crate) fn read_memory() -> Result<(), Failure> {

@@ -6,7 +6,6 @@ use super::{Channel, DEFAULT, Threads};
 use crate::catalogue::Shape;
 use crate::lane::{Entry, OrThrow};
 
-/// Threads with crossbeam's channels instead of a mutex and condition variables.
 pub(in crate::lanes) const CROSSBEAM: Entry = Entry {
     name: "thread-crossbeam",
     noun: "thread with crossbeam channels",

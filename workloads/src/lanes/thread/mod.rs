@@ -30,7 +30,6 @@ const SMALL_STACK_BYTES: usize = 16 << 10;
 const NO_SELECT: &str = "a condition variable waits for one queue; a program would let all send into one, which is share.fan_in";
 const LIMITS: &str = "ulimit -u, pids.max of the cgroup, kernel.threads-max and vm.max_map_count";
 
-/// Threads as the standard library starts them.
 pub(super) const DEFAULT: Entry = Entry {
     name: "thread",
     noun: "thread",
@@ -42,7 +41,6 @@ pub(super) const DEFAULT: Entry = Entry {
     start: |_| Ok(Threads::<Arc<Queue<u64>>>::start(None)),
 };
 
-/// Threads with a small stack.
 pub(super) const SMALL_STACK: Entry = Entry {
     name: "thread-16k",
     noun: "16 KiB thread",
@@ -51,7 +49,6 @@ pub(super) const SMALL_STACK: Entry = Entry {
     ..DEFAULT
 };
 
-/// Tasks that are threads as in the lane [`DEFAULT`].
 pub(super) fn tasks() -> impl Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>> {
     Threads::<Arc<Queue<u64>>> {
         stack: None,
@@ -67,8 +64,8 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// Reserves one thread below the limit of mappings. Beyond that limit the standard library ends the
-/// process, because it cannot map the thread's signal stack.
+/// Reserves one thread below the limit of mappings. Beyond the limit std cannot map a thread's
+/// signal stack, and ends the process.
 struct Room;
 
 impl Room {
@@ -96,24 +93,19 @@ impl Drop for Room {
     }
 }
 
-/// Threads of this lane that have not been joined; a thread keeps its stack until then.
+/// Threads that are not joined yet: each keeps its stack.
 static LIVE: AtomicU64 = AtomicU64::new(0);
 
-/// A thread to be joined.
 struct Joinable {
     handle: JoinHandle<u64>,
     _room: Room,
 }
 
-/// A bounded channel of numbers for many senders and receivers.
 trait Channel: Clone + Send + Sync + 'static {
-    /// A channel for `capacity` numbers, or the smallest possible one.
+    /// 0 means the smallest capacity.
     fn new(capacity: usize) -> Self;
-    /// Blocks while the channel is full.
     fn send(&self, number: u64);
-    /// Blocks until there is a number.
     fn recv(&self) -> u64;
-    /// Blocks until either channel has a number.
     fn recv_either(_channels: &[Self; 2]) -> u64 {
         Failure::not_supported(NO_SELECT).throw()
     }
@@ -133,7 +125,6 @@ impl Channel for Arc<Queue<u64>> {
     }
 }
 
-/// Threads that share data by channels of type `C`.
 struct Threads<C> {
     stack: Option<usize>,
     channels: PhantomData<fn() -> C>,
@@ -305,13 +296,12 @@ impl<C: Channel> Blocking for Threads<C> {
     }
 }
 
-/// A semaphore.
 struct Permits {
     free: Mutex<usize>,
     freed: Condvar,
 }
 
-/// A gate. `state` is `None` while it is closed, and then the result of each `wait`.
+/// `state` is `None` while the gate is closed, and then the result of each `wait`.
 #[derive(Default)]
 struct Gate {
     state: Mutex<Option<bool>>,

@@ -1,5 +1,5 @@
-//! Tokio: tasks without stacks, on threads that steal from each other or on one thread; with the
-//! system's allocator, or in the program with mimalloc.
+//! Tokio: tasks without stacks, on threads that steal from each other or on one thread, with the
+//! system's allocator or mimalloc.
 
 use std::future::Future;
 use std::io::Result as IoResult;
@@ -22,7 +22,6 @@ use crate::load::server_address;
 use crate::mail;
 use crate::shapes::stackless::{self, Stackless};
 
-/// Threads that steal tasks from each other.
 pub(super) const MULTI_THREAD: Entry = Entry {
     name: "tokio",
     noun: "tokio task",
@@ -68,7 +67,6 @@ enum Flavour {
 
 struct Tokio {
     flavour: Flavour,
-    /// The last sample's runtime and its number of threads.
     current: Option<(Runtime, usize)>,
 }
 
@@ -125,7 +123,6 @@ impl Tokio {
     }
 }
 
-/// The failure of a task that did not return.
 fn failure(error: JoinError) -> Failure {
     match error.try_into_panic() {
         Ok(payload) => Failure::from_panic(payload),
@@ -136,7 +133,6 @@ fn failure(error: JoinError) -> Failure {
 /// A task drops its end of a channel early only if it fails.
 const GONE: &str = "the other end of the channel is gone";
 
-/// Tasks of the runtime that the caller runs on.
 #[derive(Clone, Copy)]
 struct Tasks;
 
@@ -148,7 +144,7 @@ impl Stackless for Tasks {
     type Receiver = mpsc::Receiver<u64>;
     type Lock = Mutex<u64>;
     type Guard<'a> = MutexGuard<'a, u64>;
-    /// A semaphore that never has a permit. Closing it ends all waits, and so opens the gate.
+    /// A semaphore without permits. Closing it opens the gate.
     type Gate = Arc<Semaphore>;
     type Writer = pipe::Sender;
     type Reader = pipe::Receiver;
@@ -219,7 +215,7 @@ impl Stackless for Tasks {
     }
 
     async fn wait(gate: &Arc<Semaphore>) {
-        // `acquire` ends by an error: the semaphore is closed when the gate is opened.
+        // An error means that the semaphore is closed: the gate is open.
         let _ = gate.acquire().await;
     }
 
