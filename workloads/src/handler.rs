@@ -1,5 +1,4 @@
-//! A handler: how a server answers one request. It has one form for tasks with stacks and one for
-//! tasks that are futures.
+//! How a server answers a request, for tasks with stacks and for tasks that are futures.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,8 +12,7 @@ use crate::lane::Failure;
 /// A computation that waits.
 pub type Later<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Both forms of a handler. Each replaces a request by its answer, which has the same length. Both
-/// give the same answer.
+/// Both forms of a handler. Both replace a request by the same answer, of the same length.
 #[derive(Clone, Copy, Debug)]
 pub struct Handler {
     /// For threads, processes and goroutines: blocks its task.
@@ -23,7 +21,7 @@ pub struct Handler {
     pub stackless: for<'a> fn(&'a mut [u8], &'a dyn AsyncWaits) -> Later<'a>,
 }
 
-/// How a handler waits. It waits by its lane's own means, so the lane's other tasks continue.
+/// How a handler waits: by its lane's own means, so other tasks continue.
 pub trait Waits {
     /// Blocks the task for that long.
     fn sleep(&self, time: Duration);
@@ -36,7 +34,7 @@ pub trait AsyncWaits: Sync {
 }
 
 impl Handler {
-    /// The right answer: the blocking form's, without its waiting.
+    /// The right answer, without waiting.
     pub(crate) fn right(&self, request: &[u8]) -> Vec<u8> {
         struct Never;
         impl Waits for Never {
@@ -48,21 +46,20 @@ impl Handler {
     }
 }
 
-/// The first panic of a handler in this process. It becomes the sample's error, because the load
-/// generator's error is only that a connection was closed.
+/// The first panic of a handler in this process. It is the sample's error, because the load
+/// generator only knows that a connection was closed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panicked(Arc<OnceLock<Failure>>);
 
 impl Panicked {
-    /// Runs `body`; false if it panicked.
+    /// False if `body` panicked.
     pub(crate) fn catch(&self, body: impl FnOnce()) -> bool {
-        // `AssertUnwindSafe` is right: after a panic the connection is closed, and nothing reads
-        // the request again.
+        // `AssertUnwindSafe`: after a panic the connection is closed, and the request is not read
+        // again.
         let result = catch_unwind(AssertUnwindSafe(body));
         result.map_err(|payload| self.note(payload)).is_ok()
     }
 
-    /// As [`catch`](Self::catch), for a future.
     pub(crate) async fn catch_later<'a>(&self, start: impl FnOnce() -> Later<'a>) -> bool {
         let mut later = None;
         if !self.catch(|| later = Some(start())) {
@@ -79,7 +76,6 @@ impl Panicked {
         .await
     }
 
-    /// The panic, or `other` if there was none.
     pub(crate) fn or(&self, other: Failure) -> Failure {
         self.0.get().cloned().unwrap_or(other)
     }

@@ -11,13 +11,11 @@ use crate::kernels::{Chunk, Kernel};
 use crate::measure::Measured;
 use crate::protocol::{ErrorKind, Latency, Parameters};
 
-/// A lane that has been started.
 pub(crate) trait Lane {
-    /// Takes one sample.
     fn run(&mut self, order: &Order) -> Result<Outcome, Failure>;
 }
 
-/// The facts of a lane before it is started.
+/// The facts of a lane.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// The stable name, such as `thread-16k`.
@@ -28,8 +26,8 @@ pub struct Entry {
     pub title: &'static str,
     /// The program that has it.
     pub program: Program,
-    /// Whether a task is a thread or a process of the operating system, which takes a hundred times
-    /// the memory of a runtime's task: see [`Workload::for_kernel_tasks`].
+    /// A task is a thread or a process of the operating system, which takes a hundred times the
+    /// memory of a runtime's task.
     pub kernel_tasks: bool,
     /// The version of the runtime or library measured.
     pub runtime: fn() -> String,
@@ -38,7 +36,7 @@ pub struct Entry {
     pub(crate) start: Start,
 }
 
-/// A program of this package that runs lanes. The two differ only in their allocator.
+/// A program that runs lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// `threadbare-lane`, with the system's allocator.
@@ -57,10 +55,8 @@ impl Program {
     }
 }
 
-/// Starts a lane for this many CPUs.
 pub(crate) type Start = fn(cpus: usize) -> Result<Box<dyn Lane>, Failure>;
 
-/// A valid request for one sample.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) workload: &'static Workload,
@@ -70,23 +66,20 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// A parameter's value.
     pub(crate) fn get(&self, name: &str) -> u64 {
         get(&self.parameters, name)
     }
 
-    /// A parameter's value, or `other` if the workload has no such parameter.
     pub(crate) fn or(&self, name: &str, other: u64) -> u64 {
         self.parameters.get(name).copied().unwrap_or(other)
     }
 
-    /// A parameter that counts things in memory, as a `usize`.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.get(name) as usize
     }
 
-    /// How many threads a runtime with its own scheduler gets: `workers_count` for chunks and round
-    /// trips, else the number of the lane's CPUs.
+    /// The threads of a runtime with a scheduler: `workers_count` for chunks and round trips, else
+    /// the number of the lane's CPUs.
     pub(crate) fn threads(&self) -> usize {
         match self.workload.shape {
             Shape::Chunks(_) | Shape::RoundTrip => self.or_cpus("workers_count"),
@@ -106,7 +99,7 @@ impl Order {
         }
     }
 
-    /// A parameter for which 0 means the number of the lane's CPUs.
+    /// 0 means the number of the lane's CPUs.
     pub(crate) fn or_cpus(&self, name: &str) -> usize {
         match self.count(name) {
             0 => self.cpus,
@@ -115,11 +108,10 @@ impl Order {
     }
 }
 
-/// A lane's results for one sample.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) measured: Measured,
-    /// The operations, if they differ from the catalogue's.
+    /// If they differ from the catalogue's.
     pub(crate) operations: Option<u64>,
     pub(crate) checksum: u64,
     pub(crate) latency: Option<Latency>,
@@ -127,7 +119,6 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// An outcome with a time, a checksum and no further figures.
     pub(crate) fn new(measured: Measured, checksum: u64) -> Self {
         Self {
             measured,
@@ -136,13 +127,11 @@ impl Outcome {
         }
     }
 
-    /// Adds a further figure.
     pub(crate) fn with(mut self, name: &str, value: f64) -> Self {
         self.metrics.insert(name.to_owned(), value);
         self
     }
 
-    /// `count` per second of the measured time.
     pub(crate) fn per_second(&self, count: u64) -> f64 {
         count as f64 / self.measured.elapsed.as_secs_f64().max(1e-9)
     }
@@ -159,7 +148,6 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The lane cannot run this by its nature.
     pub(crate) fn not_supported(why: impl Into<String>) -> Self {
         Self {
             kind: ErrorKind::NotSupported,
@@ -167,7 +155,6 @@ impl Failure {
         }
     }
 
-    /// More was requested than the host allows.
     pub(crate) fn limit(why: impl Into<String>) -> Self {
         Self {
             kind: ErrorKind::Limit,
@@ -175,7 +162,6 @@ impl Failure {
         }
     }
 
-    /// Any failure without a kind of its own.
     pub(crate) fn failed(why: impl Into<String>) -> Self {
         Self {
             kind: ErrorKind::Failed,
@@ -205,8 +191,7 @@ impl Failure {
         }
     }
 
-    /// The failure of a task that did not return. A task fails by
-    /// [`Failure::throw`]; any other payload is a panic.
+    /// A task fails by [`Failure::throw`]; any other payload is a panic.
     pub(crate) fn from_panic(payload: Box<dyn std::any::Any + Send>) -> Self {
         match payload.downcast::<Self>() {
             Ok(failure) => *failure,
@@ -223,15 +208,15 @@ impl Failure {
         }
     }
 
-    /// Ends the calling task; the task that joins it gets this failure.
+    /// Ends the calling task. The task that joins it gets this failure.
     pub(crate) fn throw(self) -> ! {
         resume_unwind(Box::new(self))
     }
 }
 
-/// For tasks, which can return an error only to the task that joins them.
+/// For tasks, whose errors go to the task that joins them.
 pub(crate) trait OrThrow<T> {
-    /// The value, or the end of the task: see [`Failure::throw`].
+    /// See [`Failure::throw`].
     fn or_throw(self, what: &str) -> T;
 }
 

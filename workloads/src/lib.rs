@@ -1,9 +1,8 @@
 //! The workloads, the lanes, the lane program and its wire protocol.
 //!
-//! [`catalogue`] lists the workloads, each a kernel of [`kernels`] and a shape;
-//! [`lanes`] lists the models of concurrency that run them. The program
-//! `threadbare-lane` runs one lane and answers the study by [`protocol`], in a
-//! separate process; `PROTOCOL.md` lets other languages do the same.
+//! [`catalogue`] lists the workloads, and [`lanes`] the models of concurrency that run them. The
+//! program `threadbare-lane` runs one lane in a process of its own and answers the study by
+//! [`protocol`].
 #![deny(unsafe_code)]
 
 pub mod catalogue;

@@ -1,5 +1,4 @@
-//! The lane program's command line. There is a program for each allocator; they
-//! differ in nothing else.
+//! The lane program's command line.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -83,12 +82,11 @@ pub fn own_main(workloads: &'static [Workload]) -> ExitCode {
     }
 }
 
-/// Runs the command line as `program`.
+/// Runs the command line of `program`.
 ///
 /// # Errors
 ///
-/// When the lane is not one of this program's or cannot be started, and when
-/// its output is not read.
+/// When the lane is not one of this program's or cannot be started, or when its output is not read.
 pub fn run(program: Program) -> anyhow::Result<()> {
     let started = now_ns();
     let arguments = Arguments::parse();
@@ -111,8 +109,8 @@ pub fn run(program: Program) -> anyhow::Result<()> {
         }
         (Some(Command::Backend(given)), _) => backend::run(&given, &mut output),
         (Some(Command::Answer { number }), _) => {
-            // One write, which the writes of other children cannot split: `output` would write a
-            // number that contains a byte 10, the end of a line, in two parts.
+            // One write, which other children's writes cannot split. `output` would write a number
+            // that contains a byte 10, the end of a line, in two parts.
             let bytes = number.unwrap_or(started).to_le_bytes();
             let written = nix::unistd::write(&output, &bytes).context("handing over the number")?;
             anyhow::ensure!(written == bytes.len(), "the pipe took {written} bytes of 8");

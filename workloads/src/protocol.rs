@@ -1,5 +1,5 @@
-//! The wire protocol between the study and a lane program: JSON lines over
-//! stdin and stdout. `PROTOCOL.md` is its description for other languages.
+//! The wire protocol between the study and a lane program: JSON lines over stdin and stdout.
+//! `PROTOCOL.md` describes it for other languages.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// The longest line either side may send, in bytes.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// A workload's parameters by name. All are whole numbers, each with its unit
-/// in its name (`tasks_count`, `sleep_ns`, `payload_bytes`).
+/// Parameters by name, which ends with the unit (`tasks_count`, `sleep_ns`).
 pub type Parameters = BTreeMap<String, u64>;
 
 /// A message from the study to a lane.
@@ -32,9 +31,9 @@ pub enum Request {
         /// How often the shape is repeated inside the timed section.
         iterations: u64,
     },
-    /// The reading that the lane requested is taken: it continues.
+    /// The requested reading is taken: the lane continues.
     MemoryRead,
-    /// Finish: the lane answers nothing and exits with status 0.
+    /// The lane answers nothing and exits with status 0.
     Quit,
 }
 
@@ -44,7 +43,7 @@ pub enum Request {
 pub enum Response {
     /// The first line a lane prints.
     Hello(Hello),
-    /// In the middle of a sample: the study is to take a reading of the lane's memory.
+    /// In the middle of a sample: take a reading of the lane's memory.
     ReadMemory,
     /// One sample.
     Sample(Sample),
@@ -54,7 +53,7 @@ pub enum Response {
         id: u64,
         /// The kind of failure.
         kind: ErrorKind,
-        /// As text: the cause and what to do.
+        /// The cause and what to do.
         message: String,
     },
 }
@@ -74,13 +73,13 @@ pub struct Hello {
     pub pid: u32,
     /// How many CPUs the lane uses: the size of its affinity mask.
     pub cpus_count: u32,
-    /// Whether the lane was built without optimisation: then none of its figures is valid.
+    /// The lane was built without optimisation, so no figure is valid.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unoptimised: bool,
-    /// The commit of git from which the lane program was built; empty if it is not known.
+    /// The commit of git of the lane program; empty if not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub commit: String,
-    /// Every workload of the lane's catalogue; `None` when it can be run, else why not.
+    /// Every workload of the lane's catalogue: `None` if it can be run, else why not.
     pub workloads: BTreeMap<String, Option<String>>,
 }
 
@@ -107,8 +106,8 @@ pub struct Sample {
     pub elapsed_ns: u64,
     /// Operations in the timed section: the divisor of `elapsed_ns`.
     pub operations_count: u64,
-    /// The answer, to be checked against the workload's expected value. At
-    /// most 2^53 - 1, so that every language can hold it.
+    /// The answer, to be checked against the workload's; at most 2^53 - 1, so that every language
+    /// can hold it.
     pub checksum: u64,
     /// User plus system CPU time of the lane and its children.
     pub cpu_ns: u64,
@@ -116,21 +115,19 @@ pub struct Sample {
     pub voluntary_switches_count: u64,
     /// Involuntary context switches of the lane and its children.
     pub involuntary_switches_count: u64,
-    /// The memory ledger, if the workload measures memory. The study makes it,
-    /// from the readings that the lane requested.
+    /// The memory ledger, if the workload measures memory. The study makes it.
     #[serde(skip)]
     pub memory: Option<Memory>,
     /// Latencies, if the workload measures them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
-    /// Further figures of this workload by metric name, the unit last
-    /// (`first_instruction_ns`, `achieved_per_s`).
+    /// Further figures by name, which ends with the unit (`first_instruction_ns`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
 }
 
-/// Whether a percentile at `share` of `count` latencies is reported: at least three must lie
-/// beyond it. A median always is.
+/// Whether a percentile at `share` is reported: at least three of `count` latencies must lie beyond
+/// it. A median always is.
 #[must_use]
 pub fn has_percentile(count: u64, share: f64) -> bool {
     count > 0 && (share <= 0.5 || count as f64 * (1.0 - share) >= 3.0)
@@ -139,13 +136,13 @@ pub fn has_percentile(count: u64, share: f64) -> bool {
 /// Latencies of one sample.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
-    /// True if each latency counts from the intended start (open loop).
+    /// Each latency counts from the intended start (open loop).
     pub corrected: bool,
-    /// Requests a second that the load was set to; `None` in a closed loop.
+    /// The rate of the load, in requests a second; `None` in a closed loop.
     pub offered_per_s: Option<f64>,
     /// Requests a second that were answered.
     pub achieved_per_s: f64,
-    /// An HDR histogram as pairs of latency in nanoseconds (the bucket's highest equivalent value)
-    /// and count, in ascending order of latency.
+    /// An HDR histogram: pairs of latency in nanoseconds (the bucket's highest equivalent value)
+    /// and count, in ascending order.
     pub buckets: Vec<(u64, u64)>,
 }

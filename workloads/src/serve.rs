@@ -14,11 +14,10 @@ use crate::protocol::{
     ErrorKind, Hello, MAX_LINE_BYTES, PROTOCOL_VERSION, Request, Response, Sample,
 };
 
-/// The most iterations of one sample.
 const MOST_ITERATIONS: u64 = 1_000_000_000;
 
-/// Says hello, then answers requests until the request to quit or until the input
-/// ends. Blocks the thread.
+/// Says hello, then answers requests until the request to quit or the end of the input. Blocks the
+/// thread.
 ///
 /// # Errors
 ///
@@ -28,8 +27,8 @@ pub fn serve(
     input: &mut impl BufRead,
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
-    // Workloads need thousands of sockets and pipes, more than a shell allows by default. If the
-    // host refuses, a sample that needs them reports it.
+    // Workloads need thousands of sockets and pipes. If the host refuses, a sample that needs them
+    // reports it.
     let _ = open_files::raise_limit();
     let cpus = affinity::allowed().len();
     let mut lane = (entry.start)(cpus)?;
@@ -125,7 +124,7 @@ fn order(
 }
 
 fn take(lane: &mut dyn Lane, order: &Order) -> Result<(u64, Outcome), Failure> {
-    // A panic leaves no state in the lane that a later sample uses; at most it leaves tasks.
+    // A panic leaves no state for later samples, at most tasks.
     let outcome = catch_unwind(AssertUnwindSafe(|| lane.run(order)))
         .unwrap_or_else(|payload| Err(Failure::from_panic(payload)))?;
     let usual = || (order.workload.operations)(&order.parameters) * order.iterations;
@@ -180,7 +179,7 @@ enum Line {
     End,
 }
 
-/// Reads a line without ever holding more than the protocol allows.
+/// Holds no more than the protocol allows.
 fn next_line(input: &mut impl BufRead) -> io::Result<Line> {
     let mut line = Vec::new();
     input

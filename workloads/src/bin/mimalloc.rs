@@ -1,5 +1,4 @@
-//! The lane program with mimalloc instead of the system's allocator, for lanes that show the effect
-//! of the allocator.
+//! The lane program with mimalloc instead of the system's allocator.
 #![forbid(unsafe_code)]
 
 use mimalloc::MiMalloc;

@@ -9,14 +9,13 @@ use std::mem::size_of_val;
 use nix::errno::Errno;
 use nix::libc;
 
-/// More CPUs than any kernel supports: a list with a higher number is a mistake.
+/// More CPUs than any kernel supports, so a higher number in a list is a mistake.
 const MOST_CPUS: usize = 1 << 16;
 
-/// CPUs in one word of a [`Mask`].
 const WORD: usize = libc::c_ulong::BITS as usize;
 
-/// A set of CPUs in the kernel's form, as long as its highest CPU requires. The C library's
-/// `cpu_set_t` ends at CPU 1,023.
+/// A set of CPUs in the kernel's form, of any length: the C library's `cpu_set_t` ends at CPU
+/// 1,023.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask(Vec<libc::c_ulong>);
 
@@ -32,7 +31,7 @@ impl Mask {
         Self(words)
     }
 
-    /// The CPUs of this set, in ascending order.
+    /// The CPUs, in ascending order.
     #[must_use]
     pub fn cpus(&self) -> Vec<usize> {
         let is_set = |&cpu: &usize| self.0[cpu / WORD] >> (cpu % WORD) & 1 == 1;
@@ -40,7 +39,7 @@ impl Mask {
     }
 
     /// Lets the calling thread, and the threads and processes that it starts later, run on these
-    /// CPUs only. It makes one system call, so it may be called between `fork` and `exec`.
+    /// CPUs only. Makes one system call, so it may be called between `fork` and `exec`.
     ///
     /// # Errors
     ///
@@ -63,8 +62,8 @@ pub fn read_mask() -> nix::Result<Vec<usize>> {
         .map_err(|error| Errno::try_from(error).unwrap_or(Errno::ENOSYS))
 }
 
-/// The CPUs on which the calling thread may run. If they cannot be read, these are all numbers
-/// below [`std::thread::available_parallelism`].
+/// The CPUs on which the calling thread may run; if they cannot be read, all below
+/// [`std::thread::available_parallelism`].
 #[must_use]
 pub fn allowed() -> Vec<usize> {
     read_mask().unwrap_or_else(|_| {
@@ -82,7 +81,7 @@ pub fn pin(cpus: &[usize]) -> nix::Result<()> {
     Mask::of(cpus).pin()
 }
 
-/// As [`pin`], for a thread that also works unpinned: a sandbox that refuses the call is no error.
+/// As [`pin`], but a sandbox that refuses the call is no error.
 ///
 /// # Errors
 ///

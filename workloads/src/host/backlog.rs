@@ -1,13 +1,11 @@
-//! The queue of connections that a server has not accepted yet.
-
 use std::io;
 use std::os::fd::AsFd;
 
 use nix::sys::socket::{Backlog, listen};
 
-/// Makes a listening socket's queue as long as the host allows (`net.core.somaxconn`), as servers
-/// in production do. The standard library asks for 128 places. When the queue is full, the kernel
-/// drops the first packet of a connection, and the client repeats it after a second.
+/// Makes a listening socket's queue as long as the host allows (`net.core.somaxconn`); the standard
+/// library sets 128. When the queue is full, the kernel drops the first packet of a connection, and
+/// the client repeats it after a second.
 pub(crate) fn lengthen(listener: &impl AsFd) -> io::Result<()> {
     Ok(listen(&listener.as_fd(), Backlog::MAXALLOWABLE)?)
 }
@@ -24,7 +22,6 @@ mod tests {
         text.trim().parse().unwrap()
     }
 
-    /// How many of `wanted` connections are established without an accept.
     fn connections(address: SocketAddr, wanted: usize) -> usize {
         let timeout = Duration::from_millis(300);
         let connect = |_| TcpStream::connect_timeout(&address, timeout).ok();

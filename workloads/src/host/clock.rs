@@ -1,5 +1,3 @@
-//! The monotonic clock as a number that processes can exchange.
-
 use nix::time::{ClockId, clock_gettime};
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, the same in all processes of the host.

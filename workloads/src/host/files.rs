@@ -10,10 +10,8 @@ use tempfile::TempDir;
 use crate::kernels::bytes;
 use crate::lane::Failure;
 
-/// The bytes that are written at a time.
 const BLOCK_BYTES: usize = 64 << 10;
 
-/// Files with the contents of [`bytes::fill`].
 #[derive(Debug)]
 pub(crate) struct Files {
     folder: TempDir,
@@ -21,7 +19,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Writes the files and syncs them to the disk.
+    /// Also syncs them to the disk.
     pub(crate) fn create(count: usize, size: u64) -> Result<Self, Failure> {
         let folder = tempfile::tempdir().map_err(|error| {
             Failure::host("making a folder in TMPDIR", &error, "the space in TMPDIR")
@@ -51,7 +49,7 @@ impl Files {
         Ok(())
     }
 
-    /// Reads a file in blocks and adds up its bytes. Blocks the thread.
+    /// Blocks the thread.
     pub(crate) fn add_up(path: &Path, block_bytes: usize) -> Result<u64, Failure> {
         let read = || -> io::Result<u64> {
             let mut file = File::open(path)?;

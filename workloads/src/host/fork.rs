@@ -12,23 +12,22 @@ use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::lane::Failure;
 
-/// How many process ids the kernel has; `None` if `/proc` does not show it.
+/// The number of process ids; `None` if `/proc` does not show it.
 pub(crate) fn most_processes() -> Option<u64> {
     let most = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok()?;
     most.trim().parse().ok()
 }
 
-/// Forks a child that runs `body` and exits with the status that it returns, or with 101 if it
-/// panics. The child is killed when the calling thread ends. The process must have one thread:
-/// locks that another thread holds would stay locked in the child.
+/// Forks a child that runs `body` and exits with its status, or with 101 after a panic. The kernel
+/// kills the child when the calling thread ends. The process must have one thread: a lock that
+/// another holds would stay locked in the child.
 ///
 /// # Errors
 ///
 /// The error of fork.
 pub(crate) fn start(body: impl FnOnce() -> i32) -> io::Result<Pid> {
-    // SAFETY: a lane that forks has one thread (`only_thread` is checked when
-    // it starts, and it starts none), so the child may do all that the parent
-    // may.
+    // SAFETY: a lane that forks has one thread (`only_thread` checks it at the start, and the lane
+    // starts none), so the child may do all that the parent may.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
@@ -42,8 +41,7 @@ pub(crate) fn start(body: impl FnOnce() -> i32) -> io::Result<Pid> {
     }
 }
 
-/// Waits for a child; its exit status, or the signal that killed it. Blocks
-/// the thread.
+/// The child's exit status, or the signal that killed it. Blocks the thread.
 ///
 /// # Errors
 ///
@@ -59,8 +57,8 @@ pub(crate) fn wait(child: Pid) -> io::Result<Result<i32, Signal>> {
     }
 }
 
-/// Whether the host's seccomp policy kills a process for one of these system calls. A child
-/// makes them, with arguments that the kernel refuses: -1 for a descriptor and for pointers.
+/// Whether the host's seccomp policy kills a process for one of these system calls. A child makes
+/// them with -1 for descriptors and pointers, which the kernel refuses.
 #[cfg(feature = "peers")]
 pub(crate) fn is_killed_for(calls: &[libc::c_long]) -> bool {
     const NONE: libc::c_long = -1;
@@ -78,8 +76,8 @@ pub(crate) fn is_killed_for(calls: &[libc::c_long]) -> bool {
 /// Kills and reaps the remaining children.
 pub(crate) fn end_all() {
     loop {
-        // Children that have ended are reaped before any is killed, because the id of a reaped
-        // child may belong to another process.
+        // Reaped before any is killed, because the id of a reaped child may belong to another
+        // process.
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => {}
             Ok(_) => continue,
@@ -94,20 +92,18 @@ pub(crate) fn end_all() {
         for pid in pids.map(Pid::from_raw) {
             let _ = kill(pid, Signal::SIGKILL);
         }
-        // Blocks until a child has ended.
         let _ = waitpid(None, None);
     }
 }
 
-/// Fails if the process has more than one thread.
 pub(crate) fn only_thread() -> Result<(), Failure> {
     match std::fs::read_dir("/proc/self/task").map(Iterator::count) {
         Ok(1) => Ok(()),
         Ok(count) => Err(Failure::failed(format!(
             "a lane that forks must have one thread, but this one has {count}"
         ))),
-        // Without `/proc`. The kernel refuses this call to a process with several threads, and in a
-        // process with one thread it changes nothing.
+        // Without `/proc`. The kernel refuses this call if there are several threads; else the call
+        // changes nothing.
         Err(error) => unshare(CloneFlags::CLONE_THREAD).map_err(|errno| {
             Failure::failed(format!("counting this process's threads: {error}; {errno}"))
         }),

@@ -1,9 +1,9 @@
-//! Waiting until a shared number has a value, by the futex system call.
+//! Waiting for a number's value, by the futex system call.
 #![allow(unsafe_code, reason = "the futex system call")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The address of the lower 32 bits of `number`: a futex has 32 bits.
+/// The lower 32 bits of `number`: a futex has 32 bits.
 fn low_half(number: &AtomicU64) -> *mut u32 {
     let half = number.as_ptr().cast::<u32>();
     if cfg!(target_endian = "big") {
@@ -21,9 +21,8 @@ pub(crate) fn wait_for(number: &AtomicU64, value: u64) {
         if seen >= value {
             return;
         }
-        // SAFETY: the address lies within a live `AtomicU64` and is aligned for
-        // 32 bits; without a timeout the kernel reads nothing else. An error
-        // (EAGAIN, EINTR) is an early return, which the loop allows for.
+        // SAFETY: the address lies within a live `AtomicU64` and is aligned for 32 bits; without a
+        // timeout the kernel reads nothing else. An error (EAGAIN, EINTR) only repeats the loop.
         unsafe {
             libc::syscall(
                 libc::SYS_futex,
@@ -36,7 +35,7 @@ pub(crate) fn wait_for(number: &AtomicU64, value: u64) {
     }
 }
 
-/// Sets the number and wakes one thread that waits for it.
+/// Wakes one thread that waits for the number.
 pub(crate) fn set(number: &AtomicU64, value: u64) {
     number.store(value, Ordering::Release);
     // SAFETY: the address lies within a live `AtomicU64`; the call reads and

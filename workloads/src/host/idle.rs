@@ -1,18 +1,16 @@
-//! The idle time of a CPU.
-
 use std::fs;
 
 use nix::unistd::{SysconfVar, sysconf};
 
-/// How long a CPU was idle since the host started; `None` if `/proc` does not show it. Time that
-/// the hypervisor took (steal) is not idle time, because the CPU could not do work then.
+/// Since the host started; `None` if `/proc` does not show it. Time that the hypervisor took
+/// (steal) is not idle: the CPU could not do work.
 pub(crate) fn idle_ns(cpu: usize) -> Option<u64> {
     let ticks_per_s = sysconf(SysconfVar::CLK_TCK).ok()??;
     let ticks = ticks(&fs::read_to_string("/proc/stat").ok()?, cpu)?;
     Some(ticks * (1_000_000_000 / ticks_per_s as u64))
 }
 
-/// From the text of `/proc/stat`: user, nice, system, idle, iowait, …
+/// The fields of `/proc/stat`: user, nice, system, idle, iowait, …
 fn ticks(text: &str, cpu: usize) -> Option<u64> {
     let name = format!("cpu{cpu}");
     let mut lines = text.lines().map(str::split_whitespace);

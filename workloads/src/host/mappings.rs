@@ -1,23 +1,18 @@
-//! The limit of memory mappings.
-
 use std::fs;
 
-/// The most mappings of a thread: its stack, its signal stack, a guard for each.
+/// A thread's stack, its signal stack, and a guard for each.
 const OF_THREAD: u64 = 4;
-/// A coroutine's stack and its guard.
 const OF_COROUTINE: u64 = 2;
-/// The mappings left for the heap, libraries and files.
+/// For the heap, libraries and files.
 const LEFT: u64 = 4_096;
 
-/// The name of the limit.
 pub(crate) const LIMIT: &str = "vm.max_map_count";
 
-/// How many threads this process has room for; `None` if `/proc` does not show the limit.
+/// `None` if `/proc` does not show the limit.
 pub(crate) fn most_threads() -> Option<u64> {
     Some(room(most()?, OF_THREAD))
 }
 
-/// How many coroutines with a mapped stack this process has room for.
 pub(crate) fn most_coroutines() -> Option<u64> {
     Some(room(most()?, OF_COROUTINE))
 }

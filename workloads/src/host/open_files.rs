@@ -1,8 +1,6 @@
-//! The limit of open files.
-
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Raises this process's limit of open files to the host's hard limit.
+/// Raises this process's limit of open files to the hard limit.
 ///
 /// # Errors
 ///

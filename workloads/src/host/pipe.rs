@@ -12,20 +12,20 @@ use nix::unistd::pipe2;
 
 /// Both ends of a pipe. Reads and writes block the calling thread.
 ///
-/// No number is split: all writes have 8 bytes, and writes up to `PIPE_BUF` are atomic.
+/// No number is split, because writes up to `PIPE_BUF` are atomic.
 #[derive(Clone, Debug)]
 pub struct NumberPipe(Arc<(File, File)>);
 
 impl NumberPipe {
-    /// A new pipe for at least `capacity` numbers. The kernel rounds its size up. The pipe holds
-    /// fewer numbers if `capacity` is above 131,072, or if the kernel refuses to enlarge the pipe.
+    /// A pipe for at least `capacity` numbers. It holds fewer if `capacity` is above 131,072 or the
+    /// kernel refuses to enlarge the pipe.
     ///
     /// # Errors
     ///
     /// The host's error: `EMFILE`, `ENFILE`.
     pub fn new(capacity: usize) -> io::Result<Self> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-        // The kernel refuses this to a user with many pipes; the pipe then keeps its first size.
+        // On an error the pipe keeps its first size.
         let _ = fcntl(
             &write,
             FcntlArg::F_SETPIPE_SZ((capacity * 8).clamp(4_096, 1 << 20) as i32),
@@ -44,8 +44,8 @@ impl NumberPipe {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// Blocks the thread until one of two pipes has a number, and returns that pipe. It may be
-    /// empty again if other tasks read from it.
+    /// Blocks the thread until one of two pipes has a number. Another task may read the number
+    /// first.
     ///
     /// # Errors
     ///

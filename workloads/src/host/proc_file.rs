@@ -2,7 +2,6 @@
 
 use std::{fs, io};
 
-/// The text of one such file.
 #[derive(Debug)]
 pub(crate) struct ProcFile(String);
 
@@ -11,12 +10,12 @@ impl ProcFile {
         fs::read_to_string(path).map(Self)
     }
 
-    /// The value of a line in bytes; 0 if the kernel has no such line.
+    /// In bytes; 0 if the kernel has no such line.
     pub(crate) fn bytes(&self, name: &str) -> i64 {
         self.number(name) * 1024
     }
 
-    /// The number in a line, without conversion; 0 if there is no such line.
+    /// 0 if there is no such line.
     pub(crate) fn number(&self, name: &str) -> i64 {
         let line = self
             .0

@@ -1,4 +1,3 @@
-//! Resident memory, in pages of a chosen kind.
 #![allow(unsafe_code, reason = "mapping memory and writing to it")]
 
 use std::io;
@@ -9,7 +8,7 @@ use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, m
 
 const PAGE_BYTES: usize = 4 << 10;
 
-/// A private anonymous mapping, with a byte written in every 4 KiB.
+/// A private anonymous mapping with a byte written in each page.
 #[derive(Debug)]
 pub(crate) struct Resident {
     start: NonNull<u8>,
@@ -17,7 +16,6 @@ pub(crate) struct Resident {
 }
 
 impl Resident {
-    /// Maps `size` bytes and writes to them.
     pub(crate) fn new(size: u64, huge: bool) -> io::Result<Self> {
         let Some(size) = NonZeroUsize::new(size as usize) else {
             return Ok(Self {
@@ -50,7 +48,7 @@ impl Resident {
         Ok(resident)
     }
 
-    /// Writes a byte in each of the first `pages` pages, or in all pages if there are fewer.
+    /// Writes a byte in each of the first `pages` pages.
     pub(crate) fn touch(&mut self, pages: u64) {
         for offset in (0..self.size).step_by(PAGE_BYTES).take(pages as usize) {
             // SAFETY: the offset lies within the mapping, which this value owns.

@@ -1,8 +1,7 @@
-//! Memory that forked processes share: numbers, gates and locks in it.
+//! Memory that forked processes share: numbers, gates and locks.
 //!
-//! A lane has one mapping, of a file in memory (memfd), and shares it with all processes that it
-//! forks. The first word of the mapping counts the words in use, so a child can allocate too.
-//! [`Arena::clear`] frees all of it at once.
+//! A lane has one mapping, of a file in memory (memfd). Its first word counts the words in use, so
+//! a child can allocate too. [`Arena::clear`] frees all words at once.
 #![allow(
     unsafe_code,
     reason = "mapping memory, pointers into it, and the futex system call"
@@ -21,32 +20,30 @@ use nix::unistd::ftruncate;
 use crate::lane::Failure;
 use crate::protocol::ErrorKind;
 
-/// Address space, not memory: the kernel allocates a page when it is first touched.
+/// Address space: the kernel allocates a page when it is first touched.
 const ARENA_BYTES: usize = 256 << 20;
 const WORDS: usize = ARENA_BYTES / size_of::<u64>();
-/// The first word counts the words in use, and is alone on its cache line.
+/// The first word is alone on its cache line.
 const FIRST_FREE: u64 = 8;
 
-/// The mapping. It is never unmapped: a lane has one for its whole life.
+/// The mapping, which is never unmapped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arena {
     words: &'static [AtomicU64],
 }
 
 impl Arena {
-    /// Creates the file and maps it.
     pub(crate) fn new() -> io::Result<Self> {
         let size = NonZeroUsize::new(ARENA_BYTES).expect("the size is a constant above 0");
         let file = memfd_create(c"threadbare shared", MFdFlags::MFD_CLOEXEC);
-        // A sandbox may refuse `memfd_create`. A file in `/dev/shm` is in memory too.
+        // If a sandbox refuses `memfd_create`: a file in `/dev/shm` is in memory too.
         let file = match file {
             Ok(file) => file,
             Err(_) => tempfile::tempfile_in("/dev/shm")?.into(),
         };
-        // The size fits an `i64`.
         ftruncate(&file, ARENA_BYTES as i64)?;
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use. The
-        // mapping keeps the file, and no other code has it, so the file never gets shorter.
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use. No
+        // other code has the file, so it never gets shorter.
         let start = unsafe {
             mmap(
                 None,
@@ -57,15 +54,14 @@ impl Arena {
                 0,
             )?
         };
-        // SAFETY: the mapping is of this size, aligned to a page, readable and
-        // writable, zeroed (a valid `AtomicU64`), and never unmapped.
+        // SAFETY: the mapping is of this size, aligned to a page, readable and writable, zeroed (a
+        // valid `AtomicU64`), and never unmapped.
         let words = unsafe { slice::from_raw_parts(start.cast::<AtomicU64>().as_ptr(), WORDS) };
         words[0].store(FIRST_FREE, Ordering::Relaxed);
         Ok(Self { words })
     }
 
-    /// Frees everything. No process may use numbers that were allocated before; such a use would
-    /// only read wrong numbers.
+    /// No process may use numbers allocated before: it would read wrong numbers.
     pub(crate) fn clear(&self) {
         self.words[0].store(FIRST_FREE, Ordering::Relaxed);
     }
@@ -85,7 +81,6 @@ impl Arena {
     }
 }
 
-/// How many words of a failure's text are stored.
 const TEXT_WORDS: usize = 32;
 const KINDS: [ErrorKind; 4] = [
     ErrorKind::Failed,
@@ -95,8 +90,8 @@ const KINDS: [ErrorKind; 4] = [
 ];
 
 impl Arena {
-    /// Stores a failure for another process, and the index of its first word in `number`. Stores
-    /// nothing if the memory is used up.
+    /// Stores a failure for another process, and its index in `number`. Stores nothing if the
+    /// memory is used up.
     pub(crate) fn leave(&self, number: &Number, failure: &Failure) {
         let Ok([kind, text @ ..]) = self.numbers::<{ TEXT_WORDS + 1 }>() else {
             return;
@@ -116,9 +111,9 @@ impl Arena {
         number.store(kind.index(self) as u64, Ordering::Relaxed);
     }
 
-    /// The failure that [`Arena::leave`] stored for `number`, in a process that has ended.
+    /// For `number` of a process that has ended.
     pub(crate) fn failure(&self, number: &Number) -> Failure {
-        // Index 0 is the counter's, so 0 means that no failure was stored.
+        // Index 0 is the counter's: no failure was stored.
         let index = number.load(Ordering::Relaxed) as usize;
         let words = self.words.get(index..index.saturating_add(TEXT_WORDS + 1));
         let Some([kind, text @ ..]) = words.filter(|_| index > 0) else {
@@ -140,7 +135,6 @@ impl Arena {
     }
 }
 
-/// A number that all processes share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Number(&'static AtomicU64);
 
@@ -157,19 +151,17 @@ impl Number {
         (ptr::from_ref(self.0).addr() - arena.words.as_ptr().addr()) / size_of::<u64>()
     }
 
-    /// The first four bytes, as a futex.
+    /// The first four bytes.
     fn futex(&self) -> &AtomicU32 {
-        // SAFETY: the first four bytes of an `AtomicU64` are a valid and
-        // aligned `AtomicU32`; no code uses the whole of a number that is a
-        // futex (the numbers of gates and locks are private to them).
+        // SAFETY: the first four bytes of an `AtomicU64` are a valid and aligned `AtomicU32`. No
+        // code uses the whole of a number that is a futex: those of gates and locks are private.
         unsafe { NonNull::from(self.0).cast::<AtomicU32>().as_ref() }
     }
 
-    /// Blocks the thread while the futex is `value`. It may return early.
+    /// Blocks the thread while the futex is `value`. May return early.
     fn wait(&self, value: u32) {
-        // SAFETY: the address is that of a live `AtomicU32`; without a timeout
-        // the kernel reads nothing else. An error (EAGAIN, EINTR) is an early
-        // return, which every caller allows for.
+        // SAFETY: the address is that of a live `AtomicU32`; without a timeout the kernel reads
+        // nothing else. An error (EAGAIN, EINTR) is an early return, which every caller allows for.
         unsafe {
             libc::syscall(
                 libc::SYS_futex,
@@ -181,7 +173,6 @@ impl Number {
         };
     }
 
-    /// Wakes up to `count` of the waiting threads.
     fn wake(&self, count: i32) {
         // SAFETY: the address is that of a live `AtomicU32`; the call reads and
         // writes no memory.
@@ -196,7 +187,6 @@ impl Number {
     }
 }
 
-/// A gate that processes wait at until it is opened once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gate(Number);
 
@@ -205,13 +195,12 @@ const GO: u32 = 1;
 const END: u32 = 2;
 
 impl Gate {
-    /// A closed gate.
     pub(crate) fn new(arena: &Arena) -> Result<Self, Failure> {
         arena.numbers().map(|[number]| Self(number))
     }
 
-    /// Blocks the thread until the gate opens. Returns the `go` of [`open`](Self::open): whether
-    /// the task is to do its work.
+    /// Blocks the thread until the gate opens. Returns the `go` of [`open`](Self::open): whether to
+    /// work.
     pub(crate) fn wait(&self) -> bool {
         loop {
             // Acquire: pairs with the Release in `open`.
@@ -231,8 +220,7 @@ impl Gate {
     }
 }
 
-/// A lock around a number: the futex mutex with three states of Drepper's
-/// "Futexes are tricky".
+/// A lock around a number: the futex mutex with three states of Drepper's "Futexes are tricky".
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lock {
     state: Number,
@@ -244,15 +232,14 @@ const TAKEN: u32 = 1;
 const WANTED: u32 = 2;
 
 impl Lock {
-    /// A free lock around 0.
     pub(crate) fn new(arena: &Arena) -> Result<Self, Failure> {
-        // A lock takes 16 numbers and uses two of them, so no two locks share a cache line.
+        // Of 16 numbers it uses two, so no two locks share a cache line.
         arena
             .numbers::<16>()
             .map(|[state, number, ..]| Self { state, number })
     }
 
-    /// Runs `body` under the lock. If a process dies in `body`, the lock stays locked.
+    /// If a process dies in `body`, the lock stays locked.
     pub(crate) fn locked<T>(&self, body: impl FnOnce(&mut u64) -> T) -> T {
         let state = self.state.futex();
         // Acquire, here and below: pairs with the Release of the last owner.

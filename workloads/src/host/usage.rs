@@ -1,9 +1,7 @@
-//! CPU time and context switches of the process and its children.
-
 use nix::sys::resource::{Usage as Rusage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
-/// The resources used since the process began, or between two readings.
+/// Of the process and its children.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) cpu_ns: u64,
@@ -12,7 +10,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// The usage until now. It includes children that have been waited for.
+    /// Includes children that have been waited for.
     pub(crate) fn now() -> Self {
         let own = getrusage(UsageWho::RUSAGE_SELF)
             .map(Self::from)
@@ -23,7 +21,6 @@ impl Usage {
         own.plus(children)
     }
 
-    /// The sum of both.
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns + other.cpu_ns,
@@ -32,7 +29,6 @@ impl Usage {
         }
     }
 
-    /// This reading minus an earlier one, or minus a part of it.
     pub(crate) fn minus(self, other: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns.saturating_sub(other.cpu_ns),

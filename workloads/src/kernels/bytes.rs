@@ -2,21 +2,18 @@
 
 const PERIOD: u64 = 251;
 
-/// Writes the bytes of a file from `offset` on into `block`.
 pub(crate) fn fill(file: u64, offset: u64, block: &mut [u8]) {
     for (byte, j) in block.iter_mut().zip(offset..) {
         *byte = ((file + j) % PERIOD) as u8;
     }
 }
 
-/// The sum of a file's first `size` bytes.
 pub(crate) fn sum(file: u64, size: u64) -> u64 {
     let rest = size - size % PERIOD;
     size / PERIOD * (PERIOD * (PERIOD - 1) / 2)
         + (rest..size).map(|j| (file + j) % PERIOD).sum::<u64>()
 }
 
-/// The sum of a block's bytes.
 pub(crate) fn add_up(block: &[u8]) -> u64 {
     block.iter().map(|&byte| u64::from(byte)).sum()
 }

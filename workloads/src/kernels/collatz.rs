@@ -1,4 +1,4 @@
-//! The Collatz steps of numbers: a kernel that the tests add as a user would.
+//! The Collatz steps of numbers: a kernel that exists only in tests.
 
 use std::sync::Arc;
 
@@ -6,7 +6,6 @@ use super::Kernel;
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{PLAIN, Shape, Workload, count, get};
 
-/// The steps from every number of a chunk down to 1.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let limit = get(parameters, "limit_count");
     let parts = get(parameters, "chunks_count");

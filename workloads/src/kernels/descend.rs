@@ -2,8 +2,7 @@
 
 use std::hint::black_box;
 
-/// Calls itself until `levels` frames are live, runs `bottom` in the deepest,
-/// and returns how many there were.
+/// Calls itself until `levels` frames are live, and runs `bottom` in the deepest. Returns the number of frames.
 #[inline(never)]
 pub(crate) fn descend(levels: u64, bottom: &mut dyn FnMut()) -> u64 {
     let mut frame = [levels as u8; 512];

@@ -6,7 +6,7 @@ use super::Kernel;
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{PLAIN, Parameter, Shape, Workload, count, get};
 
-/// Chunks compute four neighbouring numbers, so their work differs by a factor of up to 4.2.
+/// Chunks compute four neighbouring numbers: their work differs by a factor of up to 4.2.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let depth = get(parameters, "depth_count");
     Arc::new(move |index| fib(depth - index % 4))

@@ -6,7 +6,6 @@ use super::Kernel;
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{PLAIN, Shape, Workload, count, get};
 
-/// Hashes a separate block for each chunk.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let size = get(parameters, "block_bytes");
     let rounds = get(parameters, "rounds_count");

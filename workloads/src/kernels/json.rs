@@ -8,7 +8,6 @@ use super::{Kernel, lehmer};
 use crate::catalogue::cpu::{INCLUDES, INCLUDES_WEAK, METRICS, METRICS_WEAK, SOME_WORKERS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{PLAIN, Shape, Workload, count, get};
 
-/// Writes, reads and sums a separate document for each chunk.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let records = get(parameters, "records_count");
     Arc::new(move |index| {

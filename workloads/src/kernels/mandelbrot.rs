@@ -1,4 +1,4 @@
-//! The Mandelbrot set: how many steps of z ↦ z² + c stay bounded, for points c of the plane.
+//! The Mandelbrot set: the steps of z ↦ z² + c that stay bounded, for points c of the plane.
 
 use std::sync::Arc;
 
@@ -6,7 +6,6 @@ use super::{Kernel, edge};
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{FirstScreen, PLAIN, Shape, Workload, count, get};
 
-/// Adds up the counts of a chunk of the picture's rows.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let size = get(parameters, "size_count");
     let chunks = get(parameters, "chunks_count");
@@ -56,8 +55,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// Counts the steps of one point, up to `limit`. It has no fused operations, so every language
-/// rounds alike.
+/// No operations are fused, so every language rounds alike.
 fn steps(cr: f64, ci: f64, limit: u64) -> u64 {
     let (mut zr, mut zi, mut count) = (0.0, 0.0, 0);
     while count < limit && zr * zr + zi * zi <= 4.0 {

@@ -1,6 +1,5 @@
-//! Multiplying two square matrices, a few rows of the result at a time.
-//!
-//! All elements are small whole numbers, so the result does not depend on the order of summation.
+//! Multiplying two square matrices by chunks of rows. All elements are small whole numbers, so the
+//! order of summation does not matter.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -9,7 +8,6 @@ use super::{Kernel, edge};
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{FirstScreen, PLAIN, Shape, Workload, count, get};
 
-/// Adds up the elements of a chunk of the product's rows.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let size = get(parameters, "size_count");
     let chunks = get(parameters, "chunks_count");
@@ -31,7 +29,7 @@ pub(crate) const KERNEL: Kernel = |parameters| {
                     *sum += factor * element;
                 }
             }
-            // `black_box` makes the compiler store the whole row before it is added up.
+            // The compiler must store the whole row before the sum.
             total += black_box(&sums).iter().sum::<f64>();
         }
         total as u64

@@ -1,5 +1,5 @@
-//! The computations: pure functions that do not depend on tasks, so all lanes in Rust use the same
-//! code. Lanes in other languages use the same file names.
+//! The computations: pure functions, which all lanes in Rust share. Lanes in other languages use
+//! the same file names.
 
 pub(crate) mod bytes;
 pub(crate) mod descend;
@@ -12,13 +12,12 @@ use std::sync::Arc;
 use crate::catalogue::Workload;
 use crate::protocol::Parameters;
 
-/// Declares the kernels that compute in chunks, and lists their workloads. A new kernel is a file
-/// with a `KERNEL` and its `WORKLOADS`, and a line here.
+/// A new kernel that computes in chunks is a file with a `KERNEL` and its `WORKLOADS`, and a line
+/// here.
 macro_rules! kernels {
     ($($(#[$when:meta])* $kernel:ident,)*) => {
         $($(#[$when])* pub(crate) mod $kernel;)*
 
-        /// The workloads of all kernels in chunks, in the order of the report.
         pub(crate) const WORKLOADS: &[&[Workload]] = &[$($(#[$when])* $kernel::WORKLOADS,)*];
     };
 }
@@ -36,15 +35,13 @@ kernels! {
     collatz,
 }
 
-/// A kernel ready to run: from the number of a chunk to its result.
+/// A kernel ready to run: returns the result of a chunk by its number.
 pub type Chunk = Arc<dyn Fn(u64) -> u64 + Send + Sync>;
 
-/// A kernel that computes in chunks: takes the parameters, prepares what all chunks share, and
-/// returns the function that computes one chunk.
+/// Prepares the data that all chunks share, and returns the function that computes one chunk.
 pub type Kernel = fn(&Parameters) -> Chunk;
 
-/// The edge below part `index` when `whole` is cut into `parts`: part 0 begins at 0,
-/// and the last part ends at `whole`.
+/// Where part `index` of `whole` begins, cut into `parts`. The last part ends at `whole`.
 pub fn edge(whole: u64, parts: u64, index: u64) -> u64 {
     whole * index / parts
 }
@@ -132,7 +129,7 @@ mod tests {
         };
         assert_eq!(of(1), of(16));
         assert_eq!(of(1), of(3));
-        // With a limit of one step, each of the 256 points makes that step.
+        // With a limit of one step, each of the 256 points makes one.
         assert_eq!(
             total(
                 mandelbrot::KERNEL,
@@ -144,8 +141,8 @@ mod tests {
 
     #[test]
     fn lehmer_has_its_published_ten_thousandth_value() {
-        // Park and Miller's check for the multiplier 48271: from 1, the
-        // 10,000th value is 399268537.
+        // Park and Miller's check for the multiplier 48271: from 1, the 10,000th value is
+        // 399268537.
         assert_eq!(lehmer::after(0, 10_000), 399_268_537);
     }
 
@@ -168,7 +165,6 @@ mod tests {
     fn json_total_counts_every_field() {
         let parameters = Parameters::from([("records_count".to_owned(), 2)]);
         let value = |seed| lehmer::after(seed, 1) % 1_000;
-        // Names of 8 letters, three tags, one of the two is on.
         assert_eq!(
             json::KERNEL(&parameters)(3),
             1 + value(6) + value(7) + 2 * 3 + 2 * 8 + 1

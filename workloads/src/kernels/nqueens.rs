@@ -1,12 +1,9 @@
-//! The ways to put n queens on a board without any attacking another.
-
 use std::sync::Arc;
 
 use super::Kernel;
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{FirstScreen, PLAIN, Parameter, Shape, Workload, count, get};
 
-/// Counts the solutions for one position of the first two queens.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let size = get(parameters, "size_count") as u32;
     Arc::new(move |index| {
@@ -35,7 +32,6 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         first_screen: Some(FirstScreen::of("compute", 3)),
         shape: Shape::Chunks(KERNEL),
         parameters: &[
-            // One chunk for each position of the first two queens.
             chunks([&[49], &[100], &[144]]),
             WORKERS,
             Parameter {
@@ -57,8 +53,8 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// Counts the solutions from the next row on. The masks are the columns of that row that the queens
-/// above attack: straight down (`columns`), and along the diagonals (`left`, `right`).
+/// The solutions from the next row on. The masks are the columns that the queens above attack:
+/// straight down (`columns`), and along the diagonals (`left`, `right`).
 fn solutions(all: u32, columns: u32, left: u32, right: u32) -> u64 {
     if columns == all {
         return 1;

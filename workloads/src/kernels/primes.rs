@@ -6,7 +6,6 @@ use super::{Kernel, edge};
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{FirstScreen, PLAIN, Presets, Shape, Workload, count, from_zero, get};
 
-/// Counts the primes of a chunk of the numbers below `limit_count`.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let chunks = get(parameters, "chunks_count");
     let limit = get(parameters, "limit_count");

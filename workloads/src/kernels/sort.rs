@@ -6,7 +6,6 @@ use super::{Kernel, lehmer};
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{PLAIN, Shape, Workload, count, get};
 
-/// Fills, sorts and sums a separate array for each chunk.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let items = get(parameters, "items_count");
     Arc::new(move |index| {

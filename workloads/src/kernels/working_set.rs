@@ -4,19 +4,16 @@ use std::hint::black_box;
 
 use super::bytes;
 
-/// A task's array.
 pub(crate) fn array(size: u64) -> Vec<u8> {
     let mut array = vec![0; size as usize];
     bytes::fill(0, 0, &mut array);
     array
 }
 
-/// Reads the whole array.
 pub(crate) fn go_over(array: &[u8]) -> u64 {
     bytes::add_up(black_box(array))
 }
 
-/// The result that [`go_over`] must return.
 pub(crate) fn sum(size: u64) -> u64 {
     bytes::sum(0, size)
 }

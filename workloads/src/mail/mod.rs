@@ -14,7 +14,7 @@ use crate::lane::{Failure, Outcome};
 use crate::load::helper::Helper;
 use crate::measure::Measured;
 
-/// The server's last line, when its input has ended.
+/// The server's last line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// Messages accepted.
@@ -24,21 +24,19 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// The outcome of a lane that has measured the sending.
     pub(crate) fn into_outcome(self, measured: Measured) -> Outcome {
         let busy = self.cpu_ns as f64 / measured.elapsed.as_nanos().max(1) as f64;
         Outcome::new(measured, self.accepted_count).with("load_busy_ratio", busy)
     }
 }
 
-/// Starts a server that answers each command after `delay_ns`; its report is
-/// [`Accepted`]. Blocks the thread.
+/// A server that answers each command after `delay_ns` and reports [`Accepted`]. Blocks the thread.
 pub(crate) fn start(delay_ns: u64) -> Result<Helper, Failure> {
     let arguments = ["smtp", "--delay-ns", &delay_ns.to_string()].map(str::to_owned);
     Helper::start("mail server", &arguments)
 }
 
-/// Sends message `number` over a new connection. Blocks the thread.
+/// Over a new connection. Blocks the thread.
 pub(crate) fn send(server: SocketAddr, number: u64) -> Result<u64, Failure> {
     let transport = SmtpTransport::builder_dangerous(server.ip().to_string())
         .port(server.port())
@@ -50,7 +48,7 @@ pub(crate) fn send(server: SocketAddr, number: u64) -> Result<u64, Failure> {
     Ok(1)
 }
 
-/// Sends message `number` over a new connection, in a task of tokio.
+/// Over a new connection, in a task of tokio.
 pub(crate) async fn send_async(server: SocketAddr, number: u64) -> Result<u64, Failure> {
     let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(server.ip().to_string());
     let transport = builder.port(server.port()).hello_name(client()).build();

@@ -1,5 +1,4 @@
-//! A slow mail server: it answers each command of SMTP after a delay, accepts
-//! every message and keeps none.
+//! A slow mail server: answers each command of SMTP after a delay, and keeps no message.
 
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -17,11 +16,11 @@ use super::Accepted;
 use crate::host::usage::Usage;
 use crate::load::helper::Listening;
 
-/// Lines longer than this end the conversation; RFC 5321 allows 1,000.
+/// Longer lines end the conversation; RFC 5321 allows 1,000.
 const MOST_LINE_BYTES: u64 = 2_000;
 
-/// Serves until the input ends; prints its address before, and the number of
-/// messages that it has accepted after. Blocks the thread.
+/// Prints its address, serves until the input ends, and prints the number of accepted messages.
+/// Blocks the thread.
 ///
 /// # Errors
 ///
@@ -38,8 +37,7 @@ pub fn run(delay: Duration, output: &mut impl Write) -> anyhow::Result<()> {
             loop {
                 match listener.accept().await {
                     Ok((stream, _)) => drop(::tokio::spawn(converse(stream, delay, accepted.clone()))),
-                    // The process has no free descriptor now; one is freed when a connection is
-                    // closed.
+                    // No descriptor is free until a connection is closed.
                     Err(_) => sleep(Duration::from_millis(10)).await,
                 }
             }
@@ -64,7 +62,6 @@ pub fn run(delay: Duration, output: &mut impl Write) -> anyhow::Result<()> {
     output.flush().context("reporting")
 }
 
-/// One conversation. A client's error ends its connection.
 async fn converse(
     stream: TcpStream,
     delay: Duration,
@@ -93,9 +90,8 @@ async fn converse(
                     "354 end with a dot on a line of its own",
                 )
                 .await?;
-                // A client that writes the message and the dot separately, without `TCP_NODELAY`,
-                // sends the dot once the message is acknowledged. Without the quick acknowledgement
-                // the kernel acknowledges the message 40 ms later.
+                // A client without `TCP_NODELAY` that writes the dot separately sends it when the
+                // message is acknowledged: 40 ms later without this.
                 stream.get_ref().set_quickack(true)?;
                 while read_line(&mut stream)
                     .await?
@@ -126,7 +122,7 @@ async fn answer(
         .await
 }
 
-/// A line with its end, or `None` at the end of the conversation or of too long a line.
+/// `None` at the end of the conversation, or if the line is too long.
 async fn read_line(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>> {
     let mut line = Vec::new();
     stream

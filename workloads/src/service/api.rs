@@ -1,5 +1,3 @@
-//! The computations of the service: the user of a request, its records, and the answer.
-
 use std::borrow::Cow;
 
 use pbkdf2::pbkdf2_hmac;
@@ -9,13 +7,11 @@ use sha2::Sha256;
 use super::{Record, Route, USERS, secret, user};
 use crate::kernels::lehmer;
 
-/// The fields that a client sends.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Question {
     pub(crate) item: u64,
 }
 
-/// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
     Malformed,
@@ -51,7 +47,6 @@ impl Problem {
     }
 }
 
-/// The keys of the users, as hashes.
 #[derive(Debug)]
 pub(crate) struct Users {
     rounds: u32,
@@ -59,7 +54,6 @@ pub(crate) struct Users {
 }
 
 impl Users {
-    /// Computes the hash of each user's secret.
     pub(crate) fn new(rounds: u32) -> Self {
         let known = |number| {
             let user = user(number);
@@ -72,7 +66,7 @@ impl Users {
         }
     }
 
-    /// The user of `Bearer USER:SECRET`, if the hash of the secret is right.
+    /// The user of `Bearer USER:SECRET`.
     pub(crate) fn user(&self, authorization: &str) -> Result<&str, Problem> {
         let (name, given) = authorization
             .strip_prefix("Bearer ")
@@ -90,20 +84,18 @@ impl Users {
     }
 }
 
-/// PBKDF2 with HMAC-SHA-256; the user's name is the salt.
+/// PBKDF2 with HMAC-SHA-256; the salt is the user's name.
 fn hash(user: &str, secret: &str, rounds: u32) -> [u8; 32] {
     let mut hash = [0; 32];
     pbkdf2_hmac::<Sha256>(secret.as_bytes(), user.as_bytes(), rounds, &mut hash);
     hash
 }
 
-/// The item that a request's body names.
 pub(crate) fn item(body: &[u8]) -> Result<u64, Problem> {
     let question: Question = serde_json::from_slice(body).map_err(|_| Problem::Malformed)?;
     Ok(question.item % super::ITEMS)
 }
 
-/// The computation of a route for an item, in addition to reading records.
 pub(crate) fn compute(route: Route, item: u64, steps: u64) -> u64 {
     match route {
         Route::Compute => lehmer::after(item, steps) % 1_000,
@@ -130,7 +122,7 @@ struct Shown<'a> {
     text: &'a str,
 }
 
-/// The answer's text, from the backend's records.
+/// `records` are the backend's.
 pub(crate) fn answer(
     route: Route,
     user: &str,
@@ -165,7 +157,6 @@ pub(crate) fn answer(
     serde_json::to_vec(&answer).map_err(|_| Problem::Backend)
 }
 
-/// The number in the right answer to a request.
 pub(crate) fn right_check(route: Route, item: u64, steps: u64) -> u64 {
     let records: u64 = route.items(item).map(|item| Record::of(item).check()).sum();
     records + compute(route, item, steps)

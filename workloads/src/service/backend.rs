@@ -1,6 +1,5 @@
-//! The backend of `service.http`: a separate program that speaks RESP and
-//! delays its answers, a real Redis, or an existing PostgreSQL. All have the
-//! same records.
+//! The backend of `service.http`: a program of the suite that speaks RESP and delays its answers, a
+//! Redis, or an existing PostgreSQL. All have the same records.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
@@ -25,30 +24,27 @@ use crate::load::helper::{Helper, Listening};
 use crate::load::own_cpus;
 use crate::load::service::{Given, as_arguments};
 
-/// The environment variable that names Redis's server, if it is not `redis-server`.
+/// The variable that names Redis's server.
 const REDIS: &str = "THREADBARE_REDIS";
-/// The parameter that chooses the backend, and its values.
 const BACKEND: &str = "backend";
 const IS_REDIS: u64 = 1;
 const IS_DATABASE: u64 = 2;
 
-/// The address of a backend, and its protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// By RESP, over TCP.
     Resp(SocketAddr),
-    /// By the client of a PostgreSQL with this address.
+    /// PostgreSQL at this address.
     Database(String),
 }
 
-/// A backend, which runs until this is dropped.
+/// Runs until this is dropped.
 pub(crate) struct Backend {
     pub(crate) place: Place,
     _helper: Option<Helper>,
 }
 
-/// Starts a backend in a separate process. For PostgreSQL it only reads the address from the
-/// environment, if the lane `has_client` for one. Blocks the thread.
+/// Starts a backend program. For PostgreSQL it reads the address from the environment, if the lane
+/// `has_client`. Blocks the thread.
 pub(crate) fn start(order: &Order, has_client: bool) -> Result<Backend, Failure> {
     if order.get(BACKEND) == IS_DATABASE {
         if !has_client {
@@ -77,8 +73,7 @@ pub(crate) fn start(order: &Order, has_client: bool) -> Result<Backend, Failure>
 ///
 /// # Errors
 ///
-/// If it cannot listen, if Redis is requested but missing, or if PostgreSQL is requested, which
-/// lanes connect to themselves.
+/// If it cannot listen, if Redis is missing, or for PostgreSQL, to which lanes connect themselves.
 pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
     let delays = Delays {
         delay_ns: given.get("delay_ns")?,
@@ -87,8 +82,8 @@ pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
     };
     let _ = open_files::raise_limit();
     let _ = nix::sys::prctl::set_timerslack(1);
-    // The backend does not use the CPUs of the measured server, because a real backend is on
-    // another host.
+    // The measured server gets none of the backend's CPU, because a real backend is on another
+    // host.
     if let Some(&last) = own_cpus()?.as_ref().and_then(|cpus| cpus.last()) {
         affinity::pin_where_allowed(&[last]).context("pinning the backend")?;
     }
@@ -114,7 +109,6 @@ pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
         .map(drop)
 }
 
-/// Sets all keys that the service reads.
 fn fill(address: SocketAddr) -> anyhow::Result<()> {
     let mut commands = Vec::new();
     for item in 0..ITEMS {
@@ -151,7 +145,7 @@ fn fill(address: SocketAddr) -> anyhow::Result<()> {
     }
 }
 
-/// A running `redis-server` without persistence. Dropping it ends it.
+/// A `redis-server` without persistence. Dropping it ends it.
 struct Redis {
     child: Child,
     address: SocketAddr,
@@ -197,8 +191,8 @@ impl Redis {
     }
 }
 
-/// A port that the kernel gives to no other program while this value is alive. A server that allows
-/// the reuse of addresses, as Redis does, can still listen on it.
+/// A port that the kernel gives to no other program meanwhile. A server that sets `SO_REUSEADDR`,
+/// such as Redis, can still listen on it.
 struct Reserved {
     address: SocketAddr,
     _socket: OwnedFd,

@@ -1,5 +1,4 @@
-//! PostgreSQL as the backend of `service.http`: a table with the same records as the other
-//! backends. Each lane uses the usual client of its runtime.
+//! PostgreSQL as the backend of `service.http`. Each lane uses the usual client of its runtime.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -14,9 +13,8 @@ use tokio_postgres::{Config, Error, NoTls, Row, Statement};
 use super::{ITEMS, Record, Route};
 use crate::shapes::Database;
 
-/// The environment variable that has the address of the database.
+/// The variable that has the address of the database.
 pub const DATABASE: &str = "THREADBARE_DATABASE";
-/// Selects the values of some keys.
 const QUERY: &str = "SELECT key, value FROM threadbare_items WHERE key = ANY($1)";
 /// The lanes that have a client of PostgreSQL.
 pub const LANES: [&str; 8] = [
@@ -29,16 +27,14 @@ pub const LANES: [&str; 8] = [
     "tokio",
     "tokio-ct",
 ];
-/// The longest time for writing the table.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Writes all records into the table `threadbare_items` of the database at `url`. Creates the table
-/// if there is none. Returns how many connections the database allows. Blocks the thread.
+/// Writes all records into the table `threadbare_items` at `url`, and creates the table if
+/// necessary. Returns how many connections the database allows. Blocks the thread.
 ///
 /// # Errors
 ///
-/// If `url` is not the address of a PostgreSQL server, if no server listens there, or if it
-/// refuses.
+/// If `url` is no address of PostgreSQL, no server listens there, or the server refuses.
 pub fn fill(url: &str) -> anyhow::Result<u64> {
     let (mut keys, mut values) = (Vec::new(), Vec::new());
     for item in 0..ITEMS {
@@ -76,12 +72,11 @@ pub fn fill(url: &str) -> anyhow::Result<u64> {
     })
 }
 
-/// A runtime of tokio for one thread.
 fn one_thread() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// The settings of a connection. Neither connecting nor a query may take longer than `timeout`.
+/// Neither connecting nor a query may take longer than `timeout`.
 fn config(url: &str, timeout: Duration) -> io::Result<Config> {
     let config = url.parse().map_err(failed)?;
     Ok(with_timeout(config, timeout))
@@ -97,14 +92,13 @@ fn with_timeout(mut config: Config, timeout: Duration) -> Config {
     config
 }
 
-/// The values of these keys, in their order; `None` if a key has no value.
+/// In the order of `keys`; `None` if a key has no value.
 fn in_order(keys: &[String], rows: &[Row]) -> Option<Vec<Vec<u8>>> {
     let found: HashMap<&str, &str> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let value = |key: &String| found.get(key.as_str()).map(|text| text.as_bytes().to_vec());
     keys.iter().map(value).collect()
 }
 
-/// The client's error as an [`io::Error`], as the connections to other backends have it.
 fn failed(error: Error) -> io::Error {
     let kind = match error.code() {
         Some(code) if *code == SqlState::QUERY_CANCELED => ErrorKind::TimedOut,
@@ -113,8 +107,8 @@ fn failed(error: Error) -> io::Error {
     io::Error::new(kind, error)
 }
 
-/// The client of tasks on tokio. Connecting needs tokio's runtime, which then also runs the
-/// connection; queries do not need it.
+/// The client of tasks on tokio. Connecting needs tokio's runtime, which then runs the connection;
+/// queries need no runtime.
 pub(crate) struct Async {
     client: tokio_postgres::Client,
     query: Statement,
@@ -124,20 +118,19 @@ impl Async {
     pub(crate) async fn connect(url: &str, timeout: Duration) -> io::Result<Self> {
         let connected = config(url, timeout)?.connect(NoTls).await;
         let (client, connection) = connected.map_err(failed)?;
-        // The connection ends with the client, and the client returns its errors.
+        // The connection ends with the client, which returns its errors.
         tokio::spawn(connection);
         let query = client.prepare(QUERY).await.map_err(failed)?;
         Ok(Self { client, query })
     }
 
-    /// The values of these keys; `None` if a key has no value.
+    /// `None` if a key has no value.
     pub(crate) async fn get(&self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
         let rows = self.client.query(&self.query, &[&keys]).await;
         Ok(in_order(keys, &rows.map_err(failed)?))
     }
 }
 
-/// The client type of lanes without a client.
 pub(crate) enum NoClient {}
 
 impl Database for NoClient {
@@ -152,8 +145,8 @@ impl Database for NoClient {
     }
 }
 
-/// The client of tasks that block their thread. It has a runtime for each connection, like the
-/// crate `postgres`, which is not used because it has no time-out for an answer.
+/// The client of tasks that block their thread: a runtime for each connection, as in the crate
+/// `postgres`, which has no time-out for an answer.
 pub(crate) struct Client {
     client: Async,
     runtime: Runtime,

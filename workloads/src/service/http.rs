@@ -1,17 +1,14 @@
-//! HTTP/1.1 as bytes, for lanes without a framework.
+//! HTTP/1.1 for lanes without a framework.
 
 use std::ops::Range;
 
 use super::{DRAIN, Route};
 
-/// No client of the service sends more headers than this.
 const MOST_HEADERS: usize = 32;
-/// The longest head of a request.
 const MOST_HEAD_BYTES: usize = 8 << 10;
-/// The longest body.
 const MOST_BODY_BYTES: usize = 64 << 10;
 
-/// A complete request, as ranges of the received bytes.
+/// A request as ranges of the received bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) target: Target,
@@ -21,11 +18,9 @@ pub(crate) struct Request {
     pub(crate) closes: bool,
 }
 
-/// The subject of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Route(Route),
-    /// The end of the service.
     Drain,
     Nothing,
 }
@@ -40,11 +35,10 @@ impl Target {
     }
 }
 
-/// These bytes are not the start of a request, or the request is too long.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// The request that `bytes` begin with; `None` until it is complete.
+/// The first request of `bytes`; `None` until it is complete.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Request>, Malformed> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
@@ -85,7 +79,6 @@ fn length(value: &[u8]) -> Result<usize, Malformed> {
     }
 }
 
-/// Appends a response to `out`.
 pub(crate) fn respond(out: &mut Vec<u8>, status: u16, body: &[u8], closes: bool) {
     let reason = match status {
         200 => "OK",

@@ -1,9 +1,8 @@
-//! `service.http`: an HTTP service of the usual kind, with a backend.
+//! `service.http`: an HTTP service with a backend.
 //!
 //! A request is authenticated by a hash, reads one record or three at once from the backend, and is
-//! answered by JSON of about a kilobyte. All code that does not depend on how a lane waits is here:
-//! the requests and the right answers (`Route`, `Record`), the bytes of HTTP and RESP, and the
-//! computations (`api`). `PROTOCOL.md` describes it for other languages.
+//! answered by JSON of about a kilobyte. `PROTOCOL.md` has the rules. Here is all code that does
+//! not depend on how a lane waits.
 
 pub(crate) mod api;
 pub mod backend;
@@ -21,20 +20,18 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::lehmer;
 use crate::lane::Order;
 
-/// The number of items. The backend has a record of each.
+/// The backend has a record of each.
 pub(crate) const ITEMS: u64 = 1_000;
-/// The number of users.
 pub(crate) const USERS: u64 = 16;
-/// How many items the computing route has. They are few because each right answer must be computed.
+/// Few, because each right answer must be computed.
 const COMPUTED_ITEMS: u64 = 8;
-/// A connection that is silent for so long is closed.
+/// A connection silent for this long is closed.
 pub(crate) const IDLE: Duration = Duration::from_secs(60);
-/// The pause after an accept that the host refused for lack of resources.
+/// The pause after an accept for which the host had no resources.
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 /// A request for this path ends the service.
 pub(crate) const DRAIN: &str = "/drain";
 
-/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     /// One record.
@@ -50,8 +47,7 @@ pub(crate) enum Route {
 impl Route {
     pub(crate) const ALL: [Self; 4] = [Self::Cheap, Self::Compute, Self::FanOut, Self::Slow];
 
-    /// The route of request `number`: of 200 one is slow, 10 compute and 20
-    /// fan out.
+    /// Of 200 requests one is slow, 10 compute and 20 fan out.
     pub(crate) fn of(number: u64) -> Self {
         match number {
             _ if number.is_multiple_of(200) => Self::Slow,
@@ -70,13 +66,12 @@ impl Route {
         }
     }
 
-    /// The route of a path such as `/cheap`.
+    /// For a path such as `/cheap`.
     pub(crate) fn at(path: &str) -> Option<Self> {
         let name = path.strip_prefix('/')?;
         Self::ALL.into_iter().find(|route| route.name() == name)
     }
 
-    /// Requests name the items below this number.
     pub(crate) fn items_count(self) -> u64 {
         match self {
             Self::Compute => COMPUTED_ITEMS,
@@ -84,12 +79,10 @@ impl Route {
         }
     }
 
-    /// The item that request `number` names.
     pub(crate) fn item(self, number: u64) -> u64 {
         lehmer::after(number, 1) % self.items_count()
     }
 
-    /// The items whose records the answer needs.
     pub(crate) fn items(self, item: u64) -> impl Iterator<Item = u64> {
         let count = match self {
             Self::FanOut => 3,
@@ -98,7 +91,6 @@ impl Route {
         (item..item + count).map(|item| item % ITEMS)
     }
 
-    /// The backend's key of an item's record.
     pub(crate) fn key(self, item: u64) -> String {
         match self {
             Self::Slow => format!("slow:{item}"),
@@ -107,17 +99,14 @@ impl Route {
     }
 }
 
-/// The name of a user.
 pub(crate) fn user(number: u64) -> String {
     format!("u{}", number % USERS)
 }
 
-/// A user's secret.
 pub(crate) fn secret(user: &str) -> String {
     format!("secret of {user}")
 }
 
-/// The backend's record of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record<'a> {
     pub(crate) id: u64,
@@ -148,25 +137,20 @@ impl Record<'_> {
         }
     }
 
-    /// A number that depends on every field.
     pub(crate) fn check(&self) -> u64 {
         let words = self.text.split(' ').count() as u64;
         self.id + self.price % 1_000 + (self.name.len() + self.tags.len()) as u64 + words
     }
 }
 
-/// The settings of a service.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Requests at the same time; one more is refused.
+    /// The most requests at the same time; others are refused.
     pub(crate) in_flight: u64,
-    /// Connections to the backend at most.
+    /// The most connections to the backend.
     pub(crate) pool: usize,
-    /// Rounds of the hash that authenticates.
     pub(crate) rounds: u32,
-    /// Steps of the computation of [`Route::Compute`].
     pub(crate) steps: u64,
-    /// How long to wait for the backend.
     pub(crate) timeout: Duration,
     pub(crate) backend: Place,
 }
@@ -209,7 +193,7 @@ mod tests {
                 (Record::of(item).check(), &Record::of(item))
             );
         }
-        // Two tags, and 80 words, counted by hand.
+        // Two tags and 80 words, counted by hand.
         let seven = Record::of(7);
         let right = 7 + seven.price % 1_000 + "item 7".len() as u64 + 2 + 80;
         assert_eq!(seven.check(), right);

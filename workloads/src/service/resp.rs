@@ -1,11 +1,9 @@
-//! RESP, the protocol of Redis, as bytes: the part that `GET` and `SET` need.
+//! RESP, the protocol of Redis: the part that `GET` and `SET` need.
 
 use std::ops::Range;
 
-/// The longest value or word.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Appends a command to `out`.
 pub(crate) fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
     out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
     for word in words {
@@ -13,28 +11,24 @@ pub(crate) fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
     }
 }
 
-/// Appends a value to `out`.
 pub(crate) fn bulk(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(format!("${}\r\n", value.len()).as_bytes());
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
-/// A reply, as a range of the received bytes.
+/// As ranges of the received bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// A value or a line such as `OK`.
     Value(Range<usize>),
-    /// There is no such key.
     Nothing,
-    /// The server's error message.
     Error(Range<usize>),
 }
 
-/// The first value in some bytes, and where it ends; `None` until it is complete.
+/// A value and its end; `None` until it is complete.
 type Begins<T> = Result<Option<(T, usize)>, Malformed>;
 
-/// These bytes do not follow the protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -51,7 +45,6 @@ pub(crate) fn reply(bytes: &[u8]) -> Begins<Reply> {
     })
 }
 
-/// The words of the command that `bytes` begin with.
 pub(crate) fn words(bytes: &[u8]) -> Begins<Vec<Range<usize>>> {
     let Some((first, mut end)) = line(bytes, 0)? else {
         return Ok(None);
@@ -71,7 +64,7 @@ pub(crate) fn words(bytes: &[u8]) -> Begins<Vec<Range<usize>>> {
     Ok(Some((words, end)))
 }
 
-/// The value whose head is `head` and which begins at `from`, and where it ends.
+/// The value with this `head` that begins at `from`.
 fn value(bytes: &[u8], head: Range<usize>, from: usize) -> Begins<Range<usize>> {
     let to = from + number(bytes, b'$', head)?;
     match bytes.get(to..to + 2) {
@@ -81,9 +74,8 @@ fn value(bytes: &[u8], head: Range<usize>, from: usize) -> Begins<Range<usize>> 
     }
 }
 
-/// The line that begins at `from`, which is not empty, and the start of the next.
+/// The line that begins at `from`, which is not empty.
 fn line(bytes: &[u8], from: usize) -> Begins<Range<usize>> {
-    /// The longest line, which is an error's text.
     const MOST_LINE_BYTES: usize = 1 << 10;
     let rest = &bytes[from..];
     match rest.windows(2).position(|pair| pair == b"\r\n") {
@@ -94,7 +86,6 @@ fn line(bytes: &[u8], from: usize) -> Begins<Range<usize>> {
     }
 }
 
-/// The number after `sign`.
 fn number(bytes: &[u8], sign: u8, line: Range<usize>) -> Result<usize, Malformed> {
     let text = bytes[line].strip_prefix(&[sign]).ok_or(Malformed)?;
     let text = std::str::from_utf8(text).map_err(|_| Malformed)?;

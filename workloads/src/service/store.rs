@@ -1,7 +1,6 @@
-//! The suite's own backend: keys with values, read by RESP, whose answers take a given time. One
-//! thread serves all connections. On a host with two CPUs the backend shares a CPU with the load
-//! generator, and a thread for each connection would need two more context switches for each
-//! request.
+//! The suite's own backend: values by key, over RESP, with delayed answers. One thread serves all
+//! connections. On a host with two CPUs the backend shares a CPU with the load generator, and a
+//! thread for each connection would need two more context switches for each request.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -20,34 +19,31 @@ use super::PAUSE;
 use super::resp;
 use crate::kernels::lehmer;
 
-/// The numbers of the listener's and the timer's events. Smaller numbers are those of connections.
+/// Events of the listener and the timer. Smaller numbers are connections.
 const LISTENER: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
 
-/// How long a read of a key takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Delays {
-    /// The shortest time of an answer, in nanoseconds.
     pub(super) delay_ns: u64,
-    /// The most additional time of an answer.
+    /// The most additional time.
     pub(super) spread_ns: u64,
-    /// The time of the answer to a slow key.
     pub(super) slow_ns: u64,
 }
 
 impl Delays {
-    /// How long read `number`, which is of `key`, takes.
+    /// The time of read `number`, of `key`.
     fn of(self, key: &[u8], number: u64) -> Duration {
         let ns = match key.starts_with(b"slow:") {
             true => self.slow_ns,
-            // Evenly spread, by a random generator with `number` as its seed.
+            // Evenly spread, by a random generator with the seed `number`.
             false => self.delay_ns + lehmer::after(number, 2) % (self.spread_ns + 1),
         };
         Duration::from_nanos(ns)
     }
 }
 
-/// Starts a thread that serves until the process ends. Returns the address.
+/// Serves in a thread until the process ends.
 ///
 /// # Errors
 ///
@@ -63,7 +59,7 @@ pub(super) fn start(delays: Delays) -> anyhow::Result<SocketAddr> {
         TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
     )?;
     poller.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
-    // Edge-triggered, so the timer can be armed again without a read of its count.
+    // Edge-triggered, so the timer can be armed again without reading its count.
     let edges = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
     poller.add(&timer, EpollEvent::new(edges, TIMER))?;
     let mut store = Store {
@@ -95,26 +91,24 @@ struct Store {
     /// When the timer fires, if it is armed.
     armed: Option<Instant>,
     values: HashMap<Vec<u8>, Vec<u8>>,
-    /// The number of reads of keys until now.
+    /// How many keys have been read.
     reads: u64,
-    /// The connections by number. The numbers of closed ones are in `free`.
+    /// By number. The numbers of closed connections are in `free`.
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
-    /// The times when answers are due, each with the number of its connection. If that connection
-    /// was closed, another may have its number; checking that one has no effect.
+    /// When answers are due, by connection. A closed connection's number may belong to another,
+    /// whose check then has no effect.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
 }
 
 struct Connection {
     stream: TcpStream,
-    /// Received bytes that are not a complete command yet.
+    /// Not a complete command yet.
     received: Vec<u8>,
-    /// Answers that have not been sent. They have no limit if the client does not read.
+    /// Unsent answers, without limit if the client does not read.
     answers: Vec<u8>,
-    /// When the answers are to be sent. Answers to commands that arrived together are sent
-    /// together.
+    /// When to send the answers. Answers to commands that arrived together are sent together.
     due: Instant,
-    /// The client sends nothing more.
     ended: bool,
 }
 
@@ -143,8 +137,7 @@ impl Store {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(_) => {
-                    // The process has no free descriptor now; one is freed when a connection is
-                    // closed.
+                    // No descriptor is free until a connection is closed.
                     thread::sleep(PAUSE);
                     return Ok(());
                 }
@@ -172,10 +165,9 @@ impl Store {
         }
     }
 
-    /// Reads the bytes that have arrived, and sends the answers that are due. A client's error only
-    /// ends its connection.
+    /// Reads commands and sends due answers. An error only ends the connection.
     fn go_on(&mut self, number: usize, events: EpollFlags, block: &mut [u8]) {
-        // An earlier event of the same turn may have ended this connection.
+        // An earlier event of this turn may have ended the connection.
         let Some(mut connection) = self.connections.get_mut(number).and_then(Option::take) else {
             return;
         };
@@ -187,7 +179,7 @@ impl Store {
     }
 
     /// Reads and answers commands, until the end of the stream if `ends`. Returns whether the
-    /// connection is over: the stream has ended, and all answers are sent.
+    /// stream has ended and all answers are sent.
     fn converse(
         &mut self,
         connection: &mut Connection,
@@ -213,7 +205,7 @@ impl Store {
                     false => connection.send(now)?,
                 }
             }
-            // If a read does not fill the block, the socket is empty, and later bytes make a new
+            // A read that does not fill the block has emptied the socket. Later bytes make a new
             // event.
             connection.ended = size == 0;
             if size < block.len() && !ends {
@@ -223,7 +215,7 @@ impl Store {
         Ok(connection.is_over())
     }
 
-    /// Answers the complete commands that have arrived. Returns the longest time of an answer.
+    /// Returns the longest time of an answer.
     fn answer_all(&mut self, connection: &mut Connection) -> io::Result<Duration> {
         let (mut from, mut longest) = (0, Duration::ZERO);
         let received = std::mem::take(&mut connection.received);
@@ -242,7 +234,7 @@ impl Store {
         Ok(longest)
     }
 
-    /// Appends the answer to a command, and returns the time of the answer.
+    /// Returns the time of the answer.
     fn answer(&mut self, words: &[&[u8]], out: &mut Vec<u8>) -> Duration {
         match words {
             [name, key] if name.eq_ignore_ascii_case(b"get") => {
@@ -263,7 +255,7 @@ impl Store {
         Duration::ZERO
     }
 
-    /// Sends the answers that are due, and arms the timer for the next.
+    /// Also arms the timer for the next answers.
     fn send_due(&mut self) -> anyhow::Result<()> {
         let mut now = Instant::now();
         while let Some(&Reverse((due, number))) = self.due.peek() {
@@ -302,7 +294,7 @@ impl Connection {
         self.ended && self.answers.is_empty()
     }
 
-    /// If the answers are due, sends as many bytes as the socket accepts.
+    /// Sends as many bytes as the socket accepts, if the answers are due.
     fn send(&mut self, now: Instant) -> io::Result<()> {
         if self.due > now {
             return Ok(());
@@ -359,7 +351,7 @@ mod tests {
         let (address, mut stream) = connect();
         stream.write_all(&command(&[b"SET", b"a", b"1"])).unwrap();
         expect(&mut stream, b"+OK\r\n");
-        // The commands arrive in two pieces, while another connection waits for a slow answer.
+        // In two pieces, while another connection waits for a slow answer.
         let mut slow = TcpStream::connect(address).unwrap();
         let began = Instant::now();
         slow.write_all(&command(&[b"get", b"slow:a"])).unwrap();
@@ -396,7 +388,7 @@ mod tests {
         stream.write_all(&command(&[b"SET", b"a", &value])).unwrap();
         expect(&mut stream, b"+OK\r\n");
         // The answers are larger than the sockets' buffers. Another thread sends the commands, so a
-        // store that stops reading cannot block the test.
+        // store that stops reading does not block the test.
         let count = 64;
         let mut writer = stream.try_clone().unwrap();
         let sent = thread::spawn(move || {

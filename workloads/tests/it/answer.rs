@@ -7,13 +7,12 @@ use std::process::{Command, Stdio};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
-/// All children write to one pipe. If a number were written in two pieces, another child's number
-/// could come between them. A buffered writer would split a number at the byte 10, the end of a
-/// line.
+/// All children write to one pipe, so a number in two pieces could be mixed with another's. A
+/// buffered writer would split a number at the byte 10, the end of a line.
 #[test]
 fn number_is_handed_over_in_one_write() {
     for number in [1, 10, 10 << 8 | 10, u64::MAX] {
-        // A pipe in packet mode: one read returns the bytes of one write.
+        // In packet mode one read returns the bytes of one write.
         let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_DIRECT).unwrap();
         let status = Command::new(env!("CARGO_BIN_EXE_threadbare-lane"))
             .args(["answer", &number.to_string()])

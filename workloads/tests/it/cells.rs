@@ -1,15 +1,12 @@
-//! Every workload on every lane at the smallest size gives the right answer.
-
 use workloads::lanes;
 
 use crate::program::Program;
 
-/// Lanes that some hosts cannot run; each cell then says why.
+/// Some hosts cannot run these lanes.
 const NOT_ON_EVERY_HOST: [&str; 2] = ["threadbare-compacted", "compio"];
 
 fn every_cell_is_right_or_says_why_not(lane: &str) {
     if lanes::find(lane).is_none() {
-        // Built without the feature `peers`.
         eprintln!("skipped: this build has no lane {lane}");
         return;
     }

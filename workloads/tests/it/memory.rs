@@ -1,5 +1,3 @@
-//! The memory ledger of whole samples: what each part must be for each model of tasks.
-
 use workloads::ledger::Memory;
 use workloads::protocol::{ErrorKind, Parameters, Response};
 
@@ -19,14 +17,14 @@ fn parked(lane: &str, tasks: u64) -> Memory {
     }
 }
 
-/// Asserts that each task has a kernel stack, whose size is a power of two, and pages of its own.
+/// Each task has pages of its own, and a kernel stack of a power of two.
 fn assert_kernel_tasks(memory: &Memory, tasks: i64) {
     let stack = memory.kernel_stack_bytes / tasks;
     assert!(
         stack >= 4_096 && stack.count_ones() == 1 && memory.kernel_stack_bytes % tasks == 0,
         "{memory:?}"
     );
-    // Two pages of the task's own stack, and a page of page tables.
+    // Two pages of the task's stack, and a page of page tables.
     assert!(memory.anonymous_bytes >= 8_192 * tasks, "{memory:?}");
     assert!(memory.page_tables_bytes >= 4_000 * tasks, "{memory:?}");
 }
@@ -51,10 +49,10 @@ fn task_of_a_runtime_costs_pages_only() {
             continue;
         }
         let memory = parked(lane, 20_000);
-        // Other programs hardly change these parts: the ledger counts the host's slab only up to
-        // what the lane's own new kernel objects can take.
+        // The ledger counts the host's slab only up to what the lane's own new kernel objects take,
+        // so other programs hardly change these parts.
         let kernel = memory.kernel_stack_bytes + memory.slab_bytes + memory.percpu_bytes;
-        // The smallest kernel object has some hundred bytes, so no task has one.
+        // The smallest kernel object has some hundred bytes: no task has one.
         assert!(kernel < 64 * 20_000, "{lane}: {memory:?}");
         let pages = memory.anonymous_bytes + memory.page_tables_bytes;
         assert!(pages >= 100 * 20_000, "{lane}: {memory:?}");

@@ -1,5 +1,3 @@
-//! The lane program's answers to requests, good and bad.
-
 use workloads::protocol::{PROTOCOL_VERSION, Parameters, Response};
 use workloads::{catalogue, lanes};
 

@@ -15,7 +15,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts the program and reads its hello.
+    /// Returns when the program has said hello.
     pub(crate) fn spawn(command: &mut Command) -> (Self, Hello) {
         let mut child = command
             .stdin(Stdio::piped())
@@ -71,7 +71,6 @@ impl Program {
         }
     }
 
-    /// Requests a sample.
     pub(crate) fn send_run(&mut self, id: u64, workload: &str, case: &Parameters, iterations: u64) {
         let request = Request::Run {
             id,
@@ -82,8 +81,8 @@ impl Program {
         self.send(serde_json::to_string(&request).unwrap());
     }
 
-    /// Runs every workload at the smallest size. Each cell gives the right answer, or says why the
-    /// lane does not run it, as in its hello. Returns how many cells gave a sample.
+    /// Runs every workload at the smallest size. Each cell gives the right answer, or the reason of
+    /// the hello. Returns how many cells gave a sample.
     pub(crate) fn checked_cells(&mut self, lane: &str, hello: &Hello) -> usize {
         let mut cells = 0;
         for workload in catalogue::all() {
@@ -118,7 +117,6 @@ impl Program {
         cells
     }
 
-    /// Checks that the lane answers every malformed request as a bad request, and continues.
     pub(crate) fn refuses_garbage(&mut self, lane: &str) {
         let run = |rest: &str| format!(r#"{{"type":"run","id":9,"workload":{rest}}}"#).into_bytes();
         let lines = [
@@ -179,7 +177,7 @@ impl Program {
         }
     }
 
-    /// Closes the input. Returns the exit status, and the rest of the output.
+    /// Returns the exit status, and the rest of the output.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         drop(self.input.take());
         let mut rest = String::new();
@@ -190,7 +188,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // The program has ended already if the test passed.
+        // If the test passed, the program has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -78,7 +78,7 @@ struct Server<L: Blocking> {
     /// from its own copy of the map, so handles of closed connections stay.
     open: Mutex<HashMap<u64, L::Stream>>,
     permits: L::Permits,
-    /// Unused connections to the backend.
+    /// Idle connections to the backend.
     links: Mutex<Vec<Link<L::Stream>>>,
 }
 
@@ -284,7 +284,7 @@ impl<L: Blocking> Server<L> {
                     return values.ok_or(Problem::Backend);
                 }
                 Err(error) if is_late(&error) => return Err(Problem::BackendIsLate),
-                // The backend has closed this unused connection.
+                // The backend has closed this idle connection.
                 Err(_) if is_used => {}
                 Err(_) => return Err(Problem::Backend),
             }

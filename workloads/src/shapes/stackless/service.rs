@@ -58,7 +58,7 @@ struct Server<L: Stackless> {
     /// Opened when the service ends.
     ends: L::Gate,
     permits: Semaphore,
-    /// Unused connections to the backend.
+    /// Idle connections to the backend.
     links: Mutex<Vec<Link<L>>>,
 }
 
@@ -186,7 +186,7 @@ impl<L: Stackless> Server<L> {
                         self.links().push(link);
                         return value.ok_or(Problem::Backend);
                     }
-                    // The backend has closed this unused connection.
+                    // The backend has closed this idle connection.
                     Err(_) if is_used => {}
                     Err(_) => return Err(Problem::Backend),
                 }
