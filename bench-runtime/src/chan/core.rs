@@ -41,13 +41,11 @@ pub(super) const RETURNED: u32 = 4;
 /// picks.
 const PICK_SEED: u32 = 0x9E37_79B9;
 
-/// A cache line.
 const LINE: usize = 64;
 
-/// The alignment that is requested from the allocator: `malloc` provides it for each allocation.
+/// `malloc` aligns each allocation to this.
 const ALLOCATED: usize = 16;
 
-/// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Passed,
@@ -55,7 +53,6 @@ pub(super) enum Outcome {
     TimedOut,
 }
 
-/// One end of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Send,
@@ -63,7 +60,6 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    /// What one handle of this side adds to [`Core::handles`].
     const fn one(self) -> u64 {
         match self {
             Self::Send => 1,
@@ -71,7 +67,6 @@ impl Side {
         }
     }
 
-    /// The number of handles of this side in [`Core::handles`].
     const fn count(self, handles: u64) -> u64 {
         match self {
             Self::Send => handles & (u32::MAX as u64),
@@ -87,7 +82,6 @@ impl Side {
     }
 }
 
-/// The state that the lock guards.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) receivers: WaitQueue,
@@ -99,7 +93,6 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The waiters at this side.
     #[inline]
     pub(super) fn queue(&mut self, side: Side) -> &mut WaitQueue {
         match side {
@@ -108,7 +101,6 @@ impl State {
         }
     }
 
-    /// True if no sender waits and no value is buffered.
     pub(super) fn is_drained(&self) -> bool {
         self.len == 0 && self.senders.is_empty()
     }
@@ -137,7 +129,7 @@ pub(crate) struct Core {
     pub(super) keeps_one: bool,
     pub(super) buffer: *mut u8,
     pub(super) elem_size: usize,
-    /// Handles of each side, see [`Side::one`].
+    /// Senders in the low half, receivers in the high half.
     handles: AtomicU64,
 }
 
@@ -199,7 +191,6 @@ impl Core {
         }
     }
 
-    /// Adds a handle to a side.
     pub(super) fn retain(&self, side: Side) {
         // Relaxed: the caller has a handle, so the count cannot reach zero.
         let before = self.handles.fetch_add(side.one(), Ordering::Relaxed);
@@ -212,10 +203,10 @@ impl Core {
     /// closes the channel and then calls [`Self::abandon`]. A handle is made only from another, so
     /// the last one stays the last.
     pub(super) fn release(&self, side: Side) -> bool {
-        // Acquire: the last one sees all that the others did with the channel.
+        // Acquire: the last handle sees all that the others did with the channel.
         let mut handles = self.handles.load(Ordering::Acquire);
         while side.count(handles) > 1 {
-            // Release: pairs with the Acquire of the last one.
+            // Release: pairs with the Acquire of the last handle.
             match self.handles.compare_exchange_weak(
                 handles,
                 handles - side.one(),
@@ -256,14 +247,12 @@ impl Core {
         }
     }
 
-    /// Takes the lock; blocks the thread.
+    /// Blocks the thread.
     #[inline(always)]
     pub(super) fn lock(&self) {
         self.lock.lock();
     }
 
-    /// Releases the lock.
-    ///
     /// # Safety
     ///
     /// The caller holds the lock, and no longer uses the reference that [`Self::state`] returned.
@@ -273,8 +262,6 @@ impl Core {
         unsafe { self.lock.unlock() };
     }
 
-    /// The state that the lock guards.
-    ///
     /// # Safety
     ///
     /// The caller holds the lock, and this is the only reference.
@@ -403,12 +390,10 @@ impl Core {
         first
     }
 
-    /// True once the channel is closed.
     pub(super) fn is_closed(&self) -> bool {
         self.read(|state| state.closed)
     }
 
-    /// How many elements the buffer holds.
     pub(super) fn len(&self) -> usize {
         self.read(|state| state.len as usize)
     }
@@ -419,7 +404,7 @@ impl Core {
         let result = f(unsafe { self.state() });
         // SAFETY: as above.
         unsafe { self.unlock() };
-        // A program may call this in a loop until the result changes: others must run meanwhile.
+        // A program may call this in a loop until the result changes: other goroutines must run meanwhile.
         sched::give_way();
         result
     }

@@ -1,5 +1,3 @@
-//! The errors of channel operations; a failed send returns the value.
-
 use std::fmt;
 
 use thiserror::Error;

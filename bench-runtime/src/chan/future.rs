@@ -23,8 +23,7 @@ use crate::goroutine::pending::Pending;
 ///
 /// Any thread and any executor may poll it. A poll that finds no value puts the future into the
 /// queue of receivers. A future that is dropped leaves the queue; if a value was handed to it since
-/// its last poll, the value is put back in front of the others. So no value is lost if the future
-/// is a branch of a `select!` that takes another branch.
+/// its last poll, the value is put back in front of the others.
 ///
 /// # Examples
 ///
@@ -146,8 +145,8 @@ pub(super) unsafe fn leave(
 ) -> bool {
     core.lock();
     // SAFETY: we hold the lock; the waiter is alive. While the channel is open, the waiter is in
-    // this queue or in none. If the channel is closed, the waiter is not touched: the thread that
-    // closed the channel may have it in a list that the lock does not guard, and readies its owner.
+    // this queue or in none. Once the channel is closed, the waiter is not touched: the thread that
+    // closed the channel may have it in a list without a lock, and readies its owner.
     let was_queued = unsafe {
         let state = core.state();
         let removed = !state.closed && state.queue(side).remove(waiter);

@@ -1,8 +1,8 @@
 //! Channels: a bounded buffer, whose capacity may be 0, with two queues of waiting goroutines; and
 //! [`select!`](crate::select) over several channels.
 //!
-//! If a receiver waits, a sent value is moved to it directly; if a sender
-//! waits, its value is moved to the receiver or into the buffer.
+//! A sent value is moved to a waiting receiver directly. If a sender waits, its value is moved to
+//! the receiver or into the buffer.
 //!
 //! # What differs from Go
 //!

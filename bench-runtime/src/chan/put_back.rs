@@ -17,7 +17,6 @@ use crate::goroutine::pending::Pending;
 use crate::sched::readied;
 use crate::sched::wakers;
 
-/// A value in the queue of senders.
 struct Returned<T> {
     waiter: MaybeUninit<Waiter>,
     value: MaybeUninit<T>,
@@ -31,7 +30,6 @@ unsafe fn free<T>(returned: *mut ()) {
     drop(unsafe { Box::from_raw(returned.cast::<Returned<T>>()) });
 }
 
-/// The place to which a value went.
 enum Went {
     /// To a waiter; the caller readies its owner.
     Passed(Vec<Waker>),
@@ -43,7 +41,6 @@ enum Went {
     Refused,
 }
 
-/// Puts a received value back in front of all others.
 #[cold]
 pub(super) fn put_back<T>(chan: Chan<T>, value: T) {
     let mut value = ManuallyDrop::new(value);

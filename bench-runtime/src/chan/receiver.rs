@@ -1,5 +1,3 @@
-//! The receiving end of a channel.
-
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
@@ -33,8 +31,7 @@ pub struct Receiver<T> {
     chan: Option<Chan<T>>,
 }
 
-// SAFETY: the channel is used under its lock, and only values pass through it,
-// which may be sent to another thread.
+// SAFETY: the channel is used under its lock, and passes only values, which are `Send`.
 unsafe impl<T: Send> Send for Receiver<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Receiver<T> {}

@@ -1,5 +1,3 @@
-//! The sending end of a channel.
-
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
@@ -31,8 +29,7 @@ pub struct Sender<T> {
     chan: Option<Chan<T>>,
 }
 
-// SAFETY: the channel is used under its lock, and only values pass through it,
-// which may be sent to another thread.
+// SAFETY: the channel is used under its lock, and passes only values, which are `Send`.
 unsafe impl<T: Send> Send for Sender<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Sender<T> {}
@@ -184,12 +181,10 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends a value from async code, with any executor. The future's output is what [`Self::send`]
-    /// returns. No poll blocks: the first one sends the value, or queues the future.
+    /// Sends a value from async code, with any executor. The future's output is the result of
+    /// [`Self::send`]. No poll blocks.
     ///
-    /// If the future is dropped before its value was received, the value is dropped with it;
-    /// [`try_send`](Self::try_send) returns a value that it cannot send. In a goroutine use
-    /// [`Self::send`].
+    /// If the future is dropped before its value was received, the value is dropped with it.
     ///
     /// # Examples
     ///

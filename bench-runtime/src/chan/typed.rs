@@ -65,14 +65,12 @@ enum Attempt<R> {
     Blocked,
 }
 
-/// The outcome of a send that does not wait, or only for a limited time.
 pub(super) enum Sent<T> {
     Done,
     Full(T),
     Closed(T),
 }
 
-/// The outcome of a receive that does not wait, or only for a limited time.
 pub(super) enum Received<T> {
     Value(T),
     Empty,
@@ -80,7 +78,6 @@ pub(super) enum Received<T> {
 }
 
 impl<T> Chan<T> {
-    /// A channel with one handle on each side.
     pub(super) fn allocate(cap: u32, keeps_one: bool) -> Self {
         Self {
             core: Core::allocate(Layout::new::<T>(), cap, keeps_one),
@@ -98,7 +95,7 @@ impl<T> Chan<T> {
         self.core
     }
 
-    /// Drops a handle of the sending side; the last one closes the channel.
+    /// The last handle closes the channel.
     pub(super) fn release_sender(self) {
         if self.core().release(Side::Send) {
             if !self.core().is_alone(Side::Send) {
@@ -110,8 +107,7 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Drops a handle of the receiving side; the last one closes the channel, and drops the values
-    /// in the buffer.
+    /// The last handle closes the channel, and drops the values in the buffer.
     pub(super) fn release_receiver(self) {
         if self.core().release(Side::Recv) {
             let alone = self.core().is_alone(Side::Recv);
@@ -209,7 +205,7 @@ impl<T> Chan<T> {
         Attempt::Blocked
     }
 
-    /// Sends, waiting as long as it takes; blocks the goroutine.
+    /// Blocks the goroutine.
     // Inlined, like `recv` and the methods of the handles: an operation that does not wait is
     // short, and after a wait the CPU mispredicts each return from a call.
     #[inline(always)]
@@ -244,7 +240,6 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Sends, waiting until `deadline_ns` at the latest.
     pub(super) fn send_until(&self, value: T, deadline_ns: u64) -> Sent<T> {
         let mut value = ManuallyDrop::new(value);
         // SAFETY: as in `send`.
@@ -267,7 +262,6 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Sends if that would not block.
     #[inline]
     pub(super) fn try_send(&self, value: T) -> Sent<T> {
         let value = ManuallyDrop::new(value);
@@ -314,7 +308,6 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Whether the buffer holds this value.
     pub(super) fn holds(&self, value: T) -> bool
     where
         T: Copy + Eq,
@@ -334,8 +327,7 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Receives, waiting as long as it takes; `None` once closed and drained.
-    /// Blocks the goroutine.
+    /// `None` once closed and drained. Blocks the goroutine.
     #[inline(always)]
     pub(super) fn recv(&self) -> Option<T> {
         match self.attempt_recv() {
@@ -367,7 +359,6 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Receives, waiting until `deadline_ns` at the latest.
     pub(super) fn recv_until(&self, deadline_ns: u64) -> Received<T> {
         match self.attempt_recv() {
             Attempt::Done(value) => {
@@ -412,7 +403,6 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Receives if that would not block.
     #[inline]
     pub(super) fn try_recv(&self) -> Received<T> {
         match self.attempt_recv() {

@@ -1,5 +1,3 @@
-//! A function that runs once a context has ended.
-
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,5 +1,3 @@
-//! Ending a context.
-
 use std::error::Error;
 use std::sync::Arc;
 
@@ -88,7 +86,7 @@ impl Cancel {
 /// ```
 /// use bench_runtime::context::Context;
 ///
-/// /// The goroutines that it has started end when it returns, also if it returns early.
+/// /// The goroutines that this function starts end when it returns.
 /// fn first_line(text: &str) -> Option<&str> {
 ///     let (ctx, cancel) = Context::background().with_cancel();
 ///     let _cancel = cancel.on_drop();

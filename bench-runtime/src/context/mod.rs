@@ -1,26 +1,24 @@
 //! Tells a tree of goroutines when to stop, and carries the values of a request.
 //!
-//! A [`Context`] is passed to functions as an argument. Code that starts a goroutine derives a
-//! context that it can cancel. The goroutine includes [`Context::done`] in its waits, and returns
-//! when that channel is closed. No goroutine is stopped by force.
+//! Code that starts a goroutine derives a [`Context`] that it can cancel, and passes it as an
+//! argument. The goroutine includes [`Context::done`] in its waits, and returns when that channel
+//! is closed.
 //!
 //! # Shape
 //!
-//! A context is a list of layers, from the newest to its root. There are three kinds of layers. A
-//! *scope* can end. A *value* carries one value. A *cut* hides the scopes towards the root, but not
-//! the values. Scopes also form a tree downwards: a scope has weak pointers to its live children,
-//! and ends them when it ends.
+//! A context is a list of layers, from the newest to its root. A *scope* can end. A *value* carries
+//! one value. A *cut* hides the scopes of older layers, but not their values. Scopes also form a
+//! tree: a scope has weak pointers to its live children, and ends them when it ends.
 //!
-//! A context lives as long as one of its handles: the [`Context`] and its clones and children, its
+//! A context lives as long as one of its handles: the [`Context`], its clones and children, its
 //! [`Cancel`], the result of [`Context::after_func`], and a command that was started with it. When
-//! the last handle is dropped, a context that has not ended is removed from the tree. Its `done`
-//! closes, and the functions given to `after_func` are dropped without a call. So a forgotten
-//! cancel leaks nothing. In Go such a context lives until its parent ends or its deadline passes.
+//! the last handle of a context that has not ended is dropped, the context leaves the tree, its
+//! `done` closes, and the functions given to `after_func` are dropped without a call. In Go such a
+//! context lives until its parent ends or its deadline passes.
 //!
 //! # What differs from Go
 //!
-//! - Values are found by their type, not by a key: a type that is private to a
-//!   crate cannot be used by other code.
+//! - Values are found by their type, not by a key.
 //! - The drop of a [`Cancel`] does not end the context; [`Cancel::on_drop`] is `defer cancel()`.
 
 mod after_func;
@@ -45,8 +43,7 @@ use scope::{Cause, Scope};
 /// The channel of [`Context::done`] of a context that never ends.
 static NEVER: Receiver<()> = Receiver::never();
 
-/// Tells when to stop, and carries the values of a request. It is a cheap handle, passed as an
-/// argument.
+/// Tells when to stop, and carries the values of a request. Clones are cheap.
 ///
 /// # Examples
 ///
@@ -84,8 +81,7 @@ enum What {
 
 impl Drop for Layer {
     fn drop(&mut self) {
-        // A loop, because a recursion over a long list would overflow the stack. A parent that has
-        // other handles ends the loop.
+        // A loop, because a recursion over a long list would overflow the stack.
         let mut next = self.parent.layer.take();
         while let Some(mut layer) = next.and_then(Arc::into_inner) {
             next = layer.parent.layer.take();
@@ -156,7 +152,7 @@ impl Context {
         self.with_far_limit(timeout, None)
     }
 
-    /// As [`Self::with_timeout`], with the cause of an end at the deadline.
+    /// As [`Self::with_timeout`]; after the deadline [`Self::cause`] returns `cause`.
     ///
     /// # Panics
     ///
@@ -259,9 +255,8 @@ impl Context {
     /// A channel that is closed when the context ends: for `recv`, and for a
     /// case of `select!`. It never carries a value.
     ///
-    /// A clone of it does not keep the context alive: when the last handle of the context is
-    /// dropped, the channel is closed at once. So pass the `Context` to a goroutine, not only the
-    /// channel.
+    /// A clone of the channel does not keep the context alive: when the last handle of the context
+    /// is dropped, the channel is closed. So pass the `Context` to a goroutine, not the channel alone.
     #[must_use]
     pub fn done(&self) -> &Receiver<()> {
         self.scope().map_or(&NEVER, |scope| scope.done())
@@ -333,10 +328,9 @@ impl Context {
     }
 
     /// Calls `f` in a new goroutine when the context ends, or now if it has ended. On a plain
-    /// thread, or if the runtime has stopped, a new thread calls it; if no thread can be started
-    /// after some tries, the process ends with a fatal error. The drop of the result does not stop
-    /// the call. But `f` is not called if the last handle of the context is dropped before the
-    /// context ends: see [the module](self).
+    /// thread, or if the runtime has stopped, a new thread calls `f`; if no thread can be started,
+    /// the process ends with a fatal error. Dropping the result does not stop the call. If the last
+    /// handle of the context is dropped before the context ends, `f` is not called.
     ///
     /// # Examples
     ///
@@ -356,7 +350,6 @@ impl Context {
         AfterCancel::new(self.scope(), f)
     }
 
-    /// The layers, from the newest.
     fn layers(&self) -> impl Iterator<Item = &Layer> {
         std::iter::successors(self.layer.as_deref(), |layer| layer.parent.layer.as_deref())
     }

@@ -52,7 +52,6 @@ pub enum ContextError {
     DeadlineExceeded,
 }
 
-/// The cause of the end of a context.
 pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 
 /// A function to run, and its runtime.
@@ -69,14 +68,13 @@ impl Call {
         }
     }
 
-    /// Runs it in a new goroutine; in a new thread if it was made on a plain thread, or if the
+    /// Runs `f` in a new goroutine; in a new thread if the call was made on a plain thread, or if the
     /// runtime has stopped.
     fn start(self) {
         self.spawner.call(self.f);
     }
 }
 
-/// A node of the tree.
 pub(super) struct Scope {
     parent: Option<Arc<Self>>,
     closer: Sender<()>,
@@ -164,7 +162,6 @@ impl Scope {
         self.deadline
     }
 
-    /// Why it has ended.
     pub(super) fn end(&self) -> Option<(ContextError, Cause)> {
         self.state.lock().end.clone()
     }
@@ -256,12 +253,10 @@ impl Scope {
         Some(key)
     }
 
-    /// Removes a call; `None` if it was started or removed before.
     pub(super) fn remove_call(&self, key: u64) -> Option<Call> {
         self.state.lock().calls.remove(&key)
     }
 
-    /// How many children the scope has.
     #[cfg(test)]
     fn child_count(&self) -> usize {
         self.state.lock().children.len()

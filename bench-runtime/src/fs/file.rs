@@ -1,5 +1,3 @@
-//! An open file, and the options for opening one.
-
 use std::fmt;
 use std::fs::{Metadata, Permissions};
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
@@ -384,7 +382,6 @@ pub struct OpenOptions {
     inner: std::fs::OpenOptions,
 }
 
-/// The switches, each off at first.
 macro_rules! switches {
     ($type:ident: $($(#[$doc:meta])* $name:ident;)*) => {
         impl $type {

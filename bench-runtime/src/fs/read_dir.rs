@@ -1,5 +1,3 @@
-//! The entries of a folder.
-
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{FileType, Metadata};

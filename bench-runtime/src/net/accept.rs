@@ -10,7 +10,6 @@ use crate::time;
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long to pause after the next failure.
 #[derive(Debug)]
 pub(super) struct BackOff {
     pause: Duration,

@@ -1,5 +1,4 @@
-//! One operation, from its first try to its end: what the goroutine or thread that calls it does in
-//! the protocol of [`super::wait`]. The steps that are named here are in the list of that module.
+//! One operation on a descriptor, from its first try to its end. [`super::wait`] lists its steps.
 
 use std::io;
 use std::mem;
@@ -29,7 +28,7 @@ thread_local! {
     static WAKE: Option<Arc<EventFd>> = EventFd::new().ok().map(Arc::new);
 }
 
-/// The poller of the calling goroutine; `None` for a plain thread.
+/// `None` for a plain thread.
 #[inline]
 fn poller() -> Option<io::Result<&'static Netpoll>> {
     #[cfg(test)]
@@ -39,7 +38,6 @@ fn poller() -> Option<io::Result<&'static Netpoll>> {
     seam::netpoll()
 }
 
-/// One operation, from its first try to its end.
 pub(super) struct Attempt<'a> {
     waits: &'a Waits,
     side: Side,
@@ -59,7 +57,7 @@ pub(super) enum Entered {
     Queue(Place),
 }
 
-/// A future's waiter in the queue; it is in a box.
+/// A future's boxed waiter in the queue.
 pub(super) struct Place(NonNull<Waiter>);
 
 // SAFETY: other threads use the waiter only under the queue's lock, or once they have dequeued it.
@@ -96,9 +94,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Steps 1 and 2. The tick is read first, because a close or a new deadline is stored before
-    /// its kick increments the tick. So if step 2 does not see the change, the tick that was read
-    /// is older than the kick, and the wait at step 4 ends at once.
+    /// Steps 1 and 2. The tick is read first: a close or a new deadline is stored before its kick
+    /// increments the tick. So if step 2 misses the change, the wait at step 4 ends at once.
     #[inline]
     pub(super) fn check(&mut self) -> io::Result<()> {
         if let Some(desc) = self.desc {
@@ -134,7 +131,6 @@ impl<'a> Attempt<'a> {
         !self.waited && self.desc.is_some_and(|desc| desc.is_drained(self.tick))
     }
 
-    /// Notes that the last read drained the stream.
     #[inline]
     pub(super) fn set_drained(&self) {
         if let Some(desc) = self.desc {
@@ -142,7 +138,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Notes a read that got data. Only for descriptors that are never written.
+    /// Only for descriptors that are never written.
     #[inline]
     pub(super) fn note_read(&self) {
         if let Some(desc) = self.desc {
@@ -150,7 +146,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Notes a read that found no data. Only for descriptors that are never written.
+    /// Only for descriptors that are never written.
     pub(super) fn note_empty_read(&self) {
         if let Some(desc) = self.desc {
             desc.note_empty_read(self.tick, self.waited);
@@ -181,8 +177,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// This poller's `PollDesc` of the descriptor. `None` if the operation must be tried again
-    /// first, because the tick was not read before the try.
+    /// `None` if the operation must be tried again first, because the tick was not read before the try.
     #[inline]
     fn poll_desc(
         &mut self,
@@ -201,7 +196,7 @@ impl<'a> Attempt<'a> {
                 desc
             }
         };
-        // Checked again: a close may have kicked before this `PollDesc` was there to be found.
+        // Checked again: a close before this `PollDesc` was registered did not kick it.
         if self.waits.is_closed() {
             return Err(closed_error());
         }
@@ -266,7 +261,7 @@ impl<'a> Attempt<'a> {
         Ok(Some(Entered::Queue(place)))
     }
 
-    /// Removes a future's waiter from the queue, if it is still there, and frees it.
+    /// Removes the waiter, if it is still queued, and frees it.
     pub(super) fn leave_queue(&self, place: Place) {
         // SAFETY: alive, and in this queue or in none.
         unsafe {
@@ -282,8 +277,6 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Enqueues a waiter.
-    ///
     /// # Safety
     ///
     /// The waiter does not move until it is removed, or is dequeued and its owner readied.
@@ -292,11 +285,11 @@ impl<'a> Attempt<'a> {
         let mut queue = state.queue.lock();
         // SAFETY: by the caller's promise.
         unsafe { queue.enqueue(waiter) };
-        // AcqRel: the caller calls `Slot::is_busy` next, which has the reason.
+        // AcqRel: see `Slot::is_busy`, which the caller calls next.
         state.queued.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Removes a waiter from the queue; returns whether it was there.
+    /// Returns whether the waiter was queued.
     ///
     /// # Safety
     ///

@@ -1,7 +1,6 @@
 //! The methods that all types have in common: deadlines, closing, descriptors.
 
-/// The parts of the examples that differ by type: how a value is made, its
-/// name, an operation that waits to read, and one that writes.
+/// The parts of the examples that differ by type.
 macro_rules! shown {
     (made Descriptor) => {
         "let (near, _far) = std::os::unix::net::UnixStream::pair()?;\n\
@@ -308,7 +307,6 @@ macro_rules! both_deadlines {
     };
 }
 
-/// `set_read_timeout` and its getter.
 macro_rules! read_timeout {
     ($type:ident) => {
         impl $type {
@@ -350,7 +348,6 @@ macro_rules! read_timeout {
     };
 }
 
-/// `set_write_timeout` and its getter.
 macro_rules! write_timeout {
     ($type:ident) => {
         impl $type {
@@ -390,7 +387,6 @@ macro_rules! write_timeout {
     };
 }
 
-/// Implements `Read` for `T` by calling the implementation for `&T`.
 macro_rules! read_by_ref {
     ($type:ident) => {
         impl std::io::Read for $type {
@@ -409,7 +405,6 @@ macro_rules! read_by_ref {
     };
 }
 
-/// Implements `Write` for `T` by calling the implementation for `&T`.
 macro_rules! write_by_ref {
     ($type:ident) => {
         impl std::io::Write for $type {

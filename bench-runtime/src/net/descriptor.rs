@@ -1,5 +1,3 @@
-//! Any descriptor that can be waited for.
-
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,14 +19,13 @@ use crate::util::write::write_at_once;
 ///   time-out and [`close`](Self::close) also end it.
 /// - The descriptor's flags are not changed, because other processes may share it, as they share
 ///   stdin. `Read` and `Write` try only when poll(2) reports that they would not block, and write
-///   at most 4,096 bytes a call. So they do not block the thread, even in blocking mode, unless
-///   another reader takes the data first, or another writer the room.
+///   at most 4,096 bytes a call. In blocking mode they block the thread only if another reader
+///   takes the data first, or another writer the room.
 /// - A file that the kernel cannot wait for (a regular file, a folder, `/dev/null`) is always
 ///   readable and writable, as for poll(2). A read of it may wait for the disk: use
 ///   [`blocking`](crate::blocking). An operation of [`read_with`](Self::read_with) that returns
 ///   `WouldBlock` there fails with [`io::ErrorKind::PermissionDenied`], which is epoll's error.
 ///
-/// A `Descriptor` owns its descriptor, so the number cannot be reused for another file meanwhile.
 /// For a descriptor that other code owns and may close at any time, use
 /// [`duplicate_of`](Self::duplicate_of).
 ///
@@ -146,9 +143,9 @@ impl Descriptor {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::TimedOut`] after a deadline or a time-out; once it is closed, an error for
-    /// which [`is_closed_error`](super::is_closed_error) is true; an error of epoll if the user may
-    /// watch no more descriptors.
+    /// [`io::ErrorKind::TimedOut`] after a deadline or a time-out; an error for which
+    /// [`is_closed_error`](super::is_closed_error) is true, once the descriptor is closed; an error of
+    /// epoll if the user may watch no more descriptors.
     ///
     /// # Examples
     ///

@@ -14,12 +14,10 @@ use crate::sched;
 use crate::sys::fd;
 use crate::time::{self, after_ns, ns_of};
 
-/// The pauses between attempts if no event reports room. The first ones are short, so the goroutine
-/// is not late; the longest take little CPU time while the peer does nothing.
+/// The pauses between attempts if no event reports room.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Fd<S> {
     // Dropped first: the watch ends before the descriptor is closed.
@@ -36,13 +34,11 @@ impl<S: AsFd> Fd<S> {
         }
     }
 
-    /// Wraps a descriptor and puts it into non-blocking mode.
     pub(super) fn from_blocking(inner: S) -> io::Result<Self> {
         fd::set_nonblocking(inner.as_fd(), true)?;
         Ok(Self::new(inner))
     }
 
-    /// The descriptor, in blocking mode again.
     pub(super) fn into_blocking(self) -> io::Result<S> {
         if !self.waits.is_closed() {
             fd::set_nonblocking(self.inner.as_fd(), false)?;
@@ -60,8 +56,7 @@ impl<S: AsFd> Fd<S> {
         Ok(inner)
     }
 
-    /// Calls an operation that never blocks, such as reading an address or an option. Fails with
-    /// `Closed` on a closed descriptor.
+    /// Calls an operation that never blocks. Fails with `Closed` on a closed descriptor.
     pub(super) fn with<T>(&self, op: impl FnOnce(&S) -> io::Result<T>) -> io::Result<T> {
         op(&self.inner).map_err(|e| self.waits.explain(e))
     }
@@ -85,8 +80,8 @@ impl<S: AsFd> Fd<S> {
     }
 
     /// Tries and waits, until the operation is done. With `may_be_drained`, waits before the first
-    /// try if the stream was drained and no edge came since. Calls `note` after each try: with the
-    /// result, or with `None` if the try would have blocked, but not for an error.
+    /// try if the stream was drained and no edge came since. Calls `note` after each try that did not
+    /// fail: with the result, or with `None` if the try would have blocked.
     #[inline]
     fn try_until_done<T>(
         &self,
@@ -119,12 +114,11 @@ impl<S: AsFd> Fd<S> {
         }
     }
 
-    /// Reads up to `len` bytes of a TCP stream. A read that returns fewer has emptied the kernel's
-    /// buffer. So, unless an edge came, the next read waits without trying: a request costs one
-    /// system call less.
+    /// Reads up to `len` bytes of a TCP stream. A shorter read has emptied the kernel's buffer, so the
+    /// next read waits without trying, unless an edge came.
     ///
-    /// This is not true of other descriptors: a datagram is read whole or cut, and a read of a Unix
-    /// stream may stop at a message that carries descriptors.
+    /// Not for other descriptors: a datagram is read whole or cut, and a read of a Unix stream may
+    /// stop at a message that carries descriptors.
     #[inline]
     pub(super) fn read_tcp(
         &self,
@@ -206,7 +200,6 @@ impl<S: AsFd> Fd<S> {
         })
     }
 
-    /// A future that is ready when an operation of that side would not block.
     pub(super) fn readiness(&self, side: Side) -> Readiness<'_> {
         Readiness::new(&self.waits, self.inner.as_fd(), side)
     }
@@ -231,8 +224,6 @@ impl<S: AsFd> Fd<S> {
         self.waits.timeout(side)
     }
 
-    /// Closes the descriptor. The peer sees the end of the stream. Operations that wait now fail,
-    /// and later ones do too.
     pub(super) fn close(&self) -> io::Result<()> {
         static DEAD: OnceLock<OwnedFd> = OnceLock::new();
         self.waits.close(|| {

@@ -13,10 +13,7 @@
 //! - have `readable` and `writable`, futures for [`select!`](crate::select) and async code;
 //! - work on a plain thread too, which then blocks.
 //!
-//! An operation is tried first, and waits only if it would block.
-//!
-//! For descriptors without a type here, such as a timerfd, an inotify instance, a
-//! terminal or the socket of a C library, there is [`Descriptor`].
+//! For descriptors without a type here there is [`Descriptor`].
 //!
 //! ```
 //! use bench_runtime::net::{TcpListener, TcpStream};
@@ -69,7 +66,6 @@ pub use unix_datagram::UnixDatagram;
 pub use unix_listener::{UnixIncoming, UnixListener};
 pub use unix_stream::UnixStream;
 
-/// The content of the error of an operation on a closed descriptor.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("use of a closed network connection")]
 struct Closed;

@@ -12,12 +12,8 @@ use crate::util::lock::Lock;
 
 static NETPOLL: OnceLock<Netpoll> = OnceLock::new();
 
-/// The poller. Its thread readies the futures that wait.
-///
-/// # Errors
-///
-/// If the process has no descriptor or thread left, or in the child of a fork, which
-/// does not have this thread.
+/// Fails if the process has no descriptor or thread left, and in the child of a fork, which does
+/// not have the poller's thread.
 pub(super) fn netpoll() -> io::Result<&'static Netpoll> {
     static STARTING: Lock<()> = Lock::new(());
     if fork::is_child() {

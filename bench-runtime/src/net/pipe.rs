@@ -1,5 +1,3 @@
-//! A pipe.
-
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -99,8 +97,8 @@ impl PipeReader {
 }
 
 impl PipeReader {
-    /// Appends the bytes that are there now, at most 64 KiB, which a pipe holds by default. Does
-    /// not block, and ignores deadlines.
+    /// Appends the bytes that are there now, at most 64 KiB (a pipe's default capacity). Does not
+    /// block, and ignores deadlines.
     pub(crate) fn read_rest(&self, all: &mut Vec<u8>) -> io::Result<()> {
         let mut buf = vec![0; 64 << 10];
         match self.fd.with(|pipe| transfer::read(pipe.as_fd(), &mut buf)) {

@@ -1,8 +1,8 @@
 //! A wait for a descriptor as a future: the protocol of [`super::wait`] without a park.
 //!
-//! A [`Pending`] is in the slot, or in the queue, like a goroutine. The thread that removes it must
-//! ready it. So a future that is dropped either removes its `Pending` itself, or waits until the
-//! thread that has removed it readies it.
+//! A [`Pending`] takes the goroutine's place in the slot or in the queue. The thread that removes a
+//! `Pending` readies it. So the drop of a future either removes the `Pending`, or blocks the thread
+//! until the thread that removed the `Pending` has readied it.
 
 use std::fmt;
 use std::future::Future;
@@ -20,19 +20,19 @@ use crate::time::armed::{self, Armed};
 use crate::timer::Action;
 
 /// A wait until a descriptor is readable, or writable: for a case of
-/// [`select!`](crate::select) and for async code. The methods `readable` and `writable`
-/// make one, as [`Descriptor::readable`](super::Descriptor::readable).
+/// [`select!`](crate::select) and for async code. Made by `readable` and `writable`, such as
+/// [`Descriptor::readable`](super::Descriptor::readable).
 ///
-/// - It is ready when, by poll(2), an operation of that side would not block: there is data, a
-///   connection to accept, room, the end, or an error. If another task takes the data first, the
-///   operation waits all the same.
-/// - It fails like an operation: after the deadline or the time-out, which counts from the first
-///   poll, and once the descriptor is closed.
+/// - The future is ready when poll(2) reports that an operation of that side would not block: there
+///   is data, a connection to accept, room, the end, or an error. Another task may still take the
+///   data first.
+/// - It fails after the deadline or the time-out, which counts from the first poll, and once the
+///   descriptor is closed.
 /// - It may be polled anywhere. It belongs to the runtime in which it was first polled, and is not
 ///   woken after that runtime has ended. If it was first polled outside every goroutine, a thread
-///   of this crate wakes it; the first such future starts the thread.
-/// - Dropping it ends the wait, and loses nothing. After a wake it must be polled again, or
-///   dropped: until then, other waiters for the same side may not be woken.
+///   of this crate wakes it.
+/// - Dropping it ends the wait. After a wake, poll or drop it: until then, other waiters for the
+///   same side may not be woken.
 ///
 /// # Examples
 ///
@@ -70,15 +70,14 @@ pub struct Readiness<'a> {
     wait: Option<Wait>,
 }
 
-/// A wait that has begun.
 struct Wait {
     pending: &'static Pending,
     entered: Entered,
     deadline: Option<Deadline>,
 }
 
-/// A timer, with a `Pending` of its own. The timer never uses the descriptor, because a future that
-/// was forgotten (`mem::forget`) does not keep the descriptor alive.
+/// A timer, with a `Pending` of its own. The timer does not use the descriptor, because a forgotten
+/// future (`mem::forget`) does not keep the descriptor alive.
 struct Deadline {
     timer: Armed,
     pending: &'static Pending,
@@ -86,7 +85,7 @@ struct Deadline {
 }
 
 impl Deadline {
-    /// May panic, if the waker's clone does.
+    /// Panics if the waker's clone does.
     fn arm(end_ns: u64, waker: &Waker) -> Self {
         let pending = Pending::new(waker);
         let who = pending.parkable();
@@ -142,7 +141,7 @@ impl<'a> Readiness<'a> {
         Ok(())
     }
 
-    /// Ends the wait, if there is one, whether or not it was readied.
+    /// Ends the wait, if there is one, readied or not.
     fn end(&mut self) {
         let Some(wait) = self.wait.take() else { return };
         let who = wait.pending.parkable();

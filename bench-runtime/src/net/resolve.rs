@@ -5,13 +5,12 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::seam;
 
-/// The addresses of a name. A look-up may take long, and blocks the thread, so `blocking` runs it.
+/// The addresses of a name. A look-up blocks the thread, so `blocking` runs it.
 fn resolve<A: ToSocketAddrs + Send>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
     // Collected inside, because the iterator might look up further names.
     let look_up = move || io::Result::Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
-    // std's iterator over the addresses of a name owns heap memory, so it needs a drop. Its
-    // iterator for an address needs none. An address needs no look-up either, so `blocking` would
-    // only cost time.
+    // An address needs no look-up, so `blocking` would only cost time. std's iterator for an address
+    // needs no drop; its iterator for a name does.
     let addresses = if std::mem::needs_drop::<A::Iter>() {
         seam::blocking(look_up)
     } else {

@@ -1,17 +1,14 @@
-//! A stream with several owners.
-
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A stream with several owners that each read and write: an [`Arc`] that implements [`Read`] and
-/// [`Write`], which an `Arc` of this crate's types does not.
+/// A stream with several owners: an [`Arc`] that implements [`Read`] and [`Write`].
 ///
-/// Pass a clone to a function that takes a reader or a writer *by value*, such as one half of a
-/// protocol. Clones share the deadlines, and [`close`](super::TcpStream::close) ends the operations
-/// of all; `try_clone` of a stream makes a second descriptor instead. A reference is enough for
-/// most code: `&TcpStream` reads and writes too.
+/// Pass a clone to a function that takes a reader or a writer *by value*. Clones share the
+/// deadlines, and [`close`](super::TcpStream::close) ends the operations of all; `try_clone` of a
+/// stream makes a second descriptor instead. Most code needs only a reference: `&TcpStream` reads
+/// and writes too.
 ///
 /// # Examples
 ///

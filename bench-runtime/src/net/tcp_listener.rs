@@ -1,5 +1,3 @@
-//! A socket that accepts TCP connections.
-
 use std::io;
 use std::net::{self, SocketAddr, ToSocketAddrs};
 use std::os::fd::AsFd;
@@ -78,7 +76,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// When it cannot be made non-blocking.
+    /// If the socket cannot be made non-blocking.
     ///
     /// # Examples
     ///
@@ -99,7 +97,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// When it is closed, or cannot be made blocking.
+    /// If the socket is closed, or cannot be made blocking.
     ///
     /// # Examples
     ///
@@ -141,7 +139,7 @@ impl TcpListener {
         let (socket, address) = self.fd.io(Side::Read, |listener| {
             loop {
                 match socket::accept_tcp(listener.as_fd()) {
-                    // The error of a connection that has ended already: the next one may be good.
+                    // The connection has ended already: accept the next.
                     Err(e) if is_passing(&e) => {}
                     done => return done,
                 }
@@ -153,8 +151,8 @@ impl TcpListener {
     /// Accepts connections until the listener is closed.
     ///
     /// If the process is out of descriptors or memory, the iterator pauses and tries again: for 5
-    /// ms at first, then twice as long each time, up to a second. Other errors are returned. The
-    /// listener stays usable after them.
+    /// ms at first, then twice as long each time, up to a second. It returns other errors; the
+    /// listener stays usable.
     ///
     /// # Examples
     ///
@@ -195,7 +193,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// If the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -215,11 +213,11 @@ impl TcpListener {
         })
     }
 
-    /// The address that it listens at.
+    /// The listener's address.
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(net::TcpListener::local_addr)
     }

@@ -1,5 +1,3 @@
-//! A TCP connection.
-
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
@@ -18,10 +16,9 @@ use crate::util::write::write_at_once;
 /// A TCP connection, as [`std::net::TcpStream`]. But a connection that was made or accepted here
 /// sends small writes at once, as in Go: `TCP_NODELAY` is set.
 ///
-/// `&TcpStream` reads and writes, so several goroutines may use one stream. Goroutines that share
-/// it by an [`Arc`](std::sync::Arc) use `&*conn`; [`Shared`](super::Shared) is such an `Arc` for
-/// functions that take a reader or a writer by value. A call of `write!` sends its text as one
-/// piece.
+/// `&TcpStream` reads and writes, so several goroutines may use one stream. For functions that take
+/// a reader or a writer by value there is [`Shared`](super::Shared). A call of `write!` sends its
+/// text as one piece.
 ///
 /// # Examples
 ///
@@ -175,7 +172,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// When it cannot be made non-blocking.
+    /// If the socket cannot be made non-blocking.
     ///
     /// # Examples
     ///
@@ -198,7 +195,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// When it is closed, or cannot be made blocking.
+    /// If the socket is closed, or cannot be made blocking.
     ///
     /// # Examples
     ///
@@ -252,7 +249,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// When it is not connected any more.
+    /// If the socket is no longer connected.
     ///
     /// # Examples
     ///
@@ -281,7 +278,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// If the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -306,7 +303,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(net::TcpStream::local_addr)
     }
@@ -315,7 +312,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// When it is not connected any more.
+    /// If the socket is no longer connected.
     ///
     /// # Examples
     ///
@@ -339,7 +336,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     ///
     /// # Examples
     ///
@@ -363,7 +360,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     pub fn nodelay(&self) -> io::Result<bool> {
         self.fd.with(net::TcpStream::nodelay)
     }
@@ -372,7 +369,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     ///
     /// # Examples
     ///
@@ -395,7 +392,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     pub fn ttl(&self) -> io::Result<u32> {
         self.fd.with(net::TcpStream::ttl)
     }
@@ -404,7 +401,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     ///
     /// # Examples
     ///

@@ -1,8 +1,5 @@
-//! Tests of the waits of goroutines, with threads in their place: a thread of a [`Runtime`] waits
-//! with a poller, as a goroutine does, while another thread polls.
-//!
-//! So these waits are tested without the scheduler. The tests of the public behaviour are in
-//! `tests/it`.
+//! Tests of the waits without the scheduler: a thread of a [`Runtime`] waits with a poller, as a
+//! goroutine does, while another thread polls. `tests/it` tests the public behaviour.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
@@ -21,12 +18,10 @@ thread_local! {
     static POLLER: Cell<Option<&'static Netpoll>> = const { Cell::new(None) };
 }
 
-/// The poller with which the calling thread waits, as a goroutine does.
 pub(super) fn poller() -> Option<&'static Netpoll> {
     POLLER.get()
 }
 
-/// A poller, and the thread that polls it until it is dropped.
 struct Runtime {
     netpoll: &'static Netpoll,
     ended: Arc<AtomicBool>,

@@ -1,5 +1,3 @@
-//! A UDP socket.
-
 use std::io;
 use std::net::{self, SocketAddr, ToSocketAddrs};
 
@@ -61,7 +59,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// When it cannot be made non-blocking.
+    /// If the socket cannot be made non-blocking.
     ///
     /// # Examples
     ///
@@ -82,7 +80,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// When it is closed, or cannot be made blocking.
+    /// If the socket is closed, or cannot be made blocking.
     ///
     /// # Examples
     ///
@@ -270,7 +268,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// If the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -293,7 +291,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(net::UdpSocket::local_addr)
     }
@@ -311,7 +309,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     ///
     /// # Examples
     ///
@@ -332,7 +330,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     ///
     /// # Examples
     ///

@@ -1,5 +1,3 @@
-//! A Unix socket of datagrams.
-
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -71,7 +69,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// If the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -95,7 +93,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// If the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -279,7 +277,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(net::UnixDatagram::local_addr)
     }

@@ -1,5 +1,3 @@
-//! A Unix socket that accepts connections.
-
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::{self, SocketAddr};
@@ -14,7 +12,7 @@ use crate::sys::socket::{self, is_passing};
 
 /// A Unix socket that accepts connections, as [`std::os::unix::net::UnixListener`].
 ///
-/// The drop does not remove the path; remove it before the next bind.
+/// Dropping the listener does not remove the path. Remove the path before the next bind.
 ///
 /// # Examples
 ///
@@ -97,7 +95,7 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// When it cannot be made non-blocking.
+    /// If the socket cannot be made non-blocking.
     ///
     /// # Examples
     ///
@@ -120,7 +118,7 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// When it is closed, or cannot be made blocking.
+    /// If the socket is closed, or cannot be made blocking.
     ///
     /// # Examples
     ///
@@ -147,7 +145,7 @@ impl UnixListener {
         let (stream, address) = self.fd.io(Side::Read, |listener| {
             loop {
                 match listener.accept() {
-                    // The error of a connection that has ended already: the next one may be good.
+                    // The connection has ended already: accept the next.
                     Err(e) if is_passing(&e) => {}
                     done => return done,
                 }
@@ -156,8 +154,8 @@ impl UnixListener {
         Ok((stream.try_into()?, address))
     }
 
-    /// Accepts connections until the listener is closed, with the pauses of
-    /// [`crate::net::TcpListener::incoming`].
+    /// Accepts connections until the listener is closed. If the process is out of descriptors or
+    /// memory, pauses as [`crate::net::TcpListener::incoming`] does.
     ///
     /// # Examples
     ///
@@ -180,11 +178,11 @@ impl UnixListener {
         }
     }
 
-    /// The address that it listens at.
+    /// The listener's address.
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(net::UnixListener::local_addr)
     }

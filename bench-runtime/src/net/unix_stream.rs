@@ -1,5 +1,3 @@
-//! A connection of Unix sockets.
-
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
@@ -106,7 +104,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// If the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -132,7 +130,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// When it cannot be made non-blocking.
+    /// If the socket cannot be made non-blocking.
     ///
     /// # Examples
     ///
@@ -154,7 +152,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// When it is closed, or cannot be made blocking.
+    /// If the socket is closed, or cannot be made blocking.
     ///
     /// # Examples
     ///
@@ -177,7 +175,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// When it is not connected any more.
+    /// If the socket is no longer connected.
     ///
     /// # Examples
     ///
@@ -204,7 +202,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// If the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -230,7 +228,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     ///
     /// # Examples
     ///
@@ -253,7 +251,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// When it is not connected any more.
+    /// If the socket is no longer connected.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(net::UnixStream::peer_addr)
     }
@@ -262,7 +260,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// When it is closed.
+    /// If the socket is closed.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.fd.with(net::UnixStream::take_error)
     }

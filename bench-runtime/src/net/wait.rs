@@ -1,4 +1,4 @@
-//! How an operation on a descriptor waits: in the queue, for an edge, until a deadline or a close.
+//! How an operation on a descriptor waits.
 //!
 //! # Protocol
 //!
@@ -43,7 +43,6 @@ use crate::util::lock::Lock;
 /// No deadline, no time-out.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// The waits on a descriptor, with its deadlines and time-outs.
 #[derive(Debug)]
 pub(super) struct Waits {
     pub(super) closed: AtomicBool,
@@ -120,7 +119,7 @@ impl Waits {
         }
     }
 
-    /// Makes operations fail that are not done at this time.
+    /// Operations that are not done at `deadline_ns` fail.
     pub(super) fn set_deadline(&self, side: Side, deadline_ns: u64) {
         let state = self.side(side);
         // Release, and before the kick: see `Attempt::check`.
@@ -128,9 +127,9 @@ impl Waits {
         self.kick(side);
     }
 
-    /// Makes operations fail that take longer than this.
+    /// Operations that take longer fail.
     pub(super) fn set_timeout(&self, side: Side, timeout_ns: u64) {
-        // Relaxed: it concerns operations that begin later.
+        // Relaxed: it guards no other data.
         self.side(side)
             .timeout_ns
             .store(timeout_ns, Ordering::Relaxed);
@@ -145,9 +144,8 @@ impl Waits {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Makes all operations fail, now and later; `end` is called once, to close
-    /// the descriptor itself, after the watch has ended and before the waits
-    /// end.
+    /// Makes all operations fail, now and later. Calls `end` once, to close the descriptor itself,
+    /// after the watch has ended and before the waits end.
     pub(super) fn close(&self, end: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Err(closed_error());
@@ -162,7 +160,6 @@ impl Waits {
         ended
     }
 
-    /// The error to return when an operation has failed with `error`.
     #[cold]
     pub(super) fn explain(&self, error: io::Error) -> io::Error {
         if self.is_closed() {

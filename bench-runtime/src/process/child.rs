@@ -1,5 +1,3 @@
-//! A child, and its pipes.
-
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::process::{ExitStatus, Output};
@@ -76,7 +74,7 @@ impl Reading {
         Ok(Self { pipe, text })
     }
 
-    /// Waits for the end of the output, and returns all of it. Blocks the goroutine.
+    /// Waits for the end of the output. Blocks the goroutine.
     fn finish(self) -> Text {
         let gone = || io::Error::other("what read the child's pipe was stopped");
         let text = self.text.recv();
@@ -164,9 +162,8 @@ impl Child {
         self.process.signal(signal)
     }
 
-    /// If the child has ended, reaps it and returns its status. This is so even if the end of its
-    /// context has killed it: the error [`Ended`] is only that of the calls that wait. Does not
-    /// block.
+    /// If the child has ended, reaps it and returns its status, also if the end of the context has
+    /// killed it. Does not block.
     ///
     /// # Errors
     ///

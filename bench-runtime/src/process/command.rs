@@ -1,5 +1,3 @@
-//! A command to start.
-
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::CommandExt;

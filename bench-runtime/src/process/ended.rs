@@ -1,5 +1,3 @@
-//! The error of a command whose context has ended.
-
 use std::fmt;
 use std::io;
 use std::process::ExitStatus;
@@ -28,9 +26,8 @@ use crate::context::ContextError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ended {
-    /// How the context ended: by a cancel or at its deadline.
-    /// [`Context::cause`](crate::context::Context::cause) has the cause that was given with a
-    /// cancel.
+    /// Whether the context was cancelled, or its deadline passed.
+    /// [`Context::cause`](crate::context::Context::cause) has the cause of a cancel.
     pub why: ContextError,
     /// How the child ended; `None` if it was not started.
     pub status: Option<ExitStatus>,

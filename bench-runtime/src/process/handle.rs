@@ -1,18 +1,17 @@
-//! A process that was started, until it is reaped.
+//! A child process, from its start until it is reaped.
 //!
 //! # Access to the child's number
 //!
-//! The kernel does not reuse the number before the child is reaped. Only [`Tracked::try_wait`]
-//! reaps the child, under the lock under which signals are sent. A wait for the end does not reap
-//! the child, so the wait needs no lock. A group's number is that of its first process, and stays
-//! valid as long.
+//! The kernel may reuse the number once the child is reaped. Only [`Tracked::try_wait`] reaps the
+//! child, and holds the lock that a sender of a signal takes. A wait for the end does not reap the
+//! child, so the wait needs no lock. A group has the number of its first process.
 //!
 //! # The end of a context
 //!
 //! | `end`       | what was done                                                   |
 //! |-------------|-----------------------------------------------------------------|
 //! | `ToCome`    | nothing                                                         |
-//! | `Signalled` | the signal of the grace was sent; the kill follows after it     |
+//! | `Signalled` | the first signal was sent; the kill follows after the grace     |
 //! | `Over`      | the child was killed; reads of its pipes return the data so far |
 //!
 //! # Rejected
@@ -39,8 +38,8 @@ use crate::sys::process;
 use crate::time::{AfterFunc, after_func_in_any_case, now};
 use crate::util::lock::Lock;
 
-/// Sends signals to a child, also while another goroutine waits for it, like Go's `Cmd.Process`.
-/// [`Child::process`](super::Child::process) returns it. Clones are handles of the same child.
+/// Sends signals to a child, also while another goroutine waits for the child, like Go's
+/// `Cmd.Process`. [`Child::process`](super::Child::process) returns it.
 ///
 /// # Examples
 ///
@@ -78,12 +77,12 @@ impl Process {
     }
 
     /// Kills the child (`SIGKILL`), and its whole group with
-    /// [`own_group`](super::Command::own_group). This has no effect once the child is reaped. Does
-    /// not block; the child must still be waited for.
+    /// [`own_group`](super::Command::own_group). Has no effect once the child is reaped. Does not
+    /// block; the child must still be waited for.
     ///
     /// # Errors
     ///
-    /// When the system refuses, as for a child that runs as another user.
+    /// If the system refuses, for example because the child runs as another user.
     ///
     /// # Examples
     ///
@@ -102,11 +101,11 @@ impl Process {
     }
 
     /// Sends a signal to the child, or with [`own_group`](super::Command::own_group) to its whole
-    /// group. This has no effect once the child is reaped. Does not block.
+    /// group. Has no effect once the child is reaped. Does not block.
     ///
     /// # Errors
     ///
-    /// When the system refuses.
+    /// If the system refuses.
     ///
     /// # Examples
     ///
@@ -132,7 +131,7 @@ impl Process {
 pub(super) struct Ending {
     /// The first signal, and the time from it to the kill.
     pub(super) grace: Option<(Signal, Duration)>,
-    /// The child has a group of its own, and signals go to the group.
+    /// The child has a group of its own, which gets the signals.
     pub(super) own_group: bool,
 }
 
@@ -143,7 +142,6 @@ pub(super) struct Tracked {
     state: Lock<State>,
 }
 
-/// The progress of the end of the context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     ToCome,
@@ -250,7 +248,6 @@ impl Tracked {
         process::send_signal(self.pid, signal.as_raw())
     }
 
-    /// Called at the end of the context.
     fn on_context_end(self: &Arc<Self>) {
         let Some((signal, grace)) = self.ending.grace else {
             return self.finish();
@@ -289,8 +286,8 @@ impl Tracked {
         pipes.iter().for_each(end_reads);
     }
 
-    /// Makes reads of these pipes end with the context. They return the bytes that have arrived by
-    /// then.
+    /// Makes the end of the context end reads of these pipes. The reads return the bytes that have
+    /// arrived by then.
     pub(super) fn end_reads_of(&self, pipes: Vec<Weak<PipeReader>>) {
         let mut state = self.state.lock();
         if state.end == End::Over {
@@ -301,7 +298,6 @@ impl Tracked {
         }
     }
 
-    /// True once the context has ended.
     pub(super) fn has_context_ended(&self) -> bool {
         self.state.lock().end != End::ToCome
     }

@@ -1,5 +1,3 @@
-//! Waiting for a condition on the value of a [`Mutex`].
-
 use std::ptr;
 use std::time::Duration;
 

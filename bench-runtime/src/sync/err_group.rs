@@ -1,5 +1,3 @@
-//! A group of tasks that may fail.
-
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -279,8 +277,7 @@ impl<E: Send + 'static> ErrGroup<E> {
     ///
     /// # Errors
     ///
-    /// The first failure. Only one call returns it: if two goroutines wait, one gets the failure
-    /// and the other `Ok(())`. So let one goroutine wait, and pass the result on.
+    /// The first failure. Only one call returns it; other calls return `Ok(())`.
     ///
     /// # Panics
     ///
@@ -324,8 +321,8 @@ impl<E> Inner<E> {
     }
 }
 
-/// A task that counts towards the limit until this is dropped. If the task did not return, because
-/// it panicked, exited or never ran, the drop also cancels the context: the other tasks then end.
+/// A task that counts towards the limit until the drop. If the task panicked, exited or never ran,
+/// the drop also cancels the context.
 struct Place<E> {
     inner: Arc<Inner<E>>,
     returned: bool,

@@ -2,13 +2,11 @@
 //!
 //! All types here also work on a plain thread, and then block the thread. So threads can exchange
 //! values with goroutines. A panic poisons nothing: as in Go, a mutex guards the access to a value,
-//! not its consistency. Guards unlock while a panic unwinds. The join of the goroutine returns the
-//! panic, and its caller decides whether to continue.
+//! not its consistency.
 //!
 //! # What other crates do
 //!
-//! These parts of Go's libraries are not here, because other crates provide them. Each is tested
-//! from goroutines in both modes.
+//! Other crates provide these parts of Go's libraries. Each is tested from goroutines in both modes.
 //!
 //! | in Go                    | crate                | from a goroutine                             |
 //! |--------------------------|----------------------|----------------------------------------------|

@@ -4,29 +4,25 @@
 //! |------------|-----------------------------------------------------------|
 //! | `LOCKED`   | held                                                      |
 //! | `QUEUED`   | the queue has waiters; set and cleared under its lock      |
-//! | `WAKING`   | a woken waiter is about to try; no other need be woken    |
-//! | `STARVING` | only an unlock passes the mutex on, to the first waiter |
+//! | `WAKING`   | a woken waiter will try to take the mutex; an unlock wakes no other |
+//! | `STARVING` | newcomers do not take the mutex; an unlock hands it to the first waiter |
 //!
 //! # The protocol
 //!
 //! In normal operation an unlock wakes the first waiter, which competes with newcomers. Newcomers
-//! mostly win, because they already run; that is fast. A woken waiter that loses goes to the front
-//! of the queue. If it has waited for [`STARVING_NS`], it sets `STARVING`. It does so only while
-//! the mutex is held: the holder's unlock must read the bit. While the bit is set no newcomer takes
-//! the mutex: an unlock hands it to the first waiter and sets `LOCKED` for it, and that waiter
-//! clears the bit.
+//! mostly win, because they already run. A woken waiter that loses goes to the front of the queue.
+//! After [`STARVING_NS`] of waiting it sets `STARVING`, but only while the mutex is held, because
+//! the holder's unlock must read the bit. That unlock hands the mutex over: it sets `LOCKED` for
+//! the first waiter, and the waiter clears `STARVING`.
 //!
-//! So a starving waiter gets the mutex at the next unlock after it has set the bit. Go's mutex
-//! stays in starvation mode until a waiter has waited for less than the limit. In a long
-//! queue every waiter has waited for longer, so each unlock costs a switch, or the wake of another
-//! thread, until the queue is empty: SPEED.md, "A contended mutex".
+//! Go's mutex stays in starvation mode until a waiter has waited for less than the limit. In a long
+//! queue each unlock then costs a switch or a wake: SPEED.md, "A contended mutex".
 //!
-//! A wake is not lost: `QUEUED` is set in the exchange that reads `LOCKED` (or `STARVING`), under
-//! the queue's lock. So the holder's unlock reads `QUEUED`, and gets the queue's lock only after
-//! the waiter is in the queue.
+//! No wake is lost: `QUEUED` is set under the queue's lock, in the exchange that reads `LOCKED` (or
+//! `STARVING`). So the holder's unlock reads `QUEUED`, and gets the queue's lock only after the
+//! waiter is in the queue.
 //!
-//! Source: Go's `sync.Mutex`, with the queue in place of its semaphore, and a single hand-over in
-//! place of its starvation mode.
+//! Source: Go's `sync.Mutex`, with the queue in place of its semaphore.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -59,10 +55,9 @@ const SPINS: u32 = 30;
 /// Mutual exclusion for goroutines and threads.
 ///
 /// It parks the goroutine, not its thread. It is not fair, but a waiter that has waited for a
-/// millisecond is the next to get it, once it runs. In a pinned runtime a woken waiter cannot run
-/// while another goroutine computes on its thread; the waiters behind it in the queue then wait
-/// too. The mutex is not reentrant: a goroutine that locks it twice blocks for ever. There is no
-/// poisoning.
+/// millisecond is the next to get it, once the waiter runs. In a pinned runtime a woken waiter
+/// cannot run while another goroutine computes on its thread; the waiters behind it then wait too.
+/// A goroutine that locks the mutex twice blocks for ever. There is no poisoning.
 ///
 /// # Examples
 ///
@@ -75,7 +70,7 @@ const SPINS: u32 = 30;
 /// ```
 pub struct Mutex<T: ?Sized> {
     state: AtomicU32,
-    /// An address on the stack of its last holder, for dumps.
+    /// An address on the last holder's stack, for dumps.
     holder: AtomicUsize,
     queue: QuickLock<WaitQueue>,
     value: UnsafeCell<T>,
@@ -98,7 +93,7 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// The value. The mutex is not held, because a guard would borrow it.
+    /// The value.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -161,7 +156,7 @@ impl<T: ?Sized> Mutex<T> {
         taken.then(|| MutexGuard::new(self))
     }
 
-    /// The value, without locking: `&mut self` excludes a guard.
+    /// The value, without locking.
     ///
     /// # Examples
     ///
@@ -369,7 +364,7 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
         }
     }
 
-    /// The mutex that it holds.
+    /// The guard's mutex.
     ///
     /// # Examples
     ///

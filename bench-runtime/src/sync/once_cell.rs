@@ -1,5 +1,3 @@
-//! A value that is computed once, by its first caller.
-
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -7,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::Once;
 
-/// The outcome of the computation.
 enum Outcome<T> {
     Value(T),
     /// It panicked, with this message.

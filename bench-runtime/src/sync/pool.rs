@@ -1,5 +1,3 @@
-//! Objects kept for reuse.
-
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 

@@ -32,7 +32,7 @@ const WRITER: usize = 1;
 const QUEUED: usize = 2;
 const READER: usize = 4;
 
-/// The waiters. `writing` selects the queue that [`Queued::queue`] returns.
+/// `writing` selects the queue that [`Queued::queue`] returns.
 struct Queues {
     readers: WaitQueue,
     reader_count: usize,
@@ -95,7 +95,7 @@ impl<T> RwMutex<T> {
         }
     }
 
-    /// The value. The mutex is not held, because a guard would borrow it.
+    /// The value.
     ///
     /// # Examples
     ///
@@ -220,7 +220,7 @@ impl<T: ?Sized> RwMutex<T> {
         })
     }
 
-    /// The value, without locking: `&mut self` excludes a guard.
+    /// The value, without locking.
     ///
     /// # Examples
     ///
@@ -293,7 +293,7 @@ impl<T: ?Sized> RwMutex<T> {
         }
     }
 
-    /// Sets `QUEUED` if `must_wait` is true of the state. The caller holds the lock.
+    /// Sets `QUEUED` if `must_wait(state)`. The caller holds the lock.
     fn queue_up(&self, must_wait: impl Fn(usize) -> bool) -> bool {
         self.state
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {

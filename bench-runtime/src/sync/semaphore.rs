@@ -208,8 +208,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`AcquireError::Ended`] if the context has ended, or ends first. The requests that waited
-    /// behind this one are then served, as far as units are free.
+    /// [`AcquireError::Ended`] if the context has ended, or ends first.
     ///
     /// # Examples
     ///
@@ -508,7 +507,6 @@ impl Permit<'_> {
 }
 
 impl<'a> Permit<'a> {
-    /// The same units, in a permit that owns a reference to the semaphore.
     fn owned_by(self, semaphore: &'a Arc<Semaphore>) -> OwnedPermit {
         let weight = self.weight;
         self.forget();

@@ -1,4 +1,4 @@
-//! The wait of a goroutine in `block_on`, which the future's waker ends.
+//! The wait of `block_on`, which the future's waker ends.
 
 use std::ptr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::goroutine::{WaitQueue, WaitReason};
 use crate::sched;
 use crate::util::quick_lock::QuickLock;
 
-/// A wake that comes before the wait ends that wait at once. Several such wakes count as one.
+/// A wake that comes before a wait ends the wait at once. Several such wakes count as one.
 #[derive(Debug)]
 pub(crate) struct Signal {
     state: QuickLock<State>,
@@ -17,9 +17,8 @@ pub(crate) struct Signal {
 
 #[derive(Debug)]
 struct State {
-    /// There is a wake that no wait has taken.
+    /// A wake has come that no wait has taken.
     is_set: bool,
-    /// Holds the waiter, if there is one.
     queue: WaitQueue,
 }
 

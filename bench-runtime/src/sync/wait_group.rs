@@ -240,7 +240,6 @@ impl WaitGroup {
         self.wait_as(WaitReason::WaitGroup);
     }
 
-    /// As [`Self::wait`], with the reason that a dump shows.
     pub(crate) fn wait_as(&self, reason: WaitReason) {
         let inner = &*self.inner;
         if inner.is_done() {
@@ -330,7 +329,6 @@ impl Drop for Unrun {
     }
 }
 
-/// The state after a change of the count.
 fn changed(state: i64, delta: i32) -> i64 {
     let count = state / ONE + i64::from(delta);
     assert!(count >= 0, "WaitGroup: negative count");

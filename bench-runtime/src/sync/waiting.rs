@@ -98,12 +98,11 @@ where
     woken
 }
 
-/// Waiters that were dequeued and must be readied, once the lock is free.
+/// Waiters that were dequeued and must be readied once the lock is free.
 #[must_use = "whoever was dequeued must be readied"]
 pub(super) struct Woken(WaitQueue);
 
 impl Woken {
-    /// No waiters.
     pub(super) fn none() -> Self {
         Self(WaitQueue::new())
     }

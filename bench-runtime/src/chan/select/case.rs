@@ -109,7 +109,6 @@ impl<O: SendOperand> SendOperand for Option<O> {
     }
 }
 
-/// One case.
 #[doc(hidden)]
 pub trait Case {
     /// 1 if the case is a future, else 0.
@@ -305,19 +304,14 @@ pub struct NoCase;
 /// A list and one more case.
 pub struct And<L, C>(pub L, pub C);
 
-/// A list of cases.
 #[doc(hidden)]
 pub trait Cases {
-    /// How many cases it has.
     const LEN: usize;
-    /// How many of them are futures.
     const FUTURES: usize;
     /// The values that the arms receive.
     type Output;
-    /// Whether the case at `index` is a future.
     fn is_future(&self, index: usize) -> bool;
-    /// Polls the case at `index`, if it is a future. True if the future is ready: then the case is
-    /// taken.
+    /// As [`Case::poll`], of the case at `index`.
     fn poll(&mut self, index: usize, cx: &mut Context<'_>) -> bool;
     /// Adds the entries, in order.
     fn entries(&mut self, out: &mut impl FnMut(Entry));

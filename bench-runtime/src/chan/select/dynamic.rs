@@ -1,5 +1,3 @@
-//! A select whose cases are added at run time.
-
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
@@ -436,7 +434,6 @@ impl<'a> Select<'a> {
         taken.map(|taken| Self::settle(entries, taken))
     }
 
-    /// Marks the slots of all cases as lent, or as no longer lent.
     fn mark_lent(entries: &[Entry], lent: bool) {
         for entry in entries {
             // SAFETY: each case borrows its slot.

@@ -1,18 +1,16 @@
-//! The execution of a select, over cases without types.
+//! Carries out a select, without the types of its cases.
 //!
 //! 1. Sort the cases by the address of their channel and lock all channels in
 //!    this order, so that two selects cannot deadlock.
 //! 2. If cases are ready, take one of them at random, and unlock.
-//! 3. Otherwise, if there is a `default`, unlock and take it. No case was ready while all channels
-//!    were locked.
+//! 3. Otherwise, if there is a `default`, unlock and take it.
 //! 4. Otherwise enqueue a waiter for each case, all with one ticket; unlock; park. If several cases
 //!    have the same channel, the first waiter in its queue is a random one of them, because a send
 //!    or a receive takes the first.
 //! 5. After the park: the thread that claimed the ticket has moved the value or closed the channel,
 //!    or the time limit has passed. Remove the other waiters, each under its channel's lock.
 //!
-//! Source: Go's `selectgo`, without its random order of polling. A random number is drawn only if
-//! several cases are ready, or if a select that parks has several cases on one channel.
+//! Source: Go's `selectgo`, without its random order of polling.
 
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
@@ -31,19 +29,16 @@ pub struct Entry {
     /// The value to send, or the place to receive into.
     elem: *mut u8,
     pub(super) side: Side,
-    /// False: the case is disabled in this wait.
+    /// False if the case is disabled in this wait.
     pub(super) enabled: bool,
-    /// The position of the case in the order in which the cases were given. It is stored, because
-    /// sorting moves the entries.
+    /// The position of the case in the program. Sorting moves the entries.
     pub(super) index: u16,
     waiter: MaybeUninit<Waiter>,
-    /// The marks of the slot, for a case of a [`Select`](super::Select); null for a case of
-    /// `select!`.
+    /// The slot's marks, for a case of a [`Select`](super::Select); null for a case of `select!`.
     pub(super) marks: *const Marks,
 }
 
 impl Entry {
-    /// A case on this channel.
     pub(super) fn new(core: Option<NonNull<Core>>, side: Side, elem: *mut u8) -> Self {
         Self {
             core,
@@ -73,11 +68,10 @@ pub enum Wait {
     Forever,
 }
 
-/// The case that was taken.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// The index of its [`Entry`].
+    /// The case's [`Entry::index`].
     pub(super) index: usize,
     /// True if a value was moved, false if the channel is closed.
     pub(super) passed: bool,
@@ -140,8 +134,6 @@ pub(super) unsafe fn run(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
     }
 }
 
-/// The channel of an enabled case.
-///
 /// # Safety
 ///
 /// As for [`run`], of an entry that is not disabled.
@@ -174,9 +166,9 @@ unsafe fn unlock_all(entries: &[Entry]) {
     }
 }
 
-/// True if the case may be ready: the channel is closed, its buffer has room or a value, or waiters
-/// are on the other side. With such waiters alone the case is not ready if another thread has
-/// claimed the ticket of each.
+/// True if the channel is closed, its buffer has room or a value, or a waiter is on the other side.
+/// The case is not ready if there are only such waiters, and other threads have claimed their
+/// tickets.
 ///
 /// # Safety
 ///
@@ -194,8 +186,8 @@ unsafe fn looks_ready(entry: &Entry) -> bool {
     }
 }
 
-/// Takes one of the ready cases, each with the same probability. Also returns the waiter whose wait
-/// the caller must end once all channels are unlocked, if there is one.
+/// Takes one of the ready cases, each with the same probability. Also returns the waiter, if there
+/// is one, whose wait the caller must end after it has unlocked all channels.
 ///
 /// # Safety
 ///
@@ -227,8 +219,8 @@ unsafe fn take_ready(entries: &[Entry]) -> Option<(Taken, Option<NonNull<Waiter>
     }
 }
 
-/// Carries out one case. Returns whether a value was moved, and the waiter whose wait the caller
-/// must end, if there is one. `None` if the case is not ready.
+/// Carries out one case; `None` if the case is not ready. Returns whether a value was moved, and a
+/// waiter as [`take_ready`] does.
 ///
 /// # Safety
 ///
@@ -278,7 +270,7 @@ unsafe fn carry_out(entry: &Entry) -> Option<(bool, Option<NonNull<Waiter>>)> {
     }
 }
 
-/// Moves a value of `size` bytes; the small sizes without a call.
+/// Moves `size` bytes; 8 and 16 without a call.
 #[inline]
 unsafe fn copy(from: *const u8, to: *mut u8, size: usize) {
     // SAFETY: by the caller's promise: two places for a value of this size.
@@ -309,7 +301,7 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
     // write to the cells in them.
     let entries = &*entries;
     for same_channel in entries.chunk_by(|a, b| a.core == b.core) {
-        // The next send or receive takes the first of them.
+        // The next send or receive takes the first waiter.
         let first = match same_channel.len() {
             1 => 0,
             // SAFETY: locked.
@@ -356,7 +348,6 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
     taken
 }
 
-/// The pointer to the waiter that its queue holds.
 fn waiter_of(entry: &Entry) -> *mut Waiter {
     entry.waiter.as_ptr().cast_mut()
 }

@@ -111,7 +111,6 @@ fn draw(bound: usize) -> usize {
     ((u64::from(state) * bound as u64) >> 32) as usize
 }
 
-/// Carries out a select in which some cases are futures.
 #[inline(never)]
 pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
     let (alarm, woken) = chan(1);

@@ -1,5 +1,3 @@
-//! Carries out a list of cases.
-
 use std::mem::MaybeUninit;
 
 use super::case::Cases;

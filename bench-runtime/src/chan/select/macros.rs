@@ -18,8 +18,7 @@
 /// | `default => …`                    | no other case is ready now           |
 ///
 /// - The names before `=>` are patterns that always match, as in `let`; for other patterns use a
-///   `match` inside the arm. All arms have the same type, which is the type of the whole
-///   expression.
+///   `match` inside the arm.
 /// - `return`, `break`, `continue` and `?` work in the arms. `break` leaves the loop around the
 ///   select; in Go it leaves only the select.
 /// - `rx` and `tx` may be an end, a reference to one, or an `Option` of these. `None`, a `slot`
@@ -50,9 +49,6 @@
 /// for the same future again, make it before the loop and pass a `&mut` to it (if it is not
 /// `Unpin`, the `Pin` that [`std::pin::pin!`] makes). A case that is not taken then loses nothing.
 /// A future that was ready must not be polled again: the condition disables its case.
-///
-/// A random number decides whether the channels are checked first or the futures are polled first,
-/// and which future is first. Each wake polls the futures in turn until one is ready.
 ///
 /// ```
 /// use bench_runtime::{Runtime, chan, go, select};

@@ -2,13 +2,11 @@
 
 use std::cell::Cell;
 
-/// The state of a [`Slot`](super::Slot).
 #[derive(Debug)]
 pub(super) struct Marks {
     pub(super) full: Cell<bool>,
-    /// True while a select that waits uses the slot. Other goroutines of the thread run meanwhile,
-    /// and can reach a slot in a thread-local, although a slot is not `Sync`. So the methods of the
-    /// slot check this.
+    /// True while a waiting select uses the slot. Meanwhile another goroutine of the thread can reach
+    /// a slot that is in a thread-local, so the methods of the slot check this flag.
     pub(super) lent: Cell<bool>,
 }
 
