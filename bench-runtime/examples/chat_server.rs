@@ -13,14 +13,12 @@ use std::net::SocketAddr;
 use bench_runtime::net::{TcpListener, TcpStream};
 use bench_runtime::{Receiver, Runtime, Sender, chan, go};
 
-/// A message from a client's goroutine to the goroutine that keeps the list.
 enum Event {
     Entered(SocketAddr, Sender<String>),
     Said(SocketAddr, String),
     Left(SocketAddr),
 }
 
-/// Keeps the list of clients and passes messages on.
 fn broadcast(events: &Receiver<Event>) {
     let mut clients: HashMap<SocketAddr, Sender<String>> = HashMap::new();
     for event in events {
@@ -43,7 +41,6 @@ fn broadcast(events: &Receiver<Event>) {
     }
 }
 
-/// Serves one client until it hangs up.
 fn serve(stream: &TcpStream, who: SocketAddr, events: &Sender<Event>) -> io::Result<()> {
     let (outbox, texts) = chan::<String>(100);
     let mut to_client = stream.try_clone()?;
@@ -61,7 +58,6 @@ fn serve(stream: &TcpStream, who: SocketAddr, events: &Sender<Event>) -> io::Res
     Ok(())
 }
 
-/// Serves every connection, until the listener is closed.
 pub(crate) fn chat(listener: &TcpListener) {
     let (events, inbox) = chan(0);
     go!(broadcast(&inbox));

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use bench_runtime::{Runtime, StackPolicy, chan, compaction_stats, go, time, yield_now};
 use nix::sys::resource::{UsageWho, getrusage};
 
-/// The longest wait for a state.
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a goroutine is parked before its stack is compacted: long enough for all goroutines to
 /// be woken and to park again.
@@ -38,13 +37,12 @@ fn cpu_ns() -> f64 {
     ns(usage.user_time()) + ns(usage.system_time())
 }
 
-/// The number of stacks that are in a cell now.
 fn compacted() -> usize {
     let stats = compaction_stats();
     (stats.compacted_count - stats.restored_count) as usize
 }
 
-/// Waits until `holds`. Blocks the goroutine.
+/// Blocks the goroutine.
 fn until(holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
@@ -156,7 +154,6 @@ fn child(arguments: [&str; 2], name: &str) -> Vec<f64> {
         .collect()
 }
 
-/// Prints a line with the median and the range.
 fn line(label: &str, mut values: Vec<f64>, digits: usize) {
     values.sort_by(f64::total_cmp);
     let (Some(least), Some(most)) = (values.first(), values.last()) else {

@@ -29,7 +29,6 @@ const PAUSE: Duration = Duration::from_millis(60);
 /// The address of each holder's pair: zero before its first run.
 static PAIRS: [AtomicUsize; 2 * HOLDERS] = [const { AtomicUsize::new(0) }; 2 * HOLDERS];
 static STOP: AtomicBool = AtomicBool::new(false);
-/// The sum of the pairs at the end.
 static KEPT: AtomicU64 = AtomicU64::new(0);
 static WOKEN: AtomicU64 = AtomicU64::new(0);
 
@@ -130,7 +129,6 @@ fn holders(limit: usize, from: usize, wakes: &Receiver<()>) -> Vec<JoinHandle<()
     (from..from + HOLDERS).map(start).collect()
 }
 
-/// The main goroutine: wakes all goroutines repeatedly, and then counts.
 fn conduct(length: Duration) {
     let begin = Instant::now();
     let (waker, wakes) = chan::<()>(0);

@@ -22,7 +22,6 @@ fn boring(name: &'static str, pause: Duration) -> Receiver<String> {
     rx
 }
 
-/// All values of two channels, in one.
 fn fan_in(a: Receiver<String>, b: Receiver<String>) -> Receiver<String> {
     let (tx, rx) = chan(0);
     go! {

@@ -16,7 +16,6 @@ use bench_runtime::{Receiver, Runtime, Sender, chan, go, select};
 
 const RUNS: usize = 5;
 
-/// A program's name, and the function that runs it; it panics if its result is wrong.
 type Program = (&'static str, fn());
 
 const PROGRAMS: &[Program] = &[
@@ -55,7 +54,6 @@ fn main() {
     }
 }
 
-/// The median time of `RUNS` runs, each in a new runtime.
 fn median(procs: usize, migrates: bool, program: fn()) -> Duration {
     let mut times: Vec<Duration> = (0..RUNS)
         .map(|_| {

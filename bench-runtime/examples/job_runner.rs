@@ -37,7 +37,6 @@ fn run(job: &str, ctx: &Context, limit: Duration) -> Result<String, String> {
     }
 }
 
-/// Runs all jobs, `width` at a time; the outcomes are in the order of the jobs.
 pub(crate) fn run_all(
     jobs: Vec<String>,
     ctx: &Context,

@@ -29,7 +29,6 @@ where
     output
 }
 
-/// The numbers from 1 on.
 fn count(ctx: &Context) -> Receiver<u64> {
     let (tx, output) = chan(0);
     let ctx = ctx.clone();

@@ -14,7 +14,6 @@ fn generate(to: &Sender<u32>) {
     }
 }
 
-/// Passes on the numbers that `prime` does not divide.
 fn filter(from: &Receiver<u32>, to: &Sender<u32>, prime: u32) {
     for n in from {
         if n % prime != 0 && to.send(n).is_err() {
@@ -23,7 +22,6 @@ fn filter(from: &Receiver<u32>, to: &Sender<u32>, prime: u32) {
     }
 }
 
-/// The first `count` primes.
 pub(crate) fn primes(count: usize) -> Vec<u32> {
     let (tx, mut rx) = chan(0);
     go!(generate(&tx));

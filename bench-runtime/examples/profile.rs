@@ -26,7 +26,6 @@ use nix::time::ClockId;
 
 const GOROUTINES: usize = 100_000;
 const PROCS: usize = 2;
-/// The number of spans of each kind.
 const SPANS: usize = 5;
 /// One in this many of the parked goroutines is deep.
 const DEEP_SHARE: usize = 100;
@@ -59,7 +58,6 @@ impl Delays {
         self.longer_than_1_ms.fetch_add(is_long, Ordering::Relaxed);
     }
 
-    /// Prints the counts, and clears them.
     fn print_and_clear(&self) {
         let counts = self
             .counts
@@ -85,7 +83,6 @@ impl Delays {
     }
 }
 
-/// The goroutines that run beside the parked ones.
 #[derive(Debug)]
 struct Beside {
     stop: AtomicBool,

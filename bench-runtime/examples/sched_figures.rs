@@ -15,7 +15,6 @@ use bench_runtime::{
     yield_now,
 };
 
-/// Whether started goroutines may change their thread.
 #[derive(Clone, Copy, Debug)]
 enum Mode {
     Pinned,
@@ -44,7 +43,6 @@ impl Mode {
     }
 }
 
-/// A figure's name, and the function that prints it.
 type Figure = (&'static str, fn(Mode));
 
 const FIGURES: &[Figure] = &[

@@ -14,7 +14,6 @@ use bench_runtime::signal::{self, Signal};
 use bench_runtime::{Receiver, Runtime, chan, go};
 use nix::sys::inotify::{AddWatchFlags as Flags, InitFlags, Inotify};
 
-/// Kinds of change, and their names.
 const KINDS: [(Flags, &str); 5] = [
     (Flags::IN_CREATE, "created"),
     (Flags::IN_CLOSE_WRITE, "written"),

@@ -14,7 +14,6 @@ use bench_runtime::sync::{Cond, RwMutex, Semaphore, WaitGroup};
 use bench_runtime::{Receiver, Runtime, Select, Sender, Slot, chan, go, select, time};
 use start::Start;
 
-/// The system's allocator, counting.
 struct Counting;
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -60,7 +59,6 @@ fn on_one_processor(f: impl FnOnce() + Send + 'static) {
     Runtime::builder().procs(1).start().unwrap().run(f);
 }
 
-/// A goroutine that sends back what it receives.
 fn echo(capacity: usize) -> (Sender<usize>, Receiver<usize>) {
     let (tx, from_us) = chan(capacity);
     let (to_us, rx) = chan(capacity);

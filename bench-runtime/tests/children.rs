@@ -14,14 +14,12 @@ use child::{in_child, must_end};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use start::Start;
 
-/// Runs `body` as the main goroutine of runtimes with one P, pinned and migrating.
 fn on_each(body: fn()) {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         Builder::procs(builder, 1).start().unwrap().run(body);
     }
 }
 
-/// Takes every descriptor that is left.
 fn take_all() -> Vec<File> {
     let mut held = Vec::new();
     loop {

@@ -59,7 +59,6 @@ fn on_fake_time(body: impl FnOnce() + Send + 'static) {
     runtime.run(body);
 }
 
-/// Two goroutines contend for a mutex, for a known time.
 fn contend() {
     on_fake_time(|| {
         let mutex = Arc::new(Mutex::new(()));

@@ -219,7 +219,6 @@ fn goroutines_blocked_outside_the_runtime_at_the_cap_end_the_program_too() {
     must_abort(end, &["needs more than 8 threads", "max_threads"]);
 }
 
-/// In the child: limits a resource.
 fn limit(what: libc::__rlimit_resource_t, most: u64) {
     set_limit(what, most, most);
 }
@@ -357,7 +356,6 @@ fn gomaxprocs_of_the_environment_wins_and_nonsense_does_not_count() {
     must_end(end);
 }
 
-/// Sets the CPUs of all threads that there are.
 fn set_affinity(cpus: usize) {
     let mut set = nix::sched::CpuSet::new();
     (0..cpus).for_each(|cpu| set.set(cpu).unwrap());

@@ -27,7 +27,6 @@ fn must_overflow(end: Option<(Option<i32>, String)>, limit: &str) {
     }
 }
 
-/// Runs a body in both modes, in the child.
 fn in_both_modes(body: fn()) {
     let builders: [fn(Builder) -> Builder; 2] = [|builder| builder, Builder::migrating];
     for builder in builders {
@@ -48,7 +47,6 @@ fn dig(top: usize, bytes: usize) -> usize {
     }
 }
 
-/// Uses this many bytes of the caller's stack.
 fn use_bytes(bytes: usize) {
     let top = 0u8;
     assert!(dig(&raw const top as usize, bytes) > 0);
@@ -105,7 +103,6 @@ impl Crowd {
         }
     }
 
-    /// Makes one of them run a function.
     fn order(&self, index: usize, deed: fn()) {
         self.orders[index].send(deed).unwrap();
         assert!(self.done.recv().unwrap());

@@ -44,7 +44,6 @@ mod watcher;
 #[path = "../examples/worker_pool.rs"]
 mod worker_pool;
 
-/// Runs `f` as the main goroutine of each kind of runtime.
 fn on_each_runtime<T: Send + 'static>(f: fn() -> T, mut check: impl FnMut(T)) {
     for procs in [1, 2, 8] {
         check(Runtime::builder().procs(procs).start().unwrap().run(f));

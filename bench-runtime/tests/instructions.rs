@@ -26,7 +26,6 @@ use bench_runtime::sync::{Mutex, WaitGroup};
 use bench_runtime::{Runtime, chan, go, select, set_block_profile_rate, time, yield_now};
 use start::Start;
 
-/// How many times the shorter run does an operation.
 const TIMES: u64 = 20_000;
 
 /// An operation, the function that does it a given number of times, and its budget in each mode:
@@ -110,7 +109,6 @@ const PROCS: [usize; 4] = [1, 4, 16, 64];
 struct Scaled {
     name: &'static str,
     run: fn(u64),
-    /// How many times the shorter run does an operation.
     times: u64,
     from_procs: usize,
     /// The most that its cost with the most Ps may be, divided by its cost with the fewest. `None`
@@ -314,7 +312,6 @@ fn selects(times: u64) {
     }
 }
 
-/// In the child: runs the operation.
 fn child(name: &str, mode: &str, procs: usize, times: u64) {
     let builder = Runtime::builder().procs(procs);
     let builder = match mode {
@@ -334,7 +331,6 @@ fn child(name: &str, mode: &str, procs: usize, times: u64) {
     });
 }
 
-/// The count of callgrind for a child that does the operation this many times.
 fn count(name: &str, mode: &str, procs: usize, times: u64) -> Result<u64, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")
@@ -357,7 +353,6 @@ fn count(name: &str, mode: &str, procs: usize, times: u64) -> Result<u64, String
         .ok_or_else(|| format!("valgrind tells no count:\n{words}"))
 }
 
-/// Instructions of one operation.
 fn cost(name: &str, mode: &str, procs: usize, times: u64) -> Result<f64, String> {
     let short = count(name, mode, procs, times)?;
     let long = count(name, mode, procs, 2 * times)?;

@@ -146,7 +146,6 @@ fn goroutine_that_never_ended_keeps_what_it_needs() {
     }
 }
 
-/// A result whose destructor panics.
 struct Undroppable;
 
 impl Drop for Undroppable {

@@ -16,7 +16,6 @@ use bench_runtime::{Receiver, Runtime, StackPolicy, TryRecvError, chan, fs, go, 
 use child::{End, in_child, must_end};
 use start::Start;
 
-/// What the kernel lacks.
 #[derive(Clone, Copy)]
 enum Lacks {
     /// `MADV_GUARD_INSTALL` and `process_madvise` on oneself: before 6.13.

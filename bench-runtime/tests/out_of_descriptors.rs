@@ -36,7 +36,6 @@ fn connected(socket: OwnedFd, to: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends a byte and receives it back.
 fn is_served(stream: &mut TcpStream) {
     stream.write_all(b"?").expect("it is open");
     let mut byte = [0];

@@ -357,7 +357,6 @@ impl Drop for Bursts {
     }
 }
 
-/// Calls its function when it is dropped.
 #[derive(Clone, Debug)]
 struct Calls(fn());
 

@@ -1,5 +1,4 @@
-//! Every public item has an example that runs: types, traits, functions,
-//! methods and macros, and the items that this crate's macros generate.
+//! Every public item has an example that runs, also the items that macros generate.
 //!
 //! An item that is declared `pub` is public: the lint `unreachable_pub` checks that, so this file
 //! needs no list of names. Items that lib.rs re-exports as `#[doc(hidden)]`, and tests, are left
@@ -21,7 +20,6 @@ use syn::{Attribute, Expr, ImplItemFn, Item, Lit, Meta, ReturnType, Type, UseTre
 
 mod common;
 
-/// A public item that has to be shown.
 struct Public {
     /// Of a method: its type.
     of: Option<String>,
@@ -48,7 +46,6 @@ impl Public {
             .unwrap_or("")
     }
 
-    /// Whether an example calls it, as a method or by its type's name.
     fn is_called_in(&self, example: &str) -> bool {
         let of = self.of.as_deref().unwrap_or("");
         let forms = [

@@ -20,7 +20,6 @@ mod common;
 /// A path from the root of the crate.
 type Names = Vec<String>;
 
-/// The imports and definitions of a file.
 #[derive(Debug, Default)]
 struct Module {
     file: String,
@@ -344,7 +343,6 @@ fn floors(imports: &BTreeMap<&Names, BTreeSet<Names>>) -> BTreeMap<Names, usize>
     }
 }
 
-/// The modules whose imports lead back to themselves.
 fn circles(imports: &BTreeMap<&Names, BTreeSet<Names>>) -> Vec<Names> {
     let leads_back = |start: &Names| {
         let mut seen = BTreeSet::new();
@@ -387,8 +385,6 @@ fn no_files_import_each_other_in_a_circle() {
     }
 }
 
-/// Calls of methods need no import, so a method that is defined elsewhere would be an import that
-/// is not seen.
 #[test]
 fn inherent_impls_are_beside_their_types() {
     let modules = modules();

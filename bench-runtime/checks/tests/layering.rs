@@ -75,7 +75,6 @@ fn floor(module: &str) -> u32 {
         .1
 }
 
-/// The code without its tests and comments.
 fn product(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let end = text
         .find("\n#[cfg(all(test")

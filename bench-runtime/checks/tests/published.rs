@@ -8,7 +8,6 @@ mod common;
 /// Folders of the repository that are not in the package.
 const LEFT_OUT: [&str; 3] = ["checks/", "scripts/", "ARCHITECTURE.md"];
 
-/// The doc comments of a source file, with their line numbers.
 fn docs(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.lines().map(str::trim_start).enumerate();
     lines.filter(|(_, line)| line.starts_with("//!") || line.starts_with("///"))

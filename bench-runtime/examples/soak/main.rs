@@ -121,7 +121,6 @@ fn threads_count() -> usize {
     }
 }
 
-/// The main goroutine: starts the actors, and changes GOMAXPROCS while they run.
 fn conduct(board: &Arc<Board>, settings: Settings) {
     let end = Instant::now() + settings.length;
     let actors: Vec<_> = (0..settings.actors)

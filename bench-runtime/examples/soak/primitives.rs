@@ -10,7 +10,6 @@ use bench_runtime::{JoinHandle, go, time, yield_now};
 
 use crate::scenarios::Rng;
 
-/// Starts `count` tasks and waits for all of them.
 fn all(count: u64, task: impl Fn(u64) + Send + Sync + 'static) {
     let task = Arc::new(task);
     let start = |n| {
@@ -64,7 +63,6 @@ pub(crate) fn once(rng: &mut Rng) {
     }
 }
 
-/// A queue with two conditions.
 pub(crate) fn cond(rng: &mut Rng) {
     struct Queue {
         held: Mutex<Vec<u64>>,
@@ -137,7 +135,6 @@ pub(crate) fn semaphore(rng: &mut Rng) {
     assert_eq!(shared.0.available(), SIZE);
 }
 
-/// A barrier that is used repeatedly.
 pub(crate) fn wait_group(rng: &mut Rng) {
     let group = Arc::new(WaitGroup::new());
     for _ in 0..1 + rng.below(20) {
@@ -161,7 +158,6 @@ pub(crate) fn wait_group(rng: &mut Rng) {
     }
 }
 
-/// No object is given out twice at the same time.
 pub(crate) fn pool(rng: &mut Rng) {
     let rounds = 1 + rng.below(100);
     let pool = Arc::new(Pool::new(|| AtomicUsize::new(0)));

@@ -60,7 +60,6 @@ fn stuck(_: &mut Rng) {
     rx.recv();
 }
 
-/// A small generator: xorshift, from a seed.
 #[derive(Debug)]
 pub(crate) struct Rng(u64);
 
@@ -302,7 +301,6 @@ fn panics(rng: &mut Rng) {
     assert!(matches!(handle.join(), Err(JoinError::Exited)));
 }
 
-/// A value whose destructor parks in several ways.
 struct ParksInDrop(u64);
 
 impl Drop for ParksInDrop {
@@ -340,7 +338,6 @@ fn hog(rng: &mut Rng) {
     }
 }
 
-/// A result whose destructor uses the runtime.
 struct Result {
     tell: bench_runtime::Sender<u64>,
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 pub(crate) const USAGE: &str = "usage: soak [--seconds S] [--procs P] [--seed N] \
 [--mode pinned|migrating] [--actors A] [--timeout S] [--no-resize] [--only SCENARIO]";
 
-/// See [`USAGE`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) length: Duration,
@@ -67,12 +66,10 @@ impl Settings {
         Ok(settings)
     }
 
-    /// True if the scenario that never ends is requested.
     pub(crate) fn runs_stuck(&self) -> bool {
         self.only == Some(crate::scenarios::STUCK.0)
     }
 
-    /// False for a scenario that `--only` leaves out.
     pub(crate) fn runs(&self, scenario: &str) -> bool {
         self.only.is_none_or(|only| only == scenario)
     }

@@ -11,7 +11,6 @@ use crate::scenarios::SCENARIOS;
 
 const IDLE: u64 = u64::MAX;
 
-/// The current scenario of each actor.
 #[derive(Debug)]
 pub(crate) struct Board {
     began: Instant,
@@ -50,13 +49,11 @@ impl Board {
         self.since[actor].store(self.now_ms(), Ordering::SeqCst);
     }
 
-    /// The actor has ended.
     pub(crate) fn leave(&self, actor: usize) {
         self.at[actor].store(IDLE, Ordering::SeqCst);
         self.since[actor].store(u64::MAX, Ordering::SeqCst);
     }
 
-    /// The scenarios are over, and so are their goroutines.
     pub(crate) fn finish(&self) {
         self.over.store(true, Ordering::SeqCst);
     }
@@ -66,7 +63,6 @@ impl Board {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// True once every actor has left.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst)
             || self

@@ -72,7 +72,6 @@ pub(crate) fn in_child_with(
     Some((signal, stderr))
 }
 
-/// Reads to the end.
 fn reader(mut pipe: impl Read) -> impl FnOnce() -> String {
     move || {
         let mut bytes = Vec::new();

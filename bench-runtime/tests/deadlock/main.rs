@@ -16,15 +16,12 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// The variable that names the child's scenario.
 const SCENARIO: &str = "BENCH_RUNTIME_DEADLOCK_SCENARIO";
 
-/// A child that takes longer counts as hanging. The limit is long, because the CPUs may be busy.
+/// A child that takes longer counts as hanging.
 const TIMEOUT: Duration = Duration::from_secs(240);
 
-/// How a child must end.
 enum End {
-    /// It exits with success.
     Ends,
     /// With a report of these goroutines, by number; `*` stands for any text.
     Deadlock(&'static [&'static str]),
@@ -60,7 +57,6 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// Runs the child and compares its end with the expected one.
 fn run(scenario: &Scenario) -> Result<(), Failed> {
     let mut child = Command::new(std::env::current_exe()?)
         .env(SCENARIO, scenario.name)

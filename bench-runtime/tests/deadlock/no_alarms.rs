@@ -398,7 +398,6 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
     }),
 ];
 
-/// A goroutine waits for a thread of the program's, which sends after a while.
 fn waits_for_outside_thread(runtime: &Runtime) {
     let (tx, rx) = chan(0);
     let outside = std::thread::spawn(move || {
@@ -452,7 +451,6 @@ fn refuse(call: libc::c_long, second: std::ops::Range<u32>, errno: i32) {
     }
 }
 
-/// Runs `main` as the main goroutine of each kind of runtime, one after the other.
 fn each(main: fn()) {
     for (procs, migrating) in [(1, false), (2, false), (2, true)] {
         builder(procs, migrating).start().unwrap().run(main);

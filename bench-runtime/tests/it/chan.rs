@@ -291,7 +291,6 @@ fn a_failed_send_gives_the_value_back() {
     });
 }
 
-/// Counts its drops.
 struct Counted(Arc<AtomicUsize>);
 
 impl Drop for Counted {

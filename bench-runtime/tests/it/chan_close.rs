@@ -150,7 +150,6 @@ fn try_recv_racing_a_close_sees_the_value_or_the_close() {
             let (tx, rx) = chan(1);
             tx.send(1).unwrap();
             let closer = way.go(move || tx.close());
-            // The value is there, whatever the closer does.
             assert_eq!(rx.try_recv(), Ok(1));
             assert!(closer.join());
             assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));

@@ -137,7 +137,6 @@ fn interlocked_cancels_do_not_hang() {
     });
 }
 
-/// A pseudo-random sequence that is the same in each run.
 struct Sequence(u64);
 
 impl Sequence {

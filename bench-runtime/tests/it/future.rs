@@ -362,7 +362,6 @@ fn waits_inside_a_poll_leave_later_wakes_in_place() {
     });
 }
 
-/// Polls a future once.
 pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(waker))
 }

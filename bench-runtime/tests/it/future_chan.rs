@@ -14,7 +14,6 @@ use crate::support::everywhere;
 
 const ROUNDS: usize = if cfg!(miri) { 50 } else { 1_000 };
 
-/// Counts its wakes.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
@@ -140,7 +139,7 @@ fn value_handed_to_a_dropped_future_comes_first_whatever_the_capacity() {
                     drop(tx);
                 }
                 let mut got = vec![];
-                // The first by a select, the others by receives.
+                // The first value by a select, the others by receives.
                 select! {
                     recv(rx) -> first => got.extend(first),
                     default => {}
@@ -167,7 +166,7 @@ fn value_handed_to_a_dropped_future_goes_to_the_next_waiter() {
         drop(first);
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         assert_eq!(poll_once(second.as_mut(), &waker), Poll::Ready(Some(5)));
-        // And to a goroutine that is parked.
+        // Also to a goroutine that is parked.
         let mut first = Box::pin(rx.recv_async());
         assert!(poll_once(first.as_mut(), Waker::noop()).is_pending());
         let other = way.go({

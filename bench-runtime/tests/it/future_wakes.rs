@@ -103,7 +103,6 @@ fn wakers_that_sysmon_readies_are_called_by_goroutines_which_may_wait_for_each_o
     }
 }
 
-/// A task that is dropped by its waker.
 struct Dropped(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 
 impl Wake for Dropped {

@@ -22,7 +22,6 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn ignore<T>(_: T) {}
 
-/// A call, as a loop makes it.
 type Call = Box<dyn FnMut() + Send>;
 
 fn timers() -> Vec<(&'static str, Call)> {

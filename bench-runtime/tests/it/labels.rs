@@ -19,7 +19,6 @@ fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
     all.iter().map(pair).collect()
 }
 
-/// The calling goroutine's entry in a dump.
 fn own_line() -> String {
     let id = bench_runtime::goroutine_id().unwrap();
     let own = goroutines().into_iter().find(|info| info.id == id);

@@ -9,7 +9,6 @@ use bench_runtime::context::Context;
 use bench_runtime::sync::{Cond, Mutex, RwMutex, Semaphore, WaitGroup};
 use bench_runtime::{GoBuilder, Runtime, chan, go, scope, select, yield_now};
 
-/// A goroutine of the program under test.
 fn leak(name: &str, f: impl FnOnce() + Send + 'static) {
     drop(GoBuilder::new().name(name).go(f).expect("it starts"));
 }
@@ -52,7 +51,6 @@ fn leaves(program: fn(), due: &[(&str, &str)]) {
     }
 }
 
-/// Keeps a value alive that a leak depends on.
 fn forget<T>(value: T) {
     std::mem::forget(value);
 }

@@ -16,7 +16,6 @@ use crate::start::Start;
 
 const ROUNDS: usize = 300;
 
-/// Runs `body` on this plain thread, with each kind of runtime.
 fn beside(body: fn(&Runtime)) {
     for procs in [1, 2, 8] {
         for migrating in [false, true] {
@@ -225,7 +224,7 @@ fn thread_and_goroutine_share_a_pool() {
 #[test]
 fn contexts_end_between_threads_and_goroutines() {
     beside(|runtime| {
-        // From outside in.
+        // From outside: a plain thread cancels.
         let (ctx, cancel) = Context::background().with_cancel();
         let inside = ctx.clone();
         let task = runtime.spawn(move || {
@@ -234,7 +233,7 @@ fn contexts_end_between_threads_and_goroutines() {
         });
         cancel.cancel();
         assert_eq!(task.join().unwrap(), Some(ContextError::Cancelled));
-        // From inside out, by a timer of the runtime.
+        // From inside: a timer of the runtime ends the context.
         let ctx = runtime.run(|| {
             let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(1));
             ctx

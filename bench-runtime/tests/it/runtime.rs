@@ -15,7 +15,6 @@ use bench_runtime::{
 };
 use nix::sys::signal::{SigSet, Signal};
 
-/// Runs a body in both modes at one, two and eight Ps.
 fn everywhere(body: impl Fn() + Clone + Send + 'static) {
     for procs in [1, 2, 8] {
         for migrating in [false, true] {
@@ -395,7 +394,6 @@ fn a_park_while_unwinding_is_survived_and_poisons_nothing() {
     });
 }
 
-/// Calls a function when it is dropped.
 struct OnDrop<F: FnOnce()>(Option<F>);
 
 impl<F: FnOnce()> Drop for OnDrop<F> {

@@ -398,7 +398,6 @@ struct Pair {
     echo: JoinHandle<()>,
 }
 
-/// Starts the other half of a ping-pong.
 fn pair(work: Duration) -> Pair {
     let (there, ping) = chan(0);
     let (pong, back) = chan(0);

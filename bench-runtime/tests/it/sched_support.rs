@@ -11,7 +11,6 @@ use bench_runtime::{Builder, Runtime};
 /// Longer than any body takes on a loaded machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How the runtime under test is built.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
     pub(crate) procs: usize,

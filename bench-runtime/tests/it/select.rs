@@ -157,7 +157,7 @@ fn a_woken_select_leaves_nothing_behind_and_takes_nothing_of_others() {
         // The goroutine that still waits on b gets the value.
         tx_b.send(2).unwrap();
         assert_eq!(plain.join(), Some(2));
-        // And no other goroutine waits there.
+        // No other goroutine waits there.
         assert!(tx_b.try_send(3).is_err());
     });
 }

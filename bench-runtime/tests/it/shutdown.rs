@@ -25,7 +25,6 @@ fn both_modes() -> impl Iterator<Item = Runtime> {
     })
 }
 
-/// Names the test that a child process runs.
 const CASE: &str = "SHUTDOWN_CASE";
 
 /// True in the parent, after the test has passed in a child process: for tests

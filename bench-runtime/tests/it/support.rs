@@ -16,7 +16,6 @@ const TIMEOUT: Duration = Duration::from_secs(match () {
     () => 60,
 });
 
-/// Runs the tasks of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Threads,
@@ -26,7 +25,6 @@ pub(crate) enum Way {
     Migrating(usize),
 }
 
-/// A task of a body.
 pub(crate) enum Task<T> {
     Thread(std::thread::JoinHandle<T>),
     Goroutine(JoinHandle<T>),
@@ -48,7 +46,6 @@ impl Way {
         ]
     };
 
-    /// Starts a task.
     pub(crate) fn go<T: Send + 'static>(self, f: impl FnOnce() -> T + Send + 'static) -> Task<T> {
         match self {
             Self::Threads => Task::Thread(std::thread::spawn(f)),
@@ -56,7 +53,6 @@ impl Way {
         }
     }
 
-    /// Lets other tasks run.
     pub(crate) fn yield_now(self) {
         bench_runtime::yield_now();
     }
@@ -69,7 +65,6 @@ impl Way {
         }
     }
 
-    /// Waits until something holds.
     pub(crate) fn until(self, mut holds: impl FnMut() -> bool) {
         while !holds() {
             self.yield_now();
@@ -84,7 +79,6 @@ impl Way {
         }
     }
 
-    /// Starts the runtime of the body; none for plain threads.
     fn runtime(self) -> Option<Arc<Runtime>> {
         let builder = match self {
             Self::Threads => return None,
@@ -116,7 +110,6 @@ impl<T> Task<T> {
     }
 }
 
-/// Runs `body` in each [`Way`].
 pub(crate) fn everywhere(body: fn(Way)) {
     for &way in Way::ALL {
         let (done, ended) = mpsc::channel();

@@ -8,7 +8,6 @@ use bench_runtime::sync::{Cond, Mutex};
 
 use crate::support::everywhere;
 
-/// A mutex and its condition.
 #[derive(Default)]
 struct Pair<T> {
     mutex: Mutex<T>,

@@ -22,7 +22,6 @@ fn bubble() -> Runtime {
     Runtime::builder().fake_time().start().unwrap()
 }
 
-/// Runs a body in each mode.
 fn in_each(body: fn()) {
     for builder in [Builder::default(), Builder::default().migrating()] {
         synctest::run(builder.fake_time().start().unwrap(), body);

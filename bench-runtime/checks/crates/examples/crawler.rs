@@ -1,5 +1,5 @@
-//! Follows the links of a host's pages, a few at a time, with hyper's client. tokio runs the
-//! sockets, and a goroutine waits for each page.
+//! Follows the links of a host's pages with hyper's client. tokio runs the sockets, and a goroutine
+//! waits for each page.
 //!
 //! `cargo run --release -p bench-runtime-crates --example crawler -- 127.0.0.1:8000`
 
@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The status and the text of a page. tokio runs it.
+/// tokio runs this.
 async fn get(host: String, path: String) -> Result<(u16, String), Failure> {
     let io = TokioIo::new(TcpStream::connect(&host).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
@@ -35,26 +35,23 @@ async fn get(host: String, path: String) -> Result<(u16, String), Failure> {
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
-/// The links to pages of the same host.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     let quoted = text.split("href=\"").skip(1);
     let links = quoted.filter_map(|rest| rest.split('"').next());
     links.filter(|link| link.starts_with('/'))
 }
 
-/// The state that all pages share.
 struct Crawl {
     ctx: Context,
     tokio: Handle,
     host: String,
     slots: Semaphore,
     pages: WaitGroup,
-    /// The outcome for each page that was seen; `None` while the request runs.
+    /// `None` while the request runs.
     seen: Mutex<BTreeMap<String, Option<Result<u16, String>>>>,
 }
 
 impl Crawl {
-    /// Gets a page in a goroutine of its own, unless it was seen before.
     fn visit(self: &Arc<Self>, path: &str) {
         let mut seen = self.seen.lock();
         if seen.contains_key(path) {
@@ -81,8 +78,7 @@ impl Crawl {
     }
 }
 
-/// The outcome of each page that can be reached from `start`; at most `width`
-/// requests run at a time.
+/// At most `width` requests run at a time.
 pub(crate) fn crawl(
     ctx: &Context,
     tokio: Handle,

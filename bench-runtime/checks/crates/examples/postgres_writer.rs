@@ -19,14 +19,12 @@ use tokio_postgres::{Client, NoTls};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Connections that are not in use.
 pub(crate) struct Pool {
     give: Sender<Client>,
     take: Receiver<Client>,
 }
 
 impl Pool {
-    /// Opens this many connections.
     pub(crate) fn open(config: &str, size: usize, tokio: &Handle) -> Result<Self, Failure> {
         let (give, take) = chan(size);
         for _ in 0..size {
@@ -43,7 +41,7 @@ impl Pool {
         Ok(Self { give, take })
     }
 
-    /// Lends a connection to `f`; blocks the goroutine until one is free.
+    /// Blocks the goroutine until a connection is free.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Client) -> T) -> T {
         let mut client = self.take.recv().expect("the pool is open");
         let result = f(&mut client);
@@ -52,8 +50,7 @@ impl Pool {
     }
 }
 
-/// Writes `rows` rows in each of `writers` goroutines, ten in each transaction. Returns how many
-/// rows the table has, and their sum.
+/// Writes ten rows in each transaction. Returns how many rows the table has, and their sum.
 pub(crate) fn write(pool: &Pool, writers: i64, rows: i64) -> Result<(i64, i64), Failure> {
     pool.with(|client| {
         block_on(client.batch_execute(

@@ -333,7 +333,7 @@ fn scope_of_std_is_fine_pinned_with_a_park_inside() {
     });
 }
 
-/// Functions that the compiler does not inline, by rule 4.
+/// Functions that must not be inlined, by rule 4.
 mod anew {
     use std::hash::{BuildHasher, RandomState};
 

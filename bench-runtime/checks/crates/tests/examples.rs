@@ -13,7 +13,6 @@ use bench_runtime::{Runtime, go, time};
 #[path = "../examples/crawler.rs"]
 mod crawler;
 
-/// Runs `main` on one P and on two, pinned and migrating.
 fn on_each_runtime(main: fn()) {
     for procs in [1, 2] {
         for builder in [Runtime::builder(), Runtime::builder().migrating()] {
@@ -40,7 +39,6 @@ fn page(path: &str) -> Option<(&'static str, String)> {
     }
 }
 
-/// The requests that the server has received.
 #[derive(Default)]
 struct Asked {
     now: AtomicUsize,
@@ -49,7 +47,6 @@ struct Asked {
     all: AtomicUsize,
 }
 
-/// Answers one request.
 fn serve(stream: &TcpStream, asked: &Asked) -> std::io::Result<()> {
     let mut head = BufReader::new(stream).lines();
     let first = head.next().expect("a request")?;
@@ -74,7 +71,6 @@ fn serve(stream: &TcpStream, asked: &Asked) -> std::io::Result<()> {
     )
 }
 
-/// Starts a server. Returns its address, and the counts of its requests.
 fn server() -> (String, Arc<Asked>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

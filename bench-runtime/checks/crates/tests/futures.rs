@@ -21,7 +21,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
-/// Runs `main` as a goroutine of each runtime, with tokio in the same process.
 fn beside_tokio(main: fn(Handle)) {
     let tokio = modes::tokio();
     each_mode(|runtime| {
@@ -96,8 +95,7 @@ fn tasks_of_tokio_await_goroutines() {
     });
 }
 
-/// The listener of a server that answers each request with its path. Each connection has a
-/// goroutine.
+/// Answers each request with its path. Each connection has a goroutine.
 fn server() -> (SocketAddr, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it is bound");
@@ -193,7 +191,6 @@ fn timers_of_tokio_are_made_in_its_context_and_awaited_outside() {
     });
 }
 
-/// `future`, polled in tokio's context.
 fn in_context<F: Future>(tokio: Handle, future: F) -> impl Future<Output = F::Output> {
     let mut future = Box::pin(future);
     std::future::poll_fn(move |cx| {

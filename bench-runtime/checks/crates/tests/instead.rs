@@ -1,5 +1,5 @@
-//! Crates that replace what Go's libraries have and `bench_runtime::sync` lacks: they work
-//! in goroutines, in each mode. The table in the docs of `sync` names them.
+//! Crates that replace what `bench_runtime::sync` lacks work in goroutines, in each mode. The table
+//! in the docs of `sync` names them.
 
 mod modes;
 
@@ -15,13 +15,11 @@ use governor::{Quota, RateLimiter};
 use modes::each_mode;
 use moka::future::Cache;
 
-/// Runs `body` as a goroutine of each runtime.
 fn in_each_mode(body: fn()) {
     each_mode(|runtime| runtime.run(body));
 }
 
-/// Replaces `sync.Map`. The rule for the locks of other crates holds: no guard (`Ref`,
-/// `RefMut`, `Entry`, an iterator) is held across a park.
+/// Replaces `sync.Map`. No guard (`Ref`, `RefMut`, `Entry`, an iterator) is held across a park.
 #[test]
 fn dashmap_is_shared_by_goroutines_that_hold_no_guard_over_a_park() {
     in_each_mode(|| {
@@ -50,8 +48,7 @@ fn dashmap_is_shared_by_goroutines_that_hold_no_guard_over_a_park() {
     });
 }
 
-/// Replaces `golang.org/x/time/rate`. A goroutine waits for the limiter's future, or sleeps for the
-/// time that the limiter returns.
+/// Replaces `golang.org/x/time/rate`.
 #[test]
 fn governor_limits_goroutines_to_its_rate() {
     in_each_mode(|| {
@@ -84,7 +81,7 @@ fn governor_limits_goroutines_to_its_rate() {
         tasks
             .into_iter()
             .for_each(|task| task.join().expect("it does not panic"));
-        // There are 40 permits in all. The burst, the first five, needs no wait.
+        // The burst, the first five permits, needs no wait.
         let least = Duration::from_secs(1) / PER_SECOND * (40 - BURST);
         assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
     });

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folder of the runtime's source, and each file in it, in order.
 pub(crate) fn source_files() -> (PathBuf, Vec<PathBuf>) {
     fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).expect("a source folder") {

@@ -49,7 +49,6 @@ struct Program {
     leaks: &'static [(&'static str, &'static str)],
 }
 
-/// Starts a goroutine of a program.
 fn start<T: Send + 'static>(name: &str, f: impl FnOnce() -> T + Send + 'static) {
     drop(GoBuilder::new().name(name).go(f).expect("it starts"));
 }
@@ -61,7 +60,6 @@ fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (tx, rx)
 }
 
-/// Waits until a goroutine with this name is in this state.
 fn parked(name: &str, state: &str) {
     let is_there = || {
         goroutines()
@@ -73,7 +71,6 @@ fn parked(name: &str, state: &str) {
     }
 }
 
-/// The goroutines that a program leaves.
 fn remains(runtime: Runtime, program: &Program, mended: bool) -> Vec<(String, String)> {
     let run = program.run;
     runtime.run(move || run(mended));

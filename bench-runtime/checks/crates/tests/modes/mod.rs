@@ -20,7 +20,6 @@ pub(crate) fn each_mode(body: impl Fn(Runtime)) {
     }
 }
 
-/// A runtime of tokio with two threads.
 pub(crate) fn tokio() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

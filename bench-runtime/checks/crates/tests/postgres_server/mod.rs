@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A server, which ends when this value is dropped.
+/// The server ends when this value is dropped.
 pub(crate) struct Server {
     process: Child,
     folder: TempDir,
@@ -41,7 +41,6 @@ fn user() -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-/// A command that starts one of PostgreSQL's programs.
 fn program(name: &str, folder: &Path, user: Option<(u32, u32)>) -> Command {
     let mut command = Command::new(programs().join(name));
     command.current_dir(folder).stdin(Stdio::null());
@@ -51,7 +50,7 @@ fn program(name: &str, folder: &Path, user: Option<(u32, u32)>) -> Command {
     command
 }
 
-/// Serves the data in `folder`; waits until it listens.
+/// Waits until the server listens.
 fn serve(folder: &Path, user: Option<(u32, u32)>) -> Result<Child, String> {
     let process = program("postgres", folder, user)
         .arg("-D")
@@ -82,7 +81,7 @@ fn signal(name: &str, process: &str) -> bool {
 }
 
 impl Server {
-    /// Starts a server; prints and returns `None` if none is installed.
+    /// Prints the reason and returns `None` if no server is installed.
     pub(crate) fn find() -> Option<Self> {
         match Self::start() {
             Ok(server) => Some(server),
@@ -126,7 +125,6 @@ impl Server {
         })
     }
 
-    /// Ends the server at once, with all its processes.
     pub(crate) fn end(&mut self) {
         if matches!(self.process.try_wait(), Ok(None)) && !self.signal("QUIT") {
             let _ = self.process.kill();
@@ -134,18 +132,17 @@ impl Server {
         let _ = self.process.wait();
     }
 
-    /// Starts the server again after [`end`](Self::end), with the same data.
+    /// Starts the server again with the same data.
     pub(crate) fn start_again(&mut self) {
         self.process = serve(self.folder.path(), self.user).unwrap();
     }
 
-    /// Stops the server's processes with SIGSTOP, first the one that starts others.
+    /// Sends SIGSTOP, first to the process that starts others.
     pub(crate) fn stop(&self) {
         assert!(self.signal("STOP"));
         self.children("STOP");
     }
 
-    /// Continues the server's processes.
     pub(crate) fn go_on(&self) {
         self.children("CONT");
         assert!(self.signal("CONT"));
