@@ -1,6 +1,5 @@
-//! A chat server on TCP: each client's lines go to all others. One goroutine
-//! owns the list of clients, and each client has two: one reads, one writes.
-//! After the chat server in "The Go Programming Language" by A. Donovan and B.
+//! A chat server on TCP: each client's lines go to all others. One goroutine owns the list of
+//! clients; two serve each client. After "The Go Programming Language" by A. Donovan and B.
 //! Kernighan.
 //!
 //! `cargo run --release --example chat_server -- 127.0.0.1:8000`, then
@@ -68,7 +67,7 @@ pub(crate) fn chat(listener: &TcpListener) {
         };
         let events = events.clone();
         go! {
-            // After an error, too, the client has left.
+            // The client has left, also after an error.
             let _ = serve(&stream, who, &events);
             let _ = events.send(Event::Left(who));
         }

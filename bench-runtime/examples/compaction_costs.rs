@@ -1,11 +1,9 @@
 //! The CPU time of compaction: for a stack that is compacted, for one that is restored, and for
-//! round trips that are too short for compaction. The workload `memory.parked` of the suite
-//! measures the memory.
+//! round trips that are too short for compaction.
 //!
 //! `cargo run --release -p bench-runtime --example compaction_costs`
 //!
-//! It measures the CPU time of a process, which other programs change little. Each reading is a
-//! separate process. All readings together take three minutes on two CPUs.
+//! Each reading is a separate process. All readings take three minutes on two CPUs.
 
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +40,6 @@ fn compacted() -> usize {
     (stats.compacted_count - stats.restored_count) as usize
 }
 
-/// Blocks the goroutine.
 fn until(holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
@@ -51,8 +48,7 @@ fn until(holds: impl Fn() -> bool) {
     }
 }
 
-/// The child in which goroutines are compacted and woken. Prints the CPU time of both for each
-/// goroutine.
+/// Prints the CPU time of compacting and of waking, for each goroutine.
 fn cycle(slots: &str) {
     static WOKEN: AtomicUsize = AtomicUsize::new(0);
     let builder = Runtime::builder().procs(1).compact_stacks(AFTER);
@@ -92,8 +88,7 @@ fn cycle(slots: &str) {
         for _ in 0..CYCLES {
             let plain = wake_all();
             let begin = cpu_ns();
-            // The count is read rarely, so that reading it does not change the figure. A few stacks
-            // share pages with stacks in use, and are compacted later.
+            // A few stacks share pages with stacks in use, and are compacted later.
             while compacted() + STACKS / 1000 < STACKS {
                 time::sleep(AFTER / 20);
             }
@@ -105,10 +100,10 @@ fn cycle(slots: &str) {
     });
 }
 
-/// The child in which pairs send values to and fro; prints the CPU time of a round trip.
+/// Pairs send values to and fro. Prints the CPU time of a round trip.
 fn pairs(mode: &str, pairs: usize) {
-    // The address of a channel relative to the stacks, modulo a page, has more effect on the time
-    // than compaction. So it differs in each process.
+    // Where a channel lies relative to the stacks, modulo a page, has more effect on the time than
+    // compaction. So its address differs in each process.
     let lines = std::process::id().wrapping_mul(2_654_435_769) >> 25;
     std::mem::forget(vec![0u8; 64 * lines as usize]);
     let builder = Runtime::builder().procs(1);
@@ -180,7 +175,7 @@ fn tables() {
     for pairs in ["1", "1000"] {
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for turn in 0..TURNS {
-            // Both in turn. Each is the first in every second turn.
+            // Each comes first in every second turn.
             for compacts in [turn % 2 == 1, turn % 2 == 0] {
                 match compacts {
                     true => with.extend(child(["compacting", pairs], "trip")),

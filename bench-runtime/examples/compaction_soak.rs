@@ -1,6 +1,5 @@
-//! Compaction under load: stacks are compacted and restored, millions of times, while plain threads
-//! and other goroutines read and write values on them. At the end no write may be lost, and no read
-//! may have been wrong.
+//! Compaction under load: stacks are compacted and restored, millions of times, while threads and
+//! other goroutines use values on them. No write may be lost, and no read may be wrong.
 //!
 //! `cargo run --release --example compaction_soak -- --seconds 20`
 
@@ -17,8 +16,7 @@ use bench_runtime::{
 
 /// A little longer than one pass of the sweep.
 const AFTER: Duration = Duration::from_millis(1);
-/// Goroutines for each size of slot. They fill whole chunks of the default size, so that the page
-/// tables of the chunks are given back too.
+/// Goroutines for each size of slot: enough for whole chunks, whose page tables are given back.
 const HOLDERS: usize = 48 * 256;
 /// Goroutines on whose stacks other goroutines borrow values, as safe code may.
 const LENDERS: usize = 64;
@@ -32,9 +30,9 @@ static STOP: AtomicBool = AtomicBool::new(false);
 static KEPT: AtomicU64 = AtomicU64::new(0);
 static WOKEN: AtomicU64 = AtomicU64::new(0);
 
-/// Parks with values on its stack: a pair whose first half other goroutines
-/// increase and whose second half never changes, and words that only this
-/// goroutine reads.
+/// Parks with values on its stack: a pair whose first half other goroutines increase, and words
+/// that
+/// only this goroutine reads.
 fn hold(index: usize, wakes: &Receiver<()>) {
     let pair = [AtomicU64::new(0), AtomicU64::new(!(index as u64))];
     let words: [u64; 24] = std::array::from_fn(|at| (index * 31 + at) as u64);
@@ -48,7 +46,7 @@ fn hold(index: usize, wakes: &Receiver<()>) {
     KEPT.fetch_add(pair[0].load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
-/// The body of a plain thread that adds to pairs at random. Returns how many times it has added.
+/// A plain thread that adds to pairs at random. Returns how many times it has added.
 fn hammer(seed: u64) -> u64 {
     let (mut random, mut count) = (seed * 2 + 1, 0);
     while !STOP.load(Ordering::Relaxed) {
@@ -78,8 +76,8 @@ fn hammer(seed: u64) -> u64 {
     count
 }
 
-/// Parks while a goroutine and a helper thread write to its stack; returns the
-/// difference between what they wrote and what is there.
+/// Parks while a goroutine and a helper thread write to its stack. Returns how many writes are
+/// lost.
 fn lend() -> u64 {
     let mut lost = 0;
     while !STOP.load(Ordering::Relaxed) {

@@ -1,6 +1,6 @@
-//! Fan-in: two goroutines send at different times, and their values arrive in one channel. The
-//! program ends early if the channel is silent for too long. After "Go Concurrency Patterns" by R.
-//! Pike.
+//! Fan-in: the values of two goroutines arrive in one channel. Ends if the channel is silent for
+//! too
+//! long. After "Go Concurrency Patterns" by R. Pike.
 //!
 //! `cargo run --release --example fan_in`
 
@@ -39,7 +39,7 @@ fn fan_in(a: Receiver<String>, b: Receiver<String>) -> Receiver<String> {
     rx
 }
 
-/// The first `lines` lines of two such goroutines; fewer if both are silent for too long.
+/// The first `lines` lines; fewer if both goroutines are silent for too long.
 pub(crate) fn listen(lines: usize) -> Vec<String> {
     let moment = Duration::from_millis(1);
     let talk = fan_in(boring("Joe", moment), boring("Ann", moment * 2));

@@ -1,9 +1,10 @@
-//! Small programs whose goroutines do little between two synchronisations, on one P and
-//! on two: a second P should never make such a program slower.
+//! Small programs whose goroutines synchronise often, on one P and on two: a second P should never
+//! make such a program slower.
 //!
 //! `cargo run --release -p bench-runtime --example fine_grained -- [WHICH]..` with any of `locks`,
-//! `permits`, `balancer`, `crawl`, `pipeline`, `pool`, `broadcast`; without an argument all. Each
-//! line shows the median of five runs, in milliseconds.
+//! `permits`, `balancer`, `crawl`, `pipeline`, `pool`, `broadcast`. Prints the median of five runs,
+//! in
+//! milliseconds.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
@@ -116,14 +117,13 @@ fn permits() {
     assert_eq!(permits.available(), 4);
 }
 
-/// A requester's number, and the channel for the answer.
+/// The requester's number, and the channel for the answer.
 struct Request {
     number: u64,
     answer: Sender<u64>,
 }
 
-/// R. Pike's load balancer: a heap of workers by their pending requests, a channel of requests, and
-/// a channel of completions.
+/// R. Pike's load balancer, with a heap of workers by their pending requests.
 fn balancer() {
     const WORKERS: usize = 10;
     const REQUESTERS: u64 = 100;
@@ -193,8 +193,7 @@ fn balance(workers: Vec<Sender<Request>>, incoming: Receiver<Request>, completed
     }
 }
 
-/// A crawl of pages in memory: each page is fetched once, 64 at a time, in an error group
-/// with a context.
+/// Fetches pages in memory once each, 64 at a time, in an error group with a context.
 fn crawl() {
     const PAGES: u64 = 50_000;
     let (group, ctx) = ErrGroup::<String>::with_context(&Context::background());

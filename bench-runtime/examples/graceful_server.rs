@@ -1,5 +1,6 @@
-//! A graceful server: at SIGTERM or Ctrl-C it accepts no more connections, answers the
-//! requests that it has received, and stops after a time limit.
+//! A graceful server: at SIGTERM or Ctrl-C it accepts no more connections, answers the requests
+//! that
+//! it has received, and stops after a time limit.
 //!
 //! `cargo run --release --example graceful_server -- 127.0.0.1:8000`, then `nc 127.0.0.1 8000`;
 //! type numbers of milliseconds there, and Ctrl-C at the server.
@@ -26,8 +27,8 @@ fn answer(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves until a signal arrives. Then it serves its connections for at most `grace`, or until a
-/// second signal ends the program. Returns true if no connection is left then.
+/// Serves until a signal arrives, and then for at most `grace`, or until a second signal ends the
+/// program. Returns true if no connection is left.
 ///
 /// # Errors
 ///
@@ -38,18 +39,16 @@ pub(crate) fn serve(listener: TcpListener, signals: Signals, grace: Duration) ->
     let (acceptor, connections) = (listener.clone(), WaitGroup::new());
     let group = connections.clone();
     let accepting = go(move || {
-        // This loop ends when the listener is closed. It ignores failures, such as a peer that has
-        // closed its connection.
+        // Ends when the listener is closed. Ignores failures, such as a peer that has left.
         for stream in acceptor.incoming().flatten() {
             let stream = Arc::new(stream);
             let ctx = ctx.clone();
             group.go(move || {
-                // When the context ends, it reads no more requests, and answers those that it has
-                // read.
+                // At the end of the context it reads no more requests, and answers those that it
+                // has read.
                 let theirs = stream.clone();
                 let end = ctx.after_func(move || theirs.set_read_deadline(Some(Instant::now())));
-                // The connection is done after a panic, too. The hook has printed the panic;
-                // without `catch_unwind` the wait for the group would raise it again.
+                // Without `catch_unwind` the wait for the group would raise a panic again.
                 let _ = catch_unwind(AssertUnwindSafe(|| answer(&stream)));
                 end.stop();
             });

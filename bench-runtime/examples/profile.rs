@@ -3,9 +3,8 @@
 //!
 //! `cargo run --release -p bench-runtime --example profile -- [GOROUTINES]`
 //!
-//! Of the parked goroutines, some wait for a channel each, others for one mutex, for the end of
-//! another goroutine, or for a timer. One in a hundred has 400 calls on its stack. Beside them run
-//! on each P:
+//! The parked goroutines wait for a channel each, for one mutex, for the end of another goroutine,
+//! or for a timer. One in a hundred has 400 calls on its stack. Beside them run on each P:
 //!
 //! | what     | measured                                                         |
 //! |----------|------------------------------------------------------------------|
@@ -13,8 +12,8 @@
 //! | a pair   | a message there and back                                         |
 //! | a waker  | from a message to a random parked goroutine to its answer        |
 //!
-//! Each is measured in spans with a profile, alternating with spans of equal length in which the
-//! same thread computes. The difference is the effect of the profile.
+//! Each is measured in spans with a profile, alternating with spans in which the same thread
+//! computes. The difference is the effect of the profile.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -155,12 +154,11 @@ fn answer(depth: usize, rx: &Receiver<()>, back: &Sender<()>) {
     black_box(rx);
 }
 
-/// Parks `count` goroutines. Returns the senders that wake those that wait for a channel, and the
-/// channel of their answers. The others wait until the program ends.
+/// Returns the senders that wake those that wait for a channel, and the channel of their answers.
 fn park(count: usize, mutex: &'static sync::Mutex<()>) -> (Vec<Sender<()>>, Receiver<()>) {
     let (back, answered) = chan(0);
     let mut channels = Vec::new();
-    // One in five goroutines is joined by another, which waits too.
+    // One in five is joined by another, which waits too.
     for number in 0..count / 5 * 4 {
         let deep = if number % DEEP_SHARE == 0 {
             DEEP_CALLS

@@ -79,9 +79,8 @@ fn main() {
     }
 }
 
-/// The time of a round of two goroutines, in many fresh runtimes. Both compute first, so that most
-/// pairs are on two threads. A slow way of handing over may last for the whole runtime, but is
-/// rare.
+/// The time of a round of two goroutines, in many fresh runtimes. Both compute first, so most pairs
+/// are on two threads. A rare slow way of handing over may last for the whole runtime.
 fn apart(mode: Mode) {
     const RUNTIMES: usize = 300;
     const ROUNDS: u32 = 4_000;
@@ -128,8 +127,8 @@ fn burn(length: Duration) {
     }
 }
 
-/// The time to spawn a goroutine and wait for its end, and to spawn a thousand and wait for them
-/// with a WaitGroup: the median, the smallest and the largest of the rounds.
+/// The time to spawn and join a goroutine, and to spawn a thousand and wait for them with a
+/// WaitGroup: the median, the smallest and the largest round.
 fn spawn(mode: Mode) {
     const ROUNDS: usize = 15;
     const TIMES: u32 = 100_000;
@@ -162,8 +161,7 @@ fn spawn(mode: Mode) {
     }
 }
 
-/// How late sleeps of 1 ms end, with as many sleepers on each of several
-/// threads, and the same for threads that sleep without a runtime.
+/// How late sleeps of 1 ms end, and the same for threads without a runtime.
 fn sleep(mode: Mode) {
     const EACH: Duration = Duration::from_millis(1);
     const TIMES: usize = 1_000;
@@ -228,9 +226,8 @@ fn sleep(mode: Mode) {
     }
 }
 
-/// The delay of a goroutine that wakes each millisecond, beside hogs of 200 ms,
-/// on one P. The same goroutine spawns the sleeper and the hogs. So in pinned
-/// mode they may share a thread or not, as in a program.
+/// The delay of a goroutine that wakes each millisecond, beside hogs of 200 ms, on one P. In pinned
+/// mode the sleeper and the hogs may share a thread or not.
 fn hog(mode: Mode) {
     const LENGTH: Duration = Duration::from_secs(3);
     const EACH: Duration = Duration::from_millis(1);
@@ -534,8 +531,7 @@ fn idle(mode: Mode) {
             let before = cpu_time();
             std::thread::sleep(SPAN);
             let used = cpu_time().saturating_sub(before);
-            // Two similar readings mean that the runtime has settled, unless it still uses much CPU
-            // time.
+            // Two similar readings mean that the runtime has settled.
             let alike = used >= last.mul_f64(0.5) && used < SPAN / 50;
             let settled = alike || used < Duration::from_millis(1);
             last = used;

@@ -1,11 +1,11 @@
-//! Skynet: a goroutine starts ten goroutines, each of these ten more, and so on to a million
-//! leaves. The numbers of the leaves are added on the way back.
+//! Skynet: a goroutine starts ten, each of these ten more, and so on to a million leaves, whose
+//! numbers are added on the way back.
 //!
 //! `cargo run --release --example skynet`
 
 use bench_runtime::{Runtime, Sender, chan, go};
 
-/// Sends to its parent the sum of the `size` numbers from `first` on.
+/// Sends the sum of the `size` numbers from `first` on.
 fn skynet(up: &Sender<u64>, first: u64, size: u64) {
     if size == 1 {
         up.send(first).expect("the parent waits");

@@ -1,5 +1,4 @@
-//! A pool of workers: some goroutines receive jobs from one channel and send their results to
-//! another.
+//! A pool of workers: goroutines receive jobs from one channel and send results to another.
 //!
 //! `cargo run --release --example worker_pool`
 

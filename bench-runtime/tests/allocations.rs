@@ -1,5 +1,4 @@
-//! Counts the allocations of channels, `select!`, the primitives, timers and sockets, in a separate
-//! process.
+//! Counts allocations, in a separate process.
 
 mod start;
 
@@ -19,7 +18,7 @@ struct Counting;
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
 
-// SAFETY: all is passed on to the system's allocator.
+// SAFETY: passes everything on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.fetch_add(1, Ordering::Relaxed);
@@ -44,8 +43,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How often `f` allocates. It takes the fewest of some runs, because the test harness may allocate
-/// on its thread at the same time.
+/// Takes the fewest of some runs, because the test harness may allocate at the same time.
 fn calls(mut f: impl FnMut()) -> usize {
     let mut run = || {
         let before = CALLS.load(Ordering::Relaxed);
@@ -253,7 +251,6 @@ fn socket_operations_do_not_allocate_also_where_they_wait() {
         let round = || {
             let mut buf = [0; 64];
             (&near).write_all(b"ping").unwrap();
-            // This waits, with a timer, because no data can have arrived yet.
             assert_eq!((&near).read(&mut buf).unwrap(), 4);
         };
         // The first wait of each end adds its descriptor to the poller.

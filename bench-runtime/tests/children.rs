@@ -108,7 +108,6 @@ fn a_dump_at_sigquit_and_a_channel_both_get_it() {
             nix::sys::signal::raise(nix::sys::signal::SIGQUIT).unwrap();
             assert_eq!(signals.recv(), Some(Signal::QUIT));
             drop(signals);
-            // The runtime still writes dumps at SIGQUIT.
             nix::sys::signal::raise(nix::sys::signal::SIGQUIT).unwrap();
             bench_runtime::time::sleep(Duration::from_millis(1500));
         });
@@ -124,7 +123,7 @@ fn raise() {
     unsafe { libc::raise(libc::SIGTERM) };
 }
 
-/// Copies of the process by fork, without exec.
+/// By fork, without exec.
 #[test]
 fn a_forked_copy_dies_of_what_its_parent_listens_to_or_listens_itself() {
     let name = "a_forked_copy_dies_of_what_its_parent_listens_to_or_listens_itself";

@@ -1,5 +1,5 @@
-//! The profiles of waits. They belong to the process, so each test is a separate process. The time
-//! is fake, so that each wait has a known length.
+//! The profiles of waits. They belong to the process, so each test is a separate process. On the
+//! fake clock each wait has a known length.
 
 mod child;
 mod pprof;
@@ -18,7 +18,7 @@ use bench_runtime::{
 use child::{in_child, must_end};
 use start::Start;
 
-/// How long the work takes that is waited for, and how long after its start the wait begins.
+/// The length of the work. The wait for its end begins `LATER` after its start.
 const TAKES: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_millis(1);
 const WAITED: Duration = Duration::from_millis(999);
@@ -53,7 +53,6 @@ fn wait_for_the_mutex(mutex: &Mutex<()>) {
     black_box(());
 }
 
-/// Runs `body` on one P, where each wait takes exactly its time.
 fn on_fake_time(body: impl FnOnce() + Send + 'static) {
     let runtime = Runtime::builder().procs(1).fake_time().start().unwrap();
     runtime.run(body);

@@ -1,5 +1,4 @@
-//! Processes that must end with the right message: each test runs itself again
-//! in a child, which crashes.
+//! Processes that must end with the right message: each test runs itself again in a child.
 
 mod child;
 mod start;
@@ -139,8 +138,7 @@ fn stack_may_be_used_to_its_limit() {
             .stack(StackPolicy::Fixed(64 << 10))
             .start()
             .unwrap();
-        // The runtime's part, the entry's frames and a margin for a debug
-        // build's larger ones.
+        // Leaves room for the runtime's part, the entry's frames and a debug build.
         assert_eq!(runtime.run(|| use_bytes(48 << 10)), 48);
     });
     must_end(end);
@@ -223,7 +221,7 @@ fn limit(what: libc::__rlimit_resource_t, most: u64) {
     set_limit(what, most, most);
 }
 
-/// The same, but the limit can be raised again.
+/// As `limit`, but the limit can be raised again.
 fn soft_limit(what: libc::__rlimit_resource_t, most: u64) {
     set_limit(what, most, libc::RLIM_INFINITY);
 }
@@ -237,8 +235,7 @@ fn set_limit(what: libc::__rlimit_resource_t, soft: u64, hard: u64) {
     assert_eq!(unsafe { libc::setrlimit(what, &raw const limit) }, 0);
 }
 
-/// If the kernel provides too little, `build` fails, and its message tells what to do; else
-/// goroutines run.
+/// If the kernel provides too little, `build` fails with advice; else goroutines run.
 fn refused_or_runs(test: &str, what: libc::__rlimit_resource_t, most: u64, advice: &str) {
     let end = in_child(test, || {
         limit(what, most);

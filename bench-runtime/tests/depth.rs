@@ -1,5 +1,5 @@
-//! How deeply goroutines with the default stack may recurse, with few of them and with many. Each
-//! test runs itself again in a child, because deep stacks are counted by process.
+//! How deeply goroutines with the default stack may recurse. Each test runs itself again in a
+//! child, because deep stacks are counted by process.
 
 mod child;
 
@@ -52,20 +52,17 @@ fn use_bytes(bytes: usize) {
     assert!(dig(&raw const top as usize, bytes) > 0);
 }
 
-/// Goroutines that wait, each with values on its stack, and run the functions that are sent to
-/// them.
+/// Goroutines that wait, each with values on its stack, and run the functions sent to them.
 struct Crowd {
     orders: Vec<Sender<fn()>>,
     done: Receiver<bool>,
     all: Vec<JoinHandle<bool>>,
-    /// Which goroutines have a deep stack, and which a shallow one. The shallow ones are not always
-    /// the last that were spawned.
+    /// The goroutines with a deep stack. They are not always the first that were spawned.
     deep: Vec<usize>,
     shallow: Vec<usize>,
 }
 
 impl Crowd {
-    /// Returns when all goroutines have started.
     fn new(count: usize) -> Self {
         let (starts, started) = chan::<(usize, bool)>(0);
         let (says, done) = chan::<bool>(0);
@@ -108,7 +105,7 @@ impl Crowd {
         assert!(self.done.recv().unwrap());
     }
 
-    /// Lets them end. All must still have their values.
+    /// Ends the goroutines. All must still have their values.
     fn end(self) {
         self.orders.iter().for_each(|order| _ = order.close());
         assert!(self.all.into_iter().all(|one| one.join().unwrap()));

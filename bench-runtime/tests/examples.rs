@@ -82,7 +82,6 @@ fn pipeline_keeps_the_order_and_ends() {
         || {
             let before = bench_runtime::num_goroutine();
             let squares = pipeline::squares(4);
-            // The context ends the stages, at their next step.
             while bench_runtime::num_goroutine() > before {
                 bench_runtime::yield_now();
             }
@@ -144,7 +143,6 @@ fn chat_server_passes_lines_to_the_others() {
     }
 }
 
-/// A signal to the whole process, as `kill` sends it.
 fn terminate() {
     let me = nix::unistd::Pid::this();
     nix::sys::signal::kill(me, nix::sys::signal::SIGTERM).unwrap();
@@ -265,7 +263,7 @@ fn watcher_reports_each_change_and_ends_with_its_context() {
 
 #[test]
 fn repl_answers_on_a_terminal_while_another_line_is_computed() {
-    /// Types these lines. Returns the terminal's output, until it ends with `until`.
+    /// Types these lines. Returns the terminal's output up to `until`.
     fn typed(lines: &str, until: &str) -> (String, JoinHandle<std::io::Result<()>>) {
         let pty = nix::pty::openpty(None, None).unwrap();
         let master = Descriptor::new(pty.master);

@@ -1,5 +1,5 @@
-//! The child of a fork: the calls into the runtime that it may make, and the message if it makes
-//! others.
+//! The child of a fork: the calls into the runtime that it may make, and the message at other
+//! calls.
 
 mod child;
 mod start;
@@ -26,8 +26,8 @@ fn both_modes() -> [Builder; 2] {
     })
 }
 
-/// Forks. The child runs `body` and exits. Returns its exit status, or the negated number of the
-/// signal that ended it.
+/// Runs `body` in a child. Returns the child's exit status, or the negated number of the signal
+/// that ended the child.
 fn forked(body: impl FnOnce() -> i32) -> i32 {
     // SAFETY: no lock is held that the child needs; it leaves at once.
     unsafe {
@@ -83,7 +83,6 @@ fn goroutine_that_goes_on_in_a_child_ends_it_and_harms_no_parent() {
                 assert_eq!(drops, 3);
                 let (to, _from) = chan::<u8>(1);
                 assert_eq!(forked(move || to.send(1).map_or(1, |()| 4)), 4);
-                // The poller still watches the parent's descriptor.
                 (&far).write_all(b"parent").unwrap();
                 assert_eq!(reader.join().unwrap(), 6);
             });

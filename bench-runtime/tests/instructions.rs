@@ -1,10 +1,8 @@
 //! Counts the instructions of operations of goroutines, and compares the counts with budgets.
 //!
-//! Times differ from run to run, but counts of instructions hardly do. So a path that became longer
-//! is found even on a busy host. Each operation runs in two children under `valgrind
-//! --tool=callgrind`, on one P: [`TIMES`] times in the one, twice as often in the other. The
-//! difference of the two counts, divided by `TIMES`, is the cost of the operation. It does not
-//! include the start and the end of the process.
+//! Unlike times, counts hardly differ from run to run, even on a busy host. Each operation runs in
+//! two children under `valgrind --tool=callgrind`, on one P: [`TIMES`] times in the one, twice as
+//! often in the other. The difference of the counts, divided by `TIMES`, is the cost.
 //!
 //! A second table has operations that must not cost more with more Ps. Each is counted at
 //! GOMAXPROCS 1 to 64, while the other threads sleep. The instructions of sysmon are left out,
@@ -104,16 +102,14 @@ const OPERATIONS: &[Operation] = &[
 /// GOMAXPROCS in the second table.
 const PROCS: [usize; 4] = [1, 4, 16, 64];
 
-/// An operation of the second table, the function that does it a given number of times, and the
-/// fewest Ps with which it can be done.
+/// An operation of the second table, and the fewest Ps with which it can be done.
 struct Scaled {
     name: &'static str,
     run: fn(u64),
     times: u64,
     from_procs: usize,
-    /// The most that its cost with the most Ps may be, divided by its cost with the fewest. `None`
-    /// for an operation in which a thread sleeps: its count depends on whether the other threads go
-    /// to sleep in time, so it is printed but not compared.
+    /// The most that its cost may grow from the fewest Ps to the most. `None` if a thread sleeps in
+    /// the operation: the count then depends on the time, and is printed but not compared.
     growth: Option<f64>,
 }
 
@@ -152,7 +148,7 @@ const SCALED: &[Scaled] = &[
 /// Longer than a thread under valgrind takes to go to sleep.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// Starts as many threads as there are Ps. All but this one then go to sleep.
+/// Starts as many threads as there are Ps. All others then go to sleep.
 fn start_all_threads(procs: usize) {
     let all = Arc::new(Barrier::new(procs));
     let tasks: Vec<_> = (0..procs)
@@ -335,7 +331,7 @@ fn count(name: &str, mode: &str, procs: usize, times: u64) -> Result<u64, String
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        // In this order, because the first option turns collecting off at the start.
+        // In this order: the first option turns collecting off at the start.
         .args(["--toggle-collect=*sysmon::sysmon", "--collect-atstart=yes"])
         .arg(program)
         .args(["--child", name, mode])
@@ -383,7 +379,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(why) = missing() {
-        // Code that is not optimised is no reason to fail: `cargo test` runs it.
+        // Without optimisation the test passes, because `cargo test` runs it.
         let required = !cfg!(debug_assertions)
             && std::env::var_os("REQUIRE_VALGRIND").is_some_and(|value| value == "1");
         println!("instructions: skipped: {why}");

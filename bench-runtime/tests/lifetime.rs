@@ -1,5 +1,4 @@
-//! Runtimes that have ended leave only a constant amount of memory. This is a separate process, so
-//! that no other test changes its memory.
+//! Runtimes that have ended leave only a constant amount of memory.
 
 mod start;
 
@@ -27,7 +26,7 @@ fn resident_bytes() -> usize {
     pages * 4096
 }
 
-/// One use of everything that leaves memory in a runtime's core.
+/// Uses everything that leaves memory in a runtime's core.
 fn use_it(runtime: &Runtime) {
     let sum = runtime.run(|| {
         let all = WaitGroup::new();
@@ -90,8 +89,7 @@ fn handle_joined_after_the_end_gets_its_result_and_leaves_no_memory() {
     assert!(grown < 16 << 20, "{} KB more", grown >> 10);
 }
 
-/// A call that is due after its runtime has ended must not start anything on parts that another
-/// runtime uses by then. So a plain thread makes the call.
+/// A late call must not start anything on parts that another runtime uses by then.
 #[test]
 fn call_after_the_end_of_its_runtime_runs_on_a_thread() {
     let calls = Arc::new(AtomicUsize::new(0));
@@ -136,7 +134,7 @@ fn goroutine_that_never_ended_keeps_what_it_needs() {
         }
         let left = ended.shutdown().unfinished_count;
         let other = runtime(n % 2 == 0);
-        // The goroutine is readied in a runtime that has ended, which has no effect.
+        // Readying a goroutine of a runtime that has ended has no effect.
         tx.close();
         use_it(&other);
         match waits.join() {

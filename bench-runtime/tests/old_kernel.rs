@@ -1,5 +1,5 @@
-//! Older kernels: a child process installs a seccomp filter that refuses a system call as an
-//! older kernel or a sandbox does, and then runs the tests of stacks, children or files.
+//! Older kernels: a child installs a seccomp filter that refuses a system call as an older kernel
+//! or a sandbox does, and then runs the tests of stacks, children or files.
 
 mod child;
 mod start;
@@ -21,8 +21,7 @@ enum Lacks {
     /// `MADV_GUARD_INSTALL` and `process_madvise` on oneself: before 6.13.
     Guards,
     UserFault,
-    /// `pidfd_open`: before 5.3. The call fails with this error, which is an old kernel's or a
-    /// sandbox's.
+    /// `pidfd_open`: before 5.3. The call fails with this error.
     ProcessDescriptors(i32),
     /// `RWF_NOWAIT`: before 4.14, and some file systems still.
     ReadsWithoutWait,
@@ -102,7 +101,6 @@ fn forget(lacks: Lacks) {
     }
 }
 
-/// In a child that runs on the older kernel.
 fn on_old_kernel(test: &str, lacks: Lacks, body: impl FnOnce()) -> Option<End> {
     in_child(test, || {
         forget(lacks);
@@ -211,8 +209,7 @@ fn goroutines_without_guard_markers_run_until_the_map_limit() {
     must_end(end);
 }
 
-/// A value of a goroutine. If the goroutine gets no stack, the value is dropped; the first three
-/// destructors wait.
+/// If a goroutine gets no stack, its value is dropped; the first three destructors wait.
 struct Waits(Receiver<()>);
 
 static DROPPED: AtomicUsize = AtomicUsize::new(0);

@@ -1,6 +1,5 @@
 //! A server that runs out of file descriptors: its accept loop pauses, other goroutines continue,
-//! and it accepts again once some are free. This is a separate process, because it lowers its
-//! limit.
+//! and it accepts again once some are free.
 
 mod start;
 
@@ -75,8 +74,8 @@ fn loop_survives(builder: Builder) {
         }
     });
     let address = address.recv().expect("it listens");
-    // This opens the descriptors that a process opens only once. The connection stays open: else
-    // the server would close its end, and have a free descriptor.
+    // Opens the descriptors that a process opens only once. If the connection closed, the server
+    // would have a free descriptor.
     let mut first = connected(unconnected(), address);
     is_served(&mut first);
 

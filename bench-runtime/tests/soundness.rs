@@ -1,5 +1,5 @@
 //! Programs without `unsafe` (except to start the runtime), of the kinds that once broke the
-//! runtime. A program that may crash the process runs in a child.
+//! runtime.
 
 mod child;
 mod start;
@@ -107,7 +107,6 @@ fn lock_of_a_thread_ends_with_its_goroutine() {
     });
 }
 
-/// Waits for a message, in the destructor of a goroutine's local.
 struct Waits(Receiver<()>);
 
 impl Drop for Waits {
@@ -131,7 +130,7 @@ fn destructor_of_a_goroutine_local_that_waits_leaves_the_result_alone() {
     });
 }
 
-/// A result that uses a local and locks its thread when it is dropped.
+/// Uses a local and locks its thread in its destructor.
 struct Binds;
 
 impl Drop for Binds {
@@ -236,7 +235,7 @@ fn thread_locals_are_dropped_where_all_goroutines_of_the_thread_have_ended() {
     }
 }
 
-/// Waits, in a destructor that a thread runs at its end.
+/// Waits in a destructor that a thread runs at its end.
 struct Last(Receiver<()>, UnixStream);
 
 impl Drop for Last {
@@ -265,7 +264,8 @@ fn waits_in_destructors_of_thread_locals_are_waits() {
                 .unwrap();
             std::thread::spawn(move || {
                 LAST.with(|last| *last.borrow_mut() = Some(Last(rx.clone(), ours)));
-                // The runtime's own destructors come after it, and end before it.
+                // The runtime's thread-locals are made after `LAST`, so their destructors run
+                // first.
                 rx.recv_timeout(Duration::from_millis(1)).unwrap_err();
                 LAST.with(|last| {
                     let last = last.borrow();
@@ -283,7 +283,7 @@ fn waits_in_destructors_of_thread_locals_are_waits() {
 
 // The program's code that the scheduler would run: destructors of values in timers.
 
-/// Records whether it is dropped in a goroutine.
+/// Sends whether it is dropped in a goroutine.
 struct Tells(Sender<bool>);
 
 impl Drop for Tells {
@@ -380,7 +380,7 @@ fn plain_timers_fire() {
     tick.expect("it fires timers");
 }
 
-/// Contexts of a plain thread that are dropped at the moment when their time is over.
+/// Contexts of a plain thread, dropped at their deadline.
 fn contexts_whose_causes(drop: fn()) {
     let soon = Duration::from_millis(2);
     for _ in 0..100 {
@@ -408,7 +408,7 @@ fn destructors_of_the_programs_do_not_end_or_block_the_timers_of_plain_threads()
         });
         std::panic::set_hook(Box::new(|_| ()));
         contexts_whose_causes(|| assert!(is_main()));
-        // A goroutine's function, whose runtime is gone when it is due.
+        // The function's runtime is gone when the function is due.
         let runtime = Runtime::builder().procs(1).start().unwrap();
         let after = runtime.run(|| {
             let waits = Calls(plain_timers_fire);
@@ -421,7 +421,6 @@ fn destructors_of_the_programs_do_not_end_or_block_the_timers_of_plain_threads()
     }));
 }
 
-/// A writer of the program that waits at each write.
 struct Parks;
 
 impl fmt::Write for Parks {
@@ -447,7 +446,7 @@ fn no_lock_is_held_while_the_programs_writer_is_called() {
             }
         });
         each_mode(|| {
-            // A stream writes its own text, and waits for room.
+            // A stream waits for room.
             let (near, far) = UnixStream::pair().unwrap();
             let reader = go(move || {
                 time::sleep(Duration::from_millis(20));
@@ -562,8 +561,7 @@ fn without_stacks(test: fn()) {
     });
 }
 
-/// Blocks goroutines on a channel until further ones have no stack and fail:
-/// `begin` starts one that waits for the channel.
+/// Blocks goroutines, started by `begin`, until there is no stack for further ones.
 fn fill(mut begin: impl FnMut(Receiver<()>)) -> Sender<()> {
     let (tx, rx) = chan::<()>(0);
     (0..TASKS).for_each(|_| begin(rx.clone()));
@@ -578,7 +576,7 @@ fn fill(mut begin: impl FnMut(Receiver<()>)) -> Sender<()> {
 fn goroutine_without_a_stack_is_an_error_of_all_waits_for_it() {
     let test = "goroutine_without_a_stack_is_an_error_of_all_waits_for_it";
     must_end(in_child(test, || {
-        // The panics of refused goroutines are not printed. A panic of this file is unexpected.
+        // The panics of refused goroutines are not printed.
         std::panic::set_hook(Box::new(|info| {
             let text = info.to_string();
             if text.contains("soundness.rs") {
@@ -661,8 +659,7 @@ fn goroutine_without_a_stack_and_without_a_handle_reaches_the_panic_hook() {
     }));
 }
 
-/// Else the borrowed value would be freed while a thread, or another runtime's goroutine, still
-/// reads it.
+/// Otherwise the borrowed value would be freed while a thread still reads it.
 #[test]
 fn borrows_of_run_scoped_last_until_its_goroutine_has_ended() {
     let test = "borrows_of_run_scoped_last_until_its_goroutine_has_ended";
@@ -688,8 +685,8 @@ fn borrows_of_run_scoped_last_until_its_goroutine_has_ended() {
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
-/// Once, a goroutine that had never started was in the queue of the stopped runtime while its
-/// record was on the free list. So the next goroutine in that queue was freed too.
+/// Once, a goroutine that had never started stayed in the stopped runtime's queue while its record
+/// was on the free list. So the next goroutine in that queue was freed too.
 #[test]
 fn record_of_a_goroutine_that_a_stopped_runtime_has_left_is_not_reused() {
     let test = "record_of_a_goroutine_that_a_stopped_runtime_has_left_is_not_reused";
@@ -705,7 +702,7 @@ fn record_of_a_goroutine_that_a_stopped_runtime_has_left_is_not_reused() {
             while !goroutines_wait(&runtime) {
                 yield_now();
             }
-            // This goroutine has the only P, so the one below does not start.
+            // This goroutine has the only P, so the next does not start.
             let (begins, has_begun) = std::sync::mpsc::channel();
             drop(runtime.spawn(move || {
                 begins.send(()).unwrap();

@@ -1,4 +1,4 @@
-//! Standard streams of every kind. The child of each test has them.
+//! Standard streams of every kind.
 
 mod start;
 
@@ -17,8 +17,7 @@ fn is_nonblocking(fd: impl AsFd) -> bool {
     unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_GETFL) & libc::O_NONBLOCK != 0 }
 }
 
-/// In the child: prints when it waits for a line, and then each line that it has read, until the
-/// end of the input. Another goroutine runs meanwhile.
+/// In the child: prints each line of the input. Another goroutine runs meanwhile.
 fn body() {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         builder.procs(1).start().unwrap().run(|| {
@@ -45,7 +44,7 @@ fn body() {
     assert!(!is_nonblocking(std::io::stdin()) && !is_nonblocking(std::io::stdout()));
 }
 
-/// Starts the child; `None` in the child, when it is done.
+/// `None` in the child, when it is done.
 fn child(test: &str, stdin: Stdio, stdout: Stdio) -> Option<Child> {
     if std::env::var_os(CHILD).is_some() {
         body();
@@ -61,7 +60,6 @@ fn child(test: &str, stdin: Stdio, stdout: Stdio) -> Option<Child> {
     Some(command.spawn().unwrap())
 }
 
-/// Reads until this text has arrived.
 fn until(from: &mut impl Read, text: &str) -> String {
     let mut all = Vec::new();
     while !String::from_utf8_lossy(&all).contains(text) {
@@ -172,7 +170,6 @@ fn a_terminal_is_waited_for_and_stays_as_it_was() {
     screen.write_all(b"rest\n\x04").unwrap();
     until(&mut screen, "[rest\r\n]");
     assert!(!is_nonblocking(&slave));
-    // The rest of the child's output must be read.
     let reader = std::thread::spawn(move || {
         std::io::BufReader::new(screen)
             .lines()
@@ -204,7 +201,7 @@ fn streams_that_are_closed_are_at_their_end() {
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
 }
 
-/// The reader of the pipe is slow. The writer waits, and other goroutines run.
+/// The writer waits for a slow reader, and other goroutines run.
 #[test]
 fn a_full_pipe_is_waited_for() {
     const LENGTH: usize = 300_000;

@@ -15,7 +15,7 @@ const CHILD: &str = "BENCH_RUNTIME_UNWIND_CHILD";
 #[inline(never)]
 fn at_the_top_of_the_stack<T>(f: fn() -> T) -> T {
     let value = f();
-    // So that the call is no tail call, and has a frame.
+    // The call is no tail call, so it has a frame.
     black_box(());
     value
 }

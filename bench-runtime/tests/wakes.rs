@@ -1,8 +1,7 @@
-//! How often threads are woken to look for work: counted in a separate process,
-//! so that no other test's load changes the number.
+//! How often threads are woken to look for work: counted in a separate process.
 //!
-//! The bounds are wide, because sysmon may wake threads on a loaded host. The tests look for a wake
-//! at every ready, which is far beyond the bounds.
+//! The bounds are wide, because sysmon may wake threads on a loaded host. A wake at every ready is
+//! far above them.
 
 mod start;
 
@@ -83,7 +82,6 @@ fn no_thread_is_woken_while_all_wait() {
             assert_eq!(waiter.join().unwrap(), None);
         });
     });
-    // At the start and the end there may be a wake for each goroutine, but while they wait there is
-    // none.
+    // There may be a wake for each goroutine at the start and at the end.
     assert!(counts.iter().all(|&count| count < 2_200), "{counts:?}");
 }

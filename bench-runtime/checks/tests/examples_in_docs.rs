@@ -1,14 +1,13 @@
 //! Every public item has an example that runs, also the items that macros generate.
 //!
-//! An item that is declared `pub` is public: the lint `unreachable_pub` checks that, so this file
-//! needs no list of names. Items that lib.rs re-exports as `#[doc(hidden)]`, and tests, are left
-//! out.
+//! An item that is declared `pub` is public, as the lint `unreachable_pub` checks. Items that
+//! lib.rs
+//! re-exports as `#[doc(hidden)]`, and tests, are left out.
 //!
 //! # Which items may share an example
 //!
-//! A method whose only parameter is `self`, or a function of a type that returns `Self`, needs no
-//! separate example if one of the type's examples calls it. Variants and fields need none beside
-//! their type's, and methods of std's traits need none.
+//! A method whose only parameter is `self`, or a function of a type that returns `Self`, may share
+//! the type's example. Variants, fields and methods of std's traits need none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -58,7 +57,7 @@ impl Public {
     }
 }
 
-/// The text of the doc comments among attributes. Of a `concat!` it has only the literals.
+/// Of a `concat!` only the literals.
 fn docs_of(attributes: &[Attribute]) -> String {
     fn literals(tokens: TokenStream, out: &mut String) {
         for token in tokens {
@@ -142,8 +141,7 @@ impl Walk {
         }
     }
 
-    /// The `impl $type { … }` in the body of a macro. The tokens are those of Rust, except for `$`.
-    /// The methods are read as methods of a type `$type`.
+    /// Reads the methods of `impl $type { … }` in a macro as methods of a type `$type`.
     fn macro_body(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         for (at, token) in tokens.iter().enumerate() {

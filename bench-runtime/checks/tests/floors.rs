@@ -1,10 +1,9 @@
-//! The floors of the runtime's source, file by file: no circle of imports, and each
-//! `impl` in the file of its type. It prints the floors.
+//! The floors of the runtime's source, file by file: no circle of imports.
 //!
-//! An import is a `use`, or a path that begins with `crate`, `super` or `self`. It leads through
-//! re-exports to the file that defines the name. A re-export alone is no import. Calls of methods
-//! need no import, so they are not seen here. Therefore the second test checks that each inherent
-//! `impl` is in the file of its type.
+//! An import is a `use`, or a path that begins with `crate`, `super` or `self`; it leads through
+//! re-exports to the file that defines the name. Calls of methods need no import, so the second
+//! test
+//! checks that each inherent `impl` is in the file of its type.
 //!
 //! `cargo test -p bench-runtime-checks --test floors -- --nocapture` prints the floors.
 
@@ -25,8 +24,7 @@ struct Module {
     file: String,
     names: Names,
     uses: Vec<Names>,
-    /// The names that a `use` gives to items of the crate, and all paths: such a name may be the
-    /// first part of a path.
+    /// The names that a `use` gives to items of the crate, and all paths.
     aliases: BTreeMap<String, Names>,
     paths: Vec<Names>,
     reexports: BTreeMap<String, Names>,
@@ -67,8 +65,7 @@ fn attributes_of(item: &Item) -> &[syn::Attribute] {
 }
 
 impl Reader<'_> {
-    /// The path from the root that these names lead to; `None` for names of other crates
-    /// and of this file.
+    /// The path from the root; `None` for names of other crates and of this file.
     fn absolute(&self, names: &[String]) -> Option<Names> {
         let mut base = self.module.names.clone();
         let mut rest = names;
@@ -324,8 +321,8 @@ fn imports(modules: &BTreeMap<Names, Module>) -> BTreeMap<&Names, BTreeSet<Names
         .collect()
 }
 
-/// The floor of each module: one above the highest from which it imports. A file in a circle, or
-/// one that imports such a file, has no floor.
+/// One above the highest floor from which the module imports. A file in a circle, or one that
+/// imports such a file, has no floor.
 fn floors(imports: &BTreeMap<&Names, BTreeSet<Names>>) -> BTreeMap<Names, usize> {
     let mut floors: BTreeMap<Names, usize> = BTreeMap::new();
     loop {

@@ -174,8 +174,7 @@ fn tests_that_the_conformance_table_names_exist() {
     assert!(missing.is_empty(), "no such tests: {missing:?}");
 }
 
-/// A text in backquotes that has a slash, or ends like a file name, is a path. It is relative to
-/// the root, or to a folder of one of the crates.
+/// A text in backquotes with a slash, or a file's ending, is a path from the root or from a crate.
 #[test]
 fn files_that_architecture_names_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -204,8 +203,8 @@ fn files_that_architecture_names_exist() {
     assert!(missing.is_empty(), "no such files: {missing:?}");
 }
 
-/// `cargo bench -- --quick` passes `--quick` to each bench target of the
-/// workspace, and libtest's harness does not know this option.
+/// `cargo bench -- --quick` passes `--quick` to each bench target, and libtest's harness does not
+/// know this option.
 #[test]
 fn no_library_or_program_is_a_bench_target() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

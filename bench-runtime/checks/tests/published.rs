@@ -24,7 +24,7 @@ fn documentation_names_no_file_that_is_not_in_the_package() {
     };
     for path in &sources {
         let inner = path.strip_prefix(&root).expect("below src");
-        // These two files are only for sanitizers, whose builds are described in the repository.
+        // Only for sanitizers, whose builds are described in the repository.
         if ["stack/fiber.rs", "sys/address_marks.rs"]
             .iter()
             .any(|own| inner == Path::new(own))

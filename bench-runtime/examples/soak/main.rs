@@ -1,10 +1,10 @@
-//! Soak test: uses everything at once, with more Ps than CPUs, for as long as requested, and checks
-//! every answer.
+//! Soak test: uses everything at once, with more Ps than CPUs, and checks every answer.
 //!
-//! Actors run one scenario after another, drawn from a seed. A watchdog thread checks each actor.
-//! If one has made no progress for `--timeout` seconds, it prints what each thread does and the
-//! scheduler's state, and aborts. It also checks that the program ends. At the end the counts must
-//! balance: no goroutine left, no thread left, every value dropped once.
+//! Actors run one scenario after another, drawn from a seed. If an actor makes no progress for
+//! `--timeout` seconds, or the program does not end, a watchdog thread prints what each thread
+//! does,
+//! and aborts. At the end no goroutine and no thread may be left, and every value must have been
+//! dropped once.
 //!
 //! `cargo run --release --example soak -- --seconds 60 --procs 64 --mode migrating`
 
@@ -98,7 +98,7 @@ fn main() {
     let timeout = Instant::now() + Duration::from_secs(20);
     // Two threads must be left: this one and the watchdog's.
     let mut threads = threads_count();
-    // The kernel may leave a thread out of a list that is read while another thread ends.
+    // The kernel's list may lack a thread while another thread ends.
     while threads != 2 && Instant::now() < timeout {
         std::thread::sleep(Duration::from_millis(5));
         threads = threads_count();

@@ -1,4 +1,4 @@
-//! The scenarios: the work of an actor in a round. Each checks its own answer.
+//! The work of an actor in a round. Each scenario checks its own answer.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -76,7 +76,7 @@ impl Rng {
     }
 }
 
-/// Panics that scenarios make on purpose are not printed; all others are.
+/// Panics that scenarios make on purpose are not printed.
 pub(crate) fn silence_expected_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -16,7 +16,7 @@ pub(crate) struct Board {
     began: Instant,
     /// The scenario, or [`IDLE`].
     at: Vec<AtomicU64>,
-    /// The time since which the actor runs it, in milliseconds.
+    /// When the actor began the scenario, in milliseconds.
     since: Vec<AtomicU64>,
     counts: Vec<AtomicU64>,
     over: AtomicBool,
@@ -98,15 +98,14 @@ impl Board {
     }
 }
 
-/// How long the program may take to end after the last scenario, in addition to the time-out. A
-/// shutdown waits for threads, and so does counting them.
+/// How long the program may take to end after the last scenario, in addition to the time-out.
 const CLOSING: Duration = Duration::from_secs(60);
 
 /// How long the runtime may take to print its state.
 const TELLING: Duration = Duration::from_secs(10);
 
-/// Starts the thread. Before it has reported a hang and what each thread does, it does not use the
-/// runtime, because the runtime's locks may be the cause. It runs until [`Board::close`].
+/// Runs until [`Board::close`]. Before it has reported a hang, the thread does not use the runtime,
+/// because the runtime's locks may be the cause.
 pub(crate) fn start(
     board: Arc<Board>,
     runtime: Weak<Runtime>,
@@ -137,8 +136,7 @@ pub(crate) fn start(
     })
 }
 
-/// Prints the progress from time to time. The watchdog does not do this, because it takes locks of
-/// the runtime.
+/// Prints the progress. The watchdog does not, because that takes locks of the runtime.
 pub(crate) fn start_reporter(board: Arc<Board>, runtime: Weak<Runtime>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut reported = Instant::now();
@@ -173,8 +171,9 @@ fn hang(what: &str, runtime: &Weak<Runtime>) -> ! {
     std::process::abort();
 }
 
-/// Each thread of the process: its name, its state, and, if the kernel tells,
-/// the system call and the kernel function in which it sleeps.
+/// The name and state of each thread and, if known, the system call and the kernel function in
+/// which
+/// it sleeps.
 fn threads() -> String {
     let mut out = String::new();
     for task in std::fs::read_dir("/proc/self/task")

@@ -11,7 +11,7 @@ const CHILD: &str = "BENCH_RUNTIME_TEST_CHILD";
 /// A child that takes longer counts as hanging.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The signal that ended a child, if one did, and what the child wrote on stderr.
+/// The signal that ended a child, if any, and what the child wrote on stderr.
 pub(crate) type End = (Option<i32>, String);
 
 /// In the parent: how the child ended. In the child: runs `body` and exits.
@@ -20,7 +20,7 @@ pub(crate) fn in_child(test: &str, body: impl FnOnce()) -> Option<End> {
     in_child_with(test, &[], body)
 }
 
-/// The same, with these variables in the child's environment.
+/// With these variables in the child's environment.
 ///
 /// Panics if the child hangs, or exits with another status than 0.
 #[track_caller]

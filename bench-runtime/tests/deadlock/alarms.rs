@@ -1,5 +1,4 @@
-//! Programs in which every goroutine waits for another, and the line of the report for each
-//! goroutine.
+//! Programs in which every goroutine waits for another, with the report for each goroutine.
 
 use std::fmt::Write;
 use std::sync::{Arc, Barrier};

@@ -1,9 +1,8 @@
-//! "All goroutines are asleep": the content of the report, and that there is none if something
-//! outside could still end a wait.
+//! The report "all goroutines are asleep", and that there is none if something outside could still
+//! end a wait.
 //!
-//! Each scenario is a separate process whose only threads are the runtime's and the main one. A
-//! thread of libtest would count as a thread outside the runtime, and no deadlock would be
-//! reported. So this binary is its own harness. With [`SCENARIO`] set it runs that scenario.
+//! Each scenario is a separate process. libtest would add a thread outside the runtime, and no
+//! deadlock would be reported, so this binary is its own harness.
 
 mod alarms;
 mod no_alarms;
@@ -101,7 +100,6 @@ fn run(scenario: &Scenario) -> Result<(), Failed> {
     }
 }
 
-/// The file that the environment names lists the goroutines that wait.
 fn deadlock_leaves_its_trace_where_asked() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("trace.json");
@@ -129,11 +127,9 @@ fn deadlock_leaves_its_trace_where_asked() -> Result<(), Failed> {
     }
 }
 
-/// The lines of a report, one for each goroutine, if the child ended with one; the
-/// goroutines' stacks come after an empty line.
+/// The lines of a report, one for each goroutine. The stacks come after an empty line.
 fn reported(status: ExitStatus, stderr: &str) -> Option<Vec<&str>> {
     let rest = stderr.strip_prefix("fatal error: all goroutines are asleep - deadlock!\n\n")?;
-    // Go's exit status for it.
     (status.code() == Some(2)).then(|| rest.lines().take_while(|line| !line.is_empty()).collect())
 }
 

@@ -21,7 +21,6 @@ const A_WHILE: Duration = Duration::from_millis(100);
 /// Enough runs to find a race that once gave a false alarm in one of about ten thousand.
 const RUNS: usize = 60_000;
 
-/// A child that writes a line after a while, and the pipe that it writes to.
 fn late_child() -> (Child, OwnedFd) {
     let mut child = Command::new("sh")
         .args(["-c", "sleep 0.2; echo late"])
@@ -32,7 +31,7 @@ fn late_child() -> (Child, OwnedFd) {
     (child, stdout)
 }
 
-/// Reads all data of a pipe. Only the goroutine waits, not its thread.
+/// Only the goroutine waits, not its thread.
 fn read_all(pipe: OwnedFd) -> String {
     let mut text = String::new();
     let mut reader = PipeReader::try_from(pipe).unwrap();
@@ -372,7 +371,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
     }),
     ends("outside_thread_after_dumps_that_got_no_thread", || {
         let refused = || {
-            // The stack of the thread that writes the dumps has 8 MiB.
+            // The thread that writes the dumps has a stack of 8 MiB.
             let stack = 8 << 20..(8 << 20) + (256 << 10);
             refuse(libc::SYS_mmap, stack, libc::ENOMEM);
             let builder = builder(1, false).dumps_on_quit(true);

@@ -1,5 +1,5 @@
-//! Errors that the address sanitizer must find in goroutines, and correct programs that it must
-//! accept: `scripts/asan.sh` runs both.
+//! Errors that the address sanitizer must find in goroutines, and correct programs: see
+//! `scripts/asan.sh`.
 
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -25,7 +25,7 @@ fn a_blocking_call_may_wait_for_a_goroutine_of_the_same_thread() {
             begun.recv().unwrap();
             tx.send(7).unwrap();
         });
-        // Until it has started and waits.
+        // Until the goroutine waits.
         while !goroutines().iter().any(|g| g.state == "chan receive") {
             yield_now();
         }
@@ -74,7 +74,6 @@ fn a_panic_in_a_blocking_call_goes_on_in_the_goroutine() {
             caught.unwrap_err().downcast_ref::<&str>(),
             Some(&"from below")
         );
-        // The goroutine still works afterwards.
         assert_eq!(go(|| 3).join().unwrap(), 3);
         let (tx, rx) = chan(0);
         let task = go(move || rx.recv());
@@ -184,7 +183,7 @@ fn stack_that_a_blocking_call_borrows_survives_a_shutdown() {
         assert_eq!(told.recv(), Ok(0));
         let left = runtime.shutdown();
         assert_eq!((left.unfinished_count, left.threads_count), (1, 1));
-        // The stack slot of the blocked goroutine must not be used by another runtime now.
+        // Another runtime must not use the blocked goroutine's stack slot now.
         let other = setting.builder().start().unwrap();
         other.run(|| {
             let tasks: Vec<_> = (0..200).map(|n| go(move || [n as u8; 8192][n])).collect();

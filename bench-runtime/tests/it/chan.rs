@@ -175,7 +175,6 @@ fn len_and_capacity_are_exact() {
             tx.send(n).unwrap();
             assert_eq!((tx.len(), rx.len()), (n, n));
         }
-        // A waiting sender's value is not in the buffer.
         let waiting = tx.clone();
         let sender = way.go(move || waiting.send(4));
         way.let_others_run();
@@ -308,7 +307,6 @@ fn every_value_is_dropped_once() {
             let (tx, rx) = chan(capacity);
             let counter = drops.clone();
             let sender = way.go(move || {
-                // The receiver takes three values and is then dropped.
                 (0..10)
                     .filter(|_| tx.send(Counted(counter.clone())).is_ok())
                     .count()

@@ -39,7 +39,6 @@ fn send_timeout_gives_the_value_back_no_earlier_than_its_limit() {
             tx.send_deadline(3, Instant::now()),
             Err(SendTimeoutError::Timeout(3))
         );
-        // The sends that timed out left nothing behind.
         assert_eq!(rx.recv(), Some(1));
         assert_eq!(tx.try_send(4), Ok(()));
         assert_eq!(rx.recv(), Some(4));

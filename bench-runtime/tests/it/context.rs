@@ -33,7 +33,6 @@ fn cancelling_a_parent_ends_all_below_it_and_nothing_above() {
             assert_eq!(ended.err(), Some(ContextError::Cancelled));
         }
         assert_eq!(root.err(), None);
-        // A context derived from an ended one has ended.
         let (late, _cancel) = parent.with_cancel();
         assert_eq!(late.err(), Some(ContextError::Cancelled));
         assert!(late.done().is_closed());
@@ -89,7 +88,6 @@ fn simultaneous_cancels_count_once() {
             let (root, cancel_root) = Context::background().with_cancel();
             let mut contexts = vec![root.clone()];
             let mut cancels = vec![cancel_root];
-            // A tree of two levels, each cancelled by a task of its own.
             for _ in 0..6 {
                 let (ctx, cancel) = root.with_cancel();
                 let (below, cancel_below) = ctx.with_cancel();
@@ -214,7 +212,7 @@ fn the_first_cause_counts_and_is_passed_down() {
             assert!(matches!(cause.downcast_ref(), Some(DiskFull(3))));
             assert_eq!(ctx.err(), Some(ContextError::Cancelled));
         }
-        // Without a cause it is the error.
+        // Without a cause, `cause` is the error.
         let (plain, cancel) = Context::background().with_cancel();
         cancel.cancel();
         let cause = plain.cause().unwrap();
@@ -248,7 +246,7 @@ fn an_after_func_runs_once_in_a_task_of_its_own() {
         assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
         cancel.cancel();
         cancel.cancel();
-        // The sender is dropped with the function: once, then closed.
+        // The drop of the function drops the sender, which closes the channel.
         assert_eq!((rx.recv(), rx.recv()), (Some(()), None));
         assert!(!call.stop());
     });
@@ -296,8 +294,7 @@ fn a_guard_cancels_at_the_end_of_its_block() {
 /// A chain of this length would overflow any stack in a recursion.
 const DEEP: usize = 300_000;
 
-/// The context at the end of a chain in which each is derived from the one before, and the
-/// functions that cancel the last two.
+/// The context at the end of a chain of contexts, and the functions that cancel the last two.
 fn chain(scopes: bool) -> (Context, Cancel, Cancel) {
     let (mut ctx, mut last) = Context::background().with_cancel();
     let mut before = last.clone();
@@ -321,7 +318,6 @@ fn a_long_chain_is_freed_and_cancelled_without_recursion() {
         drop(values);
         let (scopes, last, before) = chain(true);
         drop(scopes);
-        // Frees the chain from its last context to the root.
         drop((before, last));
         let (scopes, last, _) = chain(true);
         last.cancel();

@@ -111,7 +111,7 @@ fn a_folder_of_any_size_is_listed_whole() {
     });
 }
 
-/// The file is a named pipe: opening and reading it wait for the other end.
+/// Opening and reading a named pipe wait for the other end.
 #[test]
 fn a_file_that_makes_wait_lets_other_goroutines_run() {
     at_each(&[1, 2, 64], |_| {
@@ -141,8 +141,8 @@ fn a_file_that_makes_wait_lets_other_goroutines_run() {
     });
 }
 
-/// A read that returns 0 bytes may consume something: an empty datagram, or an end of input typed
-/// on a terminal.
+/// A read that returns 0 bytes may consume an empty datagram, or an end of input typed on a
+/// terminal.
 #[test]
 fn reads_continue_after_one_that_returned_0_bytes() {
     everywhere(|_: Way| {

@@ -20,12 +20,12 @@ use crate::support::{Way, everywhere, message};
 
 const ROUNDS: usize = if cfg!(miri) { 50 } else { 2_000 };
 
-/// A place for a value. A future waits until the place is filled.
+/// A future waits until the place is filled.
 #[derive(Default)]
 pub(crate) struct Place(Mutex<(Option<usize>, Option<Waker>)>);
 
 impl Place {
-    /// Fills the place. Calls the waker without holding the lock.
+    /// Calls the waker without holding the lock.
     pub(crate) fn fill(&self, value: usize) {
         let waker = {
             let mut inner = self.0.lock().unwrap();
@@ -271,7 +271,6 @@ fn wake_after_the_end_and_after_the_runtime_is_harmless() {
         place.fill(3);
         let (waker, got) = task.join().unwrap();
         assert_eq!(got, 3);
-        // A goroutine that waits for ever, and is left.
         let never = Arc::new(Place::default());
         let left = runtime.spawn({
             let never = never.clone();

@@ -139,7 +139,7 @@ fn value_handed_to_a_dropped_future_comes_first_whatever_the_capacity() {
                     drop(tx);
                 }
                 let mut got = vec![];
-                // The first value by a select, the others by receives.
+                // A select takes the first value, receives take the others.
                 select! {
                     recv(rx) -> first => got.extend(first),
                     default => {}
@@ -166,7 +166,6 @@ fn value_handed_to_a_dropped_future_goes_to_the_next_waiter() {
         drop(first);
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         assert_eq!(poll_once(second.as_mut(), &waker), Poll::Ready(Some(5)));
-        // Also to a goroutine that is parked.
         let mut first = Box::pin(rx.recv_async());
         assert!(poll_once(first.as_mut(), Waker::noop()).is_pending());
         let other = way.go({
@@ -312,8 +311,7 @@ fn dropped_send_leaves_the_queue_with_its_value() {
         let count = || drops.load(Ordering::SeqCst);
         let value = || Counted(drops.clone());
         let (tx, rx) = chan(0);
-        // The future is dropped without a poll; after a poll; and after its value was received,
-        // without another poll.
+        // A drop before the first poll; after a poll; and after the value was received.
         drop(tx.send_async(value()));
         assert_eq!(count(), 1);
         let mut send = Box::pin(tx.send_async(value()));
@@ -358,7 +356,7 @@ fn room_in_a_buffer_wakes_a_send_and_a_close_gives_its_value_back() {
         assert_eq!(rx.recv(), Some(1));
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         assert_eq!(poll_once(second.as_mut(), &waker), Poll::Ready(Ok(())));
-        // A value that was put back stays, and one that waits to be sent does not.
+        // A value that was put back stays; a value that waits to be sent is dropped.
         let mut receive = Box::pin(rx.recv_async());
         let received = poll_once(receive.as_mut(), Waker::noop());
         assert_eq!(received, Poll::Ready(Some(2)));
@@ -416,7 +414,7 @@ fn each_value_is_received_or_dropped_once_while_sends_are_dropped_at_any_time() 
     });
 }
 
-/// A waker that waits, which a waker should not.
+/// A waker should not wait.
 struct Waits(Sender<u8>);
 
 impl Wake for Waits {
@@ -436,7 +434,6 @@ fn timers_ticks_are_awaited_and_their_wakers_may_do_anything() {
                 assert!(ticker.receiver().recv_async().await.is_some());
             }
         });
-        // The scheduler wakes it while it fires timers, under the timer's lock.
         let (tx, rx) = chan(0);
         let waker = Waker::from(Arc::new(Waits(tx)));
         let timer = time::Timer::new(Duration::from_millis(1));

@@ -66,7 +66,6 @@ fn future_dropped_while_it_waits_lets_the_goroutine_run_on() {
         drop(join);
         tx.send(4).unwrap();
         assert_eq!(ended.recv(), Some(Some(4)));
-        // The future is dropped while the goroutine ends.
         for _ in 0..500 {
             let mut join = go(|| vec![1]).join_async();
             let polled = poll_once(std::pin::Pin::new(&mut join), Waker::noop());
@@ -103,7 +102,6 @@ fn shutdown_ends_awaits_of_what_will_not_end() {
     }
 }
 
-/// A waker that waits.
 struct Waits(Sender<u8>);
 
 impl Wake for Waits {

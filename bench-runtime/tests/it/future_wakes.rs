@@ -24,7 +24,7 @@ use crate::support::everywhere;
 const TIMEOUT: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Sends the id of the thread that wakes it, and then panics.
+/// Sends the id of the thread that calls the waker, and then panics.
 struct Tells(mpsc::Sender<ThreadId>);
 
 impl Wake for Tells {
@@ -34,7 +34,7 @@ impl Wake for Tells {
     }
 }
 
-/// Polls a receive from `rx`, which is pending. The returned future must live until it is woken.
+/// Polls a receive, which is pending. The future must live until it is woken.
 fn wait<T: Send + 'static>(rx: Receiver<T>, waker: &Waker) -> Pin<Box<dyn Future<Output = ()>>> {
     let mut waits: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
         rx.recv_async().await;
@@ -63,8 +63,7 @@ fn timers_of_threads_and_signals_wake_on_one_thread_which_outlives_panics() {
     assert_ne!(wakers[0], thread::current().id());
 }
 
-/// One waker waits for a value from the other, and then sends whether it runs on a goroutine. The
-/// other sends that value.
+/// One waker waits for a value from the other, and then sends whether it runs on a goroutine.
 enum Linked {
     Waits(Mutex<Receiver<()>>, mpsc::Sender<bool>),
     Tells(Sender<()>),
@@ -112,7 +111,7 @@ impl Wake for Dropped {
     }
 }
 
-/// Polls the task once. Its waker will drop it.
+/// Polls the task, which its waker will drop.
 fn dropped_when_woken(task: impl Future<Output = ()> + Send + 'static) -> Arc<Dropped> {
     let mut task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
     let dropped = Arc::new(Dropped(Mutex::new(None)));
@@ -195,7 +194,7 @@ fn tasks_that_drop_each_other_by_the_ends_of_contexts_end_in_a_loop() {
     });
 }
 
-/// In the queue a goroutine is between each two tasks. A turn is passed on up to a goroutine.
+/// A goroutine is queued between each two tasks.
 #[cfg(not(miri))]
 #[test]
 fn tasks_that_drop_each_other_by_a_descriptor_end_in_a_loop() {

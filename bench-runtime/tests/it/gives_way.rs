@@ -17,7 +17,6 @@ use crate::sched_support::at_each;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Longer than the test takes on a loaded machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn ignore<T>(_: T) {}
@@ -171,8 +170,8 @@ fn runtime() -> Vec<(&'static str, Call)> {
     ]
 }
 
-/// Makes each call in a loop that only a sleeper ends. There is one P, and the sleeper may be
-/// pinned to the same thread; so if the call does not give way, the sleeper never wakes.
+/// Makes each call in a loop until a sleeper has woken. There is one P, and the sleeper may be
+/// pinned to the same thread; if the call does not give way, the sleeper never wakes.
 fn give_way(calls: Vec<(&'static str, Call)>) {
     for (name, mut call) in calls {
         let stop = Arc::new(AtomicBool::new(false));
@@ -193,7 +192,7 @@ fn give_way(calls: Vec<(&'static str, Call)>) {
     }
 }
 
-/// As [`give_way`]; the other goroutine of the thread waits for a descriptor, not for a timer.
+/// As [`give_way`]; the other goroutine waits for a descriptor.
 #[test]
 fn loop_of_calls_gives_way_to_a_goroutine_that_waits_for_a_descriptor() {
     at_each(&[1], |_| {
@@ -207,9 +206,7 @@ fn loop_of_calls_gives_way_to_a_goroutine_that_waits_for_a_descriptor() {
             stop.store(true, Ordering::Relaxed);
         });
         begun.recv().unwrap();
-        // The reader waits in the poller.
         time::sleep(Duration::from_millis(1));
-        // This does not wait, because the pipe is empty.
         to.write_all(b"x").unwrap();
         let since = Instant::now();
         while !seen.load(Ordering::Relaxed) {

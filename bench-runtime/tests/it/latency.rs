@@ -18,7 +18,7 @@ fn until_timed() {
 #[test]
 fn latency_counts_the_delay_by_a_hog_in_its_bucket() {
     const HOG: Duration = Duration::from_millis(70);
-    // Buckets from here on show the hog's delay. It is the power of two below [`HOG`].
+    // Buckets from here on show the hog's delay.
     const BUCKET: Duration = Duration::from_nanos(1 << 26);
     // Pinned: a goroutine that has started on the hog's thread waits for it.
     let runtime = Runtime::builder().procs(1).start().expect("it starts");
@@ -51,7 +51,7 @@ fn latency_counts_what_is_readied_from_outside_and_what_never_ran_before() {
     assert_eq!(runtime.metrics().run_latency, RunLatency::default());
     for n in 1..=100 {
         runtime.spawn(|| ()).join().expect("it does not panic");
-        // They run one after the other, so each of them is timed.
+        // They run one after the other, so each is timed.
         assert_eq!(runtime.metrics().run_latency.count(), n);
     }
 }

@@ -1,6 +1,5 @@
-//! Goroutines that will never be readied are in the leak report, with what they
-//! wait for; healthy ones are not. The classes are those that GoKer collects
-//! from real programs.
+//! Goroutines that will never be readied are in the leak report, with what they wait for; healthy
+//! ones are not. The classes are GoKer's.
 
 use std::sync::Arc;
 
@@ -19,7 +18,6 @@ fn leaves(program: fn(), due: &[(&str, &str)]) {
     for procs in [1, 2] {
         let runtime = Runtime::builder().procs(procs).start().unwrap();
         runtime.run(move || {
-            // Healthy goroutines, which end and are in no report.
             let healthy: Vec<_> = (0..10)
                 .map(|_| {
                     let (tx, rx) = chan(0);
@@ -63,7 +61,7 @@ fn sender_whose_receiver_gave_up_is_reported() {
             leak("worker", move || {
                 let _ = tx.send("the answer");
             });
-            // The time limit of the receiver came first. Some structure keeps the channel.
+            // The receiver's time limit came first.
             yield_now();
             forget(rx);
         },

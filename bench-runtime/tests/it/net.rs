@@ -223,7 +223,6 @@ fn close_of_a_listener_ends_its_accept_loops_and_frees_the_port() {
             .map(|_| TcpStream::connect(address).unwrap())
             .collect();
         for stream in &streams {
-            // Each is accepted, and then dropped.
             assert_eq!((&*stream).read(&mut [0]).unwrap(), 0);
         }
         listener.close().unwrap();
@@ -275,7 +274,7 @@ fn ring_of_pipes_passes_every_number_on_whether_its_readers_find_one_or_wait() {
                 })
                 .collect();
             tasks.into_iter().for_each(|task| task.join());
-            // Each number has wrapped to its first value.
+            // Each pipe's number has wrapped to its first value.
             let left: usize = pipes[..numbers]
                 .iter()
                 .map(|ends| {
@@ -300,7 +299,6 @@ fn clone_has_the_same_stream_and_deadlines_of_its_own() {
         drop(near);
         (&twin).write_all(b"y").unwrap();
         assert_eq!((&far).read(&mut [0; 2]).unwrap(), 1);
-        // The stream ends when the last handle is closed.
         twin.close().unwrap();
         assert_eq!((&far).read(&mut [0; 2]).unwrap(), 0);
     });
@@ -316,7 +314,7 @@ fn std_types_go_in_and_come_out_and_block_again() {
         std_near
             .set_read_timeout(Some(Duration::from_millis(1)))
             .unwrap();
-        // A non-blocking socket would fail in the same way, but not after a while.
+        // A non-blocking socket would fail too, but at once.
         let begin = std::time::Instant::now();
         assert!(std_near.read(&mut [0]).is_err());
         assert!(begin.elapsed() >= Duration::from_millis(1));
@@ -476,7 +474,7 @@ fn shutdown_ends_the_receives_of_a_datagram_socket_now_and_later() {
             let mut buf = [0; 8];
             let n = waiting.recv(&mut buf).unwrap();
             first.send(buf[..n].to_vec()).unwrap();
-            // It waits now, or begins to wait after the shutdown: the result is the same.
+            // The result is the same if the wait begins after the shutdown.
             (
                 waiting.recv(&mut buf).unwrap(),
                 waiting.recv_from(&mut buf).unwrap(),

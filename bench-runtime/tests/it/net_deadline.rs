@@ -38,7 +38,6 @@ fn read_deadline_from_the_past_to_a_second_ends_the_read_in_time() {
             near.set_read_deadline(Some(deadline));
             assert!(is_late((&near).read(&mut [0])));
             assert!(Instant::now() >= deadline, "early");
-            // The deadline stays, so the next read fails at once.
             assert!(is_late((&near).read(&mut [0])));
         }
     });
@@ -87,7 +86,6 @@ fn write_deadline_ends_a_write_that_the_peer_does_not_read() {
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(Instant::now() >= deadline);
-        // Reads do not have this deadline.
         (&far).write_all(b"x").unwrap();
         assert_eq!((&near).read(&mut [0; 2]).unwrap(), 1);
     });
@@ -223,8 +221,7 @@ fn datagram_to_a_path_with_a_full_queue_waits_for_room_and_for_its_timeout() {
 #[test]
 fn connect_timeout_ends_a_connect_that_is_not_answered() {
     everywhere(|_| {
-        // A listener whose queue is full drops new connections: no answer, and
-        // no packet leaves this host.
+        // A listener whose queue is full drops new connections.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();

@@ -1,5 +1,5 @@
-//! Descriptors of every kind: what ends a wait, and that the owner of a duplicated descriptor may
-//! close it while the duplicate is in use.
+//! Descriptors of every kind: what ends a wait, and a close by the owner of a duplicated
+//! descriptor.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -55,8 +55,7 @@ fn urgent_data_blocks_no_thread_and_keeps_none_awake() {
         nix::sys::socket::send(far.as_raw_fd(), b"!", urgent).unwrap();
         let mut watched = Descriptor::duplicate_of(&near).unwrap();
         watched.wait_readable().unwrap();
-        // The descriptor is in blocking mode, but a read must not block the thread, because the
-        // writer may need the same thread.
+        // The descriptor is in blocking mode. The writer may need this thread.
         let (tx, rx) = chan(0);
         let writer = way.go(move || {
             rx.recv();
@@ -159,7 +158,6 @@ fn terminal_is_read_and_written_and_ends() {
         };
         assert_eq!(end.raw_os_error(), Some(nix::errno::Errno::EIO as i32));
         let seen = String::from_utf8(seen).unwrap();
-        // The echo first, then the answer.
         assert_eq!(seen, "hello\r\nyou said hello\r\n");
         shell.join();
     });
@@ -204,8 +202,8 @@ fn regular_files_and_devices_without_a_wait_are_always_ready() {
 fn operation_on_dev_null_that_would_block_is_refused_in_a_goroutine() {
     everywhere(|way| {
         if way == Way::Threads {
-            // On a plain thread, ppoll(2) reports /dev/null as ready, so the operation would be
-            // tried again for ever.
+            // On a plain thread the operation would be tried for ever: ppoll(2) reports /dev/null
+            // as ready.
             return;
         }
         let watched = Descriptor::new(File::open("/dev/null").unwrap());
@@ -283,8 +281,8 @@ fn wait_on_a_duplicate_survives_the_close_and_reuse_of_the_owners_fd() {
         };
         way.let_others_run();
         drop(theirs);
-        // The pipe most likely gets the number that `theirs` had. The pipe is watched too, and the
-        // duplicate must not affect it.
+        // The pipe most likely gets the number that `theirs` had. The duplicate must not affect
+        // the pipe.
         let (other, mut writer) = io::pipe().unwrap();
         let other = Descriptor::new(other);
         let reused = other.as_raw_fd() == number;
@@ -337,7 +335,6 @@ fn socket_that_a_library_owns_is_waited_for_in_both_directions() {
                 done.store(true, Ordering::SeqCst);
             })
         };
-        // The peer is another task: it reads all data, then answers.
         let echo = way.go(move || {
             let far = Shared::new(Descriptor::new(far));
             let (mut from, mut to) = (far.clone(), far);

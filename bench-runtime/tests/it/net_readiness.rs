@@ -41,7 +41,7 @@ fn each_side_is_ready_when_its_operation_would_not_block() {
         block_on(near.readable()).unwrap();
         assert_eq!((&near).read(&mut [0; 8]).unwrap(), 1);
         let far = writer.join();
-        // Until the socket has no more room.
+        // Fills the socket.
         near.set_write_timeout(Some(MOMENT)).unwrap();
         while (&near).write(&[0; 65_536]).is_ok() {}
         let late = block_on(near.writable()).unwrap_err();
@@ -133,7 +133,6 @@ fn deadline_time_out_and_close_end_it() {
         assert!(begun.elapsed() >= MOMENT);
         near.set_read_timeout(None).unwrap();
 
-        // A deadline that is set while it waits.
         let sets = {
             let near = near.clone();
             way.go(move || {
@@ -176,13 +175,13 @@ fn other_waiters_of_the_same_side_continue_after_a_future() {
             };
             time::sleep(MOMENT);
             if drops {
-                // The first leaves its slot to the next waiter. The second is then dropped too.
+                // The first waiter leaves its slot to the second, which is then dropped too.
                 drop(first);
                 drop(second);
                 (&far).write_all(b"data").unwrap();
                 assert_eq!(reader.join(), 4);
             } else {
-                // More than the reader takes, because the reader may be the first.
+                // More than the reader takes.
                 (&far).write_all(b"datadata").unwrap();
                 block_on(first).unwrap();
                 assert_eq!(reader.join(), 4);
@@ -278,7 +277,6 @@ fn future_begun_in_a_goroutine_is_finished_elsewhere() {
             (&far).write_all(b"x").unwrap();
             far
         });
-        // On this thread, which is no goroutine's.
         block_on(begun).unwrap();
         drop(writer.join().unwrap());
         let mut again = near.readable();
@@ -347,7 +345,6 @@ fn tasks_that_are_polled_where_they_are_woken_are_woken_once_each() {
         let mut first = near.readable();
         assert!(poll(&mut first).is_pending());
         let tasks = [(); 3].map(|()| Inline::begin(near, true));
-        // The next waiters get the slot, and wait again.
         drop(first);
         tasks.iter().for_each(|task| task.until(Option::is_some));
         near.close().unwrap();

@@ -146,7 +146,6 @@ fn thread_waits_for_groups_of_goroutines_and_they_for_it() {
             mine.done();
             theirs.wait();
         }
-        // Started outside, waited for inside.
         let group = ErrGroup::new();
         group.go(|| Err("outside"));
         let inside = group.clone();
@@ -238,7 +237,6 @@ fn contexts_end_between_threads_and_goroutines() {
             let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(1));
             ctx
         });
-        // A goroutine's timer needs its runtime, which is still there.
         assert_eq!(ctx.done().recv(), None);
         assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
     });

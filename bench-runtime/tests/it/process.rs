@@ -172,7 +172,6 @@ fn a_child_that_ended_by_itself_keeps_its_status_when_its_context_ends() {
         let (ctx, cancel) = Context::background().with_cancel();
         let mut child = sh("exit 5").context(&ctx).spawn().unwrap();
         let pid = child.id();
-        // The child has ended and is not reaped yet.
         within_a_minute("the child", || state(pid) == Some('Z'));
         cancel.cancel();
         assert_eq!(child.wait().unwrap().code(), Some(5));
@@ -214,7 +213,6 @@ fn processes_that_inherited_the_pipes_are_waited_for_until_the_context_ends() {
         // SAFETY: the group that was made above, in which `sleep` still is.
         let killed = unsafe { libc::killpg(group.cast_signed(), libc::SIGKILL) };
         assert_eq!(killed, 0);
-        // The pipe is closed when `sleep` has ended.
         assert_eq!(reader.read_to_string(&mut line).unwrap(), 0);
     });
 }
@@ -280,7 +278,7 @@ fn signals_go_to_the_whole_group_of_a_child_that_has_its_own() {
     everywhere(|_: Way| {
         let gone = |pid: &[u8]| {
             let pid = std::str::from_utf8(pid).unwrap().trim().parse().unwrap();
-            // Its parent has ended, so init reaps it.
+            // Init reaps it, because its parent has ended.
             within_a_minute("the end", || matches!(state(pid), None | Some('Z')));
         };
         let waits = "sleep 1000 & echo $!; echo ready >&2; wait";
@@ -303,7 +301,7 @@ fn signals_go_to_the_whole_group_of_a_child_that_has_its_own() {
         assert!(left.status.unwrap().success());
         gone(&left.stdout);
 
-        // One process of the group ignores the signal at which the first ends, and holds no pipe.
+        // One process ignores the signal that ends the first, and holds no pipe.
         let deaf = "(trap '' TERM; exec sleep 1000 >&- 2>&-) & echo $!; \
                     while kill -0 $! && ! grep -q sleep /proc/$!/comm; do :; done; \
                     echo ready >&2; wait";
@@ -344,7 +342,6 @@ fn a_child_is_signalled_while_another_goroutine_waits_for_it() {
         way.let_others_run();
         process.signal(Signal::TERM).unwrap();
         assert_eq!(waiter.join().signal(), Some(libc::SIGTERM));
-        // Another process may have its number by now.
         process.kill().unwrap();
     });
 }

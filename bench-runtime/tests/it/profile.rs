@@ -1,5 +1,4 @@
-//! Profiles of goroutines: the frames of parked ones, equal stacks in one
-//! group, in every state that a stack may be in.
+//! Profiles of goroutines, in every state that a stack may be in.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +11,7 @@ use bench_runtime::{
     goroutine_profile, sync, time, yield_now,
 };
 
-/// One more call, so that there is a frame to see.
+/// One more frame.
 #[inline(never)]
 fn wait_for_the_end(rx: &bench_runtime::Receiver<()>) {
     rx.recv();
@@ -152,7 +151,7 @@ fn goroutines_go_on_while_profiles_are_made() {
     drop(tx);
 }
 
-/// Names, mutexes and stacks are freed while they are read; each reported goroutine is whole.
+/// Names, mutexes and stacks are freed while they are read.
 #[test]
 fn goroutine_that_ends_while_it_is_read_is_reported_whole_or_not_at_all() {
     let runtime = Runtime::builder().procs(2).start().unwrap();

@@ -1,5 +1,5 @@
-//! Errors that the thread sanitizer must find in goroutines, and correct
-//! programs that it must accept: `scripts/tsan.sh` runs both.
+//! Errors that the thread sanitizer must find in goroutines, and correct programs: see
+//! `scripts/tsan.sh`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::start::Start;
 use bench_runtime::{Runtime, chan, go};
 
-/// Values without any protection.
 static mut COUNTS: [u64; 64] = [0; 64];
 
 /// # Safety
@@ -18,9 +17,9 @@ unsafe fn count_up(at: usize) {
     unsafe { (*(&raw mut COUNTS))[at] += 1 };
 }
 
-/// Counts in each place once both tasks run, so that nothing orders the counts of the two. They go
-/// through the places in opposite orders, because the sanitizer misses two accesses at the same
-/// instant, and ignores a repeated access to one place.
+/// Counts in each place once both tasks run, so that nothing orders the counts of the two. The
+/// orders are opposite, because the sanitizer misses two accesses at the same instant, and ignores
+/// a repeated access to one place.
 fn race(own: usize, there: &[AtomicBool; 2]) {
     // Relaxed: it must not order anything.
     there[own].store(true, Ordering::Relaxed);
@@ -45,8 +44,7 @@ fn canary_two_threads_race() {
     tasks.into_iter().for_each(|task| task.join().unwrap());
 }
 
-/// The same with two goroutines on two Ms. The runtime's own synchronisation must not hide the
-/// race.
+/// Two goroutines on two Ms. The runtime's own synchronisation must not hide the race.
 #[test]
 #[ignore = "races on purpose"]
 fn canary_two_goroutines_on_two_machines_race() {

@@ -1,5 +1,4 @@
-//! The runtime as a whole: results, threads, scopes, dumps, shutdown, fake
-//! time and seeded order.
+//! The runtime as a whole.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
@@ -61,7 +60,6 @@ fn join_of_a_panicked_goroutine_returns_its_payload() {
 
 #[test]
 fn panics_caught_and_raised_again_reach_the_joiner_as_the_last_one() {
-    /// Panics and catches the panic, while another panic unwinds.
     struct Careful;
     impl Drop for Careful {
         fn drop(&mut self) {
@@ -275,8 +273,7 @@ fn threads_that_start_later_do_not_inherit_what_a_locked_goroutine_did_to_its_ow
             let mut set = SigSet::empty();
             set.add(Signal::SIGUSR2);
             set.thread_block().unwrap();
-            // More blocking calls at once than there are threads. This thread hands off some of the
-            // Ps for them.
+            // More blocking calls than threads, so this thread hands off some Ps.
             let calls: Vec<_> = (0..16)
                 .map(|_| {
                     go(|| {
@@ -369,7 +366,7 @@ fn a_park_while_unwinding_is_survived_and_poisons_nothing() {
             let (tx, rx) = chan::<u8>(0);
             let sender = go(move || tx.send(1));
             assert_eq!(rx.recv(), Some(1));
-            // Else the sender might not have ended when the runtime is shut down.
+            // Otherwise the sender might not have ended at the shutdown.
             assert_eq!(sender.join().unwrap(), Ok(()));
             assert!(std::thread::panicking());
         }
@@ -414,7 +411,6 @@ fn an_unwinding_goroutine_may_wait_for_one_that_has_started_on_its_thread() {
                 begin.send(()).unwrap();
                 let mut words = Vec::new();
                 while let Some(word) = rx.recv() {
-                    // The panics of the other goroutine do not affect this one's panics and locks.
                     assert!(!std::thread::panicking());
                     let lock = Mutex::new(());
                     let inner = catch_unwind(AssertUnwindSafe(|| {
@@ -437,7 +433,6 @@ fn an_unwinding_goroutine_may_wait_for_one_that_has_started_on_its_thread() {
                     tx.send("one").unwrap();
                     yield_now();
                     tx.send("two").unwrap();
-                    // A panic inside a panic.
                     let other = tx.clone();
                     let inner = catch_unwind(AssertUnwindSafe(|| {
                         let _inner = OnDrop(Some(move || other.send("three").unwrap()));

@@ -1,5 +1,4 @@
-//! No goroutine starves beside hogs, blocking calls, busy pairs, or goroutines of other priorities.
-//! Bounds on time are wide, so a slow machine does not exceed them.
+//! No goroutine starves. Bounds on time are wide, so a slow machine does not exceed them.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -27,8 +26,8 @@ fn burn(length: Duration) {
     }
 }
 
-/// In a pinned runtime this holds only for goroutines that have not started on the hog's thread. So
-/// a plain thread spawns these.
+/// In a pinned runtime this holds only for goroutines that have not started on the hog's thread, so
+/// a plain thread spawns them.
 #[test]
 fn endless_loop_does_not_stop_others_on_one_processor() {
     for migrating in [false, true] {
@@ -41,7 +40,6 @@ fn endless_loop_does_not_stop_others_on_one_processor() {
         let begun = Arc::new(AtomicBool::new(false));
         let hog = runtime.spawn({
             let (stop, begun) = (stop.clone(), begun.clone());
-            // No call into the runtime in here.
             move || {
                 begun.store(true, Ordering::Relaxed);
                 while !stop.load(Ordering::Relaxed) {
@@ -91,8 +89,7 @@ fn two_hundred_millisecond_hog_delays_a_sleeper_by_far_less() {
                 rounds += 1;
             }
             let took = began.elapsed();
-            // Without fairness the first round alone would take 400 ms; ten
-            // rounds take some tens of milliseconds on a quiet machine.
+            // Without fairness the first round alone would take 400 ms.
             assert!(!hog.is_finished() || took < STARVED, "{took:?}");
             hog.join().unwrap();
         },
@@ -125,8 +122,7 @@ fn hogs_beyond_half_of_the_threads_keep_their_processor() {
         };
         let runtime = setting.builder().max_threads(THREADS).start().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        // With a thread for each hog the process would abort, because it would exceed the limit of
-        // threads.
+        // A thread for each hog would exceed the limit of threads, and abort the process.
         let hogs: Vec<_> = (0..2 * THREADS)
             .map(|_| {
                 let stop = stop.clone();
@@ -154,9 +150,8 @@ fn hogs_beyond_half_of_the_threads_keep_their_processor() {
     }
 }
 
-/// A hog that spins until its spawner has slept and set a flag. The spawner is
-/// pinned to the thread that would start the hog: on that thread neither would
-/// end.
+/// The hog spins until its spawner has slept and set a flag. On the thread to which the spawner is
+/// pinned, neither would end.
 fn spins_for_its_spawner(start: impl FnOnce(Box<dyn FnOnce() + Send>) -> JoinHandle<()>) {
     let said = Arc::new(AtomicBool::new(false));
     let hog = start(Box::new({
@@ -202,8 +197,8 @@ fn goroutine_of_a_site_that_made_a_hog_starts_on_a_thread_that_no_other_shares()
     runtime.run(move || {
         let of_one_site = |body: Box<dyn FnOnce() + Send>| go(body);
         let hog = of_one_site(Box::new(move || {
-            // On a loaded machine it may have hardly run when its P is retaken, and then is no hog.
-            // So it continues until it counts as one.
+            // Continues until the goroutine counts as a hog: on a loaded machine it may have hardly
+            // run when its P is retaken.
             let (_open, never) = chan::<()>(0);
             while !retaken.load(Ordering::Relaxed) {
                 let _ = never.try_recv();
@@ -330,8 +325,8 @@ fn goroutine_that_only_readies_others_lets_them_run() {
     });
 }
 
-/// As many goroutines as processors. Each spins, without a call into the runtime, until all have
-/// begun. With fewer Ms than processors this needs a retake for each.
+/// As many goroutines as processors, each of which spins until all have begun. With fewer Ms than
+/// processors each needs a retake.
 fn spin_together(procs: usize) {
     let begun = Arc::new(AtomicUsize::new(0));
     let handles: Vec<_> = (0..procs)
@@ -478,8 +473,8 @@ fn light_ping_pong_beside_a_busy_one_keeps_pace() {
             }
         });
         let beside = light.join().unwrap();
-        // Pairs that take turns by rounds have the same number each. If the halves of the light
-        // pair are on two threads that share a processor, each of its rounds costs two hand-overs.
+        // Pairs that take turns by rounds have the same number of rounds. Two threads on one
+        // processor cost the light pair two hand-overs a round.
         assert!(
             beside < 100 * ROUNDS,
             "{beside} busy rounds beside {ROUNDS} light ones at {setting:?}"
@@ -583,7 +578,7 @@ fn thousand_goroutines_in_blocking_reads_leave_the_processor_to_others() {
                 })
             })
             .collect();
-        // Fresh goroutines, which yield between pieces of work: they end while every reader waits.
+        // Fresh goroutines end while every reader waits.
         let busy: Vec<_> = (0..8u64)
             .map(|n| {
                 runtime.spawn(move || {
@@ -678,8 +673,8 @@ fn high_class_runs_before_what_was_queued_earlier() {
     }
 }
 
-/// There are more such goroutines than there may be threads for them at the same time. After all
-/// have ended, the next one gets one of these threads.
+/// There are more such goroutines than threads for them. After all have ended, the next one gets
+/// one of these threads.
 #[test]
 fn goroutine_for_a_thread_of_its_own_gets_one_that_has_become_vacant() {
     let setting = Setting {

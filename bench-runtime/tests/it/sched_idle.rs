@@ -1,5 +1,4 @@
-//! An idle runtime uses no CPU time. Each case is a child process, so that
-//! other tests are not measured.
+//! An idle runtime uses no CPU time. Each case is a child process.
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,14 +10,12 @@ use crate::start::Start;
 
 const CASE: &str = "SCHED_IDLE_CASE";
 
-/// The length of one measurement.
 const SPAN: Duration = Duration::from_secs(2);
 
 /// The runtime must be idle within this many measurements.
 const SPANS: usize = 10;
 
-/// The aim is 1 ms a second; the bound has room for a loaded machine, and a
-/// single thread that spins or ticks is far above it.
+/// The aim is 1 ms a second. A single thread that spins or ticks is far above the bound.
 const BOUND_PER_SECOND: Duration = Duration::from_millis(5);
 
 fn cpu_time() -> Duration {
@@ -30,8 +27,7 @@ fn cpu_time() -> Duration {
     of(usage.user_time()) + of(usage.system_time())
 }
 
-/// In a child, runs `prepare`, which parks goroutines, and then measures the CPU time of the
-/// process.
+/// In a child, runs `prepare`, which parks goroutines, and then measures the CPU time.
 fn uses_no_cpu(name: &str, prepare: fn()) {
     if std::env::var(CASE).as_deref() != Ok(name) {
         let status = Command::new(std::env::current_exe().expect("our own file"))
@@ -49,8 +45,7 @@ fn uses_no_cpu(name: &str, prepare: fn()) {
         };
         let runtime = setting.builder().start().expect("a runtime starts");
         runtime.run(prepare);
-        // The threads go to sleep, and the sweep visits the parked stacks once. Then the runtime
-        // must be idle.
+        // First the threads go to sleep, and the sweep visits the parked stacks once.
         let mut used = Duration::MAX;
         for _ in 0..SPANS {
             let before = cpu_time();

@@ -101,9 +101,8 @@ fn thread_now() -> std::thread::ThreadId {
     std::thread::current().id()
 }
 
-/// The compiler may keep the address of a thread-local across a call; so the runtime must not be
-/// found through a thread-local. Here one goroutine is made to move, by hogs that occupy other
-/// threads.
+/// The compiler may keep the address of a thread-local across a call, so the runtime must not be
+/// found through a thread-local. Hogs on the other threads make one goroutine move.
 #[test]
 fn goroutine_finds_itself_after_it_has_moved_to_another_thread() {
     within_timeout(
@@ -118,8 +117,7 @@ fn goroutine_finds_itself_after_it_has_moved_to_another_thread() {
             let until = Instant::now() + Duration::from_secs(60);
             while moves < 20 {
                 assert!(Instant::now() < until, "it moved only {moves} times");
-                // The P is handed off to another M at once; afterwards this goroutine takes any
-                // idle P.
+                // The P is handed off to another M; afterwards this goroutine takes any idle P.
                 blocking(|| std::thread::sleep(Duration::from_micros(100)));
                 let hog = go(|| {
                     let began = Instant::now();
@@ -226,7 +224,6 @@ fn grown_gomaxprocs_runs_what_waits_behind_a_hog() {
     at_each(&[1], |setting| {
         let other = go(|| ());
         gomaxprocs(Some(2));
-        // This goroutine makes no call into the runtime now.
         let began = Instant::now();
         while !other.is_finished() {
             assert!(began.elapsed() < Duration::from_secs(60), "{setting:?}");

@@ -1,5 +1,4 @@
-//! Runtimes for the tests of the scheduler: each body runs pinned and
-//! migrating, at several numbers of processors, and must not hang.
+//! Runs each body pinned and migrating, at several numbers of processors; no body may hang.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -28,7 +27,7 @@ impl Setting {
     }
 }
 
-/// Runs `body` as the main goroutine of each runtime; at the end none must be left.
+/// At the end no goroutine must be left.
 pub(crate) fn at_each(procs: &[usize], body: fn(Setting)) {
     for &procs in procs {
         for migrating in [false, true] {

@@ -71,7 +71,6 @@ fn a_select_that_sends_and_receives_on_one_channel_never_meets_itself() {
                     let (tx, rx) = (tx.clone(), rx.clone());
                     way.go(move || {
                         for n in 0..ROUNDS {
-                            // The cases in both orders.
                             let got = if me == 0 || n % 2 == 0 {
                                 select! {
                                     send(tx, me) => None,
@@ -90,7 +89,7 @@ fn a_select_that_sends_and_receives_on_one_channel_never_meets_itself() {
                     })
                 })
                 .collect();
-            // In the last round a task may find no partner. This helper takes or sends its value.
+            // In the last round a task may find no partner: this helper takes or sends its value.
             let stop = Arc::new(AtomicBool::new(false));
             let helper = {
                 let stop = stop.clone();
@@ -157,7 +156,6 @@ fn a_woken_select_leaves_nothing_behind_and_takes_nothing_of_others() {
         // The goroutine that still waits on b gets the value.
         tx_b.send(2).unwrap();
         assert_eq!(plain.join(), Some(2));
-        // No other goroutine waits there.
         assert!(tx_b.try_send(3).is_err());
     });
 }
@@ -259,7 +257,7 @@ fn each_choice_of_a_random_send_gets_its_share() {
     });
 }
 
-/// The same if no partner waits yet: a partner that comes later chooses one of the waiters.
+/// If no partner waits yet, a partner that comes later chooses one of the waiters.
 #[test]
 fn each_case_that_waits_on_one_channel_gets_its_share() {
     const ROUNDS: usize = 200;
@@ -324,8 +322,7 @@ fn exactly_one_case_of_a_double_select_commits() {
         });
         let (out, results) = chan(0);
         let mut tasks = Vec::new();
-        // Each receives by select from one pair: the cases of one select at
-        // the sender are watched by several selects at once.
+        // The receivers select too, so several selects watch the cases of the sender's select.
         for (x, y) in [(from_a, from_b), (from_c, from_d)] {
             let out = out.clone();
             tasks.push(way.go(move || {
@@ -353,8 +350,8 @@ fn exactly_one_case_of_a_double_select_commits() {
 #[test]
 fn a_losing_case_does_not_corrupt_the_queue() {
     everywhere(|way| {
-        // Selects enter and leave the channel's queue by the time-out of their
-        // other case, while plain senders and receivers use the channel.
+        // The time-outs of the other case end some selects, while plain senders and receivers use
+        // the channel.
         let (tx, rx) = chan::<usize>(0);
         let (_keep, never) = chan::<()>(0);
         let passers: Vec<_> = (0..3)

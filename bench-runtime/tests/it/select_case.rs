@@ -36,8 +36,7 @@ fn operands_are_evaluated_once_in_order_also_of_cases_not_taken() {
     });
 }
 
-/// The receiver frees the box that the select sent before the select continues:
-/// the select must not even move it.
+/// The receiver frees the sent box before the select continues: the select must not move it.
 #[test]
 fn a_sent_box_is_the_receivers_alone_once_it_is_received() {
     everywhere(|way| {
@@ -234,7 +233,7 @@ fn an_unnamed_send_on_a_closed_channel_panics_as_in_go() {
     });
 }
 
-/// Three forms of an operation, which is repeated until it succeeds.
+/// Each form is repeated until it succeeds.
 #[derive(Clone, Copy)]
 enum Form {
     Plain,

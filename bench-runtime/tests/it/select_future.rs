@@ -1,5 +1,4 @@
-//! `select!` with cases that are futures: which case is taken, and what one that is not
-//! taken keeps.
+//! `select!` with cases that are futures.
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn, ready};
@@ -105,7 +104,7 @@ fn dropped_receives_put_their_values_back() {
         let sender = way.go(move || (0..ROUNDS).for_each(|n| tx.send(n).unwrap()));
         let quitter = way.go(move || while quit.send(()).is_ok() {});
         for n in 0..ROUNDS {
-            // The future is made again in each round, and dropped if the other case is taken.
+            // A new future in each round, dropped if the other case is taken.
             let got = loop {
                 select! {
                     future(rx.recv_async()) -> value => break value,
@@ -229,7 +228,6 @@ fn disabled_case_is_not_evaluated_and_all_disabled_wait_for_the_timeout() {
     });
 }
 
-/// Counts its polls, and records that it is dropped.
 struct Counted<'a>(&'a Cell<usize>, &'a Cell<bool>);
 
 impl Future for Counted<'_> {

@@ -20,7 +20,7 @@ fn default_is_not_taken_while_some_channel_is_ready_at_every_instant() {
                     default => false,
                 }
             });
-            // Channel 2 is ready before channel 1 is no longer ready.
+            // Channel 2 is ready before channel 1 stops being ready.
             tx2.send(1).unwrap();
             select! {
                 recv(rx1) => {}

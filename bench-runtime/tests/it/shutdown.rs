@@ -27,8 +27,8 @@ fn both_modes() -> impl Iterator<Item = Runtime> {
 
 const CASE: &str = "SHUTDOWN_CASE";
 
-/// True in the parent, after the test has passed in a child process: for tests
-/// that count or limit resources of the whole process.
+/// True in the parent, after the test has passed in a child: for tests that count or limit
+/// resources of the whole process.
 fn passed_in_child(name: &str) -> bool {
     if std::env::var(CASE).as_deref() == Ok(name) {
         return false;
@@ -48,7 +48,7 @@ fn join_after_shutdown_of_a_started_goroutine_is_an_error() {
         let (tx, rx) = chan::<()>(0);
         let parked = runtime.spawn(move || rx.recv());
         runtime.run(move || {
-            // The value is received, so the receiver has started. It then waits again.
+            // After the receive the receiver waits again.
             tx.send(()).unwrap();
             std::mem::forget(tx);
         });
@@ -76,7 +76,6 @@ fn join_under_way_at_shutdown_ends_with_an_error() {
         });
         has_begun.recv().unwrap();
         let waits = thread::spawn(move || forever.join());
-        // A goroutine of another runtime waits too.
         let (begun, has_begun) = mpsc::channel();
         let second: JoinHandle<()> = runtime.spawn(move || {
             begun.send(()).unwrap();
@@ -258,7 +257,7 @@ fn refused_stack_drops_the_closure_where_it_may_park() {
                 })
                 .count();
             assert!((1..COUNT).contains(&refused), "{refused}");
-            // It ends when the channel closes. This is the last sender.
+            // This is the last sender: the channel closes.
             drop(tx);
             drop(reports);
         });
@@ -290,7 +289,6 @@ fn thousands_of_runtimes_leak_no_descriptors_and_no_threads() {
         runtime.run(move || {
             let (tx, rx) = chan::<u8>(0);
             if round % 3 == 0 {
-                // It stays parked.
                 std::mem::forget(tx);
                 drop(go(move || rx.recv()));
                 yield_now();
@@ -300,7 +298,6 @@ fn thousands_of_runtimes_leak_no_descriptors_and_no_threads() {
                 task.join().unwrap();
             }
         });
-        // On a busy machine some may need longer to end.
         runtime.shutdown();
         if round == 100 {
             settle();

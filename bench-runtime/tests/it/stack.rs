@@ -21,8 +21,8 @@ fn small() -> StackPolicy {
     }
 }
 
-/// Runs a body on a runtime that compacts the stacks of goroutines that were parked for 20 ms, in
-/// both modes. Skipped if the kernel does not support that.
+/// Compacts the stacks of goroutines that were parked for 20 ms, in both modes. Skipped if the
+/// kernel does not support that.
 fn with_compaction(body: fn()) {
     let builders: [fn(Builder) -> Builder; 2] = [|builder| builder, |builder| builder.migrating()];
     for builder in builders {
@@ -47,8 +47,8 @@ fn wait_for_compacted(before: u64, more: u64) {
     }
 }
 
-/// Uses this many bytes of stack. Up to 100 KiB also fit on a small stack, which goroutines get
-/// while other tests have ten thousand large ones.
+/// Up to 100 KiB also fit on a small stack, which goroutines get while other tests have ten
+/// thousand large ones.
 #[inline(never)]
 fn deep(bytes: usize) -> usize {
     let local = black_box([1u8; 1024]);
@@ -210,8 +210,7 @@ fn goroutine_compacted_many_times_keeps_its_locals() {
 #[test]
 fn borrowed_local_of_a_compacted_goroutine_loses_no_write() {
     with_compaction(|| {
-        // Goroutines that park with a local to which plain threads add, as in a std scope: through
-        // a reference that stays valid over the park.
+        // Plain threads add to locals of parked goroutines, as in a std scope.
         const COUNT: usize = 64;
         let before = compaction_stats();
         let (address_sender, addresses) = mpsc::channel::<usize>();
@@ -248,7 +247,7 @@ fn borrowed_local_of_a_compacted_goroutine_loses_no_write() {
                         (0..1000).for_each(|_| _ = counter.fetch_add(1, Ordering::Relaxed));
                         added += 1000;
                         if at % 16 == 0 {
-                            // So that some are compacted meanwhile.
+                            // Some stacks are compacted meanwhile.
                             std::thread::sleep(Duration::from_millis(40));
                         }
                     }
@@ -304,8 +303,7 @@ fn borrow_in_a_scope_survives_the_compaction_of_its_owner() {
             .into_iter()
             .map(|handle| handle.join().unwrap())
             .sum();
-        // How often a thread finds the stack compacted depends on the machine's load. The test of a
-        // borrowed local asserts that some do.
+        // How often a thread finds the stack compacted depends on the load.
         assert_eq!(sum, COUNT as u64 * ROUNDS * 8);
     });
 }

@@ -1,6 +1,5 @@
-//! Runs a test's body once on plain threads, and on goroutines at each of
-//! several numbers of processors, pinned and migrating; a body that hangs
-//! fails.
+//! Runs a test's body on plain threads, and on goroutines, pinned and migrating, at several numbers
+//! of processors; a body that hangs fails.
 
 use std::any::Any;
 use std::sync::{Arc, mpsc};
@@ -31,7 +30,7 @@ pub(crate) enum Task<T> {
 }
 
 impl Way {
-    /// All of them. Miri supports no stacks but those of threads.
+    /// Miri supports only the stacks of threads.
     const ALL: &[Self] = if cfg!(miri) {
         &[Self::Threads]
     } else {
@@ -57,8 +56,7 @@ impl Way {
         bench_runtime::yield_now();
     }
 
-    /// Lets other tasks run until they have most likely done all that they can:
-    /// for tests that an event does *not* happen.
+    /// For tests that an event does *not* happen.
     pub(crate) fn let_others_run(self) {
         for _ in 0..200 {
             self.yield_now();
@@ -71,7 +69,7 @@ impl Way {
         }
     }
 
-    /// A count for a body that needs a thread for each task: plain threads get the lower count.
+    /// For a body with a thread for each task: plain threads get the lower count.
     pub(crate) fn count(self, threads: usize, goroutines: usize) -> usize {
         match self {
             Self::Threads => threads,
@@ -90,7 +88,7 @@ impl Way {
 }
 
 impl<T> Task<T> {
-    /// Waits for the task; its panic continues here.
+    /// Raises the task's panic.
     pub(crate) fn join(self) -> T {
         match self.try_join() {
             Ok(value) => value,
@@ -98,7 +96,6 @@ impl<T> Task<T> {
         }
     }
 
-    /// Waits for the task; returns the payload of its panic.
     pub(crate) fn try_join(self) -> Result<T, Box<dyn Any + Send>> {
         match self {
             Self::Thread(handle) => handle.join(),
@@ -145,8 +142,7 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_default()
 }
 
-/// Waits, on a plain thread, until something holds; `what` names the condition
-/// in the panic message.
+/// On a plain thread. The panic message names `what`.
 pub(crate) fn within_a_minute(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !holds() {

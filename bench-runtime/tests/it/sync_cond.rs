@@ -32,7 +32,7 @@ fn a_signal_wakes_one() {
                 })
             })
             .collect();
-        // They count under the mutex, which their wait unlocks. So all of them wait now.
+        // Each task counts under the mutex, which its wait unlocks, so all wait now.
         way.until(|| *pair.mutex.lock() == N);
         for left in (0..N).rev() {
             assert!(woken.try_recv().is_err());

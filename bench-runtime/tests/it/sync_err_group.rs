@@ -91,7 +91,6 @@ fn a_panic_in_a_task_reaches_the_waiter_and_ends_the_context() {
         group.go(|| panic!("in another"));
         let panic = catch_unwind(AssertUnwindSafe(|| group.wait())).unwrap_err();
         assert_eq!(message(&*panic), "in another");
-        // The panic is raised only once.
         group.wait();
     });
 }

@@ -86,8 +86,7 @@ fn a_hogging_holder_does_not_starve_another() {
                 }
             })
         };
-        // Each of these waits for a few of the hog's critical sections, not for the hog's end,
-        // which comes only afterwards.
+        // Each lock waits for a few of the hog's critical sections, not for the hog's end.
         for _ in 0..10 {
             way.yield_now();
             drop(mutex.lock());

@@ -25,7 +25,6 @@ fn readers_hold_it_at_the_same_time() {
                 })
             })
             .collect();
-        // All four are inside before the first leaves.
         (0..4).for_each(|_| entered.recv().unwrap());
         assert!(shared.try_write().is_none());
         assert!(shared.try_read().is_some());

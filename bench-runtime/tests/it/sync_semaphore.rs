@@ -48,7 +48,7 @@ fn a_large_acquisition_is_not_overtaken() {
             let semaphore = semaphore.clone();
             way.go(move || drop(semaphore.acquire(4)))
         };
-        // Three units are free. Once the large acquisition waits, no other gets them.
+        // Three units are free, but only for the large acquisition once it waits.
         way.until(|| semaphore.try_acquire(1).is_err());
         assert_eq!(semaphore.available(), 3);
         drop(small);
@@ -85,7 +85,7 @@ fn a_waiter_that_gives_up_unblocks_those_behind_it() {
             })
         };
         way.until(|| semaphore.try_acquire(1).is_err());
-        // This acquisition would fit, but it waits behind the large one until that gives up.
+        // This acquisition would fit, but waits behind the large one.
         drop(semaphore.acquire(1));
         assert!(large.join());
         drop(held);
@@ -228,7 +228,6 @@ fn owned_permits_go_to_other_tasks_and_come_back_once() {
         let (ctx, cancel) = Context::background().with_cancel();
         cancel.cancel();
         assert!(slots.acquire_owned_with(&ctx, 1).is_err());
-        // The permit keeps the semaphore alive.
         drop(slots);
         drop(all);
     });

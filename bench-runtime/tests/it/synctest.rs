@@ -73,7 +73,6 @@ fn instants_are_of_the_bubbles_clock() {
         synctest::wait();
         assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
 
-        // An instant that is passed as a deadline.
         let deadline = time::now() + HOUR;
         let (ctx, _cancel) = Context::background().with_deadline(deadline);
         assert_eq!(ctx.deadline(), Some(deadline));
@@ -275,7 +274,7 @@ fn bubble_that_is_stuck_panics_in_a_goroutine_of_another_runtime_too() {
         };
         let said = message(&*panic.into_inner());
         assert!(said.contains("all goroutines are asleep"), "{said}");
-        // A goroutine that is joined from outside may also be ended from outside, so it may wait.
+        // A goroutine that is joined from outside may also be ended from outside.
         let bubble = Arc::new(bubble());
         let (tx, rx) = chan::<u8>(0);
         let waits = bubble.spawn(move || rx.recv());

@@ -57,8 +57,8 @@ fn sleep_of_zero_a_million_times_starves_no_ticker() {
 
 #[test]
 fn thirteen_timers_fire_in_the_order_of_their_times() {
-    // Go's slots. A loaded machine may wake two out of order; then the test tries again with longer
-    // times.
+    // Go's slots. A loaded machine may wake two sleepers out of order; then the test tries again
+    // with longer times.
     const SLOTS: [u32; 13] = [5, 3, 6, 6, 6, 1, 1, 2, 7, 9, 4, 8, 0];
     everywhere(|way| {
         let ordered = (1..=5).any(|attempt| {
@@ -105,7 +105,7 @@ fn stop_tells_whether_a_tick_was_still_to_be_received() {
         received.receiver().recv().unwrap();
         assert!(!received.stop());
 
-        // Fired and not received counts as not fired: the tick is dropped.
+        // A tick that was not received is dropped: the timer counts as not fired.
         let unreceived = Timer::new(Duration::ZERO);
         way.until(|| !unreceived.receiver().is_empty());
         assert!(unreceived.stop());
@@ -152,7 +152,7 @@ fn earlier_ticks_are_not_received_after_a_stop_or_a_reset() {
                 timer.stop();
                 assert_eq!(timer.receiver().try_recv(), Err(TryRecvError::Empty));
             }
-            // The next timer fires at about the time at which it is stopped or reset.
+            // The next timer fires at about the time of its stop or reset.
             let begin = Instant::now();
             timer.reset(ragged(i + 1));
             if i % 3 == 0 {

@@ -12,11 +12,10 @@ use serde_json::Value;
 use super::sched_support::{Setting, at_each};
 use crate::start::Start;
 
-/// The "processes" of the written trace.
+/// A "process" of the written trace.
 const PROCESSORS: u64 = 1;
 const MACHINES: u64 = 2;
 
-/// The events of a trace's JSON output.
 fn written(trace: &Trace) -> Vec<Value> {
     let mut json = Vec::new();
     trace.write_chrome(&mut json).expect("a Vec takes all");
@@ -39,7 +38,7 @@ fn place(event: &Value) -> (u64, u64) {
     (number("pid"), number("tid"))
 }
 
-/// The slices of each track, none of which may begin before the previous one has ended.
+/// The slices of each track, which must not overlap.
 fn slices(events: &[Value]) -> BTreeMap<(u64, u64), Vec<&Value>> {
     let mut tracks: BTreeMap<_, Vec<&Value>> = BTreeMap::new();
     for slice in phase(events, "X") {
@@ -58,8 +57,7 @@ fn slices(events: &[Value]) -> BTreeMap<(u64, u64), Vec<&Value>> {
     tracks
 }
 
-/// Every arrow has two ends in the order of time, and at the second a goroutine begins to run.
-/// Returns the number of arrows.
+/// The second end of every arrow is where a goroutine begins to run. Returns the number of arrows.
 fn check_arrows(events: &[Value]) -> usize {
     let runs: BTreeSet<_> = phase(events, "X")
         .map(|slice| (place(slice), ns(&slice["ts"])))

@@ -1,6 +1,6 @@
 //! Claims of a parked goroutine's stack: the sweep and the thread that resumes the goroutine never
-//! use the stack at the same time, and neither waits for ever. Also readings of it: the thread that
-//! resumes the goroutine does not wait for the reader, and the reader notices the resume.
+//! use the stack at the same time, and neither waits for ever. And readings: the resume does not
+//! wait for the reader, and the reader notices the resume.
 
 use crate::claim_source as steps;
 use crate::sys::barrier;
@@ -33,7 +33,6 @@ unsafe impl Send for Scene {}
 unsafe impl Sync for Scene {}
 
 impl Scene {
-    /// A scene with a parked goroutine.
     fn new() -> Arc<Self> {
         Arc::new(Self {
             context: AtomicUsize::new(SAVED),
@@ -184,8 +183,7 @@ fn canary_context_read_before_the_status() {
     });
 }
 
-/// A goroutine that is always suspended in the same place. Its stack has two words, which are equal
-/// while it is suspended.
+/// A goroutine whose stack has two words, which are equal while it is suspended.
 struct Watched {
     context: AtomicUsize,
     status: AtomicU8,
@@ -201,7 +199,7 @@ impl Watched {
         })
     }
 
-    /// The goroutine from its ready to its next wait. It does not wait for a reader.
+    /// From the ready of the goroutine to its next wait. Does not wait for a reader.
     fn go_on(&self) {
         self.status.store(RUNNABLE, Ordering::Relaxed);
         let context = steps::read(&self.context);

@@ -1,5 +1,4 @@
-//! The free list of cells: pieces that many threads push come out once, with
-//! their links written, for the one thread that pops.
+//! The free list of cells: pieces that many threads push come out once, with their links written.
 
 use crate::free_list_source::{FreeList, Link};
 use loom::sync::Arc;
@@ -16,7 +15,6 @@ unsafe impl Send for Scene {}
 unsafe impl Sync for Scene {}
 
 impl Scene {
-    /// A list with the first `on_it` of the pieces.
     fn new(on_it: usize) -> Arc<Self> {
         let pieces = [(); 3].map(|()| {
             // Never freed: a model is small, and its process ends.

@@ -1,12 +1,10 @@
-//! Going to sleep and waking: steps W1 to W3 and S1 to S4 of `sched::idle`.
-//! Work that is visible while a processor is idle is found, or a thread is
-//! woken for it.
+//! Going to sleep and waking: steps W1 to W3 and S1 to S4 of `sched::idle`. Work beside an idle
+//! processor is found, or a thread is woken for it.
 
 use crate::sys::barrier;
 use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
 
-/// The counts and lists that the protocol uses.
 struct Scene {
     /// The idle list's lock, which guards no data: the counts are read without it.
     lists: Mutex<()>,
@@ -79,8 +77,8 @@ impl Scene {
         idle > 0
     }
 
-    /// `rest` and `wait_for_processor`, by an M without work. True: it
-    /// continues as a spinner, false: it sleeps.
+    /// `rest` and `wait_for_processor`, by an M without work. True if the M continues as a spinner,
+    /// false if it sleeps.
     fn rest(&self, spinning: bool, broken: Broken) -> bool {
         {
             let _lists = self.lists.lock().unwrap();
@@ -115,7 +113,7 @@ impl Scene {
     }
 }
 
-/// One M makes work while another goes to sleep, which is the only spinner if `spinning`.
+/// One M makes work while another goes to sleep.
 fn push_against_rest(spinning: bool, broken: Broken) {
     let scene = Scene::new(0, u32::from(spinning));
     let pusher = loom::thread::spawn({
@@ -156,8 +154,7 @@ fn canary_push_without_the_light_barrier() {
     loom::model(|| push_against_rest(true, Broken::Nothing));
 }
 
-/// Two Ms make work while a third goes to sleep: no work is lost if the wake of one is skipped
-/// because of the wake of the other.
+/// Two Ms make work while a third goes to sleep, and one skips its wake because of the other.
 #[test]
 fn work_of_two_pushers_is_found() {
     crate::bounded(3, || {

@@ -8,7 +8,6 @@ use crate::idle_threads_source::{IdleThreads, JobSlot};
 use crate::spin::AdaptiveSpin;
 use crate::sys::futex;
 
-/// The data on the caller's stack.
 struct Job {
     value: UnsafeCell<u32>,
     runs: AtomicUsize,
@@ -150,8 +149,7 @@ fn canary_assignment_without_a_wake() {
     });
 }
 
-/// A stop that sets its flag after `release_all` misses a thread that is added to the list
-/// meanwhile.
+/// A stop that sets its flag after `release_all` misses a thread that joins the list meanwhile.
 #[test]
 fn canary_stop_that_is_set_after_the_release() {
     let name = "idle_threads::canary_stop_that_is_set_after_the_release";

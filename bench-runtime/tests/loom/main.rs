@@ -1,11 +1,10 @@
-//! Models of the scheduler's lock-free pieces: loom runs every interleaving,
-//! with every outcome that the memory model allows.
+//! Models of the scheduler's lock-free pieces: loom runs every interleaving, with every outcome
+//! that
+//! the memory model allows.
 //!
-//! The run queue, the biased lock, tickets, claims, the quick lock, the free list of
-//! cells, the transitions of a stack's bytes, the ring of the recorder, the slots and
-//! levels of the netpoller and the idle threads are the product's own source,
-//! compiled here against loom's atomics. The idle protocol and the parking of a
-//! goroutine are written again with the steps and the orderings of the source,
+//! Most pieces are the product's own source, compiled here against loom's atomics. The idle
+//! protocol
+//! and the parking of a goroutine are written again with the steps and the orderings of the source,
 //! because the source is spread over code that calls the kernel.
 //!
 //! Each piece has a canary: the same model with one ordering or step broken, which loom must find.
@@ -65,7 +64,7 @@ mod ticket;
 mod trace_ring;
 mod transition;
 
-/// The product's shim. Where the library needs std's types, in `fixed`, it has loom's here.
+/// The product's shim, with loom's types.
 mod shim {
     pub(crate) use crate::shim_source::{
         AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, hint, os_yield,
@@ -111,7 +110,6 @@ mod goroutine {
     }
 }
 
-/// The sources import this macro.
 mod fatal {
     macro_rules! fatal {
         ($($arg:tt)*) => {
@@ -121,7 +119,7 @@ mod fatal {
     pub(crate) use fatal;
 }
 
-/// The sources import this; here with loom's types.
+/// With loom's types.
 mod sys {
     pub(crate) mod poller {
         /// The event that something can be read.
@@ -295,15 +293,15 @@ mod util {
     }
 }
 
-/// Explores a model that has too many interleavings to explore all. It explores those with at most
-/// this many forced switches, which according to the literature find nearly every known bug.
+/// Explores only the interleavings with at most this many forced switches, which according to the
+/// literature find nearly every known bug.
 fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.check(model);
 }
 
-/// Runs a model in which loom must find a deadlock. It runs in a child, because loom then aborts.
+/// Loom must find a deadlock. The model runs in a child, because loom then aborts.
 fn expect_deadlock(test: &str, model: impl FnOnce()) {
     if let Some(said) = child::expect_signal(test, "", libc::SIGABRT, model) {
         assert!(said.contains("deadlock"), "{said}");

@@ -1,5 +1,4 @@
-//! The netpoller: the product's records, slots and levels, with a kernel that
-//! watches one pipe.
+//! The netpoller: the product's records, slots and levels, with a kernel that watches one pipe.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -55,20 +54,19 @@ fn parkable() -> Parkable {
     unsafe { Parkable::from_head(NonNull::from(Box::leak(Box::new(Head(0))))) }
 }
 
-/// The kernel's pipe and its epoll item, as in its `fs/eventpoll.c`: all under
-/// one lock.
+/// The kernel's pipe and its epoll item, as in its `fs/eventpoll.c`: under one lock.
 struct Kernel {
     item: Mutex<Item>,
     listed: Condvar,
     broken: Broken,
 }
 
-/// The broken part of the kernel.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Broken {
     Nothing,
-    /// An event ends the level-triggered watch at once, before `on` is cleared,
-    /// and the change that is requested later has no effect.
+    /// An event ends the level-triggered watch before `on` is cleared, and the change that is
+    /// requested
+    /// later has no effect.
     EarlyEdge,
     /// A change makes no event if there is data to read, and discards an event that was due.
     SilentChange,
@@ -82,7 +80,7 @@ struct Item {
     listed: bool,
     /// True if the descriptor's number belongs to another file.
     is_another: bool,
-    /// True when no thread may poll any more.
+    /// No thread may poll any more.
     over: bool,
     token: u64,
 }
@@ -130,7 +128,6 @@ impl Kernel {
         Ok(())
     }
 
-    /// Waits for the next event; `None` when it is over.
     fn poll(&self) -> Option<(u64, Event)> {
         let mut item = self.item.lock().unwrap();
         loop {

@@ -1,6 +1,5 @@
-//! Parking and handing over: a goroutine that is readied while it is still leaving its stack is
-//! resumed only after it has left the stack, and only once. The steps are those of
-//! `goroutine::waiter` and of the table of `context`.
+//! Parking: a goroutine that is readied while it still leaves its stack is resumed once, after it
+//! has left the stack. The steps are those of `goroutine::waiter` and of the table of `context`.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -97,8 +96,8 @@ fn canary_context_saved_without_release() {
     loom::model(|| park_against_ready(1, Ordering::Relaxed));
 }
 
-/// The sweep over parked stacks claims the context as if the goroutine still
-/// ran; a thread that readies it meanwhile waits.
+/// The sweep claims the context as if the goroutine still ran; a thread that readies the goroutine
+/// waits.
 #[test]
 fn claimed_stack_is_not_resumed() {
     loom::model(|| {
@@ -119,8 +118,8 @@ fn claimed_stack_is_not_resumed() {
                 }
             }
         });
-        // The goroutine is dequeued by one M, which waits for the claim and
-        // then marks it as running.
+        // The M that dequeues the goroutine waits for the claim, and then marks the goroutine as
+        // running.
         if std::mem::take(&mut *scene.waits.lock().unwrap()) {
             loop {
                 let context = scene.context.load(Ordering::Acquire);

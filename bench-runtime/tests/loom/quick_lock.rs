@@ -1,4 +1,4 @@
-//! The quick lock: it has one holder at a time, which sees the writes of the holder before it. A
+//! The quick lock has one holder at a time, which sees the writes of the holder before it. A
 //! sleeping thread gets the lock at last.
 
 use crate::quick_lock_source::{QuickLock, RawQuickLock};
@@ -53,7 +53,7 @@ fn canary_unlock_by_a_thread_that_does_not_hold_it() {
         });
         let add = |raw: &Raw| {
             raw.lock.lock();
-            // SAFETY: that this is not exclusive loom must find.
+            // SAFETY: loom must find that this is not exclusive.
             raw.value.with_mut(|value| unsafe { *value += 1 });
             // SAFETY: held.
             unsafe { raw.lock.unlock() };
@@ -61,7 +61,7 @@ fn canary_unlock_by_a_thread_that_does_not_hold_it() {
         let other = loom::thread::spawn({
             let raw = raw.clone();
             move || {
-                // SAFETY: none; it is the fault to be found.
+                // SAFETY: none; loom must find this error.
                 unsafe { raw.lock.unlock() };
                 add(&raw);
             }

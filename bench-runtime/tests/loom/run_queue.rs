@@ -117,8 +117,8 @@ fn overflow_against_a_thief_loses_nothing() {
     });
 }
 
-/// The lock represents that of the idle lists, under which a P starts or ends. With `locked` false
-/// this is the canary: the source once did that.
+/// The lock is that of the idle lists, under which a P starts or ends. Without it the model is the
+/// canary.
 fn exclusive_use_against_a_new_thief(locked: bool) {
     let q = Arc::new(RunQueue::new());
     (1..=3).for_each(|n| q.push(entry(n)).unwrap());

@@ -1,5 +1,5 @@
-//! Claims: of all threads that try to end one wait, one succeeds, and only that one
-//! writes into the waiter.
+//! Claims: of all threads that try to end one wait, one succeeds, and only that one writes into the
+//! waiter.
 
 use crate::ticket_source;
 use loom::cell::UnsafeCell;
@@ -10,7 +10,7 @@ struct Scene {
     ticket: AtomicU32,
     /// The value that is handed over.
     elem: UnsafeCell<u32>,
-    /// Stands for the queue of runnable goroutines.
+    /// The goroutine is in the queue of runnable ones.
     readied: AtomicBool,
     readies: AtomicU32,
 }
@@ -35,7 +35,7 @@ impl Scene {
         ticket_source::claim(&self.ticket, ticket)
     }
 
-    /// This is no exchange, so two threads may both succeed.
+    /// Not an exchange, so two threads may both succeed.
     fn claim_carelessly(&self, ticket: u32) -> bool {
         let mine = self.ticket.load(Ordering::Acquire) == ticket;
         if mine {

@@ -1,5 +1,6 @@
-//! The ring of the flight recorder: a reader beside the writer gets whole
-//! records, in their order, and the number of those that it did not get.
+//! The ring of the flight recorder: a reader beside the writer gets whole records, in order, and
+//! the
+//! number of those that it missed.
 
 use crate::trace_ring_source::Ring;
 use loom::sync::Arc;

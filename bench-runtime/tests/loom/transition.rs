@@ -1,5 +1,5 @@
-//! Live bytes move between their pages and a cell: each thread that needs them finds
-//! them whole in the pages, and one thread restores them.
+//! Live bytes move between their pages and a cell: one thread restores them, and each thread that
+//! needs them finds them whole in the pages.
 
 use crate::transition_source as transition;
 use loom::cell::UnsafeCell;
@@ -125,8 +125,9 @@ fn canary_restore_that_is_no_exchange() {
 fn thread_that_faults_during_a_move_finds_the_bytes_whole() {
     loom::model(|| {
         let scene = Scene::new(LIVE);
-        // Another thread faults because of the page's protection, which is set
-        // after the word: so it reads at least `MOVING`.
+        // Another thread faults because of the page's protection, which is set after the word, so
+        // the
+        // thread reads at least `MOVING`.
         transition::set(&scene.word, MOVING);
         let other = loom::thread::spawn({
             let scene = scene.clone();

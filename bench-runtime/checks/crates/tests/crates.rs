@@ -20,8 +20,7 @@ fn run(builder: Builder, main: fn()) {
     runtime.run(main);
 }
 
-/// Runs two goroutines with a park in the middle: the first up to its park, the second up to its
-/// park, and then both to their ends.
+/// Runs the first goroutine up to its park, the second up to its park, and then both to their ends.
 fn interleaved<T: Send + 'static>(body: fn(u64, &dyn Fn()) -> T) -> [T; 2] {
     let task = |n| go(move || body(n, &|| (0..4).for_each(|_| yield_now())));
     let both = [task(1), task(2)];
@@ -337,7 +336,7 @@ fn scope_of_std_is_fine_pinned_with_a_park_inside() {
 mod anew {
     use std::hash::{BuildHasher, RandomState};
 
-    /// The hash of no input by the thread's next hasher. Each hasher has other keys.
+    /// Each hasher of the thread has other keys.
     #[inline(never)]
     pub(super) fn hash() -> u64 {
         RandomState::new().hash_one(())

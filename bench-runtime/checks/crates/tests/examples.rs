@@ -24,8 +24,7 @@ fn on_each_runtime(main: fn()) {
     }
 }
 
-/// Pages and their links: 50 pages are linked in a ring and across, one is missing, and
-/// one never answers.
+/// 50 pages are linked in a ring and across, one is missing, and one never answers.
 fn page(path: &str) -> Option<(&'static str, String)> {
     let link = |to: u64| format!("<a href=\"/{to}\">");
     match path[1..].parse::<u64>() {
@@ -42,7 +41,7 @@ fn page(path: &str) -> Option<(&'static str, String)> {
 #[derive(Default)]
 struct Asked {
     now: AtomicUsize,
-    /// The most at the same time.
+    /// The most requests at the same time.
     most: AtomicUsize,
     all: AtomicUsize,
 }

@@ -1,5 +1,5 @@
-//! Futures of other crates in goroutines, with a tokio runtime in the same process; the
-//! documentation of `bench_runtime::future` describes it.
+//! Futures of other crates in goroutines, with tokio in the same process, as the docs of
+//! `bench_runtime::future` describe.
 
 mod modes;
 
@@ -133,7 +133,6 @@ fn hypers_client_asks_for_goroutines() {
             .map(|id| {
                 let tokio = tokio.clone();
                 go(move || {
-                    // tokio runs the connection, and this goroutine makes the requests.
                     let connected = tokio.spawn(async move {
                         let stream = tokio::net::TcpStream::connect(address).await?;
                         let io = TokioIo::new(stream);
@@ -210,7 +209,6 @@ fn context_gives_up_what_tokio_does_not_answer() {
             answered.await
         });
         assert!(matches!(late, Err(ContextError::DeadlineExceeded)));
-        // The other end shows that the wait has ended.
         let gone = tokio.spawn(async move {
             let answer = asked.recv().await.expect("it was sent");
             answer.is_closed()

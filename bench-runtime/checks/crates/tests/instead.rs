@@ -87,8 +87,8 @@ fn governor_limits_goroutines_to_its_rate() {
     });
 }
 
-/// Replaces `singleflight`, with a cache. Its `sync` form blocks the threads of the goroutines that
-/// wait; in a pinned runtime for ever, if the call parks. So this uses the async form.
+/// Replaces `singleflight`, with a cache. The `sync` form would block the threads of the goroutines
+/// that wait, for ever if the call parks.
 #[test]
 fn moka_makes_one_call_for_all_goroutines_that_ask_meanwhile() {
     in_each_mode(|| {
@@ -108,7 +108,6 @@ fn moka_makes_one_call_for_all_goroutines_that_ask_meanwhile() {
             }
         });
         assert_eq!(calls.load(Ordering::Relaxed), 1);
-        // All goroutines that wait get the failure, and it is not cached.
         let failed = block_on(cache.try_get_with("bad", async { Err::<u64, _>("no luck") }));
         assert_eq!(*failed.expect_err("it fails"), "no luck");
         assert_eq!(block_on(cache.get_with("bad", async { 1 })), 1);

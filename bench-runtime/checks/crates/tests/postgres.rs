@@ -38,7 +38,7 @@ fn goroutines_use_a_pool_a_context_and_a_select() {
     });
 }
 
-/// The context ends a query. Its future is dropped, and the connection answers the next query.
+/// The end of the context drops the query's future; the connection answers the next query.
 fn gives_up_by_context(pool: &Pool) {
     pool.with(|client| {
         let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(20));
@@ -55,8 +55,7 @@ fn gives_up_by_context(pool: &Pool) {
     });
 }
 
-/// Cancels a query, in the context of a tokio runtime of its own. A goroutine must not park in such
-/// a context, so a blocking call enters it.
+/// Enters a tokio runtime of its own in a blocking call, because a goroutine must not park there.
 fn tell_to_cancel(cancel: tokio_postgres::CancelToken) {
     let told = bench_runtime::blocking(move || {
         let tokio = tokio::runtime::Builder::new_current_thread()

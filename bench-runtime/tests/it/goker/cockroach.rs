@@ -48,8 +48,8 @@ fn gossip_584(mended: bool) {
     });
 }
 
-/// The stop waits for tasks before it sends the signal at which they end, and holds the lock that a
-/// task takes at its start.
+/// The stop waits for tasks before it signals their end, and holds the lock that a task takes
+/// first.
 fn stopper_1055(mended: bool) {
     let draining = Arc::new(Mutex::new(false));
     let tasks = WaitGroup::new();
@@ -317,7 +317,7 @@ fn rows_13755(mended: bool) {
     }
 }
 
-/// The reader returns at the end of the context, the writer does not see it.
+/// The reader returns at the end of the context, and the writer does not notice.
 fn restore_18101(mended: bool) {
     let (ctx, cancel) = Context::background().with_cancel();
     let (ready, imports) = channel(0);
@@ -353,7 +353,7 @@ fn compactor_24808(mended: bool) {
     });
 }
 
-/// Waits for the end of the program, instead of only checking for it.
+/// Waits for the end of the program, where it should only check.
 fn consistency_25456(mended: bool) {
     let (_stop, quiescing) = channel::<()>(0);
     start("queue", move || {

@@ -27,8 +27,7 @@ fn benchmark_660(mended: bool) {
     let (stop, stopped) = channel::<()>(0);
     start("call", move || done.send("answer").unwrap());
     start("loop", move || {
-        // In Go the answer and the stop may come together, and the loop may take the stop. Here it
-        // always does.
+        // In Go the loop may take the answer or the stop. Here it takes the stop.
         stopped.recv();
         drop(answers);
     });

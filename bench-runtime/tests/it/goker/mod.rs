@@ -1,10 +1,9 @@
-//! The bugs that GoKer collects from Go programs, each written for this runtime. The leak report
-//! must list the goroutines that block for ever, with their names and what they wait for. The same
-//! program without its bug must leave none.
+//! The bugs that GoKer collects from Go programs. The leak report must list the goroutines that
+//! block for ever, with their names and what they wait for. The same program without its bug must
+//! leave none.
 //!
-//! The names are GoKer's: a project and the number of its bug. In Go a bug
-//! appears by chance. Here channels and [`parked`] force the order of events,
-//! so each run shows it.
+//! The names are GoKer's: a project and the number of its bug. In Go a bug appears by chance. Here
+//! channels and [`parked`] force the order of events.
 //!
 //! # What is different in Rust
 //!
@@ -75,9 +74,8 @@ fn remains(runtime: Runtime, program: &Program, mended: bool) -> Vec<(String, St
     let run = program.run;
     runtime.run(move || run(mended));
     let due = if mended { &[] } else { program.leaks };
-    // Waits until there are as many goroutines as there should be, each in its expected wait. It
-    // would not be enough that each of them waits: goroutines are read one after the other, so one
-    // that was read as waiting may run again before the next is read.
+    // It would not be enough that each goroutine waits: they are read one after the other, so a
+    // goroutine that was read as waiting may run again before the next is read.
     support::within_a_minute(program.name, || {
         let all = runtime.goroutines();
         let rests = |info: &GoroutineInfo| {

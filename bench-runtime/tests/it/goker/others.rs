@@ -18,8 +18,8 @@ pub(super) const PROGRAMS: &[Program] = &[
     Program { name: "syncthing5795", run: syncthing_5795, leaks: &[("dispatcher", RECV), ("start", RECV)] },
 ];
 
-/// Each address has a lock, in a map that has a lock. The second goroutine waits for the first's
-/// lock with the map's lock held, which the first needs to unlock.
+/// A map with a lock has a lock for each address. The second goroutine waits for the first's lock
+/// with the map's lock held, which the first needs to unlock.
 fn hugo_3251(mended: bool) {
     start("test", move || {
         let map = Arc::new(RwMutex::new(Arc::new(Mutex::new(()))));
@@ -126,8 +126,8 @@ fn istio_18454(mended: bool) {
     });
 }
 
-/// Two requests for one place. The holder of the place waits for a lock, which is released only
-/// after the other request was accepted.
+/// The holder of a place waits for a lock, which is released only after another request for the
+/// place was accepted.
 fn serving_2137(mended: bool) {
     start("test", move || {
         let (active, places) = channel(1);

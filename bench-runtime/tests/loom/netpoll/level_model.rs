@@ -44,8 +44,7 @@ impl Scene {
         &self.watch.poller
     }
 
-    /// Notes reads that are each followed by an empty one: as many as make the watch
-    /// level-triggered, or one fewer.
+    /// Notes empty reads: as many as make the watch level-triggered, or one fewer.
     fn learn(&self, by_level: bool) {
         for _ in usize::from(!by_level)..TRIALS {
             self.desc.note_read(0, true);
@@ -159,8 +158,7 @@ fn canary_change_that_is_no_event() {
     });
 }
 
-/// The watch ends while a poller has an event of it without a waiter, and another file
-/// gets the number.
+/// The watch ends while a poller has an event of it, and another file gets the number.
 fn end_against_event(close: impl Fn(&PollDesc) + Sync + Send + 'static) {
     loom::model(move || {
         let scene = Scene::new(Broken::Nothing);

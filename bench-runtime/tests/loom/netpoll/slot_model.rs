@@ -7,7 +7,7 @@ use super::parkable;
 use super::slot::{Registered, Slot};
 use crate::goroutine::Parkable;
 
-/// A socket, as far as the slot is concerned: data, then an edge.
+/// A socket makes an edge after data.
 struct Socket {
     slot: Slot,
     data: AtomicUsize,
@@ -60,7 +60,7 @@ fn waiter_is_readied_for_data_that_arrives_while_it_registers() {
             }
             if socket.slot.register(me, seen) == Registered::Waiting {
                 parks += 1;
-                // A park: it must end, by exactly one ready.
+                // Each park must end by exactly one ready.
                 while socket.readies.load(Ordering::Acquire) < parks {
                     loom::thread::yield_now();
                 }
@@ -118,7 +118,7 @@ fn canary_register_with_a_tick_from_after_the_trial() {
         let socket = Socket::new();
         let far = socket.clone();
         let sender = loom::thread::spawn(move || far.edge());
-        // At this point the reader would have tried to read, and found no data.
+        // Here the reader would have tried to read, and found no data.
         let waits = socket.slot.register(me, socket.slot.tick()) == Registered::Waiting;
         sender.join().unwrap();
         let readies = socket.readies.load(Ordering::Acquire);
@@ -126,8 +126,8 @@ fn canary_register_with_a_tick_from_after_the_trial() {
     });
 }
 
-/// Two readers of one socket, which queue as `net::wait` does (steps 5 and 6
-/// there): the slot is the real one, the queue a model.
+/// Two readers of one socket: the slot is the real one, the queue a model of steps 5 and 6 of
+/// `net::wait`.
 struct Shared {
     socket: Socket,
     queued: AtomicUsize,

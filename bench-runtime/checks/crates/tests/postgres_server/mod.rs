@@ -31,7 +31,7 @@ fn programs() -> PathBuf {
     found.pop().unwrap_or_default()
 }
 
-/// The user and group that the server runs as, because it refuses to run as root.
+/// The server refuses to run as root.
 fn user() -> Option<(u32, u32)> {
     let is_root =
         fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
