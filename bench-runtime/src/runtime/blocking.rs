@@ -7,16 +7,11 @@
 //! | migrating   | with a large stack           | its own stack, without a P       |
 //! | any         | any other                    | a helper; the goroutine is parked|
 //!
-//! A stack is large if it has the 8 MiB that foreign code expects, as a helper's has.
+//! A stack is large if it has 8 MiB, as a helper's has.
 //!
-//! In a pinned runtime, goroutines that have started cannot leave their M. If `f` ran on their M,
-//! they would wait for it, and for ever if `f` waits for one of them.
-//!
-//! # While a helper runs `f`
-//!
-//! The goroutine is suspended with status Syscall, so that no sweep trims or compacts the stack
-//! that `f` borrows from. Until the call has returned the goroutine counts as blocked and not as
-//! waiting, for the deadlock check and for fake time.
+//! While a helper runs `f`, the goroutine has status Syscall, so no sweep trims or compacts the
+//! stack that `f` borrows from. For the deadlock check and for fake time the goroutine counts as
+//! blocked, not as waiting.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -35,25 +30,22 @@ use crate::sched::{self, hand_off, helpers, scheduler};
 use crate::stack::{Stack, StackHeader};
 use crate::threads::HELPER_STACK;
 
-/// The outcome of a call: its result, or the payload of its panic.
 type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 
 /// Runs `f`, which may block the OS thread: a system call, a foreign library, a long computation.
-/// Other goroutines continue; the calling one waits for `f`. On a plain thread this only calls `f`.
+/// Other goroutines continue; the calling one waits for `f`. On a plain thread this only calls
+/// `f`.
 ///
-/// In a migrating runtime, `f` runs on the goroutine's own thread if the goroutine's stack has 8
-/// MiB or more; the P goes to another M at once. If the stack is smaller, and always in a pinned
-/// runtime, another thread with such a stack runs `f`, so the goroutines that share the caller's
-/// thread continue too. But if the goroutine is locked to its thread, `f` runs there, and in a
-/// pinned runtime the others of that thread wait for it.
+/// `f` runs on another thread, with a stack of 8 MiB; in a migrating runtime it runs on the
+/// goroutine's own thread if the goroutine's stack is as large. If the goroutine is locked to its
+/// thread, `f` runs there, and in a pinned runtime the others of that thread wait for it.
 ///
-/// So `f` must not rely on being a goroutine: it may use channels and locks,
-/// which then block its thread, but it cannot start goroutines with
-/// [`go`](fn@crate::go).
+/// `f` is not run as a goroutine: it may use channels and locks, which then block its thread, but
+/// it cannot start goroutines with [`go`](fn@crate::go).
 ///
-/// `f` may run on another thread, so its captures must be `Send`. A `&T` is not `Send`
-/// if `T` is not `Sync`, as with `&rusqlite::Connection`. Lend it as `&mut`, which is
-/// `Send` if `T` is, and `move` that into `f`; or move the value itself in and out.
+/// The captures of `f` must be `Send`. A `&T` is not `Send` if `T` is not `Sync`, as with
+/// `&rusqlite::Connection`. Lend it as `&mut`, which is `Send` if `T` is, and `move` that into
+/// `f`; or move the value itself in and out.
 ///
 /// # Panics
 ///
@@ -110,22 +102,20 @@ where
     }
 }
 
-/// Records an event of `g` in the flight recorder, if there is a P. The caller is inside the
-/// runtime.
+/// Records an event of `g`, if there is a P. Only inside the runtime.
 fn note(p: Option<ThisP>, kind: Kind, g: &Goroutine) {
     if let Some(p) = p {
         p.recorder.record(kind, g.id.load(Ordering::Relaxed), 0);
     }
 }
 
-/// As [`note`], for a caller that is outside the runtime's code.
+/// As [`note`], outside the runtime.
 fn note_from_outside(header: &StackHeader, kind: Kind) {
     let m = machine_of(header);
     note(m.enter().0, kind, goroutine_of(header));
     m.leave(false);
 }
 
-/// Runs `f` on the goroutine's own stack, without a P.
 fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T> {
     let m = machine_of(header);
     let g = goroutine_of(header);
@@ -138,7 +128,7 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
     let blocked = Blocked::begin(m.shared());
     hand_off::give_up_processor(m.shared(), m);
     m.leave(false);
-    // `AssertUnwindSafe`, because the caller gets the panic, as if it had called `f` itself.
+    // `AssertUnwindSafe`: the caller gets the panic.
     let outcome = panic::catch_unwind(AssertUnwindSafe(f));
     // Without a P the goroutine was not moved: it is still on the same M.
     let m = machine_of(header);
@@ -151,15 +141,13 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
     outcome
 }
 
-/// A call that a helper runs. It lies on the stack of the goroutine that waits for it.
+/// On the stack of the goroutine that waits for it.
 struct Call<F, T> {
     f: Option<F>,
     outcome: Option<Outcome<T>>,
     who: Parkable,
 }
 
-/// Runs a [`Call`].
-///
 /// # Safety
 ///
 /// `call` points to a `Call<F, T>`. Its goroutine is parked, or about to park, until the caller
@@ -175,7 +163,6 @@ unsafe fn run<F: FnOnce() -> T, T>(call: *mut ()) -> Option<Parkable> {
     Some(who)
 }
 
-/// Runs `f` on a helper thread, while the goroutine is parked.
 fn on_helper<T, F>(header: &'static StackHeader, f: F) -> Outcome<T>
 where
     F: FnOnce() -> T + Send,

@@ -1,14 +1,13 @@
-//! Deadlock: every goroutine waits for another, and nothing outside can end a
-//! wait.
+//! Deadlock: every goroutine waits for another, and nothing outside can end a wait.
 //!
-//! An M that is about to sleep checks for a deadlock if every other M sleeps. So does a thread that
-//! is about to wait in `Runtime::run`. If only a thread outside the runtime could still end a wait,
-//! sysmon checks again, at growing intervals, because that thread may have been ending.
+//! There is a deadlock if goroutines exist, none is runnable, no timer is armed, no goroutine
+//! waits for a descriptor, no blocking call is in progress, the program listens for no signal,
+//! and the process has no thread outside the runtime, which might hold the other end of a
+//! channel.
 //!
-//! There is a deadlock if goroutines exist, none is runnable, no timer is armed, no goroutine waits
-//! for a descriptor, no blocking call is in progress, the program listens for no signal, and the
-//! process has no thread outside the runtime. While such a thread exists no deadlock is reported,
-//! because it might hold the other end of a channel.
+//! An M that is about to sleep checks this if every other M sleeps. So does a thread that is
+//! about to wait in `Runtime::run`. If only an outside thread prevented a report, sysmon checks
+//! again, at growing intervals, because that thread may have been ending.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -24,13 +23,11 @@ use crate::sched::shared::Shared;
 use crate::sched::sysmon::{Round, Watch};
 use crate::threads;
 
-/// Set when the process is about to end with the report.
 static IS_REPORTED: AtomicBool = AtomicBool::new(false);
 
-/// The number of values of [`Awaited`].
 static AWAITED: AtomicUsize = AtomicUsize::new(0);
 
-/// While a value of this type lives, a signal may end a goroutine's wait.
+/// While it lives, a signal may end a goroutine's wait.
 #[derive(Debug)]
 pub(crate) struct Awaited(());
 
@@ -48,23 +45,22 @@ impl Drop for Awaited {
     }
 }
 
-/// Reports a deadlock and ends the process, if there is one.
 pub(crate) fn check_deadlock(shared: &'static Shared) {
     report_or_find_outside_thread(shared);
 }
 
-/// As [`check_deadlock`]. Returns true if there is no deadlock only because the process has a
-/// thread outside the runtime.
+/// Reports a deadlock and ends the process. Returns true if there is no deadlock only because the
+/// process has a thread outside the runtime.
 fn report_or_find_outside_thread(shared: &'static Shared) -> bool {
     if !shared.settings.detects_deadlock {
         return false;
     }
-    // SeqCst: an M has put itself on the list of sleeping Ms, and a thread in `Runtime::run` has
-    // counted itself, before it reads here what the others did. So the last of several such
-    // callers sees all others.
+    // SeqCst: each caller has put itself on the list of sleeping Ms, or counted itself in
+    // `Runtime::run`, before it reads here what the others did. So the last of several callers
+    // sees all others.
     fence(Ordering::SeqCst);
-    // This number is odd while sysmon readies goroutines. If it is even here and has not changed
-    // at the end of this function, sysmon readied none meanwhile.
+    // Odd while sysmon readies goroutines. If this is even, and the same at the end of this
+    // function, sysmon readied none meanwhile.
     let ready_seq = shared.sysmon_ready_seq.load(Ordering::SeqCst);
     if !ready_seq.is_multiple_of(2) || !all_machines_sleep(shared) || !nothing_can_come(shared) {
         return false;
@@ -100,8 +96,8 @@ fn report_or_find_outside_thread(shared: &'static Shared) -> bool {
     unsafe { libc::_exit(2) }
 }
 
-/// As [`check_deadlock`], for an M that is about to sleep and is on the list of sleeping Ms. Cheap
-/// checks come first, and mostly find that there is no deadlock.
+/// As [`check_deadlock`], for an M that is about to sleep and is on the list of sleeping Ms.
+/// Cheap checks come first.
 pub(crate) fn check_at_rest(shared: &'static Shared) {
     if !shared.settings.detects_deadlock {
         return;
@@ -155,13 +151,13 @@ fn no_outside_thread(shared: &'static Shared) -> bool {
     let Some(all) = threads_of_process() else {
         return false;
     };
-    // Counted before and after, and the smaller number is used: if a thread of the runtime ended in
-    // between, an outside thread would be counted in its place.
+    // The smaller of two counts: if a thread of the runtime ended in between, an outside thread
+    // would be counted in its place.
     all <= before.min(count_ours())
 }
 
-/// The number of threads of the process. The directory that lists them has this many links, and two
-/// of its own. Reading its entries could miss threads while another one ends.
+/// The directory has two links more than the process has threads. Reading its entries could miss
+/// threads while another one ends.
 fn threads_of_process() -> Option<isize> {
     let links = fs::metadata("/proc/self/task").ok()?.nlink();
     isize::try_from(links)
@@ -170,13 +166,11 @@ fn threads_of_process() -> Option<isize> {
         .filter(|&threads| threads > 0)
 }
 
-/// Sysmon's further checks for a deadlock, while no P runs. The pause before each is twice as long
-/// as the one before.
+/// Sysmon's further checks for a deadlock, while no P runs, after pauses that double.
 #[derive(Debug, Default)]
 pub(crate) struct Rechecks {
-    /// When the next check is due.
     next_ns: u64,
-    /// The pause before the next check. `u64::MAX`: sysmon does not check again until a P has run.
+    /// `u64::MAX`: sysmon does not check again until a P has run.
     pause_ns: u64,
 }
 
@@ -190,8 +184,7 @@ impl Watch for Rechecks {
         if round.running || round.picked {
             *self = Self::default();
         } else if round.now_ns >= self.next_ns {
-            // While an M is not asleep sysmon checks again, because the M may be about to put
-            // itself on the list of sleeping Ms.
+            // An M that is not asleep may be about to put itself on the list of sleeping Ms.
             let check_again = report_or_find_outside_thread(shared) || !all_machines_sleep(shared);
             self.pause_ns = match check_again {
                 true => self.pause_ns.saturating_mul(2).max(TIME_SLICE_NS),

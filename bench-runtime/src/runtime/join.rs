@@ -1,6 +1,5 @@
-//! Waiting for the end of a goroutine, and its outcome.
-//!
-//! The table of `join` in [`crate::goroutine`] has the states of a join.
+//! Waiting for the end of a goroutine, and its outcome: see the table of `join` in
+//! [`crate::goroutine`].
 
 use std::any::Any;
 use std::fmt;
@@ -44,7 +43,7 @@ use crate::stack::StackError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// It panicked; the payload is that of the panic.
+    /// It panicked, with this payload.
     #[error("the goroutine panicked: {0}")]
     Panicked(PanicPayload),
     /// It ended itself by [`goexit`](crate::goexit).
@@ -53,9 +52,8 @@ pub enum JoinError {
     /// The runtime was shut down before it ended.
     #[error("the runtime was shut down before the goroutine ended")]
     Unfinished,
-    /// The runtime was shut down before the goroutine started. While a thread of the runtime still
-    /// computes, the goroutine's closure may not have been dropped yet. If a thread had just picked
-    /// the goroutine, it may still run.
+    /// The runtime was shut down before the goroutine started. While a thread of the runtime
+    /// still computes, the closure may not have been dropped yet, or the goroutine may still run.
     #[error("the runtime was shut down before the goroutine started")]
     Abandoned,
     /// There was no stack for it.
@@ -185,8 +183,8 @@ impl<T> JoinHandle<T> {
         self.g.id.load(Ordering::Relaxed)
     }
 
-    /// Waits for the end; false if the goroutine will not end, because the runtime has stopped or,
-    /// with fake time, all goroutines wait for each other.
+    /// Waits for the end; false if the goroutine will not end: the runtime has stopped or, with
+    /// fake time, all goroutines wait for each other.
     pub(crate) fn wait(&self) -> bool {
         if !self.is_finished() {
             wait_for(self.g, true);
@@ -209,9 +207,8 @@ impl<T> JoinHandle<T> {
             .is_ok()
     }
 
-    /// True once the goroutine has ended, so that [`Self::join`] does not wait. It stays false for
-    /// a goroutine whose runtime was shut down before it ended, although a join does not wait then
-    /// either.
+    /// True once the goroutine has ended: then [`Self::join`] does not wait. Stays false if the
+    /// runtime was shut down before.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         let finished = self.g.join.load(Ordering::Acquire) == JOIN_DONE;
@@ -221,8 +218,8 @@ impl<T> JoinHandle<T> {
         finished
     }
 
-    /// Waits until the goroutine has ended and takes its result. Blocks the
-    /// goroutine, or the thread if called from a plain one.
+    /// Waits until the goroutine has ended and takes its result. Blocks the goroutine, or the
+    /// plain thread.
     ///
     /// # Errors
     ///
@@ -249,9 +246,8 @@ impl<T> JoinHandle<T> {
             match g.join.load(Ordering::Acquire) {
                 JOIN_DONE => break,
                 JOIN_LOST => {
-                    // Read before `let_go`, which releases the record. `began` does not become
-                    // wrong: a stopped runtime starts no goroutine, except one that an M had just
-                    // picked.
+                    // Read before `let_go`, which releases the record. A stopped runtime starts
+                    // no goroutine, except one that an M had just picked.
                     let began = g.context.load(Ordering::Acquire) != FRESH;
                     if self.let_go() {
                         std::mem::forget(self);
@@ -306,9 +302,9 @@ fn failure<T>(outcome: Outcome<T>) -> JoinError {
     }
 }
 
-/// Waits until the goroutine has ended, or cannot end any more; the caller checks which. With
-/// `until_stuck`, a waiter that is not a goroutine of this runtime also stops waiting if all
-/// goroutines of the runtime are stuck.
+/// Waits until the goroutine has ended, or will not end; the caller checks which. With
+/// `until_stuck`, a waiter outside this runtime also stops waiting if all goroutines of the
+/// runtime are stuck.
 #[inline(never)]
 fn wait_for(g: &'static Goroutine, until_stuck: bool) {
     let me = sched::prepare_park(WaitReason::Join, ptr::from_ref(g).cast());
@@ -349,9 +345,8 @@ fn is_outside(who: Parkable, shared: &'static Shared) -> bool {
     }
 }
 
-/// Ends the waits of callers outside this runtime for goroutines that will not end, and stores
-/// `instead` in the `join` of those goroutines. [`JOIN_LOST`] is also stored for goroutines that no
-/// caller waits for yet.
+/// Stores `instead` in the `join` of goroutines that will not end, and ends the waits of callers
+/// outside this runtime. [`JOIN_LOST`] is also stored where no caller waits yet.
 pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
     shared.slab().for_each(|g| {
         if matches!(g.status(), Status::Idle | Status::Dead) {
@@ -378,7 +373,7 @@ pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
             .join
             .compare_exchange(join, instead, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
-        // Waiters inside the runtime do not continue either, so they are not readied.
+        // Waiters inside the runtime do not continue either.
         if let Some(who) = who
             && changed
             && outside
@@ -388,7 +383,6 @@ pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
     });
 }
 
-/// Frees the record of an ended goroutine on drop.
 struct Free(&'static Goroutine);
 
 impl Drop for Free {
@@ -398,7 +392,6 @@ impl Drop for Free {
     }
 }
 
-/// Frees the record of an ended goroutine.
 #[inline(always)]
 fn free(g: &'static Goroutine) {
     let shared = shared_of(g);
@@ -423,7 +416,7 @@ impl<T> Drop for JoinHandle<T> {
         let g = self.g;
         // AcqRel: if the goroutine has ended, its outcome is ours to drop.
         if g.join.swap(JOIN_DETACHED, Ordering::AcqRel) == JOIN_DONE {
-            // Frees the record even if the result's destructor panics.
+            // Even if the result's destructor panics.
             let _free = Free(g);
             // SAFETY: the goroutine has ended, and the handle is dropped.
             unsafe { (g.vtable().drop_outcome)(g) };
@@ -431,11 +424,8 @@ impl<T> Drop for JoinHandle<T> {
     }
 }
 
-/// The future of [`JoinHandle::join_async`]: waits until the goroutine has ended, and takes its
-/// result.
-///
-/// Any thread and any executor may poll it; `&mut Join` is a future too. Dropping it lets the
-/// goroutine run on.
+/// The future of [`JoinHandle::join_async`]. Any thread and any executor may poll it; `&mut Join`
+/// is a future too. Dropping it lets the goroutine run on.
 ///
 /// # Examples
 ///
@@ -461,7 +451,7 @@ impl<T> Drop for JoinHandle<T> {
 pub struct Join<T> {
     /// `None` after this was ready. Dropped after `drop` has ended the wait.
     handle: Option<JoinHandle<T>>,
-    /// `Some` while the record's address may be in the goroutine's `join`.
+    /// `Some` while its address may be in the goroutine's `join`.
     pending: Option<&'static Pending>,
 }
 
@@ -478,8 +468,8 @@ fn address_of(pending: &'static Pending) -> usize {
     pending.parkable().as_ptr() as usize
 }
 
-/// Stores the record's address in the goroutine's `join`; false if the goroutine has ended, or
-/// never will.
+/// Stores the address of `pending` in the goroutine's `join`; false if the goroutine has ended,
+/// or never will.
 fn wait_with(g: &'static Goroutine, pending: &'static Pending) -> bool {
     let address = address_of(pending);
     // The orderings, and the load of the run state, are as in `wait_for`.
@@ -490,7 +480,7 @@ fn wait_with(g: &'static Goroutine, pending: &'static Pending) -> bool {
     if !waits || shared_of(g).run_state() != RunState::Stopped {
         return waits;
     }
-    // This fails if another thread is already about to ready the record.
+    // This fails if another thread is already about to ready `pending`.
     g.join
         .compare_exchange(address, JOIN_LOST, Ordering::AcqRel, Ordering::Relaxed)
         .is_err()
@@ -518,7 +508,7 @@ impl<T> Future for Join<T> {
             pending.give_back();
         }
         let handle = self.handle.take().expect("it was there");
-        // It does not wait: the goroutine has ended, or never will.
+        // Does not wait: the goroutine has ended, or never will.
         Poll::Ready(handle.join())
     }
 }

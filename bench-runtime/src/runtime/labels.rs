@@ -1,8 +1,4 @@
 //! Labels of goroutines, shown in dumps, profiles and traces.
-//!
-//! They are stored with the name in the details of a record, so a goroutine without labels pays
-//! nothing. A spawn does not read its parent's labels: they are not inherited, but a program can
-//! pass them on.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -15,17 +11,15 @@ use crate::goroutine::details::{Details, Labels, parts_of};
 use crate::goroutine::header::goroutine_of;
 use crate::sched::current;
 
-/// The labels of the calling goroutine, as keys and values. It got them when it was spawned, by
+/// The labels of the calling goroutine, as keys and values, from
 /// [`GoBuilder::label`](crate::GoBuilder::label). Empty on a plain thread.
 ///
-/// They are shown in dumps ([`GoroutineInfo`](crate::GoroutineInfo)), in the goroutine profile,
-/// which pprof can filter by them (`-tagfocus`), in traces, and before the message of a panic.
-/// In place of Go's `pprof.Do`, which labels a part of a goroutine, start a goroutine for that
-/// part.
+/// They are shown in dumps ([`GoroutineInfo`](crate::GoroutineInfo)), in traces, before the
+/// message of a panic, and in the goroutine profile, which pprof can filter by them
+/// (`-tagfocus`).
 ///
-/// Unlike in Go, a goroutine does not inherit the labels of the one that starts it. Each spawn
-/// would have to read them, and a goroutine that outlives a request would keep that request's
-/// labels. `GoBuilder::labels(labels())` passes them on.
+/// Unlike in Go, a goroutine does not inherit labels: `GoBuilder::labels(labels())` passes them
+/// on. In place of Go's `pprof.Do`, start a goroutine with labels.
 ///
 /// # Examples
 ///
@@ -52,7 +46,7 @@ pub fn labels() -> Vec<(String, String)> {
     text.map_or_else(Vec::new, |text| parts_of(text).1)
 }
 
-/// Adds labels to others; a repeated key gets the new value.
+/// A repeated key gets the new value.
 pub(crate) fn add<K: AsRef<str>, V: AsRef<str>>(
     all: &mut Labels,
     more: impl IntoIterator<Item = (K, V)>,
@@ -66,11 +60,10 @@ pub(crate) fn add<K: AsRef<str>, V: AsRef<str>>(
     }
 }
 
-/// Makes each panic message of a goroutine with a name or labels begin with these. Called at each
-/// start of such a goroutine; only the first call in a process has an effect.
+/// Sets a panic hook, once in a process, that prints the name and labels of the goroutine.
 pub(crate) fn name_panics() {
     static ONCE: Once = Once::new();
-    // The hook cannot be changed during a panic; the next start of such a goroutine changes it.
+    // The hook cannot be set during a panic: a later call sets it.
     if ONCE.is_completed() || std::thread::panicking() {
         return;
     }

@@ -1,5 +1,4 @@
-//! The type [`Runtime`] and the settings of its [`Builder`]. The other files of this folder have
-//! the rest of what programs call, and the watches of sysmon's thread.
+//! The type [`Runtime`] and the settings of its [`Builder`]. The other files of this folder:
 //!
 //! | files                                | what is there                             |
 //! |--------------------------------------|-------------------------------------------|
@@ -94,9 +93,9 @@ impl Runtime {
         Builder::default()
     }
 
-    /// Runs `f` as a goroutine and returns its result. Blocks the calling thread or goroutine until
-    /// `f` has ended. Other goroutines may still run afterwards, until the runtime is dropped. If
-    /// `f` borrows, use [`Self::run_scoped`].
+    /// Runs `f` as a goroutine and returns its result. Blocks the calling thread or goroutine
+    /// until `f` has ended. Other goroutines may still run afterwards. If `f` borrows, use
+    /// [`Self::run_scoped`].
     ///
     /// # Panics
     ///
@@ -132,11 +131,11 @@ impl Runtime {
         }
     }
 
-    /// As [`Self::run`], for a closure that may borrow from the caller; its result may borrow too.
-    /// Goroutines that `f` starts may borrow in a [`scope`](crate::scope()).
+    /// As [`Self::run`], but `f` and its result may borrow from the caller. Goroutines that `f`
+    /// starts may borrow in a [`scope`](crate::scope()).
     ///
-    /// `run_scoped` must not return while the goroutine may still use the borrowed values. So where
-    /// [`Self::run`] panics because of a shutdown or of fake time, `run_scoped` ends the process.
+    /// Where [`Self::run`] panics because of a shutdown or of fake time, `run_scoped` ends the
+    /// process, because the goroutine may still use the borrowed values.
     ///
     /// # Panics
     ///
@@ -207,7 +206,7 @@ impl Runtime {
         spawn::from_outside(self.shared, f)
     }
 
-    /// A handle by which other threads start goroutines of this runtime: see [`Handle`].
+    /// A handle by which other threads start goroutines of this runtime.
     ///
     /// # Examples
     ///
@@ -226,8 +225,8 @@ impl Runtime {
         Handle::of(self.shared)
     }
 
-    /// Changes GOMAXPROCS while goroutines run, without stopping them, and returns the old value.
-    /// GOMAXPROCS then no longer follows the host's CPUs. With [fake time](Builder::fake_time) or a
+    /// Changes GOMAXPROCS without stopping goroutines, and returns the old value. GOMAXPROCS then
+    /// no longer follows the host's CPUs. With [fake time](Builder::fake_time) or a
     /// [seed](Builder::seed) it stays 1.
     ///
     /// # Panics
@@ -249,15 +248,15 @@ impl Runtime {
         hand_off::set_procs_by_hand(self.shared, procs)
     }
 
-    /// The counters now. Each is exact, but they may be read at slightly different times.
+    /// The counters. Each is exact, but they may be read at slightly different times.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         give_way();
         metrics::read(self.shared)
     }
 
-    /// The goroutines that have not ended, and the state of each. Takes no
-    /// scheduler lock: the state may change meanwhile.
+    /// The goroutines that have not ended, and the state of each. Takes no scheduler lock: states
+    /// may change meanwhile.
     ///
     /// # Examples
     ///
@@ -340,9 +339,9 @@ impl Runtime {
     }
 
     /// Stops the runtime and blocks the thread until it has stopped. Afterwards no goroutine
-    /// starts, and none that waits continues. A goroutine that computes stops at its next call into
-    /// the runtime; if that does not come within 200 ms, its thread is left running. Closures of
-    /// goroutines that never started are dropped.
+    /// starts, and none that waits continues. A goroutine that computes stops at its next call
+    /// into the runtime; if that does not come within 200 ms, its thread is left running.
+    /// Closures of goroutines that never started are dropped.
     ///
     /// # Examples
     ///
@@ -356,7 +355,7 @@ impl Runtime {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shutdown(self) -> Shutdown {
-        // `drop`, which follows, only releases the shared part.
+        // The later drop of `self` only releases `shared`.
         let mut left = shutdown::stop(self.shared);
         if left.unfinished_count > 0 {
             let mut records = self.shared.slab().in_use();
@@ -399,10 +398,9 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// GOMAXPROCS: how many goroutines run at once, 1 to 4,096. The default is the value of the
-    /// environment variable `GOMAXPROCS`. If that is not set, it is the number of CPUs in the
-    /// affinity mask or the control group's quota, rounded up, whichever is less. The runtime
-    /// follows changes of these two while it runs.
+    /// GOMAXPROCS: how many goroutines run at once, 1 to 4,096. The default is the environment
+    /// variable `GOMAXPROCS`. Without it, the default is the number of CPUs in the affinity mask
+    /// or the control group's quota, rounded up, whichever is less, and follows changes of both.
     ///
     /// # Examples
     ///
@@ -420,7 +418,7 @@ impl Builder {
         self
     }
 
-    /// How stacks of goroutines grow, unless a goroutine is spawned with a policy of its own.
+    /// How stacks of goroutines grow, unless a goroutine has a policy of its own.
     ///
     /// # Examples
     ///
@@ -444,15 +442,13 @@ impl Builder {
     }
 
     /// Compacts stacks: moves the live bytes of goroutines that have been parked for `after` to
-    /// small cells, and gives their pages back. The bytes return to the same address before the
-    /// goroutine runs, or when another thread accesses them. A goroutine that parks for less has
-    /// no cost.
+    /// small cells, and gives their pages back. The bytes return before the goroutine runs, or
+    /// when another thread accesses them.
     ///
-    /// The cost: a *system call* of another thread on memory of such a stack fails with `EFAULT`,
-    /// for example a read into a buffer in a parked goroutine's frame. A thread that has blocked
-    /// SIGSEGV is killed if it accesses such a stack.
-    /// [`Builder::build`] fails if the kernel has no userfaultfd or no guard
-    /// markers.
+    /// A *system call* of another thread on memory of such a stack fails with `EFAULT`, for
+    /// example a read into a buffer in a parked goroutine's frame. A thread that has blocked
+    /// SIGSEGV is killed if it accesses such a stack. [`Builder::build`] fails if the kernel has
+    /// no userfaultfd or no guard markers.
     ///
     /// # Examples
     ///
@@ -480,10 +476,9 @@ impl Builder {
         self
     }
 
-    /// Whether the runtime may read files of `/proc` and `/sys`: the control group's quota for
-    /// GOMAXPROCS, the CPU topology, and the state of its threads and its memory. With false it
-    /// opens files only for reports and, if the kernel has no guard markers (Linux 6.13 has them),
-    /// for the limit of mappings.
+    /// Whether the runtime may read files of `/proc` and `/sys`: the control group's quota, the
+    /// CPU topology, and the state of its threads and its memory. With false it opens files only
+    /// for reports and, before Linux 6.13, for the limit of mappings.
     ///
     /// # Examples
     ///
@@ -522,9 +517,8 @@ impl Builder {
         self
     }
 
-    /// Whether the process ends with a report when every goroutine waits for another. This never
-    /// happens while the process has threads outside the runtime, except for those that wait in
-    /// [`Runtime::run`].
+    /// Whether the process ends with a report when every goroutine waits for another. A deadlock
+    /// is reported only if all threads outside the runtime wait in [`Runtime::run`].
     ///
     /// # Examples
     ///
@@ -543,10 +537,8 @@ impl Builder {
         self
     }
 
-    /// Whether a pinned runtime warns on stderr of a goroutine that has held its thread for most of
-    /// a second, while others wait that can run only on that thread. The goroutine blocks in a call
-    /// outside the runtime, or computes. The others wait for ever if that goroutine waits for one
-    /// of them, or never calls the runtime.
+    /// Whether a pinned runtime warns on stderr when a goroutine has blocked its thread, or
+    /// computed on it, for most of a second while other goroutines of that thread wait.
     ///
     /// # Examples
     ///
@@ -565,11 +557,11 @@ impl Builder {
     }
 
     /// For tests: time stands still while any goroutine can run, and jumps to the next timer when
-    /// none can. There is one P, whatever [`Builder::procs`] or [`Runtime::set_procs`] say. Time
-    /// also stands still while a goroutine waits for a file descriptor or in [`crate::blocking`].
+    /// none can. Time also stands still while a goroutine waits for a file descriptor or in
+    /// [`crate::blocking`]. There is always one P.
     ///
-    /// If no goroutine can run and no timer is armed, [`Runtime::run`] panics
-    /// with the list of goroutines.
+    /// If no goroutine can run and no timer is armed, [`Runtime::run`] panics with the list of
+    /// goroutines.
     ///
     /// # Examples
     ///
@@ -591,9 +583,8 @@ impl Builder {
     }
 
     /// For tests: this number determines the order in which goroutines run. A program that is
-    /// otherwise deterministic then runs the same each time. There is one P, whatever
-    /// [`Builder::procs`] or [`Runtime::set_procs`] say, and it is not retaken from a goroutine
-    /// that runs long.
+    /// otherwise deterministic then runs the same each time. There is always one P, and it is not
+    /// retaken.
     ///
     /// # Examples
     ///
@@ -624,8 +615,8 @@ impl Builder {
         self
     }
 
-    /// Whether SIGQUIT writes all goroutines to stderr. The program continues: from the first such
-    /// runtime on, the signal no longer ends the process.
+    /// Whether SIGQUIT writes all goroutines to stderr. From the first such runtime on, the
+    /// signal no longer ends the process.
     ///
     /// # Examples
     ///
@@ -664,9 +655,8 @@ impl Builder {
         self
     }
 
-    /// Lets goroutines continue on another OS thread after a wait. Without this a
-    /// goroutine that has started stays with its thread. [Which mode](crate#which-mode)
-    /// compares the two; [`Builder::build`] has the rules of each.
+    /// Lets goroutines continue on another OS thread after a wait. [Which mode](crate#which-mode)
+    /// compares this with the default; [`Builder::build`] has the rules.
     ///
     /// # Examples
     ///
@@ -686,38 +676,36 @@ impl Builder {
         self
     }
 
-    /// Starts the runtime: its Ps, and one thread that watches them. Threads
-    /// that run goroutines start as they are needed.
+    /// Starts the runtime. Threads that run goroutines start as they are needed.
     ///
     /// # Safety
     ///
-    /// Safe code may rely on a thread doing one thing at a time. Goroutines share the thread-locals
-    /// of their threads, so no runtime of this kind can keep all such code sound. A program that
-    /// builds one promises the following for all code that its goroutines run, libraries included:
+    /// Safe code may rely on a thread doing one thing at a time, but goroutines share the
+    /// thread-locals of their threads. The caller promises the following for all code that the
+    /// goroutines run, libraries included:
     ///
     /// 1. nothing parks inside the initialiser of a thread-local (of `thread_local!`, of
     ///    the crate thread_local), and the global allocator calls nothing of this crate;
     /// 2. nothing parks inside a scope that sets a thread-local pointer and restores the older
     ///    pointer at its end (`scoped-tls`), because the scopes of two goroutines do not nest;
-    /// 3. no goroutine calls `std::process::exit` while another goroutine lends a value of a
-    ///    thread-local of their thread to a third thread, because the call drops the thread-locals.
+    /// 3. no goroutine calls `std::process::exit`, which drops thread-locals, while another
+    ///    goroutine lends a value of a thread-local of their thread to a third thread.
     ///    `blocking(|| exit(code))` exits on another thread;
     ///
     /// and, of a [migrating](Builder::migrating) runtime, also:
     ///
-    /// 4. no reference or pointer derived from a thread-local lives across a park. No function that
-    ///    parks uses the same thread-local before and after the park, or in a loop with it, because
-    ///    the compiler may keep its address. Put each use in a function of its own that is
-    ///    `#[inline(never)]`. An inlined function counts as a part of its caller, even if it is a
-    ///    library's: `HashMap::new`, and many more with `lto = "fat"`;
+    /// 4. no reference or pointer derived from a thread-local lives across a park. The compiler
+    ///    may keep a thread-local's address, so no function that parks uses the same thread-local
+    ///    before and after the park, or in a loop with it. Put each use in a function of its own
+    ///    that is `#[inline(never)]`. An inlined function counts as a part of its caller, even if
+    ///    it is a library's: `HashMap::new`, and many more with `lto = "fat"`;
     /// 5. nothing that is bound to an OS thread lives across a park: std's
     ///    `MutexGuard`, or any value that is `!Send` for that reason.
     ///
     /// Any call of this crate may *park*: of a channel, a lock, a timer, a join, a socket,
-    /// [`blocking`](crate::blocking), `yield_now`. A call that returns at once may park too, if its
-    /// goroutine has used its time slice and others wait. A
-    /// [`GoroutineLocal`](crate::GoroutineLocal) replaces a thread-local without any of these
-    /// rules.
+    /// [`blocking`](crate::blocking), `yield_now`. Even a call that returns at once may park, if
+    /// its goroutine has used its time slice and others wait. A
+    /// [`GoroutineLocal`](crate::GoroutineLocal) replaces a thread-local without these rules.
     ///
     /// Widely used crates, each tried by a test of this project:
     ///
@@ -735,14 +723,13 @@ impl Builder {
     /// | scoped-tls | no park inside `set`: rule 2 | the same |
     /// | tokio, hyper | spawn there and [`block_on`](crate::future::block_on) here; no guard of `Handle::enter` over a park | the same |
     ///
-    /// pyo3 is not tried: its tests need a shared libpython that the loader finds.
-    /// `attach` binds to the thread, so nothing may park inside it, by rule 2.
+    /// pyo3 is not tried. Its `attach` binds to the thread, so nothing may park inside it, by
+    /// rule 2.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses address space, file descriptors or a thread, or the
-    /// stack policy is out of range; and in the child of a fork whose parent had
-    /// built a runtime. The message tells what to do.
+    /// When the kernel refuses address space, file descriptors or a thread, or the stack policy
+    /// is out of range; and in the child of a fork whose parent had built a runtime.
     ///
     /// # Examples
     ///

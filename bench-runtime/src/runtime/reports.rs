@@ -49,10 +49,9 @@ pub fn in_goroutine() -> bool {
 /// The state of every goroutine of the current runtime, with the frames of
 /// those that are parked; empty on a plain thread.
 ///
-/// Takes some microseconds for each goroutine. The first profile also reads the program's line
-/// tables, which takes some hundred milliseconds. This is a [`blocking`] call, so other goroutines
-/// run meanwhile. No goroutine is stopped: if one runs while its stack is read, the stack is read
-/// again. After a few tries the goroutine is listed without frames.
+/// Takes some microseconds for each goroutine, and some hundred milliseconds for the first
+/// profile of a process, in a [`blocking`] call. No goroutine is stopped: if one keeps running
+/// while its stack is read, it is listed without frames.
 ///
 /// # Examples
 ///
@@ -70,7 +69,6 @@ pub fn goroutine_profile() -> GoroutineProfile {
     current::runtime().map_or_else(GoroutineProfile::default, whole_profile)
 }
 
-/// See [`goroutine_profile`].
 pub(crate) fn whole_profile(shared: &'static Shared) -> GoroutineProfile {
     blocking(|| profile::of(shared.slab().in_use()))
 }
@@ -79,8 +77,8 @@ pub(crate) fn whole_profile(shared: &'static Shared) -> GoroutineProfile {
 /// [`set_block_profile_rate`](crate::set_block_profile_rate): how often, and how long in all. A
 /// wait is counted when it ends. Empty by default.
 ///
-/// Stops no goroutine. The first profile reads the program's line tables, which takes some hundred
-/// milliseconds; this is a [`blocking`] call.
+/// Stops no goroutine. The first profile of a process takes some hundred milliseconds, in a
+/// [`blocking`] call.
 ///
 /// # Examples
 ///
@@ -118,8 +116,8 @@ pub fn block_profile() -> ContentionProfile {
 /// [`set_mutex_profile_fraction`](crate::set_mutex_profile_fraction): how many unlocks, and how
 /// long those waits were in all. Empty by default.
 ///
-/// Stops no goroutine. The first profile reads the program's line tables, which takes some hundred
-/// milliseconds; this is a [`blocking`] call.
+/// Stops no goroutine. The first profile of a process takes some hundred milliseconds, in a
+/// [`blocking`] call.
 ///
 /// # Examples
 ///

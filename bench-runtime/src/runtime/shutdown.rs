@@ -1,16 +1,15 @@
-//! The end of a runtime: how it stops, the results of its handles afterwards,
-//! and the release of its resources.
+//! The end of a runtime:
 //!
-//! 1. `stopping` is set. Every M that sleeps is woken. An M switches to g0 at the next call of its
-//!    goroutine into the runtime, and ends. Helpers without a job end too. The threads have
-//!    [`GRACE`] to do so or, if no goroutine is left, the time for which an idle thread is kept.
-//! 2. The state becomes [`RunState::Stopped`]: from now on a join of a goroutine that has not ended
-//!    returns an error, even if the join began earlier.
+//! 1. `stopping` is set, and every M that sleeps is woken. An M ends at the next call of its
+//!    goroutine into the runtime. Helpers without a job end too. The threads have [`GRACE`] for
+//!    this or, if no goroutine is left, the time for which an idle thread is kept.
+//! 2. The state becomes [`RunState::Stopped`]: from now on a join of a goroutine that has not
+//!    ended returns an error.
 //! 3. The thread that stops the runtime, or the runtime's last thread, drops the closures of
 //!    goroutines that never started, and releases stacks, timers and descriptors. Stacks of
 //!    goroutines that had started and not ended are never freed.
-//! 4. When no user is left and no record is in use, the core is freed and the
-//!    records go to other runtimes ([`crate::sched::lifetime`]).
+//! 4. When no user is left and no record is in use, the core is freed
+//!    ([`crate::sched::lifetime`]).
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -27,8 +26,8 @@ use crate::sys::fork;
 use crate::threads::count::ThreadKind;
 use crate::threads::idle;
 
-/// How long a shutdown waits for goroutines that compute. Everything takes longer under the thread
-/// sanitizer. Chosen, not measured.
+/// How long a shutdown waits for goroutines that compute; longer under the thread sanitizer,
+/// which is slow. Chosen, not measured.
 const GRACE: Duration = Duration::from_millis(if cfg!(rt_tsan) { 5_000 } else { 200 });
 
 /// The most goroutines in a leak report, because there may be a million. Chosen.
@@ -36,10 +35,10 @@ pub(crate) const LEAKS_SHOWN: usize = 1_000;
 
 /// The goroutines that were left when a runtime was shut down.
 ///
-/// A [`Context`](crate::context::Context) that was made on the runtime continues: it still ends by
-/// its cancel or at its deadline, and the functions that it calls then run in threads. So a child
-/// process that the context ends is still killed. The actions of
-/// [`time::after_func`](crate::time::after_func) and of other timers of the runtime do not happen.
+/// A [`Context`](crate::context::Context) of the runtime still ends by its cancel or at its
+/// deadline; its functions then run in threads. So a child process that the context ends is still
+/// killed. The actions of [`time::after_func`](crate::time::after_func) and of other timers of
+/// the runtime do not happen.
 ///
 /// # Examples
 ///
@@ -62,21 +61,19 @@ pub(crate) const LEAKS_SHOWN: usize = 1_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// Goroutines that had not ended. Their stacks are never freed; none of
-    /// their code runs again, and none of their destructors: a lock that one
-    /// holds stays locked.
+    /// Goroutines that had not ended. Their stacks are never freed, and their destructors do not
+    /// run: a lock that one holds stays locked.
     pub unfinished_count: usize,
     /// The states of the first 1,000 of them: the leak report.
     pub unfinished: Vec<GoroutineInfo>,
-    /// Their stacks, grouped by equal frames. Only [`Runtime::shutdown`](crate::Runtime::shutdown)
-    /// fills this in. To read the names of functions takes some hundred milliseconds once in a
-    /// process.
+    /// Their stacks, grouped by equal frames; only from
+    /// [`Runtime::shutdown`](crate::Runtime::shutdown). The first report in a process takes some
+    /// hundred milliseconds, to read the names of functions.
     pub stacks: GoroutineProfile,
     /// Threads that were still in a goroutine's code or in a blocking call when the time was up.
     pub threads_count: usize,
 }
 
-/// See [`crate::Runtime::shutdown`].
 pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
     // A fork's child has no threads to wait for.
     if !shared.begin_stop() || fork::is_child() {
@@ -117,10 +114,9 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
     let threads_count = shared.threads.count();
     shared.set_stopped();
     let unfinished_count = shared.goroutines_count();
-    // A limit, because there may be a million.
     let mut unfinished = infos_in(shared.slab());
     unfinished.truncate(LEAKS_SHOWN);
-    // The last thread may have ended before the state was `Stopped`, and then it did not do this.
+    // The last thread may have ended before the state was `Stopped`: then it did not clear up.
     clear_up(shared);
     release_joiners(shared, JOIN_LOST);
     Shutdown {
@@ -139,14 +135,14 @@ pub(crate) fn thread_ends(shared: &'static Shared, kind: ThreadKind) {
     }
 }
 
-/// Drops the closures of goroutines that never started; no M runs any more.
+/// No M runs any more.
 fn abandon_fresh(shared: &'static Shared) {
     while shared.is_admitting() {
         std::thread::yield_now();
     }
-    // The queue is emptied before a record is released, because queues and the free list use the
-    // same link of a record. A goroutine that has started may still be queued later: its record is
-    // not released here.
+    // The queue is emptied before a record is released: queues and the free list use the same
+    // link. A goroutine that has started may still be queued later; its record is not released
+    // here.
     shared.global.clear();
     let mut fresh = Vec::new();
     shared.slab().for_each(|g| {
@@ -159,17 +155,16 @@ fn abandon_fresh(shared: &'static Shared) {
     }
 }
 
-/// Marks the goroutines that have started and not ended. Locks and other primitives, except for
-/// channels, skip marked goroutines in their queues.
+/// Marks the goroutines that have started and not ended. The queues of locks and other
+/// primitives, except for channels, skip them.
 fn mark_left(shared: &'static Shared) {
     for g in shared.slab().in_use() {
         g.set_flag(FLAG_LEFT);
     }
 }
 
-/// If none of the threads of a stopped runtime is left: drops the closures of goroutines that never
-/// started and releases the runtime's resources. Returns when that is done, even if another thread
-/// does it: the resources are available after a shutdown.
+/// Clears up, if none of the threads of a stopped runtime is left. Returns when that is done,
+/// even if another thread does it: the resources are available after a shutdown.
 fn clear_up(shared: &'static Shared) {
     if shared.threads.count() == 0 {
         shared.clear_up(|| {
@@ -180,7 +175,7 @@ fn clear_up(shared: &'static Shared) {
     }
 }
 
-/// Releases the resources of a stopped runtime; no M runs any more.
+/// No M runs any more.
 fn give_back(shared: &'static Shared) {
     for p in shared.processors() {
         // SAFETY: no M runs.

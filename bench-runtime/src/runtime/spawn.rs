@@ -1,4 +1,4 @@
-//! Starting goroutines. [`super::join`] has the wait for their end.
+//! Starting goroutines.
 
 use std::io;
 use std::panic::Location;
@@ -19,16 +19,14 @@ use crate::sched::shared::Shared;
 use crate::sched::{hand_off, preempt, readied, scheduler, wake};
 use crate::stack::{Class, StackPolicy};
 
-/// Starts a goroutine that runs `f`, on the runtime of the calling goroutine, and returns
-/// the handle to wait with. The goroutine runs when the caller parks or when another P takes it.
+/// Starts a goroutine that runs `f`, on the runtime of the calling goroutine. The goroutine runs
+/// when the caller parks or when another P takes it.
 ///
-/// | to start a goroutine and         | write               | it gives                        |
-/// |----------------------------------|---------------------|---------------------------------|
-/// | wait for it, or take its result  | `go(move \|\| …)`     | a [`JoinHandle`], which must be used |
-/// | not wait, as with Go's statement | [`go!(…)`](macro@crate::go) | nothing; it costs less, because there is no handle |
+/// The returned [`JoinHandle`] must be used. [`go!(…)`](macro@crate::go), as Go's statement,
+/// makes no handle, which costs less.
 ///
-/// `go(|| async { … })` makes a future that is never polled: write
-/// `go(|| future::block_on(async { … }))`.
+/// `go(|| async { … })` makes a future that is never polled: write `go(|| future::block_on(async
+/// { … }))`.
 ///
 /// # Panics
 ///
@@ -59,8 +57,7 @@ where
     JoinHandle::new(start(Location::caller(), JOIN_OPEN, put))
 }
 
-/// Called by the macro [`go!`](macro@crate::go): as [`go`](fn@crate::go), but
-/// the goroutine cannot be joined, which saves the cost of a handle.
+/// As [`go`](fn@crate::go), without a handle. The macro [`go!`](macro@crate::go) calls this.
 #[doc(hidden)]
 #[track_caller]
 #[inline]
@@ -74,7 +71,7 @@ where
     start(Location::caller(), JOIN_DETACHED, put);
 }
 
-/// Starts a goroutine with the body that `put` stores in its record.
+/// `put` stores the closure in the record.
 #[inline(always)]
 #[track_caller]
 fn start(
@@ -105,9 +102,8 @@ fn start(
     g
 }
 
-/// Starts a goroutine, as Go's `go` statement does. There is no handle; the function
-/// [`go`](fn@crate::go) returns one. The body becomes a `move` closure, whose result is dropped. So
-/// the argument is a call, as in Go, and not a closure:
+/// Starts a goroutine without a handle, as Go's `go` statement does. The argument is a call,
+/// which becomes the body of a `move` closure:
 ///
 /// ```compile_fail
 /// bench_runtime::go!(move || println!("it would never be called"));
@@ -246,11 +242,12 @@ impl GoBuilder {
         Self::default()
     }
 
-    /// A name for dumps, profiles, traces and the message of a panic. In a profile of pprof it
-    /// is the label `name`.
+    /// A name for dumps, profiles, traces and the message of a panic. In a profile of pprof it is
+    /// the label `name`.
     ///
-    /// The first start of a goroutine with a name or labels puts a panic hook before the present
-    /// one: it prints which goroutine panics. [`std::panic::set_hook`] replaces both.
+    /// The first start of a goroutine with a name or labels sets a panic hook that prints which
+    /// goroutine panics, and then calls the former hook. A later [`std::panic::set_hook`]
+    /// replaces both.
     ///
     /// # Examples
     ///
@@ -271,8 +268,8 @@ impl GoBuilder {
         self
     }
 
-    /// A label for dumps, profiles and traces, in addition to earlier ones. A repeated key gets the
-    /// new value. See [`labels`](crate::labels()).
+    /// A label for dumps, profiles and traces. A repeated key gets the new value. See
+    /// [`labels`](crate::labels()).
     ///
     /// # Examples
     ///
@@ -291,8 +288,8 @@ impl GoBuilder {
         self.labels([(key, value)])
     }
 
-    /// As [`Self::label`], for several labels. `labels(bench_runtime::labels())` passes on the
-    /// labels of the calling goroutine.
+    /// As [`Self::label`], for several. `labels(bench_runtime::labels())` passes on the labels of
+    /// the calling goroutine.
     ///
     /// # Examples
     ///
@@ -340,10 +337,9 @@ impl GoBuilder {
         self
     }
 
-    /// Declares that the goroutine will compute for long without a call into the runtime.
-    ///
-    /// In a pinned runtime it then starts on a thread that no other goroutine shares, if possible,
-    /// so that no other goroutine waits for it. A migrating runtime needs no such hint.
+    /// Declares that the goroutine will compute for long without a call into the runtime. A
+    /// pinned runtime then starts it on a thread that no other goroutine shares, if possible. A
+    /// migrating runtime needs no such hint.
     ///
     /// # Examples
     ///
@@ -385,18 +381,17 @@ impl GoBuilder {
         self
     }
 
-    /// The stack's class; an error if the policy is out of range.
     fn class(&self) -> io::Result<Option<Class>> {
         let class = self.stack.map(Class::for_policy).transpose();
         class.map_err(io::Error::other)
     }
 
-    /// Returns the error that [`Self::go`] would return, without taking a closure.
+    /// Returns the error that [`Self::go`] would return.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.class().map(drop)
     }
 
-    /// Starts the goroutine, on the runtime of the calling one.
+    /// Starts the goroutine on the runtime of the calling one.
     ///
     /// # Errors
     ///
@@ -523,9 +518,8 @@ pub fn num_goroutine() -> usize {
     current::runtime().map_or(0, Shared::goroutines_count)
 }
 
-/// Returns GOMAXPROCS of this runtime. With `Some(n)`, changes it while goroutines run, and returns
-/// the old value. With [fake time](crate::Builder::fake_time) or a [seed](crate::Builder::seed) it
-/// stays 1.
+/// Returns GOMAXPROCS; `Some(n)` also changes it, without stopping goroutines. With [fake
+/// time](crate::Builder::fake_time) or a [seed](crate::Builder::seed) it stays 1.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! Sysmon's part in the sweep over stacks: when the sweep continues, and for how long at a time.
+//! Sysmon's part in the sweep over stacks: when a pass continues, and for how long at a time.
 //! [`crate::goroutine::stacks`] claims the goroutines.
 
 use std::time::Duration;
@@ -10,17 +10,16 @@ use crate::sched::sysmon::{ROUND_NS, Round, Watch};
 use crate::stack::sweep::{self, Policy, Progress};
 use crate::sys::{clock, memory};
 
-/// The number of passes over all stacks in the time after which a parked stack is shrunk. Until
-/// then the stack is visited about this many times, at about 30 ns a visit. Chosen, not measured.
+/// The number of passes over all stacks in the time after which a parked stack is shrunk. A visit
+/// to a stack takes about 30 ns. Chosen, not measured.
 const PASSES: u32 = 4;
 
 /// A runtime that compacts is under pressure if more than 1/4 of the machine's memory is resident
-/// in the process. Then a stack is due after a time slice, and the sweep takes a whole round of
-/// sysmon even while goroutines run. The other three quarters of the memory are for stacks that the
+/// in the process. Then a stack is due after a time slice, and the sweep takes whole rounds of
+/// sysmon even while goroutines run. Chosen, not measured.
 /// pass does not reach in time. Chosen, not measured.
 const PRESSURE_SHARE: u64 = 4;
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
     /// When the last pass began.
@@ -31,11 +30,11 @@ pub(crate) struct Sweep {
     pause: Duration,
     /// The last pass is not over, or the next one may find a stack to shrink.
     pending: bool,
-    /// A P has picked a goroutine since the last pass began. That goroutine may be parked now.
+    /// A P has picked a goroutine since the last pass began; that goroutine may be parked now.
     ran: bool,
-    /// The number of compactions in the process when the last pass began.
+    /// In the process, when the last pass began.
     compacted_count: u64,
-    /// There was pressure when the last pass began: see [`PRESSURE_SHARE`].
+    /// When the last pass began: see [`PRESSURE_SHARE`].
     pressed: bool,
 }
 
@@ -51,8 +50,7 @@ impl Watch for Sweep {
         })
     }
 
-    /// Continues the sweep: by one step if a P runs, and by steps for the time of a round if none
-    /// does or there is pressure.
+    /// One step if a P runs; steps for the time of a round if none does or there is pressure.
     fn check(&mut self, shared: &'static Shared, round: &Round) {
         self.ran |= round.picked;
         let began_ns = clock::now_ns();
@@ -66,7 +64,7 @@ impl Watch for Sweep {
             self.ran = false;
             self.compacted_count = compacted_count();
             self.pressed = shared.settings.shrink_options.compact && is_pressed(shared);
-            // With a short `after`, the few stacks of a program would otherwise be visited all the
+            // With a short `after`, sysmon would else visit the few stacks of a program all the
             // time.
             self.pause =
                 (self.policy(shared).after / PASSES).max(Duration::from_nanos(TIME_SLICE_NS));
@@ -82,8 +80,8 @@ impl Watch for Sweep {
                     }
                     (true, pending)
                 }
-                // Another runtime's sysmon sweeps. It may have passed some of our stacks already,
-                // so we begin a pass later.
+                // Another runtime's sysmon sweeps, and may have passed some of our stacks
+                // already. We begin a pass later.
                 Progress::Busy => (true, true),
                 Progress::Nothing => (true, false),
             };

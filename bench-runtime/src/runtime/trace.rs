@@ -1,24 +1,22 @@
-//! The flight recorder: the scheduler's last events, always on.
+//! The flight recorder: the scheduler's last events, always on. Reading it stops no thread.
 //!
 //! Each P has a [`Ring`](crate::recorder::ring::Ring) of the last 4,096 events, which only its
-//! holder writes; events without a P (sysmon, spawns and readies from outside) go to one more ring,
-//! behind a lock. Reading them stops no thread.
+//! holder writes. Events without a P (sysmon, spawns and readies from outside) go to one more
+//! ring, behind a lock.
 //!
-//! # What is recorded when
+//! # Levels
 //!
 //! | level                | events                                                  |
 //! |----------------------|---------------------------------------------------------|
 //! | [`Level::Coarse`]    | a P starts or stops on an M, is retaken, steals; blocking calls; batches of timers, of the poller, of compaction; threads; GOMAXPROCS |
 //! | [`Level::Switches`]  | those, and each spawn, ready, run, park, yield and end  |
 //!
-//! A coarse event comes with a system call or a lock, or is rare, so a reading of the clock (25 ns)
-//! does not matter. A switch takes about that long in all, so switches are recorded only on
-//! request. With the default level each spawn, ready and run only checks the level, by a load of
-//! [`Part::watches`](crate::recorder::part::Part::watches) and a branch.
+//! Coarse events are rare, or come with a system call or a lock, so a reading of the clock (25
+//! ns) does not matter. A switch takes about that long in all.
 //!
-//! The cost in instructions, as callgrind counts them for the operations of `tests/instructions.rs`
-//! (Rust 1.95, x86-64, pinned / migrating): without this module and [`crate::recorder::latency`],
-//! with them, and with each switch recorded.
+//! Instructions by callgrind, for operations of `tests/instructions.rs` (Rust 1.95, x86-64,
+//! pinned / migrating): without this module and [`crate::recorder::latency`], and with them at
+//! each level.
 //!
 //! | operation                            | without   | coarse    | switches   |
 //! |--------------------------------------|-----------|-----------|------------|
@@ -27,16 +25,10 @@
 //! | spawn one of a batch                 | 375 / 358 | 383 / 367 | 549 / 533  |
 //! | round trip over unbuffered channels  | 960 / 804 | 981 / 829 | 1,328 / 1,172 |
 //!
-//! (In the last column the readings of the clock are counted too low: under valgrind they are
-//! system calls, whose instructions are not counted.)
+//! Readings of the clock count as none here, because valgrind makes system calls of them.
 //!
-//! # Rejected
-//!
-//! - *The time stamp counter for each switch, always*: 20 to 25 cycles more on
-//!   a switch of 100.
-//! - *A coarse clock that sysmon advances*: events of one millisecond would
-//!   have one time, and their order across Ps, the purpose of a trace, would be
-//!   lost.
+//! Rejected: *the time stamp counter for each switch* takes 20 to 25 cycles more on a switch of
+//! 100; with *a coarse clock that sysmon advances*, events lose their order across Ps.
 
 use std::iter;
 use std::sync::atomic::Ordering;
@@ -49,9 +41,8 @@ use crate::sched::shared::Shared;
 pub use crate::recorder::Level;
 pub use crate::recorder::chrome::Trace;
 
-/// Changes how much the flight recorder of the current runtime records, for
-/// each P from its next switch on. It has no effect on a plain thread: use
-/// [`crate::Runtime::set_trace`].
+/// Changes how much the flight recorder of the current runtime records, for each P from its next
+/// switch on. Has no effect on a plain thread: use [`crate::Runtime::set_trace`].
 ///
 /// # Examples
 ///
@@ -73,7 +64,6 @@ pub fn set_level(level: Level) {
     }
 }
 
-/// Sets the level; each P uses it from its next pick on.
 pub(crate) fn set(shared: &'static Shared, level: Level) {
     shared.recorder.level.store(level as u8, Ordering::Relaxed);
     // Release: pairs with the Acquire of the M that takes the notice.
@@ -82,7 +72,6 @@ pub(crate) fn set(shared: &'static Shared, level: Level) {
     }
 }
 
-/// The content of the flight recorder. Stops no thread.
 pub(crate) fn read(shared: &'static Shared) -> Trace {
     let outside = track_of(None, &shared.recorder.others.lock());
     let inside = shared
@@ -92,8 +81,8 @@ pub(crate) fn read(shared: &'static Shared) -> Trace {
     snapshot::of(tracks, infos_in(shared.slab()))
 }
 
-/// The content of the flight recorder of the current runtime; empty on a plain
-/// thread, for which there is [`crate::Runtime::trace`]. Stops no thread.
+/// The content of the flight recorder of the current runtime. Stops no thread. Empty on a plain
+/// thread: use [`crate::Runtime::trace`].
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! New goroutines: their records, and how one is admitted from outside; Go's `newproc`.
+//! New goroutines: Go's `newproc`.
 
 use std::panic::Location;
 use std::ptr::NonNull;
@@ -27,7 +27,7 @@ pub(crate) fn new_record(
     let own = p.own();
     let g = p.take_record(shared.slab());
     if own.next_id == own.end_id {
-        // How many numbers a P takes at a time: Go's figure.
+        // Go's figure.
         let count = 16;
         let first = shared.next_id.fetch_add(count, Ordering::Relaxed);
         own.next_id.set(first);
@@ -52,8 +52,8 @@ pub(super) fn begin(g: &Goroutine, id: u64, site: &'static Location<'static>, jo
     g.join.store(join, Ordering::Relaxed);
 }
 
-/// Spawns a detached goroutine for a caller on whose stack no code of the program may run, not even
-/// the destructor of `f`: a timer.
+/// Spawns a detached goroutine from a timer's call. No code of the program runs on the caller's
+/// stack, not even the destructor of `f`.
 pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'static) {
     // SAFETY: as in `go`.
     let put = |g| unsafe { body::put_alone(g, f) };
@@ -63,7 +63,7 @@ pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'stati
     }
     let user = shared.user();
     let apart = Box::new(move || {
-        // It is detached: there is no joiner.
+        // Detached: there is no joiner.
         abandon(user.shared(), g, None);
     });
     if let Err((error, _)) = waker::run(apart) {
@@ -71,7 +71,7 @@ pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'stati
     }
 }
 
-/// A record for [`admit`]. `put` stores the closure in it.
+/// A record for [`admit`], with the closure that `put` stores in it.
 #[track_caller]
 pub(crate) fn record_outside(
     shared: &'static Shared,
@@ -97,8 +97,8 @@ pub(crate) fn record_outside(
     g
 }
 
-/// Makes a goroutine runnable that was spawned from outside. False if the runtime stops: then the
-/// caller must abandon it.
+/// Makes a goroutine of [`record_outside`] runnable. False if the runtime stops: then the caller
+/// must abandon the goroutine.
 pub(crate) fn admit(shared: &'static Shared, g: &'static Goroutine) -> bool {
     let Some(_admission) = Admission::begin(shared) else {
         return false;
@@ -106,14 +106,14 @@ pub(crate) fn admit(shared: &'static Shared, g: &'static Goroutine) -> bool {
     if shared.run_state() == RunState::Stuck {
         shared.change_run_state(RunState::Stuck, RunState::Running);
     }
-    // Only now: a shutdown drops all that are runnable and fresh, once there is no admission.
+    // Not earlier: a shutdown drops all goroutines that are runnable and fresh, once there is no
+    // admission.
     g.set_status(Status::Runnable);
     ready::submit(shared, g);
     true
 }
 
-/// Ends a goroutine that has never run. The caller readies the parkable that this returns, which
-/// waits for its end.
+/// Ends a goroutine that has never run. The caller readies the joiner that this returns.
 pub(super) fn abandon(
     shared: &'static Shared,
     g: &'static Goroutine,

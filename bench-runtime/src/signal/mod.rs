@@ -1,7 +1,4 @@
-//! Signals of the operating system, received from a channel.
-//!
-//! [`notify`] is Go's `signal.Notify`: while its result is alive, the named
-//! signals are sent to a channel, and their former action does not happen.
+//! Signals of the operating system, received from a channel. [`notify`] is Go's `signal.Notify`.
 //!
 //! ```
 //! use bench_runtime::signal::{self, Signal};
@@ -40,7 +37,6 @@ use crate::sys::notice;
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Signal(i32);
 
-/// Names, as in `kill -l`, and numbers.
 macro_rules! signals {
     ($($name:ident = $number:ident: $what:literal;)*) => {
         impl Signal {
@@ -128,7 +124,6 @@ impl Signal {
         self.0
     }
 
-    /// Why [`notify`] refuses this signal, if it does.
     fn refusal(self) -> Option<&'static str> {
         match self {
             Self::KILL | Self::STOP => Some("no process can catch it"),
@@ -159,12 +154,11 @@ impl fmt::Debug for Signal {
     }
 }
 
-/// The channel of the signals: it has the methods of [`Receiver`], and can be used as one in
-/// `select!`. [`notify`] returns it.
+/// The channel of the signals, from [`notify`]. It has the methods of [`Receiver`], and can be
+/// used as one in `select!`.
 ///
-/// When it is dropped, the former actions of its signals are restored, except for signals that
-/// another `Signals` still receives. Clones of the receiver get the pending signals, and then
-/// `None`.
+/// Dropping it restores the former actions of its signals, except for signals that another
+/// `Signals` still receives. Clones of the receiver get the pending signals, and then `None`.
 ///
 /// # Examples
 ///
@@ -206,33 +200,33 @@ impl RecvOperand for Signals {
     }
 }
 
-/// From now on these signals are sent to the returned channel, and have no other
-/// effect, until it is dropped. Does not block.
+/// Sends these signals to the returned channel until it is dropped; they have no other effect.
+/// Does not block.
 ///
-/// - The channel has room for one signal of each number. A signal that comes while the same one is
-///   pending is merged with it, so only the count is lost, however many come at once. There is one
-///   exception: a future of `recv_async` that is dropped after it has received a signal puts it
-///   back. If the same signal has come since, both are pending, and another signal that finds the
-///   channel full is lost. Signals that come at the same time are in the order of their numbers.
+/// - The channel has room for one signal of each number: a signal that comes while the same one
+///   is pending is merged with it. Signals that come at the same time are in the order of their
+///   numbers.
+/// - A future of `recv_async` that is dropped after it has received a signal puts it back. If the
+///   same signal has come since, both are pending, and another signal that finds the channel full
+///   is lost.
 /// - Each of several receivers for a signal gets it.
-/// - A signal that was ignored is received like any other, and ignored again afterwards. A
-///   program that honours `nohup` calls [`is_ignored`] before.
-/// - System calls that a signal interrupts are restarted, where the kernel can
-///   do that (`SA_RESTART`).
-/// - Child processes are not affected: even between `fork` and `exec`, these signals have the
-///   actions that they have after `exec`.
-/// - While a receiver exists no deadlock is reported: a signal might end it.
+/// - A signal that was ignored is received too, and ignored again afterwards. A program that
+///   honours `nohup` calls [`is_ignored`] before.
+/// - System calls that a signal interrupts are restarted, where the kernel can do that
+///   (`SA_RESTART`).
+/// - Child processes are not affected, even between `fork` and `exec`.
+/// - While a receiver exists no deadlock is reported.
 ///
 /// # Errors
 ///
-/// With [`io::ErrorKind::InvalidInput`] if no signal is named, or one that cannot
-/// be received: `KILL` and `STOP`; `SEGV` and `BUS`, which the runtime needs; `ILL`
-/// and `FPE`; 32 and 33, which libc needs. With the system's error if it cannot
-/// provide one descriptor and one thread, at the first call.
+/// With [`io::ErrorKind::InvalidInput`] if no signal is named, or one that cannot be received:
+/// `KILL` and `STOP`; `SEGV` and `BUS`, which the runtime needs; `ILL` and `FPE`; 32 and 33,
+/// which libc needs. With the system's error if it refuses a signal or, at the first call, a
+/// descriptor and a thread.
 ///
 /// # Examples
 ///
-/// A second Ctrl-C while the first is being honoured:
+/// The program ends slowly at the first Ctrl-C, and at once at a second one:
 ///
 /// ```
 /// use bench_runtime::signal::{self, Signal};
@@ -271,9 +265,8 @@ pub fn notify(signals: &[Signal]) -> io::Result<Signals> {
     })
 }
 
-/// True if this process ignores the signal: a shell starts background jobs with
-/// `INT` and `QUIT` ignored, and `nohup` ignores `HUP`. False while a receiver
-/// for it exists.
+/// True if this process ignores the signal. A shell starts background jobs with `INT` and `QUIT`
+/// ignored, and `nohup` ignores `HUP`. False while a receiver for it exists.
 ///
 /// # Examples
 ///

@@ -1,8 +1,7 @@
-//! The thread that receives the signals of the process, and the listeners to these signals.
+//! The thread that receives the signals of the process, and its listeners.
 //!
-//! The thread starts with the first listener and stays; it belongs to no runtime. A signal is
-//! caught while it has a listener. Listeners are added, removed and called under one lock, so that
-//! a removed one gets no further signal.
+//! The thread starts with the first listener and stays. Listeners are added, removed and called
+//! under one lock, so a removed one gets no further signal.
 
 use std::{io, mem};
 
@@ -12,7 +11,7 @@ use crate::sys::notice::{self, Action, Noted};
 use crate::threads::{self, THREAD_STACK};
 use crate::util::lock::Lock;
 
-/// The function of a listener, called with the number of each signal. It must not block.
+/// Called with the number of each signal. Must not block.
 type Tell = Box<dyn Fn(i32) + Send>;
 
 struct Listener {
@@ -62,12 +61,12 @@ impl All {
 #[derive(Debug)]
 pub(crate) struct Listening {
     key: u64,
-    /// For goroutines that may wait for a signal.
+    /// While it lives, no deadlock is reported.
     awaited: Option<Awaited>,
 }
 
-/// Calls `tell` with each of these signals that comes, on a thread that all listeners share. A
-/// signal that comes again before `tell` was called is reported once.
+/// Calls `tell` with each of these signals, on a thread that all listeners share. A signal that
+/// comes again before the call is reported once.
 ///
 /// # Errors
 ///
@@ -104,7 +103,7 @@ impl Drop for Listening {
         let gone = at.map(|at| all.listeners.swap_remove(at));
         all.let_go();
         drop(all);
-        // Not under the lock, because its captures may ready a thread or goroutine that waits.
+        // Not under the lock: its captures may ready a waiter.
         drop(gone);
     }
 }
