@@ -1,20 +1,18 @@
 //! Timers of one P, or of all plain threads: the actions, and their times.
 //!
-//! The timers of a P need no thread: the scheduler calls [`Timers::poll`] and makes the returned
-//! parkables runnable. [`Action::Call`] and [`Action::Every`] are called within `poll`, and may
-//! ready goroutines themselves: a ticker's call sends on its channel.
+//! The scheduler calls [`Timers::poll`] and makes the returned parkables runnable.
+//! [`Action::Call`] and [`Action::Every`] are called within `poll`, and may ready goroutines
+//! themselves.
 //!
 //! # Shape
 //!
-//! Most programs sleep for one of a few lengths, so timers are mostly armed in
-//! the order in which they fire. They are kept in a few *runs*, each a queue in
-//! order, and in a 4-ary *heap* for the timers that fit no run. An entry is two words; the action
-//! is in a slab, at an index that the entry holds together with a generation. Arming compares with
-//! the tail of each run, and firing takes the least of the fronts. Both touch memory in order.
+//! Most programs sleep for one of a few lengths, so timers are mostly armed in the order in which
+//! they fire. They are kept in a few *runs*, each a queue in order, and in a 4-ary *heap* for the
+//! timers that fit no run. An entry is two words; its action is in a slab, at an index that the
+//! entry holds together with a generation.
 //!
-//! Cancelling frees the slab's place at once and leaves the entry. When the entry comes to the
-//! front, its generation shows that it is cancelled. Dead entries are removed when they outnumber
-//! the live ones, so a deadline that is set and cancelled a million times takes memory only once.
+//! Cancelling frees the slab's place at once and leaves the entry, whose generation is then out
+//! of date. Dead entries are removed when they come to the front, or outnumber the live ones.
 //!
 //! # Invariants
 //!
@@ -23,12 +21,8 @@
 //! 2. `next` is the least of those, `u64::MAX` if there is none.
 //! 3. `live` places of the slab are taken, and exactly one entry refers to each.
 //!
-//! # Rejected
-//!
-//! A heap in which each timer knows its position, so that it can be removed when it is cancelled:
-//! each move writes to a random cache line for each level; with a million sleepers this is most of
-//! the cost. A hierarchical wheel: constant time too, but timers fire only at multiples of its
-//! resolution.
+//! Rejected: *a heap in which each timer knows its position* writes to a random cache line for
+//! each level of a move; *a hierarchical wheel* fires timers only at multiples of its resolution.
 
 mod action;
 mod queue;
@@ -51,17 +45,14 @@ pub(crate) struct Armed {
 }
 
 impl Armed {
-    /// Cancels the timer; see [`Timers::cancel`].
     pub(crate) fn cancel(self) -> bool {
         self.timers.cancel(self.key)
     }
 }
 
-/// `Timers` that no P uses. They are kept for reuse and not freed, because an [`Armed`] may still
-/// refer to them.
+/// Unused, and not freed: an [`Armed`] may still refer to them.
 static SPARE: Lock<Vec<&'static Timers>> = Lock::new(Vec::new());
 
-/// See the module.
 pub(crate) struct Timers {
     next: AtomicU64,
     queue: Lock<Queue>,
@@ -76,7 +67,6 @@ impl fmt::Debug for Timers {
 }
 
 impl Timers {
-    /// No timers.
     pub(crate) fn new() -> Self {
         Self {
             next: AtomicU64::new(NEVER),
@@ -84,14 +74,14 @@ impl Timers {
         }
     }
 
-    /// `Timers` that no P uses, for the caller alone until [`Self::give_back`].
+    /// For the caller alone until [`Self::give_back`].
     pub(crate) fn take() -> &'static Self {
         let spare = SPARE.lock().pop();
         spare.unwrap_or_else(|| Box::leak(Box::new(Self::new())))
     }
 
-    /// Removes all timers, and keeps `self` for a later [`Self::take`]. The holder of an [`Armed`]
-    /// may still cancel it, which has no effect: a key is not used again for 2³² − 1 armings.
+    /// Removes all timers, and keeps `self` for a later [`Self::take`]. An [`Armed`] that is left
+    /// cancels nothing: a key is not used again for 2³² − 1 armings.
     pub(crate) fn give_back(&'static self) {
         self.clear();
         SPARE.lock().push(self);
@@ -111,8 +101,7 @@ impl Timers {
         key
     }
 
-    /// As [`Self::arm`], for `'static` timers, to which an [`Armed`] can refer. Also returns
-    /// whether the new timer is now the first.
+    /// As [`Self::arm`]. Also returns whether the new timer is now the first.
     pub(crate) fn arm_here(&'static self, when_ns: u64, action: Action) -> (Armed, bool) {
         let key = self.arm(when_ns, action);
         (Armed { timers: self, key }, self.next_ns() == when_ns)
@@ -136,8 +125,7 @@ impl Timers {
         true
     }
 
-    /// The time at which the next timer is due, `u64::MAX` for never. Takes no
-    /// lock.
+    /// When the next timer is due, `u64::MAX` for never. Takes no lock.
     #[inline]
     pub(crate) fn next_ns(&self) -> u64 {
         // Acquire: pairs with the Release of the store, so that a thread that sees a
@@ -175,8 +163,8 @@ impl Timers {
         }
     }
 
-    /// Removes all timers when the runtime stops, and calls [`Call::outlive`] of those that make a
-    /// call. `now_ns` is the time of the runtime's clock.
+    /// Removes all timers when the runtime stops, and calls [`Call::outlive`] of those that make
+    /// a call.
     pub(crate) fn retire(&self, now_ns: u64) {
         self.take_back(|action| {
             if let Action::Call(call) = action {
@@ -185,7 +173,6 @@ impl Timers {
         });
     }
 
-    /// Removes all timers.
     pub(crate) fn clear(&self) {
         self.take_back(drop);
     }
@@ -196,8 +183,8 @@ impl Timers {
             self.next.store(NEVER, Ordering::Release);
             queue.clear()
         };
-        // After the unlock, because the actions own values of the program, whose destructors run
-        // here. One that panics does not prevent the others.
+        // After the unlock: destructors of the program run here. One that panics does not prevent
+        // the others.
         for action in actions {
             without_panic(|| each(action));
         }
@@ -214,7 +201,6 @@ impl Timers {
         }
     }
 
-    /// How many are armed.
     pub(crate) fn len(&self) -> usize {
         self.queue.lock().live
     }

@@ -1,9 +1,8 @@
-//! The poller's state of a descriptor, as Go's `pollDesc`. [`super::table`] keeps it.
+//! The poller's state of a descriptor: Go's `pollDesc`.
 //!
-//! The kernel may report an event of a descriptor that was closed meanwhile. The generation in the
-//! event's token is then out of date, and the event is dropped ([`PollDesc::is_current`]). If a
-//! close and an open come right after that check, the new descriptor gets one edge too many, which
-//! only causes a useless try.
+//! The kernel may report an event of a descriptor that was closed meanwhile. The generation in
+//! the event's token is then out of date, and the event is dropped. A close and an open right
+//! after that check give the new descriptor one edge too many, which only causes a useless try.
 
 use std::os::fd::RawFd;
 
@@ -13,7 +12,6 @@ use super::watch::{Side, Watch};
 use crate::goroutine::Parkable;
 use crate::shim::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
-/// See the module.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct PollDesc {
@@ -25,7 +23,7 @@ pub(crate) struct PollDesc {
     /// Set by an event that no later edge repeats; after it `is_drained` is false.
     lasting: AtomicBool,
     level: Level,
-    /// The state of its poller; valid while the descriptor is open.
+    /// Valid while the descriptor is open.
     watch: AtomicPtr<Watch>,
 }
 
@@ -55,14 +53,12 @@ impl PollDesc {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Ends the assignment to a descriptor. Called before the poller ends, and before the number
-    /// may be reused for another file.
+    /// Called before the poller ends, and before the number may be reused for another file.
     pub(super) fn close(&self) {
         self.level.close();
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// The slot of one direction.
     #[inline]
     pub(crate) fn slot(&self, side: Side) -> &Slot {
         match side {
@@ -71,11 +67,10 @@ impl PollDesc {
         }
     }
 
-    /// Whether this is a descriptor of that poller.
     #[inline]
     pub(super) fn is_of(&self, watch: &Watch) -> bool {
-        // Relaxed: an address to compare. The calling thread keeps the descriptor open, and has
-        // read the address of this `PollDesc` with Acquire.
+        // Relaxed: only compared. The calling thread keeps the descriptor open, and has read the
+        // address of this `PollDesc` with Acquire.
         std::ptr::eq(self.watch.load(Ordering::Relaxed), watch)
     }
 
@@ -87,8 +82,8 @@ impl PollDesc {
         self.read.is_drained(tick) && !self.lasting.load(Ordering::Relaxed)
     }
 
-    /// Notes a read at this tick that got data, of a descriptor that is never written.
-    /// `waited`: it was the first read after a wait.
+    /// Notes a read at this tick that got data, of a descriptor that is never written. `waited`:
+    /// it was the first read after a wait.
     #[inline]
     pub(crate) fn note_read(&self, tick: u64, waited: bool) {
         if self.level.note_read(tick, waited) {
@@ -96,7 +91,7 @@ impl PollDesc {
         }
     }
 
-    /// Notes a read at this tick that found no data.
+    /// Notes a read that found no data.
     pub(crate) fn note_empty_read(&self, tick: u64, waited: bool) {
         match self.level.note_empty_read(tick, waited) {
             Advice::Stay => {}
@@ -154,13 +149,13 @@ impl PollDesc {
         ready.len() - before
     }
 
-    /// Ends the wait of `waiter` for that side, at its deadline or because its future does not wait
-    /// any more. True if it still waited: no other thread readies it then.
+    /// Ends the wait of `waiter`, at its deadline or because its future does not wait any more.
+    /// True if it still waited: no other thread readies it then.
     pub(crate) fn expire(&self, side: Side, waiter: Parkable) -> bool {
         let taken = self.slot(side).withdraw(waiter);
         if taken {
-            // SAFETY: `waiter` waited here until now and is not readied yet. So the socket that it
-            // waits for is alive, and keeps this `PollDesc` open.
+            // SAFETY: `waiter` waited until now and is not readied yet. So its socket is alive,
+            // and keeps this `PollDesc` open.
             let watch = unsafe { &*self.watch.load(Ordering::Acquire) };
             watch.stopped_waiting(1);
         }
@@ -174,7 +169,6 @@ impl PollDesc {
         u64::from(generation) << 32 | u64::from(self.index)
     }
 
-    /// Whether a token names the descriptor that is open here now.
     pub(super) fn is_current(&self, token: u64) -> bool {
         // Acquire: pairs with the Release in `open`.
         self.generation.load(Ordering::Acquire) == (token >> 32) as u32

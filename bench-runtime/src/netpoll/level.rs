@@ -1,17 +1,16 @@
 //! Level-triggered pipes: reading without the empty read after each message.
 //!
-//! An edge reports new data once, so the reader reads until it finds none. If the
-//! messages of a pipe are read one by one, every other read is then empty. A
-//! level-triggered watch also reports data that was left: after a read the goroutine
-//! may wait at once, and the next poll reports the rest. The kernel checks the
-//! descriptor once more for that, which costs less than an empty read.
+//! An edge reports new data once, so a reader reads until it finds none. If the messages of a
+//! pipe are read one by one, every other read is then empty. A level-triggered watch also reports
+//! data that was left: after a read the goroutine waits at once, and the next poll reports the
+//! rest. This extra check of the kernel costs less than an empty read.
 //!
-//! 1. *That no data is left is a guess*, and a wrong guess costs a wait until the next
-//!    poll. So [`Level`] keeps the share of reads right after a read that were empty. From
-//!    time to time such a read is not skipped, to learn the share.
-//! 2. *No poller spins*: data without a waiter would end each poll at once. After a few such events
-//!    the watch is edge-triggered again, and stays so for longer each time.
-//! 3. *No wake-up is lost.* See the table.
+//! 1. The reader guesses that no data is left, and a wrong guess costs a wait until the next
+//!    poll. So [`Level`] keeps the share of reads right after a read that were empty. From time
+//!    to time such a read is made, to learn the share.
+//! 2. No poller spins: data without a waiter would end each poll at once. After a few such events
+//!    the watch is edge-triggered again, for longer each time.
+//! 3. No wake-up is lost: see the table.
 //!
 //! # States
 //!
@@ -26,32 +25,31 @@
 //! together, under the lock of `fd`:
 //!
 //! 1. To level, by a reader after an empty read: the watch, then `on`.
-//! 2. To edge, by a poller or a reader after useless events: `on`, then the watch. If
-//!    there is data, this change itself causes an event.
+//! 2. To edge, by a poller or a reader after useless events: `on`, then the watch. This change
+//!    itself reports data that was left.
 //!
-//! So if a goroutine reads `on` as set at a tick, and waits for a later tick while data is left, a
-//! later tick comes. Either the watch is still level-triggered, and the data is an event in each
-//! poll. Or the watch is edge-triggered again, and the data was an event at that change. That event
-//! came after `on` was cleared, so a goroutine that has read the tick of that event reads `on` as
-//! clear, and does not wait. A change that comes after the watch has ended fails, because the
-//! number has no watch any more. That is so even if `net::fd` has closed the file: the number then
-//! belongs to the file of `sys::fd::dead`.
+//! So a goroutine that reads `on` as set at a tick, and waits for a later tick while data is
+//! left, gets one. If the watch is still level-triggered, each poll reports the data. If it is
+//! edge-triggered again, the change reported the data after `on` was cleared: a goroutine that
+//! has read the tick of that event reads `on` as clear, and does not wait.
 //!
-//! Its model, `tests/loom/netpoll/level_model.rs`, runs this together with [`super::desc`], the
-//! slots and the steps of a reader.
+//! A change after the watch has ended fails, because the number has no watch any more. That is so
+//! even if `net::fd` has closed the file: the number then belongs to the file of `sys::fd::dead`.
+//!
+//! Its model is `tests/loom/netpoll/level_model.rs`.
 //!
 //! [`Slot::set_drained`]: super::slot::Slot::set_drained
 //!
-//! A `Level` is used only for descriptors that are read and not written, because a level-triggered
-//! socket would be writable in each poll.
+//! Only for descriptors that are read and not written: a level-triggered socket would be writable
+//! in each poll.
 
 use std::os::fd::RawFd;
 
 use crate::shim::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::util::lock::Lock;
 
-/// If at least this share of the reads right after a read were empty, about two of three, such
-/// reads are skipped. [`RATE_MAX`] is all of them.
+/// Reads right after a read are skipped if at least this share of them, about two of three, was
+/// empty.
 const MOSTLY_EMPTY: u8 = 128;
 const RATE_MAX: u8 = u8::MAX;
 
@@ -66,22 +64,16 @@ const USELESS_EVENTS: u8 = if cfg!(rt_loom) { 1 } else { 4 };
 const FIRST_PAUSE: u32 = 64;
 const LONGEST_PAUSE: u32 = 1 << 16;
 
-/// The value of `fd` without a descriptor.
 const NONE: RawFd = -1;
 
 const NEVER: u64 = u64::MAX;
 
-/// See the module. All fields except `on` and `fd` are hints: threads load and store them without a
-/// lock, so an update may be lost.
+/// All fields except `on` and `fd` are hints: an update may be lost.
 #[derive(Debug)]
 pub(super) struct Level {
-    /// The kernel watches by level.
     on: AtomicBool,
-    /// How often a read right after a read is empty.
     empty_rate: AtomicU8,
-    /// Reads skipped since the last empty one.
     skipped_reads: AtomicU8,
-    /// Events in a row without a waiter or without data.
     useless_events: AtomicU8,
     /// Empty reads that are left before `on` may be set again.
     pause: AtomicU32,
@@ -93,7 +85,6 @@ pub(super) struct Level {
     fd: Lock<RawFd>,
 }
 
-/// The action after an empty read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Advice {
     Stay,
@@ -115,7 +106,7 @@ impl Level {
         }
     }
 
-    /// Resets every field, for a descriptor that is about to be watched by edge.
+    /// For a descriptor that is about to be watched by edge.
     pub(super) fn open(&self, fd: RawFd) {
         self.on.store(false, Ordering::Relaxed);
         self.empty_rate.store(0, Ordering::Relaxed);
@@ -259,8 +250,8 @@ mod tests {
         unreachable!()
     }
 
-    /// Reads messages: the first after a wait, each other at once unless that read is skipped. Each
-    /// skipped read is a wait; returns how many there were.
+    /// The first read comes after a wait. Returns the number of skipped reads, each of which is a
+    /// wait.
     fn read_many(level: &Level, messages: u32) -> u32 {
         let mut waits = 0;
         let mut waited = true;

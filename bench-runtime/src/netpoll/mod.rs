@@ -1,19 +1,12 @@
 //! The network poller: goroutines that wait for file descriptors.
 //!
-//! It has no thread and readies no goroutine: [`Netpoll::poll`] returns the ready ones, and the
-//! scheduler, which calls it, makes them runnable. A descriptor is watched once for its whole life,
-//! edge-triggered, from the first time that an operation on it would block; [`slot`] describes how
-//! an edge ends a goroutine's wait. A pipe may become level-triggered ([`level`]). A runtime has
-//! one poller. If goroutines are pinned, each M whose goroutines wait for descriptors also has its
-//! own; a socket that is used from two of these Ms is watched by both pollers.
+//! It has no thread and readies no goroutine: [`Netpoll::poll`] returns the ready ones to the
+//! scheduler. A descriptor is watched, edge-triggered, from the first time that an operation on
+//! it would block; [`slot`] describes how an edge ends a wait. A pipe may become level-triggered
+//! ([`level`]). In a pinned runtime each M whose goroutines wait for descriptors has a poller of
+//! its own; a socket that two of these Ms use is watched by both pollers.
 //!
-//! # Rejected
-//!
-//! *Level-triggered with one shot*: a system call for each wait. *A ready flag as in Go*: it must
-//! be reset before each try. Every operation would need a lock, because one reader must not reset
-//! the flag before another has seen it. *Tickets as in the other primitives*: a slot cannot hand
-//! out a pointer and a ticket in one atomic step, and it needs no ticket, because only the thread
-//! that empties the slot readies the waiter.
+//! Rejected: *level-triggered with one shot*, because each wait is a system call.
 
 mod desc;
 mod level;
@@ -35,20 +28,18 @@ use crate::sys::event_fd::EventFd;
 use crate::sys::poller::{Events, Poller};
 use crate::util::lock::Lock;
 
-/// The poller of one runtime.
 #[derive(Debug)]
 pub(crate) struct Netpoll {
     watch: Arc<Watch>,
 }
 
-/// Watches of runtimes that have stopped, for later ones: each costs two descriptors to make. A
-/// thread of the old runtime may still interrupt or poll. Then the new runtime sees a spurious
+/// Watches of runtimes that have stopped, for later ones: each costs two descriptors. A thread of
+/// the old runtime may still interrupt or poll. Then the new runtime sees a spurious interrupt,
+/// or that thread readies a goroutine of the new runtime; both are harmless.
 /// interrupt, or that thread readies a goroutine of the new runtime; both are harmless.
 static SPARE: Lock<Vec<Arc<Watch>>> = Lock::new(Vec::new());
 
 impl Netpoll {
-    /// A poller without a waiter.
-    ///
     /// # Errors
     ///
     /// When the process is out of file descriptors: it takes two.
@@ -69,17 +60,17 @@ impl Netpoll {
         })
     }
 
-    /// Gives the poller to a later runtime, because this one has stopped. Does nothing if a
-    /// goroutine still waits for a descriptor, because that goroutine waits for ever.
+    /// Gives the poller to a later runtime, unless a goroutine still waits for a descriptor: that
+    /// goroutine waits for ever.
     pub(crate) fn retire(&self) {
         if self.waiters_count() == 0 {
             SPARE.lock().push(self.watch.clone());
         }
     }
 
-    /// Begins to watch a descriptor, which must not block and must stay open
-    /// until the registration is dropped. Both of its ticks begin at 0, and a
-    /// condition that is already true counts as an edge after that.
+    /// Begins to watch a descriptor, which must not block and must stay open until the
+    /// registration is dropped. Both of its ticks begin at 0; a condition that is already true
+    /// counts as an edge.
     ///
     /// # Errors
     ///
@@ -98,14 +89,13 @@ impl Netpoll {
         })
     }
 
-    /// Whether this poller watches the descriptor of `desc`.
     #[inline]
     pub(crate) fn watches(&self, desc: &PollDesc) -> bool {
         desc.is_of(&self.watch)
     }
 
-    /// Begins a wait of `who` for an edge after tick `seen`; see [`slot::Slot::register`]. Only for
-    /// a descriptor of this poller.
+    /// Begins a wait of `who` for an edge after tick `seen`. Only for a descriptor of this
+    /// poller.
     #[inline]
     pub(crate) fn register(
         &self,
@@ -122,9 +112,8 @@ impl Netpoll {
         registered
     }
 
-    /// Waits until there is an event or an interrupt, for `timeout` at most; `None` is without
-    /// limit. Adds the waiters that the events end to `ready`. Blocks the thread. Any number of
-    /// threads may poll at once.
+    /// Waits until there is an event or an interrupt, for `timeout` at most, and adds the waiters
+    /// whose waits end to `ready`. Blocks the thread. Any number of threads may poll at once.
     pub(crate) fn poll(&self, timeout: Option<Duration>, ready: &mut Vec<Parkable>) {
         let blocks = timeout.is_none_or(|t| !t.is_zero());
         let mut events = Events::new();
@@ -134,8 +123,7 @@ impl Netpoll {
         let mut taken = 0;
         for event in events.iter() {
             if event.token == table::INTERRUPT_TOKEN {
-                // A poll without a wait does not consume the interrupt, but leaves it
-                // for the poll that blocks.
+                // A poll without a wait leaves the interrupt for the poll that blocks.
                 if blocks {
                     self.watch.wake.clear();
                     // After the clearing, so a later interrupt sets the eventfd again. AcqRel:
@@ -151,8 +139,8 @@ impl Netpoll {
         }
     }
 
-    /// Ends a poll that blocks now, or the next poll that would block. Several calls before one
-    /// poll count as one.
+    /// Ends a poll that blocks now, or the next one that would. Several calls before one poll
+    /// count as one.
     pub(crate) fn interrupt(&self) {
         // AcqRel: the poll that this ends sees the caller's earlier writes; see also `poll`.
         if !self.watch.interrupted.swap(true, Ordering::AcqRel) {
@@ -160,7 +148,6 @@ impl Netpoll {
         }
     }
 
-    /// How many goroutines wait for a descriptor.
     #[inline]
     pub(crate) fn waiters_count(&self) -> usize {
         // Relaxed: the count need not be exact.
@@ -177,7 +164,7 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// The `PollDesc`. No goroutine may wait there after the registration is dropped.
+    /// No goroutine may wait there after the registration is dropped.
     pub(crate) fn desc(&self) -> &'static PollDesc {
         self.desc
     }
@@ -188,7 +175,7 @@ impl Registration {
         let _ = self.watch.poller.delete(self.fd);
     }
 
-    /// Takes the waiter of a side. The caller readies it, and it tries again.
+    /// Takes the waiter of a side. The caller must ready it, and it tries again.
     pub(crate) fn kick(&self, side: Side) -> Option<Parkable> {
         let who = self.desc.slot(side).notify();
         if who.is_some() {

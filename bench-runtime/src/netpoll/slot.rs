@@ -10,15 +10,13 @@
 //! | `g`      | greater                    | an edge came while `g` registered; the    |
 //! |          |                            | poller takes `g`, or `g` withdraws itself |
 //!
-//! Only the thread that changes `waiter` from `g` to null ends the wait of `g`. It does so for an
-//! edge, a kick (new deadline, close) or an expired deadline, and then readies `g`; or it is `g`
-//! itself, which then does not park. That is why no ticket is needed, and why a late expiry or a
-//! stale event can only cause one more try.
+//! Only the thread that changes `waiter` from `g` to null ends the wait of `g`. It readies `g`
+//! after an edge, a kick or an expired deadline; or it is `g` itself, which then does not park.
+//! So no ticket is needed, and a late expiry or a stale event only causes one more try.
 //!
-//! A count instead of a ready flag lets any number of goroutines try at the
-//! same time: none can reset a flag that another has not read. It also shows
-//! for certain that no data came since a stream was drained, see
-//! [`Slot::is_drained`].
+//! Go's ready flag must be reset before each try, so a goroutine could reset a flag that another
+//! has not read. A count has no reset, and also shows that no data came since a stream was
+//! drained ([`Slot::is_drained`]).
 //!
 //! # Protocol
 //!
@@ -26,16 +24,14 @@
 //! 2. It would block: [`Slot::register`] sets `waiter`, then compares `tick`.
 //! 3. The poller, for an edge, increments `tick`, then reads `waiter`.
 //!
-//! Steps 2 and 3 write one word and then access the other. Both access `tick`
-//! by a read-modify-write, so the second one sees what the first wrote before:
-//! no edge is lost.
+//! Steps 2 and 3 write one word and then access the other. Both access `tick` by a
+//! read-modify-write, so the second one sees what the first wrote before: no edge is lost.
 
 use std::ptr::{self, NonNull};
 
 use crate::goroutine::{Head, Parkable};
 use crate::shim::{AtomicPtr, AtomicU64, Ordering};
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Slot {
     tick: AtomicU64,
@@ -46,10 +42,9 @@ pub(crate) struct Slot {
 
 const NEVER: u64 = u64::MAX;
 
-/// How a [`Slot::register`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Registered {
-    /// Park: one ready will come, or has come.
+    /// Park: a ready will come, or has come.
     Waiting,
     /// An edge came in between: do not park, try again.
     Changed,
@@ -66,7 +61,7 @@ impl Slot {
         }
     }
 
-    /// Resets the slot. Only while its descriptor is not open.
+    /// Only while its descriptor is not open.
     pub(crate) fn reset(&self) {
         debug_assert!(self.waiter.load(Ordering::Relaxed).is_null());
         self.drained_at.store(NEVER, Ordering::Relaxed);
@@ -112,8 +107,7 @@ impl Slot {
         }
     }
 
-    /// Takes `waiter` out, if it still waits here. True for one caller only, which has then ended
-    /// the wait.
+    /// True for one caller only, which has then ended the wait.
     pub(crate) fn withdraw(&self, waiter: Parkable) -> bool {
         // AcqRel: as in `register`.
         self.waiter
@@ -137,8 +131,7 @@ impl Slot {
         }
         // AcqRel: as in `register`.
         let who = NonNull::new(self.waiter.swap(ptr::null_mut(), Ordering::AcqRel))?;
-        // SAFETY: only `register` stores here, and it stores the head of a
-        // parkable.
+        // SAFETY: only `register` stores here, and it stores the head of a parkable.
         Some(unsafe { Parkable::from_head(who) })
     }
 

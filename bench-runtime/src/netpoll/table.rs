@@ -1,6 +1,5 @@
-//! The [`PollDesc`]s of all descriptors, in memory that is never given back.
-//!
-//! They are found by index, so that the kernel's events carry no address.
+//! The [`PollDesc`]s of all descriptors, in memory that is never given back. The kernel's events
+//! name them by index, not by address.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -36,7 +35,7 @@ fn place(index: usize) -> (usize, usize) {
     (chunk, index - FIRST * ((1 << chunk) - 1))
 }
 
-/// The `PollDesc` that an event's token names; `None` if the token is stale.
+/// `None` if the token is stale.
 pub(super) fn find(token: u64) -> Option<&'static PollDesc> {
     let (chunk, at) = place(token as u32 as usize);
     // Acquire: pairs with the Release in `grow`.
@@ -49,7 +48,6 @@ pub(super) fn find(token: u64) -> Option<&'static PollDesc> {
     desc.is_current(token).then_some(desc)
 }
 
-/// A `PollDesc` for a descriptor that is about to be watched.
 pub(super) fn open(watch: &Arc<Watch>, fd: RawFd) -> &'static PollDesc {
     let desc = {
         let mut free = FREE.lock();
@@ -59,8 +57,7 @@ pub(super) fn open(watch: &Arc<Watch>, fd: RawFd) -> &'static PollDesc {
     desc
 }
 
-/// Puts the `PollDesc` of a descriptor on the free list. The descriptor is no longer watched, and
-/// no goroutine waits for it.
+/// The descriptor is no longer watched, and no goroutine waits for it.
 pub(super) fn close(desc: &'static PollDesc) {
     desc.close();
     FREE.lock().spare.push(desc);

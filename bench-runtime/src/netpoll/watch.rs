@@ -6,7 +6,6 @@ use crate::shim::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::event_fd::EventFd;
 use crate::sys::poller::Poller;
 
-/// A direction of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Side {
@@ -14,19 +13,17 @@ pub(crate) enum Side {
     Write,
 }
 
-/// See the module. It lives as long as a descriptor is watched, which may be longer than its
-/// runtime exists.
+/// Lives as long as a descriptor is watched, which may be longer than its runtime.
 pub(crate) struct Watch {
     pub(super) poller: Poller,
     pub(super) wake: EventFd,
     /// Set from [`super::Netpoll::interrupt`] until the poll that it ended.
     pub(super) interrupted: AtomicBool,
-    /// Goroutines that wait for a descriptor.
     pub(super) waiting: AtomicUsize,
 }
 
 impl Watch {
-    /// Counts a waiter. Called before it registers.
+    /// Called before the waiter registers.
     #[inline]
     pub(super) fn starts_waiting(&self) {
         self.waiting.fetch_add(1, Ordering::Relaxed);

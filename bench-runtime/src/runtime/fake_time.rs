@@ -9,10 +9,10 @@ use crate::goroutine::{JOIN_OPEN, Parkable, WaitReason};
 use crate::sched::shared::{RunState, Shared};
 use crate::sched::{current, park, prepare_park, readied};
 
-/// Called by an M that has found nothing to run; true if it must search again. Does nothing without
-/// fake time, and while a goroutine is in a blocking call or waits for a descriptor. Readies the
-/// goroutine that waits for all others to wait. If there is none, advances the clock to the next
-/// timer. If there is no timer either, ends the wait of the thread in `run`.
+/// Called by an M that has found nothing to run; true if it must search again. Does nothing while
+/// a goroutine is in a blocking call or waits for a descriptor. Readies the goroutine in
+/// [`wait_for_rest`], if all others wait. If there is none, advances the clock to the next timer.
+/// If there is no timer either, ends the wait of the thread in `run`.
 pub(super) fn advance(shared: &'static Shared) -> bool {
     let Some(clock) = &shared.fake_clock else {
         return false;
@@ -40,7 +40,7 @@ pub(super) fn advance(shared: &'static Shared) -> bool {
     }
 }
 
-/// Takes the goroutine that waits for all others to wait, if all others wait.
+/// `None` unless all other goroutines wait.
 fn take_waiter_for_rest(shared: &'static Shared, clock: &FakeClock) -> Option<Parkable> {
     let mut rest = clock.rest();
     let first = rest.iter_mut().find(|who| who.is_some())?;
@@ -48,8 +48,8 @@ fn take_waiter_for_rest(shared: &'static Shared, clock: &FakeClock) -> Option<Pa
     first.take()
 }
 
-/// The goroutines, if there are some and all of them wait. `None` too while a thread has counted a
-/// goroutine that it has not queued yet.
+/// The goroutines, if there are some and all of them wait. `None` too while a goroutine is
+/// counted and not queued yet.
 pub(super) fn all_waiting(shared: &'static Shared) -> Option<Vec<GoroutineInfo>> {
     let count = shared.goroutines_count();
     if count == 0 {
@@ -79,12 +79,10 @@ fn clock() -> Option<&'static FakeClock> {
     current::runtime()?.fake_clock.as_ref()
 }
 
-/// When the fake clock of the caller's runtime began.
 pub(crate) fn begin_ns() -> Option<u64> {
     clock().map(FakeClock::begin_ns)
 }
 
-/// The time that has passed on the fake clock of the caller's runtime.
 pub(crate) fn passed_ns() -> Option<u64> {
     begin_ns().map(|begin| current::now_ns() - begin)
 }

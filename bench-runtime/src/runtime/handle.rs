@@ -8,11 +8,10 @@ use crate::sched::current;
 use crate::sched::shared::{Shared, User};
 
 /// Starts goroutines of a runtime from any thread, for example in a callback of a foreign library
-/// or on a worker of another executor. Clones are handles of the same runtime.
+/// or on a worker of another executor.
 ///
-/// A handle does not keep its runtime running. Goroutines that it starts after the shutdown do
-/// not run; their closures are dropped, and [`JoinHandle::join`] returns
-/// [`Abandoned`](crate::JoinError::Abandoned).
+/// A handle does not keep its runtime running. After the shutdown, closures are dropped, and
+/// [`JoinHandle::join`] returns [`Abandoned`](crate::JoinError::Abandoned).
 ///
 /// # Examples
 ///

@@ -1,15 +1,16 @@
-//! Binding a goroutine to its OS thread, for code that keeps state there.
+//! Binding a goroutine to its OS thread.
 
 use crate::sched::{current, scheduler};
 
 /// Binds the calling goroutine to its OS thread, until [`unlock_os_thread`] has been called as
-/// often. The goroutine runs on no other thread. In a migrating runtime no other goroutine runs on
-/// this thread, and if the goroutine ends while bound, the thread ends too. So changes that the
-/// goroutine makes to its thread affect no other goroutine.
+/// often. For code that keeps state in the thread.
 ///
-/// In a pinned runtime every goroutine stays with its thread anyway, and other goroutines still
-/// share the thread. There this only makes [`blocking`](crate::blocking) run its function on that
-/// thread, while the other goroutines of the thread wait. It has no effect on a plain thread.
+/// In a migrating runtime the goroutine then runs on no other thread, and no other goroutine runs
+/// on this one. If the goroutine ends while bound, the thread ends too.
+///
+/// In a pinned runtime every goroutine stays with its thread anyway, and shares it. There this
+/// only makes [`blocking`](crate::blocking) run its function on that thread, while the other
+/// goroutines of the thread wait. It has no effect on a plain thread.
 ///
 /// # Examples
 ///

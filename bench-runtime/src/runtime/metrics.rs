@@ -31,14 +31,13 @@ pub struct Metrics {
     pub goroutines_count: usize,
     /// Wake-ups of a thread to search for work.
     pub wakes_count: u64,
-    /// Goroutines that run, or block, on a thread whose P was retaken. If they are half of
-    /// [`Builder::max_threads`](crate::Builder::max_threads) or more, no P is retaken from a
-    /// goroutine that runs.
+    /// Goroutines that run, or block, on a thread whose P was retaken. From half of
+    /// [`Builder::max_threads`](crate::Builder::max_threads) on, no P is retaken from a goroutine
+    /// that runs.
     pub hogs_count: usize,
     /// Ps retaken from goroutines that ran or blocked too long.
     pub retakes_count: u64,
-    /// How many of these were retaken from a goroutine that computed, and did not wait for the
-    /// kernel or for a CPU.
+    /// Those of them that were retaken from a goroutine that computed.
     pub hog_retakes_count: u64,
     /// Goroutines that waited too long in a P's `run_next`, and were moved by sysmon.
     pub rescues_count: u64,

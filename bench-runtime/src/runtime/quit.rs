@@ -11,9 +11,7 @@ use crate::signal::thread::listen;
 use crate::threads::{self, HELPER_STACK};
 use crate::util::lock::Lock;
 
-/// Runtimes that write a dump at SIGQUIT.
 static ON_QUIT: Lock<Vec<&'static Shared>> = Lock::new(Vec::new());
-/// Whether the signal is caught and a thread writes the dumps.
 static IS_CAUGHT: Lock<bool> = Lock::new(false);
 
 /// From now on SIGQUIT writes this runtime's goroutines to stderr, and the program continues.

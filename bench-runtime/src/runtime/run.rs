@@ -18,8 +18,7 @@ pub(super) fn did_not_return(error: JoinError) -> ! {
     }
 }
 
-/// Runs `f` in a goroutine and waits for its end. `Err` is the reason why the goroutine has not
-/// ended.
+/// Runs `f` in a goroutine and waits for its end. `Err`: why the goroutine has not ended.
 ///
 /// # Safety
 ///
@@ -33,7 +32,7 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    /// Dropped at the goroutine's end. From then on the thread in `run` counts as an outside thread
+    /// Dropped at the goroutine's end. Then the thread in `run` counts as an outside thread
     /// again, because it may be woken at any time.
     struct Waited(&'static Shared);
     impl Drop for Waited {
@@ -52,11 +51,9 @@ where
     // has ended and its result is taken.
     let handle = unsafe { spawn::borrowing(shared, main) };
     if waits_as_thread {
-        // Counted only after the spawn: before it, this thread still had to make the goroutine
-        // runnable.
+        // After the spawn: until then this thread still had to make the goroutine runnable.
         shared.runners_count.fetch_add(1, Ordering::SeqCst);
-        // There may be a deadlock already that the last M to sleep did not report, because it took
-        // this thread for an outside one.
+        // The last M to sleep took this thread for an outside one, and did not report a deadlock.
         check_deadlock(shared);
     }
     if !handle.wait() {

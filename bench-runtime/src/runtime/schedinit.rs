@@ -24,7 +24,7 @@ fn stack_error(error: StackError) -> io::Error {
     io::Error::other(error)
 }
 
-/// The GOMAXPROCS of a runtime, and whether it was set explicitly or by the environment.
+/// GOMAXPROCS, and whether it was set explicitly or by the environment.
 fn procs_of(settings: &Settings) -> io::Result<(usize, bool)> {
     let by_environment = std::env::var("GOMAXPROCS")
         .ok()
@@ -43,7 +43,6 @@ fn procs_of(settings: &Settings) -> io::Result<(usize, bool)> {
     Ok((procs, by_hand.is_some()))
 }
 
-/// Starts a runtime: see [`Builder::build`](crate::Builder::build).
 pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
     if fork::is_child() {
         return Err(io::Error::other(
@@ -57,8 +56,7 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
     let default_class = Class::for_policy(settings.stack).map_err(stack_error)?;
     crate::stack::reserve().map_err(stack_error)?;
     wake::prepare_for(default_class);
-    // Tries whether a thread can start. Otherwise `run` would end the process if the first M could
-    // not start.
+    // Else `run` would end the process if the first M could not start.
     threads::start("probe", THREAD_STACK, || ())?;
     if settings.shrink_options.compact {
         crate::stack::enable_compaction().map_err(io::Error::other)?;

@@ -1,14 +1,12 @@
-//! A line about the scheduler at an interval in milliseconds, in the words of Go's
-//! `GODEBUG=schedtrace`. The environment variable `THREADBARE_SCHEDTRACE` sets the
-//! interval.
+//! A line about the scheduler every `THREADBARE_SCHEDTRACE` milliseconds, as Go's
+//! `GODEBUG=schedtrace`:
 //!
 //! ```text
 //! SCHED 1004ms: gomaxprocs=2 idleprocs=0 threads=5 spinningthreads=0 idlethreads=3 runqueue=0 [1 0]
 //! ```
 //!
-//! `threads` is the number of Ms and helpers; `idlethreads` is the number of Ms that sleep.
-//! `runqueue` is the length of the global queue. In brackets are the lengths of the Ps' queues,
-//! including the goroutines that only the P's M may run.
+//! `threads`: Ms and helpers. `idlethreads`: Ms that sleep. `runqueue`: the global queue. In
+//! brackets: the Ps' queues, with the goroutines that only the P's M may run.
 
 use std::fmt::{self, Display, Write};
 use std::sync::atomic::Ordering;
@@ -23,7 +21,6 @@ use crate::sched::shared::Shared;
 use crate::sched::sysmon::{Round, Watch};
 use crate::sys::clock;
 
-/// When the next line is due.
 #[derive(Debug)]
 struct Schedtrace {
     started_ns: u64,
@@ -31,7 +28,7 @@ struct Schedtrace {
     next_ns: u64,
 }
 
-/// The watch that writes the lines, if the environment sets an interval above zero.
+/// `None` unless the environment sets an interval above zero.
 pub(crate) fn of_environment() -> Option<Box<dyn Watch>> {
     let every = std::env::var("THREADBARE_SCHEDTRACE").ok()?;
     let every_ms = every.trim().parse::<u64>().ok().filter(|&ms| ms > 0)?;
@@ -59,7 +56,7 @@ impl Watch for Schedtrace {
     }
 }
 
-/// The state of the scheduler. Each number is exact, but they may be read at different times.
+/// Each number is exact, but they may be read at different times.
 fn state_line(shared: &'static Shared) -> impl Display {
     let mut queues = String::new();
     for p in shared.processors().take(shared.procs()) {

@@ -15,8 +15,8 @@ use crate::util::lock::Lock;
 
 /// A channel on which the time is sent once, after a duration, and which is then closed.
 ///
-/// It cannot be stopped: until the time comes it uses a little memory, even if the receiver is
-/// dropped. For long times that are mostly cancelled, use [`crate::time::Timer`].
+/// It cannot be stopped, and uses a little memory until then, even if the receiver is dropped.
+/// For long times that are mostly cancelled, use [`crate::time::Timer`].
 ///
 /// # Panics
 ///
@@ -42,9 +42,8 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
     receiver
 }
 
-/// A function that is called after a duration: see [`after_func`].
-///
-/// Dropping it does not stop the call.
+/// A function that is called after a duration: see [`after_func`]. Dropping this does not stop
+/// the call.
 ///
 /// # Examples
 ///
@@ -76,8 +75,7 @@ struct Later<F: Send + 'static> {
 impl<F: Send + 'static> Drop for Later<F> {
     /// Runs where the last owner ends: the handle, or the goroutine of the call. If that is the
     /// handle, and the function was called before, a new goroutine drops the function: its
-    /// destructor is code of the program, and after a call it never runs in the goroutine that
-    /// drops the handle.
+    /// destructor is code of the program.
     fn drop(&mut self) {
         let f = self.f.take();
         if std::mem::needs_drop::<F>() && f.is_some() && *self.is_started.get_mut() {
@@ -98,13 +96,13 @@ impl<F: Fn() + Send + Sync + 'static> Call for Later<F> {
         };
         self.is_started.fetch_or(is_due, Ordering::Relaxed);
         // A goroutine is started even if the call is no longer due: this may be the last owner of
-        // the function, whose destructor is code of the program and must not run here.
+        // the function, whose destructor must not run here.
         let spawner = self.spawner.clone();
         spawner.call_by_timer(move || {
             if let Some(f) = self.f.as_ref().filter(|_| is_due) {
                 f();
             }
-            // Dropped here, because this goroutine may run code of the program.
+            // Dropped here, where code of the program may run.
             if let Some(mut last) = Arc::into_inner(self) {
                 drop(last.f.take());
             }
@@ -132,11 +130,11 @@ struct State {
     armed: Option<Armed>,
 }
 
-/// Calls a function in a new goroutine after a duration. On a plain thread, a new thread calls it
-/// instead; if none can be started after some tries, the process ends with a fatal error.
+/// Calls a function in a new goroutine after a duration; from a plain thread, in a new thread. If
+/// no thread can be started after some tries, the process ends with a fatal error.
 ///
-/// If the runtime stops before the time comes, the function is not called. If
-/// [`reset`](AfterFunc::reset) is called after that, a new thread calls the function.
+/// If the runtime stops first, the function is not called. A later [`reset`](AfterFunc::reset)
+/// makes a new thread call it.
 ///
 /// # Panics
 ///

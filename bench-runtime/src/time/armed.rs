@@ -6,8 +6,8 @@ use crate::time::outside;
 use crate::timer::Action;
 pub(crate) use crate::timer::Armed;
 
-/// Arms a timer for `when_ns` (of [`crate::sched::now_ns`]): in the caller's runtime, or, on a
-/// plain thread, in the thread that fires timers for plain threads.
+/// Arms a timer for `when_ns` (of [`crate::sched::now_ns`]) in the caller's runtime; on a plain
+/// thread as [`arm_outside`].
 pub(crate) fn arm(when_ns: u64, action: Action) -> Armed {
     sched::arm(when_ns, action).unwrap_or_else(|action| arm_outside(when_ns, action))
 }

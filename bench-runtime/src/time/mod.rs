@@ -1,10 +1,9 @@
 //! Sleeping and timers, for goroutines and for plain threads.
 //!
-//! Nothing here fires early: a wait ends at or after its time. The clock is that of [`Instant`],
-//! and in a bubble of [`synctest`](crate::synctest) the bubble's; [`now`] reads it. A duration that
-//! would overflow the clock never ends. A timer that a goroutine arms belongs to the P on which the
-//! goroutine runs. One thread fires the timers of all plain threads; the first such timer starts
-//! it.
+//! No wait ends early. The clock is that of [`Instant`], and in a bubble of
+//! [`synctest`](crate::synctest) the bubble's; [`now`] reads it. A duration that would overflow
+//! the clock never ends. A goroutine's timer belongs to the P on which the goroutine runs. One
+//! thread fires the timers of all plain threads.
 //!
 //! ```
 //! use bench_runtime::time::{self, Timer};
@@ -39,7 +38,7 @@ pub use timer::Timer;
 use crate::runtime::fake_time;
 use crate::sched;
 
-/// The latest time: the one after it, `u64::MAX`, means never.
+/// `u64::MAX` means never.
 const LATEST: u64 = u64::MAX - 1;
 
 /// The time `duration` from now, of [`sched::now_ns`].
@@ -51,9 +50,8 @@ pub(crate) fn after_ns(duration: Duration) -> u64 {
 /// The present time, on the clock of sleeps, timers and deadlines: in a bubble of
 /// [`synctest`](crate::synctest) the bubble's clock, else that of [`Instant::now`].
 ///
-/// Code that is tested in a bubble must call this instead of `Instant::now`. Instants that this
-/// crate returns or takes there, such as [`Context::deadline`] and ticks, are on the bubble's clock
-/// too.
+/// Code that is tested in a bubble must call this instead of `Instant::now`. Instants of this
+/// crate, such as [`Context::deadline`] and ticks, are on the bubble's clock there.
 ///
 /// [`Context::deadline`]: crate::context::Context::deadline
 ///
@@ -87,8 +85,7 @@ fn bubble_begin() -> Instant {
     *BEGIN.get_or_init(Instant::now)
 }
 
-/// An instant as a time of [`sched::now_ns`]: never earlier than the instant, perhaps a little
-/// later.
+/// An instant as a time of [`sched::now_ns`], never earlier, perhaps a little later.
 pub(crate) fn ns_of(instant: Instant) -> u64 {
     if let Some(begin_ns) = fake_time::begin_ns() {
         let passed = instant.saturating_duration_since(bubble_begin());

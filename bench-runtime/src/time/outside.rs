@@ -15,7 +15,7 @@ static TIMERS: OnceLock<Timers> = OnceLock::new();
 /// Incremented when the thread must check the timers again.
 static CHANGES: AtomicU32 = AtomicU32::new(0);
 
-/// The timers of plain threads. The first call starts the thread that fires them.
+/// The first call starts the thread that fires the timers.
 ///
 /// # Panics
 ///

@@ -7,8 +7,8 @@ use crate::goroutine::WaitReason;
 use crate::sched;
 use crate::time::{after_ns, now, ns_of};
 
-/// Pauses the goroutine for at least this duration; on a plain thread, the
-/// thread. Other goroutines continue. Returns at once for a duration of zero.
+/// Pauses the goroutine, or the plain thread, for at least this duration. Returns at once for a
+/// duration of zero.
 ///
 /// # Examples
 ///

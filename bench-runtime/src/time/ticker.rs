@@ -13,9 +13,8 @@ use crate::util::lock::Lock;
 
 /// Sends the time on its channel, once each period.
 ///
-/// A tick is dropped if the one before it was not received yet: a slow receiver misses ticks, and
-/// the channel holds at most one. Ticks keep their phase, even if some are late. Dropping the
-/// ticker stops it and closes its channel: a clone of its receiver then returns `None`. After
+/// A tick is dropped if the one before it was not received yet: the channel holds at most one.
+/// Ticks keep their phase, even if some are late. Dropping the ticker closes its channel; after
 /// [`Self::stop`] the channel stays open, as in Go.
 ///
 /// # Examples
@@ -105,10 +104,8 @@ impl Ticker {
     /// Stops the ticks: none is received any more, not even one that is in the channel. The channel
     /// stays open.
     ///
-    /// There is one exception. A tick that was handed to a future of [`Receiver::recv_async`]
-    /// counts as received. If that future is dropped before it returns the tick, it puts the tick
-    /// back into the channel, unless the channel holds another. So one tick may be received after
-    /// the stop.
+    /// One exception: if a future of [`Receiver::recv_async`] holds a tick and is dropped, it
+    /// puts the tick back into the channel, unless the channel holds another.
     pub fn stop(&self) {
         self.replace(None);
     }

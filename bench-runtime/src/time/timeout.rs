@@ -26,8 +26,8 @@ pub struct Elapsed;
 /// Runs a function in a new goroutine (from a plain thread, in a new thread) and waits for its
 /// result, for the duration at most. Blocks the goroutine.
 ///
-/// A function that is late is not ended: it continues, and its result is dropped. To make it stop,
-/// pass it a `Context`.
+/// A function that is late continues, and its result is dropped. To make it stop, pass it a
+/// `Context`.
 ///
 /// # Errors
 ///
@@ -35,7 +35,8 @@ pub struct Elapsed;
 ///
 /// # Panics
 ///
-/// With the function's panic, if it panics; and if there is no stack for its goroutine.
+/// With the function's panic; and if its goroutine does not run, because there is no stack for it
+/// or its runtime stops.
 ///
 /// # Examples
 ///

@@ -1,9 +1,8 @@
 //! A single tick, at a time that can be changed.
 //!
-//! The call that makes a tick gets the time for which it was armed. It does nothing if the timer
-//! has since been stopped, or set to another time. A stop or a reset also empties the channel,
-//! under the same lock. So no earlier tick is received after a stop or a reset, except for one that
-//! a dropped future puts back into the channel.
+//! The call that makes a tick does nothing if the timer has since been stopped, or set to another
+//! time. A stop or a reset also empties the channel, under the same lock. So no earlier tick is
+//! received afterwards, except for one that a dropped future puts back into the channel.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,9 +15,7 @@ use crate::time::{after_ns, instant_of};
 use crate::timer::{Action, Call};
 use crate::util::lock::Lock;
 
-/// Sends the time, once, on its channel.
-///
-/// Dropping it stops the timer and closes its channel: a clone of its receiver then returns `None`.
+/// Sends the time, once, on its channel. Dropping it stops the timer and closes the channel.
 ///
 /// # Examples
 ///
@@ -94,8 +91,7 @@ impl Timer {
         timer
     }
 
-    /// The channel on which the time is sent. The value is the time for which the timer was set: a
-    /// little earlier than the time at which it is received.
+    /// The channel on which the time is sent: the time for which the timer was set.
     pub fn receiver(&self) -> &Receiver<Instant> {
         &self.shared.receiver
     }
@@ -103,9 +99,8 @@ impl Timer {
     /// Stops the timer. True: the tick was still to come, or had come and was not received; now it
     /// will not be received. False: the tick was received, or the timer was stopped before.
     ///
-    /// A tick that was handed to a future of [`Receiver::recv_async`] counts as received. If that
-    /// future is dropped before it returns the tick, it puts the tick back into the channel. The
-    /// tick may then be received after the stop, unless a later tick replaces it.
+    /// One exception: if a future of [`Receiver::recv_async`] holds the tick and is dropped, it
+    /// puts the tick back into the channel.
     pub fn stop(&self) -> bool {
         self.replace(None)
     }

@@ -6,28 +6,22 @@ use std::sync::Arc;
 use crate::goroutine::Parkable;
 use crate::netpoll::{PollDesc, Side};
 
-/// The action of a timer when it fires.
 #[derive(Clone)]
 pub(crate) enum Action {
     /// Readies the parkable that waits with that ticket, unless the wait is over.
     Wake {
-        /// The waiter.
         who: Parkable,
-        /// The ticket of its wait.
         ticket: u32,
     },
     /// Readies the parkable that waits for a descriptor, if it still does.
     Expire {
-        /// The descriptor.
         desc: &'static PollDesc,
         /// To read or to write.
         side: Side,
-        /// The waiter.
         who: Parkable,
     },
-    /// Makes a call.
     Call(Arc<dyn Call>),
-    /// Makes a call once each period; missed periods are skipped.
+    /// Once each period; missed periods are skipped.
     Every(Arc<Periodic>),
 }
 
@@ -50,7 +44,6 @@ impl<F: Fn(u64) + Send + Sync> Call for F {
     }
 }
 
-/// A call once each period.
 pub(crate) struct Periodic {
     /// At least 1.
     pub(crate) period_ns: u64,

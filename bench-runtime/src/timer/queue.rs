@@ -108,7 +108,6 @@ impl Queue {
             .is_some_and(|place| place.generation == key.generation)
     }
 
-    /// Removes all timers, and returns their actions.
     pub(super) fn clear(&mut self) -> Vec<Action> {
         // `last_generation` is kept, so that the keys of these timers match no later timer until it
         // wraps around.
@@ -126,7 +125,6 @@ impl Queue {
             .collect()
     }
 
-    /// Frees memory if no timer is left and there were many.
     pub(super) fn shrink_if_empty(&mut self) {
         if self.live > 0 || self.places.capacity() <= KEEP {
             return;
@@ -181,8 +179,7 @@ impl Queue {
         Some((entry.when_ns, action?))
     }
 
-    /// The time of the next timer. No entry that this reads is dead: invariant 1 in
-    /// [`crate::timer`].
+    /// None of these entries is dead: invariant 1 in [`crate::timer`].
     pub(super) fn least(&self) -> u64 {
         let runs = self.runs.iter().filter_map(VecDeque::front);
         runs.chain(self.heap.first())
