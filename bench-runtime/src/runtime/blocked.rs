@@ -1,12 +1,10 @@
-//! A warning in pinned runtimes: a goroutine holds its thread while other goroutines wait that can
-//! run only on that thread. The goroutine blocks in a call outside the runtime, or computes without
-//! a call into the runtime.
+//! A warning in pinned runtimes: a goroutine blocks its thread in a call outside the runtime, or
+//! computes without a call into the runtime, while other goroutines wait that can run only on
+//! that thread.
 //!
-//! The others wait for ever if the goroutine waits for a lock of std that one of them holds, or is
-//! in an endless loop. The deadlock check does not find this, because the thread does not sleep in
-//! the runtime. So sysmon checks the threads whose P it has retaken. If such a thread has slept for
-//! [`LONG_NS`], or has used the CPU for as long, sysmon writes to stderr which goroutine the thread
-//! runs and which goroutines wait.
+//! Sysmon checks the threads whose P it has retaken. If such a thread has slept for [`LONG_NS`],
+//! or has used the CPU for as long, sysmon writes to stderr which goroutine the thread runs and
+//! which goroutines wait.
 
 use std::ptr;
 use std::time::Duration;
@@ -22,16 +20,14 @@ use crate::sched::sysmon::{Round, Watch};
 
 /// The time between two checks. Chosen, not measured.
 const CHECK_NS: u64 = 100_000_000;
-/// A goroutine is reported after this time. Most calls that are only slow take less. The P is
-/// retaken first, and up to [`CHECK_NS`] pass before and after this time until a check: a goroutine
-/// that blocks is reported within a second.
+/// A goroutine is reported after this time. With the time until the P is retaken, and up to two
+/// [`CHECK_NS`], that is less than a second.
 const LONG_NS: u64 = 7 * CHECK_NS;
 
 /// What earlier checks found about a thread since its P was retaken.
 #[derive(Clone, Copy, Debug, Default)]
 struct History {
-    /// When the P was retaken, by [`Machine::retaken_ns`]; 0 if the thread has one, or no goroutine
-    /// waits for the thread. If the next check reads another time, the history begins anew.
+    /// By [`Machine::retaken_ns`]; 0 if the thread has a P, or no goroutine waits for the thread.
     retaken_ns: u64,
     /// CPU time of the thread at the first check.
     began_cpu_ns: u64,
@@ -42,7 +38,6 @@ struct History {
     is_warned: bool,
 }
 
-/// How a goroutine holds its thread.
 #[derive(Clone, Copy, Debug)]
 enum Hold {
     Blocks,
@@ -81,7 +76,7 @@ impl Watch for Blocked {
 }
 
 impl History {
-    /// Checks `m`; returns what to warn of, if a warning is due and none was written yet.
+    /// Returns what to warn of, if a warning is due and none was written yet.
     fn due_warning(&mut self, shared: &Shared, m: &Machine, now_ns: u64) -> Option<Hold> {
         if !m.is_p_retaken() || !m.has_pinned_work() {
             *self = Self::default();

@@ -1,6 +1,5 @@
-//! The lock by which an M holds its P. It is biased towards the M, which enters and leaves the
-//! runtime without a locked instruction. Sysmon can retake the P while the M runs a goroutine's
-//! code (see [`super::preempt`]).
+//! The lock by which an M holds its P. The M enters and leaves the runtime without a locked
+//! instruction; sysmon can retake the P while the M runs a goroutine's code.
 //!
 //! | the M                              | sysmon, holding `lock`              |
 //! |------------------------------------|-------------------------------------|
@@ -12,10 +11,10 @@
 //! By the barriers at least one side sees the other's D1. If the M read a P at D3, that P cannot be
 //! retaken while `inside` is true. The only other stores to `p` are the M's own, under `lock`.
 //!
-//! The M goes back outside at D4, because sysmon's heavy barrier takes longer than most calls: else
-//! sysmon could never retake the P of a goroutine that makes one call after the other.
+//! The M goes back outside at D4, because sysmon's heavy barrier takes longer than most calls:
+//! else sysmon could never retake the P of a goroutine that makes one call after the other.
 //!
-//! loom checks the same source: `tests/loom/biased_lock.rs`.
+//! Its model is `tests/loom/biased_lock.rs`.
 
 use std::ptr;
 
@@ -24,12 +23,10 @@ use crate::shim::{AtomicBool, AtomicPtr, Ordering};
 use crate::sys::{barrier, fork};
 use crate::util::lock::Lock;
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct BiasedLock<T> {
     /// True while the M's code is the runtime's.
     inside: AtomicBool,
-    /// The P that the M holds, as its fast side reads it.
     p: AtomicPtr<T>,
     lock: Lock<()>,
 }
@@ -61,7 +58,6 @@ impl<T> BiasedLock<T> {
         (p, was_inside)
     }
 
-    /// D4 of the M's side.
     #[cold]
     fn enter_slow(&self, was_inside: bool) -> *mut T {
         // It has done nothing since D1, so it may be outside again.
@@ -96,7 +92,7 @@ impl<T> BiasedLock<T> {
         self.p.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
-    /// The P that is held. Only the M, inside.
+    /// Only the M, inside.
     pub(crate) fn held(&self) -> *mut T {
         let mut p = self.p.load(Ordering::Acquire);
         if p.is_null() {
@@ -107,7 +103,7 @@ impl<T> BiasedLock<T> {
         p
     }
 
-    /// Acquires a P, or releases it by null. Only the M, inside.
+    /// Null releases the P. Only the M, inside.
     pub(crate) fn set(&self, p: *mut T) {
         let _lock = self.lock.lock();
         // Release: pairs with the Acquire in `enter`.

@@ -1,5 +1,5 @@
-//! The goroutine that runs this code: found from the stack pointer, never from a thread-local
-//! on a goroutine's stack. The runtime of any goroutine, and the M of a suspended one.
+//! The goroutine that runs this code, found from the stack pointer: no thread-local is read on a
+//! goroutine's stack.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -15,11 +15,11 @@ use crate::stack::{StackHeader, header_of};
 use crate::sys::clock;
 
 thread_local! {
-    /// The M of this thread, for code on the thread's own stack.
+    /// For code on the thread's own stack.
     static MACHINE: Cell<Option<ThisM>> = const { Cell::new(None) };
 }
 
-/// The header of the goroutine that runs this code; `None` outside of goroutines.
+/// `None` outside of goroutines.
 #[inline(always)]
 pub(crate) fn header() -> Option<&'static StackHeader> {
     if cfg!(miri) {
@@ -33,50 +33,46 @@ pub(crate) fn header() -> Option<&'static StackHeader> {
     }
 }
 
-/// The M that runs the calling goroutine, whose header this is. Valid until the next switch.
+/// Valid until the next switch.
 #[inline(always)]
 pub(crate) fn machine_of(header: &StackHeader) -> ThisM {
-    // SAFETY: the thread that resumes a goroutine first writes its own M there, and this
-    // is the running goroutine's header.
+    // SAFETY: the thread that resumes a goroutine first writes its own M there.
     unsafe { ThisM::new(machine_in(header)) }
 }
 
 /// The M that runs the goroutine with this header, or ran it last.
 #[inline(always)]
 pub(crate) fn machine_in(header: &StackHeader) -> &'static Machine {
-    // SAFETY: the thread that resumes a goroutine first writes its own M here; Ms live
-    // as long as their runtime has goroutines.
+    // SAFETY: as in `machine_of`; Ms live as long as their runtime has goroutines.
     unsafe { &*header.machine.get().cast::<Machine>() }
 }
 
-/// The M of this thread. Only on a thread's own stack: see [`header`].
+/// Only on a thread's own stack: see [`header`].
 #[inline(never)]
 pub(crate) fn thread_machine() -> Option<ThisM> {
     MACHINE.get()
 }
 
-/// In the child of a fork, on the one thread that it has: its M holds no P, so its next call into
-/// the runtime ends the process.
+/// In the child of a fork: the M holds no P, so its next call into the runtime ends the process.
 pub(crate) extern "C" fn after_fork() {
     if let Some(m) = thread_machine() {
         m.own().p_lock.clear();
     }
 }
 
-/// Makes `m` the M of this thread.
 pub(crate) fn set_thread_machine(m: Option<ThisM>) {
     MACHINE.set(m);
 }
 
-/// The header of the goroutine that runs on this thread, if it runs on another stack than its slot;
-/// `None` on a plain thread, and on an M's own stack.
+/// For a goroutine on another stack than its slot. `None` on a plain thread, and on an M's own
+/// stack.
 #[cold]
 #[inline(never)]
 fn header_off_slot() -> Option<&'static StackHeader> {
     thread_machine()?.current_goroutine().map(header_of_running)
 }
 
-/// The runtime of the goroutine, or of the M, that runs this code.
+/// Of the goroutine, or of the M, that runs this code.
 pub(crate) fn runtime() -> Option<&'static Shared> {
     match header() {
         Some(header) => Some(machine_of(header).shared()),
@@ -84,7 +80,7 @@ pub(crate) fn runtime() -> Option<&'static Shared> {
     }
 }
 
-/// The clock that waits are measured by, in nanoseconds; fake if the runtime's time is fake.
+/// Fake if the runtime's time is fake.
 #[inline]
 pub(crate) fn now_ns() -> u64 {
     match runtime() {
@@ -93,7 +89,6 @@ pub(crate) fn now_ns() -> u64 {
     }
 }
 
-/// The runtime that a goroutine belongs to.
 #[inline(always)]
 pub(crate) fn shared_of(g: &Goroutine) -> &'static Shared {
     // SAFETY: the slab of a runtime names its `Shared`, which lives as long as any of its records.

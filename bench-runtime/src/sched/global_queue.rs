@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::goroutine::{Goroutine, List, Priority};
 use crate::util::lock::Lock;
 
-/// Which of the lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum GlobalClass {
@@ -31,7 +30,7 @@ impl From<Priority> for GlobalClass {
     }
 }
 
-/// The lists. Their lengths are read without the lock.
+/// The lengths are read without the lock.
 #[derive(Debug, Default)]
 pub(crate) struct GlobalQueue {
     lists: Lock<[List; GlobalClass::ALL.len()]>,
@@ -39,13 +38,13 @@ pub(crate) struct GlobalQueue {
 }
 
 impl GlobalQueue {
-    /// How many of a class wait, at some moment just before.
+    /// At some moment just before.
     #[inline(always)]
     pub(crate) fn len(&self, class: GlobalClass) -> usize {
         self.lens[class as usize].load(Ordering::Relaxed)
     }
 
-    /// True if all lists were empty just before.
+    /// At some moment just before.
     pub(crate) fn is_empty(&self) -> bool {
         self.lens.iter().all(|len| len.load(Ordering::Acquire) == 0)
     }
@@ -57,30 +56,26 @@ impl GlobalQueue {
         result
     }
 
-    /// Appends one to a class.
     pub(crate) fn push(&self, class: GlobalClass, g: &'static Goroutine) {
         self.with(class, |list| list.push(g));
     }
 
-    /// Appends many of the normal class.
     pub(crate) fn push_normal(&self, batch: &mut List) {
         self.with(GlobalClass::Normal, |list| list.append(batch));
     }
 
-    /// Empties all lists. The links of the goroutines may then be reused.
+    /// The links of the goroutines may then be reused.
     pub(crate) fn clear(&self) {
         for class in GlobalClass::ALL {
             self.with(class, |list| *list = List::new());
         }
     }
 
-    /// Takes the first of a class.
     pub(crate) fn pop_one(&self, class: GlobalClass) -> Option<&'static Goroutine> {
         self.pop(class, 1, |_| unreachable!("one was asked for"))
     }
 
-    /// Takes the first of a class, and `more` with the next ones of it, up to
-    /// `limit` in all.
+    /// `more` gets the next ones of the class, up to `limit` in all.
     pub(crate) fn pop(
         &self,
         class: GlobalClass,

@@ -1,8 +1,7 @@
 //! The outermost frame of a stack: it runs one goroutine after the other, and ends them.
 //!
-//! The stack of an ended goroutine returns to the P's cache while this code still runs on it. That
-//! is sound: only the P's holder uses the cache, this M holds the P until it leaves the runtime,
-//! and by then it is on another stack.
+//! The stack of an ended goroutine returns to the P's cache while this code still runs on it.
+//! Only the P's holder uses the cache, and this M holds the P until it is on another stack.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -26,20 +25,16 @@ use crate::stack::{Stack, StackHeader, fiber};
 use crate::util::panic::without_panic;
 
 /// How many fresh goroutines may run before a joiner that is in `run_next`. Mostly the joiner has
-/// started a batch, and joins one after the other: if it ran after each of them, each would cost
-/// two switches and a stack. SPEED.md has the gain. As many as a chain through `run_next` may have
-/// between two readings of the clock.
+/// started a batch: if it ran after each of them, each would cost two switches and a stack. As
+/// many as a chain through `run_next` may have between two readings of the clock.
 const AHEAD: u32 = STREAK_CHECK;
 
-/// The outermost frame of a stack: runs the goroutine bound to it, and then
-/// every fresh one that comes next, on the same stack.
 pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
     let Some(header) = current::header() else {
         crate::fatal::fatal!("a goroutine began outside every stack")
     };
     let mut m = arrive(header, goroutine_of(header), payload);
-    // The joiner that a goroutine here has readied last, and how many fresh goroutines may still
-    // run before it.
+    // The joiner that was readied last, and how many fresh goroutines may still run before it.
     let (mut joiner, mut ahead) = (ptr::null(), 0);
     loop {
         let g = goroutine_of(header);
@@ -86,7 +81,7 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
             }
             Some(next) => {
                 m.count_started(-1);
-                // The current one has ended, and its record may belong to another goroutine.
+                // The record of the current one may belong to another goroutine.
                 m.current.store(None, Ordering::Relaxed);
                 // Our stack returns to the cache after the next goroutine has its own.
                 let context = ready_context(m, p, next);
@@ -106,7 +101,6 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
     }
 }
 
-/// True if a goroutine has never run and needs a stack of the same class.
 #[inline(always)]
 fn is_fresh_alike(m: ThisM, g: &Goroutine, header: &'static StackHeader) -> bool {
     g.context.load(Ordering::Acquire) == FRESH
@@ -119,7 +113,7 @@ fn put_stack(p: ThisP, header: &'static StackHeader) {
     p.put_stack(Stack::from_header(ptr::NonNull::from(header)));
 }
 
-/// Gives the stack back, on which no goroutine is, and continues on g0 with `request`.
+/// Gives the stack back, and continues on g0 with `request`.
 fn end_on_g0(header: &'static StackHeader, m: ThisM, p: ThisP, request: usize) -> ! {
     m.count_started(-1);
     put_stack(p, header);
@@ -141,8 +135,7 @@ fn jump_to_g0(m: ThisM, request: usize) -> ! {
     unsafe { arch::jump(g0, request) }
 }
 
-/// Enters the runtime at the end of a goroutine, and acquires a P if there is none. May block the
-/// goroutine.
+/// Enters the runtime, and acquires a P if there is none. May block the goroutine.
 #[inline(always)]
 fn enter_for_good(header: &'static StackHeader) -> (ThisM, ThisP) {
     let m = machine_of(header);
@@ -156,17 +149,15 @@ fn enter_for_good(header: &'static StackHeader) -> (ThisM, ThisP) {
     }
 }
 
-/// Unbinds the stack of a goroutine that ends, and returns whether its thread ends too.
+/// Returns whether the thread ends too.
 #[inline(always)]
 fn unbind(header: &StackHeader, g: &Goroutine) -> bool {
-    // The next goroutine on this stack is bound to nothing.
     header.pins.set(0);
     g.has_flag(FLAG_LOCKED)
 }
 
-/// Ends a goroutine, whose outcome is in its body, unless it was dropped. Returns the M and P that
-/// its stack is on now, whether the thread ends, and the joiner that was readied, which may be a
-/// thread or a future.
+/// Ends a goroutine. Returns the M and P that its stack is on now, whether the thread ends, and
+/// the joiner that was readied, which may be a thread or a future.
 #[inline(always)]
 fn finish(
     header: &'static StackHeader,
@@ -200,8 +191,8 @@ fn finish(
     }
 }
 
-/// Drops the outcome of a goroutine whose handle was dropped while it ended: outside the runtime,
-/// as the goroutine's own code, because a destructor may do anything.
+/// The handle was dropped while the goroutine ended. The outcome is dropped outside the runtime,
+/// because a destructor may do anything.
 #[cold]
 #[inline(never)]
 fn discard(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> (ThisM, ThisP, bool) {
@@ -215,7 +206,6 @@ fn discard(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> (Th
     (m, p, locked)
 }
 
-/// Drops the outcome of a goroutine without a handle.
 fn drop_outcome(g: &'static Goroutine) {
     // SAFETY: it ended and no handle exists; this happens once.
     without_panic(|| unsafe { (g.vtable().drop_outcome)(g) });

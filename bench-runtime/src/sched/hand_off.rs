@@ -13,7 +13,6 @@ use crate::goroutine::List;
 use crate::recorder::event::Kind;
 use crate::sys::barrier;
 
-/// Reads the host's limits again, and sets GOMAXPROCS accordingly.
 pub(super) fn follow_host(shared: &'static Shared) {
     let procs = number_for_host(shared.settings.reads_files).min(MAX_PROCS);
     if procs != shared.procs() && shared.procs.follow_host() {
@@ -34,8 +33,7 @@ pub(crate) fn set_procs_by_hand(shared: &'static Shared, procs: usize) -> usize 
     resize_to(shared, procs)
 }
 
-/// Changes the number of Ps. New ones are idle at once; surplus ones are
-/// retired by the Ms that hold them, at the next pick.
+/// New Ps are idle at once. The Ms that hold surplus ones retire them at the next pick.
 pub(crate) fn resize_to(shared: &'static Shared, procs: usize) -> usize {
     shared.procs.resize(procs, |old| {
         shared.recorder.record(Kind::Procs, procs as u64, 0);
@@ -54,8 +52,7 @@ pub(crate) fn resize_to(shared: &'static Shared, procs: usize) -> usize {
             p.notice.store(true, Ordering::Release);
         }
         if procs > old {
-            // Goroutines that were queued while no P was idle woke no M: they may wait in the
-            // queue of a busy P, or in the global one.
+            // Goroutines that were queued while no P was idle woke no M.
             barrier::heavy();
             wake::wake_one(shared);
         }
@@ -111,8 +108,8 @@ pub(super) fn retire(shared: &'static Shared, p: &'static Processor) {
     }
 }
 
-/// Gives a P that the caller holds to another M, or to the idle list if there is no work for it.
-/// Retires it if it is one too many.
+/// Gives a P that the caller holds to another M, or to the idle list if there is no work for it,
+/// or retires it.
 pub(super) fn hand_off(shared: &'static Shared, p: &'static Processor) {
     if p.id >= shared.procs() {
         return retire(shared, p);
@@ -131,7 +128,7 @@ pub(super) fn hand_off(shared: &'static Shared, p: &'static Processor) {
     shared.idle.release(&mut lists, p);
 }
 
-/// This M, inside, gives its P away, if it has one.
+/// Inside the runtime.
 pub(crate) fn give_up_processor(shared: &'static Shared, m: ThisM) {
     if let Some(p) = m.held() {
         m.release_p();

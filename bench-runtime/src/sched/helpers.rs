@@ -1,28 +1,15 @@
 //! Helpers: plain threads that run the blocking calls of goroutines, and drop closures that no
-//! goroutine can run.
-//!
-//! While a pinned goroutine is in a blocking call, no other goroutine of its M could run: for ever
-//! if the call waits for one of them. So the call goes to a helper, and the goroutine parks.
+//! goroutine can run. Each job gets a helper at once: in a queue it might wait for a job behind
+//! it.
 //!
 //! A job stays in the memory of its owner, mostly on the parked goroutine's stack, until a helper
 //! has run it. That stack is not changed meanwhile, even if the runtime stops: the goroutine has
 //! not ended.
 //!
-//! Helpers without a job are in [`crate::threads::idle`]. A helper spins for its next job if its
-//! last waits were short, and an M that gave a job to a spinning helper spins for the result
-//! ([`crate::threads::spin`]). Only one helper spins at a time, and not on the CPU of the M. A loop
-//! of short calls then needs no wake: 0.6 µs a call instead of 5 to 40, on a host with two CPUs.
-//!
-//! The helper readies the goroutine through the M's inbox, as any other thread does. A spinning M
-//! reads the length of its inbox.
-//!
-//! # Rejected
-//!
-//! *A queue of jobs and a bounded number of helpers*: a job may wait for a job
-//! behind it in the queue. So each job gets a helper at once.
-//!
-//! *Running a call on the goroutine's own M, if all calls from the same place were short*: the
-//! first call that waits for another goroutine of that M would wait for ever.
+//! A helper spins for its next job if its last waits were short, and an M that gave a job to a
+//! spinning helper spins for the result ([`crate::threads::spin`]). Only one helper spins at a
+//! time, and not on the CPU of the M. A loop of short calls then needs no wake: 0.6 µs a call
+//! instead of 5 to 40.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -82,10 +69,10 @@ fn helper_main(shared: &'static Shared, first: Job) {
     }
 }
 
-/// Ends a goroutine that has not run, and for which there is no stack. A helper drops its closure,
-/// because destructors may park. If there is no room for a helper's thread either, the closure is
-/// dropped here, and must not park. If too many helpers drop closures already, the thread waits
-/// for one of them, but not for long: that helper may wait for this thread.
+/// Ends a goroutine that has not run, and for which there is no stack. A helper drops its
+/// closure, because destructors may park. If there is no room for a helper's thread, the closure
+/// is dropped here, and must not park. If too many helpers drop closures, the thread waits for
+/// one of them, for a time slice at most: that helper may wait for this thread.
 #[cold]
 pub(crate) fn refuse_stack(
     shared: &'static Shared,
@@ -99,7 +86,7 @@ pub(crate) fn refuse_stack(
     unsafe fn abandon(refused: *mut ()) -> Option<Parkable> {
         // SAFETY: made from a box below, and run once.
         let refused = *unsafe { Box::from_raw(refused.cast::<Refused>()) };
-        // It counts as blocked until its joiner has been readied: before that there is no deadlock.
+        // Blocked until its joiner has been readied: before that there is no deadlock.
         let Refused(_blocked, shared, g, error) = refused;
         readied::abandon(shared, g, Some(Box::new(error)));
         shared.refusing.fetch_sub(1, Ordering::Relaxed);

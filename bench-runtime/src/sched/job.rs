@@ -3,11 +3,10 @@
 use crate::goroutine::Parkable;
 use crate::threads::idle::IdleThreads;
 
-/// Work for a helper.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
-    /// Runs the job: the helper calls it once, with `data`. Does not unwind. Returns the parkable
-    /// that waits for the job. The helper readies it, and then `data` may be freed.
+    /// The helper calls it once, with `data`. Does not unwind. Returns the parkable that waits
+    /// for the job. The helper readies it, and then `data` may be freed.
     pub(crate) run: unsafe fn(*mut ()) -> Option<Parkable>,
     pub(crate) data: *mut (),
 }

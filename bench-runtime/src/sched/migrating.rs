@@ -1,5 +1,4 @@
-//! The scheduler whose goroutines move from M to M, as in Go. Its queues are those of the
-//! Ps, and any M with a P runs any goroutine.
+//! The scheduler whose goroutines move from M to M, as in Go. Any M with a P runs any goroutine.
 //!
 //! | a goroutine that is        | goes to                                       |
 //! |----------------------------|-----------------------------------------------|
@@ -11,20 +10,16 @@
 //! | readied from outside, or spawned otherwise | the global queue              |
 //! | a hog of the normal class, at its next call | the list of hogs in the global queue |
 //!
-//! *Spawned otherwise* is by `GoBuilder::go`, in a scope, by a `Handle` or by a timer. A poll
-//! finds the goroutines that a descriptor or a deadline readies. A timer of a channel sends
-//! within the poll: the goroutine that receives is readied on the P of the M that polls. Goroutines
-//! that sysmon's polls find are readied from outside.
+//! *Spawned otherwise* is by `GoBuilder::go`, in a scope, by a `Handle` or by a timer. A timer of
+//! a channel sends within the poll: the goroutine that receives is readied on the P of the M that
+//! polls. Goroutines that sysmon's polls find are readied from outside.
 //!
-//! # When an M is woken for `run_next`
+//! # Eager
 //!
-//! Not at once: mostly the goroutine that readied another one parks soon, and a wake costs more
-//! than the wait. If sysmon finds the same goroutine there in two rounds, without a pick
-//! between them, and a P is idle, sysmon moves that goroutine to
-//! the global queue and makes the runtime *eager* for a while: then readied goroutines
-//! go to the end of the queue, where idle Ps steal them at once. (Others measured, in different
-//! programs, that a wake for each costs a fifth of the throughput, and that no wake costs 20 times
-//! the latency: tokio's issues 8065 and 4941.)
+//! A goroutine in `run_next` wakes no M: mostly the goroutine that readied it parks soon. If
+//! sysmon finds the same goroutine there in two rounds, without a pick between them, and a P is
+//! idle, sysmon moves that goroutine to the global queue and makes the runtime *eager* for a
+//! while: then readied goroutines go to the end of the queue, where idle Ps steal them at once.
 
 use std::sync::atomic::Ordering;
 
@@ -44,7 +39,6 @@ use crate::threads::{set_bound, starter};
 /// Flags that keep a goroutine off the fast path.
 const SPECIAL: u8 = FLAG_LOCKED | (0b11 << crate::goroutine::FLAG_PRIORITY_SHIFT);
 
-/// Puts a goroutine into `run_next` of this P, or into another queue if it belongs there.
 #[inline(always)]
 pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if g.has_flag(SPECIAL) {
@@ -60,8 +54,7 @@ pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// As [`ready`], but behind the others. An M is woken only for a goroutine that is locked, or
-/// of another class than the normal one.
+/// As [`ready`], but behind the others. Only a goroutine with a flag of [`SPECIAL`] wakes an M.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match g.has_flag(SPECIAL) {
         true => submit(m.shared(), g),
@@ -69,7 +62,6 @@ pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// Puts a goroutine that yields behind the others.
 #[inline(always)]
 pub(super) fn yielded(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match g.has_flag(SPECIAL) {
@@ -78,8 +70,7 @@ pub(super) fn yielded(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// Queues a goroutine without a P, or one that is locked to an M or of another class than the
-/// normal one.
+/// For a goroutine without a P, or with a flag of [`SPECIAL`].
 #[cold]
 #[inline(never)]
 pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
@@ -92,8 +83,7 @@ pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     submit_global(shared, g);
 }
 
-/// The next goroutine of this P: the chain through `run_next` while its time slice
-/// lasts, then the queue.
+/// The chain through `run_next` while its time slice lasts, then the queue.
 #[inline(always)]
 pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     if m.shared().order.is_some() {
@@ -107,7 +97,7 @@ pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
         if !streak.is_multiple_of(STREAK_CHECK) || p.queue.is_empty() || !streak_ends(m, own) {
             return Some(next);
         }
-        // The chain has used up its time slice: it goes behind the others.
+        // The chain has used up its time slice.
         push_back(m, p, next);
     }
     own.streak.set(0);
@@ -141,13 +131,11 @@ fn shuffle(m: ThisM, p: ThisP) {
     }
 }
 
-/// True if `joiner` is next and a fresh goroutine may run before it.
 #[inline(always)]
 pub(super) fn may_run_before(m: ThisM, p: ThisP, joiner: *const Goroutine) -> bool {
     p.run_next.is(joiner, Ordering::Relaxed) && m.shared().order.is_none()
 }
 
-/// Binds the goroutine to its thread, which runs no other.
 pub(super) fn lock_os_thread(header: &StackHeader) {
     // While this thread's state is still unchanged.
     starter();
@@ -155,25 +143,20 @@ pub(super) fn lock_os_thread(header: &StackHeader) {
     set_bound(true);
 }
 
-/// Undoes [`lock_os_thread`].
 pub(super) fn unlock_os_thread(header: &StackHeader) {
     set_bound(false);
     goroutine_of(header).clear_flag(FLAG_LOCKED);
 }
 
-/// Before a wait of a goroutine that unwinds: it keeps its thread, because std counts panics by
-/// thread.
+/// The goroutine keeps its thread, because std counts panics by thread.
 pub(super) fn prepare_unwinding_park(header: &StackHeader) {
     goroutine_of(header).set_flag(FLAG_LOCKED);
 }
 
-/// True if a call runs on a helper: it has no room on the goroutine's stack, and the
-/// goroutine need not keep its thread.
 pub(super) fn blocks_on_helper(header: &StackHeader, has_room: bool) -> bool {
     !has_room && header.pins.get() == 0 && !std::thread::panicking()
 }
 
-/// True if a goroutine without a P waits for one on its thread.
 pub(super) fn waits_for_p(g: &Goroutine) -> bool {
     g.has_flag(FLAG_LOCKED) || std::thread::panicking()
 }

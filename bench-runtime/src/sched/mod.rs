@@ -1,12 +1,9 @@
 //! The scheduler: goroutines (G) on OS threads (M) through processors (P).
 //!
-//! A P is the right to run goroutines, and there are GOMAXPROCS of them; an M
-//! needs one to run a G. A G that blocks in a system call keeps its thread;
-//! its M loses the P, so a blocked thread never counts against the limit.
+//! A P is the right to run goroutines, and there are GOMAXPROCS of them; an M needs one to run a
+//! G. If the G blocks in a system call, the M loses the P.
 //!
-//! A file imports only from its own row of this table and from rows above it. No files import one
-//! another in a circle, and an `impl` is in the file of its type: a test of the repository, `floors`,
-//! checks this, and prints the floors.
+//! A file imports only from its own row of this table and from rows above it.
 //!
 //! | files                           | what is there                                   |
 //! |---------------------------------|-------------------------------------------------|
@@ -23,56 +20,42 @@
 //! | `switch`, `preempt`, `goroutine_main`, `schedule`, `park` | from one G's stack to the next one's; an M's thread |
 //! | `sysmon`                        | the thread that watches |
 //!
-//! The functions that programs call, and the start and the end of a runtime, are in
-//! `crate::runtime`. The part of a goroutine that has no P and no M is in [`crate::goroutine`],
-//! reports about goroutines are in [`crate::debug`], and OS threads in [`crate::threads`].
-//!
+//! What programs call, and the start and the end of a runtime, are in `crate::runtime`.
 //! # The life of a goroutine, in numbered steps
 //!
-//! 1. **Spawn** (`newproc`): by `go`, a record from the P's cache takes the closure and goes into
-//!    the P's `run_next`; the goroutine that was there goes to the end of the P's queue. (Pinned:
-//!    the new one goes to the end of the queue at once.) A full queue moves half of its goroutines
-//!    to the global queue. By `GoBuilder::go`, in a scope, by a `Handle` or by a timer, the record
-//!    goes to the global queue at once. There is no stack yet.
+//! 1. **Spawn** (`newproc`): the closure goes into a record, and the record into a queue: the P's
+//!    by `go`, else the global one. A full queue moves half of its goroutines to the global
+//!    queue. There is no stack yet.
 //! 2. **First run** (`switch::bind`): it gets the stack that was put into the P's cache last. If
-//!    the G before it on this M has just ended, it uses the stack of that G, without a switch.
+//!    the G before it on this M has just ended, it takes over that stack without a switch.
 //! 3. **Park** (`park`): its status becomes Waiting, it is enqueued where a thread will ready it,
 //!    the lock of that queue is released, and it switches to the next G of this M, which it picks
-//!    itself. It may be readied as soon as it is enqueued. The M that dequeues it then waits until
-//!    its context is stored (the table in `crate::goroutine`). After 1,000 loads the M requeues it
-//!    and runs others first (`switch`).
+//!    itself. An M that dequeues it earlier waits until its context is stored (`switch`).
 //! 4. **Ready** (`ready`): exactly once for each park, by the thread that dequeued its waiter or
-//!    claimed its ticket. It goes into `run_next` of the P on which it is readied, and shares the
-//!    time slice of the chain there, 50 µs at most (`queues`). The tables in `migrating` and
-//!    `pinned` have the other cases.
-//! 5. **Look elsewhere**: once in 61 picks an M switches to g0 and checks timers,
-//!    the other classes and the global queue first (`pick`).
-//! 6. **Steal** (`steal`): an M with a P and nothing to run takes half of another P's queue. Ps of
-//!    the same cache come first. At most half as many Ms spin as Ps are busy.
-//! 7. **Rest** (`idle`, S1 to S4): the P goes to the idle list; heavy barrier; all queues are
-//!    checked once more; then the M sleeps. One M waits in the netpoller, until the first timer at
+//!    claimed its ticket. Mostly it goes into `run_next`, and shares the time slice of the chain
+//!    there (`queues`).
+//! 5. **Look elsewhere** (`pick`): once in 61 picks an M switches to g0 and checks timers, the
+//!    other classes and the global queue first.
+//! 6. **Steal** (`steal`): an M with a P and nothing to run takes half of another P's queue.
+//! 7. **Rest** (`idle`, S1 to S4): the P goes to the idle list, all queues are checked once more,
+//!    and the M sleeps on a futex. One M waits in the netpoller instead, until the first timer at
 //!    most; in a pinned runtime also each M whose goroutines wait for descriptors, in its own
-//!    poller. The others sleep on a futex.
-//! 8. **Wake** (`idle`, W1 to W3): a thread that has queued work wakes one M if a P is idle and no
-//!    M spins; the spinner that finds work wakes the next. An M is also woken for a
-//!    goroutine that only it may run (`wake::notify_machine`), with a P that another M or sysmon
-//!    gives it, and by its poller.
-//! 9. **Retake** (`biased_lock`, D1 to D4; `sysmon`): a P in one time slice for 10 ms while
-//!    work waits goes to another M. Its G runs on without a P. At the end of its next call into the
-//!    runtime that G takes an idle P, or queues for one (`preempt::reacquire_p`). If it used the
-//!    CPU meanwhile it is a hog, and queues in the list of hogs, which have half of the time if
-//!    others need the rest (`pick`). A call that parks needs no P.
+//!    poller.
+//! 8. **Wake** (`idle`, W1 to W3): a thread that has queued work wakes one M if a P is idle and
+//!    no M spins; the spinner that finds work wakes the next. An M is also woken for a goroutine
+//!    that only it may run (`wake::notify_machine`), and by its poller.
+//! 9. **Retake** (`biased_lock`, D1 to D4; `sysmon`): a P in one time slice for 10 ms while work
+//!    waits goes to another M. Its G runs on without a P. At the end of its next call into the
+//!    runtime that G takes an idle P, or queues for one (`preempt::reacquire_p`), with the hogs
+//!    if it used the CPU. A call that parks needs no P.
 //! 10. **End** (`goroutine_main::finish`): the outcome is stored in the record and the joiner is
-//!     readied. The next fresh G takes the stack over, and up to 16 of them run before the joiner.
-//!     If there is none, the stack returns to the P's cache.
+//! readied. The next fresh G takes the stack over, and up to 16 of them run before the joiner. If
+//! there is none, the stack returns to the P's cache.
 //!
 //! # Pinned and migrating
 //!
-//! In a migrating runtime any M may run any G. In a pinned one a G that has
-//! started stays with its M: readied goroutines go to that M's own list or inbox.
-//! Only goroutines that have not started are in the Ps' queues and can be stolen. An
-//! M that has goroutines of its own to run and no P queues for one. A goroutine that is known to
-//! compute for long starts on an M of its own (`hogs`).
+//! In a migrating runtime any M may run any G. In a pinned one a G that has started stays with
+//! its M. Only goroutines that have not started are in the Ps' queues and can be stolen.
 //!
 //! # Where a runnable goroutine is
 //!
@@ -88,43 +71,28 @@
 //!
 //! # Heuristics
 //!
-//! Each with its purpose, and with its evidence: a figure, or a test.
+//! | heuristic | file | evidence: a figure, or a test |
+//! |---|---|---|
+//! | goroutines that ready each other share one time slice of 50 µs | `queues` | `light_ping_pong_beside_a_busy_one_keeps_pace` |
+//! | one pick in 61 looks elsewhere first | `pick` | `low_and_normal_classes_run_beside_high_goroutines_that_never_stop` |
+//! | hogs have every other time slice | `pick` | `ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time`; `sched_figures polling` |
+//! | while there are hogs, the low class gets a share of time, not of picks | `pick`, `sysmon` | `ping_pong_beside_a_goroutine_of_the_low_class_that_polls_has_its_share_too` |
+//! | up to 16 fresh goroutines run before their joiner | `goroutine_main` | 349 instructions a goroutine instead of 730 |
+//! | started and fresh goroutines by turns; fresh ones are left to an idle M | `pinned` | `processors_run_at_once_what_a_goroutine_of_a_goroutine_starts` |
+//! | a site that made a hog starts eight on Ms of their own | `hogs` | sleepers beside hogs wake 10 ms late instead of 199 |
+//! | an M spins for its inbox, a helper for a job, if its last waits were short | `pinned`, `crate::threads` | 0.4 µs instead of 24; 0.6 µs instead of 40 |
+//! | an M keeps its P as long as the M that queues for one had its own last | `find_runnable`, `machine` | `light_ping_pong_beside_a_busy_one_keeps_pace` |
+//! | sysmon moves a goroutine that stays in `run_next`; the runtime is eager for a while | `sysmon`, `migrating` | 25 µs late at the median instead of 579; tokio's issues 8065 and 4941 |
+//! | a goroutine whose P is retaken is a hog if it used the CPU for a fifth of the time | `sysmon` | `goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog` |
+//! | hogs have half of the threads at most | `crate::threads::count`, `sysmon` | `hogs_beyond_half_of_the_threads_keep_their_processor` |
+//! | half as many Ms spin as Ps are busy; one wake at a time | `find_runnable`, `wake` | Go's |
+//! | one goroutine found by a poll wakes no M, unless only that M may run it | `poll` | 13 µs of CPU time a request instead of 39 |
+//! | nearer Ps are stolen from first | `steal`, `sys::topology` | `visit_goes_to_the_same_cache_then_the_same_socket_then_beyond` |
+//! | sysmon polls where no M does | `sysmon` | Go's |
+//! | the sweep has more time on an idle host, and under pressure | `crate::runtime::sweep` | `src/stack/compact.rs` |
 //!
-//! | heuristic | file | purpose | evidence |
-//! |---|---|---|---|
-//! | goroutines that ready each other share one time slice of 50 µs | `queues` | the others of that P are not starved | `light_ping_pong_beside_a_busy_one_keeps_pace` |
-//! | one pick in 61 looks elsewhere first | `pick` | goroutines in the global queue, of the low class, or found by a poll are not starved | `low_and_normal_classes_run_beside_high_goroutines_that_never_stop` |
-//! | hogs have every other time slice | `pick` | the others are not starved | `ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time`; `sched_figures polling` |
-//! | while there are hogs, the low class gets a share of time, not of picks | `pick`, `sysmon` | the same beside hogs of the low class | `ping_pong_beside_a_goroutine_of_the_low_class_that_polls_has_its_share_too` |
-//! | up to 16 fresh goroutines run before their joiner | `goroutine_main` | speed of batches that are joined | 349 instructions a goroutine instead of 730 |
-//! | started and fresh goroutines by turns; fresh ones are left to an idle M | `pinned` | neither kind is starved; a second P is used | `processors_run_at_once_what_a_goroutine_of_a_goroutine_starts` |
-//! | a site that made a hog starts eight on Ms of their own | `hogs` | sleepers beside hogs, pinned | they wake 10 ms late instead of 199 |
-//! | an M spins for its inbox, a helper for a job, if its last waits were short | `pinned`, `crate::threads` | round trips between two Ms; short blocking calls | 0.4 µs instead of 24; 0.6 µs instead of 40 |
-//! | an M keeps its P as long as the M that queues for one had its own last | `find_runnable`, `machine` | pinned Ms share a P by time | `light_ping_pong_beside_a_busy_one_keeps_pace` |
-//! | sysmon moves a goroutine that stays in `run_next`; the runtime is eager for a while | `sysmon`, `migrating` | a goroutine that was readied by one that computes | 25 µs late at the median instead of 579; tokio's issues 8065 and 4941 |
-//! | a goroutine whose P is retaken is a hog if it used the CPU for a fifth of the time | `sysmon` | it decides to whom the rules for hogs apply | `goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog` |
-//! | hogs have half of the threads at most | `crate::threads::count`, `sysmon` | the limit of threads is not reached | `hogs_beyond_half_of_the_threads_keep_their_processor` |
-//! | half as many Ms spin as Ps are busy; one wake at a time | `find_runnable`, `wake` | CPU time | Go's |
-//! | one goroutine found by a poll wakes no M, unless only that M may run it | `poll` | CPU time of servers | 13 µs a request instead of 39, when it was introduced |
-//! | nearer Ps are stolen from first | `steal`, `sys::topology` | hosts of several caches | `visit_goes_to_the_same_cache_then_the_same_socket_then_beyond` |
-//! | sysmon polls where no M does | `sysmon` | goroutines that wait for descriptors while all Ps are busy | Go's |
-//! | the sweep has more time on an idle host, and under pressure | `crate::runtime::sweep` | memory of parked goroutines | `src/stack/compact.rs` |
-//!
-//! # Rejected
-//!
-//! - *A signal that interrupts a long goroutine*, as in Go: it may be inside
-//!   malloc or between two instructions of a foreign library.
-//! - *One M a P*, as in tokio and rayon: a blocked thread would keep its P.
-//! - *A callback that unlocks after the switch*, as Go's `gopark` has: every
-//!   park would pass through the M's own stack. Waiting for the context costs
-//!   a load instead.
-//! - *Waking an M for every ready*: others measured that it costs a fifth of the throughput.
-//! - *A stealable `run_next`*: it would cost a locked instruction at each pick.
-//! - *A lock-free idle list*: it is used when an M sleeps or wakes, which takes a system call
-//!   anyway.
-//!
-//! Sources: the design comment of Go's `proc.go` and its "scalable Go
-//! scheduler" document by D. Vyukov; tokio's issues 4941 and 8065.
+//! Sources: the design comment of Go's `proc.go` and its "scalable Go scheduler" document by D.
+//! Vyukov; tokio's issues 4941 and 8065.
 
 pub(crate) mod biased_lock;
 pub(crate) mod current;

@@ -1,6 +1,4 @@
-//! Parking, of goroutines and of plain threads.
-//!
-//! The protocol is in [`crate::goroutine::parkable`].
+//! Parking, of goroutines and of plain threads: see [`crate::goroutine::parkable`].
 
 use std::sync::atomic::Ordering;
 
@@ -19,7 +17,6 @@ use crate::goroutine::{
 use crate::stack::StackHeader;
 use crate::timer::{Action, Armed};
 
-/// The goroutine or thread that runs this code.
 #[cfg(test)]
 pub(crate) fn current() -> Parkable {
     match current::header() {
@@ -34,8 +31,7 @@ fn thread_record() -> &'static ThreadRecord {
     ThreadRecord::current()
 }
 
-/// Step 1 of a wait: from here on a ready ends it. `object`: a dump shows it as what the goroutine
-/// waits for.
+/// Step 1 of a wait: from here on a ready ends it. `object`: shown in dumps.
 #[inline(always)]
 pub(crate) fn prepare_park(reason: WaitReason, object: *const ()) -> Parkable {
     let Some(header) = current::header() else {
@@ -53,8 +49,8 @@ pub(crate) fn prepare_park(reason: WaitReason, object: *const ()) -> Parkable {
     g.parkable()
 }
 
-/// Undoes step 1. Only if no waiter was enqueued, or if all enqueued waiters have been removed
-/// again without a claim by another thread.
+/// Undoes step 1. Only if no waiter was enqueued, or if all were removed again without a claim by
+/// another thread.
 #[inline(always)]
 pub(crate) fn cancel_park(me: Parkable) {
     me.head()
@@ -71,9 +67,9 @@ pub(crate) fn cancel_park(me: Parkable) {
     }
 }
 
-/// A single waiter in the parkable's own record, with this element: for a wait in one queue, which
-/// ends only when the waiter is dequeued. The record's links are in the same place, so the waiter
-/// is overwritten once its owner is readied, except for element and tag.
+/// A waiter in the parkable's own record, for a wait in one queue, which ends only when the
+/// waiter is dequeued. The record's links are in the same place: once the owner is readied, only
+/// element and tag of the waiter are left.
 ///
 /// # Safety
 ///
@@ -198,8 +194,8 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
 /// });
 /// # Ok::<(), std::io::Error>(())
 /// ```
-// Inlined always, though it is long. The CPU would predict its return to the caller of the
-// goroutine that ran before; that misprediction costs as much as all the rest.
+// Inlined, though it is long: else the CPU would mispredict its return, which costs as much as
+// all the rest.
 #[inline(always)]
 pub fn yield_now() {
     let Some(header) = current::header() else {

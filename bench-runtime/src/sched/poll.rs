@@ -11,8 +11,8 @@ use super::{readied, scheduler, wake};
 use crate::goroutine::{Goroutine, Kind, Parkable};
 use crate::recorder::event;
 
-/// Fires the due timers of `from`. The readied goroutines go where [`scheduler::ready_in_turn`]
-/// puts them, and those that the calls of timers ready where [`scheduler::ready`] does.
+/// The readied goroutines go where [`scheduler::ready_in_turn`] puts them, and those that the
+/// calls of timers ready where [`scheduler::ready`] does.
 pub(super) fn fire_timers(shared: &'static Shared, m: ThisM, p: ThisP, from: &'static Processor) {
     if !shared.is_due(from.timers.next_ns()) {
         return;
@@ -47,10 +47,8 @@ pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     any
 }
 
-/// Makes all of them runnable, in their order, behind the others that wait here. An M is woken if
-/// then more than one goroutine is in the P's queue, and for each goroutine that does not wait
-/// here: see [`scheduler::ready_in_turn`]. For a single one that waits here no M is woken: this M
-/// runs it.
+/// Makes all of them runnable, in their order, behind the others. A single goroutine that waits
+/// here wakes no M: this M runs it.
 pub(super) fn ready_all(shared: &'static Shared, m: ThisM, p: ThisP, ready: &mut Vec<Parkable>) {
     for who in ready.drain(..) {
         match who.head().kind {

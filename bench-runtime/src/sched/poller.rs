@@ -1,5 +1,5 @@
-//! Which M waits in the runtime's netpoller, for descriptors and for the first timer: one
-//! at a time.
+//! Which M waits in the runtime's netpoller, for descriptors and for the first timer: at most
+//! one.
 //!
 //! | `m`   | `until_ns`             | meaning                                        |
 //! |-------|------------------------|------------------------------------------------|
@@ -15,23 +15,21 @@ use crate::goroutine::Parkable;
 use crate::util::atomic_ref::AtomicRef;
 use crate::util::lock::Lock;
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Poller {
     m: AtomicRef<Machine>,
     until_ns: AtomicU64,
     polled_ns: AtomicU64,
-    /// The parkables that the M found, empty between uses; kept for its memory.
+    /// Found by the M. Empty between uses; kept for its memory.
     pub(super) found: Lock<Vec<Parkable>>,
 }
 
 impl Poller {
-    /// True if an M waits there.
     pub(super) fn is_taken(&self) -> bool {
         !self.m.is_none(Ordering::Acquire)
     }
 
-    /// Makes `m` the M that waits there; false if another M does.
+    /// False if another M waits there.
     pub(super) fn claim(&self, m: &'static Machine) -> bool {
         let claimed = self.m.store_if_none(m, Ordering::AcqRel);
         if claimed {
@@ -40,17 +38,15 @@ impl Poller {
         claimed
     }
 
-    /// Undoes [`Self::claim`].
     pub(super) fn release(&self) {
         self.m.store(None, Ordering::SeqCst);
     }
 
-    /// Sets until when the M waits, in nanoseconds.
     pub(super) fn wait_until(&self, ns: u64) {
         self.until_ns.store(ns, Ordering::SeqCst);
     }
 
-    /// Ends the wait of the M if it waits for a later time than this, in nanoseconds.
+    /// If the M waits for a later time, ends its wait.
     pub(super) fn interrupt_after(&self, when_ns: u64) {
         if self.until_ns.load(Ordering::Relaxed) > when_ns
             && let Some(m) = self.m.load(Ordering::SeqCst)
@@ -59,12 +55,10 @@ impl Poller {
         }
     }
 
-    /// Notes that some thread polls.
     pub(super) fn note_poll(&self, now_ns: u64) {
         self.polled_ns.store(now_ns, Ordering::Relaxed);
     }
 
-    /// When some thread polled last, in nanoseconds.
     pub(super) fn polled_ns(&self) -> u64 {
         self.polled_ns.load(Ordering::Relaxed)
     }

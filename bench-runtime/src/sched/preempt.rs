@@ -1,11 +1,7 @@
-//! An M without its P: why the P was retaken, how it is handed to another M, and how the
-//! goroutine that still runs acquires one again.
-//!
-//! Sysmon takes a P from an M that runs a goroutine's code for too long while work waits: the
-//! goroutine computes, or is in a blocking system call. An M gives its P away if its goroutine
-//! calls [`crate::runtime::blocking`]. The goroutine continues, on its own OS thread, beside the
-//! others. At its next call into the runtime it takes an idle P, or queues for one; a call that
-//! parks needs none. No goroutine is interrupted.
+//! An M without its P: sysmon has retaken it, or the goroutine called
+//! [`crate::runtime::blocking`]. The goroutine continues on its own thread, beside the others. At
+//! its next call into the runtime it takes an idle P, or queues for one; a call that parks needs
+//! none.
 
 use std::sync::atomic::Ordering;
 
@@ -20,9 +16,9 @@ use crate::goroutine::header::goroutine_of;
 use crate::goroutine::{Goroutine, Priority, Status, WaitReason};
 use crate::stack::StackHeader;
 
-/// A preemption check, at the end of each operation that does not park: a goroutine whose P was
-/// retaken queues for one. Without the check it would run beside the others without a limit. Only
-/// for a caller that holds no lock of the runtime.
+/// At the end of each operation that does not park: a goroutine whose P was retaken queues for
+/// one. Else it would run beside the others without a limit. Only for a caller that holds no lock
+/// of the runtime.
 #[inline(always)]
 pub(crate) fn give_way() {
     if RETAKEN.get() != 0 {
@@ -47,10 +43,9 @@ fn give_way_slow() {
     machine_of(header).leave(was_inside);
 }
 
-/// Acquires a P for the goroutine on this stack, which is inside without one, as Go's
-/// `exitsyscall`: an idle one at once, else by queueing for one or through the global
-/// queue. It may return on another M. In a pinned runtime goroutines that wait for its
-/// thread run first. Blocks the goroutine.
+/// Acquires a P for the goroutine on this stack, which is inside without one: Go's `exitsyscall`.
+/// In a pinned runtime goroutines that wait for its thread run first. It may return on another M.
+/// Blocks the goroutine.
 #[cold]
 #[inline(never)]
 pub(crate) fn reacquire_p(header: &'static StackHeader) -> ThisP {
@@ -58,7 +53,7 @@ pub(crate) fn reacquire_p(header: &'static StackHeader) -> ThisP {
     scheduler::reacquire_unwinding(shared, || reacquire_p_slow(header))
 }
 
-/// [`reacquire_p`] of a goroutine that does not unwind, or that keeps its thread.
+/// For a goroutine that does not unwind, or that keeps its thread.
 fn reacquire_p_slow(header: &'static StackHeader) -> ThisP {
     let mut has_waited = false;
     loop {
@@ -118,7 +113,6 @@ fn reacquire_p_slow(header: &'static StackHeader) -> ThisP {
     }
 }
 
-/// Queues a hog of the normal class.
 fn submit_preempted(shared: &'static Shared, g: &'static Goroutine) {
     // As in `ready::submit`.
     let _user = shared.user();

@@ -1,5 +1,5 @@
-//! A set of Ps, by number, that threads change and read without a lock; Go's `pMask`. To visit its
-//! members takes a load for each 64 Ps, and more only for members.
+//! A set of Ps, by number, without a lock; Go's `pMask`. A visit takes a load for each 64 Ps, and
+//! more only for members.
 
 use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,6 @@ pub(crate) const MAX_PROCS: usize = 4096;
 
 const WORD: usize = u64::BITS as usize;
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct ProcessorSet([AtomicU64; MAX_PROCS / WORD]);
 

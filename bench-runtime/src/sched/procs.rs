@@ -1,9 +1,7 @@
-//! The Ps of a runtime: how many there are, which exist, and how that changes
-//! while it runs.
+//! The Ps of a runtime.
 //!
-//! Ps are made when they are first needed, and freed with the runtime. Ps with a number below
-//! GOMAXPROCS are idle or held. The others are dead, or will be once the M that holds them handles
-//! a notice.
+//! Ps are made when they are first needed, and freed with the runtime. Those with a number below
+//! GOMAXPROCS are idle or held. The others are dead, or will be once their Ms handle a notice.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,7 +12,6 @@ use crate::sys::affinity;
 use crate::sys::cgroup::{Cgroup, procs_for};
 use crate::util::lock::Lock;
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Procs {
     /// GOMAXPROCS.
@@ -22,7 +19,7 @@ pub(crate) struct Procs {
     all: Box<[OnceLock<Box<Processor>>]>,
     /// Ps that exist: all below this index.
     made: AtomicUsize,
-    /// Ps that may have timers: see [`Self::for_each_timed`].
+    /// See [`Self::for_each_timed`].
     timed: ProcessorSet,
     /// GOMAXPROCS was set explicitly or by the environment.
     fixed: AtomicBool,
@@ -30,7 +27,7 @@ pub(crate) struct Procs {
 }
 
 impl Procs {
-    /// No Ps yet. `fixed`: GOMAXPROCS does not follow the host.
+    /// `fixed`: GOMAXPROCS does not follow the host.
     pub(crate) fn new(fixed: bool) -> Self {
         Self {
             number: AtomicUsize::new(0),
@@ -42,41 +39,35 @@ impl Procs {
         }
     }
 
-    /// GOMAXPROCS.
     #[inline(always)]
     pub(super) fn number(&self) -> usize {
         self.number.load(Ordering::Relaxed)
     }
 
-    /// True while GOMAXPROCS follows the host.
     pub(super) fn follow_host(&self) -> bool {
         !self.fixed.load(Ordering::Relaxed)
     }
 
-    /// From now on it does not follow the host.
     pub(super) fn fix(&self) {
         self.fixed.store(true, Ordering::Relaxed);
     }
 
-    /// A P by its number, if it was made.
     pub(super) fn get(&self, index: usize) -> Option<&Processor> {
         self.all.get(index)?.get().map(|p| &**p)
     }
 
-    /// How many were made: all below this index.
     pub(super) fn made_count(&self) -> usize {
         self.made.load(Ordering::Acquire)
     }
 
-    /// A timer was armed on this P.
     pub(super) fn note_timer(&self, p: &Processor) {
-        // Only after it was armed: see `for_each_timed`.
+        // After the timer was armed: see `for_each_timed`.
         if !self.timed.contains(p.id) {
             self.timed.insert(p.id);
         }
     }
 
-    /// Calls `f` with each P that has timers, and maybe with others. Then removes a P that has none
+    /// Calls `f` with each P that has timers, and maybe with others. Removes a P that has none
     /// and does not run, under the lock of its timers: a thread that arms one later adds the P
     /// again.
     pub(super) fn for_each_timed(&'static self, mut f: impl FnMut(&'static Processor)) {
@@ -89,8 +80,8 @@ impl Procs {
         }
     }
 
-    /// Sets GOMAXPROCS while no other thread does, makes the Ps that are missing and
-    /// calls `f` with the old number.
+    /// Sets GOMAXPROCS, makes the Ps that are missing and calls `f` with the old number. Excludes
+    /// other calls meanwhile.
     pub(super) fn resize<R>(&self, number: usize, f: impl FnOnce(usize) -> R) -> R {
         let _resize = self.resize.lock();
         let old = self.number.swap(number, Ordering::SeqCst);
@@ -102,7 +93,6 @@ impl Procs {
     }
 }
 
-/// The number of Ps that the host allows.
 pub(crate) fn number_for_host(reads_files: bool) -> usize {
     let quota = reads_files.then(|| Cgroup::of_this_process().cpus());
     procs_for(affinity::cpus().len(), quota.flatten())

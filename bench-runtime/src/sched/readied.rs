@@ -11,7 +11,7 @@ use crate::goroutine::thread::ThreadRecord;
 use crate::goroutine::{Goroutine, Kind, Parkable};
 use crate::stack::StackError;
 
-/// Ends the wait of a parkable: exactly one ready for each park.
+/// Exactly once for each park.
 #[inline(always)]
 pub(crate) fn ready(who: Parkable) {
     match who.head().kind {
@@ -20,7 +20,7 @@ pub(crate) fn ready(who: Parkable) {
     }
 }
 
-/// [`ready`] for a parkable that is no goroutine.
+/// For a parkable that is no goroutine.
 #[inline(never)]
 pub(super) fn ready_other(who: Parkable) {
     match who.head().kind {
@@ -32,7 +32,7 @@ pub(super) fn ready_other(who: Parkable) {
     }
 }
 
-/// As [`ready`], for a caller that is inside and holds P.
+/// For a caller that is inside and holds P.
 #[inline(always)]
 pub(crate) fn ready_inside(m: ThisM, p: ThisP, who: Parkable) {
     match who.head().kind {
@@ -51,8 +51,7 @@ pub(crate) fn ready_all(all: impl IntoIterator<Item = Parkable>) {
     wakers.into_iter().for_each(wakers::wake);
 }
 
-/// [`ready`] of one of several. The waker of a task goes to `wakers`, and the caller calls it
-/// ([`wake`](super::wakers::wake)) when all are readied.
+/// The caller calls the `wakers` ([`wake`](super::wakers::wake)) when all are readied.
 pub(crate) fn ready_later(who: Parkable, wakers: &mut Vec<Waker>) {
     match who.head().kind {
         Kind::Future => wakers.extend(Pending::of(who).complete()),

@@ -1,5 +1,5 @@
-//! Making goroutines runnable, from any thread. The scheduler chooses the queue, and whether an M
-//! is woken: see the tables of [`super::migrating`] and [`super::pinned`].
+//! Making goroutines runnable, from any thread. [`super::migrating`] and [`super::pinned`] choose
+//! the queue, and whether an M is woken.
 
 use std::ptr;
 
@@ -12,7 +12,6 @@ use crate::goroutine::{Goroutine, Status};
 use crate::recorder::ANY;
 use crate::sys::fork;
 
-/// Ends the wait of a goroutine.
 #[inline]
 pub(crate) fn ready_goroutine(g: &'static Goroutine) {
     let Some(header) = current::header() else {
@@ -33,7 +32,7 @@ fn ready_outside(g: &'static Goroutine) {
     submit(shared_of(g), g);
 }
 
-/// The caller is no goroutine: a plain thread, or an M on g0, which is inside.
+/// For a plain thread, or an M on g0, which is inside.
 #[cold]
 fn ready_from_thread(g: &'static Goroutine) {
     let machine = current::thread_machine();
@@ -43,7 +42,7 @@ fn ready_from_thread(g: &'static Goroutine) {
     }
 }
 
-/// Ends the wait of a goroutine, for a caller that is inside and holds P.
+/// For a caller that is inside and holds P.
 #[inline(always)]
 pub(super) fn ready_on(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if begin_ready(m, p, g) {
@@ -66,7 +65,7 @@ pub(super) fn begin_ready(m: ThisM, p: ThisP, g: &'static Goroutine) -> bool {
     true
 }
 
-/// Makes a goroutine runnable from outside: from a thread without a P.
+/// From a thread without a P.
 #[cold]
 pub(crate) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     if fork::is_child() {

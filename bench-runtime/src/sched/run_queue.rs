@@ -1,5 +1,4 @@
-//! A P's run queue: a ring that its owner pushes to and pops from, and that
-//! others steal half of.
+//! A P's run queue: a ring of which other Ps steal half.
 //!
 //! # Invariants
 //!
@@ -12,8 +11,8 @@
 //!    store. The owner alone leaves exclusive use, and enters it only when no
 //!    other P is alive: a thief holds a P while it steals.
 //!
-//! Source: the ring of Go's scheduler, by D. Vyukov; under loom it holds few
-//! entries, so that wrapping is in reach of the model.
+//! Source: the ring of Go's scheduler. Under loom it is small, so that the model reaches
+//! wrapping.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -26,11 +25,11 @@ pub(crate) const CAPACITY: u32 = 256;
 #[cfg(rt_loom)]
 pub(crate) const CAPACITY: u32 = 4;
 
-/// The ring; entries are pointers that it never follows.
+/// It never follows the pointers.
 #[derive(Debug)]
 pub(crate) struct RunQueue<T> {
     head: AtomicU32,
-    /// True while others may steal: see invariant 4.
+    /// See invariant 4.
     shared: AtomicBool,
     tail: AtomicU32,
     slots: Box<[AtomicPtr<T>]>,
@@ -54,7 +53,7 @@ impl<T> RunQueue<T> {
         unsafe { self.slots.get_unchecked((index & (CAPACITY - 1)) as usize) }
     }
 
-    /// Sets whether others may steal. Only the owner; see invariant 4.
+    /// Only the owner; see invariant 4.
     pub(crate) fn set_shared(&self, shared: bool) {
         if self.shared.load(Ordering::Relaxed) != shared {
             // Release: a thief that reads `true` sees every plain store to `head` before it.
@@ -62,7 +61,7 @@ impl<T> RunQueue<T> {
         }
     }
 
-    /// The number of entries; exact for the owner if no P steals.
+    /// Exact for the owner if no P steals.
     #[inline]
     pub(crate) fn len(&self) -> u32 {
         let head = self.head.load(Ordering::Acquire);
@@ -74,7 +73,7 @@ impl<T> RunQueue<T> {
         self.len() == 0
     }
 
-    /// Appends an entry; returns it if the ring is full. Only the owner.
+    /// Returns the entry if the ring is full. Only the owner.
     #[inline]
     pub(crate) fn push(&self, entry: NonNull<T>) -> Result<(), NonNull<T>> {
         // Acquire: pairs with the Release of takers, which have read the slots
@@ -100,7 +99,7 @@ impl<T> RunQueue<T> {
         NonNull::new(self.slot(head).load(Ordering::Relaxed))
     }
 
-    /// Takes the first entry. Only the owner.
+    /// Only the owner.
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<NonNull<T>> {
         let tail = self.tail.load(Ordering::Relaxed);
@@ -116,7 +115,6 @@ impl<T> RunQueue<T> {
         self.pop_shared(tail)
     }
 
-    /// [`Self::pop`], if others may steal.
     #[inline(never)]
     fn pop_shared(&self, tail: u32) -> Option<NonNull<T>> {
         let mut head = self.head.load(Ordering::Acquire);
@@ -138,16 +136,14 @@ impl<T> RunQueue<T> {
         }
     }
 
-    /// Takes half of the entries, from the front, when the ring is full: they
-    /// overflow to the global queue. Only the owner. Nothing is taken if a
-    /// thief was faster.
+    /// Takes half of the entries, from the front; none if a thief was faster. Only the owner.
     #[cold]
     pub(crate) fn take_half(&self, mut each: impl FnMut(NonNull<T>)) -> u32 {
         self.take(|len| len / 2, &mut each)
     }
 
-    /// Takes half of the entries, rounded up, for another P; returns how many
-    /// it took and how many there were. For any holder of a P in use.
+    /// Takes half of the entries, rounded up; returns how many it took and how many there were.
+    /// For any holder of a P in use.
     pub(crate) fn steal_half(&self, mut each: impl FnMut(NonNull<T>)) -> (u32, u32) {
         // Acquire: pairs with the Release in `set_shared`.
         if !self.shared.load(Ordering::Acquire) {
@@ -260,7 +256,6 @@ mod tests {
 
     #[test]
     fn each_entry_is_taken_once_with_thieves_at_work() {
-        // Miri is a thousand times slower.
         const N: usize = if cfg!(miri) { 300 } else { 60_000 };
         let q = RunQueue::<u8>::new();
         let taken: Vec<AtomicUsize> = (0..=N).map(|_| AtomicUsize::new(0)).collect();

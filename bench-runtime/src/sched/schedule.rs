@@ -14,7 +14,7 @@ use crate::sys::clock::CpuClock;
 use crate::sys::thread::ThreadId;
 use crate::threads::ThreadEnd;
 
-/// The body of an M's thread. Returns how the thread ends.
+/// Returns how the thread ends.
 pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
     // SAFETY: this thread was started for this M.
     let m = unsafe { ThisM::new(m) };
@@ -62,7 +62,6 @@ pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
     end
 }
 
-/// The P of an M that has found a goroutine to run.
 fn held(m: ThisM) -> ThisP {
     match m.held() {
         Some(p) => p,
@@ -70,9 +69,9 @@ fn held(m: ThisM) -> ThisP {
     }
 }
 
-/// On g0, after the goroutine locked to this M has parked: gives the P away
-/// and sleeps until the goroutine is readied and there is a P; then runs
-/// it. Returns the next request; `None`: the runtime shuts down.
+/// After the goroutine locked to this M has parked: gives the P away and sleeps until the
+/// goroutine is readied and there is a P; then runs it. Returns the next request; `None`: the
+/// runtime shuts down.
 fn stop_locked(shared: &'static Shared, m: ThisM) -> Option<usize> {
     hand_off::give_up_processor(shared, m);
     loop {

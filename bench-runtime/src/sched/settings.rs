@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::recorder::Level;
 use crate::stack::StackPolicy;
 
-/// Which scheduler a runtime has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SchedulerKind {
     /// [`super::pinned`].
@@ -60,10 +59,8 @@ impl Settings {
     }
 }
 
-/// The treatment of stacks of goroutines that have been parked for long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShrinkOptions {
-    /// Compact and not only trim.
     pub(crate) compact: bool,
     /// Parked for this long.
     pub(crate) after: Duration,

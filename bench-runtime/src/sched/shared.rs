@@ -43,7 +43,6 @@ pub(crate) struct Entries {
     pub(crate) idles: fn(&'static Shared) -> bool,
     /// Called by an M that is about to sleep.
     pub(crate) rests: fn(&'static Shared),
-    /// The last act of a thread of the runtime.
     pub(crate) thread_ends: fn(&'static Shared, ThreadKind),
 }
 
@@ -54,11 +53,9 @@ pub(crate) enum RunState {
     Running,
     /// With fake time: only after an outside thread acts.
     Stuck,
-    /// They cannot: the runtime has stopped.
     Stopped,
 }
 
-/// Counts since the start, for [`Metrics`](crate::Metrics).
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) wakes_count: AtomicU64,
@@ -67,7 +64,7 @@ pub(crate) struct Counts {
     pub(crate) rescues_count: AtomicU64,
 }
 
-/// A user of a runtime's core, while it lives.
+/// Counts as a user of a runtime's core while it lives.
 #[derive(Debug)]
 pub(crate) struct User(&'static Shared);
 
@@ -99,8 +96,8 @@ impl Drop for Blocked {
     }
 }
 
-/// While it lives, a thread that is no M of the runtime may queue goroutines that have not
-/// started: the thread that drops such goroutines waits until this is dropped.
+/// While it lives, a thread that is no M may queue goroutines that have not started. A shutdown
+/// waits for its end before it drops such goroutines.
 pub(super) struct Admission(&'static Shared);
 
 impl Admission {
@@ -120,8 +117,7 @@ impl Drop for Admission {
     }
 }
 
-/// The state that all Ms and Ps of a runtime share; [`super::lifetime`]
-/// describes how long it lives.
+/// How long it lives: [`super::lifetime`].
 #[derive(Debug)]
 pub(crate) struct Shared {
     lifetime: Lifetime,
@@ -129,7 +125,7 @@ pub(crate) struct Shared {
     pub(crate) attention: Counter,
     /// Ms whose P was retaken, and that have had none since.
     pub(crate) retaken_count: Counter,
-    /// Readied goroutines go to the queue, not to `run_next`: see [`super::migrating`].
+    /// See [`super::migrating`].
     pub(super) eager: AtomicBool,
     /// A P was retaken from a hog not long ago.
     pub(super) hogs_about: AtomicBool,
@@ -137,7 +133,6 @@ pub(crate) struct Shared {
     pub(crate) idle: Idle,
     pub(crate) global: GlobalQueue,
     pub(crate) netpoll: Netpoll,
-    /// The M that waits in `netpoll`.
     pub(crate) poller: Poller,
     slab: OnceLock<slab::Slab>,
     /// Records for spawns from outside.
@@ -151,10 +146,8 @@ pub(crate) struct Shared {
     default_class: Class,
     pub(crate) settings: Settings,
     pub(super) topology: Topology,
-    /// Sysmon's sleep until a P runs.
     pub(crate) sysmon_wait: SleepWhile,
-    /// Odd while sysmon takes goroutines out of timers or the netpoller and readies them; it
-    /// grows by two each time.
+    /// Odd while sysmon takes goroutines out of timers or the netpoller and readies them.
     pub(crate) sysmon_ready_seq: AtomicU64,
     stopping: AtomicBool,
     cleared_up: Once,
@@ -162,13 +155,11 @@ pub(crate) struct Shared {
     admitting: AtomicUsize,
     /// Goroutines without a stack whose closures helpers drop.
     pub(super) refusing: AtomicUsize,
-    /// Goroutines inside `blocking`.
     blocked_count: AtomicUsize,
     /// Plain threads that wait in `Runtime::run`.
     pub(crate) runners_count: AtomicIsize,
     pub(crate) metrics: Counts,
     pub(crate) recorder: Recorder,
-    /// The clock, if time is fake.
     pub(crate) fake_clock: Option<FakeClock>,
     /// Chooses the next goroutine, if the order is seeded.
     pub(super) order: Option<Lock<Rng>>,
@@ -178,8 +169,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// A runtime whose threads have not started yet, and the number of its Ps.
-    ///
+    /// A runtime whose threads have not started yet.
     /// # Errors
     ///
     /// When the process is out of descriptors.
@@ -240,52 +230,48 @@ impl Shared {
         Ok(shared)
     }
 
-    /// The M that holds this P. It may have lost the P by the time that the caller looks at it.
+    /// The M that holds this P, or held it just before.
     pub(crate) fn owner_of(&self, p: &Processor) -> Option<&'static Machine> {
         self.machines.lock().get(p.owner()?).copied()
     }
 
-    /// How many goroutines wait for a descriptor, in all pollers.
+    /// In all pollers.
     pub(crate) fn fd_waiters_count(&'static self) -> usize {
         let own = |m: &&'static Machine| m.own_netpoll().map_or(0, Netpoll::waiters_count);
         let machines: usize = self.machines.lock().iter().map(own).sum();
         machines + self.netpoll.waiters_count()
     }
 
-    /// True from the moment a shutdown begins.
     #[inline(always)]
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Begins a shutdown; false if one has begun before.
+    /// False if a shutdown has begun before.
     pub(crate) fn begin_stop(&self) -> bool {
         // SeqCst: see `Admission`.
         !self.stopping.swap(true, Ordering::SeqCst)
     }
 
-    /// True if there is an [`Admission`].
     pub(crate) fn is_admitting(&self) -> bool {
         self.admitting.load(Ordering::SeqCst) != 0
     }
 
-    /// The end of a shutdown: `f` gives all back. Only the first call does that, and the others
-    /// wait for it.
+    /// The end of a shutdown: `f` gives all back. Only the first call does that; the others wait
+    /// for it.
     pub(crate) fn clear_up(&self, f: impl FnOnce()) {
         self.cleared_up.call_once(f);
     }
 
-    /// True if there is a [`Blocked`].
     pub(crate) fn has_blocked(&self) -> bool {
         self.blocked_count.load(Ordering::SeqCst) != 0
     }
 
-    /// All Ms, also those that have ended.
+    /// Ms that have ended too.
     pub(crate) fn machines(&self) -> Vec<&'static Machine> {
         self.machines.lock().clone()
     }
 
-    /// The clock of this runtime.
     #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
         (self.fake_clock.as_ref()).map_or_else(clock::now_ns, FakeClock::now_ns)
@@ -297,15 +283,14 @@ impl Shared {
         self.fake_clock.is_some() || self.order.is_some()
     }
 
-    /// Counts the caller as a user.
     pub(crate) fn user(&'static self) -> User {
-        // Relaxed: by the rule of the module the core exists now, and the thread that
-        // frees it synchronises with the end of each use.
+        // Relaxed: the core exists now, and the thread that frees it synchronises with the end of
+        // each use.
         self.lifetime.users.fetch_add(1, Ordering::Relaxed);
         User(self)
     }
 
-    /// Ends a use that was counted. The caller touches nothing of the runtime afterwards.
+    /// The caller touches nothing of the runtime afterwards.
     pub(crate) fn release(this: &'static Self) {
         let users = &this.lifetime.users;
         let mut count = users.load(Ordering::Acquire);
@@ -319,8 +304,8 @@ impl Shared {
                 Err(now) => count = now,
             }
         }
-        // SAFETY: no user is left and no record is in use, so by the rule of
-        // the module no thread comes.
+        // SAFETY: no user is left and no record is in use, so by the rule of `lifetime` no thread
+        // comes.
         unsafe { free(ptr::from_ref(this).cast_mut()) };
     }
 
@@ -335,8 +320,8 @@ impl Shared {
         // Half of them: updates may be lost, and a number that stays too high would keep the core
         // for ever.
         self.lifetime.in_use.store(in_use / 2, Ordering::Relaxed);
-        // Acquire: pairs with the Release of `given_back`; a thread that released a
-        // record and is still here is counted in `users`.
+        // Acquire: pairs with the Release of `gives_back`. A thread that released a record and is
+        // still here is counted in `users`.
         fence(Ordering::Acquire);
         in_use == 0
     }
@@ -352,7 +337,6 @@ impl Shared {
         fence(Ordering::Release);
     }
 
-    /// The slab of this runtime's records.
     #[inline(always)]
     pub(crate) fn slab(&'static self) -> &'static slab::Slab {
         match self.slab.get() {
@@ -361,7 +345,6 @@ impl Shared {
         }
     }
 
-    /// The kind of stack a goroutine runs on.
     #[inline(always)]
     pub(crate) fn stack_class(&self, g: &Goroutine) -> Class {
         match g.details() {
@@ -370,7 +353,6 @@ impl Shared {
         }
     }
 
-    /// Takes back the record of a goroutine that is over, from an M with a P.
     #[inline(always)]
     pub(crate) fn recycle(&'static self, p: ThisP, g: &'static Goroutine) {
         g.drop_details();
@@ -378,7 +360,6 @@ impl Shared {
         p.put_record(self.slab(), g);
     }
 
-    /// As [`Self::recycle`], from anywhere.
     pub(crate) fn recycle_outside(&'static self, g: &'static Goroutine) {
         let _user = self.user();
         g.drop_details();
@@ -387,13 +368,12 @@ impl Shared {
         self.slab().put(g);
     }
 
-    /// An unused record, for a thread without a P.
+    /// For a thread without a P.
     pub(crate) fn take_record_outside(&'static self) -> &'static Goroutine {
         self.spawned_outside.fetch_add(1, Ordering::Relaxed);
         self.outside.lock().take(self.slab())
     }
 
-    /// Goroutines that have not ended.
     pub(crate) fn goroutines_count(&'static self) -> usize {
         let sum = |count: fn(&Processor) -> &AtomicU64| -> u64 {
             let counts = self.processors().map(count);
@@ -412,12 +392,11 @@ impl Shared {
         self.procs.number()
     }
 
-    /// Every P that was ever made, dead ones too: they may have timers.
+    /// Dead ones too: they may have timers.
     pub(crate) fn processors(&'static self) -> impl Iterator<Item = &'static Processor> {
         (0..self.procs.made_count()).filter_map(|index| self.procs.get(index))
     }
 
-    /// The earliest timer of all Ps.
     pub(crate) fn first_timer_ns(&'static self) -> u64 {
         let mut first = u64::MAX;
         self.procs
@@ -425,15 +404,14 @@ impl Shared {
         first
     }
 
-    /// True if a timer is due at this time; `u64::MAX` means that there is none.
+    /// `u64::MAX` means that there is no timer.
     pub(super) fn is_due(&self, timer_ns: u64) -> bool {
         timer_ns != u64::MAX && timer_ns <= self.now_ns()
     }
 
-    /// Whether the goroutines that have not ended can still end.
     #[inline]
     pub(crate) fn run_state(&self) -> RunState {
-        // SeqCst: see `spawn::wait_for`.
+        // SeqCst: see `join::wait_for`.
         match self.run_state.load(Ordering::SeqCst) {
             0 => RunState::Running,
             1 => RunState::Stuck,
@@ -447,7 +425,7 @@ impl Shared {
             .store(RunState::Stopped as u8, Ordering::SeqCst);
     }
 
-    /// Changes the state from `from`; false if it is another.
+    /// False if the state is not `from`.
     pub(crate) fn change_run_state(&self, from: RunState, to: RunState) -> bool {
         let (from, to) = (from as u8, to as u8);
         self.run_state
@@ -455,9 +433,8 @@ impl Shared {
             .is_ok()
     }
 
-    /// Records that a P was retaken from `m`; the caller holds the P, and did not yet at
-    /// `before_ns`. The event has that time, or the time of the P's last event: with a later one
-    /// `m` could seem to have two Ps.
+    /// Records that a P was retaken from `m`, which held it at `before_ns`. The event has that
+    /// time, or the time of the P's last event: with a later one `m` could seem to have two Ps.
     pub(super) fn record_retake(&self, p: &Processor, m: &Machine, before_ns: u64) {
         let hog = m.current_goroutine().map_or(0, id_of);
         let last = p.recorder.ring.last().and_then(Event::unpack);

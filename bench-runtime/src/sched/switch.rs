@@ -1,10 +1,8 @@
-//! Switching from an M's own stack to a goroutine's, from one goroutine's to the next,
-//! and back.
+//! Switching from an M's own stack (*g0*, as in Go) to a goroutine's, from one goroutine's to the
+//! next, and back.
 //!
-//! An M's thread runs [`super::schedule`] on its own stack, *g0* as in Go. It resumes a
-//! goroutine; from then on goroutines resume each other directly when they park or end
-//! ([`super::goroutine_main`]). A goroutine that finds no next one switches to g0. A switch to g0
-//! passes a request to it, a switch to a goroutine passes the M.
+//! Goroutines resume each other directly when they park or end. A goroutine that finds no next
+//! one switches to g0. A switch to g0 passes a request, a switch to a goroutine passes the M.
 
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,21 +22,18 @@ use crate::recorder::SWITCHES;
 use crate::stack::{StackHeader, fiber};
 use crate::sys::clock;
 
-/// Payloads of a switch to g0: what to do there, as the function in Go's `mcall`.
+/// Requests to g0, as the function in Go's `mcall`.
 pub(crate) mod mcall {
-    /// Run another goroutine.
     pub(crate) const SCHEDULE: usize = 0;
-    /// The goroutine that just left is locked to this M: wait for it, as Go's
-    /// `stoplockedm`.
+    /// Wait for the goroutine that just left, which is locked to this M: Go's `stoplockedm`.
     pub(crate) const STOP_LOCKED: usize = 1;
-    /// The goroutine that just ended was locked: the thread ends with it.
+    /// End the thread: the goroutine that just ended was locked to it.
     pub(crate) const EXIT_THREAD: usize = 2;
     // Any other: the address of a fresh goroutine to be started on another M.
 }
 
-/// How many loads an M waits for a goroutine that is still leaving its stack on another CPU. Only a
-/// few instructions are left, unless the kernel has taken the CPU from that thread. Chosen, not
-/// measured.
+/// For a goroutine that is still leaving its stack on another CPU: only a few instructions are
+/// left, unless the kernel has taken that CPU from its thread. Chosen, not measured.
 const LEAVING_SPINS: u32 = 1_000;
 
 /// Saves the running context in `save` and resumes `context`. Returns the payload of
@@ -50,8 +45,8 @@ pub(super) fn resume(m: ThisM, save: &AtomicUsize, context: usize) -> usize {
     unsafe { arch::switch(save.as_ptr(), context, ptr::from_ref(m.machine()) as usize) }
 }
 
-/// The first step of a resumed goroutine, on its own stack: stores its M, from the payload, and the
-/// address of its header, which takes longer to find for the thread that resumes it. Returns the M.
+/// The first step of a resumed goroutine, on its own stack: stores its M, from the payload, and
+/// the address of its header.
 #[inline(always)]
 pub(super) fn arrive(header: &'static StackHeader, g: &Goroutine, payload: usize) -> ThisM {
     header.machine.set(payload as *mut ());
@@ -117,7 +112,7 @@ fn ready_context_slow(
     Ok(claim::saved(context))
 }
 
-/// For a goroutine that begins to run: records how long it waited for that, if it is timed.
+/// Records how long a timed goroutine has waited to run.
 #[inline(always)]
 pub(super) fn end_timing(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if g.has_flag(FLAG_TIMED) {
@@ -138,7 +133,6 @@ fn end_timing_slow(shared: &'static Shared, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// Gives a goroutine its stack, for its first run.
 fn bind(m: ThisM, p: ThisP, g: &'static Goroutine) -> Result<usize, usize> {
     match p.take_stack(m.shared().stack_class(g)) {
         Ok(stack) => {
@@ -157,8 +151,8 @@ fn bind(m: ThisM, p: ThisP, g: &'static Goroutine) -> Result<usize, usize> {
 }
 
 /// Parks the goroutine on this stack: step 3 of [`crate::goroutine::parkable`]. It is inside, and
-/// enqueued where a thread will ready it. Returns when it is resumed, still inside, with the M that
-/// it is on now. Blocks the goroutine.
+/// enqueued where a thread will ready it. Returns when it is resumed, still inside, with its
+/// present M. Blocks the goroutine.
 #[inline(always)]
 pub(crate) fn leave_stack(
     header: &'static StackHeader,
@@ -220,8 +214,8 @@ pub(crate) fn leave_for_g0(
     arrive(header, g, payload)
 }
 
-/// In a migrating runtime: parks a goroutine that is locked to its thread, or that unwinds. Its M
-/// runs no other goroutine, and waits for this one.
+/// In a migrating runtime, for a goroutine that is locked to its thread, or that unwinds: its M
+/// waits for it, and runs no other.
 #[cold]
 #[inline(never)]
 fn leave_locked(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> ThisM {

@@ -1,8 +1,7 @@
 //! The M of the calling thread, with the part that only this thread may use.
 //!
-//! A [`ThisM`] is not `Send`, so it stays with its thread. A goroutine that parks may
-//! continue on another M: the switch (`switch::leave_stack`) returns that M, and nothing keeps a
-//! `ThisM` over a switch.
+//! A goroutine that parks may continue on another M: the switch returns that M, and nothing keeps
+//! a [`ThisM`] over a switch.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -23,7 +22,6 @@ use crate::util::lock::LockGuard;
 /// Ms of the process whose P was retaken, and that have had no P since.
 pub(super) static RETAKEN: Counter = Counter::new();
 
-/// See the module.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThisM {
     machine: &'static Machine,
@@ -52,20 +50,17 @@ impl ThisM {
         }
     }
 
-    /// The part that other threads may use too.
     #[inline(always)]
     pub(crate) fn machine(self) -> &'static Machine {
         self.machine
     }
 
-    /// The part that belongs to the M's own thread.
     #[inline(always)]
     pub(super) fn own(self) -> &'static Own {
         // SAFETY: this is that thread.
         unsafe { self.machine.own() }
     }
 
-    /// Its runtime.
     #[inline(always)]
     pub(crate) fn shared(self) -> &'static Shared {
         // SAFETY: `wake::new_machine` puts the address of the runtime there, which lives as
@@ -79,8 +74,8 @@ impl ThisM {
         }
     }
 
-    /// Enters the runtime. Returns its P, or `None` if that was retaken; and whether it was already
-    /// inside, for `leave`.
+    /// Returns the P, or `None` if it was retaken; and whether the M was already inside, for
+    /// `leave`.
     #[inline(always)]
     pub(crate) fn enter(self) -> (Option<ThisP>, bool) {
         let (p, was_inside) = self.own().p_lock.enter();
@@ -88,13 +83,12 @@ impl ThisM {
         (unsafe { p.as_ref().map(|p| ThisP::new(p)) }, was_inside)
     }
 
-    /// Goes back to the goroutine's code.
     #[inline(always)]
     pub(crate) fn leave(self, was_inside: bool) {
         self.own().p_lock.leave(was_inside);
     }
 
-    /// The P it holds. Only inside the runtime.
+    /// Only inside the runtime.
     pub(crate) fn held(self) -> Option<ThisP> {
         // SAFETY: Ps live as long as their runtime's Ms. This one holds it, and is inside.
         unsafe { self.own().p_lock.held().as_ref().map(|p| ThisP::new(p)) }
@@ -109,7 +103,7 @@ impl ThisM {
         {
             p.recorder.record(Kind::Run, id_of(g), 0);
         }
-        // Before the lock shows it: a retake reads the M here.
+        // Before the lock shows the P: a retake reads the M here.
         p.set_owner(Some(self.id));
         self.holds_since_ns
             .store(clock::now_ns(), Ordering::Relaxed);
@@ -136,7 +130,7 @@ impl ThisM {
         }
     }
 
-    /// Releases its P. Only inside the runtime.
+    /// Only inside the runtime.
     pub(crate) fn release_p(self) {
         if let Some(p) = self.held() {
             p.recorder.record(Kind::Stop, self.id as u64, 0);
@@ -151,15 +145,15 @@ impl ThisM {
         }
     }
 
-    /// In a pinned runtime: its queues.
+    /// In a pinned runtime.
     #[inline(always)]
     pub(super) fn queues(self) -> &'static MachineQueues {
         &self.own().queues
     }
 
-    /// Returns the poller in which it will sleep: its own, if it has one, else the runtime's. From
-    /// now on a thread that wakes it also interrupts that poller. Only before the heavy barrier of
-    /// S2.
+    /// Returns the poller in which the M will sleep: its own, if it has one, else the runtime's.
+    /// From now on a thread that wakes the M also interrupts that poller. Only before the heavy
+    /// barrier of S2.
     pub(crate) fn begin_polling(self) -> &'static Netpoll {
         let own = self.machine.own_netpoll();
         let netpoll = own.unwrap_or(&self.shared().netpoll);
@@ -168,8 +162,8 @@ impl ThisM {
     }
 }
 
-/// Marks an M whose P was just retaken: [`super::give_way`] then checks. Under the lock of
-/// [`super::biased_lock`], so before the M can acquire another P.
+/// [`super::give_way`] then checks. Under the lock of [`super::biased_lock`], so before the M can
+/// acquire another P.
 pub(crate) fn mark_retaken(shared: &Shared, m: &Machine) {
     if !m.p_retaken.swap(true, Ordering::Relaxed) {
         RETAKEN.add();
@@ -177,7 +171,7 @@ pub(crate) fn mark_retaken(shared: &Shared, m: &Machine) {
     }
 }
 
-/// Unmarks it: it holds a P again, or it ends.
+/// The M holds a P again, or it ends.
 #[inline]
 pub(crate) fn unmark_retaken(shared: &Shared, m: &Machine) {
     if m.is_p_retaken() && m.p_retaken.swap(false, Ordering::Relaxed) {

@@ -1,8 +1,7 @@
 //! Where the wakers of futures are called.
 //!
-//! A waker is foreign code: it may panic, wait, and call anything of this crate.
-//! So none is called under a lock, inside the scheduler, or while
-//! parkables that were dequeued have not been readied:
+//! A waker is foreign code: it may panic, wait, and call anything of this crate. So none is
+//! called under a lock, inside the scheduler, or while dequeued parkables have not been readied:
 //!
 //! | the thread readies from                      | it calls the waker           |
 //! |----------------------------------------------|------------------------------|
@@ -23,7 +22,7 @@ use crate::threads::waker;
 use crate::util::panic::without_panic;
 
 thread_local! {
-    /// The wakers that a thread must not wake yet. Not for code on a goroutine's stack.
+    /// For a thread that must not wake them yet. Not for code on a goroutine's stack.
     static LATER: Cell<Option<Vec<Waker>>> = const { Cell::new(None) };
 }
 
@@ -55,8 +54,7 @@ pub(crate) fn wake(waker: Waker) {
     }
 }
 
-/// Calls the wakers in [`waker`]'s thread, because a waker may wait, and other work waits for the
-/// calling thread.
+/// In [`waker`]'s thread, because a waker may wait, and other work waits for the calling thread.
 pub(crate) fn wake_apart(wakers: Vec<Waker>) {
     if wakers.is_empty() {
         return;
@@ -68,7 +66,7 @@ pub(crate) fn wake_apart(wakers: Vec<Waker>) {
     }
 }
 
-/// Calls a waker in a goroutine, or in [`waker`]'s thread if the runtime stops.
+/// In [`waker`]'s thread if the runtime stops.
 pub(crate) fn wake_in_goroutine(shared: &'static Shared, waker: Waker) {
     struct Wakes(Option<Waker>);
     impl Drop for Wakes {
