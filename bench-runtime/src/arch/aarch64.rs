@@ -36,12 +36,11 @@ pub(crate) unsafe fn prepare(top: *mut u8, entry: Entry) -> usize {
     }
 }
 
-/// The outermost frame of every goroutine.
 #[unsafe(naked)]
 unsafe extern "C" fn base() {
     naked_asm!(
-        // Unwinders end at a frame whose return address is marked as undefined,
-        // the frame-pointer chain at a null x29.
+        // Unwinders end at a frame whose return address is marked as undefined, the frame-pointer
+        // chain at a null x29.
         ".cfi_startproc",
         ".cfi_undefined x30",
         // A landing pad for the jump here (`bti jc`), a no-op if branch targets are not enforced.
@@ -51,9 +50,8 @@ unsafe extern "C" fn base() {
         "mov x29, xzr",
         // The payload arrives in x2, and the first argument is passed in x0.
         "mov x0, x2",
-        // A jump, because the return predictor would record a call. The entry never returns, so
-        // that record would shift all later predictions by one. If branch targets are enforced, a
-        // jump through x16 may land where a call may.
+        // A jump, because the return predictor would record a call, and the entry never returns. If
+        // branch targets are enforced, a jump through x16 may land where a call may.
         "adr x30, 2f",
         "br x16",
         "2:",
@@ -71,9 +69,8 @@ unsafe extern "C" fn base() {
 #[inline(always)]
 pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usize {
     let back;
-    // SAFETY: the caller owns the context and may resume it. All registers are
-    // clobbered, or saved by this code; without `nostack` the compiler keeps no
-    // data below SP.
+    // SAFETY: the caller owns the context and may resume it. All registers are clobbered, or saved
+    // by this code; without `nostack` the compiler keeps no data below SP.
     unsafe {
         asm!(
             "adr x9, 2f",
@@ -82,7 +79,7 @@ pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usiz
             "str x9, [sp]",
             "mov x9, sp",
             // Once this store is visible, another CPU may resume this context. The store is a
-            // Release, so a thread that loads `*save` with Acquire sees all earlier stores.
+            // Release: a thread that loads `*save` with Acquire sees all earlier stores.
             "stlr x9, [x0]",
             "mov sp, x1",
             "ldr x9, [sp]",
@@ -153,8 +150,7 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
         ".xword {personality}",
         ".popsection",
         ".cfi_startproc",
-        // 0x9b: relative, indirect, four bytes. They are the distance from here to the word above,
-        // which holds the address of the personality.
+        // 0x9b: relative, indirect, four bytes, to the word above with the personality's address.
         ".cfi_personality 0x9b, .Lbench_runtime_personality",
         "stp x29, x30, [sp, #-16]!",
         ".cfi_def_cfa_offset 16",
@@ -175,7 +171,6 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
     )
 }
 
-/// The stack pointer; under Miri an address close to it.
 #[inline(always)]
 pub(crate) fn stack_pointer() -> usize {
     if cfg!(miri) {

@@ -1,9 +1,8 @@
-//! Exceptions of the unwinder (the Itanium C++ ABI, level I): caught with their
-//! payload, and raised again.
+//! Exceptions of the unwinder (the Itanium C++ ABI, level I): caught with their payload, and raised
+//! again.
 
 use std::ffi::{c_int, c_void};
 
-/// A function that may unwind.
 pub(crate) type Body = unsafe extern "C-unwind" fn(*mut c_void);
 
 #[repr(C)]
@@ -28,10 +27,10 @@ const HANDLER_FOUND: c_int = 6;
 const INSTALL_CONTEXT: c_int = 7;
 const CONTINUE_UNWIND: c_int = 8;
 
-/// The register of a result; DWARF gives it this number on both CPUs.
+/// DWARF gives the register of a result this number on both CPUs.
 const RESULT: c_int = 0;
 
-/// The length in bytes of the instruction after the call in [`catch`](super::catch).
+/// The bytes of the instruction after the call in [`catch`](super::catch).
 const NULL_RESULT_BYTES: usize = if cfg!(target_arch = "x86_64") {
     // `xor`.
     2
@@ -40,9 +39,8 @@ const NULL_RESULT_BYTES: usize = if cfg!(target_arch = "x86_64") {
     4
 };
 
-/// The personality of the frame of `catch`: it catches every exception, and
-/// continues after the instruction that follows the call, with the exception as
-/// the result.
+/// The personality of the frame of `catch`: it catches every exception, and continues after the
+/// instruction that follows the call, with the exception as the result.
 pub(super) unsafe extern "C" fn personality(
     _version: c_int,
     actions: c_int,
@@ -65,8 +63,7 @@ pub(super) unsafe extern "C" fn personality(
     INSTALL_CONTEXT
 }
 
-/// Raises an exception that [`catch`](super::catch) returned, for another frame to
-/// catch. It returns only if no frame catches it.
+/// Raises an exception that [`catch`](super::catch) returned. Returns only if no frame catches it.
 ///
 /// # Safety
 ///

@@ -1,24 +1,22 @@
 //! The context switch: the interface that every CPU must provide.
 //!
-//! A *saved context* is a stack pointer; all other registers are on the stack
-//! that it points into. Each architecture's file draws that stack. The
-//! contract:
+//! A *saved context* is a stack pointer; the stack holds all other registers. Each architecture's
+//! file draws that stack. The contract:
 //!
 //! - `prepare(top, entry) -> usize`: writes a saved context into an unused stack. A resume of it
 //!   calls `entry(payload)` on the empty stack; unwinders stop there.
-//! - `switch(save, to, payload) -> usize`: saves the running context, stores
-//!   it to `*save` when all of it has been written (another thread may resume
-//!   it from that moment), and resumes `to`. Returns the payload with which another
-//!   switch resumes this context.
+//! - `switch(save, to, payload) -> usize`: saves the running context, stores its address to `*save`
+//!   as the last step, and resumes `to`. From that store on, another thread may resume the saved
+//!   context. Returns the payload of the switch that resumes it.
 //! - `jump(to, payload) -> !`: resumes `to` and forgets the running context.
-//! - `stack_pointer() -> usize`.
+//! - `stack_pointer() -> usize`: under Miri an address close to it.
 //! - `registers(saved, word) -> Registers`: the registers with which an unwinder begins at a saved
 //!   context; `word` reads from its stack.
 //! - `catch(f, data) -> exception`: calls `f(data)`. Returns null if `f` returns, or the
 //!   exception's object if `f` unwinds ([`exception`]).
 //!
-//! The asm of a switch saves two registers that LLVM reserves, and declares all others as
-//! clobbered. So the compiler saves only live values. Floating-point control words are not
+//! The assembly of a switch saves two registers that LLVM reserves, and declares all others as
+//! clobbered, so the compiler saves only live values. Floating-point control words are not
 //! switched: no code may change them across a park.
 
 mod context;
@@ -68,8 +66,8 @@ mod tests {
         let mut other = unsafe { prepare(top, doubler) };
         let mut sum = 0;
         for i in 0..1000usize {
-            // SAFETY: `other` is the fresh or suspended context of `doubler`,
-            // and this thread resumes it only here.
+            // SAFETY: `other` is the fresh or suspended context of `doubler`, and this thread
+            // resumes it only here.
             sum += unsafe { switch(MAIN.with(Cell::as_ptr), other, i) };
             other = OTHER.with(Cell::get);
         }

@@ -35,21 +35,19 @@ pub(crate) unsafe fn prepare(top: *mut u8, entry: Entry) -> usize {
     }
 }
 
-/// The outermost frame of every goroutine.
 #[unsafe(naked)]
 unsafe extern "C" fn base() {
     naked_asm!(
-        // Unwinders end at a frame whose return address is marked as undefined,
-        // the frame-pointer chain at a null rbp.
+        // Unwinders end at a frame whose return address is marked as undefined, the frame-pointer
+        // chain at a null rbp.
         ".cfi_startproc",
         ".cfi_undefined rip",
         "pop rax",
         "xor ebp, ebp",
         // The payload arrives in rdx, and the first argument is passed in rdi.
         "mov rdi, rdx",
-        // The stack is empty, and aligned as the ABI requires before a call. A push and a jump
-        // stand for the call, because the return predictor would record a call. The entry never
-        // returns, so that record would shift all later predictions by one.
+        // A push and a jump in place of a call, because the return predictor would record the call,
+        // and the entry never returns.
         "lea rcx, [rip + 2f]",
         "push rcx",
         "jmp rax",
@@ -68,9 +66,8 @@ unsafe extern "C" fn base() {
 #[inline(always)]
 pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usize {
     let back;
-    // SAFETY: the caller owns the context and may resume it. All registers are
-    // clobbered, or saved by this code; without `nostack` the compiler keeps no
-    // data in the red zone.
+    // SAFETY: the caller owns the context and may resume it. All registers are clobbered, or saved
+    // by this code; without `nostack` the compiler keeps no data in the red zone.
     unsafe {
         asm!(
             "push rbp",
@@ -78,11 +75,10 @@ pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usiz
             "lea rax, [rip + 2f]",
             "push rax",
             // Once this store is visible, another CPU may resume this context. Stores become
-            // visible in order, so that CPU also sees the values that were pushed before.
+            // visible in order, so that CPU also sees the pushed values.
             "mov [rdi], rsp",
             "mov rsp, rsi",
-            // Pop and jump rather than `ret`: the return predictor has never
-            // seen the matching call and would miss each time.
+            // Not `ret`: the return predictor has seen no matching call and would miss each time.
             "pop rax",
             "jmp rax",
             "2:",
@@ -145,8 +141,7 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
         ".quad {personality}",
         ".popsection",
         ".cfi_startproc",
-        // 0x9b: relative, indirect, four bytes. They are the distance from here to the word above,
-        // which holds the address of the personality.
+        // 0x9b: relative, indirect, four bytes, to the word above with the personality's address.
         ".cfi_personality 0x9b, .Lbench_runtime_personality",
         "push rax",
         ".cfi_adjust_cfa_offset 8",
@@ -163,7 +158,6 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
     )
 }
 
-/// The stack pointer; under Miri an address close to it.
 #[inline(always)]
 pub(crate) fn stack_pointer() -> usize {
     if cfg!(miri) {

@@ -1,9 +1,8 @@
 //! The standard streams, which block the goroutine and not its thread.
 //!
-//! Other processes, such as a shell, share these streams, so they must stay in blocking mode. A
-//! goroutine waits until the stream is ready, as for a socket, and then reads or writes as much as
-//! it can without blocking. If the kernel cannot do that, a helper thread makes the call. Files,
-//! terminals and pipes are handled in the same way; a file is always ready.
+//! Other processes, such as a shell, share these streams, so they stay in blocking mode. A
+//! goroutine waits until the stream is ready, and then reads or writes as much as it can without
+//! blocking. If the kernel cannot do that, a helper thread makes the call. A file is always ready.
 //!
 //! ```
 //! use bench_runtime::io::stdout;
@@ -32,10 +31,9 @@ use crate::sys::{fd, transfer};
 struct Stream(i32);
 
 impl Stream {
-    /// Calls `now`, which does not block. If `now` returns `None`, waits until the stream is ready,
-    /// and calls it again. If `now` returns `None` although the stream is ready, a helper thread
-    /// calls `by_thread`, which may block, because other processes use the stream too. Blocks the
-    /// goroutine.
+    /// Calls `now`, which does not block, again each time that the stream is ready. If `now`
+    /// returns `None` although the stream is ready, a helper thread calls `by_thread`, which may
+    /// block. Blocks the goroutine.
     fn when_ready<B: Send>(
         self,
         side: Side,
@@ -43,8 +41,8 @@ impl Stream {
         now: fn(BorrowedFd<'_>, &mut B) -> Option<usize>,
         by_thread: fn(BorrowedFd<'_>, &mut B) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        // SAFETY: the number is open, or the kernel returns an error. std also assumes that it is
-        // open.
+        // SAFETY: the number is open, or the kernel returns an error. std assumes that it is open
+        // too.
         let fd = unsafe { BorrowedFd::borrow_raw(self.0) };
         // Watched only for this call, because the program may later use the number for another
         // file.
@@ -76,7 +74,6 @@ impl Stream {
     }
 }
 
-/// The result, or `count` if the stream is closed.
 fn or_closed(result: io::Result<usize>, count: usize) -> io::Result<usize> {
     match result {
         Err(e) if e.raw_os_error() == Some(libc::EBADF) => Ok(count),

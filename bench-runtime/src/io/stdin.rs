@@ -18,8 +18,8 @@ static BUFFER: LazyLock<Mutex<BufReader<Stream>>> =
 /// A handle of the standard input, like [`std::io::Stdin`]; from [`stdin`].
 ///
 /// All handles share one buffer. Each call locks it; [`lock`](Self::lock) locks it for several
-/// calls. std's own `stdin` has another buffer: bytes that one of the two has read ahead are not
-/// visible to the other.
+/// calls. std's own `stdin` has another buffer, and does not see bytes that this one has read
+/// ahead.
 ///
 /// # Examples
 ///
@@ -60,7 +60,7 @@ impl Stdin {
     /// ```no_run
     /// use std::io::BufRead;
     ///
-    /// // No other goroutine gets a line in between.
+    /// No other goroutine gets a line in between.
     /// let pairs = bench_runtime::io::stdin().lock().lines().take(2).count();
     /// ```
     pub fn lock(&self) -> StdinLock<'static> {
@@ -69,8 +69,8 @@ impl Stdin {
         }
     }
 
-    /// Appends the next line, its end included, and returns the number of bytes: 0
-    /// is the end of the input. Blocks the goroutine.
+    /// Appends the next line with its end, and returns the number of bytes: 0 is the end of the
+    /// input. Blocks the goroutine.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! A trace as Chrome's trace events, which Perfetto opens.
 //!
-//! Source: the "Trace Event Format" document of the Chromium project: `X` is a
-//! slice, `i` an instant, `s` and `f` the ends of an arrow, `M` a name.
+//! Source: the "Trace Event Format" document of the Chromium project: `X` is a slice, `i` an
+//! instant, `s` and `f` the ends of an arrow, `M` a name.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -30,18 +30,15 @@ use crate::goroutine::details::Labels;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
-    /// One for each P, and one for events without a P.
     pub(crate) tracks: Vec<Track>,
-    /// The known goroutines, by their numbers.
     pub(crate) goroutines: BTreeMap<u64, Who>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Track {
-    /// The time at which the ring was read: later events are missing. Rings are read at different
-    /// times.
+    /// When the ring was read: later events are missing. Rings are read at different times.
     pub(crate) at_ns: u64,
-    /// The number of the P; `None` for the track of events without a P.
+    /// `None` for events without a P.
     pub(crate) p: Option<usize>,
     pub(crate) lost_count: u64,
     pub(crate) events: Vec<Event>,
@@ -96,14 +93,12 @@ impl Trace {
     }
 }
 
-/// The format's "process" with a "thread" for each P, and one for events without a P.
+/// The format's "process" with a "thread" for each P.
 const PROCESSORS: u64 = 1;
-/// The format's "process" with a "thread" for each M.
 const MACHINES: u64 = 2;
-/// The "thread" of events without a P: its number is above all Ps.
+/// The "thread" of events without a P; its number is above all Ps.
 const OTHERS: u64 = 1 << 20;
 
-/// Text as the inside of a JSON string.
 struct Escaped<'a>(&'a str);
 
 impl Display for Escaped<'_> {
@@ -119,14 +114,13 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// A "thread" of the format.
 #[derive(Clone, Copy)]
 struct Place {
     pid: u64,
     tid: u64,
 }
 
-/// A goroutine that runs, or a P that is held, since `since_ns`.
+/// A goroutine that runs, or a P that is held.
 struct Open {
     subject: u64,
     since_ns: u64,
@@ -170,7 +164,7 @@ fn place_of(track: &Track) -> Place {
 }
 
 impl<W: Write> Writer<'_, W> {
-    /// Writes one event; `rest` is the text after its place.
+    /// `rest` is the text after its place.
     fn event(&mut self, phase: char, at: Place, rest: fmt::Arguments<'_>) -> io::Result<()> {
         let comma = if self.begun { "," } else { "" };
         self.begun = true;
@@ -181,7 +175,6 @@ impl<W: Write> Writer<'_, W> {
         )
     }
 
-    /// A time in microseconds, as in the format.
     fn us(&self, ns: u64) -> String {
         let ns = ns.saturating_sub(self.base_ns);
         format!("{}.{:03}", ns / 1000, ns % 1000)
@@ -224,7 +217,6 @@ impl<W: Write> Writer<'_, W> {
         Ok(())
     }
 
-    /// The title of a goroutine's slices.
     fn title(&self, g: u64) -> String {
         match self
             .trace
@@ -237,14 +229,14 @@ impl<W: Write> Writer<'_, W> {
         }
     }
 
-    /// Writes one track: a slice for each run, and slices on the tracks of the Ms that held the P.
+    /// Writes a slice for each run, and slices on the tracks of the Ms that held the P.
     fn track(&mut self, track: &Track) -> io::Result<()> {
         let at = place_of(track);
         let mut run: Option<Open> = None;
         let mut held: Option<Open> = None;
         for &event in &track.events {
             let reason = match event.kind {
-                // A park and a yield have events of their own. So the goroutine that ran before
+                // A park and a yield have events of their own, so the goroutine that ran before
                 // this one has ended.
                 Kind::Run => "end",
                 Kind::Park => WaitReason::from_u8(event.detail() as u8).as_str(),
@@ -350,7 +342,7 @@ impl<W: Write> Writer<'_, W> {
         )
     }
 
-    /// An arrow from the event that readied a goroutine to where it ran next.
+    /// From the event that readied a goroutine to its next run.
     fn arrows(&mut self) -> io::Result<()> {
         let trace = self.trace;
         let mut events: Vec<(Place, Event)> = (trace.tracks.iter())

@@ -1,9 +1,7 @@
-//! One event, and its encoding in two words of a ring.
-
 macro_rules! kinds {
     ($($(#[$about:meta])* $kind:ident,)*) => {
-        /// The kind of an event. Each comment says what the subject of the event is, and after a
-        /// semicolon what its detail is. A subject that is a goroutine, a P or an M is its number.
+        /// The kind of an event. Each comment says what the subject is, and after a semicolon what
+        /// the detail is. A goroutine, a P or an M is given by its number.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub(crate) enum Kind {
@@ -11,7 +9,7 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// All kinds, each at the index of its value.
+            /// Each at the index of its value.
             const ALL: &[Self] = &[$(Self::$kind,)*];
         }
     };
@@ -20,9 +18,9 @@ macro_rules! kinds {
 kinds! {
     /// A goroutine. Events with its site and its name may follow.
     Spawn,
-    /// The second word is the address of the `Location` of the event before.
+    /// The second word is the address of the spawn's `Location`.
     Site,
-    /// The second word is eight bytes of the name of the event before.
+    /// The second word is eight bytes of the goroutine's name.
     Name,
     /// A goroutine.
     Ready,
@@ -66,8 +64,8 @@ kinds! {
 const KIND_BITS: u32 = 8;
 const DETAIL_BITS: u32 = u16::BITS;
 
-/// An event. The time has 56 bits, which is two years in nanoseconds. The subject has 48 bits,
-/// which is more goroutines than a program spawns in months.
+/// In nanoseconds the 56 bits of the time are two years. The subject has 48 bits, which is more
+/// goroutines than a program spawns in months.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) at_ns: u64,
@@ -97,7 +95,6 @@ impl Event {
         [self.at_ns << KIND_BITS | self.kind as u64, self.word]
     }
 
-    /// `None` for words that are no event.
     pub(crate) fn unpack([first, word]: [u64; 2]) -> Option<Self> {
         let kind = (first & ((1 << KIND_BITS) - 1)) as usize;
         Some(Self {

@@ -1,10 +1,9 @@
 //! How long goroutines wait between becoming runnable and running.
 //!
-//! To time all goroutines would cost two readings of the clock for each. So a P times about one in
-//! some hundreds. At every fourth of its picks that take step 3 (the list in
-//! `sched/find_runnable.rs`), a P decides to time the next goroutine that is spawned or readied on
-//! it. Of the goroutines that become runnable from outside, one at a time is timed. A goroutine
-//! that yields is not timed.
+//! Only about one goroutine in some hundreds is timed, because timing reads the clock twice. At
+//! every fourth of its picks that take step 3 (the list in `sched/find_runnable.rs`), a P decides
+//! to time the next goroutine that is spawned or readied on it. Of the goroutines that become
+//! runnable from outside, one at a time is timed. A goroutine that yields is not timed.
 //!
 //! | [`Sample::g`]  | [`FLAG_TIMED`] of it | changed next by                          |
 //! |----------------|----------------------|------------------------------------------|
@@ -20,8 +19,8 @@ use std::time::Duration;
 use crate::goroutine::{FLAG_TIMED, Goroutine};
 use crate::sys::clock;
 
-/// One bucket for each power of two of nanoseconds, up to nine minutes, which is longer than a
-/// goroutine waits to run. The last bucket has no upper bound.
+/// One bucket for each power of two of nanoseconds, up to nine minutes. The last bucket has no
+/// upper bound.
 const BUCKETS: usize = 40;
 
 /// A goroutine that is being timed.
@@ -32,8 +31,8 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Times a goroutine that becomes runnable, and is in no queue yet, unless this sample already
-    /// times another.
+    /// Times a goroutine that becomes runnable and is in no queue yet, unless this sample times
+    /// another.
     pub(crate) fn begin(&self, g: &'static Goroutine) {
         // Acquire: pairs with the Release in `end`.
         if g.has_flag(FLAG_TIMED) || !self.g.load(Ordering::Acquire).is_null() {
@@ -52,8 +51,8 @@ impl Sample {
         }
     }
 
-    /// Ends the timing of `g`, if it is timed here; returns the time since which `g` is runnable.
-    /// Called by the M that runs `g`.
+    /// Ends the timing of `g`, if it is timed here; returns when `g` became runnable. Called by the
+    /// M that runs `g`.
     pub(crate) fn end(&self, g: &'static Goroutine) -> Option<u64> {
         let is_here = ptr::eq(self.g.load(Ordering::Relaxed), g);
         is_here.then(|| {
@@ -65,7 +64,7 @@ impl Sample {
     }
 }
 
-/// The counts of one P, which the P's holder writes.
+/// Only the holder of the P writes.
 #[derive(Debug)]
 pub(crate) struct Counts([AtomicU64; BUCKETS]);
 
@@ -74,7 +73,6 @@ impl Counts {
         Self([const { AtomicU64::new(0) }; BUCKETS])
     }
 
-    /// Counts a wait. Only the holder of the P calls this.
     pub(crate) fn count(&self, waited_ns: u64) {
         let count = &self.0[bucket_of(waited_ns)];
         count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -110,7 +108,6 @@ pub struct RunLatency {
     counts: [u64; BUCKETS],
 }
 
-/// Shows the buckets that are not empty.
 impl fmt::Debug for RunLatency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
@@ -128,7 +125,6 @@ impl Default for RunLatency {
 }
 
 impl RunLatency {
-    /// Adds the counts of one P.
     pub(crate) fn add(&mut self, counts: &Counts) {
         for (sum, count) in self.counts.iter_mut().zip(&counts.0) {
             *sum += count.load(Ordering::Relaxed);
@@ -148,9 +144,8 @@ impl RunLatency {
         (self.counts.into_iter().enumerate()).map(move |(bucket, count)| (from(bucket), count))
     }
 
-    /// The upper bound of the bucket that contains the quantile `share`, 0 to 1, of the waits. For
-    /// the last bucket, which has no upper bound, this is 18 minutes. `None` if no goroutine was
-    /// timed.
+    /// The upper bound of the bucket that contains the quantile `share` of the waits; 18 minutes
+    /// for the last bucket, which has none. `None` if no goroutine was timed.
     ///
     /// # Panics
     ///

@@ -1,5 +1,5 @@
-//! The parts of the flight recorder that do not depend on the scheduler: rings, events, and the
-//! format that Perfetto opens. `crate::runtime::trace` decides which events are recorded.
+//! The parts of the flight recorder that do not depend on the scheduler. `crate::runtime::trace`
+//! decides which events are recorded.
 
 pub(crate) mod chrome;
 pub(crate) mod event;
@@ -17,7 +17,7 @@ use crate::goroutine::Goroutine;
 use crate::sys::clock;
 use crate::util::lock::Lock;
 
-/// How many events a ring keeps: at a million switches a second, with two events each, those of the
+/// The events that a ring keeps: at a million switches a second, with two events each, those of the
 /// last two milliseconds. Pages of the ring use no memory before they are written.
 const EVENTS: usize = 4096;
 
@@ -26,11 +26,9 @@ const NAME_WORDS: usize = 16;
 
 /// In [`watch`](part::Part): each switch is recorded.
 pub(crate) const SWITCHES: u8 = 1;
-/// In [`watch`](part::Part): the next goroutine that becomes runnable is timed
-/// (see [`crate::recorder::latency`]).
+/// In [`watch`](part::Part): the next goroutine that becomes runnable is timed.
 pub(crate) const SAMPLE: u8 = 2;
 
-/// In [`watch`](part::Part): either of the two.
 pub(crate) const ANY: u8 = SWITCHES | SAMPLE;
 
 /// How much the flight recorder of a runtime records.
@@ -59,7 +57,6 @@ pub enum Level {
 }
 
 impl Level {
-    /// The level that `THREADBARE_TRACE` names.
     pub(crate) fn of_environment() -> Option<Self> {
         match std::env::var("THREADBARE_TRACE").ok()?.trim() {
             "coarse" => Some(Self::Coarse),
@@ -69,11 +66,9 @@ impl Level {
     }
 }
 
-/// The part of the recorder that all Ps of a runtime share.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) level: AtomicU8,
-    /// Events without a P.
     pub(crate) others: Lock<Ring>,
     /// Times goroutines that become runnable from outside.
     sample: Sample,
@@ -95,7 +90,7 @@ impl Recorder {
         }
     }
 
-    /// Records that a goroutine was spawned from outside. No other thread can see it yet.
+    /// For a goroutine that was spawned from outside. No other thread can see it yet.
     pub(crate) fn note_spawn(&self, g: &'static Goroutine) {
         if self.watch() == 0 {
             return;
@@ -121,7 +116,7 @@ impl Recorder {
         }
     }
 
-    /// Records that a goroutine became runnable from outside. It is in no queue yet.
+    /// For a goroutine that became runnable from outside. It is in no queue yet.
     pub(crate) fn note_ready(&self, g: &'static Goroutine) {
         self.sample.begin(g);
         if self.watch() != 0 {
@@ -129,7 +124,7 @@ impl Recorder {
         }
     }
 
-    /// Records an event of a thread that holds no P.
+    /// For a thread that holds no P.
     #[cold]
     pub(crate) fn record(&self, kind: Kind, subject: u64, detail: u64) {
         // The clock is read under the lock, so the events are in order of time.
@@ -137,14 +132,13 @@ impl Recorder {
         ring.push(Event::new(clock::now_ns(), kind, subject, detail).pack());
     }
 
-    /// Ends the timing of `g`, if it is timed here; returns the time since which `g` is runnable.
-    /// Called by the M that runs `g`.
+    /// As [`Sample::end`].
     pub(crate) fn end_timing(&self, g: &'static Goroutine) -> Option<u64> {
         self.sample.end(g)
     }
 }
 
-/// An empty ring whose memory is not used yet.
+/// Uses no memory yet.
 fn new_ring() -> Ring {
     let words = Box::<[AtomicU64]>::new_zeroed_slice(2 * EVENTS);
     // SAFETY: zero is a value of this atomic.

@@ -1,5 +1,3 @@
-//! The part of the recorder that each P has.
-
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::event::{Event, Kind};
@@ -9,7 +7,8 @@ use super::{Recorder, SAMPLE, SWITCHES, id_of, new_ring, site_event};
 use crate::goroutine::Goroutine;
 use crate::sys::clock;
 
-/// See the module. Only the M that holds the P writes, inside the runtime.
+/// The part of the recorder that each P has. Only the M that holds the P writes, inside the
+/// runtime.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) ring: Ring,
@@ -30,26 +29,23 @@ impl Part {
         }
     }
 
-    /// True if `watch` contains a bit of `what`.
     #[inline(always)]
     pub(crate) fn watches(&self, what: u8) -> bool {
         self.watch.load(Ordering::Relaxed) & what != 0
     }
 
-    /// Makes this P time the next goroutine that becomes runnable on it.
+    /// Times the next goroutine that becomes runnable on this P.
     pub(crate) fn watch_next(&self) {
         let watch = self.watch.load(Ordering::Relaxed);
         self.watch.store(watch | SAMPLE, Ordering::Relaxed);
     }
 
-    /// Takes over the present level of the runtime.
     pub(crate) fn follow_level(&self, recorder: &Recorder) {
         let watch = self.watch.load(Ordering::Relaxed) & SAMPLE;
         self.watch
             .store(watch | recorder.watch(), Ordering::Relaxed);
     }
 
-    /// Records an event that is happening now.
     pub(crate) fn record(&self, kind: Kind, subject: u64, detail: u64) {
         self.record_at(Event::new(clock::now_ns(), kind, subject, detail));
     }
@@ -91,8 +87,7 @@ impl Part {
         }
     }
 
-    /// Records a switch from `last` to `next`; `last` is `None` if that goroutine has ended. Called
-    /// if switches are recorded.
+    /// `last` is `None` if that goroutine has ended. Called if switches are recorded.
     #[cold]
     #[inline(never)]
     pub(crate) fn note_switch(&self, last: Option<&Goroutine>, next: Option<&'static Goroutine>) {
@@ -109,8 +104,7 @@ impl Part {
         }
     }
 
-    /// Ends the timing of `g`, if it is timed here; returns the time since which `g` is runnable.
-    /// Called by the M that runs `g`, whichever P it holds.
+    /// As [`Sample::end`].
     pub(crate) fn end_timing(&self, g: &'static Goroutine) -> Option<u64> {
         self.sample.end(g)
     }

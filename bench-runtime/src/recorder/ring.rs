@@ -1,5 +1,5 @@
-//! A ring of events: one thread at a time writes, and any thread reads without stopping the
-//! writer. In this file a *record* is an event in two words, and not that of a goroutine.
+//! A ring of events: one thread at a time writes, and any thread reads without stopping the writer.
+//! In this file a *record* is an event in two words.
 //!
 //! # The protocol
 //!
@@ -19,24 +19,21 @@
 use crate::shim::Ordering;
 use crate::shim::fixed::AtomicU64;
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Ring {
     words: Box<[AtomicU64]>,
     written: AtomicU64,
 }
 
-/// The records that a reader found.
 #[derive(Debug)]
 pub(crate) struct Records {
     /// Records that were overwritten, or were about to be.
     pub(crate) lost_count: u64,
-    /// The others, in their order.
     pub(crate) records: Vec<[u64; 2]>,
 }
 
 impl Ring {
-    /// A ring in this memory, two words a record.
+    /// Two words a record.
     pub(crate) fn new(words: Box<[AtomicU64]>) -> Self {
         Self {
             words,
@@ -44,14 +41,12 @@ impl Ring {
         }
     }
 
-    /// The two words of record `n`.
     fn place(&self, n: u64) -> [&AtomicU64; 2] {
         let at = (n % self.len()) as usize * 2;
         [&self.words[at], &self.words[at + 1]]
     }
 
-    /// Writes a record. Two writers at once would lose or mix records: the callers must prevent
-    /// that.
+    /// The caller must prevent that two threads write at once.
     pub(crate) fn push(&self, record: [u64; 2]) {
         let n = self.written.load(Ordering::Relaxed); // W1
         for (word, value) in self.place(n).into_iter().zip(record) {
@@ -62,7 +57,7 @@ impl Ring {
         self.written.store(n + 1, Ordering::Release); // W3
     }
 
-    /// The last record, for the writer's thread; `None` if there is none yet.
+    /// Only for the thread that writes.
     pub(crate) fn last(&self) -> Option<[u64; 2]> {
         let n = self.written.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.place(n).map(|word| word.load(Ordering::Relaxed)))

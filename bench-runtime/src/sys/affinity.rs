@@ -1,16 +1,12 @@
-//! Which CPUs the process may run on.
-
 use std::io;
 
 use nix::errno::Errno;
 
-/// CPUs in one word of an affinity mask.
 const WORD: usize = libc::c_ulong::BITS as usize;
 /// Longer than any kernel's mask, in words.
 const LONGEST: usize = (1 << 16) / WORD;
 
-/// The CPUs in the calling thread's affinity mask, in rising order; returns at
-/// least one even if the kernel gives none.
+/// The CPUs in the calling thread's affinity mask, in rising order, and at least one.
 pub(crate) fn cpus() -> Vec<usize> {
     match read_mask() {
         Ok(cpus) if !cpus.is_empty() => cpus,
@@ -39,8 +35,7 @@ pub fn read_mask() -> io::Result<Vec<usize>> {
     .map_err(io::Error::from)
 }
 
-/// The CPUs that `get_mask` sets in a mask. It must return `EINVAL` for a mask that is shorter than
-/// the kernel's own.
+/// `get_mask` must return `EINVAL` for a mask that is shorter than the kernel's own.
 fn read_mask_by(
     mut get_mask: impl FnMut(&mut [libc::c_ulong]) -> nix::Result<()>,
 ) -> nix::Result<Vec<usize>> {
@@ -81,7 +76,6 @@ mod tests {
         for cpus in [2, 1_024, 2_048, 8_192, LONGEST * WORD] {
             assert_eq!(kernel_of(cpus), Ok(vec![cpus - 1]));
         }
-        // A kernel that refuses every mask.
         assert_eq!(kernel_of(usize::MAX), Err(Errno::EINVAL));
     }
 }

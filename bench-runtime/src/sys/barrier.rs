@@ -1,19 +1,17 @@
-//! An asymmetric memory barrier: the frequent side costs nothing, the rare side
-//! does all the work by `membarrier(2)`.
+//! An asymmetric memory barrier: the frequent side costs nothing, the rare side does all the work
+//! by `membarrier(2)`.
 //!
-//! `light` on one thread and `heavy` on another order like two full fences: the
-//! kernel runs a full fence on every CPU on which a thread of the process runs,
-//! before `heavy` returns, and a thread that is not running passes one when it
-//! is switched in. If the kernel refuses, both are full fences.
+//! `light` on one thread and `heavy` on another order like two full fences: before `heavy` returns,
+//! the kernel runs a full fence on every CPU on which a thread of the process runs. A thread that
+//! is switched in passes one too. If the kernel refuses, both functions are full fences.
 
 use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
 
-/// `MEMBARRIER_CMD_PRIVATE_EXPEDITED` of linux/membarrier.h.
+/// Of linux/membarrier.h.
 const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
-/// `MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED` of linux/membarrier.h.
+/// Of linux/membarrier.h.
 const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
 
-/// True once the process is registered; never goes back.
 static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 
 fn membarrier(command: libc::c_int) -> bool {
@@ -21,10 +19,10 @@ fn membarrier(command: libc::c_int) -> bool {
     unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }
 
-/// Registers the process. To be called before the first thread that uses `light` starts. True if
-/// the cheap form is in use.
+/// Registers the process, before the first thread that uses `light` starts. True if the cheap form
+/// is in use.
 pub(crate) fn register() -> bool {
-    // The variable exists to test the fallback on any kernel.
+    // For tests of the other form.
     if std::env::var_os("THREADBARE_NO_MEMBARRIER").is_none()
         && !ASYMMETRIC.load(Ordering::Acquire)
         && membarrier(REGISTER_PRIVATE_EXPEDITED)
@@ -34,7 +32,6 @@ pub(crate) fn register() -> bool {
     ASYMMETRIC.load(Ordering::Acquire)
 }
 
-/// The frequent side.
 #[inline(always)]
 pub(crate) fn light() {
     if ASYMMETRIC.load(Ordering::Relaxed) {
@@ -45,7 +42,6 @@ pub(crate) fn light() {
     }
 }
 
-/// The rare side.
 pub(crate) fn heavy() {
     // SeqCst: as in `light`.
     fence(Ordering::SeqCst);

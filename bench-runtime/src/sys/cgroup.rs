@@ -1,9 +1,9 @@
 //! The control groups of a process, of both versions, with the limits of these groups and of the
-//! groups above them. The benchmark suite reads these facts here too.
+//! groups above them. The benchmark suite uses them too.
 //!
-//! A group is found by its name in `/proc/PID/cgroup` below a mount of `/proc/self/mountinfo`. In a
-//! container the mount shows only a part of the tree; mountinfo names the group at the top of that
-//! part. For a group outside the part, the mount itself is used: the highest visible group.
+//! A group is found by its name in `/proc/PID/cgroup`, below a mount of `/proc/self/mountinfo`. In
+//! a container the mount shows only a part of the tree. For a group outside that part the mount
+//! itself, the highest visible group, is used.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,22 +19,21 @@ pub enum Limit<T> {
     Of(T),
 }
 
-/// The folders of the process's groups.
+/// The folders of a process's groups.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Cgroup {
-    /// Groups of version 2, from the process's own group up to the mount.
+    /// From the process's own group up to the mount.
     unified: Vec<PathBuf>,
     /// The same for version 1, by controller.
     by_controller: BTreeMap<String, Vec<PathBuf>>,
 }
 
-/// A mount of control groups.
 #[derive(Debug)]
 struct Mount {
     at: PathBuf,
     /// The group that it shows at its top.
     root: PathBuf,
-    /// The controllers of a mount of version 1; empty for version 2.
+    /// Empty for version 2.
     controllers: Vec<String>,
 }
 
@@ -52,14 +51,14 @@ impl Cgroup {
     }
 
     fn of(process: &str) -> Self {
-        // Read once: the mounts do not change, but the groups of a process do.
+        // Read once: the mounts do not change.
         static MOUNTS: OnceLock<Vec<Mount>> = OnceLock::new();
         let root = Path::new("/");
         Self::found(root, process, MOUNTS.get_or_init(|| mounts(root)))
     }
 
-    /// As [`of_this_process`](Self::of_this_process), with `/proc` and `/sys`
-    /// below another root, for tests.
+    /// As [`of_this_process`](Self::of_this_process), with `/proc` and `/sys` below another root,
+    /// for tests.
     #[must_use]
     pub fn below(root: &Path) -> Self {
         Self::found(root, "self", &mounts(root))
@@ -144,8 +143,8 @@ impl Cgroup {
         self.least("memory", |folder| number(folder.join("memory.max")), v1)
     }
 
-    /// The total time for which the process's group was throttled, or a group above it: the longest
-    /// of these times.
+    /// The longest time, in nanoseconds, for which the process's group or one above it was
+    /// throttled.
     #[must_use]
     pub fn throttled_ns(&self) -> Option<u64> {
         let of = |folder: &Path| {
@@ -163,8 +162,8 @@ impl Cgroup {
         folders.filter_map(|folder| of(folder)).max()
     }
 
-    /// The version that has this controller, and the folder of the process's group there: version 1
-    /// if it has the controller, else version 2.
+    /// The version that has this controller, 1 if both have it, and the folder of the process's
+    /// group there.
     #[must_use]
     pub fn folder(&self, controller: &str) -> Option<(u32, &Path)> {
         let first = self.controller(controller).first().map(|own| (1, own));
@@ -177,8 +176,7 @@ impl Cgroup {
         found.map_or(&[], Vec::as_slice)
     }
 
-    /// The smallest limit on the path to the root, by the files of version 2 and of version 1;
-    /// `None` if no folder of a group exists.
+    /// The smallest limit of the groups; `None` if no folder of a group exists.
     fn least<T: PartialOrd>(
         &self,
         controller: &str,
@@ -196,8 +194,8 @@ impl Cgroup {
     }
 }
 
-/// GOMAXPROCS: the smaller of the CPUs and the quota rounded up. Go's rule
-/// without its minimum of two, which is for its collector.
+/// GOMAXPROCS: the smaller of the CPUs and the quota rounded up. Go has a minimum of two, which is
+/// for its collector.
 pub(crate) fn procs_for(cpus: usize, quota: Option<Limit<f64>>) -> usize {
     let by_quota = match quota {
         Some(Limit::Of(quota)) => quota.ceil() as usize,
@@ -227,7 +225,6 @@ fn folders(mounts: &[Mount], controller: Option<&str>, group: &str) -> Vec<PathB
     })
 }
 
-/// The mounts of control groups, from `/proc/self/mountinfo`.
 fn mounts(root: &Path) -> Vec<Mount> {
     let text = fs::read_to_string(root.join("proc/self/mountinfo")).unwrap_or_default();
     let mount = |line: &str| {
@@ -253,7 +250,7 @@ fn mounts(root: &Path) -> Vec<Mount> {
     text.lines().filter_map(mount).collect()
 }
 
-/// A path of a table of mounts: blanks and some other characters are written as three octal digits.
+/// Blanks and some other characters are written as three octal digits.
 fn unescaped(path: &str) -> String {
     let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n")];
     let plain = escapes.iter().fold(path.to_owned(), |path, (code, sign)| {

@@ -6,8 +6,7 @@ use std::process::{Command, ExitStatus};
 
 const NAME: &str = "BENCH_RUNTIME_TEST_CHILD";
 
-/// The variable with the command that runs the test binary if this machine cannot: an emulator of
-/// another CPU, with its arguments.
+/// The variable with the command that runs the test binary, if this machine cannot: an emulator.
 const RUNNER: &str = "BENCH_RUNTIME_TEST_RUNNER";
 
 fn command(exe: PathBuf) -> Command {
@@ -23,14 +22,13 @@ fn command(exe: PathBuf) -> Command {
     }
 }
 
-/// Runs `body` in a child process: this test binary again, which runs only `test`, given by its
-/// full path. `part` distinguishes several children of one test. In the parent, returns how the
-/// child ended and its output. In the child of another part, returns `None`.
+/// Runs `body` in a child process: this test binary again, with only `test`, given by its full
+/// path. `part` distinguishes several children of one test. In the parent, returns how the child
+/// ended and its output. In the child of another part, returns `None`.
 fn run(test: &str, part: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
     if let Ok(mine) = std::env::var(NAME) {
         if mine == part {
             body();
-            // The child does not return to the harness: it runs one body only.
             std::process::exit(0);
         }
         return None;
@@ -70,7 +68,6 @@ pub(crate) fn expect_signal(
     Some(stderr)
 }
 
-/// The child must reach the end of `body`.
 pub(crate) fn expect_success(test: &str, part: &str, body: impl FnOnce()) {
     if let Some((status, stderr)) = run(test, part, body) {
         assert!(status.success(), "{status}: {stderr}");

@@ -1,6 +1,4 @@
-//! The monotonic clock, the timer slack, and the CPU time of threads.
-
-/// Nanoseconds of `CLOCK_MONOTONIC`.
+/// Of `CLOCK_MONOTONIC`.
 #[inline]
 pub(crate) fn now_ns() -> u64 {
     let mut spec = libc::timespec {
@@ -12,8 +10,7 @@ pub(crate) fn now_ns() -> u64 {
     spec.tv_sec as u64 * 1_000_000_000 + spec.tv_nsec as u64
 }
 
-/// How late the kernel may end a short sleep of the calling thread, in nanoseconds: 50,000 unless
-/// it was changed.
+/// How late the kernel may end a short sleep of the calling thread.
 pub(crate) fn timer_slack_ns() -> u64 {
     if cfg!(miri) {
         // Miri has no prctl.
@@ -21,16 +18,14 @@ pub(crate) fn timer_slack_ns() -> u64 {
     }
     // SAFETY: no memory is passed.
     let slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
-    // The call cannot fail. If it did, no slack would be assumed.
+    // The call cannot fail.
     u64::try_from(slack).unwrap_or(0)
 }
 
-/// The clock of the CPU time that one thread has used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CpuClock(libc::clockid_t);
 
 impl CpuClock {
-    /// The clock of the calling thread.
     pub(crate) fn of_this_thread() -> Option<Self> {
         if cfg!(miri) {
             return None;
@@ -41,14 +36,14 @@ impl CpuClock {
         (code == 0).then_some(Self(id))
     }
 
-    /// Nanoseconds. `None` once the thread has ended, unless a new thread has its number.
+    /// `None` once the thread has ended, unless a new thread has its number.
     pub(crate) fn now_ns(self) -> Option<u64> {
         let mut spec = libc::timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // SAFETY: the pointer is to a live timespec. The id contains the thread's number: if the
-        // thread has ended, the call fails, or reads the clock of a new thread with that number.
+        // SAFETY: the pointer is to a live timespec. If the thread has ended, the call fails, or
+        // reads the clock of a new thread with its number.
         let code = unsafe { libc::clock_gettime(self.0, &raw mut spec) };
         (code == 0).then(|| spec.tv_sec as u64 * 1_000_000_000 + spec.tv_nsec as u64)
     }

@@ -1,11 +1,9 @@
-//! A descriptor that another thread makes readable.
-
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::sys::eventfd::{EfdFlags, EventFd as Raw};
 
-/// An eventfd that never blocks.
+/// An eventfd, which another thread makes readable. Never blocks.
 #[derive(Debug)]
 pub(crate) struct EventFd(Raw);
 
@@ -17,12 +15,11 @@ impl EventFd {
         )?))
     }
 
-    /// Makes it readable. If the counter is full it is readable already, so no failure matters.
+    /// A write to a full counter fails; the eventfd is readable then.
     pub(crate) fn set(&self) {
         let _ = self.0.write(1);
     }
 
-    /// Makes it unreadable, if it is readable.
     pub(crate) fn clear(&self) {
         let _ = self.0.read();
     }

@@ -9,12 +9,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::event_fd::EventFd;
 
-/// A write of this many bytes does not block if poll(2) says that the descriptor is writable: a
+/// If poll(2) says that the descriptor is writable, a write of this many bytes does not block: a
 /// pipe then has room for a page, other files for more.
 pub(crate) const WRITE_MOST: usize = libc::PIPE_BUF;
 
-/// Makes reads and writes of a descriptor blocking or non-blocking. This affects all duplicates of
-/// the descriptor.
+/// Affects all duplicates of the descriptor.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     let mut value = i32::from(nonblocking);
     // SAFETY: FIONBIO reads one int, which outlives the call.
@@ -25,11 +24,11 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
     Ok(())
 }
 
-/// Waits until an operation on the descriptor would not block, until `wake` is set, or until
-/// `timeout` has passed; also ends at a signal. Blocks the thread.
+/// Waits until an operation on the descriptor would not block, until `wake` is set, until `timeout`
+/// has passed, or until a signal. Blocks the thread.
 ///
-/// With `urgent`, a wait to read ends at urgent data too. Returns true if only urgent data ended
-/// it: an ordinary read does not take that data, so the caller must wait without `urgent` next.
+/// With `urgent`, urgent data also ends a wait to read. Returns true if only urgent data ended the
+/// wait. A read does not take that data, so the caller's next wait must be without `urgent`.
 pub(crate) fn wait(
     fd: BorrowedFd<'_>,
     to_write: bool,
@@ -52,15 +51,14 @@ pub(crate) fn wait(
 }
 
 /// True if an operation in this direction would not block: there is data, room, urgent data, the
-/// end or an error. Always true for a file that cannot be waited for. Does not block.
+/// end or an error. Always true for a file that cannot be waited for.
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, to_write: bool) -> bool {
     let mut one = [PollFd::new(fd, interest(to_write))];
     // If poll(2) fails, the operation will return the error.
     nix::poll::poll(&mut one, PollTimeout::ZERO) != Ok(0)
 }
 
-/// True if a read would not block: as [`is_ready`], but urgent data does not count, because a read
-/// does not take it.
+/// As [`is_ready`] for reading, but false if there is only urgent data, which a read does not take.
 pub(crate) fn has_input(fd: BorrowedFd<'_>) -> bool {
     let mut one = [PollFd::new(fd, PollFlags::POLLIN)];
     nix::poll::poll(&mut one, PollTimeout::ZERO) != Ok(0)
@@ -74,8 +72,7 @@ fn interest(to_write: bool) -> PollFlags {
     }
 }
 
-/// True if no more data will come: the reading side of the socket was shut down, or the writing
-/// side of the stream's peer was. Does not block.
+/// True if no more data will come: this socket is shut down for reading, or its peer for writing.
 pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
     let mut one = libc::pollfd {
         fd: fd.as_raw_fd(),
@@ -86,12 +83,11 @@ pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
     unsafe { libc::poll(&raw mut one, 1, 0) == 1 && one.revents & libc::POLLRDHUP != 0 }
 }
 
-/// Closes the file of a descriptor at once, although other threads may be using it. The descriptor
-/// stays open and fails every operation. So its number is not reused for another file while those
-/// threads use it.
+/// Closes the file of a descriptor at once. The descriptor stays open and fails every operation, so
+/// its number is not reused while other threads still use it.
 pub(crate) fn replace_by_dead(fd: BorrowedFd<'_>, dead: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: both numbers are open; the kernel swaps the file behind the
-    // second in one step, and the caller owns it.
+    // SAFETY: both numbers are open; the kernel swaps the file behind the second in one step, and
+    // the caller owns it.
     let result = unsafe { libc::dup3(dead.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) };
     if result < 0 {
         return Err(io::Error::last_os_error());
@@ -99,8 +95,7 @@ pub(crate) fn replace_by_dead(fd: BorrowedFd<'_>, dead: BorrowedFd<'_>) -> io::R
     Ok(())
 }
 
-/// A descriptor on which reading, writing, receiving, sending and accepting
-/// all fail.
+/// A descriptor on which reading, writing, receiving, sending and accepting all fail.
 pub(crate) fn dead() -> io::Result<OwnedFd> {
     // An epoll instance is neither a stream nor a socket.
     Ok(nix::sys::epoll::Epoll::new(nix::sys::epoll::EpollCreateFlags::EPOLL_CLOEXEC)?.0)

@@ -1,13 +1,12 @@
-//! Whether this process is the child of a fork. Such a child has only the thread that forked, the
-//! locks as they were at the fork, and descriptors that the parent has too.
+//! Whether this process is the child of a fork. Such a child has only the thread that forked, and
+//! shares descriptors with the parent.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
-/// Notes forks from now on. The children of `posix_spawn` and `vfork` do not count:
-/// they run no code of the program.
+/// The children of `posix_spawn` and `vfork` do not count: they run no code of the program.
 pub(crate) fn watch() {
     static WATCHES: Once = Once::new();
     extern "C" fn in_child() {
@@ -17,7 +16,7 @@ pub(crate) fn watch() {
     WATCHES.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) });
 }
 
-/// As [`watch`], and calls `then` in each child, where it may only do what a signal handler may.
+/// As [`watch`]. Also calls `then`, which may only do what a signal handler may, in each child.
 /// Only the first call has an effect.
 pub(crate) fn watch_and(then: extern "C" fn()) {
     static WATCHES: Once = Once::new();
@@ -26,7 +25,6 @@ pub(crate) fn watch_and(then: extern "C" fn()) {
     WATCHES.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(then)) });
 }
 
-/// True in the child of a fork after the first [`watch`].
 #[inline]
 pub(crate) fn is_child() -> bool {
     IS_CHILD.load(Ordering::Relaxed)

@@ -1,18 +1,15 @@
-//! Sleeping on a word, and waking its sleepers.
-
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-/// Sleeps while `word` is `expected`, for `timeout` at most. Returns on a wake, on a changed word,
-/// on time-out and spuriously, so the caller must check the word. Blocks the thread.
+/// Sleeps while `word` is `expected`, for `timeout` at most. May return early, so the caller must
+/// check the word. Blocks the thread.
 pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) {
     let spec = timeout.map(|t| libc::timespec {
         tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: t.subsec_nanos().into(),
     });
     let spec_ptr = spec.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: the word and the timespec outlive the call; the kernel only
-    // reads them.
+    // SAFETY: the word and the timespec outlive the call; the kernel only reads them.
     unsafe {
         libc::syscall(
             libc::SYS_futex,

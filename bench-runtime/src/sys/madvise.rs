@@ -1,31 +1,26 @@
-//! Advice about memory: no huge pages, guards, giving pages back; for one range
-//! at a time or many in one call.
+//! Advice about memory, for one range at a time or many in one call.
 //!
 //! Guards (`MADV_GUARD_INSTALL`) exist since Linux 6.13, and since then `process_madvise` takes any
-//! advice for the process itself. Trying them shows whether the kernel has them.
+//! advice for the process itself.
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// The advice for a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Advice {
-    /// Pages go back; the next access finds zeros.
     DontNeed = libc::MADV_DONTNEED,
-    /// No huge pages: one touched page must cost one page.
+    /// One touched page must cost one page.
     NoHugePage = libc::MADV_NOHUGEPAGE,
-    /// No effect on anonymous memory, but the kernel does not merge a mapping that has it with one
-    /// that does not.
+    /// No effect on anonymous memory, but the kernel does not merge a mapping that has this advice
+    /// with one that does not.
     Random = libc::MADV_RANDOM,
     /// An access raises SIGSEGV. The range stays a part of its mapping. The old content is lost.
     /// Since Linux 6.13.
     GuardInstall = 102,
-    /// Takes guards away.
     GuardRemove = 103,
 }
 
-/// A range of whole pages.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct PageRange {
@@ -33,17 +28,15 @@ pub(crate) struct PageRange {
     pub(crate) bytes: usize,
 }
 
-/// The kernel takes this many ranges in one call (UIO_MAXIOV).
+/// The most ranges in one call (`UIO_MAXIOV`).
 const BATCH: usize = 1024;
 
-/// Whether `process_madvise` works on ourselves: not known, yes, no.
+/// Whether `process_madvise` works on ourselves.
 static BATCHES: AtomicU8 = AtomicU8::new(UNKNOWN);
 const UNKNOWN: u8 = 0;
 const WORKS: u8 = 1;
 const REFUSED: u8 = 2;
 
-/// Gives advice for one range.
-///
 /// # Safety
 ///
 /// The range is the caller's; for all but `NoHugePage` the content is not needed.
@@ -55,7 +48,7 @@ pub(crate) unsafe fn advise(range: PageRange, advice: Advice) -> io::Result<()> 
             return Ok(());
         }
         let error = io::Error::last_os_error();
-        // A guard raced with a fault in the same range: the kernel requests another try.
+        // A guard raced with a fault in the same range.
         if !matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) {
             return Err(error);
         }
@@ -85,7 +78,7 @@ pub(crate) unsafe fn advise_all(
     Ok(())
 }
 
-/// Does as many of the first ranges as `process_madvise` will do.
+/// Returns how many of the first ranges `process_madvise` has done.
 ///
 /// # Safety
 ///
@@ -101,8 +94,7 @@ unsafe fn advise_batches(ranges: &[PageRange], advice: Advice) -> usize {
     let mut done = 0;
     while done < ranges.len() {
         let batch = &ranges[done..ranges.len().min(done + BATCH)];
-        // SAFETY: `PageRange` has the layout of an iovec; the rest is the
-        // caller's promise.
+        // SAFETY: `PageRange` has the layout of an iovec; the rest is the caller's promise.
         let advised = unsafe {
             libc::syscall(
                 libc::SYS_process_madvise,
@@ -127,7 +119,7 @@ unsafe fn advise_batches(ranges: &[PageRange], advice: Advice) -> usize {
         };
         BATCHES.store(WORKS, Ordering::Relaxed);
         // The answer is in bytes. The caller repeats a range that was done in part, which is
-        // harmless for each `Advice`.
+        // harmless.
         let (before, mut whole) = (done, 0);
         for range in batch {
             if advised < range.bytes {
@@ -144,7 +136,6 @@ unsafe fn advise_batches(ranges: &[PageRange], advice: Advice) -> usize {
     done
 }
 
-/// A descriptor of this process, which is opened once and kept.
 fn own_pidfd() -> Option<libc::c_int> {
     use std::sync::OnceLock;
     static OWN: OnceLock<Option<libc::c_int>> = OnceLock::new();
@@ -193,8 +184,8 @@ mod tests {
             start: start + i * PAGE,
             bytes: PAGE,
         });
-        // SAFETY: as above; another thread may have mapped the hole anew, so
-        // the advice is harmless.
+        // SAFETY: as above; another thread may have mapped the hole anew, and the advice is
+        // harmless.
         let answer = unsafe { advise_all(&ranges, Advice::NoHugePage) };
         if let Err((done, _)) = answer {
             assert_eq!(done, 2);

@@ -3,10 +3,9 @@
 use std::io;
 use std::ptr;
 
-/// The page size that the stack layout is built on.
+/// The page size on which the layout of stacks depends.
 pub(crate) const PAGE: usize = 4096;
 
-/// The access that a range allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     None,
@@ -24,7 +23,6 @@ impl Access {
     }
 }
 
-/// The page size of the machine.
 pub(crate) fn page_size() -> usize {
     // SAFETY: sysconf reads a constant of the system.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
@@ -32,13 +30,13 @@ pub(crate) fn page_size() -> usize {
 }
 
 /// Reserves address space without access, which costs no memory. The result is a multiple of
-/// `align`, which is a power of two of at least a page.
+/// `align`, a power of two of at least a page.
 pub(crate) fn reserve(bytes: usize, align: usize) -> io::Result<usize> {
     let padded = bytes
         .checked_add(align)
         .ok_or(io::ErrorKind::InvalidInput)?;
-    // SAFETY: a new private mapping at an address of the kernel's choice
-    // touches no memory that exists.
+    // SAFETY: a new private mapping at an address of the kernel's choice touches no memory that
+    // exists.
     let start = unsafe {
         libc::mmap(
             ptr::null_mut(),
@@ -67,8 +65,8 @@ pub(crate) fn reserve(bytes: usize, align: usize) -> io::Result<usize> {
     Ok(aligned)
 }
 
-/// Reserves a range anew, as [`reserve`] does: its content, page tables, advice
-/// and registrations are dropped, in one step.
+/// Reserves a range anew, as [`reserve`] does: its content, page tables, advice and registrations
+/// are dropped, in one step.
 ///
 /// # Safety
 ///
@@ -92,8 +90,6 @@ pub(crate) unsafe fn reserve_again(start: usize, bytes: usize) -> io::Result<()>
     }
 }
 
-/// Gives address space back.
-///
 /// # Safety
 ///
 /// Nothing uses the range any more.
@@ -105,8 +101,6 @@ pub(crate) unsafe fn unmap(start: usize, bytes: usize) -> io::Result<()> {
     }
 }
 
-/// Sets the access to a range.
-///
 /// # Safety
 ///
 /// The range is the caller's, and no other code relies on the access that it had.
@@ -118,11 +112,10 @@ pub(crate) unsafe fn protect(start: usize, bytes: usize, access: Access) -> io::
     }
 }
 
-/// For each page of a range, from the lowest, whether it is in memory. `pages` has one element for
-/// each page.
+/// For each page from `start` on, whether it is in memory. `pages` has one element for each page.
 pub(crate) fn resident(start: usize, pages: &mut [u8]) -> io::Result<()> {
-    // SAFETY: the kernel writes one byte a page, and the slice has as many;
-    // the range itself is not accessed.
+    // SAFETY: the kernel writes one byte a page, and the slice has as many; the range itself is not
+    // accessed.
     let rc = unsafe { libc::mincore(start as *mut _, pages.len() * PAGE, pages.as_mut_ptr()) };
     match rc {
         0 => {
@@ -144,16 +137,14 @@ pub(crate) unsafe fn kernel_can_write(address: usize) -> bool {
     unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, address) == 0 }
 }
 
-/// How many mappings the process has, and how many it may have
-/// (`vm.max_map_count`); `None` if the kernel does not say.
+/// How many mappings the process has, and [`limit`].
 pub(crate) fn map_count_and_limit() -> Option<(usize, usize)> {
     let maps = std::fs::read("/proc/self/maps").ok()?;
     let count = maps.iter().filter(|&&byte| byte == b'\n').count();
     Some((count, limit()?))
 }
 
-/// How many mappings a process may have (`vm.max_map_count`); `None` if the
-/// kernel does not say.
+/// How many mappings a process may have (`vm.max_map_count`); `None` if the kernel does not say.
 pub(crate) fn limit() -> Option<usize> {
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?;
     limit.trim().parse().ok()

@@ -1,5 +1,3 @@
-//! How much memory the process holds, and how much there is.
-
 /// Bytes of the process that are in memory; `None` if `/proc` is not there.
 pub(crate) fn resident_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
@@ -7,7 +5,6 @@ pub(crate) fn resident_bytes() -> Option<u64> {
     Some(pages * super::map::PAGE as u64)
 }
 
-/// Bytes of memory that the machine has.
 pub(crate) fn total_bytes() -> Option<u64> {
     let mut info = std::mem::MaybeUninit::<libc::sysinfo>::uninit();
     // SAFETY: the kernel fills the struct in, or returns an error.

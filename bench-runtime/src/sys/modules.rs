@@ -3,12 +3,11 @@
 use std::ops::Range;
 use std::slice;
 
-/// A loaded ELF file. Addresses are those in this process.
+/// Addresses are those in this process.
 #[derive(Debug)]
 pub(crate) struct LoadedModule {
     /// The difference between an address in memory and in the file.
     pub(crate) bias: u64,
-    /// From its first to its last loaded byte.
     pub(crate) range: Range<u64>,
     /// `.eh_frame_hdr`: its addresses, and its bytes.
     pub(crate) eh_frame_hdr: (Range<u64>, Vec<u8>),
@@ -16,11 +15,10 @@ pub(crate) struct LoadedModule {
     pub(crate) eh_frame: (Range<u64>, Vec<u8>),
 }
 
-/// All modules that have unwind tables. The tables are copies: a module may be
-/// unloaded afterwards.
+/// All modules that have unwind tables. The tables are copies, because a module may be unloaded.
 pub(crate) fn loaded() -> Vec<LoadedModule> {
     let mut all: Vec<LoadedModule> = Vec::new();
-    // SAFETY: the callback only uses the pointer it is given during the call.
+    // SAFETY: the callback only uses the pointer during the call.
     unsafe { libc::dl_iterate_phdr(Some(add_module), (&raw mut all).cast()) };
     all
 }
@@ -30,8 +28,8 @@ unsafe extern "C" fn add_module(
     _size: libc::size_t,
     all: *mut libc::c_void,
 ) -> libc::c_int {
-    // SAFETY: the linker passes a filled-in record, and holds its lock, so the
-    // module stays loaded during the call; `all` is the vector of `loaded`.
+    // SAFETY: the linker passes a filled-in record, and holds its lock, so the module stays loaded
+    // during the call; `all` is the vector of `loaded`.
     unsafe {
         let info = &*info;
         let headers = slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum));
@@ -58,8 +56,8 @@ unsafe fn read_module(bias: u64, headers: &[libc::Elf64_Phdr]) -> Option<LoadedM
     let hdr = place(headers.iter().find(|h| h.p_type == libc::PT_GNU_EH_FRAME)?);
     // SAFETY: the segment of the table is loaded and readable.
     let hdr_bytes = unsafe { bytes_of(&hdr) };
-    // Linkers write version 1, and a pointer to `.eh_frame` in four bytes, relative to the
-    // pointer's own address.
+    // Linkers write version 1, and a pointer to `.eh_frame` in four bytes, relative to its own
+    // address.
     let [1, 0x1b, _, _, a, b, c, d, ..] = *hdr_bytes else {
         return None;
     };

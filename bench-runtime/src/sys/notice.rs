@@ -1,21 +1,16 @@
-//! Signals for which a thread can wait: a handler notes their numbers.
+//! Signals for which a thread can wait.
 //!
 //! | what                    | does                                                        |
 //! |-------------------------|-------------------------------------------------------------|
 //! | handler, on any thread  | sets the signal's bit in [`NOTED`], then writes to the eventfd |
 //! | the thread that waits   | empties the eventfd, then takes all bits                    |
 //!
-//! A bit that is set after the bits were taken is followed by a write, so none
-//! is missed; a write whose bit was taken before causes a wake without effect.
-//! A signal that comes again before its bit was taken is merged with the first,
-//! as in the kernel.
+//! The handler writes after it has set a bit, so no bit is missed. A write whose bit was taken
+//! before causes a wake without effect. A signal that comes again before its bit was taken is
+//! merged with the first, as in the kernel.
 //!
-//! # Rejected
-//!
-//! *The crate `signal-hook`*: its handler runs on the stack of the thread that is interrupted, and
-//! a goroutine's stack may have 4 KiB. The handler also stays when the last receiver of a signal is
-//! dropped, so the former action is not restored. *signalfd*: every thread of the process would
-//! have to block the signal, also threads of other code.
+//! `signalfd` is not used, because every thread of the process, also of other code, would have to
+//! block the signal.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -26,24 +21,20 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use super::event_fd::EventFd;
 use super::fd;
 
-/// A bit for each signal that has come.
 static NOTED: AtomicU64 = AtomicU64::new(0);
-/// The eventfd that the handler writes to; -1 until there is one.
+/// -1 until there is an eventfd.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
-/// The process whose thread waits: a child by fork has the handler, but not the
-/// thread. Compared by its number, because [`super::fork`] detects a fork a
-/// little late.
+/// The process whose thread waits. A child by fork has the handler, but not the thread. Compared by
+/// its number, because [`super::fork`] detects a fork a little late.
 static PROCESS: AtomicI32 = AtomicI32::new(-1);
 
-/// The largest number of a signal.
 pub(crate) const LARGEST: i32 = 64;
 
-/// The bit of a signal from 1 to [`LARGEST`].
+/// For a signal from 1 to [`LARGEST`].
 pub(crate) const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
-/// The former action of a signal.
 #[derive(Clone, Copy)]
 pub(crate) struct Action(libc::sigaction);
 
@@ -54,7 +45,6 @@ impl std::fmt::Debug for Action {
 }
 
 impl Action {
-    /// The present action of the signal.
     fn of(signal: i32) -> io::Result<Self> {
         let mut now = MaybeUninit::uninit();
         // SAFETY: reads the current action and changes nothing.
@@ -65,8 +55,6 @@ impl Action {
         }
     }
 
-    /// Makes this the action of a signal.
-    ///
     /// # Safety
     ///
     /// A handler only makes calls that are allowed in one.
@@ -78,7 +66,6 @@ impl Action {
         }
     }
 
-    /// An action without a mask.
     fn new(handler: usize, flags: libc::c_int) -> Self {
         // SAFETY: all zeros is a valid action.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -93,9 +80,9 @@ impl Action {
 }
 
 extern "C" fn on_signal(signal: libc::c_int) {
-    // SAFETY: getpid(2), write(2), sigaction(2) and kill(2) may be called in a
-    // handler; the number written is read during the call. errno is put back,
-    // since the interrupted code may be about to read it.
+    // SAFETY: getpid(2), write(2), sigaction(2) and kill(2) may be called in a handler; the number
+    // written is read during the call. errno is put back, since the interrupted code may be about
+    // to read it.
     unsafe {
         let errno = libc::__errno_location();
         let saved = *errno;
@@ -105,8 +92,8 @@ extern "C" fn on_signal(signal: libc::c_int) {
             let one = 1u64;
             libc::write(WAKE.load(Ordering::Relaxed), (&raw const one).cast(), 8);
         } else if Action::new(libc::SIG_DFL, 0).set(signal).is_ok() {
-            // This is the child of a fork. The default action happens, as it would after exec, when
-            // this handler returns and the signal is unblocked.
+            // This is the child of a fork. The default action, as after exec, happens when this
+            // handler returns and the signal is unblocked.
             libc::kill(libc::getpid(), signal);
         }
         *errno = saved;
@@ -154,7 +141,7 @@ impl Drop for Noted {
     }
 }
 
-/// Notes a signal from now on. Returns its former action.
+/// Receives a signal from now on. Returns the former action.
 pub(crate) fn catch(signal: i32) -> io::Result<Action> {
     let former = Action::of(signal)?;
     let handler = on_signal as *const () as usize;
@@ -175,12 +162,11 @@ pub(crate) fn let_go(signal: i32, former: &Action) {
     }
 }
 
-/// True if the process ignores the signal.
 pub(crate) fn is_ignored(signal: i32) -> io::Result<bool> {
     Ok(Action::of(signal)?.0.sa_sigaction == libc::SIG_IGN)
 }
 
-/// Unblocks every signal for the calling thread, whatever the thread that started it had blocked.
+/// Unblocks every signal for the calling thread.
 pub(crate) fn unblock_all() {
     // SAFETY: an empty set of signals is made, and becomes the thread's mask.
     unsafe {

@@ -1,11 +1,11 @@
-//! Memory of this process, read by the kernel. Other threads may be writing it, and it may not
-//! exist any more: neither causes a fault or a data race.
+//! Reads memory of this process through the kernel: memory that other threads write or free causes
+//! no data race and no fault.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Ranges to read together, and the bytes of those that were read.
+/// Ranges that are read together, and their bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     places: Vec<Place>,
@@ -16,9 +16,9 @@ pub(crate) struct Reading {
 struct Place {
     address: usize,
     bytes: usize,
-    /// The index of its first byte in the bytes that were read.
+    /// The index of its first byte in [`Reading::bytes`].
     at: usize,
-    /// False if some of its bytes do not exist.
+    /// False if a part of the range is not mapped.
     is_read: bool,
 }
 
@@ -31,7 +31,7 @@ impl Reading {
         self.bytes.clear();
     }
 
-    /// Adds a place; returns its index.
+    /// Adds a range; returns its index.
     pub(crate) fn add(&mut self, address: usize, bytes: usize) -> usize {
         let last = self.places.last();
         self.places.push(Place {
@@ -43,13 +43,13 @@ impl Reading {
         self.places.len() - 1
     }
 
-    /// The bytes of the place with this index; `None` if some do not exist.
+    /// The bytes of a range; `None` if a part of it is not mapped.
     pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
         let place = self.places.get(index).filter(|place| place.is_read)?;
         self.bytes.get(place.at..place.at + place.bytes)
     }
 
-    /// As [`Self::get`], of a place of this many words.
+    /// As [`Self::get`], for a range of this many words.
     pub(crate) fn words<const COUNT: usize>(&self, index: usize) -> Option<[usize; COUNT]> {
         let (words, rest) = self.get(index)?.as_chunks();
         debug_assert!(words.len() == COUNT && rest.is_empty());
@@ -57,7 +57,6 @@ impl Reading {
         Some([(); COUNT].map(|()| words.next().unwrap_or_default()))
     }
 
-    /// Reads all places that exist.
     pub(crate) fn read(&mut self) {
         self.read_by(Way::Call);
     }
@@ -70,7 +69,7 @@ impl Reading {
         while !rest.is_empty() {
             let some = rest.len().min(PLACES);
             let mut read = way.read(&rest[..some], &mut self.bytes);
-            // A place that does not exist ends the call; the next call begins after it.
+            // A range that is not mapped ends the call; the next call begins after it.
             let mut done = 0;
             for place in &mut rest[..some] {
                 done += 1;
@@ -98,7 +97,7 @@ impl Way {
         Self::File(File::open("/proc/self/mem"))
     }
 
-    /// Reads the places up to the first that does not exist; returns how many bytes were read.
+    /// Reads up to the first range that is not mapped; returns the number of bytes.
     fn read(&mut self, places: &[Place], into: &mut [u8]) -> usize {
         match self {
             Self::Call => match read_by_call(places, into) {

@@ -1,5 +1,3 @@
-//! Waiting for many file descriptors at once: epoll, by edge or by level.
-
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -7,17 +5,16 @@ use std::time::Duration;
 use crate::shim::{AtomicBool, Ordering};
 use crate::sys::{clock, fork};
 
-/// The most events that one [`Poller::wait`] returns. Go's figure: enough to amortise the call,
-/// small enough for the stack of an M.
+/// The most events that one [`Poller::wait`] returns: Go's figure.
 pub(crate) const MAX_EVENTS: usize = 128;
 
-/// The events that every descriptor is registered for, once, for its whole life.
+/// The events of a descriptor, registered once.
 const INTEREST: i32 =
     libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
 
 /// The events of a level-triggered descriptor, which is only read. Each poll reports such an event
-/// again until a read takes the data, so events that no read ends are left out. The kernel reports
-/// EPOLLHUP and EPOLLERR to every registration.
+/// again, so events that no read ends are left out. The kernel always reports EPOLLHUP and
+/// EPOLLERR.
 const LEVEL_INTEREST: i32 = libc::EPOLLIN;
 
 /// The events that end a wait to read, those that end a wait to write, and those that last.
@@ -26,24 +23,21 @@ const READ_SIDE: i32 =
 const WRITE_SIDE: i32 = libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR;
 const LASTING: i32 = libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLHUP | libc::EPOLLERR;
 
-/// An epoll instance.
 #[derive(Debug)]
 pub(crate) struct Poller {
     epoll: OwnedFd,
     /// False once the kernel (before 5.11) or a filter has refused `epoll_pwait2(2)`. Time-outs are
     /// then rounded up to whole milliseconds.
     fine: AtomicBool,
-    /// The most that the kernel may add to a short time-out of ours, in nanoseconds.
+    /// The thread's timer slack.
     slack_ns: u64,
 }
 
-/// The kernel may extend an epoll time-out by this share of it, or by the thread's timer slack if
-/// that is more, so that it can handle several timers at once (`select_estimate_accuracy` in its
-/// `fs/select.c`). It adds [`SLACK_MOST_NS`] at most.
+/// The kernel may extend an epoll time-out by this share of it, at most [`SLACK_MOST_NS`], or by
+/// the thread's timer slack if that is more (`select_estimate_accuracy` in its `fs/select.c`).
 const SLACK_SHARE: u64 = 1_000;
 const SLACK_MOST_NS: u64 = 100_000_000;
 
-/// One event of one descriptor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Event {
     /// The token that [`Poller::add`] was given.
@@ -52,12 +46,10 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// A read would not block.
     pub(crate) fn is_readable(self) -> bool {
         self.bits & READ_SIDE != 0
     }
 
-    /// A write would not block.
     pub(crate) fn is_writable(self) -> bool {
         self.bits & WRITE_SIDE != 0
     }
@@ -68,7 +60,6 @@ impl Event {
     }
 }
 
-/// Room for the events of one wait.
 pub(crate) struct Events {
     raw: [libc::epoll_event; MAX_EVENTS],
     len: usize,
@@ -112,9 +103,8 @@ impl Poller {
         })
     }
 
-    /// Watches a descriptor for every change, until [`Self::delete`] or until
-    /// the last duplicate of it is closed. A condition that is already true
-    /// causes an event.
+    /// Watches a descriptor for every change, until [`Self::delete`] or until its last duplicate is
+    /// closed. A condition that is already true causes an event.
     pub(crate) fn add(&self, fd: RawFd, token: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, INTEREST, token)
     }
@@ -124,15 +114,13 @@ impl Poller {
         self.control(libc::EPOLL_CTL_ADD, fd, LEVEL_INTEREST, token)
     }
 
-    /// Changes a watch: level-triggered for reading only, or else
-    /// edge-triggered as [`Self::add`]. A condition that is already true causes
-    /// an event.
+    /// Changes a watch, to that of [`Self::add_level`] or of [`Self::add`]. A condition that is
+    /// already true causes an event.
     pub(crate) fn change(&self, fd: RawFd, token: u64, by_level: bool) -> io::Result<()> {
         let interest = if by_level { LEVEL_INTEREST } else { INTEREST };
         self.control(libc::EPOLL_CTL_MOD, fd, interest, token)
     }
 
-    /// Ends the watch.
     pub(crate) fn delete(&self, fd: RawFd) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
     }
@@ -151,11 +139,11 @@ impl Poller {
         Ok(())
     }
 
-    /// Waits until there is an event or until `timeout` has passed; `None` means no time-out. An
-    /// interrupting signal ends the wait without an event. Blocks the thread.
+    /// Waits until there is an event, until `timeout` has passed, or until a signal. `None` means
+    /// no time-out. Blocks the thread.
     ///
-    /// The kernel may end a wait late, by its slack. With `epoll_pwait2` this function does not: it
-    /// passes a time-out that is shorter by the slack, and waits again if the call returns early.
+    /// With `epoll_pwait2` the wait does not end late by the kernel's slack: the time-out is
+    /// shorter by the slack, and if the call returns early, this function waits again.
     pub(crate) fn wait(&self, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
         events.len = 0;
         let Some(length) = timeout.filter(|t| !t.is_zero() && self.fine.load(Ordering::Relaxed))
@@ -185,7 +173,6 @@ impl Poller {
         }
     }
 
-    /// `timeout` less the slack that the kernel may add to it.
     fn less_slack(&self, timeout: Duration) -> Duration {
         let ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let slack = (ns / SLACK_SHARE).min(SLACK_MOST_NS).max(self.slack_ns);
@@ -198,8 +185,8 @@ impl Poller {
             tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
         };
-        // SAFETY: the kernel writes at most MAX_EVENTS events into an array
-        // of that many, reads the timespec, and gets no signal mask.
+        // SAFETY: the kernel writes at most MAX_EVENTS events into an array of that many, reads the
+        // timespec, and gets no signal mask.
         let n = unsafe {
             libc::syscall(
                 libc::SYS_epoll_pwait2,
@@ -218,8 +205,7 @@ impl Poller {
         let ms = timeout.map_or(-1, |t| {
             i32::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
         });
-        // SAFETY: the kernel writes at most MAX_EVENTS events into an array
-        // of that many.
+        // SAFETY: the kernel writes at most MAX_EVENTS events into an array of that many.
         let n = unsafe {
             libc::epoll_wait(
                 self.epoll.as_raw_fd(),
@@ -232,8 +218,7 @@ impl Poller {
     }
 }
 
-/// True if the kernel, or a filter before it, refuses such a call for this process. A filter may
-/// return any error, so every error counts except for an interrupting signal and mistakes of ours.
+/// A filter may refuse with any error except for these.
 fn is_refusal(error: &io::Error) -> bool {
     !matches!(
         error.raw_os_error(),

@@ -7,8 +7,8 @@ use std::os::fd::{FromRawFd, OwnedFd};
 ///
 /// # Errors
 ///
-/// `ENOSYS` before Linux 5.3, `EPERM` in some sandboxes, `EMFILE` without a
-/// descriptor, `ESRCH` if the child was reaped.
+/// `ENOSYS` before Linux 5.3, `EPERM` in some sandboxes, `EMFILE` without a descriptor, `ESRCH` if
+/// the child was reaped.
 pub(crate) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes two numbers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
@@ -28,8 +28,6 @@ pub(crate) fn wait_for_end(pid: u32) -> io::Result<()> {
     wait_without_reaping(pid, 0).map(drop)
 }
 
-/// True if the child has ended.
-///
 /// # Errors
 ///
 /// As [`wait_for_end`].
@@ -42,8 +40,8 @@ fn wait_without_reaping(pid: u32, flags: i32) -> io::Result<bool> {
     loop {
         // SAFETY: all zeros is a valid siginfo.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        // SAFETY: the kernel fills in the struct, which is ours; the number is in
-        // it, or still zero if no child has ended.
+        // SAFETY: the kernel fills in the struct, which is ours; the number is in it, or still zero
+        // if no child has ended.
         let (result, who) = unsafe {
             let result = libc::waitid(libc::P_PID, pid, &raw mut info, flags);
             (result, info.si_pid())
@@ -58,19 +56,17 @@ fn wait_without_reaping(pid: u32, flags: i32) -> io::Result<bool> {
     }
 }
 
-/// Sends a signal to a process that was not reaped.
 pub(crate) fn send_signal(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: takes two numbers.
     done(unsafe { libc::kill(pid.cast_signed(), signal) })
 }
 
-/// Sends a signal to the process group that this process, which was not reaped, leads.
+/// Sends a signal to the process group that the process leads.
 pub(crate) fn signal_group(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: takes two numbers.
     done(unsafe { libc::killpg(pid.cast_signed(), signal) })
 }
 
-/// True if a process that was not reaped leads a process group.
 pub(crate) fn leads_group(pid: u32) -> bool {
     // SAFETY: takes a number.
     unsafe { libc::getpgid(pid.cast_signed()) == pid.cast_signed() }

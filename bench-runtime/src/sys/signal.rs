@@ -1,5 +1,5 @@
-//! Faults: a handler for SIGSEGV and SIGBUS, which is called before the handler that was there, on
-//! an alternate stack for each thread.
+//! Faults: a handler for SIGSEGV and SIGBUS, on an alternate stack for each thread. It is called
+//! before the handler that was there.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -9,24 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::map::{self, Access, PAGE};
 
-/// A fault as the kernel describes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     /// SIGSEGV or SIGBUS.
     pub(crate) signal: libc::c_int,
-    /// The address that was accessed.
     pub(crate) address: usize,
-    /// The stack pointer at the time.
     pub(crate) stack_pointer: usize,
     /// The instruction that made the access.
     pub(crate) program_counter: usize,
-    /// False if a process sent the signal.
     pub(crate) from_kernel: bool,
 }
 
-/// Handles a fault, in a signal handler. True: the cause is removed, and the access is tried again.
-/// False: the fault has another cause, and the former handler is called. The function makes only
-/// calls that are allowed in a signal handler.
+/// Handles a fault. True: the cause is removed, and the access is tried again. False: the former
+/// handler is called. The function makes only calls that are allowed in a signal handler.
 pub(crate) type Handler = fn(&Fault) -> bool;
 
 struct Installed {
@@ -38,8 +33,7 @@ struct Installed {
 static INSTALLED: OnceLock<Installed> = OnceLock::new();
 static ARMED: AtomicBool = AtomicBool::new(false);
 
-/// Puts `handler` before the process's handlers of SIGSEGV and SIGBUS. Only the first call has an
-/// effect.
+/// Only the first call has an effect.
 pub(crate) fn install(handler: Handler) -> io::Result<()> {
     let previous = |signal| {
         let mut old = MaybeUninit::<libc::sigaction>::uninit();
@@ -61,8 +55,8 @@ pub(crate) fn install(handler: Handler) -> io::Result<()> {
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = entry as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        // SAFETY: `entry` is a handler of the three-argument form, makes only
-        // calls that are allowed in one, and is never unloaded.
+        // SAFETY: `entry` is a handler of the three-argument form, makes only calls that are
+        // allowed in one, and is never unloaded.
         if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -74,8 +68,8 @@ extern "C" fn entry(signal: libc::c_int, info: *mut libc::siginfo_t, context: *m
     let Some(installed) = INSTALLED.get() else {
         return;
     };
-    // SAFETY: the kernel passes a valid siginfo, and an address with these
-    // two signals; errno is the thread's own.
+    // SAFETY: the kernel passes a valid siginfo, and an address with these two signals; errno is
+    // the thread's own.
     let (address, code, errno) = unsafe {
         (
             (*info).si_addr() as usize,
@@ -105,7 +99,6 @@ extern "C" fn entry(signal: libc::c_int, info: *mut libc::siginfo_t, context: *m
     }
 }
 
-/// Runs the former action.
 fn pass_on(
     signal: libc::c_int,
     info: *mut libc::siginfo_t,
@@ -116,9 +109,9 @@ fn pass_on(
     match previous.sa_sigaction {
         libc::SIG_IGN if !from_kernel => {}
         libc::SIG_DFL | libc::SIG_IGN => {
-            // SAFETY: all zeros is SIG_DFL without flags; raise has no
-            // precondition. A fault repeats when we return; a signal that was
-            // sent must be sent again, and arrives when we return.
+            // SAFETY: all zeros is SIG_DFL without flags; raise has no precondition. A fault
+            // repeats when we return. A signal that was sent is sent again, and arrives when we
+            // return.
             unsafe {
                 let default: libc::sigaction = std::mem::zeroed();
                 libc::sigaction(signal, &raw const default, ptr::null_mut());
@@ -128,8 +121,8 @@ fn pass_on(
             }
         }
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
-            // SAFETY: a handler that was installed with SA_SIGINFO is one of
-            // this form, and it gets what the kernel gave us.
+            // SAFETY: a handler that was installed with SA_SIGINFO is of this form, and it gets
+            // what the kernel gave us.
             unsafe {
                 let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
                     std::mem::transmute(handler);
@@ -146,7 +139,6 @@ fn pass_on(
     }
 }
 
-/// Program counter and stack pointer of the interrupted code.
 fn registers(context: *mut libc::c_void) -> (usize, usize) {
     let context = context.cast::<libc::ucontext_t>();
     // SAFETY: the kernel passes a valid context to a three-argument handler.
@@ -160,8 +152,8 @@ fn registers(context: *mut libc::c_void) -> (usize, usize) {
     return (machine.pc as usize, machine.sp as usize);
 }
 
-/// The alternate signal stack of one thread, with a guard below it. It must be dropped on its
-/// thread, because the drop restores the thread's former alternate stack.
+/// The alternate signal stack of one thread, with a guard below it. The drop restores the thread's
+/// former alternate stack, so it must be on that thread.
 #[derive(Debug)]
 pub(crate) struct AltStack {
     mapping: usize,
@@ -170,8 +162,7 @@ pub(crate) struct AltStack {
 }
 
 impl AltStack {
-    /// Gives the calling thread an alternate stack. Its size is `bytes`, plus the bytes that the
-    /// CPU's registers need.
+    /// The size is `bytes`, plus the bytes that the CPU's registers need.
     pub(crate) fn install(bytes: usize) -> io::Result<Self> {
         // SAFETY: reads a value of the process.
         let frame = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) } as usize;
@@ -205,8 +196,8 @@ impl AltStack {
 impl Drop for AltStack {
     fn drop(&mut self) {
         let mut current = MaybeUninit::<libc::stack_t>::uninit();
-        // SAFETY: reads the current one first, so that only our stack is removed; unmaps it
-        // only when the thread does not use it any more.
+        // SAFETY: only our stack is removed, and it is unmapped only when the thread does not use
+        // it any more.
         unsafe {
             if libc::sigaltstack(ptr::null(), current.as_mut_ptr()) == 0
                 && current.assume_init().ss_sp as usize == self.mapping + PAGE

@@ -1,4 +1,4 @@
-//! Sockets that are non-blocking when they are created, which std cannot make.
+//! Sockets that are non-blocking from their creation, which std cannot make.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -9,11 +9,9 @@ use std::os::unix::net::SocketAddr as UnixAddr;
 
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
 
-/// How many connections may wait to be accepted. The kernel lowers it to
-/// `net.core.somaxconn`.
+/// The most connections that may wait to be accepted. The kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 1 << 16;
 
-/// A TCP socket of the family of this address.
 pub(crate) fn tcp(address: &SocketAddr) -> io::Result<OwnedFd> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::Inet,
@@ -22,7 +20,6 @@ pub(crate) fn tcp(address: &SocketAddr) -> io::Result<OwnedFd> {
     stream(family)
 }
 
-/// A Unix stream socket.
 pub(crate) fn unix() -> io::Result<OwnedFd> {
     stream(AddressFamily::Unix)
 }
@@ -32,8 +29,7 @@ fn stream(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(socket::socket(family, SockType::Stream, flags, None)?)
 }
 
-/// Begins to connect. True: the socket is connected. False: it becomes writable when the connect
-/// has ended.
+/// True if the socket is connected. Else it becomes writable when the connect has ended.
 pub(crate) fn connect(fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<bool> {
     begin(socket::connect(
         fd.as_raw_fd(),
@@ -66,7 +62,7 @@ fn begin(result: nix::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Sends small writes at once. An error is ignored, because the socket works without this.
+/// Sets TCP_NODELAY. An error is ignored, because the socket works without it.
 pub(crate) fn send_at_once(fd: BorrowedFd<'_>) {
     let on: libc::c_int = 1;
     let len = size_of_val(&on) as libc::socklen_t;
@@ -82,7 +78,7 @@ pub(crate) fn send_at_once(fd: BorrowedFd<'_>) {
     };
 }
 
-/// Lengthens the queue of a socket that listens already.
+/// For a socket that listens already.
 pub(crate) fn lengthen_backlog(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no memory is passed.
     if unsafe { libc::listen(fd.as_raw_fd(), BACKLOG) } < 0 {
@@ -91,12 +87,10 @@ pub(crate) fn lengthen_backlog(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes one connection of a TCP listener.
 pub(crate) fn accept_tcp(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
     let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
     let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `len` bytes into the storage, which
-    // has that many.
+    // SAFETY: the kernel writes at most `len` bytes into the storage, which has that many.
     let accepted = unsafe {
         libc::accept4(
             fd.as_raw_fd(),
@@ -119,8 +113,8 @@ pub(crate) fn accept_tcp(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)
 fn address_of(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
     match i32::from(storage.ss_family) {
         libc::AF_INET => {
-            // SAFETY: the family says that the storage, which is larger and
-            // stricter aligned, begins with a sockaddr_in.
+            // SAFETY: the family says that the storage, which is larger and stricter aligned,
+            // begins with a sockaddr_in.
             let v4 = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in>() };
             Ok(SocketAddr::V4(SocketAddrV4::new(
                 Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)),
@@ -144,7 +138,7 @@ fn address_of(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
     }
 }
 
-/// True if the process or the machine lacks a resource that may become free again.
+/// The process or the machine lacks a resource that may become free again.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -152,9 +146,7 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-/// True if the connection was closed before it was accepted, so that the next one can be accepted.
-/// These are errors of the connection, not of the listener. accept(2) returns them and its manual
-/// recommends to try again.
+/// An error of the connection, not of the listener: accept(2) says to try again.
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

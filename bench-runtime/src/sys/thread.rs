@@ -1,13 +1,10 @@
-//! Threads, by their numbers in the kernel.
-
 use std::fs;
 
-/// A thread of this process.
+/// By its number in the kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThreadId(libc::pid_t);
 
 impl ThreadId {
-    /// The calling thread.
     pub(crate) fn of_this_thread() -> Self {
         if cfg!(miri) {
             return Self(0);
@@ -17,8 +14,7 @@ impl ThreadId {
     }
 }
 
-/// True if the thread sleeps: it waits for something, and not for a CPU. False if
-/// the kernel does not say.
+/// True if the thread sleeps, and does not wait for a CPU. False if the kernel does not say.
 pub(crate) fn is_asleep(thread: ThreadId) -> bool {
     let stat = fs::read(format!("/proc/self/task/{}/stat", thread.0)).unwrap_or_default();
     is_asleep_by(&stat)

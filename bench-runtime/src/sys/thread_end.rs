@@ -1,10 +1,8 @@
-//! The end of an OS thread.
-
 use std::ffi::c_void;
 use std::sync::OnceLock;
 
-/// A call at the end of a thread. It is made after the destructors of the thread-locals, because
-/// they may still use the resource that the call frees.
+/// A call at the end of a thread, after the destructors of its thread-locals, which may still use
+/// the resource that the call frees.
 pub(crate) struct AtEnd {
     /// `None`: the process has the maximum number of keys.
     key: OnceLock<Option<libc::pthread_key_t>>,
@@ -12,7 +10,6 @@ pub(crate) struct AtEnd {
 }
 
 impl AtEnd {
-    /// `then` is called with the data given to [`Self::arm`].
     pub(crate) const fn new(then: unsafe extern "C" fn(*mut c_void)) -> Self {
         Self {
             key: OnceLock::new(),
@@ -20,8 +17,8 @@ impl AtEnd {
         }
     }
 
-    /// Has the call made at the end of the calling thread, with `data`, which must not be null.
-    /// Replaces the data of an earlier `arm`. Does nothing if the process has no key left.
+    /// Has `then` called with `data`, which must not be null, at the end of the calling thread.
+    /// Replaces earlier data. Does nothing if the process has no key left.
     pub(crate) fn arm(&'static self, data: *mut c_void) {
         let key = *self.key.get_or_init(|| {
             let mut key = 0;
@@ -35,12 +32,12 @@ impl AtEnd {
     }
 }
 
-/// Ends the calling thread without the destructors of its thread-locals. Their memory is not freed,
-/// because other threads may hold references into it.
+/// Ends the calling thread without the destructors of its thread-locals, because other threads may
+/// hold references into them.
 pub(crate) fn end_without_destructors() -> ! {
     // glibc keeps the stack and the thread-locals of a thread that ends by the bare system call.
-    // Other C libraries do not allow such an end, because the thread would stay in their list of
-    // threads; there it sleeps until the process ends.
+    // Other C libraries would keep the thread in their list, so there it sleeps until the process
+    // ends.
     #[cfg(target_env = "gnu")]
     // SAFETY: ends this thread alone, and the kernel then frees only what it has made itself.
     unsafe {

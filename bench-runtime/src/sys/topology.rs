@@ -1,24 +1,19 @@
-//! The distance between Ps, read from sysfs: the same last-level cache, the same socket, or
-//! neither. P number `i` is assumed to run on the `i`-th CPU of the process's affinity. Threads are
-//! not bound, so this is only where the kernel tends to keep them.
+//! The distance between Ps, read from sysfs. P number `i` is assumed to run on the `i`-th CPU of
+//! the process's affinity: threads are not bound, but the kernel tends to keep them there.
 
 use std::fs;
 
-/// The places of the Ps in the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Topology {
-    /// For each P: its cache group and its socket.
     places: Vec<(u32, u32)>,
 }
 
 impl Topology {
-    /// All at the same distance.
     pub(crate) fn flat() -> Self {
         Self::default()
     }
 
-    /// Reads `/sys` for these CPUs. A CPU whose files cannot be read counts as in the cache group
-    /// of CPU 0.
+    /// A CPU whose files cannot be read counts as in the cache group of CPU 0.
     pub(crate) fn read(cpus: &[usize]) -> Self {
         let number = |path: String| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
         let first_of_list = |path: String| {
@@ -30,7 +25,7 @@ impl Topology {
             .map(|cpu| {
                 let base = format!("/sys/devices/system/cpu/cpu{cpu}");
                 let socket = number(format!("{base}/topology/physical_package_id")).unwrap_or(0);
-                // The highest cache index is the last level.
+                // The highest index is the last level.
                 let cache = (0..8)
                     .rev()
                     .find_map(|i| first_of_list(format!("{base}/cache/index{i}/shared_cpu_list")))
@@ -41,7 +36,7 @@ impl Topology {
         Self { places }
     }
 
-    /// A made-up machine, for tests: the cache group and socket of each P.
+    /// For each P its cache group and socket.
     #[cfg(test)]
     pub(crate) fn simulated(places: Vec<(u32, u32)>) -> Self {
         Self { places }
@@ -105,7 +100,6 @@ mod tests {
 
     #[test]
     fn visit_goes_to_the_same_cache_then_the_same_socket_then_beyond() {
-        // Two sockets of two caches of two CPUs.
         let places = (0..8).map(|cpu| (cpu / 2, cpu / 4)).collect();
         let topology = Topology::simulated(places);
         for start in 0..8 {

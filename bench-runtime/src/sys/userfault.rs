@@ -1,9 +1,8 @@
 //! userfaultfd, for one purpose: to put a page where there is none, in one atomic step.
 //!
-//! The range is registered for write-protection only, and no page is ever
-//! write-protected. So the kernel never sends us a fault, and ordinary growth
-//! is handled by the kernel. Only `UFFDIO_COPY` is used, which the registration
-//! allows and which replaces a guard marker.
+//! The range is registered for write-protection only, and no page is ever write-protected. So the
+//! kernel adds pages as usual, and sends no fault. The registration allows `UFFDIO_COPY`, which
+//! replaces a guard marker.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -44,12 +43,11 @@ struct Copy {
     copied: i64,
 }
 
-/// A userfaultfd.
 #[derive(Debug)]
 pub(crate) struct UserFault(OwnedFd);
 
 impl UserFault {
-    /// Opens a userfaultfd in the form that needs no privilege.
+    /// Needs no privilege.
     pub(crate) fn open() -> io::Result<Self> {
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK | UFFD_USER_MODE_ONLY;
         // SAFETY: takes flags and touches no memory.
@@ -70,7 +68,6 @@ impl UserFault {
         Ok(this)
     }
 
-    /// Makes [`Self::fill`] work in a range.
     pub(crate) fn register(&self, start: usize, bytes: usize) -> io::Result<()> {
         let mut register = Register {
             start: start as u64,
@@ -87,13 +84,12 @@ impl UserFault {
         }
     }
 
-    /// Puts a page with these bytes at `to`, where there is no page; if one is
-    /// there already it stays. Allowed in a signal handler.
+    /// Puts a page with these bytes at `to`. A page that is already there stays. Allowed in a
+    /// signal handler.
     ///
     /// # Safety
     ///
-    /// `to` is a page in a registered range, and `from` is readable for a
-    /// page.
+    /// `to` is a page in a registered range, and `from` is readable for a page.
     pub(crate) unsafe fn fill(&self, to: usize, from: *const u8) -> io::Result<()> {
         loop {
             let mut copy = Copy {
@@ -110,7 +106,7 @@ impl UserFault {
                 Ok(()) => return Ok(()),
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EEXIST) => return Ok(()),
-                    // The address space is changing: try again.
+                    // The address space is changing.
                     Some(libc::EAGAIN | libc::EINTR) => {}
                     _ => return Err(error),
                 },

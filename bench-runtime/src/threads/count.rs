@@ -1,18 +1,15 @@
-//! The threads of a runtime that have not ended.
-
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::fatal::fatal;
 
-/// The purpose of a thread of a runtime.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ThreadKind {
     Machine,
     Helper,
 }
 
-/// See the module.
+/// The threads of a runtime that have not ended, at most `most`.
 #[derive(Debug)]
 pub(crate) struct Threads {
     counts: Mutex<Counts>,
@@ -36,7 +33,6 @@ impl Counts {
 }
 
 impl Threads {
-    /// No threads yet, and at most `most`.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             counts: Mutex::default(),
@@ -49,24 +45,22 @@ impl Threads {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of Ms.
     pub(crate) fn machines_count(&self) -> usize {
         self.lock().machines
     }
 
-    /// The number of Ms and helpers.
     pub(crate) fn count(&self) -> usize {
         let counts = self.lock();
         counts.machines + counts.helpers
     }
 
-    /// How many goroutines may run without a P at once. Each has a thread, and the other threads
-    /// are for [`blocking`](crate::blocking) calls.
+    /// How many goroutines may run without a P at once, each with a thread. The other threads are
+    /// for [`blocking`](crate::blocking) calls.
     pub(crate) fn max_hogs(&self) -> usize {
         (self.most / 2).max(1)
     }
 
-    /// Counts a thread that is about to start; returns how many there are.
+    /// Counts a thread that is about to start; returns the number of threads.
     pub(crate) fn begin(&self, kind: ThreadKind) -> usize {
         let mut counts = self.lock();
         *counts.of(kind) += 1;
@@ -82,7 +76,6 @@ impl Threads {
         count
     }
 
-    /// Counts a thread that has ended.
     pub(crate) fn end(&self, kind: ThreadKind) {
         // Notified under the lock, so that no waiter misses it.
         let mut counts = self.lock();

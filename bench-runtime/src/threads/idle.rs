@@ -7,20 +7,20 @@
 //! | either     | no          | a job is about to be assigned, or the thread runs |
 //! | `ASSIGNED` | no          | the thread takes the content of `job`             |
 //!
-//! The thread that removes a slot from the list, under the list's lock, assigns it:
-//! a caller with a job, or the slot's own thread, which then ends without one. So a
-//! slot is assigned once for each time that it was listed.
+//! The thread that removes a slot from the list, under the list's lock, assigns it: a caller with a
+//! job, or the slot's own thread, which then ends without one. So a slot is assigned once for each
+//! time that it was listed.
 //!
-//! 1. The thread stores `SPINNING` or `SLEEPING`, and then adds its slot to the list. No caller can
-//!    reach the slot before, and the lock of the list publishes the word.
-//! 2. A caller removes the slot, stores the job, then swaps `ASSIGNED` in, and wakes
-//!    the thread if the word was `SLEEPING`. The wake may come late, when the thread
-//!    has run that job and sleeps again: that sleep ends early and is resumed.
-//! 3. A thread that spun in vain exchanges `SPINNING` for `SLEEPING` before it
-//!    sleeps; the exchange fails if a job was assigned meanwhile. The futex compares
-//!    the word once more, so an assignment between the two prevents the sleep.
-//! 4. A thread that has slept for [`IDLE`] removes its slot and ends. If the slot is
-//!    no longer listed, a caller has it, and the thread waits for that assignment.
+//! 1. The thread stores `SPINNING` or `SLEEPING`, and then adds its slot to the list. The lock of
+//!    the list publishes the word.
+//! 2. A caller removes the slot, stores the job, then swaps `ASSIGNED` in, and wakes the thread if
+//!    the word was `SLEEPING`. The wake may come late, when the thread has run that job and sleeps
+//!    again: that sleep ends early and is resumed.
+//! 3. A thread that spun in vain exchanges `SPINNING` for `SLEEPING` before it sleeps. The exchange
+//!    fails if a job was assigned meanwhile. The futex compares the word once more, so an
+//!    assignment between the two prevents the sleep.
+//! 4. A thread that has slept for [`IDLE`] removes its slot and ends. If the slot is no longer
+//!    listed, a caller has it, and the thread waits for that assignment.
 //!
 //! At most one thread spins. Its slot is last in the list, and the last slot is assigned first.
 //! `one_spinning` is a hint: no decision about memory depends on it.
@@ -38,22 +38,19 @@ use crate::util::lock::Lock;
 /// A thread without a job ends after this time. Chosen, not measured.
 pub(crate) const IDLE: Duration = Duration::from_secs(5);
 
-/// How long a thread spins for a job, and its caller for the result. It is several times the length
-/// of a short job, so that a caller in a loop finds the thread spinning each time. Chosen; SPEED.md
-/// has the gain.
+/// How long a thread spins for a job, and its caller for the result: several times the length of a
+/// short job, so that a caller in a loop finds the thread spinning. SPEED.md has the gain.
 pub(crate) const SPIN_NS: u64 = 20_000;
 
 const SLEEPING: u32 = 0;
 const ASSIGNED: u32 = 1;
 const SPINNING: u32 = 2;
 
-/// The place in which one thread gets its jobs. See the module.
 #[derive(Debug)]
 pub(crate) struct JobSlot<J> {
     word: AtomicU32,
     /// `None` with `ASSIGNED`: the thread ends.
     job: Lock<Option<J>>,
-    /// The CPU of its last caller.
     caller_cpu: AtomicI32,
 }
 
@@ -67,7 +64,7 @@ impl<J> JobSlot<J> {
         })
     }
 
-    /// Step 2 of the list above. True if the thread was spinning.
+    /// Step 2. True if the thread was spinning.
     fn assign(&self, job: Option<J>) -> bool {
         *self.job.lock() = job;
         self.caller_cpu
@@ -85,8 +82,8 @@ impl<J> JobSlot<J> {
         self.word.load(Ordering::Acquire) == ASSIGNED
     }
 
-    /// Spins for a job, and then stores `SLEEPING`; true if a job came. Blocks the
-    /// thread for [`SPIN_NS`] at most.
+    /// Spins for a job, and then stores `SLEEPING`; true if a job came. Blocks the thread for
+    /// [`SPIN_NS`] at most.
     fn spin(&self) -> bool {
         let until = clock::now_ns() + SPIN_NS;
         while clock::now_ns() < until {
@@ -103,7 +100,7 @@ impl<J> JobSlot<J> {
             .is_err()
     }
 
-    /// Sleeps until a job comes, for [`IDLE`] at most. Blocks the thread.
+    /// Blocks the thread for [`IDLE`] at most.
     fn sleep(&self) {
         let until = clock::now_ns() + IDLE.as_nanos() as u64;
         while !self.is_assigned() {
@@ -120,7 +117,6 @@ impl<J> JobSlot<J> {
     }
 }
 
-/// The idle threads of a pool.
 #[derive(Debug)]
 pub(crate) struct IdleThreads<J> {
     /// The last is the spinning thread or, if none spins, the thread that was added last.
@@ -149,7 +145,6 @@ impl<J> IdleThreads<J> {
         }
     }
 
-    /// Ends all idle threads.
     pub(crate) fn release_all(&self) {
         let all = std::mem::take(&mut *self.list.lock());
         for slot in all {
@@ -157,10 +152,10 @@ impl<J> IdleThreads<J> {
         }
     }
 
-    /// Waits for a job; `None`: the thread must end. `stays` decides whether the thread may wait.
-    /// It is called under the lock of the list, so a [`Self::release_all`] that begins after it
-    /// finds the slot. `listed` is called when the slot is in the list: a goroutine that `listed`
-    /// readies may assign a job at once, and this thread should get that job. Blocks the thread.
+    /// Waits for a job; `None`: the thread must end. `stays`, called under the lock of the list,
+    /// decides whether the thread may wait, so a [`Self::release_all`] that begins later finds the
+    /// slot. `listed` is called when the slot is in the list: a goroutine that it readies may
+    /// assign a job to this thread at once. Blocks the thread.
     pub(crate) fn wait(
         &self,
         slot: &Arc<JobSlot<J>>,

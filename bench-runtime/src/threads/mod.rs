@@ -1,9 +1,9 @@
-//! The threads of a runtime: how they are started, counted and distinguished
-//! from others, and how they end.
+//! The threads of a runtime: how they are started, counted and distinguished from others, and how
+//! they end.
 //!
 //! A new thread inherits its CPUs, its signal mask and its niceness from the thread that starts it.
-//! So a thread with a bound goroutine starts no thread itself. It leaves this to a thread to which
-//! no goroutine is ever bound, like Go's template thread.
+//! So a thread with a bound goroutine leaves starts to another thread ([`starter`]), like Go's
+//! template thread.
 
 pub(crate) mod count;
 pub(crate) mod idle;
@@ -20,15 +20,15 @@ use std::time::Duration;
 
 use crate::util::lock::Lock;
 
-/// Bytes of stack of a thread that runs no code of the program: the scheduler's loop and timer
-/// callbacks. Chosen, not measured; only used pages take memory.
+/// Bytes of stack of a thread that runs no code of the program. Chosen, not measured; only used
+/// pages take memory.
 pub(crate) const THREAD_STACK: usize = 256 * 1024;
 
-/// Bytes of a helper's stack: as much as a program's first thread has, because foreign
-/// code may need it.
+/// Bytes of a helper's stack: as much as a program's first thread has, because foreign code may
+/// need it.
 pub(crate) const HELPER_STACK: usize = 8 << 20;
 
-/// The number of our threads that belong to no runtime and cannot end a wait at the moment. The
+/// The number of our threads that belong to no runtime and cannot end a wait at the moment; the
 /// search for deadlocks does not count them as outside threads. A thread that has ended is never
 /// included, because the search would then miss an outside thread. The upper half is the number of
 /// the process, because the child of a fork has none of its parent's threads.
@@ -43,8 +43,7 @@ pub(crate) fn counted() -> usize {
     counted_in(std::process::id(), COUNTED.load(Ordering::SeqCst)) as usize
 }
 
-/// Adds `by` to the number that [`counted`] returns. Called by the thread that is to be counted or
-/// not, or by another in its place.
+/// Adds `by` to the number that [`counted`] returns.
 pub(crate) fn count(by: i32) {
     let process = std::process::id();
     let change = |counted| {
@@ -55,22 +54,20 @@ pub(crate) fn count(by: i32) {
     let _ = COUNTED.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
 }
 
-/// How a thread of a runtime ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ThreadEnd {
-    /// With the destructors of its thread-locals.
     Usual,
-    /// Without them: in a pinned runtime goroutines that started on it have not
-    /// ended, and may have lent values in its thread-locals to other threads.
+    /// Without the destructors of its thread-locals: goroutines that started on it have not ended,
+    /// and may have lent values in its thread-locals to other threads.
     KeepsLocals,
 }
 
-/// How often a start is repeated if the kernel has no resources at the moment,
-/// after pauses of 1 ms, 2 ms and so on: Go's figures.
+/// How often a start is repeated if the kernel has no resources at the moment, after pauses of 1
+/// ms, 2 ms and so on: Go's figures.
 const START_TRIES: u64 = 20;
 
-/// Starts an OS thread with a stack of this many bytes. Blocks the thread, for 210
-/// ms at most, while the kernel has no room for another.
+/// Starts an OS thread with a stack of this many bytes. Blocks the thread, for 210 ms at most,
+/// while the kernel has no room for another.
 ///
 /// # Errors
 ///
@@ -110,8 +107,7 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// As [`start`], for a thread that belongs to no runtime and ends no wait: it counts as one of
-/// ours.
+/// As [`start`], for a thread that [`counted`] includes.
 ///
 /// # Errors
 ///
@@ -146,7 +142,6 @@ pub(crate) fn start_thread(name: &str, f: impl FnOnce() + Send + 'static) -> io:
 
 type Start = Box<dyn FnOnce() + Send>;
 
-/// The thread that starts threads for those that must not.
 static STARTER: OnceLock<Sender<Start>> = OnceLock::new();
 
 thread_local! {
@@ -154,8 +149,8 @@ thread_local! {
     static IS_BOUND: Cell<bool> = const { Cell::new(false) };
 }
 
-// Each use in a function of its own, so that no address of the thread-local is
-// kept on a goroutine's stack.
+// Each use in a function of its own, so that no address of the thread-local is kept on a
+// goroutine's stack.
 
 #[inline(never)]
 fn is_bound() -> bool {
@@ -181,8 +176,8 @@ pub(crate) fn starter() -> &'static Sender<Start> {
 }
 
 /// Runs `start`, which starts a thread, on a thread whose inherited state no goroutine has changed,
-/// and whose stack is large enough for libc. `is_small`: this thread's stack is too small, and
-/// [`starter`] has been called.
+/// and whose stack is large enough for libc. If `is_small`, this thread's is not, and [`starter`]
+/// has been called.
 pub(crate) fn on_clean_thread(is_small: bool, start: impl FnOnce() + Send + 'static) {
     if !is_bound() && !is_small {
         start();

@@ -14,20 +14,19 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 /// Loads of the awaited value between two readings of the clock. Chosen, not measured.
 pub(crate) const SPIN_CHECK: u32 = if cfg!(rt_loom) { 1 } else { 32 };
 
-/// About the cost of a sleep and a wake, in nanoseconds: with them, a round trip between two Ms
-/// took 24 µs on a virtual machine, and a blocking call 40 µs. A thread spins for this long at
-/// most. A sleep of less than twice this time counts as short.
+/// The most time for which a thread spins, in nanoseconds: about the cost of a sleep and a wake. A
+/// round trip between two Ms with them took 24 µs on a virtual machine, and a blocking call 40 µs.
+/// A sleep of less than twice this time counts as short.
 pub(crate) const SLEEP_COST_NS: u64 = 50_000;
 
 /// The most credit: this many misses end the spinning. Chosen, not measured.
 const CREDIT_MAX: i32 = 4;
 
-/// After misses, one more than this many short sleeps must pass before the thread spins
-/// again, which bounds the cost of the misses. A miss costs a few times as much as the wake
-/// that a hit saves. Chosen, not measured.
+/// After misses, one more than this many short sleeps must pass before the thread spins again: a
+/// miss costs a few times as much as the wake that a hit saves. Chosen, not measured.
 const BACKOFF: i32 = 64;
 
-/// The state of one thread. Only that thread loads and stores it.
+/// Only one thread loads and stores it.
 #[derive(Debug, Default)]
 pub(crate) struct AdaptiveSpin {
     credit: AtomicI32,
@@ -36,14 +35,12 @@ pub(crate) struct AdaptiveSpin {
 }
 
 impl AdaptiveSpin {
-    /// True if the thread should spin before it sleeps.
     pub(crate) fn should_spin(&self) -> bool {
         self.credit.load(Ordering::Relaxed) > 0
     }
 
-    /// Notes a sleep of this many nanoseconds. If it was short, spinning would have hit. A sleep
-    /// after a miss does not count: the sleep itself may have ended the wait, because it left the
-    /// CPU to the other thread.
+    /// A sleep after a miss does not count: it may have been short because it left the CPU to the
+    /// other thread.
     pub(crate) fn note_sleep(&self, slept_ns: u64) {
         let short = slept_ns < 2 * SLEEP_COST_NS;
         if self.missed.swap(false, Ordering::Relaxed) || !short {
@@ -57,7 +54,6 @@ impl AdaptiveSpin {
         self.credit.store(credit, Ordering::Relaxed);
     }
 
-    /// Notes a spin, and whether it hit.
     pub(crate) fn note_spin(&self, hit: bool) {
         let credit = self.credit.load(Ordering::Relaxed);
         let credit = match hit {
@@ -74,7 +70,7 @@ impl AdaptiveSpin {
 mod tests {
     use super::*;
 
-    /// Notes misses until the thread stops spinning; returns how many.
+    /// Returns the number of misses until the thread stops spinning.
     fn miss(spin: &AdaptiveSpin) -> usize {
         let misses = (1..).find(|_| {
             spin.note_spin(false);
@@ -85,7 +81,7 @@ mod tests {
         misses.unwrap()
     }
 
-    /// Notes short sleeps until the thread spins again; returns how many.
+    /// Returns the number of short sleeps until the thread spins again.
     fn recover(spin: &AdaptiveSpin) -> usize {
         let sleeps = (1..).find(|_| {
             spin.note_sleep(0);

@@ -1,8 +1,7 @@
-//! The thread that runs the program's code for threads that must not wait for it: those
-//! that fire timers or report signals.
+//! The thread that runs the program's code for threads that must not wait for it: those that fire
+//! timers or report signals.
 //!
-//! The first call starts it. It never ends, and belongs to no runtime. It makes one call after the
-//! other, under no lock: a call that waits delays the following ones.
+//! It makes one call after the other, under no lock: a call that waits delays the following ones.
 //!
 //! | `thread` | meaning                                                              |
 //! |----------|----------------------------------------------------------------------|
@@ -19,7 +18,6 @@ use crate::fatal::fatal;
 use crate::sys::fork;
 use crate::util::panic::without_panic;
 
-/// A function to be run once.
 pub(crate) type Call = Box<dyn FnOnce() + Send>;
 
 struct Calls {
@@ -44,8 +42,8 @@ fn calls() -> MutexGuard<'static, Calls> {
     CALLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `call` on the thread. Does not wait for it; blocks the calling thread for 210 ms at most,
-/// if the waker thread must be started and the kernel has no resources for it.
+/// Runs `call` on the thread, and does not wait for it. Blocks the calling thread for 210 ms at
+/// most, if the waker thread must be started and the kernel has no resources for it.
 ///
 /// # Errors
 ///

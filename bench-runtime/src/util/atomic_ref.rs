@@ -1,9 +1,7 @@
-//! A reference, or none, that threads store and load.
-
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// See the module.
+/// A reference, or none, that threads store and load.
 #[derive(Debug)]
 pub(crate) struct AtomicRef<T>(AtomicPtr<T>);
 
@@ -26,14 +24,13 @@ impl<T: Sync + 'static> AtomicRef<T> {
         self.0.store(pointer(value), order);
     }
 
-    /// Stores `value` and returns the former one.
     #[inline(always)]
     pub(crate) fn swap(&self, value: Option<&'static T>, order: Ordering) -> Option<&'static T> {
         // SAFETY: as in `load`.
         unsafe { self.0.swap(pointer(value), order).as_ref() }
     }
 
-    /// Stores `value` if there is none; true if it did. The success has `order`.
+    /// Stores `value` if there is none; true if it did. Only a success has `order`.
     pub(crate) fn store_if_none(&self, value: &'static T, order: Ordering) -> bool {
         let (none, value) = (ptr::null_mut(), pointer(Some(value)));
         self.0

@@ -1,8 +1,6 @@
-//! A count on a separate cache line.
-
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// See the module.
+/// A count on a separate cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Counter(AtomicU32);

@@ -18,18 +18,17 @@ const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
 
-/// How often the state is read before the thread sleeps. Measured on two vCPUs: critical sections
-/// under this lock are shorter.
+/// How often the state is read before the thread sleeps. On two vCPUs critical sections under this
+/// lock are shorter.
 const SPINS: u32 = 60;
 
-/// A value with a lock: one thread at a time may use it.
 pub(crate) struct Lock<T> {
     state: AtomicU32,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the lock gives one thread at a time access to the value, so sharing
-// the lock only sends the value between threads.
+// SAFETY: the lock gives one thread at a time access to the value, so sharing the lock only sends
+// the value between threads.
 unsafe impl<T: Send> Sync for Lock<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Send for Lock<T> {}
@@ -48,7 +47,7 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Takes the lock; blocks the thread.
+    /// Blocks the thread.
     #[inline]
     pub(crate) fn lock(&self) -> LockGuard<'_, T> {
         // Acquire: pairs with the Release in `LockGuard::drop`.
@@ -62,7 +61,6 @@ impl<T> Lock<T> {
         LockGuard { lock: self }
     }
 
-    /// Takes the lock if it is free.
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<LockGuard<'_, T>> {
         // Acquire: pairs with the Release in `LockGuard::drop`.
@@ -72,7 +70,6 @@ impl<T> Lock<T> {
             .map(|_| LockGuard { lock: self })
     }
 
-    /// True if a thread may sleep until the lock is free.
     #[cfg(test)]
     pub(crate) fn has_waiters(&self) -> bool {
         self.state.load(Ordering::Relaxed) == CONTENDED
@@ -105,7 +102,6 @@ impl<T> fmt::Debug for Lock<T> {
     }
 }
 
-/// The lock, held; released on drop.
 #[derive(Debug)]
 pub(crate) struct LockGuard<'a, T> {
     lock: &'a Lock<T>,

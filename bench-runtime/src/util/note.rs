@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::sys::{clock, futex};
 
-/// See the module. One thread sleeps.
+/// One thread sleeps.
 #[derive(Debug, Default)]
 pub(crate) struct Note {
     word: AtomicU32,
@@ -23,13 +23,12 @@ impl Note {
         }
     }
 
-    /// Sleeps until a wake comes, and consumes it. Blocks the thread.
+    /// Blocks the thread until a wake comes, and consumes it.
     pub(crate) fn sleep(&self) {
         self.sleep_until(u64::MAX);
     }
 
     /// As [`Self::sleep`], until `deadline_ns` at the latest; false if no wake has come by then.
-    /// Blocks the thread.
     pub(crate) fn sleep_until(&self, deadline_ns: u64) -> bool {
         // Acquire: pairs with the Release in `wake`.
         while self.word.swap(0, Ordering::Acquire) == 0 {

@@ -1,9 +1,7 @@
-//! Catching panics that are passed on to no caller.
-
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 
-/// Calls `f`, and drops the payload of its panic; the hook has reported it.
+/// Drops the payload of a panic of `f`. The hook has reported the panic.
 #[inline(always)]
 pub(crate) fn without_panic(f: impl FnOnce()) {
     if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(f)) {

@@ -1,25 +1,16 @@
-//! A lock for sections of a few dozen instructions: one read-modify-write to
-//! lock it, a plain store to unlock it.
-//!
-//! | `held` | meaning         |
-//! |--------|-----------------|
-//! | 0      | not held        |
-//! | 1      | held            |
+//! A lock for sections of a few dozen instructions: one read-modify-write to lock it, a plain store
+//! to unlock it.
 //!
 //! A thread that cannot get the lock spins, then yields, then sleeps on `held`; `sleepers` counts
-//! it. No fence orders the holder's plain store before its load of `sleepers`. So the holder may
-//! fail to see a thread that begins to sleep, and then does not wake it; a sleeper therefore sleeps
-//! for a bounded time. A thread sleeps only if the holder lost its CPU inside its section, which
-//! costs more than a missed wake.
+//! it. No fence orders the holder's plain store before its load of `sleepers`, so the holder may
+//! fail to see, and to wake, a thread that begins to sleep. Therefore a sleep ends after [`SLEEP`].
+//! A thread sleeps only if the holder lost its CPU inside its section, which costs more than a
+//! missed wake. An exchange on release would miss no wake, but doubles the cost of an uncontended
+//! section.
 //!
 //! It must not be held across a park or a call of foreign code.
 //!
 //! The loom model `tests/loom/quick_lock.rs` runs this source.
-//!
-//! # Rejected
-//!
-//! An exchange on release, with which no wake would be missed: it doubles the cost of an
-//! uncontended section.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -28,16 +19,14 @@ use std::time::Duration;
 use crate::shim::fixed::{AtomicU32, UnsafeCell};
 use crate::shim::{Ordering, const_fn, hint, os_yield};
 
-/// As in [`super::lock`]: critical sections take less time. In a model one round is enough.
+/// As in [`super::lock`]. In a model one round is enough.
 const SPINS: u32 = if cfg!(rt_loom) { 1 } else { 60 };
 
 /// A holder that lost its CPU mostly has it back after this many yields.
 const YIELDS: u32 = if cfg!(rt_loom) { 1 } else { 4 };
 
-/// Bounds the cost of a missed wake.
 const SLEEP: Duration = Duration::from_millis(1);
 
-/// The lock without a value.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct RawQuickLock {
@@ -55,7 +44,7 @@ impl RawQuickLock {
         }
     }
 
-    /// Takes the lock; blocks the thread.
+    /// Blocks the thread.
     #[inline(always)]
     pub(crate) fn lock(&self) {
         // Acquire: pairs with the Release in `unlock`.
@@ -68,7 +57,6 @@ impl RawQuickLock {
         }
     }
 
-    /// Takes the lock if it is free.
     #[inline]
     pub(crate) fn try_lock(&self) -> bool {
         // Acquire: pairs with the Release in `unlock`.
@@ -77,8 +65,6 @@ impl RawQuickLock {
             .is_ok()
     }
 
-    /// Releases the lock.
-    ///
     /// # Safety
     ///
     /// The caller holds it.
@@ -116,14 +102,13 @@ impl RawQuickLock {
     }
 }
 
-/// The lock with the value that it guards.
 pub(crate) struct QuickLock<T> {
     raw: RawQuickLock,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the lock gives one thread at a time access to the value, so sharing
-// the lock only sends the value between threads.
+// SAFETY: the lock gives one thread at a time access to the value, so sharing the lock only sends
+// the value between threads.
 unsafe impl<T: Send> Sync for QuickLock<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Send for QuickLock<T> {}
@@ -138,14 +123,13 @@ impl<T> QuickLock<T> {
         }
     }
 
-    /// Takes the lock; blocks the thread.
+    /// Blocks the thread.
     #[inline]
     pub(crate) fn lock(&self) -> QuickGuard<'_, T> {
         self.raw.lock();
         QuickGuard { lock: self }
     }
 
-    /// Takes the lock if it is free.
     #[cfg(rt_loom)]
     #[allow(dead_code, reason = "for its model")]
     pub(crate) fn try_lock(&self) -> Option<QuickGuard<'_, T>> {
@@ -160,7 +144,6 @@ impl<T> fmt::Debug for QuickLock<T> {
     }
 }
 
-/// The lock, held; released on drop.
 #[derive(Debug)]
 pub(crate) struct QuickGuard<'a, T> {
     lock: &'a QuickLock<T>,

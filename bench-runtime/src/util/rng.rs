@@ -1,4 +1,4 @@
-//! A small random number generator, for choices that need only be spread evenly.
+//! For choices that need only be spread evenly.
 
 /// xorshift64*, by S. Vigna (2016).
 #[derive(Clone, Debug)]

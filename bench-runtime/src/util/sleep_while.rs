@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use crate::sys::{barrier, futex};
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct SleepWhile {
     word: AtomicU32,
 }
 
 impl SleepWhile {
-    /// Ends the sleep. The caller has first made the change that `idle` reads.
+    /// The caller has first made the change that `idle` reads.
     #[inline]
     pub(crate) fn wake(&self) {
         // SeqCst: orders that change before the load; pairs with the barrier in `sleep`.
