@@ -37,8 +37,7 @@ pub(super) const CLOSED: u32 = 2;
 /// The tag of an entry in the senders' queue whose value was put back ([`super::put_back`]).
 pub(super) const RETURNED: u32 = 4;
 
-/// The seed of the random picks of `select`. It is constant: if a schedule repeats, so do the
-/// picks.
+/// The seed is constant: if a schedule repeats, so do the picks of `select`.
 const PICK_SEED: u32 = 0x9E37_79B9;
 
 const LINE: usize = 64;
@@ -138,8 +137,9 @@ const _: () = assert!(std::mem::offset_of!(Core, buffer) == LINE);
 
 impl Core {
     /// The layout of the allocation, and the offset of the buffer from the header. The header is
-    /// aligned here, not by the allocator, unless an element needs more than a cache line:
-    /// allocators are slow for alignments above their own.
+    /// aligned here, unless an element needs more than a cache line: allocators are slow for
+    /// alignments
+    /// above their own.
     fn layout(elem: Layout, cap: u32) -> (Layout, usize) {
         let too_large = "chan: the buffer would be larger than the address space";
         let bytes = elem
@@ -199,9 +199,9 @@ impl Core {
         }
     }
 
-    /// Drops one handle of a side. If it is the last, this keeps it and returns true: the caller
-    /// closes the channel and then calls [`Self::abandon`]. A handle is made only from another, so
-    /// the last one stays the last.
+    /// Drops one handle of a side, but not the last: returns true, and the caller closes the
+    /// channel
+    /// and calls [`Self::abandon`]. A handle is made only from another, so the last stays the last.
     pub(super) fn release(&self, side: Side) -> bool {
         // Acquire: the last handle sees all that the others did with the channel.
         let mut handles = self.handles.load(Ordering::Acquire);
@@ -290,7 +290,7 @@ impl Core {
         unsafe { self.buffer.add(at as usize * size) }
     }
 
-    /// Parks until a thread moves the value at `elem` or closes the channel.
+    /// Parks until the value at `elem` is moved or the channel is closed.
     ///
     /// # Safety
     ///
@@ -404,7 +404,8 @@ impl Core {
         let result = f(unsafe { self.state() });
         // SAFETY: as above.
         unsafe { self.unlock() };
-        // A program may call this in a loop until the result changes: other goroutines must run meanwhile.
+        // A program may call this in a loop until the result changes: other goroutines must run
+        // meanwhile.
         sched::give_way();
         result
     }

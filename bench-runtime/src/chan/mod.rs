@@ -12,8 +12,9 @@
 //!   channel twice returns `false`; neither panics.
 //! - A nil channel is a handle made by [`Sender::never`] or
 //!   [`Receiver::never`].
-//! - If the buffer of a channel holds the receiver of the next channel, and so on, the drop of the
-//!   first is recursive, like that of a linked list of boxes. Empty a long chain in a loop.
+//! - If a channel's buffer holds the receiver of the next channel, and so on, the drop is
+//!   recursive,
+//!   as for a linked list of boxes. Empty a long chain in a loop.
 //!
 //! [`core`] has the invariants and the protocol.
 

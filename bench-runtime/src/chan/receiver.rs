@@ -209,10 +209,10 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// An iterator over the values, until the channel is closed and drained; each step blocks the
-    /// goroutine as [`Self::recv`] does. `for v in &rx` does the same. After `None` it may return a
-    /// value that a dropped future of [`Self::recv_async`] has put back; [`fuse`](Iterator::fuse)
-    /// excludes this.
+    /// An iterator over the values, until the channel is closed and drained, as `for v in &rx`;
+    /// each
+    /// step blocks the goroutine. After `None` it may return a value that a dropped future of
+    /// [`Self::recv_async`] has put back, unless [`fuse`](Iterator::fuse) is used.
     ///
     /// # Examples
     ///
@@ -246,8 +246,7 @@ impl<T> Receiver<T> {
         TryIter::new(self)
     }
 
-    /// True once the channel is closed, by a call or because all senders or all
-    /// receivers are dropped; the buffer may still hold values.
+    /// True once the channel is closed; the buffer may still hold values.
     ///
     /// # Examples
     ///

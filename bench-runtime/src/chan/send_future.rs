@@ -20,8 +20,8 @@ use crate::goroutine::pending::Pending;
 /// A send that async code waits for: see [`Sender::send_async`](crate::Sender::send_async).
 ///
 /// Any thread and any executor may poll it. The first poll sends the value, or puts the future into
-/// the queue of senders. If the future is dropped, it leaves the queue, and drops a value that was
-/// not received. A value that was received counts as sent, even if the future is not polled again.
+/// the queue of senders. A future that is dropped leaves the queue, and drops a value that was not
+/// received. A received value counts as sent, even without another poll.
 ///
 /// # Examples
 ///

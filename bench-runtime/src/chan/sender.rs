@@ -203,8 +203,7 @@ impl<T> Sender<T> {
     }
 
     /// Closes the channel: sends fail from now on; receivers get the values left in the buffer, and
-    /// then `None`. Returns true if this call closed the channel; false if it was closed before, or
-    /// if this end is nil.
+    /// then `None`. Returns true if this call closed the channel.
     ///
     /// # Examples
     ///
@@ -221,8 +220,7 @@ impl<T> Sender<T> {
         self.chan.as_ref().is_some_and(|chan| chan.core().close())
     }
 
-    /// True once the channel is closed, by a call or because all senders or all
-    /// receivers are dropped.
+    /// True once the channel is closed.
     ///
     /// # Examples
     ///

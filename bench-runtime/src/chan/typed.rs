@@ -9,8 +9,9 @@ use super::core::{Core, Outcome, Side, complete};
 use crate::goroutine::Waiter;
 use crate::sched;
 
-/// A pointer to a live channel: the owner of the pointer also owns, or borrows, a handle that is
-/// counted. Invariant in `T`, because both ends have the same type.
+/// A pointer to a live channel. Its owner also owns, or borrows, a counted handle. Invariant in
+/// `T`,
+/// because both ends have the same type.
 pub(super) struct Chan<T> {
     core: NonNull<Core>,
     element: PhantomData<*mut T>,
@@ -224,8 +225,7 @@ impl<T> Chan<T> {
         Err(ManuallyDrop::into_inner(value))
     }
 
-    /// The rest of a send that must wait: a separate function, so a send that does not wait need
-    /// not save registers.
+    /// A separate function, so a send that does not wait need not save registers.
     ///
     /// # Safety
     ///
@@ -341,7 +341,7 @@ impl<T> Chan<T> {
         }
     }
 
-    /// The rest of a receive that must wait; see [`Self::wait_to_send`].
+    /// See [`Self::wait_to_send`].
     ///
     /// # Safety
     ///

@@ -165,8 +165,8 @@ impl Context {
     /// use std::time::Duration;
     ///
     /// let ctx = Context::background();
-    /// let (ctx, _cancel) = ctx.with_timeout_cause(Duration::from_millis(1), "the index was not ready");
-    /// ctx.done().recv();
+    /// let (ctx, _cancel) = ctx.with_timeout_cause(Duration::from_millis(1), "the index was not
+    /// ready"); ctx.done().recv();
     /// assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
     /// assert_eq!(ctx.cause().unwrap().to_string(), "the index was not ready");
     /// ```
@@ -256,7 +256,8 @@ impl Context {
     /// case of `select!`. It never carries a value.
     ///
     /// A clone of the channel does not keep the context alive: when the last handle of the context
-    /// is dropped, the channel is closed. So pass the `Context` to a goroutine, not the channel alone.
+    /// is dropped, the channel is closed. So pass the `Context` to a goroutine, not the channel
+    /// alone.
     #[must_use]
     pub fn done(&self) -> &Receiver<()> {
         self.scope().map_or(&NEVER, |scope| scope.done())

@@ -68,8 +68,8 @@ impl Call {
         }
     }
 
-    /// Runs `f` in a new goroutine; in a new thread if the call was made on a plain thread, or if the
-    /// runtime has stopped.
+    /// Runs `f` in a new goroutine; in a new thread if the call was made on a plain thread, or if
+    /// the runtime has stopped.
     fn start(self) {
         self.spawner.call(self.f);
     }

@@ -26,11 +26,8 @@
 //!
 //! # Rejected
 //!
-//! *io_uring*: it would save the hand-over, not the wait. It needs buffers that the kernel owns
-//! until the operation ends, and `Read` lends its buffer only for the call. Many sandboxes forbid
-//! it, so the threads would still be needed. *Calls on the goroutine's own thread, whose P is
-//! retaken if they take long*, as in Go: in a pinned runtime the goroutines that started on the
-//! thread would wait for the disk too.
+//! Calls on the goroutine's own thread, whose P is retaken if they take long, as in Go: in a pinned
+//! runtime the goroutines that started on the thread would wait for the disk too.
 
 mod file;
 mod read_dir;

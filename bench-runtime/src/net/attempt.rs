@@ -177,7 +177,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// `None` if the operation must be tried again first, because the tick was not read before the try.
+    /// `None` if the operation must be tried again first, because the tick was not read before the
+    /// try.
     #[inline]
     fn poll_desc(
         &mut self,

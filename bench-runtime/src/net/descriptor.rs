@@ -144,8 +144,8 @@ impl Descriptor {
     /// # Errors
     ///
     /// [`io::ErrorKind::TimedOut`] after a deadline or a time-out; an error for which
-    /// [`is_closed_error`](super::is_closed_error) is true, once the descriptor is closed; an error of
-    /// epoll if the user may watch no more descriptors.
+    /// [`is_closed_error`](super::is_closed_error) is true, once the descriptor is closed; an error
+    /// of epoll if the user may watch no more descriptors.
     ///
     /// # Examples
     ///

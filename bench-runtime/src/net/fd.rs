@@ -80,8 +80,8 @@ impl<S: AsFd> Fd<S> {
     }
 
     /// Tries and waits, until the operation is done. With `may_be_drained`, waits before the first
-    /// try if the stream was drained and no edge came since. Calls `note` after each try that did not
-    /// fail: with the result, or with `None` if the try would have blocked.
+    /// try if the stream was drained and no edge came since. Calls `note` after each try that did
+    /// not fail: with the result, or with `None` if the try would have blocked.
     #[inline]
     fn try_until_done<T>(
         &self,
@@ -114,8 +114,8 @@ impl<S: AsFd> Fd<S> {
         }
     }
 
-    /// Reads up to `len` bytes of a TCP stream. A shorter read has emptied the kernel's buffer, so the
-    /// next read waits without trying, unless an edge came.
+    /// Reads up to `len` bytes of a TCP stream. A shorter read has emptied the kernel's buffer, so
+    /// the next read waits without trying, unless an edge came.
     ///
     /// Not for other descriptors: a datagram is read whole or cut, and a read of a Unix stream may
     /// stop at a message that carries descriptors.

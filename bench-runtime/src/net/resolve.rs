@@ -9,8 +9,8 @@ use crate::seam;
 fn resolve<A: ToSocketAddrs + Send>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
     // Collected inside, because the iterator might look up further names.
     let look_up = move || io::Result::Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
-    // An address needs no look-up, so `blocking` would only cost time. std's iterator for an address
-    // needs no drop; its iterator for a name does.
+    // An address needs no look-up, so `blocking` would only cost time. std's iterator for an
+    // address needs no drop; its iterator for a name does.
     let addresses = if std::mem::needs_drop::<A::Iter>() {
         seam::blocking(look_up)
     } else {

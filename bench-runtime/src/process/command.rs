@@ -158,8 +158,8 @@ impl Command {
     /// ```
     /// use bench_runtime::process::Command;
     ///
-    /// let output = Command::new("sh").args(["-c", "echo \"<$HOME>\""]).env_remove("HOME").output()?;
-    /// assert_eq!(output.stdout, b"<>\n");
+    /// let output = Command::new("sh").args(["-c", "echo
+    /// \"<$HOME>\""]).env_remove("HOME").output()?; assert_eq!(output.stdout, b"<>\n");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn env_remove(&mut self, key: impl AsRef<OsStr>) -> &mut Self {
@@ -306,12 +306,11 @@ impl Command {
     }
 
     /// Starts the child in a process group of its own. Signals from its context, [`Child::kill`]
-    /// and [`Child::signal`] go to the whole group, so they reach the child's own children too. A
-    /// child that has left its group still receives them. Once the end of the context has ended the
-    /// child, the rest of the group is killed.
+    /// and [`Child::signal`] go to the whole group, and also to a child that has left it. Once the
+    /// end of the context has ended the child, the rest of the group is killed.
     ///
-    /// A terminal sends Ctrl-C only to its foreground group, so not to this one. The group's number
-    /// is that of the child: do not set another by std's `process_group`.
+    /// A terminal sends Ctrl-C only to its foreground group, so not to this group. The group's
+    /// number is the child's: do not set another by std's `process_group`.
     ///
     /// # Examples
     ///

@@ -4,9 +4,9 @@ use std::process::ExitStatus;
 
 use crate::context::ContextError;
 
-/// The content of the [`io::Error`] of a command whose context has ended, with the command's
-/// results until then. The kind of that error is [`TimedOut`](io::ErrorKind::TimedOut) after a
-/// deadline, and [`Other`](io::ErrorKind::Other) after a cancel.
+/// The content of the [`io::Error`] of a command whose context has ended. The error's kind is
+/// [`TimedOut`](io::ErrorKind::TimedOut) after a deadline, and [`Other`](io::ErrorKind::Other)
+/// after a cancel.
 ///
 /// # Examples
 ///

@@ -13,12 +13,6 @@
 //! | `ToCome`    | nothing                                                         |
 //! | `Signalled` | the first signal was sent; the kill follows after the grace     |
 //! | `Over`      | the child was killed; reads of its pipes return the data so far |
-//!
-//! # Rejected
-//!
-//! *One thread that receives SIGCHLD and checks all children*: it would take the signal from the
-//! program. *A descriptor that is open from the start*: it is opened when a goroutine waits, so a
-//! child costs no descriptor before.
 
 use std::collections::VecDeque;
 use std::io;

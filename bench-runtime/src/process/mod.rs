@@ -2,7 +2,7 @@
 //!
 //! The types have the names and methods of std's. [`Command::context`] and [`Command::grace`] are
 //! added, like Go's `exec.CommandContext` and `Cmd.WaitDelay`. Exit statuses, [`Stdio`] and
-//! [`Output`] are std's own. All of it works on a plain thread too, which then blocks.
+//! [`Output`] are std's own. On a plain thread all of it blocks the thread.
 //!
 //! ```
 //! use bench_runtime::process::Command;

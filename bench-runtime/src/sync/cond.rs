@@ -11,8 +11,7 @@ use crate::util::quick_lock::QuickLock;
 /// A place to wait until the value of a [`Mutex`] has changed.
 ///
 /// A signal wakes the waiter that has waited longest. A wait returns only after a signal or a
-/// time-out. Check the condition again all the same: another goroutine may have changed the value
-/// between the signal and the return.
+/// time-out. Check the condition again: another goroutine may have changed the value meanwhile.
 ///
 /// # Examples
 ///
@@ -46,7 +45,7 @@ impl Cond {
     }
 
     /// Unlocks the mutex and waits for a signal, then locks the mutex again. No signal between the
-    /// unlock and the wait is lost. Blocks the goroutine (or, on a plain thread, the thread).
+    /// unlock and the wait is lost. Blocks the goroutine.
     ///
     /// # Examples
     ///

@@ -64,8 +64,8 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// A group of which at most `limit` tasks run at a time.
     ///
     /// As in Go, a task that calls [`Self::go`] of its own group counts towards the limit while it
-    /// waits there. If all running tasks do that, all wait for ever. Start tasks from outside the
-    /// group, or call [`Self::try_go`] and do the work in the caller if it returns false.
+    /// waits there; if all running tasks do that, all wait for ever. Start tasks from outside the
+    /// group, or by [`Self::try_go`].
     ///
     /// # Panics
     ///
@@ -91,9 +91,10 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// A group with a context for its tasks. The context ends at the first failure or panic of a
     /// task, or when [`Self::wait`] returns.
     ///
-    /// Unlike in Go, the failure is not the context's cause: `ctx.cause()` says only that the
-    /// context was cancelled. If the tasks need the failure, make the context by
-    /// [`Context::with_cancel`] instead, and let the task that fails call [`Cancel::cancel_with`].
+    /// Unlike in Go, the failure is not the context's cause. If the tasks need the failure, make
+    /// the
+    /// context by [`Context::with_cancel`], and let the task that fails call
+    /// [`Cancel::cancel_with`].
     ///
     /// # Examples
     ///
@@ -154,7 +155,7 @@ impl<E: Send + 'static> ErrGroup<E> {
     }
 
     /// Starts a task in a goroutine; a plain thread starts an OS thread instead. Blocks the
-    /// goroutine (or, on a plain thread, the thread) while the limit is reached.
+    /// goroutine while the limit is reached.
     ///
     /// # Examples
     ///
@@ -272,8 +273,7 @@ impl<E: Send + 'static> ErrGroup<E> {
         &self.inner.tasks
     }
 
-    /// Waits for all tasks; blocks the goroutine (or, on a plain thread, the
-    /// thread).
+    /// Waits for all tasks; blocks the goroutine.
     ///
     /// # Errors
     ///

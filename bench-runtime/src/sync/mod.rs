@@ -6,7 +6,8 @@
 //!
 //! # What other crates do
 //!
-//! Other crates provide these parts of Go's libraries. Each is tested from goroutines in both modes.
+//! Other crates provide these parts of Go's libraries. Each is tested from goroutines in both
+//! modes.
 //!
 //! | in Go                    | crate                | from a goroutine                             |
 //! |--------------------------|----------------------|----------------------------------------------|

@@ -100,8 +100,7 @@ impl<T> Mutex<T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// Takes the mutex; blocks the goroutine (or, on a plain thread, the
-    /// thread) until it is free.
+    /// Takes the mutex; blocks the goroutine until it is free.
     ///
     /// # Examples
     ///

@@ -51,8 +51,7 @@ impl Once {
     }
 
     /// Runs the closure if this is the first call; otherwise waits until the first call is over.
-    /// Blocks the goroutine (or, on a plain thread, the thread). Blocks for ever if the closure
-    /// calls `call` of the same `Once`.
+    /// Blocks the goroutine; for ever if the closure calls `call` of the same `Once`.
     ///
     /// # Panics
     ///

@@ -56,9 +56,8 @@ impl<T> OnceCell<T> {
         }
     }
 
-    /// The value; the first call computes it. Blocks the goroutine (or, on a plain thread, the
-    /// thread) while another goroutine computes it. Blocks for ever if the closure calls this on
-    /// the same cell.
+    /// The value; the first call computes it. Blocks the goroutine while another goroutine computes
+    /// it. Blocks for ever if the closure calls this on the same cell.
     ///
     /// # Panics
     ///
@@ -153,7 +152,6 @@ impl<T> OnceCell<T> {
     }
 }
 
-/// The message of a panic, if it has one.
 fn message(panic: &(dyn Any + Send)) -> Option<String> {
     panic
         .downcast_ref::<&str>()

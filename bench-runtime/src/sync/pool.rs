@@ -4,10 +4,10 @@ use std::ops::{Deref, DerefMut};
 use crate::sched;
 use crate::util::lock::Lock;
 
-/// The number of lists: a few times the number of processors of a usual host.
+/// A few times the number of processors of a usual host.
 const SHARDS: usize = 16;
 
-/// How many objects a list keeps. Further objects are dropped, so the memory of a burst is freed.
+/// How many objects a list keeps. Further objects are dropped.
 const KEEP: usize = 64;
 
 /// A list of objects, on a cache line of its own.

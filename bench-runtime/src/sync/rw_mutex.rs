@@ -12,8 +12,6 @@
 //! writer. The unlock of the last reader hands over to the first writer. The unlock of a writer
 //! hands over to all waiting readers, or to the first writer if no reader waits. The hand-over sets
 //! `state` for the woken goroutines, so they hold the mutex when they wake.
-//!
-//! The order is that of Go's `sync.RWMutex`: neither readers nor writers starve.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -112,8 +110,8 @@ impl<T> RwMutex<T> {
 }
 
 impl<T: ?Sized> RwMutex<T> {
-    /// Locks the mutex for reading; blocks the goroutine (or, on a plain thread, the thread) while
-    /// a writer holds it, or waits for it.
+    /// Locks the mutex for reading; blocks the goroutine while a writer holds it, or waits
+    /// for it.
     ///
     /// # Examples
     ///
@@ -163,7 +161,7 @@ impl<T: ?Sized> RwMutex<T> {
         }
     }
 
-    /// Locks the mutex for writing; blocks the goroutine (or, on a plain thread, the thread) while
+    /// Locks the mutex for writing; blocks the goroutine while
     /// another goroutine holds it.
     ///
     /// # Examples
@@ -331,10 +329,10 @@ impl<T: ?Sized> RwMutex<T> {
         sched::give_way();
     }
 
-    /// Hands the mutex over to waiters: from a writer to readers, if any wait; from the last reader
-    /// to a writer, if one waits.
-    /// `state` is `QUEUED`, with `WRITER` or without. All newcomers queue, so no other thread
-    /// changes `state` while we hold the lock.
+    /// Hands the mutex over: from a writer to readers, if any wait; from the last reader to a
+    /// writer, if
+    /// one waits. `state` is `QUEUED`, with `WRITER` or without. All newcomers queue, so no other
+    /// thread changes `state` while we hold the lock.
     #[cold]
     fn hand_over(&self, from_writer: bool) {
         let mut queues = self.queues.lock();

@@ -89,8 +89,8 @@ impl Semaphore {
         }
     }
 
-    /// Acquires `weight` units; blocks the goroutine (or, on a plain thread, the thread) until they
-    /// are free and all earlier requests are served.
+    /// Acquires `weight` units; blocks the goroutine until they are free and all earlier requests
+    /// are served.
     ///
     /// # Examples
     ///
@@ -408,8 +408,7 @@ impl Semaphore {
         true
     }
 
-    /// Gives back the units of a permit. Does not panic while the thread unwinds, because a second
-    /// panic would abort the process.
+    /// Does not panic while the thread unwinds, because a second panic would abort the process.
     fn end_permit(&self, weight: usize) {
         let fits = self.give_back(weight);
         assert!(

@@ -136,8 +136,7 @@ impl WaitGroup {
     }
 
     /// Starts a task in a goroutine, and counts it until it returns, panics or exits. On a plain
-    /// thread, which belongs to no runtime, this starts an OS thread;
-    /// [`Handle::spawn`](crate::Handle::spawn) starts a goroutine from there.
+    /// thread this starts an OS thread; [`Handle::spawn`](crate::Handle::spawn) starts a goroutine.
     ///
     /// # Panics
     ///
@@ -229,8 +228,7 @@ impl WaitGroup {
         usize::try_from(self.inner.state.load(Ordering::Relaxed) / ONE).unwrap_or(0)
     }
 
-    /// Waits until the count is zero; blocks the goroutine (or, on a plain
-    /// thread, the thread).
+    /// Waits until the count is zero; blocks the goroutine.
     ///
     /// # Panics
     ///
@@ -308,7 +306,7 @@ impl Drop for Counted {
     }
 }
 
-/// A task that has not begun. It is dropped if there is no stack for it, or if the runtime stops.
+/// Dropped if there is no stack for the task, or if the runtime stops.
 struct Unrun(ManuallyDrop<Counted>);
 
 impl Unrun {

@@ -81,8 +81,9 @@ impl<T> Slot<T> {
     ///
     /// # Panics
     ///
-    /// If a [`Select`] that uses the slot is waiting. Only code of another goroutine can make this
-    /// call meanwhile, and only if the slot is in a thread-local.
+    /// If a [`Select`] that uses the slot is waiting. Only another goroutine can make this call
+    /// then,
+    /// if the slot is in a thread-local.
     pub fn take(&self) -> Option<T> {
         self.marks.assert_not_lent();
         // SAFETY: `full` was set, so the place is initialised; it is cleared now. A slot is not
@@ -149,9 +150,8 @@ const FEW: usize = 8;
 /// A select whose cases are added at run time. If the number of cases is known,
 /// [`select!`](crate::select) reads better.
 ///
-/// A receiving case is disabled while its slot is full, a sending case while its slot is empty. As
-/// in `select!`, `None` or a nil end disables a case. The cases stay after a wait, so one `Select`
-/// can wait repeatedly.
+/// A receiving case is disabled while its slot is full, a sending case while its slot is empty.
+/// `None` or a nil end disables a case too. The cases stay after a wait.
 ///
 /// # Examples
 ///
@@ -215,8 +215,7 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// Adds a case that receives into `slot`; returns its index. With `None`, or a nil end, the
-    /// case is never taken, like one on a nil channel in Go; it has an index all the same.
+    /// Adds a case that receives into `slot`; returns its index. A disabled case has an index too.
     ///
     /// # Panics
     ///

@@ -7,8 +7,7 @@
 //! if that case is on a channel, else with that future. If nothing is ready, the select parks, and
 //! each wake begins another round.
 //!
-//! A future that is polled and is not ready loses nothing. A future that is ready is taken at once,
-//! because it must not be polled again.
+//! A future that is ready is taken at once, because it must not be polled again.
 
 use std::fmt;
 use std::future::Future;

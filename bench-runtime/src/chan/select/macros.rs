@@ -24,15 +24,15 @@
 /// - `rx` and `tx` may be an end, a reference to one, or an `Option` of these. `None`, a `slot`
 ///   that is `None`, and a nil end ([`Receiver::never`](crate::Receiver::never)) disable the case.
 /// - All operands are evaluated once, in the order in which they are written (a time-out last),
-///   before anything else happens. This includes the operands of cases that are not taken. The ends
-///   are borrowed only until a case is taken, so an arm may change them.
+///   also
+///   those of cases that are not taken. The ends are borrowed only until a case is taken, so an arm
+///   may change them.
 /// - The `value` of a `send` that is not taken is dropped; `send_from` keeps it
 ///   in its slot, an `Option` variable, for the next round of a loop.
 /// - A select has at most one of `timeout` and `default`. A select without any case blocks for
 ///   ever.
 /// - Up to eight cases need no allocation, more cases need one, and a case that is a future needs a
-///   few. The recursion limit of the calling crate limits the number of cases; the default of 128
-///   allows at least 64.
+///   few. The recursion limit of the calling crate allows at least 64 cases by default.
 ///
 /// # Futures
 ///
@@ -251,9 +251,8 @@ macro_rules! __select_case {
     };
 }
 
-/// An arm. Its pattern is in a `match` of its own, where a refutable pattern does not compile. In
-/// the `match` over all arms it would compile, and a value that it does not match would go to the
-/// last arm.
+/// An arm. Its pattern has its own `match`, where a refutable pattern does not compile. In the
+/// `match` over all arms, a value that it does not match would go to the last arm.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select_arm {

@@ -5,8 +5,8 @@ use std::cell::Cell;
 #[derive(Debug)]
 pub(super) struct Marks {
     pub(super) full: Cell<bool>,
-    /// True while a waiting select uses the slot. Meanwhile another goroutine of the thread can reach
-    /// a slot that is in a thread-local, so the methods of the slot check this flag.
+    /// True while a waiting select uses the slot. Meanwhile another goroutine of the thread can
+    /// reach a slot that is in a thread-local, so the methods of the slot check this flag.
     pub(super) lent: Cell<bool>,
 }
 

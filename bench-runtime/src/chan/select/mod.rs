@@ -1,8 +1,7 @@
 //! Waiting on several channels, and futures, at once.
 //!
-//! [`select!`](crate::select) turns its cases into a list whose type contains the type of each case
-//! (`case`); [`Select`] collects its cases at run time (`dynamic`). Both pass the engine a slice of
-//! entries without types. Cases that are futures are in `future`.
+//! [`select!`](crate::select) turns its cases into a list type (`case`); [`Select`] collects its
+//! cases at run time (`dynamic`). Both pass the engine a slice of entries without types.
 
 mod case;
 mod dynamic;
