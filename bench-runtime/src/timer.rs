@@ -1,4 +1,4 @@
-//! Timers of one P, or of all plain threads: the actions, and their times.
+//! Timers of one P, or of all plain threads.
 //!
 //! The scheduler calls [`Timers::poll`] and makes the returned parkables runnable.
 //! [`Action::Call`] and [`Action::Every`] are called within `poll`, and may ready goroutines

@@ -162,7 +162,6 @@ impl PollDesc {
         taken
     }
 
-    /// The number by which the kernel's events name this descriptor.
     pub(super) fn token(&self) -> u64 {
         // Relaxed: the descriptor is open during the call, so its generation does not change.
         let generation = self.generation.load(Ordering::Relaxed);

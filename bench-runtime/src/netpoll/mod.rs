@@ -36,7 +36,6 @@ pub(crate) struct Netpoll {
 /// Watches of runtimes that have stopped, for later ones: each costs two descriptors. A thread of
 /// the old runtime may still interrupt or poll. Then the new runtime sees a spurious interrupt,
 /// or that thread readies a goroutine of the new runtime; both are harmless.
-/// interrupt, or that thread readies a goroutine of the new runtime; both are harmless.
 static SPARE: Lock<Vec<Arc<Watch>>> = Lock::new(Vec::new());
 
 impl Netpoll {

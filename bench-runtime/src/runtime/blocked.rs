@@ -44,7 +44,6 @@ enum Hold {
     Computes,
 }
 
-/// Sysmon's watch over the threads whose P it has retaken.
 #[derive(Debug, Default)]
 pub(crate) struct Blocked {
     next_ns: u64,

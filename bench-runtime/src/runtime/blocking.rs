@@ -1,4 +1,4 @@
-//! Blocking calls: on which thread they run, so that other goroutines continue.
+//! Blocking calls: on which thread they run.
 //!
 //! | the runtime | the goroutine                | `f` runs on                      |
 //! |-------------|------------------------------|----------------------------------|
@@ -102,7 +102,7 @@ where
     }
 }
 
-/// Records an event of `g`, if there is a P. Only inside the runtime.
+/// Only inside the runtime.
 fn note(p: Option<ThisP>, kind: Kind, g: &Goroutine) {
     if let Some(p) = p {
         p.recorder.record(kind, g.id.load(Ordering::Relaxed), 0);

@@ -55,9 +55,8 @@ fn report_or_find_outside_thread(shared: &'static Shared) -> bool {
     if !shared.settings.detects_deadlock {
         return false;
     }
-    // SeqCst: each caller has put itself on the list of sleeping Ms, or counted itself in
-    // `Runtime::run`, before it reads here what the others did. So the last of several callers
-    // sees all others.
+    // SeqCst: each caller has listed or counted itself as waiting before it reads here what the
+    // others did. So the last of several callers sees all others.
     fence(Ordering::SeqCst);
     // Odd while sysmon readies goroutines. If this is even, and the same at the end of this
     // function, sysmon readied none meanwhile.
@@ -81,7 +80,7 @@ fn report_or_find_outside_thread(shared: &'static Shared) -> bool {
     if shared.sysmon_ready_seq.load(Ordering::SeqCst) != ready_seq {
         return false;
     }
-    // If two Ms fall asleep at the same time, both come here, and one reports.
+    // Two Ms that fall asleep at the same time both come here.
     if IS_REPORTED.swap(true, Ordering::Relaxed) {
         return false;
     }
@@ -118,18 +117,15 @@ fn all_on_lists(shared: &'static Shared, lists: &Lists) -> bool {
 fn all_machines_sleep(shared: &'static Shared) -> bool {
     let lists = shared.idle.lock();
     let mut asleep = lists.machines.iter().chain(&lists.reserved);
-    // An M that polls does not count as asleep: it may just have taken a goroutine out of the
-    // poller.
+    // Not an M that polls: it may just have taken a goroutine out of the poller.
     all_on_lists(shared, &lists) && asleep.all(|m| m.polls_in().is_none())
 }
 
-/// True if the global queue is empty, no M spins, and no timer, descriptor, signal or blocking call
-/// can make a goroutine runnable.
 fn nothing_can_come(shared: &'static Shared) -> bool {
     nothing_can_come_except_own_fds(shared) && shared.fd_waiters_count() == 0
 }
 
-/// As [`nothing_can_come`], but ignores descriptors in the pollers of single Ms.
+/// Ignores the pollers of single Ms.
 fn nothing_can_come_except_own_fds(shared: &'static Shared) -> bool {
     !shared.is_stopping()
         && shared.idle.spinning_count.load(Ordering::SeqCst) == 0

@@ -1,4 +1,4 @@
-//! Handles: they start goroutines of a runtime from threads that do not own it.
+//! Handles of runtimes.
 
 use std::fmt;
 

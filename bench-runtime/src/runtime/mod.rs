@@ -1,12 +1,4 @@
-//! The type [`Runtime`] and the settings of its [`Builder`]. The other files of this folder:
-//!
-//! | files                                | what is there                             |
-//! |--------------------------------------|-------------------------------------------|
-//! | `schedinit`, `shutdown`              | start and end                             |
-//! | `run`, `spawn`, `join`, `handle`     | goroutines                                |
-//! | `blocking`, `lock_thread`, `fake_time` | requests of a goroutine to its runtime    |
-//! | `metrics`, `labels`, `trace`, `reports`, `quit` | reports                        |
-//! | `sweep`, `deadlock`, `blocked`, `schedtrace` | what sysmon's thread does besides scheduling |
+//! The type [`Runtime`] and the settings of its [`Builder`].
 
 pub(crate) mod blocked;
 pub(crate) mod blocking;
@@ -723,7 +715,7 @@ impl Builder {
     /// | scoped-tls | no park inside `set`: rule 2 | the same |
     /// | tokio, hyper | spawn there and [`block_on`](crate::future::block_on) here; no guard of `Handle::enter` over a park | the same |
     ///
-    /// pyo3 is not tried. Its `attach` binds to the thread, so nothing may park inside it, by
+    /// pyo3, which is not tried, binds to the thread in `attach`: nothing may park inside it, by
     /// rule 2.
     ///
     /// # Errors

@@ -102,7 +102,7 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
         }
         shared.sysmon_wait.wake();
         let grace = match shared.goroutines_count() {
-            // The runtime's threads end by themselves, once the host lets them run.
+            // They end by themselves, once the host lets them run.
             0 => idle::IDLE,
             _ => GRACE,
         };
@@ -127,7 +127,6 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
     }
 }
 
-/// The last act of a thread of the runtime.
 pub(crate) fn thread_ends(shared: &'static Shared, kind: ThreadKind) {
     shared.threads.end(kind);
     if shared.run_state() == RunState::Stopped {
@@ -140,9 +139,8 @@ fn abandon_fresh(shared: &'static Shared) {
     while shared.is_admitting() {
         std::thread::yield_now();
     }
-    // The queue is emptied before a record is released: queues and the free list use the same
-    // link. A goroutine that has started may still be queued later; its record is not released
-    // here.
+    // Queues and the free list use the same link of a record, so the queue is emptied first. A
+    // goroutine that has started may still be queued later; its record is not released here.
     shared.global.clear();
     let mut fresh = Vec::new();
     shared.slab().for_each(|g| {

@@ -17,12 +17,10 @@ const PASSES: u32 = 4;
 /// A runtime that compacts is under pressure if more than 1/4 of the machine's memory is resident
 /// in the process. Then a stack is due after a time slice, and the sweep takes whole rounds of
 /// sysmon even while goroutines run. Chosen, not measured.
-/// pass does not reach in time. Chosen, not measured.
 const PRESSURE_SHARE: u64 = 4;
 
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
-    /// When the last pass began.
     began_ms: u32,
     /// The last pass is over.
     over: bool,
@@ -64,7 +62,7 @@ impl Watch for Sweep {
             self.ran = false;
             self.compacted_count = compacted_count();
             self.pressed = shared.settings.shrink_options.compact && is_pressed(shared);
-            // With a short `after`, sysmon would else visit the few stacks of a program all the
+            // Else a short `after` would make sysmon visit the few stacks of a program all the
             // time.
             self.pause =
                 (self.policy(shared).after / PASSES).max(Duration::from_nanos(TIME_SLICE_NS));

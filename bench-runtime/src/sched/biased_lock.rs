@@ -43,8 +43,8 @@ impl<T> Default for BiasedLock<T> {
 }
 
 impl<T> BiasedLock<T> {
-    /// The M's side: enters the runtime. Returns the P, or null if it was retaken; and whether the
-    /// M was already inside, for `leave`.
+    /// The M's side. Returns the P, or null if it was retaken; and whether the M was already
+    /// inside, for `leave`.
     #[inline(always)]
     pub(crate) fn enter(&self) -> (*mut T, bool) {
         let was_inside = self.inside.load(Ordering::Relaxed);
@@ -79,7 +79,7 @@ impl<T> BiasedLock<T> {
         self.lock.lock()
     }
 
-    /// The M's side: returns to the goroutine's code.
+    /// The M's side.
     #[inline(always)]
     pub(crate) fn leave(&self, was_inside: bool) {
         // Release: the M's use of the P comes before sysmon, which reads this

@@ -2,28 +2,25 @@
 //!
 //! The order of the search, at each pick on its own stack:
 //!
-//! 1. the P is given up if GOMAXPROCS shrank. Else a hog runs, if it is the hogs' turn. Else the P
-//!    goes to another M that queues for one, if this M has had the P for as long as the other one
-//!    had its last; this is checked once in [`SCHED_TICKS`] picks, and if only hogs are left here;
+//! 1. the P is given up if GOMAXPROCS shrank. Else a hog runs, if it is the hogs' turn. Else the
+//!    P goes to an M that queues for one, if this M has had the P for as long as the other one
+//!    had its last;
 //! 2. the P's due timers;
-//! 3. once in [`SCHED_TICKS`] picks the classes below the high one, so that none starves: the low
-//!    class every other time, then the normal one, in the global queue and then by step 5;
+//! 3. once in [`SCHED_TICKS`] picks, so that none starves: the low class every other time, then
+//!    the normal one, in the global queue and then by step 5;
 //! 4. the high class;
-//! 5. `run_next`, for a time slice that all goroutines of a chain through it share, then
-//!    the P's queue. In a pinned runtime goroutines in the M's inbox first go to the M's list, and
-//!    after `run_next` that list and the P's queue are used by turns;
+//! 5. `run_next`, in the time slice of its chain, then the P's queue; in a pinned runtime the M's
+//!    inbox and list too;
 //! 6. the global queue, a share of the normal class; a hog;
 //! 7. the netpoller, without waiting;
-//! 8. in a pinned runtime, a short spin for the inbox if the M's last waits were short; then
-//!    other Ps, spinning, if not too many Ms do; and their due timers;
+//! 8. in a pinned runtime, a short spin for the inbox; then other Ps, spinning, if not too many
+//!    Ms do; and their due timers;
 //! 9. the low class;
-//! 10. rest: steps S1 to S4 of [`super::idle`]. One resting M waits in the
-//!     netpoller, for the first timer at most; in a pinned runtime each M whose goroutines wait for
-//!     descriptors waits in its own; all others on their futex.
+//! 10. rest: steps S1 to S4 of [`super::idle`].
 //!
-//! Steps 3 to 6 are in [`super::pick`]. A goroutine that parks picks the next one by
-//! [`super::pick::pick_fast`] on its own stack, which is step 5 alone. If that finds none, every
-//! [`SCHED_TICKS`] picks, or when the P is given notice, it switches to g0 instead.
+//! Steps 3 to 6 are in [`super::pick`]. A goroutine that parks does step 5 alone, on its own
+//! stack ([`super::pick::pick_fast`]). It switches to g0 if that finds none, every
+//! [`SCHED_TICKS`] picks, or when the P is given notice.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -42,8 +39,7 @@ use crate::netpoll::Netpoll;
 use crate::recorder::event;
 use crate::sys::{barrier, clock};
 
-/// The next goroutine for this M, which is on its own stack. Blocks the
-/// thread while there is none. `None`: the runtime shuts down.
+/// Blocks the thread while there is none. `None`: the runtime shuts down.
 pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'static Goroutine> {
     loop {
         if shared.is_stopping() {
@@ -129,9 +125,9 @@ fn pick_abroad(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static G
     shared.global.pop_one(GlobalClass::Low)
 }
 
-/// With work left: gives the P to the first M that queues for one, if this M has had it for as long
-/// as that M had its last. By time, because an M with a hog would get nearly all of it if picks
-/// counted. `turn`: called because of the number of picks.
+/// Gives the P to the first M that queues for one, if this M has had it for as long as that M had
+/// its last. By time: if picks counted, an M with a hog would get nearly all of it. `turn`:
+/// called because of the number of picks.
 fn give_turn_to_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, turn: bool) -> bool {
     let own = p.own();
     let held_ns = m.holds_for_ns();
@@ -148,7 +144,7 @@ fn give_turn_to_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, turn: bool
     give_to_first_p_waiter(shared, m, p, &mut lists)
 }
 
-/// Gives the P, for which there is no work, to the first M that queues for one.
+/// There is no work for the P.
 fn give_to_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     m.end_turn(0);
     give_to_first_p_waiter(shared, m, p, &mut shared.idle.lock())
@@ -164,7 +160,7 @@ fn give_to_first_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, lists: &m
     true
 }
 
-/// Step 10, S1: the P goes to the idle list. [`wait_for_processor`] does the other steps.
+/// Step 10, S1. [`wait_for_processor`] does the other steps.
 fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     let now = clock::now_ns();
     p.trim_stacks((now / 1_000_000) as u32);
@@ -178,8 +174,8 @@ fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     shared.idle.release(&mut lists, p.processor()); // S1
 }
 
-/// An M without a P: S1 to S4 of [`super::idle`]. It queues for a P if it has goroutines that only
-/// it may run. Else it sleeps, in the netpoller if no other M does. Blocks the thread.
+/// S1 to S4 of [`super::idle`]. An M with goroutines that only it may run queues for a P; others
+/// sleep. Blocks the thread.
 fn wait_for_processor(shared: &'static Shared, m: ThisM) {
     m.resting.store(true, Ordering::Relaxed);
     wait_resting(shared, m);
@@ -195,7 +191,7 @@ fn wait_for_processor(shared: &'static Shared, m: ThisM) {
 fn wait_resting(shared: &'static Shared, m: ThisM) {
     let was_spinning = shared.idle.end_spinning(m.machine()); // S1
     let keeps_time = claim_polling(shared, m);
-    // With goroutines that only it may run it queues for a P instead.
+    // With goroutines that only it may run it queues for a P.
     let polls = keeps_time || (m.awaited_netpoll().is_some() && !m.has_pinned_work());
     let polls = polls.then(|| m.begin_polling());
     barrier::heavy(); // S2
@@ -238,8 +234,7 @@ fn sees_work(shared: &'static Shared, m: ThisM) -> bool {
         || shared.is_due(shared.first_timer_ns())
 }
 
-/// Becomes the M that waits in the netpoller, if there is something to wait for and
-/// no other M waits there.
+/// False if another M waits in the netpoller, or there is nothing to wait for.
 fn claim_polling(shared: &'static Shared, m: ThisM) -> bool {
     let first = shared.first_timer_ns();
     if first <= shared.now_ns() && shared.idle.processors_count() == 0 {
@@ -259,8 +254,8 @@ fn cease_polling(shared: &Shared, m: ThisM, keeps_time: bool) {
     m.set_polls_in(None);
 }
 
-/// S4 of an M that polls: waits for descriptors, for a wake, and until the first timer if
-/// `keeps_time`. Blocks the thread.
+/// S4: waits for descriptors, for a wake, and until the first timer if `keeps_time`. Blocks the
+/// thread.
 fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time: bool) {
     {
         let mut lists = shared.idle.lock();
@@ -303,7 +298,7 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
                 .record(event::Kind::Netpoll, ready.len() as u64, 0);
         }
         poll::ready_all(shared, m, p, &mut ready);
-        // No M waits in the netpoller while this one runs: mostly for a short time; else sysmon
+        // No M waits in the netpoller while this one runs, mostly for a short time; else sysmon
         // polls.
         if due && shared.eager.load(Ordering::Relaxed) {
             wake::wake_one(shared);

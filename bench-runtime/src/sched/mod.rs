@@ -21,6 +21,7 @@
 //! | `sysmon`                        | the thread that watches |
 //!
 //! What programs call, and the start and the end of a runtime, are in `crate::runtime`.
+//!
 //! # The life of a goroutine, in numbered steps
 //!
 //! 1. **Spawn** (`newproc`): the closure goes into a record, and the record into a queue: the P's
@@ -49,13 +50,8 @@
 //!    runtime that G takes an idle P, or queues for one (`preempt::reacquire_p`), with the hogs
 //!    if it used the CPU. A call that parks needs no P.
 //! 10. **End** (`goroutine_main::finish`): the outcome is stored in the record and the joiner is
-//! readied. The next fresh G takes the stack over, and up to 16 of them run before the joiner. If
-//! there is none, the stack returns to the P's cache.
-//!
-//! # Pinned and migrating
-//!
-//! In a migrating runtime any M may run any G. In a pinned one a G that has started stays with
-//! its M. Only goroutines that have not started are in the Ps' queues and can be stolen.
+//!     readied. The next fresh G takes the stack over, and up to 16 of them run before the
+//!     joiner. If there is none, the stack returns to the P's cache.
 //!
 //! # Where a runnable goroutine is
 //!

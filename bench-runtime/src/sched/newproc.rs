@@ -16,7 +16,6 @@ use crate::sys::fork;
 use crate::threads::waker;
 use crate::util::panic::without_panic;
 
-/// An unused record, made ready for its closure.
 #[inline(always)]
 pub(crate) fn new_record(
     shared: &'static Shared,

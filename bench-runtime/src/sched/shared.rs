@@ -151,7 +151,6 @@ pub(crate) struct Shared {
     pub(crate) sysmon_ready_seq: AtomicU64,
     stopping: AtomicBool,
     cleared_up: Once,
-    /// Spawns from outside that are under way.
     admitting: AtomicUsize,
     /// Goroutines without a stack whose closures helpers drop.
     pub(super) refusing: AtomicUsize,
@@ -170,6 +169,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// A runtime whose threads have not started yet.
+    ///
     /// # Errors
     ///
     /// When the process is out of descriptors.
@@ -326,7 +326,7 @@ impl Shared {
         in_use == 0
     }
 
-    /// A user from outside is about to release a record.
+    /// Before an outside user releases a record.
     pub(super) fn gives_back(&self) {
         let in_use = &self.lifetime.in_use;
         let count = in_use.load(Ordering::Relaxed);

@@ -145,7 +145,6 @@ impl ThisM {
         }
     }
 
-    /// In a pinned runtime.
     #[inline(always)]
     pub(super) fn queues(self) -> &'static MachineQueues {
         &self.own().queues

@@ -26,7 +26,7 @@ thread_local! {
     static LATER: Cell<Option<Vec<Waker>>> = const { Cell::new(None) };
 }
 
-/// Wakes a task if that is allowed here: see the module.
+/// See the module.
 pub(crate) fn wake(waker: Waker) {
     let header = current::header();
     let inside = match header {

@@ -1,4 +1,4 @@
-//! The timers of plain threads. One thread fires them; the first timer starts it.
+//! The timers of plain threads, and the thread that fires them.
 
 use std::sync::OnceLock;
 use std::time::Duration;
