@@ -2,19 +2,18 @@
 //! For programmers who know Go: its idioms, and how to write them here.
 //!
 //! Goroutines, channels, `select`, contexts, timers, sockets, signals and children have Go's
-//! semantics. This page shows how they look in Rust, and where they differ and why. All Rust
-//! examples run as tests.
+//! semantics. This page shows how they look in Rust, and where they differ and why.
 //!
 //! # First, the contract
 //!
-//! 1. **Building a runtime is `unsafe`, once in a program.** Goroutines share the thread-locals of their thread, so a goroutine must not wait inside
-//!    a thread-local's initialiser or scope. [`Builder::build`](crate::Builder::build) has the few rules, and a table of well-known crates.
+//! 1. **Building a runtime is `unsafe`, once in a program.** A goroutine must not wait inside a
+//!    thread-local's initialiser or scope. [`Builder::build`](crate::Builder::build) has the few
+//!    rules, and a table of well-known crates.
 //! 2. **A goroutine stays on its thread** once it has started, unless the runtime is migrating
 //!    ([which mode](crate#which-mode)). So code that blocks the thread also blocks other
 //!    goroutines: [the front page](crate#what-blocks-a-thread) lists such code, and what to use
 //!    instead.
-//! 3. **A goroutine that computes** delays the others of its thread until it calls the runtime, or
-//!    for ever if it never does. It does not delay goroutines of other threads.
+//! 3. **A goroutine that computes** delays the others of its thread until it calls the runtime.
 //!    [`GoBuilder::cpu_bound`](crate::GoBuilder::cpu_bound) starts it on a thread of its own. If
 //!    goroutines wait for its thread for most of a second, a warning on stderr names it and them.
 //!    In a migrating runtime it delays no other goroutine.
@@ -58,9 +57,8 @@
 //! # });
 //! ```
 //!
-//! The body of `go!` becomes a closure that takes ownership of every variable that it uses, so
-//! nothing is shared by accident. A program starts in [`Runtime::run`](crate::Runtime::run), whose
-//! closure is Go's `main`.
+//! The body of `go!` becomes a closure that takes ownership of every variable that it uses. A
+//! program starts in [`Runtime::run`](crate::Runtime::run), whose closure is Go's `main`.
 //!
 //! ## 2. Get a goroutine's result
 //!
@@ -108,7 +106,7 @@
 //! ```
 //!
 //! Go's collector keeps `data` alive. Here [`scope`](crate::scope()) does not return before its
-//! goroutines have ended, so they may borrow variables of the caller. A data race does not compile.
+//! goroutines have ended, so they may borrow variables of the caller.
 //!
 //! # Channels
 //!
@@ -131,7 +129,7 @@
 //! # });
 //! ```
 //!
-//! A channel has two ends, which are Go's `chan<- T` and `<-chan T`. Both can be cloned. A send moves its value.
+//! The two ends are Go's `chan<- T` and `<-chan T`. Both can be cloned. A send moves its value.
 //!
 //! ## 5. A channel with a buffer
 //!
@@ -149,7 +147,7 @@
 //! assert_eq!((rx.len(), rx.capacity()), (2, 2));
 //! ```
 //!
-//! As in Go: a send blocks the goroutine while the buffer is full. The buffer is allocated once.
+//! A send blocks the goroutine while the buffer is full. The buffer is allocated once.
 //!
 //! ## 6. Range over a channel until it is closed
 //!
@@ -174,10 +172,9 @@
 //! # });
 //! ```
 //!
-//! The channel closes when its last sender is dropped, here at the end of the goroutine, so a
-//! `close` cannot be forgotten. [`close`](crate::Sender::close) closes it earlier. The channel also
-//! closes when its last receiver is dropped, and then a send fails; in Go the sender would wait for
-//! ever, which is the usual leak.
+//! The channel closes when its last sender is dropped, here at the end of the goroutine.
+//! [`close`](crate::Sender::close) closes it earlier. The channel also closes when its last
+//! receiver is dropped, and then a send fails; in Go the sender would wait for ever.
 //!
 //! ## 7. Receive with `ok`; send on a closed channel
 //!
@@ -195,9 +192,8 @@
 //! assert_eq!(tx.send(8).unwrap_err().0, 8);
 //! ```
 //!
-//! There is no zero value that could be mistaken for a message. A send on a closed channel returns
-//! an error that contains the value, instead of a panic: in a correct program the receivers may be
-//! dropped first.
+//! A send on a closed channel returns an error that contains the value, instead of a panic: in a
+//! correct program the receivers may be dropped first.
 //!
 //! ## 8. Worker pool
 //!
@@ -226,9 +222,8 @@
 //! # });
 //! ```
 //!
-//! Each worker owns its clones of the ends. When `jobs` is dropped, the workers end, and then
-//! `squares` closes: no WaitGroup is needed, and no goroutine that closes the channel. Drop clones
-//! that are not used, such as the first `results`: they keep the channel open.
+//! When `jobs` is dropped, the workers end, and then `squares` closes: no WaitGroup is needed. Drop
+//! clones that are not used, such as the first `results`: they keep the channel open.
 //!
 //! ## 9. WaitGroup
 //!
@@ -255,10 +250,10 @@
 //! # });
 //! ```
 //!
-//! As in Go; `add` and `done` exist too. [`wait`](crate::sync::WaitGroup::wait) raises the panic of
-//! a task again, while Go ends the program at once. So a server whose handlers are tasks of a group
-//! sees their panics only when it waits, at its end. If a panic must not end a handler, put the
-//! handler's work into `std::panic::catch_unwind`. Atomics are std's, because they do not block.
+//! [`wait`](crate::sync::WaitGroup::wait) raises the panic of a task again, while Go ends the
+//! program at once. So a server whose handlers are tasks of a group sees their panics only when it
+//! waits, at its end. If a panic must not end a handler, put the handler's work into
+//! `std::panic::catch_unwind`. Atomics are std's, because they do not block.
 //!
 //! # Select
 //!
@@ -320,7 +315,8 @@
 //! assert!(rx.recv_timeout(Duration::from_millis(1)).is_err());
 //! ```
 //!
-//! For one operation the methods are shorter. A time-out leaves no timer behind; [`time::after`](crate::time::after()) exists as well.
+//! For one operation the methods are shorter. A time-out leaves no timer behind;
+//! [`time::after`](crate::time::after()) exists as well.
 //!
 //! ## 12. Disable a case: a nil channel
 //!
@@ -346,7 +342,7 @@
 //! assert_eq!(first, Some(5));
 //! ```
 //!
-//! A slot that is `None` disables its case, and so does an end in an `Option` that is `None`. As in Go, operands are evaluated even if
+//! A slot or an end that is `None` disables its case. As in Go, operands are evaluated even if
 //! their case is disabled: `send(out, queue[0])` would panic here.
 //!
 //! # Contexts
@@ -387,8 +383,7 @@
 //! ```
 //!
 //! When the last receiver is dropped, `send` fails and the goroutine ends, so this generator needs
-//! no context and cannot leak. A goroutine that waits for something else takes a context, as in the
-//! next section.
+//! no context. A goroutine that waits for something else takes a context, as in the next section.
 //!
 //! ## 14. Cancel
 //!
@@ -416,12 +411,11 @@
 //! # });
 //! ```
 //!
-//! [`Cancel::on_drop`](crate::context::Cancel::on_drop) is `defer cancel()`. A context lives as
-//! long as its handles: when the last of them is dropped, it is removed from its parent, its `done`
-//! closes, and the functions given to `after_func` are dropped without a call. So pass the context
-//! to a goroutine, not only a clone of `done`. In Go a context that is not cancelled lives until
-//! its parent ends or its deadline passes. A context is an argument, by convention the first, as in
-//! Go.
+//! [`Cancel::on_drop`](crate::context::Cancel::on_drop) is `defer cancel()`. When the last handle
+//! of a context is dropped, the context is removed from its parent, its `done` closes, and the
+//! functions given to `after_func` are dropped without a call. So pass the context to a goroutine,
+//! not only a clone of `done`. In Go a context that is not cancelled lives until its parent ends or
+//! its deadline passes.
 //!
 //! ## 15. Deadline of a whole operation
 //!
@@ -463,8 +457,7 @@
 //! assert_eq!(ctx.value::<User>().unwrap().0, "ann");
 //! ```
 //!
-//! The type is the key, so no type assertion is needed, and a private type is a key that no other
-//! code can use.
+//! The type is the key, so no type assertion is needed. No other code can use a private type.
 //!
 //! ## 17. Call something when a context ends
 //!
@@ -493,8 +486,8 @@
 //! ```
 //!
 //! In this way a context ends a wait for a socket. The function runs in a goroutine of its own. To
-//! limit a single request, use `set_read_timeout`, which does not change the deadline: a later
-//! `set_read_deadline` would replace the deadline that the context has set.
+//! limit a single request, use `set_read_timeout`: a later `set_read_deadline` would replace the
+//! deadline that the context has set.
 //!
 //! # Tasks together
 //!
@@ -588,7 +581,8 @@
 //! assert_eq!(config, "loaded");
 //! ```
 //!
-//! While one goroutine computes, the others that need the value park. std's `OnceLock` would block their thread.
+//! While one goroutine computes, the others that need the value park. std's `OnceLock` would block
+//! their thread.
 //!
 //! ## 22. A map that goroutines share: sync.Map, singleflight
 //!
@@ -629,7 +623,7 @@
 //! assert!(ticker.receiver().recv().is_some());
 //! ```
 //!
-//! `std::thread::sleep` blocks the thread, and with it other goroutines. A ticker that is dropped stops and closes its channel.
+//! `std::thread::sleep` blocks the thread. A ticker that is dropped stops and closes its channel.
 //! [`Timer`](crate::time::Timer) and [`after_func`](crate::time::after_func) are as in Go.
 //!
 //! # Errors and ends
@@ -653,8 +647,7 @@
 //! ```
 //!
 //! A value's `Drop` runs at the end of its block, after a panic and after [`goexit`](crate::goexit)
-//! too. `?` is `if err != nil { return err }`. Files of [`fs`](crate::fs) are like std's, and block
-//! only the goroutine.
+//! too. Files of [`fs`](crate::fs) are like std's, and block only the goroutine.
 //!
 //! ## 25. Panic and recover
 //!
@@ -677,8 +670,8 @@
 //! ```
 //!
 //! A panic ends its goroutine, and the join returns it; in Go it ends the program.
-//! `std::panic::catch_unwind` works as on a thread. A goroutine that is never joined prints its
-//! panic on stderr, as a thread does.
+//! `std::panic::catch_unwind` works as on a thread. A panic is also printed on stderr, as in a
+//! thread.
 //!
 //! # The world outside
 //!
@@ -720,7 +713,7 @@
 //! and `tungstenite` work on them. `TCP_NODELAY` is on, as in Go, and a call of `write!` sends its
 //! text as one piece. `incoming` waits while the process is out of descriptors. To end the loop,
 //! share the listener by an `Arc` and close it, as `ctx.after_func(move || drop(listener.close()))`
-//! does at the end of a context; `examples/graceful_server.rs` is a server that does this.
+//! does at the end of a context; see `examples/graceful_server.rs`.
 //!
 //! ## 27. Deadlines of a connection
 //!
@@ -741,8 +734,8 @@
 //! ```
 //!
 //! A deadline is a point in time, and may be set while another goroutine reads. `set_read_timeout`
-//! is as in std: it limits each read. To wait for any other descriptor (inotify, a pty, a C
-//! library's socket), use [`Descriptor`](crate::net::Descriptor).
+//! limits each read, as in std. To wait for any other descriptor (inotify, a pty, a C library's
+//! socket), use [`Descriptor`](crate::net::Descriptor).
 //!
 //! ## 28. A connection that two goroutines use
 //!
@@ -772,9 +765,10 @@
 //! # }).unwrap();
 //! ```
 //!
-//! Go's `net.Conn` is a reference. Here `&TcpStream` reads and writes, so in a [`scope`](crate::scope()) a reference is enough. Goroutines that
-//! outlive the caller share an `Arc<TcpStream>` and use `&*conn`, as in 17. [`Shared`](crate::net::Shared) is such an `Arc` for code that takes a reader or a writer
-//! by value. Every owner may call `close` and `set_deadline`, which end the waits of all.
+//! Here `&TcpStream` reads and writes, so in a [`scope`](crate::scope()) a reference is enough.
+//! Goroutines that outlive the caller share an `Arc<TcpStream>` and use `&*conn`, as in 17.
+//! [`Shared`](crate::net::Shared) is such an `Arc` for code that takes a reader or a writer by
+//! value. Every owner may call `close` and `set_deadline`, which end the waits of all.
 //!
 //! ## 29. A signal ends a context: signal.NotifyContext
 //!
@@ -804,8 +798,7 @@
 //!
 //! The goroutine ends after the first signal, and drops the result of
 //! [`notify`](crate::signal::notify): a second Ctrl-C then ends the program. The channel has room
-//! for one signal of each number, so none is missed. `examples/graceful_server.rs` is a server that
-//! does this.
+//! for one signal of each number, so none is missed. See `examples/graceful_server.rs`.
 //!
 //! ## 30. A child under a context
 //!
@@ -831,7 +824,7 @@
 //! println!("{ended}"); // Why, and the child's status.
 //! ```
 //!
-//! As in Go, the output until the end of the context is not lost: it is in the error. With
+//! As in Go, the output until the end of the context is in the error. With
 //! [`own_group`](crate::process::Command::own_group) the signal reaches the child's own children
 //! too (Go's `Setpgid`). [`Child::process`](crate::process::Child::process) is `cmd.Process`. A
 //! child's pipes and its wait block only the goroutine.
@@ -892,8 +885,8 @@
 //!
 //! The runtime does not know that foreign code blocks: call it in [`blocking`](crate::blocking()),
 //! or it delays the goroutines that share the thread. [`block_on`](crate::future::block_on) waits
-//! for any future, and needs no thread for it; [`future`](crate::future) describes how to use tokio
-//! in the same program.
+//! for any future, and needs no thread; [`future`](crate::future) describes how to use tokio in the
+//! same program.
 //!
 //! # Tests
 //!

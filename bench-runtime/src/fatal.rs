@@ -1,13 +1,10 @@
-//! `fatal!` prints an error and aborts, because the runtime cannot continue.
-//!
-//! It never unwinds: an unwind would cross a context switch. It writes with
-//! `write(2)` from a buffer on the stack, so that it also works in a signal
-//! handler and while a lock of std's is held.
+//! `fatal!` prints an error and aborts. It never unwinds: an unwind would cross a context switch.
+//! It writes with `write(2)` from a buffer on the stack, so that it also works in a signal handler
+//! and while a lock of std's is held.
 
 use std::fmt::{self, Write};
 use std::io::{Error, ErrorKind};
 
-/// Prints `fatal error: …` to stderr and aborts the process.
 macro_rules! fatal {
     ($($arg:tt)*) => {
         $crate::fatal::abort_with(format_args!($($arg)*))
@@ -15,7 +12,7 @@ macro_rules! fatal {
 }
 pub(crate) use fatal;
 
-/// A fixed buffer, which is written to stderr when it is full and by `flush`.
+/// Written to stderr when it is full and by `flush`.
 #[derive(Debug)]
 pub(crate) struct StderrBuffer {
     bytes: [u8; 512],
@@ -30,7 +27,6 @@ impl StderrBuffer {
         }
     }
 
-    /// Writes the collected bytes to fd 2 and empties the buffer.
     pub(crate) fn flush(&mut self) {
         let mut rest = &self.bytes[..self.len];
         while !rest.is_empty() {
@@ -38,7 +34,6 @@ impl StderrBuffer {
             let n = unsafe { libc::write(2, rest.as_ptr().cast(), rest.len()) };
             match usize::try_from(n) {
                 Ok(n) if n > 0 => rest = &rest[n..],
-                // A signal came first.
                 Err(_) if Error::last_os_error().kind() == ErrorKind::Interrupted => {}
                 _ => break,
             }
@@ -60,7 +55,7 @@ impl Write for StderrBuffer {
     }
 }
 
-/// Writes a line to stderr, for reports that the user requested.
+/// For reports that the user requested.
 pub(crate) fn tell(line: fmt::Arguments<'_>) {
     let mut out = StderrBuffer::new();
     let _ = writeln!(out, "{line}");

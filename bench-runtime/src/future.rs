@@ -10,27 +10,23 @@
 //! | async code         | a descriptor           | `readable`, `writable`: [`Readiness`](crate::net::Readiness) |
 //! | a goroutine        | the first of several of these, and of channels | a `future` case of [`select!`](crate::select) |
 //!
-//! `join_async`, `recv_async` and `send_async` are named after the calls that block, with
-//! the suffix `_async`: so a call that blocks an executor's thread is easy to see, and a
-//! missing `await` too. A receiver has no `IntoFuture`, because it receives many times,
-//! by reference.
+//! A receiver has no `IntoFuture`, because it receives many times, by reference.
 //!
 //! In a goroutine, none of these starts a thread. On plain threads, timers, signals and descriptors
-//! have one thread each. A goroutine in `block_on` is parked as in any other wait, and shown as
-//! `block_on` in a dump. Any thread may wake it, for example a worker of another executor.
+//! have one thread each. Any thread may wake a goroutine in `block_on`.
 //!
 //! # Wakers
 //!
-//! A waker may do anything: panic, wait, call this crate. Its panics are caught and dropped. The
-//! thread that readies the task calls the task's waker, with two exceptions:
+//! A waker may panic (the panic is caught and dropped), wait, or call this crate. The thread that
+//! readies the task calls the task's waker, with two exceptions:
 //!
 //! - The scheduler starts a goroutine for each wake.
 //! - For timers of plain threads, and for signals, one further thread of the process calls the
 //!   wakers, one after the other. If that thread cannot be started, the thread of the timers or
 //!   signals calls them.
 //!
-//! The thread for descriptors calls wakers itself. A waker that waits on one of these threads
-//! delays the wakers that the thread calls next, so it must not wait for their tasks.
+//! A waker that waits on such a thread, or on the thread for descriptors, delays the wakers that
+//! the thread calls next, so it must not wait for their tasks.
 //!
 //! # With tokio
 //!
@@ -53,28 +49,26 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Such programs are tested with tokio-postgres, hyper's client, streams of
-//! `tokio::sync::mpsc` and tokio's timers.
+//! Such programs are tested with tokio-postgres, hyper's client, streams of `tokio::sync::mpsc` and
+//! tokio's timers.
 //!
 //! A future of tokio's sockets or timers that a goroutine polls itself must be *made* inside
 //! tokio's context, `Handle::enter`. Tokio's channels need no context.
 //!
 //! # What may not be held across a park
 //!
-//! - **`Handle::enter`'s guard.** It sets a thread-local and restores it, as the
-//!   scopes of rule 2 of [`Builder::build`](crate::Builder::build) do. If it is
-//!   held over a park, another goroutine of the thread runs in that context.
-//!   Guards may then be dropped in the wrong order, and tokio panics; in a
-//!   migrating runtime the guard may be dropped on another thread. So enter, make
-//!   the future, drop the guard, and only then `block_on`. An `async` block
-//!   creates its values when it is polled: spawn it on tokio, or enter in each
-//!   poll (`async-compat`'s `Compat` does).
-//! - **`tokio::runtime::Runtime::block_on`**, and `LocalSet`: their futures are
-//!   polled inside such a scope, and the thread is blocked. Put
-//!   [`blocking`](crate::blocking) around a call of `Runtime::block_on`.
-//! - **Inside a poll**: a future that makes a call which blocks the goroutine
-//!   (`recv`, `lock`, `sleep` of this crate) parks the goroutine that polls it,
-//!   which is fine with [`block_on`]. On another executor it blocks the thread.
+//! - **`Handle::enter`'s guard.** It sets a thread-local and restores it, as the scopes of rule 2
+//!   of [`Builder::build`](crate::Builder::build) do. If it is held over a park, another goroutine
+//!   of the thread runs in that context. Guards may then be dropped in the wrong order, and
+//!   tokio panics; in a migrating runtime also on another thread. So enter, make the future, drop the guard, and only then
+//!   `block_on`. An `async` block creates its values when it is polled: spawn it on tokio, or enter
+//!   in each poll (`async-compat`'s `Compat` does).
+//! - **`tokio::runtime::Runtime::block_on`**, and `LocalSet`: their futures are polled inside such
+//!   a scope, and the thread is blocked. Put [`blocking`](crate::blocking) around a call of
+//!   `Runtime::block_on`.
+//! - **Inside a poll**: a call that blocks the goroutine (`recv`, `lock`, `sleep` of this crate)
+//!   parks the goroutine that polls, which is fine with [`block_on`]. On another executor it blocks
+//!   the thread.
 //! - Guards of `std::sync::Mutex` over an `.await`, as over any other park.
 
 use std::future::{Future, IntoFuture, poll_fn};
@@ -89,15 +83,11 @@ use crate::sync::signal::Signal;
 pub use crate::chan::{Recv, Sending};
 pub use crate::runtime::join::Join;
 
-/// Waits for a future, and returns its output. Blocks the goroutine, or the
-/// thread if called from a plain one.
+/// Waits for a future, and returns its output. Blocks the goroutine, or a plain thread.
 ///
-/// Only this goroutine polls the future, so the future need be neither `Send` nor `'static`. After
-/// each wake it is polled again. If it wakes itself while it is polled, other goroutines run in
-/// between. A wake after the end is harmless, and a waker may outlive the runtime. If a poll
-/// panics, the future is dropped, and the panic continues.
-///
-/// It neither uses nor makes a tokio context: see [the module](self).
+/// The future need be neither `Send` nor `'static`. If it wakes itself while it is polled, other
+/// goroutines run before the next poll. A waker may outlive the runtime. If a poll panics, the
+/// future is dropped, and the panic continues. No tokio context is made: see [the module](self).
 ///
 /// # Examples
 ///
@@ -133,15 +123,14 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     }
 }
 
-/// As [`block_on`], but ends when the context ends. The future is dropped then, which is how async
-/// code is cancelled. A task of tokio is not cancelled: it runs on when its handle is dropped. To
-/// abort it, use `tokio_util`'s `AbortOnDropHandle`.
+/// As [`block_on`], but ends when the context ends, and then drops the future. A task of tokio runs
+/// on when its handle is dropped: to abort it, use `tokio_util`'s `AbortOnDropHandle`.
 ///
 /// # Errors
 ///
-/// How the context ended, if that was first: by a cancel or at its deadline. For the cause of a
-/// cancel see [`Context::cause`]. If the future is ready at that moment, its output is returned. If
-/// the context had ended before the call, the future is not polled.
+/// How the context ended, if that was first: by a cancel or at its deadline ([`Context::cause`] has
+/// the cause of a cancel). If the future is ready at that moment, its output is returned. If the
+/// context had ended before the call, the future is not polled.
 ///
 /// # Examples
 ///

@@ -31,15 +31,14 @@
 //! # What blocks a thread
 //!
 //! Calls of this crate block the goroutine, not its thread (one exception is at
-//! [`net::Descriptor`]). Others block the
-//! thread: a lock of std, `std::thread::sleep`, a file of std, a foreign library. In a pinned
-//! runtime (see [Which mode](#which-mode)) the other goroutines of a blocked thread wait too,
-//! and for ever if the call waits for one of them.
-//! The simplest example: two goroutines share a `std::sync::Mutex`, and one holds it during a
-//! `time::sleep`, a send or a receive. To avoid this,
+//! [`net::Descriptor`]). Others block the thread: a lock of std, `std::thread::sleep`, a file of
+//! std, a foreign library. In a pinned runtime (see [Which mode](#which-mode)) the other goroutines
+//! of the thread then wait too, and for ever if the call waits for one of them: for example if two
+//! goroutines share a `std::sync::Mutex`, and one holds it during a send or a receive. To avoid
+//! this,
 //!
-//! - use the locks of [`sync`], whose guards may be held during a wait, and the files,
-//!   streams and children of [`fs`], [`io`] and [`process`];
+//! - use the locks of [`sync`], whose guards may be held during a wait, and the files, streams and
+//!   children of [`fs`], [`io`] and [`process`];
 //! - and put [`blocking`] around other calls that block, SQLite's busy handler included.
 //!
 //! A goroutine that computes without a call into the runtime holds its thread in the same way:
@@ -48,20 +47,22 @@
 //! If goroutines wait in this way for most of a second, a warning on stderr names them and the
 //! goroutine that blocks their thread ([`Builder::warns_of_blocked_threads`]).
 //!
-//! To wait for a future, call [`future::block_on`]: it blocks the goroutine, not its thread.
+//! To wait for a future, call [`future::block_on`].
 //!
 //! # Which mode
 //!
 //! In a *pinned* runtime, the default, a goroutine stays on the thread on which it started. In a
-//! [*migrating*](Builder::migrating) one it may continue on another thread after each wait. Pinned
-//! is the default because ordinary safe crates are sound only there. In a migrating runtime the
-//! compiler may keep the address of a thread-local across a wait, and use it on the wrong thread;
-//! std's `HashMap::new`, rand, regex and stacker use thread-locals. Pinned mode costs time if
-//! goroutines of two threads exchange messages. It delays the other goroutines of a thread if one
-//! computes or blocks the thread. Goroutines that wait as soon as they have started may all stay on
-//! one thread: spawn workers that compute for long as [`GoBuilder::cpu_bound`]. Choose migrating if
-//! these costs matter to your program, and if you can check all code that its goroutines run,
-//! libraries included, by rules 4 and 5 of [`Builder::build`].
+//! [*migrating*](Builder::migrating) one it may continue on another thread after each wait.
+//! Ordinary safe crates are sound only in a pinned one: in a migrating runtime the compiler may
+//! keep the address of a thread-local across a wait, and use it on the wrong thread. Std's
+//! `HashMap::new`, rand, regex and stacker use thread-locals.
+//!
+//! Pinned mode costs time if goroutines of two threads exchange messages. If a goroutine computes
+//! or blocks its thread, the other goroutines of the thread wait. Goroutines that wait as soon as
+//! they have started may all stay on one thread: spawn workers that compute for long as
+//! [`GoBuilder::cpu_bound`]. Choose migrating if these costs matter to your program, and if you can
+//! check all code that its goroutines run, libraries included, by rules 4 and 5 of
+//! [`Builder::build`].
 //!
 //! | | pinned | migrating |
 //! |---|---|---|
@@ -74,23 +75,22 @@
 //! | skynet, a million goroutines | 0.24 to 0.27 of Go's time | 0.23 to 0.24 |
 //! | ping-pong over two pipes | 0.89 of tokio's time on one thread | 1.11 |
 //!
-//! The figures are of a virtual machine with two CPUs; `SPEED.md` has each of them and the command that measures it.
+//! The figures are of a virtual machine with two CPUs; `SPEED.md` has each of them and its command.
 //!
 //! # Forks
 //!
-//! The child of a `fork` has only one thread: a copy of the one that called `fork`. The runtime's
-//! other threads are missing, so no other goroutine of the parent runs in the child. A goroutine may
-//! call `exec` or `_exit` there; any other call of this crate by the goroutine ends the child with a
-//! fatal error. In the child, outside of goroutines, `Runtime::run` and starting a goroutine panic,
-//! and no other runtime can be built. So a program that turns itself into a daemon must do that
-//! before it builds its runtime. `std::process::Command` is fine.
+//! The child of a `fork` has only the thread that called `fork`, so no other goroutine runs in it.
+//! A goroutine may call `exec` or `_exit` there; any other call of this crate by the goroutine ends
+//! the child with a fatal error. Outside of goroutines, `Runtime::run` and starting a goroutine
+//! panic in the child, and no runtime can be built. So a program that turns itself into a daemon
+//! must do that before it builds its runtime. `std::process::Command` is fine.
 //!
 //! # Why `build` is unsafe
 //!
-//! Goroutines share the thread-locals of the threads they run on, but std assumes that a
-//! thread does one thing at a time. If a goroutine *parks* (waits inside this crate) at the
-//! wrong place, such as in a thread-local's initialiser, memory may be corrupted.
-//! [`Builder::build`] lists the few rules; most programs follow them without any change.
+//! Goroutines share the thread-locals of their threads, but std assumes that a thread does one
+//! thing at a time. If a goroutine *parks* (waits inside this crate) at the wrong place, such as in
+//! a thread-local's initialiser, memory may be corrupted. [`Builder::build`] lists the few rules;
+//! most programs follow them without any change.
 
 #[allow(
     clippy::unnecessary_safety_comment,
@@ -162,14 +162,13 @@ pub use stack::{
 };
 pub use unwind::Frame;
 
-/// The flight recorder: a trace of the scheduler's latest events. It is always
-/// on, and Perfetto opens the trace.
+/// The flight recorder: a trace of the scheduler's latest events, which Perfetto opens.
 ///
-/// Each P (a scheduler's processor, as in Go) keeps its last few thousand events. By default it
-/// records only rare events, which cost far more than their recording. [`Level::Switches`] adds
-/// every switch between goroutines. [`Runtime::trace`] and [`snapshot`] read the events. If the
-/// environment variable `THREADBARE_TRACE_FILE` is set, they are written to that file at SIGQUIT
-/// (see [`Builder::dumps_on_quit`]) and at a deadlock.
+/// Each P (a scheduler's processor, as in Go) always keeps its last few thousand events. By default
+/// it records only rare ones. [`Level::Switches`] adds every switch between goroutines.
+/// [`Runtime::trace`] and [`snapshot`] read the events. If the environment variable
+/// `THREADBARE_TRACE_FILE` is set, they are written to that file at SIGQUIT (see
+/// [`Builder::dumps_on_quit`]) and at a deadlock.
 ///
 /// [`Level::Switches`]: trace::Level::Switches
 /// [`snapshot`]: trace::snapshot
@@ -187,8 +186,7 @@ pub mod __private {
     };
 }
 
-/// Functions that read limits of the host. The benchmark suite of this repository uses them too, so
-/// the suite and the runtime read each limit in the same way.
+/// Functions that read limits of the host, for the benchmark suite.
 #[doc(hidden)]
 pub mod __host {
     pub use crate::sys::affinity::read_mask as allowed_cpus;

@@ -1,14 +1,11 @@
-//! Goroutine-local storage: each goroutine has its own value of a key, which is dropped
-//! when the goroutine ends. Thread-locals cannot take its place: goroutines of one thread
-//! share them, and in a migrating runtime a goroutine may continue on another thread.
-
 use std::any::Any;
 use std::fmt;
 
 use crate::goroutine::locals::Values;
 use crate::sched::current;
 
-/// A key with one value for each goroutine.
+/// A key with one value for each goroutine, which is dropped when the goroutine ends. Goroutines of
+/// one thread share its thread-locals, and may change threads in a migrating runtime.
 ///
 /// # Examples
 ///
@@ -82,8 +79,8 @@ impl<T: 'static> GoroutineLocal<T> {
                 .set(Box::into_raw(Box::<Values>::default()).cast());
         }
         let values = header.locals.get().cast::<Values>();
-        // SAFETY: the map is this goroutine's alone; no reference into it is
-        // held while `init` runs, which may use other keys.
+        // SAFETY: the map is this goroutine's alone; no reference into it is held while `init`
+        // runs, which may use other keys.
         let value: *const dyn Any = match unsafe { (*values).get(&key) } {
             Some(value) => &raw const **value,
             None => {
@@ -98,8 +95,8 @@ impl<T: 'static> GoroutineLocal<T> {
                 }
             }
         };
-        // SAFETY: the value is boxed and entries are only dropped at the end of
-        // the goroutine, so it does not move when other keys are added.
+        // SAFETY: the value is boxed and entries are only dropped at the end of the goroutine, so
+        // it does not move when other keys are added.
         let Some(value) = (unsafe { (*value).downcast_ref::<T>() }) else {
             unreachable!("a key has one type")
         };

@@ -1,24 +1,23 @@
 //! The format of pprof, `profile.proto`: <https://github.com/google/pprof>.
 //!
-//! A profile is one message of protocol buffers. The format has only seven message types, so this
-//! file writes it without a library. Text is in a table, and is referred to by its index. Fields of
-//! the message `Profile`: 1 types of values, 2 samples, 4 locations, 5 functions, 6 text.
+//! A profile is one message of protocol buffers. Fields of the message `Profile`: 1 types of
+//! values, 2 samples, 4 locations, 5 functions, 6 text. Text is in a table, and is referred to by
+//! its index.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 
 use crate::unwind::Frame;
 
-/// The values of one stack.
 pub(crate) struct Sample<'a> {
-    /// The calls, the innermost first.
+    /// The innermost first.
     pub(crate) frames: &'a [Frame],
-    /// One value for each type.
+    /// One for each type.
     pub(crate) values: Vec<i64>,
     pub(crate) labels: Vec<(&'a str, &'a str)>,
 }
 
-/// Writes samples. `types` are a name and a unit for each value.
+/// `types` are a name and a unit for each value.
 pub(crate) fn write<'a>(
     mut out: impl Write,
     types: &[(&str, &str)],
@@ -87,7 +86,6 @@ pub(crate) fn write<'a>(
     out.write_all(&profile.0)
 }
 
-/// The table of text.
 #[derive(Debug, Default)]
 struct Strings {
     all: Vec<String>,
@@ -106,7 +104,6 @@ impl Strings {
     }
 }
 
-/// A message of protocol buffers that is being written.
 #[derive(Debug, Default)]
 struct Message(Vec<u8>);
 

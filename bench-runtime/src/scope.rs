@@ -1,5 +1,3 @@
-//! Goroutines that borrow: they end before the scope does.
-
 use std::any::Any;
 use std::fmt;
 use std::io;
@@ -20,7 +18,6 @@ const NEVER_RAN: &str = "the goroutine could not run: there was no stack for it"
 
 type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 
-/// The state that a scope shares with its goroutines.
 #[derive(Debug)]
 struct Data {
     running: WaitGroup,
@@ -49,7 +46,7 @@ struct Data {
 /// ```
 pub struct Scope<'scope, 'env: 'scope> {
     data: Arc<Data>,
-    // Invariant in both, as in std: neither may be shortened or lengthened.
+    // Invariant in both, as in std.
     _scope: PhantomData<&'scope mut &'scope ()>,
     _env: PhantomData<&'env mut &'env ()>,
 }
@@ -60,7 +57,7 @@ impl fmt::Debug for Scope<'_, '_> {
     }
 }
 
-/// The right to wait for a goroutine of a scope and to take its result.
+/// Waits for a goroutine of a scope and takes its result.
 ///
 /// # Examples
 ///
@@ -90,13 +87,13 @@ impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
     }
 }
 
-/// Runs `f`, which may start goroutines that borrow from its surroundings, and
-/// returns when all of them have ended. Blocks the goroutine.
+/// Runs `f`, which may start goroutines that borrow, and returns when all of them have ended.
+/// Blocks the goroutine.
 ///
 /// # Panics
 ///
-/// With the panic of `f`; or if a goroutine panicked, or could not run for lack
-/// of a stack, and its handle was not joined.
+/// With the panic of `f`; or if a goroutine panicked, or got no stack, and its handle was not
+/// joined.
 ///
 /// # Examples
 ///
@@ -138,12 +135,10 @@ where
     }
 }
 
-/// A goroutine's part of the scope. Dropping it, when the goroutine ends, reports that the
-/// goroutine is done.
+/// Dropped when the goroutine ends, which reports that it is done.
 struct Part<T> {
     data: Arc<Data>,
     joined: Arc<WaitGroup>,
-    /// `None` once there is an outcome.
     outcome: Option<Arc<Lock<Option<Outcome<T>>>>>,
 }
 
@@ -152,10 +147,9 @@ impl<T> Part<T> {
         let Some(outcome) = self.outcome.take() else {
             return;
         };
-        // `goexit` ends the goroutine early, but is no failure.
         let failed = result.as_ref().is_err_and(|panic| !panic.is::<Exit>());
         *outcome.lock() = Some(result);
-        // If the handle is dropped the result is dropped here, while its borrows are still valid.
+        // If the handle is dropped, the result is dropped here, while its borrows are still valid.
         let unjoined = Arc::into_inner(outcome);
         if failed && unjoined.is_some() {
             self.data.failed.store(true, Ordering::Relaxed);
@@ -166,15 +160,15 @@ impl<T> Part<T> {
 
 impl<T> Drop for Part<T> {
     fn drop(&mut self) {
-        // This has no effect unless the goroutine was dropped before it ran.
+        // Without effect if the goroutine has run.
         self.ends_with(Err(Box::new(NEVER_RAN)));
         self.joined.done();
         self.data.running.done();
     }
 }
 
-/// The task of a goroutine of a scope. If it never runs, the fields are dropped in
-/// this order: `f`, with its borrows, before the part reports that it is done.
+/// If it never runs, the fields are dropped in this order: `f`, with its borrows, before the part
+/// reports that it is done.
 struct Task<F, T> {
     f: F,
     part: Part<T>,
@@ -266,7 +260,6 @@ impl<'scope> Scope<'scope, '_> {
         Ok(handle)
     }
 
-    /// The body of a goroutine of the scope, and its handle.
     fn part<F, T>(&'scope self, f: F) -> (Box<dyn FnOnce() + Send>, ScopedJoinHandle<'scope, T>)
     where
         F: FnOnce() -> T + Send + 'scope,
@@ -283,9 +276,9 @@ impl<'scope> Scope<'scope, '_> {
         };
         let task = Task { f, part };
         let body: Box<dyn FnOnce() + Send + 'scope> = Box::new(move || task.run());
-        // SAFETY: only the lifetime changes. `scope` does not return, neither
-        // normally nor by a panic, before `running` is back at zero, which the
-        // body does last; all that it borrows outlives 'scope.
+        // SAFETY: only the lifetime changes. `scope` does not return, neither normally nor by a
+        // panic, before `running` is back at zero, which the body does last; all that it borrows
+        // outlives 'scope.
         let body: Box<dyn FnOnce() + Send + 'static> = unsafe { std::mem::transmute(body) };
         let handle = ScopedJoinHandle {
             done,
@@ -297,7 +290,7 @@ impl<'scope> Scope<'scope, '_> {
 }
 
 impl<'scope> Scope<'scope, '_> {
-    /// Starts a task of an [`ErrGroup`] that may borrow values that outlive the scope; blocks the
+    /// Starts a task of an [`ErrGroup`] that may borrow values that outlive the scope. Blocks the
     /// goroutine while the group's limit is reached. [`ErrGroup::wait`] reports its failure or
     /// panic.
     ///
@@ -343,8 +336,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// # Errors
     ///
-    /// With the payload of its panic, if it panicked; with a text, if it could
-    /// not run for lack of a stack.
+    /// The payload of its panic, or a text if it got no stack.
     ///
     /// # Examples
     ///

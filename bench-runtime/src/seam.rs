@@ -1,5 +1,5 @@
-//! The functions of the runtime and the scheduler that `net`, `fs`, `io`, `process`, `time`,
-//! `context` and `sync` use, except for parking.
+//! What `net`, `fs`, `io`, `process`, `time`, `context` and `sync` use of the runtime and the
+//! scheduler, except for parking.
 
 use std::io;
 use std::sync::Arc;
@@ -11,30 +11,25 @@ use crate::sched::shared::User;
 use crate::sched::{self, current};
 use crate::threads::start_thread;
 
-/// The poller for the goroutine that calls; none for a plain thread, which
-/// waits for a descriptor itself.
+/// The poller for the calling goroutine; none for a plain thread.
 #[inline]
 pub(crate) fn netpoll() -> Option<io::Result<&'static Netpoll>> {
     current::header().map(|header| sched::netpoll(current::machine_of(header)))
 }
 
-/// Runs a function that may block the thread; other goroutines continue.
 #[inline]
 pub(crate) fn blocking<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     runtime::blocking::blocking(f)
 }
 
-/// Runs functions for a timer or a context, in goroutines or in threads.
 #[derive(Clone)]
 pub(crate) enum Spawner {
-    /// In goroutines of this runtime.
     Runtime(Arc<User>),
-    /// In threads: the timer or context was made on a plain thread.
+    /// The timer or context was made on a plain thread.
     Thread,
 }
 
 impl Spawner {
-    /// The runtime of the caller.
     pub(crate) fn current() -> Self {
         sched::runtime().map_or(Self::Thread, |shared| {
             Self::Runtime(Arc::new(shared.user()))
@@ -49,8 +44,8 @@ impl Spawner {
         }
     }
 
-    /// As [`Self::spawn`], but `f` always runs: if the runtime has stopped, or stops before `f`
-    /// begins, `f` runs in a thread.
+    /// As [`Self::spawn`], but `f` always runs: in a thread, if the runtime has stopped, or stops
+    /// before `f` begins.
     pub(crate) fn call(&self, f: impl FnOnce() + Send + 'static) {
         match self {
             Self::Runtime(_) => self.spawn(in_any_case(f)),
@@ -85,7 +80,7 @@ impl Spawner {
     }
 }
 
-/// Makes a closure that calls `f`. If the closure is dropped before it has run, a thread runs `f`.
+/// If the closure is dropped before it has run, a thread runs `f`.
 fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
     struct InAnyCase<F: FnOnce() + Send + 'static>(Option<F>);
     impl<F: FnOnce() + Send + 'static> InAnyCase<F> {
@@ -106,8 +101,8 @@ fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'sta
     move || f.run()
 }
 
-/// Ends the process. The caller ends a context or fires a timer, and cannot return the error. A
-/// panic would unwind into the wrong code, or end the thread that fires timers.
+/// Ends the process. The caller ends a context or fires a timer: it cannot return the error, and a
+/// panic would unwind into the wrong code.
 #[cold]
 fn no_thread(error: &io::Error) -> ! {
     fatal!("{error}; a function is to be called in one, for a context or a timer");

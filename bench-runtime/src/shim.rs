@@ -1,7 +1,5 @@
-//! Atomics, cells and spinning from std, or from loom under `cfg(rt_loom)`.
-//!
-//! Code that has a loom model takes them from here, so that the model runs the same source as
-//! programs do. `UnsafeCell` has loom's interface, which takes closures.
+//! Atomics, cells and spinning from std, or from loom under `cfg(rt_loom)`, for code that has a
+//! loom model. `UnsafeCell` has loom's interface, which takes closures.
 
 #[cfg(rt_loom)]
 #[allow(unused_imports, reason = "some are for models only")]
@@ -26,18 +24,17 @@ pub(crate) use std::{
     thread::yield_now as os_yield,
 };
 
-/// std's types, even under `cfg(rt_loom)`: for words in records and statics,
-/// which must be const-initialised and have the size and address of the real
-/// type. Sources that take them from here are modelled in `tests/loom`, which
-/// puts loom's in their place.
+/// std's types, even under `cfg(rt_loom)`: for words in records and statics, which must be
+/// const-initialised and have the size and address of the real type. The models in `tests/loom` put
+/// loom's types in their place.
 #[allow(dead_code, unused_imports, reason = "the models put others here")]
 pub(crate) mod fixed {
     pub(crate) use super::PlainCell as UnsafeCell;
     pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 }
 
-/// Makes a `const fn`. The models define this macro so that it makes a plain function, because
-/// loom's types have no const constructors.
+/// Makes a `const fn`; in the models a plain function, because loom's types have no const
+/// constructors.
 macro_rules! const_fn {
     ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
         $(#[$attribute])* $visibility const fn $($rest)*
@@ -50,7 +47,6 @@ pub(crate) use const_fn;
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use PlainCell as UnsafeCell;
 
-/// std's `UnsafeCell` with loom's interface.
 #[allow(dead_code, reason = "for what is modelled with data in it")]
 #[derive(Debug, Default)]
 #[repr(transparent)]

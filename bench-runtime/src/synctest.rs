@@ -1,12 +1,12 @@
 //! Tests of concurrent code with a fake clock, as Go's `testing/synctest`.
 //!
 //! A *bubble* is a runtime with [fake time](crate::Builder::fake_time). Its clock stands still
-//! while any of its goroutines can run, and jumps to the next timer when all of them are
-//! *durably blocked*: each waits for another one of them, or for a time. So a test of a time-out of
-//! an hour takes no time, and always runs in the same order.
+//! while any of its goroutines can run, and jumps to the next timer when all of them are *durably
+//! blocked*: each waits for another one of them, or for a time. So a test of a time-out of an hour
+//! takes no time, and always runs in the same order.
 //!
 //! [`run`] runs a test in a bubble. There [`wait`] returns when all other goroutines are durably
-//! blocked: all that can happen before time advances has happened.
+//! blocked.
 //!
 //! | a goroutine that waits                           | is durably blocked          |
 //! |--------------------------------------------------|-----------------------------|
@@ -14,16 +14,12 @@
 //! | for a descriptor, or in a call of [`blocking`](crate::blocking) | no: the clock waits for it, and `wait` too |
 //!
 //! The clock is [`time::now`](crate::time::now). All instants that this crate returns in a bubble
-//! (the deadline of a context, the values of a timer, a ticker or [`after`](crate::time::after()))
 //! are of that clock, and all instants that a bubble passes to this crate must be. `Instant::now`
-//! is the host's clock, in a bubble too, so code that is tested in one must call `time::now`
-//! instead.
+//! is always the host's clock, so code that is tested must call `time::now` instead.
 //!
 //! There are two differences from Go. A goroutine that waits for a lock is durably blocked too. And
-//! no thread outside the bubble may end a wait in it.
-//!
-//! Tasks of tokio and other threads are outside. While a goroutine waits for one of them, the clock
-//! advances to each timer; after the last one, [`run`] panics as if nothing could end that wait.
+//! no thread outside the bubble, such as a task of tokio, may end a wait in it: while a goroutine
+//! waits for one, the clock advances to each timer, and after the last one [`run`] panics.
 //!
 //! # Examples
 //!
@@ -49,7 +45,6 @@
 //! });
 //! # Ok::<(), std::io::Error>(())
 //! ```
-//!
 
 use std::time::Duration;
 
@@ -57,18 +52,16 @@ use crate::runtime::fake_time;
 use crate::{Runtime, goroutines};
 
 /// Runs `f` as the main goroutine of a bubble, waits for all others to end, and returns the result
-/// of `f`. Blocks the thread.
-///
-/// After the end of `f` the clock stands still: a sleep then never ends.
+/// of `f`. Blocks the thread. After the end of `f` the clock stands still: a sleep then never ends.
 ///
 /// # Panics
 ///
 /// With the panic of `f`; if all goroutines wait for each other; if goroutines are durably blocked
-/// after the end of `f` (the message names them); and if the runtime has no fake time. A goroutine
-/// that is in [`wait`] at the end of `f` does not count as blocked: its `wait` returns.
+/// after the end of `f` (the message names them), except for one in [`wait`], which returns; and if
+/// the runtime has no fake time.
 ///
-/// **Not with the panic of another goroutine** that is not joined, such as a failed
-/// assertion in it: join it, or start it by a [`WaitGroup`](crate::sync::WaitGroup).
+/// **Not with the panic of another goroutine** that is not joined, such as a failed assertion: join
+/// it, or start it by a [`WaitGroup`](crate::sync::WaitGroup).
 ///
 /// # Examples
 ///
@@ -118,8 +111,8 @@ where
     })
 }
 
-/// Waits until all other goroutines of the bubble are durably blocked. Blocks the goroutine;
-/// the clock stands still meanwhile.
+/// Waits until all other goroutines of the bubble are durably blocked. Blocks the goroutine; the
+/// clock stands still meanwhile.
 ///
 /// # Panics
 ///

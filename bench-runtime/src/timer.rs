@@ -1,18 +1,12 @@
 //! Timers of one P, or of all plain threads.
 //!
-//! The scheduler calls [`Timers::poll`] and makes the returned parkables runnable.
-//! [`Action::Call`] and [`Action::Every`] are called within `poll`, and may ready goroutines
-//! themselves.
+//! Timers are mostly armed in the order in which they fire, because most programs sleep for one of
+//! a few lengths. So they are in a few *runs*, each a queue in order; those that fit no run are in
+//! a 4-ary *heap*. An entry is two words; its action is in a slab, at an index that the entry holds
+//! together with a generation.
 //!
-//! # Shape
-//!
-//! Most programs sleep for one of a few lengths, so timers are mostly armed in the order in which
-//! they fire. They are kept in a few *runs*, each a queue in order, and in a 4-ary *heap* for the
-//! timers that fit no run. An entry is two words; its action is in a slab, at an index that the
-//! entry holds together with a generation.
-//!
-//! Cancelling frees the slab's place at once and leaves the entry, whose generation is then out
-//! of date. Dead entries are removed when they come to the front, or outnumber the live ones.
+//! Cancelling frees the slab's place at once and leaves the entry, whose generation is then out of
+//! date. Such dead entries are removed when they come to the front, or outnumber the live ones.
 //!
 //! # Invariants
 //!
@@ -21,8 +15,8 @@
 //! 2. `next` is the least of those, `u64::MAX` if there is none.
 //! 3. `live` places of the slab are taken, and exactly one entry refers to each.
 //!
-//! Rejected: *a heap in which each timer knows its position* writes to a random cache line for
-//! each level of a move; *a hierarchical wheel* fires timers only at multiples of its resolution.
+//! Rejected: *a heap in which each timer knows its position* writes to a random cache line for each
+//! level of a move; *a hierarchical wheel* fires timers only at multiples of its resolution.
 
 mod action;
 mod queue;
@@ -37,7 +31,7 @@ use crate::shim::{AtomicU64, Ordering};
 use crate::util::lock::Lock;
 use crate::util::panic::without_panic;
 
-/// An armed timer, and its queue. Dropping this does not cancel the timer.
+/// An armed timer. Dropping this does not cancel the timer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Armed {
     timers: &'static Timers,
@@ -87,8 +81,8 @@ impl Timers {
         SPARE.lock().push(self);
     }
 
-    /// Arms a timer for a time of [`crate::sched::now_ns`]. Does not wake a poller that sleeps
-    /// until a later time: the caller must, if [`Self::next_ns`] is now this time.
+    /// Arms a timer for a time of [`crate::sched::now_ns`]. If [`Self::next_ns`] is now this time,
+    /// the caller must wake a poller that sleeps until a later time.
     pub(crate) fn arm(&self, when_ns: u64, action: Action) -> TimerKey {
         // The last instant means never.
         let when_ns = when_ns.min(NEVER - 1);
@@ -128,13 +122,13 @@ impl Timers {
     /// When the next timer is due, `u64::MAX` for never. Takes no lock.
     #[inline]
     pub(crate) fn next_ns(&self) -> u64 {
-        // Acquire: pairs with the Release of the store, so that a thread that sees a
-        // time and then polls finds the timer.
+        // Acquire: pairs with the Release of the store, so that a thread that sees a time and then
+        // polls finds the timer.
         self.next.load(Ordering::Acquire)
     }
 
-    /// Fires all timers that are due at `now_ns`. A parkable whose wait a timer ends is added to
-    /// `ready`; calls are made before this returns.
+    /// Fires all timers that are due at `now_ns`: makes their calls, and adds the parkables whose
+    /// waits end to `ready`. A call may ready goroutines itself.
     pub(crate) fn poll(&self, now_ns: u64, ready: &mut Vec<Parkable>) {
         if now_ns < self.next_ns() {
             return;
@@ -163,8 +157,8 @@ impl Timers {
         }
     }
 
-    /// Removes all timers when the runtime stops, and calls [`Call::outlive`] of those that make
-    /// a call.
+    /// Removes all timers when the runtime stops, and calls [`Call::outlive`] of those that make a
+    /// call.
     pub(crate) fn retire(&self, now_ns: u64) {
         self.take_back(|action| {
             if let Action::Call(call) = action {

@@ -1,5 +1,5 @@
-//! Finds the calls on a stack by the unwind tables of the program, as a debugger does: on a
-//! suspended stack, from a copy of its bytes, or on the caller's own stack.
+//! Finds the calls on a stack by the unwind tables of the program: on a suspended stack, from a
+//! copy of its bytes, or on the caller's own stack.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ const MOST_FRAMES: usize = 512;
 /// The most frames of a goroutine that walks its own stack: Go's figure.
 const MOST_OWN_FRAMES: usize = 128;
 
-/// One place in the program: a function that was called and has not returned.
+/// A function that was called and has not returned.
 ///
 /// # Examples
 ///
@@ -51,13 +51,11 @@ pub struct Frame {
     pub file: Option<String>,
     /// The line in it, from 1.
     pub line: Option<u32>,
-    /// The address of the call in the program. 0 for a call within the runtime, so that stacks that
-    /// differ only inside the runtime are equal.
+    /// The address of the call in the program. 0 for a call within the runtime.
     pub address: u64,
 }
 
-/// Finds the calls on a stack. It holds the unwind tables of the modules that were loaded when
-/// it was made.
+/// Holds the unwind tables of the modules that were loaded when it was made.
 pub(crate) struct Unwinder {
     tables: UnwinderNative<Vec<u8>, MayAllocateDuringUnwind>,
     cache: CacheNative<MayAllocateDuringUnwind>,
@@ -87,8 +85,8 @@ impl Unwinder {
         }
     }
 
-    /// The addresses of the calls on a stack, the innermost first. `stack` holds
-    /// the bytes from the saved context `saved` upwards.
+    /// The addresses of the calls on a stack, the innermost first. `stack` holds the bytes from the
+    /// saved context `saved` upwards.
     pub(crate) fn calls(&mut self, saved: usize, stack: &[u8]) -> Vec<u64> {
         let word = |address: u64| {
             let at = usize::try_from(address.checked_sub(saved as u64).ok_or(())?).map_err(drop)?;
@@ -138,13 +136,12 @@ pub(crate) fn own_calls() -> Vec<u64> {
     calls
 }
 
-/// Names of places in the program, each computed once.
 #[derive(Debug, Default)]
 pub(crate) struct Symbols(HashMap<u64, Vec<Frame>>);
 
 impl Symbols {
-    /// The frames of these calls, the innermost first: more than one a call if
-    /// functions were inlined.
+    /// The frames of these calls, the innermost first: more than one a call if functions were
+    /// inlined.
     pub(crate) fn at(&mut self, calls: &[u64]) -> Vec<&Frame> {
         for &call in calls {
             self.0.entry(call).or_insert_with(|| look_up(call));
