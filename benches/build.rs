@@ -1,5 +1,5 @@
-//! Passes facts of the build to the program, as environment variables of the compiler: the
-//! compiler's version, its flags, and the state of the source tree.
+//! Passes facts of the build to the program, as variables of the compiler: its version, its flags,
+//! and the state of the source tree.
 
 use std::env;
 use std::process::Command;
@@ -12,8 +12,8 @@ fn main() {
     tell("OPT_LEVEL", env::var("OPT_LEVEL").ok());
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     tell("RUSTFLAGS", Some(flags.replace('\u{1f}', " ")));
-    // A source tree without git (a tarball) has no commit. Files that git does not track, such as
-    // results, do not count as changes.
+    // A source tree without git has no commit. Files that git does not track do not count as
+    // changes.
     let commit = output("git", &["rev-parse", "--verify", "HEAD"]);
     let dirty = commit
         .as_ref()

@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 mod common;
 
-/// The messages of a burst, and the capacity of the buffer: neither end waits.
+/// The messages of a burst; the buffer holds all.
 const BURST: u64 = 64;
 
 fn without_waiting(criterion: &mut Criterion) {
@@ -47,7 +47,7 @@ fn without_waiting(criterion: &mut Criterion) {
     group.bench_function("tokio", |bencher| {
         let (sender, mut receiver) = tokio::sync::mpsc::channel::<u64>(BURST as usize);
         common::tokio().block_on(async {
-            // One poll of the runtime covers all iterations, because `iter` cannot await.
+            // `iter` cannot await, so one poll of the runtime covers all iterations.
             bencher.iter(|| {
                 for value in 0..BURST {
                     sender.try_send(value).expect("there is room for a burst");

@@ -1,8 +1,6 @@
 //! The cost of the queues of runnable goroutines: a P's own queue, its overflow into the global
-//! queue, and stealing by an idle P.
-//!
-//! It uses only the public API: a goroutine fills the queue of its P, then waits until the last of
-//! its tasks has run.
+//! queue, and stealing by an idle P. A goroutine fills the queue of its P, then waits until the
+//! last of its tasks has run.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -15,7 +13,7 @@ mod common;
 
 fn drain(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("run_queue/drain");
-    // The larger count is more than a P's own queue holds.
+    // A P's own queue holds fewer than 2,000.
     for (name, tasks, procs) in [("own", 200, 1), ("spilling", 2_000, 1), ("stolen", 200, 2)] {
         let runtime = common::runtime(procs);
         group.throughput(Throughput::Elements(tasks));
@@ -34,7 +32,6 @@ fn drain(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The time from the start of the first goroutine to the end of the last.
 fn fill_and_drain(tasks: u64) -> Duration {
     let all = WaitGroup::new();
     let began = Instant::now();

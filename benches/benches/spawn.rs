@@ -8,7 +8,6 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 mod common;
 
-/// Tasks that live at the same time in a batch.
 const BATCH: u64 = 100;
 
 fn one(criterion: &mut Criterion) {

@@ -9,8 +9,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 mod common;
 
-/// Yields between a task and `others` that do nothing but yield; one iteration
-/// is one turn of all of them.
+/// A task and `others` that only yield. One iteration is a turn of all.
 fn turns(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("switch/yield");
     for others in [1, 100] {
@@ -80,7 +79,7 @@ async fn tokio_turns(others: u32, iterations: u64) -> std::time::Duration {
     elapsed
 }
 
-/// A yield with no other goroutine.
+/// With no other goroutine.
 fn alone(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("switch/alone");
     let runtime = common::runtime(1);

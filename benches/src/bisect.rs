@@ -1,6 +1,6 @@
-//! Finds the commit that changed a cell. Git's own bisection chooses the commits; each is built,
-//! and measured in one run alternately with the good commit (`run --base`), so a change of the host
-//! affects both builds. The result is measured a second time, against its parent.
+//! Finds the commit that changed a cell. Git's bisection chooses the commits. One run measures each
+//! alternately with the good commit (`run --base`). The result is measured again, against its
+//! parent.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +17,6 @@ use crate::say::say;
 /// How often a commit that is too noisy to judge is measured, each time for twice as long.
 const TRIES: u32 = 3;
 
-/// The figure that is watched, and how long each commit is measured at most.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
     pub(crate) workload: String,
@@ -25,74 +24,66 @@ pub(crate) struct Watched {
     pub(crate) budget_s: u64,
 }
 
-/// A commit that was measured against the good one.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Measured {
     pub(crate) commit: String,
     pub(crate) subject: String,
-    /// By how much its figure is above that of the good commit; none if it does not
-    /// build or has no figure.
+    /// By how much its figure is above the good commit's; none if it does not build or has no
+    /// figure.
     pub(crate) by: Option<String>,
     pub(crate) verdict: Option<Verdict>,
-    /// The error.
     pub(crate) problem: Option<String>,
 }
 
-/// The result.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Found {
-    /// The cell, with its parameters.
+    /// With its parameters.
     pub(crate) cell: String,
-    /// All that was measured, in order; the bad commit first.
+    /// In order; the bad commit first.
     pub(crate) measured: Vec<Measured>,
-    /// The commits of which one made the step: one, unless some could not be judged; none if the
-    /// bad commit does not differ from the good one.
+    /// The commits of which one made the step: more than one if some could not be judged, none if
+    /// the bad commit does not differ.
     pub(crate) suspects: Vec<Suspect>,
-    /// The second measurement of the suspect, if there is only one.
+    /// The second measurement, if there is one suspect.
     pub(crate) confirmation: Option<Confirmation>,
 }
 
-/// A second measurement of the commit that was found, now against its parent.
+/// A second measurement of a suspect, against its parent.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Confirmation {
-    /// The parent; the first one of a merge.
+    /// The first parent of a merge.
     pub(crate) parent: String,
     pub(crate) outcome: Certainty,
-    /// The figure of the commit, against that of its parent.
     pub(crate) measured: Measured,
-    /// The 95% interval of the change; none if `measured.by` has it, or if there is none.
+    /// Of the change; none if `measured.by` has it, or if there is none.
     pub(crate) interval: Option<String>,
 }
 
-/// What the second measurement says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Certainty {
     /// The commit differs from its parent, in the direction of the step.
     Confirmed,
-    /// The commit does not differ from its parent, or in the other direction.
+    /// The commit does not differ, or in the other direction.
     Contradicted,
-    /// The measurement is too noisy, or one of the two does not build.
+    /// Too noisy, or one of the two does not build.
     Open,
 }
 
-/// A commit that may have made the step.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Suspect {
     pub(crate) commit: String,
     pub(crate) subject: String,
 }
 
-/// A search between two commits.
 pub(crate) struct Search<'a> {
     pub(crate) commits: &'a Commits,
     pub(crate) watched: Watched,
-    /// The folder for the runs.
     pub(crate) runs: PathBuf,
 }
 
 impl Search<'_> {
-    /// Finds the commit that made the step. Blocks the thread for some builds and as many runs.
+    /// Blocks the thread for some builds and as many runs.
     pub(crate) fn between(&self, good: &str, bad: &str) -> anyhow::Result<Found> {
         let [good, bad] = [self.commits.find(good)?, self.commits.find(bad)?];
         let is_ancestor = ["merge-base", "--is-ancestor", &good, &bad];
@@ -170,8 +161,8 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// Measures the suspect a second time, against its parent. The search measures each commit
-    /// once, and watches the case with the largest change, which may be due to chance.
+    /// The search measures each commit once, and watches the case with the largest change, which
+    /// may be due to chance. So the suspect is measured again.
     fn confirm(&self, commit: &str, like: &ChangeRow) -> anyhow::Result<Confirmation> {
         let parent = self.commits.git(["rev-parse", &format!("{commit}^")])?;
         say(format!("measuring {commit} again, against its parent"));
@@ -206,8 +197,7 @@ impl Search<'_> {
         })
     }
 
-    /// The commits that may have made the step: the first bad one and its ancestors, except good
-    /// ones and their ancestors.
+    /// The first bad commit and its ancestors, except good commits and their ancestors.
     fn suspects(&self) -> anyhow::Result<Vec<Suspect>> {
         let good = self.commits.git([
             "for-each-ref",
@@ -235,9 +225,9 @@ impl Search<'_> {
         })
     }
 
-    /// Measures a commit's program against `base`, and again for longer if the result is too noisy.
-    /// `like` is the row to watch. The first run has none: it takes the decided row with the largest
-    /// change. The names of the runs' folders begin with `label`.
+    /// Measures a commit against `base`, and again for longer if the result is too noisy. Watches
+    /// the row `like`, or in the first run the decided row with the largest change. The names of
+    /// the runs' folders begin with `label`.
     fn measure(
         &self,
         label: &str,
@@ -288,8 +278,8 @@ impl Search<'_> {
         Ok((measured, found))
     }
 
-    /// Runs `threadbare run --base` in a separate process, because an environment variable names
-    /// its lane program. Returns the result file.
+    /// In a separate process, because an environment variable names the lane program. Returns the
+    /// result file.
     fn run(
         &self,
         base: &Path,
@@ -311,7 +301,7 @@ impl Search<'_> {
             .status()
             .context("starting threadbare run")?;
         let file = folder.join("run.jsonl");
-        // Status 1 means that a lane failed. That it has no figure is a result too.
+        // Status 1: a lane failed, and has no figure.
         let is_usable = status.success() || status.code() == Some(1);
         ensure!(
             is_usable && file.is_file(),
@@ -321,7 +311,7 @@ impl Search<'_> {
     }
 }
 
-/// The 95% interval of a change: `+9.8% to +12.1%`.
+/// As text: `+9.8% to +12.1%`.
 fn interval(row: &ChangeRow) -> Option<String> {
     let interval = row.ratio.interval.filter(|_| row.difference.is_none())?;
     let [low, high] = [interval.low, interval.high].map(|end| (end - 1.0) * 100.0);

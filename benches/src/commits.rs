@@ -12,7 +12,7 @@ use workloads::lane::Program;
 
 use crate::say::say;
 
-/// The folder for the worktree and the builds, below the repository.
+/// Below the repository: the worktree and the builds.
 const FOLDER: &str = "target/commits";
 
 /// Why there is no program of a commit.
@@ -51,17 +51,15 @@ fn host(what: String) -> impl FnOnce(io::Error) -> CommitError {
     |error| CommitError::Host { what, error }
 }
 
-/// How to build the lane program of a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Recipe {
-    /// A line for `sh`, run at the top of the commit's tree.
+    /// For `sh`, at the top of the commit's tree.
     pub(crate) build: String,
-    /// The lane program of the build, below that tree.
+    /// Below that tree.
     pub(crate) program: PathBuf,
 }
 
 impl Default for Recipe {
-    /// The recipe of this project.
     fn default() -> Self {
         Self {
             build: "cargo build --release --quiet --package workloads --bins".to_owned(),
@@ -71,7 +69,7 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// The recipe of this project, with another release of a library than its `Cargo.toml` names.
+    /// As the default, with another release of a library than `Cargo.toml` names.
     pub(crate) fn with_release(library: &str, release: &str) -> Self {
         let own = Self::default();
         let ask = format!(r#"s/^({library} = (\{{ version = )?")[^"]*/\1={release}/"#);
@@ -87,7 +85,6 @@ impl Recipe {
         }
     }
 
-    /// The name of the folder for the builds of `commit` by this recipe.
     fn kept(&self, commit: &str) -> String {
         if *self == Self::default() {
             return commit.to_owned();
@@ -98,26 +95,24 @@ impl Recipe {
     }
 }
 
-/// The command that lists the packages of `Cargo.lock` from a registry that depend on `library`.
+/// A command that lists the packages of `Cargo.lock` from a registry that depend on `library`.
 fn dependents(library: &str) -> String {
     format!(
         r#"awk -v RS= '/\nsource = / && /\n "{library}[ "]/ {{ split($0, part, "\""); print part[2] "@" part[4] }}' Cargo.lock"#
     )
 }
 
-/// The commits of a repository, checked out one after the other in one worktree, which
-/// is removed when this value is dropped.
+/// The commits of a repository, checked out in turn in one worktree. Dropping it removes the
+/// worktree.
 #[derive(Debug)]
 pub(crate) struct Commits {
     repository: PathBuf,
     recipe: Recipe,
-    /// The lock on the worktree, which only one process may use.
+    /// Only one process may use the worktree.
     _claim: File,
 }
 
 impl Commits {
-    /// The commits of `repository`.
-    ///
     /// # Errors
     ///
     /// The error of git or of the file system; [`CommitError::Busy`].
@@ -153,7 +148,6 @@ impl Commits {
         self.repository.join(FOLDER)
     }
 
-    /// The worktree.
     #[must_use]
     pub(crate) fn tree(&self) -> PathBuf {
         self.folder().join("tree")
@@ -172,7 +166,6 @@ impl Commits {
         )
     }
 
-    /// Runs git in the worktree and returns its stdout.
     ///
     /// # Errors
     ///
@@ -184,8 +177,8 @@ impl Commits {
         git(&self.tree(), words)
     }
 
-    /// The lane program of `commit`, a full hash. Its twin, with another allocator, is in the same
-    /// folder. Builds it the first time, and blocks the thread for as long as that takes.
+    /// The lane program of `commit`, a full hash; the one with mimalloc is in the same folder.
+    /// Blocks the thread for the build the first time.
     ///
     /// # Errors
     ///
@@ -226,7 +219,7 @@ impl Commits {
         Ok(program)
     }
 
-    /// Removes the files that a build has made or changed in the worktree.
+    /// Removes all that a build made or changed in the worktree.
     fn clean(&self) -> Result<(), CommitError> {
         self.git(["reset", "--quiet", "--hard"])?;
         self.git(["clean", "--quiet", "-fdx"])?;
@@ -237,7 +230,6 @@ impl Commits {
         let words = ["worktree", "remove", "--force"].map(OsStr::new);
         let tree = self.tree();
         if tree.exists() {
-            // A tree that stays is removed at the next start.
             let _ = git(
                 &self.repository,
                 words.into_iter().chain([tree.as_os_str()]),
@@ -252,9 +244,9 @@ impl Drop for Commits {
     }
 }
 
-/// Copies a lane program and its twin. They keep their names.
+/// Copies a lane program and the one with mimalloc.
 fn keep(built: &Path, folder: &Path) -> io::Result<()> {
-    // The folder is renamed when it is complete, so under its final name it is never incomplete.
+    // Renamed when it is complete.
     let half = folder.with_extension("half");
     std::fs::create_dir_all(&half)?;
     let twin = built.with_file_name(Program::Mimalloc.file_name());
@@ -264,7 +256,6 @@ fn keep(built: &Path, folder: &Path) -> io::Result<()> {
     std::fs::rename(half, folder)
 }
 
-/// The end of a build's output.
 fn last_lines(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let lines: Vec<&str> = text.trim().lines().collect();
@@ -351,7 +342,7 @@ mod tests {
             names.contains(&"tokio-util") && names.contains(&"hyper-util"),
             "{found}"
         );
-        // Packages of this workspace are no dependents, nor is the library itself.
+        // Neither packages of this workspace nor the library itself are dependents.
         assert!(
             !names.contains(&"workloads") && !names.contains(&"tokio"),
             "{found}"

@@ -1,4 +1,4 @@
-//! The set of CPUs that every lane of a run is pinned to.
+//! The CPUs of a run's lanes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,7 +32,7 @@ pub enum CpusError {
 }
 
 impl Cpus {
-    /// The CPUs that the calling thread may run on; if the kernel does not tell, as many as are
+    /// The CPUs on which the calling thread may run; if the kernel does not tell, as many as are
     /// online.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Cpus {
         }
     }
 
-    /// The set of these CPUs; `None` if there are none.
+    /// `None` if there are none.
     #[must_use]
     pub fn of(mut cpus: Vec<usize>) -> Option<Self> {
         cpus.sort_unstable();
@@ -55,7 +55,7 @@ impl Cpus {
         (!cpus.is_empty()).then_some(Self(cpus))
     }
 
-    /// This set, if the calling thread may run on all of it.
+    /// This set, if the calling thread may run on all of its CPUs.
     ///
     /// # Errors
     ///
@@ -68,13 +68,13 @@ impl Cpus {
         }
     }
 
-    /// How many CPUs there are: never 0.
+    /// Never 0.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The CPU numbers, rising.
+    /// In ascending order.
     #[must_use]
     pub fn numbers(&self) -> &[usize] {
         &self.0

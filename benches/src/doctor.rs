@@ -1,6 +1,4 @@
-//! The differences that this host can detect, and its disturbances.
-//!
-//! No check changes the host. Each check gives the command that would help, but does not run it.
+//! The changes that this host can detect, and its disturbances. No check changes the host.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +23,7 @@ pub struct Check {
     pub advice: String,
 }
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grade {
@@ -33,7 +31,7 @@ pub enum Grade {
     Good,
     /// The host does not show the fact.
     Unknown,
-    /// Figures may be less precise than possible, or a lane reaches its limit early.
+    /// Figures may be less precise, or a lane may reach its limit early.
     Fair,
     /// Figures may be wrong.
     Bad,
@@ -53,14 +51,12 @@ fn check(subject: &'static str, grade: Grade, found: String, advice: &str) -> Ch
     }
 }
 
-/// The check of a fact that the host does not show.
 fn unknown(subject: &'static str) -> Check {
     check(subject, Grade::Unknown, "the host does not say".into(), "")
 }
 
-/// Grades the facts of the host: `facts` are those of
-/// [`crate::environment::software`], `idle` its readings while nothing was
-/// measured, `cpus` the number of CPUs that the lanes would get.
+/// Grades the facts of [`crate::environment::software`]. `idle` are readings while nothing was
+/// measured, `cpus` the number of CPUs for the lanes.
 #[must_use]
 pub fn examine(
     facts: &BTreeMap<String, Value>,
@@ -208,7 +204,7 @@ fn swap(idle: &Readings) -> Check {
 }
 
 fn clock(facts: &BTreeMap<String, Value>) -> Check {
-    // Sources that the vDSO reads without a system call.
+    // The vDSO reads these without a system call.
     const FAST: [&str; 4] = [
         "tsc",
         "kvm-clock",
@@ -258,12 +254,9 @@ fn huge_pages(facts: &BTreeMap<String, Value>) -> Check {
     }
 }
 
-/// The limits that lanes reach first, and what they allow.
 fn limits(facts: &BTreeMap<String, Value>) -> Vec<Check> {
-    // A thread of the standard library takes about four areas of memory: its
-    // stack, the guard, the signal stack and its guard.
+    // A thread's stack, its signal stack, and a guard for each.
     const AREAS_OF_A_THREAD: u64 = 4;
-    // `unlimited` counts as the highest limit.
     let number = |name: &str| match facts.get(name) {
         Some(Value::String(text)) if text == "unlimited" => Some(u64::MAX),
         value => value.and_then(Value::as_u64),
@@ -313,31 +306,28 @@ fn limits(facts: &BTreeMap<String, Value>) -> Vec<Check> {
     ]
 }
 
-/// The smallest change of one figure that this host can detect, from a lane
-/// against itself.
+/// The smallest change of a figure that this host can detect.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Resolution {
     /// The workload's id.
     pub workload: String,
-    /// The lane that was compared with itself.
+    /// The lane, compared with itself.
     pub lane: String,
     /// Fresh processes of each side.
     pub processes_count: usize,
-    /// The measured difference between both sides, as a share.
+    /// The difference between both sides, as a share.
     pub difference_ratio: f64,
-    /// The smallest change that could be detected, as a share; `None` if there
-    /// are too few processes.
+    /// As a share; `None` if there are too few processes.
     pub smallest_ratio: Option<f64>,
 }
 
-/// Takes the resolutions from a run's A/A pairs, as the gate would judge them:
-/// to be detected, a change must exceed both the pair's difference and half of
-/// its interval.
+/// The resolutions by a run's A/A pairs, as the gate judges: a change must exceed the pair's
+/// difference and half of its interval.
 #[must_use]
 pub fn resolutions(analysis: &Analysis) -> Vec<Resolution> {
     let mut found: BTreeMap<&str, Resolution> = BTreeMap::new();
     for pair in &analysis.noise.pairs {
-        // The first pair of a workload is of the workload's first quantity.
+        // A workload's first pair is of its first quantity.
         let difference_ratio = pair.distance();
         let row = analysis
             .rows_of(&pair.workload)

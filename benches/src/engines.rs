@@ -4,11 +4,8 @@
 //! |---|---|
 //! | in the table, under a language | the lane with that toolchain |
 //! | in the table, under a lane in Rust | the lane program, release or commit that the table names |
-//! | the release of a library, such as 1.47 | these sources with that release of the library |
-//! | a commit | the lane program of that commit; the lane's name has the commit's hash |
-//!
-//! Versions measured in the same blocks of one run can be compared better than versions measured in
-//! runs of different days.
+//! | the release of a library, such as 1.47 | these sources with that release |
+//! | a commit | the lane program of that commit, whose hash is in the lane's name |
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,20 +17,19 @@ use crate::lane_program;
 use crate::lanes::{self, LaneEntry, Toolbox, on_path, versioned};
 use crate::study::StudyLane;
 
-/// The table that is read by default.
 const TABLE: &str = "engines.toml";
 
-/// The versions: for each language or lane, and each version's name, a toolchain's program, a lane
-/// program, a release or a commit.
+/// For each language or lane, the versions by name: a toolchain's program, a lane program, a
+/// release or a commit.
 #[derive(Debug, Default)]
 pub(crate) struct Engines {
     table: BTreeMap<String, BTreeMap<String, String>>,
-    /// The folder of the table: relative paths in the table are below it.
+    /// Relative paths in the table are below it.
     folder: PathBuf,
 }
 
 impl Engines {
-    /// Reads the table: `named`, or `engines.toml` in the current folder, if it is there.
+    /// Reads `named`, or `engines.toml` in the current folder if it is there.
     pub(crate) fn read(named: Option<&Path>) -> anyhow::Result<Self> {
         let path = named.unwrap_or(Path::new(TABLE));
         if named.is_none() && !path.is_file() {
@@ -54,7 +50,7 @@ impl Engines {
         })
     }
 
-    /// The lane of this version, with the command that starts it. May build a commit.
+    /// The lane with the command that starts it. May build a commit.
     pub(crate) fn lane(&self, name: &str, toolbox: &Toolbox) -> anyhow::Result<StudyLane> {
         let (plain, version) = versioned(name).with_context(|| format!("{name} has no version"))?;
         let entry = lanes::find(plain).with_context(|| format!("there is no lane `{plain}`"))?;
@@ -93,8 +89,7 @@ impl Engines {
         })
     }
 
-    /// The program of a toolchain that the table names: a path, relative to the table's folder, or
-    /// a name on `PATH`.
+    /// A toolchain of the table: a path, relative to the table's folder, or a name on `PATH`.
     fn toolchain(
         &self,
         entry: &LaneEntry,
@@ -119,7 +114,6 @@ impl Engines {
             })
     }
 
-    /// The lane program of a version of a lane in Rust.
     fn built(&self, entry: &LaneEntry, meant: &str) -> anyhow::Result<Built> {
         let file = self.folder.join(meant);
         if file.is_file() {
@@ -163,23 +157,19 @@ impl Engines {
     }
 }
 
-/// A lane program of another version.
 struct Built {
     program: PathBuf,
-    /// Where it comes from, in words.
     what: String,
-    /// The commit, if the version is one.
     commit: Option<String>,
 }
 
-/// The library that a lane measures.
 fn library(lane: &str) -> Option<&'static str> {
     const LIBRARIES: [&str; 5] = ["tokio", "smol", "may", "rayon", "corosensei"];
     let first = lane.split('-').next();
     LIBRARIES.into_iter().find(|name| first == Some(name))
 }
 
-/// Whether `version` is a release, in whole or in part, as in `Cargo.toml`: 1.47.0, 1.47.
+/// Whether `version` is a release as in `Cargo.toml`: 1.47.0, 1.47.
 fn is_release(version: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|one| one.is_ascii_digit());
     version.contains('.') && version.split('.').all(is_number)

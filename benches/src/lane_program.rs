@@ -1,11 +1,9 @@
-//! Finds the lane program `threadbare-lane`, and builds it if necessary. Its twin, which has
-//! another allocator, is built with it and is in the same folder. The lane program is, in this
-//! order:
+//! Finds the lane program `threadbare-lane`, and builds it if necessary, with the one with
+//! mimalloc. The lane program is, in this order:
 //!
 //! 1. The program that `THREADBARE_LANE_PROGRAM` names.
-//! 2. If cargo started this program (`cargo bench`, `cargo run`, `cargo test`): the one that cargo
-//!    now builds in the same profile, so it is never older than the sources. If it is up to date,
-//!    that takes a moment.
+//! 2. If cargo started this program: the one that cargo now builds in the same profile, which is
+//!    never older than the sources.
 //! 3. The one beside this program, or one folder up (from cargo's `deps/`).
 
 use std::env;
@@ -20,7 +18,6 @@ use crate::lanes::on_path;
 
 /// The variable that names the lane program.
 pub const VARIABLE: &str = "THREADBARE_LANE_PROGRAM";
-/// The program's file name.
 const NAME: &str = Program::Plain.file_name();
 
 /// Why there is no lane program.
@@ -49,8 +46,8 @@ pub fn is_built_by_cargo() -> bool {
     env::var_os(VARIABLE).is_none() && env::var_os("CARGO").is_some()
 }
 
-/// The lane program's path. May build it, which blocks the thread for as long
-/// as cargo takes; cargo's messages go to stderr.
+/// The lane program's path. May build it: blocks the thread for as long, with cargo's messages on
+/// stderr.
 ///
 /// # Errors
 ///
@@ -63,7 +60,7 @@ pub fn find() -> Result<PathBuf, LaneProgramError> {
         (None, Some(cargo)) => {
             let beside = beside(&own);
             build(&cargo, &own).or_else(|error| {
-                // Without the sources, this program was moved, and the lane program is beside it.
+                // This program was moved away from the sources, and the lane program is beside it.
                 beside.filter(|_| !workspace().is_dir()).ok_or(error)
             })
         }
@@ -71,7 +68,7 @@ pub fn find() -> Result<PathBuf, LaneProgramError> {
     }
 }
 
-/// This program's path; without `/proc`, found from `argv[0]`.
+/// Without `/proc` found from `argv[0]`.
 fn own_path() -> PathBuf {
     env::current_exe().unwrap_or_else(|_| {
         let word = PathBuf::from(env::args_os().next().unwrap_or_default());
@@ -89,7 +86,6 @@ fn check_named(named: OsString) -> Result<PathBuf, LaneProgramError> {
     }
 }
 
-/// The folder of the sources from which this program was built.
 pub(crate) fn workspace() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package).to_owned()
@@ -104,7 +100,7 @@ fn beside(own: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// The folder of cargo's profile (`release`, `debug`) that contains `own`.
+/// The folder of cargo's profile that contains `own`.
 fn profile_folder(own: &Path) -> Option<&Path> {
     let folder = own.parent()?;
     if folder.file_name()? == "deps" {
@@ -114,7 +110,6 @@ fn profile_folder(own: &Path) -> Option<&Path> {
     }
 }
 
-/// The profile whose builds cargo puts into that folder.
 fn profile_of(folder: &Path) -> &str {
     match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") => "dev",
@@ -123,7 +118,7 @@ fn profile_of(folder: &Path) -> &str {
     }
 }
 
-/// The profile for a user's own crate: `dev` if this program is a debug build, else `release`.
+/// For a user's own crate: `dev` if this program is a debug build, else `release`.
 pub(crate) fn own_profile() -> &'static str {
     let own = own_path();
     match profile_folder(&own).map(profile_of) {

@@ -1,7 +1,7 @@
 //! The study, which measures the lanes, and the `threadbare` program.
 //!
-//! Unsafe code is denied here except in two modules: [`lane_process`], which prepares a child
-//! between `fork` and `exec`, and `signals`, which reads and resets how a signal is handled.
+//! Unsafe code is allowed in two modules: [`lane_process`], between `fork` and `exec`, and
+//! `signals`.
 #![deny(unsafe_code)]
 
 mod bisect;

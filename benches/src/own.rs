@@ -1,7 +1,7 @@
-//! Measures a user's own code. A crate made by `threadbare new` has a kernel or a handler, and two
-//! programs: `threadbare` and the lane program, with the crate's workloads in their catalogue.
-//! `threadbare run --with` builds the crate and executes its `threadbare`. So each lane in Rust is
-//! compiled together with the user's code, and nothing is loaded dynamically.
+//! Measures a user's own code. A crate of `threadbare new` has a kernel or a handler, and two
+//! programs: `threadbare` and the lane program, with the crate's workloads. `threadbare run --with`
+//! builds the crate and executes its `threadbare`. So each lane in Rust is compiled with the user's
+//! code.
 
 use std::convert::Infallible;
 use std::env;
@@ -17,10 +17,9 @@ use workloads::catalogue::{self, Workload};
 use crate::say::say;
 use crate::{cli, lane_program};
 
-/// The end of the name of the crate's lane program.
 const LANE: &str = "-lane";
 
-/// Why code of the user's own cannot be measured.
+/// Why a user's own code cannot be measured.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OwnError {
@@ -67,9 +66,8 @@ pub fn main(workloads: &'static [Workload]) -> ExitCode {
     }
 }
 
-/// Builds the crate in `folder` and executes its `threadbare` in this process's place, with
-/// the same arguments. Returns only if that fails. Blocks the thread for as long as cargo
-/// takes; cargo's messages go to stderr.
+/// Builds the crate in `folder` and executes its `threadbare` in this process's place, with the
+/// same arguments. Returns only if that fails. Blocks the thread while cargo runs.
 pub(crate) fn start(folder: &Path) -> Result<Infallible, OwnError> {
     let programs = build(folder)?;
     let error = Command::new(&programs.threadbare)
@@ -82,13 +80,12 @@ pub(crate) fn start(folder: &Path) -> Result<Infallible, OwnError> {
     })
 }
 
-/// The programs of a crate.
 struct Programs {
     threadbare: PathBuf,
     lane: PathBuf,
 }
 
-/// A message of cargo, with the fields that are used here.
+/// The fields of a message of cargo that are used here.
 #[derive(Deserialize)]
 struct Message {
     executable: Option<PathBuf>,

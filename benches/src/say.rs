@@ -1,8 +1,6 @@
-//! The program's messages: on stderr and stdout, with control characters shown.
-//!
-//! A run continues if its output is lost, so `eprintln!` is not used: it panics if stderr is closed
-//! or full. Result files and lanes come from elsewhere, and their text must not control the
-//! terminal.
+//! The program's messages on stderr and stdout, with control characters shown: text of result files
+//! and lanes must not control the terminal. `eprintln!` is not used, because it panics if stderr is
+//! closed or full, and a run must continue.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -10,18 +8,18 @@ use std::io::{self, StdoutLock, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-/// Prints a line on stderr; an error is ignored.
+/// An error is ignored.
 pub(crate) fn say(text: impl Display) {
     let line = format!("{}\n", visible(&text.to_string()));
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// Stdout, for the output of a command. Its errors are [`ToStdout`].
+/// For the output of a command. Its errors are [`ToStdout`].
 pub(crate) fn stdout() -> Answer<StdoutLock<'static>> {
     Answer(io::stdout().lock())
 }
 
-/// Prints `text` after `timeout`, unless the returned value is dropped before.
+/// Prints `text` after `timeout`, unless the returned value is dropped first.
 #[must_use]
 pub(crate) fn say_after(timeout: Duration, text: String) -> Sender<()> {
     let (done, waited) = mpsc::channel();
@@ -34,8 +32,8 @@ pub(crate) fn say_after(timeout: Duration, text: String) -> Sender<()> {
     done
 }
 
-/// `text` with each control character written as in JSON, such as `\u001b`. Line ends and tabs
-/// stay. Marks that change the direction of writing count as control characters.
+/// Writes each control character as JSON does, such as `\u001b`, except line ends and tabs. Marks
+/// that change the direction of writing are control characters too.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_steering) {
         return Cow::Borrowed(text);
@@ -56,7 +54,6 @@ fn is_steering(one: char) -> bool {
     is_direction || (one.is_control() && !matches!(one, '\n' | '\t'))
 }
 
-/// Writes text with its control characters shown.
 #[derive(Debug)]
 pub(crate) struct Answer<W>(W);
 
@@ -73,7 +70,6 @@ impl<W: Write> Write for Answer<W> {
     }
 }
 
-/// The output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("writing to stdout: {0}")]
 pub(crate) struct ToStdout(io::Error);
@@ -83,7 +79,7 @@ fn to_stdout(error: io::Error) -> io::Error {
 }
 
 impl ToStdout {
-    /// True if the reader has closed the pipe, as `head` does.
+    /// The reader has closed the pipe, as `head` does.
     pub(crate) fn is_reader_gone(error: &anyhow::Error) -> bool {
         let of_stdout = |cause: &io::Error| cause.get_ref().is_some_and(|inner| inner.is::<Self>());
         error.chain().any(|cause| {

@@ -4,11 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A folder in `TMPDIR`. It is removed when this value is dropped.
+/// A folder in `TMPDIR`. Dropping it removes the folder.
 #[derive(Debug)]
 pub(crate) struct Scratch(PathBuf);
 
-/// The folder could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "making a temporary folder in {}: {error}; set TMPDIR to a folder that exists, takes files and has space",
@@ -20,7 +19,7 @@ pub(crate) struct NoScratch {
 }
 
 impl Scratch {
-    /// Makes the folder. Its name has `name` and the process id.
+    /// The folder's name has `name` and the process id.
     ///
     /// # Errors
     ///
@@ -41,7 +40,6 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // An error is ignored: a folder that is left does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! | signal | here |
 //! |---|---|
-//! | `SIGINT`, `SIGTERM`, `SIGHUP` | stop the study; a signal that is ignored at the start (`nohup`, a script's background job) stays ignored |
+//! | `SIGINT`, `SIGTERM`, `SIGHUP` | stop the study; ignored if ignored at the start (`nohup`, a script's background job) |
 //! | `SIGXFSZ` | caught, so that a write beyond `ulimit -f` is an error that names the file |
-//! | `SIGCHLD` | set to its default if it is ignored at the start: else the kernel keeps no exit status of a lane |
+//! | `SIGCHLD` | set to its default if ignored at the start, because the kernel would keep no exit status of a lane |
 //!
 //! `exec` resets handlers, so lanes start with the defaults.
 #![expect(
@@ -23,7 +23,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
-/// Sets up `SIGCHLD` and `SIGXFSZ`. To be called before the first lane starts and the first file is
+/// Sets up `SIGCHLD` and `SIGXFSZ`. Call it before the first lane starts and the first file is
 /// written.
 pub(crate) fn prepare() {
     if is_ignored(libc::SIGCHLD) {
@@ -34,7 +34,7 @@ pub(crate) fn prepare() {
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
-/// The signals that stop the study, except those that are ignored at the start.
+/// The signals that stop the study.
 ///
 /// # Errors
 ///
@@ -46,8 +46,8 @@ pub(crate) fn endings() -> io::Result<Signals> {
 
 fn is_ignored(number: i32) -> bool {
     let mut old = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action nothing is changed, and the kernel fills the
-    // old one in if it returns 0.
+    // SAFETY: without a new action nothing changes, and if the kernel returns 0 it has filled in
+    // the old action.
     unsafe {
         let code = libc::sigaction(number, std::ptr::null(), old.as_mut_ptr());
         Errno::result(code).is_ok() && old.assume_init().sa_sigaction == libc::SIG_IGN

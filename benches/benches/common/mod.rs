@@ -7,9 +7,8 @@ use bench_runtime::Runtime;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion};
 
-/// Long enough for an interval of a few percent, short enough that all targets together take about
-/// 100 s. With Criterion's default of 100,000 resamples the analysis would take as long as the
-/// measurement.
+/// Long enough for an interval of a few percent; all targets together take about 100 s. With
+/// Criterion's default of 100,000 resamples the analysis would take as long as the measurement.
 pub(crate) fn config() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(300))
@@ -19,7 +18,6 @@ pub(crate) fn config() -> Criterion {
         .configure_from_args()
 }
 
-/// A runtime with this many Ps.
 ///
 /// # Panics
 ///
@@ -29,8 +27,8 @@ pub(crate) fn runtime(procs: usize) -> Runtime {
     unsafe { Runtime::builder().procs(procs).build() }.expect("the host lets us make a runtime")
 }
 
-/// Adds `work` on goroutines, with one P and with two. The argument of `work` is the number of
-/// repetitions; its result is their time.
+/// Adds `work` on goroutines, with one P and with two. It gets the number of repetitions and
+/// returns their time.
 ///
 /// # Panics
 ///

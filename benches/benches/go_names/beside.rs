@@ -11,16 +11,15 @@ use reports::stats::quantile::median;
 
 use super::{BENCHES, Bench, PROCS, common};
 
-/// The argument that selects this comparison.
 pub(crate) const FLAG: &str = "--beside-go";
 
-/// How many times each is measured; the median counts.
+/// How often each is measured; the median counts.
 const ROUNDS: usize = 5;
 
-/// About how long a measurement takes: Go's `-benchtime`.
+/// About the length of a measurement: Go's `-benchtime`.
 const LENGTH: Duration = Duration::from_millis(100);
 
-/// Prints a table of all benchmarks whose names contain one of the words.
+/// Prints a table of the benchmarks whose names contain one of the words.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments
         .iter()
@@ -82,14 +81,14 @@ fn compare(words: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The nanoseconds of an operation, from as many operations as take about [`LENGTH`].
+/// The nanoseconds of an operation.
 fn measure(runtime: &Runtime, bench: &Bench, procs: usize) -> f64 {
     let run = bench.run;
     let mut operations = 1_u64;
     loop {
         let began = std::time::Instant::now();
         let took = runtime.run(move || run(operations, procs as u64));
-        // Not `took`, which may be a delay and not the duration of the measurement.
+        // Not `took`, which may be a delay.
         let length = began.elapsed();
         if length >= LENGTH || operations >= 1 << 30 {
             return took.as_nanos() as f64 / operations as f64;
@@ -99,7 +98,6 @@ fn measure(runtime: &Runtime, bench: &Bench, procs: usize) -> f64 {
     }
 }
 
-/// As [`measure`], with Go's benchmark of the same name.
 fn measure_go(program: &Path, bench: &Bench, procs: usize) -> anyhow::Result<f64> {
     // Go matches each part of the name separately.
     let mut parts = bench.name.split('/');
@@ -124,8 +122,7 @@ fn measure_go(program: &Path, bench: &Bench, procs: usize) -> anyhow::Result<f64
     }
 }
 
-/// The figure in the output of `go test -bench`: the mean delay, or the time of an operation if
-/// there is none.
+/// From the output of `go test -bench`: the mean delay, or else the time of an operation.
 fn figure(text: &str, name: &str) -> Option<f64> {
     let mut words = text
         .lines()
@@ -145,7 +142,6 @@ fn figure(text: &str, name: &str) -> Option<f64> {
     found
 }
 
-/// The Go toolchain, which the lanes use too.
 struct Go {
     program: PathBuf,
 }
@@ -166,7 +162,7 @@ impl Go {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// The benchmarks of a package of Go's own, built once.
+    /// The benchmarks of one of Go's packages, built once.
     fn program(&self, package: &str, folder: &Path) -> anyhow::Result<PathBuf> {
         let path = folder.join(format!("{package}.test"));
         if !path.exists() {

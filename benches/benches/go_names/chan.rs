@@ -8,7 +8,7 @@ use bench_runtime::{chan, go, select};
 
 use super::{BURST, CALLS_PER_SCHED, in_parallel, join_all, local_work, per_operation, receive};
 
-/// An operation makes a channel with room for eight.
+/// Makes a channel with room for eight.
 pub(crate) fn make_chan<T>(operations: u64, _: u64) -> Duration {
     let began = Instant::now();
     for _ in 0..operations {
@@ -17,7 +17,7 @@ pub(crate) fn make_chan<T>(operations: u64, _: u64) -> Duration {
     began.elapsed()
 }
 
-/// A receive from an empty channel, which all goroutines share.
+/// Receives from an empty channel, which all goroutines share.
 pub(crate) fn chan_nonblocking(operations: u64, procs: u64) -> Duration {
     let (_tx, rx) = chan::<u64>(0);
     in_parallel(operations, procs, move |share| {
@@ -27,7 +27,7 @@ pub(crate) fn chan_nonblocking(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// An operation is a burst sent to a channel of its own and received again.
+/// Sends a burst to a channel of the goroutine's own and receives it.
 pub(crate) fn chan_uncontended(operations: u64, procs: u64) -> Duration {
     in_parallel(operations, procs, |share| {
         let (tx, rx) = chan(BURST);
@@ -38,7 +38,7 @@ pub(crate) fn chan_uncontended(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// The same, but all goroutines use one channel.
+/// As [`chan_uncontended`], but all goroutines use one channel.
 pub(crate) fn chan_contended(operations: u64, procs: u64) -> Duration {
     let (tx, rx) = chan(BURST * procs as usize);
     in_parallel(operations, procs, move |share| {
@@ -49,8 +49,8 @@ pub(crate) fn chan_contended(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// Two goroutines on a channel without a buffer. An operation is one send and one receive by the
-/// same goroutine, with `work` after each.
+/// Two goroutines on a channel without a buffer. An operation is a send and a receive by the same
+/// goroutine, with `work` after each.
 pub(crate) fn chan_sync(operations: u64, work: u64) -> Duration {
     let (tx, rx) = chan(0);
     let each = operations.div_ceil(2 * CALLS_PER_SCHED) * CALLS_PER_SCHED;
@@ -76,8 +76,8 @@ pub(crate) fn chan_sync(operations: u64, work: u64) -> Duration {
     per_operation(began.elapsed(), operations, 2 * each)
 }
 
-/// A producer and a consumer for each P, on one channel; an operation is one
-/// item, processed by both.
+/// A producer and a consumer for each P, on one channel. An operation is one item, processed by
+/// both.
 pub(crate) fn prod_cons(operations: u64, procs: u64, capacity: usize, work: u64) -> Duration {
     let (tx, rx) = chan(capacity);
     let each = operations.div_ceil(procs);
@@ -102,7 +102,7 @@ pub(crate) fn prod_cons(operations: u64, procs: u64, capacity: usize, work: u64)
     per_operation(began.elapsed(), operations, each * procs)
 }
 
-/// An operation receives a value from the buffer of a closed channel.
+/// Receives a value from the buffer of a closed channel.
 pub(crate) fn receive_data_from_closed(operations: u64, _: u64) -> Duration {
     let (tx, rx) = chan(operations as usize);
     (0..operations).for_each(|_| tx.send(()).expect("there is room"));
@@ -112,7 +112,7 @@ pub(crate) fn receive_data_from_closed(operations: u64, _: u64) -> Duration {
     began.elapsed()
 }
 
-/// An operation makes a channel with room for one, sends and receives.
+/// Makes a channel with room for one, sends and receives.
 pub(crate) fn chan_creation(operations: u64, procs: u64) -> Duration {
     in_parallel(operations, procs, |share| {
         for n in 0..share {
@@ -123,8 +123,7 @@ pub(crate) fn chan_creation(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// A channel used as a semaphore with a place for each P. An operation takes a place and gives it
-/// back.
+/// A channel as a semaphore with a place for each P. An operation takes and releases a place.
 pub(crate) fn chan_sem(operations: u64, procs: u64) -> Duration {
     let (tx, rx) = chan(procs as usize);
     in_parallel(operations, procs, move |share| {
@@ -135,8 +134,8 @@ pub(crate) fn chan_sem(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// A thousand goroutines, each of which selects on a channel of its own and on
-/// one that they all share; an operation is one value to each.
+/// A thousand goroutines, each of which selects on its own channel and on one that all share. An
+/// operation is one value to each.
 pub(crate) fn chan_popular(operations: u64, _: u64) -> Duration {
     const CROWD: usize = 1000;
     let (_keep, popular) = chan::<bool>(0);

@@ -1,19 +1,19 @@
-//! The operations of Go's own benchmarks. Each has Go's name, and one operation does the same as in
-//! Go. The number after the dash is GOMAXPROCS, as in Go.
+//! Go's own benchmarks under Go's names: one operation does the same as in Go. The number after the
+//! dash is GOMAXPROCS, as in Go.
 //!
 //! `cargo bench --bench go_names` measures them with Criterion. `cargo bench --bench go_names --
-//! --beside-go [WORD]…` runs Go's benchmarks too, from the source tree of the installed Go
-//! (`THREADBARE_GO`, or `go`), in turn with ours, and prints both with their ratio. The words
-//! choose benchmarks by name.
+//! --beside-go [WORD]…` runs them in turn with Go's, from the source tree of the installed Go
+//! (`THREADBARE_GO`, or `go`), and prints both with their ratio. The words choose benchmarks by
+//! name.
 //!
-//! # Where the same name does not mean quite the same
+//! # Where an operation differs from Go's
 //!
-//! - `Syscall*`: when a goroutine enters a system call, Go hands its P off only if the call takes
-//!   long. Our [`bench_runtime::blocking`] does so at once; in a pinned runtime, as here, the call
-//!   then runs on another thread. Without `blocking` a short call costs nothing: only if it is
-//!   long, sysmon retakes the P.
-//! - `StackGrowth*`: Go copies the stack of each goroutine to a larger one. Ours is not copied: the
-//!   kernel adds a page when the goroutine first touches it.
+//! - `Syscall*`: Go hands a P off only if the system call takes long. Our
+//!   [`bench_runtime::blocking`] does so at once; in a pinned runtime, as here, the call then runs
+//!   on another thread. Without `blocking` a short call costs nothing; if it is long, sysmon
+//!   retakes the P.
+//! - `StackGrowth*`: Go copies a stack to a larger one. Here the kernel adds a page at the first
+//!   touch.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -31,25 +31,24 @@ mod sched;
 mod select;
 mod time;
 
-/// The items of a burst in `ChanUncontended` and `ChanContended`, as in Go.
+/// As in Go.
 const BURST: usize = 100;
 
-/// Go's `CallsPerSched`: the number of operations is a multiple of it.
+/// Go's `CallsPerSched`, of which the number of operations is a multiple.
 const CALLS_PER_SCHED: u64 = 1000;
 
-/// One of Go's benchmarks: runs this many operations on this many Ps, and returns the time.
+/// Runs this many operations on this many Ps, and returns the time.
 type Run = fn(operations: u64, procs: u64) -> Duration;
 
-/// A benchmark, with its name in Go and Go's package.
 struct Bench {
     package: &'static str,
     name: &'static str,
-    /// It needs another P, which runs at the same time.
+    /// Needs another P that runs at the same time.
     is_parallel: bool,
     run: Run,
 }
 
-/// A benchmark of Go's package `runtime` that needs no other P.
+/// A benchmark of Go's package `runtime` that is not parallel.
 const fn of(name: &'static str, run: Run) -> Bench {
     Bench {
         package: "runtime",
@@ -150,17 +149,15 @@ const BENCHES: &[Bench] = &[
     .parallel(),
 ];
 
-/// The numbers of Ps: Go's `-cpu 1,2`.
 const PROCS: [usize; 2] = [1, 2];
 
 impl Bench {
-    /// Whether it can be measured with this many Ps on this host.
     fn fits(&self, procs: usize) -> bool {
         !self.is_parallel
             || procs >= 2 && std::thread::available_parallelism().is_ok_and(|n| n.get() >= procs)
     }
 
-    /// The name as Go writes it; without a suffix for one P.
+    /// As Go writes it: without a suffix for one P.
     fn full_name(&self, procs: usize) -> String {
         match procs {
             1 => self.name.to_owned(),
@@ -179,7 +176,7 @@ fn by_gos_names(criterion: &mut Criterion) {
         group.measurement_time(Duration::from_millis(400));
         for bench in BENCHES.iter().filter(|bench| bench.fits(procs)) {
             let run = bench.run;
-            // Criterion would make folders for slashes, and replace characters outside ASCII.
+            // Criterion makes folders for slashes, and replaces characters outside ASCII.
             let name = format!("{}-{procs}", bench.name.replace('/', ":").replace('µ', "u"));
             group.bench_function(name, |bencher| {
                 bencher
@@ -190,17 +187,14 @@ fn by_gos_names(criterion: &mut Criterion) {
     }
 }
 
-/// How many of the operations the task with this index has.
 fn share(operations: u64, tasks: u64, index: u64) -> u64 {
     operations / tasks + u64::from(index < operations % tasks)
 }
 
-/// Go's `RunParallel`: this many goroutines share the operations.
 fn in_parallel(operations: u64, tasks: u64, f: impl Fn(u64) + Send + Clone + 'static) -> Duration {
     in_parallel_with(&GoBuilder::new(), operations, tasks, f)
 }
 
-/// As [`in_parallel`], for goroutines with settings.
 fn in_parallel_with(
     settings: &GoBuilder,
     operations: u64,
@@ -224,7 +218,6 @@ fn join_all(handles: Vec<JoinHandle<()>>) {
     }
 }
 
-/// The time of `operations`, computed from that of `done`, which are somewhat more.
 fn per_operation(took: Duration, operations: u64, done: u64) -> Duration {
     took.mul_f64(operations as f64 / done as f64)
 }
@@ -233,20 +226,19 @@ fn receive<T>(rx: &Receiver<T>) {
     black_box(rx.recv());
 }
 
-/// Rounds of work. The loop is empty, because Go's compiler also removes the work from Go's loop.
+/// The loop is empty, because Go's compiler also removes the work.
 fn local_work(rounds: u64) {
     for round in 0..rounds {
         black_box(round);
     }
 }
 
-/// Keeps the thread busy for this duration.
 fn spin(length: Duration) {
     let began = Instant::now();
     while began.elapsed() < length {}
 }
 
-/// Makes each P run on a thread, so that all threads have started.
+/// Starts a thread for each P.
 fn warm_up(procs: u64) {
     let here = Arc::new(AtomicU64::new(0));
     let tasks = (0..procs).map(|_| {

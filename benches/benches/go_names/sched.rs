@@ -10,7 +10,6 @@ use bench_runtime::{GoBuilder, Sender, StackPolicy, blocking, chan, go, gomaxpro
 
 use super::{in_parallel, in_parallel_with, join_all, local_work, receive, share, spin, warm_up};
 
-/// A mutex for each goroutine.
 pub(crate) fn mutex_uncontended(operations: u64, procs: u64) -> Duration {
     in_parallel(operations, procs, |share| {
         let mutex = Mutex::new(());
@@ -29,7 +28,6 @@ pub(crate) fn mutex(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// Chains of goroutines, each of which starts the next and ends.
 pub(crate) fn create_goroutines(operations: u64, chains: u64) -> Duration {
     fn link(left: u64, done: Sender<()>) {
         if left == 0 {
@@ -47,7 +45,6 @@ pub(crate) fn create_goroutines(operations: u64, chains: u64) -> Duration {
     began.elapsed()
 }
 
-/// An operation starts four goroutines, which capture variables, and waits for them.
 pub(crate) fn create_goroutines_capture(operations: u64, _: u64) -> Duration {
     const CROWD: u64 = 4;
     let began = Instant::now();
@@ -66,7 +63,6 @@ pub(crate) fn create_goroutines_capture(operations: u64, _: u64) -> Duration {
     began.elapsed()
 }
 
-/// One goroutine starts all others.
 pub(crate) fn create_goroutines_single(operations: u64, procs: u64) -> Duration {
     warm_up(procs);
     let group = WaitGroup::new();
@@ -80,8 +76,8 @@ pub(crate) fn create_goroutines_single(operations: u64, procs: u64) -> Duration 
     began.elapsed()
 }
 
-/// Two goroutines. One is busy for `delay` and then receives. The other is busy a little longer and
-/// then sends, so the first must wait.
+/// One goroutine is busy for `delay` and then receives. The other is busy a little longer and then
+/// sends, so the first must wait.
 fn wakeup_parallel(operations: u64, delay: Duration, busy: fn(Duration)) -> Duration {
     let longer = delay + Duration::from_micros(5);
     let (ping, pinged) = chan(0);
@@ -110,19 +106,16 @@ fn wakeup_parallel(operations: u64, delay: Duration, busy: fn(Duration)) -> Dura
     began.elapsed()
 }
 
-/// Busy by reading the clock.
 pub(crate) fn wakeup_spinning(operations: u64, delay: Duration) -> Duration {
     wakeup_parallel(operations, delay, spin)
 }
 
-/// Busy in a call that blocks the thread.
 pub(crate) fn wakeup_syscall(operations: u64, delay: Duration) -> Duration {
     wakeup_parallel(operations, delay, |length| {
         blocking(|| std::thread::sleep(length));
     })
 }
 
-/// A ping-pong of two goroutines beside a third that never waits, on one P.
 pub(crate) fn ping_pong_hog(operations: u64, _: u64) -> Duration {
     let before = gomaxprocs(Some(1));
     let (stop, stopped) = chan::<()>(0);
@@ -134,7 +127,7 @@ pub(crate) fn ping_pong_hog(operations: u64, _: u64) -> Duration {
             }
         }
     });
-    // Each goroutine sends the value that it receives. One value circulates.
+    // One value circulates.
     let (ping, pinged) = chan(0);
     let (pong, ponged) = chan(0);
     let start = ping.clone();
@@ -160,7 +153,7 @@ pub(crate) fn ping_pong_hog(operations: u64, _: u64) -> Duration {
     took
 }
 
-/// An operation recurses this many frames of a kilobyte, on a stack that may grow so far.
+/// An operation recurses this many frames of a kilobyte.
 pub(crate) fn stack_growth(operations: u64, procs: u64, frames: u64) -> Duration {
     #[inline(never)]
     fn call(left: u64) -> u64 {
@@ -182,7 +175,7 @@ pub(crate) fn stack_growth(operations: u64, procs: u64, frames: u64) -> Duration
     })
 }
 
-/// `excess` goroutines for each P, which make short calls with `blocking`.
+/// `excess` goroutines for each P make short calls with `blocking`.
 pub(crate) fn syscall(operations: u64, procs: u64, work: u64, excess: u64) -> Duration {
     in_parallel(operations, procs * excess, move |share| {
         for _ in 0..share {
@@ -191,8 +184,7 @@ pub(crate) fn syscall(operations: u64, procs: u64, work: u64, excess: u64) -> Du
     })
 }
 
-/// A square matrix of floating-point numbers that goroutines share. The atomics compile to plain
-/// loads and stores.
+/// A square matrix that goroutines share. The atomics compile to plain loads and stores.
 struct Matrix {
     side: usize,
     cells: Vec<AtomicU64>,
@@ -217,7 +209,6 @@ impl Matrix {
     }
 }
 
-/// A block of a product: rows, columns, and the range of the sum.
 #[derive(Clone)]
 struct Product {
     a: Arc<Matrix>,
@@ -227,7 +218,6 @@ struct Product {
 }
 
 impl Product {
-    /// Splits the block in two along a side.
     fn halves(&self, side: usize) -> (Self, Self) {
         let (mut low, mut high) = (self.clone(), self.clone());
         let (from, to) = self.ends[side];
@@ -237,8 +227,8 @@ impl Product {
         (low, high)
     }
 
-    /// Halves the longest side until all are short. The halves of rows and of columns are computed
-    /// at the same time, by goroutines.
+    /// Halves the longest side until all are short. Goroutines compute the halves of rows and
+    /// columns at the same time.
     fn compute(self) {
         const SHORT: usize = 8;
         let [rows, columns, depth] = self.ends.map(|(from, to)| to - from);
@@ -275,7 +265,7 @@ impl Product {
     }
 }
 
-/// A product of matrices; an operation is one summand of a cell.
+/// An operation is one summand of a cell.
 pub(crate) fn matmult(operations: u64, _: u64) -> Duration {
     let side = (operations as f64).cbrt() as usize + 1;
     let product = Product {

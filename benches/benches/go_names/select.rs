@@ -7,7 +7,7 @@ use bench_runtime::{chan, go, select, time};
 
 use super::{in_parallel, join_all, local_work, per_operation};
 
-/// Each goroutine has two channels, one of which always has an item.
+/// Of each goroutine's two channels, one always has an item.
 pub(crate) fn select_uncontended(operations: u64, procs: u64) -> Duration {
     in_parallel(operations, procs, |share| {
         let (tx1, rx1) = chan(1);
@@ -44,7 +44,7 @@ pub(crate) fn select_sync_contended(operations: u64, procs: u64) -> Duration {
             })
         })
         .collect();
-    // Kept until the senders have ended: the last receiver would close the channel.
+    // The senders must end first, because the last receiver closes the channel.
     let receivers = Arc::new((rx1, rx2, rx3));
     let theirs = receivers.clone();
     let took = in_parallel(operations, procs, move |share| {
@@ -64,7 +64,7 @@ pub(crate) fn select_sync_contended(operations: u64, procs: u64) -> Duration {
 }
 
 /// Two channels with room for one item of each goroutine. In each operation a goroutine receives an
-/// item from one channel and sends one to the other.
+/// item from one and sends one to the other.
 pub(crate) fn select_async_contended(operations: u64, procs: u64) -> Duration {
     let (tx1, rx1) = chan(procs as usize);
     let (tx2, rx2) = chan(procs as usize);
@@ -79,8 +79,7 @@ pub(crate) fn select_async_contended(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// Four selects with a `default`: a receive and a send on channels without a buffer, and the same
-/// with a buffer.
+/// Four selects with a `default`: receive and send, without and with a buffer.
 pub(crate) fn select_nonblock(operations: u64, procs: u64) -> Duration {
     let (_tx1, rx1) = chan::<u8>(0);
     let (tx2, _rx2) = chan::<u8>(0);
@@ -98,7 +97,7 @@ pub(crate) fn select_nonblock(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// As `ChanProdCons`, but each operation also selects on a timer and a channel, which are never
+/// As `ChanProdCons`, but each operation also selects on a timer and a channel that are never
 /// ready.
 pub(crate) fn select_prod_cons(operations: u64, procs: u64) -> Duration {
     const WORK: u64 = 100;

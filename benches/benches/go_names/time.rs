@@ -1,4 +1,4 @@
-//! Go's benchmarks of timers. They measure how late timers are, not how long an operation takes.
+//! Go's benchmarks of timers, which measure how late timers are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,6 @@ use bench_runtime::time::{self, Ticker};
 
 use super::{spin, warm_up};
 
-/// The sum and the number of delays.
 #[derive(Default)]
 struct Lateness {
     sum_ns: AtomicU64,
@@ -24,7 +23,7 @@ impl Lateness {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The time as if each operation had taken the mean delay.
+    /// As if each operation had taken the mean delay.
     fn mean_times(&self, operations: u64) -> Duration {
         let mean =
             self.sum_ns.load(Ordering::Relaxed) as f64 / self.count.load(Ordering::Relaxed) as f64;
@@ -32,8 +31,8 @@ impl Lateness {
     }
 }
 
-/// How late timers fire that are due at the same time: one for each P, except that of the goroutine
-/// that starts them, which never parks.
+/// How late timers with the same time fire: one for each P, except that of the goroutine that
+/// starts them, which never parks.
 pub(crate) fn parallel_timer_latency(operations: u64, procs: u64) -> Duration {
     const DELAY: Duration = Duration::from_millis(1);
     let timers = procs - 1;
@@ -60,14 +59,13 @@ pub(crate) fn parallel_timer_latency(operations: u64, procs: u64) -> Duration {
             std::hint::spin_loop();
         }
         group.wait();
-        // Meanwhile the other threads fall asleep.
         spin(Duration::from_millis(1));
     }
     lateness.mean_times(operations)
 }
 
-/// Tickers, one for each P, whose ticks are spread over the period. After each tick the receiver
-/// works for a tenth of the period.
+/// A ticker for each P, with ticks spread over the period. After each tick the receiver works for a
+/// tenth of the period.
 pub(crate) fn staggered_ticker_latency(operations: u64, procs: u64) -> Duration {
     const PERIOD: Duration = Duration::from_millis(3);
     const WORK: Duration = Duration::from_micros(300);

@@ -1,16 +1,14 @@
-//! A lane's answer, and answers that are impossible.
-
 use std::time::Duration;
 
 use workloads::protocol::{ErrorKind, Sample};
 
-/// Numbers stay below this, so that every language and every JSON reader represents them exactly.
+/// Numbers below this are exact in every language and every reader of JSON.
 const EXACT: u64 = 1 << 53;
 
 /// A lane's answer to a request that it understood.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// One sample; its checksum is not checked yet.
+    /// The checksum is not checked yet.
     Sample(Box<Sample>),
     /// The lane could not take the sample and continues.
     Refused {
@@ -21,9 +19,8 @@ pub enum Answer {
     },
 }
 
-/// Why no lane can have measured this sample; `None` if a lane can. `took` is the time from the
-/// request to the answer. It includes the timed section, and both are read from the monotonic
-/// clock.
+/// Why no lane can have measured this sample; `None` if one can. `took`, from the request to the
+/// answer, includes the timed section.
 pub(super) fn impossible(sample: &Sample, took: Duration) -> Option<String> {
     if sample.elapsed_ns == 0 || sample.operations_count == 0 {
         return Some("a sample needs elapsed_ns and operations_count above 0".to_owned());

@@ -1,5 +1,5 @@
-//! Counts perf events of a lane's process. The *rung* that this kernel offers to this user says
-//! which:
+//! Counts perf events of a lane's process. Which events depends on the *rung* that this kernel
+//! offers to this user:
 //!
 //! | rung       | what is counted                                              |
 //! |------------|--------------------------------------------------------------|
@@ -7,8 +7,8 @@
 //! | software   | page faults, context switches, migrations, by the kernel     |
 //! | accounting | nothing here: getrusage and /proc, which each sample has     |
 //!
-//! Each rung includes the events of those below it in the table. Events are inherited by threads
-//! and processes that the lane starts later, so they must be opened before the lane starts any.
+//! Each rung includes those below it in the table. Threads and processes that the lane starts later
+//! inherit the events, so the events must be opened first.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use perf_event::events::{Hardware, Software};
 use perf_event::{Builder, Counter};
 
-/// An event, and the name it has in result files.
+/// An event by its name in result files.
 type Named<E> = (&'static str, E);
 
 const HARDWARE: [Named<Hardware>; 4] = [
@@ -34,30 +34,26 @@ const SOFTWARE: [Named<Software>; 3] = [
     ("migrations", Software::CPU_MIGRATIONS),
 ];
 
-/// The results of `perf_event_open`: the kernel's, or in a test those of an invented machine.
+/// `perf_event_open`, or a test's invented machine.
 trait Kernel {
     fn hardware(&mut self, pid: i32, event: Named<Hardware>) -> io::Result<Box<dyn Event>>;
     fn software(&mut self, pid: i32, event: Named<Software>) -> io::Result<Box<dyn Event>>;
 }
 
-/// One event that is counted.
 trait Event: Debug + Send {
     fn enable(&mut self) -> io::Result<()>;
     fn disable(&mut self) -> io::Result<()>;
     fn read(&mut self) -> io::Result<Reading>;
 }
 
-/// The value of a counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Reading {
     count: u64,
-    /// How long it has been enabled.
     enabled_ns: u64,
-    /// How much of that time the hardware has counted it.
+    /// How long the hardware has counted it.
     running_ns: u64,
 }
 
-/// The kernel that this program runs on.
 struct Real;
 
 impl Kernel for Real {
@@ -69,7 +65,6 @@ impl Kernel for Real {
 
     fn software(&mut self, pid: i32, (_, event): Named<Software>) -> io::Result<Box<dyn Event>> {
         let mut builder = Builder::new(event);
-        // These events happen in the kernel.
         builder.observe_pid(pid).inherit(true).include_kernel();
         Ok(Box::new(builder.build()?))
     }
@@ -98,25 +93,24 @@ impl Event for Counter {
     }
 }
 
-/// An open counter.
 #[derive(Debug)]
 struct Open {
     name: &'static str,
     event: Box<dyn Event>,
-    /// Its value when the counting began.
+    /// The value when the counting began.
     begun: Option<Reading>,
 }
 
-/// Counters of one process, its threads and its children.
+/// Of one process, its threads and its children.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     open: Vec<Open>,
-    /// The errors with which the kernel refused the hardware events, and the software events.
+    /// The errors for the hardware events, and for the software events.
     refused: [Option<io::Error>; 2],
 }
 
 impl Counters {
-    /// The counters of a process, disabled. An event that the kernel refuses is left out.
+    /// Disabled counters, without the events that the kernel refuses.
     pub(crate) fn of_process(pid: i32) -> Self {
         Self::opened(&mut Real, pid)
     }
@@ -143,21 +137,18 @@ impl Counters {
         }
     }
 
-    /// Counts from now on.
     pub(crate) fn begin(&mut self) {
         self.open.retain_mut(|one| {
             let begun = one.event.enable().and_then(|()| one.event.read());
             let is_there = begun.is_ok();
-            // `end` subtracts this value. A reset would not do: it keeps the counts of threads that
-            // have ended.
+            // `end` subtracts this value: a reset keeps the counts of threads that have ended.
             one.begun = begun.ok();
             is_there
         });
     }
 
-    /// The counts since [`begin`](Self::begin). An event that had to share the
-    /// hardware with others is left out: it was counted for a part of the time
-    /// only.
+    /// The counts since [`begin`](Self::begin). An event that shared the hardware with others was
+    /// counted only in part, and is left out.
     pub(crate) fn end(&mut self) -> BTreeMap<String, u64> {
         let read = |one: &mut Open| {
             let begun = one.begun.take()?;
@@ -172,7 +163,7 @@ impl Counters {
     }
 }
 
-/// The rung that this host offers to this user, and why not a higher one.
+/// The rung of this host for this user, and why not a higher one.
 #[must_use]
 pub(crate) fn rung() -> String {
     describe(&Counters::of_process(0))
@@ -228,10 +219,9 @@ mod tests {
         Some(kind.into())
     }
 
-    /// An invented kernel: its result for each event, by the event's name.
+    /// Its result for each event, by name.
     struct InventedKernel<F>(F);
 
-    /// An event with given counts.
     #[derive(Clone, Copy, Debug, Default)]
     struct InventedEvent {
         per_reading: i64,
@@ -298,7 +288,6 @@ mod tests {
             "{words}"
         );
         assert!(words.contains("migrations"), "{words}");
-        // Each count starts from 0 at `begin`.
         for _ in 0..2 {
             counters.begin();
             let counted = counters.end();
@@ -337,7 +326,7 @@ mod tests {
                 "page_faults"
             ]
         );
-        // The event was counted but did not occur: 0.
+        // Counted, but did not occur.
         assert_eq!(counted["instructions"], 0);
     }
 
@@ -402,7 +391,7 @@ mod tests {
 
     #[test]
     fn events_that_cannot_be_opened_are_absent_and_not_zero() {
-        // No process has this number: no counter can be opened.
+        // No process has this number.
         let mut none = Counters::of_process(i32::MAX);
         assert!(none.refused.iter().all(Option::is_some));
         none.begin();
@@ -419,7 +408,7 @@ mod tests {
         }
         assert!(describe(&counters).contains("page_faults"));
         counters.begin();
-        // This touches 4 MiB of fresh pages. With huge pages it causes only a few faults.
+        // 4 MiB of fresh pages, which with huge pages cause only a few faults.
         let fresh: Vec<u8> = std::hint::black_box(vec![1; 4 << 20]);
         let counted = counters.end();
         drop(fresh);

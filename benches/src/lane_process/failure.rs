@@ -1,19 +1,17 @@
-//! Why a lane's process gave no answer.
-
 use std::path::Path;
 use std::time::Duration;
 use std::{fmt, io};
 
 use nix::errno::Errno;
 
-/// The failure of a lane's process. It costs the lane's cell, but never ends the run.
+/// Why a lane's process gave no answer. It costs the lane's cell, but does not end the run.
 #[derive(Debug)]
 pub struct LaneFailure {
     /// The cause.
     pub cause: Cause,
-    /// What the study waited for, in words: `to say hello`, `for a sample`.
+    /// The study's wait, in words: `to say hello`, `for a sample`.
     pub asked: &'static str,
-    /// The last lines of its standard error; empty if it wrote none.
+    /// The last lines of its standard error.
     pub last_words: String,
 }
 
@@ -25,15 +23,14 @@ pub enum Cause {
     CannotStart(String),
     /// A limit of the host was reached; the text names it.
     NoRoom(String),
-    /// A signal killed it; the flag is set if the kernel reported an
-    /// out-of-memory kill at the same time.
+    /// A signal killed it.
     Killed {
         /// The signal's name, such as `SIGSEGV`.
         signal: String,
-        /// True if the kernel's out-of-memory killer ended a process at that time.
+        /// The out-of-memory killer ended a process at that time.
         out_of_memory: bool,
     },
-    /// It exited before its end was requested, or with another status than 0.
+    /// It exited too early, or with another status than 0.
     Exited(i32),
     /// It closed its standard output and kept running.
     ClosedOutput,
@@ -50,14 +47,14 @@ pub enum Cause {
     WrongProtocol(u32),
     /// Its pipes or its status could not be read or written.
     Pipe(String),
-    /// The memory that it uses could not be read.
+    /// Its memory could not be read.
     NoReading(String),
-    /// The user stopped the run while the lane ran; it was killed.
+    /// The user stopped the run; it was killed.
     Interrupted,
 }
 
 impl Cause {
-    /// Why `program` could not be started: names the limit if a limit is the reason.
+    /// Names the limit if a limit is the reason.
     pub(super) fn of_start(program: &Path, error: &io::Error) -> Self {
         let limits = match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EMFILE) => "ulimit -n",

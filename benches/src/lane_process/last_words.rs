@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 
-/// How many lines are kept: a panic's message and the top of its backtrace.
+/// Enough for a panic's message and the top of its backtrace.
 const LINES: usize = 12;
-/// How much of a line is kept, in bytes.
 const LINE_BYTES: usize = 400;
 
-/// Keeps the end of a stream of bytes, by lines, in bounded memory.
+/// The last lines of a stream of bytes, in bounded memory.
 #[derive(Debug, Default)]
 pub(super) struct LastWords {
     lines: VecDeque<String>,
@@ -15,7 +14,6 @@ pub(super) struct LastWords {
 }
 
 impl LastWords {
-    /// Takes the next bytes of the stream.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             match byte {
@@ -41,7 +39,7 @@ impl LastWords {
         self.lines.push_back(line);
     }
 
-    /// The lines kept, oldest first, joined by newlines.
+    /// Oldest first.
     pub(super) fn text(&mut self) -> String {
         self.end_line();
         self.lines.make_contiguous().join("\n")

@@ -1,23 +1,21 @@
-//! Runs a lane program as a child process: pins it to CPUs, speaks the protocol with it under time
-//! limits, and reports why it failed.
+//! Runs a lane program as a child: pins it to CPUs, speaks the protocol under time limits, and
+//! reports why it failed.
 //!
 //! # Invariants
 //!
-//! 1. The child leads a process group, so that a Ctrl-C in the terminal reaches only the study, and
-//!    one kill ends the lane with all its processes. Processes that left the group are found by a
-//!    variable in their environment (`strays`).
+//! 1. The child leads a process group. So a Ctrl-C in the terminal reaches only the study, and one
+//!    kill ends the lane's processes. Those that left the group are found by a variable in their
+//!    environment (`strays`).
 //! 2. The group is killed before the child is reaped. Until then no other process can get the
-//!    child's process id, which is also the group's id, so the kill is safe.
-//! 3. At most one request is under way. It is shorter than a pipe's buffer, so writing it never
-//!    blocks, even if the lane does not read.
+//!    child's process id, which is also the group's.
+//! 3. At most one request is in progress. It fits into a pipe's buffer, so writing it never blocks.
 //!
-//! The parent-death signal follows the *thread* that started the child: keep
-//! that thread alive as long as the lane.
+//! The parent-death signal follows the *thread* that started the child, so that thread must live as
+//! long as the lane.
 //!
 //! # Rejected
 //!
-//! Threads that read the pipes: they would run on the lane's CPUs. One `poll` over both pipes needs
-//! no thread.
+//! Threads that read the pipes would run on the lane's CPUs. One `poll` over both pipes needs none.
 
 mod answer;
 mod counters;
@@ -56,16 +54,16 @@ use strays::Mark;
 
 use crate::cpus::Cpus;
 
-/// The interval at which a wait checks for a Ctrl-C and for the child's end. The end of the pipes
-/// is not enough: the child's own children may keep them open.
+/// How often a wait checks for a Ctrl-C and for the child's end. The end of the pipes does not show
+/// the child's end: its own children may keep them open.
 const SLICE: Duration = Duration::from_millis(100);
-/// How long a lane may take to exit after its pipes were closed.
+/// The time for a lane to exit after its pipes were closed.
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
-/// How much of a wrong answer a message repeats, in characters.
+/// The characters of a wrong answer that a message shows.
 const EXCERPT: usize = 120;
 
-/// Variables that set the number of a lane's threads. They are removed from every lane's
-/// environment, so that this number depends only on the CPUs that the lane is pinned to.
+/// Variables that set a lane's number of threads. They are removed, so that the number depends only
+/// on the CPUs to which the lane is pinned.
 const REMOVED_VARIABLES: [&str; 5] = [
     "GOMAXPROCS",
     "TOKIO_WORKER_THREADS",
@@ -74,7 +72,7 @@ const REMOVED_VARIABLES: [&str; 5] = [
     "PYTHON_CPU_COUNT",
 ];
 
-/// The line of `/proc/PID/task/TID/sched` that counts moves between CPUs.
+/// In `/proc/PID/task/TID/sched`: the number of moves between CPUs.
 const MIGRATIONS: &str = "se.nr_migrations";
 
 /// How to start a lane.
@@ -115,19 +113,19 @@ impl Default for Limits {
     }
 }
 
-/// The user's request to stop, shared with the thread that receives the signal.
+/// The user's request to stop, shared with the thread that gets the signal.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     asked: AtomicBool,
-    /// The process group of the lane that runs; 0 for none.
+    /// The process group of the running lane; 0 for none.
     group: AtomicI32,
 }
 
 impl Stop {
-    /// Requests the stop. All waits that have a copy of this value end soon.
+    /// Requests the stop. All waits with a copy of this value end soon.
     pub fn ask(&self) {
         self.0.asked.store(true, Ordering::Relaxed);
     }
@@ -138,8 +136,7 @@ impl Stop {
         self.0.asked.load(Ordering::Relaxed)
     }
 
-    /// Kills the running lane with its process group. It is called just before this process exits
-    /// without running destructors.
+    /// Kills the running lane's process group. For an exit of this process without destructors.
     pub fn kill_lane(&self) {
         let group = Pid::from_raw(self.0.group.swap(0, Ordering::Relaxed));
         if group.as_raw() > 0 && killpg(group, Signal::SIGKILL).is_err() {
@@ -162,20 +159,17 @@ pub struct LaneProcess {
     stop: Stop,
     next_id: u64,
     oom_kills_before: u64,
-    /// `None` until the first call of `count`.
     counters: Option<Counters>,
     mark: Mark,
-    /// Steps of its start that the kernel refused.
     refused: Vec<Step>,
-    /// Whether processes that leave its group become children of this process.
+    /// Whether processes that leave the group become children of this process.
     adopts: bool,
-    /// How the child ended, once it is reaped.
+    /// How the child ended.
     reaped: Option<WaitStatus>,
-    /// True once all processes of the lane were ended.
+    /// All processes of the lane were ended.
     ended: bool,
 }
 
-/// The outcome of a wait for a line.
 enum Line {
     Text(Vec<u8>),
     TooLong,
@@ -186,8 +180,8 @@ enum Line {
 }
 
 impl LaneProcess {
-    /// Starts `command` pinned to `cpus` and waits for its hello. Blocks the
-    /// thread for at most `limits.hello`.
+    /// Starts `command` pinned to `cpus`, and waits for its hello. Blocks the thread for at most
+    /// `limits.hello`.
     ///
     /// # Errors
     ///
@@ -209,7 +203,7 @@ impl LaneProcess {
         for variable in REMOVED_VARIABLES {
             start.env_remove(variable);
         }
-        // A backtrace would leave no room for the message in `last_words`.
+        // A backtrace would leave no room in `last_words` for the message.
         start.env("RUST_BACKTRACE", "0");
         start.envs(command.variables.iter().map(|(name, value)| (name, value)));
         start.envs([mark.variable()]);
@@ -269,8 +263,7 @@ impl LaneProcess {
         &self.hello
     }
 
-    /// The steps of the start that the kernel refused for this lane, as text. The lane runs without
-    /// them.
+    /// The steps of the start that the kernel refused, as text. The lane runs without them.
     #[must_use]
     pub fn refused(&self) -> Vec<&'static str> {
         const ADOPT: &str = "prctl(PR_SET_CHILD_SUBREAPER): what a lane leaves in a session of its own is not found";
@@ -279,14 +272,12 @@ impl LaneProcess {
         steps.chain(adopt).collect()
     }
 
-    /// Requests one sample and waits for it. Reads the host's memory whenever the lane requests
-    /// that. Blocks the thread for at most the sample limit, which starts again after each such
-    /// reading.
+    /// Requests one sample and waits for it; reads the host's memory when the lane requests that.
+    /// Blocks the thread for at most the sample limit, which starts again after each such reading.
     ///
     /// # Errors
     ///
-    /// [`LaneFailure`] if the lane died, hung or violated the protocol. The lane is dead then;
-    /// start another.
+    /// [`LaneFailure`] if the lane died, hung or violated the protocol. The lane is dead then.
     pub fn run(
         &mut self,
         workload: &str,
@@ -338,9 +329,8 @@ impl LaneProcess {
         }
     }
 
-    /// Starts to count the lane's events. Threads and children that it started after the first call
-    /// are counted too. A counter makes each context switch slower, so a process that is timed has
-    /// none.
+    /// Starts to count events, also of threads and children that start after the first call.
+    /// Counters make context switches slower, so a process that is timed has none.
     pub(crate) fn count(&mut self) {
         let pid = self.group.as_raw();
         let counters = &mut self.counters;
@@ -349,15 +339,15 @@ impl LaneProcess {
             .begin();
     }
 
-    /// The counts since the last [`count`](Self::count), by the events' names;
-    /// events that the kernel does not count for this user are absent.
+    /// The counts since [`count`](Self::count), without events that the kernel does not count for
+    /// this user.
     pub(crate) fn counted(&mut self) -> BTreeMap<String, u64> {
         let counters = self.counters.as_mut();
         counters.map_or_else(BTreeMap::new, Counters::end)
     }
 
-    /// How often the kernel has moved the child's present threads to another CPU; `None` if the
-    /// kernel does not count it.
+    /// How often the kernel has moved the child's present threads to another CPU; `None` if it does
+    /// not count that.
     #[must_use]
     pub fn migrations(&self) -> Option<u64> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
@@ -372,15 +362,14 @@ impl LaneProcess {
         (!counts.is_empty()).then(|| counts.iter().sum())
     }
 
-    /// Ends the lane by a request and waits for its exit. A lane that does not
-    /// exit by itself is killed.
+    /// Requests the lane's end and waits for its exit. Kills a lane that does not exit.
     ///
     /// # Errors
     ///
     /// [`LaneFailure`] if it had to be killed, or ended with another status than 0.
     pub fn quit(mut self) -> Result<(), LaneFailure> {
         const ASKED: &str = "to finish";
-        // If the lane is dead already, the wait below finds it.
+        // The wait below finds a lane that is dead already.
         let _ = self.send(&Request::Quit);
         drop(self.child.stdin.take());
         let deadline = Instant::now() + EXIT_LIMIT;
@@ -431,8 +420,7 @@ impl LaneProcess {
         serde_json::from_slice(line).map_err(|error| self.garbage(&error.to_string(), line, asked))
     }
 
-    /// The next line without its newline; each other outcome is returned as a failure, and the lane
-    /// is killed.
+    /// The next line without its newline. On each other outcome the lane is killed.
     fn wait_for_line(
         &mut self,
         limit: Duration,
@@ -488,7 +476,7 @@ impl LaneProcess {
                     Err(_) => return Ok(Line::EndOfFile),
                 }
             } else if self.status().is_some() {
-                // The child may have written a line just before it ended.
+                // The child may have written a line before it ended.
                 return if self.wait_readable(Duration::ZERO)?[0] {
                     continue;
                 } else {
@@ -498,9 +486,9 @@ impl LaneProcess {
         }
     }
 
-    /// Which of stdout and stderr can be read without blocking.
+    /// Whether stdout, and stderr, can be read without blocking.
     fn wait_readable(&self, limit: Duration) -> nix::Result<[bool; 2]> {
-        // Rounded up: a wait of 0 ms for the rest of a millisecond would spin.
+        // Rounded up: a wait of 0 ms would spin.
         let millis = u16::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
         let mut fds = vec![PollFd::new(self.stdout.as_fd(), PollFlags::POLLIN)];
         if let Some(stderr) = &self.stderr {
@@ -529,7 +517,7 @@ impl LaneProcess {
         }
     }
 
-    /// Discards the content of stdout and keeps that of stderr, for at most `limit`.
+    /// Discards stdout and keeps stderr, for at most `limit`.
     fn drain(&mut self, limit: Duration) {
         let Ok([output, words]) = self.wait_readable(limit) else {
             return;
@@ -545,7 +533,7 @@ impl LaneProcess {
         }
     }
 
-    /// How the child ended, without reaping it; `None` while it runs.
+    /// Does not reap the child; `None` while it runs.
     fn status(&mut self) -> Option<WaitStatus> {
         if self.reaped.is_some() {
             return self.reaped;
@@ -554,7 +542,7 @@ impl LaneProcess {
         match waitid(Id::Pid(self.group), flags) {
             Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => None,
             Ok(status) => Some(status),
-            // A sandbox may refuse `waitid`, so the child is reaped here. While a process of the
+            // A sandbox may refuse `waitid`. The child is then reaped here; while a process of the
             // group is left, no other group gets its id.
             Err(_) => {
                 self.reaped = waitpid(self.group, Some(WaitPidFlag::WNOHANG))
@@ -613,7 +601,6 @@ impl LaneProcess {
         )
     }
 
-    /// Ends the lane and returns why.
     fn failure(&mut self, cause: Cause, asked: &'static str) -> LaneFailure {
         self.end();
         for _ in 0..64 {
@@ -631,7 +618,7 @@ impl LaneProcess {
         }
     }
 
-    /// Kills the whole group, reaps its leader, and ends processes that have left the group.
+    /// Kills the group, reaps its leader, and ends processes that have left the group.
     fn end(&mut self) {
         if self.ended {
             return;
@@ -639,8 +626,8 @@ impl LaneProcess {
         self.ended = true;
         self.stop.0.group.store(0, Ordering::Relaxed);
         if self.reaped.is_none() {
-            // Killed before it is reaped: invariant 2. ESRCH means that no process is left, or that
-            // there is no such group.
+            // Killed before it is reaped: invariant 2. ESRCH: no process is left, or there is no
+            // such group.
             if killpg(self.group, Signal::SIGKILL).is_err() {
                 let _ = kill(self.group, Signal::SIGKILL);
             }
@@ -651,8 +638,8 @@ impl LaneProcess {
                 }
             };
         }
-        // This program is the subreaper, so the kernel made it the parent of the processes that the
-        // kill has ended. They are reaped here; else they would stay zombies.
+        // This program is the subreaper, so it is the parent of the killed processes, and must reap
+        // them.
         while matches!(
             waitpid(Pid::from_raw(-self.group.as_raw()), None),
             Ok(_) | Err(Errno::EINTR)
@@ -660,8 +647,8 @@ impl LaneProcess {
         self.mark.end_strays();
     }
 
-    /// Makes the kernel kill the lane before the study when memory runs out. Raising the score of a
-    /// process of the same user needs no privilege. An error is ignored: the study runs without it.
+    /// When memory runs out, the kernel kills the lane before the study. Raising the score of a
+    /// process of the same user needs no privilege. On an error the study runs without it.
     fn prefer_as_oom_victim(&self) {
         let _ = std::fs::write(format!("/proc/{}/oom_score_adj", self.child.id()), "1000");
     }
@@ -691,8 +678,7 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// How many processes the out-of-memory killer has ended since the host started; 0 if that is not
-/// known.
+/// How many processes the out-of-memory killer has ended; 0 if not known.
 fn oom_kills() -> u64 {
     let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
     let count = |line: &str| line.strip_prefix("oom_kill ")?.trim().parse().ok();

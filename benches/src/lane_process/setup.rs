@@ -1,7 +1,5 @@
-//! The steps of a lane's child between `fork` and `exec`.
-//!
-//! A sandbox may refuse any of the steps. The lane then runs without it, and the child reports the
-//! refused steps to its parent through a pipe.
+//! The steps of a lane's child between `fork` and `exec`. A sandbox may refuse each. The lane then
+//! runs without it, and the child reports it to its parent through a pipe.
 #![expect(
     unsafe_code,
     reason = "the affinity and the parent-death signal must be set in the child, and the standard library marks the hook for that unsafe"
@@ -18,7 +16,6 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, getppid, setpgid};
 use workloads::host::affinity::Mask;
 
-/// A step that the kernel may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Group,
@@ -43,9 +40,8 @@ impl Step {
     }
 }
 
-/// Makes a child of `command` the leader of a new process group, pins it to `cpus`, and has the
-/// kernel kill it when the thread that started it ends. The result tells, after the start, which
-/// steps were refused.
+/// Makes the child lead a new process group, pins it to `cpus`, and has the kernel kill it when the
+/// thread that started it ends. After the start, the result tells which steps were refused.
 pub(super) fn prepare(command: &mut Command, cpus: Mask) -> Refusals {
     let parent = getpid();
     let pipe = io::pipe().ok();
@@ -62,27 +58,24 @@ pub(super) fn prepare(command: &mut Command, cpus: Mask) -> Refusals {
             }
         }
         if getppid() != parent {
-            // The parent ended before the signal was set.
             return Err(io::Error::from(nix::Error::ESRCH));
         }
         Ok(())
     };
-    // SAFETY: between `fork` and `exec` only async-signal-safe calls are
-    // allowed. The hook above only makes system calls and compares integers; it
-    // allocates nothing and takes no lock: the error is an errno, which
-    // `io::Error` holds without allocating.
+    // SAFETY: between `fork` and `exec` only async-signal-safe calls are allowed. The hook makes
+    // system calls and compares integers. It allocates nothing and takes no lock: the error is an
+    // errno, which `io::Error` holds without allocating.
     unsafe {
         command.pre_exec(in_child);
     }
     Refusals(read)
 }
 
-/// The pipe through which the child reports the steps that the kernel refused.
 #[derive(Debug)]
 pub(super) struct Refusals(Option<PipeReader>);
 
 impl Refusals {
-    /// The refused steps of a child that has started. Does not block.
+    /// The refused steps. To be called when the child has started. Does not block.
     pub(super) fn read(self) -> Vec<Step> {
         let Some(mut read) = self.0 else {
             return Vec::new();

@@ -1,9 +1,8 @@
-//! Ends the processes that a lane has left behind. They started a session of their own (`setsid`),
-//! so the kill of the lane's group did not end them.
+//! Ends processes that have left a lane's group by a session of their own (`setsid`).
 //!
-//! The study is the subreaper of the lanes: the kernel gives it each process whose parent has
-//! ended. A lane's processes are recognised by a variable in their environment, so that no other
-//! child of this program is killed.
+//! The study is the subreaper of the lanes: it becomes the parent of each process whose parent has
+//! ended. A variable in the environment tells a lane's processes from other children of this
+//! program.
 
 use std::ffi::OsString;
 use std::sync::OnceLock;
@@ -13,40 +12,34 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-/// The variable whose value marks the processes of one lane.
 const VARIABLE: &str = "THREADBARE_LANE_MARK";
-/// The most rounds of killing: the processes of a lane may start others faster than they are
-/// killed.
+/// The most rounds of killing: a lane's processes may start others faster than they are killed.
 const MOST_ROUNDS: usize = 100;
 
-/// Makes this process the subreaper of all processes that lanes leave. Returns whether it
-/// succeeded.
+/// Makes this process the subreaper. Returns whether it succeeded.
 pub(super) fn adopt() -> bool {
     static ADOPTED: OnceLock<bool> = OnceLock::new();
     *ADOPTED.get_or_init(|| nix::sys::prctl::set_child_subreaper(true).is_ok())
 }
 
-/// The value of [`VARIABLE`] for one lane.
 #[derive(Clone, Debug)]
 pub(super) struct Mark(String);
 
 impl Mark {
-    /// A mark that no other lane of this host has now. All marks have the same length, because the
-    /// size of the environment moves a program's stack.
+    /// A mark that no other lane of this host has. All marks have the same length, because the size
+    /// of the environment moves a program's stack.
     pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self(format!("{:08x}{number:08x}", std::process::id()))
     }
 
-    /// The variable for the lane's environment.
     pub(super) fn variable(&self) -> (OsString, OsString) {
         (VARIABLE.into(), self.0.clone().into())
     }
 
-    /// Kills and reaps the processes that the lane has left. To be called after the lane's own
-    /// process was reaped. Blocks the thread until the kernel has ended them. Returns how many
-    /// there were.
+    /// Kills and reaps what is left of the lane. To be called when the lane's own process is
+    /// reaped. Blocks the thread until all have ended. Returns how many there were.
     pub(super) fn end_strays(&self) -> usize {
         let mut count = 0;
         for _ in 0..MOST_ROUNDS {
@@ -73,7 +66,7 @@ impl Mark {
     }
 }
 
-/// The children of this process; none if `/proc` has no list.
+/// None if `/proc` has no list.
 fn children() -> impl Iterator<Item = Pid> {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
     tasks.flatten().flat_map(|task| {

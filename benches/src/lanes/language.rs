@@ -1,4 +1,4 @@
-//! Languages with foreign lanes: how their toolchains are found and used.
+//! Languages of foreign lanes, and their toolchains.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::lane_program;
 use crate::say::say_after;
 
-/// After this time a message names the build that still runs.
+/// After this time a message names the running build.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A language with foreign lanes.
@@ -21,7 +21,7 @@ pub struct Language {
     pub variable: &'static str,
     /// The toolchain's program on `PATH`.
     pub program: &'static str,
-    /// The main file in that folder; without it the language has no lanes.
+    /// The main file in its folder; without it the language has no lanes.
     pub entry: &'static str,
     /// How its program is built and started.
     pub start: Start,
@@ -109,8 +109,8 @@ pub enum Missing {
 }
 
 impl Language {
-    /// The toolchain's program. If the variable is set: the program that it names. Otherwise the
-    /// program on `PATH`, or else the one that this project's own scripts have installed.
+    /// The toolchain's program: the one that the variable names; else the one on `PATH`, or the one
+    /// that this project's scripts have installed.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Language {
         };
         std::fs::create_dir_all(target)
             .map_err(|error| wrong(format!("{}: {error}", target.display())))?;
-        // Dropped when this function returns, before the failure of a build is printed.
+        // Dropped when this function returns, before a build's failure is printed.
         let _named = say_after(
             TIMEOUT,
             format!(
@@ -155,7 +155,7 @@ impl Language {
         let output = Command::new(compiler)
             .args(arguments)
             .current_dir(folder)
-            // With this, a Go that is too old fails and does not download another version.
+            // So a Go that is too old fails, and does not download another version.
             .env("GOTOOLCHAIN", "local")
             .stdin(Stdio::null())
             .output()

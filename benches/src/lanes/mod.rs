@@ -1,9 +1,7 @@
 //! Every lane by name: what it is, how it is started, and what it needs.
 //!
-//! Lanes in Rust are run by the lane program, which lists them itself; foreign
-//! lanes by a program under `workloads/foreign/<language>/`, which gets `--lane
-//! NAME` too. A foreign toolchain is searched for on `PATH`; a variable names
-//! another one.
+//! The lane program runs all lanes in Rust. A foreign lane is run by a program under
+//! `workloads/foreign/<language>/`. Both get `--lane NAME`.
 
 mod language;
 mod toolbox;
@@ -22,9 +20,9 @@ pub struct LaneEntry {
     pub noun: &'static str,
     /// The lane that it is a variant of.
     pub variant_of: Option<&'static str>,
-    /// The text that distinguishes it.
+    /// What distinguishes it.
     pub remark: &'static str,
-    /// True if a task is a thread or a process, which costs more than other tasks.
+    /// A task is a thread or a process, which costs more than other tasks.
     pub kernel_tasks: bool,
     /// The language of a foreign lane.
     pub foreign: Option<&'static Language>,
@@ -46,7 +44,6 @@ const fn foreign(
     }
 }
 
-/// A lane in another language whose tasks are threads or processes.
 const fn kernel(
     language: &'static Language,
     name: &'static str,
@@ -59,7 +56,6 @@ const fn kernel(
     }
 }
 
-/// Lanes in other languages.
 static FOREIGN: &[LaneEntry] = &[
     foreign(&GO, "go", "Go goroutine", "Go's own runtime"),
     kernel(&JAVA, "java-thread", "Java thread", "platform threads"),
@@ -93,10 +89,10 @@ static FOREIGN: &[LaneEntry] = &[
     foreign(&PHP, "php-fiber", "PHP fiber", "fibers, one thread"),
 ];
 
-/// The lanes that run when none is named: one of each model. Go is one of them if it is installed.
+/// The lanes that run when none is named. Go runs if it is installed.
 pub const DEFAULT_LANES: [&str; 6] = ["threadbare", "thread", "process", "tokio", "rayon", "go"];
 
-/// All lanes, in the order of the report: the models, then their variants, then other languages.
+/// All lanes, in the order of the report: in Rust, then in other languages.
 #[must_use]
 pub fn all() -> Vec<LaneEntry> {
     let rust = workloads::lanes::ALL.iter().map(|entry| LaneEntry {
@@ -121,14 +117,13 @@ pub fn find(name: &str) -> Option<LaneEntry> {
     all().into_iter().find(|lane| lane.name == name)
 }
 
-/// Splits a name such as `go@1.26` into the lane and its version; `None` for the name of a plain
-/// lane or of another build.
+/// Splits `go@1.26` into lane and version; `None` for a name without a version.
 pub(crate) fn versioned(name: &str) -> Option<(&str, &str)> {
     name.split_once('@')
         .filter(|_| !reports::run::is_base(name))
 }
 
-/// The lane of which `name` is a variant: `name` is that lane's name, then `-` and more.
+/// The lane whose name, with `-`, `name` begins with.
 fn variant_of(name: &str) -> Option<&'static str> {
     let is_base = |base: &str| {
         name.strip_prefix(base)

@@ -12,13 +12,13 @@ use super::language::{Language, Missing, Start, on_path};
 use crate::lane_process::LaneCommand;
 use crate::lane_program;
 
-/// Without these options a JVM writes its warnings to stdout, which carries the protocol.
+/// A JVM writes its warnings to stdout, which carries the protocol, without these options.
 const JAVA_LOG: [&str; 2] = ["-Xlog:disable", "-Xlog:all=warning:stderr"];
 
-/// The programs and folders that are needed to start lanes.
+/// The programs and folders from which lanes are started.
 #[derive(Clone, Debug)]
 pub struct Toolbox {
-    /// The lane program, which is the load generator too.
+    /// The lane program, which is also the load generator.
     pub lane_program: PathBuf,
     /// The folder `workloads/foreign`.
     pub foreign: PathBuf,
@@ -43,11 +43,11 @@ impl Toolbox {
         })
     }
 
-    /// How to start `lane`. Builds a foreign program the first time.
+    /// The command that starts `lane`. The first call for a language builds its program.
     ///
     /// # Errors
     ///
-    /// [`Missing`] tells what is missing and how to get it.
+    /// [`Missing`] names what is missing and how to get it.
     pub fn command(&self, lane: &LaneEntry) -> Result<LaneCommand, Missing> {
         match lane.foreign {
             None => self.command_of_base(lane, &self.lane_program),
@@ -58,8 +58,8 @@ impl Toolbox {
         }
     }
 
-    /// How to start a lane in another language with this toolchain. A Go program is built under a
-    /// name with the version, so that versions do not overwrite each other.
+    /// The command that starts a lane in another language with this toolchain. The file name of a
+    /// built Go program contains the version.
     ///
     /// # Errors
     ///
@@ -77,8 +77,8 @@ impl Toolbox {
         Ok(self.with_load_generator(command))
     }
 
-    /// How to start a lane in Rust with the lane program `program`, which may be of another build.
-    /// The load generator is this build's.
+    /// The command that starts a lane in Rust with the lane program `program`, perhaps of another
+    /// build. The load generator is this build's.
     ///
     /// # Errors
     ///
@@ -134,7 +134,7 @@ impl Toolbox {
                     &toolchain,
                     &[
                         "build".into(),
-                        // Else Go calls git, which may refuse the folder.
+                        // Without this, Go calls git, which may refuse the folder.
                         "-buildvcs=false".into(),
                         "-o".into(),
                         binary.clone().into(),
@@ -149,12 +149,12 @@ impl Toolbox {
                 let compiler = on_path(&beside).or_else(|| on_path(Path::new("javac")));
                 let compiler = compiler.unwrap_or(beside);
                 let sources = sources(&folder, "java");
-                // Each version of compiler and sources has its own folder, because a running lane
-                // may still read the classes of an older version.
+                // A running lane may still read the classes of an older version, so each version of
+                // compiler and sources has its own folder.
                 let version = version(&compiler, &sources);
                 let classes = self.build.join(format!("java-{version:016x}"));
                 if !classes.is_dir() {
-                    // One folder for each thread that compiles at the same time.
+                    // Several threads may compile at the same time.
                     let own = format!("java-{}-{:?}", std::process::id(), thread::current().id());
                     let fresh = self.build.join(own);
                     let mut arguments = vec!["-d".into(), fresh.clone().into()];
@@ -180,8 +180,7 @@ impl Toolbox {
     }
 }
 
-/// The program that contains `lane`, a lane in Rust: the lane program `plain`, or the second lane
-/// program in the same folder, which has another allocator.
+/// The program that has `lane`: `plain`, or the program with mimalloc in the same folder.
 fn own_program(lane: &str, plain: &Path) -> Result<PathBuf, Missing> {
     let program = match workloads::lanes::find(lane).map(|entry| entry.program) {
         None | Some(Program::Plain) => return Ok(plain.to_owned()),
@@ -194,7 +193,6 @@ fn own_program(lane: &str, plain: &Path) -> Result<PathBuf, Missing> {
     }
 }
 
-/// A hash of the compiler's path and of the sources.
 fn version(compiler: &Path, sources: &[PathBuf]) -> u64 {
     let mut hasher = DefaultHasher::new();
     compiler.canonicalize().ok().hash(&mut hasher);

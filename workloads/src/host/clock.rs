@@ -1,3 +1,5 @@
+//! The monotonic clock.
+
 use nix::time::{ClockId, clock_gettime};
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, the same in all processes of the host.

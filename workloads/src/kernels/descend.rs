@@ -2,7 +2,8 @@
 
 use std::hint::black_box;
 
-/// Calls itself until `levels` frames are live, and runs `bottom` in the deepest. Returns the number of frames.
+/// Calls itself until `levels` frames are live, and runs `bottom` in the deepest. Returns the
+/// number of frames.
 #[inline(never)]
 pub(crate) fn descend(levels: u64, bottom: &mut dyn FnMut()) -> u64 {
     let mut frame = [levels as u8; 512];
