@@ -1,7 +1,5 @@
-//! The clocks of the CPUs: what sets them, how fast they are, and what limits them.
-//!
-//! CPU 0 may be offline, or of another kind than the rest. So the governor is read from all online
-//! CPUs, and another fact from the first online CPU that has it.
+//! The clocks of the CPUs. CPU 0 may be offline, or of another kind than the rest. So the governor
+//! is read from all online CPUs, and another fact from the first online CPU that has it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,8 +15,7 @@ fn online(root: &Path) -> Vec<usize> {
     cpus.map_or_else(|| vec![0], |cpus| cpus.numbers().to_vec())
 }
 
-/// The frequency governor of all CPUs; if they differ, each with its CPUs. The
-/// host's tree is below `root`.
+/// The frequency governor of all CPUs; if they differ, each with its CPUs. `root` is as in `host`.
 pub(super) fn governor(root: &Path) -> Option<String> {
     let mut cpus: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for cpu in online(root) {
@@ -38,7 +35,7 @@ pub(super) fn governor(root: &Path) -> Option<String> {
     Some(texts.collect::<Vec<_>>().join(", "))
 }
 
-/// Whether the CPUs may exceed their base clock rate, if a driver tells.
+/// Whether the CPUs may exceed their base clock rate; `None` if no driver tells.
 pub(super) fn turbo(root: &Path) -> Option<bool> {
     let folder = root.join(FOLDER);
     let no_turbo: Option<u8> = number(folder.join("intel_pstate/no_turbo"));
@@ -46,7 +43,6 @@ pub(super) fn turbo(root: &Path) -> Option<bool> {
     no_turbo.map(|off| off == 0).or(boost.map(|on| on == 1))
 }
 
-/// The number in the file `name` of the first CPU that has this file.
 pub(super) fn of_first(root: &Path, name: &str) -> Option<f64> {
     let cpus = online(root).into_iter();
     let mut values =

@@ -1,12 +1,10 @@
-//! The hardware: CPUs by kind, topology, caches, memory, hypervisor, as raw facts.
-//! [`reports::machine`] computes the machine's names and key from them when a result file is read.
+//! The hardware as raw facts. [`reports::machine`] computes the machine's names and key from them
+//! when a result file is read.
 //!
-//! # What this module reads itself, and why
-//!
-//! `sysinfo` gives the names of host and system. `/proc/cpuinfo` and `/sys` are read here, because
-//! `procfs` takes only `processor : N` as the start of a CPU (so a mainframe has no CPUs), drops
-//! the lines before the first CPU, and cuts values at their second colon. Neither crate reads kinds
-//! of cores, or the files of another machine, which the tests need.
+//! `/proc/cpuinfo` and `/sys` are read here, because `procfs` takes only `processor : N` as the
+//! start of a CPU (so a mainframe has no CPUs), drops the lines before the first CPU, and cuts
+//! values at their second colon. Neither `procfs` nor `sysinfo` reads kinds of cores, or the files
+//! of another machine, which the tests need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,7 +25,7 @@ pub fn host() -> Host {
         host.facts.extend([fact]);
         reports::machine::complete(&mut host);
     }
-    // A system call, which needs no /proc.
+    // This needs no /proc.
     let memory_bytes = nix::sys::sysinfo::sysinfo().map_or(0, |facts| facts.ram_total());
     Host {
         name: System::host_name().unwrap_or_default(),
@@ -45,7 +43,7 @@ fn operating_system() -> String {
     }
 }
 
-/// The hypervisor's own name, if the CPU reports one.
+/// The hypervisor's own name, from the CPU.
 #[cfg(target_arch = "x86_64")]
 fn hypervisor_signature(host: &Host) -> Option<String> {
     let flags = host.cores.first()?.cpuinfo.get("flags")?;
@@ -76,7 +74,7 @@ fn read(root: &Path) -> Host {
     let nodes = list(root.join("sys/devices/system/node/online"));
     let nodes_count = match nodes {
         Some(nodes) => nodes.len(),
-        // A kernel without NUMA has one node, and no folder for nodes.
+        // A kernel without NUMA has no folder for nodes.
         None => usize::from(cpu.is_dir()),
     };
     let mut host = Host {
@@ -96,7 +94,6 @@ fn read(root: &Path) -> Host {
     host
 }
 
-/// A list of CPUs or nodes such as `0-3,8`.
 fn list(path: PathBuf) -> Option<Vec<usize>> {
     let cpus: Cpus = text(path)?.parse().ok()?;
     Some(cpus.numbers().to_vec())
@@ -106,19 +103,17 @@ fn small(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// The number of different values; 0 if one is not known.
+/// The number of different values; 0 if one is missing.
 fn distinct<'a>(of: impl Iterator<Item = Option<&'a String>>) -> u32 {
     let all: Option<BTreeSet<&String>> = of.collect();
     all.map_or(0, |all| small(all.len()))
 }
 
-/// One CPU that is online.
 struct Place {
     number: usize,
     fields: BTreeMap<String, String>,
-    /// A text that is the same for all CPUs of its core, and for no others.
+    /// A text that only the CPUs of its core share.
     core: Option<String>,
-    /// The same for its socket.
     socket: Option<String>,
     caches: Vec<Cache>,
     counted_by: Option<String>,
@@ -160,8 +155,8 @@ impl Place {
         }
     }
 
-    /// The facts that all CPUs of one kind share. The number of CPUs that share
-    /// a cache is left out: it differs if one of them is offline.
+    /// What all CPUs of a kind share. The number of CPUs that share a cache is left out: it is
+    /// smaller if one of them is offline.
     fn kind(&self) -> impl Ord + use<> {
         const FIELDS: [&str; 20] = [
             "vendor_id",
@@ -192,7 +187,7 @@ impl Place {
     }
 }
 
-/// The CPUs by kind, in the order of the first CPU of each kind.
+/// In the order of the first CPU of each kind.
 fn kinds(places: Vec<Place>) -> Vec<Cores> {
     let mut by_kind: BTreeMap<_, Vec<Place>> = BTreeMap::new();
     for place in places {
@@ -208,7 +203,7 @@ fn cores(places: Vec<Place>) -> Cores {
     let cpus = Cpus::of(numbers.collect()).map_or_else(String::new, |cpus| cpus.to_string());
     let cores_count = distinct(places.iter().map(|place| place.core.as_ref()));
     let threads_count = small(places.len());
-    // The number of CPUs that share a cache: that of the group with the most CPUs online.
+    // The number of CPUs that share a cache: from the group with the most CPUs online.
     let all = places.iter().map(|place| place.caches.clone());
     let caches = all.reduce(|mut widest, caches| {
         for (cache, other) in widest.iter_mut().zip(caches) {
@@ -229,14 +224,14 @@ fn cores(places: Vec<Place>) -> Cores {
     }
 }
 
-/// The fields of `/proc/cpuinfo`: of each CPU, and those that belong to all.
+/// Of each CPU, and those that belong to all.
 #[derive(Debug, Default)]
 struct CpuInfo {
     of: BTreeMap<usize, BTreeMap<String, String>>,
     all: BTreeMap<String, String>,
 }
 
-/// Fields that distinguish machines of one kind, or change all the time.
+/// Fields that differ between machines of one kind, or change all the time.
 const LEFT_OUT: [&str; 6] = [
     "Serial",
     "identification",
@@ -270,7 +265,6 @@ impl CpuInfo {
             }
             match number {
                 Some(cpu) => info.of.entry(cpu).or_default().extend(fields),
-                // Fields before the first CPU, or after the last.
                 None => info.all.extend(fields),
             }
         }
@@ -352,7 +346,7 @@ fn facts(root: &Path, first_cpu: Option<usize>) -> BTreeMap<String, Value> {
         ),
         ("microcode", microcode.as_str()),
     ] {
-        // A NUL separates the texts in a list of a device tree.
+        // A NUL separates the texts in a device tree's list.
         let text = text(root.join(path)).map(|text| text.replace('\0', " "));
         put(name, text.map(Value::from));
     }
@@ -365,7 +359,6 @@ fn facts(root: &Path, first_cpu: Option<usize>) -> BTreeMap<String, Value> {
     ] {
         put(name, root.join(path).exists().then(|| Value::from("yes")));
     }
-    // Facts of a mainframe, without its serial numbers.
     let sysinfo = text(root.join("proc/sysinfo")).unwrap_or_default();
     let line = |start: &str| {
         let line = sysinfo.lines().find_map(|line| line.strip_prefix(start))?;
@@ -400,7 +393,7 @@ fn facts(root: &Path, first_cpu: Option<usize>) -> BTreeMap<String, Value> {
     facts
 }
 
-/// The number of memory controllers, if the kernel has a driver for them.
+/// `None` without a driver.
 fn memory_controllers(root: &Path) -> Option<usize> {
     let entries = std::fs::read_dir(root.join("sys/devices/system/edac/mc")).ok()?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -413,8 +406,8 @@ fn memory_controllers(root: &Path) -> Option<usize> {
     (count > 0).then_some(count)
 }
 
-/// The cloud's name for this size of machine, from the file in which cloud-init
-/// keeps the cloud's answers: nothing is sent over the network.
+/// The cloud's name for this size of machine, from cloud-init's file. Nothing is sent over the
+/// network.
 fn cloud_instance_type(root: &Path) -> Option<String> {
     const NAMES: [&str; 5] = [
         "instance-type",
@@ -430,7 +423,7 @@ fn cloud_instance_type(root: &Path) -> Option<String> {
     }
     let text = text(root.join("run/cloud-init/instance-data.json"))?;
     let data: Value = serde_json::from_str(&text).ok()?;
-    // Google's name is a path that contains the number of the owner's project.
+    // Google's name is a path with the number of the owner's project.
     let name = find(&data)?.rsplit('/').next()?;
     (!name.is_empty() && !name.contains("redacted")).then(|| name.to_owned())
 }

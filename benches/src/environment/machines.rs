@@ -1,6 +1,4 @@
-//! Tests with the `/proc` and `/sys` of machines of many kinds, and the facts that must be read
-//! from each. The fields and lists are those of real machines; files that are not read are left
-//! out.
+//! Tests with the `/proc` and `/sys` of real machines of many kinds.
 
 use std::ops::Range;
 
@@ -8,24 +6,22 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// The files of a machine, in a temporary folder.
 struct Machine {
     root: TempDir,
     cpuinfo: String,
 }
 
-/// The content of a CPU's files: `{n}` is its number.
+/// A CPU's files: `{n}` is its number.
 struct Kind<'a> {
     /// Its block of `/proc/cpuinfo`: one entry for each field.
     cpuinfo: &'a [&'a str],
-    /// The number of CPUs in a core, and in a socket. Their numbers are consecutive.
+    /// The number of CPUs in a core, and in a socket.
     core: usize,
     socket: usize,
-    /// Level, kind, size, and how many CPUs share one.
+    /// Level, kind, size, and how many CPUs share it.
     caches: &'a [(u32, &'a str, &'a str, usize)],
 }
 
-/// The list of the CPUs in the same group of `size` as `cpu`.
 fn group(cpu: usize, size: usize) -> String {
     let first = cpu / size * size;
     match size {
@@ -67,7 +63,7 @@ impl Machine {
                     .push_str(&format!("{}\n", field.replace("{n}", &cpu.to_string())));
             }
             self.cpuinfo.push('\n');
-            // The groups start at the first CPU of the kind.
+            // Groups start at the first CPU of the kind.
             let list = |size: usize| {
                 let shifted = group(cpu - own, size);
                 let numbers: Cpus = shifted.parse().unwrap();
@@ -118,7 +114,6 @@ impl Machine {
     }
 }
 
-/// The facts of a machine, on one line.
 fn said(host: &Host) -> String {
     let machine = &host.machine;
     let kinds = machine.kinds().into_iter().map(|kind| {
@@ -318,8 +313,7 @@ fn one_cpu() {
 
 #[test]
 fn machine_whose_cpu_0_and_others_are_offline() {
-    // The files of an offline CPU have no topology, and the CPU that shares its
-    // core is alone in its lists.
+    // An offline CPU has no topology, so the CPU that shares its core is alone in its lists.
     let quiet = Kind {
         core: 1,
         socket: 8,

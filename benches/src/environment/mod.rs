@@ -1,6 +1,5 @@
-//! The facts of the host and the build, and the state of the host during a run.
-//!
-//! Nothing here changes anything on the host. A fact that cannot be read is absent, never 0.
+//! The facts of the host and the build, and the host's state during a run. Nothing is changed on
+//! the host. A fact that cannot be read is absent, never 0.
 
 mod clocks;
 mod host;
@@ -20,14 +19,13 @@ pub use watch::{Readings, Watch};
 use std::fs;
 use std::path::Path;
 
-/// A small kernel file as trimmed text; `None` if it is absent or empty.
+/// Trimmed; `None` if the file is absent or empty.
 pub(crate) fn text(path: impl AsRef<Path>) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let text = text.trim_matches(['\0', '\n', ' ', '\t']);
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// A small kernel file as a number.
 pub(crate) fn number<T: std::str::FromStr>(path: impl AsRef<Path>) -> Option<T> {
     text(path)?.parse().ok()
 }

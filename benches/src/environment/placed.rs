@@ -1,5 +1,3 @@
-//! The job of a fleet's tool (such as Slurm) that started this run, if one did.
-
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -7,14 +5,12 @@ use reports::schema::Taint;
 use serde_json::{Map, Value};
 use workloads::host::affinity;
 
-/// The variable in which a script of `scripts/fleet` describes the job, such as `tool=slurm
-/// kind=big`.
+/// A script of `scripts/fleet` describes the job in this variable, such as `tool=slurm kind=big`.
 const VARIABLE: &str = "THREADBARE_PLACED";
 
-/// Tool, job, node and kind of node, and whether the node is this run's alone; empty
-/// if no tool is known.
+/// The job of a fleet's tool that started this run: tool, job, node, kind of node, and whether the
+/// run has the node alone. Empty without a known tool.
 pub(super) fn placed() -> Map<String, Value> {
-    // Slurm is queried once.
     static PLACED: OnceLock<Map<String, Value>> = OnceLock::new();
     let find = || {
         let cpus = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN);
@@ -38,15 +34,15 @@ fn scontrol(kind: &str, name: &str) -> Option<String> {
     output.status.success().then_some(text)
 }
 
-/// The number of CPUs that Slurm reserves for the system, by `CoreSpecCount` or `CpuSpecList` of the
-/// node or `--core-spec` of the job. An exclusive job does not get them.
+/// How many CPUs Slurm reserves for the system, by the node's `CoreSpecCount` or `CpuSpecList` or
+/// the job's `--core-spec`. An exclusive job does not get them.
 fn reserved_count(node: &str, job: &str) -> u64 {
     let field = |text: &str, name: &str| {
         let mut words = text.split_whitespace();
         words.find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
     };
     let count = |text: &str, name: &str| field(text, name)?.parse::<u64>().ok();
-    // Slurm reports `CPUEfctv`, the CPUs for jobs, from 22.05 on.
+    // `CPUEfctv`, the CPUs for jobs, exists from 22.05 on.
     let told = count(node, "CPUTot").zip(count(node, "CPUEfctv"));
     let told = told.map(|(all, for_jobs)| all.saturating_sub(for_jobs));
     let listed = field(node, "CPUSpecList").and_then(|list| affinity::parse(&list).ok());
@@ -56,7 +52,7 @@ fn reserved_count(node: &str, job: &str) -> u64 {
     told.max(listed).max(threads).unwrap_or(0)
 }
 
-/// The taint of a node that other jobs may use at the same time.
+/// Other jobs may use the node at the same time.
 pub(super) fn shared_node_taint() -> Option<Taint> {
     (placed().get("alone") == Some(&Value::from(false))).then(|| Taint {
         kind: "shared_node".to_owned(),
@@ -74,8 +70,8 @@ fn read(
     if let Some(job) = variable("SLURM_JOB_ID") {
         facts.insert("tool".to_owned(), "slurm".into());
         let node = variable("SLURMD_NODENAME");
-        // Slurm does not tell a job that it has the node alone. A job that has all of the node's
-        // CPUs, except those that no job gets, has it alone.
+        // Slurm does not say whether a job has the node alone: it does if it has all CPUs, except
+        // those that no job gets.
         let own = variable("SLURM_CPUS_ON_NODE").and_then(|count| count.parse::<u64>().ok());
         if let Some((own, all)) = own.zip(cpus) {
             let reserved = || {
@@ -154,7 +150,6 @@ mod tests {
         };
         let node = "NodeName=n1 CPUAlloc=6 CPUEfctv=6 CPUTot=8 CoreSpecCount=1 CPUSpecList=6-7";
         assert!(alone("6", 8, node, "CoreSpec=*"));
-        // Another job has the seventh.
         assert!(!alone("5", 8, node, "CoreSpec=*"));
         // Slurm before 22.05.
         for old in [

@@ -57,14 +57,14 @@ fn build(facts: &mut BTreeMap<String, Value>) {
     put(facts, "libc", maps.as_deref().and_then(libc_version));
 }
 
-/// The mapped files, from the text of `/proc/PID/maps`.
+/// `maps`: the text of `/proc/PID/maps`.
 fn mapped(maps: &str) -> impl Iterator<Item = &str> {
     maps.lines()
         .filter_map(|line| line.split_whitespace().nth(5))
 }
 
-/// The allocator of this process, and so of the lanes, which inherit `LD_PRELOAD`: the name of the
-/// library that replaces the system's allocator.
+/// The library that replaces the system's allocator in this process, and so in the lanes, which
+/// inherit `LD_PRELOAD`.
 fn allocator(maps: &str) -> String {
     let names = mapped(maps).filter_map(|path| Path::new(path).file_name()?.to_str());
     let is_other = |name: &&str| {
@@ -75,7 +75,6 @@ fn allocator(maps: &str) -> String {
     others.next().unwrap_or("system").to_owned()
 }
 
-/// The version of the C library, from the file that this process has mapped.
 fn libc_version(maps: &str) -> Option<String> {
     let path = mapped(maps).find(|path| {
         path.contains("/libc.so") || path.contains("/libc-") || path.contains("ld-musl")
@@ -138,8 +137,8 @@ fn kernel(facts: &mut BTreeMap<String, Value>) {
     );
 }
 
-/// The parameters of the kernel's command line that affect speed. The others are left out, because
-/// they may hold names and addresses of machines, and result files are public.
+/// The parameters of the kernel's command line that affect speed. Others may hold names and
+/// addresses, and result files are public.
 fn without_values(line: &str) -> String {
     const KEPT: [&str; 24] = [
         "mitigations",

@@ -1,6 +1,4 @@
-//! Finds the disturbances of a run: readings that are above their bounds.
-//!
-//! Taints are only recorded here. The analysis of a run decides what they mean.
+//! Finds the disturbances of a run. The analysis decides what they mean.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +7,7 @@ use reports::schema::Taint;
 
 use super::{Readings, clocks, placed};
 
-/// The bounds, as shares of the time, above which a reading taints its block.
+/// The shares of the time above which a reading taints its block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
     /// CPU time that the hypervisor gave to others.
@@ -25,9 +23,9 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// Steal and waits for memory: a fifth of the smallest effect that gets a verdict (5%), so that
-    /// neither alone causes a verdict. Waits for a disk matter only if they are long, because only
-    /// `io.file_read` has any.
+    /// Steal and waits for memory: a fifth of the smallest effect that gets a verdict (5%), so
+    /// neither alone causes a verdict. Only `io.file_read` waits for a disk, so only long waits
+    /// matter.
     fn default() -> Self {
         Self {
             steal_ratio: 0.01,
@@ -50,7 +48,7 @@ fn taint(kind: &str, value: f64, bound: f64, block: Option<u64>, message: String
     }
 }
 
-/// The taints of one block by its readings; of the whole run for `None`.
+/// The taints by the readings of one block; of the whole run for `None`.
 #[must_use]
 pub fn taints_of(readings: &Readings, bounds: &Bounds, block: Option<u64>) -> Vec<Taint> {
     let checks = [
@@ -103,8 +101,8 @@ pub fn taints_of(readings: &Readings, bounds: &Bounds, block: Option<u64>) -> Ve
     taints
 }
 
-/// The taints that every run on this host has: by the host's setup, and by `idle`, the readings
-/// while nothing was measured.
+/// The taints of every run on this host: by its setup, and by `idle`, the readings while nothing
+/// was measured.
 #[must_use]
 pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
     let mut taints = taints_of(idle, bounds, None);
@@ -121,8 +119,8 @@ pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
     taints
 }
 
-/// The taint of a lane whose threads the kernel moved between CPUs more often than its balancing
-/// does: after each move the caches of the new CPU are cold.
+/// The kernel moved a lane's threads between CPUs more often than its balancing does. After each
+/// move the caches are cold.
 #[must_use]
 pub(crate) fn migrations_taint(
     lane: &str,
@@ -131,7 +129,7 @@ pub(crate) fn migrations_taint(
     block: u64,
 ) -> Option<Taint> {
     const MOST_PER_S: f64 = 1_000.0;
-    // Fewer moves happen when threads start, and do not matter.
+    // Threads that start cause fewer moves than this.
     const FEWEST: u64 = 100;
     let rate = count as f64 / over.as_secs_f64();
     (count >= FEWEST && rate > MOST_PER_S).then(|| {
@@ -142,8 +140,7 @@ pub(crate) fn migrations_taint(
     })
 }
 
-/// The taint of a block after which the CPU's clock rate was well below `fastest_hz`, the run's
-/// highest.
+/// After a block the clock rate was well below `fastest_hz`, the run's highest.
 #[must_use]
 pub(crate) fn frequency_taint(now_hz: f64, fastest_hz: f64, block: u64) -> Option<Taint> {
     const LEAST_SHARE: f64 = 0.9;
@@ -157,7 +154,7 @@ pub(crate) fn frequency_taint(now_hz: f64, fastest_hz: f64, block: u64) -> Optio
     })
 }
 
-/// The taint of lanes that were built without optimisation.
+/// Lanes were built without optimisation.
 #[must_use]
 pub fn debug_build_taint() -> Taint {
     Taint {
@@ -170,8 +167,7 @@ pub fn debug_build_taint() -> Taint {
 }
 
 fn governor_taint(governor: &str) -> Option<Taint> {
-    // `schedutil` and similar governors change the frequency with the load, so
-    // figures depend on what ran before.
+    // Other governors change the frequency with the load, so figures depend on what ran before.
     (governor != "performance").then(|| Taint {
         kind: "governor".to_owned(),
         message: format!(

@@ -1,5 +1,4 @@
-//! Readings of the host over an interval: steal, throttling, pressure, and the CPU time of other
-//! programs.
+//! The host's state over an interval: steal, throttling, pressure, CPU time of other programs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,25 +11,24 @@ use serde_json::Value;
 
 use super::{clocks, text};
 
-/// Readings by name. A name ends with the unit. A reading that the host does not have is absent.
+/// Readings by name, which ends with the unit. A reading that the host lacks is absent.
 pub type Readings = BTreeMap<String, f64>;
 
-/// The name of the reading of the clock rate, of the first CPU whose driver reports it.
+/// The clock rate of the first CPU whose driver reports it.
 pub(crate) const FREQUENCY: &str = "frequency_hz";
 
-/// Reads counters and returns how they changed since the last time.
+/// Reads how counters change over time.
 #[derive(Debug)]
 pub struct Watch {
     last: Counters,
 }
 
-/// Counters that only rise, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Counters {
     at_ns: u64,
-    /// Ticks of all CPUs, by kind of use.
+    /// Of all CPUs, by kind of use.
     cpu_ticks: Option<CpuTicks>,
-    /// Ticks of this process and of the lanes that it has reaped.
+    /// Of this process and of the lanes that it has reaped.
     own_ticks: Option<u64>,
     throttled_ns: Option<u64>,
     pressure_us: BTreeMap<&'static str, u64>,
@@ -52,7 +50,7 @@ impl Default for Watch {
 }
 
 impl Watch {
-    /// Starts to watch now.
+    /// Starts to watch.
     #[must_use]
     pub fn start() -> Self {
         Self {
@@ -60,10 +58,8 @@ impl Watch {
         }
     }
 
-    /// The readings since the last call, or since the start.
-    ///
-    /// Call it when no lane runs: the kernel adds a lane's CPU time to that of this process's
-    /// children when the lane is reaped.
+    /// The readings since the last call or the start. Call it when no lane runs: the kernel adds a
+    /// lane's CPU time to this process's children when the lane is reaped.
     pub fn lap(&mut self) -> Readings {
         let now = Counters::read();
         let mut readings = now.since(&self.last);
@@ -73,7 +69,7 @@ impl Watch {
     }
 }
 
-/// The readings as the result file holds them.
+/// For the result file.
 pub(crate) fn as_values(readings: &Readings) -> BTreeMap<String, Value> {
     readings
         .iter()
@@ -93,7 +89,7 @@ impl Counters {
         let cpu_ticks = stats.as_ref().map(|stats| {
             let cpu = &stats.total;
             let idle = cpu.idle + cpu.iowait.unwrap_or(0);
-            // Guest time is part of user time already.
+            // Guest time is part of user time.
             let interrupts = cpu.irq.unwrap_or(0) + cpu.softirq.unwrap_or(0);
             let busy = cpu.user + cpu.nice + cpu.system + interrupts;
             CpuTicks {
@@ -174,7 +170,7 @@ impl Counters {
     }
 }
 
-/// Readings that are values of the present and do not accumulate.
+/// Readings that do not accumulate.
 fn states() -> Readings {
     let mut readings = Readings::new();
     if let Ok(load) = procfs::LoadAverage::current() {

@@ -1,4 +1,4 @@
-//! Finds how long a cell takes, by a trial before anything is recorded.
+//! Finds how long a cell takes.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,43 +12,35 @@ use super::probe::kind_of;
 use super::setup::{Setup, is_memory};
 use crate::lane_process::{Answer, Cause, LaneCommand, LaneFailure, LaneProcess, Limits, Stop};
 
-/// A sample of this length ends the trial: the clock's resolution and the first page faults of the
-/// process matter little in it.
+/// A sample of this length ends the trial: it hardly shows the clock's resolution and the first
+/// page faults.
 const ENOUGH: Duration = Duration::from_millis(2);
-/// The most samples of a trial. The first has one iteration, and each later one has more.
+/// The most samples of a trial. Each has more iterations than the one before.
 const STEPS: u32 = 8;
-/// The most iterations that the protocol allows.
 const MOST_ITERATIONS: u64 = 1_000_000_000;
-/// Checksums and counts stay below this, so that they are exact in every language.
+/// Numbers below this are exact in every language.
 const EXACT: u64 = 1 << 53;
 
-/// The costs of one cell, in nanoseconds.
+/// Of one cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Cost {
-    /// Starting the lane, until it has said hello.
+    /// From the start of the lane to its hello.
     pub(super) process_ns: f64,
-    /// The time of a sample outside its timed section.
+    /// A sample's time outside its timed section.
     pub(super) around_ns: f64,
-    /// One iteration of the timed section.
     pub(super) iteration_ns: f64,
-    /// The fewest and the most iterations that one sample may have.
     pub(super) iterations: (u64, u64),
 }
 
-/// Why a cell gave no sample.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// The lane's process failed.
     Lane(LaneFailure),
     /// The lane answered with an error.
     Answer(ErrorKind, String),
-    /// The answer was wrong.
     Checksum(String),
     /// One sample takes longer than the budget allows for a trial.
     TooLong {
-        /// The time limit of the trial.
         limit: Duration,
-        /// The whole run's budget.
         budget: Duration,
     },
 }
@@ -99,12 +91,11 @@ impl Refusal {
     }
 }
 
-/// The right checksums. Each is computed once, because the computation takes long for `cpu.*`.
+/// Each is computed once, because that takes long for `cpu.*`.
 #[derive(Debug, Default)]
 pub(super) struct Expected(BTreeMap<(&'static str, Parameters), u64>);
 
 impl Expected {
-    /// The right checksum of one iteration.
     pub(super) fn of_one(&mut self, workload: &'static Workload, parameters: &Parameters) -> u64 {
         *self
             .0
@@ -113,7 +104,6 @@ impl Expected {
     }
 }
 
-/// Takes one sample and checks its answer.
 pub(super) fn checked_sample(
     process: &mut LaneProcess,
     workload: &'static Workload,
@@ -139,14 +129,13 @@ pub(super) fn checked_sample(
     }
 }
 
-/// The result of a cell's trial.
 pub(super) struct Tried {
     pub(super) cost: Cost,
-    /// The kernel's counts during the last sample of the trial.
+    /// The counts of the trial's last sample.
     pub(super) counters: Option<Counters>,
 }
 
-/// Finds the cost of a cell of `lane`: by a trial, which also counts events, or by [`guess`].
+/// Finds a cell's cost by a trial, which also counts events, or by [`guess`].
 pub(super) fn calibrate(
     setup: &Setup,
     load: &Load,
@@ -201,21 +190,21 @@ pub(super) fn calibrate(
             });
             return Ok(Tried { cost, counters });
         }
-        // The first iterations are the slowest, so the next step aims above the target; but not so
-        // far that a wrong guess costs a second.
+        // The first iterations are the slowest, so the next step aims above the target. A wrong
+        // guess must not cost a second.
         let factor = (2 * ENOUGH.as_nanos() / elapsed.as_nanos().max(1)).clamp(2, 32);
         iterations = (iterations * u64::try_from(factor).unwrap_or(2)).min(most_iterations);
     }
     unreachable!("the loop above returns at its last step")
 }
 
-/// The limits of a trial: the usual ones, except that the budget also limits a sample. A longer
-/// sample would be repeated in each process of its cell, and use up the time of the run.
+/// The budget also limits a trial's sample: each process of the cell would repeat a longer one, and
+/// use up the run's time.
 fn trial_limits(setup: &Setup) -> Limits {
     const MOST_SHARES: usize = 80;
     const LEAST: Duration = Duration::from_secs(5);
-    // With up to 40 cells, one sample for each cell takes at most half of the budget, unless
-    // `LEAST` is longer than a cell's share.
+    // With up to 40 cells, one sample of each takes at most half of the budget, unless `LEAST` is
+    // longer than a cell's share.
     let shares = (2 * setup.cells_count()).clamp(1, MOST_SHARES) as u32;
     Limits {
         sample: setup.limits.sample.min((setup.budget / shares).max(LEAST)),
@@ -223,7 +212,7 @@ fn trial_limits(setup: &Setup) -> Limits {
     }
 }
 
-/// Turns the timeout of a trial into [`Refusal::TooLong`] if the budget has shortened its limit.
+/// A timeout means [`Refusal::TooLong`] if the budget has shortened the limit.
 fn too_long(refusal: Refusal, setup: &Setup) -> Refusal {
     match refusal {
         Refusal::Lane(LaneFailure {
@@ -237,8 +226,8 @@ fn too_long(refusal: Refusal, setup: &Setup) -> Refusal {
     }
 }
 
-/// An estimate of a cell's cost without a trial; `None` if the cell needs a trial. For a memory
-/// ledger, a load on a fixed schedule and a whole service, a trial would take as long as a sample.
+/// A cell's cost without a trial, which would take as long as a sample for a memory ledger, a load
+/// on a fixed schedule and a whole service. `None` if the cell needs a trial.
 fn guess(
     setup: &Setup,
     workload: &'static Workload,
@@ -277,12 +266,12 @@ fn guess(
     None
 }
 
-/// The time to start and end one waiting task, and how many a lane can hold: threads and processes
-/// reach the kernel's limits long before a million.
+/// The time to start and end one waiting task, and how many a lane can hold: the kernel has few
+/// threads and processes.
 fn parked_ns(lane: &str) -> (f64, u64) {
     const KERNEL_TASKS: u64 = 32_768;
     match lane {
-        // The first arm, because this name contains `thread` too.
+        // First, because this name contains `thread` too.
         _ if lane.starts_with("threadbare") => (9e3, u64::MAX),
         _ if lane.contains("process") || lane.contains("fork") => (2e5, KERNEL_TASKS),
         _ if lane.contains("thread") => (6e4, KERNEL_TASKS),
@@ -307,7 +296,6 @@ mod tests {
     use crate::study::{Depth, StudyLane};
     use workloads::catalogue;
 
-    /// A setup of one workload on this many lanes.
     fn setup_of(lanes: usize) -> Setup {
         let lane = StudyLane {
             name: "a".into(),

@@ -1,8 +1,8 @@
 //! Which comparisons are not decided yet, and which case is measured next.
 //!
-//! A *comparison* is one lane against the reference lane on one case, by the main
-//! figure of its workload. A *case* is a workload with its parameters; all cells
-//! of its open comparisons are measured in one block, so that they grow together.
+//! A *comparison* is one lane against the reference lane on one case, by the workload's main
+//! figure. A *case* is a workload with its parameters; one block measures all cells of its open
+//! comparisons.
 //!
 //! | goal    | compared                                         | ends with                  |
 //! |---------|--------------------------------------------------|----------------------------|
@@ -10,16 +10,14 @@
 //! | width   | two builds of a lane; a lane and its A/A pair    | the interval asked for     |
 //!
 //! 1. Every cell has its first rounds, by the plan.
-//! 2. A comparison is judged only at certain numbers of processes ([`looks`]), by the rules of the
-//!    report.
+//! 2. A comparison is judged only at certain numbers of processes ([`looks`]), by the report's
+//!    rules.
 //! 3. The open cases are measured in *passes*. A pass chooses the cases with the most expected
-//!    verdicts a second: a comparison that needs n more processes, and whose block takes the time
-//!    t, counts 1 / (n · t). The pass takes a part of the time that is left ([`PASS`]), and
-//!    measures one block of each of its cases, in random order. So the processes of a case are
-//!    spread over the run, and a case that will never be decided takes time only if no other is
-//!    left.
-//! 4. A case whose comparisons are all decided is measured until it has [`ENOUGH`] processes. The
-//!    undecided cases come first.
+//!    verdicts a second: a comparison that needs n more processes, in blocks of time t, counts 1 /
+//!    (n · t). The pass takes a part of the time that is left ([`PASS`]), and measures one block of
+//!    each of its cases, in random order. So a case's processes are spread over the run, and a case
+//!    that will never be decided takes time only if no other is left.
+//! 4. A decided case is measured until it has [`ENOUGH`] processes, after the undecided ones.
 //!
 //! `reports/METHOD.md` says how looks, and the end at a verdict, affect the rates of errors.
 
@@ -43,12 +41,10 @@ use workloads::protocol::Parameters;
 use super::header::THRESHOLD_RATIO;
 use super::plan::{Plan, PlannedBlock, shuffled};
 
-/// If the time allows, a case gets this many processes even if its comparisons are decided earlier:
-/// with this many, the interval of a figure has a confidence of 95%.
+/// If the time allows, a case gets this many processes. With them the interval of a figure has a
+/// confidence of 95%.
 const ENOUGH: u64 = 10;
-/// The most rounds of any case.
 const MOST_ROUNDS: u64 = 200;
-/// The part of the remaining time that one pass takes.
 const PASS: f64 = 1.0 / 6.0;
 
 const BOUND: Bound = Bound {
@@ -56,41 +52,38 @@ const BOUND: Bound = Bound {
     noise_ratio: 0.0,
 };
 
-/// All comparisons of a run.
 #[derive(Debug)]
 pub(super) struct Comparisons {
-    /// The half-width of the interval that decides a comparison; `None` if a verdict decides it.
+    /// Half of the interval that decides a comparison; `None` if a verdict does.
     width_ratio: Option<f64>,
     cells: Vec<Cell>,
     cases: Vec<Case>,
     list: Vec<Comparison>,
     pass: VecDeque<usize>,
-    /// Whether more blocks may follow those of the plan.
+    /// Blocks may follow those of the plan.
     goes_on: bool,
     seed: u64,
 }
 
-/// The state of one cell.
 #[derive(Debug, Default)]
 struct Cell {
     case: usize,
     /// Of a control: the cell that it measures again.
     twin: Option<usize>,
-    /// The main figure of each process, by its round.
+    /// The main figure of each process, by round.
     figures: BTreeMap<u64, f64>,
-    /// The time of all its processes, and their number.
+    /// Of all its processes.
     took: (Duration, u32),
     given_up: bool,
 }
 
-/// All cells of one workload with one set of parameters.
 #[derive(Debug)]
 struct Case {
     workload: String,
     cells: Vec<usize>,
     /// Rounds in which it was measured.
     rounds: u64,
-    /// True if it is measured again after the plan's rounds.
+    /// It may be measured after the plan's rounds.
     grows: bool,
     /// The order of the cells in its last block.
     order: Vec<usize>,
@@ -101,7 +94,7 @@ struct Comparison {
     ours: usize,
     /// The same as `ours` if a later run will be compared with this one.
     theirs: usize,
-    /// True if both are the same lane of the same build (an A/A pair).
+    /// Both are the same lane of the same build (an A/A pair).
     is_pair: bool,
     /// The number of processes at the last look.
     looked: u64,
@@ -185,7 +178,6 @@ impl Comparisons {
         found
     }
 
-    /// Adds the samples of a process of the cell at this place, and its time.
     pub(super) fn add(&mut self, at: usize, round: u64, samples: &[f64], took: Duration) {
         let cell = &mut self.cells[at];
         cell.took.0 += took;
@@ -197,12 +189,12 @@ impl Comparisons {
         case.rounds = case.rounds.max(round + 1);
     }
 
-    /// Records that the cell at this place will not be measured again.
+    /// The cell will not be measured again.
     pub(super) fn give_up(&mut self, at: usize) {
         self.cells[at].given_up = true;
     }
 
-    /// How many comparisons between lanes, or builds, are decided, and how many can be decided.
+    /// How many comparisons between lanes or builds are decided, and how many can be.
     pub(super) fn decided(&self) -> (usize, usize) {
         let alive = self
             .list
@@ -212,7 +204,7 @@ impl Comparisons {
         (all.iter().filter(|decided| **decided).count(), all.len())
     }
 
-    /// True if one side has too few processes and will get no more.
+    /// One side has too few processes and will get no more.
     fn is_lost(&self, one: &Comparison) -> bool {
         let is_lost = |at: usize| {
             let cell = &self.cells[at];
@@ -221,8 +213,7 @@ impl Comparisons {
         is_lost(one.ours) || is_lost(one.theirs)
     }
 
-    /// Judges all comparisons by the samples so far. A comparison gets new ratios when it has the
-    /// number of processes of its next look.
+    /// A comparison gets new ratios when it has the processes of its next look.
     pub(super) fn judge(&mut self) {
         for at in 0..self.list.len() {
             let one = &self.list[at];
@@ -260,7 +251,7 @@ impl Comparisons {
         }
     }
 
-    /// Judges as the report's page of main figures does.
+    /// As the report's page of main figures.
     fn judge_verdicts(&mut self) {
         let workload = |one: &Comparison| self.cases[self.cells[one.ours].case].workload.as_str();
         let deviations = |of: Option<&str>| -> Vec<f64> {
@@ -295,15 +286,14 @@ impl Comparisons {
         for (at, verdict) in places.into_iter().zip(found) {
             self.list[at].decided = verdict.is_decided();
         }
-        // A pair only tests the method. It is measured as long as the other comparisons of its
-        // case.
+        // A pair only tests the method, and is measured as long as its case.
         for one in self.list.iter_mut().filter(|one| one.is_pair) {
             one.decided = true;
         }
     }
 
-    /// The next block after those of the plan; `index` is its place among all blocks. `None` if no
-    /// case that is worth measuring fits into the time.
+    /// The block at place `index`, after those of the plan. `None` if no case that is worth
+    /// measuring fits into the time.
     pub(super) fn next(&mut self, plan: &Plan, index: u64, left: Duration) -> Option<PlannedBlock> {
         if !self.goes_on {
             return None;
@@ -322,7 +312,6 @@ impl Comparisons {
         None
     }
 
-    /// Chooses the cases of the next pass.
     fn plan_pass(&mut self, plan: &Plan, left: Duration, random: &mut StdRng) {
         self.judge();
         let mut worths: Vec<(f64, f64, usize)> = Vec::new();
@@ -372,8 +361,8 @@ impl Comparisons {
         }
     }
 
-    /// The cells of a case that are worth measuring again: those of its undecided comparisons, with
-    /// their A/A pairs. If all are decided, all cells of the case while it has few processes.
+    /// The cells of a case's undecided comparisons, with their A/A pairs. If all are decided: all
+    /// cells, while the case has few processes.
     fn wanted(&self, at: usize) -> BTreeSet<usize> {
         let case = &self.cases[at];
         if !case.grows || case.rounds >= MOST_ROUNDS {
@@ -399,7 +388,7 @@ impl Comparisons {
         wanted
     }
 
-    /// The comparisons of a case that are not decided and still can be.
+    /// The undecided comparisons of a case that can still be decided.
     fn open(&self, case: usize) -> impl Iterator<Item = &Comparison> {
         self.list.iter().filter(move |one| {
             let sides = [&self.cells[one.ours], &self.cells[one.theirs]];
@@ -410,7 +399,7 @@ impl Comparisons {
         })
     }
 
-    /// The expected verdicts of a block of this case, for each second that it takes.
+    /// The expected verdicts a second of a block of this case.
     fn worth(&self, at: usize, cost: f64) -> f64 {
         let more = |one: &Comparison| {
             let due = looks::next(one.looked).map_or(f64::INFINITY, |due| due as f64);
@@ -427,7 +416,7 @@ impl Comparisons {
         self.open(at).map(|one| 1.0 / (more(one) * cost)).sum()
     }
 
-    /// The expected time of a block of these cells, in seconds, from their earlier processes.
+    /// The expected seconds of a block of these cells, from their earlier processes.
     fn cost(&self, plan: &Plan, cells: &BTreeSet<usize>) -> f64 {
         let of = |&at: &usize| match self.cells[at].took {
             (_, 0) => plan.cells[at].estimate_ns as f64 / 1e9,
@@ -436,8 +425,8 @@ impl Comparisons {
         cells.iter().map(of).sum()
     }
 
-    /// At the end of a run with a precision: how many comparisons have reached it, as text. The
-    /// report analyses the samples again; its result is the valid one.
+    /// For a run with a precision: how many comparisons have reached it. The report analyses the
+    /// samples again, and its result is the valid one.
     pub(super) fn conclusion(&self) -> Option<String> {
         let (decided, all) = self.decided();
         self.width_ratio.map(|goal| {
@@ -456,7 +445,7 @@ mod tests {
 
     const LANES: [&str; 3] = ["thread", "a", "b"];
 
-    /// `workloads` with three lanes each, whose first lane has a control.
+    /// `workloads` with three lanes each; the first lane has a control.
     fn plan(workloads: &[&str]) -> Plan {
         let mut cells = Vec::new();
         for workload in workloads {
@@ -482,15 +471,15 @@ mod tests {
         }
     }
 
-    /// A random figure: `middle` times e to a power between -`share` and `share`.
+    /// `middle` times e to a random power between -`share` and `share`.
     fn figure(at: usize, round: u64, middle: f64, share: f64) -> f64 {
         let mixed = (round * 31 + at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11;
         let uniform = mixed as f64 / (1_u64 << 53) as f64;
         middle * (share * (2.0 * uniform - 1.0)).exp()
     }
 
-    /// Measures the first rounds and then the chosen blocks, until none is chosen or `seconds` are
-    /// over. Returns how often each cell was measured, and the final comparisons.
+    /// Measures until no block is chosen or `seconds` are over. Returns how often each cell was
+    /// measured, and the comparisons.
     fn measured(
         plan: &Plan,
         seconds: f64,

@@ -1,5 +1,3 @@
-//! Runs a study from its first step to its last, or continues one.
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,7 +21,6 @@ use crate::environment::{self, Bounds, Watch, debug_build_taint, standing_taints
 use crate::lane_process::Stop;
 use crate::scratch::Scratch;
 
-/// How long the host is observed before anything is measured.
 const IDLE_WATCH: Duration = Duration::from_millis(400);
 /// The parameter of workloads that read temporary files.
 const FILES: &str = "file_bytes";
@@ -44,7 +41,7 @@ pub enum StudyError {
     /// The user stopped the run before anything was measured.
     #[error("stopped before anything was measured")]
     Stopped,
-    /// The run cannot be measured here: a lane has another version, or the machine is another one.
+    /// A lane has another version, or the machine is another one.
     #[error("{0}")]
     Other(String),
     /// The file holds no plan to continue.
@@ -52,11 +49,11 @@ pub enum StudyError {
     NoPlan(String),
 }
 
-/// Measures all of `setup` into a new result file at `path`.
+/// Measures `setup` into a new result file at `path`.
 ///
 /// # Errors
 ///
-/// [`StudyError`]. A lane that fails is not an error: the file gets a line about the failure.
+/// [`StudyError`]. A lane that fails is no error: the file gets a line about it.
 pub fn run(
     setup: &Setup,
     path: &Path,
@@ -140,8 +137,8 @@ pub fn run(
     state.measure(writer, 0, stop, observer)
 }
 
-/// Goes on with the run in the claimed file after its last complete block, by
-/// the plan that the file holds. `setup` must have the file's lanes and workloads.
+/// Continues the run in the claimed file after its last complete block, by its plan. `setup` must
+/// have the file's lanes and workloads.
 ///
 /// # Errors
 ///
@@ -212,8 +209,7 @@ fn refuse_without_lanes(lanes: &[ProbedLane]) -> Result<(), StudyError> {
     Err(StudyError::NoLane(reasons.join("\n")))
 }
 
-/// Why the temporary files that this workload reads cannot be created; `None` if they can, or if it
-/// reads none.
+/// Why this workload's temporary files cannot be created; `None` if they can, or if it reads none.
 fn no_files(setup: &Setup, workload: &Workload) -> Option<String> {
     if !workload.has_parameter(FILES) {
         return None;
@@ -222,8 +218,8 @@ fn no_files(setup: &Setup, workload: &Workload) -> Option<String> {
     made.err().map(|error| error.to_string())
 }
 
-/// Why the run in the file cannot be continued here: its figures would be those of
-/// two machines, or of two versions of a lane.
+/// Why the run cannot be continued here: its figures would be of two machines, or of two versions
+/// of a lane.
 fn other_than(begun: &Header, lanes: &[ProbedLane]) -> Option<String> {
     let machines = [&begun.host.machine, &environment::host().machine];
     if machines[0].key() != machines[1].key() {
@@ -257,8 +253,7 @@ fn other_than(begun: &Header, lanes: &[ProbedLane]) -> Option<String> {
     })
 }
 
-/// The taint of a lane that uses another number of CPUs than it was given: its figures cannot be
-/// compared with those of the other lanes.
+/// A lane that uses another number of CPUs than it was given cannot be compared with the others.
 fn cpus_taint(lane: &ProbedLane, setup: &Setup) -> Option<Taint> {
     let Known::Runs(_, hello) = &lane.known else {
         return None;
@@ -276,7 +271,7 @@ fn cpus_taint(lane: &ProbedLane, setup: &Setup) -> Option<Taint> {
     })
 }
 
-/// The taints of the steps that the kernel refused at the start of lanes, each step once.
+/// Each step once.
 fn refusals(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
     let refused: BTreeSet<&str> = lanes.iter().flat_map(|lane| lane.refused.clone()).collect();
     refused.into_iter().map(|step| Taint {
@@ -286,10 +281,8 @@ fn refusals(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
     })
 }
 
-/// A memory workload whose sample takes longer than this has no A/A pair.
 const LONGEST_PAIRED_NS: f64 = 1e9;
 
-/// The outcome of the trials of all cells.
 #[derive(Default)]
 struct Trials {
     candidates: Vec<Candidate>,
@@ -297,7 +290,7 @@ struct Trials {
     counters: Vec<Counters>,
 }
 
-/// Tries every cell once. Those that fail are returned as failures.
+/// Returns the cells that fail as failures.
 fn try_cells(
     setup: &Setup,
     lanes: &[ProbedLane],
@@ -375,14 +368,13 @@ fn try_cells(
                 trials.candidates.push(candidate);
             }
         }
-        // The A/A pairs: a lane is measured again, at its first case. If that case is a point of a
-        // sweep, at all points. Each workload takes the next lane, so that all lanes have pairs.
+        // A/A pairs: a lane is measured again at its first case, or at all points of that case's
+        // sweep. Each workload takes the next lane.
         if firsts.is_empty() {
             continue;
         }
         let first = &firsts[place % firsts.len()];
-        // Figures of memory hardly vary, so a pair whose processes take seconds would show no more
-        // than the pair of memory.parked.
+        // Figures of memory hardly vary, so a slow pair shows no more than that of memory.parked.
         let sample_ns = first.cost.around_ns + first.cost.iteration_ns;
         let has_pair = !is_memory(workload) || sample_ns < LONGEST_PAIRED_NS;
         let is_pair = |cell: &&Candidate| {
@@ -399,8 +391,8 @@ fn try_cells(
     Ok(trials)
 }
 
-/// True if `cell` is `first`, or another point of the same slope: a figure of memory is a slope
-/// over the numbers of tasks, so its A/A pair needs all points.
+/// Whether `cell` is `first` or another point of its slope: a figure of memory is a slope over the
+/// numbers of tasks, so its A/A pair needs all points.
 fn is_along(cell: &Candidate, first: &Candidate) -> bool {
     let without_tasks = |cell: &Candidate| {
         let mut parameters = cell.parameters.clone();

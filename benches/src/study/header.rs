@@ -1,4 +1,4 @@
-//! The result file's header: all that is known before the first sample.
+//! The result file's header.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::environment;
 /// The smallest effect that gets a verdict.
 pub(super) const THRESHOLD_RATIO: f64 = 0.05;
 
-/// The name under which the plan is kept in the design.
+/// The name of the plan in the design.
 pub(super) const PLAN: &str = "plan";
 
 pub(super) fn header(setup: &Setup, lanes: &[ProbedLane], plan: &Plan) -> Header {
@@ -63,7 +63,7 @@ pub(super) fn header(setup: &Setup, lanes: &[ProbedLane], plan: &Plan) -> Header
     }
 }
 
-/// The current time, in the form of RFC 3339 with the host's offset.
+/// RFC 3339, with the host's offset.
 pub(super) fn now() -> String {
     let now = jiff::Zoned::now();
     now.timestamp()
@@ -145,7 +145,6 @@ fn measure(kind: &MetricKind) -> Measure {
     }
 }
 
-/// The figure, with its meaning on this workload.
 fn figure_of(workload: &Workload, name: &str) -> Metric {
     let mut figure = figure(name);
     if (workload.id, name) == ("io.email", "load_busy_ratio") {
@@ -170,7 +169,7 @@ fn figure(name: &str) -> Metric {
     }
 }
 
-/// The parameter with the most values among the cases; `None` if no parameter varies.
+/// The parameter with the most values; `None` if none varies.
 fn axis(workload: &Workload, cases: &[&Parameters]) -> Option<String> {
     let values_of = |name: &str| {
         let values = cases.iter().filter_map(|case| case.get(name));
@@ -193,7 +192,7 @@ fn axis(workload: &Workload, cases: &[&Parameters]) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// The variant of an enum of the header, by its name in the header.
+/// A variant by its name in the header.
 fn named<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
     serde_json::from_value(json!(name)).ok()
 }
@@ -225,7 +224,7 @@ fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
-/// The groups of these workloads, in the order of the catalogue.
+/// In the order of the catalogue.
 fn groups(workloads: &[&Workload]) -> Vec<WorkloadGroup> {
     let is_run = |group: &&catalogue::Group| {
         let mut members = workloads.iter();
@@ -297,7 +296,6 @@ mod tests {
         }
     }
 
-    /// A workload that is defined here only.
     static ADDED: Workload = Workload {
         id: "cpu.added",
         title: "Added by a test",

@@ -1,9 +1,8 @@
 //! The load generator of a server: its CPUs, and its limit on them.
 //!
-//! A server and its load generator use about the same CPU time for a request,
-//! because nearly all of it is TCP's. So the generator gets separate CPUs, and
-//! its limit is measured first, against a bare echo server. A figure that
-//! needed most of that limit is a lower bound for the lane, and is tainted.
+//! A server and its load generator use about the same CPU time for a request, because nearly all of
+//! it is TCP's. So the generator gets separate CPUs, and its limit is measured first, against a
+//! bare echo server. A figure near that limit is a lower bound for the lane, and is tainted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -27,33 +26,31 @@ use crate::cpus::Cpus;
 use crate::environment;
 use crate::lane_process::LaneCommand;
 
-/// The name of the generator's limit in its report. The generator computes the limit from its CPU
-/// time, which other programs on its CPUs change little.
+/// The generator computes this limit from its CPU time, which other programs change little.
 const OWN_LIMIT: &str = "load_limit_per_s";
-/// How many times the limit is measured; the median is taken.
+/// The median counts.
 const TRIES: usize = 5;
-/// The requests of one measurement: about a fifth of a second for a generator on one CPU.
+/// About a fifth of a second for a generator on one CPU.
 const REQUESTS: u64 = 40_000;
-/// The environment variables by which a lane finds the generator and its settings.
+/// The variables by which a lane finds the generator and its settings.
 const PROGRAM: &str = "THREADBARE_LOAD";
 const CPUS: &str = "THREADBARE_LOAD_CPUS";
 const LIMIT: &str = "THREADBARE_LOAD_LIMIT";
 
-/// The generator of one run. Without separate CPUs it has no known limit.
+/// Without separate CPUs the generator has no known limit.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     split: Option<Split>,
     limits: BTreeMap<Connections, f64>,
 }
 
-/// Which CPUs are the server's and which the generator's.
 #[derive(Clone, Debug, PartialEq)]
 struct Split {
     server: Cpus,
     generator: Cpus,
 }
 
-/// The parameters of a case on which the limit depends.
+/// What the limit depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Connections {
     count: u64,
@@ -73,8 +70,8 @@ impl Connections {
 }
 
 impl Load {
-    /// Measures the generator's limit at each case of `setup` that needs
-    /// one. Blocks the thread for about a second for each such case.
+    /// Measures the generator's limit at each case that needs one. Blocks the thread for about a
+    /// second for each.
     pub(super) fn measure(setup: &Setup, observer: &mut dyn Observer) -> Self {
         let mut load = Self::default();
         if !setup.workloads.iter().any(|one| is_loaded(one)) {
@@ -93,7 +90,7 @@ impl Load {
         };
         load.split = Some(split.clone());
         let program = program(setup);
-        // At the smallest sizes the figures are not used, so they need no limit.
+        // The smallest sizes give no figures, so they need no limit.
         let Some(program) = program.filter(|_| setup.size != Size::Tiny) else {
             return load;
         };
@@ -122,7 +119,6 @@ impl Load {
         load
     }
 
-    /// How and on which CPUs to start a lane for this cell.
     pub(super) fn command(
         &self,
         command: &LaneCommand,
@@ -145,7 +141,7 @@ impl Load {
         (command, split.server.clone())
     }
 
-    /// Why this case is not measured on any lane; `None` if it is measured.
+    /// Why no lane measures this case.
     pub(super) fn refusal(
         &self,
         workload: &Workload,
@@ -191,7 +187,6 @@ pub(super) fn headroom_taint(
     })
 }
 
-/// Whether a generator on separate CPUs loads the workload.
 fn is_loaded(workload: &Workload) -> bool {
     is_echo(workload) || matches!(workload.shape, Shape::Service)
 }
@@ -201,7 +196,6 @@ fn is_echo(workload: &Workload) -> bool {
     matches!(workload.shape, Shape::TcpEcho | Shape::Handler(_))
 }
 
-/// The path of the load generator, from the variable that lanes get.
 fn program(setup: &Setup) -> Option<PathBuf> {
     let commands = setup
         .lanes
@@ -214,9 +208,8 @@ fn program(setup: &Setup) -> Option<PathBuf> {
 }
 
 impl Split {
-    /// The generator gets three fifths of the CPUs or a little more, so that it is faster than the
-    /// server; of two CPUs each gets one. At most one physical core has CPUs of both. `None` for
-    /// one CPU.
+    /// The generator gets three fifths of the CPUs or a little more, to be faster than the server.
+    /// At most one physical core has CPUs of both. `None` for one CPU.
     fn of(cpus: &Cpus) -> Option<Self> {
         Self::by(cpus, |cpu| {
             let topology = |name| {
@@ -240,13 +233,13 @@ impl Split {
     }
 }
 
-/// These CPUs as a set; `None` for none.
+/// `None` without CPUs.
 fn list(numbers: &[usize]) -> Option<Cpus> {
     let words: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     words.join(",").parse().ok()
 }
 
-/// The generator's limit: requests a second.
+/// In requests a second.
 fn limit(
     program: &Path,
     split: &Split,
@@ -259,7 +252,7 @@ fn limit(
     Ok(limits[TRIES / 2])
 }
 
-/// Measures the limit once. Blocks the thread for at most `timeout` for each of the two processes.
+/// Blocks the thread for at most `timeout` for each of the two processes.
 fn attempt(
     program: &Path,
     split: &Split,
@@ -323,14 +316,13 @@ fn attempt(
     limit.ok_or_else(|| format!("the load generator's report has no {OWN_LIMIT}"))
 }
 
-/// The interval between two checks whether a process has ended.
 const SLICE: Duration = Duration::from_millis(5);
 
-/// A process that is killed when this value is dropped.
+/// Killed when this value is dropped.
 struct Helper(Child);
 
 impl Helper {
-    /// Waits for its end; `None` if it has not ended by `deadline`.
+    /// `None` if it has not ended by `deadline`.
     fn end_by(&mut self, deadline: Instant) -> io::Result<Option<ExitStatus>> {
         loop {
             let ended = self.0.try_wait()?;
@@ -344,20 +336,20 @@ impl Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        // An echo server has usually ended already, with its last connection.
+        // An echo server has usually ended with its last connection.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Waits until the pipe has bytes to read or is at its end; false after `timeout`.
+/// Waits for bytes or the end of the pipe; false after `timeout`.
 fn is_readable(pipe: &impl AsFd, timeout: Duration) -> bool {
     let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
     let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
 }
 
-/// The content of the pipe of a process that has ended.
+/// For a process that has ended.
 fn all_of(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {

@@ -1,4 +1,4 @@
-//! Measures the blocks of a plan. Each is on the disk before the next begins.
+//! Measures the blocks of a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -26,15 +26,15 @@ use crate::environment::{
 };
 use crate::lane_process::{LaneCommand, LaneProcess, Stop};
 
-/// A run that has taken this many times its budget is cut short.
+/// A run is cut short after this many times its budget.
 const OVERRUN: f64 = 1.2;
-/// If a process is this many times as slow as planned, its samples are shortened. So it ends before
-/// the time limit, and its slowness is recorded as a result. Such factors occur: a hand-over
-/// through the kernel costs a hundred times as much as one without it.
+/// Samples of a process that is this many times as slow as planned are shortened, so it ends before
+/// the time limit. Such factors occur: a hand-over through the kernel costs a hundred times as much
+/// as one without it.
 const MUCH_SLOWER: f64 = 10.0;
-/// A cell is given up after this many processes of it have crashed or failed.
+/// This many failed processes give a cell up.
 const MOST_CRASHES: u64 = 2;
-/// A cell is given up if its process takes this long before it fails.
+/// A cell is given up if its process takes this long to fail.
 const LONG_FAILURE: Duration = Duration::from_secs(5);
 
 /// The outcome of a study.
@@ -42,11 +42,11 @@ const LONG_FAILURE: Duration = Duration::from_secs(5);
 pub struct Outcome {
     /// Blocks that are complete.
     pub blocks_count: usize,
-    /// True if the user stopped the run: the file has no end record, and the run can be resumed.
+    /// The user stopped the run, which can be resumed: the file has no end record.
     pub stopped: bool,
-    /// True if the time limit cut it short.
+    /// The time limit cut it short.
     pub out_of_time: bool,
-    /// Samples that had a wrong answer: the run has failed.
+    /// Samples with a wrong answer: the run has failed.
     pub wrong_checksums_count: u64,
     /// Processes that failed otherwise.
     pub failures_count: u64,
@@ -59,7 +59,7 @@ pub struct Outcome {
     pub limits_count: u64,
 }
 
-/// Identifies a cell among the failures. A cell and its control have the same key.
+/// A cell and its control have the same key.
 type CellKey = (String, String, protocol::Parameters);
 
 fn key_of(cell: &PlannedCell) -> CellKey {
@@ -70,7 +70,6 @@ fn key_of(cell: &PlannedCell) -> CellKey {
     )
 }
 
-/// The state of a run, which changes while it is measured.
 pub(super) struct State<'a> {
     setup: &'a Setup,
     commands: BTreeMap<&'a str, &'a LaneCommand>,
@@ -90,9 +89,8 @@ pub(super) struct State<'a> {
     fastest_hz: f64,
     /// The time of the blocks so far: as planned, and as measured.
     paced: (Duration, Duration),
-    /// The comparisons, which decide what is measured next.
     comparisons: Comparisons,
-    /// The main quantity of each workload, which comparisons are decided on.
+    /// The main quantity of each workload, for the comparisons.
     quantities: BTreeMap<String, Quantity>,
     /// Lanes in languages that are compiled while they run.
     late: BTreeSet<&'a str>,
@@ -168,7 +166,7 @@ impl<'a> State<'a> {
             };
             let block_began = Instant::now();
             if !self.measure_block(&block, &mut writer, stop, observer)? {
-                // Without an end record the run can be resumed after its last block.
+                // Without an end record the run can be resumed.
                 self.outcome.stopped = true;
                 return Ok(self.outcome);
             }
@@ -211,8 +209,7 @@ impl<'a> State<'a> {
         Ok(self.outcome)
     }
 
-    /// The block at this place: the plan's. After the plan, one for undecided comparisons that fits
-    /// into the time.
+    /// The plan's block; after the plan, one for undecided comparisons that fits into the time.
     fn block(&mut self, index: usize) -> Option<PlannedBlock> {
         if let Some(block) = self.plan.blocks.get(index) {
             return Some(block.clone());
@@ -221,7 +218,6 @@ impl<'a> State<'a> {
         self.comparisons.next(&self.plan, index as u64, left)
     }
 
-    /// The taint of a block after which the clock rate was well below the run's highest.
     fn frequency_taint(&mut self, readings: &Readings, block: u64) -> Option<Taint> {
         let now = *readings.get(FREQUENCY)?;
         self.fastest_hz = self.fastest_hz.max(now);
@@ -232,7 +228,6 @@ impl<'a> State<'a> {
         self.began.elapsed().as_secs_f64() > self.setup.budget.as_secs_f64() * OVERRUN
     }
 
-    /// Adds the samples that were measured before this run was resumed.
     pub(super) fn recall<'g>(&mut self, groups: impl Iterator<Item = &'g Group>) {
         for group in groups {
             let is_it = |cell: &PlannedCell| {
@@ -241,8 +236,7 @@ impl<'a> State<'a> {
                     && cell.parameters == group.parameters
             };
             if let Some(at) = self.plan.cells.iter().position(is_it) {
-                // The file does not have the time that the process took, so the planned time is
-                // used.
+                // The file does not have the time of the process.
                 let took = Duration::from_nanos(self.plan.cells[at].estimate_ns);
                 self.learn(at, group.process_index, &group.samples, took);
             }
@@ -250,8 +244,7 @@ impl<'a> State<'a> {
         self.comparisons.judge();
     }
 
-    /// Adds the samples and the time of a process to the comparisons, which choose what is measured
-    /// next.
+    /// Adds a process to the comparisons.
     fn learn(&mut self, at: usize, round: u64, samples: &[Sample], took: Duration) {
         let quantity = self.quantities.get(&self.plan.cells[at].workload);
         let figures: Vec<f64> = quantity.map_or_else(Vec::new, |quantity| {
@@ -271,8 +264,8 @@ impl<'a> State<'a> {
         self.paced.1 += took;
     }
 
-    /// The estimated time of the rest. For a plan alone: its estimate from block `next` on,
-    /// corrected by its error so far. If the run continues after its plan: the rest of the budget.
+    /// The estimated rest of the run. Of a plan alone: its estimate from block `next` on, corrected
+    /// by its error so far; else the rest of the budget.
     fn left(&self, next: usize) -> Duration {
         let factor = match self.paced.0.as_secs_f64() {
             planned if planned > 0.5 => self.paced.1.as_secs_f64() / planned,
@@ -354,13 +347,12 @@ impl<'a> State<'a> {
                         refusal.into_failure(&cell.workload, &cell.lane, &cell.parameters);
                     failure.process_index = block.process_index;
                     failure.block_index = block.index;
-                    // `is_crash` leaves out timeouts, because the budget may shorten the limit of a
-                    // trial. Here a timeout means that the lane hung.
+                    // `is_crash` leaves out timeouts, because the budget may limit a trial. Here a
+                    // timeout means that the lane hung.
                     let is_hung = failure.kind == FailureKind::TimedOut;
                     self.outcome.crashes_count += u64::from(is_hung);
                     self.failed(writer, failure, observer)?;
                     if took >= LONG_FAILURE {
-                        // The next process would take as long, and fail too.
                         self.give_up(key_of(&cell));
                     }
                 }
@@ -372,8 +364,7 @@ impl<'a> State<'a> {
         Ok(true)
     }
 
-    /// Measures a cell in one fresh process. Returns the samples, and why there are no more. After
-    /// a wrong checksum there are none.
+    /// Measures a cell in one fresh process. Without samples after a wrong checksum.
     fn measure_cell(&mut self, cell: &PlannedCell, stop: &Stop) -> Asked {
         let mut asked = Asked {
             samples: Vec::new(),
@@ -453,7 +444,7 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    /// Counts a failure, and gives its cell up if another try would fail again or take long.
+    /// Gives the failed cell up if another try would fail again or take long.
     pub(super) fn remember(&mut self, failure: &Failure) {
         let key = (
             failure.workload.clone(),
@@ -486,19 +477,17 @@ impl<'a> State<'a> {
     }
 }
 
-/// The result of one fresh process.
 struct Asked {
     samples: Vec<Sample>,
-    /// Iterations of each sample.
     iterations: u64,
     migrations_count: Option<u64>,
     warm_up: Option<reports::schema::WarmUp>,
-    /// Why the process took no more samples.
+    /// Why there are no more samples.
     refusal: Option<Refusal>,
 }
 
-/// The iterations of a sample in this process: those of the plan, or fewer if an iteration at the
-/// end of the warm-up takes more than [`MUCH_SLOWER`] times as long as planned.
+/// The plan's iterations of a sample, or fewer if an iteration at the end of the warm-up takes more
+/// than [`MUCH_SLOWER`] times as long as planned.
 fn iterations_after(cell: &PlannedCell, iteration_ns: Option<f64>) -> u64 {
     let longest_ns = MUCH_SLOWER * cell.estimate_ns as f64 / cell.samples_count.max(1) as f64;
     match iteration_ns {
@@ -509,7 +498,7 @@ fn iterations_after(cell: &PlannedCell, iteration_ns: Option<f64>) -> u64 {
     }
 }
 
-/// The main quantity of each workload, as the result file describes it.
+/// As the result file describes them.
 fn quantities(setup: &Setup, plan: &Plan) -> BTreeMap<String, Quantity> {
     let main = |workload: &&'static Workload| {
         let quantity = Quantity::main_of(&describe(workload, plan))?;
@@ -538,7 +527,6 @@ fn known(workload: &str) -> Result<&'static Workload, Refusal> {
     })
 }
 
-/// Converts a sample of the protocol to one of the result file.
 fn recorded(sample: protocol::Sample) -> Sample {
     Sample {
         elapsed_ns: sample.elapsed_ns,

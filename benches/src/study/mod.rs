@@ -1,33 +1,30 @@
-//! The study: measures every workload on every lane, in fresh processes and in a
-//! fair order, and writes the samples.
+//! The study: measures every workload on every lane, in fresh processes, and writes the samples.
 //!
 //! # Words
 //!
 //! A **cell** is one lane on one case: a workload with given parameters. A **block** measures cells
 //! of one workload once, each in a fresh process. A **round** is one block of a case. The
-//! `process_index` of a sample is its round, so cells of a case with the same `process_index` were
-//! measured in the same block.
+//! `process_index` of a sample is its round.
 //!
 //! # The protocol of a run
 //!
 //! 1. `probe`: each lane is started once and reports what it can run.
 //! 2. `load`: the load generator's limit, if a server is loaded.
-//! 3. `calibrate`: each cell is tried, to find how many iterations make a sample
-//!    of a sensible length. A cell that fails here is recorded and left out.
-//! 4. `plan`: the number of samples and their length are fitted to the time
-//!    budget, and the order of the first rounds is drawn from the seed.
-//! 5. `measure`: block by block, each on the disk before the next begins; each process warms up
+//! 3. `calibrate`: each cell is tried, to find how many iterations make a sample of a sensible
+//!    length. A cell that fails here is recorded and left out.
+//! 4. `plan`: the number and length of samples are fitted to the time budget, and the order of the
+//!    first rounds is drawn from the seed.
+//! 5. `measure`: block by block, each on the disk before the next begins. Each process warms up
 //!    before its first sample (`warm_up`).
-//! 6. `comparisons`: after the first rounds, the undecided comparisons are measured, first those
-//!    with the most expected verdicts a second. The run ends when all are decided, or the time is
-//!    up.
+//! 6. `comparisons`: then the undecided comparisons are measured, first those with the most
+//!    expected verdicts a second. The run ends when all are decided, or the time is up.
 //!
 //! # Why in this order
 //!
-//! All lanes of a block are measured within a short time, so a change of the host (heat, another
-//! virtual machine) affects all of them. The blocks of a workload are spread over the run, so a
-//! disturbance of a minute affects only some of them. Rounds come in pairs: a random order, then
-//! its reverse, so that over a pair no lane is early more often than another.
+//! A block takes a short time, so a change of the host (heat, another virtual machine) affects all
+//! of its lanes. A workload's blocks are spread over the run, so a disturbance of a minute affects
+//! only some. Rounds come in pairs: a random order, then its reverse, so no lane of a pair is early
+//! more often than another.
 
 mod calibrate;
 mod comparisons;

@@ -1,15 +1,12 @@
-//! Shows the progress of a study: a progress bar, a log, or nothing.
-
 use std::time::Duration;
 
 use reports::schema::{Failure, Taint};
 
 use super::plan::{Plan, PlannedBlock, PlannedCell};
 
-/// Gets the progress of a study. Every call is made by the study's own thread,
-/// between samples and never within one.
+/// Shows the progress of a study. The study's own thread calls it, between samples.
 pub trait Observer {
-    /// A step before the measurement begins, such as `starting threadbare`.
+    /// A step before the measurement, such as `starting threadbare`.
     fn preparing(&mut self, what: &str);
     /// The plan is made; `done` blocks of it were measured earlier.
     fn planned(&mut self, plan: &Plan, done: usize);
@@ -17,7 +14,7 @@ pub trait Observer {
     fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, left: Duration);
     /// A block is complete and on the disk.
     fn block_done(&mut self, block: &PlannedBlock, left: Duration);
-    /// This many comparisons of main figures are decided, of all that can be.
+    /// This many of `all` comparisons of main figures are decided.
     fn decided(&mut self, decided: usize, all: usize);
     /// A cell could not be measured.
     fn failed(&mut self, failure: &Failure);

@@ -1,4 +1,4 @@
-//! The cells of a run, how often they are measured and in which order.
+//! The cells of a run, and the order in which they are measured.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,38 +13,35 @@ use workloads::protocol::Parameters;
 use super::calibrate::Cost;
 use super::warm_up;
 
-/// The shortest useful sample: a hundred times the jitter of reading a clock and a pipe.
+/// A hundred times the jitter of reading a clock and a pipe.
 const SHORTEST_SAMPLE_NS: f64 = 1e6;
-/// The fewest samples of a process. Fewer do not show how much the samples of one process vary; so
-/// if the time is short, a case is left out instead.
+/// Fewer samples do not show how much they vary within a process; so if the time is short, a case
+/// is left out instead.
 const FEWEST_SAMPLES: u64 = 3;
-/// The share of the budget for the rounds that every cell has. The rest is for comparisons that
-/// these rounds do not decide.
+/// The share of the budget for the first rounds. The rest is for undecided comparisons.
 const FIRST_ROUNDS: f64 = 0.6;
 /// The length of a piece of the warm-up, as a share of a sample.
 const WARM_UP: f64 = 0.25;
-/// How many pieces a warm-up usually has: see `warm_up`.
+/// The usual number of pieces of a warm-up: see `warm_up`.
 const USUAL_PIECES: f64 = 2.0;
-/// A cell whose number of iterations is fixed, or is 1, can only warm up by whole samples. Samples
-/// longer than this are not repeated for a warm-up.
+/// A cell with a fixed number of iterations, or one, can only warm up by whole samples, unless they
+/// are longer than this.
 const LONGEST_WARM_UP_NS: f64 = 2.5e8;
 
-/// All blocks of a run, in order. The plan is in the result file, so another version of this
-/// program can resume the run.
+/// All blocks of a run, in order. The result file holds it, so another version of this program can
+/// resume the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The cells.
     pub cells: Vec<PlannedCell>,
     /// The blocks, in the order in which they are measured.
     pub blocks: Vec<PlannedBlock>,
-    /// The cases that did not fit into the budget, as text. Each begins with
-    /// its workload's id.
+    /// The cases that did not fit into the budget; each text begins with the workload's id.
     pub left_out: Vec<String>,
-    /// The smallest change of a cell that should be detected, as a share; `None` if the goal of the
-    /// run is verdicts.
+    /// The smallest change that should be detected, as a share; `None` if the goal is verdicts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision_ratio: Option<f64>,
-    /// True if the run continues after these blocks, with cells that need more samples.
+    /// The run continues after these blocks.
     #[serde(default)]
     pub goes_on: bool,
 }
@@ -58,17 +55,16 @@ pub struct PlannedCell {
     pub lane: String,
     /// The parameters of its case.
     pub parameters: Parameters,
-    /// True for a control: the second measurement of a lane, which is compared with the first (an
-    /// A/A pair).
+    /// A control: the second measurement of a lane, compared with the first (an A/A pair).
     pub control: bool,
-    /// How often the shape is repeated inside a sample.
+    /// How often a sample repeats the shape.
     pub iterations: u64,
-    /// How often the shape is repeated in each piece of the warm-up; 0 for no warm-up.
+    /// The same for each piece of the warm-up; 0 for no warm-up.
     pub warm_up_iterations: u64,
-    /// The longest warm-up. It ends earlier if it is flat.
+    /// The longest warm-up; a flat one ends earlier.
     #[serde(default)]
     pub warm_up_most_ns: u64,
-    /// True if more processes may be started after those of the plan.
+    /// More processes may follow those of the plan.
     #[serde(default)]
     pub grows: bool,
     /// Samples that each process takes.
@@ -82,7 +78,7 @@ pub struct PlannedCell {
 pub struct PlannedBlock {
     /// The place among all blocks, from 0.
     pub index: u64,
-    /// The round: which fresh process of each cell this is, from 0.
+    /// Which fresh process of each cell this is, from 0.
     pub process_index: u64,
     /// The workload's id.
     pub workload: String,
@@ -90,7 +86,6 @@ pub struct PlannedBlock {
     pub cells: Vec<usize>,
 }
 
-/// A cell that can be measured, and its costs.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) workload: &'static str,
@@ -98,18 +93,17 @@ pub(super) struct Candidate {
     pub(super) parameters: Parameters,
     pub(super) control: bool,
     pub(super) processes_count: u64,
-    /// True if more processes are started when needed.
+    /// More processes are started when needed.
     pub(super) grows: bool,
-    /// True for a language that is compiled while it runs: such a program gets faster for seconds.
+    /// The language is compiled while it runs: a program gets faster for seconds.
     pub(super) compiles_late: bool,
-    /// The most samples that one process may take.
+    /// Of one process.
     pub(super) most_samples: u64,
-    /// True for a case that is a point of a regression, which needs all of its points.
+    /// A point of a regression, which needs all of its points.
     pub(super) is_of_sweep: bool,
     pub(super) cost: Cost,
 }
 
-/// The limits that a plan must keep.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     pub(super) budget: Duration,
@@ -121,11 +115,10 @@ pub(super) struct Room {
 }
 
 impl Plan {
-    /// Fits the candidates to the limits: first by shorter samples, then by fewer, down to
-    /// [`FEWEST_SAMPLES`] (to one if the run continues), then by leaving out the most expensive
-    /// cases that no question needs ([`is_spare`]). The number of processes does not change.
+    /// Fits the candidates to the limits: by shorter samples, then by fewer, down to
+    /// [`FEWEST_SAMPLES`] (one if the run continues), then by leaving out the most expensive cases
+    /// that are spare ([`is_spare`]). The number of processes does not change.
     pub(super) fn fit(mut candidates: Vec<Candidate>, room: Room) -> Self {
-        // The rest is for comparisons that are not decided by then.
         let share = if room.goes_on { FIRST_ROUNDS } else { 1.0 };
         let budget_ns = room.budget.as_nanos() as f64 * share;
         alike(&mut candidates);
@@ -139,8 +132,8 @@ impl Plan {
                     .map(|cell| planned(cell, samples, target))
                     .collect();
                 let cost = whole_cost(&candidates, &cells);
-                // One sample is enough if the run continues, because later processes replace the
-                // missing samples, or if no case can be left out.
+                // One sample is enough if the run continues, because later processes add samples,
+                // or if no case can be left out.
                 let fewest = match most_expensive_case(&candidates, &cells) {
                     Some(_) if !room.goes_on => FEWEST_SAMPLES,
                     _ => 1,
@@ -185,7 +178,7 @@ impl Plan {
         Duration::from_nanos(cells.map(|&cell| self.cells[cell].estimate_ns).sum())
     }
 
-    /// The most fresh processes that any cell has.
+    /// The most fresh processes of a cell.
     #[must_use]
     pub fn processes_count(&self) -> u64 {
         self.blocks
@@ -195,7 +188,7 @@ impl Plan {
             .unwrap_or(0)
     }
 
-    /// The most samples that a process takes.
+    /// The most samples of a process.
     #[must_use]
     pub fn samples_count(&self) -> u64 {
         self.cells
@@ -206,8 +199,8 @@ impl Plan {
     }
 }
 
-/// Gives two builds of one lane, and a lane and its control, samples of the same length. A
-/// difference of length would appear as a change.
+/// Two builds of a lane, and a lane and its control, get samples of the same length. A difference
+/// of length would look like a change.
 fn alike(candidates: &mut [Candidate]) {
     let mut slowest: BTreeMap<(&str, String, Parameters), Cost> = BTreeMap::new();
     let key = |cell: &Candidate| {
@@ -225,8 +218,8 @@ fn alike(candidates: &mut [Candidate]) {
     }
 }
 
-/// The longest sample with which all cells fit into the budget. It is for the cells whose number of
-/// iterations can be chosen.
+/// The longest sample with which all cells fit into the budget. Only for cells whose iterations can
+/// be chosen.
 fn sample_target(candidates: &[Candidate], samples: u64, room: Room, budget_ns: f64) -> f64 {
     let samples = samples as f64;
     let mut fixed = 0.0;
@@ -262,15 +255,15 @@ fn planned(cell: &Candidate, samples: u64, target_ns: f64) -> PlannedCell {
     let sample_ns = iteration_ns * iterations as f64;
     let free = is_free(&cell.cost);
     // If even the fewest iterations take long, the cell has fewer samples. It may use twice its
-    // share of the time, so that it has more than one if possible.
+    // share of the time, to have more than one.
     let room = 2.0 * target_ns * samples as f64;
     let samples_count = match sample_ns <= 1.5 * target_ns {
         true => samples,
         false if free => ((room / sample_ns) as u64).clamp(1, samples),
         false => samples.min(1 + (room / sample_ns) as u64),
     };
-    // A sample of one iteration needs no warm-up of the same length, unless its
-    // language is compiled at run time.
+    // One iteration needs no warm-up of the same length, unless its language is compiled at run
+    // time.
     let warm_up_iterations = match free && iterations > 1 {
         true => ((iterations as f64 * WARM_UP) as u64).max(1),
         false if cell.compiles_late && sample_ns <= LONGEST_WARM_UP_NS => iterations,
@@ -304,7 +297,7 @@ fn whole_cost(candidates: &[Candidate], cells: &[PlannedCell]) -> f64 {
         .sum()
 }
 
-/// The cost of all cells of a case, in nanoseconds.
+/// In nanoseconds.
 fn case_cost(
     candidates: &[Candidate],
     cells: &[PlannedCell],
@@ -318,7 +311,7 @@ fn case_cost(
         .sum()
 }
 
-/// Of the cases that may be left out, the one whose cells cost the most.
+/// Of the spare cases.
 fn most_expensive_case(
     candidates: &[Candidate],
     cells: &[PlannedCell],
@@ -341,10 +334,10 @@ fn most_expensive_case(
     dearest.map(|(workload, parameters)| (workload, parameters.clone()))
 }
 
-/// True if `case` may be left out of `cases`: the others still have, for every parameter, its least
-/// and its largest value, and every number of workers. A *code* is a parameter that selects an
-/// alternative (an atomic, a mutex, a channel). Codes are compared with each other, so every code
-/// stays where all other parameters have their largest values.
+/// Whether `case` may be left out of `cases`: the others still have each parameter's least and
+/// largest value, and every number of workers. A *code* is a parameter that selects an alternative
+/// (an atomic, a mutex, a channel). Every code stays where all other parameters are largest,
+/// because codes are compared.
 fn is_spare(
     case: &Parameters,
     cases: &BTreeSet<&Parameters>,
@@ -363,7 +356,7 @@ fn is_spare(
     if has_codes && parameters.all(|(name, &value)| is_code(name) || is_most(name, value)) {
         return false;
     }
-    // A workload keeps at least one case, even without parameters.
+    // A workload keeps at least one case.
     cases.len() > 1
         && case.iter().all(|(name, &value)| {
             let carries = is_end(name, value) || name == "workers_count";
@@ -379,7 +372,7 @@ fn is_code(workload: &str, parameter: &str) -> bool {
     })
 }
 
-/// A case as text: `100 tasks, sleep 5 ns`.
+/// As text: `100 tasks, sleep 5 ns`.
 fn describe(parameters: &Parameters) -> String {
     if parameters.is_empty() {
         return "no parameters".to_owned();
@@ -390,7 +383,7 @@ fn describe(parameters: &Parameters) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// A cell's name for the user: `spawn.batch on thread with 100 tasks`.
+/// For the user: `spawn.batch on thread with 100 tasks`.
 #[must_use]
 pub fn cell_name(workload: &str, lane: &str, parameters: &Parameters) -> String {
     match parameters.is_empty() {
@@ -399,9 +392,9 @@ pub fn cell_name(workload: &str, lane: &str, parameters: &Parameters) -> String 
     }
 }
 
-/// The blocks. Each round has every workload once, in random order. In an even round the cells of a
-/// workload are in random order, and in the odd round that follows in reverse. Two builds of one
-/// lane are adjacent, so two rounds measure them as A B, B A.
+/// Each round has every workload once, in random order. In an even round a workload's cells are in
+/// random order, and in the odd round that follows in reverse. Two builds of a lane are adjacent,
+/// so two rounds measure them as A B, B A.
 fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut of_workload: BTreeMap<&str, (u64, Vec<usize>)> = BTreeMap::new();
@@ -443,7 +436,7 @@ fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> 
     blocks
 }
 
-/// The cells in random order, the two builds of a lane adjacent.
+/// In random order, the two builds of a lane adjacent.
 pub(super) fn shuffled(
     mut order: Vec<usize>,
     cells: &[PlannedCell],
@@ -454,7 +447,6 @@ pub(super) fn shuffled(
     order
 }
 
-/// Moves the second of two builds of a lane next to the first.
 fn together(order: &mut [usize], cells: &[PlannedCell]) {
     let is_twin = |a: &PlannedCell, b: &PlannedCell| {
         a.lane != b.lane
@@ -471,10 +463,10 @@ fn together(order: &mut [usize], cells: &[PlannedCell]) {
     }
 }
 
-/// A seed for a run without a given one.
+/// A seed for a run.
 #[must_use]
 pub fn random_seed() -> u64 {
-    // 53 bits, because a JSON reader of any language reads such a number exactly.
+    // 53 bits are exact in every reader of JSON.
     rand::rng().random::<u64>() >> 11
 }
 

@@ -1,5 +1,3 @@
-//! Presets: a choice of lanes, workloads and cases for one question.
-
 use std::collections::BTreeSet;
 
 use clap::ValueEnum;
@@ -32,7 +30,7 @@ impl Preset {
         }
     }
 
-    /// The names of the lanes. This build, or this host, may lack some of them.
+    /// The names of the lanes. This build, or this host, may lack some.
     #[must_use]
     pub fn lanes(self) -> Vec<&'static str> {
         match self {
@@ -52,7 +50,6 @@ impl Preset {
             ],
             Self::Growth => vec!["threadbare", "thread", "tokio", "go"],
             Self::Published => {
-                // Our runtime, and the lanes of the published figures.
                 let mut lanes = vec!["threadbare"];
                 for cell in published_cells() {
                     if !lanes.contains(&&*cell.lane) {
@@ -85,7 +82,7 @@ impl Preset {
         catalogue::all().filter(|one| self.has(one)).collect()
     }
 
-    /// The cases of `workload`: the catalogue's, with this preset's values.
+    /// The catalogue's cases of `workload`, with this preset's values.
     #[must_use]
     pub fn cases(self, workload: &Workload, size: Size, cpus: usize) -> Vec<Parameters> {
         let mut cases = workload.cases(size, cpus);
@@ -117,8 +114,8 @@ impl Preset {
         }
     }
 
-    /// The values with which this preset replaces the catalogue's; `None` if the workload is not in
-    /// it, and for `Published`, whose cells have their own values.
+    /// The values that replace the catalogue's; `None` if the workload is not in the preset. The
+    /// cells of `Published` have their own.
     fn values(self, workload: &Workload) -> Option<Values> {
         match self {
             Self::Peers => workload.presets.peers,
@@ -129,7 +126,6 @@ impl Preset {
     }
 }
 
-/// The cells of the published figures that a run is compared with.
 fn published_cells() -> impl Iterator<Item = &'static published::Cell> {
     let judged = published::all().iter().filter(|one| one.shown.is_none());
     judged.flat_map(published::Figure::cells)
@@ -198,12 +194,10 @@ mod tests {
 
     #[test]
     fn small_form_of_a_service_takes_less_than_a_minute() {
-        /// Starting the lane and the backend.
         const START_NS: f64 = 5e8;
         let workload = catalogue::find("service.http").unwrap();
         let lanes = workload.presets.lanes;
         assert!(lanes.iter().all(|lane| crate::lanes::find(lane).is_some()));
-        // One lane has an A/A pair.
         let cells = (lanes.len() as u64 + 1) as f64;
         let cases = workload.cases(Size::Full, 4);
         let all = cases.iter().map(|one| longest_ns(one) + START_NS);
@@ -226,7 +220,7 @@ mod tests {
         }
     }
 
-    /// If the table misspelt a name, its figure would never be compared.
+    /// A misspelt figure would never be compared.
     #[test]
     fn cells_of_published_figures_are_cells_of_the_suite() {
         for figure in published::all() {

@@ -1,5 +1,3 @@
-//! Starts each lane once and reads what it can run.
-
 use workloads::protocol::Hello;
 
 use reports::schema::FailureKind;
@@ -9,7 +7,7 @@ use super::setup::{Setup, StudyLane};
 use crate::cpus::Cpus;
 use crate::lane_process::{Cause, LaneCommand, LaneProcess, Limits, Stop};
 
-/// A lane after its probe.
+/// A lane after its start.
 #[derive(Clone, Debug)]
 pub struct ProbedLane {
     /// The lane.
@@ -30,7 +28,7 @@ pub enum Known {
 }
 
 impl ProbedLane {
-    /// Starts `lane` once. Blocks the thread for at most the hello limit.
+    /// Starts `lane` once to read its hello. Blocks the thread for at most the hello limit.
     #[must_use]
     pub fn probe(lane: &StudyLane, cpus: &Cpus, limits: Limits, stop: &Stop) -> Self {
         let absent = |kind, message| Self {
@@ -65,7 +63,7 @@ impl ProbedLane {
         }
     }
 
-    /// `None` if the lane runs the workload, else why not.
+    /// Why the lane does not run the workload; `None` if it does.
     #[must_use]
     pub fn refusal(&self, workload: &str) -> Option<(FailureKind, String)> {
         match &self.known {
@@ -82,7 +80,6 @@ impl ProbedLane {
     }
 }
 
-/// Probes all lanes of a run.
 pub(super) fn probe(setup: &Setup, stop: &Stop, observer: &mut dyn Observer) -> Vec<ProbedLane> {
     let ask = |lane: &StudyLane| {
         observer.preparing(&format!("starting {}", lane.name));
@@ -91,7 +88,6 @@ pub(super) fn probe(setup: &Setup, stop: &Stop, observer: &mut dyn Observer) -> 
     setup.lanes.iter().map(ask).collect()
 }
 
-/// The result file's word for a cause.
 pub(super) fn kind_of(cause: &Cause) -> FailureKind {
     match cause {
         Cause::CannotStart(_) => FailureKind::NotInstalled,

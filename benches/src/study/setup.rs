@@ -1,5 +1,3 @@
-//! The setup of a run: what it measures, and for how long.
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +14,7 @@ use crate::cpus::Cpus;
 use crate::lane_process::{LaneCommand, Limits};
 use crate::lanes::{self, LaneEntry, Missing, Toolbox};
 
-/// One lane of a run: its name, and how to start it or why it cannot be started.
+/// One lane of a run.
 #[derive(Clone, Debug)]
 pub struct StudyLane {
     /// The stable name.
@@ -25,17 +23,16 @@ pub struct StudyLane {
     pub noun: String,
     /// The lane that it is a variant of.
     pub variant_of: Option<String>,
-    /// The text that distinguishes it.
+    /// What distinguishes it.
     pub remark: String,
-    /// True if a task is a thread or a process, which costs more than other tasks.
+    /// A task is a thread or a process, which costs more than other tasks.
     pub kernel_tasks: bool,
-    /// How to start it.
+    /// How to start it, or why that cannot be done.
     pub command: Result<LaneCommand, Missing>,
 }
 
 impl StudyLane {
-    /// A lane of the table, with the toolbox's means to start it. May build a
-    /// foreign program.
+    /// A lane of the table. May build a foreign program.
     #[must_use]
     pub fn new(entry: &LaneEntry, toolbox: &Toolbox) -> Self {
         Self {
@@ -48,8 +45,8 @@ impl StudyLane {
         }
     }
 
-    /// A lane of the table in another build, whose lane program is `program`, to be compared with
-    /// this build's. `None` for a lane in another language, because builds do not contain it.
+    /// A lane of the table in another build, of the lane program `program`. `None` for a lane in
+    /// another language, which no build contains.
     #[must_use]
     pub fn of_base(entry: &LaneEntry, toolbox: &Toolbox, program: &Path) -> Option<Self> {
         entry.foreign.is_none().then(|| Self {
@@ -61,25 +58,23 @@ impl StudyLane {
         })
     }
 
-    /// The name by which its program knows it: without version or build.
+    /// The lane's name without version or build.
     #[must_use]
     pub fn plain_name(&self) -> &str {
         lanes::versioned(&self.name).map_or_else(|| plain_name(&self.name), |(lane, _)| lane)
     }
 }
 
-/// The parameter for the number of tasks. The memory of a task is the slope of the memory over this
-/// number.
+/// A task's memory is the slope over this parameter.
 pub(super) const TASKS: &str = "tasks_count";
-/// The fewest processes of a memory workload with one number of tasks, where no line can be fitted:
-/// its interval needs as many.
+/// A memory workload with one number of tasks has no slope. Its interval needs this many processes.
 const FEWEST_OF_COUNT: u64 = 3;
 /// Processes of a workload in its small form.
 pub(super) const FEW: u64 = 3;
-/// From this many tasks on, a process takes seconds.
+/// With this many tasks, a process takes seconds.
 const SLOW_COUNT: u64 = 1_000_000;
 
-/// All settings of a run.
+/// All settings of a run: what it measures, and for how long.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The lanes, in the order of the report.
@@ -90,53 +85,50 @@ pub struct Setup {
     pub depth: Depth,
     /// Which of a workload's cases are measured.
     pub size: Size,
-    /// The preset that chooses the cases, if one was given.
+    /// The preset that chooses the cases.
     pub preset: Option<Preset>,
-    /// Whether a workload that names lanes (`presets.lanes`) is measured only on those, by few
-    /// processes.
+    /// A workload that names lanes (`presets.lanes`) is measured in its small form: on only those,
+    /// by few processes.
     pub few_lanes: bool,
-    /// Parameters whose values were given on the command line, for each workload that has them.
+    /// Values from the command line, for each workload with the parameter.
     pub values: Vec<(String, Vec<u64>)>,
     /// Fresh processes of each cell.
     pub processes_count: u64,
-    /// Fresh processes for each case of a memory sweep. The sweep has one regression,
-    /// and each process is one of its points. Where there are too few cases for a
-    /// regression, two processes of each show how much they differ.
+    /// Fresh processes for each case of a memory sweep, each a point of one regression. If there
+    /// are too few cases for a regression, two processes of each show how much they differ.
     pub memory_processes_count: u64,
-    /// The most samples that one process takes of its cell.
+    /// The most samples of a process.
     pub samples_count: u64,
-    /// The longest that a calibrated sample should take.
+    /// The longest calibrated sample.
     pub sample_target: Duration,
-    /// Whether more processes are started, after those of each cell, for the
-    /// comparisons that are not decided.
+    /// More processes follow for the undecided comparisons.
     pub goes_on: bool,
-    /// The smallest change of a cell that should be detected, as a share; `None` if the goal of the
-    /// run is verdicts.
+    /// The smallest change that should be detected, as a share; `None` if the goal is verdicts.
     pub precision_ratio: Option<f64>,
-    /// Whether every cell is measured twice (an A/A pair), and not only one lane of each workload.
+    /// Every cell is measured twice (an A/A pair), not only one lane of each workload.
     pub twice: bool,
-    /// The time for the whole run; the plan is fitted to it.
+    /// The time for the whole run.
     pub budget: Duration,
     /// The seed of every random choice.
     pub seed: u64,
-    /// The CPUs that every lane is pinned to.
+    /// The CPUs to which every lane is pinned.
     pub cpus: Cpus,
     /// How long a lane may take to answer.
     pub limits: Limits,
     /// The part of the run that is measured here.
     pub shard: Option<Shard>,
-    /// Names the run among all runs.
+    /// Identifies the run.
     pub run_id: String,
-    /// The command line, word by word.
+    /// Word by word.
     pub command: Vec<String>,
     /// The lane that the others are compared with.
     pub reference_lane: String,
-    /// The figures of another tool, to be kept with the run.
+    /// Figures of another tool, kept with the run.
     pub cross_checks: Vec<CrossCheck>,
 }
 
 impl Setup {
-    /// The usual values for a depth. The command is left empty.
+    /// The usual values for a depth, without a command.
     ///
     /// | depth | cases | processes | samples | budget |
     /// |---|---|---|---|---|
@@ -144,7 +136,7 @@ impl Setup {
     /// | standard | full | 5 | 1 of 20 ms | with the micro-benchmarks under 12 min; 45 s more with a whole service |
     /// | full | full | 10 | 5 of 50 ms | 45 min |
     ///
-    /// These are the first processes of a cell: see `comparisons` for the others.
+    /// Further processes may follow: see `comparisons`.
     #[must_use]
     pub fn new(
         depth: Depth,
@@ -191,9 +183,8 @@ impl Setup {
         }
     }
 
-    /// Takes part `index` (from 1) of `count` equal runs with one seed: every
-    /// `count`-th workload, with all of its lanes, so that no comparison is
-    /// split. The parts share a run id.
+    /// Takes part `index` (from 1) of `count` equal runs with one seed and run id: every `count`-th
+    /// workload, with all of its lanes.
     pub fn take_shard(&mut self, index: u32, count: u32) {
         self.shard = Some(Shard { index, count });
         self.run_id = format!("{:016x}-of-{count}", self.seed);
@@ -204,8 +195,8 @@ impl Setup {
         });
     }
 
-    /// Measures every cell in many short processes, until a change of this share can be detected.
-    /// The processes may be short, because figures vary more between processes than within one.
+    /// Measures every cell in many processes, until a change of this share can be detected. The
+    /// processes may be short, because figures vary more between processes than within one.
     pub fn be_precise(&mut self, ratio: f64) {
         /// With fewer rounds the width of an interval is not known well.
         const FEWEST_ROUNDS: u64 = 10;
@@ -231,18 +222,18 @@ impl Setup {
             })
     }
 
-    /// How many cells there are, if every lane runs every workload.
+    /// If every lane runs every workload.
     pub(super) fn cells_count(&self) -> usize {
         let cases = self.workloads.iter().map(|one| self.cases(one).len());
         cases.sum::<usize>() * self.lanes.len()
     }
 
-    /// Sets the values of the parameter `name`, for every workload that has it. The name may lack
-    /// its unit if it is unique without the unit.
+    /// Sets a parameter for every workload that has it. `name` may lack its unit if it is then
+    /// unique.
     ///
     /// # Errors
     ///
-    /// The problem: no workload of this study has it, or a value is outside of its range.
+    /// No workload of this study has it, or a value is outside of its range.
     pub fn set_values(&mut self, name: &str, values: &[u64]) -> Result<(), String> {
         let known = self.workloads.iter().flat_map(|one| one.parameters);
         let is_it = |known: &str| known.rsplit_once('_').is_some_and(|(stem, _)| stem == name);
@@ -272,8 +263,7 @@ impl Setup {
         Ok(())
     }
 
-    /// The parameters of `lane` for this case. A lane whose tasks are threads or processes gets
-    /// fewer tasks, unless the run is about sizes.
+    /// A lane whose tasks are threads or processes gets fewer tasks, unless the run is about sizes.
     pub(super) fn parameters_of(
         &self,
         lane: &StudyLane,
@@ -288,19 +278,17 @@ impl Setup {
         }
     }
 
-    /// Whether `workload` is measured in its small form: on few lanes, by few processes, and not
-    /// again after the plan's rounds.
+    /// Whether `workload` is measured in its small form: on few lanes, by few processes, and only
+    /// in the plan's rounds.
     #[must_use]
     pub fn is_small(&self, workload: &Workload) -> bool {
         self.few_lanes && !workload.presets.lanes.is_empty()
     }
 
-    /// Whether `lane` measures `workload` in this run.
     pub(super) fn takes(&self, lane: &StudyLane, workload: &Workload) -> bool {
         !self.is_small(workload) || workload.presets.lanes.contains(&lane.plain_name())
     }
 
-    /// Fresh processes for each cell of `workload`, where it has these cases.
     pub(super) fn processes(&self, workload: &Workload, cases: &[Parameters]) -> u64 {
         let tasks = |case: &Parameters| case.get(TASKS).copied().unwrap_or(0);
         match cases {
@@ -314,15 +302,14 @@ impl Setup {
     }
 }
 
-/// Whether the workload's first figure is a memory ledger of the whole host.
 pub(super) fn is_memory(workload: &Workload) -> bool {
     workload.metrics.first() == Some(&MetricKind::MemoryLedger)
 }
 
-/// A name for a run: readable, and different from that of another run.
+/// Readable, and different from that of another run.
 fn run_id(seed: u64) -> String {
     let now = jiff::Timestamp::now().as_nanosecond();
-    // The bits are mixed, because two close times differ only in their low bits.
+    // Two close times differ only in their low bits, so the bits are mixed.
     let mixed = (now as u64 ^ seed.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     format!("{:06x}", mixed >> 40)
 }

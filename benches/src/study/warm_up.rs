@@ -1,32 +1,26 @@
 //! The warm-up: the work of a process before its first sample.
 //!
 //! The warm-up goes in pieces. It is *flat* when none of its last pieces is faster than the fastest
-//! earlier piece by more than [`FLAT`]. For a lane that is compiled before it runs, all but the
-//! first of [`PIECES`] must show that: one piece. For a lane that is compiled while it runs, all
-//! but the first of [`LATE_PIECES`], after at least [`LATE_LEAST_NS`], because such compilers work
-//! in steps and in the background. In any case the warm-up ends at a bound. The result file records
-//! for each process how long the warm-up was and whether it was flat.
+//! earlier piece by more than [`FLAT`]. The last pieces are all but the first of [`PIECES`], or of
+//! [`LATE_PIECES`] for a language that is compiled while it runs, and then after at least
+//! [`LATE_LEAST_NS`]: such compilers work in steps and in the background. The warm-up has a bound.
+//! The result file has each process's warm-up time, and whether it was flat.
 //!
-//! The rule is by Georges, Buytaert and Eeckhout, "Statistically rigorous Java
-//! performance evaluation", OOPSLA 2007, with a bound on the time.
+//! The rule is by Georges, Buytaert and Eeckhout, "Statistically rigorous Java performance
+//! evaluation", OOPSLA 2007, with a bound on the time.
 
 /// A piece counts as faster if it is faster by more than this share.
 const FLAT: f64 = 0.05;
-/// The fewest pieces of a warm-up that is flat.
+/// The fewest pieces of a flat warm-up.
 const PIECES: usize = 2;
 /// The same for a language that is compiled while it runs.
 const LATE_PIECES: usize = 4;
-/// The least time of such a warm-up.
 const LATE_LEAST_NS: u64 = 200_000_000;
-/// The longest warm-up of a language that is compiled while it runs.
 const LATE_MOST_NS: f64 = 3e9;
-/// The most pieces for another language.
 const MOST_PIECES: f64 = 8.0;
 
-/// Languages that are compiled while they run.
 const LATE_LANGUAGES: [&str; 4] = ["java", "javascript", "node", "php"];
 
-/// True if a program in this language gets faster for seconds.
 pub(super) fn compiles_late(language: &str) -> bool {
     let language = language.to_lowercase();
     LATE_LANGUAGES
@@ -34,7 +28,6 @@ pub(super) fn compiles_late(language: &str) -> bool {
         .any(|late| language.split_whitespace().next() == Some(*late))
 }
 
-/// The bound of a warm-up with pieces of this length.
 pub(super) fn most_ns(piece_ns: f64, compiles_late: bool) -> f64 {
     match compiles_late {
         true => LATE_MOST_NS.max(piece_ns),
@@ -42,7 +35,6 @@ pub(super) fn most_ns(piece_ns: f64, compiles_late: bool) -> f64 {
     }
 }
 
-/// A warm-up in progress.
 #[derive(Debug, Default)]
 pub(super) struct WarmUp {
     /// The time of an iteration in each piece.
@@ -52,14 +44,13 @@ pub(super) struct WarmUp {
 }
 
 impl WarmUp {
-    /// Adds a piece of this many iterations.
     pub(super) fn add(&mut self, elapsed_ns: u64, iterations: u64) {
         self.pieces
             .push(elapsed_ns as f64 / iterations.max(1) as f64);
         self.elapsed_ns += elapsed_ns;
     }
 
-    /// True if the warm-up is flat: the process gets no faster.
+    /// The process gets no faster.
     pub(super) fn is_flat(&self, compiles_late: bool) -> bool {
         let (pieces, least_ns) = match compiles_late {
             true => (LATE_PIECES, LATE_LEAST_NS),
@@ -78,7 +69,6 @@ impl WarmUp {
         self.elapsed_ns >= least_ns && fastest(latest) >= fastest(earlier) * (1.0 - FLAT)
     }
 
-    /// The time of an iteration in the last piece.
     pub(super) fn iteration_ns(&self) -> Option<f64> {
         self.pieces.last().copied()
     }
@@ -88,7 +78,7 @@ impl WarmUp {
 mod tests {
     use super::*;
 
-    /// After how many pieces of a hundred iterations a warm-up is flat.
+    /// In pieces of a hundred iterations.
     fn flat_after(compiles_late: bool, piece_ns: impl Fn(usize) -> u64) -> usize {
         let mut warm_up = WarmUp::default();
         let pieces = 1..=1_000;
