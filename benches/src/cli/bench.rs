@@ -1,4 +1,4 @@
-//! The study as a target of `cargo bench`.
+//! The study as the target of `cargo bench`.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -29,12 +29,9 @@ struct BenchArguments {
     filter: Vec<String>,
 }
 
-/// The task of this target.
 #[derive(Debug)]
 enum Task {
-    /// Measure with these arguments.
     Measure(Box<RunArguments>),
-    /// Measure nothing, for this reason.
     Skip(String),
 }
 
@@ -64,8 +61,8 @@ pub fn bench_main() -> ExitCode {
     }
 }
 
-/// The figures that Criterion has just measured: its targets come before this
-/// one. Older estimates may be of other code.
+/// The figures that Criterion has just measured: its targets come before this one. Older estimates
+/// may be of other code.
 fn cross_checks() -> Vec<CrossCheck> {
     const OLDEST: Duration = Duration::from_secs(30 * 60);
     let since = SystemTime::now().checked_sub(OLDEST);
@@ -97,7 +94,6 @@ fn task(arguments: &[OsString]) -> Task {
     if has("--list") {
         return Task::Skip("study: bench".to_owned());
     }
-    // `cargo test --benches` only checks that it works.
     let test = has("--test") || !has("--bench");
     let own = arguments
         .iter()

@@ -1,5 +1,3 @@
-//! `threadbare bisect`: which commit changed a cell?
-
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,9 +12,8 @@ use crate::commits::{Commits, Recipe, short};
 use crate::say::stdout;
 use crate::{lane_program, lanes};
 
-/// The exit status if several commits are left, or the one that is left is not confirmed.
+/// The exit status if several commits are left, or the only one is not confirmed.
 const UNSURE: u8 = 1;
-/// The exit status if the two commits do not differ.
 const NO_STEP: u8 = 3;
 
 pub(super) fn bisect(arguments: &BisectArguments) -> anyhow::Result<ExitCode> {
@@ -106,7 +103,6 @@ fn print(out: &mut impl Write, found: &Found) -> std::io::Result<()> {
     }
 }
 
-/// What the second measurement of the commit says.
 fn how_sure(found: &Confirmation) -> String {
     let parent = short(&found.parent);
     let by = found.measured.by.clone().unwrap_or_default();

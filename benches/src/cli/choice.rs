@@ -1,12 +1,9 @@
-//! Finds the lanes and workloads that the command line names.
-
 use anyhow::bail;
 use workloads::catalogue::{self, Workload};
 
 use crate::lanes::{self, DEFAULT_LANES, LaneEntry};
 
-/// The workloads that `words` name, by id or by its beginning, in the order of
-/// the catalogue; all for no words.
+/// By id or by its beginning, in the order of the catalogue; all without words.
 pub(super) fn workloads(words: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
     let ids: Vec<&str> = catalogue::all().map(|workload| workload.id).collect();
     refuse_unknown("workload", words, &ids, begins)?;
@@ -15,9 +12,8 @@ pub(super) fn workloads(words: &[String]) -> anyhow::Result<Vec<&'static Workloa
         .collect())
 }
 
-/// The lanes that `words` name, in the order of the table; `all` names every
-/// lane. Without words: the default ones that this build has and whose
-/// toolchain is installed.
+/// In the order of the table; `all` names every lane. Without words: the default lanes that this
+/// build has and whose toolchain is installed.
 pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
     let all = lanes::all();
     let names: Vec<&str> = all.iter().map(|lane| lane.name).collect();
@@ -35,7 +31,7 @@ pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
     Ok(all.into_iter().filter(chosen).collect())
 }
 
-/// Keeps the lanes in Rust, which have a second build, and those that `words` name; returns the
+/// Keeps the lanes in Rust, which have a second build, and those that `words` name. Returns the
 /// names of the others.
 pub(super) fn keep_built(lanes: &mut Vec<LaneEntry>, words: &[String]) -> Vec<&'static str> {
     let stays =
@@ -60,13 +56,11 @@ pub(super) fn refuse_unknown(
     }
 }
 
-/// Whether `id` is `word`, or begins with it.
 pub(super) fn begins(id: &str, word: &str) -> bool {
     !word.is_empty() && id.starts_with(word)
 }
 
-/// Suggests the name, or part of a name before the dot, that is most like `word`; all names if none
-/// is like it.
+/// The name, or part of a name before the dot, that is most like `word`; all names if none is.
 fn suggest(word: &str, names: &[&str]) -> String {
     let groups = names
         .iter()

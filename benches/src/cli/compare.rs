@@ -23,7 +23,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> 
     }
     distinguish(&mut runs);
     let comparison = set_side_by_side(&runs);
-    // The page comes first: if it goes to stdout, nothing else may.
+    // First the page: if it goes to stdout, nothing else may.
     let page = |target: &PathBuf| {
         let page = reports::html::render_comparison(&comparison);
         output::write(target, page.as_bytes())
@@ -42,7 +42,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> 
     }
     drop(out);
     if let Some(written) = written {
-        // On stderr if a program reads stdout.
+        // A program may read stdout.
         match arguments.format {
             Format::Json => say(written.display()),
             Format::Table => writeln!(stdout(), "\n{}", written.display())?,
@@ -51,7 +51,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// The label of a run: its folder's name, or its file's.
+/// The folder's name, or the file's.
 fn label(path: &Path) -> String {
     let named = match path.file_name() {
         Some(name) if name == super::run::RUN_FILE => path.parent().and_then(Path::file_name),
@@ -63,7 +63,6 @@ fn label(path: &Path) -> String {
     )
 }
 
-/// Adds a number to labels that occur again.
 fn distinguish(runs: &mut [(String, Run)]) {
     let mut seen = BTreeSet::new();
     for (label, _) in runs {
@@ -112,7 +111,6 @@ fn print(out: &mut impl Write, comparison: &Comparison) -> std::io::Result<()> {
             row.quantity.title.clone(),
             row.lane.clone(),
         ];
-        // A missing cell is shown as missing, not left out.
         let cells = row.cells.iter().map(|cell| match cell {
             Some(cell) => format!(
                 "{}, {}: {}",

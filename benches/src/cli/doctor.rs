@@ -22,9 +22,7 @@ use crate::say::{say, stdout};
 use crate::scratch::Scratch;
 use crate::study::{self, Depth, Setup, StudyLane};
 
-/// How long the host is observed while nothing is measured.
 const IDLE_WATCH: Duration = Duration::from_secs(2);
-/// The change that a host should be able to detect.
 const GOAL_RATIO: f64 = 0.05;
 
 pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
@@ -103,7 +101,7 @@ fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Run> {
         study::random_seed(),
     );
     setup.size = catalogue::Size::Quick;
-    // Finer than the goal, so that a host that can just detect such a change passes.
+    // Finer than the goal, so a host that can just detect such a change passes.
     setup.be_precise(GOAL_RATIO / 2.0);
     setup.budget = Duration::from_secs(arguments.budget);
     let folder = Scratch::create(&format!("doctor-{}", setup.run_id))?;

@@ -14,11 +14,9 @@ use super::list::{plain_table, trimmed};
 use super::report::run_file;
 use crate::say::stdout;
 
-/// The exit status for a wrong use, a run that could not be read, or an answer that
-/// could not be written: above those of its verdicts.
+/// The exit status for a wrong use or an error of reading or writing; smaller numbers are verdicts.
 pub(super) const FAILED: u8 = 4;
 
-/// The error for a single run that has only one build.
 const ONE_BUILD: &str = "this run has only one build: name the new run too, or measure both builds in one run with --base";
 
 pub(super) fn gate(arguments: &GateArguments) -> anyhow::Result<ExitCode> {

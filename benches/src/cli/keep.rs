@@ -13,7 +13,7 @@ use super::arguments::KeepArguments;
 use super::report::run_file;
 use crate::say::{say, stdout};
 
-/// The level of compression. Higher, slower levels make files less than 1% smaller.
+/// Higher levels make files less than 1% smaller.
 const LEVEL: i32 = 19;
 
 pub(super) fn keep(arguments: &KeepArguments) -> anyhow::Result<ExitCode> {
@@ -29,8 +29,7 @@ pub(super) fn keep(arguments: &KeepArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(worst.exit_code()))
 }
 
-/// Writes the run in `file` below `folder`, and prints the path and the finding. A run that is
-/// refused is not kept.
+/// Writes the run in `file` below `folder`, unless it is refused, and prints path and finding.
 pub(super) fn one(file: &Path, folder: &Path) -> anyhow::Result<Standing> {
     let run = reports::store::read(file)?;
     for warning in &run.warnings {
@@ -60,8 +59,8 @@ fn tell(what: &str, finding: &Finding) -> anyhow::Result<Standing> {
     Ok(finding.standing)
 }
 
-/// The packed run, with the finest latency histograms with which it is small enough; and how many
-/// steps these have in an octave.
+/// With the finest latency histograms that fit into a kept file. Also returns their steps in an
+/// octave.
 fn packed(run: &Run) -> anyhow::Result<(Vec<u8>, u32)> {
     let home = std::env::var("HOME").ok();
     let mut least = usize::MAX;
@@ -77,9 +76,8 @@ fn packed(run: &Run) -> anyhow::Result<(Vec<u8>, u32)> {
     )
 }
 
-/// Writes `packed` to its place below `folder`, unless the same samples are there already. `source`
-/// is the file of `run`. A kept run that is refused now, such as one that was cut short, is
-/// replaced.
+/// Writes `packed`, the file `source` of `run`, to its place below `folder`, unless the same
+/// samples are there. Replaces a kept run that is refused now.
 fn write(
     folder: &Path,
     run: &Run,

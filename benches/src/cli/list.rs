@@ -41,7 +41,6 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An optional program.
 struct Tool {
     program: &'static str,
     purpose: &'static str,
@@ -140,7 +139,7 @@ fn print(
 
     let mut notes = Notes::default();
     let mut matrix = plain_table();
-    // The matrix names lanes by their numbers, so that it stays narrow.
+    // Lanes have numbers in the matrix, which stays narrow.
     let numbers = (1..=probed.len()).map(|number| number.to_string());
     matrix.set_header(["workload".to_owned()].into_iter().chain(numbers));
     for workload in workloads {
@@ -199,7 +198,6 @@ impl Notes {
     }
 }
 
-/// `a` to `z`, then `aa`, `ab` and so on.
 fn letter(place: usize) -> String {
     let last = char::from(b'a' + u8::try_from(place % 26).unwrap_or(0));
     match place / 26 {
@@ -208,11 +206,11 @@ fn letter(place: usize) -> String {
     }
 }
 
-/// The fewest columns of a readable table, and the usual columns of a terminal.
+/// The fewest columns of a readable table, and the usual columns.
 const NARROWEST: u16 = 20;
 const USUAL: u16 = 80;
 
-/// A table without frames, as wide as the terminal.
+/// Without frames, as wide as the terminal.
 pub(super) fn plain_table() -> Table {
     let mut table = Table::new();
     table
@@ -225,14 +223,14 @@ pub(super) fn plain_table() -> Table {
     if !table.is_tty() {
         match std::env::var("COLUMNS").map(|columns| columns.parse()) {
             Ok(Ok(columns)) if columns >= NARROWEST => table.set_width(columns),
-            // Stdout is no terminal: the text is not wrapped, because a program may read it.
+            // Stdout is no terminal: a program may read it, so the text is not wrapped.
             _ => table.set_content_arrangement(ContentArrangement::Disabled),
         };
     }
     table
 }
 
-/// The table's lines without the spaces at their ends.
+/// Without the spaces at the ends of lines.
 pub(super) fn trimmed(table: &Table) -> String {
     let lines: Vec<String> = table
         .lines()

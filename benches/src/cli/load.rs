@@ -17,20 +17,17 @@ use super::arguments::LoadArguments;
 use crate::say::{say, stdout};
 use crate::study::Preset;
 
-/// Percentiles of the latency that are printed.
 const PERCENTILES: [(&str, f64); 3] = [
     ("median latency", 0.5),
     ("99th percentile of latency", 0.99),
     ("99.9th percentile of latency", 0.999),
 ];
-/// Two figures: the highest rate that held, and how many times as high the next rate is, which did
-/// not hold.
+/// The highest rate that held, and how many times as high the next rate is, which did not hold.
 const RATE: &str = "rate_per_s";
 const GAP: &str = "rate_gap_ratio";
-/// How long the service may take until it listens.
+/// How long the service may take to listen.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Loads the service and ends it; prints the result.
 pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
     let (_, parameters) = parameters(&arguments.set)?;
     let address = reach(&arguments.host)?;
@@ -70,7 +67,7 @@ pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The address that `host` names. Waits until it accepts connections.
+/// Waits until the address accepts connections.
 fn reach(host: &str) -> anyhow::Result<SocketAddr> {
     let mut found = host
         .to_socket_addrs()
@@ -90,7 +87,7 @@ fn reach(host: &str) -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-/// The workload, and its parameters with these values in place of the preset's.
+/// These values replace the preset's.
 pub(super) fn parameters(
     set: &[(String, Vec<u64>)],
 ) -> anyhow::Result<(&'static Workload, Parameters)> {
@@ -108,10 +105,9 @@ pub(super) fn parameters(
     Ok((workload, case))
 }
 
-/// Refuses a limit that no answer can keep, because the backend takes longer.
+/// Refuses a limit below the backend's delay, which no answer can keep.
 pub(super) fn check_limit(case: &Parameters) -> anyhow::Result<()> {
     let value = |name: &str| case.get(name).copied();
-    // Other backends ignore the delay.
     if let (Some(limit), Some(delay), Some(0)) =
         (value("limit_ns"), value("delay_ns"), value("backend"))
         && limit <= delay
@@ -124,7 +120,6 @@ pub(super) fn check_limit(case: &Parameters) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The title of a figure.
 pub(super) fn title(name: &str) -> &str {
     let known = catalogue::FIGURES.iter().find(|(known, _)| *known == name);
     known.map_or(name, |(_, title)| title)

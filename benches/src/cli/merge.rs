@@ -13,7 +13,7 @@ use super::report::run_file;
 use super::run::{REPORT_FILE, RUN_FILE};
 use crate::say::{say, stdout};
 
-/// The exit status if parts are missing, or one was cut short.
+/// The exit status if parts are missing or cut short.
 const INCOMPLETE: u8 = 1;
 
 pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {
@@ -51,8 +51,7 @@ pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Refuses to replace an existing file, unless it is a merged file of the same run whose parts are
-/// all in the new file.
+/// Refuses to replace a file, unless it is merged of parts that are all in the new file.
 fn refuse_other_results(file: &Path, merged: &Run) -> anyhow::Result<()> {
     if !file.exists() {
         return Ok(());

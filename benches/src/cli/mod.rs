@@ -46,7 +46,7 @@ pub use arguments::{
 pub use bench::bench_main;
 pub use run::{Ended, measure};
 
-/// Finds the toolbox; prints a line first if cargo may take long.
+/// Prints a line first if cargo may take long.
 fn toolbox() -> Result<Toolbox, LaneProgramError> {
     if lane_program::is_built_by_cargo() {
         say("bringing the lane program up to date: cargo build --package workloads");
@@ -54,16 +54,15 @@ fn toolbox() -> Result<Toolbox, LaneProgramError> {
     Toolbox::find()
 }
 
-/// The exit status of a program whose reader has closed the pipe, as shells report it.
+/// The exit status if the reader has closed the pipe, as in shells.
 const READER_GONE: u8 = 141;
-/// The exit status of a command that was used wrongly or could not be done.
+/// The exit status of a command that was used wrongly or failed.
 pub(crate) const FAILED: u8 = 2;
 
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
     signals::prepare();
-    // These commands use exit status 2 for a verdict.
     let judges = ["gate", "verify"].map(OsStr::new);
     let command = std::env::args_os().nth(1);
     let is_judge = command.is_some_and(|command| judges.contains(&command.as_os_str()));
@@ -97,7 +96,6 @@ pub fn main() -> ExitCode {
     result.unwrap_or_else(|error| refused(&error, failed))
 }
 
-/// Prints help, the version, or the error in the command line.
 fn explain(answer: &clap::Error, failed: u8) -> ExitCode {
     match answer.print() {
         _ if answer.use_stderr() => ExitCode::from(failed),
@@ -107,8 +105,7 @@ fn explain(answer: &clap::Error, failed: u8) -> ExitCode {
     }
 }
 
-/// Prints why a command failed; nothing if its reader has closed the pipe, as `head` does. Returns
-/// the exit status.
+/// Prints why a command failed, unless its reader has closed the pipe. Returns the exit status.
 fn refused(error: &anyhow::Error, failed: u8) -> ExitCode {
     if ToStdout::is_reader_gone(error) {
         return ExitCode::from(READER_GONE);

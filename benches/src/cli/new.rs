@@ -1,4 +1,4 @@
-//! `threadbare new`: makes a crate for code of the user's own.
+//! `threadbare new`: makes a crate for a user's own code.
 
 use std::fs;
 use std::io::Write;
@@ -12,8 +12,7 @@ use super::shell;
 use crate::lane_program;
 use crate::say::stdout;
 
-/// The files of the crate, for a crate named `my-load`. `CHECKOUT` is replaced by the folder of
-/// this suite.
+/// The files for a crate named `my-load`. `CHECKOUT` stands for the folder of this suite.
 const FILES: [(&str, &str); 5] = [
     ("Cargo.toml", include_str!("../../template/Cargo.toml.in")),
     ("src/lib.rs", include_str!("../../template/lib.rs")),
@@ -21,11 +20,10 @@ const FILES: [(&str, &str); 5] = [
     ("src/lane.rs", include_str!("../../template/lane.rs")),
     (".gitignore", "/target\n"),
 ];
-/// The additional file of `--service`.
 const SERVICE: (&str, &str) = ("src/service.rs", include_str!("../../template/service.rs"));
-/// Files copied from the checkout, so that the same compiler builds the same versions.
+/// Copied from the checkout, so the same compiler builds the same versions.
 const COPIED: [&str; 2] = ["Cargo.lock", "rust-toolchain.toml"];
-/// Names that the new crate cannot have, because it depends on crates with these names.
+/// The new crate depends on crates with these names.
 const TAKEN: [&str; 5] = [
     "benches",
     "workloads",
@@ -97,8 +95,7 @@ fn is_name(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// The folder of this suite's sources, as an absolute path, because the crate depends on them by
-/// path.
+/// The absolute path of this suite's sources, on which the crate depends.
 fn checkout(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     let folder = named.map_or_else(lane_program::workspace, Path::to_owned);
     let found = folder.canonicalize().ok();
@@ -111,9 +108,8 @@ fn checkout(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// The text of a file for a crate of that name.
 fn filled(file: &str, text: &str, name: &str, checkout: &Path, service: bool) -> String {
-    // In a TOML string a backslash and a quote need one more backslash.
+    // In a TOML string a backslash and a quote need a backslash.
     let checkout = checkout.display().to_string();
     let checkout = checkout.replace('\\', "\\\\").replace('"', "\\\"");
     let mut text = text
@@ -153,7 +149,7 @@ mod tests {
             };
             assert_eq!(of(template), of(suite));
         }
-        // The same options for its dependencies, so that they are built once.
+        // The same options for its dependencies, so they are built once.
         let optimised = |text: &str| {
             let (_, packages) = text.split_once("[profile.dev.package]\n").unwrap();
             let lines = packages.lines().take_while(|line| !line.is_empty());

@@ -10,8 +10,8 @@ use nix::sys::stat::fstat;
 
 use crate::say::stdout;
 
-/// Writes `contents` to `target`; to stdout if `target` is `-` or the file that stdout is. Returns
-/// the path to show to the user; `None` for stdout.
+/// Writes to `target`, or to stdout if `target` is `-` or the file that stdout is. Returns the path
+/// for the user; `None` for stdout.
 ///
 /// # Errors
 ///
@@ -31,7 +31,6 @@ pub(super) fn write(target: &Path, contents: &[u8]) -> anyhow::Result<Option<Pat
     Ok(Some(shown))
 }
 
-/// Whether `target` is `-`, or the file, pipe or terminal that stdout is.
 pub(super) fn leads_to_stdout(target: &Path) -> bool {
     if target == Path::new("-") {
         return true;
@@ -40,12 +39,12 @@ pub(super) fn leads_to_stdout(target: &Path) -> bool {
     let (Ok(own), Ok(there)) = (own, std::fs::metadata(target)) else {
         return false;
     };
-    // A device such as /dev/null may be stdout and `target` at once, and counts as a file.
+    // A device such as /dev/null counts as a file.
     let is_device = own.st_mode & nix::libc::S_IFMT == nix::libc::S_IFCHR;
     !is_device && (own.st_dev, own.st_ino) == (there.dev(), there.ino())
 }
 
-/// Prints where a file was written, unless it is on stdout.
+/// Prints where a file was written, unless on stdout.
 pub(super) fn show(written: Option<&Path>) -> io::Result<()> {
     written.map_or(Ok(()), |path| writeln!(stdout(), "{}", path.display()))
 }

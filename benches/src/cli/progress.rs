@@ -1,5 +1,5 @@
-//! The progress of a study, on stderr: a bar with the time left on a terminal,
-//! plain lines elsewhere and on a terminal that is wider than any screen.
+//! The progress of a study, on stderr: a bar on a terminal; lines elsewhere, and on a terminal that
+//! is wider than any screen.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -12,19 +12,17 @@ use terminal_size::{Width, terminal_size_of};
 use crate::say::{say, visible};
 use crate::study::{Observer, Plan, PlannedBlock, PlannedCell, cell_name};
 
-/// Without a terminal: the longest time between two lines.
+/// Without a bar: the longest time between two lines.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// The most columns of a terminal that gets a bar. The bar is as wide as the terminal, and is drawn
-/// several times a second.
+/// The most columns of a terminal that gets a bar. The bar has this width and is drawn several
+/// times a second.
 const WIDEST: u16 = 1_000;
 
-/// Shows a study on stderr.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
     plain: bool,
-    /// ` · 212 of 245 comparisons decided`, once it is known.
     decided: String,
     round: Option<u64>,
     spoke: Instant,
@@ -42,8 +40,8 @@ impl Progress {
         } else {
             ProgressBar::new_spinner()
         };
-        // No thread redraws the bar, because it would run on the lanes' CPUs. The study reports its
-        // progress often enough.
+        // No thread redraws the bar, because it would run on the lanes' CPUs. The study reports
+        // often enough.
         bar.set_draw_target(match plain {
             true => ProgressDrawTarget::hidden(),
             false => ProgressDrawTarget::stderr_with_hz(8),
@@ -59,12 +57,11 @@ impl Progress {
         }
     }
 
-    /// Removes the bar.
     pub(super) fn finish(self) {
         self.bar.finish_and_clear();
     }
 
-    /// Prints the text if there is no bar and nothing was printed for [`SILENCE`].
+    /// Prints if there is no bar and nothing was printed for [`SILENCE`].
     fn say_if_silent(&mut self, text: impl FnOnce(Duration) -> String) {
         if self.plain && self.spoke.elapsed() >= SILENCE {
             let text = text(self.began.elapsed());
@@ -88,7 +85,7 @@ impl Progress {
     }
 }
 
-/// A duration for the user: `2 min 5 s`, `40 s`.
+/// For the user: `2 min 5 s`, `40 s`.
 pub(super) fn rough(duration: Duration) -> String {
     let seconds = (duration.as_secs_f64() + 0.5) as u64;
     match seconds {
@@ -98,7 +95,6 @@ pub(super) fn rough(duration: Duration) -> String {
     }
 }
 
-/// The steps of the bar.
 const STEPS: u64 = 1_000;
 
 impl Observer for Progress {

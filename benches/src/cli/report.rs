@@ -18,7 +18,7 @@ pub(super) fn report(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The result file that `named` means: itself, or the one in that folder.
+/// `named` itself, or the file in that folder.
 pub(super) fn run_file(named: &Path) -> PathBuf {
     if named.is_dir() {
         named.join(RUN_FILE)
@@ -27,8 +27,7 @@ pub(super) fn run_file(named: &Path) -> PathBuf {
     }
 }
 
-/// Writes the report of the run in `file` to `target`. Returns its path; `None` if it went to
-/// stdout.
+/// Returns the report's path; `None` if it went to stdout.
 pub(super) fn write(file: &Path, target: &Path) -> anyhow::Result<Option<PathBuf>> {
     let run = reports::store::read(file)?;
     let page = reports::html::render(&run);

@@ -23,15 +23,13 @@ use crate::own;
 use crate::say::{say, stdout};
 use crate::study::{self, Depth, Outcome, Preset, Setup, StudyLane};
 
-/// The result file's name in its folder.
 pub(super) const RUN_FILE: &str = "run.jsonl";
-/// The report's name in its folder.
 pub(super) const REPORT_FILE: &str = "report.html";
 
-/// The precision of a run of two builds, unless one is given.
+/// The precision of a run of two builds.
 const PRECISION_PERCENT: f64 = 4.0;
 
-/// The time for a cell of a whole service: ten processes, in a quick run five.
+/// For a cell of a whole service: ten processes, in a quick run five.
 fn service_cell_s(depth: Depth) -> u64 {
     match depth {
         Depth::Quick => 40,
@@ -40,7 +38,7 @@ fn service_cell_s(depth: Depth) -> u64 {
     }
 }
 
-/// The exit status of a run whose time was up before all was measured.
+/// The exit status if the time was up before all was measured.
 const NOT_WHOLE: u8 = 1;
 
 /// The time of a whole service in its small form.
@@ -109,13 +107,12 @@ pub(super) fn run(arguments: &RunArguments, preset: Option<Preset>) -> anyhow::R
     }
 }
 
-/// Measures what `arguments` say and writes the report; `results` is the folder for runs that name
-/// none; `cross_checks` are kept with the run. Prints the result on stdout; the last line is the
-/// report's path.
+/// Measures as `arguments` say and writes the report. `results` is the folder for runs that name
+/// none. Prints the result on stdout; the last line is the report's path.
 ///
 /// # Errors
 ///
-/// As text: the problem and what to do.
+/// The problem and what to do.
 pub fn measure(
     arguments: &RunArguments,
     results: &Path,
@@ -150,7 +147,7 @@ pub fn measure(
             let folder = folder(arguments, results, &setup)?;
             let outcome = study::run(&setup, &folder.join(RUN_FILE), &stop, &mut progress);
             if outcome.is_err() {
-                // `remove_dir` removes the folder only if it is empty, that is without results.
+                // `remove_dir` only removes an empty folder, so no results.
                 let _ = std::fs::remove_dir(&folder);
             }
             (outcome?, folder)
@@ -209,7 +206,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         workloads.retain(|workload| workload.presets.quick || !arguments.quick);
     }
     if arguments.lane.is_empty() && workloads.iter().all(|workload| workload.is_own()) {
-        // Lanes in other languages do not have the user's own workloads.
+        // Lanes in other languages lack the user's own workloads.
         lanes.retain(|lane| lane.foreign.is_none());
     }
     if let Some(preset) = arguments.preset {
@@ -246,7 +243,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         }
         lanes.retain(has_client);
     }
-    // After the arguments are checked, because this may take a while.
+    // After the checks of arguments, because this may take a while.
     let toolbox = super::toolbox()?;
     let base = base_program(arguments)?;
     if base.is_some() {
@@ -279,16 +276,16 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     for (name, values) in &arguments.set {
         setup.set_values(name, values).map_err(anyhow::Error::msg)?;
     }
-    // After the values are set, because --set may change the limit and the delay.
+    // After the values are set: --set may change the limit and the delay.
     for workload in &setup.workloads {
         for case in setup.cases(workload) {
             super::load::check_limit(&case)?;
         }
     }
     setup.budget *= match arguments.preset {
-        // The budget of a service is computed below.
+        // Computed below.
         None | Some(Preset::Service) => 1,
-        // These presets have twice the lanes of other runs.
+        // Twice the lanes of other runs.
         Some(Preset::Peers | Preset::Growth) => 2,
         // Its samples also have the length of the published measurements.
         Some(Preset::Published) => 4,
@@ -299,7 +296,6 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     if arguments.preset == Some(Preset::Service) {
         let lanes = setup.lanes.iter().filter(|lane| lane.command.is_ok());
         let cases = setup.workloads.iter().map(|one| setup.cases(one).len());
-        // One lane has an A/A pair.
         let cells = (1 + lanes.count()) * cases.sum::<usize>();
         setup.budget = Duration::from_secs(cells as u64 * service_cell_s(depth));
     }
@@ -340,13 +336,11 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
 
 /// Fills the database at `address`, and passes the address to the lanes.
 fn name_database(setup: &mut Setup, address: &str) -> anyhow::Result<()> {
-    /// Connections left for other users of the database.
     const SPARE: u64 = 8;
     let allowed = database::fill(address).context("--service")?;
     let mut needed = 0;
     for workload in &setup.workloads {
         for case in setup.cases(workload) {
-            // Each process has a connection of its own.
             let has_processes = setup
                 .lanes
                 .iter()
@@ -372,12 +366,11 @@ fn name_database(setup: &mut Setup, address: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The lane program of the other build, if one was named.
 fn base_program(arguments: &RunArguments) -> anyhow::Result<Option<PathBuf>> {
     let Some(named) = &arguments.base else {
         return Ok(None);
     };
-    // The path is made absolute: a name without a folder would be searched for on PATH.
+    // A name without a folder would be searched for on PATH, so the path is made absolute.
     let found = named.canonicalize().ok().filter(|path| path.is_file());
     found.map(Some).with_context(|| {
         format!(
@@ -387,7 +380,7 @@ fn base_program(arguments: &RunArguments) -> anyhow::Result<Option<PathBuf>> {
     })
 }
 
-/// The setup of the run in a result file, to continue it.
+/// To continue the run in a result file.
 fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<Setup> {
     let header = &so_far.header;
     // A run that ran out of time has an end record, but is not complete.
@@ -442,7 +435,6 @@ fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<S
     Ok(setup)
 }
 
-/// Makes the folder for a new run.
 fn folder(arguments: &RunArguments, results: &Path, setup: &Setup) -> anyhow::Result<PathBuf> {
     let folder = arguments.out.clone().unwrap_or_else(|| {
         let now = jiff::Zoned::now().strftime("%Y-%m-%dT%H-%M-%S");
@@ -463,7 +455,6 @@ fn folder(arguments: &RunArguments, results: &Path, setup: &Setup) -> anyhow::Re
     Ok(folder)
 }
 
-/// Prints the result.
 fn conclude(ended: &Ended, with: Option<&Path>) -> anyhow::Result<()> {
     let run = reports::store::read(&ended.run)?;
     let mut out = stdout();

@@ -1,5 +1,4 @@
-//! `threadbare serve`: the service of `service.http` on one lane, for a load
-//! from another host.
+//! `threadbare serve`: `service.http` on one lane, for a load from another host.
 
 use std::io::{self, Write};
 use std::net::SocketAddrV4;
@@ -22,15 +21,14 @@ use crate::lane_process::{Answer, LaneProcess, Limits};
 use crate::lanes;
 use crate::say::{say, stdout};
 
-/// The longest time that a service may run.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Binds a socket to the address and closes it. It never listens, so no client can take it for the
+/// Binds a socket to the address and closes it. It never listens, so no client takes it for the
 /// service.
 fn try_bind(address: SocketAddrV4) -> io::Result<()> {
     let kind = (AddressFamily::Inet, SockType::Stream);
     let socket = socket(kind.0, kind.1, SockFlag::SOCK_CLOEXEC, None)?;
-    // As for every listener of Rust: connections of an earlier service may be in TIME-WAIT.
+    // As Rust's listeners: connections of an earlier service may be in TIME-WAIT.
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     bind(socket.as_raw_fd(), &SockaddrIn::from(address))?;
     Ok(())
@@ -40,7 +38,7 @@ fn try_bind(address: SocketAddrV4) -> io::Result<()> {
 pub(super) fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
     let (workload, case) = parameters(&arguments.set)?;
-    // The lane itself listens later. With this check the error is the same for all lanes.
+    // The lane listens later. This check gives the same error for all lanes.
     try_bind(arguments.listen).with_context(|| format!("listening at {}", arguments.listen))?;
     let lane = lanes::find(&arguments.lane).with_context(|| {
         format!(

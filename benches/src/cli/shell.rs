@@ -3,8 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// `path` as one word of a shell, with any characters in its name. A name that begins with a dash
-/// gets `./` before it; else it would be an option.
+/// `path` as one word of a shell. A name that begins with a dash gets `./`, because it would be an
+/// option.
 pub(super) fn word(path: &Path) -> String {
     let path = match path.as_os_str().as_bytes() {
         [b'-', ..] => &Path::new(".").join(path),
@@ -19,7 +19,6 @@ pub(super) fn word(path: &Path) -> String {
         Some(text) if !text.chars().any(char::is_control) => {
             format!("'{}'", text.replace('\'', r"'\''"))
         }
-        // `$'…'`, which bash, zsh, ksh and POSIX of 2024 understand.
         _ => {
             let escaped = |&byte: &u8| match byte {
                 b' '..=b'~' if !b"'\\".contains(&byte) => char::from(byte).to_string(),

@@ -59,12 +59,11 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Prints the first figure of each workload.
 pub(super) fn table(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Result<()> {
     print(run, analysis, false, out)
 }
 
-/// Prints how many comparisons of the whole run have a verdict, if there are any.
+/// Prints nothing if there are none.
 pub(super) fn tell_decided(
     (decided, all): (usize, usize),
     reference: &str,
@@ -79,8 +78,7 @@ pub(super) fn tell_decided(
     }
 }
 
-/// Prints the tables of the presets, if the run has their cells: our runtime and its peers, how
-/// costs grow, and whether published figures hold.
+/// The tables of the presets whose cells the run has.
 fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Result<()> {
     if let Some(peers) = Peers::of(run, analysis) {
         let mut table = plain_table();
@@ -192,7 +190,6 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
     Ok(())
 }
 
-/// The parameters by which a row differs from others of its workload.
 fn distinct(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
     let cases: Vec<&Case> = analysis
         .rows_of(&row.workload)
@@ -201,8 +198,8 @@ fn distinct(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
     part(&cases, true)(&row.case).text(run.workload(&row.workload))
 }
 
-/// Returns a function that keeps those parameters of a case that vary between `cases`, or the
-/// others if not `varying`. A case without parameters, such as that of a lane without figures, does
+/// Returns a function that keeps the parameters of a case that vary between `cases`, or the others.
+/// A case without parameters, such as that of a lane without figures, is no variation.
 /// not count as a variation.
 fn part(cases: &[&Case], varying: bool) -> impl Fn(&Case) -> Case + use<> {
     let mut values: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
@@ -280,7 +277,7 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
         out,
         "\nEach line: the figure, its 95% interval, its ratio to {reference}, the verdict.\nA ratio is made of pairs of processes: it is not exactly the quotient of the figures."
     )?;
-    // In the words of the page, so that a figure has the same name in both.
+    // In the words of the page.
     if let Some(typical) = analysis.noise.typical() {
         let (told, all) = analysis.noise.called_different();
         write!(

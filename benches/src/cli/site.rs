@@ -28,7 +28,7 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
     if cfg!(feature = "parquet") {
         names.insert("figures.parquet".into());
     }
-    // Before the pages, so that the list is right even if writing them fails.
+    // Before the pages, so the list is right even if writing them fails.
     note(&arguments.out, former.union(&names))?;
     for (path, text) in &pages {
         write(&arguments.out.join(path), text.as_bytes())?;
@@ -56,9 +56,8 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
     Ok(exit_code(&collection))
 }
 
-/// The exit status of a command that continues although a folder cannot be read.
+/// For a command that continues although a folder cannot be read.
 pub(super) fn exit_code(collection: &Collection) -> ExitCode {
-    /// The exit status of a command that has left something out.
     const NOT_ALL: u8 = 1;
     match collection.unread_count {
         0 => ExitCode::SUCCESS,
@@ -66,11 +65,10 @@ pub(super) fn exit_code(collection: &Collection) -> ExitCode {
     }
 }
 
-/// The file with the list of a site's files, one path on each line.
+/// The list of a site's files, one path on each line.
 const LIST: &str = ".threadbare-site";
 
-/// The files of the site that was written to `out` before. Refuses a folder that holds
-/// something else.
+/// The files of the earlier site in `out`. Refuses a folder that holds something else.
 fn former(out: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
     let reading = || format!("reading {}", out.display());
     match fs::read_to_string(out.join(LIST)) {
@@ -100,13 +98,12 @@ fn former(out: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
     Ok(BTreeSet::new())
 }
 
-/// Writes the list of the site's files.
 fn note<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
     let lines = files.map(|file| format!("{}\n", file.display()));
     write(&out.join(LIST), lines.collect::<String>().as_bytes())
 }
 
-/// Removes files of a former site, such as those of a run that was withdrawn.
+/// Removes files that the new site does not have.
 fn remove<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
     for file in files {
         let path = out.join(file);
@@ -114,7 +111,6 @@ fn remove<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::R
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             removed => removed.with_context(|| format!("removing {}", path.display()))?,
         }
-        // This removes the folder only if it is empty.
         if let Some(folder) = file.parent().filter(|one| !one.as_os_str().is_empty()) {
             let _ = fs::remove_dir(out.join(folder));
         }
@@ -138,7 +134,6 @@ fn refuse_within(folder: &Path, out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Warns if no price is for a machine of the collection.
 fn warn_of_prices(collection: &Collection, prices: &Prices) {
     let machines = collection.machines.iter();
     let types: BTreeSet<&str> = machines
@@ -158,7 +153,7 @@ fn warn_of_prices(collection: &Collection, prices: &Prices) {
     }
 }
 
-/// The runs of a folder; prints which of them are in no figure.
+/// Also prints which runs are in no figure.
 pub(super) fn collection(folder: &Path) -> anyhow::Result<Collection> {
     let collection =
         Collection::read(folder).with_context(|| format!("reading {}", folder.display()))?;

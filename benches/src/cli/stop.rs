@@ -6,10 +6,10 @@ use crate::lane_process::Stop;
 use crate::say::say;
 use crate::signals;
 
-/// The exit status of a program that a Ctrl-C ended, as shells report it.
+/// The exit status after a Ctrl-C, as in shells.
 pub(super) const STOPPED: u8 = 130;
 
-/// Returns a [`Stop`] that Ctrl-C, SIGTERM and SIGHUP request from now on.
+/// Ctrl-C, SIGTERM and SIGHUP request the returned [`Stop`].
 ///
 /// # Errors
 ///

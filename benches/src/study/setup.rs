@@ -119,7 +119,7 @@ pub struct Setup {
     pub shard: Option<Shard>,
     /// Identifies the run.
     pub run_id: String,
-    /// Word by word.
+    /// The command line, word by word.
     pub command: Vec<String>,
     /// The lane that the others are compared with.
     pub reference_lane: String,
