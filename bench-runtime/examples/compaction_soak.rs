@@ -31,8 +31,7 @@ static KEPT: AtomicU64 = AtomicU64::new(0);
 static WOKEN: AtomicU64 = AtomicU64::new(0);
 
 /// Parks with values on its stack: a pair whose first half other goroutines increase, and words
-/// that
-/// only this goroutine reads.
+/// that only this goroutine reads.
 fn hold(index: usize, wakes: &Receiver<()>) {
     let pair = [AtomicU64::new(0), AtomicU64::new(!(index as u64))];
     let words: [u64; 24] = std::array::from_fn(|at| (index * 31 + at) as u64);

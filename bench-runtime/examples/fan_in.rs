@@ -1,6 +1,5 @@
 //! Fan-in: the values of two goroutines arrive in one channel. Ends if the channel is silent for
-//! too
-//! long. After "Go Concurrency Patterns" by R. Pike.
+//! too long. After "Go Concurrency Patterns" by R. Pike.
 //!
 //! `cargo run --release --example fan_in`
 

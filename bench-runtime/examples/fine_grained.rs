@@ -3,8 +3,7 @@
 //!
 //! `cargo run --release -p bench-runtime --example fine_grained -- [WHICH]..` with any of `locks`,
 //! `permits`, `balancer`, `crawl`, `pipeline`, `pool`, `broadcast`. Prints the median of five runs,
-//! in
-//! milliseconds.
+//! in milliseconds.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};

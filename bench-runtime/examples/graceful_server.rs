@@ -1,6 +1,5 @@
 //! A graceful server: at SIGTERM or Ctrl-C it accepts no more connections, answers the requests
-//! that
-//! it has received, and stops after a time limit.
+//! that it has received, and stops after a time limit.
 //!
 //! `cargo run --release --example graceful_server -- 127.0.0.1:8000`, then `nc 127.0.0.1 8000`;
 //! type numbers of milliseconds there, and Ctrl-C at the server.

@@ -1,8 +1,7 @@
 //! Every public item has an example that runs, also the items that macros generate.
 //!
 //! An item that is declared `pub` is public, as the lint `unreachable_pub` checks. Items that
-//! lib.rs
-//! re-exports as `#[doc(hidden)]`, and tests, are left out.
+//! lib.rs re-exports as `#[doc(hidden)]`, and tests, are left out.
 //!
 //! # Which items may share an example
 //!

@@ -2,8 +2,7 @@
 //!
 //! An import is a `use`, or a path that begins with `crate`, `super` or `self`; it leads through
 //! re-exports to the file that defines the name. Calls of methods need no import, so the second
-//! test
-//! checks that each inherent `impl` is in the file of its type.
+//! test checks that each inherent `impl` is in the file of its type.
 //!
 //! `cargo test -p bench-runtime-checks --test floors -- --nocapture` prints the floors.
 

@@ -2,9 +2,8 @@
 //!
 //! Actors run one scenario after another, drawn from a seed. If an actor makes no progress for
 //! `--timeout` seconds, or the program does not end, a watchdog thread prints what each thread
-//! does,
-//! and aborts. At the end no goroutine and no thread may be left, and every value must have been
-//! dropped once.
+//! does, and aborts. At the end no goroutine and no thread may be left, and every value must have
+//! been dropped once.
 //!
 //! `cargo run --release --example soak -- --seconds 60 --procs 64 --mode migrating`
 

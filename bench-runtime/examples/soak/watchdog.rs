@@ -172,8 +172,7 @@ fn hang(what: &str, runtime: &Weak<Runtime>) -> ! {
 }
 
 /// The name and state of each thread and, if known, the system call and the kernel function in
-/// which
-/// it sleeps.
+/// which it sleeps.
 fn threads() -> String {
     let mut out = String::new();
     for task in std::fs::read_dir("/proc/self/task")

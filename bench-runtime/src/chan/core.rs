@@ -138,8 +138,7 @@ const _: () = assert!(std::mem::offset_of!(Core, buffer) == LINE);
 impl Core {
     /// The layout of the allocation, and the offset of the buffer from the header. The header is
     /// aligned here, unless an element needs more than a cache line: allocators are slow for
-    /// alignments
-    /// above their own.
+    /// alignments above their own.
     fn layout(elem: Layout, cap: u32) -> (Layout, usize) {
         let too_large = "chan: the buffer would be larger than the address space";
         let bytes = elem
@@ -200,8 +199,8 @@ impl Core {
     }
 
     /// Drops one handle of a side, but not the last: returns true, and the caller closes the
-    /// channel
-    /// and calls [`Self::abandon`]. A handle is made only from another, so the last stays the last.
+    /// channel and calls [`Self::abandon`]. A handle is made only from another, so the last stays
+    /// the last.
     pub(super) fn release(&self, side: Side) -> bool {
         // Acquire: the last handle sees all that the others did with the channel.
         let mut handles = self.handles.load(Ordering::Acquire);

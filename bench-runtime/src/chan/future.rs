@@ -131,8 +131,7 @@ impl<T> Future for Recv<'_, T> {
 }
 
 /// Ends a wait in the queue of a side. True if this removed the waiter. Otherwise another thread
-/// had
-/// dequeued it, and this blocks the thread until the other thread has readied `pending`.
+/// had dequeued it, and this blocks the thread until the other thread has readied `pending`.
 ///
 /// # Safety
 ///

@@ -210,8 +210,7 @@ impl<T> Receiver<T> {
     }
 
     /// An iterator over the values, until the channel is closed and drained, as `for v in &rx`;
-    /// each
-    /// step blocks the goroutine. After `None` it may return a value that a dropped future of
+    /// each step blocks the goroutine. After `None` it may return a value that a dropped future of
     /// [`Self::recv_async`] has put back, unless [`fuse`](Iterator::fuse) is used.
     ///
     /// # Examples

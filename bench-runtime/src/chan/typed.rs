@@ -10,8 +10,7 @@ use crate::goroutine::Waiter;
 use crate::sched;
 
 /// A pointer to a live channel. Its owner also owns, or borrows, a counted handle. Invariant in
-/// `T`,
-/// because both ends have the same type.
+/// `T`, because both ends have the same type.
 pub(super) struct Chan<T> {
     core: NonNull<Core>,
     element: PhantomData<*mut T>,

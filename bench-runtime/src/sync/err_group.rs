@@ -92,8 +92,7 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// task, or when [`Self::wait`] returns.
     ///
     /// Unlike in Go, the failure is not the context's cause. If the tasks need the failure, make
-    /// the
-    /// context by [`Context::with_cancel`], and let the task that fails call
+    /// the context by [`Context::with_cancel`], and let the task that fails call
     /// [`Cancel::cancel_with`].
     ///
     /// # Examples

@@ -161,8 +161,7 @@ impl<T: ?Sized> RwMutex<T> {
         }
     }
 
-    /// Locks the mutex for writing; blocks the goroutine while
-    /// another goroutine holds it.
+    /// Locks the mutex for writing; blocks the goroutine while another goroutine holds it.
     ///
     /// # Examples
     ///
@@ -330,9 +329,8 @@ impl<T: ?Sized> RwMutex<T> {
     }
 
     /// Hands the mutex over: from a writer to readers, if any wait; from the last reader to a
-    /// writer, if
-    /// one waits. `state` is `QUEUED`, with `WRITER` or without. All newcomers queue, so no other
-    /// thread changes `state` while we hold the lock.
+    /// writer, if one waits. `state` is `QUEUED`, with `WRITER` or without. All newcomers queue, so
+    /// no other thread changes `state` while we hold the lock.
     #[cold]
     fn hand_over(&self, from_writer: bool) {
         let mut queues = self.queues.lock();

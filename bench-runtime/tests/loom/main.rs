@@ -1,11 +1,9 @@
 //! Models of the scheduler's lock-free pieces: loom runs every interleaving, with every outcome
-//! that
-//! the memory model allows.
+//! that the memory model allows.
 //!
 //! Most pieces are the product's own source, compiled here against loom's atomics. The idle
-//! protocol
-//! and the parking of a goroutine are written again with the steps and the orderings of the source,
-//! because the source is spread over code that calls the kernel.
+//! protocol and the parking of a goroutine are written again with the steps and the orderings of
+//! the source, because the source is spread over code that calls the kernel.
 //!
 //! Each piece has a canary: the same model with one ordering or step broken, which loom must find.
 //! `scripts/loom.sh` runs the models.

@@ -65,8 +65,7 @@ struct Kernel {
 enum Broken {
     Nothing,
     /// An event ends the level-triggered watch before `on` is cleared, and the change that is
-    /// requested
-    /// later has no effect.
+    /// requested later has no effect.
     EarlyEdge,
     /// A change makes no event if there is data to read, and discards an event that was due.
     SilentChange,

@@ -1,6 +1,5 @@
 //! The ring of the flight recorder: a reader beside the writer gets whole records, in order, and
-//! the
-//! number of those that it missed.
+//! the number of those that it missed.
 
 use crate::trace_ring_source::Ring;
 use loom::sync::Arc;

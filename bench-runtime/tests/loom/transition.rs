@@ -126,8 +126,7 @@ fn thread_that_faults_during_a_move_finds_the_bytes_whole() {
     loom::model(|| {
         let scene = Scene::new(LIVE);
         // Another thread faults because of the page's protection, which is set after the word, so
-        // the
-        // thread reads at least `MOVING`.
+        // the thread reads at least `MOVING`.
         transition::set(&scene.word, MOVING);
         let other = loom::thread::spawn({
             let scene = scene.clone();

@@ -82,8 +82,7 @@ impl<T> Slot<T> {
     /// # Panics
     ///
     /// If a [`Select`] that uses the slot is waiting. Only another goroutine can make this call
-    /// then,
-    /// if the slot is in a thread-local.
+    /// then, if the slot is in a thread-local.
     pub fn take(&self) -> Option<T> {
         self.marks.assert_not_lent();
         // SAFETY: `full` was set, so the place is initialised; it is cleared now. A slot is not
