@@ -156,7 +156,6 @@ impl Core {
         (whole.expect(too_large), offset)
     }
 
-    /// A channel with one handle on each side.
     pub(super) fn allocate(elem: Layout, cap: u32, keeps_one: bool) -> NonNull<Self> {
         let (whole, offset) = Self::layout(elem, cap);
         // SAFETY: the layout is not empty, as the header is not.
@@ -348,7 +347,7 @@ impl Core {
         }
     }
 
-    /// Closes the channel and ends all waits; false if it was closed before.
+    /// False if the channel was closed before.
     #[inline(never)]
     pub(crate) fn close(&self) -> bool {
         let mut woken = WaitQueue::new();
@@ -436,7 +435,6 @@ pub(super) unsafe fn pass(waiter: NonNull<Waiter>) -> Parkable {
     }
 }
 
-/// Waits on a nil channel, or in a select without a case: for ever.
 #[cold]
 pub(super) fn wait_for_ever(reason: WaitReason) -> ! {
     loop {
@@ -444,7 +442,6 @@ pub(super) fn wait_for_ever(reason: WaitReason) -> ! {
     }
 }
 
-/// Waits on a nil channel, or in a select whose cases are all disabled, until `deadline_ns`.
 #[cold]
 pub(super) fn block_until(reason: WaitReason, deadline_ns: u64) {
     let me = sched::prepare_park(reason, ptr::null());

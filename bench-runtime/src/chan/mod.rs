@@ -12,8 +12,7 @@
 //!   channel twice returns `false`; neither panics.
 //! - A nil channel is a handle made by [`Sender::never`] or
 //!   [`Receiver::never`].
-//! - If a channel's buffer holds the receiver of the next channel, and so on, the drop is
-//!   recursive,
+//! - If a channel's buffer holds the receiver of the next channel, and so on, the drop recurses,
 //!   as for a linked list of boxes. Empty a long chain in a loop.
 //!
 //! [`core`] has the invariants and the protocol.

@@ -33,9 +33,7 @@ unsafe fn free<T>(returned: *mut ()) {
 enum Went {
     /// To a waiter; the caller readies its owner.
     Passed(Vec<Waker>),
-    /// To the buffer.
     Kept,
-    /// To the queue of senders.
     Queued,
     /// Nowhere: the channel holds another value.
     Refused,

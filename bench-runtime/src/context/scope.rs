@@ -54,7 +54,6 @@ pub enum ContextError {
 
 pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 
-/// A function to run, and its runtime.
 pub(super) struct Call {
     spawner: Spawner,
     f: Box<dyn FnOnce() + Send>,
@@ -86,7 +85,6 @@ pub(super) struct Scope {
 #[derive(Default)]
 struct State {
     end: Option<(ContextError, Cause)>,
-    /// The children, by their addresses.
     children: HashMap<usize, Weak<Scope>>,
     calls: HashMap<u64, Call>,
     next_call: u64,
@@ -127,7 +125,6 @@ impl timer::Call for Limit {
 }
 
 impl Scope {
-    /// A scope that ends with its parent at the latest.
     pub(super) fn child_of(parent: Option<&Arc<Self>>, deadline: Option<Instant>) -> Arc<Self> {
         let (closer, done) = chan(0);
         let scope = Arc::new(Self {
@@ -213,7 +210,7 @@ impl Scope {
         }
     }
 
-    /// Ends this scope alone, and returns its children.
+    /// Returns the children.
     fn finish_alone(&self, error: ContextError, cause: &Cause) -> Vec<Weak<Self>> {
         let mut state = self.state.lock();
         if state.end.is_some() {
@@ -232,7 +229,6 @@ impl Scope {
         children.into_values().collect()
     }
 
-    /// Removes a child that has ended or is dropped.
     fn forget(&self, child: usize) {
         let child = self.state.lock().children.remove(&child);
         // Dropped here, not under the lock.

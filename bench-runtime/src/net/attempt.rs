@@ -51,7 +51,6 @@ pub(super) struct Attempt<'a> {
     skips_urgent: bool,
 }
 
-/// The place of a future's waiter.
 pub(super) enum Entered {
     Slot(&'static PollDesc),
     Queue(Place),

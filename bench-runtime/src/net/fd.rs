@@ -46,7 +46,6 @@ impl<S: AsFd> Fd<S> {
         self.into_inner()
     }
 
-    /// The descriptor, in its present mode.
     pub(super) fn into_inner(self) -> io::Result<S> {
         if self.waits.is_closed() {
             return Err(closed_error());

@@ -34,7 +34,6 @@ pub(super) fn first_of<T>(
     Err(last.unwrap_or_else(none))
 }
 
-/// The first address of a name.
 pub(super) fn first(name: impl ToSocketAddrs + Send) -> io::Result<SocketAddr> {
     resolve(name)?.next().ok_or_else(none)
 }

@@ -49,7 +49,7 @@ pub struct Child {
     context: Option<Context>,
 }
 
-/// The bytes read from a pipe, and whether the reading failed.
+/// Also whether the reading failed.
 type Text = (Vec<u8>, io::Result<()>);
 
 /// A child's output, read to its end during the wait.

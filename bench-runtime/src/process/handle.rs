@@ -191,7 +191,6 @@ impl Tracked {
         tracked
     }
 
-    /// Reaps the child if it has ended. Does not block.
     pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         let mut state = self.state.lock();
         if state.cut && self.ending.own_group && process::has_ended(self.pid).unwrap_or(false) {
@@ -208,7 +207,7 @@ impl Tracked {
         result
     }
 
-    /// Waits for the child to end, and reaps it. Blocks the goroutine.
+    /// Blocks the goroutine.
     pub(super) fn wait(&self) -> io::Result<ExitStatus> {
         if let Ok(pidfd) = process::pidfd(self.pid) {
             let waited = Fd::new(pidfd).io(Side::Read, |_| match self.try_wait() {
@@ -337,7 +336,6 @@ pub(super) fn abandon(tracked: &Arc<Tracked>) {
     sweep();
 }
 
-/// Reaps some of the children without a handle.
 pub(super) fn sweep() {
     for _ in 0..SWEPT {
         let Some(orphan) = ORPHANS.lock().pop_front() else {

@@ -97,7 +97,7 @@ impl Once {
         self.state.load(Ordering::Acquire) == DONE
     }
 
-    /// True: the caller is the first, and must run the closure. False: the first call is over.
+    /// True if the caller must run the closure, false if the first call is over.
     #[cold]
     fn begin(&self) -> bool {
         let queue = self.queue.lock();

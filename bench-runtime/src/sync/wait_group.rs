@@ -56,7 +56,7 @@ pub struct WaitGroup {
 struct Inner {
     state: AtomicI64,
     queue: QuickLock<WaitQueue>,
-    /// The first panic of a task started by the group.
+    /// The first panic of a task.
     panic: Lock<Option<Box<dyn Any + Send>>>,
     /// There is, or was, a panic.
     panicked: AtomicBool,
@@ -297,7 +297,6 @@ impl WaitGroup {
     }
 }
 
-/// A task that is counted; done on drop.
 struct Counted(WaitGroup);
 
 impl Drop for Counted {

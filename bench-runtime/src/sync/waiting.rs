@@ -18,7 +18,6 @@ use crate::sched;
 /// In a waiter's tag: the wait was ended by a dequeue.
 pub(super) const WOKEN: u32 = 1;
 
-/// The content of a lock that has a queue of waiters.
 pub(super) trait Queued {
     fn queue(&mut self) -> &mut WaitQueue;
 }
@@ -107,7 +106,7 @@ impl Woken {
         Self(WaitQueue::new())
     }
 
-    /// All waiters of a queue, and their number; the caller holds the queue's lock.
+    /// Also returns their number. The caller holds the queue's lock.
     pub(super) fn all_of(queue: &mut WaitQueue) -> (Self, usize) {
         let (mut woken, mut count) = (Self::none(), 0);
         while let Some(waiter) = queue.dequeue() {
@@ -132,7 +131,7 @@ impl Woken {
         }
     }
 
-    /// Readies them all, in the order in which they waited.
+    /// In the order in which they waited.
     pub(super) fn ready(self) {
         self.ready_each(|_| ());
     }

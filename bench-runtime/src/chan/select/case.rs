@@ -167,7 +167,6 @@ pub struct SendCase<'a, T> {
     /// Not a `T`: after the send the receiver may have freed the memory that the value points to.
     /// A `Box` must not even be moved after that.
     value: MaybeUninit<T>,
-    /// False once the value was sent or returned.
     held: bool,
 }
 
@@ -214,7 +213,6 @@ impl<T> Case for SendCase<'_, T> {
     fn finish(mut self, passed: bool) -> Result<(), SendError<T>> {
         self.held = false;
         if passed {
-            // The engine has moved the value.
             return Ok(());
         }
         // SAFETY: the engine reports that it was not sent, and it is still initialised.
@@ -306,10 +304,13 @@ pub struct And<L, C>(pub L, pub C);
 
 #[doc(hidden)]
 pub trait Cases {
+    /// The number of cases.
     const LEN: usize;
+    /// The number of futures among them.
     const FUTURES: usize;
     /// The values that the arms receive.
     type Output;
+    /// Whether the case at `index` is a future.
     fn is_future(&self, index: usize) -> bool;
     /// As [`Case::poll`], of the case at `index`.
     fn poll(&mut self, index: usize, cx: &mut Context<'_>) -> bool;

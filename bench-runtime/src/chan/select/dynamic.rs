@@ -170,7 +170,6 @@ const FEW: usize = 8;
 /// assert_eq!(select.try_wait(), None);
 /// ```
 pub struct Select<'a> {
-    /// How many of `few` are filled.
     len: usize,
     few: [MaybeUninit<Entry>; FEW],
     /// Holds all cases once they do not fit into `few`.

@@ -51,7 +51,6 @@ impl Entry {
         }
     }
 
-    /// False for a case on a nil end or on `None`.
     pub(super) fn has_channel(&self) -> bool {
         self.core.is_some()
     }
@@ -284,7 +283,7 @@ unsafe fn copy(from: *const u8, to: *mut u8, size: usize) {
     }
 }
 
-/// Steps 4 and 5 of the list at the top of this file.
+/// Steps 4 and 5.
 ///
 /// # Safety
 ///

@@ -25,7 +25,6 @@ use crate::sched;
 
 /// `future(f)`
 pub struct FutureCase<'a, F: Future> {
-    /// `None` if the case is disabled.
     future: Option<Pin<&'a mut F>>,
     output: Option<F::Output>,
 }
@@ -58,7 +57,6 @@ impl<F: Future> Case for FutureCase<'_, F> {
     const FUTURES: usize = 1;
     type Output = F::Output;
 
-    /// It has no channel.
     fn entry(&mut self) -> Entry {
         Entry::new(None, Side::Recv, NonNull::dangling().as_ptr())
     }

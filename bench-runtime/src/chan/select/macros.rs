@@ -23,10 +23,9 @@
 ///   select; in Go it leaves only the select.
 /// - `rx` and `tx` may be an end, a reference to one, or an `Option` of these. `None`, a `slot`
 ///   that is `None`, and a nil end ([`Receiver::never`](crate::Receiver::never)) disable the case.
-/// - All operands are evaluated once, in the order in which they are written (a time-out last),
-///   also
-///   those of cases that are not taken. The ends are borrowed only until a case is taken, so an arm
-///   may change them.
+/// - All operands, also those of cases that are not taken, are evaluated once, in the order in
+///   which they are written (a time-out last). The ends are borrowed only until a case is taken,
+///   so an arm may change them.
 /// - The `value` of a `send` that is not taken is dropped; `send_from` keeps it
 ///   in its slot, an `Option` variable, for the next round of a loop.
 /// - A select has at most one of `timeout` and `default`. A select without any case blocks for
@@ -135,7 +134,6 @@ macro_rules! __select {
         $crate::__select!($list $arms $otherwise $kind $args $(-> $name)? => $body $($rest)*)
     };
 
-    // Taken if no case is ready.
     ($list:tt $arms:tt () default => $body:block $($rest:tt)*) => {
         $crate::__select!($list $arms (($crate::__private::Wait::Poll) $body) $($rest)*)
     };
@@ -190,7 +188,6 @@ macro_rules! __select {
         )
     };
 
-    // The end.
     ($list:tt [$({$pat:pat => $arm:expr})*] ()) => {{
         let answer = $crate::__private::select($list, $crate::__private::Wait::Forever);
         match answer {
@@ -216,7 +213,6 @@ macro_rules! __select {
     };
 }
 
-/// The case as an expression.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select_case {
