@@ -32,7 +32,6 @@ use super::processor::{Processor, ProcessorStatus};
 use super::processor_set::ProcessorSet;
 use crate::util::lock::{Lock, LockGuard};
 
-/// Lists of Ps and Ms.
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
     pub(crate) processors: Vec<&'static Processor>,
@@ -52,13 +51,13 @@ impl Lists {
     }
 }
 
-/// Takes an M off the list on which it sleeps, if it is there.
+/// True if the M was on the list.
 pub(super) fn take(list: &mut VecDeque<&'static Machine>, m: &'static Machine) -> bool {
     let at = list.iter().position(|other| ptr::eq(*other, m));
     at.is_some_and(|at| list.remove(at).is_some())
 }
 
-/// The lists and their lengths, which are read without the lock.
+/// The lengths of the lists are read without the lock.
 #[derive(Debug, Default)]
 pub(crate) struct Idle {
     lists: Lock<Lists>,
@@ -67,8 +66,7 @@ pub(crate) struct Idle {
     /// Ps that are neither idle nor dead. Changed under the lock, before another thread
     /// gets the P.
     pub(super) running: ProcessorSet,
-    /// Ms that search the other Ps for work, or were woken for this; Go's *spinning*. An M that
-    /// spins for its inbox and a helper that spins for a job do not count.
+    /// Ms that search the other Ps for work, or were woken for this: Go's *spinning*.
     pub(crate) spinning_count: AtomicU32,
 }
 
@@ -77,13 +75,13 @@ impl Idle {
         self.lists.lock()
     }
 
-    /// Counts an M as spinning. Only its own thread.
+    /// Only its own thread.
     pub(crate) fn begin_spinning(&self, m: &Machine) {
         m.spinning.store(true, Ordering::Relaxed);
         self.spinning_count.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Undoes [`Self::begin_spinning`]; true if the M was spinning. Only its own thread.
+    /// True if the M was spinning. Only its own thread.
     pub(crate) fn end_spinning(&self, m: &Machine) -> bool {
         let spins = m.spinning.load(Ordering::Relaxed);
         if spins {
@@ -93,8 +91,7 @@ impl Idle {
         spins
     }
 
-    /// If no M spins: counts one, which the caller then wakes with `spinning` set. False if an M
-    /// spins.
+    /// If no M spins, counts one, which the caller then wakes with `spinning` set.
     pub(super) fn claim_spinning(&self) -> bool {
         // AcqRel: only one waker continues.
         self.spinning_count
@@ -102,19 +99,17 @@ impl Idle {
             .is_ok()
     }
 
-    /// How many Ps are idle.
     #[inline(always)]
     pub(crate) fn processors_count(&self) -> u32 {
         self.processors_count.load(Ordering::Relaxed)
     }
 
-    /// How many Ms queue for a P.
     #[inline(always)]
     pub(crate) fn p_waiters_count(&self) -> u32 {
         self.p_waiters_count.load(Ordering::Relaxed)
     }
 
-    /// Adds a P to the idle ones, or hands it to the first M that queues for one.
+    /// To the idle ones, or to the first M that queues for a P.
     pub(crate) fn release(&self, lists: &mut Lists, p: &'static Processor) {
         if let Some(m) = self.pop_p_waiter(lists) {
             // Also if the P was dead: else `resize_to` would release it again.
@@ -136,7 +131,7 @@ impl Idle {
         p.set_status(status);
     }
 
-    /// Stores the lengths of the lists, for threads without the lock.
+    /// For threads without the lock.
     fn publish(&self, lists: &Lists) {
         let (processors, p_waiters) = (lists.processors.len(), lists.p_waiters.len());
         // SeqCst: S1 before S2 also if the barriers are plain fences.
@@ -146,7 +141,7 @@ impl Idle {
             .store(p_waiters as u32, Ordering::Relaxed);
     }
 
-    /// Takes an idle P; the caller holds it.
+    /// The caller then holds the P.
     pub(crate) fn acquire(&self, lists: &mut Lists) -> Option<&'static Processor> {
         let p = lists.processors.pop()?;
         self.publish(lists);
@@ -154,7 +149,7 @@ impl Idle {
         Some(p)
     }
 
-    /// Takes a certain P off the idle list, if it is there.
+    /// False if the P is not idle.
     pub(crate) fn withdraw(&self, lists: &mut Lists, p: &'static Processor) -> bool {
         let Some(at) = lists.processors.iter().position(|q| ptr::eq(*q, p)) else {
             return false;
@@ -165,13 +160,11 @@ impl Idle {
         true
     }
 
-    /// Puts an M into the queue for a P.
     pub(crate) fn wait_for_p(&self, lists: &mut Lists, m: &'static Machine) {
         lists.p_waiters.push_back(m);
         self.publish(lists);
     }
 
-    /// Takes the first M that queues for a P.
     pub(crate) fn pop_p_waiter(&self, lists: &mut Lists) -> Option<&'static Machine> {
         let m = lists.p_waiters.pop_front()?;
         self.publish(lists);

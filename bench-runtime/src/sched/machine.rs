@@ -18,7 +18,7 @@ use crate::util::atomic_ref::AtomicRef;
 use crate::util::lock::Lock;
 use crate::util::note::Note;
 
-/// A list of goroutines that one thread uses. Others read its length.
+/// One thread uses the list; others read its length.
 #[derive(Debug, Default)]
 pub(super) struct LocalQueue {
     list: UnsafeCell<List>,
@@ -28,8 +28,7 @@ pub(super) struct LocalQueue {
 impl LocalQueue {
     #[inline(always)]
     fn with<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
-        // SAFETY: only the M's own thread calls this (`Machine`'s `Sync`), and no `f` in here calls
-        // back.
+        // SAFETY: only the M's own thread calls this (`Machine`'s `Sync`), and no `f` calls back.
         let list = unsafe { &mut *self.list.get() };
         let result = f(list);
         self.len.store(list.len(), Ordering::Relaxed);
@@ -41,7 +40,6 @@ impl LocalQueue {
         self.with(|list| list.push(g));
     }
 
-    /// Takes the first.
     #[inline(always)]
     pub(super) fn pop(&self) -> Option<&'static Goroutine> {
         self.with(List::pop)
@@ -57,10 +55,10 @@ impl LocalQueue {
     }
 }
 
-/// In a pinned runtime: the runnable goroutines of an M, as its own thread reaches them.
+/// In a pinned runtime: the runnable goroutines of an M.
 #[derive(Debug, Default)]
 pub(super) struct MachineQueues {
-    /// The counterpart of a P's `run_next` in a migrating runtime.
+    /// As a P's `run_next` in a migrating runtime.
     pub(super) run_next: AtomicRef<Goroutine>,
     pub(super) runnable: LocalQueue,
     /// Hogs of this M, after their next call into the runtime.
@@ -68,8 +66,8 @@ pub(super) struct MachineQueues {
 }
 
 impl MachineQueues {
-    /// Puts a goroutine into `run_next`; the former one goes to the end of the queue.
-    /// Without an atomic exchange: only one thread writes it.
+    /// The former one goes to the end of the queue. Without an atomic exchange: only one thread
+    /// writes it.
     #[inline(always)]
     pub(super) fn set_run_next(&self, g: &'static Goroutine) {
         let old = self.run_next.load(Ordering::Relaxed);
@@ -85,65 +83,58 @@ impl MachineQueues {
     }
 }
 
-/// The part of an M that other threads reach only by its methods: the M's own thread reaches it
-/// by [`ThisM::own`](super::this_m::ThisM::own).
+/// Other threads reach this part of an M only by its methods, the M's own thread by
+/// [`ThisM::own`](super::this_m::ThisM::own).
 #[derive(Debug, Default)]
 pub(super) struct Own {
-    /// The P it holds, and the lock that lets sysmon retake it.
     pub(super) p_lock: BiasedLock<Processor>,
-    /// The context of its g0 stack, with the scheduler's loop, while a goroutine runs.
+    /// The context of the g0 stack, while a goroutine runs.
     pub(super) g0: AtomicUsize,
     pub(super) g0_fiber: G0,
-    /// In a pinned runtime: its runnable goroutines.
+    /// In a pinned runtime.
     pub(super) queues: MachineQueues,
 }
 
-/// An M.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Machine {
     own: Own,
-    /// The goroutine that runs.
     pub(super) current: AtomicRef<Goroutine>,
     /// In a pinned runtime: goroutines that started on it and have not ended.
     started: AtomicUsize,
     pub(crate) id: usize,
-    /// The address of its runtime: see [`super::this_m`].
+    /// See [`super::this_m`].
     pub(super) runtime: AtomicPtr<()>,
-    /// Its thread sleeps on this, or in a poller.
+    /// The thread sleeps on this, or in a poller.
     note: Note,
     /// The P that its waker hands over.
     handed: AtomicRef<Processor>,
     /// Its P was retaken, and it has had no P since.
     pub(super) p_retaken: AtomicBool,
-    /// When its P was retaken last, in nanoseconds.
     retaken_ns: AtomicU64,
-    /// Its P was then retaken from a hog.
+    /// The P was then retaken from a hog.
     hogged: AtomicBool,
-    /// The clock of its thread, once that runs.
+    /// Of its thread, once that runs.
     pub(crate) cpu_clock: OnceLock<CpuClock>,
-    /// The kernel's number of its thread.
     pub(super) thread_id: OnceLock<ThreadId>,
-    /// It is counted in `spinning_count` of [`super::idle::Idle`]. Set by itself, or by its waker
-    /// before the wake.
+    /// Counted in `spinning_count` of [`super::idle::Idle`]. Set by the M, or by its waker before
+    /// the wake.
     pub(crate) spinning: AtomicBool,
     /// In a pinned runtime: goroutines of this M that other threads have readied.
     inbox: Lock<List>,
     inbox_len: AtomicUsize,
-    /// Whether it spins for its inbox before it rests.
     pub(super) inbox_spin: AdaptiveSpin,
     /// The helper that got this M's last job was spinning, so it will ready the goroutine soon.
     /// Own thread only.
     pub(crate) helper_was_spinning: AtomicBool,
-    /// When it began to rest, in nanoseconds. Own thread only.
+    /// Own thread only.
     pub(super) rests_since_ns: AtomicU64,
-    /// When it took its P, in nanoseconds. Its own thread stores, sysmon loads.
+    /// The own thread stores, sysmon loads.
     pub(super) holds_since_ns: AtomicU64,
     /// How long it had its last P, in nanoseconds, if it lost that P with work left; else zero.
     turn_ns: AtomicU64,
     /// The goroutine locked to this M, while it is parked.
     pub(super) locked: AtomicRef<Goroutine>,
-    /// The locked goroutine was readied.
     pub(super) locked_ready: AtomicBool,
     /// It sleeps, or will sleep if it finds no work. Set before the heavy barrier of
     /// [`super::idle`], S2.
@@ -158,8 +149,7 @@ pub(crate) struct Machine {
 // locked.
 unsafe impl Sync for Machine {}
 
-/// How long a goroutine may run while others wait, in nanoseconds: Go's figure. All shares
-/// of time are a multiple or a part of it.
+/// How long a goroutine may run while others wait: Go's figure.
 pub(crate) const TIME_SLICE_NS: u64 = 10_000_000;
 
 impl Machine {
@@ -171,8 +161,6 @@ impl Machine {
         }
     }
 
-    /// See [`Own`].
-    ///
     /// # Safety
     ///
     /// Only its own thread.
@@ -181,22 +169,21 @@ impl Machine {
         &self.own
     }
 
-    /// True if its thread sleeps in the kernel; false if that cannot be known.
+    /// False if that cannot be known.
     pub(crate) fn is_asleep(&self) -> bool {
         (self.thread_id.get()).is_some_and(|&thread| thread::is_asleep(thread))
     }
 
-    /// The goroutine that runs on it. Another thread may read an old one.
+    /// Another thread may read an old one.
     pub(crate) fn current_goroutine(&self) -> Option<&'static Goroutine> {
         self.current.load(Ordering::Relaxed)
     }
 
-    /// The poller of its own, if it has one.
     pub(crate) fn own_netpoll(&self) -> Option<&Netpoll> {
         self.netpoll.get()
     }
 
-    /// Its own poller; makes it if there is none.
+    /// Makes the poller if there is none.
     ///
     /// # Errors
     ///
@@ -209,64 +196,60 @@ impl Machine {
         Ok(self.netpoll.get_or_init(|| made))
     }
 
-    /// Notes the poller in which it is about to sleep; `None`: it does not sleep in one.
+    /// The M is about to sleep in this poller.
     pub(super) fn set_polls_in(&self, netpoll: Option<&'static Netpoll>) {
         self.polls_in.store(netpoll, Ordering::SeqCst);
     }
 
-    /// How long it has had its P, in nanoseconds.
     pub(super) fn holds_for_ns(&self) -> u64 {
         clock::now_ns().saturating_sub(self.holds_since_ns.load(Ordering::Relaxed))
     }
 
-    /// Records that its P was retaken, and whether from a hog. `turn_ns`: how long it had the P.
+    /// `turn_ns`: how long it had the P.
     pub(super) fn note_retaken(&self, hogged: bool, turn_ns: u64) {
         self.retaken_ns.store(clock::now_ns(), Ordering::Relaxed);
         self.hogged.store(hogged, Ordering::Relaxed);
         self.end_turn(if hogged { turn_ns } else { 0 });
     }
 
-    /// When its P was retaken last, in nanoseconds; 0 for never.
+    /// 0 for never.
     pub(crate) fn retaken_ns(&self) -> u64 {
         self.retaken_ns.load(Ordering::Relaxed)
     }
 
-    /// Notes how long it had the P that it loses, in nanoseconds; zero if it has no work left.
+    /// How long it had the P that it loses; zero if it has no work left.
     pub(super) fn end_turn(&self, turn_ns: u64) {
         self.turn_ns.store(turn_ns, Ordering::Relaxed);
     }
 
-    /// How long it had its last P, in nanoseconds, and a time slice at most: while it is the first
-    /// that queues for a P, another M may keep one for as long.
+    /// How long it had its last P, a time slice at most: while it is the first that queues for a
+    /// P, another M may keep one for as long.
     pub(super) fn fair_wait_ns(&self) -> u64 {
         self.turn_ns.load(Ordering::Relaxed).min(TIME_SLICE_NS)
     }
 
-    /// Takes `p` away if the M still has it and runs a goroutine's code, and calls `f` before the
-    /// M can notice that. True if it did: the caller then holds `p`.
+    /// As [`BiasedLock::retake`].
     pub(crate) fn retake(&self, p: &'static Processor, f: impl FnOnce()) -> bool {
         self.own.p_lock.retake(ptr::from_ref(p).cast_mut(), f)
     }
 
-    /// As [`Self::retake`], but returns the P to the M after `f`. True if `f` was called.
+    /// As [`BiasedLock::borrow`].
     pub(crate) fn borrow(&self, p: &'static Processor, f: impl FnOnce()) -> bool {
         self.own.p_lock.borrow(ptr::from_ref(p).cast_mut(), f)
     }
 
-    /// How many goroutines wait in its queues, without its inbox and `run_next`. Another thread may
-    /// read an old number.
+    /// Without its inbox and `run_next`. Another thread may read an old number.
     pub(crate) fn queued_count(&self) -> usize {
         self.own.queues.runnable.len() + self.own.queues.preempted.len()
     }
 
-    /// In a pinned runtime: how many goroutines have started on it and not ended. Another thread
-    /// may read an old number.
+    /// Another thread may read an old number.
     #[inline(always)]
     pub(super) fn started_count(&self) -> usize {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// Counts a goroutine that starts on it (1), or ends (-1). Only its own thread.
+    /// 1: a goroutine starts on it; -1: one ends. Only its own thread.
     #[inline(always)]
     pub(super) fn count_started(&self, by: isize) {
         let count = self.started_count().wrapping_add_signed(by);
@@ -279,7 +262,6 @@ impl Machine {
         (own.waiters_count() != 0).then_some(own)
     }
 
-    /// The poller in which it sleeps.
     pub(crate) fn polls_in(&self) -> Option<&'static Netpoll> {
         self.polls_in.load(Ordering::SeqCst)
     }
@@ -291,7 +273,7 @@ impl Machine {
         }
     }
 
-    /// Puts a goroutine that only it may run into its inbox. The caller then wakes the M.
+    /// For a goroutine that only it may run. The caller then wakes the M.
     pub(crate) fn deliver(&self, g: &'static Goroutine) {
         let mut inbox = self.inbox.lock();
         inbox.push(g);
@@ -300,13 +282,12 @@ impl Machine {
         self.end_turn(0);
     }
 
-    /// True if goroutines are in its inbox.
     #[inline(always)]
     pub(crate) fn has_inbox(&self) -> bool {
         self.inbox_len.load(Ordering::Relaxed) != 0
     }
 
-    /// Moves the goroutines in its inbox to the end of `queue`.
+    /// To the end of `queue`.
     pub(super) fn take_inbox(&self, queue: &LocalQueue) {
         if self.has_inbox() {
             let mut inbox = self.inbox.lock();
@@ -315,8 +296,8 @@ impl Machine {
         }
     }
 
-    /// Makes `g` the first goroutine that it runs. It has no other, and sleeps: the caller has
-    /// taken it off the list of sleeping Ms, and wakes it next.
+    /// The M has no other goroutine, and sleeps: the caller has taken it off the list of sleeping
+    /// Ms, and wakes it next.
     pub(super) fn set_first(&self, g: &'static Goroutine) {
         let former = self.own.queues.run_next.swap(Some(g), Ordering::Relaxed);
         debug_assert!(former.is_none());
@@ -334,8 +315,7 @@ impl Machine {
             || self.own.queues.runnable.len() != 0
     }
 
-    /// Sleeps until another thread wakes it. Returns the P that the waker has given it, if any.
-    /// Only its own thread, which this blocks.
+    /// Returns the P that the waker has given it, if any. Only its own thread, which this blocks.
     pub(super) fn sleep_for_p(&self) -> Option<&'static Processor> {
         self.note.sleep();
         self.handed.swap(None, Ordering::Acquire)
@@ -353,7 +333,7 @@ impl Machine {
         self.p_retaken.load(Ordering::Relaxed)
     }
 
-    /// True if its P was retaken because its goroutine computed for long.
+    /// The goroutine computed for long.
     pub(super) fn was_preempted(&self) -> bool {
         self.is_p_retaken() && self.hogged.load(Ordering::Relaxed)
     }

@@ -3,16 +3,14 @@
 //! # Fairness
 //!
 //! Goroutines that ready each other must not starve those that compute, and those that compute
-//! must not starve the others. Fairness counts time, never picks: a hog runs for a whole time slice
+//! must not starve the others. Fairness counts time, not picks: a hog runs for a whole time slice
 //! after one pick.
 //!
-//! - A *time slice*, as in Go, begins with each pick, except from `run_next`: such a
-//!   goroutine continues the time slice of the one before it. A chain of them ends it
-//!   after [`STREAK_NS`](super::queues::STREAK_NS).
-//! - Hogs wait in a list of their own, in the global queue or,
-//!   pinned, of their M. They run if nothing else is runnable, and for one time slice in
-//!   two ([`TIME_SLICE_NS`]). While there are hogs, the low class gets every fourth of those
-//!   turns.
+//! - A *time slice*, as in Go, begins with each pick, except from `run_next`: goroutines of such
+//!   a chain share one, of [`STREAK_NS`](super::queues::STREAK_NS).
+//! - Hogs wait in a list of their own. They run if nothing else is runnable, and for one time
+//!   slice in two ([`TIME_SLICE_NS`]). While there are hogs, the low class gets every fourth of
+//!   those turns.
 //! - An M that queues for a P waits as long as it had its last one
 //!   ([`fair_wait_ns`](super::machine::Machine::fair_wait_ns)): not at all if it has rested since,
 //!   or if another thread has readied a goroutine of it.
@@ -30,8 +28,8 @@ use super::{poll, run_queue, scheduler};
 use crate::goroutine::{FRESH, Goroutine};
 use crate::sys::clock;
 
-/// Picks between two checks of the global queue: Go's and tokio's figure, a prime so
-/// that it does not coincide with a period of the program.
+/// Picks between two checks of the global queue: Go's and tokio's figure, a prime, which should
+/// not coincide with a period of the program.
 pub(super) const SCHED_TICKS: u32 = 61;
 
 /// Step 5, by the goroutine that parks. `None`: the caller must switch to g0, which picks.
@@ -46,7 +44,6 @@ pub(crate) fn pick_fast(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     }
 }
 
-/// True if only g0 may pick at this tick.
 #[inline(always)]
 fn must_switch_to_g0(m: ThisM, p: ThisP, tick: u32) -> bool {
     tick >= SCHED_TICKS || p.notice.load(Ordering::Relaxed) || m.shared().attention.get() != 0
@@ -83,9 +80,9 @@ pub(crate) fn nothing_elsewhere(m: ThisM, p: ThisP) -> bool {
     !must_switch_to_g0(m, p, p.own().sched_tick.get()) && m.shared().global.is_empty()
 }
 
-/// Called by the holder of a P that was retaken from a hog: the next turn of the hogs begins a time
-/// slice from now at the earliest. Their turn may have taken longer than a time slice, if the host
-/// kept the hog off the CPU; then the next turn would begin at once.
+/// For the holder of a P that was retaken from a hog: the next turn of the hogs begins a time
+/// slice from now at the earliest. If the host had kept the hog off the CPU, it would else begin
+/// at once.
 pub(super) fn end_long_turn(p: ThisP) {
     let since_ns = clock::now_ns() - TIME_SLICE_NS;
     let last_ns = &p.own().long_turn_ns;
@@ -122,8 +119,7 @@ pub(super) fn pick_on_g0(
     first.or_else(|| pop_preempted(shared, m))
 }
 
-/// Step 3: once in [`SCHED_TICKS`] picks every class below the high one comes
-/// first, so that none starves.
+/// Step 3.
 #[inline(never)]
 fn pick_in_turn(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let own = p.own();
@@ -148,8 +144,8 @@ fn pick_in_turn(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static 
         .or_else(|| scheduler::next(m, p))
 }
 
-/// In step 1: a hog, if it is the hogs' turn. While there are hogs, the low class, which may have
-/// hogs too, gets every fourth such turn. `turn`: the global queue is checked too.
+/// In step 1: a hog, if it is the hogs' turn. The low class, which may have hogs too, gets every
+/// fourth turn. `turn`: the global queue is checked too.
 pub(super) fn pick_long(
     shared: &'static Shared,
     m: ThisM,

@@ -1,6 +1,5 @@
-//! The scheduler whose goroutines stay with the M that they have started on. Its queues
-//! are those of the Ms; only goroutines that have never started are in the Ps' queues,
-//! from which others steal.
+//! The scheduler whose goroutines stay with the M that they have started on. Only goroutines that
+//! have not started are in the Ps' queues, from which other Ps steal.
 //!
 //! | a goroutine that is              | goes to                                   |
 //! |----------------------------------|-------------------------------------------|
@@ -12,9 +11,8 @@
 //! | a hog, at its next call, while others of its M wait | the M's list of hogs   |
 //! | known to compute for long        | starts on an M of its own ([`super::hogs`]) |
 //!
-//! A poll finds the goroutines that a descriptor or a deadline readies. A timer of a channel
-//! sends within the poll: the goroutine that receives is readied on the M that polls. Goroutines
-//! that sysmon's polls find are readied elsewhere.
+//! A timer of a channel sends within the poll: the goroutine that receives is readied on the M
+//! that polls. Goroutines that sysmon's polls find are readied elsewhere.
 //!
 //! An M that has goroutines of its own to run and no P queues for one.
 
@@ -42,9 +40,7 @@ use crate::threads::ThreadEnd;
 use crate::threads::idle::SPIN_NS;
 use crate::threads::spin::{SLEEP_COST_NS, SPIN_CHECK};
 
-/// Puts a goroutine into `run_next` of this M, or into another queue if it belongs there.
-/// Mostly it has started on this M. Not inlined: for a goroutine of this M it calls no other
-/// function, so it saves no register.
+/// Not inlined: for a goroutine of this M it calls no other function, so it saves no register.
 #[inline(never)]
 pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     // Acquire: as in `header_of_started`.
@@ -76,8 +72,7 @@ fn ready_special(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// As [`ready`], but behind the others. A goroutine of this M wakes no M. A goroutine of another M
-/// wakes that M. One that has not started wakes an idle M.
+/// As [`ready`], but behind the others. A goroutine of this M wakes no M.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match machine_of_started(g) {
         Some(own) if ptr::eq(own, m.machine()) => m.queues().runnable.push(g),
@@ -85,7 +80,6 @@ pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// Queues a goroutine without a P.
 pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     match machine_of_started(g) {
         Some(m) => {
@@ -96,8 +90,7 @@ pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     }
 }
 
-/// Queues a goroutine again that this M has dequeued, and that is still leaving its stack. If it
-/// has started, only this M may run it.
+/// The goroutine is still leaving its stack. If it has started, only this M may run it.
 pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
     match header_of_started(g) {
         Some(_) => m.queues().runnable.push(g),
@@ -105,9 +98,7 @@ pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
     }
 }
 
-/// The next goroutine of this M. The most frequent picks are inlined and call no function: with an
-/// empty inbox, of `run_next` within its time slice, or of a goroutine that has started here while
-/// the P's queue is empty.
+/// The most frequent picks are inlined and call no function.
 #[inline(always)]
 pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     if m.has_inbox() || m.shared().order.is_some() {
@@ -133,7 +124,7 @@ pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     next
 }
 
-/// [`next`] in all cases. First the goroutines of the inbox go to the end of the list.
+/// [`next`] in all cases.
 #[inline(never)]
 fn next_slow(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let own = p.own();
@@ -168,9 +159,9 @@ fn pick_by_turns(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let own = p.own();
     own.streak.set(0);
     begin_slice(&p);
-    // Those that have not started are in the P's queue. Every other pick begins there, so neither
-    // kind starves. But while another M can take them they are left for it: a goroutine that starts
-    // here stays here, even if its partners are on another M.
+    // Every other pick begins with those that have not started, so neither kind starves. But they
+    // are left for another M that can take them: a goroutine that starts here stays here, even if
+    // its partners are on another M.
     let others_take = || {
         let idle = &m.shared().idle;
         idle.processors_count() != 0 || idle.spinning_count.load(Ordering::Relaxed) != 0
@@ -184,16 +175,14 @@ fn pick_by_turns(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     found
 }
 
-/// True if `joiner` is next and a fresh goroutine may run before it.
 #[inline(always)]
 pub(super) fn may_run_before(m: ThisM, joiner: *const Goroutine) -> bool {
     let queues = m.queues();
     queues.run_next.is(joiner, Ordering::Relaxed) && !m.has_inbox() && queues.runnable.len() == 0
 }
 
-/// For an M with nothing to do: spins with its P for as long as a sleep and a wake cost, if another
-/// M or a helper is likely to ready a goroutine of it within that time. A round trip between
-/// goroutines on two Ms then takes 0.4 µs, not 24, on a quiet host with two CPUs. True if a
+/// For an M with nothing to do: spins with its P for as long as a sleep and a wake cost, if
+/// another M or a helper is likely to ready a goroutine of it within that time. True if a
 /// goroutine was readied. Blocks the thread.
 pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     let shared = m.shared();
@@ -230,15 +219,14 @@ pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -
     }
 }
 
-/// Records the spawn site of the goroutine that runs on `m`, whose P was just retaken.
+/// Of the goroutine that runs on `m`, whose P was just retaken.
 pub(super) fn learn_hog(shared: &Shared, m: &Machine) {
     if let Some(site) = m.current_goroutine().and_then(inspect::site_of) {
         shared.hogs.learn(key_of(site));
     }
 }
 
-/// True if a fresh goroutine that is about to start on `m` must start on an M of its own. `ended`:
-/// how many of the goroutines counted as started on `m` have ended.
+/// See [`super::scheduler::starts_apart`].
 #[inline(always)]
 pub(super) fn needs_own_machine(shared: &Shared, m: &Machine, g: &Goroutine, ended: usize) -> bool {
     shared.hogs.any() && needs_own_machine_slow(shared, m, g, ended)
@@ -249,7 +237,7 @@ fn needs_own_machine_slow(shared: &Shared, m: &Machine, g: &Goroutine, ended: us
     if shared.is_test() || m.started_count() == ended {
         return false;
     }
-    // A limit, because Ms never end, and a hog that waits leaves its M idle.
+    // Ms never end, and a hog that waits leaves its M idle.
     let has_room = || {
         shared.threads.machines_count() < 2 * shared.procs() + 6
             || shared.idle.lock().vacant_machine().is_some()
@@ -258,8 +246,7 @@ fn needs_own_machine_slow(shared: &Shared, m: &Machine, g: &Goroutine, ended: us
     (g.has_flag(FLAG_CPU_BOUND) || has_credit()) && has_room()
 }
 
-/// On g0: starts a fresh goroutine on an M to which no other is pinned, with an idle P, or
-/// else with this M's P.
+/// On g0. The goroutine gets an idle P, or else this M's.
 pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
     let shared = m.shared();
     let mut lists = shared.idle.lock();
@@ -282,7 +269,7 @@ pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
     m.wake(Some(p));
 }
 
-/// Calls `f`, in which others of the thread may run, for a goroutine that may be unwinding.
+/// For a goroutine that may be unwinding. Others of its thread may run in `f`.
 pub(super) fn reacquire_unwinding<R>(f: impl FnOnce() -> R) -> R {
     match std::thread::panicking() {
         true => unwinding::without_panics(f),
@@ -290,13 +277,13 @@ pub(super) fn reacquire_unwinding<R>(f: impl FnOnce() -> R) -> R {
     }
 }
 
-/// True if a call runs on a helper: others of the thread would wait for it.
+/// Else the others of the thread would wait for the call.
 pub(super) fn blocks_on_helper(header: &StackHeader) -> bool {
     header.pins.get() == 0
 }
 
-/// How the thread ends. If goroutines that started on it have not ended, it keeps its
-/// thread-locals: those goroutines may have lent them to other threads.
+/// If goroutines that started on the thread have not ended, it keeps its thread-locals: those
+/// goroutines may have lent them to other threads.
 pub(super) fn thread_end(m: &Machine) -> ThreadEnd {
     match m.started_count() {
         0 => ThreadEnd::Usual,

@@ -1,4 +1,4 @@
-//! P: the right to run goroutines, with a run queue, caches and timers. There are GOMAXPROCS Ps.
+//! P: the right to run goroutines, with a run queue, caches and timers.
 //!
 //! | `status`  | its holder                                                  |
 //! |-----------|-------------------------------------------------------------|
@@ -20,7 +20,6 @@ use crate::timer::Timers;
 use crate::util::atomic_ref::AtomicRef;
 use crate::util::rng::Rng;
 
-/// See the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum ProcessorStatus {
@@ -29,42 +28,35 @@ pub(crate) enum ProcessorStatus {
     Dead,
 }
 
-/// In [`Processor::owner`]: no M.
 const NO_OWNER: usize = usize::MAX;
 
-/// A P.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Processor {
     pub(crate) id: usize,
-    /// In a migrating runtime: the goroutine that runs before those in the queue, in the time slice
-    /// of the goroutine that readied it. The owner writes it, with plain stores. Sysmon reads it,
-    /// and takes the goroutine out while it has borrowed the P. When a P is retaken, this goes with
-    /// it.
+    /// In a migrating runtime: the goroutine that runs before those in the queue, in the time
+    /// slice of the goroutine that readied it. The owner writes this by plain stores. Sysmon
+    /// takes the goroutine out while it has borrowed the P.
     pub(crate) run_next: AtomicRef<Goroutine>,
     /// A request to the owner to call `handle_notice` before its next pick.
     pub(crate) notice: AtomicBool,
     status: AtomicU8,
-    /// Picks, in all. The owner stores, sysmon reads.
+    /// The owner stores, sysmon reads.
     pub(super) picks: AtomicU64,
-    /// Picks that began a new time slice, in all. The owner stores, sysmon reads.
+    /// Picks that began a new time slice. The owner stores, sysmon reads.
     pub(super) slices: AtomicU64,
-    /// The number of the M that holds it, while it is running, or [`NO_OWNER`].
+    /// [`NO_OWNER`] if no M holds it.
     owner: AtomicUsize,
     own: Own,
     caches: Caches,
-    /// Goroutines spawned on this P, in all.
     pub(super) spawned_count: AtomicU64,
-    /// Goroutines that ended on this P, in all.
     pub(super) ended_count: AtomicU64,
-    /// Goroutines that it stole from other Ps, in all.
     pub(crate) stolen_count: AtomicU64,
-    /// How often it stole, in all.
     pub(crate) thefts_count: AtomicU64,
     /// The total length of the queues from which it stole.
     pub(crate) thefts_found_count: AtomicU64,
     pub(crate) queue: RunQueue<Goroutine>,
-    /// Its part of the flight recorder. Only the owner writes.
+    /// Only the owner writes.
     pub(crate) recorder: Part,
     /// Reused after the P's end: see [`super::lifetime`].
     pub(crate) timers: &'static Timers,
@@ -81,7 +73,7 @@ unsafe impl Sync for Processor {}
 // SAFETY: as above.
 unsafe impl Send for Processor {}
 
-/// The part that only the M that holds the P uses, by [`ThisP`].
+/// Only for the M that holds the P, by [`ThisP`].
 #[derive(Debug)]
 struct Caches {
     stacks: UnsafeCell<StackCache>,
@@ -96,21 +88,20 @@ pub(crate) struct Own {
     pub(super) end_id: Cell<u64>,
     /// Picks since its M last looked elsewhere first.
     pub(super) sched_tick: Cell<u32>,
-    /// At this tick the P was already given to the first M that queued for one. The next M does not
-    /// give it away again at once: else no goroutine would run.
+    /// At this tick the P was already given away. The next M keeps it for now: else no goroutine
+    /// would run.
     pub(super) given_at_tick: Cell<bool>,
     /// How often its M has looked elsewhere first.
     pub(super) turns: Cell<u32>,
     /// In a pinned runtime: the next pick that is not from `run_next` begins with the P's queue,
     /// unless another M can take from that queue.
     pub(super) fresh_first: Cell<bool>,
-    /// Picks of `run_next` in the time slice that all of them share.
+    /// Picks of `run_next` in the time slice that they share.
     pub(super) streak: Cell<u32>,
     /// When that time slice began; valid after `STREAK_CHECK` picks.
     pub(super) streak_began_ns: Cell<u64>,
-    /// When the last turn of the hogs began, in nanoseconds.
+    /// When the last turn of the hogs began.
     pub(super) long_turn_ns: Cell<u64>,
-    /// Turns of the hogs so far.
     pub(super) long_turns: Cell<u32>,
     /// Empty between uses; kept for its memory.
     pub(super) ready: RefCell<Vec<Parkable>>,
@@ -143,14 +134,13 @@ impl Processor {
         }
     }
 
-    /// The number of the M that holds it. That may change at once.
+    /// The M may change at once.
     pub(crate) fn owner(&self) -> Option<usize> {
         // Acquire: pairs with the Release in `set_owner`.
         let id = self.owner.load(Ordering::Acquire);
         (id != NO_OWNER).then_some(id)
     }
 
-    /// Notes the M that is about to take it, or that no M has it.
     pub(crate) fn set_owner(&self, id: Option<usize>) {
         self.owner.store(id.unwrap_or(NO_OWNER), Ordering::Release);
     }
@@ -170,21 +160,20 @@ impl Processor {
         self.status.store(status as u8, Ordering::Release);
     }
 
-    /// Adds to a counter that only the owner writes.
+    /// Only for a counter that only the owner writes.
     #[inline(always)]
     pub(super) fn count(counter: &AtomicU64, more: u32) {
         let sum = counter.load(Ordering::Relaxed).wrapping_add(more.into());
         counter.store(sum, Ordering::Relaxed);
     }
 
-    /// True if a goroutine waits in its queue or in `run_next`.
     pub(crate) fn has_work(&self) -> bool {
         !self.queue.is_empty() || !self.run_next.is_none(Ordering::Acquire)
     }
 }
 
-/// The P that the calling thread holds, with the part that only its holder may use. It is valid
-/// until the thread releases the P, or returns to a goroutine's code.
+/// The P that the calling thread holds. Valid until the thread releases it, or returns to a
+/// goroutine's code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThisP {
     processor: &'static Processor,
@@ -214,33 +203,29 @@ impl ThisP {
         }
     }
 
-    /// The part that other threads may use too.
     #[inline(always)]
     pub(super) fn processor(self) -> &'static Processor {
         self.processor
     }
 
-    /// The part that belongs to the holder.
     #[inline(always)]
     pub(super) fn own(self) -> &'static Own {
         &self.processor.own
     }
 
-    /// Takes the first goroutine of its queue.
     #[inline(always)]
     pub(super) fn pop(self) -> Option<&'static Goroutine> {
         // SAFETY: entries are records, which are type-stable.
         self.queue.pop().map(|g| unsafe { g.as_ref() })
     }
 
-    /// An unused record.
     #[inline(always)]
     pub(super) fn take_record(self, slab: &slab::Slab) -> &'static Goroutine {
         // SAFETY: only the holder uses the cache, and `take` calls nothing that could use it.
         unsafe { &mut *self.processor.caches.records.get() }.take(slab)
     }
 
-    /// Takes back a record whose body is empty.
+    /// The body of the record is empty.
     #[inline(always)]
     pub(super) fn put_record(self, slab: &slab::Slab, g: &'static Goroutine) {
         // SAFETY: as in `take_record`.
@@ -252,10 +237,6 @@ impl ThisP {
         self.processor.caches.stacks.get()
     }
 
-    /// A stack of this class.
-    ///
-    /// # Errors
-    ///
     /// When there is none.
     #[inline(always)]
     pub(super) fn take_stack(self, class: Class) -> Result<Stack, StackError> {
@@ -263,7 +244,6 @@ impl ThisP {
         unsafe { &mut *self.stacks() }.take(class)
     }
 
-    /// Takes back a stack.
     #[inline(always)]
     pub(super) fn put_stack(self, stack: Stack) {
         // SAFETY: as in `take_record`.
@@ -276,13 +256,12 @@ impl ThisP {
         unsafe { &mut *self.stacks() }.trim(now_ms);
     }
 
-    /// Makes all of its stacks available to other Ps.
+    /// Makes all stacks available to other Ps.
     pub(crate) fn drain_stacks(self) {
         // SAFETY: as in `take_record`.
         unsafe { &mut *self.stacks() }.drain();
     }
 
-    /// A random number.
     pub(super) fn random(self) -> u32 {
         // SAFETY: as in `take_record`.
         unsafe { &mut *self.processor.caches.rng.get() }.next_u32()

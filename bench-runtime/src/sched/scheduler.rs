@@ -1,7 +1,7 @@
 //! The interface of the two schedulers: the only file that imports both.
 //!
-//! A builder chooses the scheduler of its runtime. Each function here is a `match`, because a
-//! table of functions could not inline the calls of a switch.
+//! Each function is a `match`, because a table of functions could not inline the calls of a
+//! switch.
 //!
 //! | call                           | when                                             |
 //! |--------------------------------|--------------------------------------------------|
@@ -26,8 +26,7 @@ use crate::netpoll::Netpoll;
 use crate::stack::StackHeader;
 use crate::threads::ThreadEnd;
 
-/// Makes a goroutine runnable that the P of this M has readied: it runs next, or in
-/// the queue where it belongs.
+/// For a goroutine that the P of this M has readied.
 #[inline(always)]
 pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().settings.kind {
@@ -36,9 +35,9 @@ pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// As [`ready`], but it goes behind the others that wait here: for a caller that readies several in
-/// order. Only a goroutine that goes to another M or to the global queue wakes an M; in a pinned
-/// runtime also one that has not started.
+/// As [`ready`], but behind the others: for a caller that readies several in order. Only a
+/// goroutine that goes to another M or to the global queue wakes an M; in a pinned runtime also
+/// one that has not started.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::ready_in_turn(m, p, g),
@@ -46,7 +45,6 @@ pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// Makes a goroutine runnable that was spawned.
 #[inline(always)]
 pub(crate) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().settings.kind {
@@ -55,7 +53,7 @@ pub(crate) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// Makes a goroutine runnable without a P.
+/// For a caller without a P.
 pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     match shared.settings.kind {
         SchedulerKind::Pinned => pinned::submit(shared, g),
@@ -63,7 +61,6 @@ pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     }
 }
 
-/// Puts a goroutine that yields behind the others.
 #[inline(always)]
 pub(super) fn yielded(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().settings.kind {
@@ -72,7 +69,7 @@ pub(super) fn yielded(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// Puts a goroutine back that is still leaving its stack.
+/// The goroutine is still leaving its stack.
 pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
     match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::requeue(m, g),
@@ -80,7 +77,7 @@ pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
     }
 }
 
-/// The next goroutine of this M or P: step 5 of [`super::find_runnable`].
+/// Step 5 of [`super::find_runnable`].
 #[inline(always)]
 pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     match m.shared().settings.kind {
@@ -98,8 +95,7 @@ pub(super) fn may_run_before(m: ThisM, p: ThisP, joiner: *const Goroutine) -> bo
     }
 }
 
-/// Before an M with nothing to do rests: may spin for work, which blocks the thread for a short
-/// time. True if work came meanwhile.
+/// May spin, which blocks the thread for a short time. True if work came meanwhile.
 pub(super) fn rest(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::spin_for_inbox(m, p, sees_work),
@@ -117,7 +113,7 @@ pub(super) fn starts_apart(m: ThisM, g: &Goroutine, ended: usize) -> bool {
     }
 }
 
-/// On g0: starts a goroutine that [`starts_apart`]. This M may have no P afterwards.
+/// On g0. This M may have no P afterwards.
 pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::start_apart(m, p, g),
@@ -133,7 +129,6 @@ pub(super) fn hogged(shared: &Shared, m: &Machine) {
     }
 }
 
-/// Binds the goroutine to its thread.
 pub(crate) fn lock_os_thread(header: &StackHeader) {
     match machine_of(header).shared().settings.kind {
         SchedulerKind::Pinned => {}
@@ -141,7 +136,6 @@ pub(crate) fn lock_os_thread(header: &StackHeader) {
     }
 }
 
-/// Undoes [`lock_os_thread`].
 pub(crate) fn unlock_os_thread(header: &StackHeader) {
     match machine_of(header).shared().settings.kind {
         SchedulerKind::Pinned => {}
@@ -149,7 +143,7 @@ pub(crate) fn unlock_os_thread(header: &StackHeader) {
     }
 }
 
-/// Before a wait of a goroutine that unwinds; see [`crate::goroutine::unwinding`].
+/// Before a wait: see [`crate::goroutine::unwinding`].
 pub(super) fn prepare_unwinding_park(header: &StackHeader) {
     match machine_of(header).shared().settings.kind {
         SchedulerKind::Pinned => unwinding::prepare_park(header),
@@ -157,8 +151,7 @@ pub(super) fn prepare_unwinding_park(header: &StackHeader) {
     }
 }
 
-/// Calls `f`, which yields, for a goroutine that unwinds; does nothing if its thread runs no other
-/// goroutine.
+/// Calls `f`, which yields, unless the thread runs no other goroutine.
 pub(super) fn yield_unwinding(shared: &Shared, f: impl FnOnce()) {
     match shared.settings.kind {
         SchedulerKind::Pinned => unwinding::without_panics(f),
@@ -166,7 +159,7 @@ pub(super) fn yield_unwinding(shared: &Shared, f: impl FnOnce()) {
     }
 }
 
-/// Calls `f`, which acquires a P for a goroutine that may be unwinding.
+/// For a goroutine that may be unwinding.
 pub(super) fn reacquire_unwinding<R>(shared: &Shared, f: impl FnOnce() -> R) -> R {
     match shared.settings.kind {
         SchedulerKind::Pinned => pinned::reacquire_unwinding(f),
@@ -183,7 +176,6 @@ pub(super) fn waits_for_p(shared: &Shared, g: &Goroutine) -> bool {
     }
 }
 
-/// True if a blocking call of this goroutine runs on a helper thread.
 pub(crate) fn blocks_on_helper(header: &StackHeader, has_room: bool) -> bool {
     match machine_of(header).shared().settings.kind {
         SchedulerKind::Pinned => pinned::blocks_on_helper(header),
@@ -191,7 +183,6 @@ pub(crate) fn blocks_on_helper(header: &StackHeader, has_room: bool) -> bool {
     }
 }
 
-/// How the thread of an M ends.
 pub(super) fn thread_end(shared: &Shared, m: &Machine) -> ThreadEnd {
     match shared.settings.kind {
         SchedulerKind::Pinned => pinned::thread_end(m),

@@ -4,15 +4,14 @@
 //!
 //! 1. a P that is in the same time slice for [`TIME_SLICE_NS`] while work waits is retaken. Its
 //!    goroutine is a hog if it used the CPU meanwhile;
-//! 2. a goroutine that is in `run_next` since the last round is moved to other Ps, and the runtime
-//!    becomes eager for a while (see [`super::migrating`]);
+//! 2. a goroutine that is in `run_next` since the last round is moved to other Ps, and the
+//!    runtime becomes eager for a while ([`super::migrating`]);
 //! 3. due timers of Ps that do not run are fired;
-//! 4. descriptors are polled if no M has polled for a time slice, or for a round while a P is idle.
-//!    A goroutine found while a P is idle makes the runtime eager, too. In a pinned runtime sysmon
-//!    also polls for an M whose goroutine has run for a time slice;
+//! 4. descriptors are polled if no M has polled for a time slice, or for a round while a P is
+//!    idle: a goroutine found then makes the runtime eager, too. In a pinned runtime sysmon also
+//!    polls for an M whose goroutine has run for a time slice;
 //! 5. once a second GOMAXPROCS follows the affinity and the quota, unless it was set explicitly;
-//! 6. each [`Watch`] makes its own checks: stacks of goroutines that have been parked for long,
-//!    threads that are blocked for long, deadlocks.
+//! 6. each [`Watch`] makes its own checks.
 //!
 //! When no P has run for a while it sleeps until one does, or until a watch is due.
 
@@ -28,20 +27,18 @@ use crate::goroutine::{Goroutine, Parkable};
 use crate::recorder::event::Kind;
 use crate::sys::clock;
 
-/// A round, in nanoseconds: a tenth of a time slice, so a goroutine waits for a hog for 12 ms at
-/// most.
+/// A tenth of a time slice: a goroutine waits for a hog for 12 ms at most.
 pub(crate) const ROUND_NS: u64 = TIME_SLICE_NS / 10;
-/// How often a round tries to retake a P. Three tries of ten succeeded where the M was inside the
-/// runtime for nine tenths of the time.
+/// Three tries of ten succeeded where the M was inside the runtime for nine tenths of the time.
 const RETAKE_TRIES: u32 = 8;
-/// Rounds without a running P before sysmon sleeps for longer: two time slices, because a burst may
-/// begin again soon. They are as short as others: sysmon must see at once a hog that begins in one.
+/// Rounds without a running P before sysmon sleeps for longer: two time slices, because a burst
+/// may begin again soon.
 const IDLE_ROUNDS: u64 = 2 * TIME_SLICE_NS / ROUND_NS;
-/// Rounds for which the runtime stays eager, or records that there are hogs. The number was chosen.
+/// Rounds for which the runtime stays eager, or records that there are hogs. Chosen.
 ///
-/// Eager readying itself was measured by `sched_figures readied`, migrating: five interleaved
-/// repeats with it and without, on two CPUs that other programs used too. The delay of a goroutine
-/// that one which computes has readied, median of the five and range:
+/// Eager readying, measured by `sched_figures readied` (migrating, five interleaved repeats with
+/// it and without, two CPUs that other programs used too): the delay of a goroutine that one
+/// which computes has readied, median of the five and range.
 ///
 /// | delay  | with                | without             |
 /// |--------|---------------------|---------------------|
@@ -49,7 +46,7 @@ const IDLE_ROUNDS: u64 = 2 * TIME_SLICE_NS / ROUND_NS;
 /// | p90    | 72 µs (57 to 960)   | 2.0 ms (2.0 to 3.0) |
 const EAGER_ROUNDS: u32 = 100;
 
-/// The state of a P in a round. `since_ns`: the round in which this time slice was seen first.
+/// `since_ns`: the round in which this time slice was seen first.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     slices: u64,
@@ -60,16 +57,13 @@ struct Seen {
     next: *const Goroutine,
 }
 
-/// The CPU time of the thread whose M holds this P.
 fn cpu_ns_of_holder(shared: &Shared, p: &Processor) -> Option<u64> {
     shared.owner_of(p)?.cpu_clock.get()?.now_ns()
 }
 
-/// The result of a round, for the watches.
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(crate) now_ns: u64,
-    /// A P runs.
     pub(crate) running: bool,
     /// A P may have picked a goroutine since the last round.
     pub(crate) picked: bool,
@@ -77,15 +71,13 @@ pub(crate) struct Round {
 
 /// A check that sysmon's thread makes, and that is no part of the scheduler.
 pub(crate) trait Watch {
-    /// How long sysmon may sleep before the next check is due, while no P runs; `None`: for
-    /// ever.
+    /// How long sysmon may sleep before the next check, while no P runs; `None`: for ever.
     fn pause(&self, shared: &'static Shared, now_ns: u64) -> Option<Duration>;
 
-    /// Checks, if it is time. Called at the end of each round.
+    /// Called at the end of each round.
     fn check(&mut self, shared: &'static Shared, round: &Round);
 }
 
-/// The body of the thread.
 pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) {
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle_rounds = 0;
@@ -153,8 +145,8 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                 poll_for_holder(shared, p);
             }
             if is_long && work_waits(shared, p) {
-                // A hog has used the CPU for a fifth of the time at least: other threads may use
-                // the CPU too. A goroutine that waits for the kernel has used less.
+                // Other threads may use the CPU too. A goroutine that waits for the kernel has
+                // used less.
                 let hogged = match (keep.cpu_ns, cpu_ns_of_holder(shared, p)) {
                     (Some(then), Some(now)) => now.saturating_sub(then) >= TIME_SLICE_NS / 5,
                     _ => true,
@@ -208,11 +200,10 @@ fn count_down(rounds: &mut u32, again: bool) -> bool {
     *rounds > 0
 }
 
-/// True if something waits that could run on this P.
 fn work_waits(shared: &'static Shared, p: &'static Processor) -> bool {
     p.id >= shared.procs()
         || p.has_work()
-        // Goroutines wait that only the M that holds it may run.
+        // Only the M that holds it may run these.
         || shared.owner_of(p).is_some_and(Machine::has_pinned_work)
         || !shared.global.is_empty()
         || shared.idle.p_waiters_count() != 0
@@ -222,8 +213,7 @@ fn work_waits(shared: &'static Shared, p: &'static Processor) -> bool {
             && shared.idle.processors_count() == 0)
 }
 
-/// Takes a P from the M that runs a goroutine's code on it. `slices`: the time slice in which it
-/// was seen. `hogged`: the goroutine is a hog.
+/// `slices`: the time slice in which the P was seen.
 fn retake(shared: &'static Shared, p: &'static Processor, slices: u64, hogged: bool) -> bool {
     let Some(m) = shared.owner_of(p) else {
         return false;
@@ -238,7 +228,7 @@ fn retake(shared: &'static Shared, p: &'static Processor, slices: u64, hogged: b
     let held_ns = m.holds_for_ns();
     let before_ns = clock::now_ns();
     let is_retaken = (0..RETAKE_TRIES).any(|_| {
-        // In another time slice another goroutine runs than the one that was seen.
+        // In another time slice another goroutine runs.
         p.slices.load(Ordering::Relaxed) == slices
             && m.retake(p, || {
                 this_m::mark_retaken(shared, m);
@@ -263,7 +253,7 @@ fn retake(shared: &'static Shared, p: &'static Processor, slices: u64, hogged: b
     true
 }
 
-/// Moves the goroutine in `run_next` to the global queue; false if there is none now.
+/// To the global queue; false if there is none now.
 fn rescue_next(shared: &'static Shared, p: &'static Processor) -> bool {
     let Some(m) = shared.owner_of(p) else {
         return false;
@@ -290,7 +280,6 @@ fn pause_for_timer(shared: &'static Shared) -> Option<Duration> {
     (first != u64::MAX).then(|| Duration::from_nanos(first.saturating_sub(shared.now_ns())))
 }
 
-/// Fires due timers of a P that does not run.
 fn fire_for(shared: &'static Shared, p: &'static Processor) {
     // The M in the netpoller fires them, if there is one.
     if shared.is_test() || !shared.is_due(p.timers.next_ns()) || shared.poller.is_taken() {
@@ -306,7 +295,7 @@ fn fire_for(shared: &'static Shared, p: &'static Processor) {
     });
 }
 
-/// Polls if no M does; true if it found a goroutine while a P was idle.
+/// True if it found a goroutine while a P was idle.
 fn poll_for_others(shared: &'static Shared) -> bool {
     let now = shared.now_ns();
     let idle = shared.idle.processors_count() != 0;
@@ -335,8 +324,8 @@ fn poll_for_holder(shared: &'static Shared, p: &'static Processor) {
     }
 }
 
-/// Readies all that `take` takes out of a timer heap or a poller; true if there was any. Meanwhile
-/// they are neither there nor in a queue, so `sysmon_ready_seq` is odd for the deadlock check.
+/// Readies all that `take` takes out of timers or a poller; true if there was any. Meanwhile they
+/// are in no queue, so `sysmon_ready_seq` is odd for the deadlock check.
 fn ready_taken(shared: &'static Shared, take: impl FnOnce(&mut Vec<Parkable>)) -> bool {
     shared.sysmon_ready_seq.fetch_add(1, Ordering::SeqCst);
     let mut ready = Vec::new();

@@ -14,7 +14,7 @@ use crate::sys::{barrier, thread_end};
 use crate::threads::count::ThreadKind;
 use crate::threads::{self, HELPER_STACK, THREAD_STACK, ThreadEnd};
 
-/// Puts a P to use: wakes a sleeping M with it, or starts a new one.
+/// Wakes a sleeping M with this P, or starts a new one.
 pub(super) fn start_machine(
     shared: &'static Shared,
     lists: &mut Lists,
@@ -27,7 +27,7 @@ pub(super) fn start_machine(
     m.wake(Some(p));
 }
 
-/// A new M. Its thread sleeps until it is woken with a P.
+/// Its thread sleeps until it is woken with a P.
 pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
     let mut machines = shared.machines.lock();
     let m: &'static Machine = Box::leak(Box::new(Machine::new(
@@ -44,8 +44,8 @@ pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
     m
 }
 
-/// Bytes of stack with which libc can start a thread. Chosen: it needs a few KiB, mostly for the
-/// loader, which saves the vector registers at the first call of a function.
+/// Bytes of stack with which libc can start a thread. It needs a few KiB, mostly for the loader,
+/// which saves the vector registers. Chosen.
 const START_STACK: usize = 32 << 10;
 
 fn has_room_to_start() -> bool {
@@ -53,15 +53,14 @@ fn has_room_to_start() -> bool {
         .is_none_or(|header| Stack::from_header(NonNull::from(header)).usable() >= START_STACK)
 }
 
-/// Called before goroutines with stacks of this class start. If the stacks are too small to start a
-/// thread, another thread starts those that such goroutines need.
+/// Called before goroutines with stacks of this class start. If these stacks are too small to
+/// start a thread, another thread starts those that such goroutines need.
 pub(crate) fn prepare_for(class: Class) {
     if class.usable() < START_STACK {
         threads::starter();
     }
 }
 
-/// Starts a thread of the runtime.
 pub(super) fn start_thread(
     shared: &'static Shared,
     kind: ThreadKind,
@@ -115,13 +114,13 @@ pub(super) fn wake_one_slow(shared: &'static Shared) {
     start_machine(shared, &mut lists, p, true);
 }
 
-/// Wakes an M for a goroutine that only it may run, if it sleeps. An M checks its inbox before
-/// it sleeps: by the barriers of [`super::idle`] either the M sees the goroutine, or this function
-/// finds the M on the list.
+/// Wakes an M for a goroutine that only it may run, if it sleeps. By the barriers of
+/// [`super::idle`] either the M sees the goroutine in its inbox, or this function finds the M on
+/// the list.
 #[cold]
 pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
-    // The inbox was stored to before this load of `resting`. The M first stores `resting`, then
-    // loads its inbox, with a heavy barrier between.
+    // The inbox was stored to before. The M first stores `resting`, then loads its inbox, with a
+    // heavy barrier between.
     barrier::light();
     let is_locked = m.locked_ready.load(Ordering::Relaxed);
     if !is_locked && !m.resting.load(Ordering::Relaxed) {
@@ -130,8 +129,7 @@ pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
     // SeqCst: the store to the inbox comes before the check of the list, which is under its lock.
     std::sync::atomic::fence(Ordering::SeqCst);
     let mut lists = shared.idle.lock();
-    // A reserved M is not woken for its inbox: it runs only its locked goroutine, and a
-    // wake means that this goroutine is ready.
+    // A reserved M runs only its locked goroutine, and a wake means that this goroutine is ready.
     let asleep = take(&mut lists.machines, m)
         || (m.locked_ready.load(Ordering::Acquire) && take(&mut lists.reserved, m));
     if !asleep {
@@ -147,16 +145,16 @@ pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
     }
 }
 
-/// Called after a timer was armed: an M that waits for a later one must check again.
+/// An M that waits for a later timer must check again.
 #[inline]
 pub(super) fn timer_armed(shared: &'static Shared, when_ns: u64) {
-    // The timer was armed before this load of the poller's deadline. The M that polls first stores
-    // `u64::MAX` there, then looks for timers, with a heavy barrier between.
+    // The timer was armed before. The M that polls first stores `u64::MAX` as the poller's
+    // deadline, then looks for timers, with a heavy barrier between.
     barrier::light();
     shared.poller.interrupt_after(when_ns);
 }
 
-/// Ends spinning: the spinner that finds work wakes the next one.
+/// The spinner that finds work wakes the next one.
 pub(super) fn stop_spinning(shared: &'static Shared, m: &'static Machine) {
     if shared.idle.end_spinning(m) {
         wake_one(shared);
