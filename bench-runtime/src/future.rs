@@ -59,10 +59,10 @@
 //!
 //! - **`Handle::enter`'s guard.** It sets a thread-local and restores it, as the scopes of rule 2
 //!   of [`Builder::build`](crate::Builder::build) do. If it is held over a park, another goroutine
-//!   of the thread runs in that context. Guards may then be dropped in the wrong order, and
-//!   tokio panics; in a migrating runtime also on another thread. So enter, make the future, drop the guard, and only then
-//!   `block_on`. An `async` block creates its values when it is polled: spawn it on tokio, or enter
-//!   in each poll (`async-compat`'s `Compat` does).
+//!   of the thread runs in that context. Guards may then be dropped in the wrong order, and tokio
+//!   panics; in a migrating runtime also on another thread. So enter, make the future, drop the
+//!   guard, and only then `block_on`. An `async` block creates its values when it is polled: spawn
+//!   it on tokio, or enter in each poll (`async-compat`'s `Compat` does).
 //! - **`tokio::runtime::Runtime::block_on`**, and `LocalSet`: their futures are polled inside such
 //!   a scope, and the thread is blocked. Put [`blocking`](crate::blocking) around a call of
 //!   `Runtime::block_on`.

@@ -176,8 +176,8 @@ pub mod trace {
     pub use crate::runtime::trace::{Level, Trace, set_level, snapshot};
 }
 
-/// The items that the macros expand to; do not use them by name. The traits of cases are not
-/// exported, because their methods read fields that only a `select!` fills.
+/// The items that the macros expand to. The traits of cases are not exported, because their methods
+/// read fields that only a `select!` fills.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::chan::select::{

@@ -149,7 +149,7 @@ impl<T> Part<T> {
         };
         let failed = result.as_ref().is_err_and(|panic| !panic.is::<Exit>());
         *outcome.lock() = Some(result);
-        // If the handle is dropped, the result is dropped here, while its borrows are still valid.
+        // If the handle is dropped, the result is dropped here, while its borrows are valid.
         let unjoined = Arc::into_inner(outcome);
         if failed && unjoined.is_some() {
             self.data.failed.store(true, Ordering::Relaxed);

@@ -140,7 +140,7 @@ pub fn wait() {
     fake_time::wait_for_rest(false);
 }
 
-/// How much time has passed in the bubble since it was built.
+/// The time since the bubble was built.
 ///
 /// # Panics
 ///

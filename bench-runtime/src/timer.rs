@@ -1,5 +1,3 @@
-//! Timers of one P, or of all plain threads.
-//!
 //! Timers are mostly armed in the order in which they fire, because most programs sleep for one of
 //! a few lengths. So they are in a few *runs*, each a queue in order; those that fit no run are in
 //! a 4-ary *heap*. An entry is two words; its action is in a slab, at an index that the entry holds

@@ -60,8 +60,6 @@ unsafe extern "C" fn base() {
     )
 }
 
-/// See the contract in [`super`].
-///
 /// # Safety
 ///
 /// `to` is a saved context that no other thread resumes, its stack is alive, and
@@ -103,8 +101,6 @@ pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usiz
     back
 }
 
-/// See the contract in [`super`].
-///
 /// # Safety
 ///
 /// As for [`switch`]; and nothing on the running stack is ever used again.
@@ -123,7 +119,6 @@ pub(crate) unsafe fn jump(to: usize, payload: usize) -> ! {
     }
 }
 
-/// See the contract in [`super`].
 pub(crate) fn registers<E>(
     saved: u64,
     word: impl Fn(u64) -> Result<u64, E>,
@@ -136,8 +131,6 @@ pub(crate) fn registers<E>(
     })
 }
 
-/// See the contract in [`super`].
-///
 /// # Safety
 ///
 /// `f` may be called with `data`.

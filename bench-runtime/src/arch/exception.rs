@@ -1,5 +1,4 @@
-//! Exceptions of the unwinder (the Itanium C++ ABI, level I): caught with their payload, and raised
-//! again.
+//! Exceptions of the unwinder (the Itanium C++ ABI, level I).
 
 use std::ffi::{c_int, c_void};
 
@@ -31,13 +30,7 @@ const CONTINUE_UNWIND: c_int = 8;
 const RESULT: c_int = 0;
 
 /// The bytes of the instruction after the call in [`catch`](super::catch).
-const NULL_RESULT_BYTES: usize = if cfg!(target_arch = "x86_64") {
-    // `xor`.
-    2
-} else {
-    // `mov`.
-    4
-};
+const NULL_RESULT_BYTES: usize = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
 
 /// The personality of the frame of `catch`: it catches every exception, and continues after the
 /// instruction that follows the call, with the exception as the result.

@@ -118,15 +118,11 @@ pub struct ContendedStack {
     pub count: u64,
     /// The total time of the waits; estimated from the samples.
     pub delay: Duration,
-    /// The calls, the innermost first. Of the runtime's functions, only the one that the program
-    /// called is listed.
+    /// The calls, the innermost first. Of the runtime, only the function that the program called.
     pub frames: Vec<Frame>,
 }
 
-/// Where goroutines waited, or where unlocks ended waits: see
-/// [`block_profile`](crate::block_profile) and [`mutex_profile`](crate::mutex_profile).
-///
-/// Its [`Display`](fmt::Display) is text for people.
+/// Where goroutines waited, or where unlocks ended waits.
 ///
 /// # Examples
 ///
@@ -167,7 +163,6 @@ impl ContentionProfile {
 
     fn read(samples: &Samples) -> Self {
         let samples = copy_of(samples);
-        // Stacks that differ only inside the runtime are merged.
         let mut merged: HashMap<Vec<Frame>, Sum> = HashMap::new();
         let mut symbols = Symbols::default();
         for (calls, sum) in samples {
@@ -232,8 +227,8 @@ pub(crate) fn times_waits() -> bool {
     RATES.block_ns.load(Ordering::Relaxed) != 0
 }
 
-/// Calls `wait`, and takes a sample of the wait if one is due. Not inlined, so that a wait costs
-/// one load while profiling is off.
+/// Calls `wait`, and takes a sample of it if one is due. Not inlined, so that a wait costs one load
+/// while profiling is off.
 #[cold]
 #[inline(never)]
 pub(crate) fn timed(me: Parkable, now_ns: impl Fn() -> u64, wait: impl FnOnce()) {
@@ -320,8 +315,7 @@ impl EndedWaits {
         }
     }
 
-    /// Takes a sample if one is due. To be called after the waiters are readied, so that they do
-    /// not wait for it.
+    /// Takes a sample if one is due. To be called after the waiters are readied.
     #[inline]
     pub(crate) fn record(self) {
         if self.waited_ns != 0 {

@@ -52,8 +52,8 @@ pub struct GoroutineInfo {
     pub waits: bool,
     /// The address of the object that it waits for.
     pub object: Option<usize>,
-    /// The goroutine that could end the wait, if there is one: the holder of the mutex, or the one
-    /// to be joined. `None` while the waiting goroutine is about to park.
+    /// The holder of the mutex, or the goroutine to be joined. `None` while the waiting goroutine
+    /// is about to park.
     pub held_by: Option<u64>,
     /// The spawn site.
     pub spawned_at: Option<String>,
@@ -144,8 +144,8 @@ pub(crate) fn info_of(g: &'static Goroutine) -> Option<GoroutineInfo> {
     info
 }
 
-/// Writes a goroutine's number, name, state and spawn site. Called in a signal handler of the
-/// thread that runs the goroutine, so it neither locks nor allocates.
+/// Called in a signal handler of the thread that runs the goroutine, so it neither locks nor
+/// allocates.
 pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
     // SAFETY: the header of a running goroutine holds its record.
     let Some(g) = (unsafe { g.cast::<Goroutine>().as_ref() }) else {

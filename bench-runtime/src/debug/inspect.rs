@@ -10,23 +10,17 @@
 //! |                                      | I4 else it was readied: drop the data     |
 //!
 //! If I2 has read a write of R4, I4 sees that the goroutine was readied: by I3, and the light
-//! barrier before R2, I4 sees the status Runnable or a later one. If that is already the status of
-//! the next wait, I4 sees the store of R3 with it. `context` is not watched again by then: a park
-//! stores it without the bit, and only one thread at a time inspects. R1, the ready, is in the
-//! table of [`crate::goroutine::stacks`].
+//! barrier before R2, I4 sees the status Runnable or a later one. If the goroutine waits again
+//! already, I4 sees the store of R3 in `context`. A park stores `context` without the watch, and
+//! only one thread at a time inspects. R1, the ready, is in the table of
+//! [`crate::goroutine::stacks`].
 //!
 //! Other threads may write or free the memory that I2 reads: a stack, a mutex, a name. So the
 //! kernel reads it, and before I4 only the kernel follows an address that was read. A name is valid
 //! if the record is still that goroutine's, and still points to the name.
 //!
-//! # What waits for an inspection
-//!
-//! | what                                | for what                              |
-//! |-------------------------------------|---------------------------------------|
-//! | a goroutine                         | nothing                               |
-//! | a thread of the process, on its CPU | one interrupt of the barrier for [`BATCH`] goroutines |
-//! | a thread that maps or unmaps memory | the kernel's look-up of some pages, as in a page fault |
-//! | another inspection                  | one batch, of [`BATCH`] goroutines    |
+//! An inspection interrupts each CPU once for [`BATCH`] goroutines (the barrier). Another
+//! inspection waits for one batch.
 
 use std::borrow::Cow;
 use std::mem::offset_of;
@@ -45,8 +39,7 @@ use crate::stack::{Stack, StackHeader, WaitObject, header_of, sweep};
 use crate::sys::own_memory::Reading;
 use crate::util::lock::Lock;
 
-/// The goroutines in a batch, which takes one heavy barrier. SPEED.md has the cost of a profile
-/// with it.
+/// The goroutines in a batch, which takes one heavy barrier. SPEED.md has its cost.
 pub(crate) const BATCH: usize = 256;
 /// The most bytes that are read of a stack, from its innermost frame, or of a name. Chosen, not
 /// measured.
@@ -62,7 +55,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) reason: WaitReason,
     pub(crate) site: Option<&'static Location<'static>>,
     pub(crate) name: Option<Cow<'a, str>>,
-    /// The object that it waits for, or null.
+    /// Null if it waits for none.
     pub(crate) object: *const (),
     /// The goroutine that holds the mutex that it waits for, or that it joins.
     pub(crate) held_by: Option<u64>,

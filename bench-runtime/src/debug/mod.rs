@@ -1,5 +1,4 @@
-//! The states and waits of goroutines, for programs and people. Callers pass the records: the code
-//! uses no P and no M.
+//! The states and waits of goroutines, for programs and people. Callers pass the records.
 //!
 //! | file         | what is there                                             |
 //! |--------------|-----------------------------------------------------------|

@@ -14,8 +14,8 @@ use crate::unwind::{Frame, Symbols, Unwinder};
 /// How often a waiting goroutine is inspected if its stack could not be copied, because it was just
 /// parking or ran. The batches have 256, 64, 16, 4 and 1 goroutines: a smaller one is read faster.
 const TRIES: u32 = 5;
-/// How long a goroutine that the sweep has claimed is inspected again, beyond [`TRIES`]. Chosen,
-/// not measured.
+/// A goroutine that the sweep has claimed is inspected more often than [`TRIES`] times, until this
+/// time has passed. Chosen, not measured.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The most goroutines that one text names. Chosen, not measured.
 pub(crate) const NAMED: usize = 8;
@@ -42,13 +42,12 @@ pub struct StackGroup {
     pub state: String,
     /// The goroutines.
     pub goroutines: Vec<GoroutineInfo>,
-    /// The shortest and the longest time for which the runtime has seen them parked here; each may
-    /// have waited longer. Zero for goroutines that parked after the runtime's last check, about a
-    /// second ago at most.
+    /// The shortest and the longest time for which the runtime has seen them parked here. Each may
+    /// have waited for about a second more.
     pub parked_for: Range<Duration>,
-    /// The calls, the innermost first. Of the runtime's own functions, only the one that the
-    /// program called is listed. Empty for goroutines that run, that have not started, or that ran
-    /// each time that they were read.
+    /// The calls, the innermost first. Of the runtime, only the function that the program called.
+    /// Empty for goroutines that run, that have not started, or that ran each time that they were
+    /// read.
     pub frames: Vec<Frame>,
 }
 
@@ -87,9 +86,9 @@ pub struct GoroutineProfile {
 }
 
 impl GoroutineProfile {
-    /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE` opens it. There is
-    /// one sample for each combination of group, name and labels; its value is the number of
-    /// goroutines. The name is a label with the key `name`.
+    /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE` opens it. Each
+    /// sample is the number of goroutines with one combination of group, name and labels. The name
+    /// is a label with the key `name`.
     ///
     /// # Errors
     ///
@@ -202,7 +201,6 @@ pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
         all = again;
         std::thread::yield_now();
     }
-    // Stacks that differ only inside the runtime are one group.
     let mut symbols = Symbols::default();
     let mut merged: HashMap<(String, Vec<Frame>), Vec<Member>> = HashMap::new();
     for ((state, calls), seen) in groups {

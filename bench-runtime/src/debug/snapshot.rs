@@ -39,8 +39,7 @@ pub(crate) fn track_of(p: Option<usize>, ring: &Ring) -> Track {
     }
 }
 
-/// Adds the goroutines that have a spawn event and are not in the map, because they have ended. The
-/// site and name events after the spawn describe them.
+/// Adds the goroutines of spawn events that are not in the map, because they have ended.
 fn add_spawned(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
     for (at, spawn) in events.iter().enumerate() {
         if spawn.kind != Kind::Spawn {

@@ -26,7 +26,6 @@ pub(crate) fn write_stacks_apart(records: Vec<&'static Goroutine>) {
     let thread = std::thread::Builder::new()
         .stack_size(HELPER_STACK)
         .spawn(move || write_stacks(records));
-    // Without a thread the report has no stacks.
     if let Ok(thread) = thread {
         let _ = thread.join();
     }

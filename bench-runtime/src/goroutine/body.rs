@@ -9,8 +9,7 @@ pub(crate) enum Outcome<T> {
     Returned(T),
     Panicked(Box<dyn Any + Send>),
     Exited,
-    /// It never ran: the runtime was shut down before it started, or it got no stack, with this
-    /// error.
+    /// It never ran: its runtime stopped, or it got no stack, with this error.
     Abandoned(Option<Box<StackError>>),
 }
 

@@ -1,7 +1,6 @@
 //! The steps that claim or watch the `context` of a parked goroutine while an M may resume it.
-//! [`super::stacks`] (R1 to C4) and [`crate::debug::inspect`] (I1 to I4) have the tables of these
-//! steps. The functions use only two words, `context` and the status, for the loom model
-//! `tests/loom/claim.rs`.
+//! [`super::stacks`] (R1 to C4) and [`crate::debug::inspect`] (I1 to I4) have the tables. The loom
+//! model is `tests/loom/claim.rs`.
 
 use crate::goroutine::{RUNNING_BIT, WATCHED_BIT};
 use crate::shim::Ordering;
@@ -18,8 +17,7 @@ pub(crate) fn read(context: &AtomicUsize) -> usize {
     context.load(Ordering::Acquire)
 }
 
-/// R2 again, after an odd value. It needs no barrier: that of [`read`] already keeps R1 before this
-/// read.
+/// R2 again, after an odd value. The barrier of [`read`] already keeps R1 before this read.
 #[inline(always)]
 pub(crate) fn read_again(context: &AtomicUsize) -> usize {
     // Acquire: as in `read`.
@@ -77,14 +75,14 @@ pub(crate) fn holds(context: &AtomicUsize, claimed: usize, status: &AtomicU8, wa
     status.load(Ordering::Acquire) == waiting && context.load(Ordering::Relaxed) == claimed
 }
 
-/// By a goroutine that is still on its stack.
+/// Called by a goroutine that is about to park.
 #[inline(always)]
 pub(crate) fn park(status: &AtomicU8, waiting: u8) {
     // Release: pairs with the Acquire in `holds`; R3 is seen with it.
     status.store(waiting, Ordering::Release);
 }
 
-/// C4, for a claim that held or not.
+/// C4: ends a claim, whether it held or not.
 pub(crate) fn release(context: &AtomicUsize, claimed: usize, saved: usize) {
     // Release: pairs with the Acquire in `read`, after which the changes of the stack are visible.
     // The exchange fails after R3.

@@ -3,7 +3,7 @@ use std::ptr;
 
 use crate::stack::Class;
 
-/// The box that a record's `site` points to until the record is freed. Other threads read the first
+/// A record's `site` points to this box until the record is freed. Other threads read the first
 /// [`Details::WORDS`] words through the kernel, because the box may be freed meanwhile.
 #[derive(Debug)]
 #[repr(C)]

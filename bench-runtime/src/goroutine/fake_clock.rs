@@ -12,8 +12,8 @@ pub(crate) struct FakeClock {
     rest: Lock<Rest>,
 }
 
-/// The goroutines that wait until all others wait: at index 0 one that called `synctest::wait`, at
-/// index 1 the main goroutine at its end.
+/// The goroutine in `synctest::wait`, and the main goroutine at its end: they wait until all others
+/// wait.
 pub(crate) type Rest = [Option<Parkable>; 2];
 
 impl FakeClock {

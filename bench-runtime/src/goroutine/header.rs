@@ -1,12 +1,8 @@
 //! Where the stack header of a goroutine is.
 //!
 //! A goroutine may run on a foreign stack, which `stacker` or a library of coroutines has made.
-//! There the stack pointer does not lead to a header. While the goroutine runs, its M, which knows
-//! its current goroutine, leads to the header. While the goroutine is parked, [`HEADERS`] keeps its
-//! header for the thread that readies it.
-//!
-//! The entry of a goroutine that has ended is not read. Another goroutine with the same record
-//! overwrites it.
+//! There the stack pointer does not lead to a header. While the goroutine runs, its M leads to the
+//! header. While it is parked, [`HEADERS`] keeps its header for the thread that readies it.
 
 use std::collections::BTreeMap;
 use std::ptr;
@@ -38,8 +34,7 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
     }
 }
 
-/// The header of a goroutine that is running on a foreign stack. Also stores the header in
-/// [`HEADERS`].
+/// For a goroutine that is running on a foreign stack. Also stores the header in [`HEADERS`].
 pub(crate) fn header_of_running(g: &'static Goroutine) -> &'static StackHeader {
     let header = claim::running_on(&g.context);
     HEADERS.lock().insert(ptr::from_ref(g) as usize, header);

@@ -8,7 +8,7 @@ use crate::util::panic::without_panic;
 /// By the address of the key.
 pub(crate) type Values = HashMap<usize, Box<dyn Any>>;
 
-/// Called by `g` itself, at its end; `header` is its stack's.
+/// Called by `g` at its end. `header` is that of its stack.
 #[inline(always)]
 pub(crate) fn drop_all(header: &StackHeader, g: &Goroutine) {
     if !header.locals.get().is_null() {

@@ -112,7 +112,6 @@ impl Status {
     }
 }
 
-/// See the table of `context`.
 pub(crate) const FRESH: usize = 0;
 /// Set in `context` while the goroutine is on an M, or is claimed.
 pub(crate) const RUNNING_BIT: usize = 1;
@@ -139,7 +138,7 @@ pub(crate) const FLAG_TIMED: u8 = 8;
 pub(crate) const FLAG_UNWINDING: u8 = 64;
 /// In `flags`: its runtime has stopped, and it will not run again.
 pub(crate) const FLAG_LEFT: u8 = 128;
-/// The place in `flags` of the two bits of the [`Priority`].
+/// The place of the two bits of the [`Priority`] in `flags`.
 pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 
 pub(crate) const BODY_WORDS: usize = 4;

@@ -1,6 +1,6 @@
 //! Limits how deep calls of wakers nest. A waker may drop its task, which may end the wait of
-//! another task, whose waker may drop that task, and so on. So a goroutine or thread with
-//! [`DEEPEST`] nested calls puts further wakers on a list, for the innermost call.
+//! another task, and so call a waker. So a goroutine or thread with [`DEEPEST`] nested calls leaves
+//! further wakers on a list, for the innermost call.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -18,10 +18,9 @@ thread_local! {
 /// The most nested calls. Chosen, not measured.
 const DEEPEST: u8 = 16;
 
-/// The lists of wakers, by the goroutine or thread ([`waking`]).
+/// By the goroutine or thread ([`waking`]).
 static LEFT: Lock<Vec<(usize, VecDeque<Waker>)>> = Lock::new(Vec::new());
 
-/// Wakes the task now, or leaves the waker to the innermost call of this function.
 pub(crate) fn wake(header: Option<&'static StackHeader>, waker: Waker) {
     // A thread-local's address is not kept over a waker: the goroutine may move.
     let set = |wakes| match header {
@@ -45,7 +44,6 @@ pub(crate) fn wake(header: Option<&'static StackHeader>, waker: Waker) {
     set(outer);
 }
 
-/// The address that identifies the goroutine or thread.
 fn waking(header: Option<&'static StackHeader>) -> usize {
     match header {
         Some(header) => ptr::from_ref(header).addr(),

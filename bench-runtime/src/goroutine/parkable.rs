@@ -84,8 +84,8 @@ impl Parkable {
     }
 }
 
-/// An entry in a wait queue. A wait on one queue without a time limit uses the waiter in the record
-/// (see `sched::own_waiter`). Other waiters are on the parked stack, in a future or in a box.
+/// A wait on one queue without a time limit uses the waiter in the record (see
+/// `sched::own_waiter`). Other waiters are on the parked stack, in a future or in a box.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Waiter {

@@ -1,8 +1,6 @@
 //! The memory of records: chunks that are never returned to the allocator, so that a stale pointer
-//! always points to a record. A dump visits all goroutines without a lock. When a runtime ends and
-//! none of its records is in use, other runtimes take its chunks.
-//!
-//! A chunk is aligned to its size.
+//! always points to a record. When a runtime ends and none of its records is in use, other runtimes
+//! take its chunks. A chunk is aligned to its size.
 
 use std::alloc::{self, Layout};
 use std::ptr::{self, NonNull};
@@ -199,15 +197,13 @@ impl Slab {
         unsafe { (*Chunk::of(g)).owner }
     }
 
-    /// Whether the runtime of a goroutine compacts its stacks. Read from the chunk, because the
-    /// owner may be freed.
+    /// Read from the chunk, because the owner may be freed.
     pub(crate) fn compacts(g: &Goroutine) -> bool {
         // SAFETY: as in `owner_of`; chunks are never freed.
         unsafe { (*Chunk::of(g)).compacts.load(Ordering::Relaxed) }
     }
 
-    /// Takes a chunk out of the pool, and puts its records on the free list. False if there are no
-    /// records.
+    /// Takes a chunk out of the pool. False if no record came with it.
     fn adopt(&self) -> bool {
         let Some(Pooled(chunk)) = POOL.lock().pop() else {
             return false;
@@ -262,8 +258,7 @@ impl Slab {
         }
     }
 
-    /// Visits every record that was ever handed out, without a lock: a record may change during the
-    /// visit.
+    /// Visits every record that was ever handed out. A record may change during the visit.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&'static Goroutine)) {
         // Acquire: pairs with the Release in `publish`.
         let mut chunk = self.chunks.load(Ordering::Acquire);

@@ -46,7 +46,6 @@ pub(crate) fn install() {
     });
 }
 
-/// The goroutine that a header names, and its saved context, if it is parked on this stack.
 fn parked_on(g: *mut (), stack: Stack) -> Option<(&'static Goroutine, usize)> {
     // SAFETY: headers name records, which are type-stable, or nothing.
     let g = unsafe { g.cast::<Goroutine>().as_ref() }?;

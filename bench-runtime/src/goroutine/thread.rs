@@ -90,9 +90,8 @@ impl ThreadRecord {
         self.note.sleep();
     }
 
-    /// Sleeps until the thread is readied, or until `deadline_ns`. At the deadline the thread
-    /// claims its own ticket. If the claim fails, another thread is about to ready it, and it
-    /// sleeps until then. Blocks the thread.
+    /// As [`Self::park`], until `deadline_ns` at the latest. Then the thread claims its own ticket.
+    /// If the claim fails, another thread is about to ready it, and it sleeps until then.
     pub(crate) fn park_until(&'static self, ticket: u32, deadline_ns: u64) {
         if !self.note.sleep_until(deadline_ns) && !self.parkable().claim(ticket) {
             self.park();

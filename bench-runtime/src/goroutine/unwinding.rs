@@ -20,8 +20,8 @@
 //! If no spare exception is left, a new thread makes one and ends. The count of that thread stays
 //! 1, but no code reads it.
 //!
-//! If a hook waits and then panics, the hook's panic unwinds from there. Std does not end the
-//! process, because its count no longer says that a hook runs.
+//! If a hook waits and then panics, std does not end the process, because its count no longer says
+//! that a hook runs.
 
 use std::ffi::c_void;
 use std::panic::{catch_unwind, resume_unwind};

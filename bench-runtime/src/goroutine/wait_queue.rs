@@ -7,8 +7,7 @@ use super::parkable::{Kind, Parkable, Waiter};
 use super::wait_reason::WaitReason;
 use super::{FLAG_COMPACTED, FLAG_LEFT, FRESH, Goroutine, RUNNING_BIT};
 
-/// First in, first out, linked through the waiters. The caller holds the lock of the primitive to
-/// which the queue belongs.
+/// First in, first out. The caller holds the lock of the primitive to which the queue belongs.
 #[derive(Debug)]
 pub(crate) struct WaitQueue {
     head: *mut Waiter,
@@ -68,9 +67,9 @@ impl WaitQueue {
         self.head = waiter;
     }
 
-    /// Takes the first waiter whose wait is not over. The caller must ready its owner, once. Drops
-    /// waiters whose ticket another thread has claimed. Also drops those of goroutines whose
-    /// runtime has stopped, which would never unlock a lock, unless they wait for a channel.
+    /// Takes the first waiter whose wait is not over; the caller must ready its owner, once. Drops
+    /// waiters whose ticket another thread has claimed, and those of goroutines whose runtime has
+    /// stopped, which would never unlock a lock, unless they wait for a channel.
     #[inline]
     pub(crate) fn dequeue(&mut self) -> Option<NonNull<Waiter>> {
         while let Some(first) = NonNull::new(self.head) {
@@ -123,9 +122,9 @@ pub(crate) fn is_left(owner: Parkable) -> bool {
     owner.head().flags.load(Ordering::Relaxed) & FLAG_LEFT != 0
 }
 
-/// False for a goroutine whose runtime has stopped, unless it waits for a channel. Restores the
-/// goroutine's stack if it is compacted: the caller usually writes to the stack next, and a page
-/// fault would restore it at three times the cost.
+/// False for a goroutine whose runtime has stopped, unless it waits for a channel. Restores a
+/// compacted stack: the caller usually writes to it next, and a page fault would cost three times
+/// as much.
 #[inline(always)]
 fn continues(owner: Parkable) -> bool {
     owner.head().flags.load(Ordering::Relaxed) & (FLAG_COMPACTED | FLAG_LEFT) == 0

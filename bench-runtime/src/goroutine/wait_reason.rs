@@ -1,4 +1,4 @@
-//! In Go's words.
+//! Why goroutines and threads are parked, in Go's words.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -1,5 +1,3 @@
-//! Standard input.
-
 use std::io::{self, BufRead, BufReader, Lines, Read};
 use std::sync::LazyLock;
 

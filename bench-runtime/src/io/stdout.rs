@@ -1,5 +1,3 @@
-//! Standard output and standard error.
-
 use std::fmt;
 use std::io::{self, Write};
 

@@ -229,7 +229,6 @@ impl<W: Write> Writer<'_, W> {
         }
     }
 
-    /// Writes a slice for each run, and slices on the tracks of the Ms that held the P.
     fn track(&mut self, track: &Track) -> io::Result<()> {
         let at = place_of(track);
         let mut run: Option<Open> = None;
@@ -356,7 +355,7 @@ impl<W: Write> Writer<'_, W> {
         for (at, event) in events {
             let g = event.subject();
             if event.kind != Kind::Run {
-                // A spawn from outside has a `Ready` event too; the first of the two counts.
+                // A spawn from outside has a `Ready` event too.
                 waiting.entry(g).or_insert((at, event));
                 continue;
             }

@@ -19,8 +19,7 @@ use std::time::Duration;
 use crate::goroutine::{FLAG_TIMED, Goroutine};
 use crate::sys::clock;
 
-/// One bucket for each power of two of nanoseconds, up to nine minutes. The last bucket has no
-/// upper bound.
+/// One bucket for each power of two of nanoseconds, up to nine minutes.
 const BUCKETS: usize = 40;
 
 /// A goroutine that is being timed.

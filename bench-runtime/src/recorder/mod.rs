@@ -138,7 +138,6 @@ impl Recorder {
     }
 }
 
-/// Uses no memory yet.
 fn new_ring() -> Ring {
     let words = Box::<[AtomicU64]>::new_zeroed_slice(2 * EVENTS);
     // SAFETY: zero is a value of this atomic.

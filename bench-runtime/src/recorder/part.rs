@@ -34,7 +34,6 @@ impl Part {
         self.watch.load(Ordering::Relaxed) & what != 0
     }
 
-    /// Times the next goroutine that becomes runnable on this P.
     pub(crate) fn watch_next(&self) {
         let watch = self.watch.load(Ordering::Relaxed);
         self.watch.store(watch | SAMPLE, Ordering::Relaxed);

@@ -1,11 +1,11 @@
 //! The arena: one reservation of address space. It has a region for each size of slot, and the
 //! sparse region of deep slots in front of them.
 //!
-//! A region hands out its slots from the lowest address up, a batch at a time. A batch is made
-//! writable, and gets its guards in one call.
+//! A region hands out its slots from the lowest address up, a batch at a time. A batch gets its
+//! guards in one call.
 //!
-//! In regions whose chunks can be sealed ([`super::seal`]), each [`CHUNK`] is a mapping of its own,
-//! so a page fault does not wait while compaction changes the protection of another chunk.
+//! In regions whose chunks can be sealed, each [`CHUNK`] is a mapping of its own, so a page fault
+//! does not wait while compaction changes another chunk.
 
 use std::ptr::NonNull;
 use std::sync::OnceLock;
@@ -103,8 +103,8 @@ impl Arena {
         GLOBAL.get()
     }
 
-    /// Reserves `bytes` and the sparse region, or half as much each time that the system refuses.
-    /// If `guards` is `None`, the kind of guard is the one that the kernel has.
+    /// Halves `bytes` each time that the system refuses. If `guards` is `None`, the kind of guard
+    /// is the one that the kernel has.
     pub(super) fn reserve(mut bytes: usize, guards: Option<Guards>) -> Result<Self, StackError> {
         let found = map::page_size();
         if found != PAGE {
@@ -167,7 +167,6 @@ impl Arena {
         })
     }
 
-    /// The word of the slot that contains `address`.
     pub(super) fn word_of(&self, address: usize) -> Option<&AtomicU64> {
         let (region, number) = self.geometry.locate(address)?;
         Some(self.slots.word(region, number))
@@ -333,8 +332,8 @@ impl Arena {
         }
     }
 
-    /// Gives the odd chunks in a new part of a region other advice than the even ones have, so that
-    /// the kernel does not merge their mappings.
+    /// Gives the odd chunks in a new part of a region other advice than the even ones, so that the
+    /// kernel does not merge their mappings.
     fn keep_apart(&self, start: usize, bytes: usize) {
         let region = match self.geometry.locate(start) {
             Some((region, _)) => self.geometry.slot_base(region, 0),
@@ -395,7 +394,6 @@ impl Drop for Arena {
 /// The most slots of a chunk that is sealed. To open that many takes some 0.1 ms.
 const MOST_SLOTS: usize = 256;
 
-/// Whether these slots are a whole chunk of a region whose chunks are sealed.
 pub(super) fn is_chunk(region: usize, first: usize, slots: usize) -> bool {
     slots_per_chunk(region) == Some(slots) && first.is_multiple_of(slots)
 }

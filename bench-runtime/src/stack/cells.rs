@@ -116,7 +116,6 @@ impl Cells {
         size.in_use.fetch_sub(1, Ordering::Release);
     }
 
-    /// Gives the pages of sizes without a cell in use back to the kernel.
     pub(super) fn give_back_unused(&self, taker: &mut Taker) {
         for (size, slabs) in self.sizes.iter().zip(&mut taker.slabs) {
             // Acquire: pairs with the Release in `give`. The number grows only in `take`, which

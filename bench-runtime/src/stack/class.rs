@@ -1,5 +1,3 @@
-//! Policies and classes: how large a stack may grow, and which slots hold it.
-
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::StackError;
@@ -19,15 +17,15 @@ pub(super) const ALL_REGIONS: usize = REGIONS + 1;
 /// A deep slot is the lower part of its group, which has `1 << GROUP` bytes.
 pub(super) const GROUP: u32 = 24;
 pub(super) const DEEP_BYTES: usize = 57 << 18;
-/// The guard of a deep slot is this many bytes at the end of the group before, where it shares a
-/// page of page table with the top of that group's slot.
+/// The guard of a deep slot: this many bytes at the end of the group before, in the same page of
+/// page table as the top of that group's slot.
 pub(super) const DEEP_GUARD: usize = 64 << 10;
 
 /// How a goroutine's stack grows.
 ///
 /// Memory is committed in pages of 4 KiB, when the goroutine touches them. A goroutine that has not
-/// run has no stack. If the runtime compacts stacks, a goroutine that has been parked for long has
-/// only a copy of its live bytes.
+/// run has no stack. If the runtime compacts stacks, one that has been parked for long has only a
+/// copy of its live bytes.
 ///
 /// # Examples
 ///
@@ -223,7 +221,6 @@ impl ClassInfo {
         }
     }
 
-    /// The distance from one slot to the next.
     pub(super) fn slot_bytes(&self) -> usize {
         slot_bytes(self.region)
     }

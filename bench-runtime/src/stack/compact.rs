@@ -18,19 +18,12 @@
 //! A thread that accesses a page during these steps, or later, gets a SIGSEGV. The handler waits
 //! for step 6, sets the word to `RESTORING`, puts the pages back with `UFFDIO_COPY`, which replaces
 //! a marker in one atomic step, and sets the word to `LIVE`. A thread that resumes the goroutine
-//! does the same. So another thread's reference into a parked goroutine's stack stays valid, for
-//! reading and for writing.
+//! does the same. So references into a parked goroutine's stack stay valid.
 //!
-//! # Restrictions
-//!
-//! - A system call that another thread makes on memory of a compacted stack fails with EFAULT,
-//!   because the kernel does not run our handler.
-//! - A thread that has blocked SIGSEGV is killed by an access.
-//! - A debugger stops at each such access (`handle SIGSEGV nostop noprint`).
-//! - The child of a fork may use stacks that were compacted at the fork, but no slot that was being
-//!   compacted then.
-//!
-//! `SPEED.md` (*Stacks*) has the rejected designs.
+//! [`Builder::compact_stacks`](crate::Builder::compact_stacks) has the restrictions. Besides, a
+//! debugger stops at each such access (`handle SIGSEGV nostop noprint`), and the child of a fork
+//! may not use a slot that was being compacted at the fork. `SPEED.md` (*Stacks*) has the rejected
+//! designs.
 
 use std::cell::UnsafeCell;
 use std::io;
@@ -200,8 +193,7 @@ pub fn stats() -> CompactionStats {
         .unwrap_or_default()
 }
 
-/// Restores the stack that contains `address` if it is compacted. Must be called before a goroutine
-/// that may have been compacted runs again.
+/// Must be called before a goroutine that may have been compacted runs again.
 pub(crate) fn restore(address: usize) {
     if let Some(compactor) = COMPACTOR.get() {
         compactor.restore(address);
@@ -228,9 +220,9 @@ pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
     (word.load(Ordering::Acquire) == now.0).then_some(machine)
 }
 
-/// The present address of a byte of a slot: in the cell if the slot is compacted, else `address`
-/// itself. The caller must read the byte through the kernel, and then call `place_of` again to see
-/// whether the byte has moved.
+/// The present address of a byte of a slot: in the cell if the slot is compacted, else `address`.
+/// The caller must read the byte through the kernel, and then call `place_of` again to see whether
+/// it has moved.
 pub(crate) fn place_of(address: usize) -> usize {
     let in_cell = |compactor: &'static Compactor| {
         let word = compactor.arena.word_of(address)?;
@@ -275,12 +267,10 @@ pub(super) fn compact(region: usize, first: usize, claimed: &[Claimed]) -> io::R
     }
 }
 
-/// The number of slots of a chunk, if chunks of this region are sealed.
 pub(super) fn slots_to_seal(region: usize) -> Option<usize> {
     enabled().then(|| slots_per_chunk(region))?
 }
 
-/// Seals the chunk that begins with this slot, if all its slots are still compacted.
 pub(super) fn seal(region: usize, first: usize) {
     if let Some(compactor) = COMPACTOR.get()
         && let Some(_alone) = TAKER.try_lock()
@@ -330,7 +320,6 @@ impl Compactor {
                 }
             }
         }
-        // Headers cannot be read after step 3.
         let classes: Vec<Class> = claimed.iter().map(|claim| claim.stack.class()).collect();
         for (index, &class) in classes.iter().enumerate() {
             // From step 1 on, a thread that faults in the slot waits while the word is `MOVING`.
@@ -349,7 +338,6 @@ impl Compactor {
             give(&cells);
             return Err(error);
         }
-        // Step 2.
         for (claim, cell) in claimed.iter().zip(&cells) {
             let (from, len) = claim.live();
             address_marks::clear(from, len);

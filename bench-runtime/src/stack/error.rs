@@ -1,7 +1,7 @@
 use std::io;
 
-/// If at most this many mappings are left, a refusal counts as the limit: a split needs two
-/// mappings, and other threads map and unmap meanwhile.
+/// If at most this many mappings are left, a refusal counts as the limit: a split needs two, and
+/// other threads map and unmap meanwhile.
 pub(super) const NEAR: usize = 64;
 
 /// Why a goroutine got no stack.

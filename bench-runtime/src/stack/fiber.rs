@@ -13,11 +13,11 @@
 //! A goroutine that parks on a foreign stack ([`crate::goroutine::header`]) has no fiber to return
 //! to: the sanitizer's builds cannot run such goroutines.
 //!
-//! The address sanitizer keeps the bounds of each thread's stack, and marks the bytes between
-//! variables. A panic clears these marks from its frame to the upper bound, so the sanitizer is
-//! given the bounds of the next stack before each switch. The last frames of a goroutine never
-//! return, so their marks are cleared before the jump. The bounds of a foreign stack are not known:
-//! at a panic there, the sanitizer prints that it clears nothing.
+//! The address sanitizer marks the bytes between variables. A panic clears these marks from its
+//! frame to the upper bound of the stack, so the sanitizer is given the bounds of the next stack
+//! before each switch. The last frames of a goroutine never return, so their marks are cleared
+//! before the jump. On a foreign stack, whose bounds are not known, a panic clears nothing, and the
+//! sanitizer prints that.
 
 #[cfg(rt_asan)]
 pub(crate) use asan::{G0, begin, end, leave};

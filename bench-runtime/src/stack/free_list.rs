@@ -28,8 +28,6 @@ impl FreeList {
         }
     }
 
-    /// Takes the piece that was pushed last.
-    ///
     /// # Safety
     ///
     /// No other thread pops meanwhile.

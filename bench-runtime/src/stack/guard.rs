@@ -25,7 +25,7 @@ pub(super) const fn guard_bytes(slot: usize) -> usize {
 }
 
 impl Guards {
-    /// Tries which kind this kernel has.
+    /// Tries whether this kernel has guard markers.
     ///
     /// # Safety
     ///
@@ -36,8 +36,7 @@ impl Guards {
             bytes: PAGE,
         };
         // An emulator may ignore advice that it does not implement, so the test is whether the
-        // kernel can still write.
-        // SAFETY: by the caller's promise.
+        // kernel can still write. SAFETY: by the caller's promise.
         let works = unsafe {
             madvise::advise(range, Advice::GuardInstall).is_ok()
                 && !map::kernel_can_write(page)

@@ -23,7 +23,7 @@ pub(crate) struct StackHeader {
     /// The object that it waits for.
     pub(crate) wait_object: WaitObject,
     pub(crate) locals: Cell<*mut ()>,
-    /// How many locks of the goroutine to its thread are in force.
+    /// How often the goroutine is locked to its thread.
     pub(crate) pins: Cell<u32>,
     class: Cell<Class>,
     /// Whether a visit has written `committed`, `peak` and `growth`.
@@ -69,9 +69,8 @@ impl Owner {
     }
 }
 
-/// The object that a goroutine waits for. The sweep marks it by setting the lowest bit, and the
-/// next wait overwrites the mark. So a goroutine that is parked while the mark is there has not run
-/// since the marking.
+/// The object that a goroutine waits for. The sweep marks it by the lowest bit, and the next wait
+/// overwrites the mark. So a goroutine that is parked with the mark has not run since the marking.
 #[derive(Debug, Default)]
 pub(crate) struct WaitObject(AtomicUsize);
 
@@ -212,9 +211,8 @@ impl Stack {
     }
 }
 
-/// The number of distances, a cache line apart, that headers have from the end of their slot.
-/// Neighbouring slots have different ones, so their headers lie in different sets of the CPU's
-/// caches.
+/// Headers have this many distances from the end of their slot, a cache line apart, so those of
+/// neighbouring slots lie in different sets of the CPU's caches.
 const COLOURS: usize = 32;
 const LINE: usize = 64;
 
@@ -260,8 +258,7 @@ impl Geometry {
         self.sparse + self.size
     }
 
-    /// The header of the slot that contains `address`. For a deep slot, `address` must not be in
-    /// its guard.
+    /// For a deep slot, `address` must not be in its guard.
     pub(super) fn header_of(self, address: usize) -> Option<NonNull<StackHeader>> {
         let offset = address.wrapping_sub(self.start());
         if offset < self.sparse {
@@ -273,13 +270,12 @@ impl Geometry {
             .flatten()
     }
 
-    /// The header of the slot that contains `address`, in the slot itself or in its guard.
     pub(super) fn owner_of(self, address: usize) -> Option<NonNull<StackHeader>> {
         let (region, number) = self.locate(address)?;
         self.header_of(self.slot_base(region, number))
     }
 
-    /// The region and the number of the slot that contains `address`, guard included.
+    /// `address` may be in the guard of the slot.
     pub(super) fn locate(self, address: usize) -> Option<(usize, usize)> {
         let offset = address.wrapping_sub(self.start());
         if offset < self.sparse {
@@ -362,7 +358,7 @@ pub(crate) fn header_of(address: usize) -> Option<NonNull<StackHeader>> {
     plain_header(base, offset, SHARED.region_shift.load(Ordering::Relaxed))
 }
 
-/// The header of the slot that contains `address`, in the slot itself or in its guard.
+/// `address` may be in the guard of the slot.
 pub(super) fn owner_of(address: usize) -> Option<NonNull<StackHeader>> {
     // Acquire: as in `header_of`.
     let size = SHARED.size.load(Ordering::Acquire);

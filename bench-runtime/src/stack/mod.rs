@@ -51,9 +51,9 @@
 //! 1. [`arena`] opens a batch of slots and puts guards below their limits.
 //! 2. [`pool`] gives a slot to a goroutine at its first run, mostly one that another goroutine has
 //!    just left.
-//! 3. [`sweep`] visits goroutines that have been parked for long. It trims their stacks ([`trim`])
-//!    or moves them to cells ([`compact`]). If all stacks of a chunk have moved, it gives back the
-//!    chunk's page tables ([`seal`]).
+//! 3. [`sweep`] trims the stacks of goroutines that have been parked for long ([`trim`]), or moves
+//!    them to cells ([`compact`]). It gives back the page tables of a chunk whose stacks have all
+//!    moved ([`seal`]).
 //! 4. An access to the guard ends the process with a report ([`overflow`]).
 //! 5. When the goroutine ends, the slot goes back to the cache. Pages of slots that stay in free
 //!    lists are freed.
@@ -91,7 +91,7 @@ pub(crate) fn reserve() -> Result<(), StackError> {
     arena::Arena::global().map(|_| ())
 }
 
-/// Makes compaction possible in this process; it compacts no goroutine yet.
+/// It compacts no goroutine yet.
 pub(crate) fn enable_compaction() -> Result<(), CompactionError> {
     overflow::install_handler().map_err(CompactionError::Io)?;
     compact::enable()

@@ -5,8 +5,8 @@
 //! below that slot's limit. Every other fault goes to the former handler.
 //!
 //! The code that overflowed may hold any lock, for example malloc's. So the first part of the
-//! report needs no lock and no memory. The backtrace may need both, and a watchdog ends the process
-//! if it hangs.
+//! report needs no lock and no memory. A watchdog ends the process if the backtrace, which may need
+//! both, hangs.
 
 use std::fmt::Write;
 use std::io;
@@ -47,7 +47,7 @@ pub(crate) struct ThreadGuard {
     _alt_stack: AltStack,
 }
 
-/// Prepares the calling thread, and the process, for faults on goroutine stacks.
+/// Also prepares the process.
 pub(crate) fn install_for_thread() -> io::Result<ThreadGuard> {
     let alt_stack = AltStack::install(ALT_STACK)?;
     install_handler()?;
@@ -182,7 +182,7 @@ static FRAMES: Frames = Frames {
 impl Frames {
     /// Takes no lock that the interrupted code may hold, and allocates nothing.
     fn collect(&self, program_counter: usize) {
-        // The handler's own frames come first and are skipped.
+        // The handler's own frames are skipped.
         let mut started = false;
         let push = |ip| {
             let number = self.count.fetch_add(1, Ordering::Relaxed);

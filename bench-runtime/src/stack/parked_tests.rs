@@ -1,6 +1,5 @@
-//! Tests of the sweep, of trimming and of compaction, with simple coroutines (toys) in place of
-//! goroutines. Each test runs in a separate process, because the sweep visits all stacks of a
-//! process.
+//! Tests with simple coroutines (toys) in place of goroutines. Each runs in a separate process,
+//! because the sweep visits all stacks of a process.
 
 mod sealed;
 
@@ -239,8 +238,8 @@ fn small() -> StackPolicy {
     }
 }
 
-/// A body that parks three times, and after each park adds the sum of 40 words on its stack, and
-/// the number of the round, to `words[index]`.
+/// Parks three times, and after each park adds the sum of 40 words on its stack, and the number of
+/// the round, to `words[index]`.
 fn keeper(words: &'static [AtomicU64], index: usize) -> impl FnOnce(&Toy) + Send {
     move |toy| {
         let local: [u64; 40] = std::array::from_fn(|i| (index * 1000 + i) as u64);
@@ -319,8 +318,8 @@ fn live_part_of_several_pages_survives_compaction() {
 type Hammers<'scope> = Vec<std::thread::ScopedJoinHandle<'scope, u64>>;
 
 /// Starts two threads that run until `stop`. Each picks a random one of `addresses`, at which there
-/// are two words. 50 times it adds to the first word and checks the second, which must be `!0 -
-/// index`. Then it calls `rest` with a random number.
+/// are two words. 50 times it adds to the first and checks the second, which must be `!0 - index`.
+/// Then it calls `rest` with a random number.
 fn start_hammers<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     addresses: &'static [AtomicUsize],

@@ -1,8 +1,8 @@
 //! Free stacks: a cache for each P, last in, first out.
 //!
-//! When a stack is put into a cache that has [`HOT`] of its class, the oldest [`SPILL`] of them go
-//! to the arena. An empty cache takes as many from there. If neither has a deep stack, a request
-//! for one gets a shallow one.
+//! If a cache has [`HOT`] of a class, a further one sends the oldest [`SPILL`] of them to the
+//! arena. An empty cache takes as many from there. If neither has a deep stack, a request for one
+//! gets a shallow one.
 //!
 //! `SPEED.md` (*Stacks*) says why pages are not prefaulted, and why sizes of stacks are not
 //! learned.
@@ -57,8 +57,8 @@ impl StackCache {
         }
     }
 
-    /// A stack of this class, or a shallow one if there is no deep one. It is the caller's until it
-    /// is put back. Its header holds the values of its last user.
+    /// A stack of this class, or a shallow one if there is no deep one. Its header holds the values
+    /// of its last user.
     #[inline]
     pub(crate) fn take(&mut self, class: Class) -> Result<Stack, StackError> {
         match self
@@ -125,7 +125,7 @@ impl StackCache {
         }
     }
 
-    /// No code runs on the stack, and its content is not needed.
+    /// No code may run on the stack any more.
     #[inline]
     pub(crate) fn put(&mut self, stack: Stack) {
         let class = stack.class();

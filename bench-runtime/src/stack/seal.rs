@@ -63,8 +63,8 @@ impl Seals {
         unsafe { AtomicU8::from_ptr(self.0.as_ptr().add(index)) }
     }
 
-    /// Steps 1 to 3 for the chunk that begins with slot `first`, by the thread that compacts. True
-    /// if the chunk is sealed.
+    /// Steps 1 to 3, by the thread that compacts. `first` is the chunk's first slot. True if the
+    /// chunk is sealed.
     pub(super) fn seal(
         &self,
         arena: &Arena,
@@ -96,8 +96,8 @@ impl Seals {
     }
 
     /// Step 2, and the chunk's part of step 3. The chunk is open, its slots are all `MOVING`, and
-    /// their words name their cells. If the result is false, the chunk is open and its slots have
-    /// their markers.
+    /// their words name their cells. If the result is false, the chunk is open, with the markers of
+    /// its slots.
     pub(super) fn close(
         &self,
         arena: &Arena,
@@ -118,9 +118,9 @@ impl Seals {
         closed
     }
 
-    /// Step 4, by the thread that set the slot that contains `address` to `RESTORING`. Allowed in a
-    /// signal handler. `userfault` is `None` in the child of a fork, where no other thread can be
-    /// opening the chunk.
+    /// Step 4, by the thread that set the slot at `address` to `RESTORING`. Allowed in a signal
+    /// handler. `userfault` is `None` in the child of a fork, where no other thread can be opening
+    /// the chunk.
     pub(super) fn open(&self, arena: &Arena, userfault: Option<&UserFault>, address: usize) {
         let chunk = self.chunk(arena, address);
         loop {

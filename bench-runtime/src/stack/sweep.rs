@@ -64,15 +64,12 @@ pub(crate) enum Progress {
     Nothing,
 }
 
-/// The number of slots that a step visits. A visit costs some 100 ns if the goroutine's record is
-/// not in the cache.
+/// A visit costs some 100 ns if the goroutine's record is not in the cache.
 const STEP: usize = 1024;
 
-/// The length of the shortest ordinary run. Each run takes three `mprotect` calls with their TLB
-/// shootdowns, so a shorter one waits for [`SHORT_RUN_WAITS`].
+/// A shorter run is compacted only if a stack in it has been parked for [`SHORT_RUN_WAITS`] times
+/// [`Policy::after`]: each run takes three `mprotect` calls with their TLB shootdowns.
 const SHORTEST_RUN: usize = 16;
-/// A stack that has been parked for this many times [`Policy::after`] may be compacted in a short
-/// run.
 const SHORT_RUN_WAITS: u32 = 8;
 
 static HOOKS: OnceLock<Hooks> = OnceLock::new();
@@ -83,8 +80,8 @@ pub(crate) fn set_hooks(hooks: Hooks) {
     HOOKS.get_or_init(|| hooks);
 }
 
-/// Visits a bounded number of slots, beginning where the last step stopped. To be called without a
-/// P. `now_ms` is a monotonic clock, which may wrap around.
+/// Visits a bounded number of slots, beginning where the last step stopped. The caller holds no P.
+/// `now_ms` is a monotonic clock, which may wrap around.
 pub(crate) fn step(now_ms: u32, policy: Policy) -> Progress {
     let (Some(hooks), Some(arena)) = (HOOKS.get(), Arena::existing()) else {
         return Progress::Nothing;
@@ -182,8 +179,8 @@ impl Sweeper {
         }
     }
 
-    /// Visits one slot, and returns its stack if that is due. At the first visit during a park,
-    /// marks the stack and stores the time in the slot's word.
+    /// Returns the stack of a slot if it is due. At the first visit during a park, marks the stack
+    /// and stores the time in the slot's word.
     fn look(
         &mut self,
         arena: &Arena,

@@ -129,7 +129,7 @@ impl Residency {
     }
 }
 
-/// The pages below `from`, down to the limit, without those that the stack keeps.
+/// The pages below `from`, without those that the stack keeps.
 fn below(stack: Stack, from: usize) -> Option<PageRange> {
     let keep = stack.slot_top() - stack.initial().next_multiple_of(PAGE).max(PAGE);
     let end = keep.min(from & !(PAGE - 1));
@@ -162,8 +162,7 @@ pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Clai
     }
 }
 
-/// Frees the pages of stacks that are not in use, except their first pages. The caller owns the
-/// stacks.
+/// Frees the pages of the caller's free stacks, except their first pages.
 pub(super) fn unused(stacks: &[Stack]) {
     let deep: Vec<PageRange> = stacks
         .iter()
@@ -180,7 +179,7 @@ pub(super) fn unused(stacks: &[Stack]) {
     let _ = unsafe { madvise::advise_all(&deep, Advice::DontNeed) };
 }
 
-/// Frees all pages of the older half of the warm slots. True if warm slots are left.
+/// True if warm slots are left.
 pub(super) fn cached(arena: &Arena) -> bool {
     let mut left = false;
     for class in Class::all() {

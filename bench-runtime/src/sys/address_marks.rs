@@ -1,7 +1,7 @@
 //! The marks of the address sanitizer (`cfg(rt_asan)`): bytes that must not be touched.
 
-/// Clears the marks that the frames of a stack have set between their variables, before the whole
-/// stack is read. Does nothing in other builds.
+/// Clears the marks that the frames of a stack have set, before the whole stack is read. Does
+/// nothing in other builds.
 #[inline(always)]
 pub(crate) fn clear(_address: usize, _bytes: usize) {
     #[cfg(rt_asan)]

@@ -1,5 +1,5 @@
-//! The control groups of a process, of both versions, with the limits of these groups and of the
-//! groups above them. The benchmark suite uses them too.
+//! The control groups of a process, of both versions, and their limits. The benchmark suite uses
+//! them too.
 //!
 //! A group is found by its name in `/proc/PID/cgroup`, below a mount of `/proc/self/mountinfo`. In
 //! a container the mount shows only a part of the tree. For a group outside that part the mount
@@ -204,8 +204,8 @@ pub(crate) fn procs_for(cpus: usize, quota: Option<Limit<f64>>) -> usize {
     cpus.min(by_quota).max(1)
 }
 
-/// The folders of a group, from its own up to the mount of `controller`, or of version 2 if that is
-/// `None`. Empty if there is no such mount.
+/// From the group's own folder up to the mount of `controller`, or of version 2 if that is `None`.
+/// Empty if there is no such mount.
 fn folders(mounts: &[Mount], controller: Option<&str>, group: &str) -> Vec<PathBuf> {
     let has = |mount: &&Mount| match controller {
         Some(name) => mount.controllers.iter().any(|other| other == name),

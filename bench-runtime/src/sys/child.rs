@@ -24,7 +24,7 @@ fn command(exe: PathBuf) -> Command {
 
 /// Runs `body` in a child process: this test binary again, with only `test`, given by its full
 /// path. `part` distinguishes several children of one test. In the parent, returns how the child
-/// ended and its output. In the child of another part, returns `None`.
+/// ended and its output; in the child of another part, `None`.
 fn run(test: &str, part: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
     if let Ok(mine) = std::env::var(NAME) {
         if mine == part {

@@ -18,7 +18,6 @@ pub(crate) fn timer_slack_ns() -> u64 {
     }
     // SAFETY: no memory is passed.
     let slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
-    // The call cannot fail.
     u64::try_from(slack).unwrap_or(0)
 }
 

@@ -1,5 +1,3 @@
-//! Operations on any file descriptor.
-
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -101,7 +99,6 @@ pub(crate) fn dead() -> io::Result<OwnedFd> {
     Ok(nix::sys::epoll::Epoll::new(nix::sys::epoll::EpollCreateFlags::EPOLL_CLOEXEC)?.0)
 }
 
-/// A non-blocking pipe: the reading and the writing end.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?)
 }

@@ -21,7 +21,6 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) {
     }
 }
 
-/// Wakes at most `count` threads that sleep on `word`; returns how many.
 pub(crate) fn wake(word: &AtomicU32, count: i32) -> usize {
     // SAFETY: the kernel uses the address only as a key.
     let n = unsafe {

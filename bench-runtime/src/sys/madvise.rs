@@ -39,7 +39,7 @@ const REFUSED: u8 = 2;
 
 /// # Safety
 ///
-/// The range is the caller's; for all but `NoHugePage` the content is not needed.
+/// The range is the caller's; for all but `NoHugePage` and `Random` the content is not needed.
 pub(crate) unsafe fn advise(range: PageRange, advice: Advice) -> io::Result<()> {
     loop {
         // SAFETY: by the caller's promise.

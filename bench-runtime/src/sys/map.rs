@@ -1,5 +1,3 @@
-//! Address space: reserving and freeing it, and its protection.
-
 use std::io;
 use std::ptr;
 
@@ -112,7 +110,7 @@ pub(crate) unsafe fn protect(start: usize, bytes: usize, access: Access) -> io::
     }
 }
 
-/// For each page from `start` on, whether it is in memory. `pages` has one element for each page.
+/// For each page from `start` on, whether it is in memory.
 pub(crate) fn resident(start: usize, pages: &mut [u8]) -> io::Result<()> {
     // SAFETY: the kernel writes one byte a page, and the slice has as many; the range itself is not
     // accessed.

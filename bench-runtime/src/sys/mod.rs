@@ -1,4 +1,4 @@
-//! The operating system: one file for each concept. Only these files use `libc` and `nix`.
+//! The operating system: one file for each concept.
 
 pub(crate) mod address_marks;
 pub(crate) mod affinity;

@@ -1,5 +1,3 @@
-//! The programs and libraries loaded into the process, with the tables for unwinders.
-
 use std::ops::Range;
 use std::slice;
 

@@ -1,5 +1,3 @@
-//! Signals for which a thread can wait.
-//!
 //! | what                    | does                                                        |
 //! |-------------------------|-------------------------------------------------------------|
 //! | handler, on any thread  | sets the signal's bit in [`NOTED`], then writes to the eventfd |

@@ -31,7 +31,6 @@ impl Reading {
         self.bytes.clear();
     }
 
-    /// Adds a range; returns its index.
     pub(crate) fn add(&mut self, address: usize, bytes: usize) -> usize {
         let last = self.places.last();
         self.places.push(Place {
@@ -43,7 +42,7 @@ impl Reading {
         self.places.len() - 1
     }
 
-    /// The bytes of a range; `None` if a part of it is not mapped.
+    /// `None` if a part of the range is not mapped.
     pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
         let place = self.places.get(index).filter(|place| place.is_read)?;
         self.bytes.get(place.at..place.at + place.bytes)

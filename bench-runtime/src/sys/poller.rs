@@ -73,7 +73,7 @@ impl Events {
         }
     }
 
-    /// Takes the result of a wait. An interrupting signal is no event.
+    /// An interrupting signal is no event.
     fn take(&mut self, answer: io::Result<usize>) -> io::Result<()> {
         match answer {
             Ok(n) => self.len = n,

@@ -1,10 +1,8 @@
-//! A child process that was not reaped yet, so its number belongs to no other process.
+//! The children here were not reaped yet, so their numbers belong to no other process.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
-/// A descriptor that becomes readable when the child has ended.
-///
 /// # Errors
 ///
 /// `ENOSYS` before Linux 5.3, `EPERM` in some sandboxes, `EMFILE` without a descriptor, `ESRCH` if
@@ -61,7 +59,6 @@ pub(crate) fn send_signal(pid: u32, signal: i32) -> io::Result<()> {
     done(unsafe { libc::kill(pid.cast_signed(), signal) })
 }
 
-/// Sends a signal to the process group that the process leads.
 pub(crate) fn signal_group(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: takes two numbers.
     done(unsafe { libc::killpg(pid.cast_signed(), signal) })

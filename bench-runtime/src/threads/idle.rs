@@ -23,7 +23,7 @@
 //!    listed, a caller has it, and the thread waits for that assignment.
 //!
 //! At most one thread spins. Its slot is last in the list, and the last slot is assigned first.
-//! `one_spinning` is a hint: no decision about memory depends on it.
+//! `one_spinning` is a hint.
 
 use std::ptr;
 use std::sync::Arc;

@@ -1,6 +1,3 @@
-//! The threads of a runtime: how they are started, counted and distinguished from others, and how
-//! they end.
-//!
 //! A new thread inherits its CPUs, its signal mask and its niceness from the thread that starts it.
 //! So a thread with a bound goroutine leaves starts to another thread ([`starter`]), like Go's
 //! template thread.
@@ -28,10 +25,10 @@ pub(crate) const THREAD_STACK: usize = 256 * 1024;
 /// need it.
 pub(crate) const HELPER_STACK: usize = 8 << 20;
 
-/// The number of our threads that belong to no runtime and cannot end a wait at the moment; the
-/// search for deadlocks does not count them as outside threads. A thread that has ended is never
+/// The number of our threads that belong to no runtime and cannot end a wait at the moment, which
+/// the search for deadlocks does not count as outside threads. A thread that has ended is never
 /// included, because the search would then miss an outside thread. The upper half is the number of
-/// the process, because the child of a fork has none of its parent's threads.
+/// the process: the child of a fork has none of its parent's threads.
 static COUNTED: AtomicU64 = AtomicU64::new(0);
 
 fn counted_in(process: u32, counted: u64) -> u32 {
@@ -175,9 +172,8 @@ pub(crate) fn starter() -> &'static Sender<Start> {
     })
 }
 
-/// Runs `start`, which starts a thread, on a thread whose inherited state no goroutine has changed,
-/// and whose stack is large enough for libc. If `is_small`, this thread's is not, and [`starter`]
-/// has been called.
+/// Runs `start`, which starts a thread, on a thread whose inherited state no goroutine has changed.
+/// If `is_small`, this thread's stack is too small for libc, and [`starter`] has been called.
 pub(crate) fn on_clean_thread(is_small: bool, start: impl FnOnce() + Send + 'static) {
     if !is_bound() && !is_small {
         start();

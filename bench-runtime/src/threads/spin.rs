@@ -30,7 +30,6 @@ const BACKOFF: i32 = 64;
 #[derive(Debug, Default)]
 pub(crate) struct AdaptiveSpin {
     credit: AtomicI32,
-    /// The last wait was a spin that missed.
     missed: AtomicBool,
 }
 

@@ -1,7 +1,6 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// A reference, or none, that threads store and load.
 #[derive(Debug)]
 pub(crate) struct AtomicRef<T>(AtomicPtr<T>);
 

@@ -11,8 +11,7 @@ pub(crate) fn without_panic(f: impl FnOnce()) {
 
 #[cold]
 fn drop_payload(payload: Box<dyn Any + Send>) {
-    // The payload's destructor may panic too. The second payload is leaked, because its destructor
-    // could also panic.
+    // Both destructors may panic. The second payload is leaked.
     if let Err(again) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);
     }

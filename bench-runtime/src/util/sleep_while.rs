@@ -28,8 +28,8 @@ impl SleepWhile {
         }
     }
 
-    /// Sleeps while `idle()` is true, for `timeout` at most. Returns true if `idle()` is no longer
-    /// true, or the thread was woken. Blocks the thread.
+    /// Sleeps while `idle()` is true, for `timeout` at most. True if `idle()` is no longer true, or
+    /// the thread was woken. Blocks the thread.
     pub(crate) fn sleep(&self, timeout: Option<Duration>, idle: impl Fn() -> bool) -> bool {
         self.word.store(1, Ordering::SeqCst);
         barrier::heavy();
