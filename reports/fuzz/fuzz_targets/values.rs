@@ -1,5 +1,5 @@
-//! A whole run with odd values. The target `reader` seldom gets past the JSON parser; this one
-//! always does, and so reaches the statistics and the page.
+//! A whole run with odd values. Unlike the input of the target `reader`, it always passes the JSON
+//! parser, and so reaches the statistics and the page.
 #![no_main]
 
 #[path = "../../tests/it/hostile/edit.rs"]

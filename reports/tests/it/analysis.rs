@@ -153,7 +153,7 @@ fn work_that_grows_with_the_workers_has_an_efficiency_and_no_law() {
 }
 
 #[test]
-fn workload_that_says_that_its_work_grows_has_the_time_of_fewest_workers_over_its_time() {
+fn efficiency_of_growing_work_is_the_time_of_fewest_workers_over_the_time() {
     let mut run = synthetic::run(Wish::default());
     for workload in &mut run.header.workloads {
         if workload.id == "cpu.primes" {

@@ -44,7 +44,6 @@ fn pages_of_many_machines_work_in_a_browser() {
     check("tests/site.mjs", &site.path().join("index.html"));
 }
 
-/// Runs the checks in `script` on `page`.
 fn check(script: &str, page: &Path) {
     let browser = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
     if !found(&browser) || !found("node") {

@@ -53,13 +53,13 @@ const WORKLOADS: [&str; 8] = [
     "io.tcp_burst",
 ];
 
-/// The runs of `hardware/`, as if their records were not counted: they will be changed.
+/// The runs of `hardware/`, without record counts, because the tests change the records.
 pub(crate) fn real() -> Vec<Run> {
     let files = Files::below(&in_crate("hardware")).expect("reports/hardware");
     files.found.iter().map(|file| uncounted(file)).collect()
 }
 
-/// A kept run as older programs have written it, without counts of its records.
+/// A kept run without record counts, as older programs wrote it.
 pub(crate) fn uncounted(file: &Path) -> Run {
     let mut run = read(file).expect("a kept run");
     if let Some(end) = &mut run.end {
@@ -68,7 +68,6 @@ pub(crate) fn uncounted(file: &Path) -> Run {
     run
 }
 
-/// The `number`th derived run.
 pub(crate) fn derived(real: &[Run], number: usize) -> Run {
     let mut run = real[number % real.len()].clone();
     let (name, architecture, cores, per_core, hypervisor, instance) = SORTS[number % SORTS.len()];
@@ -100,7 +99,7 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
         _ => json!({"spectre_v2": "Vulnerable"}),
     };
     let host = &mut header.host;
-    // The raw facts from which the machine is computed.
+    // The raw facts of the machine.
     let flags = match hypervisor {
         "none" => "fpu",
         _ => "fpu hypervisor",
@@ -142,9 +141,9 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
     run
 }
 
-/// Makes the samples of each group about `of` times as long, and the whole run `whole` times as
-/// long. `whole` must be the larger factor. Each sample differs a little, by the run's id, because
-/// the same factor for all samples would make a copy.
+/// Multiplies the times of each group by about `of`, and the time of the whole run by `whole`,
+/// which must be the larger factor. Each sample's factor differs a little by the run's id, because
+/// equal factors would make a copy.
 pub(crate) fn slow(run: &mut Run, whole: f64, of: impl Fn(&Group) -> f64) {
     let longer = |ns: &mut u64, factor: f64| *ns = (*ns as f64 * factor) as u64;
     for group in &mut run.groups {
@@ -164,7 +163,6 @@ pub(crate) fn slow(run: &mut Run, whole: f64, of: impl Fn(&Group) -> f64) {
     }
 }
 
-/// Writes the run as lines.
 pub(crate) fn save(run: &Run, path: &Path) {
     let lines = run
         .records()
@@ -172,7 +170,6 @@ pub(crate) fn save(run: &Run, path: &Path) {
     std::fs::write(path, lines.collect::<String>()).expect("a file");
 }
 
-/// Keeps only the workloads in `ids`.
 pub(crate) fn keep_workloads(run: &mut Run, ids: &[&str]) {
     let is_kept = |id: &str| ids.contains(&id);
     run.header
@@ -182,7 +179,7 @@ pub(crate) fn keep_workloads(run: &mut Run, ids: &[&str]) {
     recount(run);
 }
 
-/// Sets the counts at the end of a run after its groups were changed.
+/// Corrects the counts in the run's end after its groups were changed.
 pub(crate) fn recount(run: &mut Run) {
     let (groups, samples) = (run.groups.len() as u64, run.samples_count() as u64);
     if let Some(end) = &mut run.end {
@@ -199,8 +196,7 @@ pub(crate) fn write(folder: &Path, count: usize) -> Vec<PathBuf> {
     write_all(&real, folder, count)
 }
 
-/// Writes this many whole runs to the folder `DERIVED_RUNS`, to view the site and to time
-/// `threadbare site` on 300 of them.
+/// Writes runs to view the site and to time `threadbare site`.
 #[test]
 #[ignore = "writes 84 MB: DERIVED_RUNS=DIR cargo test --release -p reports --test it derive -- --ignored"]
 fn three_hundred_whole_runs_are_written() {
@@ -211,8 +207,7 @@ fn three_hundred_whole_runs_are_written() {
 fn write_all(real: &[Run], folder: &Path, count: usize) -> Vec<PathBuf> {
     let one = |number: usize| {
         let run = derived(real, number);
-        // With the coarsest histograms, because `next_back` makes them without the finer ones. The
-        // compression is fast.
+        // `next_back` makes only the form with the coarsest histograms, which is fast.
         let kept = Kept::of(&run, None).next_back().expect("a form");
         let packed = zstd::bulk::compress(&kept.text, 3).expect("packed");
         let path = folder.join(kept_path(&run.header));

@@ -264,8 +264,8 @@ fn two_builds_interleaved_are_paired_and_a_common_drift_cancels() {
     assert!(full(1, None).sides().is_none());
 }
 
-/// The run with this failure of a lane on `spawn.one`. If `all` of its processes failed, its
-/// figures there are removed.
+/// The run with a failure of `lane` on `spawn.one`. If `all` of its processes failed, its figures
+/// there are removed.
 fn with_failure(mut run: Run, lane: &str, all: bool) -> Run {
     let is_it = |group: &Group| group.workload == "spawn.one" && group.lane == lane;
     let parameters = run.groups.iter().find(|group| is_it(group));
@@ -361,8 +361,7 @@ fn lane_not_selected_in_the_new_run_is_named_without_a_verdict() {
     assert!(gate.missing.iter().all(|name| name.contains(", tokio")));
 }
 
-/// The run in which all tasks of a sample on tokio have as much memory as `bytes` says for its
-/// group.
+/// The run with `bytes(group)` as the memory of all tasks of a sample on tokio.
 fn with_memory(mut run: Run, bytes: impl Fn(&Group) -> i64) -> Run {
     let is_it = |group: &&mut Group| group.workload == "memory.parked" && group.lane == "tokio";
     for group in run.groups.iter_mut().filter(is_it) {

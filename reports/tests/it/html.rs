@@ -11,7 +11,7 @@ fn page() -> String {
     html::render(&synthetic::run(Wish::default()))
 }
 
-/// Writes the page to a folder where a person or a browser test can open it.
+/// Writes the page to the target folder, to open it in a browser.
 fn keep(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(path, text).expect("the target folder can be written");
@@ -165,7 +165,6 @@ fn the_word_goroutine_has_its_runtime_with_it() {
     assert!(!page.contains("a goroutine "), "whose?");
 }
 
-/// The page's finding on a claim.
 fn answer(run: &reports::Run, claim: &str) -> String {
     let page = html::render(run);
     let claims = page.split("<li class=\"claim\">").skip(1);

@@ -62,8 +62,7 @@ fn kept_run_names_neither_host_nor_home() {
             (left, Some("ansible"))
         );
     }
-    // The home folder of another user, whose name begins in the same way, and this user's in other
-    // places.
+    // Another user's folder with the same prefix stays; this user's is replaced everywhere.
     let command = ["/home/adam/x", "/home/ada", "cd /home/ada; ls /home/ada-2"];
     run.header.design.command = command.map(str::to_owned).into();
     let (_, again) = kept(&run, Some("/home/ada")).remove(0);
@@ -71,7 +70,6 @@ fn kept_run_names_neither_host_nor_home() {
     assert_eq!(again.header.design.command, expected);
 }
 
-/// All files of the tree of kept runs.
 fn tree() -> Vec<PathBuf> {
     let folders = std::fs::read_dir(in_crate("hardware")).expect("reports/hardware");
     let folders = folders.map(|entry| entry.expect("an entry").path());
@@ -109,15 +107,15 @@ fn no_file_of_the_repository_would_be_refused() {
     }
 }
 
-/// A run of the tree, in which the tests change single values.
+/// A valid kept run, for the tests to change.
 fn good() -> Run {
     derive::uncounted(&tree()[0])
 }
 
 type Change = fn(&mut Run);
 
-/// Verifies a good run after each change. A change has a name, the edit, the expected outcome, and
-/// a text that the reasons contain.
+/// Verifies a good run after each change: its name, the edit, the expected outcome, and a text
+/// that the reasons contain.
 fn verify_each<const N: usize>(changes: [(&str, Change, Standing, &str); N]) {
     let folder = tempfile::tempdir().expect("a folder");
     for (what, change, standing, reason) in changes {
@@ -253,8 +251,7 @@ fn every_kind_of_unfit_file_is_named() {
                     .iter_mut()
                     .filter(|group| group.workload == workload && group.lane == lane);
                 for sample in own.flat_map(|group| &mut group.samples) {
-                    // Shorter than all real samples of this cell, so no sample overlaps the next
-                    // one.
+                    // Shorter than all real samples of this cell, so no two samples overlap.
                     sample.elapsed_ns = 200_000;
                     sample.latency = None;
                 }
@@ -513,7 +510,7 @@ fn deleted_lines_are_refused_where_the_closing_line_counts_them() {
             "{finding:?}"
         );
     }
-    // An older file does not count them: it is accepted, and what is unchecked is named.
+    // An older file has no counts. It is accepted, and the missing check is named.
     let mut old = good();
     old.taints.clear();
     let finding = verify(&old);
@@ -522,7 +519,7 @@ fn deleted_lines_are_refused_where_the_closing_line_counts_them() {
         finding.unchecked[0].contains("were deleted cannot be told"),
         "{finding:?}"
     );
-    // A kept run is packed with its counts.
+    // A kept run has its counts too.
     let (_, again) = kept(&counted, None).remove(0);
     assert_eq!(again.end, counted.end);
     assert_eq!(again.records_count(), counted.records_count());
@@ -545,7 +542,7 @@ fn a_run_is_taken_once_and_in_its_own_place() {
     let said = finding.reasons.join("\n");
     assert!(said.contains("it belongs at m3-"), "{said}");
     assert!(said.contains("holds the same samples"), "{said}");
-    // In the reverse order too, the copy does not make the original refused.
+    // In the reverse order, the original is still accepted.
     let mut verifier = Verifier::default();
     assert_eq!(verifier.verify(&elsewhere).standing, Standing::Refused);
     assert_eq!(verifier.verify(&own).standing, Standing::Accepted);

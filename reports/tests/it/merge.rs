@@ -10,8 +10,7 @@ use reports::taints::by_kind;
 
 use crate::synthetic::{self, Wish};
 
-/// Part `index` of two, as the study makes it: every second workload with all its records, in
-/// blocks numbered from 0.
+/// Shard `index` of 2: every second workload. Each shard numbers its blocks from 0.
 fn shard(index: u32) -> Run {
     let mut run = synthetic::run(Wish::default());
     run.header.design.shard = Some(Shard { index, count: 2 });
@@ -35,7 +34,7 @@ fn shard(index: u32) -> Run {
     run
 }
 
-/// The samples by place, without block numbers.
+/// The groups in the order of measurement, with all block numbers set to 0.
 fn measured(run: &Run) -> Vec<Group> {
     let mut groups: Vec<Group> = run
         .groups
@@ -74,7 +73,7 @@ fn shards_in_any_order_give_the_whole_run() {
 fn blocks_of_two_shards_are_different_blocks() {
     let disturbed = |index| {
         let mut run = shard(index);
-        // Three of five blocks in each shard, which is more than half of all blocks.
+        // In each shard, more than half of the five blocks.
         run.taints = (0..3)
             .map(|block| Taint {
                 kind: "others".to_owned(),
@@ -104,7 +103,7 @@ fn blocks_of_two_shards_are_different_blocks() {
 }
 
 #[test]
-fn parts_of_three_merged_in_two_steps_are_all_there() {
+fn three_shards_merged_in_two_steps_equal_one_merge() {
     let third = |index| {
         let mut run = shard(1 + index % 2);
         run.header.design.shard = Some(Shard { index, count: 3 });
@@ -125,13 +124,13 @@ fn parts_of_three_merged_in_two_steps_are_all_there() {
 }
 
 #[test]
-fn whole_run_is_no_shard() {
+fn run_that_is_not_a_shard_is_refused() {
     let error = merge(vec![shard(1), synthetic::run(Wish::default())]).expect_err("refused");
     assert!(matches!(error, MergeError::NoShard(_)), "{error}");
 }
 
 #[test]
-fn counters_in_every_shard_are_kept_once() {
+fn counters_of_a_repeated_shard_are_kept_once() {
     let counted = |index, workload: &str| {
         let mut run = shard(index);
         run.counters.push(Counters {
@@ -186,7 +185,7 @@ fn runs_with_other_seeds_are_refused() {
 }
 
 #[test]
-fn same_place_measured_twice_is_a_conflict() {
+fn different_copies_of_one_shard_are_a_conflict() {
     let mut again = shard(1);
     again.groups[0].samples[0].elapsed_ns += 1;
     let error = merge(vec![shard(1), again]).expect_err("refused");
@@ -194,7 +193,7 @@ fn same_place_measured_twice_is_a_conflict() {
 }
 
 #[test]
-fn nothing_to_merge_says_what_to_give() {
+fn merge_of_no_runs_is_an_error_that_names_the_file_to_give() {
     assert!(
         merge(Vec::new())
             .expect_err("nothing")

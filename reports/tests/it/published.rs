@@ -1,4 +1,4 @@
-//! Whether a run agrees with published figures.
+//! Comparison of runs with published figures.
 
 use reports::published::{Agreement, Judged, judge};
 use reports::{Analysis, Run};
@@ -38,7 +38,7 @@ fn launch(ratio: f64) -> Run {
 }
 
 #[test]
-fn ratio_within_a_factor_of_two_agrees_and_one_beyond_differs() {
+fn ratio_agrees_within_a_factor_of_two_and_differs_beyond() {
     // The published ratio is 22 ÷ 5 = 4.4.
     for (ratio, agreement) in [
         (4.4, Agreement::Agrees),
@@ -56,7 +56,7 @@ fn ratio_within_a_factor_of_two_agrees_and_one_beyond_differs() {
 }
 
 #[test]
-fn doubts_about_a_comparison_are_listed() {
+fn figure_that_cannot_be_compared_gives_the_reason() {
     let near_the_limit = judged(&launch(8.8), LAUNCH);
     assert_eq!(near_the_limit.agreement, Agreement::CannotBeCompared);
     assert_eq!(near_the_limit.reason, "too noisy to say");
@@ -81,9 +81,9 @@ fn doubts_about_a_comparison_are_listed() {
 }
 
 #[test]
-fn figure_of_one_cpu_is_held_against_runs_on_one_cpu_only() {
+fn figure_of_one_cpu_is_compared_only_with_runs_on_one_cpu() {
     let mut run = launch(4.4);
-    // `spawn.batch` stands for `share.brigade` here, because only the number of CPUs matters.
+    // The synthetic run has no `share.brigade`; `spawn.batch` takes its place.
     for workload in &mut run.header.workloads {
         if workload.id == "spawn.batch" {
             workload.id = "share.brigade".into();

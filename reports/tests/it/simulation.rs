@@ -1,8 +1,7 @@
 //! The statistics on data whose true values are known.
 //!
-//! The short forms run with the other tests and check the method against wide bounds. `cargo test
-//! --release -p reports simulation -- --ignored --nocapture` runs the long form and prints the
-//! table of `METHOD.md`.
+//! The short forms run with the other tests, with wide bounds. The long form prints the table of
+//! `METHOD.md`: `cargo test --release -p reports simulation -- --ignored --nocapture`.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -12,7 +11,7 @@ use reports::stats::shift::{Design as Pairing, averages, half_width, shift};
 use reports::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 use reports::stats::{FALSE_DISCOVERY_RATE, FALSE_DISCOVERY_RATE_OF_LOOKS};
 
-/// The spread of a simulated lane: each level is log-normal, and some samples are disturbed.
+/// Each level of a simulated lane is log-normal with this spread; some samples are disturbed.
 #[derive(Clone, Copy)]
 struct Spread {
     process: f64,
@@ -54,7 +53,7 @@ const FULL: Design = Design {
 };
 
 fn normal(rng: &mut Xoshiro256PlusPlus) -> f64 {
-    // The method of Box and Muller; 1 - u keeps the logarithm finite.
+    // The Box–Muller method; 1 - u keeps the logarithm finite.
     let (u, v): (f64, f64) = (rng.random(), rng.random());
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
@@ -79,7 +78,7 @@ fn lane(rng: &mut Xoshiro256PlusPlus, centre: f64, spread: Spread, design: Desig
         .collect()
 }
 
-/// The median of process medians for infinitely many processes, which an interval should contain.
+/// The median of the process medians of very many processes, which an interval should contain.
 fn truth(spread: Spread, design: Design) -> f64 {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(99);
     let many = Design {
@@ -107,17 +106,16 @@ fn coverage(spread: Spread, design: Design, times: usize, resamples: usize) -> f
     covered as f64 / times as f64
 }
 
-/// The modes of a lane's processes, as on a small virtual machine: the factor and the share of
-/// each, and the spread within a mode.
+/// Modes of a lane's processes on a small virtual machine: the factor and the share of each, and
+/// the spread within a mode.
 const MODES: ([(f64, f64); 3], f64) = ([(1.0, 0.6), (1.45, 0.3), (0.65, 0.1)], 0.03);
 
-/// The bound that the suite uses.
 const BOUND: Bound = Bound {
     threshold_ratio: 0.05,
     noise_ratio: 0.0,
 };
 
-/// One process of each build in one round. The host affects both.
+/// The times of one process of each build. The host affects both alike.
 fn pair(rng: &mut Xoshiro256PlusPlus, slowdown: f64) -> (f64, f64) {
     let host = (0.03 * normal(rng)).exp();
     let mut process = |factor: f64| {
@@ -133,8 +131,6 @@ fn pair(rng: &mut Xoshiro256PlusPlus, slowdown: f64) -> (f64, f64) {
     (process(1.0), process(slowdown))
 }
 
-/// The comparison of two builds in one run, of which the second is slower by a factor. It ends
-/// after a number of rounds, or when the interval is narrow enough.
 struct Compared {
     rounds: usize,
     ratio: Ratio,
@@ -144,7 +140,6 @@ fn fixed(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> (Vec<f64
     (0..rounds).map(|_| pair(rng, slowdown)).unzip()
 }
 
-/// Compares by the ratio of the two medians, after this many rounds.
 fn by_medians(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Compared {
     let (base, new) = fixed(rng, slowdown, rounds);
     let draw = |side: &[f64]| {
@@ -155,15 +150,14 @@ fn by_medians(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Com
     Compared { rounds, ratio }
 }
 
-/// Compares by the shift, after this many rounds.
 fn by_shift(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Compared {
     let (base, new) = fixed(rng, slowdown, rounds);
     let ratio = shift(&new, &base, Pairing::Paired).expect("enough");
     Compared { rounds, ratio }
 }
 
-/// Compares by the shift, as in `threadbare run --base`: after 10 rounds, 2 more at a time until
-/// the interval is within 4%, and at most `most` rounds.
+/// Compares by the shift, as `threadbare run --base` does: after 10 rounds, and then after every
+/// 2 more, until the interval is within 4% or there are `most` rounds.
 fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Compared {
     let (base, new) = fixed(rng, slowdown, most);
     let mut rounds = 10;
@@ -178,8 +172,8 @@ fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Comp
 
 type Comparer = fn(&mut Xoshiro256PlusPlus, f64, usize) -> Compared;
 
-/// The shares of `times` comparisons whose interval contains the slowdown, that are called the
-/// same, and that are called different; then the mean number of rounds.
+/// Shares of `times` comparisons: the interval contains the slowdown, called the same, called
+/// different. Last, the mean number of rounds.
 fn judged(comparer: Comparer, slowdown: f64, rounds: usize, times: usize) -> [f64; 4] {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
     let mut sums = [0.0; 4];
@@ -198,7 +192,7 @@ fn judged(comparer: Comparer, slowdown: f64, rounds: usize, times: usize) -> [f6
 }
 
 #[test]
-fn stopping_when_the_interval_is_narrow_keeps_what_it_promises() {
+fn stopping_at_a_narrow_interval_keeps_the_coverage() {
     let [covered, same, told, rounds] = judged(until_known, 1.0, 200, 200);
     assert!(covered > 0.91, "covered {covered}");
     assert!(same > 0.9, "same {same} in {rounds} rounds");
@@ -253,7 +247,6 @@ fn interval_of_a_median_covers_the_truth_nineteen_times_in_twenty() {
     assert!(share > 0.91, "covered {share}");
 }
 
-/// The kind of host on which lanes are compared.
 #[derive(Clone, Copy)]
 enum Host {
     Spread(Spread),
@@ -266,7 +259,7 @@ const HOSTS: [(&str, Host); 3] = [
     ("several modes", Host::Modes),
 ];
 
-/// One process of each lane. The second lane costs `factor` times as much.
+/// The times of one process of each lane. The second lane costs `factor` times as much.
 fn round(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64) -> (f64, f64) {
     let Host::Spread(spread) = host else {
         return pair(rng, factor);
@@ -283,7 +276,6 @@ fn round(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64) -> (f64, f64) {
     (process(100.0), process(100.0 * factor))
 }
 
-/// How a comparison ended.
 struct Ended {
     processes: usize,
     ratio: Ratio,
@@ -329,7 +321,6 @@ fn until_decided(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64, looks: &
     ended.expect("a look")
 }
 
-/// Shares of the comparisons.
 #[derive(Default)]
 struct Shares {
     covered: f64,
@@ -356,7 +347,7 @@ fn shares(host: Host, factor: f64, looks: &[u64], times: usize) -> Shares {
 }
 
 #[test]
-fn comparison_that_is_looked_at_until_it_is_decided_rarely_errs() {
+fn comparison_repeated_until_it_is_decided_rarely_errs() {
     for (name, host) in HOSTS {
         let repeats = shares(host, 1.0, &LOOKS[..7], 200);
         assert!(repeats.told <= 0.015, "{name}: told {}", repeats.told);

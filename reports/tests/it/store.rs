@@ -175,7 +175,7 @@ fn second_header_and_records_after_the_end_are_refused() {
     assert!(message(&text(&[head, end, group(0)])).contains("after the end"));
 }
 
-/// A reader that returns the byte `x` without end, and counts how many bytes were read.
+/// An endless stream of `x` that counts the bytes read.
 struct Endless(u64);
 
 impl Read for Endless {

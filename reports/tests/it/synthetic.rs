@@ -12,18 +12,17 @@ use reports::schema::{
     Memory, Metric, Parameters, Phase, Role, SCHEMA_VERSION, Sample, Taint, Workload,
 };
 
-/// The variable parts of the synthetic run.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
     pub(crate) seed: u64,
     pub(crate) host: &'static str,
     pub(crate) cpu: &'static str,
-    /// Makes every lane slower or faster by this factor: another machine.
+    /// Factor on the times of all lanes: another machine.
     pub(crate) scale: f64,
     /// Makes one lane slower: a regression.
     pub(crate) slower: Option<(&'static str, f64)>,
-    /// How much each cell changes from run to run in addition to the spread of its processes, as a
-    /// standard deviation.
+    /// Standard deviation of the change of a cell from run to run, in addition to the spread of its
+    /// processes.
     pub(crate) drift: f64,
     pub(crate) depth: Depth,
     pub(crate) processes: u64,
@@ -512,7 +511,7 @@ fn header(wish: &Wish) -> Header {
 
 type Place = Option<(FirstQuestion, u32)>;
 
-/// The catalogue's facts about these workloads.
+/// A workload's place and roles, as in the catalogue.
 fn facts(id: &str) -> (Place, &'static [Role]) {
     match id {
         "spawn.one" => (Some((FirstQuestion::Start, 0)), &[Role::Create]),
@@ -539,7 +538,6 @@ fn facts(id: &str) -> (Place, &'static [Role]) {
     }
 }
 
-/// Makes the run.
 pub(crate) fn run(wish: Wish) -> Run {
     let mut maker = Maker {
         rng: Xoshiro256PlusPlus::seed_from_u64(wish.seed),

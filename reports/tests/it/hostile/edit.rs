@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 
-/// How many bytes of choices each edit uses.
 pub(crate) const BYTES_OF_AN_EDIT: usize = 4;
 
 /// A value with more than this many bytes of JSON is not made larger.
@@ -84,8 +83,8 @@ fn odd(kind: u8, old: Value) -> Value {
     }
 }
 
-/// A larger value of the same kind. Large values are not enlarged again, because a dozen edits of
-/// one array would make the text larger than memory.
+/// A larger value of the same kind. Large values stay as they are, because a dozen edits of one
+/// array could fill the memory.
 fn more_of(old: Value) -> Value {
     match old {
         large if large.to_string().len() > LARGE => large,

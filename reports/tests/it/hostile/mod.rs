@@ -30,7 +30,7 @@ fn shown(run: &Run) -> String {
     let page = html::render(run);
     let pair = [("a".to_owned(), run.clone()), ("b".to_owned(), run.clone())];
     let comparison = html::render_comparison(&compare::compare(&pair));
-    // The same samples in the same order would be refused at once.
+    // The gate refuses two runs with the same samples in the same order.
     let mut other = run.clone();
     other.groups.rotate_left(usize::from(run.groups.len() > 1));
     let gate = gate(run, &other);
