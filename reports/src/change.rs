@@ -1,25 +1,22 @@
 //! The changes from one run to another on one host, cell by cell.
 //!
 //! 1. The processes of each lane in the new run are compared with those in the old one
-//!    ([`crate::stats::shift`]). Slopes over many processes, such as memory, are compared by their
-//!    ratio, and figures that may be zero by their difference.
-//! 2. A lane and its variants are one model. The cells of other models are the lane's drift cells
-//!    ([`crate::stats::drift`]). If they changed by more than their spread explains, every interval
-//!    of this lane is widened by the same factor, and by more on a workload whose drift cells
-//!    changed more. Lanes of one model share their code, so they are no drift cells of each other.
+//!    ([`crate::stats::shift`]); slopes over many processes, such as memory, by their ratio, and
+//!    figures that may be zero by their difference.
+//! 2. A lane and its variants are one model. The cells of other models are its drift cells
+//!    ([`crate::stats::drift`]). If they changed by more than their spread explains, the lane's
+//!    intervals are widened by that factor, and by more on a workload whose drift cells changed
+//!    more.
 //! 3. If the A/A pairs of either run differ by more than their intervals allow, intervals are
 //!    widened too ([`crate::stats::noise`]).
-//! 4. Verdicts are those of [`crate::stats::verdict`] over the whole page. The bound is the larger
-//!    of the threshold and the typical change of the drift cells.
+//! 4. All cells are judged together ([`crate::stats::verdict`]). The bound is the larger of the
+//!    threshold and the typical change of the drift cells.
 //!
 //! Two builds that were measured in turn (`Run::sides`) are one run, and the processes of one round
 //! are pairs.
 //!
-//! The shift does not show a slow mode that has become more frequent. So the verdict is *too noisy
-//! to say* instead of *same* if the averages differ significantly and by more than the bound.
-//!
-//! Every quantity is judged except two: the 99.9th percentiles, which depend on a few requests, and
-//! the stolen share of a queue, where neither a higher nor a lower share is better.
+//! The shift does not show a slow mode that became more frequent. So the verdict is *too noisy to
+//! say* instead of *same* if the averages differ significantly and by more than the bound.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +32,8 @@ use crate::stats::shift::{self, Design};
 use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 use crate::{failure, format};
 
-/// The quantities that are shown but not judged.
+/// Not judged: the 99.9th percentile depends on a few requests, and neither a higher nor a lower
+/// stolen share is better.
 const UNJUDGED: [&str; 2] = ["latency_ns_p999", "stolen_ratio"];
 
 /// From this inflation on, the report says that the host has changed.
@@ -48,22 +46,21 @@ pub struct ChangeRow {
     pub workload: String,
     /// The parameters.
     pub case: Case,
-    /// The same in words.
+    /// The parameters in words.
     pub case_text: String,
     /// The quantity of the figure.
     pub quantity: Quantity,
     /// The lane.
     pub lane: String,
-    /// The new figure over the old one, with its spread inflated.
+    /// The new figure ÷ the old one, with its spread inflated.
     pub ratio: Ratio,
-    /// The new figure minus the old one, if either may be zero. Then the difference is judged, and
-    /// the ratio has no meaning.
+    /// The new figure minus the old one: judged instead of the ratio if either may be zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
     /// The factor by which the drift cells and the A/A pairs inflated the spread.
     pub inflation: f64,
-    /// The average of the new processes over that of the old ones, with its spread inflated.
-    /// Present if it differs significantly although the typical process does not.
+    /// The new processes' average ÷ the old ones', with its spread inflated. Present if it differs
+    /// significantly although the typical process does not.
     pub average: Option<Ratio>,
     /// The verdict.
     pub verdict: Verdict,
@@ -94,7 +91,7 @@ impl ChangeRow {
     }
 }
 
-/// A cell of the old run, or one of its figures, without a counterpart in the new one.
+/// A cell or figure of the old run that the new run lacks.
 #[derive(Clone, Debug, Serialize)]
 pub struct Missing {
     /// The workload's id.
@@ -109,12 +106,12 @@ pub struct Missing {
     pub why: String,
 }
 
-/// All cells of two runs.
+/// The comparison of two runs.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Change {
     /// The cells that both runs have.
     pub rows: Vec<ChangeRow>,
-    /// Cells and figures of the old run without a counterpart in the new one.
+    /// What only the old run has.
     pub missing: Vec<Missing>,
     /// Limits of the comparison, as text.
     pub remarks: Vec<String>,
@@ -128,18 +125,16 @@ struct Pair<'a> {
     ratio: Ratio,
     difference: Option<Difference>,
     average: Option<Ratio>,
-    /// The factor by which the spread is too small, according to the A/A pairs of both runs.
+    /// By the A/A pairs of both runs.
     inflation: f64,
 }
 
 impl Change {
-    /// Compares `new` with `base`. The caller decides whether a comparison makes sense: see
-    /// [`crate::gate`].
+    /// Compares `new` with `base`. [`crate::gate`] checks whether they are comparable.
     #[must_use]
     pub fn between(base: &Run, new: &Run) -> Change {
         let (old_analysis, new_analysis) = (Analysis::of(base), Analysis::of(new));
-        // Two runs with the same id and start are the two sides of one run. The shards of a run
-        // have the same id, but not the same start.
+        // The two sides of one run have the same id and start. Shards have only the same id.
         let named = |run: &Run| (run.header.run_id.clone(), run.header.started.clone());
         let design = match named(base) == named(new) {
             true => Design::Paired,
@@ -257,8 +252,8 @@ fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
             "{drift_cells}: a change of the host between them would look like a change of the lane; add one, as in --lane threadbare,thread"
         ));
     }
-    // A real change of one model also changes the drift cells of all other models. So only the
-    // model whose drift cells changed least shows how much the host changed.
+    // A real change of one model changes the drift cells of all others. So the model whose drift
+    // cells changed least shows the change of the host.
     let calmest = known
         .into_iter()
         .min_by(|one, other| one.0.total_cmp(&other.0));
@@ -304,7 +299,7 @@ fn pairs<'a>(
             let is_same = after.is_some_and(|after| value(after) == value(row));
             let mut name = cell_name(base, &row.workload, &row.case, &row.lane);
             let is_main = row.quantity.rank == 0;
-            // If the main figure is missing, further figures are missing too and are not listed.
+            // If the main figure is missing, the further figures are not listed.
             let is_named = missing.iter().any(|one| one.name == name);
             if !is_main {
                 name = format!("{name}, {}", row.quantity.title);
@@ -345,7 +340,6 @@ pub(crate) fn cell_name(run: &Run, workload: &str, case: &Case, lane: &str) -> S
     }
 }
 
-/// Why the new run has no counterpart.
 fn why_missing(old: &Row, new: Option<&Row>) -> String {
     let Some(new) = new else {
         return "not measured".to_owned();

@@ -1,9 +1,7 @@
 //! The runs that a fleet returned, compared with the list of the runs that were sent out.
 //!
-//! The script that places the runs writes [`EXPECTED`] into the folder: a line for each run with
-//! the folder of its results, the kind of node and the tool that placed it, separated by tabs. No
-//! file is moved or removed here. A run that was cut short is listed as such, and stays where it
-//! is.
+//! The script that starts the runs writes [`EXPECTED`] into the folder: a line for each run with
+//! its folder, the kind of node and the tool, separated by tabs. No file is moved or removed here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -21,7 +19,6 @@ use crate::verify::{Standing, Verifier, look};
 /// The name of the file that lists the runs that were sent out.
 pub const EXPECTED: &str = "expected.tsv";
 
-/// The most bytes of that file: some thousands of lines.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// The state of a run.
@@ -44,7 +41,7 @@ pub enum State {
 }
 
 impl State {
-    /// The state for a reader.
+    /// The state in words.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -58,7 +55,7 @@ impl State {
     }
 }
 
-/// A run that was sent out, or that came back.
+/// A run that was sent out, or that is in the folder.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Arrived {
     /// Its folder or file, below the collected folder.
@@ -93,7 +90,7 @@ pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
     let mut found = Vec::new();
     let mut collector = Collector::default();
     for (name, kind, placed_by) in expected(folder)? {
-        // Only paths below the folder are runs, and not lines such as `.` or `/`.
+        // Lines such as `.` or `/` name no run.
         let is_own = |path: &Path| {
             let below = path.strip_prefix(folder);
             below.is_ok_and(|below| below.starts_with(&name))
@@ -159,8 +156,7 @@ fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
             "{EXPECTED} is no list of runs: it has a line of text for each, with the run's folder, its kind and what placed it, and tabs between them; correct it, or move it away"
         ))
     })?;
-    // A line may be only a name. Spaces instead of tabs would become part of the name, so such a
-    // line is an error.
+    // A line may be only a name. A name with spaces is probably a line without its tabs.
     let lacks_tabs = |line: &str| !line.contains('\t') && line.trim().contains(char::is_whitespace);
     if let Some((place, line)) = text.lines().enumerate().find(|(_, line)| lacks_tabs(line)) {
         return Err(io::Error::other(format!(
@@ -215,7 +211,7 @@ impl Collector {
             header.started.clone(),
             header.design.shard.map(|shard| shard.index),
         );
-        // A copy that was cut short or is refused does not affect the complete copy.
+        // A copy that is cut short or refused does not affect the complete one.
         let (state, reasons) = if let Some(before) = self.seen.get(&id) {
             (State::Double, vec![format!("it is the run {before}")])
         } else if !run.is_complete() && header.design.shard.is_none() {
@@ -241,7 +237,6 @@ impl Collector {
     }
 }
 
-/// How far a run got that was cut short.
 fn how_far(run: &Run, placed_by: &str) -> String {
     let samples = format::count(run.samples_count() as u64);
     let blocks = format::count(run.blocks.len() as u64);

@@ -1,8 +1,8 @@
 //! Several runs side by side, of one machine or of many.
 //!
-//! Times of different machines are never compared, and there are no verdicts across machines. The
-//! comparison shows each lane's ratio to the reference lane *within* each machine. The differences
-//! between the machines come first, because they explain the ratios.
+//! Times of different machines are never compared, and there are no verdicts across machines: the
+//! table has each lane's ratio to the reference lane *within* each machine. The differences between
+//! the machines come first, because they explain the ratios.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,8 +25,8 @@ pub struct Comparison {
     pub reference_lane: String,
     /// The facts in which the runs differ, machine facts first.
     pub differences: Vec<Difference>,
-    /// Ratios, one row for each workload, case and lane that any run compares with the reference
-    /// lane. Only the first quantity of each workload (rank 0) is shown.
+    /// Ratios of the first quantity of each workload (rank 0), for each case and lane that any run
+    /// compares with the reference lane.
     pub rows: Vec<ComparisonRow>,
     /// Geometric means over the cells that all runs have.
     pub means: Vec<Mean>,
@@ -63,7 +63,7 @@ pub struct ComparisonRow {
     pub title: String,
     /// The parameters.
     pub case: Case,
-    /// The same in words.
+    /// The parameters in words.
     pub case_text: String,
     /// The quantity of the figure.
     pub quantity: Quantity,
@@ -76,9 +76,9 @@ pub struct ComparisonRow {
 /// One lane's ratio in one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct ComparisonCell {
-    /// The lane's figure over the reference's, on that machine.
+    /// The lane's figure ÷ the reference's.
     pub ratio: f64,
-    /// The same, inverted if a higher figure is better: below 1 is better.
+    /// `ratio`, inverted if a higher figure is better.
     pub turned_ratio: f64,
     /// The verdict on that machine.
     pub verdict: Verdict,
@@ -95,7 +95,7 @@ pub struct Mean {
     pub ratios: Vec<f64>,
     /// The number of cells in the means.
     pub cases_count: usize,
-    /// The number of cells that are not in the means, because some run does not have them.
+    /// The number of cells that some run lacks.
     pub missing_count: usize,
 }
 
@@ -111,14 +111,14 @@ impl Comparison {
     }
 }
 
-/// Puts runs side by side. Each has a label.
+/// Puts runs side by side, each with its label.
 #[must_use]
 pub fn compare(runs: &[(String, Run)]) -> Comparison {
     let analyses: Vec<Analysis> = runs
         .iter()
         .map(|(_, run)| {
-            // All runs are compared with one lane, because otherwise their ratios would have
-            // different meanings.
+            // All runs have the same reference lane, because otherwise their ratios would not be
+            // comparable.
             let mut run = run.clone();
             if let Some((_, first)) = runs.first() {
                 run.header.design.reference_lane = first.header.design.reference_lane.clone();
@@ -167,7 +167,6 @@ fn compared((label, run): &(String, Run), analysis: &Analysis, reference: &str) 
     }
 }
 
-/// The fields that identify a row over all runs.
 type Key<'a> = (&'a str, &'a Quantity, &'a Case, &'a str);
 
 fn rows(runs: &[(String, Run)], analyses: &[Analysis]) -> Vec<ComparisonRow> {
@@ -255,7 +254,6 @@ fn means(rows: &[ComparisonRow], runs_count: usize) -> Vec<Mean> {
         .collect()
 }
 
-/// The facts in which the runs differ.
 fn differences(runs: &[(String, Run)]) -> Vec<Difference> {
     let facts: Vec<Vec<(String, String)>> = runs.iter().map(|(_, run)| facts(run)).collect();
     let mut names: Vec<&str> = Vec::new();
@@ -281,7 +279,6 @@ fn differences(runs: &[(String, Run)]) -> Vec<Difference> {
         .collect()
 }
 
-/// All facts of a run's machine and software, the most important first.
 fn facts(run: &Run) -> Vec<(String, String)> {
     let (host, design) = (&run.header.host, &run.header.design);
     let machine = &host.machine;

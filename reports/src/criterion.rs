@@ -1,8 +1,7 @@
 //! Criterion's estimates, read from its folder, as cross-checks of the study.
 //!
-//! Criterion measures in one process, one benchmark after the other. The study measures in many
-//! fresh processes, in random order. If the two differ beyond both intervals, the process or its
-//! age affects the figure.
+//! Criterion measures in one process, the study in many fresh ones in random order. If the two
+//! differ beyond both intervals, the process or its age affects the figure.
 
 use std::fs;
 use std::io;
@@ -13,24 +12,21 @@ use serde_json::Value;
 
 use crate::schema::CrossCheck;
 
-/// Returns the workload that measures the same operation as the Criterion group of this name, if
-/// there is one.
+/// Returns the workload that measures the same operation as the Criterion group of this name.
 pub type Same<'a> = &'a dyn Fn(&str) -> Option<&'static str>;
 
-/// The lanes whose names in the benchmarks differ from ours. The benchmarks' tokio runs on one
-/// thread. Their standard library's channel belongs to no lane.
+/// The lanes whose names in the benchmarks differ from ours: the benchmarks' tokio runs on one
+/// thread, and `std` belongs to no lane.
 const LANES: [(&str, Option<&str>); 2] = [("tokio", Some("tokio-ct")), ("std", None)];
 
-/// The deepest folder and the largest file that are read.
 const DEEPEST: usize = 6;
 const LARGEST_BYTES: u64 = 1 << 20;
 
-/// Reads the estimates under `folder` (`target/criterion`) that were written after `since` and
-/// whose operation one of our workloads measures, in the order of their names. A missing folder has
-/// no estimates.
+/// Reads the estimates under `folder` (`target/criterion`) that were written after `since` and for
+/// which `same` names a workload, by name. A missing folder has no estimates.
 ///
-/// Returns texts about estimates that cannot be read. Files that Criterion did not write are
-/// skipped.
+/// Also returns a text for each estimate that cannot be read. Files that Criterion did not write
+/// are skipped.
 #[must_use]
 pub fn read(
     folder: &Path,
@@ -80,7 +76,6 @@ fn visit(
     }
 }
 
-/// Whether the file exists and was written after `since`.
 fn is_newer(path: &Path, since: Option<SystemTime>) -> bool {
     let written = fs::metadata(path).and_then(|facts| facts.modified());
     written.is_ok_and(|written| since.is_none_or(|since| written > since))

@@ -1,9 +1,8 @@
-//! A failure in one line: its cause, and advice for the reader. The result file keeps the whole
-//! message, with the toolchain's output.
+//! A failure in one line: its cause, and advice. The result file keeps the whole message.
 
 use crate::schema::FailureKind;
 
-/// The words before the output of a lane's process.
+/// What precedes the output of a lane's process.
 const LAST_WORDS: &str = "; its last words: ";
 
 /// The first words of runtimes' reports of a fatal error.
@@ -44,7 +43,6 @@ const REFUSALS: [(&[&str], &str); 3] = [
     ),
 ];
 
-/// The longest part of a message that is shown.
 const MOST_LETTERS: usize = 160;
 
 /// The cause and the advice in one line, without a runtime's own report.

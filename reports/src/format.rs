@@ -1,6 +1,6 @@
 //! Figures as text: three digits and a suitable unit.
 
-/// `value` to three significant digits, with separated thousands. It has an exponent only below
+/// `value` to three significant digits, with separated thousands; with an exponent only below
 /// 0.0001 and from 10¹⁵ on.
 #[must_use]
 pub fn number(value: f64) -> String {
@@ -132,13 +132,13 @@ pub fn range(low: &str, high: &str) -> String {
     format!("{low} – {high}")
 }
 
-/// A parameter with its value, as `1,000 tasks`, `capacity 64`, `sleep 10.0 s`.
+/// A parameter in words: `1,000 tasks`, `capacity 64`, `sleep 10.0 s`.
 #[must_use]
 pub fn parameter(name: &str, value: u64) -> String {
     let words = |stem: &str| stem.replace('_', " ");
     if let Some(stem) = name.strip_suffix("_count") {
         let stem = words(stem);
-        // A word without a plural is no count: its value follows it.
+        // A word without a plural is no count.
         let Some(one) = stem.strip_suffix('s') else {
             return format!("{stem}\u{a0}{}", count(value));
         };

@@ -7,16 +7,13 @@
 //! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] is possible, or a main figure is missing |
 //! | invalid      | 3         | the two runs must not be compared                       |
 //!
-//! A cell failed if the new run has no figure of it and gives a reason. It also failed if some of
-//! its processes failed in the new run and none in the old run. Cells that the new run did not
-//! include are only listed.
+//! A cell failed if the new run gives a reason instead of its figure, or if some of its processes
+//! failed in the new run and none in the old run. Cells that the new run did not include are only
+//! listed.
 //!
-//! [`crate::change`] describes how a cell's verdict is made. Only the first quantity of a workload
-//! can make the gate inconclusive, because further quantities, such as high percentiles, are too
-//! uncertain.
-//!
-//! Runs of different machines are refused: a difference between machines is
-//! no regression. Quick runs are refused: they are too short.
+//! [`crate::change`] makes the verdicts. Only the first quantity of a workload can make the gate
+//! inconclusive, because others, such as high percentiles, are too uncertain. Runs of different
+//! machines and quick runs are refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,14 +27,14 @@ use crate::schema::{Depth, Failure, Group, Parameters};
 use crate::stats::Verdict;
 use crate::stats::bootstrap::Ratio;
 
-/// The slowdown that must be ruled out for each cell, as a share, for the gate to pass. On a
-/// noisier host it is larger.
+/// The slowdown, as a share, that must be ruled out for each cell to pass. On a noisier host it is
+/// larger.
 pub const TOLERANCE_RATIO: f64 = 0.10;
 
 /// The taints for CPU time that other programs or machines took.
 const DISTURBANCES: [&str; 2] = ["others", "steal"];
 
-/// A block is disturbed if they took at least this share of the CPU time.
+/// A block is disturbed if they took at least this share of its CPU time.
 const DISTURBED_RATIO: f64 = 0.25;
 
 /// The gate's answer.
@@ -67,16 +64,16 @@ impl Outcome {
     }
 }
 
-/// The gate's answer, with its reasons.
+/// The gate's outcome, with its reasons.
 #[derive(Clone, Debug, Serialize)]
 pub struct Gate {
-    /// Its answer.
+    /// The outcome.
     pub outcome: Outcome,
     /// The reasons, for a reader, the most important first.
     pub reasons: Vec<String>,
     /// The cells that both runs have.
     pub rows: Vec<ChangeRow>,
-    /// Cells and figures of the old run that the new run does not have, each with the reason.
+    /// What only the old run has, each with the reason.
     pub missing: Vec<String>,
 }
 
@@ -175,10 +172,8 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
     }
 }
 
-/// A cell: the workload, the lane and the parameters.
 type CellKey<'a> = (&'a str, &'a str, &'a Parameters);
 
-/// The cells of which a run has figures.
 fn measured(run: &Run) -> BTreeSet<CellKey<'_>> {
     let is_figure = |group: &&Group| !group.control && !group.samples.is_empty();
     let groups = run.groups.iter().filter(is_figure);
@@ -202,8 +197,7 @@ fn failure_of<'a>(run: &'a Run, (workload, lane, parameters): CellKey<'_>) -> Op
     })
 }
 
-/// The cells with figures in the old run that failed in the new one, each with the reason: all of
-/// their processes failed, or some did and none in the old run.
+/// The cells with figures in the old run that failed in the new one, each with the reason.
 fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
     let known = measured(new);
     let cells = measured(base).into_iter();
@@ -224,8 +218,7 @@ fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The cells that failed in both runs and have no figure in either. They make no change, but they
-/// were not compared.
+/// The cells that failed in both runs and have no figure in either: they were not compared.
 fn failed_in_both(base: &Run, new: &Run) -> BTreeSet<String> {
     let known: BTreeSet<_> = measured(base).union(&measured(new)).copied().collect();
     let cells = new.failures.iter().map(|failure| {
@@ -243,7 +236,6 @@ fn failed_in_both(base: &Run, new: &Run) -> BTreeSet<String> {
         .collect()
 }
 
-/// How the new figure compares with the old one, with the interval.
 fn changed(row: &ChangeRow) -> String {
     match row.difference {
         Some(_) => row.by(),
@@ -251,8 +243,8 @@ fn changed(row: &ChangeRow) -> String {
     }
 }
 
-/// The new figure over the old one, with its interval: `1.24× the old figure
-/// (1.18 – 1.31×)`, or `same as before (0.78 – 1.29×)` if it rounds to 1.
+/// The new figure ÷ the old one: `1.24× the old figure (1.18 – 1.31×)`, or
+/// `same as before (0.78 – 1.29×)` if it rounds to 1.
 fn of_old(ratio: &Ratio) -> String {
     let interval = ratio.interval.map_or_else(String::new, |interval| {
         let ends = [interval.low, interval.high].map(format::times);
@@ -264,7 +256,6 @@ fn of_old(ratio: &Ratio) -> String {
     }
 }
 
-/// Why the two runs must not be compared.
 fn objections(base: &Run, new: &Run) -> Vec<String> {
     let mut found = Vec::new();
     if !base.groups.is_empty() && base.groups == new.groups {
@@ -317,9 +308,7 @@ fn objections(base: &Run, new: &Run) -> Vec<String> {
     found
 }
 
-/// The share of blocks that other programs or machines disturbed heavily, if it is more than half:
-/// the figures of such a run depend on those programs and machines. Light taints are shown and do
-/// not affect the gate.
+/// The share of blocks that other programs or machines disturbed heavily, if it is more than half.
 pub(crate) fn disturbed(run: &Run) -> Option<f64> {
     let blocks: BTreeSet<u64> = run
         .taints
@@ -332,8 +321,8 @@ pub(crate) fn disturbed(run: &Run) -> Option<f64> {
     (share > 0.5).then_some(share)
 }
 
-/// True if the verdict is *too noisy to say* and its interval includes a slowdown above the
-/// tolerance, or the average is worse.
+/// True if the verdict is *too noisy to say* and a slowdown above the tolerance is possible, or the
+/// average is worse.
 fn hides_a_slowdown(row: &ChangeRow) -> bool {
     let tolerance = TOLERANCE_RATIO.max(row.bound.margin());
     let highest = |ratio: Ratio| row.quantity.turned(ratio).interval.map(|found| found.high);

@@ -1,6 +1,6 @@
 //! The words of reports and of the terminal, one line each.
 
-/// Each term and sign with its meaning.
+/// Each term or sign with its meaning.
 pub const TERMS: [(&str, &str); 24] = [
     (
         "lane",

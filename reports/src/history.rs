@@ -1,17 +1,13 @@
-//! One machine over time: the figures of its runs in order, their steps, and the facts of the
-//! machine that changed in between.
+//! One machine over time: the figures of its runs in order, their steps, and the facts that changed
+//! in between.
 //!
 //! # Steps
 //!
-//! The figures of a lane are split at the place where the sum of distances from the medians of both
-//! parts is smallest, in logarithms. The split is a step if the medians differ by more than the
-//! cell's threshold; then each part is split in the same way. The threshold is the larger of 5% and
-//! Q3 + 3·IQR of the changes from one run to the next in the same cell, so figures that vary more
-//! need a larger step. A part has at least two runs, so a single odd run makes no step. With fewer
-//! than [`FEWEST_RUNS`] runs there are no steps.
-//!
-//! A step shows when a figure changed, not why. If the cause is in this suite, `threadbare bisect`
-//! finds the commit.
+//! A lane's figures, in logarithms, are split where the sum of distances from the medians of both
+//! parts is smallest. The split is a step if the medians differ by more than the cell's threshold;
+//! then each part is split in the same way. The threshold is the larger of 5% and Q3 + 3·IQR of the
+//! changes from one run to the next in that cell. A part has at least two runs, so a single odd run
+//! makes no step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,13 +17,12 @@ use crate::site::{Collection, Fact, Figure, Kept, Machine, Place, Setup, Titled}
 use crate::stats::DEFAULT_THRESHOLD_RATIO;
 use crate::stats::quantile::{median, quantile_of_sorted};
 
-/// With fewer runs the usual change from run to run is unknown.
+/// With fewer runs there are no steps, because the usual change from run to run is unknown.
 pub const FEWEST_RUNS: usize = 6;
 
-/// The fewest runs on each side of a step.
 const FEWEST_OF_PART: usize = 2;
 
-/// The fact that the user chooses: runs with different values are separate histories.
+/// Runs with different values of this fact are separate histories, because the user chooses it.
 const CPUS: &str = "CPUs of the run";
 
 /// The runs of one machine with the same number of CPUs.
@@ -42,7 +37,7 @@ pub struct History<'a> {
     pub cpus: &'a str,
     /// The runs, the oldest first.
     pub moments: Vec<Moment<'a>>,
-    /// The figures over time of each lane, workload, case and quantity.
+    /// One for each lane, workload, case and quantity.
     pub series: Vec<Series<'a>>,
 }
 
@@ -51,7 +46,7 @@ pub struct History<'a> {
 pub struct Moment<'a> {
     /// The run.
     pub run: &'a Kept,
-    /// The facts that differ from those of the run before.
+    /// The facts that differ from the run before.
     pub changes: Vec<Changed<'a>>,
 }
 
@@ -77,7 +72,7 @@ pub struct Series<'a> {
     pub points: Vec<(usize, &'a Figure)>,
     /// The steps, the oldest first.
     pub steps: Vec<Step>,
-    /// The threshold for a step, as a share; `None` if there are too few runs.
+    /// A step is larger than this share; `None` if there are too few runs.
     pub threshold_ratio: Option<f64>,
 }
 
@@ -90,7 +85,7 @@ pub struct Step {
     pub before: f64,
     /// The median of the runs between this step and the next one.
     pub after: f64,
-    /// After over before.
+    /// `after` ÷ `before`.
     pub ratio: f64,
     /// True if the change is for the better.
     pub is_better: bool,
@@ -125,7 +120,7 @@ impl History<'_> {
     }
 }
 
-/// The histories of a collection: one for each machine and number of CPUs.
+/// One for each machine and number of CPUs.
 #[must_use]
 pub fn histories(collection: &Collection) -> Vec<History<'_>> {
     let mut all = Vec::new();
@@ -234,7 +229,6 @@ fn series<'a>(place: &'a Titled, lane: &'a str, points: Vec<(usize, &'a Figure)>
     series
 }
 
-/// The threshold for a step of these figures, in logarithms.
 fn threshold(logs: &[f64]) -> Option<f64> {
     if logs.len() < FEWEST_RUNS {
         return None;
@@ -248,7 +242,7 @@ fn threshold(logs: &[f64]) -> Option<f64> {
     Some(unusual.max(DEFAULT_THRESHOLD_RATIO.ln_1p()))
 }
 
-/// Adds the places of the steps in `logs`, which begins at `offset`.
+/// Adds the indices of the steps in `logs`, whose first index is `offset`.
 fn cut(logs: &[f64], offset: usize, threshold: f64, cuts: &mut Vec<usize>) {
     let last = logs.len().saturating_sub(FEWEST_OF_PART);
     let cost = |at: &usize| distance(&logs[..*at]) + distance(&logs[*at..]);
@@ -269,7 +263,6 @@ fn middle(logs: &[f64]) -> f64 {
     median(logs).unwrap_or(f64::NAN)
 }
 
-/// The sum of the distances of the values from their median.
 fn distance(logs: &[f64]) -> f64 {
     let middle = middle(logs);
     logs.iter().map(|log| (log - middle).abs()).sum()

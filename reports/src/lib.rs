@@ -1,8 +1,7 @@
 //! Reports of runs: result schema, statistics, comparison, plots, HTML.
 //!
-//! This crate reads and writes result files and makes text, tables and charts of them. It starts no
-//! programs and has no list of lanes: it takes everything from the result file. It can therefore
-//! read a file from another machine, or from a later version with other lanes.
+//! The crate starts no programs and has no list of lanes: it takes everything from the result file.
+//! So it can read a file of another machine, or of a later version with other lanes.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -34,7 +33,7 @@ pub mod verify;
 pub use analysis::Analysis;
 pub use run::Run;
 
-/// The figures of a run as table rows, in the order of its header.
+/// The figures of a run, in its header's order.
 #[must_use]
 pub fn summary(run: &Run) -> Vec<analysis::Row> {
     Analysis::of(run).rows

@@ -4,7 +4,8 @@
 //!
 //! 1. Merging is idempotent: a shard that is given twice, or beside a merged file that contains it,
 //!    changes nothing.
-//! 2. No two shards share a block. Each shard numbers its blocks from 0, so block b of part i of n
+//! 2. No two shards share a block. Each shard numbers its blocks from 0, so block b of shard i of n
+//!    becomes block b·n + i − 1. A merged file names its shards, which are renumbered already.
 //!    becomes block b·n + i − 1. A merged file names the parts that were renumbered in this way.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,7 @@ pub enum MergeError {
         "the run {0} was not made with --shard: give runs that were, or what `threadbare merge` made of them"
     )]
     NoShard(String),
-    /// The same process and block has different samples in two files.
+    /// One process and block has different samples in two files.
     #[error(
         "two files hold different samples of {workload} on {lane} (process {process_index}, block {block_index}): the same shard was measured twice. Give one of them"
     )]
@@ -54,9 +55,7 @@ pub enum MergeError {
     },
 }
 
-/// Merges shards, in any order.
-///
-/// The merged run lists its parts. If some are missing it is not complete, and its warnings name
+/// Merges shards, in any order. If shards are missing, the run is not complete, and a warning names
 /// them.
 ///
 /// # Errors
@@ -148,8 +147,7 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
     Ok(merged)
 }
 
-/// Gives the blocks of a shard numbers that no other shard has, and returns the parts of `run`. A
-/// merged run is renumbered already.
+/// Renumbers the blocks of a shard, and returns the shards in `run`.
 fn apart(run: &mut Run) -> Result<Merged, MergeError> {
     let design = &mut run.header.design;
     if let Some(merged) = &design.merged {
@@ -182,9 +180,9 @@ fn apart(run: &mut Run) -> Result<Merged, MergeError> {
     Ok(held)
 }
 
-/// Records the parts of a merged run, and sets its warnings and its end.
+/// Sets the merged run's shards, warnings and end.
 fn settle(merged: &mut Run, parts: BTreeSet<u32>, count: u32, all_ended: bool) {
-    // The file may contain any count, so the number of named shards is limited.
+    // A file may contain any count, so few shards are named.
     const MOST_NAMED: usize = 100;
     let missing: Vec<String> = (1..=count)
         .filter(|index| !parts.contains(index))
@@ -204,7 +202,7 @@ fn settle(merged: &mut Run, parts: BTreeSet<u32>, count: u32, all_ended: bool) {
         groups_count: merged.groups.len() as u64,
         samples_count: merged.samples_count() as u64,
         failures_count: merged.failures.len() as u64,
-        // Parts that do not count them leave it unknown whether some are missing.
+        // With a shard that has no counts, the sum is unknown.
         records_count: match end.records_count.is_empty() {
             true => BTreeMap::new(),
             false => merged.records_count(),
@@ -257,7 +255,7 @@ fn same<T: PartialEq + std::fmt::Display>(
 fn once<T: Serialize>(records: &mut Vec<T>) {
     let mut seen = BTreeSet::new();
     records.retain(|record| {
-        // A record that was read can be written as JSON, so this does not fail.
+        // A record that was read can be written as JSON.
         serde_json::to_string(record).map_or(true, |text| seen.insert(text))
     });
 }

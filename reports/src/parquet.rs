@@ -1,8 +1,7 @@
-//! The samples of several runs as one Parquet table, with a row for each sample, and the figures of
-//! many machines as another table, for DuckDB and similar programs.
+//! Parquet tables: the samples of several runs, and the figures of many machines.
 //!
-//! Fields that vary by workload (parameters, further figures) are JSON text, from which a query
-//! extracts the values. A field that a sample does not have is null, never 0.
+//! Fields that vary by workload (parameters, metrics) are JSON text. A missing field is null, never
+//! 0.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use crate::site::{Collection, Figure, Machine, Place, Setup};
 use crate::stats::Verdict;
 use crate::stats::histogram::percentile;
 
-/// One row: a sample and its place.
+/// A sample.
 struct Row<'a> {
     run: &'a Run,
     machine_key: &'a str,
@@ -29,7 +28,7 @@ struct Row<'a> {
     sample: &'a Sample,
 }
 
-/// How the values of a column are made from rows.
+/// A column's value in a row.
 enum Column<R> {
     Text(fn(&R) -> String),
     Whole(fn(&R) -> Option<i64>),
@@ -37,7 +36,6 @@ enum Column<R> {
     Flag(fn(&R) -> bool),
 }
 
-/// The columns of samples, in the table's order.
 fn columns<'a>() -> Vec<(&'static str, Column<Row<'a>>)> {
     vec![
         ("run_id", Column::Text(|row| row.run.header.run_id.clone())),
@@ -176,17 +174,16 @@ fn latency(row: &Row<'_>, share: f64) -> Option<i64> {
     whole(percentile(&row.sample.latency.as_ref()?.buckets, share)?)
 }
 
-/// The value as JSON. Only values that can be written as JSON are passed: maps from names to
-/// numbers, and enums.
+/// For maps from names to numbers and for enums, which JSON can hold.
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// Writes the samples of `runs` to `out`, each run a row group; returns the number of rows.
+/// Writes the samples of `runs`, a row group for each run, and returns the number of rows.
 ///
 /// # Errors
 ///
-/// The error of the format's writer, which contains the one of `out`.
+/// The error of the Parquet writer, which contains that of `out`.
 pub fn write(runs: &[Run], out: impl Write + Send) -> Result<usize, ParquetError> {
     let columns = columns();
     let mut writer = writer("samples", &columns, out)?;
@@ -218,7 +215,7 @@ pub fn write(runs: &[Run], out: impl Write + Send) -> Result<usize, ParquetError
     Ok(count)
 }
 
-/// One row: a lane's figure on a machine in one setup.
+/// A lane's figure on a machine in one setup.
 struct FigureRow<'a> {
     machine: &'a Machine,
     setup: &'a Setup,
@@ -227,14 +224,12 @@ struct FigureRow<'a> {
     figure: &'a Figure,
 }
 
-/// The column of a fact of the setup.
 macro_rules! fact {
     ($name:literal) => {
         Column::Text(|row| row.setup.fact($name).to_owned())
     };
 }
 
-/// The columns of figures, in the table's order.
 fn figure_columns<'a>() -> Vec<(&'static str, Column<FigureRow<'a>>)> {
     vec![
         ("machine_key", Column::Text(|row| row.machine.key.clone())),
@@ -303,12 +298,11 @@ fn known(count: u32) -> Option<i64> {
     (count > 0).then_some(i64::from(count))
 }
 
-/// Writes the figures of many machines to `out`, each machine a row group; returns
-/// the number of rows.
+/// Writes the figures of many machines, a row group for each, and returns the number of rows.
 ///
 /// # Errors
 ///
-/// The error of the format's writer, which contains the one of `out`.
+/// The error of the Parquet writer, which contains that of `out`.
 pub fn write_figures(
     collection: &Collection,
     out: impl Write + Send,
@@ -336,7 +330,6 @@ pub fn write_figures(
     Ok(count)
 }
 
-/// A table with these columns and no rows.
 fn writer<R, W: Write + Send>(
     name: &str,
     columns: &[(&str, Column<R>)],
@@ -352,7 +345,7 @@ fn writer<R, W: Write + Send>(
         })
         .collect();
     let schema = parse_message_type(&format!("message {name} {{ {} }}", fields.join(" ")))?;
-    // Dictionaries hold each text only once, so compression would gain little.
+    // The dictionaries hold each text once, so compression would gain little.
     let properties = WriterProperties::builder()
         .set_compression(Compression::UNCOMPRESSED)
         .set_created_by(concat!("threadbare ", env!("CARGO_PKG_VERSION")).to_owned())
@@ -360,7 +353,6 @@ fn writer<R, W: Write + Send>(
     SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))
 }
 
-/// Adds `rows` as one row group.
 fn write_rows<R, W: Write + Send>(
     writer: &mut SerializedFileWriter<W>,
     columns: &[(&str, Column<R>)],
@@ -416,7 +408,7 @@ fn write_column<R, W: Write + Send>(
     writer.close()
 }
 
-/// The values, without the missing ones, and for each row whether it has a value.
+/// The values that exist, and for each row whether it has a value (1 or 0).
 fn optional<R, T>(rows: &[R], of: fn(&R) -> Option<T>) -> (Vec<T>, Vec<i16>) {
     let values: Vec<Option<T>> = rows.iter().map(of).collect();
     let levels = values

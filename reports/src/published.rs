@@ -1,6 +1,7 @@
-//! Figures that others have published (`published.toml`), and whether a run agrees with them.
+//! Published figures (`published.toml`), and whether a run agrees with them.
 //!
-//! Times from other machines and years are not compared. The ratio of two published figures is
+//! The ratio of two published figures is compared with the same ratio of ours. Times of other
+//! machines are not compared.
 //! compared with the same ratio of ours.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use crate::run::Run;
 use crate::schema::Parameters;
 use crate::stats::bootstrap::{Interval, Ratio};
 
-/// Ratios agree if they differ by no more than this factor.
+/// Ratios agree if they differ by at most this factor.
 pub const AGREEMENT_FACTOR: f64 = 2.0;
 
 static FIGURES: LazyLock<Vec<Figure>> = LazyLock::new(|| {
@@ -23,7 +24,7 @@ static FIGURES: LazyLock<Vec<Figure>> = LazyLock::new(|| {
     table.into_values().flatten().collect()
 });
 
-/// All figures, in the order of the table.
+/// In the order of the table.
 #[must_use]
 pub fn all() -> &'static [Figure] {
     &FIGURES
@@ -35,7 +36,7 @@ pub fn all() -> &'static [Figure] {
 pub struct Figure {
     /// The subject of the figure.
     pub what: String,
-    /// The figure, as it was published.
+    /// The published text.
     pub figure: String,
     /// Where it was published.
     pub source: String,
@@ -45,10 +46,10 @@ pub struct Figure {
     pub hardware: String,
     /// What the reader may conclude.
     pub reading: String,
-    /// Why it is only shown and not judged; absent if it is judged.
+    /// Why it is only shown, without a verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<String>,
-    /// Whether it was measured on one CPU; absent if that does not matter.
+    /// True for a run on one CPU, false for several; absent if that does not matter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_cpu: Option<bool>,
     /// The cell that is divided.
@@ -68,12 +69,12 @@ pub struct Cell {
     pub lane: String,
     /// The parameters that matter.
     pub parameters: Parameters,
-    /// The id of the quantity; absent for the first one.
+    /// The id of the quantity; absent for the main one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<String>,
     /// The published value, in our unit.
     pub value: Value,
-    /// The factor by which our figure is multiplied to be comparable.
+    /// A factor for our figure, if it measures a different amount.
     #[serde(default = "one")]
     pub factor: f64,
 }
@@ -101,18 +102,18 @@ impl Value {
     }
 }
 
-/// A published figure, and the run's result for it.
+/// A published figure, compared with a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Judged {
     /// The figure.
     pub figure: &'static Figure,
-    /// Our figures, for a reader; empty if the run has none.
+    /// Our figures as text; empty if the run has none.
     pub ours: String,
     /// Our ratio; `None` if a side was not measured.
     pub ratio: Option<Ratio>,
     /// The verdict.
     pub agreement: Agreement,
-    /// Why it cannot be compared; empty if it can.
+    /// Why there is no verdict; empty if there is one.
     pub reason: String,
 }
 
@@ -152,7 +153,7 @@ impl Figure {
         })
     }
 
-    /// The published ratio as text; empty if there is none.
+    /// Empty if there is no ratio.
     #[must_use]
     pub fn ratio_text(&self) -> String {
         self.ratio().map_or_else(String::new, |ratio| {
@@ -164,14 +165,14 @@ impl Figure {
         })
     }
 
-    /// Its cells.
+    /// The cells of its sides.
     pub fn cells(&self) -> impl Iterator<Item = &Cell> {
         std::iter::once(&self.over).chain(&self.under)
     }
 }
 
 impl Judged {
-    /// Our ratio with its interval, as text; empty if there is none.
+    /// Our ratio with its interval; empty if there is none.
     #[must_use]
     pub fn ratio_text(&self) -> String {
         self.ratio.map_or_else(String::new, |ratio| {
@@ -193,7 +194,7 @@ impl Judged {
     }
 }
 
-/// The result of `run` for each figure whose cell it has, in the order of the table.
+/// Judges each figure with a cell in `run`, in the order of the table.
 #[must_use]
 pub fn judge(run: &Run, analysis: &Analysis) -> Vec<Judged> {
     let judged = all()
@@ -210,7 +211,7 @@ fn one_of(figure: &'static Figure, run: &Run, analysis: &Analysis) -> Option<Jud
     if found.iter().all(|(_, rows)| rows.is_empty()) {
         return None;
     }
-    // Both rows of one case if there is one, else the largest case of each.
+    // Both rows of one case if possible, else the largest case of each.
     let chosen: Vec<Option<&Row>> = match found.as_slice() {
         [(_, over), (_, under)] => {
             let of_one_case = over.iter().rev().find_map(|row| {
@@ -250,7 +251,7 @@ fn one_of(figure: &'static Figure, run: &Run, analysis: &Analysis) -> Option<Jud
     })
 }
 
-/// The rows of the cell, in every case that has its parameters.
+/// In every case with the cell's parameters.
 fn rows<'a>(cell: &Cell, analysis: &'a Analysis) -> Vec<&'a Row> {
     let is_it = |row: &&Row| {
         let is_quantity = match cell.quantity.as_deref() {
@@ -290,7 +291,6 @@ fn scaled(ratio: Ratio, factor: f64) -> Ratio {
     }
 }
 
-/// Whether the ratios agree, or why no verdict is possible.
 fn verdict(
     figure: &Figure,
     run: &Run,

@@ -10,24 +10,24 @@ use crate::schema::{
     Record, Taint, Workload,
 };
 
-/// The suffix of a lane's name for another build that is measured together with this one, cell by
-/// cell: `threadbare@base`.
+/// The suffix of the lanes of another build that is measured in turn with this one:
+/// `threadbare@base`.
 pub const BASE_SUFFIX: &str = "@base";
 
-/// A lane's name without [`BASE_SUFFIX`].
+/// The name without [`BASE_SUFFIX`].
 #[must_use]
 pub fn plain_name(lane: &str) -> &str {
     lane.strip_suffix(BASE_SUFFIX).unwrap_or(lane)
 }
 
-/// Whether the lane belongs to the other build.
+/// True for a lane of the other build.
 #[must_use]
 pub fn is_base(lane: &str) -> bool {
     lane.ends_with(BASE_SUFFIX)
 }
 
-/// A text that names both commits, if a lane program of another commit than the study's measured
-/// a lane of this build.
+/// Names both commits if a lane of this build was measured by a program of another commit than the
+/// study's.
 #[must_use]
 pub fn other_commit(header: &Header) -> Option<String> {
     let own = header.environment.get("git_commit")?.as_str()?;
@@ -43,17 +43,17 @@ pub fn other_commit(header: &Header) -> Option<String> {
     ))
 }
 
-/// The first 12 characters of the hash of a commit.
+/// The first 12 characters.
 #[must_use]
 pub fn short_commit(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
 }
 
-/// A text that names both versions, if the lane's name has a version, such as `go@1.26` or a
-/// commit, and its program has another one.
+/// Names both versions if the lane's name has a version, such as `go@1.26` or a commit, and its
+/// program has another one.
 #[must_use]
 pub fn other_version(lane: &Lane) -> Option<String> {
-    // A commit may consist of digits only, so a longer number without a dot is no release.
+    // A commit may be all digits, so a long number without a dot is no release.
     const MOST_DIGITS: usize = 3;
     const FEWEST_OF_COMMIT: usize = 7;
     let (_, version) = lane.name.split_once('@')?;
@@ -94,7 +94,7 @@ fn release(word: &str) -> Vec<u64> {
     parts.filter_map(|part| part.parse().ok()).collect()
 }
 
-/// One run as it was read, with the records of each kind in the file's order.
+/// One run, with the records of each kind in the file's order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Run {
     /// The lanes, workloads, host and design of the run.
@@ -107,7 +107,7 @@ pub struct Run {
     pub counters: Vec<Counters>,
     /// Readings of the host during the run.
     pub environment: Vec<EnvironmentSample>,
-    /// The disturbances: reasons to trust the figures less.
+    /// The disturbances.
     pub taints: Vec<Taint>,
     /// Other tools' figures.
     pub cross_checks: Vec<CrossCheck>,
@@ -117,7 +117,7 @@ pub struct Run {
     pub end: Option<End>,
     /// Records of unknown kinds, kept.
     pub unknown: Vec<Value>,
-    /// Problems that the reader found and could handle, as text.
+    /// Problems that the reader could handle, as text.
     pub warnings: Vec<String>,
 }
 
@@ -131,7 +131,7 @@ impl Run {
         }
     }
 
-    /// Adds one record. A second header is dropped.
+    /// Adds one record; drops a second header.
     pub fn push(&mut self, record: Record) {
         match record {
             Record::Header(_) => {}
@@ -147,7 +147,7 @@ impl Run {
         }
     }
 
-    /// The records in the order of a file: the header first, the end last.
+    /// In the order of a file: the header first, the end last.
     pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
         let header = std::iter::once(Record::Header(Box::new(self.header.clone())));
         header
@@ -165,13 +165,13 @@ impl Run {
             .chain(self.end.iter().cloned().map(Record::End))
     }
 
-    /// The lane of that name, as the header describes it.
+    /// The header's entry of the lane.
     #[must_use]
     pub fn lane(&self, name: &str) -> Option<&Lane> {
         self.header.lanes.iter().find(|lane| lane.name == name)
     }
 
-    /// The workload of that id, as the header describes it.
+    /// The header's entry of the workload.
     #[must_use]
     pub fn workload(&self, id: &str) -> Option<&Workload> {
         self.header
@@ -180,9 +180,8 @@ impl Run {
             .find(|workload| workload.id == id)
     }
 
-    /// For a run that measured two builds interleaved: the other build, with its lanes under their
-    /// plain names, and this build. `None` for other runs. All records other than groups and
-    /// failures are in both.
+    /// The other build, with plain lane names, and this build, if a run measured two builds in
+    /// turn. Both have all records except the other's groups and failures.
     #[must_use]
     pub fn sides(&self) -> Option<[Run; 2]> {
         if !self.header.lanes.iter().any(|lane| is_base(&lane.name)) {
@@ -201,7 +200,6 @@ impl Run {
         }))
     }
 
-    /// All fields that are a lane's name.
     pub(crate) fn lane_names_mut(&mut self) -> impl Iterator<Item = &mut String> {
         let header = &mut self.header;
         let reference = [&mut header.design.reference_lane];
@@ -226,7 +224,7 @@ impl Run {
         self.groups.iter().map(|group| group.samples.len()).sum()
     }
 
-    /// Records by their type, without the header and the end.
+    /// By type, without the header and the end.
     #[must_use]
     pub fn records_count(&self) -> BTreeMap<String, u64> {
         let known = [
@@ -259,7 +257,7 @@ impl Run {
     }
 }
 
-/// The fields that identify a group.
+/// What identifies a group.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(String, String, Vec<(String, u64)>, u64, u64, bool);
 
@@ -315,7 +313,7 @@ mod tests {
             commit: commit.to_owned(),
             ..Lane::default()
         };
-        // A program of before does not tell its commit.
+        // An older program does not say its commit.
         for (commit, is_other) in [("0123456789abcdef", false), ("", false), ("fedcba", true)] {
             assert_eq!(other_version(&lane(commit)).is_some(), is_other, "{commit}");
         }

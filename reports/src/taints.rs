@@ -1,4 +1,4 @@
-//! The taints of a run by kind: how frequent each kind is, and its worst reading.
+//! The taints of a run by kind, with the frequency and the worst reading.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +14,16 @@ pub struct Tainted {
     pub title: String,
     /// The meaning for the figures.
     pub meaning: &'static str,
-    /// The number of affected blocks; 0 if it was present during the whole run.
+    /// The affected blocks; 0 if the whole run was affected.
     pub blocks_count: usize,
-    /// The number of blocks of the run.
+    /// All blocks of the run.
     pub run_blocks_count: usize,
     /// The worst reading, and what to do.
     pub message: String,
 }
 
 impl Tainted {
-    /// In words, how often it was present.
+    /// How often, in words.
     #[must_use]
     pub fn when(&self) -> String {
         match (self.blocks_count, self.run_blocks_count) {
@@ -33,7 +33,7 @@ impl Tainted {
         }
     }
 
-    /// The share of affected blocks; `None` if it was present during the whole run.
+    /// The share of affected blocks; `None` for the whole run.
     #[must_use]
     pub fn share(&self) -> Option<f64> {
         let share = self.blocks_count as f64 / self.run_blocks_count.max(1) as f64;
@@ -41,8 +41,7 @@ impl Tainted {
     }
 }
 
-/// The taints of a run, one for each kind, the most frequent first. A build without optimisation
-/// comes before them.
+/// One for each kind: a build without optimisation first, then the most frequent.
 #[must_use]
 pub fn by_kind(run: &Run) -> Vec<Tainted> {
     let mut kinds: BTreeMap<&str, Vec<&Taint>> = BTreeMap::new();
@@ -72,16 +71,15 @@ pub fn by_kind(run: &Run) -> Vec<Tainted> {
     found
 }
 
-/// The kind of the taint of a build without optimisation, which affects every figure of Rust lanes.
+/// The taint of a build without optimisation.
 const DEBUG_BUILD: &str = "debug_build";
 
-/// Whether lanes of the run, or the program that measured them, were built without
-/// optimisation.
+/// True if lanes, or the program that measured them, were built without optimisation.
 pub(crate) fn is_unoptimised(run: &Run) -> bool {
     run.taints.iter().any(|taint| taint.kind == DEBUG_BUILD) || unoptimised(run).is_some()
 }
 
-/// The taint of a run whose facts show a build without optimisation, if the file has no such taint.
+/// The taint by the facts, if the file has none.
 fn unoptimised(run: &Run) -> Option<Taint> {
     let facts = &run.header.environment;
     let says = |name: &str, text: &str| facts.get(name).is_some_and(|value| value == text);
@@ -93,9 +91,8 @@ fn unoptimised(run: &Run) -> Option<Taint> {
     })
 }
 
-/// How far a taint's reading is beyond its bound. For some kinds the smallest value is the worst: a
-/// falling clock, or a load generator with little headroom. Taints of one kind have the same bound,
-/// so the distance from it ranks them.
+/// How far a reading is beyond its bound. For some kinds the smallest value is the worst, such as a
+/// falling clock.
 fn excess(taint: &Taint) -> f64 {
     match (taint.value, taint.bound) {
         (Some(value), bound) => (value - bound.unwrap_or(0.0)).abs(),

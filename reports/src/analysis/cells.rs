@@ -12,10 +12,9 @@ use crate::stats::quantile::{median, outliers};
 use crate::stats::regression::line;
 use crate::stats::shift::{self, Design, averages, sides};
 
-/// The parameter for the regression of the memory ledger.
+/// Memory is a slope over this parameter.
 pub(crate) const TASKS: &str = "tasks_count";
 
-/// One figure of one lane.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     pub(crate) workload: String,
@@ -24,38 +23,36 @@ pub(crate) struct Cell {
     pub(crate) lane: String,
     pub(crate) control: bool,
     pub(crate) replicates: Replicates,
-    /// The figure of each process; empty if the figure is a slope over many processes.
+    /// By process; empty for a slope over many processes.
     pub(crate) processes: BTreeMap<u64, f64>,
     pub(crate) processes_count: usize,
     pub(crate) samples_count: usize,
     pub(crate) outliers_count: usize,
     /// The mean over processes of the mean of their samples; `None` for a slope.
     pub(crate) mean: Option<f64>,
-    /// CPU time of one operation: the median over the samples.
+    /// Of one operation: the median over the samples.
     pub(crate) cpu_ns: Option<f64>,
-    /// Voluntary and involuntary switches of one operation: the medians over the samples.
+    /// Voluntary and involuntary, of one operation: the medians over the samples.
     pub(crate) switches: Option<(f64, f64)>,
 }
 
 impl Cell {
-    /// This figure ÷ another of the same run: the shift between their processes, which are paired
-    /// by round where that is possible. For slopes it is their quotient. `None` if it is not above
-    /// zero.
+    /// This figure ÷ `other` of the same run: the shift between their processes, paired by round if
+    /// possible. For slopes it is their quotient. `None` if it is not above zero.
     pub(crate) fn ratio_to(&self, other: &Cell) -> Option<Ratio> {
         let by_shift = between(&self.processes, &other.processes);
         let ratio = by_shift.unwrap_or_else(|| self.replicates.ratio(&other.replicates));
         (ratio.value.is_finite() && ratio.value > 0.0).then_some(ratio)
     }
 
-    /// The average over this cell's processes ÷ the average over the other's.
     pub(crate) fn average_to(&self, other: &Cell) -> Option<Ratio> {
         let (ours, theirs) = sides(&self.processes, &other.processes, Design::Paired);
         averages(&ours, &theirs, Design::Paired)
     }
 }
 
-/// The shift between two sets of processes of one run: of pairs, or without pairs if too few are
-/// complete.
+/// The shift between the processes of two cells of one run: paired by round, or unpaired if too
+/// few pairs are complete.
 pub(crate) fn between(ours: &BTreeMap<u64, f64>, theirs: &BTreeMap<u64, f64>) -> Option<Ratio> {
     let by = |design| shift::between(ours, theirs, design);
     by(Design::Paired).or_else(|| by(Design::Apart))

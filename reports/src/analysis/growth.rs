@@ -1,8 +1,8 @@
 //! How the cost of an operation grows with the number of tasks.
 //!
-//! The total cost of `n` tasks is modelled as c·nᵇ, a straight line on logarithmic axes. b is the
-//! slope of this line by least squares. The interval of b comes from the same fit to every
-//! resample. With few tasks fixed costs hide the growth, so the fit begins at [`FEWEST_TASKS`].
+//! The total cost of `n` tasks is modelled as c·nᵇ, by least squares on logarithmic axes. The same
+//! fit to every resample gives the interval of b. Fixed costs hide the growth with few tasks, so
+//! the fit begins at [`FEWEST_TASKS`].
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,7 @@ use crate::stats::bootstrap::{Estimate, Replicates, Tree, seed_for};
 /// The fit uses the points with at least this many tasks.
 pub const FEWEST_TASKS: u64 = 100;
 
-/// The parameters that are a number of tasks: tasks, leaves of a tree, senders to one receiver,
-/// connections with a task each.
+/// The parameters that are a number of tasks.
 const COUNTS: [&str; 4] = [
     TASKS,
     "leaves_count",
@@ -28,13 +27,12 @@ const COUNTS: [&str; 4] = [
     "connections_count",
 ];
 
-/// The fewest points of a curve.
 const FEWEST_POINTS: usize = 3;
 
-/// The figure of workloads whose tasks sleep: the total time beyond the sleep.
+/// If tasks sleep: the total time beyond the sleep.
 const OVER: &str = "over_ns";
 
-/// An exponent is called worse than linear if its interval is above this.
+/// Growth is worse than linear if the interval of the exponent is above this.
 const WORSE: f64 = 1.05;
 
 /// One lane's cost of an operation over the number of tasks.
@@ -50,7 +48,7 @@ pub struct Growth {
     pub lane: String,
     /// The cost of one operation at each number of tasks.
     pub points: Vec<(u64, Estimate)>,
-    /// The exponent of the whole cost: 1 is linear; `None` with too few points.
+    /// The exponent of the total cost: 1 is linear; `None` with too few points.
     pub exponent: Option<Estimate>,
 }
 
@@ -120,15 +118,13 @@ pub(super) fn growth(run: &Run, rows: &[Row]) -> Vec<Growth> {
     found
 }
 
-/// The parameter that counts the tasks of the case, and its value.
 fn tasks_of(case: &Case) -> Option<(&'static str, u64)> {
     let of = |count| Some((count, *case.0.get(count)?));
     COUNTS.into_iter().find_map(of).filter(|found| found.1 > 0)
 }
 
 /// The quantity of the curve: if tasks sleep, the time beyond the sleep; otherwise the first
-/// quantity other than latency, because latency grows with the number of clients that wait for each
-/// other.
+/// quantity other than latency, which grows because clients wait for each other.
 fn followed(workload: &Workload) -> Option<Quantity> {
     let all = Quantity::all_of(workload);
     if let Some(over) = all.iter().find(|quantity| quantity.id == OVER) {
@@ -141,8 +137,8 @@ fn followed(workload: &Workload) -> Option<Quantity> {
         .find(|quantity| !matches!(quantity.source, Source::Latency(_)))
 }
 
-/// The lane's figure at each point. The rows have it, except for memory: there one row is the slope
-/// over all task counts, so the figure of each count is computed here.
+/// The lane's figure at each point. Memory has one row for all task counts, so its figure for each
+/// count is computed here.
 fn figures(
     run: &Run,
     rows: &[Row],

@@ -1,7 +1,7 @@
 //! The analysis of a run: figures, ratios, verdicts, ledgers, curves.
 //!
-//! [`Analysis::of`] does all the statistics of a run once; the report, the
-//! table of `threadbare show`, the gate and the comparison are views of it.
+//! [`Analysis::of`] does all the statistics of a run. The report, `threadbare show`, the gate and
+//! the comparison present its results.
 
 mod cells;
 mod growth;
@@ -34,18 +34,17 @@ use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 use crate::stats::{DEFAULT_THRESHOLD_RATIO, FALSE_DISCOVERY_RATE_OF_LOOKS};
 use cells::{Cell, cells};
 
-/// The reference lane of ratios if the lane that the design names was not measured.
+/// The reference lane if the one in the design was not measured.
 pub(crate) const FALLBACK_REFERENCE: &str = "thread";
 
 /// A run's figures.
 #[derive(Clone, Debug, Serialize)]
 pub struct Analysis {
-    /// The figures by workload, quantity, case and lane; workloads and lanes are in the header's
-    /// order.
+    /// The figures by workload, quantity, case and lane, in the header's order.
     pub rows: Vec<Row>,
-    /// The ledger of each lane on each workload that measures memory.
+    /// One for each lane and workload that measures memory.
     pub ledgers: Vec<LedgerRow>,
-    /// Speed-up over workers, for each workload that measures it.
+    /// Speed-up over workers, for workloads that measure it.
     pub curves: Vec<Curve>,
     /// Cost over the number of tasks, if enough counts were measured.
     pub growth: Vec<Growth>,
@@ -81,9 +80,9 @@ impl Analysis {
         analysis
     }
 
-    /// Only the rows of the main figures and of the figures for the first screen, which takes less
-    /// time. The figures are the same as in [`Analysis::of`]. A verdict on a further figure may
-    /// differ, because it is judged together with fewer others.
+    /// Only the rows of the main figures and of the first screen, which is faster. The figures are
+    /// those of [`Analysis::of`]. A verdict on a figure that is not a main one may differ, because
+    /// fewer figures are judged together.
     #[must_use]
     pub fn of_main_figures(run: &Run) -> Analysis {
         let is_main = |workload: &Workload, quantity: &Quantity| {
@@ -134,7 +133,6 @@ impl Analysis {
         (analysis, cells)
     }
 
-    /// The bounds that an effect must exceed for a verdict.
     pub(crate) fn bound(&self) -> Bound {
         Bound {
             threshold_ratio: self.threshold_ratio,
@@ -142,9 +140,8 @@ impl Analysis {
         }
     }
 
-    /// Compares the first row of each pair with the second, of the same case, and returns the
-    /// verdicts of all pairs at once. The ratio is inverted if a higher figure is better; `None` if
-    /// there is no ratio.
+    /// Compares the first row of each pair with the second, of the same case, and judges all pairs
+    /// together. A ratio below 1 is better. `None` if there is no ratio.
     pub(crate) fn judge(&self, pairs: &[(&Row, &Row)]) -> Vec<Option<(Ratio, Verdict)>> {
         let ratios: Vec<Option<Ratio>> = pairs
             .iter()
@@ -163,8 +160,7 @@ impl Analysis {
         judged.collect()
     }
 
-    /// One row over another of the same case, inverted if a higher figure is better. Its spread is
-    /// widened by the factor that the A/A pairs show.
+    /// `row` ÷ `other` of the same case; below 1 is better. The A/A pairs widen its spread.
     pub(crate) fn ratio(&self, row: &Row, other: &Row) -> Option<Ratio> {
         let inflation = self.noise.inflation(&row.workload, &row.quantity);
         let ratio = row.ratio_to(other)?.inflated(inflation);
@@ -210,8 +206,8 @@ fn reference_lane(run: &Run) -> String {
         .to_owned()
 }
 
-/// Compares each row with the reference lane's row of the same case, and sets its standing. The
-/// main figures are judged together, and the further figures together.
+/// Compares each row with the reference lane's row of the same case. The main figures are judged
+/// together, and the other figures together.
 fn compare(rows: &mut [Row], cells: &[Cell], noise: &Noise, reference_lane: &str, bound: Bound) {
     let references: BTreeMap<(&str, &Case, &Quantity), &Cell> = cells
         .iter()
@@ -279,7 +275,6 @@ pub(crate) fn ratio_or_difference(
     Some((ratio.or(of_difference)?, difference))
 }
 
-/// The ledgers of all workloads that measure memory.
 fn ledgers(run: &Run) -> Vec<LedgerRow> {
     let mut found = Vec::new();
     let memory = |workload: &&Workload| workload.measures.contains(&Measure::Memory);

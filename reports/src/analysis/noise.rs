@@ -1,8 +1,7 @@
-//! The A/A pairs of a run: a lane against itself in the same design.
+//! The A/A pairs of a run: a lane measured twice in the same design.
 //!
-//! If a figure is a slope over many processes, such as memory, its pair is the slope of the whole
-//! sweep repeated. A slope that cannot be distinguished from zero makes no pair, because its ratio
-//! to a similar slope can have any value.
+//! For a slope over many processes, such as memory, the whole sweep is measured twice. A slope that
+//! may be zero makes no pair, because its ratio can have any value.
 
 use serde::Serialize;
 
@@ -37,8 +36,7 @@ pub struct NoisePair {
     pub lane: String,
     /// The lane's second figure ÷ its first.
     pub ratio: Ratio,
-    /// The verdict by the rules of the page, before any inflation. Verdicts other than *no
-    /// difference* and *too noisy to say* are errors of the method.
+    /// The verdict before any inflation. *Faster* and *slower* are errors of the method.
     pub verdict: Verdict,
 }
 
@@ -77,7 +75,7 @@ impl Noise {
                 })?;
                 let ratio = control.ratio_to(twin)?;
                 let is_usable = [control, twin].into_iter().all(is_resolved)
-                    // One process against another gives no information about a further figure.
+                    // The ratio of two single processes counts only for main figures.
                     && (control.quantity.rank == 0 || ratio.interval.is_some());
                 is_usable.then(|| NoisePair {
                     workload: control.workload.clone(),
@@ -93,7 +91,7 @@ impl Noise {
             .iter()
             .map(|pair| Comparison::new(pair.ratio, bound))
             .collect();
-        // Each pair gets its verdict alone. The false discovery rate applies to pages of true
+        // Each pair is judged alone, because the false discovery rate applies to pages with true
         // differences, and repeats have none.
         for (pair, comparison) in pairs.iter_mut().zip(page) {
             pair.verdict = verdicts(&[comparison], FALSE_DISCOVERY_RATE_OF_LOOKS)[0];
@@ -106,9 +104,8 @@ impl Noise {
         self.pairs.iter().filter(|pair| pair.quantity.rank == 0)
     }
 
-    /// The factor by which intervals of this figure are too narrow, by its own pairs and by those
-    /// of the run; at least 1. Main figures are corrected by the pairs of main figures, and further
-    /// figures by those of further figures.
+    /// The factor by which intervals of this figure are too narrow, at least 1, by the pairs of its
+    /// workload and of the run. Main figures and others are each corrected by their own pairs.
     #[must_use]
     pub fn inflation(&self, workload: &str, quantity: &Quantity) -> f64 {
         let alike = || {

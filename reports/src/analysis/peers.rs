@@ -1,7 +1,5 @@
-//! Our runtime against its peers: which lane is best at what, and by how much.
-//!
-//! Ratios are to the best *peer*, never to one of our lanes. The best peer is chosen by its median,
-//! so with more peers the best one is more often best by chance.
+//! Our runtime against its peers. Ratios are to the peer with the best median, never to one of our
+//! lanes.
 
 use serde::Serialize;
 
@@ -15,21 +13,19 @@ use crate::stats::FALSE_DISCOVERY_RATE_OF_LOOKS;
 use crate::stats::bootstrap::Ratio;
 use crate::stats::verdict::{Comparison, Verdict, verdicts};
 
-/// The name of the preset whose runs have this table.
 const PRESET: &str = "peers";
 
-/// The start of the names of our runtime's lanes.
 const OURS: &str = "threadbare";
 
-/// Lanes that do less than the others: they switch stacks and have no scheduler.
+/// Lanes that only switch stacks: they have no scheduler.
 const FLOORS: [&str; 1] = ["corosensei"];
 
-/// All lines of the comparison.
+/// The peer table.
 #[derive(Clone, Debug, Serialize)]
 pub struct Peers {
     /// The lanes with a figure, in the header's order.
     pub lanes: Vec<String>,
-    /// The lines, in the header's order.
+    /// One row for each case, in the header's order.
     pub rows: Vec<PeerRow>,
 }
 
@@ -46,11 +42,10 @@ pub struct PeerRow {
     pub cells: Vec<(Row, Option<Ratio>)>,
     /// The best peer; `None` if no peer has a figure.
     pub best_peer: Option<String>,
-    /// Each of our lanes with a usable figure against the best peer.
+    /// Our lanes with a usable figure, each against the best peer.
     pub ours: Vec<Ours>,
-    /// The lane with the best figure, then the lanes that are within the threshold of it, and those
-    /// whose interval shows that they may be equal. With one process for each lane there is no
-    /// interval.
+    /// The lane with the best figure, then the lanes within the threshold of it, and those whose
+    /// interval shows that they may be equal.
     pub winners: Vec<String>,
 }
 
@@ -59,7 +54,7 @@ pub struct PeerRow {
 pub struct Ours {
     /// The lane.
     pub lane: String,
-    /// Its figure over the best peer's, inverted if a higher figure is better.
+    /// Its figure ÷ the best peer's, inverted if a higher figure is better.
     pub ratio: Ratio,
     /// The verdict.
     pub verdict: Verdict,
@@ -73,7 +68,6 @@ impl Ours {
     }
 }
 
-/// A ratio with its interval: `0.81× (0.78 – 0.84×)`.
 pub(crate) fn ratio_text(ratio: &Ratio) -> String {
     let times = format::times;
     let value = times(ratio.value);
@@ -86,20 +80,20 @@ pub(crate) fn ratio_text(ratio: &Ratio) -> String {
     }
 }
 
-/// Whether the lane is one of our runtime's.
+/// True for lanes of our runtime.
 #[must_use]
 pub fn is_ours(lane: &str) -> bool {
     lane.starts_with(OURS)
 }
 
-/// Whether the lane does too little to be compared as a winner.
+/// True for lanes that have no scheduler: they never win.
 #[must_use]
 pub fn is_floor(lane: &str) -> bool {
     FLOORS.contains(&lane)
 }
 
 impl Peers {
-    /// The table of a run of the preset `peers`, from the run's analysis.
+    /// The table, if the run has the preset `peers`.
     #[must_use]
     pub fn of(run: &Run, analysis: &Analysis) -> Option<Peers> {
         if run.header.design.preset.as_deref() != Some(PRESET) {
@@ -132,7 +126,6 @@ impl Peers {
     }
 }
 
-/// The cases of a workload with its most important quantities, in order.
 fn cases(analysis: &Analysis, workload: &Workload) -> Vec<(Case, Quantity)> {
     let mut found: Vec<(Case, Quantity)> = Vec::new();
     let rows = analysis.rows_of(&workload.id);
@@ -151,7 +144,7 @@ fn cases(analysis: &Analysis, workload: &Workload) -> Vec<(Case, Quantity)> {
     found
 }
 
-/// The best of the usable `rows` whose lane `choose` accepts, without those of [`FLOORS`].
+/// The best of the usable `rows` whose lane `choose` accepts, without [`FLOORS`].
 fn best<'a>(
     rows: &[&'a Row],
     quantity: &Quantity,
@@ -172,8 +165,8 @@ fn best<'a>(
         .min_by(|a, b| value(a).total_cmp(&value(b)))
 }
 
-/// False for memory that may be zero, which shows the host's noise and not the lane, and for every
-/// figure that is not above zero, which has no ratio.
+/// False for memory that may be zero, which shows only the host's noise, and for a figure that is
+/// not above zero, which has no ratio.
 fn is_usable(row: &Row) -> bool {
     row.is_resolved() && row.estimate.is_some_and(|estimate| estimate.value > 0.0)
 }
@@ -229,9 +222,8 @@ fn row(analysis: &Analysis, workload: &str, case: &Case, quantity: &Quantity) ->
     })
 }
 
-/// The verdicts of all lines at once. The comparisons of a run may be judged several times while it
-/// is measured. Each such judgement is a *look*, and the false discovery rate is low enough for all
-/// looks together: see [`looks`](crate::stats::looks).
+/// Judges all rows together. A run is judged at several [`looks`](crate::stats::looks) while it is
+/// measured, so the false discovery rate is the lower one for all looks together.
 fn judge(rows: &mut [PeerRow], analysis: &Analysis) {
     let page: Vec<Comparison> = rows
         .iter()

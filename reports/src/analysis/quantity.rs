@@ -8,19 +8,19 @@ use crate::stats::bootstrap::{Interval, Ratio};
 use crate::stats::histogram::shown_percentile;
 use crate::stats::verdict::Verdict;
 
-/// The load generator's limit ÷ its load, for workloads that have a load generator.
+/// Metric: the highest rate of the load generator ÷ the rate of the measurement.
 pub const HEADROOM: &str = "load_headroom_ratio";
 
-/// The highest rate that a service can carry, which a load generator searches for.
+/// Metric: the highest rate that a service can carry, found by a search.
 pub(crate) const RATE: &str = "rate_per_s";
 
-/// The next higher rate of a search, ÷ the rate that it found.
+/// Metric: the lowest rate that failed ÷ the highest rate that held, in that search.
 pub(crate) const GAP: &str = "rate_gap_ratio";
 
 /// With less [headroom](HEADROOM) than this, the load generator may limit the figure.
 pub const LEAST_HEADROOM: f64 = 1.2;
 
-/// The unit of a figure, which its name ends in.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
@@ -39,8 +39,8 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The unit at the end of a name such as `first_instruction_ns`; a qualifier may follow it, as
-    /// in `latency_ns_p99`.
+    /// The unit in a name: at its end (`first_instruction_ns`), or before a qualifier
+    /// (`latency_ns_p99`). [`Unit::Count`] for a name without a unit.
     #[must_use]
     pub fn of_name(name: &str) -> Unit {
         let words: Vec<&str> = name.split('_').collect();
@@ -62,7 +62,7 @@ impl Unit {
         }
     }
 
-    /// `value` with its unit, to three digits, for a reader.
+    /// `value` to three digits, with its unit.
     #[must_use]
     pub fn text(self, value: f64) -> String {
         match self {
@@ -76,15 +76,15 @@ impl Unit {
     }
 }
 
-/// One quantity of a workload.
+/// What the figures of a workload measure: time, memory, a percentile.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Quantity {
-    /// The place among the quantities of its workload.
+    /// Index among the workload's quantities; the most important is 0.
     #[serde(skip)]
     pub(crate) rank: usize,
     /// A stable name, such as `time`, `memory`, `latency_ns_p99`.
     pub id: String,
-    /// Its name in the report.
+    /// The title in the report.
     pub title: String,
     /// The unit.
     pub unit: Unit,
@@ -94,18 +94,17 @@ pub struct Quantity {
     pub(crate) source: Source,
 }
 
-/// The source of a quantity's values.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     /// `elapsed_ns / operations_count`.
     Time,
     /// `operations_count / elapsed_ns`, as operations a second.
     Throughput,
-    /// The sum of the ledger's parts for each task.
+    /// The sum of the memory ledger ÷ its number of tasks.
     Memory,
-    /// A percentile of the latencies, in thousandths.
+    /// A percentile of the latencies: 990 is the 99th.
     Latency(u16),
-    /// A named further figure.
+    /// A metric of the workload, by name.
     Metric(String),
 }
 
@@ -199,7 +198,7 @@ impl Quantity {
         all
     }
 
-    /// The value of this quantity in one sample, if it has one.
+    /// The value in one sample. `None` if the sample lacks it, or if it is not finite.
     #[must_use]
     pub fn value(&self, sample: &Sample) -> Option<f64> {
         let operations = sample.operations_count as f64;
@@ -224,15 +223,15 @@ impl Quantity {
         value.is_finite().then_some(value)
     }
 
-    /// The main quantity of a workload: the most important one. A cell gets more processes until
-    /// the comparisons of this quantity are decided.
+    /// The workload's most important quantity. A cell gets more processes until the comparisons of
+    /// this quantity are decided.
     #[must_use]
     pub fn main_of(workload: &Workload) -> Option<Quantity> {
         Quantity::all_of(workload).into_iter().next()
     }
 
-    /// The smallest amount of its unit that matters. A value much below it cannot be distinguished
-    /// from zero.
+    /// The smallest amount that matters, in the quantity's unit. A value much below it cannot be
+    /// distinguished from zero.
     pub(crate) fn least(&self) -> f64 {
         match self.unit {
             Unit::Bytes => 160.0,
@@ -256,8 +255,8 @@ impl Quantity {
         }
     }
 
-    /// The sign before a value that the load generator limited: the lane itself is at least as
-    /// good. Empty for a quantity that no load limits.
+    /// The words before a value that the load generator limited: the lane may be better. Empty if
+    /// the load cannot limit this quantity.
     pub(crate) fn bound_sign(&self) -> &'static str {
         match &self.source {
             Source::Time | Source::Latency(_) => "at most\u{a0}",
@@ -290,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unit_is_what_the_name_ends_in() {
+    fn unit_follows_from_the_name() {
         assert_eq!(Unit::of_name("first_instruction_ns"), Unit::Nanoseconds);
         assert_eq!(Unit::of_name("latency_ns_p99"), Unit::Nanoseconds);
         assert_eq!(Unit::of_name("achieved_per_s"), Unit::PerSecond);

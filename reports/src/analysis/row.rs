@@ -1,4 +1,4 @@
-//! One line of the tables: a lane's figure on a case, or the reason why there is none.
+//! A lane's figure on a case, or the reason why there is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,8 +14,8 @@ use crate::stats::difference::Difference;
 use crate::stats::verdict::{Bound, Verdict};
 use crate::{failure, format};
 
-/// With fewer processes the interval of a median is their whole range. It then contains the true
-/// value less often than 95%: with five processes 93.75%.
+/// The interval of a median of fewer processes is their range. It contains the true value less
+/// often than 95%: with five processes 93.75%.
 const FEWEST_FOR_MEDIAN: usize = 6;
 
 /// The parameters that distinguish the cases of a workload.
@@ -34,7 +34,7 @@ impl Case {
         Case(parameters)
     }
 
-    /// The case with only those parameters for which `keeps` is true.
+    /// Only the parameters that `keeps` accepts.
     #[must_use]
     pub fn only(&self, keeps: impl Fn(&str) -> bool) -> Case {
         let mut kept = self.clone();
@@ -42,7 +42,7 @@ impl Case {
         kept
     }
 
-    /// The parameters as text, with words for values that are codes.
+    /// The parameters in words.
     #[must_use]
     pub fn text(&self, workload: Option<&Workload>) -> String {
         let words = |(name, value): (&String, &u64)| {
@@ -72,21 +72,19 @@ pub struct Row {
     pub quantity: Quantity,
     /// The lane's name.
     pub lane: String,
-    /// The figure; `None` if there is none.
+    /// The figure, if there is one.
     pub estimate: Option<Estimate>,
-    /// The comparison with the reference lane; `None` for the reference itself and if the reference
-    /// has no figure.
+    /// `None` for the reference lane, and if the reference has no figure.
     pub standing: Option<Standing>,
-    /// Why there is no figure; `None` if there is a figure.
+    /// Why there is no figure.
     pub absence: Option<Absence>,
-    /// Fresh processes behind the figure.
+    /// Processes behind the figure.
     pub processes_count: usize,
     /// Samples behind the figure.
     pub samples_count: usize,
     /// Outliers among the samples; the figure includes them.
     pub outliers_count: usize,
-    /// The mean instead of the median. It is the right figure for a cost that few operations pay,
-    /// such as garbage collection.
+    /// The mean, for a cost that few operations pay, such as garbage collection.
     pub mean: Option<f64>,
     /// CPU time of one operation.
     pub cpu_ns: Option<f64>,
@@ -96,13 +94,13 @@ pub struct Row {
     pub involuntary_switches: Option<f64>,
     /// Events of one operation by name, counted in the trial of the cell.
     pub events: BTreeMap<String, f64>,
-    /// The load generator's limit ÷ its load, if there is one.
+    /// The load generator's limit ÷ its load, if there is a load.
     pub headroom_ratio: Option<f64>,
-    /// For the highest rate that a search found: the lowest higher rate that was not found to hold,
-    /// ÷ this one. The lane failed at that rate, or the search ended before it was tried.
+    /// For a rate that a search found: the lowest higher rate that failed or was not tried, ÷ this
+    /// rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap_ratio: Option<f64>,
-    /// The figure's resamples, for ratios to other runs.
+    /// For ratios to other runs.
     #[serde(skip)]
     pub(crate) replicates: Option<Replicates>,
     /// The figure of each process, for comparisons with another run.
@@ -115,9 +113,9 @@ pub struct Row {
 pub struct Standing {
     /// The lane with which it is compared.
     pub reference_lane: String,
-    /// The figure over the reference's.
+    /// The figure ÷ the reference's.
     pub ratio: Ratio,
-    /// The figure minus the reference's, if either may be zero. Then the difference is judged.
+    /// The figure minus the reference's: judged instead of the ratio if either may be zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
     /// The verdict.
@@ -161,8 +159,8 @@ impl Row {
         .only_mains(cell.control)
     }
 
-    /// Makes a control cell a row without a figure, which [`sort`] removes. Until then rows and
-    /// cells have the same places.
+    /// Removes the figure of a control cell, so that [`sort`] removes the row. Until then, rows and
+    /// cells have the same indices.
     fn only_mains(mut self, control: bool) -> Row {
         if control {
             self.estimate = None;
@@ -170,18 +168,16 @@ impl Row {
         self
     }
 
-    /// This figure over another's of the same run, as in
-    /// [`Cell::ratio_to`](super::cells::Cell::ratio_to).
+    /// As [`Cell::ratio_to`](super::cells::Cell::ratio_to).
     pub(crate) fn ratio_to(&self, other: &Row) -> Option<Ratio> {
-        // Memory is a slope over many processes, so it has no figures of processes. Its resamples
-        // are compared, as are those of figures of too few processes.
+        // Figures of too few processes, and slopes such as memory, are compared by their resamples.
         let by_resamples = || Some(self.replicates.as_ref()?.ratio(other.replicates.as_ref()?));
         let ratio = between(&self.processes, &other.processes).or_else(by_resamples)?;
         (ratio.value.is_finite() && ratio.value > 0.0).then_some(ratio)
     }
 
-    /// The largest figure of its processes over the smallest. `None` with fewer than two processes,
-    /// or if a figure is not above zero.
+    /// The largest figure of its processes ÷ the smallest. `None` with fewer than two processes, or
+    /// if a figure is not above zero.
     #[must_use]
     pub fn spread(&self) -> Option<f64> {
         let values = || self.processes.values().copied();
@@ -190,7 +186,7 @@ impl Row {
         (values().len() > 1 && least > 0.0).then(|| most / least)
     }
 
-    /// False if the figure is memory that may be zero, because there were too few light tasks.
+    /// False if the figure is memory that may be zero.
     #[must_use]
     pub fn is_resolved(&self) -> bool {
         let is_above_zero = |estimate: &Estimate| {
@@ -199,7 +195,7 @@ impl Row {
         self.quantity.source != Source::Memory || self.estimate.as_ref().is_none_or(is_above_zero)
     }
 
-    /// True if the load generator may be the limit of the figure, so the lane itself may be better.
+    /// True if the load generator may be the limit, so the lane itself may be better.
     #[must_use]
     pub fn is_limited(&self) -> bool {
         let is_near = |headroom: f64| headroom < LEAST_HEADROOM;
@@ -230,9 +226,8 @@ impl Row {
         }
     }
 
-    /// The range of a rate that was searched for: from the low end of its interval to the high end,
-    /// times [`reach`](Row::reach). It has no upper end if the load generator may be the limit.
-    /// `None` for other figures.
+    /// The range of a rate that a search found: its interval, with the high end times
+    /// [`reach`](Row::reach). `None` for other figures.
     fn range(&self) -> Option<Interval> {
         let Estimate { value, interval } = self.estimate.filter(|_| self.quantity.id == RATE)?;
         let (low, high) = interval.map_or((value, value), |one| (one.low, one.high));
@@ -240,8 +235,7 @@ impl Row {
         Some(Interval { low, high })
     }
 
-    /// The factor by which the true rate may be higher than the rate that a search found; 1 for
-    /// other figures.
+    /// The factor by which the true rate may be higher than the found one; 1 for other figures.
     pub(crate) fn reach(&self) -> f64 {
         match self.quantity.id == RATE {
             true if self.is_limited() => f64::INFINITY,
@@ -250,17 +244,16 @@ impl Row {
         }
     }
 
-    /// True for two searched rates of which either may be the higher one.
+    /// True for two rates found by searches of which either may be the higher one.
     #[must_use]
     pub(crate) fn overlaps(&self, other: &Row) -> bool {
         let ranges = self.range().zip(other.range());
         ranges.is_some_and(|(own, others)| own.low <= others.high && others.low <= own.high)
     }
 
-    /// The verdict on this figure against another, corrected for two rates that were searched for.
-    /// The verdict is [`CannotTell`](Verdict::CannotTell) if it calls one of them higher although
-    /// their ranges overlap, or if it calls them the same although one of them may be much higher
-    /// than its search found.
+    /// The verdict on this figure against another, corrected for two rates found by searches. It is
+    /// [`CannotTell`](Verdict::CannotTell) if one rate is called higher although their ranges
+    /// overlap, or if they are called the same although one may be much higher than found.
     pub(super) fn told(&self, other: &Row, verdict: Verdict) -> Verdict {
         let is_vague = |row: &Row| {
             row.quantity.id == RATE
@@ -274,7 +267,7 @@ impl Row {
     }
 
     /// The interval with its unit, such as `305 – 318 ns`; empty if there is none. With too few
-    /// processes for a 95% interval, the text says what the interval is.
+    /// processes for a 95% interval, a remark follows.
     #[must_use]
     pub fn interval_text(&self) -> String {
         let range = self.bare_interval_text();
@@ -286,7 +279,7 @@ impl Row {
         }
     }
 
-    /// The interval with its unit and nothing else.
+    /// The interval with its unit, without a remark.
     #[must_use]
     pub(crate) fn bare_interval_text(&self) -> String {
         let interval = self.estimate.and_then(|estimate| estimate.interval);
@@ -305,8 +298,8 @@ impl Row {
         }
     }
 
-    /// The ratio to the reference lane, such as `0.012×`, or the difference from it, such as `+456
-    /// B`, if either may be zero; empty if there is neither.
+    /// The ratio to the reference lane, such as `0.012×`; if either figure may be zero, the
+    /// difference, such as `+456 B`; empty if there is neither.
     #[must_use]
     pub fn ratio_text(&self) -> String {
         self.standing
@@ -320,8 +313,8 @@ impl Row {
             })
     }
 
-    /// The verdict in the words for this quantity; `reference` for the reference lane, and the
-    /// reason if there is no figure or no comparison.
+    /// The verdict in words; `reference` for the reference lane; the reason if there is no figure
+    /// or no comparison.
     #[must_use]
     pub fn verdict_text(&self, reference_lane: &str) -> String {
         match (&self.standing, &self.absence) {
@@ -336,7 +329,6 @@ impl Row {
     }
 }
 
-/// Adds to each row the events counted for its cell.
 pub(super) fn add_events(rows: &mut [Row], run: &Run) {
     let counted: BTreeMap<_, _> = run
         .counters
@@ -355,7 +347,6 @@ pub(super) fn add_events(rows: &mut [Row], run: &Run) {
     }
 }
 
-/// Adds to each rate the gap of its search.
 pub(super) fn add_gaps(rows: &mut [Row]) {
     let gaps = figures(rows, GAP);
     for row in rows.iter_mut().filter(|row| row.quantity.id == RATE) {
@@ -379,12 +370,11 @@ pub(super) fn take_back(rows: &mut [Row]) {
     }
 }
 
-/// If the next rate is higher by more than this factor, the figure is shown as a range up to the
-/// next rate. The factor is the margin of *no difference* at the default threshold:
-/// [`Bound::margin`].
+/// If the next higher rate is above a rate by more than this factor, the rate is shown as a range.
+/// It is the margin of *no difference* at the default threshold: [`Bound::margin`].
 const WIDE_GAP: f64 = 1.1;
 
-/// The workload, the lane and the case of a figure.
+/// Workload, lane and case.
 type Key = (String, String, Case);
 
 fn key_of(row: &Row, lane: &str) -> Key {
@@ -399,7 +389,7 @@ fn figures(rows: &[Row], id: &str) -> BTreeMap<Key, f64> {
 }
 
 /// Removes the comparisons of memory with idle connections if the numbers of connections differ by
-/// more than 5%, because a lane with fewer connections needs less memory.
+/// more than 5%: fewer connections need less memory.
 pub(super) fn part_other_counts(rows: &mut [Row]) {
     const MEMORY: &str = "idle_memory_bytes";
     let counts = figures(rows, "load_idle_count");
@@ -417,7 +407,6 @@ pub(super) fn part_other_counts(rows: &mut [Row]) {
     }
 }
 
-/// Adds to each row the load generator's headroom, if it was measured.
 pub(super) fn add_headroom(rows: &mut [Row]) {
     let known = figures(rows, HEADROOM);
     for row in rows {
@@ -425,7 +414,7 @@ pub(super) fn add_headroom(rows: &mut [Row]) {
     }
 }
 
-/// Rows for cells without a figure: those that failed, and those that the lane cannot run.
+/// Rows for cells that failed or that the lane cannot run.
 pub(super) fn absences(run: &Run, rows: &[Row]) -> Vec<Row> {
     let have: BTreeSet<(&str, &str, &Case)> = rows
         .iter()
@@ -503,7 +492,6 @@ fn absent(run: &Run, workload: &str, lane: &str, case: Case, absence: Absence) -
     })
 }
 
-/// Sorts the rows in the header's order and removes the controls.
 pub(super) fn sort(rows: &mut Vec<Row>, run: &Run) {
     rows.retain(|row| row.estimate.is_some() || row.absence.is_some());
     let place = |names: Vec<&str>, name: &str| {
@@ -530,7 +518,7 @@ pub(super) fn sort(rows: &mut Vec<Row>, run: &Run) {
         (
             place(workloads(), &row.workload),
             row.quantity.rank,
-            // A lane without any case comes after the cases.
+            // A lane without a case is last.
             row.estimate.is_none() && row.case.0.is_empty(),
             row.case.clone(),
             place(lanes(), &row.lane),
@@ -546,8 +534,7 @@ mod tests {
 
     const NAMES: [&str; 5] = [RATE, "idle_memory_bytes", "load_idle_count", GAP, HEADROOM];
 
-    /// A lane's rate, the gap above it, how much more each process can do than the one before, how
-    /// many idle connections it held, and the load generator's headroom.
+    /// A lane's figures. Each process can do `step` more than the one before.
     #[derive(Clone, Copy)]
     struct Synthetic {
         lane: &'static str,

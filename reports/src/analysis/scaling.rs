@@ -11,10 +11,10 @@ use crate::schema::Measure;
 use crate::stats::bootstrap::{Estimate, Interval};
 use crate::stats::curve::{Fit, Law, Point, fit};
 
-/// The parameter that counts workers if a workload names no axis.
+/// The axis of a workload that names none.
 const WORKERS: &str = "workers_count";
 
-/// The cells of one lane by worker count.
+/// By worker count.
 type Points<'a> = Vec<(u64, &'a Cell)>;
 
 /// One lane's curve.
@@ -26,8 +26,7 @@ pub struct Curve {
     pub case: Case,
     /// The lane's name.
     pub lane: String,
-    /// True if the work grows with the workers (weak scaling). Ideally the time is then constant
-    /// and does not fall.
+    /// True if the work grows with the workers (weak scaling): ideally the time is constant.
     pub is_weak: bool,
     /// The points in ascending order of workers.
     pub points: Vec<CurvePoint>,
@@ -44,14 +43,13 @@ pub struct CurvePoint {
     pub workers: u64,
     /// The time of one operation.
     pub time_ns: Estimate,
-    /// The work per second, relative to one worker. If the lane's fewest workers are n, its
-    /// speed-up with them is n by definition.
+    /// The work per second, relative to one worker. With the lane's fewest workers, n, it is n by
+    /// definition.
     pub speedup: Estimate,
     /// The speed-up ÷ the workers: 1 is ideal.
     pub efficiency: Estimate,
 }
 
-/// The curves of all workloads that measure scaling.
 pub(super) fn curves(run: &Run, cells: &[Cell]) -> Vec<Curve> {
     let mut found = Vec::new();
     for workload in &run.header.workloads {
@@ -93,7 +91,6 @@ pub(super) fn curves(run: &Run, cells: &[Cell]) -> Vec<Curve> {
     found
 }
 
-/// How the work changes with more workers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
     /// The same work, divided (strong scaling).
@@ -104,8 +101,7 @@ enum Work {
     GrowsInOperations,
 }
 
-/// Whether the operations of an iteration grow with the workers. This is read from the samples, not
-/// from the workload's name.
+/// Whether the operations of an iteration grow with the workers, by the samples.
 fn work_grows(run: &Run, workload: &str, axis: &str) -> bool {
     let mut each: BTreeMap<u64, f64> = BTreeMap::new();
     for group in run.groups.iter().filter(|group| group.workload == workload) {
@@ -115,8 +111,8 @@ fn work_grows(run: &Run, workload: &str, axis: &str) -> bool {
             each.insert(workers, operations / workers as f64);
         }
     }
-    // With weak scaling the work of a worker is the same at every count. With strong scaling it
-    // falls as the number of workers rises.
+    // The work of a worker is the same at every count with weak scaling, and falls with strong
+    // scaling.
     let mut shares = each.values();
     let first = shares.next().copied().unwrap_or(0.0);
     each.len() > 1 && first > 0.0 && shares.all(|share| (share / first - 1.0).abs() < 0.01)

@@ -1,5 +1,4 @@
-//! The first section of the page: five questions, each with its answer and with the doubts about
-//! it.
+//! The first section of the page: five questions with answers and doubts.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +11,7 @@ use crate::schema::{Depth, FirstQuestion, UNKNOWN, Workload};
 use crate::stats::Verdict;
 use crate::{glossary, machine, run, taints};
 
-/// The questions, each with a phrase for its answer: the best lane “to start a task”.
+/// Each with a phrase for its answer: the best lane “to start a task”.
 const QUESTIONS: [(FirstQuestion, &str); 5] = [
     (FirstQuestion::Start, "to start a task"),
     (FirstQuestion::Wait, "to keep a task waiting"),
@@ -24,7 +23,6 @@ const QUESTIONS: [(FirstQuestion, &str); 5] = [
 /// The most lanes of one answer; the best and the reference are among them.
 const MOST_LANES: usize = 6;
 
-/// The lanes on the workload that answers a question.
 struct Answer<'a> {
     what: &'static str,
     workload: &'a Workload,
@@ -41,13 +39,12 @@ impl<'a> Answer<'a> {
         self.rows[0]
     }
 
-    /// The best lane, and those that are or may be as good.
     fn leaders(&self) -> impl Iterator<Item = (&'a Row, Verdict)> {
         let all = self.rows.iter().copied().zip(self.verdicts.iter().copied());
         all.filter(|(_, verdict)| *verdict != Verdict::Slower)
     }
 
-    /// The rows that are shown: the first ones, and the reference's.
+    /// The first rows, and the reference's.
     fn shown(&self, reference: &str) -> Vec<&'a Row> {
         let place = self.rows.iter().position(|row| row.lane == reference);
         let mut rows: Vec<&Row> = self.rows.iter().copied().take(MOST_LANES).collect();
@@ -59,7 +56,6 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// The top of the page.
 pub(super) fn hero(view: &View<'_>) -> Markup {
     let answers = answers(view);
     let header = &view.run.header;
@@ -93,7 +89,6 @@ pub(super) fn hero(view: &View<'_>) -> Markup {
     }
 }
 
-/// The terms of the page, folded.
 fn words() -> Markup {
     html! {
         details class="glossary" {
@@ -105,7 +100,6 @@ fn words() -> Markup {
     }
 }
 
-/// The day of an RFC 3339 time.
 fn day(time: &str) -> &str {
     time.split_once('T').map_or(time, |(day, _)| day)
 }
@@ -163,7 +157,6 @@ fn of_the_only_workload(view: &View<'_>, always: bool) -> Option<String> {
     })
 }
 
-/// Whether another lane may be better than the best.
 fn is_open(others: &[(&str, Verdict)]) -> bool {
     let mut verdicts = others.iter().map(|(_, verdict)| *verdict);
     verdicts.any(|verdict| verdict == Verdict::CannotTell)
@@ -174,7 +167,6 @@ fn listed(others: &[(&str, Verdict)]) -> String {
     names.join(", ")
 }
 
-/// The text if the lane with the highest rate may not be the best.
 fn undecided(lane: &str, figure: &str, others: &[(&str, Verdict)]) -> String {
     format!(
         "No lane is known to carry the most: {lane} {figure}, too noisy to rank above {}",
@@ -182,9 +174,8 @@ fn undecided(lane: &str, figure: &str, others: &[(&str, Verdict)]) -> String {
     )
 }
 
-/// Sets the verdicts.
 fn judge<'a>(view: &View<'a>, answers: &mut [Answer<'a>]) {
-    // All rows are judged together: each lane against those with a better figure.
+    // Each lane is judged against those with a better figure, all together.
     let better = |answer: &Answer<'a>| -> Vec<(&'a Row, &'a Row)> {
         let rows = answer.rows.iter().enumerate();
         rows.flat_map(|(place, row)| answer.rows[..place].iter().map(|best| (*row, *best)))
@@ -199,8 +190,8 @@ fn judge<'a>(view: &View<'a>, answers: &mut [Answer<'a>]) {
                 .take(place)
                 .map(|found| found.map_or(Verdict::CannotTell, |(_, verdict)| verdict))
                 .collect();
-            // A lane that is slower than one of the others is not the best, even if the lane with
-            // the best figure is too noisy to compare.
+            // A lane slower than any before it is not the best, even if the best figure is too
+            // noisy to compare.
             answer.verdicts[place] = match found.contains(&Verdict::Slower) {
                 true => Verdict::Slower,
                 false => found[0],
@@ -232,8 +223,7 @@ fn answer<'a>(view: &View<'a>, question: FirstQuestion, what: &'static str) -> O
     })
 }
 
-/// The case that answers the question, with its lanes. Of the cases with the most lanes it is the
-/// last, which is the largest.
+/// Of the cases with the most lanes the last, which is the largest.
 fn case<'a>(view: &View<'a>, workload: &'a Workload) -> Option<(&'a Case, Vec<&'a Row>)> {
     let place = workload.first_screen.as_ref()?;
     let mut cases: BTreeMap<&Case, Vec<&Row>> = BTreeMap::new();
@@ -251,8 +241,7 @@ fn case<'a>(view: &View<'a>, workload: &'a Workload) -> Option<(&'a Case, Vec<&'
     cases.into_iter().max_by_key(|(_, rows)| rows.len())
 }
 
-/// A key for sorting: the best is first. Memory that may be zero counts as the upper end of its
-/// interval.
+/// A sort key: the best is first. Memory that may be zero counts as the high end of its interval.
 fn order(row: &Row) -> f64 {
     let Some(estimate) = row.estimate else {
         return f64::INFINITY;
@@ -265,7 +254,6 @@ fn order(row: &Row) -> f64 {
     }
 }
 
-/// The note about intervals, if a row needs it.
 fn note(rows: &[&Row]) -> &'static str {
     match rows.iter().any(|row| row.interval_text().contains(" (")) {
         true => "; the intervals are the range of a few processes",
@@ -309,7 +297,7 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
     }
 }
 
-/// The best lane; if several may be the best, up to three names.
+/// The best lane; up to three names if several may be the best.
 fn names(view: &View<'_>, answer: &Answer<'_>) -> String {
     let leaders = answer.leaders().map(|(row, _)| view.noun(&row.lane));
     let names: Vec<String> = leaders.collect();
@@ -322,13 +310,12 @@ fn names(view: &View<'_>, answer: &Answer<'_>) -> String {
     }
 }
 
-/// True if the run does not say which of the best lanes is the best.
+/// True if the best lane is not certain.
 fn is_undecided(answer: &Answer<'_>) -> bool {
     let mut leaders = answer.leaders();
     leaders.any(|(row, verdict)| verdict == Verdict::CannotTell || row.is_limited())
 }
 
-/// The best lane against the reference, and what several names mean.
 fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
     let reference = view.a_task(&view.analysis.reference_lane);
     let leaders: Vec<(&Row, Verdict)> = answer.leaders().collect();
@@ -355,7 +342,6 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
     capital(&parts.join("; "))
 }
 
-/// The goal of this run, and the doubts about its figures, each with its effect on the verdicts.
 fn doubts(view: &View<'_>) -> Markup {
     let design = &view.run.header.design;
     let (decided, all) = view.analysis.decided();
@@ -384,7 +370,6 @@ fn doubts(view: &View<'_>) -> Markup {
     }
 }
 
-/// The most kinds of disturbance that the first screen shows.
 const MOST_DOUBTS: usize = 3;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Several runs side by side: first the differences between the machines, then the ratios within
-//! each machine as a heat map.
+//! The page of several runs: the differences between the machines, then the ratios within each
+//! machine as a heat map.
 
 use maud::{Markup, html};
 
@@ -74,7 +74,6 @@ fn differences(comparison: &Comparison) -> Markup {
 }
 
 fn ratios(comparison: &Comparison) -> Markup {
-    // The means contain every lane once, in order.
     let lanes = comparison.means.iter().map(|mean| mean.lane.as_str());
     let lanes: Vec<&str> = lanes.collect();
     html! {

@@ -1,5 +1,4 @@
-//! Another tool's figures beside ours, for the same operation, lane and number of workers. If we
-//! have no such figure, the page says so.
+//! Another tool's figures beside ours, for the same operation, lane and number of workers.
 
 use maud::{Markup, html};
 
@@ -10,7 +9,6 @@ use crate::schema::CrossCheck;
 
 const WORKERS: &str = "workers_count";
 
-/// The table; nothing if no other tool was used.
 pub(super) fn sheet(view: &View<'_>) -> Markup {
     let checks = &view.run.cross_checks;
     if checks.is_empty() {
@@ -44,7 +42,6 @@ pub(super) fn sheet(view: &View<'_>) -> Markup {
     }
 }
 
-/// Our figure, its interval, and whether both agree.
 fn ours(view: &View<'_>, check: &CrossCheck) -> Markup {
     let found = counterpart(view, check).and_then(|row| Some((row, row.estimate?)));
     let Some((row, estimate)) = found else {
@@ -71,7 +68,6 @@ fn ours(view: &View<'_>, check: &CrossCheck) -> Markup {
     }
 }
 
-/// How the other tool's figure differs from ours, in words.
 fn disagreement(check: &CrossCheck, ours: f64) -> String {
     let (ratio, source) = (check.value_ns / ours, &check.source);
     match ratio < 1.0 {
@@ -81,7 +77,6 @@ fn disagreement(check: &CrossCheck, ours: f64) -> String {
     }
 }
 
-/// The row of this run for the same operation, lane and number of workers.
 fn counterpart<'a>(view: &View<'a>, check: &CrossCheck) -> Option<&'a Row> {
     let is_it = |row: &&Row| row.lane == check.lane && row.quantity.unit == Unit::Nanoseconds;
     let all = view.run.header.design.cpus.len() as u64;
@@ -91,7 +86,6 @@ fn counterpart<'a>(view: &View<'a>, check: &CrossCheck) -> Option<&'a Row> {
         let (_, rows) = view.main_case(view.run.workload(&check.workload)?)?;
         return rows.into_iter().find(is_it);
     }
-    // The workload that measures the same on any number of workers.
     let workloads = view.run.header.workloads.iter();
     let (swept, same_as) = workloads
         .filter_map(|workload| Some((workload, workload.same_as.as_ref()?)))

@@ -98,7 +98,6 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-/// A kind of core: the number of cores, their revision and their caches.
 fn kind_text(kind: &CoreKind) -> String {
     let caches = kind.caches.iter().map(|cache| {
         let size = match cache.size_bytes {
@@ -126,7 +125,7 @@ fn fact(name: &str, value: &str) -> Markup {
     }
 }
 
-/// A fact as it was recorded; a fact of many parts is folded.
+/// A fact with many parts is folded.
 fn recorded(name: &str, value: &Value) -> Markup {
     let title = name.trim_end_matches("_bytes").replace('_', " ");
     let Value::Object(parts) = value else {
@@ -145,7 +144,7 @@ fn recorded(name: &str, value: &Value) -> Markup {
     }
 }
 
-/// A recorded value in the unit that its name ends with. A number from 2⁶² on means no limit.
+/// `value` in the unit at the end of `name`. A number from 2⁶² on means no limit.
 fn quantity(name: &str, value: &Value) -> String {
     let number = value.as_u64();
     match number.or_else(|| value.as_str()?.parse().ok()) {

@@ -1,4 +1,4 @@
-//! Charts of an analysis: which series go into which plot.
+//! Charts of an analysis.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,6 @@ const MOST_MARKS: usize = 400;
 /// The most points on a distribution's curve.
 const MOST_POINTS: usize = 60;
 
-/// A chart with its caption.
 fn figure(title: &str, chart: String) -> Markup {
     html! {
         figure {
@@ -32,7 +31,7 @@ fn figure(title: &str, chart: String) -> Markup {
     }
 }
 
-/// A chart with its caption, and its narrow version for a phone.
+/// The wide chart and its narrow version for a phone, with their caption.
 fn figure_of_two(
     view: &View<'_>,
     title: &str,
@@ -51,7 +50,7 @@ fn figure_of_two(
     }
 }
 
-/// The caption of the chart for a phone, with an id of its own.
+/// `caption` with another id.
 fn for_phones(caption: &Caption) -> Caption {
     Caption {
         id: format!("{}-narrow", caption.id),
@@ -59,7 +58,7 @@ fn for_phones(caption: &Caption) -> Caption {
     }
 }
 
-/// Curves, in both widths.
+/// Wide and narrow.
 pub(super) fn curves_figure(
     view: &View<'_>,
     title: &str,
@@ -85,7 +84,7 @@ pub(super) fn curves_of_lanes(
     curves_figure(view, &caption.title, &caption, chart)
 }
 
-/// The lanes in their order for one case, with their differences.
+/// The lanes of one case in their order, with their differences.
 pub(super) fn fastest(view: &View<'_>, case: &Case, rows: &[&Row]) -> Markup {
     let Some(first) = rows.first() else {
         return html! {};
@@ -135,7 +134,7 @@ fn listing(rows: &[&&Row]) -> String {
     format!("From the best: {}.", items.join("; "))
 }
 
-/// A quantity over the workload's axis, with a chart for each case of the other parameters.
+/// A quantity over the workload's axis: a chart for each case of the other parameters.
 pub(super) fn over_axis(
     view: &View<'_>,
     workload: &Workload,
@@ -167,8 +166,8 @@ fn one_axis(
 ) -> Markup {
     let mut unit = Unit::Nanoseconds;
     let mut y_title = String::new();
-    // Zero has no place on a log axis. If it means “none”, it is drawn one step below the smallest
-    // value, with a label of its own.
+    // Zero has no place on a log axis. If it means “none”, it is one step below the smallest value
+    // and labelled.
     let values: std::collections::BTreeSet<u64> = lanes
         .values()
         .flatten()
@@ -270,7 +269,7 @@ pub(super) fn growth(view: &View<'_>, title: &str, growths: &[&Growth]) -> Marku
             points: growth
                 .points
                 .iter()
-                // A value that may be zero has no place on a logarithmic axis.
+                // A log axis has no place for zero.
                 .filter(|(_, estimate)| estimate.value > 0.0)
                 .map(|(tasks, estimate)| (*tasks as f64, estimate.value, estimate.interval))
                 .collect(),
@@ -430,7 +429,7 @@ fn one_speedup(view: &View<'_>, workload: &Workload, case: &Case, members: &[&Cu
     curves_figure(view, &title, &caption, &chart)
 }
 
-/// The parts of memory: a stacked bar for each lane.
+/// A stacked bar of memory for each lane.
 pub(super) fn memory(
     view: &View<'_>,
     workload: &Workload,
@@ -464,7 +463,7 @@ pub(super) fn memory(
     figure(&title, stack(&caption, Unit::Bytes, &legend, &bars))
 }
 
-/// The HDR percentile curve of one case, if the samples hold latencies.
+/// Empty without latencies.
 pub(super) fn percentiles(view: &View<'_>, workload: &Workload, case: &Case) -> Markup {
     let mut lines = Vec::new();
     for (index, lane) in view.run.header.lanes.iter().enumerate() {
@@ -553,7 +552,7 @@ fn groups<'a>(
     })
 }
 
-/// The raw samples of one case: in their order, and as a distribution.
+/// The raw samples of one case in their order, and their distribution.
 pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &Row) -> Markup {
     let mut marks = Vec::new();
     let mut lines = Vec::new();
@@ -585,7 +584,7 @@ pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &R
         return html! {};
     }
     marks.sort_by(|a, b| a.order.total_cmp(&b.order));
-    // The place in the order, without the time of other cells in between.
+    // The index, so other cells take no space.
     for (place, mark) in marks.iter_mut().enumerate() {
         mark.order = place as f64;
     }

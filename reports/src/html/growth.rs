@@ -9,7 +9,7 @@ use super::{figures, table};
 use crate::analysis::{Case, FEWEST_TASKS, Growth};
 use crate::format;
 
-/// The section; `None` if no workload was measured at enough task counts.
+/// `None` if no workload was measured at enough task counts.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
     if view.analysis.growth.is_empty() {
         return None;

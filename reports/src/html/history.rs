@@ -1,4 +1,4 @@
-//! The page of one machine over time: its changes, the steps, and the curves.
+//! The page of a machine over time: its changes, the steps, and the curves.
 
 use maud::{Markup, PreEscaped, html};
 

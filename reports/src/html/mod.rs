@@ -1,14 +1,13 @@
-//! One HTML file of a run: first five answers, then the evidence, folded.
+//! A run as one HTML file: first five answers, then the evidence, folded.
 //!
 //! # Invariants
 //!
-//! 1. The file needs no network, and its content security policy forbids it: only one style sheet
-//!    and one script may run, whose hashes it contains.
-//! 2. Every text of the run goes through maud's escaping; only the charts,
-//!    whose pen escapes text, and the assets are inserted as they are.
+//! 1. The file needs no network, and its content security policy forbids it. The policy allows only
+//!    one style sheet and one script, by their hashes.
+//! 2. All text of the run is escaped, by maud or by the charts' pen.
 //! 3. Everything except filters and the comparison works without JavaScript.
-//! 4. A file that would not be below [`LARGEST_BYTES`] leaves out the charts for phones, and if
-//!    that is not enough, also those of the raw samples. The page says if the latter are left out.
+//! 4. A file of [`LARGEST_BYTES`] or more leaves out the charts for phones, and if that is not
+//!    enough, those of the raw samples, which the page says.
 
 mod answers;
 mod compare;
@@ -39,7 +38,7 @@ pub(crate) use environment::text as plain;
 pub use history::{change_text, render_history};
 use view::{Drawn, Section, View};
 
-/// With charts of raw samples or for phones, a report is smaller than this.
+/// A report with charts of raw samples or for phones is smaller than this.
 pub const LARGEST_BYTES: usize = 3 << 20;
 
 /// The report of `run` as one HTML document.
@@ -47,7 +46,7 @@ pub const LARGEST_BYTES: usize = 3 << 20;
 pub fn render(run: &Run) -> String {
     let analysis = Analysis::of(run);
     let mut text = String::new();
-    // Without its own charts, a phone shows the wide ones, which scroll.
+    // A phone without its own charts shows the wide ones, which scroll.
     for (samples, phones) in [(true, true), (true, false), (false, false)] {
         text = document(&View::new(run, &analysis, Drawn { samples, phones }));
         if text.len() < LARGEST_BYTES {
@@ -57,7 +56,7 @@ pub fn render(run: &Run) -> String {
     text
 }
 
-/// The sections that are not folded: an overview, and a list of all sections.
+/// The sections that are not folded.
 const OPEN: [&str; 2] = ["verdicts", "questions"];
 
 fn part(id: &str, section: &Section) -> Markup {

@@ -1,5 +1,4 @@
-//! The load that a service can carry: a table of its main figures, and latency over the offered
-//! rate.
+//! The load that a service can carry: a table, and latency over the offered rate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,16 +22,15 @@ const PERCENTILES: [(&str, &str); 3] = [
     ("p999", "99.9th percentile of latency"),
 ];
 
-/// Columns that show more than a sample's figure: the behaviour at 1.5 times the highest rate, and
-/// the interval of the highest rate.
+/// Columns that combine figures.
 const BEYOND: &str = "beyond";
 const INTERVAL: &str = "interval";
-/// The largest share of refused requests at a rate that holds. None may fail.
+/// A rate holds with at most this share of refused requests, and no failed ones.
 const MOST_REFUSED: f64 = 0.01;
-/// The largest share of failed requests of a lane that sheds or is late. With more it fails.
+/// A lane fails with a larger share of failed requests than this.
 const MOST_FAILED: f64 = 0.001;
 
-/// The columns of the table: a heading, and its figures.
+/// The headings of the columns, with their figures.
 const COLUMNS: [(&str, &[&str]); 12] = [
     ("Highest rate within the limit", &[RATE]),
     ("95% interval", &[INTERVAL]),
@@ -61,8 +59,8 @@ const COLUMNS: [(&str, &[&str]); 12] = [
     ("Load generator can do, over the rate", &[HEADROOM]),
 ];
 
-/// The name of the figure for this percentile at `percent`% of the highest rate. The latencies of a
-/// sample are those at 50%.
+/// The id of this percentile at `percent`% of the highest rate. The plain latencies are those at
+/// 50%.
 fn figure(percent: u32, percentile: &str) -> String {
     match percent {
         50 => format!("latency_ns_{percentile}"),
@@ -70,8 +68,8 @@ fn figure(percent: u32, percentile: &str) -> String {
     }
 }
 
-/// For a workload whose highest rate was searched for: for each case a table, and a chart for each
-/// percentile. Nothing for other workloads.
+/// For each case a table, and a chart for each percentile. Empty for workloads without a search for
+/// the highest rate.
 pub(super) fn shown(view: &View<'_>, workload: &Workload) -> Markup {
     let mut cases: BTreeMap<&Case, Vec<&Row>> = BTreeMap::new();
     let is_searched = |row: &&Row| row.quantity.id.starts_with("at_");
@@ -95,19 +93,17 @@ pub(super) fn shown(view: &View<'_>, workload: &Workload) -> Markup {
     }
 }
 
-/// The row of a lane with the figure of this id.
 fn find<'a>(rows: &[&'a Row], lane: &str, id: &str) -> Option<&'a Row> {
     let is_it = |row: &&&Row| row.lane == lane && row.quantity.id == id;
     rows.iter().find(is_it).copied()
 }
 
-/// The figure of a lane by its id.
 fn estimate(rows: &[&Row], lane: &str, id: &str) -> Option<Estimate> {
     find(rows, lane, id)?.estimate
 }
 
 /// The behaviour at 1.5 times the highest rate. `p99_ns` is the low end of the p99's interval, or
-/// the p99 if it has no interval.
+/// the p99 without one.
 fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
     match p99_ns <= limit_ns {
         _ if failed > MOST_FAILED => FAILS,
@@ -117,18 +113,17 @@ fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
     }
 }
 
-/// This many times the highest rate is offered beyond it.
+/// This many times the highest rate is offered.
 const BEYOND_TIMES: f64 = 1.5;
 const HOLDS: &str = "holds";
 const SHEDS: &str = "sheds";
 const LATE: &str = "is late";
 const FAILS: &str = "fails";
 
-/// The text for a percentile without a figure: too few requests are beyond it.
+/// Shown if too few requests are beyond a percentile.
 const TOO_FEW: &str = "too few requests";
 
-/// How many right answers a second a lane gives at 1.5 times its highest rate, and the word for its
-/// behaviour.
+/// The right answers a second at 1.5 times the highest rate, and the word for the behaviour.
 fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static str)> {
     let value = |id: &str| Some(estimate(rows, lane, id)?.value);
     let highest = value(RATE)?;
@@ -138,14 +133,12 @@ fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static st
     let low = |p99: Estimate| p99.interval.map_or(p99.value, |interval| interval.low);
     let word = match estimate(rows, lane, "at_150_ns_p99").map(low) {
         Some(p99) => beyond(p99, limit as f64, shed, failed),
-        // This is known without the percentile.
         None if failed > MOST_FAILED => FAILS,
         None => TOO_FEW,
     };
     Some((rate, word))
 }
 
-/// The text in the column of these figures.
 fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> {
     let value = |id: &str| Some(estimate(rows, lane, id)?.value);
     let plain = |id: &str| Some(Unit::of_name(id).text(value(id)?));
@@ -183,7 +176,7 @@ fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> 
     }
 }
 
-/// The lanes with figures, by their place in the header.
+/// The lanes with figures, in the header's order.
 fn lanes<'a>(view: &View<'_>, rows: &[&'a Row]) -> BTreeSet<(usize, &'a str)> {
     rows.iter()
         .filter(|row| row.estimate.is_some())
@@ -191,7 +184,6 @@ fn lanes<'a>(view: &View<'_>, rows: &[&'a Row]) -> BTreeSet<(usize, &'a str)> {
         .collect()
 }
 
-/// The load that each lane can carry, and the resources that it needs, with a line for each lane.
 fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Markup {
     let mut lanes: Vec<(usize, &str)> = lanes(view, rows).into_iter().collect();
     if lanes.is_empty() {
@@ -263,7 +255,7 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
     }
 }
 
-/// The largest share by which a highest rate may exceed a lasting load. Requests in progress at the
+/// The largest share by which a highest rate may exceed a lasting load: requests in progress at the
 /// end of a try have waited for at most the limit.
 fn queue_share(case: &Case) -> Option<f64> {
     let [limit, time] = ["limit_ns", "try_ns"].map(|name| case.0.get(name).copied());
@@ -271,7 +263,7 @@ fn queue_share(case: &Case) -> Option<f64> {
     Some(limit / (limit + time))
 }
 
-/// The service's load in a sentence or two; `None` if the file does not contain it.
+/// The load in a sentence or two; `None` if the file lacks it.
 fn load(workload: &Workload, case: &Case) -> Option<String> {
     let value = |name: &str| case.0.get(name).copied();
     let time = |name: &str| Some(Unit::Nanoseconds.text(value(name)? as f64));

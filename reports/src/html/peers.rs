@@ -8,7 +8,7 @@ use crate::analysis::{Ours, PeerRow, Peers, Row, is_floor, is_ours, ratio_text};
 use crate::format;
 use crate::stats::Verdict;
 
-/// The section; only in runs of the preset `peers`.
+/// `None` unless the run has the preset `peers`.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let peers = Peers::of(view.run, view.analysis)?;
     let modes: Vec<&String> = peers.lanes.iter().filter(|lane| is_ours(lane)).collect();
@@ -24,7 +24,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let body = html! {
         div class="sheet" {
             (grid(view, &peers))
-            // All cells. The note at the end is there only if the load generator may limit one.
+            // The note at the end appears only if the load generator may limit a cell.
             @let limited: Vec<&Row> = peers.rows.iter().flat_map(|row| row.cells.iter().map(|(cell, _)| cell)).collect();
             div class="notes" {
                 p {
@@ -45,8 +45,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-/// The numbers of lines in which the lane is better than the best peer, worse, the same, and
-/// undecided.
+/// Rows in which the lane is better than the best peer, worse, the same, and undecided.
 fn standing(peers: &Peers, lane: &str) -> [usize; 4] {
     let ours = peers.rows.iter().flat_map(|row| &row.ours);
     let verdicts: Vec<Verdict> = ours

@@ -1,4 +1,4 @@
-//! The questions, each with its chart, its table and the costs that the figures include.
+//! The questions, each with chart, table and the costs that the figures include.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,8 @@ use crate::stats::Estimate;
 use crate::stats::curve::Fit;
 use crate::stats::ledger::Check;
 
-/// The most cases of a workload that get a chart of their own.
 const MOST_CHARTS: usize = 6;
 
-/// A table with at most this many cases is shown whole.
 const MOST_CASES: usize = 3;
 
 /// All questions, in the header's order.
@@ -90,7 +88,7 @@ fn one(view: &View<'_>, workload: &Workload, is_open: bool) -> Markup {
     }
 }
 
-/// The title of a table of further figures: the quantity's, if there is only one.
+/// The title of a table: its quantity, if there is only one.
 fn further<'a>(rows: &[&'a Row]) -> &'a str {
     match rows {
         [first, others @ ..] if others.iter().all(|row| row.quantity == first.quantity) => {
@@ -100,7 +98,6 @@ fn further<'a>(rows: &[&'a Row]) -> &'a str {
     }
 }
 
-/// The best lane of the workload's main case, in a few words.
 fn best(view: &View<'_>, workload: &Workload) -> String {
     let rows = view
         .main_case(workload)
@@ -136,8 +133,7 @@ fn best(view: &View<'_>, workload: &Workload) -> String {
     }
 }
 
-/// The figures of the first quantity. If there are many cases, a short table of values comes first,
-/// and the whole table is folded.
+/// If there are many cases, a short table of values comes first, and the whole table is folded.
 fn main_table(view: &View<'_>, workload: &Workload, rows: &[&Row]) -> Markup {
     let caption = caption(view, workload, rows);
     let cases: BTreeSet<&Case> = rows
@@ -168,7 +164,6 @@ fn caption(view: &View<'_>, workload: &Workload, rows: &[&Row]) -> String {
     format!("{title}{with}")
 }
 
-/// The chart that answers the question best.
 fn charts(view: &View<'_>, workload: &Workload) -> Markup {
     let ledgers: Vec<&LedgerRow> = view
         .analysis
@@ -233,7 +228,6 @@ fn charts(view: &View<'_>, workload: &Workload) -> Markup {
     }
 }
 
-/// The ledger's figures, part by part.
 fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
     let rows: Vec<&LedgerRow> = view
         .analysis
@@ -300,7 +294,6 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
     }
 }
 
-/// The fitted scaling laws.
 fn fit_table(view: &View<'_>, workload: &Workload) -> Markup {
     let own: Vec<&Curve> = view
         .analysis
@@ -377,7 +370,6 @@ fn fit_table(view: &View<'_>, workload: &Workload) -> Markup {
     }
 }
 
-/// The raw samples of the main case.
 fn raw(view: &View<'_>, workload: &Workload) -> Markup {
     if !view.drawn.samples {
         return html! {

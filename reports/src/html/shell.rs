@@ -19,7 +19,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The whole document. `links` are addresses with their names.
+/// `links` are addresses with their names.
 pub(super) fn page(title: &str, links: &[(String, String)], body: &Markup) -> String {
     html! {
         (DOCTYPE)

@@ -8,10 +8,10 @@ use crate::schema::FailureKind;
 use crate::stats::Verdict;
 use crate::{failure, format};
 
-/// The columns of [`figures`] that not every table has.
+/// The optional columns of [`figures`].
 #[derive(Clone, Copy)]
 struct Shown {
-    /// CPU time and switches, a column each.
+    /// CPU time and switches.
     cpu: bool,
     events: bool,
 }
@@ -22,7 +22,7 @@ impl Shown {
     }
 }
 
-/// A table of `rows`, with a heading row before each case; `name` is the name of the CSV file.
+/// A table with a heading before each case. `name` is that of the CSV file.
 pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
     let reference = &view.analysis.reference_lane;
     let shown = Shown {
@@ -67,7 +67,7 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
     }
 }
 
-/// Why a comparison is undecided, and how it could be decided; nothing if all are decided.
+/// Why comparisons are undecided, and what would decide them; empty if all are decided.
 fn open(view: &View<'_>, rows: &[&Row]) -> Markup {
     let is_open = |row: &&&Row| {
         let standing = row.standing.as_ref();
@@ -99,7 +99,7 @@ fn open(view: &View<'_>, rows: &[&Row]) -> Markup {
     }
 }
 
-/// The meaning of the sign of a bound, if a row has such a sign.
+/// Explains the sign of a bound, if a row has it.
 pub(super) fn limited<'a>(rows: impl IntoIterator<Item = &'a &'a Row>) -> Markup {
     let is_any = rows.into_iter().any(|row| row.is_limited());
     html! {
@@ -113,7 +113,7 @@ pub(super) fn limited<'a>(rows: impl IntoIterator<Item = &'a &'a Row>) -> Markup
     }
 }
 
-/// The heading before each row that begins a new quantity or case; none if there is only one.
+/// A heading for each row that begins a new quantity or case; none if all rows have the same.
 fn headings(view: &View<'_>, rows: &[&Row]) -> Vec<Option<String>> {
     let first = rows.first().map(|row| &row.quantity.id);
     let several = rows.iter().any(|row| Some(&row.quantity.id) != first);
@@ -185,7 +185,7 @@ fn line(view: &View<'_>, row: &Row, shown: Shown) -> Markup {
     }
 }
 
-/// The first events of the row, the most important first.
+/// The first `most` events, the most important first.
 fn events(row: &Row, most: usize) -> String {
     const FIRST: [&str; 2] = ["instructions", "page_faults"];
     let rank = |name: &str| FIRST.iter().position(|first| *first == name);
@@ -198,7 +198,7 @@ fn events(row: &Row, most: usize) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// A small number, without meaningless digits.
+/// A small number, in few digits.
 fn few(value: f64) -> String {
     if value == 0.0 {
         "0".to_owned()
@@ -214,11 +214,11 @@ fn few(value: f64) -> String {
     }
 }
 
-/// The most letters of headings that fit side by side.
+/// Headings side by side have at most this many letters.
 const MOST_LETTERS: usize = 84;
 
-/// A table of only the figures: a line for each lane and a column for each case, or the reverse if
-/// the cases have longer names. It is the short form of [`figures`].
+/// The short form of [`figures`]: a line for each lane and a column for each case, or the reverse
+/// if the cases have longer names.
 pub(super) fn matrix(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
     let mut cases = Vec::new();
     let mut lanes = Vec::new();
@@ -292,12 +292,10 @@ pub(super) fn matrix(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) 
     }
 }
 
-/// A lane's name with its colour.
 pub(super) fn lane(view: &View<'_>, name: &str) -> Markup {
     html! { span class=(view.swatch(name)) {} (name) }
 }
 
-/// A failure's kind in words.
 pub(super) fn kind(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::NotSupported => "not supported",

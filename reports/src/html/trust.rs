@@ -1,4 +1,4 @@
-//! Whether the figures can be trusted: repeats compared, the taints, the failures.
+//! Whether the figures can be trusted: repeats, taints, failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::{cross_check, table};
 use crate::analysis::{NoisePair, Unit};
 use crate::{failure, format, taints};
 
-/// The most A/A pairs that are shown at once. Those that differ most come first.
+/// The A/A pairs that are not folded: those that differ most.
 const MOST_PAIRS: usize = 10;
 
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
@@ -121,12 +121,11 @@ fn pairs_table(view: &View<'_>, name: &str, caption: &str, pairs: &[&NoisePair])
     }
 }
 
-/// A ratio with three decimals: near 1, the three digits of [`format::times`] are too few.
+/// With three decimals, because [`format::times`] has too few near 1.
 fn times(ratio: f64) -> String {
     format!("{ratio:.3}×")
 }
 
-/// Failures of one kind on one lane: the workloads, and the number.
 #[derive(Default)]
 struct Failed {
     places: BTreeSet<String>,
@@ -186,7 +185,7 @@ fn failures(view: &View<'_>) -> Markup {
     }
 }
 
-/// The readings before, during and after the run, each with its range.
+/// The range of each reading before, during and after the run.
 fn readings(view: &View<'_>) -> Markup {
     let mut ranges: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for sample in &view.run.environment {

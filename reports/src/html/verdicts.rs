@@ -9,7 +9,6 @@ use crate::analysis::Row;
 use crate::stats::Verdict;
 use crate::stats::geometric::means_over_intersection;
 
-/// All ratios at a glance.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let lanes: Vec<&str> = view
         .run
@@ -75,7 +74,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-/// The cases of a workload in the overview: the two ends of a sweep, else the first six cases.
+/// The two ends of a sweep, else the first six cases.
 fn glance_rows<'a>(
     view: &View<'a>,
     workload: &crate::schema::Workload,
@@ -108,8 +107,7 @@ fn glance_rows<'a>(
         .collect()
 }
 
-/// The class and the text of a cell with this verdict. `turned` is the ratio, inverted if a higher
-/// figure is better.
+/// The class and the text of a cell. `turned` is the ratio, inverted if a higher figure is better.
 pub(super) fn sign(verdict: Verdict, turned: f64) -> (String, String) {
     match verdict {
         Verdict::Faster => (
@@ -160,8 +158,7 @@ pub(super) fn shade(factor: f64) -> u8 {
     }
 }
 
-/// The geometric mean of the ratios over the cells that all lanes have. Ratios are inverted if a
-/// higher figure is better, so below 1 is always better.
+/// The geometric mean of the ratios over the cells that all lanes have; below 1 is better.
 fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
     let sides: Vec<BTreeMap<_, f64>> = lanes
         .iter()
@@ -189,7 +186,7 @@ fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
     else {
         return html! {};
     };
-    // With one case the mean equals its ratio, whose verdict is shown above.
+    // The mean of one case is its ratio, shown above.
     if count < 2 {
         return html! {};
     }
@@ -214,7 +211,7 @@ fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
     }
 }
 
-/// The controls that hide lanes and workloads; the state is in the URL.
+/// The URL keeps the state of the filters.
 fn filters(lanes: &[&str]) -> Markup {
     html! {
         div class="filters" role="group" aria-label="Filters" {

@@ -1,4 +1,4 @@
-//! A run with its analysis, for all sections.
+//! What the sections share.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,24 +11,22 @@ use crate::run::Run;
 use crate::schema::{Design, Role, Workload};
 use crate::stats::Verdict;
 
-/// Which charts are drawn: fewer if the page would be too large.
+/// Which charts are drawn.
 #[derive(Clone, Copy)]
 pub(super) struct Drawn {
     /// Charts of the raw samples.
     pub(super) samples: bool,
-    /// Charts that replace wide ones on a phone.
+    /// Charts for phones.
     pub(super) phones: bool,
 }
 
-/// A part of the page below the first screen.
 pub(super) struct Section {
     pub(super) title: &'static str,
-    /// A description in a sentence or two.
+    /// A sentence or two.
     pub(super) lead: Markup,
     pub(super) body: Markup,
 }
 
-/// The state that the sections share.
 pub(super) struct View<'a> {
     pub(super) run: &'a Run,
     pub(super) analysis: &'a Analysis,
@@ -66,7 +64,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The lane's place in the header, which determines its colour and shape.
+    /// Determines the lane's colour and shape.
     pub(super) fn lane_index(&self, lane: &str) -> usize {
         self.lanes
             .get(lane)
@@ -74,19 +72,17 @@ impl<'a> View<'a> {
             .unwrap_or(usize::from(u8::MAX))
     }
 
-    /// The CSS class of the lane's swatch.
     pub(super) fn swatch(&self, lane: &str) -> String {
         format!("swatch l{}", self.lane_index(lane) % COLOURS_COUNT)
     }
 
-    /// The name of one task of the lane, with its article.
+    /// The name of one task, with its article.
     pub(super) fn a_task(&self, lane: &str) -> String {
         let noun = self.noun(lane);
         let vowel = noun.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']);
         format!("{} {noun}", if vowel { "an" } else { "a" })
     }
 
-    /// The name of one task of the lane.
     pub(super) fn noun(&self, lane: &str) -> String {
         match self.run.lane(lane).map(|lane| lane.noun.as_str()) {
             None | Some("") => lane.to_owned(),
@@ -94,14 +90,14 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The case without the parameters that are the same in all cases.
+    /// Without the parameters that are the same in all cases.
     pub(super) fn case_text(&self, workload: &str, case: &Case) -> String {
         let varying = self.varying.get(workload);
         let is_shown = |name: &str| varying.is_none_or(|names| names.contains(name));
         case.only(is_shown).text(self.run.workload(workload))
     }
 
-    /// The parameters that are the same in all cases of the workload.
+    /// The parameters that are the same in all cases.
     pub(super) fn fixed_text(&self, workload: &str) -> String {
         let Some(varying) = self.varying.get(workload) else {
             return String::new();
@@ -119,8 +115,7 @@ impl<'a> View<'a> {
             .text(self.run.workload(workload))
     }
 
-    /// The workload's axis, if its values are counts. Codes have no distance, so they are cases and
-    /// not an axis.
+    /// The workload's axis, if its values are counts. Codes have no distance, so they are no axis.
     pub(super) fn counted_axis<'w>(
         workload: &'w Workload,
         mut cases: impl Iterator<Item = &'a Case>,
@@ -133,13 +128,13 @@ impl<'a> View<'a> {
         (!cases.any(is_code)).then_some(axis)
     }
 
-    /// The workloads whose figures have this role, in the header's order.
+    /// In the header's order.
     pub(super) fn with_role(&self, role: Role) -> impl Iterator<Item = &'a Workload> {
         let workloads = self.run.header.workloads.iter();
         workloads.filter(move |workload| workload.roles.contains(&role))
     }
 
-    /// The rows of the workload's first quantity, by case.
+    /// Of the workload's first quantity, by case.
     pub(super) fn first_rows(&self, workload: &Workload) -> BTreeMap<&'a Case, Vec<&'a Row>> {
         let mut cases: BTreeMap<&Case, Vec<&Row>> = BTreeMap::new();
         for row in &self.analysis.rows {
@@ -150,15 +145,14 @@ impl<'a> View<'a> {
         cases
     }
 
-    /// The workload's main case. Of the cases with the most lanes it is the last, which is the
-    /// largest.
+    /// Of the cases with the most lanes the last, which is the largest.
     pub(super) fn main_case(&self, workload: &Workload) -> Option<(&'a Case, Vec<&'a Row>)> {
         self.first_rows(workload)
             .into_iter()
             .max_by_key(|(_, rows)| rows.len())
     }
 
-    /// The caption of a chart, with its id made an [`anchor`].
+    /// A chart's caption; the id becomes an [`anchor`].
     pub(super) fn caption(id: String, title: String, description: String) -> Caption {
         Caption {
             id: anchor(&id),
@@ -168,7 +162,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// `text` as an id: letters, digits, dots and hyphens.
+/// Letters, digits, dots and hyphens.
 pub(super) fn anchor(text: &str) -> String {
     text.chars()
         .map(|letter| {
@@ -181,7 +175,7 @@ pub(super) fn anchor(text: &str) -> String {
         .collect()
 }
 
-/// How much better or worse, in words: `86× faster`, `12% slower`.
+/// How much better or worse: `86× faster`, `12% slower`.
 pub(super) fn effect(row: &Row) -> Option<(String, Verdict)> {
     let standing = row.standing.as_ref()?;
     let turned = row.quantity.turned(standing.ratio);
@@ -198,7 +192,7 @@ pub(super) fn effect(row: &Row) -> Option<(String, Verdict)> {
     Some((text, standing.verdict))
 }
 
-/// A factor above 1 as text: `12%`, `1.6×`, `86×`.
+/// A factor above 1: `12%`, `1.6×`, `86×`.
 pub(super) fn factor(ratio: f64) -> String {
     if ratio < 1.5 {
         format!("{:.0}%", (ratio - 1.0) * 100.0)
@@ -209,7 +203,7 @@ pub(super) fn factor(ratio: f64) -> String {
     }
 }
 
-/// The ratio to the reference lane with its interval, as in the tables.
+/// The ratio to the reference lane with its interval.
 pub(super) fn ratio_text(row: &Row, reference: &str) -> String {
     let Some(standing) = &row.standing else {
         return String::new();
@@ -226,7 +220,6 @@ pub(super) fn ratio_text(row: &Row, reference: &str) -> String {
     format!("{ratio} of {reference}, {interval}")
 }
 
-/// The CSS class of a verdict's colour.
 pub(super) fn tone(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Faster => "good",
@@ -235,7 +228,6 @@ pub(super) fn tone(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The text with a capital first letter.
 pub(super) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| {
@@ -243,7 +235,6 @@ pub(super) fn capital(text: &str) -> String {
     })
 }
 
-/// How often a lane’s program was started, in words.
 pub(super) fn processes(design: &Design) -> String {
     let count = match design.processes_count {
         1 => "once".to_owned(),

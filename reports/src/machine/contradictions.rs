@@ -1,5 +1,5 @@
-//! Contradictions between a host's fields and its own raw facts. No writer makes such a file: its
-//! facts were edited, or it mixes two machines.
+//! Contradictions between a host's fields and its raw facts: the file was edited, or it mixes two
+//! machines.
 
 use serde_json::Value;
 
@@ -11,7 +11,6 @@ pub(crate) fn contradiction(host: &Host) -> Option<String> {
     found.or_else(|| names(host))
 }
 
-/// Checks the numbers of cores and threads against each other.
 fn counts(host: &Host) -> Option<String> {
     let machine = &host.machine;
     let (sockets, cores, threads) = (
@@ -41,7 +40,6 @@ fn counts(host: &Host) -> Option<String> {
     is_more(sockets, cores).then(|| format!("{sockets} sockets, and {cores} cores"))
 }
 
-/// Checks the lists of CPUs against the numbers.
 fn lists(host: &Host) -> Option<String> {
     let differs = |list: &str, count: u32| {
         let listed = ranges(list).map(|ranges| size(&ranges));
@@ -56,8 +54,8 @@ fn lists(host: &Host) -> Option<String> {
     of_kinds.or_else(|| differs(online?, host.machine.threads_count))
 }
 
-/// Checks the CPU's name against the one in its fields. Names that are made from numbers are not
-/// checked, because the tables of numbers grow.
+/// Checks the CPU's name. Names that are made from numbers are not checked, because the tables of
+/// numbers grow.
 fn names(host: &Host) -> Option<String> {
     let of_before = host.facts.get("cpuinfo");
     let of_before = of_before.and_then(|fields| fields.get("model name")?.as_str());
@@ -74,7 +72,7 @@ fn names(host: &Host) -> Option<String> {
     ))
 }
 
-/// A list of CPUs such as `0-3,8`, with its parts in ascending order; `None` if it is no such list.
+/// A list of CPUs such as `0-3,8`, in ascending order; `None` for other text.
 pub(crate) fn ranges(list: &str) -> Option<Vec<(u32, u32)>> {
     let part = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -1,4 +1,4 @@
-//! Whether a machine is virtual, with its hypervisor and its size, from its raw facts.
+//! Hypervisor and size of a virtual machine, from its raw facts.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use crate::schema::{Cores, UNKNOWN};
 
 type Facts = BTreeMap<String, Value>;
 
-/// Firmware strings of virtual machines, and the class that each one means. A physical machine may
-/// be by the same maker, so the CPU's own fields are used first if they show it.
+/// Firmware strings of virtual machines, each with the hypervisor's class. The maker's physical
+/// machines may have them too, so the CPU's fields come first.
 const FIRMWARE: [(&str, &str); 15] = [
     ("Amazon EC2", "nitro"),
     ("Google Compute Engine", "gce"),
@@ -28,7 +28,7 @@ const FIRMWARE: [(&str, &str); 15] = [
     ("Xen", "xen"),
 ];
 
-/// The CPU's signature of a hypervisor (CPUID leaf 0x4000_0000), and the class.
+/// Signatures in CPUID leaf 0x4000_0000, each with the class.
 const SIGNATURES: [(&str, &str); 9] = [
     ("KVMKVMKVM", "kvm"),
     ("Linux KVM Hv", "kvm"),
@@ -50,7 +50,7 @@ fn sign(signs: &[(&str, &'static str)], said: &str) -> Option<&'static str> {
     found.map(|(_, class)| *class)
 }
 
-/// The hypervisor's class; see [`hypervisor`](crate::schema::MachineKeyInputs::hypervisor).
+/// See [`hypervisor`](crate::schema::MachineKeyInputs::hypervisor).
 pub(super) fn class(architecture: &str, cores: &[Cores], facts: &Facts) -> String {
     let cpuinfo = cores.first().map(|cores| &cores.cpuinfo);
     let flags = cpuinfo.and_then(|fields| fields.get("flags"));
@@ -96,7 +96,7 @@ fn by_signs(facts: &Facts) -> &'static str {
     if text(facts, "hypervisor_type") == "xen" {
         return "xen";
     }
-    // A mainframe names its hypervisor. Its partitions are virtual too.
+    // A mainframe names its hypervisor, and its partitions are virtual too.
     match text(facts, "control_program") {
         program if program.contains("KVM") => return "kvm",
         program if program.contains("z/VM") => return "zvm",
@@ -123,15 +123,14 @@ fn by_signs(facts: &Facts) -> &'static str {
         name if !name.is_empty() => "vm",
         _ if made_up.iter().any(|name| tree.contains(name)) => "vm",
         _ if told("device_tree_partition") => "powervm",
-        // A device tree describes the board, and names a hypervisor if there is one. A machine that
-        // can start virtual machines is not virtual, unless it is nested.
+        // A device tree names a hypervisor if there is one. A machine with KVM is not virtual,
+        // unless it is nested.
         _ if told("device_tree_model") || told("kvm") => "none",
         _ => UNKNOWN,
     }
 }
 
-/// The cloud's name for this size of machine; see
-/// [`instance_type`](crate::schema::MachineKeyInputs::instance_type).
+/// See [`instance_type`](crate::schema::MachineKeyInputs::instance_type).
 pub(super) fn instance_type(hypervisor: &str, facts: &Facts) -> String {
     let (vendor, product) = (text(facts, "dmi_vendor"), text(facts, "dmi_product"));
     let by_firmware = vendor.starts_with("Amazon EC2") || vendor.starts_with("Scaleway");

@@ -1,7 +1,7 @@
-//! The description of a machine. It is computed from the raw facts when a file is read, so a better
-//! rule improves old files too.
+//! The description of a machine, computed from the raw facts when a file is read. So a better rule
+//! improves old files too.
 //!
-//! A fact without a source is [`UNKNOWN`], 0 or absent, never the best case.
+//! An unknown fact is [`UNKNOWN`], 0 or absent.
 
 mod contradictions;
 mod hypervisor;
@@ -12,8 +12,7 @@ use crate::schema::{CoreKind, Cores, Host, MachineKeyInputs, UNKNOWN};
 
 pub(crate) use contradictions::{contradiction, ranges};
 
-/// Computes [`Host::machine`] from the host's raw facts, if there are any: the kinds of core, the
-/// sums over all kinds, the hypervisor and the instance type.
+/// Computes [`Host::machine`] from the raw facts, if there are any.
 pub fn complete(host: &mut Host) {
     let cores = match host.cores.as_slice() {
         [] => cores_of_old_file(host),
@@ -30,7 +29,7 @@ pub fn complete(host: &mut Host) {
         let texts = kinds.iter().map(of).filter(|text| !text.is_empty());
         texts.collect::<Vec<_>>().join(" + ")
     };
-    // One unknown part makes the sum unknown.
+    // One unknown part makes the sum unknown (0).
     let sum = |of: fn(&CoreKind) -> u32| {
         let counts = kinds.iter().map(of);
         counts.reduce(|sum, count| if sum.min(count) == 0 { 0 } else { sum + count })
@@ -47,7 +46,7 @@ pub fn complete(host: &mut Host) {
     machine.kinds = kinds;
 }
 
-/// The cores of an old file, which has only the fields of the first CPU.
+/// An old file has only the fields of the first CPU.
 fn cores_of_old_file(host: &Host) -> Vec<Cores> {
     let Some(cpuinfo) = host.facts.get("cpuinfo") else {
         return Vec::new();
@@ -72,7 +71,7 @@ fn cores_of_old_file(host: &Host) -> Vec<Cores> {
 
 fn kind(cores: Cores) -> CoreKind {
     let name = names::name(&cores.cpuinfo);
-    // The kinds of core of a hybrid CPU have the same name, so their role is added.
+    // A hybrid CPU's kinds of core have the same name, so their role is added.
     let role = match cores.counted_by.as_deref() {
         Some("cpu_core") => ", performance cores",
         Some("cpu_atom") => ", efficiency cores",
@@ -99,7 +98,7 @@ pub fn topology(machine: &MachineKeyInputs) -> String {
     .join(", ")
 }
 
-/// A machine's numbers of cores and of hardware threads, as text.
+/// The numbers of cores and of hardware threads as text.
 #[must_use]
 pub fn size(machine: &MachineKeyInputs) -> String {
     let cores = count("cores_count", machine.cores_count);
@@ -165,7 +164,7 @@ mod tests {
         let old = host_of_old_file("aarch64", &[("cpuinfo", cpuinfo)]);
         assert_eq!(old.machine.cpu_model, "Neoverse-N1");
         assert_eq!(old.machine.cpu_stepping, "0x41/0x3/0xd0c/1");
-        // The old file said "none" only because it found no sign of a hypervisor.
+        // The old file said "none" although it only lacked a sign of a hypervisor.
         assert_eq!(
             old.machine.hypervisor, UNKNOWN,
             "it named none for want of a sign"

@@ -1,6 +1,5 @@
-//! The names of kinds of core, from the fields of `/proc/cpuinfo`. Arm and mainframe CPUs have
-//! numbers there. Their names are in public tables: for Arm those of `lscpu` (util-linux) and of
-//! the kernel (`cputype.h`).
+//! The names of kinds of core, from `/proc/cpuinfo`. Arm and mainframe CPUs have numbers there,
+//! whose names are in public tables: for Arm in `lscpu` (util-linux) and the kernel's `cputype.h`.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +7,7 @@ use crate::schema::UNKNOWN;
 
 type Fields = BTreeMap<String, String>;
 
-/// Implementer, part and name, in ascending order.
+/// Implementer, part, name, in ascending order.
 const ARM: [(u32, u32, &str); 138] = [
     (0x41, 0x810, "ARM810"),
     (0x41, 0x920, "ARM920"),
@@ -150,7 +149,7 @@ const ARM: [(u32, u32, &str); 138] = [
     (0xc0, 0xac5, "Ampere-1b"),
 ];
 
-/// Type number of a mainframe, name.
+/// Type number, name.
 const MAINFRAMES: [(&str, &str); 10] = [
     ("2964", "z13"),
     ("2965", "z13s"),
@@ -164,7 +163,6 @@ const MAINFRAMES: [(&str, &str); 10] = [
     ("2827", "zEC12"),
 ];
 
-/// The name of a kind of core; [`UNKNOWN`] if no field has one.
 pub(super) fn name(fields: &Fields) -> String {
     let get = |name: &str| {
         fields
@@ -199,7 +197,7 @@ pub(super) fn name(fields: &Fields) -> String {
         Some(format!("RISC-V {vendor}/{architecture}"))
     };
     let plain = |name: &str| get(name).map(str::to_owned);
-    // The numbers come first, because a 32-bit Arm kernel has a "model name" that names only the
+    // The numbers come first, because the "model name" of a 32-bit Arm kernel is only the
     // architecture.
     arm()
         .or_else(|| plain("model name"))
@@ -212,7 +210,6 @@ pub(super) fn name(fields: &Fields) -> String {
         .unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
-/// The fields that distinguish revisions of a core with one name.
 pub(super) fn stepping(fields: &Fields) -> String {
     let names: &[&str] = match fields {
         _ if fields.contains_key("CPU implementer") => {
@@ -234,7 +231,7 @@ pub(super) fn stepping(fields: &Fields) -> String {
     values.collect::<Vec<_>>().join("/")
 }
 
-/// A number as the kernel writes it: hexadecimal, or decimal in old kernels.
+/// Hexadecimal, or decimal in old kernels.
 fn number(text: &str) -> Option<u32> {
     match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16).ok(),

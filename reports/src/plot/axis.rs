@@ -2,7 +2,7 @@
 
 use crate::analysis::Unit;
 
-/// How values are placed.
+/// How values are placed on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// Equal steps add the same amount; begins at zero.
@@ -11,7 +11,7 @@ pub enum Scale {
     Log,
 }
 
-/// One axis: a range of values, a range of pixels and ticks.
+/// A range of values on a range of pixels.
 #[derive(Clone, Debug)]
 pub struct Axis {
     pub(super) scale: Scale,
@@ -22,8 +22,8 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// An axis over `values`, with some space beyond them. A log axis skips values that are not
-    /// above zero.
+    /// An axis over `values`, with some space beyond. A log axis skips values that are not above
+    /// zero.
     #[must_use]
     pub fn over(scale: Scale, values: impl IntoIterator<Item = f64>) -> Axis {
         let usable = |value: &f64| value.is_finite() && (scale == Scale::Linear || *value > 0.0);
@@ -38,7 +38,7 @@ impl Axis {
             (Scale::Log, false) => (1.0, 10.0),
             (Scale::Linear, true) => (low.min(0.0), if high > 0.0 { high * 1.04 } else { 1.0 }),
             (Scale::Log, true) => {
-                // At least a factor of four, with some space at both ends.
+                // At least a factor of four.
                 let air = (high / low).powf(0.04).max(1.12);
                 let (low, high) = (low / air, high * air);
                 let lack = (4.0 / (high / low)).max(1.0).sqrt();
@@ -48,7 +48,7 @@ impl Axis {
         Axis::between(scale, low, high)
     }
 
-    /// An axis between exactly these values.
+    /// An axis from `low` to `high`.
     #[must_use]
     pub fn between(scale: Scale, low: f64, high: f64) -> Axis {
         Axis {
@@ -66,7 +66,7 @@ impl Axis {
         Axis { from, to, ..self }
     }
 
-    /// The pixel of `value`. Values outside the axis are placed at its ends.
+    /// The pixel of `value`, at most at the axis' ends.
     pub(super) fn place(&self, value: f64) -> f64 {
         let share = match self.scale {
             Scale::Linear => (value - self.low) / (self.high - self.low),
@@ -80,7 +80,7 @@ impl Axis {
         self.from + (self.to - self.from) * share
     }
 
-    /// Values for about `wanted` ticks.
+    /// About `wanted` ticks.
     pub(super) fn ticks(&self, wanted: usize) -> Vec<f64> {
         match self.scale {
             Scale::Linear => linear_ticks(self.low, self.high, wanted),
@@ -88,7 +88,7 @@ impl Axis {
         }
     }
 
-    /// Ticks with their labels in `unit`.
+    /// About `wanted` ticks, each with its label in `unit`.
     pub(super) fn labels(&self, unit: Unit, wanted: usize) -> Vec<(f64, String)> {
         self.ticks(wanted)
             .into_iter()
@@ -97,7 +97,7 @@ impl Axis {
     }
 }
 
-/// A tick's label: the unit's text without trailing zeros.
+/// The unit's text without trailing zeros.
 pub(super) fn short(unit: Unit, value: f64) -> String {
     let text = unit.text(value);
     let (number, rest) = match text.split_once('\u{a0}') {
@@ -148,7 +148,6 @@ fn log_ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
             return ticks;
         }
     }
-    // A tick for every `step` decades.
     let decades = with(&[1.0]);
     let step = decades.len().div_ceil(wanted.max(1));
     decades.into_iter().step_by(step).collect()

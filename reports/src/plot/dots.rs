@@ -1,4 +1,4 @@
-//! A chart of the order of the lanes: a dot with its interval for each lane, on one log axis.
+//! The lanes in their order: a dot with its interval for each, on one log axis.
 
 use super::axis::{Axis, Scale};
 use super::pen::{Anchor, Caption, Ink, svg, text_width};
@@ -16,34 +16,31 @@ pub struct Dot {
     pub value: f64,
     /// Its interval.
     pub interval: Option<Interval>,
-    /// The text at the row's end: the ratio and the verdict.
+    /// The text at the row's end.
     pub remark: String,
 }
 
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;
 
-/// The places of the parts of the rows.
 struct Layout {
     width: f64,
-    /// The height of a row.
     row: f64,
-    /// How far below the top of a row its text and its mark are.
+    /// The distance of the text and the mark from the top of a row.
     words: f64,
     mark: f64,
-    /// The height at the top of a row that the grid leaves free for the text.
+    /// The grid leaves this height of a row free for the text.
     clear: f64,
-    /// The place of a label, and the right end of a value.
+    /// The place of a label; below, the right end of a value.
     label: (f64, Anchor),
     value: f64,
     remark: (f64, Anchor),
-    /// The axis.
     left: f64,
     right: f64,
     ticks: usize,
 }
 
-/// The dot plot of `rows`, in their order from the top; a line marks `reference`, if there is one.
+/// The dot plot of `rows` from the top; a line marks `reference`.
 #[must_use]
 pub fn dots(caption: &Caption, unit: Unit, rows: &[Dot], reference: Option<f64>) -> String {
     const WIDTH: f64 = 900.0;
@@ -71,7 +68,7 @@ pub fn dots(caption: &Caption, unit: Unit, rows: &[Dot], reference: Option<f64>)
     draw(caption, unit, rows, reference, &layout)
 }
 
-/// The same chart for a phone: each row's text is above its dot.
+/// The chart for a phone: each row's text is above its dot.
 #[must_use]
 pub fn narrow_dots(caption: &Caption, unit: Unit, rows: &[Dot], reference: Option<f64>) -> String {
     const WIDTH: f64 = 330.0;
@@ -107,7 +104,7 @@ fn draw(
     });
     let axis = Axis::over(Scale::Log, ends).on(layout.left, layout.right);
     let bottom = TOP + layout.row * rows.len() as f64;
-    // One line from top to bottom, interrupted by the rows' text.
+    // The line is interrupted by the rows' text.
     let stretches: Vec<(f64, f64)> = match layout.clear > 0.0 {
         false => vec![(TOP, bottom)],
         true => (1..=rows.len())

@@ -1,5 +1,4 @@
-//! Curves of lanes over another quantity: cost over a parameter, speed-up over workers, shares over
-//! latency.
+//! Curves of lanes over another quantity.
 
 use super::axis::{Axis, Scale};
 use super::pen::{Anchor, Caption, Ink, Pen, svg, text_width};
@@ -15,22 +14,22 @@ pub struct Line {
     pub lane: usize,
     /// The points in ascending order of x, each with its y and interval.
     pub points: Vec<(f64, f64, Option<Interval>)>,
-    /// A fitted curve, drawn dashed instead of lines from point to point; empty if there is none.
+    /// A fitted curve, drawn dashed instead of lines between points; may be empty.
     pub fitted: Vec<(f64, f64)>,
 }
 
 /// The ideal curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ideal {
-    /// y = x: twice the workers, twice the speed.
+    /// y = x.
     Diagonal,
-    /// The same y everywhere.
+    /// A constant y.
     Level(f64),
-    /// y should stay below this.
+    /// y should be below this.
     Limit(f64),
 }
 
-/// The content of the chart.
+/// What the chart shows.
 #[derive(Clone, Debug)]
 pub struct Curves<'a> {
     /// The curves.
@@ -47,36 +46,34 @@ pub struct Curves<'a> {
     pub x_unit: Unit,
     /// The unit of y.
     pub y_unit: Unit,
-    /// Ticks of x with their labels, instead of computed ones.
+    /// Ticks of x with their labels, if they are not computed.
     pub x_ticks: Option<Vec<(f64, String)>>,
-    /// The ideal curve, dashed.
+    /// Drawn dashed.
     pub ideal: Option<Ideal>,
-    /// Values of x at which something changed: a dashed vertical line at each.
+    /// A dashed vertical line at each of these x.
     pub breaks: &'a [f64],
-    /// Whether points are marked; otherwise only the curve is drawn.
+    /// Whether points are marked.
     pub marks: bool,
 }
 
 const TOP: f64 = 26.0;
 const LEFT: f64 = 66.0;
-/// Labels closer than this would overlap.
+/// Labels that are closer would overlap.
 const LABEL_GAP: f64 = 15.0;
-/// The distance from the axis to below its title.
+/// From the axis to below its title.
 const UNDER: f64 = 44.0;
 
-/// The places of the parts of a chart.
 struct Layout {
     width: f64,
-    /// The ends of the axes.
     right: f64,
     bottom: f64,
-    /// About how many labels the x axis has.
+    /// The labels of the x axis, roughly.
     ticks: usize,
     /// Columns of names below the chart; if `None`, names are at the curves' ends.
     columns: Option<usize>,
 }
 
-/// The chart.
+/// The wide chart.
 #[must_use]
 pub fn curves(caption: &Caption, chart: &Curves<'_>) -> String {
     const WIDTH: f64 = 900.0;
@@ -92,7 +89,7 @@ pub fn curves(caption: &Caption, chart: &Curves<'_>) -> String {
     draw_all(caption, chart, &layout)
 }
 
-/// The same chart for a phone: the lanes' names are below it.
+/// The chart for a phone: the names are below it.
 #[must_use]
 pub fn narrow_curves(caption: &Caption, chart: &Curves<'_>) -> String {
     const WIDTH: f64 = 330.0;
@@ -135,7 +132,7 @@ fn draw_all(caption: &Caption, chart: &Curves<'_>, layout: &Layout) -> String {
     let lanes = chart.lines.len();
     let height = match layout.columns {
         Some(columns) => bottom + UNDER + LABEL_GAP * lanes.div_ceil(columns) as f64 + 4.0,
-        // Many lanes need more height for their labels than for their curves.
+        // Many labels need more height than their curves.
         None => (bottom + UNDER).max(TOP + LABEL_GAP * lanes as f64 + 12.0),
     };
     svg(layout.width, height, caption, |pen| {
@@ -232,7 +229,7 @@ fn draw(pen: &mut Pen<'_>, chart: &Curves<'_>, line: &Line, x: &Axis, y: &Axis) 
     }
 }
 
-/// The lanes' names at the right, each as near to its curve's end as the other names allow.
+/// Each name is as near to its curve's end as the others allow.
 fn labels(pen: &mut Pen<'_>, chart: &Curves<'_>, y: &Axis, layout: &Layout) {
     let right = layout.right;
     let mut places: Vec<(f64, &Line)> = chart
@@ -252,7 +249,7 @@ fn labels(pen: &mut Pen<'_>, chart: &Curves<'_>, y: &Axis, layout: &Layout) {
         place.0 = place.0.max(next);
         next = place.0 + LABEL_GAP;
     }
-    // Moves labels that are below the bottom up again.
+    // Moves labels from below the bottom up.
     let mut lowest = layout.bottom.max(TOP + LABEL_GAP * places.len() as f64);
     for place in places.iter_mut().rev() {
         place.0 = place.0.min(lowest);
@@ -264,7 +261,6 @@ fn labels(pen: &mut Pen<'_>, chart: &Curves<'_>, y: &Axis, layout: &Layout) {
     }
 }
 
-/// The lanes' names below the chart.
 fn legend(pen: &mut Pen<'_>, chart: &Curves<'_>, layout: &Layout, columns: usize) {
     let step = layout.width / columns as f64;
     for (index, line) in chart.lines.iter().enumerate() {

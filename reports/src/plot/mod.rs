@@ -1,9 +1,8 @@
-//! Series as SVG text: this module reads no files and computes no figures.
+//! Series as SVG text, by plotters' SVG backend.
 //!
-//! Drawn with plotters' SVG backend. Colours are roles, not values: the pen writes CSS variables,
-//! so one chart works in light mode, dark mode and print. Each lane has a colour of Okabe and Ito's
-//! palette and a shape, so no two lanes differ only by colour. Each chart has a title and a
-//! description for readers who cannot see it.
+//! The pen writes CSS variables instead of colours, so one chart works in light mode, dark mode and
+//! print. No two lanes differ only by colour: each has a colour of Okabe and Ito's palette and a
+//! shape. Each chart has a title and a description for readers who cannot see it.
 
 mod axis;
 mod dots;

@@ -1,8 +1,8 @@
-//! The pen: plotters' SVG backend in pixels, with colours from CSS.
+//! plotters' SVG backend in pixels, with colours from CSS.
 //!
-//! plotters writes colours as six digits and coordinates as whole numbers. The pen draws with
-//! placeholder colours, which it then replaces by CSS variables in the text, and on a finer grid,
-//! which the view box scales down.
+//! plotters writes only colours of six digits and whole coordinates. So the pen draws in
+//! placeholder colours, which CSS variables replace in the text, and on a finer grid, which the
+//! view box scales down.
 
 use plotters::backend::{DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -11,10 +11,10 @@ use plotters::style::{Color, FontFamily, FontStyle, RGBColor, ShapeStyle, TextSt
 /// Grid steps per pixel.
 const FINE: f64 = 4.0;
 
-/// The number of lane colours. Further lanes have the same colours with other shapes.
+/// Further lanes have the same colours with other shapes.
 pub const COLOURS_COUNT: usize = 7;
 
-/// The meaning of a mark, by which CSS colours it.
+/// What a mark shows. CSS chooses its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ink {
     Text,
@@ -58,7 +58,7 @@ impl Ink {
     }
 }
 
-/// The shape of a lane's mark, in addition to its colour.
+/// The shape of a lane's mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// A disc.
@@ -76,8 +76,8 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The shape of the lane at that place in the header. Colours and shapes together distinguish
-    /// the first 42 lanes.
+    /// The shape of the lane with this index in the header. Shapes and colours distinguish 42
+    /// lanes.
     #[must_use]
     pub fn of_lane(index: usize) -> Shape {
         [
@@ -91,7 +91,7 @@ impl Shape {
     }
 }
 
-/// The text of a chart for readers who cannot see it.
+/// A chart's text for readers who cannot see it.
 #[derive(Clone, Debug, Default)]
 pub struct Caption {
     /// An id that is unique in its page.
@@ -102,7 +102,6 @@ pub struct Caption {
     pub description: String,
 }
 
-/// The place of a text relative to its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
@@ -110,12 +109,11 @@ pub(super) enum Anchor {
     End,
 }
 
-/// Draws one chart.
 pub(super) struct Pen<'a> {
     backend: SVGBackend<'a>,
 }
 
-/// Makes the SVG text of a chart of this size in pixels.
+/// The SVG text of a chart of this size in pixels.
 pub(super) fn svg(
     width: f64,
     height: f64,
@@ -134,7 +132,7 @@ pub(super) fn svg(
     finish(&text, width, height, caption)
 }
 
-/// Inserts the title and removes redundant text, to keep a page with many charts small.
+/// Inserts the title and removes redundant text.
 fn finish(text: &str, width: f64, height: f64, caption: &Caption) -> String {
     let body = text.split_once('>').map_or("", |(_, body)| body);
     let mut body = body
@@ -178,14 +176,13 @@ fn style(ink: Ink, alpha: f64, width: f64) -> ShapeStyle {
     }
 }
 
-/// Drawing calls ignore the backend's result, because writing to a string cannot fail.
+/// Writing to a string cannot fail, so the backend's results are ignored.
 impl Pen<'_> {
     pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), ink: Ink, width: f64) {
         let (from, to) = (point(from.0, from.1), point(to.0, to.1));
         let _ = self.backend.draw_line(from, to, &style(ink, 1.0, width));
     }
 
-    /// A dashed line.
     pub(super) fn dashes(&mut self, path: &[(f64, f64)], ink: Ink, width: f64) {
         const ON: f64 = 5.0;
         const OFF: f64 = 4.0;
@@ -235,7 +232,6 @@ impl Pen<'_> {
         let _ = self.backend.fill_polygon(points, &style(ink, alpha, 0.0));
     }
 
-    /// A lane's mark.
     pub(super) fn mark(&mut self, lane: usize, (x, y): (f64, f64), radius: f64, alpha: f64) {
         let r = radius;
         let ink = Ink::Lane(lane);
@@ -247,7 +243,7 @@ impl Pen<'_> {
                         .draw_circle(point(x, y), radius, &style(ink, alpha, 0.0), true);
             }
             Shape::Ring => {
-                // A disc in the colour of the paper covers the shapes behind the ring.
+                // The inside of the ring covers the shapes behind it.
                 let whole = (r * FINE).round() as u32;
                 let paper = style(Ink::Paper, alpha, 0.0);
                 let _ = self.backend.draw_circle(point(x, y), whole, &paper, true);
@@ -329,7 +325,7 @@ impl Pen<'_> {
     }
 }
 
-/// The approximate width of a text of normal size.
+/// Approximate, for normal size.
 pub(super) fn text_width(text: &str) -> f64 {
     text.chars()
         .map(|letter| if letter.is_uppercase() { 8.6 } else { 7.2 })

@@ -1,4 +1,4 @@
-//! The samples in order of time, each relative to its own lane's median.
+//! The samples in order of time, each relative to its lane's median.
 
 use super::axis::{Axis, Scale};
 use super::pen::{Anchor, Caption, Ink, svg};
@@ -9,9 +9,9 @@ use crate::analysis::Unit;
 pub struct Mark {
     /// The lane's place in the header.
     pub lane: usize,
-    /// The place in the order of time.
+    /// The index in order of time.
     pub order: f64,
-    /// The sample over its lane's median.
+    /// The sample ÷ its lane's median.
     pub ratio: f64,
 }
 
@@ -22,12 +22,12 @@ pub struct Band {
     pub noise_ratio: f64,
 }
 
-/// The content of the chart.
+/// What the chart shows.
 #[derive(Clone, Debug)]
 pub struct Scatter<'a> {
     /// The samples.
     pub marks: &'a [Mark],
-    /// The lanes that have samples: place in the header and name.
+    /// The lanes with samples: index in the header and name.
     pub lanes: &'a [(usize, String)],
     /// The A/A band, if there is one.
     pub band: Option<Band>,
@@ -39,7 +39,7 @@ const LEFT: f64 = 52.0;
 const RIGHT: f64 = 888.0;
 const TOP: f64 = 42.0;
 const BOTTOM: f64 = 204.0;
-/// A value further from the median is drawn at the edge.
+/// Values further from the median are drawn at the edge.
 const REACH: f64 = 1.5;
 
 /// The chart.

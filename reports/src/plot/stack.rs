@@ -1,7 +1,7 @@
-//! The parts of memory: a bar for each lane, stacked by part.
+//! The parts of memory: a stacked bar for each lane.
 //!
-//! Lanes differ by factors of hundreds, but a stacked bar needs a linear axis. So small bars are
-//! drawn a second time below, on a scale of their own.
+//! Bars differ by factors of hundreds, and a stacked bar needs a linear axis. So small bars are
+//! drawn again below, on their own scale.
 
 use super::axis::{Axis, Scale};
 use super::pen::{Anchor, Caption, Ink, Pen, svg, text_width};
@@ -22,7 +22,7 @@ const WIDTH: f64 = 900.0;
 const ROW: f64 = 28.0;
 const LEGEND: f64 = 34.0;
 const FOOT: f64 = 40.0;
-/// Bars below this share of the longest are drawn a second time.
+/// Bars below this share of the longest are drawn again.
 const SMALL: f64 = 0.1;
 
 /// The chart; `legend` names the parts.
@@ -102,7 +102,7 @@ fn draw(pen: &mut Pen<'_>, bars: &[&Bar], unit: Unit, top: f64, place: (f64, f64
             sum += bytes;
             if to - from > 0.05 {
                 pen.rect((from, y - 9.0), (to, y + 9.0), Ink::Part(part), 1.0);
-                // Parts are also separated by lines, not only by colour.
+                // Lines separate the parts too, not only colour.
                 pen.line((to, y - 9.0), (to, y + 9.0), Ink::Paper, 1.0);
             }
         }

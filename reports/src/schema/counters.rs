@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Extra, Parameters};
 
-/// Perf events of a cell. They are counted in a trial before the timed sections, because a counter
-/// makes each context switch more expensive.
+/// Perf events of a cell, counted in a trial before the timed sections, because a counter makes
+/// each context switch more expensive.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Counters {
     /// The workload's id.
@@ -18,11 +18,11 @@ pub struct Counters {
     /// The workload's parameters.
     #[serde(default)]
     pub parameters: Parameters,
-    /// Operations during the count; at least 1. The lane's work around its timed section is counted
-    /// too.
+    /// Operations during the count; at least 1. The count includes the lane's work around its timed
+    /// section.
     pub operations_count: u64,
-    /// Events by name, of all the lane's threads and children. An event that
-    /// could not be counted is absent, never 0.
+    /// Events by name, of all the lane's threads and children. An event that could not be counted
+    /// is absent.
     pub events: BTreeMap<String, u64>,
     /// Unknown fields, kept.
     #[serde(flatten)]

@@ -12,7 +12,7 @@ pub struct CrossCheck {
     pub source: String,
     /// The tool's name of the benchmark.
     pub name: String,
-    /// Our workload with the same operation.
+    /// Our workload of the same operation.
     pub workload: String,
     /// The lane.
     pub lane: String,

@@ -1,4 +1,4 @@
-//! Marks of progress: a block's end, and the run's.
+//! The ends of blocks and of the run.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Extra;
 
-/// Marks the end of a block: all of its records are before this line in the file.
+/// The end of a block: all of its records are above this line.
 ///
-/// A resumed run continues after its last block: records after it are measured again.
+/// A resumed run measures the records after its last block again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Block {
     /// Which block, from 0.
@@ -36,8 +36,7 @@ pub struct End {
     pub samples_count: u64,
     /// Failures in the file.
     pub failures_count: u64,
-    /// Records before this one, by their type, without the header; empty in older files,
-    /// which do not count them.
+    /// Records before this one, by type, without the header; empty in older files.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub records_count: BTreeMap<String, u64>,
     /// How long the run took.

@@ -21,7 +21,7 @@ pub enum Phase {
     After,
 }
 
-/// The state of the host at one moment, or over the time since the last one.
+/// The state of the host at one moment, or since the last sample.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EnvironmentSample {
     /// When.
@@ -29,15 +29,15 @@ pub struct EnvironmentSample {
     /// Time from the start of the run.
     #[serde(default)]
     pub at_ns: u64,
-    /// Readings by name, the unit last (`steal_ratio`, `run_queue_count`,
-    /// `frequency_hz`, `pressure_cpu_ratio`); absent if unknown, never 0.
+    /// Readings by name, which ends in the unit (`steal_ratio`, `run_queue_count`,
+    /// `frequency_hz`, `pressure_cpu_ratio`); absent if unknown.
     pub readings: BTreeMap<String, Value>,
     /// Unknown fields, kept.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// A reading outside its bound: a disturbance. The report shows it, and the gate does not use it.
+/// A reading outside its bound: a disturbance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Taint {
     /// A stable word, such as `steal`, `throttling`, `others`, `pressure_io`,
@@ -45,7 +45,7 @@ pub struct Taint {
     pub kind: String,
     /// As text: the reading, its effect and what to do.
     pub message: String,
-    /// The reading, in the unit that the message names.
+    /// The reading, in the message's unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     /// The bound that it exceeded.
@@ -59,7 +59,7 @@ pub struct Taint {
     pub extra: Extra,
 }
 
-/// The kinds of taints, and what each means for the figures.
+/// Kind, title, and meaning for the figures.
 const KINDS: [(&str, &str, &str); 16] = [
     (
         "steal",
@@ -143,7 +143,7 @@ const KINDS: [(&str, &str, &str); 16] = [
     ),
 ];
 
-/// A [`Taint::kind`] in words; for an unknown kind, its own text.
+/// A [`Taint::kind`] in words, or the kind itself if it is unknown.
 #[must_use]
 pub fn taint_title(kind: &str) -> String {
     let known = KINDS.iter().find(|(id, ..)| *id == kind);

@@ -17,28 +17,27 @@ pub struct Group {
     /// The workload's parameters.
     #[serde(default)]
     pub parameters: Parameters,
-    /// How often the shape was repeated inside each timed section.
+    /// How often each timed section repeats the shape.
     #[serde(default)]
     pub iterations: u64,
     /// Which fresh process of this lane, from 0.
     pub process_index: u64,
     /// Which block, from 0.
     pub block_index: u64,
-    /// The place among all groups of the run in order of time, from 0.
+    /// The index among all groups of the run in order of time.
     pub order_index: u64,
-    /// True for the second half of the A/A pair: the same lane in the same design. Only the
-    /// estimate of the noise uses it.
+    /// True for the second half of the A/A pair: the same lane in the same design, only to estimate
+    /// the noise.
     #[serde(default)]
     pub control: bool,
     /// Time from the start of the run to this group.
     #[serde(default)]
     pub at_ns: u64,
     /// How often the kernel moved the lane's threads to another CPU, from the process's start to
-    /// its last sample. Threads that have ended and child processes are not counted. Absent if the
-    /// kernel does not show it.
+    /// its last sample, without ended threads and children. Absent if the kernel does not show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations_count: Option<u64>,
-    /// The warm-up of the process before its first sample.
+    /// The warm-up before the first sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<WarmUp>,
     /// The samples, in the order in which they were taken.
@@ -51,14 +50,13 @@ pub struct Group {
 /// The warm-up of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WarmUp {
-    /// The timed part of it.
+    /// Its timed part.
     pub elapsed_ns: u64,
-    /// True if it ended because the process got no faster, false if it ended at its bound.
+    /// True if it ended because times became constant, false if at its bound.
     pub flat: bool,
 }
 
-/// Numbers stay below 2^53, which every language can represent exactly. As nanoseconds it is 104
-/// days.
+/// Every language represents numbers below 2^53 exactly. In nanoseconds it is 104 days.
 const EXACT: u64 = 1 << 53;
 
 impl Group {
@@ -89,14 +87,14 @@ impl Group {
     }
 }
 
-/// One timed duration, its checksum and further counts.
+/// One timed duration, with its checksum and counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
     /// Wall time of the timed section, by the monotonic clock.
     pub elapsed_ns: u64,
     /// Operations done in the timed section; at least 1.
     pub operations_count: u64,
-    /// The checksum of the answer, which the study has checked.
+    /// The checksum of the answer, already verified.
     #[serde(default)]
     pub checksum: u64,
     /// User plus system CPU time of the lane and its children.
@@ -114,7 +112,7 @@ pub struct Sample {
     /// Latencies, if the workload measures them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
-    /// Further figures by name, the unit last.
+    /// Metrics by name, which ends in the unit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
     /// Unknown fields, kept.
@@ -122,17 +120,16 @@ pub struct Sample {
     pub extra: Extra,
 }
 
-/// A ledger of memory: the change from before the tasks were made to when all
-/// of them were parked.
+/// A memory ledger: the changes from before the first task to when all tasks were parked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Memory {
     /// Tasks alive at the second reading.
     pub tasks_count: u64,
-    /// Drop of `MemAvailable` of the whole host, with the free pages in the
-    /// per-CPU lists: a check of the sum of the parts.
+    /// Drop of `MemAvailable` of the whole host, with the free pages in the per-CPU lists: a check
+    /// of the sum.
     pub available_bytes: i64,
-    /// Growth of the account of the lane's memory control group, without files
-    /// in the page cache: another check. Absent if it may not be read.
+    /// Growth of the lane's memory control group, without the page cache: another check. Absent if
+    /// it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_bytes: Option<i64>,
     /// Growth of the resident anonymous pages of the lane and its children.
@@ -147,14 +144,14 @@ pub struct Memory {
     /// Growth of the host's per-CPU area, up to what the lane's new processes can cause.
     #[serde(default)]
     pub percpu_bytes: i64,
-    /// Growth of the lane's address space. It costs nothing until it is used, so it is not part of
-    /// the sum.
+    /// Growth of the lane's address space. It is not part of the sum, because unused space costs
+    /// nothing.
     #[serde(default)]
     pub virtual_bytes: i64,
 }
 
 impl Memory {
-    /// The sum of the parts: the cost of the tasks.
+    /// The sum of the parts.
     #[must_use]
     pub fn sum_bytes(&self) -> i64 {
         self.anonymous_bytes
@@ -164,7 +161,7 @@ impl Memory {
             + self.percpu_bytes
     }
 
-    /// True if all its numbers are below [`EXACT`], so no sum or difference of them overflows.
+    /// True if all numbers are below [`EXACT`], so their sums cannot overflow.
     fn is_exact(&self) -> bool {
         let parts = [
             self.available_bytes,
@@ -185,10 +182,10 @@ impl Memory {
 pub struct Latency {
     /// True if each latency counts from the intended start (open loop).
     pub corrected: bool,
-    /// Requests a second that the load was set to; null in a closed loop.
+    /// Requests offered a second; null in a closed loop.
     #[serde(default)]
     pub offered_per_s: Option<f64>,
-    /// Requests a second that were answered.
+    /// Requests answered a second.
     pub achieved_per_s: f64,
     /// An HDR histogram as pairs of latency in nanoseconds (the bucket's highest equivalent value)
     /// and count, in ascending order of latency.
@@ -213,7 +210,7 @@ pub struct Failure {
     pub block_index: u64,
     /// The kind of failure.
     pub kind: FailureKind,
-    /// As text: the cause ("killed by SIGSEGV"), and what to do.
+    /// As text: the cause ("killed by SIGSEGV") and advice.
     pub message: String,
     /// Unknown fields, kept.
     #[serde(flatten)]
@@ -232,13 +229,13 @@ pub enum FailureKind {
     NotInstalled,
     /// The host refused: the message names the limit and the errno.
     Limit,
-    /// The process was killed by a signal or ended by itself.
+    /// A signal killed the process, or it ended by itself.
     Crashed,
-    /// The process took longer than it was given.
+    /// The process exceeded its time.
     TimedOut,
     /// The process ran out of memory.
     OutOfMemory,
-    /// The answer was wrong: the sample is void and the run has failed.
+    /// The answer was wrong, so the sample is void and the run has failed.
     WrongChecksum,
     /// The process broke the protocol.
     Protocol,
@@ -249,13 +246,13 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// True if the lane's process itself failed, and not because of a limit of the host.
+    /// True if the process failed, and not because of a limit of the host.
     #[must_use]
     pub fn is_crash(self) -> bool {
         matches!(self, FailureKind::Crashed | FailureKind::Protocol)
     }
 
-    /// True if the missing figure is expected and not a fault.
+    /// True if no figure was expected.
     #[must_use]
     pub fn is_expected(self) -> bool {
         matches!(self, FailureKind::NotSupported | FailureKind::NotInstalled)

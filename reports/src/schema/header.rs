@@ -1,4 +1,4 @@
-//! The header: everything that is known before the first sample.
+//! The header: what is known before the first sample.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,14 +20,14 @@ pub struct Header {
     /// The writer's version, such as `0.1.0`.
     #[serde(default)]
     pub threadbare_version: String,
-    /// The seed of every random choice, such as the order of the cells.
+    /// The seed of every random choice.
     pub seed: u64,
     /// How it is measured.
     pub design: Design,
     /// The host.
     pub host: Host,
-    /// The software of the run: compiler, flags, commit, kernel settings, limits, versions of
-    /// foreign toolchains; by name, absent if unknown.
+    /// The software: compiler, flags, commit, kernel settings, limits, versions of toolchains; by
+    /// name, absent if unknown.
     #[serde(default)]
     pub environment: BTreeMap<String, Value>,
     /// The lanes, in the order of the report.
@@ -65,7 +65,7 @@ impl Header {
     }
 }
 
-/// A name that occurs more than once.
+/// The first repeated name.
 fn twice<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = BTreeSet::new();
     names.find(|name| !seen.insert(*name))
@@ -87,11 +87,11 @@ pub enum Depth {
 /// How a run is measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Design {
-    /// How much is measured; `quick` is refused by the gate.
+    /// How much is measured.
     pub depth: Depth,
     /// The command line, one entry for each argument.
     pub command: Vec<String>,
-    /// Fresh processes for each lane on each workload. If the run `goes_on`, the fewest of any.
+    /// Processes for each lane on each workload. If the run `goes_on`, the fewest of any.
     pub processes_count: u64,
     /// Blocks, each of which visits its cells in a new random order. If the run `goes_on`, the
     /// fewest of any cell.
@@ -101,26 +101,24 @@ pub struct Design {
     /// The CPUs that every lane is pinned to.
     #[serde(default)]
     pub cpus: Vec<u32>,
-    /// The lane that others are compared with, where both have the cell.
+    /// The lane to which others are compared.
     pub reference_lane: String,
     /// The smallest effect that gets a verdict, as a share: 0.05 is 5%.
     pub threshold_ratio: f64,
-    /// The change that should be detectable in each cell, as a share. Present if cells were
-    /// measured until it was detectable or the time was over.
+    /// The change that should be detectable in each cell, as a share; absent if none was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision_ratio: Option<f64>,
     /// True if cells get more processes until their comparisons are decided or as precise as
-    /// requested, or until the time is over.
+    /// requested, or the time is over.
     #[serde(default)]
     pub goes_on: bool,
-    /// The part of the run in this file, if it was split.
+    /// Which shard of a run this file is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
-    /// The parts that were merged into this file. Their blocks are renumbered, because no two parts
-    /// share a block.
+    /// The shards that were merged into this file, with renumbered blocks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<Merged>,
-    /// The name of the preset, if one was requested: `peers`, `growth`.
+    /// The preset, if one was requested: `peers`, `growth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
     /// Unknown fields, kept.
@@ -128,26 +126,26 @@ pub struct Design {
     pub extra: Extra,
 }
 
-/// One part of a run that was split over several starts or equal machines.
+/// A part of a run that was split over several starts or equal machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Shard {
-    /// Which part, from 1.
+    /// Which shard, from 1.
     pub index: u32,
-    /// How many parts there are.
+    /// How many shards there are.
     pub count: u32,
 }
 
-/// The parts of a split run that one file holds.
+/// The shards in one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Merged {
-    /// The numbers of the parts, from 1, in ascending order.
+    /// The numbers of the shards, from 1, ascending and distinct.
     pub indices: Vec<u32>,
-    /// How many parts there are.
+    /// How many shards there are.
     pub count: u32,
 }
 
 impl Merged {
-    /// True if no part is missing. The indices are distinct.
+    /// True if no shard is missing.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.indices.len() as u64 >= u64::from(self.count)

@@ -9,9 +9,8 @@ use serde_json::Value;
 
 use super::Extra;
 
-/// The version of the rule that makes [`MachineKeyInputs::key`]. Version 1 used only the first CPU,
-/// and no instance type. Version 2 used the hypervisor's class, which some files of a machine do
-/// not have.
+/// The version of [`MachineKeyInputs::key`]. Version 1 used only the first CPU, and no instance
+/// type. Version 2 used the hypervisor's class, which some files of a machine lack.
 pub const MACHINE_KEY_VERSION: u32 = 3;
 
 /// The value of a fact that the host does not show.
@@ -20,14 +19,14 @@ pub const UNKNOWN: &str = "unknown";
 /// The machine of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
-    /// The machine's name in reports; may be empty. Never part of the key.
+    /// The machine's name in reports; may be empty.
     #[serde(default)]
     pub name: String,
-    /// The fields from which the machine key is made. Readers of a file compute them again from
-    /// `cores` and `facts`, see [`crate::machine`].
+    /// The fields of the machine key. Readers compute them again from `cores` and `facts`: see
+    /// [`crate::machine`].
     pub machine: MachineKeyInputs,
-    /// The online CPUs by kind, as the kernel describes them. Empty in older files, which have the
-    /// fields of the first CPU as the fact `cpuinfo`.
+    /// The online CPUs by kind, as the kernel describes them. Older files have the fields of the
+    /// first CPU as the fact `cpuinfo` instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cores: Vec<Cores>,
     /// Memory of the whole machine.
@@ -45,37 +44,35 @@ pub struct Host {
     pub extra: Extra,
 }
 
-/// The fields that distinguish kinds of machine: not frequency, bogomips or host name, which differ
-/// between equal machines. A count of 0 and an empty text mean unknown.
+/// The fields that distinguish kinds of machine. Equal machines may differ in frequency, bogomips
+/// or host name, so these are not included. A count of 0 and an empty text mean unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineKeyInputs {
     /// The CPU's architecture, such as `x86_64`.
     pub architecture: String,
     /// The names of the kinds of core.
     pub cpu_model: String,
-    /// Family, model and stepping, or implementer, variant, part and revision; of
-    /// each kind.
+    /// Family, model and stepping, or implementer, variant, part and revision; of each kind.
     #[serde(default)]
     pub cpu_stepping: String,
     /// CPU packages.
     pub sockets_count: u32,
     /// Physical cores over all packages.
     pub cores_count: u32,
-    /// Hardware threads over all cores that are online.
+    /// Online hardware threads over all cores.
     pub threads_count: u32,
     /// NUMA nodes.
     #[serde(default)]
     pub nodes_count: u32,
-    /// Caches of the first kind of core, one entry a level and kind, from the
-    /// first level up.
+    /// Caches of the first kind of core, from the first level up.
     #[serde(default)]
     pub caches: Vec<Cache>,
-    /// The hypervisor's class, such as `kvm`; `none` on bare metal, `vm` for a hypervisor of an
-    /// unknown class, `unknown` if it is not known whether there is one.
+    /// The hypervisor's class, such as `kvm`; `none` on bare metal, `vm` for an unknown class,
+    /// `unknown` if it is not known whether there is one.
     #[serde(default)]
     pub hypervisor: String,
-    /// The cloud's name for this size of machine, such as `c7g.large`; `unknown` for a virtual
-    /// machine that does not show it, empty for others.
+    /// The cloud's name for this size of machine, such as `c7g.large`; `unknown` if a virtual
+    /// machine does not show it, empty for others.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub instance_type: String,
     /// Each kind of core; empty if only the fields above are known.
@@ -93,30 +90,29 @@ pub struct CoreKind {
     pub stepping: String,
     /// Physical cores of this kind.
     pub cores_count: u32,
-    /// Hardware threads of this kind that are online.
+    /// Online hardware threads of this kind.
     pub threads_count: u32,
     /// Caches of such a core.
     #[serde(default)]
     pub caches: Vec<Cache>,
 }
 
-/// Cores of one kind as the kernel describes them. A [`CoreKind`] is made from this.
+/// Cores of one kind as the kernel describes them: the source of a [`CoreKind`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cores {
-    /// Their hardware threads that are online, as a list such as `0-3,8`.
+    /// Their online hardware threads, as a list such as `0-3,8`.
     pub cpus: String,
     /// Physical cores; 0 is unknown.
     pub cores_count: u32,
-    /// Hardware threads that are online.
+    /// Online hardware threads.
     pub threads_count: u32,
     /// The fields of the first core in `/proc/cpuinfo`, without serial numbers.
     #[serde(default)]
     pub cpuinfo: BTreeMap<String, String>,
-    /// The unit that counts events of these cores on a hybrid CPU: `cpu_core`,
-    /// `cpu_atom`.
+    /// The unit that counts events of these cores on a hybrid CPU: `cpu_core`, `cpu_atom`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted_by: Option<String>,
-    /// The kernel's measure of their speed: 1,024 for the fastest of the machine.
+    /// The kernel's measure of their speed: 1,024 is the machine's fastest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<u32>,
     /// Caches of such a core.
@@ -134,9 +130,9 @@ pub struct Cache {
     pub level: u32,
     /// `data`, `instruction` or `unified`.
     pub kind: String,
-    /// The size of one such cache; 0 is unknown.
+    /// The size of one; 0 is unknown.
     pub size_bytes: u64,
-    /// The number of hardware threads that share such a cache.
+    /// How many hardware threads share one.
     #[serde(default)]
     pub shared_by_count: u32,
 }
@@ -159,10 +155,9 @@ impl MachineKeyInputs {
 
     /// The machine key: equal for equal inputs, short enough to read.
     ///
-    /// It is the key's version, the architecture and FNV-1a (64 bits) over the inputs, each field
-    /// ended by a byte that no field contains. Of the hypervisor it includes only whether there is
-    /// one, because some runs of a machine do not know its class. The key distinguishes machines;
-    /// it does not prove which machine was measured.
+    /// It has the key's version, the architecture and FNV-1a (64 bits) over the inputs, each field
+    /// ended by a byte that no field contains. It includes whether there is a hypervisor, but not
+    /// its class, which some runs of a machine do not know.
     #[must_use]
     pub fn key(&self) -> String {
         let mut text = String::new();

@@ -12,8 +12,7 @@ use super::Extra;
 pub struct Lane {
     /// The stable name, such as `threadbare`; groups refer to it.
     pub name: String,
-    /// The name of one of its tasks in a sentence: `Go goroutine`, `thread`,
-    /// `tokio task`. Without an article.
+    /// The name of one of its tasks, without article: `Go goroutine`, `thread`, `tokio task`.
     pub noun: String,
     /// The language and its version.
     #[serde(default)]
@@ -21,19 +20,19 @@ pub struct Lane {
     /// The runtime or library measured, and its version.
     #[serde(default)]
     pub runtime: String,
-    /// The commit of git from which its program was built; empty if it is not known.
+    /// The git commit of its program; empty if unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub commit: String,
     /// The lane that this one is a variant of (`thread` for `thread-16k`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant_of: Option<String>,
-    /// One sentence that distinguishes it; may be empty.
+    /// One sentence about it; may be empty.
     #[serde(default)]
     pub remark: String,
     /// The number of CPUs that the lane reported.
     #[serde(default)]
     pub cpus_count: u32,
-    /// Every workload of the lane's catalogue; null when it can be run, else why not.
+    /// Every workload of the lane; null if the lane can run it, else why not.
     #[serde(default)]
     pub workloads: BTreeMap<String, Option<String>>,
     /// Unknown fields, kept.

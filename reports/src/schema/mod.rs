@@ -1,21 +1,17 @@
 //! The types of the records in a result file.
 //!
-//! A result file is JSON Lines. The first line is a [`Header`], then come [`Counters`], [`Group`]s,
-//! [`Failure`]s, [`EnvironmentSample`]s, [`Taint`]s and [`Block`] marks in the order in which they
-//! happened, and the last is an [`End`]. A file without an `End` belongs to a run that was cut
-//! short; its content is still valid.
+//! A result file is JSON Lines: first a [`Header`], then [`Counters`], [`Group`]s, [`Failure`]s,
+//! [`EnvironmentSample`]s, [`Taint`]s and [`Block`] marks in order of time, last an [`End`]. A file
+//! without an `End` belongs to a run that was cut short; its content is still valid.
 //!
-//! A *kept* run ([`crate::store::Kept`]) has the same records. All records of one kind are one line
-//! of columns, from which the reader makes the records again.
+//! A *kept* run ([`crate::store::Kept`]) has the records of each kind in one line of columns.
 //!
 //! # Invariants
 //!
-//! 1. A file is only ever appended to, and never after its `End`.
+//! 1. Lines are only appended, and never after the `End`.
 //! 2. Units are in the names: `_ns`, `_bytes`, `_count`, `_per_s`, `_ratio`.
-//! 3. A reader keeps fields and kinds of record that it does not know (`extra`,
-//!    [`Record::Unknown`]), so that rewriting a newer file loses nothing.
-//!    [`SCHEMA_VERSION`] rises only when an old reader would *misread* a new
-//!    file.
+//! 3. A reader keeps fields and records that it does not know (`extra`, [`Record::Unknown`]).
+//!    [`SCHEMA_VERSION`] rises only when an old reader would *misread* a new file.
 
 mod counters;
 mod cross_check;
@@ -47,11 +43,10 @@ pub use workload::{
 
 /// The version of files of plain lines.
 pub const SCHEMA_VERSION: u32 = 1;
-/// The version of files whose records are in columns, as those of kept runs are. It is the newest
-/// version that can be read.
+/// The version of files with columns, such as kept runs, and the newest that can be read.
 pub const COLUMNS_VERSION: u32 = 2;
 
-/// Fields of a later version, kept as they were read.
+/// Fields of a later version.
 pub type Extra = BTreeMap<String, Value>;
 
 /// A workload's parameters by name, each with its unit in its name.
@@ -61,7 +56,7 @@ pub type Parameters = BTreeMap<String, u64>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Record {
-    /// The first line: the workloads, the lanes, the host and the design.
+    /// The first line.
     Header(Box<Header>),
     /// Samples of one lane on one workload, from one process in one block.
     Group(Group),
@@ -103,14 +98,11 @@ impl Record {
         }
     }
 
-    /// Reads one record from a parsed line and checks it.
-    ///
-    /// A record of an unknown kind is kept; a known kind with wrong contents
-    /// is an error.
+    /// Reads one record from a parsed line and checks it. A record of an unknown kind is kept.
     ///
     /// # Errors
     ///
-    /// The problem of the record, as text.
+    /// What is wrong with the record.
     pub fn from_value(value: Value) -> Result<Record, String> {
         let Value::Object(mut object) = value else {
             return Err("a record must be a JSON object".to_owned());
@@ -121,7 +113,7 @@ impl Record {
         Record::of_kind(&kind, Value::Object(object))
     }
 
-    /// Reads one record of this kind from its other fields and checks it.
+    /// Reads one record of this kind and checks it.
     ///
     /// # Errors
     ///
@@ -163,9 +155,7 @@ impl Record {
     }
 }
 
-/// The JSON Schema of one line of a result file.
-///
-/// It is checked in as `reports/result.schema.json`.
+/// The JSON Schema of one line of a result file, as in `reports/result.schema.json`.
 #[must_use]
 pub fn json_schema() -> Value {
     let mut schema = schemars::schema_for!(Record).to_value();

@@ -1,4 +1,4 @@
-//! A workload as the header describes it: all facts that the report prints.
+//! A workload as the header describes it.
 
 use std::collections::BTreeMap;
 
@@ -14,42 +14,40 @@ pub struct Workload {
     pub id: String,
     /// A title of a few words.
     pub title: String,
-    /// The question that it answers, as one sentence with its question mark.
+    /// The question that it answers, as one sentence.
     pub question: String,
     /// The name of one operation, as a noun: `spawn`, `switch`, `request`.
     pub operation: String,
-    /// A task's work in one operation, as a gerund phrase that can begin or end
-    /// a sentence: `spawning and joining one task`.
+    /// A task's work in one operation, as a phrase: `spawning and joining one task`.
     pub activity: String,
     /// The quantities that are measured, the most important first.
     pub measures: Vec<Measure>,
-    /// Further figures of the samples' `metrics` that the report should show.
+    /// The metrics that the report shows.
     #[serde(default)]
     pub metrics: Vec<Metric>,
-    /// The parameter that is swept, if there is one: the x axis.
+    /// The swept parameter, if there is one: the x axis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axis: Option<String>,
-    /// The kind of cost that it measures: `raw stack switch`, `scheduler hop`, `kernel I/O hop`.
-    /// Workloads of different kinds are never compared. May be empty.
+    /// The kind of cost: `raw stack switch`, `scheduler hop`, `kernel I/O hop`. Workloads of
+    /// different kinds are never compared. May be empty.
     #[serde(default)]
     pub level: String,
-    /// The meaning of each parameter, by name. If the values are codes, it explains them.
+    /// The meaning of each parameter, and of its values if they are codes.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
-    /// The id of its group in the header; if it is empty, the id's first word.
+    /// The id of its group in the header; if empty, the first word of `id`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub group: String,
-    /// Its place on the page's first screen; absent if it has none.
+    /// Its place on the page's first screen, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_screen: Option<FirstScreen>,
-    /// How the report uses its figures, in addition to the workload's own question.
+    /// Further uses of its figures in the report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
-    /// The ids of its most important quantities; empty if that is the first one.
+    /// The ids of its most important quantities; if empty, the first quantity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub telling: Vec<String>,
-    /// Another workload that measures the same as this one, at some values of this one's
-    /// parameters.
+    /// Another workload that this one repeats at some values of its parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<SameAs>,
     /// Costs that a figure includes; may be empty.
@@ -73,8 +71,8 @@ impl Workload {
         }
     }
 
-    /// The meaning of `value` for a parameter whose values are codes, described as `0: an atomic,
-    /// 1: a mutex`. `None` for parameters that count.
+    /// The meaning of a code, if the parameter is described as `0: an atomic, 1: a mutex`. `None`
+    /// for parameters that count.
     #[must_use]
     pub fn words_of_code(&self, parameter: &str, value: u64) -> Option<&str> {
         fn code(text: &str) -> Option<(u64, &str)> {
@@ -85,7 +83,7 @@ impl Workload {
         code(meaning)?;
         let (mut found, mut rest) = (None, meaning.as_str());
         while let Some((number, words)) = code(rest) {
-            // The words end at the next code, because they may contain commas themselves.
+            // The words end at the next code, because they may contain commas.
             let mut commas = words.match_indices(", ").map(|(at, _)| at);
             let end = commas.find(|&at| code(&words[at + 2..]).is_some());
             if number == value {
@@ -97,7 +95,7 @@ impl Workload {
     }
 }
 
-/// Several workloads of one kind, under one heading.
+/// Workloads under one heading.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkloadGroup {
     /// The id, such as `spawn`; workloads refer to it.
@@ -135,17 +133,17 @@ pub enum FirstQuestion {
 pub struct FirstScreen {
     /// The question that it answers.
     pub question: FirstQuestion,
-    /// Of the workloads that were run, the one with the lowest rank answers the question.
+    /// Of the measured workloads, the one with the lowest rank answers the question.
     pub rank: u32,
-    /// The id of the quantity that answers it; absent for the first one.
+    /// The id of the quantity that answers it; absent for the main one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<String>,
-    /// The values that a case must have to answer it; its other parameters may have any.
+    /// The values that a case must have to answer it.
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     pub parameters: Parameters,
 }
 
-/// The uses of a workload's figures, in addition to its own question.
+/// Further uses of a workload's figures in the report.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -153,15 +151,15 @@ pub struct FirstScreen {
 pub enum Role {
     /// The cost of creating a task.
     Create,
-    /// A task's start and end, each separately; `finish_ns` is the end.
+    /// A task's start, and as `finish_ns` its end.
     StartAndEnd,
-    /// The cost of a switch by the lane's own means.
+    /// The cost of a switch by the lane's scheduler.
     Switch,
-    /// The cost of a switch through the kernel, if processes and threads do the same.
+    /// The cost of a switch by the kernel, if processes and threads do the same.
     ProcessSwitch,
     /// The cost of a message.
     Communicate,
-    /// A token that goes to another task and back: two switches.
+    /// A token to another task and back: two switches.
     RoundTrip,
     /// The round trip of a token, by the number of CPUs (`workers_count`).
     RoundTripByCpus,
@@ -182,7 +180,7 @@ pub enum Role {
     Unknown,
 }
 
-/// The cases in which a workload measures the same as another.
+/// When a workload measures the same as another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SameAs {
     /// The other workload's id.
@@ -201,14 +199,14 @@ pub enum Measure {
     Time,
     /// Operations a second.
     Throughput,
-    /// The memory ledger, by regression over the task count.
+    /// The memory ledger, a regression over the task count.
     Memory,
     /// The distribution of latencies.
     Latency,
-    /// Speed-up over the number of workers (the [`Workload::axis`]).
+    /// Speed-up over workers (the [`Workload::axis`]).
     Scaling,
-    /// Efficiency over the number of workers, if the work grows with them: the time with the fewest
-    /// workers ÷ the time.
+    /// Efficiency over workers, if the work grows with them: the time with the fewest workers ÷ the
+    /// time.
     Efficiency,
 }
 
@@ -223,10 +221,10 @@ pub enum Better {
     Higher,
 }
 
-/// One further figure of a workload.
+/// A further figure of a workload.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Metric {
-    /// Its name in the samples, the unit last.
+    /// Its name in the samples, which ends in the unit.
     pub name: String,
     /// Its name in the report.
     pub title: String,

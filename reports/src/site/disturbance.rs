@@ -5,19 +5,19 @@ use std::cmp::Reverse;
 use super::Setup;
 use crate::format;
 
-/// One kind of disturbance over the runs of a setup.
+/// A kind of disturbance in the runs of a setup.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Disturbance<'a> {
     /// The kind, in words.
     pub title: &'a str,
-    /// The largest share of a run's blocks; `None` if it was present during a whole run.
+    /// The largest share of a run's blocks; `None` if it affected a whole run.
     pub share: Option<f64>,
     /// The number of affected runs.
     pub runs_count: usize,
 }
 
 impl Disturbance<'_> {
-    /// The disturbance in a few words; `runs_count` is the number of the setup's runs.
+    /// In a few words; `runs_count` is the number of the setup's runs.
     #[must_use]
     pub fn text(&self, runs_count: usize) -> String {
         let when = match self.share {
@@ -56,7 +56,7 @@ impl Disturbed {
 }
 
 impl Setup {
-    /// The disturbances of its runs, the most frequent first, and the permanent ones last.
+    /// The most frequent first, and those of whole runs last.
     #[must_use]
     pub fn disturbances(&self) -> Vec<Disturbance<'_>> {
         let mut found: Vec<Disturbance<'_>> = Vec::new();
@@ -81,7 +81,7 @@ impl Setup {
         found
     }
 
-    /// How much of its runs was disturbed.
+    /// How much of the most disturbed run was disturbed.
     #[must_use]
     pub fn disturbed(&self) -> Disturbed {
         let found = self.disturbances();

@@ -1,5 +1,5 @@
-//! The facts of a machine and its software. The site shows them beside the machine's figures, and
-//! readers can filter by them. Two setups of a machine differ in at least one of them.
+//! The facts of a machine and its software: the site shows them, filters by them, and separates
+//! setups by them.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -21,25 +21,25 @@ pub struct Fact {
 }
 
 impl Fact {
-    /// Whether the value is known completely: for a hypervisor, with its class.
+    /// True if the value is known; for a hypervisor, if its class is.
     #[must_use]
     pub fn is_told(&self) -> bool {
         !["", UNKNOWN, "vm"].contains(&self.value.as_str())
     }
 
-    /// The names in their order: those of the machine first, the settings last.
+    /// In their order: the machine's first, the settings last.
     pub fn names() -> impl Iterator<Item = &'static str> {
         let settings = SETTINGS.iter().map(|(name, _)| *name);
         Self::MAIN.into_iter().chain(settings)
     }
 
-    /// Whether it is one of `SETTINGS`.
+    /// True for the facts in `SETTINGS`.
     #[must_use]
     pub fn is_setting(&self) -> bool {
         !Self::MAIN.contains(&self.name)
     }
 
-    /// The names of the other facts.
+    /// The other facts.
     const MAIN: [&'static str; 18] = [
         "CPU",
         "architecture",
@@ -62,9 +62,9 @@ impl Fact {
     ];
 }
 
-/// Settings of the build, of the kernel and of limits that may change a figure, each with its
-/// name in the header's environment. Limits on the number of processes are not among them: a case
-/// that reaches one of them has no figure.
+/// Settings of the build, of the kernel and of limits that may change a figure, each with its name
+/// in the header's environment. A limit on the number of processes is not here, because it prevents
+/// a figure instead of changing it.
 const SETTINGS: [(&str, &str); 23] = [
     ("target", "target"),
     ("optimisation", "opt_level"),
@@ -116,7 +116,7 @@ fn values(run: &Run) -> [String; 18] {
         (threads, cores) if threads > 0 && cores > 0 && threads % cores == 0 => {
             (threads / cores).to_string()
         }
-        // Some cores have several threads and some have one, as in hybrid CPUs.
+        // Some cores of a hybrid CPU have several threads.
         (threads, cores) if threads > 0 && cores > 0 => "mixed".to_owned(),
         _ => String::new(),
     };
@@ -164,8 +164,8 @@ fn values(run: &Run) -> [String; 18] {
     ]
 }
 
-/// The releases that no other fact has: of lanes in other languages than Rust and Go, and of lanes
-/// with a version in their name.
+/// Releases of lanes in other languages than Rust and Go, and of lanes with a version in their
+/// name.
 fn other_runtimes(run: &Run) -> String {
     let mut found = BTreeSet::new();
     for lane in &run.header.lanes {
@@ -189,20 +189,20 @@ fn other_runtimes(run: &Run) -> String {
     }
 }
 
-/// A setting of the environment; empty if the file does not have it.
+/// Empty if the file lacks it.
 fn setting(run: &Run, name: &str) -> String {
     const NO_LIMIT: u64 = 1 << 62;
     let environment = &run.header.environment;
     let Some(value) = environment.get(name) else {
-        // A file of a build without flags has no such entry.
+        // A build without flags has no such entry.
         let is_build_told = name == "rustflags" && environment.contains_key("rustc");
         return if is_build_told { "none" } else { "" }.to_owned();
     };
     let said = text(Some(value));
     match (name, value.as_u64()) {
         (_, Some(NO_LIMIT..)) => "unlimited".to_owned(),
-        // The system derives them from the size of the memory, which differs slightly between
-        // machines of one kind.
+        // The system derives these limits from the memory, which differs slightly between machines
+        // of one kind.
         ("cgroup_pids_max", Some(count)) => format::count(rounded(count)),
         ("cgroup_memory_max" | "locked_memory_limit_bytes", Some(bytes)) => {
             format::bytes(rounded(bytes) as f64)
@@ -215,7 +215,7 @@ fn setting(run: &Run, name: &str) -> String {
     }
 }
 
-/// The value rounded to two digits.
+/// To two digits.
 fn rounded(value: u64) -> u64 {
     let step = 10_u64.pow(value.checked_ilog10().unwrap_or(0).saturating_sub(1));
     value.saturating_add(step / 2) / step * step
@@ -228,17 +228,16 @@ fn text(value: Option<&Value>) -> String {
     })
 }
 
-/// The word in brackets, with which the kernel marks the chosen value.
+/// The kernel marks the chosen value with brackets.
 fn chosen(text: &str) -> String {
     inner(text, ['[', ']']).unwrap_or(text).to_owned()
 }
 
-/// The text between the first pair of these signs.
 fn inner(text: &str, [open, close]: [char; 2]) -> Option<&str> {
     Some(text.split_once(open)?.1.split_once(close)?.0)
 }
 
-/// Whether the kernel mitigates any vulnerability of the CPU, from its report about each.
+/// Whether the kernel mitigates the CPU's vulnerabilities, by its report on each.
 fn mitigations(found: Option<&Value>) -> String {
     let Some(Value::Object(all)) = found else {
         return String::new();

@@ -1,4 +1,4 @@
-//! A figure of one lane on one machine, for one run and for several runs together.
+//! A lane's figure on one machine, of one run or of several.
 
 use serde::Serialize;
 
@@ -10,18 +10,17 @@ use crate::stats::Verdict;
 use crate::stats::bootstrap::{Interval, Replicates};
 use crate::stats::quantile::median;
 
-/// The axis of workloads that are measured on 1, 2, … and all CPUs.
 const WORKERS: &str = "workers_count";
 
-/// With fewer runs, the interval spans the intervals of the single runs.
+/// With fewer runs, the interval contains the intervals of all runs.
 const FEWEST_FOR_BOOTSTRAP: usize = 6;
 
-/// The identity of a figure, which is the same on machines of any size.
+/// Identifies a figure, on machines of any size.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
     /// The workload's id.
     pub workload: String,
-    /// The parameters, without the number of workers if that is all CPUs.
+    /// The parameters, without the number of workers if it is all CPUs.
     pub case: Case,
     /// The quantity's id.
     pub quantity: String,
@@ -30,20 +29,19 @@ pub struct Place {
 /// A lane's figure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figure {
-    /// The median over runs of each run's figure.
+    /// The median over runs.
     pub value: f64,
-    /// For one run its own interval; for a few, the span of their intervals; for many, the interval
-    /// of their median.
+    /// Of one run its own interval; of a few, the span of theirs; of many, that of their median.
     pub interval: Option<Interval>,
     /// How many runs.
     pub runs_count: usize,
-    /// The ratio to the reference lane of the same run, inverted if a higher figure is better.
+    /// To the reference lane of the same run; below 1 is better.
     pub ratio: Option<f64>,
-    /// The verdict of all runs; `CannotTell` if their verdicts differ.
+    /// `CannotTell` if the runs' verdicts differ.
     pub verdict: Option<Verdict>,
     /// `at most` or `at least` if the value is only a bound.
     pub sign: &'static str,
-    /// The factor by which a rate that was searched for may be higher; 1 for other figures.
+    /// How much higher than found a searched rate may be, as a factor; 1 for other figures.
     #[serde(skip)]
     pub reach: f64,
     /// The unit.
@@ -68,7 +66,7 @@ impl Figure {
         format!("{}{}", self.sign, self.unit.text(self.value))
     }
 
-    /// The interval as text; empty if there is none.
+    /// Empty if there is no interval.
     #[must_use]
     pub fn interval_text(&self) -> String {
         self.interval.map_or_else(String::new, |interval| {
@@ -79,8 +77,7 @@ impl Figure {
         })
     }
 
-    /// Whether the intervals of both, extended by their reach, overlap. Then neither is called
-    /// higher. False if either has no interval.
+    /// True if the intervals, extended by their reach, overlap: neither figure is called higher.
     #[must_use]
     pub fn overlaps(&self, other: &Figure) -> bool {
         let both = self.interval.zip(other.interval);
@@ -89,7 +86,7 @@ impl Figure {
         })
     }
 
-    /// This figure over `other`, inverted if a higher figure is better.
+    /// This figure ÷ `other`, inverted if a higher figure is better.
     #[must_use]
     pub fn over(&self, other: &Figure) -> Option<f64> {
         let ratio = match self.higher_is_better {
@@ -100,7 +97,7 @@ impl Figure {
     }
 }
 
-/// The quantities of the workload that the site shows.
+/// The quantities that the site shows.
 pub(super) fn quantities(workload: &Workload) -> Vec<Quantity> {
     let wanted = workload.first_screen.as_ref();
     let wanted = wanted.and_then(|screen| screen.quantity.as_deref());
@@ -109,7 +106,7 @@ pub(super) fn quantities(workload: &Workload) -> Vec<Quantity> {
     all
 }
 
-/// The quantity by which the workload answers a question of the first screen.
+/// The quantity that answers a question of the first screen.
 pub(super) fn answering(workload: &Workload) -> Option<Quantity> {
     let screen = workload.first_screen.as_ref()?;
     let mut all = quantities(workload).into_iter();
@@ -119,7 +116,6 @@ pub(super) fn answering(workload: &Workload) -> Option<Quantity> {
     }
 }
 
-/// The main figures of a run.
 pub(super) fn of_run(run: &Run, analysis: &Analysis) -> Vec<(Place, String, Figure)> {
     let mut found = Vec::new();
     for workload in &run.header.workloads {
@@ -166,7 +162,7 @@ fn of_row(row: &Row) -> Option<Figure> {
         (true, false) => (estimate.value, ""),
     };
     let standing = row.standing.as_ref();
-    // A run without that lane has ratios to another lane, which are not comparable.
+    // A run without that lane has ratios to another one, which are not comparable.
     let standing = standing.filter(|standing| standing.reference_lane == FALLBACK_REFERENCE);
     Some(Figure {
         value,
@@ -181,7 +177,7 @@ fn of_row(row: &Row) -> Option<Figure> {
     })
 }
 
-/// The figure of several runs together.
+/// The figure of several runs of one setup.
 ///
 /// # Panics
 ///
@@ -221,7 +217,7 @@ pub(super) fn together(runs: &[Figure]) -> Figure {
             true => first.verdict,
             false => Some(Verdict::CannotTell),
         },
-        // If the figure is a bound in one run, it is a bound for all.
+        // A bound in one run is a bound for all.
         sign: runs.iter().map(|run| run.sign).max().unwrap_or(""),
         reach: runs.iter().map(|run| run.reach).fold(1.0, f64::max),
         ..first
@@ -279,7 +275,7 @@ mod tests {
         for reach in [2.0, f64::INFINITY] {
             let vague = with(100.0, reach);
             assert!(vague.overlaps(&high) && high.overlaps(&vague));
-            // One of several runs is enough.
+            // One such run of several is enough.
             assert!(together(&[low.clone(), vague]).overlaps(&high));
         }
         assert!(!low.overlaps(&with(200.0, f64::INFINITY)));

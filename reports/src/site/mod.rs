@@ -1,8 +1,8 @@
-//! Many machines: the figures of a folder of runs, machine by machine.
+//! The figures of many machines, from a folder of runs.
 //!
 //! Runs of one machine and one setup (kernel, mitigations, releases, settings) are replicates:
-//! their figures are combined, and their spread is the interval. Machines are shown side by side and
-//! never averaged, and there are no p-values across machines.
+//! their figures are combined, and their spread is the interval. Machines are never averaged, and
+//! there are no p-values across machines.
 
 mod disturbance;
 mod facts;
@@ -36,19 +36,19 @@ pub struct Collection {
     pub machines: Vec<Machine>,
     /// The first screen's questions, each with the place that most runs have.
     pub questions: Vec<Question>,
-    /// All lanes, in the order of the first run that has them.
+    /// In the order of the first run that has them.
     pub lanes: Vec<String>,
-    /// All places, in the order of the first run that has them.
+    /// In the order of the first run that has them.
     pub places: Vec<Titled>,
-    /// The lane with which all others are compared.
+    /// The lane of all ratios.
     pub reference_lane: String,
-    /// The files that are not accepted and the folders that could not be read, with the reasons.
+    /// The files that are not accepted and the folders that could not be read.
     pub apart: Vec<Apart>,
-    /// How many folders and files could not be read.
+    /// How many files and folders could not be read.
     pub unread_count: usize,
 }
 
-/// A question, and the place that answers it on every machine.
+/// A question with the place that answers it on all machines.
 #[derive(Clone, Debug, Serialize)]
 pub struct Question {
     /// The question.
@@ -64,13 +64,13 @@ pub struct Titled {
     pub place: Place,
     /// The workload's title.
     pub title: String,
-    /// The parameters that distinguish it from others, in words; may be empty.
+    /// The parameters that distinguish it, in words; may be empty.
     pub case_text: String,
     /// The title of the quantity.
     pub quantity: String,
 }
 
-/// A machine: all runs of one key.
+/// All runs with one machine key.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
     /// The machine key.
@@ -81,19 +81,19 @@ pub struct Machine {
     pub setups: Vec<Setup>,
 }
 
-/// Runs of one machine in one state.
+/// Runs of one machine with equal facts.
 #[derive(Clone, Debug, Serialize)]
 pub struct Setup {
-    /// The facts of the machine and its software, in the order of [`Fact::names`].
+    /// In the order of [`Fact::names`].
     pub facts: Vec<Fact>,
     /// The number of CPUs of each lane.
     pub cpus_count: usize,
     /// The runs, the newest first.
     pub runs: Vec<Kept>,
-    /// The figures of all runs together, by place and lane.
+    /// Of all runs together.
     #[serde(skip)]
     pub figures: Figures,
-    /// True for test data that a program derived from other runs.
+    /// True for test data derived from other runs.
     pub derived: bool,
 }
 
@@ -106,12 +106,12 @@ pub struct Kept {
     pub started: String,
     /// Its id.
     pub run_id: String,
-    /// Its disturbances, the most frequent first.
+    /// The most frequent first.
     pub disturbances: Vec<Tainted>,
-    /// The file, if it is a kept run, which the site may publish.
+    /// The file of a kept run, which the site may publish.
     #[serde(skip)]
     pub raw: Option<Raw>,
-    /// Its own figures, by place and lane.
+    /// Of this run.
     #[serde(skip)]
     pub figures: Figures,
 }
@@ -119,9 +119,9 @@ pub struct Kept {
 /// The file of a kept run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raw {
-    /// Where it is.
+    /// Its path.
     pub source: PathBuf,
-    /// Its path below the folder of all machines, as [`kept_path`] makes it.
+    /// Its path below the site's folder of runs, by [`kept_path`].
     pub place: PathBuf,
 }
 
@@ -131,9 +131,9 @@ pub type Figures = BTreeMap<Place, BTreeMap<String, Figure>>;
 /// A file that is not in the figures.
 #[derive(Clone, Debug, Serialize)]
 pub struct Apart {
-    /// The file, below the folder.
+    /// The path below the folder.
     pub file: String,
-    /// Whether it is quarantined or refused.
+    /// Quarantined or refused.
     pub standing: Standing,
     /// The reasons.
     pub reasons: Vec<String>,
@@ -156,21 +156,20 @@ impl Machine {
 }
 
 impl Setup {
-    /// The value of a fact.
+    /// Empty for an unknown name.
     #[must_use]
     pub fn fact(&self, name: &str) -> &str {
         let found = self.facts.iter().find(|fact| fact.name == name);
         found.map_or("", |fact| &fact.value)
     }
 
-    /// Whether its lanes had all CPUs of the machine. Figures for some of the CPUs do not show the
-    /// machine's size.
+    /// True if the lanes had all CPUs. Otherwise figures do not show the machine's size.
     #[must_use]
     pub fn has_all_cpus(&self) -> bool {
         self.fact("CPUs of the run") == "all"
     }
 
-    /// The figures of a place, the best first.
+    /// The best first.
     #[must_use]
     pub fn ranked(&self, place: &Place) -> Vec<(&str, &Figure)> {
         let lanes = self.figures.get(place).into_iter().flatten();
@@ -187,8 +186,8 @@ impl Collection {
     ///
     /// # Errors
     ///
-    /// The file system's error for the folder. A file that cannot be read is one of
-    /// those that are [apart](Collection::apart).
+    /// The file system's error for the folder. Files that cannot be read are
+    /// [apart](Collection::apart).
     pub fn read(folder: &Path) -> io::Result<Collection> {
         let Files { found, unread } = Files::below(folder)?;
         let mut digests = digests(&found);
@@ -251,8 +250,7 @@ impl Collection {
             let own = machines.entry(digest.key.clone()).or_default();
             own.push((file, digest));
         }
-        // The text above all machines is the one in most runs. If several are as frequent, it is
-        // the newest.
+        // The text of most runs, or the newest of equally frequent ones.
         for titled in &mut self.places {
             let words = said.remove(&titled.place).unwrap_or_default();
             let most = words.into_iter().max_by(|(_, a), (_, b)| a.cmp(b));
@@ -266,7 +264,7 @@ impl Collection {
             let name = |one: &Machine| (one.inputs.cpu_model.clone(), one.inputs.threads_count);
             name(a).cmp(&name(b)).then_with(|| a.key.cmp(&b.key))
         });
-        // A question's place, too, has the text of most runs.
+        // A question's place has the same text.
         for question in &mut self.questions {
             let titled = self.places.iter();
             let place = &question.place.place;
@@ -282,14 +280,14 @@ impl Collection {
         machines.flat_map(|machine| machine.setups.iter().map(move |setup| (machine, setup)))
     }
 
-    /// How many runs are in the figures.
+    /// Runs in the figures.
     #[must_use]
     pub fn runs_count(&self) -> usize {
         self.setups().map(|(_, setup)| setup.runs.len()).sum()
     }
 }
 
-/// The parts of a run that are used here.
+/// What the site needs of a run.
 struct Digest {
     key: String,
     inputs: MachineKeyInputs,
@@ -306,7 +304,7 @@ struct Digest {
     derived: bool,
 }
 
-/// The result of the checks of each file, and the digest of each run that can be read.
+/// The checks of each file, and the digest of each readable run.
 fn digests(files: &[PathBuf]) -> Vec<(Looked, Option<Digest>)> {
     let next = AtomicUsize::new(0);
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -334,8 +332,7 @@ fn digests(files: &[PathBuf]) -> Vec<(Looked, Option<Digest>)> {
 }
 
 fn digest(path: &Path, mut run: Run) -> Digest {
-    // All runs are compared with one lane, because otherwise their ratios would have different
-    // meanings.
+    // One reference lane for all runs, because otherwise ratios would not be comparable.
     run.header.design.reference_lane = FALLBACK_REFERENCE.to_owned();
     let run = &run;
     let analysis = Analysis::of_main_figures(run);
@@ -383,8 +380,7 @@ fn digest(path: &Path, mut run: Run) -> Digest {
     }
 }
 
-/// The place with its text, which contains only the parameters that differ between the workload's
-/// places.
+/// With only the parameters that differ between the workload's places.
 fn titled(workload: &Workload, place: &Place, figures: &[(Place, String, Figure)]) -> Titled {
     let cases = figures
         .iter()
@@ -404,7 +400,7 @@ fn titled(workload: &Workload, place: &Place, figures: &[(Place, String, Figure)
     }
 }
 
-/// The question that the place answers, and its rank for it.
+/// The place's question, and its rank for that.
 fn answers_question(workload: &Workload, place: &Place) -> Option<(FirstQuestion, u32)> {
     let screen = workload.first_screen.as_ref()?;
     let quantity = figure::answering(workload)?;
@@ -413,8 +409,8 @@ fn answers_question(workload: &Workload, place: &Place) -> Option<(FirstQuestion
         .then_some((screen.question, screen.rank))
 }
 
-/// For each question the place that most runs have. If several are as frequent, it is the place
-/// with the lowest rank, then with the most lanes, then the largest case, as on a run's own page.
+/// For each question the place that most runs have; then by lowest rank, most lanes and largest
+/// case, as on a run's own page.
 fn questions<'a>(digests: impl Iterator<Item = &'a Digest>) -> Vec<Question> {
     type Seen<'a> = (usize, usize, u32, &'a Digest);
     let mut seen: BTreeMap<FirstQuestion, BTreeMap<&Place, Seen<'_>>> = BTreeMap::new();

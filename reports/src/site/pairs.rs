@@ -1,5 +1,4 @@
-//! Setups that differ in one fact only. They show the effect of the fact, as far as two machines
-//! can show it.
+//! Pairs of setups that differ in one fact: they indicate its effect.
 
 use std::cmp::Ordering;
 
@@ -22,14 +21,14 @@ pub struct Change<'a> {
 pub struct Pair<'a> {
     /// The first, with its machine.
     pub from: (&'a Machine, &'a Setup),
-    /// The second.
+    /// The second, with its machine.
     pub to: (&'a Machine, &'a Setup),
-    /// For each question, the second setup's figure over the first's, inverted if a higher figure
-    /// is better: the median over the lanes that both have.
+    /// For each question, the second setup's figure ÷ the first's, inverted if a higher figure is
+    /// better: the median over common lanes.
     pub ratios: Vec<Option<f64>>,
 }
 
-/// The pairs by the fact in which they differ, in the order of [`Fact::names`].
+/// In the order of [`Fact::names`].
 #[must_use]
 pub fn pairs(collection: &Collection) -> Vec<Change<'_>> {
     let setups: Vec<(&Machine, &Setup)> = collection.setups().collect();
@@ -58,9 +57,9 @@ pub fn pairs(collection: &Collection) -> Vec<Change<'_>> {
     changes
 }
 
-/// The index of the only fact in which the two differ. Machines with two keys and equal facts
-/// differ in something that is not shown (caches, stepping), so they make no pair. Setups of which
-/// one has an unknown value make no pair either.
+/// The index of the only fact in which the two differ. Two machines with equal facts differ in
+/// something that is not shown (caches, stepping), so they make no pair; neither does an unknown
+/// value.
 fn only_difference(a: &(&Machine, &Setup), b: &(&Machine, &Setup)) -> Option<usize> {
     let facts = a.1.facts.iter().zip(&b.1.facts).enumerate();
     let mut differing = facts.filter(|(_, (a, b))| a.value != b.value);

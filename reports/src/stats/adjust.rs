@@ -1,7 +1,7 @@
 //! Many comparisons on one page.
 
-/// Which of `p_values` are discoveries when at most `rate` of the
-/// discoveries may be false (Benjamini and Hochberg, 1995).
+/// Which of `p_values` are discoveries if at most `rate` of the discoveries may be false (Benjamini
+/// and Hochberg, 1995).
 #[must_use]
 pub fn benjamini_hochberg(p_values: &[f64], rate: f64) -> Vec<bool> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn example_of_the_paper_gives_its_four_discoveries() {
-        // Benjamini and Hochberg, 1995, section 3.2: fifteen p-values.
+        // Section 3.2 of the paper: fifteen p-values.
         let p_values = [
             0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262,
             0.5719, 0.6528, 0.7590, 1.0,

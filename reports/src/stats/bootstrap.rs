@@ -1,40 +1,34 @@
 //! The hierarchical bootstrap: process, then block, then sample.
 //!
-//! Samples of one process resemble each other more than samples of two (layout,
-//! allocator state, the scheduler's first decisions), so the process is the
-//! unit that counts (Kalibera and Jones, "Rigorous benchmarking in reasonable
-//! time", ISMM 2013). The statistic is the median over processes of the median
-//! over blocks of the median over samples. A resample draws processes with
-//! replacement and takes their samples as they are: the spread of samples and
-//! blocks is already in the spread of the processes' medians, and drawing those
-//! levels again would count it twice (Davison and Hinkley, "Bootstrap methods
-//! and their application", 1997, section 3.8; Ren et al., Journal of Applied
-//! Statistics 37, 2010). In our simulation, 95% intervals with every level redrawn contained the
-//! truth 99.5% of the time.
+//! Samples of one process resemble each other more than samples of two (layout, allocator state,
+//! the scheduler's first decisions), so the process is the unit that counts (Kalibera and Jones,
+//! "Rigorous benchmarking in reasonable time", ISMM 2013). The statistic is the median over
+//! processes of the median over blocks of the median over samples. A resample draws processes with
+//! replacement and keeps their samples. The spread of samples and blocks is already in that of the
+//! processes' medians, so drawing them again would count it twice (Davison and Hinkley, "Bootstrap
+//! methods and their application", 1997, section 3.8; Ren et al., Journal of Applied Statistics 37,
+//! 2010).
 //!
 //! # Few processes
 //!
-//! With five processes a plain percentile interval is too short. Its
-//! percentiles are therefore moved outwards to those of Student's t: from `α/2`
-//! to `Φ(-t(α/2, n-1))` (after Hesterberg, "What teachers should know about the
-//! bootstrap", The American Statistician 69, 2015). His further factor
-//! `√(n/(n-1))` is for means: the bootstrap of a median of few values is not
-//! too narrow without it.
+//! With five processes a plain percentile interval is too short. Its percentiles are moved outwards
+//! to those of Student's t: from `α/2` to `Φ(-t(α/2, n-1))` (after Hesterberg, "What teachers
+//! should know about the bootstrap", The American Statistician 69, 2015). His further factor
+//! `√(n/(n-1))` is for means, not for medians.
 //!
 //! # Drawn or computed
 //!
-//! The probability of each median of a resample follows from the binomial distribution
-//! (Efron, "The jackknife, the bootstrap and other resampling plans", 1982, chapter 10).
-//! For up to `MOST_EXACT` processes the interval is computed from that: it is the limit for
-//! infinitely many resamples. Resamples are drawn for more processes, and if two figures are
-//! compared draw by draw. They are drawn when they are first used.
+//! The probability of each median of a resample follows from the binomial distribution (Efron, "The
+//! jackknife, the bootstrap and other resampling plans", 1982, chapter 10). For up to `MOST_EXACT`
+//! processes the interval is computed from that, as for infinitely many resamples. Resamples are
+//! drawn for more processes, and to compare two figures draw by draw.
 //!
 //! # Rejected
 //!
-//! * Pooling all samples: it treats five processes of a hundred samples as five hundred independent
-//!   samples, so it reports differences between two measurements of the same thing.
-//! * BCa: its acceleration needs a jackknife over five processes, which for
-//!   a median is mostly ties.
+//! * Pooling all samples: it treats a hundred samples of five processes as five hundred independent
+//!   ones, and so finds differences between repeats.
+//! * BCa: its acceleration needs a jackknife over five processes, which for a median is mostly
+//!   ties.
 
 use std::sync::OnceLock;
 
@@ -47,8 +41,8 @@ use super::difference::Difference;
 use super::quantile::{median, median_in_place, quantile_of_sorted};
 use super::{CONFIDENCE, RESAMPLES};
 
-/// The most processes for which the distribution of a resample's median is computed. The number of
-/// its values grows with the square of the number of processes.
+/// The distribution of a resample's median is computed for at most this many processes. The number
+/// of its values grows with their square.
 const MOST_EXACT: usize = 100;
 
 /// Values of one cell: by process, by block of that process, by sample.
@@ -57,14 +51,14 @@ pub type Tree = Vec<Vec<Vec<f64>>>;
 /// An interval at [`CONFIDENCE`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Interval {
-    /// The lower end.
+    /// The low end.
     pub low: f64,
-    /// The upper end.
+    /// The high end.
     pub high: f64,
 }
 
 impl Interval {
-    /// True if `value` is inside or on an end.
+    /// True for a value inside or on an end.
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
         self.low <= value && value <= self.high
@@ -76,20 +70,18 @@ impl Interval {
 pub struct Estimate {
     /// The figure.
     pub value: f64,
-    /// Its interval at [`CONFIDENCE`]; `None` with fewer than two processes, because then their
-    /// spread is not known.
+    /// `None` with fewer than two processes.
     pub interval: Option<Interval>,
 }
 
-/// A statistic and its values over the resamples.
+/// A statistic and its resamples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Replicates {
-    /// The statistic of the data themselves.
+    /// The statistic of the data.
     pub value: f64,
-    /// How many processes there were.
+    /// How many processes.
     pub processes_count: usize,
-    /// The seed of the draws. Figures with the same seed and number of processes draw the same
-    /// processes, so they are paired, process by process.
+    /// Figures with the same seed and number of processes draw the same processes: they are paired.
     pub seed: u64,
     resamples: Resamples,
 }
@@ -98,8 +90,7 @@ pub struct Replicates {
 enum Resamples {
     /// The statistic of each resample.
     Drawn(Vec<f64>),
-    /// The median of these figures, one for each process, resampled `count` times when it is first
-    /// needed.
+    /// The median of these figures, one for each process, resampled `count` times when needed.
     OfMedian {
         figures: Vec<f64>,
         count: usize,
@@ -108,16 +99,14 @@ enum Resamples {
 }
 
 impl Replicates {
-    /// The median of process medians of `tree`, [`RESAMPLES`] times.
-    ///
-    /// Empty blocks and processes are skipped; `None` if nothing is left.
-    /// The same seed gives the same figures.
+    /// The median of process medians of `tree`, with [`RESAMPLES`] resamples. Empty blocks and
+    /// processes are skipped; `None` if nothing is left.
     #[must_use]
     pub fn of_median(tree: &Tree, seed: u64) -> Option<Replicates> {
         Replicates::of_median_times(tree, seed, RESAMPLES)
     }
 
-    /// As [`of_median`](Replicates::of_median), `resamples` times.
+    /// As [`of_median`](Replicates::of_median), with `resamples` resamples.
     #[must_use]
     pub fn of_median_times(tree: &Tree, seed: u64, resamples: usize) -> Option<Replicates> {
         let medians: Vec<f64> = tree
@@ -136,7 +125,7 @@ impl Replicates {
         })
     }
 
-    /// A statistic whose resamples were drawn already.
+    /// A statistic with its resamples.
     #[must_use]
     pub fn drawn(value: f64, resampled: Vec<f64>, processes_count: usize, seed: u64) -> Replicates {
         Replicates {
@@ -147,7 +136,7 @@ impl Replicates {
         }
     }
 
-    /// The statistic of each resample, in the order of the draws.
+    /// In the order of the draws.
     #[must_use]
     pub fn resampled(&self) -> &[f64] {
         match &self.resamples {
@@ -160,7 +149,7 @@ impl Replicates {
         }
     }
 
-    /// The same in units of this size.
+    /// The figure ÷ `size`.
     #[must_use]
     pub fn in_units_of(mut self, size: f64) -> Replicates {
         self.value /= size;
@@ -203,8 +192,8 @@ impl Replicates {
         }
     }
 
-    /// This figure over the reference, resample by resample: paired if both have the same seed and
-    /// the same number of processes, else independent.
+    /// This figure ÷ `reference`, resample by resample: paired if both have the same seed and
+    /// number of processes, else independent.
     #[must_use]
     pub fn ratio(&self, reference: &Replicates) -> Ratio {
         let resampled: Vec<f64> = self
@@ -215,8 +204,8 @@ impl Replicates {
             .filter(|log| log.is_finite())
             .collect();
         let log = (self.value / reference.value).ln();
-        // Resamples that are not above zero have no logarithm. Leaving them out
-        // would make a figure that may be zero appear certain.
+        // Without the resamples that have no logarithm, a figure that may be zero would appear
+        // certain.
         let drawn = self.resampled().len().min(reference.resampled().len());
         if resampled.len() < drawn {
             return Ratio {
@@ -238,9 +227,9 @@ impl Replicates {
         }
     }
 
-    /// This figure minus the reference, resample by resample as in [`ratio`](Replicates::ratio). It
-    /// is judged in units of the larger figure, or of `least`, the smallest figure that matters.
-    /// `None` if all three are zero, or if one of them is infinite.
+    /// This figure minus `reference`, resample by resample as in [`ratio`](Replicates::ratio). Its
+    /// unit is the larger figure, or `least`, the smallest that matters. `None` if all three are
+    /// zero, or if one is infinite.
     #[must_use]
     pub fn difference(&self, reference: &Replicates, least: f64) -> Option<Difference> {
         let resampled: Vec<f64> = self
@@ -261,24 +250,22 @@ impl Replicates {
     }
 }
 
-/// One figure over another.
+/// One figure ÷ another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Ratio {
-    /// The ratio of the two figures.
+    /// The ratio.
     pub value: f64,
-    /// Its interval at [`CONFIDENCE`]; `None` with fewer than two processes on a side, or if the
-    /// ratio of a resample has no logarithm, because a figure may be zero or less.
+    /// At [`CONFIDENCE`]; `None` with fewer than two processes on a side, or if the ratio of a
+    /// resample has no logarithm.
     pub interval: Option<Interval>,
     /// The probability of a ratio at least this far from 1 if both sides are the same, by Student's
-    /// t of the logarithm over its standard error ([`Replicates::ratio`] computes that error from
-    /// the resamples). 1 if there is no interval.
+    /// t of the logarithm ÷ its standard error over the resamples. 1 without an interval.
     pub p_value: f64,
 }
 
 impl Ratio {
-    /// The same, with the spread of its logarithm made `inflation` times as
-    /// wide: for figures that vary by more than their processes show. The
-    /// p-value is then that of a normal distribution.
+    /// With the spread of its logarithm `inflation` times as wide, for figures that vary more than
+    /// their processes. The p-value is then that of a normal distribution.
     #[must_use]
     pub fn inflated(self, inflation: f64) -> Ratio {
         if inflation <= 1.0 {
@@ -298,18 +285,17 @@ impl Ratio {
     }
 }
 
-/// The median over a process's blocks of the median over their samples.
+/// The median over blocks of the median over samples.
 pub(crate) fn process_median(blocks: &[Vec<f64>]) -> Option<f64> {
     let mut medians: Vec<f64> = blocks.iter().filter_map(|block| median(block)).collect();
     median_in_place(&mut medians)
 }
 
-/// The median of this many resamples of `figures`. The same seed gives the same.
+/// The medians of the resamples of `figures`. The same seed gives the same.
 fn draw(figures: &[f64], seed: u64, resamples: usize) -> Vec<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let count = figures.len();
-    // The place of each figure in ascending order. Draws are counted by place, so the median is
-    // found without sorting.
+    // The rank of each figure. Draws are counted by rank, so the median is found without sorting.
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_unstable_by(|&a, &b| figures[a].total_cmp(&figures[b]));
     let mut places = vec![0; count];
@@ -332,13 +318,12 @@ fn draw(figures: &[f64], seed: u64, resamples: usize) -> Vec<f64> {
         .collect()
 }
 
-/// The middle between two values. For equal values it is exact.
+/// The middle of two values, exact if they are equal.
 fn between(low: f64, high: f64) -> f64 {
     low + (high - low) / 2.0
 }
 
-/// The medians that a resample of `figures` may have, in ascending order, each with its
-/// probability.
+/// The possible medians of a resample in ascending order, each with its probability.
 fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
     let mut sorted = figures.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -356,15 +341,14 @@ fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
             .map(|(place, value)| (*value, is_median(place)))
             .collect();
     }
-    // The median is the middle between the last value of the lower half of the draws and the first
-    // value of the upper half.
-    // The probability that the highest of `half` draws is the value at place `first`. By symmetry,
-    // the probability that the lowest of them is at that place, counted from the last value.
+    // The median is the middle between the highest of the lower half of the draws and the lowest of
+    // the upper half. This is the probability that the highest of `half` draws has rank `first`;
+    // the lowest has that rank from the end with the same probability.
     let ends = |first: usize| {
         let all = |first: usize| share(first).powi(i32::try_from(half).unwrap_or(i32::MAX));
         all(first + 1) - all(first)
     };
-    // The number of ways to choose which draws are the lower half.
+    // The ways to choose the lower half.
     let ways: f64 = (1..=half)
         .map(|draw| (half + draw) as f64 / draw as f64)
         .product();
@@ -392,8 +376,8 @@ fn reached<'a>(mut values: impl Iterator<Item = &'a (f64, f64)>, share: f64) -> 
     found.map(|(value, _)| *value)
 }
 
-/// The degrees of freedom of a difference of two figures. For pairs they are the number of pairs
-/// minus one; else those of Welch and Satterthwaite, for unequal spreads of the logarithms.
+/// The degrees of freedom of a difference: the number of pairs minus one, or those of Welch and
+/// Satterthwaite for unequal spreads of the logarithms.
 fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
     let spread = |side: &Replicates| {
         let logs: Vec<f64> = side.resampled().iter().map(|value| value.ln()).collect();
@@ -409,8 +393,7 @@ fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
         return da.min(db);
     }
     let together = (a + b).powi(2) / (a * a / da + b * b / db);
-    // It is not finite if neither side has any spread, or if a resample is zero or less, which has
-    // no finite logarithm.
+    // Not finite without any spread, or if a resample has no finite logarithm.
     if together.is_finite() {
         together
     } else {
@@ -418,8 +401,7 @@ fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
     }
 }
 
-/// Percentiles of `resampled`, moved outwards for `freedom` degrees of
-/// freedom.
+/// Percentiles, moved outwards for `freedom` degrees of freedom.
 fn percentiles(resampled: &[f64], freedom: f64) -> Option<Interval> {
     if resampled.is_empty() {
         return None;
@@ -433,14 +415,14 @@ fn percentiles(resampled: &[f64], freedom: f64) -> Option<Interval> {
     })
 }
 
-/// How many standard errors an interval at [`CONFIDENCE`] reaches, by Student's
-/// t; `None` below one degree of freedom.
+/// The half-width of an interval at [`CONFIDENCE`] in standard errors, by Student's t; `None` below
+/// one degree of freedom.
 pub(super) fn reach(freedom: f64) -> Option<f64> {
     let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
     (freedom >= 1.0).then(|| student.inverse_cdf(f64::midpoint(1.0, CONFIDENCE)))
 }
 
-/// The two-sided p-value by Student's t.
+/// Two-sided, by Student's t.
 pub(super) fn p_value(log: f64, error: f64, freedom: f64) -> f64 {
     if freedom < 1.0 || !log.is_finite() || !error.is_finite() {
         return 1.0;
@@ -464,8 +446,7 @@ fn standard_deviation(values: &[f64]) -> f64 {
         .sqrt()
 }
 
-/// A separate seed for each name, from the run's seed, so an additional cell changes no other
-/// cell's interval.
+/// Each name has its own seed, so an additional cell does not change other cells' intervals.
 #[must_use]
 pub fn seed_for(seed: u64, name: &str) -> u64 {
     name.bytes()
@@ -474,7 +455,7 @@ pub fn seed_for(seed: u64, name: &str) -> u64 {
         })
 }
 
-/// The place of the `n`th value, from 0. `drawn` is how often the value of each place was drawn.
+/// The rank of the `n`th value, from 0. `drawn` counts the draws of each rank.
 fn nth(drawn: &[usize], n: usize) -> usize {
     let mut sum = 0;
     let place = drawn.iter().position(|count| {
@@ -549,8 +530,8 @@ mod tests {
             let mut sum = 0.0;
             for (value, probability) in medians(&figures) {
                 sum += probability;
-                // Of equal medians, the running sum is complete only at the last one. At the others
-                // it is between the share of the draws below the value and the share up to it.
+                // Of equal medians, only the last one has the complete sum. At the others it is
+                // between the share of the draws below the value and the share up to it.
                 let below = |bound: f64| {
                     let found = drawn.iter().filter(|median| **median <= bound + 1e-9);
                     found.count() as f64 / drawn.len() as f64
@@ -577,7 +558,7 @@ mod tests {
             assert_eq!((found.low, found.high), (0.0, f64::from(count - 1)));
         }
         let (even, odd, drawn) = (interval(100), interval(99), interval(101));
-        // 1.96 standard deviations of a binomial of 100 are ten places each way.
+        // 1.96 standard deviations of a binomial of 100 are ten ranks.
         for found in [even, odd, drawn] {
             assert!(37.0 < found.low && found.low < 43.0, "{found:?}");
             assert!(57.0 < found.high && found.high < 63.0, "{found:?}");

@@ -1,16 +1,13 @@
-//! How speed grows with workers: Amdahl's law and Gunther's universal
-//! scalability law.
+//! How speed grows with workers: Amdahl's law and Gunther's universal scalability law (USL).
 //!
-//! Both are linear in their coefficients if they are written for the time of
-//! one unit of work. So each fit is least squares of relative errors, with an
-//! exact solution and without starting values:
+//! Both are linear in their coefficients as the time of one unit of work, so each fit is an exact
+//! least squares of relative errors:
 //!
 //! * Amdahl (1967): `T(p) = T₁ · (s + (1 - s) / p)`
 //! * USL (Gunther, 1993): `T(p) = T₁ · (1 + σ (p - 1) + κ p (p - 1)) / p`
 //!
-//! A coefficient that would be negative, which neither law allows, is set to
-//! zero and the others are fitted again. Intervals come from fitting each
-//! bootstrap resample.
+//! A coefficient that would be negative is set to zero, and the others are fitted again. Intervals
+//! come from fits to the bootstrap's resamples.
 
 use serde::Serialize;
 
@@ -21,13 +18,13 @@ use super::quantile::quantile_of_sorted;
 /// The fewest different worker counts for a fit.
 pub const FEWEST_POINTS: usize = 5;
 
-/// The most resamples that are fitted.
+/// At most this many resamples are fitted.
 const RESAMPLES: usize = 1_000;
 
-/// How far beyond the largest worker count a prediction may be, as a factor.
+/// The largest number of workers in a prediction ÷ the largest measured.
 const LARGEST_REACH: f64 = 2.0;
 
-/// Which law.
+/// A law of scaling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Law {
@@ -37,7 +34,7 @@ pub enum Law {
     Usl,
 }
 
-/// A measured point: the time of the work with this many workers.
+/// A measured point.
 #[derive(Clone, Debug)]
 pub struct Point {
     /// How many workers.
@@ -73,15 +70,14 @@ pub struct Fit {
     pub contention: Estimate,
     /// USL: the coherency `κ`; zero for Amdahl.
     pub coherency: Estimate,
-    /// `(workers, relative residual)`: measured over fitted, minus 1.
+    /// `(workers, relative residual)`: measured ÷ fitted, minus 1.
     pub residuals: Vec<(u64, f64)>,
-    /// The interval of the USL's peak; `None` for Amdahl's law, and without resamples.
+    /// The interval of the USL's peak, if it has one.
     peaks: Option<Interval>,
 }
 
 impl Fit {
-    /// The speed-up over one worker that the law gives for `workers`; `None`
-    /// beyond twice the largest count measured, which would be a guess.
+    /// The law's speed-up over one worker; `None` beyond twice the largest count measured.
     #[must_use]
     pub fn speedup(&self, workers: f64) -> Option<f64> {
         let largest = self.residuals.iter().map(|residual| residual.0).max()? as f64;
@@ -96,10 +92,9 @@ impl Fit {
         Some(1.0 / relative)
     }
 
-    /// The worker count beyond which, by the law, more workers are slower (USL
-    /// only), with its interval. `None` if the interval of the coherency contains
-    /// 0, because then there may be no peak; and if the peak, or an end of its
-    /// interval, is beyond twice the largest count measured.
+    /// The worker count beyond which more workers are slower (USL only). `None` if the interval of
+    /// the coherency contains 0, or if the peak or an end of its interval is beyond twice the
+    /// largest count measured.
     #[must_use]
     pub fn peak_workers(&self) -> Option<Estimate> {
         let interval = self.peaks?;
@@ -113,7 +108,7 @@ impl Fit {
     }
 }
 
-/// The worker count of the greatest speed-up by the USL; `None` if there is none.
+/// The worker count of the USL's greatest speed-up.
 fn peak([_, contention, coherency]: [f64; 3]) -> Option<f64> {
     (coherency > 0.0).then(|| ((1.0 - contention).max(0.0) / coherency).sqrt())
 }
@@ -157,7 +152,7 @@ pub fn fit(law: Law, points: &[Point]) -> Result<Fit, NoFit> {
         value: value[index],
         interval: interval(resampled.iter().map(|found| found[index]).collect()),
     };
-    // A resample without a peak counts as one with an infinitely distant peak.
+    // A resample without a peak counts as infinitely distant.
     let peaks = match law {
         Law::Amdahl => None,
         Law::Usl => interval(
@@ -196,8 +191,8 @@ fn relative_time(law: Law, workers: f64, [_, contention, coherency]: [f64; 3]) -
 
 /// `[T₁, s or σ, κ]` of the least relative error.
 fn coefficients(law: Law, pairs: &[(f64, f64)]) -> Option<[f64; 3]> {
-    // The terms of T(p): the first has the coefficient T₁ and the others T₁
-    // times the law's own coefficients. For Amdahl, T₁ (1/p) + T₁ s (1 - 1/p).
+    // The terms of T(p). The first has the coefficient T₁, the others T₁ times the law's own
+    // coefficients: for Amdahl, T₁ (1/p) + T₁ s (1 - 1/p).
     let terms = |workers: f64| match law {
         Law::Amdahl => [1.0 / workers, 1.0 - 1.0 / workers, 0.0],
         Law::Usl => [1.0 / workers, 1.0 - 1.0 / workers, workers - 1.0],
@@ -206,7 +201,7 @@ fn coefficients(law: Law, pairs: &[(f64, f64)]) -> Option<[f64; 3]> {
         Law::Amdahl => &[&[0, 1], &[0]],
         Law::Usl => &[&[0, 1, 2], &[0, 1], &[0, 2], &[0]],
     };
-    // The best of the fits in which no coefficient is negative.
+    // The best fit without a negative coefficient.
     allowed
         .iter()
         .filter_map(|used| {
@@ -234,14 +229,14 @@ fn coefficients(law: Law, pairs: &[(f64, f64)]) -> Option<[f64; 3]> {
         .map(|(_, coefficients)| coefficients)
 }
 
-/// Least squares of relative errors over the `used` terms; the others are 0.
+/// Least squares of relative errors over the `used` terms.
 fn least_squares(
     pairs: &[(f64, f64)],
     used: &[usize],
     terms: &dyn Fn(f64) -> [f64; 3],
 ) -> Option<[f64; 3]> {
     let size = used.len();
-    // The normal equations, the right side as the last column.
+    // The normal equations; the last column is the right side.
     let mut rows = vec![vec![0.0; size + 1]; size];
     for &(workers, time) in pairs {
         if time <= 0.0 {

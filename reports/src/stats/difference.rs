@@ -1,33 +1,28 @@
-//! Two figures compared by their difference: for figures that may be zero, such as the memory of a
-//! light task or the time beyond a sleep. Their ratio has no interval, but their difference has
-//! one.
+//! The difference of two figures, for figures that may be zero, such as the memory of a light task:
+//! their ratio has no interval.
 //!
-//! The difference is judged in units of the larger figure. Near equality that is
-//! the logarithm of the ratio, so the thresholds and the rules of
-//! [`verdict`](super::verdict) hold for both; far from it the difference is
-//! bounded by the larger figure, while the logarithm of a ratio is unbounded.
+//! The unit of a difference is the larger figure. Near equality it is the logarithm of the ratio,
+//! so the rules of [`verdict`](super::verdict) hold for both.
 
 use serde::Serialize;
 
 use super::bootstrap::{Interval, Ratio};
 
-/// One figure minus another, in their unit.
+/// One figure minus another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// The difference of the two figures.
+    /// In the figures' unit.
     pub value: f64,
-    /// Its interval at [`CONFIDENCE`](super::CONFIDENCE); `None` with fewer
-    /// than two processes on a side.
+    /// At [`CONFIDENCE`](super::CONFIDENCE); `None` with fewer than two processes on a side.
     pub interval: Option<Interval>,
-    /// How likely a difference this far from 0 is between repeats, by Student's t.
+    /// The probability of a difference at least this far from 0 between repeats, by Student's t.
     pub p_value: f64,
-    /// The unit in which it is judged: the larger of both figures, or the smallest figure that
-    /// matters. Above zero.
+    /// The larger figure, or the smallest that matters. Above zero.
     pub scale: f64,
 }
 
 impl Difference {
-    /// The difference as a ratio, for the rules that judge ratios: 1 for no difference.
+    /// As a ratio, for the rules that judge ratios: 1 for no difference.
     #[must_use]
     pub fn as_ratio(&self) -> Ratio {
         let share = |value: f64| (value / self.scale).exp();

@@ -1,17 +1,16 @@
-//! How much more two runs of one host differ than the processes within each run do. A single run
-//! cannot show this.
+//! How much more two runs of one host differ than the processes within each.
 //!
-//! The A/A pairs of a run are measured interleaved, so slow changes of the host (another virtual
-//! machine, the clock, the layout of memory) affect both halves. Between two runs such changes do
-//! not cancel. *Drift cells* show them: cells of other models, whose lanes the change under test
-//! does not touch. If drift cells changed by more than their own spread explains, the lane of
-//! interest may have changed for the same reason, and its interval is widened by the same factor.
+//! The A/A pairs of a run are interleaved, so slow changes of the host (another virtual machine,
+//! the clock, the layout of memory) affect both halves. Between two runs they do not cancel, and
+//! *drift cells* show them: cells of other models, which the change under test does not touch. If
+//! drift cells changed by more than their spread explains, the interval of the lane under test is
+//! widened by the same factor.
 //!
 //! # Sources
 //!
 //! Birge, "The calculation of errors by the method of least squares", Physical Review 40, 1932, for
 //! the factor; Devlin and Roeder, "Genomic control for association studies", Biometrics 55, 1999,
-//! for taking it from quantiles, so a few drift cells that did change have no effect.
+//! for its estimation by quantiles, which a few changed cells do not affect.
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
@@ -19,25 +18,23 @@ use super::CONFIDENCE;
 use super::bootstrap::Ratio;
 use super::quantile::{median, quantile_of_sorted};
 
-/// Fewer drift cells than this give no evidence.
+/// With fewer drift cells there is no factor.
 pub const FEWEST_DRIFT_CELLS: usize = 4;
 
-/// The largest deviation that is used. If the figures of a run do not vary at all, the deviation of
-/// any change would be infinite.
+/// Limits a deviation, which would be infinite without any spread.
 const FURTHEST: f64 = 1e3;
 
-/// The changes of all drift cells, or of those of one workload, between two runs.
+/// The changes of drift cells between two runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DriftCells {
-    /// The change of each, in its own standard deviations.
+    /// In each cell's standard deviations.
     deviations: Vec<f64>,
-    /// The change of each, as a share.
+    /// As shares.
     shares: Vec<f64>,
 }
 
 impl DriftCells {
-    /// Adds a drift cell by its ratio between the runs. A ratio without an interval gives no
-    /// evidence and is skipped.
+    /// Adds a drift cell by its ratio between the runs. A ratio without an interval is skipped.
     pub fn add(&mut self, ratio: &Ratio) {
         let share = ratio.value.ln().abs().exp_m1();
         if let Some(deviation) = deviation(ratio).filter(|_| share.is_finite()) {
@@ -52,7 +49,7 @@ impl DriftCells {
         self.deviations.len()
     }
 
-    /// The typical change, as a share.
+    /// The median change, as a share; `None` with too few cells.
     #[must_use]
     pub fn typical_share(&self) -> Option<f64> {
         (self.count() >= FEWEST_DRIFT_CELLS)
@@ -60,8 +57,8 @@ impl DriftCells {
             .flatten()
     }
 
-    /// The factor by which the cells changed more than their own spread explains, at least 1: by
-    /// the median or by the ninth decile, whichever is larger.
+    /// The factor by which the cells changed more than their spread explains, at least 1: the
+    /// larger of those by the median and by the ninth decile.
     #[must_use]
     pub fn inflation(&self) -> Option<f64> {
         if self.count() < FEWEST_DRIFT_CELLS {
@@ -75,8 +72,8 @@ impl DriftCells {
         Some(factors.into_iter().fold(1.0, f64::max))
     }
 
-    /// The same factor by the largest change, for the few cells of one workload: 1 if the largest
-    /// of this many changes is as large as usual.
+    /// The factor by the largest change, for the few cells of one workload: 1 if the largest of so
+    /// many changes is as large as usual.
     #[must_use]
     pub fn largest(&self) -> f64 {
         let most = self.deviations.iter().copied().fold(0.0, f64::max);
@@ -85,14 +82,13 @@ impl DriftCells {
     }
 }
 
-/// The deviation that a normally distributed quantity does not exceed in this share of all cases.
+/// A normal deviate exceeds this in no more than `1 - share` of all cases.
 fn within(share: f64) -> f64 {
     Normal::standard().inverse_cdf(f64::midpoint(1.0, share))
 }
 
-/// The distance of a ratio from 1, in standard deviations: by its interval,
-/// which already accounts for few processes, and not by its p-value, which
-/// flattens out. `None` without an interval.
+/// The distance of a ratio from 1 in standard deviations, by its interval, which accounts for few
+/// processes. `None` without an interval.
 #[must_use]
 pub fn deviation(ratio: &Ratio) -> Option<f64> {
     let interval = ratio.interval?;
@@ -103,7 +99,7 @@ pub fn deviation(ratio: &Ratio) -> Option<f64> {
         interval.high.ln() - log
     };
     let deviation = within(CONFIDENCE) * log.abs() / reach;
-    // 0 / 0: no spread, and no change.
+    // 0 / 0: no spread and no change.
     Some(if deviation.is_nan() {
         0.0
     } else {
@@ -116,7 +112,7 @@ mod tests {
     use super::*;
     use crate::stats::Interval;
 
-    /// A ratio that is `deviation` standard deviations of a percent from 1.
+    /// A ratio that is `deviation` standard deviations, of 1% each, from 1.
     fn moved(deviation: f64) -> Ratio {
         let log = 0.01 * deviation;
         let reach = 0.01 * within(CONFIDENCE);
@@ -128,7 +124,7 @@ mod tests {
         }
     }
 
-    /// Drift cells whose deviations are normally distributed, times `factor`.
+    /// Drift cells with normal deviations, times `factor`.
     fn drift_cells(factor: f64) -> DriftCells {
         let mut found = DriftCells::default();
         for step in 1..200 {

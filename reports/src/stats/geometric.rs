@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// The geometric mean over the cells that every side has, for each side, and
-/// how many cells those are; `None` if there are none.
-///
-/// Cells with values that are not above zero have no logarithm and count as
-/// missing.
+/// The geometric mean of each side over the cells that all sides have, and the number of these
+/// cells; `None` if there are none. Values that are not above zero count as missing.
 #[must_use]
 pub fn means_over_intersection<K: Ord>(sides: &[BTreeMap<K, f64>]) -> Option<(Vec<f64>, usize)> {
     let is_good = |value: &f64| *value > 0.0 && value.is_finite();

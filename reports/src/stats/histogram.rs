@@ -13,8 +13,7 @@ pub fn merge<'a>(histograms: impl IntoIterator<Item = &'a [(u64, u64)]>) -> Vec<
     merged.into_iter().collect()
 }
 
-/// The smallest recorded latency that at least `share` of the counts do not
-/// exceed; `None` for an empty histogram.
+/// The smallest latency that at least `share` of the counts do not exceed; `None` without counts.
 #[must_use]
 pub fn percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     let total = total(buckets);
@@ -32,8 +31,8 @@ pub fn percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     buckets.last().map(|bucket| bucket.0)
 }
 
-/// The percentile, if at least three of the counts are beyond it: from 300 latencies on
-/// there is a 99th, from 3,000 on a 99.9th. A median is always shown.
+/// The percentile, if at least three counts are beyond it: the 99th from 300 latencies on, the
+/// 99.9th from 3,000 on. A median is always shown.
 #[must_use]
 pub fn shown_percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     let beyond = total(buckets) as f64 * (1.0 - share);
@@ -41,8 +40,7 @@ pub fn shown_percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     is_shown.then(|| percentile(buckets, share))?
 }
 
-/// The fewest latencies beyond a percentile that is shown. With a handful of latencies the 99th
-/// percentile is the longest one, which is chance.
+/// With fewer latencies beyond it, a percentile would be chance.
 const FEWEST_BEYOND: f64 = 3.0;
 
 /// How many latencies there are.

@@ -1,5 +1,5 @@
 //! The memory ledger: the cost of a task is the sum of its parts. The accounts of the host and of
-//! the control group are shown with it, to check that no part is missing.
+//! the control group check that no part is missing.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::quantile::median;
 use super::regression::line;
 use crate::schema::Memory;
 
-/// The purpose of a ledger's bytes.
+/// A part of a task's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
@@ -27,7 +27,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// All parts, in the order in which they are drawn.
+    /// In the order in which they are drawn.
     pub const ALL: [Part; 5] = [
         Part::Anonymous,
         Part::KernelStack,
@@ -36,7 +36,7 @@ impl Part {
         Part::PerCpu,
     ];
 
-    /// Its name in the report.
+    /// The name in the report.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -59,40 +59,39 @@ impl Part {
     }
 }
 
-/// Bytes for each task.
+/// Bytes per task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ledger {
-    /// Each part, in the order of [`Part::ALL`].
+    /// In the order of [`Part::ALL`].
     pub parts: Vec<(Part, Estimate)>,
     /// The sum of the parts: the cost of a task.
     pub sum: Estimate,
-    /// By how much the host's `MemAvailable` and the free pages in its per-CPU lists fell.
+    /// By the host's `MemAvailable` and the free pages in its per-CPU lists.
     pub host: Check,
-    /// The charge of the lane's memory control group; `None` if that may not be read.
+    /// By the lane's memory control group; `None` if it cannot be read.
     pub group: Option<Check>,
-    /// Growth of the address space, which by itself costs no memory.
+    /// Growth of the address space, which costs no memory by itself.
     pub virtual_bytes: f64,
-    /// How many different task counts there were; with one, the figures are
-    /// quotients and include the lane's fixed cost.
+    /// How many different task counts; with one, the figures are quotients that include the lane's
+    /// fixed cost.
     pub distinct_count: usize,
     /// The largest task count.
     pub largest_count: u64,
 }
 
-/// An account that does not depend on the parts, to check that none is missing.
+/// An independent account of a task's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Check {
     /// The cost of a task by this account.
     pub estimate: Estimate,
-    /// The sum of the parts over it; `None` if the account is too coarse for so little memory, or
-    /// if other programs used memory at the same time.
+    /// The sum of the parts ÷ this account; `None` if the account is too coarse, or if other
+    /// programs used memory at the same time.
     pub closure_ratio: Option<f64>,
 }
 
-/// The free memory of a quiet host varies by half a megabyte. For a total below this, that is too
-/// much.
+/// A smaller total cannot be checked, because the free memory of a quiet host varies by 0.5 MB.
 const LEAST_BYTES: f64 = (16 << 20) as f64;
-/// The largest half-width of a check's interval, as a share of the check's estimate.
+/// A check with a wider interval, as a share of its estimate, is too coarse.
 const WIDEST: f64 = 0.1;
 
 impl Check {
@@ -111,8 +110,8 @@ impl Check {
 }
 
 impl Ledger {
-    /// The control group's account if it can check the parts, because it contains no other
-    /// programs; else the host's.
+    /// The control group's account if it can check the parts, because it has no other programs;
+    /// else the host's.
     #[must_use]
     pub fn check(&self) -> &Check {
         let group = self.group.as_ref();
@@ -122,8 +121,8 @@ impl Ledger {
     }
 }
 
-/// The ledger of one lane from its readings at several task counts, each with the index of its
-/// process; `None` if there are no readings with tasks.
+/// The ledger of a lane from its readings at several task counts, each with its process's index;
+/// `None` without tasks.
 #[must_use]
 pub fn ledger(readings: &[(u64, Memory)], seed: u64) -> Option<Ledger> {
     let readings: Vec<&(u64, Memory)> = readings
@@ -183,8 +182,7 @@ pub fn ledger(readings: &[(u64, Memory)], seed: u64) -> Option<Ledger> {
     })
 }
 
-/// `(tasks, bytes)` for each process and task count: the median of the
-/// process's readings, because the process is the unit that counts.
+/// `(tasks, bytes)` for each process and task count: the median of the process's readings.
 #[must_use]
 pub fn process_medians(readings: impl Iterator<Item = (u64, u64, f64)>) -> Vec<(f64, f64)> {
     let mut by_process: BTreeMap<(u64, u64), Vec<f64>> = BTreeMap::new();
@@ -205,7 +203,7 @@ mod tests {
         let tasks_bytes = i64::try_from(tasks).expect("small");
         let memory = Memory {
             tasks_count: tasks,
-            // A fixed cost of 5 MB that is no task's.
+            // A fixed cost of 5 MB, which belongs to no task.
             available_bytes: 38_000 * tasks_bytes + 5_000_000,
             group_bytes: None,
             anonymous_bytes: 9_756 * tasks_bytes + 4_000_000,

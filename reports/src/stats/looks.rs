@@ -1,20 +1,18 @@
-//! When a comparison is judged during the measurement, and how many more processes it is expected
-//! to need.
+//! When a comparison is judged during the measurement, and how many processes it may need.
 //!
 //! Each judgement is a *look*. With a look after every process, the most extreme of two hundred
-//! intervals would decide. So there are few looks: each at about 1.4 times the processes of the one
-//! before. The errors of several looks add up, so the false discovery rate is set lower
-//! ([`FALSE_DISCOVERY_RATE_OF_LOOKS`](super::FALSE_DISCOVERY_RATE_OF_LOOKS)); the simulation in
-//! `METHOD.md` shows the result.
+//! intervals would decide, so looks are rare: each at about 1.4 times the processes of the last.
+//! The errors of the looks add up, so the false discovery rate is lower
+//! ([`FALSE_DISCOVERY_RATE_OF_LOOKS`](super::FALSE_DISCOVERY_RATE_OF_LOOKS)).
 
 use super::bootstrap::Ratio;
 use super::verdict::Bound;
 
-/// The processes of a comparison at each look.
+/// The number of processes at each look.
 pub const LOOKS: [u64; 12] = [5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 200];
 
-/// To be a discovery among many comparisons, an effect must be this many times the half-width of
-/// its interval. It is the 99.5th percentile ÷ the 97.5th, for few processes.
+/// A discovery among many comparisons needs an effect of this many half-widths of its interval: the
+/// 99.5th percentile ÷ the 97.5th, for few processes.
 const DISCOVERY: f64 = 1.45;
 
 /// The first look after `count` processes; `None` after the last.
@@ -23,9 +21,8 @@ pub fn next(count: u64) -> Option<u64> {
     LOOKS.into_iter().find(|look| *look > count)
 }
 
-/// The number of processes with which a comparison would get a verdict, if its present effect is
-/// the true one: its interval narrows with the root of that number. Infinite if there is no
-/// interval.
+/// The number of processes for a verdict, if the present effect is the true one: the interval
+/// narrows with its root. Infinite without an interval.
 #[must_use]
 pub fn needed(ratio: &Ratio, bound: &Bound, count: u64) -> f64 {
     let Some(interval) = ratio.interval else {

@@ -1,23 +1,18 @@
 //! By how much more repeats differ than their intervals allow.
 //!
-//! An A/A pair is one lane against itself, in fresh processes of the same interleaved design. It
-//! tests the intervals: its ratio must differ from 1 by no more than its own interval allows. It is
-//! not a bound for effects. If pairs differ by more, intervals are widened.
+//! An A/A pair is a lane measured twice, in fresh processes of one interleaved design. Its ratio
+//! must differ from 1 by no more than its interval allows; otherwise intervals are widened.
 //!
-//! The deviation of a pair is its distance from 1 in its own standard errors; its
-//! square is one observation of the *excess*, the factor by which the variance of
-//! such comparisons is too small. The excess of a figure is estimated by shrinkage,
-//! in two steps:
+//! The deviation of a pair is its distance from 1 in standard errors. Its square is one observation
+//! of the *excess*, the factor by which the variance is too small. The excess of a figure is
+//! estimated by shrinkage in two steps:
 //!
-//! 1. of the run: the mean over all pairs, together with `PRIOR_OF_RUN` pairs
-//!    without an excess. A single pair counts no more than `MOST_OF_ONE`
-//!    deviations, so that an extreme one does not determine the mean;
-//! 2. of a figure: the mean over its own pairs, together with `PRIOR_OF_FIGURE` pairs that have the
-//!    run's excess.
+//! 1. of the run: the mean over all pairs and `PRIOR_OF_RUN` pairs without an excess. No pair
+//!    counts more than `MOST_OF_ONE` deviations;
+//! 2. of a figure: the mean over its own pairs and `PRIOR_OF_FIGURE` pairs with the run's excess.
 //!
 //! Both are means of a conjugate (scaled inverse chi-squared) posterior; see Gelman and others,
-//! "Bayesian data analysis", 3rd edition, section 2.6. An excess has no unit, so pairs of a tail
-//! and of a median can be combined.
+//! "Bayesian data analysis", 3rd edition, section 2.6.
 
 /// The weight of a factor of 1, as a number of pairs.
 const PRIOR_OF_RUN: f64 = 20.0;
@@ -25,11 +20,11 @@ const PRIOR_OF_RUN: f64 = 20.0;
 /// The weight of the run's factor, as a number of pairs.
 const PRIOR_OF_FIGURE: f64 = 8.0;
 
-/// The largest deviation with which a pair counts for other figures.
+/// A pair counts for other figures with at most this deviation.
 const MOST_OF_ONE: f64 = 4.0;
 
-/// The factor for the spread of a figure's comparisons, at least 1. `own` are
-/// the deviations of the figure's own pairs, `all` those of the whole run.
+/// The factor for the spread of a figure's comparisons, at least 1. `own`: the deviations of its
+/// own pairs; `all`: those of the whole run.
 #[must_use]
 pub fn inflation(own: &[f64], all: &[f64]) -> f64 {
     let of_run = posterior(

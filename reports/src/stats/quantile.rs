@@ -1,7 +1,6 @@
 //! Order statistics: the median, its spread, and outliers.
 
-/// The `share` quantile of `sorted`, linear between adjacent values (type 7 of
-/// Hyndman and Fan, 1996); `None` for no values.
+/// Linear between adjacent values (type 7 of Hyndman and Fan, 1996); `None` for no values.
 #[must_use]
 pub fn quantile_of_sorted(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
@@ -33,8 +32,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
     median_in_place(&mut values.to_vec())
 }
 
-/// The median absolute deviation from the median, unscaled; `None` for no
-/// values.
+/// Unscaled; `None` for no values.
 #[must_use]
 pub fn median_absolute_deviation(values: &[f64]) -> Option<f64> {
     let middle = median(values)?;
@@ -42,12 +40,11 @@ pub fn median_absolute_deviation(values: &[f64]) -> Option<f64> {
     median_in_place(&mut deviations)
 }
 
-/// The outliers: their modified z-score is above 3.5 (Iglewicz and Hoaglin,
-/// 1993). They are marked in the report and never left out.
+/// The indices of values with a modified z-score above 3.5 (Iglewicz and Hoaglin, 1993). The report
+/// marks outliers and includes them.
 #[must_use]
 pub fn outliers(values: &[f64]) -> Vec<usize> {
-    /// Makes the deviation of a normal distribution comparable with its
-    /// standard deviation.
+    /// Scales the deviation of a normal distribution to its standard deviation.
     const NORMAL_SCALE: f64 = 0.674_489_75;
     let (Some(middle), Some(deviation)) = (median(values), median_absolute_deviation(values))
     else {
@@ -59,8 +56,7 @@ pub fn outliers(values: &[f64]) -> Vec<usize> {
         .collect()
 }
 
-/// The weighted median of `(value, weight)` pairs; reorders them. `None` if the
-/// weights sum to zero.
+/// Of `(value, weight)` pairs, which are reordered. `None` if the weights sum to zero.
 pub fn weighted_median_in_place(pairs: &mut [(f64, f64)]) -> Option<f64> {
     pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let total: f64 = pairs.iter().map(|pair| pair.1).sum();

@@ -1,9 +1,8 @@
 //! The slope of a line through noisy points.
 //!
-//! The estimator is the weighted Theil–Sen slope: the median of the slopes of
-//! all pairs of points, each weighted by its distance along x (Sievers, 1978;
-//! Scholz, 1978). One disturbed reading moves it little, and pairs of close
-//! points, whose slopes are mostly noise, have little weight.
+//! The weighted Theil–Sen slope: the median of the slopes of all pairs of points, each weighted by
+//! its distance along x (Sievers, 1978; Scholz, 1978). One disturbed reading moves it little, and
+//! pairs of close points, whose slopes are mostly noise, have little weight.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -12,17 +11,17 @@ use super::bootstrap::{Estimate, Interval};
 use super::quantile::{quantile_of_sorted, weighted_median_in_place};
 use super::{CONFIDENCE, quantile};
 
-/// Resamples of a slope's bootstrap; each costs all pairs of points.
+/// Fewer than usual, because each uses all pairs of points.
 const RESAMPLES: usize = 500;
 
 /// A fitted line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// The change of y for each 1 of x.
+    /// The change of y per x.
     pub slope: Estimate,
     /// The value at x = 0.
     pub intercept: f64,
-    /// How many different x there were.
+    /// How many different x.
     pub distinct_count: usize,
     /// The slope of each resample; empty with two points.
     pub resampled: Vec<f64>,
@@ -30,9 +29,8 @@ pub struct Line {
 
 /// Fits a line to `points`; `None` with fewer than two different x.
 ///
-/// Points are resampled within their x, so that every resample spans the same
-/// range; if each x has one point only, the distances from the line are
-/// resampled instead. The same seed gives the same interval.
+/// Points are resampled within their x, so all resamples span the same range. If each x has one
+/// point only, the residuals are resampled instead. The same seed gives the same interval.
 #[must_use]
 pub fn line(points: &[(f64, f64)], seed: u64) -> Option<Line> {
     let value = slope(points)?;
@@ -96,7 +94,7 @@ fn resampled_residuals(
 ) -> Vec<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let count = points.len() as f64;
-    // A line fitted to so few points is closer to them than the true line is, so the residuals are
+    // A line is closer to the few points of its fit than the true line, so the residuals are
     // widened.
     let widened = (count / (count - 2.0)).sqrt();
     let mut drawn = Vec::with_capacity(points.len());

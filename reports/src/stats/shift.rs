@@ -1,27 +1,20 @@
 //! The factor by which one set of processes is slower than another: the shift of Hodges and
 //! Lehmann, in logarithms.
 //!
-//! Processes of one lane often fall into a few modes: for example, whether the
-//! scheduler put both threads on one CPU at their start. The median of such figures
-//! jumps between modes, and the ratio of two medians with it. The shift computes the factor between
-//! each new process and each old one, and takes the median of all factors. Two processes of one
-//! mode give the same factor whichever mode it is, and such pairs are the largest group.
+//! Processes of one lane often have a few modes: for example, whether the scheduler started both
+//! threads on one CPU. The median jumps between modes, and with it the ratio of two medians. The
+//! shift is the median of the factors between each new process and each old one. Two processes of
+//! the same mode have the same factor in every mode, and such pairs are the largest group.
 //!
-//! The ends of its interval are quantiles of the same factors. If the new figures are divided by
-//! any factor within them, they cannot be distinguished from the old ones. How far the quantiles
-//! are from the middle follows from the uncertainty of the share of pairs in which the new process
-//! is slower. That share is a U-statistic. Its variance is estimated from how often each single
-//! process is slower ("placements"), so the two sides may have different spreads. Two builds that
-//! were measured in turn are paired: the placements of a pair are added before their variance is
-//! taken, so the host's effect on both cancels. If the host's common effect is most of the
-//! variation, each pair gives one factor, and the shift is the median of the means of every two
-//! factors (Hodges and Lehmann's estimate of one sample).
+//! The ends of the interval are quantiles of the same factors. Their distance from the middle
+//! follows from the uncertainty of a U-statistic, the share of pairs in which the new process is
+//! slower. Its variance is estimated from how often each process is slower ("placements"), so the
+//! two sides may have different spreads. Two builds measured in turn are paired: the placements of
+//! a pair are added before their variance is taken, so the host's effect on both cancels. If the
+//! host's effect is most of the variation, each pair gives one factor, and the shift is the median
+//! of the means of every two factors (Hodges and Lehmann's estimate of one sample).
 //!
-//! # Rejected
-//!
-//! `METHOD.md` has the figures. The ratio of medians and the mean of the paired logarithms need two
-//! to four times the processes. The median of the paired ratios alone, with its exact interval by
-//! the sign test, needs 1.5 times the processes, because it uses n factors instead of n².
+//! `METHOD.md` has the rejected methods.
 //!
 //! # Sources
 //!
@@ -37,17 +30,16 @@ use std::collections::BTreeMap;
 use super::bootstrap::{Interval, Ratio, p_value, reach};
 use super::quantile::{median, quantile_of_sorted};
 
-/// With fewer processes on a side, even the extremes of all factors do not make an interval at
-/// [`CONFIDENCE`](super::CONFIDENCE).
+/// With fewer processes on a side there is no interval at [`CONFIDENCE`](super::CONFIDENCE).
 pub const FEWEST_PROCESSES: usize = 4;
 
-/// With fewer pairs their correlation gives no information.
+/// With fewer pairs their correlation is unknown.
 const FEWEST_PAIRS: usize = 10;
 
-/// The most processes of a side that are used: the number of factors is its square.
+/// More processes of a side are not used, because the number of factors is its square.
 const MOST_PROCESSES: usize = 1_000;
 
-/// How the processes of the two sides belong together.
+/// How the processes of two sides belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Design {
     /// The n-th processes of both sides were measured in one round.
@@ -56,8 +48,8 @@ pub enum Design {
     Apart,
 }
 
-/// The factor by which `ours` are larger than `theirs`, each a figure of one process; `None` if
-/// there are too few, or if they are not all above zero.
+/// The factor by which `ours` are larger than `theirs`, with a figure for each process; `None` if
+/// there are too few, or if one is not above zero.
 #[must_use]
 pub fn shift(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     let (ours, theirs) = (logarithms(ours)?, logarithms(theirs)?);
@@ -76,8 +68,8 @@ pub fn shift(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     let away = error * reach(freedom)?;
     let end = |share: f64| quantile_of_sorted(&answers, share.clamp(0.0, 1.0));
     let (low, high) = (end(0.5 - away)?, end(0.5 + away)?);
-    // The distance from 1 in standard errors, measured at the end of the interval that is nearer to
-    // 1. The share of slower pairs would not do: it cannot exceed 1, however large the factors are.
+    // The distance from 1 in standard errors, by the end of the interval nearer to 1. The share of
+    // slower pairs does not show it, because it cannot exceed 1.
     let towards_one = if log > 0.0 { log - low } else { high - log };
     Some(Ratio {
         value: log.exp(),
@@ -89,7 +81,7 @@ pub fn shift(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     })
 }
 
-/// The [`shift`] of processes by their places in the run. Only complete pairs count.
+/// The [`shift`] of processes by index; if paired, of complete pairs.
 #[must_use]
 pub fn between(
     ours: &BTreeMap<u64, f64>,
@@ -100,7 +92,7 @@ pub fn between(
     shift(&ours, &theirs, design)
 }
 
-/// The figures of both sides; for pairs, only the complete ones.
+/// The figures of both sides; if paired, of complete pairs.
 #[must_use]
 pub fn sides(
     ours: &BTreeMap<u64, f64>,
@@ -119,15 +111,15 @@ pub fn sides(
     }
 }
 
-/// Half of the width of a ratio's interval, as a share.
+/// Half of the width of the interval, as a share.
 #[must_use]
 pub fn half_width(ratio: &Ratio) -> Option<f64> {
     let interval = ratio.interval?;
     Some(((interval.high / interval.low).ln() / 2.0).exp_m1())
 }
 
-/// The factor between the averages, with Student's interval in logarithms. It shows that a slow
-/// mode has become more frequent, which the shift does not.
+/// The ratio of the averages, with Student's interval in logarithms. Unlike the shift, it shows a
+/// slow mode that became more frequent.
 #[must_use]
 pub fn averages(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     let (ours, theirs) = (logarithms(ours)?, logarithms(theirs)?);
@@ -154,15 +146,15 @@ pub fn averages(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     })
 }
 
-/// The logarithms of the figures, or of every n-th if there are more than [`MOST_PROCESSES`].
-/// `None` if there are too few figures, or if one is not above zero.
+/// The logarithms of the figures, or of every n-th above [`MOST_PROCESSES`]. `None` if there are
+/// too few, or if one is not above zero.
 fn logarithms(figures: &[f64]) -> Option<Vec<f64>> {
     let step = figures.len().div_ceil(MOST_PROCESSES).max(1);
     let logs: Vec<f64> = figures.iter().step_by(step).map(|one| one.ln()).collect();
     (logs.len() >= FEWEST_PROCESSES && logs.iter().all(|log| log.is_finite())).then_some(logs)
 }
 
-/// 1 for a logarithm above zero, and 0.5 for a tie: a difference below the rounding of logarithms.
+/// 1 for a logarithm above zero, 0.5 for a tie, which is a difference below its rounding.
 fn above(answer: f64) -> f64 {
     const TIE: f64 = 1e-12;
     match answer {
@@ -175,16 +167,14 @@ fn above(answer: f64) -> f64 {
 /// The factors between processes, in logarithms.
 struct Answers {
     logs: Vec<f64>,
-    /// Their median.
     log: f64,
-    /// The standard error of the share of factors above the median.
+    /// Of the share of factors above the median.
     error: f64,
-    /// Its degrees of freedom.
     freedom: f64,
 }
 
 impl Answers {
-    /// The factor between each of our processes and each of theirs.
+    /// Each of our processes ÷ each of theirs.
     fn of_all(ours: &[f64], theirs: &[f64], paired: bool) -> Answers {
         let all = ours
             .iter()
@@ -213,7 +203,7 @@ impl Answers {
         }
     }
 
-    /// The means of the factors of every two pairs, including a pair and itself.
+    /// The means of every two pairs' factors, including a pair and itself.
     fn of_pairs(ours: &[f64], theirs: &[f64]) -> Answers {
         let pairs = ours.iter().zip(theirs);
         let pairs: Vec<f64> = pairs.map(|(our, their)| our - their).collect();
@@ -231,7 +221,7 @@ impl Answers {
         Answers {
             logs,
             log,
-            // Each factor contains two pairs.
+            // Each mean contains two pairs.
             error: 2.0 * error_of_mean(&of_pairs),
             freedom: (pairs.len() - 1) as f64,
         }
@@ -239,8 +229,7 @@ impl Answers {
 }
 
 /// True if the host's effect on both processes of a pair is most of the variation, by Spearman's
-/// correlation. Then only the pairs themselves are compared. The difference between the two sides
-/// does not affect the correlation.
+/// correlation. Then only the pairs are compared.
 fn host_dominates(ours: &[f64], theirs: &[f64]) -> bool {
     if ours.len() != theirs.len() || ours.len() < FEWEST_PAIRS {
         return false;
@@ -255,7 +244,7 @@ fn host_dominates(ours: &[f64], theirs: &[f64]) -> bool {
     product(&ours, &theirs) > 0.5 * spread
 }
 
-/// The rank of each value; equal values get the mean of their ranks.
+/// Equal values get the mean of their ranks.
 fn ranks(values: &[f64]) -> Vec<f64> {
     let place = |value: &f64| {
         let below = values.iter().filter(|other| *other < value).count();
@@ -265,12 +254,12 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     values.iter().map(place).collect()
 }
 
-/// Two standard errors, combined with the degrees of freedom of Welch and Satterthwaite.
+/// By Welch and Satterthwaite.
 fn together(ours: (f64, usize), theirs: (f64, usize)) -> (f64, f64) {
     let (a, b) = (ours.0.powi(2), theirs.0.powi(2));
     let (da, db) = ((ours.1 - 1) as f64, (theirs.1 - 1) as f64);
     let freedom = (a + b).powi(2) / (a * a / da + b * b / db);
-    // If neither side has any spread, the smaller of both numbers.
+    // Not finite without any spread.
     let freedom = if freedom.is_finite() {
         freedom
     } else {
@@ -295,7 +284,7 @@ fn error_of_mean(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Processes in two modes, each with a spread of 1%: one process in `slow_every` is slow.
+    /// Two modes, each with a spread of 1%: one process in `slow_every` is slow.
     fn modes(count: usize, slow_every: usize) -> Vec<f64> {
         (0..count)
             .map(|at| {

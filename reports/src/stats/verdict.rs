@@ -8,9 +8,8 @@
 //! |                 |                                | averages differ                        |
 //! | too noisy to say | anything else                 |                                        |
 //!
-//! *Same* is a claim as well, and needs its own evidence: failing to find a
-//! difference does not show that there is none. So it has a width: within the
-//! [`Bound::margin`].
+//! *Same* needs its own evidence, because failing to find a difference does not show that there is
+//! none. So its interval is within the [`Bound::margin`].
 
 use serde::{Deserialize, Serialize};
 
@@ -56,45 +55,43 @@ impl Verdict {
     }
 }
 
-/// The bounds of an effect, as shares: 0.05 is 5%.
+/// Bounds as shares: 0.05 is 5%.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bound {
     /// The smallest effect that gets a verdict.
     pub threshold_ratio: f64,
-    /// How much the host itself changed from one run to the other; 0 within one run, whose
-    /// intervals contain all variation of processes.
+    /// How much the host changed from one run to the other; 0 within one run.
     pub noise_ratio: f64,
 }
 
 impl Bound {
-    /// The effect below which there is no *faster* and no *slower*.
+    /// The smallest effect of *faster* and *slower*.
     #[must_use]
     pub fn effect(&self) -> f64 {
         self.threshold_ratio.max(self.noise_ratio)
     }
 
-    /// The margin of *same*: twice the effect, at least 5% and at most 25%. It does not grow
-    /// further on a noisier host, because *same* would then include large differences.
+    /// The margin of *same*: twice the effect, from 5% to 25%. A wider one would include large
+    /// differences.
     #[must_use]
     pub fn margin(&self) -> f64 {
         (2.0 * self.effect()).clamp(0.05, 0.25)
     }
 }
 
-/// One comparison of a page: a ratio below 1 means better.
+/// A comparison of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The figure over the reference's, inverted if a higher figure is better.
+    /// The figure ÷ the reference's, inverted if a higher figure is better: below 1 is better.
     pub ratio: Ratio,
-    /// The same for their averages, if it is known: see
-    /// [`shift::averages`](super::shift::averages).
+    /// The ratio of the [`averages`](super::shift::averages), if known.
     pub average: Option<Ratio>,
     /// The bound that the effect must exceed.
     pub bound: Bound,
 }
 
 impl Comparison {
-    /// A comparison whose averages are not known.
+    /// Without averages.
     #[must_use]
     pub fn new(ratio: Ratio, bound: Bound) -> Comparison {
         Comparison {
@@ -104,9 +101,8 @@ impl Comparison {
         }
     }
 
-    /// True if the averages differ significantly and by more than the bound:
-    /// then two lanes are not the same, even if most of their processes are,
-    /// because a slow mode is more frequent in one.
+    /// True if the averages differ significantly and by more than the bound: a slow mode may be
+    /// more frequent in one lane.
     #[must_use]
     pub fn averages_differ(&self) -> bool {
         self.average.is_some_and(|average| {
@@ -116,8 +112,8 @@ impl Comparison {
     }
 }
 
-/// The verdicts of one page, in the order of its comparisons. Of those that are *faster* or
-/// *slower*, about a share `rate` may be false.
+/// The verdicts of one page, in its order. About a share `rate` of *faster* and *slower* may be
+/// false.
 #[must_use]
 pub fn verdicts(page: &[Comparison], rate: f64) -> Vec<Verdict> {
     let p_values: Vec<f64> = page

@@ -1,7 +1,7 @@
-//! The right to write a result file, which one process has at a time.
+//! The right of one process to write a result file.
 //!
-//! It is an advisory lock (`flock`): the kernel releases it when its holder ends, even by a crash.
-//! If the file system has no locks, nothing is locked.
+//! It is an advisory lock (`flock`), which the kernel releases when its holder ends. On a file
+//! system without locks nothing is locked.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::WriteError;
 
-/// A result file that only this process may write, until the claim is dropped.
+/// The right to write a result file, until it is dropped.
 #[derive(Debug)]
 pub struct Claim {
     file: File,
@@ -21,7 +21,7 @@ impl Claim {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Busy`] if another process has it, or the system's error.
+    /// [`WriteError::Busy`] if another process has the claim, or the system's error.
     pub fn of(path: &Path) -> Result<Self, WriteError> {
         let opened = OpenOptions::new().read(true).write(true).open(path);
         Self::on(opened, path)
@@ -66,12 +66,12 @@ impl Claim {
     }
 }
 
-/// The process that has the lock, as the kernel lists it; `None` if it is not listed.
+/// The process with the lock, by the kernel's list.
 fn holder(file: &File) -> Option<String> {
     let facts = file.metadata().ok()?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     let device = facts.dev();
-    // As the kernel writes it: `1: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF`.
+    // The kernel's format: `1: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF`.
     let place = format!(
         "{:02x}:{:02x}:{}",
         device >> 8 & 0xfff,

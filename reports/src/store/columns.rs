@@ -1,12 +1,12 @@
-//! Records of one kind as columns: the values of each field are together, because similar values
-//! compress well. A run of 9.4 MB packs to 1.2 MB line by line, and to half of that as columns.
+//! Records of one kind as columns, because similar values compress well together: a run packs to
+//! half of its size in lines.
 //!
 //! A line of columns holds `count` records:
 //!
 //! `{"type":"columns","of":"group","count":2,"columns":{"fields":{"lane":["go","tokio"],…}}}`
 //!
-//! A column holds a list of values in one of these forms. The writer chooses the form by the kind
-//! of the values, and uses `delta` only where it is shorter. The reader accepts all forms.
+//! A column is a list of values in one of these forms. The writer chooses the form by the values,
+//! and uses `delta` only if it is shorter.
 //!
 //! | form | holds |
 //! |---|---|
@@ -29,11 +29,10 @@ use crate::schema::Record;
 /// The `type` of a line of columns.
 pub(super) const TYPE: &str = "columns";
 
-/// The longest lists that are stored as tuples, if all of them have the same length.
+/// Longer lists are not stored as tuples.
 const LONGEST_TUPLE: usize = 4;
 
-/// A line with the records of one kind. These types write it; [`Rows`] reads it without an
-/// intermediate object for serde.
+/// A line with the records of one kind, to be written; [`Rows`] reads it.
 #[derive(Serialize)]
 struct Line {
     r#type: String,
@@ -63,14 +62,14 @@ enum Column {
     },
 }
 
-/// A field that not all objects have.
+/// A field that some objects lack.
 #[derive(Serialize)]
 struct Sparse {
     rows: Column,
     values: Column,
 }
 
-/// The line with records of the kind `of`. The records have no `type`.
+/// `records` have no `type`.
 pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
     let line = Line {
         r#type: TYPE.to_owned(),
@@ -81,12 +80,12 @@ pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
     serde_json::to_value(line).expect("columns have texts as names")
 }
 
-/// The records in a line of columns. `values_left` is the number of values that may still be read;
-/// the values of this line are subtracted from it.
+/// The records in a line of columns. Its values are subtracted from `values_left`, the number that
+/// may still be read.
 ///
 /// # Errors
 ///
-/// The problem of the line, as text.
+/// What is wrong with the line.
 pub(super) fn records(line: Value, values_left: &mut u64) -> Result<Vec<Record>, String> {
     let mut line = Form::of(line)?;
     let of = match line.take("of")? {
@@ -111,7 +110,7 @@ pub(super) fn records(line: Value, values_left: &mut u64) -> Result<Vec<Record>,
         .collect()
 }
 
-/// An object of the file. Fields are removed from it as they are read.
+/// An object of the file, from which fields are removed as they are read.
 struct Form(Map<String, Value>);
 
 impl Form {
@@ -133,7 +132,7 @@ impl Form {
         }
     }
 
-    /// The object in this field; empty if there is no such field.
+    /// Empty if there is no such field.
     fn take_fields(&mut self, name: &str) -> Result<Map<String, Value>, String> {
         match self.0.remove(name) {
             None => Ok(Map::new()),
@@ -151,7 +150,7 @@ fn size(value: &Value) -> Option<usize> {
     usize::try_from(value.as_u64()?).ok()
 }
 
-/// A column that was read. Its values are taken one after the other.
+/// A column; its values are taken in order.
 enum Rows {
     Values(std::vec::IntoIter<Value>),
     Whole(std::vec::IntoIter<i64>),
@@ -161,25 +160,24 @@ enum Rows {
         items: Box<Rows>,
     },
     Objects {
-        /// The next row.
         row: usize,
         fields: Vec<(String, Rows)>,
         some: Vec<Field>,
     },
 }
 
-/// A field that not all objects have.
+/// A field that some objects lack.
 struct Field {
     name: String,
-    /// The rows that have it, in ascending order.
+    /// In ascending order.
     rows: Peekable<std::vec::IntoIter<usize>>,
     values: Rows,
 }
 
 impl Rows {
-    /// Reads a column, which must have `count` rows.
+    /// Reads a column of `count` rows.
     fn of(column: Value, count: usize, left: &mut u64) -> Result<Rows, String> {
-        // Each form counts against the limit, because a short line may claim to hold many values.
+        // Each form counts, because a short line may claim to hold many values.
         *left = left.checked_sub(count as u64).ok_or_else(|| {
             "a line of columns stands for more values than any run has: refused".to_owned()
         })?;
@@ -256,7 +254,6 @@ impl Rows {
     }
 }
 
-/// How many numbers a column has.
 fn length(column: &Value) -> usize {
     let list = match column {
         Value::Object(form) => form.get("delta"),
@@ -275,7 +272,6 @@ fn sizes(column: Value, count: usize, left: &mut u64) -> Result<Vec<usize>, Stri
     sizes.ok_or_else(none)
 }
 
-/// Takes the next value of the column.
 impl<'de> Deserializer<'de> for &mut Rows {
     type Error = Error;
 
@@ -352,12 +348,12 @@ impl<'de> Deserializer<'de> for &mut Rows {
     }
 }
 
-/// Never returned, because the rows were counted before.
+/// Never used, because the rows were counted before.
 fn ended() -> Error {
     Error::custom("a column has ended")
 }
 
-/// Returns `value`, which was read from a list; an error if `left` items of the list were not read.
+/// `value`, or an error if `left` items of its list were not read.
 fn whole<T>(value: T, left: usize) -> Result<T, Error> {
     match left {
         0 => Ok(value),
@@ -367,7 +363,7 @@ fn whole<T>(value: T, left: usize) -> Result<T, Error> {
     }
 }
 
-/// The next value of each column of a tuple.
+/// The next value of each column.
 struct Places<'a>(std::slice::IterMut<'a, Rows>);
 
 impl<'de> SeqAccess<'de> for Places<'_> {
@@ -385,7 +381,6 @@ impl<'de> SeqAccess<'de> for Places<'_> {
     }
 }
 
-/// The next values of a column.
 struct Items<'a> {
     items: &'a mut Rows,
     left: usize,
@@ -410,7 +405,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     }
 }
 
-/// The fields of an object: those that all objects have, then the others that this one has.
+/// An object's fields: those of all objects, then its own.
 struct Entries<'a> {
     row: usize,
     fields: std::slice::IterMut<'a, (String, Rows)>,
@@ -517,7 +512,7 @@ impl Column {
     }
 }
 
-/// Each number minus the one before; `None` if a difference is out of range.
+/// `None` if a difference is out of range.
 fn differences(numbers: &[i64]) -> Option<Vec<i64>> {
     let before = std::iter::once(&0).chain(numbers);
     let pairs = numbers.iter().zip(before);

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 /// The files at and below a folder.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
-    /// The result files, by their paths. All are regular files.
+    /// Regular files, by path.
     pub found: Vec<PathBuf>,
-    /// Files and folders that could not be read, with the errors, in the order of their paths.
+    /// What could not be read, with the errors, by path.
     pub unread: Vec<(PathBuf, String)>,
 }
 
 impl Files {
-    /// Lists the files at and below `folder`. Links to folders are not followed. A folder that
-    /// cannot be read is listed in `unread`, and the others are still read.
+    /// Lists the files at and below `folder`, without links to folders. A folder that cannot be
+    /// read is in `unread`.
     ///
     /// # Errors
     ///
@@ -46,8 +46,8 @@ impl Files {
         }
         let name = path.to_string_lossy();
         if name.ends_with(".jsonl") || name.ends_with(".jsonl.zst") {
-            // A link to a file is read, but a link to a folder may form a cycle. A pipe is not
-            // opened, because that would wait for its other end.
+            // A link to a folder may form a cycle. A pipe is not opened, because that would wait
+            // for its other end.
             let found = std::fs::metadata(&path).and_then(|to| match to.is_file() {
                 true => File::open(&path).map(Some),
                 false => Ok(None),
@@ -59,7 +59,7 @@ impl Files {
         None
     }
 
-    /// The content; lists the path in `unread` if it could not be read.
+    /// Adds `path` to `unread` if it could not be read.
     fn read<T>(&mut self, path: &Path, found: io::Result<T>) -> Option<T> {
         let kept = found.map_err(|error| {
             let advice = match path.is_symlink() {

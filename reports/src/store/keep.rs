@@ -1,17 +1,16 @@
-//! A run made small enough for the repository, with all of its published figures unchanged.
+//! A run made small enough for the repository, with its published figures unchanged.
 //!
 //! # What is left out
 //!
 //! | part of the run | what is kept | what changes |
 //! |---|---|---|
 //! | samples | all, to the nanosecond | none |
-//! | histograms of latency | buckets of at most 1/64 of an octave (1/32 … 1/8 where the file would be too large), and the bucket of each percentile that is shown as it was | the curve of all requests, by less than a bucket |
+//! | histograms of latency | buckets of at most 1/64 of an octave (up to 1/8 if the file would be too large), and the buckets of the published percentiles | the curve of all requests, by less than a bucket |
 //! | moments (`at_ns`) | to the millisecond | none |
 //! | readings of the host | six digits | none |
-//! | the plan of the blocks | nothing: the groups show the order of measurement | `run --resume`, which such a run does not need |
-//! | the host's name, node and job of a fleet, a kind that is the name of one of them, the home folder in commands and messages | nothing | none |
+//! | the plan of the blocks | nothing: the groups show the order | `run --resume`, which such a run does not need |
+//! | names of the host, node and job, and the home folder in commands and messages | nothing | none |
 //!
-//! Records of one kind are in one line of columns (`columns.rs`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,25 +25,25 @@ use crate::stats::histogram::{percentile, total};
 /// The most bytes of a kept run, compressed.
 pub const MOST_BYTES: usize = 300_000;
 
-/// The finest and the coarsest steps of the histograms of latency, as powers of two.
+/// Steps of the histograms per octave, as powers of two.
 const FINEST: u32 = 6;
 const COARSEST: u32 = 3;
 
-/// The percentiles of latency that are published for a sample.
+/// The published percentiles of latency.
 const SAID: [f64; 3] = [0.5, 0.99, 0.999];
 
 /// A kept run, as text.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// The lines, before they are packed.
+    /// The lines, not compressed.
     pub text: Vec<u8>,
     /// Buckets in an octave of latency.
     pub steps_count: u32,
 }
 
 impl Kept {
-    /// The run with the finest to the coarsest histograms of latency. The caller keeps the first
-    /// one that compresses to [`MOST_BYTES`]. `home` is the folder whose name is removed.
+    /// The run with the finest to the coarsest histograms. The caller keeps the first that
+    /// compresses to [`MOST_BYTES`]. `home` is the folder whose name is removed.
     pub fn of<'a>(
         run: &'a Run,
         home: Option<&'a str>,
@@ -57,7 +56,7 @@ impl Kept {
     }
 }
 
-/// The path of a kept run, below the folder of all machines: `KEY/RUN.jsonl.zst`.
+/// `KEY/RUN.jsonl.zst`, below the folder of all machines.
 #[must_use]
 pub fn kept_path(header: &Header) -> PathBuf {
     let started = header.started.get(..19).unwrap_or(&header.started);
@@ -65,7 +64,7 @@ pub fn kept_path(header: &Header) -> PathBuf {
     Path::new(&plain(&header.host.machine.key())).join(name)
 }
 
-/// Any `text` as a safe file name.
+/// `text` as a file name.
 pub(crate) fn plain(text: &str) -> String {
     let sign = |sign: char| match sign {
         ':' => '-',
@@ -123,7 +122,7 @@ fn text(run: &Run, bits: u32, home: Option<&str>) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// `text` with `~` for the folder `home`, but not for folders whose names only begin with it.
+/// `text` with `~` for the folder `home`, but not for names that only begin with it.
 fn without(text: &str, home: &str) -> String {
     let mut parts = text.split(home);
     let mut cleared = parts.next().unwrap_or_default().to_owned();
@@ -175,8 +174,7 @@ fn whole_ms(ns: u64) -> u64 {
 }
 
 /// Merges adjacent buckets within a step of `1 / 2^bits` octave into the highest of them. The first
-/// bucket ends a step, and so do the buckets of the published percentiles. So each of these figures
-/// stays exact.
+/// bucket and those of the published percentiles end a step, so these figures stay exact.
 fn coarser(buckets: &[(u64, u64)], bits: u32) -> Vec<(u64, u64)> {
     let said = SAID.iter().filter_map(|&share| percentile(buckets, share));
     let ends: Vec<u64> = said.chain(buckets.first().map(|bucket| bucket.0)).collect();

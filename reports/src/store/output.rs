@@ -2,27 +2,26 @@
 //!
 //! | the name is | action |
 //! |---|---|
-//! | no file, or a plain file with one link | a new file is written and renamed to the name, so that a reader sees all of it or nothing; mode and owner stay |
+//! | no file, or a plain file with one link | a new file is written and renamed, so a reader sees all of it or nothing; mode and owner stay |
 //! | a symbolic link | the same with the link's target |
-//! | a plain file with several links, or one that may not be replaced with the same owner | it is emptied and written |
+//! | a plain file with several links, or one whose owner cannot stay | it is emptied and written |
 //! | a device, a pipe | it is written to |
-//! | a run's results | refused: nothing measured is lost |
+//! | a run's results | refused |
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Writes `contents` to the file at `path`, through links. Blocks the thread until the reader of a
-/// pipe has read it.
+/// Writes `contents` to the file at `path`, through links. Blocks until a pipe's reader has read
+/// them.
 ///
 /// # Errors
 ///
-/// The file system's error, and [`io::ErrorKind::AlreadyExists`] if the file contains a run's
-/// results. An existing file is then unchanged, unless it has several links or another owner.
+/// The file system's error, or [`io::ErrorKind::AlreadyExists`] if the file contains a run's
+/// results. An existing file stays unchanged, unless it has several links or another owner.
 pub fn write_output(path: &Path, contents: &[u8]) -> io::Result<()> {
-    // `path` with its links resolved; `path` itself if it, or the target of its link, does not
-    // exist.
+    // `path` with its links resolved, if its target exists.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let there = match fs::metadata(&target) {
         Ok(there) => Some(there),
@@ -39,7 +38,7 @@ pub fn write_output(path: &Path, contents: &[u8]) -> io::Result<()> {
         )),
         Some(there) if there.nlink() > 1 => write_into(&target, contents),
         Some(there) => match replace_known(&target, Some(&there), contents) {
-            // The folder may not allow new files, or the owner cannot be preserved.
+            // The folder allows no new files, or the owner cannot be preserved.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 write_into(&target, contents)
             }
@@ -80,12 +79,12 @@ fn write_into(target: &Path, contents: &[u8]) -> io::Result<()> {
     file.write_all(contents)
 }
 
-/// Writes `contents` to a new file at `path`, and removes it again if that fails.
+/// Writes `contents` to a new file at `path`, and removes the file if that fails.
 ///
 /// # Errors
 ///
-/// The file system's error; [`io::ErrorKind::AlreadyExists`] if there is a file,
-/// which is then not changed.
+/// The file system's error; [`io::ErrorKind::AlreadyExists`] if the file exists, which stays
+/// unchanged.
 pub fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(path)?;
     let written = file.write_all(contents).and_then(|()| file.sync_all());
@@ -96,13 +95,12 @@ pub fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Writes `contents` to the plain file at `path`, even over results. A reader sees all of it or
-/// nothing. The mode and owner of an existing file stay.
+/// Writes `contents` to the plain file at `path`, even over results. A reader sees all or nothing.
+/// Mode and owner stay.
 ///
 /// # Errors
 ///
-/// The file system's error. The old file is then untouched, unless only the sync of its folder
-/// failed.
+/// The file system's error. The old file is unchanged, unless only the sync of its folder failed.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let there = fs::metadata(path).ok();
     replace_known(path, there.as_ref(), contents)

@@ -1,8 +1,7 @@
-//! Reads a result file: line by line, within bounds, with errors that name
-//! the file, the line and what to do.
+//! Reads a result file. Errors name the file, the line and what to do.
 //!
-//! Files come from other machines and other people. No line, file or number of records is assumed
-//! to be small: each has a limit, and a line beyond it is refused before it is read completely.
+//! Files come from other people, so lines, files and numbers of records have limits. A line beyond
+//! the limit is refused before all of it is read.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};
@@ -16,8 +15,7 @@ use crate::machine;
 use crate::run::{Place, Run};
 use crate::schema::{COLUMNS_VERSION, Record, SCHEMA_VERSION};
 
-/// Lanes that were renamed since the first files, with their variants: the old name and the new
-/// one. The names of their tasks are changed too.
+/// Renamed lanes: the old and the new name. Their variants and the names of their tasks change too.
 const RENAMED: [(&str, &str); 1] = [("goroutine", "threadbare")];
 
 /// How much a reader accepts.
@@ -36,7 +34,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// About ten times the size of the largest real run.
+    /// About ten times the largest real run.
     fn default() -> Limits {
         Limits {
             line_bytes: 16 << 20,
@@ -65,7 +63,7 @@ pub enum ReadError {
     Form {
         /// The file.
         file: PathBuf,
-        /// The form, and how to make it readable.
+        /// The form, with advice.
         form: Unread,
     },
     /// The file is empty.
@@ -84,29 +82,26 @@ pub enum ReadError {
         file: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// The problem and the advice.
+        /// The problem, with advice.
         problem: String,
     },
 }
 
-/// What to do if a file cannot be opened or read.
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => ". Let this user read it",
-        // The error of the decompressor contains advice.
+        // The decompressor's error contains advice.
         io::ErrorKind::Other => "",
         _ => ". Give the path of a run.jsonl that a run has written",
     }
 }
 
-/// Reads the result file at `path`, compressed by zstd or not.
-///
-/// A last line that was cut off (a crash, a full disk) is dropped with a
-/// warning in [`Run::warnings`].
+/// Reads the result file at `path`, compressed by zstd or not. An incomplete last line is dropped
+/// with a warning in [`Run::warnings`].
 ///
 /// # Errors
 ///
-/// [`ReadError`], which names the file, the line, and what to do.
+/// [`ReadError`].
 pub fn read(path: &Path) -> Result<Run, ReadError> {
     read_text(source::open(path), path, Limits::default())
 }
@@ -141,7 +136,7 @@ fn read_text<'a>(
     .run()
 }
 
-/// A line of a file, and whether it had a newline.
+/// A line, and whether it had a newline.
 struct Line {
     bytes: Vec<u8>,
     ended: bool,
@@ -204,7 +199,6 @@ impl<S: BufRead> Reader<'_, S> {
         Ok(run)
     }
 
-    /// Adds a record to the run.
     fn add(
         &self,
         run: &mut Run,
@@ -273,7 +267,7 @@ impl<S: BufRead> Reader<'_, S> {
             Record::Header(mut header) => {
                 let edited = machine::contradiction(&header.host);
                 machine::complete(&mut header.host);
-                // In memory, and if it is written again, the run has plain lines.
+                // The run in memory has plain lines.
                 header.schema_version = SCHEMA_VERSION;
                 let path = self.path.display();
                 let warnings = edited.into_iter().map(|what| {
@@ -288,7 +282,7 @@ impl<S: BufRead> Reader<'_, S> {
         }
     }
 
-    /// The next line, or `None` at the end of the file.
+    /// `None` at the end of the file.
     fn next(&mut self) -> Result<Option<Line>, ReadError> {
         let mut bytes = Vec::new();
         let limit = self.limits.line_bytes;
@@ -341,7 +335,6 @@ impl<S: BufRead> Reader<'_, S> {
     }
 }
 
-/// Renames lanes of old files.
 fn rename_lanes(run: &mut Run) {
     for (old, new) in RENAMED {
         let is_old = |name: &str| {
@@ -362,8 +355,7 @@ fn rename_lanes(run: &mut Run) {
     }
 }
 
-/// The problem of a line. The parser's line number, which is always 1, is removed, because it would
-/// be taken for the file's.
+/// The problem of a line, without the parser's line number, which is always 1.
 fn without_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());

@@ -1,4 +1,4 @@
-//! A result file on the disk: plain text, or another form.
+//! The text of a result file, which may be compressed.
 
 use std::fmt;
 use std::fs::File;
@@ -10,7 +10,6 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 /// A form that the reader does not support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unread {
-    /// The name of the form.
     what: &'static str,
     /// How to make it readable.
     advice: &'static str,
@@ -26,7 +25,7 @@ const fn unread(what: &'static str, advice: &'static str) -> Unread {
     Unread { what, advice }
 }
 
-/// The first bytes of the forms.
+/// By their first bytes.
 const FORMS: [(&[u8], Unread); 6] = [
     (
         b"\xff\xfe",
@@ -57,11 +56,10 @@ const FORMS: [(&[u8], Unread); 6] = [
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 /// The byte order mark, in UTF-8.
 pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
-/// The length of the longest of these first bytes.
+/// The longest of these starts.
 const LONGEST: usize = 6;
 
-/// The text in `file`, decompressed if it is zstd, without a byte order mark; or its unsupported
-/// form.
+/// The text in `file`, decompressed if needed, without a byte order mark; or its unsupported form.
 ///
 /// # Errors
 ///
@@ -70,7 +68,7 @@ pub(super) fn open(file: &Path) -> io::Result<Result<Box<dyn BufRead>, Unread>> 
     text(BufReader::with_capacity(1 << 16, File::open(file)?))
 }
 
-/// As [`open`], for a source that is open already.
+/// As [`open`], for an open source.
 pub(super) fn text<'a>(
     source: impl BufRead + 'a,
 ) -> io::Result<Result<Box<dyn BufRead + 'a>, Unread>> {
@@ -121,17 +119,15 @@ impl<S: BufRead> Read for Frames<S> {
     }
 }
 
-/// The error of a file that zstd cannot decompress.
 fn damaged(error: impl fmt::Display) -> io::Error {
     io::Error::other(format!("{error}: the file is damaged; copy it again"))
 }
 
-/// Whether the source has ended. An error counts as not ended: the next read reports it.
+/// An error is not the end: the next read reports it.
 fn is_at_end(source: &mut impl BufRead) -> bool {
     source.fill_buf().is_ok_and(<[u8]>::is_empty)
 }
 
-/// The source's first bytes, and the whole source.
 fn started(mut source: impl BufRead) -> io::Result<(Vec<u8>, impl BufRead)> {
     let mut start = Vec::new();
     (&mut source).take(LONGEST as u64).read_to_end(&mut start)?;
@@ -140,7 +136,7 @@ fn started(mut source: impl BufRead) -> io::Result<(Vec<u8>, impl BufRead)> {
 
 fn without_mark(start: Vec<u8>, mut source: impl BufRead) -> impl BufRead {
     if start.starts_with(MARK) {
-        // The mark is in the buffer, so this does not read.
+        // The mark is in the buffer.
         source.consume(MARK.len());
     }
     source

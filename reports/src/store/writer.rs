@@ -3,9 +3,9 @@
 //! # Invariants
 //!
 //! 1. After every call, successful or failed, the file ends with a whole line: a partial line is
-//!    removed again. If its removal fails too, readers ignore it at the end of the file.
-//! 2. No line that was written is ever changed. Only `Writer::resume` removes lines: those after
-//!    the last block mark.
+//!    removed. If that fails too, readers ignore it.
+//! 2. No written line is changed. Only `Writer::resume` removes lines: those after the last block
+//!    mark.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,16 +20,16 @@ use crate::schema::{Block, End, Header, Record};
 const NO_HEADER: &str =
     "it does not begin with a header line; a file that was packed must be unpacked first";
 
-/// The destination of a writer's lines: a file, or in tests a medium that fails.
+/// Where a writer's lines go: a file, or in tests a medium that fails.
 pub trait Medium: Write {
-    /// Syncs all written bytes to the disk, so they survive a power cut.
+    /// Syncs all written bytes to the disk.
     ///
     /// # Errors
     ///
     /// The system's error.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Removes everything after the first `len` bytes; writing continues there.
+    /// Removes all after the first `len` bytes; writing continues there.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl Medium for File {
     }
 }
 
-/// Why a record is not in the file. All records before it are in the file.
+/// Why a record is not in the file. All records before it are.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -96,7 +96,7 @@ pub enum WriteError {
     },
 }
 
-/// The part of a run that is kept when the disk is full.
+/// What the user has when the disk is full.
 fn kept(lines: u64) -> String {
     match lines {
         0 => "Nothing was measured yet: free some space and start it again".to_owned(),
@@ -114,18 +114,16 @@ pub struct Writer<M = File> {
     written: Written,
 }
 
-/// What is in the file.
 #[derive(Clone, Debug, Default)]
 struct Written {
     len: u64,
     lines: u64,
     samples: u64,
-    /// Records by their type, without the header and the end.
+    /// By type, without the header and the end.
     records: BTreeMap<String, u64>,
 }
 
 impl Written {
-    /// Adds a record whose line has `len` bytes.
     fn add(&mut self, record: &Record, len: usize) {
         self.len += len as u64;
         self.lines += 1;
@@ -143,8 +141,8 @@ impl Written {
 }
 
 impl Writer<File> {
-    /// Creates a file with its header, and syncs it. If the header cannot be written, the file is
-    /// removed again, because a file without a header is not a run and would block the next one.
+    /// Creates a file with its header, and syncs it. If that fails, the file is removed, because it
+    /// would block the next run.
     ///
     /// # Errors
     ///
@@ -163,10 +161,10 @@ impl Writer<File> {
         Ok(writer)
     }
 
-    /// Continues a file whose run was cut short. Everything after its last [`Block`] mark is
-    /// removed, because it will be measured again.
+    /// Continues a file whose run was cut short. What is after its last [`Block`] mark is removed,
+    /// because it will be measured again.
     ///
-    /// Read the file with [`read`](super::read) first: this does not check its lines.
+    /// The lines are not checked: use [`read`](super::read) first.
     ///
     /// # Errors
     ///
@@ -218,7 +216,7 @@ impl Writer<File> {
 }
 
 impl<M: Medium> Writer<M> {
-    /// Writes to `medium`, which is empty; `file` is only for messages.
+    /// Writes to an empty `medium`; `file` is for messages.
     pub fn on(medium: M, file: &Path) -> Writer<M> {
         Writer {
             medium,
@@ -232,7 +230,7 @@ impl<M: Medium> Writer<M> {
         &self.file
     }
 
-    /// Appends one record as one line.
+    /// Appends one record as a line.
     ///
     /// # Errors
     ///
@@ -246,7 +244,7 @@ impl<M: Medium> Writer<M> {
             .write_all(&line)
             .and_then(|()| self.medium.flush())
         {
-            // Removing the partial line may fail too. A reader then ignores it.
+            // Readers ignore a partial line that cannot be removed.
             let _ = self.medium.cut(self.written.len);
             return Err(self.fail(error));
         }
@@ -254,7 +252,7 @@ impl<M: Medium> Writer<M> {
         Ok(())
     }
 
-    /// Ends a block: appends its mark, and syncs the file to the disk.
+    /// Appends a block's mark, and syncs the file to the disk.
     ///
     /// # Errors
     ///
@@ -264,7 +262,7 @@ impl<M: Medium> Writer<M> {
         self.sync()
     }
 
-    /// Ends the run: fills in the counts, appends the line, and syncs the file.
+    /// Appends the end with the counts, and syncs the file.
     ///
     /// # Errors
     ///

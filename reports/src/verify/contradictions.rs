@@ -1,5 +1,5 @@
-//! Parts of a file that contradict each other, which no run writes. The reader checks the machine's
-//! own facts (`machine/contradictions.rs`).
+//! Contradictions within a file, which no run writes. The reader checks the machine's facts
+//! (`machine/contradictions.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,6 @@ use crate::schema::{End, Group};
 /// Architectures whose names are the start of a compiler's target.
 const NAMED_ALIKE: [&str; 5] = ["x86_64", "aarch64", "riscv64", "loongarch64", "s390x"];
 
-/// The contradictions, with a text for each.
 pub(super) fn of(run: &Run) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(times(run));
@@ -22,7 +21,7 @@ pub(super) fn of(run: &Run) -> Vec<String> {
     found.extend(cpus(run));
     if let Some(end) = &run.end {
         found.extend(counts(run, end));
-        // The parts of a merged run may have been measured at the same time, on several machines.
+        // Shards may be measured at the same time, on several machines.
         if run.header.design.merged.is_none() {
             found.extend(order(run, end));
         }
@@ -69,7 +68,7 @@ fn software(run: &Run) -> Vec<String> {
     found
 }
 
-/// Whether its lanes ran on CPUs that were not online.
+/// The lanes' CPUs must have been online.
 fn cpus(run: &Run) -> Option<String> {
     let host = &run.header.host;
     let list = host.facts.get("cpus_online")?.as_str()?;
@@ -85,7 +84,7 @@ fn cpus(run: &Run) -> Option<String> {
     ))
 }
 
-/// The counts in the last line against the actual ones; the reader checks the samples.
+/// The counts in the last line; the reader checks the samples.
 fn counts(run: &Run, end: &End) -> Vec<String> {
     let there = run.records_count();
     let said = &end.records_count;
@@ -111,7 +110,7 @@ fn counts(run: &Run, end: &End) -> Vec<String> {
         .collect()
 }
 
-/// What the file does not show, so that no rule can look for it.
+/// What the file does not have, so it cannot be checked.
 pub(super) fn unchecked(run: &Run) -> Option<String> {
     let end = run.end.as_ref()?;
     end.records_count.is_empty().then(|| {
@@ -121,8 +120,7 @@ pub(super) fn unchecked(run: &Run) -> Option<String> {
     })
 }
 
-/// Whether the order of the measurement is possible: one group after the other, each before the end
-/// of its block, and all before the end of the run.
+/// Groups must not overlap; each is before the end of its block, and all before the end of the run.
 fn order(run: &Run, end: &End) -> Option<String> {
     // Times are rounded to milliseconds, and clocks are read one after the other.
     const SLACK: f64 = 0.99;

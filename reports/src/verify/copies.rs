@@ -1,5 +1,4 @@
-//! Whether two runs contain the same samples, even if all times of one are a multiple of the
-//! other's. Two measured runs never do.
+//! Whether two runs contain the same samples, or the same times a constant factor.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,28 +6,27 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::run::Run;
 use crate::stats::quantile::median;
 
-/// A cell with fewer times is not compared.
+/// Cells with fewer times are not compared.
 const FEWEST_TIMES: usize = 5;
 
-/// With fewer such cells, only a run with the very same times is a copy.
+/// With fewer such cells, only a run with equal times is a copy.
 const FEWEST_CELLS: usize = 8;
 
-/// More cells would not make the result more certain.
+/// More cells make the result no more certain.
 const MOST_CELLS: usize = 32;
 
-/// The ratios of a cell's times differ by more than this between two measured runs.
+/// Between two measured runs, the ratios of a cell's times differ by more than this.
 const CONSTANT_RATIO: f64 = 1e-4;
 
-/// The times of a run: those of each cell in their order, with the cells by their digests.
+/// The times of each cell in their order; the keys are digests of the cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Times {
-    /// The run's shard.
     shard: u32,
     cells: BTreeMap<u64, Vec<u64>>,
 }
 
 impl Times {
-    /// The times of `run`; `None` if there are none.
+    /// `None` without times.
     pub(super) fn of(run: &Run) -> Option<Times> {
         let mut cells: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for group in &run.groups {
@@ -47,8 +45,8 @@ impl Times {
         (!cells.is_empty()).then_some(Times { shard, cells })
     }
 
-    /// The factor between these times and those of `other`: the median over the cells whose times
-    /// all have the same factor. `None` unless most cells have one.
+    /// The factor between these times and those of `other`: the median over the cells with a
+    /// constant factor. `None` if most cells have none.
     pub(super) fn ratio_to(&self, other: &Times) -> Option<f64> {
         if self == other {
             return Some(1.0);
@@ -68,7 +66,6 @@ impl Times {
     }
 }
 
-/// The factor between the times, if it is the same for all.
 fn constant(times: &[u64], others: &[u64]) -> Option<f64> {
     let ratio = |(time, other): (&u64, &u64)| *time as f64 / (*other).max(1) as f64;
     let mut ratios = times.iter().zip(others).map(ratio);

@@ -1,6 +1,5 @@
-//! Values that no measured run has. Each rule is either a law (a part does not last longer than the
-//! whole), or a bound far from all real runs: times of fresh processes differ by more than a
-//! millionth, and clocks count in nanoseconds.
+//! Values that no measured run has: they break a law (a part lasts no longer than the whole), or
+//! are far beyond all real runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,30 +13,29 @@ use crate::stats::quantile::median;
 /// The day of the project's first commit.
 const FIRST_DAY: &str = "2026-11-21T00:00:00Z";
 
-/// A CPU of 5 GHz has a cycle of 0.2 ns, and every operation takes at least one cycle.
+/// A cycle of a CPU of 5 GHz, the least time of an operation.
 const LEAST_NS: f64 = 0.2;
 
-/// Allows for rounded times, and for clocks that are read one after the other.
+/// For rounded times, and clocks that are read one after the other.
 const SLACK: f64 = 1.01;
 
-/// With fewer times the rules about all times do not apply.
+/// With fewer times no rule about all times applies.
 const MANY_TIMES: usize = 100;
 
-/// With fewer cells the rules about the typical cell do not apply.
+/// With fewer cells no rule about the typical cell applies.
 const MANY_CELLS: usize = 30;
 
-/// The largest relative difference of times that are almost equal. Even the wake-ups of a timer
-/// differ by 500 times as much.
+/// Times that differ by less are almost equal. Even wake-ups of a timer differ by 500 times as
+/// much.
 const ALIKE_RATIO: f64 = 1e-6;
 
 /// Shorter times may be equal, because some clocks have coarse steps.
 const SHORT_NS: u64 = 100_000;
 
-/// The times of the typical cell differ by more than this share; 20% and more is usual.
+/// The times of a typical cell differ by more than this share, and usually by 20%.
 const TYPICAL_RATIO: f64 = 1e-3;
 
-/// The implausible values, with a text for each. There is only one of each kind, because an edited
-/// file would have thousands.
+/// One text for each kind, because an edited file would have thousands of values.
 pub(super) fn of(run: &Run, now: Timestamp) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(dates(run, now));
@@ -49,7 +47,7 @@ pub(super) fn of(run: &Run, now: Timestamp) -> Vec<String> {
     found
 }
 
-/// When the run was taken, by its machine's clock.
+/// The dates.
 fn dates(run: &Run, now: Timestamp) -> Option<String> {
     const DAY: SignedDuration = SignedDuration::from_hours(24);
     let said = &run.header.started;
@@ -63,8 +61,7 @@ fn dates(run: &Run, now: Timestamp) -> Option<String> {
     {
         return Some(format!("it began before there was such a program: {said}"));
     }
-    // The header is written after the hellos of the lanes and before the first group. So only the
-    // time from the first group on is compared with the dates.
+    // The header is written before the first group, so only the time from there on is compared.
     let end = run.end.as_ref()?;
     if run.header.design.merged.is_some() {
         return None;
@@ -80,7 +77,6 @@ fn dates(run: &Run, now: Timestamp) -> Option<String> {
     })
 }
 
-/// The machine that the file claims.
 fn origin(run: &Run) -> Option<String> {
     let host = &run.header.host;
     let of_before = host.facts.get("cpuinfo");
@@ -108,7 +104,6 @@ fn origin(run: &Run) -> Option<String> {
         .then(|| format!("its CPU is called {name}, and is made by {maker}"))
 }
 
-/// Samples that break a law.
 fn laws(run: &Run) -> Option<String> {
     let cpus = run.header.design.cpus.len().max(1) as f64;
     let memory = run.header.host.memory_bytes;
@@ -119,7 +114,6 @@ fn laws(run: &Run) -> Option<String> {
     })
 }
 
-/// The law that a sample breaks.
 fn broken_law(sample: &Sample, cpus: f64, memory_bytes: u64) -> Option<String> {
     let each_ns = sample.elapsed_ns as f64 * cpus / sample.operations_count as f64;
     if each_ns < LEAST_NS {
@@ -152,7 +146,6 @@ fn cpu_time(run: &Run) -> Option<String> {
         .then(|| "its samples had more CPU time than its CPUs have".to_owned())
 }
 
-/// The spread of the times of a cell.
 fn spread(run: &Run) -> Option<String> {
     let mut cells: BTreeMap<(&str, &str, &Parameters), Vec<u64>> = BTreeMap::new();
     for group in &run.groups {
@@ -186,7 +179,6 @@ fn spread(run: &Run) -> Option<String> {
     })
 }
 
-/// The last digits of its times.
 fn digits(run: &Run) -> Option<String> {
     let samples = run.groups.iter().flat_map(|group| &group.samples);
     let times: Vec<u64> = samples.map(|sample| sample.elapsed_ns).collect();

@@ -1,16 +1,13 @@
-//! Whether a file may be kept in the repository, with files of other people.
+//! Whether a file may be kept in the repository.
 //!
-//! *Refused*: the file cannot be used, because it is not a whole run, contradicts itself, or is at
-//! a wrong path. *Quarantined*: the run is kept and shown separately, with the reason, and is in no
-//! average. These are disturbed runs, builds that cannot be repeated, and runs with implausible
-//! facts and figures.
+//! *Refused*: the file is not a whole run, contradicts itself, or is at a wrong path.
+//! *Quarantined*: the run is kept and shown separately, with the reason, and is in no average:
+//! disturbed runs, builds that cannot be repeated, implausible facts and figures.
 //!
-//! # What it cannot show
-//!
-//! It cannot show that a file was measured. The rules find facts and figures that were edited one
-//! by one, mixed up, or made by a simple program. A file whose facts are all edited consistently,
-//! and whose figures have a realistic spread, is accepted. The review of the pull request, and
-//! other runs of the same kind of machine, protect against that.
+//! The checks cannot show that a file was measured. They find facts and figures that were edited
+//! one by one, mixed up, or made by a simple program. They accept a file with consistently edited
+//! facts and a realistic spread. Against that help the review of the pull request, and other runs
+//! of the same kind of machine.
 
 mod contradictions;
 mod copies;
@@ -31,7 +28,7 @@ use crate::store::{MOST_BYTES, kept_path};
 use crate::taints;
 use copies::Times;
 
-/// The result of the checks of a file.
+/// The result of the checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The outcome.
@@ -42,20 +39,20 @@ pub struct Finding {
     pub unchecked: Vec<String>,
 }
 
-/// The outcomes, from the best to the worst.
+/// From the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// The file may be kept.
     Accepted,
-    /// The file is kept, shown separately, and in no average.
+    /// The file is kept and shown separately, in no average.
     Quarantined,
     /// The file cannot be used.
     Refused,
 }
 
 impl Standing {
-    /// The exit status of a command whose worst outcome this is: 0, 1 or 2.
+    /// The exit status of a command with this worst outcome: 0, 1 or 2.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
@@ -76,21 +73,20 @@ impl std::fmt::Display for Standing {
     }
 }
 
-/// Checks several files, and finds a run that occurs twice.
+/// Checks files, and finds runs that occur twice.
 #[derive(Debug, Default)]
 pub struct Verifier {
-    /// The runs so far.
     seen: Vec<(Times, String)>,
 }
 
 impl Verifier {
-    /// Checks the file at `path`. If its name ends in `.zst` it must be a kept run: small enough,
-    /// and in the folder of its machine.
+    /// Checks the file at `path`. If its name ends in `.zst`, it must be a kept run: small enough,
+    /// and in its machine's folder.
     pub fn verify(&mut self, path: &Path) -> Finding {
         self.judge(path, &look(path))
     }
 
-    /// Checks a file that was read already.
+    /// Checks a file that was read.
     pub fn judge(&mut self, path: &Path, looked: &Looked) -> Finding {
         let mut refused = looked.refused.clone();
         if let Some(times) = &looked.times {
@@ -107,7 +103,7 @@ impl Verifier {
             });
             match copied {
                 Some(why) => refused.push(why),
-                // A copy that is refused for another reason is ignored.
+                // A copy that is refused for another reason does not count.
                 None if refused.is_empty() => {
                     self.seen.push((times.clone(), path.display().to_string()));
                 }
@@ -121,7 +117,7 @@ impl Verifier {
     }
 }
 
-/// The result of checking one file, without other files.
+/// The result of checking a file alone.
 #[derive(Clone, Debug, Default)]
 pub struct Looked {
     /// The run, if the file can be read.
@@ -129,12 +125,11 @@ pub struct Looked {
     refused: Vec<String>,
     doubts: Vec<String>,
     unchecked: Vec<String>,
-    /// Its times; `None` if there are none.
     times: Option<Times>,
 }
 
 impl Looked {
-    /// Checks the run itself, without the place of its file.
+    /// Checks the run, without its file's path.
     #[must_use]
     pub fn of(run: Run) -> Looked {
         let mut refused = unusable(&run);
@@ -150,14 +145,14 @@ impl Looked {
         }
     }
 
-    /// Whether both runs have the same samples.
+    /// True if both have the same samples.
     #[must_use]
     pub fn has_samples_of(&self, other: &Looked) -> bool {
         self.times.is_some() && self.times == other.times
     }
 }
 
-/// Checks the file at `path`, without other files.
+/// Checks the file at `path` alone.
 #[must_use]
 pub fn look(path: &Path) -> Looked {
     let mut refused = Vec::new();
@@ -194,7 +189,7 @@ pub fn look(path: &Path) -> Looked {
 }
 
 impl Finding {
-    /// A line for each reason, and for each thing that could not be checked.
+    /// A line for each reason and for each missing check.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let unchecked = self.unchecked.iter();
         let unchecked = unchecked.map(|what| format!("not checked: {what}"));
@@ -216,7 +211,6 @@ impl Finding {
     }
 }
 
-/// Why the run cannot be used.
 fn unusable(run: &Run) -> Vec<String> {
     let mut found = run.warnings.clone();
     if run.groups.is_empty() {
@@ -246,7 +240,7 @@ fn unusable(run: &Run) -> Vec<String> {
     if taints::is_unoptimised(run) {
         found.push("it was built without optimisation: build with --release".to_owned());
     }
-    // A block without its mark was not measured completely.
+    // A block without its mark is incomplete.
     let marked: BTreeSet<u64> = run.blocks.iter().map(|block| block.block_index).collect();
     let open = run
         .groups
@@ -261,7 +255,6 @@ fn unusable(run: &Run) -> Vec<String> {
     found
 }
 
-/// Why its figures are doubtful.
 fn doubts(run: &Run) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(share) = gate::disturbed(run) {

@@ -9,7 +9,7 @@ use crate::html::view::View;
 use crate::schema::{Parameters, Role};
 use crate::stats::Verdict;
 
-/// Whether goroutines cost less than threads in each of these workloads.
+/// Whether goroutines cost less than threads in each workload with `role`.
 pub(super) fn goroutine_against(view: &View<'_>, role: Role) -> Option<(Finding, String)> {
     let rows = view
         .with_role(role)
@@ -24,8 +24,7 @@ pub(super) fn destroy(view: &View<'_>) -> Option<(Finding, String)> {
     Some((finding, format!("{evidence} {remark}")))
 }
 
-/// Whether Go's figures are less than a thread's. A line has the rows of Go, of our runtime and of
-/// the thread.
+/// Each line has the rows of Go, of our runtime and of the thread.
 fn less_than_thread(view: &View<'_>, lines: Vec<[Option<&Row>; 3]>) -> Option<(Finding, String)> {
     let judged = |lane: usize| {
         let pairs: Vec<(&Row, &Row)> = lines
@@ -132,8 +131,7 @@ pub(super) fn channels(view: &View<'_>) -> Option<(Finding, String)> {
     })
 }
 
-/// The lane's figures for a counter with an atomic, a mutex and a channel, with the same number of
-/// tasks.
+/// A lane's counter with an atomic, a mutex and a channel, with the same number of tasks.
 fn counters<'a>(view: &View<'a>, lane: &str) -> Option<(Option<&'a Row>, &'a Row, &'a Row)> {
     let cases = view.first_rows(view.with_role(Role::Counter).next()?);
     let mut found: BTreeMap<Parameters, [Option<&Row>; 3]> = BTreeMap::new();

@@ -6,8 +6,8 @@ use crate::html::view::{View, capital};
 use crate::schema::{FailureKind, Role};
 use crate::stats::Estimate;
 
-/// A claim about the bytes of a stack holds if all user pages of a task are at most this many times
-/// as large: pages are whole, and the record is outside the stack.
+/// A claim about a stack's size holds if a task's user pages are at most this many times as large:
+/// pages are whole, and a task has more than its stack.
 const ROOM: f64 = 2.0;
 
 pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
@@ -63,7 +63,7 @@ pub(super) fn thread_stack(view: &View<'_>) -> Option<(Finding, String)> {
 pub(super) fn many_threads(view: &View<'_>) -> Option<(Finding, String)> {
     let ledger = &ledger(view, Role::WaitingMemory, "thread")?.ledger;
     let threads = view.run.header.host.machine.threads_count.max(1);
-    // Other limits, such as the load generator's, show nothing about threads.
+    // Other limits, such as the load generator's, are not limits of threads.
     let limit = view.run.failures.iter().find(|failure| {
         failure.lane == "thread"
             && failure.kind == FailureKind::Limit
@@ -113,7 +113,6 @@ pub(super) fn shrink(view: &View<'_>) -> Option<(Finding, String)> {
     (!evidence.is_empty()).then(|| (finding, capital(&sentence(&evidence))))
 }
 
-/// The memory of a task at the deepest stack that was measured.
 fn deepest(view: &View<'_>, lane: &str) -> Option<Estimate> {
     let workload = view.with_role(Role::DeepMemory).next()?;
     let mut rows = view.analysis.ledgers.iter();

@@ -1,4 +1,4 @@
-//! Common claims, checked against this host's figures.
+//! Common claims, checked against a run's figures.
 
 mod cost;
 mod memory;
@@ -11,7 +11,6 @@ use crate::analysis::{LedgerRow, Row};
 use crate::schema::{Role, Workload};
 use crate::stats::{Estimate, Verdict};
 
-/// The result of checking a claim on this host.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Finding {
     Holds,
@@ -22,8 +21,8 @@ enum Finding {
 }
 
 impl Finding {
-    /// The claim holds if the whole interval is below the limit, and fails if it is above. A figure
-    /// without an interval leaves it open.
+    /// Holds if the whole interval is below the limit, fails if it is above. Open without an
+    /// interval.
     fn below(figure: Estimate, limit: f64) -> Self {
         match figure.interval {
             Some(interval) if interval.high < limit => Finding::Holds,
@@ -32,7 +31,7 @@ impl Finding {
         }
     }
 
-    /// As [`below`](Self::below), with `share` of another figure as the limit.
+    /// As [`below`](Self::below), with `share` of `of` as the limit.
     fn below_share(figure: Estimate, share: f64, of: Estimate) -> Self {
         let low = of.interval.map_or(0.0, |interval| interval.low);
         let high = of.interval.map_or(f64::INFINITY, |interval| interval.high);
@@ -46,7 +45,7 @@ impl Finding {
         }
     }
 
-    /// The finding on the claim *the first figure is smaller*, from the verdict.
+    /// For the claim that the first figure is smaller.
     fn of_verdict(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Faster => Finding::Holds,
@@ -55,7 +54,7 @@ impl Finding {
         }
     }
 
-    /// The finding on several instances together: not measured if there are none.
+    /// The finding on several figures together.
     fn of_several(found: &[Finding]) -> Self {
         let has = |finding| found.contains(&finding);
         match (has(Finding::Holds), has(Finding::Fails), has(Finding::Open)) {
@@ -78,11 +77,10 @@ impl Finding {
     }
 }
 
-/// A claim, and the function that checks it against this run's figures.
 struct Claim {
     said: &'static str,
     ask: fn(&View<'_>) -> Option<(Finding, String)>,
-    /// What the run would have to measure to answer the claim.
+    /// What the run did not measure.
     wanting: &'static str,
 }
 
@@ -203,13 +201,13 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-/// The lane by which claims about goroutines are judged.
+/// Claims about goroutines are judged by this lane.
 const GO: &str = "go";
 
-/// The lane that is shown too.
+/// Shown beside Go.
 const OURS: &str = "threadbare";
 
-/// The lane's memory, for the first workload with this role.
+/// Of the first workload with this role.
 fn ledger<'a>(view: &View<'a>, role: Role, lane: &str) -> Option<&'a LedgerRow> {
     let workload = view.with_role(role).next()?;
     view.analysis
@@ -218,7 +216,7 @@ fn ledger<'a>(view: &View<'a>, role: Role, lane: &str) -> Option<&'a LedgerRow> 
         .find(|row| row.workload == workload.id && row.lane == lane)
 }
 
-/// The lane's row of the workload's main case.
+/// The row of the workload's main case.
 fn row<'a>(view: &View<'a>, workload: &Workload, lane: &str) -> Option<&'a Row> {
     view.main_case(workload)?
         .1
@@ -226,7 +224,7 @@ fn row<'a>(view: &View<'a>, workload: &Workload, lane: &str) -> Option<&'a Row> 
         .find(|row| row.lane == lane)
 }
 
-/// The workload's title in quotes; its id if it has none.
+/// The title in quotes, or the id.
 fn name(view: &View<'_>, workload: &str) -> String {
     match view.run.workload(workload) {
         Some(known) if !known.title.is_empty() => format!("“{}”", known.title),
@@ -238,7 +236,7 @@ fn sentence(parts: &[String]) -> String {
     format!("{}.", parts.join("; "))
 }
 
-/// The row of a lane with this quantity, on the first case that has one.
+/// The first row with this quantity.
 fn metric<'a>(view: &View<'a>, role: Role, lane: &str, quantity: &str) -> Option<&'a Row> {
     let workload = view.with_role(role).next()?;
     let is_it = |row: &Row| row.workload == workload.id && row.lane == lane;

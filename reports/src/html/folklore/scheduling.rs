@@ -10,7 +10,7 @@ pub(super) fn blocked(view: &View<'_>) -> Option<(Finding, String)> {
     let mut finding = Finding::NotMeasured;
     let mut evidence = Vec::new();
     for lane in [GO, OURS] {
-        // Not the main figure of the workload, which is the time beyond the sleep.
+        // The main figure is the time beyond the sleep.
         let Some(row) = metric(view, Role::Sleep, lane, "time") else {
             continue;
         };
@@ -22,8 +22,7 @@ pub(super) fn blocked(view: &View<'_>) -> Option<(Finding, String)> {
             continue;
         };
         let cpus = view.run.lane(lane).map_or(1, |lane| lane.cpus_count.max(1));
-        // If each sleep blocked one of `cpus` threads, only `cpus` tasks could sleep at a time.
-        // Then this would be the time for each task.
+        // The time of a task if each sleep blocked one of `cpus` threads.
         let in_turn = sleep as f64 / f64::from(cpus);
         if lane == GO {
             finding = Finding::below(took, in_turn / 2.0);
@@ -56,7 +55,7 @@ pub(super) fn stealing(view: &View<'_>) -> Option<(Finding, String)> {
 }
 
 pub(super) fn preemption(view: &View<'_>) -> Option<(Finding, String)> {
-    /// Three time slices of 10 ms: until the preemption, until the sleeper's turn, and a margin.
+    /// Three time slices of 10 ms: before the preemption, before the sleeper's turn, and a margin.
     const LATEST_NS: f64 = 30e6;
     let mut evidence = Vec::new();
     let mut finding = Finding::NotMeasured;
@@ -131,7 +130,7 @@ fn one_core_of(view: &View<'_>, lane: &str) -> Option<(Finding, String)> {
     ))
 }
 
-/// A round trip of two goroutines on one CPU.
+/// The row for a round trip of two goroutines on one CPU.
 fn on_one_cpu<'a>(view: &View<'a>, lane: &str) -> Option<&'a Row> {
     let alone = view.run.header.design.cpus.len() == 1;
     view.analysis.rows.iter().find(|row| {
@@ -152,8 +151,7 @@ pub(super) fn quota(view: &View<'_>) -> Option<(Finding, String)> {
         .taints
         .iter()
         .find(|taint| taint.kind == "throttling")?;
-    // The claim is about throttling by a quota. Whether fewer threads would be faster needs another
-    // run.
+    // Another run must show whether fewer threads would be faster.
     Some((
         Finding::Partly,
         format!(

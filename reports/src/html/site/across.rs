@@ -1,5 +1,5 @@
-//! Results that need several machines: verdicts by the number of cores, pairs that differ in one
-//! fact, and the age of the releases.
+//! Results of several machines: verdicts by the number of cores, pairs that differ in one fact, and
+//! the age of the releases.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,11 @@ use crate::format;
 use crate::site::{Change, Collection, Machine, Pair, Question, Setup, pairs, release_order};
 use crate::stats::Verdict;
 
-/// The most pairs that are shown for one fact.
 const MOST_PAIRS: usize = 50;
 
-/// The most machines that are named for a release.
 const MOST_MACHINES: usize = 10;
 
-/// The facts that name a release. The page shows how old these releases are.
+/// The facts that name a release, whose age the page shows.
 const AGED: [&str; 4] = ["suite", "Go", "tokio", "Rust"];
 
 pub(super) fn page(collection: &Collection) -> String {
@@ -40,7 +38,7 @@ pub(super) fn page(collection: &Collection) -> String {
     document(collection, "threadbare: across machines", "", &body)
 }
 
-/// The number of verdicts: better, no difference, worse, too noisy to say.
+/// Better, no difference, worse, too noisy to say.
 #[derive(Clone, Copy, Default)]
 struct Counts([usize; 4]);
 
@@ -64,8 +62,7 @@ impl Counts {
         parts.join(" ")
     }
 
-    /// Blue if more verdicts are better than worse, orange if more are worse, and darker if all
-    /// are.
+    /// Blue if more verdicts are better than worse, orange if fewer, darker if all are.
     fn class(self) -> &'static str {
         match self.0 {
             [_, 0, 0, 0] => "b2",
@@ -81,7 +78,7 @@ fn by_cores(collection: &Collection, question: &Question) -> Markup {
     let mut rows: BTreeMap<u32, (usize, BTreeMap<&str, Counts>)> = BTreeMap::new();
     let place = &question.place.place;
     for machine in &collection.machines {
-        // A machine counts once, by its newest setup that has this figure.
+        // A machine counts by its newest setup with this figure.
         let mut setups = machine.setups.iter().filter(|one| one.has_all_cpus());
         let Some(lanes) = setups.find_map(|setup| setup.figures.get(place)) else {
             continue;
@@ -187,7 +184,6 @@ fn releases(collection: &Collection) -> Markup {
     }
 }
 
-/// The runs of one release.
 #[derive(Default)]
 struct Released<'a> {
     runs_count: usize,

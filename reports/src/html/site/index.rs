@@ -98,8 +98,8 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup) -> Markup {
     }
 }
 
-/// The lanes whose interval overlaps the best lane's, and whose verdict against the reference is
-/// the best lane's: faster, slower or neither.
+/// The lanes whose interval overlaps the best lane's, and with its verdict: faster than the
+/// reference, slower or neither.
 fn as_good<'a>(ranked: &[(&'a str, &Figure)]) -> Vec<&'a str> {
     let [(_, best), others @ ..] = ranked else {
         return Vec::new();
@@ -114,7 +114,6 @@ fn as_good<'a>(ranked: &[(&'a str, &Figure)]) -> Vec<&'a str> {
     alike.map(|(lane, _)| *lane).collect()
 }
 
-/// Text such as ` ≈ tokio`.
 fn alike(names: &[&str]) -> String {
     match names.len() {
         0 => String::new(),
@@ -123,7 +122,7 @@ fn alike(names: &[&str]) -> String {
     }
 }
 
-/// A table of two rows side by side, which the script fills.
+/// The script fills the table.
 fn two() -> Markup {
     html! {
         h2 { "Two machines side by side" }
@@ -136,7 +135,7 @@ fn two() -> Markup {
     }
 }
 
-/// The area in which the user drops a file. The script fills the list.
+/// The area to drop a file. The script fills the list.
 fn nearest() -> Markup {
     html! {
         h2 { "The machine nearest to yours" }

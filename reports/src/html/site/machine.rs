@@ -76,7 +76,6 @@ fn started(run: &Kept) -> String {
     started.get(..16).unwrap_or(started).replace('T', " ")
 }
 
-/// The disturbances of each run, with their effect on its figures.
 fn disturbances(setup: &Setup, number: usize) -> Markup {
     if setup.runs.iter().all(|run| run.disturbances.is_empty()) {
         return html! {

@@ -1,8 +1,8 @@
-//! The pages of many machines: an index, a page for each question, a page for each machine, and a
-//! page of comparisons across machines.
+//! The pages of many machines: an index, a page for each question and each machine, and comparisons
+//! across machines.
 //!
-//! Every page is one file that needs no network, with the same content security policy as a run's
-//! page. All figures and texts are made here; the script only hides, sorts and moves them.
+//! Each page is one file that needs no network, with the content security policy of a run's page.
+//! All text is made here; the script only hides, sorts and moves it.
 
 mod across;
 mod index;
@@ -21,7 +21,7 @@ use crate::schema::{FirstQuestion, UNKNOWN};
 use crate::site::{Collection, Figure, Machine, Question, Setup};
 use crate::stats::Verdict;
 
-/// The limit for the size of the index of 300 machines.
+/// The largest index of 300 machines.
 pub const LARGEST_INDEX_BYTES: usize = 2_000_000;
 
 /// The prices of machines.
@@ -32,12 +32,11 @@ pub struct Prices {
     pub date: String,
     /// The currency.
     pub currency: String,
-    /// The price of an hour, by the name of the instance type.
+    /// By instance type.
     pub per_hour: BTreeMap<String, f64>,
 }
 
 impl Prices {
-    /// The price of an hour of this machine.
     fn of(&self, machine: &Machine) -> Option<f64> {
         let price = self.per_hour.get(&machine.inputs.instance_type).copied();
         price.filter(|price| *price > 0.0)
@@ -51,7 +50,7 @@ pub fn linked(collection: &Collection) -> impl Iterator<Item = (PathBuf, &Path)>
         .map(|raw| (Path::new(RUNS).join(&raw.place), raw.source.as_path()))
 }
 
-/// The folder of the kept runs, below the site's folder.
+/// The folder of the kept runs.
 const RUNS: &str = "runs";
 
 /// The pages by their paths below the site's folder; the index first.
@@ -70,7 +69,7 @@ pub fn render(collection: &Collection, prices: Option<&Prices>) -> Vec<(String, 
     pages
 }
 
-/// The question in a word, and a phrase for its answer: the best lane “to start a task”.
+/// A word for the question, and a phrase for its answer: the best lane “to start a task”.
 fn words(question: FirstQuestion) -> (&'static str, &'static str) {
     match question {
         FirstQuestion::Start => ("Start", "to start a task"),
@@ -90,7 +89,7 @@ fn address(machine: &Machine) -> String {
     format!("m/{}.html", crate::store::plain(&machine.key))
 }
 
-/// A page of the site. `up` is the path from its folder to the site's.
+/// `up` is the path from the page's folder to the site's.
 fn document(collection: &Collection, title: &str, up: &str, body: &Markup) -> String {
     let mut links = vec![(format!("{up}index.html"), "Machines".to_owned())];
     for question in &collection.questions {
@@ -113,7 +112,6 @@ fn hero(title: &str, text: &Markup) -> Markup {
     }
 }
 
-/// A table that scrolls, with a button that copies it.
 fn sheet(label: &str, table: &Markup) -> Markup {
     html! {
         div class="sheet" {
@@ -123,12 +121,12 @@ fn sheet(label: &str, table: &Markup) -> Markup {
     }
 }
 
-/// Checkboxes that hide columns, by the `data-lane` of their cells.
+/// Checkboxes that hide columns, by `data-lane`.
 fn columns<'a>(names: impl Iterator<Item = &'a str>) -> Markup {
     html! { @for name in names { label { input type="checkbox" checked data-filter=(name); (name) } } }
 }
 
-/// The filters of rows: facts, and how much of a setup's runs was disturbed.
+/// Filters of rows.
 const FILTERS: [&str; 7] = [
     "architecture",
     "cores",
@@ -139,10 +137,8 @@ const FILTERS: [&str; 7] = [
     DISTURBANCES,
 ];
 
-/// The filter that is not a fact.
 const DISTURBANCES: &str = "disturbances";
 
-/// The text that a filter compares.
 fn filtered<'a>(setup: &'a Setup, name: &str) -> &'a str {
     match name {
         DISTURBANCES => setup.disturbed().words(),
@@ -150,7 +146,7 @@ fn filtered<'a>(setup: &'a Setup, name: &str) -> &'a str {
     }
 }
 
-/// A selection for each fact that has several values.
+/// A choice for each fact that has several values.
 fn choices(collection: &Collection) -> Markup {
     let values = |name: &str| -> Vec<String> {
         let setups = collection.setups();
@@ -177,12 +173,12 @@ fn choices(collection: &Collection) -> Markup {
     }
 }
 
-/// A fact's name as it stands in the URL's fragment and in attributes.
+/// A fact's name in the URL's fragment and in attributes.
 fn pick(name: &str) -> String {
     name.replace(' ', "-")
 }
 
-/// The facts that each row names.
+/// The facts in each row.
 const NAMED: [&str; 6] = [
     "CPU",
     "virtual",
@@ -192,10 +188,10 @@ const NAMED: [&str; 6] = [
     "governor",
 ];
 
-/// The releases of what was measured, in the order of a row.
+/// In the order of a row.
 const RELEASES: [&str; 5] = ["Go", "tokio", "Rust", "other runtimes", "suite"];
 
-/// The releases with their names, such as `Go 1.27.3 · tokio 1.54.1`.
+/// Such as `Go 1.27.3 · tokio 1.54.1`.
 fn releases(setup: &Setup) -> String {
     let told = RELEASES.iter().map(|name| (*name, setup.fact(name)));
     let told = told.filter(|(_, value)| !["not measured", "none"].contains(value));
@@ -206,8 +202,8 @@ fn releases(setup: &Setup) -> String {
     words.collect::<Vec<_>>().join(" · ")
 }
 
-/// The header cell of a setup's row. It also names the facts in which the machine's setups differ,
-/// except the `known` ones, which other cells of the row show.
+/// The header cell of a setup's row. It also has the facts in which the machine's setups differ,
+/// except the `known` ones, which other cells show.
 fn row_head(machine: &Machine, setup: &Setup, known: &[&str]) -> Markup {
     let number = machine
         .setups
@@ -235,7 +231,7 @@ fn row_head(machine: &Machine, setup: &Setup, known: &[&str]) -> Markup {
     }
 }
 
-/// The largest disturbance of the runs. The machine's page has all of them.
+/// The largest disturbance.
 fn disturbed(setup: &Setup) -> String {
     let found = setup.disturbances();
     let Some(first) = found.first() else {
@@ -248,7 +244,7 @@ fn disturbed(setup: &Setup) -> String {
     }
 }
 
-/// The attributes that the filters and the sorting read.
+/// For the filters and the sorting.
 fn attributes(machine: &Machine, setup: &Setup) -> Vec<(String, String)> {
     let facts = FILTERS.iter();
     let mut all: Vec<(String, String)> = facts
@@ -262,14 +258,13 @@ fn attributes(machine: &Machine, setup: &Setup) -> Vec<(String, String)> {
     all
 }
 
-/// The attribute with a row's facts, as `name=value` lines.
+/// One attribute with a row's facts, as `name=value` lines.
 fn facts_of(machine: &Machine, setup: &Setup) -> String {
     let all = attributes(machine, setup);
     let lines = all.iter().map(|(name, value)| format!("{name}={value}"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A figure with its interval, and the ratio.
 fn figure(figure: &Figure, reference: &str, lane: &str) -> Markup {
     html! {
         b { (figure.text()) }
@@ -278,7 +273,7 @@ fn figure(figure: &Figure, reference: &str, lane: &str) -> Markup {
     }
 }
 
-/// `▲ 5.2×`, `▼ 12%`, `≈`, `?` against the reference lane of the same machine.
+/// Against the reference lane: `▲ 5.2×`, `▼ 12%`, `≈`, `?`.
 fn standing(figure: &Figure) -> Option<String> {
     let (ratio, verdict) = (figure.ratio?, figure.verdict?);
     Some(match verdict {
@@ -293,7 +288,6 @@ fn tone(verdict: Option<Verdict>) -> &'static str {
     verdict.map_or("open", super::view::tone)
 }
 
-/// The class of a cell of a heat map.
 fn heat(figure: &Figure) -> String {
     match (figure.verdict, figure.ratio) {
         (Some(Verdict::Faster), Some(ratio)) => format!("b{}", shade(1.0 / ratio)),
@@ -302,7 +296,6 @@ fn heat(figure: &Figure) -> String {
     }
 }
 
-/// The meaning of the signs, once on each page.
 fn signs(reference: &str) -> Markup {
     html! {
         "Ratios are to the lane “" (reference) "” of the same machine: ▲ better by that factor or percentage, ▼ worse, ≈ no difference that matters, ? too noisy to say. "

@@ -96,13 +96,13 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup, lane: &str)
     }
 }
 
-/// Whether the figure is for the whole machine, so a larger machine does more.
+/// True if a larger machine does more.
 pub(super) fn all_cpus(question: &Question) -> bool {
     use crate::schema::FirstQuestion::{Compute, Serve};
     matches!(question.question, Compute | Serve)
 }
 
-/// The CPU time of the same work, or the rate of one core.
+/// The CPU time of one unit of work, or the rate of one core.
 pub(super) fn per_core(figure: &Figure, machine: &Machine) -> Option<String> {
     let cores = match machine.inputs.cores_count {
         0 => return None,
@@ -115,7 +115,7 @@ pub(super) fn per_core(figure: &Figure, machine: &Machine) -> Option<String> {
     })
 }
 
-/// The price of the same work, or how much work one unit of the currency buys.
+/// The price of one unit of work, or the work for one unit of the currency.
 pub(super) fn per_price(figure: &Figure, machine: &Machine, prices: &Prices) -> Option<String> {
     const HOUR_S: f64 = 3_600.0;
     let price = prices.of(machine)?;
