@@ -88,7 +88,7 @@ fn cycle(slots: &str) {
         for _ in 0..CYCLES {
             let plain = wake_all();
             let begin = cpu_ns();
-            // A few stacks share pages with stacks in use, and are compacted later.
+            // A few stacks share pages with stacks in use.
             while compacted() + STACKS / 1000 < STACKS {
                 time::sleep(AFTER / 20);
             }

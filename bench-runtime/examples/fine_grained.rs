@@ -116,7 +116,6 @@ fn permits() {
     assert_eq!(permits.available(), 4);
 }
 
-/// The requester's number, and the channel for the answer.
 struct Request {
     number: u64,
     answer: Sender<u64>,

@@ -15,8 +15,7 @@ use bench_runtime::signal::{self, Signal};
 use bench_runtime::sync::Semaphore;
 use bench_runtime::{Runtime, go};
 
-/// The outcome of a job: its output, or its error. After the time limit the job has a second to end
-/// by itself.
+/// After the time limit the job has a second to end by itself.
 fn run(job: &str, ctx: &Context, limit: Duration) -> Result<String, String> {
     let (ctx, cancel) = ctx.with_timeout(limit);
     // Drops the timer of the context when the child has ended.

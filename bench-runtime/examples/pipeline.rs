@@ -5,8 +5,7 @@
 use bench_runtime::context::Context;
 use bench_runtime::{Receiver, Runtime, chan, go, select};
 
-/// A stage: applies `f` to all values that it receives, and ends when its input, its receiver or
-/// the context ends.
+/// Ends when its input, its receiver or the context ends.
 fn stage<A, B>(
     ctx: &Context,
     input: Receiver<A>,

@@ -30,7 +30,6 @@ const SPANS: usize = 5;
 const DEEP_SHARE: usize = 100;
 const DEEP_CALLS: usize = 400;
 
-/// A histogram of durations, by powers of two of nanoseconds.
 #[derive(Debug)]
 struct Delays {
     name: &'static str,

@@ -10,7 +10,7 @@ use bench_runtime::io::{stdin, stdout};
 use bench_runtime::sync::{Mutex, WaitGroup};
 use bench_runtime::{Runtime, time};
 
-/// The answer to a line; an empty line has none.
+/// An empty line has no answer.
 fn evaluate(words: &[&str]) -> String {
     let sum = match words {
         [] => return String::new(),

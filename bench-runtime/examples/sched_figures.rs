@@ -351,7 +351,7 @@ struct Pair {
     back: Receiver<()>,
 }
 
-/// Starts the other half of a ping-pong, which ends when `there` is dropped.
+/// Ends when `there` is dropped.
 fn pair(work: Duration) -> Pair {
     let (there, ping) = chan(0);
     let (pong, back) = chan(0);
@@ -453,7 +453,7 @@ fn polling(mode: Mode) {
     }
 }
 
-/// GOMAXPROCS is changed repeatedly under load: nothing is lost.
+/// Nothing may be lost.
 fn resize(mode: Mode) {
     const CHANGES: usize = 10_000;
     let runtime = mode.runtime(4);
@@ -517,7 +517,7 @@ fn idle(mode: Mode) {
                 drop(go(move || rx.recv()));
             }
             drop(go(|| time::sleep(Duration::from_secs(3_600))));
-            // When goroutines that were queued later have run, all of these have run too.
+            // After goroutines that were queued later have run, all of these have run.
             for _ in 0..3 {
                 (0..64).map(|_| go(yield_now)).for_each(|task| {
                     task.join().expect("it ends");

@@ -227,7 +227,6 @@ fn sleeping_does_not_allocate() {
     let _alone = alone();
     on_one_processor(|| {
         let nap = || time::sleep(Duration::from_micros(10));
-        // The first timer makes room for more.
         nap();
         assert_eq!(calls(|| (0..100).for_each(|_| nap())), 0);
     });

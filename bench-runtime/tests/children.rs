@@ -60,7 +60,7 @@ fn without_descriptors_no_child_starts_and_one_that_runs_is_waited_for() {
     must_end(end);
 }
 
-/// Then the kernel reaps the children, and a wait ends with an error, as in std.
+/// The kernel reaps the children of such a process, and a wait fails, as in std.
 #[test]
 fn a_wait_fails_in_a_process_that_ignores_its_children() {
     let name = "a_wait_fails_in_a_process_that_ignores_its_children";
@@ -77,7 +77,6 @@ fn a_wait_fails_in_a_process_that_ignores_its_children() {
     must_end(end);
 }
 
-/// A service manager may start a program like this.
 #[test]
 fn signals_that_all_threads_block_are_heard() {
     let name = "signals_that_all_threads_block_are_heard";
@@ -123,7 +122,6 @@ fn raise() {
     unsafe { libc::raise(libc::SIGTERM) };
 }
 
-/// By fork, without exec.
 #[test]
 fn a_forked_copy_dies_of_what_its_parent_listens_to_or_listens_itself() {
     let name = "a_forked_copy_dies_of_what_its_parent_listens_to_or_listens_itself";

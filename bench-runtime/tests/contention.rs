@@ -23,8 +23,7 @@ const TAKES: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_millis(1);
 const WAITED: Duration = Duration::from_millis(999);
 
-/// The profile's data for the stacks with a call of this function: the number of
-/// stacks, of their waits, and their total time.
+/// The number of stacks with a call of this function, of their waits, and the waits' total time.
 fn of(profile: &ContentionProfile, function: &str) -> (usize, u64, Duration) {
     let is_it = |frame: &Frame| frame.function.rsplit("::").next() == Some(function);
     let has = |stack: &&ContendedStack| stack.frames.iter().any(is_it);
@@ -111,7 +110,6 @@ fn waiter_and_unlocker_of_a_mutex_are_named_with_the_time() {
             assert_eq!(locks.stacks.len(), 1, "{locks}");
             let text = locks.to_string();
             assert!(text.starts_with("2 contentions, 1.998s:\n"), "{text}");
-            // The first frame is in the runtime, the last in the program.
             let frames = &locks.stacks[0].frames;
             let files = [frames.first(), frames.last()].map(|frame| frame?.file.as_deref());
             assert!(files[0].unwrap().ends_with("src/sync/mutex.rs"), "{locks}");

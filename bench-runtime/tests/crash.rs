@@ -38,7 +38,7 @@ fn use_bytes(bytes: usize) -> usize {
     }
 }
 
-/// In the parent: the child aborted, and printed all of this.
+/// In the parent: the child must have aborted, and printed all of this.
 fn must_abort(end: Option<(Option<i32>, String)>, parts: &[&str]) {
     let Some((signal, stderr)) = end else { return };
     assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
@@ -47,7 +47,7 @@ fn must_abort(end: Option<(Option<i32>, String)>, parts: &[&str]) {
     }
 }
 
-/// In the parent: the child exited, and none of its assertions failed. Returns its output.
+/// In the parent: the child must have exited. Returns its output.
 fn must_end(end: Option<(Option<i32>, String)>) -> Option<String> {
     let (signal, stderr) = end?;
     assert!(signal.is_none() && !stderr.contains("panicked"), "{stderr}");
@@ -138,7 +138,7 @@ fn stack_may_be_used_to_its_limit() {
             .stack(StackPolicy::Fixed(64 << 10))
             .start()
             .unwrap();
-        // Leaves room for the runtime's part, the entry's frames and a debug build.
+        // Leaves room for the frames of the runtime and of a debug build.
         assert_eq!(runtime.run(|| use_bytes(48 << 10)), 48);
     });
     must_end(end);
@@ -363,7 +363,7 @@ fn set_affinity(cpus: usize) {
     }
 }
 
-/// Whether GOMAXPROCS becomes `procs` within this many seconds, while goroutines run.
+/// True if GOMAXPROCS becomes `procs` in time, while goroutines run.
 fn becomes(runtime: &Runtime, procs: usize, seconds: u64) -> bool {
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
@@ -450,7 +450,7 @@ fn spin_for(time: Duration) {
     }
 }
 
-/// Raises SIGQUIT, and waits until the runtime has written the trace to this file.
+/// Waits until the runtime has written the trace.
 fn quit_until_written(file: &Path) {
     nix::sys::signal::raise(nix::sys::signal::SIGQUIT).unwrap();
     let begun = Instant::now();
@@ -471,7 +471,7 @@ fn quit_signal_is_caught_after_a_runtime_that_got_no_descriptors_for_it() {
         let builder = || Runtime::builder().procs(1).dumps_on_quit(true);
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, most.min(200), most).unwrap();
-        // This opens the descriptors that a process opens only once.
+        // A process opens some descriptors only once.
         drop(Runtime::builder().start().unwrap());
         let opened = || std::fs::File::open("/dev/null").ok();
         let held: Vec<_> = std::iter::from_fn(opened).collect();
@@ -551,10 +551,9 @@ fn panic_hook_may_wait_for_a_goroutine_that_has_started_on_the_thread() {
     }
 }
 
-/// The first four lines that a runtime of one P writes to stderr while `hangs` runs.
+/// The first four lines that the runtime writes to stderr while `hangs` runs.
 fn lines_of(test: &str, hangs: fn()) -> Option<Vec<String>> {
     let end = in_child(test, || {
-        // The output to stderr is read here.
         let (from, to) = std::io::pipe().unwrap();
         // SAFETY: the descriptor is open.
         let kept = unsafe { libc::dup(2) };
@@ -584,7 +583,7 @@ fn lock_of_std_held_over_a_wait_on_one_thread_is_reported() {
         let lock = Arc::new(Mutex::new(0));
         let held = lock.lock().unwrap();
         let theirs = Arc::clone(&lock);
-        // Blocks the thread to which the holder is bound.
+        // Blocks the thread of the goroutine that holds the lock.
         drop(go(move || *theirs.lock().unwrap() += 1));
         time::sleep(Duration::from_millis(1));
         drop(held);
@@ -616,7 +615,7 @@ fn an_endless_loop_that_another_of_its_thread_waits_for_is_reported() {
     }
 }
 
-/// Records where wakers are called, by the name of the thread.
+/// Sends the name of the thread that calls the waker.
 struct Named(mpsc::Sender<String>);
 
 impl Wake for Named {
@@ -626,7 +625,7 @@ impl Wake for Named {
     }
 }
 
-/// In the child: from now on there is no room for the 8 MiB of a thread's stack.
+/// In the child: leaves no room for the 8 MiB of a thread's stack.
 fn refuse_threads() {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
@@ -646,7 +645,7 @@ fn task_is_woken_where_no_thread_can_be_started_for_wakers() {
             assert!(tick.as_mut().poll(&mut cx).is_pending());
             name.recv_timeout(Duration::from_secs(60)).unwrap()
         };
-        // It starts the thread of the timers.
+        // Starts the thread of the timers.
         time::after(Duration::ZERO).recv();
         refuse_threads();
         assert_eq!(woken_by(), "threadbare-timer");

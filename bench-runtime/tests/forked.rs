@@ -48,7 +48,6 @@ fn status_of(child: libc::pid_t) -> i32 {
     }
 }
 
-/// The parent has exited, and its children have printed this text.
 fn must_say(end: Option<End>, text: &str) {
     let Some((signal, stderr)) = end else { return };
     assert_eq!(signal, None, "{stderr}");

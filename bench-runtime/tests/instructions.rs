@@ -26,8 +26,7 @@ use start::Start;
 
 const TIMES: u64 = 20_000;
 
-/// An operation, the function that does it a given number of times, and its budget in each mode:
-/// the count with Rust 1.95 on x86-64, plus 3%.
+/// An operation, and its budget in each mode: the count with Rust 1.95 on x86-64, plus 3%.
 struct Operation {
     name: &'static str,
     run: fn(u64),
@@ -99,7 +98,6 @@ const OPERATIONS: &[Operation] = &[
     },
 ];
 
-/// GOMAXPROCS in the second table.
 const PROCS: [usize; 4] = [1, 4, 16, 64];
 
 /// An operation of the second table, and the fewest Ps with which it can be done.
@@ -165,7 +163,7 @@ fn start_all_threads(procs: usize) {
     thread::sleep(200 * PAUSE);
 }
 
-/// Both goroutines are on one thread, even if another thread could have stolen one of them.
+/// Both goroutines are on one thread.
 fn round_trips_on_one_thread(times: u64) {
     loop {
         let here = thread::current().id();

@@ -89,7 +89,7 @@ fn handle_joined_after_the_end_gets_its_result_and_leaves_no_memory() {
     assert!(grown < 16 << 20, "{} KB more", grown >> 10);
 }
 
-/// A late call must not start anything on parts that another runtime uses by then.
+/// A late call must not start anything in another runtime.
 #[test]
 fn call_after_the_end_of_its_runtime_runs_on_a_thread() {
     let calls = Arc::new(AtomicUsize::new(0));
@@ -161,7 +161,6 @@ fn results_whose_destructors_panic_leave_no_memory() {
             before = resident_bytes();
         }
         let runtime = runtime(n % 2 == 1);
-        // The handle is dropped after the goroutine's end; in the second round perhaps before.
         for late in [true, false] {
             let handle = runtime.spawn(|| Undroppable);
             while late && !handle.is_finished() {

@@ -175,11 +175,11 @@ fn goroutines_without_guard_markers_run_until_the_map_limit() {
                         })
                     })
                     .collect();
-                // Until each has its stack, or was refused one.
+                // Each goroutine gets a stack, or is refused one.
                 while running.load(Ordering::Relaxed) + 1 < num_goroutine() {
                     bench_runtime::yield_now();
                 }
-                // The runtime also starts threads at this limit, when a P needs an M.
+                // The runtime also starts threads at this limit.
                 std::thread::spawn(|| ())
                     .join()
                     .expect("a thread at the limit");
@@ -275,7 +275,7 @@ fn overflow_without_guard_markers_is_reported() {
     }
 }
 
-/// Runs `body` as the main goroutine, on one P, beside another goroutine that must continue.
+/// On one P, beside another goroutine, which must continue.
 fn on_each(body: fn()) {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         let runtime = builder.procs(1).start().unwrap();

@@ -17,7 +17,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
 use start::Start;
 
-/// Longer than the longest pause of the server.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A socket that can connect when no descriptor is left.
@@ -74,8 +73,8 @@ fn loop_survives(builder: Builder) {
         }
     });
     let address = address.recv().expect("it listens");
-    // Opens the descriptors that a process opens only once. If the connection closed, the server
-    // would have a free descriptor.
+    // A process opens some descriptors only once. A closed connection would free one of the
+    // server's.
     let mut first = connected(unconnected(), address);
     is_served(&mut first);
 

@@ -164,7 +164,6 @@ fn act(board: &Board, index: usize, settings: Settings, end: Instant) {
     board.leave(index);
 }
 
-/// A plain thread that spawns and joins from outside.
 fn start_outsider(
     board: Arc<Board>,
     runtime: Arc<Runtime>,

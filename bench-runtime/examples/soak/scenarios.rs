@@ -179,7 +179,7 @@ fn select_fan_in(rng: &mut Rng) {
     let (mut sum, mut ends) = (0, 0u32);
     let (mut a, mut b, mut quit) = (Some(a), Some(b), Some(quit));
     while ends < 3 {
-        // Each channel is closed once, by its last sender. Then its case is disabled.
+        // Each channel is closed by its last sender, and its case is disabled.
         select! {
             recv(a) -> n => match n {
                 Some(n) => sum += n,

@@ -13,7 +13,6 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) migrating: bool,
     pub(crate) actors: usize,
-    /// How long an actor may take for a scenario.
     pub(crate) timeout: Duration,
     pub(crate) resizes: bool,
     only: Option<&'static str>,

@@ -14,7 +14,6 @@ const IDLE: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Board {
     began: Instant,
-    /// The scenario, or [`IDLE`].
     at: Vec<AtomicU64>,
     /// When the actor began the scenario, in milliseconds.
     since: Vec<AtomicU64>,
@@ -58,7 +57,7 @@ impl Board {
         self.over.store(true, Ordering::SeqCst);
     }
 
-    /// The runtime has been dropped: the watchdog ends.
+    /// Ends the watchdog.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
     }
@@ -82,7 +81,6 @@ impl Board {
             .map(|((name, _), count)| (*name, count.load(Ordering::SeqCst)))
     }
 
-    /// Actors without progress for `timeout`, and their scenarios.
     fn stuck(&self, timeout: Duration) -> Vec<(usize, &'static str)> {
         let now = self.now_ms();
         (0..self.at.len())

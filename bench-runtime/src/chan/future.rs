@@ -22,8 +22,7 @@ use crate::goroutine::pending::Pending;
 /// A receive that async code waits for: see [`Receiver::recv_async`](crate::Receiver::recv_async).
 ///
 /// Any thread and any executor may poll it. A poll that finds no value puts the future into the
-/// queue of receivers. A future that is dropped leaves the queue; if a value was handed to it since
-/// its last poll, the value is put back in front of the others.
+/// queue of receivers; a future that is dropped leaves the queue.
 ///
 /// # Examples
 ///

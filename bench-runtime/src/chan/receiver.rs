@@ -86,10 +86,10 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// A receive for async code: see [`crate::future`]. Nothing is received before the first poll.
-    /// A future that was handed a value and is dropped before its next poll puts the value back at
-    /// the front. If several such futures are dropped, the order of their values may change. While
-    /// such a future is neither polled nor dropped, no other receiver gets its value.
+    /// A receive for async code: see [`crate::future`]. A future that was handed a value and is
+    /// dropped before its next poll puts the value back at the front. If several such futures are
+    /// dropped, the order of their values may change. While such a future is neither polled nor
+    /// dropped, no other receiver gets its value.
     ///
     /// # Examples
     ///

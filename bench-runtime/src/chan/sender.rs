@@ -184,8 +184,6 @@ impl<T> Sender<T> {
     /// Sends a value from async code, with any executor. The future's output is the result of
     /// [`Self::send`]. No poll blocks.
     ///
-    /// If the future is dropped before its value was received, the value is dropped with it.
-    ///
     /// # Examples
     ///
     /// ```

@@ -14,13 +14,13 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The signal that ended a child, if any, and what the child wrote on stderr.
 pub(crate) type End = (Option<i32>, String);
 
-/// In the parent: how the child ended. In the child: runs `body` and exits.
+/// In the parent returns how the child ended. In the child runs `body` and exits.
 #[track_caller]
 pub(crate) fn in_child(test: &str, body: impl FnOnce()) -> Option<End> {
     in_child_with(test, &[], body)
 }
 
-/// With these variables in the child's environment.
+/// Sets these variables in the child's environment.
 ///
 /// Panics if the child hangs, or exits with another status than 0.
 #[track_caller]
@@ -80,7 +80,6 @@ fn reader(mut pipe: impl Read) -> impl FnOnce() -> String {
     }
 }
 
-/// The child must end by itself.
 #[track_caller]
 pub(crate) fn must_end(end: Option<End>) {
     if let Some((signal, stderr)) = end {

@@ -22,9 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(240);
 
 enum End {
     Ends,
-    /// With a report of these goroutines, by number; `*` stands for any text.
+    /// These goroutines, by number; `*` stands for any text.
     Deadlock(&'static [&'static str]),
-    /// With a report of this many goroutines.
     ManyDeadlocked(usize),
 }
 
@@ -127,13 +126,13 @@ fn deadlock_leaves_its_trace_where_asked() -> Result<(), Failed> {
     }
 }
 
-/// The lines of a report, one for each goroutine. The stacks come after an empty line.
+/// The lines of a report, one for each goroutine.
 fn reported(status: ExitStatus, stderr: &str) -> Option<Vec<&str>> {
     let rest = stderr.strip_prefix("fatal error: all goroutines are asleep - deadlock!\n\n")?;
     (status.code() == Some(2)).then(|| rest.lines().take_while(|line| !line.is_empty()).collect())
 }
 
-/// True if `line` is `pattern`, in which `*` stands for any text.
+/// In `pattern`, `*` stands for any text.
 fn matches(line: &str, pattern: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else {

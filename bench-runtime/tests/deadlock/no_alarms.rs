@@ -96,7 +96,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
             (tx, done)
         });
         std::thread::sleep(A_WHILE);
-        // The main thread has held the sender all the time.
+        // The main thread still holds the sender.
         tx.send(5).unwrap();
         assert_eq!(done.recv(), Some(Some(5)));
     }),
@@ -371,7 +371,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
     }),
     ends("outside_thread_after_dumps_that_got_no_thread", || {
         let refused = || {
-            // The thread that writes the dumps has a stack of 8 MiB.
+            // The stack of the thread that writes the dumps.
             let stack = 8 << 20..(8 << 20) + (256 << 10);
             refuse(libc::SYS_mmap, stack, libc::ENOMEM);
             let builder = builder(1, false).dumps_on_quit(true);
@@ -415,7 +415,7 @@ fn builder(procs: usize, migrating: bool) -> Builder {
     }
 }
 
-/// From now on `call` fails with `errno` in this thread, and in those it starts, if its second
+/// Makes `call` fail with `errno` in this thread, and in those that it starts, if the second
 /// argument is in this range.
 fn refuse(call: libc::c_long, second: std::ops::Range<u32>, errno: i32) {
     let step = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter {

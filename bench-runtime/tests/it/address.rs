@@ -11,7 +11,6 @@ fn runtime() -> Runtime {
     Runtime::builder().procs(1).start().unwrap()
 }
 
-/// The byte `at` of an array on this frame.
 #[inline(never)]
 fn byte_of_frame(at: usize) -> u8 {
     let bytes = black_box([7u8; 24]);
@@ -53,7 +52,7 @@ fn frames_that_a_panic_or_an_end_leaves_behind_are_no_error_of_the_next() {
     }
     runtime().run(|| {
         for round in 0..200 {
-            // Panics unwind on one stack after another, at different depths.
+            // Panics unwind stacks of different depths.
             let failed = go(move || catch_unwind(AssertUnwindSafe(|| deep(round % 40, true))));
             assert!(failed.join().unwrap().is_err());
             assert!(go(|| deep(20, true)).join().is_err());

@@ -25,7 +25,6 @@ fn a_blocking_call_may_wait_for_a_goroutine_of_the_same_thread() {
             begun.recv().unwrap();
             tx.send(7).unwrap();
         });
-        // Until the goroutine waits.
         while !goroutines().iter().any(|g| g.state == "chan receive") {
             yield_now();
         }
@@ -120,7 +119,7 @@ fn timer_armed_in_a_blocking_call_of_a_locked_goroutine_fires() {
     at_each(&[1, 2], |_| {
         lock_os_thread();
         let fired = blocking(|| {
-            // Until sysmon sleeps as well.
+            // After this time sysmon sleeps too.
             thread::sleep(Duration::from_millis(100));
             let (fire, fired) = mpsc::channel();
             time::after_func(Duration::from_millis(1), move || fire.send(()).unwrap());

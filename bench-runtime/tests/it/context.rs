@@ -246,7 +246,7 @@ fn an_after_func_runs_once_in_a_task_of_its_own() {
         assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
         cancel.cancel();
         cancel.cancel();
-        // The drop of the function drops the sender, which closes the channel.
+        // Dropping the function closes the channel.
         assert_eq!((rx.recv(), rx.recv()), (Some(()), None));
         assert!(!call.stop());
     });
@@ -291,7 +291,7 @@ fn a_guard_cancels_at_the_end_of_its_block() {
     });
 }
 
-/// A chain of this length would overflow any stack in a recursion.
+/// A recursion over so long a chain would overflow any stack.
 const DEEP: usize = 300_000;
 
 /// The context at the end of a chain of contexts, and the functions that cancel the last two.

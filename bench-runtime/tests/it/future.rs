@@ -211,7 +211,6 @@ fn future_that_wakes_itself_lets_others_run() {
             let others = others.clone();
             move || others.store(1, Ordering::SeqCst)
         });
-        // Without a yield in `block_on`, this would not end on one processor.
         block_on(poll_fn(|cx| {
             if others.load(Ordering::SeqCst) == 1 {
                 return Poll::Ready(());

@@ -139,7 +139,6 @@ fn value_handed_to_a_dropped_future_comes_first_whatever_the_capacity() {
                     drop(tx);
                 }
                 let mut got = vec![];
-                // A select takes the first value, receives take the others.
                 select! {
                     recv(rx) -> first => got.extend(first),
                     default => {}
@@ -414,7 +413,6 @@ fn each_value_is_received_or_dropped_once_while_sends_are_dropped_at_any_time() 
     });
 }
 
-/// A waker should not wait.
 struct Waits(Sender<u8>);
 
 impl Wake for Waits {

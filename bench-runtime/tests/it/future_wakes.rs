@@ -92,7 +92,7 @@ fn wakers_that_sysmon_readies_are_called_by_goroutines_which_may_wait_for_each_o
                 let (done, is_done) = mpsc::channel();
                 let waits = Waker::from(Arc::new(Linked::Waits(Mutex::new(rx), done)));
                 let tells = Waker::from(Arc::new(Linked::Tells(tx)));
-                // The waker that waits is readied first, and both are readied in one round.
+                // The waker that waits is readied first.
                 let _first = wait(time::after(MOMENT), &waits);
                 let _second = wait(time::after(MOMENT), &tells);
                 let is_done = blocking(move || is_done.recv_timeout(TIMEOUT));
@@ -137,7 +137,7 @@ fn tasks_that_drop_each_other_by_the_value_that_one_puts_back_end_in_a_loop() {
             })
             .collect();
         tx.send(7).unwrap();
-        // The value has passed from one task to the next, and was not received.
+        // The value has passed along the tasks, and was not received.
         assert_eq!(rx.try_recv(), Ok(7));
         assert!(tasks.iter().all(|task| task.0.lock().unwrap().is_none()));
     });
@@ -194,14 +194,12 @@ fn tasks_that_drop_each_other_by_the_ends_of_contexts_end_in_a_loop() {
     });
 }
 
-/// A goroutine is queued between each two tasks.
 #[cfg(not(miri))]
 #[test]
 fn tasks_that_drop_each_other_by_a_descriptor_end_in_a_loop() {
     Runtime::builder().procs(1).start().unwrap().run(|| {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let descriptor: &'static Descriptor = Box::leak(Box::new(Descriptor::new(reader)));
-        // The end of this goroutine's wait begins the chain.
         let small = GoBuilder::new().stack(StackPolicy::Fixed(192 << 10));
         let mut all = vec![small.go(|| descriptor.wait_readable()).unwrap()];
         time::sleep(MOMENT);
@@ -229,7 +227,7 @@ fn iterator_that_has_ended_gives_what_a_dropped_future_puts_back() {
         let (mut values, mut fused) = (rx.iter(), rx.iter().fuse());
         assert_eq!((values.next(), fused.next()), (None, None));
         drop(receive);
-        // So it is no `FusedIterator`, and `fuse` works as documented.
+        // It is no `FusedIterator`.
         assert_eq!(
             (fused.next(), values.next(), values.next()),
             (None, Some(1), None)

@@ -1,5 +1,4 @@
-//! Calls that return at once: a goroutine that repeats them without end still lets
-//! a goroutine of the same thread run.
+//! Calls that return at once: a goroutine that repeats them still lets others of its thread run.
 
 use std::hint::black_box;
 use std::io::{Read, Write};

@@ -153,7 +153,6 @@ fn profiles_count_goroutines_by_their_names_and_labels() {
             .for_each(|task| assert_eq!(task.join().unwrap(), None));
         said
     });
-    // Skipped if there is no Go.
     let Some(said) = said else { return };
     let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("route: Total 4"), "{said}");

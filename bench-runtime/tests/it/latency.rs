@@ -51,7 +51,6 @@ fn latency_counts_what_is_readied_from_outside_and_what_never_ran_before() {
     assert_eq!(runtime.metrics().run_latency, RunLatency::default());
     for n in 1..=100 {
         runtime.spawn(|| ()).join().expect("it does not panic");
-        // They run one after the other, so each is timed.
         assert_eq!(runtime.metrics().run_latency.count(), n);
     }
 }

@@ -12,8 +12,8 @@ fn leak(name: &str, f: impl FnOnce() + Send + 'static) {
     drop(GoBuilder::new().name(name).go(f).expect("it starts"));
 }
 
-/// Runs `program`, waits until it is at rest, and compares the remaining
-/// goroutines with `due`: a name and a state each.
+/// Runs `program` until it is at rest, and compares the remaining goroutines with `due`: a name and
+/// a state each.
 fn leaves(program: fn(), due: &[(&str, &str)]) {
     for procs in [1, 2] {
         let runtime = Runtime::builder().procs(procs).start().unwrap();
@@ -61,7 +61,6 @@ fn sender_whose_receiver_gave_up_is_reported() {
             leak("worker", move || {
                 let _ = tx.send("the answer");
             });
-            // The receiver's time limit came first.
             yield_now();
             forget(rx);
         },

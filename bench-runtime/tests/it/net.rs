@@ -274,7 +274,6 @@ fn ring_of_pipes_passes_every_number_on_whether_its_readers_find_one_or_wait() {
                 })
                 .collect();
             tasks.into_iter().for_each(|task| task.join());
-            // Each pipe's number has wrapped to its first value.
             let left: usize = pipes[..numbers]
                 .iter()
                 .map(|ends| {

@@ -153,8 +153,9 @@ fn deadlines_set_by_many_at_once_lose_no_byte() {
                 Ok(n) => got.extend_from_slice(&buf[..n]),
                 Err(e) => {
                     assert_eq!(e.kind(), io::ErrorKind::TimedOut);
-                    // The read failed at once, by an earlier deadline. The goroutine that moves it
-                    // may be pinned to this very thread.
+                    // The read failed by an earlier deadline. The goroutine that moves the deadline
+                    // may be pinned to
+                    // this thread.
                     way.yield_now();
                 }
             }

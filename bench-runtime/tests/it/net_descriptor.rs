@@ -148,7 +148,7 @@ fn terminal_is_read_and_written_and_ends() {
         });
         (&master).write_all(b"hello\n").unwrap();
         let mut seen = Vec::new();
-        // At the end, a read of the terminal fails with EIO.
+        // The last read of the terminal fails with EIO.
         let end = loop {
             let mut part = [0; 16];
             match (&master).read(&mut part) {

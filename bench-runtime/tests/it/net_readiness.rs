@@ -41,7 +41,6 @@ fn each_side_is_ready_when_its_operation_would_not_block() {
         block_on(near.readable()).unwrap();
         assert_eq!((&near).read(&mut [0; 8]).unwrap(), 1);
         let far = writer.join();
-        // Fills the socket.
         near.set_write_timeout(Some(MOMENT)).unwrap();
         while (&near).write(&[0; 65_536]).is_ok() {}
         let late = block_on(near.writable()).unwrap_err();
@@ -81,7 +80,6 @@ fn select_waits_for_sockets_pipes_and_channels_at_once() {
             way.go(move || (0..ROUNDS).for_each(|_| assert_eq!(event.write(1), Ok(8)))),
             way.go(move || (0..ROUNDS).for_each(|n| tx.send(n).unwrap())),
         ];
-        // Datagrams may be lost, so these are not counted to the end.
         let [
             mut streams,
             mut datagrams,
@@ -248,7 +246,7 @@ fn forgotten_future_does_not_block_the_slot_of_the_next_descriptor() {
                 let soon = Duration::from_micros(100);
                 near.set_read_timeout(Some(soon)).unwrap();
                 let (mut waits, mut queued) = (near.readable(), near.readable());
-                // On a busy host the time-out may already be over.
+                // On a busy host the time-out may be over.
                 let _ = (poll(&mut waits), poll(&mut queued));
                 forget((waits, queued));
                 drop(near);
@@ -288,7 +286,7 @@ fn future_begun_in_a_goroutine_is_finished_elsewhere() {
     });
 }
 
-/// A task that is dropped, or polled, by the thread that wakes it.
+/// The thread that wakes the task drops it, or polls it.
 struct Inline {
     waits: Mutex<Option<Readiness<'static>>>,
     polls: bool,
@@ -361,7 +359,7 @@ fn regular_file_is_always_ready() {
     });
 }
 
-/// A waker that is cloned this many times, and then panics.
+/// A waker that panics after this many clones.
 fn clones(left: usize) -> Waker {
     const fn table() -> &'static RawWakerVTable {
         &RawWakerVTable::new(
@@ -377,7 +375,7 @@ fn clones(left: usize) -> Waker {
             |_| {},
         )
     }
-    // The count wraps below zero.
+    // Wraps below zero.
     let left = Box::leak(Box::new(AtomicUsize::new(left)));
     let raw = RawWaker::new((&raw const *left).cast(), table());
     // SAFETY: the count is never freed, and any thread may use it.
@@ -406,7 +404,7 @@ fn waker_that_panics_when_it_is_cloned_leaves_no_waiter() {
                 assert!(poll_with(second).is_err());
             }
             drop(readable);
-            // The reader finds the slot free, and not held by a waiter that never passes it on.
+            // The reader must find the slot free.
             let reader = way.go({
                 let near = near.clone();
                 move || (&*near).read(&mut [0; 8]).unwrap()

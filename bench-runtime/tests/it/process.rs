@@ -112,7 +112,7 @@ fn a_wait_closes_stdin_and_returns_the_same_twice() {
         assert!(status.success());
         assert_eq!(child.wait().unwrap(), status);
         assert_eq!(child.try_wait().unwrap(), Some(status));
-        // Another process may have its number by now.
+        // Another process may have the child's number by now.
         child.kill().unwrap();
         child.signal(Signal::TERM).unwrap();
     });
@@ -175,7 +175,6 @@ fn a_child_that_ended_by_itself_keeps_its_status_when_its_context_ends() {
         within_a_minute("the child", || state(pid) == Some('Z'));
         cancel.cancel();
         assert_eq!(child.wait().unwrap().code(), Some(5));
-        // Here the context does not kill the child.
         let (ctx, _cancel) = Context::background().with_cancel();
         let status = sh("kill -9 $$").context(&ctx).status().unwrap();
         assert_eq!(status.signal(), Some(9));
@@ -217,7 +216,7 @@ fn processes_that_inherited_the_pipes_are_waited_for_until_the_context_ends() {
     });
 }
 
-/// A child that reports on stderr that it is ready, and a function that ends it.
+/// A child that is ready, and a function that ends it.
 fn ready(script: &str, set: fn(&mut Command) -> &mut Command) -> (Child, Cancel) {
     let (ctx, cancel) = Context::background().with_cancel();
     let mut command = sh(script);
@@ -292,7 +291,7 @@ fn signals_go_to_the_whole_group_of_a_child_that_has_its_own() {
         assert_eq!(output.status.signal(), Some(libc::SIGTERM));
         gone(&output.stdout);
 
-        // The first process of the group has ended by itself.
+        // The first process of the group ends by itself.
         let leaves = "sleep 1000 & echo $!; echo ready >&2; exit 0";
         let (child, cancel) = ready(leaves, Command::own_group);
         within_a_minute("the shell", || state(child.id()) == Some('Z'));

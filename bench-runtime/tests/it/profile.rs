@@ -11,7 +11,7 @@ use bench_runtime::{
     goroutine_profile, sync, time, yield_now,
 };
 
-/// One more frame.
+/// Adds a frame.
 #[inline(never)]
 fn wait_for_the_end(rx: &bench_runtime::Receiver<()>) {
     rx.recv();
@@ -24,7 +24,6 @@ fn outer_caller(rx: &bench_runtime::Receiver<()>) {
     std::hint::black_box(());
 }
 
-/// The group of goroutines that wait in `function`.
 fn group<'a>(profile: &'a GoroutineProfile, function: &str) -> &'a StackGroup {
     let waits = |group: &&StackGroup| {
         group
@@ -85,14 +84,13 @@ fn a_compacted_stack_is_read_where_it_is_and_stays_compacted() {
     let built = Runtime::builder()
         .compact_stacks(Duration::from_millis(20))
         .start();
-    // Not every kernel supports compaction.
     let Ok(runtime) = built else { return };
     let before = compaction_stats();
     let tx = park_many(&runtime, 300);
     while compaction_stats().compacted_count < before.compacted_count + 200 {
         std::thread::yield_now();
     }
-    // On a busy host the sweep may claim some stacks for longer than one profile waits.
+    // On a busy host the sweep may claim some stacks for long.
     let of_all = (0..20).any(|_| {
         let profile = runtime.goroutine_profile();
         group(&profile, "outer_caller").goroutines.len() == 300
@@ -141,7 +139,7 @@ fn goroutines_go_on_while_profiles_are_made() {
         })
         .collect();
     let mut profiles = 0;
-    // All but the parked one may end while the last profile is made.
+    // All but the parked goroutine may end meanwhile.
     while profiles == 0 || runtime.goroutines().len() > 1 {
         let profile = runtime.goroutine_profile();
         assert_eq!(group(&profile, "wait_for_the_end").goroutines.len(), 1);

@@ -17,9 +17,9 @@ unsafe fn count_up(at: usize) {
     unsafe { (*(&raw mut COUNTS))[at] += 1 };
 }
 
-/// Counts in each place once both tasks run, so that nothing orders the counts of the two. The
-/// orders are opposite, because the sanitizer misses two accesses at the same instant, and ignores
-/// a repeated access to one place.
+/// Counts in each place once both tasks run, so nothing orders their counts. The orders are
+/// opposite,
+/// because the sanitizer misses simultaneous accesses, and ignores a repeated access.
 fn race(own: usize, there: &[AtomicBool; 2]) {
     // Relaxed: it must not order anything.
     there[own].store(true, Ordering::Relaxed);

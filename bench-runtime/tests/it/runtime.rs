@@ -478,7 +478,6 @@ fn dump_names_what_each_goroutine_waits_for_and_its_holder() {
         let all = loop {
             yield_now();
             let all = goroutines();
-            // The locks that a goroutine holds are known once it has left its stack.
             let known = all.iter().any(|g| g.held_by.is_some());
             if known && all.iter().filter(|g| g.waits).count() >= 2 {
                 break all;
@@ -527,7 +526,7 @@ fn blocking_lets_others_run_on_one_p() {
     runtime.run(|| {
         let (tx, rx) = std::sync::mpsc::channel();
         let blocked = go(move || blocking(move || rx.recv().unwrap()));
-        // Runs only if the blocked goroutine has handed off its P.
+        // Runs only after the blocked goroutine has handed off its P.
         let sender = go(move || tx.send(5).unwrap());
         assert_eq!(blocked.join().unwrap(), 5);
         sender.join().unwrap();

@@ -16,7 +16,7 @@ use bench_runtime::{
 use crate::sched_support::{Setting, at_each, within_timeout};
 use crate::start::Start;
 
-/// A goroutine that has not run for this long starves, even on a loaded machine.
+/// Starvation, even on a loaded machine.
 const STARVED: Duration = Duration::from_secs(30);
 
 fn burn(length: Duration) {
@@ -83,7 +83,6 @@ fn two_hundred_millisecond_hog_delays_a_sleeper_by_far_less() {
             let hog = go(|| burn(Duration::from_millis(400)));
             let began = Instant::now();
             let mut rounds = 0;
-            // The hog begins when this goroutine first sleeps.
             while rounds < 10 {
                 time::sleep(Duration::from_millis(1));
                 rounds += 1;
@@ -122,7 +121,7 @@ fn hogs_beyond_half_of_the_threads_keep_their_processor() {
         };
         let runtime = setting.builder().max_threads(THREADS).start().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        // A thread for each hog would exceed the limit of threads, and abort the process.
+        // A thread for each hog would exceed the limit of threads.
         let hogs: Vec<_> = (0..2 * THREADS)
             .map(|_| {
                 let stop = stop.clone();
@@ -136,7 +135,7 @@ fn hogs_beyond_half_of_the_threads_keep_their_processor() {
         while runtime.metrics().hogs_count < THREADS / 2 {
             std::thread::yield_now();
         }
-        // Long enough for some more retakes, if they happened.
+        // Long enough for more retakes.
         let began = Instant::now();
         while began.elapsed() < Duration::from_millis(60) {
             assert!(runtime.metrics().hogs_count <= THREADS / 2);
@@ -187,7 +186,7 @@ fn goroutine_of_a_site_that_made_a_hog_starts_on_a_thread_that_no_other_shares()
         let (runtime, retaken) = (runtime.clone(), retaken.clone());
         move || {
             while runtime.metrics().hog_retakes_count == 0 {
-                // Work that waits, without which no P is retaken.
+                // Without work that waits, no P is retaken.
                 drop(runtime.spawn(|| ()));
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -223,7 +222,7 @@ fn goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog() {
             assert!(began.elapsed() < STARVED, "it keeps its P: {setting:?}");
             let waiter = runtime.spawn(|| std::thread::sleep(Duration::from_millis(60)));
             while runtime.metrics().retakes_count == 0 && !waiter.is_finished() {
-                // Work that waits, without which no P is retaken.
+                // Without work that waits, no P is retaken.
                 drop(runtime.spawn(|| ()));
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -305,7 +304,7 @@ fn failed_polls_let_others_of_the_same_thread_run() {
 #[test]
 fn goroutine_that_only_readies_others_lets_them_run() {
     at_each(&[1, 2], |_| {
-        // The echo has started here; each round of the spinner readies it.
+        // Each round of the spinner readies the echo.
         let (tx, rx) = chan::<u32>(1);
         let seen = Arc::new(AtomicUsize::new(0));
         let echo = go({
@@ -509,7 +508,7 @@ fn ping_pong_beside_polls(setting: Setting, class: Priority) {
     light.join().unwrap();
     stop.close();
     let polls = hog.join().unwrap();
-    // With equal shares: some tens of polls a round.
+    // Equal shares would be some tens of polls a round.
     assert!(
         polls < 1_000 * ROUNDS,
         "{polls} polls beside {ROUNDS} rounds at {setting:?}"

@@ -90,7 +90,7 @@ fn hundred_thousand_parked_goroutines_use_no_cpu() {
             let rx = rx.clone();
             drop(go(move || rx.recv()));
         }
-        // When a later goroutine has run twice, all of these have parked.
+        // After a later goroutine has run twice, all of these have parked.
         for _ in 0..2 {
             go(|| ()).join().unwrap();
         }

@@ -117,7 +117,6 @@ fn goroutine_finds_itself_after_it_has_moved_to_another_thread() {
             let until = Instant::now() + Duration::from_secs(60);
             while moves < 20 {
                 assert!(Instant::now() < until, "it moved only {moves} times");
-                // The P is handed off to another M; afterwards this goroutine takes any idle P.
                 blocking(|| std::thread::sleep(Duration::from_micros(100)));
                 let hog = go(|| {
                     let began = Instant::now();

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::start::Start;
 use bench_runtime::{Builder, Runtime};
 
-/// Longer than any body takes on a loaded machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 #[derive(Clone, Copy, Debug)]

@@ -168,13 +168,12 @@ fn ten_tasks_on_four_channels_keep_their_counts_balanced() {
             [0, 0, 2, 3].into_iter().map(chan).collect();
         let (tx, rx): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let mut tasks = Vec::new();
-        // One sender and one receiver by plain operations for each channel …
+        // Each channel has a plain sender and a plain receiver, and one of each by select.
         for k in 0..4 {
             let (tx, rx) = (tx[k].clone(), rx[k].clone());
             tasks.push(way.go(move || (0..N).for_each(|_| tx.send(0).unwrap())));
             tasks.push(way.go(move || (0..N).for_each(|_| assert!(rx.recv().is_some()))));
         }
-        // … and one of each by select over all four channels, which disables finished cases.
         let theirs = tx;
         tasks.push(way.go(move || {
             let mut left = [N; 4];
@@ -261,7 +260,7 @@ fn each_choice_of_a_random_send_gets_its_share() {
 #[test]
 fn each_case_that_waits_on_one_channel_gets_its_share() {
     const ROUNDS: usize = 200;
-    // The mean of 200 rounds with a chance of a half each, less seven standard deviations.
+    // 200 rounds with a chance of a half each, less seven standard deviations.
     const LEAST: usize = 50;
     everywhere(|way| {
         let (tx, rx) = chan(0);

@@ -233,7 +233,6 @@ fn an_unnamed_send_on_a_closed_channel_panics_as_in_go() {
     });
 }
 
-/// Each form is repeated until it succeeds.
 #[derive(Clone, Copy)]
 enum Form {
     Plain,
@@ -311,7 +310,6 @@ fn every_form_of_recv_on_a_closed_channel_returns_none() {
     });
 }
 
-/// The result of a one-case select with a `default`.
 #[derive(Debug, PartialEq)]
 enum Does {
     Go,

@@ -104,7 +104,6 @@ fn dropped_receives_put_their_values_back() {
         let sender = way.go(move || (0..ROUNDS).for_each(|n| tx.send(n).unwrap()));
         let quitter = way.go(move || while quit.send(()).is_ok() {});
         for n in 0..ROUNDS {
-            // A new future in each round, dropped if the other case is taken.
             let got = loop {
                 select! {
                     future(rx.recv_async()) -> value => break value,

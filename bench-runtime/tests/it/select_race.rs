@@ -11,7 +11,6 @@ fn default_is_not_taken_while_some_channel_is_ready_at_every_instant() {
             let (tx1, rx1) = chan(1);
             let (tx2, rx2) = chan(1);
             tx1.send(1).unwrap();
-            // Kept here, so that the end of the task closes no channel.
             let (ours, held) = (rx2.clone(), rx1.clone());
             let task = way.go(move || {
                 select! {

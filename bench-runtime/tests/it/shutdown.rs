@@ -48,7 +48,6 @@ fn join_after_shutdown_of_a_started_goroutine_is_an_error() {
         let (tx, rx) = chan::<()>(0);
         let parked = runtime.spawn(move || rx.recv());
         runtime.run(move || {
-            // After the receive the receiver waits again.
             tx.send(()).unwrap();
             std::mem::forget(tx);
         });
@@ -58,7 +57,7 @@ fn join_after_shutdown_of_a_started_goroutine_is_an_error() {
         }
         runtime.shutdown();
         assert_eq!(done.join().unwrap(), 5);
-        // The receiver had its value, so it may have ended before the shutdown.
+        // The receiver may have ended before the shutdown.
         match parked.join() {
             Ok(value) => assert_eq!(value, Some(())),
             Err(error) => assert!(matches!(error, JoinError::Unfinished), "{error}"),
@@ -116,7 +115,7 @@ fn closure_that_panics_when_it_is_dropped_unstarted_breaks_no_shutdown() {
     });
     runtime.shutdown();
     for handle in handles {
-        // Goroutines that ran have panicked in `drop`.
+        // The destructors of goroutines that ran have panicked.
         match handle.join() {
             Err(JoinError::Panicked(_) | JoinError::Abandoned) => {}
             other => panic!("{other:?}"),
@@ -139,7 +138,7 @@ fn timers_of_a_stopped_runtime_let_go_of_what_they_hold() {
             }
         });
         runtime.shutdown();
-        // The timer's forgotten handle holds the function too.
+        // The timer's handle holds the function too.
         assert!(Arc::strong_count(&held) <= 2);
     }
 }
@@ -164,7 +163,6 @@ fn locks_that_goroutines_of_a_stopped_runtime_wait_for_go_to_others() {
         rw_mutex: RwMutex<u8>,
         mutex: Mutex<u8>,
     }
-    /// The state of a goroutine in a wait, and the wait.
     type Wait = (&'static str, fn(&'static Locks));
     for runtime in both_modes() {
         let locks: &'static Locks = Box::leak(Box::new(Locks {
@@ -225,7 +223,7 @@ fn refused_stack_drops_the_closure_where_it_may_park() {
     if passed_in_child("refused_stack_drops_the_closure_where_it_may_park") {
         return;
     }
-    // With little address space there are few slots of a large size.
+    // There are few slots of a large size.
     let limit = 16 << 30;
     setrlimit(Resource::RLIMIT_AS, limit, limit).expect("less is always allowed");
     for runtime in both_modes() {
@@ -270,7 +268,7 @@ fn thousands_of_runtimes_leak_no_descriptors_and_no_threads() {
         return;
     }
     let count = |folder: &str| fs::read_dir(folder).expect("proc is there").count();
-    // Waits until only the test's own threads are left, or for some seconds.
+    // Waits until only the test's own threads are left.
     let settle = || {
         for _ in 0..500 {
             if count("/proc/self/task") <= 2 {

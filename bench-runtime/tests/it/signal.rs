@@ -53,7 +53,7 @@ fn each_receiver_of_a_signal_gets_it_once() {
     });
 }
 
-/// Returns when all signals that were raised before have reached their channels.
+/// Returns when all earlier signals have reached their channels.
 fn until_told() {
     let last = Signal::from_raw(libc::SIGRTMAX()).unwrap();
     let marker = notify(&[last]);
@@ -106,7 +106,6 @@ fn signals_that_reach_a_thread_at_once_need_the_stack_of_one_handler() {
     });
 }
 
-/// A waker that drops a receiver of signals, makes another, and waits for a signal.
 #[test]
 fn a_waker_of_a_signals_future_may_do_anything() {
     struct Listens(Mutex<Option<Signals>>, Sender<()>);

@@ -11,7 +11,6 @@ use bench_runtime::{
     Builder, Runtime, StackPolicy, chan, compaction_stats, go, scope, select, stack_usage,
 };
 
-/// Longer than any sweep takes on a loaded machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn small() -> StackPolicy {
@@ -38,7 +37,6 @@ fn with_compaction(body: fn()) {
     }
 }
 
-/// Waits until this many more stacks were compacted than `before`.
 fn wait_for_compacted(before: u64, more: u64) {
     let start = Instant::now();
     while compaction_stats().compacted_count < before + more {
@@ -111,7 +109,7 @@ fn pages_of_a_deep_call_go_back_while_its_goroutine_waits() {
             receiver.recv();
             (deep, stack_usage().unwrap())
         });
-        // The sweep comes at the earliest a second after the park.
+        // The sweep comes a second after the park, or later.
         bench_runtime::time::sleep(Duration::from_secs(3));
         sender.send(()).unwrap();
         let (deep, after) = handle.join().unwrap();

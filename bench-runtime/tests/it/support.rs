@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::start::Start;
 use bench_runtime::{JoinError, JoinHandle, Runtime};
 
-/// Longer than any body takes on a loaded machine.
 const TIMEOUT: Duration = Duration::from_secs(match () {
     () if cfg!(miri) => 1_200,
     () if cfg!(any(rt_tsan, rt_asan)) => 300,
@@ -18,9 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(match () {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Threads,
-    /// Started goroutines stay with their thread.
     Pinned(usize),
-    /// Goroutines move between threads.
     Migrating(usize),
 }
 
@@ -69,7 +66,7 @@ impl Way {
         }
     }
 
-    /// For a body with a thread for each task: plain threads get the lower count.
+    /// Plain threads get the lower count.
     pub(crate) fn count(self, threads: usize, goroutines: usize) -> usize {
         match self {
             Self::Threads => threads,
@@ -142,7 +139,7 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_default()
 }
 
-/// On a plain thread. The panic message names `what`.
+/// Waits on a plain thread. The panic message names `what`.
 pub(crate) fn within_a_minute(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !holds() {

@@ -15,7 +15,7 @@ fn the_first_failure_counts_and_ends_the_context() {
     everywhere(|_| {
         let (group, ctx) = ErrGroup::with_context(&Context::background());
         group.go(|| Err("first"));
-        // The second fails only because the first did.
+        // The second task fails only after the first.
         let theirs = ctx.clone();
         group.go(move || {
             theirs.done().recv();
@@ -128,7 +128,6 @@ fn an_ended_context_ends_the_wait_for_a_semaphore_and_unblocks_those_behind() {
         assert_eq!(large.join(), AcquireError::Ended(ContextError::Cancelled));
         assert_eq!(small.join(), 1);
         drop(held);
-        // An acquisition gets no unit if its context has ended, or if it is too large.
         assert!(semaphore.acquire_with(&ctx, 1).is_err());
         let (ctx, cancel) = Context::background().with_cancel();
         let too_large = {

@@ -43,7 +43,6 @@ fn a_waiting_writer_keeps_new_readers_out_and_gets_in_next() {
             let shared = shared.clone();
             way.go(move || *shared.write() = 1)
         };
-        // Once the writer waits, no new reader gets the lock.
         way.until(|| shared.try_read().is_none());
         let reader = {
             let shared = shared.clone();

@@ -14,7 +14,6 @@ use crate::support::{everywhere, message};
 const MOMENT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_secs(3_600);
 
-/// An irregular duration, below 61 µs.
 fn ragged(i: u32) -> Duration {
     Duration::from_micros(u64::from(i * 7_919 % 61))
 }
@@ -57,8 +56,8 @@ fn sleep_of_zero_a_million_times_starves_no_ticker() {
 
 #[test]
 fn thirteen_timers_fire_in_the_order_of_their_times() {
-    // Go's slots. A loaded machine may wake two sleepers out of order; then the test tries again
-    // with longer times.
+    // A loaded machine may wake two sleepers out of order; then the test tries again with longer
+    // times.
     const SLOTS: [u32; 13] = [5, 3, 6, 6, 6, 1, 1, 2, 7, 9, 4, 8, 0];
     everywhere(|way| {
         let ordered = (1..=5).any(|attempt| {
@@ -175,7 +174,6 @@ fn ticks_of_a_ticker_are_a_period_apart_and_never_pile_up() {
         for _ in 0..5 {
             let tick = ticker.receiver().recv().unwrap();
             assert!(tick > last);
-            // Clocks are read one after the other, a little apart.
             let phase = (tick - first).as_nanos() % period.as_nanos();
             let off = phase.min(period.as_nanos() - phase);
             assert!(off < 500_000, "{off} ns off its phase");
@@ -218,7 +216,7 @@ fn lengths_that_overflow_mean_for_ever() {
     everywhere(|way| {
         let timer = Timer::new(Duration::MAX);
         let ticker = Ticker::new(Duration::MAX);
-        // An early wake would come at once, with the next timer.
+        // An early wake would come with the next timer.
         sleep(MOMENT);
         way.let_others_run();
         assert_eq!(timer.receiver().try_recv(), Err(TryRecvError::Empty));

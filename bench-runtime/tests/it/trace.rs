@@ -28,7 +28,6 @@ fn phase<'a>(events: &'a [Value], phase: &str) -> impl Iterator<Item = &'a Value
     events.iter().filter(move |event| event["ph"] == phase)
 }
 
-/// A time of an event, in nanoseconds.
 fn ns(value: &Value) -> u64 {
     (value.as_f64().expect("a time") * 1000.0).round() as u64
 }
@@ -46,7 +45,6 @@ fn slices(events: &[Value]) -> BTreeMap<(u64, u64), Vec<&Value>> {
     }
     for (&(pid, _), track) in &mut tracks {
         if pid == MACHINES {
-            // They come from the tracks of several Ps.
             track.sort_by_key(|slice| ns(&slice["ts"]));
         }
         for pair in track.windows(2) {
@@ -175,7 +173,6 @@ fn snapshots_while_eight_processors_run_are_whole() {
             let events = written(&trace);
             slices(&events);
             check_arrows(&events);
-            // Some rounds record every switch, and some do not.
             let level = [Level::Switches, Level::Coarse][round % 2];
             bench_runtime::trace::set_level(level);
             (0..20).for_each(|_| yield_now());

@@ -23,7 +23,7 @@ struct Scene {
     p: P,
 }
 
-// SAFETY: the model checks the accesses to the cell in it; loom reports a race.
+// SAFETY: loom checks the accesses to its cells.
 unsafe impl Send for Scene {}
 // SAFETY: as above.
 unsafe impl Sync for Scene {}
@@ -117,7 +117,6 @@ fn processor_given_away_inside_is_not_retaken() {
         let given = !p.is_null();
         if given {
             scene.lock.set(ptr::null_mut());
-            // Now this thread may hand off the P.
             scene.p.touch();
         }
         scene.lock.leave(false);

@@ -23,11 +23,10 @@ struct Scene {
     context: AtomicUsize,
     status: AtomicU8,
     stack: UnsafeCell<u32>,
-    /// Whether the goroutine is in the queue of runnable ones.
     queue: Mutex<bool>,
 }
 
-// SAFETY: the model checks the accesses to the cell in it; loom reports a race.
+// SAFETY: loom checks the accesses to its cells.
 unsafe impl Send for Scene {}
 // SAFETY: as above.
 unsafe impl Sync for Scene {}
@@ -75,7 +74,6 @@ impl Scene {
         self.context.swap(SAVED_LATER, Ordering::Release);
     }
 
-    /// One claim of the sweep; true if it held.
     fn sweep(&self, holds: Holds) -> bool {
         let saved = self.context.load(Ordering::Acquire);
         if saved & 1 != 0 || self.status.load(Ordering::Relaxed) != WAITING {
@@ -94,7 +92,7 @@ impl Scene {
     }
 }
 
-/// The thread that readies the goroutine resumes it too, without a lock between.
+/// One thread readies the goroutine and resumes it, without a lock between.
 fn claim_against_resume() {
     let scene = Scene::new();
     let sweep = loom::thread::spawn({
@@ -230,7 +228,7 @@ impl Watched {
         steps::unwatch(&self.context, SAVED, &self.status, WAITING).then_some(words)
     }
 
-    /// The same without marking the goroutine.
+    /// Does not mark the goroutine.
     fn broken_look(&self) -> Option<[u32; 2]> {
         let is_suspended = || {
             self.status.load(Ordering::Acquire) == WAITING

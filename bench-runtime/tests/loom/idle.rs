@@ -10,9 +10,8 @@ struct Scene {
     lists: Mutex<()>,
     idle_count: AtomicU32,
     spinning_count: AtomicU32,
-    /// The entries of the model's only queue.
     work: AtomicUsize,
-    /// Ms that were woken with a P, to spin.
+    /// Ms that were woken with a P.
     woken: AtomicUsize,
 }
 
@@ -68,7 +67,6 @@ impl Scene {
         }
     }
 
-    /// Takes an idle P, under the lock; false if there is none.
     fn acquire(&self) -> bool {
         let idle = self.idle_count.load(Ordering::Relaxed);
         if idle > 0 {
@@ -102,7 +100,7 @@ impl Scene {
         false // S4
     }
 
-    /// At the end, no work may wait beside an idle P unless a thread searches for it.
+    /// No work may wait beside an idle P unless a thread searches for it.
     fn assert_not_lost(&self, goes_on: usize) {
         let idle = self.idle_count.load(Ordering::SeqCst);
         let lookers = goes_on + self.woken.load(Ordering::SeqCst);

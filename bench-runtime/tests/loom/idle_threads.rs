@@ -13,7 +13,7 @@ struct Job {
     runs: AtomicUsize,
 }
 
-// SAFETY: the model checks the accesses to the cell in it; loom reports a race.
+// SAFETY: loom checks the accesses to its cells.
 unsafe impl Sync for Job {}
 // SAFETY: as above.
 unsafe impl Send for Job {}
@@ -55,7 +55,7 @@ impl Scene {
         }
     }
 
-    /// As `Shared::help`; waits for the job if a helper takes it. True if one did.
+    /// As `Shared::help`. True if a helper took the job.
     fn call(&self) -> bool {
         let job = Arc::new(Job {
             value: UnsafeCell::new(1),
@@ -77,7 +77,7 @@ impl Scene {
     }
 }
 
-/// Assigns `calls` jobs to helpers, some of which spin, and then stops them.
+/// Some of the helpers spin.
 fn calls_and_stop(calls: usize, awake: &'static [bool]) {
     crate::bounded(4 - awake.len(), move || {
         let scene = Scene::new();

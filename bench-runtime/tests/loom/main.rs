@@ -117,10 +117,8 @@ mod fatal {
     pub(crate) use fatal;
 }
 
-/// With loom's types.
 mod sys {
     pub(crate) mod poller {
-        /// The event that something can be read.
         #[derive(Clone, Copy)]
         pub(crate) struct Event;
 
@@ -151,17 +149,17 @@ mod sys {
         use std::cell::Cell;
 
         thread_local! {
-            // Belongs to the thread that runs the model; loom's threads share it.
+            // For the whole model.
             static LIGHT_BROKEN: Cell<bool> = const { Cell::new(false) };
             static HEAVY_BROKEN: Cell<bool> = const { Cell::new(false) };
         }
 
-        /// From now on the light side does nothing, in this test.
+        /// The light side then does nothing, in this test.
         pub(crate) fn break_light() {
             LIGHT_BROKEN.set(true);
         }
 
-        /// From now on the heavy side does nothing, in this test.
+        /// The heavy side then does nothing, in this test.
         pub(crate) fn break_heavy() {
             HEAVY_BROKEN.set(true);
         }
@@ -201,17 +199,17 @@ mod sys {
         }
 
         thread_local! {
-            // As for the barrier.
+            // For the whole model.
             static PATIENT: Cell<bool> = const { Cell::new(false) };
             static WAKE_BROKEN: Cell<bool> = const { Cell::new(false) };
         }
 
-        /// From now on no sleep ends by itself, in this test.
+        /// No sleep ends by itself, in this test.
         pub(crate) fn be_patient() {
             PATIENT.set(true);
         }
 
-        /// From now on a wake does nothing, in this test.
+        /// A wake does nothing, in this test.
         pub(crate) fn break_wake() {
             WAKE_BROKEN.set(true);
         }

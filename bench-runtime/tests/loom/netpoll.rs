@@ -48,7 +48,7 @@ impl Watch {
     }
 }
 
-/// A waiter. It is leaked, because records are never freed.
+/// Leaked, because records are never freed.
 fn parkable() -> Parkable {
     // SAFETY: leaked.
     unsafe { Parkable::from_head(NonNull::from(Box::leak(Box::new(Head(0))))) }
@@ -75,11 +75,10 @@ enum Broken {
 struct Item {
     messages: usize,
     by_level: bool,
-    /// True if it is in the list that the next poll reads.
+    /// In the list that the next poll reads.
     listed: bool,
-    /// True if the descriptor's number belongs to another file.
+    /// The descriptor's number belongs to another file.
     is_another: bool,
-    /// No thread may poll any more.
     over: bool,
     token: u64,
 }
@@ -104,7 +103,6 @@ impl Kernel {
         self.list(&mut item);
     }
 
-    /// Reads a message; false if the read would block.
     fn read(&self) -> bool {
         let mut item = self.item.lock().unwrap();
         let any = item.messages > 0;

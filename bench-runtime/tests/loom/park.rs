@@ -10,14 +10,13 @@ const SAVED: usize = 2;
 
 struct Scene {
     context: AtomicUsize,
-    /// The data on the goroutine's stack.
     stack: UnsafeCell<u32>,
     /// A primitive's queue of waiters, under its lock: true while it waits.
     waits: Mutex<bool>,
     resumed: AtomicUsize,
 }
 
-// SAFETY: the model checks the accesses to the cell in it; loom reports a race.
+// SAFETY: loom checks the accesses to its cells.
 unsafe impl Send for Scene {}
 // SAFETY: as above.
 unsafe impl Sync for Scene {}
@@ -37,7 +36,6 @@ impl Scene {
         self.stack.with_mut(|stack| unsafe { *stack += 1 });
     }
 
-    /// The goroutine: enqueues itself, then leaves its stack.
     fn park(&self, saved: Ordering) {
         *self.waits.lock().unwrap() = true;
         // `arch::switch` pushes registers, then stores the context.
@@ -45,7 +43,6 @@ impl Scene {
         self.context.store(SAVED, saved);
     }
 
-    /// Another M: takes the goroutine from the queue and resumes it.
     fn ready_and_resume(&self) {
         if !std::mem::take(&mut *self.waits.lock().unwrap()) {
             return;

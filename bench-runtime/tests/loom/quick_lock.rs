@@ -38,7 +38,7 @@ struct Raw {
     value: UnsafeCell<u32>,
 }
 
-// SAFETY: the model checks the accesses to the cell in it; loom reports a race.
+// SAFETY: loom checks the accesses to its cells.
 unsafe impl Send for Raw {}
 // SAFETY: as above.
 unsafe impl Sync for Raw {}

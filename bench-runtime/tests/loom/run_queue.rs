@@ -122,7 +122,6 @@ fn overflow_against_a_thief_loses_nothing() {
 fn exclusive_use_against_a_new_thief(locked: bool) {
     let q = Arc::new(RunQueue::new());
     (1..=3).for_each(|n| q.push(entry(n)).unwrap());
-    // Whether another P is alive.
     let alive = Arc::new(loom::sync::Mutex::new(false));
     let thief = loom::thread::spawn({
         let (q, alive) = (q.clone(), alive.clone());

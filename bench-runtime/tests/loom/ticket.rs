@@ -8,14 +8,13 @@ use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 struct Scene {
     ticket: AtomicU32,
-    /// The value that is handed over.
     elem: UnsafeCell<u32>,
     /// The goroutine is in the queue of runnable ones.
     readied: AtomicBool,
     readies: AtomicU32,
 }
 
-// SAFETY: the model checks the accesses to the cell in it; loom reports a race.
+// SAFETY: loom checks the accesses to its cells.
 unsafe impl Send for Scene {}
 // SAFETY: as above.
 unsafe impl Sync for Scene {}
@@ -100,9 +99,9 @@ fn late_timer_does_not_end_the_next_wait() {
                 }
             }
         });
-        // The first wait is ended by another thread, or by the timer.
+        // Another thread or the timer ends the first wait.
         let timer_won = !scene.claim(0);
-        // The next wait has the next ticket, and is not ended.
+        // The next wait is not ended.
         let next = scene.ticket.load(Ordering::Relaxed);
         assert_eq!(next, 1);
         timer.join().unwrap();

@@ -5,14 +5,13 @@ use crate::trace_ring_source::Ring;
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicU64;
 
-/// Records that the ring has room for.
 const LEN: u64 = 2;
 
 fn record(n: u64) -> [u64; 2] {
     [2 * n + 1, 2 * n + 2]
 }
 
-/// Calls `read` while another thread writes more than the ring has room for.
+/// Another thread writes more than the ring has room for.
 fn read_beside_a_writer(read: impl Fn(&Ring) -> (u64, Vec<[u64; 2]>)) {
     let words = (0..2 * LEN).map(|_| AtomicU64::new(0));
     let ring = Arc::new(Ring::new(words.collect()));

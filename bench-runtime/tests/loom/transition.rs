@@ -18,12 +18,11 @@ struct Scene {
     restored_count: AtomicUsize,
 }
 
-// SAFETY: the model checks the accesses to the cells in it; loom reports a race.
+// SAFETY: loom checks the accesses to its cells.
 unsafe impl Send for Scene {}
 // SAFETY: as above.
 unsafe impl Sync for Scene {}
 
-/// The content of the stack.
 const BYTES: u32 = 7;
 
 impl Scene {

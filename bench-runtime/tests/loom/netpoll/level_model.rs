@@ -12,7 +12,7 @@ use crate::goroutine::Parkable;
 
 const NUMBER: i32 = 7;
 
-/// The number of empty reads, each right after a read, that make a watch level-triggered.
+/// So many empty reads, each after a read, make a watch level-triggered.
 const TRIALS: usize = 6;
 
 struct Scene {
@@ -87,7 +87,7 @@ impl Scene {
                 self.watch.stopped_waiting(taken);
             }
             if ready.is_empty() {
-                // Lets a thread continue that has changed the watch but not yet `on`.
+                // Another thread may have changed the watch but not yet `on`.
                 loom::thread::yield_now();
             }
             for waiter in ready {
@@ -104,7 +104,7 @@ fn spawn(scene: &Arc<Scene>, f: impl FnOnce(&Scene) + Send + 'static) -> JoinHan
     loom::thread::spawn(move || f(&scene))
 }
 
-/// Reads messages that are there or arrive later, beside this many pollers.
+/// Some messages are there, some arrive later.
 fn read_all(broken: Broken, by_level: bool, pollers: usize, there: usize, come: usize) {
     crate::bounded(2, move || {
         let scene = Scene::new(broken);
@@ -165,7 +165,7 @@ fn end_against_event(close: impl Fn(&PollDesc) + Sync + Send + 'static) {
         scene.learn(true);
         scene.kernel().write(1);
         let poller = spawn(&scene, Scene::poll);
-        // The watch is deleted, which ends the polls here.
+        // The watch is deleted, which ends the polls.
         scene.kernel().end();
         close(&scene.desc);
         scene.kernel().item.lock().unwrap().is_another = true;
