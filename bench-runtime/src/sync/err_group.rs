@@ -210,8 +210,7 @@ impl<E: Send + 'static> ErrGroup<E> {
     }
 
     /// Waits until fewer tasks run than the limit allows, and counts one more, until its end.
-    /// Blocks
-    /// the goroutine.
+    /// Blocks the goroutine.
     pub(crate) fn wait_for_room(&self) {
         if let Some(limit) = &self.inner.limit {
             limit.acquire(1).forget();

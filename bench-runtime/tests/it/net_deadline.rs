@@ -154,8 +154,7 @@ fn deadlines_set_by_many_at_once_lose_no_byte() {
                 Err(e) => {
                     assert_eq!(e.kind(), io::ErrorKind::TimedOut);
                     // The read failed by an earlier deadline. The goroutine that moves the deadline
-                    // may be pinned to
-                    // this thread.
+                    // may be pinned to this thread.
                     way.yield_now();
                 }
             }

@@ -18,8 +18,7 @@ unsafe fn count_up(at: usize) {
 }
 
 /// Counts in each place once both tasks run, so nothing orders their counts. The orders are
-/// opposite,
-/// because the sanitizer misses simultaneous accesses, and ignores a repeated access.
+/// opposite, because the sanitizer misses simultaneous accesses, and ignores a repeated access.
 fn race(own: usize, there: &[AtomicBool; 2]) {
     // Relaxed: it must not order anything.
     there[own].store(true, Ordering::Relaxed);
