@@ -77,7 +77,6 @@ pub(super) struct Level {
     useless_events: AtomicU8,
     /// Empty reads that are left before `on` may be set again.
     pause: AtomicU32,
-    /// The next value of `pause`.
     next_pause: AtomicU32,
     /// The tick of the last read.
     read_at: AtomicU64,

@@ -1,6 +1,5 @@
-//! A warning in pinned runtimes: a goroutine blocks its thread in a call outside the runtime, or
-//! computes without a call into the runtime, while other goroutines wait that can run only on
-//! that thread.
+//! The warning of
+//! [`Builder::warns_of_blocked_threads`](crate::Builder::warns_of_blocked_threads).
 //!
 //! Sysmon checks the threads whose P it has retaken. If such a thread has slept for [`LONG_NS`],
 //! or has used the CPU for as long, sysmon writes to stderr which goroutine the thread runs and

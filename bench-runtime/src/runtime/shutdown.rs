@@ -102,7 +102,7 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
         }
         shared.sysmon_wait.wake();
         let grace = match shared.goroutines_count() {
-            // They end by themselves, once the host lets them run.
+            // The threads end by themselves, once the host lets them run.
             0 => idle::IDLE,
             _ => GRACE,
         };

@@ -72,7 +72,7 @@ fn header_off_slot() -> Option<&'static StackHeader> {
     thread_machine()?.current_goroutine().map(header_of_running)
 }
 
-/// Of the goroutine, or of the M, that runs this code.
+/// The runtime of the goroutine, or of the M, that runs this code.
 pub(crate) fn runtime() -> Option<&'static Shared> {
     match header() {
         Some(header) => Some(machine_of(header).shared()),

@@ -2,10 +2,6 @@
 //! goroutine can run. Each job gets a helper at once: in a queue it might wait for a job behind
 //! it.
 //!
-//! A job stays in the memory of its owner, mostly on the parked goroutine's stack, until a helper
-//! has run it. That stack is not changed meanwhile, even if the runtime stops: the goroutine has
-//! not ended.
-//!
 //! A helper spins for its next job if its last waits were short, and an M that gave a job to a
 //! spinning helper spins for the result ([`crate::threads::spin`]). Only one helper spins at a
 //! time, and not on the CPU of the M. A loop of short calls then needs no wake: 0.6 µs a call

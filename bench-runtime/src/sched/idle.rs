@@ -109,7 +109,7 @@ impl Idle {
         self.p_waiters_count.load(Ordering::Relaxed)
     }
 
-    /// To the idle ones, or to the first M that queues for a P.
+    /// Makes `p` idle, or gives it to the first M that queues for a P.
     pub(crate) fn release(&self, lists: &mut Lists, p: &'static Processor) {
         if let Some(m) = self.pop_p_waiter(lists) {
             // Also if the P was dead: else `resize_to` would release it again.

@@ -112,9 +112,9 @@ pub(crate) struct Machine {
     /// Its P was retaken, and it has had no P since.
     pub(super) p_retaken: AtomicBool,
     retaken_ns: AtomicU64,
-    /// The P was then retaken from a hog.
+    /// Its P was last retaken from a hog.
     hogged: AtomicBool,
-    /// Of its thread, once that runs.
+    /// The clock of its thread, once that runs.
     pub(crate) cpu_clock: OnceLock<CpuClock>,
     pub(super) thread_id: OnceLock<ThreadId>,
     /// Counted in `spinning_count` of [`super::idle::Idle`]. Set by the M, or by its waker before

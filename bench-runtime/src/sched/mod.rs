@@ -5,20 +5,20 @@
 //!
 //! A file imports only from its own row of this table and from rows above it.
 //!
-//! | files                           | what is there                                   |
-//! |---------------------------------|-------------------------------------------------|
+//! | files | what is there |
+//! |---|---|
 //! | `run_queue`, `global_queue`, `biased_lock`, `processor_set`, `hogs`, `job`, `settings` | parts that know no P and no M |
-//! | `processor`, `procs`, `machine`, `idle`, `poller`, `lifetime`, `shared` | P, M, the lists of idle ones, the state that all share; the P that the calling thread holds |
-//! | `this_m`                        | the M of the calling thread, with the part that only this thread may use |
-//! | `current`                       | which goroutine runs; where a suspended one is |
-//! | `wake`, `hand_off`              | waking and starting Ms; what becomes of a P that is given away |
-//! | `queues`, `migrating`, `pinned` | the two schedulers: in which queue a runnable G waits, and which one is next |
-//! | `scheduler`                     | calls the scheduler that a runtime has: the only file that imports both |
-//! | `ready`, `newproc`, `wakers`, `readied` | how a G is made and becomes runnable; where the waker of a future runs |
-//! | `helpers`                       | threads for calls that block |
-//! | `steal`, `poll`, `pick`, `find_runnable` | what an M runs next, where it looks, how it rests |
+//! | `processor`, `procs`, `machine`, `idle`, `poller`, `lifetime`, `shared` | P, M, the lists of idle ones, the state that all share |
+//! | `this_m` | the M of the calling thread |
+//! | `current` | which goroutine runs |
+//! | `wake`, `hand_off` | waking and starting Ms; giving a P away |
+//! | `queues`, `migrating`, `pinned` | the two schedulers |
+//! | `scheduler` | the only file that imports both |
+//! | `ready`, `newproc`, `wakers`, `readied` | how a G is made and becomes runnable |
+//! | `helpers` | threads for calls that block |
+//! | `steal`, `poll`, `pick`, `find_runnable` | what an M runs next, how it rests |
 //! | `switch`, `preempt`, `goroutine_main`, `schedule`, `park` | from one G's stack to the next one's; an M's thread |
-//! | `sysmon`                        | the thread that watches |
+//! | `sysmon` | the thread that watches |
 //!
 //! What programs call, and the start and the end of a runtime, are in `crate::runtime`.
 //!

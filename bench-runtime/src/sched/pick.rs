@@ -11,9 +11,8 @@
 //! - Hogs wait in a list of their own. They run if nothing else is runnable, and for one time
 //!   slice in two ([`TIME_SLICE_NS`]). While there are hogs, the low class gets every fourth of
 //!   those turns.
-//! - An M that queues for a P waits as long as it had its last one
-//!   ([`fair_wait_ns`](super::machine::Machine::fair_wait_ns)): not at all if it has rested since,
-//!   or if another thread has readied a goroutine of it.
+//! - An M that queues for a P waits as long as it had its last one: see
+//!   [`fair_wait_ns`](super::machine::Machine::fair_wait_ns).
 
 use std::ptr;
 use std::sync::atomic::Ordering;

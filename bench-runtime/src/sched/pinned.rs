@@ -11,8 +11,7 @@
 //! | a hog, at its next call, while others of its M wait | the M's list of hogs   |
 //! | known to compute for long        | starts on an M of its own ([`super::hogs`]) |
 //!
-//! A timer of a channel sends within the poll: the goroutine that receives is readied on the M
-//! that polls. Goroutines that sysmon's polls find are readied elsewhere.
+//! Goroutines that sysmon's polls find are readied elsewhere.
 //!
 //! An M that has goroutines of its own to run and no P queues for one.
 
@@ -219,7 +218,7 @@ pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -
     }
 }
 
-/// Of the goroutine that runs on `m`, whose P was just retaken.
+/// The goroutine that runs on `m` is a hog, whose P was just retaken.
 pub(super) fn learn_hog(shared: &Shared, m: &Machine) {
     if let Some(site) = m.current_goroutine().and_then(inspect::site_of) {
         shared.hogs.learn(key_of(site));

@@ -1,7 +1,5 @@
-//! An M without its P: sysmon has retaken it, or the goroutine called
-//! [`crate::runtime::blocking`]. The goroutine continues on its own thread, beside the others. At
-//! its next call into the runtime it takes an idle P, or queues for one; a call that parks needs
-//! none.
+//! An M without its P, which sysmon has retaken, or which the goroutine gave up for
+//! [`crate::runtime::blocking`]. See *Retake* in [`super`].
 
 use std::sync::atomic::Ordering;
 

@@ -134,7 +134,7 @@ impl Processor {
         }
     }
 
-    /// The M may change at once.
+    /// The number may be out of date at once.
     pub(crate) fn owner(&self) -> Option<usize> {
         // Acquire: pairs with the Release in `set_owner`.
         let id = self.owner.load(Ordering::Acquire);
@@ -237,7 +237,6 @@ impl ThisP {
         self.processor.caches.stacks.get()
     }
 
-    /// When there is none.
     #[inline(always)]
     pub(super) fn take_stack(self, class: Class) -> Result<Stack, StackError> {
         // SAFETY: as in `take_record`.

@@ -20,7 +20,7 @@ pub(super) const STREAK_CHECK: u32 = 16;
 /// a change of chains costs little beside that.
 const STREAK_NS: u64 = SLEEP_COST_NS;
 
-/// Wakes an M if one should be.
+/// Wakes an M if a P is idle and no M spins.
 #[inline(always)]
 pub(super) fn push_back(m: ThisM, p: ThisP, g: &'static Goroutine) {
     push_back_quietly(m, p, g);
@@ -73,7 +73,7 @@ pub(super) fn begin_slice(p: &Processor) {
     Processor::count(&p.slices, 1);
 }
 
-/// Wakes an M if one should be.
+/// Wakes an M if a P is idle and no M spins.
 pub(super) fn submit_global(shared: &'static Shared, g: &'static Goroutine) {
     push_global(shared, g);
     wake::wake_one(shared);

@@ -25,7 +25,7 @@ pub(crate) const CAPACITY: u32 = 256;
 #[cfg(rt_loom)]
 pub(crate) const CAPACITY: u32 = 4;
 
-/// It never follows the pointers.
+/// Holds pointers that it never follows.
 #[derive(Debug)]
 pub(crate) struct RunQueue<T> {
     head: AtomicU32,

@@ -35,13 +35,10 @@ use crate::util::sleep_while::SleepWhile;
 /// Functions of the files above this one, which this file cannot import.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entries {
-    /// The body of an M's thread.
     pub(crate) machine: fn(&'static Machine) -> ThreadEnd,
-    /// The outermost frame of a goroutine's stack.
     pub(crate) goroutine: unsafe extern "C" fn(usize) -> !,
     /// Called by an M that has found nothing to run; true if it must look again.
     pub(crate) idles: fn(&'static Shared) -> bool,
-    /// Called by an M that is about to sleep.
     pub(crate) rests: fn(&'static Shared),
     pub(crate) thread_ends: fn(&'static Shared, ThreadKind),
 }
@@ -135,7 +132,6 @@ pub(crate) struct Shared {
     pub(crate) netpoll: Netpoll,
     pub(crate) poller: Poller,
     slab: OnceLock<slab::Slab>,
-    /// Records for spawns from outside.
     outside: Lock<slab::Cache>,
     spawned_outside: AtomicU64,
     pub(super) next_id: AtomicU64,
@@ -267,7 +263,7 @@ impl Shared {
         self.blocked_count.load(Ordering::SeqCst) != 0
     }
 
-    /// Ms that have ended too.
+    /// Includes Ms that have ended.
     pub(crate) fn machines(&self) -> Vec<&'static Machine> {
         self.machines.lock().clone()
     }
@@ -386,13 +382,12 @@ impl Shared {
         spawned.saturating_sub(ended) as usize
     }
 
-    /// GOMAXPROCS.
     #[inline(always)]
     pub(crate) fn procs(&self) -> usize {
         self.procs.number()
     }
 
-    /// Dead ones too: they may have timers.
+    /// Includes dead Ps: they may have timers.
     pub(crate) fn processors(&'static self) -> impl Iterator<Item = &'static Processor> {
         (0..self.procs.made_count()).filter_map(|index| self.procs.get(index))
     }
@@ -419,7 +414,6 @@ impl Shared {
         }
     }
 
-    /// From now on a goroutine that has not ended never will.
     pub(crate) fn set_stopped(&self) {
         self.run_state
             .store(RunState::Stopped as u8, Ordering::SeqCst);

@@ -32,8 +32,9 @@ pub(crate) mod mcall {
     // Any other: the address of a fresh goroutine to be started on another M.
 }
 
-/// For a goroutine that is still leaving its stack on another CPU: only a few instructions are
-/// left, unless the kernel has taken that CPU from its thread. Chosen, not measured.
+/// Loads of `context` while its goroutine still leaves its stack on another CPU. Only a few
+/// instructions are left, unless the kernel has taken that CPU from its thread. Chosen, not
+/// measured.
 const LEAVING_SPINS: u32 = 1_000;
 
 /// Saves the running context in `save` and resumes `context`. Returns the payload of

@@ -145,8 +145,8 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                 poll_for_holder(shared, p);
             }
             if is_long && work_waits(shared, p) {
-                // Other threads may use the CPU too. A goroutine that waits for the kernel has
-                // used less.
+                // A fifth, because other threads may use the CPU too. A goroutine that waits for
+                // the kernel uses less.
                 let hogged = match (keep.cpu_ns, cpu_ns_of_holder(shared, p)) {
                     (Some(then), Some(now)) => now.saturating_sub(then) >= TIME_SLICE_NS / 5,
                     _ => true,
@@ -203,7 +203,7 @@ fn count_down(rounds: &mut u32, again: bool) -> bool {
 fn work_waits(shared: &'static Shared, p: &'static Processor) -> bool {
     p.id >= shared.procs()
         || p.has_work()
-        // Only the M that holds it may run these.
+        // Goroutines that only the M of this P may run.
         || shared.owner_of(p).is_some_and(Machine::has_pinned_work)
         || !shared.global.is_empty()
         || shared.idle.p_waiters_count() != 0
@@ -253,7 +253,7 @@ fn retake(shared: &'static Shared, p: &'static Processor, slices: u64, hogged: b
     true
 }
 
-/// To the global queue; false if there is none now.
+/// Moves `run_next` to the global queue; false if it is empty by now.
 fn rescue_next(shared: &'static Shared, p: &'static Processor) -> bool {
     let Some(m) = shared.owner_of(p) else {
         return false;
