@@ -158,7 +158,7 @@ impl Core {
 
     pub(super) fn allocate(elem: Layout, cap: u32, keeps_one: bool) -> NonNull<Self> {
         let (whole, offset) = Self::layout(elem, cap);
-        // SAFETY: the layout is not empty, as the header is not.
+        // SAFETY: the layout is not empty, because the header is not.
         let memory = unsafe { alloc(whole) };
         if memory.is_null() {
             handle_alloc_error(whole);

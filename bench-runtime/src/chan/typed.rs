@@ -132,7 +132,7 @@ impl<T> Chan<T> {
         // SAFETY: we hold the lock; each branch except the last unlocks it
         // after its last use of the state. A dequeued waiter at the receiving
         // side has a place for a `T` as its element, and its owner is parked
-        // until we complete it. The tail is free as `len < cap`.
+        // until we complete it. The tail is free: `len < cap`.
         unsafe {
             let state = core.state();
             if state.closed {
@@ -163,7 +163,7 @@ impl<T> Chan<T> {
         let core = self.core();
         core.lock();
         // SAFETY: we hold the lock; each branch except the last unlocks it
-        // after its last use of the state. The head is initialised as `len` is
+        // after its last use of the state. The head is initialised: `len` is
         // not 0. A dequeued waiter at the sending side has a `T` as its
         // element, and its owner is parked until we complete it.
         unsafe {

@@ -20,8 +20,8 @@ use crate::time::armed::{self, Armed};
 use crate::timer::Action;
 
 /// A wait until a descriptor is readable, or writable: for a case of
-/// [`select!`](crate::select) and for async code. Made by `readable` and `writable`, such as
-/// [`Descriptor::readable`](super::Descriptor::readable).
+/// [`select!`](crate::select) and for async code. Methods such as
+/// [`Descriptor::readable`](super::Descriptor::readable) return it.
 ///
 /// - The future is ready when poll(2) reports that an operation of that side would not block: there
 ///   is data, a connection to accept, room, the end, or an error. Another task may still take the

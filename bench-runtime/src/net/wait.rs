@@ -127,7 +127,7 @@ impl Waits {
         self.kick(side);
     }
 
-    /// Operations that take longer fail.
+    /// Operations that take longer than `timeout_ns` fail.
     pub(super) fn set_timeout(&self, side: Side, timeout_ns: u64) {
         // Relaxed: it guards no other data.
         self.side(side)

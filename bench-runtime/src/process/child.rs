@@ -49,7 +49,7 @@ pub struct Child {
     context: Option<Context>,
 }
 
-/// Also whether the reading failed.
+/// The bytes read, and whether the reading failed.
 type Text = (Vec<u8>, io::Result<()>);
 
 /// A child's output, read to its end during the wait.

@@ -3,7 +3,7 @@
 //! # Access to the child's number
 //!
 //! The kernel may reuse the number once the child is reaped. Only [`Tracked::try_wait`] reaps the
-//! child, and holds the lock that a sender of a signal takes. A wait for the end does not reap the
+//! child; it holds the lock under which signals are sent. A wait for the end does not reap the
 //! child, so the wait needs no lock. A group has the number of its first process.
 //!
 //! # The end of a context

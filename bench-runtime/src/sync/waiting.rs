@@ -106,7 +106,7 @@ impl Woken {
         Self(WaitQueue::new())
     }
 
-    /// Also returns their number. The caller holds the queue's lock.
+    /// All waiters of the queue, and their number. The caller holds the queue's lock.
     pub(super) fn all_of(queue: &mut WaitQueue) -> (Self, usize) {
         let (mut woken, mut count) = (Self::none(), 0);
         while let Some(waiter) = queue.dequeue() {
@@ -131,7 +131,7 @@ impl Woken {
         }
     }
 
-    /// In the order in which they waited.
+    /// Readies the waiters in the order in which they waited.
     pub(super) fn ready(self) {
         self.ready_each(|_| ());
     }

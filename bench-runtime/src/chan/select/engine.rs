@@ -283,7 +283,7 @@ unsafe fn copy(from: *const u8, to: *mut u8, size: usize) {
     }
 }
 
-/// Steps 4 and 5.
+/// Steps 4 and 5 of the module's list.
 ///
 /// # Safety
 ///
