@@ -29,7 +29,6 @@ struct FreeList {
     made: usize,
 }
 
-/// The chunk of an index, and the position in that chunk.
 fn place(index: usize) -> (usize, usize) {
     let chunk = (index / FIRST + 1).ilog2() as usize;
     (chunk, index - FIRST * ((1 << chunk) - 1))

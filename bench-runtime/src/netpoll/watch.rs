@@ -29,7 +29,7 @@ impl Watch {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Called by a thread that took `n` waiters out of their slots.
+    /// The caller took `n` waiters out of their slots.
     #[inline]
     pub(super) fn stopped_waiting(&self, n: usize) {
         self.waiting.fetch_sub(n, Ordering::Relaxed);

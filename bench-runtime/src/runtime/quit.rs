@@ -14,7 +14,7 @@ use crate::util::lock::Lock;
 static ON_QUIT: Lock<Vec<&'static Shared>> = Lock::new(Vec::new());
 static IS_CAUGHT: Lock<bool> = Lock::new(false);
 
-/// From now on SIGQUIT writes this runtime's goroutines to stderr, and the program continues.
+/// The program continues after SIGQUIT from now on.
 ///
 /// # Errors
 ///

@@ -1,7 +1,6 @@
-//! The thread that receives the signals of the process, and its listeners.
-//!
-//! The thread starts with the first listener and stays. Listeners are added, removed and called
-//! under one lock, so a removed one gets no further signal.
+//! The thread that receives the signals of the process, and its listeners. It starts with the
+//! first listener and stays. Listeners are added, removed and called under one lock, so a removed
+//! one gets no further signal.
 
 use std::{io, mem};
 
@@ -22,7 +21,7 @@ struct Listener {
 
 struct All {
     listeners: Vec<Listener>,
-    /// The caught signals, and their former actions.
+    /// With their former actions.
     caught: Vec<(i32, Action)>,
     next_key: u64,
 }
@@ -34,7 +33,7 @@ static ALL: Lock<All> = Lock::new(All {
 });
 
 impl All {
-    /// Restores the former actions of signals that have no listener any more.
+    /// Signals that have no listener any more get their former actions back.
     fn let_go(&mut self) {
         let wanted = self.listeners.iter().fold(0, |all, l| all | l.signals);
         self.caught.retain(|(signal, former)| {

@@ -60,7 +60,6 @@ pub struct AfterFunc {
     call: Arc<dyn Call>,
 }
 
-/// The timer's part of an [`AfterFunc`].
 struct Later<F: Send + 'static> {
     shared: Arc<Shared>,
     spawner: Spawner,

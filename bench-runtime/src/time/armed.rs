@@ -12,7 +12,6 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Armed {
     sched::arm(when_ns, action).unwrap_or_else(|action| arm_outside(when_ns, action))
 }
 
-/// Arms a timer in the thread that fires timers for plain threads.
 pub(crate) fn arm_outside(when_ns: u64, action: Action) -> Armed {
     let (armed, first) = outside::timers().arm_here(when_ns, action);
     if first {

@@ -2,8 +2,7 @@
 //!
 //! No wait ends early. The clock is that of [`Instant`], and in a bubble of
 //! [`synctest`](crate::synctest) the bubble's; [`now`] reads it. A duration that would overflow
-//! the clock never ends. A goroutine's timer belongs to the P on which the goroutine runs. One
-//! thread fires the timers of all plain threads.
+//! the clock never ends.
 //!
 //! ```
 //! use bench_runtime::time::{self, Timer};
@@ -79,26 +78,23 @@ pub fn now() -> Instant {
     }
 }
 
-/// The instant at which the clock of each bubble begins.
 fn bubble_begin() -> Instant {
     static BEGIN: OnceLock<Instant> = OnceLock::new();
     *BEGIN.get_or_init(Instant::now)
 }
 
-/// An instant as a time of [`sched::now_ns`], never earlier, perhaps a little later.
+/// Never earlier than the instant, perhaps a little later.
 pub(crate) fn ns_of(instant: Instant) -> u64 {
     if let Some(begin_ns) = fake_time::begin_ns() {
         let passed = instant.saturating_duration_since(bubble_begin());
         let ns = u64::try_from(passed.as_nanos()).unwrap_or(LATEST);
         return begin_ns.saturating_add(ns).min(LATEST);
     }
-    // `Instant::now` is read first: time that passes before the second reading makes the result
-    // later, never earlier.
+    // Read first: time that passes before the second reading makes the result later.
     let left = instant.saturating_duration_since(Instant::now());
     after_ns(left)
 }
 
-/// A time of [`sched::now_ns`] as an instant.
 fn instant_of(ns: u64) -> Instant {
     if let Some(begin_ns) = fake_time::begin_ns() {
         return bubble_begin() + Duration::from_nanos(ns.saturating_sub(begin_ns));

@@ -1,8 +1,7 @@
 //! A single tick, at a time that can be changed.
 //!
-//! The call that makes a tick does nothing if the timer has since been stopped, or set to another
-//! time. A stop or a reset also empties the channel, under the same lock. So no earlier tick is
-//! received afterwards, except for one that a dropped future puts back into the channel.
+//! A stop or a reset also empties the channel, under the lock that each tick takes. So no earlier
+//! tick is received afterwards, except for one that a dropped future puts back into the channel.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,7 +49,6 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The time at which a tick is due.
     due_ns: Option<u64>,
     armed: Option<Armed>,
 }
@@ -61,8 +59,7 @@ impl Shared {
         if state.due_ns == Some(when_ns) {
             state.due_ns = None;
             state.armed = None;
-            // The reset emptied the channel, but a dropped future may have put an earlier tick back
-            // since.
+            // A dropped future may have put an earlier tick back since the reset.
             let _ = self.receiver.take();
             let _ = self.sender.try_send(instant_of(when_ns));
         }

@@ -16,7 +16,6 @@ pub(crate) enum Action {
     /// Readies the parkable that waits for a descriptor, if it still does.
     Expire {
         desc: &'static PollDesc,
-        /// To read or to write.
         side: Side,
         who: Parkable,
     },
@@ -33,8 +32,8 @@ pub(crate) trait Call: Send + Sync {
     /// the last reference to them.
     fn fire(self: Arc<Self>, when_ns: u64);
 
-    /// Called when the timer's runtime stops; the runtime's clock shows `now_ns`. A call that must
-    /// be made all the same arms itself in the timers of plain threads.
+    /// Called when the timer's runtime stops; the runtime's clock shows `now_ns`. A call that
+    /// must still be made arms itself in the timers of plain threads.
     fn outlive(self: Arc<Self>, _now_ns: u64) {}
 }
 

@@ -29,8 +29,8 @@ const NO_PLACE: u32 = u32::MAX;
 const NO_GENERATION: u32 = 0;
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// Enough for one run each for the sleeps, ticks and deadlines of a usual program. Each run costs a
-/// comparison at each arming and at each firing.
+/// Enough for the sleeps, ticks and deadlines of a usual program. Each run costs a comparison at
+/// each arming and at each firing.
 const RUNS: usize = 4;
 const ARITY: usize = 4;
 
@@ -109,8 +109,8 @@ impl Queue {
     }
 
     pub(super) fn clear(&mut self) -> Vec<Action> {
-        // `last_generation` is kept, so that the keys of these timers match no later timer until it
-        // wraps around.
+        // `last_generation` is kept: the keys of these timers match no later timer until it wraps
+        // around.
         self.runs.iter_mut().for_each(|run| *run = VecDeque::new());
         self.heap = Vec::new();
         self.free = NO_PLACE;
@@ -136,7 +136,6 @@ impl Queue {
         self.free = NO_PLACE;
     }
 
-    /// Removes the next timer that is due, and puts a periodic one back.
     pub(super) fn pop_due(&mut self, now_ns: u64) -> Option<(u64, Action)> {
         let mut least = self.heap.first().map_or(NEVER, |entry| entry.when_ns);
         let mut from = RUNS;
