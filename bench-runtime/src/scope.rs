@@ -135,7 +135,7 @@ where
     }
 }
 
-/// Dropped when the goroutine ends, which reports that it is done.
+/// Its drop, when the goroutine ends, reports that the goroutine is done.
 struct Part<T> {
     data: Arc<Data>,
     joined: Arc<WaitGroup>,

@@ -18,7 +18,7 @@
 //! is always the host's clock, so code that is tested must call `time::now` instead.
 //!
 //! There are two differences from Go. A goroutine that waits for a lock is durably blocked too. And
-//! no thread outside the bubble, such as a task of tokio, may end a wait in it: while a goroutine
+//! no thread outside the bubble, such as one of tokio's, may end a wait in it: while a goroutine
 //! waits for one, the clock advances to each timer, and after the last one [`run`] panics.
 //!
 //! # Examples

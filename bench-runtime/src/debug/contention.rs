@@ -274,7 +274,7 @@ fn record(samples: &Samples, sum: Sum) {
     samples.lock().entry(calls).or_default().add(sum);
 }
 
-/// The element of a lock's waiter: the time at which the wait began.
+/// In a lock's waiter: the time at which the wait began.
 #[inline]
 pub(crate) fn since(now_ns: u64) -> *mut () {
     ptr::without_provenance_mut(now_ns as usize)
@@ -289,7 +289,6 @@ pub(crate) fn since_now(now_ns: impl FnOnce() -> u64) -> *mut () {
     }
 }
 
-/// The waits for a lock that one unlock ends.
 #[must_use = "they are recorded once the lock is free"]
 pub(crate) struct EndedWaits {
     /// 0 while the mutex profile is off.

@@ -119,7 +119,6 @@ fn state_of(status: Status, reason: WaitReason) -> &'static str {
 }
 
 impl GoroutineInfo {
-    /// `None` if the goroutine has ended, or the record was not in use.
     pub(crate) fn of(seen: &Seen<'_>) -> Option<Self> {
         if matches!(seen.status, Status::Idle | Status::Dead) {
             return None;
@@ -162,7 +161,6 @@ pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
     }
 }
 
-/// Ordered by number, without goroutines that have ended.
 pub(crate) fn infos_in(slab: &Slab) -> Vec<GoroutineInfo> {
     let mut all = Vec::new();
     Inspection::default().over(&slab.in_use(), inspect::BATCH, 0, |seen| {

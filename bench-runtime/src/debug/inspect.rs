@@ -112,7 +112,6 @@ struct Watched {
 }
 
 impl Inspection {
-    /// Inspects goroutines, `batch` at a time, with at most `most` bytes of each stack.
     pub(crate) fn over(
         &mut self,
         goroutines: &[&'static Goroutine],
@@ -331,7 +330,6 @@ impl Watched {
         Ok(watched)
     }
 
-    /// From the saved context to the end of the header, but no more than `most`.
     fn bytes(&self, most: usize) -> usize {
         let header = self.stack.as_ptr().as_ptr() as usize;
         (header + size_of::<StackHeader>() - self.saved).min(most)
@@ -467,7 +465,6 @@ mod tests {
         });
     }
 
-    /// The mark stays when the claim ends.
     #[test]
     fn goroutine_that_is_claimed_before_it_is_read_is_marked() {
         // SAFETY: as above.

@@ -42,8 +42,9 @@ pub struct StackGroup {
     pub state: String,
     /// The goroutines.
     pub goroutines: Vec<GoroutineInfo>,
-    /// The shortest and the longest time for which the runtime has seen them parked here. Each may
-    /// have waited for about a second more.
+    /// The shortest and the longest time for which the runtime has seen them parked here; each may
+    /// have waited longer. Zero for goroutines that the runtime has not seen parked: it looks about
+    /// once a second.
     pub parked_for: Range<Duration>,
     /// The calls, the innermost first. Of the runtime, only the function that the program called.
     /// Empty for goroutines that run, that have not started, or that ran each time that they were
@@ -171,7 +172,6 @@ pub(crate) fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt:
     f.write_str("\n")
 }
 
-/// A goroutine of a group, and the time for which the sweep has seen it parked.
 type Member = (GoroutineInfo, Duration);
 
 pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {

@@ -27,7 +27,6 @@ pub(crate) fn of(tracks: Vec<Track>, infos: Vec<GoroutineInfo>) -> Trace {
     Trace { tracks, goroutines }
 }
 
-/// The content of the ring of this P or, for `None`, of the ring for events without a P.
 pub(crate) fn track_of(p: Option<usize>, ring: &Ring) -> Track {
     let at_ns = clock::now_ns();
     let read = ring.read();

@@ -14,7 +14,6 @@ pub(crate) fn write_all(heading: &str, goroutines: &[GoroutineInfo]) {
     out.flush();
 }
 
-/// Equal stacks are written once.
 pub(crate) fn write_stacks(records: Vec<&'static Goroutine>) {
     let mut out = crate::fatal::StderrBuffer::new();
     let _ = write!(out, "\n{}", profile::of(records));

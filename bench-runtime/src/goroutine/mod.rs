@@ -128,7 +128,6 @@ pub(crate) const JOIN_LOST: usize = 3;
 /// In `flags`, in a migrating runtime: bound to its M, by `lock_os_thread` or because it parked
 /// while it unwinds.
 pub(crate) const FLAG_LOCKED: u8 = 1;
-/// In `flags`: its stack is compacted.
 pub(crate) const FLAG_COMPACTED: u8 = 2;
 /// In `flags`: spawned as CPU-bound; see `sched::hogs`.
 pub(crate) const FLAG_CPU_BOUND: u8 = 4;
@@ -162,7 +161,6 @@ unsafe fn nothing(_: &Goroutine) {}
 
 unsafe fn abandon_nothing(_: &Goroutine, _: Option<Box<StackError>>) {}
 
-/// The functions of a record that is not in use.
 pub(crate) static NOTHING: VTable = VTable {
     run: nothing,
     abandon: abandon_nothing,
@@ -172,17 +170,14 @@ pub(crate) static NOTHING: VTable = VTable {
 #[repr(C)]
 pub(crate) struct Goroutine {
     pub(crate) head: Head,
-    /// See the table of `context`.
     pub(crate) context: AtomicUsize,
     /// Set at spawn.
     vtable: UnsafeCell<&'static VTable>,
-    /// See the table of `join`.
     pub(crate) join: AtomicUsize,
     /// Unique in its runtime; the main goroutine is 1.
     pub(crate) id: AtomicU64,
     /// A `&'static Location`, or with bit 0 set a `Box<Details>`.
     site: AtomicUsize,
-    /// See the table of `body`.
     body: UnsafeCell<[MaybeUninit<usize>; 1 + BODY_WORDS]>,
 }
 

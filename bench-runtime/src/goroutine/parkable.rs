@@ -22,12 +22,12 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Head {
-    /// For a goroutine.
+    /// Used only for a goroutine.
     pub(crate) status: AtomicU8,
     pub(crate) kind: Kind,
     /// A [`super::WaitReason`].
     pub(crate) reason: AtomicU8,
-    /// For a goroutine.
+    /// Used only for a goroutine.
     pub(crate) flags: AtomicU8,
     /// See [`super::ticket`].
     pub(crate) ticket: AtomicU32,

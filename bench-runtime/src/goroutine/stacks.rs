@@ -104,7 +104,6 @@ pub(crate) fn is_claimed(context: usize) -> bool {
     context & claimed == claimed
 }
 
-/// Called before a goroutine is resumed.
 #[cold]
 pub(crate) fn restore(g: &Goroutine, context: usize) {
     g.clear_flag(FLAG_COMPACTED);

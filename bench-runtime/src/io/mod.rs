@@ -31,9 +31,9 @@ use crate::sys::{fd, transfer};
 struct Stream(i32);
 
 impl Stream {
-    /// Calls `now`, which does not block, again each time that the stream is ready. If `now`
-    /// returns `None` although the stream is ready, a helper thread calls `by_thread`, which may
-    /// block. Blocks the goroutine.
+    /// Calls `now`, which does not block. If it returns `None`, waits until the stream is ready,
+    /// and calls it again. If it returns `None` although the stream is ready, a helper thread calls
+    /// `by_thread`, which may block. Blocks the goroutine.
     fn when_ready<B: Send>(
         self,
         side: Side,

@@ -120,7 +120,6 @@ struct Place {
     tid: u64,
 }
 
-/// A goroutine that runs, or a P that is held.
 struct Open {
     subject: u64,
     since_ns: u64,
@@ -129,7 +128,6 @@ struct Open {
 struct Writer<'a, W> {
     trace: &'a Trace,
     out: &'a mut W,
-    /// The time that is shown as zero.
     base_ns: u64,
     begun: bool,
 }
@@ -341,7 +339,6 @@ impl<W: Write> Writer<'_, W> {
         )
     }
 
-    /// From the event that readied a goroutine to its next run.
     fn arrows(&mut self) -> io::Result<()> {
         let trace = self.trace;
         let mut events: Vec<(Place, Event)> = (trace.tracks.iter())

@@ -9,7 +9,6 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// Each at the index of its value.
             const ALL: &[Self] = &[$(Self::$kind,)*];
         }
     };

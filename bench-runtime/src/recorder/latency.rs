@@ -22,7 +22,6 @@ use crate::sys::clock;
 /// One bucket for each power of two of nanoseconds, up to nine minutes.
 const BUCKETS: usize = 40;
 
-/// A goroutine that is being timed.
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
     g: AtomicPtr<Goroutine>,

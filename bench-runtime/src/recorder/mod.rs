@@ -70,7 +70,6 @@ impl Level {
 pub(crate) struct Recorder {
     pub(crate) level: AtomicU8,
     pub(crate) others: Lock<Ring>,
-    /// Times goroutines that become runnable from outside.
     sample: Sample,
 }
 

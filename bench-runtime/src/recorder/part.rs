@@ -12,7 +12,6 @@ use crate::sys::clock;
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) ring: Ring,
-    /// Which of [`SWITCHES`] and [`SAMPLE`] are wanted.
     watch: AtomicU8,
     sample: Sample,
     pub(crate) latencies: Counts,

@@ -172,7 +172,6 @@ impl Arena {
         Some(self.slots.word(region, number))
     }
 
-    /// The number of the next slot of a region to be handed out.
     pub(super) fn opened(&self, region: usize) -> usize {
         *self.regions[region].lock()
     }
@@ -208,7 +207,6 @@ impl Arena {
         self.deep_spent.load(Ordering::Relaxed)
     }
 
-    /// The most slots of a region that may be handed out with the present number of caches.
     fn most(&self, region: usize) -> usize {
         let slots = self.geometry.slots(region);
         match region {
@@ -248,7 +246,6 @@ impl Arena {
         Ok(FreeList { warm, cold })
     }
 
-    /// Opens the next slots of the region; returns their numbers.
     fn grow(&self, info: &ClassInfo) -> Result<std::ops::Range<usize>, StackError> {
         let mut next = self.regions[info.region].lock();
         let slot = info.slot_bytes();

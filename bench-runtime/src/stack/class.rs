@@ -53,8 +53,8 @@ pub enum StackPolicy {
     /// Slots have 64 KiB, 256 KiB, 1 MiB and so on up to 1 GiB. The guard takes 64 KiB of a slot (4
     /// KiB of the smallest).
     ///
-    /// A runtime that does not compact keeps the first `initial` bytes, and at least the first
-    /// page, in memory while the goroutine lives.
+    /// A runtime that does not compact never gives back the first `initial` bytes, or the first
+    /// page, while the goroutine lives.
     Growable {
         /// Bytes, at most `limit`.
         initial: usize,

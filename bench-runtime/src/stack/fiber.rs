@@ -168,7 +168,6 @@ mod asan {
         );
     }
 
-    /// The bounds of an M's own stack.
     #[derive(Debug, Default)]
     pub(crate) struct G0 {
         bottom: AtomicUsize,

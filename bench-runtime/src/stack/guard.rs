@@ -71,7 +71,6 @@ impl Guards {
     }
 }
 
-/// The error for a refused mapping.
 pub(super) fn refused(error: io::Error) -> StackError {
     match map::map_count_and_limit() {
         Some((maps, limit)) if maps + NEAR >= limit => StackError::MapLimit { maps, limit },

@@ -20,7 +20,6 @@ pub(crate) struct StackHeader {
     pub(crate) g: Owner,
     /// The M that runs it.
     pub(crate) machine: Owner,
-    /// The object that it waits for.
     pub(crate) wait_object: WaitObject,
     pub(crate) locals: Cell<*mut ()>,
     /// How often the goroutine is locked to its thread.
@@ -188,7 +187,6 @@ impl Stack {
         self.limit() + self.usable()
     }
 
-    /// Bytes at the top that a trim never gives back while the stack is in use.
     pub(crate) fn initial(self) -> usize {
         self.header().initial.get() as usize
     }

@@ -91,7 +91,6 @@ pub(crate) fn reserve() -> Result<(), StackError> {
     arena::Arena::global().map(|_| ())
 }
 
-/// It compacts no goroutine yet.
 pub(crate) fn enable_compaction() -> Result<(), CompactionError> {
     overflow::install_handler().map_err(CompactionError::Io)?;
     compact::enable()

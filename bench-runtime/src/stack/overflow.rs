@@ -264,7 +264,6 @@ fn write_offset(out: &mut StderrBuffer, number: usize, ip: usize) {
     let _ = writeln!(out, "{number:4}: {:#x}", ip.wrapping_sub(base));
 }
 
-/// One line for each function, also for inlined ones.
 fn write_symbols(out: &mut StderrBuffer, number: usize, ip: usize) {
     // The function resolves the byte before its argument. In frame 0 `ip` is the instruction that
     // faulted; in the others it is behind a call.

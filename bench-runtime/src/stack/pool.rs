@@ -31,7 +31,6 @@ struct ClassCache {
 
 #[derive(Debug, Default)]
 pub(crate) struct StackCache {
-    /// By class.
     classes: Vec<ClassCache>,
     /// When [`Self::trim`] last did something, in milliseconds.
     trimmed_ms: u32,

@@ -72,7 +72,7 @@ impl Word {
         }
     }
 
-    /// Only for states whose words have the same rest.
+    /// The rest of the word must mean the same in both states.
     pub(super) fn with_state(self, state: State) -> Self {
         Self(self.0 & !STATE | state as u64)
     }

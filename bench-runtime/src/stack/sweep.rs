@@ -64,7 +64,8 @@ pub(crate) enum Progress {
     Nothing,
 }
 
-/// A visit costs some 100 ns if the goroutine's record is not in the cache.
+/// The slots that a step visits. A visit costs some 100 ns if the goroutine's record is not in the
+/// cache.
 const STEP: usize = 1024;
 
 /// A shorter run is compacted only if a stack in it has been parked for [`SHORT_RUN_WAITS`] times
@@ -116,7 +117,6 @@ struct Sweeper {
     trim_numbers: Vec<usize>,
     /// Whether a stack of the run has been parked so long that the run may be short.
     overdue: bool,
-    /// How many slots of the present chunk were found compacted.
     in_cells: usize,
 }
 

@@ -11,7 +11,6 @@
 use crate::shim::Ordering;
 use crate::shim::fixed::AtomicU64;
 
-/// Calls `wait` until the slot is stable; returns its word.
 pub(crate) fn wait_until_stable(
     word: &AtomicU64,
     moving: impl Fn(u64) -> bool,

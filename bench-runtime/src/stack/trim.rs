@@ -46,7 +46,6 @@ pub struct StackUsage {
     pub growth_count: usize,
 }
 
-/// The most slots in each class that one call of [`cached`] visits.
 const CACHED_BATCH: usize = 4096;
 
 /// Sizes of the calling goroutine's stack; `None` on a plain thread. Makes system calls.

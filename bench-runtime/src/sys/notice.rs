@@ -98,7 +98,6 @@ extern "C" fn on_signal(signal: libc::c_int) {
     }
 }
 
-/// The signals that this process receives.
 #[derive(Debug)]
 pub(crate) struct Noted(EventFd);
 
@@ -164,7 +163,6 @@ pub(crate) fn is_ignored(signal: i32) -> io::Result<bool> {
     Ok(Action::of(signal)?.0.sa_sigaction == libc::SIG_IGN)
 }
 
-/// Unblocks every signal for the calling thread.
 pub(crate) fn unblock_all() {
     // SAFETY: an empty set of signals is made, and becomes the thread's mask.
     unsafe {

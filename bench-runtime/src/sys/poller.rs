@@ -40,7 +40,6 @@ const SLACK_MOST_NS: u64 = 100_000_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Event {
-    /// The token that [`Poller::add`] was given.
     pub(crate) token: u64,
     bits: i32,
 }
@@ -109,7 +108,6 @@ impl Poller {
         self.control(libc::EPOLL_CTL_ADD, fd, INTEREST, token)
     }
 
-    /// Watches a descriptor for being readable, level-triggered.
     pub(crate) fn add_level(&self, fd: RawFd, token: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, LEVEL_INTEREST, token)
     }

@@ -11,7 +11,6 @@ use super::map::{self, Access, PAGE};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
-    /// SIGSEGV or SIGBUS.
     pub(crate) signal: libc::c_int,
     pub(crate) address: usize,
     pub(crate) stack_pointer: usize,

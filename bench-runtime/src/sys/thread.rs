@@ -1,6 +1,5 @@
 use std::fs;
 
-/// By its number in the kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThreadId(libc::pid_t);
 

@@ -60,7 +60,6 @@ impl Threads {
         (self.most / 2).max(1)
     }
 
-    /// Counts a thread that is about to start; returns the number of threads.
     pub(crate) fn begin(&self, kind: ThreadKind) -> usize {
         let mut counts = self.lock();
         *counts.of(kind) += 1;
