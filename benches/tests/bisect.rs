@@ -1,5 +1,5 @@
-//! `threadbare bisect` and `threadbare history` as a user starts them. The lane is a script
-//! that reports a fixed time, so no verdict depends on a clock.
+//! `threadbare bisect` and `threadbare history`. The lane is a script that reports a fixed time, so
+//! no verdict depends on a clock.
 
 mod program;
 
@@ -21,8 +21,8 @@ fn git(folder: &Path, words: &[&str]) -> String {
     text(&output.stdout).trim().to_owned()
 }
 
-/// Makes a repository whose commits slow the lane down, each by this many percent; `None` is a
-/// commit that does not build. Returns the commits, the oldest first.
+/// A repository with commits that slow the lane down by these percentages; a commit of `None` does
+/// not build. Returns the commits, the oldest first.
 fn repository(folder: &Path, lane: &Path, slowdowns: &[Option<u32>]) -> Vec<String> {
     let repository = folder.join("repository");
     fs::create_dir(&repository).unwrap();
@@ -94,7 +94,7 @@ fn commit_that_made_the_step_is_found_beside_one_that_does_not_build() {
     assert_eq!(found["suspects"][0]["commit"], commits[5].as_str());
     assert_eq!(found["suspects"][0]["subject"], "change 5");
     assert_eq!(found["suspects"].as_array().unwrap().len(), 1);
-    // It was measured a second time, against its parent.
+    // It was measured again, against its parent.
     let sure = &found["confirmation"];
     assert_eq!(sure["outcome"], "confirmed", "{sure}");
     assert_eq!(sure["parent"], commits[4].as_str());
@@ -103,7 +103,7 @@ fn commit_that_made_the_step_is_found_beside_one_that_does_not_build() {
         let text = text.as_str().unwrap();
         assert!(text.starts_with("+5") || text.starts_with("+6"), "{text}");
     }
-    // No worktree and no bisection is left in the repository.
+    // No worktree and no bisection is left.
     let repository = folder.path().join("repository");
     assert_eq!(git(&repository, &["worktree", "list"]).lines().count(), 1);
     assert_eq!(git(&repository, &["status", "--porcelain"]), "");
@@ -114,7 +114,7 @@ fn commit_that_made_the_step_is_found_beside_one_that_does_not_build() {
 fn commit_that_is_slow_only_in_the_search_is_not_confirmed() {
     let folder = tempfile::tempdir().unwrap();
     let own = lane(folder.path());
-    // The lane is started by `threadbare run --out …/again-COMMIT-0` when it is confirmed.
+    // `bisect` confirms a commit by `threadbare run --out …/again-COMMIT-0`.
     let once = folder.path().join("once");
     let script = format!(
         "#!/bin/sh\ngrep -q again- /proc/$PPID/cmdline && INJECT=0\nexec {}\n",

@@ -14,7 +14,7 @@ use program::{
     threadbare_on_a_disk,
 };
 
-/// Runs the program with `arguments`; the real lanes are built if they are missing.
+/// Builds the real lanes if they are missing.
 fn said(arguments: &[&str]) -> Output {
     threadbare().args(arguments).output().unwrap()
 }
@@ -27,17 +27,15 @@ fn stderr(output: &Output) -> String {
     text(&output.stderr)
 }
 
-/// Options of a short run that the gate accepts: the rounds end once a change of 4% could be
-/// detected.
+/// A short run that the gate accepts: it ends once a change of 4% could be detected.
 const FOR_GATE: [&str; 4] = ["--precision", "4", "--budget", "60"];
 const BRIEF: [&str; 2] = ["--budget", "8"];
 
-/// Whether the run has measured something. On a slow host its time may not be enough for all.
+/// Whether the run has measured something; on a slow host not all may fit in its time.
 fn has_measured(output: &Output) -> bool {
     matches!(output.status.code(), Some(0 | 1))
 }
 
-/// Measures the lane into `folder`.
 fn measure(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Output {
     let arguments = [&["--workload", BOTH][..], more].concat();
     run(threadbare(), lane, &arguments, folder)
@@ -47,7 +45,7 @@ fn measure(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Output {
 }
 
 #[test]
-fn help_of_every_command_teaches_by_examples_or_says_its_exit_status() {
+fn help_of_every_command_has_examples_or_exit_statuses() {
     for command in ["run", "doctor", "gate", "serve", "load", "merge"] {
         let output = said(&[command, "--help"]);
         let text = stdout(&output);
@@ -195,7 +193,7 @@ fn a_name_that_is_not_there_gets_a_hint_and_status_2() {
 fn ctrl_c_keeps_what_was_measured_and_the_run_can_be_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
-    // The run prints a command to continue it, which this test gives to a shell.
+    // A shell will read this path in the command that continues the run.
     let folder = dir.path().join("it's; touch pwned; #$HOME");
     let arguments = ["--workload", BOTH, "--processes", "40"];
     let child = run(threadbare(), &lane, &arguments, &folder)
@@ -271,7 +269,7 @@ fn two_builds_in_one_run_are_compared_and_one_alone_is_not() {
     let slow = dir.path().join("slow.sh");
     let script = format!("#!/bin/sh\nINJECT=10 exec {} \"$@\"\n", lane.display());
     executable(&slow, &script);
-    // In one run the slow lane is the base, in the other it is this build.
+    // The slow lane is first the base, then this build.
     for (name, own, base, status, words) in [
         ("faster", &lane, &slow, 0, "faster"),
         ("slower", &slow, &lane, 1, "slower"),
@@ -297,8 +295,7 @@ fn two_builds_in_one_run_are_compared_and_one_alone_is_not() {
     assert!(stderr(&missing).contains("/nonexistent"), "{missing:?}");
 }
 
-/// Removes the taints from a run: the gate refuses runs during which other programs, such as other
-/// tests, were busy.
+/// Removes the taints of a run, because other tests may disturb it, and the gate would refuse it.
 fn forget_taints(folder: &Path) {
     let file = folder.join("run.jsonl");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -307,8 +304,7 @@ fn forget_taints(folder: &Path) {
     std::fs::write(&file, kept.join("\n") + "\n").unwrap();
 }
 
-/// Checks that a run ends with status 2, prints `words`, and can be resumed from the file in
-/// `kept`.
+/// The run must end with status 2, print `words`, and be resumable from the file in `kept`.
 fn full_disk_keeps_what_was_measured(
     program: Command,
     lane: &Path,
@@ -335,14 +331,14 @@ fn a_full_disk_keeps_what_was_measured_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
     let folder = dir.path().join("results");
-    // A limit on the size of a file stands for a full disk; sh counts it in blocks of 512 bytes.
-    // With SIGXFSZ ignored, the kernel returns EFBIG.
+    // A limit on the size of files stands for a full disk. sh counts it in blocks of 512 bytes; if
+    // SIGXFSZ is ignored, the kernel returns EFBIG.
     let program = threadbare_after("trap '' XFSZ; ulimit -f 90");
     let words = ["run.jsonl", "too large"];
     full_disk_keeps_what_was_measured(program, &lane, &folder, &folder, &words);
 }
 
-/// The same with a full disk. It needs user namespaces.
+/// On a full disk. Needs user namespaces.
 #[test]
 fn full_tmpfs_keeps_what_was_measured_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
@@ -352,7 +348,7 @@ fn full_tmpfs_keeps_what_was_measured_and_says_so() {
     let program = match threadbare_on_a_disk(48, &disk, &kept) {
         Ok(program) => program,
         Err(why) => {
-            // Not `println`, whose output is shown only if the test fails.
+            // The test harness hides the output of `println` if the test passes.
             let _ = writeln!(io::stderr(), "SKIPPED: full disk: {why}");
             return;
         }
@@ -479,7 +475,7 @@ fn shards_merge_into_the_whole_run_in_any_order_and_again() {
         };
         let in_shards: usize = shards.iter().map(|text| groups(text)).sum();
         assert_eq!(groups(&forth), in_shards);
-        // Five processes and their A/A pair, or more if there was time.
+        // Five processes and their A/A pair, or more.
         assert!(in_shards >= 10, "{in_shards}");
     }
 }
@@ -521,7 +517,7 @@ fn show_report_and_compare_agree_on_noise_disturbances_and_verdicts() {
     assert_eq!(disturbances[0]["blocks_count"], 1);
     assert_eq!(disturbances[0]["title"], "CPU time given to other machines");
 
-    // A number and its unit are on one line.
+    // A space that does not break joins a number and its unit.
     let table = said(&["compare", file, file]).replace('\u{a0}', " ");
     for cell in [
         "9.06 ns, 0.287×: too noisy to say",
@@ -578,7 +574,7 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     let machine = machines.map(|entry| entry.unwrap().path()).min().unwrap();
     let runs = std::fs::read_dir(&machine).unwrap();
     let there = runs.map(|entry| entry.unwrap().path()).min().unwrap();
-    // Keeping a run a second time changes nothing.
+    // A kept run is kept again without a change.
     let kept = said(&["keep", there.to_str().unwrap(), "--out", tree]);
     assert!(kept.status.success(), "{}", stderr(&kept));
     let written = stdout(&kept);
@@ -586,7 +582,7 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     let key = machine.file_name().unwrap().to_str().unwrap();
     assert!(file.starts_with(&format!("{tree}/{key}/")), "{written}");
     let verified = said(&["verify", file]);
-    // The file is of a program that counted less in its closing line.
+    // An older program wrote the file, with fewer counts in its closing line.
     let why = "\n  not checked: its closing line counts groups, samples and failures only";
     let right = format!("accepted: {file}{why}");
     assert!(
@@ -599,7 +595,7 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
 
     let again = said(&["keep", there.to_str().unwrap(), "--out", tree]);
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
-    // An existing file with other samples stays, and the next run is kept nevertheless.
+    // A file with other samples stays, and the next run is kept.
     std::fs::write(file, "other").unwrap();
     let runs = std::fs::read_dir(&machine).unwrap();
     let next = runs.map(|entry| entry.unwrap().path()).max().unwrap();
@@ -624,7 +620,7 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     assert!(told.contains(": not kept\n  refused\n"), "{told}");
     let folders = std::fs::read_dir(folder.path()).unwrap();
     assert_eq!(folders.count(), 1, "only the folder of the other runs");
-    // A kept run that was cut short is replaced by the whole run.
+    // The whole run replaces a kept run that was cut short.
     let whole = std::fs::read(file).unwrap();
     let lines = zstd::decode_all(&whole[..]).unwrap();
     let lines = text(&lines);

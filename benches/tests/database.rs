@@ -38,7 +38,7 @@ fn every_lane_with_a_client_gives_the_same_answers_as_with_another_backend() {
         let (mut program, _) = Program::start(&command);
         match program.run(1, workload.id, &case, 1) {
             Response::Sample(sample) => {
-                // Each answer has the number that is computed from the records.
+                // The checksum covers the answers.
                 let right = workload.expected(&case, 1);
                 let checked = workload.check_answer(&sample, &case, 1, right);
                 assert_eq!(checked, Ok(()), "{name}");
@@ -51,7 +51,7 @@ fn every_lane_with_a_client_gives_the_same_answers_as_with_another_backend() {
 }
 
 #[test]
-fn run_with_a_database_measures_the_lanes_that_have_its_client_and_does_not_tell_its_address() {
+fn run_with_a_database_measures_lanes_with_its_client_and_hides_its_address() {
     let Some(server) = Server::find() else {
         return;
     };
@@ -68,7 +68,7 @@ fn run_with_a_database_measures_the_lanes_that_have_its_client_and_does_not_tell
 }
 
 #[test]
-fn run_whose_database_is_killed_in_its_midst_says_why_cells_failed_and_measures_the_rest() {
+fn run_whose_database_is_killed_names_failed_cells_and_measures_the_rest() {
     const TIMEOUT: Duration = Duration::from_secs(300);
     let Some(mut server) = Server::find() else {
         return;
@@ -144,7 +144,7 @@ fn lane_without_a_client_or_without_an_address_says_so() {
 }
 
 #[test]
-fn wrong_address_absent_server_and_lane_without_a_client_are_told_before_the_run() {
+fn wrong_address_absent_server_and_lane_without_a_client_are_reported_before_the_run() {
     for (address, lane, says) in [
         ("nonsense", "thread", "this is no address of a PostgreSQL"),
         (

@@ -1,18 +1,18 @@
 //! The exported table, read by the real DuckDB.
 //!
-//! Needs Python with `venv` and a package index that pip can reach. Without them the test prints
-//! that it was skipped, or fails under `REQUIRE_DUCKDB=1`.
+//! Needs Python with `venv`, and pip's package index. Without them the test is skipped, or fails
+//! under `REQUIRE_DUCKDB=1`.
 #![cfg(feature = "parquet")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A run that is checked in, with samples of known sum.
+/// A checked-in run with samples of known sum.
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/tests/fixtures/v1-small.jsonl")
 }
 
-/// Python with DuckDB, in an environment of its own that is made once.
+/// Python with DuckDB, in its own environment, which is made once.
 fn python() -> Result<PathBuf, String> {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("duckdb");
     let python = home.join("bin/python");

@@ -1,8 +1,8 @@
-//! The lanes in other languages, as the study uses them: every workload at the smallest size gives
-//! the right answer, and a lane answers an invalid request with an error.
+//! The lanes in other languages: each gives the right answer to every workload at the smallest
+//! size, and answers an invalid request with an error.
 //!
-//! If a toolchain is missing, the test prints that it was skipped. With `REQUIRE_FOREIGN=go,python`
-//! it fails for these languages.
+//! A missing toolchain skips its test, or fails it if `REQUIRE_FOREIGN=go,python` names the
+//! language.
 
 #[macro_use]
 mod lane;
@@ -97,7 +97,7 @@ fn go_program_is_formatted_and_vetted() {
         lane::skipped(&format!("this Go has no {}", gofmt.display()));
         return;
     }
-    // It prints the files that it would change.
+    // gofmt prints the files that it would change.
     assert_eq!(run(&gofmt, &["-l", "."]), (true, String::new()));
 }
 

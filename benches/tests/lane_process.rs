@@ -1,5 +1,4 @@
-//! A lane that misbehaves costs only its own answer. In each test a small shell script misbehaves
-//! in one way.
+//! A lane that misbehaves costs only its own answer. Each lane is a small shell script.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -37,7 +36,7 @@ fn start(script: &str, limits: Limits) -> Result<LaneProcess, LaneFailure> {
     )
 }
 
-/// Starts a lane that sends its hello and then runs `script`; requests a sample.
+/// Starts a lane that runs `script` after its hello, and requests a sample.
 fn sample_of(script: &str, limits: Limits) -> Result<Answer, LaneFailure> {
     let mut lane = start(&format!("{HELLO}; read request; {script}"), limits).unwrap();
     assert_eq!(lane.hello().lane, "sh");
@@ -132,7 +131,7 @@ fn a_lane_that_hangs_is_killed_at_its_limit_with_all_that_it_forked() {
     }
 }
 
-/// A zombie that is not reaped yet counts as dead.
+/// A zombie counts as dead.
 fn is_alive(pid: &str) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
@@ -303,8 +302,8 @@ fn a_lane_runs_on_the_cpus_it_is_given_in_a_group_of_its_own() {
     );
 }
 
-/// A process cannot change its own environment without unsafe code, so this runs the test below in
-/// a child that has the variable.
+/// Runs the next test in a child that has the variable, because a process can change its own
+/// environment only with unsafe code.
 #[test]
 fn variables_that_would_change_a_lanes_cpus_do_not_reach_it() {
     let status = std::process::Command::new(std::env::current_exe().unwrap())
@@ -346,12 +345,12 @@ fn a_lane_dies_with_the_thread_that_started_it() {
     );
     std::thread::spawn(move || {
         let lane = start(&script, LONG).unwrap();
-        // Forgotten, so that no destructor runs, as in a study that is killed.
+        // A study that is killed runs no destructors.
         std::mem::forget(lane);
     })
     .join()
     .unwrap();
-    // The script may be killed before it has written its pid; then it is dead too.
+    // If the script was killed before it wrote its pid, it is dead too.
     let deadline = Instant::now() + Duration::from_secs(10);
     while let Ok(pid) = std::fs::read_to_string(&file) {
         if !is_alive(pid.trim()) {
@@ -395,7 +394,7 @@ fn processes_in_a_new_session_are_ended_with_their_lane() {
     let of_it = format!("/proc/{}/cmdline", pid.trim());
     assert!(std::fs::read_to_string(&of_it).is_ok());
     lane.quit().unwrap();
-    // The process was ended and reaped: its number is unused, or another process has it.
+    // Its number is unused, or belongs to another process.
     let now = std::fs::read_to_string(&of_it).unwrap_or_default();
     assert!(!now.contains("sleep"), "{now}");
 }
@@ -415,7 +414,7 @@ fn forked_children_of_a_lane_are_reaped_when_its_group_is_killed() {
     let stats = std::fs::read_dir("/proc").unwrap().flatten();
     let left = stats.filter(|entry| {
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // After the name: state, parent, process group.
+        // The fields after the name: state, parent, process group.
         let mut fields = stat.rsplit(')').next().unwrap_or("").split_whitespace();
         fields.nth(2).and_then(|one| one.parse().ok()) == Some(group)
     });

@@ -12,16 +12,14 @@ use reports::schema::FailureKind;
 /// The default lanes without `go`, which cannot run this code.
 const LANES: [&str; 5] = ["threadbare", "thread", "process", "tokio", "rayon"];
 
-/// A folder that is the same from run to run, so that cargo builds only changed code.
+/// The same folder in each run of the tests, so cargo builds only changed code.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // The first time it does not exist.
     let _ = fs::remove_dir_all(&folder);
     folder
 }
 
-/// The program. The cargo that it starts builds into this workspace's target folder, and uses no
-/// registry.
+/// The program, whose cargo builds into this workspace's target folder without a registry.
 fn offline() -> Command {
     let mut command = threadbare();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
@@ -37,7 +35,6 @@ fn new(folder: &Path, more: &[&str]) -> Output {
     output.unwrap()
 }
 
-/// Measures the crate in `with` as briefly as possible, into `out`.
 fn run(with: &Path, out: &Path) -> Output {
     let mut command = offline();
     command.args(["run", "--smoke", "--with"]).arg(with);
@@ -57,8 +54,8 @@ fn own_code_runs_on_five_lanes_and_its_errors_are_reported() {
     assert_eq!(again.status.code(), Some(2), "{}", said(&again));
     assert!(said(&again).contains("not empty"), "{}", said(&again));
 
-    // In addition to the generated ones: a kernel and a handler that panic, and a
-    // kernel whose answer differs in each process.
+    // Besides the generated ones: a kernel and a handler that panic, and a kernel whose answers
+    // differ.
     let lib = crate_folder.join("src/lib.rs");
     let original = fs::read_to_string(&lib).unwrap();
     let more = r#"
@@ -133,7 +130,7 @@ fn trip(_: &mut [u8]) {
         assert!(samples("own.my_load_service", lane) >= 2, "{lane}");
         let trips = failures("own.trips", lane);
         assert!(!trips.is_empty(), "{lane}");
-        // In `process` the message is in the child's memory, where the parent cannot read it.
+        // The message of `process` stays in the child's memory.
         let heard = trips
             .iter()
             .all(|failure| failure.message.contains("no such item"));

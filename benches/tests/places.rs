@@ -24,7 +24,6 @@ use program::{
 const SMOKE: [&str; 3] = ["--smoke", "--workload", "spawn.one"];
 const LONG: [&str; 6] = ["--workload", BOTH, "--processes", "60", "--budget", "60"];
 
-/// Makes a finished run in `folder`.
 fn smoke(lane: &Path, folder: &Path) -> Output {
     let output = run(threadbare(), lane, &SMOKE, folder).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -48,18 +47,17 @@ fn send(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
 }
 
-/// When a signal arrives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
     Starting,
     Calibrating,
     Measuring,
-    /// All is measured, and the report's file cannot be written yet.
+    /// All is measured, and the report cannot be written yet.
     Writing,
 }
 
-/// Sends a signal to a run in a phase. Returns the exit status, or the signal that ended the run;
-/// the blocks kept; and whether there is a report.
+/// Sends a signal to a run in this phase. Returns the exit status or the signal that ended the run,
+/// the number of kept blocks, and whether there is a report.
 fn run_with(signal: Signal, phase: Phase) -> (String, usize, bool) {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("results"));
@@ -94,7 +92,7 @@ fn run_with(signal: Signal, phase: Phase) -> (String, usize, bool) {
     send(&child, signal);
     let goes_on = matches!(signal, Signal::SIGPIPE | Signal::SIGXFSZ);
     if phase == Phase::Measuring && goes_on {
-        // Checks that the run continues, and then ends it.
+        // Checks that the run continues, then ends it.
         let then = blocks(&folder);
         wait_until("another block", || blocks(&folder) > then + 2);
         send(&child, Signal::SIGKILL);
@@ -160,7 +158,7 @@ fn every_signal_in_every_phase_keeps_what_was_measured() {
 }
 
 #[test]
-fn signal_that_the_starter_ignores_stays_ignored() {
+fn signal_ignored_by_the_parent_stays_ignored() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
     for (name, signal) in [("HUP", Signal::SIGHUP), ("INT", Signal::SIGINT)] {
@@ -190,7 +188,7 @@ fn lanes_are_reaped_though_sigchld_is_ignored_at_the_start() {
 }
 
 #[test]
-fn lane_is_measured_where_a_sandbox_refuses_its_set_up() {
+fn lane_is_measured_although_a_sandbox_refuses_its_setup_calls() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
     let mut program = threadbare();
@@ -222,7 +220,7 @@ fn lane_is_measured_where_a_sandbox_refuses_its_set_up() {
 
 /// Containers refuse io_uring by default.
 #[test]
-fn lane_on_io_uring_says_why_and_what_to_change_where_it_is_refused() {
+fn refused_io_uring_is_reported_with_cause_and_advice() {
     const SETUP: libc::c_long = libc::SYS_io_uring_setup;
     if workloads::lanes::find("compio").is_none() {
         eprintln!("skipped: this build has no lanes of other runtimes");
@@ -298,7 +296,7 @@ fn run_that_is_still_measured_is_not_resumed_and_its_process_is_named() {
 }
 
 #[test]
-fn run_whose_stderr_is_full_or_closed_or_has_no_reader_ends_well() {
+fn run_succeeds_if_stderr_is_full_closed_or_unread() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
     let (read, write) = std::io::pipe().unwrap();
@@ -332,7 +330,7 @@ fn run_whose_terminal_hangs_up_stops_and_keeps_what_it_has() {
     command.stdout(slave.try_clone().unwrap()).stderr(slave);
     let mut child = command.spawn().unwrap();
     drop(command);
-    // The terminal is read until it hangs up, because a full terminal blocks its writer.
+    // A full terminal would block the run, so its output is read until it hangs up.
     let mut some = [0; 256];
     wait_until("two blocks", || {
         master.read(&mut some).unwrap() > 0 && blocks(&folder) >= 2
@@ -345,7 +343,7 @@ fn run_whose_terminal_hangs_up_stops_and_keeps_what_it_has() {
 }
 
 #[test]
-fn reader_of_stdout_that_leaves_ends_a_command_quietly_and_a_full_device_is_named() {
+fn closed_stdout_ends_a_command_quietly_and_a_full_device_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("run");
     let lane = lane(dir.path());
@@ -378,10 +376,10 @@ fn reader_of_stdout_that_leaves_ends_a_command_quietly_and_a_full_device_is_name
 fn lane_that_crashes_fails_the_run_and_one_that_claims_the_impossible_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
-    // The crash comes after the plan is written, so the trial succeeds.
+    // The crash is after the trial, when the plan is written.
     let crash = r#"[ ! -e "$RUN" ] || kill -SEGV $$"#;
     let claim = "elapsed=18446744073709551615";
-    // A lane that is refused at its first answer gives nothing to measure.
+    // A lane that is refused at its first answer leaves nothing to measure.
     for (name, before, words, status) in [
         ("crash", crash, "SIGSEGV", 1),
         ("claim", claim, "elapsed_ns must be below 2^53", 2),
@@ -477,7 +475,7 @@ fn merge_leaves_other_results_and_says_which_parts_are_missing() {
     let (status, said) = merge(&["2"], "whole");
     assert_eq!(status, 1, "{said}");
     assert!(said.contains("shards 1 are missing"), "{said}");
-    // More parts of the same run may be added.
+    // The missing shard can be added later.
     assert_eq!(merge(&["whole", "1"], "whole").0, 0);
     let (status, said) = merge(&["2"], "whole");
     assert_eq!(status, 2, "less is no more: {said}");
@@ -489,7 +487,7 @@ fn names_that_are_no_utf_8_and_control_characters_do_no_harm() {
     let odd = OsStr::from_bytes(b"caf\xe9");
     let place = dir.path().join(odd);
     fs::create_dir(&place).unwrap();
-    // The folder of the lane program, the working folder and a variable have the odd name too.
+    // The lane's folder, the working folder and a variable have the odd name too.
     let lane = lane(&place);
     let output = run(threadbare(), &lane, &SMOKE, Path::new(odd))
         .current_dir(&place)
@@ -519,12 +517,12 @@ fn names_that_are_no_utf_8_and_control_characters_do_no_harm() {
             .unwrap();
         let shown = text(&output.stdout);
         assert!(output.status.success(), "{}", text(&output.stderr));
-        assert!(!steers(&shown), "{shown:?}");
+        assert!(!has_control_characters(&shown), "{shown:?}");
     }
 }
 
-/// True if a text holds characters that control a terminal.
-fn steers(text: &str) -> bool {
+/// True for control characters other than a newline.
+fn has_control_characters(text: &str) -> bool {
     text.chars().any(|one| one.is_control() && one != '\n')
 }
 
@@ -540,11 +538,11 @@ fn control_characters_of_a_lane_do_not_reach_the_terminal() {
         .unwrap();
     let said = text(&output.stderr) + &text(&output.stdout);
     assert!(said.contains(r"\u001b]0;pwned\u0007"), "{said:?}");
-    assert!(!steers(&said), "{said:?}");
+    assert!(!has_control_characters(&said), "{said:?}");
 }
 
 #[test]
-fn without_a_temporary_folder_only_files_are_not_measured_and_tmpdir_is_named() {
+fn without_a_temporary_folder_only_file_workloads_fail_and_tmpdir_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
     let run = |workloads: &str, name: &str| {
@@ -568,7 +566,7 @@ fn without_a_temporary_folder_only_files_are_not_measured_and_tmpdir_is_named() 
     };
     assert_eq!(failure.workload, "io.file_read");
     assert_eq!(failure.kind, reports::schema::FailureKind::Limit);
-    // A run that measured nothing has no report, and no success.
+    // A run that measured nothing fails, and has no report.
     let nothing = run("io.file_read", "files");
     assert_eq!(nothing.status.code(), Some(2));
     assert!(!dir.path().join("files").exists());
@@ -580,7 +578,7 @@ fn without_a_temporary_folder_only_files_are_not_measured_and_tmpdir_is_named() 
     }
 }
 
-/// Both ends of a terminal of this many columns: the master, and the slave, which programs use.
+/// Both ends of a terminal: the master, and the slave, which programs use.
 fn terminal(columns: u16) -> (fs::File, OwnedFd) {
     let size = nix::pty::Winsize {
         ws_row: 24,
@@ -592,12 +590,11 @@ fn terminal(columns: u16) -> (fs::File, OwnedFd) {
     (fs::File::from(terminal.master), terminal.slave)
 }
 
-/// The output of a smoke run on a terminal of this many columns.
-fn said_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
+fn output_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
     let (mut master, slave) = terminal(columns);
     let reader = std::thread::spawn(move || {
         let mut said = Vec::new();
-        // Reading ends with an error when the last program on the terminal ends.
+        // The read fails when the last program on the terminal ends.
         let _ = master.read_to_end(&mut said);
         text(&said)
     });
@@ -607,7 +604,7 @@ fn said_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
         .env("REQUEST_S", "0.02")
         .stderr(slave);
     assert!(command.status().unwrap().success());
-    // The command holds the terminal open, too.
+    // The command keeps the terminal open.
     drop(command);
     reader.join().unwrap()
 }
@@ -618,9 +615,9 @@ fn bar_is_drawn_on_a_terminal_and_not_over_tens_of_thousands_of_columns() {
     let lane = lane(dir.path());
     let said = |columns: u16| {
         let folder = dir.path().join(columns.to_string());
-        said_on_a_terminal(&lane, &folder, columns)
+        output_on_a_terminal(&lane, &folder, columns)
     };
-    // A size of no columns means that the size is unknown.
+    // 0 columns: the size is unknown.
     for columns in [80, 0] {
         let usual = said(columns);
         assert!(usual.contains(" left "), "a bar: {usual:?}");
@@ -669,7 +666,7 @@ fn run_of_another_machine_or_version_is_not_resumed() {
 fn run_that_is_out_of_time_fails_and_can_be_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
-    // The first block has at least three requests, and so takes more than 1.2 s.
+    // The first block makes at least three requests, which take more than 1.2 s.
     let arguments = ["--workload", "spawn.one", "--processes", "4"];
     let output = run(threadbare(), &lane, &arguments, &folder)
         .args(["--budget", "1"])
@@ -703,7 +700,7 @@ fn run_that_is_out_of_time_fails_and_can_be_resumed() {
 fn full_disk_before_the_first_line_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
-    // A header is longer than the 512 bytes that a file may have.
+    // The header is longer than 512 bytes.
     let program = threadbare_after("ulimit -f 1");
     let output = run(program, &lane, &SMOKE, &folder).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -725,7 +722,7 @@ fn program_runs_with_a_low_limit_on_the_stack() {
 fn report_that_cannot_be_written_is_an_error_that_says_how_to_write_it_later() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("my run"));
-    // A folder cannot be written to.
+    // A folder is in the way of the report.
     fs::create_dir_all(folder.join("report.html")).unwrap();
     let output = run(threadbare(), &lane, &SMOKE, &folder).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -749,7 +746,7 @@ fn lane_that_is_stopped_or_killed_from_outside_costs_its_process_and_is_named() 
     ] {
         let (marks, folder) = (dir.path().join(signal), dir.path().join("run").join(signal));
         fs::create_dir(&marks).unwrap();
-        // The first process after the plan is written gets the signal, at its second answer.
+        // The signal hits the first process after the plan, at its second answer.
         let before = format!(
             r#"if [ -e "$RUN" ] && [ $id -ge 2 ] && mkdir "$MARKS/once" 2>/dev/null; then kill -{signal} $$; fi"#
         );

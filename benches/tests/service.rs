@@ -1,6 +1,6 @@
-//! The service of `service.http` on each lane that has one. This test sends the requests in place
-//! of the load generator. Errors of clients and backends must not end a service; it answers with a
-//! status. If a toolchain is missing, the test prints that it was skipped, as in `foreign.rs`.
+//! `service.http` on each lane that has it. The tests send the requests in place of the load
+//! generator. Errors of clients and backends must not end a service: it answers with a status. A
+//! missing toolchain skips its test, as in `foreign.rs`.
 
 #[macro_use]
 mod lane;
@@ -30,13 +30,12 @@ use lane::Program;
 use postgres_server::Server;
 use program::{text, threadbare};
 
-/// The output of the script in [`load_script`], which replaces the load generator's.
+/// The output of [`load_script`] as a load generator.
 const REPORT: &str = r#"{"elapsed_ns":1,"operations_count":60,"checksum":60,"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0,"latency":{"corrected":true,"offered_per_s":1.0,"achieved_per_s":1.0,"buckets":[[1,60]]},"metrics":{"load_asked_count":60.0}}"#;
-/// The variable that names the load generator.
 const LOAD: &str = "THREADBARE_LOAD";
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A lane while it takes a sample.
+/// A lane that takes a sample.
 struct Service {
     program: Program,
     folder: tempfile::TempDir,
@@ -45,12 +44,11 @@ struct Service {
 }
 
 impl Service {
-    /// Starts the service of `lane`; `None` if its toolchain is missing.
+    /// `None` if the lane's toolchain is missing.
     fn start(lane: &str, change: impl FnOnce(&mut Parameters)) -> Option<Self> {
         Self::start_with(lane, None, change)
     }
 
-    /// The same with the address of a database.
     fn start_with(
         lane: &str,
         database: Option<&str>,
@@ -72,20 +70,20 @@ impl Service {
         })
     }
 
-    /// The backend's process. A database is no process of this test.
+    /// The backend's process.
     fn backend(&self) -> Pid {
         let number = wait_for(&self.folder.path().join("backend"));
         Pid::from_raw(number.parse().unwrap())
     }
 
-    /// Makes the service end after it has answered all pending requests.
+    /// Ends the service after it has answered all pending requests.
     fn drain(&mut self) {
         self.drained = true;
         let ended = ask(self.address, "/drain", "u0:secret of u0", "");
         assert_eq!(ended.0, 200, "{ended:?}");
     }
 
-    /// Ends the service, and checks that the lane returns its sample and then takes another.
+    /// Ends the service. The lane must return its sample and take another.
     fn end(mut self) {
         if !self.drained {
             self.drain();
@@ -97,7 +95,6 @@ impl Service {
         }
         let listens = TcpStream::connect(self.address).is_ok();
         assert!(!listens, "it still listens");
-        // The lane continues.
         let batch = Parameters::from([("tasks_count".to_owned(), 3)]);
         let next = self.program.run(2, "spawn.batch", &batch, 1);
         assert!(matches!(next, Response::Sample(sample) if sample.checksum == 6));
@@ -106,8 +103,8 @@ impl Service {
     }
 }
 
-/// Starts a lane, with the address of a database if there is one. `change` replaces the path of the
-/// load generator. `None` if the lane's toolchain is missing or too old.
+/// Starts a lane. `change` replaces the path of the load generator. `None` if the lane's toolchain
+/// is missing or too old.
 fn start(
     lane: &str,
     database: Option<&str>,
@@ -129,9 +126,9 @@ fn start(
     }
 }
 
-/// Makes a script that replaces the load generator. As a backend it writes its process id to a file
-/// and executes ours. As a load generator it writes the service's address to a file, and waits for
-/// the file `done`.
+/// A script for the load generator. As a backend it writes its process id to a file and executes
+/// ours. As a load generator it writes the service's address to a file, and waits for the file
+/// `done`.
 fn load_script(folder: &Path, own: &Path) -> PathBuf {
     let path = folder.join("load");
     let (own, folder) = (own.display(), folder.display());
@@ -159,7 +156,6 @@ fn request(path: &str, token: &str, body: &str) -> String {
     )
 }
 
-/// A connection that sends one request after another.
 struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -173,7 +169,7 @@ impl Client {
         self.0.get_mut().write_all(text.as_bytes()).unwrap();
     }
 
-    /// The next answer's status and body.
+    /// Status and body.
     fn answer(&mut self) -> (u16, Value) {
         let mut line = String::new();
         self.0.read_line(&mut line).unwrap();
@@ -208,7 +204,7 @@ fn ask(address: SocketAddr, path: &str, token: &str, body: &str) -> (u16, Value)
     client.answer()
 }
 
-/// The answers of one lane to several requests on each route.
+/// The answers to several requests on each route.
 fn answers(service: &Service) -> Vec<(u16, Value)> {
     let routes = ["/cheap", "/compute", "/fan-out", "/slow"];
     let items = [0, 7, 998, 999];
@@ -249,14 +245,14 @@ fn every_route_is_answered_and_errors_have_their_status(lane: &str) -> Option<Ve
     Some(all)
 }
 
-fn client_that_goes_away_in_the_midst_of_a_request_does_no_harm(lane: &str) {
+fn client_that_leaves_during_a_request_does_no_harm(lane: &str) {
     let Some(service) = Service::start(lane, |_| ()) else {
         return;
     };
     let whole = request("/fan-out", "u3:secret of u3", r#"{"item":1}"#);
     let mut stays = Client::new(service.address);
     for cut in [1, 20, whole.len() - 1, whole.len()] {
-        // The last of these clients closes its connection before the answer.
+        // The last one closes its connection before the answer.
         Client::new(service.address).send(&whole[..cut]);
         stays.send(&whole);
         assert_eq!(stays.answer().0, 200, "{lane} at {cut}");
@@ -274,7 +270,7 @@ fn client_that_goes_away_in_the_midst_of_a_request_does_no_harm(lane: &str) {
     service.end();
 }
 
-/// Stops a process, and waits until none of its threads runs.
+/// Stops a process and waits until all of its threads have stopped.
 fn stop(process: Pid) {
     kill(process, Signal::SIGSTOP).unwrap();
     let start = Instant::now();
@@ -314,7 +310,7 @@ fn backend_that_is_killed_or_stalls_is_answered_by_a_status(lane: &str) {
     kill(backend, Signal::SIGCONT).unwrap();
     assert_eq!(status(), 200, "{lane} after it stalled");
     kill(backend, Signal::SIGKILL).unwrap();
-    // The kernel closes its sockets a moment later.
+    // The kernel closes the backend's sockets a moment later.
     let start = Instant::now();
     while status() != 502 {
         assert!(start.elapsed() < TIMEOUT, "{lane}");
@@ -323,7 +319,7 @@ fn backend_that_is_killed_or_stalls_is_answered_by_a_status(lane: &str) {
     service.end();
 }
 
-fn request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(lane: &str) {
+fn excess_request_is_refused_and_pending_ones_are_answered_before_the_end(lane: &str) {
     let Some(mut service) = Service::start(lane, |case| {
         case.insert("in_flight_count".to_owned(), 2);
         case.insert("timeout_ns".to_owned(), TIMEOUT.as_nanos() as u64);
@@ -341,7 +337,7 @@ fn request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(l
             let mut client = Client::new(address);
             client.send(&request("/cheap", "u3:secret of u3", r#"{"item":1}"#));
             let (status, body) = client.answer();
-            // For the refused connection, the close is not waited for.
+            // Nothing waits for the close of a refused connection.
             told.send((status, body, status == 503 || client.is_closed()))
         });
     }
@@ -368,12 +364,12 @@ fn whole(lane: &str) {
     {
         assert_eq!(answers, first, "{lane} against {FIRST}");
     }
-    client_that_goes_away_in_the_midst_of_a_request_does_no_harm(lane);
+    client_that_leaves_during_a_request_does_no_harm(lane);
     backend_that_is_killed_or_stalls_is_answered_by_a_status(lane);
-    request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(lane);
+    excess_request_is_refused_and_pending_ones_are_answered_before_the_end(lane);
 }
 
-/// The answers of the other lanes are compared with those of this lane.
+/// Other lanes must give the same answers as this lane.
 const FIRST: &str = "thread";
 
 lanes! {
@@ -394,7 +390,7 @@ lanes! {
     python_asyncio: "python-asyncio",
 }
 
-/// The search once took minutes, because it made a fixed number of requests even at a low rate.
+/// The search took minutes when it made a fixed number of requests even at a low rate.
 #[test]
 fn search_whose_time_is_over_ends_and_says_so() {
     let workload = catalogue::find("service.http").unwrap();
@@ -406,12 +402,12 @@ fn search_whose_time_is_over_ends_and_says_so() {
             assert_eq!(workload.check_answer(&sample, &case, 1, 1), Ok(()));
             assert_eq!(sample.metrics["rate_per_s"], 200.0);
             assert_eq!(sample.metrics["rate_gap_ratio"], 4.0);
-            // A tenth of a second at half of that rate.
+            // 0.1 s at half of that rate.
             assert_eq!(sample.operations_count, 10);
         }
         other => panic!("{other:?}"),
     }
-    // No answer comes within a nanosecond, at any rate.
+    // At no rate is an answer there within a nanosecond.
     case.insert("limit_ns".to_owned(), 1);
     match program.run(2, workload.id, &case, 1) {
         Response::Error { message, .. } => assert!(message.contains("at no rate"), "{message}"),
@@ -421,9 +417,9 @@ fn search_whose_time_is_over_ends_and_says_so() {
     assert!(status.success() && rest.is_empty(), "{status} {rest}");
 }
 
-/// An error of the client library of the database is also answered with a status.
+/// The service also answers with a status when the database's client library fails.
 #[test]
-fn database_that_stalls_or_is_killed_is_told_by_the_status_and_asked_again_when_it_is_back() {
+fn stalled_or_killed_database_gives_an_error_status_until_it_is_back() {
     let Some(mut server) = Server::find() else {
         return;
     };
@@ -440,7 +436,7 @@ fn database_that_stalls_or_is_killed_is_told_by_the_status_and_asked_again_when_
             client.send(&whole);
             client.answer().0
         };
-        // The service needs a moment to connect, and to recover later.
+        // The service needs a moment to connect and to recover.
         let mut comes_to = |wanted, when: &str| {
             let start = Instant::now();
             let mut last = 0;
@@ -462,7 +458,6 @@ fn database_that_stalls_or_is_killed_is_told_by_the_status_and_asked_again_when_
     }
 }
 
-/// The children of `process`, and their children, and so on.
 fn descendants(process: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{process}/task"));
     let tasks = tasks.into_iter().flatten().flatten();
@@ -478,7 +473,7 @@ fn descendants(process: u32) -> Vec<u32> {
         .collect()
 }
 
-/// A run of the service on `lane`, at the smallest size, with `more` arguments.
+/// A run of the service at the smallest size.
 fn run_of(lane: &str, folder: &Path, more: &[&str]) -> Command {
     let mut run = threadbare();
     run.args(["run", "--smoke", "--workload", "service.http"])
@@ -489,14 +484,13 @@ fn run_of(lane: &str, folder: &Path, more: &[&str]) -> Command {
     run
 }
 
-/// Whether the first argument of a process is this word.
 fn is_called(process: u32, word: &str) -> bool {
     let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     line.split(|&byte| byte == 0).nth(1) == Some(word.as_bytes())
 }
 
-/// Waits until `run` has a helper that is called `word`. Returns it, and all processes that the run
-/// then has.
+/// Waits until `run` has a helper with this first argument. Returns it, and all processes of the
+/// run.
 fn wait_for_helper(run: &mut Child, word: &str) -> (u32, Vec<u32>) {
     let start = Instant::now();
     loop {
@@ -511,11 +505,11 @@ fn wait_for_helper(run: &mut Child, word: &str) -> (u32, Vec<u32>) {
 }
 
 #[test]
-fn run_whose_backend_is_killed_in_its_midst_measures_the_rest() {
+fn run_whose_backend_is_killed_measures_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = run_of("thread", folder.path(), &["--processes", "4"]);
     let mut run = run.spawn().unwrap();
-    // Each sample has its own backend. This is that of the first sample.
+    // Each sample has its own backend; this is the first sample's.
     let (backend, _) = wait_for_helper(&mut run, "backend");
     kill(Pid::from_raw(backend.cast_signed()), Signal::SIGKILL).unwrap();
     let output = run.wait_with_output().unwrap();
@@ -527,7 +521,6 @@ fn run_whose_backend_is_killed_in_its_midst_measures_the_rest() {
     assert!(processes.max() >= Some(2), "{:?}", run.groups);
 }
 
-/// Neither the backend, nor the load generator, nor a process of the service outlives the run.
 #[test]
 fn run_that_is_stopped_at_any_phase_of_a_service_leaves_no_process_and_keeps_a_whole_file() {
     for lane in ["thread", "process-pool", "threadbare", "tokio", "go"] {
@@ -547,7 +540,7 @@ fn run_that_is_stopped_at_any_phase_of_a_service_leaves_no_process_and_keeps_a_w
             let start = Instant::now();
             let lives = |process: &&u32| {
                 let stat = fs::read_to_string(format!("/proc/{process}/stat"));
-                // A process that has ended may stay a zombie until init reaps it.
+                // A process that has ended may be a zombie until init reaps it.
                 stat.is_ok_and(|stat| !stat.contains(") Z "))
             };
             while let Some(process) = all.iter().find(lives) {
@@ -565,7 +558,7 @@ fn run_that_is_stopped_at_any_phase_of_a_service_leaves_no_process_and_keeps_a_w
     }
 }
 
-/// Compares the rate with that of another load generator: `apt-get install wrk`.
+/// Needs wrk: `apt-get install wrk`.
 #[test]
 fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
     const CONNECTIONS: u64 = 4;
@@ -574,7 +567,7 @@ fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
         lane::skipped("no wrk; apt-get install wrk");
         return;
     }
-    // The one connection to the backend answers 200 times a second, even on a busy host.
+    // The single connection to the backend answers 200 times a second, even on a busy host.
     let changes = [
         ("pool_count", 1),
         ("in_flight_count", 64),
@@ -593,11 +586,11 @@ fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
     .unwrap();
     let script = service.folder.path().join("post.lua");
     fs::write(&script, POST).unwrap();
-    // This rate is never reached, so each connection always has a request.
+    // The service never reaches this rate, so each connection always has a request.
     case.insert("offered_per_s".to_owned(), 2_000);
     let own = || own_rate(service.address, &case);
     let theirs = || wrk_rate(service.address, &script, CONNECTIONS);
-    // Other load on the host may disturb one of the two measurements.
+    // Other load on the host may disturb a measurement.
     let rounds = (0..10).map(|_| (own(), theirs()));
     let mut seen = Vec::new();
     let agree = rounds
@@ -607,14 +600,13 @@ fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
     service.end();
 }
 
-/// The request of `wrk`.
 const POST: &str = r#"wrk.method = "POST"
 wrk.path = "/cheap"
 wrk.headers["Authorization"] = "Bearer u3:secret of u3"
 wrk.body = '{"item":1}'
 "#;
 
-/// The answers a second that our generator measures.
+/// Answers a second, by our generator.
 fn own_rate(address: SocketAddr, case: &Parameters) -> f64 {
     let command = lane::command("thread").unwrap();
     let mut variables = command.variables.iter();
@@ -631,7 +623,7 @@ fn own_rate(address: SocketAddr, case: &Parameters) -> f64 {
     report["metrics"]["answered_per_s"].as_f64().unwrap()
 }
 
-/// The answers a second that `wrk` measures.
+/// Answers a second, by `wrk`.
 fn wrk_rate(address: SocketAddr, script: &Path, connections: u64) -> f64 {
     let output = Command::new("wrk")
         .args(["-t1", "-d1s", &format!("-c{connections}"), "-s"])

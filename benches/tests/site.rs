@@ -39,7 +39,7 @@ fn site_of_the_collection_is_written_and_named() {
         assert!(out.join(format!("{name}.html")).is_file(), "{name}");
     }
     assert_eq!(fs::read_dir(out.join("m")).unwrap().count(), 1);
-    // The runs that the pages link to are there, and no price is of this machine.
+    // The site has the linked runs. No price is for this machine.
     let runs = Files::below(&out.join("runs")).unwrap().found;
     let kept = Files::below(&hardware()).unwrap().found;
     let bytes = |files: &[PathBuf]| -> Vec<Vec<u8>> {
@@ -80,7 +80,7 @@ fn page_of_a_withdrawn_run_is_removed_and_nothing_that_others_wrote() {
     );
     assert_eq!(fs::read(out.join("index.html")).unwrap(), b"mine");
     fs::remove_file(out.join("index.html")).unwrap();
-    // The folder of a git branch. CNAME below is a file in which a host of pages finds its domain.
+    // The folder may be a git branch for a web host, which finds its domain in CNAME.
     fs::create_dir(out.join(".git")).unwrap();
     let copied = |file: &Path| out.join("runs").join(file.strip_prefix(&runs).unwrap());
     assert!(site(&runs, &out, &[]).status.success());

@@ -1,5 +1,4 @@
-//! Tests of the example `slow_lane`, which slows one lane down. Cargo builds it with the tests. The
-//! lane is a small shell script.
+//! The example `slow_lane`, which slows a lane down. Cargo builds it with the tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,8 +8,7 @@ use benches::cpus::Cpus;
 use benches::lane_process::{Answer, LaneCommand, LaneFailure, LaneProcess, Limits, Stop};
 use workloads::protocol::Sample;
 
-/// A lane that prints its parent, and takes samples of 1000 ns until the request to
-/// quit.
+/// Prints its parent, and takes samples of 1000 ns.
 const LANE: &str = r#"
 echo '{"type":"hello","protocol":1,"lane":"sh","language":"sh","runtime":"none","pid":'$PPID',"cpus_count":1,"workloads":{"spawn.one":null}}'
 id=0
@@ -22,7 +20,7 @@ done"#;
 
 fn example() -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    // In the folder above `deps/`.
+    // Above `deps/`.
     let profile = own.parent().and_then(Path::parent).unwrap();
     let found = profile.join("examples/slow_lane");
     assert!(
@@ -33,14 +31,14 @@ fn example() -> PathBuf {
     found
 }
 
-/// Starts the script through the example, which has the file name `name` and slows down the lane
+/// Starts [`LANE`] through the example. `name` is the example's file name; it slows down the lane
 /// `threadbare`.
 fn start(name: &str, lane: &str) -> Result<LaneProcess, LaneFailure> {
     let example = example();
     let folder = tempfile::tempdir_in(example.parent().unwrap()).unwrap();
     let program = folder.path().join(name);
-    // Linked, not copied: a copy cannot be executed while the child of another test, before its
-    // `exec`, still has it open for writing.
+    // A link, because a copy cannot be executed while a child that another test has just forked
+    // still has it open for writing.
     std::fs::hard_link(&example, &program).unwrap();
     let command = LaneCommand {
         program,

@@ -1,5 +1,5 @@
-//! A whole run over lanes that are shell scripts: a failure costs only its own
-//! cell, and the file holds the measured samples.
+//! A whole run over lanes that are shell scripts: a failure costs only its own cell, and the file
+//! has the measured samples.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,8 +18,8 @@ use reports::schema::{Failure, FailureKind, Taint};
 use reports::store::Claim;
 use workloads::catalogue::{self, Size};
 
-/// A lane that reports a fixed time for each iteration. `$PER` is that time in ns. The shell code
-/// `before` runs before each answer, and may exit, hang or change `$sum`.
+/// A lane that reports a fixed time for each iteration, `$PER` ns. The shell code `before` runs
+/// before each answer, and may exit, hang or change `$sum`.
 fn lane(name: &str, per_iteration_ns: u64, before: &str) -> StudyLane {
     let script = format!(
         r#"
@@ -60,7 +60,7 @@ fn setup(lanes: Vec<StudyLane>, workloads: &[&str]) -> Setup {
     setup.goes_on = false;
     setup.sample_target = Duration::from_millis(2);
     setup.budget = Duration::from_secs(60);
-    // A shell on a loaded host takes a while.
+    // A shell may be slow on a loaded host.
     setup.limits.sample = Duration::from_secs(3);
     setup.command = vec!["threadbare".into(), "run".into()];
     setup
@@ -305,14 +305,13 @@ fn without_any_lane_there_is_no_run_and_no_file() {
     assert!(!path.exists());
 }
 
-/// Stops after some blocks.
 struct StopAfter(usize, Stop);
 
 impl Observer for StopAfter {
     fn preparing(&mut self, _: &str) {}
     fn planned(&mut self, _: &Plan, _: usize) {}
     fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, _: Duration) {
-        // It stops in the middle of a block, so that the resumed run must repeat the block.
+        // In the middle of a block, which the resumed run must repeat.
         if block.index as usize == self.0 && !cell.control {
             self.1.ask();
         }
@@ -389,7 +388,7 @@ fn a_run_goes_on_for_undecided_comparisons_and_ends_when_all_are_decided() {
     let (outcome, run) = measure(&setup, &dir.path().join("run.jsonl"));
     assert!(!outcome.out_of_time && run.is_complete());
     let count = |lane| processes_of(&run, "spawn.one", lane, false).len();
-    // A clear comparison ends as soon as there are enough processes for an interval.
+    // A clear comparison ends once there are enough processes for an interval.
     assert!((5..=10).contains(&count("far")), "{}", count("far"));
     assert!(count("wild") > 10, "{}", count("wild"));
     assert_eq!(count("a"), count("wild"), "they grow together");
@@ -402,8 +401,8 @@ fn a_run_goes_on_for_undecided_comparisons_and_ends_when_all_are_decided() {
     );
 }
 
-/// A lane whose processes differ by up to a fifth. The file `counter` numbers the processes, and
-/// the number decides the time.
+/// A lane whose processes differ by up to a fifth: the file `counter` numbers them, and the number
+/// decides the time.
 fn wild(name: &str, counter: &Path) -> StudyLane {
     let file = counter.display();
     let before = format!(
@@ -456,7 +455,7 @@ fn a_precise_run_goes_on_for_the_cells_that_need_it_and_can_be_resumed() {
 fn a_slow_process_is_a_result_and_stays_within_the_time_limit() {
     let dir = tempfile::tempdir().unwrap();
     let counter = dir.path().join("counter");
-    // From its third process on the lane is slow, which the warm-up shows.
+    // The lane is slow from its third process on, which the warm-up shows.
     let before = format!(
         r#"
 [ "$n" ] || {{ n=$(cat {0} 2>/dev/null || echo 0); echo $((n + 1)) >{0}; }}
@@ -487,7 +486,6 @@ iterations=$((iterations * ${{slow:-1}}))"#,
     }
 }
 
-/// The same lane in another build.
 fn of_base(mut lane: StudyLane) -> StudyLane {
     lane.name += BASE_SUFFIX;
     lane

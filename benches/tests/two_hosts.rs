@@ -1,9 +1,8 @@
 //! `serve` and `load` on two hosts: two network namespaces, joined by a veth pair with a delay.
 //!
-//! Needs root and `ip`. Without them the test prints that it was skipped, or fails under
-//! `REQUIRE_NETNS=1`. The delay needs netem. Without it the test prints that, or fails under
-//! `REQUIRE_NETEM=1`. A second test needs neither and always runs: on the loopback, a program
-//! between both sides makes the delay.
+//! The first test needs root and `ip`, and netem for the delay. Without them it is skipped, or
+//! fails under `REQUIRE_NETNS=1` and `REQUIRE_NETEM=1`. The second test delays bytes on the
+//! loopback and needs none of this.
 
 mod lane;
 mod program;
@@ -22,7 +21,7 @@ use nix::sys::socket::{
 use program::{text, threadbare};
 use workloads::catalogue::{self, Size};
 
-/// One lane of each language whose toolchain is installed, and of each kind of task.
+/// Lanes of each language and of each kind of task; missing toolchains are skipped.
 const LANES: [&str; 8] = [
     "thread",
     "threadbare",
@@ -33,16 +32,15 @@ const LANES: [&str; 8] = [
     "node-async",
     "python-asyncio",
 ];
-/// The addresses of the service and of the client, each in its own namespace.
+/// The service's and the client's address, each in its own namespace.
 const SERVER: &str = "10.98.76.1";
 const CLIENT: &str = "10.98.76.2";
-/// The delay of the client's packets.
+/// Of the client's packets.
 const DELAY_MS: u64 = 40;
 
-/// Two network namespaces with a veth pair between them. They are removed when this value is
-/// dropped.
+/// Two network namespaces with a veth pair between them; dropping this removes them.
 struct Network {
-    /// The names of the server's and of the client's namespace.
+    /// The server's and the client's namespace.
     names: [String; 2],
 }
 
@@ -60,7 +58,7 @@ fn ip(arguments: &[&str]) -> Result<(), String> {
 }
 
 impl Network {
-    /// `Err` tells why they cannot be made.
+    /// `Err`: why they cannot be made.
     fn new() -> Result<Self, String> {
         let name = |side: &str| format!("threadbare-{}-{side}", std::process::id());
         let network = Self {
@@ -90,7 +88,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Delays the client's packets by this time from now on; `Err` tells why that is not possible.
+    /// Delays the client's packets from now on. `Err`: why that is not possible.
     fn delay(&self, milliseconds: u64) -> Result<(), String> {
         let output = Command::new("tc")
             .args([
@@ -112,7 +110,7 @@ impl Network {
         }
     }
 
-    /// The program with these arguments, in one of the namespaces.
+    /// The program in one of the namespaces.
     fn at(&self, side: usize, arguments: &[&str]) -> Command {
         let program = threadbare();
         let mut command = Command::new("ip");
@@ -136,7 +134,7 @@ impl Drop for Network {
     }
 }
 
-/// A service that is killed if a test fails.
+/// Killed on drop, if a test fails.
 struct Service(Option<Child>);
 
 impl Service {
@@ -154,7 +152,6 @@ impl Drop for Service {
     }
 }
 
-/// The parameters of the smallest size, as `--set`.
 fn sets(limit_ms: u64) -> Vec<String> {
     let workload = catalogue::find("service.http").unwrap();
     let mut case = workload.cases(Size::Tiny, 2).remove(0);
@@ -165,7 +162,7 @@ fn sets(limit_ms: u64) -> Vec<String> {
     words.collect()
 }
 
-/// Serves with `lane` on one host, and loads it from the other.
+/// Serves with `lane` on one host and loads the service from the other.
 fn loaded(network: &Network, lane: &str, limit_ms: u64) -> (Service, Output) {
     let address = format!("{SERVER}:8080");
     let sets = sets(limit_ms);
@@ -201,7 +198,7 @@ fn load_from_another_host_finds_the_rate_and_ends_the_service() {
         ] {
             assert!(told.contains(figure), "{lane}: {told}");
         }
-        // The CPU time and memory of the service are not visible from here.
+        // The client cannot see the service's CPU time and memory.
         assert!(
             !told.contains("CPU time for each request"),
             "{lane}: {told}"
@@ -215,7 +212,7 @@ fn load_from_another_host_finds_the_rate_and_ends_the_service() {
         );
     }
     match network.delay(DELAY_MS) {
-        // No answer can arrive within half of the delay.
+        // No answer arrives within half of the delay.
         Ok(()) => {
             let (service, output) = loaded(&network, "thread", DELAY_MS / 2);
             let errors = text(&output.stderr);
@@ -233,15 +230,15 @@ fn load_from_another_host_finds_the_rate_and_ends_the_service() {
     }
 }
 
-/// Stands for a network that delays the client's bytes: listens, and forwards each connection. It
-/// ends with the process.
+/// Stands for a network with a delay: forwards each connection to `to`. It runs until the process
+/// ends.
 fn relay(to: SocketAddr, delay: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for client in listener.incoming() {
             let client = client.unwrap();
-            // A service that has not begun, or has ended, refuses.
+            // The service is not there.
             let Ok(server) = TcpStream::connect(to) else {
                 continue;
             };
@@ -255,7 +252,7 @@ fn relay(to: SocketAddr, delay: Duration) -> SocketAddr {
     address
 }
 
-/// Forwards all bytes, each part with this delay.
+/// Forwards all bytes, each part after `delay`.
 fn pass(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     let (parts, due) = channel::<(Instant, Vec<u8>)>();
     let writer = thread::spawn(move || {
@@ -280,9 +277,9 @@ fn pass(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     let _ = writer.join();
 }
 
-/// A port that is not in use, and the socket that reserves it. The socket does not listen, so it
-/// neither accepts a connection nor stops the service from listening when a child, which another
-/// test has forked and which has not yet called exec, still holds it.
+/// An unused port, and the socket that reserves it. The socket does not listen: it may stay open in
+/// a child that another test has just forked, and then it must neither accept a connection nor keep
+/// the service from listening.
 fn free_port() -> (SocketAddrV4, OwnedFd) {
     let kind = (AddressFamily::Inet, SockType::Stream);
     let reserved = socket(kind.0, kind.1, SockFlag::SOCK_CLOEXEC, None).unwrap();
@@ -293,7 +290,7 @@ fn free_port() -> (SocketAddrV4, OwnedFd) {
     (bound.into(), reserved)
 }
 
-/// Whether the service at this address answers a request.
+/// Whether a service answers at this address.
 fn answers(address: SocketAddr) -> bool {
     let answer = || -> std::io::Result<usize> {
         let mut stream = TcpStream::connect(address)?;
@@ -306,7 +303,7 @@ fn answers(address: SocketAddr) -> bool {
 }
 
 #[test]
-fn no_rate_holds_whose_limit_is_below_the_delay_of_the_network() {
+fn no_rate_holds_if_the_limit_is_below_the_network_delay() {
     let delay = Duration::from_millis(DELAY_MS);
     let (address, reserved) = free_port();
     let far = relay(address.into(), delay).to_string();
@@ -333,7 +330,7 @@ fn no_rate_holds_whose_limit_is_below_the_delay_of_the_network() {
         );
         thread::sleep(Duration::from_millis(10));
     }
-    // The port is in use, so a second service fails with that error.
+    // The port is in use.
     let second = here(&serve, 1_000).output().unwrap();
     let errors = text(&second.stderr);
     assert_eq!(second.status.code(), Some(2), "{errors}");

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn build_without_optimisation_comes_first_and_once_also_by_the_facts() {
+    fn build_without_optimisation_is_found_by_taint_or_facts_and_listed_first() {
         let mut run = Run {
             taints: vec![taint("steal", 0.02, 0.01, Some(3))],
             ..Run::default()

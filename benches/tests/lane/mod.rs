@@ -19,9 +19,9 @@ mod program;
 
 pub(crate) use program::Program;
 
-/// How the lane is started; `None` if its toolchain is missing and not required.
+/// `None` if the lane's toolchain is missing and not required.
 pub(crate) fn command(name: &str) -> Option<LaneCommand> {
-    // Cargo builds the lane program, and Go and Java their own, once.
+    // Lane programs are built once.
     static TOOLBOX: OnceLock<Toolbox> = OnceLock::new();
     let toolbox = TOOLBOX.get_or_init(|| Toolbox::find().unwrap());
     let lane = lanes::find(name).unwrap_or_else(|| panic!("the table has no lane {name}"));
@@ -36,8 +36,8 @@ pub(crate) fn command(name: &str) -> Option<LaneCommand> {
     }
 }
 
-/// Prints what a test leaves out. It writes to stderr directly, because the test harness hides the
-/// output of a test that passes.
+/// Prints what a test leaves out, directly to stderr, because the test harness hides the output of
+/// a test that passes.
 pub(crate) fn skipped(what: &str) {
     let _ = writeln!(io::stderr(), "SKIPPED: {what}");
 }
@@ -48,7 +48,7 @@ fn required(language: &str) -> bool {
 }
 
 impl Program {
-    /// Starts a lane and reads its hello.
+    /// Also returns its hello.
     pub(crate) fn start(command: &LaneCommand) -> (Self, Hello) {
         Self::spawn(
             Command::new(&command.program)
@@ -58,7 +58,7 @@ impl Program {
     }
 }
 
-/// A test for each lane, so that they run at the same time; each calls `whole`.
+/// A test for each lane, which calls `whole`. They run at the same time.
 macro_rules! lanes {
     ($($test:ident: $lane:literal),* $(,)?) => {
         $(#[test]

@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 use nix::libc;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-/// Makes a lane that reports a fixed time for each iteration, and sleeps for that time: 10 µs, with
-/// up to half a percent of difference between processes. `$INJECT` is a slowdown in percent. It
-/// makes the file `$MARKS/hello` before its hello and `$MARKS/request` at each request, and sleeps
-/// for `$HELLO_S` and `$REQUEST_S` after that. `$BEFORE` is run before each answer.
+/// A lane that sleeps for 10 µs for each iteration and reports this time. It differs by up to 0.5%
+/// between processes, and is longer by `$INJECT` percent. Before its hello the lane makes the file
+/// `$MARKS/hello` and sleeps for `$HELLO_S`. At each request it makes `$MARKS/request` and sleeps for
+/// `$REQUEST_S`. It runs `$BEFORE` before each answer.
 pub(crate) fn lane(folder: &Path) -> PathBuf {
     let path = folder.join("lane.sh");
     let script = r#"#!/bin/sh
@@ -40,19 +40,18 @@ done
     path
 }
 
-/// Writes an executable script.
 pub(crate) fn executable(path: &Path, script: &str) {
     fs::write(path, script).unwrap();
     fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-/// The program, without colours and with the default actions of signals. A test may have inherited
-/// ignored signals: a shell ignores SIGINT in its background jobs, and `nohup` SIGHUP.
+/// The program, without colours and with the default actions of signals, because a shell ignores
+/// SIGINT in its background jobs, and `nohup` ignores SIGHUP.
 pub(crate) fn threadbare() -> Command {
     prepared(Command::new(env!("CARGO_BIN_EXE_threadbare")))
 }
 
-/// The same after `first`, lines of a shell that change the inherited settings.
+/// The program after `first`, shell commands that change inherited settings.
 pub(crate) fn threadbare_after(first: &str) -> Command {
     let mut shell = Command::new("sh");
     shell
@@ -61,8 +60,8 @@ pub(crate) fn threadbare_after(first: &str) -> Command {
     prepared(shell)
 }
 
-/// The same, with a separate disk of this many KiB mounted on `disk`. At the end the content of its
-/// folder `results` is copied to `kept`. `Err` tells why there is no such disk.
+/// The program with a separate disk of this size mounted on `disk`. At the end, the disk's folder
+/// `results` is copied to `kept`. `Err`: why there is no such disk.
 pub(crate) fn threadbare_on_a_disk(
     size_kib: u32,
     disk: &Path,
@@ -89,7 +88,7 @@ pub(crate) fn threadbare_on_a_disk(
     Ok(prepared(shell))
 }
 
-/// The program with a command line as a user pastes it into a shell.
+/// The program with arguments as a user pastes them into a shell.
 pub(crate) fn pasted(words: &str) -> Command {
     let mut shell = Command::new("sh");
     shell
@@ -98,14 +97,14 @@ pub(crate) fn pasted(words: &str) -> Command {
     prepared(shell)
 }
 
-/// The program as an unprivileged user, because root is refused nothing. `folder` must be open to
-/// all.
+/// The program as an unprivileged user, because the kernel refuses nothing to root. `folder` must
+/// be open to all.
 pub(crate) fn as_a_user(folder: &Path) -> Command {
     let own = env!("CARGO_BIN_EXE_threadbare");
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return prepared(Command::new(own));
     }
-    // Only root may be able to read the checkout.
+    // The checkout may be readable for root only.
     let copy = folder.join("threadbare");
     if !copy.exists() {
         fs::hard_link(own, &copy)
@@ -135,21 +134,20 @@ fn prepared(mut command: Command) -> Command {
     command
 }
 
-/// Makes the kernel refuse these system calls to the program and all that it starts, each with its
-/// error.
+/// The kernel will refuse these system calls, each with its error, to the program and its
+/// descendants.
 pub(crate) fn refuse(command: &mut Command, calls: &[(libc::c_long, i32)]) {
     let refused = |&(call, error): &(_, i32)| (call, libc::SECCOMP_RET_ERRNO | error as u32);
     filter(command, calls.iter().map(refused));
 }
 
-/// Makes the kernel kill a process that makes one of these system calls: the program, or one that
-/// it starts.
+/// The kernel will kill the program or a descendant that makes one of these system calls.
 pub(crate) fn kill_for(command: &mut Command, calls: &[libc::c_long]) {
     let killed = |&call| (call, libc::SECCOMP_RET_KILL_PROCESS);
     filter(command, calls.iter().map(killed));
 }
 
-/// Installs a seccomp filter with these results for system calls.
+/// Installs a seccomp filter with a result for each system call.
 fn filter(command: &mut Command, calls: impl Iterator<Item = (libc::c_long, u32)>) {
     let step = |code: u32, jf: u8, k: u32| libc::sock_filter {
         code: code as u16,
@@ -158,7 +156,7 @@ fn filter(command: &mut Command, calls: impl Iterator<Item = (libc::c_long, u32)
         k,
     };
     let answer = |what: u32| step(libc::BPF_RET | libc::BPF_K, 0, what);
-    // The first word of the filter's input is the number of the call.
+    // The first word of the input is the number of the system call.
     let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
     for (call, way) in calls {
         let is_it = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
@@ -188,13 +186,10 @@ fn filter(command: &mut Command, calls: impl Iterator<Item = (libc::c_long, u32)
     }
 }
 
-/// The two workloads of the lane that read no files.
 pub(crate) const BOTH: &str = "spawn.one,switch.pingpong";
 
-/// The variable that names the lane program.
 pub(crate) const LANE_PROGRAM: &str = "THREADBARE_LANE_PROGRAM";
 
-/// Makes `program` measure the lane into `folder`.
 pub(crate) fn run(mut program: Command, lane: &Path, arguments: &[&str], folder: &Path) -> Command {
     program
         .args(["run", "--lane", "thread"])
@@ -205,7 +200,6 @@ pub(crate) fn run(mut program: Command, lane: &Path, arguments: &[&str], folder:
     program
 }
 
-/// Goes on with the run in `folder`.
 pub(crate) fn resume(lane: &Path, folder: &Path) -> Command {
     let mut program = threadbare();
     program

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn key_of_the_same_machine_is_the_same_whatever_the_spacing_of_its_name() {
+    fn key_does_not_depend_on_spaces_in_the_name() {
         let spaced = MachineKeyInputs {
             cpu_model: " AMD  EPYC ".into(),
             ..epyc()

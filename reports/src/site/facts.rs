@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_told_in_words_and_sizes_that_follow_from_the_memory_are_rounded() {
+    fn settings_are_in_words_and_sizes_derived_from_memory_are_rounded() {
         let of = |name: &str, value: Option<Value>| {
             let mut run = Run::default();
             let environment = &mut run.header.environment;

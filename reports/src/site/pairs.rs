@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_in_the_order_of_their_numbers_and_builds_in_that_of_their_dates() {
+    fn values_are_ordered_by_number_and_builds_by_date() {
         let setup = |name: &str, value: &str, started: &str| Setup {
             facts: Fact::names()
                 .map(|fact| Fact {

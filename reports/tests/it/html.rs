@@ -593,7 +593,7 @@ fn figure_that_the_load_generator_limits_is_a_bound_and_its_headroom_a_factor() 
 }
 
 #[test]
-fn latency_of_a_service_is_drawn_over_the_rate_that_it_was_offered() {
+fn latency_of_a_service_is_drawn_over_the_offered_rate() {
     let mut run = synthetic::run(Wish::default());
     let echo = run.header.workloads.iter_mut();
     let echo = { echo }.find(|workload| workload.id == "io.tcp_echo");

@@ -383,7 +383,7 @@ fn end_of_a_block_is_synced() {
 }
 
 #[test]
-fn lanes_of_old_files_are_read_under_the_names_that_they_have_now() {
+fn lanes_of_old_files_are_read_under_their_present_names() {
     let named = |name: &str, noun: &str, of: Option<&str>| Lane {
         name: name.into(),
         noun: noun.into(),
