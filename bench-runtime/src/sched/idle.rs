@@ -51,7 +51,6 @@ impl Lists {
     }
 }
 
-/// True if the M was on the list.
 pub(super) fn take(list: &mut VecDeque<&'static Machine>, m: &'static Machine) -> bool {
     let at = list.iter().position(|other| ptr::eq(*other, m));
     at.is_some_and(|at| list.remove(at).is_some())
@@ -81,7 +80,7 @@ impl Idle {
         self.spinning_count.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// True if the M was spinning. Only its own thread.
+    /// Only its own thread.
     pub(crate) fn end_spinning(&self, m: &Machine) -> bool {
         let spins = m.spinning.load(Ordering::Relaxed);
         if spins {
@@ -149,7 +148,6 @@ impl Idle {
         Some(p)
     }
 
-    /// False if the P is not idle.
     pub(crate) fn withdraw(&self, lists: &mut Lists, p: &'static Processor) -> bool {
         let Some(at) = lists.processors.iter().position(|q| ptr::eq(*q, p)) else {
             return false;

@@ -55,7 +55,6 @@ impl LocalQueue {
     }
 }
 
-/// In a pinned runtime: the runnable goroutines of an M.
 #[derive(Debug, Default)]
 pub(super) struct MachineQueues {
     /// As a P's `run_next` in a migrating runtime.
@@ -131,7 +130,7 @@ pub(crate) struct Machine {
     pub(super) rests_since_ns: AtomicU64,
     /// The own thread stores, sysmon loads.
     pub(super) holds_since_ns: AtomicU64,
-    /// How long it had its last P, in nanoseconds, if it lost that P with work left; else zero.
+    /// How long it had its last P, if it lost that P with work left; else zero.
     turn_ns: AtomicU64,
     /// The goroutine locked to this M, while it is parked.
     pub(super) locked: AtomicRef<Goroutine>,
@@ -139,7 +138,7 @@ pub(crate) struct Machine {
     /// It sleeps, or will sleep if it finds no work. Set before the heavy barrier of
     /// [`super::idle`], S2.
     pub(super) resting: AtomicBool,
-    /// In a pinned runtime: the poller of its goroutines, once one has waited for a descriptor.
+    /// In a pinned runtime, once one of its goroutines has waited for a descriptor.
     netpoll: OnceLock<Netpoll>,
     /// The poller in which it sleeps, or will. All accesses are SeqCst.
     polls_in: AtomicRef<Netpoll>,
@@ -174,7 +173,6 @@ impl Machine {
         (self.thread_id.get()).is_some_and(|&thread| thread::is_asleep(thread))
     }
 
-    /// Another thread may read an old one.
     pub(crate) fn current_goroutine(&self) -> Option<&'static Goroutine> {
         self.current.load(Ordering::Relaxed)
     }
@@ -183,11 +181,6 @@ impl Machine {
         self.netpoll.get()
     }
 
-    /// Makes the poller if there is none.
-    ///
-    /// # Errors
-    ///
-    /// When the process is out of descriptors.
     pub(super) fn make_netpoll(&self) -> io::Result<&Netpoll> {
         if let Some(own) = self.netpoll.get() {
             return Ok(own);
@@ -196,7 +189,6 @@ impl Machine {
         Ok(self.netpoll.get_or_init(|| made))
     }
 
-    /// The M is about to sleep in this poller.
     pub(super) fn set_polls_in(&self, netpoll: Option<&'static Netpoll>) {
         self.polls_in.store(netpoll, Ordering::SeqCst);
     }
@@ -238,12 +230,11 @@ impl Machine {
         self.own.p_lock.borrow(ptr::from_ref(p).cast_mut(), f)
     }
 
-    /// Without its inbox and `run_next`. Another thread may read an old number.
+    /// Without its inbox and `run_next`.
     pub(crate) fn queued_count(&self) -> usize {
         self.own.queues.runnable.len() + self.own.queues.preempted.len()
     }
 
-    /// Another thread may read an old number.
     #[inline(always)]
     pub(super) fn started_count(&self) -> usize {
         self.started.load(Ordering::Relaxed)
@@ -256,7 +247,6 @@ impl Machine {
         self.started.store(count, Ordering::Relaxed);
     }
 
-    /// The poller that only this M polls, if goroutines wait in it.
     pub(super) fn awaited_netpoll(&self) -> Option<&Netpoll> {
         let own = self.netpoll.get()?;
         (own.waiters_count() != 0).then_some(own)
@@ -266,7 +256,6 @@ impl Machine {
         self.polls_in.load(Ordering::SeqCst)
     }
 
-    /// Ends its sleep in a poller, if it sleeps there.
     pub(crate) fn interrupt_polling(&self) {
         if let Some(netpoll) = self.polls_in() {
             netpoll.interrupt();
@@ -287,7 +276,6 @@ impl Machine {
         self.inbox_len.load(Ordering::Relaxed) != 0
     }
 
-    /// To the end of `queue`.
     pub(super) fn take_inbox(&self, queue: &LocalQueue) {
         if self.has_inbox() {
             let mut inbox = self.inbox.lock();

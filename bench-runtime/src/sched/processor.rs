@@ -53,7 +53,6 @@ pub(crate) struct Processor {
     pub(super) ended_count: AtomicU64,
     pub(crate) stolen_count: AtomicU64,
     pub(crate) thefts_count: AtomicU64,
-    /// The total length of the queues from which it stole.
     pub(crate) thefts_found_count: AtomicU64,
     pub(crate) queue: RunQueue<Goroutine>,
     /// Only the owner writes.
@@ -91,7 +90,6 @@ pub(crate) struct Own {
     /// At this tick the P was already given away. The next M keeps it for now: else no goroutine
     /// would run.
     pub(super) given_at_tick: Cell<bool>,
-    /// How often its M has looked elsewhere first.
     pub(super) turns: Cell<u32>,
     /// In a pinned runtime: the next pick that is not from `run_next` begins with the P's queue,
     /// unless another M can take from that queue.
@@ -225,7 +223,6 @@ impl ThisP {
         unsafe { &mut *self.processor.caches.records.get() }.take(slab)
     }
 
-    /// The body of the record is empty.
     #[inline(always)]
     pub(super) fn put_record(self, slab: &slab::Slab, g: &'static Goroutine) {
         // SAFETY: as in `take_record`.

@@ -1,16 +1,5 @@
-//! The interface of the two schedulers: the only file that imports both.
-//!
-//! Each function is a `match`, because a table of functions could not inline the calls of a
-//! switch.
-//!
-//! | call                           | when                                             |
-//! |--------------------------------|--------------------------------------------------|
-//! | `ready`, `ready_in_turn`, `spawned`, `submit`, `requeue` | a goroutine becomes runnable |
-//! | `next`, `may_run_before`       | an M picks among the goroutines of its own queues and of its P's |
-//! | `yielded`                      | the running goroutine goes behind the others     |
-//! | `rest`                         | an M has nothing to do                           |
-//! | `starts_apart`, `start_apart`, `hogged` | a goroutine computes for long                    |
-//! | the others                     | a goroutine is bound to its thread, blocks it, or unwinds; an M polls or ends |
+//! The interface of the two schedulers: the only file that imports both. Each function is a
+//! `match`, because a table of functions could not inline the calls of a switch.
 
 use std::io;
 

@@ -164,11 +164,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// A runtime whose threads have not started yet.
-    ///
-    /// # Errors
-    ///
-    /// When the process is out of descriptors.
     pub(crate) fn new(
         settings: &Settings,
         (all_procs, default_class): (Procs, Class),
@@ -231,7 +226,6 @@ impl Shared {
         self.machines.lock().get(p.owner()?).copied()
     }
 
-    /// In all pollers.
     pub(crate) fn fd_waiters_count(&'static self) -> usize {
         let own = |m: &&'static Machine| m.own_netpoll().map_or(0, Netpoll::waiters_count);
         let machines: usize = self.machines.lock().iter().map(own).sum();
@@ -243,7 +237,6 @@ impl Shared {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// False if a shutdown has begun before.
     pub(crate) fn begin_stop(&self) -> bool {
         // SeqCst: see `Admission`.
         !self.stopping.swap(true, Ordering::SeqCst)
@@ -273,7 +266,6 @@ impl Shared {
         (self.fake_clock.as_ref()).map_or_else(clock::now_ns, FakeClock::now_ns)
     }
 
-    /// True if the time is fake or the order is seeded.
     #[inline(always)]
     pub(crate) fn is_test(&self) -> bool {
         self.fake_clock.is_some() || self.order.is_some()
@@ -419,7 +411,6 @@ impl Shared {
             .store(RunState::Stopped as u8, Ordering::SeqCst);
     }
 
-    /// False if the state is not `from`.
     pub(crate) fn change_run_state(&self, from: RunState, to: RunState) -> bool {
         let (from, to) = (from as u8, to as u8);
         self.run_state

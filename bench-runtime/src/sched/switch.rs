@@ -194,7 +194,6 @@ pub(crate) fn leave_stack_for(
     }
 }
 
-/// Leaves the stack for g0, which carries out `request`.
 #[inline(never)]
 pub(crate) fn leave_for_g0(
     header: &'static StackHeader,
