@@ -1,6 +1,6 @@
-//! Finds the commit that changed a cell. Git's bisection chooses the commits. One run measures each
-//! alternately with the good commit (`run --base`). The result is measured again, against its
-//! parent.
+//! Finds the commit that changed a cell. Git's bisection chooses the commits. Each is measured in
+//! one run, alternately with the good commit (`run --base`). The commit that is found is measured
+//! again, against its parent.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -37,7 +37,7 @@ pub(crate) struct Measured {
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Found {
-    /// With its parameters.
+    /// The cell, with its parameters.
     pub(crate) cell: String,
     /// In order; the bad commit first.
     pub(crate) measured: Vec<Measured>,
@@ -55,7 +55,7 @@ pub(crate) struct Confirmation {
     pub(crate) parent: String,
     pub(crate) outcome: Certainty,
     pub(crate) measured: Measured,
-    /// Of the change; none if `measured.by` has it, or if there is none.
+    /// The 95% interval of the change; none if `measured.by` has it, or if there is none.
     pub(crate) interval: Option<String>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Confirmation {
 pub(crate) enum Certainty {
     /// The commit differs from its parent, in the direction of the step.
     Confirmed,
-    /// The commit does not differ, or in the other direction.
+    /// The commit does not differ from its parent, or it differs in the other direction.
     Contradicted,
     /// Too noisy, or one of the two does not build.
     Open,

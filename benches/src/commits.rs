@@ -55,7 +55,7 @@ fn host(what: String) -> impl FnOnce(io::Error) -> CommitError {
 pub(crate) struct Recipe {
     /// For `sh`, at the top of the commit's tree.
     pub(crate) build: String,
-    /// Below that tree.
+    /// The lane program of the build, below that tree.
     pub(crate) program: PathBuf,
 }
 

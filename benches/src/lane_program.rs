@@ -68,7 +68,7 @@ pub fn find() -> Result<PathBuf, LaneProgramError> {
     }
 }
 
-/// Without `/proc` found from `argv[0]`.
+/// This program's path; if there is no `/proc`, found from `argv[0]`.
 fn own_path() -> PathBuf {
     env::current_exe().unwrap_or_else(|_| {
         let word = PathBuf::from(env::args_os().next().unwrap_or_default());

@@ -3,7 +3,8 @@ use workloads::catalogue::{self, Workload};
 
 use crate::lanes::{self, DEFAULT_LANES, LaneEntry};
 
-/// By id or by its beginning, in the order of the catalogue; all without words.
+/// The workloads whose ids begin with one of `words`, in the order of the catalogue; all if there
+/// are no words.
 pub(super) fn workloads(words: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
     let ids: Vec<&str> = catalogue::all().map(|workload| workload.id).collect();
     refuse_unknown("workload", words, &ids, begins)?;
@@ -12,8 +13,8 @@ pub(super) fn workloads(words: &[String]) -> anyhow::Result<Vec<&'static Workloa
         .collect())
 }
 
-/// In the order of the table; `all` names every lane. Without words: the default lanes that this
-/// build has and whose toolchain is installed.
+/// The lanes that `words` name, in the order of the table; `all` names every lane. If there are no
+/// words: the default lanes that this build has and whose toolchain is installed.
 pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
     let all = lanes::all();
     let names: Vec<&str> = all.iter().map(|lane| lane.name).collect();

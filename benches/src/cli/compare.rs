@@ -23,7 +23,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> 
     }
     distinguish(&mut runs);
     let comparison = set_side_by_side(&runs);
-    // First the page: if it goes to stdout, nothing else may.
+    // The page comes first: if it goes to stdout, nothing else may.
     let page = |target: &PathBuf| {
         let page = reports::html::render_comparison(&comparison);
         output::write(target, page.as_bytes())
@@ -42,7 +42,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> 
     }
     drop(out);
     if let Some(written) = written {
-        // A program may read stdout.
+        // On stderr, because a program reads stdout.
         match arguments.format {
             Format::Json => say(written.display()),
             Format::Table => writeln!(stdout(), "\n{}", written.display())?,

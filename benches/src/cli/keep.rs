@@ -59,8 +59,8 @@ fn tell(what: &str, finding: &Finding) -> anyhow::Result<Standing> {
     Ok(finding.standing)
 }
 
-/// With the finest latency histograms that fit into a kept file. Also returns their steps in an
-/// octave.
+/// Packs the run, with the finest latency histograms for which the file is small enough. Also
+/// returns their steps in an octave.
 fn packed(run: &Run) -> anyhow::Result<(Vec<u8>, u32)> {
     let home = std::env::var("HOME").ok();
     let mut least = usize::MAX;

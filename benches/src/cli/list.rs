@@ -139,7 +139,7 @@ fn print(
 
     let mut notes = Notes::default();
     let mut matrix = plain_table();
-    // Lanes have numbers in the matrix, which stays narrow.
+    // Numbers for the lanes keep the matrix narrow.
     let numbers = (1..=probed.len()).map(|number| number.to_string());
     matrix.set_header(["workload".to_owned()].into_iter().chain(numbers));
     for workload in workloads {

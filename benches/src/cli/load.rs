@@ -87,7 +87,7 @@ fn reach(host: &str) -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-/// These values replace the preset's.
+/// The workload, and its parameters: those of the preset, with these values.
 pub(super) fn parameters(
     set: &[(String, Vec<u64>)],
 ) -> anyhow::Result<(&'static Workload, Parameters)> {

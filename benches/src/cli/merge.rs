@@ -51,7 +51,7 @@ pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Refuses to replace a file, unless it is merged of parts that are all in the new file.
+/// Refuses to replace a file, unless all of its parts are in `merged`.
 fn refuse_other_results(file: &Path, merged: &Run) -> anyhow::Result<()> {
     if !file.exists() {
         return Ok(());

@@ -28,7 +28,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 fn try_bind(address: SocketAddrV4) -> io::Result<()> {
     let kind = (AddressFamily::Inet, SockType::Stream);
     let socket = socket(kind.0, kind.1, SockFlag::SOCK_CLOEXEC, None)?;
-    // As Rust's listeners: connections of an earlier service may be in TIME-WAIT.
+    // As for every listener of Rust: connections of an earlier service may be in TIME-WAIT.
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     bind(socket.as_raw_fd(), &SockaddrIn::from(address))?;
     Ok(())

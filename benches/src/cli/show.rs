@@ -63,7 +63,7 @@ pub(super) fn table(run: &Run, analysis: &Analysis, out: &mut impl Write) -> any
     print(run, analysis, false, out)
 }
 
-/// Prints nothing if there are none.
+/// Prints how many comparisons have a verdict, if there are any.
 pub(super) fn tell_decided(
     (decided, all): (usize, usize),
     reference: &str,
@@ -78,7 +78,7 @@ pub(super) fn tell_decided(
     }
 }
 
-/// The tables of the presets whose cells the run has.
+/// Prints the tables of the presets whose cells the run has.
 fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Result<()> {
     if let Some(peers) = Peers::of(run, analysis) {
         let mut table = plain_table();

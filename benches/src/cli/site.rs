@@ -153,7 +153,7 @@ fn warn_of_prices(collection: &Collection, prices: &Prices) {
     }
 }
 
-/// Also prints which runs are in no figure.
+/// Reads the runs of a folder, and prints which are in no figure.
 pub(super) fn collection(folder: &Path) -> anyhow::Result<Collection> {
     let collection =
         Collection::read(folder).with_context(|| format!("reading {}", folder.display()))?;

@@ -52,7 +52,7 @@ fn reserved_count(node: &str, job: &str) -> u64 {
     told.max(listed).max(threads).unwrap_or(0)
 }
 
-/// Other jobs may use the node at the same time.
+/// The taint of a node that other jobs may use at the same time.
 pub(super) fn shared_node_taint() -> Option<Taint> {
     (placed().get("alone") == Some(&Value::from(false))).then(|| Taint {
         kind: "shared_node".to_owned(),

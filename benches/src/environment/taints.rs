@@ -119,8 +119,8 @@ pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
     taints
 }
 
-/// The kernel moved a lane's threads between CPUs more often than its balancing does. After each
-/// move the caches are cold.
+/// The taint of a lane whose threads the kernel moved between CPUs more often than its balancing
+/// does. After each move the caches are cold.
 #[must_use]
 pub(crate) fn migrations_taint(
     lane: &str,
@@ -140,7 +140,7 @@ pub(crate) fn migrations_taint(
     })
 }
 
-/// After a block the clock rate was well below `fastest_hz`, the run's highest.
+/// The taint of a block after which the clock rate was well below `fastest_hz`, the run's highest.
 #[must_use]
 pub(crate) fn frequency_taint(now_hz: f64, fastest_hz: f64, block: u64) -> Option<Taint> {
     const LEAST_SHARE: f64 = 0.9;
@@ -154,7 +154,7 @@ pub(crate) fn frequency_taint(now_hz: f64, fastest_hz: f64, block: u64) -> Optio
     })
 }
 
-/// Lanes were built without optimisation.
+/// The taint of lanes that were built without optimisation.
 #[must_use]
 pub fn debug_build_taint() -> Taint {
     Taint {

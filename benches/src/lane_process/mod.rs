@@ -136,7 +136,8 @@ impl Stop {
         self.0.asked.load(Ordering::Relaxed)
     }
 
-    /// Kills the running lane's process group. For an exit of this process without destructors.
+    /// Kills the running lane's process group. Call it before this process exits without running
+    /// destructors.
     pub fn kill_lane(&self) {
         let group = Pid::from_raw(self.0.group.swap(0, Ordering::Relaxed));
         if group.as_raw() > 0 && killpg(group, Signal::SIGKILL).is_err() {

@@ -123,7 +123,7 @@ pub(crate) fn versioned(name: &str) -> Option<(&str, &str)> {
         .filter(|_| !reports::run::is_base(name))
 }
 
-/// The lane whose name, with `-`, `name` begins with.
+/// The lane of which `name` is a variant: `name` begins with that lane's name and `-`.
 fn variant_of(name: &str) -> Option<&'static str> {
     let is_base = |base: &str| {
         name.strip_prefix(base)

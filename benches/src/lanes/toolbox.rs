@@ -12,7 +12,7 @@ use super::language::{Language, Missing, Start, on_path};
 use crate::lane_process::LaneCommand;
 use crate::lane_program;
 
-/// A JVM writes its warnings to stdout, which carries the protocol, without these options.
+/// Without these options a JVM writes its warnings to stdout, which carries the protocol.
 const JAVA_LOG: [&str; 2] = ["-Xlog:disable", "-Xlog:all=warning:stderr"];
 
 /// The programs and folders from which lanes are started.

@@ -60,7 +60,7 @@ pub(super) struct Comparisons {
     cases: Vec<Case>,
     list: Vec<Comparison>,
     pass: VecDeque<usize>,
-    /// Blocks may follow those of the plan.
+    /// More blocks may follow those of the plan.
     goes_on: bool,
     seed: u64,
 }
@@ -251,7 +251,7 @@ impl Comparisons {
         }
     }
 
-    /// As the report's page of main figures.
+    /// Judges as the report's page of main figures does.
     fn judge_verdicts(&mut self) {
         let workload = |one: &Comparison| self.cases[self.cells[one.ours].case].workload.as_str();
         let deviations = |of: Option<&str>| -> Vec<f64> {

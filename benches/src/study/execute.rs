@@ -271,7 +271,7 @@ fn cpus_taint(lane: &ProbedLane, setup: &Setup) -> Option<Taint> {
     })
 }
 
-/// Each step once.
+/// The taints of the refused steps, each step once.
 fn refusals(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
     let refused: BTreeSet<&str> = lanes.iter().flat_map(|lane| lane.refused.clone()).collect();
     refused.into_iter().map(|step| Taint {

@@ -318,7 +318,7 @@ fn attempt(
 
 const SLICE: Duration = Duration::from_millis(5);
 
-/// Killed when this value is dropped.
+/// A process that is killed when this value is dropped.
 struct Helper(Child);
 
 impl Helper {
@@ -349,7 +349,7 @@ fn is_readable(pipe: &impl AsFd, timeout: Duration) -> bool {
     poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
 }
 
-/// For a process that has ended.
+/// The content of the pipe of a process that has ended.
 fn all_of(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {

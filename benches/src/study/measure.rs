@@ -32,7 +32,7 @@ const OVERRUN: f64 = 1.2;
 /// the time limit. Such factors occur: a hand-over through the kernel costs a hundred times as much
 /// as one without it.
 const MUCH_SLOWER: f64 = 10.0;
-/// This many failed processes give a cell up.
+/// A cell is given up after this many processes that failed.
 const MOST_CRASHES: u64 = 2;
 /// A cell is given up if its process takes this long to fail.
 const LONG_FAILURE: Duration = Duration::from_secs(5);
@@ -364,7 +364,7 @@ impl<'a> State<'a> {
         Ok(true)
     }
 
-    /// Measures a cell in one fresh process. Without samples after a wrong checksum.
+    /// Measures a cell in one fresh process. After a wrong checksum there are no samples.
     fn measure_cell(&mut self, cell: &PlannedCell, stop: &Stop) -> Asked {
         let mut asked = Asked {
             samples: Vec::new(),

@@ -78,7 +78,7 @@ impl WarmUp {
 mod tests {
     use super::*;
 
-    /// In pieces of a hundred iterations.
+    /// After how many pieces of a hundred iterations a warm-up is flat.
     fn flat_after(compiles_late: bool, piece_ns: impl Fn(usize) -> u64) -> usize {
         let mut warm_up = WarmUp::default();
         let pieces = 1..=1_000;

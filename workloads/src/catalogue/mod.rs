@@ -42,7 +42,7 @@ pub struct Workload {
     pub roles: &'static [&'static str],
     /// The ids of its most important quantities; if empty, the first is important.
     pub telling: &'static [&'static str],
-    /// Another workload, and the parameters at which this one is the same.
+    /// Another workload, and the parameters at which this one measures the same.
     pub same_as: Option<(&'static str, &'static [(&'static str, u64)])>,
     /// The group of the Criterion benchmarks that measure the same operation.
     pub criterion: Option<&'static str>,

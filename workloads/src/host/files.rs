@@ -19,7 +19,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Also syncs them to the disk.
+    /// Writes the files and syncs them to the disk.
     pub(crate) fn create(count: usize, size: u64) -> Result<Self, Failure> {
         let folder = tempfile::tempdir().map_err(|error| {
             Failure::host("making a folder in TMPDIR", &error, "the space in TMPDIR")

@@ -76,8 +76,8 @@ pub(crate) fn is_killed_for(calls: &[libc::c_long]) -> bool {
 /// Kills and reaps the remaining children.
 pub(crate) fn end_all() {
     loop {
-        // Reaped before any is killed, because the id of a reaped child may belong to another
-        // process.
+        // Children that have ended are reaped before any is killed, because the id of a reaped
+        // child may belong to another process.
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => {}
             Ok(_) => continue,
@@ -102,7 +102,7 @@ pub(crate) fn only_thread() -> Result<(), Failure> {
         Ok(count) => Err(Failure::failed(format!(
             "a lane that forks must have one thread, but this one has {count}"
         ))),
-        // Without `/proc`. The kernel refuses this call if there are several threads; else the call
+        // Without `/proc`: the kernel refuses this call if there are several threads; else the call
         // changes nothing.
         Err(error) => unshare(CloneFlags::CLONE_THREAD).map_err(|errno| {
             Failure::failed(format!("counting this process's threads: {error}; {errno}"))

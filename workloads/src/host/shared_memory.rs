@@ -42,8 +42,8 @@ impl Arena {
             Err(_) => tempfile::tempfile_in("/dev/shm")?.into(),
         };
         ftruncate(&file, ARENA_BYTES as i64)?;
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use. No
-        // other code has the file, so it never gets shorter.
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use. The
+        // mapping keeps the file, and no other code has it, so the file never gets shorter.
         let start = unsafe {
             mmap(
                 None,

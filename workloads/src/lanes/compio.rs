@@ -379,7 +379,7 @@ async fn fanout(tasks: &Tasks, order: &Order) -> Result<Outcome, Failure> {
     .await
 }
 
-/// Its waits are tasks of the same runtime.
+/// The waits are tasks of the same runtime.
 async fn answer(request: u64, waits: u64, wait: Duration, steps: u64) -> Result<u64, Failure> {
     let waiting: Vec<_> = (0..waits).map(|_| spawn(sleep(wait))).collect();
     let mut sum = lehmer::after(request, steps) % 1_000;

@@ -158,7 +158,7 @@ impl Goroutines {
         // SAFETY: the shapes and kernels of this crate never park inside a thread-local's
         // initialiser or scope, and keep no thread-local, guard of std's or value bound to a thread
         // across a call that parks: their state is numbers, vectors and the types of `Blocking`
-        // below. Code of another crate, which registers itself, must keep the same contract
+        // below. Code that another crate has registered must keep the same contract
         // (`docs/own-code.md`).
         unsafe { builder.build() }.map_err(|error| match self.kind {
             Kind::Compacted => {

@@ -89,7 +89,7 @@ struct Echo<'a> {
     start: u64,
     connections: Vec<Connection>,
     poller: Epoll,
-    /// The next request of an open loop; all threads have the same.
+    /// The next request of an open loop, numbered over all threads.
     next: u64,
     first: u64,
     threads: u64,

@@ -26,7 +26,7 @@ use crate::protocol::Latency;
 
 const PROGRAM: &str = "THREADBARE_LOAD";
 
-/// A load.
+/// The load to generate.
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 pub struct Plan {
     /// The server's address.

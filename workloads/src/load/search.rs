@@ -183,7 +183,7 @@ fn balance(tries: &[(u64, bool)], rate: u64) -> i64 {
     counts.sum()
 }
 
-/// `high` failed.
+/// `high` is a rate that failed.
 fn found(tries: &[(u64, bool)], high: Option<u64>) -> Option<Found> {
     let rates = || tries.iter().map(|&(rate, _)| rate);
     let highest = rates().filter(|&rate| balance(tries, rate) >= 0).max()?;

@@ -82,8 +82,8 @@ pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
     };
     let _ = open_files::raise_limit();
     let _ = nix::sys::prctl::set_timerslack(1);
-    // The measured server gets none of the backend's CPU, because a real backend is on another
-    // host.
+    // The backend does not use the CPUs of the measured server, because a real backend is on
+    // another host.
     if let Some(&last) = own_cpus()?.as_ref().and_then(|cpus| cpus.last()) {
         affinity::pin_where_allowed(&[last]).context("pinning the backend")?;
     }

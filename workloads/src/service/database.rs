@@ -92,7 +92,7 @@ fn with_timeout(mut config: Config, timeout: Duration) -> Config {
     config
 }
 
-/// In the order of `keys`; `None` if a key has no value.
+/// The values in the order of `keys`; `None` if a key has no value.
 fn in_order(keys: &[String], rows: &[Row]) -> Option<Vec<Vec<u8>>> {
     let found: HashMap<&str, &str> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let value = |key: &String| found.get(key.as_str()).map(|text| text.as_bytes().to_vec());
