@@ -2,14 +2,12 @@ package main
 
 const bytesPeriod = 251
 
-// fill writes the bytes of a file from offset on into block.
 func fill(file, offset int64, block []byte) {
 	for j := range block {
 		block[j] = byte((file + offset + int64(j)) % bytesPeriod)
 	}
 }
 
-// addUp returns the sum of a block's bytes.
 func addUp(block []byte) int64 {
 	var total int64
 	for _, b := range block {

@@ -6,7 +6,6 @@ import (
 	"strings"
 )
 
-// workload is a workload's parameters and the function that takes a sample of it.
 type workload struct {
 	id         string
 	parameters []parameter
@@ -28,7 +27,6 @@ type order struct {
 
 func (o order) get(name string) int64 { return o.parameters[name] }
 
-// assignments are the parameters as arguments of the suite's own programs.
 func (o order) assignments() []string {
 	var all []string
 	for name, value := range o.parameters {

@@ -30,5 +30,4 @@ func chunksOf(o order, chunk func(index int64) int64, copies int64) outcome {
 	})
 }
 
-// edge is the start of part index when whole is cut into parts.
 func edge(whole, parts, index int64) int64 { return whole * index / parts }

@@ -9,7 +9,6 @@ const (
 
 var mailText = []byte("From: <" + mailFrom + ">\r\nTo: <" + mailTo + ">\r\nSubject: Hello\r\n\r\nOne of many.\r\n")
 
-// email sends messages by net/smtp, each over a connection of its own.
 func email(o order) (outcome, error) {
 	tasks := o.get("tasks_count")
 	server, err := startHelper("smtp", "--delay-ns", decimal(o.get("delay_ns")))

@@ -1,6 +1,5 @@
 package main
 
-// fibonacci computes a Fibonacci number by recursion.
 func fibonacci(o order) func(int64) int64 {
 	depth := o.get("depth_count")
 	return func(index int64) int64 { return fib(depth - index%4) }

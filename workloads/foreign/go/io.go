@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// Waiting for the clock, sockets, files and mail.
-
-// The bytes that are written to a file at a time.
 const blockBytes = 64 << 10
 
 func sleepers(o order) (outcome, error) {
@@ -174,7 +171,6 @@ func readFile(path string, size int64) (int64, error) {
 	}
 }
 
-// writeFile writes a file and syncs it to the disk.
 func writeFile(path string, index, size int64) error {
 	file, err := os.Create(path)
 	if err != nil {

@@ -13,7 +13,6 @@ type record struct {
 	On    bool     `json:"on"`
 }
 
-// documents writes, reads and sums a separate document for each chunk.
 func documents(o order) func(int64) int64 {
 	count := o.get("records_count")
 	return func(index int64) int64 {

@@ -5,7 +5,6 @@ import (
 	"slices"
 )
 
-// latency is a histogram in the protocol's form.
 type latency struct {
 	Corrected bool       `json:"corrected"`
 	Offered   *float64   `json:"offered_per_s"`

@@ -18,10 +18,8 @@ const loadVariable = "THREADBARE_LOAD"
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
-// load is the load generator's report.
 type load figures
 
-// runLoad runs the load generator to its end.
 func runLoad(arguments ...string) (load, error) {
 	var report load
 	text, err := exec.Command(os.Getenv(loadVariable), arguments...).Output()

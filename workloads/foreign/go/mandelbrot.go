@@ -1,6 +1,5 @@
 package main
 
-// mandelbrot adds up the counts of a chunk of a picture's rows.
 func mandelbrot(o order) func(int64) int64 {
 	n, chunks, limit := o.get("size_count"), o.get("chunks_count"), o.get("limit_count")
 	return func(index int64) int64 {

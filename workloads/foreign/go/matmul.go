@@ -1,6 +1,5 @@
 package main
 
-// matmul adds up the elements of a chunk of the rows of a product.
 func matmul(o order) func(int64) int64 {
 	n, chunks := o.get("size_count"), o.get("chunks_count")
 	left, right := make([]float64, n*n), make([]float64, n*n)

@@ -7,8 +7,6 @@ import (
 	"time"
 )
 
-// The memory of waiting goroutines.
-
 func memoryParked(o order) (outcome, error) {
 	return hold(o, func(index int64, wait func()) int64 {
 		wait()

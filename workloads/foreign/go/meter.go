@@ -5,7 +5,6 @@ import (
 	"time"
 )
 
-// outcome is the result of a sample.
 type outcome struct {
 	elapsed    int64
 	operations int64
@@ -15,7 +14,6 @@ type outcome struct {
 	metrics    map[string]float64
 }
 
-// perSecond is count per second of the measured time.
 func (o *outcome) perSecond(count int64) float64 {
 	return float64(count) / (float64(max(o.elapsed, 1)) / 1e9)
 }
@@ -58,7 +56,6 @@ func timed(operations int64, section func() int64) outcome {
 	return out
 }
 
-// addTimed adds a further timed section.
 func (o *outcome) addTimed(section func()) {
 	before, start := used(), now()
 	section()

@@ -1,6 +1,5 @@
 package main
 
-// primes counts the primes of a chunk of the numbers below the limit.
 func primes(o order) func(int64) int64 {
 	chunks, limit, skewed := o.get("chunks_count"), o.get("limit_count"), o.get("skewed") == 1
 	edge := func(index int64) int64 {

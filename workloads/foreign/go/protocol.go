@@ -63,7 +63,6 @@ type refused struct {
 	Message string `json:"message"`
 }
 
-// failure is the reason why there is no sample.
 type failure struct{ kind, message string }
 
 func (f *failure) Error() string { return f.message }

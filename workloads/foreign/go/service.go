@@ -68,7 +68,6 @@ func serveLoaded(o order, backend string) (outcome, error) {
 	return report.outcome(before), nil
 }
 
-// service is the state that all requests share.
 type service struct {
 	server   *http.Server
 	hashes   map[string][]byte
@@ -261,7 +260,6 @@ func (s *service) fetchAll(ctx context.Context, keys []string) ([][]byte, error)
 	return values, err
 }
 
-// fetch gets a key on a connection of the pool.
 func (s *service) fetch(ctx context.Context, key string) ([]byte, error) {
 	var l *link
 	select {
@@ -307,7 +305,6 @@ func (s *service) fetchOn(ctx context.Context, l *link, key string) ([]byte, *li
 	}
 }
 
-// link is a connection to the backend.
 type link struct {
 	connection net.Conn
 	reader     *bufio.Reader

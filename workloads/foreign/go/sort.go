@@ -2,7 +2,6 @@ package main
 
 import "slices"
 
-// sorting fills, sorts and sums a separate array for each chunk.
 func sorting(o order) func(int64) int64 {
 	items := o.get("items_count")
 	return func(index int64) int64 {

@@ -1,7 +1,5 @@
 package main
 
-// Starting goroutines.
-
 func spawnOne(o order) (outcome, error) {
 	return timed(o.iterations, func() int64 {
 		var total int64

@@ -6,8 +6,6 @@ import (
 	"time"
 )
 
-// Switching from one goroutine to another.
-
 func yield(o order) (outcome, error) {
 	tasks, yields := o.get("tasks_count"), o.get("yields_count")*o.iterations
 	team := newTeam()

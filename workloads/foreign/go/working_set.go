@@ -1,6 +1,5 @@
 package main
 
-// workingSetArray is the memory that a task reads on each hop.
 func workingSetArray(size int64) []byte {
 	array := make([]byte, size)
 	fill(0, 0, array)

@@ -7,7 +7,6 @@ import java.util.concurrent.Semaphore;
 import java.util.function.Function;
 import java.util.function.LongUnaryOperator;
 
-/** Independent chunks of work, a limited number of them at once. */
 final class Chunks {
     private final Threads threads;
 
@@ -71,7 +70,6 @@ final class Chunks {
         });
     }
 
-    /** The start of part `index` when `whole` is cut into `parts`. */
     static long edge(long whole, long parts, long index) {
         return whole * index / parts;
     }

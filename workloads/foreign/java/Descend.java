@@ -1,8 +1,6 @@
-/** Nested calls. */
 final class Descend {
     private Descend() {}
 
-    /** Runs in the deepest call. */
     interface Bottom {
         void reached() throws Exception;
     }

@@ -1,4 +1,3 @@
-/** The reason why there is no sample, as the study gets it. */
 final class Failure extends Exception {
     private static final long serialVersionUID = 1;
     final String kind;

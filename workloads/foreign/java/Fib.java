@@ -1,6 +1,5 @@
 import java.util.function.LongUnaryOperator;
 
-/** Computes a Fibonacci number by recursion. */
 final class Fib {
     private Fib() {}
 

@@ -14,10 +14,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** Waiting for the clock, sockets and files. */
 final class Io {
     static final String LOAD = "THREADBARE_LOAD";
-    /** The bytes that are written to a file at a time. */
     private static final int BLOCK_BYTES = 64 << 10;
     private static final int PATTERN = 251;
     private final Threads threads;

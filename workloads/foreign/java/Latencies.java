@@ -29,7 +29,6 @@ final class Latencies {
         return Arrays.stream(noted, 0, count).max().orElse(0);
     }
 
-    /** The share of latencies that are at least this long. */
     double shareFrom(long ns) {
         return (double) Arrays.stream(noted, 0, count).filter(one -> one >= ns).count() / Math.max(count, 1);
     }

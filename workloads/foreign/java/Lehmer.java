@@ -1,4 +1,3 @@
-/** Lehmer's generator. */
 final class Lehmer {
     private static final long MODULUS = 2_147_483_647;
 

@@ -1,6 +1,5 @@
 import java.util.function.LongUnaryOperator;
 
-/** Adds up the counts of a chunk of the picture's rows. */
 final class Mandelbrot {
     private Mandelbrot() {}
 

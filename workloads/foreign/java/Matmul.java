@@ -1,7 +1,6 @@
 import java.util.Arrays;
 import java.util.function.LongUnaryOperator;
 
-/** Adds up the elements of a chunk of a product's rows. */
 final class Matmul {
     private Matmul() {}
 

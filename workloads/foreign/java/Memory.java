@@ -4,7 +4,6 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** The memory of waiting tasks. */
 final class Memory {
     private final Threads threads;
 
@@ -56,7 +55,6 @@ final class Memory {
         return meter.outcome(count, waiting[0].end());
     }
 
-    /** Tasks that wait at a gate. */
     private final class Waiting {
         private final CountDownLatch gate = new CountDownLatch(1);
         private final AtomicLong arrived = new AtomicLong();

@@ -28,7 +28,6 @@ final class Meter {
     private long elapsed;
     private Usage used = new Usage(0, 0, 0);
 
-    /** Runs a timed section; its result. */
     long time(Section section) throws Exception {
         var before = Usage.now();
         long start = System.nanoTime();

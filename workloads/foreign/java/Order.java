@@ -17,7 +17,6 @@ record Order(String workload, Map<String, Long> parameters, long iterations) {
         return value == 0 ? Proc.cpus() : value;
     }
 
-    /** The value of a parameter times the iterations. */
     long total(String name) {
         return get(name) * iterations;
     }

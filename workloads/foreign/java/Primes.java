@@ -1,6 +1,5 @@
 import java.util.function.LongUnaryOperator;
 
-/** Counts the primes of a chunk of the numbers below `limit_count`. */
 final class Primes {
     private Primes() {}
 

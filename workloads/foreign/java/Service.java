@@ -41,7 +41,6 @@ final class Service {
         System.setProperty("sun.net.httpserver.nodelay", "true");
     }
 
-    /** The reason why there is no answer. */
     private static final class Problem extends Exception {
         private static final long serialVersionUID = 1;
         final int status;
@@ -100,7 +99,6 @@ final class Service {
         }
     }
 
-    /** Starts a program of the suite, with all parameters. */
     private static List<String> command(String what, Order order) {
         var command = new ArrayList<>(List.of(System.getenv(Io.LOAD), what));
         order.parameters().forEach((name, value) -> command.add(name + "=" + value));
@@ -355,7 +353,6 @@ final class Service {
         }
     }
 
-    /** A connection to the backend. */
     private static final class Link {
         private final Socket socket = new Socket();
         private final InputStream input;
@@ -372,7 +369,6 @@ final class Service {
             }
         }
 
-        /** The values of these keys. */
         List<String> get(List<String> keys) throws IOException, Problem {
             var commands = new StringBuilder();
             for (var key : keys) commands.append("*2\r\n$3\r\nGET\r\n$").append(key.length()).append("\r\n").append(key).append("\r\n");

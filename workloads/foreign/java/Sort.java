@@ -1,7 +1,6 @@
 import java.util.Arrays;
 import java.util.function.LongUnaryOperator;
 
-/** Fills, sorts and sums a separate array for each chunk. */
 final class Sort {
     private Sort() {}
 

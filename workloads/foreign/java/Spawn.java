@@ -1,7 +1,6 @@
 import java.util.ArrayList;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** Starting tasks. */
 final class Spawn {
     private static final long MOST_LEAVES = 10_000;
 

@@ -2,7 +2,6 @@ import java.util.ArrayList;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
 
-/** Switching from one task to another. */
 final class Switch {
     private final Threads threads;
 

@@ -12,7 +12,6 @@ import java.util.function.LongFunction;
 
 /** Tasks: threads of one kind. Each hands over a number. */
 final class Threads {
-    /** The body of a task. */
     interface Body {
         long run() throws Exception;
     }

@@ -1,4 +1,3 @@
-/** Memory that a task reads. */
 final class WorkingSet {
     private static final int PATTERN = 251;
 
@@ -14,7 +13,6 @@ final class WorkingSet {
         return goOver(array, array.length);
     }
 
-    /** The sum of the first `length` bytes. */
     static long goOver(byte[] array, int length) {
         long sum = 0;
         for (int j = 0; j < length; j++) sum += array[j] & 0xff;

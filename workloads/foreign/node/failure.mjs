@@ -1,4 +1,3 @@
-/** The reason why there is no sample. */
 export class Failure extends Error {
   constructor(kind, message) {
     super(message);

@@ -4,7 +4,6 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-// The bytes that are written at a time.
 const BLOCK_BYTES = 64 << 10;
 const PERIOD = 251;
 
@@ -33,7 +32,6 @@ async function write(path, index, size) {
   }
 }
 
-/** Reads a file in blocks and adds up its bytes. */
 export async function addUp(path, bytes) {
   const file = await open(path);
   try {

@@ -1,5 +1,3 @@
-// A gate for tasks on one thread.
-
 /** A gate: any number of tasks wait until it is opened once. */
 export class Gate {
   constructor() {

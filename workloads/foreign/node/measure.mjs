@@ -21,7 +21,6 @@ export function orCpus(count) {
   return count || cpus();
 }
 
-/** Runs the garbage collector. */
 export const collectGarbage = (() => {
   setFlagsFromString('--expose-gc');
   return runInNewContext('gc');

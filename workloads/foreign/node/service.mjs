@@ -18,7 +18,6 @@ const IDLE_MS = 60_000;
 const SHOWN_LETTERS = 600;
 const ROUTES = new Set(['/cheap', '/compute', '/fan-out', '/slow']);
 
-/** The reason why there is no answer. */
 class Problem extends Error {
   constructor(status, message) {
     super(message);
@@ -212,7 +211,6 @@ class Pool {
     [this.#host, this.#port, this.#free, this.#timeout] = [host, Number(port), count, timeout];
   }
 
-  /** The value of a key. */
   async get(key) {
     const until = Date.now() + this.#timeout;
     await this.#acquire();
@@ -274,7 +272,6 @@ class Pool {
   }
 }
 
-/** A connection to the backend. */
 class Link {
   #socket;
   #come = null;

@@ -1,5 +1,4 @@
 <?php
-// The reason why there is no sample.
 
 declare(strict_types=1);
 

@@ -3,7 +3,6 @@
 
 declare(strict_types=1);
 
-// The bytes that are written at a time.
 const BLOCK_BYTES = 64 << 10;
 
 /** Writes files and syncs them to the disk, runs $body on their paths and removes them. */
@@ -33,7 +32,6 @@ function with_files(int $count, int $size, callable $body): mixed
     }
 }
 
-/** Reads a file in blocks and adds up its bytes. */
 function add_up(string $path, int $bytes): int
 {
     $file = fopen($path, 'r');

@@ -9,7 +9,6 @@ trait Shapes
     /** Starts a task. Its result() waits for the result of $body. */
     abstract private function start(callable $body): Process|Task;
 
-    /** Starts $count tasks. */
     private function startAll(int $count, callable $body): array
     {
         $tasks = [];

@@ -1,5 +1,3 @@
-// Fibonacci numbers by recursion.
-
 export function fibonacci({ depth_count: depth }) {
   return (index) => fib(depth - (index % 4));
 }

@@ -1,5 +1,3 @@
-// FNV-1a of 32 bits over a block, repeatedly.
-
 export function hash({ block_bytes: size, rounds_count: rounds }) {
   return (index) => {
     const block = Uint8Array.from({ length: size }, (_, j) => (j * 31 + index * 17) % 256);

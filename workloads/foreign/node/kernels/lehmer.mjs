@@ -6,7 +6,6 @@ export function next(x) {
   return (x * 48_271) % MODULUS;
 }
 
-/** The number after `steps` steps from a seed. */
 export function lehmer(seed, steps) {
   let x = (seed % (MODULUS - 1)) + 1;
   for (let step = 0; step < steps; step++) x = next(x);

@@ -1,5 +1,3 @@
-// Multiplying two square matrices, a few rows of the result at a time.
-
 import { edge } from './edge.mjs';
 
 export function matmul({ chunks_count: chunks, size_count: n }) {

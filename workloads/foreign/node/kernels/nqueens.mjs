@@ -1,5 +1,3 @@
-// The ways to put n queens on a board without any attacking another.
-
 export function nqueens({ size_count: n }) {
   const all = 2 ** n - 1;
   return (index) => {

@@ -1,5 +1,3 @@
-// Counting primes by trial division.
-
 import { edge as evenEdge } from './edge.mjs';
 
 export function primes({ chunks_count: chunks, limit_count: limit, skewed }) {

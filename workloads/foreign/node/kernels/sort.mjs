@@ -1,5 +1,3 @@
-// Sorting numbers by the language's own sort.
-
 import { lehmer, next } from './lehmer.mjs';
 
 export function sort({ items_count: items }) {

@@ -1,5 +1,4 @@
 <?php
-// Fibonacci numbers by recursion.
 
 declare(strict_types=1);
 

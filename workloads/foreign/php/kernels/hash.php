@@ -1,5 +1,4 @@
 <?php
-// FNV-1a of 32 bits over a block, repeatedly.
 
 declare(strict_types=1);
 

@@ -3,7 +3,6 @@
 
 declare(strict_types=1);
 
-/** The number after `steps` steps from a seed. */
 function lehmer(int $seed, int $steps): int
 {
     $x = $seed % 2_147_483_646 + 1;

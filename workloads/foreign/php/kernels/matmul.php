@@ -1,5 +1,4 @@
 <?php
-// Multiplying two square matrices, a few rows of the result at a time.
 
 declare(strict_types=1);
 

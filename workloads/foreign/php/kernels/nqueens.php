@@ -1,5 +1,4 @@
 <?php
-// The ways to put n queens on a board without any attacking another.
 
 declare(strict_types=1);
 

@@ -1,5 +1,4 @@
 <?php
-// Counting primes by trial division.
 
 declare(strict_types=1);
 

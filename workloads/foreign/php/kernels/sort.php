@@ -1,5 +1,4 @@
 <?php
-// Sorting numbers by the language's own sort.
 
 declare(strict_types=1);
 
