@@ -113,9 +113,6 @@ pub(crate) struct Commits {
 }
 
 impl Commits {
-    /// # Errors
-    ///
-    /// The error of git or of the file system; [`CommitError::Busy`].
     pub(crate) fn of(repository: &Path, recipe: Recipe) -> Result<Self, CommitError> {
         let top = git(repository, ["rev-parse", "--show-toplevel"])?;
         let repository = PathBuf::from(top);
@@ -154,10 +151,6 @@ impl Commits {
     }
 
     /// The full hash of a commit.
-    ///
-    /// # Errors
-    ///
-    /// [`CommitError::Git`] if no commit has this name.
     pub(crate) fn find(&self, name: &str) -> Result<String, CommitError> {
         let commit = format!("{name}^{{commit}}");
         git(
@@ -166,10 +159,6 @@ impl Commits {
         )
     }
 
-    ///
-    /// # Errors
-    ///
-    /// [`CommitError::Git`] if its exit status is not 0.
     pub(crate) fn git<'a>(
         &self,
         words: impl IntoIterator<Item = &'a str>,
@@ -179,11 +168,6 @@ impl Commits {
 
     /// The lane program of `commit`, a full hash; the one with mimalloc is in the same folder.
     /// Blocks the thread for the build the first time.
-    ///
-    /// # Errors
-    ///
-    /// [`CommitError::Build`] if the commit does not build, or the error of git or of
-    /// the file system.
     pub(crate) fn program(&self, commit: &str) -> Result<PathBuf, CommitError> {
         let kept = self.folder().join(self.recipe.kept(commit));
         let name = self.recipe.program.file_name().unwrap_or_default();

@@ -35,10 +35,6 @@ pub(crate) fn prepare() {
 }
 
 /// The signals that stop the study.
-///
-/// # Errors
-///
-/// The error of `sigaction`.
 pub(crate) fn endings() -> io::Result<Signals> {
     let heard = [SIGINT, SIGTERM, SIGHUP];
     Signals::new(heard.into_iter().filter(|&one| !is_ignored(one)))

@@ -18,10 +18,6 @@ pub(crate) fn config() -> Criterion {
         .configure_from_args()
 }
 
-///
-/// # Panics
-///
-/// If the host refuses to make one.
 pub(crate) fn runtime(procs: usize) -> Runtime {
     // SAFETY: no benchmark parks inside a thread-local's initialiser or scope.
     unsafe { Runtime::builder().procs(procs).build() }.expect("the host lets us make a runtime")
@@ -29,10 +25,6 @@ pub(crate) fn runtime(procs: usize) -> Runtime {
 
 /// Adds `work` on goroutines, with one P and with two. It gets the number of repetitions and
 /// returns their time.
-///
-/// # Panics
-///
-/// As [`runtime`].
 pub(crate) fn on_goroutines(group: &mut BenchmarkGroup<'_, WallTime>, work: fn(u64) -> Duration) {
     for procs in [1, 2] {
         let runtime = runtime(procs);
@@ -44,10 +36,6 @@ pub(crate) fn on_goroutines(group: &mut BenchmarkGroup<'_, WallTime>, work: fn(u
 }
 
 /// A tokio runtime of one thread, the nearest to one P.
-///
-/// # Panics
-///
-/// As [`runtime`].
 pub(crate) fn tokio() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .build()

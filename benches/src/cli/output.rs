@@ -12,10 +12,6 @@ use crate::say::stdout;
 
 /// Writes to `target`, or to stdout if `target` is `-` or the file that stdout is. Returns the path
 /// for the user; `None` for stdout.
-///
-/// # Errors
-///
-/// The file system's error, or that `target` holds a run's results.
 pub(super) fn write(target: &Path, contents: &[u8]) -> anyhow::Result<Option<PathBuf>> {
     if leads_to_stdout(target) {
         io::stdout()

@@ -21,10 +21,6 @@ pub(crate) fn most_processes() -> Option<u64> {
 /// Forks a child that runs `body` and exits with its status, or with 101 after a panic. The kernel
 /// kills the child when the calling thread ends. The process must have one thread: a lock that
 /// another holds would stay locked in the child.
-///
-/// # Errors
-///
-/// The error of fork.
 pub(crate) fn start(body: impl FnOnce() -> i32) -> io::Result<Pid> {
     // SAFETY: a lane that forks has one thread (`only_thread` checks it at the start, and the lane
     // starts none), so the child may do all that the parent may.
@@ -42,10 +38,6 @@ pub(crate) fn start(body: impl FnOnce() -> i32) -> io::Result<Pid> {
 }
 
 /// The child's exit status, or the signal that killed it. Blocks the thread.
-///
-/// # Errors
-///
-/// When there is no such child.
 pub(crate) fn wait(child: Pid) -> io::Result<Result<i32, Signal>> {
     loop {
         match waitpid(child, None) {

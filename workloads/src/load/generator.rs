@@ -48,35 +48,15 @@ pub(super) trait Client: Send {
     /// The connections are registered edge-triggered.
     fn poller(&self) -> &Epoll;
     /// Begins a schedule. A closed loop sends its first requests.
-    ///
-    /// # Errors
-    ///
-    /// When the server does not take them.
     fn begin(&mut self, schedule: Schedule, start: u64) -> anyhow::Result<()>;
     /// Sends some of the due requests. Returns whether it sent any, and when to call it again at
     /// the latest (`None`: after an event).
-    ///
-    /// # Errors
-    ///
-    /// When the server broke a connection.
     fn send_due(&mut self) -> anyhow::Result<(bool, Option<u64>)>;
     /// Sends bytes that the socket did not accept before.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::send_due`].
     fn flush(&mut self, connection: usize) -> anyhow::Result<()>;
     /// Reads until the connection's socket is empty, or to the end of the stream if `ends`.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::send_due`].
     fn receive(&mut self, connection: usize, ends: bool, block: &mut [u8]) -> anyhow::Result<()>;
     /// Returns whether it read answers.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::send_due`].
     fn ready(&mut self, event: EpollEvent, block: &mut [u8]) -> anyhow::Result<bool> {
         let (index, events) = (event.data() as usize, event.events());
         if events.contains(EpollFlags::EPOLLOUT) {

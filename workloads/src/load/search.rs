@@ -58,10 +58,6 @@ pub(super) struct Found {
 }
 
 /// The highest rate that `service` can carry; `None` if it can carry none.
-///
-/// # Errors
-///
-/// An error of a try, or no rate is too high.
 pub(super) fn search(service: &mut impl Service) -> anyhow::Result<Option<Found>> {
     let mut search = Search {
         service,

@@ -14,10 +14,6 @@ pub(crate) struct Observed {
 
 impl Observed {
     /// Reads `pid` and its descendants, without the generator and the backend that a lane starts.
-    ///
-    /// # Errors
-    ///
-    /// If `/proc` cannot be read.
     pub(crate) fn of(pid: u32) -> io::Result<Self> {
         let (mut all, mut helpers) = (vec![pid], Vec::new());
         descendants(pid, &mut all);

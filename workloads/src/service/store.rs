@@ -44,10 +44,6 @@ impl Delays {
 }
 
 /// Serves in a thread until the process ends.
-///
-/// # Errors
-///
-/// If the host refuses the listener, the poller, the timer or the thread.
 pub(super) fn start(delays: Delays) -> anyhow::Result<SocketAddr> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening on the loopback")?;
