@@ -9,7 +9,6 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 mod common;
 
-/// The messages of a burst; the buffer holds all.
 const BURST: u64 = 64;
 
 fn without_waiting(criterion: &mut Criterion) {

@@ -9,7 +9,6 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 mod common;
 
-/// A task and `others` that only yield. One iteration is a turn of all.
 fn turns(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("switch/yield");
     for others in [1, 100] {
@@ -79,7 +78,6 @@ async fn tokio_turns(others: u32, iterations: u64) -> std::time::Duration {
     elapsed
 }
 
-/// With no other goroutine.
 fn alone(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("switch/alone");
     let runtime = common::runtime(1);

@@ -37,21 +37,17 @@ pub(crate) struct Measured {
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Found {
-    /// The cell, with its parameters.
     pub(crate) cell: String,
-    /// In order; the bad commit first.
     pub(crate) measured: Vec<Measured>,
     /// The commits of which one made the step: more than one if some could not be judged, none if
     /// the bad commit does not differ.
     pub(crate) suspects: Vec<Suspect>,
-    /// The second measurement, if there is one suspect.
     pub(crate) confirmation: Option<Confirmation>,
 }
 
 /// A second measurement of a suspect, against its parent.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Confirmation {
-    /// The first parent of a merge.
     pub(crate) parent: String,
     pub(crate) outcome: Certainty,
     pub(crate) measured: Measured,
@@ -83,7 +79,6 @@ pub(crate) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Blocks the thread for some builds and as many runs.
     pub(crate) fn between(&self, good: &str, bad: &str) -> anyhow::Result<Found> {
         let [good, bad] = [self.commits.find(good)?, self.commits.find(bad)?];
         let is_ancestor = ["merge-base", "--is-ancestor", &good, &bad];
@@ -311,7 +306,6 @@ impl Search<'_> {
     }
 }
 
-/// As text: `+9.8% to +12.1%`.
 fn interval(row: &ChangeRow) -> Option<String> {
     let interval = row.ratio.interval.filter(|_| row.difference.is_none())?;
     let [low, high] = [interval.low, interval.high].map(|end| (end - 1.0) * 100.0);

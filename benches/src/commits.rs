@@ -12,7 +12,6 @@ use workloads::lane::Program;
 
 use crate::say::say;
 
-/// Below the repository: the worktree and the builds.
 const FOLDER: &str = "target/commits";
 
 /// Why there is no program of a commit.
@@ -20,31 +19,16 @@ const FOLDER: &str = "target/commits";
 pub(crate) enum CommitError {
     /// A git command failed.
     #[error("git {command}: {message}")]
-    Git {
-        /// The words of the command.
-        command: String,
-        /// Its message.
-        message: String,
-    },
+    Git { command: String, message: String },
     /// Another process builds commits of this repository.
     #[error("another process builds commits in {}: wait until it has ended", .0.display())]
     Busy(PathBuf),
     /// The commit does not build.
     #[error("the commit {commit} does not build: {message}")]
-    Build {
-        /// The commit.
-        commit: String,
-        /// The end of the build's output.
-        message: String,
-    },
+    Build { commit: String, message: String },
     /// A system call failed.
     #[error("{what}: {error}")]
-    Host {
-        /// The action that failed.
-        what: String,
-        /// Its error.
-        error: io::Error,
-    },
+    Host { what: String, error: io::Error },
 }
 
 fn host(what: String) -> impl FnOnce(io::Error) -> CommitError {
@@ -95,7 +79,6 @@ impl Recipe {
     }
 }
 
-/// A command that lists the packages of `Cargo.lock` from a registry that depend on `library`.
 fn dependents(library: &str) -> String {
     format!(
         r#"awk -v RS= '/\nsource = / && /\n "{library}[ "]/ {{ split($0, part, "\""); print part[2] "@" part[4] }}' Cargo.lock"#
@@ -150,7 +133,6 @@ impl Commits {
         self.folder().join("tree")
     }
 
-    /// The full hash of a commit.
     pub(crate) fn find(&self, name: &str) -> Result<String, CommitError> {
         let commit = format!("{name}^{{commit}}");
         git(
@@ -203,7 +185,6 @@ impl Commits {
         Ok(program)
     }
 
-    /// Removes all that a build made or changed in the worktree.
     fn clean(&self) -> Result<(), CommitError> {
         self.git(["reset", "--quiet", "--hard"])?;
         self.git(["clean", "--quiet", "-fdx"])?;
@@ -230,7 +211,6 @@ impl Drop for Commits {
 
 /// Copies a lane program and the one with mimalloc.
 fn keep(built: &Path, folder: &Path) -> io::Result<()> {
-    // Renamed when it is complete.
     let half = folder.with_extension("half");
     std::fs::create_dir_all(&half)?;
     let twin = built.with_file_name(Program::Mimalloc.file_name());

@@ -89,7 +89,6 @@ impl Engines {
         })
     }
 
-    /// A toolchain of the table: a path, relative to the table's folder, or a name on `PATH`.
     fn toolchain(
         &self,
         entry: &LaneEntry,
@@ -169,7 +168,6 @@ fn library(lane: &str) -> Option<&'static str> {
     LIBRARIES.into_iter().find(|name| first == Some(name))
 }
 
-/// Whether `version` is a release as in `Cargo.toml`: 1.47.0, 1.47.
 fn is_release(version: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|one| one.is_ascii_digit());
     version.contains('.') && version.split('.').all(is_number)

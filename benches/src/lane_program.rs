@@ -100,7 +100,6 @@ fn beside(own: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// The folder of cargo's profile that contains `own`.
 fn profile_folder(own: &Path) -> Option<&Path> {
     let folder = own.parent()?;
     if folder.file_name()? == "deps" {

@@ -19,7 +19,6 @@ pub(crate) struct NoScratch {
 }
 
 impl Scratch {
-    /// The folder's name has `name` and the process id.
     pub(crate) fn create(name: &str) -> Result<Self, NoScratch> {
         let place = std::env::temp_dir();
         let folder = place.join(format!("threadbare-{name}-{}", std::process::id()));

@@ -34,7 +34,6 @@ pub(crate) fn prepare() {
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
-/// The signals that stop the study.
 pub(crate) fn endings() -> io::Result<Signals> {
     let heard = [SIGINT, SIGTERM, SIGHUP];
     Signals::new(heard.into_iter().filter(|&one| !is_ignored(one)))

@@ -34,7 +34,6 @@ pub trait AsyncWaits: Sync {
 }
 
 impl Handler {
-    /// The right answer, without waiting.
     pub(crate) fn right(&self, request: &[u8]) -> Vec<u8> {
         struct Never;
         impl Waits for Never {

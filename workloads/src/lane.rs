@@ -214,9 +214,7 @@ impl Failure {
     }
 }
 
-/// For tasks, whose errors go to the task that joins them.
 pub(crate) trait OrThrow<T> {
-    /// See [`Failure::throw`].
     fn or_throw(self, what: &str) -> T;
 }
 

@@ -7,8 +7,8 @@ use bench_runtime::Runtime;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion};
 
-/// Long enough for an interval of a few percent; all targets together take about 100 s. With
-/// Criterion's default of 100,000 resamples the analysis would take as long as the measurement.
+/// All targets together take about 100 s. With Criterion's default of 100,000 resamples the
+/// analysis would take as long as the measurement.
 pub(crate) fn config() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(300))
@@ -35,7 +35,6 @@ pub(crate) fn on_goroutines(group: &mut BenchmarkGroup<'_, WallTime>, work: fn(u
     }
 }
 
-/// A tokio runtime of one thread, the nearest to one P.
 pub(crate) fn tokio() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .build()

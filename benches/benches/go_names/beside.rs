@@ -13,13 +13,11 @@ use super::{BENCHES, Bench, PROCS, common};
 
 pub(crate) const FLAG: &str = "--beside-go";
 
-/// How often each is measured; the median counts.
 const ROUNDS: usize = 5;
 
 /// About the length of a measurement: Go's `-benchtime`.
 const LENGTH: Duration = Duration::from_millis(100);
 
-/// Prints a table of the benchmarks whose names contain one of the words.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments
         .iter()
@@ -81,7 +79,6 @@ fn compare(words: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The nanoseconds of an operation.
 fn measure(runtime: &Runtime, bench: &Bench, procs: usize) -> f64 {
     let run = bench.run;
     let mut operations = 1_u64;
@@ -162,7 +159,6 @@ impl Go {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// The benchmarks of one of Go's packages, built once.
     fn program(&self, package: &str, folder: &Path) -> anyhow::Result<PathBuf> {
         let path = folder.join(format!("{package}.test"));
         if !path.exists() {

@@ -8,7 +8,6 @@ use bench_runtime::{chan, go, select};
 
 use super::{BURST, CALLS_PER_SCHED, in_parallel, join_all, local_work, per_operation, receive};
 
-/// Makes a channel with room for eight.
 pub(crate) fn make_chan<T>(operations: u64, _: u64) -> Duration {
     let began = Instant::now();
     for _ in 0..operations {
@@ -17,7 +16,6 @@ pub(crate) fn make_chan<T>(operations: u64, _: u64) -> Duration {
     began.elapsed()
 }
 
-/// Receives from an empty channel, which all goroutines share.
 pub(crate) fn chan_nonblocking(operations: u64, procs: u64) -> Duration {
     let (_tx, rx) = chan::<u64>(0);
     in_parallel(operations, procs, move |share| {
@@ -102,7 +100,6 @@ pub(crate) fn prod_cons(operations: u64, procs: u64, capacity: usize, work: u64)
     per_operation(began.elapsed(), operations, each * procs)
 }
 
-/// Receives a value from the buffer of a closed channel.
 pub(crate) fn receive_data_from_closed(operations: u64, _: u64) -> Duration {
     let (tx, rx) = chan(operations as usize);
     (0..operations).for_each(|_| tx.send(()).expect("there is room"));
@@ -112,7 +109,6 @@ pub(crate) fn receive_data_from_closed(operations: u64, _: u64) -> Duration {
     began.elapsed()
 }
 
-/// Makes a channel with room for one, sends and receives.
 pub(crate) fn chan_creation(operations: u64, procs: u64) -> Duration {
     in_parallel(operations, procs, |share| {
         for n in 0..share {
@@ -165,7 +161,6 @@ pub(crate) fn chan_popular(operations: u64, _: u64) -> Duration {
     began.elapsed()
 }
 
-/// A select with a `default` on a closed channel.
 pub(crate) fn chan_closed(operations: u64, procs: u64) -> Duration {
     let (tx, rx) = chan::<()>(0);
     tx.close();

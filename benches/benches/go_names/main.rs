@@ -37,13 +37,11 @@ const BURST: usize = 100;
 /// Go's `CallsPerSched`, of which the number of operations is a multiple.
 const CALLS_PER_SCHED: u64 = 1000;
 
-/// Runs this many operations on this many Ps, and returns the time.
 type Run = fn(operations: u64, procs: u64) -> Duration;
 
 struct Bench {
     package: &'static str,
     name: &'static str,
-    /// Needs another P that runs at the same time.
     is_parallel: bool,
     run: Run,
 }
@@ -238,7 +236,6 @@ fn spin(length: Duration) {
     while began.elapsed() < length {}
 }
 
-/// Starts a thread for each P.
 fn warm_up(procs: u64) {
     let here = Arc::new(AtomicU64::new(0));
     let tasks = (0..procs).map(|_| {

@@ -127,7 +127,6 @@ pub(crate) fn ping_pong_hog(operations: u64, _: u64) -> Duration {
             }
         }
     });
-    // One value circulates.
     let (ping, pinged) = chan(0);
     let (pong, ponged) = chan(0);
     let start = ping.clone();
@@ -153,7 +152,6 @@ pub(crate) fn ping_pong_hog(operations: u64, _: u64) -> Duration {
     took
 }
 
-/// An operation recurses this many frames of a kilobyte.
 pub(crate) fn stack_growth(operations: u64, procs: u64, frames: u64) -> Duration {
     #[inline(never)]
     fn call(left: u64) -> u64 {
@@ -175,7 +173,6 @@ pub(crate) fn stack_growth(operations: u64, procs: u64, frames: u64) -> Duration
     })
 }
 
-/// `excess` goroutines for each P make short calls with `blocking`.
 pub(crate) fn syscall(operations: u64, procs: u64, work: u64, excess: u64) -> Duration {
     in_parallel(operations, procs * excess, move |share| {
         for _ in 0..share {

@@ -7,7 +7,6 @@ use bench_runtime::{chan, go, select, time};
 
 use super::{in_parallel, join_all, local_work, per_operation};
 
-/// Of each goroutine's two channels, one always has an item.
 pub(crate) fn select_uncontended(operations: u64, procs: u64) -> Duration {
     in_parallel(operations, procs, |share| {
         let (tx1, rx1) = chan(1);
@@ -79,7 +78,6 @@ pub(crate) fn select_async_contended(operations: u64, procs: u64) -> Duration {
     })
 }
 
-/// Four selects with a `default`: receive and send, without and with a buffer.
 pub(crate) fn select_nonblock(operations: u64, procs: u64) -> Duration {
     let (_tx1, rx1) = chan::<u8>(0);
     let (tx2, _rx2) = chan::<u8>(0);

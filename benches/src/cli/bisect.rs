@@ -12,7 +12,6 @@ use crate::commits::{Commits, Recipe, short};
 use crate::say::stdout;
 use crate::{lane_program, lanes};
 
-/// The exit status if several commits are left, or the only one is not confirmed.
 const UNSURE: u8 = 1;
 const NO_STEP: u8 = 3;
 

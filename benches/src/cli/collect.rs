@@ -12,7 +12,6 @@ use super::list::{plain_table, trimmed};
 use super::{keep, shell};
 use crate::say::{say, stdout};
 
-/// The exit status if a run is missing or not whole.
 const NOT_ALL: u8 = 1;
 
 pub(super) fn collect(arguments: &CollectArguments) -> anyhow::Result<ExitCode> {

@@ -51,7 +51,6 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// The folder's name, or the file's.
 fn label(path: &Path) -> String {
     let named = match path.file_name() {
         Some(name) if name == super::run::RUN_FILE => path.parent().and_then(Path::file_name),

@@ -80,7 +80,6 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Compares one lane with itself, with the design of a real run.
 fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Run> {
     let toolbox = super::toolbox()?;
     let lane = lanes::find(&arguments.lane).with_context(|| {

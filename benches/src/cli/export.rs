@@ -31,7 +31,6 @@ pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The result file of a run, or those of all runs in a folder.
 fn run_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let file = run_file(path);
     if file.is_file() || !path.is_dir() {

@@ -139,7 +139,6 @@ fn print(
 
     let mut notes = Notes::default();
     let mut matrix = plain_table();
-    // Numbers for the lanes keep the matrix narrow.
     let numbers = (1..=probed.len()).map(|number| number.to_string());
     matrix.set_header(["workload".to_owned()].into_iter().chain(numbers));
     for workload in workloads {
@@ -173,7 +172,6 @@ fn print(
     Ok(())
 }
 
-/// Footnotes, one letter for each reason.
 #[derive(Default)]
 struct Notes(Vec<String>);
 
@@ -210,14 +208,12 @@ fn letter(place: usize) -> String {
 const NARROWEST: u16 = 20;
 const USUAL: u16 = 80;
 
-/// Without frames, as wide as the terminal.
 pub(super) fn plain_table() -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_some_and(|columns| columns < NARROWEST) {
-        // This terminal does not report its size.
         table.set_width(USUAL);
     }
     if !table.is_tty() {
@@ -230,7 +226,6 @@ pub(super) fn plain_table() -> Table {
     table
 }
 
-/// Without the spaces at the ends of lines.
 pub(super) fn trimmed(table: &Table) -> String {
     let lines: Vec<String> = table
         .lines()

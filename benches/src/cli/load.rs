@@ -25,7 +25,6 @@ const PERCENTILES: [(&str, f64); 3] = [
 /// The highest rate that held, and how many times as high the next rate is, which did not hold.
 const RATE: &str = "rate_per_s";
 const GAP: &str = "rate_gap_ratio";
-/// How long the service may take to listen.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
@@ -67,7 +66,6 @@ pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits until the address accepts connections.
 fn reach(host: &str) -> anyhow::Result<SocketAddr> {
     let mut found = host
         .to_socket_addrs()

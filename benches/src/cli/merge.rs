@@ -13,7 +13,6 @@ use super::report::run_file;
 use super::run::{REPORT_FILE, RUN_FILE};
 use crate::say::{say, stdout};
 
-/// The exit status if parts are missing or cut short.
 const INCOMPLETE: u8 = 1;
 
 pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {

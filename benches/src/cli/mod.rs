@@ -56,7 +56,6 @@ fn toolbox() -> Result<Toolbox, LaneProgramError> {
 
 /// The exit status if the reader has closed the pipe, as in shells.
 const READER_GONE: u8 = 141;
-/// The exit status of a command that was used wrongly or failed.
 pub(crate) const FAILED: u8 = 2;
 
 /// Runs the program with the arguments of the process.

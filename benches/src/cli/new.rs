@@ -95,7 +95,6 @@ fn is_name(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// The absolute path of this suite's sources, on which the crate depends.
 fn checkout(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     let folder = named.map_or_else(lane_program::workspace, Path::to_owned);
     let found = folder.canonicalize().ok();
@@ -109,7 +108,6 @@ fn checkout(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 }
 
 fn filled(file: &str, text: &str, name: &str, checkout: &Path, service: bool) -> String {
-    // In a TOML string a backslash and a quote need a backslash.
     let checkout = checkout.display().to_string();
     let checkout = checkout.replace('\\', "\\\\").replace('"', "\\\"");
     let mut text = text

@@ -35,12 +35,10 @@ pub(super) fn leads_to_stdout(target: &Path) -> bool {
     let (Ok(own), Ok(there)) = (own, std::fs::metadata(target)) else {
         return false;
     };
-    // A device such as /dev/null counts as a file.
     let is_device = own.st_mode & nix::libc::S_IFMT == nix::libc::S_IFCHR;
     !is_device && (own.st_dev, own.st_ino) == (there.dev(), there.ino())
 }
 
-/// Prints where a file was written, unless on stdout.
 pub(super) fn show(written: Option<&Path>) -> io::Result<()> {
     written.map_or(Ok(()), |path| writeln!(stdout(), "{}", path.display()))
 }

@@ -61,7 +61,6 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    /// Prints if there is no bar and nothing was printed for [`SILENCE`].
     fn say_if_silent(&mut self, text: impl FnOnce(Duration) -> String) {
         if self.plain && self.spoke.elapsed() >= SILENCE {
             let text = text(self.began.elapsed());
@@ -85,7 +84,6 @@ impl Progress {
     }
 }
 
-/// For the user: `2 min 5 s`, `40 s`.
 pub(super) fn rough(duration: Duration) -> String {
     let seconds = (duration.as_secs_f64() + 0.5) as u64;
     match seconds {

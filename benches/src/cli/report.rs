@@ -18,7 +18,6 @@ pub(super) fn report(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `named` itself, or the file in that folder.
 pub(super) fn run_file(named: &Path) -> PathBuf {
     if named.is_dir() {
         named.join(RUN_FILE)

@@ -26,7 +26,6 @@ use crate::study::{self, Depth, Outcome, Preset, Setup, StudyLane};
 pub(super) const RUN_FILE: &str = "run.jsonl";
 pub(super) const REPORT_FILE: &str = "report.html";
 
-/// The precision of a run of two builds.
 const PRECISION_PERCENT: f64 = 4.0;
 
 /// For a cell of a whole service: ten processes, in a quick run five.
@@ -38,7 +37,6 @@ fn service_cell_s(depth: Depth) -> u64 {
     }
 }
 
-/// The exit status if the time was up before all was measured.
 const NOT_WHOLE: u8 = 1;
 
 /// The time of a whole service in its small form.
@@ -211,7 +209,6 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     }
     if let Some(preset) = arguments.preset {
         let chosen = preset.workloads();
-        // In the preset's order; --workload narrows the choice.
         let named = |id| {
             arguments.workload.is_empty() || workloads.iter().any(|workload| workload.id == id)
         };
@@ -283,9 +280,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         }
     }
     setup.budget *= match arguments.preset {
-        // Computed below.
         None | Some(Preset::Service) => 1,
-        // Twice the lanes of other runs.
         Some(Preset::Peers | Preset::Growth) => 2,
         // Its samples also have the length of the published measurements.
         Some(Preset::Published) => 4,
@@ -308,7 +303,6 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         setup.sample_target = Duration::from_millis(1);
         setup.budget = Duration::from_secs(60);
     }
-    // A run of two builds looks for small differences.
     let precision = arguments.precision.or(base.map(|_| PRECISION_PERCENT));
     if let Some(percent) = precision.filter(|_| arguments.processes.is_none()) {
         setup.be_precise(percent / 100.0);
@@ -334,7 +328,6 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     Ok(setup)
 }
 
-/// Fills the database at `address`, and passes the address to the lanes.
 fn name_database(setup: &mut Setup, address: &str) -> anyhow::Result<()> {
     const SPARE: u64 = 8;
     let allowed = database::fill(address).context("--service")?;
@@ -380,7 +373,6 @@ fn base_program(arguments: &RunArguments) -> anyhow::Result<Option<PathBuf>> {
     })
 }
 
-/// To continue the run in a result file.
 fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<Setup> {
     let header = &so_far.header;
     // A run that ran out of time has an end record, but is not complete.

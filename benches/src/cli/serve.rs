@@ -34,7 +34,6 @@ fn try_bind(address: SocketAddrV4) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves until the load ends the service, and prints its resources.
 pub(super) fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
     let (workload, case) = parameters(&arguments.set)?;

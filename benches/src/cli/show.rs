@@ -63,7 +63,6 @@ pub(super) fn table(run: &Run, analysis: &Analysis, out: &mut impl Write) -> any
     print(run, analysis, false, out)
 }
 
-/// Prints how many comparisons have a verdict, if there are any.
 pub(super) fn tell_decided(
     (decided, all): (usize, usize),
     reference: &str,
@@ -78,7 +77,6 @@ pub(super) fn tell_decided(
     }
 }
 
-/// Prints the tables of the presets whose cells the run has.
 fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Result<()> {
     if let Some(peers) = Peers::of(run, analysis) {
         let mut table = plain_table();
@@ -226,7 +224,6 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
             .into_iter()
             .filter(|row| all || row.quantity.id == first)
             .collect();
-        // Parameters that are the same in all lines are printed once, above them.
         let cases: Vec<&Case> = rows.iter().map(|row| &row.case).collect();
         let many_cases = cases.iter().any(|case| *case != cases[0]);
         let (varying, fixed) = (part(&cases, true), part(&cases, false));
@@ -276,7 +273,6 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
         out,
         "\nEach line: the figure, its 95% interval, its ratio to {reference}, the verdict.\nA ratio is made of pairs of processes: it is not exactly the quotient of the figures."
     )?;
-    // In the words of the page.
     if let Some(typical) = analysis.noise.typical() {
         let (told, all) = analysis.noise.called_different();
         write!(

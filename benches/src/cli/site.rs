@@ -56,7 +56,6 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
     Ok(exit_code(&collection))
 }
 
-/// For a command that continues although a folder cannot be read.
 pub(super) fn exit_code(collection: &Collection) -> ExitCode {
     const NOT_ALL: u8 = 1;
     match collection.unread_count {
@@ -103,7 +102,6 @@ fn note<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::Res
     write(&out.join(LIST), lines.collect::<String>().as_bytes())
 }
 
-/// Removes files that the new site does not have.
 fn remove<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
     for file in files {
         let path = out.join(file);
@@ -153,7 +151,6 @@ fn warn_of_prices(collection: &Collection, prices: &Prices) {
     }
 }
 
-/// Reads the runs of a folder, and prints which are in no figure.
 pub(super) fn collection(folder: &Path) -> anyhow::Result<Collection> {
     let collection =
         Collection::read(folder).with_context(|| format!("reading {}", folder.display()))?;

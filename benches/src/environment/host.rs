@@ -25,7 +25,6 @@ pub fn host() -> Host {
         host.facts.extend([fact]);
         reports::machine::complete(&mut host);
     }
-    // This needs no /proc.
     let memory_bytes = nix::sys::sysinfo::sysinfo().map_or(0, |facts| facts.ram_total());
     Host {
         name: System::host_name().unwrap_or_default(),
@@ -43,7 +42,6 @@ fn operating_system() -> String {
     }
 }
 
-/// The hypervisor's own name, from the CPU.
 #[cfg(target_arch = "x86_64")]
 fn hypervisor_signature(host: &Host) -> Option<String> {
     let flags = host.cores.first()?.cpuinfo.get("flags")?;
@@ -74,7 +72,6 @@ fn read(root: &Path) -> Host {
     let nodes = list(root.join("sys/devices/system/node/online"));
     let nodes_count = match nodes {
         Some(nodes) => nodes.len(),
-        // A kernel without NUMA has no folder for nodes.
         None => usize::from(cpu.is_dir()),
     };
     let mut host = Host {
@@ -112,7 +109,6 @@ fn distinct<'a>(of: impl Iterator<Item = Option<&'a String>>) -> u32 {
 struct Place {
     number: usize,
     fields: BTreeMap<String, String>,
-    /// A text that only the CPUs of its core share.
     core: Option<String>,
     socket: Option<String>,
     caches: Vec<Cache>,
@@ -187,7 +183,6 @@ impl Place {
     }
 }
 
-/// In the order of the first CPU of each kind.
 fn kinds(places: Vec<Place>) -> Vec<Cores> {
     let mut by_kind: BTreeMap<_, Vec<Place>> = BTreeMap::new();
     for place in places {
@@ -393,7 +388,6 @@ fn facts(root: &Path, first_cpu: Option<usize>) -> BTreeMap<String, Value> {
     facts
 }
 
-/// `None` without a driver.
 fn memory_controllers(root: &Path) -> Option<usize> {
     let entries = std::fs::read_dir(root.join("sys/devices/system/edac/mc")).ok()?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -423,7 +417,6 @@ fn cloud_instance_type(root: &Path) -> Option<String> {
     }
     let text = text(root.join("run/cloud-init/instance-data.json"))?;
     let data: Value = serde_json::from_str(&text).ok()?;
-    // Google's name is a path with the number of the owner's project.
     let name = find(&data)?.rsplit('/').next()?;
     (!name.is_empty() && !name.contains("redacted")).then(|| name.to_owned())
 }

@@ -11,11 +11,8 @@ struct Machine {
     cpuinfo: String,
 }
 
-/// A CPU's files: `{n}` is its number.
 struct Kind<'a> {
-    /// Its block of `/proc/cpuinfo`: one entry for each field.
     cpuinfo: &'a [&'a str],
-    /// The number of CPUs in a core, and in a socket.
     core: usize,
     socket: usize,
     /// Level, kind, size, and how many CPUs share it.
@@ -63,7 +60,6 @@ impl Machine {
                     .push_str(&format!("{}\n", field.replace("{n}", &cpu.to_string())));
             }
             self.cpuinfo.push('\n');
-            // Groups start at the first CPU of the kind.
             let list = |size: usize| {
                 let shifted = group(cpu - own, size);
                 let numbers: Cpus = shifted.parse().unwrap();

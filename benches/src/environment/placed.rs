@@ -23,7 +23,6 @@ pub(super) fn placed() -> Map<String, Value> {
     PLACED.get_or_init(find).clone()
 }
 
-/// The output of `scontrol show KIND NAME`; `None` if it fails.
 fn scontrol(kind: &str, name: &str) -> Option<String> {
     let output = Command::new("scontrol")
         .args(["--oneliner", "show", kind, name])
@@ -158,7 +157,6 @@ mod tests {
         ] {
             assert!(alone("6", 8, old, ""), "{old}");
         }
-        // Reserved by the job.
         assert!(alone(
             "6",
             8,

@@ -57,7 +57,6 @@ fn build(facts: &mut BTreeMap<String, Value>) {
     put(facts, "libc", maps.as_deref().and_then(libc_version));
 }
 
-/// `maps`: the text of `/proc/PID/maps`.
 fn mapped(maps: &str) -> impl Iterator<Item = &str> {
     maps.lines()
         .filter_map(|line| line.split_whitespace().nth(5))

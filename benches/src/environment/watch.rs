@@ -69,7 +69,6 @@ impl Watch {
     }
 }
 
-/// For the result file.
 pub(crate) fn as_values(readings: &Readings) -> BTreeMap<String, Value> {
     readings
         .iter()
@@ -170,7 +169,6 @@ impl Counters {
     }
 }
 
-/// Readings that do not accumulate.
 fn states() -> Readings {
     let mut readings = Readings::new();
     if let Ok(load) = procfs::LoadAverage::current() {

@@ -18,7 +18,6 @@ use std::time::Duration;
 use perf_event::events::{Hardware, Software};
 use perf_event::{Builder, Counter};
 
-/// An event by its name in result files.
 type Named<E> = (&'static str, E);
 
 const HARDWARE: [Named<Hardware>; 4] = [
@@ -97,11 +96,9 @@ impl Event for Counter {
 struct Open {
     name: &'static str,
     event: Box<dyn Event>,
-    /// The value when the counting began.
     begun: Option<Reading>,
 }
 
-/// Of one process, its threads and its children.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     open: Vec<Open>,
@@ -219,13 +216,11 @@ mod tests {
         Some(kind.into())
     }
 
-    /// Its result for each event, by name.
     struct InventedKernel<F>(F);
 
     #[derive(Clone, Copy, Debug, Default)]
     struct InventedEvent {
         per_reading: i64,
-        /// The share of the time in which the hardware counts it.
         share_percent: u64,
         fails_to_enable: bool,
         readings: u64,
@@ -326,7 +321,6 @@ mod tests {
                 "page_faults"
             ]
         );
-        // Counted, but did not occur.
         assert_eq!(counted["instructions"], 0);
     }
 
@@ -391,7 +385,6 @@ mod tests {
 
     #[test]
     fn events_that_cannot_be_opened_are_absent_and_not_zero() {
-        // No process has this number.
         let mut none = Counters::of_process(i32::MAX);
         assert!(none.refused.iter().all(Option::is_some));
         none.begin();

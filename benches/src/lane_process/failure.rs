@@ -54,7 +54,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Names the limit if a limit is the reason.
     pub(super) fn of_start(program: &Path, error: &io::Error) -> Self {
         let limits = match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EMFILE) => "ulimit -n",

@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 const LINES: usize = 12;
 const LINE_BYTES: usize = 400;
 
-/// The last lines of a stream of bytes, in bounded memory.
 #[derive(Debug, Default)]
 pub(super) struct LastWords {
     lines: VecDeque<String>,
@@ -39,7 +38,6 @@ impl LastWords {
         self.lines.push_back(line);
     }
 
-    /// Oldest first.
     pub(super) fn text(&mut self) -> String {
         self.end_line();
         self.lines.make_contiguous().join("\n")

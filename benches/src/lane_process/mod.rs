@@ -57,9 +57,7 @@ use crate::cpus::Cpus;
 /// How often a wait checks for a Ctrl-C and for the child's end. The end of the pipes does not show
 /// the child's end: its own children may keep them open.
 const SLICE: Duration = Duration::from_millis(100);
-/// The time for a lane to exit after its pipes were closed.
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
-/// The characters of a wrong answer that a message shows.
 const EXCERPT: usize = 120;
 
 /// Variables that set a lane's number of threads. They are removed, so that the number depends only
@@ -120,7 +118,6 @@ pub struct Stop(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     asked: AtomicBool,
-    /// The process group of the running lane; 0 for none.
     group: AtomicI32,
 }
 
@@ -165,9 +162,7 @@ pub struct LaneProcess {
     refused: Vec<Step>,
     /// Whether processes that leave the group become children of this process.
     adopts: bool,
-    /// How the child ended.
     reaped: Option<WaitStatus>,
-    /// All processes of the lane were ended.
     ended: bool,
 }
 
@@ -370,7 +365,6 @@ impl LaneProcess {
     /// [`LaneFailure`] if it had to be killed, or ended with another status than 0.
     pub fn quit(mut self) -> Result<(), LaneFailure> {
         const ASKED: &str = "to finish";
-        // The wait below finds a lane that is dead already.
         let _ = self.send(&Request::Quit);
         drop(self.child.stdin.take());
         let deadline = Instant::now() + EXIT_LIMIT;
@@ -487,7 +481,6 @@ impl LaneProcess {
         }
     }
 
-    /// Whether stdout, and stderr, can be read without blocking.
     fn wait_readable(&self, limit: Duration) -> nix::Result<[bool; 2]> {
         // Rounded up: a wait of 0 ms would spin.
         let millis = u16::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
@@ -679,7 +672,6 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// How many processes the out-of-memory killer has ended; 0 if not known.
 fn oom_kills() -> u64 {
     let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
     let count = |line: &str| line.strip_prefix("oom_kill ")?.trim().parse().ok();

@@ -26,7 +26,6 @@ pub(super) enum Step {
 impl Step {
     const ALL: [Self; 3] = [Self::Group, Self::Pin, Self::DeathSignal];
 
-    /// The system call, and the effect of its refusal.
     pub(super) fn refused(self) -> &'static str {
         match self {
             Self::Group => {

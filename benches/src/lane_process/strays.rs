@@ -66,7 +66,6 @@ impl Mark {
     }
 }
 
-/// None if `/proc` has no list.
 fn children() -> impl Iterator<Item = Pid> {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
     tasks.flatten().flat_map(|task| {

@@ -117,7 +117,6 @@ pub fn find(name: &str) -> Option<LaneEntry> {
     all().into_iter().find(|lane| lane.name == name)
 }
 
-/// Splits `go@1.26` into lane and version; `None` for a name without a version.
 pub(crate) fn versioned(name: &str) -> Option<(&str, &str)> {
     name.split_once('@')
         .filter(|_| !reports::run::is_base(name))

@@ -21,10 +21,8 @@ const MOST_ITERATIONS: u64 = 1_000_000_000;
 /// Numbers below this are exact in every language.
 const EXACT: u64 = 1 << 53;
 
-/// Of one cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Cost {
-    /// From the start of the lane to its hello.
     pub(super) process_ns: f64,
     /// A sample's time outside its timed section.
     pub(super) around_ns: f64,
@@ -131,7 +129,6 @@ pub(super) fn checked_sample(
 
 pub(super) struct Tried {
     pub(super) cost: Cost,
-    /// The counts of the trial's last sample.
     pub(super) counters: Option<Counters>,
 }
 

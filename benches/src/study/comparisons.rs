@@ -70,9 +70,7 @@ struct Cell {
     case: usize,
     /// Of a control: the cell that it measures again.
     twin: Option<usize>,
-    /// The main figure of each process, by round.
     figures: BTreeMap<u64, f64>,
-    /// Of all its processes.
     took: (Duration, u32),
     given_up: bool,
 }
@@ -81,9 +79,7 @@ struct Cell {
 struct Case {
     workload: String,
     cells: Vec<usize>,
-    /// Rounds in which it was measured.
     rounds: u64,
-    /// It may be measured after the plan's rounds.
     grows: bool,
     /// The order of the cells in its last block.
     order: Vec<usize>,
@@ -189,7 +185,6 @@ impl Comparisons {
         case.rounds = case.rounds.max(round + 1);
     }
 
-    /// The cell will not be measured again.
     pub(super) fn give_up(&mut self, at: usize) {
         self.cells[at].given_up = true;
     }
@@ -251,7 +246,6 @@ impl Comparisons {
         }
     }
 
-    /// Judges as the report's page of main figures does.
     fn judge_verdicts(&mut self) {
         let workload = |one: &Comparison| self.cases[self.cells[one.ours].case].workload.as_str();
         let deviations = |of: Option<&str>| -> Vec<f64> {
@@ -399,7 +393,6 @@ impl Comparisons {
         })
     }
 
-    /// The expected verdicts a second of a block of this case.
     fn worth(&self, at: usize, cost: f64) -> f64 {
         let more = |one: &Comparison| {
             let due = looks::next(one.looked).map_or(f64::INFINITY, |due| due as f64);
@@ -416,7 +409,6 @@ impl Comparisons {
         self.open(at).map(|one| 1.0 / (more(one) * cost)).sum()
     }
 
-    /// The expected seconds of a block of these cells, from their earlier processes.
     fn cost(&self, plan: &Plan, cells: &BTreeSet<usize>) -> f64 {
         let of = |&at: &usize| match self.cells[at].took {
             (_, 0) => plan.cells[at].estimate_ns as f64 / 1e9,
@@ -445,7 +437,6 @@ mod tests {
 
     const LANES: [&str; 3] = ["thread", "a", "b"];
 
-    /// `workloads` with three lanes each; the first lane has a control.
     fn plan(workloads: &[&str]) -> Plan {
         let mut cells = Vec::new();
         for workload in workloads {

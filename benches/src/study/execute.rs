@@ -22,7 +22,6 @@ use crate::lane_process::Stop;
 use crate::scratch::Scratch;
 
 const IDLE_WATCH: Duration = Duration::from_millis(400);
-/// The parameter of workloads that read temporary files.
 const FILES: &str = "file_bytes";
 
 /// Why there is no run.
@@ -253,7 +252,6 @@ fn other_than(begun: &Header, lanes: &[ProbedLane]) -> Option<String> {
     })
 }
 
-/// A lane that uses another number of CPUs than it was given cannot be compared with the others.
 fn cpus_taint(lane: &ProbedLane, setup: &Setup) -> Option<Taint> {
     let Known::Runs(_, hello) = &lane.known else {
         return None;
@@ -271,7 +269,6 @@ fn cpus_taint(lane: &ProbedLane, setup: &Setup) -> Option<Taint> {
     })
 }
 
-/// The taints of the refused steps, each step once.
 fn refusals(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
     let refused: BTreeSet<&str> = lanes.iter().flat_map(|lane| lane.refused.clone()).collect();
     refused.into_iter().map(|step| Taint {
@@ -290,7 +287,6 @@ struct Trials {
     counters: Vec<Counters>,
 }
 
-/// Returns the cells that fail as failures.
 fn try_cells(
     setup: &Setup,
     lanes: &[ProbedLane],

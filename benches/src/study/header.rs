@@ -15,10 +15,8 @@ use super::probe::{Known, ProbedLane};
 use super::setup::Setup;
 use crate::environment;
 
-/// The smallest effect that gets a verdict.
 pub(super) const THRESHOLD_RATIO: f64 = 0.05;
 
-/// The name of the plan in the design.
 pub(super) const PLAN: &str = "plan";
 
 pub(super) fn header(setup: &Setup, lanes: &[ProbedLane], plan: &Plan) -> Header {
@@ -63,7 +61,6 @@ pub(super) fn header(setup: &Setup, lanes: &[ProbedLane], plan: &Plan) -> Header
     }
 }
 
-/// RFC 3339, with the host's offset.
 pub(super) fn now() -> String {
     let now = jiff::Zoned::now();
     now.timestamp()
@@ -192,7 +189,6 @@ fn axis(workload: &Workload, cases: &[&Parameters]) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// A variant by its name in the header.
 fn named<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
     serde_json::from_value(json!(name)).ok()
 }
@@ -224,7 +220,6 @@ fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
-/// In the order of the catalogue.
 fn groups(workloads: &[&Workload]) -> Vec<WorkloadGroup> {
     let is_run = |group: &&catalogue::Group| {
         let mut members = workloads.iter();

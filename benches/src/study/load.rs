@@ -28,7 +28,6 @@ use crate::lane_process::LaneCommand;
 
 /// The generator computes this limit from its CPU time, which other programs change little.
 const OWN_LIMIT: &str = "load_limit_per_s";
-/// The median counts.
 const TRIES: usize = 5;
 /// About a fifth of a second for a generator on one CPU.
 const REQUESTS: u64 = 40_000;
@@ -50,7 +49,6 @@ struct Split {
     generator: Cpus,
 }
 
-/// What the limit depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Connections {
     count: u64,
@@ -141,7 +139,6 @@ impl Load {
         (command, split.server.clone())
     }
 
-    /// Why no lane measures this case.
     pub(super) fn refusal(
         &self,
         workload: &Workload,
@@ -233,7 +230,6 @@ impl Split {
     }
 }
 
-/// `None` without CPUs.
 fn list(numbers: &[usize]) -> Option<Cpus> {
     let words: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     words.join(",").parse().ok()
@@ -349,11 +345,9 @@ fn is_readable(pipe: &impl AsFd, timeout: Duration) -> bool {
     poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
 }
 
-/// The content of the pipe of a process that has ended.
 fn all_of(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
-        // After an error, the bytes read so far are returned.
         let _ = pipe.read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()

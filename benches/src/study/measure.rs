@@ -26,7 +26,6 @@ use crate::environment::{
 };
 use crate::lane_process::{LaneCommand, LaneProcess, Stop};
 
-/// A run is cut short after this many times its budget.
 const OVERRUN: f64 = 1.2;
 /// Samples of a process that is this many times as slow as planned are shortened, so it ends before
 /// the time limit. Such factors occur: a hand-over through the kernel costs a hundred times as much
@@ -85,12 +84,10 @@ pub(super) struct State<'a> {
     given_up: BTreeSet<CellKey>,
     crashes: BTreeMap<CellKey, u64>,
     outcome: Outcome,
-    /// The highest clock rate after any block so far.
     fastest_hz: f64,
     /// The time of the blocks so far: as planned, and as measured.
     paced: (Duration, Duration),
     comparisons: Comparisons,
-    /// The main quantity of each workload, for the comparisons.
     quantities: BTreeMap<String, Quantity>,
     /// Lanes in languages that are compiled while they run.
     late: BTreeSet<&'a str>,
@@ -244,7 +241,6 @@ impl<'a> State<'a> {
         self.comparisons.judge();
     }
 
-    /// Adds a process to the comparisons.
     fn learn(&mut self, at: usize, round: u64, samples: &[Sample], took: Duration) {
         let quantity = self.quantities.get(&self.plan.cells[at].workload);
         let figures: Vec<f64> = quantity.map_or_else(Vec::new, |quantity| {
@@ -482,7 +478,6 @@ struct Asked {
     iterations: u64,
     migrations_count: Option<u64>,
     warm_up: Option<reports::schema::WarmUp>,
-    /// Why there are no more samples.
     refusal: Option<Refusal>,
 }
 
@@ -498,7 +493,6 @@ fn iterations_after(cell: &PlannedCell, iteration_ns: Option<f64>) -> u64 {
     }
 }
 
-/// As the result file describes them.
 fn quantities(setup: &Setup, plan: &Plan) -> BTreeMap<String, Quantity> {
     let main = |workload: &&'static Workload| {
         let quantity = Quantity::main_of(&describe(workload, plan))?;

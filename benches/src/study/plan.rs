@@ -20,9 +20,7 @@ const SHORTEST_SAMPLE_NS: f64 = 1e6;
 const FEWEST_SAMPLES: u64 = 3;
 /// The share of the budget for the first rounds. The rest is for undecided comparisons.
 const FIRST_ROUNDS: f64 = 0.6;
-/// The length of a piece of the warm-up, as a share of a sample.
 const WARM_UP: f64 = 0.25;
-/// The usual number of pieces of a warm-up: see `warm_up`.
 const USUAL_PIECES: f64 = 2.0;
 /// A cell with a fixed number of iterations, or one, can only warm up by whole samples, unless they
 /// are longer than this.
@@ -93,7 +91,6 @@ pub(super) struct Candidate {
     pub(super) parameters: Parameters,
     pub(super) control: bool,
     pub(super) processes_count: u64,
-    /// More processes are started when needed.
     pub(super) grows: bool,
     /// The language is compiled while it runs: a program gets faster for seconds.
     pub(super) compiles_late: bool,
@@ -311,7 +308,6 @@ fn case_cost(
         .sum()
 }
 
-/// Of the spare cases.
 fn most_expensive_case(
     candidates: &[Candidate],
     cells: &[PlannedCell],
@@ -372,7 +368,6 @@ fn is_code(workload: &str, parameter: &str) -> bool {
     })
 }
 
-/// As text: `100 tasks, sleep 5 ns`.
 fn describe(parameters: &Parameters) -> String {
     if parameters.is_empty() {
         return "no parameters".to_owned();
@@ -436,7 +431,6 @@ fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> 
     blocks
 }
 
-/// In random order, the two builds of a lane adjacent.
 pub(super) fn shuffled(
     mut order: Vec<usize>,
     cells: &[PlannedCell],

@@ -131,7 +131,6 @@ fn published_cells() -> impl Iterator<Item = &'static published::Cell> {
     judged.flat_map(published::Figure::cells)
 }
 
-/// The cases, with each of these values for the parameter `name`.
 pub(super) fn with_values(cases: Vec<Parameters>, name: &str, values: &[u64]) -> Vec<Parameters> {
     let without: BTreeSet<Parameters> = cases
         .into_iter()

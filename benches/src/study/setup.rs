@@ -69,7 +69,6 @@ impl StudyLane {
 pub(super) const TASKS: &str = "tasks_count";
 /// A memory workload with one number of tasks has no slope. Its interval needs this many processes.
 const FEWEST_OF_COUNT: u64 = 3;
-/// Processes of a workload in its small form.
 pub(super) const FEW: u64 = 3;
 /// With this many tasks, a process takes seconds.
 const SLOW_COUNT: u64 = 1_000_000;
@@ -222,7 +221,6 @@ impl Setup {
             })
     }
 
-    /// If every lane runs every workload.
     pub(super) fn cells_count(&self) -> usize {
         let cases = self.workloads.iter().map(|one| self.cases(one).len());
         cases.sum::<usize>() * self.lanes.len()
@@ -306,7 +304,6 @@ pub(super) fn is_memory(workload: &Workload) -> bool {
     workload.metrics.first() == Some(&MetricKind::MemoryLedger)
 }
 
-/// Readable, and different from that of another run.
 fn run_id(seed: u64) -> String {
     let now = jiff::Timestamp::now().as_nanosecond();
     // Two close times differ only in their low bits, so the bits are mixed.

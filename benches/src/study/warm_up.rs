@@ -11,7 +11,6 @@
 
 /// A piece counts as faster if it is faster by more than this share.
 const FLAT: f64 = 0.05;
-/// The fewest pieces of a flat warm-up.
 const PIECES: usize = 2;
 /// The same for a language that is compiled while it runs.
 const LATE_PIECES: usize = 4;
@@ -37,9 +36,7 @@ pub(super) fn most_ns(piece_ns: f64, compiles_late: bool) -> f64 {
 
 #[derive(Debug, Default)]
 pub(super) struct WarmUp {
-    /// The time of an iteration in each piece.
     pieces: Vec<f64>,
-    /// The time of all pieces.
     pub(super) elapsed_ns: u64,
 }
 
@@ -50,7 +47,6 @@ impl WarmUp {
         self.elapsed_ns += elapsed_ns;
     }
 
-    /// The process gets no faster.
     pub(super) fn is_flat(&self, compiles_late: bool) -> bool {
         let (pieces, least_ns) = match compiles_late {
             true => (LATE_PIECES, LATE_LEAST_NS),
@@ -78,7 +74,6 @@ impl WarmUp {
 mod tests {
     use super::*;
 
-    /// After how many pieces of a hundred iterations a warm-up is flat.
     fn flat_after(compiles_late: bool, piece_ns: impl Fn(usize) -> u64) -> usize {
         let mut warm_up = WarmUp::default();
         let pieces = 1..=1_000;

@@ -563,7 +563,6 @@ impl Parameter {
     }
 }
 
-/// For `workers_count`: from 1 to the number of CPUs.
 const EVERY_WORKER_COUNT: &[u64] = &[u64::MAX];
 
 /// The value of a parameter.
@@ -643,7 +642,6 @@ mod tests {
         }
     }
 
-    /// The kernel `collatz` exists only in tests.
     #[test]
     fn new_kernel_is_one_file_and_one_line_and_runs_on_every_lane_with_the_shape() {
         let collatz = find("cpu.collatz").expect("the catalogue has it");

@@ -19,7 +19,6 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Writes the files and syncs them to the disk.
     pub(crate) fn create(count: usize, size: u64) -> Result<Self, Failure> {
         let folder = tempfile::tempdir().map_err(|error| {
             Failure::host("making a folder in TMPDIR", &error, "the space in TMPDIR")
@@ -37,7 +36,6 @@ impl Files {
         self.folder.path().join(index.to_string())
     }
 
-    /// Makes the kernel drop the files' pages from its cache.
     pub(crate) fn forget(&self) -> Result<(), Failure> {
         for index in 0..self.count as u64 {
             let file = File::open(self.path(index))

@@ -65,7 +65,6 @@ pub(crate) fn is_killed_for(calls: &[libc::c_long]) -> bool {
     matches!(child.and_then(wait), Ok(Err(Signal::SIGSYS)))
 }
 
-/// Kills and reaps the remaining children.
 pub(crate) fn end_all() {
     loop {
         // Children that have ended are reaped before any is killed, because the id of a reaped

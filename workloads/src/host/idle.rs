@@ -10,7 +10,6 @@ pub(crate) fn idle_ns(cpu: usize) -> Option<u64> {
     Some(ticks * (1_000_000_000 / ticks_per_s as u64))
 }
 
-/// The fields of `/proc/stat`: user, nice, system, idle, iowait, …
 fn ticks(text: &str, cpu: usize) -> Option<u64> {
     let name = format!("cpu{cpu}");
     let mut lines = text.lines().map(str::split_whitespace);

@@ -48,7 +48,6 @@ impl Resident {
         Ok(resident)
     }
 
-    /// Writes a byte in each of the first `pages` pages.
     pub(crate) fn touch(&mut self, pages: u64) {
         for offset in (0..self.size).step_by(PAGE_BYTES).take(pages as usize) {
             // SAFETY: the offset lies within the mapping, which this value owns.

@@ -111,7 +111,6 @@ impl Arena {
         number.store(kind.index(self) as u64, Ordering::Relaxed);
     }
 
-    /// For `number` of a process that has ended.
     pub(crate) fn failure(&self, number: &Number) -> Failure {
         // Index 0 is the counter's: no failure was stored.
         let index = number.load(Ordering::Relaxed) as usize;
@@ -151,7 +150,6 @@ impl Number {
         (ptr::from_ref(self.0).addr() - arena.words.as_ptr().addr()) / size_of::<u64>()
     }
 
-    /// The first four bytes.
     fn futex(&self) -> &AtomicU32 {
         // SAFETY: the first four bytes of an `AtomicU64` are a valid and aligned `AtomicU32`. No
         // code uses the whole of a number that is a futex: those of gates and locks are private.

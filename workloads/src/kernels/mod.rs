@@ -129,7 +129,6 @@ mod tests {
         };
         assert_eq!(of(1), of(16));
         assert_eq!(of(1), of(3));
-        // With a limit of one step, each of the 256 points makes one.
         assert_eq!(
             total(
                 mandelbrot::KERNEL,

@@ -57,7 +57,6 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// The settings with which this host can make a ring, or why it cannot.
 static RING: LazyLock<Result<ProactorBuilder, String>> = LazyLock::new(|| {
     let calls = [
         libc::SYS_io_uring_setup,
@@ -88,7 +87,6 @@ fn suited(make: impl Fn(&ProactorBuilder) -> io::Result<()>) -> io::Result<Proac
     }
 }
 
-/// The system calls that a seccomp filter must allow.
 const CALLS: &str = "io_uring_setup, io_uring_enter and io_uring_register";
 
 fn no_ring(error: &io::Error) -> String {
@@ -107,7 +105,6 @@ fn no_ring(error: &io::Error) -> String {
 }
 
 struct Compio {
-    /// The runtimes of the last sample, with what they depend on.
     current: Option<(Cores, (usize, Rule))>,
 }
 
@@ -210,7 +207,6 @@ impl Tasks {
     }
 }
 
-/// On this thread's runtime. Returns the sum of the results.
 async fn run_part<F: Future<Output = Result<u64, Failure>> + 'static>(
     numbers: impl Iterator<Item = u64>,
     body: impl Fn(u64) -> F,
@@ -272,7 +268,6 @@ async fn run(tasks: Tasks, order: Order) -> Result<Outcome, Failure> {
     }
 }
 
-/// Each iteration returns a part of the checksum. `before` is not timed.
 async fn repeat(
     order: &Order,
     before: impl Fn() -> Result<(), Failure>,
@@ -379,7 +374,6 @@ async fn fanout(tasks: &Tasks, order: &Order) -> Result<Outcome, Failure> {
     .await
 }
 
-/// The waits are tasks of the same runtime.
 async fn answer(request: u64, waits: u64, wait: Duration, steps: u64) -> Result<u64, Failure> {
     let waiting: Vec<_> = (0..waits).map(|_| spawn(sleep(wait))).collect();
     let mut sum = lehmer::after(request, steps) % 1_000;

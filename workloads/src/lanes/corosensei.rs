@@ -93,7 +93,6 @@ impl Bare {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// In turn, as a scheduler with one queue would.
     fn yields(&mut self, order: &Order) -> Result<Outcome, Failure> {
         let yields = order.get("yields_count") * order.iterations;
         let mut routines = Vec::new();
@@ -127,7 +126,6 @@ impl Bare {
         Ok(Outcome::new(meter.finish(), checksum))
     }
 
-    /// A resumption is a message, and a suspension the message back.
     fn ping_pong(&mut self, order: &Order) -> Result<Outcome, Failure> {
         let rounds = order.get("rounds_count") * order.iterations;
         let mut other = Routine::with_stack(self.stack()?, move |yielder, first| {

@@ -76,7 +76,6 @@ impl Lane for Processes {
 }
 
 impl Processes {
-    /// The cost of a fork from a parent with much memory.
     fn fork_resident(&self, order: &Order) -> Result<Outcome, Failure> {
         let resident = Resident::new(order.get("resident_bytes"), order.get("huge") == 1);
         let mut resident = resident.map_err(|error| {
@@ -127,7 +126,6 @@ impl Processes {
     }
 }
 
-/// A child, and the slot for its number or its [`Failure`].
 struct Task {
     child: Pid,
     number: Number,

@@ -112,7 +112,6 @@ const END: u64 = u64::MAX;
 struct Worker {
     child: Pid,
     socket: UnixStream,
-    /// Jobs without a received result.
     given: usize,
 }
 

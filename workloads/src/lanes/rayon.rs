@@ -100,7 +100,6 @@ fn repeat(order: &Order, run: impl Fn() -> u64) -> Result<Outcome, Failure> {
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// The sum of `job` over 0 to `count`, with a task for each number.
 fn run_all(splits: bool, count: u64, job: &(dyn Fn(u64) -> u64 + Sync)) -> u64 {
     match count {
         1 if splits => join(|| job(0), || ()).0,

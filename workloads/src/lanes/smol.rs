@@ -57,11 +57,9 @@ impl Lane for Smol {
     }
 }
 
-/// As smol's documentation recommends.
 struct Crew {
     executor: Arc<Executor<'static>>,
     threads: Vec<JoinHandle<()>>,
-    /// Closed to end the threads.
     stop: Sender<()>,
 }
 

@@ -132,7 +132,6 @@ impl Lane for Goroutines {
         if outcome.is_ok() {
             self.current = Some((runtime, procs));
         } else {
-            // This ends all goroutines of the sample.
             let _ = runtime.shutdown();
         }
         outcome

@@ -109,7 +109,6 @@ struct Connection {
     received: usize,
     right: bool,
     unsent: VecDeque<u8>,
-    /// The next request of a closed loop.
     next: u64,
 }
 
@@ -149,7 +148,6 @@ impl<'a> Echo<'a> {
         Ok(client)
     }
 
-    /// On a connection whose requests are all answered.
     fn send_burst(&mut self, index: usize, now: u64) -> anyhow::Result<()> {
         let Plan {
             connections, burst, ..
@@ -165,7 +163,6 @@ impl<'a> Echo<'a> {
         Ok(())
     }
 
-    /// Sends these requests, given by number and due time, in one write.
     fn send(
         &mut self,
         index: usize,

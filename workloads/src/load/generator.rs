@@ -35,7 +35,6 @@ use crate::host::usage::Usage;
 use crate::host::{affinity, clock::now_ns, open_files};
 use crate::measure::Latencies;
 
-/// The variable that holds the generator's CPUs.
 const CPUS: &str = "THREADBARE_LOAD_CPUS";
 /// The variable that holds the generator's limit in requests a second, as the study measured it.
 const LIMIT: &str = "THREADBARE_LOAD_LIMIT";
@@ -52,7 +51,6 @@ pub(super) trait Client: Send {
     /// Sends some of the due requests. Returns whether it sent any, and when to call it again at
     /// the latest (`None`: after an event).
     fn send_due(&mut self) -> anyhow::Result<(bool, Option<u64>)>;
-    /// Sends bytes that the socket did not accept before.
     fn flush(&mut self, connection: usize) -> anyhow::Result<()>;
     /// Reads until the connection's socket is empty, or to the end of the stream if `ends`.
     fn receive(&mut self, connection: usize, ends: bool, block: &mut [u8]) -> anyhow::Result<()>;
@@ -69,7 +67,6 @@ pub(super) trait Client: Send {
         }
         Ok(has_come)
     }
-    /// How many requests of the schedule have not ended.
     fn left(&self) -> u64;
     fn tally(&mut self) -> Tally;
 }
@@ -77,11 +74,9 @@ pub(super) trait Client: Send {
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     pub(super) latencies: Latencies,
-    /// Requests with a right answer.
     pub(super) right: u64,
     /// Requests that an overloaded server refused.
     pub(super) shed: u64,
-    /// Requests that failed in another way.
     pub(super) errors: u64,
     /// Requests never sent, because no connection was free in time; part of `errors`.
     pub(super) given_up: u64,
@@ -262,7 +257,6 @@ impl Threads {
         Self { count, own, spins }
     }
 
-    /// Runs `work` on each of `inputs`, each on its own thread. The threads begin together.
     pub(super) fn each<I: Send, T: Send>(
         &self,
         inputs: impl IntoIterator<Item = I>,
@@ -460,7 +454,6 @@ impl<C: Client> Part<C> {
     }
 }
 
-/// Registers the connection with `poller` under `index`.
 pub(super) fn connect(
     address: SocketAddr,
     poller: &Epoll,

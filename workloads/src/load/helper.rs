@@ -30,7 +30,6 @@ pub(crate) struct Helper {
 }
 
 impl Helper {
-    /// Waits until the program listens. Blocks the thread.
     pub(crate) fn start(what: &'static str, arguments: &[String]) -> Result<Self, Failure> {
         let program = super::program()?;
         let mut child = Command::new(&program)

@@ -51,7 +51,6 @@ pub(super) trait Service {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Found {
-    /// By the rule at the top of this file.
     pub(super) highest: u64,
     /// The next higher tried rate over `highest`; 4 if there is none.
     pub(super) gap: f64,
