@@ -84,7 +84,6 @@ fn hello(entry: &Entry, cpus: usize) -> Hello {
     }
 }
 
-/// A valid order, or the error in the request.
 fn order(
     entry: &Entry,
     id: String,
@@ -179,7 +178,6 @@ enum Line {
     End,
 }
 
-/// Holds no more than the protocol allows.
 fn next_line(input: &mut impl BufRead) -> io::Result<Line> {
     let mut line = Vec::new();
     input

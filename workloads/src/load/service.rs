@@ -28,7 +28,6 @@ const REPEATS: u32 = 2;
 const LATE_OF: u64 = 100;
 /// The warm-up is this part of the search's time: one second in the preset.
 const WARM_UP_PART: u64 = 5;
-/// Requests in progress when the shutdown is requested.
 const LAST: u64 = 8;
 /// The rates at which latencies are reported, in percent of the highest rate, with their figures.
 /// The last is more than the service can carry.
@@ -38,19 +37,15 @@ const LEVELS: [(u64, [&str; 3]); 4] = [
     (100, ["at_100_ns_p50", "at_100_ns_p99", "at_100_ns_p999"]),
     (150, ["at_150_ns_p50", "at_150_ns_p99", "at_150_ns_p999"]),
 ];
-/// A surge offers this many times half of the highest rate.
 const SURGE_TIMES: u64 = 4;
 const NOTHING: &[u8] = b"POST /nothing HTTP/1.1\r\nHost: service\r\nContent-Length: 0\r\n\r\n";
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plan {
     pub(super) address: SocketAddr,
-    /// Opened before the clock starts.
     pub(super) connections: u64,
-    /// How long half of the highest rate is offered.
     pub(super) hold_ns: u64,
     pub(super) try_ns: u64,
-    /// The length of the search.
     pub(super) search_ns: u64,
     /// The limit for the 99th percentile of latency.
     pub(super) limit_ns: u64,
@@ -505,7 +500,6 @@ fn wait_for_end(address: SocketAddr) -> anyhow::Result<Report> {
     let metrics = [
         ("threads_count", threads),
         ("memory_bytes", bytes),
-        // All use belongs to the one operation.
         ("load_asked_count", 1),
     ];
     Ok(Report {
@@ -522,7 +516,6 @@ fn wait_for_end(address: SocketAddr) -> anyhow::Result<Report> {
     })
 }
 
-/// Returns when the service has answered one request.
 fn open_idle(address: SocketAddr, time: Duration) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, time)?;
     stream.set_read_timeout(Some(time))?;
@@ -605,7 +598,6 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     struct Design {
         in_flight: usize,
-        /// One request of this many may be refused.
         refused_of: u64,
         try_ns: f64,
         search_ns: f64,
@@ -636,7 +628,6 @@ mod tests {
     /// One CPU, on which a request takes 60 µs and each twentieth 560 µs; the backend takes 2.5 ms.
     struct Simulated {
         design: Design,
-        /// Relative to the usual speed.
         speed: f64,
         now_ns: f64,
         random: u64,
@@ -657,7 +648,6 @@ mod tests {
             }
         }
 
-        /// From 0 to 1 (SplitMix64).
         fn next(&mut self) -> f64 {
             self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut mixed = self.random;

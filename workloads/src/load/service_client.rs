@@ -20,7 +20,6 @@ use crate::service::{DRAIN, Route, secret, user};
 /// The most sends before the client reads. With more, it would read answers late and measure too
 /// long latencies.
 const SENDS: usize = 16;
-/// From sending the last requests to ending the service.
 const UNDER_WAY: Duration = Duration::from_millis(20);
 
 pub(super) struct Rights(Vec<(Route, Vec<u64>)>);
@@ -56,7 +55,6 @@ pub(super) struct Http<'a> {
     deadlines: VecDeque<(u64, usize, u64)>,
     schedule: Schedule,
     start: u64,
-    /// The next request of this thread.
     next: u64,
     first: u64,
     threads: u64,
@@ -124,7 +122,6 @@ impl<'a> Http<'a> {
     /// ending.
     fn close(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[index];
-        // Closing also removes it from the poller.
         if connection.stream.take().is_none() {
             return Ok(());
         }
@@ -259,12 +256,10 @@ impl<'a> Http<'a> {
         }
         for _ in 0..self.schedule.requests {
             if let Some(index) = self.idle.pop_front() {
-                // These requests are of the slow route, so they are in progress when the shutdown
-                // begins.
+                // Requests of the slow route are in progress when the shutdown begins.
                 self.send(index, 0, self.start)?;
             }
         }
-        // Meanwhile the service reads the requests.
         thread::sleep(UNDER_WAY);
         let mut stream = TcpStream::connect_timeout(&self.plan.address, TIMEOUT)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
@@ -385,7 +380,6 @@ struct Answer {
 }
 
 impl Answer {
-    /// `None` until the answer is complete.
     fn parse(bytes: &[u8]) -> Option<Result<Self, ()>> {
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut head = httparse::Response::new(&mut headers);

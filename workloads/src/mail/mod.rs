@@ -48,7 +48,6 @@ pub(crate) fn send(server: SocketAddr, number: u64) -> Result<u64, Failure> {
     Ok(1)
 }
 
-/// Over a new connection, in a task of tokio.
 pub(crate) async fn send_async(server: SocketAddr, number: u64) -> Result<u64, Failure> {
     let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(server.ip().to_string());
     let transport = builder.port(server.port()).hello_name(client()).build();

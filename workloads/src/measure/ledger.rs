@@ -101,7 +101,6 @@ impl Readings {
     }
 }
 
-/// In bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reading {
     available: i64,
@@ -316,7 +315,6 @@ impl Group {
         })
     }
 
-    /// The group's memory in bytes, without files in the page cache.
     fn bytes(&self) -> Option<i64> {
         let text = |name: &str| fs::read_to_string(self.folder.join(name)).ok();
         let usage: i64 = text(self.files.usage)?.trim().parse().ok()?;

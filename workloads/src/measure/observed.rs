@@ -40,7 +40,6 @@ impl Observed {
     }
 }
 
-/// A program that [`crate::program`] runs beside a lane.
 fn is_helper(pid: u32) -> bool {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = words.split(|&byte| byte == 0).nth(1);

@@ -66,7 +66,6 @@ impl Users {
         }
     }
 
-    /// The user of `Bearer USER:SECRET`.
     pub(crate) fn user(&self, authorization: &str) -> Result<&str, Problem> {
         let (name, given) = authorization
             .strip_prefix("Bearer ")
@@ -122,7 +121,6 @@ struct Shown<'a> {
     text: &'a str,
 }
 
-/// `records` are the backend's.
 pub(crate) fn answer(
     route: Route,
     user: &str,
@@ -168,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_pbkdf2_with_hmac_sha_256() {
-        // RFC 7914, section 11.
+        // From RFC 7914, section 11.
         let first: [u8; 8] = [0x55, 0xac, 0x04, 0x6e, 0x56, 0xe3, 0x08, 0x9f];
         assert_eq!(hash("salt", "passwd", 1)[..8], first);
     }

@@ -24,7 +24,6 @@ use crate::load::helper::{Helper, Listening};
 use crate::load::own_cpus;
 use crate::load::service::{Given, as_arguments};
 
-/// The variable that names Redis's server.
 const REDIS: &str = "THREADBARE_REDIS";
 const BACKEND: &str = "backend";
 const IS_REDIS: u64 = 1;
@@ -37,7 +36,6 @@ pub(crate) enum Place {
     Database(String),
 }
 
-/// Runs until this is dropped.
 pub(crate) struct Backend {
     pub(crate) place: Place,
     _helper: Option<Helper>,

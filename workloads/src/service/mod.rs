@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::lehmer;
 use crate::lane::Order;
 
-/// The backend has a record of each.
 pub(crate) const ITEMS: u64 = 1_000;
 pub(crate) const USERS: u64 = 16;
 /// Few, because each right answer must be computed.
@@ -66,7 +65,6 @@ impl Route {
         }
     }
 
-    /// For a path such as `/cheap`.
     pub(crate) fn at(path: &str) -> Option<Self> {
         let name = path.strip_prefix('/')?;
         Self::ALL.into_iter().find(|route| route.name() == name)
@@ -145,9 +143,7 @@ impl Record<'_> {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// The most requests at the same time; others are refused.
     pub(crate) in_flight: u64,
-    /// The most connections to the backend.
     pub(crate) pool: usize,
     pub(crate) rounds: u32,
     pub(crate) steps: u64,

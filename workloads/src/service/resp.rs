@@ -64,7 +64,6 @@ pub(crate) fn words(bytes: &[u8]) -> Begins<Vec<Range<usize>>> {
     Ok(Some((words, end)))
 }
 
-/// The value with this `head` that begins at `from`.
 fn value(bytes: &[u8], head: Range<usize>, from: usize) -> Begins<Range<usize>> {
     let to = from + number(bytes, b'$', head)?;
     match bytes.get(to..to + 2) {

@@ -26,13 +26,11 @@ const TIMER: u64 = u64::MAX - 1;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Delays {
     pub(super) delay_ns: u64,
-    /// The most additional time.
     pub(super) spread_ns: u64,
     pub(super) slow_ns: u64,
 }
 
 impl Delays {
-    /// The time of read `number`, of `key`.
     fn of(self, key: &[u8], number: u64) -> Duration {
         let ns = match key.starts_with(b"slow:") {
             true => self.slow_ns,
@@ -84,10 +82,8 @@ struct Store {
     listener: TcpListener,
     poller: Epoll,
     timer: TimerFd,
-    /// When the timer fires, if it is armed.
     armed: Option<Instant>,
     values: HashMap<Vec<u8>, Vec<u8>>,
-    /// How many keys have been read.
     reads: u64,
     /// By number. The numbers of closed connections are in `free`.
     connections: Vec<Option<Connection>>,
@@ -99,7 +95,6 @@ struct Store {
 
 struct Connection {
     stream: TcpStream,
-    /// Not a complete command yet.
     received: Vec<u8>,
     /// Unsent answers, without limit if the client does not read.
     answers: Vec<u8>,
@@ -290,7 +285,6 @@ impl Connection {
         self.ended && self.answers.is_empty()
     }
 
-    /// Sends as many bytes as the socket accepts, if the answers are due.
     fn send(&mut self, now: Instant) -> io::Result<()> {
         if self.due > now {
             return Ok(());

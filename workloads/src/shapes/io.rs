@@ -95,7 +95,6 @@ fn loaded<L: Blocking>(
     Ok(report.into_outcome(meter.finish()))
 }
 
-/// Returns the sum of the tasks' results.
 fn serve<L: Blocking>(
     lane: &L,
     listener: &L::Listener,
@@ -255,7 +254,7 @@ pub(super) fn email<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
         }
         Ok(())
     })?;
-    // The usage is read before the server ends, because the server's usage is not the lane's.
+    // The server's usage is not the lane's, so it is read before the server ends.
     let measured = meter.finish();
     let accepted = lane.blocking(move || server.finish::<mail::Accepted>())?;
     Ok(accepted.into_outcome(measured))

@@ -72,7 +72,6 @@ struct Waiting<'a, L: Blocking> {
 }
 
 impl<'a, L: Blocking> Waiting<'a, L> {
-    /// Returns when `count` tasks wait.
     fn start<F>(lane: &'a L, count: u64, body: &F) -> Result<Self, Failure>
     where
         F: Fn(u64, &mut dyn FnMut()) -> u64 + Clone + Send + 'static,

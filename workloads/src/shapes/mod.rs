@@ -50,7 +50,6 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// The lane spreads tasks over its CPUs; else a bounded number of tasks take chunks from a
     /// counter.
     const SCHEDULES: bool = false;
-    /// A task can be pinned to a CPU.
     const PINNABLE: bool = false;
 
     type Task: Send;
@@ -83,9 +82,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
 
     /// 0 means the smallest capacity that the lane has. A channel may hold more.
     fn channel(&self, capacity: usize) -> Result<Self::Channel, Failure>;
-    /// Blocks while the channel is full.
     fn send(&self, channel: &Self::Channel, number: u64);
-    /// Blocks until there is a number.
     fn recv(&self, channel: &Self::Channel) -> u64;
     /// Blocks until either channel has a number.
     fn recv_either(&self, _channels: &[Self::Channel; 2]) -> u64 {
@@ -102,12 +99,10 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn shared(&self) -> Result<Self::Shared, Failure>;
 
     fn pipe(&self) -> Result<Self::Pipe, Failure>;
-    /// Blocks until the pipe has a number.
     fn read(&self, pipe: &Self::Pipe) -> u64;
     fn write(&self, pipe: &Self::Pipe, number: u64);
 
     fn permits(&self, count: usize) -> Self::Permits;
-    /// Takes a permit, or returns false after `timeout`.
     fn acquire(&self, permits: &Self::Permits, timeout: Duration) -> bool;
     fn release(&self, permits: &Self::Permits);
 
@@ -124,7 +119,6 @@ pub(crate) trait Database: Send + Sized + 'static {
 
     /// Neither connecting nor an answer may take longer than `timeout`.
     fn connect(url: &str, timeout: Duration) -> IoResult<Self>;
-    /// `None` if a key has no value.
     fn get(&mut self, keys: &[String]) -> IoResult<Option<Vec<Vec<u8>>>>;
 }
 

@@ -13,7 +13,6 @@ use crate::measure::{Meter, Starts};
 
 pub(crate) trait Pool {
     const PROCESSES: bool;
-    /// The most unfinished jobs for each worker.
     const IN_FLIGHT: usize;
     type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;
     type Workers: Workers;
@@ -22,7 +21,6 @@ pub(crate) trait Pool {
     fn shared(&self) -> Result<Self::Shared, Failure>;
 }
 
-/// Dropping them ends them.
 pub(crate) trait Workers {
     fn submit(&mut self, number: u64) -> Result<(), Failure>;
     /// Blocks until any job is done. Returns its result.

@@ -255,7 +255,6 @@ pub(super) fn chameneos<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
     team.race_sum(meter)
 }
 
-/// Returns how many other tasks it has met.
 fn meet<L: Blocking>(lane: &L, requests: &L::Channel, answer: &L::Channel, creature: u64) -> u64 {
     let mut colour = creature % 3;
     for met in 0.. {

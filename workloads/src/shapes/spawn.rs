@@ -68,7 +68,6 @@ pub(super) fn skynet<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// Returns the sum of `leaves` leaves from number `first` on.
 fn node<L: Blocking>(lane: &L, first: u64, leaves: u64) -> Result<u64, Failure> {
     if leaves == 1 {
         return Ok(first);

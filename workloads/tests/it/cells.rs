@@ -2,7 +2,6 @@ use workloads::lanes;
 
 use crate::program::Program;
 
-/// Some hosts cannot run these lanes.
 const NOT_ON_EVERY_HOST: [&str; 2] = ["threadbare-compacted", "compio"];
 
 fn every_cell_is_right_or_says_why_not(lane: &str) {
@@ -22,7 +21,6 @@ fn every_cell_is_right_or_says_why_not(lane: &str) {
     assert_eq!(rest, "", "{lane}");
 }
 
-/// One test for each lane, so the lanes are tested in parallel.
 macro_rules! lanes {
     ($($test:ident: $lane:literal),* $(,)?) => {
         $(#[test]

@@ -17,7 +17,6 @@ fn parked(lane: &str, tasks: u64) -> Memory {
     }
 }
 
-/// Each task has pages of its own, and a kernel stack of a power of two.
 fn assert_kernel_tasks(memory: &Memory, tasks: i64) {
     let stack = memory.kernel_stack_bytes / tasks;
     assert!(

@@ -15,7 +15,6 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Returns when the program has said hello.
     pub(crate) fn spawn(command: &mut Command) -> (Self, Hello) {
         let mut child = command
             .stdin(Stdio::piped())
@@ -177,7 +176,6 @@ impl Program {
         }
     }
 
-    /// Returns the exit status, and the rest of the output.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         drop(self.input.take());
         let mut rest = String::new();

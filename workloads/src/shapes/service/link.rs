@@ -27,7 +27,6 @@ impl<S: Connection> Link<S> {
         })
     }
 
-    /// `None` if a key has no value.
     pub(super) fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
         match self {
             Self::Resp(link) => link.get(keys),

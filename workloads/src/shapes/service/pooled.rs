@@ -87,7 +87,6 @@ impl Poller {
         }
     }
 
-    /// Waits until a connection has bytes. Returns `None` at the end.
     fn next(&self) -> nix::Result<Option<(u64, Arc<Open>)>> {
         let mut events = [EpollEvent::empty()];
         loop {
@@ -113,7 +112,6 @@ fn one_event(number: u64) -> EpollEvent {
 }
 
 impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Server<L> {
-    /// Returns how many requests were answered.
     fn serve_pooled(self: &Arc<Self>, poller: &Arc<Poller>, tasks: u64) -> Result<u64, Failure> {
         let start = |_| {
             let (server, poller) = (self.clone(), poller.clone());

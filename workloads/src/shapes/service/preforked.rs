@@ -27,7 +27,6 @@ where
 }
 
 impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Server<L> {
-    /// Returns how many requests were answered.
     fn serve_preforked(self: &Arc<Self>, tasks: u64) -> Result<u64, Failure> {
         let start = |_| {
             let server = self.clone();

@@ -31,7 +31,6 @@ struct Waiting<L: Stackless> {
 }
 
 impl<L: Stackless> Waiting<L> {
-    /// Returns when `count` tasks wait.
     async fn start(lane: &L, order: &Order, count: u64) -> Self {
         let (gate, arrived) = (L::gate(), Arc::new(AtomicU64::new(0)));
         let mut tasks = Vec::with_capacity(count as usize);

@@ -38,12 +38,10 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     type Reader: Send + 'static;
     type Listener: Send + Sync + 'static;
     type Stream: Send + 'static;
-    /// The connection for hyper.
     type Io: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static;
 
     fn spawn(&self, body: impl Future<Output = u64> + Send + 'static) -> Self::Task;
     fn join(task: Self::Task) -> impl Future<Output = Result<u64, Failure>> + Send;
-    /// Lets a task run to its end without a join.
     fn detach(task: Self::Task);
     fn yield_now() -> impl Future<Output = ()> + Send;
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send;

@@ -55,7 +55,6 @@ struct Server<L: Stackless> {
     settings: Settings,
     users: Users,
     in_flight: Semaphore,
-    /// Opened when the service ends.
     ends: L::Gate,
     permits: Semaphore,
     /// Idle connections to the backend.
@@ -81,7 +80,6 @@ impl<L: Stackless> Server<L> {
             let stream = ::tokio::select! {
                 accepted = L::accept(&listener) => match accepted {
                     Ok(stream) => stream,
-                    // The process has no free descriptor now.
                     Err(_) => {
                         L::sleep(PAUSE).await;
                         continue;

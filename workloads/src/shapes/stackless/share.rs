@@ -239,7 +239,6 @@ pub(super) async fn chameneos<L: Stackless>(lane: &L, order: &Order) -> Result<O
     team.race_sum().await
 }
 
-/// Returns how many other tasks it has met.
 async fn meet<L: Stackless>(requests: L::Sender, mut answer: L::Receiver, creature: u64) -> u64 {
     let mut colour = creature % 3;
     let mut met = 0;

@@ -16,7 +16,6 @@ pub(super) async fn join_all<L: Stackless>(
     Ok(sum)
 }
 
-/// Returns the sum of the results.
 pub(super) async fn run_all<L: Stackless, F>(
     lane: &L,
     count: u64,
@@ -40,7 +39,6 @@ pub(super) async fn timed<T>(section: impl Future<Output = T> + Send) -> (Measur
     (meter.finish(), result)
 }
 
-/// The section returns the checksum.
 pub(super) async fn timed_sum(
     section: impl Future<Output = Result<u64, Failure>> + Send,
 ) -> Result<Outcome, Failure> {
