@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The context switch, stacks and goroutines on aarch64: cross-compiled, and run under qemu-user.
-# Needs qemu-user-static, gcc-aarch64-linux-gnu and libc6-dev-arm64-cross. Without them it says so
+# The context switch, stacks and goroutines of aarch64, cross-compiled and run under qemu-user.
+# Needs qemu-user-static, gcc-aarch64-linux-gnu and libc6-dev-arm64-cross; without them it says so
 # and exits with success.
 #   scripts/aarch64.sh [--quick]
 set -euo pipefail
@@ -20,7 +20,7 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 runner="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$runner BENCH_RUNTIME_TEST_RUNNER=$runner
 
-# The canary: a program that fails on aarch64 only.
+# The canary fails on aarch64 only.
 . scripts/lib/nightly.sh
 make_canary <<'RUST'
 fn main() {
@@ -34,9 +34,9 @@ if [ "$code" != 64 ]; then
     exit 1
 fi
 
-# The emulator has neither guard markers nor userfaultfd; tests that need them skip.
-# It visits all address space that a program reserves, which takes minutes, so the
-# programs reserve less. Tests with tens of thousands of mappings or cells are left out.
+# The emulator has neither guard markers nor userfaultfd; tests that need them skip. It visits all
+# address space that a program reserves, which takes minutes, so the programs reserve less. Tests
+# with tens of thousands of mappings or cells are left out.
 slow=(map_limit cells:: takers_on_many_threads)
 own=(arch:: stack:: goroutine::)
 # Goroutines through the public API, each in both modes at several P.

@@ -19,7 +19,7 @@ cargo clippy --workspace --all-targets --quiet -- -D warnings
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 step "tests (the README's command)"
-# A test that hangs is ended here, before CI's own limit: the log's last line names it.
+# A test that hangs ends before CI's own limit: the log's last line names it.
 timeout 2400 cargo test
 step "well-known crates inside goroutines, SQLite too"
 cargo test --quiet -p bench-runtime-crates --features sqlite,tls
@@ -28,9 +28,8 @@ if [ "$mode" = "--fast" ]; then
     exit 0
 fi
 
-# Checks without timing: mostly compilers on one CPU. valgrind counts the instructions of each
-# operation, which are compared with its budget; DuckDB reads the exported table (it needs python3
-# and a package index).
+# Checks without timing, mostly compilers on one CPU. valgrind counts the instructions of each
+# operation; DuckDB reads the exported table (it needs python3 and a package index).
 publish() { scripts/publish.sh; }
 instructions() { cargo test --quiet --release -p bench-runtime --test instructions; }
 exported() { cargo test --quiet -p benches --features parquet --test export; }
@@ -41,7 +40,7 @@ aarch64() { scripts/aarch64.sh --quick; }
 gates=(loom miri exported fuzz aarch64 instructions publish)
 step "side by side: ${gates[*]}"
 logs=$(mktemp -d)
-# Each runs in a process group, so that all of its processes can be ended.
+# Each runs in a process group, so all of its processes can be ended.
 set -m
 groups=()
 trap 'kill -- "${groups[@]/#/-}" 2>/dev/null; rm -rf "$logs"' EXIT
@@ -65,14 +64,13 @@ if [ "${#failed[@]}" -gt 0 ]; then
     exit 1
 fi
 
-# Each has a canary that it must find. miri, tsan, asan and fuzz need nightly, aarch64 needs an
-# emulator; without them they say so.
+# Each must find its canary. miri, tsan, asan and fuzz need nightly, and aarch64 an emulator;
+# without them they say so.
 for script in tsan asan soak; do
     step "$script"
     "scripts/$script.sh" --quick
 done
 step "stress of each primitive"
-# CI has less time.
 [ "$mode" = "--ci" ] && export SOAK_SECONDS=30
 scripts/stress.sh
 if [ "$mode" = "--ci" ]; then

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# Result files come from anywhere. Any content is read or refused, and a file that was read can be
-# shown. Any words of a command line are accepted or refused. Without nightly,
-# `cargo test -p reports hostile` checks fewer inputs.
+# Fuzzes result files and command lines: any content is accepted or refused, and a file that is
+# read can be shown. Without nightly, `cargo test -p reports hostile` checks fewer inputs.
 #   scripts/fuzz.sh [--quick] [seconds for each target]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib/nightly.sh
 seconds=600
 seed=0 # chosen by the clock, so each long run tries other inputs
-# A fixed seed, so each change is checked with the same inputs.
+# A fixed seed checks each change with the same inputs.
 [ "${1:-}" = "--quick" ] && { seconds=10; seed=20261121; shift; }
 seconds=${1:-$seconds}
 need_nightly fuzz rust-std
@@ -25,7 +24,7 @@ fuzz=(cargo +nightly fuzz)
 build=(--fuzz-dir reports/fuzz --sanitizer none)
 limits=(-timeout=20 -rss_limit_mb=2048 -max_len=65536 -verbosity=0 -print_final_stats=1 -seed="$seed")
 
-# The canary: a target that panics at its first input.
+# The canary panics at its first input.
 if timeout 900 "${fuzz[@]}" run "${build[@]}" canary -- "${limits[@]}" -runs=1000 >/dev/null 2>target/fuzz/canary.log ||
     ! grep -q "the canary sings" target/fuzz/canary.log; then
     tail -5 target/fuzz/canary.log >&2

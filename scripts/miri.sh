@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# Undefined behaviour and data races in code without assembly, found by miri. miri cannot
-# run goroutines, so the tests of the primitives run on plain threads.
+# Undefined behaviour and data races, found by miri. miri cannot run goroutines, so the tests of the
+# primitives run on plain threads.
 #   scripts/miri.sh [--quick]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib/nightly.sh
 need_nightly miri miri rust-src
-# Records and parkables are leaked by design. The kernel's random numbers and clocks are
-# not under test.
+# Records and parkables are leaked by design. The kernel's random numbers and clocks are not tested.
 export MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-disable-isolation -Zmiri-permissive-provenance"
 own=(goroutine:: sched::run_queue:: util:: timer:: context::)
-# Tests through the public API. Those that are left out have too many rounds for miri.
+# Tests through the public API. Some have too many rounds for miri.
 api=(chan_close:: future:: future_chan:: select_case:: sync_once:: sync_wait_group::)
 slow=(try_recv_racing_a_close a_select_of_sixty_four_cases each_message_is_seen an_unnamed_send)
 # miri cannot build a runtime.
@@ -20,7 +19,7 @@ if [ "${1:-}" = "--quick" ]; then
     api=(chan_close:: select_case::)
 fi
 
-# The canary: a deliberate aliasing error, which miri must report.
+# The canary: an aliasing error.
 make_canary <<'RUST'
 fn main() {
     let mut value = Box::new(1);

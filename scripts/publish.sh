@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Whether bench-runtime can be published: cargo packages it and builds the package by
-# itself, with the oldest compiler that its Cargo.toml supports. Nothing is uploaded.
+# Can bench-runtime be published? Cargo packages it and builds the package with the oldest compiler
+# that its Cargo.toml supports. Nothing is uploaded.
 #   scripts/publish.sh             queries the registry too
 #   scripts/publish.sh --offline   does not
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-# Usually this is the compiler of this checkout; otherwise rustup installs it.
+# The compiler of this checkout, if it is the oldest; otherwise rustup installs the oldest.
 compiler=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 case $compiler in
 "$oldest" | "$oldest".*) ;;

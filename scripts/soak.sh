@@ -13,7 +13,7 @@ seed=${SOAK_SEED:-$RANDOM}
 cargo build --quiet -p bench-runtime --example soak --example compaction_soak
 soak=target/debug/examples/soak
 
-# The canary: a scenario that never ends. The watchdog must find it and end the process.
+# The canary never ends. The watchdog must end it.
 if "$soak" --seconds 1 --procs 2 --actors 2 --timeout 1 --only stuck >/dev/null 2>&1; then
     echo "soak: the watchdog did not find an actor that is stuck" >&2
     exit 1

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Data races of plain threads and of goroutines, found by the thread sanitizer, with the
-# standard library built for it too. How it learns of switches between stacks is in
-# bench-runtime/src/stack/fiber.rs.
+# Data races of threads and goroutines, found by the thread sanitizer, with a standard library that
+# is built for it. It learns of switches between stacks from bench-runtime/src/stack/fiber.rs.
 #   scripts/tsan.sh [--quick]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +11,7 @@ export RUSTFLAGS="-Zsanitizer=thread --cfg rt_tsan" TSAN_OPTIONS="halt_on_error=
 build=(--quiet -Zbuild-std --target "$target" --target-dir target/tsan -p bench-runtime)
 timeout 1200 cargo +nightly test "${build[@]}" --lib --test it --no-run
 
-# The canaries: deliberate races of threads and of goroutines, which the sanitizer must report.
+# The canaries: races of threads and of goroutines.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 for canary in canary_two_threads_race canary_two_goroutines_on_two_machines_race; do

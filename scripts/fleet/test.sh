@@ -16,7 +16,7 @@ THREADBARE=$(realpath "$built")
 export THREADBARE NO_COLOR=1
 work=$(mktemp -d /tmp/threadbare-fleet.XXXXXX)
 chmod 755 "$work"
-# Short runs: only whether they are whole is checked, not their figures.
+# Short runs: their figures are not checked.
 short=(--workload spawn.one --lane "thread,process" --processes 2)
 started=()
 node_pids=()
@@ -63,8 +63,7 @@ is_state() {
     case " $3 " in *" $found "*) echo "   $2: $found";; *) fail "$2 is $found, not $3";; esac
 }
 
-# A cluster of two nodes on this host. Each has its own process namespace, so killing a node
-# kills all its processes.
+# Each node has its own process namespace, so killing a node kills all its processes.
 start_slurm() {
     [ -z "${SLURM_CONF:-}" ] || return 0
     mkdir -p "$work"/slurm/{state,log,spooln1,spooln2,munge}
@@ -158,7 +157,7 @@ try_slurm() {
     scancel "${jobs[1]}"
     wait_for 150 is_over "${jobs[0]}"
     echo "   the first run of kind_a: $(job_state "${jobs[0]}")"
-    # Both nodes are on one host, so no job has a node to itself, which `verify` would report.
+    # Both nodes are on one host, so `verify` would report that no job has a node to itself.
     is_state "$out" slurm-kind_a-1 "whole quarantined"
     is_state "$out" slurm-kind_a-2 missing
     is_state "$out" slurm-kind_b-1 cut_short
@@ -189,7 +188,7 @@ site_configuration = {
     'environments': [{'name': 'builtin', 'target_systems': ['t']}],
 }
 CONF
-    # Earlier runs: one that is expected, one that is there. Their names have numbers.
+    # Earlier runs, one expected and one there. Their names have numbers.
     mkdir -p "$work/reframe-runs/reframe-kind_b"
     printf 'reframe-kind_a\tkind_a\treframe\n' >"$work/reframe-runs/expected.tsv"
     # The results are named relative to the working folder, which is not the jobs' folder.

@@ -14,9 +14,8 @@ need_nightly() {
     done
 }
 
-# Compiles the source on stdin to a program, in a folder that is deleted when the script ends,
-# and stores its path in $canary. Each script first runs a program with a known error, which it
-# must find.
+# Compiles the source on stdin and stores the program's path in $canary. The folder is deleted when
+# the script ends. Each script must first find the known error of its canary.
 make_canary() {
     canary=$(mktemp -d)
     trap 'rm -rf "$canary"' EXIT
