@@ -70,7 +70,7 @@ impl Sum {
 /// use bench_runtime::{block_profile, set_block_profile_rate};
 /// use std::time::Duration;
 ///
-/// A wait of 10 µs or longer is sampled, of the shorter ones some.
+/// // A wait of 10 µs or longer is sampled, of the shorter ones some.
 /// set_block_profile_rate(Duration::from_micros(10));
 /// // What is to be looked at runs here.
 /// set_block_profile_rate(Duration::ZERO);
@@ -92,6 +92,7 @@ pub fn set_block_profile_rate(rate: Duration) {
 /// ```
 /// use bench_runtime::{mutex_profile, set_mutex_profile_fraction};
 ///
+/// // One of five.
 /// set_mutex_profile_fraction(5);
 /// // What is to be looked at runs here.
 /// set_mutex_profile_fraction(0);

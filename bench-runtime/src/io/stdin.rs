@@ -58,7 +58,7 @@ impl Stdin {
     /// ```no_run
     /// use std::io::BufRead;
     ///
-    /// No other goroutine gets a line in between.
+    /// // No other goroutine gets a line in between.
     /// let pairs = bench_runtime::io::stdin().lock().lines().take(2).count();
     /// ```
     pub fn lock(&self) -> StdinLock<'static> {

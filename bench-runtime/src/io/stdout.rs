@@ -18,6 +18,7 @@ impl Write for Stream {
 macro_rules! output {
     ($stream:literal, $function:ident, $handle:ident, $guard:ident, $what:literal) => {
         #[doc = concat!("A handle of ", $what, "; from [`", stringify!($function), "`].")]
+        ///
         /// Nothing is buffered, as in Go and unlike in std: `write!` and `write_all` pass their
         /// bytes to the kernel in one call, if the kernel accepts all of them. They hold the lock
         /// meanwhile. To write many small pieces fast, put a [`BufWriter`](std::io::BufWriter)
@@ -27,6 +28,7 @@ macro_rules! output {
         ///
         /// ```
         /// use std::io::Write;
+        ///
         #[doc = concat!("let mut to = bench_runtime::io::", stringify!($function), "();")]
         /// writeln!(to, "{} lines", 1)?;
         /// let mut held = to.lock();
@@ -38,10 +40,12 @@ macro_rules! output {
         pub struct $handle(&'static Mutex<Stream>);
 
         #[doc = concat!("Gives ", $what, ". Writes to it block the goroutine until they are done.")]
+        ///
         /// # Examples
         ///
         /// ```
         /// use std::io::Write;
+        ///
         #[doc = concat!("writeln!(bench_runtime::io::", stringify!($function), "(), \"hello\")?;")]
         /// # Ok::<(), std::io::Error>(())
         /// ```
@@ -58,6 +62,7 @@ macro_rules! output {
             ///
             /// ```
             /// use std::io::Write;
+            ///
             #[doc = concat!("let mut held = bench_runtime::io::", stringify!($function), "().lock();")]
             /// for n in 0..3 {
             ///     writeln!(held, "{n}")?;
@@ -89,10 +94,12 @@ macro_rules! output {
         }
 
         #[doc = concat!("The stream for one alone: [`", stringify!($handle), "::lock`].")]
+        ///
         /// # Examples
         ///
         /// ```
         /// use std::io::{BufWriter, Write};
+        ///
         #[doc = concat!("let mut to = BufWriter::new(bench_runtime::io::", stringify!($function), "().lock());")]
         /// for n in 0..1_000 {
         ///     writeln!(to, "{n}")?;
