@@ -165,8 +165,8 @@ impl Context {
     /// use std::time::Duration;
     ///
     /// let ctx = Context::background();
-    /// let (ctx, _cancel) = ctx.with_timeout_cause(Duration::from_millis(1), "the index was not
-    /// ready"); ctx.done().recv();
+    /// let (ctx, _cancel) = ctx.with_timeout_cause(Duration::from_millis(1), "the index was not ready");
+    /// ctx.done().recv();
     /// assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
     /// assert_eq!(ctx.cause().unwrap().to_string(), "the index was not ready");
     /// ```

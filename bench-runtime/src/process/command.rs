@@ -158,8 +158,8 @@ impl Command {
     /// ```
     /// use bench_runtime::process::Command;
     ///
-    /// let output = Command::new("sh").args(["-c", "echo
-    /// \"<$HOME>\""]).env_remove("HOME").output()?; assert_eq!(output.stdout, b"<>\n");
+    /// let output = Command::new("sh").args(["-c", "echo \"<$HOME>\""]).env_remove("HOME").output()?;
+    /// assert_eq!(output.stdout, b"<>\n");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn env_remove(&mut self, key: impl AsRef<OsStr>) -> &mut Self {
