@@ -273,8 +273,8 @@ impl Search<'_> {
         Ok((measured, found))
     }
 
-    /// In a separate process, because an environment variable names the lane program. Returns the
-    /// result file.
+    /// Runs `threadbare run --base` in a separate process, because an environment variable names
+    /// the lane program. Returns the result file.
     fn run(
         &self,
         base: &Path,

@@ -8,7 +8,7 @@ use std::io::{self, StdoutLock, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-/// An error is ignored.
+/// Prints a line on stderr. An error is ignored.
 pub(crate) fn say(text: impl Display) {
     let line = format!("{}\n", visible(&text.to_string()));
     let _ = io::stderr().write_all(line.as_bytes());

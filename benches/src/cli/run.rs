@@ -28,7 +28,7 @@ pub(super) const REPORT_FILE: &str = "report.html";
 
 const PRECISION_PERCENT: f64 = 4.0;
 
-/// For a cell of a whole service: ten processes, in a quick run five.
+/// The time for a cell of a whole service: ten processes, in a quick run five.
 fn service_cell_s(depth: Depth) -> u64 {
     match depth {
         Depth::Quick => 40,

@@ -15,7 +15,8 @@ fn online(root: &Path) -> Vec<usize> {
     cpus.map_or_else(|| vec![0], |cpus| cpus.numbers().to_vec())
 }
 
-/// The frequency governor of all CPUs; if they differ, each with its CPUs. `root` is as in `host`.
+/// The frequency governor of all CPUs; if they differ, each with its CPUs. The host's files are
+/// below `root`.
 pub(super) fn governor(root: &Path) -> Option<String> {
     let mut cpus: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for cpu in online(root) {

@@ -219,7 +219,7 @@ fn cores(places: Vec<Place>) -> Cores {
     }
 }
 
-/// Of each CPU, and those that belong to all.
+/// The fields of `/proc/cpuinfo`: of each CPU, and those that belong to all.
 #[derive(Debug, Default)]
 struct CpuInfo {
     of: BTreeMap<usize, BTreeMap<String, String>>,

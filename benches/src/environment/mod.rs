@@ -19,7 +19,7 @@ pub use watch::{Readings, Watch};
 use std::fs;
 use std::path::Path;
 
-/// Trimmed; `None` if the file is absent or empty.
+/// The file's text, trimmed; `None` if the file is absent or empty.
 pub(crate) fn text(path: impl AsRef<Path>) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let text = text.trim_matches(['\0', '\n', ' ', '\t']);

@@ -1,5 +1,5 @@
-//! Counts perf events of a lane's process. Which events depends on the *rung* that this kernel
-//! offers to this user:
+//! Counts perf events of a lane's process: those of the *rung* that this kernel offers to this
+//! user.
 //!
 //! | rung       | what is counted                                              |
 //! |------------|--------------------------------------------------------------|
@@ -49,7 +49,7 @@ trait Event: Debug + Send {
 struct Reading {
     count: u64,
     enabled_ns: u64,
-    /// How long the hardware has counted it.
+    /// How long the hardware has counted the event.
     running_ns: u64,
 }
 

@@ -620,8 +620,8 @@ impl LaneProcess {
         self.ended = true;
         self.stop.0.group.store(0, Ordering::Relaxed);
         if self.reaped.is_none() {
-            // Killed before it is reaped: invariant 2. ESRCH: no process is left, or there is no
-            // such group.
+            // Killed before it is reaped: invariant 2. If the child could not make a group, only
+            // the child is killed.
             if killpg(self.group, Signal::SIGKILL).is_err() {
                 let _ = kill(self.group, Signal::SIGKILL);
             }

@@ -59,7 +59,7 @@ impl Toolbox {
     }
 
     /// The command that starts a lane in another language with this toolchain. The file name of a
-    /// built Go program contains the version.
+    /// built Go program contains `version`, so versions do not overwrite each other.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl Toolbox {
                 let version = version(&compiler, &sources);
                 let classes = self.build.join(format!("java-{version:016x}"));
                 if !classes.is_dir() {
-                    // Several threads may compile at the same time.
+                    // Each thread compiles into its own folder.
                     let own = format!("java-{}-{:?}", std::process::id(), thread::current().id());
                     let fresh = self.build.join(own);
                     let mut arguments = vec!["-d".into(), fresh.clone().into()];

@@ -89,7 +89,7 @@ impl Refusal {
     }
 }
 
-/// Each is computed once, because that takes long for `cpu.*`.
+/// The right checksums. Each is computed once, because that takes long for `cpu.*`.
 #[derive(Debug, Default)]
 pub(super) struct Expected(BTreeMap<(&'static str, Parameters), u64>);
 

@@ -54,7 +54,7 @@ const BOUND: Bound = Bound {
 
 #[derive(Debug)]
 pub(super) struct Comparisons {
-    /// Half of the interval that decides a comparison; `None` if a verdict does.
+    /// The half-width of an interval that decides a comparison; `None` if a verdict decides it.
     width_ratio: Option<f64>,
     cells: Vec<Cell>,
     cases: Vec<Case>,

@@ -260,8 +260,8 @@ impl<'a> State<'a> {
         self.paced.1 += took;
     }
 
-    /// The estimated rest of the run. Of a plan alone: its estimate from block `next` on, corrected
-    /// by its error so far; else the rest of the budget.
+    /// The estimated time of the rest. If the run ends with its plan: the plan's estimate from
+    /// block `next` on, corrected by its error so far; else the rest of the budget.
     fn left(&self, next: usize) -> Duration {
         let factor = match self.paced.0.as_secs_f64() {
             planned if planned > 0.5 => self.paced.1.as_secs_f64() / planned,

@@ -22,8 +22,8 @@ const FEWEST_SAMPLES: u64 = 3;
 const FIRST_ROUNDS: f64 = 0.6;
 const WARM_UP: f64 = 0.25;
 const USUAL_PIECES: f64 = 2.0;
-/// A cell with a fixed number of iterations, or one, can only warm up by whole samples, unless they
-/// are longer than this.
+/// A cell whose number of iterations is fixed, or is 1, can warm up only by whole samples. Longer
+/// samples than this are not repeated for a warm-up.
 const LONGEST_WARM_UP_NS: f64 = 2.5e8;
 
 /// All blocks of a run, in order. The result file holds it, so another version of this program can
@@ -94,7 +94,7 @@ pub(super) struct Candidate {
     pub(super) grows: bool,
     /// The language is compiled while it runs: a program gets faster for seconds.
     pub(super) compiles_late: bool,
-    /// Of one process.
+    /// The most samples that one process may take.
     pub(super) most_samples: u64,
     /// A point of a regression, which needs all of its points.
     pub(super) is_of_sweep: bool,

@@ -12,7 +12,7 @@
 /// A piece counts as faster if it is faster by more than this share.
 const FLAT: f64 = 0.05;
 const PIECES: usize = 2;
-/// The same for a language that is compiled while it runs.
+/// As [`PIECES`], for a language that is compiled while it runs.
 const LATE_PIECES: usize = 4;
 const LATE_LEAST_NS: u64 = 200_000_000;
 const LATE_MOST_NS: f64 = 3e9;

@@ -105,7 +105,7 @@ fn receive(socket: &mut UnixStream) -> io::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// Closing the socket would not end a worker, because later workers have copies of the parent's
+/// Ends a worker. Closing the socket would not, because later workers have copies of the parent's
 /// end.
 const END: u64 = u64::MAX;
 

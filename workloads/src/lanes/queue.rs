@@ -24,7 +24,7 @@ struct State<T> {
 }
 
 impl<T> Queue<T> {
-    /// At least one item has room.
+    /// A capacity of 0 counts as 1.
     pub(super) fn bounded(capacity: usize) -> Self {
         Self {
             state: Mutex::new(State {

@@ -38,7 +38,7 @@ impl Lane for ThreadPool {
 
 impl Pool for ThreadPool {
     const PROCESSES: bool = false;
-    /// The queue has no bound.
+    /// The queue has no bound, so this is only a large number.
     const IN_FLIGHT: usize = 1 << 20;
 
     type Shared = Arc<AtomicU64>;

@@ -54,7 +54,7 @@ pub(super) trait Client: Send {
     fn flush(&mut self, connection: usize) -> anyhow::Result<()>;
     /// Reads until the connection's socket is empty, or to the end of the stream if `ends`.
     fn receive(&mut self, connection: usize, ends: bool, block: &mut [u8]) -> anyhow::Result<()>;
-    /// Returns whether it read answers.
+    /// Handles an event. Returns whether it read answers.
     fn ready(&mut self, event: EpollEvent, block: &mut [u8]) -> anyhow::Result<bool> {
         let (index, events) = (event.data() as usize, event.events());
         if events.contains(EpollFlags::EPOLLOUT) {
@@ -224,8 +224,8 @@ fn limit() -> anyhow::Result<Option<f64>> {
 
 pub(super) fn prepare() {
     let _ = open_files::raise_limit();
-    // So sleeps end when a request is due, not up to 50 µs later. If a seccomp filter refuses, the
-    // report includes the delays.
+    // Lets sleeps end when a request is due, not up to 50 µs later. If a seccomp filter refuses,
+    // the report includes the delays.
     let _ = nix::sys::prctl::set_timerslack(1);
 }
 
@@ -307,7 +307,8 @@ impl Threads {
     }
 
     /// `meanwhile` is the usage of the process. The headroom is the generator's limit over
-    /// `highest_per_s`. `most_per_s`, the limit of the load's other programs, caps it.
+    /// `highest_per_s`. The generator's limit is at most `most_per_s`, the limit of the load's
+    /// other programs.
     pub(super) fn report(
         &self,
         loaded: &Loaded,

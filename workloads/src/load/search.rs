@@ -198,7 +198,7 @@ mod tests {
     struct Exact {
         bearable: u64,
         left: u64,
-        /// A rate that is far too high returns the answered rate.
+        /// Whether it returns the answered rate if a rate is far too high.
         tells: bool,
         /// The rate of each warm-up, and how many tries were before it.
         warmed: Vec<(u64, u64)>,

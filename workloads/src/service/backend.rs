@@ -41,8 +41,8 @@ pub(crate) struct Backend {
     _helper: Option<Helper>,
 }
 
-/// Starts a backend program. For PostgreSQL it reads the address from the environment, if the lane
-/// `has_client`. Blocks the thread.
+/// Starts a backend program. For PostgreSQL it only reads the address from the environment, if the
+/// lane `has_client`. Blocks the thread.
 pub(crate) fn start(order: &Order, has_client: bool) -> Result<Backend, Failure> {
     if order.get(BACKEND) == IS_DATABASE {
         if !has_client {
@@ -189,8 +189,8 @@ impl Redis {
     }
 }
 
-/// A port that the kernel gives to no other program meanwhile. A server that sets `SO_REUSEADDR`,
-/// such as Redis, can still listen on it.
+/// A port that the kernel gives to no other program while this value is alive. A server that sets
+/// `SO_REUSEADDR`, such as Redis, can still listen on it.
 struct Reserved {
     address: SocketAddr,
     _socket: OwnedFd,

@@ -1,6 +1,6 @@
-//! `service.http` for tasks with stacks. A task starts when a connection arrives and serves only
-//! that connection ([`http()`]). Tasks started before serve one connection after another
-//! ([`preforked()`]), or any connection that has a request ([`pooled()`]).
+//! `service.http` for tasks with stacks. With [`http()`] a task is started for each connection.
+//! With [`preforked()`] tasks are started before the load, and each serves one connection after
+//! another. With [`pooled()`] a task serves any connection that has a request.
 
 mod link;
 mod pooled;
@@ -57,7 +57,7 @@ fn run<L: Blocking>(
         server.end();
     }
     let served = lane.join(acceptor);
-    // The service's failure is the cause of the load's.
+    // Returned first, because the service's failure is the cause of the load's.
     served?;
     let report = report?;
     let outcome = report.into_outcome(meter.finish());
@@ -105,7 +105,7 @@ impl<L: Blocking> Server<L> {
             Ok(())
         });
         self.end();
-        // Requests that have arrived are still read and answered.
+        // Requests that have arrived can still be read, and are answered.
         for stream in locked(&self.open).values() {
             stream.shut(Shutdown::Read);
         }
@@ -239,7 +239,7 @@ impl<L: Blocking> Server<L> {
         api::answer(route, user, item, computed, &values)
     }
 
-    /// Each key in a task if the lane has a scheduler, else all on one connection.
+    /// Gets each key in a task if the lane has a scheduler, else all keys on one connection.
     fn fetch_all(self: &Arc<Self>, mut keys: Vec<String>) -> Result<Vec<Vec<u8>>, Problem> {
         let last = keys.pop().ok_or(Problem::Malformed)?;
         if !L::SCHEDULES || keys.is_empty() {
@@ -284,7 +284,7 @@ impl<L: Blocking> Server<L> {
                     return values.ok_or(Problem::Backend);
                 }
                 Err(error) if is_late(&error) => return Err(Problem::BackendIsLate),
-                // The backend has closed this idle connection.
+                // The backend has closed this idle connection: the loop takes another.
                 Err(_) if is_used => {}
                 Err(_) => return Err(Problem::Backend),
             }

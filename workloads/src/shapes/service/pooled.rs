@@ -31,7 +31,7 @@ where
     })
 }
 
-/// One task at a time uses it.
+/// A connection. Only one task at a time uses it.
 struct Open {
     stream: Shared<TcpStream>,
     received: Mutex<Vec<u8>>,
@@ -128,7 +128,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
             Err(_) => Ok(()),
         };
         self.end();
-        // Requests that have arrived are still read and answered.
+        // Requests that have arrived can still be read, and are answered.
         for open in locked(&poller.open).values() {
             let _ = open.stream.shutdown(Shutdown::Read);
         }

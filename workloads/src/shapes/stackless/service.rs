@@ -184,7 +184,7 @@ impl<L: Stackless> Server<L> {
                         self.links().push(link);
                         return value.ok_or(Problem::Backend);
                     }
-                    // The backend has closed this idle connection.
+                    // The backend has closed this idle connection: the loop takes another.
                     Err(_) if is_used => {}
                     Err(_) => return Err(Problem::Backend),
                 }
