@@ -53,7 +53,7 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// As the default, with another release of a library than `Cargo.toml` names.
+    /// The default recipe, with another release of a library than `Cargo.toml` names.
     pub(crate) fn with_release(library: &str, release: &str) -> Self {
         let own = Self::default();
         let ask = format!(r#"s/^({library} = (\{{ version = )?")[^"]*/\1={release}/"#);

@@ -40,8 +40,8 @@ pub(super) enum Length {
 
 pub(super) trait Service {
     fn carry(&mut self, rate: u64, length: Length) -> anyhow::Result<Tried>;
-    /// Waits until the service has finished the requests of a failed try. It can probably carry
-    /// `light`.
+    /// Waits until the service has finished the requests of a failed try. `light` is a rate that it
+    /// can probably carry.
     fn settle(&mut self, light: u64) -> anyhow::Result<()>;
     /// Offers a rate that the service can carry and ignores the outcome: just-in-time compilers
     /// need it.
@@ -70,7 +70,7 @@ pub(super) fn search(service: &mut impl Service) -> anyhow::Result<Option<Found>
 
 struct Search<'a, S> {
     service: &'a mut S,
-    /// The highest rate that held in a short try, or 0; the lowest that failed.
+    /// The highest rate that held in a short try, or 0. `high` is the lowest that failed.
     low: u64,
     high: Option<u64>,
     tries: Vec<(u64, bool)>,
