@@ -17,6 +17,7 @@ use workloads::catalogue::{self, Workload};
 use crate::say::say;
 use crate::{cli, lane_program};
 
+/// The end of the name of the crate's lane program.
 const LANE: &str = "-lane";
 
 /// Why a user's own code cannot be measured.

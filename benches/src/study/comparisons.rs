@@ -71,6 +71,7 @@ struct Cell {
     /// Of a control: the cell that it measures again.
     twin: Option<usize>,
     figures: BTreeMap<u64, f64>,
+    /// The time of all its processes, and their number.
     took: (Duration, u32),
     given_up: bool,
 }

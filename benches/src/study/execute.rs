@@ -22,6 +22,7 @@ use crate::lane_process::Stop;
 use crate::scratch::Scratch;
 
 const IDLE_WATCH: Duration = Duration::from_millis(400);
+/// The parameter of workloads that read temporary files.
 const FILES: &str = "file_bytes";
 
 /// Why there is no run.

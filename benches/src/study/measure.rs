@@ -26,6 +26,7 @@ use crate::environment::{
 };
 use crate::lane_process::{LaneCommand, LaneProcess, Stop};
 
+/// A run is cut short after this many times its budget.
 const OVERRUN: f64 = 1.2;
 /// Samples of a process that is this many times as slow as planned are shortened, so it ends before
 /// the time limit. Such factors occur: a hand-over through the kernel costs a hundred times as much

@@ -20,6 +20,7 @@ const SHORTEST_SAMPLE_NS: f64 = 1e6;
 const FEWEST_SAMPLES: u64 = 3;
 /// The share of the budget for the first rounds. The rest is for undecided comparisons.
 const FIRST_ROUNDS: f64 = 0.6;
+/// The length of a piece of the warm-up, as a share of a sample.
 const WARM_UP: f64 = 0.25;
 const USUAL_PIECES: f64 = 2.0;
 /// A cell whose number of iterations is fixed, or is 1, can warm up only by whole samples. Longer

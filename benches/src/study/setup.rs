@@ -69,6 +69,7 @@ impl StudyLane {
 pub(super) const TASKS: &str = "tasks_count";
 /// A memory workload with one number of tasks has no slope. Its interval needs this many processes.
 const FEWEST_OF_COUNT: u64 = 3;
+/// Processes of a workload in its small form.
 pub(super) const FEW: u64 = 3;
 /// With this many tasks, a process takes seconds.
 const SLOW_COUNT: u64 = 1_000_000;

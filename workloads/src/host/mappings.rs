@@ -1,8 +1,9 @@
 use std::fs;
 
-/// A thread's stack, its signal stack, and a guard for each.
+/// The mappings of a thread: its stack, its signal stack, and a guard for each.
 const OF_THREAD: u64 = 4;
 const OF_COROUTINE: u64 = 2;
+/// Mappings left for the heap, libraries and files.
 const LEFT: u64 = 4_096;
 
 pub(crate) const LIMIT: &str = "vm.max_map_count";

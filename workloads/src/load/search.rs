@@ -73,6 +73,7 @@ struct Search<'a, S> {
     /// The highest rate that held in a short try, or 0. `high` is the lowest that failed.
     low: u64,
     high: Option<u64>,
+    /// Rates, and whether they held.
     tries: Vec<(u64, bool)>,
 }
 

@@ -28,6 +28,7 @@ const REPEATS: u32 = 2;
 const LATE_OF: u64 = 100;
 /// The warm-up is this part of the search's time: one second in the preset.
 const WARM_UP_PART: u64 = 5;
+/// Requests in progress when the shutdown is requested.
 const LAST: u64 = 8;
 /// The rates at which latencies are reported, in percent of the highest rate, with their figures.
 /// The last is more than the service can carry.
@@ -464,6 +465,7 @@ impl Load<'_> {
 /// The most requests a second that the connections to the suite's own backend carry; infinite for
 /// other backends, whose delays are unknown. A request takes one connection for each of its calls.
 fn pool_per_s(given: &Given) -> f64 {
+    /// After this many requests the routes repeat.
     const ROUND: u64 = 200;
     let known = || {
         let ns = |name| given.find(name).map(|ns| ns as f64);

@@ -260,6 +260,7 @@ impl<'a> Http<'a> {
                 self.send(index, 0, self.start)?;
             }
         }
+        // Meanwhile the service reads the requests.
         thread::sleep(UNDER_WAY);
         let mut stream = TcpStream::connect_timeout(&self.plan.address, TIMEOUT)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
