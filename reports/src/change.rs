@@ -1,19 +1,15 @@
 //! The changes from one run to another on one host, cell by cell.
 //!
-//! 1. The processes of each lane in the new run are compared with those in the old one
-//!    ([`crate::stats::shift`]); slopes over many processes, such as memory, by their ratio, and
-//!    figures that may be zero by their difference.
-//! 2. A lane and its variants are one model. The cells of other models are its drift cells
-//!    ([`crate::stats::drift`]). If they changed by more than their spread explains, the lane's
-//!    intervals are widened by that factor, and by more on a workload whose drift cells changed
-//!    more.
-//! 3. If the A/A pairs of either run differ by more than their intervals allow, intervals are
-//!    widened too ([`crate::stats::noise`]).
+//! 1. Processes are compared by [`crate::stats::shift`]; slopes, such as memory, by their ratio;
+//!    figures that may be zero, by their difference.
+//! 2. A lane and its variants are one model. The cells of other models are its drift cells. If they
+//!    changed by more than their spread explains, the lane's intervals are widened
+//!    ([`crate::stats::drift`]).
+//! 3. Intervals are also widened by the A/A pairs of both runs ([`crate::stats::noise`]).
 //! 4. All cells are judged together ([`crate::stats::verdict`]). The bound is the larger of the
 //!    threshold and the typical change of the drift cells.
 //!
-//! Two builds that were measured in turn (`Run::sides`) are one run, and the processes of one round
-//! are pairs.
+//! Two builds measured in turn (`Run::sides`) are one run, and the processes of a round are pairs.
 //!
 //! The shift does not show a slow mode that became more frequent. So the verdict is *too noisy to
 //! say* instead of *same* if the averages differ significantly and by more than the bound.
@@ -117,7 +113,6 @@ pub struct Change {
     pub remarks: Vec<String>,
 }
 
-/// A cell of both runs, before its verdict.
 struct Pair<'a> {
     row: &'a Row,
     family: &'a str,
@@ -125,7 +120,7 @@ struct Pair<'a> {
     ratio: Ratio,
     difference: Option<Difference>,
     average: Option<Ratio>,
-    /// By the A/A pairs of both runs.
+    /// The inflation by the A/A pairs of both runs.
     inflation: f64,
 }
 
@@ -199,7 +194,7 @@ impl Change {
     }
 }
 
-/// The changes of the drift cells of one model.
+/// The drift cells of one model.
 struct Judge {
     all: DriftCells,
     by_workload: BTreeMap<String, DriftCells>,
@@ -354,7 +349,7 @@ fn why_missing(old: &Row, new: Option<&Row>) -> String {
     }
 }
 
-/// The model that a lane is a variant of, or the lane itself.
+/// The lane's model.
 fn family<'a>(run: &'a Run, lane: &'a str) -> &'a str {
     run.lane(lane)
         .and_then(|lane| lane.variant_of.as_deref())

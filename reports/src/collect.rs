@@ -177,7 +177,6 @@ fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
 #[derive(Default)]
 struct Collector {
     verifier: Verifier,
-    /// Runs, by the fields that identify them.
     seen: BTreeMap<(String, String, Option<u32>), String>,
 }
 

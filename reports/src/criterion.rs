@@ -150,7 +150,6 @@ mod tests {
             let full = full.collect::<Vec<_>>().join("/");
             let place = format!("{}/new", full.replace('/', "_"));
             let value = value.map_or("null".to_owned(), |value| format!("\"{value}\""));
-            // As criterion 0.8 writes it.
             let benchmark = format!(
                 r#"{{"group_id":"{group}","function_id":"{function}","value_str":{value},"throughput":null,"full_id":"{full}"}}"#
             );
@@ -158,7 +157,6 @@ mod tests {
             put(&format!("{place}/estimates.json"), estimates);
         }
         put("broken/new/benchmark.json", "{");
-        // A file that cannot be read costs only its own estimate.
         put("odd/new/benchmark.json", "{}");
         fs::create_dir(folder.path().join("odd/new/estimates.json")).expect("a folder");
         let (found, unread) = read(folder.path(), None, &same);

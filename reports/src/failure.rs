@@ -2,10 +2,10 @@
 
 use crate::schema::FailureKind;
 
-/// What precedes the output of a lane's process.
+/// The text before the output of a lane's process.
 const LAST_WORDS: &str = "; its last words: ";
 
-/// The first words of runtimes' reports of a fatal error.
+/// How runtimes' reports of fatal errors begin.
 const OWN_REPORTS: [&str; 6] = [
     " panicked at ",
     "panic: ",
@@ -15,7 +15,7 @@ const OWN_REPORTS: [&str; 6] = [
     "Uncaught ",
 ];
 
-/// Parts of runtimes' messages about a refusal by the host, with plain words for each group.
+/// Parts of messages about a refusal by the host, with plain words for each group.
 const REFUSALS: [(&[&str], &str); 3] = [
     (
         &[
@@ -90,7 +90,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The advice for the reader; empty if there is no advice, or if the message already contains it.
+/// Empty if there is no advice, or if the message contains it.
 fn advice(kind: FailureKind, happened: &str) -> &'static str {
     match kind {
         FailureKind::NotSupported => "",

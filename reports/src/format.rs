@@ -110,7 +110,7 @@ pub fn times(ratio: f64) -> String {
     format!("{}×", factor(ratio))
 }
 
-/// A factor without its sign. From 1 to 10 it has two decimals.
+/// Two decimals from 1 to 10.
 fn factor(ratio: f64) -> String {
     if (1.0..9.995).contains(&ratio) {
         format!("{ratio:.2}")

@@ -197,7 +197,7 @@ fn failure_of<'a>(run: &'a Run, (workload, lane, parameters): CellKey<'_>) -> Op
     })
 }
 
-/// The cells with figures in the old run that failed in the new one, each with the reason.
+/// Only cells with figures in the old run, each with the reason.
 fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
     let known = measured(new);
     let cells = measured(base).into_iter();
@@ -218,7 +218,7 @@ fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The cells that failed in both runs and have no figure in either: they were not compared.
+/// These cells have no figure in either run, so they are not compared.
 fn failed_in_both(base: &Run, new: &Run) -> BTreeSet<String> {
     let known: BTreeSet<_> = measured(base).union(&measured(new)).copied().collect();
     let cells = new.failures.iter().map(|failure| {

@@ -180,7 +180,6 @@ fn apart(run: &mut Run) -> Result<Merged, MergeError> {
     Ok(held)
 }
 
-/// Sets the merged run's shards, warnings and end.
 fn settle(merged: &mut Run, parts: BTreeSet<u32>, count: u32, all_ended: bool) {
     // A file may contain any count, so few shards are named.
     const MOST_NAMED: usize = 100;

@@ -19,7 +19,6 @@ use crate::site::{Collection, Figure, Machine, Place, Setup};
 use crate::stats::Verdict;
 use crate::stats::histogram::percentile;
 
-/// A sample.
 struct Row<'a> {
     run: &'a Run,
     machine_key: &'a str,
@@ -28,7 +27,6 @@ struct Row<'a> {
     sample: &'a Sample,
 }
 
-/// A column's value in a row.
 enum Column<R> {
     Text(fn(&R) -> String),
     Whole(fn(&R) -> Option<i64>),
@@ -215,7 +213,6 @@ pub fn write(runs: &[Run], out: impl Write + Send) -> Result<usize, ParquetError
     Ok(count)
 }
 
-/// A lane's figure on a machine in one setup.
 struct FigureRow<'a> {
     machine: &'a Machine,
     setup: &'a Setup,

@@ -251,7 +251,6 @@ fn one_of(figure: &'static Figure, run: &Run, analysis: &Analysis) -> Option<Jud
     })
 }
 
-/// In every case with the cell's parameters.
 fn rows<'a>(cell: &Cell, analysis: &'a Analysis) -> Vec<&'a Row> {
     let is_it = |row: &&Row| {
         let is_quantity = match cell.quantity.as_deref() {

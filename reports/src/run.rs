@@ -180,8 +180,8 @@ impl Run {
             .find(|workload| workload.id == id)
     }
 
-    /// The other build, with plain lane names, and this build, if a run measured two builds in
-    /// turn. Both have all records except the other's groups and failures.
+    /// The other build and this build, if the run measured both in turn. The other build's lanes
+    /// have their plain names. Records other than groups and failures are in both.
     #[must_use]
     pub fn sides(&self) -> Option<[Run; 2]> {
         if !self.header.lanes.iter().any(|lane| is_base(&lane.name)) {
@@ -257,7 +257,7 @@ impl Run {
     }
 }
 
-/// What identifies a group.
+/// Identifies a group.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(String, String, Vec<(String, u64)>, u64, u64, bool);
 

@@ -79,7 +79,6 @@ pub(crate) fn is_unoptimised(run: &Run) -> bool {
     run.taints.iter().any(|taint| taint.kind == DEBUG_BUILD) || unoptimised(run).is_some()
 }
 
-/// The taint by the facts, if the file has none.
 fn unoptimised(run: &Run) -> Option<Taint> {
     let facts = &run.header.environment;
     let says = |name: &str, text: &str| facts.get(name).is_some_and(|value| value == text);

@@ -58,7 +58,7 @@ pub(crate) fn between(ours: &BTreeMap<u64, f64>, theirs: &BTreeMap<u64, f64>) ->
     by(Design::Paired).or_else(|| by(Design::Apart))
 }
 
-/// All cells with a figure of these quantities, in the order of the header.
+/// In the order of the header.
 pub(crate) fn cells(run: &Run, has: impl Fn(&Workload, &Quantity) -> bool) -> Vec<Cell> {
     let mut groups: HashMap<(&str, &str, bool), BTreeMap<Parameters, Vec<&Group>>> = HashMap::new();
     for group in &run.groups {
@@ -179,7 +179,7 @@ fn mean<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
     sum / count
 }
 
-/// Bytes a task: by regression, or by division if there is only one task count.
+/// Bytes per task: by regression, or by division if there is only one task count.
 fn slope(groups: &[&Group], seed: u64) -> Option<Replicates> {
     let readings = || {
         groups.iter().flat_map(|group| {

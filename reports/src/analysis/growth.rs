@@ -19,7 +19,6 @@ use crate::stats::bootstrap::{Estimate, Replicates, Tree, seed_for};
 /// The fit uses the points with at least this many tasks.
 pub const FEWEST_TASKS: u64 = 100;
 
-/// The parameters that are a number of tasks.
 const COUNTS: [&str; 4] = [
     TASKS,
     "leaves_count",
@@ -137,8 +136,7 @@ fn followed(workload: &Workload) -> Option<Quantity> {
         .find(|quantity| !matches!(quantity.source, Source::Latency(_)))
 }
 
-/// The lane's figure at each point. Memory has one row for all task counts, so its figure for each
-/// count is computed here.
+/// Memory has one row for all task counts, so its figure for each count is computed here.
 fn figures(
     run: &Run,
     rows: &[Row],
@@ -177,7 +175,6 @@ fn figures(
         .collect()
 }
 
-/// The exponent of the total cost, which is `n` times that of an operation.
 fn exponent(points: &[(u64, Replicates)]) -> Option<Estimate> {
     let fitted: Vec<&(u64, Replicates)> = points
         .iter()

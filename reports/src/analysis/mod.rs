@@ -184,7 +184,7 @@ impl Analysis {
     }
 }
 
-/// The design's reference lane if it was measured, else the thread lane, else the first lane.
+/// The lane in the design if it was measured, else the thread lane, else the first lane.
 fn reference_lane(run: &Run) -> String {
     let has = |name: &str| {
         run.groups

@@ -222,8 +222,8 @@ fn row(analysis: &Analysis, workload: &str, case: &Case, quantity: &Quantity) ->
     })
 }
 
-/// Judges all rows together. A run is judged at several [`looks`](crate::stats::looks) while it is
-/// measured, so the false discovery rate is the lower one for all looks together.
+/// Judges all rows together. A run may be judged several times while it is measured, so the false
+/// discovery rate is the low one for all [`looks`](crate::stats::looks) together.
 fn judge(rows: &mut [PeerRow], analysis: &Analysis) {
     let page: Vec<Comparison> = rows
         .iter()

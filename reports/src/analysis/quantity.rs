@@ -14,7 +14,7 @@ pub const HEADROOM: &str = "load_headroom_ratio";
 /// Metric: the highest rate that a service can carry, found by a search.
 pub(crate) const RATE: &str = "rate_per_s";
 
-/// Metric: the lowest rate that failed ÷ the highest rate that held, in that search.
+/// Metric: the lowest higher rate that failed or was not tried ÷ the rate that the search found.
 pub(crate) const GAP: &str = "rate_gap_ratio";
 
 /// With less [headroom](HEADROOM) than this, the load generator may limit the figure.
@@ -96,20 +96,17 @@ pub struct Quantity {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
-    /// `elapsed_ns / operations_count`.
     Time,
-    /// `operations_count / elapsed_ns`, as operations a second.
     Throughput,
     /// The sum of the memory ledger ÷ its number of tasks.
     Memory,
     /// A percentile of the latencies: 990 is the 99th.
     Latency(u16),
-    /// A metric of the workload, by name.
     Metric(String),
 }
 
 impl Quantity {
-    /// The quantities of `workload`, the most important first.
+    /// The most important first.
     pub(crate) fn all_of(workload: &Workload) -> Vec<Quantity> {
         let mut all: Vec<Quantity> = Vec::new();
         let mut add = |id: &str, title: String, unit, higher_is_better, source| {
@@ -266,7 +263,7 @@ impl Quantity {
         }
     }
 
-    /// True for a figure of the load generator itself. Lanes are not compared by it.
+    /// Lanes are not compared by figures of the load generator.
     pub(crate) fn is_of_load(&self) -> bool {
         matches!(&self.source, Source::Metric(name) if name.starts_with("load_"))
     }

@@ -100,10 +100,9 @@ pub struct Row {
     /// rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap_ratio: Option<f64>,
-    /// For ratios to other runs.
     #[serde(skip)]
     pub(crate) replicates: Option<Replicates>,
-    /// The figure of each process, for comparisons with another run.
+    /// By process, for comparisons with another run.
     #[serde(skip)]
     pub(crate) processes: BTreeMap<u64, f64>,
 }
@@ -244,7 +243,7 @@ impl Row {
         }
     }
 
-    /// True for two rates found by searches of which either may be the higher one.
+    /// True if both figures are rates that searches found, and either may be the higher one.
     #[must_use]
     pub(crate) fn overlaps(&self, other: &Row) -> bool {
         let ranges = self.range().zip(other.range());
@@ -279,7 +278,6 @@ impl Row {
         }
     }
 
-    /// The interval with its unit, without a remark.
     #[must_use]
     pub(crate) fn bare_interval_text(&self) -> String {
         let interval = self.estimate.and_then(|estimate| estimate.interval);
@@ -289,7 +287,7 @@ impl Row {
         })
     }
 
-    /// The figure and its interval, such as `310 ns (305 – 318 ns)`.
+    /// Such as `310 ns (305 – 318 ns)`.
     #[must_use]
     pub(crate) fn whole_text(&self) -> String {
         match self.bare_interval_text() {
@@ -354,7 +352,6 @@ pub(super) fn add_gaps(rows: &mut [Row]) {
     }
 }
 
-/// Withdraws the verdicts on rates that their searches do not support.
 pub(super) fn take_back(rows: &mut [Row]) {
     let told = |row: &Row| {
         let standing = row.standing.as_ref().filter(|_| row.quantity.id == RATE)?;
@@ -374,7 +371,6 @@ pub(super) fn take_back(rows: &mut [Row]) {
 /// It is the margin of *no difference* at the default threshold: [`Bound::margin`].
 const WIDE_GAP: f64 = 1.1;
 
-/// Workload, lane and case.
 type Key = (String, String, Case);
 
 fn key_of(row: &Row, lane: &str) -> Key {
@@ -414,7 +410,6 @@ pub(super) fn add_headroom(rows: &mut [Row]) {
     }
 }
 
-/// Rows for cells that failed or that the lane cannot run.
 pub(super) fn absences(run: &Run, rows: &[Row]) -> Vec<Row> {
     let have: BTreeSet<(&str, &str, &Case)> = rows
         .iter()
@@ -518,7 +513,6 @@ pub(super) fn sort(rows: &mut Vec<Row>, run: &Run) {
         (
             place(workloads(), &row.workload),
             row.quantity.rank,
-            // A lane without a case is last.
             row.estimate.is_none() && row.case.0.is_empty(),
             row.case.clone(),
             place(lanes(), &row.lane),
@@ -559,7 +553,6 @@ mod tests {
         ..THREAD
     };
 
-    /// Five processes of each lane.
     fn analysis(lanes: &[Synthetic]) -> Analysis {
         let metric = |name: &str| Metric {
             name: name.to_owned(),
@@ -643,8 +636,7 @@ mod tests {
         assert!(is_compared("python", RATE));
     }
 
-    /// The verdict on the second lane against the first, the text of its rate, and whether the
-    /// rates overlap.
+    /// The second lane's verdict and rate, and whether the rates overlap.
     fn outcome_of(first: Synthetic, second: Synthetic) -> (Verdict, String, bool) {
         let analysis = analysis(&[first, second]);
         let [theirs, own] = [first, second].map(|made| row(&analysis, made.lane, RATE));

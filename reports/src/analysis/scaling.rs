@@ -14,7 +14,6 @@ use crate::stats::curve::{Fit, Law, Point, fit};
 /// The axis of a workload that names none.
 const WORKERS: &str = "workers_count";
 
-/// By worker count.
 type Points<'a> = Vec<(u64, &'a Cell)>;
 
 /// One lane's curve.
@@ -111,8 +110,7 @@ fn work_grows(run: &Run, workload: &str, axis: &str) -> bool {
             each.insert(workers, operations / workers as f64);
         }
     }
-    // The work of a worker is the same at every count with weak scaling, and falls with strong
-    // scaling.
+    // With weak scaling, the work of a worker is the same at every count.
     let mut shares = each.values();
     let first = shares.next().copied().unwrap_or(0.0);
     each.len() > 1 && first > 0.0 && shares.all(|share| (share / first - 1.0).abs() < 0.01)
@@ -126,7 +124,6 @@ fn curve(workload: &str, case: Case, lane: &str, work: Work, mut cells: Points<'
         .filter_map(|(workers, cell)| {
             let (least, base) = first?;
             let ratio = base.replicates.ratio(&cell.replicates);
-            // The point with the fewest workers, divided by itself, is 1 without spread.
             let interval = if *workers == least {
                 None
             } else {

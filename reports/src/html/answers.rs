@@ -44,7 +44,6 @@ impl<'a> Answer<'a> {
         all.filter(|(_, verdict)| *verdict != Verdict::Slower)
     }
 
-    /// The first rows, and the reference's.
     fn shown(&self, reference: &str) -> Vec<&'a Row> {
         let place = self.rows.iter().position(|row| row.lane == reference);
         let mut rows: Vec<&Row> = self.rows.iter().copied().take(MOST_LANES).collect();
@@ -175,7 +174,7 @@ fn undecided(lane: &str, figure: &str, others: &[(&str, Verdict)]) -> String {
 }
 
 fn judge<'a>(view: &View<'a>, answers: &mut [Answer<'a>]) {
-    // Each lane is judged against those with a better figure, all together.
+    // Each lane is judged against those with a better figure; all lanes are judged together.
     let better = |answer: &Answer<'a>| -> Vec<(&'a Row, &'a Row)> {
         let rows = answer.rows.iter().enumerate();
         rows.flat_map(|(place, row)| answer.rows[..place].iter().map(|best| (*row, *best)))
@@ -223,7 +222,7 @@ fn answer<'a>(view: &View<'a>, question: FirstQuestion, what: &'static str) -> O
     })
 }
 
-/// Of the cases with the most lanes the last, which is the largest.
+/// The last, which is the largest, of the cases with the most lanes.
 fn case<'a>(view: &View<'a>, workload: &'a Workload) -> Option<(&'a Case, Vec<&'a Row>)> {
     let place = workload.first_screen.as_ref()?;
     let mut cases: BTreeMap<&Case, Vec<&Row>> = BTreeMap::new();
@@ -297,7 +296,7 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
     }
 }
 
-/// The best lane; up to three names if several may be the best.
+/// Up to three names if several lanes may be the best.
 fn names(view: &View<'_>, answer: &Answer<'_>) -> String {
     let leaders = answer.leaders().map(|(row, _)| view.noun(&row.lane));
     let names: Vec<String> = leaders.collect();
@@ -310,7 +309,6 @@ fn names(view: &View<'_>, answer: &Answer<'_>) -> String {
     }
 }
 
-/// True if the best lane is not certain.
 fn is_undecided(answer: &Answer<'_>) -> bool {
     let mut leaders = answer.leaders();
     leaders.any(|(row, verdict)| verdict == Verdict::CannotTell || row.is_limited())

@@ -19,7 +19,6 @@ use crate::stats::quantile::median;
 /// The most marks on a run-order chart; if there are more, only every n-th is drawn.
 const MOST_MARKS: usize = 400;
 
-/// The most points on a distribution's curve.
 const MOST_POINTS: usize = 60;
 
 fn figure(title: &str, chart: String) -> Markup {
@@ -31,7 +30,7 @@ fn figure(title: &str, chart: String) -> Markup {
     }
 }
 
-/// The wide chart and its narrow version for a phone, with their caption.
+/// A wide chart, and a narrow one for a phone.
 fn figure_of_two(
     view: &View<'_>,
     title: &str,
@@ -50,7 +49,6 @@ fn figure_of_two(
     }
 }
 
-/// `caption` with another id.
 fn for_phones(caption: &Caption) -> Caption {
     Caption {
         id: format!("{}-narrow", caption.id),
@@ -58,7 +56,6 @@ fn for_phones(caption: &Caption) -> Caption {
     }
 }
 
-/// Wide and narrow.
 pub(super) fn curves_figure(
     view: &View<'_>,
     title: &str,
@@ -69,7 +66,6 @@ pub(super) fn curves_figure(
     figure_of_two(view, title, curves(caption, chart), narrow)
 }
 
-/// A chart with one curve for each lane, on logarithmic axes.
 pub(super) fn curves_of_lanes(
     view: &View<'_>,
     name: String,
@@ -84,7 +80,6 @@ pub(super) fn curves_of_lanes(
     curves_figure(view, &caption.title, &caption, chart)
 }
 
-/// The lanes of one case in their order, with their differences.
 pub(super) fn fastest(view: &View<'_>, case: &Case, rows: &[&Row]) -> Markup {
     let Some(first) = rows.first() else {
         return html! {};
@@ -134,7 +129,7 @@ fn listing(rows: &[&&Row]) -> String {
     format!("From the best: {}.", items.join("; "))
 }
 
-/// A quantity over the workload's axis: a chart for each case of the other parameters.
+/// A chart for each case of the other parameters.
 pub(super) fn over_axis(
     view: &View<'_>,
     workload: &Workload,
@@ -256,7 +251,6 @@ fn one_axis(
     curves_of_lanes(view, name, title, &chart)
 }
 
-/// The cost of an operation over the number of tasks, a curve for each lane.
 pub(super) fn growth(view: &View<'_>, title: &str, growths: &[&Growth]) -> Markup {
     let Some(first) = growths.first() else {
         return html! {};
@@ -313,7 +307,6 @@ pub(super) fn growth(view: &View<'_>, title: &str, growths: &[&Growth]) -> Marku
     curves_figure(view, &heading, &caption, &chart)
 }
 
-/// Speed-up over workers, with the ideal line and the fitted law.
 pub(super) fn speedups(view: &View<'_>, workload: &Workload, own: &[&Curve]) -> Markup {
     let mut cases: BTreeMap<&Case, Vec<&Curve>> = BTreeMap::new();
     for curve in own {
@@ -429,7 +422,6 @@ fn one_speedup(view: &View<'_>, workload: &Workload, case: &Case, members: &[&Cu
     curves_figure(view, &title, &caption, &chart)
 }
 
-/// A stacked bar of memory for each lane.
 pub(super) fn memory(
     view: &View<'_>,
     workload: &Workload,
@@ -463,7 +455,6 @@ pub(super) fn memory(
     figure(&title, stack(&caption, Unit::Bytes, &legend, &bars))
 }
 
-/// Empty without latencies.
 pub(super) fn percentiles(view: &View<'_>, workload: &Workload, case: &Case) -> Markup {
     let mut lines = Vec::new();
     for (index, lane) in view.run.header.lanes.iter().enumerate() {
@@ -552,7 +543,6 @@ fn groups<'a>(
     })
 }
 
-/// The raw samples of one case in their order, and their distribution.
 pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &Row) -> Markup {
     let mut marks = Vec::new();
     let mut lines = Vec::new();

@@ -12,7 +12,6 @@ use crate::plot::{Curves, Ideal, Line, Scale};
 use crate::schema::Workload;
 use crate::stats::Estimate;
 
-/// The command for a run with another load.
 const OTHER_LOAD: &str = "threadbare run --preset service --lane threadbare,thread,tokio,go --set connections=5000 --set rounds=7500 --set delay=30ms --set limit=100ms --set in_flight=1000 --set pool=1000 --set try=1s --set search=20s";
 /// The percentages of the highest rate at which latencies are measured.
 const LEVELS: [u32; 5] = [25, 50, 75, 100, 150];
@@ -22,7 +21,6 @@ const PERCENTILES: [(&str, &str); 3] = [
     ("p999", "99.9th percentile of latency"),
 ];
 
-/// Columns that combine figures.
 const BEYOND: &str = "beyond";
 const INTERVAL: &str = "interval";
 /// A rate holds with at most this share of refused requests, and no failed ones.
@@ -30,7 +28,6 @@ const MOST_REFUSED: f64 = 0.01;
 /// A lane fails with a larger share of failed requests than this.
 const MOST_FAILED: f64 = 0.001;
 
-/// The headings of the columns, with their figures.
 const COLUMNS: [(&str, &[&str]); 12] = [
     ("Highest rate within the limit", &[RATE]),
     ("95% interval", &[INTERVAL]),
@@ -103,7 +100,7 @@ fn estimate(rows: &[&Row], lane: &str, id: &str) -> Option<Estimate> {
 }
 
 /// The behaviour at 1.5 times the highest rate. `p99_ns` is the low end of the p99's interval, or
-/// the p99 without one.
+/// the p99 if it has no interval.
 fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
     match p99_ns <= limit_ns {
         _ if failed > MOST_FAILED => FAILS,
@@ -176,7 +173,6 @@ fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> 
     }
 }
 
-/// The lanes with figures, in the header's order.
 fn lanes<'a>(view: &View<'_>, rows: &[&'a Row]) -> BTreeSet<(usize, &'a str)> {
     rows.iter()
         .filter(|row| row.estimate.is_some())
@@ -263,7 +259,7 @@ fn queue_share(case: &Case) -> Option<f64> {
     Some(limit / (limit + time))
 }
 
-/// The load in a sentence or two; `None` if the file lacks it.
+/// `None` if the file does not have the load.
 fn load(workload: &Workload, case: &Case) -> Option<String> {
     let value = |name: &str| case.0.get(name).copied();
     let time = |name: &str| Some(Unit::Nanoseconds.text(value(name)? as f64));

@@ -17,7 +17,6 @@ const MOST_CHARTS: usize = 6;
 
 const MOST_CASES: usize = 3;
 
-/// All questions, in the header's order.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let mut groups: Vec<(&str, Vec<&Workload>)> = Vec::new();
     for workload in &view.run.header.workloads {
@@ -425,7 +424,7 @@ fn notes(view: &View<'_>, workload: &Workload) -> Markup {
     }
 }
 
-/// A peak with its interval, such as `21.8 (17 – 29)`.
+/// Such as `21.8 (17 – 29)`.
 fn peak_text(peak: &Estimate) -> String {
     let value = format::number(peak.value);
     peak.interval.map_or_else(String::new, |interval| {

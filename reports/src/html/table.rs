@@ -8,10 +8,8 @@ use crate::schema::FailureKind;
 use crate::stats::Verdict;
 use crate::{failure, format};
 
-/// The optional columns of [`figures`].
 #[derive(Clone, Copy)]
 struct Shown {
-    /// CPU time and switches.
     cpu: bool,
     events: bool,
 }
@@ -99,7 +97,6 @@ fn open(view: &View<'_>, rows: &[&Row]) -> Markup {
     }
 }
 
-/// Explains the sign of a bound, if a row has it.
 pub(super) fn limited<'a>(rows: impl IntoIterator<Item = &'a &'a Row>) -> Markup {
     let is_any = rows.into_iter().any(|row| row.is_limited());
     html! {
@@ -185,7 +182,6 @@ fn line(view: &View<'_>, row: &Row, shown: Shown) -> Markup {
     }
 }
 
-/// The first `most` events, the most important first.
 fn events(row: &Row, most: usize) -> String {
     const FIRST: [&str; 2] = ["instructions", "page_faults"];
     let rank = |name: &str| FIRST.iter().position(|first| *first == name);
@@ -198,7 +194,6 @@ fn events(row: &Row, most: usize) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// A small number, in few digits.
 fn few(value: f64) -> String {
     if value == 0.0 {
         "0".to_owned()

@@ -136,7 +136,6 @@ fn failures(view: &View<'_>) -> Markup {
     let mut cells: BTreeMap<(bool, &str, &str, String), Failed> = BTreeMap::new();
     for failure in &view.run.failures {
         let (lane, kind) = (failure.lane.as_str(), failure.kind);
-        // Unexpected failures come first.
         let key = (
             kind.is_expected(),
             lane,
@@ -185,7 +184,6 @@ fn failures(view: &View<'_>) -> Markup {
     }
 }
 
-/// The range of each reading before, during and after the run.
 fn readings(view: &View<'_>) -> Markup {
     let mut ranges: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for sample in &view.run.environment {

@@ -11,18 +11,14 @@ use crate::run::Run;
 use crate::schema::{Design, Role, Workload};
 use crate::stats::Verdict;
 
-/// Which charts are drawn.
 #[derive(Clone, Copy)]
 pub(super) struct Drawn {
-    /// Charts of the raw samples.
     pub(super) samples: bool,
-    /// Charts for phones.
     pub(super) phones: bool,
 }
 
 pub(super) struct Section {
     pub(super) title: &'static str,
-    /// A sentence or two.
     pub(super) lead: Markup,
     pub(super) body: Markup,
 }
@@ -90,14 +86,12 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Without the parameters that are the same in all cases.
     pub(super) fn case_text(&self, workload: &str, case: &Case) -> String {
         let varying = self.varying.get(workload);
         let is_shown = |name: &str| varying.is_none_or(|names| names.contains(name));
         case.only(is_shown).text(self.run.workload(workload))
     }
 
-    /// The parameters that are the same in all cases.
     pub(super) fn fixed_text(&self, workload: &str) -> String {
         let Some(varying) = self.varying.get(workload) else {
             return String::new();
@@ -128,13 +122,11 @@ impl<'a> View<'a> {
         (!cases.any(is_code)).then_some(axis)
     }
 
-    /// In the header's order.
     pub(super) fn with_role(&self, role: Role) -> impl Iterator<Item = &'a Workload> {
         let workloads = self.run.header.workloads.iter();
         workloads.filter(move |workload| workload.roles.contains(&role))
     }
 
-    /// Of the workload's first quantity, by case.
     pub(super) fn first_rows(&self, workload: &Workload) -> BTreeMap<&'a Case, Vec<&'a Row>> {
         let mut cases: BTreeMap<&Case, Vec<&Row>> = BTreeMap::new();
         for row in &self.analysis.rows {
@@ -145,7 +137,7 @@ impl<'a> View<'a> {
         cases
     }
 
-    /// Of the cases with the most lanes the last, which is the largest.
+    /// The last, which is the largest, of the cases with the most lanes.
     pub(super) fn main_case(&self, workload: &Workload) -> Option<(&'a Case, Vec<&'a Row>)> {
         self.first_rows(workload)
             .into_iter()
@@ -203,7 +195,6 @@ pub(super) fn factor(ratio: f64) -> String {
     }
 }
 
-/// The ratio to the reference lane with its interval.
 pub(super) fn ratio_text(row: &Row, reference: &str) -> String {
     let Some(standing) = &row.standing else {
         return String::new();

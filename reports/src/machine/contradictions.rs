@@ -97,7 +97,6 @@ mod tests {
     use super::*;
     use crate::schema::MachineKeyInputs;
 
-    /// Four cores of eight threads, of one kind.
     fn host() -> Host {
         Host {
             machine: MachineKeyInputs {

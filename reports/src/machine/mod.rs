@@ -46,7 +46,6 @@ pub fn complete(host: &mut Host) {
     machine.kinds = kinds;
 }
 
-/// An old file has only the fields of the first CPU.
 fn cores_of_old_file(host: &Host) -> Vec<Cores> {
     let Some(cpuinfo) = host.facts.get("cpuinfo") else {
         return Vec::new();

@@ -149,7 +149,6 @@ const ARM: [(u32, u32, &str); 138] = [
     (0xc0, 0xac5, "Ampere-1b"),
 ];
 
-/// Type number, name.
 const MAINFRAMES: [(&str, &str); 10] = [
     ("2964", "z13"),
     ("2965", "z13s"),

@@ -26,12 +26,12 @@ const BOTTOM: f64 = 30.0;
 struct Layout {
     width: f64,
     row: f64,
-    /// The distance of the text and the mark from the top of a row.
+    /// From the top of a row.
     words: f64,
     mark: f64,
     /// The grid leaves this height of a row free for the text.
     clear: f64,
-    /// The place of a label; below, the right end of a value.
+    /// The place of a label, and the right end of a value.
     label: (f64, Anchor),
     value: f64,
     remark: (f64, Anchor),

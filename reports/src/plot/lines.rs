@@ -229,7 +229,7 @@ fn draw(pen: &mut Pen<'_>, chart: &Curves<'_>, line: &Line, x: &Axis, y: &Axis) 
     }
 }
 
-/// Each name is as near to its curve's end as the others allow.
+/// Names at the curves' ends, moved apart where they would overlap.
 fn labels(pen: &mut Pen<'_>, chart: &Curves<'_>, y: &Axis, layout: &Layout) {
     let right = layout.right;
     let mut places: Vec<(f64, &Line)> = chart
@@ -249,7 +249,6 @@ fn labels(pen: &mut Pen<'_>, chart: &Curves<'_>, y: &Axis, layout: &Layout) {
         place.0 = place.0.max(next);
         next = place.0 + LABEL_GAP;
     }
-    // Moves labels from below the bottom up.
     let mut lowest = layout.bottom.max(TOP + LABEL_GAP * places.len() as f64);
     for place in places.iter_mut().rev() {
         place.0 = place.0.min(lowest);

@@ -8,7 +8,6 @@ use plotters::backend::{DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
-/// Grid steps per pixel.
 const FINE: f64 = 4.0;
 
 /// Further lanes have the same colours with other shapes.
@@ -24,7 +23,6 @@ pub(super) enum Ink {
     Band,
     /// A lane, by its place in the header.
     Lane(usize),
-    /// A part of the memory ledger.
     Part(usize),
 }
 
@@ -113,7 +111,6 @@ pub(super) struct Pen<'a> {
     backend: SVGBackend<'a>,
 }
 
-/// The SVG text of a chart of this size in pixels.
 pub(super) fn svg(
     width: f64,
     height: f64,

@@ -30,7 +30,6 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Checks conditions that the types alone do not express.
     pub(super) fn check(&self) -> Result<(), String> {
         match self.operations_count {
             0 => Err("counters of 0 operations: nothing to divide by".to_owned()),

@@ -60,7 +60,6 @@ pub struct WarmUp {
 const EXACT: u64 = 1 << 53;
 
 impl Group {
-    /// Checks conditions that the types alone do not express.
     pub(super) fn check(&self) -> Result<(), String> {
         for sample in &self.samples {
             if sample.operations_count == 0 {

@@ -43,7 +43,6 @@ pub struct Header {
 }
 
 impl Header {
-    /// Checks conditions that the types alone do not express.
     pub(super) fn check(&self) -> Result<(), String> {
         let shares = [
             ("threshold_ratio", Some(self.design.threshold_ratio)),

@@ -39,7 +39,6 @@ impl Fact {
         !Self::MAIN.contains(&self.name)
     }
 
-    /// The other facts.
     const MAIN: [&'static str; 18] = [
         "CPU",
         "architecture",
@@ -215,7 +214,6 @@ fn setting(run: &Run, name: &str) -> String {
     }
 }
 
-/// To two digits.
 fn rounded(value: u64) -> u64 {
     let step = 10_u64.pow(value.checked_ilog10().unwrap_or(0).saturating_sub(1));
     value.saturating_add(step / 2) / step * step

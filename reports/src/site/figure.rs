@@ -41,7 +41,7 @@ pub struct Figure {
     pub verdict: Option<Verdict>,
     /// `at most` or `at least` if the value is only a bound.
     pub sign: &'static str,
-    /// How much higher than found a searched rate may be, as a factor; 1 for other figures.
+    /// The factor by which a rate may be higher than its search found; 1 for other figures.
     #[serde(skip)]
     pub reach: f64,
     /// The unit.
@@ -97,7 +97,6 @@ impl Figure {
     }
 }
 
-/// The quantities that the site shows.
 pub(super) fn quantities(workload: &Workload) -> Vec<Quantity> {
     let wanted = workload.first_screen.as_ref();
     let wanted = wanted.and_then(|screen| screen.quantity.as_deref());
@@ -106,7 +105,6 @@ pub(super) fn quantities(workload: &Workload) -> Vec<Quantity> {
     all
 }
 
-/// The quantity that answers a question of the first screen.
 pub(super) fn answering(workload: &Workload) -> Option<Quantity> {
     let screen = workload.first_screen.as_ref()?;
     let mut all = quantities(workload).into_iter();
@@ -275,7 +273,6 @@ mod tests {
         for reach in [2.0, f64::INFINITY] {
             let vague = with(100.0, reach);
             assert!(vague.overlaps(&high) && high.overlaps(&vague));
-            // One such run of several is enough.
             assert!(together(&[low.clone(), vague]).overlaps(&high));
         }
         assert!(!low.overlaps(&with(200.0, f64::INFINITY)));

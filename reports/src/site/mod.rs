@@ -40,7 +40,7 @@ pub struct Collection {
     pub lanes: Vec<String>,
     /// In the order of the first run that has them.
     pub places: Vec<Titled>,
-    /// The lane of all ratios.
+    /// The lane to which all ratios are.
     pub reference_lane: String,
     /// The files that are not accepted and the folders that could not be read.
     pub apart: Vec<Apart>,
@@ -287,7 +287,6 @@ impl Collection {
     }
 }
 
-/// What the site needs of a run.
 struct Digest {
     key: String,
     inputs: MachineKeyInputs,
@@ -304,7 +303,6 @@ struct Digest {
     derived: bool,
 }
 
-/// The checks of each file, and the digest of each readable run.
 fn digests(files: &[PathBuf]) -> Vec<(Looked, Option<Digest>)> {
     let next = AtomicUsize::new(0);
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -400,7 +398,6 @@ fn titled(workload: &Workload, place: &Place, figures: &[(Place, String, Figure)
     }
 }
 
-/// The place's question, and its rank for that.
 fn answers_question(workload: &Workload, place: &Place) -> Option<(FirstQuestion, u32)> {
     let screen = workload.first_screen.as_ref()?;
     let quantity = figure::answering(workload)?;

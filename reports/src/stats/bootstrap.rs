@@ -1,34 +1,21 @@
 //! The hierarchical bootstrap: process, then block, then sample.
 //!
-//! Samples of one process resemble each other more than samples of two (layout, allocator state,
-//! the scheduler's first decisions), so the process is the unit that counts (Kalibera and Jones,
-//! "Rigorous benchmarking in reasonable time", ISMM 2013). The statistic is the median over
-//! processes of the median over blocks of the median over samples. A resample draws processes with
-//! replacement and keeps their samples. The spread of samples and blocks is already in that of the
-//! processes' medians, so drawing them again would count it twice (Davison and Hinkley, "Bootstrap
+//! The statistic is the median over processes of the median over blocks of the median over samples.
+//! Samples of one process resemble each other, so a resample draws processes with replacement and
+//! keeps their samples (Kalibera and Jones, "Rigorous benchmarking in reasonable time", ISMM 2013).
+//! Drawing blocks and samples again would count their spread twice (Davison and Hinkley, "Bootstrap
 //! methods and their application", 1997, section 3.8; Ren et al., Journal of Applied Statistics 37,
 //! 2010).
 //!
-//! # Few processes
-//!
-//! With five processes a plain percentile interval is too short. Its percentiles are moved outwards
+//! With few processes a plain percentile interval is too short. Its percentiles are moved outwards
 //! to those of Student's t: from `α/2` to `Φ(-t(α/2, n-1))` (after Hesterberg, "What teachers
-//! should know about the bootstrap", The American Statistician 69, 2015). His further factor
-//! `√(n/(n-1))` is for means, not for medians.
+//! should know about the bootstrap", The American Statistician 69, 2015). His factor `√(n/(n-1))`
+//! is not used, because it is for means. BCa is not used either: its acceleration needs a jackknife
+//! over five processes, which for a median is mostly ties.
 //!
-//! # Drawn or computed
-//!
-//! The probability of each median of a resample follows from the binomial distribution (Efron, "The
-//! jackknife, the bootstrap and other resampling plans", 1982, chapter 10). For up to `MOST_EXACT`
-//! processes the interval is computed from that, as for infinitely many resamples. Resamples are
-//! drawn for more processes, and to compare two figures draw by draw.
-//!
-//! # Rejected
-//!
-//! * Pooling all samples: it treats a hundred samples of five processes as five hundred independent
-//!   ones, and so finds differences between repeats.
-//! * BCa: its acceleration needs a jackknife over five processes, which for a median is mostly
-//!   ties.
+//! For up to `MOST_EXACT` processes the interval is computed from the binomial distribution of a
+//! resample's median (Efron, "The jackknife, the bootstrap and other resampling plans", 1982,
+//! chapter 10). Resamples are drawn for more processes, and to compare two figures draw by draw.
 
 use std::sync::OnceLock;
 
@@ -41,8 +28,7 @@ use super::difference::Difference;
 use super::quantile::{median, median_in_place, quantile_of_sorted};
 use super::{CONFIDENCE, RESAMPLES};
 
-/// The distribution of a resample's median is computed for at most this many processes. The number
-/// of its values grows with their square.
+/// The number of possible medians grows with the square of the number of processes.
 const MOST_EXACT: usize = 100;
 
 /// Values of one cell: by process, by block of that process, by sample.
@@ -88,7 +74,6 @@ pub struct Replicates {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Resamples {
-    /// The statistic of each resample.
     Drawn(Vec<f64>),
     /// The median of these figures, one for each process, resampled `count` times when needed.
     OfMedian {
@@ -318,7 +303,7 @@ fn draw(figures: &[f64], seed: u64, resamples: usize) -> Vec<f64> {
         .collect()
 }
 
-/// The middle of two values, exact if they are equal.
+/// Exact for equal values.
 fn between(low: f64, high: f64) -> f64 {
     low + (high - low) / 2.0
 }
@@ -348,7 +333,6 @@ fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
         let all = |first: usize| share(first).powi(i32::try_from(half).unwrap_or(i32::MAX));
         all(first + 1) - all(first)
     };
-    // The ways to choose the lower half.
     let ways: f64 = (1..=half)
         .map(|draw| (half + draw) as f64 / draw as f64)
         .product();
@@ -393,7 +377,7 @@ fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
         return da.min(db);
     }
     let together = (a + b).powi(2) / (a * a / da + b * b / db);
-    // Not finite without any spread, or if a resample has no finite logarithm.
+    // If there is no spread, or if a resample has no finite logarithm, the smaller one.
     if together.is_finite() {
         together
     } else {
@@ -401,7 +385,7 @@ fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
     }
 }
 
-/// Percentiles, moved outwards for `freedom` degrees of freedom.
+/// Moved outwards for `freedom` degrees of freedom.
 fn percentiles(resampled: &[f64], freedom: f64) -> Option<Interval> {
     if resampled.is_empty() {
         return None;
@@ -507,7 +491,7 @@ mod tests {
     #[test]
     fn medians_of_the_draws_are_those_of_the_sorted_draws() {
         for count in 1..=12 {
-            // The values repeat after 11, so two of 12 medians are equal.
+            // Two of 12 medians are equal.
             let medians: Vec<f64> = (0..count).map(|n| f64::from((n * 7 + 3) % 11)).collect();
             let tree = medians.iter().map(|value| vec![vec![*value]]).collect();
             let found = Replicates::of_median_times(&tree, 5, 200).expect("values");
@@ -524,7 +508,7 @@ mod tests {
     #[test]
     fn computed_distribution_is_that_of_many_draws() {
         for count in 1..=13 {
-            // The values repeat after 11, so two of 12 figures are equal, and two pairs of 13.
+            // Two of 12 figures are equal, and two pairs of 13.
             let figures: Vec<f64> = (0..count).map(|n| f64::from((n * 7 + 3) % 11)).collect();
             let drawn = draw(&figures, 5, 40_000);
             let mut sum = 0.0;

@@ -108,7 +108,6 @@ impl Fit {
     }
 }
 
-/// The worker count of the USL's greatest speed-up.
 fn peak([_, contention, coherency]: [f64; 3]) -> Option<f64> {
     (coherency > 0.0).then(|| ((1.0 - contention).max(0.0) / coherency).sqrt())
 }
@@ -152,7 +151,7 @@ pub fn fit(law: Law, points: &[Point]) -> Result<Fit, NoFit> {
         value: value[index],
         interval: interval(resampled.iter().map(|found| found[index]).collect()),
     };
-    // A resample without a peak counts as infinitely distant.
+    // A resample without a peak has it at infinity.
     let peaks = match law {
         Law::Amdahl => None,
         Law::Usl => interval(

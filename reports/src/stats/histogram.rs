@@ -40,7 +40,7 @@ pub fn shown_percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     is_shown.then(|| percentile(buckets, share))?
 }
 
-/// With fewer latencies beyond it, a percentile would be chance.
+/// A percentile with fewer latencies beyond it is mostly chance.
 const FEWEST_BEYOND: f64 = 3.0;
 
 /// How many latencies there are.

@@ -66,9 +66,9 @@ pub struct Ledger {
     pub parts: Vec<(Part, Estimate)>,
     /// The sum of the parts: the cost of a task.
     pub sum: Estimate,
-    /// By the host's `MemAvailable` and the free pages in its per-CPU lists.
+    /// The cost by the host's `MemAvailable` and the free pages in its per-CPU lists.
     pub host: Check,
-    /// By the lane's memory control group; `None` if it cannot be read.
+    /// The cost by the lane's memory control group; `None` if it cannot be read.
     pub group: Option<Check>,
     /// Growth of the address space, which costs no memory by itself.
     pub virtual_bytes: f64,

@@ -21,17 +21,18 @@ pub use adjust::benjamini_hochberg;
 pub use bootstrap::{Estimate, Interval, Replicates, Tree};
 pub use verdict::{Comparison, Verdict};
 
-/// Of every interval.
+/// The confidence of every interval.
 pub const CONFIDENCE: f64 = 0.95;
 
 /// The smallest effect with a verdict, if the design names none.
 pub const DEFAULT_THRESHOLD_RATIO: f64 = 0.05;
 
-/// For verdicts between two builds, whose measurement does not end by the verdicts.
+/// The false discovery rate between two builds. Their measurement ends when the intervals are
+/// narrow enough, whatever the verdicts are.
 pub const FALSE_DISCOVERY_RATE: f64 = 0.05;
 
-/// For verdicts between lanes, which end the measurement. All looks together then call repeats
-/// different in about one comparison of a hundred (`METHOD.md`).
+/// The false discovery rate between lanes, where a verdict ends the measurement. With it, all looks
+/// together call repeats different in about one comparison of a hundred (`METHOD.md`).
 pub const FALSE_DISCOVERY_RATE_OF_LOOKS: f64 = 0.01;
 
 /// Resamples of each bootstrap: about ten are beyond the widened percentiles of [`bootstrap`] for

@@ -44,7 +44,7 @@ pub fn median_absolute_deviation(values: &[f64]) -> Option<f64> {
 /// marks outliers and includes them.
 #[must_use]
 pub fn outliers(values: &[f64]) -> Vec<usize> {
-    /// Scales the deviation of a normal distribution to its standard deviation.
+    /// The median absolute deviation of a normal distribution ÷ its standard deviation.
     const NORMAL_SCALE: f64 = 0.674_489_75;
     let (Some(middle), Some(deviation)) = (median(values), median_absolute_deviation(values))
     else {

@@ -2,28 +2,24 @@
 //! Lehmann, in logarithms.
 //!
 //! Processes of one lane often have a few modes: for example, whether the scheduler started both
-//! threads on one CPU. The median jumps between modes, and with it the ratio of two medians. The
-//! shift is the median of the factors between each new process and each old one. Two processes of
-//! the same mode have the same factor in every mode, and such pairs are the largest group.
+//! threads on one CPU. Medians jump between the modes. The shift is the median of the factors
+//! between each new process and each old one. Pairs of the same mode are the largest group, and all
+//! of them have the same factor.
 //!
-//! The ends of the interval are quantiles of the same factors. Their distance from the middle
-//! follows from the uncertainty of a U-statistic, the share of pairs in which the new process is
-//! slower. Its variance is estimated from how often each process is slower ("placements"), so the
-//! two sides may have different spreads. Two builds measured in turn are paired: the placements of
-//! a pair are added before their variance is taken, so the host's effect on both cancels. If the
-//! host's effect is most of the variation, each pair gives one factor, and the shift is the median
-//! of the means of every two factors (Hodges and Lehmann's estimate of one sample).
-//!
-//! `METHOD.md` has the rejected methods.
+//! The ends of the interval are quantiles of the same factors. Which quantiles follows from the
+//! uncertainty of the share of pairs in which the new process is slower (a U-statistic). Its
+//! variance is estimated from how often each process is slower ("placements"), so the two sides may
+//! have different spreads. If processes are paired, the placements of a pair are added before their
+//! variance is taken, so the host's effect on both cancels. If this effect is most of the
+//! variation, each pair gives one factor, and the shift is the median of the means of every two
+//! factors (Hodges and Lehmann's estimate of one sample).
 //!
 //! # Sources
 //!
-//! Hodges and Lehmann, "Estimates of location based on rank tests", Annals of
-//! Mathematical Statistics 34, 1963; Fligner and Policello, "Robust rank
-//! procedures for the Behrens-Fisher problem", Journal of the American
-//! Statistical Association 76, 1981; Brunner and Munzel, "The nonparametric
-//! Behrens-Fisher problem", Biometrical Journal 42, 2000, for the degrees of
-//! freedom.
+//! Hodges and Lehmann, "Estimates of location based on rank tests", Annals of Mathematical
+//! Statistics 34, 1963; Fligner and Policello, "Robust rank procedures for the Behrens-Fisher
+//! problem", Journal of the American Statistical Association 76, 1981; Brunner and Munzel, "The
+//! nonparametric Behrens-Fisher problem", Biometrical Journal 42, 2000, for the degrees of freedom.
 
 use std::collections::BTreeMap;
 
@@ -36,10 +32,10 @@ pub const FEWEST_PROCESSES: usize = 4;
 /// With fewer pairs their correlation is unknown.
 const FEWEST_PAIRS: usize = 10;
 
-/// More processes of a side are not used, because the number of factors is its square.
+/// At most this many processes of a side are used, because the number of factors is its square.
 const MOST_PROCESSES: usize = 1_000;
 
-/// How the processes of two sides belong together.
+/// Whether processes are paired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Design {
     /// The n-th processes of both sides were measured in one round.
@@ -154,7 +150,7 @@ fn logarithms(figures: &[f64]) -> Option<Vec<f64>> {
     (logs.len() >= FEWEST_PROCESSES && logs.iter().all(|log| log.is_finite())).then_some(logs)
 }
 
-/// 1 for a logarithm above zero, 0.5 for a tie, which is a difference below its rounding.
+/// 1 for a logarithm above zero, 0.5 for a tie: one that rounding may cause.
 fn above(answer: f64) -> f64 {
     const TIE: f64 = 1e-12;
     match answer {
@@ -164,7 +160,6 @@ fn above(answer: f64) -> f64 {
     }
 }
 
-/// The factors between processes, in logarithms.
 struct Answers {
     logs: Vec<f64>,
     log: f64,
@@ -254,12 +249,12 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     values.iter().map(place).collect()
 }
 
-/// By Welch and Satterthwaite.
+/// Two standard errors, combined with the degrees of freedom of Welch and Satterthwaite.
 fn together(ours: (f64, usize), theirs: (f64, usize)) -> (f64, f64) {
     let (a, b) = (ours.0.powi(2), theirs.0.powi(2));
     let (da, db) = ((ours.1 - 1) as f64, (theirs.1 - 1) as f64);
     let freedom = (a + b).powi(2) / (a * a / da + b * b / db);
-    // Not finite without any spread.
+    // Without any spread, the smaller of both numbers.
     let freedom = if freedom.is_finite() {
         freedom
     } else {

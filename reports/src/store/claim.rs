@@ -66,7 +66,6 @@ impl Claim {
     }
 }
 
-/// The process with the lock, by the kernel's list.
 fn holder(file: &File) -> Option<String> {
     let facts = file.metadata().ok()?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;

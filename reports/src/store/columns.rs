@@ -26,7 +26,6 @@ use serde_json::{Error, Map, Value};
 
 use crate::schema::Record;
 
-/// The `type` of a line of columns.
 pub(super) const TYPE: &str = "columns";
 
 /// Longer lists are not stored as tuples.
@@ -132,7 +131,6 @@ impl Form {
         }
     }
 
-    /// Empty if there is no such field.
     fn take_fields(&mut self, name: &str) -> Result<Map<String, Value>, String> {
         match self.0.remove(name) {
             None => Ok(Map::new()),
@@ -169,13 +167,11 @@ enum Rows {
 /// A field that some objects lack.
 struct Field {
     name: String,
-    /// In ascending order.
     rows: Peekable<std::vec::IntoIter<usize>>,
     values: Rows,
 }
 
 impl Rows {
-    /// Reads a column of `count` rows.
     fn of(column: Value, count: usize, left: &mut u64) -> Result<Rows, String> {
         // Each form counts, because a short line may claim to hold many values.
         *left = left.checked_sub(count as u64).ok_or_else(|| {
@@ -363,7 +359,6 @@ fn whole<T>(value: T, left: usize) -> Result<T, Error> {
     }
 }
 
-/// The next value of each column.
 struct Places<'a>(std::slice::IterMut<'a, Rows>);
 
 impl<'de> SeqAccess<'de> for Places<'_> {

@@ -38,7 +38,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Lists `path` if it is a result file; returns it if it is a folder.
+    /// Returns `path` if it is a folder.
     fn take(&mut self, path: PathBuf) -> Option<PathBuf> {
         let found = std::fs::symlink_metadata(&path);
         if self.read(&path, found)?.is_dir() {

@@ -64,7 +64,6 @@ pub fn kept_path(header: &Header) -> PathBuf {
     Path::new(&plain(&header.host.machine.key())).join(name)
 }
 
-/// `text` as a file name.
 pub(crate) fn plain(text: &str) -> String {
     let sign = |sign: char| match sign {
         ':' => '-',

@@ -136,7 +136,6 @@ fn read_text<'a>(
     .run()
 }
 
-/// A line, and whether it had a newline.
 struct Line {
     bytes: Vec<u8>,
     ended: bool,
@@ -267,7 +266,6 @@ impl<S: BufRead> Reader<'_, S> {
             Record::Header(mut header) => {
                 let edited = machine::contradiction(&header.host);
                 machine::complete(&mut header.host);
-                // The run in memory has plain lines.
                 header.schema_version = SCHEMA_VERSION;
                 let path = self.path.display();
                 let warnings = edited.into_iter().map(|what| {

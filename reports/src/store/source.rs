@@ -52,9 +52,8 @@ const FORMS: [(&[u8], Unread); 6] = [
         unread("a zip archive", "unpack it by `unzip` first"),
     ),
 ];
-/// The first bytes of zstd's frames.
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
-/// The byte order mark, in UTF-8.
+/// The byte order mark.
 pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
 /// The longest of these starts.
 const LONGEST: usize = 6;
@@ -83,7 +82,6 @@ pub(super) fn text<'a>(
     Ok(Ok(Box::new(without_mark(start, source))))
 }
 
-/// The text of consecutive zstd frames.
 struct Frames<S: Read>(Option<StreamingDecoder<S, FrameDecoder>>);
 
 impl<S: BufRead> Frames<S> {

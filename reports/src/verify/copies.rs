@@ -1,4 +1,4 @@
-//! Whether two runs contain the same samples, or the same times a constant factor.
+//! Finds runs with the same samples, and runs whose times are a multiple of those of another run.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -26,7 +26,6 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// `None` without times.
     pub(super) fn of(run: &Run) -> Option<Times> {
         let mut cells: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for group in &run.groups {

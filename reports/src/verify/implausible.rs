@@ -16,7 +16,7 @@ const FIRST_DAY: &str = "2026-11-21T00:00:00Z";
 /// A cycle of a CPU of 5 GHz, the least time of an operation.
 const LEAST_NS: f64 = 0.2;
 
-/// For rounded times, and clocks that are read one after the other.
+/// Allows for rounded times, and for clocks that are not read at the same time.
 const SLACK: f64 = 1.01;
 
 /// With fewer times no rule about all times applies.
@@ -32,10 +32,10 @@ const ALIKE_RATIO: f64 = 1e-6;
 /// Shorter times may be equal, because some clocks have coarse steps.
 const SHORT_NS: u64 = 100_000;
 
-/// The times of a typical cell differ by more than this share, and usually by 20%.
+/// The times of a typical cell differ by more than this share; 20% is usual.
 const TYPICAL_RATIO: f64 = 1e-3;
 
-/// One text for each kind, because an edited file would have thousands of values.
+/// One text for each kind of implausible value, because an edited file would have thousands.
 pub(super) fn of(run: &Run, now: Timestamp) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(dates(run, now));
@@ -47,7 +47,6 @@ pub(super) fn of(run: &Run, now: Timestamp) -> Vec<String> {
     found
 }
 
-/// The dates.
 fn dates(run: &Run, now: Timestamp) -> Option<String> {
     const DAY: SignedDuration = SignedDuration::from_hours(24);
     let said = &run.header.started;

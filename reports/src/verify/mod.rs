@@ -103,7 +103,7 @@ impl Verifier {
             });
             match copied {
                 Some(why) => refused.push(why),
-                // A copy that is refused for another reason does not count.
+                // A refused copy does not count.
                 None if refused.is_empty() => {
                     self.seen.push((times.clone(), path.display().to_string()));
                 }

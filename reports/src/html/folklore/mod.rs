@@ -54,7 +54,6 @@ impl Finding {
         }
     }
 
-    /// The finding on several figures together.
     fn of_several(found: &[Finding]) -> Self {
         let has = |finding| found.contains(&finding);
         match (has(Finding::Holds), has(Finding::Fails), has(Finding::Open)) {
@@ -80,7 +79,7 @@ impl Finding {
 struct Claim {
     said: &'static str,
     ask: fn(&View<'_>) -> Option<(Finding, String)>,
-    /// What the run did not measure.
+    /// What the run must measure to judge the claim.
     wanting: &'static str,
 }
 
@@ -204,10 +203,8 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
 /// Claims about goroutines are judged by this lane.
 const GO: &str = "go";
 
-/// Shown beside Go.
 const OURS: &str = "threadbare";
 
-/// Of the first workload with this role.
 fn ledger<'a>(view: &View<'a>, role: Role, lane: &str) -> Option<&'a LedgerRow> {
     let workload = view.with_role(role).next()?;
     view.analysis
@@ -216,7 +213,6 @@ fn ledger<'a>(view: &View<'a>, role: Role, lane: &str) -> Option<&'a LedgerRow> 
         .find(|row| row.workload == workload.id && row.lane == lane)
 }
 
-/// The row of the workload's main case.
 fn row<'a>(view: &View<'a>, workload: &Workload, lane: &str) -> Option<&'a Row> {
     view.main_case(workload)?
         .1
@@ -224,7 +220,6 @@ fn row<'a>(view: &View<'a>, workload: &Workload, lane: &str) -> Option<&'a Row> 
         .find(|row| row.lane == lane)
 }
 
-/// The title in quotes, or the id.
 fn name(view: &View<'_>, workload: &str) -> String {
     match view.run.workload(workload) {
         Some(known) if !known.title.is_empty() => format!("“{}”", known.title),
@@ -236,7 +231,6 @@ fn sentence(parts: &[String]) -> String {
     format!("{}.", parts.join("; "))
 }
 
-/// The first row with this quantity.
 fn metric<'a>(view: &View<'a>, role: Role, lane: &str, quantity: &str) -> Option<&'a Row> {
     let workload = view.with_role(role).next()?;
     let is_it = |row: &Row| row.workload == workload.id && row.lane == lane;

@@ -130,7 +130,6 @@ fn one_core_of(view: &View<'_>, lane: &str) -> Option<(Finding, String)> {
     ))
 }
 
-/// The row for a round trip of two goroutines on one CPU.
 fn on_one_cpu<'a>(view: &View<'a>, lane: &str) -> Option<&'a Row> {
     let alone = view.run.header.design.cpus.len() == 1;
     view.analysis.rows.iter().find(|row| {

@@ -50,7 +50,6 @@ pub fn linked(collection: &Collection) -> impl Iterator<Item = (PathBuf, &Path)>
         .map(|raw| (Path::new(RUNS).join(&raw.place), raw.source.as_path()))
 }
 
-/// The folder of the kept runs.
 const RUNS: &str = "runs";
 
 /// The pages by their paths below the site's folder; the index first.
@@ -126,7 +125,6 @@ fn columns<'a>(names: impl Iterator<Item = &'a str>) -> Markup {
     html! { @for name in names { label { input type="checkbox" checked data-filter=(name); (name) } } }
 }
 
-/// Filters of rows.
 const FILTERS: [&str; 7] = [
     "architecture",
     "cores",
@@ -146,7 +144,6 @@ fn filtered<'a>(setup: &'a Setup, name: &str) -> &'a str {
     }
 }
 
-/// A choice for each fact that has several values.
 fn choices(collection: &Collection) -> Markup {
     let values = |name: &str| -> Vec<String> {
         let setups = collection.setups();
@@ -178,7 +175,6 @@ fn pick(name: &str) -> String {
     name.replace(' ', "-")
 }
 
-/// The facts in each row.
 const NAMED: [&str; 6] = [
     "CPU",
     "virtual",
@@ -231,7 +227,6 @@ fn row_head(machine: &Machine, setup: &Setup, known: &[&str]) -> Markup {
     }
 }
 
-/// The largest disturbance.
 fn disturbed(setup: &Setup) -> String {
     let found = setup.disturbances();
     let Some(first) = found.first() else {
@@ -244,7 +239,6 @@ fn disturbed(setup: &Setup) -> String {
     }
 }
 
-/// For the filters and the sorting.
 fn attributes(machine: &Machine, setup: &Setup) -> Vec<(String, String)> {
     let facts = FILTERS.iter();
     let mut all: Vec<(String, String)> = facts
@@ -258,7 +252,7 @@ fn attributes(machine: &Machine, setup: &Setup) -> Vec<(String, String)> {
     all
 }
 
-/// One attribute with a row's facts, as `name=value` lines.
+/// As `name=value` lines.
 fn facts_of(machine: &Machine, setup: &Setup) -> String {
     let all = attributes(machine, setup);
     let lines = all.iter().map(|(name, value)| format!("{name}={value}"));
