@@ -158,6 +158,7 @@ impl Engines {
 
 struct Built {
     program: PathBuf,
+    /// Where it comes from, in words.
     what: String,
     commit: Option<String>,
 }

@@ -109,6 +109,7 @@ fn distinct<'a>(of: impl Iterator<Item = Option<&'a String>>) -> u32 {
 struct Place {
     number: usize,
     fields: BTreeMap<String, String>,
+    /// A text that only the CPUs of its core share.
     core: Option<String>,
     socket: Option<String>,
     caches: Vec<Cache>,

@@ -13,6 +13,7 @@ struct Machine {
 
 struct Kind<'a> {
     cpuinfo: &'a [&'a str],
+    /// The number of CPUs in a core, and in a socket.
     core: usize,
     socket: usize,
     /// Level, kind, size, and how many CPUs share it.

@@ -27,6 +27,7 @@ pub(super) struct Cost {
     /// A sample's time outside its timed section.
     pub(super) around_ns: f64,
     pub(super) iteration_ns: f64,
+    /// The fewest and the most iterations of one sample.
     pub(super) iterations: (u64, u64),
 }
 

@@ -81,6 +81,7 @@ struct Case {
     workload: String,
     cells: Vec<usize>,
     rounds: u64,
+    /// It may be measured after the plan's rounds.
     grows: bool,
     /// The order of the cells in its last block.
     order: Vec<usize>,

@@ -563,6 +563,7 @@ impl Parameter {
     }
 }
 
+/// For `workers_count`: from 1 to the number of CPUs.
 const EVERY_WORKER_COUNT: &[u64] = &[u64::MAX];
 
 /// The value of a parameter.

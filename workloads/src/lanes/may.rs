@@ -31,6 +31,7 @@ use crate::shapes::{self, Blocking, Connection};
 
 /// may's own default; it counts in words.
 const STACK_WORDS: usize = 0x1000;
+/// The main task reads /proc and starts the load generator, so it needs more.
 const MAIN_STACK_WORDS: usize = 1 << 17;
 
 pub(super) const COROUTINES: Entry = Entry {

@@ -112,6 +112,7 @@ const END: u64 = u64::MAX;
 struct Worker {
     child: Pid,
     socket: UnixStream,
+    /// Jobs whose results have not been received.
     given: usize,
 }
 

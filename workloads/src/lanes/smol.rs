@@ -60,6 +60,7 @@ impl Lane for Smol {
 struct Crew {
     executor: Arc<Executor<'static>>,
     threads: Vec<JoinHandle<()>>,
+    /// Closed to end the threads.
     stop: Sender<()>,
 }
 

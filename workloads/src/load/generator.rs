@@ -381,6 +381,7 @@ struct Done {
     end: u64,
     /// Only for a thread that never sleeps.
     idle_ns: u64,
+    /// CPU time of the thread, with its idle turns.
     cpu_ns: u64,
 }
 

@@ -16,6 +16,7 @@ use anyhow::ensure;
 
 /// Any host can carry the first rate.
 const FIRST_PER_S: u64 = 200;
+/// No host can carry this rate.
 const MOST_PER_S: u64 = 1 << 24;
 const STEP: f64 = 1.03;
 /// The most steps at once: 1.27 times the rate.

@@ -45,6 +45,7 @@ const NOTHING: &[u8] = b"POST /nothing HTTP/1.1\r\nHost: service\r\nContent-Leng
 pub(super) struct Plan {
     pub(super) address: SocketAddr,
     pub(super) connections: u64,
+    /// How long half of the highest rate is offered.
     pub(super) hold_ns: u64,
     pub(super) try_ns: u64,
     pub(super) search_ns: u64,
@@ -600,6 +601,7 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     struct Design {
         in_flight: usize,
+        /// One request of this many may be refused.
         refused_of: u64,
         try_ns: f64,
         search_ns: f64,

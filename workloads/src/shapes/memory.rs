@@ -9,7 +9,9 @@ use crate::kernels::descend::descend;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Meter, study};
 
+/// More than one level of [`descend`] takes, with its array of 512 bytes.
 const LEVEL_BYTES: usize = 768;
+/// For the frames before and after the descent.
 const REST_BYTES: usize = 6 << 10;
 
 pub(super) fn parked<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {

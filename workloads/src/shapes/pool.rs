@@ -13,6 +13,7 @@ use crate::measure::{Meter, Starts};
 
 pub(crate) trait Pool {
     const PROCESSES: bool;
+    /// The most unfinished jobs for each worker; one worker may have one more.
     const IN_FLIGHT: usize;
     type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;
     type Workers: Workers;

@@ -17,6 +17,7 @@ use crate::shapes::team::join_all;
 
 /// Tasks that refuse requests above the limit.
 const SPARE: u64 = 4;
+/// The number of the event that ends the service.
 const END: u64 = u64::MAX;
 
 pub(crate) fn pooled<L>(lane: &L, order: &Order) -> Result<Outcome, Failure>

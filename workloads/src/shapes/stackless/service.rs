@@ -55,6 +55,7 @@ struct Server<L: Stackless> {
     settings: Settings,
     users: Users,
     in_flight: Semaphore,
+    /// Opened when the service ends.
     ends: L::Gate,
     permits: Semaphore,
     /// Idle connections to the backend.
