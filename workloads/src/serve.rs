@@ -178,6 +178,7 @@ enum Line {
     End,
 }
 
+/// Holds no more of a line than the protocol allows.
 fn next_line(input: &mut impl BufRead) -> io::Result<Line> {
     let mut line = Vec::new();
     input

@@ -519,6 +519,7 @@ fn wait_for_end(address: SocketAddr) -> anyhow::Result<Report> {
     })
 }
 
+/// Opens a connection on which the service has answered one request.
 fn open_idle(address: SocketAddr, time: Duration) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, time)?;
     stream.set_read_timeout(Some(time))?;

@@ -53,9 +53,11 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     const PINNABLE: bool = false;
 
     type Task: Send;
+    /// A bounded channel for many senders and receivers.
     type Channel: Clone + Send + Sync + 'static;
     type Gate: Clone + Send + Sync + 'static;
     type Lock: Clone + Send + Sync + 'static;
+    /// 0 at first.
     type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;
     type Pipe: Clone + Send + Sync + 'static;
     type Listener: Clone + Send + Sync + 'static;
@@ -82,6 +84,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
 
     /// 0 means the smallest capacity that the lane has. A channel may hold more.
     fn channel(&self, capacity: usize) -> Result<Self::Channel, Failure>;
+    /// Blocks while the channel is full.
     fn send(&self, channel: &Self::Channel, number: u64);
     fn recv(&self, channel: &Self::Channel) -> u64;
     /// Blocks until either channel has a number.
@@ -110,6 +113,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// longest queue that the host allows.
     fn listen(&self) -> std::io::Result<(Self::Listener, SocketAddr)>;
     fn accept(&self, listener: &Self::Listener) -> std::io::Result<Self::Stream>;
+    /// Makes all accepts fail, including those that wait.
     fn close(&self, listener: &Self::Listener);
 }
 

@@ -15,6 +15,7 @@ pub(crate) trait Pool {
     const PROCESSES: bool;
     /// The most unfinished jobs for each worker; one worker may have one more.
     const IN_FLIGHT: usize;
+    /// 0 at first.
     type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;
     type Workers: Workers;
 

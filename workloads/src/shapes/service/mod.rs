@@ -315,6 +315,7 @@ fn read_more(stream: &mut impl Read, received: &mut Vec<u8>) -> io::Result<bool>
     }
 }
 
+/// Only [`pooled()`], whose tasks are threads, holds a guard while a task waits.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

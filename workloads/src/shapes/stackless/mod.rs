@@ -50,6 +50,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
         time: Duration,
         future: impl Future<Output = T> + Send,
     ) -> impl Future<Output = Option<T>> + Send;
+    /// Runs a closure on a thread that may block.
     fn blocking<T: Send + 'static>(
         body: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = Result<T, Failure>> + Send;
