@@ -1,6 +1,5 @@
 //! The cost of the queues of runnable goroutines: a P's own queue, its overflow into the global
-//! queue, and stealing by an idle P. A goroutine fills the queue of its P, then waits until the
-//! last of its tasks has run.
+//! queue, and stealing by an idle P.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! The program's messages on stderr and stdout, with control characters shown: text of result files
-//! and lanes must not control the terminal. `eprintln!` is not used, because it panics if stderr is
-//! closed or full, and a run must continue.
+//! and lanes must not control the terminal. `eprintln!` would panic if stderr is closed or full,
+//! and a run must continue.
 
 use std::borrow::Cow;
 use std::fmt::Display;

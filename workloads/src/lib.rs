@@ -1,8 +1,7 @@
 //! The workloads, the lanes, the lane program and its wire protocol.
 //!
 //! [`catalogue`] lists the workloads, and [`lanes`] the models of concurrency that run them. The
-//! program `threadbare-lane` runs one lane in a process of its own and answers the study by
-//! [`protocol`].
+//! program `threadbare-lane` runs one lane and speaks [`protocol`].
 #![deny(unsafe_code)]
 
 pub mod catalogue;

@@ -197,7 +197,7 @@ fn distinct(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
 }
 
 /// Returns a function that keeps the parameters of a case that vary between `cases`, or the others.
-/// A case without parameters, such as that of a lane without figures, is no variation.
+/// A case without parameters is no variation.
 fn part(cases: &[&Case], varying: bool) -> impl Fn(&Case) -> Case + use<> {
     let mut values: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     for (name, value) in cases.iter().flat_map(|case| &case.0) {

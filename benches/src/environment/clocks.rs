@@ -1,5 +1,5 @@
-//! The clocks of the CPUs. CPU 0 may be offline, or of another kind than the rest. So the governor
-//! is read from all online CPUs, and another fact from the first online CPU that has it.
+//! The clocks of the CPUs. CPU 0 may be offline, so a fact is read from the first online CPU that
+//! has it, and the governor from all.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,10 +1,8 @@
 //! The hardware as raw facts. [`reports::machine`] computes the machine's names and key from them
 //! when a result file is read.
 //!
-//! `/proc/cpuinfo` and `/sys` are read here, because `procfs` takes only `processor : N` as the
-//! start of a CPU (so a mainframe has no CPUs), drops the lines before the first CPU, and cuts
-//! values at their second colon. Neither `procfs` nor `sysinfo` reads kinds of cores, or the files
-//! of another machine, which the tests need.
+//! `/proc/cpuinfo` and `/sys` are read here, because the crates `procfs` and `sysinfo` do not read
+//! mainframes, kinds of cores, or the files of another machine, which the tests need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

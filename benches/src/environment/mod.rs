@@ -1,5 +1,5 @@
-//! The facts of the host and the build, and the host's state during a run. Nothing is changed on
-//! the host. A fact that cannot be read is absent, never 0.
+//! The facts of the host and the build, and the host's state during a run. A fact that cannot be
+//! read is absent, never 0.
 
 mod clocks;
 mod host;

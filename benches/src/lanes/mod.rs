@@ -1,7 +1,7 @@
 //! Every lane by name: what it is, how it is started, and what it needs.
 //!
-//! The lane program runs all lanes in Rust. A foreign lane is run by a program under
-//! `workloads/foreign/<language>/`. Both get `--lane NAME`.
+//! The lane program runs the lanes in Rust, and a program under `workloads/foreign/<language>/` the
+//! others. Both get `--lane NAME`.
 
 mod language;
 mod toolbox;

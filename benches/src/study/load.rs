@@ -1,8 +1,7 @@
 //! The load generator of a server: its CPUs, and its limit on them.
 //!
-//! A server and its load generator use about the same CPU time for a request, because nearly all of
-//! it is TCP's. So the generator gets separate CPUs, and its limit is measured first, against a
-//! bare echo server. A figure near that limit is a lower bound for the lane, and is tainted.
+//! The generator gets separate CPUs, and its limit is measured first, against a bare echo server. A
+//! figure near that limit is a lower bound for the lane, and is tainted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

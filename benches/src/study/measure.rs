@@ -29,8 +29,7 @@ use crate::lane_process::{LaneCommand, LaneProcess, Stop};
 /// A run is cut short after this many times its budget.
 const OVERRUN: f64 = 1.2;
 /// Samples of a process that is this many times as slow as planned are shortened, so it ends before
-/// the time limit. Such factors occur: a hand-over through the kernel costs a hundred times as much
-/// as one without it.
+/// the time limit.
 const MUCH_SLOWER: f64 = 10.0;
 /// A cell is given up after this many processes that failed.
 const MOST_CRASHES: u64 = 2;

@@ -21,10 +21,9 @@
 //!
 //! # Why in this order
 //!
-//! A block takes a short time, so a change of the host (heat, another virtual machine) affects all
-//! of its lanes. A workload's blocks are spread over the run, so a disturbance of a minute affects
-//! only some. Rounds come in pairs: a random order, then its reverse, so no lane of a pair is early
-//! more often than another.
+//! A workload's blocks are spread over the run, so a disturbance of a minute affects only some.
+//! Rounds come in pairs: a random order, then its reverse, so no lane is early more often than
+//! another.
 
 mod calibrate;
 mod comparisons;

@@ -388,9 +388,8 @@ pub fn cell_name(workload: &str, lane: &str, parameters: &Parameters) -> String 
     }
 }
 
-/// Each round has every workload once, in random order. In an even round a workload's cells are in
-/// random order, and in the odd round that follows in reverse. Two builds of a lane are adjacent,
-/// so two rounds measure them as A B, B A.
+/// Each round has every workload once, in random order. A workload's cells are in random order in
+/// an even round, and in reverse in the next. Two builds of a lane are adjacent: A B, then B A.
 fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut of_workload: BTreeMap<&str, (u64, Vec<usize>)> = BTreeMap::new();

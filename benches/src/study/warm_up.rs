@@ -4,7 +4,6 @@
 //! earlier piece by more than [`FLAT`]. The last pieces are all but the first of [`PIECES`], or of
 //! [`LATE_PIECES`] for a language that is compiled while it runs, and then after at least
 //! [`LATE_LEAST_NS`]: such compilers work in steps and in the background. The warm-up has a bound.
-//! The result file has each process's warm-up time, and whether it was flat.
 //!
 //! The rule is by Georges, Buytaert and Eeckhout, "Statistically rigorous Java performance
 //! evaluation", OOPSLA 2007, with a bound on the time.

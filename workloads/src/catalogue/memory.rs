@@ -48,10 +48,9 @@ const LIST: &[Workload] = &[
             ..Presets::NONE
         },
         shape: Shape::Parked,
-        // The free memory of a quiet host varies by half a megabyte or more, and the ledger is
-        // checked against it. So the largest case of the quick size takes at least ten times that,
-        // with about 400 bytes for each light task. It has fewer than 32,000 tasks, because a lane
-        // with two mappings for each stack can start no more.
+        // The free memory of a quiet host varies by half a megabyte or more. The largest case of
+        // the quick size takes ten times that, at about 400 bytes for each light task. A lane with
+        // two mappings for each stack can start fewer than 32,000 tasks.
         parameters: &[
             Parameter {
                 kernel_divisor: 10,

@@ -1,8 +1,7 @@
 //! compio: tasks without stacks on io_uring, with a runtime on each CPU.
 //!
 //! A task stays on its thread, so its future need not be `Send`, and the shapes of
-//! [`crate::shapes::stackless`] do not fit. The lane has only the workloads for which io_uring is
-//! made.
+//! [`crate::shapes::stackless`] do not fit.
 
 use std::future::Future;
 use std::io;

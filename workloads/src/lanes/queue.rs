@@ -1,8 +1,5 @@
 //! The textbook bounded queue: a mutex and two condition variables. It counts the waiting threads,
 //! because std's `notify_one` makes a system call even if no thread waits.
-//!
-//! Not `std::sync::mpsc::sync_channel`: it spins before it blocks, and on one CPU costs several
-//! times as much.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

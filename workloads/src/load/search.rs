@@ -1,16 +1,8 @@
-//! The search for the highest rate that a service can carry.
+//! The search for the highest rate that a service can carry. `reports/METHOD.md` has the rules.
 //!
-//! A try offers one rate for some time. It holds if enough answers are in time. Near the highest
-//! rate chance decides, so no single try decides the answer:
-//!
-//! 1. Short tries find where to begin: each rate is four times the one before, until a rate is far
-//!    too high or has failed twice. Then the service is warmed up at a rate that it can carry.
-//! 2. Whole tries begin below the rate that failed: a step up after a try that held, a step down
-//!    after one that failed (Dixon and Mood, 1948), until the time is over. The steps grow until
-//!    the outcome first changes, and whenever an outcome repeats several times.
-//!
-//! The balance of a rate is the number of tries that held at this rate or above, minus the number
-//! that failed at this rate or below. The answer is the highest rate whose balance is not negative.
+//! A try offers one rate for some time. It *holds* if enough answers are in time. The *balance* of
+//! a rate is the number of tries that held at this rate or above, minus the number that failed at
+//! this rate or below. The answer is the highest rate whose balance is not negative.
 
 use anyhow::ensure;
 

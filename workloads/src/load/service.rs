@@ -619,8 +619,7 @@ mod tests {
         processes: 10,
     };
 
-    /// The former design, in which the service refused so early that the limit of latency had no
-    /// effect.
+    /// The former design: the service refused so early that the limit of latency had no effect.
     const BEFORE: Design = Design {
         in_flight: 64,
         refused_of: 1_000,
@@ -725,8 +724,7 @@ mod tests {
     }
 
     /// The median of the rates that `searches` searches find, and both ends of the middle 95% over
-    /// it; then the same for `runs` runs, each of which is a median over processes. The host makes
-    /// each process faster or slower, by about 6%.
+    /// it; then the same for `runs` runs, each of which is a median over processes.
     fn found_by(design: Design, [searches, runs]: [u64; 2]) -> [[f64; 3]; 2] {
         let found = |seed, speed| {
             let mut service = Simulated::new(design, seed);

@@ -1,8 +1,7 @@
 //! `service.http`: an HTTP service with a backend.
 //!
 //! A request is authenticated by a hash, reads one record or three at once from the backend, and is
-//! answered by JSON of about a kilobyte. `PROTOCOL.md` has the rules. Here is all code that does
-//! not depend on how a lane waits.
+//! answered by JSON of about a kilobyte. `PROTOCOL.md` has the rules.
 
 pub(crate) mod api;
 pub mod backend;
