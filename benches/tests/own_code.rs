@@ -19,7 +19,8 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// The program, whose cargo builds into this workspace's target folder without a registry.
+/// The program. The cargo that it starts builds into this workspace's target folder, without a
+/// registry.
 fn offline() -> Command {
     let mut command = threadbare();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();

@@ -36,7 +36,7 @@ pub struct NoisePair {
     pub lane: String,
     /// The lane's second figure ÷ its first.
     pub ratio: Ratio,
-    /// The verdict before any inflation. *Faster* and *slower* are errors of the method.
+    /// The verdict before any inflation. *Faster* and *slower* are errors of the method here.
     pub verdict: Verdict,
 }
 

@@ -82,7 +82,7 @@ impl DriftCells {
     }
 }
 
-/// A share `share` of normal deviates are at most this far from 0.
+/// Of all normal deviates, `share` are at most this far from 0.
 fn within(share: f64) -> f64 {
     Normal::standard().inverse_cdf(f64::midpoint(1.0, share))
 }
