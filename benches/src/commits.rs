@@ -195,6 +195,7 @@ impl Commits {
         let words = ["worktree", "remove", "--force"].map(OsStr::new);
         let tree = self.tree();
         if tree.exists() {
+            // A tree that stays is removed at the next start.
             let _ = git(
                 &self.repository,
                 words.into_iter().chain([tree.as_os_str()]),

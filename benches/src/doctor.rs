@@ -255,6 +255,7 @@ fn huge_pages(facts: &BTreeMap<String, Value>) -> Check {
 }
 
 fn limits(facts: &BTreeMap<String, Value>) -> Vec<Check> {
+    // A thread's stack, its signal stack, and a guard for each.
     const AREAS_OF_A_THREAD: u64 = 4;
     let number = |name: &str| match facts.get(name) {
         Some(Value::String(text)) if text == "unlimited" => Some(u64::MAX),

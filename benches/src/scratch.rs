@@ -35,6 +35,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        // A folder that stays does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -214,6 +214,7 @@ pub(super) fn plain_table() -> Table {
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_some_and(|columns| columns < NARROWEST) {
+        // This terminal does not report its size.
         table.set_width(USUAL);
     }
     if !table.is_tty() {

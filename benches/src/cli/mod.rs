@@ -62,6 +62,7 @@ pub(crate) const FAILED: u8 = 2;
 #[must_use]
 pub fn main() -> ExitCode {
     signals::prepare();
+    // These commands use exit status 2 for a verdict.
     let judges = ["gate", "verify"].map(OsStr::new);
     let command = std::env::args_os().nth(1);
     let is_judge = command.is_some_and(|command| judges.contains(&command.as_os_str()));

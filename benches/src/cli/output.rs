@@ -35,6 +35,7 @@ pub(super) fn leads_to_stdout(target: &Path) -> bool {
     let (Ok(own), Ok(there)) = (own, std::fs::metadata(target)) else {
         return false;
     };
+    // A device such as /dev/null may be both, and counts as a file.
     let is_device = own.st_mode & nix::libc::S_IFMT == nix::libc::S_IFCHR;
     !is_device && (own.st_dev, own.st_ino) == (there.dev(), there.ino())
 }

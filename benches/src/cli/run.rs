@@ -281,6 +281,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     }
     setup.budget *= match arguments.preset {
         None | Some(Preset::Service) => 1,
+        // Twice the lanes of other runs.
         Some(Preset::Peers | Preset::Growth) => 2,
         // Its samples also have the length of the published measurements.
         Some(Preset::Published) => 4,

@@ -109,6 +109,7 @@ fn remove<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::R
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             removed => removed.with_context(|| format!("removing {}", path.display()))?,
         }
+        // This removes the folder only if it is empty.
         if let Some(folder) = file.parent().filter(|one| !one.as_os_str().is_empty()) {
             let _ = fs::remove_dir(out.join(folder));
         }

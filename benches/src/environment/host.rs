@@ -70,6 +70,7 @@ fn read(root: &Path) -> Host {
     let nodes = list(root.join("sys/devices/system/node/online"));
     let nodes_count = match nodes {
         Some(nodes) => nodes.len(),
+        // A kernel without NUMA has one node, and no folder for nodes.
         None => usize::from(cpu.is_dir()),
     };
     let mut host = Host {
@@ -416,6 +417,7 @@ fn cloud_instance_type(root: &Path) -> Option<String> {
     }
     let text = text(root.join("run/cloud-init/instance-data.json"))?;
     let data: Value = serde_json::from_str(&text).ok()?;
+    // Google's name is a path with the number of the owner's project.
     let name = find(&data)?.rsplit('/').next()?;
     (!name.is_empty() && !name.contains("redacted")).then(|| name.to_owned())
 }

@@ -365,6 +365,7 @@ impl LaneProcess {
     /// [`LaneFailure`] if it had to be killed, or ended with another status than 0.
     pub fn quit(mut self) -> Result<(), LaneFailure> {
         const ASKED: &str = "to finish";
+        // The wait below finds a lane that is dead already.
         let _ = self.send(&Request::Quit);
         drop(self.child.stdin.take());
         let deadline = Instant::now() + EXIT_LIMIT;

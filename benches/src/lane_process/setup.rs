@@ -57,6 +57,7 @@ pub(super) fn prepare(command: &mut Command, cpus: Mask) -> Refusals {
             }
         }
         if getppid() != parent {
+            // The parent ended before the signal was set.
             return Err(io::Error::from(nix::Error::ESRCH));
         }
         Ok(())

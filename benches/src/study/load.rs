@@ -347,6 +347,7 @@ fn is_readable(pipe: &impl AsFd, timeout: Duration) -> bool {
 fn all_of(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
+        // After an error, the bytes read so far are returned.
         let _ = pipe.read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()

@@ -233,7 +233,7 @@ impl<'a> State<'a> {
                     && cell.parameters == group.parameters
             };
             if let Some(at) = self.plan.cells.iter().position(is_it) {
-                // The file does not have the time of the process.
+                // The file does not have the time of the process, so the planned time is used.
                 let took = Duration::from_nanos(self.plan.cells[at].estimate_ns);
                 self.learn(at, group.process_index, &group.samples, took);
             }
@@ -349,6 +349,7 @@ impl<'a> State<'a> {
                     self.outcome.crashes_count += u64::from(is_hung);
                     self.failed(writer, failure, observer)?;
                     if took >= LONG_FAILURE {
+                        // The next process would take as long, and fail too.
                         self.give_up(key_of(&cell));
                     }
                 }

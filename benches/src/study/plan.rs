@@ -58,7 +58,7 @@ pub struct PlannedCell {
     pub control: bool,
     /// How often a sample repeats the shape.
     pub iterations: u64,
-    /// The same for each piece of the warm-up; 0 for no warm-up.
+    /// How often a piece of the warm-up repeats the shape; 0 for no warm-up.
     pub warm_up_iterations: u64,
     /// The longest warm-up; a flat one ends earlier.
     #[serde(default)]

@@ -63,6 +63,7 @@ struct Processes {
 impl Lane for Processes {
     fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
         self.arena.clear();
+        // The main task may fail by a panic, too.
         let outcome = catch_unwind(AssertUnwindSafe(|| match order.workload.shape {
             Shape::ForkResident => self.fork_resident(order),
             _ => shapes::run(self, order),

@@ -172,7 +172,7 @@ impl Spawner {
     }
 }
 
-/// The parent holds both ends open.
+/// The pipe of all children. The parent holds both ends open.
 struct Numbers {
     read: File,
     write: OwnedFd,

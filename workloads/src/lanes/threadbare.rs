@@ -331,6 +331,7 @@ impl Blocking for Tasks {
     }
 
     fn close(&self, listener: &Self::Listener) {
+        // On an error the listener is closed already.
         let _ = listener.close();
     }
 }
@@ -353,6 +354,7 @@ impl Connection for Shared<TcpStream> {
     }
 
     fn shut(&self, how: Shutdown) {
+        // An error means that the connection has ended.
         let _ = self.shutdown(how);
     }
 }

@@ -223,6 +223,7 @@ fn limit() -> anyhow::Result<Option<f64>> {
 }
 
 pub(super) fn prepare() {
+    // If the host refuses, opening a connection fails later.
     let _ = open_files::raise_limit();
     // Lets sleeps end when a request is due, not up to 50 µs later. If a seccomp filter refuses,
     // the report includes the delays.

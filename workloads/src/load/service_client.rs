@@ -122,6 +122,7 @@ impl<'a> Http<'a> {
     /// ending.
     fn close(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[index];
+        // The drop also removes the connection from the poller.
         if connection.stream.take().is_none() {
             return Ok(());
         }

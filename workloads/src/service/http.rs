@@ -61,6 +61,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Request>, Malformed> {
         } else if is("connection") {
             request.closes |= header.value.eq_ignore_ascii_case(b"close");
         } else if is("authorization") {
+            // A header's value is a slice of `bytes`.
             let from = header.value.as_ptr().addr() - bytes.as_ptr().addr();
             request.authorization = from..from + header.value.len();
         }

@@ -11,6 +11,7 @@ use crate::kernels::working_set;
 use crate::lane::{Failure, OrThrow, Order, Outcome};
 use crate::measure::{Latencies, Meter};
 
+/// The clock of `switch.hog`.
 pub(super) struct Clock {
     tick: u64,
     due: u64,
