@@ -338,7 +338,7 @@ fn a_full_disk_keeps_what_was_measured_and_says_so() {
     full_disk_keeps_what_was_measured(program, &lane, &folder, &folder, &words);
 }
 
-/// On a full disk. Needs user namespaces.
+/// Needs user namespaces.
 #[test]
 fn full_tmpfs_keeps_what_was_measured_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
@@ -574,7 +574,7 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     let machine = machines.map(|entry| entry.unwrap().path()).min().unwrap();
     let runs = std::fs::read_dir(&machine).unwrap();
     let there = runs.map(|entry| entry.unwrap().path()).min().unwrap();
-    // A kept run is kept again without a change.
+    // Keeping a run twice changes nothing.
     let kept = said(&["keep", there.to_str().unwrap(), "--out", tree]);
     assert!(kept.status.success(), "{}", stderr(&kept));
     let written = stdout(&kept);

@@ -55,8 +55,7 @@ fn own_code_runs_on_five_lanes_and_its_errors_are_reported() {
     assert_eq!(again.status.code(), Some(2), "{}", said(&again));
     assert!(said(&again).contains("not empty"), "{}", said(&again));
 
-    // Besides the generated ones: a kernel and a handler that panic, and a kernel whose answers
-    // differ.
+    // A kernel and a handler that panic, and a kernel whose answers differ.
     let lib = crate_folder.join("src/lib.rs");
     let original = fs::read_to_string(&lib).unwrap();
     let more = r#"

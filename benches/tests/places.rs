@@ -604,7 +604,6 @@ fn output_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
         .env("REQUEST_S", "0.02")
         .stderr(slave);
     assert!(command.status().unwrap().success());
-    // The command keeps the terminal open.
     drop(command);
     reader.join().unwrap()
 }
@@ -722,7 +721,6 @@ fn program_runs_with_a_low_limit_on_the_stack() {
 fn report_that_cannot_be_written_is_an_error_that_says_how_to_write_it_later() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("my run"));
-    // A folder is in the way of the report.
     fs::create_dir_all(folder.join("report.html")).unwrap();
     let output = run(threadbare(), &lane, &SMOKE, &folder).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -70,7 +70,6 @@ impl Service {
         })
     }
 
-    /// The backend's process.
     fn backend(&self) -> Pid {
         let number = wait_for(&self.folder.path().join("backend"));
         Pid::from_raw(number.parse().unwrap())
@@ -169,7 +168,6 @@ impl Client {
         self.0.get_mut().write_all(text.as_bytes()).unwrap();
     }
 
-    /// Status and body.
     fn answer(&mut self) -> (u16, Value) {
         let mut line = String::new();
         self.0.read_line(&mut line).unwrap();
@@ -204,7 +202,6 @@ fn ask(address: SocketAddr, path: &str, token: &str, body: &str) -> (u16, Value)
     client.answer()
 }
 
-/// The answers to several requests on each route.
 fn answers(service: &Service) -> Vec<(u16, Value)> {
     let routes = ["/cheap", "/compute", "/fan-out", "/slow"];
     let items = [0, 7, 998, 999];
@@ -270,7 +267,7 @@ fn client_that_leaves_during_a_request_does_no_harm(lane: &str) {
     service.end();
 }
 
-/// Stops a process and waits until all of its threads have stopped.
+/// Waits until all threads of the process have stopped.
 fn stop(process: Pid) {
     kill(process, Signal::SIGSTOP).unwrap();
     let start = Instant::now();
@@ -473,7 +470,6 @@ fn descendants(process: u32) -> Vec<u32> {
         .collect()
 }
 
-/// A run of the service at the smallest size.
 fn run_of(lane: &str, folder: &Path, more: &[&str]) -> Command {
     let mut run = threadbare();
     run.args(["run", "--smoke", "--workload", "service.http"])

@@ -20,7 +20,6 @@ done"#;
 
 fn example() -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    // Above `deps/`.
     let profile = own.parent().and_then(Path::parent).unwrap();
     let found = profile.join("examples/slow_lane");
     assert!(

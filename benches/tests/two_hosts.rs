@@ -21,7 +21,7 @@ use nix::sys::socket::{
 use program::{text, threadbare};
 use workloads::catalogue::{self, Size};
 
-/// Lanes of each language and of each kind of task; missing toolchains are skipped.
+/// Lanes of each language and of each kind of task.
 const LANES: [&str; 8] = [
     "thread",
     "threadbare",
@@ -35,12 +35,11 @@ const LANES: [&str; 8] = [
 /// The service's and the client's address, each in its own namespace.
 const SERVER: &str = "10.98.76.1";
 const CLIENT: &str = "10.98.76.2";
-/// Of the client's packets.
 const DELAY_MS: u64 = 40;
 
 /// Two network namespaces with a veth pair between them; dropping this removes them.
 struct Network {
-    /// The server's and the client's namespace.
+    /// Server, client.
     names: [String; 2],
 }
 
@@ -88,7 +87,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Delays the client's packets from now on. `Err`: why that is not possible.
+    /// `Err`: why no delay is possible.
     fn delay(&self, milliseconds: u64) -> Result<(), String> {
         let output = Command::new("tc")
             .args([
@@ -110,7 +109,6 @@ impl Network {
         }
     }
 
-    /// The program in one of the namespaces.
     fn at(&self, side: usize, arguments: &[&str]) -> Command {
         let program = threadbare();
         let mut command = Command::new("ip");
@@ -162,7 +160,6 @@ fn sets(limit_ms: u64) -> Vec<String> {
     words.collect()
 }
 
-/// Serves with `lane` on one host and loads the service from the other.
 fn loaded(network: &Network, lane: &str, limit_ms: u64) -> (Service, Output) {
     let address = format!("{SERVER}:8080");
     let sets = sets(limit_ms);
@@ -290,7 +287,6 @@ fn free_port() -> (SocketAddrV4, OwnedFd) {
     (bound.into(), reserved)
 }
 
-/// Whether a service answers at this address.
 fn answers(address: SocketAddr) -> bool {
     let answer = || -> std::io::Result<usize> {
         let mut stream = TcpStream::connect(address)?;

@@ -5,8 +5,7 @@
 //! 1. Merging is idempotent: a shard that is given twice, or beside a merged file that contains it,
 //!    changes nothing.
 //! 2. No two shards share a block. Each shard numbers its blocks from 0, so block b of shard i of n
-//!    becomes block b·n + i − 1. A merged file names its shards, which are renumbered already.
-//!    becomes block b·n + i − 1. A merged file names the parts that were renumbered in this way.
+//!    becomes block b·n + i − 1. The blocks of a merged file are renumbered already.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,7 +2,6 @@
 //!
 //! The ratio of two published figures is compared with the same ratio of ours. Times of other
 //! machines are not compared.
-//! compared with the same ratio of ours.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -346,7 +346,6 @@ mod tests {
         ] {
             assert_eq!(other_commit(&header(name, commit)), None, "{name} {commit}");
         }
-        // A build without git has nothing to compare.
         let mut unknown = header("thread", "abc2");
         unknown.environment.clear();
         assert_eq!(other_commit(&unknown), None);

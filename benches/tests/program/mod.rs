@@ -45,8 +45,8 @@ pub(crate) fn executable(path: &Path, script: &str) {
     fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-/// The program, without colours and with the default actions of signals, because a shell ignores
-/// SIGINT in its background jobs, and `nohup` ignores SIGHUP.
+/// The program without colours. Signals have their default actions, because a shell in the
+/// background or `nohup` may ignore some.
 pub(crate) fn threadbare() -> Command {
     prepared(Command::new(env!("CARGO_BIN_EXE_threadbare")))
 }
@@ -88,7 +88,6 @@ pub(crate) fn threadbare_on_a_disk(
     Ok(prepared(shell))
 }
 
-/// The program with arguments as a user pastes them into a shell.
 pub(crate) fn pasted(words: &str) -> Command {
     let mut shell = Command::new("sh");
     shell
@@ -147,7 +146,6 @@ pub(crate) fn kill_for(command: &mut Command, calls: &[libc::c_long]) {
     filter(command, calls.iter().map(killed));
 }
 
-/// Installs a seccomp filter with a result for each system call.
 fn filter(command: &mut Command, calls: impl Iterator<Item = (libc::c_long, u32)>) {
     let step = |code: u32, jf: u8, k: u32| libc::sock_filter {
         code: code as u16,

@@ -574,7 +574,6 @@ pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &R
         return html! {};
     }
     marks.sort_by(|a, b| a.order.total_cmp(&b.order));
-    // The index, so other cells take no space.
     for (place, mark) in marks.iter_mut().enumerate() {
         mark.order = place as f64;
     }

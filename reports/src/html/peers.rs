@@ -24,7 +24,6 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let body = html! {
         div class="sheet" {
             (grid(view, &peers))
-            // The note at the end appears only if the load generator may limit a cell.
             @let limited: Vec<&Row> = peers.rows.iter().flat_map(|row| row.cells.iter().map(|(cell, _)| cell)).collect();
             div class="notes" {
                 p {

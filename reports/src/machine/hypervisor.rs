@@ -56,7 +56,6 @@ pub(super) fn class(architecture: &str, cores: &[Cores], facts: &Facts) -> Strin
     let flags = cpuinfo.and_then(|fields| fields.get("flags"));
     let is_x86 = architecture.starts_with("x86") || architecture == "i686";
     let class = match flags {
-        // An x86 CPU has a flag for a hypervisor.
         Some(flags) if is_x86 => {
             let flag = flags.split_whitespace().any(|flag| flag == "hypervisor");
             by_flag(flag, facts)

@@ -123,7 +123,6 @@ mod tests {
             ("cores", "8", "16"),
             ("memory", "8 GiB", "64 GiB"),
             ("governor", "performance", "schedutil"),
-            // Ordered by the dates below.
             ("suite", "0.1.0 b", "0.1.0 a"),
         ] {
             let fact = Fact::names().position(|fact| fact == name).unwrap();

@@ -200,7 +200,6 @@ fn coefficients(law: Law, pairs: &[(f64, f64)]) -> Option<[f64; 3]> {
         Law::Amdahl => &[&[0, 1], &[0]],
         Law::Usl => &[&[0, 1, 2], &[0, 1], &[0, 2], &[0]],
     };
-    // The best fit without a negative coefficient.
     allowed
         .iter()
         .filter_map(|used| {

@@ -531,7 +531,6 @@ mod tests {
 
     fn there_and_back(records: Vec<Value>) -> Vec<Value> {
         let line = line("new", records);
-        // Through text, as in a file.
         let line = serde_json::from_str(&line.to_string()).unwrap();
         let records = super::records(line, &mut 1_000_000).unwrap().into_iter();
         let values = records.map(|record| match record {

@@ -10,7 +10,6 @@
 //! | readings of the host | six digits | none |
 //! | the plan of the blocks | nothing: the groups show the order | `run --resume`, which such a run does not need |
 //! | names of the host, node and job, and the home folder in commands and messages | nothing | none |
-//!
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -165,7 +165,6 @@ mod tests {
     fn failed_write_leaves_the_old_file_and_nothing_beside_it() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("taken");
-        // A folder cannot be opened for writing.
         fs::create_dir(&path).expect("a folder in the way");
         write_output(&path, b"new").expect_err("a folder is in the way");
         assert_eq!(count(folder.path()), 1);

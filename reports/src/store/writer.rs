@@ -178,7 +178,6 @@ impl Writer<File> {
             error,
         };
         let mut writer = Writer::on(medium, path);
-        // The counts up to the last line.
         let mut written = Written::default();
         // The state after the header or the last block mark.
         let mut kept = None;

@@ -41,7 +41,7 @@ const SORTS: [Sort; 10] = [
     ("SiFive U74", "riscv64", 4, 1, "none", ""),
 ];
 
-/// The workloads taken from the real runs: enough for every question, few enough for a debug build.
+/// Enough workloads for every question, few enough for a debug build.
 const WORKLOADS: [&str; 8] = [
     "spawn.one",
     "spawn.batch",
@@ -99,7 +99,6 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
         _ => json!({"spectre_v2": "Vulnerable"}),
     };
     let host = &mut header.host;
-    // The raw facts of the machine.
     let flags = match hypervisor {
         "none" => "fpu",
         _ => "fpu hypervisor",
@@ -179,7 +178,7 @@ pub(crate) fn keep_workloads(run: &mut Run, ids: &[&str]) {
     recount(run);
 }
 
-/// Corrects the counts in the run's end after its groups were changed.
+/// Corrects the counts in the run's end.
 pub(crate) fn recount(run: &mut Run) {
     let (groups, samples) = (run.groups.len() as u64, run.samples_count() as u64);
     if let Some(end) = &mut run.end {

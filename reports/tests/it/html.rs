@@ -474,7 +474,7 @@ fn comparison_shows_differences_first_and_missing_cells_as_missing() {
         .find(|mean| mean.lane == "threadbare")
         .expect("a mean");
     assert!(goroutine.missing_count > 0);
-    // The second machine is slower for all lanes, so the ratios are the same.
+    // All lanes are slower on the second machine, so the ratios are the same.
     assert!(
         (goroutine.ratios[0] / goroutine.ratios[1] - 1.0).abs() < 0.02,
         "{:?}",
@@ -621,7 +621,6 @@ fn latency_of_a_service_is_drawn_over_the_offered_rate() {
     let page = html::render(&run);
     assert!(page.contains(title));
     assert!(page.contains("requests offered a second"));
-    // The figures that answer the question are in one table.
     let (_, table) = page
         .split_once("What each lane bears, and")
         .expect("a table");

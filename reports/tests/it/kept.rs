@@ -107,7 +107,6 @@ fn no_file_of_the_repository_would_be_refused() {
     }
 }
 
-/// A valid kept run, for the tests to change.
 fn good() -> Run {
     derive::uncounted(&tree()[0])
 }

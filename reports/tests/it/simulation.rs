@@ -78,7 +78,7 @@ fn lane(rng: &mut Xoshiro256PlusPlus, centre: f64, spread: Spread, design: Desig
         .collect()
 }
 
-/// The median of the process medians of very many processes, which an interval should contain.
+/// What an interval should contain: the median of very many processes.
 fn truth(spread: Spread, design: Design) -> f64 {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(99);
     let many = Design {
@@ -106,8 +106,8 @@ fn coverage(spread: Spread, design: Design, times: usize, resamples: usize) -> f
     covered as f64 / times as f64
 }
 
-/// Modes of a lane's processes on a small virtual machine: the factor and the share of each, and
-/// the spread within a mode.
+/// Modes of a lane's processes on a small virtual machine: factor and share of each, and the spread
+/// within a mode.
 const MODES: ([(f64, f64); 3], f64) = ([(1.0, 0.6), (1.45, 0.3), (0.65, 0.1)], 0.03);
 
 const BOUND: Bound = Bound {
@@ -115,7 +115,7 @@ const BOUND: Bound = Bound {
     noise_ratio: 0.0,
 };
 
-/// The times of one process of each build. The host affects both alike.
+/// One process of each build. The host affects both alike.
 fn pair(rng: &mut Xoshiro256PlusPlus, slowdown: f64) -> (f64, f64) {
     let host = (0.03 * normal(rng)).exp();
     let mut process = |factor: f64| {
@@ -259,7 +259,7 @@ const HOSTS: [(&str, Host); 3] = [
     ("several modes", Host::Modes),
 ];
 
-/// The times of one process of each lane. The second lane costs `factor` times as much.
+/// One process of each lane. The second lane costs `factor` times as much.
 fn round(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64) -> (f64, f64) {
     let Host::Spread(spread) = host else {
         return pair(rng, factor);
@@ -282,8 +282,8 @@ struct Ended {
     verdict: Verdict,
 }
 
-/// Compares two lanes as a run does: at each look by the rules of a page, on which 14 of 20
-/// comparisons are clear, until there is a verdict or after the last look.
+/// Compares two lanes as a run does, at each look, until there is a verdict. 14 of the page's 20
+/// comparisons are clear.
 fn until_decided(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64, looks: &[u64]) -> Ended {
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     let mut ended = None;

@@ -210,7 +210,7 @@ fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
     }
 }
 
-/// The pages of a collection of derived runs. `change` edits each run by its number.
+/// The pages of derived runs. `change` edits each run.
 fn pages_of(numbers: &[usize], change: impl Fn(usize, &mut Run)) -> Vec<(String, String)> {
     let folder = tempfile::tempdir().unwrap();
     let real = derive::real();
@@ -256,7 +256,6 @@ fn runs_that_differ_in_one_setting_are_two_setups_and_each_page_names_it() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         derive::save(&base, &folder.path().join("base.jsonl"));
-        // A replicate of the first, and a run with another setting.
         for (number, name) in (1..).zip(["same", "other"]) {
             let mut run = base.clone();
             run.header.run_id = name.into();

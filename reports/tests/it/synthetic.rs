@@ -19,7 +19,6 @@ pub(crate) struct Wish {
     pub(crate) cpu: &'static str,
     /// Factor on the times of all lanes: another machine.
     pub(crate) scale: f64,
-    /// Makes one lane slower: a regression.
     pub(crate) slower: Option<(&'static str, f64)>,
     /// Standard deviation of the change of a cell from run to run, in addition to the spread of its
     /// processes.
