@@ -224,7 +224,7 @@ impl Run {
         self.groups.iter().map(|group| group.samples.len()).sum()
     }
 
-    /// By type, without the header and the end.
+    /// The number of records of each type, without the header and the end.
     #[must_use]
     pub fn records_count(&self) -> BTreeMap<String, u64> {
         let known = [

@@ -40,7 +40,7 @@ pub struct Collection {
     pub lanes: Vec<String>,
     /// In the order of the first run that has them.
     pub places: Vec<Titled>,
-    /// The lane to which all ratios are.
+    /// The lane to which all ratios refer.
     pub reference_lane: String,
     /// The files that are not accepted and the folders that could not be read.
     pub apart: Vec<Apart>,

@@ -163,7 +163,7 @@ fn above(answer: f64) -> f64 {
 struct Answers {
     logs: Vec<f64>,
     log: f64,
-    /// Of the share of factors above the median.
+    /// The standard error of the share of factors above the median.
     error: f64,
     freedom: f64,
 }

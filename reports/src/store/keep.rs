@@ -55,7 +55,7 @@ impl Kept {
     }
 }
 
-/// `KEY/RUN.jsonl.zst`, below the folder of all machines.
+/// The path below the folder of all machines: `KEY/RUN.jsonl.zst`.
 #[must_use]
 pub fn kept_path(header: &Header) -> PathBuf {
     let started = header.started.get(..19).unwrap_or(&header.started);
