@@ -478,7 +478,7 @@ fn merge_leaves_other_results_and_says_which_parts_are_missing() {
     // The missing shard can be added later.
     assert_eq!(merge(&["whole", "1"], "whole").0, 0);
     let (status, said) = merge(&["2"], "whole");
-    assert_eq!(status, 2, "less is no more: {said}");
+    assert_eq!(status, 2, "a smaller merge replaced a larger one: {said}");
 }
 
 #[test]
@@ -795,7 +795,7 @@ fn missing_results_are_named_and_the_command_fails() {
             2,
             "its workloads are spawn.one",
         ),
-        (&["gate", run, run][..], 3, "the very same samples"),
+        (&["gate", run, run][..], 3, "identical samples"),
         (
             &["run", "--resume", "/nonexistent"][..],
             2,

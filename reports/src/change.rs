@@ -237,10 +237,12 @@ fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
         let drift_cells = match count {
             0 => "no other model was measured in both runs".to_owned(),
             1 => {
-                format!("1 figure of another model is in both runs, of {FEWEST_DRIFT_CELLS} needed")
+                format!(
+                    "both runs have 1 figure of another model, and {FEWEST_DRIFT_CELLS} are needed"
+                )
             }
             _ => format!(
-                "{count} figures of other models are in both runs, of {FEWEST_DRIFT_CELLS} needed"
+                "both runs have {count} figures of other models, and {FEWEST_DRIFT_CELLS} are needed"
             ),
         };
         found.push(format!(
@@ -254,7 +256,7 @@ fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
         .min_by(|one, other| one.0.total_cmp(&other.0));
     if let Some((inflation, share)) = calmest.filter(|known| known.0 > NOTABLE_INFLATION) {
         found.push(format!(
-            "the host changed between the runs: lanes of other models moved by {}, {} times what their processes explain; the intervals are as much wider. Measure both again, one after the other, on a machine that does nothing else",
+            "the host changed between the runs: figures of other models changed by {}, {} times what their processes explain, and the intervals were widened by that factor. Measure both again, one after the other, on a machine that does nothing else",
             format::percent(share),
             format::number(inflation)
         ));
@@ -342,7 +344,7 @@ fn why_missing(old: &Row, new: Option<&Row>) -> String {
     match &new.absence {
         Some(absence) => failure::line(absence.kind, &absence.message),
         None => format!(
-            "{} before and {} now, of too few processes to compare them",
+            "{} before and {} now, from too few processes to compare them",
             old.value_text(),
             new.value_text()
         ),

@@ -153,14 +153,14 @@ fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
     let text = text.filter(|text| text.len() as u64 <= MOST_BYTES && !text.contains('\0'));
     let text = text.ok_or_else(|| {
         io::Error::other(format!(
-            "{EXPECTED} is no list of runs: it has a line of text for each, with the run's folder, its kind and what placed it, and tabs between them; correct it, or move it away"
+            "{EXPECTED} is not a list of runs. Each line has the run's folder, its kind and the tool that started it, with tabs between them. Correct the file, or move it away"
         ))
     })?;
     // A line may be only a name. A name with spaces is probably a line without its tabs.
     let lacks_tabs = |line: &str| !line.contains('\t') && line.trim().contains(char::is_whitespace);
     if let Some((place, line)) = text.lines().enumerate().find(|(_, line)| lacks_tabs(line)) {
         return Err(io::Error::other(format!(
-            "{EXPECTED}: line {} has blanks and no tab: {line:?}; put tabs between the run's folder, its kind and what placed it",
+            "{EXPECTED}: line {} has spaces and no tab: {line:?}; put tabs between the run's folder, its kind and the tool that started it",
             place + 1
         )));
     }
@@ -245,6 +245,6 @@ fn how_far(run: &Run, placed_by: &str) -> String {
         false => "on that machine",
     };
     format!(
-        "it ended after {samples} samples in {blocks} whole blocks; `threadbare run --resume` goes on with it {place}"
+        "it ended after {samples} samples in {blocks} whole blocks; continue it with `threadbare run --resume` {place}"
     )
 }

@@ -147,7 +147,7 @@ fn compared((label, run): &(String, Run), analysis: &Analysis, reference: &str) 
     let mut warnings = run.warnings.clone();
     if analysis.reference_lane != reference {
         warnings.push(format!(
-            "its ratios are against {}, since it has no figures of {reference}",
+            "its ratios are to {}, because it has no figures of {reference}",
             analysis.reference_lane
         ));
     }

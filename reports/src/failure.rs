@@ -96,13 +96,13 @@ fn advice(kind: FailureKind, happened: &str) -> &'static str {
         FailureKind::NotSupported => "",
         FailureKind::NotInstalled => "`threadbare list` says how to install it",
         FailureKind::Limit if happened.contains("not asked") || happened.contains("raise ") => "",
-        FailureKind::Limit => "raise that limit, or ask for less with --set",
+        FailureKind::Limit => "raise that limit, or set less with --set",
         FailureKind::Crashed => "measure it alone with --lane and --workload to see it again",
         FailureKind::TimedOut => "allow more time with --timeout",
-        FailureKind::OutOfMemory => "ask for fewer tasks with --set, or free memory",
+        FailureKind::OutOfMemory => "set fewer tasks with --set, or free memory",
         FailureKind::WrongChecksum => "a defect of the lane: none of its figures here count",
         FailureKind::Protocol => "the lane program is of another version: build it again",
-        FailureKind::Failed => "the whole message is in run.jsonl",
+        FailureKind::Failed => "run.jsonl has the whole message",
     }
 }
 

@@ -260,7 +260,7 @@ fn objections(base: &Run, new: &Run) -> Vec<String> {
     let mut found = Vec::new();
     if !base.groups.is_empty() && base.groups == new.groups {
         found.push(
-            "the two runs hold the very same samples: give the run of the new build as the second"
+            "the two runs have identical samples: give the run of the new build as the second"
                 .to_owned(),
         );
     }

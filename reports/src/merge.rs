@@ -23,7 +23,7 @@ pub enum MergeError {
     Nothing,
     /// The runs differ in a field that shards share.
     #[error(
-        "the files are not shards of one run: {what} differs ({left} and {right}). Merge only what `--shard` with one seed has made; set other runs side by side with `threadbare compare`"
+        "the files are not shards of one run: {what} differs ({left} and {right}). Merge only shards that `--shard` made with one seed; compare other runs with `threadbare compare`"
     )]
     Differ {
         /// The differing field.
@@ -35,12 +35,12 @@ pub enum MergeError {
     },
     /// A run is not a shard.
     #[error(
-        "the run {0} was not made with --shard: give runs that were, or what `threadbare merge` made of them"
+        "the run {0} was not made with --shard: give shards, or a file that `threadbare merge` wrote"
     )]
     NoShard(String),
     /// One process and block has different samples in two files.
     #[error(
-        "two files hold different samples of {workload} on {lane} (process {process_index}, block {block_index}): the same shard was measured twice. Give one of them"
+        "two files hold different samples of {workload} on {lane} (process {process_index}, block {block_index}): the same shard was measured twice. Give only one of the two files"
     )]
     Conflict {
         /// The workload's id.

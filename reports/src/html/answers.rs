@@ -145,7 +145,7 @@ fn of_the_only_workload(view: &View<'_>, always: bool) -> Option<String> {
         .collect();
     let text = match is_rate {
         true if is_open(&others) => return Some(undecided(&best.lane, &figure, &others)),
-        true => format!("{} carried the most: {figure}", best.lane),
+        true => format!("{} had the highest rate: {figure}", best.lane),
         false if always => format!("{}: {} was the best, {figure}", workload.title, best.lane),
         false => return None,
     };
@@ -168,7 +168,7 @@ fn listed(others: &[(&str, Verdict)]) -> String {
 
 fn undecided(lane: &str, figure: &str, others: &[(&str, Verdict)]) -> String {
     format!(
-        "No lane is known to carry the most: {lane} {figure}, too noisy to rank above {}",
+        "The lane with the highest rate is not known: {lane} {figure}, too noisy to rank above {}",
         listed(others)
     )
 }
@@ -363,7 +363,7 @@ fn doubts(view: &View<'_>) -> Markup {
         }
         p class="fine" {
             @if ours { "The authors of threadbare wrote one of the contestants (BIAS.md). " }
-            a href="#trust" { "Everything that makes the figures less reliable" }
+            a href="#trust" { "All doubts about the figures" }
         }
     }
 }
@@ -380,7 +380,7 @@ mod tests {
         assert!(is_open(&others) && !is_open(&others[..1]) && !is_open(&[]));
         assert_eq!(
             undecided("thread", "12 k/s (11 – 13 k/s)", &others),
-            "No lane is known to carry the most: thread 12 k/s (11 – 13 k/s), too noisy to rank above go, tokio"
+            "The lane with the highest rate is not known: thread 12 k/s (11 – 13 k/s), too noisy to rank above go, tokio"
         );
     }
 }

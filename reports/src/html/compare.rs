@@ -21,7 +21,7 @@ pub fn render_comparison(comparison: &Comparison) -> String {
                     @match comparison.machines_count() { 1 => "one machine", count => { (count) " machines" } }
                 }
                 p class="host" {
-                    "Times of different machines are not compared. Compared are ratios: a lane’s figure ÷ that of “" (comparison.reference_lane)
+                    "Times of different machines are not compared. The page compares ratios: a lane’s figure ÷ that of “" (comparison.reference_lane)
                     "” on the same machine."
                 }
             }

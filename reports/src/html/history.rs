@@ -24,8 +24,8 @@ pub fn render_history(histories: &[History<'_>]) -> String {
                 p class="eyebrow" { "threadbare · kept runs of one machine" }
                 h1 { (title) }
                 p class="host" {
-                    "Each point is a run, with its 95% interval; broken level lines are the medians between steps, and a broken upright line marks a run before which a fact changed. "
-                    "A step is a change by more than 5%, and by more than what the same figure usually changes from run to run. "
+                    "Each point is a run with its 95% interval. A dashed horizontal line is the median between two steps. A dashed vertical line marks the first run after a fact changed. "
+                    "A step is a change by more than 5%, and by more than the figure usually changes from run to run. "
                     "No step is looked for in fewer than " (FEWEST_RUNS) " runs."
                 }
             }
@@ -117,7 +117,7 @@ fn steps_table(history: &History<'_>, steps: &[(&Series<'_>, Step)], number: usi
         let text = if few {
             "There are too few runs to look for steps."
         } else {
-            "No figure steps."
+            "No figure has a step."
         };
         return html! { p class="lead" { (text) } };
     }

@@ -190,9 +190,9 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
     let surge = case.0.get("try_ns").map(|ns| *ns as f64 / 2.0);
     let queue = queue_share(case);
     html! {
-        div class="scroll" tabindex="0" role="group" aria-label="What each lane bears" {
+        div class="scroll" tabindex="0" role="group" aria-label="What load each lane can carry" {
             table class="offered" data-name=(format!("offered-{}-{case}", workload.id)) {
-                caption { "What each lane bears, and what it needs for that" }
+                caption { "What load each lane can carry, and what it needs for that" }
                 thead { tr {
                     th class="words" scope="col" { "Lane" }
                     @for (heading, _) in COLUMNS { th scope="col" { (heading) } }
@@ -213,30 +213,30 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
             @if let Some(load) = load(workload, case) { p { b { "The load: " } (load) } }
             p {
                 b { "Which lane: " }
-                "a lane carries your load if the low end of its interval"
+                "a lane can carry your load if the low end of its interval"
                 @if let Some(share) = queue { ", less " (format::percent(share)) "," }
                 " is above it. "
                 @if queue.is_some() { "That share is the limit over the limit and the time of a try: requests that are in progress at the end of a try may still be answered after it. " }
                 "At the highest rate about half of the tries exceed the limit, so the p99 at all of it, which is of one more try, may be above the limit or below. "
                 "The charts show how latency grows on the way to that rate. "
-                "Two rates stand for a search that ended early: the lane carries the first, and was not found to carry the second. The interval is over the processes. Lanes whose intervals overlap are not ranked. A second run may differ by as much as the interval."
+                "Two rates mean that the search ended early: the lane carried the first, and was not shown to carry the second. The interval is over the processes. Lanes whose intervals overlap are not ranked. A second run may differ by as much as the interval."
             }
             p {
                 b { "What it needs: " }
                 "the CPU time for each request is taken at half of the highest rate. Near the highest rate a request usually takes less. Memory and threads are those of the service at half of the highest rate, with its connections open. "
-                "Idle connections are opened beside these; for other numbers of them, add or take away so many times what each needs. Memory is anonymous memory, page tables and kernel stacks of the service. A p99 needs 300 requests in a try."
+                "Idle connections are additional. For another number of them, add or subtract the memory of each. Memory is anonymous memory, page tables and kernel stacks of the service. A p99 needs 300 requests in a try."
             }
             p {
                 b { "Beyond the knee: " }
                 "at 1.5 times the rate a lane " b { (FAILS) } " if more than 0.1% of the requests fail: a wrong answer, none within the time, a closed connection. It " b { (LATE) } " if the whole interval of its p99 is above the limit. "
                 "It " b { (SHEDS) } " if more than 1% is refused, or any request fails. Else it " b { (HOLDS) } ": then its highest rate was not found, and is marked ≥. Latency counts from the time at which a request is due. "
                 i { "Load at its limit" } ": the load generator cannot do 1.5 times the rate, so some of the lateness, refusals and failures may be its own, and so may those of the surge."
-                @if let Some(ns) = surge { " The surge is of twice the highest rate, for " (Unit::Nanoseconds.text(ns)) "; the time to recover runs from its end to the last request that was late, refused or failed." }
+                @if let Some(ns) = surge { " The surge is twice the highest rate, for " (Unit::Nanoseconds.text(ns)) "; the time to recover runs from its end to the last request that was late, refused or failed." }
             }
             p {
                 b { "How sure: " }
                 "the last column is how many times the highest rate the load generator can do, or the CPU of the backend, or the connections to it, where that is less. Below " (format::times(LEAST_HEADROOM)) " they may be the limit, and the rate is marked "
-                i { "at least" } ". What disturbed the run stands at the top of the page."
+                i { "at least" } ". The top of the page lists the disturbances of the run."
             }
             p {
                 b { "For a load unlike this one: " }

@@ -31,7 +31,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
                     @if peers.lanes.iter().any(|lane| is_floor(lane)) {
                         b { "corosensei" } " only switches stacks and has no scheduler: it shows the least possible cost, and is not ranked. "
                     }
-                    "What a figure includes is said at its question below."
+                    "The question below says what a figure includes."
                 }
                 (table::limited(&limited))
             }

@@ -20,7 +20,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
                     thead { tr {
                         th class="words" scope="col" { "What" } th class="words" scope="col" { "Published" }
                         th class="words" scope="col" { "Here" } th class="words" scope="col" { "Verdict" }
-                        th class="words" scope="col" { "Where, and what to make of it" }
+                        th class="words" scope="col" { "Source and explanation" }
                     } }
                     tbody {
                         @for one in &judged {

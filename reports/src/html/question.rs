@@ -261,7 +261,7 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
                     th scope="col" { "Sum" }
                     th scope="col" { "Control group" }
                     th scope="col" title="MemAvailable, and the free pages in the per-CPU lists" { "Host" }
-                    th scope="col" title="The sum as a share of the control group’s charge, or else of the host’s decrease; n/a where that varied too much for a check" { "Sum ÷ check" }
+                    th scope="col" title="The sum as a share of the control group’s charge, or, without one, of the host’s decrease; n/a if that varied too much for a check" { "Sum ÷ check" }
                     th scope="col" title="Reserved address space; only touched pages use memory" { "Virtual" }
                     th scope="col" title="How many numbers of tasks were measured, and the largest" { "Task counts" }
                 } }

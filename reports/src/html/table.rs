@@ -104,7 +104,7 @@ pub(super) fn limited<'a>(rows: impl IntoIterator<Item = &'a &'a Row>) -> Markup
             p class="notes" {
                 b { "At most, at least: " }
                 "the load generator could do less than " (format::times(LEAST_HEADROOM))
-                " what it was asked for, so it may be the limit. The lane can do at least as well as the figure says."
+                " what it was asked for, so it may be the limit. The lane may be better than the figure."
             }
         }
     }

@@ -129,17 +129,17 @@ const KINDS: [(&str, &str, &str); 16] = [
     (
         "cpus",
         "A lane with another number of CPUs",
-        "its figures are of another number of CPUs than the rest",
+        "its figures are for another number of CPUs than the rest",
     ),
     (
         "shared_node",
         "Other jobs on the node",
-        "times may be too long, and memory figures off: other jobs may have run beside it",
+        "times may be too long, and memory figures wrong: other jobs may have run at the same time",
     ),
     (
         "refused",
         "Refused by the kernel",
-        "lanes ran without it, all alike: times may differ more",
+        "no lane had it: times may vary more",
     ),
 ];
 
@@ -157,7 +157,8 @@ pub fn taint_title(kind: &str) -> String {
 #[must_use]
 pub fn taint_meaning(kind: &str) -> &'static str {
     let known = KINDS.iter().find(|(id, ..)| *id == kind);
-    known.map_or("figures may be off by what it says", |(.., meaning)| {
-        meaning
-    })
+    known.map_or(
+        "figures may be wrong by the amount in the message",
+        |(.., meaning)| meaning,
+    )
 }

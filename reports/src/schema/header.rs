@@ -50,14 +50,16 @@ impl Header {
         ];
         for (name, share) in shares {
             if share.is_some_and(|share| share < 0.0) {
-                return Err(format!("the design's {name} is below 0: no effect is"));
+                return Err(format!(
+                    "the design's {name} is below 0; an effect cannot be negative"
+                ));
             }
         }
         let lanes = self.lanes.iter().map(|lane| lane.name.as_str());
         let workloads = self.workloads.iter().map(|workload| workload.id.as_str());
         for (what, twice) in [("lane", twice(lanes)), ("workload", twice(workloads))] {
             if let Some(name) = twice {
-                return Err(format!("the {what} {name:?} is there twice"));
+                return Err(format!("the {what} {name:?} occurs twice"));
             }
         }
         Ok(())

@@ -102,7 +102,7 @@ pub(super) fn records(line: Value, values_left: &mut u64) -> Result<Vec<Record>,
             }
         }
         _ if count == 0 => {}
-        _ => return Err("a line of columns holds what is no record".to_owned()),
+        _ => return Err("a line of columns has a row that is not a record".to_owned()),
     }
     (0..count)
         .map(|_| Record::of_kind(&of, &mut rows))
@@ -116,7 +116,7 @@ impl Form {
     fn of(value: Value) -> Result<Self, String> {
         match value {
             Value::Object(fields) => Ok(Self(fields)),
-            _ => Err("a line of columns: a column is no list and no object".to_owned()),
+            _ => Err("a line of columns: a column must be a list or an object".to_owned()),
         }
     }
 
@@ -141,7 +141,7 @@ impl Form {
 }
 
 fn wrong(name: &str) -> String {
-    format!("a line of columns: its `{name}` is missing or of another form")
+    format!("a line of columns: its `{name}` is missing or has the wrong type")
 }
 
 fn size(value: &Value) -> Option<usize> {
@@ -179,7 +179,7 @@ impl Rows {
         })?;
         let is_count = |found: usize| match found == count {
             true => Ok(()),
-            false => Err(format!("a column has {found} values where {count} belong")),
+            false => Err(format!("a column has {found} values instead of {count}")),
         };
         let mut form = match column {
             Value::Array(values) => {
@@ -196,7 +196,7 @@ impl Rows {
             let sums = steps.iter().map(|step| {
                 let by = step.as_i64().ok_or_else(|| wrong("delta"))?;
                 let next = last.checked_add(by);
-                last = next.ok_or_else(|| "a column of differences leaves the range".to_owned())?;
+                last = next.ok_or_else(|| "a column of differences overflows".to_owned())?;
                 Ok(last)
             });
             let sums: Result<Vec<i64>, String> = sums.collect();
@@ -220,7 +220,7 @@ impl Rows {
             });
         }
         if !has(&form, "fields") {
-            return Err("a line of columns: a column is of no known form".to_owned());
+            return Err("a line of columns: a column has an unknown form".to_owned());
         }
         let mut fields = Vec::new();
         for (name, column) in form.take_fields("fields")? {
@@ -233,7 +233,7 @@ impl Rows {
             let rows_count = length(&rows);
             let rows = sizes(rows, rows_count, left)?;
             if !rows.is_sorted_by(|a, b| a < b) {
-                return Err("the rows of a column do not rise".to_owned());
+                return Err("the row numbers of a column are not ascending".to_owned());
             }
             if let Some(row) = rows.last().filter(|row| **row >= count) {
                 return Err(format!("a column has a value for row {row} of {count}"));
@@ -259,7 +259,7 @@ fn length(column: &Value) -> usize {
 }
 
 fn sizes(column: Value, count: usize, left: &mut u64) -> Result<Vec<usize>, String> {
-    let none = || "a column of lengths or rows holds what is none".to_owned();
+    let none = || "a column of lengths or rows has other values".to_owned();
     let sizes: Option<Vec<usize>> = match Rows::of(column, count, left)? {
         Rows::Values(values) => values.map(|value| size(&value)).collect(),
         Rows::Whole(values) => values.map(|value| usize::try_from(value).ok()).collect(),
@@ -353,9 +353,7 @@ fn ended() -> Error {
 fn whole<T>(value: T, left: usize) -> Result<T, Error> {
     match left {
         0 => Ok(value),
-        left => Err(Error::custom(format_args!(
-            "a list has {left} items too many"
-        ))),
+        left => Err(Error::custom(format_args!("a list has {left} extra items"))),
     }
 }
 
@@ -576,7 +574,7 @@ mod tests {
             records(line, &mut 1_000).unwrap_err()
         };
         let few = read(json!({"fields": {"a": [1, 2]}}), 3);
-        assert!(few.contains("2 values where 3 belong"), "{few}");
+        assert!(few.contains("2 values instead of 3"), "{few}");
         let bomb = read(json!({"fields": {}}), 1 << 40);
         assert!(bomb.contains("more values than any run"), "{bomb}");
         let lists = json!({"fields": {"a": {"lengths": [u64::MAX, 1], "items": []}}});
@@ -586,10 +584,10 @@ mod tests {
         let some =
             |rows: Value| json!({"fields": {}, "some": {"a": {"rows": rows, "values": [1, 2]}}});
         assert!(read(some(json!([0, 7])), 1).contains("row 7 of 1"));
-        assert!(read(some(json!([1, 0])), 2).contains("do not rise"));
+        assert!(read(some(json!([1, 0])), 2).contains("are not ascending"));
         assert!(read(json!({"fields": {"type": ["group"]}}), 1).contains("column of types"));
-        assert!(read(json!({"fields": {"a": {"delta": [i64::MAX, 1]}}}), 2).contains("range"));
-        assert!(read(json!([1]), 1).contains("no record"));
+        assert!(read(json!({"fields": {"a": {"delta": [i64::MAX, 1]}}}), 2).contains("overflows"));
+        assert!(read(json!([1]), 1).contains("not a record"));
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

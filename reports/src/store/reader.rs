@@ -186,10 +186,10 @@ impl<S: BufRead> Reader<'_, S> {
         let path = self.path.display();
         match &run.end {
             None => run.warnings.push(format!(
-                "{path}: the run has no closing line: it was cut short. What was measured is used"
+                "{path}: the run has no closing line: it was cut short. Its samples are used"
             )),
             Some(end) if end.samples_count != samples => run.warnings.push(format!(
-                "{path}: its closing line says {} samples, and there are {samples}: lines are missing or were added. Take the file from its source again",
+                "{path}: its closing line says {} samples, but the file has {samples}: lines are missing or were added. Take the file from its source again",
                 end.samples_count
             )),
             Some(_) => {}
@@ -215,7 +215,7 @@ impl<S: BufRead> Reader<'_, S> {
             }
             if !places.insert(Place::of(group)) {
                 return Err(self.error(format!(
-                    "the samples of {} on {} (process {}, block {}) are there twice. Remove one of the two lines",
+                    "the samples of {} on {} (process {}, block {}) occur twice. Remove one of the two lines",
                     group.workload, group.lane, group.process_index, group.block_index
                 )));
             }
@@ -269,7 +269,7 @@ impl<S: BufRead> Reader<'_, S> {
                 header.schema_version = SCHEMA_VERSION;
                 let path = self.path.display();
                 let warnings = edited.into_iter().map(|what| {
-                    format!("{path}: the file contradicts itself on its machine: {what}. Take it from its source again")
+                    format!("{path}: the file's facts about its machine contradict each other: {what}. Get the file from its source again")
                 });
                 Ok(Run {
                     warnings: warnings.collect(),

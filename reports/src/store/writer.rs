@@ -17,8 +17,7 @@ use super::source::MARK;
 use crate::schema::{Block, End, Header, Record};
 
 /// Why a readable file cannot be continued.
-const NO_HEADER: &str =
-    "it does not begin with a header line; a file that was packed must be unpacked first";
+const NO_HEADER: &str = "it does not begin with a header line; decompress a compressed file first";
 
 /// Where a writer's lines go: a file, or in tests a medium that fails.
 pub trait Medium: Write {
@@ -101,7 +100,7 @@ fn kept(lines: u64) -> String {
     match lines {
         0 => "Nothing was measured yet: free some space and start it again".to_owned(),
         _ => format!(
-            "All {lines} lines written so far are kept; free some space and go on with --resume"
+            "All {lines} lines written so far are kept; free some space and continue with --resume"
         ),
     }
 }

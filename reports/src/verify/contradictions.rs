@@ -34,7 +34,7 @@ fn times(run: &Run) -> Option<String> {
     let finished = ("end", run.end.as_ref().map(|end| &end.finished));
     [started, finished].into_iter().find_map(|(what, said)| {
         let said = said.filter(|said| said.parse::<Timestamp>().is_err())?;
-        Some(format!("its {what} is no date and time: {said:?}"))
+        Some(format!("its {what} is not a date and time: {said:?}"))
     })
 }
 
@@ -50,7 +50,7 @@ fn software(run: &Run) -> Vec<String> {
     let told = lanes.filter(|commit| !commit.is_empty());
     let mut commits = fact("git_commit").into_iter().chain(told);
     if let Some(commit) = commits.find(|commit| !is_hash(commit)) {
-        found.push(format!("its commit is no commit of git: {commit:?}"));
+        found.push(format!("its commit is not a Git commit: {commit:?}"));
     }
     let architecture = header.host.machine.architecture.as_str();
     let is_other =
@@ -138,7 +138,7 @@ fn order(run: &Run, end: &End) -> Option<String> {
         let (one, next) = (pair[0], pair[1]);
         if one.order_index == next.order_index {
             return Some(format!(
-                "{} and {} were both measured as number {}",
+                "{} and {} have the same place {} in the order of measurement",
                 name(one),
                 name(next),
                 one.order_index

@@ -58,7 +58,9 @@ fn dates(run: &Run, now: Timestamp) -> Option<String> {
         .parse()
         .is_ok_and(|first: Timestamp| started < first)
     {
-        return Some(format!("it began before there was such a program: {said}"));
+        return Some(format!(
+            "it began before the first version of threadbare: {said}"
+        ));
     }
     // The header is written before the first group, so only the time from there on is compared.
     let end = run.end.as_ref()?;
@@ -71,7 +73,7 @@ fn dates(run: &Run, now: Timestamp) -> Option<String> {
     let passed_s = finished.duration_since(started).as_secs_f64();
     (passed_s * SLACK + 1.0 < measured_s).then(|| {
         format!(
-            "it measured for {measured_s:.0} s, and its dates are {passed_s:.0} s apart: a date was edited, or the clock was set meanwhile"
+            "it measured for {measured_s:.0} s, but its start and end are {passed_s:.0} s apart: a date was edited, or the clock was set meanwhile"
         )
     })
 }
@@ -80,9 +82,7 @@ fn origin(run: &Run) -> Option<String> {
     let host = &run.header.host;
     let of_before = host.facts.get("cpuinfo");
     if host.cores.is_empty() && of_before.is_none() {
-        return Some(
-            "it says what its machine is, and has no raw facts that would show it".to_owned(),
-        );
+        return Some("it names its machine, but has no raw facts to show it".to_owned());
     }
     let fields = host.cores.first().map(|kind| &kind.cpuinfo);
     let field = |name: &str| {
@@ -100,7 +100,7 @@ fn origin(run: &Run) -> Option<String> {
     makers
         .iter()
         .any(is_other)
-        .then(|| format!("its CPU is called {name}, and is made by {maker}"))
+        .then(|| format!("its CPU is called {name}, but its maker is {maker}"))
 }
 
 fn laws(run: &Run) -> Option<String> {
@@ -163,7 +163,7 @@ fn spread(run: &Run) -> Option<String> {
         let ratio = (most - least) as f64 / (*least).max(1) as f64;
         if ratio < ALIKE_RATIO {
             return Some(format!(
-                "{workload} on {lane}: {} measured times are alike, about {least} ns",
+                "{workload} on {lane}: {} measured times are almost equal, about {least} ns",
                 times.len()
             ));
         }
@@ -172,7 +172,7 @@ fn spread(run: &Run) -> Option<String> {
     let typical = median(&ratios).filter(|_| ratios.len() >= MANY_CELLS)?;
     (typical < TYPICAL_RATIO).then(|| {
         format!(
-            "repeated times are too much alike: in half of its cells they differ by {} at most",
+            "repeated times vary too little: in half of its cells they differ by at most {}",
             format::percent(typical)
         )
     })
@@ -196,7 +196,7 @@ fn digits(run: &Run) -> Option<String> {
     let copied = share(times.len() - distinct.len());
     (copied > 0.25).then(|| {
         format!(
-            "{} of its times are there more than once, to the nanosecond",
+            "{} of its times occur more than once, to the nanosecond",
             format::percent(copied)
         )
     })

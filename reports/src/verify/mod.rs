@@ -94,7 +94,7 @@ impl Verifier {
             let copied = seen.find_map(|(other, before)| {
                 let ratio = times.ratio_to(other)?;
                 Some(match times == other {
-                    true => format!("{before} holds the same samples"),
+                    true => format!("{before} has the same samples"),
                     false => format!(
                         "most of its times are those of {before}, {} as long",
                         format::times(ratio)
@@ -179,7 +179,7 @@ pub fn look(path: &Path) -> Looked {
             .is_ok_and(|path| path.ends_with(kept_path(&run.header)))
     {
         refused.push(format!(
-            "it belongs at {}, by its machine, time and id",
+            "by its machine, time and id, its path must be {}",
             kept_path(&run.header).display()
         ));
     }
@@ -219,13 +219,12 @@ fn unusable(run: &Run) -> Vec<String> {
     let parts = run.header.design.merged.as_ref();
     let is_part = run.header.design.shard.is_some() || parts.is_some_and(|parts| !parts.is_whole());
     if is_part {
-        found
-            .push("it is a part of a run: put all parts together by `threadbare merge`".to_owned());
+        found.push("it is a shard of a run: join all shards with `threadbare merge`".to_owned());
     } else if run.end.as_ref().is_some_and(|end| end.interrupted) {
-        found.push("it was cut short: finish it by `threadbare run --resume`".to_owned());
+        found.push("it was cut short: finish it with `threadbare run --resume`".to_owned());
     }
     if run.header.design.depth == Depth::Quick {
-        found.push("a quick run is a look: measure without --quick".to_owned());
+        found.push("a quick run is too short to keep: measure without --quick".to_owned());
     }
     let wrong = run
         .failures
@@ -247,10 +246,7 @@ fn unusable(run: &Run) -> Vec<String> {
         .iter()
         .find(|group| !marked.contains(&group.block_index));
     if let Some(group) = open {
-        found.push(format!(
-            "block {} was not measured to its end",
-            group.block_index
-        ));
+        found.push(format!("block {} is incomplete", group.block_index));
     }
     found
 }
@@ -266,7 +262,7 @@ fn doubts(run: &Run) -> Vec<String> {
     let kinds = [
         (
             "throttling",
-            "a CPU quota held it back: measure without one, or on fewer CPUs by --cpus",
+            "a CPU quota throttled it: measure without one, or on fewer CPUs with --cpus",
         ),
         (
             "shared_node",

@@ -57,7 +57,7 @@ fn complete_duplicate_interrupted_missing_and_unexpected_runs_are_distinguished(
         found[2].reasons
     );
     assert!(found[4].reasons[0].contains("other jobs ran on the node"));
-    assert!(found[2].reasons[0].ends_with("goes on with it on that machine"));
+    assert!(found[2].reasons[0].ends_with("`threadbare run --resume` on that machine"));
     std::fs::write(folder.path().join(EXPECTED), "c\tsmall\tansible\n").unwrap();
     let placed = collect(folder.path()).unwrap().remove(0);
     assert!(placed.reasons[0].ends_with("if .threadbare-run/results is still on that machine"));
@@ -76,14 +76,14 @@ fn malformed_list_is_refused_and_paths_outside_the_folder_are_ignored() {
         std::fs::write(&list, garbage).unwrap();
         let said = collect(folder.path()).unwrap_err().to_string();
         assert!(
-            said.starts_with("expected.tsv is no list of runs"),
+            said.starts_with("expected.tsv is not a list of runs"),
             "{said}"
         );
     }
     std::fs::write(&list, "a\tbig\nb  small  by hand\n").unwrap();
     let said = collect(folder.path()).unwrap_err().to_string();
     assert!(
-        said.starts_with("expected.tsv: line 2 has blanks and no tab: \"b  small"),
+        said.starts_with("expected.tsv: line 2 has spaces and no tab: \"b  small"),
         "{said}"
     );
     let outside = folder.path().display();

@@ -622,7 +622,7 @@ fn latency_of_a_service_is_drawn_over_the_offered_rate() {
     assert!(page.contains(title));
     assert!(page.contains("requests offered a second"));
     let (_, table) = page
-        .split_once("What each lane bears, and")
+        .split_once("What load each lane can carry, and")
         .expect("a table");
     let (table, _) = table.split_once("</table>").expect("its end");
     assert!(
@@ -662,7 +662,7 @@ fn mean_over_rates_calls_the_higher_one_better() {
     let page = html::render(&run);
     // There is one workload, so its best lane is the title, and its sheet is open.
     assert!(
-        page.contains("<h1>tokio carried the most: "),
+        page.contains("<h1>tokio had the highest rate: "),
         "{page:.3000}"
     );
     assert!(page.contains("data-workload=\"io.tcp_echo\" open>"));

@@ -152,7 +152,7 @@ fn every_kind_of_unfit_file_is_named() {
             "a shard",
             |run| run.header.design.shard = Some(Shard { index: 1, count: 3 }),
             Refused,
-            "a part of a run",
+            "a shard of a run",
         ),
         (
             "quick",
@@ -197,7 +197,7 @@ fn every_kind_of_unfit_file_is_named() {
             "an open block",
             |run| run.blocks.retain(|block| block.block_index != 3),
             Refused,
-            "block 3 was not measured to its end",
+            "block 3 is incomplete",
         ),
         (
             "a quota",
@@ -256,7 +256,7 @@ fn every_kind_of_unfit_file_is_named() {
                 }
             },
             Quarantined,
-            "measured times are alike, about 200000 ns",
+            "measured times are almost equal, about 200000 ns",
         ),
         (
             "more time than the run took",
@@ -305,13 +305,13 @@ fn facts_and_figures_that_were_forged_are_named() {
             "a start that is none",
             |run| run.header.started = "yesterday".into(),
             Refused,
-            "its start is no date and time: \"yesterday\"",
+            "its start is not a date and time: \"yesterday\"",
         ),
         (
             "an end that is none",
             |run| run.end.as_mut().expect("an end").finished = "2026-13-45".into(),
             Refused,
-            "its end is no date and time",
+            "its end is not a date and time",
         ),
         (
             "a start to come",
@@ -323,7 +323,7 @@ fn facts_and_figures_that_were_forged_are_named() {
             "a start too early",
             |run| run.header.started = "1970-01-01T00:00:07Z".into(),
             Quarantined,
-            "before there was such a program",
+            "before the first version of threadbare",
         ),
         (
             "a shorter day",
@@ -332,25 +332,25 @@ fn facts_and_figures_that_were_forged_are_named() {
                 end.finished.clone_from(&run.header.started);
             },
             Quarantined,
-            "and its dates are 0 s apart",
+            "but its start and end are 0 s apart",
         ),
         (
             "a commit in words",
             |run| fact(run, "git_commit", "the newest"),
             Refused,
-            "is no commit of git: \"the newest\"",
+            "is not a Git commit: \"the newest\"",
         ),
         (
             "half a commit",
             |run| fact(run, "git_commit", "40600651"),
             Refused,
-            "is no commit of git",
+            "is not a Git commit",
         ),
         (
             "a lane's commit in words",
             |run| run.header.lanes[1].commit = "the newest".into(),
             Refused,
-            "is no commit of git: \"the newest\"",
+            "is not a Git commit: \"the newest\"",
         ),
         (
             "another architecture",
@@ -379,7 +379,7 @@ fn facts_and_figures_that_were_forged_are_named() {
                 fields["model name"] = "Intel Xeon".into();
             },
             Quarantined,
-            "is called Intel Xeon, and is made by AuthenticAMD",
+            "is called Intel Xeon, but its maker is AuthenticAMD",
         ),
         (
             "more CPUs",
@@ -414,7 +414,7 @@ fn facts_and_figures_that_were_forged_are_named() {
             "groups in one place",
             |run| run.groups[9].order_index = run.groups[8].order_index,
             Refused,
-            "were both measured as number",
+            "have the same place",
         ),
         (
             "two groups at one time",
@@ -471,7 +471,7 @@ fn facts_and_figures_that_were_forged_are_named() {
                 }
             },
             Quarantined,
-            "are too much alike",
+            "vary too little",
         ),
     ];
     verify_each(changes);
@@ -539,8 +539,8 @@ fn a_run_is_taken_once_and_in_its_own_place() {
     let finding = verifier.verify(&elsewhere);
     assert_eq!(finding.standing, Standing::Refused);
     let said = finding.reasons.join("\n");
-    assert!(said.contains("it belongs at m3-"), "{said}");
-    assert!(said.contains("holds the same samples"), "{said}");
+    assert!(said.contains("its path must be m3-"), "{said}");
+    assert!(said.contains("has the same samples"), "{said}");
     // In the reverse order, the original is still accepted.
     let mut verifier = Verifier::default();
     assert_eq!(verifier.verify(&elsewhere).standing, Standing::Refused);

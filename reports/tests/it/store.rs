@@ -466,7 +466,7 @@ fn impossible_records_are_refused_by_name() {
     let mut negative = header();
     negative.design.threshold_ratio = -0.05;
     for (header, words) in [
-        (doubled, "the lane \"thread\" is there twice"),
+        (doubled, "the lane \"thread\" occurs twice"),
         (negative, "threshold_ratio is below 0"),
     ] {
         let said = message(&text(&[Record::Header(Box::new(header))]));
@@ -537,7 +537,7 @@ fn duplicate_samples_are_refused() {
     ]);
     let said = message(&twice);
     assert!(
-        said.contains("run.jsonl:4") && said.contains("there twice"),
+        said.contains("run.jsonl:4") && said.contains("occur twice"),
         "{said}"
     );
 }
@@ -559,7 +559,7 @@ fn closing_line_that_counts_other_samples_is_a_warning() {
         ];
         let run = read_text(&text(&records)).expect("a file");
         assert_eq!(run.warnings.len(), warnings, "{:?}", run.warnings);
-        let is_said = |text: &String| text.contains("says 3 samples, and there are 2");
+        let is_said = |text: &String| text.contains("says 3 samples, but the file has 2");
         assert!(run.warnings.iter().all(is_said), "{:?}", run.warnings);
     }
 }

@@ -18,7 +18,8 @@ const MOST_MACHINES: usize = 10;
 const AGED: [&str; 4] = ["suite", "Go", "tokio", "Rust"];
 
 pub(super) fn page(collection: &Collection) -> String {
-    let text = html! { "What one machine cannot show. No figure is averaged over machines." };
+    let text =
+        html! { "What several machines show together. No figure is averaged over machines." };
     let body = html! {
         (hero("Across machines", &text))
         main id="main" class="wrap broad" {
@@ -26,7 +27,7 @@ pub(super) fn page(collection: &Collection) -> String {
                 h2 { "Verdicts by the number of cores" }
                 p class="lead" {
                     "On how many machines a lane is better (▲), as good (≈) or worse (▼) than " (collection.reference_lane)
-                    ", and on how many that is too noisy to say (?). Where the verdicts turn with it, the number of cores may decide. "
+                    ", and on how many that is too noisy to say (?). If the verdicts change with the number of cores, that number may be the cause. "
                     "A machine counts once, by its newest setup on all of its CPUs."
                 }
                 @for question in &collection.questions { (by_cores(collection, question)) }
@@ -131,8 +132,8 @@ fn one_fact(collection: &Collection) -> Markup {
     html! {
         h2 { "Pairs that differ in one fact" }
         p class="lead" {
-            "Each line is two setups that differ in that fact alone, as far as it is known: the second over the first, the median over the lanes. "
-            "Below 1× the second is better. One pair may differ by chance; look for the same in several."
+            "Each line compares two setups that differ in no other known fact. The figure is the second ÷ the first, the median over the lanes. "
+            "Below 1× the second is better. One pair may differ by chance; several with the same difference are evidence."
         }
         @if changes.is_empty() { p { "No two setups differ in one fact only." } }
         @for change in &changes { (change_table(collection, change)) }
@@ -179,7 +180,7 @@ fn pair_row(fact: &str, pair: &Pair<'_>) -> Markup {
 fn releases(collection: &Collection) -> Markup {
     html! {
         h2 { "How old the releases are" }
-        p class="lead" { "Figures of an old release do not speak for the newest one. A machine without the newest release is worth another run." }
+        p class="lead" { "Figures of an old release may not hold for the newest one. A machine without the newest release is worth another run." }
         @for name in AGED { (release(collection, name)) }
     }
 }

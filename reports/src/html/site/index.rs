@@ -17,7 +17,7 @@ pub(super) fn page(collection: &Collection) -> String {
     };
     let text = html! {
         (collection.runs_count()) " runs in " (collection.setups().count()) " setups. "
-        "A row is a machine in one setup: kernel, mitigations, releases, settings. Each cell has the best lane (and after ≈ those whose intervals overlap its own and whose verdict is no other), its figure with its interval, and how it stands against "
+        "A row is a machine in one setup: kernel, mitigations, releases, settings. Each cell has the best lane (and after ≈ the lanes with the same verdict whose intervals overlap), its figure with its interval, and its ratio to "
         (collection.reference_lane) ". Times of different machines stand side by side; nothing is averaged over machines."
     };
     let body = html! {
@@ -162,7 +162,7 @@ fn apart(collection: &Collection) -> Markup {
     };
     html! {
         h2 { "Runs that stand apart" }
-        p class="lead" { "These files are in no figure of this site, for the reasons beside them." }
+        p class="lead" { "No figure of this site uses these files; the reason is beside each." }
         (sheet("Runs that stand apart", &table))
     }
 }

@@ -64,7 +64,7 @@ fn facts(machine: &Machine, setup: &Setup) -> Markup {
                     }
                     " (" (started(run)) ")" br;
                 }
-                @if setup.runs.len() == 1 { "One run: the intervals do not contain how far two machines or two days differ. " }
+                @if setup.runs.len() == 1 { "One run: the intervals do not include differences between machines or days. " }
                 @if setup.derived { b { "Derived from another machine's run, for a trial: not measured." } }
             }
         }

@@ -293,6 +293,6 @@ fn heat(figure: &Figure) -> String {
 fn signs(reference: &str) -> Markup {
     html! {
         "Ratios are to the lane “" (reference) "” of the same machine: ▲ better by that factor or percentage, ▼ worse, ≈ no difference that matters, ? too noisy to say. "
-        "Figures of one run have its 95% interval. Of several runs of one machine and setup it is their median, with the hull of their intervals (from six runs on, the 95% interval of the median). Figures are as submitted."
+        "Figures of one run have its 95% interval. Of several runs of one machine and setup it is their median, with the range that contains all of their intervals (from six runs on, the 95% interval of the median). Figures are as submitted."
     }
 }

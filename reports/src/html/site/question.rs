@@ -72,7 +72,7 @@ pub(super) fn page(
                 }
                 (sheet("Machines and lanes", &table))
                 p class="notes" {
-                    @if is_shared { "Of runs on a part of a machine's CPUs there is no figure per core or price." }
+                    @if is_shared { "Runs on some of a machine's CPUs have no figure per core or price." }
                     @else { "No figure per core or price: one task at a time does not use more of a larger machine." }
                 }
             }
