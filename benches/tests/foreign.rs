@@ -72,7 +72,7 @@ fn whole(name: &str) {
 }
 
 #[test]
-fn go_program_is_formatted_and_vetted() {
+fn go_program_is_formatted_and_vetted_and_passes_its_tests() {
     let Some(_) = command("go") else { return };
     let language = lanes::find("go").unwrap().foreign.unwrap();
     let go = language.toolchain().unwrap();
@@ -91,6 +91,8 @@ fn go_program_is_formatted_and_vetted() {
         )
     };
     assert_eq!(run(&go, &["vet", "."]), (true, String::new()));
+    let (passed, said) = run(&go, &["test", "."]);
+    assert!(passed, "{said}");
     let (_, root) = run(&go, &["env", "GOROOT"]);
     let gofmt = Path::new(&root).join("bin/gofmt");
     if !gofmt.is_file() {

@@ -16,15 +16,16 @@ func (t *team) timed(operations int64) outcome {
 	})
 }
 
-// timedBeside times a team from opening the gate, with the work of the main task, to the last join.
+// timedBeside times a team from opening the gate, with the work of the main task, to the last join. The main task
+// hands over the checksum.
 func (t *team) timedBeside(operations int64, main func() int64) outcome {
 	t.assemble()
-	out := timed(operations, func() int64 {
+	return timed(operations, func() int64 {
 		t.start()
-		return main()
+		checksum := main()
+		t.join()
+		return checksum
 	})
-	t.join()
-	return out
 }
 
 // receive adds up count numbers.
@@ -128,15 +129,16 @@ func sieve(o order) (outcome, error) {
 	out := timed(0, func() int64 {
 		var total int64
 		for range o.iterations {
-			numbers, handed := make(chan int64), make(chan int64, 1)
+			numbers, handed, ended := make(chan int64), make(chan int64, 1), make(chan int64, 1)
 			go filter(numbers, handed, &found)
 			go func() {
 				for n := int64(2); n <= limit; n++ {
 					numbers <- n
 				}
 				numbers <- 0
+				ended <- 0
 			}()
-			total += <-handed
+			total += <-handed + <-ended
 		}
 		return total
 	})

@@ -14,6 +14,9 @@ pub(crate) mod stackless;
 mod switch;
 mod team;
 
+#[cfg(test)]
+pub(crate) use team::assert_that_a_sample_ends_with_its_last_task;
+
 use std::io::{Read, Result as IoResult, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::Deref;

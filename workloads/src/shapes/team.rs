@@ -68,8 +68,7 @@ impl<'a, L: Blocking> Team<'a, L> {
         Ok(Outcome::new(meter.finish(), sum))
     }
 
-    /// Times from the opening of the gate to the end of the main task's part, which returns the
-    /// checksum.
+    /// Times from the opening of the gate to the last join. `main` returns the checksum.
     pub(super) fn race_against(
         mut self,
         mut meter: Meter,
@@ -78,9 +77,9 @@ impl<'a, L: Blocking> Team<'a, L> {
         self.assemble();
         let checksum = meter.time(|| {
             self.start();
-            main()
-        });
-        self.join()?;
+            let checksum = main();
+            self.join().map(|_| checksum)
+        })?;
         Ok(Outcome::new(meter.finish(), checksum))
     }
 }
@@ -145,4 +144,23 @@ pub(super) fn wait_until(lane: &impl Blocking, done: impl Fn() -> bool) {
     while !done() {
         lane.sleep(Duration::from_micros(100));
     }
+}
+
+/// Checks that a task that goes on after the main task's part belongs to the sample.
+#[cfg(test)]
+pub(crate) fn assert_that_a_sample_ends_with_its_last_task<L: Blocking>(lane: &L) {
+    const REST: Duration = Duration::from_millis(20);
+    let last = lane.channel(1).unwrap();
+    let mut team = Team::new(lane).unwrap();
+    let (own, to) = (lane.clone(), last.clone());
+    let task = move || {
+        own.send(&to, 7);
+        own.sleep(REST);
+        1
+    };
+    team.add(task).unwrap();
+    let outcome = team.race_against(Meter::begin(L::PROCESSES), || lane.recv(&last));
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.checksum, 7);
+    assert!(outcome.measured.elapsed >= REST, "{outcome:?}");
 }

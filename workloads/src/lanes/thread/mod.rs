@@ -307,3 +307,13 @@ struct Gate {
     state: Mutex<Option<bool>>,
     opened: Condvar,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sample_of_threads_ends_with_its_last_task() {
+        shapes::assert_that_a_sample_ends_with_its_last_task(&tasks());
+    }
+}

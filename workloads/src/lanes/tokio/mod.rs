@@ -277,3 +277,16 @@ impl Stackless for Tasks {
         mail::send_async(server, number).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sample_of_tokio_ends_with_its_last_task() {
+        let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(stackless::assert_that_a_sample_ends_with_its_last_task(
+            Tasks,
+        ));
+    }
+}

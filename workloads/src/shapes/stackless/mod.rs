@@ -11,6 +11,9 @@ mod spawn;
 mod switch;
 mod team;
 
+#[cfg(test)]
+pub(crate) use team::assert_that_a_sample_ends_with_its_last_task;
+
 use std::future::Future;
 use std::io::Result as IoResult;
 use std::net::SocketAddr;

@@ -104,19 +104,18 @@ impl<'a, L: Stackless> Team<'a, L> {
         Ok(Outcome::new(measured, sum))
     }
 
-    /// Times from the opening of the gate to the end of `main`, which returns the checksum.
+    /// Times from the opening of the gate to the last join. `main` returns the checksum.
     pub(super) async fn race_against(
         &mut self,
         main: impl Future<Output = u64> + Send,
     ) -> Result<Outcome, Failure> {
         self.assemble().await;
-        let (measured, checksum) = timed(async {
+        timed_sum(async {
             self.start();
-            main.await
+            let checksum = main.await;
+            self.join().await.map(|_| checksum)
         })
-        .await;
-        self.join().await?;
-        Ok(Outcome::new(measured, checksum))
+        .await
     }
 
     /// Times only `main`. The checksum is its result plus the sum of the tasks' results.
@@ -136,4 +135,20 @@ pub(super) async fn wait_until<L: Stackless>(done: impl Fn() -> bool + Send) {
     while !done() {
         L::yield_now().await;
     }
+}
+
+/// Checks that a task that goes on after the main task's part belongs to the sample.
+#[cfg(test)]
+pub(crate) async fn assert_that_a_sample_ends_with_its_last_task<L: Stackless>(lane: L) {
+    const REST: std::time::Duration = std::time::Duration::from_millis(20);
+    let (to, mut last) = L::channel(1);
+    let mut team = Team::new(&lane);
+    team.add(async move {
+        L::send(&to, 7).await;
+        L::sleep(REST).await;
+        1
+    });
+    let outcome = team.race_against(L::recv(&mut last)).await.unwrap();
+    assert_eq!(outcome.checksum, 7);
+    assert!(outcome.measured.elapsed >= REST, "{outcome:?}");
 }
