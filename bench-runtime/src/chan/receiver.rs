@@ -82,7 +82,7 @@ impl<T> Receiver<T> {
     pub fn recv(&self) -> Option<T> {
         match &self.chan {
             Some(chan) => chan.recv(),
-            None => wait_for_ever(WaitReason::ChanNil),
+            None => wait_for_ever(WaitReason::ChanRecvNil),
         }
     }
 
@@ -199,7 +199,7 @@ impl<T> Receiver<T> {
 
     fn recv_until(&self, deadline_ns: u64) -> Result<T, RecvTimeoutError> {
         let Some(chan) = &self.chan else {
-            block_until(WaitReason::ChanNil, deadline_ns);
+            block_until(WaitReason::ChanRecvNil, deadline_ns);
             return Err(RecvTimeoutError::Timeout);
         };
         match chan.recv_until(deadline_ns) {

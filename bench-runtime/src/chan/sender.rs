@@ -82,7 +82,7 @@ impl<T> Sender<T> {
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         match &self.chan {
             Some(chan) => chan.send(value).map_err(SendError),
-            None => wait_for_ever(WaitReason::ChanNil),
+            None => wait_for_ever(WaitReason::ChanSendNil),
         }
     }
 
@@ -171,7 +171,7 @@ impl<T> Sender<T> {
 
     fn send_until(&self, value: T, deadline_ns: u64) -> Result<(), SendTimeoutError<T>> {
         let Some(chan) = &self.chan else {
-            block_until(WaitReason::ChanNil, deadline_ns);
+            block_until(WaitReason::ChanSendNil, deadline_ns);
             return Err(SendTimeoutError::Timeout(value));
         };
         match chan.send_until(value, deadline_ns) {

@@ -6,7 +6,8 @@ pub(crate) enum WaitReason {
     None,
     ChanSend,
     ChanRecv,
-    ChanNil,
+    ChanSendNil,
+    ChanRecvNil,
     Select,
     SelectNoCases,
     Sleep,
@@ -28,11 +29,12 @@ pub(crate) enum WaitReason {
 
 impl WaitReason {
     /// Each at the index of its value.
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::None,
         Self::ChanSend,
         Self::ChanRecv,
-        Self::ChanNil,
+        Self::ChanSendNil,
+        Self::ChanRecvNil,
         Self::Select,
         Self::SelectNoCases,
         Self::Sleep,
@@ -64,7 +66,8 @@ impl WaitReason {
             Self::None => "running",
             Self::ChanSend => "chan send",
             Self::ChanRecv => "chan receive",
-            Self::ChanNil => "chan receive (nil chan)",
+            Self::ChanSendNil => "chan send (nil chan)",
+            Self::ChanRecvNil => "chan receive (nil chan)",
             Self::Select => "select",
             Self::SelectNoCases => "select (no cases)",
             Self::Sleep => "sleep",

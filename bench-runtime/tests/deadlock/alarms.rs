@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier};
 use bench_runtime::signal::{self, Signal};
 use bench_runtime::sync::{Cond, Mutex, Once, RwMutex, Semaphore, WaitGroup};
 use bench_runtime::{
-    GoBuilder, Receiver, Runtime, blocking, chan, future, go, scope, select, time,
+    GoBuilder, Receiver, Runtime, Sender, blocking, chan, future, go, scope, select, time,
 };
 
 use crate::start::Start;
@@ -37,6 +37,18 @@ pub(crate) const ALARMS: &[Scenario] = &[
             "goroutine 2 [chan receive (nil chan)*], *",
         ]),
         body: || on_one(|| drop(go(|| Receiver::<u8>::never().recv()).join())),
+    },
+    Scenario {
+        name: "send_on_a_nil_channel_is_named",
+        end: End::Deadlock(&[
+            "goroutine 1 [join on 0x*, held by goroutine 2], *",
+            "goroutine 2 [chan send (nil chan)*], *",
+        ]),
+        body: || {
+            on_one(|| {
+                drop(go(|| drop(Sender::<u8>::never().send(1))).join());
+            });
+        },
     },
     Scenario {
         name: "every_primitive_is_named",

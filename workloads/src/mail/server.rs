@@ -1,7 +1,9 @@
 //! A slow mail server: answers each command of SMTP after a delay, and keeps no message.
 
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::{self, Ipv4Addr};
+use std::os::fd::AsFd;
+use std::os::linux::net::TcpStreamExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -68,6 +70,8 @@ async fn converse(
     accepted: Arc<AtomicU64>,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
+    // tokio has `set_quickack` only from 1.48 on, and a run may compare older releases.
+    let quick = net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
     let mut stream = BufReader::new(stream);
     answer(&mut stream, delay, "220 threadbare.invalid").await?;
     loop {
@@ -92,12 +96,12 @@ async fn converse(
                 .await?;
                 // Without this the kernel acknowledges the message 40 ms later. A client without
                 // `TCP_NODELAY` that writes the dot separately waits for that.
-                stream.get_ref().set_quickack(true)?;
+                quick.set_quickack(true)?;
                 while read_line(&mut stream)
                     .await?
                     .is_some_and(|line| line.trim_end() != ".")
                 {
-                    stream.get_ref().set_quickack(true)?;
+                    quick.set_quickack(true)?;
                 }
                 accepted.fetch_add(1, Ordering::Relaxed);
                 answer(&mut stream, delay, "250 accepted").await?;
