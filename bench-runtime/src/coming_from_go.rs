@@ -15,8 +15,8 @@
 //!    instead.
 //! 3. **A goroutine that computes** delays the others of its thread until it calls the runtime.
 //!    [`GoBuilder::cpu_bound`](crate::GoBuilder::cpu_bound) starts it on a thread of its own. If
-//!    goroutines wait for its thread for most of a second, a warning on stderr names it and them.
-//!    In a migrating runtime it delays no other goroutine.
+//!    goroutines wait for its thread for most of a second, a warning on stderr names it and the
+//!    goroutines that wait. In a migrating runtime it delays no other goroutine.
 //! 4. **There is no garbage collector.** Values that goroutines share are moved, cloned, in an
 //!    `Arc`, or borrowed in a [`scope`](crate::scope()). A data race does not compile.
 //! 5. **Stacks do not move.** The first ten thousand goroutines have 14 MiB of address space each,

@@ -58,11 +58,12 @@
 //! # What may not be held across a park
 //!
 //! - **`Handle::enter`'s guard.** It sets a thread-local and restores it, as the scopes of rule 2
-//!   of [`Builder::build`](crate::Builder::build) do. If it is held over a park, another goroutine
-//!   of the thread runs in that context. Guards may then be dropped in the wrong order, and tokio
-//!   panics; in a migrating runtime also on another thread. So enter, make the future, drop the
-//!   guard, and only then `block_on`. An `async` block creates its values when it is polled: spawn
-//!   it on tokio, or enter in each poll (`async-compat`'s `Compat` does).
+//!   of [`Builder::build`](crate::Builder::build) do. If it is held over a park, another
+//!   goroutine of the thread runs in that context. Guards may then be dropped in the wrong order
+//!   or, in a migrating runtime, on another thread; tokio panics in both cases. So enter, make
+//!   the future, drop the guard, and only then `block_on`. An `async` block creates its values
+//!   when it is polled: spawn it on tokio, or enter in each poll (`async-compat`'s `Compat`
+//!   does).
 //! - **`tokio::runtime::Runtime::block_on`**, and `LocalSet`: their futures are polled inside such
 //!   a scope, and the thread is blocked. Put [`blocking`](crate::blocking) around a call of
 //!   `Runtime::block_on`.

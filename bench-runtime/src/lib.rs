@@ -59,21 +59,21 @@
 //!
 //! Pinned mode costs time if goroutines of two threads exchange messages. If a goroutine computes
 //! or blocks its thread, the other goroutines of the thread wait. Goroutines that wait as soon as
-//! they have started may all stay on one thread: spawn workers that compute for long as
-//! [`GoBuilder::cpu_bound`]. Choose migrating if these costs matter to your program, and if you can
-//! check all code that its goroutines run, libraries included, by rules 4 and 5 of
-//! [`Builder::build`].
+//! they have started may all stay on one thread: if they are workers that compute for a long
+//! time, start them by [`GoBuilder::cpu_bound`]. Choose migrating if these costs matter to your
+//! program, and if you can check all code that its goroutines run, libraries included, by rules 4
+//! and 5 of [`Builder::build`].
 //!
 //! | | pinned | migrating |
 //! |---|---|---|
 //! | crates with thread-locals | sound; the exceptions are listed at [`Builder::build`] | unsound if a thread-local's address is kept across a wait |
 //! | a guard of std held during a wait | other goroutines of its thread may wait for ever | forbidden: rule 5 |
-//! | beside goroutines that compute for 200 ms, a sleeper wakes late by | up to 199 ms if they share its thread; 10 ms with [`GoBuilder::cpu_bound`], and from the second such goroutine of a spawn site on | 11 to 13 ms |
+//! | how late a sleeper wakes beside goroutines that compute for 200 ms | up to 199 ms if they share its thread; 10 ms if they are [`GoBuilder::cpu_bound`], or if a goroutine that was started at the same place in the program has already computed for long | 11 to 13 ms |
 //! | two goroutines that started on two threads | stay there: 0.4 µs a round trip, 24 µs if the threads sleep in between | mostly continue on one thread |
 //! | channel round trip, two CPUs | 0.23 to 0.34 of Go's time | 0.20 to 0.26 |
 //! | spawn one goroutine and join it | 0.12 of Go's time | 0.09 |
 //! | skynet, a million goroutines | 0.24 to 0.27 of Go's time | 0.23 to 0.24 |
-//! | ping-pong over two pipes | 0.89 of tokio's time on one thread | 1.11 |
+//! | ping-pong over two pipes | 0.89 of the time of tokio's one-thread runtime | 1.11 |
 //!
 //! The figures are of a virtual machine with two CPUs; `SPEED.md` has each of them and its command.
 //!

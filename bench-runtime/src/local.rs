@@ -4,8 +4,9 @@ use std::fmt;
 use crate::goroutine::locals::Values;
 use crate::sched::current;
 
-/// A key with one value for each goroutine, which is dropped when the goroutine ends. Goroutines of
-/// one thread share its thread-locals, and may change threads in a migrating runtime.
+/// A key with one value for each goroutine, which is dropped when the goroutine ends. It replaces
+/// a thread-local: goroutines share those of their thread, and may change threads in a migrating
+/// runtime.
 ///
 /// # Examples
 ///

@@ -46,7 +46,7 @@ struct Data {
 /// ```
 pub struct Scope<'scope, 'env: 'scope> {
     data: Arc<Data>,
-    // Invariant in both, as in std.
+    // Invariant in both lifetimes, as in std.
     _scope: PhantomData<&'scope mut &'scope ()>,
     _env: PhantomData<&'env mut &'env ()>,
 }

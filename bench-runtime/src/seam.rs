@@ -25,7 +25,7 @@ pub(crate) fn blocking<T: Send>(f: impl FnOnce() -> T + Send) -> T {
 #[derive(Clone)]
 pub(crate) enum Spawner {
     Runtime(Arc<User>),
-    /// The timer or context was made on a plain thread.
+    /// Starts threads: the caller was on a plain thread, or its runtime has stopped.
     Thread,
 }
 
@@ -71,7 +71,8 @@ impl Spawner {
         Ok(())
     }
 
-    /// As [`Self::call`], for a timer: the timer's stack must not run the program's code.
+    /// As [`Self::call`], for a timer that fires. `f` always gets a goroutine or thread of its
+    /// own, because the program's code must not run on the stack of the thread that polls timers.
     pub(crate) fn call_by_timer(&self, f: impl FnOnce() + Send + 'static) {
         match self {
             Self::Runtime(user) => sched::newproc::by_timer(user.shared(), in_any_case(f)),
@@ -101,7 +102,7 @@ fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'sta
     move || f.run()
 }
 
-/// Ends the process. The caller ends a context or fires a timer: it cannot return the error, and a
+/// Ends the process. A caller that ends a context or fires a timer cannot return the error, and a
 /// panic would unwind into the wrong code.
 #[cold]
 fn no_thread(error: &io::Error) -> ! {

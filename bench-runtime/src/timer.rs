@@ -10,7 +10,7 @@
 //!
 //! Under the lock, between operations:
 //! 1. The front of each run, and the root of the heap, is live.
-//! 2. `next` is the least of those, `u64::MAX` if there is none.
+//! 2. `next` is the earliest time of those entries, `u64::MAX` if there is none.
 //! 3. `live` places of the slab are taken, and exactly one entry refers to each.
 //!
 //! Rejected: *a heap in which each timer knows its position* writes to a random cache line for each

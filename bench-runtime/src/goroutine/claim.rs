@@ -34,16 +34,16 @@ pub(crate) fn saved(context: usize) -> usize {
 pub(crate) fn resume(context: &AtomicUsize, saved: usize) {
     // Release: pairs with the Acquire of a thread that reads the stack's address here.
     if cfg!(rt_loom) {
-        // An exchange does the same at a higher cost. Loom treats a plain store as both before and
-        // after an exchange that has not seen it.
+        // An exchange does the same at a higher cost. Loom does not order a plain store against a
+        // concurrent exchange, so the exchange of C4 could succeed after R3.
         context.swap(saved | RUNNING_BIT, Ordering::Release);
     } else {
         context.store(saved | RUNNING_BIT, Ordering::Release);
     }
 }
 
-/// R4: the goroutine, on that stack, stores the address of its header, for [`running_on`]. A plain
-/// store is enough: R3 has overwritten any claim, and a running goroutine is not claimed.
+/// R4: the goroutine, now on its own stack, stores the address of its header, for [`running_on`].
+/// A plain store is enough: R3 has overwritten any claim, and a running goroutine is not claimed.
 #[inline(always)]
 pub(crate) fn arrive(context: &AtomicUsize, header: usize) {
     resume(context, header);
@@ -70,8 +70,8 @@ pub(crate) fn confirm() {
 
 /// C3: whether a claim holds, after [`confirm`].
 pub(crate) fn holds(context: &AtomicUsize, claimed: usize, status: &AtomicU8, waiting: u8) -> bool {
-    // The status first. Acquire: pairs with the Release in `park`: if this is already the
-    // goroutine's next wait, R3 is seen in `context`.
+    // Reads the status first. Acquire: pairs with the Release in `park`. If the goroutine is
+    // already in its next wait, R3 is then visible in `context`.
     status.load(Ordering::Acquire) == waiting && context.load(Ordering::Relaxed) == claimed
 }
 

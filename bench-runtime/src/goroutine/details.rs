@@ -3,8 +3,8 @@ use std::ptr;
 
 use crate::stack::Class;
 
-/// A record's `site` points to this box until the record is freed. Other threads read the first
-/// [`Details::WORDS`] words through the kernel, because the box may be freed meanwhile.
+/// A record's `site` points to a `Box<Details>` until the record is freed. Other threads read the
+/// first [`Details::WORDS`] words through the kernel, because the box may be freed meanwhile.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Details {
@@ -17,8 +17,8 @@ pub(crate) struct Details {
 
 pub(crate) type Labels = Vec<(String, String)>;
 
-/// Name and labels as one text, which one copy reads: the name, which may be empty, then for each
-/// label a NUL, the key, a NUL, the value.
+/// Name and labels as one text, so that one copy reads both: the name, which may be empty, then
+/// for each label a NUL, the key, a NUL, the value.
 pub(crate) fn text_of(name: Option<&str>, labels: &Labels) -> Option<Box<str>> {
     // A NUL separates the parts, so one in a text is replaced.
     let clean = |text: &str| text.replace('\0', "\u{fffd}");

@@ -5,7 +5,7 @@ use super::Goroutine;
 use crate::stack::StackHeader;
 use crate::util::panic::without_panic;
 
-/// By the address of the key.
+/// The values of one goroutine, by the address of the key.
 pub(crate) type Values = HashMap<usize, Box<dyn Any>>;
 
 /// Called by `g` at its end. `header` is that of its stack.

@@ -76,7 +76,7 @@ pub(crate) use details::Details;
 pub(crate) use list::List;
 pub(crate) use parkable::{Head, Kind, MULTI, Parkable, Waiter};
 pub(crate) use priority::Priority;
-pub(crate) use wait_queue::{WaitQueue, is_left};
+pub(crate) use wait_queue::{WaitQueue, has_runtime_stopped};
 pub(crate) use wait_reason::WaitReason;
 
 /// For dumps and checks. The tables above, not the status, say which thread owns a goroutine.
@@ -136,7 +136,7 @@ pub(crate) const FLAG_TIMED: u8 = 8;
 /// In `flags`: it parked while it unwinds, in a pinned runtime; see [`unwinding`].
 pub(crate) const FLAG_UNWINDING: u8 = 64;
 /// In `flags`: its runtime has stopped, and it will not run again.
-pub(crate) const FLAG_LEFT: u8 = 128;
+pub(crate) const FLAG_RUNTIME_STOPPED: u8 = 128;
 /// The place of the two bits of the [`Priority`] in `flags`.
 pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 

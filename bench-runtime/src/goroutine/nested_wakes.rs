@@ -18,7 +18,7 @@ thread_local! {
 /// The most nested calls. Chosen, not measured.
 const DEEPEST: u8 = 16;
 
-/// By the goroutine or thread ([`waking`]).
+/// The wakers that were left, by [`caller_key`].
 static LEFT: Lock<Vec<(usize, VecDeque<Waker>)>> = Lock::new(Vec::new());
 
 pub(crate) fn wake(header: Option<&'static StackHeader>, waker: Waker) {
@@ -29,7 +29,7 @@ pub(crate) fn wake(header: Option<&'static StackHeader>, waker: Waker) {
     };
     let outer = header.map_or_else(|| WAKES.get(), |header| header.wakes.get());
     if outer == DEEPEST {
-        let who = waking(header);
+        let who = caller_key(header);
         let mut left = LEFT.lock();
         return match left.iter_mut().find(|(owner, _)| *owner == who) {
             Some((_, wakers)) => wakers.push_back(waker),
@@ -39,19 +39,19 @@ pub(crate) fn wake(header: Option<&'static StackHeader>, waker: Waker) {
     set(outer + 1);
     without_panic(|| waker.wake());
     if outer + 1 == DEEPEST {
-        wake_left(waking(header));
+        wake_left(caller_key(header));
     }
     set(outer);
 }
 
-fn waking(header: Option<&'static StackHeader>) -> usize {
+fn caller_key(header: Option<&'static StackHeader>) -> usize {
     match header {
         Some(header) => ptr::from_ref(header).addr(),
         None => WAKES.with(|wakes| ptr::from_ref(wakes).addr()),
     }
 }
 
-/// Calls all wakers that were left, also those that are added meanwhile.
+/// Calls the wakers that this caller has left, also those that are added meanwhile.
 #[cold]
 fn wake_left(who: usize) {
     loop {

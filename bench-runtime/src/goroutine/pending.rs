@@ -1,8 +1,8 @@
 //! Pending futures, which wait in queues without parking.
 //!
-//! The thread that readies a record wakes the task that polled its future last. A record serves one
-//! wait at a time. Records are never freed, because a shutdown may read the kind of a record that
-//! has just been taken out of a `join`.
+//! The thread that readies a record wakes the task that polled its future last. A record serves
+//! one wait at a time. Records are never freed, because a shutdown may read the kind of a record
+//! whose address has just been taken out of a goroutine's `join`.
 //!
 //! | `state`   | meaning                                               | next            |
 //! |-----------|-------------------------------------------------------|-----------------|
@@ -66,7 +66,7 @@ impl Pending {
         Self::take(State::Waiting(waker.clone()))
     }
 
-    /// A record that no future polls. Its ready calls `free` with `what`.
+    /// A record that no future polls. The thread that readies it calls `free` with `what`.
     ///
     /// # Safety
     ///

@@ -31,12 +31,12 @@ use super::Goroutine;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Priority {
-    /// In between.
+    /// Between high and low.
     #[default]
     Normal = 0,
-    /// Before all others.
+    /// Runs before all others.
     High = 1,
-    /// If nothing else is runnable, and sometimes before.
+    /// Runs if nothing else is runnable, and in a share of the picks before other classes.
     Low = 2,
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::parkable::{Kind, Parkable, Waiter};
 use super::wait_reason::WaitReason;
-use super::{FLAG_COMPACTED, FLAG_LEFT, FRESH, Goroutine, RUNNING_BIT};
+use super::{FLAG_COMPACTED, FLAG_RUNTIME_STOPPED, FRESH, Goroutine, RUNNING_BIT};
 
 /// First in, first out. The caller holds the lock of the primitive to which the queue belongs.
 #[derive(Debug)]
@@ -67,9 +67,10 @@ impl WaitQueue {
         self.head = waiter;
     }
 
-    /// Takes the first waiter whose wait is not over; the caller must ready its owner, once. Drops
-    /// waiters whose ticket another thread has claimed, and those of goroutines whose runtime has
-    /// stopped, which would never unlock a lock, unless they wait for a channel.
+    /// Takes the first waiter whose wait is not over; the caller must ready its owner, once.
+    /// Drops waiters whose ticket another thread has claimed. Also drops those of goroutines
+    /// whose runtime has stopped, except in the queues of a channel: such a goroutine would never
+    /// unlock a lock.
     #[inline]
     pub(crate) fn dequeue(&mut self) -> Option<NonNull<Waiter>> {
         while let Some(first) = NonNull::new(self.head) {
@@ -118,8 +119,8 @@ impl WaitQueue {
     }
 }
 
-pub(crate) fn is_left(owner: Parkable) -> bool {
-    owner.head().flags.load(Ordering::Relaxed) & FLAG_LEFT != 0
+pub(crate) fn has_runtime_stopped(owner: Parkable) -> bool {
+    owner.head().flags.load(Ordering::Relaxed) & FLAG_RUNTIME_STOPPED != 0
 }
 
 /// False for a goroutine whose runtime has stopped, unless it waits for a channel. Restores a
@@ -127,7 +128,7 @@ pub(crate) fn is_left(owner: Parkable) -> bool {
 /// as much.
 #[inline(always)]
 fn continues(owner: Parkable) -> bool {
-    owner.head().flags.load(Ordering::Relaxed) & (FLAG_COMPACTED | FLAG_LEFT) == 0
+    owner.head().flags.load(Ordering::Relaxed) & (FLAG_COMPACTED | FLAG_RUNTIME_STOPPED) == 0
         || continues_slow(owner)
 }
 
@@ -144,7 +145,7 @@ fn continues_slow(owner: Parkable) -> bool {
         WaitReason::from_u8(owner.head().reason.load(Ordering::Relaxed)),
         WaitReason::ChanSend | WaitReason::ChanRecv | WaitReason::Select
     );
-    if is_left(owner) && !by_channel {
+    if has_runtime_stopped(owner) && !by_channel {
         return false;
     }
     let context = g.context.load(Ordering::Acquire);

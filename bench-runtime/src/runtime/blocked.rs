@@ -19,14 +19,15 @@ use crate::sched::sysmon::{Round, Watch};
 
 /// The time between two checks. Chosen, not measured.
 const CHECK_NS: u64 = 100_000_000;
-/// A goroutine is reported after this time. With the time until the P is retaken, and up to two
-/// [`CHECK_NS`], that is less than a second.
+/// A goroutine is reported after this time. Together with the time until the P is retaken, and up
+/// to two [`CHECK_NS`], this is less than a second.
 const LONG_NS: u64 = 7 * CHECK_NS;
 
 /// What earlier checks found about a thread since its P was retaken.
 #[derive(Clone, Copy, Debug, Default)]
 struct History {
-    /// By [`Machine::retaken_ns`]; 0 if the thread has a P, or no goroutine waits for the thread.
+    /// The value of [`Machine::retaken_ns`]; 0 if the thread has a P, or no goroutine waits for
+    /// the thread.
     retaken_ns: u64,
     /// CPU time of the thread at the first check.
     began_cpu_ns: u64,

@@ -44,8 +44,8 @@ type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 /// it cannot start goroutines with [`go`](fn@crate::go).
 ///
 /// The captures of `f` must be `Send`. A `&T` is not `Send` if `T` is not `Sync`, as with
-/// `&rusqlite::Connection`. Lend it as `&mut`, which is `Send` if `T` is, and `move` that into
-/// `f`; or move the value itself in and out.
+/// `&rusqlite::Connection`. Lend such a value as `&mut T`, which is `Send` if `T` is, and move
+/// that reference into `f`; or move the value itself in and out.
 ///
 /// # Panics
 ///

@@ -117,7 +117,8 @@ fn all_on_lists(shared: &'static Shared, lists: &Lists) -> bool {
 fn all_machines_sleep(shared: &'static Shared) -> bool {
     let lists = shared.idle.lock();
     let mut asleep = lists.machines.iter().chain(&lists.reserved);
-    // Not an M that polls: it may just have taken a goroutine out of the poller.
+    // An M that polls does not count as asleep: it may just have taken a goroutine out of the
+    // poller.
     all_on_lists(shared, &lists) && asleep.all(|m| m.polls_in().is_none())
 }
 
@@ -147,8 +148,8 @@ fn no_outside_thread(shared: &'static Shared) -> bool {
     let Some(all) = threads_of_process() else {
         return false;
     };
-    // The smaller of two counts: if a thread of the runtime ended in between, an outside thread
-    // would be counted in its place.
+    // Takes the smaller of two counts: if a thread of the runtime ended in between, the larger
+    // count would hide an outside thread.
     all <= before.min(count_ours())
 }
 

@@ -49,7 +49,7 @@ pub enum JoinError {
     /// It ended itself by [`goexit`](crate::goexit).
     #[error("the goroutine ended by goexit")]
     Exited,
-    /// The runtime was shut down before it ended.
+    /// The runtime was shut down before the goroutine ended.
     #[error("the runtime was shut down before the goroutine ended")]
     Unfinished,
     /// The runtime was shut down before the goroutine started. While a thread of the runtime
@@ -223,8 +223,8 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     ///
-    /// [`JoinError`] if it panicked, left by [`goexit`](crate::goexit), or never started, or
-    /// if its runtime was shut down before it ended.
+    /// [`JoinError`] if the goroutine panicked, ended by [`goexit`](crate::goexit), or never
+    /// started, or if its runtime was shut down before it ended.
     ///
     /// # Examples
     ///
@@ -416,7 +416,7 @@ impl<T> Drop for JoinHandle<T> {
         let g = self.g;
         // AcqRel: if the goroutine has ended, its outcome is ours to drop.
         if g.join.swap(JOIN_DETACHED, Ordering::AcqRel) == JOIN_DONE {
-            // Even if the result's destructor panics.
+            // Frees the record even if the result's destructor panics.
             let _free = Free(g);
             // SAFETY: the goroutine has ended, and the handle is dropped.
             unsafe { (g.vtable().drop_outcome)(g) };
@@ -449,7 +449,8 @@ impl<T> Drop for JoinHandle<T> {
 #[derive(Debug)]
 #[must_use = "the goroutine runs on if it is dropped"]
 pub struct Join<T> {
-    /// `None` after this was ready. Dropped after `drop` has ended the wait.
+    /// `None` after the future was ready. This field is dropped after `Join::drop` has ended the
+    /// wait.
     handle: Option<JoinHandle<T>>,
     /// `Some` while its address may be in the goroutine's `join`.
     pending: Option<&'static Pending>,

@@ -56,7 +56,7 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
     let default_class = Class::for_policy(settings.stack).map_err(stack_error)?;
     crate::stack::reserve().map_err(stack_error)?;
     wake::prepare_for(default_class);
-    // Else `run` would end the process if the first M could not start.
+    // Tests that a thread can start: if the first M could not, `run` would end the process.
     threads::start("probe", THREAD_STACK, || ())?;
     if settings.shrink_options.compact {
         crate::stack::enable_compaction().map_err(io::Error::other)?;
@@ -83,7 +83,7 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
         Shared::release(shared);
     });
     if watched.is_err() {
-        // Sysmon counted as a user of `shared`.
+        // Sysmon, which did not start, was counted as a user of `shared`.
         Shared::release(shared);
     }
     let dumps = match settings.dumps_on_quit {

@@ -18,7 +18,7 @@ use super::join::release_joiners;
 use super::quit;
 use crate::debug::info::{GoroutineInfo, infos_in};
 use crate::debug::profile::GoroutineProfile;
-use crate::goroutine::{FLAG_LEFT, FRESH, JOIN_LOST, Status};
+use crate::goroutine::{FLAG_RUNTIME_STOPPED, FRESH, JOIN_LOST, Status};
 use crate::sched::processor::ThisP;
 use crate::sched::readied;
 use crate::sched::shared::{RunState, Shared};
@@ -155,9 +155,9 @@ fn abandon_fresh(shared: &'static Shared) {
 
 /// Marks the goroutines that have started and not ended. The queues of locks and other
 /// primitives, except for channels, skip them.
-fn mark_left(shared: &'static Shared) {
+fn mark_unfinished(shared: &'static Shared) {
     for g in shared.slab().in_use() {
-        g.set_flag(FLAG_LEFT);
+        g.set_flag(FLAG_RUNTIME_STOPPED);
     }
 }
 
@@ -167,7 +167,7 @@ fn clear_up(shared: &'static Shared) {
     if shared.threads.count() == 0 {
         shared.clear_up(|| {
             abandon_fresh(shared);
-            mark_left(shared);
+            mark_unfinished(shared);
             give_back(shared);
         });
     }

@@ -288,8 +288,8 @@ impl GoBuilder {
         self.labels([(key, value)])
     }
 
-    /// As [`Self::label`], for several. `labels(bench_runtime::labels())` passes on the labels of
-    /// the calling goroutine.
+    /// As [`Self::label`], for several labels. `labels(bench_runtime::labels())` passes on the
+    /// labels of the calling goroutine.
     ///
     /// # Examples
     ///
@@ -391,7 +391,7 @@ impl GoBuilder {
         self.class().map(drop)
     }
 
-    /// Starts the goroutine on the runtime of the calling one.
+    /// Starts the goroutine on the runtime of the calling goroutine.
     ///
     /// # Errors
     ///

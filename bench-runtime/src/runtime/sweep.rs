@@ -30,9 +30,9 @@ pub(crate) struct Sweep {
     pending: bool,
     /// A P has picked a goroutine since the last pass began; that goroutine may be parked now.
     ran: bool,
-    /// In the process, when the last pass began.
+    /// The process's number of compactions when the last pass began.
     compacted_count: u64,
-    /// When the last pass began: see [`PRESSURE_SHARE`].
+    /// Whether there was pressure ([`PRESSURE_SHARE`]) when the last pass began.
     pressed: bool,
 }
 
@@ -48,7 +48,8 @@ impl Watch for Sweep {
         })
     }
 
-    /// One step if a P runs; steps for the time of a round if none does or there is pressure.
+    /// Makes one step if a P runs. If none runs, or under pressure, makes steps for the time of a
+    /// round.
     fn check(&mut self, shared: &'static Shared, round: &Round) {
         self.ran |= round.picked;
         let began_ns = clock::now_ns();
@@ -62,8 +63,8 @@ impl Watch for Sweep {
             self.ran = false;
             self.compacted_count = compacted_count();
             self.pressed = shared.settings.shrink_options.compact && is_pressed(shared);
-            // Else a short `after` would make sysmon visit the few stacks of a program all the
-            // time.
+            // A short `after` does not make the pause shorter than a time slice: sysmon would
+            // visit the few stacks of a program all the time.
             self.pause =
                 (self.policy(shared).after / PASSES).max(Duration::from_nanos(TIME_SLICE_NS));
         }

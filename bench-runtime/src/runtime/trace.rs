@@ -14,9 +14,10 @@
 //! Coarse events are rare, or come with a system call or a lock, so a reading of the clock (25
 //! ns) does not matter. A switch takes about that long in all.
 //!
-//! Callgrind counts 8 to 25 instructions more at the coarse level than without this module and
-//! [`crate::recorder::latency`], and for switches 166 to 347 more, for each of four operations of
-//! `tests/instructions.rs` (Rust 1.95, x86-64); these counts leave out the readings of the clock.
+//! For each of four operations of `tests/instructions.rs`, Callgrind counts 8 to 25 instructions
+//! more at the coarse level than without this module and [`crate::recorder::latency`], and 166 to
+//! 347 more at [`Level::Switches`] (Rust 1.95, x86-64). These counts leave out the readings of
+//! the clock.
 //!
 //! Rejected: *the time stamp counter for each switch* takes 20 to 25 cycles more on a switch of
 //! 100; with *a coarse clock that sysmon advances*, events lose their order across Ps.

@@ -21,9 +21,9 @@
 //! does the same. So references into a parked goroutine's stack stay valid.
 //!
 //! [`Builder::compact_stacks`](crate::Builder::compact_stacks) has the restrictions. Besides, a
-//! debugger stops at each such access (`handle SIGSEGV nostop noprint`), and the child of a fork
-//! may not use a slot that was being compacted at the fork. `SPEED.md` (*Stacks*) has the rejected
-//! designs.
+//! debugger stops at each such access (in gdb, `handle SIGSEGV nostop noprint` prevents this),
+//! and the child of a fork may not use a slot that was being compacted at the fork. `SPEED.md`
+//! (*Stacks*) has the rejected designs.
 
 use std::cell::UnsafeCell;
 use std::io;

@@ -39,7 +39,8 @@ mod plain {
         #[inline(always)]
         pub(crate) fn begin(&self) {}
 
-        /// Called before a switch to the g0 stack, which saves the present context in `save`.
+        /// Called before a switch to the g0 stack. The switch saves the present context in
+        /// `save`.
         #[inline(always)]
         pub(crate) fn leave_for(&self, _save: &AtomicUsize) {}
 
@@ -51,7 +52,7 @@ mod plain {
     #[inline(always)]
     pub(crate) fn begin(_header: &StackHeader) {}
 
-    /// Called before a switch to a goroutine, which saves the present context in `save`.
+    /// Called before a switch to a goroutine. The switch saves the present context in `save`.
     #[inline(always)]
     pub(crate) fn leave(_save: &AtomicUsize, _context: usize) {}
 

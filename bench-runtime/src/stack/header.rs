@@ -18,7 +18,7 @@ use super::class::{
 pub(crate) struct StackHeader {
     /// The goroutine that uses the stack, or used it last.
     pub(crate) g: Owner,
-    /// The M that runs it.
+    /// The M that runs the goroutine.
     pub(crate) machine: Owner,
     pub(crate) wait_object: WaitObject,
     pub(crate) locals: Cell<*mut ()>,
@@ -39,7 +39,7 @@ pub(crate) struct StackHeader {
     pub(super) peak: Cell<u32>,
     /// The number of pages that were added after the first one, as far as visits saw.
     pub(super) growth: Cell<u32>,
-    /// The number of wakers that it is calling, one inside the other.
+    /// The number of wakers that the goroutine is calling, one inside the other.
     pub(crate) wakes: Cell<u8>,
 }
 
@@ -103,9 +103,9 @@ impl WaitObject {
     }
 }
 
-// SP must be 64-byte aligned at the top, and the first page must keep most of 2 KiB for the frames
-// of a shallow goroutine. The scheduler uses the fields before `limit`, which must be in the first
-// cache line.
+// SP must be 64-byte aligned at the top, and the first page must keep almost 2 KiB for the frames
+// of a shallow goroutine. The scheduler uses the fields before `limit`, which must be in the
+// first cache line.
 const _: () = assert!(size_of::<StackHeader>() == 128);
 const _: () = assert!(offset_of!(StackHeader, limit) <= 64);
 

@@ -5,6 +5,6 @@ pub(super) const HOT: usize = 64;
 pub(super) const SPILL: usize = 32;
 /// The most stacks of one class in a cache, with those that were not used before.
 pub(super) const CACHED: usize = HOT + SPILL;
-/// The most slots that a trim takes off the arena's lists at a time. The arena may open as many
+/// The most slots that a trim takes off the arena's lists at a time. The arena may open this many
 /// deep slots more.
 pub(super) const IN_HAND: usize = 64;

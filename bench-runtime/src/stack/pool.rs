@@ -1,8 +1,8 @@
 //! Free stacks: a cache for each P, last in, first out.
 //!
-//! If a cache has [`HOT`] of a class, a further one sends the oldest [`SPILL`] of them to the
-//! arena. An empty cache takes as many from there. If neither has a deep stack, a request for one
-//! gets a shallow one.
+//! A cache that has [`HOT`] used stacks of a class, and gets another, moves its oldest [`SPILL`]
+//! to the arena. An empty cache takes [`SPILL`] stacks from the arena. If neither has a deep
+//! stack, a request for a deep stack gets a shallow one.
 //!
 //! `SPEED.md` (*Stacks*) says why pages are not prefaulted, and why sizes of stacks are not
 //! learned.

@@ -68,8 +68,9 @@ pub(crate) enum Progress {
 /// cache.
 const STEP: usize = 1024;
 
-/// A shorter run is compacted only if a stack in it has been parked for [`SHORT_RUN_WAITS`] times
-/// [`Policy::after`]: each run takes three `mprotect` calls with their TLB shootdowns.
+/// A run of fewer slots is compacted only if a stack in it has been parked for
+/// [`SHORT_RUN_WAITS`] times [`Policy::after`]: each run takes three `mprotect` calls with their
+/// TLB shootdowns.
 const SHORTEST_RUN: usize = 16;
 const SHORT_RUN_WAITS: u32 = 8;
 

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::waiting::{Queued, WOKEN, Woken, park_in, park_in_until};
 use crate::context::{Context, ContextError};
-use crate::goroutine::{MULTI, WaitQueue, WaitReason, Waiter, is_left};
+use crate::goroutine::{MULTI, WaitQueue, WaitReason, Waiter, has_runtime_stopped};
 use crate::sched;
 use crate::time::after_ns;
 use crate::util::quick_lock::{QuickGuard, QuickLock};
@@ -445,7 +445,7 @@ impl State {
             // SAFETY: in the queue, and so alive.
             let waiter = unsafe { first.as_ref() };
             let weight = waiter.elem.get().addr();
-            let left = is_left(waiter.owner);
+            let left = has_runtime_stopped(waiter.owner);
             if !left && weight > self.free {
                 break;
             }

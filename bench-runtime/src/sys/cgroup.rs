@@ -31,7 +31,7 @@ pub struct Cgroup {
 #[derive(Debug)]
 struct Mount {
     at: PathBuf,
-    /// The group that it shows at its top.
+    /// The group that the mount shows at its top.
     root: PathBuf,
     /// Empty for version 2.
     controllers: Vec<String>,
@@ -135,7 +135,8 @@ impl Cgroup {
     /// The most bytes of memory that the group may use.
     #[must_use]
     pub fn memory_bytes(&self) -> Option<Limit<u64>> {
-        // For no limit, version 1 writes the largest count of pages, in bytes, which is more.
+        // If there is no limit, version 1 writes the largest number of pages, in bytes, which is
+        // more than this.
         const NONE_BYTES: u64 = 1 << 60;
         let v1 = |folder: &Path| {
             number(folder.join("memory.limit_in_bytes")).filter(|&bytes| bytes < NONE_BYTES)

@@ -6,7 +6,8 @@ use std::process::{Command, ExitStatus};
 
 const NAME: &str = "BENCH_RUNTIME_TEST_CHILD";
 
-/// The variable with the command that runs the test binary, if this machine cannot: an emulator.
+/// The environment variable that names an emulator for the test binary, if this machine cannot
+/// run it.
 const RUNNER: &str = "BENCH_RUNTIME_TEST_RUNNER";
 
 fn command(exe: PathBuf) -> Command {

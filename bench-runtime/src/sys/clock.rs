@@ -1,4 +1,4 @@
-/// Of `CLOCK_MONOTONIC`.
+/// The time of `CLOCK_MONOTONIC`.
 #[inline]
 pub(crate) fn now_ns() -> u64 {
     let mut spec = libc::timespec {

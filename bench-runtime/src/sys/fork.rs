@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
-/// The children of `posix_spawn` and `vfork` do not count: they run no code of the program.
+/// From now on [`is_child`] detects a fork. The children of `posix_spawn` and `vfork` do not
+/// count: they run no code of the program.
 pub(crate) fn watch() {
     static WATCHES: Once = Once::new();
     extern "C" fn in_child() {

@@ -31,7 +31,7 @@ pub(crate) struct PageRange {
 /// The most ranges in one call (`UIO_MAXIOV`).
 const BATCH: usize = 1024;
 
-/// Whether `process_madvise` works on ourselves.
+/// Whether `process_madvise` works on the process itself.
 static BATCHES: AtomicU8 = AtomicU8::new(UNKNOWN);
 const UNKNOWN: u8 = 0;
 const WORKS: u8 = 1;

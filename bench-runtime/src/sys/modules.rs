@@ -38,7 +38,7 @@ unsafe extern "C" fn add_module(
 
 /// # Safety
 ///
-/// The headers are those of a module that is loaded with this bias, and stays so.
+/// The headers are those of a module that is loaded with this bias, and stays loaded.
 unsafe fn read_module(bias: u64, headers: &[libc::Elf64_Phdr]) -> Option<LoadedModule> {
     let place = |header: &libc::Elf64_Phdr| {
         let start = bias + header.p_vaddr;

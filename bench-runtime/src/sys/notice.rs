@@ -57,7 +57,8 @@ impl Action {
     ///
     /// A handler only makes calls that are allowed in one.
     unsafe fn set(&self, signal: i32) -> io::Result<()> {
-        // SAFETY: the pointer is to a whole action; the rest is passed on.
+        // SAFETY: the pointer is to a whole action; the caller promises that the handler is
+        // allowed.
         match unsafe { libc::sigaction(signal, &raw const self.0, ptr::null_mut()) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),

@@ -1,4 +1,4 @@
-//! The children here were not reaped yet, so their numbers belong to no other process.
+//! Callers pass the number of a child that was not reaped yet: it belongs to no other process.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};

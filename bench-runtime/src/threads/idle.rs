@@ -163,7 +163,8 @@ impl<J> IdleThreads<J> {
         stays: impl FnOnce() -> bool,
         listed: impl FnOnce(),
     ) -> Option<J> {
-        // Not on the caller's CPU, which the spinning would occupy.
+        // A thread on its caller's CPU does not spin, because it would take that CPU from the
+        // caller.
         let spins = spin.should_spin()
             && slot.caller_cpu.load(Ordering::Relaxed) != affinity::current_cpu()
             && !self.one_spinning.swap(true, Ordering::Relaxed);

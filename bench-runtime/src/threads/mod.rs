@@ -25,10 +25,10 @@ pub(crate) const THREAD_STACK: usize = 256 * 1024;
 /// need it.
 pub(crate) const HELPER_STACK: usize = 8 << 20;
 
-/// The number of our threads that belong to no runtime and cannot end a wait at the moment, which
-/// the search for deadlocks does not count as outside threads. A thread that has ended is never
-/// included, because the search would then miss an outside thread. The upper half is the number of
-/// the process: the child of a fork has none of its parent's threads.
+/// The number of this crate's threads that belong to no runtime and cannot end a wait at the
+/// moment. The search for deadlocks does not count them as outside threads. A thread that has
+/// ended is never included, because the search would then miss an outside thread. The upper half
+/// is the number of the process: the child of a fork has none of its parent's threads.
 static COUNTED: AtomicU64 = AtomicU64::new(0);
 
 fn counted_in(process: u32, counted: u64) -> u32 {
@@ -64,11 +64,11 @@ pub(crate) enum ThreadEnd {
 const START_TRIES: u64 = 20;
 
 /// Starts an OS thread with a stack of this many bytes. Blocks the thread, for 210 ms at most,
-/// while the kernel has no room for another.
+/// while the kernel has no room for another thread.
 ///
 /// # Errors
 ///
-/// If it still has none then; the text says what to do.
+/// If the kernel still has no room then; the text says what to do.
 pub(crate) fn start(
     name: &str,
     stack: usize,

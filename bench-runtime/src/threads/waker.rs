@@ -7,7 +7,7 @@
 //! |----------|----------------------------------------------------------------------|
 //! | `None`   | not started, or its start failed                                     |
 //! | `Idle`   | it sleeps, and counts as a thread of ours                            |
-//! | `Busy`   | it takes calls; one may end a wait, so it counts as an outside thread |
+//! | `Busy`   | it takes calls; a call may end a wait, so the thread counts as an outside thread |
 
 use std::collections::VecDeque;
 use std::io;

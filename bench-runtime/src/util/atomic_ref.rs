@@ -29,7 +29,7 @@ impl<T: Sync + 'static> AtomicRef<T> {
         unsafe { self.0.swap(pointer(value), order).as_ref() }
     }
 
-    /// Stores `value` if there is none; true if it did. Only a success has `order`.
+    /// Stores `value` if there is none; true if it did. A failure is Relaxed.
     pub(crate) fn store_if_none(&self, value: &'static T, order: Ordering) -> bool {
         let (none, value) = (ptr::null_mut(), pointer(Some(value)));
         self.0

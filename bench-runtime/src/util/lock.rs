@@ -18,8 +18,8 @@ const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
 
-/// How often the state is read before the thread sleeps. On two vCPUs critical sections under this
-/// lock are shorter.
+/// How often the state is read before the thread sleeps. On two vCPUs critical sections under
+/// this lock are shorter than this many reads.
 const SPINS: u32 = 60;
 
 pub(crate) struct Lock<T> {
@@ -95,7 +95,8 @@ impl<T> Lock<T> {
     }
 }
 
-/// Without the value, because `f` may write to a writer of the program, which may wait.
+/// Does not show the value: that would hold the lock while `f` writes, and `f` may call the
+/// program's own `Write`, which may park.
 impl<T> fmt::Debug for Lock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Lock")

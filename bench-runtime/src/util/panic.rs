@@ -1,7 +1,7 @@
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 
-/// Drops the payload of a panic of `f`. The hook has reported the panic.
+/// Calls `f`. If `f` panics, drops the payload, because the panic hook has reported the panic.
 #[inline(always)]
 pub(crate) fn without_panic(f: impl FnOnce()) {
     if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(f)) {

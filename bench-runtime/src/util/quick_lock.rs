@@ -136,7 +136,7 @@ impl<T> QuickLock<T> {
     }
 }
 
-/// Without the value, as in [`super::lock`].
+/// Does not show the value, for the reason at `Debug` of [`super::lock::Lock`].
 impl<T> fmt::Debug for QuickLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("QuickLock")
