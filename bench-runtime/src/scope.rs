@@ -143,7 +143,7 @@ struct Part<T> {
 }
 
 impl<T> Part<T> {
-    fn ends_with(&mut self, result: Outcome<T>) {
+    fn store_result(&mut self, result: Outcome<T>) {
         let Some(outcome) = self.outcome.take() else {
             return;
         };
@@ -161,7 +161,7 @@ impl<T> Part<T> {
 impl<T> Drop for Part<T> {
     fn drop(&mut self) {
         // Without effect if the goroutine has run.
-        self.ends_with(Err(Box::new(NEVER_RAN)));
+        self.store_result(Err(Box::new(NEVER_RAN)));
         self.joined.done();
         self.data.running.done();
     }
@@ -177,7 +177,7 @@ struct Task<F, T> {
 impl<F: FnOnce() -> T, T> Task<F, T> {
     fn run(self) {
         let Self { f, mut part } = self;
-        part.ends_with(catch_unwind(AssertUnwindSafe(f)));
+        part.store_result(catch_unwind(AssertUnwindSafe(f)));
     }
 }
 

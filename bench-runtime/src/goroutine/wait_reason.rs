@@ -1,4 +1,4 @@
-//! Why goroutines and threads are parked, in Go's words.
+//! Why goroutines and threads are parked. The texts are Go's where Go has the same wait.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -24,7 +24,7 @@ pub(crate) enum WaitReason {
     Blocking,
     Suspend,
     Future,
-    Rest,
+    Synctest,
 }
 
 impl WaitReason {
@@ -51,7 +51,7 @@ impl WaitReason {
         Self::Blocking,
         Self::Suspend,
         Self::Future,
-        Self::Rest,
+        Self::Synctest,
     ];
 
     pub(crate) fn from_u8(value: u8) -> Self {
@@ -84,7 +84,7 @@ impl WaitReason {
             Self::Blocking => "blocking call",
             Self::Suspend => "suspended",
             Self::Future => "block_on",
-            Self::Rest => "synctest.wait",
+            Self::Synctest => "synctest.wait",
         }
     }
 }

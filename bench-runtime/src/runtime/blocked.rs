@@ -95,7 +95,7 @@ impl History {
             };
             return None;
         }
-        // Less CPU time does not count: a thread that blocks may wake for a moment.
+        // Less CPU time than this does not count: a thread that blocks may wake for a moment.
         if worked_ns > CHECK_NS / 100 {
             self.idle_since_ns = now_ns;
             let computes = cpu_ns - self.began_cpu_ns >= LONG_NS;

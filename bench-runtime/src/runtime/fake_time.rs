@@ -10,9 +10,9 @@ use crate::sched::shared::{RunState, Shared};
 use crate::sched::{current, park, prepare_park, readied};
 
 /// Called by an M that has found nothing to run; true if it must search again. Does nothing while
-/// a goroutine is in a blocking call or waits for a descriptor. Readies the goroutine in
-/// [`wait_for_rest`], if all others wait. If there is none, advances the clock to the next timer.
-/// If there is no timer either, ends the wait of the thread in `run`.
+/// a goroutine is in a blocking call or waits for a descriptor. If all other goroutines wait,
+/// readies the goroutine in [`wait_for_rest`]. Without such a goroutine, advances the clock to the
+/// next timer. Without a timer too, ends the wait of the thread in `run`.
 pub(super) fn advance(shared: &'static Shared) -> bool {
     let Some(clock) = &shared.fake_clock else {
         return false;
@@ -69,7 +69,7 @@ pub(crate) fn wait_for_rest(at_end: bool) {
         drop(rest);
         panic!("synctest::wait: another goroutine of the bubble waits in it already");
     }
-    let me = prepare_park(WaitReason::Rest, ptr::null());
+    let me = prepare_park(WaitReason::Synctest, ptr::null());
     rest[usize::from(at_end)] = Some(me);
     drop(rest);
     park(me);

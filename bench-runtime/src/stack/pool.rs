@@ -16,7 +16,7 @@ use super::slots::{State, Word};
 use super::{Stack, StackError, trim};
 
 /// The most free stacks of a class in the arena that keep their pages (64 MiB at a page each).
-/// Pages of further ones are freed at once.
+/// Pages of further stacks are freed at once.
 const WARM: usize = 16 << 10;
 /// A cache is trimmed at most once in this time, because a trim takes some 20 µs.
 const TRIM_MS: u32 = 10;
