@@ -32,7 +32,7 @@ use crate::{failure, format};
 /// stolen share is better.
 const UNJUDGED: [&str; 2] = ["latency_ns_p999", "stolen_ratio"];
 
-/// From this inflation on, the report says that the host has changed.
+/// Above this inflation, the report says that the host has changed.
 const NOTABLE_INFLATION: f64 = 2.0;
 
 /// One cell of both runs.
@@ -139,21 +139,21 @@ impl Change {
         let threshold_ratio = old_analysis
             .threshold_ratio
             .max(new_analysis.threshold_ratio);
-        let mut judges: BTreeMap<&str, Judge> = BTreeMap::new();
+        let mut drifts: BTreeMap<&str, Drift> = BTreeMap::new();
         for pair in &pairs {
-            judges
+            drifts
                 .entry(pair.family)
-                .or_insert_with(|| Judge::of(pair.family, &pairs));
+                .or_insert_with(|| Drift::of(pair.family, &pairs));
         }
         let judged: Vec<(&Pair<'_>, Ratio, f64, Bound)> = pairs
             .iter()
             .map(|pair| {
-                let judge = &judges[pair.family];
-                let inflation = judge.inflation(&pair.row.workload).max(pair.inflation);
+                let drift = &drifts[pair.family];
+                let inflation = drift.inflation(&pair.row.workload).max(pair.inflation);
                 let ratio = pair.ratio.inflated(inflation);
                 let bound = Bound {
                     threshold_ratio,
-                    noise_ratio: judge.typical_share,
+                    noise_ratio: drift.typical_share,
                 };
                 (pair, ratio, inflation, bound)
             })
@@ -189,20 +189,20 @@ impl Change {
         Change {
             rows,
             missing,
-            remarks: remarks(&judges),
+            remarks: remarks(&drifts),
         }
     }
 }
 
-/// The drift cells of one model.
-struct Judge {
+/// The changes of one model's drift cells.
+struct Drift {
     all: DriftCells,
     by_workload: BTreeMap<String, DriftCells>,
     typical_share: f64,
 }
 
-impl Judge {
-    fn of(family: &str, pairs: &[Pair<'_>]) -> Judge {
+impl Drift {
+    fn of(family: &str, pairs: &[Pair<'_>]) -> Drift {
         let mut all = DriftCells::default();
         let mut by_workload: BTreeMap<String, DriftCells> = BTreeMap::new();
         for pair in pairs.iter().filter(|pair| pair.family != family) {
@@ -212,7 +212,7 @@ impl Judge {
                 .or_default()
                 .add(&pair.ratio);
         }
-        Judge {
+        Drift {
             typical_share: all.typical_share().unwrap_or(0.0),
             all,
             by_workload,
@@ -226,13 +226,13 @@ impl Judge {
     }
 }
 
-fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
+fn remarks(drifts: &BTreeMap<&str, Drift>) -> Vec<String> {
     let mut found = Vec::new();
-    let known: Vec<(f64, f64)> = judges
+    let known: Vec<(f64, f64)> = drifts
         .values()
-        .filter_map(|judge| Some((judge.all.inflation()?, judge.typical_share)))
+        .filter_map(|drift| Some((drift.all.inflation()?, drift.typical_share)))
         .collect();
-    let most = judges.values().map(|judge| judge.all.count()).max();
+    let most = drifts.values().map(|drift| drift.all.count()).max();
     if let Some(count) = most.filter(|_| known.is_empty()) {
         let drift_cells = match count {
             0 => "no other model was measured in both runs".to_owned(),

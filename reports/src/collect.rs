@@ -76,8 +76,8 @@ pub struct Arrived {
     pub file: Option<PathBuf>,
 }
 
-/// Reads all runs below `folder` and the list of those that were expected: first the expected ones,
-/// in their order, then the others.
+/// Reads the list of the expected runs and all runs below `folder`. The expected runs come first,
+/// in the order of the list, then the other runs.
 ///
 /// # Errors
 ///

@@ -41,7 +41,7 @@ pub struct Compared {
     pub run_id: String,
     /// The machine key.
     pub machine_key: String,
-    /// Reasons why it is less comparable.
+    /// Reasons why the run is less comparable.
     pub warnings: Vec<String>,
 }
 
@@ -117,8 +117,9 @@ pub fn compare(runs: &[(String, Run)]) -> Comparison {
     let analyses: Vec<Analysis> = runs
         .iter()
         .map(|(_, run)| {
-            // All runs have the same reference lane, because otherwise their ratios would not be
-            // comparable.
+            // The first run's reference lane is used for all, because otherwise their ratios would
+            // not be comparable. A run without figures of that lane gets another one, and a
+            // warning.
             let mut run = run.clone();
             if let Some((_, first)) = runs.first() {
                 run.header.design.reference_lane = first.header.design.reference_lane.clone();

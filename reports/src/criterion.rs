@@ -23,7 +23,7 @@ const DEEPEST: usize = 6;
 const LARGEST_BYTES: u64 = 1 << 20;
 
 /// Reads the estimates under `folder` (`target/criterion`) that were written after `since` and for
-/// which `same` names a workload, by name. A missing folder has no estimates.
+/// which `same` names a workload, sorted by name. A missing folder has no estimates.
 ///
 /// Also returns a text for each estimate that cannot be read. Files that Criterion did not write
 /// are skipped.

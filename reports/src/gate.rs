@@ -12,8 +12,8 @@
 //! listed.
 //!
 //! [`crate::change`] makes the verdicts. Only the first quantity of a workload can make the gate
-//! inconclusive, because others, such as high percentiles, are too uncertain. Runs of different
-//! machines and quick runs are refused.
+//! inconclusive, because other quantities, such as high percentiles, are too uncertain. Runs of
+//! different machines and quick runs are refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,7 @@ pub const TOLERANCE_RATIO: f64 = 0.10;
 /// The taints for CPU time that other programs or machines took.
 const DISTURBANCES: [&str; 2] = ["others", "steal"];
 
-/// A block is disturbed if they took at least this share of its CPU time.
+/// A block is disturbed if other programs or machines took at least this share of its CPU time.
 const DISTURBED_RATIO: f64 = 0.25;
 
 /// The gate's answer.
@@ -197,7 +197,7 @@ fn failure_of<'a>(run: &'a Run, (workload, lane, parameters): CellKey<'_>) -> Op
     })
 }
 
-/// Only cells with figures in the old run, each with the reason.
+/// The cells that failed, each with the reason, of those with figures in the old run.
 fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
     let known = measured(new);
     let cells = measured(base).into_iter();
@@ -218,7 +218,7 @@ fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// These cells have no figure in either run, so they are not compared.
+/// The cells that failed in both runs. They have no figure in either run, so they are not compared.
 fn failed_in_both(base: &Run, new: &Run) -> BTreeSet<String> {
     let known: BTreeSet<_> = measured(base).union(&measured(new)).copied().collect();
     let cells = new.failures.iter().map(|failure| {
@@ -321,8 +321,8 @@ pub(crate) fn disturbed(run: &Run) -> Option<f64> {
     (share > 0.5).then_some(share)
 }
 
-/// True if the verdict is *too noisy to say* and a slowdown above the tolerance is possible, or the
-/// average is worse.
+/// True if the verdict on a main figure is *too noisy to say*, and a slowdown above the tolerance
+/// is possible or the average is worse.
 fn hides_a_slowdown(row: &ChangeRow) -> bool {
     let tolerance = TOLERANCE_RATIO.max(row.bound.margin());
     let highest = |ratio: Ratio| row.quantity.turned(ratio).interval.map(|found| found.high);

@@ -120,7 +120,7 @@ impl History<'_> {
     }
 }
 
-/// One for each machine and number of CPUs.
+/// The histories, one for each machine and number of CPUs.
 #[must_use]
 pub fn histories(collection: &Collection) -> Vec<History<'_>> {
     let mut all = Vec::new();

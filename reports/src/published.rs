@@ -23,7 +23,7 @@ static FIGURES: LazyLock<Vec<Figure>> = LazyLock::new(|| {
     table.into_values().flatten().collect()
 });
 
-/// In the order of the table.
+/// The published figures, in the order of the table.
 #[must_use]
 pub fn all() -> &'static [Figure] {
     &FIGURES
@@ -152,7 +152,7 @@ impl Figure {
         })
     }
 
-    /// Empty if there is no ratio.
+    /// The published ratio as text; empty if there is none.
     #[must_use]
     pub fn ratio_text(&self) -> String {
         self.ratio().map_or_else(String::new, |ratio| {

@@ -147,7 +147,7 @@ impl Run {
         }
     }
 
-    /// In the order of a file: the header first, the end last.
+    /// All records, by kind: the header first, the end last.
     pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
         let header = std::iter::once(Record::Header(Box::new(self.header.clone())));
         header

@@ -41,7 +41,7 @@ impl Tainted {
     }
 }
 
-/// One for each kind: a build without optimisation first, then the most frequent.
+/// The taints of each kind: a build without optimisation first, then the most frequent.
 #[must_use]
 pub fn by_kind(run: &Run) -> Vec<Tainted> {
     let mut kinds: BTreeMap<&str, Vec<&Taint>> = BTreeMap::new();

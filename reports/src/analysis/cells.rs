@@ -23,16 +23,16 @@ pub(crate) struct Cell {
     pub(crate) lane: String,
     pub(crate) control: bool,
     pub(crate) replicates: Replicates,
-    /// By process; empty for a slope over many processes.
+    /// The figure of each process; empty for a slope over many processes.
     pub(crate) processes: BTreeMap<u64, f64>,
     pub(crate) processes_count: usize,
     pub(crate) samples_count: usize,
     pub(crate) outliers_count: usize,
     /// The mean over processes of the mean of their samples; `None` for a slope.
     pub(crate) mean: Option<f64>,
-    /// Of one operation: the median over the samples.
+    /// CPU time of one operation: the median over the samples.
     pub(crate) cpu_ns: Option<f64>,
-    /// Voluntary and involuntary, of one operation: the medians over the samples.
+    /// Voluntary and involuntary context switches of one operation: the medians over the samples.
     pub(crate) switches: Option<(f64, f64)>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn between(ours: &BTreeMap<u64, f64>, theirs: &BTreeMap<u64, f64>) ->
     by(Design::Paired).or_else(|| by(Design::Apart))
 }
 
-/// In the order of the header.
+/// The cells, in the order of the header.
 pub(crate) fn cells(run: &Run, has: impl Fn(&Workload, &Quantity) -> bool) -> Vec<Cell> {
     let mut groups: HashMap<(&str, &str, bool), BTreeMap<Parameters, Vec<&Group>>> = HashMap::new();
     for group in &run.groups {

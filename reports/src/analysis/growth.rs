@@ -28,7 +28,7 @@ const COUNTS: [&str; 4] = [
 
 const FEWEST_POINTS: usize = 3;
 
-/// If tasks sleep: the total time beyond the sleep.
+/// Metric of workloads whose tasks sleep: the total time beyond the sleep.
 const OVER: &str = "over_ns";
 
 /// Growth is worse than linear if the interval of the exponent is above this.

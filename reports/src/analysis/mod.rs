@@ -42,7 +42,7 @@ pub(crate) const FALLBACK_REFERENCE: &str = "thread";
 pub struct Analysis {
     /// The figures by workload, quantity, case and lane, in the header's order.
     pub rows: Vec<Row>,
-    /// One for each lane and workload that measures memory.
+    /// The memory ledgers, for each lane and workload that measures memory.
     pub ledgers: Vec<LedgerRow>,
     /// Speed-up over workers, for workloads that measure it.
     pub curves: Vec<Curve>,
@@ -80,9 +80,9 @@ impl Analysis {
         analysis
     }
 
-    /// Only the rows of the main figures and of the first screen, which is faster. The figures are
-    /// those of [`Analysis::of`]. A verdict on a figure that is not a main one may differ, because
-    /// fewer figures are judged together.
+    /// The analysis with only the rows of the main figures and of the first screen, which is
+    /// faster. The figures are those of [`Analysis::of`]. A verdict on a figure that is not a main
+    /// one may differ, because fewer figures are judged together.
     #[must_use]
     pub fn of_main_figures(run: &Run) -> Analysis {
         let is_main = |workload: &Workload, quantity: &Quantity| {
@@ -118,7 +118,7 @@ impl Analysis {
         row::add_headroom(&mut rows);
         rows.extend(row::absences(run, &rows));
         row::sort(&mut rows, run);
-        row::part_other_counts(&mut rows);
+        row::remove_unequal_comparisons(&mut rows);
         row::add_gaps(&mut rows);
         row::take_back(&mut rows);
         let analysis = Analysis {

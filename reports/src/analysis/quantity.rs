@@ -106,7 +106,7 @@ pub(crate) enum Source {
 }
 
 impl Quantity {
-    /// The most important first.
+    /// The quantities of a workload, the most important first.
     pub(crate) fn all_of(workload: &Workload) -> Vec<Quantity> {
         let mut all: Vec<Quantity> = Vec::new();
         let mut add = |id: &str, title: String, unit, higher_is_better, source| {

@@ -155,12 +155,12 @@ impl Row {
             replicates: (!cell.control).then(|| cell.replicates.clone()),
             processes: cell.processes.clone(),
         }
-        .only_mains(cell.control)
+        .without_control_figure(cell.control)
     }
 
     /// Removes the figure of a control cell, so that [`sort`] removes the row. Until then, rows and
     /// cells have the same indices.
-    fn only_mains(mut self, control: bool) -> Row {
+    fn without_control_figure(mut self, control: bool) -> Row {
         if control {
             self.estimate = None;
         }
@@ -384,9 +384,9 @@ fn figures(rows: &[Row], id: &str) -> BTreeMap<Key, f64> {
         .collect()
 }
 
-/// Removes the comparisons of memory with idle connections if the numbers of connections differ by
-/// more than 5%: fewer connections need less memory.
-pub(super) fn part_other_counts(rows: &mut [Row]) {
+/// Removes the comparisons of memory with idle connections if the lanes' numbers of connections
+/// differ by more than 5%: fewer connections need less memory.
+pub(super) fn remove_unequal_comparisons(rows: &mut [Row]) {
     const MEMORY: &str = "idle_memory_bytes";
     let counts = figures(rows, "load_idle_count");
     for row in rows.iter_mut().filter(|row| row.quantity.id == MEMORY) {

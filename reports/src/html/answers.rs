@@ -11,7 +11,7 @@ use crate::schema::{Depth, FirstQuestion, UNKNOWN, Workload};
 use crate::stats::Verdict;
 use crate::{glossary, machine, run, taints};
 
-/// Each with a phrase for its answer: the best lane “to start a task”.
+/// The questions, each with a phrase for its answer: the best lane “to start a task”.
 const QUESTIONS: [(FirstQuestion, &str); 5] = [
     (FirstQuestion::Start, "to start a task"),
     (FirstQuestion::Wait, "to keep a task waiting"),
@@ -27,7 +27,7 @@ struct Answer<'a> {
     what: &'static str,
     workload: &'a Workload,
     case: &'a Case,
-    /// The best first.
+    /// The lanes' rows, the best first.
     rows: Vec<&'a Row>,
     /// The verdict on each row: *slower* if it is slower than any row before it, otherwise its
     /// verdict against the first.
@@ -199,7 +199,7 @@ fn judge<'a>(view: &View<'a>, answers: &mut [Answer<'a>]) {
     }
 }
 
-/// The first workload for the question of which at least two lanes have a figure.
+/// The first workload for the question on which at least two lanes have a figure.
 fn answer<'a>(view: &View<'a>, question: FirstQuestion, what: &'static str) -> Option<Answer<'a>> {
     let mut workloads: Vec<(u32, &Workload)> = Vec::new();
     for workload in &view.run.header.workloads {
@@ -222,7 +222,7 @@ fn answer<'a>(view: &View<'a>, question: FirstQuestion, what: &'static str) -> O
     })
 }
 
-/// The last, which is the largest, of the cases with the most lanes.
+/// Of the cases with the most lanes, the last, which is the largest.
 fn case<'a>(view: &View<'a>, workload: &'a Workload) -> Option<(&'a Case, Vec<&'a Row>)> {
     let place = workload.first_screen.as_ref()?;
     let mut cases: BTreeMap<&Case, Vec<&Row>> = BTreeMap::new();
@@ -296,7 +296,7 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
     }
 }
 
-/// Up to three names if several lanes may be the best.
+/// The best lane, or up to three names if several lanes may be the best.
 fn names(view: &View<'_>, answer: &Answer<'_>) -> String {
     let leaders = answer.leaders().map(|(row, _)| view.noun(&row.lane));
     let names: Vec<String> = leaders.collect();

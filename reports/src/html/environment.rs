@@ -155,7 +155,7 @@ fn quantity(name: &str, value: &Value) -> String {
     }
 }
 
-/// Without quotes.
+/// A value as text, without quotes.
 pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -166,7 +166,7 @@ pub(crate) fn text(value: &Value) -> String {
     }
 }
 
-/// Quoted for a shell.
+/// The words of a command, quoted for a shell.
 fn command(words: &[String]) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=,:+@%".contains(letter);
     let quoted = |word: &String| {

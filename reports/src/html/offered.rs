@@ -259,7 +259,7 @@ fn queue_share(case: &Case) -> Option<f64> {
     Some(limit / (limit + time))
 }
 
-/// `None` if the file does not have the load.
+/// The load in words; `None` if the file does not have it.
 fn load(workload: &Workload, case: &Case) -> Option<String> {
     let value = |name: &str| case.0.get(name).copied();
     let time = |name: &str| Some(Unit::Nanoseconds.text(value(name)? as f64));

@@ -424,7 +424,7 @@ fn notes(view: &View<'_>, workload: &Workload) -> Markup {
     }
 }
 
-/// Such as `21.8 (17 – 29)`.
+/// A peak with its interval, such as `21.8 (17 – 29)`.
 fn peak_text(peak: &Estimate) -> String {
     let value = format::number(peak.value);
     peak.interval.map_or_else(String::new, |interval| {

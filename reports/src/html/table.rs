@@ -20,7 +20,8 @@ impl Shown {
     }
 }
 
-/// A table with a heading before each case. `name` is that of the CSV file.
+/// A table with a heading before each quantity and case, if there are several. `name` is that of
+/// the CSV file.
 pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
     let reference = &view.analysis.reference_lane;
     let shown = Shown {
@@ -110,7 +111,8 @@ pub(super) fn limited<'a>(rows: impl IntoIterator<Item = &'a &'a Row>) -> Markup
     }
 }
 
-/// A heading for each row that begins a new quantity or case; none if all rows have the same.
+/// A heading for each row that begins a new quantity or case; none if all rows have one quantity
+/// and no case.
 fn headings(view: &View<'_>, rows: &[&Row]) -> Vec<Option<String>> {
     let first = rows.first().map(|row| &row.quantity.id);
     let several = rows.iter().any(|row| Some(&row.quantity.id) != first);
@@ -165,7 +167,7 @@ fn line(view: &View<'_>, row: &Row, shown: Shown) -> Markup {
                 td class="open" { (row.cpu_ns.map_or_else(String::new, |cpu| Unit::Nanoseconds.text(cpu))) }
                 td class="open" {
                     @if let (Some(voluntary), Some(involuntary)) = (row.voluntary_switches, row.involuntary_switches) {
-                        (few(voluntary)) " + " (few(involuntary))
+                        (short_number(voluntary)) " + " (short_number(involuntary))
                     }
                 }
             }
@@ -190,11 +192,11 @@ fn events(row: &Row, most: usize) -> String {
     let texts = all
         .into_iter()
         .take(most)
-        .map(|(name, count)| format!("{} {}", few(*count), name.replace('_', " ")));
+        .map(|(name, count)| format!("{} {}", short_number(*count), name.replace('_', " ")));
     texts.collect::<Vec<_>>().join(", ")
 }
 
-fn few(value: f64) -> String {
+fn short_number(value: f64) -> String {
     if value == 0.0 {
         "0".to_owned()
     } else if value < 0.01 {
@@ -209,11 +211,11 @@ fn few(value: f64) -> String {
     }
 }
 
-/// Headings side by side have at most this many letters.
+/// Headings side by side have at most this many letters, if the reverse table is narrower.
 const MOST_LETTERS: usize = 84;
 
-/// The short form of [`figures`]: a line for each lane and a column for each case, or the reverse
-/// if the cases have longer names.
+/// The short form of [`figures`]: a line for each lane and a column for each case. If the names of
+/// the cases have more than [`MOST_LETTERS`] and more than those of the lanes, it is the reverse.
 pub(super) fn matrix(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
     let mut cases = Vec::new();
     let mut lanes = Vec::new();

@@ -121,7 +121,7 @@ fn pairs_table(view: &View<'_>, name: &str, caption: &str, pairs: &[&NoisePair])
     }
 }
 
-/// With three decimals, because [`format::times`] has too few near 1.
+/// A ratio with three decimals, because [`format::times`] has too few near 1.
 fn times(ratio: f64) -> String {
     format!("{ratio:.3}×")
 }

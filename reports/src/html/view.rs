@@ -137,7 +137,7 @@ impl<'a> View<'a> {
         cases
     }
 
-    /// The last, which is the largest, of the cases with the most lanes.
+    /// Of the cases with the most lanes, the last, which is the largest.
     pub(super) fn main_case(&self, workload: &Workload) -> Option<(&'a Case, Vec<&'a Row>)> {
         self.first_rows(workload)
             .into_iter()
@@ -154,7 +154,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// Letters, digits, dots and hyphens.
+/// `text` as letters, digits, dots and hyphens.
 pub(super) fn anchor(text: &str) -> String {
     text.chars()
         .map(|letter| {

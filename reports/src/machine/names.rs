@@ -230,7 +230,7 @@ pub(super) fn stepping(fields: &Fields) -> String {
     values.collect::<Vec<_>>().join("/")
 }
 
-/// Hexadecimal, or decimal in old kernels.
+/// A number of a CPU: hexadecimal, or decimal in old kernels.
 fn number(text: &str) -> Option<u32> {
     match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16).ok(),

@@ -26,7 +26,7 @@ const BOTTOM: f64 = 30.0;
 struct Layout {
     width: f64,
     row: f64,
-    /// From the top of a row.
+    /// The distances of the text and of the mark from the top of a row.
     words: f64,
     mark: f64,
     /// The grid leaves this height of a row free for the text.

@@ -48,7 +48,7 @@ pub struct Curves<'a> {
     pub y_unit: Unit,
     /// Ticks of x with their labels, if they are not computed.
     pub x_ticks: Option<Vec<(f64, String)>>,
-    /// Drawn dashed.
+    /// The ideal curve, drawn dashed.
     pub ideal: Option<Ideal>,
     /// A dashed vertical line at each of these x.
     pub breaks: &'a [f64],
@@ -67,7 +67,7 @@ struct Layout {
     width: f64,
     right: f64,
     bottom: f64,
-    /// The labels of the x axis, roughly.
+    /// About how many labels the x axis has.
     ticks: usize,
     /// Columns of names below the chart; if `None`, names are at the curves' ends.
     columns: Option<usize>,

@@ -322,7 +322,7 @@ impl Pen<'_> {
     }
 }
 
-/// Approximate, for normal size.
+/// The approximate width of a text of normal size.
 pub(super) fn text_width(text: &str) -> f64 {
     text.chars()
         .map(|letter| if letter.is_uppercase() { 8.6 } else { 7.2 })

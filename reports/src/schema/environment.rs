@@ -24,7 +24,7 @@ pub enum Phase {
 /// The state of the host at one moment, or since the last sample.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EnvironmentSample {
-    /// When.
+    /// When the sample was taken.
     pub phase: Phase,
     /// Time from the start of the run.
     #[serde(default)]

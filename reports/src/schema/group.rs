@@ -56,7 +56,7 @@ pub struct WarmUp {
     pub flat: bool,
 }
 
-/// Every language represents numbers below 2^53 exactly. In nanoseconds it is 104 days.
+/// Every language represents numbers below 2^53 exactly. 2^53 nanoseconds are 104 days.
 const EXACT: u64 = 1 << 53;
 
 impl Group {
@@ -245,7 +245,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// True if the process failed, and not because of a limit of the host.
+    /// True if the process crashed or broke the protocol.
     #[must_use]
     pub fn is_crash(self) -> bool {
         matches!(self, FailureKind::Crashed | FailureKind::Protocol)

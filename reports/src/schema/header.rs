@@ -92,10 +92,11 @@ pub struct Design {
     pub depth: Depth,
     /// The command line, one entry for each argument.
     pub command: Vec<String>,
-    /// Processes for each lane on each workload. If the run `goes_on`, the fewest of any.
+    /// Processes for each lane on each workload. If the number varies (`goes_on`), that of the cell
+    /// with the fewest.
     pub processes_count: u64,
-    /// Blocks, each of which visits its cells in a new random order. If the run `goes_on`, the
-    /// fewest of any cell.
+    /// Blocks, each of which visits its cells in a new random order. If their number varies
+    /// (`goes_on`), that of the cell with the fewest.
     pub blocks_count: u64,
     /// Samples that a process takes of one cell.
     pub samples_count: u64,

@@ -130,9 +130,9 @@ pub struct Cache {
     pub level: u32,
     /// `data`, `instruction` or `unified`.
     pub kind: String,
-    /// The size of one; 0 is unknown.
+    /// The size of one such cache; 0 is unknown.
     pub size_bytes: u64,
-    /// How many hardware threads share one.
+    /// How many hardware threads share one such cache.
     #[serde(default)]
     pub shared_by_count: u32,
 }

@@ -4,7 +4,8 @@
 //! [`EnvironmentSample`]s, [`Taint`]s and [`Block`] marks in order of time, last an [`End`]. A file
 //! without an `End` belongs to a run that was cut short; its content is still valid.
 //!
-//! A *kept* run ([`crate::store::Kept`]) has the records of each kind in one line of columns.
+//! A *kept* run ([`crate::store::Kept`]) has one line of columns for the records of each kind,
+//! between the header and the end.
 //!
 //! # Invariants
 //!

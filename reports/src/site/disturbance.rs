@@ -10,7 +10,7 @@ use crate::format;
 pub struct Disturbance<'a> {
     /// The kind, in words.
     pub title: &'a str,
-    /// The largest share of a run's blocks; `None` if it affected a whole run.
+    /// The largest share of a run's blocks; `None` if a whole run was affected.
     pub share: Option<f64>,
     /// The number of affected runs.
     pub runs_count: usize,
@@ -32,14 +32,14 @@ impl Disturbance<'_> {
     }
 }
 
-/// How much of a setup's most disturbed run was disturbed.
+/// The largest share of a run's blocks that one kind of disturbance affected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Disturbed {
-    /// No reading was outside its bounds.
+    /// The runs have no disturbances.
     Nowhere,
-    /// Up to half of the blocks, or a permanent property of the host.
+    /// Up to half of the blocks, or only kinds that affect whole runs.
     Somewhere,
-    /// More than half of the blocks of a run.
+    /// More than half of the blocks.
     Mostly,
 }
 
@@ -56,7 +56,7 @@ impl Disturbed {
 }
 
 impl Setup {
-    /// The most frequent first, and those of whole runs last.
+    /// By the largest share in one run, descending; kinds that affected a whole run are last.
     #[must_use]
     pub fn disturbances(&self) -> Vec<Disturbance<'_>> {
         let mut found: Vec<Disturbance<'_>> = Vec::new();
@@ -81,7 +81,7 @@ impl Setup {
         found
     }
 
-    /// How much of the most disturbed run was disturbed.
+    /// The largest share of a run's blocks that one kind of disturbance affected.
     #[must_use]
     pub fn disturbed(&self) -> Disturbed {
         let found = self.disturbances();

@@ -27,7 +27,7 @@ impl Fact {
         !["", UNKNOWN, "vm"].contains(&self.value.as_str())
     }
 
-    /// In their order: the machine's first, the settings last.
+    /// The names in their order: the machine's facts first, the settings last.
     pub fn names() -> impl Iterator<Item = &'static str> {
         let settings = SETTINGS.iter().map(|(name, _)| *name);
         Self::MAIN.into_iter().chain(settings)
@@ -188,7 +188,7 @@ fn other_runtimes(run: &Run) -> String {
     }
 }
 
-/// Empty if the file lacks it.
+/// A setting's value; empty if it is unknown.
 fn setting(run: &Run, name: &str) -> String {
     const NO_LIMIT: u64 = 1 << 62;
     let environment = &run.header.environment;
@@ -252,7 +252,7 @@ fn mitigations(found: Option<&Value>) -> String {
     }
 }
 
-/// Orders releases such as `1.27.3` by their numbers.
+/// Orders releases such as `1.27.3` by their numbers, or by their text if the numbers are equal.
 #[must_use]
 pub fn release_order(a: &str, b: &str) -> Ordering {
     let numbers = |text: &str| -> Vec<u64> {

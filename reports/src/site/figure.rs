@@ -31,13 +31,14 @@ pub struct Place {
 pub struct Figure {
     /// The median over runs.
     pub value: f64,
-    /// Of one run its own interval; of a few, the span of theirs; of many, that of their median.
+    /// The interval of one run; the range that contains the intervals of a few runs; the interval
+    /// of the median of many.
     pub interval: Option<Interval>,
     /// How many runs.
     pub runs_count: usize,
-    /// To the reference lane of the same run; below 1 is better.
+    /// The median over runs of the ratio to the reference lane of the same run; below 1 is better.
     pub ratio: Option<f64>,
-    /// `CannotTell` if the runs' verdicts differ.
+    /// The verdict; `CannotTell` if the runs have different verdicts.
     pub verdict: Option<Verdict>,
     /// `at most` or `at least` if the value is only a bound.
     pub sign: &'static str,
@@ -66,7 +67,7 @@ impl Figure {
         format!("{}{}", self.sign, self.unit.text(self.value))
     }
 
-    /// Empty if there is no interval.
+    /// The interval with its unit; empty if there is none.
     #[must_use]
     pub fn interval_text(&self) -> String {
         self.interval.map_or_else(String::new, |interval| {
@@ -160,7 +161,7 @@ fn of_row(row: &Row) -> Option<Figure> {
         (true, false) => (estimate.value, ""),
     };
     let standing = row.standing.as_ref();
-    // A run without that lane has ratios to another one, which are not comparable.
+    // A run without the fallback lane has ratios to another lane, which are not comparable.
     let standing = standing.filter(|standing| standing.reference_lane == FALLBACK_REFERENCE);
     Some(Figure {
         value,

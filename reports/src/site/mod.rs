@@ -90,7 +90,7 @@ pub struct Setup {
     pub cpus_count: usize,
     /// The runs, the newest first.
     pub runs: Vec<Kept>,
-    /// Of all runs together.
+    /// The figures of all runs together.
     #[serde(skip)]
     pub figures: Figures,
     /// True for test data derived from other runs.
@@ -111,7 +111,7 @@ pub struct Kept {
     /// The file of a kept run, which the site may publish.
     #[serde(skip)]
     pub raw: Option<Raw>,
-    /// Of this run.
+    /// The figures of this run.
     #[serde(skip)]
     pub figures: Figures,
 }
@@ -156,7 +156,7 @@ impl Machine {
 }
 
 impl Setup {
-    /// Empty for an unknown name.
+    /// The value of a fact; empty for an unknown name.
     #[must_use]
     pub fn fact(&self, name: &str) -> &str {
         let found = self.facts.iter().find(|fact| fact.name == name);
@@ -169,7 +169,7 @@ impl Setup {
         self.fact("CPUs of the run") == "all"
     }
 
-    /// The best first.
+    /// The lanes with their figures, the best first.
     #[must_use]
     pub fn ranked(&self, place: &Place) -> Vec<(&str, &Figure)> {
         let lanes = self.figures.get(place).into_iter().flatten();
@@ -264,7 +264,7 @@ impl Collection {
             let name = |one: &Machine| (one.inputs.cpu_model.clone(), one.inputs.threads_count);
             name(a).cmp(&name(b)).then_with(|| a.key.cmp(&b.key))
         });
-        // A question's place has the same text.
+        // A question shows the same text for its place.
         for question in &mut self.questions {
             let titled = self.places.iter();
             let place = &question.place.place;
@@ -378,7 +378,7 @@ fn digest(path: &Path, mut run: Run) -> Digest {
     }
 }
 
-/// With only the parameters that differ between the workload's places.
+/// The text of a place, with only the parameters that differ between the workload's places.
 fn titled(workload: &Workload, place: &Place, figures: &[(Place, String, Figure)]) -> Titled {
     let cases = figures
         .iter()

@@ -28,7 +28,7 @@ pub struct Pair<'a> {
     pub ratios: Vec<Option<f64>>,
 }
 
-/// In the order of [`Fact::names`].
+/// The pairs of setups, in the order of [`Fact::names`].
 #[must_use]
 pub fn pairs(collection: &Collection) -> Vec<Change<'_>> {
     let setups: Vec<(&Machine, &Setup)> = collection.setups().collect();
@@ -57,9 +57,9 @@ pub fn pairs(collection: &Collection) -> Vec<Change<'_>> {
     changes
 }
 
-/// The index of the only fact in which the two differ. Two machines with equal facts differ in
-/// something that is not shown (caches, stepping), so they make no pair; neither does an unknown
-/// value.
+/// The index of the only fact in which the two differ. `None` if one of its values is unknown. Two
+/// machines with equal facts make no pair, because they differ in something that is not shown
+/// (caches, stepping).
 fn only_difference(a: &(&Machine, &Setup), b: &(&Machine, &Setup)) -> Option<usize> {
     let facts = a.1.facts.iter().zip(&b.1.facts).enumerate();
     let mut differing = facts.filter(|(_, (a, b))| a.value != b.value);
@@ -68,7 +68,8 @@ fn only_difference(a: &(&Machine, &Setup), b: &(&Machine, &Setup)) -> Option<usi
     is_only.then_some(place)
 }
 
-/// Orders builds by date, and other facts by their numbers.
+/// Orders builds by date, and other facts by their numbers, or by their text if the numbers are
+/// equal.
 fn order(fact: usize, a: &Setup, b: &Setup) -> Ordering {
     let started = |setup: &Setup| setup.runs.first().map(|run| run.started.clone());
     let (a_fact, b_fact) = (&a.facts[fact], &b.facts[fact]);
@@ -84,8 +85,8 @@ fn ratios(collection: &Collection, from: &Setup, to: &Setup) -> Vec<Option<f64>>
         let (from, to) = (from.figures.get(place)?, to.figures.get(place)?);
         let both = to.iter().filter_map(|(lane, figure)| {
             let before = from.get(lane)?;
-            let is_difference = figure.sign.is_empty() && before.sign.is_empty();
-            figure.over(before).filter(|_| is_difference)
+            let neither_is_bound = figure.sign.is_empty() && before.sign.is_empty();
+            figure.over(before).filter(|_| neither_is_bound)
         });
         median(&both.collect::<Vec<_>>())
     };

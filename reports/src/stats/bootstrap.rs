@@ -28,7 +28,8 @@ use super::difference::Difference;
 use super::quantile::{median, median_in_place, quantile_of_sorted};
 use super::{CONFIDENCE, RESAMPLES};
 
-/// The number of possible medians grows with the square of the number of processes.
+/// With more processes, resamples are drawn, because the number of possible medians grows with the
+/// square of the number of processes.
 const MOST_EXACT: usize = 100;
 
 /// Values of one cell: by process, by block of that process, by sample.
@@ -121,7 +122,7 @@ impl Replicates {
         }
     }
 
-    /// In the order of the draws.
+    /// The statistics of the resamples, in the order of the draws.
     #[must_use]
     pub fn resampled(&self) -> &[f64] {
         match &self.resamples {
@@ -213,8 +214,8 @@ impl Replicates {
     }
 
     /// This figure minus `reference`, resample by resample as in [`ratio`](Replicates::ratio). Its
-    /// unit is the larger figure, or `least`, the smallest that matters. `None` if all three are
-    /// zero, or if one is infinite.
+    /// unit is the larger figure, but at least `least`, the smallest amount that matters. `None` if
+    /// this unit is zero or infinite.
     #[must_use]
     pub fn difference(&self, reference: &Replicates, least: f64) -> Option<Difference> {
         let resampled: Vec<f64> = self
@@ -249,8 +250,8 @@ pub struct Ratio {
 }
 
 impl Ratio {
-    /// With the spread of its logarithm `inflation` times as wide, for figures that vary more than
-    /// their processes. The p-value is then that of a normal distribution.
+    /// The ratio with the spread of its logarithm `inflation` times as wide, for figures that vary
+    /// more than their processes. The p-value is then that of a normal distribution.
     #[must_use]
     pub fn inflated(self, inflation: f64) -> Ratio {
         if inflation <= 1.0 {
@@ -303,7 +304,7 @@ fn draw(figures: &[f64], seed: u64, resamples: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Exact for equal values.
+/// The middle of two values; exact if they are equal.
 fn between(low: f64, high: f64) -> f64 {
     low + (high - low) / 2.0
 }
@@ -327,8 +328,8 @@ fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
             .collect();
     }
     // The median is the middle between the highest of the lower half of the draws and the lowest of
-    // the upper half. This is the probability that the highest of `half` draws has rank `first`;
-    // the lowest has that rank from the end with the same probability.
+    // the upper half. `ends(first)` is the probability that the highest of `half` draws has rank
+    // `first`; the lowest has that rank from the end with the same probability.
     let ends = |first: usize| {
         let all = |first: usize| share(first).powi(i32::try_from(half).unwrap_or(i32::MAX));
         all(first + 1) - all(first)
@@ -377,7 +378,7 @@ fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
         return da.min(db);
     }
     let together = (a + b).powi(2) / (a * a / da + b * b / db);
-    // If there is no spread, or if a resample has no finite logarithm, the smaller one.
+    // Without any spread, or if a resample has no finite logarithm, the smaller of both numbers.
     if together.is_finite() {
         together
     } else {
@@ -385,7 +386,7 @@ fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
     }
 }
 
-/// Moved outwards for `freedom` degrees of freedom.
+/// The percentile interval, moved outwards for `freedom` degrees of freedom.
 fn percentiles(resampled: &[f64], freedom: f64) -> Option<Interval> {
     if resampled.is_empty() {
         return None;
@@ -406,7 +407,7 @@ pub(super) fn reach(freedom: f64) -> Option<f64> {
     (freedom >= 1.0).then(|| student.inverse_cdf(f64::midpoint(1.0, CONFIDENCE)))
 }
 
-/// Two-sided, by Student's t.
+/// The two-sided p-value of `log` with the standard error `error`, by Student's t.
 pub(super) fn p_value(log: f64, error: f64, freedom: f64) -> f64 {
     if freedom < 1.0 || !log.is_finite() || !error.is_finite() {
         return 1.0;

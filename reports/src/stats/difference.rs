@@ -1,8 +1,8 @@
 //! The difference of two figures, for figures that may be zero, such as the memory of a light task:
 //! their ratio has no interval.
 //!
-//! The unit of a difference is the larger figure. Near equality it is the logarithm of the ratio,
-//! so the rules of [`verdict`](super::verdict) hold for both.
+//! The unit of a difference is the larger figure. Near equality, a difference in this unit is the
+//! logarithm of the ratio, so the rules of [`verdict`](super::verdict) hold for both.
 
 use serde::Serialize;
 
@@ -11,18 +11,18 @@ use super::bootstrap::{Interval, Ratio};
 /// One figure minus another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// In the figures' unit.
+    /// The difference, in the figures' unit.
     pub value: f64,
     /// At [`CONFIDENCE`](super::CONFIDENCE); `None` with fewer than two processes on a side.
     pub interval: Option<Interval>,
     /// The probability of a difference at least this far from 0 between repeats, by Student's t.
     pub p_value: f64,
-    /// The larger figure, or the smallest that matters. Above zero.
+    /// The larger figure, but at least the smallest amount that matters; above zero.
     pub scale: f64,
 }
 
 impl Difference {
-    /// As a ratio, for the rules that judge ratios: 1 for no difference.
+    /// The difference as a ratio, for the rules that judge ratios: 1 for no difference.
     #[must_use]
     pub fn as_ratio(&self) -> Ratio {
         let share = |value: f64| (value / self.scale).exp();

@@ -27,9 +27,9 @@ const FURTHEST: f64 = 1e3;
 /// The changes of drift cells between two runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DriftCells {
-    /// In each cell's standard deviations.
+    /// The change of each cell, in its standard deviations.
     deviations: Vec<f64>,
-    /// As shares.
+    /// The change of each cell, as a share.
     shares: Vec<f64>,
 }
 
@@ -58,7 +58,7 @@ impl DriftCells {
     }
 
     /// The factor by which the cells changed more than their spread explains, at least 1: the
-    /// larger of those by the median and by the ninth decile.
+    /// larger of the factors by the median and by the ninth decile.
     #[must_use]
     pub fn inflation(&self) -> Option<f64> {
         if self.count() < FEWEST_DRIFT_CELLS {

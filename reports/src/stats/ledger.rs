@@ -27,7 +27,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// In the order in which they are drawn.
+    /// All parts, in the order in which they are drawn.
     pub const ALL: [Part; 5] = [
         Part::Anonymous,
         Part::KernelStack,
@@ -62,7 +62,7 @@ impl Part {
 /// Bytes per task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ledger {
-    /// In the order of [`Part::ALL`].
+    /// The parts, in the order of [`Part::ALL`].
     pub parts: Vec<(Part, Estimate)>,
     /// The sum of the parts: the cost of a task.
     pub sum: Estimate,
@@ -72,8 +72,8 @@ pub struct Ledger {
     pub group: Option<Check>,
     /// Growth of the address space, which costs no memory by itself.
     pub virtual_bytes: f64,
-    /// How many different task counts; with one, the figures are quotients that include the lane's
-    /// fixed cost.
+    /// The number of different task counts. With one count, the figures are quotients that include
+    /// the lane's fixed cost.
     pub distinct_count: usize,
     /// The largest task count.
     pub largest_count: u64,

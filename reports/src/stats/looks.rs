@@ -22,7 +22,7 @@ pub fn next(count: u64) -> Option<u64> {
 }
 
 /// The number of processes for a verdict, if the present effect is the true one: the interval
-/// narrows with its root. Infinite without an interval.
+/// narrows with the root of this number. Infinite without an interval.
 #[must_use]
 pub fn needed(ratio: &Ratio, bound: &Bound, count: u64) -> f64 {
     let Some(interval) = ratio.interval else {

@@ -28,13 +28,13 @@ pub const CONFIDENCE: f64 = 0.95;
 pub const DEFAULT_THRESHOLD_RATIO: f64 = 0.05;
 
 /// The false discovery rate between two builds. Their measurement ends when the intervals are
-/// narrow enough, whatever the verdicts are.
+/// narrow enough, not at a verdict.
 pub const FALSE_DISCOVERY_RATE: f64 = 0.05;
 
-/// The false discovery rate between lanes, where a verdict ends the measurement. With it, all looks
-/// together call repeats different in about one comparison of a hundred (`METHOD.md`).
+/// The false discovery rate between lanes, where a verdict ends the measurement. Over all looks of
+/// a run, about one in a hundred comparisons of a lane with itself ends as different (`METHOD.md`).
 pub const FALSE_DISCOVERY_RATE_OF_LOOKS: f64 = 0.01;
 
-/// Resamples of each bootstrap: about ten are beyond the widened percentiles of [`bootstrap`] for
-/// five processes.
+/// Resamples of each bootstrap. With five processes, about ten lie beyond each end of an interval,
+/// which [`bootstrap`] moves outwards.
 pub const RESAMPLES: usize = 4_000;

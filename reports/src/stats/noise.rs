@@ -7,9 +7,10 @@
 //! of the *excess*, the factor by which the variance is too small. The excess of a figure is
 //! estimated by shrinkage in two steps:
 //!
-//! 1. of the run: the mean over all pairs and `PRIOR_OF_RUN` pairs without an excess. No pair
+//! 1. the run's excess: the mean over all pairs and `PRIOR_OF_RUN` pairs without an excess. No pair
 //!    counts more than `MOST_OF_ONE` deviations;
-//! 2. of a figure: the mean over its own pairs and `PRIOR_OF_FIGURE` pairs with the run's excess.
+//! 2. the figure's excess: the mean over its own pairs and `PRIOR_OF_FIGURE` pairs with the run's
+//!    excess.
 //!
 //! Both are means of a conjugate (scaled inverse chi-squared) posterior; see Gelman and others,
 //! "Bayesian data analysis", 3rd edition, section 2.6.
@@ -20,7 +21,7 @@ const PRIOR_OF_RUN: f64 = 20.0;
 /// The weight of the run's factor, as a number of pairs.
 const PRIOR_OF_FIGURE: f64 = 8.0;
 
-/// A pair counts for other figures with at most this deviation.
+/// A pair's deviation counts up to this much for other figures.
 const MOST_OF_ONE: f64 = 4.0;
 
 /// The factor for the spread of a figure's comparisons, at least 1. `own`: the deviations of its

@@ -1,6 +1,7 @@
 //! Order statistics: the median, its spread, and outliers.
 
-/// Linear between adjacent values (type 7 of Hyndman and Fan, 1996); `None` for no values.
+/// The quantile, linear between adjacent values (type 7 of Hyndman and Fan, 1996); `None` for no
+/// values.
 #[must_use]
 pub fn quantile_of_sorted(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
@@ -32,7 +33,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
     median_in_place(&mut values.to_vec())
 }
 
-/// Unscaled; `None` for no values.
+/// The median distance from the median, unscaled; `None` for no values.
 #[must_use]
 pub fn median_absolute_deviation(values: &[f64]) -> Option<f64> {
     let middle = median(values)?;
@@ -56,7 +57,8 @@ pub fn outliers(values: &[f64]) -> Vec<usize> {
         .collect()
 }
 
-/// Of `(value, weight)` pairs, which are reordered. `None` if the weights sum to zero.
+/// The weighted median of `(value, weight)` pairs, which are reordered. `None` if the weights sum
+/// to zero.
 pub fn weighted_median_in_place(pairs: &mut [(f64, f64)]) -> Option<f64> {
     pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let total: f64 = pairs.iter().map(|pair| pair.1).sum();

@@ -49,20 +49,20 @@ pub enum Design {
 #[must_use]
 pub fn shift(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
     let (ours, theirs) = (logarithms(ours)?, logarithms(theirs)?);
-    let mut answers = match design {
-        Design::Paired if host_dominates(&ours, &theirs) => Answers::of_pairs(&ours, &theirs),
-        Design::Paired if ours.len() == theirs.len() => Answers::of_all(&ours, &theirs, true),
-        _ => Answers::of_all(&ours, &theirs, false),
+    let mut factors = match design {
+        Design::Paired if host_dominates(&ours, &theirs) => Factors::of_pairs(&ours, &theirs),
+        Design::Paired if ours.len() == theirs.len() => Factors::of_all(&ours, &theirs, true),
+        _ => Factors::of_all(&ours, &theirs, false),
     };
-    answers.logs.sort_unstable_by(f64::total_cmp);
-    let Answers {
-        logs: answers,
+    factors.logs.sort_unstable_by(f64::total_cmp);
+    let Factors {
+        logs: factors,
         log,
         error,
         freedom,
-    } = answers;
+    } = factors;
     let away = error * reach(freedom)?;
-    let end = |share: f64| quantile_of_sorted(&answers, share.clamp(0.0, 1.0));
+    let end = |share: f64| quantile_of_sorted(&factors, share.clamp(0.0, 1.0));
     let (low, high) = (end(0.5 - away)?, end(0.5 + away)?);
     // The distance from 1 in standard errors, by the end of the interval nearer to 1. The share of
     // slower pairs does not show it, because it cannot exceed 1.
@@ -150,17 +150,17 @@ fn logarithms(figures: &[f64]) -> Option<Vec<f64>> {
     (logs.len() >= FEWEST_PROCESSES && logs.iter().all(|log| log.is_finite())).then_some(logs)
 }
 
-/// 1 for a logarithm above zero, 0.5 for a tie: one that rounding may cause.
-fn above(answer: f64) -> f64 {
+/// 1 for a logarithm above zero, 0 below, and 0.5 if it is zero up to rounding.
+fn above(log: f64) -> f64 {
     const TIE: f64 = 1e-12;
-    match answer {
-        answer if answer > TIE => 1.0,
-        answer if answer < -TIE => 0.0,
+    match log {
+        log if log > TIE => 1.0,
+        log if log < -TIE => 0.0,
         _ => 0.5,
     }
 }
 
-struct Answers {
+struct Factors {
     logs: Vec<f64>,
     log: f64,
     /// The standard error of the share of factors above the median.
@@ -168,9 +168,9 @@ struct Answers {
     freedom: f64,
 }
 
-impl Answers {
-    /// Each of our processes ÷ each of theirs.
-    fn of_all(ours: &[f64], theirs: &[f64], paired: bool) -> Answers {
+impl Factors {
+    /// The factors between each of our processes and each of theirs.
+    fn of_all(ours: &[f64], theirs: &[f64], paired: bool) -> Factors {
         let all = ours
             .iter()
             .flat_map(|our| theirs.iter().map(move |their| our - their));
@@ -190,7 +190,7 @@ impl Answers {
                 (error_of_mean(&of_theirs), theirs.len()),
             )
         };
-        Answers {
+        Factors {
             logs,
             log,
             error,
@@ -199,7 +199,7 @@ impl Answers {
     }
 
     /// The means of every two pairs' factors, including a pair and itself.
-    fn of_pairs(ours: &[f64], theirs: &[f64]) -> Answers {
+    fn of_pairs(ours: &[f64], theirs: &[f64]) -> Factors {
         let pairs = ours.iter().zip(theirs);
         let pairs: Vec<f64> = pairs.map(|(our, their)| our - their).collect();
         let middle = |at: usize| {
@@ -213,7 +213,7 @@ impl Answers {
             mean(middles.map(|middle| above(middle - log)))
         };
         let of_pairs: Vec<f64> = pairs.iter().map(of_pair).collect();
-        Answers {
+        Factors {
             logs,
             log,
             // Each mean contains two pairs.

@@ -71,7 +71,7 @@ impl Bound {
         self.threshold_ratio.max(self.noise_ratio)
     }
 
-    /// The margin of *same*: twice the effect, from 5% to 25%. A wider one would include large
+    /// The margin of *same*: twice the effect, from 5% to 25%. A wider margin would include large
     /// differences.
     #[must_use]
     pub fn margin(&self) -> f64 {
@@ -91,7 +91,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Without averages.
+    /// A comparison without averages.
     #[must_use]
     pub fn new(ratio: Ratio, bound: Bound) -> Comparison {
         Comparison {

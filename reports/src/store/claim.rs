@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::WriteError;
 
-/// The right to write a result file, until it is dropped.
+/// The right to write a result file, until this value is dropped.
 #[derive(Debug)]
 pub struct Claim {
     file: File,
@@ -31,7 +31,8 @@ impl Claim {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Exists`], or the system's error.
+    /// [`WriteError::Exists`] if the file exists, [`WriteError::Busy`] if another process claims
+    /// the new file first, or the system's error.
     pub(super) fn create(path: &Path) -> Result<Self, WriteError> {
         let made = OpenOptions::new().write(true).create_new(true).open(path);
         Self::on(made, path)

@@ -68,7 +68,7 @@ struct Sparse {
     values: Column,
 }
 
-/// `records` have no `type`.
+/// The line of columns for `records` of type `of`, which they do not contain as a field.
 pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
     let line = Line {
         r#type: TYPE.to_owned(),

@@ -1,7 +1,7 @@
 //! Reads a result file. Errors name the file, the line and what to do.
 //!
-//! Files come from other people, so lines, files and numbers of records have limits. A line beyond
-//! the limit is refused before all of it is read.
+//! Files come from other people, so lines, files and numbers of records have limits. A line that is
+//! too long is refused before all of it is read.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};
@@ -29,7 +29,7 @@ pub struct Limits {
     pub lines_count: u64,
     /// The most samples over all groups.
     pub samples_count: u64,
-    /// The most values that lines of columns may hold.
+    /// The most values in all lines of type `columns` together.
     pub values_count: u64,
 }
 

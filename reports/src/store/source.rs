@@ -25,7 +25,7 @@ const fn unread(what: &'static str, advice: &'static str) -> Unread {
     Unread { what, advice }
 }
 
-/// By their first bytes.
+/// The unsupported forms, by their first bytes.
 const FORMS: [(&[u8], Unread); 6] = [
     (
         b"\xff\xfe",
@@ -55,7 +55,7 @@ const FORMS: [(&[u8], Unread); 6] = [
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 /// The byte order mark.
 pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
-/// The longest of these starts.
+/// The length of the longest start.
 const LONGEST: usize = 6;
 
 /// The text in `file`, decompressed if needed, without a byte order mark; or its unsupported form.

@@ -47,7 +47,8 @@ impl Medium for File {
     }
 }
 
-/// Why a record is not in the file. All records before it are.
+/// Why a record is not in the file, or is in it but not synced. All records before it are in the
+/// file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -118,7 +119,7 @@ struct Written {
     len: u64,
     lines: u64,
     samples: u64,
-    /// By type, without the header and the end.
+    /// The number of records by type, without the header and the end.
     records: BTreeMap<String, u64>,
 }
 
@@ -145,7 +146,8 @@ impl Writer<File> {
     ///
     /// # Errors
     ///
-    /// As [`Claim`], and [`WriteError::Exists`] if the file exists.
+    /// [`WriteError::Exists`] if the file exists, [`WriteError::Busy`] if another process claims it
+    /// first, or the system's error.
     pub fn create(path: &Path, header: &Header) -> Result<Writer<File>, WriteError> {
         let (medium, _) = Claim::create(path)?.into_parts();
         let mut writer = Writer::on(medium, path);
@@ -160,14 +162,15 @@ impl Writer<File> {
         Ok(writer)
     }
 
-    /// Continues a file whose run was cut short. What is after its last [`Block`] mark is removed,
-    /// because it will be measured again.
+    /// Continues the file of a run that was cut short. Lines after the last [`Block`] mark are
+    /// removed, because that block will be measured again.
     ///
     /// The lines are not checked: use [`read`](super::read) first.
     ///
     /// # Errors
     ///
-    /// The system's error; [`WriteError::Exists`] if the run has ended.
+    /// The system's error, or one for a file without a header; [`WriteError::Exists`] if the run
+    /// has ended.
     pub fn resume(claim: Claim) -> Result<Writer<File>, WriteError> {
         let (medium, path) = claim.into_parts();
         let path = path.as_path();
@@ -250,7 +253,8 @@ impl<M: Medium> Writer<M> {
         Ok(())
     }
 
-    /// Appends a block's mark, and syncs the file to the disk.
+    /// Appends a block's mark, and syncs the file to the disk. If only the sync fails, the mark is
+    /// in the file.
     ///
     /// # Errors
     ///
@@ -260,7 +264,8 @@ impl<M: Medium> Writer<M> {
         self.sync()
     }
 
-    /// Appends the end with the counts, and syncs the file.
+    /// Appends the end with the counts, and syncs the file. If only the sync fails, the end is in
+    /// the file.
     ///
     /// # Errors
     ///

@@ -6,8 +6,8 @@
 //!
 //! The checks cannot show that a file was measured. They find facts and figures that were edited
 //! one by one, mixed up, or made by a simple program. They accept a file with consistently edited
-//! facts and a realistic spread. Against that help the review of the pull request, and other runs
-//! of the same kind of machine.
+//! facts and a realistic spread. The review of the pull request, and other runs of the same kind of
+//! machine, help against such files.
 
 mod contradictions;
 mod copies;
@@ -103,7 +103,7 @@ impl Verifier {
             });
             match copied {
                 Some(why) => refused.push(why),
-                // A refused copy does not count.
+                // Later files are not compared with a refused one.
                 None if refused.is_empty() => {
                     self.seen.push((times.clone(), path.display().to_string()));
                 }

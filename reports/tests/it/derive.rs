@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::schema::in_crate;
 
-/// Name, architecture, cores, threads per core, hypervisor, instance type.
-type Sort = (
+/// A kind of machine: name, architecture, cores, threads per core, hypervisor, instance type.
+type Kind = (
     &'static str,
     &'static str,
     u32,
@@ -21,7 +21,7 @@ type Sort = (
     &'static str,
 );
 
-const SORTS: [Sort; 10] = [
+const KINDS: [Kind; 10] = [
     ("AMD EPYC 9R14", "x86_64", 2, 1, "nitro", "m7a.large"),
     ("AMD EPYC 9R14", "x86_64", 16, 1, "nitro", "m7a.4xlarge"),
     (
@@ -41,7 +41,8 @@ const SORTS: [Sort; 10] = [
     ("SiFive U74", "riscv64", 4, 1, "none", ""),
 ];
 
-/// Enough workloads for every question, few enough for a debug build.
+/// Workloads for all questions of the site (`FirstQuestion`), and few of them, because a debug
+/// build is slow.
 const WORKLOADS: [&str; 8] = [
     "spawn.one",
     "spawn.batch",
@@ -70,8 +71,8 @@ pub(crate) fn uncounted(file: &Path) -> Run {
 
 pub(crate) fn derived(real: &[Run], number: usize) -> Run {
     let mut run = real[number % real.len()].clone();
-    let (name, architecture, cores, per_core, hypervisor, instance) = SORTS[number % SORTS.len()];
-    let generation = number / SORTS.len();
+    let (name, architecture, cores, per_core, hypervisor, instance) = KINDS[number % KINDS.len()];
+    let generation = number / KINDS.len();
     // Four setups of one machine, then the next machine of its kind.
     let (machine, setup) = (generation / 4, generation % 4);
     let header = &mut run.header;
@@ -140,9 +141,9 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
     run
 }
 
-/// Multiplies the times of each group by about `of`, and the time of the whole run by `whole`,
-/// which must be the larger factor. Each sample's factor differs a little by the run's id, because
-/// equal factors would make a copy.
+/// Multiplies the times of each group by about `of(group)`, and the time of the whole run by
+/// `whole`, which must be the larger factor. The factors of groups differ a little by the run's id
+/// and the group's index, because equal factors would make a copy.
 pub(crate) fn slow(run: &mut Run, whole: f64, of: impl Fn(&Group) -> f64) {
     let longer = |ns: &mut u64, factor: f64| *ns = (*ns as f64 * factor) as u64;
     for group in &mut run.groups {

@@ -39,7 +39,7 @@ pub(super) fn page(collection: &Collection) -> String {
     document(collection, "threadbare: across machines", "", &body)
 }
 
-/// Better, no difference, worse, too noisy to say.
+/// How many verdicts are better, no difference, worse, too noisy to say.
 #[derive(Clone, Copy, Default)]
 struct Counts([usize; 4]);
 
@@ -63,7 +63,8 @@ impl Counts {
         parts.join(" ")
     }
 
-    /// Blue if more verdicts are better than worse, orange if fewer, darker if all are.
+    /// Blue if more verdicts are better than worse, orange if fewer; darker if all are better, or
+    /// all worse.
     fn class(self) -> &'static str {
         match self.0 {
             [_, 0, 0, 0] => "b2",

@@ -98,8 +98,8 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup) -> Markup {
     }
 }
 
-/// The lanes whose interval overlaps the best lane's, and with its verdict: faster than the
-/// reference, slower or neither.
+/// The lanes whose interval overlaps the best lane's, and that have the best lane's verdict against
+/// the reference: faster, slower or neither.
 fn as_good<'a>(ranked: &[(&'a str, &Figure)]) -> Vec<&'a str> {
     let [(_, best), others @ ..] = ranked else {
         return Vec::new();

@@ -21,7 +21,7 @@ use crate::schema::{FirstQuestion, UNKNOWN};
 use crate::site::{Collection, Figure, Machine, Question, Setup};
 use crate::stats::Verdict;
 
-/// The largest index of 300 machines.
+/// The index of 300 machines is at most this large.
 pub const LARGEST_INDEX_BYTES: usize = 2_000_000;
 
 /// The prices of machines.
@@ -32,7 +32,7 @@ pub struct Prices {
     pub date: String,
     /// The currency.
     pub currency: String,
-    /// By instance type.
+    /// The price of an hour, by instance type.
     pub per_hour: BTreeMap<String, f64>,
 }
 
@@ -184,10 +184,10 @@ const NAMED: [&str; 6] = [
     "governor",
 ];
 
-/// In the order of a row.
+/// The facts that are releases, in the order in which a row shows them.
 const RELEASES: [&str; 5] = ["Go", "tokio", "Rust", "other runtimes", "suite"];
 
-/// Such as `Go 1.27.3 · tokio 1.54.1`.
+/// The releases of a setup, such as `Go 1.27.3 · tokio 1.54.1`.
 fn releases(setup: &Setup) -> String {
     let told = RELEASES.iter().map(|name| (*name, setup.fact(name)));
     let told = told.filter(|(_, value)| !["not measured", "none"].contains(value));
@@ -252,7 +252,7 @@ fn attributes(machine: &Machine, setup: &Setup) -> Vec<(String, String)> {
     all
 }
 
-/// As `name=value` lines.
+/// The attributes as `name=value` lines.
 fn facts_of(machine: &Machine, setup: &Setup) -> String {
     let all = attributes(machine, setup);
     let lines = all.iter().map(|(name, value)| format!("{name}={value}"));
@@ -267,7 +267,7 @@ fn figure(figure: &Figure, reference: &str, lane: &str) -> Markup {
     }
 }
 
-/// Against the reference lane: `▲ 5.2×`, `▼ 12%`, `≈`, `?`.
+/// The figure against the reference lane: `▲ 5.2×`, `▼ 12%`, `≈`, `?`.
 fn standing(figure: &Figure) -> Option<String> {
     let (ratio, verdict) = (figure.ratio?, figure.verdict?);
     Some(match verdict {

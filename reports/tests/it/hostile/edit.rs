@@ -8,8 +8,10 @@ pub(crate) const BYTES_OF_AN_EDIT: usize = 4;
 /// A value with more than this many bytes of JSON is not made larger.
 const LARGE: usize = 10_000;
 
-/// `seed` has a JSON object on each line. Each four bytes of `choices` make one edit: they choose
-/// the line, the value in it, and its replacement.
+/// `seed` has a JSON object on each line. Each four bytes of `choices` make one edit. The first
+/// byte chooses a line. If the last byte is 250 or above, the line is copied to the end; from 240
+/// to 249, it is removed, unless it is the only one. Otherwise the bytes choose a value in the
+/// line, and its replacement.
 #[must_use]
 pub(crate) fn edited(seed: &str, choices: &[u8]) -> String {
     let mut lines: Vec<Value> = seed
@@ -41,7 +43,7 @@ fn values_count(value: &Value) -> usize {
     }
 }
 
-/// The value that is `left` places further, in reading order.
+/// The value that is `left` places after `value`, in reading order.
 fn nth_value<'a>(value: &'a mut Value, left: &mut usize) -> Option<&'a mut Value> {
     if *left == 0 {
         return Some(value);
