@@ -114,6 +114,20 @@ impl State {
     }
 }
 
+/// What becomes of a value that is put back while the buffer holds others.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Keeps {
+    /// It is kept.
+    All,
+    /// It is dropped if the buffer holds any value.
+    One,
+    /// It is dropped if the buffer holds a value that is equal by this function.
+    EachOnce(Same),
+}
+
+/// Whether two values of the channel's type are equal.
+pub(super) type Same = unsafe fn(*const u8, *const u8) -> bool;
+
 /// A channel's memory: this header, at the start of a cache line, then the buffer. A send or a
 /// receive on an unbuffered channel uses only the first cache line of the header.
 #[derive(Debug)]
@@ -124,12 +138,11 @@ pub(crate) struct Core {
     pub(super) cap: u32,
     /// The offset of the header from the start of the allocation.
     lead: u8,
-    /// Whether a value that is put back is dropped if the buffer holds another value.
-    pub(super) keeps_one: bool,
     pub(super) buffer: *mut u8,
     pub(super) elem_size: usize,
     /// Senders in the low half, receivers in the high half.
     handles: AtomicU64,
+    pub(super) keeps: Keeps,
 }
 
 // The fields that every operation uses are in the first cache line.
@@ -156,7 +169,7 @@ impl Core {
         (whole.expect(too_large), offset)
     }
 
-    pub(super) fn allocate(elem: Layout, cap: u32, keeps_one: bool) -> NonNull<Self> {
+    pub(super) fn allocate(elem: Layout, cap: u32, keeps: Keeps) -> NonNull<Self> {
         let (whole, offset) = Self::layout(elem, cap);
         // SAFETY: the layout is not empty, because the header is not.
         let memory = unsafe { alloc(whole) };
@@ -180,10 +193,10 @@ impl Core {
                 }),
                 cap,
                 lead: lead as u8,
-                keeps_one,
                 buffer: memory.add(lead + offset),
                 elem_size: elem.size(),
                 handles: AtomicU64::new(Side::Send.one() + Side::Recv.one()),
+                keeps,
             });
             core
         }
@@ -286,6 +299,18 @@ impl Core {
         }
         // SAFETY: `at < cap`, so it lies in the buffer.
         unsafe { self.buffer.add(at as usize * size) }
+    }
+
+    /// Whether the buffer holds a value that is equal to `value` by `same`.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock, and `state` is the one that it guards. `value` points to a value
+    /// of the channel's type, and `same` compares such values.
+    pub(super) unsafe fn holds(&self, state: &State, value: *const u8, same: Same) -> bool {
+        // SAFETY: by the caller's promise; the first `len` elements are initialised.
+        (0..state.len)
+            .any(|index| unsafe { same(self.place(state.head, index, self.elem_size), value) })
     }
 
     /// Parks until the value at `elem` is moved or the channel is closed.

@@ -5,12 +5,13 @@
 //! becomes the first entry in the queue of senders, so the order of values does not change. Without
 //! a buffer, the value itself becomes that entry. The owner of the entry is not a sender, but a
 //! [`Pending`] made for it; the receive of the value frees it. A close does not remove the entry.
-//! Only a channel for ticks drops the value, if its buffer holds a newer one.
+//! A channel for ticks drops the value if its buffer holds a newer one, and a channel for signals if
+//! its buffer holds the same one ([`Keeps`]).
 
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::task::Waker;
 
-use super::core::{RETURNED, pass};
+use super::core::{Keeps, RETURNED, pass};
 use super::typed::Chan;
 use crate::goroutine::Waiter;
 use crate::goroutine::pending::Pending;
@@ -35,7 +36,7 @@ enum Went {
     Passed(Vec<Waker>),
     Kept,
     Queued,
-    /// Nowhere: the channel holds another value.
+    /// Nowhere: by the rule of its channel the buffer holds a value in its place.
     Refused,
 }
 
@@ -89,7 +90,12 @@ fn put_in_front<T>(
             readied::ready_later(pass(receiver), &mut wakers);
             return Went::Passed(wakers);
         }
-        if core.keeps_one && state.len != 0 {
+        let refused = match core.keeps {
+            Keeps::All => false,
+            Keeps::One => state.len != 0,
+            Keeps::EachOnce(same) => core.holds(state, value.cast(), same),
+        };
+        if refused {
             core.unlock();
             return Went::Refused;
         }

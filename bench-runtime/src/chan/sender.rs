@@ -116,13 +116,14 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends a value if that would not block, unless the buffer holds the same value.
+    /// Sends a value if that would not block, unless the buffer holds an equal value.
     pub(crate) fn try_send_once(&self, value: T)
     where
         T: Copy + Eq,
     {
-        if self.chan.is_some_and(|chan| !chan.holds(value)) {
-            let _ = self.try_send(value);
+        if let Some(chan) = &self.chan {
+            chan.try_send_once(value);
+            sched::give_way();
         }
     }
 

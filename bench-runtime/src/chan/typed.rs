@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 
-use super::core::{Core, Outcome, Side, complete};
+use super::core::{Core, Keeps, Outcome, Side, complete};
 use crate::goroutine::Waiter;
 use crate::sched;
 
@@ -77,10 +77,20 @@ pub(super) enum Received<T> {
     Closed,
 }
 
+/// A [`Same`](super::core::Same).
+///
+/// # Safety
+///
+/// Both pointers are to values of type `T`.
+pub(super) unsafe fn same<T: Eq>(one: *const u8, other: *const u8) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe { *one.cast::<T>() == *other.cast::<T>() }
+}
+
 impl<T> Chan<T> {
-    pub(super) fn allocate(cap: u32, keeps_one: bool) -> Self {
+    pub(super) fn allocate(cap: u32, keeps: Keeps) -> Self {
         Self {
-            core: Core::allocate(Layout::new::<T>(), cap, keeps_one),
+            core: Core::allocate(Layout::new::<T>(), cap, keeps),
             element: PhantomData,
         }
     }
@@ -127,8 +137,19 @@ impl<T> Chan<T> {
     /// `value` is initialised. If this returns `Done`, the caller does not use the value again.
     #[inline(always)]
     unsafe fn attempt_send(&self, value: *const T) -> Attempt<()> {
+        self.core().lock();
+        // SAFETY: locked; the value is as promised.
+        unsafe { self.attempt_send_locked(value) }
+    }
+
+    /// As [`Self::attempt_send`], on a channel that the caller has locked.
+    ///
+    /// # Safety
+    ///
+    /// The same; and the caller holds the lock, and no longer uses the state.
+    #[inline(always)]
+    unsafe fn attempt_send_locked(&self, value: *const T) -> Attempt<()> {
         let core = self.core();
-        core.lock();
         // SAFETY: we hold the lock; each branch except the last unlocks it
         // after its last use of the state. A dequeued waiter at the receiving
         // side has a place for a `T` as its element, and its owner is parked
@@ -307,22 +328,21 @@ impl<T> Chan<T> {
         }
     }
 
-    pub(super) fn holds(&self, value: T) -> bool
+    /// Sends if that would not block, unless the buffer holds an equal value.
+    pub(super) fn try_send_once(&self, value: T)
     where
         T: Copy + Eq,
     {
         let core = self.core();
         core.lock();
-        // SAFETY: we hold the lock until `unlock`, after the last use of the state. The first `len`
-        // elements are initialised.
+        // SAFETY: we hold the lock. It is released once: here, or by an attempt that does not
+        // block. A copy of the value remains valid.
         unsafe {
-            let state = core.state();
-            let found = (0..state.len).any(|index| {
-                let place = core.place(state.head, index, size_of::<T>());
-                place.cast::<T>().read() == value
-            });
-            core.unlock();
-            found
+            if core.holds(core.state(), (&raw const value).cast(), same::<T>)
+                || matches!(self.attempt_send_locked(&raw const value), Attempt::Blocked)
+            {
+                core.unlock();
+            }
         }
     }
 

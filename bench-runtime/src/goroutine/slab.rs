@@ -127,7 +127,8 @@ impl Cache {
             return self.take(slab);
         }
         if self.fresh == PER_CHUNK {
-            if slab.adopt() {
+            if let Some((chunk, used)) = slab.adopt() {
+                (self.chunk, self.fresh) = (chunk, used);
                 return self.refill(slab);
             }
             self.chunk = slab.add_chunk();
@@ -203,11 +204,10 @@ impl Slab {
         unsafe { (*Chunk::of(g)).compacts.load(Ordering::Relaxed) }
     }
 
-    /// Takes a chunk out of the pool. False if no record came with it.
-    fn adopt(&self) -> bool {
-        let Some(Pooled(chunk)) = POOL.lock().pop() else {
-            return false;
-        };
+    /// Takes a chunk out of the pool, with how many records it has. The places after them are the
+    /// caller's.
+    fn adopt(&self) -> Option<(*mut Chunk, usize)> {
+        let Pooled(chunk) = POOL.lock().pop()?;
         // SAFETY: removed from the pool, so no other thread uses it; chunks are never freed.
         let used = unsafe { chunk.as_ref() }.used.load(Ordering::Relaxed);
         self.publish(chunk.as_ptr());
@@ -215,7 +215,7 @@ impl Slab {
             // SAFETY: written before `used` covered it, and on no list.
             self.put(unsafe { &*Chunk::record(chunk.as_ptr(), index) });
         }
-        used > 0
+        Some((chunk.as_ptr(), used))
     }
 
     fn add_chunk(&self) -> *mut Chunk {
@@ -335,6 +335,31 @@ mod tests {
         assert!(seen >= 2);
         // SAFETY: the test uses no record below.
         unsafe { slab.retire() };
+    }
+
+    #[test]
+    fn rest_of_an_adopted_chunk_is_used() {
+        let taken = |count: usize| {
+            let (slab, mut cache) = (Slab::new(ptr::null(), false), Cache::new());
+            for _ in 0..count {
+                cache.take(&slab);
+            }
+            let (mut chunk, mut used) = (slab.chunks.load(Ordering::Acquire), Vec::new());
+            while let Some(this) = NonNull::new(chunk) {
+                // SAFETY: chunks are never freed.
+                let this = unsafe { this.as_ref() };
+                used.push(this.used.load(Ordering::Acquire));
+                chunk = this.next;
+            }
+            // SAFETY: the test uses no record below.
+            unsafe { slab.retire() };
+            used
+        };
+        // The next slab finds a chunk with few records, unless a slab of another test takes it.
+        taken(1);
+        // A cache that is alone fills every chunk before it takes another.
+        let used = taken(2 * PER_CHUNK + 1);
+        assert!(used[1..].iter().all(|used| *used == PER_CHUNK), "{used:?}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::io;
 use std::ops::Deref;
 
 use self::thread::{Listening, listen};
-use crate::chan::{Receiver, RecvOperand, chan};
+use crate::chan::{Receiver, RecvOperand, chan_of_each_once};
 use crate::sched;
 use crate::sys::notice;
 
@@ -207,8 +207,7 @@ impl RecvOperand for Signals {
 ///   is pending is merged with it. Signals that come at the same time are in the order of their
 ///   numbers.
 /// - A future of `recv_async` that is dropped after it has received a signal puts it back. If the
-///   same signal has come since, both are pending, and another signal that finds the channel full
-///   is lost.
+///   same signal has come since, the two are merged.
 /// - Each of several receivers for a signal gets it.
 /// - A signal that was ignored is received too, and ignored again afterwards. A program that
 ///   honours `nohup` calls [`is_ignored`] before.
@@ -256,7 +255,7 @@ pub fn notify(signals: &[Signal]) -> io::Result<Signals> {
         }
     }
     let all = signals.iter().fold(0, |all, s| all | notice::bit(s.0));
-    let (sender, receiver) = chan(all.count_ones() as usize);
+    let (sender, receiver) = chan_of_each_once(all.count_ones());
     let listening = listen(all, move |number| sender.try_send_once(Signal(number)))?;
     sched::give_way();
     Ok(Signals {

@@ -89,6 +89,29 @@ fn of_many_signals_at_once_each_number_comes_once_and_none_is_lost() {
 
 /// A signal stack of std has room for two or three nested handlers.
 #[test]
+fn signal_that_a_dropped_future_puts_back_is_merged_and_costs_no_other_its_room() {
+    let all = [Signal::ALRM, real_time(0), real_time(11)];
+    let signals = notify(&all);
+    let futures = all[..2].iter().map(|signal| {
+        let mut future = Box::pin(signals.recv_async());
+        assert!(poll_once(future.as_mut(), Waker::noop()).is_pending());
+        raise(*signal);
+        until_told();
+        future
+    });
+    let futures: Vec<_> = futures.collect();
+    // Both signals come again before the futures, which have received them, are dropped.
+    all[..2].iter().copied().for_each(raise);
+    until_told();
+    drop(futures);
+    raise(all[2]);
+    until_told();
+    let mut pending: Vec<_> = signals.try_iter().collect();
+    pending.sort_unstable();
+    assert_eq!(pending, all);
+}
+
+#[test]
 fn signals_that_reach_a_thread_at_once_need_the_stack_of_one_handler() {
     everywhere(|_: Way| {
         let all: Vec<_> = (12..=27).map(real_time).collect();

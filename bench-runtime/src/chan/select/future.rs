@@ -133,7 +133,7 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
         if matches!(wait, Wait::Poll) {
             break run_channels(&mut cases, &mut entries, None, Wait::Poll);
         }
-        let woke_itself = woken.chan().is_some_and(|chan| chan.holds(()));
+        let woke_itself = woken.chan().is_some_and(|chan| chan.core().len() != 0);
         match run_channels(&mut cases, &mut entries, Some(&woken), wait) {
             Some(taken) if taken.index == L::LEN => {}
             other => break other,
