@@ -3,6 +3,8 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
@@ -65,26 +67,55 @@ pub(crate) fn is_killed_for(calls: &[libc::c_long]) -> bool {
     matches!(child.and_then(wait), Ok(Err(Signal::SIGSYS)))
 }
 
+/// How long [`end_all`] waits at most. A child that the kernel does not end by then is left to the
+/// study, which ends the whole process group.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// Kills and reaps the remaining children. Blocks the thread until they have ended.
 pub(crate) fn end_all() {
-    loop {
+    let deadline = Instant::now() + END_LIMIT;
+    while Instant::now() < deadline {
         // Children that have ended are reaped before any is killed, because the id of a reaped
         // child may belong to another process.
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => {}
-            Ok(_) => continue,
+            Ok(_) | Err(Errno::EINTR) => continue,
             Err(_) => return,
         }
-        let children =
-            std::fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id()))
-                .unwrap_or_default();
-        let pids = children
-            .split_whitespace()
-            .filter_map(|word| word.parse().ok());
-        for pid in pids.map(Pid::from_raw) {
+        for pid in children() {
             let _ = kill(pid, Signal::SIGKILL);
         }
-        let _ = waitpid(None, None);
+        // The kernel's list may lack a child while another one ends, so this waits for a while
+        // only, and then looks again.
+        thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// The children of this process: all that the kernel lists for its main thread, which is the only
+/// one, or a search of `/proc` if the kernel has no such list.
+fn children() -> Vec<Pid> {
+    let own = std::process::id();
+    match std::fs::read_to_string(format!("/proc/self/task/{own}/children")) {
+        Ok(list) => list
+            .split_whitespace()
+            .filter_map(|word| word.parse().ok().map(Pid::from_raw))
+            .collect(),
+        Err(_) => children_by_search(own),
+    }
+}
+
+/// The processes whose parent is `parent`.
+fn children_by_search(parent: u32) -> Vec<Pid> {
+    let of = |entry: std::fs::DirEntry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // After the name, which may contain any character: the state and the parent.
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let found = rest.split(' ').nth(1)?.parse() == Ok(parent);
+        found.then(|| Pid::from_raw(pid))
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(of).collect()
 }
 
 pub(crate) fn only_thread() -> Result<(), Failure> {
@@ -98,5 +129,22 @@ pub(crate) fn only_thread() -> Result<(), Failure> {
         Err(error) => unshare(CloneFlags::CLONE_THREAD).map_err(|errno| {
             Failure::failed(format!("counting this process's threads: {error}; {errno}"))
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn children_are_found_without_the_kernels_list() {
+        let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_raw(cat.id().cast_signed());
+        assert!(children_by_search(std::process::id()).contains(&pid));
+        assert!(!children_by_search(cat.id()).contains(&pid));
+        drop(cat.stdin.take());
+        cat.wait().unwrap();
+        assert!(!children_by_search(std::process::id()).contains(&pid));
     }
 }

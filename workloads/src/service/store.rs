@@ -63,6 +63,7 @@ pub(super) fn start(delays: Delays) -> anyhow::Result<SocketAddr> {
         poller,
         timer,
         armed: None,
+        accepts_again: None,
         values: HashMap::new(),
         reads: 0,
         connections: Vec::new(),
@@ -84,6 +85,8 @@ struct Store {
     poller: Epoll,
     timer: TimerFd,
     armed: Option<Instant>,
+    /// When connections are accepted again, if the process had no descriptor for one.
+    accepts_again: Option<Instant>,
     values: HashMap<Vec<u8>, Vec<u8>>,
     reads: u64,
     /// By number. The numbers of closed connections are in `free`.
@@ -108,7 +111,11 @@ impl Store {
     fn serve(&mut self) -> anyhow::Result<()> {
         let (mut events, mut block) = ([EpollEvent::empty(); 64], vec![0; 16 << 10]);
         loop {
-            let count = match self.poller.wait(&mut events, EpollTimeout::NONE) {
+            let limit = match self.accepts_again {
+                None => EpollTimeout::NONE,
+                Some(_) => EpollTimeout::try_from(PAUSE)?,
+            };
+            let count = match self.poller.wait(&mut events, limit) {
                 Err(nix::errno::Errno::EINTR) => continue,
                 count => count.context("waiting for events")?,
             };
@@ -120,6 +127,7 @@ impl Store {
                 }
             }
             self.send_due()?;
+            self.end_pause()?;
         }
     }
 
@@ -128,11 +136,8 @@ impl Store {
             let stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(_) => {
-                    // No descriptor is free until a connection is closed.
-                    thread::sleep(PAUSE);
-                    return Ok(());
-                }
+                // No descriptor is free until a connection is closed. The others are served.
+                Err(_) => return self.pause_accepting(),
             };
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
@@ -155,6 +160,28 @@ impl Store {
                 None => self.connections.push(connection),
             }
         }
+    }
+
+    fn pause_accepting(&mut self) -> anyhow::Result<()> {
+        self.accepts_again = Some(Instant::now() + PAUSE);
+        self.listen_for(EpollFlags::empty())
+    }
+
+    fn end_pause(&mut self) -> anyhow::Result<()> {
+        match self.accepts_again {
+            Some(end) if end <= Instant::now() => {
+                self.accepts_again = None;
+                self.listen_for(EpollFlags::EPOLLIN)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn listen_for(&self, events: EpollFlags) -> anyhow::Result<()> {
+        let mut event = EpollEvent::new(events, LISTENER);
+        self.poller
+            .modify(&self.listener, &mut event)
+            .context("changing the listener's events")
     }
 
     /// Reads commands and sends due answers. An error only ends the connection.

@@ -13,7 +13,7 @@ use crate::measure::{Meter, Starts};
 
 pub(crate) trait Pool {
     const PROCESSES: bool;
-    /// The most unfinished jobs for each worker; one worker may have one more.
+    /// The most unfinished jobs for each worker.
     const IN_FLIGHT: usize;
     /// 0 at first.
     type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;
@@ -95,10 +95,10 @@ fn jobs<P: Pool>(
         checksum += meter.time(|| -> Result<u64, Failure> {
             let mut sum = 0;
             for number in 0..count {
-                workers.submit(number)?;
                 if number >= window {
                     sum += workers.take()?;
                 }
+                workers.submit(number)?;
             }
             for _ in 0..count.min(window) {
                 sum += workers.take()?;
@@ -134,4 +134,71 @@ fn first_instruction<P: Pool>(pool: &P, order: &Order) -> Result<Outcome, Failur
     })?;
     drop(workers);
     Ok(starts.outcome(meter.finish(), checksum))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue;
+    use std::collections::VecDeque;
+
+    /// A pool without workers: a job is done when its result is taken.
+    #[derive(Default)]
+    struct Counting {
+        most: Arc<AtomicU64>,
+    }
+
+    struct Jobs {
+        job: Chunk,
+        given: VecDeque<u64>,
+        most: Arc<AtomicU64>,
+    }
+
+    impl Pool for Counting {
+        const PROCESSES: bool = false;
+        const IN_FLIGHT: usize = 2;
+        type Shared = Arc<AtomicU64>;
+        type Workers = Jobs;
+
+        fn start(&self, _workers: usize, job: Chunk) -> Result<Jobs, Failure> {
+            Ok(Jobs {
+                job,
+                given: VecDeque::new(),
+                most: self.most.clone(),
+            })
+        }
+
+        fn shared(&self) -> Result<Self::Shared, Failure> {
+            Ok(Arc::default())
+        }
+    }
+
+    impl Workers for Jobs {
+        fn submit(&mut self, number: u64) -> Result<(), Failure> {
+            self.given.push_back(number);
+            let given = self.given.len() as u64;
+            self.most.fetch_max(given, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn take(&mut self) -> Result<u64, Failure> {
+            Ok((self.job)(self.given.pop_front().unwrap()))
+        }
+    }
+
+    #[test]
+    fn no_more_jobs_are_unfinished_than_the_pool_allows() {
+        for tasks in [1, 5, 6, 7, 50] {
+            let order = Order {
+                workload: catalogue::find("spawn.batch").unwrap(),
+                parameters: [("tasks_count".to_owned(), tasks)].into(),
+                iterations: 2,
+                cpus: 3,
+            };
+            let pool = Counting::default();
+            let outcome = run(&pool, &order).unwrap();
+            assert_eq!(outcome.checksum, tasks * (tasks + 1));
+            assert_eq!(pool.most.load(Ordering::Relaxed), tasks.min(6));
+        }
+    }
 }

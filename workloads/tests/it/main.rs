@@ -1,6 +1,7 @@
 //! The lane program as the study uses it: a process that speaks JSON lines.
 
 mod answer;
+mod backend;
 mod cells;
 mod memory;
 mod program;
