@@ -6,16 +6,18 @@
 //! 1. If the buffer is not empty, no receiver waits; if it has room, no sender waits. Two kinds of
 //!    waiters do not count: those whose ticket another thread has claimed, and those of a select
 //!    that both sends and receives on this channel.
-//! 2. A closed channel has no waiters, and its buffer only shrinks. Only a value that is put back
-//!    ([`super::put_back`]) adds to the buffer or to the senders' queue.
+//! 2. The queues of a closed channel are empty, and its buffer only shrinks. An exception are
+//!    values that are put back ([`super::put_back`]): they go to the buffer or to the senders'
+//!    queue.
 //! 3. The `len` elements from `head` on, in a ring of `cap`, are initialised.
 //!
 //! # The hand-off
 //!
-//! A waiter's `elem` points to the value to send, or to the place for the value to receive. Either
-//! is on the parked stack or in a future. The thread that dequeues the waiter moves the value, sets
-//! [`PASSED`] in the waiter's tag and readies the owner; a close sets [`CLOSED`] instead. If no
-//! waiter of a wait has one of these tags when the wait ends, the wait timed out.
+//! A waiter's `elem` points to the value to send, or to the place for the value to receive. The
+//! value or the place is on the parked stack or in a future. The thread that dequeues the waiter
+//! moves the value, sets [`PASSED`] in the waiter's tag and readies the owner; a close sets
+//! [`CLOSED`] instead. If no waiter of a wait has one of these tags when the wait ends, the wait
+//! timed out.
 //!
 //! # Rejected
 //!
@@ -34,7 +36,7 @@ use crate::util::quick_lock::RawQuickLock;
 pub(super) const PASSED: u32 = 1;
 /// In a waiter's tag: the channel was closed.
 pub(super) const CLOSED: u32 = 2;
-/// The tag of an entry in the senders' queue whose value was put back ([`super::put_back`]).
+/// The tag of an entry that [`super::put_back`] made in the senders' queue.
 pub(super) const RETURNED: u32 = 4;
 
 /// The seed is constant: if a schedule repeats, so do the picks of `select`.
@@ -149,9 +151,9 @@ pub(crate) struct Core {
 const _: () = assert!(std::mem::offset_of!(Core, buffer) == LINE);
 
 impl Core {
-    /// The layout of the allocation, and the offset of the buffer from the header. The header is
-    /// aligned here, unless an element needs more than a cache line: allocators are slow for
-    /// alignments above their own.
+    /// The layout of the allocation, and the offset of the buffer from the header. Allocators are
+    /// slow for alignments above their own. So the allocation has room for [`Self::allocate`] to
+    /// align the header to a cache line. If an element needs more than that, the allocator aligns.
     fn layout(elem: Layout, cap: u32) -> (Layout, usize) {
         let too_large = "chan: the buffer would be larger than the address space";
         let bytes = elem
@@ -210,9 +212,9 @@ impl Core {
         }
     }
 
-    /// Drops one handle of a side, but not the last: returns true, and the caller closes the
-    /// channel and calls [`Self::abandon`]. A handle is made only from another, so the last stays
-    /// the last.
+    /// Drops a handle of a side and returns false. The last handle is not dropped: this returns
+    /// true, and the caller closes the channel and calls [`Self::abandon`]. A handle is made only
+    /// from another, so the last stays the last.
     pub(super) fn release(&self, side: Side) -> bool {
         // Acquire: the last handle sees all that the others did with the channel.
         let mut handles = self.handles.load(Ordering::Acquire);

@@ -35,7 +35,7 @@ pub struct Receiver<T> {
 unsafe impl<T: Send> Send for Receiver<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Receiver<T> {}
-// A panic elsewhere does not damage a channel: no foreign code runs under its lock.
+// A panic of the program does not damage a channel: none of its code runs under the lock.
 impl<T> UnwindSafe for Receiver<T> {}
 impl<T> RefUnwindSafe for Receiver<T> {}
 

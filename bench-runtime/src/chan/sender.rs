@@ -33,7 +33,7 @@ pub struct Sender<T> {
 unsafe impl<T: Send> Send for Sender<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Sender<T> {}
-// A panic elsewhere does not damage a channel: no foreign code runs under its lock.
+// A panic of the program does not damage a channel: none of its code runs under the lock.
 impl<T> UnwindSafe for Sender<T> {}
 impl<T> RefUnwindSafe for Sender<T> {}
 

@@ -364,7 +364,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     ///
-    /// The same.
+    /// As for [`Self::wait_to_send`].
     #[inline(never)]
     unsafe fn wait_to_recv(&self) -> Option<T> {
         let mut place = MaybeUninit::<T>::uninit();

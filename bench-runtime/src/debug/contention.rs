@@ -32,7 +32,7 @@ static RATES: Rates = Rates {
     mutex: AtomicU32::new(0),
 };
 
-/// By the calls on the stack, the innermost first.
+/// The key is the calls on the stack, the innermost first.
 type Samples = Lock<BTreeMap<Vec<u64>, Sum>>;
 
 static BLOCK: Samples = Lock::new(BTreeMap::new());
@@ -275,7 +275,7 @@ fn record(samples: &Samples, sum: Sum) {
     samples.lock().entry(calls).or_default().add(sum);
 }
 
-/// In a lock's waiter: the time at which the wait began.
+/// The time at which a wait began, as the waiter of a lock holds it.
 #[inline]
 pub(crate) fn since(now_ns: u64) -> *mut () {
     ptr::without_provenance_mut(now_ns as usize)

@@ -9,18 +9,17 @@
 //! |                                      | I4 status Waiting, then `context`: watched to saved: the data is valid |
 //! |                                      | I4 else it was readied: drop the data     |
 //!
-//! If I2 has read a write of R4, I4 sees that the goroutine was readied: by I3, and the light
-//! barrier before R2, I4 sees the status Runnable or a later one. If the goroutine waits again
-//! already, I4 sees the store of R3 in `context`. A park stores `context` without the watch, and
-//! only one thread at a time inspects. R1, the ready, is in the table of
-//! [`crate::goroutine::stacks`].
+//! If I2 has read a write of R4, then by I3 and the light barrier before R2, I4 sees the status
+//! Runnable or a later one. If the later status is Waiting again, I4 sees that `context` is not
+//! watched: a park stores `context` without the watch, and only one thread at a time inspects. R1,
+//! the ready, is in the table of [`crate::goroutine::stacks`].
 //!
 //! Other threads may write or free the memory that I2 reads: a stack, a mutex, a name. So the
 //! kernel reads it, and before I4 only the kernel follows an address that was read. A name is valid
 //! if the record is still that goroutine's, and still points to the name.
 //!
-//! An inspection interrupts each CPU once for [`BATCH`] goroutines (the barrier). Another
-//! inspection waits for one batch.
+//! The barrier of a batch interrupts each CPU once. Another inspection waits until the batch is
+//! read.
 
 use std::borrow::Cow;
 use std::mem::offset_of;
@@ -39,7 +38,8 @@ use crate::stack::{Stack, StackHeader, WaitObject, header_of, sweep};
 use crate::sys::own_memory::Reading;
 use crate::util::lock::Lock;
 
-/// The goroutines in a batch, which takes one heavy barrier. SPEED.md has its cost.
+/// The largest number of goroutines in a batch, which takes one heavy barrier. SPEED.md has its
+/// cost.
 pub(crate) const BATCH: usize = 256;
 /// The most bytes that are read of a stack, from its innermost frame, or of a name. Chosen, not
 /// measured.
@@ -55,13 +55,13 @@ pub(crate) struct Seen<'a> {
     pub(crate) reason: WaitReason,
     pub(crate) site: Option<&'static Location<'static>>,
     pub(crate) name: Option<Cow<'a, str>>,
-    /// Null if it waits for none.
+    /// The object for which `g` waits; null if there is none.
     pub(crate) object: *const (),
-    /// The goroutine that holds the mutex that it waits for, or that it joins.
+    /// The goroutine that `g` joins, or that holds the mutex for which `g` waits.
     pub(crate) held_by: Option<u64>,
-    /// `None` if it was not suspended, or continued meanwhile.
+    /// `None` if `g` was not suspended, or continued meanwhile.
     pub(crate) stack: Option<Copied<'a>>,
-    /// Whether the sweep had claimed it, so that its stack could not be read.
+    /// Whether the sweep had claimed `g`, so that its stack could not be read.
     pub(crate) is_claimed: bool,
 }
 
@@ -103,7 +103,7 @@ struct Inspected {
 struct Watched {
     stack: Stack,
     saved: usize,
-    /// The address from which the bytes at `saved` are read.
+    /// Where the bytes of `saved` are read: there, or in the cell of a compacted stack.
     place: usize,
     index: usize,
     /// If the holder of a mutex is read: the address of the mutex, the address at which it is read,
@@ -192,7 +192,7 @@ impl Inspection {
         seen.name = name.map(String::from_utf8_lossy);
         let Some(watched) = &one.watched else {
             // A waiting goroutine that is not watched: it is about to leave its stack, the sweep
-            // has claimed it, or its stack is foreign.
+            // has claimed it, its stack is foreign, or it continued and waits again.
             if one.status == Status::Waiting && !one.g.has_flag(FLAG_COMPACTED) {
                 let header = header_of_started(one.g);
                 seen.object = header.map_or(ptr::null(), |header| header.wait_object.get());
@@ -252,7 +252,8 @@ impl Inspected {
     fn of(g: &'static Goroutine) -> Self {
         Self {
             g,
-            // Acquire: pairs with the Release at its spawn; the site is not older.
+            // Acquire: pairs with the Release in `newproc::begin`: the site below is not that of an
+            // earlier goroutine.
             id: g.id.load(Ordering::Acquire),
             status: g.status(),
             reason: WaitReason::from_u8(g.head.reason.load(Ordering::Relaxed)),
@@ -429,7 +430,7 @@ mod tests {
     #[test]
     fn a_compacted_stack_is_read_in_its_cell_and_stays_there() {
         let builder = Runtime::builder().compact_stacks(Duration::from_millis(20));
-        // SAFETY: as above. Not on every kernel.
+        // SAFETY: as above. The build fails on some kernels.
         let Ok(runtime) = (unsafe { builder.build() }) else {
             return;
         };

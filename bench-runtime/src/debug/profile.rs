@@ -47,8 +47,7 @@ pub struct StackGroup {
     /// once a second.
     pub parked_for: Range<Duration>,
     /// The calls, the innermost first. Of the runtime, only the function that the program called.
-    /// Empty for goroutines that run, that have not started, or that ran each time that they were
-    /// read.
+    /// Empty for goroutines that do not wait, and for those whose stacks could not be read.
     pub frames: Vec<Frame>,
 }
 

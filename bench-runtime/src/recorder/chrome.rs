@@ -162,7 +162,7 @@ fn place_of(track: &Track) -> Place {
 }
 
 impl<W: Write> Writer<'_, W> {
-    /// `rest` is the text after its place.
+    /// `rest` is the text after the place.
     fn event(&mut self, phase: char, at: Place, rest: fmt::Arguments<'_>) -> io::Result<()> {
         let comma = if self.begun { "," } else { "" };
         self.begun = true;
@@ -345,7 +345,7 @@ impl<W: Write> Writer<'_, W> {
             .flat_map(|track| track.events.iter().map(|&event| (place_of(track), event)))
             .filter(|(_, event)| matches!(event.kind, Kind::Spawn | Kind::Ready | Kind::Run))
             .collect();
-        // Of two events at one time the one that readies a goroutine is first.
+        // Of two events at the same time, the event that readies a goroutine comes first.
         events.sort_by_key(|(_, event)| (event.at_ns, event.kind == Kind::Run));
         let mut waiting: BTreeMap<u64, (Place, Event)> = BTreeMap::new();
         let mut number = 0u64;

@@ -69,6 +69,7 @@ impl Level {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) level: AtomicU8,
+    /// Events of threads that hold no P.
     pub(crate) others: Lock<Ring>,
     sample: Sample,
 }

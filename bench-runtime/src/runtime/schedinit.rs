@@ -64,8 +64,8 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
     let entries = Entries {
         machine: machine_main,
         goroutine: goroutine_main,
-        idles: fake_time::advance,
-        rests: check_at_rest,
+        on_idle: fake_time::advance,
+        on_rest: check_at_rest,
         thread_ends: shutdown::thread_ends,
     };
     let shared = Shared::new(settings, (Procs::new(is_fixed), default_class), entries)?;

@@ -64,8 +64,8 @@ pub(crate) fn set_thread_machine(m: Option<ThisM>) {
     MACHINE.set(m);
 }
 
-/// For a goroutine on another stack than its slot. `None` on a plain thread, and on an M's own
-/// stack.
+/// For a goroutine that runs on another stack than its own. `None` on a plain thread, and on an M's
+/// own stack.
 #[cold]
 #[inline(never)]
 fn header_off_slot() -> Option<&'static StackHeader> {

@@ -2,25 +2,26 @@
 //!
 //! The order of the search, at each pick on its own stack:
 //!
-//! 1. the P is given up if GOMAXPROCS shrank. Else a hog runs, if it is the hogs' turn. Else the
-//!    P goes to an M that queues for one, if this M has had the P for as long as the other one
-//!    had its last;
-//! 2. the P's due timers;
-//! 3. once in [`SCHED_TICKS`] picks, so that none starves: the low class every other time, then
-//!    the normal one, in the global queue and then by step 5;
+//! 1. the P is given up if GOMAXPROCS shrank. Else a hog runs, if it is the hogs' turn. Else the P
+//!    goes to an M that queues for one, if this M has had its P for as long as the other M had its
+//!    last. This is checked once in [`SCHED_TICKS`] picks, and while this M has only hogs;
+//! 2. this P's due timers;
+//! 3. once in [`SCHED_TICKS`] picks, so that no goroutine starves: in the global queue the low
+//!    class, every other time and while there are no hogs, then the normal class; then step 5;
 //! 4. the high class;
 //! 5. `run_next`, in the time slice of its chain, then the P's queue; in a pinned runtime the M's
 //!    inbox and list too;
-//! 6. the global queue, a share of the normal class; a hog;
+//! 6. the global queue, a share of the normal class; a hog. If there is none, the P goes to an M
+//!    that queues for one;
 //! 7. the netpoller, without waiting;
 //! 8. in a pinned runtime, a short spin for the inbox; then other Ps, spinning, if not too many
 //!    Ms do; and their due timers;
 //! 9. the low class;
 //! 10. rest: steps S1 to S4 of [`super::idle`].
 //!
-//! Steps 3 to 6 are in [`super::pick`]. A goroutine that parks does step 5 alone, on its own
-//! stack ([`super::pick::pick_fast`]). It switches to g0 if that finds none, every
-//! [`SCHED_TICKS`] picks, or when the P is given notice.
+//! Steps 3 to 6 are in [`super::pick`]. A goroutine that parks does step 5 alone, on its own stack
+//! ([`super::pick::pick_fast`]). It switches to g0 if step 5 finds none, every [`SCHED_TICKS`]
+//! picks, when the P is given notice, and while goroutines of the high class wait.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -59,9 +60,9 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
             wake::stop_spinning(shared, m.machine());
             return Some(g);
         }
-        let only_long = || m.queues().has_preempted() && !m.has_short_work() && p.queue.is_empty();
+        let only_hogs = || m.queues().has_preempted() && !m.has_short_work() && p.queue.is_empty();
         if shared.idle.p_waiters_count() != 0
-            && (turn || only_long())
+            && (turn || only_hogs())
             && give_turn_to_p_waiter(shared, m, p, turn)
         {
             continue;
@@ -81,19 +82,19 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
         if poll::poll_net(shared, m, p) {
             continue;
         }
-        // Before it counts as spinning: a spinning M that finds work must wake
-        // another.
+        // The first spin of step 8. This M does not count as spinning yet: one that does must wake
+        // another when it finds work.
         if scheduler::rest(m, p, || sees_work(shared, m)) {
             continue;
         }
-        if let Some(g) = pick_abroad(shared, m, p) {
+        if let Some(g) = pick_elsewhere(shared, m, p) {
             wake::stop_spinning(shared, m.machine());
             return Some(g);
         }
         if p.has_work() || m.has_pinned_work() {
             continue;
         }
-        if (shared.entries.idles)(shared) {
+        if (shared.entries.on_idle)(shared) {
             continue;
         }
         rest(shared, m, p);
@@ -101,7 +102,7 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
 }
 
 /// Steps 8 and 9.
-fn pick_abroad(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
+fn pick_elsewhere(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let busy = (shared.procs() as u32).saturating_sub(shared.idle.processors_count());
     let spins = m.spinning.load(Ordering::Relaxed);
     let may_spin = spins || 2 * shared.idle.spinning_count.load(Ordering::Relaxed) < busy;
@@ -125,9 +126,9 @@ fn pick_abroad(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static G
     shared.global.pop_one(GlobalClass::Low)
 }
 
-/// Gives the P to the first M that queues for one, if this M has had it for as long as that M had
-/// its last. By time: if picks counted, an M with a hog would get nearly all of it. `turn`:
-/// called because of the number of picks.
+/// Gives the P to the first M that queues for one, if this M has had the P for as long as that M
+/// had its last. If picks were counted instead, an M with a hog would get nearly all of the time.
+/// `turn`: [`SCHED_TICKS`] picks have passed.
 fn give_turn_to_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, turn: bool) -> bool {
     let own = p.own();
     let held_ns = m.holds_for_ns();
@@ -144,7 +145,7 @@ fn give_turn_to_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, turn: bool
     give_to_first_p_waiter(shared, m, p, &mut lists)
 }
 
-/// There is no work for the P.
+/// For a P without work.
 fn give_to_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     m.end_turn(0);
     give_to_first_p_waiter(shared, m, p, &mut shared.idle.lock())
@@ -160,7 +161,7 @@ fn give_to_first_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, lists: &m
     true
 }
 
-/// Step 10, S1. [`wait_for_processor`] does the other steps.
+/// Step 10, S1 for the P. [`wait_for_processor`] does S1 for the spinning, and S2 to S4.
 fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     let now = clock::now_ns();
     p.trim_stacks((now / 1_000_000) as u32);
@@ -174,13 +175,13 @@ fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     shared.idle.release(&mut lists, p.processor()); // S1
 }
 
-/// S1 to S4 of [`super::idle`]. An M with goroutines that only it may run queues for a P; others
-/// sleep. Blocks the thread.
+/// S1 to S4 of [`super::idle`], after the P was released. An M with goroutines that only it may run
+/// queues for a P; other Ms sleep. Blocks the thread.
 fn wait_for_processor(shared: &'static Shared, m: ThisM) {
     m.resting.store(true, Ordering::Relaxed);
     wait_resting(shared, m);
     m.resting.store(false, Ordering::Relaxed);
-    // Only a sleep that ended by the inbox could have been a spin.
+    // Only if the inbox ended the sleep, a spin for the inbox could have replaced it.
     let rested_ns = match m.has_inbox() {
         true => clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed),
         false => u64::MAX,
@@ -191,7 +192,7 @@ fn wait_for_processor(shared: &'static Shared, m: ThisM) {
 fn wait_resting(shared: &'static Shared, m: ThisM) {
     let was_spinning = shared.idle.end_spinning(m.machine()); // S1
     let keeps_time = claim_polling(shared, m);
-    // With goroutines that only it may run it queues for a P.
+    // An M with goroutines that only it may run queues for a P instead.
     let polls = keeps_time || (m.awaited_netpoll().is_some() && !m.has_pinned_work());
     let polls = polls.then(|| m.begin_polling());
     barrier::heavy(); // S2
@@ -221,7 +222,7 @@ fn wait_resting(shared: &'static Shared, m: ThisM) {
     }
     lists.machines.push_back(m.machine());
     drop(lists);
-    (shared.entries.rests)(shared);
+    (shared.entries.on_rest)(shared);
     m.sleep();
 }
 
@@ -238,7 +239,7 @@ fn sees_work(shared: &'static Shared, m: ThisM) -> bool {
 fn claim_polling(shared: &'static Shared, m: ThisM) -> bool {
     let first = shared.first_timer_ns();
     if first <= shared.now_ns() && shared.idle.processors_count() == 0 {
-        // A running M or sysmon fires it. A wait here would return at once, again and again.
+        // A running M or sysmon fires the timer. A wait here would return at once, again and again.
         return false;
     }
     (shared.netpoll.waiters_count() != 0 || first != u64::MAX)
@@ -262,7 +263,7 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
         if shared.is_stopping() || m.has_pinned_work() {
             return cease_polling(shared, m, keeps_time);
         }
-        // Others are woken before it: leaving the netpoller costs more.
+        // Other Ms are woken before this one: leaving the netpoller costs more.
         lists.machines.push_front(m.machine());
     }
     // The claim came before the heavy barrier of S2. So a thread that has armed an earlier timer
@@ -298,17 +299,18 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
                 .record(event::Kind::Netpoll, ready.len() as u64, 0);
         }
         poll::ready_all(shared, m, p, &mut ready);
-        // No M waits in the netpoller while this one runs, mostly for a short time; else sysmon
-        // polls.
+        // While this M runs goroutines, no M waits in the netpoller. If that takes long, sysmon
+        // polls; in an eager runtime another M is woken at once.
         if due && shared.eager.load(Ordering::Relaxed) {
             wake::wake_one(shared);
         }
     }
-    // Without a P: the goroutines that it found must not wait for one.
+    // If there was no P: the goroutines that were found must not wait until this M has one.
     ready.drain(..).for_each(super::readied::ready);
     *shared.poller.found.lock() = ready;
     if is_taken {
-        // By another thread: the wake has come or will come, or the M queues for a P.
+        // Another thread took this M off the list: the wake has come or will come, or the M queues
+        // for a P.
         m.sleep();
     }
 }

@@ -38,13 +38,13 @@ pub(crate) struct GlobalQueue {
 }
 
 impl GlobalQueue {
-    /// At some moment just before.
+    /// The length at some moment just before.
     #[inline(always)]
     pub(crate) fn len(&self, class: GlobalClass) -> usize {
         self.lens[class as usize].load(Ordering::Relaxed)
     }
 
-    /// At some moment just before.
+    /// True if each list was empty when its length was read. The lengths are read one by one.
     pub(crate) fn is_empty(&self) -> bool {
         self.lens.iter().all(|len| len.load(Ordering::Acquire) == 0)
     }
@@ -64,7 +64,7 @@ impl GlobalQueue {
         self.with(GlobalClass::Normal, |list| list.append(batch));
     }
 
-    /// The links of the goroutines may then be reused.
+    /// Forgets all goroutines, without unlinking them one by one. Their links may then be reused.
     pub(crate) fn clear(&self) {
         for class in GlobalClass::ALL {
             self.with(class, |list| *list = List::new());

@@ -25,8 +25,8 @@ use crate::stack::{Stack, StackHeader, fiber};
 use crate::util::panic::without_panic;
 
 /// How many fresh goroutines may run before a joiner that is in `run_next`. Mostly the joiner has
-/// started a batch: if it ran after each of them, each would cost two switches and a stack. As
-/// many as a chain through `run_next` may have between two readings of the clock.
+/// spawned a batch: if it ran after each goroutine of the batch, each would cost two switches and a
+/// stack. The number is that of picks of `run_next` between two readings of the clock.
 const AHEAD: u32 = STREAK_CHECK;
 
 pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
@@ -46,7 +46,7 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
         if dropped {
             drop_outcome(g);
         }
-        // After the outcome, whose destructor may use them.
+        // After the outcome: its destructor may use goroutine-locals.
         locals::drop_all(header, g);
         let mut p;
         (m, p) = enter_for_good(header);
@@ -65,7 +65,7 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
         match next.inspect(|_| ahead -= 1).or_else(|| pick_fast(m, p)) {
             // It takes over the stack, and the ended one's place in the count of started
             // goroutines.
-            Some(next) if is_fresh_alike(m, next, header) => {
+            Some(next) if can_take_stack(m, next, header) => {
                 if scheduler::starts_apart(m, next, 1) {
                     end_on_g0(header, m, p, ptr::from_ref(next) as usize);
                 }
@@ -81,7 +81,7 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
             }
             Some(next) => {
                 m.count_started(-1);
-                // The record of the current one may belong to another goroutine.
+                // The record of the ended goroutine may belong to another one by now.
                 m.current.store(None, Ordering::Relaxed);
                 // Our stack returns to the cache after the next goroutine has its own.
                 let context = ready_context(m, p, next);
@@ -102,7 +102,7 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
 }
 
 #[inline(always)]
-fn is_fresh_alike(m: ThisM, g: &Goroutine, header: &'static StackHeader) -> bool {
+fn can_take_stack(m: ThisM, g: &Goroutine, header: &'static StackHeader) -> bool {
     g.context.load(Ordering::Acquire) == FRESH
         && m.shared().stack_class(g) == Stack::from_header(ptr::NonNull::from(header)).class()
 }
@@ -124,7 +124,7 @@ fn jump_to_g0(m: ThisM, request: usize) -> ! {
     if let Some(p) = m.held()
         && p.recorder.watches(SWITCHES)
     {
-        // Without its number: its record may belong to another goroutine.
+        // Without the goroutine's number: its record may belong to another one by now.
         p.recorder.record(Kind::End, 0, 0);
     }
     m.current.store(None, Ordering::Relaxed);
@@ -182,7 +182,7 @@ fn finish(
             (m, p, locked, ptr::null())
         }
         waiting => {
-            // SAFETY: by the table of `join`, else it is a parkable's head.
+            // SAFETY: by the table of `join`, any other value is a parkable's head.
             let who =
                 unsafe { Parkable::from_head(ptr::NonNull::new_unchecked(waiting as *mut _)) };
             readied::ready_inside(m, p, who);

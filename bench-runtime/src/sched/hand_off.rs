@@ -67,9 +67,9 @@ pub(super) fn handle_notice(shared: &'static Shared, m: ThisM, p: ThisP) -> bool
         retire(shared, p.processor());
         return false;
     }
-    // Under the lock no P becomes idle or held between the check and the change. Another P could
-    // steal by compare-exchange while this one pops by plain stores.
     p.recorder.follow_level(&shared.recorder);
+    // Under the lock no P becomes idle or held between the check and the change. Otherwise another
+    // P could steal by compare-exchange while this one pops by plain stores.
     let lists = shared.idle.lock();
     let is_other = |other: &Processor| {
         !ptr::eq(other, p.processor()) && other.status() != ProcessorStatus::Dead
@@ -121,14 +121,14 @@ pub(super) fn hand_off(shared: &'static Shared, p: &'static Processor) {
     // Some M must wait for descriptors and timers.
     let unwatched = !shared.poller.is_taken()
         && (shared.netpoll.waiters_count() != 0 || shared.first_timer_ns() != u64::MAX);
-    let nobody_looks = shared.idle.processors_count() == 0 && shared.idle.claim_spinning();
-    if nobody_looks || unwatched {
-        return wake::start_machine(shared, &mut lists, p, nobody_looks);
+    let needs_spinner = shared.idle.processors_count() == 0 && shared.idle.claim_spinning();
+    if needs_spinner || unwatched {
+        return wake::start_machine(shared, &mut lists, p, needs_spinner);
     }
     shared.idle.release(&mut lists, p);
 }
 
-/// Inside the runtime.
+/// Only inside the runtime.
 pub(crate) fn give_up_processor(shared: &'static Shared, m: ThisM) {
     if let Some(p) = m.held() {
         m.release_p();

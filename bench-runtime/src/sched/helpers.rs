@@ -1,6 +1,6 @@
 //! Helpers: plain threads that run the blocking calls of goroutines, and drop closures that no
-//! goroutine can run. Each job gets a helper at once: in a queue it might wait for a job behind
-//! it.
+//! goroutine can run. Each job gets a helper at once: if jobs were queued, one might wait for a job
+//! behind it.
 //!
 //! A helper spins for its next job if its last waits were short, and an M that gave a job to a
 //! spinning helper spins for the result ([`crate::threads::spin`]). Only one helper spins at a
@@ -65,10 +65,10 @@ fn helper_main(shared: &'static Shared, first: Job) {
     }
 }
 
-/// Ends a goroutine that has not run, and for which there is no stack. A helper drops its
-/// closure, because destructors may park. If there is no room for a helper's thread, the closure
-/// is dropped here, and must not park. If too many helpers drop closures, the thread waits for
-/// one of them, for a time slice at most: that helper may wait for this thread.
+/// Ends a goroutine that has not run, and for which there is no stack. A helper drops its closure,
+/// because destructors may park. If there is no room for a helper's thread, the closure is dropped
+/// here, and must not park. If too many helpers drop closures, the thread first waits for one of
+/// them, but only for a time slice, because that helper may wait for this thread.
 #[cold]
 pub(crate) fn refuse_stack(
     shared: &'static Shared,
@@ -82,7 +82,7 @@ pub(crate) fn refuse_stack(
     unsafe fn abandon(refused: *mut ()) -> Option<Parkable> {
         // SAFETY: made from a box below, and run once.
         let refused = *unsafe { Box::from_raw(refused.cast::<Refused>()) };
-        // Blocked until its joiner has been readied: before that there is no deadlock.
+        // Counts as blocked until its joiner has been readied, so no deadlock is reported before.
         let Refused(_blocked, shared, g, error) = refused;
         readied::abandon(shared, g, Some(Box::new(error)));
         shared.refusing.fetch_sub(1, Ordering::Relaxed);

@@ -28,8 +28,8 @@ pub(crate) struct Hogs {
     sites: [AtomicU64; 16],
 }
 
-/// Made of the content, because the compiler may copy a location. Two sites with the same key
-/// share their credit.
+/// Made of the location's content, not its address, because the compiler may copy a location. Two
+/// sites with the same key share their credit.
 pub(super) fn key_of(site: &Location<'_>) -> u64 {
     // Cheap: the end of the path distinguishes files as well as the whole path.
     let end = site.file().as_bytes().last_chunk().copied();
@@ -61,7 +61,7 @@ impl Hogs {
         self.declare();
     }
 
-    /// Uses up some of the site's credit; false if it has none.
+    /// Takes 1 from the site's credit; false if it has none.
     pub(super) fn spend(&self, key: u64) -> bool {
         let spend = |entry| {
             let has_credit = entry & !CREDIT_MASK == key & !CREDIT_MASK && entry & CREDIT_MASK != 0;

@@ -44,7 +44,7 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
-    /// The place in `machines` of one to which no goroutine is pinned.
+    /// The place in `machines` of an M to which no goroutine is pinned.
     pub(super) fn vacant_machine(&self) -> Option<usize> {
         let is_vacant = |m: &&Machine| m.started_count() == 0 && !m.has_pinned_work();
         self.machines.iter().rposition(is_vacant)
@@ -130,7 +130,7 @@ impl Idle {
         p.set_status(status);
     }
 
-    /// For threads without the lock.
+    /// Stores the lengths for threads without the lock.
     fn publish(&self, lists: &Lists) {
         let (processors, p_waiters) = (lists.processors.len(), lists.p_waiters.len());
         // SeqCst: S1 before S2 also if the barriers are plain fences.

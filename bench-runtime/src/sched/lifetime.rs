@@ -13,11 +13,12 @@
 //! | `users` | the last user                                                |
 //! |---------|--------------------------------------------------------------|
 //! | 1       | checks; some record in use: to 0, the core stays             |
-//! | 0       | a thread with a record comes, to 1: it is the last user then |
+//! | 0       | a thread reaches the core by a record: to 1, the last user   |
 //! | 1       | checks; none in use: to [`GONE`], all is freed               |
 //!
-//! The exchange fails if another thread came meanwhile; that thread is then the last user. The
-//! timers of the Ps are used again, because handles of timers may outlive their runtime.
+//! The exchange to [`GONE`] fails if another thread became a user meanwhile; that thread is then
+//! the last user. The timers of the Ps are not freed but used again, because handles of timers may
+//! outlive their runtime.
 
 use std::sync::atomic::AtomicUsize;
 

@@ -65,8 +65,8 @@ pub(super) struct MachineQueues {
 }
 
 impl MachineQueues {
-    /// The former one goes to the end of the queue. Without an atomic exchange: only one thread
-    /// writes it.
+    /// The goroutine that was there goes to the end of the queue. No atomic exchange is needed:
+    /// only one thread writes `run_next`.
     #[inline(always)]
     pub(super) fn set_run_next(&self, g: &'static Goroutine) {
         let old = self.run_next.load(Ordering::Relaxed);
@@ -230,7 +230,7 @@ impl Machine {
         self.own.p_lock.borrow(ptr::from_ref(p).cast_mut(), f)
     }
 
-    /// Without its inbox and `run_next`.
+    /// The goroutines in its two lists; those in its inbox and `run_next` are not counted.
     pub(crate) fn queued_count(&self) -> usize {
         self.own.queues.runnable.len() + self.own.queues.preempted.len()
     }
@@ -296,7 +296,7 @@ impl Machine {
         self.has_short_work() || self.own.queues.has_preempted()
     }
 
-    /// The same, without hogs.
+    /// As [`Self::has_pinned_work`], without hogs.
     pub(super) fn has_short_work(&self) -> bool {
         self.has_inbox()
             || !self.own.queues.run_next.is_none(Ordering::Relaxed)
@@ -321,7 +321,7 @@ impl Machine {
         self.p_retaken.load(Ordering::Relaxed)
     }
 
-    /// The goroutine computed for long.
+    /// Its P was retaken from a hog, and it has had no P since.
     pub(super) fn was_preempted(&self) -> bool {
         self.is_p_retaken() && self.hogged.load(Ordering::Relaxed)
     }

@@ -105,8 +105,8 @@ pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     p.pop()
 }
 
-/// With a seeded order: turns the queue by a random number of places, and may
-/// put `run_next` into it.
+/// With a seeded order: rotates the queue by a random number of places, and may put `run_next` into
+/// it.
 #[cold]
 #[inline(never)]
 fn shuffle(m: ThisM, p: ThisP) {

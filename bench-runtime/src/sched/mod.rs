@@ -35,8 +35,8 @@
 //! 4. **Ready** (`ready`): exactly once for each park, by the thread that dequeued its waiter or
 //!    claimed its ticket. Mostly it goes into `run_next`, and shares the time slice of the chain
 //!    there (`queues`).
-//! 5. **Look elsewhere** (`pick`): once in 61 picks an M switches to g0 and checks timers, the
-//!    other classes and the global queue first.
+//! 5. **Check the global queue** (`pick`): once in 61 picks an M switches to g0, and checks timers,
+//!    the other classes and the global queue before its own queues.
 //! 6. **Steal** (`steal`): an M with a P and nothing to run takes half of another P's queue.
 //! 7. **Rest** (`idle`, S1 to S4): the P goes to the idle list, all queues are checked once more,
 //!    and the M sleeps on a futex. One M waits in the netpoller instead, until the first timer at
@@ -70,7 +70,7 @@
 //! | heuristic | file | evidence: a figure, or a test |
 //! |---|---|---|
 //! | goroutines that ready each other share one time slice of 50 µs | `queues` | `light_ping_pong_beside_a_busy_one_keeps_pace` |
-//! | one pick in 61 looks elsewhere first | `pick` | `low_and_normal_classes_run_beside_high_goroutines_that_never_stop` |
+//! | one pick in 61 checks the global queue first | `pick` | `low_and_normal_classes_run_beside_high_goroutines_that_never_stop` |
 //! | hogs have every other time slice | `pick` | `ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time`; `sched_figures polling` |
 //! | while there are hogs, the low class gets a share of time, not of picks | `pick`, `sysmon` | `ping_pong_beside_a_goroutine_of_the_low_class_that_polls_has_its_share_too` |
 //! | up to 16 fresh goroutines run before their joiner | `goroutine_main` | 349 instructions a goroutine instead of 730 |

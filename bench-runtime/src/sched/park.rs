@@ -31,7 +31,8 @@ fn thread_record() -> &'static ThreadRecord {
     ThreadRecord::current()
 }
 
-/// Step 1 of a wait: from here on a ready ends it. `object`: shown in dumps.
+/// Step 1 of [`crate::goroutine::parkable`]: from here on a ready ends the wait. `object`: shown in
+/// dumps.
 #[inline(always)]
 pub(crate) fn prepare_park(reason: WaitReason, object: *const ()) -> Parkable {
     let Some(header) = current::header() else {
@@ -141,8 +142,8 @@ fn park_until_untimed(me: Parkable, ticket: u32, deadline_ns: u64) {
     cancel_park(me);
 }
 
-/// Arms a timer of the current runtime: on this P, or on the first one if this
-/// thread has none. Outside every runtime the action comes back.
+/// Arms a timer of the current runtime: on this P, or on the first one if this thread has none.
+/// Outside every runtime the action is returned as the error.
 pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
     let Some(shared) = current::runtime() else {
         return Err(action);
@@ -194,8 +195,8 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
 /// });
 /// # Ok::<(), std::io::Error>(())
 /// ```
-// Inlined, though it is long: else the CPU would mispredict its return, which costs as much as
-// all the rest.
+// Inlined, though it is long: else the CPU would mispredict its return, which costs as much as the
+// rest of the call.
 #[inline(always)]
 pub fn yield_now() {
     let Some(header) = current::header() else {

@@ -48,8 +48,8 @@ fn must_switch_to_g0(m: ThisM, p: ThisP, tick: u32) -> bool {
     tick >= SCHED_TICKS || p.notice.load(Ordering::Relaxed) || m.shared().attention.get() != 0
 }
 
-/// For a goroutine that has ended and readied `joiner`: the next fresh goroutine, to
-/// run before the joiner, unless that would pass over others that wait.
+/// For a goroutine that has ended and readied `joiner`: the next fresh goroutine, to run before the
+/// joiner, unless that would pass over other goroutines that wait.
 #[inline(always)]
 pub(super) fn pick_ahead(
     m: ThisM,
@@ -79,8 +79,8 @@ pub(crate) fn nothing_elsewhere(m: ThisM, p: ThisP) -> bool {
     !must_switch_to_g0(m, p, p.own().sched_tick.get()) && m.shared().global.is_empty()
 }
 
-/// For the holder of a P that was retaken from a hog: the next turn of the hogs begins a time
-/// slice from now at the earliest. If the host had kept the hog off the CPU, it would else begin
+/// For the holder of a P that was retaken from a hog: the next turn of the hogs begins a time slice
+/// from now at the earliest. If the host had kept the hog off the CPU, that turn would else begin
 /// at once.
 pub(super) fn end_long_turn(p: ThisP) {
     let since_ns = clock::now_ns() - TIME_SLICE_NS;

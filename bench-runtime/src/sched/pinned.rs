@@ -56,7 +56,7 @@ pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// For a goroutine that has not started, or on another M, or whose stack is compacted.
+/// For a goroutine that has not started, has started on another M, or has a compacted stack.
 #[cold]
 #[inline(never)]
 fn ready_special(m: ThisM, p: ThisP, g: &'static Goroutine) {
@@ -152,15 +152,15 @@ fn next_slow(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     pick_by_turns(m, p)
 }
 
-/// After `run_next`: by turns goroutines that have started here and fresh ones.
+/// After `run_next`: picks by turns a goroutine that has started here and a fresh one.
 #[inline(never)]
 fn pick_by_turns(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let own = p.own();
     own.streak.set(0);
     begin_slice(&p);
-    // Every other pick begins with those that have not started, so neither kind starves. But they
-    // are left for another M that can take them: a goroutine that starts here stays here, even if
-    // its partners are on another M.
+    // Every other pick begins with the fresh ones, so neither kind starves. But if another M can
+    // take fresh ones, they are left for it: a goroutine that starts here stays here, even if its
+    // partners are on another M.
     let others_take = || {
         let idle = &m.shared().idle;
         idle.processors_count() != 0 || idle.spinning_count.load(Ordering::Relaxed) != 0
@@ -236,7 +236,7 @@ fn needs_own_machine_slow(shared: &Shared, m: &Machine, g: &Goroutine, ended: us
     if shared.is_test() || m.started_count() == ended {
         return false;
     }
-    // Ms never end, and a hog that waits leaves its M idle.
+    // The number of Ms is limited: they never end, and a hog that waits leaves its M idle.
     let has_room = || {
         shared.threads.machines_count() < 2 * shared.procs() + 6
             || shared.idle.lock().vacant_machine().is_some()
@@ -268,7 +268,7 @@ pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
     m.wake(Some(p));
 }
 
-/// For a goroutine that may be unwinding. Others of its thread may run in `f`.
+/// For a goroutine that may be unwinding. Other goroutines of its thread may run during `f`.
 pub(super) fn reacquire_unwinding<R>(f: impl FnOnce() -> R) -> R {
     match std::thread::panicking() {
         true => unwinding::without_panics(f),
@@ -276,7 +276,7 @@ pub(super) fn reacquire_unwinding<R>(f: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Else the others of the thread would wait for the call.
+/// A call on the thread itself would delay the other goroutines of the thread.
 pub(super) fn blocks_on_helper(header: &StackHeader) -> bool {
     header.pins.get() == 0
 }

@@ -11,8 +11,8 @@ use super::{readied, scheduler, wake};
 use crate::goroutine::{Goroutine, Kind, Parkable};
 use crate::recorder::event;
 
-/// The readied goroutines go where [`scheduler::ready_in_turn`] puts them, and those that the
-/// calls of timers ready where [`scheduler::ready`] does.
+/// The timers' goroutines go where [`scheduler::ready_in_turn`] puts them. Goroutines that a
+/// function called by a timer readies go where [`scheduler::ready`] puts them.
 pub(super) fn fire_timers(shared: &'static Shared, m: ThisM, p: ThisP, from: &'static Processor) {
     if !shared.is_due(from.timers.next_ns()) {
         return;
@@ -47,8 +47,8 @@ pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     any
 }
 
-/// Makes all of them runnable, in their order, behind the others. A single goroutine that waits
-/// here wakes no M: this M runs it.
+/// Makes all of `ready` runnable, in their order, behind the goroutines that wait already. If only
+/// one waits in the P's queue then, this M runs it, and wakes no other.
 pub(super) fn ready_all(shared: &'static Shared, m: ThisM, p: ThisP, ready: &mut Vec<Parkable>) {
     for who in ready.drain(..) {
         match who.head().kind {

@@ -20,7 +20,7 @@ pub(crate) struct Poller {
     m: AtomicRef<Machine>,
     until_ns: AtomicU64,
     polled_ns: AtomicU64,
-    /// Found by the M. Empty between uses; kept for its memory.
+    /// Parkables that the M has found. Empty between uses; kept for its memory.
     pub(super) found: Lock<Vec<Parkable>>,
 }
 

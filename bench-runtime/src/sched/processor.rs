@@ -80,28 +80,28 @@ struct Caches {
     rng: UnsafeCell<Rng>,
 }
 
-/// The same, of values that are only read and set.
+/// As [`Caches`], of values that are only read and set.
 #[derive(Debug, Default)]
 pub(crate) struct Own {
     pub(super) next_id: Cell<u64>,
     pub(super) end_id: Cell<u64>,
-    /// Picks since its M last looked elsewhere first.
+    /// Picks since the global queue was last checked before the queues of P and M.
     pub(super) sched_tick: Cell<u32>,
-    /// At this tick the P was already given away. The next M keeps it for now: else no goroutine
-    /// would run.
+    /// `sched_tick` has reached its limit, and the P was given to a waiting M for that. That M runs
+    /// a goroutine before it gives the P away: else none would run.
     pub(super) given_at_tick: Cell<bool>,
     pub(super) turns: Cell<u32>,
-    /// In a pinned runtime: the next pick that is not from `run_next` begins with the P's queue,
-    /// unless another M can take from that queue.
+    /// In a pinned runtime: the next pick that is not from the M's `run_next` begins with the P's
+    /// queue, unless another M can take from that queue.
     pub(super) fresh_first: Cell<bool>,
     /// Picks of `run_next` in the time slice that they share.
     pub(super) streak: Cell<u32>,
-    /// When that time slice began; valid after `STREAK_CHECK` picks.
+    /// The time of pick number `STREAK_CHECK` in that time slice; valid from that pick on.
     pub(super) streak_began_ns: Cell<u64>,
     /// When the last turn of the hogs began.
     pub(super) long_turn_ns: Cell<u64>,
     pub(super) long_turns: Cell<u32>,
-    /// Empty between uses; kept for its memory.
+    /// The parkables that a poll finds. Empty between polls; kept for its memory.
     pub(super) ready: RefCell<Vec<Parkable>>,
 }
 

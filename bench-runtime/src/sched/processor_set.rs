@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_removed_is_no_member_and_a_set_of_one_word_has_no_others() {
+    fn removed_id_is_no_member_and_a_visit_below_one_word_reads_no_other() {
         let set = ProcessorSet::default();
         [3, 5, 64, MAX_PROCS - 1]
             .iter()

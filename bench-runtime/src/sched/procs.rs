@@ -67,8 +67,8 @@ impl Procs {
         }
     }
 
-    /// Calls `f` with each P that has timers, and maybe with others. Removes a P that has none
-    /// and does not run, under the lock of its timers: a thread that arms one later adds the P
+    /// Calls `f` with each P that has timers, and maybe with others. Removes a P that has no timers
+    /// and does not run, under the lock of its timers: a thread that arms a timer later adds the P
     /// again.
     pub(super) fn for_each_timed(&'static self, mut f: impl FnMut(&'static Processor)) {
         let timed = self.timed.members(0, self.made_count());

@@ -15,9 +15,9 @@ use crate::threads::spin::SLEEP_COST_NS;
 /// Chosen, not measured.
 pub(super) const STREAK_CHECK: u32 = 16;
 
-/// How long a chain may run before those in the queue. By count, a pair with much work would get
-/// nearly all of the time beside a pair with little. As long as it takes to wake another thread:
-/// a change of chains costs little beside that.
+/// How long a chain may run while goroutines wait in the queue. If picks were counted instead, a
+/// pair with much work would get nearly all of the time beside a pair with little. The time is that
+/// of waking another thread; a change of chains costs little beside it.
 const STREAK_NS: u64 = SLEEP_COST_NS;
 
 /// Wakes an M if a P is idle and no M spins.
@@ -53,11 +53,11 @@ pub(super) fn push_global(shared: &'static Shared, g: &'static Goroutine) {
     shared.global.push(class, g);
 }
 
-/// Checked once in [`STREAK_CHECK`] picks.
+/// Called once in [`STREAK_CHECK`] picks: true if the chain's time is over.
 #[inline(never)]
 pub(super) fn streak_ends(m: ThisM, own: &Own) -> bool {
     if m.shared().order.is_some() {
-        // By count: the order must not depend on time.
+        // Counts picks: a seeded order must not depend on time.
         return own.streak.get() >= 8 * STREAK_CHECK;
     }
     let now = clock::now_ns();

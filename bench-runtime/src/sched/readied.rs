@@ -11,7 +11,7 @@ use crate::goroutine::thread::ThreadRecord;
 use crate::goroutine::{Goroutine, Kind, Parkable};
 use crate::stack::StackError;
 
-/// Exactly once for each park.
+/// Ends a wait. Called exactly once for each park.
 #[inline(always)]
 pub(crate) fn ready(who: Parkable) {
     match who.head().kind {

@@ -72,7 +72,8 @@ pub(crate) fn submit(shared: &'static Shared, g: &'static Goroutine) {
         // The goroutine is the parent's: this process has none of the runtime's threads.
         return;
     }
-    // Once it is in a queue it may run and end, and the runtime with it.
+    // Keeps the runtime's core: once in a queue, the goroutine may run and end, and the runtime
+    // with it.
     let _user = shared.user();
     shared.recorder.note_ready(g);
     scheduler::submit(shared, g);

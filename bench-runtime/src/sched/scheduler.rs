@@ -24,9 +24,9 @@ pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// As [`ready`], but behind the others: for a caller that readies several in order. Only a
-/// goroutine that goes to another M or to the global queue wakes an M; in a pinned runtime also
-/// one that has not started.
+/// As [`ready`], but behind the goroutines that wait already: for a caller that readies several in
+/// order. Only a goroutine that goes to another M or to the global queue wakes an M; in a pinned
+/// runtime also one that has not started.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::ready_in_turn(m, p, g),
@@ -84,7 +84,8 @@ pub(super) fn may_run_before(m: ThisM, p: ThisP, joiner: *const Goroutine) -> bo
     }
 }
 
-/// May spin, which blocks the thread for a short time. True if work came meanwhile.
+/// For an M without work: may spin, which blocks the thread for a short time. True if work came
+/// meanwhile.
 pub(super) fn rest(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::spin_for_inbox(m, p, sees_work),

@@ -62,7 +62,7 @@ impl Settings {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShrinkOptions {
     pub(crate) compact: bool,
-    /// Parked for this long.
+    /// How long a goroutine must have been parked.
     pub(crate) after: Duration,
 }
 

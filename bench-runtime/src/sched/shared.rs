@@ -32,14 +32,14 @@ use crate::util::lock::Lock;
 use crate::util::rng::Rng;
 use crate::util::sleep_while::SleepWhile;
 
-/// Functions of the files above this one, which this file cannot import.
+/// Functions of files that this file cannot import.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entries {
     pub(crate) machine: fn(&'static Machine) -> ThreadEnd,
     pub(crate) goroutine: unsafe extern "C" fn(usize) -> !,
     /// Called by an M that has found nothing to run; true if it must look again.
-    pub(crate) idles: fn(&'static Shared) -> bool,
-    pub(crate) rests: fn(&'static Shared),
+    pub(crate) on_idle: fn(&'static Shared) -> bool,
+    pub(crate) on_rest: fn(&'static Shared),
     pub(crate) thread_ends: fn(&'static Shared, ThreadKind),
 }
 
@@ -246,8 +246,8 @@ impl Shared {
         self.admitting.load(Ordering::SeqCst) != 0
     }
 
-    /// The end of a shutdown: `f` gives all back. Only the first call does that; the others wait
-    /// for it.
+    /// The end of a shutdown: `f` releases all resources. Only the first call calls `f`; other
+    /// calls wait for its end.
     pub(crate) fn clear_up(&self, f: impl FnOnce()) {
         self.cleared_up.call_once(f);
     }
@@ -283,7 +283,7 @@ impl Shared {
         let users = &this.lifetime.users;
         let mut count = users.load(Ordering::Acquire);
         loop {
-            let frees = count == 1 && this.nobody_can_come();
+            let frees = count == 1 && this.can_be_freed();
             let next = if frees { GONE } else { count - 1 };
             // AcqRel: every user's writes come before the freeing.
             match users.compare_exchange_weak(count, next, Ordering::AcqRel, Ordering::Acquire) {
@@ -298,7 +298,7 @@ impl Shared {
     }
 
     /// For the last user: true if the runtime's resources are released and no record is in use.
-    fn nobody_can_come(&'static self) -> bool {
+    fn can_be_freed(&'static self) -> bool {
         if !self.cleared_up.is_completed() || self.lifetime.in_use.load(Ordering::Relaxed) > 1 {
             return false;
         }
@@ -308,20 +308,20 @@ impl Shared {
         // Half of them: updates may be lost, and a number that stays too high would keep the core
         // for ever.
         self.lifetime.in_use.store(in_use / 2, Ordering::Relaxed);
-        // Acquire: pairs with the Release of `gives_back`. A thread that released a record and is
-        // still here is counted in `users`.
+        // Acquire: pairs with the Release of `before_release`. A thread that released a record and
+        // still uses the core is counted in `users`.
         fence(Ordering::Acquire);
         in_use == 0
     }
 
     /// Before an outside user releases a record.
-    pub(super) fn gives_back(&self) {
+    pub(super) fn before_release(&self) {
         let in_use = &self.lifetime.in_use;
         let count = in_use.load(Ordering::Relaxed);
         if count != 0 {
             in_use.store(count - 1, Ordering::Relaxed);
         }
-        // Release: it counts as a user before the record is seen to be idle.
+        // Release: a thread that sees the record idle also sees this user counted.
         fence(Ordering::Release);
     }
 
@@ -351,7 +351,7 @@ impl Shared {
     pub(crate) fn recycle_outside(&'static self, g: &'static Goroutine) {
         let _user = self.user();
         g.drop_details();
-        self.gives_back();
+        self.before_release();
         g.set_status(Status::Idle);
         self.slab().put(g);
     }

@@ -22,7 +22,7 @@ use crate::recorder::SWITCHES;
 use crate::stack::{StackHeader, fiber};
 use crate::sys::clock;
 
-/// Requests to g0, as the function in Go's `mcall`.
+/// Requests to g0, like the function that Go's `mcall` calls there.
 pub(crate) mod mcall {
     pub(crate) const SCHEDULE: usize = 0;
     /// Wait for the goroutine that just left, which is locked to this M: Go's `stoplockedm`.
@@ -32,13 +32,13 @@ pub(crate) mod mcall {
     // Any other: the address of a fresh goroutine to be started on another M.
 }
 
-/// Loads of `context` while its goroutine still leaves its stack on another CPU. Only a few
-/// instructions are left, unless the kernel has taken that CPU from its thread. Chosen, not
+/// How often `context` is loaded while its goroutine still leaves its stack on another CPU. Only a
+/// few instructions are left, unless the kernel has taken that CPU from its thread. Chosen, not
 /// measured.
 const LEAVING_SPINS: u32 = 1_000;
 
-/// Saves the running context in `save` and resumes `context`. Returns the payload of
-/// the switch that resumes this context.
+/// Saves the running context in `save` and resumes `context`. Returns when the saved context is
+/// resumed, with the payload of that switch.
 #[inline(always)]
 pub(super) fn resume(m: ThisM, save: &AtomicUsize, context: usize) -> usize {
     fiber::leave(save, context);
@@ -90,7 +90,7 @@ fn ready_context_slow(
     while context & RUNNING_BIT != 0 {
         spins += 1;
         if spins > LEAVING_SPINS {
-            // The kernel has probably taken the CPU from it: others run first.
+            // The kernel has probably taken the CPU from that thread: other goroutines run first.
             scheduler::requeue(m, g);
             std::thread::yield_now();
             return Err(mcall::SCHEDULE);
@@ -109,7 +109,7 @@ fn ready_context_slow(
     if g.has_flag(FLAG_COMPACTED) {
         crate::goroutine::stacks::restore(g, context);
     }
-    // A dump that reads its stack sees this in `context`.
+    // A dump that is reading the stack notices the resume: the caller stores to `context`.
     Ok(claim::saved(context))
 }
 

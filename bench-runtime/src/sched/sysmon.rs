@@ -2,9 +2,9 @@
 //!
 //! In each round, while any P runs:
 //!
-//! 1. a P that is in the same time slice for [`TIME_SLICE_NS`] while work waits is retaken. Its
-//!    goroutine is a hog if it used the CPU meanwhile;
-//! 2. a goroutine that is in `run_next` since the last round is moved to other Ps, and the
+//! 1. a P that has been in the same time slice for [`TIME_SLICE_NS`] while work waits is retaken.
+//!    Its goroutine is a hog if it used the CPU meanwhile;
+//! 2. a goroutine that has been in `run_next` since the last round is moved to other Ps, and the
 //!    runtime becomes eager for a while ([`super::migrating`]);
 //! 3. due timers of Ps that do not run are fired;
 //! 4. descriptors are polled if no M has polled for a time slice, or for a round while a P is
@@ -29,7 +29,8 @@ use crate::sys::clock;
 
 /// A tenth of a time slice: a goroutine waits for a hog for 12 ms at most.
 pub(crate) const ROUND_NS: u64 = TIME_SLICE_NS / 10;
-/// Three tries of ten succeeded where the M was inside the runtime for nine tenths of the time.
+/// With an M that was inside the runtime for nine tenths of the time, three tries of ten succeeded,
+/// so one of eight nearly always does.
 const RETAKE_TRIES: u32 = 8;
 /// Rounds without a running P before sysmon sleeps for longer: two time slices, because a burst
 /// may begin again soon.
@@ -71,7 +72,7 @@ pub(crate) struct Round {
 
 /// A check that sysmon's thread makes, and that is no part of the scheduler.
 pub(crate) trait Watch {
-    /// How long sysmon may sleep before the next check, while no P runs; `None`: for ever.
+    /// How long sysmon may sleep before the next check, while no P runs; `None`: without limit.
     fn pause(&self, shared: &'static Shared, now_ns: u64) -> Option<Duration>;
 
     /// Called at the end of each round.
@@ -139,7 +140,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                 keep.since_ns = last.since_ns;
                 keep.cpu_ns = last.cpu_ns.or_else(|| cpu_ns_of_holder(shared, p));
             }
-            // A round less: this one may have come late.
+            // A round less: the time slice began before the round that saw it first.
             let is_long = now - keep.since_ns >= TIME_SLICE_NS - ROUND_NS;
             if is_long {
                 poll_for_holder(shared, p);
@@ -191,7 +192,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
     }
 }
 
-/// True for [`EAGER_ROUNDS`] calls from one with `again` on.
+/// True for [`EAGER_ROUNDS`] calls, beginning with the last one with `again`.
 fn count_down(rounds: &mut u32, again: bool) -> bool {
     *rounds = match again {
         true => EAGER_ROUNDS,
@@ -221,8 +222,8 @@ fn retake(shared: &'static Shared, p: &'static Processor, slices: u64, hogged: b
     if shared.retaken_count.get() as usize >= shared.threads.max_hogs()
         && !(shared.settings.reads_files && m.is_asleep())
     {
-        // Too many threads have lost their P. The goroutine keeps its P, unless its thread sleeps:
-        // then it may wait for another goroutine, for ever.
+        // Too many threads have lost their P, so this one keeps it, unless it sleeps: then it may
+        // wait for a goroutine that needs the P.
         return false;
     }
     let held_ns = m.holds_for_ns();
@@ -299,7 +300,7 @@ fn fire_for(shared: &'static Shared, p: &'static Processor) {
 fn poll_for_others(shared: &'static Shared) -> bool {
     let now = shared.now_ns();
     let idle = shared.idle.processors_count() != 0;
-    // Without an idle P as long as in Go.
+    // Without an idle P: Go's figure.
     let limit_ns = if idle { ROUND_NS } else { TIME_SLICE_NS };
     if shared.netpoll.waiters_count() == 0
         || shared.poller.is_taken()
@@ -335,7 +336,7 @@ fn ready_taken(shared: &'static Shared, take: impl FnOnce(&mut Vec<Parkable>)) -
     for who in ready {
         super::readied::ready_later(who, &mut wakers);
     }
-    // Not here: a waker is the program's code, and may take long.
+    // Not on this thread: a waker is the program's code, and may take long.
     for waker in wakers {
         wakers::wake_in_goroutine(shared, waker);
     }

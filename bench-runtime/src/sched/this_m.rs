@@ -57,7 +57,7 @@ impl ThisM {
 
     #[inline(always)]
     pub(super) fn own(self) -> &'static Own {
-        // SAFETY: this is that thread.
+        // SAFETY: this is the M's own thread.
         unsafe { self.machine.own() }
     }
 
@@ -161,8 +161,8 @@ impl ThisM {
     }
 }
 
-/// [`super::give_way`] then checks. Under the lock of [`super::biased_lock`], so before the M can
-/// acquire another P.
+/// Makes [`super::give_way`] check. Called under the lock of [`super::biased_lock`], so before the
+/// M can acquire another P.
 pub(crate) fn mark_retaken(shared: &Shared, m: &Machine) {
     if !m.p_retaken.swap(true, Ordering::Relaxed) {
         RETAKEN.add();

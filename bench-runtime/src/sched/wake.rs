@@ -119,8 +119,8 @@ pub(super) fn wake_one_slow(shared: &'static Shared) {
 /// the list.
 #[cold]
 pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
-    // The inbox was stored to before. The M first stores `resting`, then loads its inbox, with a
-    // heavy barrier between.
+    // The caller has stored to the inbox. The M first stores `resting`, then loads its inbox, with
+    // a heavy barrier between.
     barrier::light();
     let is_locked = m.locked_ready.load(Ordering::Relaxed);
     if !is_locked && !m.resting.load(Ordering::Relaxed) {
@@ -139,13 +139,13 @@ pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
         Some(p) => m.wake(Some(p)),
         None => {
             shared.idle.wait_for_p(&mut lists, m);
-            // If it sleeps in a poller, it leaves that and waits on its futex for the P.
+            // If it sleeps in a poller, it leaves the poller and waits on its futex for the P.
             m.interrupt_polling();
         }
     }
 }
 
-/// An M that waits for a later timer must check again.
+/// Interrupts the M that waits for the first timer, if that timer is later than this one.
 #[inline]
 pub(super) fn timer_armed(shared: &'static Shared, when_ns: u64) {
     // The timer was armed before. The M that polls first stores `u64::MAX` as the poller's

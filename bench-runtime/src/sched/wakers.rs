@@ -22,7 +22,8 @@ use crate::threads::waker;
 use crate::util::panic::without_panic;
 
 thread_local! {
-    /// For a thread that must not wake them yet. Not for code on a goroutine's stack.
+    /// The wakers that this thread must not call yet: see [`collecting`]. Not for code on a
+    /// goroutine's stack.
     static LATER: Cell<Option<Vec<Waker>>> = const { Cell::new(None) };
 }
 
@@ -54,19 +55,21 @@ pub(crate) fn wake(waker: Waker) {
     }
 }
 
-/// In [`waker`]'s thread, because a waker may wait, and other work waits for the calling thread.
+/// Calls them in [`waker`]'s thread: a waker may wait, and would delay the calling thread's other
+/// work.
 pub(crate) fn wake_apart(wakers: Vec<Waker>) {
     if wakers.is_empty() {
         return;
     }
     let wake_all = Box::new(move || wakers.into_iter().for_each(wake));
     if let Err((_, wake_all)) = waker::run(wake_all) {
-        // Here, which holds no lock. If a waker waits, it delays later work of this thread.
+        // On this thread, which holds no lock. If a waker waits, it delays later work of this
+        // thread.
         wake_all();
     }
 }
 
-/// In [`waker`]'s thread if the runtime stops.
+/// Calls the waker in a goroutine made for it; in [`waker`]'s thread if the runtime stops.
 pub(crate) fn wake_in_goroutine(shared: &'static Shared, waker: Waker) {
     struct Wakes(Option<Waker>);
     impl Drop for Wakes {

@@ -126,7 +126,7 @@ impl<T> Default for Slot<T> {
 impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
         // No select borrows it any more. If a goroutine ended while its select waited, the slots
-        // stay lent: their values may be elsewhere, and are not dropped.
+        // stay lent: their values may have been received, and are not dropped.
         if !self.marks.lent.get() {
             drop(self.take());
         }

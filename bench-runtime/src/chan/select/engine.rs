@@ -142,7 +142,7 @@ unsafe fn core_of<'a>(entry: &Entry) -> &'a Core {
     unsafe { entry.core.unwrap_unchecked().as_ref() }
 }
 
-/// True if the entry before it has the same channel.
+/// True if the entry before `at` has the same channel.
 fn repeats(entries: &[Entry], at: usize) -> bool {
     at > 0 && entries[at].core == entries[at - 1].core
 }
@@ -166,8 +166,8 @@ unsafe fn unlock_all(entries: &[Entry]) {
 }
 
 /// True if the channel is closed, its buffer has room or a value, or a waiter is on the other side.
-/// The case is not ready if there are only such waiters, and other threads have claimed their
-/// tickets.
+/// Also true if other threads have claimed the tickets of all such waiters: then the case is not
+/// ready.
 ///
 /// # Safety
 ///
