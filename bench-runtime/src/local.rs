@@ -5,8 +5,8 @@ use crate::goroutine::locals::Values;
 use crate::sched::current;
 
 /// A key with one value for each goroutine, which is dropped when the goroutine ends. It replaces
-/// a thread-local: goroutines share those of their thread, and may change threads in a migrating
-/// runtime.
+/// a thread-local, which all goroutines of a thread share. In a migrating runtime goroutines may
+/// also change threads.
 ///
 /// # Examples
 ///

@@ -373,7 +373,7 @@ pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
             .join
             .compare_exchange(join, instead, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
-        // Waiters inside the runtime do not continue either.
+        // Waiters inside the runtime are not readied: they do not continue either.
         if let Some(who) = who
             && changed
             && outside

@@ -14,7 +14,7 @@ use crate::util::lock::Lock;
 static ON_QUIT: Lock<Vec<&'static Shared>> = Lock::new(Vec::new());
 static IS_CAUGHT: Lock<bool> = Lock::new(false);
 
-/// The program continues after SIGQUIT from now on.
+/// From now on SIGQUIT writes the goroutines of `shared`, and the program continues.
 ///
 /// # Errors
 ///

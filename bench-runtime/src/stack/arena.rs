@@ -32,7 +32,7 @@ const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
 const SPARSE_SHARE: usize = 16;
 /// How many goroutines may have deep stacks. Slots in caches and in a trim do not count.
 const DEEP_STACKS: usize = 10_000;
-/// The first chunk of the sparse region is unused: it holds the guard of the first deep slot.
+/// The number of the first deep slot. The chunk before it has no slots, only this slot's guard.
 const FIRST_DEEP: usize = CHUNK >> GROUP;
 
 /// The most bytes of a batch: every two MiB that hold a guard cost a page of page table.
@@ -379,7 +379,7 @@ unsafe fn without_huge_pages(range: PageRange) {
     let _ = unsafe { madvise::advise(range, Advice::NoHugePage) };
 }
 
-/// Only tests drop arenas; an emulator has little address space.
+/// Gives the address space back in tests, because an emulator has little of it.
 #[cfg(test)]
 impl Drop for Arena {
     fn drop(&mut self) {

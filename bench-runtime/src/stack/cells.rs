@@ -50,7 +50,7 @@ struct Space {
     end: usize,
 }
 
-/// Only tests drop this; an emulator has little address space.
+/// Gives the address space back in tests, because an emulator has little of it.
 #[cfg(test)]
 impl Drop for Space {
     fn drop(&mut self) {

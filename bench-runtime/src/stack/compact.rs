@@ -15,8 +15,8 @@
 //!
 //! If the run is a whole chunk, sealing replaces steps 3 to 5: see [`super::seal`].
 //!
-//! A thread that accesses a page during these steps, or later, gets a SIGSEGV. The handler waits
-//! for step 6, sets the word to `RESTORING`, puts the pages back with `UFFDIO_COPY`, which replaces
+//! A thread whose access is forbidden by one of these steps gets a SIGSEGV. The handler waits for
+//! step 6, sets the word to `RESTORING`, puts the pages back with `UFFDIO_COPY`, which replaces
 //! a marker in one atomic step, and sets the word to `LIVE`. A thread that resumes the goroutine
 //! does the same. So references into a parked goroutine's stack stay valid.
 //!

@@ -186,7 +186,7 @@ fn resident_pages(from: usize, to: usize) -> usize {
 }
 
 /// Runs `body` in a child process with compaction on; as root, also in a second child, which
-/// becomes an ordinary user. Skips the test if the kernel has no userfaultfd.
+/// becomes an ordinary user. Skips the test if the kernel has no userfaultfd or no guard markers.
 fn with_compaction(name: &str, body: impl FnOnce() + Copy) {
     let name = format!("stack::parked_tests::{name}");
     child::expect_success(&name, "child", || compacting(body));
@@ -317,14 +317,14 @@ fn live_part_of_several_pages_survives_compaction() {
 
 type Hammers<'scope> = Vec<std::thread::ScopedJoinHandle<'scope, u64>>;
 
-/// Starts two threads that run until `stop`. Each picks a random one of `addresses`, at which there
-/// are two words. 50 times it adds to the first and checks the second, which must be `!0 - index`.
-/// Then it calls `rest` with a random number.
+/// Starts two threads. Until `stop`, each thread picks a random one of `addresses`, at which there
+/// are two words. 50 times it adds 1 to the first word and checks that the second is `!0 - index`.
+/// Then it calls `after_each` with a random number, and picks again. Each thread returns its count.
 fn start_hammers<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     addresses: &'static [AtomicUsize],
     stop: &'static AtomicBool,
-    rest: fn(u64),
+    after_each: fn(u64),
 ) -> Hammers<'scope> {
     let hammer = move |seed: u64| {
         let (mut random, mut count) = (seed * 2 + 1, 0u64);
@@ -339,7 +339,7 @@ fn start_hammers<'scope>(
                 assert_eq!(local[1].load(Ordering::Relaxed), !0 - index as u64);
             }
             count += 50;
-            rest(random);
+            after_each(random);
         }
         count
     };
@@ -400,7 +400,7 @@ fn foreign_threads_lose_no_write_and_read_nothing_bad() {
 
 #[test]
 fn system_call_of_another_thread_on_a_compacted_page_fails() {
-    // A documented restriction.
+    // `Builder::compact_stacks` documents this restriction.
     with_compaction(
         "system_call_of_another_thread_on_a_compacted_page_fails",
         || {

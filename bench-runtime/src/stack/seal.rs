@@ -124,7 +124,7 @@ impl Seals {
     pub(super) fn open(&self, arena: &Arena, userfault: Option<&UserFault>, address: usize) {
         let chunk = self.chunk(arena, address);
         loop {
-            // Acquire: pairs with the Release below, after which the mapping is open.
+            // Acquire: pairs with the Release below; before that store the mapping was opened.
             match chunk.load(Ordering::Acquire) {
                 OPEN => return,
                 SEALED => {
@@ -151,8 +151,8 @@ impl Seals {
     }
 }
 
-/// Prepares the mapping of a closed chunk as before, puts its markers back and allows access. A
-/// failure ends the process.
+/// Repeats the advice and the registration of a closed chunk's mapping, puts the chunk's markers
+/// back and allows access. A failure ends the process.
 fn reopen(arena: &Arena, userfault: Option<&UserFault>, region: usize, first: usize) {
     let Some(slots) = slots_per_chunk(region) else {
         fatal!("stacks of region {region} are never sealed");

@@ -32,7 +32,7 @@ pub(super) enum State {
 /// A slot's word: 3 bits for the state, 6 for the class. The rest depends on the state:
 /// - live: 32 bits for the time at which the sweep first saw its goroutine parked, in milliseconds,
 ///   zero if it did not; and a bit that is set if nothing is left to trim;
-/// - compacted: 44 bits for the cell's address and 11 for the number of live bytes, in units of 16.
+/// - with a cell: 44 bits for its address and 11 for the number of live bytes, in units of 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word(pub(super) u64);
 

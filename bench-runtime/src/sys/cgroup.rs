@@ -163,8 +163,8 @@ impl Cgroup {
         folders.filter_map(|folder| of(folder)).max()
     }
 
-    /// The version that has this controller, 1 if both have it, and the folder of the process's
-    /// group there.
+    /// The version used for this controller, 1 if version 1 has it, else 2; and the folder of the
+    /// process's group there.
     #[must_use]
     pub fn folder(&self, controller: &str) -> Option<(u32, &Path)> {
         let first = self.controller(controller).first().map(|own| (1, own));

@@ -1,3 +1,5 @@
+//! Signals: a handler notes them for one thread, which waits.
+//!
 //! | what                    | does                                                        |
 //! |-------------------------|-------------------------------------------------------------|
 //! | handler, on any thread  | sets the signal's bit in [`NOTED`], then writes to the eventfd |
@@ -57,8 +59,8 @@ impl Action {
     ///
     /// A handler only makes calls that are allowed in one.
     unsafe fn set(&self, signal: i32) -> io::Result<()> {
-        // SAFETY: the pointer is to a whole action; the caller promises that the handler is
-        // allowed.
+        // SAFETY: the pointer is to a whole action, and the caller promises that its handler makes
+        // only allowed calls.
         match unsafe { libc::sigaction(signal, &raw const self.0, ptr::null_mut()) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
