@@ -67,7 +67,7 @@ pub(crate) fn chat(listener: &TcpListener) {
         };
         let events = events.clone();
         go! {
-            // The client has left, also after an error.
+            // An error also means that the client has left.
             let _ = serve(&stream, who, &events);
             let _ = events.send(Event::Left(who));
         }

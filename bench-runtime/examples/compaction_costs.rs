@@ -175,7 +175,7 @@ fn tables() {
     for pairs in ["1", "1000"] {
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for turn in 0..TURNS {
-            // Each comes first in every second turn.
+            // Each of the two runs first in every second turn.
             for compacts in [turn % 2 == 1, turn % 2 == 0] {
                 match compacts {
                     true => with.extend(child(["compacting", pairs], "trip")),

@@ -30,8 +30,8 @@ static STOP: AtomicBool = AtomicBool::new(false);
 static KEPT: AtomicU64 = AtomicU64::new(0);
 static WOKEN: AtomicU64 = AtomicU64::new(0);
 
-/// Parks with values on its stack: a pair whose first half other goroutines increase, and words
-/// that only this goroutine reads.
+/// Parks with values on its stack: a pair whose first half plain threads increase, and words that
+/// only this goroutine reads.
 fn hold(index: usize, wakes: &Receiver<()>) {
     let pair = [AtomicU64::new(0), AtomicU64::new(!(index as u64))];
     let words: [u64; 24] = std::array::from_fn(|at| (index * 31 + at) as u64);
@@ -75,8 +75,8 @@ fn hammer(seed: u64) -> u64 {
     count
 }
 
-/// Parks while a goroutine and a helper thread write to its stack. Returns how many writes are
-/// lost.
+/// Parks while two goroutines, and then a helper thread, write to its stack. Returns how many
+/// writes are lost.
 fn lend() -> u64 {
     let mut lost = 0;
     while !STOP.load(Ordering::Relaxed) {

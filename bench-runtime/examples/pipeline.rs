@@ -5,7 +5,7 @@
 use bench_runtime::context::Context;
 use bench_runtime::{Receiver, Runtime, chan, go, select};
 
-/// Ends when its input, its receiver or the context ends.
+/// Ends when its input ends, or at its next value after its receiver or the context has ended.
 fn stage<A, B>(
     ctx: &Context,
     input: Receiver<A>,

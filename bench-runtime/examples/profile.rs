@@ -4,7 +4,8 @@
 //! `cargo run --release -p bench-runtime --example profile -- [GOROUTINES]`
 //!
 //! The parked goroutines wait for a channel each, for one mutex, for the end of another goroutine,
-//! or for a timer. One in a hundred has 400 calls on its stack. Beside them run on each P:
+//! or for a timer. One in a hundred has 400 calls on its stack. Beside them run a ticker and a pair
+//! on each P, and one waker:
 //!
 //! | what     | measured                                                         |
 //! |----------|------------------------------------------------------------------|
@@ -26,7 +27,7 @@ use nix::time::ClockId;
 const GOROUTINES: usize = 100_000;
 const PROCS: usize = 2;
 const SPANS: usize = 5;
-/// One in this many of the parked goroutines is deep.
+/// About one in this many parked goroutines has `DEEP_CALLS` calls on its stack.
 const DEEP_SHARE: usize = 100;
 const DEEP_CALLS: usize = 400;
 
@@ -153,7 +154,8 @@ fn answer(depth: usize, rx: &Receiver<()>, back: &Sender<()>) {
     black_box(rx);
 }
 
-/// Returns the senders that wake those that wait for a channel, and the channel of their answers.
+/// Returns the senders that wake the goroutines that wait for a channel, and the channel of their
+/// answers.
 fn park(count: usize, mutex: &'static sync::Mutex<()>) -> (Vec<Sender<()>>, Receiver<()>) {
     let (back, answered) = chan(0);
     let mut channels = Vec::new();

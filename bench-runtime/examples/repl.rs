@@ -55,7 +55,7 @@ pub(crate) fn repl(input: impl BufRead, output: impl Write + Send + 'static) -> 
                     time::sleep(wait);
                     let words: Vec<&str> = line.split_whitespace().skip(2).collect();
                     let mut output = output.lock();
-                    // The terminal is closed, so the error cannot be written.
+                    // If the terminal is closed, the error cannot be written either.
                     let _ = write!(output, "\n{}\n> ", evaluate(&words));
                     let _ = output.flush();
                 });

@@ -191,7 +191,7 @@ fn sleep(mode: Mode) {
                 let tasks: Vec<_> = (0..sleepers)
                     .map(|_| {
                         go(move || {
-                            // Long enough for other threads to take the rest.
+                            // Long enough for another M to take the other sleepers.
                             burn(Duration::from_millis(2));
                             sleeps(time::sleep)
                         })
@@ -351,7 +351,7 @@ struct Pair {
     back: Receiver<()>,
 }
 
-/// Ends when `there` is dropped.
+/// Starts the half that answers, which ends when `there` is dropped.
 fn pair(work: Duration) -> Pair {
     let (there, ping) = chan(0);
     let (pong, back) = chan(0);
@@ -453,7 +453,7 @@ fn polling(mode: Mode) {
     }
 }
 
-/// Nothing may be lost.
+/// Changes the number of Ps beside a load. No goroutine and no thread may be lost.
 fn resize(mode: Mode) {
     const CHANGES: usize = 10_000;
     let runtime = mode.runtime(4);

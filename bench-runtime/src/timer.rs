@@ -3,8 +3,9 @@
 //! a 4-ary *heap*. An entry is two words; its action is in a slab, at an index that the entry holds
 //! together with a generation.
 //!
-//! Cancelling frees the slab's place at once and leaves the entry, whose generation is then out of
-//! date. Such dead entries are removed when they come to the front, or outnumber the live ones.
+//! Cancelling frees the timer's place in the slab at once and leaves the entry, whose generation is
+//! then out of date. Such dead entries are removed when they come to the front, or outnumber the
+//! live ones.
 //!
 //! # Invariants
 //!
@@ -42,7 +43,7 @@ impl Armed {
     }
 }
 
-/// Unused, and not freed: an [`Armed`] may still refer to them.
+/// Unused timers. They are not freed, because an [`Armed`] may still refer to them.
 static SPARE: Lock<Vec<&'static Timers>> = Lock::new(Vec::new());
 
 pub(crate) struct Timers {
@@ -66,14 +67,14 @@ impl Timers {
         }
     }
 
-    /// For the caller alone until [`Self::give_back`].
+    /// Returns timers that are for the caller alone until [`Self::give_back`].
     pub(crate) fn take() -> &'static Self {
         let spare = SPARE.lock().pop();
         spare.unwrap_or_else(|| Box::leak(Box::new(Self::new())))
     }
 
-    /// Removes all timers, and keeps `self` for a later [`Self::take`]. An [`Armed`] that is left
-    /// cancels nothing: a key is not used again for 2³² − 1 armings.
+    /// Removes all timers, and keeps `self` for a later [`Self::take`]. An [`Armed`] of a removed
+    /// timer cancels nothing: a key is not used again for 2³² − 1 armings.
     pub(crate) fn give_back(&'static self) {
         self.clear();
         SPARE.lock().push(self);
@@ -155,8 +156,8 @@ impl Timers {
         }
     }
 
-    /// Removes all timers when the runtime stops, and calls [`Call::outlive`] of those that make a
-    /// call.
+    /// Removes all timers when the runtime stops, and calls [`Call::outlive`] for each
+    /// [`Action::Call`].
     pub(crate) fn retire(&self, now_ns: u64) {
         self.take_back(|action| {
             if let Action::Call(call) = action {
@@ -175,8 +176,8 @@ impl Timers {
             self.next.store(NEVER, Ordering::Release);
             queue.clear()
         };
-        // After the unlock: destructors of the program run here. One that panics does not prevent
-        // the others.
+        // After the unlock: destructors of the program run here. If one panics, the others still
+        // run.
         for action in actions {
             without_panic(|| each(action));
         }
@@ -185,7 +186,8 @@ impl Timers {
     /// Calls `f` under the lock if no timer is armed. Does nothing if another thread holds the
     /// lock.
     pub(crate) fn if_none(&self, f: impl FnOnce()) {
-        // Does not wait for the lock, because the caller may hold a lock that others wait for.
+        // Does not wait for the lock, because the caller may hold a lock that other threads wait
+        // for.
         if let Some(queue) = self.queue.try_lock()
             && queue.live == 0
         {

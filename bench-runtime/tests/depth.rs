@@ -37,7 +37,7 @@ fn in_both_modes(body: fn()) {
     }
 }
 
-/// Recurses until so much stack is in use below `top`.
+/// Recurses until `bytes` of stack are in use below `top`.
 #[inline(never)]
 fn dig(top: usize, bytes: usize) -> usize {
     let local = black_box([1u8; 900]);

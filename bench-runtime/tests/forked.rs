@@ -74,7 +74,7 @@ fn goroutine_that_goes_on_in_a_child_ends_it_and_harms_no_parent() {
                 });
                 assert_eq!(parks, -libc::SIGABRT);
                 let drops = forked(move || {
-                    // SAFETY: the reader's, which does not run here.
+                    // SAFETY: the reader's reference; the reader does not run here.
                     unsafe { Arc::decrement_strong_count(Arc::as_ptr(&near)) };
                     drop(near);
                     3

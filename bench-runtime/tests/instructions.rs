@@ -329,7 +329,8 @@ fn count(name: &str, mode: &str, procs: usize, times: u64) -> Result<u64, String
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        // In this order: the first option turns collecting off at the start.
+        // In this order: the first option turns collecting off at the start, and the second turns
+        // it on.
         .args(["--toggle-collect=*sysmon::sysmon", "--collect-atstart=yes"])
         .arg(program)
         .args(["--child", name, mode])

@@ -6,7 +6,8 @@
 //! # Which items may share an example
 //!
 //! A method whose only parameter is `self`, or a function of a type that returns `Self`, may share
-//! the type's example. Variants, fields and methods of std's traits need none.
+//! the type's example, if the example calls it. Variants, fields and methods of std's traits need
+//! none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,7 +20,7 @@ use syn::{Attribute, Expr, ImplItemFn, Item, Lit, Meta, ReturnType, Type, UseTre
 mod common;
 
 struct Public {
-    /// Of a method: its type.
+    /// The type, if the item is a method.
     of: Option<String>,
     name: String,
     docs: String,
@@ -56,7 +57,7 @@ impl Public {
     }
 }
 
-/// Of a `concat!` only the literals.
+/// The text of the `doc` attributes; of a `concat!` only its literals.
 fn docs_of(attributes: &[Attribute]) -> String {
     fn literals(tokens: TokenStream, out: &mut String) {
         for token in tokens {
@@ -159,7 +160,7 @@ impl Walk {
         }
     }
 
-    /// Attributes, then `pub fn name`, at any depth of repetitions.
+    /// Reads attributes that a `pub fn` follows, at any depth of repetitions.
     fn macro_methods(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let mut docs = String::new();

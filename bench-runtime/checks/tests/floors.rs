@@ -23,8 +23,9 @@ struct Module {
     file: String,
     names: Names,
     uses: Vec<Names>,
-    /// The names that a `use` gives to items of the crate, and all paths.
+    /// The names that a `use` gives to items of the crate.
     aliases: BTreeMap<String, Names>,
+    /// Paths that begin with none of `crate`, `super` and `self`.
     paths: Vec<Names>,
     reexports: BTreeMap<String, Names>,
     types: BTreeSet<String>,
@@ -184,7 +185,7 @@ impl Visit<'_> for Reader<'_> {
             Item::Enum(item) => drop(self.module.types.insert(item.ident.to_string())),
             Item::Impl(item) if item.trait_.is_none() => {
                 if let syn::Type::Path(path) = &*item.self_ty
-                    && let Some(name) = path.path.get_ident_or_last()
+                    && let Some(name) = path.path.last_name()
                 {
                     self.module.impls.push(name);
                 }
@@ -216,11 +217,11 @@ impl Visit<'_> for Reader<'_> {
 }
 
 trait LastName {
-    fn get_ident_or_last(&self) -> Option<String>;
+    fn last_name(&self) -> Option<String>;
 }
 
 impl LastName for syn::Path {
-    fn get_ident_or_last(&self) -> Option<String> {
+    fn last_name(&self) -> Option<String> {
         self.segments
             .last()
             .map(|segment| segment.ident.to_string())

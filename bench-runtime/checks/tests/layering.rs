@@ -132,7 +132,7 @@ fn files_are_short_or_say_why() {
 }
 
 #[test]
-fn every_unsafe_file_opens_it_with_reasons() {
+fn file_with_unsafe_blocks_has_safety_comments() {
     for (_, path, text) in sources() {
         let blocks = text.matches("unsafe {").count();
         let reasons = text.matches("SAFETY:").count();

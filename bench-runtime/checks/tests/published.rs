@@ -24,7 +24,7 @@ fn documentation_names_no_file_that_is_not_in_the_package() {
     };
     for path in &sources {
         let inner = path.strip_prefix(&root).expect("below src");
-        // Only for sanitizers, whose builds are described in the repository.
+        // These files are only for sanitizers, whose builds are described in the repository.
         if ["stack/fiber.rs", "sys/address_marks.rs"]
             .iter()
             .any(|own| inner == Path::new(own))
@@ -53,7 +53,7 @@ fn documentation_names_no_file_that_is_not_in_the_package() {
                 .filter_map(|rest| rest.split('`').next())
             {
                 let example = root.join("../examples").join(name);
-                // The others are folders, which are not in the package.
+                // An example that is a folder is not in the package.
                 assert!(example.is_file(), "{}:{}: {name}", path.display(), line + 1);
             }
         }

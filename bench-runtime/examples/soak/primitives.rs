@@ -101,7 +101,8 @@ pub(crate) fn cond(rng: &mut Rng) {
     assert_eq!(queue.sum.load(Ordering::Relaxed), 3 * each * (each + 1) / 2);
 }
 
-/// With weights, time limits and contexts. Never more units are held than there are.
+/// Acquires with weights, time limits and contexts. The units held are never more than the
+/// semaphore has.
 pub(crate) fn semaphore(rng: &mut Rng) {
     const SIZE: usize = 6;
     let rounds = 1 + rng.below(40);

@@ -15,7 +15,7 @@ const IDLE: u64 = u64::MAX;
 pub(crate) struct Board {
     began: Instant,
     at: Vec<AtomicU64>,
-    /// When the actor began the scenario, in milliseconds.
+    /// When the actor last ended a scenario, in milliseconds; `u64::MAX` once the actor has left.
     since: Vec<AtomicU64>,
     counts: Vec<AtomicU64>,
     over: AtomicBool,

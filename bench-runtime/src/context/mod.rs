@@ -149,7 +149,7 @@ impl Context {
     /// assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
     /// ```
     pub fn with_timeout(&self, timeout: Duration) -> (Self, Cancel) {
-        self.with_far_limit(timeout, None)
+        self.with_limit_after(timeout, None)
     }
 
     /// As [`Self::with_timeout`]; after the deadline [`Self::cause`] returns `cause`.
@@ -175,10 +175,10 @@ impl Context {
         timeout: Duration,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> (Self, Cancel) {
-        self.with_far_limit(timeout, Some(Arc::from(cause.into())))
+        self.with_limit_after(timeout, Some(Arc::from(cause.into())))
     }
 
-    fn with_far_limit(&self, timeout: Duration, cause: Option<Cause>) -> (Self, Cancel) {
+    fn with_limit_after(&self, timeout: Duration, cause: Option<Cause>) -> (Self, Cancel) {
         match now().checked_add(timeout) {
             Some(deadline) => self.with_limit(after_ns(timeout), deadline, cause),
             None => self.with_scope(None),

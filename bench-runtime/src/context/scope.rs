@@ -67,8 +67,8 @@ impl Call {
         }
     }
 
-    /// Runs `f` in a new goroutine; in a new thread if the call was made on a plain thread, or if
-    /// the runtime has stopped.
+    /// Runs `f` in a new goroutine; in a new thread if [`Self::new`] was called on a plain thread,
+    /// or if the runtime has stopped.
     fn start(self) {
         self.spawner.call(self.f);
     }
@@ -210,7 +210,7 @@ impl Scope {
         }
     }
 
-    /// Returns the children.
+    /// Ends this scope alone, by steps 1 and 2. Returns its children.
     fn finish_alone(&self, error: ContextError, cause: &Cause) -> Vec<Weak<Self>> {
         let mut state = self.state.lock();
         if state.end.is_some() {

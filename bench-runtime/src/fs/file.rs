@@ -421,7 +421,7 @@ switches! {
 }
 
 impl OpenOptions {
-    /// All switches off.
+    /// All options are off.
     #[must_use]
     pub fn new() -> Self {
         Self::from(std::fs::OpenOptions::new())

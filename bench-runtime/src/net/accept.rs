@@ -20,7 +20,7 @@ impl BackOff {
         Self { pause: FIRST_PAUSE }
     }
 
-    /// Accepts a connection. If the process is out of descriptors or memory, it pauses, longer each
+    /// Accepts a connection. While the process is out of descriptors or memory, pauses, longer each
     /// time, and tries again. `None` once the listener is closed. Blocks the goroutine.
     pub(super) fn accept<T>(
         &mut self,

@@ -124,7 +124,8 @@ impl<'a> Attempt<'a> {
         state.deadline_ns.load(Ordering::Acquire).min(self.limit_ns)
     }
 
-    /// True if the first read can be skipped: the stream was drained, and no edge came since.
+    /// True if the first read can be skipped: the stream was drained, or probably was, and no edge
+    /// came since.
     #[inline]
     pub(super) fn is_drained(&self) -> bool {
         !self.waited && self.desc.is_some_and(|desc| desc.is_drained(self.tick))
@@ -137,7 +138,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Only for descriptors that are never written.
+    /// Notes a read that got data, of a descriptor that is never written.
     #[inline]
     pub(super) fn note_read(&self) {
         if let Some(desc) = self.desc {
@@ -145,7 +146,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Only for descriptors that are never written.
+    /// Notes a read that found no data, of a descriptor that is never written.
     pub(super) fn note_empty_read(&self) {
         if let Some(desc) = self.desc {
             desc.note_empty_read(self.tick, self.waited);

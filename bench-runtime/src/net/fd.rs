@@ -1,4 +1,5 @@
-//! A non-blocking descriptor and its waits; every type of [`crate::net`] contains one.
+//! A descriptor and its waits; the socket, pipe and descriptor types of [`crate::net`] contain an
+//! [`Fd`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,7 +27,8 @@ pub(crate) struct Fd<S> {
 }
 
 impl<S: AsFd> Fd<S> {
-    /// Wraps a descriptor that is in non-blocking mode.
+    /// Wraps a descriptor that is in non-blocking mode, or whose operations are tried only when
+    /// ready.
     pub(crate) fn new(inner: S) -> Self {
         Self {
             waits: Waits::new(),

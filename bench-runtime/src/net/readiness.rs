@@ -32,7 +32,7 @@ use crate::timer::Action;
 ///   woken after that runtime has ended. If it was first polled outside every goroutine, a thread
 ///   of this crate wakes it.
 /// - Dropping it ends the wait. After a wake, poll or drop it: until then, other waiters for the
-///   same side may not be woken.
+///   same side may stay parked.
 ///
 /// # Examples
 ///

@@ -7,7 +7,7 @@ use crate::seam;
 
 /// The addresses of a name. A look-up blocks the thread, so `blocking` runs it.
 fn resolve<A: ToSocketAddrs + Send>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
-    // Collected inside, because the iterator might look up further names.
+    // Collected in `look_up`, because the iterator might look up further names.
     let look_up = move || io::Result::Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
     // An address needs no look-up, so `blocking` would only cost time. std's iterator for an
     // address needs no drop; its iterator for a name does.

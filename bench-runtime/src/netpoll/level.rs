@@ -28,9 +28,9 @@
 //! 2. To edge, by a poller or a reader after useless events: `on`, then the watch. This change
 //!    itself reports data that was left.
 //!
-//! So a goroutine that reads `on` as set at a tick, and waits for a later tick while data is
-//! left, gets one. If the watch is still level-triggered, each poll reports the data. If it is
-//! edge-triggered again, the change reported the data after `on` was cleared: a goroutine that
+//! So if a goroutine reads `on` as set at a tick, and waits for a later tick while data is left,
+//! the later tick comes. If the watch is still level-triggered, each poll reports the data. If it
+//! is edge-triggered again, the change reported the data after `on` was cleared: a goroutine that
 //! has read the tick of that event reads `on` as clear, and does not wait.
 //!
 //! A change after the watch has ended fails, because the number has no watch any more. That is so
@@ -40,8 +40,8 @@
 //!
 //! [`Slot::set_drained`]: super::slot::Slot::set_drained
 //!
-//! Only for descriptors that are read and not written: a level-triggered socket would be writable
-//! in each poll.
+//! Only descriptors that are read and not written become level-triggered: a level-triggered socket
+//! would be writable in each poll.
 
 use std::os::fd::RawFd;
 

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn registration_dropped_leaves_no_watch_and_its_record_is_used_again() {
+    fn registration_dropped_leaves_no_watch_and_its_poll_desc_is_used_again() {
         let (near, mut far) = pair();
         let netpoll = Netpoll::new().unwrap();
         let first = netpoll.open(near.as_raw_fd()).unwrap();

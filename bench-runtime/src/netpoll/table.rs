@@ -13,7 +13,7 @@ use crate::util::lock::Lock;
 /// A token that no open descriptor has: the generation of an open one is odd.
 pub(super) const INTERRUPT_TOKEN: u64 = 0;
 
-/// Chunk `k` holds `FIRST << k` of them.
+/// Chunk `k` holds `FIRST << k` descriptors.
 const FIRST: usize = 64;
 const CHUNKS: usize = 26;
 
@@ -56,7 +56,7 @@ pub(super) fn open(watch: &Arc<Watch>, fd: RawFd) -> &'static PollDesc {
     desc
 }
 
-/// The descriptor is no longer watched, and no goroutine waits for it.
+/// Only for a descriptor that is no longer watched, and for which no goroutine waits.
 pub(super) fn close(desc: &'static PollDesc) {
     desc.close();
     FREE.lock().spare.push(desc);
@@ -66,19 +66,19 @@ pub(super) fn close(desc: &'static PollDesc) {
 fn grow(free: &mut FreeList) -> &'static PollDesc {
     let (chunk, _) = place(free.made);
     let len = FIRST << chunk;
-    let records: Vec<PollDesc> = (free.made..free.made + len)
+    let descs: Vec<PollDesc> = (free.made..free.made + len)
         .map(|index| PollDesc::new(index as u32))
         .collect();
-    let records: &'static mut [PollDesc] = Vec::leak(records);
+    let descs: &'static mut [PollDesc] = Vec::leak(descs);
     // Release: pairs with the Acquire in `find`.
-    TABLE[chunk].store(records.as_mut_ptr(), Ordering::Release);
+    TABLE[chunk].store(descs.as_mut_ptr(), Ordering::Release);
     free.made += len;
     let first = TABLE[chunk].load(Ordering::Relaxed);
     // SAFETY: leaked above; from here on only reached by shared references.
-    let records: &'static [PollDesc] = unsafe { std::slice::from_raw_parts(first, len) };
+    let descs: &'static [PollDesc] = unsafe { std::slice::from_raw_parts(first, len) };
     // `open` pops from the end: low indices are used first.
-    free.spare.extend(records[1..].iter().rev());
-    &records[0]
+    free.spare.extend(descs[1..].iter().rev());
+    &descs[0]
 }
 
 #[cfg(test)]

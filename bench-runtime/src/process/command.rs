@@ -35,8 +35,8 @@ use crate::signal::Signal;
 /// # }
 /// ```
 ///
-/// The output of one child as the input of another. The other child expects a pipe that blocks, so
-/// the pipe is converted to std's type:
+/// This passes the output of one child to a second child, which expects a pipe that blocks. So the
+/// pipe is converted to std's type:
 ///
 /// ```
 /// use bench_runtime::process::{Command, Stdio};

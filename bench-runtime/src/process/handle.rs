@@ -152,7 +152,7 @@ struct State {
     end: End,
     /// The context ended while the child ran.
     cut: bool,
-    /// Reads of these pipes end with the context.
+    /// Reads of these pipes end when `end` becomes `Over`.
     pipes: Vec<Weak<PipeReader>>,
     at_end: Option<AfterCancel>,
     kill: Option<AfterFunc>,
@@ -194,8 +194,8 @@ impl Tracked {
     pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         let mut state = self.state.lock();
         if state.cut && self.ending.own_group && process::has_ended(self.pid).unwrap_or(false) {
-            // The rest of the group must not outlive the child: no signal could be
-            // sent to it any more.
+            // The rest of the group must not outlive the child: no signal could be sent to the
+            // group once the child is reaped.
             let _ = self.send(&state, Signal::KILL);
         }
         let result = match state.status {
@@ -207,7 +207,7 @@ impl Tracked {
         result
     }
 
-    /// Blocks the goroutine.
+    /// Waits for the child to end, and reaps it. Blocks the goroutine.
     pub(super) fn wait(&self) -> io::Result<ExitStatus> {
         if let Ok(pidfd) = process::pidfd(self.pid) {
             let waited = Fd::new(pidfd).io(Side::Read, |_| match self.try_wait() {
@@ -279,8 +279,8 @@ impl Tracked {
         pipes.iter().for_each(end_reads);
     }
 
-    /// Makes the end of the context end reads of these pipes. The reads return the bytes that have
-    /// arrived by then.
+    /// Makes reads of these pipes end when `end` becomes `Over`. The reads return the bytes that
+    /// have arrived by then.
     pub(super) fn end_reads_of(&self, pipes: Vec<Weak<PipeReader>>) {
         let mut state = self.state.lock();
         if state.end == End::Over {

@@ -1,6 +1,6 @@
 //! The thread that receives the signals of the process, and its listeners. It starts with the
 //! first listener and stays. Listeners are added, removed and called under one lock, so a removed
-//! one gets no further signal.
+//! listener gets no further signal.
 
 use std::{io, mem};
 
@@ -21,7 +21,7 @@ struct Listener {
 
 struct All {
     listeners: Vec<Listener>,
-    /// With their former actions.
+    /// The caught signals, with their former actions.
     caught: Vec<(i32, Action)>,
     next_key: u64,
 }
@@ -88,7 +88,8 @@ pub(crate) fn listen(signals: u64, tell: impl Fn(i32) + Send + 'static) -> io::R
 }
 
 impl Listening {
-    /// Keeps the listener for ever. Its signals end no goroutine's wait.
+    /// Keeps the listener for ever. Deadlocks are reported again, because its signals end no
+    /// goroutine's wait.
     pub(crate) fn forget(mut self) {
         self.awaited = None;
         mem::forget(self);
@@ -102,7 +103,7 @@ impl Drop for Listening {
         let gone = at.map(|at| all.listeners.swap_remove(at));
         all.let_go();
         drop(all);
-        // Not under the lock: its captures may ready a waiter.
+        // Not under the lock: the drop of the listener's captures may ready a waiter.
         drop(gone);
     }
 }

@@ -139,7 +139,7 @@ impl Cond {
         let ticket = me.ticket();
         let mut waiter = Waiter::multi(me, ticket, ptr::null_mut(), 0);
         let waiter = &raw mut waiter;
-        // SAFETY: it does not move until it has been dequeued, or is removed below.
+        // SAFETY: the waiter does not move until it has been dequeued, or is removed below.
         unsafe { self.queue.lock().enqueue(waiter) };
         drop(guard);
         sched::park_until(me, ticket, deadline_ns);

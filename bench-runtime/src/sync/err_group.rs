@@ -209,8 +209,8 @@ impl<E: Send + 'static> ErrGroup<E> {
         self.inner.tasks.go_with(how, self.task(f))
     }
 
-    /// Waits until fewer tasks run than the limit allows, and counts one more, until its end.
-    /// Blocks the goroutine.
+    /// Waits until fewer tasks run than the limit allows, then takes a unit of the limit, which the
+    /// drop of [`Place`] gives back. Blocks the goroutine.
     pub(crate) fn wait_for_room(&self) {
         if let Some(limit) = &self.inner.limit {
             limit.acquire(1).forget();

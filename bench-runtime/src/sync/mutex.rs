@@ -218,7 +218,7 @@ impl<T: ?Sized> Mutex<T> {
     /// Sets the bits that make an unlock wake us. False, with no change, if the mutex can be taken
     /// now. The caller holds the queue's lock.
     fn announce(&self, woken: bool, starved: bool) -> bool {
-        // Relaxed: the queue's lock orders the rest.
+        // Relaxed: the mutex is not taken here; the queue's lock orders the accesses to the queue.
         self.state
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
                 if state & (LOCKED | STARVING) == 0 {
@@ -268,7 +268,7 @@ impl<T: ?Sized> Mutex<T> {
             } else {
                 (LOCKED, WOKEN | HANDED)
             };
-            // Acquire: a hand-over passes on the last holder's writes.
+            // AcqRel: a hand-over passes the last holder's writes on to the waiter.
             if self
                 .state
                 .compare_exchange(state, state | bit, Ordering::AcqRel, Ordering::Relaxed)

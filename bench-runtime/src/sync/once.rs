@@ -1,10 +1,10 @@
 //! A closure that runs once, in the first caller.
 //!
-//! | `state`   | meaning                             |
-//! |-----------|-------------------------------------|
-//! | `NEW`     | not begun                           |
-//! | `RUNNING` | it runs; others may wait            |
-//! | `DONE`    | it has returned, or has unwound     |
+//! | `state`   | meaning                              |
+//! |-----------|--------------------------------------|
+//! | `NEW`     | the closure has not begun            |
+//! | `RUNNING` | the closure runs; other callers wait |
+//! | `DONE`    | the closure has returned or unwound  |
 
 use std::fmt;
 use std::ptr;

@@ -7,14 +7,14 @@ use super::Once;
 
 enum Outcome<T> {
     Value(T),
-    /// It panicked, with this message.
+    /// The computation panicked, with this message.
     Panic(String),
-    /// It never ran, or unwound without a message: by `goexit`, or by a panic whose payload is no
-    /// text.
+    /// The computation never ran, or unwound without a message: by `goexit`, or by a panic whose
+    /// payload is no text.
     None,
 }
 
-/// A value that is computed once, by its first caller; the others wait.
+/// A value that is computed once, by its first caller; other callers wait.
 ///
 /// # Examples
 ///
@@ -147,7 +147,7 @@ impl<T> OnceCell<T> {
     }
 
     fn outcome(&self) -> Option<&Outcome<T>> {
-        // SAFETY: once done it is not written any more.
+        // SAFETY: once `once` is done, the outcome is not written any more.
         self.once.is_done().then(|| unsafe { &*self.outcome.get() })
     }
 }

@@ -290,7 +290,7 @@ impl<T: ?Sized> RwMutex<T> {
         }
     }
 
-    /// Sets `QUEUED` if `must_wait(state)`. The caller holds the lock.
+    /// Sets `QUEUED`, and returns true, if `must_wait(state)`. The caller holds the queues' lock.
     fn queue_up(&self, must_wait: impl Fn(usize) -> bool) -> bool {
         self.state
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {

@@ -452,7 +452,7 @@ impl State {
             // SAFETY: as above.
             unsafe { self.queue.remove(first.as_ptr()) };
             if left || waiter.tag.get() & MULTI != 0 && !waiter.owner.claim(waiter.ticket) {
-                // Its wait has just ended in another way, or its runtime has stopped.
+                // The wait has just ended in another way, or the waiter's runtime has stopped.
                 continue;
             }
             self.free -= weight;

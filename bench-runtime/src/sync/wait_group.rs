@@ -305,7 +305,8 @@ impl Drop for Counted {
     }
 }
 
-/// Dropped if there is no stack for the task, or if the runtime stops.
+/// A counted task that has not begun. Its drop means that there is no stack for the task, or that
+/// the runtime stops.
 struct Unrun(ManuallyDrop<Counted>);
 
 impl Unrun {
@@ -367,7 +368,8 @@ impl Inner {
         woken.ready();
     }
 
-    /// Sets `QUEUED` unless the count is zero. The caller holds the lock.
+    /// Sets `QUEUED`, and returns true, unless the count is zero. The caller holds the queue's
+    /// lock.
     fn queue_up(&self) -> bool {
         self.state
             .fetch_update(Ordering::Acquire, Ordering::Acquire, |state| {

@@ -15,8 +15,8 @@ use crate::util::lock::Lock;
 
 /// A channel on which the time is sent once, after a duration, and which is then closed.
 ///
-/// It cannot be stopped, and uses a little memory until then, even if the receiver is dropped.
-/// For long times that are mostly cancelled, use [`crate::time::Timer`].
+/// It cannot be stopped, and uses a little memory until the time is sent, even if the receiver is
+/// dropped. For long times that are mostly cancelled, use [`crate::time::Timer`].
 ///
 /// # Panics
 ///
@@ -63,7 +63,7 @@ pub struct AfterFunc {
 struct Later<F: Send + 'static> {
     shared: Arc<Shared>,
     spawner: Spawner,
-    /// The function is called even if the runtime stops first.
+    /// True if the function is to be called even if the runtime stops first.
     outlives: bool,
     /// True once a goroutine was started to call the function.
     is_started: AtomicBool,
@@ -72,8 +72,8 @@ struct Later<F: Send + 'static> {
 }
 
 impl<F: Send + 'static> Drop for Later<F> {
-    /// Runs where the last owner ends: the handle, or the goroutine of the call. If that is the
-    /// handle, and the function was called before, a new goroutine drops the function: its
+    /// Runs where the last owner ends: the handle, or the goroutine of the call. If the handle is
+    /// the last owner, and the function was called before, a new goroutine drops the function: its
     /// destructor is code of the program.
     fn drop(&mut self) {
         let f = self.f.take();
@@ -155,8 +155,8 @@ pub fn after_func(duration: Duration, f: impl Fn() + Send + Sync + 'static) -> A
     begin(duration, f, false)
 }
 
-/// As [`after_func`], but the function is also called if the runtime stops first: then by a new
-/// thread, at the same time.
+/// As [`after_func`]; but if the runtime stops first, a new thread calls the function when it is
+/// due.
 pub(crate) fn after_func_in_any_case(
     duration: Duration,
     f: impl Fn() + Send + Sync + 'static,

@@ -37,10 +37,10 @@ pub use timer::Timer;
 use crate::runtime::fake_time;
 use crate::sched;
 
-/// `u64::MAX` means never.
+/// The last time of the clock: `u64::MAX` means never.
 const LATEST: u64 = u64::MAX - 1;
 
-/// The time `duration` from now, of [`sched::now_ns`].
+/// The time `duration` from now, on the clock of [`sched::now_ns`].
 pub(crate) fn after_ns(duration: Duration) -> u64 {
     let ns = u64::try_from(duration.as_nanos()).unwrap_or(LATEST);
     sched::now_ns().saturating_add(ns).min(LATEST)
@@ -83,7 +83,8 @@ fn bubble_begin() -> Instant {
     *BEGIN.get_or_init(Instant::now)
 }
 
-/// Never earlier than the instant, perhaps a little later.
+/// Converts an instant to the clock of [`sched::now_ns`]. The result is never earlier than the
+/// instant, and may be a little later.
 pub(crate) fn ns_of(instant: Instant) -> u64 {
     if let Some(begin_ns) = fake_time::begin_ns() {
         let passed = instant.saturating_duration_since(bubble_begin());

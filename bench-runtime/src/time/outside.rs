@@ -42,7 +42,7 @@ pub(super) fn timers() -> &'static Timers {
     })
 }
 
-/// For a timer that comes before all others.
+/// Makes the thread check the timers again, after a timer was armed that comes before all others.
 pub(super) fn look_again() {
     // Release: pairs with the Acquire in `fire_for_ever`.
     CHANGES.fetch_add(1, Ordering::Release);

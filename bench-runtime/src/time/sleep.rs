@@ -7,8 +7,8 @@ use crate::goroutine::WaitReason;
 use crate::sched;
 use crate::time::{after_ns, now, ns_of};
 
-/// Pauses the goroutine, or the plain thread, for at least this duration. Returns at once for a
-/// duration of zero.
+/// Pauses the goroutine, or the plain thread, for at least this duration. For a duration of zero it
+/// returns at once, unless the goroutine's time slice has ended.
 ///
 /// # Examples
 ///
@@ -26,8 +26,8 @@ pub fn sleep(duration: Duration) {
     }
 }
 
-/// Pauses the goroutine, or the plain thread, until an instant has come.
-/// Returns at once if it has come already.
+/// Pauses the goroutine, or the plain thread, until an instant has come. An instant that has come
+/// already is as a duration of zero for [`sleep`].
 ///
 /// # Examples
 ///

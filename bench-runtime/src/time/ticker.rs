@@ -140,7 +140,8 @@ impl Ticker {
         let _ = self.receiver.take();
         let epoch = state.epoch;
         state.armed = period.map(|period| {
-            // Weak: a cancelled call that is just being made must not keep the ticker's memory.
+            // Weak: a call that was cancelled while a poll makes it must not keep the ticker's
+            // memory.
             let shared = Arc::downgrade(&self.shared);
             let call = move |when_ns| {
                 if let Some(shared) = shared.upgrade() {

@@ -13,7 +13,7 @@ pub(crate) enum Action {
         who: Parkable,
         ticket: u32,
     },
-    /// Readies the parkable that waits for a descriptor, if it still does.
+    /// Readies the parkable that waits for a descriptor, if it still waits.
     Expire {
         desc: &'static PollDesc,
         side: Side,

@@ -20,7 +20,7 @@ pub(crate) fn in_child(test: &str, body: impl FnOnce()) -> Option<End> {
     in_child_with(test, &[], body)
 }
 
-/// Sets these variables in the child's environment.
+/// As [`in_child`], with these variables in the child's environment.
 ///
 /// Panics if the child hangs, or exits with another status than 0.
 #[track_caller]

@@ -1,5 +1,5 @@
-//! The report "all goroutines are asleep", and that there is none if something outside could still
-//! end a wait.
+//! Tests of the report "all goroutines are asleep", which must not come if something outside could
+//! still end a wait.
 //!
 //! Each scenario is a separate process. libtest would add a thread outside the runtime, and no
 //! deadlock would be reported, so this binary is its own harness.

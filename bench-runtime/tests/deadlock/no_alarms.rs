@@ -415,8 +415,8 @@ fn builder(procs: usize, migrating: bool) -> Builder {
     }
 }
 
-/// Makes `call` fail with `errno` in this thread, and in those that it starts, if the second
-/// argument is in this range.
+/// Makes `call` fail with `errno` in this thread, and in those that it starts, if the call's second
+/// argument is in the range `second`.
 fn refuse(call: libc::c_long, second: std::ops::Range<u32>, errno: i32) {
     let step = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter {
         code: code as u16,

@@ -294,7 +294,7 @@ fn a_guard_cancels_at_the_end_of_its_block() {
 /// A recursion over so long a chain would overflow any stack.
 const DEEP: usize = 300_000;
 
-/// The context at the end of a chain of contexts, and the functions that cancel the last two.
+/// The context at the end of a chain of contexts, and the `Cancel`s of the last two.
 fn chain(scopes: bool) -> (Context, Cancel, Cancel) {
     let (mut ctx, mut last) = Context::background().with_cancel();
     let mut before = last.clone();

@@ -113,7 +113,7 @@ fn a_folder_of_any_size_is_listed_whole() {
 
 /// Opening and reading a named pipe wait for the other end.
 #[test]
-fn a_file_that_makes_wait_lets_other_goroutines_run() {
+fn file_operation_that_waits_lets_other_goroutines_run() {
     at_each(&[1, 2, 64], |_| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");

@@ -20,7 +20,7 @@ use crate::support::{Way, everywhere, message};
 
 const ROUNDS: usize = if cfg!(miri) { 50 } else { 2_000 };
 
-/// A future waits until the place is filled.
+/// A place for a value. Its futures wait until it is filled.
 #[derive(Default)]
 pub(crate) struct Place(Mutex<(Option<usize>, Option<Waker>)>);
 
@@ -55,7 +55,8 @@ impl Place {
     }
 }
 
-/// In each mode, at few and at many processors; miri cannot run goroutines.
+/// Calls `body` with a runtime in each mode, at few and at many processors. Does nothing under
+/// miri, which cannot run goroutines.
 pub(crate) fn each_runtime(body: fn(&Runtime)) {
     if cfg!(miri) {
         return;
@@ -116,7 +117,7 @@ fn wakes_from_a_foreign_thread_are_not_lost() {
 }
 
 #[test]
-fn many_goroutines_wait_at_one_processor_and_each_is_woken_once() {
+fn many_goroutines_that_wait_are_woken_once_each() {
     each_runtime(|runtime| {
         const MANY: usize = 500;
         let places: Arc<Vec<Place>> = Arc::new((0..MANY).map(|_| Place::default()).collect());

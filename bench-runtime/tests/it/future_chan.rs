@@ -1,4 +1,5 @@
-//! `recv_async`: values reach the tasks that await them, and none is lost if a future is dropped.
+//! `recv_async` and `send_async`: values reach the tasks that await them, and none is lost if a
+//! future is dropped.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -355,7 +356,7 @@ fn room_in_a_buffer_wakes_a_send_and_a_close_gives_its_value_back() {
         assert_eq!(rx.recv(), Some(1));
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         assert_eq!(poll_once(second.as_mut(), &waker), Poll::Ready(Ok(())));
-        // A value that was put back stays; a value that waits to be sent is dropped.
+        // At a close a value that was put back stays, and a send that waits gets its value back.
         let mut receive = Box::pin(rx.recv_async());
         let received = poll_once(receive.as_mut(), Waker::noop());
         assert_eq!(received, Poll::Ready(Some(2)));

@@ -227,7 +227,7 @@ fn iterator_that_has_ended_gives_what_a_dropped_future_puts_back() {
         let (mut values, mut fused) = (rx.iter(), rx.iter().fuse());
         assert_eq!((values.next(), fused.next()), (None, None));
         drop(receive);
-        // It is no `FusedIterator`.
+        // The iterator is no `FusedIterator`.
         assert_eq!(
             (fused.next(), values.next(), values.next()),
             (None, Some(1), None)

@@ -261,7 +261,7 @@ fn forgotten_future_does_not_block_the_slot_of_the_next_descriptor() {
 }
 
 #[test]
-fn future_begun_in_a_goroutine_is_finished_elsewhere() {
+fn future_begun_in_a_goroutine_is_finished_on_a_thread() {
     each_runtime(|runtime| {
         let (near, far) = UnixStream::pair().unwrap();
         let near: &'static UnixStream = Box::leak(Box::new(near));

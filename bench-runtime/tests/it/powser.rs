@@ -96,8 +96,8 @@ fn split(way: Way, a: Series) -> (Series, Series) {
         loop {
             next1 = next1.or_else(|| queue1.pop_front());
             next2 = next2.or_else(|| queue2.pop_front());
-            // Only if the first reader needs a value: a second reader may feed the series
-            // back to itself.
+            // Receives only if the first reader needs a value, because a second reader may feed the
+            // series back to itself.
             let source = next1.is_none().then_some(&a);
             select! {
                 recv(source) -> c => {

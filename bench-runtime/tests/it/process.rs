@@ -216,7 +216,7 @@ fn processes_that_inherited_the_pipes_are_waited_for_until_the_context_ends() {
     });
 }
 
-/// A child that is ready, and a function that ends it.
+/// A child that has written `ready`, and the `Cancel` of its context.
 fn ready(script: &str, set: fn(&mut Command) -> &mut Command) -> (Child, Cancel) {
     let (ctx, cancel) = Context::background().with_cancel();
     let mut command = sh(script);
@@ -277,7 +277,7 @@ fn signals_go_to_the_whole_group_of_a_child_that_has_its_own() {
     everywhere(|_: Way| {
         let gone = |pid: &[u8]| {
             let pid = std::str::from_utf8(pid).unwrap().trim().parse().unwrap();
-            // Init reaps it, because its parent has ended.
+            // Init reaps the process, because its parent has ended.
             within_a_minute("the end", || matches!(state(pid), None | Some('Z')));
         };
         let waits = "sleep 1000 & echo $!; echo ready >&2; wait";

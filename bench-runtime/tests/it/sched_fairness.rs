@@ -16,7 +16,7 @@ use bench_runtime::{
 use crate::sched_support::{Setting, at_each, within_timeout};
 use crate::start::Start;
 
-/// Starvation, even on a loaded machine.
+/// A longer wait is starvation, even on a loaded machine.
 const STARVED: Duration = Duration::from_secs(30);
 
 fn burn(length: Duration) {
@@ -73,7 +73,7 @@ fn endless_loop_does_not_stop_others_on_one_processor() {
 
 /// In a migrating runtime, goroutines that have started on the hog's thread run, too.
 #[test]
-fn two_hundred_millisecond_hog_delays_a_sleeper_by_far_less() {
+fn hog_delays_a_sleeper_by_far_less_than_its_length() {
     within_timeout(
         Setting {
             procs: 1,
@@ -672,8 +672,8 @@ fn high_class_runs_before_what_was_queued_earlier() {
     }
 }
 
-/// There are more such goroutines than threads for them. After all have ended, the next one gets
-/// one of these threads.
+/// There are more CPU-bound goroutines than threads for them. After all have ended, the next
+/// goroutine gets one of these threads.
 #[test]
 fn goroutine_for_a_thread_of_its_own_gets_one_that_has_become_vacant() {
     let setting = Setting {

@@ -26,7 +26,8 @@ impl Setting {
     }
 }
 
-/// At the end no goroutine must be left.
+/// Runs `body` at each number of processors, pinned and migrating. At the end no goroutine may be
+/// left.
 pub(crate) fn at_each(procs: &[usize], body: fn(Setting)) {
     for &procs in procs {
         for migrating in [false, true] {

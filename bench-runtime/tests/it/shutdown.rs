@@ -193,7 +193,7 @@ fn locks_that_goroutines_of_a_stopped_runtime_wait_for_go_to_others() {
         drop(held);
         assert_eq!(locks.semaphore.available(), 1);
         assert!(locks.rw_mutex.try_write().is_some());
-        // Two threads that wait for each other at the mutex do not delay it either.
+        // Nor does the waiter of the stopped runtime delay two threads that compete for the mutex.
         let threads: Vec<_> = (0..2)
             .map(|_| {
                 thread::spawn(|| {

@@ -187,7 +187,7 @@ fn a_select_takes_a_signal_as_one_of_its_cases() {
 }
 
 #[test]
-fn an_ignored_signal_is_caught_while_asked_for_and_ignored_again_after_the_last_drop() {
+fn an_ignored_signal_is_caught_by_its_receivers_and_ignored_again_after_the_last_drop() {
     let wanted = real_time(7);
     // SAFETY: sets no handler.
     unsafe { libc::signal(wanted.as_raw(), libc::SIG_IGN) };

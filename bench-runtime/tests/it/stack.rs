@@ -20,8 +20,8 @@ fn small() -> StackPolicy {
     }
 }
 
-/// Compacts the stacks of goroutines that were parked for 20 ms, in both modes. Skipped if the
-/// kernel does not support that.
+/// Runs `body` in both modes, in a runtime that compacts stacks that were parked for 20 ms. Skipped
+/// if the kernel does not support compaction.
 fn with_compaction(body: fn()) {
     let builders: [fn(Builder) -> Builder; 2] = [|builder| builder, |builder| builder.migrating()];
     for builder in builders {

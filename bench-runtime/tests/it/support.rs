@@ -53,7 +53,7 @@ impl Way {
         bench_runtime::yield_now();
     }
 
-    /// For tests that an event does *not* happen.
+    /// Yields many times, for tests that an event does *not* happen.
     pub(crate) fn let_others_run(self) {
         for _ in 0..200 {
             self.yield_now();
@@ -85,7 +85,7 @@ impl Way {
 }
 
 impl<T> Task<T> {
-    /// Raises the task's panic.
+    /// Returns the task's result, or raises its panic.
     pub(crate) fn join(self) -> T {
         match self.try_join() {
             Ok(value) => value,
@@ -139,7 +139,7 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_default()
 }
 
-/// Waits on a plain thread. The panic message names `what`.
+/// Waits until `holds()`, on a plain thread. The panic message names `what`.
 pub(crate) fn within_a_minute(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !holds() {

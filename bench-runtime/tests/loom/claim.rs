@@ -1,6 +1,6 @@
 //! Claims of a parked goroutine's stack: the sweep and the thread that resumes the goroutine never
 //! use the stack at the same time, and neither waits for ever. And readings: the resume does not
-//! wait for the reader, and the reader notices the resume.
+//! wait for the reader, and the reader notices the resume. `goroutine/claim.rs` numbers the steps.
 
 use crate::claim_source as steps;
 use crate::sys::barrier;
@@ -198,7 +198,7 @@ impl Watched {
     }
 
     /// From the ready of the goroutine to its next wait. Does not wait for a reader.
-    fn go_on(&self) {
+    fn run_and_park(&self) {
         self.status.store(RUNNABLE, Ordering::Relaxed);
         let context = steps::read(&self.context);
         assert_eq!(steps::saved(context), SAVED);
@@ -219,7 +219,7 @@ impl Watched {
     }
 
     /// Reads the words; `None` if the reading is not valid.
-    fn look(&self) -> Option<[u32; 2]> {
+    fn try_read(&self) -> Option<[u32; 2]> {
         if !steps::watch(&self.context, SAVED) {
             return None;
         }
@@ -229,7 +229,7 @@ impl Watched {
     }
 
     /// Does not mark the goroutine.
-    fn broken_look(&self) -> Option<[u32; 2]> {
+    fn read_unmarked(&self) -> Option<[u32; 2]> {
         let is_suspended = || {
             self.status.load(Ordering::Acquire) == WAITING
                 && self.context.load(Ordering::Acquire) == SAVED
@@ -243,31 +243,31 @@ impl Watched {
     }
 }
 
-fn look_against_one_that_goes_on(look: fn(&Watched) -> Option<[u32; 2]>) {
+fn read_against_resume(try_read: fn(&Watched) -> Option<[u32; 2]>) {
     let scene = Watched::new();
-    let looker = loom::thread::spawn({
+    let observer = loom::thread::spawn({
         let scene = scene.clone();
         move || {
-            if let Some([first, second]) = look(&scene) {
+            if let Some([first, second]) = try_read(&scene) {
                 assert_eq!(first, second, "torn");
             }
         }
     });
-    scene.go_on();
-    looker.join().unwrap();
+    scene.run_and_park();
+    observer.join().unwrap();
     assert_eq!(scene.context.load(Ordering::Relaxed), SAVED);
-    assert_eq!(look(&scene), Some([1, 1]), "nobody is about");
-    scene.go_on();
-    assert_eq!(look(&scene), Some([2, 2]));
+    assert_eq!(try_read(&scene), Some([1, 1]), "nobody is about");
+    scene.run_and_park();
+    assert_eq!(try_read(&scene), Some([2, 2]));
 }
 
 #[test]
 fn reading_delays_no_goroutine_and_says_whether_it_is_valid() {
-    loom::model(|| look_against_one_that_goes_on(Watched::look));
+    loom::model(|| read_against_resume(Watched::try_read));
 }
 
 #[test]
 #[should_panic(expected = "torn")]
 fn canary_reading_of_a_goroutine_that_is_not_marked() {
-    loom::model(|| look_against_one_that_goes_on(Watched::broken_look));
+    loom::model(|| read_against_resume(Watched::read_unmarked));
 }

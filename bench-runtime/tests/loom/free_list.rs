@@ -15,7 +15,7 @@ unsafe impl Send for Scene {}
 unsafe impl Sync for Scene {}
 
 impl Scene {
-    fn new(on_it: usize) -> Arc<Self> {
+    fn new(pushed_count: usize) -> Arc<Self> {
         let pieces = [(); 3].map(|()| {
             // Never freed: a model is small, and its process ends.
             let piece = Box::leak(Box::<std::mem::MaybeUninit<Link>>::new_uninit());
@@ -25,7 +25,7 @@ impl Scene {
             list: FreeList::new(),
             pieces,
         });
-        (0..on_it).for_each(|piece| scene.push(piece));
+        (0..pushed_count).for_each(|piece| scene.push(piece));
         scene
     }
 
@@ -35,7 +35,7 @@ impl Scene {
     }
 
     fn pop(&self) -> Option<usize> {
-        // SAFETY: by each model's own choice.
+        // SAFETY: one thread pops, except in the canary.
         let piece = unsafe { self.list.pop() }?;
         self.pieces.iter().position(|other| *other == piece)
     }

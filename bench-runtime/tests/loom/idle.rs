@@ -101,11 +101,11 @@ impl Scene {
     }
 
     /// No work may wait beside an idle P unless a thread searches for it.
-    fn assert_not_lost(&self, goes_on: usize) {
+    fn assert_not_lost(&self, is_awake: usize) {
         let idle = self.idle_count.load(Ordering::SeqCst);
-        let lookers = goes_on + self.woken.load(Ordering::SeqCst);
+        let searchers = is_awake + self.woken.load(Ordering::SeqCst);
         assert!(
-            self.work.load(Ordering::SeqCst) == 0 || idle == 0 || lookers > 0,
+            self.work.load(Ordering::SeqCst) == 0 || idle == 0 || searchers > 0,
             "lost wake-up"
         );
     }
@@ -118,9 +118,9 @@ fn push_against_rest(spinning: bool, broken: Broken) {
         let scene = scene.clone();
         move || scene.push()
     });
-    let goes_on = scene.rest(spinning, broken);
+    let is_awake = scene.rest(spinning, broken);
     pusher.join().unwrap();
-    scene.assert_not_lost(usize::from(goes_on));
+    scene.assert_not_lost(usize::from(is_awake));
 }
 
 #[test]
@@ -167,11 +167,11 @@ fn work_of_two_pushers_is_found() {
                 })
             })
             .collect();
-        let goes_on = scene.rest(true, Broken::Nothing);
+        let is_awake = scene.rest(true, Broken::Nothing);
         for thread in threads {
             thread.join().unwrap();
         }
-        scene.assert_not_lost(usize::from(goes_on));
+        scene.assert_not_lost(usize::from(is_awake));
     });
 }
 
@@ -194,8 +194,8 @@ fn grown_processors_find_work_that_waited_before() {
             }
         });
         // This M checked the queue before the work came.
-        let goes_on = scene.rest(true, Broken::Nothing);
+        let is_awake = scene.rest(true, Broken::Nothing);
         grower.join().unwrap();
-        scene.assert_not_lost(usize::from(goes_on));
+        scene.assert_not_lost(usize::from(is_awake));
     });
 }

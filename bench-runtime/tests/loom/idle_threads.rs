@@ -77,7 +77,7 @@ impl Scene {
     }
 }
 
-/// Some of the helpers spin.
+/// Starts a helper for each element of `awake`, which says whether the helper spins.
 fn calls_and_stop(calls: usize, awake: &'static [bool]) {
     crate::bounded(4 - awake.len(), move || {
         let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! The netpoller: the product's records, slots and levels, with a kernel that watches one pipe.
+//! The netpoller: the product's `PollDesc`s, slots and levels, with a kernel that watches one pipe.
 
 use std::io;
 use std::os::fd::RawFd;

@@ -11,7 +11,7 @@ const SAVED: usize = 2;
 struct Scene {
     context: AtomicUsize,
     stack: UnsafeCell<u32>,
-    /// A primitive's queue of waiters, under its lock: true while it waits.
+    /// A primitive's queue of waiters, under its lock: true while the goroutine waits.
     waits: Mutex<bool>,
     resumed: AtomicUsize,
 }

@@ -117,8 +117,8 @@ fn overflow_against_a_thief_loses_nothing() {
     });
 }
 
-/// The lock is that of the idle lists, under which a P starts or ends. Without it the model is the
-/// canary.
+/// The lock is that of the idle lists, under which a P starts or ends. If `locked` is false,
+/// exclusive use begins outside the lock: the canary.
 fn exclusive_use_against_a_new_thief(locked: bool) {
     let q = Arc::new(RunQueue::new());
     (1..=3).for_each(|n| q.push(entry(n)).unwrap());

@@ -1,4 +1,4 @@
-//! The table at `Builder::build`: a program for each of its lines, in both modes.
+//! A program for each line of the table at `Builder::build`; most run in both modes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -156,7 +156,7 @@ fn log_is_fine() {
 }
 
 #[test]
-fn rand_is_fine_pinned_and_where_it_is_asked_for_anew_migrating() {
+fn rand_is_fine_pinned_and_migrating_if_called_anew_after_a_park() {
     run(Runtime::builder(), || {
         let drawn = interleaved(|_, park| {
             let mut rng = rand::rng();
@@ -350,7 +350,7 @@ mod anew {
 }
 
 #[test]
-fn thread_locals_of_std_are_fine_pinned_and_where_they_are_asked_for_anew_migrating() {
+fn thread_locals_of_std_are_fine_pinned_and_migrating_if_read_anew_after_a_park() {
     run(Runtime::builder(), || {
         let made = interleaved(|n, park| {
             let before = HashMap::from([(n, std::thread::current().id())]);
@@ -367,7 +367,7 @@ fn thread_locals_of_std_are_fine_pinned_and_where_they_are_asked_for_anew_migrat
         let (mut threads, mut hashes) = (HashSet::new(), Vec::new());
         while threads.len() < 3 {
             hashes.push(anew::hash());
-            // Only the kernel knows the thread without a thread-local.
+            // The kernel tells the thread without the use of a thread-local.
             let known = std::fs::read_link("/proc/thread-self").expect("procfs is mounted");
             threads.insert((known, anew::thread()));
             // The P is handed off to another M, and a hog runs in place of this goroutine.

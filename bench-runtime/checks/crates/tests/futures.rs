@@ -95,13 +95,13 @@ fn tasks_of_tokio_await_goroutines() {
     });
 }
 
-/// Answers each request with its path. Each connection has a goroutine.
 fn server() -> (SocketAddr, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it is bound");
     (address, listener)
 }
 
+/// Answers each request with its path. Each connection has a goroutine.
 fn serve(listener: &TcpListener) {
     for stream in listener.incoming() {
         let stream = stream.expect("a connection");
@@ -121,7 +121,7 @@ fn serve(listener: &TcpListener) {
 }
 
 #[test]
-fn hypers_client_asks_for_goroutines() {
+fn hypers_client_sends_requests_of_goroutines() {
     beside_tokio(|tokio| {
         let (address, listener) = server();
         let listener = std::sync::Arc::new(listener);

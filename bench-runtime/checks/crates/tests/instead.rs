@@ -1,5 +1,5 @@
-//! Crates that replace what `bench_runtime::sync` lacks work in goroutines, in each mode. The table
-//! in the docs of `sync` names them.
+//! Crates for what `bench_runtime::sync` lacks: they work in goroutines, in each mode. The table in
+//! the docs of `sync` names them.
 
 mod modes;
 

@@ -55,7 +55,8 @@ fn gives_up_by_context(pool: &Pool) {
     });
 }
 
-/// Enters a tokio runtime of its own in a blocking call, because a goroutine must not park there.
+/// Cancels the query in a tokio runtime of its own, in a blocking call, because a goroutine must
+/// not park in tokio's context.
 fn tell_to_cancel(cancel: tokio_postgres::CancelToken) {
     let told = bench_runtime::blocking(move || {
         let tokio = tokio::runtime::Builder::new_current_thread()

@@ -7,7 +7,9 @@ use bench_runtime::context::Context;
 use bench_runtime::sync::{Mutex, RwMutex, WaitGroup};
 use bench_runtime::{GoBuilder, select};
 
-use super::{GROUP, LOCK, Program, READ, RECV, SELECT, SEND, WRITE, channel, parked, start};
+use super::{
+    GROUP, LOCK, Program, READ, RECV, SELECT, SEND, WRITE, channel, poll_until_parked, start,
+};
 
 #[rustfmt::skip]
 pub(super) const PROGRAMS: &[Program] = &[
@@ -69,7 +71,7 @@ fn stopper_1055(mended: bool) {
         });
     };
     task("early");
-    parked("early", RECV);
+    poll_until_parked("early", RECV);
     let (is_draining, all) = (draining.clone(), tasks.clone());
     start("stop", move || {
         let mut draining = is_draining.lock();
@@ -84,12 +86,12 @@ fn stopper_1055(mended: bool) {
         }
     });
     if !mended {
-        parked("stop", GROUP);
+        poll_until_parked("stop", GROUP);
     }
     task("late");
 }
 
-/// A worker sends to a receiver that has returned, and the stop waits for it.
+/// A worker sends to a receiver that has returned, and the stop waits for the worker.
 fn interceptor_1462(mended: bool) {
     let (events, taken) = channel(0);
     let (stop, stopped) = channel::<()>(0);
@@ -121,8 +123,8 @@ fn interceptor_1462(mended: bool) {
             recv(stopped) => {}
         }
     });
-    parked("processor", SELECT);
-    parked("worker", RECV);
+    poll_until_parked("processor", SELECT);
+    poll_until_parked("worker", RECV);
     start("stop", move || {
         stop.close();
         processor.unwrap().join().unwrap();
@@ -170,7 +172,7 @@ fn read_twice(mended: bool, reader: &str, writer: &'static str) {
             drop(outer);
             drop(theirs.read());
         } else {
-            parked(writer, WRITE);
+            poll_until_parked(writer, WRITE);
             drop(theirs.read());
             drop(outer);
         }
@@ -199,13 +201,13 @@ fn range_cache_6181(mended: bool) {
             if mended {
                 drop(entries);
             } else {
-                parked("insert", WRITE);
+                poll_until_parked("insert", WRITE);
             }
             assert!(!theirs.read().is_empty(), "what printing does");
             done.done();
         });
         if !mended {
-            // Until the lookup has the lock.
+            // Waits until the lookup has the lock.
             while cache.try_write().is_some() {
                 bench_runtime::yield_now();
             }
@@ -353,7 +355,7 @@ fn compactor_24808(mended: bool) {
     });
 }
 
-/// Waits for the end of the program, where it should only check.
+/// Waits for the end of the program, and should only check for it.
 fn consistency_25456(mended: bool) {
     let (_stop, quiescing) = channel::<()>(0);
     start("queue", move || {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bench_runtime::select;
 use bench_runtime::sync::{Mutex, RwMutex, WaitGroup};
 
-use super::{GROUP, LOCK, Program, READ, RECV, SEND, WRITE, channel, parked, start};
+use super::{GROUP, LOCK, Program, READ, RECV, SEND, WRITE, channel, poll_until_parked, start};
 
 #[rustfmt::skip]
 pub(super) const PROGRAMS: &[Program] = &[
@@ -73,7 +73,7 @@ fn node_6857(mended: bool) {
     });
 }
 
-/// A stop that holds a lock while it waits for a goroutine that needs it.
+/// A stop holds a lock while it waits for a goroutine that needs this lock.
 fn broadcasts_6873(mended: bool) {
     let broadcasts = Arc::new(Mutex::new(()));
     let (updates, update) = channel::<()>(0);
@@ -84,7 +84,7 @@ fn broadcasts_6873(mended: bool) {
         update.recv();
         reached.close();
         if !mended {
-            parked("stop", RECV);
+            poll_until_parked("stop", RECV);
         }
         drop(theirs.lock());
         done.close();
@@ -117,11 +117,12 @@ fn tokens_7492(mended: bool) {
             done.done();
         });
         if !mended {
-            parked("assign", SEND);
+            poll_until_parked("assign", SEND);
         }
         let done = group.clone();
         start("keeper", move || {
-            // The tick of its clock came first, so it removes old tokens under the lock.
+            // Its select took the tick of its clock, not `added`, so it removes old tokens under
+            // the lock.
             *tokens.lock() = 0;
             added.recv();
             done.done();
@@ -147,7 +148,7 @@ fn election_7902(mended: bool) {
             done.done();
         });
         if !mended {
-            parked("follower", RECV);
+            poll_until_parked("follower", RECV);
         }
         let done = group.clone();
         start("leader", move || {

@@ -8,7 +8,7 @@ use bench_runtime::context::Context;
 use bench_runtime::sync::Mutex;
 use bench_runtime::time;
 
-use super::{LOCK, Program, RECV, SEND, channel, parked, start};
+use super::{LOCK, Program, RECV, SEND, channel, poll_until_parked, start};
 
 #[rustfmt::skip]
 pub(super) const PROGRAMS: &[Program] = &[
@@ -108,7 +108,7 @@ fn keepalive_1460(mended: bool) {
         awakened.recv();
     });
     if !mended {
-        parked("keepalive", RECV);
+        poll_until_parked("keepalive", RECV);
     }
     start("stream", move || {
         let held = transport.lock();

@@ -6,7 +6,9 @@ use bench_runtime::context::Context;
 use bench_runtime::select;
 use bench_runtime::sync::{Cond, Mutex, RwMutex};
 
-use super::{COND, LOCK, Program, READ, RECV, SELECT, SEND, WRITE, channel, parked, start};
+use super::{
+    COND, LOCK, Program, READ, RECV, SELECT, SEND, WRITE, channel, poll_until_parked, start,
+};
 
 #[rustfmt::skip]
 pub(super) const PROGRAMS: &[Program] = &[
@@ -42,7 +44,7 @@ fn mux_1321(mended: bool) {
             result.send(1).unwrap();
         }
     });
-    parked("distribute", if mended { SELECT } else { SEND });
+    poll_until_parked("distribute", if mended { SELECT } else { SEND });
     start("stop", move || {
         if mended {
             stop.close();
@@ -80,7 +82,7 @@ fn framer_6632(mended: bool) {
             reset.send(1).unwrap();
         }
     });
-    parked("write", if mended { SELECT } else { SEND });
+    poll_until_parked("write", if mended { SELECT } else { SEND });
     start("monitor", move || {
         is_closing.recv();
         let _held = lock.lock();
@@ -97,7 +99,7 @@ fn status_10182(mended: bool) {
     start("sync", move || {
         told.recv();
         if !mended {
-            parked("set", SEND);
+            poll_until_parked("set", SEND);
         }
         *theirs.lock() -= 1;
         told.recv();
@@ -137,7 +139,7 @@ fn notifier_11298(mended: bool) {
     });
 }
 
-/// Two goroutines with two locks, each of which holds the one that the other needs.
+/// Each of two goroutines holds the lock that the other needs.
 fn crossed(mended: bool, one: &str, other: &str) {
     let (cacher, watch) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
     let (both, ready) = channel(2);
@@ -195,7 +197,7 @@ fn watch_25331(mended: bool) {
     });
 }
 
-/// Waits for a place while it holds the lock that is needed to make one.
+/// Waits for the next item while it holds the lock that adding an item needs.
 fn listener_26980(mended: bool) {
     start("test", move || {
         let listener = Arc::new(Mutex::new(Vec::new()));
@@ -210,7 +212,7 @@ fn listener_26980(mended: bool) {
             nexts.recv();
         });
         if !mended {
-            parked("pop", RECV);
+            poll_until_parked("pop", RECV);
         }
         start("add", move || {
             listener.lock().push(1);
@@ -254,11 +256,11 @@ fn quota_58107(mended: bool) {
         }
         drop(jobs.1.wait_while(jobs.0.lock(), |jobs| *jobs == 0));
     });
-    parked("first", COND);
+    poll_until_parked("first", COND);
     let lock = workers.clone();
     start("sync", move || drop(lock.write()));
     if !mended {
-        parked("sync", WRITE);
+        poll_until_parked("sync", WRITE);
     }
     start("second", move || {
         drop(workers.read());
@@ -278,7 +280,7 @@ fn cpu_manager_62464(mended: bool) {
         if mended {
             assert!(*default <= 4);
         } else {
-            parked("remove", WRITE);
+            poll_until_parked("remove", WRITE);
             assert_eq!(*default, *theirs.read());
         }
     });

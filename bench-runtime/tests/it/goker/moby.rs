@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bench_runtime::select;
 use bench_runtime::sync::{Cond, Mutex, WaitGroup};
 
-use super::{COND, GROUP, LOCK, Program, RECV, SELECT, SEND, channel, parked, start};
+use super::{COND, GROUP, LOCK, Program, RECV, SELECT, SEND, channel, poll_until_parked, start};
 
 #[rustfmt::skip]
 pub(super) const PROGRAMS: &[Program] = &[
@@ -22,7 +22,7 @@ pub(super) const PROGRAMS: &[Program] = &[
     Program { name: "36114", run: service_36114, leaks: &[("add", LOCK)] },
 ];
 
-/// The lock of all devices and that of one, in both orders.
+/// The lock of all devices and that of one device are taken in both orders.
 fn devices_4951(mended: bool) {
     let (all, one) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
     let (devices, device) = (all.clone(), one.clone());
@@ -32,14 +32,14 @@ fn devices_4951(mended: bool) {
             let _device = device.lock();
         } else {
             let _device = device.lock();
-            parked("activate", LOCK);
+            poll_until_parked("activate", LOCK);
             let _devices = devices.lock();
         }
     });
     start("activate", move || {
         let _devices = all.lock();
         if !mended {
-            // Until the other goroutine has the device.
+            // Waits until the other goroutine has the device.
             while one.try_lock().is_some() {
                 bench_runtime::yield_now();
             }
@@ -139,7 +139,7 @@ fn logger_27782(mended: bool) {
         *removed.0.lock() = true;
         removed.1.broadcast();
     });
-    parked("events", SELECT);
+    poll_until_parked("events", SELECT);
     start("logs", move || {
         if mended {
             done.close();
@@ -160,7 +160,7 @@ fn monitor_28462(mended: bool) {
         }
         stop.send(()).unwrap();
     });
-    parked("state", SEND);
+    poll_until_parked("state", SEND);
     start("monitor", move || {
         // The monitor handles the result of a probe before it checks whether to stop.
         drop(container.lock());

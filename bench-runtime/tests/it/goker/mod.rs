@@ -3,7 +3,7 @@
 //! leave none.
 //!
 //! The names are GoKer's: a project and the number of its bug. In Go a bug appears by chance. Here
-//! channels and [`parked`] force the order of events.
+//! channels and [`poll_until_parked`] force the order of events.
 //!
 //! # What is different in Rust
 //!
@@ -59,7 +59,7 @@ fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (tx, rx)
 }
 
-fn parked(name: &str, state: &str) {
+fn poll_until_parked(name: &str, state: &str) {
     let is_there = || {
         goroutines()
             .iter()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bench_runtime::sync::{Mutex, RwMutex, WaitGroup};
 
-use super::{GROUP, LOCK, Program, READ, RECV, SEND, channel, parked, start};
+use super::{GROUP, LOCK, Program, READ, RECV, SEND, channel, poll_until_parked, start};
 
 #[rustfmt::skip]
 pub(super) const PROGRAMS: &[Program] = &[
@@ -32,7 +32,7 @@ fn hugo_3251(mended: bool) {
             let guard = lock.lock();
             held.send(()).unwrap();
             if !mended {
-                parked("another", LOCK);
+                poll_until_parked("another", LOCK);
             }
             drop(theirs.read());
             drop(guard);
@@ -92,7 +92,7 @@ fn istio_16224(mended: bool) {
         }
         tell.send(1).unwrap();
     });
-    parked("run", SEND);
+    poll_until_parked("run", SEND);
     start("test", move || {
         drop(events.lock());
         told.recv();
@@ -142,7 +142,7 @@ fn serving_2137(mended: bool) {
             done.recv();
             admitted.send("first").unwrap();
         });
-        parked("first", LOCK);
+        poll_until_parked("first", LOCK);
         start("second", move || {
             active.send(()).unwrap();
             places.recv();

@@ -12,7 +12,7 @@ use crate::goroutine::Parkable;
 
 const NUMBER: i32 = 7;
 
-/// So many empty reads, each after a read, make a watch level-triggered.
+/// This many empty reads, each after a read, make a watch level-triggered.
 const TRIALS: usize = 6;
 
 struct Scene {
@@ -180,6 +180,6 @@ fn number_that_was_given_back_keeps_its_watch() {
 
 #[test]
 #[should_panic(expected = "changed the watch of another file")]
-fn canary_record_that_is_not_closed() {
+fn canary_poll_desc_that_is_not_closed() {
     end_against_event(|_| ());
 }

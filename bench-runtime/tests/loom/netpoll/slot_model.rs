@@ -16,10 +16,10 @@ struct Socket {
 
 impl Socket {
     fn new() -> Arc<Self> {
-        Arc::new(Self::of_one())
+        Arc::new(Self::unshared())
     }
 
-    fn of_one() -> Self {
+    fn unshared() -> Self {
         Self {
             slot: Slot::new(),
             data: AtomicUsize::new(0),
@@ -112,7 +112,7 @@ fn two_edges_at_once_ready_a_waiter_once() {
 /// A tick that is read after the attempt to read, not before it, loses an edge.
 #[test]
 #[should_panic(expected = "lost edge")]
-fn canary_register_with_a_tick_from_after_the_trial() {
+fn canary_register_with_a_tick_that_was_read_after_the_try() {
     loom::model(|| {
         let me = parkable();
         let socket = Socket::new();
@@ -149,7 +149,7 @@ impl Shared {
             woken: Notify::new(),
         };
         Arc::new(Self {
-            socket: Socket::of_one(),
+            socket: Socket::unshared(),
             queued: AtomicUsize::new(0),
             queue: Mutex::new(Vec::new()),
             readers: [reader(), reader()],

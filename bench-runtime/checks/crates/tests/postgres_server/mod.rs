@@ -31,7 +31,7 @@ fn programs() -> PathBuf {
     found.pop().unwrap_or_default()
 }
 
-/// The server refuses to run as root.
+/// The user `postgres` if this process is root, because the server refuses to run as root.
 fn user() -> Option<(u32, u32)> {
     let is_root =
         fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
@@ -50,7 +50,7 @@ fn program(name: &str, folder: &Path, user: Option<(u32, u32)>) -> Command {
     command
 }
 
-/// Waits until the server listens.
+/// Starts the server, and waits until it listens.
 fn serve(folder: &Path, user: Option<(u32, u32)>) -> Result<Child, String> {
     let process = program("postgres", folder, user)
         .arg("-D")
