@@ -6,9 +6,8 @@
 //! 1. If the buffer is not empty, no receiver waits; if it has room, no sender waits. Two kinds of
 //!    waiters do not count: those whose ticket another thread has claimed, and those of a select
 //!    that both sends and receives on this channel.
-//! 2. The queues of a closed channel are empty, and its buffer only shrinks. An exception are
-//!    values that are put back ([`super::put_back`]): they go to the buffer or to the senders'
-//!    queue.
+//! 2. The queues of a closed channel are empty, and its buffer only shrinks. The exception is a
+//!    value that is put back ([`super::put_back`]): it goes to the buffer or to the senders' queue.
 //! 3. The `len` elements from `head` on, in a ring of `cap`, are initialised.
 //!
 //! # The hand-off
@@ -45,7 +44,7 @@ const PICK_SEED: u32 = 0x9E37_79B9;
 const LINE: usize = 64;
 
 /// `malloc` aligns each allocation to this.
-const ALLOCATED: usize = 16;
+const MALLOC_ALIGN: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -166,7 +165,7 @@ impl Core {
         let whole = if elem.align() > LINE {
             Ok(whole)
         } else {
-            Layout::from_size_align(whole.size() + LINE - ALLOCATED, ALLOCATED)
+            Layout::from_size_align(whole.size() + LINE - MALLOC_ALIGN, MALLOC_ALIGN)
         };
         (whole.expect(too_large), offset)
     }

@@ -4,9 +4,9 @@
 //! receiver that waits, else to the front of the buffer. If the buffer is full, its last value
 //! becomes the first entry in the queue of senders, so the order of values does not change. Without
 //! a buffer, the value itself becomes that entry. The owner of the entry is not a sender, but a
-//! [`Pending`] made for it; the receive of the value frees it. A close does not remove the entry.
-//! A channel for ticks drops the value if its buffer holds a newer one, and a channel for signals if
-//! its buffer holds the same one ([`Keeps`]).
+//! [`Pending`] made for it; the receive of the value frees it. A close does not remove the entry. A
+//! channel for ticks drops the value if its buffer holds a newer one, a channel for signals if its
+//! buffer holds an equal one ([`Keeps`]).
 
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::task::Waker;
@@ -36,7 +36,7 @@ enum Went {
     Passed(Vec<Waker>),
     Kept,
     Queued,
-    /// Nowhere: by the rule of its channel the buffer holds a value in its place.
+    /// Nowhere: by the channel's [`Keeps`] the caller drops it.
     Refused,
 }
 

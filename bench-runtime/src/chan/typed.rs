@@ -146,7 +146,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     ///
-    /// The same; and the caller holds the lock, and no longer uses the state.
+    /// As for [`Self::attempt_send`]; and the caller holds the lock, and no longer uses the state.
     #[inline(always)]
     unsafe fn attempt_send_locked(&self, value: *const T) -> Attempt<()> {
         let core = self.core();

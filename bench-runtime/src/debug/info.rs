@@ -139,7 +139,7 @@ impl GoroutineInfo {
 
 pub(crate) fn info_of(g: &'static Goroutine) -> Option<GoroutineInfo> {
     let mut info = None;
-    Inspection::default().over(&[g], 1, 0, |seen| info = GoroutineInfo::of(&seen));
+    Inspection::default().inspect_all(&[g], 1, 0, |seen| info = GoroutineInfo::of(&seen));
     info
 }
 
@@ -163,7 +163,7 @@ pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
 
 pub(crate) fn infos_in(slab: &Slab) -> Vec<GoroutineInfo> {
     let mut all = Vec::new();
-    Inspection::default().over(&slab.in_use(), inspect::BATCH, 0, |seen| {
+    Inspection::default().inspect_all(&slab.in_use(), inspect::BATCH, 0, |seen| {
         all.extend(GoroutineInfo::of(&seen));
     });
     all.sort_by_key(|info| info.id);

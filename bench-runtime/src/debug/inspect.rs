@@ -112,7 +112,7 @@ struct Watched {
 }
 
 impl Inspection {
-    pub(crate) fn over(
+    pub(crate) fn inspect_all(
         &mut self,
         goroutines: &[&'static Goroutine],
         batch: usize,
@@ -419,7 +419,8 @@ mod tests {
         g.set_details(Box::new(details));
         let of = || {
             let mut of = None;
-            Inspection::default().over(&[g], BATCH, 0, |seen| of = Some((seen.status, seen.site)));
+            Inspection::default()
+                .inspect_all(&[g], BATCH, 0, |seen| of = Some((seen.status, seen.site)));
             of.unwrap()
         };
         assert!(matches!(of(), (Status::Runnable, Some(_))));
@@ -451,7 +452,7 @@ mod tests {
             }
             let compacted: Vec<_> = all.into_iter().filter(in_cell).collect();
             let mut shown = 0;
-            Inspection::default().over(&compacted, BATCH, usize::MAX, |seen| {
+            Inspection::default().inspect_all(&compacted, BATCH, usize::MAX, |seen| {
                 let stack = seen.stack.expect("it is parked");
                 assert!(stack.bytes.len() > size_of::<StackHeader>());
                 assert!(!seen.object.is_null());
@@ -479,7 +480,7 @@ mod tests {
             assert!(claim::claim(&g.context, saved, claimed));
             let mut marks = Vec::new();
             let mut read = |g| {
-                Inspection::default().over(&[g], BATCH, 0, |seen| {
+                Inspection::default().inspect_all(&[g], BATCH, 0, |seen| {
                     claim::release(&g.context, claimed, saved);
                     marks.push((seen.is_claimed, seen.stack.is_some()));
                 });

@@ -181,7 +181,7 @@ pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
     for tries in 1_u32.. {
         let mut again = Vec::new();
         let batch = BATCH.checked_shr(2 * (tries - 1)).unwrap_or(0).max(1);
-        inspection.over(&all, batch, MOST_BYTES, |seen| {
+        inspection.inspect_all(&all, batch, MOST_BYTES, |seen| {
             let Some(info) = GoroutineInfo::of(&seen) else {
                 return;
             };

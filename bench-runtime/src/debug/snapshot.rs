@@ -72,7 +72,7 @@ fn add_spawned(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
 
 /// Writes the trace of a runtime to the file that `THREADBARE_TRACE_FILE` names, if it is set, and
 /// says so on stderr. `number` counts the runtimes whose traces are written.
-pub(crate) fn write_if_asked(number: usize, trace: impl FnOnce() -> Trace) {
+pub(crate) fn write_trace_file(number: usize, trace: impl FnOnce() -> Trace) {
     let Some(file) = std::env::var_os("THREADBARE_TRACE_FILE") else {
         return;
     };

@@ -88,7 +88,7 @@ fn report_or_find_outside_thread(shared: &'static Shared) -> bool {
         "fatal error: all goroutines are asleep - deadlock!\n\n",
         &goroutines,
     );
-    snapshot::write_if_asked(0, || trace::read(shared));
+    snapshot::write_trace_file(0, || trace::read(shared));
     write_stacks_apart(shared.slab().in_use());
     // With Go's exit status. SAFETY: ends the process at once; destructors of a
     // program that cannot continue are not run, as in Go.

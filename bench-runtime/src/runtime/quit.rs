@@ -40,7 +40,7 @@ fn catch_quits() -> io::Result<()> {
             for (number, user) in all.iter().enumerate() {
                 let shared = user.shared();
                 write_all("SIGQUIT: all goroutines\n\n", &infos_in(shared.slab()));
-                snapshot::write_if_asked(number, || trace::read(shared));
+                snapshot::write_trace_file(number, || trace::read(shared));
                 write_stacks(shared.slab().in_use());
             }
         }

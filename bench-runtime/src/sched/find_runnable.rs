@@ -161,7 +161,8 @@ fn give_to_first_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, lists: &m
     true
 }
 
-/// Step 10, S1 for the P. [`wait_for_processor`] does S1 for the spinning, and S2 to S4.
+/// Step 10, the first half of S1: releases the P. [`wait_for_processor`] does the rest of S1, and
+/// S2 to S4.
 fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     let now = clock::now_ns();
     p.trim_stacks((now / 1_000_000) as u32);
@@ -175,13 +176,13 @@ fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     shared.idle.release(&mut lists, p.processor()); // S1
 }
 
-/// S1 to S4 of [`super::idle`], after the P was released. An M with goroutines that only it may run
-/// queues for a P; other Ms sleep. Blocks the thread.
+/// S1 to S4 of [`super::idle`]. The P was released before. An M with goroutines that only it may
+/// run queues for a P; other Ms sleep. Blocks the thread.
 fn wait_for_processor(shared: &'static Shared, m: ThisM) {
     m.resting.store(true, Ordering::Relaxed);
     wait_resting(shared, m);
     m.resting.store(false, Ordering::Relaxed);
-    // Only if the inbox ended the sleep, a spin for the inbox could have replaced it.
+    // A spin for the inbox could have replaced the sleep only if the inbox ended it.
     let rested_ns = match m.has_inbox() {
         true => clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed),
         false => u64::MAX,

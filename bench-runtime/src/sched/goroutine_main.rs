@@ -49,7 +49,7 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
         // After the outcome: its destructor may use goroutine-locals.
         locals::drop_all(header, g);
         let mut p;
-        (m, p) = enter_for_good(header);
+        (m, p) = enter_with_p(header);
         let (locked, readied);
         (m, p, locked, readied) = finish(header, m, p, g, dropped);
         if !readied.is_null() {
@@ -137,7 +137,7 @@ fn jump_to_g0(m: ThisM, request: usize) -> ! {
 
 /// Enters the runtime, and acquires a P if there is none. May block the goroutine.
 #[inline(always)]
-fn enter_for_good(header: &'static StackHeader) -> (ThisM, ThisP) {
+fn enter_with_p(header: &'static StackHeader) -> (ThisM, ThisP) {
     let m = machine_of(header);
     match m.enter().0 {
         Some(p) => (m, p),
@@ -199,7 +199,7 @@ fn discard(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> (Th
     m.leave(false);
     drop_outcome(g);
     locals::drop_all(header, g);
-    let (m, p) = enter_for_good(header);
+    let (m, p) = enter_with_p(header);
     let locked = unbind(header, g);
     g.set_status(Status::Dead);
     m.shared().recycle(p, g);

@@ -13,7 +13,7 @@
 //! | `users` | the last user                                                |
 //! |---------|--------------------------------------------------------------|
 //! | 1       | checks; some record in use: to 0, the core stays             |
-//! | 0       | a thread reaches the core by a record: to 1, the last user   |
+//! | 0       | another thread becomes a user, and is the last one: to 1     |
 //! | 1       | checks; none in use: to [`GONE`], all is freed               |
 //!
 //! The exchange to [`GONE`] fails if another thread became a user meanwhile; that thread is then

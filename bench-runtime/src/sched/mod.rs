@@ -63,7 +63,7 @@
 //! | `queues`     | an M                    | –                           | those that have started there, in two lists: one of them for hogs |
 //! | `inbox`      | an M                    | –                           | those that have started there and were readied by another thread, until the M's next pick |
 //! | `locked`     | an M                    | the goroutine that is locked to it | –                      |
-//! | no queue: its M sleeps with it, and is in `p_waiters` | the runtime | locked or unwinding, after its P was retaken or given away | the same, of each goroutine, if no other of its M waits |
+//! | no queue: its M sleeps with it, and is in `p_waiters` | the runtime | locked or unwinding, after its P was retaken or given away | each goroutine, after its P was retaken or given away, if no other goroutine of its M waits |
 //!
 //! # Heuristics
 //!

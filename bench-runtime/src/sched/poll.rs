@@ -11,8 +11,8 @@ use super::{readied, scheduler, wake};
 use crate::goroutine::{Goroutine, Kind, Parkable};
 use crate::recorder::event;
 
-/// The timers' goroutines go where [`scheduler::ready_in_turn`] puts them. Goroutines that a
-/// function called by a timer readies go where [`scheduler::ready`] puts them.
+/// The timers' goroutines go where [`scheduler::ready_in_turn`] puts them. Goroutines readied by a
+/// timer's function go where [`scheduler::ready`] puts them.
 pub(super) fn fire_timers(shared: &'static Shared, m: ThisM, p: ThisP, from: &'static Processor) {
     if !shared.is_due(from.timers.next_ns()) {
         return;
@@ -30,8 +30,8 @@ pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     let Some(netpoll) = scheduler::known_netpoll(m) else {
         return false;
     };
-    let others = ptr::eq(netpoll, &raw const shared.netpoll) && shared.poller.is_taken();
-    if netpoll.waiters_count() == 0 || others {
+    let is_polled = ptr::eq(netpoll, &raw const shared.netpoll) && shared.poller.is_taken();
+    if netpoll.waiters_count() == 0 || is_polled {
         return false;
     }
     let mut ready = p.own().ready.take();
@@ -47,8 +47,8 @@ pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     any
 }
 
-/// Makes all of `ready` runnable, in their order, behind the goroutines that wait already. If only
-/// one waits in the P's queue then, this M runs it, and wakes no other.
+/// Makes all of `ready` runnable, in their order, behind the goroutines that wait already. If the
+/// P's queue then has only one goroutine, this M runs it and wakes no other M.
 pub(super) fn ready_all(shared: &'static Shared, m: ThisM, p: ThisP, ready: &mut Vec<Parkable>) {
     for who in ready.drain(..) {
         match who.head().kind {

@@ -80,15 +80,15 @@ struct Caches {
     rng: UnsafeCell<Rng>,
 }
 
-/// As [`Caches`], of values that are only read and set.
+/// Values that are only read and set, by the same M as [`Caches`].
 #[derive(Debug, Default)]
 pub(crate) struct Own {
     pub(super) next_id: Cell<u64>,
     pub(super) end_id: Cell<u64>,
     /// Picks since the global queue was last checked before the queues of P and M.
     pub(super) sched_tick: Cell<u32>,
-    /// `sched_tick` has reached its limit, and the P was given to a waiting M for that. That M runs
-    /// a goroutine before it gives the P away: else none would run.
+    /// `sched_tick` has reached its limit, and the P was given to a waiting M because of that. That
+    /// M runs a goroutine before it gives the P away: else none would run.
     pub(super) given_at_tick: Cell<bool>,
     pub(super) turns: Cell<u32>,
     /// In a pinned runtime: the next pick that is not from the M's `run_next` begins with the P's

@@ -39,6 +39,7 @@ pub(crate) struct Entries {
     pub(crate) goroutine: unsafe extern "C" fn(usize) -> !,
     /// Called by an M that has found nothing to run; true if it must look again.
     pub(crate) on_idle: fn(&'static Shared) -> bool,
+    /// Called by an M that is about to sleep.
     pub(crate) on_rest: fn(&'static Shared),
     pub(crate) thread_ends: fn(&'static Shared, ThreadKind),
 }

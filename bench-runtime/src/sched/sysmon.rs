@@ -47,10 +47,11 @@ const IDLE_ROUNDS: u64 = 2 * TIME_SLICE_NS / ROUND_NS;
 /// | p90    | 72 µs (57 to 960)   | 2.0 ms (2.0 to 3.0) |
 const EAGER_ROUNDS: u32 = 100;
 
-/// `since_ns`: the round in which this time slice was seen first.
+/// A P, as a round saw it.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     slices: u64,
+    /// The round in which this time slice was seen first.
     since_ns: u64,
     /// The CPU time of its M's thread, a round after `since_ns`.
     cpu_ns: Option<u64>,
