@@ -48,7 +48,7 @@ impl Spawner {
     /// before `f` begins.
     pub(crate) fn call(&self, f: impl FnOnce() + Send + 'static) {
         match self {
-            Self::Runtime(_) => self.spawn(in_any_case(f)),
+            Self::Runtime(_) => self.spawn(also_if_dropped(f)),
             Self::Thread => self.spawn(f),
         }
     }
@@ -75,30 +75,30 @@ impl Spawner {
     /// own, because the program's code must not run on the stack of the thread that polls timers.
     pub(crate) fn call_by_timer(&self, f: impl FnOnce() + Send + 'static) {
         match self {
-            Self::Runtime(user) => sched::newproc::by_timer(user.shared(), in_any_case(f)),
+            Self::Runtime(user) => sched::newproc::by_timer(user.shared(), also_if_dropped(f)),
             Self::Thread => self.spawn(f),
         }
     }
 }
 
 /// If the closure is dropped before it has run, a thread runs `f`.
-fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
-    struct InAnyCase<F: FnOnce() + Send + 'static>(Option<F>);
-    impl<F: FnOnce() + Send + 'static> InAnyCase<F> {
+fn also_if_dropped(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
+    struct AlsoIfDropped<F: FnOnce() + Send + 'static>(Option<F>);
+    impl<F: FnOnce() + Send + 'static> AlsoIfDropped<F> {
         fn run(mut self) {
             if let Some(f) = self.0.take() {
                 f();
             }
         }
     }
-    impl<F: FnOnce() + Send + 'static> Drop for InAnyCase<F> {
+    impl<F: FnOnce() + Send + 'static> Drop for AlsoIfDropped<F> {
         fn drop(&mut self) {
             if let Some(f) = self.0.take() {
                 Spawner::Thread.spawn(f);
             }
         }
     }
-    let f = InAnyCase(Some(f));
+    let f = AlsoIfDropped(Some(f));
     move || f.run()
 }
 

@@ -51,7 +51,7 @@ fn caller_key(header: Option<&'static StackHeader>) -> usize {
     }
 }
 
-/// Calls the wakers that this caller has left, also those that are added meanwhile.
+/// Calls the wakers that the caller with the key `who` has left, also those added meanwhile.
 #[cold]
 fn wake_left(who: usize) {
     loop {

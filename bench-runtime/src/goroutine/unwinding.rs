@@ -7,7 +7,7 @@
 //! | runtime   | a goroutine that parks while it unwinds                        |
 //! |-----------|----------------------------------------------------------------|
 //! | pinned    | takes its panics off its thread's count, and adds them again when it continues |
-//! | migrating | stays on its thread, which runs no other goroutine ([`FLAG_LOCKED`]): while std calls a hook, it holds the address of this thread's count |
+//! | migrating | stays on its thread, which runs no other goroutine ([`FLAG_LOCKED`]): during a call of a hook, std holds the address of this thread's count |
 //!
 //! Std's `resume_unwind` adds a panic to the count and `catch_unwind` subtracts one.
 //! [`arch::catch`] catches an exception without changing the count.

@@ -68,9 +68,8 @@ impl WaitQueue {
     }
 
     /// Takes the first waiter whose wait is not over; the caller must ready its owner, once.
-    /// Drops waiters whose ticket another thread has claimed. Also drops those of goroutines
-    /// whose runtime has stopped, except in the queues of a channel: such a goroutine would never
-    /// unlock a lock.
+    /// Drops waiters whose ticket another thread has claimed. Also drops waiters of goroutines whose
+    /// runtime has stopped, because they would never unlock a lock. Channels keep such waiters.
     #[inline]
     pub(crate) fn dequeue(&mut self) -> Option<NonNull<Waiter>> {
         while let Some(first) = NonNull::new(self.head) {
@@ -79,7 +78,7 @@ impl WaitQueue {
             // SAFETY: unlinked under the lock. Its owner does not end the wait before it was
             // readied or has taken this lock to remove the waiter.
             let waiter = unsafe { first.as_ref() };
-            if waiter.take() && continues(waiter.owner) {
+            if waiter.take() && prepare_to_ready(waiter.owner) {
                 return Some(first);
             }
         }
@@ -123,18 +122,18 @@ pub(crate) fn has_runtime_stopped(owner: Parkable) -> bool {
     owner.head().flags.load(Ordering::Relaxed) & FLAG_RUNTIME_STOPPED != 0
 }
 
-/// False for a goroutine whose runtime has stopped, unless it waits for a channel. Restores a
-/// compacted stack: the caller usually writes to it next, and a page fault would cost three times
-/// as much.
+/// False for a goroutine whose runtime has stopped, unless it waits for a channel. Else restores
+/// the stack if it is compacted: the caller usually writes to it next, and a page fault would cost
+/// three times as much.
 #[inline(always)]
-fn continues(owner: Parkable) -> bool {
+fn prepare_to_ready(owner: Parkable) -> bool {
     owner.head().flags.load(Ordering::Relaxed) & (FLAG_COMPACTED | FLAG_RUNTIME_STOPPED) == 0
-        || continues_slow(owner)
+        || prepare_to_ready_slow(owner)
 }
 
 #[cold]
 #[inline(never)]
-fn continues_slow(owner: Parkable) -> bool {
+fn prepare_to_ready_slow(owner: Parkable) -> bool {
     if owner.head().kind != Kind::Goroutine {
         return true;
     }

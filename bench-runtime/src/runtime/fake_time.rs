@@ -42,8 +42,8 @@ pub(super) fn advance(shared: &'static Shared) -> bool {
 
 /// `None` unless all other goroutines wait.
 fn take_waiter_for_rest(shared: &'static Shared, clock: &FakeClock) -> Option<Parkable> {
-    let mut rest = clock.rest();
-    let first = rest.iter_mut().find(|who| who.is_some())?;
+    let mut rest_waiters = clock.rest_waiters();
+    let first = rest_waiters.iter_mut().find(|who| who.is_some())?;
     all_waiting(shared)?;
     first.take()
 }
@@ -64,14 +64,14 @@ pub(crate) fn wait_for_rest(at_end: bool) {
     let Some(clock) = clock().filter(|_| current::header().is_some()) else {
         panic!("synctest::wait outside a bubble: see Builder::fake_time");
     };
-    let mut rest = clock.rest();
-    if rest[usize::from(at_end)].is_some() {
-        drop(rest);
+    let mut rest_waiters = clock.rest_waiters();
+    if rest_waiters[usize::from(at_end)].is_some() {
+        drop(rest_waiters);
         panic!("synctest::wait: another goroutine of the bubble waits in it already");
     }
     let me = prepare_park(WaitReason::Synctest, ptr::null());
-    rest[usize::from(at_end)] = Some(me);
-    drop(rest);
+    rest_waiters[usize::from(at_end)] = Some(me);
+    drop(rest_waiters);
     park(me);
 }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 use self::handle::Handle;
 use self::join::JoinHandle;
 use self::metrics::Metrics;
-use self::run::{did_not_return, run_main};
+use self::run::{panic_as_main, run_main};
 use self::shutdown::{LEAKS_SHOWN, Shutdown};
 use crate::debug::info::{GoroutineInfo, infos_in};
 use crate::debug::profile::{self, GoroutineProfile};
@@ -118,7 +118,7 @@ impl Runtime {
         // SAFETY: `f` borrows nothing.
         match unsafe { run_main(self.shared, f) } {
             Ok(Ok(value)) => value,
-            Ok(Err(error)) => did_not_return(error),
+            Ok(Err(error)) => panic_as_main(error),
             Err(lost) => panic!("{lost}"),
         }
     }
@@ -163,7 +163,7 @@ impl Runtime {
         // goroutine that is never resumed, its stack is never freed.
         match unsafe { run_main(self.shared, f) } {
             Ok(Ok(value)) => value,
-            Ok(Err(error)) => did_not_return(error),
+            Ok(Err(error)) => panic_as_main(error),
             Err(lost) => {
                 crate::fatal::fatal!("run_scoped has lost the goroutine that borrows: {lost}")
             }

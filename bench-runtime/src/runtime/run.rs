@@ -11,7 +11,7 @@ use crate::sched::shared::Shared;
 
 /// Panics as the main goroutine did, or because it ended without a result.
 #[track_caller]
-pub(super) fn did_not_return(error: JoinError) -> ! {
+pub(super) fn panic_as_main(error: JoinError) -> ! {
     match error {
         JoinError::Panicked(payload) => std::panic::resume_unwind(payload.into_inner()),
         error => panic!("the main goroutine did not return: {error}"),

@@ -80,7 +80,7 @@ fn start(
     put: impl FnOnce(&'static Goroutine),
 ) -> &'static Goroutine {
     let Some(header) = current::header() else {
-        outside_every_goroutine()
+        panic_outside_goroutine()
     };
     let mut m = machine_of(header);
     let p = match m.enter().0 {
@@ -153,7 +153,7 @@ macro_rules! go {
 #[cold]
 #[inline(never)]
 #[track_caller]
-fn outside_every_goroutine() -> ! {
+fn panic_outside_goroutine() -> ! {
     panic!(
         "go() was called outside every goroutine: use Runtime::spawn, or call it inside Runtime::run; \
          in blocking(), spawn by a Handle::current() that was taken before it"
@@ -420,7 +420,7 @@ impl GoBuilder {
         T: Send + 'static,
     {
         let Some(shared) = current::runtime() else {
-            outside_every_goroutine()
+            panic_outside_goroutine()
         };
         let class = self.class()?.inspect(|&class| wake::prepare_for(class));
         let site = Location::caller();

@@ -3,9 +3,9 @@
 //!
 //! A thread that cannot get the lock spins, then yields, then sleeps on `held`; `sleepers` counts
 //! it. No fence orders the holder's plain store before its load of `sleepers`, so the holder may
-//! miss, and not wake, a thread that begins to sleep. Therefore a sleep ends after [`SLEEP`]. Sleeps
-//! are rare: mostly the holder has lost its CPU inside its section. An exchange on release would
-//! miss no wake, but doubles the cost of an uncontended section.
+//! miss, and not wake, a thread that begins to sleep. Therefore a sleep ends after [`SLEEP`].
+//! Sleeps are rare: mostly the holder has lost its CPU inside its section. An exchange on release
+//! would miss no wake, but doubles the cost of an uncontended section.
 //!
 //! It must not be held across a park or a call of foreign code.
 //!
