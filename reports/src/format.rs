@@ -110,7 +110,7 @@ pub fn times(ratio: f64) -> String {
     format!("{}×", factor(ratio))
 }
 
-/// Two decimals from 1 to 10.
+/// The number of [`times`]: two decimals from 1 to 10, else three digits.
 fn factor(ratio: f64) -> String {
     if (1.0..9.995).contains(&ratio) {
         format!("{ratio:.2}")
@@ -138,7 +138,7 @@ pub fn parameter(name: &str, value: u64) -> String {
     let words = |stem: &str| stem.replace('_', " ");
     if let Some(stem) = name.strip_suffix("_count") {
         let stem = words(stem);
-        // A word without a plural is no count.
+        // A word without a plural, such as `capacity`, is no count: its number follows it.
         let Some(one) = stem.strip_suffix('s') else {
             return format!("{stem}\u{a0}{}", count(value));
         };

@@ -91,7 +91,7 @@ try {
   clearTimeout(limit);
   browser.kill("SIGKILL");
   await new Promise((resolve) => browser.on("exit", resolve));
-  // Chromium's helper processes may still write there. Files that remain are no failure of the
+  // Chromium's helper processes may still write to the folder. Files that remain are no failure of the
   // page.
   try { rmSync(home, { recursive: true, force: true, maxRetries: 5 }); } catch {}
 }

@@ -45,7 +45,7 @@ await drive(process.argv.slice(2), async ({ run, until, follow, open, check, tel
   await drop("nothing");
   check("a file that is no run is refused", await until("document.querySelector('#nearest-list').textContent.includes('no run.jsonl')"), await run("document.querySelector('#nearest-list').textContent"));
 
-  // The pages that it links to.
+  // The pages that the index links to.
   const first = await run("document.querySelector('tbody tr[data-facts] th a').href");
   await follow("tbody tr[data-facts] th a");
   check("a row leads to its machine", await until(`location.href === ${JSON.stringify(first)} && document.readyState === 'complete' && document.querySelectorAll('.heat tr').length > 8`), await run("location.href"));

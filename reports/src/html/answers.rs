@@ -114,7 +114,7 @@ fn answers<'a>(view: &View<'a>) -> Vec<Answer<'a>> {
 
 /// The best lane, if only one workload was measured: for a rate always, for another figure only if
 /// the page has no answers.
-fn of_the_only_workload(view: &View<'_>, always: bool) -> Option<String> {
+fn of_the_only_workload(view: &View<'_>, no_answers: bool) -> Option<String> {
     let has_figure = |workload: &&Workload| {
         let mut rows = view.analysis.rows_of(&workload.id);
         rows.any(|row| row.estimate.is_some())
@@ -146,7 +146,7 @@ fn of_the_only_workload(view: &View<'_>, always: bool) -> Option<String> {
     let text = match is_rate {
         true if is_open(&others) => return Some(undecided(&best.lane, &figure, &others)),
         true => format!("{} had the highest rate: {figure}", best.lane),
-        false if always => format!("{}: {} was the best, {figure}", workload.title, best.lane),
+        false if no_answers => format!("{}: {} was the best, {figure}", workload.title, best.lane),
         false => return None,
     };
     Some(match others.is_empty() {

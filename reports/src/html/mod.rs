@@ -6,8 +6,8 @@
 //!    one style sheet and one script, by their hashes.
 //! 2. All text of the run is escaped, by maud or by the charts' pen.
 //! 3. Everything except filters and the comparison works without JavaScript.
-//! 4. A file of [`LARGEST_BYTES`] or more leaves out the charts for phones, and if that is not
-//!    enough, those of the raw samples, which the page says.
+//! 4. A file that would have [`LARGEST_BYTES`] or more leaves out the charts for phones. If that is
+//!    not enough, it also leaves out the charts of the raw samples, and says so.
 
 mod answers;
 mod compare;

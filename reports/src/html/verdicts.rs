@@ -74,7 +74,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-/// The two ends of a sweep, else the first six cases.
+/// The two ends of a sweep of three or more cases, else the first six cases.
 fn glance_rows<'a>(
     view: &View<'a>,
     workload: &crate::schema::Workload,

@@ -54,17 +54,17 @@ fn lists(host: &Host) -> Option<String> {
     of_kinds.or_else(|| differs(online?, host.machine.threads_count))
 }
 
-/// Checks the CPU's name. Names that are made from numbers are not checked, because the tables of
-/// numbers grow.
+/// Checks the CPU's name. Names of Arm CPUs are not checked: they are made from numbers, by tables
+/// that grow.
 fn names(host: &Host) -> Option<String> {
-    let of_before = host.facts.get("cpuinfo");
-    let of_before = of_before.and_then(|fields| fields.get("model name")?.as_str());
+    let of_old_file = host.facts.get("cpuinfo");
+    let of_old_file = of_old_file.and_then(|fields| fields.get("model name")?.as_str());
     let is_arm = |kind: &&Cores| kind.cpuinfo.contains_key("CPU implementer");
     let of_kinds = host.cores.iter().filter(|kind| !is_arm(kind));
     let raw = of_kinds.filter_map(|kind| Some(kind.cpuinfo.get("model name")?.as_str()));
     let plain = |name: &str| name.split_whitespace().collect::<Vec<_>>().join(" ");
     let said = plain(&host.machine.cpu_model);
-    let mut raw = raw.chain(of_before.filter(|_| host.cores.is_empty()));
+    let mut raw = raw.chain(of_old_file.filter(|_| host.cores.is_empty()));
     let other = raw.find(|raw| !said.contains(&plain(raw)))?;
     Some(format!(
         "the CPU {}, and {other} by its fields",

@@ -104,8 +104,8 @@ fn by_signs(facts: &Facts) -> &'static str {
     }
     let said = firmware(facts);
     // A cloud's bare-metal machine is not virtual.
-    let is_whole = said.starts_with("Amazon EC2") && said.contains(".metal");
-    if let Some(class) = sign(&FIRMWARE, &said).filter(|_| !is_whole) {
+    let is_bare_metal = said.starts_with("Amazon EC2") && said.contains(".metal");
+    if let Some(class) = sign(&FIRMWARE, &said).filter(|_| !is_bare_metal) {
         return class;
     }
     let hypervisor = text(facts, "device_tree_hypervisor");
@@ -114,13 +114,13 @@ fn by_signs(facts: &Facts) -> &'static str {
         text(facts, "device_tree_model"),
         text(facts, "device_tree_compatible")
     );
-    let made_up = ["dummy-virt", "riscv-virtio", "qemu"];
+    let virtual_boards = ["dummy-virt", "riscv-virtio", "qemu"];
     match hypervisor {
-        _ if is_whole => "none",
+        _ if is_bare_metal => "none",
         name if name.contains("kvm") => "kvm",
         name if name.contains("xen") => "xen",
         name if !name.is_empty() => "vm",
-        _ if made_up.iter().any(|name| tree.contains(name)) => "vm",
+        _ if virtual_boards.iter().any(|name| tree.contains(name)) => "vm",
         _ if told("device_tree_partition") => "powervm",
         // A device tree names a hypervisor if there is one. A machine with KVM is not virtual,
         // unless it is nested.
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn other_machines_are_real_only_where_something_says_so() {
+    fn other_machines_are_physical_only_if_a_fact_shows_it() {
         is(of(None, &[]), UNKNOWN, "");
         is(of(None, &[("dmi_vendor", "Unheard Ltd")]), UNKNOWN, "");
         is(
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cloud_is_known_by_its_file() {
+    fn instance_type_of_a_cloud_is_a_fact_of_its_own() {
         let gce = [
             ("dmi_vendor", "Google"),
             ("dmi_product", "Google Compute Engine"),

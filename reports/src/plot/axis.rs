@@ -5,7 +5,7 @@ use crate::analysis::Unit;
 /// How values are placed on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Equal steps add the same amount; begins at zero.
+    /// Equal steps add the same amount; `Axis::over` includes zero.
     Linear,
     /// Equal steps multiply by the same factor.
     Log,
@@ -38,7 +38,7 @@ impl Axis {
             (Scale::Log, false) => (1.0, 10.0),
             (Scale::Linear, true) => (low.min(0.0), if high > 0.0 { high * 1.04 } else { 1.0 }),
             (Scale::Log, true) => {
-                // At least a factor of four.
+                // The axis spans at least a factor of four.
                 let air = (high / low).powf(0.04).max(1.12);
                 let (low, high) = (low / air, high * air);
                 let lack = (4.0 / (high / low)).max(1.0).sqrt();
@@ -66,7 +66,7 @@ impl Axis {
         Axis { from, to, ..self }
     }
 
-    /// The pixel of `value`, at most at the axis' ends.
+    /// The pixel of `value`, or of the nearer end of the axis if `value` is beyond it.
     pub(super) fn place(&self, value: f64) -> f64 {
         let share = match self.scale {
             Scale::Linear => (value - self.low) / (self.high - self.low),

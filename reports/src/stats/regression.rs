@@ -94,7 +94,7 @@ fn resampled_residuals(
 ) -> Vec<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let count = points.len() as f64;
-    // A line is closer to the few points of its fit than the true line, so the residuals are
+    // A fitted line is closer to its few points than the true line is, so the residuals are
     // widened.
     let widened = (count / (count - 2.0)).sqrt();
     let mut drawn = Vec::with_capacity(points.len());

@@ -16,7 +16,7 @@ const NAMED_ALIKE: [&str; 5] = ["x86_64", "aarch64", "riscv64", "loongarch64", "
 
 pub(super) fn of(run: &Run) -> Vec<String> {
     let mut found = Vec::new();
-    found.extend(times(run));
+    found.extend(dates(run));
     found.extend(software(run));
     found.extend(cpus(run));
     if let Some(end) = &run.end {
@@ -29,7 +29,7 @@ pub(super) fn of(run: &Run) -> Vec<String> {
     found
 }
 
-fn times(run: &Run) -> Option<String> {
+fn dates(run: &Run) -> Option<String> {
     let started = ("start", Some(&run.header.started));
     let finished = ("end", run.end.as_ref().map(|end| &end.finished));
     [started, finished].into_iter().find_map(|(what, said)| {
@@ -120,7 +120,7 @@ pub(super) fn unchecked(run: &Run) -> Option<String> {
     })
 }
 
-/// Groups must not overlap; each is before the end of its block, and all before the end of the run.
+/// Groups must not overlap, and each must end before its block and before the run.
 fn order(run: &Run, end: &End) -> Option<String> {
     // Times are rounded to milliseconds, and clocks are read one after the other.
     const SLACK: f64 = 0.99;

@@ -62,7 +62,7 @@ fn dates(run: &Run, now: Timestamp) -> Option<String> {
             "it began before the first version of threadbare: {said}"
         ));
     }
-    // The header is written before the first group, so only the time from there on is compared.
+    // The header is written before the first group, so only the time since that group is compared.
     let end = run.end.as_ref()?;
     if run.header.design.merged.is_some() {
         return None;
@@ -80,8 +80,8 @@ fn dates(run: &Run, now: Timestamp) -> Option<String> {
 
 fn origin(run: &Run) -> Option<String> {
     let host = &run.header.host;
-    let of_before = host.facts.get("cpuinfo");
-    if host.cores.is_empty() && of_before.is_none() {
+    let of_old_file = host.facts.get("cpuinfo");
+    if host.cores.is_empty() && of_old_file.is_none() {
         return Some("it names its machine, but has no raw facts to show it".to_owned());
     }
     let fields = host.cores.first().map(|kind| &kind.cpuinfo);
@@ -89,7 +89,7 @@ fn origin(run: &Run) -> Option<String> {
         let of_kind = fields
             .and_then(|fields| fields.get(name))
             .map(String::as_str);
-        of_kind.or_else(|| of_before?.get(name)?.as_str())
+        of_kind.or_else(|| of_old_file?.get(name)?.as_str())
     };
     let (name, maker) = (field("model name")?, field("vendor_id")?);
     let makers = [("AMD", "AuthenticAMD"), ("Intel", "GenuineIntel")];

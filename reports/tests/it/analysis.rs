@@ -214,7 +214,7 @@ fn memory_that_may_be_zero_is_an_upper_bound_and_compared_by_difference() {
 }
 
 #[test]
-fn wild_pair_widens_its_own_workload_and_no_other() {
+fn wild_pair_widens_its_own_workload_and_hardly_another() {
     let mut run = synthetic::run(Wish::default());
     let width = |run: &Run, workload: &str, case: &str| {
         let analysis = Analysis::of(run);

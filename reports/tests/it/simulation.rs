@@ -172,8 +172,8 @@ fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Comp
 
 type Comparer = fn(&mut Xoshiro256PlusPlus, f64, usize) -> Compared;
 
-/// Shares of `times` comparisons: the interval contains the slowdown, called the same, called
-/// different. Last, the mean number of rounds.
+/// The shares of `times` comparisons whose interval contains the slowdown, whose verdict is *same*,
+/// and whose verdict is a difference. Last, the mean number of rounds.
 fn judged(comparer: Comparer, slowdown: f64, rounds: usize, times: usize) -> [f64; 4] {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
     let mut sums = [0.0; 4];
@@ -203,7 +203,7 @@ fn stopping_at_a_narrow_interval_keeps_the_coverage() {
 }
 
 #[test]
-fn shift_needs_fewer_processes_than_the_medians() {
+fn shift_finds_a_slowdown_more_often_than_the_medians() {
     let [.., by_medians, _] = judged(by_medians, 1.1, 40, 100);
     let [covered, _, by_shift, _] = judged(by_shift, 1.1, 40, 100);
     assert!(covered > 0.9, "covered {covered}");
@@ -242,7 +242,7 @@ fn long_form_of_two_builds_for_the_method_document() {
 }
 
 #[test]
-fn interval_of_a_median_covers_the_truth_nineteen_times_in_twenty() {
+fn interval_of_a_median_covers_the_truth_in_nine_of_ten_cases() {
     let share = coverage(NOISY, STANDARD, 300, 600);
     assert!(share > 0.91, "covered {share}");
 }
@@ -282,8 +282,8 @@ struct Ended {
     verdict: Verdict,
 }
 
-/// Compares two lanes as a run does, at each look, until there is a verdict. 14 of the page's 20
-/// comparisons are clear.
+/// Compares two lanes as a run does, at each look, until there is a verdict. The page has 19 other
+/// comparisons, of which 14 are clear.
 fn until_decided(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64, looks: &[u64]) -> Ended {
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     let mut ended = None;

@@ -160,7 +160,7 @@ fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
         assert!(index.contains(&format!("m/{}.html#s0", machine.key)));
         assert!(page(&pages, &format!("m/{}.html", machine.key)).contains("Derived from"));
     }
-    // Every figure of the index is text of the page, with interval and ratio.
+    // The best figure of each question is text of the index, with its interval.
     for (_, setup) in collection.setups() {
         for question in &collection.questions {
             let (lane, best) = setup.ranked(&question.place.place)[0];
@@ -367,7 +367,7 @@ fn index_of_three_hundred_machines_stays_small() {
 }
 
 #[test]
-fn verdict_of_a_machine_is_that_of_its_runs() {
+fn faster_figures_of_a_machine_have_ratios_below_one() {
     let collection = collection(&in_crate("hardware"));
     let setup = &collection.machines[0].setups[1];
     let told = setup.figures.values().flat_map(BTreeMap::values);

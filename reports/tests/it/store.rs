@@ -306,7 +306,7 @@ fn resume_goes_on_after_an_end_that_says_interrupted() {
     );
 }
 
-/// A disk with room for this many bytes.
+/// A disk with room for `room` bytes.
 #[derive(Default)]
 struct SmallDisk {
     bytes: Vec<u8>,

@@ -145,7 +145,8 @@ impl Maker {
     }
 
     fn memory(&mut self) {
-        // user pages, kernel stack, slab, page tables, per-CPU, left over
+        // Bytes of a task on each lane: user pages, kernel stack, slab, page tables, per-CPU area,
+        // and bytes that only the host's account contains.
         let bytes: [[f64; 6]; 6] = [
             [2_560.0, 0.0, 30.0, 21.0, 0.0, 60.0],
             [9_756.0, 16_384.0, 7_900.0, 4_100.0, 12.0, 90.0],

@@ -31,7 +31,7 @@ impl Finding {
         }
     }
 
-    /// As [`below`](Self::below), with `share` of `of` as the limit.
+    /// As [`below`](Self::below), with the interval of `share` times `of` as the limit.
     fn below_share(figure: Estimate, share: f64, of: Estimate) -> Self {
         let low = of.interval.map_or(0.0, |interval| interval.low);
         let high = of.interval.map_or(f64::INFINITY, |interval| interval.high);
@@ -45,7 +45,7 @@ impl Finding {
         }
     }
 
-    /// For the claim that the first figure is smaller.
+    /// The finding on the claim that the first figure is smaller.
     fn of_verdict(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Faster => Finding::Holds,
@@ -78,7 +78,7 @@ impl Finding {
 
 struct Claim {
     said: &'static str,
-    ask: fn(&View<'_>) -> Option<(Finding, String)>,
+    judge: fn(&View<'_>) -> Option<(Finding, String)>,
     /// What the run must measure to judge the claim.
     wanting: &'static str,
 }
@@ -86,77 +86,77 @@ struct Claim {
 static CLAIMS: [Claim; 15] = [
     Claim {
         said: "A goroutine starts with 2 KB.",
-        ask: memory::starts_small,
+        judge: memory::starts_small,
         wanting: "the memory of waiting goroutines",
     },
     Claim {
         said: "A thread’s stack is 8 KB.",
-        ask: memory::thread_stack,
+        judge: memory::thread_stack,
         wanting: "the memory of waiting threads",
     },
     Claim {
         said: "Goroutines are faster to create than threads.",
-        ask: |view| cost::goroutine_against(view, Role::Create),
+        judge: |view| cost::goroutine_against(view, Role::Create),
         wanting: "the cost of starting tasks, on the lanes go and thread",
     },
     Claim {
         said: "Goroutines are faster to destroy than threads.",
-        ask: cost::destroy,
+        judge: cost::destroy,
         wanting: "the time that the end of a task takes, on the lanes go and thread",
     },
     Claim {
         said: "Goroutines are faster to switch than threads.",
-        ask: |view| cost::goroutine_against(view, Role::Switch),
+        judge: |view| cost::goroutine_against(view, Role::Switch),
         wanting: "the cost of a switch, on the lanes go and thread",
     },
     Claim {
         said: "Switching between processes is slow.",
-        ask: cost::process_switch,
+        judge: cost::process_switch,
         wanting: "the cost of a switch, on the lanes process and thread",
     },
     Claim {
         said: "Communication between goroutines is cheap.",
-        ask: |view| cost::goroutine_against(view, Role::Communicate),
+        judge: |view| cost::goroutine_against(view, Role::Communicate),
         wanting: "the cost of a message, on the lanes go and thread",
     },
     Claim {
         said: "A goroutine that blocks does not block its thread.",
-        ask: scheduling::blocked,
+        judge: scheduling::blocked,
         wanting: "many sleeping goroutines",
     },
     Claim {
         said: "Kernel threads are limited to the number of cores.",
-        ask: memory::many_threads,
+        judge: memory::many_threads,
         wanting: "the memory of waiting threads",
     },
     Claim {
         said: "An idle P steals half of another’s queue.",
-        ask: scheduling::stealing,
+        judge: scheduling::stealing,
         wanting: "computing on several CPUs, on a lane that counts what is stolen",
     },
     Claim {
         said: "A goroutine that runs for long is preempted after 10 ms.",
-        ask: scheduling::preemption,
+        judge: scheduling::preemption,
         wanting: "goroutines that wait beside some that only compute",
     },
     Claim {
         said: "A goroutine’s memory can shrink, a thread’s does not.",
-        ask: memory::shrink,
+        judge: memory::shrink,
         wanting: "the memory of tasks with large stacks, and afterwards, on the lanes go and thread",
     },
     Claim {
         said: "One core gives concurrency without parallelism.",
-        ask: scheduling::one_core,
+        judge: scheduling::one_core,
         wanting: "goroutines on one CPU that exchange messages, and some that compute",
     },
     Claim {
         said: "In a container GOMAXPROCS must match the quota.",
-        ask: scheduling::quota,
+        judge: scheduling::quota,
         wanting: "a run inside a control group with a CPU quota",
     },
     Claim {
         said: "Share memory by communicating: channels, not mutexes.",
-        ask: cost::channels,
+        judge: cost::channels,
         wanting: "a counter shared by goroutines",
     },
 ];
@@ -164,7 +164,7 @@ static CLAIMS: [Claim; 15] = [
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let answers: Vec<(&Claim, Option<(Finding, String)>)> = CLAIMS
         .iter()
-        .map(|claim| (claim, (claim.ask)(view)))
+        .map(|claim| (claim, (claim.judge)(view)))
         .collect();
     if answers.iter().all(|(_, answer)| answer.is_none()) {
         return None;

@@ -96,7 +96,7 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup, lane: &str)
     }
 }
 
-/// True if a larger machine does more.
+/// True if the work of the question uses all CPUs, so a larger machine does more.
 pub(super) fn all_cpus(question: &Question) -> bool {
     use crate::schema::FirstQuestion::{Compute, Serve};
     matches!(question.question, Compute | Serve)
@@ -115,7 +115,7 @@ pub(super) fn per_core(figure: &Figure, machine: &Machine) -> Option<String> {
     })
 }
 
-/// The price of one unit of work, or the work for one unit of the currency.
+/// How many millions of operations one unit of the currency pays for.
 pub(super) fn per_price(figure: &Figure, machine: &Machine, prices: &Prices) -> Option<String> {
     const HOUR_S: f64 = 3_600.0;
     let price = prices.of(machine)?;
