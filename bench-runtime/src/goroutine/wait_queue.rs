@@ -68,8 +68,9 @@ impl WaitQueue {
     }
 
     /// Takes the first waiter whose wait is not over; the caller must ready its owner, once.
-    /// Drops waiters whose ticket another thread has claimed. Also drops waiters of goroutines whose
-    /// runtime has stopped, because they would never unlock a lock. Channels keep such waiters.
+    /// Drops waiters whose ticket another thread has claimed. Also drops waiters of goroutines
+    /// whose runtime has stopped, because they would never unlock a lock; those that wait for a
+    /// channel are kept.
     #[inline]
     pub(crate) fn dequeue(&mut self) -> Option<NonNull<Waiter>> {
         while let Some(first) = NonNull::new(self.head) {

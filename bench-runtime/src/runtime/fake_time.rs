@@ -40,7 +40,7 @@ pub(super) fn advance(shared: &'static Shared) -> bool {
     }
 }
 
-/// `None` unless all other goroutines wait.
+/// Takes the goroutine in [`wait_for_rest`], if there is one and all others wait.
 fn take_waiter_for_rest(shared: &'static Shared, clock: &FakeClock) -> Option<Parkable> {
     let mut rest_waiters = clock.rest_waiters();
     let first = rest_waiters.iter_mut().find(|who| who.is_some())?;
