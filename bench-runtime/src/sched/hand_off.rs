@@ -78,7 +78,7 @@ pub(super) fn handle_notice(shared: &'static Shared, m: ThisM, p: ThisP) -> bool
     p.queue.set_shared(!alone);
     drop(lists);
     if shared.procs() == 1 && !alone {
-        // Checked again when the others are retired.
+        // Checked again at the next pick: the other Ps are about to be retired.
         p.notice.store(true, Ordering::Relaxed);
     }
     true

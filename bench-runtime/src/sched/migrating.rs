@@ -54,7 +54,8 @@ pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// As [`ready`], but behind the others. Only a goroutine with a flag of [`SPECIAL`] wakes an M.
+/// As [`ready`], but behind the goroutines that wait already. Only a goroutine with a flag of
+/// [`SPECIAL`] wakes an M.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match g.has_flag(SPECIAL) {
         true => submit(m.shared(), g),

@@ -58,7 +58,7 @@
 //! | place        | of                      | in a migrating runtime      | in a pinned one               |
 //! |--------------|-------------------------|-----------------------------|-------------------------------|
 //! | `run_next`   | a P; in a pinned runtime an M | the goroutine that was readied or spawned there last | the one that was readied there last, or that starts on an M of its own |
-//! | `queue`      | a P                     | all others                  | those that have not started   |
+//! | `queue`      | a P                     | all other goroutines        | those that have not started   |
 //! | global queue | the runtime; four lists: one for each class, one for hogs | from outside; the high and the low class; hogs of the normal class | those that have not started: from outside, and of the high and the low class |
 //! | `queues`     | an M                    | –                           | those that have started there, in two lists: one of them for hogs |
 //! | `inbox`      | an M                    | –                           | those that have started there and were readied by another thread, until the M's next pick |

@@ -174,8 +174,8 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
     Ok(armed)
 }
 
-/// Runs others first: the goroutine goes behind those that wait on its P. On a
-/// plain thread, yields the thread.
+/// Lets other goroutines run first: the caller goes behind those that wait on its P. On a plain
+/// thread, yields the thread.
 ///
 /// # Examples
 ///

@@ -7,11 +7,11 @@
 //! | spawned otherwise (see [`super::migrating`]) | the list of its class in the global queue |
 //! | readied on its own M             | the M's `run_next`; the one that was there, to the M's list |
 //! | found by its M's poll, or yields | the end of the M's list                   |
-//! | readied elsewhere                | its M's inbox, which goes to the end of the M's list at the M's next pick |
+//! | readied by another thread        | its M's inbox, which goes to the end of the M's list at the M's next pick |
 //! | a hog, at its next call, while others of its M wait | the M's list of hogs   |
 //! | known to compute for long        | starts on an M of its own ([`super::hogs`]) |
 //!
-//! Goroutines that sysmon's polls find are readied elsewhere.
+//! Goroutines that sysmon's polls find count as readied by another thread.
 //!
 //! An M that has goroutines of its own to run and no P queues for one.
 
@@ -71,7 +71,7 @@ fn ready_special(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// As [`ready`], but behind the others. A goroutine of this M wakes no M.
+/// As [`ready`], but behind the goroutines that wait already. A goroutine of this M wakes no M.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match machine_of_started(g) {
         Some(own) if ptr::eq(own, m.machine()) => m.queues().runnable.push(g),

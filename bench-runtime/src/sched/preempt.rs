@@ -14,9 +14,9 @@ use crate::goroutine::header::goroutine_of;
 use crate::goroutine::{Goroutine, Priority, Status, WaitReason};
 use crate::stack::StackHeader;
 
-/// At the end of each operation that does not park: a goroutine whose P was retaken queues for
-/// one. Else it would run beside the others without a limit. Only for a caller that holds no lock
-/// of the runtime.
+/// At the end of each operation that does not park: a goroutine whose P was retaken queues for one.
+/// Else it would run beside the goroutines with a P, without a limit. Only for a caller that holds
+/// no lock of the runtime.
 #[inline(always)]
 pub(crate) fn give_way() {
     if RETAKEN.get() != 0 {

@@ -7,9 +7,9 @@ use super::shared::Shared;
 use crate::goroutine::Goroutine;
 use crate::recorder::event::Kind;
 
-/// Returns the first stolen goroutine, and puts the rest into `p`'s queue, which must be empty.
-/// Each pass visits every running P once: those of the same last-level cache, then those of the
-/// same socket, then the others; in each of these groups from a random number on.
+/// Returns the first stolen goroutine, and puts the other stolen ones into `p`'s queue, which must
+/// be empty. Each pass visits every running P once: those of the same last-level cache, then those
+/// of the same socket, then the others; in each of these groups from a random number on.
 pub(crate) fn steal(shared: &'static Shared, p: ThisP) -> Option<&'static Goroutine> {
     // Go's figure: enough that a short gap between pops does not send a thief to sleep.
     for _ in 0..4 {
