@@ -1,4 +1,4 @@
-//! Gives the lane program the name of the compiler that built it, the level of optimisation, and
+//! Gives the lane program the version of the compiler that built it, the level of optimisation, and
 //! the commit of its sources.
 
 use std::path::Path;
@@ -19,8 +19,8 @@ fn main() {
     let commit = output("git", &["rev-parse", "--verify", "HEAD"]).unwrap_or_default();
     println!("cargo::rustc-env=THREADBARE_GIT_COMMIT={commit}");
     println!("cargo::rerun-if-changed=build.rs");
-    // Git appends a line to the first of them whenever HEAD becomes another commit. With a path
-    // that does not exist cargo would run this each time.
+    // Git appends a line to `logs/HEAD` whenever HEAD becomes another commit. If a named file did
+    // not exist, cargo would run this script at each build.
     for file in ["logs/HEAD", "HEAD"] {
         if let Some(path) = output("git", &["rev-parse", "--git-path", file])
             && Path::new(&path).exists()

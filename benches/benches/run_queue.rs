@@ -12,7 +12,7 @@ mod common;
 
 fn drain(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("run_queue/drain");
-    // A P's own queue holds fewer than 2,000.
+    // A P's own queue holds fewer than 2,000 goroutines.
     for (name, tasks, procs) in [("own", 200, 1), ("spilling", 2_000, 1), ("stolen", 200, 2)] {
         let runtime = common::runtime(procs);
         group.throughput(Throughput::Elements(tasks));

@@ -37,7 +37,7 @@ fn host(what: String) -> impl FnOnce(io::Error) -> CommitError {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Recipe {
-    /// For `sh`, at the top of the commit's tree.
+    /// The command for `sh`, which runs at the top of the commit's tree.
     pub(crate) build: String,
     /// The lane program of the build, below that tree.
     pub(crate) program: PathBuf,

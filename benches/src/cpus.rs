@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use workloads::host::affinity::{self, Mask};
 
-/// A non-empty set of CPU numbers, in rising order.
+/// A non-empty set of CPU numbers, in ascending order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cpus(Vec<usize>);
 
@@ -47,7 +47,7 @@ impl Cpus {
         }
     }
 
-    /// `None` if there are none.
+    /// The set of `cpus`; `None` if there are none.
     #[must_use]
     pub fn of(mut cpus: Vec<usize>) -> Option<Self> {
         cpus.sort_unstable();
@@ -68,13 +68,13 @@ impl Cpus {
         }
     }
 
-    /// Never 0.
+    /// The number of CPUs, never 0.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// In ascending order.
+    /// The CPUs in ascending order.
     #[must_use]
     pub fn numbers(&self) -> &[usize] {
         &self.0

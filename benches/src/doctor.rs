@@ -204,7 +204,7 @@ fn swap(idle: &Readings) -> Check {
 }
 
 fn clock(facts: &BTreeMap<String, Value>) -> Check {
-    // The vDSO reads these without a system call.
+    // The vDSO reads these clocks without a system call.
     const FAST: [&str; 4] = [
         "tsc",
         "kvm-clock",
@@ -317,7 +317,7 @@ pub struct Resolution {
     pub processes_count: usize,
     /// The difference between both sides, as a share.
     pub difference_ratio: f64,
-    /// As a share; `None` if there are too few processes.
+    /// The smallest change, as a share; `None` if there are too few processes.
     pub smallest_ratio: Option<f64>,
 }
 

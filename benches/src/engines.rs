@@ -24,7 +24,7 @@ const TABLE: &str = "engines.toml";
 #[derive(Debug, Default)]
 pub(crate) struct Engines {
     table: BTreeMap<String, BTreeMap<String, String>>,
-    /// Relative paths in the table are below it.
+    /// Relative paths in the table are relative to this folder.
     folder: PathBuf,
 }
 

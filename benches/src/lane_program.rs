@@ -1,5 +1,5 @@
-//! Finds the lane program `threadbare-lane`, and builds it if necessary, with the one with
-//! mimalloc. The lane program is, in this order:
+//! Finds the lane program `threadbare-lane`. Builds it if necessary, together with the lane program
+//! with mimalloc. The lane program is, in this order:
 //!
 //! 1. The program that `THREADBARE_LANE_PROGRAM` names.
 //! 2. If cargo started this program: the one that cargo now builds in the same profile, which is
@@ -40,7 +40,7 @@ pub enum LaneProgramError {
     Build(String),
 }
 
-/// Whether [`find`] will run cargo to build it.
+/// Whether [`find`] will run cargo to build the lane program.
 #[must_use]
 pub fn is_built_by_cargo() -> bool {
     env::var_os(VARIABLE).is_none() && env::var_os("CARGO").is_some()

@@ -141,7 +141,7 @@ fn is_alive(pid: &str) -> bool {
 }
 
 #[test]
-fn an_answer_that_is_no_json_is_named_garbage_and_repeated() {
+fn an_answer_that_is_no_json_is_named_garbage_and_quoted() {
     let failure = failure_of("echo 'Segmentation what?'", LONG);
     let Cause::Garbage { line, .. } = &failure.cause else {
         panic!("{failure}")
@@ -278,7 +278,7 @@ fn a_request_to_stop_ends_the_wait_for_a_sample() {
 }
 
 #[test]
-fn a_lane_that_does_not_quit_is_killed_and_named() {
+fn a_lane_that_does_not_quit_times_out() {
     let lane = start(&format!("{HELLO}; while :; do sleep 1; done"), LONG).unwrap();
     let failure = lane.quit().unwrap_err();
     assert!(matches!(failure.cause, Cause::TimedOut(_)), "{failure}");
@@ -394,7 +394,7 @@ fn processes_in_a_new_session_are_ended_with_their_lane() {
     let of_it = format!("/proc/{}/cmdline", pid.trim());
     assert!(std::fs::read_to_string(&of_it).is_ok());
     lane.quit().unwrap();
-    // Its number is unused, or belongs to another process.
+    // The process id is unused, or belongs to another process.
     let now = std::fs::read_to_string(&of_it).unwrap_or_default();
     assert!(!now.contains("sleep"), "{now}");
 }

@@ -249,7 +249,7 @@ fn client_that_leaves_during_a_request_does_no_harm(lane: &str) {
     let whole = request("/fan-out", "u3:secret of u3", r#"{"item":1}"#);
     let mut stays = Client::new(service.address);
     for cut in [1, 20, whole.len() - 1, whole.len()] {
-        // The last one closes its connection before the answer.
+        // The last client closes its connection before the answer.
         Client::new(service.address).send(&whole[..cut]);
         stays.send(&whole);
         assert_eq!(stays.answer().0, 200, "{lane} at {cut}");

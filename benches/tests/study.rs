@@ -311,7 +311,7 @@ impl Observer for StopAfter {
     fn preparing(&mut self, _: &str) {}
     fn planned(&mut self, _: &Plan, _: usize) {}
     fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, _: Duration) {
-        // In the middle of a block, which the resumed run must repeat.
+        // The stop is in the middle of a block, which the resumed run must repeat.
         if block.index as usize == self.0 && !cell.control {
             self.1.ask();
         }

@@ -57,7 +57,7 @@ fn ip(arguments: &[&str]) -> Result<(), String> {
 }
 
 impl Network {
-    /// `Err`: why they cannot be made.
+    /// `Err`: why the namespaces cannot be made.
     fn new() -> Result<Self, String> {
         let name = |side: &str| format!("threadbare-{}-{side}", std::process::id());
         let network = Self {

@@ -26,8 +26,8 @@ pub struct Entry {
     pub title: &'static str,
     /// The program that has it.
     pub program: Program,
-    /// A task is a thread or a process of the operating system, which takes a hundred times the
-    /// memory of a runtime's task.
+    /// Whether a task is a thread or a process of the operating system, which takes a hundred times
+    /// the memory of a runtime's task.
     pub kernel_tasks: bool,
     /// The version of the runtime or library measured.
     pub runtime: fn() -> String,
@@ -111,7 +111,7 @@ impl Order {
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) measured: Measured,
-    /// If they differ from the catalogue's.
+    /// The number of operations, if it differs from the catalogue's.
     pub(crate) operations: Option<u64>,
     pub(crate) checksum: u64,
     pub(crate) latency: Option<Latency>,

@@ -123,7 +123,7 @@ fn order(
 }
 
 fn take(lane: &mut dyn Lane, order: &Order) -> Result<(u64, Outcome), Failure> {
-    // A panic leaves no state for later samples, at most tasks.
+    // `AssertUnwindSafe`: a panic may leave tasks, but no state that a later sample uses.
     let outcome = catch_unwind(AssertUnwindSafe(|| lane.run(order)))
         .unwrap_or_else(|payload| Err(Failure::from_panic(payload)))?;
     let usual = || (order.workload.operations)(&order.parameters) * order.iterations;
@@ -178,7 +178,7 @@ enum Line {
     End,
 }
 
-/// Holds no more of a line than the protocol allows.
+/// Reads no more of a line than the protocol allows.
 fn next_line(input: &mut impl BufRead) -> io::Result<Line> {
     let mut line = Vec::new();
     input

@@ -23,8 +23,8 @@ pub(crate) fn runtime(procs: usize) -> Runtime {
     unsafe { Runtime::builder().procs(procs).build() }.expect("the host lets us make a runtime")
 }
 
-/// Adds `work` on goroutines, with one P and with two. It gets the number of repetitions and
-/// returns their time.
+/// Adds `work` on goroutines, with one P and with two. `work` gets the number of repetitions
+/// and returns their time.
 pub(crate) fn on_goroutines(group: &mut BenchmarkGroup<'_, WallTime>, work: fn(u64) -> Duration) {
     for procs in [1, 2] {
         let runtime = runtime(procs);

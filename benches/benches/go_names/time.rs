@@ -23,7 +23,7 @@ impl Lateness {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// As if each operation had taken the mean delay.
+    /// The time of `operations` operations if each had taken the mean delay.
     fn mean_times(&self, operations: u64) -> Duration {
         let mean =
             self.sum_ns.load(Ordering::Relaxed) as f64 / self.count.load(Ordering::Relaxed) as f64;

@@ -657,7 +657,7 @@ const UNITS: [(&str, u64, &str); 11] = [
     ("B", 1, "_bytes"),
 ];
 
-/// `tasks_count=1000,1_000_000`, `wait=2ms`, `payload=64KiB`.
+/// Parses `tasks_count=1000,1_000_000`, `wait=2ms` or `payload=64KiB`.
 fn parse_values(text: &str) -> Result<(String, Vec<u64>), String> {
     let wrong = || {
         "write it as PARAMETER=VALUE,…, such as tasks_count=10,1000, wait=2ms or payload=64KiB"

@@ -43,7 +43,7 @@ pub(super) fn keep_built(lanes: &mut Vec<LaneEntry>, words: &[String]) -> Vec<&'
     left_out
 }
 
-/// Fails at the first of `words` that means none of `names`, with a suggestion.
+/// Fails at the first of `words` that matches none of `names`, with a suggestion.
 pub(super) fn refuse_unknown(
     what: &str,
     words: &[String],
@@ -61,7 +61,8 @@ pub(super) fn begins(id: &str, word: &str) -> bool {
     !word.is_empty() && id.starts_with(word)
 }
 
-/// The name, or part of a name before the dot, that is most like `word`; all names if none is.
+/// The name, or part of a name before the dot, that is most like `word`; all names if none is like
+/// it.
 fn suggest(word: &str, names: &[&str]) -> String {
     let groups = names
         .iter()

@@ -15,8 +15,8 @@ use crate::study::{Observer, Plan, PlannedBlock, PlannedCell, cell_name};
 /// Without a bar: the longest time between two lines.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// The most columns of a terminal that gets a bar. The bar has this width and is drawn several
-/// times a second.
+/// The most columns of a terminal that gets a bar. A bar is as wide as the terminal and is
+/// drawn several times a second.
 const WIDEST: u16 = 1_000;
 
 #[derive(Debug)]

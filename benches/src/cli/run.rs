@@ -28,7 +28,7 @@ pub(super) const REPORT_FILE: &str = "report.html";
 
 const PRECISION_PERCENT: f64 = 4.0;
 
-/// The time for a cell of a whole service: ten processes, in a quick run five.
+/// The time for a cell of a whole service: for ten processes in a full run, else for five.
 fn service_cell_s(depth: Depth) -> u64 {
     match depth {
         Depth::Quick => 40,
@@ -37,9 +37,9 @@ fn service_cell_s(depth: Depth) -> u64 {
     }
 }
 
-const NOT_WHOLE: u8 = 1;
+const OUT_OF_TIME_STATUS: u8 = 1;
 
-/// The time of a whole service in its small form.
+/// Added to the budget of a run that measures a whole service in its small form (on few lanes).
 const SMALL_FORM: Duration = Duration::from_secs(45);
 
 /// The results of a run.
@@ -100,7 +100,7 @@ pub(super) fn run(arguments: &RunArguments, preset: Option<Preset>) -> anyhow::R
     let ended = measure(&arguments, Path::new("results"), command, Vec::new())?;
     // `cargo bench` does not end with this status: there a slow host is no failure.
     match ended.outcome.out_of_time && ended.printed {
-        true => Ok(ExitCode::from(NOT_WHOLE)),
+        true => Ok(ExitCode::from(OUT_OF_TIME_STATUS)),
         false => Ok(ended.status()),
     }
 }
@@ -169,7 +169,7 @@ pub fn measure(
         report,
         printed: true,
     };
-    // The run was measured, so an error here does not fail it.
+    // The run was measured, so an error here changes only the exit status.
     if let Err(error) = conclude(&ended, arguments.with.as_deref()) {
         let _ = super::refused(&error, FAILED);
         ended.printed = false;
@@ -281,7 +281,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     }
     setup.budget *= match arguments.preset {
         None | Some(Preset::Service) => 1,
-        // Twice the lanes of other runs.
+        // The first has more lanes than other runs, the second more numbers of tasks.
         Some(Preset::Peers | Preset::Growth) => 2,
         // Its samples also have the length of the published measurements.
         Some(Preset::Published) => 4,

@@ -77,7 +77,7 @@ pub(super) fn tell_decided(
     }
 }
 
-fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Result<()> {
+fn further_tables(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Result<()> {
     if let Some(peers) = Peers::of(run, analysis) {
         let mut table = plain_table();
         let mut head = vec!["  ".to_owned()];
@@ -196,8 +196,8 @@ fn distinct(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
     part(&cases, true)(&row.case).text(run.workload(&row.workload))
 }
 
-/// Returns a function that keeps the parameters of a case that vary between `cases`, or the others.
-/// A case without parameters is no variation.
+/// Returns a function that keeps the parameters of a case that vary between `cases`; if `varying`
+/// is false, those that do not vary. A case that lacks a parameter is no variation.
 fn part(cases: &[&Case], varying: bool) -> impl Fn(&Case) -> Case + use<> {
     let mut values: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     for (name, value) in cases.iter().flat_map(|case| &case.0) {
@@ -267,7 +267,7 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
         }
         writeln!(out, "{}", trimmed(&table))?;
     }
-    presets(run, analysis, out)?;
+    further_tables(run, analysis, out)?;
     let reference = &analysis.reference_lane;
     write!(
         out,

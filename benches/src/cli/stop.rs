@@ -1,4 +1,4 @@
-//! Ctrl-C: the first stops the study at its next block, the second ends at once.
+//! Ctrl-C: the first stops the study at its next block, the second ends the program at once.
 
 use std::io;
 

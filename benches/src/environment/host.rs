@@ -151,8 +151,8 @@ impl Place {
         }
     }
 
-    /// What all CPUs of a kind share. The number of CPUs that share a cache is left out: it is
-    /// smaller if one of them is offline.
+    /// The facts that all CPUs of a kind share. The number of CPUs that share a cache is left out:
+    /// it is smaller if one of them is offline.
     fn kind(&self) -> impl Ord + use<> {
         const FIELDS: [&str; 20] = [
             "vendor_id",

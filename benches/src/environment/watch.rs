@@ -26,9 +26,9 @@ pub struct Watch {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Counters {
     at_ns: u64,
-    /// Of all CPUs, by kind of use.
+    /// The time of all CPUs, by kind of use.
     cpu_ticks: Option<CpuTicks>,
-    /// Of this process and of the lanes that it has reaped.
+    /// The CPU time of this process and of the lanes that it has reaped.
     own_ticks: Option<u64>,
     throttled_ns: Option<u64>,
     pressure_us: BTreeMap<&'static str, u64>,

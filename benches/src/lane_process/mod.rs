@@ -15,7 +15,8 @@
 //!
 //! # Rejected
 //!
-//! Threads that read the pipes would run on the lane's CPUs. One `poll` over both pipes needs none.
+//! Threads that read the pipes would run on the lane's CPUs. One `poll` over both pipes needs no
+//! thread.
 
 mod answer;
 mod counters;
@@ -416,7 +417,7 @@ impl LaneProcess {
         serde_json::from_slice(line).map_err(|error| self.garbage(&error.to_string(), line, asked))
     }
 
-    /// The next line without its newline. On each other outcome the lane is killed.
+    /// The next line without its newline. If there is no such line, the lane is killed.
     fn wait_for_line(
         &mut self,
         limit: Duration,
@@ -528,7 +529,7 @@ impl LaneProcess {
         }
     }
 
-    /// Does not reap the child; `None` while it runs.
+    /// The child's status, read without reaping the child; `None` while it runs.
     fn status(&mut self) -> Option<WaitStatus> {
         if self.reaped.is_some() {
             return self.reaped;

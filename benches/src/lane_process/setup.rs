@@ -1,5 +1,5 @@
-//! The steps of a lane's child between `fork` and `exec`. A sandbox may refuse each. The lane then
-//! runs without it, and the child reports it to its parent through a pipe.
+//! The steps of a lane's child between `fork` and `exec`. A sandbox may refuse each step. The
+//! lane then runs without it, and the child reports the refusal to its parent through a pipe.
 #![expect(
     unsafe_code,
     reason = "the affinity and the parent-death signal must be set in the child, and the standard library marks the hook for that unsafe"

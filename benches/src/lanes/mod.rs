@@ -1,7 +1,7 @@
 //! Every lane by name: what it is, how it is started, and what it needs.
 //!
-//! The lane program runs the lanes in Rust, and a program under `workloads/foreign/<language>/` the
-//! others. Both get `--lane NAME`.
+//! The lane program runs the lanes in Rust. A program under `workloads/foreign/<language>/` runs
+//! the others. Both get `--lane NAME`.
 
 mod language;
 mod toolbox;
@@ -22,7 +22,7 @@ pub struct LaneEntry {
     pub variant_of: Option<&'static str>,
     /// What distinguishes it.
     pub remark: &'static str,
-    /// A task is a thread or a process, which costs more than other tasks.
+    /// Whether a task is a thread or a process, which costs more than other tasks.
     pub kernel_tasks: bool,
     /// The language of a foreign lane.
     pub foreign: Option<&'static Language>,

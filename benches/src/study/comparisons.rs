@@ -201,7 +201,7 @@ impl Comparisons {
         (all.iter().filter(|decided| **decided).count(), all.len())
     }
 
-    /// One side has too few processes and will get no more.
+    /// Whether one side has too few processes and will get no more.
     fn is_lost(&self, one: &Comparison) -> bool {
         let is_lost = |at: usize| {
             let cell = &self.cells[at];

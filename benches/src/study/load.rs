@@ -234,7 +234,7 @@ fn list(numbers: &[usize]) -> Option<Cpus> {
     words.join(",").parse().ok()
 }
 
-/// In requests a second.
+/// The generator's limit, in requests a second.
 fn limit(
     program: &Path,
     split: &Split,

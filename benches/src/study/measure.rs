@@ -43,7 +43,7 @@ pub struct Outcome {
     pub blocks_count: usize,
     /// The user stopped the run, which can be resumed: the file has no end record.
     pub stopped: bool,
-    /// The time limit cut it short.
+    /// The time limit cut the run short.
     pub out_of_time: bool,
     /// Samples with a wrong answer: the run has failed.
     pub wrong_checksums_count: u64,
@@ -235,13 +235,13 @@ impl<'a> State<'a> {
             if let Some(at) = self.plan.cells.iter().position(is_it) {
                 // The file does not have the time of the process, so the planned time is used.
                 let took = Duration::from_nanos(self.plan.cells[at].estimate_ns);
-                self.learn(at, group.process_index, &group.samples, took);
+                self.add_figures(at, group.process_index, &group.samples, took);
             }
         }
         self.comparisons.judge();
     }
 
-    fn learn(&mut self, at: usize, round: u64, samples: &[Sample], took: Duration) {
+    fn add_figures(&mut self, at: usize, round: u64, samples: &[Sample], took: Duration) {
         let quantity = self.quantities.get(&self.plan.cells[at].workload);
         let figures: Vec<f64> = quantity.map_or_else(Vec::new, |quantity| {
             let usable = samples.iter().filter(|sample| sample.operations_count > 0);
@@ -260,7 +260,7 @@ impl<'a> State<'a> {
         self.paced.1 += took;
     }
 
-    /// The estimated time of the rest. If the run ends with its plan: the plan's estimate from
+    /// The estimated time until the run ends. If it ends with its plan: the plan's estimate from
     /// block `next` on, corrected by its error so far; else the rest of the budget.
     fn left(&self, next: usize) -> Duration {
         let factor = match self.paced.0.as_secs_f64() {
@@ -317,7 +317,7 @@ impl<'a> State<'a> {
                 writer.append(&Record::Taint(taint))?;
             }
             let took = cell_began.elapsed();
-            self.learn(at, block.process_index, &samples, took);
+            self.add_figures(at, block.process_index, &samples, took);
             if !samples.is_empty() {
                 writer.append(&Record::Group(Group {
                     workload: cell.workload.clone(),

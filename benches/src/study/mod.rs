@@ -14,16 +14,16 @@
 //!    length. A cell that fails here is recorded and left out.
 //! 4. `plan`: the number and length of samples are fitted to the time budget, and the order of the
 //!    first rounds is drawn from the seed.
-//! 5. `measure`: block by block, each on the disk before the next begins. Each process warms up
-//!    before its first sample (`warm_up`).
+//! 5. `measure`: the blocks are measured, each on the disk before the next begins. Each process
+//!    warms up before its first sample (`warm_up`).
 //! 6. `comparisons`: then the undecided comparisons are measured, first those with the most
 //!    expected verdicts a second. The run ends when all are decided, or the time is up.
 //!
 //! # Why in this order
 //!
-//! A workload's blocks are spread over the run, so a disturbance of a minute affects only some.
-//! Rounds come in pairs: a random order, then its reverse, so no lane is early more often than
-//! another.
+//! A workload's blocks are spread over the run, so a disturbance of a minute affects only some
+//! blocks. Rounds come in pairs: a random order, then its reverse, so no lane is early more often
+//! than another.
 
 mod calibrate;
 mod comparisons;

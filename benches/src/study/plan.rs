@@ -295,7 +295,7 @@ fn whole_cost(candidates: &[Candidate], cells: &[PlannedCell]) -> f64 {
         .sum()
 }
 
-/// In nanoseconds.
+/// The cost of a case, in nanoseconds.
 fn case_cost(
     candidates: &[Candidate],
     cells: &[PlannedCell],
@@ -379,7 +379,7 @@ fn describe(parameters: &Parameters) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// For the user: `spawn.batch on thread with 100 tasks`.
+/// The cell's name for the user: `spawn.batch on thread with 100 tasks`.
 #[must_use]
 pub fn cell_name(workload: &str, lane: &str, parameters: &Parameters) -> String {
     match parameters.is_empty() {

@@ -115,7 +115,7 @@ impl Preset {
     }
 
     /// The values that replace the catalogue's; `None` if the workload is not in the preset. The
-    /// cells of `Published` have their own.
+    /// cells of `Published` have their own values.
     fn values(self, workload: &Workload) -> Option<Values> {
         match self {
             Self::Peers => workload.presets.peers,

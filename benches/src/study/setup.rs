@@ -25,7 +25,7 @@ pub struct StudyLane {
     pub variant_of: Option<String>,
     /// What distinguishes it.
     pub remark: String,
-    /// A task is a thread or a process, which costs more than other tasks.
+    /// Whether a task is a thread or a process, which costs more than other tasks.
     pub kernel_tasks: bool,
     /// How to start it, or why that cannot be done.
     pub command: Result<LaneCommand, Missing>,
@@ -95,7 +95,7 @@ pub struct Setup {
     /// Fresh processes of each cell.
     pub processes_count: u64,
     /// Fresh processes for each case of a memory sweep, each a point of one regression. If there
-    /// are too few cases for a regression, two processes of each show how much they differ.
+    /// are too few cases for a regression, two processes of each case show how much they differ.
     pub memory_processes_count: u64,
     /// The most samples of a process.
     pub samples_count: u64,
@@ -271,7 +271,7 @@ impl Setup {
     ) -> Parameters {
         let sizes_matter = self.preset == Some(Preset::Growth);
         if lane.kernel_tasks && !sizes_matter && self.values.is_empty() {
-            workload.for_kernel_tasks(case.clone())
+            workload.for_os_tasks(case.clone())
         } else {
             case.clone()
         }

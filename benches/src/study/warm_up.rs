@@ -1,9 +1,10 @@
 //! The warm-up: the work of a process before its first sample.
 //!
 //! The warm-up goes in pieces. It is *flat* when none of its last pieces is faster than the fastest
-//! earlier piece by more than [`FLAT`]. The last pieces are all but the first of [`PIECES`], or of
-//! [`LATE_PIECES`] for a language that is compiled while it runs, and then after at least
-//! [`LATE_LEAST_NS`]: such compilers work in steps and in the background. The warm-up has a bound.
+//! earlier piece by more than [`FLAT`]. The last pieces are [`PIECES`] - 1. For a
+//! language that is compiled while it runs they are [`LATE_PIECES`] - 1, and the warm-up takes at
+//! least [`LATE_LEAST_NS`]: such compilers work in steps and in the background. The warm-up has a
+//! bound.
 //!
 //! The rule is by Georges, Buytaert and Eeckhout, "Statistically rigorous Java performance
 //! evaluation", OOPSLA 2007, with a bound on the time.
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn program_that_gets_faster_is_warm_when_it_stops_to() {
+    fn program_that_gets_faster_is_warm_when_its_times_are_level() {
         let of = |at: usize| 1_000_000 + 8_000_000 / (1 << at.min(20)) as u64;
         let pieces = flat_after(false, of);
         assert!((6..10).contains(&pieces), "{pieces}");

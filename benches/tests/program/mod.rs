@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 use nix::libc;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-/// A lane that sleeps for 10 µs for each iteration and reports this time. It differs by up to 0.5%
-/// between processes, and is longer by `$INJECT` percent. Before its hello the lane makes the file
-/// `$MARKS/hello` and sleeps for `$HELLO_S`. At each request it makes `$MARKS/request` and sleeps for
-/// `$REQUEST_S`. It runs `$BEFORE` before each answer.
+/// A lane that sleeps for 10 µs for each iteration and reports this time. The time differs by up to
+/// 0.5% between processes, and is longer by `$INJECT` percent. Before its hello the lane makes the
+/// file `$MARKS/hello` and sleeps for `$HELLO_S`. At each request it makes `$MARKS/request` and
+/// sleeps for `$REQUEST_S`. It runs `$BEFORE` before each answer.
 pub(crate) fn lane(folder: &Path) -> PathBuf {
     let path = folder.join("lane.sh");
     let script = r#"#!/bin/sh

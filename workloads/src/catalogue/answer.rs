@@ -19,7 +19,7 @@ pub enum WrongAnswer {
         /// Iterations of the sample.
         iterations: u64,
     },
-    /// A figure other than the time breaks a rule of `PROTOCOL.md`.
+    /// A figure breaks a rule of `PROTOCOL.md`.
     #[error("{0}, against PROTOCOL.md")]
     Figures(String),
 }

@@ -49,11 +49,11 @@ const LIST: &[Workload] = &[
         },
         shape: Shape::Parked,
         // The free memory of a quiet host varies by half a megabyte or more. The largest case of
-        // the quick size takes ten times that, at about 400 bytes for each light task. A lane with
-        // two mappings for each stack can start fewer than 32,000 tasks.
+        // the quick size takes 12 MB, at about 400 bytes for each light task. A lane with two
+        // mappings for each stack can start fewer than 32,000 tasks.
         parameters: &[
             Parameter {
-                kernel_divisor: 10,
+                os_task_divisor: 10,
                 ..count(
                     "tasks_count",
                     "tasks that wait at the same time",

@@ -1,8 +1,8 @@
 //! The catalogue: every workload with its question, shape, parameters and right answer.
 //!
-//! A workload is a kernel plus a shape. To add a kernel that computes in chunks, write a file in
-//! [`crate::kernels`] and add its name to the list there. To add a workload of another shape, add
-//! an entry to the list of its group here.
+//! A workload has a shape; one of the shape [`Shape::Chunks`] also has a kernel. To add a kernel,
+//! write a file in [`crate::kernels`] and add its name to the list there. To add a workload of
+//! another shape, add an entry to the list of its group here.
 
 mod answer;
 pub(crate) mod cpu;
@@ -40,7 +40,7 @@ pub struct Workload {
     pub first_screen: Option<FirstScreen>,
     /// The uses of its figures in the report, such as `waiting_memory`.
     pub roles: &'static [&'static str],
-    /// The ids of its most important quantities; if empty, the first is important.
+    /// The ids of its most important quantities; if empty, the first quantity.
     pub telling: &'static [&'static str],
     /// Another workload, and the parameters at which this one measures the same.
     pub same_as: Option<(&'static str, &'static [(&'static str, u64)])>,
@@ -56,7 +56,7 @@ pub struct Workload {
     pub operation: &'static str,
     /// The quantities that are measured, the most important first.
     pub metrics: &'static [MetricKind],
-    /// Further figures that a sample may have in `metrics`.
+    /// The names that the `metrics` of a sample (`PROTOCOL.md`) may have.
     pub figures: &'static [&'static str],
     /// The costs that the figure includes.
     pub includes: &'static str,
@@ -136,7 +136,8 @@ pub struct Group {
     lists: &'static [&'static [Workload]],
 }
 
-/// Values that differ from the catalogue's: a parameter, its values in a quick run, and in others.
+/// Values that differ from the catalogue's: a parameter, its values in a quick run, and those in
+/// other runs.
 pub type Values = &'static [(&'static str, &'static [u64], &'static [u64])];
 
 /// The presets of which a workload is part, with its values there.
@@ -179,8 +180,8 @@ pub struct Parameter {
     pub values: [&'static [u64]; 3],
     /// The lowest and the highest value that a lane accepts.
     pub range: (u64, u64),
-    /// The divisor of the values on lanes whose tasks are threads or processes.
-    pub kernel_divisor: u64,
+    /// The divisor of the values on lanes whose tasks are threads or processes of the host.
+    pub os_task_divisor: u64,
 }
 
 impl Parameter {
@@ -445,8 +446,8 @@ impl Workload {
         self.id.split('.').next().unwrap_or(self.id)
     }
 
-    /// Every combination of the parameters' values at that size, the last parameter varying
-    /// fastest; empty if the size excludes the workload. A sweep over `workers_count` goes from 1
+    /// Every combination of the parameters' values at that size; the last parameter varies
+    /// fastest. Empty if the size excludes the workload. A sweep over `workers_count` goes from 1
     /// to `cpus`.
     pub fn cases(&self, size: Size, cpus: usize) -> Vec<Parameters> {
         let mut cases = vec![Parameters::new()];
@@ -468,10 +469,10 @@ impl Workload {
 
     /// The case to measure instead of `case` on a lane whose tasks are threads or processes, which
     /// take more memory.
-    pub fn for_kernel_tasks(&self, mut case: Parameters) -> Parameters {
+    pub fn for_os_tasks(&self, mut case: Parameters) -> Parameters {
         for parameter in self.parameters {
             if let Some(value) = case.get_mut(parameter.name) {
-                *value = (*value / parameter.kernel_divisor).max(parameter.range.0);
+                *value = (*value / parameter.os_task_divisor).max(parameter.range.0);
             }
         }
         case
@@ -596,7 +597,7 @@ pub const fn count(
         meaning,
         values,
         range: (1, most),
-        kernel_divisor: 1,
+        os_task_divisor: 1,
     }
 }
 
@@ -644,7 +645,7 @@ mod tests {
     }
 
     #[test]
-    fn new_kernel_is_one_file_and_one_line_and_runs_on_every_lane_with_the_shape() {
+    fn collatz_has_its_known_sum_on_every_lane_of_light_tasks_that_runs_chunks() {
         let collatz = find("cpu.collatz").expect("the catalogue has it");
         let mut lanes = 0;
         for entry in crate::lanes::ALL.iter().filter(|lane| !lane.kernel_tasks) {
@@ -733,11 +734,11 @@ mod tests {
     }
 
     #[test]
-    fn lanes_of_kernel_tasks_get_valid_cases_with_fewer_tasks() {
+    fn lanes_of_threads_and_processes_get_valid_cases_with_fewer_tasks() {
         for workload in all() {
             for size in [Size::Tiny, Size::Quick, Size::Full] {
                 for case in workload.cases(size, 4) {
-                    let fewer = workload.for_kernel_tasks(case.clone());
+                    let fewer = workload.for_os_tasks(case.clone());
                     workload.check(&fewer).unwrap();
                     assert_eq!(fewer != case, workload.id == "memory.parked", "{fewer:?}");
                 }

@@ -56,7 +56,7 @@ pub fn register(workloads: &'static [Workload]) -> Result<(), String> {
     registered.map_err(|_| "workloads were registered before".to_owned())
 }
 
-/// Whether any were registered.
+/// Whether workloads were registered.
 pub fn has_own() -> bool {
     registered().next().is_some()
 }

@@ -22,7 +22,7 @@ pub(crate) fn most_processes() -> Option<u64> {
 
 /// Forks a child that runs `body` and exits with its status, or with 101 after a panic. The kernel
 /// kills the child when the calling thread ends. The process must have one thread: a lock that
-/// another holds would stay locked in the child.
+/// another thread holds would stay locked in the child.
 pub(crate) fn start(body: impl FnOnce() -> i32) -> io::Result<Pid> {
     // SAFETY: a lane that forks has one thread (`only_thread` checks it at the start, and the lane
     // starts none), so the child may do all that the parent may.

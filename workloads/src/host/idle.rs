@@ -2,8 +2,8 @@ use std::fs;
 
 use nix::unistd::{SysconfVar, sysconf};
 
-/// Since the host started; `None` if `/proc` does not show it. Time that the hypervisor took
-/// (steal) is not idle: the CPU could not do work.
+/// The CPU's idle time since the host started; `None` if `/proc` does not show it. Time that the
+/// hypervisor took (steal) is not idle: the CPU could not do work.
 pub(crate) fn idle_ns(cpu: usize) -> Option<u64> {
     let ticks_per_s = sysconf(SysconfVar::CLK_TCK).ok()??;
     let ticks = ticks(&fs::read_to_string("/proc/stat").ok()?, cpu)?;

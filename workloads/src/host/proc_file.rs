@@ -10,12 +10,12 @@ impl ProcFile {
         fs::read_to_string(path).map(Self)
     }
 
-    /// In bytes; 0 if the kernel has no such line.
+    /// The line's number in bytes; 0 if the kernel has no such line.
     pub(crate) fn bytes(&self, name: &str) -> i64 {
         self.number(name) * 1024
     }
 
-    /// 0 if there is no such line.
+    /// The line's number; 0 if there is no such line.
     pub(crate) fn number(&self, name: &str) -> i64 {
         let line = self
             .0

@@ -152,7 +152,7 @@ impl Number {
 
     fn futex(&self) -> &AtomicU32 {
         // SAFETY: the first four bytes of an `AtomicU64` are a valid and aligned `AtomicU32`. No
-        // code uses the whole of a number that is a futex: those of gates and locks are private.
+        // code uses the whole of a number that is a futex: gates and locks have private fields.
         unsafe { NonNull::from(self.0).cast::<AtomicU32>().as_ref() }
     }
 

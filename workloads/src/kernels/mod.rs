@@ -41,7 +41,7 @@ pub type Chunk = Arc<dyn Fn(u64) -> u64 + Send + Sync>;
 /// Prepares the data that all chunks share, and returns the function that computes one chunk.
 pub type Kernel = fn(&Parameters) -> Chunk;
 
-/// Where part `index` of `whole` begins, cut into `parts`. The last part ends at `whole`.
+/// Where part `index` begins if `whole` is cut into `parts`. The last part ends at `whole`.
 pub fn edge(whole: u64, parts: u64, index: u64) -> u64 {
     whole * index / parts
 }

@@ -133,7 +133,7 @@ impl Lane for Compio {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Rule {
-    /// The runtime that takes it first: all share one dispatcher.
+    /// The runtime that takes the task first: all share one dispatcher.
     First,
     /// A given runtime: each has its own dispatcher.
     Each,
@@ -170,8 +170,8 @@ impl Cores {
 struct Tasks(Rc<[Dispatcher]>);
 
 impl Tasks {
-    /// Starts a task by dispatcher `index`, or on this thread's runtime without one. The returned
-    /// future joins the task.
+    /// Starts a task by dispatcher `index`, or on this thread's runtime if there is no dispatcher.
+    /// The returned future joins the task.
     fn start<F: Future<Output = Result<u64, Failure>> + 'static>(
         &self,
         index: usize,
@@ -338,7 +338,7 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Echoes until the client closes. The kernel has the buffer during an operation.
+/// Echoes until the client closes the connection. The kernel has the buffer during an operation.
 async fn echo(mut stream: TcpStream, block_bytes: usize) -> Result<u64, Failure> {
     let mut block = Vec::with_capacity(block_bytes);
     let mut echoed = 0;

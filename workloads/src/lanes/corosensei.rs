@@ -151,7 +151,7 @@ impl Bare {
 
     fn parked(&mut self, order: &Order) -> Result<Outcome, Failure> {
         let count = order.get("tasks_count");
-        // The first coroutine has costs of its own, so one is started before.
+        // The first coroutine has costs of its own, so one is started before the reading.
         for routine in self.park(1)? {
             self.finish(routine);
         }

@@ -175,7 +175,7 @@ fn first_readable(workers: &[&mut Worker]) -> io::Result<usize> {
 impl Drop for Crew {
     fn drop(&mut self) {
         for worker in &mut self.workers {
-            // A worker that has ended already needs no end.
+            // An error means that the worker has ended.
             let _ = worker.socket.write_all(&END.to_le_bytes());
         }
         for worker in &self.workers {

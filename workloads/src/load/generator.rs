@@ -81,8 +81,8 @@ pub(super) struct Tally {
     /// Requests never sent, because no connection was free in time; part of `errors`.
     pub(super) given_up: u64,
     pub(super) ended: u64,
-    /// From the start to the end of the last request that was late, refused or failed; 0 without
-    /// one.
+    /// From the start to the end of the last request that was late, refused or failed; 0 if there
+    /// was no such request.
     pub(super) disturbed_ns: u64,
     /// How long the host stopped the generator: the longest time from when a request was due until
     /// the generator handled it. Only clients that hold requests back measure it.
@@ -126,7 +126,7 @@ pub(super) struct Schedule {
     pub(super) surge: Surge,
 }
 
-/// A time in which an open loop offers `times` as many requests.
+/// A time in which an open loop offers `times` times as many requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Surge {
     /// From the start.
@@ -240,7 +240,7 @@ pub(crate) fn own_cpus() -> anyhow::Result<Option<Vec<usize>>> {
 
 pub(super) struct Threads {
     pub(super) count: usize,
-    /// One for each thread; `None` if the generator shares the server's CPUs.
+    /// A CPU for each thread; `None` if the generator shares the server's CPUs.
     own: Option<Vec<usize>>,
     /// Nothing else runs on these CPUs, so the generator never sleeps.
     spins: bool,

@@ -102,7 +102,7 @@ impl<S: Service> Search<'_, S> {
 
     fn climb(&mut self, mut rate: u64) -> anyhow::Result<()> {
         // Whether the last try held, how many tries before it in a row had the same outcome, and
-        // whether all had it.
+        // whether all tries had it.
         let (mut last, mut same, mut first) = (None, 0_u32, true);
         while self.tries.len() < MOST_TRIES && !self.service.is_over() {
             let tried = self.once(rate, Length::Whole)?;
@@ -157,8 +157,8 @@ impl<S: Service> Search<'_, S> {
     }
 }
 
-/// The next rate after one that was far too high. It is at least an eighth of that rate, because a
-/// service that broke down may answer almost nothing.
+/// The next rate after `rate`, which was far too high. It is at least an eighth of `rate`, because
+/// a service that broke down may answer almost nothing.
 fn below(rate: u64, down: u64, answered: u64) -> u64 {
     answered.max(rate / 8).min(down).max(1)
 }

@@ -432,7 +432,7 @@ impl Load<'_> {
     }
 
     /// What idle connections cost the lane. Each has received one answer. If the time of the hold
-    /// is over first, fewer than planned are opened.
+    /// is over first, fewer connections than planned are opened.
     fn idle(&self) -> anyhow::Result<Figures> {
         let plan = self.plan;
         let until = now_ns().saturating_add(plan.hold_ns);

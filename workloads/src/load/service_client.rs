@@ -535,7 +535,7 @@ mod tests {
     fn requests_that_found_no_connection_in_time_are_given_up_and_counted() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let plan = plan(listener.local_addr().unwrap(), 1);
-        // The first answer comes when the time for all is over.
+        // The first answer comes when the time for all requests is over.
         let time = Duration::from_millis(30);
         let server = thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();

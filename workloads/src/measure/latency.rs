@@ -2,7 +2,7 @@ use hdrhistogram::Histogram;
 
 use crate::protocol::{Latency, has_percentile};
 
-/// In nanoseconds, to three significant digits.
+/// Latencies in nanoseconds, to three significant digits.
 #[derive(Clone, Debug)]
 pub(crate) struct Latencies(Histogram<u64>);
 

@@ -57,7 +57,7 @@ pub struct Memory {
     pub slab_bytes: i64,
     /// Growth of their page tables.
     pub page_tables_bytes: i64,
-    /// Growth of the host's per-CPU area for them.
+    /// Growth of the host's per-CPU area for the lane and its descendants.
     pub percpu_bytes: i64,
     /// Growth of the lane's address space, which by itself costs no memory.
     pub virtual_bytes: i64,
@@ -91,7 +91,7 @@ impl Readings {
         Ok(())
     }
 
-    /// From the first reading to the second; `None` unless there are exactly two.
+    /// The change from the first reading to the second; `None` unless there are exactly two.
     #[must_use]
     pub fn change(&self, tasks_count: u64) -> Option<Memory> {
         match &self.0[..] {
@@ -222,7 +222,7 @@ fn count_lines(path: &str) -> io::Result<i64> {
     Ok(count)
 }
 
-/// The power of two nearest to the host's average.
+/// The bytes of a kernel stack: the power of two nearest to the host's average.
 pub(super) fn kernel_stack(host: &ProcFile) -> io::Result<i64> {
     let load = fs::read_to_string("/proc/loadavg")?;
     let tasks = tasks_of(&load).unwrap_or(1).max(1);
@@ -286,7 +286,8 @@ struct Group {
     files: &'static Files,
 }
 
-/// The `total_` fields of version 1 include descendants, as all fields of version 2 do.
+/// The names in a version of control groups. The `total_` fields of version 1 include descendants,
+/// as all fields of version 2 do.
 #[derive(Debug, PartialEq, Eq)]
 struct Files {
     usage: &'static str,

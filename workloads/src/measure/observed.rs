@@ -5,7 +5,7 @@ use crate::host::proc_file::ProcFile;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
-    /// Of the threads that are alive.
+    /// The CPU time of the threads that are alive.
     pub(crate) cpu_ns: u64,
     pub(crate) threads: u64,
     /// Anonymous memory, page tables and kernel stacks.

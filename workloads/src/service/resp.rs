@@ -17,7 +17,7 @@ pub(crate) fn bulk(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// As ranges of the received bytes.
+/// A reply as ranges of the received bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// A value or a line such as `OK`.
@@ -73,7 +73,7 @@ fn value(bytes: &[u8], head: Range<usize>, from: usize) -> Begins<Range<usize>> 
     }
 }
 
-/// The line that begins at `from`, which is not empty.
+/// The line that begins at `from`. An empty line is malformed.
 fn line(bytes: &[u8], from: usize) -> Begins<Range<usize>> {
     const MOST_LINE_BYTES: usize = 1 << 10;
     let rest = &bytes[from..];

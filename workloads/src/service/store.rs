@@ -92,8 +92,8 @@ struct Store {
     /// By number. The numbers of closed connections are in `free`.
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
-    /// When answers are due, by connection. A closed connection's number may belong to another,
-    /// whose check then has no effect.
+    /// When answers are due, by connection. A closed connection's number may belong to another
+    /// connection, whose check then has no effect.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
 }
 
@@ -123,7 +123,7 @@ impl Store {
                 match event.data() {
                     LISTENER => self.accept()?,
                     TIMER => self.armed = None,
-                    number => self.go_on(number as usize, event.events(), &mut block),
+                    number => self.handle_events(number as usize, event.events(), &mut block),
                 }
             }
             self.send_due()?;
@@ -185,7 +185,7 @@ impl Store {
     }
 
     /// Reads commands and sends due answers. An error only ends the connection.
-    fn go_on(&mut self, number: usize, events: EpollFlags, block: &mut [u8]) {
+    fn handle_events(&mut self, number: usize, events: EpollFlags, block: &mut [u8]) {
         // An earlier event of this turn may have ended the connection.
         let Some(mut connection) = self.connections.get_mut(number).and_then(Option::take) else {
             return;
@@ -234,7 +234,7 @@ impl Store {
         Ok(connection.is_over())
     }
 
-    /// Returns the longest time of an answer.
+    /// Returns the longest delay of an answer.
     fn answer_all(&mut self, connection: &mut Connection) -> io::Result<Duration> {
         let (mut from, mut longest) = (0, Duration::ZERO);
         let received = std::mem::take(&mut connection.received);
@@ -253,7 +253,7 @@ impl Store {
         Ok(longest)
     }
 
-    /// Returns the time of the answer.
+    /// Returns the delay of the answer.
     fn answer(&mut self, words: &[&[u8]], out: &mut Vec<u8>) -> Duration {
         match words {
             [name, key] if name.eq_ignore_ascii_case(b"get") => {

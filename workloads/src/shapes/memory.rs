@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::team::{join_all, wait_until};
-use super::{Blocking, look_at_limit};
+use super::{Blocking, check_task_limit};
 use crate::kernels::descend::descend;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Meter, study};
@@ -55,7 +55,7 @@ where
 {
     // The first task has costs of its own, so one is started before the reading.
     let count = order.get("tasks_count");
-    look_at_limit(lane, count)?;
+    check_task_limit(lane, count)?;
     let first = Waiting::start(lane, 1, &body)?;
     first.end()?;
     let mut meter = Meter::begin(L::PROCESSES);

@@ -30,7 +30,7 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::service::database;
 
 /// Refuses at once if the kernel would refuse after many tasks were started.
-fn look_at_limit<L: Blocking>(lane: &L, tasks: u64) -> Result<(), Failure> {
+fn check_task_limit<L: Blocking>(lane: &L, tasks: u64) -> Result<(), Failure> {
     look_at(lane.most_tasks(), tasks)
 }
 

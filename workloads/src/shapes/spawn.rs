@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 
 use super::team::{join_all, start_all};
-use super::{Blocking, look_at_limit};
+use super::{Blocking, check_task_limit};
 use crate::host::clock::now_ns;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Meter, Starts};
@@ -53,7 +53,7 @@ pub(super) fn skynet<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
         )));
     }
     // Nearly all tasks of the tree wait at the same time.
-    look_at_limit(lane, leaves + leaves / 9)?;
+    check_task_limit(lane, leaves + leaves / 9)?;
     let mut meter = Meter::begin(L::PROCESSES);
     let checksum = meter.time(|| {
         let mut sum = 0;

@@ -31,7 +31,7 @@ impl Clock {
     }
 
     /// The delays of all ticks since the last call. A stall delays each tick that was due in it.
-    pub(super) fn look(&mut self) -> impl Iterator<Item = u64> + use<> {
+    pub(super) fn take_delays(&mut self) -> impl Iterator<Item = u64> + use<> {
         let (now, tick, first) = (now_ns(), self.tick, self.due);
         let passed = now.checked_sub(first).map_or(0, |late| late / tick + 1);
         self.due += passed * tick;
@@ -70,7 +70,7 @@ pub(super) fn yields<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
     team.race_sum(meter)
 }
 
-/// `cpus`: where to pin the main task and the other.
+/// `cpus`: where to pin the main task and the other task.
 pub(super) fn ping_pong<L: Blocking>(
     lane: &L,
     order: &Order,
@@ -213,7 +213,7 @@ pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Ou
         .collect::<Result<Vec<_>, _>>()?;
     let end = lane.channel(1)?;
     let mut team = Team::new(lane)?;
-    // A task uses two of the channels. A process inherits all.
+    // A task uses two of the channels. A process inherits all channels.
     for index in 0..tasks {
         let lane = lane.clone();
         let from = channels[index as usize].clone();
@@ -269,7 +269,7 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
             let mut noted = Vec::new();
             while stop.load(Ordering::Relaxed) == 0 {
                 task.sleep(clock.rest());
-                noted.extend(clock.look());
+                noted.extend(clock.take_delays());
                 slept.fetch_add(1, Ordering::Relaxed);
             }
             for &delay in &noted {
@@ -347,7 +347,7 @@ mod tests {
             tick: 1_000_000,
             due: now_ns() - 3_500_000,
         };
-        let late: Vec<u64> = clock.look().collect();
+        let late: Vec<u64> = clock.take_delays().collect();
         assert!(late.len() >= 4, "{late:?}");
         assert!(late[0] >= 3_500_000 && late.is_sorted_by(|a, b| a - b == 1_000_000));
         assert!(clock.rest() <= Duration::from_millis(1));

@@ -1,4 +1,4 @@
-//! A poller holds the connections without a request. A few tasks serve those that have one.
+//! A poller holds the connections without a request. A few tasks serve the connections with one.
 
 use std::collections::HashMap;
 use std::io::{self, Write};

@@ -58,7 +58,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
                     // An error ends only this connection.
                     let _ = stream.set_timeout(IDLE).and_then(|()| {
                         self.converse(&mut stream, &mut answered, |stream| {
-                            goes_on(stream, &self.listener)
+                            wait_for_bytes(stream, &self.listener)
                         })
                     });
                     stream.shut(Shutdown::Both);
@@ -75,7 +75,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
 }
 
 /// Blocks the thread until bytes arrive (true), the listener is shut down, or [`IDLE`] has passed.
-fn goes_on(stream: &TcpStream, listener: &TcpListener) -> io::Result<bool> {
+fn wait_for_bytes(stream: &TcpStream, listener: &TcpListener) -> io::Result<bool> {
     let time = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::NONE);
     let mut waited = [
         PollFd::new(stream.as_fd(), PollFlags::POLLIN),

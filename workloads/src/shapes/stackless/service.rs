@@ -213,7 +213,7 @@ impl<L: Stackless> Link<L> {
             Place::Resp(address) => Self::Resp(Resp {
                 stream: L::connect(*address).await?,
                 command: Vec::new(),
-                come: Vec::new(),
+                input: Vec::new(),
                 block: vec![0_u8; 2 << 10].into_boxed_slice(),
             }),
         })
@@ -234,7 +234,7 @@ impl<L: Stackless> Link<L> {
 struct Resp<L: Stackless> {
     stream: L::Stream,
     command: Vec<u8>,
-    come: Vec<u8>,
+    input: Vec<u8>,
     /// In a box, so that the futures of the service's connections are small.
     block: Box<[u8]>,
 }
@@ -242,16 +242,16 @@ struct Resp<L: Stackless> {
 impl<L: Stackless> Resp<L> {
     async fn get(&mut self, key: &str) -> io::Result<Option<Vec<u8>>> {
         self.command.clear();
-        self.come.clear();
+        self.input.clear();
         resp::command(&mut self.command, &[b"GET", key.as_bytes()]);
         L::write_all(&mut self.stream, &self.command).await?;
         loop {
-            match resp::reply(&self.come) {
-                Ok(Some((Reply::Value(value), _))) => return Ok(Some(self.come[value].to_vec())),
+            match resp::reply(&self.input) {
+                Ok(Some((Reply::Value(value), _))) => return Ok(Some(self.input[value].to_vec())),
                 Ok(Some(_)) => return Ok(None),
                 Ok(None) => match L::read(&mut self.stream, &mut self.block).await? {
                     0 => return Err(ErrorKind::UnexpectedEof.into()),
-                    size => self.come.extend_from_slice(&self.block[..size]),
+                    size => self.input.extend_from_slice(&self.block[..size]),
                 },
                 Err(resp::Malformed) => return Err(ErrorKind::InvalidData.into()),
             }

@@ -135,7 +135,7 @@ pub(super) async fn hog<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome
             let mut noted = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 L::sleep(clock.rest()).await;
-                noted.extend(clock.look());
+                noted.extend(clock.take_delays());
                 slept.store(true, Ordering::Relaxed);
             }
             *delays.lock().unwrap_or_else(PoisonError::into_inner) = noted;
