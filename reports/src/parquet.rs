@@ -172,7 +172,7 @@ fn latency(row: &Row<'_>, share: f64) -> Option<i64> {
     whole(percentile(&row.sample.latency.as_ref()?.buckets, share)?)
 }
 
-/// For maps from names to numbers and for enums, which JSON can hold.
+/// A map from names to numbers, or an enum, as JSON text.
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -91,8 +91,8 @@ try {
   clearTimeout(limit);
   browser.kill("SIGKILL");
   await new Promise((resolve) => browser.on("exit", resolve));
-  // Chromium's helper processes may still write to the folder. Files that remain are no failure of the
-  // page.
+  // Chromium's helper processes may still write to the folder. Files that remain are no failure of
+  // the page.
   try { rmSync(home, { recursive: true, force: true, maxRetries: 5 }); } catch {}
 }
 for (const failure of failures) console.log(failure);

@@ -55,7 +55,7 @@ impl Case {
 }
 
 impl fmt::Display for Case {
-    /// Such as `1,000 tasks, payload 64 B`; empty without parameters.
+    /// The parameters, such as `1,000 tasks, payload 64 B`; empty if there are none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text(None))
     }
@@ -102,7 +102,7 @@ pub struct Row {
     pub gap_ratio: Option<f64>,
     #[serde(skip)]
     pub(crate) replicates: Option<Replicates>,
-    /// By process, for comparisons with another run.
+    /// The figure of each process, for comparisons with another run.
     #[serde(skip)]
     pub(crate) processes: BTreeMap<u64, f64>,
 }
@@ -287,7 +287,7 @@ impl Row {
         })
     }
 
-    /// Such as `310 ns (305 – 318 ns)`.
+    /// The figure with its interval, such as `310 ns (305 – 318 ns)`.
     #[must_use]
     pub(crate) fn whole_text(&self) -> String {
         match self.bare_interval_text() {
@@ -528,7 +528,7 @@ mod tests {
 
     const NAMES: [&str; 5] = [RATE, "idle_memory_bytes", "load_idle_count", GAP, HEADROOM];
 
-    /// A lane's figures. Each process can do `step` more than the one before.
+    /// A lane's figures. Process n has `1 + n · step` times this rate and memory.
     #[derive(Clone, Copy)]
     struct Synthetic {
         lane: &'static str,

@@ -44,7 +44,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-/// Rows in which the lane is better than the best peer, worse, the same, and undecided.
+/// How many rows the lane is better in than the best peer, worse, the same, and undecided.
 fn standing(peers: &Peers, lane: &str) -> [usize; 4] {
     let ours = peers.rows.iter().flat_map(|row| &row.ours);
     let verdicts: Vec<Verdict> = ours

@@ -43,7 +43,7 @@ pub struct Taint {
     /// A stable word, such as `steal`, `throttling`, `others`, `pressure_io`,
     /// `migrations`, `frequency`, `governor`.
     pub kind: String,
-    /// As text: the reading, its effect and what to do.
+    /// The reading, its effect and what to do, as text.
     pub message: String,
     /// The reading, in the message's unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -209,7 +209,7 @@ pub struct Failure {
     pub block_index: u64,
     /// The kind of failure.
     pub kind: FailureKind,
-    /// As text: the cause ("killed by SIGSEGV") and advice.
+    /// The cause ("killed by SIGSEGV") and advice, as text.
     pub message: String,
     /// Unknown fields, kept.
     #[serde(flatten)]

@@ -17,7 +17,7 @@ pub struct Disturbance<'a> {
 }
 
 impl Disturbance<'_> {
-    /// In a few words; `runs_count` is the number of the setup's runs.
+    /// The disturbance in a few words; `runs_count` is the number of the setup's runs.
     #[must_use]
     pub fn text(&self, runs_count: usize) -> String {
         let when = match self.share {
@@ -56,7 +56,8 @@ impl Disturbed {
 }
 
 impl Setup {
-    /// By the largest share in one run, descending; kinds that affected a whole run are last.
+    /// The disturbances by their largest share in one run, descending; kinds that affected a whole
+    /// run are last.
     #[must_use]
     pub fn disturbances(&self) -> Vec<Disturbance<'_>> {
         let mut found: Vec<Disturbance<'_>> = Vec::new();
@@ -76,7 +77,7 @@ impl Setup {
                 }),
             }
         }
-        // In thousandths, because `f64` has no total order.
+        // Shares are compared in thousandths, because `f64` has no total order.
         found.sort_by_key(|one| Reverse(one.share.map(|share| (share * 1e3) as u64)));
         found
     }

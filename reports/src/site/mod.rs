@@ -36,9 +36,9 @@ pub struct Collection {
     pub machines: Vec<Machine>,
     /// The first screen's questions, each with the place that most runs have.
     pub questions: Vec<Question>,
-    /// In the order of the first run that has them.
+    /// The lanes, in the order of the first run that has them.
     pub lanes: Vec<String>,
-    /// In the order of the first run that has them.
+    /// The places, in the order of the first run that has them.
     pub places: Vec<Titled>,
     /// The lane to which all ratios refer.
     pub reference_lane: String,
@@ -84,7 +84,7 @@ pub struct Machine {
 /// Runs of one machine with equal facts.
 #[derive(Clone, Debug, Serialize)]
 pub struct Setup {
-    /// In the order of [`Fact::names`].
+    /// The facts, in the order of [`Fact::names`].
     pub facts: Vec<Fact>,
     /// The number of CPUs of each lane.
     pub cpus_count: usize,
@@ -106,7 +106,7 @@ pub struct Kept {
     pub started: String,
     /// Its id.
     pub run_id: String,
-    /// The most frequent first.
+    /// The disturbances, the most frequent first.
     pub disturbances: Vec<Tainted>,
     /// The file of a kept run, which the site may publish.
     #[serde(skip)]

@@ -43,7 +43,7 @@ pub fn pairs(collection: &Collection) -> Vec<Change<'_>> {
             let Some(fact) = only_difference(from, to) else {
                 continue;
             };
-            // From the lower value to the higher one.
+            // The first setup has the lower value.
             let is_turned = order(fact, from.1, to.1).is_gt();
             let (from, to) = if is_turned { (to, from) } else { (from, to) };
             changes[fact].pairs.push(Pair {

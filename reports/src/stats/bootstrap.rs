@@ -241,8 +241,8 @@ impl Replicates {
 pub struct Ratio {
     /// The ratio.
     pub value: f64,
-    /// At [`CONFIDENCE`]; `None` with fewer than two processes on a side, or if the ratio of a
-    /// resample has no logarithm.
+    /// The interval at [`CONFIDENCE`]; `None` with fewer than two processes on a side, or if the
+    /// ratio of a resample has no logarithm.
     pub interval: Option<Interval>,
     /// The probability of a ratio at least this far from 1 if both sides are the same, by Student's
     /// t of the logarithm ÷ its standard error over the resamples. 1 without an interval.

@@ -13,7 +13,8 @@ use super::bootstrap::{Interval, Ratio};
 pub struct Difference {
     /// The difference, in the figures' unit.
     pub value: f64,
-    /// At [`CONFIDENCE`](super::CONFIDENCE); `None` with fewer than two processes on a side.
+    /// The interval at [`CONFIDENCE`](super::CONFIDENCE); `None` with fewer than two processes on a
+    /// side.
     pub interval: Option<Interval>,
     /// The probability of a difference at least this far from 0 between repeats, by Student's t.
     pub p_value: f64,

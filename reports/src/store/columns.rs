@@ -11,7 +11,7 @@
 //! | form | holds |
 //! |---|---|
 //! | `[v, …]` | the values |
-//! | `{"delta":[d, …]}` | whole numbers, each as its difference from the one before |
+//! | `{"delta":[d, …]}` | whole numbers, each as its difference from the number before |
 //! | `{"fields":{name: column, …}}` | objects with all of these fields |
 //! | `{"fields":…, "some":{name: {"rows":column,"values":column}}}` | … and fields that only the objects at `rows` have |
 //! | `{"tuple":[column, …]}` | lists of one length: their first elements, their second … |

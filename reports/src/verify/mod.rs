@@ -39,7 +39,7 @@ pub struct Finding {
     pub unchecked: Vec<String>,
 }
 
-/// From the best to the worst.
+/// The outcomes, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {

@@ -457,7 +457,7 @@ fn facts_and_figures_that_were_forged_are_named() {
                 derive::slow(run, 1e3, |_| 1.0);
                 let end = run.end.as_mut().expect("an end");
                 end.finished = "2026-12-29T00:00:00Z".into();
-                // Each time of a cell is two millionths longer than the one before.
+                // Each time of a cell is two millionths longer than the previous time.
                 let mut first = std::collections::BTreeMap::new();
                 for group in &mut run.groups {
                     let parameters = group.parameters.clone();
