@@ -85,7 +85,7 @@ fn handle_joined_after_the_end_gets_its_result_and_leaves_no_memory() {
         }
     }
     let grown = resident_bytes().saturating_sub(before);
-    // Half of the size of the cores.
+    // The bound is half of the size of the cores.
     assert!(grown < 16 << 20, "{} KB more", grown >> 10);
 }
 

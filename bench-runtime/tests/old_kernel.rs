@@ -275,7 +275,7 @@ fn overflow_without_guard_markers_is_reported() {
     }
 }
 
-/// On one P, beside another goroutine, which must continue.
+/// Runs `body` on one P, in both modes, beside another goroutine, which must continue.
 fn on_each(body: fn()) {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         let runtime = builder.procs(1).start().unwrap();

@@ -73,8 +73,8 @@ fn loop_survives(builder: Builder) {
         }
     });
     let address = address.recv().expect("it listens");
-    // A process opens some descriptors only once. A closed connection would free one of the
-    // server's.
+    // A process opens some descriptors only once, so a first connection is served here. It stays
+    // open, because its close would free a descriptor of the server.
     let mut first = connected(unconnected(), address);
     is_served(&mut first);
 

@@ -565,7 +565,7 @@ fn without_stacks(test: fn()) {
 fn fill(mut begin: impl FnMut(Receiver<()>)) -> Sender<()> {
     let (tx, rx) = chan::<()>(0);
     (0..TASKS).for_each(|_| begin(rx.clone()));
-    // Until only this goroutine can run.
+    // Waits until only this goroutine can run.
     while goroutines().iter().filter(|g| !g.waits).count() > 1 {
         (0..1_000).for_each(|_| yield_now());
     }
@@ -659,7 +659,7 @@ fn goroutine_without_a_stack_and_without_a_handle_reaches_the_panic_hook() {
     }));
 }
 
-/// Otherwise the borrowed value would be freed while a thread still reads it.
+/// If the borrow ended earlier, the value would be freed while a thread still reads it.
 #[test]
 fn borrows_of_run_scoped_last_until_its_goroutine_has_ended() {
     let test = "borrows_of_run_scoped_last_until_its_goroutine_has_ended";
@@ -712,7 +712,7 @@ fn record_of_a_goroutine_that_a_stopped_runtime_has_left_is_not_reused() {
             has_begun.recv().unwrap();
             drop(handle.spawn(|| ()));
             runtime.shutdown();
-            // Until the last thread of the runtime has ended.
+            // Waits until the last thread of the runtime has ended.
             std::thread::sleep(Duration::from_millis(300));
             tx.send(1).unwrap();
             let others: Vec<_> = (0..3).map(|_| handle.spawn(|| [!0_u64; 3])).collect();

@@ -17,7 +17,8 @@ fn is_nonblocking(fd: impl AsFd) -> bool {
     unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_GETFL) & libc::O_NONBLOCK != 0 }
 }
 
-/// In the child: prints each line of the input. Another goroutine runs meanwhile.
+/// In the child: prints two lines of the input, and then the rest. Another goroutine runs during
+/// each wait for a line.
 fn body() {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         builder.procs(1).start().unwrap().run(|| {
@@ -44,7 +45,7 @@ fn body() {
     assert!(!is_nonblocking(std::io::stdin()) && !is_nonblocking(std::io::stdout()));
 }
 
-/// `None` in the child, when it is done.
+/// Starts the child. Returns `None` in the child, after it has run `body`.
 fn child(test: &str, stdin: Stdio, stdout: Stdio) -> Option<Child> {
     if std::env::var_os(CHILD).is_some() {
         body();

@@ -12,7 +12,7 @@ use bench_runtime::sync::WaitGroup;
 use bench_runtime::{Runtime, chan, go, gomaxprocs, time, yield_now};
 use start::Start;
 
-/// Both modes, one test at a time. `work` begins with `procs` Ps.
+/// The number of wakes in both modes; one test at a time. `work` begins with `procs` Ps.
 #[allow(unsafe_code, reason = "a migrating runtime is asked for by unsafe")]
 fn wakes(procs: usize, work: fn()) -> [u64; 2] {
     static ONE: Mutex<()> = Mutex::new(());
@@ -55,7 +55,7 @@ fn a_ready_by_a_goroutine_that_parks_soon_wakes_no_thread() {
 }
 
 #[test]
-fn a_batch_wakes_by_its_size_at_most_a_few() {
+fn a_batch_wakes_far_fewer_threads_than_it_has_goroutines() {
     const TASKS: u64 = 100_000;
     let counts = wakes(4, || {
         let all = WaitGroup::new();

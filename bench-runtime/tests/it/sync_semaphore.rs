@@ -146,7 +146,7 @@ fn a_timeout_racing_a_release_loses_no_unit() {
 }
 
 #[test]
-fn thousands_of_waiters_are_served_in_their_order() {
+fn thousands_of_waiters_are_each_served_once() {
     everywhere(|way| {
         let tasks = way.count(100, 8_000);
         let semaphore = Arc::new(Semaphore::new(1));

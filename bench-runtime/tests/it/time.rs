@@ -259,7 +259,8 @@ fn after_func_is_called_once_and_again_after_a_reset() {
     });
 }
 
-/// The destructor waits for the goroutine that drops the handle, so it must not run in it.
+/// The destructor waits for the goroutine that drops the handle, so it must not run in that
+/// goroutine.
 #[test]
 fn values_of_an_after_func_are_not_dropped_with_the_handle() {
     struct Tells(Sender<()>);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::sched_support::{Setting, at_each};
 use crate::start::Start;
 
-/// A "process" of the written trace.
+/// The "processes" of the written trace, by their numbers.
 const PROCESSORS: u64 = 1;
 const MACHINES: u64 = 2;
 

@@ -9,7 +9,7 @@ use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 struct Scene {
     ticket: AtomicU32,
     elem: UnsafeCell<u32>,
-    /// The goroutine is in the queue of runnable ones.
+    /// The goroutine is in the queue of runnable goroutines.
     readied: AtomicBool,
     readies: AtomicU32,
 }

@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
-/// The output of `go tool pprof -top` for a profile; `None` if there is no Go,
-/// unless `REQUIRE_FOREIGN` names it.
+/// The output of `go tool pprof -top` for a profile. If there is no Go, returns `None`, or panics
+/// if `REQUIRE_FOREIGN` names go.
 pub(crate) fn top(write: impl FnOnce(File) -> io::Result<()>) -> Option<String> {
     ask(&["-top", "-cum"], write)
 }
