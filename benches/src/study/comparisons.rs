@@ -16,7 +16,7 @@
 //!    verdicts a second: a comparison that needs n more processes, in blocks of time t, counts 1 /
 //!    (n · t). The pass takes a part of the time that is left ([`PASS`]), and measures one block of
 //!    each of its cases, in random order. So a case's processes are spread over the run, and a case
-//!    that will never be decided takes time only if no other is left.
+//!    that will never be decided takes time only if no other case is left.
 //! 4. A decided case is measured until it has [`ENOUGH`] processes, after the undecided ones.
 //!
 //! `reports/METHOD.md` says how looks, and the end at a verdict, affect the rates of errors.
@@ -68,7 +68,7 @@ pub(super) struct Comparisons {
 #[derive(Debug, Default)]
 struct Cell {
     case: usize,
-    /// Of a control: the cell that it measures again.
+    /// The cell that a control measures again.
     twin: Option<usize>,
     figures: BTreeMap<u64, f64>,
     /// The time of all its processes, and their number.
@@ -81,7 +81,7 @@ struct Case {
     workload: String,
     cells: Vec<usize>,
     rounds: u64,
-    /// It may be measured after the plan's rounds.
+    /// Whether it may be measured after the plan's rounds.
     grows: bool,
     /// The order of the cells in its last block.
     order: Vec<usize>,
@@ -92,7 +92,7 @@ struct Comparison {
     ours: usize,
     /// The same as `ours` if a later run will be compared with this one.
     theirs: usize,
-    /// Both are the same lane of the same build (an A/A pair).
+    /// Whether both are the same lane of the same build (an A/A pair).
     is_pair: bool,
     /// The number of processes at the last look.
     looked: u64,
@@ -210,7 +210,7 @@ impl Comparisons {
         is_lost(one.ours) || is_lost(one.theirs)
     }
 
-    /// A comparison gets new ratios when it has the processes of its next look.
+    /// Decides comparisons. Each gets new ratios when it has the processes of its next look.
     pub(super) fn judge(&mut self) {
         for at in 0..self.list.len() {
             let one = &self.list[at];

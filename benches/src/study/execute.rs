@@ -365,8 +365,8 @@ fn try_cells(
                 trials.candidates.push(candidate);
             }
         }
-        // A/A pairs: a lane is measured again at its first case, or at all points of that case's
-        // sweep. Each workload takes the next lane.
+        // A/A pairs, unless all cells have one: a lane is measured again at its first case, or at
+        // all points of that case's sweep. Each workload takes the next lane.
         if firsts.is_empty() {
             continue;
         }

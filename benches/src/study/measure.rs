@@ -410,7 +410,7 @@ impl<'a> State<'a> {
             while !flat && warm_up.elapsed_ns < cell.warm_up_most_ns.max(1) {
                 let began = Instant::now();
                 let piece = ask(cell.warm_up_iterations, &mut self.expected)?;
-                // As in `calibrate`: at most the time that this process measured.
+                // As in `calibrate`: at most the time that the study measured.
                 let piece_ns = piece.elapsed_ns.min(nanos(began.elapsed())).max(1);
                 warm_up.add(piece_ns, cell.warm_up_iterations);
                 flat = warm_up.is_flat(late);
@@ -441,7 +441,7 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    /// Gives the failed cell up if another try would fail again or take long.
+    /// Counts a failure. Gives its cell up if another try would fail again or take long.
     pub(super) fn remember(&mut self, failure: &Failure) {
         let key = (
             failure.workload.clone(),

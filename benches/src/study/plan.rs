@@ -93,7 +93,7 @@ pub(super) struct Candidate {
     pub(super) control: bool,
     pub(super) processes_count: u64,
     pub(super) grows: bool,
-    /// The language is compiled while it runs: a program gets faster for seconds.
+    /// Whether the language is compiled while it runs: a program gets faster for seconds.
     pub(super) compiles_late: bool,
     /// The most samples that one process may take.
     pub(super) most_samples: u64,
@@ -253,7 +253,7 @@ fn planned(cell: &Candidate, samples: u64, target_ns: f64) -> PlannedCell {
     let sample_ns = iteration_ns * iterations as f64;
     let free = is_free(&cell.cost);
     // If even the fewest iterations take long, the cell has fewer samples. It may use twice its
-    // share of the time, to have more than one.
+    // share of the time, to have more than one sample.
     let room = 2.0 * target_ns * samples as f64;
     let samples_count = match sample_ns <= 1.5 * target_ns {
         true => samples,

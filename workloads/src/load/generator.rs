@@ -271,9 +271,9 @@ impl Threads {
                 .map(|(index, input)| {
                     let (ready, work) = (&ready, &work);
                     scope.spawn(move || {
-                        let settled = self.settle(index);
+                        let pinned = self.pin_thread(index);
                         ready.wait();
-                        settled?;
+                        pinned?;
                         work(input)
                     })
                 })
@@ -362,7 +362,7 @@ impl Threads {
         })
     }
 
-    fn settle(&self, index: usize) -> anyhow::Result<()> {
+    fn pin_thread(&self, index: usize) -> anyhow::Result<()> {
         let Some(cpu) = self.own.as_ref().map(|cpus| cpus[index]) else {
             return Ok(());
         };
@@ -432,8 +432,8 @@ impl<C: Client> Part<C> {
         })
     }
 
-    /// How much longer to wait for an answer, up to [`TIMEOUT`] after the last. Fails if that time
-    /// is over and no request is due.
+    /// How much longer to wait for an answer, up to [`TIMEOUT`] after the last answer. Fails if
+    /// that time is over and no request is due.
     fn check_timeout(&self, due: Option<u64>, now: u64, last: u64) -> anyhow::Result<Duration> {
         let timeout = TIMEOUT.saturating_sub(Duration::from_nanos(now.saturating_sub(last)));
         ensure!(

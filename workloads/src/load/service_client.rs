@@ -248,7 +248,7 @@ impl<'a> Http<'a> {
     }
 
     /// The first thread sends the last requests, at most one on each connection, which the service
-    /// must answer; then it requests the end.
+    /// must answer; then it requests the service's end.
     fn drain(&mut self) -> anyhow::Result<()> {
         self.drains = true;
         self.left = self.connections.len() as u64;
