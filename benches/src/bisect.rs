@@ -28,8 +28,8 @@ pub(crate) struct Watched {
 pub(crate) struct Measured {
     pub(crate) commit: String,
     pub(crate) subject: String,
-    /// By how much its figure is above the good commit's; none if it does not build or has no
-    /// figure.
+    /// By how much its figure is above that of the base, the good commit or the parent; none if it
+    /// does not build or has no figure.
     pub(crate) by: Option<String>,
     pub(crate) verdict: Option<Verdict>,
     pub(crate) problem: Option<String>,
@@ -62,7 +62,7 @@ pub(crate) enum Certainty {
     Confirmed,
     /// The commit does not differ from its parent, or it differs in the other direction.
     Contradicted,
-    /// Too noisy, or one of the two does not build.
+    /// Too noisy, or one of the two commits does not build or has no figure.
     Open,
 }
 
@@ -221,8 +221,8 @@ impl Search<'_> {
     }
 
     /// Measures a commit against `base`, and again for longer if the result is too noisy. Watches
-    /// the row `like`, or in the first run the decided row with the largest change. The names of
-    /// the runs' folders begin with `label`.
+    /// the row `like`, or in the first run the row with the largest change, of the decided rows if
+    /// there are any. The names of the runs' folders begin with `label`.
     fn measure(
         &self,
         label: &str,

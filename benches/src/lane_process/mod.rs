@@ -269,7 +269,7 @@ impl LaneProcess {
         steps.chain(adopt).collect()
     }
 
-    /// Requests one sample and waits for it; reads the host's memory when the lane requests that.
+    /// Requests one sample and waits for it; takes readings of memory when the lane requests them.
     /// Blocks the thread for at most the sample limit, which starts again after each such reading.
     ///
     /// # Errors
@@ -529,7 +529,7 @@ impl LaneProcess {
         }
     }
 
-    /// The child's status, read without reaping the child; `None` while it runs.
+    /// The child's status; `None` while it runs. Reaps the child only if `waitid` is refused.
     fn status(&mut self) -> Option<WaitStatus> {
         if self.reaped.is_some() {
             return self.reaped;
@@ -622,8 +622,8 @@ impl LaneProcess {
         self.ended = true;
         self.stop.0.group.store(0, Ordering::Relaxed);
         if self.reaped.is_none() {
-            // Killed before it is reaped: invariant 2. If the child could not make a group, only
-            // the child is killed.
+            // The group is killed before the child is reaped: invariant 2. If the child could not
+            // make a group, only the child is killed.
             if killpg(self.group, Signal::SIGKILL).is_err() {
                 let _ = kill(self.group, Signal::SIGKILL);
             }

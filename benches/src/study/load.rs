@@ -35,7 +35,7 @@ const PROGRAM: &str = "THREADBARE_LOAD";
 const CPUS: &str = "THREADBARE_LOAD_CPUS";
 const LIMIT: &str = "THREADBARE_LOAD_LIMIT";
 
-/// Without separate CPUs the generator has no known limit.
+/// The generator's CPUs and its limits. Without separate CPUs no limit is known.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     split: Option<Split>,
@@ -204,7 +204,7 @@ fn program(setup: &Setup) -> Option<PathBuf> {
 }
 
 impl Split {
-    /// The generator gets three fifths of the CPUs or a little more, to be faster than the server.
+    /// The generator gets at least three fifths of the CPUs (one of two), to be faster than the server.
     /// At most one physical core has CPUs of both. `None` for one CPU.
     fn of(cpus: &Cpus) -> Option<Self> {
         Self::by(cpus, |cpu| {

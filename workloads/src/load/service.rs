@@ -385,8 +385,8 @@ impl Load<'_> {
         }
     }
 
-    /// Offers the rates of [`LEVELS`]. Also returns the rate at which the backend's CPU would have no
-    /// idle time.
+    /// Offers the rates of [`LEVELS`]. Also returns the rate at which the backend's CPU would have
+    /// no idle time.
     fn levels(&mut self, highest: u64) -> anyhow::Result<(Figures, Option<f64>)> {
         let (mut figures, mut most) = (Vec::new(), None);
         for (percent, names) in LEVELS {

@@ -235,7 +235,8 @@ fn tasks_of(load: &str) -> Option<i64> {
     tasks.parse().ok()
 }
 
-/// Waits until three readings agree. Returns `/proc/meminfo`, and the available memory in bytes.
+/// Waits until three readings agree, at most [`SETTLE_LIMIT`]. Returns `/proc/meminfo`, and the
+/// available memory in bytes.
 fn settle() -> io::Result<(ProcFile, i64)> {
     let start = Instant::now();
     let mut same = 1;

@@ -89,7 +89,7 @@ struct Store {
     accepts_again: Option<Instant>,
     values: HashMap<Vec<u8>, Vec<u8>>,
     reads: u64,
-    /// By number. The numbers of closed connections are in `free`.
+    /// The connections by number. The numbers of closed connections are in `free`.
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     /// When answers are due, by connection. A closed connection's number may belong to another
@@ -136,7 +136,7 @@ impl Store {
             let stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                // No descriptor is free until a connection is closed. The others are served.
+                // No descriptor is free until a connection is closed. Open connections are served.
                 Err(_) => return self.pause_accepting(),
             };
             stream.set_nonblocking(true)?;
