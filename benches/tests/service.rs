@@ -126,7 +126,7 @@ fn start(
 }
 
 /// A script for the load generator. As a backend it writes its process id to a file and executes
-/// ours. As a load generator it writes the service's address to a file, and waits for the file
+/// `own`. As a load generator it writes the service's address to a file, and waits for the file
 /// `done`.
 fn load_script(folder: &Path, own: &Path) -> PathBuf {
     let path = folder.join("load");
@@ -267,7 +267,7 @@ fn client_that_leaves_during_a_request_does_no_harm(lane: &str) {
     service.end();
 }
 
-/// Waits until all threads of the process have stopped.
+/// Stops the process, and waits until all of its threads have stopped.
 fn stop(process: Pid) {
     kill(process, Signal::SIGSTOP).unwrap();
     let start = Instant::now();

@@ -39,7 +39,7 @@ const DELAY_MS: u64 = 40;
 
 /// Two network namespaces with a veth pair between them; dropping this removes them.
 struct Network {
-    /// Server, client.
+    /// The server's namespace, then the client's.
     names: [String; 2],
 }
 
@@ -132,7 +132,7 @@ impl Drop for Network {
     }
 }
 
-/// Killed on drop, if a test fails.
+/// A service, which is killed on drop if a test fails.
 struct Service(Option<Child>);
 
 impl Service {

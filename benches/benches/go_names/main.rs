@@ -31,7 +31,7 @@ mod sched;
 mod select;
 mod time;
 
-/// As in Go.
+/// Messages in a burst, as in Go.
 const BURST: usize = 100;
 
 /// Go's `CallsPerSched`, of which the number of operations is a multiple.

@@ -63,7 +63,7 @@ fn mapped(maps: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The library that replaces the system's allocator in this process, and so in the lanes, which
-/// inherit `LD_PRELOAD`.
+/// inherit `LD_PRELOAD`; `system` if there is none.
 fn allocator(maps: &str) -> String {
     let names = mapped(maps).filter_map(|path| Path::new(path).file_name()?.to_str());
     let is_other = |name: &&str| {
@@ -132,13 +132,13 @@ fn kernel(facts: &mut BTreeMap<String, Value>) {
     put(
         facts,
         "kernel_command_line",
-        text("/proc/cmdline").map(|line| without_values(&line)),
+        text("/proc/cmdline").map(|line| speed_parameters(&line)),
     );
 }
 
 /// The parameters of the kernel's command line that affect speed. Others may hold names and
 /// addresses, and result files are public.
-fn without_values(line: &str) -> String {
+fn speed_parameters(line: &str) -> String {
     const KEPT: [&str; 24] = [
         "mitigations",
         "isolcpus",
@@ -239,6 +239,6 @@ mod tests {
     #[test]
     fn only_parameters_that_bear_on_speed_leave_the_host() {
         let line = "root=UUID=1234 mitigations=off token=secret quiet nosmt";
-        assert_eq!(without_values(line), "mitigations=off nosmt");
+        assert_eq!(speed_parameters(line), "mitigations=off nosmt");
     }
 }

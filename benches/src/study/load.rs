@@ -204,8 +204,8 @@ fn program(setup: &Setup) -> Option<PathBuf> {
 }
 
 impl Split {
-    /// The generator gets at least three fifths of the CPUs (one of two), to be faster than the server.
-    /// At most one physical core has CPUs of both. `None` for one CPU.
+    /// The generator gets at least three fifths of the CPUs (one of two), to be faster than the
+    /// server. At most one physical core has CPUs of both. `None` for one CPU.
     fn of(cpus: &Cpus) -> Option<Self> {
         Self::by(cpus, |cpu| {
             let topology = |name| {

@@ -188,7 +188,7 @@ impl Numbers {
         })
     }
 
-    /// Returns the number of this child, or of another that has ended.
+    /// Returns the number of this child, or of another child that has ended.
     fn join(&mut self, mut child: Child) -> Result<u64, Failure> {
         let status = child
             .wait()

@@ -26,7 +26,7 @@ impl Clock {
         }
     }
 
-    pub(super) fn rest(&self) -> Duration {
+    pub(super) fn until_due(&self) -> Duration {
         Duration::from_nanos(self.due.saturating_sub(now_ns()))
     }
 
@@ -268,7 +268,7 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
         let body = move || {
             let mut noted = Vec::new();
             while stop.load(Ordering::Relaxed) == 0 {
-                task.sleep(clock.rest());
+                task.sleep(clock.until_due());
                 noted.extend(clock.take_delays());
                 slept.fetch_add(1, Ordering::Relaxed);
             }
@@ -350,7 +350,7 @@ mod tests {
         let late: Vec<u64> = clock.take_delays().collect();
         assert!(late.len() >= 4, "{late:?}");
         assert!(late[0] >= 3_500_000 && late.is_sorted_by(|a, b| a - b == 1_000_000));
-        assert!(clock.rest() <= Duration::from_millis(1));
+        assert!(clock.until_due() <= Duration::from_millis(1));
     }
 
     #[test]

@@ -146,7 +146,7 @@ pub(super) fn wait_until(lane: &impl Blocking, done: impl Fn() -> bool) {
     }
 }
 
-/// Checks that a task that goes on after the main task's part belongs to the sample.
+/// Checks that a sample lasts until its last task ends, not only the main task's part.
 #[cfg(test)]
 pub(crate) fn assert_that_a_sample_ends_with_its_last_task<L: Blocking>(lane: &L) {
     const REST: Duration = Duration::from_millis(20);

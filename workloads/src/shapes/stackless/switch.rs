@@ -134,7 +134,7 @@ pub(super) async fn hog<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome
         lane.spawn(async move {
             let mut noted = Vec::new();
             while !stop.load(Ordering::Relaxed) {
-                L::sleep(clock.rest()).await;
+                L::sleep(clock.until_due()).await;
                 noted.extend(clock.take_delays());
                 slept.store(true, Ordering::Relaxed);
             }

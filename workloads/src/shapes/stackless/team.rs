@@ -137,7 +137,7 @@ pub(super) async fn wait_until<L: Stackless>(done: impl Fn() -> bool + Send) {
     }
 }
 
-/// Checks that a task that goes on after the main task's part belongs to the sample.
+/// Checks that a sample lasts until its last task ends, not only the main task's part.
 #[cfg(test)]
 pub(crate) async fn assert_that_a_sample_ends_with_its_last_task<L: Stackless>(lane: L) {
     const REST: std::time::Duration = std::time::Duration::from_millis(20);
