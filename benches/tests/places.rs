@@ -90,8 +90,8 @@ fn run_with(signal: Signal, phase: Phase) -> (String, usize, bool) {
         Phase::Writing => is_ended(),
     });
     send(&child, signal);
-    let goes_on = matches!(signal, Signal::SIGPIPE | Signal::SIGXFSZ);
-    if phase == Phase::Measuring && goes_on {
+    let is_survived = matches!(signal, Signal::SIGPIPE | Signal::SIGXFSZ);
+    if phase == Phase::Measuring && is_survived {
         // Checks that the run continues, then ends it.
         let then = blocks(&folder);
         wait_until("another block", || blocks(&folder) > then + 2);

@@ -18,8 +18,8 @@ use reports::schema::{Failure, FailureKind, Taint};
 use reports::store::Claim;
 use workloads::catalogue::{self, Size};
 
-/// A lane that reports a fixed time for each iteration, `$PER` ns. The shell code `before` runs
-/// before each answer, and may exit, hang or change `$sum`.
+/// A lane that reports `per_iteration_ns` for each iteration. The shell code `before` runs before
+/// each answer, and may exit, hang or change a variable such as `$sum`.
 fn lane(name: &str, per_iteration_ns: u64, before: &str) -> StudyLane {
     let script = format!(
         r#"

@@ -231,7 +231,7 @@ const WANTED: u32 = 2;
 
 impl Lock {
     pub(crate) fn new(arena: &Arena) -> Result<Self, Failure> {
-        // Of 16 numbers it uses two, so no two locks share a cache line.
+        // A lock uses two of 16 numbers, so no two locks share a cache line.
         arena
             .numbers::<16>()
             .map(|[state, number, ..]| Self { state, number })

@@ -724,8 +724,8 @@ mod tests {
         }
     }
 
-    /// The median of the rates that `searches` searches find, and both ends of the middle 95% over
-    /// it; then the same for `runs` runs, each of which is a median over processes.
+    /// The median of the rates that `searches` searches find, and both ends of the middle 95%,
+    /// divided by it; then the same for `runs` runs, each of which is a median over processes.
     fn found_by(design: Design, [searches, runs]: [u64; 2]) -> [[f64; 3]; 2] {
         let found = |seed, speed| {
             let mut service = Simulated::new(design, seed);
@@ -758,8 +758,8 @@ mod tests {
     #[test]
     fn rate_of_a_service_that_the_host_stops_for_milliseconds_is_found_again() {
         let [now, before] = [DESIGN, BEFORE].map(|design| found_by(design, [24, 8]));
-        // The service can do 11,765 requests a second, but some still wait at the end of a short
-        // try.
+        // The service can do 11,765 requests a second, but some still wait when a short try
+        // ends.
         let [one, run] = now;
         assert!((11_000.0..13_000.0).contains(&one[0]), "{one:?}");
         assert!(one[1] > 0.95 && one[2] < 1.05, "{one:?}");
@@ -810,7 +810,7 @@ mod tests {
                 parameters: given.map(|(name, value)| (name.to_owned(), value)).into(),
             })
         };
-        // 179 take 2.5 ms once, 20 three times, and one takes 50 ms: 3.2375 ms each.
+        // 179 requests take 2.5 ms once, 20 three times, and one takes 50 ms: 3.2375 ms each.
         assert_eq!(of(0, 1_000_000).round(), 19_768.0);
         assert!(of(0, 0) > of(0, 1_000_000));
         assert!(of(1, 1_000_000).is_infinite());

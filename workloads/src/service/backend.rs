@@ -121,17 +121,17 @@ fn fill(address: SocketAddr) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     let writer = stream.try_clone()?;
     let written = thread::spawn(move || (&writer).write_all(&commands));
-    let (mut come, mut block) = (Vec::new(), [0; 16 << 10]);
+    let (mut received, mut block) = (Vec::new(), [0; 16 << 10]);
     for _ in 0..2 * ITEMS {
         loop {
-            match resp::reply(&come) {
+            match resp::reply(&received) {
                 Ok(Some((Reply::Value(_), end))) => {
-                    come.drain(..end);
+                    received.drain(..end);
                     break;
                 }
                 Ok(None) => match stream.read(&mut block)? {
                     0 => bail!("the backend closed the connection that fills it"),
-                    size => come.extend_from_slice(&block[..size]),
+                    size => received.extend_from_slice(&block[..size]),
                 },
                 other => bail!("the backend answered SET by {other:?}"),
             }
