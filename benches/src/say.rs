@@ -14,7 +14,7 @@ pub(crate) fn say(text: impl Display) {
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// For the output of a command. Its errors are [`ToStdout`].
+/// Stdout for the output of a command. Its errors are [`ToStdout`].
 pub(crate) fn stdout() -> Answer<StdoutLock<'static>> {
     Answer(io::stdout().lock())
 }
@@ -79,7 +79,7 @@ fn to_stdout(error: io::Error) -> io::Error {
 }
 
 impl ToStdout {
-    /// The reader has closed the pipe, as `head` does.
+    /// Whether the reader has closed the pipe, as `head` does.
     pub(crate) fn is_reader_gone(error: &anyhow::Error) -> bool {
         let of_stdout = |cause: &io::Error| cause.get_ref().is_some_and(|inner| inner.is::<Self>());
         error.chain().any(|cause| {

@@ -14,7 +14,7 @@ use program::{
     threadbare_on_a_disk,
 };
 
-/// Builds the real lanes if they are missing.
+/// Runs the program, which builds the real lanes if they are missing.
 fn said(arguments: &[&str]) -> Output {
     threadbare().args(arguments).output().unwrap()
 }

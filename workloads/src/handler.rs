@@ -15,7 +15,7 @@ pub type Later<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// Both forms of a handler. Both replace a request by the same answer, of the same length.
 #[derive(Clone, Copy, Debug)]
 pub struct Handler {
-    /// For threads, processes and goroutines: blocks its task.
+    /// For threads, processes, goroutines and coroutines: blocks its task.
     pub blocking: fn(&mut [u8], &dyn Waits),
     /// For tokio and smol.
     pub stackless: for<'a> fn(&'a mut [u8], &'a dyn AsyncWaits) -> Later<'a>,

@@ -12,7 +12,7 @@ use crate::lane_process::{Cause, LaneCommand, LaneProcess, Limits, Stop};
 pub struct ProbedLane {
     /// The lane.
     pub lane: StudyLane,
-    /// Its answer, or why there is none.
+    /// Its hello, or why there is none.
     pub known: Known,
     /// Steps of its start that the kernel refused.
     pub refused: Vec<&'static str>,

@@ -262,7 +262,8 @@ impl Setup {
         Ok(())
     }
 
-    /// A lane whose tasks are threads or processes gets fewer tasks, unless the run is about sizes.
+    /// A lane whose tasks are threads or processes gets fewer tasks, unless the run is about sizes
+    /// or sets values.
     pub(super) fn parameters_of(
         &self,
         lane: &StudyLane,

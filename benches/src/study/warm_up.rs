@@ -1,10 +1,9 @@
 //! The warm-up: the work of a process before its first sample.
 //!
-//! The warm-up goes in pieces. It is *flat* when none of its last pieces is faster than the fastest
-//! earlier piece by more than [`FLAT`]. The last pieces are [`PIECES`] - 1. For a
-//! language that is compiled while it runs they are [`LATE_PIECES`] - 1, and the warm-up takes at
-//! least [`LATE_LEAST_NS`]: such compilers work in steps and in the background. The warm-up has a
-//! bound.
+//! The warm-up goes in pieces. It is *flat* when none of the last [`PIECES`] - 1 pieces is faster
+//! than the fastest earlier piece by more than [`FLAT`]. For a language that is compiled while it
+//! runs, the last [`LATE_PIECES`] - 1 pieces count, and the warm-up takes at least
+//! [`LATE_LEAST_NS`]: such compilers work in steps and in the background. The warm-up has a bound.
 //!
 //! The rule is by Georges, Buytaert and Eeckhout, "Statistically rigorous Java performance
 //! evaluation", OOPSLA 2007, with a bound on the time.

@@ -143,8 +143,8 @@ fn first_instruction(order: &Order, splits: bool) -> Outcome {
         for _ in 0..order.iterations {
             let mut result = 0;
             let called = now_ns();
-            // The second closure is the task: other threads may steal it while this one runs the
-            // first.
+            // The second closure is the task: other threads may steal it while this thread
+            // runs the first.
             let returned = if splits {
                 let (returned, number) = join(now_ns, note);
                 result = number;
