@@ -105,6 +105,7 @@ impl Commits {
         let lock = folder.join("lock");
         let claim =
             File::create(&lock).map_err(host(format!("making the file {}", lock.display())))?;
+        // If the file system has no locks, nothing is locked, as for a result file.
         if let Err(TryLockError::WouldBlock) = claim.try_lock() {
             return Err(CommitError::Busy(folder));
         }
@@ -159,6 +160,13 @@ impl Commits {
         }
         self.git(["checkout", "--quiet", "--force", "--detach", commit])?;
         self.clean()?;
+        let roots = [self.tree(), self.folder().join("build")];
+        let built = roots.map(|root| root.join(&self.recipe.program));
+        // The builds of all commits share a folder. What an earlier one has left there is not taken
+        // for a program of this commit.
+        for path in built.iter().flat_map(|path| [path.clone(), twin_of(path)]) {
+            remove_if_there(&path).map_err(host(format!("removing {}", path.display())))?;
+        }
         say(format!("building {commit}: {}", self.recipe.build));
         let output = Command::new("sh")
             .args(["-c", &self.recipe.build])
@@ -175,12 +183,11 @@ impl Commits {
         if !output.status.success() {
             return Err(failed(last_lines(&output.stderr)));
         }
-        let roots = [self.tree(), self.folder().join("build")];
-        let mut built = roots.iter().map(|root| root.join(&self.recipe.program));
-        let built = built.find(|path| path.is_file());
         let built = built
+            .iter()
+            .find(|path| path.is_file())
             .ok_or_else(|| failed(format!("it leaves no {}", self.recipe.program.display())))?;
-        keep(&built, &kept).map_err(host(format!("copying {}", built.display())))?;
+        keep(built, &kept).map_err(host(format!("copying {}", built.display())))?;
         self.clean()?;
         Ok(program)
     }
@@ -214,11 +221,25 @@ impl Drop for Commits {
 fn keep(built: &Path, folder: &Path) -> io::Result<()> {
     let half = folder.with_extension("half");
     std::fs::create_dir_all(&half)?;
-    let twin = built.with_file_name(Program::Mimalloc.file_name());
-    for program in [built, &twin].into_iter().filter(|path| path.is_file()) {
+    for program in [built, &twin_of(built)]
+        .into_iter()
+        .filter(|path| path.is_file())
+    {
         std::fs::copy(program, half.join(program.file_name().unwrap_or_default()))?;
     }
     std::fs::rename(half, folder)
+}
+
+/// The lane program with mimalloc beside this one.
+fn twin_of(program: &Path) -> PathBuf {
+    program.with_file_name(Program::Mimalloc.file_name())
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn last_lines(text: &[u8]) -> String {
@@ -313,6 +334,42 @@ mod tests {
             "{found}"
         );
         assert_eq!(listed("corosensei"), "");
+    }
+
+    #[test]
+    fn build_that_makes_no_program_gets_none_of_an_earlier_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = folder.path();
+        git(repository, ["init", "--quiet"]).unwrap();
+        let commit = |build: &str| {
+            std::fs::write(repository.join("build.sh"), build).unwrap();
+            git(repository, ["add", "build.sh"]).unwrap();
+            let own = ["-c", "user.name=t", "-c", "user.email=t@localhost"];
+            let words = ["commit", "--quiet", "--message", "a change"];
+            git(repository, own.into_iter().chain(words)).unwrap();
+            git(repository, ["rev-parse", "HEAD"]).unwrap()
+        };
+        let twin = Program::Mimalloc.file_name();
+        let both = commit(&format!(
+            "cd $CARGO_TARGET_DIR && echo both | tee {twin} > lane"
+        ));
+        let [none, one] = ["", "cd $CARGO_TARGET_DIR && echo one > lane"].map(commit);
+        let recipe = Recipe {
+            build: "mkdir -p $CARGO_TARGET_DIR && sh build.sh".to_owned(),
+            program: "target/lane".into(),
+        };
+        let commits = Commits::of(repository, recipe).unwrap();
+        let program = commits.program(&both).unwrap();
+        assert_eq!(std::fs::read_to_string(&program).unwrap(), "both\n");
+        assert!(twin_of(&program).is_file());
+        let built = commits.program(&none);
+        assert!(
+            matches!(&built, Err(CommitError::Build { message, .. }) if message.contains("it leaves no")),
+            "{built:?}"
+        );
+        let program = commits.program(&one).unwrap();
+        assert_eq!(std::fs::read_to_string(&program).unwrap(), "one\n");
+        assert!(!twin_of(&program).exists());
     }
 
     #[test]

@@ -131,6 +131,27 @@ fn a_lane_that_hangs_is_killed_at_its_limit_with_all_that_it_forked() {
     }
 }
 
+#[test]
+fn readings_of_the_memory_do_not_begin_a_lanes_limit_again() {
+    // Each pause is shorter than the limit, and all three together are longer.
+    let ask = r#"sleep 0.3; echo '{"type":"read_memory"}'; read answer"#;
+    let script = format!("{ask}; {ask}; sleep 0.3; {SAMPLE}; read quit");
+    assert_eq!(
+        failure_of(&script, SHORT).cause,
+        Cause::TimedOut(SHORT.sample)
+    );
+}
+
+#[test]
+fn lane_that_reads_the_memory_without_end_is_ended() {
+    let script = r#"while :; do echo '{"type":"read_memory"}'; read answer; done"#;
+    let failure = failure_of(script, LONG);
+    assert!(
+        matches!(&failure.cause, Cause::Garbage { why, .. } if why.contains("third reading")),
+        "{failure}"
+    );
+}
+
 /// A zombie counts as dead.
 fn is_alive(pid: &str) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {

@@ -59,6 +59,8 @@ use crate::cpus::Cpus;
 /// the child's end: its own children may keep them open.
 const SLICE: Duration = Duration::from_millis(100);
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
+/// A sample's readings of the memory, by the protocol.
+const MOST_READINGS: usize = 2;
 const EXCERPT: usize = 120;
 
 /// Variables that set a lane's number of threads. They are removed, so that the number depends only
@@ -167,6 +169,23 @@ pub struct LaneProcess {
     ended: bool,
 }
 
+/// When a wait for the lane ends.
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    /// How long the lane may take until then.
+    limit: Duration,
+}
+
+impl Deadline {
+    fn after(limit: Duration) -> Self {
+        Self {
+            at: Instant::now() + limit,
+            limit,
+        }
+    }
+}
+
 enum Line {
     Text(Vec<u8>),
     TooLong,
@@ -269,8 +288,8 @@ impl LaneProcess {
         steps.chain(adopt).collect()
     }
 
-    /// Requests one sample and waits for it; takes readings of memory when the lane requests them.
-    /// Blocks the thread for at most the sample limit, which starts again after each such reading.
+    /// Requests one sample and waits for it; takes readings of memory when the lane requests them,
+    /// at most two. Blocks the thread for at most the sample limit and the time of the readings.
     ///
     /// # Errors
     ///
@@ -294,15 +313,22 @@ impl LaneProcess {
         self.send(&request)
             .map_err(|error| self.broken_pipe(&error, ASKED))?;
         let mut readings = Readings::default();
+        let mut deadline = Deadline::after(self.limits.sample);
         let (line, response) = loop {
-            let line = self.wait_for_line(self.limits.sample, ASKED)?;
+            let line = self.wait_for_line(deadline, ASKED)?;
             let response = self.read_response(&line, ASKED)?;
             if response != Response::ReadMemory {
                 break (line, response);
             }
+            if readings.count() == MOST_READINGS {
+                return Err(self.garbage("a third reading of the memory", &line, ASKED));
+            }
+            let asked = Instant::now();
             readings
                 .take(self.child.id())
                 .map_err(|error| self.failure(Cause::NoReading(error.to_string()), ASKED))?;
+            // The lane waits meanwhile.
+            deadline.at += asked.elapsed();
             self.send(&Request::MemoryRead)
                 .map_err(|error| self.broken_pipe(&error, ASKED))?;
         };
@@ -396,7 +422,7 @@ impl LaneProcess {
 
     fn wait_for_hello(&mut self) -> Result<Hello, LaneFailure> {
         const ASKED: &str = "to say hello";
-        let line = self.wait_for_line(self.limits.hello, ASKED)?;
+        let line = self.wait_for_line(Deadline::after(self.limits.hello), ASKED)?;
         match self.read_response(&line, ASKED)? {
             Response::Hello(hello) if hello.protocol == PROTOCOL_VERSION => Ok(hello),
             Response::Hello(hello) => {
@@ -420,17 +446,17 @@ impl LaneProcess {
     /// The next line without its newline. If there is no such line, the lane is killed.
     fn wait_for_line(
         &mut self,
-        limit: Duration,
+        deadline: Deadline,
         asked: &'static str,
     ) -> Result<Vec<u8>, LaneFailure> {
-        match self.next_line(Instant::now() + limit) {
+        match self.next_line(deadline.at) {
             Ok(Line::Text(line)) => Ok(line),
             Ok(Line::TooLong) => {
                 let line = std::mem::take(&mut self.unread);
                 let why = format!("a line of more than {MAX_LINE_BYTES} bytes");
                 Err(self.garbage(&why, &line, asked))
             }
-            Ok(Line::TimedOut) => Err(self.failure(Cause::TimedOut(limit), asked)),
+            Ok(Line::TimedOut) => Err(self.failure(Cause::TimedOut(deadline.limit), asked)),
             Ok(Line::Interrupted) => Err(self.failure(Cause::Interrupted, asked)),
             Ok(Line::EndOfFile | Line::Dead) => Err(self.died(asked)),
             Err(errno) => Err(self.failure(Cause::Pipe(errno.to_string()), asked)),

@@ -91,6 +91,12 @@ impl Readings {
         Ok(())
     }
 
+    /// How many readings were taken.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The change from the first reading to the second; `None` unless there are exactly two.
     #[must_use]
     pub fn change(&self, tasks_count: u64) -> Option<Memory> {
