@@ -77,7 +77,7 @@ impl fmt::Debug for Scope<'_, '_> {
 /// ```
 pub struct ScopedJoinHandle<'scope, T> {
     done: Arc<WaitGroup>,
-    outcome: Arc<Lock<Option<Outcome<T>>>>,
+    packet: Arc<Packet<T>>,
     _scope: PhantomData<&'scope ()>,
 }
 
@@ -135,26 +135,39 @@ where
     }
 }
 
+/// What the goroutine and its handle share.
+struct Packet<T> {
+    data: Arc<Data>,
+    /// `Some` from the end of the goroutine until the join.
+    outcome: Lock<Option<Outcome<T>>>,
+}
+
+impl<T> Drop for Packet<T> {
+    fn drop(&mut self) {
+        // The handle was dropped, before or after the goroutine ended.
+        if let Some(Err(panic)) = &*self.outcome.lock()
+            && !panic.is::<Exit>()
+        {
+            self.data.failed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Its drop, when the goroutine ends, reports that the goroutine is done.
 struct Part<T> {
     data: Arc<Data>,
     joined: Arc<WaitGroup>,
-    outcome: Option<Arc<Lock<Option<Outcome<T>>>>>,
+    packet: Option<Arc<Packet<T>>>,
 }
 
 impl<T> Part<T> {
     fn store_result(&mut self, result: Outcome<T>) {
-        let Some(outcome) = self.outcome.take() else {
+        let Some(packet) = self.packet.take() else {
             return;
         };
-        let failed = result.as_ref().is_err_and(|panic| !panic.is::<Exit>());
-        *outcome.lock() = Some(result);
+        *packet.outcome.lock() = Some(result);
         // If the handle is dropped, the result is dropped here, while its borrows are valid.
-        let unjoined = Arc::into_inner(outcome);
-        if failed && unjoined.is_some() {
-            self.data.failed.store(true, Ordering::Relaxed);
-        }
-        without_panic(|| drop(unjoined));
+        without_panic(|| drop(packet));
     }
 }
 
@@ -265,14 +278,17 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let outcome = Arc::new(Lock::new(None));
+        let packet = Arc::new(Packet {
+            data: self.data.clone(),
+            outcome: Lock::new(None),
+        });
         let done = Arc::new(WaitGroup::new());
         done.add(1);
         self.data.running.add(1);
         let part = Part {
             data: self.data.clone(),
             joined: done.clone(),
-            outcome: Some(outcome.clone()),
+            packet: Some(packet.clone()),
         };
         let task = Task { f, part };
         let body: Box<dyn FnOnce() + Send + 'scope> = Box::new(move || task.run());
@@ -282,7 +298,7 @@ impl<'scope> Scope<'scope, '_> {
         let body: Box<dyn FnOnce() + Send + 'static> = unsafe { std::mem::transmute(body) };
         let handle = ScopedJoinHandle {
             done,
-            outcome,
+            packet,
             _scope: PhantomData,
         };
         (body, handle)
@@ -355,7 +371,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// ```
     pub fn join(self) -> Result<T, Box<dyn Any + Send>> {
         self.done.wait_as(WaitReason::Scope);
-        let outcome = self.outcome.lock().take();
+        let outcome = self.packet.outcome.lock().take();
         match outcome {
             Some(outcome) => outcome,
             None => unreachable!("the outcome is written before the goroutine is done"),

@@ -338,6 +338,20 @@ fn goexit_in_a_scope_ends_one_goroutine_and_is_no_panic() {
 }
 
 #[test]
+fn panic_in_a_scope_is_kept_if_the_handle_is_dropped_after_it() {
+    everywhere(|| {
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            scope(|s| {
+                let handle = s.go(|| resume_unwind(Box::new(())));
+                (0..10).for_each(|_| yield_now());
+                drop(handle);
+            });
+        }));
+        assert!(result.is_err());
+    });
+}
+
+#[test]
 fn scope_waits_also_when_its_body_panics() {
     everywhere(|| {
         let count = AtomicUsize::new(0);

@@ -32,7 +32,10 @@ pub fn complete(host: &mut Host) {
     // One unknown part makes the sum unknown (0).
     let sum = |of: fn(&CoreKind) -> u32| {
         let counts = kinds.iter().map(of);
-        counts.reduce(|sum, count| if sum.min(count) == 0 { 0 } else { sum + count })
+        counts.reduce(|sum, count| match sum.min(count) {
+            0 => 0,
+            _ => sum.saturating_add(count),
+        })
     };
     machine.cpu_model = joined(|kind| &kind.name);
     machine.cpu_stepping = joined(|kind| &kind.stepping);
