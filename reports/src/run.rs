@@ -181,7 +181,7 @@ impl Run {
     }
 
     /// The other build and this build, if the run measured both in turn. The other build's lanes
-    /// have their plain names. Records other than groups and failures are in both.
+    /// have their plain names. Records of no lane are in both.
     #[must_use]
     pub fn sides(&self) -> Option<[Run; 2]> {
         if !self.header.lanes.iter().any(|lane| is_base(&lane.name)) {
@@ -193,6 +193,10 @@ impl Run {
             side.groups.retain(|group| is_base(&group.lane) == base);
             side.failures
                 .retain(|failure| is_base(&failure.lane) == base);
+            side.counters
+                .retain(|counters| is_base(&counters.lane) == base);
+            side.cross_checks
+                .retain(|check| is_base(&check.lane) == base);
             for name in side.lane_names_mut() {
                 name.truncate(plain_name(name).len());
             }

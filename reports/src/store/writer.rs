@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! 1. After every call, successful or failed, the file ends with a whole line: a partial line is
-//!    removed. If that fails too, readers ignore it.
+//!    removed. If that fails too, readers ignore it, and nothing is appended before it is removed.
 //! 2. No written line is changed. Only `Writer::resume` removes lines: those after the last block
 //!    mark.
 
@@ -112,6 +112,8 @@ pub struct Writer<M = File> {
     medium: M,
     file: PathBuf,
     written: Written,
+    /// Whether the file may end with a partial line.
+    torn: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -223,6 +225,7 @@ impl<M: Medium> Writer<M> {
             medium,
             file: file.to_path_buf(),
             written: Written::default(),
+            torn: false,
         }
     }
 
@@ -240,17 +243,26 @@ impl<M: Medium> Writer<M> {
         let mut line =
             serde_json::to_vec(record).map_err(|error| self.fail(io::Error::other(error)))?;
         line.push(b'\n');
+        if self.torn {
+            self.remove_rest().map_err(|error| self.fail(error))?;
+        }
         if let Err(error) = self
             .medium
             .write_all(&line)
             .and_then(|()| self.medium.flush())
         {
-            // Readers ignore a partial line that cannot be removed.
-            let _ = self.medium.cut(self.written.len);
+            // A partial line that stays is removed before the next append.
+            let _ = self.remove_rest();
             return Err(self.fail(error));
         }
         self.written.add(record, line.len());
         Ok(())
+    }
+
+    fn remove_rest(&mut self) -> io::Result<()> {
+        let removed = self.medium.cut(self.written.len);
+        self.torn = removed.is_err();
+        removed
     }
 
     /// Appends a block's mark, and syncs the file to the disk. If only the sync fails, the mark is

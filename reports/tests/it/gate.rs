@@ -6,7 +6,7 @@ use reports::Run;
 use reports::analysis::Case;
 use reports::gate::{Outcome, gate};
 use reports::run::BASE_SUFFIX;
-use reports::schema::{Depth, Failure, FailureKind, Group};
+use reports::schema::{Counters, Depth, Failure, FailureKind, Group};
 use reports::stats::Verdict;
 
 use crate::synthetic::{self, Wish};
@@ -242,8 +242,21 @@ fn two_builds_interleaved_are_paired_and_a_common_drift_cancels() {
         })
         .collect();
     both.header.lanes.extend(lanes);
+    let counters = |lane: &str, operations_count| Counters {
+        workload: "spawn.one".into(),
+        lane: lane.into(),
+        operations_count,
+        ..Counters::default()
+    };
+    both.counters = vec![
+        counters("thread", 1),
+        counters(&format!("thread{BASE_SUFFIX}"), 2),
+    ];
     let [base, new] = both.sides().expect("two builds");
     assert_eq!(base.header.lanes.len(), new.header.lanes.len());
+    // Each build has its own counters.
+    assert_eq!(new.counters, [counters("thread", 1)]);
+    assert_eq!(base.counters, [counters("thread", 2)]);
     let gate = gate(&base, &new);
     assert_eq!(gate.outcome, Outcome::Regression, "{:?}", gate.reasons);
     let of = |lane: &str| -> Vec<_> {

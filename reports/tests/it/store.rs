@@ -312,6 +312,8 @@ struct SmallDisk {
     bytes: Vec<u8>,
     room: usize,
     syncs: u32,
+    /// How many of the next cuts fail.
+    failing_cuts: u32,
 }
 
 impl Write for SmallDisk {
@@ -337,6 +339,10 @@ impl Medium for &mut SmallDisk {
     }
 
     fn cut(&mut self, len: u64) -> io::Result<()> {
+        if self.failing_cuts > 0 {
+            self.failing_cuts -= 1;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.bytes.truncate(usize::try_from(len).expect("small"));
         Ok(())
     }
@@ -367,6 +373,29 @@ fn full_disk_keeps_every_line_before_it_and_says_so() {
     assert!(whole > 0, "there was room for a group");
     let run = read_text(std::str::from_utf8(&disk.bytes).expect("text")).expect("a good file");
     assert_eq!(run.groups.len() as u64, whole);
+}
+
+#[test]
+fn line_that_could_not_be_removed_is_removed_before_the_next_one() {
+    let header = Record::Header(Box::new(header()));
+    // A third group has no room.
+    let fits = [header.clone(), group(0), group(1), group(2)];
+    let mut disk = SmallDisk {
+        room: text(&fits).len() - 1,
+        failing_cuts: 2,
+        ..SmallDisk::default()
+    };
+    let mut writer = Writer::on(&mut disk, Path::new("run.jsonl"));
+    for record in &fits[..3] {
+        writer.append(record).expect("room for it");
+    }
+    writer.append(&fits[3]).expect_err("the disk is full");
+    // The line is there in part. While it cannot be removed, nothing is appended to it.
+    let mark = Record::Block(block(0));
+    writer.append(&mark).expect_err("the second cut fails");
+    writer.append(&mark).expect("room for a short line");
+    let run = read_text(std::str::from_utf8(&disk.bytes).expect("text")).expect("a good file");
+    assert_eq!((run.groups.len(), run.blocks.len()), (2, 1));
 }
 
 #[test]
