@@ -55,6 +55,15 @@ fn a_ready_by_a_goroutine_that_parks_soon_wakes_no_thread() {
 }
 
 #[test]
+fn goroutines_that_do_little_wake_few_threads() {
+    const TASKS: u64 = 100_000;
+    let counts = wakes(4, || {
+        (0..TASKS).for_each(|_| go(|| ()).join().unwrap());
+    });
+    assert!(counts.iter().all(|&count| count < TASKS / 50), "{counts:?}");
+}
+
+#[test]
 fn a_batch_wakes_far_fewer_threads_than_it_has_goroutines() {
     const TASKS: u64 = 100_000;
     let counts = wakes(4, || {

@@ -82,6 +82,9 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
         if poll::poll_net(shared, m, p) {
             continue;
         }
+        if !m.spinning.load(Ordering::Relaxed) && m.ends_search() {
+            shared.idle.note_wake(m.holds_for_ns());
+        }
         // The first spin of step 8. This M does not count as spinning yet: one that does must wake
         // another when it finds work.
         if scheduler::rest(m, p, || sees_work(shared, m)) {
@@ -169,6 +172,9 @@ fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     let mut lists = shared.idle.lock();
     if shared.is_stopping() || !shared.global.is_empty() || p.notice.load(Ordering::Relaxed) {
         return;
+    }
+    if m.ends_search() {
+        shared.idle.note_wake(0);
     }
     m.rests_since_ns.store(now, Ordering::Relaxed);
     m.end_turn(0);

@@ -22,6 +22,23 @@
 //! By the barriers either W3 sees the idle P, or S3 sees the work. W3 wakes no M if some M spins:
 //! that M does S1 to S3 later. The spinner that finds work wakes the next one, so the number of
 //! running Ms grows with the work, one at a time.
+//!
+//! # Wakes that do not pay
+//!
+//! A wake costs both threads as much as a hundred goroutines that do little. In a pinned runtime a
+//! goroutine that spawns leaves W3 out while `unpaid_count` is [`UNPAID_MOST`] or more:
+//!
+//! | an M that was woken to search            | `unpaid_count`  |
+//! |------------------------------------------|-----------------|
+//! | rests, having found nothing              | one more        |
+//! | has nothing more to run, for the first time, less than [`PAYS_NS`] after the wake | one more |
+//! | the same, later than that                | 0               |
+//!
+//! No wake is lost by this. The spawner itself runs the new goroutine once it waits or ends. Until
+//! then its P is running, so sysmon makes a round each millisecond. In each round it does W3 if a P
+//! is idle while a goroutine is in the queue of a running P, whatever the count is by then. The M that
+//! this wakes does W3 for the next one when it finds work, whatever the count is. The count only
+//! delays a wake, so it is changed without a read-modify-write.
 
 use std::collections::VecDeque;
 use std::ptr;
@@ -30,7 +47,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
 use super::processor_set::ProcessorSet;
+use crate::threads::spin::SLEEP_COST_NS;
 use crate::util::lock::{Lock, LockGuard};
+
+/// See *Wakes that do not pay*. Chosen: one batch that is too small may come between larger ones.
+const UNPAID_MOST: u32 = 4;
+
+/// See *Wakes that do not pay*.
+const PAYS_NS: u64 = SLEEP_COST_NS;
 
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
@@ -67,6 +91,8 @@ pub(crate) struct Idle {
     pub(super) running: ProcessorSet,
     /// Ms that search the other Ps for work, or were woken for this: Go's *spinning*.
     pub(crate) spinning_count: AtomicU32,
+    /// How many of the last wakes did not pay, one after the other.
+    unpaid_count: AtomicU32,
 }
 
 impl Idle {
@@ -96,6 +122,20 @@ impl Idle {
         self.spinning_count
             .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
+    }
+
+    #[inline(always)]
+    pub(super) fn wakes_pay(&self) -> bool {
+        self.unpaid_count.load(Ordering::Relaxed) < UNPAID_MOST
+    }
+
+    /// `busy_ns`: how long an M that was woken to search had something to run.
+    pub(super) fn note_wake(&self, busy_ns: u64) {
+        let unpaid = match busy_ns < PAYS_NS {
+            true => self.unpaid_count.load(Ordering::Relaxed).saturating_add(1),
+            false => 0,
+        };
+        self.unpaid_count.store(unpaid, Ordering::Relaxed);
     }
 
     #[inline(always)]

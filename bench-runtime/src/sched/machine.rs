@@ -119,6 +119,9 @@ pub(crate) struct Machine {
     /// Counted in `spinning_count` of [`super::idle::Idle`]. Set by the M, or by its waker before
     /// the wake.
     pub(crate) spinning: AtomicBool,
+    /// It was woken to search, and has not noted yet whether that paid. Set by its waker before the
+    /// wake.
+    pub(super) woken_to_search: AtomicBool,
     /// In a pinned runtime: goroutines of this M that other threads have readied.
     inbox: Lock<List>,
     inbox_len: AtomicUsize,
@@ -202,6 +205,15 @@ impl Machine {
         self.retaken_ns.store(clock::now_ns(), Ordering::Relaxed);
         self.hogged.store(hogged, Ordering::Relaxed);
         self.end_turn(if hogged { turn_ns } else { 0 });
+    }
+
+    /// True once after it was woken to search. Only its own thread.
+    pub(super) fn ends_search(&self) -> bool {
+        let woken = self.woken_to_search.load(Ordering::Relaxed);
+        if woken {
+            self.woken_to_search.store(false, Ordering::Relaxed);
+        }
+        woken
     }
 
     /// 0 for never.

@@ -23,7 +23,8 @@ use super::hogs::key_of;
 use super::machine::Machine;
 use super::processor::ThisP;
 use super::queues::{
-    STREAK_CHECK, begin_slice, push_back, push_global, streak_ends, submit_global,
+    STREAK_CHECK, begin_slice, push_back, push_back_quietly, push_global, streak_ends,
+    submit_global,
 };
 use super::shared::Shared;
 use super::this_m::ThisM;
@@ -38,6 +39,13 @@ use crate::sys::clock;
 use crate::threads::ThreadEnd;
 use crate::threads::idle::SPIN_NS;
 use crate::threads::spin::{SLEEP_COST_NS, SPIN_CHECK};
+
+/// Puts a goroutine that was spawned at the end of the P's queue.
+#[inline(always)]
+pub(super) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
+    push_back_quietly(m, p, g);
+    wake::wake_one_if_it_pays(m.shared());
+}
 
 /// Not inlined: for a goroutine of this M it calls no other function, so it saves no register.
 #[inline(never)]

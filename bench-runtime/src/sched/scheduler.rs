@@ -37,7 +37,7 @@ pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
 #[inline(always)]
 pub(crate) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().settings.kind {
-        SchedulerKind::Pinned => queues::push_back(m, p, g),
+        SchedulerKind::Pinned => pinned::spawned(m, p, g),
         SchedulerKind::Migrating => migrating::ready(m, p, g),
     }
 }

@@ -5,7 +5,8 @@
 //! 1. a P that has been in the same time slice for [`TIME_SLICE_NS`] while work waits is retaken.
 //!    Its goroutine is a hog if it used the CPU meanwhile;
 //! 2. a goroutine that has been in `run_next` since the last round is moved to other Ps, and the
-//!    runtime becomes eager for a while ([`super::migrating`]);
+//!    runtime becomes eager for a while ([`super::migrating`]). An M is woken if a goroutine is in
+//!    a queue while a P is idle ([`super::idle`]);
 //! 3. due timers of Ps that do not run are fired;
 //! 4. descriptors are polled if no M has polled for a time slice, or for a round while a P is
 //!    idle: a goroutine found then makes the runtime eager, too. In a pinned runtime sysmon also
@@ -22,7 +23,7 @@ use std::{mem, ptr};
 use super::machine::{Machine, TIME_SLICE_NS};
 use super::processor::{Processor, ProcessorStatus, ThisP};
 use super::shared::{Admission, Shared};
-use super::{hand_off, ready, scheduler, this_m, wakers};
+use super::{hand_off, ready, scheduler, this_m, wake, wakers};
 use crate::goroutine::{Goroutine, Parkable};
 use crate::recorder::event::Kind;
 use crate::sys::clock;
@@ -105,6 +106,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
         let now = clock::now_ns();
         let mut running = false;
         let mut picked = false;
+        let mut queued = false;
         let mut rescued = false;
         let mut hog_found = false;
         // Sysmon may queue goroutines that have not started.
@@ -134,6 +136,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                 continue;
             }
             running = true;
+            queued |= !p.queue.is_empty();
             if shared.is_test() {
                 continue;
             }
@@ -165,6 +168,10 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
             {
                 rescued |= rescue_next(shared, p);
             }
+        }
+        if queued {
+            // If a P is idle: the spawner may have woken no M.
+            wake::wake_one(shared);
         }
         drop(admission);
         rescued |= poll_for_others(shared);

@@ -24,6 +24,7 @@ pub(super) fn start_machine(
     let asleep = lists.machines.pop_back();
     let m = asleep.unwrap_or_else(|| new_machine(shared));
     m.spinning.store(spinning, Ordering::Relaxed);
+    m.woken_to_search.store(spinning, Ordering::Relaxed);
     m.wake(Some(p));
 }
 
@@ -94,6 +95,18 @@ pub(super) fn wake_one(shared: &'static Shared) {
     barrier::light(); // W2
     if shared.idle.processors_count() != 0
         && shared.idle.spinning_count.load(Ordering::Relaxed) == 0
+    {
+        wake_one_slow(shared); // W3
+    }
+}
+
+/// As [`wake_one`], for a goroutine that this M can run itself: wakes none if wakes do not pay.
+#[inline(always)]
+pub(super) fn wake_one_if_it_pays(shared: &'static Shared) {
+    barrier::light(); // W2
+    if shared.idle.processors_count() != 0
+        && shared.idle.spinning_count.load(Ordering::Relaxed) == 0
+        && shared.idle.wakes_pay()
     {
         wake_one_slow(shared); // W3
     }

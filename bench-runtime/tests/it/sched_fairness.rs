@@ -370,6 +370,16 @@ fn processors_run_at_once_what_a_goroutine_of_a_goroutine_starts() {
 }
 
 #[test]
+fn processors_run_at_once_after_many_goroutines_that_did_little() {
+    at_each(&[2, 8], |setting| {
+        for _ in 0..3 {
+            (0..10_000).for_each(|_| go(|| ()).join().unwrap());
+            spin_together(setting.procs);
+        }
+    });
+}
+
+#[test]
 fn processors_run_at_once_while_others_wait_for_descriptors() {
     at_each(&[2, 8], |setting| {
         let ends: Vec<_> = (0..4).map(|_| UnixStream::pair().unwrap()).collect();
