@@ -47,7 +47,7 @@ pub(crate) fn serve(listener: TcpListener, signals: Signals, grace: Duration) ->
                 // has read.
                 let theirs = stream.clone();
                 let end = ctx.after_func(move || theirs.set_read_deadline(Some(Instant::now())));
-                // Without `catch_unwind` the wait for the group would raise a panic again.
+                // Without `catch_unwind` the wait for the group would panic if `answer` did.
                 let _ = catch_unwind(AssertUnwindSafe(|| answer(&stream)));
                 end.stop();
             });

@@ -53,8 +53,9 @@ pub(crate) fn run_all(
             })
         })
         .collect();
-    let ends = running.into_iter().map(|job| job.join());
-    ends.map(|end| end.unwrap_or_else(|error| Err(error.to_string())))
+    let results = running.into_iter().map(|job| job.join());
+    results
+        .map(|result| result.unwrap_or_else(|error| Err(error.to_string())))
         .collect()
 }
 
@@ -70,9 +71,9 @@ fn main() -> io::Result<ExitCode> {
                 cancel.cancel_with(format!("{signal} came"));
             }
         }));
-        let ends = run_all(jobs.clone(), &ctx, 4, Duration::from_secs(5));
-        for (job, end) in jobs.iter().zip(ends) {
-            match end {
+        let results = run_all(jobs.clone(), &ctx, 4, Duration::from_secs(5));
+        for (job, result) in jobs.iter().zip(results) {
+            match result {
                 Ok(text) => writeln!(stdout(), "{job}: {text}")?,
                 Err(why) => {
                     status = ExitCode::FAILURE;

@@ -83,7 +83,7 @@ impl Delays {
 }
 
 #[derive(Debug)]
-struct Beside {
+struct SideLoad {
     stop: AtomicBool,
     /// While true, nothing is added to the delays.
     paused: AtomicBool,
@@ -94,7 +94,7 @@ const TICK: usize = 0;
 const PAIR: usize = 1;
 const WAKE: usize = 2;
 
-impl Beside {
+impl SideLoad {
     fn until_stopped(&self, what: usize, mut one: impl FnMut()) {
         while !self.stop.load(Ordering::Relaxed) {
             let began = Instant::now();
@@ -159,7 +159,7 @@ fn answer(depth: usize, rx: &Receiver<()>, back: &Sender<()>) {
 fn park(count: usize, mutex: &'static sync::Mutex<()>) -> (Vec<Sender<()>>, Receiver<()>) {
     let (back, answered) = chan(0);
     let mut channels = Vec::new();
-    // One in five is joined by another, which waits too.
+    // A fifth of all goroutines are joined by others, which wait too.
     for number in 0..count / 5 * 4 {
         let deep = if number % DEEP_SHARE == 0 {
             DEEP_CALLS
@@ -190,7 +190,7 @@ fn thread_cpu_time() -> Duration {
 
 fn measure(mode: &str, runtime: &Runtime, count: usize) {
     let mutex: &'static sync::Mutex<()> = Box::leak(Box::default());
-    let beside = Arc::new(Beside {
+    let side_load = Arc::new(SideLoad {
         stop: AtomicBool::new(false),
         paused: AtomicBool::new(true),
         delays: [
@@ -201,7 +201,7 @@ fn measure(mode: &str, runtime: &Runtime, count: usize) {
     });
     let (parked, is_parked) = std::sync::mpsc::channel();
     let (stop, is_over) = chan::<()>(0);
-    let own = beside.clone();
+    let own = side_load.clone();
     let main = runtime.spawn(move || {
         let held = mutex.lock();
         let (channels, answered) = park(count, mutex);
@@ -217,12 +217,12 @@ fn measure(mode: &str, runtime: &Runtime, count: usize) {
     }
     let during = |what: &str, work: &mut dyn FnMut()| {
         let (began, cpu) = (Instant::now(), thread_cpu_time());
-        beside.paused.store(false, Ordering::Relaxed);
+        side_load.paused.store(false, Ordering::Relaxed);
         work();
         let took = began.elapsed();
-        beside.paused.store(true, Ordering::Relaxed);
+        side_load.paused.store(true, Ordering::Relaxed);
         println!("  {what}: {took:?}, {:?} of CPU", thread_cpu_time() - cpu);
-        beside.delays.iter().for_each(Delays::print_and_clear);
+        side_load.delays.iter().for_each(Delays::print_and_clear);
         took
     };
     println!("{mode}");
@@ -251,7 +251,7 @@ fn measure(mode: &str, runtime: &Runtime, count: usize) {
     during("dump without frames", &mut || {
         drop(black_box(runtime.goroutines()))
     });
-    beside.stop.store(true, Ordering::Relaxed);
+    side_load.stop.store(true, Ordering::Relaxed);
     drop(stop);
     drop(main.join());
 }

@@ -80,7 +80,7 @@ fn main() {
 }
 
 /// The time of a round of two goroutines, in many fresh runtimes. Both compute first, so most pairs
-/// are on two threads. A rare slow way of handing over may last for the whole runtime.
+/// are on two threads. In a few runtimes each hand-over may be slow.
 fn apart(mode: Mode) {
     const RUNTIMES: usize = 300;
     const ROUNDS: u32 = 4_000;
@@ -218,9 +218,9 @@ fn sleep(mode: Mode) {
         let mut cpu = before;
         let mut late = Vec::new();
         for thread in threads {
-            let (its, then) = thread.join().expect("a sleeper ends");
-            late.extend(its);
-            cpu = cpu.max(then);
+            let (thread_late, cpu_after) = thread.join().expect("a sleeper ends");
+            late.extend(thread_late);
+            cpu = cpu.max(cpu_after);
         }
         say("threads", sleepers, late, cpu.saturating_sub(before));
     }

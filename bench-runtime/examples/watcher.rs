@@ -40,8 +40,8 @@ pub(crate) fn watch(folder: &Path, ctx: &Context) -> io::Result<Receiver<String>
         while let Ok(events) = ready.read_with(|| Ok(inotify.read_events()?)) {
             for event in events {
                 let name = event.name.unwrap_or_default();
-                let is = |(flag, _): &&(Flags, _)| event.mask.contains(*flag);
-                let Some((_, kind)) = KINDS.iter().find(is) else {
+                let is_set = |(flag, _): &&(Flags, _)| event.mask.contains(*flag);
+                let Some((_, kind)) = KINDS.iter().find(is_set) else {
                     continue;
                 };
                 if changes.send(format!("{kind}: {}", name.display())).is_err() {

@@ -55,7 +55,7 @@ impl Write for StderrBuffer {
     }
 }
 
-/// For reports that the user requested.
+/// Writes a line of a report that the user requested.
 pub(crate) fn tell(line: fmt::Arguments<'_>) {
     let mut out = StderrBuffer::new();
     let _ = writeln!(out, "{line}");

@@ -34,8 +34,8 @@
 //! [`net::Descriptor`]). Others block the thread: a lock of std, `std::thread::sleep`, a file of
 //! std, a foreign library. In a pinned runtime (see [Which mode](#which-mode)) the other goroutines
 //! of the thread then wait too, and for ever if the call waits for one of them: for example if two
-//! goroutines share a `std::sync::Mutex`, and one holds it during a send or a receive. To avoid
-//! this,
+//! goroutines share a `std::sync::Mutex`, and one of the two holds it during a send or a receive.
+//! To avoid this,
 //!
 //! - use the locks of [`sync`], whose guards may be held during a wait, and the files, streams and
 //!   children of [`fs`], [`io`] and [`process`];
@@ -53,7 +53,7 @@
 //!
 //! In a *pinned* runtime, the default, a goroutine stays on the thread on which it started. In a
 //! [*migrating*](Builder::migrating) one it may continue on another thread after each wait.
-//! Ordinary safe crates are sound only in a pinned one: in a migrating runtime the compiler may
+//! Ordinary safe crates are sound only in a pinned runtime: in a migrating runtime the compiler may
 //! keep the address of a thread-local across a wait, and use it on the wrong thread. Std's
 //! `HashMap::new`, rand, regex and stacker use thread-locals.
 //!
@@ -151,7 +151,7 @@ pub use runtime::reports::{
 };
 pub use runtime::shutdown::Shutdown;
 pub use runtime::spawn::{
-    GoBuilder, go, go_alone, goexit, gomaxprocs, goroutine_id, num_goroutine,
+    GoBuilder, go, go_detached, goexit, gomaxprocs, goroutine_id, num_goroutine,
 };
 pub use runtime::{Builder, Runtime};
 pub use sched::park::yield_now;
@@ -165,7 +165,7 @@ pub use unwind::Frame;
 /// The flight recorder: a trace of the scheduler's latest events, which Perfetto opens.
 ///
 /// Each P (a scheduler's processor, as in Go) always keeps its last few thousand events. By default
-/// it records only rare ones. [`Level::Switches`] adds every switch between goroutines.
+/// it records only rare events. [`Level::Switches`] adds every switch between goroutines.
 /// [`Runtime::trace`] and [`snapshot`] read the events. If the environment variable
 /// `THREADBARE_TRACE_FILE` is set, they are written to that file at SIGQUIT (see
 /// [`Builder::dumps_on_quit`]) and at a deadlock.

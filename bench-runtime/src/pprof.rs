@@ -12,7 +12,7 @@ use crate::unwind::Frame;
 pub(crate) struct Sample<'a> {
     /// The innermost first.
     pub(crate) frames: &'a [Frame],
-    /// One for each type.
+    /// One value for each type.
     pub(crate) values: Vec<i64>,
     pub(crate) labels: Vec<(&'a str, &'a str)>,
 }

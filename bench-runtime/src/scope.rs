@@ -153,7 +153,7 @@ impl<T> Drop for Packet<T> {
     }
 }
 
-/// Its drop, when the goroutine ends, reports that the goroutine is done.
+/// Belongs to the goroutine. Its drop reports that the goroutine has ended.
 struct Part<T> {
     data: Arc<Data>,
     joined: Arc<WaitGroup>,
@@ -173,15 +173,15 @@ impl<T> Part<T> {
 
 impl<T> Drop for Part<T> {
     fn drop(&mut self) {
-        // Without effect if the goroutine has run.
+        // Has no effect if the goroutine has run.
         self.store_result(Err(Box::new(NEVER_RAN)));
         self.joined.done();
         self.data.running.done();
     }
 }
 
-/// If it never runs, the fields are dropped in this order: `f`, with its borrows, before the part
-/// reports that it is done.
+/// If the task never runs, its fields are dropped in this order: first `f`, with its borrows; then
+/// `part`, which reports the end.
 struct Task<F, T> {
     f: F,
     part: Part<T>,
@@ -226,7 +226,7 @@ impl<'scope> Scope<'scope, '_> {
         T: Send + 'scope,
     {
         let (body, handle) = self.part(f);
-        crate::go_alone(body);
+        crate::go_detached(body);
         handle
     }
 
@@ -260,16 +260,16 @@ impl<'scope> Scope<'scope, '_> {
     #[track_caller]
     pub fn go_with<F, T>(
         &'scope self,
-        how: GoBuilder,
+        builder: GoBuilder,
         f: F,
     ) -> io::Result<ScopedJoinHandle<'scope, T>>
     where
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        how.check()?;
+        builder.check()?;
         let (body, handle) = self.part(f);
-        let _ = how.go(body)?;
+        let _ = builder.go(body)?;
         Ok(handle)
     }
 
@@ -342,7 +342,7 @@ impl<'scope> Scope<'scope, '_> {
         group: &ErrGroup<E>,
         f: impl FnOnce() -> Result<(), E> + Send + 'scope,
     ) {
-        group.wait_for_room();
+        group.acquire_place();
         let _ = self.go(group.tasks().task(group.task(f)));
     }
 }

@@ -1,5 +1,5 @@
-//! What `net`, `fs`, `io`, `process`, `time`, `context` and `sync` use of the runtime and the
-//! scheduler, except for parking.
+//! The functions of the runtime and the scheduler that `net`, `fs`, `io`, `process`, `time`,
+//! `context` and `sync` use, except for parking.
 
 use std::io;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl Spawner {
         }
     }
 
-    /// Drops `value` in a new goroutine or thread; here, if none can be started.
+    /// Drops `value` in a new goroutine or thread; on the calling thread if none can be started.
     pub(crate) fn drop_apart(&self, value: impl Send + 'static) {
         let _ = self.try_spawn(move || drop(value));
     }
@@ -65,7 +65,7 @@ impl Spawner {
     /// If a thread is needed and cannot be started; `f` is dropped then.
     pub(crate) fn try_spawn(&self, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
         match self {
-            Self::Runtime(user) => drop(spawn::from_outside(user.shared(), f)),
+            Self::Runtime(user) => drop(spawn::from_any_thread(user.shared(), f)),
             Self::Thread => start_thread("after", f)?,
         }
         Ok(())

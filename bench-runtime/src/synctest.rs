@@ -2,8 +2,8 @@
 //!
 //! A *bubble* is a runtime with [fake time](crate::Builder::fake_time). Its clock stands still
 //! while any of its goroutines can run, and jumps to the next timer when all of them are *durably
-//! blocked*: each waits for another one of them, or for a time. So a test of a time-out of an hour
-//! takes no time, and always runs in the same order.
+//! blocked*: each waits for another goroutine of the bubble, or for a time. So a test of a time-out
+//! of an hour takes no time, and always runs in the same order.
 //!
 //! [`run`] runs a test in a bubble. There [`wait`] returns when all other goroutines are durably
 //! blocked.
@@ -19,7 +19,8 @@
 //!
 //! There are two differences from Go. A goroutine that waits for a lock is durably blocked too. And
 //! no thread outside the bubble, such as one of tokio's, may end a wait in it: while a goroutine
-//! waits for one, the clock advances to each timer, and after the last one [`run`] panics.
+//! waits for such a thread, the clock advances to each timer, and after the last one [`run`]
+//! panics.
 //!
 //! # Examples
 //!
@@ -51,14 +52,15 @@ use std::time::Duration;
 use crate::runtime::fake_time;
 use crate::{Runtime, goroutines};
 
-/// Runs `f` as the main goroutine of a bubble, waits for all others to end, and returns the result
-/// of `f`. Blocks the thread. After the end of `f` the clock stands still: a sleep then never ends.
+/// Runs `f` as the main goroutine of a bubble, waits for all other goroutines to end, and returns
+/// the result of `f`. Blocks the thread. After the end of `f` the clock stands still: a sleep then
+/// never ends.
 ///
 /// # Panics
 ///
 /// With the panic of `f`; if all goroutines wait for each other; if goroutines are durably blocked
-/// after the end of `f` (the message names them), except for one in [`wait`], which returns; and if
-/// the runtime has no fake time.
+/// after the end of `f` (the message names them), except for a goroutine in [`wait`], which
+/// returns; and if the runtime has no fake time.
 ///
 /// **Not with the panic of another goroutine** that is not joined, such as a failed assertion: join
 /// it, or start it by a [`WaitGroup`](crate::sync::WaitGroup).
@@ -96,7 +98,7 @@ where
         // `now` panics outside a bubble.
         let _ = now();
         let result = f();
-        fake_time::wait_for_rest(true);
+        fake_time::wait_until_others_block(true);
         let left: Vec<String> = goroutines()
             .iter()
             .filter(|info| Some(info.id) != crate::goroutine_id())
@@ -137,7 +139,7 @@ where
 /// ```
 #[track_caller]
 pub fn wait() {
-    fake_time::wait_for_rest(false);
+    fake_time::wait_until_others_block(false);
 }
 
 /// The time since the bubble was built.

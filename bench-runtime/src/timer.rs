@@ -1,11 +1,11 @@
 //! Timers are mostly armed in the order in which they fire, because most programs sleep for one of
-//! a few lengths. So they are in a few *runs*, each a queue in order; those that fit no run are in
+//! a few lengths. So they are in a few *runs*, each a queue in order; timers that fit no run are in
 //! a 4-ary *heap*. An entry is two words; its action is in a slab, at an index that the entry holds
 //! together with a generation.
 //!
 //! Cancelling frees the timer's place in the slab at once and leaves the entry, whose generation is
 //! then out of date. Such dead entries are removed when they come to the front, or outnumber the
-//! live ones.
+//! live entries.
 //!
 //! # Invariants
 //!
@@ -159,7 +159,7 @@ impl Timers {
     /// Removes all timers when the runtime stops, and calls [`Call::outlive`] for each
     /// [`Action::Call`].
     pub(crate) fn retire(&self, now_ns: u64) {
-        self.take_back(|action| {
+        self.remove_all(|action| {
             if let Action::Call(call) = action {
                 call.outlive(now_ns);
             }
@@ -167,17 +167,17 @@ impl Timers {
     }
 
     pub(crate) fn clear(&self) {
-        self.take_back(drop);
+        self.remove_all(drop);
     }
 
-    fn take_back(&self, each: impl Fn(Action)) {
+    fn remove_all(&self, each: impl Fn(Action)) {
         let actions = {
             let mut queue = self.queue.lock();
             self.next.store(NEVER, Ordering::Release);
             queue.clear()
         };
-        // After the unlock: destructors of the program run here. If one panics, the others still
-        // run.
+        // After the unlock: destructors of the program run here. If a destructor panics, the others
+        // still run.
         for action in actions {
             without_panic(|| each(action));
         }
@@ -185,7 +185,7 @@ impl Timers {
 
     /// Calls `f` under the lock if no timer is armed. Does nothing if another thread holds the
     /// lock.
-    pub(crate) fn if_none(&self, f: impl FnOnce()) {
+    pub(crate) fn call_if_unarmed(&self, f: impl FnOnce()) {
         // Does not wait for the lock, because the caller may hold a lock that other threads wait
         // for.
         if let Some(queue) = self.queue.try_lock()

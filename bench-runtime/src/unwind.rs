@@ -115,7 +115,8 @@ impl Unwinder {
     }
 }
 
-/// The innermost first, without the call of this function.
+/// The addresses of the calls on the caller's stack, the innermost first, without the call of this
+/// function.
 #[inline(never)]
 pub(crate) fn own_calls() -> Vec<u64> {
     let mut calls = Vec::with_capacity(MOST_OWN_FRAMES);
@@ -140,7 +141,8 @@ pub(crate) fn own_calls() -> Vec<u64> {
 pub(crate) struct Symbols(HashMap<u64, Vec<Frame>>);
 
 impl Symbols {
-    /// The innermost first; more than one a call if functions were inlined.
+    /// The frames of these calls, the innermost first; a call has several frames if functions were
+    /// inlined.
     pub(crate) fn at(&mut self, calls: &[u64]) -> Vec<&Frame> {
         for &call in calls {
             self.0.entry(call).or_insert_with(|| look_up(call));

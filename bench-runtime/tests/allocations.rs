@@ -15,13 +15,13 @@ use start::Start;
 
 struct Counting;
 
-static CALLS: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
 
 // SAFETY: passes everything on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
         LIVE_BYTES.fetch_add(layout.size() as isize, Ordering::Relaxed);
         // SAFETY: by the caller's promise.
         unsafe { System.alloc(layout) }
@@ -43,12 +43,13 @@ fn alone() -> MutexGuard<'static, ()> {
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes the fewest of some runs, because the test harness may allocate at the same time.
-fn calls(mut f: impl FnMut()) -> usize {
+/// The number of allocations of `f`: the least of five runs, because the test harness may allocate
+/// at the same time.
+fn count_allocations(mut f: impl FnMut()) -> usize {
     let mut run = || {
-        let before = CALLS.load(Ordering::Relaxed);
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
         f();
-        CALLS.load(Ordering::Relaxed) - before
+        ALLOCATIONS.load(Ordering::Relaxed) - before
     };
     (0..5).map(|_| run()).min().unwrap_or(0)
 }
@@ -83,7 +84,7 @@ fn channel_operations_do_not_allocate() {
                 assert!(rx.recv_timeout(Duration::ZERO).is_err());
             };
             (0..1_000).for_each(round);
-            assert_eq!(calls(|| (0..1_000).for_each(round)), 0);
+            assert_eq!(count_allocations(|| (0..1_000).for_each(round)), 0);
         });
     }
 }
@@ -91,7 +92,7 @@ fn channel_operations_do_not_allocate() {
 #[test]
 fn a_channel_is_one_allocation() {
     let _alone = alone();
-    assert_eq!(calls(|| drop(chan::<[u64; 4]>(100))), 1);
+    assert_eq!(count_allocations(|| drop(chan::<[u64; 4]>(100))), 1);
 }
 
 #[test]
@@ -127,9 +128,9 @@ fn a_select_of_up_to_eight_cases_does_not_allocate_and_a_longer_one_once() {
             }
         };
         (0..100).for_each(two);
-        assert_eq!(calls(|| (0..100).for_each(two)), 0);
-        assert_eq!(calls(|| (0..100).for_each(eight)), 0);
-        assert_eq!(calls(|| (0..100).for_each(nine)), 100);
+        assert_eq!(count_allocations(|| (0..100).for_each(two)), 0);
+        assert_eq!(count_allocations(|| (0..100).for_each(eight)), 0);
+        assert_eq!(count_allocations(|| (0..100).for_each(nine)), 100);
     });
 }
 
@@ -139,7 +140,7 @@ fn a_run_time_select_of_up_to_eight_cases_does_not_allocate() {
     let (tx, rx) = chan(1);
     let (_keep, never) = chan::<usize>(0);
     let allocations = |cases: usize| {
-        calls(|| {
+        count_allocations(|| {
             let slot = Slot::empty();
             let mut select = Select::with_capacity(cases);
             (1..cases).for_each(|_| {
@@ -216,7 +217,7 @@ fn waiting_for_a_primitive_does_not_allocate() {
             assert!(value < 6_000);
         };
         (0..1_000).for_each(round);
-        assert_eq!(calls(|| (0..1_000).for_each(round)), 0);
+        assert_eq!(count_allocations(|| (0..1_000).for_each(round)), 0);
         group.wait();
         other.join().unwrap();
     });
@@ -228,7 +229,7 @@ fn sleeping_does_not_allocate() {
     on_one_processor(|| {
         let nap = || time::sleep(Duration::from_micros(10));
         nap();
-        assert_eq!(calls(|| (0..100).for_each(|_| nap())), 0);
+        assert_eq!(count_allocations(|| (0..100).for_each(|_| nap())), 0);
     });
 }
 
@@ -254,6 +255,6 @@ fn socket_operations_do_not_allocate_also_where_they_wait() {
         };
         // The first wait of each end adds its descriptor to the poller.
         round();
-        assert_eq!(calls(|| (0..100).for_each(|_| round())), 0);
+        assert_eq!(count_allocations(|| (0..100).for_each(|_| round())), 0);
     });
 }

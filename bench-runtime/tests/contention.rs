@@ -18,13 +18,14 @@ use bench_runtime::{
 use child::{in_child, must_end};
 use start::Start;
 
-/// The length of the work. The wait for its end begins `LATER` after its start.
+/// How long a goroutine holds a lock. The wait for the lock begins `LATER` after the hold.
 const TAKES: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_millis(1);
 const WAITED: Duration = Duration::from_millis(999);
 
-/// The number of stacks with a call of this function, of their waits, and the waits' total time.
-fn of(profile: &ContentionProfile, function: &str) -> (usize, u64, Duration) {
+/// The number of stacks that call this function, the number of their waits, and the waits' total
+/// time.
+fn waits_of(profile: &ContentionProfile, function: &str) -> (usize, u64, Duration) {
     let is_it = |frame: &Frame| frame.function.rsplit("::").next() == Some(function);
     let has = |stack: &&ContendedStack| stack.frames.iter().any(is_it);
     let found: Vec<_> = profile.stacks.iter().filter(has).collect();
@@ -69,7 +70,7 @@ fn contend() {
     });
 }
 
-fn turn(on: bool) {
+fn set_profiles(on: bool) {
     set_block_profile_rate(Duration::from_nanos(on.into()));
     set_mutex_profile_fraction(on.into());
 }
@@ -82,11 +83,11 @@ fn profiles_are_empty_unless_they_are_enabled() {
             contend();
             assert_eq!(block_profile(), ContentionProfile::default());
             assert_eq!(mutex_profile(), ContentionProfile::default());
-            turn(true);
+            set_profiles(true);
             contend();
             let profiles = (block_profile(), mutex_profile());
             assert!(!profiles.0.stacks.is_empty() && !profiles.1.stacks.is_empty());
-            turn(false);
+            set_profiles(false);
             contend();
             assert_eq!((block_profile(), mutex_profile()), profiles);
         },
@@ -98,15 +99,15 @@ fn waiter_and_unlocker_of_a_mutex_are_named_with_the_time() {
     must_end(in_child(
         "waiter_and_unlocker_of_a_mutex_are_named_with_the_time",
         || {
-            turn(true);
+            set_profiles(true);
             contend();
             contend();
             let (blocked, locks) = (block_profile(), mutex_profile());
             let twice = (1, 2, 2 * WAITED);
-            assert_eq!(of(&blocked, "wait_for_the_mutex"), twice, "{blocked}");
-            assert_eq!(of(&blocked, "hold_the_mutex"), NONE, "{blocked}");
-            assert_eq!(of(&locks, "hold_the_mutex"), twice, "{locks}");
-            assert_eq!(of(&locks, "wait_for_the_mutex"), NONE, "{locks}");
+            assert_eq!(waits_of(&blocked, "wait_for_the_mutex"), twice, "{blocked}");
+            assert_eq!(waits_of(&blocked, "hold_the_mutex"), NONE, "{blocked}");
+            assert_eq!(waits_of(&locks, "hold_the_mutex"), twice, "{locks}");
+            assert_eq!(waits_of(&locks, "wait_for_the_mutex"), NONE, "{locks}");
             assert_eq!(locks.stacks.len(), 1, "{locks}");
             let text = locks.to_string();
             assert!(text.starts_with("2 contentions, 1.998s:\n"), "{text}");
@@ -144,7 +145,11 @@ fn one_unlock_ends_the_waits_of_all_readers() {
             all.into_iter().for_each(|one| one.join().unwrap());
         });
         let locks = mutex_profile();
-        assert_eq!(of(&locks, "write_for_long"), (1, 1, 3 * WAITED), "{locks}");
+        assert_eq!(
+            waits_of(&locks, "write_for_long"),
+            (1, 1, 3 * WAITED),
+            "{locks}"
+        );
     }));
 }
 
@@ -233,19 +238,19 @@ fn every_kind_of_wait_counts_but_sleep() {
             "waits_for_a_signal",
         ] {
             assert_eq!(
-                of(&blocked, function),
+                waits_of(&blocked, function),
                 (1, 1, WAITED),
                 "{function}: {blocked}"
             );
         }
-        assert_eq!(of(&blocked, "sleeps"), NONE, "{blocked}");
+        assert_eq!(waits_of(&blocked, "sleeps"), NONE, "{blocked}");
     }));
 }
 
 #[test]
 fn pprof_of_go_opens_both_profiles() {
     must_end(in_child("pprof_of_go_opens_both_profiles", || {
-        turn(true);
+        set_profiles(true);
         contend();
         for (profile, function) in [
             (block_profile(), "wait_for_the_mutex"),

@@ -38,7 +38,7 @@ fn use_bytes(bytes: usize) -> usize {
     }
 }
 
-/// In the parent: the child must have aborted, and printed all of this.
+/// In the parent: the child must have aborted, and its stderr must contain all `parts`.
 fn must_abort(end: Option<(Option<i32>, String)>, parts: &[&str]) {
     let Some((signal, stderr)) = end else { return };
     assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");

@@ -14,8 +14,8 @@ use child::{in_child, must_end};
 const MIB: usize = 1 << 20;
 /// More goroutines than can have deep stacks.
 const MANY: usize = 12_000;
-/// With the first goroutine, as many as can have deep stacks.
-const FEW: usize = 9_999;
+/// With the main goroutine, as many goroutines as can have deep stacks.
+const ALL_DEEP: usize = 9_999;
 
 #[track_caller]
 fn must_overflow(end: Option<(Option<i32>, String)>, limit: &str) {
@@ -76,8 +76,8 @@ impl Crowd {
                     let mine: [usize; 64] = black_box(std::array::from_fn(|i| index * 64 + i));
                     let is_deep = stack_usage().unwrap().limit_bytes > 8 * MIB;
                     starts.send((index, is_deep)).unwrap();
-                    for deed in waits {
-                        says.send(catch_unwind(deed).is_ok()).unwrap();
+                    for job in waits {
+                        says.send(catch_unwind(job).is_ok()).unwrap();
                     }
                     let is_mine = |(i, &value): (usize, &usize)| value == index * 64 + i;
                     mine.iter().enumerate().all(is_mine)
@@ -100,8 +100,8 @@ impl Crowd {
         }
     }
 
-    fn order(&self, index: usize, deed: fn()) {
-        self.orders[index].send(deed).unwrap();
+    fn order(&self, index: usize, job: fn()) {
+        self.orders[index].send(job).unwrap();
         assert!(self.done.recv().unwrap());
     }
 
@@ -117,9 +117,18 @@ fn any_of_ten_thousand_recurses_8_mib_deep_and_harms_no_other() {
     let test = "any_of_ten_thousand_recurses_8_mib_deep_and_harms_no_other";
     must_end(in_child(test, || {
         in_both_modes(|| {
-            let crowd = Crowd::new(FEW);
+            let crowd = Crowd::new(ALL_DEEP);
             assert_eq!(crowd.shallow, []);
-            for index in [0, 1, 2, 77, FEW / 2, FEW / 2 + 1, FEW - 2, FEW - 1] {
+            for index in [
+                0,
+                1,
+                2,
+                77,
+                ALL_DEEP / 2,
+                ALL_DEEP / 2 + 1,
+                ALL_DEEP - 2,
+                ALL_DEEP - 1,
+            ] {
                 crowd.order(index, || use_bytes(8 * MIB));
             }
             use_bytes(8 * MIB);
@@ -150,13 +159,16 @@ fn of_too_many_the_last_have_shallow_stacks_and_later_ones_deep_ones_again() {
         in_both_modes(|| {
             let crowd = Crowd::new(MANY);
             let deep = crowd.deep.len();
-            assert!((FEW..FEW + 1_000).contains(&deep), "{deep} of {MANY}");
+            assert!(
+                (ALL_DEEP..ALL_DEEP + 1_000).contains(&deep),
+                "{deep} of {MANY}"
+            );
             crowd.order(crowd.shallow[7], || {
                 assert_eq!(stack_usage().unwrap().limit_bytes, 192 << 10);
                 use_bytes(160 << 10);
             });
             crowd.end();
-            let crowd = Crowd::new(FEW);
+            let crowd = Crowd::new(ALL_DEEP);
             assert_eq!(crowd.shallow, []);
             crowd.end();
         });

@@ -1,8 +1,8 @@
 //! Counts the instructions of operations of goroutines, and compares the counts with budgets.
 //!
 //! Unlike times, counts hardly differ from run to run, even on a busy host. Each operation runs in
-//! two children under `valgrind --tool=callgrind`, on one P: [`TIMES`] times in the one, twice as
-//! often in the other. The difference of the counts, divided by `TIMES`, is the cost.
+//! two children under `valgrind --tool=callgrind`, on one P: [`TIMES`] times in the first, twice as
+//! often in the second. The difference of the counts, divided by `TIMES`, is the cost.
 //!
 //! A second table has operations that must not cost more with more Ps. Each is counted at
 //! GOMAXPROCS 1 to 64, while the other threads sleep. The instructions of sysmon are left out,

@@ -94,8 +94,8 @@ fn handle_joined_after_the_end_gets_its_result_and_leaves_no_memory() {
 fn call_after_the_end_of_its_runtime_runs_on_a_thread() {
     let calls = Arc::new(AtomicUsize::new(0));
     for n in 0..50 {
-        let ended = runtime(n % 2 == 1);
-        let late = ended.run({
+        let first = runtime(n % 2 == 1);
+        let late = first.run({
             let calls = calls.clone();
             move || {
                 after_func(Duration::from_secs(3_600), move || {
@@ -104,7 +104,7 @@ fn call_after_the_end_of_its_runtime_runs_on_a_thread() {
                 })
             }
         });
-        drop(ended);
+        drop(first);
         // This is a plain thread, so the timers of plain threads are used.
         late.reset(Duration::ZERO);
         let other = runtime(n % 2 == 0);
@@ -121,18 +121,18 @@ fn call_after_the_end_of_its_runtime_runs_on_a_thread() {
 }
 
 #[test]
-fn goroutine_that_never_ended_keeps_what_it_needs() {
+fn unfinished_goroutine_can_be_readied_and_joined_after_its_runtime() {
     for n in 0..20 {
-        let ended = runtime(n % 2 == 1);
+        let first = runtime(n % 2 == 1);
         let (tx, rx) = chan::<u8>(0);
-        let waits = ended.spawn({
+        let waits = first.spawn({
             let rx = rx.clone();
             move || rx.recv()
         });
-        while !ended.goroutines().iter().any(|g| g.state == "chan receive") {
+        while !first.goroutines().iter().any(|g| g.state == "chan receive") {
             std::thread::yield_now();
         }
-        let left = ended.shutdown().unfinished_count;
+        let left = first.shutdown().unfinished_count;
         let other = runtime(n % 2 == 0);
         // Readying a goroutine of a runtime that has ended has no effect.
         tx.close();

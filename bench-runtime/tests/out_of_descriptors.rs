@@ -34,7 +34,7 @@ fn connected(socket: OwnedFd, to: SocketAddr) -> TcpStream {
     stream
 }
 
-fn is_served(stream: &mut TcpStream) {
+fn assert_served(stream: &mut TcpStream) {
     stream.write_all(b"?").expect("it is open");
     let mut byte = [0];
     stream.read_exact(&mut byte).expect("the server answers");
@@ -76,7 +76,7 @@ fn loop_survives(builder: Builder) {
     // A process opens some descriptors only once, so a first connection is served here. It stays
     // open, because its close would free a descriptor of the server.
     let mut first = connected(unconnected(), address);
-    is_served(&mut first);
+    assert_served(&mut first);
 
     let (early, late) = (unconnected(), unconnected());
     let mut held = Vec::new();
@@ -99,9 +99,9 @@ fn loop_survives(builder: Builder) {
     );
 
     drop(held);
-    is_served(&mut early);
-    is_served(&mut connected(late, address));
-    is_served(&mut first);
+    assert_served(&mut early);
+    assert_served(&mut connected(late, address));
+    assert_served(&mut first);
     assert_eq!(accepted.load(Ordering::Relaxed), 3);
 }
 

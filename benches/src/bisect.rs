@@ -81,10 +81,10 @@ pub(crate) struct Search<'a> {
 impl Search<'_> {
     pub(crate) fn between(&self, good: &str, bad: &str) -> anyhow::Result<Found> {
         let [good, bad] = [self.commits.find(good)?, self.commits.find(bad)?];
-        let is_ancestor = ["merge-base", "--is-ancestor", &good, &bad];
-        let lines_up = self.commits.git(is_ancestor).is_ok();
+        let ancestor_query = ["merge-base", "--is-ancestor", &good, &bad];
+        let good_is_ancestor = self.commits.git(ancestor_query).is_ok();
         ensure!(
-            lines_up && good != bad,
+            good_is_ancestor && good != bad,
             "{good} is no ancestor of {bad}: name the older commit first"
         );
         let base = self.commits.program(&good)?;
@@ -116,8 +116,8 @@ impl Search<'_> {
         if !matches!(row.verdict, Verdict::Faster | Verdict::Slower) {
             return Ok(found);
         }
-        let mut said = self.commits.git(["bisect", "start", &bad, &good])?;
-        while !said.contains("is the first bad commit") {
+        let mut git_output = self.commits.git(["bisect", "start", &bad, &good])?;
+        while !git_output.contains("is the first bad commit") {
             let commit = self.commits.git(["rev-parse", "HEAD"])?;
             let measured = match self.commits.program(&commit) {
                 Ok(program) => {
@@ -126,7 +126,7 @@ impl Search<'_> {
                 }
                 Err(CommitError::Build { message, .. }) => Measured {
                     problem: Some(format!("it does not build: {message}")),
-                    ..self.named(&commit)?
+                    ..self.unmeasured(&commit)?
                 },
                 Err(error) => return Err(error.into()),
             };
@@ -137,15 +137,15 @@ impl Search<'_> {
             };
             say(format!("{word}: {} {}", measured.commit, measured.subject));
             found.measured.push(measured);
-            said = match self.commits.git(["bisect", word, &commit]) {
-                Ok(said) => said,
+            git_output = match self.commits.git(["bisect", word, &commit]) {
+                Ok(git_output) => git_output,
                 // Git's exit status is 2 if only skipped commits are left.
                 Err(CommitError::Git { message, .. }) if message.contains("only 'skip'ped") => {
                     message
                 }
                 Err(error) => return Err(error.into()),
             };
-            if said.contains("only 'skip'ped") {
+            if git_output.contains("only 'skip'ped") {
                 break;
             }
         }
@@ -156,9 +156,9 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// The search measures each commit once, and watches the case with the largest change, which
-    /// may be due to chance. So the suspect is measured again.
-    fn confirm(&self, commit: &str, like: &ChangeRow) -> anyhow::Result<Confirmation> {
+    /// The search watches the case with the largest change, which may be due to chance. So the
+    /// suspect is measured again.
+    fn confirm(&self, commit: &str, step: &ChangeRow) -> anyhow::Result<Confirmation> {
         let parent = self.commits.git(["rev-parse", &format!("{commit}^")])?;
         say(format!("measuring {commit} again, against its parent"));
         let programs = self.commits.program(&parent).and_then(|base| {
@@ -166,7 +166,7 @@ impl Search<'_> {
             Ok((base, program))
         });
         let (measured, row) = match programs {
-            Ok((base, program)) => self.measure("again", commit, &base, &program, Some(like))?,
+            Ok((base, program)) => self.measure("again", commit, &base, &program, Some(step))?,
             Err(CommitError::Build {
                 commit: which,
                 message,
@@ -174,7 +174,7 @@ impl Search<'_> {
                 let problem = Some(format!("{which} does not build: {message}"));
                 let measured = Measured {
                     problem,
-                    ..self.named(commit)?
+                    ..self.unmeasured(commit)?
                 };
                 (measured, None)
             }
@@ -184,7 +184,7 @@ impl Search<'_> {
             parent,
             outcome: match measured.verdict {
                 None | Some(Verdict::CannotTell) => Certainty::Open,
-                Some(verdict) if verdict == like.verdict => Certainty::Confirmed,
+                Some(verdict) if verdict == step.verdict => Certainty::Confirmed,
                 Some(_) => Certainty::Contradicted,
             },
             measured,
@@ -210,7 +210,7 @@ impl Search<'_> {
             .collect())
     }
 
-    fn named(&self, commit: &str) -> anyhow::Result<Measured> {
+    fn unmeasured(&self, commit: &str) -> anyhow::Result<Measured> {
         Ok(Measured {
             commit: commit.to_owned(),
             subject: self.commits.git(["log", "-1", "--format=%s", commit])?,
@@ -221,7 +221,7 @@ impl Search<'_> {
     }
 
     /// Measures a commit against `base`, and again for longer if the result is too noisy. Watches
-    /// the row `like`, or in the first run the row with the largest change, of the decided rows if
+    /// the row `step`, or in the first run the row with the largest change, of the decided rows if
     /// there are any. The names of the runs' folders begin with `label`.
     fn measure(
         &self,
@@ -229,9 +229,9 @@ impl Search<'_> {
         commit: &str,
         base: &Path,
         program: &Path,
-        like: Option<&ChangeRow>,
+        step: Option<&ChangeRow>,
     ) -> anyhow::Result<(Measured, Option<ChangeRow>)> {
-        let mut measured = self.named(commit)?;
+        let mut measured = self.unmeasured(commit)?;
         let mut found = None;
         for attempt in 0..TRIES {
             let folder = self
@@ -244,7 +244,7 @@ impl Search<'_> {
             let is_watched = |row: &&ChangeRow| {
                 (row.workload == self.watched.workload && row.lane == self.watched.lane)
                     && row.is_main()
-                    && like.is_none_or(|like| like.case == row.case)
+                    && step.is_none_or(|step| step.case == row.case)
             };
             let size = |row: &&ChangeRow| {
                 let is_decided = matches!(row.verdict, Verdict::Faster | Verdict::Slower);

@@ -31,7 +31,7 @@ pub(crate) enum CommitError {
     Host { what: String, error: io::Error },
 }
 
-fn host(what: String) -> impl FnOnce(io::Error) -> CommitError {
+fn host_error(what: String) -> impl FnOnce(io::Error) -> CommitError {
     |error| CommitError::Host { what, error }
 }
 
@@ -57,7 +57,8 @@ impl Recipe {
     pub(crate) fn with_release(library: &str, release: &str) -> Self {
         let own = Self::default();
         let ask = format!(r#"s/^({library} = (\{{ version = )?")[^"]*/\1={release}/"#);
-        // A locked dependent may require a newer release. Then cargo chooses another dependent.
+        // The locked version of a dependent may require a newer release. Then cargo chooses other
+        // versions of the dependents.
         let resolve = "cargo metadata --quiet --format-version 1 >/dev/null 2>&1";
         let dependents = dependents(library);
         Self {
@@ -69,7 +70,7 @@ impl Recipe {
         }
     }
 
-    fn kept(&self, commit: &str) -> String {
+    fn kept_folder(&self, commit: &str) -> String {
         if *self == Self::default() {
             return commit.to_owned();
         }
@@ -100,11 +101,13 @@ impl Commits {
         let top = git(repository, ["rev-parse", "--show-toplevel"])?;
         let repository = PathBuf::from(top);
         let folder = repository.join(FOLDER);
-        std::fs::create_dir_all(&folder)
-            .map_err(host(format!("making the folder {}", folder.display())))?;
+        std::fs::create_dir_all(&folder).map_err(host_error(format!(
+            "making the folder {}",
+            folder.display()
+        )))?;
         let lock = folder.join("lock");
-        let claim =
-            File::create(&lock).map_err(host(format!("making the file {}", lock.display())))?;
+        let claim = File::create(&lock)
+            .map_err(host_error(format!("making the file {}", lock.display())))?;
         // If the file system has no locks, nothing is locked, as for a result file.
         if let Err(TryLockError::WouldBlock) = claim.try_lock() {
             return Err(CommitError::Busy(folder));
@@ -114,7 +117,7 @@ impl Commits {
             recipe,
             _claim: claim,
         };
-        // A process that a signal ended has left its worktree.
+        // A process that was killed may have left its worktree.
         commits.remove_tree();
         let tree = commits.tree();
         let add = ["worktree", "add", "--quiet", "--force", "--detach"].map(OsStr::new);
@@ -152,9 +155,9 @@ impl Commits {
     /// The lane program of `commit`, a full hash; the one with mimalloc is in the same folder.
     /// Blocks the thread for the build the first time.
     pub(crate) fn program(&self, commit: &str) -> Result<PathBuf, CommitError> {
-        let kept = self.folder().join(self.recipe.kept(commit));
+        let kept_folder = self.folder().join(self.recipe.kept_folder(commit));
         let name = self.recipe.program.file_name().unwrap_or_default();
-        let program = kept.join(name);
+        let program = kept_folder.join(name);
         if program.is_file() {
             return Ok(program);
         }
@@ -162,10 +165,10 @@ impl Commits {
         self.clean()?;
         let roots = [self.tree(), self.folder().join("build")];
         let built = roots.map(|root| root.join(&self.recipe.program));
-        // The builds of all commits share a folder. What an earlier one has left there is not taken
-        // for a program of this commit.
+        // The builds of all commits share a folder. Programs of earlier builds are removed, so none
+        // of them is taken for a program of this commit.
         for path in built.iter().flat_map(|path| [path.clone(), twin_of(path)]) {
-            remove_if_there(&path).map_err(host(format!("removing {}", path.display())))?;
+            remove_if_there(&path).map_err(host_error(format!("removing {}", path.display())))?;
         }
         say(format!("building {commit}: {}", self.recipe.build));
         let output = Command::new("sh")
@@ -175,7 +178,7 @@ impl Commits {
             .env("CARGO_TARGET_DIR", self.folder().join("build/target"))
             .stdin(Stdio::null())
             .output()
-            .map_err(host("starting sh".to_owned()))?;
+            .map_err(host_error("starting sh".to_owned()))?;
         let failed = |message: String| CommitError::Build {
             commit: commit.to_owned(),
             message,
@@ -187,7 +190,7 @@ impl Commits {
             .iter()
             .find(|path| path.is_file())
             .ok_or_else(|| failed(format!("it leaves no {}", self.recipe.program.display())))?;
-        keep(built, &kept).map_err(host(format!("copying {}", built.display())))?;
+        keep(built, &kept_folder).map_err(host_error(format!("copying {}", built.display())))?;
         self.clean()?;
         Ok(program)
     }
@@ -219,15 +222,18 @@ impl Drop for Commits {
 
 /// Copies a lane program and the one with mimalloc.
 fn keep(built: &Path, folder: &Path) -> io::Result<()> {
-    let half = folder.with_extension("half");
-    std::fs::create_dir_all(&half)?;
+    let partial = folder.with_extension("half");
+    std::fs::create_dir_all(&partial)?;
     for program in [built, &twin_of(built)]
         .into_iter()
         .filter(|path| path.is_file())
     {
-        std::fs::copy(program, half.join(program.file_name().unwrap_or_default()))?;
+        std::fs::copy(
+            program,
+            partial.join(program.file_name().unwrap_or_default()),
+        )?;
     }
-    std::fs::rename(half, folder)
+    std::fs::rename(partial, folder)
 }
 
 /// The lane program with mimalloc beside this one.
@@ -264,7 +270,7 @@ fn git(
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()
-        .map_err(host("starting git".to_owned()))?;
+        .map_err(host_error("starting git".to_owned()))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
         return Ok(text(&output.stdout));
@@ -375,11 +381,11 @@ mod tests {
     #[test]
     fn two_recipes_of_a_commit_are_kept_apart() {
         let [own, other] = [Recipe::default(), Recipe::with_release("tokio", "1.2")];
-        assert_eq!(own.kept("abc"), "abc");
-        assert_ne!(other.kept("abc"), "abc");
+        assert_eq!(own.kept_folder("abc"), "abc");
+        assert_ne!(other.kept_folder("abc"), "abc");
         assert_ne!(
-            other.kept("abc"),
-            Recipe::with_release("smol", "1.2").kept("abc")
+            other.kept_folder("abc"),
+            Recipe::with_release("smol", "1.2").kept_folder("abc")
         );
     }
 }

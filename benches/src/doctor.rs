@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_well_kept_host_has_nothing_to_do() {
+    fn host_without_problems_gets_no_advice() {
         let facts = facts(&[
             ("governor", json!("performance")),
             ("turbo", json!(false)),

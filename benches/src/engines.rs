@@ -77,7 +77,7 @@ impl Engines {
                 name = format!("{plain}@{}", short(commit));
             }
             let command = toolbox.command_of_base(&entry, &built.program);
-            (command, format!("version {version}: {}", built.what))
+            (command, format!("version {version}: {}", built.origin))
         };
         Ok(StudyLane {
             name,
@@ -117,7 +117,7 @@ impl Engines {
         let file = self.folder.join(meant);
         if file.is_file() {
             return Ok(Built {
-                what: file.display().to_string(),
+                origin: file.display().to_string(),
                 program: file,
                 commit: None,
             });
@@ -144,12 +144,12 @@ impl Engines {
         Ok(match library {
             Some(library) => Built {
                 program,
-                what: format!("{library} {meant} in the sources of {}", short(&commit)),
+                origin: format!("{library} {meant} in the sources of {}", short(&commit)),
                 commit: None,
             },
             None => Built {
                 program,
-                what: format!("the commit {}", short(&commit)),
+                origin: format!("the commit {}", short(&commit)),
                 commit: Some(commit),
             },
         })
@@ -159,7 +159,7 @@ impl Engines {
 struct Built {
     program: PathBuf,
     /// Where it comes from, in words.
-    what: String,
+    origin: String,
     commit: Option<String>,
 }
 

@@ -46,8 +46,7 @@ pub fn is_built_by_cargo() -> bool {
     env::var_os(VARIABLE).is_none() && env::var_os("CARGO").is_some()
 }
 
-/// The lane program's path. May build it: blocks the thread for as long, with cargo's messages on
-/// stderr.
+/// The lane program's path. May build the program, which blocks the thread.
 ///
 /// # Errors
 ///

@@ -15,8 +15,8 @@ pub(crate) fn say(text: impl Display) {
 }
 
 /// Stdout for the output of a command. Its errors are [`ToStdout`].
-pub(crate) fn stdout() -> Answer<StdoutLock<'static>> {
-    Answer(io::stdout().lock())
+pub(crate) fn stdout() -> VisibleWriter<StdoutLock<'static>> {
+    VisibleWriter(io::stdout().lock())
 }
 
 /// Prints `text` after `timeout`, unless the returned value is dropped first.
@@ -35,12 +35,12 @@ pub(crate) fn say_after(timeout: Duration, text: String) -> Sender<()> {
 /// Writes each control character as JSON does, such as `\u001b`, except line ends and tabs. Marks
 /// that change the direction of writing are control characters too.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_steering) {
+    if !text.chars().any(needs_escape) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for one in text.chars() {
-        if is_steering(one) {
+        if needs_escape(one) {
             shown.push_str(&format!("\\u{:04x}", u32::from(one)));
         } else {
             shown.push(one);
@@ -49,15 +49,15 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-fn is_steering(one: char) -> bool {
+fn needs_escape(one: char) -> bool {
     let is_direction = matches!(one, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     is_direction || (one.is_control() && !matches!(one, '\n' | '\t'))
 }
 
 #[derive(Debug)]
-pub(crate) struct Answer<W>(W);
+pub(crate) struct VisibleWriter<W>(W);
 
-impl<W: Write> Write for Answer<W> {
+impl<W: Write> Write for VisibleWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
         let written = self.0.write_all(visible(&text).as_bytes());
@@ -108,7 +108,7 @@ mod tests {
         let text = "a\u{9b}b\u{1b}c";
         let json = serde_json::to_string(text).unwrap();
         let mut written = Vec::new();
-        write!(Answer(&mut written), "{json}").unwrap();
+        write!(VisibleWriter(&mut written), "{json}").unwrap();
         assert!(!written.contains(&0x9b) && !written.contains(&0x1b));
         assert_eq!(serde_json::from_slice::<String>(&written).unwrap(), text);
     }

@@ -156,7 +156,7 @@ fn commits_beside_one_that_does_not_build_are_all_named() {
 }
 
 #[test]
-fn commits_that_do_not_differ_and_wrong_words_are_refused() {
+fn commits_that_do_not_differ_and_wrong_arguments_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let commits = repository(folder.path(), &lane(folder.path()), &[Some(0), Some(0)]);
     let output = bisect(folder.path(), [&commits[0], &commits[1]], &[]);
@@ -283,7 +283,7 @@ fn history_of_the_collection_is_printed_and_drawn() {
 }
 
 #[test]
-fn history_of_one_run_is_printed_and_names_that_are_not_there_are_refused() {
+fn history_of_one_run_is_printed_and_unknown_names_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let hardware = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/hardware");
     let kept = &reports::store::Files::below(&hardware).unwrap().found[0];

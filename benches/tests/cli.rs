@@ -84,7 +84,7 @@ fn limit_below_the_delay_of_the_backend_is_refused() {
 }
 
 #[test]
-fn list_says_what_runs_and_why_the_rest_does_not() {
+fn list_shows_which_workloads_run_and_why_others_do_not() {
     let output = said(&["list", "--workload", "spawn", "--format", "json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -172,7 +172,7 @@ fn a_smoke_run_of_real_lanes_leaves_a_run_and_ends_with_the_reports_path() {
 }
 
 #[test]
-fn a_name_that_is_not_there_gets_a_hint_and_status_2() {
+fn unknown_name_gets_a_hint_and_status_2() {
     let output = said(&["run", "--lane", "gorutine"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(
@@ -427,7 +427,7 @@ fn compare_sets_runs_side_by_side_and_writes_a_page() {
 }
 
 #[test]
-fn the_gate_refuses_quick_runs_and_files_that_are_none() {
+fn gate_refuses_quick_runs_and_files_that_are_no_runs() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
     let folder = dir.path().join("quick");
@@ -460,11 +460,11 @@ fn shards_merge_into_the_whole_run_in_any_order_and_again() {
         assert!(output.status.success(), "{}", stderr(&output));
         std::fs::read_to_string(dir.path().join(out).join("run.jsonl")).unwrap()
     };
-    let forth = merged(&[path("1"), path("2")], "forth");
-    let back = merged(&[path("2"), path("1"), path("2")], "back");
-    assert_eq!(forth, back);
+    let in_order = merged(&[path("1"), path("2")], "forth");
+    let reversed = merged(&[path("2"), path("1"), path("2")], "back");
+    assert_eq!(in_order, reversed);
     let again = merged(&[path("forth"), path("1")], "again");
-    assert_eq!(forth, again);
+    assert_eq!(in_order, again);
     let shards = ["1", "2"]
         .map(|part| std::fs::read_to_string(dir.path().join(part).join("run.jsonl")).unwrap());
     for workload in ["spawn.one", "switch.pingpong"] {
@@ -474,8 +474,8 @@ fn shards_merge_into_the_whole_run_in_any_order_and_again() {
                 .count()
         };
         let in_shards: usize = shards.iter().map(|text| groups(text)).sum();
-        assert_eq!(groups(&forth), in_shards);
-        // Five processes and their A/A pair, or more.
+        assert_eq!(groups(&in_order), in_shards);
+        // At least five processes, and those of their A/A pair.
         assert!(in_shards >= 10, "{in_shards}");
     }
 }
@@ -530,7 +530,7 @@ fn show_report_and_compare_agree_on_noise_disturbances_and_verdicts() {
 }
 
 #[test]
-fn doctor_that_is_piped_says_a_few_lines_and_fits_eighty_columns() {
+fn piped_doctor_prints_few_progress_lines_and_a_table_of_eighty_columns() {
     let output = threadbare()
         .args(["doctor", "--budget", "2"])
         .env("COLUMNS", "80")
@@ -573,9 +573,9 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     let machines = std::fs::read_dir(reports.join("hardware")).unwrap();
     let machine = machines.map(|entry| entry.unwrap().path()).min().unwrap();
     let runs = std::fs::read_dir(&machine).unwrap();
-    let there = runs.map(|entry| entry.unwrap().path()).min().unwrap();
+    let first_run = runs.map(|entry| entry.unwrap().path()).min().unwrap();
     // Keeping a run twice changes nothing.
-    let kept = said(&["keep", there.to_str().unwrap(), "--out", tree]);
+    let kept = said(&["keep", first_run.to_str().unwrap(), "--out", tree]);
     assert!(kept.status.success(), "{}", stderr(&kept));
     let written = stdout(&kept);
     let file = written.lines().next().unwrap();
@@ -593,13 +593,13 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     assert_eq!(stdout(&verified).lines().count(), 2);
     assert_eq!(verified.status.code(), Some(0));
 
-    let again = said(&["keep", there.to_str().unwrap(), "--out", tree]);
+    let again = said(&["keep", first_run.to_str().unwrap(), "--out", tree]);
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
     // A file with other samples stays, and the next run is kept.
     std::fs::write(file, "other").unwrap();
     let runs = std::fs::read_dir(&machine).unwrap();
     let next = runs.map(|entry| entry.unwrap().path()).max().unwrap();
-    let [first, second] = [&there, &next].map(|path| path.to_str().unwrap());
+    let [first, second] = [&first_run, &next].map(|path| path.to_str().unwrap());
     let kept = said(&["keep", first, second, "--out", tree]);
     assert_eq!(kept.status.code(), Some(2));
     let why = "is there already, with other samples";

@@ -18,7 +18,7 @@ use lane::Program;
 use postgres_server::Server;
 use program::{text, threadbare};
 
-fn said(arguments: &[&str]) -> Output {
+fn run_threadbare(arguments: &[&str]) -> Output {
     threadbare().args(arguments).output().unwrap()
 }
 
@@ -60,7 +60,7 @@ fn run_with_a_database_measures_lanes_with_its_client_and_hides_its_address() {
     let config = server.config();
     let arguments = ["run", "--smoke", "--service", &config, "--out", out];
     let lanes = ["--lane", "thread,tokio", "--budget", "300"];
-    let output = said(&[&arguments[..], &lanes].concat());
+    let output = run_threadbare(&[&arguments[..], &lanes].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let run = fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
     assert!(!run.contains(&config) && run.contains("\"--service\",\"ADDRESS\""));
@@ -134,10 +134,13 @@ fn lane_without_a_client_or_without_an_address_says_so() {
         let (mut program, _) = Program::start(&lane::command(lane).unwrap());
         match program.run(1, workload.id, &case, 1) {
             Response::Error {
-                kind: told,
+                kind: actual_kind,
                 message,
                 ..
-            } => assert!(told == kind && message.contains(says), "{lane}: {message}"),
+            } => assert!(
+                actual_kind == kind && message.contains(says),
+                "{lane}: {message}"
+            ),
             other => panic!("{lane}: {other:?}"),
         }
     }
@@ -158,7 +161,7 @@ fn wrong_address_absent_server_and_lane_without_a_client_are_reported_before_the
             "go has no client of PostgreSQL",
         ),
     ] {
-        let output = said(&["run", "--smoke", "--service", address, "--lane", lane]);
+        let output = run_threadbare(&["run", "--smoke", "--service", address, "--lane", lane]);
         let errors = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{errors}");
         assert!(errors.contains(says), "{errors}");

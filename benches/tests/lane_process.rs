@@ -108,7 +108,7 @@ fn a_lane_that_exits_tells_its_status() {
 }
 
 #[test]
-fn a_lane_that_hangs_is_killed_at_its_limit_with_all_that_it_forked() {
+fn lane_that_hangs_is_killed_at_its_limit_with_its_forked_children() {
     let dir = tempfile::tempdir().unwrap();
     let pids = dir.path().join("pid");
     let failure = failure_of(
@@ -209,7 +209,7 @@ fn a_sample_without_time_is_garbage() {
 }
 
 #[test]
-fn a_lane_that_refuses_a_sample_lives_on() {
+fn lane_that_refuses_a_sample_continues() {
     let script = format!(
         r#"{HELLO}; read a; echo '{{"type":"error","id":1,"kind":"limit","message":"EAGAIN at 9 threads"}}'; read b; {}; read quit"#,
         SAMPLE.replace(r#""id":1"#, r#""id":2"#)
@@ -255,7 +255,7 @@ fn another_version_of_the_protocol_is_refused() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_named() {
+fn missing_program_is_named() {
     let command = LaneCommand {
         program: "/nonexistent/lane".into(),
         ..LaneCommand::default()
@@ -306,7 +306,7 @@ fn a_lane_that_does_not_quit_times_out() {
 }
 
 #[test]
-fn a_lane_runs_on_the_cpus_it_is_given_in_a_group_of_its_own() {
+fn lane_runs_on_the_given_cpus_and_leads_its_process_group() {
     let cpu = Cpus::allowed().unwrap().numbers()[0];
     let one: Cpus = cpu.to_string().parse().unwrap();
     let script = format!(

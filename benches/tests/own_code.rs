@@ -42,7 +42,7 @@ fn run(with: &Path, out: &Path) -> Output {
     command.arg("--out").arg(out).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn all_text(output: &Output) -> String {
     format!("{}\n{}", text(&output.stdout), text(&output.stderr))
 }
 
@@ -50,10 +50,14 @@ fn said(output: &Output) -> String {
 fn own_code_runs_on_five_lanes_and_its_errors_are_reported() {
     let (crate_folder, out) = (folder("my-load"), folder("my-load-results"));
     let made = new(&crate_folder, &["--service"]);
-    assert!(made.status.success(), "{}", said(&made));
+    assert!(made.status.success(), "{}", all_text(&made));
     let again = new(&crate_folder, &[]);
-    assert_eq!(again.status.code(), Some(2), "{}", said(&again));
-    assert!(said(&again).contains("not empty"), "{}", said(&again));
+    assert_eq!(again.status.code(), Some(2), "{}", all_text(&again));
+    assert!(
+        all_text(&again).contains("not empty"),
+        "{}",
+        all_text(&again)
+    );
 
     // A kernel and a handler that panic, and a kernel whose answers differ.
     let lib = crate_folder.join("src/lib.rs");
@@ -92,7 +96,7 @@ fn trip(_: &mut [u8]) {
     let changed = original.replace("&[LOAD, ", "&[LOAD, PANICS, DIFFERS, TRIPS, ") + more;
     fs::write(&lib, changed).unwrap();
     let output = run(&crate_folder, &out);
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", all_text(&output));
     let result = reports::store::read(&out.join("run.jsonl")).unwrap();
     let failures = |workload: &str, lane: &str| {
         let all = result.failures.iter();
@@ -143,13 +147,21 @@ fn trip(_: &mut [u8]) {
 
     fs::write(&lib, original.replace("number / 2", "number / 0u8")).unwrap();
     let broken = run(&crate_folder, &folder("my-load-broken"));
-    assert_eq!(broken.status.code(), Some(2), "{}", said(&broken));
-    assert!(said(&broken).contains("error[E0"), "{}", said(&broken));
-    assert!(said(&broken).contains("src/lib.rs"), "{}", said(&broken));
+    assert_eq!(broken.status.code(), Some(2), "{}", all_text(&broken));
     assert!(
-        said(&broken).contains("cargo could not build"),
+        all_text(&broken).contains("error[E0"),
         "{}",
-        said(&broken)
+        all_text(&broken)
+    );
+    assert!(
+        all_text(&broken).contains("src/lib.rs"),
+        "{}",
+        all_text(&broken)
+    );
+    assert!(
+        all_text(&broken).contains("cargo could not build"),
+        "{}",
+        all_text(&broken)
     );
     assert!(!folder("my-load-broken").exists());
 }
@@ -158,8 +170,8 @@ fn trip(_: &mut [u8]) {
 fn wrong_names_folders_and_missing_tools_are_reported() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |output: Output, what: &str| {
-        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-        assert!(said(&output).contains(what), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(2), "{}", all_text(&output));
+        assert!(all_text(&output).contains(what), "{}", all_text(&output));
     };
     for name in ["My_load", "2load", "workloads"] {
         refused(new(&dir.path().join(name), &[]), "name");
@@ -176,7 +188,7 @@ fn wrong_names_folders_and_missing_tools_are_reported() {
     );
 
     let made = new(&dir.path().join("my-load"), &[]);
-    assert!(made.status.success(), "{}", said(&made));
+    assert!(made.status.success(), "{}", all_text(&made));
     let mut command = offline();
     command
         .args(["run", "--with"])

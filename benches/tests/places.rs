@@ -35,9 +35,9 @@ fn blocks(folder: &Path) -> usize {
     text.matches(r#""type":"block""#).count()
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(120);
-    while !is_so() {
+    while !condition() {
         assert!(Instant::now() < deadline, "{what} did not come");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -52,7 +52,7 @@ enum Phase {
     Starting,
     Calibrating,
     Measuring,
-    /// All is measured, and the report cannot be written yet.
+    /// All is measured, and the report waits for a reader of its file, which is a FIFO.
     Writing,
 }
 
@@ -90,8 +90,8 @@ fn run_with(signal: Signal, phase: Phase) -> (String, usize, bool) {
         Phase::Writing => is_ended(),
     });
     send(&child, signal);
-    let is_survived = matches!(signal, Signal::SIGPIPE | Signal::SIGXFSZ);
-    if phase == Phase::Measuring && is_survived {
+    let run_continues = matches!(signal, Signal::SIGPIPE | Signal::SIGXFSZ);
+    if phase == Phase::Measuring && run_continues {
         // Checks that the run continues, then ends it.
         let then = blocks(&folder);
         wait_until("another block", || blocks(&folder) > then + 2);
@@ -131,11 +131,11 @@ fn every_signal_in_every_phase_keeps_what_was_measured() {
         let row = |signal: Signal, phase: Phase| {
             let (ended, kept, report) = run_with(signal, phase);
             println!("| {signal} | {phase:?} | {ended} | {kept} | {report} |");
-            let stops = matches!(signal, SIGINT | SIGTERM | SIGHUP);
+            let is_stop_signal = matches!(signal, SIGINT | SIGTERM | SIGHUP);
             let expected = match phase {
-                Starting | Calibrating if stops => ("status 130", 0..=0, false),
+                Starting | Calibrating if is_stop_signal => ("status 130", 0..=0, false),
                 Starting | Calibrating if signal == SIGKILL => ("signal 9", 0..=0, false),
-                Measuring if stops => ("status 130", 2..=119, true),
+                Measuring if is_stop_signal => ("status 130", 2..=119, true),
                 Measuring => ("signal 9", 2..=119, false),
                 Writing if signal == SIGKILL => ("signal 9", ALL..=ALL, false),
                 _ => ("status 0", ALL..=ALL, true),
@@ -237,7 +237,7 @@ fn refused_io_uring_is_reported_with_cause_and_advice() {
         program
     };
     let chosen = ["--lane", "compio", "--workload", "io"];
-    for (error, cause, way_out) in [
+    for (error, cause, advice) in [
         (Some(libc::EPERM), "os error 1)", "kernel.io_uring_disabled"),
         (Some(libc::ENOSYS), "os error 38)", "CONFIG_IO_URING"),
         (None, "SIGSYS", "allow io_uring_setup"),
@@ -248,8 +248,8 @@ fn refused_io_uring_is_reported_with_cause_and_advice() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let why = &list["lanes"][0]["workloads"]["io.tcp_echo"]["why"];
-        let is_said = |why: &str| why.contains(cause) && why.contains(way_out);
-        assert!(why.as_str().is_some_and(is_said), "{list:#}");
+        let names_both = |why: &str| why.contains(cause) && why.contains(advice);
+        assert!(why.as_str().is_some_and(names_both), "{list:#}");
     }
 
     let folder = dir.path().join("run");
@@ -331,9 +331,9 @@ fn run_whose_terminal_hangs_up_stops_and_keeps_what_it_has() {
     let mut child = command.spawn().unwrap();
     drop(command);
     // A full terminal would block the run, so its output is read until it hangs up.
-    let mut some = [0; 256];
+    let mut buffer = [0; 256];
     wait_until("two blocks", || {
-        master.read(&mut some).unwrap() > 0 && blocks(&folder) >= 2
+        master.read(&mut buffer).unwrap() > 0 && blocks(&folder) >= 2
     });
     drop(master);
     send(&child, Signal::SIGHUP);

@@ -334,7 +334,7 @@ fn excess_request_is_refused_and_pending_ones_are_answered_before_the_end(lane: 
             let mut client = Client::new(address);
             client.send(&request("/cheap", "u3:secret of u3", r#"{"item":1}"#));
             let (status, body) = client.answer();
-            // Nothing waits for the close of a refused connection.
+            // The close of a refused connection is not checked.
             told.send((status, body, status == 503 || client.is_closed()))
         });
     }
@@ -389,7 +389,7 @@ lanes! {
 
 /// The search took minutes when it made a fixed number of requests even at a low rate.
 #[test]
-fn search_whose_time_is_over_ends_and_says_so() {
+fn search_without_time_gives_the_first_rate_or_an_error() {
     let workload = catalogue::find("service.http").unwrap();
     let mut case = workload.cases(Size::Tiny, 2).remove(0);
     case.insert("search_ns".to_owned(), 1);
@@ -404,7 +404,7 @@ fn search_whose_time_is_over_ends_and_says_so() {
         }
         other => panic!("{other:?}"),
     }
-    // At no rate is an answer there within a nanosecond.
+    // No answer arrives within a nanosecond, whatever the rate.
     case.insert("limit_ns".to_owned(), 1);
     match program.run(2, workload.id, &case, 1) {
         Response::Error { message, .. } => assert!(message.contains("at no rate"), "{message}"),
@@ -434,7 +434,7 @@ fn stalled_or_killed_database_gives_an_error_status_until_it_is_back() {
             client.answer().0
         };
         // The service needs a moment to connect and to recover.
-        let mut comes_to = |wanted, when: &str| {
+        let mut wait_for_status = |wanted, when: &str| {
             let start = Instant::now();
             let mut last = 0;
             while last != wanted {
@@ -442,15 +442,15 @@ fn stalled_or_killed_database_gives_an_error_status_until_it_is_back() {
                 last = status();
             }
         };
-        comes_to(200, "at first");
+        wait_for_status(200, "at first");
         server.stop();
-        comes_to(504, "while it stalls");
+        wait_for_status(504, "while it stalls");
         server.go_on();
-        comes_to(200, "after it stalled");
+        wait_for_status(200, "after it stalled");
         server.end();
-        comes_to(502, "when it is gone");
+        wait_for_status(502, "when it is gone");
         server.start_again();
-        comes_to(200, "when it is back");
+        wait_for_status(200, "when it is back");
         service.end();
     }
 }
@@ -480,20 +480,23 @@ fn run_of(lane: &str, folder: &Path, more: &[&str]) -> Command {
     run
 }
 
-fn is_called(process: u32, word: &str) -> bool {
+fn has_first_argument(process: u32, word: &str) -> bool {
     let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     line.split(|&byte| byte == 0).nth(1) == Some(word.as_bytes())
 }
 
-/// Waits until `run` has a helper with this first argument. Returns it, and all processes of the
-/// run.
+/// Waits until `run` has a helper with this first argument. Returns the helper, and all processes
+/// of the run.
 fn wait_for_helper(run: &mut Child, word: &str) -> (u32, Vec<u32>) {
     let start = Instant::now();
     loop {
         assert!(start.elapsed() < TIMEOUT, "there is no {word}");
         assert!(run.try_wait().unwrap().is_none(), "it has ended");
         let all = descendants(run.id());
-        match all.iter().find(|&&process| is_called(process, word)) {
+        match all
+            .iter()
+            .find(|&&process| has_first_argument(process, word))
+        {
             Some(&helper) => return (helper, all),
             None => sleep(Duration::from_millis(1)),
         }
@@ -534,12 +537,12 @@ fn run_that_is_stopped_at_any_phase_of_a_service_leaves_no_process_and_keeps_a_w
             let errors = text(&output.stderr);
             assert_eq!(output.status.code(), Some(130), "{lane} {phase}: {errors}");
             let start = Instant::now();
-            let lives = |process: &&u32| {
+            let is_alive = |process: &&u32| {
                 let stat = fs::read_to_string(format!("/proc/{process}/stat"));
                 // A process that has ended may be a zombie until init reaps it.
                 stat.is_ok_and(|stat| !stat.contains(") Z "))
             };
-            while let Some(process) = all.iter().find(lives) {
+            while let Some(process) = all.iter().find(is_alive) {
                 let named = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
                 let named = String::from_utf8_lossy(&named).replace('\0', " ");
                 assert!(start.elapsed() < TIMEOUT, "{lane} {phase}: {named}");
@@ -563,7 +566,7 @@ fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
         lane::skipped("no wrk; apt-get install wrk");
         return;
     }
-    // The single connection to the backend answers 200 times a second, even on a busy host.
+    // The backend answers 200 times a second on its single connection, even on a busy host.
     let changes = [
         ("pool_count", 1),
         ("in_flight_count", 64),

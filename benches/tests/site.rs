@@ -58,7 +58,7 @@ fn site_of_the_collection_is_written_and_named() {
 }
 
 #[test]
-fn page_of_a_withdrawn_run_is_removed_and_nothing_that_others_wrote() {
+fn page_of_a_withdrawn_run_is_removed_and_files_of_other_programs_stay() {
     let folder = tempfile::tempdir().unwrap();
     let [runs, out] = ["runs", "site"].map(|name| folder.path().join(name));
     let kept = Files::below(&hardware()).unwrap().found;
@@ -116,20 +116,20 @@ fn folder_without_a_usable_run_and_a_wrong_list_of_prices_are_refused() {
 #[test]
 fn collected_folder_names_what_is_missing_and_keeps_what_is_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let there = folder.path().join("fleet");
+    let fleet = folder.path().join("fleet");
     let files = Files::below(&hardware()).unwrap().found;
     for (number, file) in files.iter().enumerate() {
-        let own = there.join(format!("n{number}"));
+        let own = fleet.join(format!("n{number}"));
         fs::create_dir_all(&own).unwrap();
         let text = zstd::decode_all(fs::File::open(file).unwrap()).unwrap();
         fs::write(own.join("run.jsonl"), text).unwrap();
     }
     let expected = "n0\tbig\tby hand\nn9\tsmall\tby hand\n";
-    fs::write(there.join("expected.tsv"), expected).unwrap();
+    fs::write(fleet.join("expected.tsv"), expected).unwrap();
     let kept = folder.path().join("kept");
     let collect = || {
         let mut command = threadbare();
-        command.arg("collect").arg(&there).arg("--keep").arg(&kept);
+        command.arg("collect").arg(&fleet).arg("--keep").arg(&kept);
         command.output().unwrap()
     };
     let output = collect();
@@ -143,7 +143,7 @@ fn collected_folder_names_what_is_missing_and_keeps_what_is_whole() {
             .collect()
     };
     assert_eq!(names(&kept), names(&hardware()));
-    fs::write(there.join("expected.tsv"), "n0\tbig\tby hand\n").unwrap();
+    fs::write(fleet.join("expected.tsv"), "n0\tbig\tby hand\n").unwrap();
     assert_eq!(collect().status.code(), Some(0));
     let output = threadbare()
         .arg("collect")
@@ -174,9 +174,9 @@ fn folder_that_cannot_be_read_is_named_and_the_others_are_read() {
     let kept = &Files::below(&hardware()).unwrap().found[0];
     let text_of_run = zstd::decode_all(fs::File::open(kept).unwrap()).unwrap();
     fs::write(runs.join("one.jsonl"), text_of_run).unwrap();
-    let shut = runs.join("shut.jsonl");
-    fs::write(&shut, "").unwrap();
-    mode(&shut, 0o000);
+    let unreadable = runs.join("shut.jsonl");
+    fs::write(&unreadable, "").unwrap();
+    mode(&unreadable, 0o000);
     for path in [folder.path(), &runs] {
         mode(path, 0o755);
     }

@@ -80,7 +80,7 @@ fn processes_of(run: &Run, workload: &str, lane: &str, control: bool) -> BTreeSe
 }
 
 #[test]
-fn every_cell_is_measured_in_five_fresh_processes_and_each_lane_somewhere_twice() {
+fn every_cell_is_measured_in_five_fresh_processes_and_each_lane_has_an_a_a_pair() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run.jsonl");
     let lanes = vec![lane("a", 1000, ""), lane("b", 2000, "")];
@@ -131,7 +131,7 @@ fn two_runs_with_one_seed_measure_in_the_same_order() {
 }
 
 #[test]
-fn run_of_a_lane_that_was_built_without_optimisation_is_marked_and_no_other() {
+fn only_a_run_of_a_lane_built_without_optimisation_is_marked() {
     let dir = tempfile::tempdir().unwrap();
     let is_marked = |name: &str, hello: &str| {
         let mut lane = lane("a", 1000, "");
@@ -147,7 +147,7 @@ fn run_of_a_lane_that_was_built_without_optimisation_is_marked_and_no_other() {
 }
 
 #[test]
-fn run_of_a_lane_program_of_another_commit_is_marked_and_no_other() {
+fn only_a_run_of_a_lane_program_of_another_commit_is_marked() {
     let dir = tempfile::tempdir().unwrap();
     let run_of = |commit: &str| {
         let mut lane = lane("a", 1000, "");
@@ -333,13 +333,13 @@ fn a_run_that_was_stopped_keeps_its_blocks_and_can_be_resumed() {
     let outcome = study::run(&setup, &path, &stop, &mut StopAfter(4, stop.clone())).unwrap();
     assert!(outcome.stopped);
     assert_eq!(outcome.blocks_count, 4);
-    let cut = reports::store::read(&path).unwrap();
-    assert_eq!(cut.blocks.len(), 4);
-    assert!(cut.end.is_none());
+    let stopped_run = reports::store::read(&path).unwrap();
+    assert_eq!(stopped_run.blocks.len(), 4);
+    assert!(stopped_run.end.is_none());
 
     let outcome = study::resume(
         &setup,
-        &cut,
+        &stopped_run,
         Claim::of(&path).unwrap(),
         &Stop::default(),
         &mut Silent,
@@ -393,9 +393,9 @@ fn a_run_goes_on_for_undecided_comparisons_and_ends_when_all_are_decided() {
     assert!(count("wild") > 10, "{}", count("wild"));
     assert_eq!(count("a"), count("wild"), "they grow together");
     assert_eq!(reports::Analysis::of(&run).decided(), (2, 2));
-    let warm = run.groups.iter().filter(|group| group.warm_up.is_some());
+    let warmed_up = run.groups.iter().filter(|group| group.warm_up.is_some());
     assert_eq!(
-        warm.count(),
+        warmed_up.count(),
         run.groups.len(),
         "each says how it was warmed up"
     );
@@ -424,12 +424,12 @@ fn a_precise_run_goes_on_for_the_cells_that_need_it_and_can_be_resumed() {
     setup.budget = Duration::from_secs(120);
     let stop = Stop::default();
     let outcome = study::run(&setup, &path, &stop, &mut StopAfter(12, stop.clone())).unwrap();
-    let cut = reports::store::read(&path).unwrap();
+    let stopped_run = reports::store::read(&path).unwrap();
     assert!(outcome.stopped);
 
     study::resume(
         &setup,
-        &cut,
+        &stopped_run,
         Claim::of(&path).unwrap(),
         &Stop::default(),
         &mut Silent,
@@ -472,11 +472,11 @@ iterations=$((iterations * ${{slow:-1}}))"#,
         (0, 0)
     );
     let of_process = |slow: bool| {
-        let is_it = move |group: &&reports::schema::Group| {
+        let matches_speed = move |group: &&reports::schema::Group| {
             let sample = &group.samples[0];
             (sample.elapsed_ns > 10_000 * sample.operations_count) == slow
         };
-        run.groups.iter().filter(is_it)
+        run.groups.iter().filter(matches_speed)
     };
     let planned = of_process(false).next().expect("a fast one").iterations;
     assert!(of_process(true).count() > 0);
@@ -501,7 +501,7 @@ fn two_builds_of_a_lane_are_neighbours_and_take_samples_of_one_length() {
         of_base(lane("b", 1000, "")),
     ];
     let (_, run) = measure(&setup(lanes, &["spawn.one"]), &dir.path().join("run.jsonl"));
-    let place = |lane: &str, process: u64| {
+    let group_of = |lane: &str, process: u64| {
         let mut groups = run.groups.iter().filter(|group| !group.control);
         groups
             .find(|group| (group.lane.as_str(), group.process_index) == (lane, process))
@@ -510,8 +510,8 @@ fn two_builds_of_a_lane_are_neighbours_and_take_samples_of_one_length() {
     for process in 0..5 {
         for lane in ["a", "b"] {
             let (new, base) = (
-                place(lane, process),
-                place(&format!("{lane}@base"), process),
+                group_of(lane, process),
+                group_of(&format!("{lane}@base"), process),
             );
             assert_eq!(new.order_index.abs_diff(base.order_index), 1);
             assert_eq!(new.iterations, base.iterations);

@@ -21,7 +21,7 @@ use nix::sys::socket::{
 use program::{text, threadbare};
 use workloads::catalogue::{self, Size};
 
-/// Lanes of each language and of each kind of task.
+/// Lanes of several languages and of each kind of task.
 const LANES: [&str; 8] = [
     "thread",
     "threadbare",

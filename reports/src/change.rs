@@ -94,7 +94,7 @@ pub struct Missing {
     pub workload: String,
     /// The lane.
     pub lane: String,
-    /// The cell as text, and the figure if only a further one is missing.
+    /// The cell as text. For a further figure, the title of its quantity follows.
     pub name: String,
     /// True if the main figure is missing.
     pub is_main: bool,
@@ -130,8 +130,8 @@ impl Change {
     pub fn between(base: &Run, new: &Run) -> Change {
         let (old_analysis, new_analysis) = (Analysis::of(base), Analysis::of(new));
         // The two sides of one run have the same id and start. Shards have only the same id.
-        let named = |run: &Run| (run.header.run_id.clone(), run.header.started.clone());
-        let design = match named(base) == named(new) {
+        let identity = |run: &Run| (run.header.run_id.clone(), run.header.started.clone());
+        let design = match identity(base) == identity(new) {
             true => Design::Paired,
             false => Design::Apart,
         };
@@ -161,7 +161,7 @@ impl Change {
         let page: Vec<Comparison> = judged
             .iter()
             .map(|(pair, ratio, inflation, bound)| Comparison {
-                ratio: pair.row.quantity.turned(*ratio),
+                ratio: pair.row.quantity.as_cost(*ratio),
                 average: pair.average.map(|average| average.inflated(*inflation)),
                 bound: *bound,
             })
@@ -281,8 +281,8 @@ fn pairs<'a>(
         row.estimate.is_some() && !is_shown_only && !row.quantity.is_of_load()
     };
     for row in old.rows.iter().filter(judged) {
-        let again = news.get(&key(row)).copied();
-        let after = again.filter(|after| after.estimate.is_some());
+        let new_row = news.get(&key(row)).copied();
+        let after = new_row.filter(|after| after.estimate.is_some());
         let is_usable = |ratio: &Ratio| ratio.value.is_finite() && ratio.value > 0.0;
         let compared = after.and_then(|after| {
             let sides = [after.replicates.as_ref()?, row.replicates.as_ref()?];
@@ -297,17 +297,17 @@ fn pairs<'a>(
             let mut name = cell_name(base, &row.workload, &row.case, &row.lane);
             let is_main = row.quantity.rank == 0;
             // If the main figure is missing, the further figures are not listed.
-            let is_named = missing.iter().any(|one| one.name == name);
+            let main_is_missing = missing.iter().any(|one| one.name == name);
             if !is_main {
                 name = format!("{name}, {}", row.quantity.title);
             }
-            if !is_same && !is_named {
+            if !is_same && !main_is_missing {
                 missing.push(Missing {
                     workload: row.workload.clone(),
                     lane: row.lane.clone(),
                     name,
                     is_main,
-                    why: why_missing(row, again),
+                    why: why_missing(row, new_row),
                 });
             }
             continue;

@@ -96,7 +96,7 @@ pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
             below.is_ok_and(|below| below.starts_with(&name))
         };
         let place = files.iter().position(|file| is_own(file));
-        let hidden = unread.iter().position(|(path, _)| is_own(path));
+        let unreadable = unread.iter().position(|(path, _)| is_own(path));
         let sent = Arrived {
             name,
             kind,
@@ -105,7 +105,7 @@ pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
             reasons: vec!["it has left no result file".to_owned()],
             ..Arrived::default()
         };
-        found.push(match (place, hidden) {
+        found.push(match (place, unreadable) {
             (Some(place), _) => collector.take(sent, files.remove(place)),
             (None, Some(place)) => Arrived {
                 state: State::Refused,
@@ -117,18 +117,18 @@ pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
     }
     let below = |path: &Path| {
         let below = path.strip_prefix(folder).unwrap_or(path);
-        let named = match below.file_name() {
+        let run_path = match below.file_name() {
             Some(name) if name == "run.jsonl" => below.parent().unwrap_or(below),
             _ => below,
         };
-        named.display().to_string()
+        run_path.display().to_string()
     };
     for file in files {
-        let unasked = Arrived {
+        let unexpected = Arrived {
             name: below(&file),
             ..Arrived::default()
         };
-        found.push(collector.take(unasked, file));
+        found.push(collector.take(unexpected, file));
     }
     found.extend(unread.into_iter().map(|(path, said)| Arrived {
         name: below(&path),
@@ -197,11 +197,11 @@ impl Collector {
             let value = placed.and_then(|placed| placed.get(name)?.as_str());
             value.unwrap_or_default().to_owned()
         };
-        let or = |known: String, said: String| if known.is_empty() { said } else { known };
+        let first_known = |known: String, said: String| if known.is_empty() { said } else { known };
         let arrived = Arrived {
-            kind: or(sent.kind, said("kind")),
-            placed_by: or(sent.placed_by, said("tool")),
-            node: or(said("node"), header.host.name.clone()),
+            kind: first_known(sent.kind, said("kind")),
+            placed_by: first_known(sent.placed_by, said("tool")),
+            node: first_known(said("node"), header.host.name.clone()),
             machine_key: header.host.machine.key(),
             ..sent
         };
@@ -214,7 +214,10 @@ impl Collector {
         let (state, reasons) = if let Some(before) = self.seen.get(&id) {
             (State::Double, vec![format!("it is the run {before}")])
         } else if !run.is_complete() && header.design.shard.is_none() {
-            (State::CutShort, vec![how_far(run, &arrived.placed_by)])
+            (
+                State::CutShort,
+                vec![how_to_continue(run, &arrived.placed_by)],
+            )
         } else {
             let finding = self.verifier.judge(&file, &looked);
             let state = match finding.standing {
@@ -236,10 +239,10 @@ impl Collector {
     }
 }
 
-fn how_far(run: &Run, placed_by: &str) -> String {
+fn how_to_continue(run: &Run, placed_by: &str) -> String {
     let samples = format::count(run.samples_count() as u64);
     let blocks = format::count(run.blocks.len() as u64);
-    // The playbook measures in a separate folder, which may have been deleted.
+    // The Ansible playbook measures in a separate folder, which may have been deleted.
     let place = match placed_by.starts_with("ansible") {
         true => "there, if .threadbare-run/results is still on that machine",
         false => "on that machine",

@@ -78,7 +78,7 @@ pub struct ComparisonRow {
 pub struct ComparisonCell {
     /// The lane's figure ÷ the reference's.
     pub ratio: f64,
-    /// `ratio`, inverted if a higher figure is better.
+    /// `ratio`, inverted if a higher figure is better, so below 1 is better.
     pub turned_ratio: f64,
     /// The verdict on that machine.
     pub verdict: Verdict,
@@ -195,7 +195,7 @@ fn rows(runs: &[(String, Run)], analyses: &[Analysis]) -> Vec<ComparisonRow> {
                 (key, index),
                 ComparisonCell {
                     ratio: standing.ratio.value,
-                    turned_ratio: row.quantity.turned(standing.ratio).value,
+                    turned_ratio: row.quantity.as_cost(standing.ratio).value,
                     verdict: standing.verdict,
                     value_text: row.value_text(),
                 },
@@ -313,7 +313,7 @@ fn facts(run: &Run) -> Vec<(String, String)> {
             ));
         }
     }
-    let named = run.header.environment.iter().chain(&host.facts);
-    all.extend(named.map(|(name, value)| (name.replace('_', " "), crate::html::plain(value))));
+    let raw = run.header.environment.iter().chain(&host.facts);
+    all.extend(raw.map(|(name, value)| (name.replace('_', " "), crate::html::plain(value))));
     all
 }

@@ -96,7 +96,7 @@ fn json(path: &Path) -> Result<Value, String> {
 fn check(benchmark: &Value, estimates: &Value, same: Same<'_>) -> Option<CrossCheck> {
     let group = benchmark.get("group_id")?.as_str()?;
     let workload = same(group)?;
-    // A value of `2P` means two workers.
+    // A `value_str` of `2P` means two workers.
     let lane = benchmark.get("function_id")?.as_str()?;
     let workers = benchmark.get("value_str").and_then(Value::as_str);
     let workers = workers.and_then(|value| value.strip_suffix('P'));

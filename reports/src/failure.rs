@@ -66,11 +66,11 @@ fn happened(message: &str) -> String {
         let before = first[..at].rfind([';', ':']);
         first = first[..before.unwrap_or(0)].trim();
     }
-    let knows = |(words, _): &&(&[&str], &str)| {
+    let is_refusal = |(words, _): &&(&[&str], &str)| {
         let has = |text: &str| words.iter().any(|word| text.contains(word));
         has(last_words) || is_report(said) && has(said)
     };
-    let refusal = REFUSALS.iter().find(knows).map(|(_, text)| *text);
+    let refusal = REFUSALS.iter().find(is_refusal).map(|(_, text)| *text);
     let text = match (first, refusal) {
         ("", Some(refusal)) => refusal.to_owned(),
         ("", None) => "its runtime gave up".to_owned(),

@@ -32,7 +32,7 @@ fn thousands(text: &str) -> String {
     let (sign, text) = text
         .strip_prefix('-')
         .map_or(("", text), |text| ("−", text));
-    let (whole, rest) = text
+    let (whole, fraction) = text
         .split_once('.')
         .map_or((text, None), |(w, r)| (w, Some(r)));
     let mut out = String::from(sign);
@@ -42,9 +42,9 @@ fn thousands(text: &str) -> String {
         }
         out.push(digit);
     }
-    if let Some(rest) = rest {
+    if let Some(fraction) = fraction {
         out.push('.');
-        out.push_str(rest);
+        out.push_str(fraction);
     }
     out
 }

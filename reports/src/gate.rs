@@ -4,7 +4,7 @@
 //! |--------------|-----------|---------------------------------------------------------|
 //! | pass         | 0         | no cell is slower, and none hides a large slowdown      |
 //! | regression   | 1         | a cell is slower, by the rules of [`crate::stats::verdict`], or failed and did not before |
-//! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] is possible, or a main figure is missing |
+//! | inconclusive | 2         | a main figure is missing, may be slower by more than [`TOLERANCE_RATIO`], or has a worse average |
 //! | invalid      | 3         | the two runs must not be compared                       |
 //!
 //! A cell failed if the new run gives a reason instead of its figure, or if some of its processes
@@ -121,35 +121,35 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
     };
     for row in rows.iter().filter(|row| row.verdict == Verdict::Slower) {
         let words = row.quantity.words(row.verdict);
-        reasons.push(format!("{words}: {}: {}", name(row), changed(row)));
+        reasons.push(format!("{words}: {}: {}", name(row), change_text(row)));
     }
     let slower_count = reasons.len() + failed.len();
     let failures = failed
         .iter()
         .map(|(name, why)| format!("failed: {name}: {why}"));
     reasons.splice(0..0, failures);
-    let (mut lost, mut others) = (Vec::new(), Vec::new());
+    let (mut missing_main, mut listed_only) = (Vec::new(), Vec::new());
     for one in missing.iter().filter(|one| !failed.contains_key(&one.name)) {
         let line = format!("no figure in the new run: {}: {}", one.name, one.why);
-        let is_asked = new.workload(&one.workload).is_some() && new.lane(&one.lane).is_some();
-        match one.is_main && is_asked {
-            true => lost.push(line),
-            false => others.push(line),
+        let is_included = new.workload(&one.workload).is_some() && new.lane(&one.lane).is_some();
+        match one.is_main && is_included {
+            true => missing_main.push(line),
+            false => listed_only.push(line),
         }
     }
-    reasons.extend(lost);
+    reasons.extend(missing_main);
     for row in rows.iter().filter(|row| hides_a_slowdown(row)) {
-        let is_worse = |average: &Ratio| row.quantity.turned(*average).value > 1.0;
+        let is_worse = |average: &Ratio| row.quantity.as_cost(*average).value > 1.0;
         reasons.push(match row.average.as_ref().filter(|average| is_worse(average)) {
             Some(average) => format!(
                 "too noisy to say: {}: the typical process is unchanged, but the average is {}: slow processes have become more frequent",
                 name(row),
-                of_old(average)
+                ratio_text(average)
             ),
             None => format!(
                 "too noisy to say: {}: {}; measure longer (--budget)",
                 name(row),
-                changed(row)
+                change_text(row)
             ),
         });
     }
@@ -158,7 +158,7 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
         (0, _) => Outcome::Inconclusive,
         _ => Outcome::Regression,
     };
-    reasons.extend(others);
+    reasons.extend(listed_only);
     reasons.extend(failed_in_both(base, new));
     reasons.extend(remarks);
     Gate {
@@ -197,7 +197,7 @@ fn failure_of<'a>(run: &'a Run, (workload, lane, parameters): CellKey<'_>) -> Op
     })
 }
 
-/// The cells that failed, each with the reason, of those with figures in the old run.
+/// The cells with figures in the old run that failed in the new run, each with the reason.
 fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
     let known = measured(new);
     let cells = measured(base).into_iter();
@@ -236,16 +236,16 @@ fn failed_in_both(base: &Run, new: &Run) -> BTreeSet<String> {
         .collect()
 }
 
-fn changed(row: &ChangeRow) -> String {
+fn change_text(row: &ChangeRow) -> String {
     match row.difference {
         Some(_) => row.by(),
-        None => of_old(&row.ratio),
+        None => ratio_text(&row.ratio),
     }
 }
 
 /// The new figure ÷ the old one: `1.24× the old figure (1.18 – 1.31×)`, or
 /// `same as before (0.78 – 1.29×)` if it rounds to 1.
-fn of_old(ratio: &Ratio) -> String {
+fn ratio_text(ratio: &Ratio) -> String {
     let interval = ratio.interval.map_or_else(String::new, |interval| {
         let ends = [interval.low, interval.high].map(format::times);
         format!(" ({})", format::range(&ends[0], &ends[1]))
@@ -325,8 +325,8 @@ pub(crate) fn disturbed(run: &Run) -> Option<f64> {
 /// is possible or the average is worse.
 fn hides_a_slowdown(row: &ChangeRow) -> bool {
     let tolerance = TOLERANCE_RATIO.max(row.bound.margin());
-    let highest = |ratio: Ratio| row.quantity.turned(ratio).interval.map(|found| found.high);
-    let is_worse = |average: Ratio| row.quantity.turned(average).value > 1.0;
+    let highest = |ratio: Ratio| row.quantity.as_cost(ratio).interval.map(|found| found.high);
+    let is_worse = |average: Ratio| row.quantity.as_cost(average).value > 1.0;
     row.verdict == Verdict::CannotTell
         && row.quantity.rank == 0
         && (highest(row.ratio).is_none_or(|high| high > 1.0 + tolerance)
@@ -345,7 +345,7 @@ mod tests {
                 low: 0.8,
                 high: 1.25,
             });
-            of_old(&Ratio {
+            ratio_text(&Ratio {
                 value,
                 interval,
                 p_value: 1.0,

@@ -22,7 +22,8 @@ pub const FEWEST_RUNS: usize = 6;
 
 const FEWEST_OF_PART: usize = 2;
 
-/// Runs with different values of this fact are separate histories, because the user chooses it.
+/// Runs with different values of this fact are separate histories, because the user chooses the
+/// CPUs.
 const CPUS: &str = "CPUs of the run";
 
 /// The runs of one machine with the same number of CPUs.
@@ -68,7 +69,7 @@ pub struct Series<'a> {
     pub place: &'a Titled,
     /// The lane.
     pub lane: &'a str,
-    /// The figures, each with the index of its run in `moments`.
+    /// The figures, each with the index of its run in [`History::moments`].
     pub points: Vec<(usize, &'a Figure)>,
     /// The steps, the oldest first.
     pub steps: Vec<Step>,
@@ -79,7 +80,7 @@ pub struct Series<'a> {
 /// A step of a lane's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Step {
-    /// The index in `moments` of the first run after it.
+    /// The index in [`History::moments`] of the first run after the step.
     pub moment: usize,
     /// The median of the runs between the previous step and this one.
     pub before: f64,
@@ -158,8 +159,8 @@ fn history<'a>(collection: &'a Collection, machine: &'a Machine, cpus: &'a str) 
     for (moment, (_, run)) in runs.iter().enumerate() {
         for (place, lanes) in &run.figures {
             // A bound is not compared with figures.
-            let told = lanes.iter().filter(|(_, figure)| figure.sign.is_empty());
-            for (lane, figure) in told.filter(|(_, figure)| figure.value > 0.0) {
+            let exact = lanes.iter().filter(|(_, figure)| figure.sign.is_empty());
+            for (lane, figure) in exact.filter(|(_, figure)| figure.value > 0.0) {
                 let points = by_cell.entry((place, lane)).or_default();
                 points.push((moment, figure));
             }
@@ -216,7 +217,8 @@ fn series<'a>(place: &'a Titled, lane: &'a str, points: Vec<(usize, &'a Figure)>
     let ends = cuts.iter().copied().chain([logs.len()]).skip(1);
     let starts = std::iter::once(0).chain(cuts.iter().copied());
     for ((start, at), end) in starts.zip(cuts.iter().copied()).zip(ends) {
-        let [before, after] = [&logs[start..at], &logs[at..end]].map(|part| middle(part).exp());
+        let [before, after] =
+            [&logs[start..at], &logs[at..end]].map(|part| median_or_nan(part).exp());
         let (moment, figure) = series.points[at];
         series.steps.push(Step {
             moment,
@@ -252,20 +254,20 @@ fn cut(logs: &[f64], offset: usize, threshold: f64, cuts: &mut Vec<usize>) {
         return;
     };
     let (before, after) = logs.split_at(at);
-    if (middle(after) - middle(before)).abs() > threshold {
+    if (median_or_nan(after) - median_or_nan(before)).abs() > threshold {
         cuts.push(offset + at);
         cut(before, offset, threshold, cuts);
         cut(after, offset + at, threshold, cuts);
     }
 }
 
-fn middle(logs: &[f64]) -> f64 {
+fn median_or_nan(logs: &[f64]) -> f64 {
     median(logs).unwrap_or(f64::NAN)
 }
 
 fn distance(logs: &[f64]) -> f64 {
-    let middle = middle(logs);
-    logs.iter().map(|log| (log - middle).abs()).sum()
+    let median_or_nan = median_or_nan(logs);
+    logs.iter().map(|log| (log - median_or_nan).abs()).sum()
 }
 
 #[cfg(test)]
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn level_figures_have_no_step_and_one_that_jumps_has_one() {
+    fn level_figures_have_no_step_and_each_jump_is_one() {
         assert!(cuts(&[100.0; 12]).is_empty());
         assert_eq!(cuts(&[100.0, 101.0, 100.0, 130.0, 131.0, 130.0]), [3]);
         let both = [

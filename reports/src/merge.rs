@@ -18,7 +18,7 @@ use crate::schema::{End, Group, Merged, Shard};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MergeError {
-    /// No run at all.
+    /// No run was given.
     #[error("there is nothing to merge: give the run.jsonl of each shard")]
     Nothing,
     /// The runs differ in a field that shards share.
@@ -64,7 +64,7 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
     let mut parts: BTreeSet<u32> = BTreeSet::new();
     let mut count = 0;
     for run in &mut shards {
-        let held = apart(run)?;
+        let held = renumber_blocks(run)?;
         parts.extend(&held.indices);
         count = count.max(held.count);
     }
@@ -81,10 +81,10 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
     let mut groups = std::mem::take(&mut merged.groups);
     let mut all_ended = merged.end.is_some();
     for run in shards {
-        same("the run id", &merged.header.run_id, &run.header.run_id)?;
-        same("the seed", &merged.header.seed, &run.header.seed)?;
+        check_same("the run id", &merged.header.run_id, &run.header.run_id)?;
+        check_same("the seed", &merged.header.seed, &run.header.seed)?;
         let keys = [&merged, &run].map(|run| run.header.host.machine.key());
-        same("the machine", &keys[0], &keys[1])?;
+        check_same("the machine", &keys[0], &keys[1])?;
         all_ended &= run.end.is_some();
         groups.extend(run.groups);
         for lane in run.header.lanes {
@@ -114,7 +114,7 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
         merged.cross_checks.extend(run.cross_checks);
         merged.blocks.extend(run.blocks);
         merged.unknown.extend(run.unknown);
-        merged.end = later(merged.end.take(), run.end);
+        merged.end = merged_end(merged.end.take(), run.end);
     }
     for group in groups {
         let place = Place::of(&group);
@@ -133,21 +133,21 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
     }
     merged.groups = places.into_values().collect();
     merged.groups.sort_by_key(|group| group.order_index);
-    once(&mut merged.counters);
-    once(&mut merged.failures);
-    once(&mut merged.environment);
-    once(&mut merged.taints);
-    once(&mut merged.cross_checks);
-    once(&mut merged.unknown);
-    once(&mut merged.blocks);
+    remove_duplicates(&mut merged.counters);
+    remove_duplicates(&mut merged.failures);
+    remove_duplicates(&mut merged.environment);
+    remove_duplicates(&mut merged.taints);
+    remove_duplicates(&mut merged.cross_checks);
+    remove_duplicates(&mut merged.unknown);
+    remove_duplicates(&mut merged.blocks);
     merged.blocks.sort_by_key(|block| block.block_index);
     merged.warnings.clear();
-    settle(&mut merged, parts, count, all_ended);
+    finish_merged(&mut merged, parts, count, all_ended);
     Ok(merged)
 }
 
 /// Renumbers the blocks of a shard, and returns the shards in `run`.
-fn apart(run: &mut Run) -> Result<Merged, MergeError> {
+fn renumber_blocks(run: &mut Run) -> Result<Merged, MergeError> {
     let design = &mut run.header.design;
     if let Some(merged) = &design.merged {
         return Ok(merged.clone());
@@ -179,8 +179,8 @@ fn apart(run: &mut Run) -> Result<Merged, MergeError> {
     Ok(held)
 }
 
-fn settle(merged: &mut Run, parts: BTreeSet<u32>, count: u32, all_ended: bool) {
-    // A file may contain any count, so few shards are named.
+fn finish_merged(merged: &mut Run, parts: BTreeSet<u32>, count: u32, all_ended: bool) {
+    // A file may contain any count, so at most `MOST_NAMED` missing shards are named.
     const MOST_NAMED: usize = 100;
     let missing: Vec<String> = (1..=count)
         .filter(|index| !parts.contains(index))
@@ -209,7 +209,7 @@ fn settle(merged: &mut Run, parts: BTreeSet<u32>, count: u32, all_ended: bool) {
     });
 }
 
-fn later(left: Option<End>, right: Option<End>) -> Option<End> {
+fn merged_end(left: Option<End>, right: Option<End>) -> Option<End> {
     match (left, right) {
         (Some(left), Some(right)) => {
             let interrupted = left.interrupted || right.interrupted;
@@ -234,7 +234,7 @@ fn later(left: Option<End>, right: Option<End>) -> Option<End> {
     }
 }
 
-fn same<T: PartialEq + std::fmt::Display>(
+fn check_same<T: PartialEq + std::fmt::Display>(
     what: &'static str,
     left: &T,
     right: &T,
@@ -250,7 +250,7 @@ fn same<T: PartialEq + std::fmt::Display>(
 }
 
 /// Keeps the first of equal records.
-fn once<T: Serialize>(records: &mut Vec<T>) {
+fn remove_duplicates<T: Serialize>(records: &mut Vec<T>) {
     let mut seen = BTreeSet::new();
     records.retain(|record| {
         // A record that was read can be written as JSON.

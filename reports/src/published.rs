@@ -198,11 +198,11 @@ impl Judged {
 pub fn judge(run: &Run, analysis: &Analysis) -> Vec<Judged> {
     let judged = all()
         .iter()
-        .filter_map(|figure| one_of(figure, run, analysis));
+        .filter_map(|figure| judge_one(figure, run, analysis));
     judged.collect()
 }
 
-fn one_of(figure: &'static Figure, run: &Run, analysis: &Analysis) -> Option<Judged> {
+fn judge_one(figure: &'static Figure, run: &Run, analysis: &Analysis) -> Option<Judged> {
     let found: Vec<(&Cell, Vec<&Row>)> = figure
         .cells()
         .map(|cell| (cell, rows(cell, analysis)))
@@ -257,7 +257,7 @@ fn rows<'a>(cell: &Cell, analysis: &'a Analysis) -> Vec<&'a Row> {
             None => row.quantity.rank == 0,
         };
         // A slope over the tasks has no task count in its case.
-        let is_here = |(name, value): (&String, &u64)| match row.case.0.get(name) {
+        let has_value = |(name, value): (&String, &u64)| match row.case.0.get(name) {
             Some(found) => found == value,
             None => row.quantity.id == "memory",
         };
@@ -265,7 +265,7 @@ fn rows<'a>(cell: &Cell, analysis: &'a Analysis) -> Vec<&'a Row> {
             && row.lane == cell.lane
             && is_quantity
             && row.estimate.is_some()
-            && cell.parameters.iter().all(is_here)
+            && cell.parameters.iter().all(has_value)
     };
     analysis.rows.iter().filter(is_it).collect()
 }

@@ -75,9 +75,9 @@ pub fn other_version(lane: &Lane) -> Option<String> {
         .collect::<Option<_>>()
         .filter(|_| is_release)?;
     let mut releases = lane.runtime.split_whitespace().map(release);
-    let is_told = releases.clone().any(|parts| !parts.is_empty());
-    let is_it = releases.any(|parts| parts.starts_with(&wanted));
-    (is_told && !is_it).then(|| {
+    let has_release = releases.clone().any(|parts| !parts.is_empty());
+    let has_wanted = releases.any(|parts| parts.starts_with(&wanted));
+    (has_release && !has_wanted).then(|| {
         format!(
             "the lane {} is not of that version: it runs {}",
             lane.name, lane.runtime

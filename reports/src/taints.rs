@@ -114,7 +114,7 @@ mod tests {
         }
     }
 
-    fn told(taints: Vec<Taint>) -> Vec<Tainted> {
+    fn by_kind_of(taints: Vec<Taint>) -> Vec<Tainted> {
         by_kind(&Run {
             taints,
             ..Run::default()
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn taints_are_grouped_by_kind_with_the_worst_reading_and_sorted_by_frequency() {
-        let found = told(vec![
+        let found = by_kind_of(vec![
             taint("others", 0.1, 0.05, None),
             taint("steal", 0.02, 0.01, Some(3)),
             taint("steal", 0.09, 0.01, Some(5)),
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn a_falling_clock_is_worst_where_it_is_slowest() {
         let clock = |share, block| taint("frequency", share, 0.9, Some(block));
-        let found = told(vec![clock(0.85, 1), clock(0.4, 2), clock(0.88, 3)]);
+        let found = by_kind_of(vec![clock(0.85, 1), clock(0.4, 2), clock(0.88, 3)]);
         assert_eq!(found[0].message, "frequency 0.4");
     }
 
@@ -168,6 +168,6 @@ mod tests {
             bound: None,
             ..taint("swap", bytes, 0.0, None)
         };
-        assert_eq!(told(vec![swap(7.0), swap(9.0)])[0].message, "swap 9");
+        assert_eq!(by_kind_of(vec![swap(7.0), swap(9.0)])[0].message, "swap 9");
     }
 }

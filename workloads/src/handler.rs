@@ -12,7 +12,8 @@ use crate::lane::Failure;
 /// A computation that waits.
 pub type Later<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Both forms of a handler. Both replace a request by the same answer, of the same length.
+/// Both forms of a handler. Both overwrite the request by the same answer, which is as long as the
+/// request.
 #[derive(Clone, Copy, Debug)]
 pub struct Handler {
     /// For threads, processes, goroutines and coroutines: blocks its task.
@@ -56,10 +57,10 @@ impl Panicked {
         // `AssertUnwindSafe`: after a panic the connection is closed, and the request is not read
         // again.
         let result = catch_unwind(AssertUnwindSafe(body));
-        result.map_err(|payload| self.note(payload)).is_ok()
+        result.map_err(|payload| self.record(payload)).is_ok()
     }
 
-    pub(crate) async fn catch_later<'a>(&self, start: impl FnOnce() -> Later<'a>) -> bool {
+    pub(crate) async fn catch_future<'a>(&self, start: impl FnOnce() -> Later<'a>) -> bool {
         let mut later = None;
         if !self.catch(|| later = Some(start())) {
             return false;
@@ -79,7 +80,7 @@ impl Panicked {
         self.0.get().cloned().unwrap_or(other)
     }
 
-    fn note(&self, payload: Box<dyn std::any::Any + Send>) {
+    fn record(&self, payload: Box<dyn std::any::Any + Send>) {
         let _ = self.0.set(Failure::from_panic(payload));
     }
 }

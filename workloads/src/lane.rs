@@ -24,7 +24,7 @@ pub struct Entry {
     pub noun: &'static str,
     /// Its description, in one line.
     pub title: &'static str,
-    /// The program that has it.
+    /// The program that contains the lane.
     pub program: Program,
     /// Whether a task is a thread or a process of the operating system, which takes a hundred times
     /// the memory of a runtime's task.

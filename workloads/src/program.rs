@@ -109,8 +109,8 @@ pub fn run(program: Program) -> anyhow::Result<()> {
         }
         (Some(Command::Backend(given)), _) => backend::run(&given, &mut output),
         (Some(Command::Answer { number }), _) => {
-            // One write, which other children's writes cannot split. `output` would write a number
-            // that contains a byte 10, the end of a line, in two parts.
+            // The number is written at once, so writes of other children cannot split it. `output`
+            // would write a number that contains a byte 10, the end of a line, in two parts.
             let bytes = number.unwrap_or(started).to_le_bytes();
             let written = nix::unistd::write(&output, &bytes).context("handing over the number")?;
             anyhow::ensure!(written == bytes.len(), "the pipe took {written} bytes of 8");

@@ -92,7 +92,7 @@ fn docs_of(attributes: &[Attribute]) -> String {
     docs
 }
 
-fn is(attributes: &[Attribute], name: &str, list: &str) -> bool {
+fn has_attribute(attributes: &[Attribute], name: &str, list: &str) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident(name)
             && matches!(&attribute.meta, Meta::List(l) if l.tokens.to_string().contains(list))
@@ -119,7 +119,7 @@ struct Walk {
 
 impl Walk {
     fn add(&mut self, of: Option<&str>, name: String, attributes: &[Attribute], may_share: bool) {
-        if !is(attributes, "doc", "hidden") && !self.hidden.contains(&name) {
+        if !has_attribute(attributes, "doc", "hidden") && !self.hidden.contains(&name) {
             self.found.push(Public {
                 of: of.map(str::to_owned),
                 name,
@@ -216,7 +216,7 @@ impl syn::parse::Parse for OuterAttributes {
 impl<'ast> Visit<'ast> for Walk {
     fn visit_item(&mut self, item: &'ast Item) {
         match item {
-            Item::Mod(m) if is(&m.attrs, "cfg", "test") => return,
+            Item::Mod(m) if has_attribute(&m.attrs, "cfg", "test") => return,
             Item::Struct(i) if is_public(&i.vis) => {
                 self.add(None, i.ident.to_string(), &i.attrs, false);
             }
@@ -271,7 +271,7 @@ fn hidden_names(lib: &syn::File) -> BTreeSet<String> {
     let mut hidden = BTreeSet::new();
     for item in &lib.items {
         if let Item::Mod(module) = item
-            && is(&module.attrs, "doc", "hidden")
+            && has_attribute(&module.attrs, "doc", "hidden")
             && let Some((_, items)) = &module.content
         {
             for item in items {

@@ -1,8 +1,9 @@
 //! The floors of the runtime's source, file by file: no circle of imports.
 //!
-//! An import is a `use`, or a path that begins with `crate`, `super` or `self`; it leads through
-//! re-exports to the file that defines the name. Calls of methods need no import, so the second
-//! test checks that each inherent `impl` is in the file of its type.
+//! An import is a `use`, or a path that begins with `crate`, `super`, `self`, a child module or a
+//! name that a `use` gives. It leads through re-exports to the file that defines the name. Calls of
+//! methods need no import, so the second test checks that each inherent `impl` is in the file of
+//! its type.
 //!
 //! `cargo test -p bench-runtime-checks --test floors -- --nocapture` prints the floors.
 
@@ -15,7 +16,7 @@ use syn::{Item, UseTree, Visibility};
 
 mod common;
 
-/// A path from the root of the crate.
+/// The names of a path.
 type Names = Vec<String>;
 
 #[derive(Debug, Default)]
@@ -25,17 +26,17 @@ struct Module {
     uses: Vec<Names>,
     /// The names that a `use` gives to items of the crate.
     aliases: BTreeMap<String, Names>,
-    /// Paths that begin with none of `crate`, `super` and `self`.
+    /// Paths as written, which begin with none of `crate`, `super` and `self`.
     paths: Vec<Names>,
     reexports: BTreeMap<String, Names>,
     types: BTreeSet<String>,
     impls: Vec<String>,
 }
 
-/// Reads the module of a file. Inline modules are read as part of it, except tests.
+/// Reads the module of a file. Inline modules are read as part of the file, except tests.
 struct Reader<'a> {
     module: &'a mut Module,
-    children: &'a BTreeSet<Names>,
+    all_modules: &'a BTreeSet<Names>,
 }
 
 fn is_test(attributes: &[syn::Attribute]) -> bool {
@@ -65,28 +66,28 @@ fn attributes_of(item: &Item) -> &[syn::Attribute] {
 }
 
 impl Reader<'_> {
-    /// The path from the root; `None` for names of other crates and of this file.
+    /// The path from the root of the crate; `None` for names of other crates and of this file.
     fn absolute(&self, names: &[String]) -> Option<Names> {
         let mut base = self.module.names.clone();
-        let mut rest = names;
+        let mut remaining = names;
         match names.first()?.as_str() {
             "crate" => return Some(names[1..].to_vec()),
-            "self" => rest = &names[1..],
+            "self" => remaining = &names[1..],
             "super" => {
-                while rest.first().is_some_and(|name| name == "super") {
+                while remaining.first().is_some_and(|name| name == "super") {
                     base.pop();
-                    rest = &rest[1..];
+                    remaining = &remaining[1..];
                 }
             }
             first => {
                 let mut child = base.clone();
                 child.push(first.to_owned());
-                if !self.children.contains(&child) {
+                if !self.all_modules.contains(&child) {
                     return None;
                 }
             }
         }
-        base.extend_from_slice(rest);
+        base.extend_from_slice(remaining);
         Some(base)
     }
 
@@ -262,7 +263,7 @@ fn modules() -> BTreeMap<Names, Module> {
             }
         }
     }
-    let children: BTreeSet<Names> = files.iter().map(|(file, _)| name_of(file)).collect();
+    let all_modules: BTreeSet<Names> = files.iter().map(|(file, _)| name_of(file)).collect();
     files
         .iter()
         .filter(|(file, _)| !tests.iter().any(|test| name_of(file).starts_with(test)))
@@ -274,7 +275,7 @@ fn modules() -> BTreeMap<Names, Module> {
             };
             let mut reader = Reader {
                 module: &mut module,
-                children: &children,
+                all_modules: &all_modules,
             };
             reader.visit_file(parsed);
             (module.names.clone(), module)
@@ -291,8 +292,8 @@ fn resolve(modules: &BTreeMap<Names, Module>, path: &[String]) -> Option<Names> 
         let next = path.get(length).and_then(|name| module.reexports.get(name));
         return match next {
             Some(next) => {
-                let rest = [next.as_slice(), &path[length + 1..]].concat();
-                resolve(modules, &rest)
+                let remaining = [next.as_slice(), &path[length + 1..]].concat();
+                resolve(modules, &remaining)
             }
             None => Some(module.names.clone()),
         };
@@ -321,14 +322,14 @@ fn imports(modules: &BTreeMap<Names, Module>) -> BTreeMap<&Names, BTreeSet<Names
         .collect()
 }
 
-/// One above the highest floor from which the module imports. A file in a circle, or one that
-/// imports such a file, has no floor.
+/// A module is one floor above the highest from which it imports. Files in a circle, and files that
+/// import them, have no floor.
 fn floors(imports: &BTreeMap<&Names, BTreeSet<Names>>) -> BTreeMap<Names, usize> {
     let mut floors: BTreeMap<Names, usize> = BTreeMap::new();
     loop {
         let before = floors.len();
-        for (names, others) in imports {
-            let below = others.iter().map(|other| floors.get(other).copied());
+        for (names, imported) in imports {
+            let below = imported.iter().map(|other| floors.get(other).copied());
             let highest = below.clone().max().flatten().map_or(0, |floor| floor + 1);
             if !floors.contains_key(*names) && below.clone().all(|floor| floor.is_some()) {
                 floors.insert((*names).clone(), highest);

@@ -75,7 +75,7 @@ fn floor(module: &str) -> u32 {
         .1
 }
 
-fn product(text: &str) -> impl Iterator<Item = (usize, &str)> {
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let end = text
         .find("\n#[cfg(all(test")
         .or_else(|| text.find("\n#[cfg(test)]\nmod"))
@@ -91,7 +91,7 @@ fn modules_import_only_from_floors_below() {
     let mut wrong = Vec::new();
     for (module, path, text) in sources() {
         let own = floor(&module);
-        for (number, line) in product(&text) {
+        for (number, line) in code_lines(&text) {
             for (at, _) in line.match_indices("crate::") {
                 let rest = &line[at + "crate::".len()..];
                 let name: String = rest

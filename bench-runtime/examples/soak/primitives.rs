@@ -10,7 +10,7 @@ use bench_runtime::{JoinHandle, go, time, yield_now};
 
 use crate::scenarios::Rng;
 
-fn all(count: u64, task: impl Fn(u64) + Send + Sync + 'static) {
+fn run_all(count: u64, task: impl Fn(u64) + Send + Sync + 'static) {
     let task = Arc::new(task);
     let start = |n| {
         let task = task.clone();
@@ -27,7 +27,7 @@ pub(crate) fn rw_mutex(rng: &mut Rng) {
     let rounds = 1 + rng.below(60);
     let pair = Arc::new(RwMutex::new((0u64, 0u64)));
     let shared = pair.clone();
-    all(8, move |n| {
+    run_all(8, move |n| {
         for round in 0..rounds {
             if (n + round) % 4 == 0 {
                 let mut pair = shared.write();
@@ -53,7 +53,7 @@ pub(crate) fn rw_mutex(rng: &mut Rng) {
 pub(crate) fn once(rng: &mut Rng) {
     for _ in 0..1 + rng.below(30) {
         let once = Arc::new((Once::new(), AtomicUsize::new(0)));
-        all(1 + rng.below(8), move |_| {
+        run_all(1 + rng.below(8), move |_| {
             once.0.call(|| {
                 yield_now();
                 once.1.fetch_add(1, Ordering::Relaxed);
@@ -79,7 +79,7 @@ pub(crate) fn cond(rng: &mut Rng) {
         sum: AtomicU64::new(0),
     });
     let shared = queue.clone();
-    all(6, move |n| {
+    run_all(6, move |n| {
         let tell = |cond: &Cond| match broadcasts {
             true => cond.broadcast(),
             false => drop(cond.signal()),
@@ -108,7 +108,7 @@ pub(crate) fn semaphore(rng: &mut Rng) {
     let rounds = 1 + rng.below(40);
     let shared = Arc::new((Semaphore::new(SIZE), AtomicUsize::new(0)));
     let ours = shared.clone();
-    all(8, move |n| {
+    run_all(8, move |n| {
         let (semaphore, out) = &*ours;
         for round in 0..rounds {
             let weight = 1 + (n + round) as usize % SIZE;
@@ -162,7 +162,7 @@ pub(crate) fn wait_group(rng: &mut Rng) {
 pub(crate) fn pool(rng: &mut Rng) {
     let rounds = 1 + rng.below(100);
     let pool = Arc::new(Pool::new(|| AtomicUsize::new(0)));
-    all(8, move |n| {
+    run_all(8, move |n| {
         for round in 0..rounds {
             let object = pool.get();
             assert_eq!(object.fetch_add(1, Ordering::Relaxed), 0, "it is out twice");

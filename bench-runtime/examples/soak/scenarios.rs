@@ -338,11 +338,11 @@ fn hog(rng: &mut Rng) {
     }
 }
 
-struct Result {
+struct SentOnDrop {
     tell: bench_runtime::Sender<u64>,
 }
 
-impl Drop for Result {
+impl Drop for SentOnDrop {
     fn drop(&mut self) {
         // A destructor may block, start goroutines, and be preempted.
         drop(go(|| DROPS_SEEN.fetch_add(1, Ordering::SeqCst)));
@@ -360,7 +360,7 @@ fn detached(rng: &mut Rng) {
             if n % 3 == 0 {
                 yield_now();
             }
-            Result { tell }
+            SentOnDrop { tell }
         });
         if n % 2 == 0 {
             yield_now();

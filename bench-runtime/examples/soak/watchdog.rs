@@ -14,7 +14,7 @@ const IDLE: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Board {
     began: Instant,
-    at: Vec<AtomicU64>,
+    current: Vec<AtomicU64>,
     /// When the actor last ended a scenario, in milliseconds; `u64::MAX` once the actor has left.
     since: Vec<AtomicU64>,
     counts: Vec<AtomicU64>,
@@ -26,7 +26,7 @@ impl Board {
     pub(crate) fn new(actors: usize) -> Self {
         Self {
             began: Instant::now(),
-            at: (0..actors).map(|_| AtomicU64::new(IDLE)).collect(),
+            current: (0..actors).map(|_| AtomicU64::new(IDLE)).collect(),
             since: (0..actors).map(|_| AtomicU64::new(0)).collect(),
             counts: SCENARIOS.iter().map(|_| AtomicU64::new(0)).collect(),
             over: AtomicBool::new(false),
@@ -39,17 +39,17 @@ impl Board {
     }
 
     pub(crate) fn begin(&self, actor: usize, scenario: usize) {
-        self.at[actor].store(scenario as u64, Ordering::SeqCst);
+        self.current[actor].store(scenario as u64, Ordering::SeqCst);
     }
 
     pub(crate) fn end(&self, actor: usize) {
-        let scenario = self.at[actor].load(Ordering::SeqCst) as usize;
+        let scenario = self.current[actor].load(Ordering::SeqCst) as usize;
         self.counts[scenario].fetch_add(1, Ordering::SeqCst);
         self.since[actor].store(self.now_ms(), Ordering::SeqCst);
     }
 
     pub(crate) fn leave(&self, actor: usize) {
-        self.at[actor].store(IDLE, Ordering::SeqCst);
+        self.current[actor].store(IDLE, Ordering::SeqCst);
         self.since[actor].store(u64::MAX, Ordering::SeqCst);
     }
 
@@ -83,14 +83,14 @@ impl Board {
 
     fn stuck(&self, timeout: Duration) -> Vec<(usize, &'static str)> {
         let now = self.now_ms();
-        (0..self.at.len())
+        (0..self.current.len())
             .filter(|&actor| {
                 let since = self.since[actor].load(Ordering::SeqCst);
                 now.saturating_sub(since) > timeout.as_millis() as u64
             })
             .map(|actor| {
-                let at = self.at[actor].load(Ordering::SeqCst);
-                (actor, SCENARIOS.get(at as usize).map_or("-", |s| s.0))
+                let current = self.current[actor].load(Ordering::SeqCst);
+                (actor, SCENARIOS.get(current as usize).map_or("-", |s| s.0))
             })
             .collect()
     }
@@ -154,16 +154,16 @@ pub(crate) fn start_reporter(board: Arc<Board>, runtime: Weak<Runtime>) -> JoinH
 fn hang(what: &str, runtime: &Weak<Runtime>) -> ! {
     eprintln!("soak: HANG: {what}");
     eprint!("{}", threads());
-    let (told, ended) = mpsc::channel();
+    let (printed, is_printed) = mpsc::channel();
     let runtime = runtime.clone();
     std::thread::spawn(move || {
         match runtime.upgrade() {
             Some(runtime) => eprintln!("{}", runtime.debug_state()),
             None => eprintln!("soak: the handle of the runtime is gone"),
         }
-        let _ = told.send(());
+        let _ = printed.send(());
     });
-    if ended.recv_timeout(TELLING).is_err() {
+    if is_printed.recv_timeout(TELLING).is_err() {
         eprintln!("soak: the runtime does not describe itself: one of its locks is held");
     }
     std::process::abort();

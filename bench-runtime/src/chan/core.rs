@@ -41,7 +41,7 @@ pub(super) const RETURNED: u32 = 4;
 /// The seed is constant: if a schedule repeats, so do the picks of `select`.
 const PICK_SEED: u32 = 0x9E37_79B9;
 
-const LINE: usize = 64;
+const CACHE_LINE: usize = 64;
 
 /// `malloc` aligns each allocation to this.
 const MALLOC_ALIGN: usize = 16;
@@ -60,7 +60,7 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    const fn one(self) -> u64 {
+    const fn one_handle(self) -> u64 {
         match self {
             Self::Send => 1,
             Self::Recv => 1 << 32,
@@ -115,14 +115,14 @@ impl State {
     }
 }
 
-/// What becomes of a value that is put back while the buffer holds others.
+/// Whether a channel keeps a value that is put back ([`super::put_back`]).
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Keeps {
-    /// It is kept.
+pub(super) enum KeepRule {
+    /// The value is kept.
     All,
-    /// It is dropped if the buffer holds any value.
+    /// The value is dropped if the buffer holds any value.
     One,
-    /// It is dropped if the buffer holds a value that is equal by this function.
+    /// The value is dropped if the buffer holds a value that is equal by this function.
     EachOnce(Same),
 }
 
@@ -143,11 +143,11 @@ pub(crate) struct Core {
     pub(super) elem_size: usize,
     /// Senders in the low half, receivers in the high half.
     handles: AtomicU64,
-    pub(super) keeps: Keeps,
+    pub(super) keep_rule: KeepRule,
 }
 
 // The fields that every operation uses are in the first cache line.
-const _: () = assert!(std::mem::offset_of!(Core, buffer) == LINE);
+const _: () = assert!(std::mem::offset_of!(Core, buffer) == CACHE_LINE);
 
 impl Core {
     /// The layout of the allocation, and the offset of the buffer from the header. Allocators are
@@ -162,22 +162,22 @@ impl Core {
             .expect(too_large);
         let buffer = Layout::from_size_align(bytes, elem.align()).expect(too_large);
         let (whole, offset) = Layout::new::<Self>().extend(buffer).expect(too_large);
-        let whole = if elem.align() > LINE {
+        let whole = if elem.align() > CACHE_LINE {
             Ok(whole)
         } else {
-            Layout::from_size_align(whole.size() + LINE - MALLOC_ALIGN, MALLOC_ALIGN)
+            Layout::from_size_align(whole.size() + CACHE_LINE - MALLOC_ALIGN, MALLOC_ALIGN)
         };
         (whole.expect(too_large), offset)
     }
 
-    pub(super) fn allocate(elem: Layout, cap: u32, keeps: Keeps) -> NonNull<Self> {
+    pub(super) fn allocate(elem: Layout, cap: u32, keep_rule: KeepRule) -> NonNull<Self> {
         let (whole, offset) = Self::layout(elem, cap);
         // SAFETY: the layout is not empty, because the header is not.
         let memory = unsafe { alloc(whole) };
         if memory.is_null() {
             handle_alloc_error(whole);
         }
-        let lead = memory.addr().next_multiple_of(LINE) - memory.addr();
+        let lead = memory.addr().next_multiple_of(CACHE_LINE) - memory.addr();
         // SAFETY: fresh memory of the layout of header and buffer, with room
         // for the lead; `offset` lies within it.
         unsafe {
@@ -196,8 +196,8 @@ impl Core {
                 lead: lead as u8,
                 buffer: memory.add(lead + offset),
                 elem_size: elem.size(),
-                handles: AtomicU64::new(Side::Send.one() + Side::Recv.one()),
-                keeps,
+                handles: AtomicU64::new(Side::Send.one_handle() + Side::Recv.one_handle()),
+                keep_rule,
             });
             core
         }
@@ -205,7 +205,7 @@ impl Core {
 
     pub(super) fn retain(&self, side: Side) {
         // Relaxed: the caller has a handle, so the count cannot reach zero.
-        let before = self.handles.fetch_add(side.one(), Ordering::Relaxed);
+        let before = self.handles.fetch_add(side.one_handle(), Ordering::Relaxed);
         if side.count(before) > u64::from(u32::MAX / 2) {
             crate::fatal::fatal!("more than {} handles of one channel", u32::MAX / 2);
         }
@@ -221,7 +221,7 @@ impl Core {
             // Release: pairs with the Acquire of the last handle.
             match self.handles.compare_exchange_weak(
                 handles,
-                handles - side.one(),
+                handles - side.one_handle(),
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
@@ -236,7 +236,7 @@ impl Core {
     /// reaches the channel.
     pub(super) fn is_alone(&self, side: Side) -> bool {
         // Acquire: pairs with the Release in `abandon` of the other side.
-        self.handles.load(Ordering::Acquire) == side.one()
+        self.handles.load(Ordering::Acquire) == side.one_handle()
     }
 
     /// Drops the last handle of a side. The side that does so second frees the memory.
@@ -251,7 +251,8 @@ impl Core {
         let core = unsafe { this.as_ref() };
         let (cap, lead) = (core.cap, usize::from(core.lead));
         // AcqRel: the second sees all that the first did.
-        if core.is_alone(side) || core.handles.fetch_sub(side.one(), Ordering::AcqRel) == side.one()
+        if core.is_alone(side)
+            || core.handles.fetch_sub(side.one_handle(), Ordering::AcqRel) == side.one_handle()
         {
             let (whole, _) = Self::layout(elem, cap);
             // SAFETY: both sides have no handle left; the layout is the one of `allocate`.

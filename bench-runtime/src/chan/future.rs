@@ -136,7 +136,7 @@ impl<T> Future for Recv<'_, T> {
 ///
 /// The waiter was put into that queue, is alive, and belongs to `pending`.
 #[cold]
-pub(super) unsafe fn leave(
+pub(super) unsafe fn leave_queue(
     core: &Core,
     side: Side,
     waiter: *mut Waiter,
@@ -168,7 +168,7 @@ impl<T> Drop for Recv<'_, T> {
             // SAFETY: `pending` was present, so the waiter is in the queue or was dequeued. The
             // future is not polled any more.
             unsafe {
-                if !leave(chan.core(), Side::Recv, waiter, pending)
+                if !leave_queue(chan.core(), Side::Recv, waiter, pending)
                     && let Some(value) = self.take()
                 {
                     put_back(chan, value);

@@ -34,7 +34,7 @@ pub use select::{RecvOperand, Select, Selected, SendOperand, Slot};
 pub use send_future::Sending;
 pub use sender::Sender;
 
-use self::core::Keeps;
+use self::core::KeepRule;
 
 /// Makes a channel whose buffer holds `capacity` values. With a capacity of 0, each send waits for
 /// a receive.
@@ -58,20 +58,20 @@ use self::core::Keeps;
 #[must_use]
 pub fn chan<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let capacity = u32::try_from(capacity).expect("chan: the capacity must be at most u32::MAX");
-    let chan = typed::Chan::allocate(capacity, Keeps::All);
+    let chan = typed::Chan::allocate(capacity, KeepRule::All);
     (Sender::new(chan), Receiver::new(chan))
 }
 
 /// A channel for ticks: its buffer holds one. If a future that was handed a tick is dropped, the
 /// tick is put back only if the buffer is empty.
 pub(crate) fn tick_chan<T>() -> (Sender<T>, Receiver<T>) {
-    let chan = typed::Chan::allocate(1, Keeps::One);
+    let chan = typed::Chan::allocate(1, KeepRule::One);
     (Sender::new(chan), Receiver::new(chan))
 }
 
 /// A channel for [`Sender::try_send_once`]: no two values in its buffer are equal. If a future that
 /// was handed a value is dropped, the value is put back only if the buffer holds no equal one.
 pub(crate) fn chan_of_each_once<T: Copy + Eq>(capacity: u32) -> (Sender<T>, Receiver<T>) {
-    let chan = typed::Chan::allocate(capacity, Keeps::EachOnce(typed::same::<T>));
+    let chan = typed::Chan::allocate(capacity, KeepRule::EachOnce(typed::same::<T>));
     (Sender::new(chan), Receiver::new(chan))
 }

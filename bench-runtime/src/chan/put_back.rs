@@ -6,12 +6,12 @@
 //! a buffer, the value itself becomes that entry. The owner of the entry is not a sender, but a
 //! [`Pending`] made for it; the receive of the value frees it. A close does not remove the entry. A
 //! channel for ticks drops the value if its buffer holds a newer one, a channel for signals if its
-//! buffer holds an equal one ([`Keeps`]).
+//! buffer holds an equal one ([`KeepRule`]).
 
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::task::Waker;
 
-use super::core::{Keeps, RETURNED, pass};
+use super::core::{KeepRule, RETURNED, pass};
 use super::typed::Chan;
 use crate::goroutine::Waiter;
 use crate::goroutine::pending::Pending;
@@ -31,12 +31,12 @@ unsafe fn free<T>(returned: *mut ()) {
     drop(unsafe { Box::from_raw(returned.cast::<Returned<T>>()) });
 }
 
-enum Went {
+enum Destination {
     /// To a waiter; the caller readies its owner.
     Passed(Vec<Waker>),
     Kept,
     Queued,
-    /// Nowhere: by the channel's [`Keeps`] the caller drops it.
+    /// Nowhere: by the channel's [`KeepRule`] the caller drops it.
     Refused,
 }
 
@@ -51,29 +51,29 @@ pub(super) fn put_back<T>(chan: Chan<T>, value: T) {
     // SAFETY: the thread that readies the record has moved the value out of the box, and frees the
     // box. If the record is never queued, it is never readied, and the box is freed below.
     let record = unsafe { Pending::leave(returned.cast(), free::<T>) };
-    let went = put_in_front(chan, &raw const *value, returned, record);
-    if matches!(went, Went::Queued) {
+    let destination = put_in_front(chan, &raw const *value, returned, record);
+    if matches!(destination, Destination::Queued) {
         return;
     }
     record.give_back();
     // SAFETY: the box was not queued, so no other code has its address.
     unsafe { free::<T>(returned.cast()) };
-    match went {
-        Went::Passed(wakers) => wakers.into_iter().for_each(wakers::wake),
+    match destination {
+        Destination::Passed(wakers) => wakers.into_iter().for_each(wakers::wake),
         // SAFETY: the value was not moved, and is not used again.
-        Went::Refused => unsafe { ManuallyDrop::drop(&mut value) },
-        Went::Kept | Went::Queued => {}
+        Destination::Refused => unsafe { ManuallyDrop::drop(&mut value) },
+        Destination::Kept | Destination::Queued => {}
     }
 }
 
-/// Moves the value, unless the result is `Went::Refused`. After `Went::Queued` the box `returned`
-/// is in the queue of senders.
+/// Moves the value, unless the result is `Destination::Refused`. After `Destination::Queued` the
+/// box `returned` is in the queue of senders.
 fn put_in_front<T>(
     chan: Chan<T>,
     value: *const T,
     returned: *mut Returned<T>,
     record: &'static Pending,
-) -> Went {
+) -> Destination {
     let core = chan.core();
     core.lock();
     // SAFETY: we hold the lock, and each branch releases it after its last use of the state. The
@@ -88,16 +88,16 @@ fn put_in_front<T>(
             place.copy_from_nonoverlapping(value, 1);
             let mut wakers = Vec::new();
             readied::ready_later(pass(receiver), &mut wakers);
-            return Went::Passed(wakers);
+            return Destination::Passed(wakers);
         }
-        let refused = match core.keeps {
-            Keeps::All => false,
-            Keeps::One => state.len != 0,
-            Keeps::EachOnce(same) => core.holds(state, value.cast(), same),
+        let refused = match core.keep_rule {
+            KeepRule::All => false,
+            KeepRule::One => state.len != 0,
+            KeepRule::EachOnce(same) => core.holds(state, value.cast(), same),
         };
         if refused {
             core.unlock();
-            return Went::Refused;
+            return Destination::Refused;
         }
         let is_full = state.len == core.cap;
         let last = (&raw mut (*returned).value).cast::<T>();
@@ -119,6 +119,10 @@ fn put_in_front<T>(
             state.senders.enqueue_front(waiter);
         }
         core.unlock();
-        if is_full { Went::Queued } else { Went::Kept }
+        if is_full {
+            Destination::Queued
+        } else {
+            Destination::Kept
+        }
     }
 }

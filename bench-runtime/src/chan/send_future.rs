@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use super::SendError;
 use super::core::{Outcome, PASSED, Side};
-use super::future::leave;
+use super::future::leave_queue;
 use super::typed::Chan;
 use crate::goroutine::Waiter;
 use crate::goroutine::pending::Pending;
@@ -148,8 +148,9 @@ impl<T> Drop for Sending<'_, T> {
         {
             let waiter = self.waiter.get().cast();
             // SAFETY: `pending` was present, so the waiter is in the queue or was dequeued.
-            self.is_full =
-                unsafe { leave(chan.core(), Side::Send, waiter, pending) || !self.was_passed() };
+            self.is_full = unsafe {
+                leave_queue(chan.core(), Side::Send, waiter, pending) || !self.was_passed()
+            };
         }
         if self.is_full {
             // SAFETY: the value is here, and this is its last use.

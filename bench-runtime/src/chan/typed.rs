@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 
-use super::core::{Core, Keeps, Outcome, Side, complete};
+use super::core::{Core, KeepRule, Outcome, Side, complete};
 use crate::goroutine::Waiter;
 use crate::sched;
 
@@ -31,13 +31,13 @@ impl<T> PartialEq for Chan<T> {
 }
 
 /// The last handle of the receiving side: its drop first empties the buffer.
-struct Rest<T> {
+struct LastReceiver<T> {
     chan: Chan<T>,
     /// All handles of the other side are dropped as well.
     alone: bool,
 }
 
-impl<T> Rest<T> {
+impl<T> LastReceiver<T> {
     fn drop_values(&self) {
         // SAFETY: if `alone`, this is the last handle, so no other thread holds the lock.
         while !(self.alone && unsafe { self.chan.core().state() }.is_drained()) {
@@ -49,7 +49,7 @@ impl<T> Rest<T> {
     }
 }
 
-impl<T> Drop for Rest<T> {
+impl<T> Drop for LastReceiver<T> {
     fn drop(&mut self) {
         self.drop_values();
         // SAFETY: the last handle of this side; the channel is closed, or has
@@ -88,9 +88,9 @@ pub(super) unsafe fn same<T: Eq>(one: *const u8, other: *const u8) -> bool {
 }
 
 impl<T> Chan<T> {
-    pub(super) fn allocate(cap: u32, keeps: Keeps) -> Self {
+    pub(super) fn allocate(cap: u32, keep_rule: KeepRule) -> Self {
         Self {
-            core: Core::allocate(Layout::new::<T>(), cap, keeps),
+            core: Core::allocate(Layout::new::<T>(), cap, keep_rule),
             element: PhantomData,
         }
     }
@@ -124,9 +124,10 @@ impl<T> Chan<T> {
             if !alone {
                 self.core().close();
             }
-            // If the destructor of a value panics, the drop of `rest` drops the other values.
-            let rest = Rest { chan: self, alone };
-            rest.drop_values();
+            // If the destructor of a value panics, the drop of `last_receiver` drops the other
+            // values.
+            let last_receiver = LastReceiver { chan: self, alone };
+            last_receiver.drop_values();
         }
     }
 
@@ -200,8 +201,8 @@ impl<T> Chan<T> {
                 match state.senders.dequeue() {
                     // The buffer is full: the sender's value goes to the place of the head.
                     Some(sender) => {
-                        let theirs = sender.as_ref().elem.get().cast::<T>();
-                        head.copy_from_nonoverlapping(theirs, 1);
+                        let sent_value = sender.as_ref().elem.get().cast::<T>();
+                        head.copy_from_nonoverlapping(sent_value, 1);
                         core.unlock();
                         complete(sender);
                     }

@@ -70,10 +70,10 @@ pub struct Context {
 
 struct Layer {
     parent: Context,
-    what: What,
+    kind: LayerKind,
 }
 
-enum What {
+enum LayerKind {
     Scope(Arc<Scope>),
     Value(Box<dyn Any + Send + Sync>),
     Cut,
@@ -96,7 +96,7 @@ impl Context {
         Self { layer: None }
     }
 
-    /// A context that ends when it is cancelled, or when this one ends.
+    /// A child context: it ends when it is cancelled, or when its parent ends.
     ///
     /// # Examples
     ///
@@ -112,7 +112,7 @@ impl Context {
         self.with_scope(None)
     }
 
-    /// As [`Self::with_cancel`]; the context also ends at `deadline`, or at this one's deadline if
+    /// As [`Self::with_cancel`]; the child also ends at `deadline`, or at its parent's deadline if
     /// that is earlier.
     ///
     /// # Panics
@@ -191,7 +191,10 @@ impl Context {
         deadline: Instant,
         cause: Option<Cause>,
     ) -> (Self, Cancel) {
-        if self.deadline().is_some_and(|ours| ours <= deadline) {
+        if self
+            .deadline()
+            .is_some_and(|own_deadline| own_deadline <= deadline)
+        {
             // The parent ends first, and its child with it.
             return self.with_scope(None);
         }
@@ -202,7 +205,7 @@ impl Context {
 
     fn with_scope(&self, deadline: Option<Instant>) -> (Self, Cancel) {
         let scope = Scope::child_of(self.scope(), deadline.or_else(|| self.deadline()));
-        let ctx = self.with(What::Scope(scope.clone()));
+        let ctx = self.with(LayerKind::Scope(scope.clone()));
         (ctx, Cancel::new(scope))
     }
 
@@ -220,10 +223,10 @@ impl Context {
     /// ```
     #[must_use]
     pub fn with_value<T: Any + Send + Sync>(&self, value: T) -> Self {
-        self.with(What::Value(Box::new(value)))
+        self.with(LayerKind::Value(Box::new(value)))
     }
 
-    /// A context that has the values of this one, but does not end with it.
+    /// A context that has the values of its parent, but does not end with its parent.
     ///
     /// # Examples
     ///
@@ -241,14 +244,14 @@ impl Context {
     /// ```
     #[must_use]
     pub fn without_cancel(&self) -> Self {
-        self.with(What::Cut)
+        self.with(LayerKind::Cut)
     }
 
-    fn with(&self, what: What) -> Self {
+    fn with(&self, kind: LayerKind) -> Self {
         let parent = self.clone();
         sched::give_way();
         Self {
-            layer: Some(Arc::new(Layer { parent, what })),
+            layer: Some(Arc::new(Layer { parent, kind })),
         }
     }
 
@@ -322,8 +325,8 @@ impl Context {
     /// The value of this type that was added last.
     #[must_use]
     pub fn value<T: Any>(&self) -> Option<&T> {
-        self.layers().find_map(|layer| match &layer.what {
-            What::Value(value) => value.downcast_ref(),
+        self.layers().find_map(|layer| match &layer.kind {
+            LayerKind::Value(value) => value.downcast_ref(),
             _ => None,
         })
     }
@@ -358,10 +361,10 @@ impl Context {
     /// The scope that this context ends with.
     fn scope(&self) -> Option<&Arc<Scope>> {
         for layer in self.layers() {
-            match &layer.what {
-                What::Scope(scope) => return Some(scope),
-                What::Value(_) => {}
-                What::Cut => return None,
+            match &layer.kind {
+                LayerKind::Scope(scope) => return Some(scope),
+                LayerKind::Value(_) => {}
+                LayerKind::Cut => return None,
             }
         }
         None

@@ -3,7 +3,7 @@
 //! # How a scope ends
 //!
 //! 1. Under its lock, store why it ends, and take its children, calls and timer out. A later caller
-//!    sees that it has ended.
+//!    sees that the scope has ended.
 //! 2. Cancel its timer; close its channel, which ends the waits for it; start its calls.
 //! 3. End all scopes below it, each by steps 1 and 2.
 //! 4. Remove the scope from its parent, under the parent's lock.
@@ -44,7 +44,7 @@ use crate::util::lock::Lock;
 #[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ContextError {
-    /// The context was cancelled, or one from which it was derived.
+    /// The context, or a context from which it was derived, was cancelled.
     #[error("context cancelled")]
     Cancelled,
     /// The deadline has passed.
@@ -92,21 +92,21 @@ struct State {
 }
 
 /// The state of a scope's timer.
-struct Limit {
+struct DeadlineTimer {
     scope: Weak<Scope>,
     deadline_ns: u64,
     spawner: Spawner,
     cause: Option<Cause>,
 }
 
-impl timer::Call for Limit {
+impl timer::Call for DeadlineTimer {
     fn fire(self: Arc<Self>, _: u64) {
         let spawner = self.spawner.clone();
         // In a goroutine, because the drop of `self` may drop the scope, with the program's values
         // in it.
         spawner.call_by_timer(move || {
             if let Some(scope) = self.scope.upgrade() {
-                scope.time_is_over(self.cause.clone());
+                scope.end_by_deadline(self.cause.clone());
             }
         });
     }
@@ -166,7 +166,7 @@ impl Scope {
     /// Makes the scope end at `deadline_ns` (of [`crate::sched::now_ns`]).
     pub(super) fn end_at(self: &Arc<Self>, deadline_ns: u64, cause: Option<Cause>) {
         if deadline_ns <= crate::sched::now_ns() {
-            self.time_is_over(cause);
+            self.end_by_deadline(cause);
             return;
         }
         self.arm(deadline_ns, Spawner::current(), cause, armed::arm);
@@ -179,7 +179,7 @@ impl Scope {
         cause: Option<Cause>,
         arm: fn(u64, Action) -> Armed,
     ) {
-        let limit = Limit {
+        let timer_call = DeadlineTimer {
             scope: Arc::downgrade(self),
             deadline_ns,
             spawner,
@@ -187,11 +187,11 @@ impl Scope {
         };
         let mut state = self.state.lock();
         if state.end.is_none() {
-            state.timer = Some(arm(deadline_ns, Action::Call(Arc::new(limit))));
+            state.timer = Some(arm(deadline_ns, Action::Call(Arc::new(timer_call))));
         }
     }
 
-    fn time_is_over(&self, cause: Option<Cause>) {
+    fn end_by_deadline(&self, cause: Option<Cause>) {
         let error = ContextError::DeadlineExceeded;
         self.finish(error, cause.unwrap_or_else(|| Arc::new(error)));
     }
@@ -206,7 +206,7 @@ impl Scope {
             }
         }
         if let Some(parent) = &self.parent {
-            parent.forget(self.key());
+            parent.remove_child(self.key());
         }
     }
 
@@ -229,7 +229,7 @@ impl Scope {
         children.into_values().collect()
     }
 
-    fn forget(&self, child: usize) {
+    fn remove_child(&self, child: usize) {
         let child = self.state.lock().children.remove(&child);
         // Dropped here, not under the lock.
         drop(child);
@@ -268,7 +268,7 @@ impl Drop for Scope {
         let mut child = self.key();
         let mut next = self.parent.take();
         while let Some(parent) = next {
-            parent.forget(child);
+            parent.remove_child(child);
             child = parent.key();
             next = Arc::into_inner(parent).and_then(|mut parent| parent.parent.take());
         }

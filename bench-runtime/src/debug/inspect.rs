@@ -1,5 +1,5 @@
 //! Reads the stacks of suspended goroutines, and the objects that they wait for. It delays no
-//! goroutine: one that is readied meanwhile continues, and its stack counts as not read.
+//! goroutine: a goroutine that is readied meanwhile continues, and its stack counts as not read.
 //!
 //! | resume                               | inspection                               |
 //! |--------------------------------------|------------------------------------------|
@@ -83,7 +83,7 @@ pub(crate) struct Inspection {
     /// For each goroutine with details: their words.
     details: Reading,
     /// For each goroutine that waits for a mutex: the holder. For each with a name: the name.
-    further: Reading,
+    holders_and_names: Reading,
 }
 
 #[derive(Debug)]
@@ -103,11 +103,12 @@ struct Inspected {
 struct Watched {
     stack: Stack,
     saved: usize,
-    /// Where the bytes of `saved` are read: there, or in the cell of a compacted stack.
+    /// The address at which the bytes are read: `saved`, or an address in the cell of a compacted
+    /// stack.
     place: usize,
     index: usize,
     /// If the holder of a mutex is read: the address of the mutex, the address at which it is read,
-    /// and the index in [`Inspection::further`].
+    /// and the index in [`Inspection::holders_and_names`].
     mutex: Option<(usize, usize, usize)>,
 }
 
@@ -116,14 +117,14 @@ impl Inspection {
         &mut self,
         goroutines: &[&'static Goroutine],
         batch: usize,
-        most: usize,
+        most_bytes: usize,
         mut each: impl FnMut(Seen<'_>),
     ) {
-        let mut rest = goroutines;
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(batch));
-            self.read(now, most);
-            rest = later;
+        let mut remaining = goroutines;
+        while !remaining.is_empty() {
+            let (now, later) = remaining.split_at(remaining.len().min(batch));
+            self.read(now, most_bytes);
+            remaining = later;
             let now_ms = (crate::sys::clock::now_ns() / 1_000_000) as u32;
             for one in &self.all {
                 each(self.seen(one, now_ms));
@@ -131,20 +132,20 @@ impl Inspection {
         }
     }
 
-    fn read(&mut self, goroutines: &[&'static Goroutine], most: usize) {
+    fn read(&mut self, goroutines: &[&'static Goroutine], most_bytes: usize) {
         let Self {
             all,
             stacks,
             details,
-            further,
+            holders_and_names,
         } = self;
         all.clear();
-        for reading in [&mut *stacks, details, further] {
+        for reading in [&mut *stacks, details, holders_and_names] {
             reading.clear();
         }
         let _alone = ONE_AT_A_TIME.lock();
         for &g in goroutines {
-            let watched = Watched::begin(g, most, stacks); // I1
+            let watched = Watched::begin(g, most_bytes, stacks); // I1
             let mut one = Inspected::of(g);
             one.is_claimed = matches!(watched, Err(context) if is_claimed(context));
             one.watched = watched.ok();
@@ -156,7 +157,7 @@ impl Inspection {
         details.read();
         for one in &mut *all {
             if let Some([_, name, bytes]) = one.details(details) {
-                one.name = (name != 0).then(|| further.add(name, bytes.min(MOST_BYTES)));
+                one.name = (name != 0).then(|| holders_and_names.add(name, bytes.min(MOST_BYTES)));
             }
             if let Some(watched) = &mut one.watched
                 && one.reason == WaitReason::Mutex
@@ -164,11 +165,11 @@ impl Inspection {
             {
                 let mutex = WaitObject::parts(object).0 as usize;
                 let place = place_of(mutex);
-                let index = further.add(place, size_of::<usize>());
+                let index = holders_and_names.add(place, size_of::<usize>());
                 watched.mutex = Some((mutex, place, index));
             }
         }
-        further.read();
+        holders_and_names.read();
         claim::confirm(); // I3
         for one in &mut *all {
             one.confirm(); // I4
@@ -188,7 +189,7 @@ impl Inspection {
             stack: None,
             is_claimed: one.is_claimed,
         };
-        let name = one.name.and_then(|index| self.further.get(index));
+        let name = one.name.and_then(|index| self.holders_and_names.get(index));
         seen.name = name.map(String::from_utf8_lossy);
         let Some(watched) = &one.watched else {
             // A waiting goroutine that is not watched: it is about to leave its stack, the sweep
@@ -220,7 +221,7 @@ impl Inspection {
 
     /// The number of the goroutine that holds, or held last, a mutex.
     fn holder(&self, (mutex, place, index): (usize, usize, usize)) -> Option<u64> {
-        let [stack_pointer] = self.further.words(index)?;
+        let [stack_pointer] = self.holders_and_names.words(index)?;
         if place_of(mutex) != place {
             return None;
         }
@@ -305,7 +306,11 @@ impl Inspected {
 
 impl Watched {
     /// I1, if the goroutine is suspended in a slot. Else returns its `context`.
-    fn begin(g: &'static Goroutine, most: usize, stacks: &mut Reading) -> Result<Self, usize> {
+    fn begin(
+        g: &'static Goroutine,
+        most_bytes: usize,
+        stacks: &mut Reading,
+    ) -> Result<Self, usize> {
         let (context, stack) = loop {
             let context = g.context.load(Ordering::Acquire);
             if context == FRESH || context & (RUNNING_BIT | WATCHED_BIT) != 0 {
@@ -324,16 +329,16 @@ impl Watched {
             index: 0,
             mutex: None,
         };
-        watched.index = stacks.add(watched.place, watched.bytes(most));
+        watched.index = stacks.add(watched.place, watched.bytes(most_bytes));
         let header = stack.as_ptr().as_ptr() as usize - context;
         let object = watched.place + header + offset_of!(StackHeader, wait_object);
         stacks.add(object, size_of::<AtomicUsize>());
         Ok(watched)
     }
 
-    fn bytes(&self, most: usize) -> usize {
+    fn bytes(&self, most_bytes: usize) -> usize {
         let header = self.stack.as_ptr().as_ptr() as usize;
-        (header + size_of::<StackHeader>() - self.saved).min(most)
+        (header + size_of::<StackHeader>() - self.saved).min(most_bytes)
     }
 
     /// I4: whether the data is valid. If a compacted stack was restored meanwhile, its cell may

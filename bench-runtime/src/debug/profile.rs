@@ -16,7 +16,7 @@ use crate::unwind::{Frame, Symbols, Unwinder};
 const TRIES: u32 = 5;
 /// A goroutine that the sweep has claimed is inspected more often than [`TRIES`] times, until this
 /// time has passed. Chosen, not measured.
-const PATIENCE: Duration = Duration::from_secs(1);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most goroutines that one text names. Chosen, not measured.
 pub(crate) const NAMED: usize = 8;
 
@@ -179,25 +179,25 @@ pub(crate) fn of(mut all: Vec<&'static Goroutine>) -> GoroutineProfile {
     let mut groups: HashMap<(String, Vec<u64>), Vec<Member>> = HashMap::new();
     let begun = Instant::now();
     for tries in 1_u32.. {
-        let mut again = Vec::new();
+        let mut retry = Vec::new();
         let batch = BATCH.checked_shr(2 * (tries - 1)).unwrap_or(0).max(1);
         inspection.inspect_all(&all, batch, MOST_BYTES, |seen| {
             let Some(info) = GoroutineInfo::of(&seen) else {
                 return;
             };
-            let may_retry = || tries < TRIES || seen.is_claimed && begun.elapsed() < PATIENCE;
+            let may_retry = || tries < TRIES || seen.is_claimed && begun.elapsed() < CLAIM_TIMEOUT;
             let (calls, age) = match seen.stack {
                 Some(stack) => (unwinder.calls(stack.saved, stack.bytes), stack.age),
-                None if info.waits && may_retry() => return again.push(seen.g),
+                None if info.waits && may_retry() => return retry.push(seen.g),
                 None => Default::default(),
             };
             let group = groups.entry((info.state.clone(), calls)).or_default();
             group.push((info, age));
         });
-        if again.is_empty() {
+        if retry.is_empty() {
             break;
         }
-        all = again;
+        all = retry;
         std::thread::yield_now();
     }
     let mut symbols = Symbols::default();

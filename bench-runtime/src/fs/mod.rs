@@ -26,7 +26,7 @@
 //!
 //! # Rejected
 //!
-//! Calls on the goroutine's own thread, whose P is retaken if they take long, as in Go: in a pinned
+//! Calls on the goroutine's own thread, with the P retaken from a long call, as in Go. In a pinned
 //! runtime the goroutines that started on the thread would wait for the disk too.
 
 mod file;
@@ -277,8 +277,8 @@ pub fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -> io::
     blocking(|| std::fs::set_permissions(path, permissions))
 }
 
-/// The entries of a folder, in no particular order. Blocks the goroutine, here and at some of the
-/// steps of the iteration.
+/// The entries of a folder, in no particular order. Blocks the goroutine, and so do some steps of
+/// the iteration.
 ///
 /// # Errors
 ///

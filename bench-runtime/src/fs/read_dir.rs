@@ -21,17 +21,17 @@ const BATCH: usize = 256;
 /// ```
 #[derive(Debug)]
 pub struct ReadDir {
-    rest: std::fs::ReadDir,
+    unread: std::fs::ReadDir,
     batch: VecDeque<io::Result<std::fs::DirEntry>>,
-    ended: bool,
+    is_at_end: bool,
 }
 
 impl ReadDir {
-    pub(super) fn new(rest: std::fs::ReadDir) -> Self {
+    pub(super) fn new(unread: std::fs::ReadDir) -> Self {
         Self {
-            rest,
+            unread,
             batch: VecDeque::new(),
-            ended: false,
+            is_at_end: false,
         }
     }
 }
@@ -40,10 +40,10 @@ impl Iterator for ReadDir {
     type Item = io::Result<DirEntry>;
 
     fn next(&mut self) -> Option<io::Result<DirEntry>> {
-        if self.batch.is_empty() && !self.ended {
-            let (rest, batch) = (&mut self.rest, &mut self.batch);
-            blocking(|| batch.extend(rest.take(BATCH)));
-            self.ended = self.batch.len() < BATCH;
+        if self.batch.is_empty() && !self.is_at_end {
+            let (unread, batch) = (&mut self.unread, &mut self.batch);
+            blocking(|| batch.extend(unread.take(BATCH)));
+            self.is_at_end = self.batch.len() < BATCH;
         } else {
             sched::give_way();
         }

@@ -9,26 +9,26 @@ pub(crate) enum Outcome<T> {
     Returned(T),
     Panicked(Box<dyn Any + Send>),
     Exited,
-    /// It never ran: its runtime stopped, or it got no stack, with this error.
+    /// The goroutine never ran: its runtime stopped, or it got no stack, with this error.
     Abandoned(Option<Box<StackError>>),
 }
 
 /// The payload with which `goexit` unwinds.
 pub(crate) struct Exit;
 
-struct Of<F, T>(std::marker::PhantomData<(F, T)>);
+struct VTables<F, T>(std::marker::PhantomData<(F, T)>);
 
-impl<F: FnOnce() -> T, T> Of<F, T> {
+impl<F: FnOnce() -> T, T> VTables<F, T> {
     const VTABLE: VTable = VTable {
         run: run::<F, T>,
         abandon: abandon::<F, T>,
         drop_outcome: drop_outcome::<T>,
     };
 
-    /// For a goroutine without a handle, which has no result.
-    const ALONE: VTable = VTable {
-        run: run_alone::<F, T>,
-        abandon: abandon_alone::<F>,
+    /// For a goroutine without a handle, whose result is dropped.
+    const DETACHED: VTable = VTable {
+        run: run_detached::<F, T>,
+        abandon: abandon_detached::<F>,
         drop_outcome: nothing,
     };
 }
@@ -69,7 +69,7 @@ pub(crate) unsafe fn put_closure<F: FnOnce() -> T + Send, T: Send>(g: &Goroutine
     // SAFETY: by the caller's promise.
     unsafe {
         put(g, f);
-        g.set_vtable(&Of::<F, T>::VTABLE);
+        g.set_vtable(&VTables::<F, T>::VTABLE);
     }
 }
 
@@ -77,17 +77,17 @@ pub(crate) unsafe fn put_closure<F: FnOnce() -> T + Send, T: Send>(g: &Goroutine
 ///
 /// As for [`put_closure`].
 #[inline(always)]
-pub(crate) unsafe fn put_alone<F: FnOnce() -> T + Send, T>(g: &Goroutine, f: F) {
+pub(crate) unsafe fn put_detached<F: FnOnce() -> T + Send, T>(g: &Goroutine, f: F) {
     // SAFETY: by the caller's promise.
     unsafe {
         put(g, f);
-        g.set_vtable(&Of::<F, T>::ALONE);
+        g.set_vtable(&VTables::<F, T>::DETACHED);
     }
 }
 
 /// # Safety
 ///
-/// It has ended, its result type is `T`, and this is called once.
+/// The goroutine has ended, its result type is `T`, and this is called once.
 #[inline(always)]
 pub(crate) unsafe fn take_outcome<T>(g: &Goroutine) -> Outcome<T> {
     // SAFETY: by the caller's promise.
@@ -100,20 +100,20 @@ unsafe fn run<F: FnOnce() -> T, T>(g: &Goroutine) {
     // As in `std::thread::spawn`: the closure is consumed, so its state is not used after a panic.
     let outcome = match panic::catch_unwind(AssertUnwindSafe(f)) {
         Ok(value) => Outcome::Returned(value),
-        Err(payload) => caught(payload),
+        Err(payload) => outcome_of_panic(payload),
     };
     // SAFETY: the closure was taken out of the body, and the goroutine is in no queue.
     unsafe { put(g, outcome) };
 }
 
-unsafe fn run_alone<F: FnOnce() -> T, T>(g: &Goroutine) {
+unsafe fn run_detached<F: FnOnce() -> T, T>(g: &Goroutine) {
     // SAFETY: as in `run`.
     let f = unsafe { take::<F>(g) };
     without_panic(|| drop(f()));
 }
 
 #[cold]
-fn caught<T>(payload: Box<dyn Any + Send>) -> Outcome<T> {
+fn outcome_of_panic<T>(payload: Box<dyn Any + Send>) -> Outcome<T> {
     if payload.is::<Exit>() {
         Outcome::Exited
     } else {
@@ -129,7 +129,7 @@ unsafe fn abandon<F: FnOnce() -> T, T>(g: &Goroutine, error: Option<Box<StackErr
     without_panic(|| drop(f));
 }
 
-unsafe fn abandon_alone<F>(g: &Goroutine, error: Option<Box<StackError>>) {
+unsafe fn abandon_detached<F>(g: &Goroutine, error: Option<Box<StackError>>) {
     // SAFETY: as in `abandon`.
     let f = unsafe { take::<F>(g) };
     without_panic(|| drop(f));

@@ -20,7 +20,7 @@ pub(crate) type Labels = Vec<(String, String)>;
 /// Name and labels as one text, so that one copy reads both: the name, which may be empty, then
 /// for each label a NUL, the key, a NUL, the value.
 pub(crate) fn text_of(name: Option<&str>, labels: &Labels) -> Option<Box<str>> {
-    // A NUL separates the parts, so one in a text is replaced.
+    // A NUL separates the parts, so a NUL in a text is replaced.
     let clean = |text: &str| text.replace('\0', "\u{fffd}");
     if name.is_none() && labels.is_empty() {
         return None;

@@ -9,19 +9,19 @@ use crate::util::lock::{Lock, LockGuard};
 pub(crate) struct FakeClock {
     now_ns: AtomicU64,
     begin_ns: u64,
-    rest_waiters: Lock<RestWaiters>,
+    bubble_waiters: Lock<BubbleWaiters>,
 }
 
-/// The goroutine in `synctest::wait`, and the main goroutine at its end: they wait until all others
-/// wait.
-pub(crate) type RestWaiters = [Option<Parkable>; 2];
+/// The goroutine in `synctest::wait`, and the main goroutine at its end. They wait until all other
+/// goroutines wait.
+pub(crate) type BubbleWaiters = [Option<Parkable>; 2];
 
 impl FakeClock {
     pub(crate) fn new(begin_ns: u64) -> Self {
         Self {
             now_ns: AtomicU64::new(begin_ns),
             begin_ns,
-            rest_waiters: Lock::new([None; 2]),
+            bubble_waiters: Lock::new([None; 2]),
         }
     }
 
@@ -38,7 +38,7 @@ impl FakeClock {
         self.now_ns.fetch_max(ns, Ordering::AcqRel);
     }
 
-    pub(crate) fn rest_waiters(&self) -> LockGuard<'_, RestWaiters> {
-        self.rest_waiters.lock()
+    pub(crate) fn bubble_waiters(&self) -> LockGuard<'_, BubbleWaiters> {
+        self.bubble_waiters.lock()
     }
 }

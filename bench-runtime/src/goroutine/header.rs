@@ -26,7 +26,8 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
     if context == FRESH {
         return None;
     }
-    // `context` is the header's address, or another address inside the slot.
+    // `context` is the header's address, another address inside the slot or, if the goroutine was
+    // suspended on a foreign stack, an address outside every slot.
     match header_of(context & !(RUNNING_BIT | CLAIMED_BIT)) {
         // SAFETY: slots are never unmapped.
         Some(header) => Some(unsafe { header.as_ref() }),
@@ -34,7 +35,8 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
     }
 }
 
-/// For a goroutine that is running on a foreign stack. Also stores the header in [`HEADERS`].
+/// Returns the header of a goroutine that is running on a foreign stack, and stores it in
+/// [`HEADERS`].
 pub(crate) fn header_of_running(g: &'static Goroutine) -> &'static StackHeader {
     let header = claim::running_on(&g.context);
     HEADERS.lock().insert(ptr::from_ref(g) as usize, header);

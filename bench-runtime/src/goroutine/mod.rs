@@ -14,8 +14,8 @@
 //!
 //! A goroutine may be readied, and dequeued by another M, before it has left its stack. That M
 //! waits until `context` is no longer odd. After 1,000 loads it requeues the goroutine and runs
-//! others first (`crate::sched::switch`). The store of the saved context is the last action on the
-//! old stack.
+//! other goroutines first (`crate::sched::switch`). The store of the saved context is the last
+//! action on the old stack.
 //!
 //! # What `body` holds
 //!
@@ -23,7 +23,7 @@
 //! |--------------------------------|--------------------------|-------------------|
 //! | has not run                    | the link of its [`List`] | the closure       |
 //! | waits on one queue, untimed    | the [`Waiter`]           | the [`Waiter`]    |
-//! | was dequeued from there        | the link of its [`List`] | the rest of the [`Waiter`] |
+//! | was dequeued from that queue   | the link of its [`List`] | the other words of the [`Waiter`] |
 //! | has ended, a handle exists     | –                        | the result        |
 //! | is on a free list              | the link                 | –                 |
 //!
@@ -38,9 +38,9 @@
 //!
 //! | `join`            | meaning                         | record is freed by     |
 //! |-------------------|---------------------------------|------------------------|
-//! | [`JOIN_OPEN`]     | runs, a handle exists           | –                      |
-//! | a [`Parkable`]    | runs, the handle waits          | –                      |
-//! | [`JOIN_DETACHED`] | runs, no handle                 | the goroutine, at end  |
+//! | [`JOIN_OPEN`]     | not ended, a handle exists      | –                      |
+//! | a [`Parkable`]    | not ended, this waits in a join | –                      |
+//! | [`JOIN_DETACHED`] | not ended, no handle            | the goroutine, at end  |
 //! | [`JOIN_LOST`]     | its runtime has stopped, a handle exists: a join does not wait for its end any more | the goroutine, if it still ends |
 //! | [`JOIN_DONE`]     | ended, the result is in `body`  | the handle             |
 
@@ -85,7 +85,7 @@ pub(crate) use wait_reason::WaitReason;
 pub(crate) enum Status {
     /// The record is on a free list.
     Idle,
-    /// In a queue of runnable goroutines, or about to be.
+    /// In a queue of runnable goroutines, or about to be put into one.
     Runnable,
     Running,
     /// In `blocking`: on an M that has given its P away, or suspended while a helper runs the call.
@@ -128,14 +128,15 @@ pub(crate) const JOIN_LOST: usize = 3;
 /// In `flags`, in a migrating runtime: bound to its M, by `lock_os_thread` or because it parked
 /// while it unwinds.
 pub(crate) const FLAG_LOCKED: u8 = 1;
+/// In `flags`: the sweep has compacted the goroutine's stack in its present wait.
 pub(crate) const FLAG_COMPACTED: u8 = 2;
 /// In `flags`: spawned as CPU-bound; see `sched::hogs`.
 pub(crate) const FLAG_CPU_BOUND: u8 = 4;
-/// In `flags`: the time until it runs is measured.
+/// In `flags`: the time until the goroutine runs is measured.
 pub(crate) const FLAG_TIMED: u8 = 8;
-/// In `flags`: it parked while it unwinds, in a pinned runtime; see [`unwinding`].
+/// In `flags`: the goroutine parked while it unwinds, in a pinned runtime; see [`unwinding`].
 pub(crate) const FLAG_UNWINDING: u8 = 64;
-/// In `flags`: its runtime has stopped, and it will not run again.
+/// In `flags`: the goroutine's runtime has stopped, and the goroutine will not run again.
 pub(crate) const FLAG_RUNTIME_STOPPED: u8 = 128;
 /// The place of the two bits of the [`Priority`] in `flags`.
 pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
@@ -161,7 +162,7 @@ unsafe fn nothing(_: &Goroutine) {}
 
 unsafe fn abandon_nothing(_: &Goroutine, _: Option<Box<StackError>>) {}
 
-pub(crate) static NOTHING: VTable = VTable {
+pub(crate) static EMPTY_VTABLE: VTable = VTable {
     run: nothing,
     abandon: abandon_nothing,
     drop_outcome: nothing,
@@ -200,7 +201,7 @@ impl Goroutine {
                 ticket: AtomicU32::new(0),
             },
             context: AtomicUsize::new(FRESH),
-            vtable: UnsafeCell::new(&NOTHING),
+            vtable: UnsafeCell::new(&EMPTY_VTABLE),
             join: AtomicUsize::new(JOIN_DETACHED),
             id: AtomicU64::new(0),
             site: AtomicUsize::new(0),

@@ -1,6 +1,6 @@
 //! Limits how deep calls of wakers nest. A waker may drop its task, which may end the wait of
-//! another task, and so call a waker. So a goroutine or thread with [`DEEPEST`] nested calls leaves
-//! further wakers on a list, for the innermost call.
+//! another task, and so call a waker. So a goroutine or thread with [`DEEPEST`] nested calls puts
+//! further wakers on a list, and the innermost of the calls then wakes them.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -18,8 +18,8 @@ thread_local! {
 /// The most nested calls. Chosen, not measured.
 const DEEPEST: u8 = 16;
 
-/// The wakers that were left, by [`caller_key`].
-static LEFT: Lock<Vec<(usize, VecDeque<Waker>)>> = Lock::new(Vec::new());
+/// The wakers on these lists, by [`caller_key`].
+static DEFERRED: Lock<Vec<(usize, VecDeque<Waker>)>> = Lock::new(Vec::new());
 
 pub(crate) fn wake(header: Option<&'static StackHeader>, waker: Waker) {
     // A thread-local's address is not kept over a waker: the goroutine may move.
@@ -29,17 +29,17 @@ pub(crate) fn wake(header: Option<&'static StackHeader>, waker: Waker) {
     };
     let outer = header.map_or_else(|| WAKES.get(), |header| header.wakes.get());
     if outer == DEEPEST {
-        let who = caller_key(header);
-        let mut left = LEFT.lock();
-        return match left.iter_mut().find(|(owner, _)| *owner == who) {
+        let key = caller_key(header);
+        let mut deferred = DEFERRED.lock();
+        return match deferred.iter_mut().find(|(owner, _)| *owner == key) {
             Some((_, wakers)) => wakers.push_back(waker),
-            None => left.push((who, VecDeque::from([waker]))),
+            None => deferred.push((key, VecDeque::from([waker]))),
         };
     }
     set(outer + 1);
     without_panic(|| waker.wake());
     if outer + 1 == DEEPEST {
-        wake_left(caller_key(header));
+        wake_deferred(caller_key(header));
     }
     set(outer);
 }
@@ -51,18 +51,18 @@ fn caller_key(header: Option<&'static StackHeader>) -> usize {
     }
 }
 
-/// Calls the wakers that the caller with the key `who` has left, also those added meanwhile.
+/// Wakes the wakers on the list of the caller with this key, also those added meanwhile.
 #[cold]
-fn wake_left(who: usize) {
+fn wake_deferred(key: usize) {
     loop {
         let next = {
-            let mut left = LEFT.lock();
-            let Some(at) = left.iter().position(|(owner, _)| *owner == who) else {
+            let mut deferred = DEFERRED.lock();
+            let Some(at) = deferred.iter().position(|(owner, _)| *owner == key) else {
                 return;
             };
-            let next = left[at].1.pop_front();
-            if left[at].1.is_empty() {
-                left.swap_remove(at);
+            let next = deferred[at].1.pop_front();
+            if deferred[at].1.is_empty() {
+                deferred.swap_remove(at);
             }
             next
         };

@@ -7,10 +7,9 @@
 //! 3. `sched::park(me)` (or `park_until`); it returns once `me` was readied. Each wait has exactly
 //!    one call of `ready`.
 //!
-//! A pending future waits in the queues of channels and joins without parking
-//! (`goroutine::pending`).
+//! A pending future waits without parking: see `goroutine::pending`.
 //!
-//! If several threads may end a wait (select, a time-out, a cancel), its waiters are
+//! If several threads may end a wait (select, a time-out, a cancel), the wait's waiters are
 //! [`Waiter::multi`], with the ticket that was read before step 2. A thread that takes such a
 //! waiter must first [`Parkable::claim`] the ticket. Only that thread may write into the waiter's
 //! element, and it must then ready the owner. Dequeuing a single waiter claims it.
@@ -92,10 +91,10 @@ pub(crate) struct Waiter {
     pub(super) next: Cell<*mut Waiter>,
     pub(super) prev: Cell<*mut Waiter>,
     pub(crate) owner: Parkable,
-    /// A word of the primitive, such as the address of the value to hand over.
+    /// For the primitive's own use: for example the address of the value to hand over.
     pub(crate) elem: Cell<*mut ()>,
     pub(crate) ticket: u32,
-    /// A word of the primitive, except for the bit [`MULTI`].
+    /// For the primitive's own use, except for the bit [`MULTI`].
     pub(crate) tag: Cell<u32>,
 }
 
@@ -125,7 +124,8 @@ impl Waiter {
         }
     }
 
-    pub(super) fn take(&self) -> bool {
+    /// Claims the ticket of a [`Self::multi`] waiter. True too for a [`Self::single`] waiter.
+    pub(super) fn claim_if_multi(&self) -> bool {
         self.tag.get() & MULTI == 0 || self.owner.claim(self.ticket)
     }
 }

@@ -4,11 +4,11 @@
 //! one wait at a time. Records are never freed, because a shutdown may read the kind of a record
 //! whose address has just been taken out of a goroutine's `join`.
 //!
-//! | `state`   | meaning                                               | next            |
-//! |-----------|-------------------------------------------------------|-----------------|
-//! | `Waiting` | may be in a queue; the waker is the last poll's       | `Ready`; on the free list if its future ends the wait |
-//! | `Left`    | in a queue and no longer polled; the thread that readies it frees a value | on the free list |
-//! | `Ready`   | was readied; the future takes the result              | on the free list |
+//! | `state`    | meaning                                               | next            |
+//! |------------|-------------------------------------------------------|-----------------|
+//! | `Waiting`  | may be in a queue; the waker is the last poll's       | `Ready`; on the free list if its future ends the wait |
+//! | `Unpolled` | in a queue and no longer polled; the thread that readies it frees a value | on the free list |
+//! | `Ready`    | was readied; the future takes the result              | on the free list |
 
 use std::mem;
 use std::ptr::NonNull;
@@ -29,17 +29,17 @@ pub(crate) struct Pending {
 enum State {
     Ready,
     Waiting(Waker),
-    Left(Left),
+    Unpolled(Unpolled),
 }
 
 #[derive(Debug)]
-struct Left {
-    what: *mut (),
+struct Unpolled {
+    data: *mut (),
     free: unsafe fn(*mut ()),
 }
 
 // SAFETY: by the promise of `Pending::leave` any thread may free it.
-unsafe impl Send for Left {}
+unsafe impl Send for Unpolled {}
 
 static FREE: Lock<Vec<&'static Pending>> = Lock::new(Vec::new());
 
@@ -66,13 +66,13 @@ impl Pending {
         Self::take(State::Waiting(waker.clone()))
     }
 
-    /// A record that no future polls. The thread that readies it calls `free` with `what`.
+    /// A record that no future polls. The thread that readies it calls `free` with `data`.
     ///
     /// # Safety
     ///
     /// Any thread may make that call, once.
-    pub(crate) unsafe fn leave(what: *mut (), free: unsafe fn(*mut ())) -> &'static Self {
-        Self::take(State::Left(Left { what, free }))
+    pub(crate) unsafe fn leave(data: *mut (), free: unsafe fn(*mut ())) -> &'static Self {
+        Self::take(State::Unpolled(Unpolled { data, free }))
     }
 
     /// Puts the record on the free list. It must be in no queue, and no thread may be about to
@@ -102,7 +102,7 @@ impl Pending {
             State::Waiting(_) => {}
             _ => return true,
         }
-        // Cloned and dropped outside the lock, because both are foreign code.
+        // Cloned and dropped outside the lock, because a waker's functions are foreign code.
         let mut other = waker.clone();
         match &mut *self.state.lock() {
             State::Waiting(known) => mem::swap(known, &mut other),
@@ -125,8 +125,8 @@ impl Pending {
         Poll::Ready(true)
     }
 
-    /// Blocks the thread until another one, which has dequeued this record, readies it a few
-    /// instructions later.
+    /// Blocks the thread until the record is readied. Another thread has dequeued it, and readies
+    /// it a few instructions later.
     pub(crate) fn wait_ready(&self) {
         while !matches!(&*self.state.lock(), State::Ready) {
             std::thread::yield_now();
@@ -138,9 +138,9 @@ impl Pending {
         let was = mem::replace(&mut *self.state.lock(), State::Ready);
         match was {
             State::Waiting(waker) => Some(waker),
-            State::Left(left) => {
+            State::Unpolled(unpolled) => {
                 // SAFETY: by the promise of `leave`; a record is readied once.
-                unsafe { (left.free)(left.what) };
+                unsafe { (unpolled.free)(unpolled.data) };
                 self.give_back();
                 None
             }

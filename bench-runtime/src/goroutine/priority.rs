@@ -2,8 +2,9 @@ use super::Goroutine;
 
 /// The scheduling class of a goroutine.
 ///
-/// High ones run before all others, and low ones if nothing else is runnable. A thread checks the
-/// lower classes first in a share of its picks, so none starves.
+/// Goroutines of the high class run before all others, and those of the low class if nothing else
+/// is runnable. In a share of its picks a thread checks the lower classes first, so no class
+/// starves.
 ///
 /// In a pinned runtime the class decides only when a goroutine starts. After its start it waits in
 /// the one queue of its thread.
@@ -34,7 +35,7 @@ pub enum Priority {
     /// Between high and low.
     #[default]
     Normal = 0,
-    /// Runs before all others.
+    /// Runs before all other classes.
     High = 1,
     /// Runs if nothing else is runnable, and in a share of the picks before other classes.
     Low = 2,

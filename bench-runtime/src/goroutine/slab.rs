@@ -73,8 +73,8 @@ unsafe impl Sync for Slab {}
 // SAFETY: as above.
 unsafe impl Send for Slab {}
 
-/// A P's own records: a free list, and from `fresh` on the part of `chunk` that was never handed
-/// out.
+/// A P's own records: a free list, and the part of `chunk` from index `fresh` on, which was never
+/// handed out.
 #[derive(Debug)]
 pub(crate) struct Cache {
     free: *mut Goroutine,
@@ -173,7 +173,7 @@ impl Cache {
 }
 
 impl Slab {
-    /// [`Slab::owner_of`] and [`Slab::compacts`] return the arguments.
+    /// [`Slab::owner_of`] and [`Slab::compacts`] return the arguments for records of this slab.
     pub(crate) fn new(owner: *const (), compacts: bool) -> Self {
         Self {
             owner,
@@ -185,7 +185,7 @@ impl Slab {
         }
     }
 
-    /// For a thread without a cache.
+    /// Puts the record on the slab's free list. For a thread without a cache.
     pub(crate) fn put(&self, g: &'static Goroutine) {
         let mut spare = self.spare.lock();
         g.next().store(spare.free, Ordering::Relaxed);
@@ -204,8 +204,8 @@ impl Slab {
         unsafe { (*Chunk::of(g)).compacts.load(Ordering::Relaxed) }
     }
 
-    /// Takes a chunk out of the pool, with how many records it has. The places after them are the
-    /// caller's.
+    /// Takes a chunk out of the pool; also returns the number of its records. The places after them
+    /// are the caller's.
     fn adopt(&self) -> Option<(*mut Chunk, usize)> {
         let Pooled(chunk) = POOL.lock().pop()?;
         // SAFETY: removed from the pool, so no other thread uses it; chunks are never freed.
@@ -338,8 +338,8 @@ mod tests {
     }
 
     #[test]
-    fn rest_of_an_adopted_chunk_is_used() {
-        let taken = |count: usize| {
+    fn unused_part_of_an_adopted_chunk_is_used() {
+        let used_counts = |count: usize| {
             let (slab, mut cache) = (Slab::new(ptr::null(), false), Cache::new());
             for _ in 0..count {
                 cache.take(&slab);
@@ -356,14 +356,14 @@ mod tests {
             used
         };
         // The next slab finds a chunk with few records, unless a slab of another test takes it.
-        taken(1);
+        used_counts(1);
         // A cache that is alone fills every chunk before it takes another.
-        let used = taken(2 * PER_CHUNK + 1);
+        let used = used_counts(2 * PER_CHUNK + 1);
         assert!(used[1..].iter().all(|used| *used == PER_CHUNK), "{used:?}");
     }
 
     #[test]
-    fn take_after_spill_reuses_before_it_makes_new_ones() {
+    fn take_after_spill_reuses_records_before_it_makes_new_ones() {
         let slab = Slab::new(ptr::null(), false);
         let mut cache = Cache::new();
         let many: Vec<_> = (0..3 * PER_CHUNK).map(|_| cache.take(&slab)).collect();

@@ -2,10 +2,10 @@
 //!
 //! | ticket | may ready the parkable                |
 //! |--------|---------------------------------------|
-//! | `t`    | no thread, until one changes it to `t + 1` |
+//! | `t`    | no thread, until a thread changes it to `t + 1` |
 //! | `t + 1`| the thread that changed it, once      |
 //!
-//! Its model is `tests/loom/ticket.rs`, on this source.
+//! The loom model `tests/loom/ticket.rs` runs this source.
 
 use crate::shim::Ordering;
 use crate::shim::fixed::AtomicU32;

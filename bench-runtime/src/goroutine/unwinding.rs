@@ -15,10 +15,10 @@
 //! | function         | for each panic                                          | count | spare exceptions |
 //! |------------------|---------------------------------------------------------|-------|------------------|
 //! | `take_panics`    | raises a spare exception; `catch_unwind` catches it     | −1    | −1               |
-//! | `restore_panics` | `resume_unwind` raises one; `arch::catch` catches it    | +1    | +1               |
+//! | `restore_panics` | `resume_unwind` raises an exception; `arch::catch` catches it | +1    | +1               |
 //!
-//! If no spare exception is left, a new thread makes one and ends. The count of that thread stays
-//! 1, but no code reads it.
+//! If no spare exception is left, a new thread makes an exception and ends. The count of that
+//! thread stays 1, but no code reads it.
 //!
 //! If a hook waits and then panics, std does not end the process, because its count no longer says
 //! that a hook runs.

@@ -67,10 +67,10 @@ impl WaitQueue {
         self.head = waiter;
     }
 
-    /// Takes the first waiter whose wait is not over; the caller must ready its owner, once.
-    /// Drops waiters whose ticket another thread has claimed. Also drops waiters of goroutines
-    /// whose runtime has stopped, because they would never unlock a lock; those that wait for a
-    /// channel are kept.
+    /// Takes the first waiter whose wait is not over; the caller must ready its owner, once. Drops
+    /// waiters whose ticket another thread has claimed. Also drops waiters of goroutines whose
+    /// runtime has stopped, because these goroutines would never unlock a lock. Does not drop such
+    /// a waiter if it waits for a channel.
     #[inline]
     pub(crate) fn dequeue(&mut self) -> Option<NonNull<Waiter>> {
         while let Some(first) = NonNull::new(self.head) {
@@ -79,7 +79,7 @@ impl WaitQueue {
             // SAFETY: unlinked under the lock. Its owner does not end the wait before it was
             // readied or has taken this lock to remove the waiter.
             let waiter = unsafe { first.as_ref() };
-            if waiter.take() && prepare_to_ready(waiter.owner) {
+            if waiter.claim_if_multi() && prepare_to_ready(waiter.owner) {
                 return Some(first);
             }
         }

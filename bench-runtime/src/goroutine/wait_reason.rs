@@ -1,4 +1,5 @@
-//! Why goroutines and threads are parked. The texts are Go's where Go has the same wait.
+//! Why goroutines and threads are parked. The texts for channels, `select`, sleeps and descriptors
+//! are Go's; those for locks and groups are similar to Go's.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

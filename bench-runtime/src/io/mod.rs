@@ -31,14 +31,14 @@ use crate::sys::{fd, transfer};
 struct Stream(i32);
 
 impl Stream {
-    /// Calls `now`, which does not block. If it returns `None`, waits until the stream is ready,
-    /// and calls it again. If it returns `None` although the stream is ready, a helper thread calls
-    /// `by_thread`, which may block. Blocks the goroutine.
+    /// Calls `op`, which does not block. If `op` returns `None`, waits until the stream is ready,
+    /// and calls `op` again. If `op` returns `None` although the stream is ready, a helper thread
+    /// calls `by_thread`, which may block. Blocks the goroutine.
     fn when_ready<B: Send>(
         self,
         side: Side,
         mut buf: B,
-        now: fn(BorrowedFd<'_>, &mut B) -> Option<usize>,
+        op: fn(BorrowedFd<'_>, &mut B) -> Option<usize>,
         by_thread: fn(BorrowedFd<'_>, &mut B) -> io::Result<usize>,
     ) -> io::Result<usize> {
         // SAFETY: the number is open, or the kernel returns an error. std assumes that it is open
@@ -47,7 +47,7 @@ impl Stream {
         // Watched only for this call, because the program may later use the number for another
         // file.
         let done = Fd::new(fd).io(side, |_| {
-            if let Some(count) = now(fd, &mut buf) {
+            if let Some(count) = op(fd, &mut buf) {
                 return Ok(Ok(count));
             }
             if !fd::is_ready(fd, side == Side::Write) {
@@ -61,20 +61,20 @@ impl Stream {
 
     /// If the stream is closed, a read returns 0 bytes, as with std.
     fn read(self, buf: &mut [u8]) -> io::Result<usize> {
-        let now = |fd: BorrowedFd<'_>, buf: &mut &mut [u8]| transfer::read_now(fd, buf, None);
-        let read = self.when_ready(Side::Read, buf, now, |fd, buf| transfer::read(fd, buf));
-        or_closed(read, 0)
+        let op = |fd: BorrowedFd<'_>, buf: &mut &mut [u8]| transfer::read_now(fd, buf, None);
+        let read = self.when_ready(Side::Read, buf, op, |fd, buf| transfer::read(fd, buf));
+        count_if_closed(read, 0)
     }
 
     /// If the stream is closed, written bytes are lost, as with std.
     fn write(self, buf: &[u8]) -> io::Result<usize> {
-        let now = |fd: BorrowedFd<'_>, buf: &mut &[u8]| transfer::write_now(fd, buf);
-        let written = self.when_ready(Side::Write, buf, now, |fd, buf| transfer::write(fd, buf));
-        or_closed(written, buf.len())
+        let op = |fd: BorrowedFd<'_>, buf: &mut &[u8]| transfer::write_now(fd, buf);
+        let written = self.when_ready(Side::Write, buf, op, |fd, buf| transfer::write(fd, buf));
+        count_if_closed(written, buf.len())
     }
 }
 
-fn or_closed(result: io::Result<usize>, count: usize) -> io::Result<usize> {
+fn count_if_closed(result: io::Result<usize>, count: usize) -> io::Result<usize> {
     match result {
         Err(e) if e.raw_os_error() == Some(libc::EBADF) => Ok(count),
         other => other,

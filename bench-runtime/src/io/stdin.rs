@@ -16,8 +16,7 @@ static BUFFER: LazyLock<Mutex<BufReader<Stream>>> =
 /// A handle of the standard input, like [`std::io::Stdin`]; from [`stdin`].
 ///
 /// All handles share one buffer. Each call locks it; [`lock`](Self::lock) locks it for several
-/// calls. std's own `stdin` has another buffer, and does not see bytes that this one has read
-/// ahead.
+/// calls. std's own `stdin` has another buffer, and does not see bytes that are in this buffer.
 ///
 /// # Examples
 ///
@@ -67,8 +66,8 @@ impl Stdin {
         }
     }
 
-    /// Appends the next line with its end, and returns the number of bytes: 0 is the end of the
-    /// input. Blocks the goroutine.
+    /// Appends the next line, with its newline, and returns the number of bytes: 0 means the end of
+    /// the input. Blocks the goroutine.
     ///
     /// # Errors
     ///

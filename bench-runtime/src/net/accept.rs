@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn other_errors_are_handed_on_and_close_ends_the_loop() {
+    fn other_errors_are_returned_and_close_ends_the_loop() {
         let mut back_off = BackOff::new();
         let failed = back_off.accept(|| Err::<(), _>(nix::Error::EINVAL.into()));
         assert!(matches!(failed, Some(Err(_))));

@@ -20,7 +20,7 @@ use crate::sys::fd;
 use crate::time::armed;
 use crate::timer::Action;
 
-/// How often a plain thread looks for a kick if it could get no eventfd.
+/// A plain thread that got no eventfd gets no kick. It checks for a change after this time.
 const BLIND_WAIT: Duration = Duration::from_millis(20);
 
 thread_local! {
@@ -46,11 +46,12 @@ pub(super) struct Attempt<'a> {
     /// The deadline of this operation alone; `NEVER` if there is none.
     limit_ns: u64,
     waited: bool,
-    /// Urgent data has ended a wait of a plain thread. A read does not take it, so later waits
-    /// ignore it.
+    /// Urgent data has ended a wait of a plain thread. A read does not take urgent data, so later
+    /// waits ignore it.
     skips_urgent: bool,
 }
 
+/// Where a future's waiter is.
 pub(super) enum Entered {
     Slot(&'static PollDesc),
     Queue(Place),

@@ -89,7 +89,7 @@ impl Descriptor {
     }
 
     /// Watches a descriptor that other code owns, through a duplicate. The file stays open until
-    /// both are closed.
+    /// both descriptors are closed.
     ///
     /// # Errors
     ///

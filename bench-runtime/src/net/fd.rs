@@ -59,7 +59,7 @@ impl<S: AsFd> Fd<S> {
 
     /// Calls an operation that never blocks. Fails with `Closed` on a closed descriptor.
     pub(super) fn with<T>(&self, op: impl FnOnce(&S) -> io::Result<T>) -> io::Result<T> {
-        op(&self.inner).map_err(|e| self.waits.explain(e))
+        op(&self.inner).map_err(|e| self.waits.closed_error_or(e))
     }
 
     /// Tries `op` until it does not return `WouldBlock`. Blocks the goroutine.
@@ -109,7 +109,7 @@ impl<S: AsFd> Fd<S> {
                         attempt.wait(self.inner.as_fd())?;
                     }
                     io::ErrorKind::Interrupted => {}
-                    _ => return Err(self.waits.explain(e)),
+                    _ => return Err(self.waits.closed_error_or(e)),
                 },
             }
         }
@@ -181,7 +181,7 @@ impl<S: AsFd> Fd<S> {
                         pause = (pause * 2).min(LONGEST_PAUSE);
                     }
                     io::ErrorKind::Interrupted => {}
-                    _ => return Err(self.waits.explain(e)),
+                    _ => return Err(self.waits.closed_error_or(e)),
                 },
             }
         }

@@ -6,8 +6,8 @@
 //! - can be used by several goroutines at once through `&T`; operations that wait for the same
 //!   side, reading or writing, wait in a queue;
 //! - have *deadlines* and *time-outs*. A deadline is a point in time; it applies to operations that
-//!   wait and to later ones, until it is changed. A time-out limits each later operation. After
-//!   either, the operation fails with [`io::ErrorKind::TimedOut`];
+//!   wait and to later ones, until it is changed. A time-out limits each later operation. An
+//!   operation that is late fails with [`io::ErrorKind::TimedOut`];
 //! - have `close`, which ends other goroutines' operations at once and makes later ones fail, with
 //!   an error for which [`is_closed_error`] is true; the drop of the last handle closes too;
 //! - have `readable` and `writable`, futures for [`select!`](crate::select) and async code;

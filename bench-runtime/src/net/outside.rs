@@ -24,7 +24,7 @@ pub(super) fn netpoll() -> io::Result<&'static Netpoll> {
     if let Some(netpoll) = NETPOLL.get() {
         return Ok(netpoll);
     }
-    let _one = STARTING.lock();
+    let _guard = STARTING.lock();
     if let Some(netpoll) = NETPOLL.get() {
         return Ok(netpoll);
     }

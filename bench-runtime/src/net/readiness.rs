@@ -170,19 +170,19 @@ impl Future for Readiness<'_> {
         let this = &mut *self;
         loop {
             if let Some(wait) = &this.wait {
-                // Both are polled: each keeps the waker.
-                let is_over = wait.pending.is_ready(cx.waker());
+                // Both `Pending`s are polled, because each keeps the waker.
+                let is_readied = wait.pending.is_ready(cx.waker());
                 let deadline = wait.deadline.as_ref();
                 let is_late = deadline.is_some_and(|d| d.pending.is_ready(cx.waker()));
-                if !is_over && !is_late {
+                if !is_readied && !is_late {
                     return Poll::Pending;
                 }
                 this.end();
             }
-            let looked = this.attempt.check();
-            if looked.is_err() || fd::is_ready(this.fd, this.side == Side::Write) {
+            let checked = this.attempt.check();
+            if checked.is_err() || fd::is_ready(this.fd, this.side == Side::Write) {
                 this.attempt.pass_on();
-                return Poll::Ready(looked);
+                return Poll::Ready(checked);
             }
             if let Err(error) = this.begin(cx) {
                 this.attempt.pass_on();

@@ -31,14 +31,14 @@ pub(super) fn first_of<T>(
             Err(e) => last = Some(e),
         }
     }
-    Err(last.unwrap_or_else(none))
+    Err(last.unwrap_or_else(no_address))
 }
 
 pub(super) fn first(name: impl ToSocketAddrs + Send) -> io::Result<SocketAddr> {
-    resolve(name)?.next().ok_or_else(none)
+    resolve(name)?.next().ok_or_else(no_address)
 }
 
-fn none() -> io::Error {
+fn no_address() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidInput,
         "the name has no address; give a host and a port, as in 127.0.0.1:8080",

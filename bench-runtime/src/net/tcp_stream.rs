@@ -219,7 +219,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// The errors of a read.
+    /// The errors of recv(2), of a close, and of a deadline or time-out.
     ///
     /// # Examples
     ///

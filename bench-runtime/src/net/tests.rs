@@ -24,7 +24,7 @@ pub(super) fn poller() -> Option<&'static Netpoll> {
 
 struct Runtime {
     netpoll: &'static Netpoll,
-    ended: Arc<AtomicBool>,
+    stop_flag: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -32,18 +32,18 @@ impl Runtime {
     fn new() -> Self {
         // Leaked: there are few, and they last as long as the test program.
         let netpoll: &'static Netpoll = Box::leak(Box::new(Netpoll::new().unwrap()));
-        let ended = Arc::new(AtomicBool::new(false));
-        let end = ended.clone();
+        let stop_flag = Arc::new(AtomicBool::new(false));
+        let stop = stop_flag.clone();
         let thread = thread::spawn(move || {
             let mut ready = Vec::new();
-            while !end.load(Ordering::Acquire) {
+            while !stop.load(Ordering::Acquire) {
                 netpoll.poll(None, &mut ready);
                 ready.drain(..).for_each(sched::ready);
             }
         });
         Self {
             netpoll,
-            ended,
+            stop_flag,
             thread: Some(thread),
         }
     }
@@ -75,7 +75,7 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        self.ended.store(true, Ordering::Release);
+        self.stop_flag.store(true, Ordering::Release);
         self.netpoll.interrupt();
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
@@ -158,7 +158,7 @@ fn end_after_a_partial_read_is_always_seen() {
 }
 
 #[test]
-fn urgent_data_does_not_hide_what_follows_it() {
+fn data_after_urgent_data_is_read() {
     use std::os::fd::AsRawFd;
     let rt = Runtime::new();
     for _ in 0..50 {
@@ -244,7 +244,7 @@ fn many_acceptors_of_one_listener_take_each_connection_once() {
 }
 
 #[test]
-fn deadline_ends_a_wait_no_earlier_than_it_says() {
+fn deadline_never_ends_a_wait_early() {
     let rt = Runtime::new();
     let (near, _far) = tcp_pair();
     rt.run(move || {
@@ -259,7 +259,7 @@ fn deadline_ends_a_wait_no_earlier_than_it_says() {
 }
 
 #[test]
-fn deadline_set_by_another_ends_a_wait_and_lengthens_one() {
+fn deadline_set_by_another_thread_ends_or_lengthens_a_wait() {
     let rt = Runtime::new();
     let (near, far) = tcp_pair();
     let near = Arc::new(near);
@@ -364,7 +364,7 @@ fn socket_used_from_two_runtimes_is_watched_by_both() {
 }
 
 #[test]
-fn pipe_that_is_full_lets_its_writer_go_on_when_read() {
+fn writer_of_a_full_pipe_continues_after_a_read() {
     let rt = Runtime::new();
     let (reader, writer) = pipe().unwrap();
     let writing = rt.go(move || (&writer).write_all(&vec![7; 1 << 20]).unwrap());
@@ -379,7 +379,7 @@ fn pipe_that_is_full_lets_its_writer_go_on_when_read() {
 }
 
 #[test]
-fn deadlines_set_without_end_neither_lose_nor_invent_a_byte() {
+fn repeated_changes_of_the_deadline_neither_lose_nor_invent_a_byte() {
     let rt = Runtime::new();
     let (near, far) = tcp_pair();
     let near = Arc::new(near);

@@ -102,7 +102,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of recv(2).
+    /// The errors of recv(2), of a close, and of a deadline or time-out.
     ///
     /// # Examples
     ///
@@ -126,7 +126,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of recv(2).
+    /// The errors of recv(2), of a close, and of a deadline or time-out.
     ///
     /// # Examples
     ///
@@ -151,7 +151,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of send(2).
+    /// The errors of the look-up, of send(2), of a close, and of a deadline or time-out.
     ///
     /// # Examples
     ///
@@ -198,7 +198,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of recv(2).
+    /// The errors of recv(2), of a close, and of a deadline or time-out.
     ///
     /// # Examples
     ///
@@ -222,7 +222,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of recv(2).
+    /// The errors of recv(2), of a close, and of a deadline or time-out.
     ///
     /// # Examples
     ///
@@ -246,7 +246,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The errors of send(2).
+    /// The errors of send(2), of a close, and of a deadline or time-out.
     ///
     /// # Examples
     ///

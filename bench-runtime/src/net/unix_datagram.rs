@@ -146,7 +146,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The errors of recv(2).
+    /// The errors of recv(2), of a close, and of a deadline or time-out.
     ///
     /// # Examples
     ///
@@ -176,7 +176,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The errors of recv(2).
+    /// The errors of recv(2), of a close, and of a deadline or time-out.
     ///
     /// # Examples
     ///
@@ -205,7 +205,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The errors of send(2).
+    /// The errors of send(2), of a close, and of a deadline or time-out.
     ///
     /// # Examples
     ///
@@ -231,7 +231,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The errors of send(2).
+    /// The errors of send(2), of a close, and of a deadline or time-out.
     ///
     /// # Examples
     ///

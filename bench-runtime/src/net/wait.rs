@@ -16,7 +16,7 @@
 //! increments `queued` and then reads the slot. The thread that ends the wait in the slot empties
 //! the slot, and the goroutine that waited there then reads `queued`. Both access the slot by a
 //! read-modify-write, so the second of them sees what the first wrote before. Either the goroutine
-//! that queues finds the slot empty, or the other one finds that `queued` is not 0.
+//! that queues finds the slot empty, or the goroutine that waited finds that `queued` is not 0.
 //!
 //! A new deadline and a close kick all waiters ([`Waits::kick`]): they go to 1, and see the change
 //! at 2.
@@ -161,7 +161,7 @@ impl Waits {
     }
 
     #[cold]
-    pub(super) fn explain(&self, error: io::Error) -> io::Error {
+    pub(super) fn closed_error_or(&self, error: io::Error) -> io::Error {
         if self.is_closed() {
             closed_error()
         } else {

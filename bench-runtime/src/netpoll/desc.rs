@@ -68,7 +68,7 @@ impl PollDesc {
     }
 
     #[inline]
-    pub(super) fn is_of(&self, watch: &Watch) -> bool {
+    pub(super) fn belongs_to(&self, watch: &Watch) -> bool {
         // Relaxed: only compared. The calling thread keeps the descriptor open, and has read the
         // address of this `PollDesc` with Acquire.
         std::ptr::eq(self.watch.load(Ordering::Relaxed), watch)
@@ -126,7 +126,7 @@ impl PollDesc {
     }
 
     /// Handles an event: adds the waiters that it ends to `ready`. Returns how many.
-    pub(super) fn happened(
+    pub(super) fn on_event(
         &self,
         event: crate::sys::poller::Event,
         ready: &mut Vec<Parkable>,

@@ -16,7 +16,7 @@
 //!
 //! | `fd`     | `on`  | the kernel's watch            | a reader that has just got data      |
 //! |----------|-------|-------------------------------|--------------------------------------|
-//! | `NONE`   | any   | none, or of another file      | there is none                        |
+//! | `NONE`   | any   | none, or of another file      | there is no reader                   |
 //! | a number | false | by edge, or already by level  | reads until a read is empty          |
 //! | a number | true  | by level                      | may wait at once ([`Slot::set_drained`]) |
 //!
@@ -53,7 +53,7 @@ use crate::util::lock::Lock;
 const MOSTLY_EMPTY: u8 = 128;
 const RATE_MAX: u8 = u8::MAX;
 
-/// After this many skipped reads one is made.
+/// After this many skipped reads a read is made.
 const SKIPPED_READS: u8 = 15;
 
 /// This many events in a row without a waiter, or without data, end the level-triggered

@@ -1,10 +1,11 @@
 //! The network poller: goroutines that wait for file descriptors.
 //!
-//! It has no thread and readies no goroutine: [`Netpoll::poll`] returns the ready ones to the
-//! scheduler. A descriptor is watched, edge-triggered, from the first time that an operation on
-//! it would block; [`slot`] describes how an edge ends a wait. A pipe may become level-triggered
-//! ([`level`]). In a pinned runtime each M whose goroutines wait for descriptors has a poller of
-//! its own; a socket that two of these Ms use is watched by both pollers.
+//! It has no thread and readies no goroutine: [`Netpoll::poll`] returns to the scheduler the
+//! goroutines whose waits have ended. A descriptor is watched, edge-triggered, from the first time
+//! that an operation on it would block; [`slot`] describes how an edge ends a wait. A pipe may
+//! become level-triggered ([`level`]). In a pinned runtime each M whose goroutines wait for
+//! descriptors has a poller of its own; a socket that two of these Ms use is watched by both
+//! pollers.
 //!
 //! Rejected: *level-triggered with one shot*, because each wait is a system call.
 
@@ -33,7 +34,7 @@ pub(crate) struct Netpoll {
     watch: Arc<Watch>,
 }
 
-/// Watches of runtimes that have stopped, for later ones: each costs two descriptors. A thread of
+/// Watches of stopped runtimes, for later runtimes: each costs two descriptors. A thread of
 /// the old runtime may still interrupt or poll. Then the new runtime sees a spurious interrupt,
 /// or that thread readies a goroutine of the new runtime; both are harmless.
 static SPARE: Lock<Vec<Arc<Watch>>> = Lock::new(Vec::new());
@@ -90,7 +91,7 @@ impl Netpoll {
 
     #[inline]
     pub(crate) fn watches(&self, desc: &PollDesc) -> bool {
-        desc.is_of(&self.watch)
+        desc.belongs_to(&self.watch)
     }
 
     /// Begins a wait of `who` for an edge after tick `seen`. Only for a descriptor of this
@@ -130,7 +131,7 @@ impl Netpoll {
                     self.watch.interrupted.swap(false, Ordering::AcqRel);
                 }
             } else if let Some(desc) = table::find(event.token) {
-                taken += desc.happened(event, ready);
+                taken += desc.on_event(event, ready);
             }
         }
         if taken > 0 {
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn interrupt_ends_the_poll_that_blocks_and_is_not_spent_by_one_that_does_not() {
+    fn interrupt_ends_a_poll_that_blocks_and_is_not_cleared_by_a_poll_that_does_not() {
         let netpoll = Netpoll::new().unwrap();
         let mut ready = Vec::new();
         netpoll.interrupt();

@@ -15,8 +15,8 @@
 //! So no ticket is needed, and a late expiry or a stale event only causes one more try.
 //!
 //! Go's ready flag must be reset before each try, so a goroutine could reset a flag that another
-//! has not read. A count has no reset, and also shows that no data came since a stream was
-//! drained ([`Slot::is_drained`]).
+//! goroutine has not read. A count has no reset, and also shows that no data came since a stream
+//! was drained ([`Slot::is_drained`]).
 //!
 //! # Protocol
 //!
@@ -135,8 +135,8 @@ impl Slot {
         Some(unsafe { Parkable::from_head(who) })
     }
 
-    /// Whether another waiter than the caller is here. The thread that ends that wait sees the
-    /// caller's earlier writes.
+    /// Whether a waiter is in the slot. The thread that ends its wait sees the caller's earlier
+    /// writes.
     pub(crate) fn is_busy(&self) -> bool {
         let who = self.waiter.load(Ordering::Relaxed);
         // A read-modify-write that changes nothing. The caller (`net::attempt`) has incremented
@@ -149,15 +149,15 @@ impl Slot {
                 .is_ok()
     }
 
-    /// Notes that an operation which began at tick `seen` drained the stream, or probably did and
-    /// the watch is level-triggered ([`super::level`]).
+    /// Notes that an operation that began at tick `seen` drained the stream; if the watch is
+    /// level-triggered ([`super::level`]), that it probably did.
     #[inline]
     pub(crate) fn set_drained(&self, seen: u64) {
         self.drained_at.store(seen, Ordering::Relaxed);
     }
 
-    /// True if no edge came since [`Self::set_drained`]. The caller remembers what no later edge
-    /// repeats, such as the end of the stream.
+    /// True if no edge came since [`Self::set_drained`]. The caller remembers conditions that no
+    /// later edge repeats, such as the end of the stream.
     #[inline]
     pub(crate) fn is_drained(&self, tick: u64) -> bool {
         // Relaxed: a tick is compared with a tick. A stale value is either a tick that will not

@@ -49,19 +49,19 @@ pub struct Child {
     context: Option<Context>,
 }
 
-/// The bytes read, and whether the reading failed.
-type Text = (Vec<u8>, io::Result<()>);
+/// The bytes that were read, and the error that ended the reading, if any.
+type ReadResult = (Vec<u8>, io::Result<()>);
 
 /// A child's output, read to its end during the wait.
 struct Reading {
     pipe: Arc<PipeReader>,
-    text: Receiver<Text>,
+    outcome: Receiver<ReadResult>,
 }
 
 impl Reading {
     fn start(pipe: PipeReader, spawner: &Spawner) -> io::Result<Self> {
         let pipe = Arc::new(pipe);
-        let (sender, text) = chan(1);
+        let (sender, outcome) = chan(1);
         let from = pipe.clone();
         spawner.try_spawn(move || {
             let mut all = Vec::new();
@@ -71,14 +71,14 @@ impl Reading {
             }
             drop(sender.send((all, result)));
         })?;
-        Ok(Self { pipe, text })
+        Ok(Self { pipe, outcome })
     }
 
     /// Waits for the end of the output. Blocks the goroutine.
-    fn finish(self) -> Text {
-        let gone = || io::Error::other("what read the child's pipe was stopped");
-        let text = self.text.recv();
-        text.unwrap_or_else(|| (Vec::new(), Err(gone())))
+    fn finish(self) -> ReadResult {
+        let reader_stopped = || io::Error::other("what read the child's pipe was stopped");
+        let outcome = self.outcome.recv();
+        outcome.unwrap_or_else(|| (Vec::new(), Err(reader_stopped())))
     }
 }
 
@@ -185,7 +185,7 @@ impl Child {
         drop(self.stdin.take());
         let status = self.process.0.wait()?;
         match self.context.as_ref().and_then(Context::err) {
-            Some(why) if self.process.0.was_cut(status) => {
+            Some(why) if self.process.0.was_ended_by_context(status) => {
                 Err(Ended::new(why, Some(status)).into())
             }
             _ => Ok(status),
@@ -227,10 +227,10 @@ impl Child {
         // The child is reaped last, because a signal can reach its group only until then.
         let [stdout, stderr] =
             readings.map(|reading| reading.map_or((Vec::new(), Ok(())), Reading::finish));
-        let is_late = tracked.has_context_ended();
+        let context_ended = tracked.has_context_ended();
         let status = tracked.wait()?;
         match self.context.as_ref().and_then(Context::err) {
-            Some(why) if is_late || tracked.was_cut(status) => Err(Ended {
+            Some(why) if context_ended || tracked.was_ended_by_context(status) => Err(Ended {
                 stdout: stdout.0,
                 stderr: stderr.0,
                 ..Ended::new(why, Some(status))
@@ -247,6 +247,6 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        handle::abandon(&self.process.0);
+        handle::reap_or_keep(&self.process.0);
     }
 }

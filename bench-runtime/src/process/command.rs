@@ -167,7 +167,7 @@ impl Command {
         self
     }
 
-    /// Clears the child's environment; only variables that are set later are in it.
+    /// Clears the child's environment, which then has only variables that are set later.
     ///
     /// # Examples
     ///
@@ -381,7 +381,7 @@ impl Command {
         if let Some(error) = self.context.as_ref().and_then(Context::err) {
             return Err(Ended::new(error, None).into());
         }
-        handle::sweep();
+        handle::reap_orphans();
         let inner = &mut self.inner;
         let started = seam::blocking(|| inner.spawn())?;
         Child::new(started, self.context.clone(), self.ending)

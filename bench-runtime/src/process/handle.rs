@@ -151,7 +151,7 @@ struct State {
     reaped: bool,
     end: End,
     /// The context ended while the child ran.
-    cut: bool,
+    context_ended_first: bool,
     /// Reads of these pipes end when `end` becomes `Over`.
     pipes: Vec<Weak<PipeReader>>,
     at_end: Option<AfterCancel>,
@@ -172,7 +172,7 @@ impl Tracked {
                 status: None,
                 reaped: false,
                 end: End::ToCome,
-                cut: false,
+                context_ended_first: false,
                 pipes: Vec::new(),
                 at_end: None,
                 kill: None,
@@ -193,7 +193,10 @@ impl Tracked {
 
     pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         let mut state = self.state.lock();
-        if state.cut && self.ending.own_group && process::has_ended(self.pid).unwrap_or(false) {
+        if state.context_ended_first
+            && self.ending.own_group
+            && process::has_ended(self.pid).unwrap_or(false)
+        {
             // The rest of the group must not outlive the child: no signal could be sent to the
             // group once the child is reaped.
             let _ = self.send(&state, Signal::KILL);
@@ -262,7 +265,8 @@ impl Tracked {
 
     fn begin_end(&self, state: &mut State) {
         state.end = End::Signalled;
-        state.cut = !state.reaped && matches!(process::has_ended(self.pid), Ok(false));
+        state.context_ended_first =
+            !state.reaped && matches!(process::has_ended(self.pid), Ok(false));
     }
 
     /// Called at the end of the grace, or of the context if there is no grace.
@@ -296,11 +300,11 @@ impl Tracked {
     }
 
     /// True if the end of the context has ended the child.
-    pub(super) fn was_cut(&self, status: ExitStatus) -> bool {
+    pub(super) fn was_ended_by_context(&self, status: ExitStatus) -> bool {
         let killed = status.signal() == Some(Signal::KILL.as_raw());
         // With a grace, the status does not show whether its signal has ended the child. The
         // context counts as the reason.
-        (killed || self.ending.grace.is_some()) && self.state.lock().cut
+        (killed || self.ending.grace.is_some()) && self.state.lock().context_ended_first
     }
 }
 
@@ -325,19 +329,19 @@ impl Drop for Tracked {
 static ORPHANS: Lock<VecDeque<Arc<Tracked>>> = Lock::new(VecDeque::new());
 
 /// How many orphans each start and each drop checks. More than one, because a drop may add one.
-const SWEPT: usize = 4;
+const ORPHANS_PER_CALL: usize = 4;
 
-/// Reaps a child whose handle is dropped, now or in a later [`sweep`], because no goroutine will
-/// wait for it.
-pub(super) fn abandon(tracked: &Arc<Tracked>) {
+/// Reaps a child whose handle is dropped, because no goroutine will wait for it. If the child still
+/// runs, a later [`reap_orphans`] reaps it.
+pub(super) fn reap_or_keep(tracked: &Arc<Tracked>) {
     if matches!(tracked.try_wait(), Ok(None)) {
         ORPHANS.lock().push_back(tracked.clone());
     }
-    sweep();
+    reap_orphans();
 }
 
-pub(super) fn sweep() {
-    for _ in 0..SWEPT {
+pub(super) fn reap_orphans() {
+    for _ in 0..ORPHANS_PER_CALL {
         let Some(orphan) = ORPHANS.lock().pop_front() else {
             return;
         };

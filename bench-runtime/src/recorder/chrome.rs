@@ -44,6 +44,7 @@ pub(crate) struct Track {
     pub(crate) events: Vec<Event>,
 }
 
+/// What is known of a goroutine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Who {
     pub(crate) name: Option<String>,
@@ -97,7 +98,7 @@ impl Trace {
 const PROCESSORS: u64 = 1;
 const MACHINES: u64 = 2;
 /// The "thread" of events without a P; its number is above all Ps.
-const OTHERS: u64 = 1 << 20;
+const NO_P: u64 = 1 << 20;
 
 struct Escaped<'a>(&'a str);
 
@@ -120,7 +121,7 @@ struct Place {
     tid: u64,
 }
 
-struct Open {
+struct OpenSlice {
     subject: u64,
     since_ns: u64,
 }
@@ -157,7 +158,7 @@ fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
 fn place_of(track: &Track) -> Place {
     Place {
         pid: PROCESSORS,
-        tid: track.p.map_or(OTHERS, |p| p as u64),
+        tid: track.p.map_or(NO_P, |p| p as u64),
     }
 }
 
@@ -229,8 +230,8 @@ impl<W: Write> Writer<'_, W> {
 
     fn track(&mut self, track: &Track) -> io::Result<()> {
         let at = place_of(track);
-        let mut run: Option<Open> = None;
-        let mut held: Option<Open> = None;
+        let mut run: Option<OpenSlice> = None;
+        let mut held: Option<OpenSlice> = None;
         for &event in &track.events {
             let reason = match event.kind {
                 // A park and a yield have events of their own, so the goroutine that ran before
@@ -247,7 +248,7 @@ impl<W: Write> Writer<'_, W> {
                 }
             };
             self.end_run(at, run.take(), event.at_ns, reason)?;
-            let open = || Open {
+            let open = || OpenSlice {
                 subject: event.subject(),
                 since_ns: event.at_ns,
             };
@@ -270,11 +271,11 @@ impl<W: Write> Writer<'_, W> {
     fn end_run(
         &mut self,
         at: Place,
-        run: Option<Open>,
+        run: Option<OpenSlice>,
         end_ns: u64,
         reason: &str,
     ) -> io::Result<()> {
-        let Some(Open { subject, since_ns }) = run else {
+        let Some(OpenSlice { subject, since_ns }) = run else {
             return Ok(());
         };
         let (title, from) = (self.title(subject), self.us(since_ns));
@@ -295,8 +296,8 @@ impl<W: Write> Writer<'_, W> {
         )
     }
 
-    fn end_hold(&mut self, track: &Track, held: Option<Open>, end_ns: u64) -> io::Result<()> {
-        let (Some(Open { subject, since_ns }), Some(p)) = (held, track.p) else {
+    fn end_hold(&mut self, track: &Track, held: Option<OpenSlice>, end_ns: u64) -> io::Result<()> {
+        let (Some(OpenSlice { subject, since_ns }), Some(p)) = (held, track.p) else {
             return Ok(());
         };
         let at = Place {
@@ -356,16 +357,16 @@ impl<W: Write> Writer<'_, W> {
                 waiting.entry(g).or_insert((at, event));
                 continue;
             }
-            let Some((from, made)) = waiting.remove(&g) else {
+            let Some((from, origin)) = waiting.remove(&g) else {
                 continue;
             };
             number += 1;
-            let name = match made.kind {
+            let name = match origin.kind {
                 Kind::Spawn => "spawn",
                 _ => "ready",
             };
             for (phase, at, ns, binding) in [
-                ('s', from, made.at_ns, ""),
+                ('s', from, origin.at_ns, ""),
                 ('f', at, event.at_ns, ",\"bp\":\"e\""),
             ] {
                 let ts = self.us(ns);

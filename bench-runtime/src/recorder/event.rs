@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_comes_back_from_its_two_words() {
+    fn every_kind_is_unpacked_from_its_two_words() {
         for (value, &kind) in Kind::ALL.iter().enumerate() {
             assert_eq!(value, kind as usize);
             let event = Event::new((1 << 56) - 1, kind, (1 << 48) - 1, 7);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn detail_that_does_not_fit_is_the_greatest() {
+    fn detail_that_does_not_fit_becomes_the_maximum() {
         let event = Event::new(1, Kind::Steal, 3, u64::MAX);
         assert_eq!((event.subject(), event.detail()), (3, u16::MAX.into()));
     }

@@ -1,9 +1,9 @@
 //! How long goroutines wait between becoming runnable and running.
 //!
 //! Only about one goroutine in some hundreds is timed, because timing reads the clock twice. At
-//! every fourth of its picks that take step 3 (the list in `sched/find_runnable.rs`), a P decides
-//! to time the next goroutine that is spawned or readied on it. Of the goroutines that become
-//! runnable from outside, one at a time is timed. A goroutine that yields is not timed.
+//! every fourth pick with step 3 (the list in `sched/find_runnable.rs`), a P decides to time the
+//! next goroutine that is spawned or readied on it. Of the goroutines that become runnable from
+//! outside, one at a time is timed. A goroutine that yields is not timed.
 //!
 //! | [`Sample::g`]  | [`FLAG_TIMED`] of it | changed next by                          |
 //! |----------------|----------------------|------------------------------------------|

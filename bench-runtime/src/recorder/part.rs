@@ -33,7 +33,7 @@ impl Part {
         self.watch.load(Ordering::Relaxed) & what != 0
     }
 
-    pub(crate) fn watch_next(&self) {
+    pub(crate) fn time_next(&self) {
         let watch = self.watch.load(Ordering::Relaxed);
         self.watch.store(watch | SAMPLE, Ordering::Relaxed);
     }

@@ -19,8 +19,8 @@ use crate::sched::sysmon::{Round, Watch};
 
 /// The time between two checks. Chosen, not measured.
 const CHECK_NS: u64 = 100_000_000;
-/// A goroutine is reported after this time. Together with the time until the P is retaken, and up
-/// to two [`CHECK_NS`], this is less than a second.
+/// A goroutine is reported when it has blocked or computed for this time. The sum of this, the time
+/// until the P is retaken, and up to two [`CHECK_NS`] is less than a second.
 const LONG_NS: u64 = 7 * CHECK_NS;
 
 /// What earlier checks found about a thread since its P was retaken.
@@ -68,7 +68,7 @@ impl Watch for Blocked {
         for (m, history) in machines.into_iter().zip(&mut self.histories) {
             if let Some(hold) = history.due_warning(shared, m, now_ns) {
                 history.is_warned = true;
-                tell(shared, m, hold, now_ns - m.retaken_ns());
+                warn(shared, m, hold, now_ns - m.retaken_ns());
             }
         }
     }
@@ -111,7 +111,7 @@ fn warns_of_blocked_threads(shared: &Shared) -> bool {
     settings.warns_of_blocked && settings.kind == SchedulerKind::Pinned && !shared.is_test()
 }
 
-fn tell(shared: &'static Shared, m: &'static Machine, hold: Hold, for_ns: u64) {
+fn warn(shared: &'static Shared, m: &'static Machine, hold: Hold, held_ns: u64) {
     let Some(holder) = m.current_goroutine() else {
         return;
     };
@@ -120,14 +120,14 @@ fn tell(shared: &'static Shared, m: &'static Machine, hold: Hold, for_ns: u64) {
     };
     let mut all = vec![holder_info];
     shared.slab().for_each(|g| {
-        if all.len() <= NAMED && g.status() == Status::Runnable && stays_with(g, m) {
+        if all.len() <= NAMED && g.status() == Status::Runnable && has_started_on(g, m) {
             all.extend(info::info_of(g));
         }
     });
     if !m.is_p_retaken() {
         return;
     }
-    let (id, number, ms) = (all[0].id, m.id, for_ns / 1_000_000);
+    let (id, number, ms) = (all[0].id, m.id, held_ns / 1_000_000);
     let text = match hold {
         Hold::Blocks => format!(
             "goroutine {id} has blocked thread m{number} for {ms} ms, in a call that the runtime does not \
@@ -145,9 +145,9 @@ fn tell(shared: &'static Shared, m: &'static Machine, hold: Hold, for_ns: u64) {
     stderr::write_all(&format!("warning: {text}\n\n"), &all);
 }
 
-/// True if `g`, which is runnable, has started on this M. False for a goroutine whose stack is
-/// compacted, because its header may move meanwhile.
-fn stays_with(g: &'static Goroutine, m: &Machine) -> bool {
+/// True if `g`, which is runnable, has started on this M. Always false if its stack is compacted,
+/// because then its header may move meanwhile.
+fn has_started_on(g: &'static Goroutine, m: &Machine) -> bool {
     let header = header_of_started(g).filter(|_| !g.has_flag(FLAG_COMPACTED));
     header.is_some_and(|header| ptr::eq(header.machine.look().cast(), m))
 }

@@ -33,12 +33,13 @@ use crate::threads::HELPER_STACK;
 type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 
 /// Runs `f`, which may block the OS thread: a system call, a foreign library, a long computation.
-/// Other goroutines continue; the calling one waits for `f`. On a plain thread this only calls
-/// `f`.
+/// Other goroutines continue; the calling goroutine waits for `f`. On a plain thread this only
+/// calls `f`.
 ///
 /// `f` runs on another thread, with a stack of 8 MiB; in a migrating runtime it runs on the
 /// goroutine's own thread if the goroutine's stack is as large. If the goroutine is locked to its
-/// thread, `f` runs there, and in a pinned runtime the others of that thread wait for it.
+/// thread, `f` runs on that thread, and in a pinned runtime the other goroutines of the thread wait
+/// for it.
 ///
 /// `f` is not run as a goroutine: it may use channels and locks, which then block its thread, but
 /// it cannot start goroutines with [`go`](fn@crate::go).
@@ -102,14 +103,14 @@ where
     }
 }
 
-/// Only inside the runtime.
+/// Must be called inside the runtime.
 fn note(p: Option<ThisP>, kind: Kind, g: &Goroutine) {
     if let Some(p) = p {
         p.recorder.record(kind, g.id.load(Ordering::Relaxed), 0);
     }
 }
 
-/// As [`note`], outside the runtime.
+/// As [`note`], called outside the runtime.
 fn note_from_outside(header: &StackHeader, kind: Kind) {
     let m = machine_of(header);
     note(m.enter().0, kind, goroutine_of(header));
@@ -130,7 +131,7 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
     m.leave(false);
     // `AssertUnwindSafe`: the caller gets the panic.
     let outcome = panic::catch_unwind(AssertUnwindSafe(f));
-    // Without a P the goroutine was not moved: it is still on the same M.
+    // The goroutine had no P, so it was not moved: it is still on the same M.
     let m = machine_of(header);
     m.enter();
     note(Some(reacquire_p(header)), Kind::Unblock, g);
@@ -141,7 +142,7 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
     outcome
 }
 
-/// On the stack of the goroutine that waits for it.
+/// A job for a helper, on the stack of the goroutine that waits for it.
 struct Call<F, T> {
     f: Option<F>,
     outcome: Option<Outcome<T>>,

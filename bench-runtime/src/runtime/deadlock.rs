@@ -27,7 +27,7 @@ static IS_REPORTED: AtomicBool = AtomicBool::new(false);
 
 static AWAITED: AtomicUsize = AtomicUsize::new(0);
 
-/// While it lives, a signal may end a goroutine's wait.
+/// While this exists, a signal may end a goroutine's wait.
 #[derive(Debug)]
 pub(crate) struct Awaited(());
 
@@ -56,12 +56,15 @@ fn report_or_find_outside_thread(shared: &'static Shared) -> bool {
         return false;
     }
     // SeqCst: each caller has listed or counted itself as waiting before it reads here what the
-    // others did. So the last of several callers sees all others.
+    // other callers did. So the last of several callers sees all of them.
     fence(Ordering::SeqCst);
     // Odd while sysmon readies goroutines. If this is even, and the same at the end of this
     // function, sysmon readied none meanwhile.
     let ready_seq = shared.sysmon_ready_seq.load(Ordering::SeqCst);
-    if !ready_seq.is_multiple_of(2) || !all_machines_sleep(shared) || !nothing_can_come(shared) {
+    if !ready_seq.is_multiple_of(2)
+        || !all_machines_sleep(shared)
+        || !nothing_can_end_a_wait(shared)
+    {
         return false;
     }
     if shared.goroutines_count() == 0 {
@@ -71,7 +74,7 @@ fn report_or_find_outside_thread(shared: &'static Shared) -> bool {
         return true;
     }
     // Reading the threads took a while, so the first checks are repeated.
-    if !all_machines_sleep(shared) || !nothing_can_come(shared) {
+    if !all_machines_sleep(shared) || !nothing_can_end_a_wait(shared) {
         return false;
     }
     let Some(goroutines) = fake_time::all_waiting(shared) else {
@@ -80,7 +83,7 @@ fn report_or_find_outside_thread(shared: &'static Shared) -> bool {
     if shared.sysmon_ready_seq.load(Ordering::SeqCst) != ready_seq {
         return false;
     }
-    // Two Ms that fall asleep at the same time both come here.
+    // Two Ms that fall asleep at the same time may both get here.
     if IS_REPORTED.swap(true, Ordering::Relaxed) {
         return false;
     }
@@ -97,14 +100,14 @@ fn report_or_find_outside_thread(shared: &'static Shared) -> bool {
 
 /// As [`check_deadlock`], for an M that is about to sleep and is on the list of sleeping Ms.
 /// Cheap checks come first.
-pub(crate) fn check_at_rest(shared: &'static Shared) {
+pub(crate) fn check_before_sleep(shared: &'static Shared) {
     if !shared.settings.detects_deadlock {
         return;
     }
     // SeqCst: as in `report_or_find_outside_thread`.
     fence(Ordering::SeqCst);
     let asleep = all_on_lists(shared, &shared.idle.lock());
-    if asleep && nothing_can_come_except_own_fds(shared) && no_outside_thread(shared) {
+    if asleep && nothing_can_end_a_wait_except_own_fds(shared) && no_outside_thread(shared) {
         check_deadlock(shared);
     }
 }
@@ -122,12 +125,12 @@ fn all_machines_sleep(shared: &'static Shared) -> bool {
     all_on_lists(shared, &lists) && asleep.all(|m| m.polls_in().is_none())
 }
 
-fn nothing_can_come(shared: &'static Shared) -> bool {
-    nothing_can_come_except_own_fds(shared) && shared.fd_waiters_count() == 0
+fn nothing_can_end_a_wait(shared: &'static Shared) -> bool {
+    nothing_can_end_a_wait_except_own_fds(shared) && shared.fd_waiters_count() == 0
 }
 
-/// Ignores the pollers of single Ms.
-fn nothing_can_come_except_own_fds(shared: &'static Shared) -> bool {
+/// As [`nothing_can_end_a_wait`], but ignores descriptors in the pollers of single Ms.
+fn nothing_can_end_a_wait_except_own_fds(shared: &'static Shared) -> bool {
     !shared.is_stopping()
         && shared.idle.spinning_count.load(Ordering::SeqCst) == 0
         && !shared.has_blocked()
@@ -145,7 +148,7 @@ fn no_outside_thread(shared: &'static Shared) -> bool {
         ours as isize + shared.runners_count.load(Ordering::SeqCst)
     };
     let before = count_ours();
-    let Some(all) = threads_of_process() else {
+    let Some(all) = process_threads_count() else {
         return false;
     };
     // Takes the smaller of two counts: if a thread of the runtime ended in between, the larger
@@ -153,9 +156,9 @@ fn no_outside_thread(shared: &'static Shared) -> bool {
     all <= before.min(count_ours())
 }
 
-/// The directory has two links more than the process has threads. Reading its entries could miss
-/// threads while another one ends.
-fn threads_of_process() -> Option<isize> {
+/// The number of threads, from the links of `/proc/self/task`, which has two links more. Reading
+/// its entries instead could miss threads while another thread ends.
+fn process_threads_count() -> Option<isize> {
     let links = fs::metadata("/proc/self/task").ok()?.nlink();
     isize::try_from(links)
         .ok()?

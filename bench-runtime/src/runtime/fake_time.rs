@@ -9,10 +9,10 @@ use crate::goroutine::{JOIN_OPEN, Parkable, WaitReason};
 use crate::sched::shared::{RunState, Shared};
 use crate::sched::{current, park, prepare_park, readied};
 
-/// Called by an M that has found nothing to run; true if it must search again. Does nothing while
-/// a goroutine is in a blocking call or waits for a descriptor. If all other goroutines wait,
-/// readies the goroutine in [`wait_for_rest`]. Without such a goroutine, advances the clock to the
-/// next timer. Without a timer too, ends the wait of the thread in `run`.
+/// Called by an M that has found nothing to run; true if it must search again. Does nothing while a
+/// goroutine is in a blocking call or waits for a descriptor. If all other goroutines wait, readies
+/// the goroutine in [`wait_until_others_block`]. Without such a goroutine, advances the clock to
+/// the next timer. Without a timer too, ends the wait of the thread in `run`.
 pub(super) fn advance(shared: &'static Shared) -> bool {
     let Some(clock) = &shared.fake_clock else {
         return false;
@@ -20,7 +20,7 @@ pub(super) fn advance(shared: &'static Shared) -> bool {
     if shared.has_blocked() || shared.fd_waiters_count() != 0 {
         return false;
     }
-    if let Some(who) = take_waiter_for_rest(shared, clock) {
+    if let Some(who) = take_waiter_if_others_block(shared, clock) {
         readied::ready(who);
         return true;
     }
@@ -40,15 +40,16 @@ pub(super) fn advance(shared: &'static Shared) -> bool {
     }
 }
 
-/// Takes the goroutine in [`wait_for_rest`], if there is one and all others wait.
-fn take_waiter_for_rest(shared: &'static Shared, clock: &FakeClock) -> Option<Parkable> {
-    let mut rest_waiters = clock.rest_waiters();
-    let first = rest_waiters.iter_mut().find(|who| who.is_some())?;
+/// Takes the goroutine in [`wait_until_others_block`], if there is one and all other goroutines
+/// wait.
+fn take_waiter_if_others_block(shared: &'static Shared, clock: &FakeClock) -> Option<Parkable> {
+    let mut bubble_waiters = clock.bubble_waiters();
+    let first = bubble_waiters.iter_mut().find(|who| who.is_some())?;
     all_waiting(shared)?;
     first.take()
 }
 
-/// The goroutines, if there are some and all of them wait. `None` too while a goroutine is
+/// All goroutines; `None` if there are none, if one of them does not wait, or if a goroutine is
 /// counted and not queued yet.
 pub(super) fn all_waiting(shared: &'static Shared) -> Option<Vec<GoroutineInfo>> {
     let count = shared.goroutines_count();
@@ -60,18 +61,18 @@ pub(super) fn all_waiting(shared: &'static Shared) -> Option<Vec<GoroutineInfo>>
 }
 
 /// See [`crate::synctest::wait`]. `at_end` is true for the main goroutine, at its end.
-pub(crate) fn wait_for_rest(at_end: bool) {
+pub(crate) fn wait_until_others_block(at_end: bool) {
     let Some(clock) = clock().filter(|_| current::header().is_some()) else {
         panic!("synctest::wait outside a bubble: see Builder::fake_time");
     };
-    let mut rest_waiters = clock.rest_waiters();
-    if rest_waiters[usize::from(at_end)].is_some() {
-        drop(rest_waiters);
+    let mut bubble_waiters = clock.bubble_waiters();
+    if bubble_waiters[usize::from(at_end)].is_some() {
+        drop(bubble_waiters);
         panic!("synctest::wait: another goroutine of the bubble waits in it already");
     }
     let me = prepare_park(WaitReason::Synctest, ptr::null());
-    rest_waiters[usize::from(at_end)] = Some(me);
-    drop(rest_waiters);
+    bubble_waiters[usize::from(at_end)] = Some(me);
+    drop(bubble_waiters);
     park(me);
 }
 

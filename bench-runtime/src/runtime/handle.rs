@@ -75,7 +75,7 @@ impl Handle {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        spawn::from_outside(self.0.shared(), f)
+        spawn::from_any_thread(self.0.shared(), f)
     }
 }
 

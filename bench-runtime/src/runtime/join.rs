@@ -43,10 +43,10 @@ use crate::stack::StackError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// It panicked, with this payload.
+    /// The goroutine panicked, with this payload.
     #[error("the goroutine panicked: {0}")]
     Panicked(PanicPayload),
-    /// It ended itself by [`goexit`](crate::goexit).
+    /// The goroutine called [`goexit`](crate::goexit).
     #[error("the goroutine ended by goexit")]
     Exited,
     /// The runtime was shut down before the goroutine ended.
@@ -56,7 +56,7 @@ pub enum JoinError {
     /// still computes, the closure may not have been dropped yet, or the goroutine may still run.
     #[error("the runtime was shut down before the goroutine started")]
     Abandoned,
-    /// There was no stack for it.
+    /// There was no stack for the goroutine.
     #[error("no stack for the goroutine: {0}")]
     NoStack(#[source] Box<StackError>),
 }
@@ -133,8 +133,8 @@ impl fmt::Display for PanicPayload {
     }
 }
 
-/// The right to wait for a goroutine and to take its result. Dropping it lets
-/// the goroutine run on.
+/// A handle to wait for a goroutine and to take its result. The goroutine continues if the handle
+/// is dropped.
 ///
 /// # Examples
 ///
@@ -192,9 +192,10 @@ impl<T> JoinHandle<T> {
         self.is_finished()
     }
 
-    /// Gives up a goroutine whose runtime has stopped; false if it has ended after all.
+    /// Detaches the handle from a goroutine whose runtime has stopped; false if the goroutine has
+    /// ended meanwhile.
     #[cold]
-    fn let_go(&self) -> bool {
+    fn detach_lost(&self) -> bool {
         // Release: pairs with the Acquire of a goroutine that ends later.
         self.g
             .join
@@ -246,10 +247,10 @@ impl<T> JoinHandle<T> {
             match g.join.load(Ordering::Acquire) {
                 JOIN_DONE => break,
                 JOIN_LOST => {
-                    // Read before `let_go`, which releases the record. A stopped runtime starts
-                    // no goroutine, except one that an M had just picked.
+                    // Read before `detach_lost`, which releases the record. A stopped runtime
+                    // starts no goroutine, except one that an M had just picked.
                     let began = g.context.load(Ordering::Acquire) != FRESH;
-                    if self.let_go() {
+                    if self.detach_lost() {
                         std::mem::forget(self);
                         return Err(match began {
                             true => JoinError::Unfinished,
@@ -319,18 +320,18 @@ fn wait_for(g: &'static Goroutine, until_stuck: bool) {
     if !waits {
         return sched::cancel_park(me);
     }
-    let instead = match shared_of(g).run_state() {
+    let replacement = match shared_of(g).run_state() {
         RunState::Running => None,
         RunState::Stuck => (until_stuck && is_outside(me, shared_of(g))).then_some(JOIN_OPEN),
         RunState::Stopped => Some(JOIN_LOST),
     };
     // This fails if another thread is already about to ready us.
-    let taken_back = instead.is_some_and(|instead| {
+    let removed = replacement.is_some_and(|replacement| {
         g.join
-            .compare_exchange(address, instead, Ordering::AcqRel, Ordering::Relaxed)
+            .compare_exchange(address, replacement, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
     });
-    if taken_back {
+    if removed {
         sched::cancel_park(me);
     } else {
         sched::park(me);
@@ -345,9 +346,9 @@ fn is_outside(who: Parkable, shared: &'static Shared) -> bool {
     }
 }
 
-/// Stores `instead` in the `join` of goroutines that will not end, and ends the waits of callers
-/// outside this runtime. [`JOIN_LOST`] is also stored where no caller waits yet.
-pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
+/// Stores `replacement` in the `join` of goroutines that will not end, and ends the waits of
+/// callers outside this runtime. [`JOIN_LOST`] is also stored where no caller waits yet.
+pub(super) fn release_joiners(shared: &'static Shared, replacement: usize) {
     shared.slab().for_each(|g| {
         if matches!(g.status(), Status::Idle | Status::Dead) {
             return;
@@ -363,15 +364,15 @@ pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
         };
         let outside = who.is_some_and(|who| match who.head().kind {
             // A future may be polled again, so it keeps waiting while goroutines are only stuck.
-            Kind::Future => instead == JOIN_LOST,
+            Kind::Future => replacement == JOIN_LOST,
             _ => is_outside(who, shared),
         });
-        if !outside && instead != JOIN_LOST {
+        if !outside && replacement != JOIN_LOST {
             return;
         }
         let changed = g
             .join
-            .compare_exchange(join, instead, Ordering::AcqRel, Ordering::Relaxed)
+            .compare_exchange(join, replacement, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
         // Waiters inside the runtime are not readied: they do not continue either.
         if let Some(who) = who
@@ -425,7 +426,7 @@ impl<T> Drop for JoinHandle<T> {
 }
 
 /// The future of [`JoinHandle::join_async`]. Any thread and any executor may poll it; `&mut Join`
-/// is a future too. Dropping it lets the goroutine run on.
+/// is a future too. The goroutine continues if the `Join` is dropped.
 ///
 /// # Examples
 ///
@@ -469,9 +470,9 @@ fn address_of(pending: &'static Pending) -> usize {
     pending.parkable().as_ptr() as usize
 }
 
-/// Stores the address of `pending` in the goroutine's `join`; false if the goroutine has ended,
-/// or never will.
-fn wait_with(g: &'static Goroutine, pending: &'static Pending) -> bool {
+/// Stores the address of `pending` in the goroutine's `join`; false if the goroutine has ended, or
+/// will never end.
+fn begin_wait(g: &'static Goroutine, pending: &'static Pending) -> bool {
     let address = address_of(pending);
     // The orderings, and the load of the run state, are as in `wait_for`.
     let waits = g
@@ -502,14 +503,14 @@ impl<T> Future for Join<T> {
                 break;
             }
             let pending = Pending::new(cx.waker());
-            if wait_with(g, pending) {
+            if begin_wait(g, pending) {
                 self.pending = Some(pending);
                 return Poll::Pending;
             }
             pending.give_back();
         }
         let handle = self.handle.take().expect("it was there");
-        // Does not wait: the goroutine has ended, or never will.
+        // Does not wait: the goroutine has ended, or will never end.
         Poll::Ready(handle.join())
     }
 }

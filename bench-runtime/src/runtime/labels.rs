@@ -61,7 +61,7 @@ pub(crate) fn add<K: AsRef<str>, V: AsRef<str>>(
 }
 
 /// Sets a panic hook, once in a process, that prints the name and labels of the goroutine.
-pub(crate) fn name_panics() {
+pub(crate) fn set_panic_hook() {
     static ONCE: Once = Once::new();
     // The hook cannot be set during a panic: a later call sets it.
     if ONCE.is_completed() || std::thread::panicking() {

@@ -3,14 +3,14 @@
 use crate::sched::{current, scheduler};
 
 /// Binds the calling goroutine to its OS thread, until [`unlock_os_thread`] has been called as
-/// often. For code that keeps state in the thread.
+/// often. Use this for code that keeps state in the thread.
 ///
 /// In a migrating runtime the goroutine then runs on no other thread, and no other goroutine runs
-/// on this one. If the goroutine ends while bound, the thread ends too.
+/// on this thread. If the goroutine ends while bound, the thread ends too.
 ///
-/// In a pinned runtime every goroutine stays with its thread anyway, and shares it. There this
-/// only makes [`blocking`](crate::blocking) run its function on that thread, while the other
-/// goroutines of the thread wait. It has no effect on a plain thread.
+/// In a pinned runtime every goroutine stays on its thread anyway, and shares the thread with
+/// others. There this only makes [`blocking`](crate::blocking) run its function on that thread,
+/// while the other goroutines of the thread wait. It has no effect on a plain thread.
 ///
 /// # Examples
 ///

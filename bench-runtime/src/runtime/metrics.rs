@@ -25,7 +25,7 @@ use crate::sched::shared::Shared;
 pub struct Metrics {
     /// GOMAXPROCS.
     pub procs_count: usize,
-    /// OS threads that run goroutines or blocking calls, including idle ones.
+    /// OS threads that run goroutines or blocking calls, including idle threads.
     pub threads_count: usize,
     /// Goroutines that have not ended.
     pub goroutines_count: usize,
@@ -37,7 +37,7 @@ pub struct Metrics {
     pub hogs_count: usize,
     /// Ps retaken from goroutines that ran or blocked too long.
     pub retakes_count: u64,
-    /// Those of them that were retaken from a goroutine that computed.
+    /// Ps retaken from goroutines that computed too long.
     pub hog_retakes_count: u64,
     /// Goroutines that waited too long in a P's `run_next`, and were moved by sysmon.
     pub rescues_count: u64,
@@ -45,7 +45,7 @@ pub struct Metrics {
     pub steals_count: u64,
     /// How often an idle P took goroutines from another's queue.
     pub thefts_count: u64,
-    /// Goroutines that were in those queues, including those that were taken.
+    /// Goroutines that were in those queues, including the taken goroutines.
     pub thefts_found_count: u64,
     /// How long goroutines waited to run.
     pub run_latency: RunLatency,

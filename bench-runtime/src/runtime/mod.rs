@@ -195,7 +195,7 @@ impl Runtime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        spawn::from_outside(self.shared, f)
+        spawn::from_any_thread(self.shared, f)
     }
 
     /// A handle by which other threads start goroutines of this runtime.
@@ -489,8 +489,8 @@ impl Builder {
         self
     }
 
-    /// How many OS threads the runtime may have, including those in blocking calls. One more is a
-    /// fatal error, as in Go.
+    /// How many OS threads the runtime may have, including threads in blocking calls. A further
+    /// thread is a fatal error, as in Go.
     ///
     /// # Examples
     ///
@@ -696,7 +696,7 @@ impl Builder {
     ///
     /// Any call of this crate may *park*: of a channel, a lock, a timer, a join, a socket,
     /// [`blocking`](crate::blocking), `yield_now`. Even a call that returns at once may park, if
-    /// its goroutine has used its time slice and others wait. A
+    /// its goroutine has used its time slice and other goroutines wait. A
     /// [`GoroutineLocal`](crate::GoroutineLocal) replaces a thread-local without these rules.
     ///
     /// Widely used crates, each tried by a test of this project:

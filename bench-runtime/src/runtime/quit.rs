@@ -11,7 +11,7 @@ use crate::signal::thread::listen;
 use crate::threads::{self, HELPER_STACK};
 use crate::util::lock::Lock;
 
-static ON_QUIT: Lock<Vec<&'static Shared>> = Lock::new(Vec::new());
+static DUMPED_ON_QUIT: Lock<Vec<&'static Shared>> = Lock::new(Vec::new());
 static IS_CAUGHT: Lock<bool> = Lock::new(false);
 
 /// From now on SIGQUIT writes the goroutines of `shared`, and the program continues.
@@ -26,7 +26,7 @@ pub(crate) fn dump_on_quit(shared: &'static Shared) -> io::Result<()> {
         *is_caught = true;
     }
     drop(is_caught);
-    ON_QUIT.lock().push(shared);
+    DUMPED_ON_QUIT.lock().push(shared);
     Ok(())
 }
 
@@ -36,7 +36,11 @@ fn catch_quits() -> io::Result<()> {
     threads::start_counted("sigquit", HELPER_STACK, move || {
         for () in quits {
             // A runtime on the list has not stopped, so `shared` is not freed yet.
-            let all: Vec<_> = ON_QUIT.lock().iter().map(|shared| shared.user()).collect();
+            let all: Vec<_> = DUMPED_ON_QUIT
+                .lock()
+                .iter()
+                .map(|shared| shared.user())
+                .collect();
             for (number, user) in all.iter().enumerate() {
                 let shared = user.shared();
                 write_all("SIGQUIT: all goroutines\n\n", &infos_in(shared.slab()));
@@ -54,5 +58,7 @@ fn catch_quits() -> io::Result<()> {
 }
 
 pub(crate) fn no_dump_on_quit(shared: &'static Shared) {
-    ON_QUIT.lock().retain(|other| !std::ptr::eq(*other, shared));
+    DUMPED_ON_QUIT
+        .lock()
+        .retain(|other| !std::ptr::eq(*other, shared));
 }

@@ -46,12 +46,12 @@ pub fn in_goroutine() -> bool {
     current::header().is_some()
 }
 
-/// The state of every goroutine of the current runtime, with the frames of
-/// those that are parked; empty on a plain thread.
+/// The state of every goroutine of the current runtime, with the frames of parked goroutines; empty
+/// on a plain thread.
 ///
-/// Takes some microseconds for each goroutine, and some hundred milliseconds for the first
-/// profile of a process, in a [`blocking`] call. No goroutine is stopped: if one keeps running
-/// while its stack is read, it is listed without frames.
+/// Takes some microseconds for each goroutine, and some hundred milliseconds for the first profile
+/// of a process, in a [`blocking`] call. No goroutine is stopped: a goroutine that runs while its
+/// stack is read is listed without frames.
 ///
 /// # Examples
 ///

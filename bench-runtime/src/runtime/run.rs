@@ -32,19 +32,19 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    /// Dropped at the goroutine's end. Then the thread in `run` counts as an outside thread
+    /// Dropped at the goroutine's end. From then on the thread in `run` counts as an outside thread
     /// again, because it may be woken at any time.
-    struct Waited(&'static Shared);
-    impl Drop for Waited {
+    struct CountedRunner(&'static Shared);
+    impl Drop for CountedRunner {
         fn drop(&mut self) {
             self.0.runners_count.fetch_sub(1, Ordering::SeqCst);
         }
     }
     // A goroutine that calls `run` does not count as a waiting thread.
     let waits_as_thread = current::header().is_none();
-    let waited = waits_as_thread.then(|| Waited(shared));
+    let counted = waits_as_thread.then(|| CountedRunner(shared));
     let main = move || {
-        let _waited = waited;
+        let _counted = counted;
         f()
     };
     // SAFETY: by the caller's promise. This neither returns `Ok` nor unwinds before the goroutine
@@ -53,7 +53,8 @@ where
     if waits_as_thread {
         // After the spawn: until then this thread still had to make the goroutine runnable.
         shared.runners_count.fetch_add(1, Ordering::SeqCst);
-        // The last M to sleep took this thread for an outside one, and did not report a deadlock.
+        // If all Ms slept before the count was raised, the last of them took this thread for an
+        // outside thread, and did not report a deadlock.
         check_deadlock(shared);
     }
     if !handle.wait() {

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::blocked::Blocked;
-use super::deadlock::{Rechecks, check_at_rest};
+use super::deadlock::{Rechecks, check_before_sleep};
 use super::sweep::Sweep;
 use super::{fake_time, quit, schedtrace, shutdown};
 use crate::debug::info;
@@ -29,18 +29,18 @@ fn procs_of(settings: &Settings) -> io::Result<(usize, bool)> {
     let by_environment = std::env::var("GOMAXPROCS")
         .ok()
         .and_then(|v| v.trim().parse::<usize>().ok());
-    let by_hand = match settings.fake_time || settings.seed.is_some() {
+    let fixed_procs = match settings.fake_time || settings.seed.is_some() {
         true => Some(1),
         false => settings.procs.or(by_environment.filter(|&n| n > 0)),
     };
-    let procs = by_hand.unwrap_or_else(|| number_for_host(settings.reads_files));
+    let procs = fixed_procs.unwrap_or_else(|| number_for_host(settings.reads_files));
     if !(1..=MAX_PROCS).contains(&procs) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("GOMAXPROCS must be 1 to {MAX_PROCS}, not {procs}"),
         ));
     }
-    Ok((procs, by_hand.is_some()))
+    Ok((procs, fixed_procs.is_some()))
 }
 
 pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
@@ -50,7 +50,7 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
              another thread may have held: fork before the first runtime is built",
         ));
     }
-    fork::watch_and(current::after_fork);
+    fork::watch_and_call(current::after_fork);
     barrier::register();
     let (procs, is_fixed) = procs_of(settings)?;
     let default_class = Class::for_policy(settings.stack).map_err(stack_error)?;
@@ -65,14 +65,14 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
         machine: machine_main,
         goroutine: goroutine_main,
         on_idle: fake_time::advance,
-        on_rest: check_at_rest,
+        on_rest: check_before_sleep,
         thread_ends: shutdown::thread_ends,
     };
     let shared = Shared::new(settings, (Procs::new(is_fixed), default_class), entries)?;
     crate::stack::overflow::describe_with(info::describe_in_signal_handler);
     stacks::install();
     hand_off::resize_to(shared, procs);
-    let watched = threads::start("sysmon", THREAD_STACK, move || {
+    let sysmon_started = threads::start("sysmon", THREAD_STACK, move || {
         let mut watches: Vec<Box<dyn Watch>> = vec![
             Box::new(Sweep::default()),
             Box::new(Blocked::default()),
@@ -82,15 +82,15 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
         sysmon(shared, watches);
         Shared::release(shared);
     });
-    if watched.is_err() {
+    if sysmon_started.is_err() {
         // Sysmon, which did not start, was counted as a user of `shared`.
         Shared::release(shared);
     }
-    let dumps = match settings.dumps_on_quit {
-        true => watched.and_then(|()| quit::dump_on_quit(shared)),
-        false => watched,
+    let started = match settings.dumps_on_quit {
+        true => sysmon_started.and_then(|()| quit::dump_on_quit(shared)),
+        false => sysmon_started,
     };
-    if let Err(error) = dumps {
+    if let Err(error) = started {
         shutdown::stop(shared);
         Shared::release(shared);
         return Err(error);

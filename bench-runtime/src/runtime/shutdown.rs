@@ -62,7 +62,7 @@ pub(crate) const LEAKS_SHOWN: usize = 1_000;
 #[non_exhaustive]
 pub struct Shutdown {
     /// Goroutines that had not ended. Their stacks are never freed, and their destructors do not
-    /// run: a lock that one holds stays locked.
+    /// run: a lock that such a goroutine holds stays locked.
     pub unfinished_count: usize,
     /// The states of the first 1,000 of them: the leak report.
     pub unfinished: Vec<GoroutineInfo>,
@@ -84,7 +84,7 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
     let began = Instant::now();
     loop {
         // An M may fall asleep at any time, so each round wakes those that sleep.
-        let resting: Vec<_> = {
+        let asleep: Vec<_> = {
             let mut lists = shared.idle.lock();
             let mut all: Vec<_> = lists.machines.drain(..).collect();
             all.extend(lists.reserved.drain(..));
@@ -93,7 +93,7 @@ pub(crate) fn stop(shared: &'static Shared) -> Shutdown {
             }
             all
         };
-        for m in resting {
+        for m in asleep {
             m.wake(None);
         }
         shared.helpers.release_all();
@@ -134,7 +134,7 @@ pub(crate) fn thread_ends(shared: &'static Shared, kind: ThreadKind) {
     }
 }
 
-/// No M runs any more.
+/// Called when no M runs any more.
 fn abandon_fresh(shared: &'static Shared) {
     while shared.is_admitting() {
         std::thread::yield_now();
@@ -168,13 +168,13 @@ fn clear_up(shared: &'static Shared) {
         shared.clear_up(|| {
             abandon_fresh(shared);
             mark_unfinished(shared);
-            give_back(shared);
+            release_resources(shared);
         });
     }
 }
 
-/// No M runs any more.
-fn give_back(shared: &'static Shared) {
+/// Called when no M runs any more.
+fn release_resources(shared: &'static Shared) {
     for p in shared.processors() {
         // SAFETY: no M runs.
         unsafe { ThisP::new(p) }.drain_stacks();

@@ -61,13 +61,13 @@ where
 #[doc(hidden)]
 #[track_caller]
 #[inline]
-pub fn go_alone<T, F>(f: F)
+pub fn go_detached<T, F>(f: F)
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     // SAFETY: as in `go`.
-    let put = |g| unsafe { body::put_alone(g, f) };
+    let put = |g| unsafe { body::put_detached(g, f) };
     start(Location::caller(), JOIN_DETACHED, put);
 }
 
@@ -146,7 +146,7 @@ macro_rules! go {
         compile_error!("go! runs a goroutine: write go!(future::block_on(async { … }))")
     };
     ($($body:tt)*) => {
-        $crate::go_alone(move || { $($body)* })
+        $crate::go_detached(move || { $($body)* })
     };
 }
 
@@ -162,16 +162,16 @@ fn panic_outside_goroutine() -> ! {
 
 /// Starts a goroutine from any thread, with or without a P.
 #[track_caller]
-pub(crate) fn from_outside<T, F>(shared: &'static Shared, f: F) -> JoinHandle<T>
+pub(crate) fn from_any_thread<T, F>(shared: &'static Shared, f: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     // SAFETY: `f` borrows nothing.
-    unsafe { start_outside(shared, f, Location::caller(), None) }
+    unsafe { start_from_any_thread(shared, f, Location::caller(), None) }
 }
 
-/// As [`from_outside`], for a closure that borrows.
+/// As [`from_any_thread`], for a closure that borrows.
 ///
 /// # Safety
 ///
@@ -184,14 +184,14 @@ where
     T: Send,
 {
     // SAFETY: by the caller's promise.
-    unsafe { start_outside(shared, f, Location::caller(), None) }
+    unsafe { start_from_any_thread(shared, f, Location::caller(), None) }
 }
 
 /// # Safety
 ///
 /// As for [`borrowing`].
 #[track_caller]
-unsafe fn start_outside<T, F>(
+unsafe fn start_from_any_thread<T, F>(
     shared: &'static Shared,
     f: F,
     site: &'static Location<'static>,
@@ -426,7 +426,7 @@ impl GoBuilder {
         let site = Location::caller();
         let text = text_of(self.name.as_deref(), &self.labels);
         if text.is_some() {
-            labels::name_panics();
+            labels::set_panic_hook();
         }
         let details = Box::new(Details::new(site, text, class));
         let mut flags = (self.priority as u8) << FLAG_PRIORITY_SHIFT;
@@ -435,7 +435,7 @@ impl GoBuilder {
             shared.hogs.declare();
         }
         // SAFETY: `f` borrows nothing.
-        Ok(unsafe { start_outside(shared, f, site, Some((details, flags))) })
+        Ok(unsafe { start_from_any_thread(shared, f, site, Some((details, flags))) })
     }
 }
 

@@ -23,17 +23,17 @@ const PRESSURE_SHARE: u64 = 4;
 pub(crate) struct Sweep {
     began_ms: u32,
     /// The last pass is over.
-    over: bool,
-    /// From the start of the last pass to the start of the next.
+    is_over: bool,
+    /// The time from the start of the last pass to the start of the next.
     pause: Duration,
-    /// The last pass is not over, or the next one may find a stack to shrink.
+    /// The last pass is not over, or the next pass may find a stack to shrink.
     pending: bool,
     /// A P has picked a goroutine since the last pass began; that goroutine may be parked now.
-    ran: bool,
+    picked: bool,
     /// The process's number of compactions when the last pass began.
     compacted_count: u64,
     /// Whether there was pressure ([`PRESSURE_SHARE`]) when the last pass began.
-    pressed: bool,
+    under_pressure: bool,
 }
 
 fn compacted_count() -> u64 {
@@ -42,35 +42,36 @@ fn compacted_count() -> u64 {
 
 impl Watch for Sweep {
     fn pause(&self, _: &'static Shared, _: u64) -> Option<Duration> {
-        (self.pending || self.ran).then(|| match self.over {
+        (self.pending || self.picked).then(|| match self.is_over {
             true => self.pause,
             false => Duration::from_nanos(ROUND_NS),
         })
     }
 
-    /// Makes one step if a P runs. If none runs, or under pressure, makes steps for the time of a
+    /// Makes one step if a P runs. If no P runs, or under pressure, makes steps for the time of a
     /// round.
     fn check(&mut self, shared: &'static Shared, round: &Round) {
-        self.ran |= round.picked;
+        self.picked |= round.picked;
         let began_ns = clock::now_ns();
         let now_ms = (began_ns / 1_000_000) as u32;
-        if self.over {
+        if self.is_over {
             if u128::from(now_ms.wrapping_sub(self.began_ms)) < self.pause.as_millis() {
                 return;
             }
-            self.over = false;
+            self.is_over = false;
             self.began_ms = now_ms;
-            self.ran = false;
+            self.picked = false;
             self.compacted_count = compacted_count();
-            self.pressed = shared.settings.shrink_options.compact && is_pressed(shared);
-            // A short `after` does not make the pause shorter than a time slice: sysmon would
-            // visit the few stacks of a program all the time.
+            self.under_pressure =
+                shared.settings.shrink_options.compact && is_under_pressure(shared);
+            // The pause is at least a time slice, even if `after` is short: else sysmon would visit
+            // the stacks of a small program all the time.
             self.pause =
                 (self.policy(shared).after / PASSES).max(Duration::from_nanos(TIME_SLICE_NS));
         }
         let policy = self.policy(shared);
-        while !self.over {
-            (self.over, self.pending) = match sweep::step(now_ms, policy) {
+        while !self.is_over {
+            (self.is_over, self.pending) = match sweep::step(now_ms, policy) {
                 Progress::More => (false, true),
                 Progress::Done { pending } => {
                     let count = compacted_count() - self.compacted_count;
@@ -79,12 +80,12 @@ impl Watch for Sweep {
                     }
                     (true, pending)
                 }
-                // Another runtime's sysmon sweeps, and may have passed some of our stacks
-                // already. We begin a pass later.
+                // Another runtime's sysmon sweeps, and may have passed some of our stacks already.
+                // We begin another pass later.
                 Progress::Busy => (true, true),
                 Progress::Nothing => (true, false),
             };
-            let has_time = !round.running || self.pressed;
+            let has_time = !round.running || self.under_pressure;
             if !has_time || clock::now_ns() - began_ns >= ROUND_NS {
                 break;
             }
@@ -96,7 +97,7 @@ impl Sweep {
     fn policy(&self, shared: &Shared) -> Policy {
         let after = shared.settings.shrink_options.after;
         Policy {
-            after: match self.pressed {
+            after: match self.under_pressure {
                 true => after.min(Duration::from_nanos(TIME_SLICE_NS)),
                 false => after,
             },
@@ -104,7 +105,7 @@ impl Sweep {
     }
 }
 
-fn is_pressed(shared: &Shared) -> bool {
+fn is_under_pressure(shared: &Shared) -> bool {
     shared.settings.reads_files
         && memory::resident_bytes()
             .zip(memory::total_bytes())

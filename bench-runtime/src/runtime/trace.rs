@@ -9,7 +9,7 @@
 //! | level                | events                                                  |
 //! |----------------------|---------------------------------------------------------|
 //! | [`Level::Coarse`]    | a P starts or stops on an M, is retaken, steals; blocking calls; batches of timers, of the poller, of compaction; threads; GOMAXPROCS |
-//! | [`Level::Switches`]  | those, and each spawn, ready, run, park, yield and end  |
+//! | [`Level::Switches`]  | the coarse ones; each spawn, ready, run, park, yield and end |
 //!
 //! Coarse events are rare, or come with a system call or a lock, so a reading of the clock (25
 //! ns) does not matter. A switch takes about that long in all.

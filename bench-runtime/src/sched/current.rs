@@ -37,12 +37,12 @@ pub(crate) fn header() -> Option<&'static StackHeader> {
 #[inline(always)]
 pub(crate) fn machine_of(header: &StackHeader) -> ThisM {
     // SAFETY: the thread that resumes a goroutine first writes its own M there.
-    unsafe { ThisM::new(machine_in(header)) }
+    unsafe { ThisM::new(last_machine_of(header)) }
 }
 
 /// The M that runs the goroutine with this header, or ran it last.
 #[inline(always)]
-pub(crate) fn machine_in(header: &StackHeader) -> &'static Machine {
+pub(crate) fn last_machine_of(header: &StackHeader) -> &'static Machine {
     // SAFETY: as in `machine_of`; Ms live as long as their runtime has goroutines.
     unsafe { &*header.machine.get().cast::<Machine>() }
 }
@@ -106,5 +106,5 @@ pub(crate) fn machine_of_started(g: &Goroutine) -> Option<&'static Machine> {
         // SAFETY: as in `machine_of`.
         return Some(unsafe { m.cast().as_ref() });
     }
-    header_of_started(g).map(machine_in)
+    header_of_started(g).map(last_machine_of)
 }

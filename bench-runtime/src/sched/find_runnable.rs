@@ -1,27 +1,30 @@
 //! What an M runs next, and how it comes to rest if there is nothing.
 //!
-//! The order of the search, at each pick on its own stack:
+//! At each pick on its own stack, an M searches in this order:
 //!
-//! 1. the P is given up if GOMAXPROCS shrank. Else a hog runs, if it is the hogs' turn. Else the P
-//!    goes to an M that queues for one, if this M has had its P for as long as the other M had its
-//!    last. This is checked once in [`SCHED_TICKS`] picks, and while this M has only hogs;
-//! 2. this P's due timers;
-//! 3. once in [`SCHED_TICKS`] picks, so that no goroutine starves: in the global queue the low
-//!    class, every other time and while there are no hogs, then the normal class; then step 5;
-//! 4. the high class;
-//! 5. `run_next`, in the time slice of its chain, then the P's queue; in a pinned runtime the M's
-//!    inbox and list too;
-//! 6. the global queue, a share of the normal class; a hog. If there is none, the P goes to an M
-//!    that queues for one;
-//! 7. the netpoller, without waiting;
-//! 8. in a pinned runtime, a short spin for the inbox; then other Ps, spinning, if not too many
-//!    Ms do; and their due timers;
-//! 9. the low class;
-//! 10. rest: steps S1 to S4 of [`super::idle`].
+//! 1. It gives up its P if GOMAXPROCS shrank. It runs a hog if it is the hogs' turn. Once in
+//!    [`SCHED_TICKS`] picks, and at each pick while it has only hogs, it gives its P to the first M
+//!    that queues for one, if it has held the P for longer than that M's
+//!    [`fair_wait_ns`](super::machine::Machine::fair_wait_ns).
+//! 2. It fires the due timers of its P.
+//! 3. Once in [`SCHED_TICKS`] picks it checks the global queue before steps 4 and 5, so that no
+//!    goroutine starves. It takes a goroutine of the normal class. Every other time it first tries
+//!    the low class, unless there was a hog lately. If it finds none, step 5 comes before step 4.
+//! 4. It takes a goroutine of the high class.
+//! 5. It takes `run_next` while the time slice of its chain lasts, then the first goroutine of the
+//!    P's queue; in a pinned runtime also from the M's inbox and list.
+//! 6. It takes a share of the normal class from the global queue, or else a hog. If there is
+//!    none, it gives the P to an M that queues for one.
+//! 7. It polls the netpoller, without waiting.
+//! 8. In a pinned runtime it spins for its inbox for a short time. Then it spins: it searches the
+//!    queues of other Ps, unless too many Ms do so already. Last, it fires their due timers.
+//! 9. It takes a goroutine of the low class.
+//! 10. It rests: steps S1 to S4 of [`super::idle`].
 //!
-//! Steps 3 to 6 are in [`super::pick`]. A goroutine that parks does step 5 alone, on its own stack
-//! ([`super::pick::pick_fast`]). It switches to g0 if step 5 finds none, every [`SCHED_TICKS`]
-//! picks, when the P is given notice, and while goroutines of the high class wait.
+//! The goroutines of steps 1 and 3 to 6 are picked in [`super::pick`]. A goroutine that parks does
+//! step 5 alone, on its own stack ([`super::pick::pick_fast`]). It switches to g0 if step 5 finds
+//! none, every [`SCHED_TICKS`] picks, when its P has a notice, and while goroutines of the high
+//! class wait.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -40,7 +43,8 @@ use crate::netpoll::Netpoll;
 use crate::recorder::event;
 use crate::sys::{barrier, clock};
 
-/// Blocks the thread while there is none. `None`: the runtime shuts down.
+/// Returns the goroutine that this M runs next; `None` if the runtime shuts down. Blocks the thread
+/// while there is none.
 pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'static Goroutine> {
     loop {
         if shared.is_stopping() {
@@ -55,20 +59,21 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
             continue;
         }
         Processor::count(&p.picks, 1);
-        let turn = p.own().sched_tick.get() >= SCHED_TICKS;
-        if let Some(g) = pick::pick_long(shared, m, p, turn) {
+        let tick_due = p.own().sched_tick.get() >= SCHED_TICKS;
+        if let Some(g) = pick::pick_in_hog_turn(shared, m, p, tick_due) {
             wake::stop_spinning(shared, m.machine());
             return Some(g);
         }
-        let only_hogs = || m.queues().has_preempted() && !m.has_short_work() && p.queue.is_empty();
+        let has_only_hogs =
+            || m.queues().has_hogs() && !m.has_work_besides_hogs() && p.queue.is_empty();
         if shared.idle.p_waiters_count() != 0
-            && (turn || only_hogs())
-            && give_turn_to_p_waiter(shared, m, p, turn)
+            && (tick_due || has_only_hogs())
+            && give_to_p_waiter_if_fair(shared, m, p, tick_due)
         {
             continue;
         }
         poll::fire_timers(shared, m, p, p.processor());
-        if let Some(g) = pick::pick_on_g0(shared, m, p, turn) {
+        if let Some(g) = pick::pick_on_g0(shared, m, p, tick_due) {
             // Only a pick that found a goroutine counts: a seeded order must not depend on how
             // often an idle M has searched.
             let tick = &p.own().sched_tick;
@@ -82,11 +87,11 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
         if poll::poll_net(shared, m, p) {
             continue;
         }
-        if !m.spinning.load(Ordering::Relaxed) && m.ends_search() {
+        if !m.spinning.load(Ordering::Relaxed) && m.take_woken_to_search() {
             shared.idle.note_wake(m.holds_for_ns());
         }
-        // The first spin of step 8. This M does not count as spinning yet: one that does must wake
-        // another when it finds work.
+        // The first part of step 8. This M is not counted as spinning yet: an M that is counted
+        // must wake another M when it finds work.
         if scheduler::rest(m, p, || sees_work(shared, m)) {
             continue;
         }
@@ -104,7 +109,7 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
     }
 }
 
-/// Steps 8 and 9.
+/// Steps 8 and 9, without the spin for the inbox.
 fn pick_elsewhere(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let busy = (shared.procs() as u32).saturating_sub(shared.idle.processors_count());
     let spins = m.spinning.load(Ordering::Relaxed);
@@ -129,28 +134,29 @@ fn pick_elsewhere(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'stati
     shared.global.pop_one(GlobalClass::Low)
 }
 
-/// Gives the P to the first M that queues for one, if this M has had the P for as long as that M
-/// had its last. If picks were counted instead, an M with a hog would get nearly all of the time.
-/// `turn`: [`SCHED_TICKS`] picks have passed.
-fn give_turn_to_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, turn: bool) -> bool {
+/// Gives the P to the first M that queues for one, if this M has held the P for longer than that
+/// M's [`fair_wait_ns`](super::machine::Machine::fair_wait_ns). If picks were counted instead, an M
+/// with a hog would get nearly all of the time. `tick_due`: [`SCHED_TICKS`] picks have passed.
+fn give_to_p_waiter_if_fair(shared: &'static Shared, m: ThisM, p: ThisP, tick_due: bool) -> bool {
     let own = p.own();
     let held_ns = m.holds_for_ns();
     let mut lists = shared.idle.lock();
-    let waits = lists
+    let is_fair = lists
         .p_waiters
         .front()
         .is_some_and(|first| shared.is_test() || first.fair_wait_ns() < held_ns);
-    if !waits || (turn && own.given_at_tick.get()) {
+    if !is_fair || (tick_due && own.p_given_at_tick.get()) {
         return false;
     }
-    own.given_at_tick.set(own.given_at_tick.get() | turn);
-    m.end_turn(held_ns);
+    own.p_given_at_tick
+        .set(own.p_given_at_tick.get() | tick_due);
+    m.set_last_hold_ns(held_ns);
     give_to_first_p_waiter(shared, m, p, &mut lists)
 }
 
-/// For a P without work.
+/// Gives a P without work to the first M that queues for one.
 fn give_to_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
-    m.end_turn(0);
+    m.set_last_hold_ns(0);
     give_to_first_p_waiter(shared, m, p, &mut shared.idle.lock())
 }
 
@@ -164,8 +170,8 @@ fn give_to_first_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, lists: &m
     true
 }
 
-/// Step 10, the first half of S1: releases the P. [`wait_for_processor`] does the rest of S1, and
-/// S2 to S4.
+/// Step 10, the first half of S1: releases the P. [`wait_for_processor`] does the second half of
+/// S1, and S2 to S4.
 fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     let now = clock::now_ns();
     p.trim_stacks((now / 1_000_000) as u32);
@@ -173,22 +179,22 @@ fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     if shared.is_stopping() || !shared.global.is_empty() || p.notice.load(Ordering::Relaxed) {
         return;
     }
-    if m.ends_search() {
+    if m.take_woken_to_search() {
         shared.idle.note_wake(0);
     }
     m.rests_since_ns.store(now, Ordering::Relaxed);
-    m.end_turn(0);
+    m.set_last_hold_ns(0);
     m.release_p();
     shared.idle.release(&mut lists, p.processor()); // S1
 }
 
-/// S1 to S4 of [`super::idle`]. The P was released before. An M with goroutines that only it may
+/// The second half of S1, and S2 to S4, of [`super::idle`]. An M with goroutines that only it may
 /// run queues for a P; other Ms sleep. Blocks the thread.
 fn wait_for_processor(shared: &'static Shared, m: ThisM) {
     m.resting.store(true, Ordering::Relaxed);
     wait_resting(shared, m);
     m.resting.store(false, Ordering::Relaxed);
-    // A spin for the inbox could have replaced the sleep only if the inbox ended it.
+    // If the inbox ended the sleep, a spin might have replaced it. Any other sleep counts as long.
     let rested_ns = match m.has_inbox() {
         true => clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed),
         false => u64::MAX,
@@ -198,16 +204,16 @@ fn wait_for_processor(shared: &'static Shared, m: ThisM) {
 
 fn wait_resting(shared: &'static Shared, m: ThisM) {
     let was_spinning = shared.idle.end_spinning(m.machine()); // S1
-    let keeps_time = claim_polling(shared, m);
+    let waits_for_timer = claim_polling(shared, m);
     // An M with goroutines that only it may run queues for a P instead.
-    let polls = keeps_time || (m.awaited_netpoll().is_some() && !m.has_pinned_work());
+    let polls = waits_for_timer || (m.awaited_netpoll().is_some() && !m.has_pinned_work());
     let polls = polls.then(|| m.begin_polling());
     barrier::heavy(); // S2
     if sees_work(shared, m) {
         // S3
         let mut lists = shared.idle.lock();
         if let Some(p) = shared.idle.acquire(&mut lists) {
-            cease_polling(shared, m, keeps_time);
+            cease_polling(shared, m, waits_for_timer);
             drop(lists);
             m.acquire_p(p);
             if was_spinning {
@@ -218,7 +224,7 @@ fn wait_resting(shared: &'static Shared, m: ThisM) {
     }
     // S4
     if let Some(netpoll) = polls {
-        return rest_polling(shared, m, netpoll, keeps_time);
+        return rest_polling(shared, m, netpoll, waits_for_timer);
     }
     let mut lists = shared.idle.lock();
     if shared.is_stopping() {
@@ -242,11 +248,13 @@ fn sees_work(shared: &'static Shared, m: ThisM) -> bool {
         || shared.is_due(shared.first_timer_ns())
 }
 
-/// False if another M waits in the netpoller, or there is nothing to wait for.
+/// False if another M waits in the netpoller, this M has goroutines that only it may run, or there
+/// is nothing to wait for. Also false if a timer is due while no P is idle.
 fn claim_polling(shared: &'static Shared, m: ThisM) -> bool {
     let first = shared.first_timer_ns();
     if first <= shared.now_ns() && shared.idle.processors_count() == 0 {
-        // A running M or sysmon fires the timer. A wait here would return at once, again and again.
+        // A running M or sysmon fires the due timer. A wait here would return at once, again and
+        // again.
         return false;
     }
     (shared.netpoll.waiters_count() != 0 || first != u64::MAX)
@@ -254,21 +262,21 @@ fn claim_polling(shared: &'static Shared, m: ThisM) -> bool {
         && shared.poller.claim(m.machine())
 }
 
-/// Under the lock of the lists, so that the deadlock check sees the M either polling or awake.
-fn cease_polling(shared: &Shared, m: ThisM, keeps_time: bool) {
-    if keeps_time {
+/// Called under the lock of the lists, so the deadlock check sees the M either polling or awake.
+fn cease_polling(shared: &Shared, m: ThisM, waits_for_timer: bool) {
+    if waits_for_timer {
         shared.poller.release();
     }
     m.set_polls_in(None);
 }
 
-/// S4: waits for descriptors, for a wake, and until the first timer if `keeps_time`. Blocks the
-/// thread.
-fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time: bool) {
+/// S4: waits for descriptors, for a wake, and until the first timer if `waits_for_timer`. Blocks
+/// the thread.
+fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, waits_for_timer: bool) {
     {
         let mut lists = shared.idle.lock();
         if shared.is_stopping() || m.has_pinned_work() {
-            return cease_polling(shared, m, keeps_time);
+            return cease_polling(shared, m, waits_for_timer);
         }
         // Other Ms are woken before this one: leaving the netpoller costs more.
         lists.machines.push_front(m.machine());
@@ -276,9 +284,9 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
     // The claim came before the heavy barrier of S2. So a thread that has armed an earlier timer
     // since then saw the claim and interrupts; this scan sees a timer that was armed before.
     let mut first = u64::MAX;
-    if keeps_time {
+    if waits_for_timer {
         first = shared.first_timer_ns();
-        shared.poller.wait_until(first);
+        shared.poller.set_until_ns(first);
     }
     let now = shared.now_ns();
     let timeout = (first != u64::MAX).then(|| Duration::from_nanos(first.saturating_sub(now)));
@@ -286,16 +294,16 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
     netpoll.poll(timeout, &mut ready);
     let now = shared.now_ns();
     shared.poller.note_poll(now);
-    if keeps_time {
-        shared.poller.wait_until(0);
+    if waits_for_timer {
+        shared.poller.set_until_ns(0);
     }
 
     // The lock is held until the M is off the list.
     let mut lists = shared.idle.lock();
-    cease_polling(shared, m, keeps_time);
+    cease_polling(shared, m, waits_for_timer);
     let due = !ready.is_empty() || first <= now;
-    let is_taken = !take(&mut lists.machines, m.machine());
-    let p = match !is_taken && (due || m.has_pinned_work()) {
+    let was_off_list = !take(&mut lists.machines, m.machine());
+    let p = match !was_off_list && (due || m.has_pinned_work()) {
         true => shared.idle.acquire(&mut lists),
         false => None,
     };
@@ -312,12 +320,12 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
             wake::wake_one(shared);
         }
     }
-    // If there was no P: the goroutines that were found must not wait until this M has one.
+    // If this M got no P, the goroutines that it found must not wait until it has one.
     ready.drain(..).for_each(super::readied::ready);
     *shared.poller.found.lock() = ready;
-    if is_taken {
-        // Another thread took this M off the list: the wake has come or will come, or the M queues
-        // for a P.
+    if was_off_list {
+        // Another thread took this M off the list. That thread wakes the M, or has put it into the
+        // queue for a P.
         m.sleep();
     }
 }

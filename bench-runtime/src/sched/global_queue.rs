@@ -13,11 +13,11 @@ pub(crate) enum GlobalClass {
     High,
     Low,
     /// Hogs of the normal class.
-    Preempted,
+    Hog,
 }
 
 impl GlobalClass {
-    pub(crate) const ALL: [Self; 4] = [Self::Normal, Self::High, Self::Low, Self::Preempted];
+    pub(crate) const ALL: [Self; 4] = [Self::Normal, Self::High, Self::Low, Self::Hog];
 }
 
 impl From<Priority> for GlobalClass {
@@ -75,7 +75,8 @@ impl GlobalQueue {
         self.pop(class, 1, |_| unreachable!("one was asked for"))
     }
 
-    /// `more` gets the next ones of the class, up to `limit` in all.
+    /// Returns the first goroutine of the class. `more` gets the next goroutines, up to `limit` in
+    /// all.
     pub(crate) fn pop(
         &self,
         class: GlobalClass,

@@ -42,8 +42,8 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
         // SAFETY: its first and only run.
         unsafe { (g.vtable().run)(g) };
         // Acquire: pairs with the Release of a handle that was dropped.
-        let dropped = g.join.load(Ordering::Acquire) == JOIN_DETACHED;
-        if dropped {
+        let is_detached = g.join.load(Ordering::Acquire) == JOIN_DETACHED;
+        if is_detached {
             drop_outcome(g);
         }
         // After the outcome: its destructor may use goroutine-locals.
@@ -51,7 +51,7 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
         let mut p;
         (m, p) = enter_with_p(header);
         let (locked, readied);
-        (m, p, locked, readied) = finish(header, m, p, g, dropped);
+        (m, p, locked, readied) = finish(header, m, p, g, is_detached);
         if !readied.is_null() {
             (joiner, ahead) = (readied, AHEAD);
         }
@@ -66,7 +66,7 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
             // It takes over the stack, and the ended one's place in the count of started
             // goroutines.
             Some(next) if can_take_stack(m, next, header) => {
-                if scheduler::starts_apart(m, next, 1) {
+                if scheduler::needs_own_machine(m, next, 1) {
                     end_on_g0(header, m, p, ptr::from_ref(next) as usize);
                 }
                 header.g.set(ptr::from_ref(next).cast_mut().cast());
@@ -109,7 +109,7 @@ fn can_take_stack(m: ThisM, g: &Goroutine, header: &'static StackHeader) -> bool
 
 #[inline(always)]
 fn put_stack(p: ThisP, header: &'static StackHeader) {
-    // While this code runs on it: see the module.
+    // This code still runs on the stack: see the module.
     p.put_stack(Stack::from_header(ptr::NonNull::from(header)));
 }
 
@@ -164,12 +164,12 @@ fn finish(
     m: ThisM,
     p: ThisP,
     g: &'static Goroutine,
-    dropped: bool,
+    is_detached: bool,
 ) -> (ThisM, ThisP, bool, *const Goroutine) {
     let locked = unbind(header, g);
     g.set_status(Status::Dead);
     Processor::count(&p.ended_count, 1);
-    if dropped {
+    if is_detached {
         m.shared().recycle(p, g);
         return (m, p, locked, ptr::null());
     }

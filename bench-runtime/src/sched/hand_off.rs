@@ -41,7 +41,7 @@ pub(crate) fn resize_to(shared: &'static Shared, procs: usize) -> usize {
             let mut lists = shared.idle.lock();
             if p.id < procs && p.status() == ProcessorStatus::Dead {
                 shared.idle.release(&mut lists, p);
-            } else if p.id >= procs && shared.idle.withdraw(&mut lists, p) {
+            } else if p.id >= procs && shared.idle.acquire_if_idle(&mut lists, p) {
                 drop(lists);
                 retire(shared, p);
             }
@@ -119,10 +119,10 @@ pub(super) fn hand_off(shared: &'static Shared, p: &'static Processor) {
         return wake::start_machine(shared, &mut lists, p, false);
     }
     // Some M must wait for descriptors and timers.
-    let unwatched = !shared.poller.is_taken()
+    let needs_poller = !shared.poller.is_taken()
         && (shared.netpoll.waiters_count() != 0 || shared.first_timer_ns() != u64::MAX);
     let needs_spinner = shared.idle.processors_count() == 0 && shared.idle.claim_spinning();
-    if needs_spinner || unwatched {
+    if needs_spinner || needs_poller {
         return wake::start_machine(shared, &mut lists, p, needs_spinner);
     }
     shared.idle.release(&mut lists, p);

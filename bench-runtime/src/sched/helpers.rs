@@ -56,8 +56,8 @@ fn helper_main(shared: &'static Shared, first: Job) {
             );
         }
         // A stop sets `stopping` before `release_all`.
-        let stays = || !shared.is_stopping();
-        next = shared.helpers.wait(&slot, &spin, stays, || {
+        let is_running = || !shared.is_stopping();
+        next = shared.helpers.wait(&slot, &spin, is_running, || {
             if let Some(who) = who {
                 readied::ready(who);
             }
@@ -77,7 +77,7 @@ pub(crate) fn refuse_stack(
     error: StackError,
 ) {
     // Chosen, not measured.
-    const AT_ONCE: usize = 16;
+    const MOST_REFUSED: usize = 16;
     struct Refused(Blocked, &'static Shared, &'static Goroutine, StackError);
     unsafe fn abandon(refused: *mut ()) -> Option<Parkable> {
         // SAFETY: made from a box below, and run once.
@@ -85,7 +85,7 @@ pub(crate) fn refuse_stack(
         // Counts as blocked until its joiner has been readied, so no deadlock is reported before.
         let Refused(_blocked, shared, g, error) = refused;
         readied::abandon(shared, g, Some(Box::new(error)));
-        shared.refusing.fetch_sub(1, Ordering::Relaxed);
+        shared.refused_count.fetch_sub(1, Ordering::Relaxed);
         None
     }
     Processor::count(&p.ended_count, 1);
@@ -93,12 +93,12 @@ pub(crate) fn refuse_stack(
         return readied::abandon(shared, g, Some(Box::new(error)));
     }
     let begun = Instant::now();
-    while shared.refusing.load(Ordering::Relaxed) >= AT_ONCE
+    while shared.refused_count.load(Ordering::Relaxed) >= MOST_REFUSED
         && begun.elapsed() < Duration::from_nanos(TIME_SLICE_NS)
     {
         std::thread::sleep(Duration::from_micros(50));
     }
-    shared.refusing.fetch_add(1, Ordering::Relaxed);
+    shared.refused_count.fetch_add(1, Ordering::Relaxed);
     let blocked = Blocked::begin(shared);
     let refused = Box::into_raw(Box::new(Refused(blocked, shared, g, error)));
     // SAFETY: the box lives until the job has run; closures and errors may

@@ -6,8 +6,8 @@
 //! [`CREDIT`], and each such start uses up one. So a site that spawned a single long computation
 //! soon has none.
 //!
-//! The M that picked the goroutine switches to g0. There [`super::pinned::start_apart`] gives the
-//! goroutine to a sleeping M without goroutines, or to a new M.
+//! The M that picked the goroutine switches to g0. There [`super::pinned::start_on_own_machine`]
+//! gives the goroutine to a sleeping M without goroutines, or to a new M.
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn hog_again_renews_the_credit_of_its_site() {
+    fn second_hog_renews_the_credit_of_its_site() {
         let hogs = Hogs::default();
         hogs.learn(SITE);
         assert!(hogs.spend(SITE));

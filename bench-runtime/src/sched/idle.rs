@@ -11,8 +11,7 @@
 //!
 //! An M without work:
 //!
-//! - S1 puts its P on the idle list, and if it was spinning takes itself off
-//!   that count;
+//! - S1 puts its P on the idle list; if it was spinning, it is no longer counted as spinning;
 //! - S2 heavy barrier;
 //! - S3 checks every queue, the timers and its own inbox once more. If there is work,
 //!   it takes an idle P, and spins if it did before. If no P is idle, the threads that took the Ps
@@ -35,10 +34,10 @@
 //! | the same, later than that                | 0               |
 //!
 //! No wake is lost by this. The spawner itself runs the new goroutine once it waits or ends. Until
-//! then its P is running, so sysmon makes a round each millisecond. In each round it does W3 if a P
-//! is idle while a goroutine is in the queue of a running P, whatever the count is by then. The M that
-//! this wakes does W3 for the next one when it finds work, whatever the count is. The count only
-//! delays a wake, so it is changed without a read-modify-write.
+//! then its P is running, so sysmon makes a round each millisecond. In each round sysmon does W3 if
+//! a P is idle while a goroutine is in the queue of a running P. The woken M does W3 for the next M
+//! when it finds work. Neither reads the count. The count only delays a wake, so it is changed
+//! without a read-modify-write.
 
 use std::collections::VecDeque;
 use std::ptr;
@@ -50,7 +49,8 @@ use super::processor_set::ProcessorSet;
 use crate::threads::spin::SLEEP_COST_NS;
 use crate::util::lock::{Lock, LockGuard};
 
-/// See *Wakes that do not pay*. Chosen: one batch that is too small may come between larger ones.
+/// See *Wakes that do not pay*. Chosen, so that one small batch between larger ones does not end
+/// the wakes.
 const UNPAID_MOST: u32 = 4;
 
 /// See *Wakes that do not pay*.
@@ -91,7 +91,7 @@ pub(crate) struct Idle {
     pub(super) running: ProcessorSet,
     /// Ms that search the other Ps for work, or were woken for this: Go's *spinning*.
     pub(crate) spinning_count: AtomicU32,
-    /// How many of the last wakes did not pay, one after the other.
+    /// How many wakes in a row, up to the last one, did not pay.
     unpaid_count: AtomicU32,
 }
 
@@ -100,13 +100,13 @@ impl Idle {
         self.lists.lock()
     }
 
-    /// Only its own thread.
+    /// Called only by the M's own thread.
     pub(crate) fn begin_spinning(&self, m: &Machine) {
         m.spinning.store(true, Ordering::Relaxed);
         self.spinning_count.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Only its own thread.
+    /// True if the M was spinning. Called only by the M's own thread.
     pub(crate) fn end_spinning(&self, m: &Machine) -> bool {
         let spins = m.spinning.load(Ordering::Relaxed);
         if spins {
@@ -151,7 +151,7 @@ impl Idle {
     /// Makes `p` idle, or gives it to the first M that queues for a P.
     pub(crate) fn release(&self, lists: &mut Lists, p: &'static Processor) {
         if let Some(m) = self.pop_p_waiter(lists) {
-            // Also if the P was dead: else `resize_to` would release it again.
+            // Set also if the P was dead: otherwise `resize_to` would release it again.
             self.set_status(p, ProcessorStatus::Running);
             m.wake(Some(p));
             return;
@@ -161,7 +161,7 @@ impl Idle {
         self.publish(lists);
     }
 
-    /// Under the lock.
+    /// Called under the lock.
     pub(super) fn set_status(&self, p: &Processor, status: ProcessorStatus) {
         match status {
             ProcessorStatus::Running => self.running.insert(p.id),
@@ -188,7 +188,8 @@ impl Idle {
         Some(p)
     }
 
-    pub(crate) fn withdraw(&self, lists: &mut Lists, p: &'static Processor) -> bool {
+    /// As [`Self::acquire`], for this P; false if it is not idle.
+    pub(crate) fn acquire_if_idle(&self, lists: &mut Lists, p: &'static Processor) -> bool {
         let Some(at) = lists.processors.iter().position(|q| ptr::eq(*q, p)) else {
             return false;
         };
@@ -198,7 +199,7 @@ impl Idle {
         true
     }
 
-    pub(crate) fn wait_for_p(&self, lists: &mut Lists, m: &'static Machine) {
+    pub(crate) fn push_p_waiter(&self, lists: &mut Lists, m: &'static Machine) {
         lists.p_waiters.push_back(m);
         self.publish(lists);
     }

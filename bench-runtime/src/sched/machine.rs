@@ -18,7 +18,7 @@ use crate::util::atomic_ref::AtomicRef;
 use crate::util::lock::Lock;
 use crate::util::note::Note;
 
-/// One thread uses the list; others read its length.
+/// Only the M's own thread uses the list; other threads read its length.
 #[derive(Debug, Default)]
 pub(super) struct LocalQueue {
     list: UnsafeCell<List>,
@@ -57,11 +57,11 @@ impl LocalQueue {
 
 #[derive(Debug, Default)]
 pub(super) struct MachineQueues {
-    /// As a P's `run_next` in a migrating runtime.
+    /// The goroutine that runs next, like a P's `run_next` in a migrating runtime.
     pub(super) run_next: AtomicRef<Goroutine>,
     pub(super) runnable: LocalQueue,
     /// Hogs of this M, after their next call into the runtime.
-    pub(super) preempted: LocalQueue,
+    pub(super) hogs: LocalQueue,
 }
 
 impl MachineQueues {
@@ -77,8 +77,8 @@ impl MachineQueues {
     }
 
     #[inline(always)]
-    pub(super) fn has_preempted(&self) -> bool {
-        self.preempted.len() != 0
+    pub(super) fn has_hogs(&self) -> bool {
+        self.hogs.len() != 0
     }
 }
 
@@ -107,7 +107,7 @@ pub(crate) struct Machine {
     /// The thread sleeps on this, or in a poller.
     note: Note,
     /// The P that its waker hands over.
-    handed: AtomicRef<Processor>,
+    handed_p: AtomicRef<Processor>,
     /// Its P was retaken, and it has had no P since.
     pub(super) p_retaken: AtomicBool,
     retaken_ns: AtomicU64,
@@ -133,8 +133,9 @@ pub(crate) struct Machine {
     pub(super) rests_since_ns: AtomicU64,
     /// The own thread stores, sysmon loads.
     pub(super) holds_since_ns: AtomicU64,
-    /// How long it had its last P, if it lost that P with work left; else zero.
-    turn_ns: AtomicU64,
+    /// How long it held its last P. Zero if it had no work left then, or if its inbox has got a
+    /// goroutine since.
+    last_hold_ns: AtomicU64,
     /// The goroutine locked to this M, while it is parked.
     pub(super) locked: AtomicRef<Goroutine>,
     pub(super) locked_ready: AtomicBool,
@@ -171,7 +172,7 @@ impl Machine {
         &self.own
     }
 
-    /// False if that cannot be known.
+    /// True if the kernel says that its thread sleeps; false if that is not known.
     pub(crate) fn is_asleep(&self) -> bool {
         (self.thread_id.get()).is_some_and(|&thread| thread::is_asleep(thread))
     }
@@ -200,15 +201,15 @@ impl Machine {
         clock::now_ns().saturating_sub(self.holds_since_ns.load(Ordering::Relaxed))
     }
 
-    /// `turn_ns`: how long it had the P.
-    pub(super) fn note_retaken(&self, hogged: bool, turn_ns: u64) {
+    /// `last_hold_ns`: how long it held the P.
+    pub(super) fn note_retaken(&self, hogged: bool, last_hold_ns: u64) {
         self.retaken_ns.store(clock::now_ns(), Ordering::Relaxed);
         self.hogged.store(hogged, Ordering::Relaxed);
-        self.end_turn(if hogged { turn_ns } else { 0 });
+        self.set_last_hold_ns(if hogged { last_hold_ns } else { 0 });
     }
 
     /// True once after it was woken to search. Only its own thread.
-    pub(super) fn ends_search(&self) -> bool {
+    pub(super) fn take_woken_to_search(&self) -> bool {
         let woken = self.woken_to_search.load(Ordering::Relaxed);
         if woken {
             self.woken_to_search.store(false, Ordering::Relaxed);
@@ -221,15 +222,15 @@ impl Machine {
         self.retaken_ns.load(Ordering::Relaxed)
     }
 
-    /// How long it had the P that it loses; zero if it has no work left.
-    pub(super) fn end_turn(&self, turn_ns: u64) {
-        self.turn_ns.store(turn_ns, Ordering::Relaxed);
+    /// How long it held the P that it loses; zero if it has no work left.
+    pub(super) fn set_last_hold_ns(&self, last_hold_ns: u64) {
+        self.last_hold_ns.store(last_hold_ns, Ordering::Relaxed);
     }
 
-    /// How long it had its last P, a time slice at most: while it is the first that queues for a
-    /// P, another M may keep one for as long.
+    /// How long it held its last P, a time slice at most. While it is the first M that queues for a
+    /// P, another M may keep its P for as long.
     pub(super) fn fair_wait_ns(&self) -> u64 {
-        self.turn_ns.load(Ordering::Relaxed).min(TIME_SLICE_NS)
+        self.last_hold_ns.load(Ordering::Relaxed).min(TIME_SLICE_NS)
     }
 
     /// As [`BiasedLock::retake`].
@@ -244,7 +245,7 @@ impl Machine {
 
     /// The goroutines in its two lists; those in its inbox and `run_next` are not counted.
     pub(crate) fn queued_count(&self) -> usize {
-        self.own.queues.runnable.len() + self.own.queues.preempted.len()
+        self.own.queues.runnable.len() + self.own.queues.hogs.len()
     }
 
     #[inline(always)]
@@ -275,12 +276,12 @@ impl Machine {
     }
 
     /// For a goroutine that only it may run. The caller then wakes the M.
-    pub(crate) fn deliver(&self, g: &'static Goroutine) {
+    pub(crate) fn push_to_inbox(&self, g: &'static Goroutine) {
         let mut inbox = self.inbox.lock();
         inbox.push(g);
         self.inbox_len.store(inbox.len(), Ordering::Release);
         // It has work from now on, so it need not wait as long as before.
-        self.end_turn(0);
+        self.set_last_hold_ns(0);
     }
 
     #[inline(always)]
@@ -296,8 +297,8 @@ impl Machine {
         }
     }
 
-    /// The M has no other goroutine, and sleeps: the caller has taken it off the list of sleeping
-    /// Ms, and wakes it next.
+    /// Only for an M that has no goroutine, and sleeps: the caller has taken it off the list of
+    /// sleeping Ms, and wakes it next.
     pub(super) fn set_first(&self, g: &'static Goroutine) {
         let former = self.own.queues.run_next.swap(Some(g), Ordering::Relaxed);
         debug_assert!(former.is_none());
@@ -305,11 +306,11 @@ impl Machine {
 
     /// True if goroutines wait that only it may run.
     pub(crate) fn has_pinned_work(&self) -> bool {
-        self.has_short_work() || self.own.queues.has_preempted()
+        self.has_work_besides_hogs() || self.own.queues.has_hogs()
     }
 
     /// As [`Self::has_pinned_work`], without hogs.
-    pub(super) fn has_short_work(&self) -> bool {
+    pub(super) fn has_work_besides_hogs(&self) -> bool {
         self.has_inbox()
             || !self.own.queues.run_next.is_none(Ordering::Relaxed)
             || self.own.queues.runnable.len() != 0
@@ -318,13 +319,13 @@ impl Machine {
     /// Returns the P that the waker has given it, if any. Only its own thread, which this blocks.
     pub(super) fn sleep_for_p(&self) -> Option<&'static Processor> {
         self.note.sleep();
-        self.handed.swap(None, Ordering::Acquire)
+        self.handed_p.swap(None, Ordering::Acquire)
     }
 
     /// Wakes it, also out of a poller, and gives it `p`. Only for the thread that has taken it off
     /// the list on which it sleeps.
     pub(crate) fn wake(&self, p: Option<&'static Processor>) {
-        self.handed.store(p, Ordering::Release);
+        self.handed_p.store(p, Ordering::Release);
         self.note.wake();
         self.interrupt_polling();
     }
@@ -334,7 +335,7 @@ impl Machine {
     }
 
     /// Its P was retaken from a hog, and it has had no P since.
-    pub(super) fn was_preempted(&self) -> bool {
+    pub(super) fn is_retaken_from_hog(&self) -> bool {
         self.is_p_retaken() && self.hogged.load(Ordering::Relaxed)
     }
 }

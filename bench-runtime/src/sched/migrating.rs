@@ -133,7 +133,7 @@ fn shuffle(m: ThisM, p: ThisP) {
 }
 
 #[inline(always)]
-pub(super) fn may_run_before(m: ThisM, p: ThisP, joiner: *const Goroutine) -> bool {
+pub(super) fn joiner_may_wait(m: ThisM, p: ThisP, joiner: *const Goroutine) -> bool {
     p.run_next.is(joiner, Ordering::Relaxed) && m.shared().order.is_none()
 }
 

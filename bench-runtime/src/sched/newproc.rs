@@ -55,17 +55,17 @@ pub(super) fn begin(g: &Goroutine, id: u64, site: &'static Location<'static>, jo
 /// stack, not even the destructor of `f`.
 pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'static) {
     // SAFETY: as in `go`.
-    let put = |g| unsafe { body::put_alone(g, f) };
+    let put = |g| unsafe { body::put_detached(g, f) };
     let g = record_outside(shared, Location::caller(), JOIN_DETACHED, None, put);
     if admit(shared, g) {
         return;
     }
     let user = shared.user();
-    let apart = Box::new(move || {
+    let abandon_apart = Box::new(move || {
         // Detached: there is no joiner.
         abandon(user.shared(), g, None);
     });
-    if let Err((error, _)) = waker::run(apart) {
+    if let Err((error, _)) = waker::run(abandon_apart) {
         crate::fatal::fatal!("{error}; a timer is to drop a function");
     }
 }

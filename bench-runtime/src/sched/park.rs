@@ -168,7 +168,7 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
         wake::timer_armed(shared, when_ns);
     }
     if !has_p {
-        // No M may run or poll: sysmon then fires it.
+        // If no M runs or polls, sysmon fires the timer.
         shared.sysmon_wait.wake();
     }
     Ok(armed)
@@ -220,7 +220,7 @@ pub fn yield_now() {
                     super::scheduler::yielded(m, p, g);
                     m = leave_stack_for(header, m, p, g, next);
                 }
-                None if pick::nothing_elsewhere(m, p) => {}
+                None if pick::can_skip_g0(m, p) => {}
                 None => {
                     super::scheduler::yielded(m, p, g);
                     m = leave_for_g0(header, m, g, mcall::SCHEDULE);

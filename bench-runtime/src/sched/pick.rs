@@ -2,16 +2,15 @@
 //!
 //! # Fairness
 //!
-//! Goroutines that ready each other must not starve those that compute, and those that compute
-//! must not starve the others. Fairness counts time, not picks: a hog runs for a whole time slice
-//! after one pick.
+//! Goroutines that ready each other must not starve goroutines that compute, nor the reverse.
+//! Fairness counts time, not picks: a hog runs for a whole time slice after one pick.
 //!
-//! - A *time slice*, as in Go, begins with each pick, except from `run_next`: goroutines of such
-//!   a chain share one, of [`STREAK_NS`](super::queues::STREAK_NS).
+//! - A *time slice*, as in Go, begins with each pick, except a pick from `run_next`: the goroutines
+//!   of a chain share a time slice of [`STREAK_NS`](super::queues::STREAK_NS).
 //! - Hogs wait in a list of their own. They run if nothing else is runnable, and for one time
 //!   slice in two ([`TIME_SLICE_NS`]). While there are hogs, the low class gets every fourth of
 //!   those turns.
-//! - An M that queues for a P waits as long as it had its last one: see
+//! - The first M that queues for a P waits as long as it held its last P, a time slice at most: see
 //!   [`fair_wait_ns`](super::machine::Machine::fair_wait_ns).
 
 use std::ptr;
@@ -31,7 +30,7 @@ use crate::sys::clock;
 /// not coincide with a period of the program.
 pub(super) const SCHED_TICKS: u32 = 61;
 
-/// Step 5, by the goroutine that parks. `None`: the caller must switch to g0, which picks.
+/// Step 5, called by the goroutine that parks. `None`: the caller must switch to g0, which picks.
 #[inline(always)]
 pub(crate) fn pick_fast(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let tick = p.own().sched_tick.get() + 1;
@@ -48,8 +47,8 @@ fn must_switch_to_g0(m: ThisM, p: ThisP, tick: u32) -> bool {
     tick >= SCHED_TICKS || p.notice.load(Ordering::Relaxed) || m.shared().attention.get() != 0
 }
 
-/// For a goroutine that has ended and readied `joiner`: the next fresh goroutine, to run before the
-/// joiner, unless that would pass over other goroutines that wait.
+/// Called when a goroutine has ended and readied `joiner`. Returns the next fresh goroutine, to run
+/// before the joiner; `None` if it would also run before other goroutines that wait.
 #[inline(always)]
 pub(super) fn pick_ahead(
     m: ThisM,
@@ -60,7 +59,7 @@ pub(super) fn pick_ahead(
     let first = unsafe { p.queue.first()?.as_ref() };
     let own = p.own();
     let tick = own.sched_tick.get() + 1;
-    if !scheduler::may_run_before(m, p, joiner)
+    if !scheduler::joiner_may_wait(m, p, joiner)
         || must_switch_to_g0(m, p, tick)
         || first.context.load(Ordering::Relaxed) != FRESH
     {
@@ -75,27 +74,27 @@ pub(super) fn pick_ahead(
 
 /// After [`pick_fast`] has found nothing: true if a goroutine that yields may continue without a
 /// switch to g0.
-pub(crate) fn nothing_elsewhere(m: ThisM, p: ThisP) -> bool {
+pub(crate) fn can_skip_g0(m: ThisM, p: ThisP) -> bool {
     !must_switch_to_g0(m, p, p.own().sched_tick.get()) && m.shared().global.is_empty()
 }
 
-/// For the holder of a P that was retaken from a hog: the next turn of the hogs begins a time slice
-/// from now at the earliest. If the host had kept the hog off the CPU, that turn would else begin
-/// at once.
-pub(super) fn end_long_turn(p: ThisP) {
+/// The next turn of the hogs begins a time slice from now at the earliest. Called by the holder of
+/// a P that was retaken from a hog. Otherwise, if the host had kept the hog off the CPU, the next
+/// turn would begin at once.
+pub(super) fn delay_hog_turn(p: ThisP) {
     let since_ns = clock::now_ns() - TIME_SLICE_NS;
-    let last_ns = &p.own().long_turn_ns;
+    let last_ns = &p.own().hog_turn_began_ns;
     last_ns.set(last_ns.get().max(since_ns));
 }
 
-/// Steps 3 to 6. `turn`: with step 3.
+/// Steps 3 to 6; step 3 only if `tick_due`.
 pub(super) fn pick_on_g0(
     shared: &'static Shared,
     m: ThisM,
     p: ThisP,
-    turn: bool,
+    tick_due: bool,
 ) -> Option<&'static Goroutine> {
-    if turn && let Some(g) = pick_in_turn(shared, m, p) {
+    if tick_due && let Some(g) = pick_global_first(shared, m, p) {
         return Some(g);
     }
     if let Some(g) = shared.global.pop_one(GlobalClass::High) {
@@ -115,24 +114,24 @@ pub(super) fn pick_on_g0(
             );
         }
     });
-    first.or_else(|| pop_preempted(shared, m))
+    first.or_else(|| pop_hog(shared, m))
 }
 
 /// Step 3.
 #[inline(never)]
-fn pick_in_turn(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
+fn pick_global_first(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let own = p.own();
     own.sched_tick.set(0);
-    own.given_at_tick.set(false);
-    let turns = own.turns.get().wrapping_add(1);
-    own.turns.set(turns);
+    own.p_given_at_tick.set(false);
+    let global_checks = own.global_checks.get().wrapping_add(1);
+    own.global_checks.set(global_checks);
     begin_slice(&p);
-    if turns.is_multiple_of(4) {
-        p.recorder.watch_next();
+    if global_checks.is_multiple_of(4) {
+        p.recorder.time_next();
         poll::poll_net(shared, m, p);
     }
-    if turns.is_multiple_of(2)
-        && !shared.hogs_about.load(Ordering::Relaxed)
+    if global_checks.is_multiple_of(2)
+        && !shared.has_recent_hog.load(Ordering::Relaxed)
         && let Some(g) = shared.global.pop_one(GlobalClass::Low)
     {
         return Some(g);
@@ -143,41 +142,41 @@ fn pick_in_turn(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static 
         .or_else(|| scheduler::next(m, p))
 }
 
-/// In step 1: a hog, if it is the hogs' turn. The low class, which may have hogs too, gets every
-/// fourth turn. `turn`: the global queue is checked too.
-pub(super) fn pick_long(
+/// In step 1: returns a hog, if it is the hogs' turn. The low class may have hogs too, and gets
+/// every fourth turn. The global queue is checked only if `tick_due`.
+pub(super) fn pick_in_hog_turn(
     shared: &'static Shared,
     m: ThisM,
     p: ThisP,
-    turn: bool,
+    tick_due: bool,
 ) -> Option<&'static Goroutine> {
-    let waits = |class| turn && shared.global.len(class) != 0;
-    let preempted = m.queues().has_preempted() || waits(GlobalClass::Preempted);
-    let low = shared.hogs_about.load(Ordering::Relaxed) && waits(GlobalClass::Low);
-    if !(preempted || low) || shared.attention.get() != 0 {
+    let waits = |class| tick_due && shared.global.len(class) != 0;
+    let hogs = m.queues().has_hogs() || waits(GlobalClass::Hog);
+    let low = shared.has_recent_hog.load(Ordering::Relaxed) && waits(GlobalClass::Low);
+    if !(hogs || low) || shared.attention.get() != 0 {
         return None;
     }
     let own = p.own();
     let now = clock::now_ns();
     // A turn lasts a time slice, so hogs get half of the time.
-    if now - own.long_turn_ns.get() < 2 * TIME_SLICE_NS {
+    if now - own.hog_turn_began_ns.get() < 2 * TIME_SLICE_NS {
         return None;
     }
-    own.long_turn_ns.set(now);
-    own.long_turns.set(own.long_turns.get().wrapping_add(1));
+    own.hog_turn_began_ns.set(now);
+    own.hog_turns.set(own.hog_turns.get().wrapping_add(1));
     begin_slice(&p);
-    match low && (!preempted || own.long_turns.get().is_multiple_of(4)) {
+    match low && (!hogs || own.hog_turns.get().is_multiple_of(4)) {
         true => shared
             .global
             .pop_one(GlobalClass::Low)
-            .or_else(|| pop_preempted(shared, m)),
-        false => pop_preempted(shared, m),
+            .or_else(|| pop_hog(shared, m)),
+        false => pop_hog(shared, m),
     }
 }
 
-fn pop_preempted(shared: &'static Shared, m: ThisM) -> Option<&'static Goroutine> {
+fn pop_hog(shared: &'static Shared, m: ThisM) -> Option<&'static Goroutine> {
     m.queues()
-        .preempted
+        .hogs
         .pop()
-        .or_else(|| shared.global.pop_one(GlobalClass::Preempted))
+        .or_else(|| shared.global.pop_one(GlobalClass::Hog))
 }

@@ -8,12 +8,12 @@
 //! | readied on its own M             | the M's `run_next`; the one that was there, to the M's list |
 //! | found by its M's poll, or yields | the end of the M's list                   |
 //! | readied by another thread        | its M's inbox, which goes to the end of the M's list at the M's next pick |
-//! | a hog, at its next call, while others of its M wait | the M's list of hogs   |
+//! | a hog, at its next call, while other goroutines of its M wait | the M's list of hogs |
 //! | known to compute for long        | starts on an M of its own ([`super::hogs`]) |
 //!
 //! Goroutines that sysmon's polls find count as readied by another thread.
 //!
-//! An M that has goroutines of its own to run and no P queues for one.
+//! An M without a P that has goroutines of its own to run joins the queue for a P.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -40,14 +40,15 @@ use crate::threads::ThreadEnd;
 use crate::threads::idle::SPIN_NS;
 use crate::threads::spin::{SLEEP_COST_NS, SPIN_CHECK};
 
-/// Puts a goroutine that was spawned at the end of the P's queue.
+/// Puts a new goroutine at the end of the P's queue.
 #[inline(always)]
 pub(super) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
     push_back_quietly(m, p, g);
     wake::wake_one_if_it_pays(m.shared());
 }
 
-/// Not inlined: for a goroutine of this M it calls no other function, so it saves no register.
+/// Not inlined, so that it is a leaf: for a goroutine of this M it calls no function, and need not
+/// save registers.
 #[inline(never)]
 pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     // Acquire: as in `header_of_started`.
@@ -71,7 +72,7 @@ fn ready_special(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match machine_of_started(g) {
         Some(own) if ptr::eq(own, m.machine()) => m.queues().set_run_next(g),
         Some(other) => {
-            other.deliver(g);
+            other.push_to_inbox(g);
             wake::notify_machine(m.shared(), other);
         }
         None if Priority::of(g) != Priority::Normal => submit_global(m.shared(), g),
@@ -79,7 +80,8 @@ fn ready_special(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// As [`ready`], but behind the goroutines that wait already. A goroutine of this M wakes no M.
+/// As [`ready`], but behind the goroutines that wait already. No M is woken if the goroutine
+/// belongs to this M.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match machine_of_started(g) {
         Some(own) if ptr::eq(own, m.machine()) => m.queues().runnable.push(g),
@@ -90,7 +92,7 @@ pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
 pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     match machine_of_started(g) {
         Some(m) => {
-            m.deliver(g);
+            m.push_to_inbox(g);
             wake::notify_machine(shared, m);
         }
         None => submit_global(shared, g),
@@ -138,8 +140,8 @@ fn next_slow(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let queues = m.queues();
     m.take_inbox(&queues.runnable);
     if let Some(order) = &m.shared().order
-        // Only a pick among several draws a number: else a seeded order would depend on how often
-        // an idle M has searched.
+        // A random number is drawn only if there are several goroutines to pick from. Otherwise a
+        // seeded order would depend on how often an idle M has searched.
         && queues.runnable.len() > 1
     {
         let mut rng = order.lock();
@@ -160,48 +162,52 @@ fn next_slow(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     pick_by_turns(m, p)
 }
 
-/// After `run_next`: picks by turns a goroutine that has started here and a fresh one.
+/// After `run_next`: picks by turns a goroutine that has started here and a fresh goroutine.
 #[inline(never)]
 fn pick_by_turns(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let own = p.own();
     own.streak.set(0);
     begin_slice(&p);
-    // Every other pick begins with the fresh ones, so neither kind starves. But if another M can
-    // take fresh ones, they are left for it: a goroutine that starts here stays here, even if its
-    // partners are on another M.
-    let others_take = || {
+    // Every other pick begins with fresh goroutines, so neither kind starves. But fresh goroutines
+    // are left for another M that can take them: a goroutine that starts here stays here, even if
+    // its partners are on another M.
+    let other_m_takes = || {
         let idle = &m.shared().idle;
         idle.processors_count() != 0 || idle.spinning_count.load(Ordering::Relaxed) != 0
     };
-    let started = || m.queues().runnable.pop();
-    let found = match own.fresh_first.get() && !others_take() {
-        true => p.pop().or_else(started),
-        false => started().or_else(|| p.pop()),
+    let pop_started = || m.queues().runnable.pop();
+    let found = match own.fresh_first.get() && !other_m_takes() {
+        true => p.pop().or_else(pop_started),
+        false => pop_started().or_else(|| p.pop()),
     };
     own.fresh_first.set(own.fresh_first.get() ^ found.is_some());
     found
 }
 
 #[inline(always)]
-pub(super) fn may_run_before(m: ThisM, joiner: *const Goroutine) -> bool {
+pub(super) fn joiner_may_wait(m: ThisM, joiner: *const Goroutine) -> bool {
     let queues = m.queues();
     queues.run_next.is(joiner, Ordering::Relaxed) && !m.has_inbox() && queues.runnable.len() == 0
 }
 
-/// For an M with nothing to do: spins with its P for as long as a sleep and a wake cost, if
-/// another M or a helper is likely to ready a goroutine of it within that time. True if a
-/// goroutine was readied. Blocks the thread.
+/// For an M without work: spins with its P, if another M or a helper is likely to ready one of its
+/// goroutines soon. The spin lasts as long as a sleep and a wake cost, or [`SPIN_NS`] if a helper
+/// that was spinning has the M's job. True if a goroutine was readied. Blocks the thread.
 pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     let shared = m.shared();
     if !m.inbox_spin.should_spin() || shared.is_test() {
         return false;
     }
-    let is_helped = m.helper_was_spinning.swap(false, Ordering::Relaxed);
-    let spin_ns = if is_helped { SPIN_NS } else { SLEEP_COST_NS };
+    let awaits_helper = m.helper_was_spinning.swap(false, Ordering::Relaxed);
+    let spin_ns = if awaits_helper {
+        SPIN_NS
+    } else {
+        SLEEP_COST_NS
+    };
     let until = clock::now_ns() + spin_ns;
     loop {
-        let others = shared.idle.processors_count() as usize + 1 < shared.procs();
-        if !others && !is_helped {
+        let other_m_runs = shared.idle.processors_count() as usize + 1 < shared.procs();
+        if !other_m_runs && !awaits_helper {
             // No other M runs that could ready a goroutine.
             return false;
         }
@@ -233,15 +239,25 @@ pub(super) fn learn_hog(shared: &Shared, m: &Machine) {
     }
 }
 
-/// See [`super::scheduler::starts_apart`].
+/// See [`super::scheduler::needs_own_machine`].
 #[inline(always)]
-pub(super) fn needs_own_machine(shared: &Shared, m: &Machine, g: &Goroutine, ended: usize) -> bool {
-    shared.hogs.any() && needs_own_machine_slow(shared, m, g, ended)
+pub(super) fn needs_own_machine(
+    shared: &Shared,
+    m: &Machine,
+    g: &Goroutine,
+    ended_but_counted: usize,
+) -> bool {
+    shared.hogs.any() && needs_own_machine_slow(shared, m, g, ended_but_counted)
 }
 
 #[cold]
-fn needs_own_machine_slow(shared: &Shared, m: &Machine, g: &Goroutine, ended: usize) -> bool {
-    if shared.is_test() || m.started_count() == ended {
+fn needs_own_machine_slow(
+    shared: &Shared,
+    m: &Machine,
+    g: &Goroutine,
+    ended_but_counted: usize,
+) -> bool {
+    if shared.is_test() || m.started_count() == ended_but_counted {
         return false;
     }
     // The number of Ms is limited: they never end, and a hog that waits leaves its M idle.
@@ -253,8 +269,9 @@ fn needs_own_machine_slow(shared: &Shared, m: &Machine, g: &Goroutine, ended: us
     (g.has_flag(FLAG_CPU_BOUND) || has_credit()) && has_room()
 }
 
-/// On g0. The goroutine gets an idle P, or else this M's.
-pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
+/// Wakes an M for the goroutine, with an idle P or, if there is none, with this M's P. Called on
+/// g0.
+pub(super) fn start_on_own_machine(m: ThisM, p: ThisP, g: &'static Goroutine) {
     let shared = m.shared();
     let mut lists = shared.idle.lock();
     if shared.is_stopping() {

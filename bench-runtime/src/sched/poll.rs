@@ -30,8 +30,8 @@ pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     let Some(netpoll) = scheduler::known_netpoll(m) else {
         return false;
     };
-    let is_polled = ptr::eq(netpoll, &raw const shared.netpoll) && shared.poller.is_taken();
-    if netpoll.waiters_count() == 0 || is_polled {
+    let other_m_polls = ptr::eq(netpoll, &raw const shared.netpoll) && shared.poller.is_taken();
+    if netpoll.waiters_count() == 0 || other_m_polls {
         return false;
     }
     let mut ready = p.own().ready.take();
@@ -52,7 +52,7 @@ pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
 pub(super) fn ready_all(shared: &'static Shared, m: ThisM, p: ThisP, ready: &mut Vec<Parkable>) {
     for who in ready.drain(..) {
         match who.head().kind {
-            Kind::Thread | Kind::Future => readied::ready_other(who),
+            Kind::Thread | Kind::Future => readied::ready_non_goroutine(who),
             Kind::Goroutine => {
                 let g = Goroutine::of(who);
                 if begin_ready(m, p, g) {

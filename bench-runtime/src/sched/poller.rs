@@ -33,7 +33,7 @@ impl Poller {
     pub(super) fn claim(&self, m: &'static Machine) -> bool {
         let claimed = self.m.store_if_none(m, Ordering::AcqRel);
         if claimed {
-            self.wait_until(u64::MAX);
+            self.set_until_ns(u64::MAX);
         }
         claimed
     }
@@ -42,7 +42,7 @@ impl Poller {
         self.m.store(None, Ordering::SeqCst);
     }
 
-    pub(super) fn wait_until(&self, ns: u64) {
+    pub(super) fn set_until_ns(&self, ns: u64) {
         self.until_ns.store(ns, Ordering::SeqCst);
     }
 

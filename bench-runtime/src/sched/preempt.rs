@@ -8,7 +8,7 @@ use super::global_queue::GlobalClass;
 use super::processor::ThisP;
 use super::shared::Shared;
 use super::switch::{leave_for_g0, mcall};
-use super::this_m::RETAKEN;
+use super::this_m::RETAKEN_COUNT;
 use super::{ready, scheduler, wake};
 use crate::goroutine::header::goroutine_of;
 use crate::goroutine::{Goroutine, Priority, Status, WaitReason};
@@ -19,7 +19,7 @@ use crate::stack::StackHeader;
 /// no lock of the runtime.
 #[inline(always)]
 pub(crate) fn give_way() {
-    if RETAKEN.get() != 0 {
+    if RETAKEN_COUNT.get() != 0 {
         give_way_slow();
     }
 }
@@ -53,25 +53,25 @@ pub(crate) fn reacquire_p(header: &'static StackHeader) -> ThisP {
 
 /// For a goroutine that does not unwind, or that keeps its thread.
 fn reacquire_p_slow(header: &'static StackHeader) -> ThisP {
-    let mut has_waited = false;
+    let mut waited_as_hog = false;
     loop {
         let m = machine_of(header);
         let shared = m.shared();
         let g = goroutine_of(header);
         let held = m.held();
         if let Some(p) = held
-            && !(has_waited && m.has_inbox())
+            && !(waited_as_hog && m.has_inbox())
         {
             return p;
         }
         if m.has_pinned_work() && !shared.is_stopping() {
             g.set_status(Status::Runnable);
-            match has_waited || m.was_preempted() {
-                true => m.queues().preempted.push(g),
+            match waited_as_hog || m.is_retaken_from_hog() {
+                true => m.queues().hogs.push(g),
                 false => m.queues().runnable.push(g),
             }
             leave_for_g0(header, m, g, mcall::SCHEDULE);
-            has_waited = false;
+            waited_as_hog = false;
             continue;
         }
         if let Some(p) = held {
@@ -95,26 +95,26 @@ fn reacquire_p_slow(header: &'static StackHeader) -> ThisP {
             return p;
         }
         if scheduler::waits_for_p(shared, g) {
-            has_waited = m.was_preempted();
-            shared.idle.wait_for_p(&mut lists, m.machine());
+            waited_as_hog = m.is_retaken_from_hog();
+            shared.idle.push_p_waiter(&mut lists, m.machine());
             drop(lists);
             m.sleep();
             continue;
         }
         drop(lists);
         g.set_status(Status::Runnable);
-        match m.was_preempted() && Priority::of(g) == Priority::Normal {
-            true => submit_preempted(shared, g),
+        match m.is_retaken_from_hog() && Priority::of(g) == Priority::Normal {
+            true => submit_hog(shared, g),
             false => ready::submit(shared, g),
         }
         leave_for_g0(header, m, g, mcall::SCHEDULE);
     }
 }
 
-fn submit_preempted(shared: &'static Shared, g: &'static Goroutine) {
+fn submit_hog(shared: &'static Shared, g: &'static Goroutine) {
     // As in `ready::submit`.
     let _user = shared.user();
     shared.recorder.note_ready(g);
-    shared.global.push(GlobalClass::Preempted, g);
+    shared.global.push(GlobalClass::Hog, g);
     wake::wake_one(shared);
 }

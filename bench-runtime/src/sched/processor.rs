@@ -72,7 +72,7 @@ unsafe impl Sync for Processor {}
 // SAFETY: as above.
 unsafe impl Send for Processor {}
 
-/// Only for the M that holds the P, by [`ThisP`].
+/// Used only by the M that holds the P, through [`ThisP`].
 #[derive(Debug)]
 struct Caches {
     stacks: UnsafeCell<StackCache>,
@@ -88,9 +88,10 @@ pub(crate) struct Own {
     /// Picks since the global queue was last checked before the queues of P and M.
     pub(super) sched_tick: Cell<u32>,
     /// `sched_tick` has reached its limit, and the P was given to a waiting M because of that. That
-    /// M runs a goroutine before it gives the P away: else none would run.
-    pub(super) given_at_tick: Cell<bool>,
-    pub(super) turns: Cell<u32>,
+    /// M runs a goroutine before it gives the P away. Otherwise the P would go from M to M, and no
+    /// goroutine would run.
+    pub(super) p_given_at_tick: Cell<bool>,
+    pub(super) global_checks: Cell<u32>,
     /// In a pinned runtime: the next pick that is not from the M's `run_next` begins with the P's
     /// queue, unless another M can take from that queue.
     pub(super) fresh_first: Cell<bool>,
@@ -99,8 +100,8 @@ pub(crate) struct Own {
     /// The time of pick number `STREAK_CHECK` in that time slice; valid from that pick on.
     pub(super) streak_began_ns: Cell<u64>,
     /// When the last turn of the hogs began.
-    pub(super) long_turn_ns: Cell<u64>,
-    pub(super) long_turns: Cell<u32>,
+    pub(super) hog_turn_began_ns: Cell<u64>,
+    pub(super) hog_turns: Cell<u32>,
     /// The parkables that a poll finds. Empty between polls; kept for its memory.
     pub(super) ready: RefCell<Vec<Parkable>>,
 }

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_come_once_round_from_any_start() {
+    fn members_are_visited_once_from_any_start() {
         let set = ProcessorSet::default();
         let all = [0, 1, 62, 63, 64, 100, 127, 128, 150];
         all.iter().for_each(|&id| set.insert(id));

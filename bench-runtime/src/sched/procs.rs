@@ -75,7 +75,7 @@ impl Procs {
         for p in timed.filter_map(|id| self.get(id)) {
             f(p);
             if p.timers.next_ns() == u64::MAX && p.status() != ProcessorStatus::Running {
-                p.timers.if_none(|| self.timed.remove(p.id));
+                p.timers.call_if_unarmed(|| self.timed.remove(p.id));
             }
         }
     }

@@ -16,13 +16,13 @@ use crate::stack::StackError;
 pub(crate) fn ready(who: Parkable) {
     match who.head().kind {
         Kind::Goroutine => goroutines::ready_goroutine(Goroutine::of(who)),
-        Kind::Thread | Kind::Future => ready_other(who),
+        Kind::Thread | Kind::Future => ready_non_goroutine(who),
     }
 }
 
 /// For a parkable that is no goroutine.
 #[inline(never)]
-pub(super) fn ready_other(who: Parkable) {
+pub(super) fn ready_non_goroutine(who: Parkable) {
     match who.head().kind {
         Kind::Future => Pending::of(who)
             .complete()
@@ -32,11 +32,11 @@ pub(super) fn ready_other(who: Parkable) {
     }
 }
 
-/// For a caller that is inside and holds P.
+/// For a caller that is inside and holds a P.
 #[inline(always)]
 pub(crate) fn ready_inside(m: ThisM, p: ThisP, who: Parkable) {
     match who.head().kind {
-        Kind::Thread | Kind::Future => ready_other(who),
+        Kind::Thread | Kind::Future => ready_non_goroutine(who),
         Kind::Goroutine => goroutines::ready_on(m, p, Goroutine::of(who)),
     }
 }

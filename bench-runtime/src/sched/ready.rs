@@ -42,7 +42,7 @@ fn ready_from_thread(g: &'static Goroutine) {
     }
 }
 
-/// For a caller that is inside and holds P.
+/// For a caller that is inside and holds a P.
 #[inline(always)]
 pub(super) fn ready_on(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if begin_ready(m, p, g) {

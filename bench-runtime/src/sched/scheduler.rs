@@ -15,7 +15,7 @@ use crate::netpoll::Netpoll;
 use crate::stack::StackHeader;
 use crate::threads::ThreadEnd;
 
-/// For a goroutine that the P of this M has readied.
+/// The goroutine was readied on the P of this M.
 #[inline(always)]
 pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().settings.kind {
@@ -25,8 +25,8 @@ pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
 }
 
 /// As [`ready`], but behind the goroutines that wait already: for a caller that readies several in
-/// order. Only a goroutine that goes to another M or to the global queue wakes an M; in a pinned
-/// runtime also one that has not started.
+/// order. An M is woken only if the goroutine goes to another M or to the global queue or, in a
+/// pinned runtime, has not started.
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::ready_in_turn(m, p, g),
@@ -58,7 +58,7 @@ pub(super) fn yielded(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// The goroutine is still leaving its stack.
+/// For a goroutine that is still leaving its stack.
 pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
     match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::requeue(m, g),
@@ -77,15 +77,15 @@ pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
 
 /// True if `joiner` is next and a fresh goroutine may run before it.
 #[inline(always)]
-pub(super) fn may_run_before(m: ThisM, p: ThisP, joiner: *const Goroutine) -> bool {
+pub(super) fn joiner_may_wait(m: ThisM, p: ThisP, joiner: *const Goroutine) -> bool {
     match m.shared().settings.kind {
-        SchedulerKind::Pinned => pinned::may_run_before(m, joiner),
-        SchedulerKind::Migrating => migrating::may_run_before(m, p, joiner),
+        SchedulerKind::Pinned => pinned::joiner_may_wait(m, joiner),
+        SchedulerKind::Migrating => migrating::joiner_may_wait(m, p, joiner),
     }
 }
 
-/// For an M without work: may spin, which blocks the thread for a short time. True if work came
-/// meanwhile.
+/// Called before an M without work rests. In a pinned runtime it may spin for its inbox, which
+/// blocks the thread for a short time. True if work came meanwhile.
 pub(super) fn rest(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     match m.shared().settings.kind {
         SchedulerKind::Pinned => pinned::spin_for_inbox(m, p, sees_work),
@@ -93,20 +93,20 @@ pub(super) fn rest(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     }
 }
 
-/// True if a fresh goroutine that is about to start here must start on an M of its own. `ended`:
-/// how many of the goroutines counted as started here have ended.
+/// True if a fresh goroutine that is about to start here must start on an M of its own.
+/// `ended_but_counted` of the goroutines that are counted as started here have ended.
 #[inline(always)]
-pub(super) fn starts_apart(m: ThisM, g: &Goroutine, ended: usize) -> bool {
+pub(super) fn needs_own_machine(m: ThisM, g: &Goroutine, ended_but_counted: usize) -> bool {
     match m.shared().settings.kind {
-        SchedulerKind::Pinned => pinned::needs_own_machine(m.shared(), &m, g, ended),
+        SchedulerKind::Pinned => pinned::needs_own_machine(m.shared(), &m, g, ended_but_counted),
         SchedulerKind::Migrating => false,
     }
 }
 
 /// On g0. This M may have no P afterwards.
-pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
+pub(super) fn start_on_own_machine(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().settings.kind {
-        SchedulerKind::Pinned => pinned::start_apart(m, p, g),
+        SchedulerKind::Pinned => pinned::start_on_own_machine(m, p, g),
         SchedulerKind::Migrating => {}
     }
 }
@@ -157,8 +157,8 @@ pub(super) fn reacquire_unwinding<R>(shared: &Shared, f: impl FnOnce() -> R) -> 
     }
 }
 
-/// True if a goroutine without a P waits for one on its thread; else it is queued,
-/// and continues on another M.
+/// True if a goroutine without a P waits for a P on its thread. Otherwise it is queued, and
+/// continues on another M.
 pub(super) fn waits_for_p(shared: &Shared, g: &Goroutine) -> bool {
     match shared.settings.kind {
         SchedulerKind::Pinned => true,

@@ -49,7 +49,7 @@ pub(crate) struct Entries {
 #[repr(u8)]
 pub(crate) enum RunState {
     Running,
-    /// With fake time: only after an outside thread acts.
+    /// Only with fake time: they can end only after an outside thread acts.
     Stuck,
     Stopped,
 }
@@ -102,7 +102,7 @@ impl Admission {
     /// `None` if the runtime stops.
     pub(super) fn begin(shared: &'static Shared) -> Option<Self> {
         // SeqCst: before the load below. A shutdown first stores `stopping`, then loads this.
-        shared.admitting.fetch_add(1, Ordering::SeqCst);
+        shared.admissions_count.fetch_add(1, Ordering::SeqCst);
         let admission = Self(shared);
         (!shared.stopping.load(Ordering::SeqCst)).then_some(admission)
     }
@@ -111,7 +111,7 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         // Release: pairs with the load in `is_admitting`.
-        self.0.admitting.fetch_sub(1, Ordering::Release);
+        self.0.admissions_count.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -126,7 +126,7 @@ pub(crate) struct Shared {
     /// See [`super::migrating`].
     pub(super) eager: AtomicBool,
     /// A P was retaken from a hog not long ago.
-    pub(super) hogs_about: AtomicBool,
+    pub(super) has_recent_hog: AtomicBool,
     pub(super) procs: Procs,
     pub(crate) idle: Idle,
     pub(crate) global: GlobalQueue,
@@ -148,9 +148,9 @@ pub(crate) struct Shared {
     pub(crate) sysmon_ready_seq: AtomicU64,
     stopping: AtomicBool,
     cleared_up: Once,
-    admitting: AtomicUsize,
+    admissions_count: AtomicUsize,
     /// Goroutines without a stack whose closures helpers drop.
-    pub(super) refusing: AtomicUsize,
+    pub(super) refused_count: AtomicUsize,
     blocked_count: AtomicUsize,
     /// Plain threads that wait in `Runtime::run`.
     pub(crate) runners_count: AtomicIsize,
@@ -175,7 +175,7 @@ impl Shared {
             attention: Counter::default(),
             retaken_count: Counter::default(),
             eager: AtomicBool::new(false),
-            hogs_about: AtomicBool::new(false),
+            has_recent_hog: AtomicBool::new(false),
             procs: all_procs,
             idle: Idle::default(),
             global: GlobalQueue::default(),
@@ -200,8 +200,8 @@ impl Shared {
             sysmon_ready_seq: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             cleared_up: Once::new(),
-            admitting: AtomicUsize::new(0),
-            refusing: AtomicUsize::new(0),
+            admissions_count: AtomicUsize::new(0),
+            refused_count: AtomicUsize::new(0),
             blocked_count: AtomicUsize::new(0),
             runners_count: AtomicIsize::new(0),
             metrics: Counts::default(),
@@ -211,7 +211,7 @@ impl Shared {
             order: settings.seed.map(|seed| Lock::new(Rng::new(seed))),
             run_state: AtomicU8::new(RunState::Running as u8),
         }));
-        // The handle and sysmon.
+        // The first users are the handle and sysmon.
         shared.lifetime.users.store(2, Ordering::Relaxed);
         shared.slab.get_or_init(|| {
             slab::Slab::new(
@@ -244,7 +244,7 @@ impl Shared {
     }
 
     pub(crate) fn is_admitting(&self) -> bool {
-        self.admitting.load(Ordering::SeqCst) != 0
+        self.admissions_count.load(Ordering::SeqCst) != 0
     }
 
     /// The end of a shutdown: `f` releases all resources. Only the first call calls `f`; other
@@ -306,8 +306,8 @@ impl Shared {
         let mut in_use = 0;
         self.slab()
             .for_each(|g| in_use += usize::from(g.status() != Status::Idle));
-        // Half of them: updates may be lost, and a number that stays too high would keep the core
-        // for ever.
+        // Only half of the number is stored: updates may be lost, and a number that stays too high
+        // would keep the core for ever.
         self.lifetime.in_use.store(in_use / 2, Ordering::Relaxed);
         // Acquire: pairs with the Release of `before_release`. A thread that released a record and
         // still uses the core is counted in `users`.
@@ -369,7 +369,7 @@ impl Shared {
             counts.map(|count| count.load(Ordering::Acquire)).sum()
         };
         let outside = self.spawned_outside.load(Ordering::Relaxed);
-        // Ends first, so that the difference never falls below the truth.
+        // The ends are read first, so the difference is never below the true number.
         let ended = sum(|p| &p.ended_count);
         let spawned = outside + sum(|p| &p.spawned_count);
         spawned.saturating_sub(ended) as usize

@@ -8,22 +8,22 @@ use crate::goroutine::Goroutine;
 use crate::recorder::event::Kind;
 
 /// Returns the first stolen goroutine, and puts the other stolen ones into `p`'s queue, which must
-/// be empty. Each pass visits every running P once: those of the same last-level cache, then those
-/// of the same socket, then the others; in each of these groups from a random number on.
+/// be empty. Each pass visits every running P once: first the Ps that share the last-level cache,
+/// then those of the same socket, then all other Ps. Each group is visited from a random number on.
 pub(crate) fn steal(shared: &'static Shared, p: ThisP) -> Option<&'static Goroutine> {
     // Go's figure: enough that a short gap between pops does not send a thief to sleep.
     for _ in 0..4 {
         let made = shared.procs.made_count();
         let start = p.random() as usize % made;
-        let (mut found, mut any) = (None, false);
+        let (mut found, mut any_running) = (None, false);
         let running = || shared.idle.running.members(start, made);
         shared.topology.visit(p.id, running, |victim| {
-            any = true;
+            any_running = true;
             let victim = shared.procs.get(victim);
             found = victim.and_then(|victim| steal_from(victim, &p));
             found.is_some()
         });
-        if found.is_some() || !any {
+        if found.is_some() || !any_running {
             return found;
         }
     }

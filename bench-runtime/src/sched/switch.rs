@@ -66,8 +66,8 @@ pub(super) fn arrive(header: &'static StackHeader, g: &Goroutine, payload: usize
 #[inline(always)]
 pub(crate) fn ready_context(m: ThisM, p: ThisP, g: &'static Goroutine) -> Result<usize, usize> {
     let mut context = claim::read(&g.context);
-    let odd_or_watched = context & (RUNNING_BIT | WATCHED_BIT) != 0;
-    if context == FRESH || odd_or_watched || g.has_flag(FLAG_COMPACTED | FLAG_TIMED) {
+    let running_or_watched = context & (RUNNING_BIT | WATCHED_BIT) != 0;
+    if context == FRESH || running_or_watched || g.has_flag(FLAG_COMPACTED | FLAG_TIMED) {
         context = ready_context_slow(m, p, g, context)?;
     }
     claim::resume(&g.context, context);
@@ -99,7 +99,7 @@ fn ready_context_slow(
         context = claim::read_again(&g.context);
     }
     if context == FRESH {
-        if scheduler::starts_apart(m, g, 0) {
+        if scheduler::needs_own_machine(m, g, 0) {
             return Err(ptr::from_ref(g) as usize);
         }
         end_timing(m, p, g);
@@ -125,10 +125,10 @@ pub(super) fn end_timing(m: ThisM, p: ThisP, g: &'static Goroutine) {
 #[inline(never)]
 fn end_timing_slow(shared: &'static Shared, p: ThisP, g: &'static Goroutine) {
     g.clear_flag(FLAG_TIMED);
-    let of_a_p = || shared.processors().find_map(|p| p.recorder.end_timing(g));
+    let find_in_ps = || shared.processors().find_map(|p| p.recorder.end_timing(g));
     let since_ns = shared.recorder.end_timing(g);
     let since_ns = since_ns.or_else(|| p.recorder.end_timing(g));
-    if let Some(since_ns) = since_ns.or_else(of_a_p) {
+    if let Some(since_ns) = since_ns.or_else(find_in_ps) {
         let waited_ns = clock::now_ns().saturating_sub(since_ns);
         p.recorder.latencies.count(waited_ns);
     }

@@ -14,7 +14,7 @@
 //! 5. once a second GOMAXPROCS follows the affinity and the quota, unless it was set explicitly;
 //! 6. each [`Watch`] makes its own checks.
 //!
-//! When no P has run for a while it sleeps until one does, or until a watch is due.
+//! When no P has run for a while, sysmon sleeps until a P runs or a watch is due.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -38,9 +38,9 @@ const RETAKE_TRIES: u32 = 8;
 const IDLE_ROUNDS: u64 = 2 * TIME_SLICE_NS / ROUND_NS;
 /// Rounds for which the runtime stays eager, or records that there are hogs. Chosen.
 ///
-/// Eager readying, measured by `sched_figures readied` (migrating, five interleaved repeats with
-/// it and without, two CPUs that other programs used too): the delay of a goroutine that one
-/// which computes has readied, median of the five and range.
+/// Eager readying, measured by `sched_figures readied` (migrating, five interleaved repeats with it
+/// and without, two CPUs that other programs used too): how late a goroutine runs that was readied
+/// by a goroutine that computes. Median of the five repeats, and range.
 ///
 /// | delay  | with                | without             |
 /// |--------|---------------------|---------------------|
@@ -89,7 +89,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
     let mut last_read_ns = clock::now_ns();
     while !shared.is_stopping() {
         if idle_rounds >= IDLE_ROUNDS {
-            // Until a watch is due, or a timer for which no M waits.
+            // Sleeps until a watch is due, or a timer for which no M waits.
             let now = clock::now_ns();
             let pauses = watches.iter().map(|watch| watch.pause(shared, now));
             let pauses = pauses.chain([pause_for_timer(shared)]);
@@ -106,15 +106,15 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
         let now = clock::now_ns();
         let mut running = false;
         let mut picked = false;
-        let mut queued = false;
-        let mut rescued = false;
+        let mut has_queued = false;
+        let mut late_found = false;
         let mut hog_found = false;
         // Sysmon may queue goroutines that have not started.
         let Some(admission) = Admission::begin(shared) else {
             break;
         };
         for p in shared.processors() {
-            let fresh = Seen {
+            let current = Seen {
                 slices: p.slices.load(Ordering::Relaxed),
                 since_ns: now,
                 cpu_ns: None,
@@ -126,25 +126,25 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
             };
             if seen.len() == p.id {
                 picked = true;
-                seen.push(fresh);
+                seen.push(current);
             }
             let keep = &mut seen[p.id];
-            let last = mem::replace(keep, fresh);
-            picked |= last.picks != fresh.picks;
+            let last = mem::replace(keep, current);
+            picked |= last.picks != current.picks;
             if p.status() != ProcessorStatus::Running {
-                fire_for(shared, p);
+                fire_timers_of(shared, p);
                 continue;
             }
             running = true;
-            queued |= !p.queue.is_empty();
+            has_queued |= !p.queue.is_empty();
             if shared.is_test() {
                 continue;
             }
-            if last.slices == fresh.slices {
+            if last.slices == current.slices {
                 keep.since_ns = last.since_ns;
                 keep.cpu_ns = last.cpu_ns.or_else(|| cpu_ns_of_holder(shared, p));
             }
-            // A round less: the time slice began before the round that saw it first.
+            // Less a round, because the time slice began before the round that saw it first.
             let is_long = now - keep.since_ns >= TIME_SLICE_NS - ROUND_NS;
             if is_long {
                 poll_for_holder(shared, p);
@@ -156,29 +156,31 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                     (Some(then), Some(now)) => now.saturating_sub(then) >= TIME_SLICE_NS / 5,
                     _ => true,
                 };
-                if retake(shared, p, fresh.slices, hogged) {
+                if retake(shared, p, current.slices, hogged) {
                     keep.since_ns = now;
                     keep.cpu_ns = None;
                     hog_found |= hogged;
                 }
-            } else if !fresh.next.is_null()
-                && last.next == fresh.next
-                && last.picks == fresh.picks
+            } else if !current.next.is_null()
+                && last.next == current.next
+                && last.picks == current.picks
                 && shared.idle.processors_count() != 0
             {
-                rescued |= rescue_next(shared, p);
+                late_found |= rescue_next(shared, p);
             }
         }
-        if queued {
+        if has_queued {
             // If a P is idle: the spawner may have woken no M.
             wake::wake_one(shared);
         }
         drop(admission);
-        rescued |= poll_for_others(shared);
-        let eager = count_down(&mut eager_rounds, rescued);
+        late_found |= poll_runtime_netpoll(shared);
+        let eager = count_down(&mut eager_rounds, late_found);
         shared.eager.store(eager, Ordering::Relaxed);
-        let hogs_about = count_down(&mut hog_rounds, hog_found);
-        shared.hogs_about.store(hogs_about, Ordering::Relaxed);
+        let has_recent_hog = count_down(&mut hog_rounds, hog_found);
+        shared
+            .has_recent_hog
+            .store(has_recent_hog, Ordering::Relaxed);
         let round = Round {
             now_ns: now,
             running,
@@ -200,7 +202,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
     }
 }
 
-/// True for [`EAGER_ROUNDS`] calls, beginning with the last one with `again`.
+/// True if `again` was true in one of the last [`EAGER_ROUNDS`] calls.
 fn count_down(rounds: &mut u32, again: bool) -> bool {
     *rounds = match again {
         true => EAGER_ROUNDS,
@@ -251,7 +253,7 @@ fn retake(shared: &'static Shared, p: &'static Processor, slices: u64, hogged: b
     shared.record_retake(p, m, before_ns);
     if hogged {
         // SAFETY: it was retaken, and no M has it.
-        super::pick::end_long_turn(unsafe { ThisP::new(p) });
+        super::pick::delay_hog_turn(unsafe { ThisP::new(p) });
         shared
             .metrics
             .hog_retakes_count
@@ -289,7 +291,7 @@ fn pause_for_timer(shared: &'static Shared) -> Option<Duration> {
     (first != u64::MAX).then(|| Duration::from_nanos(first.saturating_sub(shared.now_ns())))
 }
 
-fn fire_for(shared: &'static Shared, p: &'static Processor) {
+fn fire_timers_of(shared: &'static Shared, p: &'static Processor) {
     // The M in the netpoller fires them, if there is one.
     if shared.is_test() || !shared.is_due(p.timers.next_ns()) || shared.poller.is_taken() {
         return;
@@ -305,7 +307,7 @@ fn fire_for(shared: &'static Shared, p: &'static Processor) {
 }
 
 /// True if it found a goroutine while a P was idle.
-fn poll_for_others(shared: &'static Shared) -> bool {
+fn poll_runtime_netpoll(shared: &'static Shared) -> bool {
     let now = shared.now_ns();
     let idle = shared.idle.processors_count() != 0;
     // Without an idle P: Go's figure.
@@ -333,7 +335,7 @@ fn poll_for_holder(shared: &'static Shared, p: &'static Processor) {
     }
 }
 
-/// Readies all that `take` takes out of timers or a poller; true if there was any. Meanwhile they
+/// Readies all that `take` takes out of timers or a poller; true if there was any. Until then they
 /// are in no queue, so `sysmon_ready_seq` is odd for the deadlock check.
 fn ready_taken(shared: &'static Shared, take: impl FnOnce(&mut Vec<Parkable>)) -> bool {
     shared.sysmon_ready_seq.fetch_add(1, Ordering::SeqCst);

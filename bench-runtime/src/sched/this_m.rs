@@ -20,7 +20,7 @@ use crate::util::counter::Counter;
 use crate::util::lock::LockGuard;
 
 /// Ms of the process whose P was retaken, and that have had no P since.
-pub(super) static RETAKEN: Counter = Counter::new();
+pub(super) static RETAKEN_COUNT: Counter = Counter::new();
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThisM {
@@ -123,7 +123,7 @@ impl ThisM {
                 self.acquire_p(p);
             }
             None => {
-                idle.wait_for_p(&mut lists, self.machine);
+                idle.push_p_waiter(&mut lists, self.machine);
                 drop(lists);
                 self.sleep();
             }
@@ -165,7 +165,7 @@ impl ThisM {
 /// M can acquire another P.
 pub(crate) fn mark_retaken(shared: &Shared, m: &Machine) {
     if !m.p_retaken.swap(true, Ordering::Relaxed) {
-        RETAKEN.add();
+        RETAKEN_COUNT.add();
         shared.retaken_count.add();
     }
 }
@@ -174,7 +174,7 @@ pub(crate) fn mark_retaken(shared: &Shared, m: &Machine) {
 #[inline]
 pub(crate) fn unmark_retaken(shared: &Shared, m: &Machine) {
     if m.is_p_retaken() && m.p_retaken.swap(false, Ordering::Relaxed) {
-        RETAKEN.sub();
+        RETAKEN_COUNT.sub();
         shared.retaken_count.sub();
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn start_machine(
     m.wake(Some(p));
 }
 
-/// Its thread sleeps until it is woken with a P.
+/// Makes an M, whose thread sleeps until it is woken with a P.
 pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
     let mut machines = shared.machines.lock();
     let m: &'static Machine = Box::leak(Box::new(Machine::new(
@@ -100,7 +100,7 @@ pub(super) fn wake_one(shared: &'static Shared) {
     }
 }
 
-/// As [`wake_one`], for a goroutine that this M can run itself: wakes none if wakes do not pay.
+/// As [`wake_one`], for a goroutine that this M can run itself: wakes no M if wakes do not pay.
 #[inline(always)]
 pub(super) fn wake_one_if_it_pays(shared: &'static Shared) {
     barrier::light(); // W2
@@ -151,7 +151,7 @@ pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
     match shared.idle.acquire(&mut lists) {
         Some(p) => m.wake(Some(p)),
         None => {
-            shared.idle.wait_for_p(&mut lists, m);
+            shared.idle.push_p_waiter(&mut lists, m);
             // If it sleeps in a poller, it leaves the poller and waits on its futex for the P.
             m.interrupt_polling();
         }

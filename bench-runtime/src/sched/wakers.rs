@@ -24,7 +24,7 @@ use crate::util::panic::without_panic;
 thread_local! {
     /// The wakers that this thread must not call yet: see [`collecting`]. Not for code on a
     /// goroutine's stack.
-    static LATER: Cell<Option<Vec<Waker>>> = const { Cell::new(None) };
+    static DEFERRED: Cell<Option<Vec<Waker>>> = const { Cell::new(None) };
 }
 
 /// See the module.
@@ -40,10 +40,10 @@ pub(crate) fn wake(waker: Waker) {
         None => match current::thread_machine() {
             Some(m) => Some(m),
             // `None` also while the thread's thread-locals are dropped.
-            None => match LATER.try_with(Cell::take).ok().flatten() {
-                Some(mut later) => {
-                    later.push(waker);
-                    return LATER.set(Some(later));
+            None => match DEFERRED.try_with(Cell::take).ok().flatten() {
+                Some(mut deferred) => {
+                    deferred.push(waker);
+                    return DEFERRED.set(Some(deferred));
                 }
                 None => None,
             },
@@ -71,21 +71,21 @@ pub(crate) fn wake_apart(wakers: Vec<Waker>) {
 
 /// Calls the waker in a goroutine made for it; in [`waker`]'s thread if the runtime stops.
 pub(crate) fn wake_in_goroutine(shared: &'static Shared, waker: Waker) {
-    struct Wakes(Option<Waker>);
-    impl Drop for Wakes {
+    struct WakeOnDrop(Option<Waker>);
+    impl Drop for WakeOnDrop {
         fn drop(&mut self) {
             if let Some(waker) = self.0.take() {
                 without_panic(|| waker.wake());
             }
         }
     }
-    let wakes = Wakes(Some(waker));
+    let wakes = WakeOnDrop(Some(waker));
     newproc::by_timer(shared, move || drop(wakes));
 }
 
 /// Calls `f`, which readies under locks, on a plain thread; returns the wakers to be called.
 pub(crate) fn collecting(f: impl FnOnce()) -> Vec<Waker> {
-    LATER.set(Some(Vec::new()));
+    DEFERRED.set(Some(Vec::new()));
     f();
-    LATER.take().unwrap_or_default()
+    DEFERRED.take().unwrap_or_default()
 }

@@ -203,7 +203,7 @@ impl RecvOperand for Signals {
 /// Sends these signals to the returned channel until it is dropped; they have no other effect.
 /// Does not block.
 ///
-/// - The channel has room for one signal of each number: a signal that comes while the same one
+/// - The channel has room for one signal of each number: a signal that comes while the same signal
 ///   is pending is merged with it. Signals that come at the same time are in the order of their
 ///   numbers.
 /// - A future of `recv_async` that is dropped after it has received a signal puts it back. If the
@@ -218,10 +218,10 @@ impl RecvOperand for Signals {
 ///
 /// # Errors
 ///
-/// With [`io::ErrorKind::InvalidInput`] if no signal is named, or one that cannot be received:
-/// `KILL` and `STOP`; `SEGV` and `BUS`, which the runtime needs; `ILL` and `FPE`; 32 and 33,
-/// which libc needs. With the system's error if it refuses a signal or, at the first call, a
-/// descriptor and a thread.
+/// With [`io::ErrorKind::InvalidInput`] if no signal is named, or if a named signal cannot be
+/// received: `KILL` and `STOP`; `SEGV` and `BUS`, which the runtime needs; `ILL` and `FPE`; 32 and
+/// 33, which libc needs. With the system's error if the system refuses a signal or, at the first
+/// call, a descriptor or a thread.
 ///
 /// # Examples
 ///

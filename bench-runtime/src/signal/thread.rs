@@ -19,21 +19,21 @@ struct Listener {
     tell: Tell,
 }
 
-struct All {
+struct Registry {
     listeners: Vec<Listener>,
     /// The caught signals, with their former actions.
     caught: Vec<(i32, Action)>,
     next_key: u64,
 }
 
-static ALL: Lock<All> = Lock::new(All {
+static REGISTRY: Lock<Registry> = Lock::new(Registry {
     listeners: Vec::new(),
     caught: Vec::new(),
     next_key: 0,
 });
 
-impl All {
-    /// Signals that have no listener any more get their former actions back.
+impl Registry {
+    /// Gives signals that have no listener any more their former actions back.
     fn let_go(&mut self) {
         let wanted = self.listeners.iter().fold(0, |all, l| all | l.signals);
         self.caught.retain(|(signal, former)| {
@@ -71,7 +71,7 @@ pub(crate) struct Listening {
 ///
 /// When the kernel refuses a signal, or has no room for a descriptor or a thread.
 pub(crate) fn listen(signals: u64, tell: impl Fn(i32) + Send + 'static) -> io::Result<Listening> {
-    let mut all = ALL.lock();
+    let mut all = REGISTRY.lock();
     if !notice::is_open() {
         start(notice::open()?)?;
     }
@@ -98,7 +98,7 @@ impl Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        let mut all = ALL.lock();
+        let mut all = REGISTRY.lock();
         let at = all.listeners.iter().position(|l| l.key == self.key);
         let gone = at.map(|at| all.listeners.swap_remove(at));
         all.let_go();
@@ -109,7 +109,7 @@ impl Drop for Listening {
 }
 
 fn tell_all(mut signals: u64) {
-    let all = ALL.lock();
+    let all = REGISTRY.lock();
     while signals != 0 {
         let signal = signals.trailing_zeros().cast_signed() + 1;
         let listeners = all.listeners.iter();

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::StackError;
-use super::class::{ALL_REGIONS, GROUP, REGIONS, SPARSE};
+use super::class::{ALL_REGIONS, GROUP_SHIFT, REGIONS, SPARSE};
 use super::class::{CLASSES, Class, ClassInfo, LARGEST_SLOT, slot_bytes};
 use super::guard::{Guards, refused};
 use super::header::{Geometry, StackHeader, publish};
@@ -33,11 +33,11 @@ const SPARSE_SHARE: usize = 16;
 /// How many goroutines may have deep stacks. Slots in caches and in a trim do not count.
 const DEEP_STACKS: usize = 10_000;
 /// The number of the first deep slot. The chunk before it has no slots, only this slot's guard.
-const FIRST_DEEP: usize = CHUNK >> GROUP;
+const FIRST_DEEP: usize = CHUNK >> GROUP_SHIFT;
 
 /// The most bytes of a batch: every two MiB that hold a guard cost a page of page table.
 const BATCH_BYTES: usize = 64 << 20;
-/// Ten million shallow stacks take 40,000 chunks, and so as many mappings.
+/// The bytes of a chunk. Ten million shallow stacks take 40,000 chunks, and so as many mappings.
 pub(super) const CHUNK: usize = 64 << 20;
 /// The most chunks of a region that are mappings of their own, of the 65,530 mappings that a
 /// process usually may have.
@@ -103,8 +103,8 @@ impl Arena {
         GLOBAL.get()
     }
 
-    /// Halves `bytes` each time that the system refuses. If `guards` is `None`, the kind of guard
-    /// is the one that the kernel has.
+    /// Halves `bytes` each time that the system refuses. If `guards` is `None`, detects which kind
+    /// of guard the kernel has.
     pub(super) fn reserve(mut bytes: usize, guards: Option<Guards>) -> Result<Self, StackError> {
         let found = map::page_size();
         if found != PAGE {
@@ -207,7 +207,7 @@ impl Arena {
         self.deep_spent.load(Ordering::Relaxed)
     }
 
-    fn most(&self, region: usize) -> usize {
+    fn max_count(&self, region: usize) -> usize {
         let slots = self.geometry.slots(region);
         match region {
             SPARSE => {
@@ -249,7 +249,7 @@ impl Arena {
     fn grow(&self, info: &ClassInfo) -> Result<std::ops::Range<usize>, StackError> {
         let mut next = self.regions[info.region].lock();
         let slot = info.slot_bytes();
-        let slots = self.most(info.region);
+        let slots = self.max_count(info.region);
         let batch = (*next)
             .clamp(SMALLEST_BATCH, LARGEST_BATCH)
             .min((BATCH_BYTES / slot).max(1))
@@ -307,14 +307,14 @@ impl Arena {
             return Ok(batch);
         }
         let limit = map::limit().unwrap_or(usize::MAX);
-        let most = limit.saturating_sub(LEFT_MAPPINGS) / 2;
+        let max_count = limit.saturating_sub(LEFT_MAPPINGS) / 2;
         let taken = self
             .protected
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-                (taken < most).then(|| most.min(taken + batch))
+                (taken < max_count).then(|| max_count.min(taken + batch))
             });
         match taken {
-            Ok(before) => Ok(batch.min(most - before)),
+            Ok(before) => Ok(batch.min(max_count - before)),
             Err(all) => Err(StackError::MapLimit {
                 maps: 2 * all,
                 limit,
@@ -515,9 +515,9 @@ mod tests {
                     return;
                 }
                 let bytes = 2 * limit * PAGE;
-                let others = map::reserve(bytes, PAGE).unwrap();
+                let filler = map::reserve(bytes, PAGE).unwrap();
                 // Each second page becomes a mapping of its own, until the kernel refuses.
-                for at in (others..others + bytes).step_by(2 * PAGE) {
+                for at in (filler..filler + bytes).step_by(2 * PAGE) {
                     // SAFETY: the reservation is ours, and not in use.
                     if unsafe { map::protect(at, PAGE, Access::ReadWrite) }.is_err() {
                         break;
@@ -527,7 +527,7 @@ mod tests {
                 assert!(matches!(error, StackError::MapLimit { .. }), "{error:?}");
                 assert_eq!(arena.protected.load(Ordering::Relaxed), 0);
                 // SAFETY: as above.
-                unsafe { map::unmap(others, bytes) }.unwrap();
+                unsafe { map::unmap(filler, bytes) }.unwrap();
                 arena.take(class, 1).expect("there is room again");
                 let opened = arena.opened(class.info().region);
                 assert_eq!(arena.protected.load(Ordering::Relaxed), opened);

@@ -107,7 +107,7 @@ impl Cells {
     /// # Safety
     ///
     /// The cell was taken here for the same number of bytes, and is no longer in use.
-    pub(super) unsafe fn give(&self, cell: Cell, bytes: usize) {
+    pub(super) unsafe fn put(&self, cell: Cell, bytes: usize) {
         let size = &self.sizes[size_index(bytes)];
         // SAFETY: by the caller's promise the cell is ours. Cells are larger than a link and
         // aligned for it.
@@ -118,7 +118,7 @@ impl Cells {
 
     pub(super) fn give_back_unused(&self, taker: &mut Taker) {
         for (size, slabs) in self.sizes.iter().zip(&mut taker.slabs) {
-            // Acquire: pairs with the Release in `give`. The number grows only in `take`, which
+            // Acquire: pairs with the Release in `put`. The number grows only in `take`, which
             // needs the taker.
             if slabs.starts.is_empty() || size.in_use.load(Ordering::Acquire) != 0 {
                 continue;
@@ -249,7 +249,7 @@ mod tests {
                 assert!(resident() > 0, "a cell is still in use");
             }
             // SAFETY: taken above for as many bytes.
-            unsafe { cells.give(cell, 600) };
+            unsafe { cells.put(cell, 600) };
         }
         cells.give_back_unused(&mut taker);
         assert_eq!((resident(), cells.bytes_in_use()), (0, 0));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_given_back_by_many_threads_come_out_once() {
+    fn cells_given_back_by_many_threads_are_taken_once() {
         let (cells, mut taker) = Cells::new().unwrap();
         let given = Mutex::new(Vec::<usize>::new());
         let done = std::sync::atomic::AtomicBool::new(false);
@@ -272,7 +272,7 @@ mod tests {
                         };
                         let cell = Cell(NonNull::new(address as *mut u8).unwrap());
                         // SAFETY: taken below for as many bytes.
-                        unsafe { cells.give(cell, 100) };
+                        unsafe { cells.put(cell, 100) };
                     }
                 });
             }

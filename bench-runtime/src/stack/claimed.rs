@@ -15,7 +15,7 @@ use crate::sys::map::PAGE;
 pub(crate) struct Claimed {
     pub(crate) stack: Stack,
     pub(crate) g: *mut (),
-    /// The address of its saved context. No byte below it is live.
+    /// The address of the goroutine's saved context. No byte below it is live.
     pub(crate) sp: usize,
 }
 
@@ -27,7 +27,7 @@ impl Claimed {
         (start, end - start)
     }
 
-    pub(super) fn fits(&self) -> bool {
+    pub(super) fn fits_in_cell(&self) -> bool {
         self.live().1 <= LARGEST
     }
 }

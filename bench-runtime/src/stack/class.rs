@@ -6,16 +6,17 @@ use crate::sys::madvise::PageRange;
 use crate::sys::map::PAGE;
 use crate::util::lock::Lock;
 
-/// Slots of region `r` have `1 << (SMALLEST + r * STEP)` bytes, except in the sparse region.
-pub(super) const SMALLEST: u32 = 16;
-pub(super) const STEP: u32 = 2;
+/// Slots of region `r` have `1 << (SMALLEST_SHIFT + r * STEP_OF_SHIFT)` bytes, except in the sparse
+/// region.
+pub(super) const SMALLEST_SHIFT: u32 = 16;
+pub(super) const STEP_OF_SHIFT: u32 = 2;
 /// The number of regions whose slots are powers of two; the sparse region is not among them.
 pub(super) const REGIONS: usize = 8;
 /// The sparse region, of deep slots.
 pub(super) const SPARSE: usize = REGIONS;
 pub(super) const ALL_REGIONS: usize = REGIONS + 1;
-/// A deep slot is the lower part of its group, which has `1 << GROUP` bytes.
-pub(super) const GROUP: u32 = 24;
+/// A deep slot is the lower part of its group, which has `1 << GROUP_SHIFT` bytes.
+pub(super) const GROUP_SHIFT: u32 = 24;
 pub(super) const DEEP_BYTES: usize = 57 << 18;
 /// The guard of a deep slot: this many bytes at the end of the group before, in the same page of
 /// page table as the top of that group's slot.
@@ -24,8 +25,8 @@ pub(super) const DEEP_GUARD: usize = 64 << 10;
 /// How a goroutine's stack grows.
 ///
 /// Memory is committed in pages of 4 KiB, when the goroutine touches them. A goroutine that has not
-/// run has no stack. If the runtime compacts stacks, one that has been parked for long has only a
-/// copy of its live bytes.
+/// run has no stack. If the runtime compacts stacks, a goroutine that has been parked for long has
+/// only a copy of its live bytes.
 ///
 /// # Examples
 ///
@@ -67,7 +68,7 @@ pub enum StackPolicy {
     Fixed(usize),
 }
 
-pub(super) const LARGEST_SLOT: usize = 1 << (SMALLEST + STEP * (REGIONS as u32 - 1));
+pub(super) const LARGEST_SLOT: usize = 1 << (SMALLEST_SHIFT + STEP_OF_SHIFT * (REGIONS as u32 - 1));
 const SMALLEST_FIXED: usize = 2 * PAGE;
 const LARGEST_GUARD: usize = 16 * PAGE;
 
@@ -225,8 +226,8 @@ impl ClassInfo {
         slot_bytes(self.region)
     }
 
-    /// The guard that is made together with the slot at `base`: the slot's own or, for a deep slot,
-    /// that of the next one.
+    /// The guard that is made together with the slot at `base`: the slot's own guard or, for a deep
+    /// slot, the guard of the next slot.
     pub(super) fn guard(&self, base: usize) -> PageRange {
         let slot = self.slot_bytes();
         if self.region == SPARSE {
@@ -247,14 +248,14 @@ impl ClassInfo {
 /// The end of the slot with this header. A header is in the last page of its slot, and every slot
 /// ends at a multiple of the smallest slot's size.
 pub(super) fn slot_top(header: usize) -> usize {
-    header.next_multiple_of(1 << SMALLEST)
+    header.next_multiple_of(1 << SMALLEST_SHIFT)
 }
 
 /// The distance from one slot of the region to the next.
 pub(super) const fn slot_bytes(region: usize) -> usize {
     match region {
-        SPARSE => 1 << GROUP,
-        _ => 1 << (SMALLEST + STEP * region as u32),
+        SPARSE => 1 << GROUP_SHIFT,
+        _ => 1 << (SMALLEST_SHIFT + STEP_OF_SHIFT * region as u32),
     }
 }
 
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_is_deeper_than_a_thread_and_its_guards_hold_a_frame_of_c() {
+    fn auto_stack_is_deeper_than_a_threads_and_its_guard_has_64_kib() {
         let deep = Class::for_policy(StackPolicy::Auto).unwrap();
         assert_eq!((deep, deep.info()), (Class::DEEP, DEEP));
         assert!(deep.info().usable > 8 << 20);
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn fixed_size_of_a_whole_slot_goes_to_the_next_larger() {
+    fn fixed_size_of_a_whole_slot_takes_the_next_larger_slot() {
         let info = Class::for_policy(StackPolicy::Fixed(64 << 10))
             .unwrap()
             .info();

@@ -303,10 +303,10 @@ impl Compactor {
         let start = geometry.slot_base(region, first);
         let bytes = geometry.slot_base(region, first + claimed.len()) - start;
         let word = |index: usize| self.arena.slots.word(region, first + index);
-        let give = |cells: &[Cell]| {
+        let put = |cells: &[Cell]| {
             for (claim, cell) in claimed.iter().zip(cells) {
                 // SAFETY: taken below for as many bytes, and no word names it yet.
-                unsafe { self.cells.give(*cell, claim.live().1) };
+                unsafe { self.cells.put(*cell, claim.live().1) };
             }
         };
 
@@ -315,7 +315,7 @@ impl Compactor {
             match self.cells.take(taker, claim.live().1) {
                 Ok(cell) => cells.push(cell),
                 Err(error) => {
-                    give(&cells);
+                    put(&cells);
                     return Err(error);
                 }
             }
@@ -335,7 +335,7 @@ impl Compactor {
         // that writes there faults, and waits in the handler.
         if let Err(error) = unsafe { map::protect(start, bytes, Access::Read) } {
             back_to_live();
-            give(&cells);
+            put(&cells);
             return Err(error);
         }
         for (claim, cell) in claimed.iter().zip(&cells) {
@@ -370,7 +370,7 @@ impl Compactor {
         if let Err(error) = unsafe { map::protect(start, bytes, Access::None) } {
             self.reopen(start, bytes);
             back_to_live();
-            give(&cells);
+            put(&cells);
             return Err(error);
         }
         // Step 4.
@@ -393,7 +393,7 @@ impl Compactor {
             }
             self.reopen(start, bytes);
             back_to_live();
-            give(&cells);
+            put(&cells);
             return Err(error);
         }
         // Step 5.
@@ -457,7 +457,7 @@ impl Compactor {
             self.fill(end - len, len, cell);
             transition::set(word, Word::plain(State::Live, now.class()).0);
             // SAFETY: the cell was taken for as many bytes, and the word no longer refers to it.
-            unsafe { self.cells.give(cell, len) };
+            unsafe { self.cells.put(cell, len) };
             self.counters.restored.fetch_add(1, Ordering::Relaxed);
             return true;
         }
@@ -549,7 +549,7 @@ struct Staging {
 #[repr(align(4096))]
 struct StagingPage([u8; PAGE]);
 
-/// The number of threads that can restore stacks at a time. Others wait.
+/// One page for each thread that restores a stack at the moment. Further threads wait.
 static STAGING: [Staging; 16] = [const {
     Staging {
         busy: AtomicBool::new(false),

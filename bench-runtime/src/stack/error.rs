@@ -1,8 +1,9 @@
 use std::io;
 
-/// If at most this many mappings are left, a refusal counts as the limit: a split needs two, and
-/// other threads map and unmap meanwhile.
-pub(super) const NEAR: usize = 64;
+/// If at most this many mappings are left, the limit on mappings counts as the reason of a refusal.
+/// The number is above zero because a split takes two mappings, and because other threads map and
+/// unmap meanwhile.
+pub(super) const MAP_MARGIN: usize = 64;
 
 /// Why a goroutine got no stack.
 ///
@@ -36,9 +37,10 @@ pub enum StackError {
         /// How many the reservation has.
         slots: usize,
     },
-    /// The process has no memory mappings left for stacks. A stack takes two if the kernel has no
-    /// guard markers (Linux 6.13 has them). If none is left for a thread either, the scheduler
-    /// drops the goroutine's closure; a destructor in the closure must not wait.
+    /// The process has no memory mappings left for stacks. A stack takes two mappings if the kernel
+    /// has no guard markers (Linux 6.13 has them). If too few mappings are left even to start a
+    /// thread, the scheduler itself drops the goroutine's closure; then the closure's destructors
+    /// must not wait.
     #[error(
         "{maps} of the {limit} memory mappings that the process may have are in use, and the last \
          are left for threads and the heap: raise the sysctl vm.max_map_count (two a goroutine \
@@ -72,7 +74,7 @@ pub enum StackError {
         /// The machine's value.
         found: usize,
     },
-    /// A policy requests a stack that no slot can hold.
+    /// A policy requests a stack that is smaller than the minimum or larger than the largest slot.
     #[error("a stack limit of {bytes} bytes is outside {min} to {max}")]
     Limit {
         /// The requested size.
@@ -91,7 +93,7 @@ impl StackError {
     pub(crate) fn leaves_room_for_a_thread(&self) -> bool {
         match self {
             Self::OutOfSlots { .. } => true,
-            Self::MapLimit { maps, limit } => limit.saturating_sub(*maps) > NEAR,
+            Self::MapLimit { maps, limit } => limit.saturating_sub(*maps) > MAP_MARGIN,
             _ => false,
         }
     }

@@ -177,14 +177,14 @@ mod asan {
 
     impl G0 {
         pub(crate) fn begin(&self) {
-            let (bottom, size) = tell(0, 0);
-            tell(bottom, size);
+            let (bottom, size) = set_bounds(0, 0);
+            set_bounds(bottom, size);
             self.bottom.store(bottom, Ordering::Relaxed);
             self.size.store(size, Ordering::Relaxed);
         }
 
         pub(crate) fn leave_for(&self, _save: &AtomicUsize) {
-            tell(
+            set_bounds(
                 self.bottom.load(Ordering::Relaxed),
                 self.size.load(Ordering::Relaxed),
             );
@@ -201,7 +201,7 @@ mod asan {
     pub(crate) fn leave(_save: &AtomicUsize, context: usize) {
         if let Some(header) = header_of(context) {
             let stack = Stack::from_header(header);
-            tell(stack.limit(), stack.usable());
+            set_bounds(stack.limit(), stack.usable());
         }
     }
 
@@ -216,7 +216,7 @@ mod asan {
     }
 
     /// Reports the bounds of this thread's next stack, and returns the old ones.
-    fn tell(bottom: usize, size: usize) -> (usize, usize) {
+    fn set_bounds(bottom: usize, size: usize) -> (usize, usize) {
         let mut save = ptr::null_mut();
         let mut old = (ptr::null(), 0);
         // SAFETY: sets this thread's bounds. `save` is for the sanitizer's fake stack of frames

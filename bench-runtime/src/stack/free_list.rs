@@ -2,7 +2,7 @@
 //! thread pushes, also in a signal handler. One thread at a time pops, so there is no ABA problem:
 //! the head stays on the list until that thread takes it.
 //!
-//! Its model is `tests/loom/free_list.rs`, on this source.
+//! The loom model `tests/loom/free_list.rs` runs this source.
 
 use std::ptr::{self, NonNull};
 

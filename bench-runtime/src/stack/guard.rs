@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::error::{NEAR, StackError};
+use super::error::{MAP_MARGIN, StackError};
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 
@@ -25,7 +25,7 @@ pub(super) const fn guard_bytes(slot: usize) -> usize {
 }
 
 impl Guards {
-    /// Tries whether this kernel has guard markers.
+    /// Tests whether this kernel has guard markers.
     ///
     /// # Safety
     ///
@@ -73,7 +73,7 @@ impl Guards {
 
 pub(super) fn refused(error: io::Error) -> StackError {
     match map::map_count_and_limit() {
-        Some((maps, limit)) if maps + NEAR >= limit => StackError::MapLimit { maps, limit },
+        Some((maps, limit)) if maps + MAP_MARGIN >= limit => StackError::MapLimit { maps, limit },
         _ => StackError::OutOfMemory(error),
     }
 }

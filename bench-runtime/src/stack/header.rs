@@ -10,7 +10,8 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::class::{
-    Class, ClassInfo, DEEP_BYTES, DEEP_GUARD, GROUP, SMALLEST, SPARSE, STEP, slot_top,
+    Class, ClassInfo, DEEP_BYTES, DEEP_GUARD, GROUP_SHIFT, SMALLEST_SHIFT, SPARSE, STEP_OF_SHIFT,
+    slot_top,
 };
 
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub(crate) struct StackHeader {
     pub(super) committed: Cell<u32>,
     /// The most bytes, at any visit, from the lowest page in memory to the top of the slot.
     pub(super) peak: Cell<u32>,
-    /// The number of pages that were added after the first one, as far as visits saw.
+    /// The number of pages that were added after the first page, as far as visits saw.
     pub(super) growth: Cell<u32>,
     /// The number of wakers that the goroutine is calling, one inside the other.
     pub(crate) wakes: Cell<u8>,
@@ -49,13 +50,13 @@ pub(crate) struct StackHeader {
 pub(crate) struct Owner(AtomicPtr<()>);
 
 impl Owner {
-    /// For the thread that runs the goroutine.
+    /// Only for the thread that runs the goroutine; see [`Self::look`].
     #[inline]
     pub(crate) fn get(&self) -> *mut () {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// For any thread.
+    /// As [`Self::get`], for any thread.
     pub(crate) fn look(&self) -> *mut () {
         // Acquire: pairs with the Release in `set`; the goroutine or M at this address exists.
         self.0.load(Ordering::Acquire)
@@ -209,7 +210,7 @@ impl Stack {
     }
 }
 
-/// Headers have this many distances from the end of their slot, a cache line apart, so those of
+/// Headers have this many distances from the end of their slot, a cache line apart, so headers of
 /// neighbouring slots lie in different sets of the CPU's caches.
 const COLOURS: usize = 32;
 const LINE: usize = 64;
@@ -229,14 +230,14 @@ pub(super) struct Geometry {
 
 #[inline(always)]
 fn deep_header(start: usize, offset: usize) -> Option<NonNull<StackHeader>> {
-    const LAST: usize = (1 << GROUP) - 1;
+    const LAST: usize = (1 << GROUP_SHIFT) - 1;
     let top = start + ((offset | LAST) - (LAST + 1 - DEEP_BYTES)) + 1;
-    header_below(top, offset >> GROUP)
+    header_below(top, offset >> GROUP_SHIFT)
 }
 
 #[inline(always)]
 fn plain_header(base: usize, offset: usize, region_shift: u32) -> Option<NonNull<StackHeader>> {
-    let shift = SMALLEST + STEP * (offset >> region_shift) as u32;
+    let shift = SMALLEST_SHIFT + STEP_OF_SHIFT * (offset >> region_shift) as u32;
     let number = offset >> shift;
     header_below(base + ((number + 1) << shift), number)
 }
@@ -256,7 +257,8 @@ impl Geometry {
         self.sparse + self.size
     }
 
-    /// For a deep slot, `address` must not be in its guard.
+    /// The header of the slot that contains `address`. In a deep slot's guard, this returns the
+    /// header of the slot before it.
     pub(super) fn header_of(self, address: usize) -> Option<NonNull<StackHeader>> {
         let offset = address.wrapping_sub(self.start());
         if offset < self.sparse {
@@ -268,16 +270,17 @@ impl Geometry {
             .flatten()
     }
 
+    /// The header of the slot that contains `address`, which may be in the slot's guard.
     pub(super) fn owner_of(self, address: usize) -> Option<NonNull<StackHeader>> {
         let (region, number) = self.locate(address)?;
         self.header_of(self.slot_base(region, number))
     }
 
-    /// `address` may be in the guard of the slot.
+    /// The region and the number of the slot that contains `address`, which may be in the guard.
     pub(super) fn locate(self, address: usize) -> Option<(usize, usize)> {
         let offset = address.wrapping_sub(self.start());
         if offset < self.sparse {
-            let number = (offset + DEEP_GUARD) >> GROUP;
+            let number = (offset + DEEP_GUARD) >> GROUP_SHIFT;
             return (number < self.slots(SPARSE)).then_some((SPARSE, number));
         }
         let offset = address.wrapping_sub(self.base);
@@ -286,22 +289,25 @@ impl Geometry {
         }
         let region = offset >> self.region_shift;
         let within = offset & ((1 << self.region_shift) - 1);
-        Some((region, within >> (SMALLEST + STEP * region as u32)))
+        Some((
+            region,
+            within >> (SMALLEST_SHIFT + STEP_OF_SHIFT * region as u32),
+        ))
     }
 
     pub(super) fn slot_base(self, region: usize, number: usize) -> usize {
         if region == SPARSE {
-            return self.start() + (number << GROUP);
+            return self.start() + (number << GROUP_SHIFT);
         }
-        let shift = SMALLEST + STEP * region as u32;
+        let shift = SMALLEST_SHIFT + STEP_OF_SHIFT * region as u32;
         self.base + (region << self.region_shift) + (number << shift)
     }
 
     pub(super) fn slots(self, region: usize) -> usize {
         if region == SPARSE {
-            return self.sparse >> GROUP;
+            return self.sparse >> GROUP_SHIFT;
         }
-        (1 << self.region_shift) >> (SMALLEST + STEP * region as u32)
+        (1 << self.region_shift) >> (SMALLEST_SHIFT + STEP_OF_SHIFT * region as u32)
     }
 }
 
@@ -356,7 +362,7 @@ pub(crate) fn header_of(address: usize) -> Option<NonNull<StackHeader>> {
     plain_header(base, offset, SHARED.region_shift.load(Ordering::Relaxed))
 }
 
-/// `address` may be in the guard of the slot.
+/// The header of the slot that contains `address`, which may be in the slot's guard.
 pub(super) fn owner_of(address: usize) -> Option<NonNull<StackHeader>> {
     // Acquire: as in `header_of`.
     let size = SHARED.size.load(Ordering::Acquire);
@@ -387,7 +393,7 @@ mod tests {
     fn every_address_of_a_slot_has_its_header() {
         let geometry = geometry();
         for region in 0..REGIONS {
-            let bytes = 1usize << (SMALLEST + STEP * region as u32);
+            let bytes = 1usize << (SMALLEST_SHIFT + STEP_OF_SHIFT * region as u32);
             let last = geometry.slots(region) - 1;
             for number in [0, 1, 31, 32, 33, last / 2, last] {
                 if number > last {

@@ -49,8 +49,8 @@
 //! # The life of a stack
 //!
 //! 1. [`arena`] opens a batch of slots and puts guards below their limits.
-//! 2. [`pool`] gives a slot to a goroutine at its first run, mostly one that another goroutine has
-//!    just left.
+//! 2. [`pool`] gives a slot to a goroutine at its first run, mostly a slot that another goroutine
+//!    has just left.
 //! 3. [`sweep`] trims the stacks of goroutines that have been parked for long ([`trim`]), or moves
 //!    them to cells ([`compact`]). It gives back the page tables of a chunk whose stacks have all
 //!    moved ([`seal`]).

@@ -29,8 +29,8 @@ const WATCHDOG_S: u32 = 5;
 const INNERMOST: usize = 50;
 const OUTERMOST: usize = 50;
 
-/// Writes which goroutine it is: `goroutine 7 "name" [running], spawned at file:line`. Runs in a
-/// signal handler: no lock, no allocation.
+/// Writes a description of the goroutine: `goroutine 7 "name" [running], spawned at file:line`.
+/// Runs in a signal handler: no lock, no allocation.
 pub(crate) type Describe = fn(g: *mut (), out: &mut dyn Write);
 
 static DESCRIBE: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
@@ -47,7 +47,8 @@ pub(crate) struct ThreadGuard {
     _alt_stack: AltStack,
 }
 
-/// Also prepares the process.
+/// Installs the signal stack of this thread and, if it is not installed yet, the handler of the
+/// process.
 pub(crate) fn install_for_thread() -> io::Result<ThreadGuard> {
     let alt_stack = AltStack::install(ALT_STACK)?;
     install_handler()?;
@@ -165,7 +166,7 @@ fn high_water(stack: Stack) -> usize {
     0
 }
 
-/// The frames from the faulting one outwards, stored for the watchdog.
+/// The frames from the faulting frame outwards, stored for the watchdog.
 struct Frames {
     innermost: [AtomicUsize; INNERMOST],
     /// The last frames so far, in a ring.
@@ -214,11 +215,15 @@ impl Frames {
         for (number, ip) in self.innermost.iter().enumerate().take(count) {
             write_frame(out, number, ip.load(Ordering::Relaxed));
         }
-        let rest = count.saturating_sub(OUTERMOST).max(INNERMOST);
-        if rest > INNERMOST {
-            let _ = writeln!(out, "      ... {} frames left out ...", rest - INNERMOST);
+        let outer_start = count.saturating_sub(OUTERMOST).max(INNERMOST);
+        if outer_start > INNERMOST {
+            let _ = writeln!(
+                out,
+                "      ... {} frames left out ...",
+                outer_start - INNERMOST
+            );
         }
-        for number in rest..count {
+        for number in outer_start..count {
             let ip = &self.outermost[number % OUTERMOST];
             write_frame(out, number, ip.load(Ordering::Relaxed));
         }
@@ -226,7 +231,7 @@ impl Frames {
     }
 }
 
-/// May need any lock.
+/// May take any lock.
 fn backtrace(program_counter: usize) {
     let mut out = StderrBuffer::new();
     FRAMES.collect(program_counter);
@@ -290,7 +295,7 @@ fn write_symbols(out: &mut StderrBuffer, number: usize, ip: usize) {
     if !named {
         let _ = writeln!(out, "{number:4}: {ip:#x}");
     }
-    // In case the next frame faults.
+    // Flushed now, in case the next frame faults.
     out.flush();
 }
 

@@ -317,9 +317,10 @@ fn live_part_of_several_pages_survives_compaction() {
 
 type Hammers<'scope> = Vec<std::thread::ScopedJoinHandle<'scope, u64>>;
 
-/// Starts two threads. Until `stop`, each thread picks a random one of `addresses`, at which there
-/// are two words. 50 times it adds 1 to the first word and checks that the second is `!0 - index`.
-/// Then it calls `after_each` with a random number, and picks again. Each thread returns its count.
+/// Starts two threads. Until `stop`, each thread picks a random address of `addresses`, at which
+/// there are two words. 50 times it adds 1 to the first word and checks that the second is
+/// `!0 - index`. Then it calls `after_each` with a random number, and picks again. Each thread
+/// returns its count.
 fn start_hammers<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     addresses: &'static [AtomicUsize],
@@ -561,9 +562,9 @@ fn free_stacks_give_their_pages_back_in_halves() {
                 .sum()
         };
         assert_eq!(resident(), 1000);
-        assert!(trim::cached(arena));
+        assert!(trim::in_free_lists(arena));
         assert_eq!(resident(), 500);
-        while trim::cached(arena) {}
+        while trim::in_free_lists(arena) {}
         assert_eq!(resident(), 0);
         let class = Class::for_policy(small()).unwrap();
         let again = cache.take(class).unwrap();

@@ -1,8 +1,8 @@
 //! Free stacks: a cache for each P, last in, first out.
 //!
-//! A cache that has [`HOT`] used stacks of a class, and gets another, moves its oldest [`SPILL`]
-//! to the arena. An empty cache takes [`SPILL`] stacks from the arena. If neither has a deep
-//! stack, a request for a deep stack gets a shallow one.
+//! A cache that has [`HOT`] used stacks of a class, and gets another, moves its oldest [`SPILL`] to
+//! the arena. An empty cache takes [`SPILL`] stacks from the arena. If neither the cache nor the
+//! arena has a deep stack, a request for one gets a shallow stack.
 //!
 //! `SPEED.md` (*Stacks*) says why pages are not prefaulted, and why sizes of stacks are not
 //! learned.
@@ -23,9 +23,9 @@ const TRIM_MS: u32 = 10;
 
 #[derive(Debug, Default)]
 struct ClassCache {
-    /// Their headers are initialised.
+    /// Used stacks, whose headers are initialised.
     hot: Vec<Stack>,
-    /// Without pages, so the header must be written.
+    /// Slots without pages, whose headers must be written.
     cold: Vec<FreeSlot>,
 }
 
@@ -56,8 +56,8 @@ impl StackCache {
         }
     }
 
-    /// A stack of this class, or a shallow one if there is no deep one. Its header holds the values
-    /// of its last user.
+    /// A stack of this class, or a shallow stack if no deep stack is left. Its header holds the
+    /// values of its last user.
     #[inline]
     pub(crate) fn take(&mut self, class: Class) -> Result<Stack, StackError> {
         match self
@@ -145,7 +145,7 @@ impl StackCache {
         if of_class.hot.len() >= HOT
             && let Some(arena) = self.arena.or_else(Arena::existing)
         {
-            give(arena, class, of_class.hot.drain(..SPILL));
+            give_to_arena(arena, class, of_class.hot.drain(..SPILL));
         }
         of_class.hot.push(stack);
     }
@@ -158,7 +158,7 @@ impl StackCache {
         }
         self.trimmed_ms = now_ms;
         for of_class in &self.classes {
-            trim::unused(&of_class.hot);
+            trim::in_cache(&of_class.hot);
         }
     }
 
@@ -167,7 +167,7 @@ impl StackCache {
             return;
         };
         for (class, of_class) in Class::all().zip(&mut self.classes) {
-            give(arena, class, of_class.hot.drain(..));
+            give_to_arena(arena, class, of_class.hot.drain(..));
             arena.put_back(class, |free| free.cold.append(&mut of_class.cold));
         }
     }
@@ -184,7 +184,7 @@ impl StackCache {
     }
 }
 
-fn give(arena: &Arena, class: Class, stacks: impl Iterator<Item = Stack>) {
+fn give_to_arena(arena: &Arena, class: Class, stacks: impl Iterator<Item = Stack>) {
     let slots: Vec<FreeSlot> = stacks.map(|stack| FreeSlot(stack.as_ptr())).collect();
     if arena.free(class).lock().warm.len() < WARM {
         return arena.put_back(class, |free| free.warm.extend(slots));

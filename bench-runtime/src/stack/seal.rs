@@ -8,7 +8,7 @@
 //! |-----------|--------------------|----------------------------|--------------------------|
 //! | `OPEN`    | readable, writable | any                        | the sweep: `SEALED`      |
 //! | `SEALED`  | no access          | `COMPACTED` or `RESTORING` | a thread that restores a slot: `OPENING` |
-//! | `OPENING` | no access          | `COMPACTED` or `RESTORING` | the same thread: `OPEN`   |
+//! | `OPENING` | no access          | `COMPACTED` or `RESTORING` | the thread that opens it: `OPEN` |
 //!
 //! # Steps
 //!

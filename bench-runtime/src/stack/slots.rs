@@ -29,7 +29,7 @@ pub(super) enum State {
     Restoring,
 }
 
-/// A slot's word: 3 bits for the state, 6 for the class. The rest depends on the state:
+/// A slot's word: 3 bits for the state, 6 for the class. The other bits depend on the state:
 /// - live: 32 bits for the time at which the sweep first saw its goroutine parked, in milliseconds,
 ///   zero if it did not; and a bit that is set if nothing is left to trim;
 /// - with a cell: 44 bits for its address and 11 for the number of live bytes, in units of 16.
@@ -38,10 +38,10 @@ pub(super) struct Word(pub(super) u64);
 
 const STATE: u64 = 0x7;
 const CLASS_AT: u32 = 3;
-const REST_AT: u32 = 9;
+const DATA_AT: u32 = 9;
 const TRIMMED: u64 = 1 << 57;
 const CELL_BITS: u32 = 44;
-const BYTES_AT: u32 = REST_AT + CELL_BITS;
+const BYTES_AT: u32 = DATA_AT + CELL_BITS;
 /// The sizes of live parts, and the sizes and addresses of cells, are multiples of this.
 pub(super) const UNIT: usize = 16;
 
@@ -51,15 +51,15 @@ impl Word {
     }
 
     pub(super) fn live(class: Class, since_ms: u32, trimmed: bool) -> Self {
-        let rest = u64::from(since_ms) << REST_AT;
+        let since = u64::from(since_ms) << DATA_AT;
         let trimmed = if trimmed { TRIMMED } else { 0 };
-        Self(Self::plain(State::Live, class).0 | rest | trimmed)
+        Self(Self::plain(State::Live, class).0 | since | trimmed)
     }
 
     pub(super) fn compacted(class: Class, cell: Cell, bytes: usize) -> Self {
         let cell = cell.0.as_ptr() as u64 / UNIT as u64;
         let bytes = (bytes / UNIT) as u64;
-        Self(Self::plain(State::Compacted, class).0 | cell << REST_AT | bytes << BYTES_AT)
+        Self(Self::plain(State::Compacted, class).0 | cell << DATA_AT | bytes << BYTES_AT)
     }
 
     pub(super) fn state(self) -> State {
@@ -72,7 +72,7 @@ impl Word {
         }
     }
 
-    /// The rest of the word must mean the same in both states.
+    /// The other bits of the word must mean the same in both states.
     pub(super) fn with_state(self, state: State) -> Self {
         Self(self.0 & !STATE | state as u64)
     }
@@ -83,7 +83,7 @@ impl Word {
 
     /// For a live slot: when its goroutine was first seen parked; 0 if it was not.
     pub(super) fn since_ms(self) -> u32 {
-        (self.0 >> REST_AT) as u32
+        (self.0 >> DATA_AT) as u32
     }
 
     pub(super) fn trimmed(self) -> bool {
@@ -92,13 +92,13 @@ impl Word {
 
     /// For a slot that has a cell: the cell and the bytes in it.
     pub(super) fn cell(self) -> Option<(Cell, usize)> {
-        let cell = (self.0 >> REST_AT & ((1 << CELL_BITS) - 1)) as usize * UNIT;
+        let cell = (self.0 >> DATA_AT & ((1 << CELL_BITS) - 1)) as usize * UNIT;
         let bytes = (self.0 >> BYTES_AT) as usize * UNIT;
         Some((Cell(NonNull::new(cell as *mut u8)?), bytes))
     }
 }
 
-/// In memory that is committed as it is used.
+/// The words of all slots, in memory that is committed as it is used.
 #[derive(Debug)]
 pub(super) struct SlotTable {
     words: NonNull<AtomicU64>,

@@ -53,8 +53,8 @@ pub(crate) struct Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     More,
-    /// All slots have been visited. If `pending`, some may be due when [`Policy::after`] has passed
-    /// again.
+    /// All slots have been visited. If `pending`, some stacks may be due when [`Policy::after`] has
+    /// passed again.
     Done {
         pending: bool,
     },
@@ -94,8 +94,8 @@ pub(crate) fn step(now_ms: u32, policy: Policy) -> Progress {
     }
 }
 
-/// How long ago the sweep first saw the goroutine in its present park; zero if it did not, or if
-/// the stack is compacted.
+/// How long ago the sweep first saw the goroutine in its present park; zero if the sweep has not
+/// seen it there, or if the stack is compacted.
 pub(crate) fn parked_for(stack: Stack, is_marked: bool, now_ms: u32) -> Duration {
     let word = Arena::existing().and_then(|arena| arena.word_of(stack.as_ptr().as_ptr() as usize));
     let now = word.map(|word| Word(word.load(Ordering::Acquire)));
@@ -118,7 +118,7 @@ struct Sweeper {
     trim_numbers: Vec<usize>,
     /// Whether a stack of the run has been parked so long that the run may be short.
     overdue: bool,
-    in_cells: usize,
+    compacted_in_chunk: usize,
 }
 
 // SAFETY: between steps the run is empty; only the hooks use the pointers in it, on the thread that
@@ -141,7 +141,7 @@ impl Sweeper {
             trims: Vec::new(),
             trim_numbers: Vec::new(),
             overdue: false,
-            in_cells: 0,
+            compacted_in_chunk: 0,
         }
     }
 
@@ -156,7 +156,7 @@ impl Sweeper {
                 let number = self.number;
                 self.number += 1;
                 match self.look(arena, hooks, number, now_ms, after_ms) {
-                    Some(due) => self.act(arena, hooks, number, &due, after_ms),
+                    Some(due) => self.claim_due(arena, hooks, number, &due, after_ms),
                     None => self.flush(arena, hooks, number),
                 }
                 if let Some(slots) = sealing {
@@ -174,7 +174,7 @@ impl Sweeper {
         }
         self.region = 0;
         compact::give_back_cells();
-        self.pending |= trim::cached(arena);
+        self.pending |= trim::in_free_lists(arena);
         Progress::Done {
             pending: std::mem::take(&mut self.pending),
         }
@@ -231,15 +231,15 @@ impl Sweeper {
     /// if all its slots were compacted before this pass.
     fn seal(&mut self, arena: &Arena, hooks: &Hooks, number: usize, slots: usize) {
         if number.is_multiple_of(slots) {
-            self.in_cells = 0;
+            self.compacted_in_chunk = 0;
         }
         if (number + 1).is_multiple_of(slots) {
             self.flush(arena, hooks, number + 1);
         }
         let word = arena.slots.word(self.region, number);
         if Word(word.load(Ordering::Relaxed)).state() == State::Compacted {
-            self.in_cells += 1;
-            if self.in_cells == slots {
+            self.compacted_in_chunk += 1;
+            if self.compacted_in_chunk == slots {
                 compact::seal(self.region, number + 1 - slots);
             }
         }
@@ -252,18 +252,18 @@ impl Sweeper {
         self.pending = true;
     }
 
-    fn act(&mut self, arena: &Arena, hooks: &Hooks, number: usize, due: &Due, after_ms: u32) {
+    fn claim_due(&mut self, arena: &Arena, hooks: &Hooks, number: usize, due: &Due, after_ms: u32) {
         let claimed = claim(hooks, due.stack).filter(|claimed| {
-            let same = due.stack.header().wait_object.is_marked();
-            if !same {
+            let still_parked = due.stack.header().wait_object.is_marked();
+            if !still_parked {
                 (hooks.release)(claimed, false);
             }
-            same
+            still_parked
         });
         let Some(claimed) = claimed else {
             return self.flush(arena, hooks, number);
         };
-        if due.shrink == Shrink::Compact && compact::enabled() && claimed.fits() {
+        if due.shrink == Shrink::Compact && compact::enabled() && claimed.fits_in_cell() {
             self.overdue |= due.age_ms / SHORT_RUN_WAITS >= after_ms.max(1);
             self.run.push(claimed);
             if self.run.len() == LONGEST_RUN {
@@ -314,7 +314,7 @@ impl Sweeper {
         if long_enough {
             (hooks.confirm)(&self.run, &mut |_| confirmed += 1);
         }
-        // If a goroutine was resumed in spite of its claim, none of the run is compacted.
+        // If a goroutine was resumed in spite of its claim, no stack of the run is compacted.
         let compacted = long_enough
             && confirmed == self.run.len()
             && compact::compact(self.region, first, &self.run).is_ok();

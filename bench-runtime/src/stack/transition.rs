@@ -6,7 +6,7 @@
 //! | stable | moving | [`set`], by the slot's owner; or [`begin`], by one of several threads |
 //! | moving | stable | [`set`], by the same thread                                           |
 //!
-//! Its model is `tests/loom/transition.rs`, on this source.
+//! The loom model `tests/loom/transition.rs` runs this source.
 
 use crate::shim::Ordering;
 use crate::shim::fixed::AtomicU64;

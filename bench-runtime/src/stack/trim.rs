@@ -1,11 +1,11 @@
 //! Trimming gives back pages that a stack no longer needs, and measures the stack.
 //!
 //! Three kinds of stacks are trimmed:
-//! - parked ones, below their saved context ([`parked`], for the sweep);
-//! - those in a P's cache, below their first page ([`unused`]);
-//! - those in the arena's free lists, which lose all pages ([`cached`]). Each call trims the older
-//!   half of them: the memory of a burst is soon freed, and a steady load still finds stacks with
-//!   pages.
+//! - stacks of parked goroutines, below their saved context ([`parked`], for the sweep);
+//! - stacks in a P's cache, below their first page ([`in_cache`]);
+//! - stacks in the arena's free lists, which lose all pages ([`in_free_lists`]). Each call trims
+//!   the older half of them: the memory of a burst is soon freed, and a steady load still finds
+//!   stacks with pages.
 
 use std::sync::atomic::Ordering;
 
@@ -46,7 +46,7 @@ pub struct StackUsage {
     pub growth_count: usize,
 }
 
-const CACHED_BATCH: usize = 4096;
+const FREE_LIST_BATCH: usize = 4096;
 
 /// Sizes of the calling goroutine's stack; `None` on a plain thread. Makes system calls.
 ///
@@ -162,7 +162,7 @@ pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Clai
 }
 
 /// Frees the pages of the caller's free stacks, except their first pages.
-pub(super) fn unused(stacks: &[Stack]) {
+pub(super) fn in_cache(stacks: &[Stack]) {
     let deep: Vec<PageRange> = stacks
         .iter()
         .filter_map(|&stack| {
@@ -178,21 +178,21 @@ pub(super) fn unused(stacks: &[Stack]) {
     let _ = unsafe { madvise::advise_all(&deep, Advice::DontNeed) };
 }
 
-/// True if warm slots are left.
-pub(super) fn cached(arena: &Arena) -> bool {
+/// Frees the pages of the older half of the warm slots. True if warm slots are left.
+pub(super) fn in_free_lists(arena: &Arena) -> bool {
     let mut left = false;
     for class in Class::all() {
         let mut count = {
             let free = arena.free(class).lock();
-            let count = free.warm.len().div_ceil(2).min(CACHED_BATCH);
+            let count = free.warm.len().div_ceil(2).min(FREE_LIST_BATCH);
             left |= free.warm.len() > count;
             count
         };
         while count > 0 {
             let old: Vec<FreeSlot> = {
                 let mut free = arena.free(class).lock();
-                let some = count.min(IN_HAND).min(free.warm.len());
-                free.warm.drain(..some).collect()
+                let batch = count.min(IN_HAND).min(free.warm.len());
+                free.warm.drain(..batch).collect()
             };
             if old.is_empty() {
                 break;
@@ -206,7 +206,7 @@ pub(super) fn cached(arena: &Arena) -> bool {
 }
 
 /// Gives back all pages of free slots, which the caller has taken off the free list and then adds
-/// to the cold ones.
+/// to the cold slots.
 pub(super) fn release(arena: &Arena, class: Class, slots: &[FreeSlot]) {
     let info = class.info();
     let ranges: Vec<PageRange> = slots

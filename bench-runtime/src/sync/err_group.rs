@@ -168,7 +168,7 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// ```
     #[track_caller]
     pub fn go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) {
-        self.wait_for_room();
+        self.acquire_place();
         self.start(f);
     }
 
@@ -205,13 +205,13 @@ impl<E: Send + 'static> ErrGroup<E> {
         f: impl FnOnce() -> Result<(), E> + Send + 'static,
     ) -> io::Result<()> {
         how.check()?;
-        self.wait_for_room();
+        self.acquire_place();
         self.inner.tasks.go_with(how, self.task(f))
     }
 
     /// Waits until fewer tasks run than the limit allows, then takes a unit of the limit, which the
     /// drop of [`Place`] gives back. Blocks the goroutine.
-    pub(crate) fn wait_for_room(&self) {
+    pub(crate) fn acquire_place(&self) {
         if let Some(limit) = &self.inner.limit {
             limit.acquire(1).forget();
         }
@@ -249,7 +249,7 @@ impl<E: Send + 'static> ErrGroup<E> {
         self.inner.tasks.go(self.task(f));
     }
 
-    /// The goroutine's function for a task that [`Self::wait_for_room`] has counted.
+    /// The goroutine's function for a task that [`Self::acquire_place`] has counted.
     pub(crate) fn task<F>(&self, f: F) -> impl FnOnce() + Send + use<E, F>
     where
         F: FnOnce() -> Result<(), E> + Send,
@@ -280,8 +280,8 @@ impl<E: Send + 'static> ErrGroup<E> {
     ///
     /// # Panics
     ///
-    /// With the first panic of a task; only one call panics with it. A task for which there was no
-    /// stack counts as one that panicked.
+    /// With the first panic of a task; only one call panics with it. A task that did not run,
+    /// because there was no stack or the runtime stopped, counts as a panic.
     ///
     /// # Examples
     ///

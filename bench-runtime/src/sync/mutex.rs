@@ -54,9 +54,9 @@ const SPINS: u32 = 30;
 
 /// Mutual exclusion for goroutines and threads.
 ///
-/// It parks the goroutine, not its thread. It is not fair, but a waiter that has waited for a
-/// millisecond is the next to get it, once the waiter runs. In a pinned runtime a woken waiter
-/// cannot run while another goroutine computes on its thread; the waiters behind it then wait too.
+/// `lock` parks the goroutine, not its thread. The mutex is not fair, but a waiter that has waited
+/// for a millisecond gets it next, once the waiter runs. In a pinned runtime a woken waiter cannot
+/// run while another goroutine computes on its thread; the waiters behind it then wait too.
 /// A goroutine that locks the mutex twice blocks for ever. There is no poisoning.
 ///
 /// # Examples
@@ -207,7 +207,7 @@ impl<T: ?Sized> Mutex<T> {
             let tag = park_at(queue, WaitReason::Mutex, object, elem, woken);
             waited = sched::now_ns().saturating_sub(begin);
             if tag & HANDED != 0 {
-                self.accept();
+                self.accept_hand_over();
                 return;
             }
             woken = true;
@@ -237,7 +237,7 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// Clears `STARVING`, after the mutex was handed over to the caller.
-    fn accept(&self) {
+    fn accept_hand_over(&self) {
         // Under the queue's lock, like every hand-over.
         let _queue = self.queue.lock();
         self.state.fetch_and(!STARVING, Ordering::Relaxed);

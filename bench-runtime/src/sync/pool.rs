@@ -71,9 +71,9 @@ impl<T> Pool<T> {
     /// ```
     pub fn take(&self) -> T {
         let start = shard_here();
-        for turn in 0..SHARDS {
+        for offset in 0..SHARDS {
             // A list that is in use is skipped.
-            let shard = &self.shards[(start + turn) % SHARDS].0;
+            let shard = &self.shards[(start + offset) % SHARDS].0;
             let spare = shard.try_lock().and_then(|mut list| list.pop());
             if let Some(object) = spare {
                 sched::give_way();
@@ -99,8 +99,8 @@ impl<T> Pool<T> {
     pub fn put(&self, object: T) {
         sched::give_way();
         let start = shard_here();
-        for turn in 0..SHARDS {
-            let shard = &self.shards[(start + turn) % SHARDS].0;
+        for offset in 0..SHARDS {
+            let shard = &self.shards[(start + offset) % SHARDS].0;
             if let Some(mut list) = shard.try_lock() {
                 if list.len() < KEEP {
                     list.push(object);

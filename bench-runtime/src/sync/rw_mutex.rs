@@ -52,7 +52,7 @@ impl Queued for Queues {
 ///
 /// New readers wait behind a waiting writer, and a writer's unlock admits all waiting readers, so
 /// neither side starves. Do not lock it for reading twice in one goroutine: if a writer begins to
-/// wait between the two, both goroutines block for ever.
+/// wait between the two calls, both goroutines block for ever.
 ///
 /// # Examples
 ///

@@ -408,7 +408,8 @@ impl Semaphore {
         true
     }
 
-    /// Does not panic while the thread unwinds, because a second panic would abort the process.
+    /// Gives the units of a dropped permit back. Does not panic while the thread unwinds, because a
+    /// second panic would abort the process.
     fn end_permit(&self, weight: usize) {
         let fits = self.give_back(weight);
         assert!(
@@ -431,11 +432,11 @@ impl Semaphore {
 impl State {
     /// Takes units if they are free and no goroutine waits.
     fn take(&mut self, weight: usize) -> bool {
-        let can = weight <= self.free && self.queue.is_empty();
-        if can {
+        let is_available = weight <= self.free && self.queue.is_empty();
+        if is_available {
             self.free -= weight;
         }
-        can
+        is_available
     }
 
     /// Serves the waiters in order, while enough units are free.
@@ -445,13 +446,13 @@ impl State {
             // SAFETY: in the queue, and so alive.
             let waiter = unsafe { first.as_ref() };
             let weight = waiter.elem.get().addr();
-            let left = has_runtime_stopped(waiter.owner);
-            if !left && weight > self.free {
+            let is_stopped = has_runtime_stopped(waiter.owner);
+            if !is_stopped && weight > self.free {
                 break;
             }
             // SAFETY: as above.
             unsafe { self.queue.remove(first.as_ptr()) };
-            if left || waiter.tag.get() & MULTI != 0 && !waiter.owner.claim(waiter.ticket) {
+            if is_stopped || waiter.tag.get() & MULTI != 0 && !waiter.owner.claim(waiter.ticket) {
                 // The wait has just ended in another way, or the waiter's runtime has stopped.
                 continue;
             }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::waiting::{Woken, park_in, park_in_until};
 use crate::goroutine::body::Exit;
 use crate::goroutine::{WaitQueue, WaitReason};
-use crate::runtime::spawn::{GoBuilder, go_alone};
+use crate::runtime::spawn::{GoBuilder, go_detached};
 use crate::sched;
 use crate::sched::current;
 use crate::seam::Spawner;
@@ -111,7 +111,7 @@ impl WaitGroup {
         loop {
             let next = changed(state, delta);
             if next == QUEUED {
-                return inner.finish(delta);
+                return inner.change_under_lock(delta);
             }
             // AcqRel: the Acquire of a wait pairs with every change of the count.
             match inner.state.compare_exchange_weak(
@@ -162,7 +162,7 @@ impl WaitGroup {
     pub fn go(&self, f: impl FnOnce() + Send + 'static) {
         let task = self.task(f);
         if current::header().is_some() {
-            go_alone(task);
+            go_detached(task);
         } else {
             Spawner::current().spawn(task);
         }
@@ -232,8 +232,8 @@ impl WaitGroup {
     ///
     /// # Panics
     ///
-    /// With the first panic of a task that [`Self::go`] started; only one call panics with it. A
-    /// task for which there was no stack counts as one that panicked.
+    /// With the first panic of a task that the group started; only one call panics with it. A task
+    /// that did not run, because there was no stack or the runtime stopped, counts as a panic.
     pub fn wait(&self) {
         self.wait_as(WaitReason::WaitGroup);
     }
@@ -345,7 +345,7 @@ impl Inner {
 
     /// Makes a change that may be the last of a round with waiters.
     #[cold]
-    fn finish(&self, delta: i32) {
+    fn change_under_lock(&self, delta: i32) {
         let mut queue = self.queue.lock();
         let mut state = self.state.load(Ordering::Relaxed);
         loop {

@@ -3,13 +3,13 @@
 //!
 //! `light` on one thread and `heavy` on another order like two full fences: before `heavy` returns,
 //! the kernel runs a full fence on every CPU on which a thread of the process runs. A thread that
-//! is switched in passes one too. If the kernel refuses, both functions are full fences.
+//! is switched in passes a full fence too. If the kernel refuses, both functions are full fences.
 
 use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
 
-/// Of linux/membarrier.h.
+/// From linux/membarrier.h.
 const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
-/// Of linux/membarrier.h.
+/// From linux/membarrier.h.
 const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
 
 static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
@@ -19,10 +19,10 @@ fn membarrier(command: libc::c_int) -> bool {
     unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }
 
-/// Registers the process, before the first thread that uses `light` starts. True if the cheap form
-/// is in use.
+/// Registers the process, before the first thread that uses `light` starts. True if `light` is not
+/// a fence.
 pub(crate) fn register() -> bool {
-    // For tests of the other form.
+    // Set in tests of the form with two fences.
     if std::env::var_os("THREADBARE_NO_MEMBARRIER").is_none()
         && !ASYMMETRIC.load(Ordering::Acquire)
         && membarrier(REGISTER_PRIVATE_EXPEDITED)

@@ -22,9 +22,9 @@ pub enum Limit<T> {
 /// The folders of a process's groups.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Cgroup {
-    /// From the process's own group up to the mount.
+    /// The folders of version 2, from the process's own group up to the mount.
     unified: Vec<PathBuf>,
-    /// The same for version 1, by controller.
+    /// The folders of version 1, by controller.
     by_controller: BTreeMap<String, Vec<PathBuf>>,
 }
 
@@ -74,8 +74,8 @@ impl Cgroup {
             };
             if controllers.is_empty() {
                 found.unified = folders(mounts, None, group);
-                // The usual place too, because the mounts may name another place, or may not be
-                // shown.
+                // Adds the usual place, because the list of mounts may be hidden, or name another
+                // place.
                 let usual = root.join("sys/fs/cgroup");
                 let own = usual.join(group.trim_start_matches('/'));
                 for folder in own.ancestors().take_while(|one| one.starts_with(&usual)) {
@@ -96,7 +96,7 @@ impl Cgroup {
         found
     }
 
-    /// The version in use, 1 if both are; `None` if the host does not say.
+    /// The version in use, 1 if both versions are; `None` if the host does not say.
     #[must_use]
     pub fn version(&self) -> Option<u32> {
         match (self.unified.is_empty(), self.by_controller.is_empty()) {
@@ -144,7 +144,7 @@ impl Cgroup {
         self.least("memory", |folder| number(folder.join("memory.max")), v1)
     }
 
-    /// The longest time, in nanoseconds, for which the process's group or one above it was
+    /// The longest time, in nanoseconds, for which the process's group or a group above it was
     /// throttled.
     #[must_use]
     pub fn throttled_ns(&self) -> Option<u64> {
@@ -205,8 +205,8 @@ pub(crate) fn procs_for(cpus: usize, quota: Option<Limit<f64>>) -> usize {
     cpus.min(by_quota).max(1)
 }
 
-/// From the group's own folder up to the mount of `controller`, or of version 2 if that is `None`.
-/// Empty if there is no such mount.
+/// The folders from the group's own up to the mount of `controller`, or of version 2 if
+/// `controller` is `None`. Empty if there is no such mount.
 fn folders(mounts: &[Mount], controller: Option<&str>, group: &str) -> Vec<PathBuf> {
     let has = |mount: &&Mount| match controller {
         Some(name) => mount.controllers.iter().any(|other| other == name),

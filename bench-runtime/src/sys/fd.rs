@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use super::event_fd::EventFd;
 
 /// If poll(2) says that the descriptor is writable, a write of this many bytes does not block: a
-/// pipe then has room for a page, other files for more.
+/// pipe then has room for a page, and other files have room for more.
 pub(crate) const WRITE_MOST: usize = libc::PIPE_BUF;
 
 /// Affects all duplicates of the descriptor.
@@ -36,13 +36,13 @@ pub(crate) fn wait(
 ) -> io::Result<bool> {
     let mut events = interest(to_write);
     events.set(PollFlags::POLLPRI, urgent && !to_write);
-    let mut both = [
+    let mut fds = [
         PollFd::new(fd, events),
         PollFd::new(wake.map_or(fd, AsFd::as_fd), PollFlags::POLLIN),
     ];
     let used = if wake.is_some() { 2 } else { 1 };
-    match nix::poll::ppoll(&mut both[..used], timeout.map(Into::into), None) {
-        Ok(_) => Ok(both[0].revents() == Some(PollFlags::POLLPRI)),
+    match nix::poll::ppoll(&mut fds[..used], timeout.map(Into::into), None) {
+        Ok(_) => Ok(fds[0].revents() == Some(PollFlags::POLLPRI)),
         Err(nix::Error::EINTR) => Ok(false),
         Err(e) => Err(e.into()),
     }
@@ -51,15 +51,15 @@ pub(crate) fn wait(
 /// True if an operation in this direction would not block: there is data, room, urgent data, the
 /// end or an error. Always true for a file that cannot be waited for.
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, to_write: bool) -> bool {
-    let mut one = [PollFd::new(fd, interest(to_write))];
+    let mut polled = [PollFd::new(fd, interest(to_write))];
     // If poll(2) fails, the operation will return the error.
-    nix::poll::poll(&mut one, PollTimeout::ZERO) != Ok(0)
+    nix::poll::poll(&mut polled, PollTimeout::ZERO) != Ok(0)
 }
 
 /// As [`is_ready`] for reading, but false if there is only urgent data, which a read does not take.
 pub(crate) fn has_input(fd: BorrowedFd<'_>) -> bool {
-    let mut one = [PollFd::new(fd, PollFlags::POLLIN)];
-    nix::poll::poll(&mut one, PollTimeout::ZERO) != Ok(0)
+    let mut polled = [PollFd::new(fd, PollFlags::POLLIN)];
+    nix::poll::poll(&mut polled, PollTimeout::ZERO) != Ok(0)
 }
 
 fn interest(to_write: bool) -> PollFlags {
@@ -72,13 +72,13 @@ fn interest(to_write: bool) -> PollFlags {
 
 /// True if no more data will come: this socket is shut down for reading, or its peer for writing.
 pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
-    let mut one = libc::pollfd {
+    let mut polled = libc::pollfd {
         fd: fd.as_raw_fd(),
         events: libc::POLLRDHUP,
         revents: 0,
     };
     // SAFETY: the pointer is to one live pollfd.
-    unsafe { libc::poll(&raw mut one, 1, 0) == 1 && one.revents & libc::POLLRDHUP != 0 }
+    unsafe { libc::poll(&raw mut polled, 1, 0) == 1 && polled.revents & libc::POLLRDHUP != 0 }
 }
 
 /// Closes the file of a descriptor at once. The descriptor stays open and fails every operation, so

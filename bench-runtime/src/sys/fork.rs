@@ -19,7 +19,7 @@ pub(crate) fn watch() {
 
 /// As [`watch`]. Also calls `then`, which may only do what a signal handler may, in each child.
 /// Only the first call has an effect.
-pub(crate) fn watch_and(then: extern "C" fn()) {
+pub(crate) fn watch_and_call(then: extern "C" fn()) {
     static WATCHES: Once = Once::new();
     watch();
     // SAFETY: the function is never unloaded, and makes only calls that are allowed.

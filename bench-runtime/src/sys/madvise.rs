@@ -13,7 +13,7 @@ pub(crate) enum Advice {
     /// One touched page must cost one page.
     NoHugePage = libc::MADV_NOHUGEPAGE,
     /// No effect on anonymous memory, but the kernel does not merge a mapping that has this advice
-    /// with one that does not.
+    /// with a mapping that does not.
     Random = libc::MADV_RANDOM,
     /// An access raises SIGSEGV. The range stays a part of its mapping. The old content is lost.
     /// Since Linux 6.13.
@@ -107,7 +107,8 @@ unsafe fn advise_batches(ranges: &[PageRange], advice: Advice) -> usize {
         };
         let Ok(mut advised) = usize::try_from(advised) else {
             let error = io::Error::last_os_error().raw_os_error();
-            // A filter may refuse with any error; these are errors of the call itself.
+            // A filter of system calls may refuse with any error; these are errors of the call
+            // itself.
             let is_own = matches!(
                 error,
                 Some(libc::ENOMEM | libc::EAGAIN | libc::EINTR | libc::EFAULT)

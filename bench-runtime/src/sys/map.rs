@@ -110,7 +110,7 @@ pub(crate) unsafe fn protect(start: usize, bytes: usize, access: Access) -> io::
     }
 }
 
-/// For each page from `start` on, whether it is in memory.
+/// Sets each of `pages`, from `start` on, to 1 if the page is in memory, else to 0.
 pub(crate) fn resident(start: usize, pages: &mut [u8]) -> io::Result<()> {
     // SAFETY: the kernel writes one byte a page, and the slice has as many; the range itself is not
     // accessed.

@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn process_holds_less_than_there_is() {
+    fn resident_bytes_are_fewer_than_total_bytes() {
         let (resident, total) = (resident_bytes().unwrap(), total_bytes().unwrap());
         assert!(resident > 100_000 && resident < total);
     }

@@ -1,4 +1,4 @@
-//! Signals: a handler notes them for one thread, which waits.
+//! Signals: a handler notes each signal for one thread, which waits for them.
 //!
 //! | what                    | does                                                        |
 //! |-------------------------|-------------------------------------------------------------|
@@ -24,8 +24,8 @@ use super::fd;
 static NOTED: AtomicU64 = AtomicU64::new(0);
 /// -1 until there is an eventfd.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
-/// The process whose thread waits. A child by fork has the handler, but not the thread. Compared by
-/// its number, because [`super::fork`] detects a fork a little late.
+/// The process whose thread waits. A child by fork has the handler, but not the thread. The handler
+/// compares the number, because [`super::fork`] detects a fork a little late.
 static PROCESS: AtomicI32 = AtomicI32::new(-1);
 
 pub(crate) const LARGEST: i32 = 64;
@@ -57,7 +57,7 @@ impl Action {
 
     /// # Safety
     ///
-    /// A handler only makes calls that are allowed in one.
+    /// A handler in the action makes only calls that are allowed in a handler.
     unsafe fn set(&self, signal: i32) -> io::Result<()> {
         // SAFETY: the pointer is to a whole action, and the caller promises that its handler makes
         // only allowed calls.

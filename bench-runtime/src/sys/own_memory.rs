@@ -50,27 +50,27 @@ impl Reading {
 
     /// As [`Self::get`], for a range of this many words.
     pub(crate) fn words<const COUNT: usize>(&self, index: usize) -> Option<[usize; COUNT]> {
-        let (words, rest) = self.get(index)?.as_chunks();
-        debug_assert!(words.len() == COUNT && rest.is_empty());
+        let (words, remaining) = self.get(index)?.as_chunks();
+        debug_assert!(words.len() == COUNT && remaining.is_empty());
         let mut words = words.iter().map(|&word| usize::from_ne_bytes(word));
         Some([(); COUNT].map(|()| words.next().unwrap_or_default()))
     }
 
     pub(crate) fn read(&mut self) {
-        self.read_by(Way::Call);
+        self.read_by(Method::Call);
     }
 
-    fn read_by(&mut self, mut way: Way) {
+    fn read_by(&mut self, mut method: Method) {
         let last = self.places.last();
         self.bytes
             .resize(last.map_or(0, |last| last.at + last.bytes), 0);
-        let mut rest = self.places.as_mut_slice();
-        while !rest.is_empty() {
-            let some = rest.len().min(PLACES);
-            let mut read = way.read(&rest[..some], &mut self.bytes);
+        let mut remaining = self.places.as_mut_slice();
+        while !remaining.is_empty() {
+            let batch = remaining.len().min(PLACES);
+            let mut read = method.read(&remaining[..batch], &mut self.bytes);
             // A range that is not mapped ends the call; the next call begins after it.
             let mut done = 0;
-            for place in &mut rest[..some] {
+            for place in &mut remaining[..batch] {
                 done += 1;
                 place.is_read = read >= place.bytes;
                 if !place.is_read {
@@ -78,20 +78,20 @@ impl Reading {
                 }
                 read -= place.bytes;
             }
-            rest = &mut rest[done..];
+            remaining = &mut remaining[done..];
         }
     }
 }
 
 #[derive(Debug)]
-enum Way {
+enum Method {
     /// `process_vm_readv(2)`.
     Call,
     /// `/proc/self/mem`, if a filter of system calls forbids the call, or an emulator lacks it.
     File(io::Result<File>),
 }
 
-impl Way {
+impl Method {
     fn file() -> Self {
         Self::File(File::open("/proc/self/mem"))
     }
@@ -153,7 +153,7 @@ fn read_by_call(places: &[Place], into: &mut [u8]) -> io::Result<usize> {
 mod tests {
     use super::*;
 
-    fn ranges_that_exist_are_read_and_the_others_are_not(way: Way) {
+    fn ranges_that_exist_are_read_and_the_others_are_not(method: Method) {
         let (words, text) = ([1usize, 2, 3], *b"some text");
         let mut reading = Reading::default();
         let nowhere = reading.add(0, 8);
@@ -162,7 +162,7 @@ mod tests {
         let nowhere_either = reading.add(8, 1);
         let all_text = reading.add(text.as_ptr() as usize, 9);
         let word = reading.add(&raw const words[2] as usize, 8);
-        reading.read_by(way);
+        reading.read_by(method);
         assert_eq!(reading.get(nowhere), None);
         assert_eq!(
             reading.get(all_words).unwrap(),
@@ -177,12 +177,12 @@ mod tests {
 
     #[test]
     fn ranges_that_exist_are_read_by_the_call() {
-        ranges_that_exist_are_read_and_the_others_are_not(Way::Call);
+        ranges_that_exist_are_read_and_the_others_are_not(Method::Call);
     }
 
     #[test]
     fn ranges_that_exist_are_read_by_the_file() {
-        ranges_that_exist_are_read_and_the_others_are_not(Way::file());
+        ranges_that_exist_are_read_and_the_others_are_not(Method::file());
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) struct Poller {
     epoll: OwnedFd,
     /// False once the kernel (before 5.11) or a filter has refused `epoll_pwait2(2)`. Time-outs are
     /// then rounded up to whole milliseconds.
-    fine: AtomicBool,
+    has_pwait2: AtomicBool,
     /// The thread's timer slack.
     slack_ns: u64,
 }
@@ -72,7 +72,7 @@ impl Events {
         }
     }
 
-    /// An interrupting signal is no event.
+    /// Stores the number of events. A wait that a signal has interrupted has none.
     fn take(&mut self, answer: io::Result<usize>) -> io::Result<()> {
         match answer {
             Ok(n) => self.len = n,
@@ -97,7 +97,7 @@ impl Poller {
         Ok(Self {
             // SAFETY: the kernel has just given us this descriptor.
             epoll: unsafe { OwnedFd::from_raw_fd(fd) },
-            fine: AtomicBool::new(true),
+            has_pwait2: AtomicBool::new(true),
             slack_ns: clock::timer_slack_ns(),
         })
     }
@@ -144,7 +144,8 @@ impl Poller {
     /// shorter by the slack, and if the call returns early, this function waits again.
     pub(crate) fn wait(&self, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
         events.len = 0;
-        let Some(length) = timeout.filter(|t| !t.is_zero() && self.fine.load(Ordering::Relaxed))
+        let Some(length) =
+            timeout.filter(|t| !t.is_zero() && self.has_pwait2.load(Ordering::Relaxed))
         else {
             let answer = self.wait_coarse(timeout, events);
             return events.take(answer);
@@ -152,10 +153,10 @@ impl Poller {
         let end = clock::now_ns().saturating_add(u64::try_from(length.as_nanos()).unwrap_or(!0));
         let mut left = length;
         loop {
-            let asked = self.less_slack(left);
-            let done = match self.wait_fine(asked, events) {
+            let shortened = self.less_slack(left);
+            let done = match self.wait_fine(shortened, events) {
                 Err(e) if is_refusal(&e) => {
-                    self.fine.store(false, Ordering::Relaxed);
+                    self.has_pwait2.store(false, Ordering::Relaxed);
                     let answer = self.wait_coarse(Some(left), events);
                     return events.take(answer);
                 }
@@ -216,7 +217,7 @@ impl Poller {
     }
 }
 
-/// A filter may refuse with any error except for these.
+/// A filter of system calls may refuse with any error except for these.
 fn is_refusal(error: &io::Error) -> bool {
     !matches!(
         error.raw_os_error(),

@@ -40,12 +40,12 @@ fn wait_without_reaping(pid: u32, flags: i32) -> io::Result<bool> {
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: the kernel fills in the struct, which is ours; the number is in it, or still zero
         // if no child has ended.
-        let (result, who) = unsafe {
+        let (result, ended_pid) = unsafe {
             let result = libc::waitid(libc::P_PID, pid, &raw mut info, flags);
             (result, info.si_pid())
         };
         if result == 0 {
-            return Ok(who != 0);
+            return Ok(ended_pid != 0);
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {

@@ -31,7 +31,7 @@ fn stream(family: AddressFamily) -> io::Result<OwnedFd> {
 
 /// True if the socket is connected. Else it becomes writable when the connect has ended.
 pub(crate) fn connect(fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<bool> {
-    begin(socket::connect(
+    connected(socket::connect(
         fd.as_raw_fd(),
         &SockaddrStorage::from(*address),
     ))
@@ -50,10 +50,10 @@ pub(crate) fn connect_unix(fd: BorrowedFd<'_>, address: &UnixAddr) -> io::Result
             "an unnamed socket cannot be connected to; give it a path or an abstract name",
         ));
     };
-    begin(socket::connect(fd.as_raw_fd(), &address))
+    connected(socket::connect(fd.as_raw_fd(), &address))
 }
 
-fn begin(result: nix::Result<()>) -> io::Result<bool> {
+fn connected(result: nix::Result<()>) -> io::Result<bool> {
     match result {
         Ok(()) => Ok(true),
         // A connect that a signal interrupts continues in the kernel.
@@ -78,7 +78,7 @@ pub(crate) fn send_at_once(fd: BorrowedFd<'_>) {
     };
 }
 
-/// For a socket that listens already.
+/// Lengthens the backlog of a socket that listens already.
 pub(crate) fn lengthen_backlog(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no memory is passed.
     if unsafe { libc::listen(fd.as_raw_fd(), BACKLOG) } < 0 {
@@ -138,7 +138,7 @@ fn address_of(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
     }
 }
 
-/// The process or the machine lacks a resource that may become free again.
+/// True if the process or the machine lacks a resource that may become free again.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -146,7 +146,7 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-/// An error of the connection, not of the listener: accept(2) says to try again.
+/// True for an error of the connection, not of the listener: accept(2) says to try again.
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

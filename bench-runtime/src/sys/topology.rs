@@ -36,13 +36,13 @@ impl Topology {
         Self { places }
     }
 
-    /// For each P its cache group and socket.
+    /// `places` are the cache group and the socket of each P.
     #[cfg(test)]
     pub(crate) fn simulated(places: Vec<(u32, u32)>) -> Self {
         Self { places }
     }
 
-    /// 0: same last-level cache; 1: same socket; 2: beyond.
+    /// 0: same last-level cache; 1: same socket; 2: another socket.
     fn distance(&self, a: usize, b: usize) -> u8 {
         match (self.places.get(a), self.places.get(b)) {
             (Some(a), Some(b)) if a.0 == b.0 => 0,

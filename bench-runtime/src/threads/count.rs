@@ -9,12 +9,12 @@ pub(crate) enum ThreadKind {
     Helper,
 }
 
-/// The threads of a runtime that have not ended, at most `most`.
+/// The threads of a runtime that have not ended, at most `limit`.
 #[derive(Debug)]
 pub(crate) struct Threads {
     counts: Mutex<Counts>,
     ended: Condvar,
-    most: usize,
+    limit: usize,
 }
 
 #[derive(Debug, Default)]
@@ -33,11 +33,11 @@ impl Counts {
 }
 
 impl Threads {
-    pub(crate) fn new(most: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             counts: Mutex::default(),
             ended: Condvar::new(),
-            most,
+            limit,
         }
     }
 
@@ -57,7 +57,7 @@ impl Threads {
     /// How many goroutines may run without a P at once, each with a thread. The other threads are
     /// for [`blocking`](crate::blocking) calls.
     pub(crate) fn max_hogs(&self) -> usize {
-        (self.most / 2).max(1)
+        (self.limit / 2).max(1)
     }
 
     pub(crate) fn begin(&self, kind: ThreadKind) -> usize {
@@ -65,11 +65,11 @@ impl Threads {
         *counts.of(kind) += 1;
         let count = counts.machines + counts.helpers;
         drop(counts);
-        if count > self.most {
+        if count > self.limit {
             fatal!(
                 "the program needs more than {} threads: so many goroutines are in blocking calls at once; \
                  raise Builder::max_threads, or bound the calls with a Semaphore",
-                self.most
+                self.limit
             );
         }
         count
@@ -82,8 +82,8 @@ impl Threads {
         self.ended.notify_all();
     }
 
-    /// Waits until a thread ends, for `most` at most. Blocks the thread.
-    pub(crate) fn wait_for_end(&self, most: Duration) {
-        drop(self.ended.wait_timeout(self.lock(), most));
+    /// Waits until a thread ends, for `limit` at most. Blocks the thread.
+    pub(crate) fn wait_for_end(&self, limit: Duration) {
+        drop(self.ended.wait_timeout(self.lock(), limit));
     }
 }

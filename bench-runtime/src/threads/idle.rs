@@ -55,7 +55,7 @@ pub(crate) struct JobSlot<J> {
 }
 
 impl<J> JobSlot<J> {
-    /// For a new thread whose caller runs on this CPU.
+    /// A slot for a new thread. Its caller runs on the current CPU.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             word: AtomicU32::new(SLEEPING),
@@ -152,16 +152,16 @@ impl<J> IdleThreads<J> {
         }
     }
 
-    /// Waits for a job; `None`: the thread must end. `stays`, called under the lock of the list,
+    /// Waits for a job; `None`: the thread must end. `may_wait`, called under the lock of the list,
     /// decides whether the thread may wait, so a [`Self::release_all`] that begins later finds the
-    /// slot. `listed` is called when the slot is in the list: a goroutine that it readies may
-    /// assign a job to this thread at once. Blocks the thread.
+    /// slot. `after_listing` is called then, even if the thread may not wait: a goroutine that it
+    /// readies may assign a job to this thread at once. Blocks the thread.
     pub(crate) fn wait(
         &self,
         slot: &Arc<JobSlot<J>>,
         spin: &AdaptiveSpin,
-        stays: impl FnOnce() -> bool,
-        listed: impl FnOnce(),
+        may_wait: impl FnOnce() -> bool,
+        after_listing: impl FnOnce(),
     ) -> Option<J> {
         // A thread on its caller's CPU does not spin, because it would take that CPU from the
         // caller.
@@ -169,9 +169,9 @@ impl<J> IdleThreads<J> {
             && slot.caller_cpu.load(Ordering::Relaxed) != affinity::current_cpu()
             && !self.one_spinning.swap(true, Ordering::Relaxed);
         let began = clock::now_ns();
-        let stays = self.enlist(slot, spins, stays);
-        listed();
-        if !stays {
+        let may_wait = self.enlist(slot, spins, may_wait);
+        after_listing();
+        if !may_wait {
             return None;
         }
         if spins {
@@ -193,12 +193,12 @@ impl<J> IdleThreads<J> {
         slot.job.lock().take()
     }
 
-    /// Step 1. Returns false, and does not list the slot, if `stays` returns false.
-    fn enlist(&self, slot: &Arc<JobSlot<J>>, spins: bool, stays: impl FnOnce() -> bool) -> bool {
+    /// Step 1. Returns false, and does not list the slot, if `may_wait` returns false.
+    fn enlist(&self, slot: &Arc<JobSlot<J>>, spins: bool, may_wait: impl FnOnce() -> bool) -> bool {
         let word = if spins { SPINNING } else { SLEEPING };
         slot.word.store(word, Ordering::Relaxed);
         let mut list = self.list.lock();
-        if !stays() {
+        if !may_wait() {
             return false;
         }
         let other_spins = !spins && self.one_spinning.load(Ordering::Relaxed);

@@ -173,7 +173,8 @@ pub(crate) fn starter() -> &'static Sender<Start> {
 }
 
 /// Runs `start`, which starts a thread, on a thread whose inherited state no goroutine has changed.
-/// If `is_small`, this thread's stack is too small for libc, and [`starter`] has been called.
+/// `is_small`: this thread's stack is too small for libc, so [`starter`] must have been called
+/// before.
 pub(crate) fn on_clean_thread(is_small: bool, start: impl FnOnce() + Send + 'static) {
     if !is_bound() && !is_small {
         start();

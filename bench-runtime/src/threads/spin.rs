@@ -1,4 +1,4 @@
-//! Whether a thread spins before it sleeps, by how its last waits went.
+//! Decides from the last waits of a thread whether it spins before it sleeps.
 //!
 //! | what happened                                      | `credit`               |
 //! |----------------------------------------------------|------------------------|

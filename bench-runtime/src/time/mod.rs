@@ -1,8 +1,8 @@
 //! Sleeping and timers, for goroutines and for plain threads.
 //!
-//! No wait ends early. The clock is that of [`Instant`], and in a bubble of
-//! [`synctest`](crate::synctest) the bubble's; [`now`] reads it. A duration that would overflow
-//! the clock never ends.
+//! No wait ends early. The clock is that of [`Instant`]; in a bubble of
+//! [`synctest`](crate::synctest) it is the bubble's clock. [`now`] reads it. A duration that would
+//! overflow the clock never ends.
 //!
 //! ```
 //! use bench_runtime::time::{self, Timer};

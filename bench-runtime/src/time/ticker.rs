@@ -13,7 +13,7 @@ use crate::util::lock::Lock;
 
 /// Sends the time on its channel, once each period.
 ///
-/// A tick is dropped if the one before it was not received yet: the channel holds at most one.
+/// A tick is dropped if the tick before it was not received yet: the channel holds at most one.
 /// Ticks keep their phase, even if some are late. Dropping the ticker closes its channel; after
 /// [`Self::stop`] the channel stays open, as in Go.
 ///
@@ -105,7 +105,7 @@ impl Ticker {
     /// stays open.
     ///
     /// One exception: if a future of [`Receiver::recv_async`] holds a tick and is dropped, it
-    /// puts the tick back into the channel, unless the channel holds another.
+    /// puts the tick back into the channel, unless the channel holds another tick.
     pub fn stop(&self) {
         self.replace(None);
     }

@@ -138,6 +138,7 @@ impl Queue {
 
     pub(super) fn pop_due(&mut self, now_ns: u64) -> Option<(u64, Action)> {
         let mut least = self.heap.first().map_or(NEVER, |entry| entry.when_ns);
+        // `RUNS` stands for the heap.
         let mut from = RUNS;
         for (i, run) in self.runs.iter().enumerate() {
             if let Some(front) = run.front()
@@ -190,7 +191,7 @@ impl Queue {
     pub(super) fn insert(&mut self, entry: Entry) {
         let mut best: Option<(usize, u64)> = None;
         for (i, run) in self.runs.iter().enumerate() {
-            // An empty run counts as one that ends at time 0: it is used only if no other fits.
+            // An empty run counts as a run that ends at time 0, and is used if no other run fits.
             let tail = run.back().map_or(0, |tail| tail.when_ns);
             if tail <= entry.when_ns && best.is_none_or(|(_, t)| tail > t) {
                 best = Some((i, tail));

@@ -147,7 +147,7 @@ fn sweep_of_cancelled_timers_keeps_the_others_in_order() {
 }
 
 #[test]
-fn periodic_timer_skips_what_it_missed_and_keeps_its_phase() {
+fn periodic_timer_skips_missed_periods_and_keeps_its_phase() {
     let log = Log::new();
     let call = log.call();
     let every = Action::Every(Arc::new(Periodic {
@@ -195,7 +195,7 @@ fn call_may_arm_and_cancel() {
 }
 
 #[test]
-fn random_arms_and_cancels_fire_what_a_sorted_list_would() {
+fn random_arms_and_cancels_fire_the_same_timers_as_a_sorted_list() {
     let mut rng = 0x9e37_79b9_7f4a_7c15u64;
     let mut random = move |below: u64| {
         rng ^= rng << 13;

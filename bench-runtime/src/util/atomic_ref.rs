@@ -10,7 +10,7 @@ impl<T> Default for AtomicRef<T> {
     }
 }
 
-// `Sync`, because the thread that loads a reference is mostly not the one that stored it.
+// `Sync`, because the thread that loads a reference is mostly not the thread that stored it.
 impl<T: Sync + 'static> AtomicRef<T> {
     #[inline(always)]
     pub(crate) fn load(&self, order: Ordering) -> Option<&'static T> {
@@ -29,7 +29,7 @@ impl<T: Sync + 'static> AtomicRef<T> {
         unsafe { self.0.swap(pointer(value), order).as_ref() }
     }
 
-    /// Stores `value` if there is none; true if it did. A failure is Relaxed.
+    /// Stores `value` if there is none; true if it was stored. A failure is Relaxed.
     pub(crate) fn store_if_none(&self, value: &'static T, order: Ordering) -> bool {
         let (none, value) = (ptr::null_mut(), pointer(Some(value)));
         self.0

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::sys::{clock, futex};
 
-/// One thread sleeps.
+/// Only one thread may sleep on it.
 #[derive(Debug, Default)]
 pub(crate) struct Note {
     word: AtomicU32,
@@ -45,7 +45,7 @@ impl Note {
         true
     }
 
-    /// Ends the sleep, or the next one if the thread does not sleep.
+    /// Ends the sleep, or the next sleep if the thread does not sleep now.
     pub(crate) fn wake(&self) {
         // Release: pairs with the Acquire in `sleep_until`.
         self.word.store(1, Ordering::Release);

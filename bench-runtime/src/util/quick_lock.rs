@@ -5,7 +5,7 @@
 //! it. No fence orders the holder's plain store before its load of `sleepers`, so the holder may
 //! miss, and not wake, a thread that begins to sleep. Therefore a sleep ends after [`SLEEP`].
 //! Sleeps are rare: mostly the holder has lost its CPU inside its section. An exchange on release
-//! would miss no wake, but doubles the cost of an uncontended section.
+//! would miss no wake, but would double the cost of an uncontended section.
 //!
 //! It must not be held across a park or a call of foreign code.
 //!
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn lock_held_for_long_is_got_by_a_sleeper_in_the_end() {
+    fn sleeper_gets_a_lock_that_was_held_for_long() {
         let lock = QuickLock::new(());
         let held = lock.lock();
         std::thread::scope(|s| {

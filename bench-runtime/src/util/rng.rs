@@ -1,4 +1,4 @@
-//! For choices that need only be spread evenly.
+//! Random numbers for choices that need only be spread evenly.
 
 /// xorshift64*, by S. Vigna (2016).
 #[derive(Clone, Debug)]

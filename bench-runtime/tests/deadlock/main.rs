@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(240);
 
 enum End {
     Ends,
-    /// These goroutines, by number; `*` stands for any text.
+    /// The report has these lines, one for each goroutine; `*` stands for any text.
     Deadlock(&'static [&'static str]),
     ManyDeadlocked(usize),
 }
@@ -80,20 +80,20 @@ fn run(scenario: &Scenario) -> Result<(), Failed> {
         std::thread::sleep(Duration::from_millis(5));
     };
     let stderr = reader.join().map_err(|_| "the reader panicked")??;
-    let as_due = match scenario.end {
+    let is_as_expected = match scenario.end {
         End::Ends => status.success(),
         End::Deadlock(lines) => reported(status, &stderr).is_some_and(|of_goroutines| {
             of_goroutines.len() == lines.len()
                 && of_goroutines
                     .iter()
                     .zip(lines)
-                    .all(|(line, due)| matches(line, due))
+                    .all(|(line, expected)| matches(line, expected))
         }),
         End::ManyDeadlocked(count) => {
             reported(status, &stderr).is_some_and(|of_goroutines| of_goroutines.len() == count)
         }
     };
-    match as_due {
+    match is_as_expected {
         true => Ok(()),
         false => Err(format!("{status}, and on stderr:\n{stderr}").into()),
     }
@@ -126,7 +126,7 @@ fn deadlock_leaves_its_trace_where_asked() -> Result<(), Failed> {
     }
 }
 
-/// The lines of a report, one for each goroutine.
+/// The lines of a report: one for each goroutine, and `trace: see FILE` if there is a trace.
 fn reported(status: ExitStatus, stderr: &str) -> Option<Vec<&str>> {
     let rest = stderr.strip_prefix("fatal error: all goroutines are asleep - deadlock!\n\n")?;
     (status.code() == Some(2)).then(|| rest.lines().take_while(|line| !line.is_empty()).collect())

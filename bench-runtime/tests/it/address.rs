@@ -41,7 +41,7 @@ fn canary_reads_past_an_array_on_a_goroutines_stack() {
 }
 
 #[test]
-fn frames_that_a_panic_or_an_end_leaves_behind_are_no_error_of_the_next() {
+fn frames_that_a_panic_or_an_end_leaves_behind_are_no_error_of_the_next_goroutine() {
     #[inline(never)]
     fn deep(calls: usize, fail: bool) -> u64 {
         let bytes = black_box([calls as u8; 100]);

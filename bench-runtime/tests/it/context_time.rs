@@ -38,7 +38,7 @@ fn a_deadline_in_the_past_ends_the_context_at_once() {
 }
 
 #[test]
-fn the_earlier_deadline_counts() {
+fn a_context_has_the_earlier_deadline_of_its_own_and_its_parents() {
     everywhere(|_| {
         let (outer, _cancel) = Context::background().with_timeout(MOMENT);
         let (inner, _cancel_inner) = outer.with_timeout(HOUR);
@@ -65,7 +65,7 @@ fn a_cancel_before_the_deadline_counts() {
 }
 
 #[test]
-fn a_timeout_that_overflows_is_none() {
+fn a_timeout_that_overflows_sets_no_deadline() {
     everywhere(|_| {
         let (ctx, cancel) = Context::background().with_timeout(Duration::MAX);
         assert_eq!((ctx.deadline(), ctx.err()), (None, None));

@@ -47,7 +47,7 @@ fn whole_files_are_written_read_copied_renamed_and_removed() {
 }
 
 #[test]
-fn a_file_is_read_and_written_from_where_it_is_at() {
+fn a_file_is_read_and_written_at_its_position() {
     everywhere(|_: Way| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");

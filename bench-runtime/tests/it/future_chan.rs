@@ -424,7 +424,7 @@ impl Wake for Waits {
 }
 
 #[test]
-fn timers_ticks_are_awaited_and_their_wakers_may_do_anything() {
+fn ticks_can_be_awaited_and_their_wakers_may_block() {
     everywhere(|_| {
         assert!(block_on(time::after(Duration::from_millis(1)).recv_async()).is_some());
         let ticker = time::Ticker::new(Duration::from_millis(1));

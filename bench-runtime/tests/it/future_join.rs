@@ -77,7 +77,7 @@ fn future_dropped_while_it_waits_lets_the_goroutine_run_on() {
 }
 
 #[test]
-fn shutdown_ends_awaits_of_what_will_not_end() {
+fn shutdown_ends_awaits_of_goroutines_that_do_not_end() {
     for migrating in [false, true] {
         let setting = Setting {
             procs: 2,

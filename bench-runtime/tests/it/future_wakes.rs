@@ -217,7 +217,7 @@ fn tasks_that_drop_each_other_by_a_descriptor_end_in_a_loop() {
 }
 
 #[test]
-fn iterator_that_has_ended_gives_what_a_dropped_future_puts_back() {
+fn iterator_that_has_ended_yields_a_value_that_a_dropped_future_puts_back() {
     everywhere(|_| {
         let (tx, rx) = chan(0);
         let mut receive = Box::pin(rx.recv_async());

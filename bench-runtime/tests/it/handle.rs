@@ -49,7 +49,7 @@ fn handle_of_a_goroutine_is_that_of_its_runtime() {
 }
 
 #[test]
-fn handle_that_outlives_its_runtime_starts_nothing_and_drops_what_it_was_given() {
+fn handle_that_outlives_its_runtime_starts_nothing_and_drops_the_closure() {
     struct Counts(Arc<AtomicUsize>);
     impl Drop for Counts {
         fn drop(&mut self) {

@@ -31,9 +31,9 @@ fn last_value_of_each_label_counts() {
         runtime.run(|| {
             assert!(labels().is_empty());
             assert!(!own_line().contains('{'));
-            let given = GoBuilder::new().labels([("route", "/a"), ("user", "7")]);
-            let given = given.label("route", "/b").label("part", "").go(labels);
-            let seen = given.unwrap().join().unwrap();
+            let labelled = GoBuilder::new().labels([("route", "/a"), ("user", "7")]);
+            let labelled = labelled.label("route", "/b").label("part", "").go(labels);
+            let seen = labelled.unwrap().join().unwrap();
             assert_eq!(seen, pairs(&[("route", "/b"), ("user", "7"), ("part", "")]));
         });
     });
@@ -79,18 +79,20 @@ fn labels_reach_tasks_of_groups_and_scopes() {
     each_runtime(|runtime| {
         runtime.run(|| {
             let named = |part: &str| GoBuilder::new().name("task").label("part", part);
-            let is = |part: &str| {
+            let assert_shown = |part: &str| {
                 let line = own_line();
                 let head = format!("\"task\" {{part={part}}} [running], spawned at ");
                 assert!(line.contains(&head) && line.contains("labels.rs"), "{line}");
             };
             let group = WaitGroup::new();
-            group.go_with(named("a"), move || is("a")).unwrap();
+            group
+                .go_with(named("a"), move || assert_shown("a"))
+                .unwrap();
             group.wait();
             let failing = ErrGroup::with_limit(1);
             for _ in 0..3 {
                 let task = move || {
-                    is("b");
+                    assert_shown("b");
                     Err("failed")
                 };
                 failing.go_with(named("b"), task).unwrap();
@@ -99,7 +101,7 @@ fn labels_reach_tasks_of_groups_and_scopes() {
             let text = String::from("borrowed");
             let length = scope(|s| {
                 let task = s.go_with(named("c"), || {
-                    is("c");
+                    assert_shown("c");
                     text.len()
                 });
                 task.unwrap().join().unwrap()
@@ -186,18 +188,18 @@ fn traces_show_labels_of_ended_goroutines_too() {
     runtime.trace().write_chrome(&mut json).unwrap();
     let read: Value = serde_json::from_slice(&json).unwrap();
     let events = read["traceEvents"].as_array().unwrap();
-    let of = |key: &str| {
+    let span_with = |key: &str| {
         let find = |event: &&Value| event["ph"] == "X" && !event["args"][key].is_null();
         events
             .iter()
             .find(find)
             .unwrap_or_else(|| panic!("no {key} in {read}"))
     };
-    let worker = of("label route");
+    let worker = span_with("label route");
     assert!(worker["name"].as_str().unwrap().starts_with("worker "));
     assert_eq!(worker["args"]["label route"], "/\"q\"");
     assert_eq!(worker["args"]["label user"], "7");
-    let unnamed = of("label only");
+    let unnamed = span_with("label only");
     assert!(unnamed["name"].as_str().unwrap().starts_with("goroutine "));
 }
 

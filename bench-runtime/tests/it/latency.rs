@@ -46,7 +46,7 @@ fn latency_counts_the_delay_by_a_hog_in_its_bucket() {
 }
 
 #[test]
-fn latency_counts_what_is_readied_from_outside_and_what_never_ran_before() {
+fn latency_counts_goroutines_that_a_plain_thread_spawns() {
     let runtime = Runtime::builder().procs(2).start().expect("it starts");
     assert_eq!(runtime.metrics().run_latency, RunLatency::default());
     for n in 1..=100 {

@@ -1,5 +1,5 @@
-//! Goroutines that will never be readied are in the leak report, with what they wait for; healthy
-//! ones are not. The classes are GoKer's.
+//! Goroutines that will never be readied are in the leak report, with their wait reasons; healthy
+//! goroutines are not. The kinds of leaks are GoKer's.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ fn leak(name: &str, f: impl FnOnce() + Send + 'static) {
     drop(GoBuilder::new().name(name).go(f).expect("it starts"));
 }
 
-/// Runs `program` until it is at rest, and compares the remaining goroutines with `due`: a name and
-/// a state each.
-fn leaves(program: fn(), due: &[(&str, &str)]) {
+/// Runs `program` until it is at rest, and compares the goroutines that are left with `expected`:
+/// their names and states.
+fn leaves(program: fn(), expected: &[(&str, &str)]) {
     for procs in [1, 2] {
         let runtime = Runtime::builder().procs(procs).start().unwrap();
         runtime.run(move || {
@@ -40,8 +40,8 @@ fn leaves(program: fn(), due: &[(&str, &str)]) {
             .map(|info| (info.name.as_deref().unwrap_or("?"), info.state.as_str()))
             .collect();
         found.sort_unstable();
-        assert_eq!(found, due, "at P = {procs}");
-        assert_eq!(left.unfinished_count, due.len());
+        assert_eq!(found, expected, "at P = {procs}");
+        assert_eq!(left.unfinished_count, expected.len());
         for info in &left.unfinished {
             let site = info.spawned_at.as_deref().unwrap_or("");
             assert!(site.contains("leaks.rs"), "{info}");

@@ -101,7 +101,7 @@ fn vectored_reads_and_writes_fill_all_buffers() {
 }
 
 #[test]
-fn peek_leaves_what_it_reads() {
+fn peek_leaves_the_data_in_the_stream() {
     everywhere(|_| {
         let (near, far) = tcp_pair();
         (&near).write_all(b"xy").unwrap();
@@ -288,7 +288,7 @@ fn ring_of_pipes_passes_every_number_on_whether_its_readers_find_one_or_wait() {
 }
 
 #[test]
-fn clone_has_the_same_stream_and_deadlines_of_its_own() {
+fn clone_shares_the_stream_and_has_separate_deadlines() {
     everywhere(|_| {
         let (near, far) = tcp_pair();
         let twin = near.try_clone().unwrap();
@@ -304,7 +304,7 @@ fn clone_has_the_same_stream_and_deadlines_of_its_own() {
 }
 
 #[test]
-fn std_types_go_in_and_come_out_and_block_again() {
+fn stream_converted_to_std_blocks_and_can_be_converted_back() {
     everywhere(|_| {
         let (near, far) = tcp_pair();
         let mut std_near = near.into_std().unwrap();
@@ -324,7 +324,7 @@ fn std_types_go_in_and_come_out_and_block_again() {
 }
 
 #[test]
-fn udp_keeps_datagrams_apart_and_names_their_sender() {
+fn udp_receives_whole_datagrams_with_the_address_of_the_sender() {
     everywhere(|way| {
         let a = UdpSocket::bind("127.0.0.1:0").unwrap();
         let b = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -109,7 +109,7 @@ fn eventfd_counts_reach_the_waiter() {
 }
 
 #[test]
-fn inotify_tells_of_files() {
+fn inotify_reports_written_files() {
     everywhere(|way| {
         let dir = tempfile::tempdir().unwrap();
         let inotify = Inotify::init(InitFlags::empty()).unwrap();
@@ -253,7 +253,7 @@ fn deadline_close_and_context_end_a_wait() {
 }
 
 #[test]
-fn many_waiters_for_one_side_all_go_on() {
+fn many_waiters_for_one_side_are_all_woken() {
     everywhere(|way| {
         let (reader, mut writer) = io::pipe().unwrap();
         let watched = Arc::new(Descriptor::new(reader));

@@ -120,7 +120,7 @@ fn select_waits_for_sockets_pipes_and_channels_at_once() {
 }
 
 #[test]
-fn deadline_time_out_and_close_end_it() {
+fn deadline_time_out_and_close_end_a_wait() {
     everywhere(|way| {
         let (near, _far) = UnixStream::pair().unwrap();
         let near = Arc::new(near);
@@ -286,7 +286,7 @@ fn future_begun_in_a_goroutine_is_finished_on_a_thread() {
     });
 }
 
-/// The thread that wakes the task drops it, or polls it.
+/// A task whose waker drops the future, or polls it if `polls`.
 struct Inline {
     waits: Mutex<Option<Readiness<'static>>>,
     polls: bool,
@@ -309,8 +309,8 @@ impl Inline {
         task
     }
 
-    fn until(&self, is_so: fn(&Option<Readiness<'static>>) -> bool) {
-        while !is_so(&self.waits.lock().unwrap()) {
+    fn until(&self, holds: fn(&Option<Readiness<'static>>) -> bool) {
+        while !holds(&self.waits.lock().unwrap()) {
             time::sleep(MOMENT);
         }
     }
@@ -375,7 +375,7 @@ fn clones(left: usize) -> Waker {
             |_| {},
         )
     }
-    // Wraps below zero.
+    // The count wraps below zero.
     let left = Box::leak(Box::new(AtomicUsize::new(left)));
     let raw = RawWaker::new((&raw const *left).cast(), table());
     // SAFETY: the count is never freed, and any thread may use it.

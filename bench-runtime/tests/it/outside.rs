@@ -16,7 +16,7 @@ use crate::start::Start;
 
 const ROUNDS: usize = 300;
 
-fn beside(body: fn(&Runtime)) {
+fn in_each_runtime(body: fn(&Runtime)) {
     for procs in [1, 2, 8] {
         for migrating in [false, true] {
             let setting = Setting { procs, migrating };
@@ -30,7 +30,7 @@ fn beside(body: fn(&Runtime)) {
 
 #[test]
 fn thread_and_goroutine_pass_values_both_ways() {
-    beside(|runtime| {
+    in_each_runtime(|runtime| {
         for capacity in [0, 1, 10] {
             let (to, from_thread) = chan(capacity);
             let (back, from_goroutine) = chan(capacity);
@@ -52,7 +52,7 @@ fn thread_and_goroutine_pass_values_both_ways() {
 
 #[test]
 fn thread_and_goroutine_meet_in_selects() {
-    beside(|runtime| {
+    in_each_runtime(|runtime| {
         let (to, from_thread) = chan(0);
         let (back, from_goroutine) = chan(0);
         let (_never, silent) = chan::<()>(0);
@@ -87,7 +87,7 @@ fn thread_and_goroutine_meet_in_selects() {
 
 #[test]
 fn thread_and_goroutines_share_mutexes() {
-    beside(|runtime| {
+    in_each_runtime(|runtime| {
         let total = Arc::new((Mutex::new(0), RwMutex::new(0)));
         let add = |total: &(Mutex<usize>, RwMutex<usize>)| {
             for _ in 0..ROUNDS {
@@ -110,7 +110,7 @@ fn thread_and_goroutines_share_mutexes() {
 
 #[test]
 fn thread_and_goroutine_signal_each_other() {
-    beside(|runtime| {
+    in_each_runtime(|runtime| {
         let turn = Arc::new((Mutex::new(0), Cond::new()));
         let theirs = turn.clone();
         let takes = |turn: &(Mutex<usize>, Cond), mine: usize| {
@@ -130,7 +130,7 @@ fn thread_and_goroutine_signal_each_other() {
 
 #[test]
 fn thread_waits_for_groups_of_goroutines_and_they_for_it() {
-    beside(|runtime| {
+    in_each_runtime(|runtime| {
         for _ in 0..20 {
             let (theirs, mine) = (WaitGroup::new(), WaitGroup::new());
             theirs.add(4);
@@ -159,7 +159,7 @@ fn thread_waits_for_groups_of_goroutines_and_they_for_it() {
 
 #[test]
 fn thread_and_goroutines_queue_at_one_semaphore() {
-    beside(|runtime| {
+    in_each_runtime(|runtime| {
         let slots = Arc::new(Semaphore::new(2));
         let inside = Arc::new(AtomicUsize::new(0));
         let use_it = |slots: &Semaphore, inside: &AtomicUsize| {
@@ -182,8 +182,8 @@ fn thread_and_goroutines_queue_at_one_semaphore() {
 }
 
 #[test]
-fn thread_and_goroutines_do_a_thing_once_between_them() {
-    beside(|runtime| {
+fn once_and_cell_shared_with_a_thread_run_their_function_once() {
+    in_each_runtime(|runtime| {
         for _ in 0..50 {
             let shared = Arc::new((Once::new(), OnceCell::new(), AtomicUsize::new(0)));
             let call = |shared: &(Once, OnceCell<usize>, AtomicUsize)| {
@@ -204,7 +204,7 @@ fn thread_and_goroutines_do_a_thing_once_between_them() {
 
 #[test]
 fn thread_and_goroutine_share_a_pool() {
-    beside(|runtime| {
+    in_each_runtime(|runtime| {
         let pool = Arc::new(Pool::new(|| vec![0_u8; 8]));
         let theirs = pool.clone();
         let other = runtime.spawn(move || {
@@ -222,7 +222,7 @@ fn thread_and_goroutine_share_a_pool() {
 
 #[test]
 fn contexts_end_between_threads_and_goroutines() {
-    beside(|runtime| {
+    in_each_runtime(|runtime| {
         // From outside: a plain thread cancels.
         let (ctx, cancel) = Context::background().with_cancel();
         let inside = ctx.clone();
@@ -244,7 +244,7 @@ fn contexts_end_between_threads_and_goroutines() {
 
 #[test]
 fn timers_armed_on_one_side_are_received_on_the_other() {
-    beside(|runtime| {
+    in_each_runtime(|runtime| {
         let outside = Timer::new(Duration::from_millis(1));
         let tick = outside.receiver().clone();
         assert!(runtime.run(move || tick.recv()).is_some());

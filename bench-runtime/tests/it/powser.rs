@@ -11,18 +11,18 @@ use crate::support::{Way, everywhere};
 /// An exact fraction in lowest terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rational {
-    over: i128,
-    under: i128,
+    numerator: i128,
+    denominator: i128,
 }
 
-fn rational(over: i128, under: i128) -> Rational {
-    let (mut a, mut b) = (over.abs(), under);
+fn rational(numerator: i128, denominator: i128) -> Rational {
+    let (mut a, mut b) = (numerator.abs(), denominator);
     while b != 0 {
         (a, b) = (b, a % b);
     }
     Rational {
-        over: over / a.max(1),
-        under: under / a.max(1),
+        numerator: numerator / a.max(1),
+        denominator: denominator / a.max(1),
     }
 }
 
@@ -30,8 +30,8 @@ impl Add for Rational {
     type Output = Self;
     fn add(self, other: Self) -> Self {
         rational(
-            self.over * other.under + other.over * self.under,
-            self.under * other.under,
+            self.numerator * other.denominator + other.numerator * self.denominator,
+            self.denominator * other.denominator,
         )
     }
 }
@@ -39,7 +39,10 @@ impl Add for Rational {
 impl Mul for Rational {
     type Output = Self;
     fn mul(self, other: Self) -> Self {
-        rational(self.over * other.over, self.under * other.under)
+        rational(
+            self.numerator * other.numerator,
+            self.denominator * other.denominator,
+        )
     }
 }
 

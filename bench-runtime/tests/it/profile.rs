@@ -242,7 +242,7 @@ fn pprof_of_go_opens_the_profile() {
 }
 
 #[test]
-fn others_of_the_thread_run_while_a_profile_is_made() {
+fn goroutines_of_the_same_thread_run_while_a_profile_is_made() {
     let runtime = Runtime::builder().procs(1).start().unwrap();
     let tx = park_many(&runtime, 20_000);
     runtime.run(|| {

@@ -19,10 +19,10 @@ unsafe fn count_up(at: usize) {
 
 /// Counts in each place once both tasks run, so nothing orders their counts. The orders are
 /// opposite, because the sanitizer misses simultaneous accesses, and ignores a repeated access.
-fn race(own: usize, there: &[AtomicBool; 2]) {
+fn race(own: usize, begun: &[AtomicBool; 2]) {
     // Relaxed: it must not order anything.
-    there[own].store(true, Ordering::Relaxed);
-    while !there[1 - own].load(Ordering::Relaxed) {
+    begun[own].store(true, Ordering::Relaxed);
+    while !begun[1 - own].load(Ordering::Relaxed) {
         std::hint::spin_loop();
     }
     for step in 0..64 {
@@ -35,10 +35,10 @@ fn race(own: usize, there: &[AtomicBool; 2]) {
 #[test]
 #[ignore = "races on purpose"]
 fn canary_two_threads_race() {
-    let there = Arc::<[AtomicBool; 2]>::default();
+    let begun = Arc::<[AtomicBool; 2]>::default();
     let tasks = [0, 1].map(|own| {
-        let there = there.clone();
-        std::thread::spawn(move || race(own, &there))
+        let begun = begun.clone();
+        std::thread::spawn(move || race(own, &begun))
     });
     tasks.into_iter().for_each(|task| task.join().unwrap());
 }
@@ -49,10 +49,10 @@ fn canary_two_threads_race() {
 fn canary_two_goroutines_on_two_machines_race() {
     let runtime = Runtime::builder().procs(2).start().unwrap();
     runtime.run(|| {
-        let there = Arc::<[AtomicBool; 2]>::default();
+        let begun = Arc::<[AtomicBool; 2]>::default();
         let tasks = [0, 1].map(|own| {
-            let there = there.clone();
-            go(move || race(own, &there))
+            let begun = begun.clone();
+            go(move || race(own, &begun))
         });
         tasks.into_iter().for_each(|task| task.join().unwrap());
     });

@@ -38,7 +38,7 @@ fn build(builder: Builder, migrating: bool) -> Runtime {
 }
 
 #[test]
-fn join_returns_what_large_and_small_closures_return() {
+fn join_returns_the_results_of_large_and_small_closures() {
     everywhere(|| {
         let large = [7u64; 100];
         assert_eq!(go(move || large).join().unwrap(), large);
@@ -497,12 +497,17 @@ fn dump_names_what_each_goroutine_waits_for_and_its_holder() {
                 break all;
             }
         };
-        let of = |id: u64| all.iter().find(|g| g.id == id).cloned().expect("listed");
-        assert_eq!(of(waiter.id()).state, "sync.Mutex.lock");
-        assert_eq!(of(waiter.id()).name.as_deref(), Some("waiter"));
-        assert_eq!(of(waiter.id()).held_by, goroutine_id());
-        assert!(of(waiter.id()).spawned_at.unwrap().contains("runtime.rs"));
-        assert!(["select", "chan receive"].contains(&of(receiver.id()).state.as_str()));
+        let info_of = |id: u64| all.iter().find(|g| g.id == id).cloned().expect("listed");
+        assert_eq!(info_of(waiter.id()).state, "sync.Mutex.lock");
+        assert_eq!(info_of(waiter.id()).name.as_deref(), Some("waiter"));
+        assert_eq!(info_of(waiter.id()).held_by, goroutine_id());
+        assert!(
+            info_of(waiter.id())
+                .spawned_at
+                .unwrap()
+                .contains("runtime.rs")
+        );
+        assert!(["select", "chan receive"].contains(&info_of(receiver.id()).state.as_str()));
         assert_eq!(all.len(), num_goroutine());
         drop(held);
         waiter.join().unwrap();

@@ -244,7 +244,7 @@ fn polls_until(mut holds: impl FnMut() -> bool) {
 }
 
 #[test]
-fn failed_polls_let_others_of_the_same_thread_run() {
+fn failed_polls_let_other_goroutines_of_the_thread_run() {
     at_each(&[1, 2], |_| {
         // A goroutine that has started on this thread runs in turn with the test's.
         let partner = |act: Box<dyn FnOnce() + Send>| {
@@ -306,7 +306,7 @@ fn failed_polls_let_others_of_the_same_thread_run() {
 }
 
 #[test]
-fn goroutine_that_only_readies_others_lets_them_run() {
+fn goroutine_that_only_readies_other_goroutines_lets_them_run() {
     at_each(&[1, 2], |_| {
         // Each round of the spinner readies the echo.
         let (tx, rx) = chan::<u32>(1);
@@ -502,7 +502,7 @@ fn light_ping_pong_beside_a_busy_one_keeps_pace() {
     });
 }
 
-/// If turns were counted, the hog would get 10 ms for every few rounds.
+/// If the hog and the pair took turns, the hog would get a time slice of 10 ms for a few rounds.
 fn ping_pong_beside_polls(setting: Setting, class: Priority) {
     const ROUNDS: u64 = 20_000;
     let (stop, stopped) = chan::<()>(0);
@@ -655,7 +655,7 @@ fn low_and_normal_classes_run_beside_high_goroutines_that_never_stop() {
 }
 
 #[test]
-fn high_class_runs_before_what_was_queued_earlier() {
+fn high_class_runs_before_goroutines_queued_earlier() {
     for migrating in [false, true] {
         within_timeout(
             Setting {
@@ -689,13 +689,13 @@ fn high_class_runs_before_what_was_queued_earlier() {
 /// There are more CPU-bound goroutines than threads for them. After all have ended, the next
 /// goroutine gets one of these threads.
 #[test]
-fn goroutine_for_a_thread_of_its_own_gets_one_that_has_become_vacant() {
+fn cpu_bound_goroutine_gets_a_thread_that_has_become_vacant() {
     let setting = Setting {
         procs: 1,
         migrating: false,
     };
     within_timeout(setting, |_| {
-        let apart = |f: Box<dyn FnOnce() + Send>| {
+        let on_own_thread = |f: Box<dyn FnOnce() + Send>| {
             GoBuilder::new()
                 .cpu_bound(true)
                 .go(move || {
@@ -708,7 +708,7 @@ fn goroutine_for_a_thread_of_its_own_gets_one_that_has_become_vacant() {
         let all: Vec<_> = (0..12)
             .map(|_| {
                 let ended = ended.clone();
-                apart(Box::new(move || assert_eq!(ended.recv(), None)))
+                on_own_thread(Box::new(move || assert_eq!(ended.recv(), None)))
             })
             .collect();
         time::sleep(Duration::from_millis(20));
@@ -716,7 +716,7 @@ fn goroutine_for_a_thread_of_its_own_gets_one_that_has_become_vacant() {
         for one in all {
             one.join().unwrap();
         }
-        let own = apart(Box::new(|| ())).join().unwrap();
+        let own = on_own_thread(Box::new(|| ())).join().unwrap();
         assert_ne!(own, std::thread::current().id());
     });
 }

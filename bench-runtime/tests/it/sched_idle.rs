@@ -21,10 +21,10 @@ const BOUND_PER_SECOND: Duration = Duration::from_millis(5);
 fn cpu_time() -> Duration {
     let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF)
         .expect("the kernel counts");
-    let of = |t: nix::sys::time::TimeVal| {
+    let duration = |t: nix::sys::time::TimeVal| {
         Duration::from_secs(t.tv_sec() as u64) + Duration::from_micros(t.tv_usec() as u64)
     };
-    of(usage.user_time()) + of(usage.system_time())
+    duration(usage.user_time()) + duration(usage.system_time())
 }
 
 /// In a child, runs `prepare`, which parks goroutines, and then measures the CPU time.

@@ -251,7 +251,7 @@ fn thousand_and_twenty_four_processors_start_and_stop() {
 }
 
 #[test]
-fn gomaxprocs_set_by_hand_is_what_is_read() {
+fn gomaxprocs_returns_the_number_that_was_set() {
     let runtime = Runtime::builder().procs(3).start().unwrap();
     assert_eq!(runtime.set_procs(5), 3);
     assert_eq!(runtime.run(|| gomaxprocs(Some(2))), 5);

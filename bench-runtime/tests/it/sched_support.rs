@@ -39,7 +39,7 @@ pub(crate) fn at_each(procs: &[usize], body: fn(Setting)) {
 /// As [`at_each`], in one setting.
 pub(crate) fn within_timeout(setting: Setting, body: fn(Setting)) {
     let runtime = Arc::new(setting.builder().start().expect("a runtime starts"));
-    let (done, ended) = mpsc::channel();
+    let (done, is_done) = mpsc::channel();
     let runner = std::thread::spawn({
         let runtime = runtime.clone();
         move || {
@@ -48,7 +48,7 @@ pub(crate) fn within_timeout(setting: Setting, body: fn(Setting)) {
             let _ = done.send(());
         }
     });
-    if ended.recv_timeout(TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+    if is_done.recv_timeout(TIMEOUT) == Err(RecvTimeoutError::Timeout) {
         panic!("hangs at {setting:?}\n{}", runtime.debug_state());
     }
     if let Err(panic) = runner.join() {

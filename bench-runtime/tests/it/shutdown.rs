@@ -125,7 +125,7 @@ fn closure_that_panics_when_it_is_dropped_unstarted_breaks_no_shutdown() {
 }
 
 #[test]
-fn timers_of_a_stopped_runtime_let_go_of_what_they_hold() {
+fn timers_of_a_stopped_runtime_drop_their_functions() {
     for runtime in both_modes() {
         let held = Arc::new(());
         runtime.run({
@@ -157,7 +157,7 @@ fn function_that_is_reset_after_the_runtime_has_stopped_is_called() {
 }
 
 #[test]
-fn locks_that_goroutines_of_a_stopped_runtime_wait_for_go_to_others() {
+fn lock_skips_waiters_of_a_stopped_runtime() {
     struct Locks {
         semaphore: Semaphore,
         rw_mutex: RwMutex<u8>,

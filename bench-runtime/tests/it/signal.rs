@@ -87,9 +87,8 @@ fn of_many_signals_at_once_each_number_comes_once_and_none_is_lost() {
     });
 }
 
-/// A signal stack of std has room for two or three nested handlers.
 #[test]
-fn signal_that_a_dropped_future_puts_back_is_merged_and_costs_no_other_its_room() {
+fn signal_that_a_dropped_future_puts_back_is_merged_and_displaces_no_other_signal() {
     let all = [Signal::ALRM, real_time(0), real_time(11)];
     let signals = notify(&all);
     let futures = all[..2].iter().map(|signal| {
@@ -111,6 +110,7 @@ fn signal_that_a_dropped_future_puts_back_is_merged_and_costs_no_other_its_room(
     assert_eq!(pending, all);
 }
 
+/// A signal stack of std has room for two or three nested handlers.
 #[test]
 fn signals_that_reach_a_thread_at_once_need_the_stack_of_one_handler() {
     everywhere(|_: Way| {
@@ -130,7 +130,7 @@ fn signals_that_reach_a_thread_at_once_need_the_stack_of_one_handler() {
 }
 
 #[test]
-fn a_waker_of_a_signals_future_may_do_anything() {
+fn waker_of_a_signals_future_may_drop_receivers_and_raise_signals() {
     struct Listens(Mutex<Option<Signals>>, Sender<()>);
     impl Wake for Listens {
         fn wake(self: Arc<Self>) {

@@ -307,7 +307,7 @@ fn borrow_in_a_scope_survives_the_compaction_of_its_owner() {
 }
 
 #[test]
-fn more_stacks_than_the_policy_has_slots_is_an_error_of_join() {
+fn goroutine_for_which_there_is_no_slot_is_an_error_of_join() {
     // Each size of slot has a region of 4 TiB: the region with the largest slots has the fewest.
     const COUNT: usize = 4200;
     let runtime = Runtime::builder()

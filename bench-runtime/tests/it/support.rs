@@ -106,7 +106,7 @@ impl<T> Task<T> {
 
 pub(crate) fn everywhere(body: fn(Way)) {
     for &way in Way::ALL {
-        let (done, ended) = mpsc::channel();
+        let (done, is_done) = mpsc::channel();
         let runtime = way.runtime();
         let theirs = runtime.clone();
         let runner = std::thread::spawn(move || {
@@ -116,7 +116,7 @@ pub(crate) fn everywhere(body: fn(Way)) {
             }
             let _ = done.send(());
         });
-        match ended.recv_timeout(TIMEOUT) {
+        match is_done.recv_timeout(TIMEOUT) {
             Err(mpsc::RecvTimeoutError::Timeout) => panic!(
                 "hangs on {way:?}\n{}",
                 runtime.map_or_else(String::new, |runtime| runtime.debug_state())

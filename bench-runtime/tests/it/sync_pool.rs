@@ -8,7 +8,7 @@ use bench_runtime::sync::{Pool, Pooled};
 use crate::support::everywhere;
 
 #[test]
-fn an_object_given_back_is_given_out_again() {
+fn an_object_that_was_put_back_is_reused() {
     everywhere(|_| {
         let made = Arc::new(AtomicUsize::new(0));
         let counter = made.clone();

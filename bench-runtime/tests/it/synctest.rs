@@ -130,7 +130,7 @@ fn timers_fire_in_their_order_and_to_the_nanosecond() {
 }
 
 #[test]
-fn context_ends_at_its_time_and_what_it_calls_has_run_after_wait() {
+fn context_ends_at_its_deadline_and_its_functions_have_run_after_wait() {
     in_each(|| {
         let (ctx, _cancel) = Context::background().with_timeout(HOUR);
         let called = Arc::new(AtomicUsize::new(0));

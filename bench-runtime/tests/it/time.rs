@@ -343,7 +343,7 @@ fn timers_are_reset_and_stopped_by_many_at_once() {
 }
 
 #[test]
-fn timeout_gives_the_result_the_lateness_or_the_panic() {
+fn timeout_returns_the_result_or_elapsed_or_panics() {
     everywhere(|_| {
         assert_eq!(timeout(LONG, || "done"), Ok("done"));
         let begin = Instant::now();

@@ -113,10 +113,10 @@ fn trace_of_a_program_has_its_goroutines_runs_reasons_and_arrows() {
         for reason in ["chan receive", "sleep", "end"] {
             assert!(reasons.contains(reason), "{reason}: {reasons:?}");
         }
-        let here = phase(&events, "X")
+        let all_have_sites = phase(&events, "X")
             .filter_map(|slice| slice["args"]["spawned_at"].as_str())
             .all(|site| site.contains(".rs:"));
-        assert!(here, "every spawn was recorded, with its site");
+        assert!(all_have_sites, "every spawn was recorded, with its site");
         assert!(tracks.keys().any(|&(pid, _)| pid == MACHINES));
         assert!(check_arrows(&events) >= 50);
     }

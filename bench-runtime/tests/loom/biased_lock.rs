@@ -78,7 +78,7 @@ fn enter_against_retake() {
 }
 
 #[test]
-fn retaken_or_entered_never_both() {
+fn p_is_retaken_or_entered_never_both() {
     loom::model(enter_against_retake);
 }
 
@@ -114,12 +114,12 @@ fn processor_given_away_inside_is_not_retaken() {
             move || scene.lock.retake(scene.raw(), || ())
         });
         let (p, _) = scene.lock.enter();
-        let given = !p.is_null();
-        if given {
+        let is_given_away = !p.is_null();
+        if is_given_away {
             scene.lock.set(ptr::null_mut());
             scene.p.touch();
         }
         scene.lock.leave(false);
-        assert!(given != sysmon.join().unwrap(), "one holder");
+        assert!(is_given_away != sysmon.join().unwrap(), "one holder");
     });
 }

@@ -1,6 +1,6 @@
 //! Claims of a parked goroutine's stack: the sweep and the thread that resumes the goroutine never
-//! use the stack at the same time, and neither waits for ever. And readings: the resume does not
-//! wait for the reader, and the reader notices the resume. `goroutine/claim.rs` numbers the steps.
+//! use the stack at the same time, and neither waits for ever. A reading of the stack does not
+//! delay the resume, and the reader notices the resume. `goroutine/claim.rs` numbers the steps.
 
 use crate::claim_source as steps;
 use crate::sys::barrier;
@@ -106,7 +106,7 @@ fn claim_against_resume() {
 }
 
 #[test]
-fn claimed_or_resumed_never_both() {
+fn stack_is_claimed_or_resumed_never_both() {
     loom::model(claim_against_resume);
 }
 
@@ -262,7 +262,7 @@ fn read_against_resume(try_read: fn(&Watched) -> Option<[u32; 2]>) {
 }
 
 #[test]
-fn reading_delays_no_goroutine_and_says_whether_it_is_valid() {
+fn reading_delays_no_goroutine_and_reports_whether_it_is_valid() {
     loom::model(|| read_against_resume(Watched::try_read));
 }
 

@@ -59,8 +59,8 @@ fn pieces_pushed_by_two_come_out_once() {
     });
 }
 
-/// A piece that was popped is pushed back while another is popped.
-fn pop_while_what_was_popped_comes_back(poppers: usize) {
+/// A popped piece is pushed back while another piece is popped.
+fn pop_while_a_popped_piece_is_pushed(poppers: usize) {
     let scene = Scene::new(2);
     let threads: Vec<_> = (0..poppers)
         .map(|_| {
@@ -87,11 +87,11 @@ fn pop_while_what_was_popped_comes_back(poppers: usize) {
 
 #[test]
 fn one_popper_meets_no_aba() {
-    loom::model(|| pop_while_what_was_popped_comes_back(1));
+    loom::model(|| pop_while_a_popped_piece_is_pushed(1));
 }
 
 #[test]
 #[should_panic]
 fn canary_two_poppers() {
-    crate::bounded(3, || pop_while_what_was_popped_comes_back(2));
+    crate::bounded(3, || pop_while_a_popped_piece_is_pushed(2));
 }

@@ -51,7 +51,7 @@ impl Scene {
     }
 }
 
-fn enders(claim: fn(&Scene, u32) -> bool) {
+fn two_threads_end_the_wait(claim: fn(&Scene, u32) -> bool) {
     let scene = Scene::new();
     let threads: Vec<_> = (1..=2)
         .map(|n| {
@@ -77,13 +77,13 @@ fn enders(claim: fn(&Scene, u32) -> bool) {
 
 #[test]
 fn one_of_two_ends_the_wait() {
-    loom::model(|| enders(Scene::claim));
+    loom::model(|| two_threads_end_the_wait(Scene::claim));
 }
 
 #[test]
 #[should_panic]
 fn canary_claim_that_is_no_exchange() {
-    loom::model(|| enders(Scene::claim_carelessly));
+    loom::model(|| two_threads_end_the_wait(Scene::claim_carelessly));
 }
 
 /// A timer that fires late finds the ticket of the next wait.

@@ -85,7 +85,7 @@ impl Scene {
     }
 }
 
-fn two_need_it(begin: fn(&AtomicU64, u64, u64) -> bool) {
+fn two_threads_restore(begin: fn(&AtomicU64, u64, u64) -> bool) {
     let scene = Scene::new(COMPACTED);
     let threads = [(); 2].map(|()| {
         let scene = scene.clone();
@@ -102,14 +102,14 @@ fn two_need_it(begin: fn(&AtomicU64, u64, u64) -> bool) {
 
 #[test]
 fn one_of_two_restores_and_both_read() {
-    loom::model(|| two_need_it(transition::begin));
+    loom::model(|| two_threads_restore(transition::begin));
 }
 
 #[test]
 #[should_panic]
 fn canary_restore_that_is_no_exchange() {
     loom::model(|| {
-        two_need_it(|word, settled, moving| {
+        two_threads_restore(|word, settled, moving| {
             let mine = word.load(Ordering::Acquire) == settled;
             if mine {
                 transition::set(word, moving);

@@ -8,16 +8,16 @@ use std::process::Command;
 /// The output of `go tool pprof -top` for a profile. If there is no Go, returns `None`, or panics
 /// if `REQUIRE_FOREIGN` names go.
 pub(crate) fn top(write: impl FnOnce(File) -> io::Result<()>) -> Option<String> {
-    ask(&["-top", "-cum"], write)
+    run_pprof(&["-top", "-cum"], write)
 }
 
 /// The same with `-tags`: the labels, with their counts.
 #[allow(dead_code, reason = "not every program of tests asks for them")]
 pub(crate) fn tags(write: impl FnOnce(File) -> io::Result<()>) -> Option<String> {
-    ask(&["-tags"], write)
+    run_pprof(&["-tags"], write)
 }
 
-fn ask(what: &[&str], write: impl FnOnce(File) -> io::Result<()>) -> Option<String> {
+fn run_pprof(what: &[&str], write: impl FnOnce(File) -> io::Result<()>) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("profile.pb");
     write(File::create(&file).unwrap()).unwrap();

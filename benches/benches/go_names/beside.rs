@@ -85,7 +85,7 @@ fn measure(runtime: &Runtime, bench: &Bench, procs: usize) -> f64 {
     loop {
         let began = std::time::Instant::now();
         let took = runtime.run(move || run(operations, procs as u64));
-        // Not `took`, which may be a delay.
+        // `took` may be the sum of delays instead of the length.
         let length = began.elapsed();
         if length >= LENGTH || operations >= 1 << 30 {
             return took.as_nanos() as f64 / operations as f64;

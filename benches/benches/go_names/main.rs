@@ -237,12 +237,12 @@ fn spin(length: Duration) {
 }
 
 fn warm_up(procs: u64) {
-    let here = Arc::new(AtomicU64::new(0));
+    let arrived = Arc::new(AtomicU64::new(0));
     let tasks = (0..procs).map(|_| {
-        let here = here.clone();
+        let arrived = arrived.clone();
         go(move || {
-            here.fetch_add(1, Ordering::AcqRel);
-            while here.load(Ordering::Acquire) < procs {
+            arrived.fetch_add(1, Ordering::AcqRel);
+            while arrived.load(Ordering::Acquire) < procs {
                 std::hint::spin_loop();
             }
             spin(Duration::from_millis(1));

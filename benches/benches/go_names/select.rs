@@ -63,7 +63,7 @@ pub(crate) fn select_sync_contended(operations: u64, procs: u64) -> Duration {
 }
 
 /// Two channels with room for one item of each goroutine. In each operation a goroutine receives an
-/// item from one and sends one to the other.
+/// item from one channel and sends an item to the other.
 pub(crate) fn select_async_contended(operations: u64, procs: u64) -> Duration {
     let (tx1, rx1) = chan(procs as usize);
     let (tx2, rx2) = chan(procs as usize);

@@ -31,8 +31,8 @@ impl Lateness {
     }
 }
 
-/// How late timers with the same time fire: one for each P, except that of the goroutine that
-/// starts them, which never parks.
+/// How late timers fire that are due at the same time. Each P has one timer, except the P of the
+/// goroutine that starts them: that goroutine never parks.
 pub(crate) fn parallel_timer_latency(operations: u64, procs: u64) -> Duration {
     const DELAY: Duration = Duration::from_millis(1);
     let timers = procs - 1;

@@ -40,7 +40,7 @@ enum Task {
 pub fn bench_main() -> ExitCode {
     signals::prepare();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match task(&arguments) {
+    match parse_task(&arguments) {
         Task::Skip(why) => {
             let written = writeln!(stdout(), "{why}");
             written.map_or(ExitCode::from(FAILED), |()| ExitCode::SUCCESS)
@@ -49,11 +49,14 @@ pub fn bench_main() -> ExitCode {
             // Cargo runs a bench target in the folder of its package.
             let results = lane_program::workspace().join("results");
             let command = ["cargo", "bench"].map(str::to_owned).into_iter();
-            let given = arguments.iter().filter(|word| *word != "--bench");
-            let given = given.map(|word| word.to_string_lossy().into_owned());
+            let without_bench = arguments.iter().filter(|word| *word != "--bench");
+            let without_bench = without_bench.map(|word| word.to_string_lossy().into_owned());
             let command = match arguments.iter().all(|word| word == "--bench") {
                 true => command.collect(),
-                false => command.chain(["--".to_owned()]).chain(given).collect(),
+                false => command
+                    .chain(["--".to_owned()])
+                    .chain(without_bench)
+                    .collect(),
             };
             measure(&run, &results, command, cross_checks())
                 .map_or_else(|error| refused(&error, FAILED), |ended| ended.status())
@@ -76,11 +79,11 @@ fn cross_checks() -> Vec<CrossCheck> {
         },
         PathBuf::from,
     );
-    let same = |group: &str| {
-        let same = catalogue::all().find(|workload| workload.criterion == Some(group));
-        same.map(|workload| workload.id)
+    let workload_of = |group: &str| {
+        let workload_of = catalogue::all().find(|workload| workload.criterion == Some(group));
+        workload_of.map(|workload| workload.id)
     };
-    let (found, left_out) = reports::criterion::read(&folder, since, &same);
+    let (found, left_out) = reports::criterion::read(&folder, since, &workload_of);
     for why in left_out {
         say(format!(
             "threadbare: an estimate of Criterion's is left out: {why}"
@@ -89,7 +92,7 @@ fn cross_checks() -> Vec<CrossCheck> {
     found
 }
 
-fn task(arguments: &[OsString]) -> Task {
+fn parse_task(arguments: &[OsString]) -> Task {
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
     if has("--list") {
         return Task::Skip("study: bench".to_owned());
@@ -138,7 +141,7 @@ mod tests {
 
     fn measured(words: &[&str]) -> RunArguments {
         let words: Vec<OsString> = words.iter().map(Into::into).collect();
-        match task(&words) {
+        match parse_task(&words) {
             Task::Measure(run) => *run,
             Task::Skip(why) => panic!("skipped: {why}"),
         }
@@ -165,7 +168,7 @@ mod tests {
     fn a_filter_chooses_workloads_or_skips_the_study() {
         assert_eq!(measured(&["spawn", "--bench"]).workload, ["spawn"]);
         let words = ["run_queue/drain", "--bench"].map(OsString::from);
-        assert!(matches!(task(&words), Task::Skip(_)));
+        assert!(matches!(parse_task(&words), Task::Skip(_)));
     }
 
     #[test]
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_run_is_understood() {
+    fn all_options_of_run_are_accepted() {
         let run = measured(&["--bench", "--lane", "thread,tokio", "--seed", "7"]);
         assert_eq!((run.lane.len(), run.seed), (2, Some(7)));
     }

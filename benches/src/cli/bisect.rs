@@ -89,8 +89,9 @@ fn print(out: &mut impl Write, found: &Found) -> std::io::Result<()> {
                 "the first commit that differs: {} {}",
                 one.commit, one.subject
             )?;
-            let sure = found.confirmation.iter();
-            sure.map(how_sure)
+            let confirmations = found.confirmation.iter();
+            confirmations
+                .map(confirmation_text)
                 .try_for_each(|line| writeln!(out, "{line}"))
         }
         several => {
@@ -102,7 +103,7 @@ fn print(out: &mut impl Write, found: &Found) -> std::io::Result<()> {
     }
 }
 
-fn how_sure(found: &Confirmation) -> String {
+fn confirmation_text(found: &Confirmation) -> String {
     let parent = short(&found.parent);
     let by = found.measured.by.clone().unwrap_or_default();
     let interval = found.interval.as_ref();

@@ -35,11 +35,11 @@ pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
 /// Keeps the lanes in Rust, which have a second build, and those that `words` name. Returns the
 /// names of the others.
 pub(super) fn keep_built(lanes: &mut Vec<LaneEntry>, words: &[String]) -> Vec<&'static str> {
-    let stays =
+    let is_kept =
         |lane: &LaneEntry| lane.foreign.is_none() || words.iter().any(|word| word == lane.name);
-    let left_out = lanes.iter().filter(|lane| !stays(lane));
+    let left_out = lanes.iter().filter(|lane| !is_kept(lane));
     let left_out = left_out.map(|lane| lane.name).collect();
-    lanes.retain(stays);
+    lanes.retain(is_kept);
     left_out
 }
 
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_that_is_not_there_gets_a_hint() {
+    fn unknown_workload_gets_a_hint() {
         let message = workloads(&words(&["spawn.bach"])).unwrap_err().to_string();
         assert!(
             message.ends_with("did you mean `spawn.batch`?"),

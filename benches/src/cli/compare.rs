@@ -21,7 +21,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> 
         let run = reports::store::read(&run_file(path))?;
         runs.push((label(path), run));
     }
-    distinguish(&mut runs);
+    number_equal_labels(&mut runs);
     let comparison = set_side_by_side(&runs);
     // The page comes first: if it goes to stdout, nothing else may.
     let page = |target: &PathBuf| {
@@ -62,7 +62,7 @@ fn label(path: &Path) -> String {
     )
 }
 
-fn distinguish(runs: &mut [(String, Run)]) {
+fn number_equal_labels(runs: &mut [(String, Run)]) {
     let mut seen = BTreeSet::new();
     for (label, _) in runs {
         let base = label.clone();
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn labels_that_are_the_same_get_numbers() {
         let mut runs = ["a", "b", "a", "a"].map(|name| (name.to_owned(), Run::default()));
-        distinguish(&mut runs);
+        number_equal_labels(&mut runs);
         assert_eq!(runs.map(|(label, _)| label), ["a", "b", "a (2)", "a (3)"]);
     }
 }

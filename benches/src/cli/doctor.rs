@@ -41,7 +41,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
     let checks = examine(&software(), &idle, &host.machine.hypervisor, cpus.count());
     let run = measure(arguments, cpus)?;
     let (resolutions, taints) = (resolutions(&Analysis::of(&run)), taints::by_kind(&run));
-    let able = !resolutions.is_empty()
+    let can_detect_goal = !resolutions.is_empty()
         && resolutions
             .iter()
             .all(|one| one.smallest_ratio.is_some_and(|ratio| ratio <= GOAL_RATIO));
@@ -56,7 +56,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
                 "resolutions": resolutions,
                 "taints": taints,
                 "goal_ratio": GOAL_RATIO,
-                "able": able,
+                "able": can_detect_goal,
             });
             writeln!(out, "{answer:#}")?;
         }
@@ -70,10 +70,10 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
                 host.memory_bytes as f64 / f64::from(1 << 30),
                 host.operating_system
             )?;
-            print(&mut out, &checks, &taints, &resolutions, able)?;
+            print(&mut out, &checks, &taints, &resolutions, can_detect_goal)?;
         }
     }
-    Ok(if able {
+    Ok(if can_detect_goal {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
@@ -119,7 +119,7 @@ fn print(
     checks: &[Check],
     taints: &[Tainted],
     resolutions: &[Resolution],
-    able: bool,
+    can_detect_goal: bool,
 ) -> std::io::Result<()> {
     let mut table = plain_table();
     for check in checks {
@@ -177,7 +177,7 @@ fn print(
     }
     writeln!(out)?;
     let goal = GOAL_RATIO * 100.0;
-    match able {
+    match can_detect_goal {
         true => writeln!(out, "This host can detect a change of {goal:.0}%."),
         false => writeln!(
             out,

@@ -38,9 +38,9 @@ fn print(out: &mut impl Write, gate: &Gate) -> std::io::Result<()> {
     for reason in &gate.reasons {
         writeln!(out, "{reason}")?;
     }
-    let told = |row: &&ChangeRow| matches!(row.verdict, Verdict::Faster | Verdict::Slower);
+    let is_change = |row: &&ChangeRow| matches!(row.verdict, Verdict::Faster | Verdict::Slower);
     let mut table = plain_table();
-    for row in gate.rows.iter().filter(told) {
+    for row in gate.rows.iter().filter(is_change) {
         table.add_row([
             row.workload.clone(),
             row.case_text.clone(),

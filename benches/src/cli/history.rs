@@ -22,15 +22,15 @@ pub(super) fn history(arguments: &HistoryArguments) -> anyhow::Result<ExitCode> 
     let mut workloads: Vec<&str> = places.map(|one| one.place.workload.as_str()).collect();
     workloads.dedup();
     refuse_unknown("workload", &arguments.workload, &workloads, begins)?;
-    let is_asked = |named: &[String], name: &str| {
+    let is_chosen = |named: &[String], name: &str| {
         named.is_empty() || named.iter().any(|one| begins(name, one))
     };
     collection
         .lanes
-        .retain(|lane| is_asked(&arguments.lane, lane));
+        .retain(|lane| is_chosen(&arguments.lane, lane));
     collection
         .places
-        .retain(|one| is_asked(&arguments.workload, &one.place.workload));
+        .retain(|one| is_chosen(&arguments.workload, &one.place.workload));
     let found = histories(&collection);
     let written = match &arguments.out {
         Some(target) => match output::write(target, render_history(&found).as_bytes())? {

@@ -38,7 +38,7 @@ pub(super) fn one(file: &Path, folder: &Path) -> anyhow::Result<Standing> {
     let looked = Looked::of(run.clone());
     let finding = Verifier::default().judge(file, &looked);
     if finding.standing == Standing::Refused {
-        return tell(&format!("{}: not kept", file.display()), &finding);
+        return print_finding(&format!("{}: not kept", file.display()), &finding);
     }
     let (packed, steps) = packed(&run).with_context(|| format!("keeping {}", file.display()))?;
     let kept = write(folder, &run, &packed, (file, &looked))?;
@@ -47,10 +47,10 @@ pub(super) fn one(file: &Path, folder: &Path) -> anyhow::Result<Standing> {
         "{}\n  {size} bytes; latencies in {steps} steps an octave",
         kept.display()
     );
-    tell(&what, &Verifier::default().verify(&kept))
+    print_finding(&what, &Verifier::default().verify(&kept))
 }
 
-fn tell(what: &str, finding: &Finding) -> anyhow::Result<Standing> {
+fn print_finding(what: &str, finding: &Finding) -> anyhow::Result<Standing> {
     let mut out = stdout();
     writeln!(out, "{what}\n  {}", finding.standing)?;
     for line in finding.lines() {
@@ -76,8 +76,8 @@ fn packed(run: &Run) -> anyhow::Result<(Vec<u8>, u32)> {
     )
 }
 
-/// Writes `packed`, the file `source` of `run`, to its place below `folder`, unless the same
-/// samples are there. Replaces a kept run that is refused now.
+/// Writes `packed`, made of `run` from the file `source`, to its place below `folder`, unless a
+/// file there has the same samples. Replaces a kept run that is refused now.
 fn write(
     folder: &Path,
     run: &Run,
@@ -90,15 +90,15 @@ fn write(
         .with_context(|| format!("making the folder {}", parent.display()))?;
     match reports::store::create(&file, packed) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let there = look(&file);
-            let standing = Verifier::default().judge(&file, &there).standing;
-            if there.run.is_some() && standing == Standing::Refused {
+            let existing = look(&file);
+            let standing = Verifier::default().judge(&file, &existing).standing;
+            if existing.run.is_some() && standing == Standing::Refused {
                 reports::store::replace(&file, packed)
                     .with_context(|| format!("writing {}", file.display()))?;
                 return Ok(file);
             }
             anyhow::ensure!(
-                there.has_samples_of(looked),
+                existing.has_samples_of(looked),
                 "{} is there already, with other samples than {}",
                 file.display(),
                 source.display()

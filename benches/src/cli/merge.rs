@@ -61,13 +61,16 @@ fn refuse_other_results(file: &Path, merged: &Run) -> anyhow::Result<()> {
             file.display()
         )
     };
-    let there = reports::store::read(file).with_context(refused)?.header;
+    let existing = reports::store::read(file).with_context(refused)?.header;
     let parts = |design: &Design| design.merged.as_ref().map(|held| held.indices.clone());
-    let (old, new) = (parts(&there.design), parts(&merged.header.design));
+    let (old, new) = (parts(&existing.design), parts(&merged.header.design));
     let is_within = old.is_some_and(|old| {
         let new = new.unwrap_or_default();
         old.iter().all(|part| new.contains(part))
     });
-    anyhow::ensure!(is_within && there.run_id == merged.header.run_id, refused());
+    anyhow::ensure!(
+        is_within && existing.run_id == merged.header.run_id,
+        refused()
+    );
     Ok(())
 }

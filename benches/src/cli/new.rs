@@ -21,7 +21,7 @@ const FILES: [(&str, &str); 5] = [
     (".gitignore", "/target\n"),
 ];
 const SERVICE: (&str, &str) = ("src/service.rs", include_str!("../../template/service.rs"));
-/// Copied from the checkout, so the same compiler builds the same versions.
+/// Files that are copied from the checkout, so the same compiler builds the same versions.
 const COPIED: [&str; 2] = ["Cargo.lock", "rust-toolchain.toml"];
 /// The new crate depends on crates with these names.
 const TAKEN: [&str; 5] = [
@@ -147,7 +147,7 @@ mod tests {
             };
             assert_eq!(of(template), of(suite));
         }
-        // The same options for its dependencies, so they are built once.
+        // Both profiles have the same options for dependencies, so these are built once.
         let optimised = |text: &str| {
             let (_, packages) = text.split_once("[profile.dev.package]\n").unwrap();
             let lines = packages.lines().take_while(|line| !line.is_empty());

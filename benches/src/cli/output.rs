@@ -10,10 +10,10 @@ use nix::sys::stat::fstat;
 
 use crate::say::stdout;
 
-/// Writes to `target`, or to stdout if `target` is `-` or the file that stdout is. Returns the path
-/// for the user; `None` for stdout.
+/// Writes to `target`, or to stdout if `target` is `-` or the file to which stdout leads. Returns
+/// the path for the user; `None` for stdout.
 pub(super) fn write(target: &Path, contents: &[u8]) -> anyhow::Result<Option<PathBuf>> {
-    if leads_to_stdout(target) {
+    if is_stdout(target) {
         io::stdout()
             .lock()
             .write_all(contents)
@@ -27,17 +27,17 @@ pub(super) fn write(target: &Path, contents: &[u8]) -> anyhow::Result<Option<Pat
     Ok(Some(shown))
 }
 
-pub(super) fn leads_to_stdout(target: &Path) -> bool {
+pub(super) fn is_stdout(target: &Path) -> bool {
     if target == Path::new("-") {
         return true;
     }
     let own = fstat(io::stdout().as_fd());
-    let (Ok(own), Ok(there)) = (own, std::fs::metadata(target)) else {
+    let (Ok(own), Ok(target_metadata)) = (own, std::fs::metadata(target)) else {
         return false;
     };
-    // A device such as /dev/null may be both, and counts as a file.
+    // A device such as /dev/null counts as a file, even if stdout leads to it.
     let is_device = own.st_mode & nix::libc::S_IFMT == nix::libc::S_IFCHR;
-    !is_device && (own.st_dev, own.st_ino) == (there.dev(), there.ino())
+    !is_device && (own.st_dev, own.st_ino) == (target_metadata.dev(), target_metadata.ino())
 }
 
 pub(super) fn show(written: Option<&Path>) -> io::Result<()> {

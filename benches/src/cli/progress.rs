@@ -25,7 +25,7 @@ pub(super) struct Progress {
     plain: bool,
     decided: String,
     round: Option<u64>,
-    spoke: Instant,
+    last_line: Instant,
     began: Instant,
     rounds_count: u64,
 }
@@ -51,7 +51,7 @@ impl Progress {
             plain,
             decided: String::new(),
             round: None,
-            spoke: Instant::now(),
+            last_line: Instant::now(),
             began: Instant::now(),
             rounds_count: 0,
         }
@@ -62,7 +62,7 @@ impl Progress {
     }
 
     fn say_if_silent(&mut self, text: impl FnOnce(Duration) -> String) {
-        if self.plain && self.spoke.elapsed() >= SILENCE {
+        if self.plain && self.last_line.elapsed() >= SILENCE {
             let text = text(self.began.elapsed());
             self.say(&text);
         }
@@ -75,7 +75,7 @@ impl Progress {
     }
 
     fn say(&mut self, text: &str) {
-        self.spoke = Instant::now();
+        self.last_line = Instant::now();
         if self.plain {
             say(text);
         } else {

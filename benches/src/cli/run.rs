@@ -121,10 +121,10 @@ pub fn measure(
     let mut progress = Progress::new();
     let (outcome, folder) = match &arguments.resume {
         Some(folder) => {
-            // Claimed before it is read, because another process may still write it.
+            // The file is claimed before it is read, because another process may still write it.
             let claim = Claim::of(&folder.join(RUN_FILE))?;
             let so_far = reports::store::read(claim.path())?;
-            let mut setup = setup_of(&so_far, arguments)?;
+            let mut setup = setup_to_resume(&so_far, arguments)?;
             if let Some(address) = &arguments.service {
                 name_database(&mut setup, address)?;
             }
@@ -145,7 +145,7 @@ pub fn measure(
             let folder = folder(arguments, results, &setup)?;
             let outcome = study::run(&setup, &folder.join(RUN_FILE), &stop, &mut progress);
             if outcome.is_err() {
-                // `remove_dir` only removes an empty folder, so no results.
+                // `remove_dir` removes only an empty folder, so no results are lost.
                 let _ = std::fs::remove_dir(&folder);
             }
             (outcome?, folder)
@@ -170,7 +170,7 @@ pub fn measure(
         printed: true,
     };
     // The run was measured, so an error here changes only the exit status.
-    if let Err(error) = conclude(&ended, arguments.with.as_deref()) {
+    if let Err(error) = print_results(&ended, arguments.with.as_deref()) {
         let _ = super::refused(&error, FAILED);
         ended.printed = false;
     }
@@ -197,10 +197,10 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         true => Vec::new(),
         false => choice::lanes(&named)?,
     };
-    let is_open = arguments.workload.is_empty() && arguments.preset.is_none();
-    if is_open && catalogue::has_own() {
+    let names_no_workload = arguments.workload.is_empty() && arguments.preset.is_none();
+    if names_no_workload && catalogue::has_own() {
         workloads.retain(|workload| workload.is_own());
-    } else if is_open {
+    } else if names_no_workload {
         workloads.retain(|workload| workload.presets.quick || !arguments.quick);
     }
     if arguments.lane.is_empty() && workloads.iter().all(|workload| workload.is_own()) {
@@ -240,7 +240,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         }
         lanes.retain(has_client);
     }
-    // After the checks of arguments, because this may take a while.
+    // This follows the checks of arguments, because it may take a while.
     let toolbox = super::toolbox()?;
     let base = base_program(arguments)?;
     if base.is_some() {
@@ -273,7 +273,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     for (name, values) in &arguments.set {
         setup.set_values(name, values).map_err(anyhow::Error::msg)?;
     }
-    // After the values are set: --set may change the limit and the delay.
+    // This check follows the setting of values: --set may change the limit and the delay.
     for workload in &setup.workloads {
         for case in setup.cases(workload) {
             super::load::check_limit(&case)?;
@@ -281,9 +281,9 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     }
     setup.budget *= match arguments.preset {
         None | Some(Preset::Service) => 1,
-        // The first has more lanes than other runs, the second more numbers of tasks.
+        // `peers` has more lanes than other runs, and `growth` more numbers of tasks.
         Some(Preset::Peers | Preset::Growth) => 2,
-        // Its samples also have the length of the published measurements.
+        // The samples are also as long as those of the published measurements.
         Some(Preset::Published) => 4,
     };
     if setup.workloads.iter().any(|one| setup.is_small(one)) {
@@ -374,11 +374,11 @@ fn base_program(arguments: &RunArguments) -> anyhow::Result<Option<PathBuf>> {
     })
 }
 
-fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<Setup> {
+fn setup_to_resume(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<Setup> {
     let header = &so_far.header;
     // A run that ran out of time has an end record, but is not complete.
-    let is_over = |end: &End| !end.interrupted || header.design.merged.is_some();
-    if so_far.end.as_ref().is_some_and(is_over) {
+    let cannot_be_resumed = |end: &End| !end.interrupted || header.design.merged.is_some();
+    if so_far.end.as_ref().is_some_and(cannot_be_resumed) {
         anyhow::bail!("this run has ended: there is nothing to go on with");
     }
     let toolbox = super::toolbox()?;
@@ -448,7 +448,7 @@ fn folder(arguments: &RunArguments, results: &Path, setup: &Setup) -> anyhow::Re
     Ok(folder)
 }
 
-fn conclude(ended: &Ended, with: Option<&Path>) -> anyhow::Result<()> {
+fn print_results(ended: &Ended, with: Option<&Path>) -> anyhow::Result<()> {
     let run = reports::store::read(&ended.run)?;
     let mut out = stdout();
     let analysis = reports::Analysis::of(&run);
@@ -466,7 +466,7 @@ fn conclude(ended: &Ended, with: Option<&Path>) -> anyhow::Result<()> {
             rough(took)
         )?;
     }
-    super::show::tell_decided(analysis.decided(), &analysis.reference_lane, &mut out)?;
+    super::show::print_decided(analysis.decided(), &analysis.reference_lane, &mut out)?;
     if outcome.failures_count > 0 {
         writeln!(
             out,

@@ -46,7 +46,7 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
         }
         Format::Table => {
             print(&run, &analysis, arguments.all, &mut out)?;
-            tell_decided(decided, &analysis.reference_lane, &mut out)?;
+            print_decided(decided, &analysis.reference_lane, &mut out)?;
             for warning in &run.warnings {
                 writeln!(out, "\nwarning: {warning}")?;
             }
@@ -63,7 +63,7 @@ pub(super) fn table(run: &Run, analysis: &Analysis, out: &mut impl Write) -> any
     print(run, analysis, false, out)
 }
 
-pub(super) fn tell_decided(
+pub(super) fn print_decided(
     (decided, all): (usize, usize),
     reference: &str,
     out: &mut impl Write,
@@ -96,7 +96,7 @@ fn further_tables(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyho
                 title
             };
             let mut name = format!("  {title}, {}", row.quantity.title);
-            let case = distinct(run, analysis, row);
+            let case = varying_text(run, analysis, row);
             if !case.is_empty() {
                 name.push_str(&format!(" ({case})"));
             }
@@ -115,7 +115,7 @@ fn further_tables(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyho
                 [best, others @ ..] if others.len() > 2 => {
                     format!("{best} ≈ {} others", others.len())
                 }
-                few => few.join(" ≈ "),
+                best_lanes => best_lanes.join(" ≈ "),
             });
             table.add_row(cells);
         }
@@ -188,17 +188,17 @@ fn further_tables(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyho
     Ok(())
 }
 
-fn distinct(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
+fn varying_text(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
     let cases: Vec<&Case> = analysis
         .rows_of(&row.workload)
         .map(|other| &other.case)
         .collect();
-    part(&cases, true)(&row.case).text(run.workload(&row.workload))
+    keep_parameters(&cases, true)(&row.case).text(run.workload(&row.workload))
 }
 
 /// Returns a function that keeps the parameters of a case that vary between `cases`; if `varying`
 /// is false, those that do not vary. A case that lacks a parameter is no variation.
-fn part(cases: &[&Case], varying: bool) -> impl Fn(&Case) -> Case + use<> {
+fn keep_parameters(cases: &[&Case], varying: bool) -> impl Fn(&Case) -> Case + use<> {
     let mut values: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     for (name, value) in cases.iter().flat_map(|case| &case.0) {
         values.entry(name.clone()).or_default().insert(*value);
@@ -226,22 +226,25 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
             .collect();
         let cases: Vec<&Case> = rows.iter().map(|row| &row.case).collect();
         let many_cases = cases.iter().any(|case| *case != cases[0]);
-        let (varying, fixed) = (part(&cases, true), part(&cases, false));
+        let (varying, fixed) = (
+            keep_parameters(&cases, true),
+            keep_parameters(&cases, false),
+        );
         let many_quantities = rows.iter().any(|row| row.quantity != rows[0].quantity);
-        let about = [
+        let subtitle = [
             (!many_quantities).then_some(title),
             cases
                 .iter()
                 .map(|case| fixed(case).text(Some(workload)))
                 .max_by_key(String::len),
         ];
-        let about: Vec<String> = about
+        let subtitle: Vec<String> = subtitle
             .into_iter()
             .flatten()
             .filter(|text| !text.is_empty())
             .collect();
-        if !about.is_empty() {
-            writeln!(out, "  {}", about.join("; "))?;
+        if !subtitle.is_empty() {
+            writeln!(out, "  {}", subtitle.join("; "))?;
         }
         let is_loaded = rows.iter().any(|row| row.headroom_ratio.is_some());
         let mut table = plain_table();

@@ -21,15 +21,16 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
     if let Some(prices) = &prices {
         warn_of_prices(&collection, prices);
     }
-    let former = former(&arguments.out)?;
+    let earlier_files = earlier_files(&arguments.out)?;
     let pages = render(&collection, prices.as_ref());
     let mut names: BTreeSet<PathBuf> = pages.iter().map(|(path, _)| path.into()).collect();
     names.extend(linked(&collection).map(|(path, _)| path));
     if cfg!(feature = "parquet") {
         names.insert("figures.parquet".into());
     }
-    // Before the pages, so the list is right even if writing them fails.
-    note(&arguments.out, former.union(&names))?;
+    // The list is written before the pages, so it names all files that are there even if writing
+    // the pages fails.
+    write_list(&arguments.out, earlier_files.union(&names))?;
     for (path, text) in &pages {
         write(&arguments.out.join(path), text.as_bytes())?;
     }
@@ -43,8 +44,8 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
         reports::parquet::write_figures(&collection, &mut table).context("writing Parquet")?;
         write(&arguments.out.join("figures.parquet"), &table)?;
     }
-    remove(&arguments.out, former.difference(&names))?;
-    note(&arguments.out, names.iter())?;
+    remove(&arguments.out, earlier_files.difference(&names))?;
+    write_list(&arguments.out, names.iter())?;
     writeln!(
         stdout(),
         "{} runs of {} machines, {} pages\n{}",
@@ -68,15 +69,19 @@ pub(super) fn exit_code(collection: &Collection) -> ExitCode {
 const LIST: &str = ".threadbare-site";
 
 /// The files of the earlier site in `out`. Refuses a folder that holds something else.
-fn former(out: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
+fn earlier_files(out: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
     let reading = || format!("reading {}", out.display());
     match fs::read_to_string(out.join(LIST)) {
         Ok(text) => {
-            let is_below = |path: &PathBuf| {
+            let is_in_folder = |path: &PathBuf| {
                 let mut parts = path.components();
                 parts.all(|part| matches!(part, Component::Normal(_)))
             };
-            return Ok(text.lines().map(PathBuf::from).filter(is_below).collect());
+            return Ok(text
+                .lines()
+                .map(PathBuf::from)
+                .filter(is_in_folder)
+                .collect());
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(reading),
@@ -97,7 +102,7 @@ fn former(out: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
     Ok(BTreeSet::new())
 }
 
-fn note<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
+fn write_list<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
     let lines = files.map(|file| format!("{}\n", file.display()));
     write(&out.join(LIST), lines.collect::<String>().as_bytes())
 }
@@ -119,9 +124,9 @@ fn remove<'a>(out: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::R
 
 /// Refuses a site in the folder of the runs: its copies would count as runs.
 fn refuse_within(folder: &Path, out: &Path) -> anyhow::Result<()> {
-    let there = std::path::absolute(out)?;
+    let absolute_out = std::path::absolute(out)?;
     let folder = folder.canonicalize()?;
-    let mut parents = there
+    let mut parents = absolute_out
         .ancestors()
         .filter_map(|path| path.canonicalize().ok());
     let is_within = parents.next().is_some_and(|path| path.starts_with(&folder));

@@ -1,5 +1,5 @@
 //! The clocks of the CPUs. CPU 0 may be offline, so a fact is read from the first online CPU that
-//! has it, and the governor from all.
+//! has it, and the governor from all online CPUs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,15 +24,18 @@ pub(super) fn governor(root: &Path) -> Option<String> {
         let own = text(root.join(FOLDER).join(file));
         cpus.entry(own.unwrap_or_default()).or_default().push(cpu);
     }
-    let unsaid = cpus.remove("");
-    if cpus.len() <= 1 && (unsaid.is_none() || cpus.is_empty()) {
+    let without_governor = cpus.remove("");
+    if cpus.len() <= 1 && (without_governor.is_none() || cpus.is_empty()) {
         return cpus.into_keys().next();
     }
-    let unsaid = unsaid.map(|cpus| ("unknown".to_owned(), cpus));
-    let texts = cpus.into_iter().chain(unsaid).filter_map(|(name, cpus)| {
-        let cpus = Cpus::of(cpus)?;
-        Some(format!("{name} on {cpus}"))
-    });
+    let without_governor = without_governor.map(|cpus| ("unknown".to_owned(), cpus));
+    let texts = cpus
+        .into_iter()
+        .chain(without_governor)
+        .filter_map(|(name, cpus)| {
+            let cpus = Cpus::of(cpus)?;
+            Some(format!("{name} on {cpus}"))
+        });
     Some(texts.collect::<Vec<_>>().join(", "))
 }
 
@@ -44,7 +47,7 @@ pub(super) fn turbo(root: &Path) -> Option<bool> {
     no_turbo.map(|off| off == 0).or(boost.map(|on| on == 1))
 }
 
-pub(super) fn of_first(root: &Path, name: &str) -> Option<f64> {
+pub(super) fn read_first(root: &Path, name: &str) -> Option<f64> {
     let cpus = online(root).into_iter();
     let mut values =
         cpus.filter_map(|cpu| number(root.join(FOLDER).join(format!("cpu{cpu}/{name}"))));
@@ -97,7 +100,7 @@ mod tests {
             ("cpu2/cpufreq/scaling_cur_freq", "1800000\n"),
         ]);
         assert_eq!(
-            of_first(root.path(), "cpufreq/scaling_cur_freq"),
+            read_first(root.path(), "cpufreq/scaling_cur_freq"),
             Some(1_800_000.0)
         );
     }

@@ -63,9 +63,9 @@ fn read(root: &Path) -> Host {
     let cpu = root.join("sys/devices/system/cpu");
     let cpuinfo = CpuInfo::parse(&text(root.join("proc/cpuinfo")).unwrap_or_default());
     let online = list(cpu.join("online")).unwrap_or_else(|| cpuinfo.numbers());
-    let places: Vec<Place> = online
+    let online_cpus: Vec<OnlineCpu> = online
         .iter()
-        .map(|&number| Place::read(root, &cpuinfo, number))
+        .map(|&number| OnlineCpu::read(root, &cpuinfo, number))
         .collect();
     let nodes = list(root.join("sys/devices/system/node/online"));
     let nodes_count = match nodes {
@@ -77,12 +77,16 @@ fn read(root: &Path) -> Host {
         machine: MachineKeyInputs {
             architecture: std::env::consts::ARCH.to_owned(),
             cpu_model: UNKNOWN.to_owned(),
-            sockets_count: distinct(places.iter().map(|place| place.socket.as_ref())),
-            nodes_count: small(nodes_count),
+            sockets_count: distinct(
+                online_cpus
+                    .iter()
+                    .map(|online_cpu| online_cpu.socket.as_ref()),
+            ),
+            nodes_count: to_u32(nodes_count),
             hypervisor: UNKNOWN.to_owned(),
             ..MachineKeyInputs::default()
         },
-        cores: kinds(places),
+        cores: kinds(online_cpus),
         facts: facts(root, online.first().copied()),
         ..Host::default()
     };
@@ -95,17 +99,17 @@ fn list(path: PathBuf) -> Option<Vec<usize>> {
     Some(cpus.numbers().to_vec())
 }
 
-fn small(count: usize) -> u32 {
+fn to_u32(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// The number of different values; 0 if one is missing.
 fn distinct<'a>(of: impl Iterator<Item = Option<&'a String>>) -> u32 {
     let all: Option<BTreeSet<&String>> = of.collect();
-    all.map_or(0, |all| small(all.len()))
+    all.map_or(0, |all| to_u32(all.len()))
 }
 
-struct Place {
+struct OnlineCpu {
     number: usize,
     fields: BTreeMap<String, String>,
     /// A text that only the CPUs of its core share.
@@ -116,7 +120,7 @@ struct Place {
     capacity: Option<u32>,
 }
 
-impl Place {
+impl OnlineCpu {
     fn read(root: &Path, cpuinfo: &CpuInfo, cpu: usize) -> Self {
         let folder = root.join(format!("sys/devices/system/cpu/cpu{cpu}"));
         let topology = |name: &str| text(folder.join("topology").join(name));
@@ -135,7 +139,7 @@ impl Place {
         let core = topology("core_cpus_list")
             .or_else(|| topology("thread_siblings_list"))
             .or_else(by_number);
-        let counts = |name: &&str| {
+        let counts_this_cpu = |name: &&str| {
             let cpus = list(root.join("sys/devices").join(name).join("cpus"));
             cpus.is_some_and(|cpus| cpus.contains(&cpu))
         };
@@ -145,7 +149,7 @@ impl Place {
             core,
             socket,
             caches: caches(&folder.join("cache")),
-            counted_by: units.into_iter().find(counts).map(str::to_owned),
+            counted_by: units.into_iter().find(counts_this_cpu).map(str::to_owned),
             capacity: number(folder.join("cpu_capacity")),
             fields,
         }
@@ -183,30 +187,39 @@ impl Place {
     }
 }
 
-fn kinds(places: Vec<Place>) -> Vec<Cores> {
-    let mut by_kind: BTreeMap<_, Vec<Place>> = BTreeMap::new();
-    for place in places {
-        by_kind.entry(place.kind()).or_default().push(place);
+fn kinds(online_cpus: Vec<OnlineCpu>) -> Vec<Cores> {
+    let mut by_kind: BTreeMap<_, Vec<OnlineCpu>> = BTreeMap::new();
+    for online_cpu in online_cpus {
+        by_kind
+            .entry(online_cpu.kind())
+            .or_default()
+            .push(online_cpu);
     }
-    let mut kinds: Vec<Vec<Place>> = by_kind.into_values().collect();
-    kinds.sort_by_key(|places| places[0].number);
+    let mut kinds: Vec<Vec<OnlineCpu>> = by_kind.into_values().collect();
+    kinds.sort_by_key(|online_cpus| online_cpus[0].number);
     kinds.into_iter().map(cores).collect()
 }
 
-fn cores(places: Vec<Place>) -> Cores {
-    let numbers = places.iter().map(|place| place.number);
+fn cores(online_cpus: Vec<OnlineCpu>) -> Cores {
+    let numbers = online_cpus.iter().map(|online_cpu| online_cpu.number);
     let cpus = Cpus::of(numbers.collect()).map_or_else(String::new, |cpus| cpus.to_string());
-    let cores_count = distinct(places.iter().map(|place| place.core.as_ref()));
-    let threads_count = small(places.len());
-    // The number of CPUs that share a cache: from the group with the most CPUs online.
-    let all = places.iter().map(|place| place.caches.clone());
+    let cores_count = distinct(
+        online_cpus
+            .iter()
+            .map(|online_cpu| online_cpu.core.as_ref()),
+    );
+    let threads_count = to_u32(online_cpus.len());
+    // The number of CPUs that share a cache is that of the group with the most CPUs online.
+    let all = online_cpus
+        .iter()
+        .map(|online_cpu| online_cpu.caches.clone());
     let caches = all.reduce(|mut widest, caches| {
         for (cache, other) in widest.iter_mut().zip(caches) {
             cache.shared_by_count = cache.shared_by_count.max(other.shared_by_count);
         }
         widest
     });
-    let first = places.into_iter().next();
+    let first = online_cpus.into_iter().next();
     Cores {
         cpus,
         cores_count,
@@ -251,12 +264,15 @@ impl CpuInfo {
                     // A mainframe has one line for each CPU, with commas.
                     if let Ok(cpu) = cpu.trim().parse() {
                         let parts = value.split(',').filter_map(|part| part.split_once('='));
-                        info.of.entry(cpu).or_default().extend(kept(parts));
+                        info.of
+                            .entry(cpu)
+                            .or_default()
+                            .extend(recorded_fields(parts));
                     }
                 } else if name == "processor" || name == "cpu number" {
                     number = value.parse().ok().or(number);
                 }
-                fields.extend(kept([(name, value)]));
+                fields.extend(recorded_fields([(name, value)]));
             }
             match number {
                 Some(cpu) => info.of.entry(cpu).or_default().extend(fields),
@@ -277,7 +293,7 @@ impl CpuInfo {
     }
 }
 
-fn kept<'a>(
+fn recorded_fields<'a>(
     fields: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> impl Iterator<Item = (String, String)> {
     let fields = fields.into_iter();
@@ -297,7 +313,7 @@ fn caches(folder: &Path) -> Vec<Cache> {
             kind: text(folder.join("type"))?.to_lowercase(),
             // Boards with a device tree often do not give the size.
             size_bytes: text(folder.join("size")).map_or(Some(0), |size| size_bytes(&size))?,
-            shared_by_count: small(shared.len()),
+            shared_by_count: to_u32(shared.len()),
         })
     });
     caches.collect()
@@ -449,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_of_an_owner_is_kept() {
+    fn serial_number_is_not_kept() {
         let info = CpuInfo::parse(
             "processor : 0\nCPU part : 0xd08\n\nHardware : BCM2835\nSerial : 10000000abcdef\n",
         );

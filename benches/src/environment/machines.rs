@@ -111,7 +111,7 @@ impl Machine {
     }
 }
 
-fn said(host: &Host) -> String {
+fn summary(host: &Host) -> String {
     let machine = &host.machine;
     let kinds = machine.kinds().into_iter().map(|kind| {
         let caches = kind.caches.iter().map(|cache| {
@@ -213,7 +213,7 @@ fn two_sockets_with_two_threads_a_core() {
         .dmi("Dell Inc.", "PowerEdge R740")
         .read("x86_64");
     assert_eq!(
-        said(&host),
+        summary(&host),
         "2s2n | 8c16t Intel(R) Xeon(R) Gold 6148 CPU @ 2.40GHz L1d 32K/2 L2u 1024K/2 L3u 28160K/8 | none"
     );
     assert_eq!(host.machine.cpu_stepping, "6/85/4");
@@ -246,7 +246,7 @@ fn hybrid_cpu_with_one_name_for_both_kinds() {
         .file("sys/devices/cpu_atom/cpus", "16-23\n")
         .read("x86_64");
     assert_eq!(
-        said(&host),
+        summary(&host),
         "1s1n | 8c16t 13th Gen Intel(R) Core(TM) i7-13700, performance cores L1d 48K/2 L2u 2048K/2 | 8c8t 13th Gen Intel(R) Core(TM) i7-13700, efficiency cores L1d 32K/1 L2u 4096K/4 | none"
     );
     assert_eq!(host.machine.cores_count, 16);
@@ -271,7 +271,7 @@ fn two_chiplets_of_which_one_has_more_cache() {
         .cpus(4..8, &of(&[(3, "Unified", "32768K", 4)]))
         .read("x86_64");
     assert_eq!(
-        said(&host),
+        summary(&host),
         "1s1n | 4c4t AMD Ryzen 9 7950X3D L3u 98304K/4 | 4c4t AMD Ryzen 9 7950X3D L3u 32768K/4 | none"
     );
 }
@@ -280,7 +280,7 @@ fn two_chiplets_of_which_one_has_more_cache() {
 fn big_little_with_and_without_a_model_name() {
     let without = little_and_big(None).read("aarch64");
     assert_eq!(
-        said(&without),
+        summary(&without),
         "1s1n | 4c4t Cortex-A55 L1d 32K/1 | 4c4t Cortex-A76 L1d 64K/1 | none"
     );
     assert_eq!(
@@ -303,13 +303,13 @@ fn one_cpu() {
         .cpus(0..1, &GUEST)
         .read("x86_64");
     assert_eq!(
-        said(&host),
+        summary(&host),
         "1s1n | 1c1t Intel Xeon Processor L1d 32K/1 | vm unknown"
     );
 }
 
 #[test]
-fn machine_whose_cpu_0_and_others_are_offline() {
+fn machine_with_cpu_0_and_further_cpus_offline() {
     // An offline CPU has no topology, so the CPU that shares its core is alone in its lists.
     let quiet = Kind {
         core: 1,
@@ -348,7 +348,7 @@ fn machine_of_more_than_1024_cpus() {
         .online("0-1535\n")
         .cpus(0..1536, &many)
         .read("x86_64");
-    assert_eq!(said(&host), "4s1n | 768c1536t AMD EPYC 9965 | none");
+    assert_eq!(summary(&host), "4s1n | 768c1536t AMD EPYC 9965 | none");
 }
 
 #[test]
@@ -399,11 +399,11 @@ fn arm_server_of_a_cloud_and_the_same_without_a_hypervisor() {
         host.dmi("Amazon EC2", product).read("aarch64")
     };
     assert_eq!(
-        said(&server("m6g.16xlarge")),
+        summary(&server("m6g.16xlarge")),
         "1s1n | 64c64t Neoverse-N1 L2u 1024K/1 | nitro m6g.16xlarge"
     );
     assert_eq!(
-        said(&server("m6g.metal")),
+        summary(&server("m6g.metal")),
         "1s1n | 64c64t Neoverse-N1 L2u 1024K/1 | none m6g.metal"
     );
 }
@@ -446,7 +446,7 @@ fn risc_v_board() {
         .file("proc/device-tree/model", "StarFive VisionFive 2 v1.3B\0")
         .read("riscv64");
     assert_eq!(
-        said(&host),
+        summary(&host),
         "1s1n | 4c4t sifive,u74-mc L1d 32K/1 L2u 2048K/4 | none"
     );
     assert_eq!(
@@ -473,10 +473,10 @@ fn mainframe_in_a_partition_and_under_a_hypervisor() {
     let partition = mainframe(
         "Manufacturer: IBM\nType: 8561\nSequence Code: 00000000000133E8\nLPAR Number:          14\n",
     );
-    assert_eq!(said(&partition), "1s1n | 1c2t IBM z15 | prsm");
+    assert_eq!(summary(&partition), "1s1n | 1c2t IBM z15 | prsm");
     let guest =
         mainframe("Type: 8561\nLPAR Number:          14\nVM00 Control Program: KVM/Linux\n");
-    assert_eq!(said(&guest), "1s1n | 1c2t IBM z15 | kvm unknown");
+    assert_eq!(summary(&guest), "1s1n | 1c2t IBM z15 | kvm unknown");
     let text = serde_json::to_string(&[partition, guest]).unwrap();
     assert!(!text.contains("133E8"), "no serial number: {text}");
 }
@@ -502,7 +502,7 @@ fn power_server() {
         .file("proc/device-tree/ibm,partition-name", "lpar7\0")
         .read("powerpc64");
     assert_eq!(
-        said(&host),
+        summary(&host),
         "1s1n | 2c8t POWER9, altivec supported | powervm"
     );
     assert!(!serde_json::to_string(&host).unwrap().contains("lpar7"));
@@ -527,7 +527,7 @@ fn sandbox_that_shows_cpuinfo_and_nothing_of_sys() {
     );
     std::fs::remove_dir_all(host.root.path().join("sys")).unwrap();
     let host = host.read("x86_64");
-    assert_eq!(said(&host), "1s0n | 2c2t Intel Xeon | vm unknown");
+    assert_eq!(summary(&host), "1s0n | 2c2t Intel Xeon | vm unknown");
 }
 
 #[test]
@@ -537,15 +537,15 @@ fn machine_without_proc_is_known_by_its_topology_alone() {
         .cpus(0..4, &Kind { socket: 4, ..XEON });
     machine.cpuinfo.clear();
     assert_eq!(
-        said(&machine.read("x86_64")),
+        summary(&machine.read("x86_64")),
         "1s1n | 2c4t unknown L1d 32K/2 L2u 1024K/2 L3u 28160K/8 | unknown"
     );
 }
 
 #[test]
-fn host_that_says_nothing_is_unknown() {
+fn host_without_facts_is_unknown() {
     let host = Machine::new().read("x86_64");
-    assert_eq!(said(&host), "0s0n | 0c0t unknown | unknown");
+    assert_eq!(summary(&host), "0s0n | 0c0t unknown | unknown");
     assert_eq!(
         reports::machine::topology(&host.machine),
         "sockets unknown, cores unknown, hardware threads unknown, NUMA nodes unknown"

@@ -42,13 +42,13 @@ fn reserved_count(node: &str, job: &str) -> u64 {
     };
     let count = |text: &str, name: &str| field(text, name)?.parse::<u64>().ok();
     // `CPUEfctv`, the CPUs for jobs, exists from 22.05 on.
-    let told = count(node, "CPUTot").zip(count(node, "CPUEfctv"));
-    let told = told.map(|(all, for_jobs)| all.saturating_sub(for_jobs));
-    let listed = field(node, "CPUSpecList").and_then(|list| affinity::parse(&list).ok());
-    let listed = listed.map(|cpus| cpus.len() as u64);
+    let from_totals = count(node, "CPUTot").zip(count(node, "CPUEfctv"));
+    let from_totals = from_totals.map(|(all, for_jobs)| all.saturating_sub(for_jobs));
+    let from_list = field(node, "CPUSpecList").and_then(|list| affinity::parse(&list).ok());
+    let from_list = from_list.map(|cpus| cpus.len() as u64);
     let cores = count(node, "CoreSpecCount").max(count(job, "CoreSpec"));
     let threads = cores.map(|cores| cores * count(node, "ThreadsPerCore").unwrap_or(1));
-    told.max(listed).max(threads).unwrap_or(0)
+    from_totals.max(from_list).max(threads).unwrap_or(0)
 }
 
 /// The taint of a node that other jobs may use at the same time.
@@ -69,8 +69,8 @@ fn read(
     if let Some(job) = variable("SLURM_JOB_ID") {
         facts.insert("tool".to_owned(), "slurm".into());
         let node = variable("SLURMD_NODENAME");
-        // Slurm does not say whether a job has the node alone: it does if it has all CPUs, except
-        // those that no job gets.
+        // Slurm does not say whether a job has the node alone. A job has it alone if it has all
+        // CPUs, except those that no job gets.
         let own = variable("SLURM_CPUS_ON_NODE").and_then(|count| count.parse::<u64>().ok());
         if let Some((own, all)) = own.zip(cpus) {
             let reserved = || {

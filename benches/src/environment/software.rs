@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn only_parameters_that_bear_on_speed_leave_the_host() {
+    fn only_kernel_parameters_that_affect_speed_are_recorded() {
         let line = "root=UUID=1234 mitigations=off token=secret quiet nosmt";
         assert_eq!(speed_parameters(line), "mitigations=off nosmt");
     }

@@ -10,7 +10,7 @@ use super::{Readings, clocks, placed};
 /// The shares of the time above which a reading taints its block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
-    /// CPU time that the hypervisor gave to others.
+    /// CPU time that the hypervisor gave to other guests.
     pub steal_ratio: f64,
     /// Time in which the cgroup's quota stopped the lanes.
     pub throttled_ratio: f64,
@@ -23,9 +23,9 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// Steal and waits for memory: a fifth of the smallest effect that gets a verdict (5%), so
-    /// neither alone causes a verdict. Only `io.file_read` waits for a disk, so only long waits
-    /// matter.
+    /// The bounds of steal and of waits for memory are a fifth of the smallest effect that gets a
+    /// verdict (5%), so neither alone causes a verdict. Only `io.file_read` waits for a disk, so
+    /// only long waits matter.
     fn default() -> Self {
         Self {
             steal_ratio: 0.01,
@@ -48,7 +48,7 @@ fn taint(kind: &str, value: f64, bound: f64, block: Option<u64>, message: String
     }
 }
 
-/// The taints by the readings of one block; of the whole run for `None`.
+/// The taints that the readings of a block show; of the whole run if `block` is `None`.
 #[must_use]
 pub fn taints_of(readings: &Readings, bounds: &Bounds, block: Option<u64>) -> Vec<Taint> {
     let checks = [

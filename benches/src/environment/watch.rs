@@ -64,7 +64,7 @@ impl Watch {
         let now = Counters::read();
         let mut readings = now.since(&self.last);
         self.last = now;
-        readings.extend(states());
+        readings.extend(current_state());
         readings
     }
 }
@@ -138,38 +138,39 @@ impl Counters {
             }
         };
         let wall_ns = self.at_ns.saturating_sub(before.at_ns) as f64;
-        if let (Some(now), Some(then)) = (self.cpu_ticks, before.cpu_ticks) {
-            let busy = now.busy.saturating_sub(then.busy) as f64;
-            let idle = now.idle.saturating_sub(then.idle) as f64;
-            let steal = now.steal.saturating_sub(then.steal) as f64;
+        if let (Some(now), Some(earlier)) = (self.cpu_ticks, before.cpu_ticks) {
+            let busy = now.busy.saturating_sub(earlier.busy) as f64;
+            let idle = now.idle.saturating_sub(earlier.idle) as f64;
+            let steal = now.steal.saturating_sub(earlier.steal) as f64;
             let all = busy + idle + steal;
             put("steal_ratio", steal / all);
             put("busy_ratio", busy / all);
-            if let (Some(own), Some(own_then)) = (self.own_ticks, before.own_ticks) {
-                let own = own.saturating_sub(own_then) as f64;
+            if let (Some(own), Some(own_before)) = (self.own_ticks, before.own_ticks) {
+                let own = own.saturating_sub(own_before) as f64;
                 put("others_ratio", (busy - own).max(0.0) / all);
             }
         }
-        let rise = |now: Option<u64>, then: Option<u64>| Some(now?.saturating_sub(then?) as f64);
-        if let Some(ns) = rise(self.throttled_ns, before.throttled_ns) {
+        let increase =
+            |now: Option<u64>, earlier: Option<u64>| Some(now?.saturating_sub(earlier?) as f64);
+        if let Some(ns) = increase(self.throttled_ns, before.throttled_ns) {
             put("throttled_ratio", ns / wall_ns);
         }
         for (name, &now) in &self.pressure_us {
-            if let Some(us) = rise(Some(now), before.pressure_us.get(name).copied()) {
+            if let Some(us) = increase(Some(now), before.pressure_us.get(name).copied()) {
                 put(name, us * 1000.0 / wall_ns);
             }
         }
-        if let Some(count) = rise(self.switches_count, before.switches_count) {
+        if let Some(count) = increase(self.switches_count, before.switches_count) {
             put("switches_per_s", count * 1e9 / wall_ns);
         }
-        if let Some(count) = rise(self.oom_kills_count, before.oom_kills_count) {
+        if let Some(count) = increase(self.oom_kills_count, before.oom_kills_count) {
             put("oom_kills_count", count);
         }
         readings
     }
 }
 
-fn states() -> Readings {
+fn current_state() -> Readings {
     let mut readings = Readings::new();
     if let Ok(load) = procfs::LoadAverage::current() {
         readings.insert("run_queue_count".to_owned(), f64::from(load.one));
@@ -182,10 +183,10 @@ fn states() -> Readings {
         readings.insert("swap_used_bytes".to_owned(), swapped as f64);
     }
     let root = Path::new("/");
-    if let Some(khz) = clocks::of_first(root, "cpufreq/scaling_cur_freq") {
+    if let Some(khz) = clocks::read_first(root, "cpufreq/scaling_cur_freq") {
         readings.insert(FREQUENCY.to_owned(), khz * 1000.0);
     }
-    if let Some(count) = clocks::of_first(root, "thermal_throttle/core_throttle_count") {
+    if let Some(count) = clocks::read_first(root, "thermal_throttle/core_throttle_count") {
         readings.insert("thermal_throttles_count".to_owned(), count);
     }
     readings
@@ -196,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_of_all_cpu_time_and_own_work_is_not_of_others() {
+    fn shares_are_of_all_cpu_time_and_lanes_do_not_count_as_other_programs() {
         let before = Counters::default();
         let ticks = |busy, idle, steal| Some(CpuTicks { busy, idle, steal });
         let before = Counters {
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn this_host_tells_its_load_and_memory() {
+    fn this_host_shows_its_load_and_memory() {
         let readings = Watch::start().lap();
         assert!(readings["memory_available_bytes"] > 0.0);
         assert!(readings.contains_key("run_queue_count"));

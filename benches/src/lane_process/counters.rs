@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_rung_says_what_keeps_it_from_both_others() {
+    fn lowest_rung_names_the_errors_of_both_higher_rungs() {
         let none = Counters {
             open: Vec::new(),
             refused: [
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_this_thread_are_counted_where_the_kernel_lets_us() {
+    fn faults_of_this_thread_are_counted_if_the_kernel_allows_it() {
         let mut counters = Counters::of_process(0);
         let names: Vec<&str> = counters.open.iter().map(|one| one.name).collect();
         if !names.contains(&"page_faults") {

@@ -59,7 +59,7 @@ use crate::cpus::Cpus;
 /// the child's end: its own children may keep them open.
 const SLICE: Duration = Duration::from_millis(100);
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
-/// A sample's readings of the memory, by the protocol.
+/// The most readings of the memory in a sample, by the protocol.
 const MOST_READINGS: usize = 2;
 const EXCERPT: usize = 120;
 
@@ -173,7 +173,7 @@ pub struct LaneProcess {
 #[derive(Clone, Copy)]
 struct Deadline {
     at: Instant,
-    /// How long the lane may take until then.
+    /// The whole time that the lane gets, for the message.
     limit: Duration,
 }
 
@@ -364,7 +364,7 @@ impl LaneProcess {
 
     /// The counts since [`count`](Self::count), without events that the kernel does not count for
     /// this user.
-    pub(crate) fn counted(&mut self) -> BTreeMap<String, u64> {
+    pub(crate) fn take_counts(&mut self) -> BTreeMap<String, u64> {
         let counters = self.counters.as_mut();
         counters.map_or_else(BTreeMap::new, Counters::end)
     }
@@ -486,11 +486,11 @@ impl LaneProcess {
             if left.is_zero() {
                 return Ok(Line::TimedOut);
             }
-            let [output, words] = self.wait_readable(left.min(SLICE))?;
-            if words {
+            let [stdout_ready, stderr_ready] = self.wait_readable(left.min(SLICE))?;
+            if stderr_ready {
                 self.read_stderr();
             }
-            if output {
+            if stdout_ready {
                 let mut bytes = [0; 16 * 1024];
                 match self.stdout.read(&mut bytes) {
                     Ok(0) => return Ok(Line::EndOfFile),
@@ -510,7 +510,7 @@ impl LaneProcess {
     }
 
     fn wait_readable(&self, limit: Duration) -> nix::Result<[bool; 2]> {
-        // Rounded up: a wait of 0 ms would spin.
+        // The limit is rounded up, because waits of 0 ms would spin.
         let millis = u16::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
         let mut fds = vec![PollFd::new(self.stdout.as_fd(), PollFlags::POLLIN)];
         if let Some(stderr) = &self.stderr {
@@ -541,13 +541,13 @@ impl LaneProcess {
 
     /// Discards stdout and keeps stderr, for at most `limit`.
     fn drain(&mut self, limit: Duration) {
-        let Ok([output, words]) = self.wait_readable(limit) else {
+        let Ok([stdout_ready, stderr_ready]) = self.wait_readable(limit) else {
             return;
         };
-        if words {
+        if stderr_ready {
             self.read_stderr();
         }
-        if output {
+        if stdout_ready {
             let mut bytes = [0; 16 * 1024];
             if matches!(self.stdout.read(&mut bytes), Ok(0)) {
                 std::thread::sleep(limit);

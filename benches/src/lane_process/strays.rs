@@ -38,8 +38,8 @@ impl Mark {
         (VARIABLE.into(), self.0.clone().into())
     }
 
-    /// Kills and reaps what is left of the lane. To be called when the lane's own process is
-    /// reaped. Blocks the thread until all have ended. Returns how many there were.
+    /// Kills and reaps the lane's remaining processes, in at most [`MOST_ROUNDS`] rounds. Call it
+    /// when the lane's own process is reaped. Blocks the thread. Returns the number of processes.
     pub(super) fn end_strays(&self) -> usize {
         let mut count = 0;
         for _ in 0..MOST_ROUNDS {

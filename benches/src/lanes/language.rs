@@ -143,8 +143,8 @@ impl Language {
         };
         std::fs::create_dir_all(target)
             .map_err(|error| wrong(format!("{}: {error}", target.display())))?;
-        // Dropped when this function returns, before a build's failure is printed.
-        let _named = say_after(
+        // The reminder is dropped when this function returns, before a build's failure is printed.
+        let _reminder = say_after(
             TIMEOUT,
             format!(
                 "still building the lane program of {}: {}",
@@ -155,7 +155,7 @@ impl Language {
         let output = Command::new(compiler)
             .args(arguments)
             .current_dir(folder)
-            // So a Go that is too old fails, and does not download another version.
+            // With this, a Go that is too old fails and does not download another version.
             .env("GOTOOLCHAIN", "local")
             .stdin(Stdio::null())
             .output()
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_that_fails_tells_what_the_toolchain_said() {
+    fn failed_build_shows_the_toolchains_message() {
         let dir = tempfile::tempdir().unwrap();
         let error = GO
             .build(

@@ -12,8 +12,8 @@ use super::probe::kind_of;
 use super::setup::{Setup, is_memory};
 use crate::lane_process::{Answer, Cause, LaneCommand, LaneFailure, LaneProcess, Limits, Stop};
 
-/// A sample of this length ends the trial: it hardly shows the clock's resolution and the first
-/// page faults.
+/// A sample of this length ends the trial: the clock's resolution and the first page faults are a
+/// small part of it.
 const ENOUGH: Duration = Duration::from_millis(2);
 /// The most samples of a trial. Each has more iterations than the one before.
 const STEPS: u32 = 8;
@@ -128,7 +128,7 @@ pub(super) fn checked_sample(
     }
 }
 
-pub(super) struct Tried {
+pub(super) struct Trial {
     pub(super) cost: Cost,
     pub(super) counters: Option<Counters>,
 }
@@ -142,9 +142,9 @@ pub(super) fn calibrate(
     parameters: &Parameters,
     expected: &mut Expected,
     stop: &Stop,
-) -> Result<Tried, Refusal> {
+) -> Result<Trial, Refusal> {
     if let Some(cost) = guess(setup, workload, lane, parameters) {
-        return Ok(Tried {
+        return Ok(Trial {
             cost,
             counters: None,
         });
@@ -162,15 +162,15 @@ pub(super) fn calibrate(
         let began = Instant::now();
         let sample = checked_sample(&mut process, workload, parameters, iterations, expected)
             .map_err(|refusal| too_long(refusal, setup))?;
-        let whole = began.elapsed();
-        let elapsed = Duration::from_nanos(sample.elapsed_ns).min(whole);
+        let total_time = began.elapsed();
+        let elapsed = Duration::from_nanos(sample.elapsed_ns).min(total_time);
         let done = !workload.calibrated || elapsed >= ENOUGH || iterations == most_iterations;
         if done || step == STEPS {
-            let events = process.counted();
+            let events = process.take_counts();
             process.quit().map_err(Refusal::Lane)?;
             let cost = Cost {
                 process_ns: start.as_nanos() as f64,
-                around_ns: (whole - elapsed).as_nanos() as f64,
+                around_ns: (total_time - elapsed).as_nanos() as f64,
                 iteration_ns: elapsed.as_nanos() as f64 / iterations as f64,
                 iterations: if workload.calibrated {
                     (1, most_iterations)
@@ -186,18 +186,18 @@ pub(super) fn calibrate(
                 events,
                 ..Counters::default()
             });
-            return Ok(Tried { cost, counters });
+            return Ok(Trial { cost, counters });
         }
-        // The first iterations are the slowest, so the next step aims above the target. A wrong
-        // guess must not cost a second.
+        // The first iterations are the slowest, so the next step aims above the target. The factor
+        // has a limit, because a wrong aim must not cost a second.
         let factor = (2 * ENOUGH.as_nanos() / elapsed.as_nanos().max(1)).clamp(2, 32);
         iterations = (iterations * u64::try_from(factor).unwrap_or(2)).min(most_iterations);
     }
     unreachable!("the loop above returns at its last step")
 }
 
-/// The budget also limits a trial's sample: each process of the cell would repeat a longer one, and
-/// use up the run's time.
+/// The budget also limits a trial's sample: each process of the cell would repeat a longer sample,
+/// and use up the run's time.
 fn trial_limits(setup: &Setup) -> Limits {
     const MOST_SHARES: usize = 80;
     const LEAST: Duration = Duration::from_secs(5);
@@ -224,8 +224,8 @@ fn too_long(refusal: Refusal, setup: &Setup) -> Refusal {
     }
 }
 
-/// A cell's cost without a trial, which would take as long as a sample for a memory ledger, a load
-/// on a fixed schedule and a whole service. `None` if the cell needs a trial.
+/// The cost of a cell without a trial: that would take as long as a sample for a memory ledger, a
+/// load on a fixed schedule or a whole service. `None` for other cells, which need a trial.
 fn guess(
     setup: &Setup,
     workload: &'static Workload,
@@ -243,7 +243,7 @@ fn guess(
         iterations: (fixed, fixed),
     };
     if is_memory(workload) {
-        let (task_ns, most_tasks) = parked_ns(lane);
+        let (task_ns, most_tasks) = parked_cost(lane);
         let tasks = parameter("tasks_count").min(most_tasks) as f64;
         let around_ns = READINGS_NS + parameter("wait_ns") as f64;
         return Some(cost(around_ns, task_ns * tasks));
@@ -264,12 +264,12 @@ fn guess(
     None
 }
 
-/// The time to start and end one waiting task, and how many a lane can hold: the kernel has few
-/// threads and processes.
-fn parked_ns(lane: &str) -> (f64, u64) {
+/// The time to start and end one waiting task, and the most waiting tasks of a lane: the kernel
+/// limits the number of threads and processes.
+fn parked_cost(lane: &str) -> (f64, u64) {
     const KERNEL_TASKS: u64 = 32_768;
     match lane {
-        // First, because this name contains `thread` too.
+        // This arm is first, because `threadbare` contains `thread` too.
         _ if lane.starts_with("threadbare") => (9e3, u64::MAX),
         _ if lane.contains("process") || lane.contains("fork") => (2e5, KERNEL_TASKS),
         _ if lane.contains("thread") => (6e4, KERNEL_TASKS),
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn iterations_never_carry_a_checksum_beyond_what_every_language_holds() {
+    fn checksum_of_the_most_iterations_is_exact_in_every_language() {
         let mut expected = Expected::default();
         for workload in catalogue::all().filter(|workload| !workload.id.starts_with("cpu.")) {
             for case in workload.cases(catalogue::Size::Full, 4) {

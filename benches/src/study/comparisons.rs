@@ -95,7 +95,7 @@ struct Comparison {
     /// Whether both are the same lane of the same build (an A/A pair).
     is_pair: bool,
     /// The number of processes at the last look.
-    looked: u64,
+    last_look: u64,
     ratio: Option<Ratio>,
     average: Option<Ratio>,
     decided: bool,
@@ -150,7 +150,7 @@ impl Comparisons {
                         ours,
                         theirs,
                         is_pair,
-                        looked: 0,
+                        last_look: 0,
                         ratio: None,
                         average: None,
                         decided: false,
@@ -222,7 +222,7 @@ impl Comparisons {
                 .keys()
                 .filter(|round| theirs.contains_key(round))
                 .count() as u64;
-            if looks::next(one.looked).is_none_or(|due| count < due) {
+            if looks::next(one.last_look).is_none_or(|due| count < due) {
                 continue;
             }
             let design = match one.ours == one.theirs {
@@ -231,7 +231,7 @@ impl Comparisons {
             };
             let (ours, theirs) = shift::sides(ours, theirs, design);
             let one = &mut self.list[at];
-            one.looked = count;
+            one.last_look = count;
             one.ratio = shift::shift(&ours, &theirs, design);
             one.average = shift::averages(&ours, &theirs, design);
         }
@@ -244,7 +244,7 @@ impl Comparisons {
     fn judge_widths(&mut self, goal: f64) {
         for one in &mut self.list {
             let width = one.ratio.as_ref().and_then(shift::half_width);
-            one.decided |= one.looked >= ENOUGH && width.is_some_and(|width| width <= goal);
+            one.decided |= one.last_look >= ENOUGH && width.is_some_and(|width| width <= goal);
         }
     }
 
@@ -258,7 +258,7 @@ impl Comparisons {
                 .collect()
         };
         let all = deviations(None);
-        let of_workload: BTreeMap<&str, f64> = self
+        let inflations: BTreeMap<&str, f64> = self
             .cases
             .iter()
             .map(|case| {
@@ -268,7 +268,7 @@ impl Comparisons {
             .collect();
         let (mut page, mut places) = (Vec::new(), Vec::new());
         for (at, one) in self.list.iter().enumerate().filter(|(_, one)| !one.is_pair) {
-            let inflation = of_workload[workload(one)];
+            let inflation = inflations[workload(one)];
             if let Some(ratio) = one.ratio {
                 page.push(Judged {
                     ratio: ratio.inflated(inflation),
@@ -357,8 +357,8 @@ impl Comparisons {
         }
     }
 
-    /// The cells of a case's undecided comparisons, with their A/A pairs. If all are decided: all
-    /// cells, while the case has few processes.
+    /// The cells of a case's undecided comparisons, with their A/A pairs. If there are none: all
+    /// cells that are not given up, while the case has fewer rounds than [`ENOUGH`].
     fn wanted(&self, at: usize) -> BTreeSet<usize> {
         let case = &self.cases[at];
         if !case.grows || case.rounds >= MOST_ROUNDS {
@@ -391,24 +391,26 @@ impl Comparisons {
             !one.decided
                 && sides[0].case == case
                 && sides.iter().all(|cell| !cell.given_up)
-                && looks::next(one.looked).is_some()
+                && looks::next(one.last_look).is_some()
         })
     }
 
     fn worth(&self, at: usize, cost: f64) -> f64 {
-        let more = |one: &Comparison| {
-            let due = looks::next(one.looked).map_or(f64::INFINITY, |due| due as f64);
+        let more_processes = |one: &Comparison| {
+            let due = looks::next(one.last_look).map_or(f64::INFINITY, |due| due as f64);
             let needed = match (&one.ratio, self.width_ratio) {
                 (None, _) => f64::INFINITY,
-                (Some(ratio), None) => looks::needed(ratio, &BOUND, one.looked),
+                (Some(ratio), None) => looks::needed(ratio, &BOUND, one.last_look),
                 (Some(ratio), Some(goal)) => {
                     let excess = shift::half_width(ratio).unwrap_or(f64::INFINITY) / goal;
-                    one.looked as f64 * excess.powi(2)
+                    one.last_look as f64 * excess.powi(2)
                 }
             };
-            needed.max(due) - one.looked as f64
+            needed.max(due) - one.last_look as f64
         };
-        self.open(at).map(|one| 1.0 / (more(one) * cost)).sum()
+        self.open(at)
+            .map(|one| 1.0 / (more_processes(one) * cost))
+            .sum()
     }
 
     fn cost(&self, plan: &Plan, cells: &BTreeSet<usize>) -> f64 {
@@ -538,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn lane_that_is_given_up_holds_nothing_up() {
+    fn lane_that_is_given_up_delays_no_comparison() {
         let plan = plan(&["spawn.one"]);
         let mut comparisons = Comparisons::of(&plan, "thread", 7);
         comparisons.give_up(2);

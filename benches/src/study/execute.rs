@@ -13,7 +13,7 @@ use super::header::{PLAN, describe_lane, header};
 use super::load::Load;
 use super::measure::{Outcome, State, environment_at, nanos};
 use super::observer::Observer;
-use super::plan::{Candidate, Plan, Room};
+use super::plan::{Candidate, Plan, PlanLimits};
 use super::probe::{Known, ProbedLane, probe};
 use super::setup::{Setup, TASKS, is_memory};
 use super::warm_up::compiles_late;
@@ -90,7 +90,7 @@ pub fn run(
             reasons.into_iter().collect::<Vec<_>>().join("\n"),
         ));
     }
-    let room = Room {
+    let room = PlanLimits {
         budget: setup.budget.saturating_sub(began.elapsed()),
         samples_count: setup.samples_count,
         sample_target: setup.sample_target,
@@ -119,7 +119,7 @@ pub fn run(
         ..Taint::default()
     }));
     taints.extend(lanes.iter().filter_map(|lane| cpus_taint(lane, setup)));
-    taints.extend(refusals(&lanes));
+    taints.extend(refusal_taints(&lanes));
     for taint in taints {
         observer.tainted(&taint);
         writer.append(&Record::Taint(taint))?;
@@ -165,7 +165,7 @@ pub fn resume(
         return Err(StudyError::Stopped);
     }
     refuse_without_lanes(&lanes)?;
-    if let Some(why) = other_than(&so_far.header, &lanes) {
+    if let Some(why) = why_not_resumable(&so_far.header, &lanes) {
         return Err(StudyError::Other(why));
     }
     let load = Load::measure(setup, observer);
@@ -183,11 +183,11 @@ pub fn resume(
     let is_whole = |block: u64| last.is_some_and(|last| block <= last.block_index);
     for failure in &so_far.failures {
         if done > 0 && is_whole(failure.block_index) {
-            state.remember(failure);
+            state.count_failure(failure);
         }
     }
     let groups = so_far.groups.iter();
-    state.recall(groups.filter(|group| is_whole(group.block_index)));
+    state.add_recorded(groups.filter(|group| is_whole(group.block_index)));
     state.next_order_index = so_far
         .groups
         .iter()
@@ -210,7 +210,7 @@ fn refuse_without_lanes(lanes: &[ProbedLane]) -> Result<(), StudyError> {
 }
 
 /// Why this workload's temporary files cannot be created; `None` if they can, or if it reads none.
-fn no_files(setup: &Setup, workload: &Workload) -> Option<String> {
+fn why_no_files(setup: &Setup, workload: &Workload) -> Option<String> {
     if !workload.has_parameter(FILES) {
         return None;
     }
@@ -220,8 +220,8 @@ fn no_files(setup: &Setup, workload: &Workload) -> Option<String> {
 
 /// Why the run cannot be continued here: its figures would be of two machines, or of two versions
 /// of a lane.
-fn other_than(begun: &Header, lanes: &[ProbedLane]) -> Option<String> {
-    let machines = [&begun.host.machine, &environment::host().machine];
+fn why_not_resumable(recorded_header: &Header, lanes: &[ProbedLane]) -> Option<String> {
+    let machines = [&recorded_header.host.machine, &environment::host().machine];
     if machines[0].key() != machines[1].key() {
         let [there, here] = machines
             .map(|one| format!("{}, {} hardware threads", one.cpu_model, one.threads_count));
@@ -231,10 +231,10 @@ fn other_than(begun: &Header, lanes: &[ProbedLane]) -> Option<String> {
     }
     lanes.iter().find_map(|lane| {
         let now = describe_lane(lane);
-        let then = begun.lanes.iter().find(|then| then.name == now.name)?;
+        let then = recorded_header.lanes.iter().find(|then| then.name == now.name)?;
         let is_known = !then.runtime.is_empty() && !now.runtime.is_empty();
-        let is_told = !then.commit.is_empty() && !now.commit.is_empty();
-        let is_one_commit = !is_told || then.commit == now.commit;
+        let has_commits = !then.commit.is_empty() && !now.commit.is_empty();
+        let is_one_commit = !has_commits || then.commit == now.commit;
         let versions = [then, &now].map(|lane| match is_one_commit {
             true => format!("{}, {}", lane.language, lane.runtime),
             false => format!(
@@ -270,7 +270,7 @@ fn cpus_taint(lane: &ProbedLane, setup: &Setup) -> Option<Taint> {
     })
 }
 
-fn refusals(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
+fn refusal_taints(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
     let refused: BTreeSet<&str> = lanes.iter().flat_map(|lane| lane.refused.clone()).collect();
     refused.into_iter().map(|step| Taint {
         kind: "refused".to_owned(),
@@ -299,14 +299,17 @@ fn try_cells(
     let mut trials = Trials::default();
     for (place, &workload) in setup.workloads.iter().enumerate() {
         let cases = setup.cases(workload);
-        let no_files = no_files(setup, workload);
+        let why_no_files = why_no_files(setup, workload);
         let processes_count = setup.processes(workload, &cases);
         let mut firsts: Vec<Candidate> = Vec::new();
-        for lane in lanes.iter().filter(|one| setup.takes(&one.lane, workload)) {
+        for lane in lanes
+            .iter()
+            .filter(|one| setup.measures(&one.lane, workload))
+        {
             let name = &lane.lane.name;
             let refusal = lane.refusal(workload.id);
-            let no_files = || Some((FailureKind::Limit, no_files.clone()?));
-            if let Some((kind, message)) = refusal.or_else(no_files) {
+            let why_no_files = || Some((FailureKind::Limit, why_no_files.clone()?));
+            if let Some((kind, message)) = refusal.or_else(why_no_files) {
                 let (workload, lane) = (workload.id.to_owned(), name.clone());
                 trials.failures.push(Failure {
                     workload,
@@ -365,17 +368,19 @@ fn try_cells(
                 trials.candidates.push(candidate);
             }
         }
-        // A/A pairs, unless all cells have one: a lane is measured again at its first case, or at
-        // all points of that case's sweep. Each workload takes the next lane.
+        // Adds the A/A pairs. If not all cells get one, one lane of each workload is measured
+        // again: at its first case, or at all points of that case's sweep. Each workload takes the
+        // next lane.
         if firsts.is_empty() {
             continue;
         }
         let first = &firsts[place % firsts.len()];
-        // Figures of memory hardly vary, so a slow pair shows no more than that of memory.parked.
+        // Figures of memory hardly vary, so a slow pair shows no more than the pair of
+        // memory.parked.
         let sample_ns = first.cost.around_ns + first.cost.iteration_ns;
         let has_pair = !is_memory(workload) || sample_ns < LONGEST_PAIRED_NS;
         let is_pair = |cell: &&Candidate| {
-            cell.workload == workload.id && (setup.twice || has_pair && is_along(cell, first))
+            cell.workload == workload.id && (setup.twice || has_pair && is_on_slope_of(cell, first))
         };
         let pairs: Vec<Candidate> = trials.candidates.iter().filter(is_pair).cloned().collect();
         trials
@@ -390,7 +395,7 @@ fn try_cells(
 
 /// Whether `cell` is `first` or another point of its slope: a figure of memory is a slope over the
 /// numbers of tasks, so its A/A pair needs all points.
-fn is_along(cell: &Candidate, first: &Candidate) -> bool {
+fn is_on_slope_of(cell: &Candidate, first: &Candidate) -> bool {
     let without_tasks = |cell: &Candidate| {
         let mut parameters = cell.parameters.clone();
         parameters.remove(TASKS);

@@ -116,7 +116,7 @@ pub(super) fn describe(workload: &Workload, plan: &Plan) -> Described {
         roles: workload
             .roles
             .iter()
-            .filter_map(|role| named(role))
+            .filter_map(|role| from_name(role))
             .collect(),
         telling: owned(workload.telling),
         same_as: same_as(workload),
@@ -189,14 +189,14 @@ fn axis(workload: &Workload, cases: &[&Parameters]) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn named<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
+fn from_name<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
     serde_json::from_value(json!(name)).ok()
 }
 
 fn first_screen(workload: &Workload) -> Option<FirstScreen> {
     let place = workload.first_screen?;
     Some(FirstScreen {
-        question: named(place.question)?,
+        question: from_name(place.question)?,
         rank: place.rank,
         quantity: place.quantity.map(str::to_owned),
         parameters: values(place.parameters),
@@ -273,10 +273,10 @@ mod tests {
     }
 
     #[test]
-    fn every_name_that_the_catalogue_gives_is_one_that_the_header_knows() {
+    fn header_knows_every_name_of_the_catalogue() {
         for workload in catalogue::all() {
             for role in workload.roles {
-                let role: Option<Role> = named(role);
+                let role: Option<Role> = from_name(role);
                 assert!(role.is_some_and(|role| role != Role::Unknown), "{role:?}");
             }
             if workload.first_screen.is_some() {
@@ -304,7 +304,7 @@ mod tests {
     };
 
     #[test]
-    fn workload_that_only_the_catalogue_knows_is_on_the_page_with_all_that_is_said_of_it() {
+    fn workload_added_to_the_catalogue_is_on_the_page_with_all_its_facts() {
         let plan = Plan::default();
         let mut run = reports::Run::default();
         run.header.design.reference_lane = "b".to_owned();

@@ -68,7 +68,7 @@ impl Connections {
 
 impl Load {
     /// Measures the generator's limit at each case that needs one. Blocks the thread for about a
-    /// second for each.
+    /// second for each case.
     pub(super) fn measure(setup: &Setup, observer: &mut dyn Observer) -> Self {
         let mut load = Self::default();
         if !setup.workloads.iter().any(|one| is_loaded(one)) {
@@ -146,8 +146,8 @@ impl Load {
     ) -> Option<Failure> {
         let offered = parameters.get("offered_per_s").copied().unwrap_or(0);
         let limit = *self.limits.get(&Connections::of(parameters))?;
-        let beyond = is_echo(workload) && offered as f64 * LEAST_HEADROOM > limit;
-        beyond.then(|| Failure {
+        let exceeds_limit = is_echo(workload) && offered as f64 * LEAST_HEADROOM > limit;
+        exceeds_limit.then(|| Failure {
             workload: workload.id.to_owned(),
             lane: lane.to_owned(),
             parameters: parameters.clone(),
@@ -255,7 +255,7 @@ fn attempt(
     timeout: Duration,
 ) -> Result<f64, String> {
     let wrong = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
-    let late = |what: &str| format!("{what} in {} s", timeout.as_secs_f64());
+    let timeout_message = |what: &str| format!("{what} in {} s", timeout.as_secs_f64());
     let mut server = Helper(
         Command::new(program)
             .args(["echo", "--connections", &case.count.to_string()])
@@ -265,17 +265,17 @@ fn attempt(
             .spawn()
             .map_err(|error| wrong("starting the echo server", &error))?,
     );
-    let mut said = String::new();
+    let mut reported = String::new();
     if let Some(stdout) = server.0.stdout.take() {
         if !is_readable(&stdout, timeout) {
-            return Err(late("the echo server says no address"));
+            return Err(timeout_message("the echo server says no address"));
         }
         BufReader::new(stdout)
-            .read_line(&mut said)
+            .read_line(&mut reported)
             .map_err(|error| wrong("listening to the echo server", &error))?;
     }
-    let listening: Listening =
-        serde_json::from_str(&said).map_err(|error| wrong("the echo server's address", &error))?;
+    let listening: Listening = serde_json::from_str(&reported)
+        .map_err(|error| wrong("the echo server's address", &error))?;
     let numbers = [
         ("--connections", case.count),
         ("--payload-bytes", case.payload_bytes),
@@ -301,7 +301,7 @@ fn attempt(
     let ended = generator
         .end_by(Instant::now() + timeout)
         .map_err(|error| wrong("waiting for the load generator", &error))?
-        .ok_or_else(|| late("the load generator does not end"))?;
+        .ok_or_else(|| timeout_message("the load generator does not end"))?;
     if !ended.success() {
         return Err(all_of(generator.0.stderr.take()).trim().to_owned());
     }
@@ -415,8 +415,8 @@ mod tests {
             |id: &str| load().command(&LaneCommand::default(), &all, find(id).unwrap(), &case(0));
         let (command, cpus) = started("io.tcp_echo");
         assert_eq!(cpus.to_string(), "0");
-        let told: Vec<_> = command.variables.iter().map(|(name, _)| name).collect();
-        assert_eq!(told, [CPUS, LIMIT]);
+        let variable_names: Vec<_> = command.variables.iter().map(|(name, _)| name).collect();
+        assert_eq!(variable_names, [CPUS, LIMIT]);
         assert_eq!(started("io.fanout"), (LaneCommand::default(), all));
     }
 
@@ -452,7 +452,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("load.sh");
         let split = Split::by(&"0-1".parse().unwrap(), |cpu| cpu).unwrap();
-        let said = |script: &str| {
+        let reported = |script: &str| {
             std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
             std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
             let timeout = Duration::from_secs(1);
@@ -462,20 +462,20 @@ mod tests {
         let listens = r#"echo '{"address":"127.0.0.1:1"}'"#;
         let report = format!(r#"echo '{{"metrics":{{"{OWN_LIMIT}":7}}}}'"#);
         let by_turn = |load: &str| format!("case $1 in echo) {listens};; *) {load};; esac");
-        let error = said(hangs).unwrap_err();
+        let error = reported(hangs).unwrap_err();
         assert!(
             error.contains("echo server says no address in 1 s"),
             "{error}"
         );
-        let error = said(&by_turn(hangs)).unwrap_err();
+        let error = reported(&by_turn(hangs)).unwrap_err();
         assert!(
             error.contains("load generator does not end in 1 s"),
             "{error}"
         );
         assert_eq!(
-            said(&by_turn("echo no route >&2; exit 1")),
+            reported(&by_turn("echo no route >&2; exit 1")),
             Err("no route".into())
         );
-        assert_eq!(said(&by_turn(&report)), Ok(7.0));
+        assert_eq!(reported(&by_turn(&report)), Ok(7.0));
     }
 }

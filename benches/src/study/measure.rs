@@ -49,7 +49,7 @@ pub struct Outcome {
     pub wrong_checksums_count: u64,
     /// Processes that failed otherwise.
     pub failures_count: u64,
-    /// Those of these failures in which a lane crashed, hung or violated the protocol: the run has
+    /// The failures among them in which a lane crashed, hung or violated the protocol: the run has
     /// failed.
     pub crashes_count: u64,
     /// The number of cells with such failures.
@@ -86,11 +86,11 @@ pub(super) struct State<'a> {
     outcome: Outcome,
     fastest_hz: f64,
     /// The time of the blocks so far: as planned, and as measured.
-    paced: (Duration, Duration),
+    planned_and_measured: (Duration, Duration),
     comparisons: Comparisons,
     quantities: BTreeMap<String, Quantity>,
     /// Lanes in languages that are compiled while they run.
-    late: BTreeSet<&'a str>,
+    compiled_late: BTreeSet<&'a str>,
 }
 
 impl<'a> State<'a> {
@@ -110,7 +110,7 @@ impl<'a> State<'a> {
                 Known::Absent(..) => None,
             })
             .collect();
-        let late = lanes
+        let compiled_late = lanes
             .iter()
             .filter(|lane| match &lane.known {
                 Known::Runs(_, hello) => compiles_late(&hello.language),
@@ -123,7 +123,7 @@ impl<'a> State<'a> {
             commands,
             comparisons: Comparisons::of(&plan, &setup.reference_lane, setup.seed),
             quantities: quantities(setup, &plan),
-            late,
+            compiled_late,
             load,
             plan,
             expected,
@@ -136,7 +136,7 @@ impl<'a> State<'a> {
             crashes: BTreeMap::new(),
             outcome: Outcome::default(),
             fastest_hz: 0.0,
-            paced: (Duration::ZERO, Duration::ZERO),
+            planned_and_measured: (Duration::ZERO, Duration::ZERO),
         }
     }
 
@@ -182,7 +182,7 @@ impl<'a> State<'a> {
                 ..Block::default()
             })?;
             self.outcome.blocks_count += 1;
-            self.pace(&block, block_began.elapsed());
+            self.add_block_time(&block, block_began.elapsed());
             observer.block_done(&block, self.left(index + 1));
             if index + 1 >= self.plan.blocks.len() {
                 self.comparisons.judge();
@@ -225,14 +225,14 @@ impl<'a> State<'a> {
         self.began.elapsed().as_secs_f64() > self.setup.budget.as_secs_f64() * OVERRUN
     }
 
-    pub(super) fn recall<'g>(&mut self, groups: impl Iterator<Item = &'g Group>) {
+    pub(super) fn add_recorded<'g>(&mut self, groups: impl Iterator<Item = &'g Group>) {
         for group in groups {
-            let is_it = |cell: &PlannedCell| {
+            let is_of_group = |cell: &PlannedCell| {
                 (&cell.workload, &cell.lane, cell.control)
                     == (&group.workload, &group.lane, group.control)
                     && cell.parameters == group.parameters
             };
-            if let Some(at) = self.plan.cells.iter().position(is_it) {
+            if let Some(at) = self.plan.cells.iter().position(is_of_group) {
                 // The file does not have the time of the process, so the planned time is used.
                 let took = Duration::from_nanos(self.plan.cells[at].estimate_ns);
                 self.add_figures(at, group.process_index, &group.samples, took);
@@ -250,21 +250,21 @@ impl<'a> State<'a> {
         self.comparisons.add(at, round, &figures, took);
     }
 
-    fn pace(&mut self, block: &PlannedBlock, took: Duration) {
+    fn add_block_time(&mut self, block: &PlannedBlock, took: Duration) {
         let planned: u64 = block
             .cells
             .iter()
             .map(|&cell| self.plan.cells[cell].estimate_ns)
             .sum();
-        self.paced.0 += Duration::from_nanos(planned);
-        self.paced.1 += took;
+        self.planned_and_measured.0 += Duration::from_nanos(planned);
+        self.planned_and_measured.1 += took;
     }
 
     /// The estimated time until the run ends. If it ends with its plan: the plan's estimate from
     /// block `next` on, corrected by its error so far; else the rest of the budget.
     fn left(&self, next: usize) -> Duration {
-        let factor = match self.paced.0.as_secs_f64() {
-            planned if planned > 0.5 => self.paced.1.as_secs_f64() / planned,
+        let factor = match self.planned_and_measured.0.as_secs_f64() {
+            planned if planned > 0.5 => self.planned_and_measured.1.as_secs_f64() / planned,
             _ => 1.0,
         };
         let planned = self.plan.estimate(next).mul_f64(factor.clamp(0.05, 20.0));
@@ -294,7 +294,7 @@ impl<'a> State<'a> {
             let order_index = self.next_order_index;
             self.next_order_index += 1;
             let cell_began = Instant::now();
-            let Asked {
+            let CellResult {
                 samples,
                 iterations,
                 migrations_count,
@@ -362,8 +362,8 @@ impl<'a> State<'a> {
     }
 
     /// Measures a cell in one fresh process. After a wrong checksum there are no samples.
-    fn measure_cell(&mut self, cell: &PlannedCell, stop: &Stop) -> Asked {
-        let mut asked = Asked {
+    fn measure_cell(&mut self, cell: &PlannedCell, stop: &Stop) -> CellResult {
+        let mut asked = CellResult {
             samples: Vec::new(),
             iterations: cell.iterations,
             migrations_count: None,
@@ -381,7 +381,7 @@ impl<'a> State<'a> {
         &mut self,
         cell: &PlannedCell,
         stop: &Stop,
-        asked: &mut Asked,
+        asked: &mut CellResult,
     ) -> Result<(), Refusal> {
         let workload = known(&cell.workload)?;
         let command = self.commands.get(cell.lane.as_str()).ok_or_else(|| {
@@ -394,7 +394,7 @@ impl<'a> State<'a> {
             .command(command, &setup.cpus, workload, &cell.parameters);
         let mut process =
             LaneProcess::start(&command, &cpus, setup.limits, stop).map_err(Refusal::Lane)?;
-        let mut ask = |iterations, expected: &mut Expected| {
+        let mut take_sample = |iterations, expected: &mut Expected| {
             checked_sample(
                 &mut process,
                 workload,
@@ -404,16 +404,16 @@ impl<'a> State<'a> {
             )
         };
         if cell.warm_up_iterations > 0 {
-            let late = self.late.contains(cell.lane.as_str());
+            let compiled_late = self.compiled_late.contains(cell.lane.as_str());
             let mut warm_up = WarmUp::default();
             let mut flat = false;
             while !flat && warm_up.elapsed_ns < cell.warm_up_most_ns.max(1) {
                 let began = Instant::now();
-                let piece = ask(cell.warm_up_iterations, &mut self.expected)?;
+                let piece = take_sample(cell.warm_up_iterations, &mut self.expected)?;
                 // As in `calibrate`: at most the time that the study measured.
                 let piece_ns = piece.elapsed_ns.min(nanos(began.elapsed())).max(1);
                 warm_up.add(piece_ns, cell.warm_up_iterations);
-                flat = warm_up.is_flat(late);
+                flat = warm_up.is_flat(compiled_late);
             }
             asked.iterations = iterations_after(cell, warm_up.iteration_ns());
             asked.warm_up = Some(reports::schema::WarmUp {
@@ -422,7 +422,7 @@ impl<'a> State<'a> {
             });
         }
         for _ in 0..cell.samples_count {
-            let sample = ask(asked.iterations, &mut self.expected)?;
+            let sample = take_sample(asked.iterations, &mut self.expected)?;
             asked.samples.push(recorded(sample));
         }
         asked.migrations_count = process.migrations();
@@ -435,14 +435,14 @@ impl<'a> State<'a> {
         failure: Failure,
         observer: &mut dyn Observer,
     ) -> Result<(), StudyError> {
-        self.remember(&failure);
+        self.count_failure(&failure);
         observer.failed(&failure);
         writer.append(&Record::Failure(failure))?;
         Ok(())
     }
 
     /// Counts a failure. Gives its cell up if another try would fail again or take long.
-    pub(super) fn remember(&mut self, failure: &Failure) {
+    pub(super) fn count_failure(&mut self, failure: &Failure) {
         let key = (
             failure.workload.clone(),
             failure.lane.clone(),
@@ -460,21 +460,21 @@ impl<'a> State<'a> {
         }
         let crashes = self.crashes.entry(key.clone()).or_default();
         *crashes += 1;
-        let hopeless = !matches!(failure.kind, FailureKind::Crashed | FailureKind::Failed);
-        if hopeless || *crashes >= MOST_CRASHES {
+        let would_fail_again = !matches!(failure.kind, FailureKind::Crashed | FailureKind::Failed);
+        if would_fail_again || *crashes >= MOST_CRASHES {
             self.give_up(key);
         }
     }
 
     fn give_up(&mut self, key: CellKey) {
         let cells = self.plan.cells.iter().enumerate();
-        let lost = cells.filter(|(_, cell)| key_of(cell) == key);
-        lost.for_each(|(at, _)| self.comparisons.give_up(at));
+        let given_up_cells = cells.filter(|(_, cell)| key_of(cell) == key);
+        given_up_cells.for_each(|(at, _)| self.comparisons.give_up(at));
         self.given_up.insert(key);
     }
 }
 
-struct Asked {
+struct CellResult {
     samples: Vec<Sample>,
     iterations: u64,
     migrations_count: Option<u64>,

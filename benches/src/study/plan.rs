@@ -23,8 +23,8 @@ const FIRST_ROUNDS: f64 = 0.6;
 /// The length of a piece of the warm-up, as a share of a sample.
 const WARM_UP: f64 = 0.25;
 const USUAL_PIECES: f64 = 2.0;
-/// A cell whose number of iterations is fixed, or is 1, can warm up only by whole samples. Longer
-/// samples than this are not repeated for a warm-up.
+/// A cell with a fixed number of iterations, or with one, warms up by whole samples, and only if
+/// its language is compiled at run time. It has no warm-up if a sample takes longer than this.
 const LONGEST_WARM_UP_NS: f64 = 2.5e8;
 
 /// All blocks of a run, in order. The result file holds it, so another version of this program can
@@ -60,7 +60,7 @@ pub struct PlannedCell {
     pub iterations: u64,
     /// How often a piece of the warm-up repeats the shape; 0 for no warm-up.
     pub warm_up_iterations: u64,
-    /// The longest warm-up; a flat one ends earlier.
+    /// The longest warm-up. It ends earlier when its pieces no longer get faster.
     #[serde(default)]
     pub warm_up_most_ns: u64,
     /// More processes may follow those of the plan.
@@ -103,7 +103,7 @@ pub(super) struct Candidate {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct PlanLimits {
     pub(super) budget: Duration,
     pub(super) samples_count: u64,
     pub(super) sample_target: Duration,
@@ -116,10 +116,10 @@ impl Plan {
     /// Fits the candidates to the limits: by shorter samples, then by fewer, down to
     /// [`FEWEST_SAMPLES`] (one if the run continues), then by leaving out the most expensive cases
     /// that are spare ([`is_spare`]). The number of processes does not change.
-    pub(super) fn fit(mut candidates: Vec<Candidate>, room: Room) -> Self {
+    pub(super) fn fit(mut candidates: Vec<Candidate>, room: PlanLimits) -> Self {
         let share = if room.goes_on { FIRST_ROUNDS } else { 1.0 };
         let budget_ns = room.budget.as_nanos() as f64 * share;
-        alike(&mut candidates);
+        equalise_costs(&mut candidates);
         let mut left_out = Vec::new();
         let cells = loop {
             let mut samples = room.samples_count.max(1);
@@ -199,7 +199,7 @@ impl Plan {
 
 /// Two builds of a lane, and a lane and its control, get samples of the same length. A difference
 /// of length would look like a change.
-fn alike(candidates: &mut [Candidate]) {
+fn equalise_costs(candidates: &mut [Candidate]) {
     let mut slowest: BTreeMap<(&str, String, Parameters), Cost> = BTreeMap::new();
     let key = |cell: &Candidate| {
         let lane = plain_name(&cell.lane).to_owned();
@@ -218,14 +218,14 @@ fn alike(candidates: &mut [Candidate]) {
 
 /// The longest sample with which all cells fit into the budget. Only for cells whose iterations can
 /// be chosen.
-fn sample_target(candidates: &[Candidate], samples: u64, room: Room, budget_ns: f64) -> f64 {
+fn sample_target(candidates: &[Candidate], samples: u64, room: PlanLimits, budget_ns: f64) -> f64 {
     let samples = samples as f64;
     let mut fixed = 0.0;
     let mut free = 0.0;
     for cell in candidates {
         let processes = cell.processes_count as f64;
         fixed += processes * (cell.cost.process_ns + cell.cost.around_ns * samples);
-        if is_free(&cell.cost) {
+        if has_adjustable_iterations(&cell.cost) {
             fixed += processes * USUAL_PIECES * cell.cost.around_ns;
             free += processes * (samples + USUAL_PIECES * WARM_UP);
         } else {
@@ -236,7 +236,7 @@ fn sample_target(candidates: &[Candidate], samples: u64, room: Room, budget_ns: 
     target.clamp(SHORTEST_SAMPLE_NS, room.sample_target.as_nanos() as f64)
 }
 
-fn is_free(cost: &Cost) -> bool {
+fn has_adjustable_iterations(cost: &Cost) -> bool {
     cost.iterations.0 < cost.iterations.1
 }
 
@@ -248,10 +248,10 @@ fn planned(cell: &Candidate, samples: u64, target_ns: f64) -> PlannedCell {
         iteration_ns,
         iterations: (fewest, most),
     } = cell.cost;
-    let wished = (target_ns / iteration_ns.max(0.01)) as u64;
-    let iterations = wished.clamp(fewest, most);
+    let wanted = (target_ns / iteration_ns.max(0.01)) as u64;
+    let iterations = wanted.clamp(fewest, most);
     let sample_ns = iteration_ns * iterations as f64;
-    let free = is_free(&cell.cost);
+    let free = has_adjustable_iterations(&cell.cost);
     // If even the fewest iterations take long, the cell has fewer samples. It may use twice its
     // share of the time, to have more than one sample.
     let room = 2.0 * target_ns * samples as f64;
@@ -260,8 +260,8 @@ fn planned(cell: &Candidate, samples: u64, target_ns: f64) -> PlannedCell {
         false if free => ((room / sample_ns) as u64).clamp(1, samples),
         false => samples.min(1 + (room / sample_ns) as u64),
     };
-    // One iteration needs no warm-up of the same length, unless its language is compiled at run
-    // time.
+    // If a sample cannot be divided, its warm-up would be a whole sample. Only a language that is
+    // compiled at run time gets such a warm-up.
     let warm_up_iterations = match free && iterations > 1 {
         true => ((iterations as f64 * WARM_UP) as u64).max(1),
         false if cell.compiles_late && sample_ns <= LONGEST_WARM_UP_NS => iterations,
@@ -323,18 +323,19 @@ fn most_expensive_case(
     let mut spare: Vec<(&'static str, &Parameters)> = Vec::new();
     for (&workload, cases) in &cases {
         let all = cases.iter().copied();
-        let of_this = all.filter(|case| is_spare(case, cases, |name| is_code(workload, name)));
-        spare.extend(of_this.map(|case| (workload, case)));
+        let spare_of_workload =
+            all.filter(|case| is_spare(case, cases, |name| is_code(workload, name)));
+        spare.extend(spare_of_workload.map(|case| (workload, case)));
     }
     let cost = |case: &(&'static str, &Parameters)| case_cost(candidates, cells, case.0, case.1);
-    let dearest = spare.into_iter().max_by(|a, b| cost(a).total_cmp(&cost(b)));
-    dearest.map(|(workload, parameters)| (workload, parameters.clone()))
+    let most_expensive = spare.into_iter().max_by(|a, b| cost(a).total_cmp(&cost(b)));
+    most_expensive.map(|(workload, parameters)| (workload, parameters.clone()))
 }
 
 /// Whether `case` may be left out of `cases`: the others still have each parameter's least and
 /// largest value, and every number of workers. A *code* is a parameter that selects an alternative
-/// (an atomic, a mutex, a channel). Every code stays where all other parameters are largest,
-/// because codes are compared.
+/// (an atomic, a mutex, a channel). Each value of a code stays in the case whose other parameters
+/// are largest, because the values are compared.
 fn is_spare(
     case: &Parameters,
     cases: &BTreeSet<&Parameters>,
@@ -356,8 +357,8 @@ fn is_spare(
     // A workload keeps at least one case.
     cases.len() > 1
         && case.iter().all(|(name, &value)| {
-            let carries = is_end(name, value) || name == "workers_count";
-            !carries || values(name).iter().filter(|&&other| other == value).count() > 1
+            let must_stay = is_end(name, value) || name == "workers_count";
+            !must_stay || values(name).iter().filter(|&&other| other == value).count() > 1
         })
 }
 
@@ -388,8 +389,9 @@ pub fn cell_name(workload: &str, lane: &str, parameters: &Parameters) -> String 
     }
 }
 
-/// Each round has every workload once, in random order. A workload's cells are in random order in
-/// an even round, and in reverse in the next. Two builds of a lane are adjacent: A B, then B A.
+/// Each round has, once and in random order, every workload with rounds left. A workload's cells
+/// are in random order in an even round, and in the reverse order in the next. Two builds of a lane
+/// are adjacent in each case: A B, then B A.
 fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut of_workload: BTreeMap<&str, (u64, Vec<usize>)> = BTreeMap::new();
@@ -437,11 +439,11 @@ pub(super) fn shuffled(
     random: &mut StdRng,
 ) -> Vec<usize> {
     order.shuffle(random);
-    together(&mut order, cells);
+    put_builds_together(&mut order, cells);
     order
 }
 
-fn together(order: &mut [usize], cells: &[PlannedCell]) {
+fn put_builds_together(order: &mut [usize], cells: &[PlannedCell]) {
     let is_twin = |a: &PlannedCell, b: &PlannedCell| {
         a.lane != b.lane
             && plain_name(&a.lane) == plain_name(&b.lane)
@@ -490,8 +492,8 @@ mod tests {
         }
     }
 
-    fn room(seconds: u64) -> Room {
-        Room {
+    fn room(seconds: u64) -> PlanLimits {
+        PlanLimits {
             budget: Duration::from_secs(seconds),
             samples_count: 5,
             sample_target: Duration::from_millis(100),
@@ -501,16 +503,16 @@ mod tests {
         }
     }
 
-    fn some() -> Vec<Candidate> {
+    fn eight_candidates() -> Vec<Candidate> {
         let lanes = ["a", "b", "c", "d"];
         let of = |workload| lanes.map(|lane| candidate(workload, lane, 1, 1e3));
         [of("spawn.one"), of("switch.yield")].concat()
     }
 
     #[test]
-    fn a_plan_uses_the_room_it_has_and_no_more() {
+    fn plan_uses_most_of_its_budget_and_no_more() {
         for seconds in [1, 5, 10] {
-            let plan = Plan::fit(some(), room(seconds));
+            let plan = Plan::fit(eight_candidates(), room(seconds));
             let estimate = plan.estimate(0).as_secs_f64();
             assert!(estimate <= seconds as f64, "{estimate} s of {seconds} s");
             assert!(
@@ -521,8 +523,8 @@ mod tests {
     }
 
     #[test]
-    fn samples_get_no_longer_than_asked_for() {
-        let plan = Plan::fit(some(), room(10_000));
+    fn samples_are_no_longer_than_the_target() {
+        let plan = Plan::fit(eight_candidates(), room(10_000));
         assert!(
             plan.cells.iter().all(|cell| cell.iterations == 100_000),
             "{plan:?}"
@@ -530,8 +532,8 @@ mod tests {
     }
 
     #[test]
-    fn the_most_expensive_case_between_the_ends_is_left_out_first_and_the_ends_never() {
-        let mut cells = some();
+    fn most_expensive_inner_case_is_left_out_first_and_the_least_and_largest_never() {
+        let mut cells = eight_candidates();
         for (case, seconds) in [(0, 0.1), (1, 40.0), (2, 30.0), (3, 50.0)] {
             cells.push(candidate("switch.hog", "a", case, seconds * SECOND));
         }
@@ -569,7 +571,7 @@ mod tests {
 
     #[test]
     fn all_codes_are_measured_at_the_largest_counts() {
-        let mut cells = some();
+        let mut cells = eight_candidates();
         for (tasks, means) in [(8, 0), (8, 1), (8, 2), (64, 0), (64, 1), (64, 2)] {
             let case = [("tasks_count", tasks), ("means", means)];
             cells.push(Candidate {
@@ -594,7 +596,7 @@ mod tests {
 
     #[test]
     fn a_case_of_a_regression_stays_however_expensive() {
-        let mut cells = some();
+        let mut cells = eight_candidates();
         for case in 1..=5 {
             cells.push(Candidate {
                 is_of_sweep: true,
@@ -607,7 +609,7 @@ mod tests {
 
     #[test]
     fn every_cell_is_measured_once_in_each_round() {
-        let plan = Plan::fit(some(), room(5));
+        let plan = Plan::fit(eight_candidates(), room(5));
         assert_eq!(plan.blocks.len(), 2 * 5);
         for round in 0..5 {
             let mut cells: Vec<usize> = plan
@@ -629,7 +631,7 @@ mod tests {
 
     #[test]
     fn over_a_pair_of_rounds_no_cell_is_earlier_than_another() {
-        let plan = Plan::fit(some(), room(5));
+        let plan = Plan::fit(eight_candidates(), room(5));
         let mut places: BTreeMap<usize, usize> = BTreeMap::new();
         for block in plan.blocks.iter().filter(|block| block.process_index < 4) {
             for (place, &cell) in block.cells.iter().enumerate() {
@@ -642,7 +644,7 @@ mod tests {
 
     #[test]
     fn the_order_follows_from_the_seed() {
-        let orders = |seed| Plan::fit(some(), Room { seed, ..room(5) }).blocks;
+        let orders = |seed| Plan::fit(eight_candidates(), PlanLimits { seed, ..room(5) }).blocks;
         assert_eq!(orders(7), orders(7));
         assert_ne!(orders(7), orders(8));
     }
@@ -662,7 +664,7 @@ mod tests {
 
     #[test]
     fn a_plan_reads_back_as_it_was_written() {
-        let plan = Plan::fit(some(), room(5));
+        let plan = Plan::fit(eight_candidates(), room(5));
         let text = serde_json::to_string(&plan).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
     }

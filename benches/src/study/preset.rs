@@ -127,19 +127,19 @@ impl Preset {
 }
 
 fn published_cells() -> impl Iterator<Item = &'static published::Cell> {
-    let judged = published::all().iter().filter(|one| one.shown.is_none());
-    judged.flat_map(published::Figure::cells)
+    let compared_figures = published::all().iter().filter(|one| one.shown.is_none());
+    compared_figures.flat_map(published::Figure::cells)
 }
 
 pub(super) fn with_values(cases: Vec<Parameters>, name: &str, values: &[u64]) -> Vec<Parameters> {
-    let without: BTreeSet<Parameters> = cases
+    let without_parameter: BTreeSet<Parameters> = cases
         .into_iter()
         .map(|mut case| {
             case.remove(name);
             case
         })
         .collect();
-    without
+    without_parameter
         .iter()
         .flat_map(|case| {
             values.iter().map(|&value| {
@@ -155,7 +155,7 @@ pub(super) fn with_values(cases: Vec<Parameters>, name: &str, values: &[u64]) ->
 mod tests {
     use super::*;
     use crate::lane_process::Limits;
-    use crate::study::setup::FEW;
+    use crate::study::setup::SMALL_FORM_PROCESSES;
 
     #[test]
     fn all_cases_of_all_presets_are_valid() {
@@ -165,8 +165,8 @@ mod tests {
             for workload in preset.workloads() {
                 for size in [Size::Tiny, Size::Quick, Size::Full] {
                     let cases = preset.cases(workload, size, 4);
-                    let is_there = !workload.cases(size, 4).is_empty();
-                    assert_eq!(!cases.is_empty(), is_there, "{}", workload.id);
+                    let has_cases = !workload.cases(size, 4).is_empty();
+                    assert_eq!(!cases.is_empty(), has_cases, "{}", workload.id);
                     for case in cases {
                         workload.check(&case).unwrap();
                     }
@@ -201,7 +201,7 @@ mod tests {
         let cases = workload.cases(Size::Full, 4);
         let all = cases.iter().map(|one| longest_ns(one) + START_NS);
         let minute = 60e9;
-        assert!(all.sum::<f64>() * cells * (FEW as f64) < minute);
+        assert!(all.sum::<f64>() * cells * (SMALL_FORM_PROCESSES as f64) < minute);
     }
 
     #[test]
@@ -212,8 +212,12 @@ mod tests {
             assert_eq!(has_lanes, is_service, "{}", workload.id);
             for preset in Preset::value_variants() {
                 let has = preset.has(workload);
-                let is_its = *preset == Preset::Service;
-                assert!(!has || is_its == is_service, "{} {preset:?}", workload.id);
+                let is_service_preset = *preset == Preset::Service;
+                assert!(
+                    !has || is_service_preset == is_service,
+                    "{} {preset:?}",
+                    workload.id
+                );
             }
             assert!(!is_service || !workload.presets.quick, "{}", workload.id);
         }
@@ -248,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn our_lane_and_the_models_are_there() {
+    fn every_preset_has_threadbare_tokio_and_go() {
         for preset in Preset::value_variants() {
             for lane in ["threadbare", "tokio", "go"] {
                 assert!(preset.lanes().contains(&lane));

@@ -70,7 +70,7 @@ pub(super) const TASKS: &str = "tasks_count";
 /// A memory workload with one number of tasks has no slope. Its interval needs this many processes.
 const FEWEST_OF_COUNT: u64 = 3;
 /// Processes of a workload in its small form.
-pub(super) const FEW: u64 = 3;
+pub(super) const SMALL_FORM_PROCESSES: u64 = 3;
 /// With this many tasks, a process takes seconds.
 const SLOW_COUNT: u64 = 1_000_000;
 
@@ -235,10 +235,13 @@ impl Setup {
     /// No workload of this study has it, or a value is outside of its range.
     pub fn set_values(&mut self, name: &str, values: &[u64]) -> Result<(), String> {
         let known = self.workloads.iter().flat_map(|one| one.parameters);
-        let is_it = |known: &str| known.rsplit_once('_').is_some_and(|(stem, _)| stem == name);
-        let meant: BTreeSet<&str> = known.map(|one| one.name).filter(|one| is_it(one)).collect();
-        let name = match meant.len() {
-            1 => meant.first().copied().unwrap_or(name),
+        let has_stem = |known: &str| known.rsplit_once('_').is_some_and(|(stem, _)| stem == name);
+        let matching: BTreeSet<&str> = known
+            .map(|one| one.name)
+            .filter(|one| has_stem(one))
+            .collect();
+        let name = match matching.len() {
+            1 => matching.first().copied().unwrap_or(name),
             _ => name,
         };
         if !self.workloads.iter().any(|one| one.has_parameter(name)) {
@@ -285,14 +288,14 @@ impl Setup {
         self.few_lanes && !workload.presets.lanes.is_empty()
     }
 
-    pub(super) fn takes(&self, lane: &StudyLane, workload: &Workload) -> bool {
+    pub(super) fn measures(&self, lane: &StudyLane, workload: &Workload) -> bool {
         !self.is_small(workload) || workload.presets.lanes.contains(&lane.plain_name())
     }
 
     pub(super) fn processes(&self, workload: &Workload, cases: &[Parameters]) -> u64 {
         let tasks = |case: &Parameters| case.get(TASKS).copied().unwrap_or(0);
         match cases {
-            _ if self.is_small(workload) => self.processes_count.min(FEW),
+            _ if self.is_small(workload) => self.processes_count.min(SMALL_FORM_PROCESSES),
             _ if !is_memory(workload) => self.processes_count,
             // Each process takes seconds, and with a million tasks two are exact enough.
             [case] if tasks(case) >= SLOW_COUNT => self.memory_processes_count.max(2),

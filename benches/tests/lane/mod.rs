@@ -48,7 +48,7 @@ fn required(language: &str) -> bool {
 }
 
 impl Program {
-    /// Also returns its hello.
+    /// Starts the lane and reads its hello.
     pub(crate) fn start(command: &LaneCommand) -> (Self, Hello) {
         Self::spawn(
             Command::new(&command.program)
@@ -58,7 +58,7 @@ impl Program {
     }
 }
 
-/// A test for each lane, which calls `whole`. They run at the same time.
+/// A test for each lane, which calls `whole`. The tests run at the same time.
 macro_rules! lanes {
     ($($test:ident: $lane:literal),* $(,)?) => {
         $(#[test]

@@ -156,10 +156,10 @@ fn filter(command: &mut Command, calls: impl Iterator<Item = (libc::c_long, u32)
     let answer = |what: u32| step(libc::BPF_RET | libc::BPF_K, 0, what);
     // The first word of the input is the number of the system call.
     let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
-    for (call, way) in calls {
-        let is_it = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-        filter.push(step(is_it, 1, call as u32));
-        filter.push(answer(way));
+    for (call, action) in calls {
+        let jump_if_equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        filter.push(step(jump_if_equal, 1, call as u32));
+        filter.push(answer(action));
     }
     filter.push(answer(libc::SECCOMP_RET_ALLOW));
     // SAFETY: two system calls, which may be made between fork and exec; the filter is

@@ -38,7 +38,7 @@ pub(crate) struct Cell {
 
 impl Cell {
     /// This figure ÷ `other` of the same run: the shift between their processes, paired by round if
-    /// possible. For slopes it is their quotient. `None` if the ratio is not above zero.
+    /// possible. For slopes, the ratio of their resamples. `None` if the ratio is not above zero.
     pub(crate) fn ratio_to(&self, other: &Cell) -> Option<Ratio> {
         let by_shift = between(&self.processes, &other.processes);
         let ratio = by_shift.unwrap_or_else(|| self.replicates.ratio(&other.replicates));

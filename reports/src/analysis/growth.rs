@@ -73,7 +73,7 @@ impl Growth {
 pub(super) fn growth(run: &Run, rows: &[Row]) -> Vec<Growth> {
     let mut found = Vec::new();
     for workload in &run.header.workloads {
-        let Some(quantity) = followed(workload) else {
+        let Some(quantity) = curve_quantity(workload) else {
             continue;
         };
         let mut curves: BTreeMap<(Case, usize), Vec<(u64, Replicates)>> = BTreeMap::new();
@@ -124,7 +124,7 @@ fn tasks_of(case: &Case) -> Option<(&'static str, u64)> {
 
 /// The quantity of the curve: if tasks sleep, the time beyond the sleep; otherwise the first
 /// quantity other than latency, which grows because clients wait for each other.
-fn followed(workload: &Workload) -> Option<Quantity> {
+fn curve_quantity(workload: &Workload) -> Option<Quantity> {
     let all = Quantity::all_of(workload);
     if let Some(over) = all.iter().find(|quantity| quantity.id == OVER) {
         return Some(Quantity {

@@ -52,7 +52,7 @@ pub struct Analysis {
     pub noise: Noise,
     /// The lane that others are compared with.
     pub reference_lane: String,
-    /// The smallest effect that gets a verdict, as a share.
+    /// The smallest effect of *faster* and *slower*, as a share.
     pub threshold_ratio: f64,
 }
 
@@ -120,7 +120,7 @@ impl Analysis {
         row::sort(&mut rows, run);
         row::remove_unequal_comparisons(&mut rows);
         row::add_gaps(&mut rows);
-        row::take_back(&mut rows);
+        row::correct_rate_verdicts(&mut rows);
         let analysis = Analysis {
             ledgers: Vec::new(),
             curves: Vec::new(),
@@ -141,7 +141,7 @@ impl Analysis {
     }
 
     /// Compares the first row of each pair with the second, of the same case, and judges all pairs
-    /// together. A ratio below 1 is better. `None` if there is no ratio.
+    /// together. A ratio below 1 means that the first row is better. `None` if there is no ratio.
     pub(crate) fn judge(&self, pairs: &[(&Row, &Row)]) -> Vec<Option<(Ratio, Verdict)>> {
         let ratios: Vec<Option<Ratio>> = pairs
             .iter()
@@ -156,7 +156,7 @@ impl Analysis {
         let judged = ratios
             .into_iter()
             .zip(pairs)
-            .map(|(ratio, (row, other))| Some((ratio?, row.told(other, found.next()?))));
+            .map(|(ratio, (row, other))| Some((ratio?, row.corrected(other, found.next()?))));
         judged.collect()
     }
 
@@ -164,7 +164,7 @@ impl Analysis {
     pub(crate) fn ratio(&self, row: &Row, other: &Row) -> Option<Ratio> {
         let inflation = self.noise.inflation(&row.workload, &row.quantity);
         let ratio = row.ratio_to(other)?.inflated(inflation);
-        Some(row.quantity.turned(ratio))
+        Some(row.quantity.as_cost(ratio))
     }
 
     /// How many comparisons of main figures have a verdict, and how many there are.
@@ -218,8 +218,8 @@ fn compare(rows: &mut [Row], cells: &[Cell], noise: &Noise, reference_lane: &str
         let mut page = Vec::new();
         let mut places = Vec::new();
         for (place, cell) in cells.iter().enumerate() {
-            let is_other = (cell.quantity.rank == 0) != is_main || cell.quantity.is_of_load();
-            if cell.control || cell.lane == reference_lane || is_other {
+            let is_excluded = (cell.quantity.rank == 0) != is_main || cell.quantity.is_of_load();
+            if cell.control || cell.lane == reference_lane || is_excluded {
                 continue;
             }
             let key = (cell.workload.as_str(), &cell.case, &cell.quantity);
@@ -239,8 +239,8 @@ fn compare(rows: &mut [Row], cells: &[Cell], noise: &Noise, reference_lane: &str
             let average = cell.average_to(reference);
             let average = average.map(|average| average.inflated(inflation));
             page.push(Comparison {
-                ratio: cell.quantity.turned(judged),
-                average: average.map(|average| cell.quantity.turned(average)),
+                ratio: cell.quantity.as_cost(judged),
+                average: average.map(|average| cell.quantity.as_cost(average)),
                 bound,
             });
             places.push((place, ratio, difference));

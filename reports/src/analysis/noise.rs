@@ -108,14 +108,15 @@ impl Noise {
     /// workload and of the run. Main figures and others are each corrected by their own pairs.
     #[must_use]
     pub fn inflation(&self, workload: &str, quantity: &Quantity) -> f64 {
-        let alike = || {
+        let comparable_pairs = || {
             let is_main = quantity.rank == 0;
             let pairs = self.pairs.iter();
             pairs.filter(move |pair| (pair.quantity.rank == 0) == is_main)
         };
-        let own = alike().filter(|pair| pair.workload == workload && pair.quantity == *quantity);
+        let own = comparable_pairs()
+            .filter(|pair| pair.workload == workload && pair.quantity == *quantity);
         let deviations = |pair: &NoisePair| deviation(&pair.ratio);
-        let all: Vec<f64> = alike().filter_map(deviations).collect();
+        let all: Vec<f64> = comparable_pairs().filter_map(deviations).collect();
         let own: Vec<f64> = own.filter_map(deviations).collect();
         inflation(&own, &all)
     }

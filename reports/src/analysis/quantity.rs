@@ -62,7 +62,7 @@ impl Unit {
         }
     }
 
-    /// `value` to three digits, with its unit.
+    /// `value` to three digits, with the unit.
     #[must_use]
     pub fn text(self, value: f64) -> String {
         match self {
@@ -236,18 +236,18 @@ impl Quantity {
         }
     }
 
-    /// The ratio, inverted if needed, so that below 1 is better.
-    pub(crate) fn turned(&self, ratio: Ratio) -> Ratio {
+    /// The ratio of costs: `ratio`, inverted if a higher figure is better, so below 1 is better.
+    pub(crate) fn as_cost(&self, ratio: Ratio) -> Ratio {
         if !self.higher_is_better {
             return ratio;
         }
-        let turn = |interval: Interval| Interval {
+        let invert = |interval: Interval| Interval {
             low: 1.0 / interval.high,
             high: 1.0 / interval.low,
         };
         Ratio {
             value: 1.0 / ratio.value,
-            interval: ratio.interval.map(turn),
+            interval: ratio.interval.map(invert),
             ..ratio
         }
     }
@@ -263,7 +263,7 @@ impl Quantity {
         }
     }
 
-    /// Lanes are not compared by figures of the load generator.
+    /// True for a figure of the load generator. Lanes are not compared by such figures.
     pub(crate) fn is_of_load(&self) -> bool {
         matches!(&self.source, Source::Metric(name) if name.starts_with("load_"))
     }
@@ -308,14 +308,14 @@ mod tests {
             low: 1.6,
             high: 2.5,
         });
-        let turned = quantity.turned(Ratio {
+        let as_cost = quantity.as_cost(Ratio {
             value: 2.0,
             interval,
             p_value: 0.0,
         });
-        assert_eq!(turned.value, 0.5);
+        assert_eq!(as_cost.value, 0.5);
         assert_eq!(
-            turned.interval,
+            as_cost.interval,
             Some(Interval {
                 low: 0.4,
                 high: 0.625

@@ -14,8 +14,8 @@ use crate::stats::difference::Difference;
 use crate::stats::verdict::{Bound, Verdict};
 use crate::{failure, format};
 
-/// The interval of a median of fewer processes is their range. It contains the true value less
-/// often than 95%: with five processes 93.75%.
+/// The interval of a median of fewer processes is their range. The range contains the true value in
+/// fewer than 95% of runs: with five processes in 93.75%.
 const FEWEST_FOR_MEDIAN: usize = 6;
 
 /// The parameters that distinguish the cases of a workload.
@@ -102,7 +102,7 @@ pub struct Row {
     pub gap_ratio: Option<f64>,
     #[serde(skip)]
     pub(crate) replicates: Option<Replicates>,
-    /// The figure of each process, for comparisons with another run.
+    /// The figure of each process; empty for a slope.
     #[serde(skip)]
     pub(crate) processes: BTreeMap<u64, f64>,
 }
@@ -253,7 +253,7 @@ impl Row {
     /// The verdict on this figure against another, corrected for two rates found by searches. It is
     /// [`CannotTell`](Verdict::CannotTell) if one rate is called higher although their ranges
     /// overlap, or if they are called the same although one may be much higher than found.
-    pub(super) fn told(&self, other: &Row, verdict: Verdict) -> Verdict {
+    pub(super) fn corrected(&self, other: &Row, verdict: Verdict) -> Verdict {
         let is_vague = |row: &Row| {
             row.quantity.id == RATE
                 && (row.is_limited() || row.gap_ratio.is_some_and(|gap| gap > WIDE_GAP))
@@ -352,23 +352,23 @@ pub(super) fn add_gaps(rows: &mut [Row]) {
     }
 }
 
-pub(super) fn take_back(rows: &mut [Row]) {
-    let told = |row: &Row| {
+pub(super) fn correct_rate_verdicts(rows: &mut [Row]) {
+    let corrected = |row: &Row| {
         let standing = row.standing.as_ref().filter(|_| row.quantity.id == RATE)?;
         let key = key_of(row, &standing.reference_lane);
         let is_it = |other: &&Row| other.quantity.id == RATE && key_of(other, &other.lane) == key;
-        Some(row.told(rows.iter().find(is_it)?, standing.verdict))
+        Some(row.corrected(rows.iter().find(is_it)?, standing.verdict))
     };
-    let all: Vec<Option<Verdict>> = rows.iter().map(told).collect();
-    for (row, told) in rows.iter_mut().zip(all) {
-        if let (Some(standing), Some(told)) = (&mut row.standing, told) {
-            standing.verdict = told;
+    let all: Vec<Option<Verdict>> = rows.iter().map(corrected).collect();
+    for (row, corrected) in rows.iter_mut().zip(all) {
+        if let (Some(standing), Some(corrected)) = (&mut row.standing, corrected) {
+            standing.verdict = corrected;
         }
     }
 }
 
 /// If the next higher rate is above a rate by more than this factor, the rate is shown as a range.
-/// It is the margin of *no difference* at the default threshold: [`Bound::margin`].
+/// The factor is the margin of *no difference* at the default threshold: [`Bound::margin`].
 const WIDE_GAP: f64 = 1.1;
 
 type Key = (String, String, Case);
@@ -655,8 +655,8 @@ mod tests {
         };
         let same = verdict(12_800.0, 1.02, 1.02);
         assert_eq!((same.0, same.2), (Verdict::Same, true));
-        let (told, text, _) = verdict(12_800.0, 2.0, 1.02);
-        assert_eq!(told, Verdict::CannotTell);
+        let (corrected, text, _) = verdict(12_800.0, 2.0, 1.02);
+        assert_eq!(corrected, Verdict::CannotTell);
         assert!(text.contains("12.8") && text.contains("25.7"), "{text}");
         // Three times the rate is a verdict, even if the other rate may be twice as high as found.
         assert_eq!(verdict(38_400.0, 1.02, 2.0).0, Verdict::Faster);
@@ -685,8 +685,8 @@ mod tests {
             headroom: 1.1,
             ..GO
         };
-        let (told, text, _) = outcome_of(THREAD, limited(6_400.0));
-        assert_eq!(told, Verdict::CannotTell);
+        let (corrected, text, _) = outcome_of(THREAD, limited(6_400.0));
+        assert_eq!(corrected, Verdict::CannotTell);
         assert!(text.starts_with("at least\u{a0}6.4"), "{text}");
         assert_eq!(outcome_of(THREAD, limited(12_800.0)).0, Verdict::CannotTell);
         assert_eq!(outcome_of(THREAD, limited(25_600.0)).0, Verdict::Faster);

@@ -112,8 +112,8 @@ fn answers<'a>(view: &View<'a>) -> Vec<Answer<'a>> {
     answers
 }
 
-/// The best lane, if only one workload was measured: for a rate always, for another figure only if
-/// the page has no answers.
+/// The best lane as text. `None` if several workloads or fewer than two lanes were measured, or if
+/// the figure is no rate and the page has answers.
 fn of_the_only_workload(view: &View<'_>, no_answers: bool) -> Option<String> {
     let has_figure = |workload: &&Workload| {
         let mut rows = view.analysis.rows_of(&workload.id);
@@ -139,37 +139,37 @@ fn of_the_only_workload(view: &View<'_>, no_answers: bool) -> Option<String> {
     let best = answer.best();
     let is_rate = best.quantity.unit == Unit::PerSecond && best.quantity.higher_is_better;
     let figure = best.whole_text();
-    let others = answer.leaders().skip(1);
-    let others: Vec<(&str, Verdict)> = others
+    let tied = answer.leaders().skip(1);
+    let tied: Vec<(&str, Verdict)> = tied
         .map(|(row, verdict)| (row.lane.as_str(), verdict))
         .collect();
     let text = match is_rate {
-        true if is_open(&others) => return Some(undecided(&best.lane, &figure, &others)),
+        true if is_open(&tied) => return Some(undecided(&best.lane, &figure, &tied)),
         true => format!("{} had the highest rate: {figure}", best.lane),
         false if no_answers => format!("{}: {} was the best, {figure}", workload.title, best.lane),
         false => return None,
     };
-    Some(match others.is_empty() {
+    Some(match tied.is_empty() {
         true => text,
-        false if is_open(&others) => format!("{text}; too noisy to rank"),
-        false => format!("{text}; no difference to {}", listed(&others)),
+        false if is_open(&tied) => format!("{text}; too noisy to rank"),
+        false => format!("{text}; no difference to {}", listed(&tied)),
     })
 }
 
-fn is_open(others: &[(&str, Verdict)]) -> bool {
-    let mut verdicts = others.iter().map(|(_, verdict)| *verdict);
+fn is_open(tied: &[(&str, Verdict)]) -> bool {
+    let mut verdicts = tied.iter().map(|(_, verdict)| *verdict);
     verdicts.any(|verdict| verdict == Verdict::CannotTell)
 }
 
-fn listed(others: &[(&str, Verdict)]) -> String {
-    let names: Vec<&str> = others.iter().map(|(lane, _)| *lane).collect();
+fn listed(tied: &[(&str, Verdict)]) -> String {
+    let names: Vec<&str> = tied.iter().map(|(lane, _)| *lane).collect();
     names.join(", ")
 }
 
-fn undecided(lane: &str, figure: &str, others: &[(&str, Verdict)]) -> String {
+fn undecided(lane: &str, figure: &str, tied: &[(&str, Verdict)]) -> String {
     format!(
         "The lane with the highest rate is not known: {lane} {figure}, too noisy to rank above {}",
-        listed(others)
+        listed(tied)
     )
 }
 
@@ -231,9 +231,9 @@ fn case<'a>(view: &View<'a>, workload: &'a Workload) -> Option<(&'a Case, Vec<&'
             Some(id) => row.quantity.id == id,
             None => row.quantity.rank == 0,
         };
-        let is_here = |(name, value): (&String, &u64)| row.case.0.get(name) == Some(value);
+        let has_value = |(name, value): (&String, &u64)| row.case.0.get(name) == Some(value);
         let is_lane = !is_floor(&row.lane) && !run::is_base(&row.lane);
-        if is_it && is_lane && row.estimate.is_some() && place.parameters.iter().all(is_here) {
+        if is_it && is_lane && row.estimate.is_some() && place.parameters.iter().all(has_value) {
             cases.entry(&row.case).or_default().push(row);
         }
     }
@@ -253,7 +253,7 @@ fn order(row: &Row) -> f64 {
     }
 }
 
-fn note(rows: &[&Row]) -> &'static str {
+fn interval_note(rows: &[&Row]) -> &'static str {
     match rows.iter().any(|row| row.interval_text().contains(" (")) {
         true => "; the intervals are the range of a few processes",
         false => "",
@@ -266,16 +266,16 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
     let hidden = answer.rows.len() - shown.len();
     let case = view.case_text(&answer.workload.id, answer.case);
     let quantity = &answer.best().quantity.title;
-    let note = note(&shown);
+    let interval_note = interval_note(&shown);
     let leaders: Vec<&str> = answer.leaders().map(|(row, _)| row.lane.as_str()).collect();
     let sign = if is_undecided(answer) { " ?" } else { " ≈" };
     html! {
         li class="answer" {
             h2 class="what" { @if answer.best().quantity.higher_is_better { "Best " } @else { "Cheapest " } (answer.what) }
             p class="best" { (names(view, answer)) }
-            p class="fine" { (against(view, answer)) }
+            p class="fine" { (comparison_text(view, answer)) }
             table {
-                caption { (capital(quantity)) @if !case.is_empty() { ", " (case) } (note) }
+                caption { (capital(quantity)) @if !case.is_empty() { ", " (case) } (interval_note) }
                 thead class="unseen" { tr { th scope="col" { "Lane" } th scope="col" { "Figure" } th scope="col" { "Interval" } } }
                 tbody {
                     @for row in shown {
@@ -314,7 +314,7 @@ fn is_undecided(answer: &Answer<'_>) -> bool {
     leaders.any(|(row, verdict)| verdict == Verdict::CannotTell || row.is_limited())
 }
 
-fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
+fn comparison_text(view: &View<'_>, answer: &Answer<'_>) -> String {
     let reference = view.a_task(&view.analysis.reference_lane);
     let leaders: Vec<(&Row, Verdict)> = answer.leaders().collect();
     let is_reference = |row: &Row| row.lane == view.analysis.reference_lane;
@@ -375,11 +375,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_lane_carries_the_most_if_another_may_carry_more() {
-        let others = [("go", Verdict::Same), ("tokio", Verdict::CannotTell)];
-        assert!(is_open(&others) && !is_open(&others[..1]) && !is_open(&[]));
+    fn highest_rate_is_not_known_if_another_lane_may_have_it() {
+        let tied = [("go", Verdict::Same), ("tokio", Verdict::CannotTell)];
+        assert!(is_open(&tied) && !is_open(&tied[..1]) && !is_open(&[]));
         assert_eq!(
-            undecided("thread", "12 k/s (11 – 13 k/s)", &others),
+            undecided("thread", "12 k/s (11 – 13 k/s)", &tied),
             "The lane with the highest rate is not known: thread 12 k/s (11 – 13 k/s), too noisy to rank above go, tokio"
         );
     }

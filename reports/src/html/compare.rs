@@ -1,5 +1,5 @@
-//! The page of several runs: the differences between the machines, then the ratios within each
-//! machine as a heat map.
+//! The page of several runs: the facts in which they differ, then the ratios within each run as a
+//! heat map, then the geometric means.
 
 use maud::{Markup, html};
 

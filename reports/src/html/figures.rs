@@ -80,7 +80,7 @@ pub(super) fn curves_of_lanes(
     curves_figure(view, &caption.title, &caption, chart)
 }
 
-pub(super) fn fastest(view: &View<'_>, case: &Case, rows: &[&Row]) -> Markup {
+pub(super) fn dots_of_case(view: &View<'_>, case: &Case, rows: &[&Row]) -> Markup {
     let Some(first) = rows.first() else {
         return html! {};
     };
@@ -161,8 +161,8 @@ fn one_axis(
 ) -> Markup {
     let mut unit = Unit::Nanoseconds;
     let mut y_title = String::new();
-    // Zero has no place on a log axis. If it means “none”, it is one step below the smallest value
-    // and labelled.
+    // Zero has no place on a log axis. It is drawn at a quarter of the smallest other value, with
+    // its own label.
     let values: std::collections::BTreeSet<u64> = lanes
         .values()
         .flatten()
@@ -180,7 +180,8 @@ fn one_axis(
                     unit = row.quantity.unit;
                     y_title.clone_from(&row.quantity.title);
                     let at = *row.case.0.get(axis)?;
-                    // A load without a fixed rate is a different experiment, not a low rate.
+                    // A load without a fixed rate is a different experiment, not a low rate, so it
+                    // is not drawn.
                     if at == 0 && is_load {
                         return None;
                     }
@@ -568,7 +569,7 @@ pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &R
             order: *order,
             ratio: value / middle,
         }));
-        lines.push(distribution(&lane.name, index, plain));
+        lines.push(distribution_line(&lane.name, index, plain));
     }
     if marks.len() < 3 {
         return html! {};
@@ -613,7 +614,7 @@ pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &R
     }
 }
 
-fn distribution(name: &str, lane: usize, mut values: Vec<f64>) -> Line {
+fn distribution_line(name: &str, lane: usize, mut values: Vec<f64>) -> Line {
     values.sort_unstable_by(f64::total_cmp);
     let count = values.len();
     let step = count.div_ceil(MOST_POINTS);

@@ -113,8 +113,8 @@ fn moments(history: &History<'_>, number: usize) -> Markup {
 
 fn steps_table(history: &History<'_>, steps: &[(&Series<'_>, Step)], number: usize) -> Markup {
     if steps.is_empty() {
-        let few = history.moments.len() < FEWEST_RUNS;
-        let text = if few {
+        let has_too_few_runs = history.moments.len() < FEWEST_RUNS;
+        let text = if has_too_few_runs {
             "There are too few runs to look for steps."
         } else {
             "No figure has a step."
@@ -135,7 +135,7 @@ fn steps_table(history: &History<'_>, steps: &[(&Series<'_>, Step)], number: usi
             tbody {
                 @for (series, step) in steps {
                     tr {
-                        th scope="row" { (series.place.title) small { (words_of(series.place)) } }
+                        th scope="row" { (series.place.title) small { (case_and_quantity(series.place)) } }
                         td class="words" { (series.lane) }
                         td { (step.moment + 1) " " small { (started(&history.moments[step.moment])) } }
                         td { (unit(series).text(step.before)) }
@@ -172,7 +172,7 @@ fn unit(series: &Series<'_>) -> Unit {
         .map_or(Unit::Count, |(_, figure)| figure.unit)
 }
 
-fn words_of(place: &Titled) -> String {
+fn case_and_quantity(place: &Titled) -> String {
     match place.case_text.as_str() {
         "" => place.quantity.clone(),
         case => format!("{case}, {}", place.quantity),
@@ -208,7 +208,7 @@ fn chart(history: &History<'_>, place: &Titled, number: usize) -> Markup {
     let changed = history.moments.iter().enumerate();
     let changed = changed.filter(|(_, moment)| !moment.changes.is_empty());
     let breaks: Vec<f64> = changed.map(|(moment, _)| at(moment) - 0.5).collect();
-    let title = format!("{}: {}", place.title, words_of(place));
+    let title = format!("{}: {}", place.title, case_and_quantity(place));
     let caption = |narrow: &str| Caption {
         description: format!(
             "{} lanes over {} runs; the figures and the steps are in the tables.",

@@ -5,7 +5,8 @@
 //! 1. The file needs no network, and its content security policy forbids it. The policy allows only
 //!    one style sheet and one script, by their hashes.
 //! 2. All text of the run is escaped, by maud or by the charts' pen.
-//! 3. Everything except filters and the comparison works without JavaScript.
+//! 3. All content is readable without JavaScript. The script adds themes, filters, keys and copying
+//!    as CSV.
 //! 4. A file that would have [`LARGEST_BYTES`] or more leaves out the charts for phones. If that is
 //!    not enough, it also leaves out the charts of the raw samples, and says so.
 

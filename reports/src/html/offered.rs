@@ -67,7 +67,7 @@ fn figure(percent: u32, percentile: &str) -> String {
 
 /// For each case a table, and a chart for each percentile. Empty for workloads without a search for
 /// the highest rate.
-pub(super) fn shown(view: &View<'_>, workload: &Workload) -> Markup {
+pub(super) fn load_section(view: &View<'_>, workload: &Workload) -> Markup {
     let mut cases: BTreeMap<&Case, Vec<&Row>> = BTreeMap::new();
     let is_searched = |row: &&Row| row.quantity.id.starts_with("at_");
     if !view
@@ -117,7 +117,7 @@ const SHEDS: &str = "sheds";
 const LATE: &str = "is late";
 const FAILS: &str = "fails";
 
-/// Shown if too few requests are beyond a percentile.
+/// Shown instead of a percentile that too few requests exceed.
 const TOO_FEW: &str = "too few requests";
 
 /// The right answers a second at 1.5 times the highest rate, and the word for the behaviour.
@@ -356,11 +356,11 @@ mod tests {
 
     #[test]
     fn share_added_by_the_end_of_a_try_is_limit_over_limit_and_duration() {
-        let case = |given: &[(&str, u64)]| {
-            let given = given
+        let case = |parameters: &[(&str, u64)]| {
+            let parameters = parameters
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), *value));
-            Case(given.collect())
+            Case(parameters.collect())
         };
         let limit = ("limit_ns", 20_000_000);
         assert_eq!(

@@ -71,14 +71,14 @@ fn one(view: &View<'_>, workload: &Workload, is_open: bool) -> Markup {
                 code { (workload.id) }
             }
             (charts(view, workload))
-            (offered::shown(view, workload))
+            (offered::load_section(view, workload))
             (main_table(view, workload, &first))
             (ledger_table(view, workload))
             (fit_table(view, workload))
             @if !others.is_empty() {
                 details {
                     summary { "Further figures of this workload" }
-                    (table::figures(view, &name("-more"), further(&others), &others))
+                    (table::figures(view, &name("-more"), further_title(&others), &others))
                 }
             }
             (raw(view, workload))
@@ -88,7 +88,7 @@ fn one(view: &View<'_>, workload: &Workload, is_open: bool) -> Markup {
 }
 
 /// The title of a table: its quantity, if there is only one.
-fn further<'a>(rows: &[&'a Row]) -> &'a str {
+fn further_title<'a>(rows: &[&'a Row]) -> &'a str {
     match rows {
         [first, others @ ..] if others.iter().all(|row| row.quantity == first.quantity) => {
             &first.quantity.title
@@ -218,7 +218,7 @@ fn charts(view: &View<'_>, workload: &Workload) -> Markup {
     }
     html! {
         @for (case, rows) in cases.iter().take(MOST_CHARTS) {
-            (figures::fastest(view, case, rows))
+            (figures::dots_of_case(view, case, rows))
         }
         @if let Some((case, rows)) = view.main_case(workload)
             && rows.iter().any(|row| row.quantity.id.starts_with("latency_ns")) {
@@ -244,7 +244,7 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
             format::bytes(value)
         }
     };
-    // A check that is too coarse or disturbed shows nothing.
+    // A check that is too coarse or disturbed is shown as n/a.
     let checked = |check: &Check| match check.closure_ratio {
         Some(_) => bytes(check.estimate.value),
         None => "n/a".to_owned(),

@@ -62,12 +62,12 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
         }
         div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
         (limited(rows))
-        (open(view, rows))
+        (undecided_note(view, rows))
     }
 }
 
 /// Why comparisons are undecided, and what would decide them; empty if all are decided.
-fn open(view: &View<'_>, rows: &[&Row]) -> Markup {
+fn undecided_note(view: &View<'_>, rows: &[&Row]) -> Markup {
     let is_open = |row: &&&Row| {
         let standing = row.standing.as_ref();
         standing.is_some_and(|standing| standing.verdict == Verdict::CannotTell)

@@ -9,7 +9,7 @@ use super::{cross_check, table};
 use crate::analysis::{NoisePair, Unit};
 use crate::{failure, format, taints};
 
-/// The A/A pairs that are not folded: those that differ most.
+/// At most this many A/A pairs are not folded: those that differ most.
 const MOST_PAIRS: usize = 10;
 
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
@@ -70,13 +70,13 @@ fn noise(view: &View<'_>) -> Markup {
             }
         };
     };
-    let (told, all) = view.analysis.noise.called_different();
+    let (different_count, all) = view.analysis.noise.called_different();
     html! {
         div class="sheet" {
             h3 { "How much repeated measurements differ" }
             p class="lead" {
                 "In an A/A pair one lane is measured twice, as if it were two lanes. Repeats differ by " b { (format::percent(typical)) }
-                ", typically. The rules of this page call " b { (told) " of " (all) } " pairs different; it should be 0. "
+                ", typically. The rules of this page call " b { (different_count) " of " (all) } " pairs different; it should be 0. "
                 "Where pairs differ by more than their intervals allow, this page has widened the intervals of those figures."
             }
             (pairs_table(view, "noise", "Largest differences first", &pairs[..pairs.len().min(MOST_PAIRS)]))

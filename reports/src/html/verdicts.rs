@@ -107,16 +107,16 @@ fn glance_rows<'a>(
         .collect()
 }
 
-/// The class and the text of a cell. `turned` is the ratio, inverted if a higher figure is better.
-pub(super) fn sign(verdict: Verdict, turned: f64) -> (String, String) {
+/// The class and the text of a cell. `as_cost` is the ratio, inverted if a higher figure is better.
+pub(super) fn sign(verdict: Verdict, as_cost: f64) -> (String, String) {
     match verdict {
         Verdict::Faster => (
-            format!("b{}", shade(1.0 / turned)),
-            format!("▲ {}", factor(1.0 / turned)),
+            format!("b{}", shade(1.0 / as_cost)),
+            format!("▲ {}", factor(1.0 / as_cost)),
         ),
         Verdict::Slower => (
-            format!("w{}", shade(turned)),
-            format!("▼ {}", factor(turned)),
+            format!("w{}", shade(as_cost)),
+            format!("▼ {}", factor(as_cost)),
         ),
         Verdict::Same => ("open".to_owned(), "≈".to_owned()),
         Verdict::CannotTell => ("open".to_owned(), "?".to_owned()),
@@ -133,8 +133,8 @@ fn glance(row: Option<&Row>, lane: &str, reference: &str) -> Markup {
     let Some(standing) = &row.standing else {
         return html! { td class="none" data-lane=(lane) title=(row.interval_text()) { (row.value_text()) } };
     };
-    let turned = row.quantity.turned(standing.ratio).value;
-    let (class, text) = sign(standing.verdict, turned);
+    let as_cost = row.quantity.as_cost(standing.ratio).value;
+    let (class, text) = sign(standing.verdict, as_cost);
     let why = match standing.verdict {
         Verdict::CannotTell => "; more processes may decide it (--budget, --processes)",
         _ => "",
@@ -170,11 +170,11 @@ fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
                 .filter(|row| row.lane == *lane && row.quantity.rank == 0);
             rows.filter_map(|row| {
                 let value = row.estimate?.value;
-                let turned = match row.quantity.higher_is_better {
+                let as_cost = match row.quantity.higher_is_better {
                     true => 1.0 / value,
                     false => value,
                 };
-                Some(((&row.workload, &row.case), turned))
+                Some(((&row.workload, &row.case), as_cost))
             })
             .collect()
         })

@@ -60,7 +60,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Determines the lane's colour and shape.
+    /// The lane's index in the header, which determines its colour and shape.
     pub(super) fn lane_index(&self, lane: &str) -> usize {
         self.lanes
             .get(lane)
@@ -170,11 +170,11 @@ pub(super) fn anchor(text: &str) -> String {
 /// How much better or worse: `86× faster`, `12% slower`.
 pub(super) fn effect(row: &Row) -> Option<(String, Verdict)> {
     let standing = row.standing.as_ref()?;
-    let turned = row.quantity.turned(standing.ratio);
+    let as_cost = row.quantity.as_cost(standing.ratio);
     let words = row.quantity.words(standing.verdict);
     let text = match standing.verdict {
-        Verdict::Faster => format!("{} {words}", factor(1.0 / turned.value)),
-        Verdict::Slower => format!("{} {words}", factor(turned.value)),
+        Verdict::Faster => format!("{} {words}", factor(1.0 / as_cost.value)),
+        Verdict::Slower => format!("{} {words}", factor(as_cost.value)),
         Verdict::Same => format!(
             "no difference above {:.0}%",
             standing.bound.margin() * 100.0

@@ -91,7 +91,7 @@ fn by_flag(flag: bool, facts: &Facts) -> &'static str {
 }
 
 fn by_signs(facts: &Facts) -> &'static str {
-    let told = |name: &str| facts.contains_key(name);
+    let has_fact = |name: &str| facts.contains_key(name);
     if text(facts, "hypervisor_type") == "xen" {
         return "xen";
     }
@@ -99,7 +99,7 @@ fn by_signs(facts: &Facts) -> &'static str {
     match text(facts, "control_program") {
         program if program.contains("KVM") => return "kvm",
         program if program.contains("z/VM") => return "zvm",
-        _ if told("control_program") || told("logical_partition") => return "prsm",
+        _ if has_fact("control_program") || has_fact("logical_partition") => return "prsm",
         _ => {}
     }
     let said = firmware(facts);
@@ -121,10 +121,10 @@ fn by_signs(facts: &Facts) -> &'static str {
         name if name.contains("xen") => "xen",
         name if !name.is_empty() => "vm",
         _ if virtual_boards.iter().any(|name| tree.contains(name)) => "vm",
-        _ if told("device_tree_partition") => "powervm",
+        _ if has_fact("device_tree_partition") => "powervm",
         // A device tree names a hypervisor if there is one. A machine with KVM is not virtual,
         // unless it is nested.
-        _ if told("device_tree_model") || told("kvm") => "none",
+        _ if has_fact("device_tree_model") || has_fact("kvm") => "none",
         _ => UNKNOWN,
     }
 }
@@ -162,7 +162,7 @@ mod tests {
         (class, size)
     }
 
-    fn is(found: (String, String), class: &str, size: &str) {
+    fn check(found: (String, String), class: &str, size: &str) {
         assert_eq!((found.0.as_str(), found.1.as_str()), (class, size));
     }
 
@@ -170,36 +170,36 @@ mod tests {
     fn x86_machine_is_virtual_if_its_cpu_flags_say_so() {
         let virtual_ = Some("fpu hypervisor sse");
         let signed = |text| [("hypervisor_signature", text)];
-        is(of(virtual_, &signed("KVMKVMKVM")), "kvm", UNKNOWN);
-        is(of(virtual_, &signed("Microsoft Hv")), "hyperv", UNKNOWN);
-        is(of(virtual_, &[]), "vm", UNKNOWN);
+        check(of(virtual_, &signed("KVMKVMKVM")), "kvm", UNKNOWN);
+        check(of(virtual_, &signed("Microsoft Hv")), "hyperv", UNKNOWN);
+        check(of(virtual_, &[]), "vm", UNKNOWN);
         let surface = [
             ("dmi_vendor", "Microsoft Corporation"),
             ("dmi_product", "Surface"),
         ];
-        is(of(Some("fpu sse"), &surface), "none", "");
-        is(
+        check(of(Some("fpu sse"), &surface), "none", "");
+        check(
             of(Some("fpu"), &[("hypervisor_type", "xen")]),
             "xen",
             UNKNOWN,
         );
         let ec2 = [("dmi_vendor", "Amazon EC2"), ("dmi_product", "c5.large")];
-        is(of(virtual_, &ec2), "nitro", "c5.large");
+        check(of(virtual_, &ec2), "nitro", "c5.large");
     }
 
     #[test]
     fn other_machines_are_physical_only_if_a_fact_shows_it() {
-        is(of(None, &[]), UNKNOWN, "");
-        is(of(None, &[("dmi_vendor", "Unheard Ltd")]), UNKNOWN, "");
-        is(
+        check(of(None, &[]), UNKNOWN, "");
+        check(of(None, &[("dmi_vendor", "Unheard Ltd")]), UNKNOWN, "");
+        check(
             of(None, &[("dmi_vendor", "Unheard Ltd"), ("kvm", "yes")]),
             "none",
             "",
         );
         let ec2 = |product| [("dmi_vendor", "Amazon EC2"), ("dmi_product", product)];
-        is(of(None, &ec2("c7g.large")), "nitro", "c7g.large");
-        is(of(None, &ec2("c7g.metal")), "none", "c7g.metal");
-        is(
+        check(of(None, &ec2("c7g.large")), "nitro", "c7g.large");
+        check(of(None, &ec2("c7g.metal")), "none", "c7g.metal");
+        check(
             of(
                 None,
                 &[("device_tree_model", "Raspberry Pi 4 Model B Rev 1.4")],
@@ -211,13 +211,13 @@ mod tests {
             ("device_tree_model", "linux,dummy-virt"),
             ("device_tree_compatible", "linux,dummy-virt"),
         ];
-        is(of(None, &qemu), "vm", UNKNOWN);
-        is(
+        check(of(None, &qemu), "vm", UNKNOWN);
+        check(
             of(None, &[("control_program", "z/VM    7.3.0")]),
             "zvm",
             UNKNOWN,
         );
-        is(of(None, &[("logical_partition", "yes")]), "prsm", "");
+        check(of(None, &[("logical_partition", "yes")]), "prsm", "");
     }
 
     #[test]
@@ -227,6 +227,6 @@ mod tests {
             ("dmi_product", "Google Compute Engine"),
             ("cloud_instance_type", "e2-medium"),
         ];
-        is(of(Some("hypervisor"), &gce), "gce", "e2-medium");
+        check(of(Some("hypervisor"), &gce), "gce", "e2-medium");
     }
 }

@@ -29,7 +29,7 @@ pub fn complete(host: &mut Host) {
         let texts = kinds.iter().map(of).filter(|text| !text.is_empty());
         texts.collect::<Vec<_>>().join(" + ")
     };
-    // One unknown part makes the sum unknown (0).
+    // If one part is unknown (0), so is the sum.
     let sum = |of: fn(&CoreKind) -> u32| {
         let counts = kinds.iter().map(of);
         counts.reduce(|sum, count| match sum.min(count) {

@@ -250,7 +250,7 @@ mod tests {
         (name(&fields), stepping(&fields))
     }
 
-    fn is(found: (String, String), name: &str, stepping: &str) {
+    fn check(found: (String, String), name: &str, stepping: &str) {
         assert_eq!((found.0.as_str(), found.1.as_str()), (name, stepping));
     }
 
@@ -268,15 +268,15 @@ mod tests {
             ("CPU part", "0xd0b"),
             ("CPU revision", "0"),
         ];
-        is(named(&a76), "Cortex-A76", "0x41/0x4/0xd0b/0");
+        check(named(&a76), "Cortex-A76", "0x41/0x4/0xd0b/0");
         let in_32_bits = [
             ("model name", "ARMv7 Processor rev 4 (v7l)"),
             ("CPU implementer", "0x41"),
             ("CPU part", "0xd03"),
         ];
-        is(named(&in_32_bits), "Cortex-A53", "0x41/0xd03");
+        check(named(&in_32_bits), "Cortex-A53", "0x41/0xd03");
         let new = [("CPU implementer", "0x41"), ("CPU part", "0xfff")];
-        is(named(&new), "implementer 0x41 part 0xfff", "0x41/0xfff");
+        check(named(&new), "implementer 0x41 part 0xfff", "0x41/0xfff");
     }
 
     #[test]
@@ -287,8 +287,8 @@ mod tests {
             ("model", "1"),
             ("stepping", "1"),
         ];
-        is(named(&epyc), "AMD EPYC 7763", "25/1/1");
-        is(
+        check(named(&epyc), "AMD EPYC 7763", "25/1/1");
+        check(
             named(&[
                 ("vendor_id", "IBM/S390"),
                 ("version", "FF"),
@@ -297,7 +297,7 @@ mod tests {
             "IBM z15",
             "FF/8561",
         );
-        is(
+        check(
             named(&[
                 ("uarch", "sifive,u74-mc"),
                 ("mvendorid", "0x489"),
@@ -307,12 +307,12 @@ mod tests {
             "sifive,u74-mc",
             "0x489/0x7/0x1",
         );
-        is(
+        check(
             named(&[("mvendorid", "0x710"), ("marchid", "0x5")]),
             "RISC-V 0x710/0x5",
             "0x710/0x5",
         );
-        is(
+        check(
             named(&[
                 ("cpu", "POWER9, altivec supported"),
                 ("revision", "2.3 (pvr 004e 1203)"),
@@ -320,6 +320,6 @@ mod tests {
             "POWER9, altivec supported",
             "2.3 (pvr 004e 1203)",
         );
-        is(named(&[]), UNKNOWN, "");
+        check(named(&[]), UNKNOWN, "");
     }
 }

@@ -1,4 +1,4 @@
-//! The lanes in their order: a dot with its interval for each, on one log axis.
+//! A chart of one dot with its interval for each lane, on a log axis.
 
 use super::axis::{Axis, Scale};
 use super::pen::{Anchor, Caption, Ink, svg, text_width};

@@ -60,7 +60,7 @@ const TOP: f64 = 26.0;
 const LEFT: f64 = 66.0;
 /// Labels that are closer would overlap.
 const LABEL_GAP: f64 = 15.0;
-/// From the axis to below its title.
+/// The height of the labels and the title below the x axis.
 const UNDER: f64 = 44.0;
 
 struct Layout {
@@ -179,16 +179,16 @@ fn frame(pen: &mut Pen<'_>, chart: &Curves<'_>, x: &Axis, y: &Axis, layout: &Lay
         pen.small(&text, (LEFT - 8.0, place), Ink::Muted, Anchor::End);
     }
     let computed = || x.labels(chart.x_unit, layout.ticks);
-    let mut written = f64::NEG_INFINITY;
+    let mut label_end = f64::NEG_INFINITY;
     for (value, text) in chart.x_ticks.clone().unwrap_or_else(computed) {
         let place = x.place(value);
         pen.line((place, bottom), (place, bottom + 4.0), Ink::Muted, 1.0);
         // A label that would overlap the previous one is left out.
         let half = text_width(&text) / 2.0;
         let middle = place.min(layout.width - half);
-        if middle - half > written {
+        if middle - half > label_end {
             pen.small(&text, (middle, bottom + 15.0), Ink::Muted, Anchor::Middle);
-            written = middle + half;
+            label_end = middle + half;
         }
     }
     pen.line((LEFT, bottom), (right, bottom), Ink::Muted, 1.0);

@@ -18,8 +18,8 @@ pub struct Counters {
     /// The workload's parameters.
     #[serde(default)]
     pub parameters: Parameters,
-    /// Operations during the count; at least 1. The count includes the lane's work around its timed
-    /// section.
+    /// Operations in the trial; at least 1. The trial's events also include what the lane does before
+    /// and after the part that it times.
     pub operations_count: u64,
     /// Events by name, of all the lane's threads and children. An event that could not be counted
     /// is absent.

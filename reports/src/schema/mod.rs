@@ -1,15 +1,17 @@
 //! The types of the records in a result file.
 //!
 //! A result file is JSON Lines: first a [`Header`], then [`Counters`], [`Group`]s, [`Failure`]s,
-//! [`EnvironmentSample`]s, [`Taint`]s and [`Block`] marks in order of time, last an [`End`]. A file
-//! without an `End` belongs to a run that was cut short; its content is still valid.
+//! [`EnvironmentSample`]s, [`Taint`]s, [`CrossCheck`]s and [`Block`] marks in order of time, last
+//! an [`End`]. A file without an `End` belongs to a run that was cut short; its content is still
+//! valid.
 //!
 //! A *kept* run ([`crate::store::Kept`]) has one line of columns for the records of each kind,
 //! between the header and the end.
 //!
 //! # Invariants
 //!
-//! 1. Lines are only appended, and never after the `End`.
+//! 1. Lines are only appended, and never after the `End`. A resumed run first removes the lines
+//!    after the last block mark, with an interrupted `End`.
 //! 2. Units are in the names: `_ns`, `_bytes`, `_count`, `_per_s`, `_ratio`.
 //! 3. A reader keeps fields and records that it does not know (`extra`, [`Record::Unknown`]).
 //!    [`SCHEMA_VERSION`] rises only when an old reader would *misread* a new file.

@@ -86,10 +86,10 @@ impl Setup {
     #[must_use]
     pub fn disturbed(&self) -> Disturbed {
         let found = self.disturbances();
-        let is_most = |one: &Disturbance<'_>| one.share.is_some_and(|share| share > 0.5);
+        let affects_most = |one: &Disturbance<'_>| one.share.is_some_and(|share| share > 0.5);
         match found.is_empty() {
             true => Disturbed::Nowhere,
-            false if found.iter().any(is_most) => Disturbed::Mostly,
+            false if found.iter().any(affects_most) => Disturbed::Mostly,
             false => Disturbed::Somewhere,
         }
     }

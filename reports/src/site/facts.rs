@@ -21,7 +21,7 @@ pub struct Fact {
 }
 
 impl Fact {
-    /// True if the value is known; for a hypervisor, if its class is.
+    /// True if the value is known; for a hypervisor, if its class is known.
     #[must_use]
     pub fn is_told(&self) -> bool {
         !["", UNKNOWN, "vm"].contains(&self.value.as_str())
@@ -62,8 +62,8 @@ impl Fact {
 }
 
 /// Settings of the build, of the kernel and of limits that may change a figure, each with its name
-/// in the header's environment. A limit on the number of processes is not here, because it prevents
-/// a figure instead of changing it.
+/// in the header's environment. The user's limit on processes is not here, because it prevents a
+/// figure instead of changing it.
 const SETTINGS: [(&str, &str); 23] = [
     ("target", "target"),
     ("optimisation", "opt_level"),
@@ -106,7 +106,7 @@ pub(super) fn of(run: &Run) -> Vec<Fact> {
 fn values(run: &Run) -> [String; 18] {
     let header = &run.header;
     let (host, machine) = (&header.host, &header.host.machine);
-    let named = |name: &str| text(header.environment.get(name));
+    let recorded = |name: &str| text(header.environment.get(name));
     let count = |count: u32| match count {
         0 => String::new(),
         count => count.to_string(),
@@ -137,8 +137,8 @@ fn values(run: &Run) -> [String; 18] {
         let runtime = lane.and_then(|lane| lane.runtime.split_whitespace().last());
         runtime.map_or_else(|| "not measured".to_owned(), str::to_owned)
     };
-    let commit: String = named("git_commit").chars().take(9).collect();
-    let rust = named("rustc");
+    let commit: String = recorded("git_commit").chars().take(9).collect();
+    let rust = recorded("rustc");
     [
         machine::cpu(machine),
         machine.architecture.clone(),
@@ -150,9 +150,9 @@ fn values(run: &Run) -> [String; 18] {
         cpus,
         host.operating_system.clone(),
         mitigations(host.facts.get("mitigations")),
-        named("governor"),
-        chosen(&named("thp")),
-        named("allocator"),
+        recorded("governor"),
+        chosen(&recorded("thp")),
+        recorded("allocator"),
         rust.split_whitespace().nth(1).unwrap_or("").to_owned(),
         release("go"),
         release("tokio"),
@@ -200,8 +200,8 @@ fn setting(run: &Run, name: &str) -> String {
     let said = text(Some(value));
     match (name, value.as_u64()) {
         (_, Some(NO_LIMIT..)) => "unlimited".to_owned(),
-        // The system derives these limits from the memory, which differs slightly between machines
-        // of one kind.
+        // These limits are rounded, because the system derives them from the memory, which differs
+        // slightly between machines of one kind.
         ("cgroup_pids_max", Some(count)) => format::count(rounded(count)),
         ("cgroup_memory_max" | "locked_memory_limit_bytes", Some(bytes)) => {
             format::bytes(rounded(bytes) as f64)

@@ -31,8 +31,8 @@ pub struct Place {
 pub struct Figure {
     /// The median over runs.
     pub value: f64,
-    /// The interval of one run; the range that contains the intervals of a few runs; the interval
-    /// of the median of many.
+    /// For one run its interval; for a few runs the range that contains their intervals; for many
+    /// runs the interval of their median.
     pub interval: Option<Interval>,
     /// How many runs.
     pub runs_count: usize,
@@ -167,7 +167,7 @@ fn of_row(row: &Row) -> Option<Figure> {
         value,
         interval: estimate.interval.filter(|_| row.is_resolved()),
         runs_count: 1,
-        ratio: standing.map(|standing| row.quantity.turned(standing.ratio).value),
+        ratio: standing.map(|standing| row.quantity.as_cost(standing.ratio).value),
         verdict: standing.map(|standing| standing.verdict),
         sign,
         reach: row.reach(),

@@ -250,7 +250,7 @@ impl Collection {
             let own = machines.entry(digest.key.clone()).or_default();
             own.push((file, digest));
         }
-        // The text of most runs, or the newest of equally frequent ones.
+        // A place gets the text that most runs have, or the newest of equally frequent texts.
         for titled in &mut self.places {
             let words = said.remove(&titled.place).unwrap_or_default();
             let most = words.into_iter().max_by(|(_, a), (_, b)| a.cmp(b));
@@ -264,7 +264,7 @@ impl Collection {
             let name = |one: &Machine| (one.inputs.cpu_model.clone(), one.inputs.threads_count);
             name(a).cmp(&name(b)).then_with(|| a.key.cmp(&b.key))
         });
-        // A question shows the same text for its place.
+        // The places of the questions get the same texts.
         for question in &mut self.questions {
             let titled = self.places.iter();
             let place = &question.place.place;
@@ -401,13 +401,13 @@ fn titled(workload: &Workload, place: &Place, figures: &[(Place, String, Figure)
 fn answers_question(workload: &Workload, place: &Place) -> Option<(FirstQuestion, u32)> {
     let screen = workload.first_screen.as_ref()?;
     let quantity = figure::answering(workload)?;
-    let is_here = |(name, value): (&String, &u64)| place.case.0.get(name) == Some(value);
-    (quantity.id == place.quantity && screen.parameters.iter().all(is_here))
+    let has_value = |(name, value): (&String, &u64)| place.case.0.get(name) == Some(value);
+    (quantity.id == place.quantity && screen.parameters.iter().all(has_value))
         .then_some((screen.question, screen.rank))
 }
 
-/// For each question the place that most runs have; then by lowest rank, most lanes and largest
-/// case, as on a run's own page.
+/// For each question, the place that most runs have. Equally frequent places are ordered by lowest
+/// rank, most lanes and largest case, as on a run's own page.
 fn questions<'a>(digests: impl Iterator<Item = &'a Digest>) -> Vec<Question> {
     type Seen<'a> = (usize, usize, u32, &'a Digest);
     let mut seen: BTreeMap<FirstQuestion, BTreeMap<&Place, Seen<'_>>> = BTreeMap::new();

@@ -44,8 +44,8 @@ pub fn pairs(collection: &Collection) -> Vec<Change<'_>> {
                 continue;
             };
             // The first setup has the lower value.
-            let is_turned = order(fact, from.1, to.1).is_gt();
-            let (from, to) = if is_turned { (to, from) } else { (from, to) };
+            let is_swapped = order(fact, from.1, to.1).is_gt();
+            let (from, to) = if is_swapped { (to, from) } else { (from, to) };
             changes[fact].pairs.push(Pair {
                 from: *from,
                 to: *to,

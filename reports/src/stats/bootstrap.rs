@@ -170,8 +170,8 @@ impl Replicates {
                 let share = Normal::standard().cdf(-reach(freedom)?);
                 let medians = medians(figures);
                 Some(Interval {
-                    low: reached(medians.iter(), share)?,
-                    high: reached(medians.iter().rev(), share)?,
+                    low: value_at_share(medians.iter(), share)?,
+                    high: value_at_share(medians.iter().rev(), share)?,
                 })
             }
             _ => percentiles(self.resampled(), freedom),
@@ -191,7 +191,7 @@ impl Replicates {
             .collect();
         let log = (self.value / reference.value).ln();
         // Without the resamples that have no logarithm, a figure that may be zero would appear
-        // certain.
+        // certain. So the ratio then has no interval.
         let drawn = self.resampled().len().min(reference.resampled().len());
         if resampled.len() < drawn {
             return Ratio {
@@ -277,7 +277,7 @@ pub(crate) fn process_median(blocks: &[Vec<f64>]) -> Option<f64> {
     median_in_place(&mut medians)
 }
 
-/// The medians of the resamples of `figures`. The same seed gives the same.
+/// The medians of the resamples of `figures`. The same seed gives the same medians.
 fn draw(figures: &[f64], seed: u64, resamples: usize) -> Vec<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let count = figures.len();
@@ -352,7 +352,7 @@ fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
 }
 
 /// The value at which the cumulated probability reaches `share`.
-fn reached<'a>(mut values: impl Iterator<Item = &'a (f64, f64)>, share: f64) -> Option<f64> {
+fn value_at_share<'a>(mut values: impl Iterator<Item = &'a (f64, f64)>, share: f64) -> Option<f64> {
     let mut sum = 0.0;
     let found = values.find(|(_, probability)| {
         sum += probability;
@@ -377,10 +377,11 @@ fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
     if ours.seed == theirs.seed && ours.processes_count == theirs.processes_count {
         return da.min(db);
     }
-    let together = (a + b).powi(2) / (a * a / da + b * b / db);
-    // Without any spread, or if a resample has no finite logarithm, the smaller of both numbers.
-    if together.is_finite() {
-        together
+    let combined = (a + b).powi(2) / (a * a / da + b * b / db);
+    // Without any spread, or if a resample has no finite logarithm, the smaller of both numbers is
+    // used.
+    if combined.is_finite() {
+        combined
     } else {
         da.min(db)
     }
@@ -532,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn interval_of_few_is_their_range_and_of_many_within_it() {
+    fn interval_of_few_processes_is_their_range_and_of_many_is_narrower() {
         let interval = |count: u32| {
             let tree = (0..count).map(|n| vec![vec![f64::from(n)]]).collect();
             let found = Replicates::of_median(&tree, 1).expect("values");
@@ -551,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_value() {
+    fn tree_without_values_has_no_figure() {
         assert_eq!(Replicates::of_median(&vec![], 1), None);
         assert_eq!(Replicates::of_median(&vec![vec![vec![]]], 1), None);
     }

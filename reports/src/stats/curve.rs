@@ -116,7 +116,8 @@ fn peak([_, contention, coherency]: [f64; 3]) -> Option<f64> {
 ///
 /// # Errors
 ///
-/// [`NoFit`] with fewer than [`FEWEST_POINTS`] different worker counts.
+/// [`NoFit`] with fewer than [`FEWEST_POINTS`] different worker counts, or if the points do not
+/// determine the coefficients.
 pub fn fit(law: Law, points: &[Point]) -> Result<Fit, NoFit> {
     let mut counts: Vec<u64> = points.iter().map(|point| point.workers).collect();
     counts.sort_unstable();
@@ -151,7 +152,7 @@ pub fn fit(law: Law, points: &[Point]) -> Result<Fit, NoFit> {
         value: value[index],
         interval: interval(resampled.iter().map(|found| found[index]).collect()),
     };
-    // A resample without a peak has it at infinity.
+    // A resample without a peak counts as one with its peak at infinity.
     let peaks = match law {
         Law::Amdahl => None,
         Law::Usl => interval(

@@ -1,5 +1,5 @@
 //! The difference of two figures, for figures that may be zero, such as the memory of a light task:
-//! their ratio has no interval.
+//! the ratio of such figures has no interval.
 //!
 //! The unit of a difference is the larger figure. Near equality, a difference in this unit is the
 //! logarithm of the ratio, so the rules of [`verdict`](super::verdict) hold for both.

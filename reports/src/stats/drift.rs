@@ -67,7 +67,7 @@ impl DriftCells {
         let mut sorted = self.deviations.clone();
         sorted.sort_unstable_by(f64::total_cmp);
         let factors = [0.5, 0.9].map(|share| {
-            quantile_of_sorted(&sorted, share).map_or(1.0, |found| found / within(share))
+            quantile_of_sorted(&sorted, share).map_or(1.0, |found| found / normal_reach(share))
         });
         Some(factors.into_iter().fold(1.0, f64::max))
     }
@@ -77,13 +77,13 @@ impl DriftCells {
     #[must_use]
     pub fn largest(&self) -> f64 {
         let most = self.deviations.iter().copied().fold(0.0, f64::max);
-        let usual = within(1.0 - (1.0 - CONFIDENCE) / self.count().max(1) as f64);
+        let usual = normal_reach(1.0 - (1.0 - CONFIDENCE) / self.count().max(1) as f64);
         (most / usual).max(1.0)
     }
 }
 
 /// Of all normal deviates, `share` are at most this far from 0.
-fn within(share: f64) -> f64 {
+fn normal_reach(share: f64) -> f64 {
     Normal::standard().inverse_cdf(f64::midpoint(1.0, share))
 }
 
@@ -98,7 +98,7 @@ pub fn deviation(ratio: &Ratio) -> Option<f64> {
     } else {
         interval.high.ln() - log
     };
-    let deviation = within(CONFIDENCE) * log.abs() / reach;
+    let deviation = normal_reach(CONFIDENCE) * log.abs() / reach;
     // 0 / 0: no spread and no change.
     Some(if deviation.is_nan() {
         0.0
@@ -115,7 +115,7 @@ mod tests {
     /// A ratio that is `deviation` standard deviations, of 1% each, from 1.
     fn moved(deviation: f64) -> Ratio {
         let log = 0.01 * deviation;
-        let reach = 0.01 * within(CONFIDENCE);
+        let reach = 0.01 * normal_reach(CONFIDENCE);
         let (low, high) = ((log - reach).exp(), (log + reach).exp());
         Ratio {
             value: log.exp(),

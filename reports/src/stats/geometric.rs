@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_without_common_cells_have_no_mean() {
+    fn sides_without_common_cells_have_no_mean() {
         let a = BTreeMap::from([("x", 2.0)]);
         let b = BTreeMap::from([("x", 0.0)]);
         assert_eq!(means_over_intersection(&[a, b]), None);

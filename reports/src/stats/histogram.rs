@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn percentile_with_a_handful_beyond_it_is_not_shown() {
+    fn percentile_with_fewer_than_three_latencies_beyond_it_is_not_shown() {
         for (count, p99, p999) in [
             (299, None, None),
             (300, Some(7), None),

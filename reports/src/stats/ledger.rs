@@ -91,7 +91,7 @@ pub struct Check {
 
 /// A smaller total cannot be checked, because the free memory of a quiet host varies by 0.5 MB.
 const LEAST_BYTES: f64 = (16 << 20) as f64;
-/// A check with a wider interval, as a share of its estimate, is too coarse.
+/// A check is too coarse if half the width of its interval is a larger share of its estimate.
 const WIDEST: f64 = 0.1;
 
 impl Check {
@@ -99,12 +99,12 @@ impl Check {
         let is_narrow = |interval: Interval| {
             (interval.high - interval.low) / 2.0 <= WIDEST * estimate.value.abs()
         };
-        let is_fit = sum * largest_count as f64 >= LEAST_BYTES
+        let is_usable = sum * largest_count as f64 >= LEAST_BYTES
             && estimate.value > 0.0
             && estimate.interval.is_none_or(is_narrow);
         Check {
             estimate,
-            closure_ratio: is_fit.then(|| sum / estimate.value),
+            closure_ratio: is_usable.then(|| sum / estimate.value),
         }
     }
 }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn figure_over_many_counts_is_the_sum_and_leaves_the_fixed_cost_out() {
+    fn ledger_of_many_counts_leaves_the_fixed_cost_out() {
         let readings = [200, 400, 600, 800, 1000].map(reading);
         let ledger = ledger(&readings, 1).expect("readings");
         assert!((ledger.sum.value - 38_140.0).abs() < 1e-6);
@@ -252,8 +252,8 @@ mod tests {
 
     #[test]
     fn coarse_or_disturbed_account_checks_nothing() {
-        let few = ledger(&[reading(100)], 1).expect("a reading");
-        assert_eq!(few.host.closure_ratio, None, "4 MB and 8 MB");
+        let small_total = ledger(&[reading(100)], 1).expect("a reading");
+        assert_eq!(small_total.host.closure_ratio, None, "4 MB and 8 MB");
         let mut readings = [200, 400, 600, 800, 1000].map(reading);
         readings[1].1.available_bytes += 30 << 20;
         readings[3].1.available_bytes -= 30 << 20;

@@ -1,8 +1,8 @@
 //! When a comparison is judged during the measurement, and how many processes it may need.
 //!
 //! Each judgement is a *look*. With a look after every process, the most extreme of two hundred
-//! intervals would decide, so looks are rare: each at about 1.4 times the processes of the last.
-//! The errors of the looks add up, so the false discovery rate is lower
+//! intervals would decide, so looks are rare: each at about 1.4 times the processes of the look
+//! before. The errors of the looks add up, so the false discovery rate is lower
 //! ([`FALSE_DISCOVERY_RATE_OF_LOOKS`](super::FALSE_DISCOVERY_RATE_OF_LOOKS)).
 
 use super::bootstrap::Ratio;
@@ -36,9 +36,9 @@ pub fn needed(ratio: &Ratio, bound: &Bound, count: u64) -> f64 {
         false => 0.0,
     };
     let to_be_same = bound.margin().ln_1p() - effect;
-    let wished = to_tell.max(to_be_same);
-    match wished > 0.0 {
-        true => count as f64 * (width / wished).powi(2),
+    let wanted_width = to_tell.max(to_be_same);
+    match wanted_width > 0.0 {
+        true => count as f64 * (width / wanted_width).powi(2),
         false => f64::INFINITY,
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_without_an_interval_never_get_a_verdict() {
+    fn figures_without_an_interval_need_infinitely_many_processes() {
         let ratio = Ratio {
             interval: None,
             ..ratio(0.5, 0.1)

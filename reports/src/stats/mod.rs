@@ -24,7 +24,7 @@ pub use verdict::{Comparison, Verdict};
 /// The confidence of every interval.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// The smallest effect with a verdict, if the design names none.
+/// The smallest effect of *faster* and *slower*, if the design names none.
 pub const DEFAULT_THRESHOLD_RATIO: f64 = 0.05;
 
 /// The false discovery rate between two builds. Their measurement ends when the intervals are

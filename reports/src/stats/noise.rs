@@ -15,10 +15,10 @@
 //! Both are means of a conjugate (scaled inverse chi-squared) posterior; see Gelman and others,
 //! "Bayesian data analysis", 3rd edition, section 2.6.
 
-/// The weight of a factor of 1, as a number of pairs.
+/// The weight of an excess of 1, as a number of pairs.
 const PRIOR_OF_RUN: f64 = 20.0;
 
-/// The weight of the run's factor, as a number of pairs.
+/// The weight of the run's excess, as a number of pairs.
 const PRIOR_OF_FIGURE: f64 = 8.0;
 
 /// A pair's deviation counts up to this much for other figures.

@@ -51,9 +51,9 @@ pub fn outliers(values: &[f64]) -> Vec<usize> {
     else {
         return Vec::new();
     };
-    let is_far = |value: f64| NORMAL_SCALE * (value - middle).abs() > 3.5 * deviation;
+    let is_outlier = |value: f64| NORMAL_SCALE * (value - middle).abs() > 3.5 * deviation;
     (0..values.len())
-        .filter(|&index| is_far(values[index]) && deviation > 0.0)
+        .filter(|&index| is_outlier(values[index]) && deviation > 0.0)
         .collect()
 }
 

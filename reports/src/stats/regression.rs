@@ -11,7 +11,7 @@ use super::bootstrap::{Estimate, Interval};
 use super::quantile::{quantile_of_sorted, weighted_median_in_place};
 use super::{CONFIDENCE, quantile};
 
-/// Fewer than usual, because each uses all pairs of points.
+/// Fewer than for a median, because each resample uses all pairs of points.
 const RESAMPLES: usize = 500;
 
 /// A fitted line.

@@ -6,13 +6,13 @@
 //! between each new process and each old one. Pairs of the same mode are the largest group, and all
 //! of them have the same factor.
 //!
-//! The ends of the interval are quantiles of the same factors. Which quantiles follows from the
-//! uncertainty of the share of pairs in which the new process is slower (a U-statistic). Its
-//! variance is estimated from how often each process is slower ("placements"), so the two sides may
-//! have different spreads. If processes are paired, the placements of a pair are added before their
-//! variance is taken, so the host's effect on both cancels. If this effect is most of the
-//! variation, each pair gives one factor, and the shift is the median of the means of every two
-//! factors (Hodges and Lehmann's estimate of one sample).
+//! The ends of the interval are quantiles of the same factors. The uncertainty of one share decides
+//! which quantiles: the share of pairs in which the new process is slower (a U-statistic). The
+//! variance of this share is estimated from how often each process is slower ("placements"), so the
+//! two sides may have different spreads. If processes are paired, the placements of a pair are
+//! added before their variance is taken, so the host's effect on both cancels. If this effect is
+//! most of the variation, each pair gives one factor, and the shift is the median of the means of
+//! every two factors (Hodges and Lehmann's estimate of one sample).
 //!
 //! # Sources
 //!
@@ -126,7 +126,7 @@ pub fn averages(ours: &[f64], theirs: &[f64], design: Design) -> Option<Ratio> {
         let freedom = (differences.len() - 1) as f64;
         (error_of_mean(&differences), freedom)
     } else {
-        together(
+        combine_errors(
             (error_of_mean(&ours), ours.len()),
             (error_of_mean(&theirs), theirs.len()),
         )
@@ -162,6 +162,7 @@ fn above(log: f64) -> f64 {
 
 struct Factors {
     logs: Vec<f64>,
+    /// The median of `logs`.
     log: f64,
     /// The standard error of the share of factors above the median.
     error: f64,
@@ -185,7 +186,7 @@ impl Factors {
             let sums: Vec<f64> = sums.map(|(our, their)| our + their).collect();
             (error_of_mean(&sums), (sums.len() - 1) as f64)
         } else {
-            together(
+            combine_errors(
                 (error_of_mean(&of_ours), ours.len()),
                 (error_of_mean(&of_theirs), theirs.len()),
             )
@@ -224,7 +225,7 @@ impl Factors {
 }
 
 /// True if the host's effect on both processes of a pair is most of the variation, by Spearman's
-/// correlation. Then only the pairs are compared.
+/// correlation. Then only the factors within pairs are used.
 fn host_dominates(ours: &[f64], theirs: &[f64]) -> bool {
     if ours.len() != theirs.len() || ours.len() < FEWEST_PAIRS {
         return false;
@@ -250,11 +251,11 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 }
 
 /// Two standard errors, combined with the degrees of freedom of Welch and Satterthwaite.
-fn together(ours: (f64, usize), theirs: (f64, usize)) -> (f64, f64) {
+fn combine_errors(ours: (f64, usize), theirs: (f64, usize)) -> (f64, f64) {
     let (a, b) = (ours.0.powi(2), theirs.0.powi(2));
     let (da, db) = ((ours.1 - 1) as f64, (theirs.1 - 1) as f64);
     let freedom = (a + b).powi(2) / (a * a / da + b * b / db);
-    // Without any spread, the smaller of both numbers.
+    // Without any spread, the smaller of both numbers is used.
     let freedom = if freedom.is_finite() {
         freedom
     } else {

@@ -3,7 +3,9 @@
 //! | verdict         | the interval of the ratio      | and                                    |
 //! |-----------------|--------------------------------|----------------------------------------|
 //! | faster, slower  | does not contain 1             | the effect is above the [`Bound`], and |
-//! |                 |                                | it is a discovery of its page          |
+//! |                 |                                | Benjamini and Hochberg's procedure     |
+//! |                 |                                | over all comparisons of the page       |
+//! |                 |                                | keeps it                               |
 //! | same            | within the margin on each side | neither of the above; nor do the       |
 //! |                 |                                | averages differ                        |
 //! | too noisy to say | anything else                 |                                        |
@@ -58,7 +60,7 @@ impl Verdict {
 /// Bounds as shares: 0.05 is 5%.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bound {
-    /// The smallest effect that gets a verdict.
+    /// The smallest effect that may be *faster* or *slower*.
     pub threshold_ratio: f64,
     /// How much the host changed from one run to the other; 0 within one run.
     pub noise_ratio: f64,
@@ -79,7 +81,7 @@ impl Bound {
     }
 }
 
-/// A comparison of a page.
+/// One of the comparisons that are shown, and tested, together on a page.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// The figure ÷ the reference's, inverted if a higher figure is better: below 1 is better.
@@ -112,8 +114,8 @@ impl Comparison {
     }
 }
 
-/// The verdicts of one page, in its order. About a share `rate` of *faster* and *slower* may be
-/// false.
+/// The verdicts on the comparisons of one page, in their order. About a share `rate` of *faster*
+/// and *slower* may be false.
 #[must_use]
 pub fn verdicts(page: &[Comparison], rate: f64) -> Vec<Verdict> {
     let p_values: Vec<f64> = page
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn difference_below_the_bound_is_no_verdict_even_if_certain() {
+    fn difference_below_the_bound_is_not_called_slower_even_if_certain() {
         assert_eq!(one(1.015, 1.014, 1.016, 1e-9), Verdict::Same);
     }
 
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn difference_below_the_noise_floor_is_no_verdict() {
+    fn difference_below_the_noise_is_not_called_slower() {
         let ratio = Ratio {
             value: 1.2,
             interval: Some(Interval {

@@ -1,7 +1,7 @@
 //! The right of one process to write a result file.
 //!
 //! It is an advisory lock (`flock`), which the kernel releases when its holder ends. On a file
-//! system without locks nothing is locked.
+//! system without locks, two processes may claim one file.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -24,7 +24,7 @@ impl Claim {
     /// [`WriteError::Busy`] if another process has the claim, or the system's error.
     pub fn of(path: &Path) -> Result<Self, WriteError> {
         let opened = OpenOptions::new().read(true).write(true).open(path);
-        Self::on(opened, path)
+        Self::claim_opened(opened, path)
     }
 
     /// Creates the file at `path`, which must not exist, and claims it.
@@ -34,11 +34,11 @@ impl Claim {
     /// [`WriteError::Exists`] if the file exists, [`WriteError::Busy`] if another process claims
     /// the new file first, or the system's error.
     pub(super) fn create(path: &Path) -> Result<Self, WriteError> {
-        let made = OpenOptions::new().write(true).create_new(true).open(path);
-        Self::on(made, path)
+        let created = OpenOptions::new().write(true).create_new(true).open(path);
+        Self::claim_opened(created, path)
     }
 
-    fn on(opened: std::io::Result<File>, path: &Path) -> Result<Self, WriteError> {
+    fn claim_opened(opened: std::io::Result<File>, path: &Path) -> Result<Self, WriteError> {
         let path = path.to_path_buf();
         let file = match opened {
             Ok(file) => file,
@@ -78,12 +78,12 @@ fn holder(file: &File) -> Option<String> {
         device & 0xff | device >> 12 & 0xffff_ff00,
         facts.ino()
     );
-    let of_line = |line: &str| {
+    let pid_in_line = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let at = words.iter().position(|word| *word == place)?;
         let pid: u32 = words.get(at.checked_sub(1)?)?.parse().ok()?;
         (pid > 0).then_some(pid)
     };
-    let pid = locks.lines().find_map(of_line)?;
+    let pid = locks.lines().find_map(pid_in_line)?;
     Some(format!("process {pid}"))
 }

@@ -1,5 +1,5 @@
-//! Records of one kind as columns, because similar values compress well together: a run packs to
-//! half of its size in lines.
+//! Records of one kind as columns, because similar values compress well together: a compressed run
+//! has half the size that it has as lines.
 //!
 //! A line of columns holds `count` records:
 //!
@@ -68,7 +68,7 @@ struct Sparse {
     values: Column,
 }
 
-/// The line of columns for `records` of type `of`, which they do not contain as a field.
+/// The line of columns for `records`. Their type is `of`; they have no field `type`.
 pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
     let line = Line {
         r#type: TYPE.to_owned(),
@@ -86,12 +86,12 @@ pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
 ///
 /// What is wrong with the line.
 pub(super) fn records(line: Value, values_left: &mut u64) -> Result<Vec<Record>, String> {
-    let mut line = Form::of(line)?;
+    let mut line = JsonObject::of(line)?;
     let of = match line.take("of")? {
         Value::String(of) => of,
         _ => return Err(wrong("of")),
     };
-    let count = size(&line.take("count")?).ok_or_else(|| wrong("count"))?;
+    let count = as_usize(&line.take("count")?).ok_or_else(|| wrong("count"))?;
     let mut rows = Rows::of(line.take("columns")?, count, values_left)?;
     match &rows {
         Rows::Objects { fields, some, .. } => {
@@ -110,9 +110,9 @@ pub(super) fn records(line: Value, values_left: &mut u64) -> Result<Vec<Record>,
 }
 
 /// An object of the file, from which fields are removed as they are read.
-struct Form(Map<String, Value>);
+struct JsonObject(Map<String, Value>);
 
-impl Form {
+impl JsonObject {
     fn of(value: Value) -> Result<Self, String> {
         match value {
             Value::Object(fields) => Ok(Self(fields)),
@@ -144,7 +144,7 @@ fn wrong(name: &str) -> String {
     format!("a line of columns: its `{name}` is missing or has the wrong type")
 }
 
-fn size(value: &Value) -> Option<usize> {
+fn as_usize(value: &Value) -> Option<usize> {
     usize::try_from(value.as_u64()?).ok()
 }
 
@@ -173,7 +173,7 @@ struct Field {
 
 impl Rows {
     fn of(column: Value, count: usize, left: &mut u64) -> Result<Rows, String> {
-        // Each form counts, because a short line may claim to hold many values.
+        // The values of every form are counted, because a short line may claim to hold many values.
         *left = left.checked_sub(count as u64).ok_or_else(|| {
             "a line of columns stands for more values than any run has: refused".to_owned()
         })?;
@@ -181,16 +181,16 @@ impl Rows {
             true => Ok(()),
             false => Err(format!("a column has {found} values instead of {count}")),
         };
-        let mut form = match column {
+        let mut object = match column {
             Value::Array(values) => {
                 is_count(values.len())?;
                 return Ok(Rows::Values(values.into_iter()));
             }
-            other => Form::of(other)?,
+            other => JsonObject::of(other)?,
         };
-        let has = |form: &Form, name: &str| form.0.contains_key(name);
-        if has(&form, "delta") {
-            let steps = form.take_list("delta")?;
+        let has = |object: &JsonObject, name: &str| object.0.contains_key(name);
+        if has(&object, "delta") {
+            let steps = object.take_list("delta")?;
             is_count(steps.len())?;
             let mut last = 0_i64;
             let sums = steps.iter().map(|step| {
@@ -202,33 +202,33 @@ impl Rows {
             let sums: Result<Vec<i64>, String> = sums.collect();
             return Ok(Rows::Whole(sums?.into_iter()));
         }
-        if has(&form, "tuple") {
-            let places = form.take_list("tuple")?.into_iter();
+        if has(&object, "tuple") {
+            let places = object.take_list("tuple")?.into_iter();
             let places = places.map(|place| Rows::of(place, count, left));
             return Ok(Rows::Tuples(places.collect::<Result<_, _>>()?));
         }
-        if has(&form, "lengths") {
-            let lengths = sizes(form.take("lengths")?, count, left)?;
+        if has(&object, "lengths") {
+            let lengths = sizes(object.take("lengths")?, count, left)?;
             let sum = lengths
                 .iter()
                 .try_fold(0, |sum: usize, &length| sum.checked_add(length));
             let sum = sum.ok_or_else(|| "a column has too many items".to_owned())?;
-            let items = Rows::of(form.take("items")?, sum, left)?;
+            let items = Rows::of(object.take("items")?, sum, left)?;
             return Ok(Rows::Lists {
                 lengths: lengths.into_iter(),
                 items: Box::new(items),
             });
         }
-        if !has(&form, "fields") {
+        if !has(&object, "fields") {
             return Err("a line of columns: a column has an unknown form".to_owned());
         }
         let mut fields = Vec::new();
-        for (name, column) in form.take_fields("fields")? {
+        for (name, column) in object.take_fields("fields")? {
             fields.push((name, Rows::of(column, count, left)?));
         }
         let mut some = Vec::new();
-        for (name, sparse) in form.take_fields("some")? {
-            let mut sparse = Form::of(sparse)?;
+        for (name, sparse) in object.take_fields("some")? {
+            let mut sparse = JsonObject::of(sparse)?;
             let rows = sparse.take("rows")?;
             let rows_count = length(&rows);
             let rows = sizes(rows, rows_count, left)?;
@@ -252,7 +252,7 @@ impl Rows {
 
 fn length(column: &Value) -> usize {
     let list = match column {
-        Value::Object(form) => form.get("delta"),
+        Value::Object(object) => object.get("delta"),
         list => Some(list),
     };
     list.and_then(Value::as_array).map_or(0, Vec::len)
@@ -261,7 +261,7 @@ fn length(column: &Value) -> usize {
 fn sizes(column: Value, count: usize, left: &mut u64) -> Result<Vec<usize>, String> {
     let none = || "a column of lengths or rows has other values".to_owned();
     let sizes: Option<Vec<usize>> = match Rows::of(column, count, left)? {
-        Rows::Values(values) => values.map(|value| size(&value)).collect(),
+        Rows::Values(values) => values.map(|value| as_usize(&value)).collect(),
         Rows::Whole(values) => values.map(|value| usize::try_from(value).ok()).collect(),
         _ => None,
     };
@@ -273,9 +273,12 @@ impl<'de> Deserializer<'de> for &mut Rows {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self {
-            Rows::Values(values) => values.next().ok_or_else(ended)?.deserialize_any(visitor),
+            Rows::Values(values) => values
+                .next()
+                .ok_or_else(missing_value)?
+                .deserialize_any(visitor),
             Rows::Whole(values) => {
-                let value = values.next().ok_or_else(ended)?;
+                let value = values.next().ok_or_else(missing_value)?;
                 match u64::try_from(value) {
                     Ok(value) => visitor.visit_u64(value),
                     Err(_) => visitor.visit_i64(value),
@@ -284,13 +287,13 @@ impl<'de> Deserializer<'de> for &mut Rows {
             Rows::Tuples(places) => {
                 let mut places = Places(places.iter_mut());
                 let value = visitor.visit_seq(&mut places)?;
-                whole(value, places.0.len())
+                require_all_read(value, places.0.len())
             }
             Rows::Lists { lengths, items } => {
-                let left = lengths.next().ok_or_else(ended)?;
+                let left = lengths.next().ok_or_else(missing_value)?;
                 let mut items = Items { items, left };
                 let value = visitor.visit_seq(&mut items)?;
-                whole(value, items.left)
+                require_all_read(value, items.left)
             }
             Rows::Objects { row, fields, some } => {
                 let entries = Entries {
@@ -308,7 +311,7 @@ impl<'de> Deserializer<'de> for &mut Rows {
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self {
             Rows::Values(values) => {
-                let value = values.next().ok_or_else(ended)?;
+                let value = values.next().ok_or_else(missing_value)?;
                 value.deserialize_option(visitor)
             }
             other => visitor.visit_some(other),
@@ -323,7 +326,7 @@ impl<'de> Deserializer<'de> for &mut Rows {
     ) -> Result<V::Value, Error> {
         match self {
             Rows::Values(values) => {
-                let value = values.next().ok_or_else(ended)?;
+                let value = values.next().ok_or_else(missing_value)?;
                 value.deserialize_enum(name, variants, visitor)
             }
             _ => Err(Error::custom(format_args!("a word for {name} is missing"))),
@@ -344,13 +347,13 @@ impl<'de> Deserializer<'de> for &mut Rows {
     }
 }
 
-/// Never used, because the rows were counted before.
-fn ended() -> Error {
+/// Does not occur, because the rows were counted before.
+fn missing_value() -> Error {
     Error::custom("a column has ended")
 }
 
 /// `value`, or an error if `left` items of its list were not read.
-fn whole<T>(value: T, left: usize) -> Result<T, Error> {
+fn require_all_read<T>(value: T, left: usize) -> Result<T, Error> {
     match left {
         0 => Ok(value),
         left => Err(Error::custom(format_args!("a list has {left} extra items"))),
@@ -398,7 +401,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     }
 }
 
-/// An object's fields: those of all objects, then its own.
+/// The fields of one object: first those that all objects have, then those that only some have.
 struct Entries<'a> {
     row: usize,
     fields: std::slice::IterMut<'a, (String, Rows)>,
@@ -414,11 +417,11 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         seed: K,
     ) -> Result<Option<K::Value>, Error> {
         let row = self.row;
-        let of_some = |field: &'_ mut Field| field.rows.next_if_eq(&row).is_some();
+        let has_row = |field: &'_ mut Field| field.rows.next_if_eq(&row).is_some();
         let next = match self.fields.next() {
             Some((name, values)) => Some((name.as_str(), values)),
             None => self.some.find_map(|field| {
-                of_some(field).then_some((field.name.as_str(), &mut field.values))
+                has_row(field).then_some((field.name.as_str(), &mut field.values))
             }),
         };
         let Some((name, values)) = next else {
@@ -429,7 +432,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
-        let values = self.value.take().ok_or_else(ended)?;
+        let values = self.value.take().ok_or_else(missing_value)?;
         seed.deserialize(values)
     }
 }
@@ -610,7 +613,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_records_come_back_as_they_were(
+        fn any_records_are_read_back_unchanged(
             records in prop::collection::vec(prop::collection::btree_map("[a-e]", any_json(), 0..5), 0..8)
         ) {
             let object = |fields: BTreeMap<String, Value>| Value::Object(fields.into_iter().collect());

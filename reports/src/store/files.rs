@@ -26,11 +26,11 @@ impl Files {
         while let Some(path) = open.pop() {
             let entries = match std::fs::read_dir(&path) {
                 Err(error) if path == folder => return Err(error),
-                entries => files.read(&path, entries),
+                entries => files.ok_or_unread(&path, entries),
             };
             for entry in entries.into_iter().flatten() {
-                let entry = files.read(&path, entry);
-                open.extend(entry.and_then(|entry| files.take(entry.path())));
+                let entry = files.ok_or_unread(&path, entry);
+                open.extend(entry.and_then(|entry| files.add_or_return_folder(entry.path())));
             }
         }
         files.found.sort();
@@ -38,29 +38,29 @@ impl Files {
         Ok(files)
     }
 
-    /// Returns `path` if it is a folder.
-    fn take(&mut self, path: PathBuf) -> Option<PathBuf> {
+    /// Adds `path` to `found` if it is a result file. Returns `path` if it is a folder.
+    fn add_or_return_folder(&mut self, path: PathBuf) -> Option<PathBuf> {
         let found = std::fs::symlink_metadata(&path);
-        if self.read(&path, found)?.is_dir() {
+        if self.ok_or_unread(&path, found)?.is_dir() {
             return Some(path);
         }
         let name = path.to_string_lossy();
         if name.ends_with(".jsonl") || name.ends_with(".jsonl.zst") {
-            // A link to a folder may form a cycle. A pipe is not opened, because that would wait
-            // for its other end.
+            // A linked folder is skipped, because it may form a cycle. A pipe is not opened,
+            // because that would wait for its other end.
             let found = std::fs::metadata(&path).and_then(|to| match to.is_file() {
                 true => File::open(&path).map(Some),
                 false => Ok(None),
             });
-            if self.read(&path, found)?.is_some() {
+            if self.ok_or_unread(&path, found)?.is_some() {
                 self.found.push(path);
             }
         }
         None
     }
 
-    /// Adds `path` to `unread` if it could not be read.
-    fn read<T>(&mut self, path: &Path, found: io::Result<T>) -> Option<T> {
+    /// Adds `path` to `unread` if `found` is an error.
+    fn ok_or_unread<T>(&mut self, path: &Path, found: io::Result<T>) -> Option<T> {
         let kept = found.map_err(|error| {
             let advice = match path.is_symlink() {
                 true => "remove the link, or put the file itself here",

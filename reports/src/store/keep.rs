@@ -5,7 +5,7 @@
 //! | part of the run | what is kept | what changes |
 //! |---|---|---|
 //! | samples | all, to the nanosecond | none |
-//! | histograms of latency | buckets of at most 1/64 of an octave (up to 1/8 if the file would be too large), and the buckets of the published percentiles | the curve of all requests, by less than a bucket |
+//! | histograms of latency | buckets of at most 1/64 of an octave (up to 1/8 if the file would be too large), and the buckets of the published percentiles | the chart of the latency distribution, by less than a bucket |
 //! | moments (`at_ns`) | to the millisecond | none |
 //! | readings of the host | six digits | none |
 //! | the plan of the blocks | nothing: the groups show the order | `run --resume`, which such a run does not need |
@@ -24,12 +24,12 @@ use crate::stats::histogram::{percentile, total};
 /// The most bytes of a kept run, compressed.
 pub const MOST_BYTES: usize = 300_000;
 
-/// Steps of the histograms per octave, as powers of two.
+/// The finest and the coarsest histograms have `1 << FINEST` and `1 << COARSEST` steps per octave.
 const FINEST: u32 = 6;
 const COARSEST: u32 = 3;
 
 /// The published percentiles of latency.
-const SAID: [f64; 3] = [0.5, 0.99, 0.999];
+const PUBLISHED_PERCENTILES: [f64; 3] = [0.5, 0.99, 0.999];
 
 /// A kept run, as text.
 #[derive(Clone, Debug)]
@@ -41,8 +41,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The run with the finest to the coarsest histograms. The caller keeps the first that
-    /// compresses to [`MOST_BYTES`]. `home` is the folder whose name is removed.
+    /// Versions of the run, from the finest histograms to the coarsest. The caller keeps the first
+    /// version that compresses to [`MOST_BYTES`]. `home` is the folder whose name is removed.
     pub fn of<'a>(
         run: &'a Run,
         home: Option<&'a str>,
@@ -59,11 +59,16 @@ impl Kept {
 #[must_use]
 pub fn kept_path(header: &Header) -> PathBuf {
     let started = header.started.get(..19).unwrap_or(&header.started);
-    let name = format!("{}-{}.jsonl.zst", plain(started), plain(&header.run_id));
-    Path::new(&plain(&header.host.machine.key())).join(name)
+    let name = format!(
+        "{}-{}.jsonl.zst",
+        path_safe(started),
+        path_safe(&header.run_id)
+    );
+    Path::new(&path_safe(&header.host.machine.key())).join(name)
 }
 
-pub(crate) fn plain(text: &str) -> String {
+/// `text` as a part of a path: other characters than letters, digits, `-`, `_` and `.` are replaced.
+pub(crate) fn path_safe(text: &str) -> String {
     let sign = |sign: char| match sign {
         ':' => '-',
         sign if sign.is_ascii_alphanumeric() || "-_.".contains(sign) => sign,
@@ -114,14 +119,14 @@ fn text(run: &Run, bits: u32, home: Option<&str>) -> Vec<u8> {
         text.push('\n');
     }
     let text = match home.filter(|home| home.len() > 1) {
-        Some(home) => without(&text, home),
+        Some(home) => without_home(&text, home),
         None => text,
     };
     text.into_bytes()
 }
 
-/// `text` with `~` for the folder `home`, but not for names that only begin with it.
-fn without(text: &str, home: &str) -> String {
+/// `text` with `~` in place of the path `home`. A longer name that begins with `home` stays.
+fn without_home(text: &str, home: &str) -> String {
     let mut parts = text.split(home);
     let mut cleared = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -172,10 +177,15 @@ fn whole_ms(ns: u64) -> u64 {
 }
 
 /// Merges adjacent buckets within a step of `1 / 2^bits` octave into the highest of them. The first
-/// bucket and those of the published percentiles end a step, so these figures stay exact.
+/// bucket and those of the published percentiles end a step, so the lowest latency and these
+/// percentiles stay exact.
 fn coarser(buckets: &[(u64, u64)], bits: u32) -> Vec<(u64, u64)> {
-    let said = SAID.iter().filter_map(|&share| percentile(buckets, share));
-    let ends: Vec<u64> = said.chain(buckets.first().map(|bucket| bucket.0)).collect();
+    let published = PUBLISHED_PERCENTILES
+        .iter()
+        .filter_map(|&share| percentile(buckets, share));
+    let ends: Vec<u64> = published
+        .chain(buckets.first().map(|bucket| bucket.0))
+        .collect();
     let step = |value: u64| {
         let shift = (u64::BITS - value.leading_zeros()).saturating_sub(bits + 1);
         (shift, value >> shift)
@@ -203,7 +213,8 @@ mod tests {
     fn buckets_within_a_step_become_one() {
         let buckets: Vec<(u64, u64)> = (1000..1064).map(|value| (value, 1)).collect();
         let merged = coarser(&buckets, 3);
-        // The first bucket, the median, both upper percentiles and the highest bucket.
+        // The first bucket, the end of its step, the median, and the highest bucket, which is also
+        // both upper percentiles.
         assert_eq!(merged, [(1000, 1), (1023, 23), (1031, 8), (1063, 32)]);
     }
 
@@ -215,7 +226,7 @@ mod tests {
         ) {
             let buckets: Vec<(u64, u64)> = values.into_iter().collect();
             let merged = coarser(&buckets, bits);
-            for share in SAID.into_iter().chain([0.0, 1.0]) {
+            for share in PUBLISHED_PERCENTILES.into_iter().chain([0.0, 1.0]) {
                 prop_assert_eq!(percentile(&merged, share), percentile(&buckets, share));
             }
             for share in [0.1, 0.25, 0.75, 0.9, 0.95] {

@@ -11,7 +11,7 @@ mod writer;
 
 pub use claim::Claim;
 pub use files::Files;
-pub(crate) use keep::plain;
+pub(crate) use keep::path_safe;
 pub use keep::{Kept, MOST_BYTES, kept_path};
 pub use output::{create, holds_results, replace, write_output};
 pub use reader::{Limits, ReadError, read, read_from};

@@ -3,8 +3,8 @@
 //! | the name is | action |
 //! |---|---|
 //! | no file, or a plain file with one link | a new file is written and renamed, so a reader sees all of it or nothing; mode and owner stay |
-//! | a symbolic link | the same with the link's target |
-//! | a plain file with several links, or one whose owner cannot stay | it is emptied and written |
+//! | a symbolic link | the same with the link's target; a missing target is created and written |
+//! | a plain file that has several links, whose owner cannot stay, or whose folder takes no new files | it is emptied and written |
 //! | a device, a pipe | it is written to |
 //! | a run's results | refused |
 
@@ -19,25 +19,25 @@ use std::path::{Path, PathBuf};
 /// # Errors
 ///
 /// The file system's error, or [`io::ErrorKind::AlreadyExists`] if the file contains a run's
-/// results. An existing file stays unchanged, unless it has several links or another owner.
+/// results. After an error an existing file is unchanged, unless it had to be emptied.
 pub fn write_output(path: &Path, contents: &[u8]) -> io::Result<()> {
     // `path` with its links resolved, if its target exists.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let there = match fs::metadata(&target) {
-        Ok(there) => Some(there),
+    let existing = match fs::metadata(&target) {
+        Ok(existing) => Some(existing),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    match there {
+    match existing {
         None if target.is_symlink() => write_into(&target, contents),
-        None => replace_known(&target, None, contents),
-        Some(there) if !there.is_file() => write_into(&target, contents),
+        None => write_and_rename(&target, None, contents),
+        Some(existing) if !existing.is_file() => write_into(&target, contents),
         Some(_) if holds_results(&target)? => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
             "it holds the results of a run, which are never overwritten; name another file",
         )),
-        Some(there) if there.nlink() > 1 => write_into(&target, contents),
-        Some(there) => match replace_known(&target, Some(&there), contents) {
+        Some(existing) if existing.nlink() > 1 => write_into(&target, contents),
+        Some(existing) => match write_and_rename(&target, Some(&existing), contents) {
             // The folder allows no new files, or the owner cannot be preserved.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 write_into(&target, contents)
@@ -57,7 +57,7 @@ pub fn holds_results(file: &Path) -> io::Result<bool> {
     let mut start = Vec::new();
     let opened = super::source::open(file)?;
     let Ok(source) = opened else {
-        // Another encoding, or an unsupported compression.
+        // The file has another encoding, or an unsupported compression.
         return Ok(false);
     };
     match source.take(ENOUGH).read_to_end(&mut start) {
@@ -102,11 +102,11 @@ pub fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
 ///
 /// The file system's error. The old file is unchanged, unless only the sync of its folder failed.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let there = fs::metadata(path).ok();
-    replace_known(path, there.as_ref(), contents)
+    let existing = fs::metadata(path).ok();
+    write_and_rename(path, existing.as_ref(), contents)
 }
 
-fn replace_known(target: &Path, there: Option<&Metadata>, contents: &[u8]) -> io::Result<()> {
+fn write_and_rename(target: &Path, existing: Option<&Metadata>, contents: &[u8]) -> io::Result<()> {
     let name = target.file_name().ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -122,12 +122,12 @@ fn replace_known(target: &Path, there: Option<&Metadata>, contents: &[u8]) -> io
     partial.push(format!(".{}.partial", std::process::id()));
     let partial: PathBuf = folder.join(partial);
     let written = File::create(&partial).and_then(|mut file| {
-        if let Some(there) = there {
+        if let Some(existing) = existing {
             let own = file.metadata()?;
-            if (own.uid(), own.gid()) != (there.uid(), there.gid()) {
-                fchown(&file, Some(there.uid()), Some(there.gid()))?;
+            if (own.uid(), own.gid()) != (existing.uid(), existing.gid()) {
+                fchown(&file, Some(existing.uid()), Some(existing.gid()))?;
             }
-            file.set_permissions(PermissionsExt::from_mode(there.mode() & 0o7777))?;
+            file.set_permissions(PermissionsExt::from_mode(existing.mode() & 0o7777))?;
         }
         file.write_all(contents)?;
         file.sync_all()?;

@@ -15,7 +15,8 @@ use crate::machine;
 use crate::run::{Place, Run};
 use crate::schema::{COLUMNS_VERSION, Record, SCHEMA_VERSION};
 
-/// Renamed lanes: the old and the new name. Their variants and the names of their tasks change too.
+/// Renamed lanes: the old and the new name. The names of a lane's variants and of its tasks change
+/// too.
 const RENAMED: [(&str, &str); 1] = [("goroutine", "threadbare")];
 
 /// How much a reader accepts.
@@ -131,14 +132,14 @@ fn read_text<'a>(
         path,
         limits,
         line: 0,
-        total: 0,
+        bytes_read: 0,
     }
     .run()
 }
 
 struct Line {
     bytes: Vec<u8>,
-    ended: bool,
+    has_newline: bool,
 }
 
 struct Reader<'a, S> {
@@ -146,7 +147,7 @@ struct Reader<'a, S> {
     path: &'a Path,
     limits: Limits,
     line: u64,
-    total: u64,
+    bytes_read: u64,
 }
 
 impl<S: BufRead> Reader<'_, S> {
@@ -168,7 +169,7 @@ impl<S: BufRead> Reader<'_, S> {
                     columns::records(value, &mut self.limits.values_count)
                 }
                 Ok(value) => Record::from_value(value).map(|record| vec![record]),
-                Err(error) if !line.ended => {
+                Err(error) if !line.has_newline => {
                     run.warnings.push(format!(
                         "{}:{}: the last line is cut off and was left out ({}); everything before it is used",
                         self.path.display(),
@@ -295,9 +296,9 @@ impl<S: BufRead> Reader<'_, S> {
             return Ok(None);
         }
         self.line += 1;
-        self.total += got as u64;
-        let ended = bytes.last() == Some(&b'\n');
-        if got as u64 > limit && !ended {
+        self.bytes_read += got as u64;
+        let has_newline = bytes.last() == Some(&b'\n');
+        if got as u64 > limit && !has_newline {
             return Err(self.error(format!(
                 "the line is longer than {limit} bytes: refused. No run writes such a line; check where the file comes from"
             )));
@@ -308,13 +309,13 @@ impl<S: BufRead> Reader<'_, S> {
                 "more than {limit} lines: refused. Check where the file comes from"
             )));
         }
-        if self.total > self.limits.file_bytes {
+        if self.bytes_read > self.limits.file_bytes {
             let limit = self.limits.file_bytes;
             return Err(self.error(format!(
                 "the file is larger than {limit} bytes: refused. Check where the file comes from"
             )));
         }
-        Ok(Some(Line { bytes, ended }))
+        Ok(Some(Line { bytes, has_newline }))
     }
 
     fn not_json(&self, error: &serde_json::Error) -> ReadError {
@@ -336,8 +337,8 @@ impl<S: BufRead> Reader<'_, S> {
 fn rename_lanes(run: &mut Run) {
     for (old, new) in RENAMED {
         let is_old = |name: &str| {
-            let rest = name.strip_prefix(old);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '@']))
+            let suffix = name.strip_prefix(old);
+            suffix.is_some_and(|suffix| suffix.is_empty() || suffix.starts_with(['-', '@']))
         };
         for lane in run
             .header

@@ -55,7 +55,7 @@ const FORMS: [(&[u8], Unread); 6] = [
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 /// The byte order mark.
 pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
-/// The length of the longest start.
+/// A form is recognised by at most this many first bytes.
 const LONGEST: usize = 6;
 
 /// The text in `file`, decompressed if needed, without a byte order mark; or its unsupported form.
@@ -71,14 +71,14 @@ pub(super) fn open(file: &Path) -> io::Result<Result<Box<dyn BufRead>, Unread>> 
 pub(super) fn text<'a>(
     source: impl BufRead + 'a,
 ) -> io::Result<Result<Box<dyn BufRead + 'a>, Unread>> {
-    let (start, source) = started(source)?;
+    let (start, source) = read_start(source)?;
     if let Some((_, form)) = FORMS.iter().find(|(sign, _)| start.starts_with(sign)) {
         return Ok(Err(*form));
     }
     if !start.starts_with(ZSTD) {
         return Ok(Ok(Box::new(without_mark(start, source))));
     }
-    let (start, source) = started(BufReader::new(Frames::of(source)?))?;
+    let (start, source) = read_start(BufReader::new(Frames::of(source)?))?;
     Ok(Ok(Box::new(without_mark(start, source))))
 }
 
@@ -121,12 +121,12 @@ fn damaged(error: impl fmt::Display) -> io::Error {
     io::Error::other(format!("{error}: the file is damaged; copy it again"))
 }
 
-/// An error is not the end: the next read reports it.
+/// False after an error, which the next read reports.
 fn is_at_end(source: &mut impl BufRead) -> bool {
     source.fill_buf().is_ok_and(<[u8]>::is_empty)
 }
 
-fn started(mut source: impl BufRead) -> io::Result<(Vec<u8>, impl BufRead)> {
+fn read_start(mut source: impl BufRead) -> io::Result<(Vec<u8>, impl BufRead)> {
     let mut start = Vec::new();
     (&mut source).take(LONGEST as u64).read_to_end(&mut start)?;
     Ok((start.clone(), io::Cursor::new(start).chain(source)))

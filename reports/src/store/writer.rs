@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. After every call, successful or failed, the file ends with a whole line: a partial line is
-//!    removed. If that fails too, readers ignore it, and nothing is appended before it is removed.
+//! 1. A call that fails removes its partial line, so the file ends with a whole line. If the removal
+//!    fails too, readers ignore the partial line, and nothing is appended before it is removed.
 //! 2. No written line is changed. Only `Writer::resume` removes lines: those after the last block
 //!    mark.
 
@@ -47,8 +47,8 @@ impl Medium for File {
     }
 }
 
-/// Why a record is not in the file, or is in it but not synced. All records before it are in the
-/// file.
+/// Why a file could not be opened, or why a record is not in the file or not synced. All records
+/// before that record are in the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -74,7 +74,7 @@ pub enum WriteError {
         /// The system's error.
         error: io::Error,
     },
-    /// The disk, or the quota, is full.
+    /// The disk or the quota is full, or the file would be too large.
     #[error("{}: no space left ({error}). {}", file.display(), kept(*lines))]
     Full {
         /// The file.
@@ -96,7 +96,7 @@ pub enum WriteError {
     },
 }
 
-/// What the user has when the disk is full.
+/// What the user can do when the disk is full.
 fn kept(lines: u64) -> String {
     match lines {
         0 => "Nothing was measured yet: free some space and start it again".to_owned(),
@@ -165,7 +165,7 @@ impl Writer<File> {
     }
 
     /// Continues the file of a run that was cut short. Lines after the last [`Block`] mark are
-    /// removed, because that block will be measured again.
+    /// removed, because their block will be measured again.
     ///
     /// The lines are not checked: use [`read`](super::read) first.
     ///
@@ -244,7 +244,8 @@ impl<M: Medium> Writer<M> {
             serde_json::to_vec(record).map_err(|error| self.fail(io::Error::other(error)))?;
         line.push(b'\n');
         if self.torn {
-            self.remove_rest().map_err(|error| self.fail(error))?;
+            self.remove_partial_line()
+                .map_err(|error| self.fail(error))?;
         }
         if let Err(error) = self
             .medium
@@ -252,14 +253,14 @@ impl<M: Medium> Writer<M> {
             .and_then(|()| self.medium.flush())
         {
             // A partial line that stays is removed before the next append.
-            let _ = self.remove_rest();
+            let _ = self.remove_partial_line();
             return Err(self.fail(error));
         }
         self.written.add(record, line.len());
         Ok(())
     }
 
-    fn remove_rest(&mut self) -> io::Result<()> {
+    fn remove_partial_line(&mut self) -> io::Result<()> {
         let removed = self.medium.cut(self.written.len);
         self.torn = removed.is_err();
         removed

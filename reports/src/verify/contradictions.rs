@@ -1,5 +1,5 @@
-//! Contradictions within a file, which no run writes. The reader checks the machine's facts
-//! (`machine/contradictions.rs`).
+//! Facts and counts of a file that contradict each other. No run writes such a file: it was edited,
+//! or lines are missing. The reader checks the machine's facts (`machine/contradictions.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,8 +47,8 @@ fn software(run: &Run) -> Vec<String> {
         [40, 64].contains(&commit.len()) && commit.bytes().all(is_digit)
     };
     let lanes = header.lanes.iter().map(|lane| lane.commit.as_str());
-    let told = lanes.filter(|commit| !commit.is_empty());
-    let mut commits = fact("git_commit").into_iter().chain(told);
+    let known_commits = lanes.filter(|commit| !commit.is_empty());
+    let mut commits = fact("git_commit").into_iter().chain(known_commits);
     if let Some(commit) = commits.find(|commit| !is_hash(commit)) {
         found.push(format!("its commit is not a Git commit: {commit:?}"));
     }
@@ -84,27 +84,27 @@ fn cpus(run: &Run) -> Option<String> {
     ))
 }
 
-/// The counts in the last line; the reader checks the samples.
+/// Checks the counts in the last line, except that of the samples, which the reader checks.
 fn counts(run: &Run, end: &End) -> Vec<String> {
-    let there = run.records_count();
+    let present = run.records_count();
     let said = &end.records_count;
     let kinds: BTreeSet<&String> = match said.is_empty() {
         true => BTreeSet::new(),
-        false => said.keys().chain(there.keys()).collect(),
+        false => said.keys().chain(present.keys()).collect(),
     };
     let count = |counts: &BTreeMap<String, u64>, kind: &str| counts.get(kind).copied().unwrap_or(0);
     let counted = kinds
         .into_iter()
         .map(|kind| (kind.as_str(), count(said, kind)));
-    // Older files count only these.
+    // Of the counts checked here, older files have only these.
     let old = [("group", end.groups_count), ("failure", end.failures_count)];
     let all: BTreeSet<(&str, u64)> = old.into_iter().chain(counted).collect();
     all.into_iter()
-        .filter(|(kind, said)| *said != count(&there, kind))
+        .filter(|(kind, said)| *said != count(&present, kind))
         .map(|(kind, said)| {
             format!(
                 "its closing line says {said} records of type {kind}, and there are {}: lines are missing or were added",
-                count(&there, kind)
+                count(&present, kind)
             )
         })
         .collect()

@@ -45,7 +45,8 @@ impl Times {
     }
 
     /// The factor between these times and those of `other`: the median over the cells with a
-    /// constant factor. `None` if most cells have none.
+    /// constant factor. `None` if most cells have no constant factor, or if there are too few
+    /// cells.
     pub(super) fn ratio_to(&self, other: &Times) -> Option<f64> {
         if self == other {
             return Some(1.0);
@@ -54,9 +55,9 @@ impl Times {
             return None;
         }
         let both = self.cells.iter().filter_map(|(cell, times)| {
-            let others = other.cells.get(cell)?;
-            let is_enough = times.len() == others.len() && times.len() >= FEWEST_TIMES;
-            is_enough.then(|| constant(times, others))
+            let other_times = other.cells.get(cell)?;
+            let is_enough = times.len() == other_times.len() && times.len() >= FEWEST_TIMES;
+            is_enough.then(|| constant_ratio(times, other_times))
         });
         let found: Vec<Option<f64>> = both.take(MOST_CELLS).collect();
         let ratios: Vec<f64> = found.iter().copied().flatten().collect();
@@ -65,9 +66,9 @@ impl Times {
     }
 }
 
-fn constant(times: &[u64], others: &[u64]) -> Option<f64> {
+fn constant_ratio(times: &[u64], other_times: &[u64]) -> Option<f64> {
     let ratio = |(time, other): (&u64, &u64)| *time as f64 / (*other).max(1) as f64;
-    let mut ratios = times.iter().zip(others).map(ratio);
+    let mut ratios = times.iter().zip(other_times).map(ratio);
     let first = ratios.next()?;
     ratios
         .all(|ratio| (ratio / first - 1.0).abs() < CONSTANT_RATIO)

@@ -1,5 +1,5 @@
-//! Values that no measured run has: they break a law (a part lasts no longer than the whole), or
-//! are far beyond all real runs.
+//! Values that no measured run has: they break a law (for example, a part lasts no longer than the
+//! whole), or are far from those of all real runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ const TYPICAL_RATIO: f64 = 1e-3;
 pub(super) fn of(run: &Run, now: Timestamp) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(dates(run, now));
-    found.extend(origin(run));
+    found.extend(machine_facts(run));
     found.extend(laws(run));
     found.extend(cpu_time(run));
     found.extend(spread(run));
@@ -78,7 +78,7 @@ fn dates(run: &Run, now: Timestamp) -> Option<String> {
     })
 }
 
-fn origin(run: &Run) -> Option<String> {
+fn machine_facts(run: &Run) -> Option<String> {
     let host = &run.header.host;
     let of_old_file = host.facts.get("cpuinfo");
     if host.cores.is_empty() && of_old_file.is_none() {
@@ -93,13 +93,13 @@ fn origin(run: &Run) -> Option<String> {
     };
     let (name, maker) = (field("model name")?, field("vendor_id")?);
     let makers = [("AMD", "AuthenticAMD"), ("Intel", "GenuineIntel")];
-    let is_other = |(word, own): &(&str, &str)| {
-        let is_of = makers.iter().any(|(_, known)| *known == maker);
-        name.contains(word) && is_of && maker != *own
+    let contradicts_maker = |(word, own): &(&str, &str)| {
+        let is_known_maker = makers.iter().any(|(_, known)| *known == maker);
+        name.contains(word) && is_known_maker && maker != *own
     };
     makers
         .iter()
-        .any(is_other)
+        .any(contradicts_maker)
         .then(|| format!("its CPU is called {name}, but its maker is {maker}"))
 }
 

@@ -1,8 +1,9 @@
 //! Whether a file may be kept in the repository.
 //!
-//! *Refused*: the file is not a whole run, contradicts itself, or is at a wrong path.
-//! *Quarantined*: the run is kept and shown separately, with the reason, and is in no average:
-//! disturbed runs, builds that cannot be repeated, implausible facts and figures.
+//! *Refused*: the run is incomplete, quick, built without optimisation, a copy, or at a wrong path;
+//! it has a wrong answer, or contradicts itself. *Quarantined*: the run is kept and shown
+//! separately, with the reason, and is in no average: disturbed runs, builds that cannot be
+//! repeated, implausible facts and figures.
 //!
 //! The checks cannot show that a file was measured. They find facts and figures that were edited
 //! one by one, mixed up, or made by a simple program. They accept a file with consistently edited
@@ -241,11 +242,11 @@ fn unusable(run: &Run) -> Vec<String> {
     }
     // A block without its mark is incomplete.
     let marked: BTreeSet<u64> = run.blocks.iter().map(|block| block.block_index).collect();
-    let open = run
+    let unmarked = run
         .groups
         .iter()
         .find(|group| !marked.contains(&group.block_index));
-    if let Some(group) = open {
+    if let Some(group) = unmarked {
         found.push(format!("block {} is incomplete", group.block_index));
     }
     found

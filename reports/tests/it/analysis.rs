@@ -202,12 +202,12 @@ fn memory_that_may_be_zero_is_an_upper_bound_and_compared_by_difference() {
         }
     }
     let analysis = Analysis::of(&run);
-    let nothing = row(&analysis, "memory.parked", "", "memory", "threadbare");
-    let estimate = nothing.estimate.expect("readings");
+    let near_zero = row(&analysis, "memory.parked", "", "memory", "threadbare");
+    let estimate = near_zero.estimate.expect("readings");
     let high = estimate.interval.expect("readings").high;
-    let text = format!("at most {}", nothing.quantity.unit.text(high));
-    assert_eq!(nothing.value_text(), text, "{estimate:?}");
-    let standing = nothing.standing.as_ref().expect("a standing");
+    let text = format!("at most {}", near_zero.quantity.unit.text(high));
+    assert_eq!(near_zero.value_text(), text, "{estimate:?}");
+    let standing = near_zero.standing.as_ref().expect("a standing");
     let difference = standing.difference.expect("a difference");
     assert!(difference.value < 0.0 && difference.interval.is_some());
     assert_eq!(standing.verdict, Verdict::Faster, "{standing:?}");
@@ -226,16 +226,16 @@ fn wild_pair_widens_its_own_workload_and_hardly_another() {
         width(&run, "spawn.one", ""),
         width(&run, "cpu.primes", "1 worker"),
     ];
-    let mut wild = 0;
+    let mut tripled_count = 0;
     for group in &mut run.groups {
         if group.control && group.workload == "spawn.one" {
-            wild += 1;
+            tripled_count += 1;
             for sample in &mut group.samples {
                 sample.elapsed_ns *= 3;
             }
         }
     }
-    assert!(wild > 0, "there is a pair");
+    assert!(tripled_count > 0, "there is a pair");
     let after = [
         width(&run, "spawn.one", ""),
         width(&run, "cpu.primes", "1 worker"),

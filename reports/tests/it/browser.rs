@@ -13,7 +13,7 @@ use reports::site::Collection;
 use crate::derive;
 use crate::synthetic::{self, Wish};
 
-fn found(program: &str) -> bool {
+fn is_installed(program: &str) -> bool {
     Command::new(program)
         .arg("--version")
         .output()
@@ -46,7 +46,7 @@ fn pages_of_many_machines_work_in_a_browser() {
 
 fn check(script: &str, page: &Path) {
     let browser = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
-    if !found(&browser) || !found("node") {
+    if !is_installed(&browser) || !is_installed("node") {
         assert!(
             std::env::var_os("REQUIRE_BROWSER").is_none(),
             "{browser} and node are required"

@@ -1,4 +1,4 @@
-//! The runs that a fleet returned, made from derived runs.
+//! `collect` on folders as a fleet returns them. Their runs are derived from a real run.
 
 use reports::collect::{EXPECTED, State, collect};
 use serde_json::json;
@@ -31,12 +31,12 @@ fn complete_duplicate_interrupted_missing_and_unexpected_runs_are_distinguished(
     save("from-elsewhere", &shared);
     std::fs::write(folder.path().join("half.jsonl"), "").unwrap();
     let found = collect(folder.path()).unwrap();
-    let told: Vec<(&str, &str, State)> = found
+    let states_by_name: Vec<(&str, &str, State)> = found
         .iter()
         .map(|one| (one.name.as_str(), one.kind.as_str(), one.state))
         .collect();
     assert_eq!(
-        told,
+        states_by_name,
         [
             ("a", "big", State::Whole),
             ("b", "big", State::Double),
@@ -68,7 +68,7 @@ fn complete_duplicate_interrupted_missing_and_unexpected_runs_are_distinguished(
 }
 
 #[test]
-fn malformed_list_is_refused_and_paths_outside_the_folder_are_ignored() {
+fn malformed_list_is_refused_and_names_outside_the_folder_are_missing_runs() {
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join(EXPECTED);
     std::fs::write(folder.path().join("half.jsonl"), "").unwrap();

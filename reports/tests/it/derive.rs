@@ -41,8 +41,8 @@ const KINDS: [Kind; 10] = [
     ("SiFive U74", "riscv64", 4, 1, "none", ""),
 ];
 
-/// Workloads for all questions of the site (`FirstQuestion`), and few of them, because a debug
-/// build is slow.
+/// Workloads for all questions of the site (`FirstQuestion`). They are few, because a debug build
+/// is slow.
 const WORKLOADS: [&str; 8] = [
     "spawn.one",
     "spawn.batch",

@@ -95,12 +95,12 @@ fn host_that_drifts_between_two_runs_is_no_change_of_any_lane() {
 
 #[test]
 fn lane_measured_alone_is_judged_and_the_missing_drift_cells_are_named() {
-    let alone = |mut run: Run| {
+    let only_threadbare = |mut run: Run| {
         run.groups.retain(|group| group.lane == "threadbare");
         run
     };
     let (base, new) = (full(1, None), full(2, Some(("threadbare", 1.10))));
-    let gate = gate(&alone(base), &alone(new));
+    let gate = gate(&only_threadbare(base), &only_threadbare(new));
     assert_eq!(gate.outcome, Outcome::Regression, "{:?}", gate.reasons);
     let last = gate.reasons.last().expect("reasons");
     assert!(last.contains("no other model was measured"), "{last}");
@@ -108,14 +108,17 @@ fn lane_measured_alone_is_judged_and_the_missing_drift_cells_are_named() {
 
 #[test]
 fn too_few_figures_of_other_models_are_counted() {
-    let few = |mut run: Run| {
+    let with_few_figures = |mut run: Run| {
         run.groups.retain(|group| {
             group.workload == "spawn.one" && ["threadbare", "thread"].contains(&&*group.lane)
         });
         run.failures.clear();
         run
     };
-    let gate = gate(&few(full(1, None)), &few(full(2, None)));
+    let gate = gate(
+        &with_few_figures(full(1, None)),
+        &with_few_figures(full(2, None)),
+    );
     let last = gate.reasons.last().expect("a remark");
     assert!(last.contains(", and 4 are needed"), "{:?}", gate.reasons);
 }
@@ -193,9 +196,9 @@ fn run_that_was_cut_short_is_refused() {
 
 #[test]
 fn too_few_processes_to_rule_a_slowdown_out_are_inconclusive() {
-    let mut thin = full(2, None);
-    thin.groups.retain(|group| group.process_index == 0);
-    let gate = gate(&full(1, None), &thin);
+    let mut one_process = full(2, None);
+    one_process.groups.retain(|group| group.process_index == 0);
+    let gate = gate(&full(1, None), &one_process);
     assert_eq!(
         (gate.outcome, gate.outcome.exit_code()),
         (Outcome::Inconclusive, 2)
@@ -391,12 +394,12 @@ fn with_memory(mut run: Run, bytes: impl Fn(&Group) -> i64) -> Run {
 #[test]
 fn memory_that_was_zero_is_compared_by_its_difference() {
     // The processes differ a little, and the number of tasks does not matter.
-    let nothing = |group: &Group| 300_000 + (group.process_index as i64 % 3 - 1) * 900;
-    let task = |group: &Group| nothing(group) + 4_096 * group.parameters["tasks_count"] as i64;
-    let base = || with_memory(full(1, None), nothing);
+    let fixed_memory = |group: &Group| 300_000 + (group.process_index as i64 % 3 - 1) * 900;
+    let task = |group: &Group| fixed_memory(group) + 4_096 * group.parameters["tasks_count"] as i64;
+    let base = || with_memory(full(1, None), fixed_memory);
     for (new, verdict, outcome) in [
         (
-            with_memory(full(2, None), nothing),
+            with_memory(full(2, None), fixed_memory),
             Verdict::Same,
             Outcome::Pass,
         ),

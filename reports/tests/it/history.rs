@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::derive;
 
-/// Eight runs of one machine. From the fifth on, the lane tokio takes 1.4 times as long to spawn,
-/// and the kernel and the compiler differ.
+/// Eight runs of one machine. From the fifth run on, the lane tokio takes 1.4 times as long to
+/// spawn, and the kernel and the compiler differ.
 fn write(folder: &Path) {
     let real = derive::real().remove(0);
     for number in 0..8_u32 {
@@ -27,10 +27,10 @@ fn write(folder: &Path) {
         header.environment.insert("rustc".into(), json!(rustc));
         header.environment.insert("kernel".into(), json!(kernel));
         header.host.operating_system = format!("Debian, kernel {kernel}");
-        let others = 1.0 + 0.002 * f64::from(number % 3) + 0.0001 * f64::from(number);
+        let noise_factor = 1.0 + 0.002 * f64::from(number % 3) + 0.0001 * f64::from(number);
         derive::slow(&mut run, 1.5, |group| {
             let is_slow = is_after && group.lane == "tokio" && group.workload == "spawn.one";
-            others + if is_slow { 0.4 } else { 0.0 }
+            noise_factor + if is_slow { 0.4 } else { 0.0 }
         });
         derive::save(&run, &folder.join(format!("{number}.jsonl")));
     }

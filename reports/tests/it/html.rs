@@ -133,7 +133,7 @@ fn all_but_the_overview_and_the_list_of_questions_is_folded() {
 }
 
 #[test]
-fn page_begins_with_a_line_for_each_term() {
+fn first_screen_explains_each_term() {
     let page = page();
     let (hero, _) = page.split_once("<main").expect("a main part");
     for (term, _) in reports::glossary::TERMS {
@@ -158,7 +158,7 @@ fn failure_is_one_line_with_what_to_do_and_no_panic_of_a_toolchain() {
 }
 
 #[test]
-fn the_word_goroutine_has_its_runtime_with_it() {
+fn goroutine_is_named_with_its_runtime() {
     let page = page();
     let (hero, _) = page.split_once("<main").expect("a main part");
     assert!(hero.contains("Threadbare goroutine") && hero.contains("BIAS.md"));
@@ -279,9 +279,9 @@ fn ids_are_unique_and_every_link_has_its_target() {
         .skip(1)
         .filter_map(|rest| rest.split('"').next())
         .collect();
-    let mut once = ids.clone();
-    once.sort_unstable();
-    once.dedup();
+    let mut unique_ids = ids.clone();
+    unique_ids.sort_unstable();
+    unique_ids.dedup();
     let mut seen = std::collections::BTreeSet::new();
     let twice: Vec<&&str> = ids.iter().filter(|id| !seen.insert(**id)).collect();
     assert!(twice.is_empty(), "{twice:?}");
@@ -290,7 +290,10 @@ fn ids_are_unique_and_every_link_has_its_target() {
         .skip(1)
         .filter_map(|rest| rest.split('"').next())
     {
-        assert!(once.binary_search(&link).is_ok(), "no target for #{link}");
+        assert!(
+            unique_ids.binary_search(&link).is_ok(),
+            "no target for #{link}"
+        );
     }
 }
 
@@ -474,7 +477,7 @@ fn comparison_shows_differences_first_and_missing_cells_as_missing() {
         .find(|mean| mean.lane == "threadbare")
         .expect("a mean");
     assert!(goroutine.missing_count > 0);
-    // All lanes are slower on the second machine, so the ratios are the same.
+    // All lanes are slower by one factor on the second machine, so the ratios are the same.
     assert!(
         (goroutine.ratios[0] / goroutine.ratios[1] - 1.0).abs() < 0.02,
         "{:?}",
@@ -645,7 +648,7 @@ fn latency_of_a_service_is_drawn_over_the_offered_rate() {
 }
 
 #[test]
-fn mean_over_rates_calls_the_higher_one_better() {
+fn mean_over_rates_calls_the_higher_rate_better() {
     let mut run = synthetic::run(Wish::default());
     run.header
         .workloads

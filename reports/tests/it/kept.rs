@@ -1,5 +1,5 @@
-//! Kept runs: their figures equal those of the original run, the files of the tree are valid, and
-//! files that do not belong there are named.
+//! Kept runs: their figures equal those of the original run, the files of `reports/hardware` are
+//! valid, and unfit files are refused or quarantined with the reason.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ fn kept_run_names_neither_host_nor_home() {
     run.header.design.command = vec!["threadbare".into(), "run".into(), "--out".into(), out];
     let place = |kind: &str| serde_json::json!({"tool": "ansible", "node": "ada-pi", "kind": kind});
     // The kind is the name of the node, the name of the host, or neither.
-    for (kind, left) in [("ada-pi", None), ("ada-laptop", None), ("big", Some("big"))] {
+    for (kind, kept_kind) in [("ada-pi", None), ("ada-laptop", None), ("big", Some("big"))] {
         run.header.environment.insert("placed".into(), place(kind));
         let (kept, again) = kept(&run, Some("/home/ada")).remove(0);
         let text = String::from_utf8(kept.text).expect("text");
@@ -59,7 +59,7 @@ fn kept_run_names_neither_host_nor_home() {
         let placed = &again.header.environment["placed"];
         assert_eq!(
             (placed["kind"].as_str(), placed["tool"].as_str()),
-            (left, Some("ansible"))
+            (kept_kind, Some("ansible"))
         );
     }
     // Another user's folder with the same prefix stays; this user's is replaced everywhere.
@@ -70,7 +70,7 @@ fn kept_run_names_neither_host_nor_home() {
     assert_eq!(again.header.design.command, expected);
 }
 
-fn tree() -> Vec<PathBuf> {
+fn files_of_repository() -> Vec<PathBuf> {
     let folders = std::fs::read_dir(in_crate("hardware")).expect("reports/hardware");
     let folders = folders.map(|entry| entry.expect("an entry").path());
     let folders = folders.filter(|path| path.is_dir());
@@ -85,7 +85,7 @@ fn tree() -> Vec<PathBuf> {
 /// This is CI's check of the files of a pull request.
 #[test]
 fn no_file_of_the_repository_would_be_refused() {
-    let files = tree();
+    let files = files_of_repository();
     assert!(files.len() >= 2, "{files:?}");
     let mut verifier = Verifier::default();
     for file in files {
@@ -107,18 +107,18 @@ fn no_file_of_the_repository_would_be_refused() {
     }
 }
 
-fn good() -> Run {
-    derive::uncounted(&tree()[0])
+fn good_run() -> Run {
+    derive::uncounted(&files_of_repository()[0])
 }
 
 type Change = fn(&mut Run);
 
-/// Verifies a good run after each change: its name, the edit, the expected outcome, and a text
-/// that the reasons contain.
+/// Verifies a good run after each change. A change has a name, an edit, the expected outcome, and a
+/// text that the reasons contain.
 fn verify_each<const N: usize>(changes: [(&str, Change, Standing, &str); N]) {
     let folder = tempfile::tempdir().expect("a folder");
     for (what, change, standing, reason) in changes {
-        let mut run = good();
+        let mut run = good_run();
         change(&mut run);
         let path = folder.path().join("run.jsonl");
         derive::save(&run, &path);
@@ -485,7 +485,7 @@ fn deleted_lines_are_refused_where_the_closing_line_counts_them() {
         derive::save(run, &path);
         Verifier::default().verify(&path)
     };
-    let mut counted = good();
+    let mut counted = good_run();
     let records = counted.records_count();
     counted.end.as_mut().expect("an end").records_count = records;
     let whole = verify(&counted);
@@ -510,7 +510,7 @@ fn deleted_lines_are_refused_where_the_closing_line_counts_them() {
         );
     }
     // An older file has no counts. It is accepted, and the missing check is named.
-    let mut old = good();
+    let mut old = good_run();
     old.taints.clear();
     let finding = verify(&old);
     assert_eq!(finding.standing, Standing::Accepted, "{finding:?}");
@@ -525,10 +525,10 @@ fn deleted_lines_are_refused_where_the_closing_line_counts_them() {
 }
 
 #[test]
-fn a_run_is_taken_once_and_in_its_own_place() {
+fn run_is_accepted_once_and_only_at_its_own_path() {
     let folder = tempfile::tempdir().expect("a folder");
-    let source = &tree()[0];
-    let run = good();
+    let source = &files_of_repository()[0];
+    let run = good_run();
     let mut verifier = Verifier::default();
     let own = folder.path().join(kept_path(&run.header));
     std::fs::create_dir_all(own.parent().expect("a parent")).expect("a folder");
@@ -560,7 +560,7 @@ fn a_run_is_taken_once_and_in_its_own_place() {
 fn a_copy_with_shorter_times_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let [first, copy, part] = ["first", "copy", "part"].map(|name| folder.path().join(name));
-    let mut run = good();
+    let mut run = good_run();
     derive::save(&run, &first);
     let slow = |run: &mut Run, lane: &str| {
         for group in run
@@ -576,7 +576,7 @@ fn a_copy_with_shorter_times_is_named() {
     // First only one lane is made faster, then all.
     slow(&mut run, "threadbare");
     derive::save(&run, &part);
-    let mut run = good();
+    let mut run = good_run();
     slow(&mut run, "");
     derive::save(&run, &copy);
     let mut verifier = Verifier::default();

@@ -14,10 +14,10 @@ use crate::synthetic::{self, Wish};
 fn shard(index: u32) -> Run {
     let mut run = synthetic::run(Wish::default());
     run.header.design.shard = Some(Shard { index, count: 2 });
-    let mut place = 0;
+    let mut workload_number = 0;
     run.header.workloads.retain(|_| {
-        place += 1;
-        place % 2 == index % 2
+        workload_number += 1;
+        workload_number % 2 == index % 2
     });
     let own: Vec<String> = run
         .header
@@ -73,7 +73,7 @@ fn shards_in_any_order_give_the_whole_run() {
 fn blocks_of_two_shards_are_different_blocks() {
     let disturbed = |index| {
         let mut run = shard(index);
-        // In each shard, more than half of the five blocks.
+        // In each shard, three of the five blocks are disturbed.
         run.taints = (0..3)
             .map(|block| Taint {
                 kind: "others".to_owned(),

@@ -18,7 +18,7 @@ fn peers(run: &reports::Run) -> Peers {
 }
 
 #[test]
-fn run_without_peers_has_no_peer_table() {
+fn run_without_the_preset_peers_has_no_peer_table() {
     let run = synthetic::run(Wish::default());
     assert!(Peers::of(&run, &Analysis::of(&run)).is_none());
     assert!(!html::render(&run).contains("Compared with its peers"));

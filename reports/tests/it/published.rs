@@ -61,16 +61,20 @@ fn figure_that_cannot_be_compared_gives_the_reason() {
     assert_eq!(near_the_limit.agreement, Agreement::CannotBeCompared);
     assert_eq!(near_the_limit.reason, "too noisy to say");
 
-    let mut alone = launch(4.4);
-    alone.groups.retain(|group| group.lane != "process");
-    let one = judged(&alone, LAUNCH);
+    let mut without_process = launch(4.4);
+    without_process
+        .groups
+        .retain(|group| group.lane != "process");
+    let one = judged(&without_process, LAUNCH);
     assert_eq!(one.reason, "spawn.one on process was not measured");
     assert!(one.ratio.is_none() && one.ours.starts_with("thread "));
 
-    let mut short = launch(4.4);
-    short.groups.retain(|group| group.process_index == 0);
+    let mut one_process_each = launch(4.4);
+    one_process_each
+        .groups
+        .retain(|group| group.process_index == 0);
     assert_eq!(
-        judged(&short, LAUNCH).reason,
+        judged(&one_process_each, LAUNCH).reason,
         "too few processes for an interval"
     );
 

@@ -136,12 +136,12 @@ struct Compared {
     ratio: Ratio,
 }
 
-fn fixed(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> (Vec<f64>, Vec<f64>) {
+fn both_builds(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> (Vec<f64>, Vec<f64>) {
     (0..rounds).map(|_| pair(rng, slowdown)).unzip()
 }
 
 fn by_medians(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Compared {
-    let (base, new) = fixed(rng, slowdown, rounds);
+    let (base, new) = both_builds(rng, slowdown, rounds);
     let draw = |side: &[f64]| {
         let tree: Tree = side.iter().map(|one| vec![vec![*one]]).collect();
         Replicates::of_median_times(&tree, 1, 1_000).expect("values")
@@ -151,15 +151,15 @@ fn by_medians(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Com
 }
 
 fn by_shift(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Compared {
-    let (base, new) = fixed(rng, slowdown, rounds);
+    let (base, new) = both_builds(rng, slowdown, rounds);
     let ratio = shift(&new, &base, Pairing::Paired).expect("enough");
     Compared { rounds, ratio }
 }
 
 /// Compares by the shift, as `threadbare run --base` does: after 10 rounds, and then after every
 /// 2 more, until the interval is within 4% or there are `most` rounds.
-fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Compared {
-    let (base, new) = fixed(rng, slowdown, most);
+fn until_narrow(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Compared {
+    let (base, new) = both_builds(rng, slowdown, most);
     let mut rounds = 10;
     loop {
         let ratio = shift(&new[..rounds], &base[..rounds], Pairing::Paired).expect("enough");
@@ -193,11 +193,11 @@ fn judged(comparer: Comparer, slowdown: f64, rounds: usize, times: usize) -> [f6
 
 #[test]
 fn stopping_at_a_narrow_interval_keeps_the_coverage() {
-    let [covered, same, told, rounds] = judged(until_known, 1.0, 200, 200);
+    let [covered, same, told, rounds] = judged(until_narrow, 1.0, 200, 200);
     assert!(covered > 0.91, "covered {covered}");
     assert!(same > 0.9, "same {same} in {rounds} rounds");
     assert!(told < 0.02, "told {told}");
-    let [covered, _, told, _] = judged(until_known, 1.1, 200, 200);
+    let [covered, _, told, _] = judged(until_narrow, 1.1, 200, 200);
     assert!(covered > 0.91, "covered {covered}");
     assert!(told > 0.9, "told {told}");
 }
@@ -223,7 +223,7 @@ fn long_form_of_two_builds_for_the_method_document() {
         ("shift", by_shift, 10),
         ("shift", by_shift, 40),
         ("shift", by_shift, 80),
-        ("shift, until within 4%", until_known, 200),
+        ("shift, until within 4%", until_narrow, 200),
     ];
     for (name, method, rounds) in methods {
         let percent = |share: f64| format!("{:.1}%", 100.0 * share);
@@ -276,7 +276,7 @@ fn round(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64) -> (f64, f64) {
     (process(100.0), process(100.0 * factor))
 }
 
-struct Ended {
+struct Outcome {
     processes: usize,
     ratio: Ratio,
     verdict: Verdict,
@@ -284,9 +284,9 @@ struct Ended {
 
 /// Compares two lanes as a run does, at each look, until there is a verdict. The page has 19 other
 /// comparisons, of which 14 are clear.
-fn until_decided(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64, looks: &[u64]) -> Ended {
+fn until_decided(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64, looks: &[u64]) -> Outcome {
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
-    let mut ended = None;
+    let mut outcome = None;
     for &look in looks {
         while (ours.len() as u64) < look {
             let (their, our) = round(rng, host, factor);
@@ -308,7 +308,7 @@ fn until_decided(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64, looks: &
         page.extend((0..5).map(|_| other(1.0)));
         let verdict = verdicts(&page, FALSE_DISCOVERY_RATE_OF_LOOKS)[0];
         let processes = ours.len();
-        let found = Ended {
+        let found = Outcome {
             processes,
             ratio,
             verdict,
@@ -316,9 +316,9 @@ fn until_decided(rng: &mut Xoshiro256PlusPlus, host: Host, factor: f64, looks: &
         if verdict.is_decided() {
             return found;
         }
-        ended = Some(found);
+        outcome = Some(found);
     }
-    ended.expect("a look")
+    outcome.expect("a look")
 }
 
 #[derive(Default)]
@@ -335,13 +335,13 @@ fn shares(host: Host, factor: f64, looks: &[u64], times: usize) -> Shares {
     let mut sum = Shares::default();
     let each = 1.0 / times as f64;
     for _ in 0..times {
-        let ended = until_decided(&mut rng, host, factor, looks);
-        let interval = ended.ratio.interval.expect("enough");
+        let outcome = until_decided(&mut rng, host, factor, looks);
+        let interval = outcome.ratio.interval.expect("enough");
         sum.covered += each * f64::from(interval.contains(factor));
-        sum.same += each * f64::from(ended.verdict == Verdict::Same);
-        sum.told += each * f64::from(ended.verdict.is_difference());
-        sum.wrong_way += each * f64::from(ended.verdict == Verdict::Faster);
-        sum.processes += each * ended.processes as f64;
+        sum.same += each * f64::from(outcome.verdict == Verdict::Same);
+        sum.told += each * f64::from(outcome.verdict.is_difference());
+        sum.wrong_way += each * f64::from(outcome.verdict == Verdict::Faster);
+        sum.processes += each * outcome.processes as f64;
     }
     sum
 }

@@ -24,7 +24,7 @@ fn page<'a>(pages: &'a [(String, String)], path: &str) -> &'a str {
 }
 
 #[test]
-fn figures_of_a_site_are_those_of_the_runs_own_pages() {
+fn main_figures_alone_equal_those_of_the_whole_analysis() {
     let files = Files::below(&in_crate("hardware")).unwrap().found;
     let run = store::read(&files[0]).unwrap();
     let whole = Analysis::of(&run);
@@ -139,7 +139,7 @@ fn file_that_is_not_accepted_is_named_and_in_no_figure() {
 }
 
 #[test]
-fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
+fn ten_machines_have_their_pages_and_every_table_reads_without_a_script() {
     let folder = tempfile::tempdir().unwrap();
     derive::write(folder.path(), 30);
     let collection = collection(folder.path());

@@ -1,4 +1,4 @@
-//! Result files: a written file is read back unchanged, and a broken one is named.
+//! Result files: a written file is read back unchanged, and a broken file is named.
 
 use proptest::prelude::*;
 use std::io::{self, BufReader, Cursor, Read, Write};
@@ -242,7 +242,7 @@ fn deeply_nested_line_is_refused_and_does_not_overflow_the_stack() {
 }
 
 #[test]
-fn resume_cuts_what_came_after_the_last_block_and_goes_on() {
+fn resume_removes_the_lines_after_the_last_block_and_continues() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("run.jsonl");
     let mut writer = Writer::create(&path, &header()).expect("a new file");
@@ -279,7 +279,7 @@ fn resume_cuts_what_came_after_the_last_block_and_goes_on() {
 }
 
 #[test]
-fn resume_goes_on_after_an_end_that_says_interrupted() {
+fn resume_continues_after_an_interrupted_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("run.jsonl");
     let mut writer = Writer::create(&path, &header()).expect("a new file");
@@ -379,17 +379,19 @@ fn full_disk_keeps_every_line_before_it_and_says_so() {
 fn line_that_could_not_be_removed_is_removed_before_the_next_one() {
     let header = Record::Header(Box::new(header()));
     // A third group has no room.
-    let fits = [header.clone(), group(0), group(1), group(2)];
+    let all_records = [header.clone(), group(0), group(1), group(2)];
     let mut disk = SmallDisk {
-        room: text(&fits).len() - 1,
+        room: text(&all_records).len() - 1,
         failing_cuts: 2,
         ..SmallDisk::default()
     };
     let mut writer = Writer::on(&mut disk, Path::new("run.jsonl"));
-    for record in &fits[..3] {
+    for record in &all_records[..3] {
         writer.append(record).expect("room for it");
     }
-    writer.append(&fits[3]).expect_err("the disk is full");
+    writer
+        .append(&all_records[3])
+        .expect_err("the disk is full");
     // The line is there in part. While it cannot be removed, nothing is appended to it.
     let mark = Record::Block(block(0));
     writer.append(&mark).expect_err("the second cut fails");

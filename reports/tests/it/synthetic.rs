@@ -17,7 +17,7 @@ pub(crate) struct Wish {
     pub(crate) seed: u64,
     pub(crate) host: &'static str,
     pub(crate) cpu: &'static str,
-    /// Factor on the times of all lanes: another machine.
+    /// Factor on the times of all lanes, as of another machine.
     pub(crate) scale: f64,
     pub(crate) slower: Option<(&'static str, f64)>,
     /// Standard deviation of the change of a cell from run to run, in addition to the spread of its
@@ -552,8 +552,9 @@ pub(crate) fn run(wish: Wish) -> Run {
         [302.0, 25_900.0, 101_122.0, 232.0, 71.0, 314.0],
     );
     for tasks in [100, 1_000, 10_000] {
-        let more = 1.0 + (tasks as f64).log10() / 40.0;
-        let costs = [158.0, 39_715.0, 105_663.0, 297.0, 152.0, 163.0].map(|cost| cost * more);
+        let growth_factor = 1.0 + (tasks as f64).log10() / 40.0;
+        let costs =
+            [158.0, 39_715.0, 105_663.0, 297.0, 152.0, 163.0].map(|cost| cost * growth_factor);
         maker.timed("spawn.batch", &[("tasks_count", tasks)], tasks, costs);
     }
     for mib in [0_u64, 64, 256, 1024] {
@@ -584,7 +585,7 @@ pub(crate) fn run(wish: Wish) -> Run {
         10_000,
         [118.0, 4_030.0, 4_073.0, 246.0, 0.0, 239.0],
     );
-    for how in 0..3 {
+    for means_code in 0..3 {
         let costs = [
             [9.0, 31.0, 44.0, 11.0, 7.0, 12.0],
             [48.0, 52.0, 0.0, 61.0, 50.0, 55.0],
@@ -592,9 +593,9 @@ pub(crate) fn run(wish: Wish) -> Run {
         ];
         maker.timed(
             "share.counter",
-            &[("means", how)],
+            &[("means", means_code)],
             100_000,
-            costs[how as usize],
+            costs[means_code as usize],
         );
     }
     maker.memory();

@@ -25,7 +25,8 @@ pub enum WrongAnswer {
 }
 
 impl Workload {
-    /// Checks a sample of `iterations` iterations. `checksum` is that of one iteration.
+    /// Checks a sample of `iterations` iterations. `checksum` is the right checksum of one
+    /// iteration.
     ///
     /// # Errors
     ///
@@ -75,10 +76,10 @@ impl Workload {
             return Some("the sample took no time".to_owned());
         }
         if sample.memory.is_some() != has(MetricKind::MemoryLedger) {
-            return Some("the memory ledger is missing or too much".to_owned());
+            return Some("the memory ledger is missing, or it must not be there".to_owned());
         }
         if sample.latency.is_some() != has(MetricKind::Latency) {
-            return Some("the latencies are missing or too much".to_owned());
+            return Some("the latencies are missing, or they must not be there".to_owned());
         }
         if let Some(latency) = &sample.latency
             && (latency.buckets.is_empty() || !latency.buckets.windows(2).all(rises))

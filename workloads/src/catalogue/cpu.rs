@@ -1,6 +1,6 @@
 //! Parts common to the workloads of [`crate::kernels`].
 
-use super::{EVERY_WORKER_COUNT, Group, MetricKind, Parameter, count, from_zero, get};
+use super::{FROM_ONE_TO_CPUS, Group, MetricKind, Parameter, count, from_zero, get};
 use crate::kernels::{self, Kernel};
 use crate::protocol::Parameters;
 
@@ -8,13 +8,13 @@ use crate::protocol::Parameters;
 pub const WORKERS: Parameter = from_zero(
     "workers_count",
     "how many chunks may run at once; 0: as many as the lane has CPUs",
-    [&[0, 2], EVERY_WORKER_COUNT, EVERY_WORKER_COUNT],
+    [&[0, 2], FROM_ONE_TO_CPUS, FROM_ONE_TO_CPUS],
     100_000,
 );
 pub(crate) const SOME_WORKERS: Parameter = count(
     "workers_count",
     "how many chunks may run at once, and how many times the work is done",
-    [&[1, 2], EVERY_WORKER_COUNT, EVERY_WORKER_COUNT],
+    [&[1, 2], FROM_ONE_TO_CPUS, FROM_ONE_TO_CPUS],
     100_000,
 );
 pub(crate) const INCLUDES_WEAK: &str = "All chunks, once for each worker. With perfect scaling the time is the same for any number of workers.";

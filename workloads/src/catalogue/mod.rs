@@ -542,7 +542,7 @@ impl Workload {
 impl Parameter {
     fn values(&self, size: Size, cpus: usize) -> Vec<u64> {
         let values = self.values[size as usize];
-        if self.name != "workers_count" || values != EVERY_WORKER_COUNT {
+        if self.name != "workers_count" || values != FROM_ONE_TO_CPUS {
             return values.to_vec();
         }
         // Every count up to 8, enough for a fit on small hosts; then 12, 16, 24, 32 and so on, and
@@ -564,8 +564,8 @@ impl Parameter {
     }
 }
 
-/// For `workers_count`: from 1 to the number of CPUs.
-const EVERY_WORKER_COUNT: &[u64] = &[u64::MAX];
+/// Stands for the sweep of `workers_count`, from 1 to the number of CPUs.
+const FROM_ONE_TO_CPUS: &[u64] = &[u64::MAX];
 
 /// The value of a parameter.
 ///

@@ -168,19 +168,19 @@ mod tests {
         refused(Workload { shape, ..GOOD }, "the shape Chunks");
         let parameters = &[CHUNKS];
         refused(Workload { parameters, ..GOOD }, "workers_count");
-        const BEYOND: &[super::super::Parameter] = &[
+        const TOO_LARGE: &[super::super::Parameter] = &[
             CHUNKS,
             WORKERS,
             count("limit_count", "", [&[1], &[1], &[9]], 8),
         ];
-        let parameters = BEYOND;
+        let parameters = TOO_LARGE;
         refused(Workload { parameters, ..GOOD }, "must lie in 1 to 8");
-        const NOWHERE: &[super::super::Parameter] = &[
+        const NO_TINY_VALUES: &[super::super::Parameter] = &[
             CHUNKS,
             WORKERS,
             count("limit_count", "", [&[], &[1], &[1]], 8),
         ];
-        let parameters = NOWHERE;
+        let parameters = NO_TINY_VALUES;
         refused(Workload { parameters, ..GOOD }, "at size Tiny");
     }
 }

@@ -36,7 +36,7 @@ impl Files {
         self.folder.path().join(index.to_string())
     }
 
-    pub(crate) fn forget(&self) -> Result<(), Failure> {
+    pub(crate) fn drop_cache(&self) -> Result<(), Failure> {
         for index in 0..self.count as u64 {
             let file = File::open(self.path(index))
                 .map_err(|error| Failure::host("opening a temporary file", &error, "ulimit -n"))?;

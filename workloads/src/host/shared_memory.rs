@@ -61,7 +61,8 @@ impl Arena {
         Ok(Self { words })
     }
 
-    /// No process may use numbers allocated before: it would read wrong numbers.
+    /// No process may still use numbers allocated earlier, because later calls of `numbers` return
+    /// their words again.
     pub(crate) fn clear(&self) {
         self.words[0].store(FIRST_FREE, Ordering::Relaxed);
     }
@@ -92,7 +93,7 @@ const KINDS: [ErrorKind; 4] = [
 impl Arena {
     /// Stores a failure for another process, and its index in `number`. Stores nothing if the
     /// memory is used up.
-    pub(crate) fn leave(&self, number: &Number, failure: &Failure) {
+    pub(crate) fn store_failure(&self, number: &Number, failure: &Failure) {
         let Ok([kind, text @ ..]) = self.numbers::<{ TEXT_WORDS + 1 }>() else {
             return;
         };
@@ -264,18 +265,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failure_left_in_the_arena_comes_back_with_kind_and_text() {
+    fn failure_stored_in_the_arena_keeps_kind_and_text() {
         let arena = Arena::new().unwrap();
         let [number, empty] = arena.numbers().unwrap();
         let failure = Failure {
             kind: ErrorKind::Limit,
             message: "fork: EAGAIN, at the limit of processes".to_owned(),
         };
-        arena.leave(&number, &failure);
+        arena.store_failure(&number, &failure);
         assert_eq!(arena.failure(&number), failure);
         assert_eq!(arena.failure(&empty).kind, ErrorKind::Failed);
         let long = Failure::failed("x".repeat(1_000));
-        arena.leave(&number, &long);
+        arena.store_failure(&number, &long);
         assert_eq!(arena.failure(&number).message, "x".repeat(TEXT_WORDS * 8));
     }
 
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn arena_says_when_it_is_full() {
+    fn full_arena_is_an_error() {
         let arena = Arena::new().unwrap();
         arena.words[0].store(WORDS as u64 - 1, Ordering::Relaxed);
         assert!(arena.numbers::<1>().is_ok());

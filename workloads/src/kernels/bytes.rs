@@ -9,9 +9,11 @@ pub(crate) fn fill(file: u64, offset: u64, block: &mut [u8]) {
 }
 
 pub(crate) fn sum(file: u64, size: u64) -> u64 {
-    let rest = size - size % PERIOD;
+    let whole_periods = size - size % PERIOD;
     size / PERIOD * (PERIOD * (PERIOD - 1) / 2)
-        + (rest..size).map(|j| (file + j) % PERIOD).sum::<u64>()
+        + (whole_periods..size)
+            .map(|j| (file + j) % PERIOD)
+            .sum::<u64>()
 }
 
 pub(crate) fn add_up(block: &[u8]) -> u64 {

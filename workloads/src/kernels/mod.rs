@@ -182,7 +182,7 @@ mod tests {
         }
         assert_eq!(
             working_set::sum(1_000),
-            working_set::go_over(&working_set::array(1_000))
+            working_set::sum_array(&working_set::array(1_000))
         );
     }
 }

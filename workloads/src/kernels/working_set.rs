@@ -10,7 +10,7 @@ pub(crate) fn array(size: u64) -> Vec<u8> {
     array
 }
 
-pub(crate) fn go_over(array: &[u8]) -> u64 {
+pub(crate) fn sum_array(array: &[u8]) -> u64 {
     bytes::add_up(black_box(array))
 }
 

@@ -70,19 +70,21 @@ static RING: LazyLock<Result<ProactorBuilder, String>> = LazyLock::new(|| {
     let needed = OpCodeFlag::basic() | OpCodeFlag::OpenAt | OpCodeFlag::Shutdown;
     let made = Runtime::new()
         .and_then(|_| ProactorBuilder::new().detect_opcode_support(needed).build())
-        .and_then(|_| suited(|ring| ring.build().map(drop)));
+        .and_then(|_| recommended_ring(|ring| ring.build().map(drop)));
     made.map_err(|error| no_ring(&error))
 });
 
 /// The settings that compio recommends for a runtime of one thread (all since Linux 6.1), or its
-/// defaults if the kernel refuses them.
-fn suited(make: impl Fn(&ProactorBuilder) -> io::Result<()>) -> io::Result<ProactorBuilder> {
-    let mut suited = ProactorBuilder::new();
-    suited.coop_taskrun(true).taskrun_flag(true);
-    suited.single_issuer(true).defer_taskrun(true);
-    match make(&suited) {
+/// defaults if the kernel does not know those settings.
+fn recommended_ring(
+    make: impl Fn(&ProactorBuilder) -> io::Result<()>,
+) -> io::Result<ProactorBuilder> {
+    let mut recommended_ring = ProactorBuilder::new();
+    recommended_ring.coop_taskrun(true).taskrun_flag(true);
+    recommended_ring.single_issuer(true).defer_taskrun(true);
+    match make(&recommended_ring) {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(ProactorBuilder::new()),
-        made => made.map(|()| suited),
+        made => made.map(|()| recommended_ring),
     }
 }
 
@@ -396,7 +398,7 @@ async fn file_read(tasks: &Tasks, order: &Order) -> Result<Outcome, Failure> {
                 .map_err(|error| Failure::host("reading a temporary file", &error, "ulimit -n"))
         }
     };
-    let before = || if is_cold { files.forget() } else { Ok(()) };
+    let before = || if is_cold { files.drop_cache() } else { Ok(()) };
     repeat(order, before, async || {
         tasks.run_all(count, reader.clone()).await
     })
@@ -487,14 +489,14 @@ mod tests {
                 .iter()
                 .all(|name| ring.contains(&format!("{name}: {value}")))
         };
-        let taken = suited(|ring| {
+        let taken = recommended_ring(|ring| {
             assert!(are_set(ring, true), "{ring:?}");
             Ok(())
         });
         assert!(are_set(&taken.unwrap(), true));
-        let unknown = suited(|_| Err(Errno::EINVAL.into()));
+        let unknown = recommended_ring(|_| Err(Errno::EINVAL.into()));
         assert!(are_set(&unknown.unwrap(), false));
-        let full = suited(|_| Err(Errno::ENOMEM.into())).unwrap_err();
+        let full = recommended_ring(|_| Err(Errno::ENOMEM.into())).unwrap_err();
         assert_eq!(full.raw_os_error(), Some(libc::ENOMEM));
     }
 }

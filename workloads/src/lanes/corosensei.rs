@@ -1,5 +1,5 @@
-//! corosensei: bare coroutines, which one thread resumes. Without a scheduler, only the switch is
-//! measured.
+//! corosensei: bare coroutines, which one thread resumes. They have no scheduler and cannot wait
+//! for I/O.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -34,7 +34,8 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// Gets and yields a number at each resumption. Its last number is its result.
+/// Gets a number at each resumption and yields a number at each suspension. Its result is a number
+/// too.
 type Routine = Coroutine<u64, u64, u64, DefaultStack>;
 
 struct Bare {
@@ -171,7 +172,7 @@ impl Bare {
 
     fn park(&mut self, count: u64) -> Result<Vec<Routine>, Failure> {
         let most = mappings::most_coroutines().map(|most| (most, mappings::LIMIT));
-        shapes::look_at(most, count)?;
+        shapes::check_limit(most, count)?;
         let mut waiting: Vec<Routine> = Vec::with_capacity(count as usize);
         for index in 0..count {
             let stack = match self.stack() {

@@ -31,7 +31,7 @@ use crate::shapes::{self, Blocking, Connection};
 
 /// may's own default; it counts in words.
 const STACK_WORDS: usize = 0x1000;
-/// The main task reads /proc and starts the load generator, so it needs more.
+/// The main task reads /proc and starts the load generator, so it needs a larger stack.
 const MAIN_STACK_WORDS: usize = 1 << 17;
 
 pub(super) const COROUTINES: Entry = Entry {

@@ -159,7 +159,8 @@ impl Blocking for Processes {
                 0
             }
             Err(payload) => {
-                self.arena.leave(&number, &Failure::from_panic(payload));
+                self.arena
+                    .store_failure(&number, &Failure::from_panic(payload));
                 FAILED
             }
         });

@@ -79,7 +79,7 @@ impl Pool for ProcessPool {
             crew.workers.push(Worker {
                 child,
                 socket,
-                given: 0,
+                unfinished_count: 0,
             });
         }
         Ok(crew)
@@ -113,7 +113,7 @@ struct Worker {
     child: Pid,
     socket: UnixStream,
     /// Jobs whose results have not been received.
-    given: usize,
+    unfinished_count: usize,
 }
 
 struct Crew {
@@ -125,9 +125,9 @@ impl Workers for Crew {
         let worker = self
             .workers
             .iter_mut()
-            .min_by_key(|worker| worker.given)
+            .min_by_key(|worker| worker.unfinished_count)
             .expect("a pool has at least one worker");
-        worker.given += 1;
+        worker.unfinished_count += 1;
         worker
             .socket
             .write_all(&number.to_le_bytes())
@@ -138,7 +138,7 @@ impl Workers for Crew {
         let mut busy: Vec<_> = self
             .workers
             .iter_mut()
-            .filter(|worker| worker.given > 0)
+            .filter(|worker| worker.unfinished_count > 0)
             .collect();
         let ready = match busy.as_slice() {
             [_] => 0,
@@ -146,7 +146,7 @@ impl Workers for Crew {
                 .map_err(|error| Failure::failed(format!("waiting for the workers: {error}")))?,
         };
         let worker = &mut busy[ready];
-        worker.given -= 1;
+        worker.unfinished_count -= 1;
         // If the worker has ended, the parent reads an end of file, because it has no copy of the
         // worker's end.
         receive(&mut worker.socket).map_err(|error| {

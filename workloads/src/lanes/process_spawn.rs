@@ -154,7 +154,7 @@ impl Spawner {
         Ok(outcome)
     }
 
-    /// For `None` the child writes the clock's value.
+    /// If `number` is `None`, the child writes the clock's value.
     fn spawn(&self, numbers: &Numbers, number: Option<u64>) -> Result<Child, Failure> {
         let output = numbers
             .write

@@ -16,7 +16,7 @@ struct State<T> {
     /// The number of threads that wait for an item and are not notified yet; perhaps too high,
     /// never too low.
     receivers: usize,
-    /// The same for threads that wait for room.
+    /// The number of threads that wait for room, counted in the same way.
     senders: usize,
 }
 

@@ -203,7 +203,7 @@ fn file_read(order: &Order, splits: bool) -> Result<Outcome, Failure> {
     let mut checksum = 0;
     for _ in 0..order.iterations {
         if cold {
-            files.forget()?;
+            files.drop_cache()?;
         }
         let read = |index| {
             Files::add_up(&files.path(index), block_bytes).unwrap_or_else(|failure| failure.throw())

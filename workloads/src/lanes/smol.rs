@@ -239,7 +239,8 @@ impl Stackless for Tasks {
         stream.write_all(bytes).await
     }
 
-    /// On a thread that may block, because the mail library has no futures for smol.
+    /// The mail is sent on a thread that may block, because the mail library has no futures for
+    /// smol.
     async fn mail(server: SocketAddr, number: u64) -> Result<u64, Failure> {
         Self::blocking(move || mail::send(server, number)).await?
     }

@@ -24,15 +24,15 @@ pub fn run(connections: usize, cpus: &[usize], output: &mut impl Write) -> anyho
     let address = listener.local_addr()?;
     writeln!(output, "{}", serde_json::to_string(&Listening { address })?)?;
     output.flush()?;
-    let mut shares: Vec<Vec<TcpStream>> = cpus.iter().map(|_| Vec::new()).collect();
+    let mut streams_by_cpu: Vec<Vec<TcpStream>> = cpus.iter().map(|_| Vec::new()).collect();
     for number in 0..connections {
         let (stream, _) = listener.accept().context("accepting a connection")?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        shares[number % cpus.len()].push(stream);
+        streams_by_cpu[number % cpus.len()].push(stream);
     }
     thread::scope(|scope| {
-        let threads: Vec<_> = shares
+        let threads: Vec<_> = streams_by_cpu
             .into_iter()
             .zip(cpus)
             .map(|(share, &cpu)| scope.spawn(move || serve(share, cpu)))
@@ -101,9 +101,9 @@ mod tests {
             std::io::BufReader::new(&mut reader)
                 .read_line(&mut line)
                 .unwrap();
-            let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let listening: serde_json::Value = serde_json::from_str(&line).unwrap();
             let plan = Plan {
-                address: said["address"].as_str().unwrap().parse().unwrap(),
+                address: listening["address"].as_str().unwrap().parse().unwrap(),
                 connections: 7,
                 payload_bytes: 300,
                 requests,

@@ -208,8 +208,8 @@ impl<'a> Echo<'a> {
                     rest.len()
                 );
             };
-            let (part, others) = rest.split_at((payload - received).min(rest.len()));
-            rest = others;
+            let (part, remaining) = rest.split_at((payload - received).min(rest.len()));
+            rest = remaining;
             let right = part == &self.answer(number)[received..received + part.len()];
             let connection = &mut self.connections[index];
             connection.right &= right;
@@ -279,8 +279,8 @@ impl Client for Echo<'_> {
             sent = true;
         }
         self.next = self.next.max(end);
-        let more = self.next < schedule.requests;
-        Ok((sent, more.then(|| schedule.due_at(start, self.next))))
+        let has_more = self.next < schedule.requests;
+        Ok((sent, has_more.then(|| schedule.due_at(start, self.next))))
     }
 
     fn flush(&mut self, index: usize) -> anyhow::Result<()> {

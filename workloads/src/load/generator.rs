@@ -60,12 +60,12 @@ pub(super) trait Client: Send {
         if events.contains(EpollFlags::EPOLLOUT) {
             self.flush(index)?;
         }
-        let has_come = events.intersects(!EpollFlags::EPOLLOUT);
-        if has_come {
+        let has_input = events.intersects(!EpollFlags::EPOLLOUT);
+        if has_input {
             let end = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
             self.receive(index, events.intersects(end), block)?;
         }
-        Ok(has_come)
+        Ok(has_input)
     }
     fn left(&self) -> u64;
     fn tally(&mut self) -> Tally;
@@ -86,7 +86,7 @@ pub(super) struct Tally {
     pub(super) disturbed_ns: u64,
     /// How long the host stopped the generator: the longest time from when a request was due until
     /// the generator handled it. Only clients that hold requests back measure it.
-    pub(super) stood_ns: u64,
+    pub(super) stopped_ns: u64,
 }
 
 impl Tally {
@@ -99,7 +99,7 @@ impl Tally {
             given_up: 0,
             ended: 0,
             disturbed_ns: 0,
-            stood_ns: 0,
+            stopped_ns: 0,
         }
     }
 
@@ -111,7 +111,7 @@ impl Tally {
         self.given_up += other.given_up;
         self.ended += other.ended;
         self.disturbed_ns = self.disturbed_ns.max(other.disturbed_ns);
-        self.stood_ns = self.stood_ns.max(other.stood_ns);
+        self.stopped_ns = self.stopped_ns.max(other.stopped_ns);
     }
 }
 
@@ -186,11 +186,11 @@ impl Schedule {
 pub(super) struct Loaded {
     pub(super) tally: Tally,
     pub(super) elapsed_ns: u64,
-    parts: Vec<Done>,
+    parts: Vec<ThreadResult>,
 }
 
 impl Loaded {
-    fn of(parts: Vec<Done>) -> Self {
+    fn of(parts: Vec<ThreadResult>) -> Self {
         let mut tally = Tally::new();
         parts.iter().for_each(|part| tally.add(&part.tally));
         // The threads noted these times; this thread may have had to wait for a CPU.
@@ -242,13 +242,13 @@ pub(super) struct Threads {
     pub(super) count: usize,
     /// A CPU for each thread; `None` if the generator shares the server's CPUs.
     own: Option<Vec<usize>>,
-    /// Nothing else runs on these CPUs, so the generator never sleeps.
+    /// Whether the generator never sleeps, because nothing else runs on these CPUs.
     spins: bool,
 }
 
 impl Threads {
-    /// One thread for each CPU of its own, or for each two that it shares with the server; at most
-    /// one for each connection.
+    /// One thread for each of the generator's own CPUs, or for every two CPUs that it shares with
+    /// the server; at most one for each connection.
     pub(super) fn of(connections: u64, own: Option<Vec<usize>>, spins: bool) -> Self {
         let cpus = match &own {
             Some(cpus) => cpus.len(),
@@ -258,7 +258,7 @@ impl Threads {
         Self { count, own, spins }
     }
 
-    pub(super) fn each<I: Send, T: Send>(
+    pub(super) fn on_each_thread<I: Send, T: Send>(
         &self,
         inputs: impl IntoIterator<Item = I>,
         work: impl Fn(I) -> anyhow::Result<T> + Sync,
@@ -291,7 +291,7 @@ impl Threads {
         &self,
         connect: impl Fn(u64) -> anyhow::Result<C> + Sync,
     ) -> anyhow::Result<Vec<Part<C>>> {
-        self.each(0..self.count, |index| {
+        self.on_each_thread(0..self.count, |index| {
             Ok(Part {
                 client: connect(index as u64)?,
                 never_sleeps: self.spins,
@@ -304,19 +304,20 @@ impl Threads {
         parts: &mut [Part<C>],
         schedule: Schedule,
     ) -> anyhow::Result<Loaded> {
-        Ok(Loaded::of(self.each(parts, |part| part.run(schedule))?))
+        Ok(Loaded::of(
+            self.on_each_thread(parts, |part| part.run(schedule))?,
+        ))
     }
 
-    /// `meanwhile` is the usage of the process. The headroom is the generator's limit over
-    /// `highest_per_s`. The generator's limit is at most `most_per_s`, the limit of the load's
-    /// other programs.
+    /// The headroom is the generator's limit over `highest_per_s`. The generator's limit is at most
+    /// `most_per_s`, the limit of the load's other programs.
     pub(super) fn report(
         &self,
         loaded: &Loaded,
         schedule: Schedule,
-        meanwhile: Usage,
+        process_usage: Usage,
         [highest_per_s, most_per_s]: [f64; 2],
-        more: impl IntoIterator<Item = (&'static str, f64)>,
+        further_figures: impl IntoIterator<Item = (&'static str, f64)>,
     ) -> anyhow::Result<Report> {
         let usage = Usage::now();
         let Loaded {
@@ -327,7 +328,12 @@ impl Threads {
         // The busy share and its CPU time. Time in which other programs had the CPU does not count.
         let (busy, worked_ns) = match self.spins {
             true => (
-                loaded.parts.iter().map(Done::busy_ratio).sum::<f64>() / self.count as f64,
+                loaded
+                    .parts
+                    .iter()
+                    .map(ThreadResult::busy_ratio)
+                    .sum::<f64>()
+                    / self.count as f64,
                 loaded
                     .parts
                     .iter()
@@ -335,12 +341,12 @@ impl Threads {
                     .sum(),
             ),
             false => {
-                let used = meanwhile.cpu_ns as f64;
+                let used = process_usage.cpu_ns as f64;
                 (used / (elapsed_ns * self.count as u64) as f64, used)
             }
         };
-        let by_work = tally.ended as f64 * self.count as f64 * 1e9 / worked_ns.max(1.0);
-        let limit = limit()?.unwrap_or(by_work).min(most_per_s);
+        let computed_limit = tally.ended as f64 * self.count as f64 * 1e9 / worked_ns.max(1.0);
+        let limit = limit()?.unwrap_or(computed_limit).min(most_per_s);
         let own = [
             ("load_busy_ratio", busy),
             ("load_limit_per_s", limit),
@@ -356,7 +362,7 @@ impl Threads {
             latency: tally.latencies.report(offered, achieved_per_s),
             metrics: own
                 .into_iter()
-                .chain(more)
+                .chain(further_figures)
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
         })
@@ -376,7 +382,7 @@ pub(super) struct Part<C> {
     never_sleeps: bool,
 }
 
-struct Done {
+struct ThreadResult {
     tally: Tally,
     start: u64,
     end: u64,
@@ -386,7 +392,7 @@ struct Done {
     cpu_ns: u64,
 }
 
-impl Done {
+impl ThreadResult {
     fn busy_ratio(&self) -> f64 {
         let elapsed = self.end.saturating_sub(self.start).max(1) as f64;
         (1.0 - self.idle_ns as f64 / elapsed).clamp(0.0, 1.0)
@@ -394,19 +400,19 @@ impl Done {
 }
 
 impl<C: Client> Part<C> {
-    fn run(&mut self, schedule: Schedule) -> anyhow::Result<Done> {
+    fn run(&mut self, schedule: Schedule) -> anyhow::Result<ThreadResult> {
         let (start, cpu_before) = (now_ns(), thread_cpu_ns()?);
         let (mut end, mut idle_ns) = (start, 0);
         self.client.begin(schedule, start)?;
         let mut events = vec![EpollEvent::empty(); 256];
         let mut block = vec![0; 64 << 10];
-        let mut turn = now_ns();
+        let mut turn_start = now_ns();
         while self.client.left() > 0 {
             let (sent, due) = self.client.send_due()?;
             let mut count = self.client.poller().wait(&mut events, EpollTimeout::ZERO)?;
             if count == 0 && !sent {
                 if self.never_sleeps {
-                    self.check_timeout(due, turn, end)?;
+                    self.check_timeout(due, turn_start, end)?;
                 } else {
                     self.sleep(due, end)?;
                     count = self.client.poller().wait(&mut events, EpollTimeout::ZERO)?;
@@ -419,11 +425,11 @@ impl<C: Client> Part<C> {
             }
             let now = now_ns();
             if count == 0 && !sent {
-                idle_ns += now - turn;
+                idle_ns += now - turn_start;
             }
-            turn = now;
+            turn_start = now;
         }
-        Ok(Done {
+        Ok(ThreadResult {
             tally: self.client.tally(),
             start,
             end,
@@ -434,8 +440,13 @@ impl<C: Client> Part<C> {
 
     /// How much longer to wait for an answer, up to [`TIMEOUT`] after the last answer. Fails if
     /// that time is over and no request is due.
-    fn check_timeout(&self, due: Option<u64>, now: u64, last: u64) -> anyhow::Result<Duration> {
-        let timeout = TIMEOUT.saturating_sub(Duration::from_nanos(now.saturating_sub(last)));
+    fn check_timeout(
+        &self,
+        due: Option<u64>,
+        now: u64,
+        last_answer: u64,
+    ) -> anyhow::Result<Duration> {
+        let timeout = TIMEOUT.saturating_sub(Duration::from_nanos(now.saturating_sub(last_answer)));
         ensure!(
             !timeout.is_zero() || due.is_some(),
             "{} requests were not answered within {TIMEOUT:?}",
@@ -444,9 +455,9 @@ impl<C: Client> Part<C> {
         Ok(timeout)
     }
 
-    fn sleep(&self, due: Option<u64>, last: u64) -> anyhow::Result<()> {
+    fn sleep(&self, due: Option<u64>, last_answer: u64) -> anyhow::Result<()> {
         let now = now_ns();
-        let timeout = self.check_timeout(due, now, last)?;
+        let timeout = self.check_timeout(due, now, last_answer)?;
         let time = due.map_or(timeout, |due| Duration::from_nanos(due.saturating_sub(now)));
         let poller = self.client.poller().0.as_fd();
         let mut waited = [PollFd::new(poller, PollFlags::POLLIN)];

@@ -145,9 +145,9 @@ impl Plan {
 pub const LISTEN: &str = "THREADBARE_LISTEN";
 
 pub(crate) fn server_address() -> SocketAddr {
-    let given = std::env::var(LISTEN).ok();
-    let given = given.and_then(|address| address.parse().ok());
-    given.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into())
+    let listen_address = std::env::var(LISTEN).ok();
+    let listen_address = listen_address.and_then(|address| address.parse().ok());
+    listen_address.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into())
 }
 
 /// The program of the load generator, mail server and backend: this one, unless the environment
@@ -193,8 +193,9 @@ impl Report {
     pub(crate) fn into_outcome(self, lane: Measured) -> Outcome {
         // The report of `service.http` is about the requests at half of the highest rate. The lane
         // gets their share of the usage.
-        let asked = self.metrics.get("load_asked_count");
-        let asked = asked.map_or(self.operations_count, |&asked| asked as u64);
+        let requests_sent = self.metrics.get("load_asked_count");
+        let requests_sent =
+            requests_sent.map_or(self.operations_count, |&requests_sent| requests_sent as u64);
         let own = Usage {
             cpu_ns: self.cpu_ns,
             voluntary_switches: self.voluntary_switches_count,
@@ -203,7 +204,10 @@ impl Report {
         Outcome {
             measured: Measured {
                 elapsed: Duration::from_nanos(self.elapsed_ns),
-                usage: lane.usage.minus(own).share(self.operations_count, asked),
+                usage: lane
+                    .usage
+                    .minus(own)
+                    .share(self.operations_count, requests_sent),
             },
             operations: Some(self.operations_count),
             checksum: self.checksum,

@@ -63,7 +63,7 @@ pub(super) fn search(service: &mut impl Service) -> anyhow::Result<Option<Found>
 
 struct Search<'a, S> {
     service: &'a mut S,
-    /// The highest rate that held in a short try, or 0. `high` is the lowest that failed.
+    /// The highest rate that held in a short try, or 0. `high` is the rate that then failed.
     low: u64,
     high: Option<u64>,
     /// Rates, and whether they held.
@@ -74,9 +74,9 @@ impl<S: Service> Search<'_, S> {
     fn run(&mut self) -> anyhow::Result<()> {
         let mut rate = FIRST_PER_S;
         loop {
-            let mut tried = self.once(rate, Length::Short)?;
+            let mut tried = self.try_rate(rate, Length::Short)?;
             if tried == Tried::Failed && !self.service.is_over() {
-                tried = self.once(rate, Length::Short)?;
+                tried = self.try_rate(rate, Length::Short)?;
             }
             let start = match tried {
                 Tried::Held => {
@@ -102,33 +102,33 @@ impl<S: Service> Search<'_, S> {
 
     fn climb(&mut self, mut rate: u64) -> anyhow::Result<()> {
         // Whether the last try held, how many tries before it in a row had the same outcome, and
-        // whether all tries had it.
-        let (mut last, mut same, mut first) = (None, 0_u32, true);
+        // whether all tries had that outcome.
+        let (mut last, mut repeats, mut all_same) = (None, 0_u32, true);
         while self.tries.len() < MOST_TRIES && !self.service.is_over() {
-            let tried = self.once(rate, Length::Whole)?;
+            let tried = self.try_rate(rate, Length::Whole)?;
             let held = tried == Tried::Held;
             self.tries.push((rate, held));
-            first &= last.is_none_or(|last| last == held);
-            same = if last == Some(held) { same + 1 } else { 0 };
+            all_same &= last.is_none_or(|last| last == held);
+            repeats = if last == Some(held) { repeats + 1 } else { 0 };
             last = Some(held);
-            let doublings = if first {
-                same
+            let doublings = if all_same {
+                repeats
             } else {
-                same.saturating_sub(PATIENCE)
+                repeats.saturating_sub(PATIENCE)
             };
-            let far = STEP.powi((1 << doublings.min(4)).min(MOST_STEPS) as i32);
-            let up = ((rate as f64 * far).round() as u64).max(rate + 1);
-            let down = ((rate as f64 / far).round() as u64).min(rate - 1).max(1);
+            let factor = STEP.powi((1 << doublings.min(4)).min(MOST_STEPS) as i32);
+            let up = ((rate as f64 * factor).round() as u64).max(rate + 1);
+            let down = ((rate as f64 / factor).round() as u64).min(rate - 1).max(1);
             rate = match tried {
                 Tried::Held => up.min(MOST_PER_S),
-                Tried::Answered(answered) if first => below(rate, down, answered),
+                Tried::Answered(answered) if all_same => below(rate, down, answered),
                 Tried::Failed | Tried::Answered(_) => down,
             };
         }
         Ok(())
     }
 
-    fn once(&mut self, rate: u64, length: Length) -> anyhow::Result<Tried> {
+    fn try_rate(&mut self, rate: u64, length: Length) -> anyhow::Result<Tried> {
         let tried = self.service.carry(rate, length)?;
         if tried != Tried::Held {
             let carried = self
@@ -193,7 +193,7 @@ mod tests {
         bearable: u64,
         left: u64,
         /// Whether it returns the answered rate if a rate is far too high.
-        tells: bool,
+        returns_rate: bool,
         /// The rate of each warm-up, and how many tries were before it.
         warmed: Vec<(u64, u64)>,
         tries: u64,
@@ -204,7 +204,7 @@ mod tests {
             Self {
                 bearable,
                 left: u64::MAX,
-                tells: true,
+                returns_rate: true,
                 warmed: Vec::new(),
                 tries: 0,
             }
@@ -217,7 +217,7 @@ mod tests {
             self.tries += 1;
             Ok(match rate <= self.bearable {
                 true => Tried::Held,
-                false if self.tells && self.bearable * 10 < rate * 9 => {
+                false if self.returns_rate && self.bearable * 10 < rate * 9 => {
                     Tried::Answered(self.bearable)
                 }
                 false => Tried::Failed,
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn service_is_warmed_up_once_between_the_short_tries_and_the_others() {
+    fn service_is_warmed_up_once_between_the_short_and_the_whole_tries() {
         let warmed = |bearable, left| {
             let mut service = Exact {
                 left,
@@ -248,19 +248,19 @@ mod tests {
             search(&mut service).unwrap();
             service.warmed
         };
-        // Half of 3,200. The fourth try was of 12,800.
+        // The warm-up is at half of 3,200. The fourth try, before it, was of 12,800.
         assert_eq!(warmed(4_000, 20), [(1_600, 4)]);
-        // Half of the answered rate.
+        // The warm-up is at half of the answered rate.
         assert_eq!(warmed(30, 20), [(15, 1)]);
         assert!(warmed(4_000, 4).is_empty());
     }
 
     #[test]
     fn the_highest_rate_is_found_within_a_step_from_below() {
-        for tells in [true, false] {
+        for returns_rate in [true, false] {
             for bearable in [1, 2, 7, 150, 200, 201, 3_999, 123_456] {
                 let mut service = Exact {
-                    tells,
+                    returns_rate,
                     left: 40,
                     ..Exact::new(bearable)
                 };
@@ -278,7 +278,7 @@ mod tests {
     fn a_missing_rate_is_reported_and_an_infinite_one_is_refused() {
         assert_eq!(search(&mut Exact::new(0)).unwrap(), None);
         let silent = &mut Exact {
-            tells: false,
+            returns_rate: false,
             ..Exact::new(0)
         };
         assert_eq!(search(silent).unwrap(), None);
@@ -307,12 +307,12 @@ mod tests {
     }
 
     /// Carries all rates up to `short` in a short try, and none in a whole try.
-    struct Tiring {
+    struct HoldsShortTries {
         short: u64,
         left: u64,
     }
 
-    impl Service for Tiring {
+    impl Service for HoldsShortTries {
         fn carry(&mut self, rate: u64, length: Length) -> anyhow::Result<Tried> {
             self.left -= 1;
             Ok(match length {
@@ -335,14 +335,14 @@ mod tests {
     }
 
     #[test]
-    fn short_tries_give_the_answer_if_all_whole_ones_failed() {
-        let after = |left| search(&mut Tiring { short: 900, left }).unwrap();
+    fn short_tries_give_the_answer_if_all_whole_tries_failed() {
+        let after = |left| search(&mut HoldsShortTries { short: 900, left }).unwrap();
         let found = |highest, gap| Some(Found { highest, gap });
         // 200 and 800 held, and 3,200 did not; then half of 3,200 failed.
         assert_eq!(after(4), found(800, 2.0));
         assert_eq!(after(5), found(200, 4.0));
         assert_eq!(after(6), found(100, 4.0));
-        // A rate below 4 failed, which has no quarter.
+        // A rate below 4 failed, whose quarter is 0.
         assert_eq!(after(40), None);
     }
 

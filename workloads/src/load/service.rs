@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 
 use super::generator::{self, Loaded, Part, Schedule, Surge, Tally, Threads};
 use super::search::{self, Found, Length, Tried};
-use super::service_client::{Http, Rights};
+use super::service_client::{Http, RightChecks};
 use super::{LISTEN, Report};
 use crate::host::clock::now_ns;
 use crate::host::idle::idle_ns;
@@ -166,9 +166,9 @@ impl Plan {
             times: SURGE_TIMES,
         };
         let time_ns = surge.from_ns + surge.for_ns + 2 * self.try_ns;
-        let more = Schedule::count(rate * (SURGE_TIMES - 1), surge.for_ns);
+        let added = Schedule::count(rate * (SURGE_TIMES - 1), surge.for_ns);
         Schedule {
-            requests: Schedule::count(rate, time_ns) + more,
+            requests: Schedule::count(rate, time_ns) + added,
             surge,
             ..self.schedule(rate, time_ns)
         }
@@ -187,7 +187,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     }
     let plan = &Plan::new(arguments)?;
     generator::prepare();
-    let rights = Rights::new(plan.steps);
+    let right_checks = RightChecks::new(plan.steps);
     // The backend has the last CPU. If that is the only one, the generator shares it, and sleeps
     // when it has nothing to do.
     let own = generator::own_cpus()?;
@@ -199,18 +199,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     });
     let threads = Threads::of(plan.connections, own, spins);
     let parts =
-        threads.connect(|first| Http::connect(plan, &rights, first, threads.count as u64))?;
+        threads.connect(|first| Http::connect(plan, &right_checks, first, threads.count as u64))?;
     let mut load = Load {
         plan,
         threads: &threads,
         parts,
         lane: (!arguments.remote).then(parent_id),
         backend_cpu,
-        asked: 0,
+        requests_sent: 0,
     };
     match arguments.given.find("offered_per_s") {
-        Some(rate) => load.fixed(rate),
-        None => load.whole(pool_per_s(&arguments.given)),
+        Some(rate) => load.measure_fixed_rate(rate),
+        None => load.measure_all(pool_per_s(&arguments.given)),
     }
 }
 
@@ -222,7 +222,7 @@ struct Load<'a> {
     lane: Option<u32>,
     /// The CPU of the backend; `None` if it runs on the server's CPUs.
     backend_cpu: Option<usize>,
-    asked: u64,
+    requests_sent: u64,
 }
 
 struct Tries<'a, 'b> {
@@ -243,8 +243,9 @@ impl search::Service for Tries<'_, '_> {
         loop {
             self.last = self.load.offer(schedule)?.tally;
             let tried = tried(&self.last, plan.limit_ns, schedule.given_up_ns);
-            let stood = self.last.stood_ns > plan.limit_ns / 4;
-            if tried != Tried::Failed || !stood || self.is_over() || repeats.next().is_none() {
+            let was_stopped = self.last.stopped_ns > plan.limit_ns / 4;
+            if tried != Tried::Failed || !was_stopped || self.is_over() || repeats.next().is_none()
+            {
                 return Ok(tried);
             }
             self.load.settle((rate / 4).max(1))?;
@@ -271,12 +272,12 @@ type Figures = Vec<(&'static str, f64)>;
 impl Load<'_> {
     fn offer(&mut self, schedule: Schedule) -> anyhow::Result<Loaded> {
         let loaded = self.threads.load(&mut self.parts, schedule)?;
-        self.asked += loaded.tally.ended;
+        self.requests_sent += loaded.tally.ended;
         Ok(loaded)
     }
 
     /// Offers one rate for the time of the hold, without a search and without ending the service.
-    fn fixed(&mut self, rate: u64) -> anyhow::Result<Report> {
+    fn measure_fixed_rate(&mut self, rate: u64) -> anyhow::Result<Report> {
         let schedule = Schedule {
             given_up_ns: self.plan.hold_ns,
             ..self.plan.schedule(rate, self.plan.hold_ns)
@@ -295,13 +296,14 @@ impl Load<'_> {
             .report(&loaded, schedule, used, [answered, f64::INFINITY], figures)
     }
 
-    /// The connections to the backend carry at most `pool_per_s` requests a second.
-    fn whole(&mut self, pool_per_s: f64) -> anyhow::Result<Report> {
+    /// Searches for the highest rate, measures at half of it and at other rates, and ends the
+    /// service. The connections to the backend carry at most `pool_per_s` requests a second.
+    fn measure_all(&mut self, pool_per_s: f64) -> anyhow::Result<Report> {
         let plan = self.plan;
         let Found { highest, gap } = self.search()?;
-        let half = plan.schedule((highest / 2).max(1), plan.hold_ns);
+        let at_half_rate = plan.schedule((highest / 2).max(1), plan.hold_ns);
         let (before, seen_before) = (Usage::now(), self.observed()?);
-        let loaded = self.offer(half)?;
+        let loaded = self.offer(at_half_rate)?;
         let (after, seen) = (Usage::now(), self.observed()?);
         let mut figures = vec![
             ("rate_per_s", highest as f64),
@@ -316,7 +318,7 @@ impl Load<'_> {
                 ("memory_bytes", seen.bytes as f64),
             ]);
         }
-        let (levels, most) = self.levels(highest)?;
+        let (levels, backend_per_s) = self.levels(highest)?;
         figures.extend(levels);
         figures.push(("recovery_ns", self.recovery_ns(highest)? as f64));
         figures.extend(self.idle()?);
@@ -333,12 +335,14 @@ impl Load<'_> {
             ("errors_count", (loaded.tally.errors + lost) as f64),
             ("lost_count", (lost + drained.tally.shed) as f64),
             ("shutdown_ns", drained.elapsed_ns as f64),
-            ("load_asked_count", self.asked as f64),
+            ("load_asked_count", self.requests_sent as f64),
         ]);
         let used = after.minus(before);
-        let most = most.unwrap_or(f64::INFINITY).min(pool_per_s);
-        let rates = [highest as f64, most];
-        let report = self.threads.report(&loaded, half, used, rates, figures)?;
+        let backend_per_s = backend_per_s.unwrap_or(f64::INFINITY).min(pool_per_s);
+        let rates = [highest as f64, backend_per_s];
+        let report = self
+            .threads
+            .report(&loaded, at_half_rate, used, rates, figures)?;
         Ok(Report {
             checksum: u64::from(loaded.tally.right == loaded.tally.ended),
             ..report
@@ -388,7 +392,7 @@ impl Load<'_> {
     /// Offers the rates of [`LEVELS`]. Also returns the rate at which the backend's CPU would have
     /// no idle time.
     fn levels(&mut self, highest: u64) -> anyhow::Result<(Figures, Option<f64>)> {
-        let (mut figures, mut most) = (Vec::new(), None);
+        let (mut figures, mut backend_per_s) = (Vec::new(), None);
         for (percent, names) in LEVELS {
             let rate = (highest * percent / 100).max(1);
             let schedule = self.plan.schedule(rate, self.plan.try_ns);
@@ -397,7 +401,7 @@ impl Load<'_> {
             if percent == 100 {
                 // At lower rates each request would wake the backend's CPU and use more of its
                 // time.
-                most = (self.backend_idle_ns().zip(idle_before)).map(|(idle, before)| {
+                backend_per_s = (self.backend_idle_ns().zip(idle_before)).map(|(idle, before)| {
                     let busy_ns = (now_ns() - start).saturating_sub(idle.saturating_sub(before));
                     tally.ended as f64 * 1e9 / busy_ns.max(1) as f64
                 });
@@ -417,7 +421,7 @@ impl Load<'_> {
                 self.settle((highest / 4).max(1))?;
             }
         }
-        Ok((figures, most))
+        Ok((figures, backend_per_s))
     }
 
     /// `None` if the backend has no CPU of its own.
@@ -454,10 +458,10 @@ impl Load<'_> {
         }
         let mut figures = vec![("load_idle_count", open.len() as f64)];
         if let Some((before, after)) = before.zip(self.observed()?) {
-            let more = after.bytes.saturating_sub(before.bytes);
+            let added = after.bytes.saturating_sub(before.bytes);
             figures.extend([
                 ("idle_memory_bytes", after.bytes as f64),
-                ("idle_connection_bytes", more as f64 / open.len() as f64),
+                ("idle_connection_bytes", added as f64 / open.len() as f64),
             ]);
         }
         Ok(figures)
@@ -621,7 +625,7 @@ mod tests {
     };
 
     /// The former design: the service refused so early that the limit of latency had no effect.
-    const BEFORE: Design = Design {
+    const FORMER_DESIGN: Design = Design {
         in_flight: 64,
         refused_of: 1_000,
         try_ns: 5e8,
@@ -663,25 +667,25 @@ mod tests {
 
         fn offer(&mut self, rate: u64, time_ns: f64) -> Tally {
             let mut tally = Tally::new();
-            let mut under_way = VecDeque::new();
+            let mut in_progress = VecDeque::new();
             let mut free_ns = 0.0_f64;
             for number in 0..(rate as f64 * time_ns / 1e9).max(2.0) as u64 {
                 let due_ns = number as f64 * 1e9 / rate as f64;
                 if self.next() * (rate as f64) < STOPS {
                     free_ns = free_ns.max(due_ns) + STOP_NS * self.next();
                 }
-                while under_way.front().is_some_and(|&done| done <= due_ns) {
-                    under_way.pop_front();
+                while in_progress.front().is_some_and(|&done| done <= due_ns) {
+                    in_progress.pop_front();
                 }
                 tally.ended += 1;
-                if under_way.len() == self.design.in_flight {
+                if in_progress.len() == self.design.in_flight {
                     tally.shed += 1;
                     continue;
                 }
                 let work_ns = if number % 20 == 5 { 560e3 } else { 60e3 };
                 free_ns = free_ns.max(due_ns) + work_ns / self.speed;
                 let done_ns = free_ns + 2.5e6;
-                under_way.push_back(done_ns);
+                in_progress.push_back(done_ns);
                 tally.latencies.record((done_ns - due_ns) as u64);
             }
             self.now_ns += time_ns + LIMIT_NS;
@@ -725,7 +729,8 @@ mod tests {
     }
 
     /// The median of the rates that `searches` searches find, and both ends of the middle 95%,
-    /// divided by it; then the same for `runs` runs, each of which is a median over processes.
+    /// divided by this median; then the same of `runs` runs, each of which is a median over
+    /// processes.
     fn found_by(design: Design, [searches, runs]: [u64; 2]) -> [[f64; 3]; 2] {
         let found = |seed, speed| {
             let mut service = Simulated::new(design, seed);
@@ -757,9 +762,9 @@ mod tests {
 
     #[test]
     fn rate_of_a_service_that_the_host_stops_for_milliseconds_is_found_again() {
-        let [now, before] = [DESIGN, BEFORE].map(|design| found_by(design, [24, 8]));
-        // The service can do 11,765 requests a second, but some still wait when a short try
-        // ends.
+        let [now, before] = [DESIGN, FORMER_DESIGN].map(|design| found_by(design, [24, 8]));
+        // The service can do 11,765 requests a second, but some requests still wait when a short
+        // try ends.
         let [one, run] = now;
         assert!((11_000.0..13_000.0).contains(&one[0]), "{one:?}");
         assert!(one[1] > 0.95 && one[2] < 1.05, "{one:?}");
@@ -774,10 +779,10 @@ mod tests {
     #[ignore = "takes minutes, and is for a reader"]
     fn long_form() {
         let all = [
-            BEFORE,
+            FORMER_DESIGN,
             Design {
                 in_flight: 192,
-                ..BEFORE
+                ..FORMER_DESIGN
             },
             Design {
                 processes: 5,

@@ -20,11 +20,11 @@ use crate::service::{DRAIN, Route, secret, user};
 /// The most sends before the client reads. With more, it would read answers late and measure too
 /// long latencies.
 const SENDS: usize = 16;
-const UNDER_WAY: Duration = Duration::from_millis(20);
+const READ_TIME: Duration = Duration::from_millis(20);
 
-pub(super) struct Rights(Vec<(Route, Vec<u64>)>);
+pub(super) struct RightChecks(Vec<(Route, Vec<u64>)>);
 
-impl Rights {
+impl RightChecks {
     pub(super) fn new(steps: u64) -> Self {
         let of = |route: Route| {
             let items = 0..route.items_count();
@@ -37,14 +37,14 @@ impl Rights {
     }
 
     fn of(&self, route: Route, item: u64) -> Option<u64> {
-        let (_, rights) = self.0.iter().find(|(known, _)| *known == route)?;
-        rights.get(item as usize).copied()
+        let (_, right_checks) = self.0.iter().find(|(known, _)| *known == route)?;
+        right_checks.get(item as usize).copied()
     }
 }
 
 pub(super) struct Http<'a> {
     plan: &'a Plan,
-    rights: &'a Rights,
+    right_checks: &'a RightChecks,
     poller: Epoll,
     connections: Vec<Connection>,
     /// Connections without a request, the longest idle first.
@@ -59,7 +59,7 @@ pub(super) struct Http<'a> {
     first: u64,
     threads: u64,
     /// The service is ending, so connections that it closes stay closed.
-    drains: bool,
+    is_draining: bool,
     left: u64,
     tally: Tally,
 }
@@ -77,13 +77,13 @@ struct Connection {
 impl<'a> Http<'a> {
     pub(super) fn connect(
         plan: &'a Plan,
-        rights: &'a Rights,
+        right_checks: &'a RightChecks,
         first: u64,
         threads: u64,
     ) -> anyhow::Result<Self> {
         let mut client = Self {
             plan,
-            rights,
+            right_checks,
             poller: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             connections: Vec::new(),
             idle: VecDeque::new(),
@@ -94,7 +94,7 @@ impl<'a> Http<'a> {
             next: 0,
             first,
             threads,
-            drains: false,
+            is_draining: false,
             left: 0,
             tally: Tally::new(),
         };
@@ -118,8 +118,8 @@ impl<'a> Http<'a> {
         Ok(())
     }
 
-    /// Ends a connection, and its request with an error. Opens another unless the service is
-    /// ending.
+    /// Ends a connection, and its request with an error. Opens another connection unless the
+    /// service is ending.
     fn close(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[index];
         // The drop also removes the connection from the poller.
@@ -131,20 +131,20 @@ impl<'a> Http<'a> {
         connection.unsent.clear();
         if connection.waiting.take().is_some() {
             self.tally.errors += 1;
-            self.disturbed(now_ns());
-            self.end_one();
+            self.note_disturbance(now_ns());
+            self.count_ended();
         }
         self.idle.retain(|&idle| idle != index);
-        if self.drains {
+        if self.is_draining {
             self.left -= 1;
             return Ok(());
         }
         self.open(index)
     }
 
-    fn end_one(&mut self) {
+    fn count_ended(&mut self) {
         self.tally.ended += 1;
-        if !self.drains {
+        if !self.is_draining {
             self.left -= 1;
         }
     }
@@ -158,12 +158,12 @@ impl<'a> Http<'a> {
             self.tally.errors += 1;
             self.tally.given_up += 1;
             self.tally.right += 1;
-            self.disturbed(now);
-            self.end_one();
+            self.note_disturbance(now);
+            self.count_ended();
         }
     }
 
-    fn disturbed(&mut self, now: u64) {
+    fn note_disturbance(&mut self, now: u64) {
         self.tally.disturbed_ns = now.saturating_sub(self.start);
     }
 
@@ -191,12 +191,12 @@ impl<'a> Http<'a> {
     fn expire(&mut self, now: u64) -> anyhow::Result<()> {
         while let Some(&(deadline, index, turn)) = self.deadlines.front() {
             let connection = &self.connections[index];
-            let waits = connection.turn == turn && connection.waiting.is_some();
-            if waits && now < deadline {
+            let is_waiting = connection.turn == turn && connection.waiting.is_some();
+            if is_waiting && now < deadline {
                 return Ok(());
             }
             self.deadlines.pop_front();
-            if waits {
+            if is_waiting {
                 self.close(index)?;
             }
         }
@@ -217,7 +217,7 @@ impl<'a> Http<'a> {
         let now = now_ns();
         let latency = now.saturating_sub(due);
         let route = Route::of(number);
-        let right = self.rights.of(route, route.item(number));
+        let right = self.right_checks.of(route, route.item(number));
         if answer.status != 200 || (latency > self.plan.limit_ns && route != Route::Slow) {
             self.tally.disturbed_ns = now.saturating_sub(self.start);
         }
@@ -239,7 +239,7 @@ impl<'a> Http<'a> {
             _ => self.tally.errors += 1,
         }
         connection.received.drain(..answer.body.end);
-        self.end_one();
+        self.count_ended();
         if answer.closes || !self.connections[index].received.is_empty() {
             return self.close(index);
         }
@@ -250,7 +250,7 @@ impl<'a> Http<'a> {
     /// The first thread sends the last requests, at most one on each connection, which the service
     /// must answer; then it requests the service's end.
     fn drain(&mut self) -> anyhow::Result<()> {
-        self.drains = true;
+        self.is_draining = true;
         self.left = self.connections.len() as u64;
         if self.first > 0 {
             return Ok(());
@@ -262,7 +262,7 @@ impl<'a> Http<'a> {
             }
         }
         // Meanwhile the service reads the requests.
-        thread::sleep(UNDER_WAY);
+        thread::sleep(READ_TIME);
         let mut stream = TcpStream::connect_timeout(&self.plan.address, TIMEOUT)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         write!(
@@ -301,12 +301,12 @@ impl Client for Http<'_> {
         let now = now_ns();
         self.expire(now)?;
         let (schedule, start) = (self.schedule, self.start);
-        if !self.drains {
+        if !self.is_draining {
             let end = schedule.due_by(start, now);
             while self.next < end {
                 let due = schedule.due_at(start, self.next);
                 self.backlog.push_back((self.next, due));
-                self.tally.stood_ns = self.tally.stood_ns.max(now.saturating_sub(due));
+                self.tally.stopped_ns = self.tally.stopped_ns.max(now.saturating_sub(due));
                 self.next += self.threads;
             }
         }
@@ -323,10 +323,10 @@ impl Client for Http<'_> {
                 sent += 1;
             }
         }
-        let more = !self.drains && self.next < schedule.requests;
-        let next = more.then(|| schedule.due_at(start, self.next));
-        let late = self.deadlines.front().map(|&(deadline, ..)| deadline);
-        Ok((sent > 0, next.into_iter().chain(late).min()))
+        let has_more = !self.is_draining && self.next < schedule.requests;
+        let next = has_more.then(|| schedule.due_at(start, self.next));
+        let next_deadline = self.deadlines.front().map(|&(deadline, ..)| deadline);
+        Ok((sent > 0, next.into_iter().chain(next_deadline).min()))
     }
 
     fn flush(&mut self, index: usize) -> anyhow::Result<()> {
@@ -497,9 +497,9 @@ mod tests {
                 }
             });
         });
-        let rights = Rights::new(3);
+        let right_checks = RightChecks::new(3);
         let threads = Threads::of(3, None, false);
-        let connect = |first| Http::connect(&plan, &rights, first, threads.count as u64);
+        let connect = |first| Http::connect(&plan, &right_checks, first, threads.count as u64);
         let mut parts = threads.connect(connect).unwrap();
         let schedule = Schedule {
             requests: 400,
@@ -517,8 +517,8 @@ mod tests {
     fn time_for_which_the_generator_was_stopped_is_reported() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let plan = plan(listener.local_addr().unwrap(), 1);
-        let rights = Rights::new(3);
-        let mut client = Http::connect(&plan, &rights, 0, 1).unwrap();
+        let right_checks = RightChecks::new(3);
+        let mut client = Http::connect(&plan, &right_checks, 0, 1).unwrap();
         let schedule = Schedule {
             requests: 10,
             offered_per_s: 100,
@@ -528,7 +528,7 @@ mod tests {
         const LATE_NS: u64 = 35_000_000;
         client.begin(schedule, now_ns() - LATE_NS).unwrap();
         client.send_due().unwrap();
-        assert!(client.tally().stood_ns >= LATE_NS);
+        assert!(client.tally().stopped_ns >= LATE_NS);
     }
 
     #[test]
@@ -542,9 +542,9 @@ mod tests {
             thread::sleep(3 * time);
             let _ = answer(stream, &AtomicU64::new(4));
         });
-        let rights = Rights::new(3);
+        let right_checks = RightChecks::new(3);
         let threads = Threads::of(1, None, false);
-        let connect = |first| Http::connect(&plan, &rights, first, 1);
+        let connect = |first| Http::connect(&plan, &right_checks, first, 1);
         let mut parts = threads.connect(connect).unwrap();
         let schedule = Schedule {
             requests: 100,

@@ -14,7 +14,7 @@ use crate::lane::{Failure, Outcome};
 use crate::load::helper::Helper;
 use crate::measure::Measured;
 
-/// The server's last line.
+/// The last line that the server prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// Messages accepted.
@@ -36,7 +36,7 @@ pub(crate) fn start(delay_ns: u64) -> Result<Helper, Failure> {
     Helper::start("mail server", &arguments)
 }
 
-/// Over a new connection. Blocks the thread.
+/// Sends message `number` over a new connection. Blocks the thread.
 pub(crate) fn send(server: SocketAddr, number: u64) -> Result<u64, Failure> {
     let transport = SmtpTransport::builder_dangerous(server.ip().to_string())
         .port(server.port())

@@ -97,11 +97,13 @@ async fn converse(
                 // Without this the kernel acknowledges the message 40 ms later. A client without
                 // `TCP_NODELAY` that writes the dot separately waits for that.
                 quick.set_quickack(true)?;
-                while read_line(&mut stream)
-                    .await?
-                    .is_some_and(|line| line.trim_end() != ".")
-                {
-                    quick.set_quickack(true)?;
+                loop {
+                    match read_line(&mut stream).await? {
+                        // The message is not complete, so it is not accepted.
+                        None => return Ok(()),
+                        Some(line) if line.trim_end() == "." => break,
+                        Some(_) => quick.set_quickack(true)?,
+                    }
                 }
                 accepted.fetch_add(1, Ordering::Relaxed);
                 answer(&mut stream, delay, "250 accepted").await?;
@@ -136,4 +138,31 @@ async fn read_line(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<
     Ok(line
         .ends_with(b"\n")
         .then(|| String::from_utf8_lossy(&line).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_message_that_ends_is_accepted() {
+        let accepted = |message: &'static [u8]| {
+            let count = Arc::new(AtomicU64::new(0));
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+                let address = listener.local_addr().unwrap();
+                let mut client = TcpStream::connect(address).await.unwrap();
+                let (server, _) = listener.accept().await.unwrap();
+                client.write_all(message).await.unwrap();
+                client.shutdown().await.unwrap();
+                converse(server, Duration::ZERO, count.clone())
+                    .await
+                    .unwrap();
+            });
+            count.load(Ordering::Relaxed)
+        };
+        assert_eq!(accepted(b"DATA\r\ntext\r\n.\r\n"), 1);
+        assert_eq!(accepted(b"DATA\r\ntext\r\n"), 0);
+    }
 }

@@ -9,7 +9,7 @@
 //! | anonymous | `Pss_Anon` + `Pss_Shmem` of `/proc/PID/smaps_rollup`, over the lane and its descendants |
 //! | page tables | `VmPTE` of `/proc/PID/status`, plus the top-level page that it leaves out, over the same processes |
 //! | kernel stacks | number of threads of these processes × bytes of a kernel stack |
-//! | slab, per-CPU | growth of the host's, up to what the lane's own new threads, processes, mappings and files can cause |
+//! | slab, per-CPU | growth of the host's slab and per-CPU memory, up to what the lane's own new threads, processes, mappings and files can cause |
 //!
 //! The accounts of the host, and of the control group if it may be read, show whether a part is
 //! missing.
@@ -101,7 +101,7 @@ impl Readings {
     #[must_use]
     pub fn change(&self, tasks_count: u64) -> Option<Memory> {
         match &self.0[..] {
-            [before, after] => Some(before.until(after, tasks_count)),
+            [before, after] => Some(before.change_to(after, tasks_count)),
             _ => None,
         }
     }
@@ -113,11 +113,11 @@ struct Reading {
     group: Option<i64>,
     slab: i64,
     percpu: i64,
-    own: Own,
+    own: LaneMemory,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Own {
+pub(super) struct LaneMemory {
     pub(super) anonymous: i64,
     pub(super) page_tables: i64,
     pub(super) kernel_stack: i64,
@@ -139,33 +139,33 @@ impl Reading {
             // Reclaimable slab is left out: most of it is names of files, of any process.
             slab: host.bytes("SUnreclaim"),
             percpu: host.bytes("Percpu"),
-            own: Own::of(pid, kernel_stack(&host)?)?,
+            own: LaneMemory::of(pid, kernel_stack(&host)?)?,
         })
     }
 
-    fn until(&self, later: &Self, tasks_count: u64) -> Memory {
-        let grown = |of: fn(&Own) -> i64| of(&later.own) - of(&self.own);
-        let processes = grown(|own| own.processes);
-        let most_slab = grown(|own| own.threads).max(0) * THREAD_SLAB
+    fn change_to(&self, later: &Self, tasks_count: u64) -> Memory {
+        let growth = |of: fn(&LaneMemory) -> i64| of(&later.own) - of(&self.own);
+        let processes = growth(|own| own.processes);
+        let most_slab = growth(|own| own.threads).max(0) * THREAD_SLAB
             + processes.max(0) * PROCESS_SLAB
-            + grown(|own| own.mappings).max(0) * MAPPING_SLAB
-            + grown(|own| own.files).max(0) * FILE_SLAB;
+            + growth(|own| own.mappings).max(0) * MAPPING_SLAB
+            + growth(|own| own.files).max(0) * FILE_SLAB;
         let most_percpu = processes.max(0) * PROCESS_PERCPU * cpus();
         Memory {
             tasks_count,
             available_bytes: self.available - later.available,
             group_bytes: self.group.zip(later.group).map(|(one, two)| two - one),
-            anonymous_bytes: grown(|own| own.anonymous),
-            kernel_stack_bytes: grown(|own| own.kernel_stack),
+            anonymous_bytes: growth(|own| own.anonymous),
+            kernel_stack_bytes: growth(|own| own.kernel_stack),
             slab_bytes: (later.slab - self.slab).clamp(0, most_slab),
-            page_tables_bytes: grown(|own| own.page_tables),
+            page_tables_bytes: growth(|own| own.page_tables),
             percpu_bytes: (later.percpu - self.percpu).clamp(0, most_percpu),
-            virtual_bytes: grown(|own| own.virtual_size),
+            virtual_bytes: growth(|own| own.virtual_size),
         }
     }
 }
 
-impl Own {
+impl LaneMemory {
     /// The sum over `pid` and its descendants; address space, mappings and files are of `pid`
     /// alone. A descendant that ends meanwhile counts as zero.
     fn of(pid: u32, kernel_stack: i64) -> io::Result<Self> {
@@ -245,20 +245,25 @@ fn tasks_of(load: &str) -> Option<i64> {
 /// available memory in bytes.
 fn settle() -> io::Result<(ProcFile, i64)> {
     let start = Instant::now();
-    let mut same = 1;
+    let mut agreeing = 1;
     let mut last = read_host()?;
-    while same < 3 && start.elapsed() < SETTLE_LIMIT {
+    while agreeing < 3 && start.elapsed() < SETTLE_LIMIT {
         thread::sleep(SETTLE_STEP);
         let next = read_host()?;
-        let moved = (next.1 - last.1).abs();
-        same = if moved <= SETTLE_BYTES { same + 1 } else { 1 };
+        let difference = (next.1 - last.1).abs();
+        agreeing = if difference <= SETTLE_BYTES {
+            agreeing + 1
+        } else {
+            1
+        };
         last = next;
     }
     Ok(last)
 }
 
 fn read_host() -> io::Result<(ProcFile, i64)> {
-    // Makes the kernel add up its per-CPU counters now, not once a second. Only root may.
+    // The kernel adds up its per-CPU counters at this read, not only once a second. The read fails
+    // for other users than root.
     let _ = fs::read("/proc/sys/vm/stat_refresh");
     let meminfo = ProcFile::read("/proc/meminfo")?;
     let zones = fs::read_to_string("/proc/zoneinfo").unwrap_or_default();
@@ -276,14 +281,14 @@ fn pages_in_lists(zones: &str) -> i64 {
 }
 
 fn page() -> i64 {
-    constant(SysconfVar::PAGE_SIZE).unwrap_or(4096)
+    sysconf_value(SysconfVar::PAGE_SIZE).unwrap_or(4096)
 }
 
 fn cpus() -> i64 {
-    constant(SysconfVar::_NPROCESSORS_CONF).unwrap_or(1)
+    sysconf_value(SysconfVar::_NPROCESSORS_CONF).unwrap_or(1)
 }
 
-fn constant(name: SysconfVar) -> Option<i64> {
+fn sysconf_value(name: SysconfVar) -> Option<i64> {
     sysconf(name).ok().flatten()
 }
 
@@ -397,14 +402,14 @@ Node 0, zone  Movable
         let after = Reading {
             slab: 5 << 20,
             percpu: 1 << 20,
-            own: Own {
+            own: LaneMemory {
                 anonymous: 456_000,
                 mappings: 2,
-                ..Own::default()
+                ..LaneMemory::default()
             },
             ..before
         };
-        let change = before.until(&after, 1_000);
+        let change = before.change_to(&after, 1_000);
         assert_eq!((change.slab_bytes, change.percpu_bytes), (2 << 10, 0));
         assert_eq!(change.sum(), 456_000 + (2 << 10));
     }
@@ -414,14 +419,14 @@ Node 0, zone  Movable
         let before = Reading::default();
         let after = Reading {
             slab: 8_000_000,
-            own: Own {
+            own: LaneMemory {
                 threads: 1_000,
                 mappings: 4_000,
-                ..Own::default()
+                ..LaneMemory::default()
             },
             ..before
         };
-        assert_eq!(before.until(&after, 1_000).slab_bytes, 8_000_000);
+        assert_eq!(before.change_to(&after, 1_000).slab_bytes, 8_000_000);
     }
 
     #[test]

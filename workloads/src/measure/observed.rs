@@ -1,6 +1,6 @@
 use std::{fs, io};
 
-use super::ledger::{Own, descendants, has_ended, kernel_stack};
+use super::ledger::{LaneMemory, descendants, has_ended, kernel_stack};
 use crate::host::proc_file::ProcFile;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Observed {
         }
         all.retain(|one| !helpers.contains(one));
         let stack = kernel_stack(&ProcFile::read("/proc/meminfo")?)?;
-        let (mut own, mut cpu_ns) = (Own::default(), 0);
+        let (mut own, mut cpu_ns) = (LaneMemory::default(), 0);
         for one in all {
             match own.add(one, stack) {
                 Err(error) if one == pid || !has_ended(&error) => return Err(error),

@@ -134,7 +134,7 @@ pub(crate) fn answer(
         .collect::<Result<Vec<Record<'_>>, _>>()
         .map_err(|_| Problem::Backend)?;
     // How much of each text to show, for an answer of about a kilobyte.
-    let shown = 600 / records.len().max(1);
+    let text_bytes = 600 / records.len().max(1);
     let answer = Answer {
         route: route.name(),
         user,
@@ -148,7 +148,7 @@ pub(crate) fn answer(
                 name: record.name.clone(),
                 price: record.price,
                 tags: record.tags.clone(),
-                text: record.text.get(..shown).unwrap_or(&record.text),
+                text: record.text.get(..text_bytes).unwrap_or(&record.text),
             })
             .collect(),
     };

@@ -153,7 +153,7 @@ struct Redis {
 impl Redis {
     fn start(program: PathBuf) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let reserved = Reserved::new()?;
+        let reserved = ReservedPort::new()?;
         let address = reserved.address;
         let child = Command::new(&program)
             .args(["--bind", "127.0.0.1", "--port", &address.port().to_string()])
@@ -191,12 +191,12 @@ impl Redis {
 
 /// A port that the kernel gives to no other program while this value is alive. A server that sets
 /// `SO_REUSEADDR`, such as Redis, can still listen on it.
-struct Reserved {
+struct ReservedPort {
     address: SocketAddr,
     _socket: OwnedFd,
 }
 
-impl Reserved {
+impl ReservedPort {
     fn new() -> anyhow::Result<Self> {
         let kind = (AddressFamily::Inet, SockType::Stream);
         let socket = socket(kind.0, kind.1, SockFlag::SOCK_CLOEXEC, None)?;
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn reserved_port_refuses_connections_and_is_given_only_to_a_bind_that_names_it() {
-        let reserved = Reserved::new().unwrap();
+        let reserved = ReservedPort::new().unwrap();
         assert!(TcpStream::connect(reserved.address).is_err());
         for _ in 0..1_000 {
             let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

@@ -27,12 +27,12 @@ pub(crate) enum Reply {
 }
 
 /// A value and its end; `None` until it is complete.
-type Begins<T> = Result<Option<(T, usize)>, Malformed>;
+type Parsed<T> = Result<Option<(T, usize)>, Malformed>;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-pub(crate) fn reply(bytes: &[u8]) -> Begins<Reply> {
+pub(crate) fn reply(bytes: &[u8]) -> Parsed<Reply> {
     let Some((line, end)) = line(bytes, 0)? else {
         return Ok(None);
     };
@@ -45,7 +45,7 @@ pub(crate) fn reply(bytes: &[u8]) -> Begins<Reply> {
     })
 }
 
-pub(crate) fn words(bytes: &[u8]) -> Begins<Vec<Range<usize>>> {
+pub(crate) fn words(bytes: &[u8]) -> Parsed<Vec<Range<usize>>> {
     let Some((first, mut end)) = line(bytes, 0)? else {
         return Ok(None);
     };
@@ -64,7 +64,7 @@ pub(crate) fn words(bytes: &[u8]) -> Begins<Vec<Range<usize>>> {
     Ok(Some((words, end)))
 }
 
-fn value(bytes: &[u8], head: Range<usize>, from: usize) -> Begins<Range<usize>> {
+fn value(bytes: &[u8], head: Range<usize>, from: usize) -> Parsed<Range<usize>> {
     let to = from + number(bytes, b'$', head)?;
     match bytes.get(to..to + 2) {
         None => Ok(None),
@@ -74,7 +74,7 @@ fn value(bytes: &[u8], head: Range<usize>, from: usize) -> Begins<Range<usize>> 
 }
 
 /// The line that begins at `from`. An empty line is malformed.
-fn line(bytes: &[u8], from: usize) -> Begins<Range<usize>> {
+fn line(bytes: &[u8], from: usize) -> Parsed<Range<usize>> {
     const MOST_LINE_BYTES: usize = 1 << 10;
     let rest = &bytes[from..];
     match rest.windows(2).position(|pair| pair == b"\r\n") {

@@ -26,7 +26,7 @@ const TIMER: u64 = u64::MAX - 1;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Delays {
     pub(super) delay_ns: u64,
-    /// The most additional time.
+    /// The longest additional delay.
     pub(super) spread_ns: u64,
     pub(super) slow_ns: u64,
 }

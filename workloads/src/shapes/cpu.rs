@@ -8,32 +8,32 @@ use crate::kernels::Kernel;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::Meter;
 
-/// On a lane with a scheduler, a thread for each chunk that may run at once, and a task for each
-/// chunk.
+/// A lane that schedules gets one task for each chunk. Any other lane gets as many tasks as may run
+/// at once, and they take chunks from a counter.
 pub(super) fn chunks<L: Blocking>(
     lane: &L,
     order: &Order,
     kernel: Kernel,
 ) -> Result<Outcome, Failure> {
-    let (chunk, chunks) = order.chunks(kernel);
+    let (run_chunk, chunks) = order.chunks(kernel);
     let mut meter = Meter::begin(L::PROCESSES);
     let checksum = meter.time(|| {
         let mut sum = 0;
         for _ in 0..order.iterations {
             let tasks = if L::SCHEDULES {
                 start_all(lane, chunks as usize, |index| {
-                    let chunk = chunk.clone();
-                    move || chunk(index)
+                    let run_chunk = run_chunk.clone();
+                    move || run_chunk(index)
                 })?
             } else {
                 let next = lane.shared()?;
                 start_all(lane, order.threads(), |_| {
-                    let (chunk, next) = (chunk.clone(), next.clone());
+                    let (run_chunk, next) = (run_chunk.clone(), next.clone());
                     move || {
                         let mut sum = 0;
                         loop {
                             match next.fetch_add(1, Ordering::Relaxed) {
-                                index if index < chunks => sum += chunk(index),
+                                index if index < chunks => sum += run_chunk(index),
                                 _ => return sum,
                             }
                         }

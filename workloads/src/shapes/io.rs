@@ -219,7 +219,7 @@ pub(super) fn file_read<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
     let mut checksum = 0;
     for _ in 0..order.iterations {
         if cold {
-            files.forget()?;
+            files.drop_cache()?;
         }
         let watch = meter.start();
         let started = start_all(lane, tasks, |index| {

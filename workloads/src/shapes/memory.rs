@@ -15,7 +15,7 @@ const LEVEL_BYTES: usize = 768;
 const REST_BYTES: usize = 6 << 10;
 
 pub(super) fn parked<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
-    hold(lane, order, |index, wait| {
+    measure_waiting(lane, order, |index, wait| {
         wait();
         index + 1
     })
@@ -23,12 +23,12 @@ pub(super) fn parked<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
 
 pub(super) fn deep<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let levels = levels(lane, order)?;
-    hold(lane, order, move |_, wait| descend(levels, wait))
+    measure_waiting(lane, order, move |_, wait| descend(levels, wait))
 }
 
 pub(super) fn shrink<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let levels = levels(lane, order)?;
-    hold(lane, order, move |_, wait| {
+    measure_waiting(lane, order, move |_, wait| {
         let depth = descend(levels, &mut || {});
         wait();
         depth
@@ -48,7 +48,7 @@ fn levels<L: Blocking>(lane: &L, order: &Order) -> Result<u64, Failure> {
 }
 
 /// Requests a reading of the ledger without waiting tasks, then one with them.
-fn hold<L, F>(lane: &L, order: &Order, body: F) -> Result<Outcome, Failure>
+fn measure_waiting<L, F>(lane: &L, order: &Order, body: F) -> Result<Outcome, Failure>
 where
     L: Blocking,
     F: Fn(u64, &mut dyn FnMut()) -> u64 + Clone + Send + 'static,

@@ -31,10 +31,10 @@ use crate::service::database;
 
 /// Refuses at once if the kernel would refuse after many tasks were started.
 fn check_task_limit<L: Blocking>(lane: &L, tasks: u64) -> Result<(), Failure> {
-    look_at(lane.most_tasks(), tasks)
+    check_limit(lane.most_tasks(), tasks)
 }
 
-pub(crate) fn look_at(most: Option<(u64, &str)>, tasks: u64) -> Result<(), Failure> {
+pub(crate) fn check_limit(most: Option<(u64, &str)>, tasks: u64) -> Result<(), Failure> {
     match most {
         Some((most, limit)) if tasks > most => Err(Failure::limit(format!(
             "{limit} allows {most} tasks at once, and this takes {tasks}"
@@ -48,10 +48,10 @@ pub(crate) fn look_at(most: Option<(u64, &str)>, tasks: u64) -> Result<(), Failu
 /// A task is a closure that returns a number. If tasks are processes, they share only the types
 /// below. An operation that returns no `Result` fails by [`Failure::throw`].
 pub(crate) trait Blocking: Clone + Send + Sync + 'static {
-    /// Tasks are processes. Their usage is counted once they are joined.
+    /// Whether tasks are processes. Their usage is counted once they are joined.
     const PROCESSES: bool = false;
-    /// The lane spreads tasks over its CPUs; else a bounded number of tasks take chunks from a
-    /// counter.
+    /// Whether the lane spreads tasks over its CPUs. Otherwise a bounded number of tasks takes
+    /// chunks from a counter.
     const SCHEDULES: bool = false;
     const PINNABLE: bool = false;
 
@@ -60,7 +60,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     type Channel: Clone + Send + Sync + 'static;
     type Gate: Clone + Send + Sync + 'static;
     type Lock: Clone + Send + Sync + 'static;
-    /// 0 at first.
+    /// A number, 0 at first.
     type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;
     type Pipe: Clone + Send + Sync + 'static;
     type Listener: Clone + Send + Sync + 'static;

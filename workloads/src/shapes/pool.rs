@@ -15,7 +15,7 @@ pub(crate) trait Pool {
     const PROCESSES: bool;
     /// The most unfinished jobs for each worker.
     const IN_FLIGHT: usize;
-    /// 0 at first.
+    /// A number, 0 at first.
     type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;
     type Workers: Workers;
 
@@ -67,7 +67,7 @@ pub(crate) fn run<P: Pool>(pool: &P, order: &Order) -> Result<Outcome, Failure> 
             };
             let cold = order.get("cold") == 1;
             jobs(pool, order, tasks, read, || {
-                if cold { files.forget() } else { Ok(()) }
+                if cold { files.drop_cache() } else { Ok(()) }
             })
         }
         Shape::FirstInstruction => first_instruction(pool, order),

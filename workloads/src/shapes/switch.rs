@@ -39,7 +39,7 @@ impl Clock {
     }
 }
 
-pub(super) fn ticks(outcome: Outcome, delays: &[u64], tick: u64) -> Outcome {
+pub(super) fn with_tick_figures(outcome: Outcome, delays: &[u64], tick: u64) -> Outcome {
     let mut latencies = Latencies::new();
     delays.iter().for_each(|&delay| latencies.record(delay));
     let missed = delays.iter().filter(|&&delay| delay >= tick).count();
@@ -119,7 +119,7 @@ pub(super) fn round_trip<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome
         Some(&first) if L::PINNABLE && order.threads() == 1 => [Some(first); 2],
         _ => [None; 2],
     };
-    unpinned_after(&allowed, || ping_pong(lane, order, capacity, cpus))
+    restore_affinity_after(&allowed, || ping_pong(lane, order, capacity, cpus))
 }
 
 /// A number that grows, and a futex on its lower 32 bits.
@@ -163,7 +163,7 @@ fn allowed() -> Result<Vec<usize>, Failure> {
     affinity::read_mask().map_err(|errno| Failure::failed(format!("reading the CPU set: {errno}")))
 }
 
-fn unpinned_after(
+fn restore_affinity_after(
     allowed: &[usize],
     sample: impl FnOnce() -> Result<Outcome, Failure>,
 ) -> Result<Outcome, Failure> {
@@ -206,7 +206,7 @@ pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Ou
         order.get("tasks_count"),
         order.get("hops_count") * order.iterations,
     );
-    let alone = (size > 0).then(|| sum_alone(tasks, size));
+    let alone_ns = (size > 0).then(|| time_sum_alone(tasks, size));
     let mut meter = Meter::begin(L::PROCESSES);
     let channels = (0..tasks)
         .map(|_| lane.channel(1))
@@ -224,7 +224,7 @@ pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Ou
             let mut sum = 0;
             for _ in 0..hops / tasks + u64::from(index < hops % tasks) {
                 let value = lane.recv(&from) + 1;
-                sum += working_set::go_over(&array);
+                sum += working_set::sum_array(&array);
                 lane.send(if value == hops { &end } else { &to }, value);
             }
             sum
@@ -238,19 +238,19 @@ pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Ou
     });
     let sums = team.join()?;
     let outcome = Outcome::new(meter.finish(), value + sums);
-    Ok(match alone {
+    Ok(match alone_ns {
         Some(ns) => outcome.with("sum_alone_ns", ns),
         None => outcome,
     })
 }
 
 /// The time of a hop if one task reads all arrays in turn.
-pub(super) fn sum_alone(tasks: u64, size: u64) -> f64 {
+pub(super) fn time_sum_alone(tasks: u64, size: u64) -> f64 {
     let arrays: Vec<_> = (0..tasks).map(|_| working_set::array(size)).collect();
     let start = now_ns();
     for _ in 0..4 {
         for array in &arrays {
-            black_box(working_set::go_over(array));
+            black_box(working_set::sum_array(array));
         }
     }
     (now_ns() - start) as f64 / (4 * tasks) as f64
@@ -266,17 +266,17 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
             (lane.clone(), slept.clone(), stop.clone(), delays.clone());
         let mut clock = Clock::start(order);
         let body = move || {
-            let mut noted = Vec::new();
+            let mut victim_delays = Vec::new();
             while stop.load(Ordering::Relaxed) == 0 {
                 task.sleep(clock.until_due());
-                noted.extend(clock.take_delays());
+                victim_delays.extend(clock.take_delays());
                 slept.fetch_add(1, Ordering::Relaxed);
             }
-            for &delay in &noted {
+            for &delay in &victim_delays {
                 task.send(&delays, delay);
             }
             task.send(&delays, u64::MAX);
-            noted.len() as u64
+            victim_delays.len() as u64
         };
         lane.spawn(body)?
     };
@@ -294,7 +294,7 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
     let late: Vec<u64> = std::iter::from_fn(received).collect();
     lane.join(victim)?;
     let outcome = Outcome::new(meter.finish(), done? / hogs as u64);
-    Ok(ticks(outcome, &late, order.get("tick_ns")))
+    Ok(with_tick_figures(outcome, &late, order.get("tick_ns")))
 }
 
 /// Reads the clock until the time is over, without yielding.
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn missed_ticks_are_those_that_are_late_by_a_tick_or_more() {
-        let outcome = ticks(Outcome::default(), &[30, 20, 10, 3], 10);
+        let outcome = with_tick_figures(Outcome::default(), &[30, 20, 10, 3], 10);
         assert_eq!(outcome.metrics["missed_ticks_ratio"], 0.75);
         assert_eq!(outcome.metrics["worst_delay_ns"], 30.0);
         let latency = outcome.latency.unwrap();

@@ -52,7 +52,7 @@ fn stacker_is_fine_also_with_a_park_inside() {
 }
 
 #[test]
-fn goroutines_that_park_on_foreign_stacks_are_readied_from_everywhere() {
+fn goroutines_that_park_on_foreign_stacks_are_readied_by_a_plain_thread() {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
         // SAFETY: nothing of a thread is held over a park.
         let runtime = unsafe { builder.procs(2).build() }.expect("it starts");
@@ -332,7 +332,7 @@ fn scope_of_std_is_fine_pinned_with_a_park_inside() {
     });
 }
 
-/// Functions that must not be inlined, by rule 4.
+/// Functions that must not be inlined, by rule 4 of `Builder::build`.
 mod anew {
     use std::hash::{BuildHasher, RandomState};
 
@@ -370,7 +370,7 @@ fn thread_locals_of_std_are_fine_pinned_and_migrating_if_read_anew_after_a_park(
             // The kernel tells the thread without the use of a thread-local.
             let known = std::fs::read_link("/proc/thread-self").expect("procfs is mounted");
             threads.insert((known, anew::thread()));
-            // The P is handed off to another M, and a hog runs in place of this goroutine.
+            // The P is handed off to another M, which then runs a hog.
             blocking(|| std::thread::sleep(Duration::from_micros(100)));
             let hog = go(|| {
                 let began = Instant::now();

@@ -24,7 +24,8 @@ fn on_each_runtime(main: fn()) {
     }
 }
 
-/// 50 pages are linked in a ring and across, one is missing, and one never answers.
+/// Pages 0 to 49 have links to each other and to `/missing`, which is not found. A page with a
+/// larger number is never answered.
 fn page(path: &str) -> Option<(&'static str, String)> {
     let link = |to: u64| format!("<a href=\"/{to}\">");
     match path[1..].parse::<u64>() {
@@ -40,10 +41,10 @@ fn page(path: &str) -> Option<(&'static str, String)> {
 
 #[derive(Default)]
 struct Asked {
-    now: AtomicUsize,
+    running: AtomicUsize,
     /// The most requests at the same time.
     most: AtomicUsize,
-    all: AtomicUsize,
+    total: AtomicUsize,
 }
 
 fn serve(stream: &TcpStream, asked: &Asked) -> std::io::Result<()> {
@@ -54,11 +55,11 @@ fn serve(stream: &TcpStream, asked: &Asked) -> std::io::Result<()> {
         .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
     {}
     let path = first.split(' ').nth(1).expect("a path");
-    asked.all.fetch_add(1, Ordering::SeqCst);
-    let now = asked.now.fetch_add(1, Ordering::SeqCst) + 1;
-    asked.most.fetch_max(now, Ordering::SeqCst);
+    asked.total.fetch_add(1, Ordering::SeqCst);
+    let running = asked.running.fetch_add(1, Ordering::SeqCst) + 1;
+    asked.most.fetch_max(running, Ordering::SeqCst);
     time::sleep(Duration::from_millis(2));
-    asked.now.fetch_sub(1, Ordering::SeqCst);
+    asked.running.fetch_sub(1, Ordering::SeqCst);
     let Some((status, text)) = page(path) else {
         time::sleep(Duration::from_secs(1_000));
         return Ok(());
@@ -94,7 +95,7 @@ fn crawler_sees_each_page_once_and_ends_with_its_context() {
         right.sort();
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), right);
         assert!(asked.most.load(Ordering::SeqCst) <= 3);
-        assert_eq!(asked.all.load(Ordering::SeqCst), 51);
+        assert_eq!(asked.total.load(Ordering::SeqCst), 51);
 
         let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(50));
         let seen = crawler::crawl(&ctx, tokio.handle().clone(), &host, "/99", 3);

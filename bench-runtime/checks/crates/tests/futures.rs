@@ -199,7 +199,7 @@ fn in_context<F: Future>(tokio: Handle, future: F) -> impl Future<Output = F::Ou
 }
 
 #[test]
-fn context_gives_up_what_tokio_does_not_answer() {
+fn context_ends_a_wait_for_an_answer_that_does_not_come() {
     beside_tokio(|tokio| {
         let (asks, mut asked) = mpsc::channel::<oneshot::Sender<u8>>(1);
         let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(2));

@@ -1,5 +1,5 @@
-//! Crates for what `bench_runtime::sync` lacks: they work in goroutines, in each mode. The table in
-//! the docs of `sync` names them.
+//! Crates that provide parts of Go's library that `bench_runtime::sync` lacks. They work in
+//! goroutines, in each mode. The table in the docs of `sync` names them.
 
 mod modes;
 

@@ -1,6 +1,6 @@
 //! A real PostgreSQL, queried by goroutines through tokio-postgres.
 //!
-//! If none is installed the tests are skipped, or fail under `REQUIRE_POSTGRES=1`.
+//! If the server cannot be started, the tests are skipped, or fail if `REQUIRE_POSTGRES` is set.
 
 mod modes;
 mod postgres_server;
@@ -31,15 +31,15 @@ fn goroutines_use_a_pool_a_context_and_a_select() {
             let pool = Pool::open(&config, 3, tokio.handle()).expect("it connects");
             let written = write(&pool, 8, 50).expect("it writes");
             assert_eq!(written, (8 * 50, 8 * (0..50).sum::<i64>()));
-            gives_up_by_context(&pool);
+            ends_a_query_by_context(&pool);
             selects_among_an_answer_and_a_channel(&pool);
-            rolls_back_what_is_dropped(&pool);
+            rolls_back_a_dropped_transaction(&pool);
         });
     });
 }
 
 /// The end of the context drops the query's future; the connection answers the next query.
-fn gives_up_by_context(pool: &Pool) {
+fn ends_a_query_by_context(pool: &Pool) {
     pool.with(|client| {
         let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(20));
         let cancel = client.cancel_token();
@@ -49,7 +49,7 @@ fn gives_up_by_context(pool: &Pool) {
             "{late:?}"
         );
         // The server runs the query until it is cancelled.
-        tell_to_cancel(cancel);
+        send_cancel(cancel);
         let row = block_on(client.query_one("select 1 + $1::int", &[&2])).expect("an answer");
         assert_eq!(row.get::<_, i32>(0), 3);
     });
@@ -57,15 +57,15 @@ fn gives_up_by_context(pool: &Pool) {
 
 /// Cancels the query in a tokio runtime of its own, in a blocking call, because a goroutine must
 /// not park in tokio's context.
-fn tell_to_cancel(cancel: tokio_postgres::CancelToken) {
-    let told = bench_runtime::blocking(move || {
+fn send_cancel(cancel: tokio_postgres::CancelToken) {
+    let sent = bench_runtime::blocking(move || {
         let tokio = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("tokio starts");
         tokio.block_on(cancel.cancel_query(tokio_postgres::NoTls))
     });
-    told.expect("the server hears it");
+    sent.expect("the server hears it");
 }
 
 fn selects_among_an_answer_and_a_channel(pool: &Pool) {
@@ -90,7 +90,7 @@ fn selects_among_an_answer_and_a_channel(pool: &Pool) {
     ticker.join().expect("it does not panic");
 }
 
-fn rolls_back_what_is_dropped(pool: &Pool) {
+fn rolls_back_a_dropped_transaction(pool: &Pool) {
     pool.with(|client| {
         let before: i64 = block_on(client.query_one("select count(*) from rows", &[]))
             .expect("an answer")

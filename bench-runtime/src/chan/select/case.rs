@@ -167,7 +167,7 @@ pub struct SendCase<'a, T> {
     /// Not a `T`: after the send the receiver may have freed the memory that the value points to.
     /// A `Box` must not even be moved after that.
     value: MaybeUninit<T>,
-    held: bool,
+    holds_value: bool,
 }
 
 impl<'a, T> SendCase<'a, T> {
@@ -177,14 +177,14 @@ impl<'a, T> SendCase<'a, T> {
         Self {
             sender: operand.sender(),
             value: MaybeUninit::new(value),
-            held: true,
+            holds_value: true,
         }
     }
 }
 
 impl<T> Drop for SendCase<'_, T> {
     fn drop(&mut self) {
-        if self.held {
+        if self.holds_value {
             // SAFETY: it was neither sent nor returned.
             unsafe { self.value.assume_init_drop() };
         }
@@ -211,7 +211,7 @@ impl<T> Case for SendCase<'_, T> {
 
     #[inline]
     fn finish(mut self, passed: bool) -> Result<(), SendError<T>> {
-        self.held = false;
+        self.holds_value = false;
         if passed {
             return Ok(());
         }

@@ -144,7 +144,7 @@ impl<T> fmt::Debug for Slot<T> {
 }
 
 /// Up to this many cases need no allocation.
-const FEW: usize = 8;
+const INLINE_CASES: usize = 8;
 
 /// A select whose cases are added at run time. If the number of cases is known,
 /// [`select!`](crate::select) reads better.
@@ -171,9 +171,9 @@ const FEW: usize = 8;
 /// ```
 pub struct Select<'a> {
     len: usize,
-    few: [MaybeUninit<Entry>; FEW],
-    /// Holds all cases once they do not fit into `few`.
-    many: Vec<Entry>,
+    inline: [MaybeUninit<Entry>; INLINE_CASES],
+    /// Holds all cases once they do not fit into `inline`.
+    on_heap: Vec<Entry>,
     borrows: PhantomData<&'a ()>,
 }
 
@@ -203,8 +203,8 @@ impl<'a> Select<'a> {
     pub fn with_capacity(cases: usize) -> Self {
         Self {
             len: 0,
-            few: [const { MaybeUninit::uninit() }; FEW],
-            many: if cases > FEW {
+            inline: [const { MaybeUninit::uninit() }; INLINE_CASES],
+            on_heap: if cases > INLINE_CASES {
                 Vec::with_capacity(cases)
             } else {
                 Vec::new()
@@ -281,33 +281,33 @@ impl<'a> Select<'a> {
     }
 
     fn add(&mut self, mut entry: Entry, marks: &'a Marks) -> usize {
-        let index = self.len + self.many.len();
+        let index = self.len + self.on_heap.len();
         entry.index = index_after(index);
         entry.marks = marks;
-        if index < FEW {
-            self.few[index].write(entry);
+        if index < INLINE_CASES {
+            self.inline[index].write(entry);
             self.len += 1;
             return index;
         }
-        if self.many.is_empty() {
-            if self.many.capacity() <= FEW {
-                self.many.reserve(FEW * 2);
+        if self.on_heap.is_empty() {
+            if self.on_heap.capacity() <= INLINE_CASES {
+                self.on_heap.reserve(INLINE_CASES * 2);
             }
-            for few in &self.few {
+            for inline in &self.inline {
                 // SAFETY: all of them are filled; `len` is 0 from now on, so
                 // each is moved once.
-                self.many.push(unsafe { few.assume_init_read() });
+                self.on_heap.push(unsafe { inline.assume_init_read() });
             }
             self.len = 0;
         }
-        self.many.push(entry);
+        self.on_heap.push(entry);
         index
     }
 
     /// How many cases it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len + self.many.len()
+        self.len + self.on_heap.len()
     }
 
     /// True if it has no case.
@@ -410,11 +410,11 @@ impl<'a> Select<'a> {
     }
 
     fn run(&mut self, wait: Wait) -> Option<Selected> {
-        let entries = if self.many.is_empty() {
+        let entries = if self.on_heap.is_empty() {
             // SAFETY: the first `len` are filled.
-            unsafe { self.few[..self.len].assume_init_mut() }
+            unsafe { self.inline[..self.len].assume_init_mut() }
         } else {
-            &mut self.many[..]
+            &mut self.on_heap[..]
         };
         for entry in &mut *entries {
             // SAFETY: each case borrows its slot.
@@ -428,7 +428,7 @@ impl<'a> Select<'a> {
         // uses a slot that is marked as lent.
         let taken = unsafe { run(entries, wait) };
         Self::mark_lent(entries, false);
-        taken.map(|taken| Self::settle(entries, taken))
+        taken.map(|taken| Self::record_taken(entries, taken))
     }
 
     fn mark_lent(entries: &[Entry], lent: bool) {
@@ -439,7 +439,7 @@ impl<'a> Select<'a> {
     }
 
     /// Records in the slot of the taken case whether its value was moved.
-    fn settle(entries: &[Entry], taken: Taken) -> Selected {
+    fn record_taken(entries: &[Entry], taken: Taken) -> Selected {
         if taken.passed
             && let Some(entry) = entries
                 .iter()

@@ -103,8 +103,8 @@ pub(super) unsafe fn run(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
         _ => usize::MAX,
     };
     entries.sort_unstable_by_key(place);
-    let used = entries.partition_point(|entry| place(entry) != usize::MAX);
-    let entries = &mut entries[..used];
+    let enabled_count = entries.partition_point(|entry| place(entry) != usize::MAX);
+    let entries = &mut entries[..enabled_count];
     if entries.is_empty() {
         match wait {
             Wait::Poll => {}
@@ -143,13 +143,13 @@ unsafe fn core_of<'a>(entry: &Entry) -> &'a Core {
 }
 
 /// True if the entry before `at` has the same channel.
-fn repeats(entries: &[Entry], at: usize) -> bool {
+fn repeats_channel(entries: &[Entry], at: usize) -> bool {
     at > 0 && entries[at].core == entries[at - 1].core
 }
 
 unsafe fn lock_all(entries: &[Entry]) {
     for at in 0..entries.len() {
-        if !repeats(entries, at) {
+        if !repeats_channel(entries, at) {
             // SAFETY: by the caller's promise.
             unsafe { core_of(&entries[at]) }.lock();
         }
@@ -158,7 +158,7 @@ unsafe fn lock_all(entries: &[Entry]) {
 
 unsafe fn unlock_all(entries: &[Entry]) {
     for at in (0..entries.len()).rev() {
-        if !repeats(entries, at) {
+        if !repeats_channel(entries, at) {
             // SAFETY: by the caller's promise; locked by `lock_all`.
             unsafe { core_of(&entries[at]).unlock() };
         }
@@ -328,11 +328,11 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
     let mut taken = None;
     for entry in entries {
         // If the tag is set, the waiter was dequeued. Otherwise it may still be in its queue.
-        let how = outcome(entry);
-        if how != 0 {
+        let tag = outcome(entry);
+        if tag != 0 {
             taken = Some(Taken {
                 index: usize::from(entry.index),
-                passed: how == PASSED,
+                passed: tag == PASSED,
             });
             continue;
         }

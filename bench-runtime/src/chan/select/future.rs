@@ -80,9 +80,9 @@ impl<F: Future> Case for FutureCase<'_, F> {
 
 /// The waker of the futures, which sends to the select's channel. It does not block, because the
 /// caller may hold a lock.
-struct Alarm(Sender<()>);
+struct SelectWaker(Sender<()>);
 
-impl Wake for Alarm {
+impl Wake for SelectWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -110,9 +110,9 @@ fn draw(bound: usize) -> usize {
 
 #[inline(never)]
 pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
-    let (alarm, woken) = chan(1);
+    let (wake_sender, wake_receiver) = chan(1);
     // The waker owns the sender, so the channel is not closed before the end of the select.
-    let waker = Waker::from(Arc::new(Alarm(alarm)));
+    let waker = Waker::from(Arc::new(SelectWaker(wake_sender)));
     let mut cx = Context::from_waker(&waker);
     let mut entries = Vec::with_capacity(L::LEN + 1);
     let taken = loop {
@@ -133,8 +133,10 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
         if matches!(wait, Wait::Poll) {
             break run_channels(&mut cases, &mut entries, None, Wait::Poll);
         }
-        let woke_itself = woken.chan().is_some_and(|chan| chan.core().len() != 0);
-        match run_channels(&mut cases, &mut entries, Some(&woken), wait) {
+        let woke_itself = wake_receiver
+            .chan()
+            .is_some_and(|chan| chan.core().len() != 0);
+        match run_channels(&mut cases, &mut entries, Some(&wake_receiver), wait) {
             Some(taken) if taken.index == L::LEN => {}
             other => break other,
         }
@@ -152,12 +154,12 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
     cases.finish(taken)
 }
 
-/// Carries out the cases on channels. With `woken`, a receive from it is the last case. Blocks the
-/// goroutine.
+/// Carries out the cases on channels. With `wake_receiver`, a receive from it is the last case.
+/// Blocks the goroutine.
 fn run_channels<L: Cases>(
     cases: &mut L,
     entries: &mut Vec<Entry>,
-    woken: Option<&Receiver<()>>,
+    wake_receiver: Option<&Receiver<()>>,
     wait: Wait,
 ) -> Option<Taken> {
     entries.clear();
@@ -166,8 +168,8 @@ fn run_channels<L: Cases>(
         entries.push(entry);
     };
     cases.entries(&mut add);
-    if let Some(woken) = woken {
-        let core = woken.chan().map(|chan| chan.core_ptr());
+    if let Some(wake_receiver) = wake_receiver {
+        let core = wake_receiver.chan().map(|chan| chan.core_ptr());
         add(Entry::new(core, Side::Recv, NonNull::dangling().as_ptr()));
     }
     if matches!(wait, Wait::Poll) && !entries.iter().any(Entry::has_channel) {

@@ -45,7 +45,7 @@ fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
                 }
                 assert_eq!(compact::stats().sealed_count, round * 4);
                 let sealed = page_tables();
-                // First a stack at each end, which opens both chunks, and then the rest.
+                // First a stack at each end, which opens both chunks, and then the other stacks.
                 for at in [0, TWO_CHUNKS - 1].into_iter().chain(1..TWO_CHUNKS - 1) {
                     toys[at].resume();
                     assert!(guarded(toys[at]), "no guard below stack {at}");
@@ -159,7 +159,7 @@ fn fill_the_map_limit() -> Vec<usize> {
         }
         split.push(page);
     }
-    // A split takes two mappings, so a single one may still be left.
+    // A split takes two mappings, so a single mapping may still be left.
     for prot in [libc::PROT_EXEC, libc::PROT_EXEC | libc::PROT_READ].repeat(4) {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a new page at an address of the kernel's choice.

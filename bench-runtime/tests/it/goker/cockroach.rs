@@ -133,7 +133,7 @@ fn interceptor_1462(mended: bool) {
     });
 }
 
-/// Two loops, each of which waits for the other to receive.
+/// Two loops each wait for the other to receive.
 fn raft_2448(mended: bool) {
     let (events, event) = channel(0);
     // The bug is that the channel has no room for an answer.
@@ -160,7 +160,7 @@ fn raft_2448(mended: bool) {
     });
 }
 
-/// Locks for reading twice, while a writer waits in between.
+/// A reader locks twice, and a writer begins to wait in between.
 fn read_twice(mended: bool, reader: &str, writer: &'static str) {
     let lock = Arc::new(RwMutex::new(()));
     let theirs = lock.clone();
@@ -221,15 +221,15 @@ fn range_cache_6181(mended: bool) {
     });
 }
 
-/// Two locks, taken in both orders.
+/// Two locks are taken in both orders.
 fn both_orders(mended: bool, one: &str, other: &str) {
     let locks = Arc::new((Mutex::new(()), Mutex::new(())));
     let (ready, both) = channel(2);
     let (begin, begun) = channel::<()>(0);
-    for (name, turned) in [(one, false), (other, true)] {
+    for (name, is_reversed) in [(one, false), (other, true)] {
         let (locks, ready, begun) = (locks.clone(), ready.clone(), begun.clone());
         start(name, move || {
-            let (first, second) = if turned && !mended {
+            let (first, second) = if is_reversed && !mended {
                 (&locks.1, &locks.0)
             } else {
                 (&locks.0, &locks.1)
@@ -250,12 +250,12 @@ fn both_orders(mended: bool, one: &str, other: &str) {
     begin.close();
 }
 
-/// The lock of a lease and that of the table of names, taken in both orders.
+/// The lock of a lease and the lock of the table of names are taken in both orders.
 fn leases_7504(mended: bool) {
     both_orders(mended, "acquire", "release");
 }
 
-/// The lock of coalesced heartbeats and that of a replica, taken in both orders.
+/// The lock of coalesced heartbeats and the lock of a replica are taken in both orders.
 fn heartbeats_10214(mended: bool) {
     both_orders(mended, "send", "tick");
 }
@@ -294,7 +294,7 @@ fn begin_commands_10790(mended: bool) {
     cancel.cancel();
 }
 
-/// A transaction that is neither committed nor rolled back.
+/// A transaction is neither committed nor rolled back.
 fn transaction_13197(mended: bool) {
     let (ctx, rollback) = Context::background().with_cancel();
     start("await_done", move || ctx.done().recv());
@@ -303,7 +303,7 @@ fn transaction_13197(mended: bool) {
     }
 }
 
-/// Rows of an answer that are not closed, because the reader returned early.
+/// The rows of an answer are not closed, because the reader returned early.
 fn rows_13755(mended: bool) {
     struct Rows {
         close: bench_runtime::context::Cancel,
@@ -355,7 +355,7 @@ fn compactor_24808(mended: bool) {
     });
 }
 
-/// Waits for the end of the program, and should only check for it.
+/// A queue waits for the end of the program, and should only check for it.
 fn consistency_25456(mended: bool) {
     let (_stop, quiescing) = channel::<()>(0);
     start("queue", move || {

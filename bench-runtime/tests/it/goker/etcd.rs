@@ -34,7 +34,7 @@ fn client_5509(mended: bool) {
     });
 }
 
-/// Locks its endpoints for reading with the lock held for writing.
+/// A client locks its endpoints for reading while it holds the lock for writing.
 fn client_6708(mended: bool) {
     let client = Arc::new(RwMutex::new(vec!["a"]));
     start("sync", move || {
@@ -47,7 +47,7 @@ fn client_6708(mended: bool) {
     });
 }
 
-/// A request to a node that has stopped.
+/// A request is sent to a node that has stopped.
 fn node_6857(mended: bool) {
     let (status, asked) = channel::<()>(0);
     let (stop, stopped) = channel::<()>(0);
@@ -101,7 +101,7 @@ fn broadcasts_6873(mended: bool) {
     });
 }
 
-/// Sends a token, with a lock held, to a keeper that waits for this lock.
+/// A goroutine holds a lock and sends a token to a keeper, which waits for this lock.
 fn tokens_7492(mended: bool) {
     start("test", move || {
         let tokens = Arc::new(Mutex::new(0));

@@ -95,7 +95,7 @@ fn balancer_1424(mended: bool) {
     close.close();
 }
 
-/// Waits for a wake while it holds the lock that the waker needs.
+/// A goroutine waits for a wake while it holds the lock that the waker needs.
 fn keepalive_1460(mended: bool) {
     let transport = Arc::new(Mutex::new(()));
     let (awaken, awakened) = channel::<()>(1);

@@ -27,7 +27,7 @@ pub(super) const PROGRAMS: &[Program] = &[
     Program { name: "70277", run: poller_70277, leaks: &[("poller", SELECT)] },
 ];
 
-/// Sends to a watcher with the lock that the watcher's stop needs.
+/// A goroutine sends to a watcher while it holds the lock that the watcher's stop needs.
 fn mux_1321(mended: bool) {
     let mux = Arc::new(Mutex::new(()));
     let (result, _results) = channel(0);
@@ -64,7 +64,7 @@ fn request_5316(mended: bool) {
     drop(answers);
 }
 
-/// Writes to a full channel with the lock that its close needs.
+/// A goroutine sends to a full channel while it holds the lock that the channel's close needs.
 fn framer_6632(mended: bool) {
     let lock = Arc::new(Mutex::new(()));
     let (reset, resets) = channel(1);
@@ -91,7 +91,7 @@ fn framer_6632(mended: bool) {
     closing.close();
 }
 
-/// Sends with the lock that the receiver takes before it receives again.
+/// A goroutine sends while it holds the lock that the receiver takes before it receives again.
 fn status_10182(mended: bool) {
     let statuses = Arc::new(Mutex::new(0));
     let (tell, told) = channel(0);
@@ -167,12 +167,12 @@ fn crossed(mended: bool, one: &str, other: &str) {
     begin.close();
 }
 
-/// A cache that replaces its content, and an event that calls the cacher.
+/// A cache replaces its content, while an event calls the cacher.
 fn cacher_13135(mended: bool) {
     crossed(mended, "cacher", "event");
 }
 
-/// An informer and the goroutine that delivers its delayed events.
+/// An informer runs beside the goroutine that delivers its delayed events.
 fn federation_30872(mended: bool) {
     crossed(mended, "controller", "deliverer");
 }
@@ -197,7 +197,7 @@ fn watch_25331(mended: bool) {
     });
 }
 
-/// Waits for the next item while it holds the lock that adding an item needs.
+/// A goroutine waits for the next item while it holds the lock that adding an item needs.
 fn listener_26980(mended: bool) {
     start("test", move || {
         let listener = Arc::new(Mutex::new(Vec::new()));
@@ -223,7 +223,7 @@ fn listener_26980(mended: bool) {
     });
 }
 
-/// Sends an event for a watcher that has stopped.
+/// A goroutine sends an event for a watcher that has stopped.
 fn cache_watcher_38669(mended: bool) {
     let (input, inputs) = channel(1);
     let (result, _results) = channel(0);
@@ -243,8 +243,8 @@ fn cache_watcher_38669(mended: bool) {
     });
 }
 
-/// Waits for an item in a queue with a lock held for reading. A waiting writer then keeps out the
-/// reader that would add an item.
+/// A goroutine waits for an item in a queue while it holds a lock for reading. A waiting writer
+/// then keeps out the reader that would add an item.
 fn quota_58107(mended: bool) {
     let workers = Arc::new(RwMutex::new(()));
     let queue = Arc::new((Mutex::new(0), Cond::new()));
@@ -269,7 +269,7 @@ fn quota_58107(mended: bool) {
     });
 }
 
-/// Locks for reading twice, while a writer waits in between.
+/// A reader locks twice, and a writer begins to wait in between.
 fn cpu_manager_62464(mended: bool) {
     let state = Arc::new(RwMutex::new(4));
     let theirs = state.clone();

@@ -105,7 +105,7 @@ fn transfer_21233(mended: bool) {
     });
 }
 
-/// Waits for all plugins within the loop, after starting the first.
+/// The loop waits for all plugins after it has started the first.
 fn plugins_25384(mended: bool) {
     start("init", move || {
         let plugins = ["a", "b"];
@@ -125,7 +125,7 @@ fn plugins_25384(mended: bool) {
     });
 }
 
-/// Waits for an event whose sender still waits to send another.
+/// A goroutine waits for an event whose sender still waits to send another event.
 fn logger_27782(mended: bool) {
     let watcher = Arc::new((Mutex::new(false), Cond::new()));
     let (events, _unread) = channel(0);
@@ -148,7 +148,7 @@ fn logger_27782(mended: bool) {
     });
 }
 
-/// Stops a monitor while it holds the lock that the monitor needs first.
+/// A goroutine stops a monitor while it holds the lock that the monitor needs first.
 fn monitor_28462(mended: bool) {
     let container = Arc::new(Mutex::new(()));
     let (stop, stopped) = channel::<()>(0);
@@ -168,7 +168,7 @@ fn monitor_28462(mended: bool) {
     });
 }
 
-/// Waits until a plugin is active, which is never signalled.
+/// A goroutine waits until a plugin is active, and gets no signal.
 fn plugin_30408(mended: bool) {
     start("test", move || {
         let plugin = Arc::new((Mutex::new(false), Cond::new()));
@@ -200,7 +200,7 @@ fn probe_33781(mended: bool) {
     stop.close();
 }
 
-/// After a failure the work is undone with the lock held that undoing takes.
+/// After a failure the work is undone while the lock that undoing takes is held.
 fn service_36114(mended: bool) {
     let service = Arc::new(Mutex::new(vec!["disk"]));
     start("add", move || {

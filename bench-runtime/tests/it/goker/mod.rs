@@ -1,6 +1,6 @@
 //! The bugs that GoKer collects from Go programs. The leak report must list the goroutines that
-//! block for ever, with their names and what they wait for. The same program without its bug must
-//! leave none.
+//! block for ever, with their names and wait reasons. The same program without its bug must leave
+//! no goroutine.
 //!
 //! The names are GoKer's: a project and the number of its bug. In Go a bug appears by chance. Here
 //! channels and [`poll_until_parked`] force the order of events.
@@ -44,7 +44,7 @@ const GROUP: &str = "sync.WaitGroup.wait";
 struct Program {
     name: &'static str,
     run: fn(mended: bool),
-    /// The goroutines that are left: the name and what each waits for, sorted by name.
+    /// The name and the wait reason of each goroutine that is left, sorted by name.
     leaks: &'static [(&'static str, &'static str)],
 }
 
@@ -60,29 +60,29 @@ fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 fn poll_until_parked(name: &str, state: &str) {
-    let is_there = || {
+    let is_parked = || {
         goroutines()
             .iter()
             .any(|info| info.name.as_deref() == Some(name) && info.state == state)
     };
-    while !is_there() {
+    while !is_parked() {
         yield_now();
     }
 }
 
-fn remains(runtime: Runtime, program: &Program, mended: bool) -> Vec<(String, String)> {
+fn unfinished_after(runtime: Runtime, program: &Program, mended: bool) -> Vec<(String, String)> {
     let run = program.run;
     runtime.run(move || run(mended));
-    let due = if mended { &[] } else { program.leaks };
-    // It would not be enough that each goroutine waits: they are read one after the other, so a
-    // goroutine that was read as waiting may run again before the next is read.
+    let expected = if mended { &[] } else { program.leaks };
+    // A check that each goroutine waits would not be enough. They are read one after the other, so
+    // a goroutine that was read as waiting may run again before the next is read.
     support::within_a_minute(program.name, || {
         let all = runtime.goroutines();
-        let rests = |info: &GoroutineInfo| {
+        let is_at_rest = |info: &GoroutineInfo| {
             let name = info.name.as_deref().unwrap_or_default();
-            info.waits && due.contains(&(name, info.state.as_str()))
+            info.waits && expected.contains(&(name, info.state.as_str()))
         };
-        all.len() == due.len() && all.iter().all(rests)
+        all.len() == expected.len() && all.iter().all(is_at_rest)
     });
     let left = runtime.shutdown();
     assert_eq!(left.unfinished_count, left.unfinished.len());
@@ -109,14 +109,15 @@ fn check(programs: &[Program]) {
                         false => builder,
                         true => builder.migrating(),
                     };
-                    let found = remains(builder.start().expect("a runtime"), program, mended);
-                    let due = if mended { &[] } else { program.leaks };
-                    let due: Vec<_> = due
+                    let found =
+                        unfinished_after(builder.start().expect("a runtime"), program, mended);
+                    let expected = if mended { &[] } else { program.leaks };
+                    let expected: Vec<_> = expected
                         .iter()
                         .map(|&(name, state)| (name.to_owned(), state.to_owned()))
                         .collect();
                     assert_eq!(
-                        found, due,
+                        found, expected,
                         "{} (mended: {mended}) at P = {procs}, migrating: {migrating}",
                         program.name
                     );

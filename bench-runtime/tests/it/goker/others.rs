@@ -18,8 +18,8 @@ pub(super) const PROGRAMS: &[Program] = &[
     Program { name: "syncthing5795", run: syncthing_5795, leaks: &[("dispatcher", RECV), ("start", RECV)] },
 ];
 
-/// A map with a lock has a lock for each address. The second goroutine waits for the first's lock
-/// with the map's lock held, which the first needs to unlock.
+/// A map has a lock of its own, and a lock for each address. The second goroutine holds the map's
+/// lock while it waits for the first goroutine's lock. The first needs the map's lock to unlock.
 fn hugo_3251(mended: bool) {
     start("test", move || {
         let map = Arc::new(RwMutex::new(Arc::new(Mutex::new(()))));
@@ -80,7 +80,7 @@ fn hugo_5379(mended: bool) {
     });
 }
 
-/// A handler sends with the lock that its receiver takes first.
+/// A handler sends while it holds the lock that its receiver takes first.
 fn istio_16224(mended: bool) {
     let events = Arc::new(Mutex::new(()));
     let (tell, told) = channel(0);
@@ -99,7 +99,7 @@ fn istio_16224(mended: bool) {
     });
 }
 
-/// Sends the status of a proxy that has ended after its agent.
+/// A goroutine sends the status of a proxy that has ended after its agent.
 fn istio_17860(mended: bool) {
     let (status, statuses) = channel(usize::from(mended));
     let (stop, stopped) = channel::<()>(0);
@@ -111,7 +111,7 @@ fn istio_17860(mended: bool) {
     start("wait", move || status.send("exited").unwrap());
 }
 
-/// Receives from a timer's channel that another receiver has emptied already.
+/// A worker receives from a timer's channel that another receiver has emptied already.
 fn istio_18454(mended: bool) {
     let (fire, fired) = channel(1);
     fire.send(()).unwrap();
@@ -159,7 +159,7 @@ fn serving_2137(mended: bool) {
     });
 }
 
-/// Calls a function that takes a lock for reading, with this lock held for writing.
+/// A function that takes a lock for reading is called while this lock is held for writing.
 fn syncthing_4829(mended: bool) {
     let mapping = Arc::new(RwMutex::new(vec!["address"]));
     start("clear", move || {

@@ -83,7 +83,7 @@ impl Scene {
         while let Some((token, event)) = self.kernel().poll() {
             let mut ready = Vec::new();
             if self.desc.is_current(token) {
-                let taken = self.desc.happened(event, &mut ready);
+                let taken = self.desc.on_event(event, &mut ready);
                 self.watch.stopped_waiting(taken);
             }
             if ready.is_empty() {
@@ -104,22 +104,22 @@ fn spawn(scene: &Arc<Scene>, f: impl FnOnce(&Scene) + Send + 'static) -> JoinHan
     loom::thread::spawn(move || f(&scene))
 }
 
-/// Some messages are there, some arrive later.
-fn read_all(broken: Broken, by_level: bool, pollers: usize, there: usize, come: usize) {
+/// `present` messages are in the pipe at the start, and `later` messages arrive.
+fn read_all(broken: Broken, by_level: bool, pollers: usize, present: usize, later: usize) {
     crate::bounded(2, move || {
         let scene = Scene::new(broken);
         scene.learn(by_level);
-        if there > 0 {
-            scene.kernel().write(there);
+        if present > 0 {
+            scene.kernel().write(present);
         }
         let mut threads: Vec<_> = (0..pollers).map(|_| spawn(&scene, Scene::poll)).collect();
-        if come > 0 {
+        if later > 0 {
             threads.push(spawn(&scene, move |scene| {
-                (0..come).for_each(|_| scene.kernel().write(1));
+                (0..later).for_each(|_| scene.kernel().write(1));
             }));
         }
         let mut parks = 0;
-        (0..there + come).for_each(|_| scene.read(&mut parks));
+        (0..present + later).for_each(|_| scene.read(&mut parks));
         scene.kernel().end();
         threads.into_iter().for_each(|t| t.join().unwrap());
         assert_eq!(scene.readies.load(Ordering::Acquire), parks);
@@ -174,7 +174,7 @@ fn end_against_event(close: impl Fn(&PollDesc) + Sync + Send + 'static) {
 }
 
 #[test]
-fn number_that_was_given_back_keeps_its_watch() {
+fn watch_is_not_changed_after_the_poll_desc_is_closed() {
     end_against_event(PollDesc::close);
 }
 

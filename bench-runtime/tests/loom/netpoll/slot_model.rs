@@ -7,7 +7,7 @@ use super::parkable;
 use super::slot::{Registered, Slot};
 use crate::goroutine::Parkable;
 
-/// A socket makes an edge after data.
+/// A socket: after data arrives, an edge follows.
 struct Socket {
     slot: Slot,
     data: AtomicUsize,
@@ -72,7 +72,7 @@ fn waiter_is_readied_for_data_that_arrives_while_it_registers() {
 }
 
 #[test]
-fn edge_expiry_and_withdrawal_ready_a_waiter_once() {
+fn edge_and_expiry_at_once_end_a_wait_once() {
     loom::model(|| {
         let me = parkable();
         let socket = Socket::new();
@@ -178,7 +178,7 @@ impl Shared {
         at.is_some()
     }
 
-    fn read(&self, id: usize, forgets_changed: bool) {
+    fn read(&self, id: usize, no_pass_on_after_changed: bool) {
         let reader = &self.readers[id];
         let mut parks = 0;
         let mut waited = false;
@@ -198,7 +198,7 @@ impl Shared {
                     waited = true;
                     park();
                 }
-                Registered::Changed => waited |= !forgets_changed,
+                Registered::Changed => waited |= !no_pass_on_after_changed,
                 Registered::Busy => {
                     waited = true;
                     self.queue.lock().unwrap().push(id);
@@ -223,14 +223,14 @@ impl Shared {
     }
 }
 
-fn both_read(forgets_changed: bool) {
+fn both_read(no_pass_on_after_changed: bool) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(move || {
         let shared = Shared::new();
         let readers = [0, 1].map(|id| {
             let shared = shared.clone();
-            loom::thread::spawn(move || shared.read(id, forgets_changed))
+            loom::thread::spawn(move || shared.read(id, no_pass_on_after_changed))
         });
         // Two messages at once make one edge.
         shared.socket.data.fetch_add(2, Ordering::AcqRel);
@@ -240,11 +240,12 @@ fn both_read(forgets_changed: bool) {
 }
 
 #[test]
-fn queued_reader_is_never_left_behind() {
+fn queued_reader_is_always_readied() {
     both_read(false);
 }
 
-/// A waiter that was in the slot only for a moment must also pass the edge on.
+/// In the canary a reader whose `register` returns `Changed` passes no edge on. It must, because it
+/// was in the slot for a moment, and the other reader may have queued then.
 #[test]
 fn canary_reader_that_does_not_pass_on() {
     let name = "netpoll::slot_model::canary_reader_that_does_not_pass_on";

@@ -99,14 +99,14 @@ fn one_core_of(view: &View<'_>, lane: &str) -> Option<(Finding, String)> {
     let curve = curves
         .filter(|curve| curve.lane == lane && !curve.is_weak)
         .find(|curve| curve.points.iter().any(|point| point.workers == 1))?;
-    let turns = on_one_cpu(view, lane)?;
+    let round_trip = on_one_cpu(view, lane)?;
     let alone = view.analysis.rows.iter().find(|row| {
         let workers = row.case.0.get("workers_count");
         let is_it = row.workload == curve.workload && row.lane == lane;
         is_it && workers == Some(&1) && row.quantity.id == "time" && row.estimate.is_some()
     })?;
-    let busy = alone.cpu_ns? / alone.estimate?.value;
-    let finding = match busy < 1.1 {
+    let cpus_used = alone.cpu_ns? / alone.estimate?.value;
+    let finding = match cpus_used < 1.1 {
         true => Finding::Holds,
         false => Finding::Fails,
     };
@@ -123,9 +123,9 @@ fn one_core_of(view: &View<'_>, lane: &str) -> Option<(Finding, String)> {
         format!(
             "{}: two on one CPU made a round trip in {}, and {} with one worker used {} CPUs{more}",
             view.noun(lane),
-            turns.value_text(),
+            round_trip.value_text(),
             name(view, &curve.workload),
-            format::number(busy)
+            format::number(cpus_used)
         ),
     ))
 }

@@ -39,7 +39,7 @@ pub(super) fn page(collection: &Collection) -> String {
     document(collection, "threadbare: across machines", "", &body)
 }
 
-/// How many verdicts are better, no difference, worse, too noisy to say.
+/// The numbers of verdicts: better, no difference, worse, too noisy to say.
 #[derive(Clone, Copy, Default)]
 struct Counts([usize; 4]);
 
@@ -80,7 +80,7 @@ fn by_cores(collection: &Collection, question: &Question) -> Markup {
     let mut rows: BTreeMap<u32, (usize, BTreeMap<&str, Counts>)> = BTreeMap::new();
     let place = &question.place.place;
     for machine in &collection.machines {
-        // A machine counts by its newest setup with this figure.
+        // A machine counts by its newest setup on all CPUs that has this figure.
         let mut setups = machine.setups.iter().filter(|one| one.has_all_cpus());
         let Some(lanes) = setups.find_map(|setup| setup.figures.get(place)) else {
             continue;

@@ -2,7 +2,8 @@
 //! across machines.
 //!
 //! Each page is one file that needs no network, with the content security policy of a run's page.
-//! All text is made here; the script only hides, sorts and moves it.
+//! The script fills in a table of two machines side by side, and a list of the machines nearest to
+//! a file. All other text is made here; the script only hides, sorts and moves it.
 
 mod across;
 mod index;
@@ -85,7 +86,7 @@ fn file_of(question: &Question) -> String {
 }
 
 fn address(machine: &Machine) -> String {
-    format!("m/{}.html", crate::store::plain(&machine.key))
+    format!("m/{}.html", crate::store::path_safe(&machine.key))
 }
 
 /// `up` is the path from the page's folder to the site's.
@@ -175,6 +176,7 @@ fn pick(name: &str) -> String {
     name.replace(' ', "-")
 }
 
+/// The facts that the header cell of every row shows.
 const NAMED: [&str; 6] = [
     "CPU",
     "virtual",
@@ -189,9 +191,9 @@ const RELEASES: [&str; 5] = ["Go", "tokio", "Rust", "other runtimes", "suite"];
 
 /// The releases of a setup, such as `Go 1.27.3 · tokio 1.54.1`.
 fn releases(setup: &Setup) -> String {
-    let told = RELEASES.iter().map(|name| (*name, setup.fact(name)));
-    let told = told.filter(|(_, value)| !["not measured", "none"].contains(value));
-    let words = told.map(|(name, value)| match name {
+    let measured = RELEASES.iter().map(|name| (*name, setup.fact(name)));
+    let measured = measured.filter(|(_, value)| !["not measured", "none"].contains(value));
+    let words = measured.map(|(name, value)| match name {
         "other runtimes" => value.to_owned(),
         name => format!("{name} {value}"),
     });

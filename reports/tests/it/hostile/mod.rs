@@ -26,7 +26,7 @@ fn read(bytes: &[u8]) -> Result<Run, ReadError> {
 }
 
 /// All output that is made from a run.
-fn shown(run: &Run) -> String {
+fn all_output(run: &Run) -> String {
     let page = html::render(run);
     let pair = [("a".to_owned(), run.clone()), ("b".to_owned(), run.clone())];
     let comparison = html::render_comparison(&compare::compare(&pair));
@@ -39,7 +39,7 @@ fn shown(run: &Run) -> String {
 }
 
 #[test]
-fn the_seed_itself_fills_the_page() {
+fn seed_fills_the_page() {
     let page = html::render(&read(SEED.as_bytes()).expect("a good file"));
     for section in ["verdicts", "peers", "questions", "folklore", "trust"] {
         assert!(
@@ -56,7 +56,7 @@ fn every_seed_of_the_fuzzer_is_read_or_refused() {
     for entry in std::fs::read_dir(folder).expect("the folder is checked in") {
         let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
         match read(&bytes) {
-            Ok(run) => assert!(shown(&run).ends_with("</html>")),
+            Ok(run) => assert!(all_output(&run).ends_with("</html>")),
             Err(error) => assert!(error.to_string().contains("run.jsonl")),
         }
         count += 1;
@@ -65,13 +65,13 @@ fn every_seed_of_the_fuzzer_is_read_or_refused() {
 }
 
 #[test]
-fn values_that_once_made_it_panic_are_shown_or_refused() {
+fn values_that_once_caused_a_panic_are_shown_or_refused() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/values");
     let mut count = 0;
     for entry in std::fs::read_dir(folder).expect("the folder is checked in") {
         let choices = std::fs::read(entry.expect("an entry").path()).expect("a file");
         match read(edited(SEED, &choices).as_bytes()) {
-            Ok(run) => assert!(shown(&run).ends_with("</html>")),
+            Ok(run) => assert!(all_output(&run).ends_with("</html>")),
             Err(error) => assert!(error.to_string().starts_with("run.jsonl")),
         }
         count += 1;
@@ -99,7 +99,7 @@ proptest! {
         choices in prop::collection::vec(any::<u8>(), BYTES_OF_AN_EDIT..10 * BYTES_OF_AN_EDIT),
     ) {
         match read(edited(SEED, &choices).as_bytes()) {
-            Ok(run) => prop_assert!(!shown(&run).contains("<script>alert")),
+            Ok(run) => prop_assert!(!all_output(&run).contains("<script>alert")),
             Err(error) => prop_assert!(error.to_string().starts_with("run.jsonl")),
         }
     }

@@ -66,18 +66,18 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
 
 /// Reserves one thread below the limit of mappings. Beyond the limit std cannot map a thread's
 /// signal stack, and ends the process.
-struct Room;
+struct Reservation;
 
-impl Room {
+impl Reservation {
     fn most() -> u64 {
         static MOST: OnceLock<u64> = OnceLock::new();
         *MOST.get_or_init(|| mappings::most_threads().unwrap_or(u64::MAX))
     }
 
     fn take() -> Result<Self, Failure> {
-        let room = Self;
+        let reservation = Self;
         if LIVE.fetch_add(1, Ordering::Relaxed) < Self::most() {
-            return Ok(room);
+            return Ok(reservation);
         }
         Err(Failure::host(
             "starting a thread with less than 4,096 mappings left",
@@ -87,7 +87,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for Reservation {
     fn drop(&mut self) {
         LIVE.fetch_sub(1, Ordering::Relaxed);
     }
@@ -98,7 +98,7 @@ static LIVE: AtomicU64 = AtomicU64::new(0);
 
 struct Joinable {
     handle: JoinHandle<u64>,
-    _room: Room,
+    _reservation: Reservation,
 }
 
 trait Channel: Clone + Send + Sync + 'static {
@@ -171,11 +171,11 @@ impl<C: Channel> Blocking for Threads<C> {
     }
 
     fn most_tasks(&self) -> Option<(u64, &'static str)> {
-        Some((Room::most(), mappings::LIMIT))
+        Some((Reservation::most(), mappings::LIMIT))
     }
 
     fn spawn(&self, body: impl FnOnce() -> u64 + Send + 'static) -> Result<Self::Task, Failure> {
-        let room = Room::take()?;
+        let reservation = Reservation::take()?;
         let builder = thread::Builder::new();
         let builder = match self.stack {
             Some(size) => builder.stack_size(size),
@@ -185,7 +185,7 @@ impl<C: Channel> Blocking for Threads<C> {
             .spawn(body)
             .map(|handle| Joinable {
                 handle,
-                _room: room,
+                _reservation: reservation,
             })
             .map_err(|error| Failure::host("starting a thread", &error, LIMITS))
     }

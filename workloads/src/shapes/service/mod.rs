@@ -125,7 +125,7 @@ impl<L: Blocking> Server<L> {
                     taken => taken?,
                 },
                 Err(_) if self.is_ending() => return Ok(()),
-                Err(error) if is_passing(&error) => self.lane.sleep(PAUSE),
+                Err(error) if is_transient(&error) => self.lane.sleep(PAUSE),
                 Err(error) => {
                     return Err(Failure::host("accepting a connection", &error, "ulimit -n"));
                 }
@@ -165,18 +165,18 @@ impl<L: Blocking> Server<L> {
         self.ends.load(Ordering::Acquire) == 1
     }
 
-    /// Answers requests until the connection ends. `goes_on` waits for bytes; if it returns false,
+    /// Answers requests until the connection ends. `may_read` waits for bytes; if it returns false,
     /// the connection ends.
     fn converse(
         self: &Arc<Self>,
         stream: &mut L::Stream,
         answered: &mut u64,
-        goes_on: impl Fn(&L::Stream) -> io::Result<bool>,
+        may_read: impl Fn(&L::Stream) -> io::Result<bool>,
     ) -> io::Result<()> {
         let (mut received, mut out) = (Vec::with_capacity(4 << 10), Vec::with_capacity(4 << 10));
         loop {
             match self.next(&mut received, &mut out) {
-                None if !goes_on(stream)? || !read_more(stream, &mut received)? => return Ok(()),
+                None if !may_read(stream)? || !read_more(stream, &mut received)? => return Ok(()),
                 None => {}
                 Some(closes) => {
                     stream.write_all(&out)?;
@@ -239,11 +239,12 @@ impl<L: Blocking> Server<L> {
         api::answer(route, user, item, computed, &values)
     }
 
-    /// Gets each key in a task if the lane has a scheduler, else all keys on one connection.
+    /// If the lane has a scheduler, gets each key but the last in a task of its own. Otherwise gets
+    /// all keys on one connection.
     fn fetch_all(self: &Arc<Self>, mut keys: Vec<String>) -> Result<Vec<Vec<u8>>, Problem> {
-        let last = keys.pop().ok_or(Problem::Malformed)?;
+        let own_key = keys.pop().ok_or(Problem::Malformed)?;
         if !L::SCHEDULES || keys.is_empty() {
-            keys.push(last);
+            keys.push(own_key);
             return self.fetch(&keys);
         }
         let tasks: Vec<_> = keys
@@ -258,7 +259,7 @@ impl<L: Blocking> Server<L> {
                 (task, fetched)
             })
             .collect();
-        let own = self.fetch(&[last]);
+        let own = self.fetch(&[own_key]);
         let mut values = Vec::new();
         for (task, fetched) in tasks {
             let joined = task.and_then(|task| self.lane.join(task));
@@ -275,17 +276,17 @@ impl<L: Blocking> Server<L> {
         }
         let _guard = OnDrop(|| self.lane.release(&self.permits));
         loop {
-            let used = locked(&self.links).pop();
-            let is_used = used.is_some();
-            let link = used.map_or_else(|| Link::new(&self.settings), Ok);
+            let idle_link = locked(&self.links).pop();
+            let is_reused = idle_link.is_some();
+            let link = idle_link.map_or_else(|| Link::new(&self.settings), Ok);
             match link.and_then(|mut link| link.get(keys).map(|values| (link, values))) {
                 Ok((link, values)) => {
                     locked(&self.links).push(link);
                     return values.ok_or(Problem::Backend);
                 }
-                Err(error) if is_late(&error) => return Err(Problem::BackendIsLate),
+                Err(error) if is_timeout(&error) => return Err(Problem::BackendIsLate),
                 // The backend has closed this idle connection: the loop takes another.
-                Err(_) if is_used => {}
+                Err(_) if is_reused => {}
                 Err(_) => return Err(Problem::Backend),
             }
         }
@@ -320,17 +321,17 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn is_late(error: &io::Error) -> bool {
+fn is_timeout(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
     )
 }
 
-fn is_passing(error: &io::Error) -> bool {
-    let passing = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+fn is_transient(error: &io::Error) -> bool {
+    let transient = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     error.kind() == io::ErrorKind::ConnectionAborted
         || error
             .raw_os_error()
-            .is_some_and(|errno| passing.contains(&errno))
+            .is_some_and(|errno| transient.contains(&errno))
 }

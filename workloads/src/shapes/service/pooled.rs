@@ -1,4 +1,5 @@
-//! A poller holds the connections without a request. A few tasks serve the connections with one.
+//! A poller holds the connections without a request. A few tasks serve the connections that have a
+//! request.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -33,14 +34,14 @@ where
 }
 
 /// A connection. Only one task at a time uses it.
-struct Open {
+struct OpenConnection {
     stream: Shared<TcpStream>,
     received: Mutex<Vec<u8>>,
 }
 
 struct Poller {
     epoll: Epoll,
-    open: Mutex<HashMap<u64, Arc<Open>>>,
+    open: Mutex<HashMap<u64, Arc<OpenConnection>>>,
     /// The number of open connections, plus 1 for the acceptor. At 0 the tasks end.
     live: AtomicU64,
     end: EventFd,
@@ -59,8 +60,8 @@ impl Poller {
         Ok(poller)
     }
 
-    fn hold(&self, number: u64, stream: Shared<TcpStream>) -> io::Result<()> {
-        let open = Arc::new(Open {
+    fn add_connection(&self, number: u64, stream: Shared<TcpStream>) -> io::Result<()> {
+        let open = Arc::new(OpenConnection {
             stream,
             received: Mutex::default(),
         });
@@ -68,27 +69,27 @@ impl Poller {
         self.live.fetch_add(1, Ordering::Relaxed);
         let held = self.epoll.add(&*open.stream, one_event(number));
         if held.is_err() {
-            self.let_go(number);
+            self.close(number);
         }
         Ok(held?)
     }
 
-    fn let_go(&self, number: u64) {
+    fn close(&self, number: u64) {
         if let Some(open) = locked(&self.open).remove(&number) {
             // An error means that the connection has ended.
             let _ = open.stream.shutdown(Shutdown::Both);
         }
-        self.leave();
+        self.decrement_live();
     }
 
-    fn leave(&self) {
+    fn decrement_live(&self) {
         if self.live.fetch_sub(1, Ordering::AcqRel) == 1 {
             // The write cannot fail: the counter is 0.
             let _ = self.end.write(1);
         }
     }
 
-    fn next(&self) -> nix::Result<Option<(u64, Arc<Open>)>> {
+    fn next(&self) -> nix::Result<Option<(u64, Arc<OpenConnection>)>> {
         let mut events = [EpollEvent::empty()];
         loop {
             match self.epoll.wait(&mut events, EpollTimeout::NONE) {
@@ -116,14 +117,14 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
     fn serve_pooled(self: &Arc<Self>, poller: &Arc<Poller>, tasks: u64) -> Result<u64, Failure> {
         let start = |_| {
             let (server, poller) = (self.clone(), poller.clone());
-            self.lane.spawn(move || server.work(&poller))
+            self.lane.spawn(move || server.serve_ready(&poller))
         };
         let started: Result<Vec<_>, _> = (0..tasks).map(start).collect();
         let mut numbers = 0..;
         let accepted = match &started {
             Ok(_) => self.accept_all(|stream| {
                 // On an error the connection is closed.
-                drop(poller.hold(numbers.next().unwrap_or(END), stream));
+                drop(poller.add_connection(numbers.next().unwrap_or(END), stream));
                 Ok(())
             }),
             Err(_) => Ok(()),
@@ -133,21 +134,21 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
         for open in locked(&poller.open).values() {
             let _ = open.stream.shutdown(Shutdown::Read);
         }
-        poller.leave();
+        poller.decrement_live();
         let answered = join_all(&self.lane, started?);
         accepted.and(answered)
     }
 
     /// Returns how many requests it answered.
-    fn work(self: &Arc<Self>, poller: &Poller) -> u64 {
+    fn serve_ready(self: &Arc<Self>, poller: &Poller) -> u64 {
         let (mut answered, mut out) = (0, Vec::new());
         loop {
             match poller.next() {
                 Ok(Some((number, open))) => {
-                    let goes_on = self.serve_some(&open, &mut out, &mut answered);
-                    let holds = || poller.epoll.modify(&*open.stream, &mut one_event(number));
-                    if !matches!(goes_on, Ok(true)) || holds().is_err() {
-                        poller.let_go(number);
+                    let goes_on = self.answer_pending(&open, &mut out, &mut answered);
+                    let rearm = || poller.epoll.modify(&*open.stream, &mut one_event(number));
+                    if !matches!(goes_on, Ok(true)) || rearm().is_err() {
+                        poller.close(number);
                     }
                 }
                 Ok(None) => return answered,
@@ -157,9 +158,9 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
     }
 
     /// Answers all complete requests. Returns whether the connection continues.
-    fn serve_some(
+    fn answer_pending(
         self: &Arc<Self>,
-        open: &Open,
+        open: &OpenConnection,
         out: &mut Vec<u8>,
         answered: &mut u64,
     ) -> io::Result<bool> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bench_runtime::net::Shared;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Server, is_passing, run};
+use super::{Server, is_transient, run};
 use crate::lane::{Failure, Order, Outcome};
 use crate::service::{IDLE, PAUSE};
 use crate::shapes::team::join_all;
@@ -64,7 +64,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
                     stream.shut(Shutdown::Both);
                 }
                 Err(_) if self.is_ending() => return Ok(answered),
-                Err(error) if is_passing(&error) => self.lane.sleep(PAUSE),
+                Err(error) if is_transient(&error) => self.lane.sleep(PAUSE),
                 Err(error) => {
                     self.end();
                     return Err(Failure::host("accepting a connection", &error, "ulimit -n"));
@@ -79,12 +79,12 @@ fn wait_for_bytes(stream: &TcpStream, listener: &TcpListener) -> io::Result<bool
     let time = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::NONE);
     let mut waited = [
         PollFd::new(stream.as_fd(), PollFlags::POLLIN),
-        // For the hang-up, which `poll` always reports.
+        // No event is requested: `poll` always reports the hang-up.
         PollFd::new(listener.as_fd(), PollFlags::empty()),
     ];
     match poll(&mut waited, time) {
         Ok(_) => Ok(waited[0].any() == Some(true)),
-        // The read will wait.
+        // After a signal the caller's read waits for the bytes.
         Err(nix::errno::Errno::EINTR) => Ok(true),
         Err(errno) => Err(errno.into()),
     }

@@ -119,15 +119,15 @@ async fn converse<L: Stackless>(
     let mut bytes = vec![0; size];
     let mut answered = 0;
     loop {
-        let mut come = 0;
-        while come < size {
-            match L::read(&mut stream, &mut bytes[come..]).await {
-                Ok(read @ 1..) => come += read,
+        let mut received = 0;
+        while received < size {
+            match L::read(&mut stream, &mut bytes[received..]).await {
+                Ok(read @ 1..) => received += read,
                 _ => return answered,
             }
         }
         let waits = Of::<L>(PhantomData);
-        let answer = panicked.catch_later(|| (handler.stackless)(&mut bytes, &waits));
+        let answer = panicked.catch_future(|| (handler.stackless)(&mut bytes, &waits));
         if !answer.await || L::write_all(&mut stream, &bytes).await.is_err() {
             return answered;
         }
@@ -185,7 +185,7 @@ pub(super) async fn file_read<L: Stackless>(lane: &L, order: &Order) -> Result<O
     let mut meter = Meter::begin(false);
     for _ in 0..order.iterations {
         if cold {
-            files.forget()?;
+            files.drop_cache()?;
         }
         let watch = meter.start();
         // Each task reads its whole file on a thread that may block. A runtime's own file type

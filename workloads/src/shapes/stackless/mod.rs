@@ -26,7 +26,7 @@ use crate::lane::{Failure, Order, Outcome};
 /// A lane whose tasks are futures. An operation that returns no `Result` fails by
 /// [`Failure::throw`].
 pub(crate) trait Stackless: Clone + Send + Sync + 'static {
-    /// The lane can run tokio's clients, such as that of PostgreSQL.
+    /// Whether the lane can run tokio's clients, such as that of PostgreSQL.
     const DATABASE: bool = false;
 
     /// If the main task fails, the others end with their handles or with the runtime.

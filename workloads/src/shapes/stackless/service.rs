@@ -28,8 +28,8 @@ use crate::service::{IDLE, PAUSE, Route, Settings};
 const MOST_BODY_BYTES: usize = 64 << 10;
 
 pub(super) async fn http<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
-    let asked = order.clone();
-    let backend = L::blocking(move || backend::start(&asked, L::DATABASE)).await??;
+    let task_order = order.clone();
+    let backend = L::blocking(move || backend::start(&task_order, L::DATABASE)).await??;
     let settings = Settings::new(order, backend.place.clone());
     let meter = Meter::begin(true);
     let (listener, address) = L::listen()
@@ -170,9 +170,9 @@ impl<L: Stackless> Server<L> {
             // The semaphore is never closed.
             let _permit = self.permits.acquire().await;
             loop {
-                let used = self.links().pop();
-                let is_used = used.is_some();
-                let link = match used {
+                let idle_link = self.links().pop();
+                let is_reused = idle_link.is_some();
+                let link = match idle_link {
                     Some(link) => Ok(link),
                     None => Link::new(&self.settings).await,
                 };
@@ -186,7 +186,7 @@ impl<L: Stackless> Server<L> {
                         return value.ok_or(Problem::Backend);
                     }
                     // The backend has closed this idle connection: the loop takes another.
-                    Err(_) if is_used => {}
+                    Err(_) if is_reused => {}
                     Err(_) => return Err(Problem::Backend),
                 }
             }

@@ -119,8 +119,8 @@ fn spawn_filter<L: Stackless>(lane: &L, mut from: L::Receiver) -> L::Task {
                 L::send(&to, number).await;
             }
             if number == 0 {
-                let rest = L::join(next).await;
-                return prime + rest.unwrap_or_else(|failure| failure.throw());
+                let next_sum = L::join(next).await;
+                return prime + next_sum.unwrap_or_else(|failure| failure.throw());
             }
         }
     })
@@ -171,14 +171,14 @@ pub(super) async fn worker_pool<L: Stackless>(lane: &L, order: &Order) -> Result
     let capacity = order.count("capacity_count");
     // Many tasks receive jobs, so their channel is of `async-channel`, which tokio's documentation
     // recommends for that.
-    let (todo, taken) = bounded(capacity);
+    let (todo, todo_receiver) = bounded(capacity);
     let (done, mut results) = L::channel(capacity);
     let mut team = Team::new(lane);
     for _ in 0..workers {
-        let (taken, done) = (taken.clone(), done.clone());
+        let (todo_receiver, done) = (todo_receiver.clone(), done.clone());
         team.add(async move {
             loop {
-                match taken.recv().await.or_throw("receiving") {
+                match todo_receiver.recv().await.or_throw("receiving") {
                     0 => return 0,
                     job => L::send(&done, lehmer::after(job, steps)).await,
                 }
@@ -231,9 +231,9 @@ pub(super) async fn chameneos<L: Stackless>(lane: &L, order: &Order) -> Result<O
     let mut answers = Vec::with_capacity(creatures);
     let mut team = Team::new(lane);
     for creature in 0..creatures as u64 {
-        let (answer, answered) = L::channel(1);
+        let (answer, answer_receiver) = L::channel(1);
         answers.push(answer);
-        team.add(meet::<L>(requests.clone(), answered, creature));
+        team.add(meet::<L>(requests.clone(), answer_receiver, creature));
     }
     team.add(mall::<L>(asked, answers, meetings));
     team.race_sum().await

@@ -9,7 +9,7 @@ use crate::host::clock::now_ns;
 use crate::kernels::working_set;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::Latencies;
-use crate::shapes::switch::{Clock, spin, sum_alone, ticks};
+use crate::shapes::switch::{Clock, spin, time_sum_alone, with_tick_figures};
 
 pub(super) async fn yields<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let yields = order.get("yields_count") * order.iterations;
@@ -90,7 +90,7 @@ pub(super) async fn ring<L: Stackless>(
         order.get("tasks_count"),
         order.get("hops_count") * order.iterations,
     );
-    let alone = (size > 0).then(|| sum_alone(tasks, size));
+    let alone_ns = (size > 0).then(|| time_sum_alone(tasks, size));
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..tasks).map(|_| L::channel(1)).unzip();
     let (end, mut result) = L::channel(1);
     let mut team = Team::new(lane);
@@ -102,7 +102,7 @@ pub(super) async fn ring<L: Stackless>(
             let mut sum = 0;
             for _ in 0..hops / tasks + u64::from(index < hops % tasks) {
                 let value = L::recv(&mut from).await + 1;
-                sum += working_set::go_over(&array);
+                sum += working_set::sum_array(&array);
                 L::send(if value == hops { &end } else { &to }, value).await;
             }
             sum
@@ -115,7 +115,7 @@ pub(super) async fn ring<L: Stackless>(
             L::recv(&mut result).await
         })
         .await?;
-    Ok(match alone {
+    Ok(match alone_ns {
         Some(ns) => outcome.with("sum_alone_ns", ns),
         None => outcome,
     })
@@ -132,13 +132,13 @@ pub(super) async fn hog<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome
         let (slept, stop, delays) = (slept.clone(), stop.clone(), delays.clone());
         let mut clock = Clock::start(order);
         lane.spawn(async move {
-            let mut noted = Vec::new();
+            let mut victim_delays = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 L::sleep(clock.until_due()).await;
-                noted.extend(clock.take_delays());
+                victim_delays.extend(clock.take_delays());
                 slept.store(true, Ordering::Relaxed);
             }
-            *delays.lock().unwrap_or_else(PoisonError::into_inner) = noted;
+            *delays.lock().unwrap_or_else(PoisonError::into_inner) = victim_delays;
             0
         })
     };
@@ -155,7 +155,7 @@ pub(super) async fn hog<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome
     L::join(victim).await?;
     let late = std::mem::take(&mut *delays.lock().unwrap_or_else(PoisonError::into_inner));
     let outcome = Outcome::new(measured, done? / hogs);
-    Ok(ticks(outcome, &late, order.get("tick_ns")))
+    Ok(with_tick_figures(outcome, &late, order.get("tick_ns")))
 }
 
 pub(super) async fn idle_wake<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {

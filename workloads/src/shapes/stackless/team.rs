@@ -46,8 +46,8 @@ pub(super) async fn timed_sum(
     Ok(Outcome::new(measured, checksum?))
 }
 
-/// Tasks that wait at a gate until all have started. After a failure they end with the runtime or
-/// with their handles.
+/// Tasks that wait at a gate until all have started. After a failure the tasks are not joined: they
+/// end when the runtime shuts down or when their handles are dropped.
 pub(super) struct Team<'a, L: Stackless> {
     lane: &'a L,
     gate: L::Gate,
@@ -126,8 +126,8 @@ impl<'a, L: Stackless> Team<'a, L> {
         self.assemble().await;
         self.start();
         let (measured, checksum) = timed(main).await;
-        let handed_over = self.join().await?;
-        Ok(Outcome::new(measured, checksum + handed_over))
+        let tasks_sum = self.join().await?;
+        Ok(Outcome::new(measured, checksum + tasks_sum))
     }
 }
 

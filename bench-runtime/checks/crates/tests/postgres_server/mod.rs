@@ -1,5 +1,5 @@
-//! A PostgreSQL server for one test, on a socket in a temporary folder. If none is installed the
-//! test is skipped, or fails under `REQUIRE_POSTGRES=1`.
+//! A PostgreSQL server for one test, on a socket in a temporary folder. If the server cannot be
+//! started, the test is skipped, or fails if `REQUIRE_POSTGRES` is set.
 #![allow(dead_code, reason = "no program of tests uses all of it")]
 
 use std::fs;
@@ -20,7 +20,8 @@ pub(crate) struct Server {
     user: Option<(u32, u32)>,
 }
 
-/// The folder of the newest server's programs on Debian; empty elsewhere, where `PATH` has them.
+/// The folder of the server's programs on Debian, of the version that is last in text order. Empty
+/// if there is no such folder: then `PATH` has the programs.
 fn programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut found: Vec<PathBuf> = versions
@@ -81,7 +82,7 @@ fn signal(name: &str, process: &str) -> bool {
 }
 
 impl Server {
-    /// Prints the reason and returns `None` if no server is installed.
+    /// Prints the reason and returns `None` if the server cannot be started.
     pub(crate) fn find() -> Option<Self> {
         match Self::start() {
             Ok(server) => Some(server),
@@ -137,7 +138,7 @@ impl Server {
         self.process = serve(self.folder.path(), self.user).unwrap();
     }
 
-    /// Sends SIGSTOP, first to the process that starts others.
+    /// Sends SIGSTOP, first to the parent process, so it starts no others meanwhile.
     pub(crate) fn stop(&self) {
         assert!(self.signal("STOP"));
         self.children("STOP");
