@@ -179,7 +179,7 @@ fn goroutines_without_guard_markers_run_until_the_map_limit() {
                 while running.load(Ordering::Relaxed) + 1 < num_goroutine() {
                     bench_runtime::yield_now();
                 }
-                // The runtime also starts threads at this limit.
+                // Some mappings must be left, because the runtime starts threads.
                 std::thread::spawn(|| ())
                     .join()
                     .expect("a thread at the limit");

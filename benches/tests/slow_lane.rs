@@ -8,7 +8,7 @@ use benches::cpus::Cpus;
 use benches::lane_process::{Answer, LaneCommand, LaneFailure, LaneProcess, Limits, Stop};
 use workloads::protocol::Sample;
 
-/// Prints its parent, and takes samples of 1000 ns.
+/// A lane in shell. It gives its parent's process number as its own; its samples take 1000 ns.
 const LANE: &str = r#"
 echo '{"type":"hello","protocol":1,"lane":"sh","language":"sh","runtime":"none","pid":'$PPID',"cpus_count":1,"workloads":{"spawn.one":null}}'
 id=0

@@ -1,6 +1,7 @@
 //! Reports of runs: result schema, statistics, comparison, plots, HTML.
 //!
-//! The crate starts no programs and has no list of lanes: it takes everything from the result file.
+//! The crate starts no programs and takes all figures and lanes from the result file. (The texts on
+//! folklore name some lanes.)
 //! So it can read a file of another machine, or of a later version with other lanes.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]

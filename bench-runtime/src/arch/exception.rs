@@ -26,7 +26,7 @@ const HANDLER_FOUND: c_int = 6;
 const INSTALL_CONTEXT: c_int = 7;
 const CONTINUE_UNWIND: c_int = 8;
 
-/// DWARF gives the register of a result this number on both CPUs.
+/// DWARF's number of the register with a function's result: the same on x86-64 and aarch64.
 const RESULT: c_int = 0;
 
 /// The bytes of the instruction after the call in [`catch`](super::catch).

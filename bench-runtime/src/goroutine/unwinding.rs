@@ -7,7 +7,7 @@
 //! | runtime   | a goroutine that parks while it unwinds                        |
 //! |-----------|----------------------------------------------------------------|
 //! | pinned    | takes its panics off its thread's count, and adds them again when it continues |
-//! | migrating | stays on its thread, which runs no other goroutine ([`FLAG_LOCKED`]): during a call of a hook, std holds the address of this thread's count |
+//! | migrating | stays on its thread ([`FLAG_LOCKED`]), because std holds the address of the thread's count while it calls a hook; so the thread runs no other goroutine |
 //!
 //! Std's `resume_unwind` adds a panic to the count and `catch_unwind` subtracts one.
 //! [`arch::catch`] catches an exception without changing the count.

@@ -15,7 +15,7 @@ use crate::sched;
 use crate::sys::fd;
 use crate::time::{self, after_ns, ns_of};
 
-/// The pauses between attempts if no event reports room.
+/// The pauses of `io_by_pauses`, for operations that no event of the poller reports as possible.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
@@ -134,7 +134,7 @@ impl<S: AsFd> Fd<S> {
         })
     }
 
-    /// Reads up to `len` bytes, from a descriptor that is never written. Waits without trying if
+    /// Reads up to `len` bytes, from a descriptor that is only read. Waits without trying if
     /// there is no data, or probably none: see `netpoll/level.rs`.
     #[inline]
     pub(super) fn read_pipe(

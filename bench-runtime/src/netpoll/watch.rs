@@ -17,7 +17,7 @@ pub(crate) enum Side {
 pub(crate) struct Watch {
     pub(super) poller: Poller,
     pub(super) wake: EventFd,
-    /// Set from [`super::Netpoll::interrupt`] until the poll that it ended.
+    /// True from a call of [`super::Netpoll::interrupt`] until the poll that it ends has seen it.
     pub(super) interrupted: AtomicBool,
     pub(super) waiting: AtomicUsize,
 }

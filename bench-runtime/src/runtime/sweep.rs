@@ -10,8 +10,8 @@ use crate::sched::sysmon::{ROUND_NS, Round, Watch};
 use crate::stack::sweep::{self, Policy, Progress};
 use crate::sys::{clock, memory};
 
-/// The number of passes over all stacks in the time after which a parked stack is shrunk. A visit
-/// to a stack takes about 30 ns. Chosen, not measured.
+/// A parked stack is shrunk after a given time. In this time the sweep makes so many passes over all
+/// stacks. A visit to a stack takes about 30 ns. Chosen, not measured.
 const PASSES: u32 = 4;
 
 /// A runtime that compacts is under pressure if more than 1/4 of the machine's memory is resident

@@ -130,8 +130,8 @@ fn jump_to_g0(m: ThisM, request: usize) -> ! {
     m.current.store(None, Ordering::Relaxed);
     let g0 = m.own().g0.load(Ordering::Relaxed);
     m.own().g0_fiber.end();
-    // SAFETY: g0's context was saved by the switch that resumed the first goroutine of
-    // this round; only this thread resumes it, and this stack is done with.
+    // SAFETY: g0's context was saved when this thread last left g0; only this thread resumes it,
+    // and this stack is done with.
     unsafe { arch::jump(g0, request) }
 }
 

@@ -13,7 +13,7 @@
 //!
 //! Goroutines that sysmon's polls find count as readied by another thread.
 //!
-//! An M without a P that has goroutines of its own to run joins the queue for a P.
+//! If an M has goroutines of its own to run, but no P, it joins the queue for a P.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -191,8 +191,8 @@ pub(super) fn joiner_may_wait(m: ThisM, joiner: *const Goroutine) -> bool {
 }
 
 /// For an M without work: spins with its P, if another M or a helper is likely to ready one of its
-/// goroutines soon. The spin lasts as long as a sleep and a wake cost, or [`SPIN_NS`] if a helper
-/// that was spinning has the M's job. True if a goroutine was readied. Blocks the thread.
+/// goroutines soon. It spins for [`SLEEP_COST_NS`], or for [`SPIN_NS`] if a spinning helper took the
+/// last call of `blocking` from this M. True if a goroutine was readied. Blocks the thread.
 pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     let shared = m.shared();
     if !m.inbox_spin.should_spin() || shared.is_test() {

@@ -1,5 +1,5 @@
-//! A set of Ps, by number, without a lock; Go's `pMask`. A visit takes a load for each 64 Ps, and
-//! more only for members.
+//! A set of Ps, by number, without a lock; Go's `pMask`. A visit loads one word for each 64 Ps,
+//! and the first word twice.
 
 use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,8 +38,8 @@ impl ProcessorSet {
         word.fetch_and(!bit, Ordering::SeqCst);
     }
 
-    /// The members below `count`, rounded up to a whole word, once round from `start`,
-    /// which is below `count`.
+    /// Each member once: from `start` on, then from 0. `count` is rounded up to a multiple of 64;
+    /// `start` is below `count`.
     pub(super) fn members(&self, start: usize, count: usize) -> impl Iterator<Item = usize> {
         let words = count.div_ceil(WORD);
         let (first, from) = (start / WORD, u64::MAX << (start % WORD));

@@ -70,7 +70,7 @@ impl Default for ShrinkOptions {
     fn default() -> Self {
         Self {
             compact: false,
-            // Comparable to Go's scavenger, with its pauses.
+            // About as long as Go's scavenger takes to return a page, its pauses included.
             after: Duration::from_secs(1),
         }
     }

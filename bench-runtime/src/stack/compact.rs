@@ -242,7 +242,7 @@ pub(crate) fn place_of(address: usize) -> usize {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Touch {
-    /// The slot was compacted, and this or another thread has restored it.
+    /// The slot is live again: it was restored, or its compaction has failed.
     Restored,
     NotOurs,
 }
@@ -408,7 +408,8 @@ impl Compactor {
         Ok(())
     }
 
-    /// Step 5. A failure ends the process, because a part of the range may be open.
+    /// Step 5. A failure ends the process, because `mprotect` may have made only a part of the range
+    /// accessible.
     fn reopen(&self, start: usize, bytes: usize) {
         // SAFETY: the range is slots of the arena, which are writable unless they are being
         // compacted.
@@ -417,8 +418,8 @@ impl Compactor {
         }
     }
 
-    /// Waits until the slot is in a stable state; returns its word. Does not wait in the child of a
-    /// fork, which has no thread that would end another state.
+    /// Waits until the slot is in a stable state; returns its word. In the child of a fork it returns
+    /// at once, because the thread that was moving or restoring the slot does not exist there.
     fn settled(&self, word: &AtomicU64) -> Word {
         let is_moving = |now| match Word(now).state() {
             State::Moving | State::Restoring => !fork::is_child(),

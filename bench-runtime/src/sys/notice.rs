@@ -5,8 +5,8 @@
 //! | handler, on any thread  | sets the signal's bit in [`NOTED`], then writes to the eventfd |
 //! | the thread that waits   | empties the eventfd, then takes all bits                    |
 //!
-//! The handler writes after it has set a bit, so no bit is missed. A write whose bit was taken
-//! before causes a wake without effect. A signal that comes again before its bit was taken is
+//! The handler writes after it has set a bit, so no bit is missed. If the thread takes the bit
+//! before the handler writes, the write wakes it once for nothing. A signal that comes again before its bit was taken is
 //! merged with the first, as in the kernel.
 //!
 //! `signalfd` is not used, because every thread of the process, also of other code, would have to

@@ -99,8 +99,8 @@ fn split(way: Way, a: Series) -> (Series, Series) {
         loop {
             next1 = next1.or_else(|| queue1.pop_front());
             next2 = next2.or_else(|| queue2.pop_front());
-            // Receives only if the first reader needs a value, because a second reader may feed the
-            // series back to itself.
+            // Only the first reader causes a receive. The second may feed its values into the
+            // series itself; if it caused a receive too, the series would compute without end.
             let source = next1.is_none().then_some(&a);
             select! {
                 recv(source) -> c => {

@@ -48,7 +48,7 @@ fn a_large_acquisition_is_not_overtaken() {
             let semaphore = semaphore.clone();
             way.go(move || drop(semaphore.acquire(4)))
         };
-        // Three units are free, but only for the large acquisition once it waits.
+        // Three units are free. Once the large acquisition waits, no other acquisition gets them.
         way.until(|| semaphore.try_acquire(1).is_err());
         assert_eq!(semaphore.available(), 3);
         drop(small);

@@ -34,7 +34,7 @@ pub(super) struct Cost {
 #[derive(Debug)]
 pub(super) enum Refusal {
     Lane(LaneFailure),
-    /// The lane answered with an error.
+    /// The lane answered with an error, or with a sample that cannot be right.
     Answer(ErrorKind, String),
     Checksum(String),
     /// One sample takes longer than the budget allows for a trial.
@@ -189,7 +189,7 @@ pub(super) fn calibrate(
             return Ok(Trial { cost, counters });
         }
         // The first iterations are the slowest, so the next step aims above the target. The factor
-        // has a limit, because a wrong aim must not cost a second.
+        // is limited, so that a wrong estimate costs much less than 1 s.
         let factor = (2 * ENOUGH.as_nanos() / elapsed.as_nanos().max(1)).clamp(2, 32);
         iterations = (iterations * u64::try_from(factor).unwrap_or(2)).min(most_iterations);
     }
@@ -224,8 +224,8 @@ fn too_long(refusal: Refusal, setup: &Setup) -> Refusal {
     }
 }
 
-/// The cost of a cell without a trial: that would take as long as a sample for a memory ledger, a
-/// load on a fixed schedule or a whole service. `None` for other cells, which need a trial.
+/// The cost of a cell that gets no trial. For memory ledgers, loads on a fixed schedule and whole
+/// services, a trial would take as long as a sample. `None` for other cells, which need one.
 fn guess(
     setup: &Setup,
     workload: &'static Workload,

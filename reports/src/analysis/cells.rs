@@ -12,7 +12,7 @@ use crate::stats::quantile::{median, outliers};
 use crate::stats::regression::line;
 use crate::stats::shift::{self, Design, averages, sides};
 
-/// Memory is a slope over this parameter.
+/// Memory of several counts of tasks is a slope over this parameter.
 pub(crate) const TASKS: &str = "tasks_count";
 
 #[derive(Clone, Debug)]
@@ -23,12 +23,12 @@ pub(crate) struct Cell {
     pub(crate) lane: String,
     pub(crate) control: bool,
     pub(crate) replicates: Replicates,
-    /// The figure of each process; empty for a slope over many processes.
+    /// The figure of each process; empty for memory.
     pub(crate) processes: BTreeMap<u64, f64>,
     pub(crate) processes_count: usize,
     pub(crate) samples_count: usize,
     pub(crate) outliers_count: usize,
-    /// The mean over processes of the mean of their samples; `None` for a slope.
+    /// The mean over processes of the mean of their samples; `None` for memory.
     pub(crate) mean: Option<f64>,
     /// CPU time of one operation: the median over the samples.
     pub(crate) cpu_ns: Option<f64>,

@@ -14,7 +14,8 @@ pub const HEADROOM: &str = "load_headroom_ratio";
 /// Metric: the highest rate that a service can carry, found by a search.
 pub(crate) const RATE: &str = "rate_per_s";
 
-/// Metric: the lowest higher rate that failed or was not tried ÷ the rate that the search found.
+/// Metric: the next rate above the one that the search found, which failed or was not tried, ÷ the
+/// rate that it found.
 pub(crate) const GAP: &str = "rate_gap_ratio";
 
 /// With less [headroom](HEADROOM) than this, the load generator may limit the figure.
@@ -62,7 +63,7 @@ impl Unit {
         }
     }
 
-    /// `value` to three digits, with the unit.
+    /// `value` rounded, with the unit.
     #[must_use]
     pub fn text(self, value: f64) -> String {
         match self {

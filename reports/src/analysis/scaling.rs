@@ -25,7 +25,7 @@ pub struct Curve {
     pub case: Case,
     /// The lane's name.
     pub lane: String,
-    /// True if the work grows with the workers (weak scaling): ideally the time is constant.
+    /// True if the work grows with the workers (weak scaling).
     pub is_weak: bool,
     /// The points in ascending order of workers.
     pub points: Vec<CurvePoint>,
@@ -42,8 +42,8 @@ pub struct CurvePoint {
     pub workers: u64,
     /// The time of one operation.
     pub time_ns: Estimate,
-    /// The work per second, relative to one worker. With the lane's fewest workers, n, it is n by
-    /// definition.
+    /// The work per second ÷ that of one worker. If n is the lane's fewest workers, their speed-up
+    /// is assumed to be n.
     pub speedup: Estimate,
     /// The speed-up ÷ the workers: 1 is ideal.
     pub efficiency: Estimate,

@@ -105,7 +105,7 @@ pub struct Design {
     pub cpus: Vec<u32>,
     /// The lane to which others are compared.
     pub reference_lane: String,
-    /// The smallest effect of *faster* and *slower*, as a share: 0.05 is 5%.
+    /// A smaller difference is called neither *faster* nor *slower*; a share: 0.05 is 5%.
     pub threshold_ratio: f64,
     /// The change that should be detectable in each cell, as a share; absent if none was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -91,7 +91,7 @@ pub struct Check {
 
 /// A smaller total cannot be checked, because the free memory of a quiet host varies by 0.5 MB.
 const LEAST_BYTES: f64 = (16 << 20) as f64;
-/// A check is too coarse if half the width of its interval is a larger share of its estimate.
+/// A check is too coarse if half the width of its interval is more than this share of its estimate.
 const WIDEST: f64 = 0.1;
 
 impl Check {
@@ -110,8 +110,8 @@ impl Check {
 }
 
 impl Ledger {
-    /// The control group's account if it can check the parts, because it has no other programs;
-    /// else the host's.
+    /// The control group's account, which contains no other programs. If it cannot check the
+    /// parts, the host's.
     #[must_use]
     pub fn check(&self) -> &Check {
         let group = self.group.as_ref();

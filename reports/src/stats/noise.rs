@@ -1,4 +1,4 @@
-//! By how much more repeats differ than their intervals allow.
+//! How much further repeats lie apart than their intervals allow.
 //!
 //! An A/A pair is a lane measured twice, in fresh processes of one interleaved design. Its ratio
 //! must differ from 1 by no more than its interval allows; otherwise intervals are widened.
@@ -7,12 +7,12 @@
 //! of the *excess*, the factor by which the variance is too small. The excess of a figure is
 //! estimated by shrinkage in two steps:
 //!
-//! 1. the run's excess: the mean over all pairs and `PRIOR_OF_RUN` pairs without an excess. No pair
-//!    counts more than `MOST_OF_ONE` deviations;
-//! 2. the figure's excess: the mean over its own pairs and `PRIOR_OF_FIGURE` pairs with the run's
+//! 1. the run's excess: the mean over all pairs and `PRIOR_OF_RUN` imagined pairs whose excess is 1.
+//!    No pair counts more than `MOST_OF_ONE` deviations;
+//! 2. the figure's excess: the mean over its own pairs and `PRIOR_OF_FIGURE` imagined pairs with the run's
 //!    excess.
 //!
-//! Both are means of a conjugate (scaled inverse chi-squared) posterior; see Gelman and others,
+//! Both are scales of a conjugate (scaled inverse chi-squared) posterior; see Gelman and others,
 //! "Bayesian data analysis", 3rd edition, section 2.6.
 
 /// The weight of an excess of 1, as a number of pairs.

@@ -4,17 +4,17 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The files at and below a folder.
+/// The result files at and below a folder.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
-    /// Regular files, by path.
+    /// The result files that could be opened, by path.
     pub found: Vec<PathBuf>,
     /// What could not be read, with the errors, by path.
     pub unread: Vec<(PathBuf, String)>,
 }
 
 impl Files {
-    /// Lists the files at and below `folder`, without links to folders. A folder that cannot be
+    /// Lists the result files at and below `folder`, without links to folders. A folder that cannot be
     /// read is in `unread`.
     ///
     /// # Errors

@@ -133,6 +133,7 @@ impl Lane for Compio {
     }
 }
 
+/// Which runtime runs a task.
 #[derive(Clone, Copy, PartialEq)]
 enum Rule {
     /// The runtime that takes the task first: all share one dispatcher.

@@ -88,8 +88,8 @@ fn start<T: Send + 'static>(
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Failure> {
     // SAFETY: shapes and kernels of this crate keep no thread-local across a call that waits, and
-    // code that another crate has registered must keep this rule. Calls to a library of unknown
-    // depth run on a thread, by `blocking`. `stack_bytes` keeps the descending workloads within the
+    // code that another crate has registered must keep this rule. Calls to a library whose
+    // need of stack is unknown run on a thread, by `blocking`. `stack_bytes` keeps the descending workloads within the
     // stack, which ends in a guard page.
     let started = unsafe { builder.spawn(body) };
     started.map_err(|error| {

@@ -24,7 +24,7 @@
 /// - `rx` and `tx` may be an end, a reference to one, or an `Option` of these. `None`, a `slot`
 ///   that is `None`, and a nil end ([`Receiver::never`](crate::Receiver::never)) disable the case.
 /// - All operands, also those of cases that are not taken, are evaluated once, in the order in
-///   which they are written (a time-out last). The ends are borrowed only until a case is taken,
+///   which they are written (a time-out last). Only a future whose condition is false is not. The ends are borrowed only until a case is taken,
 ///   so an arm may change them.
 /// - The `value` of a `send` that is not taken is dropped; `send_from` keeps it
 ///   in its slot, an `Option` variable, for the next round of a loop.
@@ -47,7 +47,7 @@
 /// whose case is not taken is dropped before the arm runs, like the `value` of a `send`. To wait
 /// for the same future again, make it before the loop and pass a `&mut` to it (if it is not
 /// `Unpin`, the `Pin` that [`std::pin::pin!`] makes). A case that is not taken then loses nothing.
-/// A future that was ready must not be polled again: the condition disables its case.
+/// A future that was ready must not be polled again: disable its case by the `if` after it.
 ///
 /// ```
 /// use bench_runtime::{Runtime, chan, go, select};
@@ -121,7 +121,7 @@ macro_rules! select {
 }
 
 /// Parses one case in each step. The arguments are the list of cases so far, the arms so far, the
-/// default, and the rest.
+/// `default` or time-out, and the cases that are not parsed yet.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select {

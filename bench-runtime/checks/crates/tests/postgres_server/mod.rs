@@ -82,7 +82,8 @@ fn signal(name: &str, process: &str) -> bool {
 }
 
 impl Server {
-    /// Prints the reason and returns `None` if the server cannot be started.
+    /// Prints the reason and returns `None` if the server cannot be started. Panics if it starts
+    /// and does not listen.
     pub(crate) fn find() -> Option<Self> {
         match Self::start() {
             Ok(server) => Some(server),
