@@ -42,6 +42,11 @@ pub(crate) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
+/// Whether a goroutine that spawns may wake no M although a P is idle.
+pub(super) fn may_skip_wakes(shared: &Shared) -> bool {
+    matches!(shared.settings.kind, SchedulerKind::Pinned)
+}
+
 /// For a caller without a P.
 pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
     match shared.settings.kind {

@@ -5,8 +5,8 @@
 //! 1. a P that has been in the same time slice for [`TIME_SLICE_NS`] while work waits is retaken.
 //!    Its goroutine is a hog if it used the CPU meanwhile;
 //! 2. a goroutine that has been in `run_next` since the last round is moved to other Ps, and the
-//!    runtime becomes eager for a while ([`super::migrating`]). An M is woken if a goroutine is in
-//!    a queue while a P is idle ([`super::idle`]);
+//!    runtime becomes eager for a while ([`super::migrating`]). In a pinned runtime an M is woken if
+//!    a goroutine is in a queue while a P is idle ([`super::idle`]);
 //! 3. due timers of Ps that do not run are fired;
 //! 4. descriptors are polled if no M has polled for a time slice, or for a round while a P is
 //!    idle: a goroutine found then makes the runtime eager, too. In a pinned runtime sysmon also
@@ -169,7 +169,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                 late_found |= rescue_next(shared, p);
             }
         }
-        if has_queued {
+        if has_queued && scheduler::may_skip_wakes(shared) {
             // If a P is idle: the spawner may have woken no M.
             wake::wake_one(shared);
         }
