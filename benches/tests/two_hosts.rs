@@ -9,17 +9,14 @@ mod program;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Output};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt,
-};
 use program::{text, threadbare};
 use workloads::catalogue::{self, Size};
+use workloads::host::reserved_port::ReservedPort;
 
 /// Lanes of several languages and of each kind of task.
 const LANES: [&str; 8] = [
@@ -274,19 +271,6 @@ fn pass(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     let _ = writer.join();
 }
 
-/// An unused port, and the socket that reserves it. The socket does not listen: it may stay open in
-/// a child that another test has just forked, and then it must neither accept a connection nor keep
-/// the service from listening.
-fn free_port() -> (SocketAddrV4, OwnedFd) {
-    let kind = (AddressFamily::Inet, SockType::Stream);
-    let reserved = socket(kind.0, kind.1, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    setsockopt(&reserved, sockopt::ReuseAddr, &true).unwrap();
-    let any = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
-    bind(reserved.as_raw_fd(), &SockaddrIn::from(any)).unwrap();
-    let bound: SockaddrIn = getsockname(reserved.as_raw_fd()).unwrap();
-    (bound.into(), reserved)
-}
-
 fn answers(address: SocketAddr) -> bool {
     let answer = || -> std::io::Result<usize> {
         let mut stream = TcpStream::connect(address)?;
@@ -301,8 +285,11 @@ fn answers(address: SocketAddr) -> bool {
 #[test]
 fn no_rate_holds_if_the_limit_is_below_the_network_delay() {
     let delay = Duration::from_millis(DELAY_MS);
-    let (address, reserved) = free_port();
-    let far = relay(address.into(), delay).to_string();
+    // A child that another test has forked may hold this socket for a moment longer. It does not
+    // listen, so it neither accepts a connection nor keeps the service from listening.
+    let reserved = ReservedPort::at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = reserved.address;
+    let far = relay(address, delay).to_string();
     drop(reserved);
     let here = |arguments: &[&str], limit_ms| {
         let mut command = threadbare();
@@ -319,7 +306,7 @@ fn no_rate_holds_if_the_limit_is_below_the_network_delay() {
     let service = here(&serve, 1_000).spawn().unwrap();
     let service = Service(Some(service));
     let started = Instant::now();
-    while !answers(address.into()) {
+    while !answers(address) {
         assert!(
             started.elapsed() < Duration::from_secs(60),
             "it does not answer"

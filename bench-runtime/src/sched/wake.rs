@@ -103,12 +103,8 @@ pub(super) fn wake_one(shared: &'static Shared) {
 /// As [`wake_one`], for a goroutine that this M can run itself: wakes no M if wakes do not pay.
 #[inline(always)]
 pub(super) fn wake_one_if_it_pays(shared: &'static Shared) {
-    barrier::light(); // W2
-    if shared.idle.processors_count() != 0
-        && shared.idle.spinning_count.load(Ordering::Relaxed) == 0
-        && shared.idle.wakes_pay()
-    {
-        wake_one_slow(shared); // W3
+    if shared.idle.wakes_pay() {
+        wake_one(shared);
     }
 }
 

@@ -1,16 +1,12 @@
 //! `threadbare serve`: `service.http` on one lane, for a load from another host.
 
-use std::io::{self, Write};
-use std::net::SocketAddrV4;
-use std::os::fd::AsRawFd;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt,
-};
 use reports::analysis::Unit;
+use workloads::host::reserved_port::ReservedPort;
 use workloads::load::LISTEN;
 
 use super::arguments::ServeArguments;
@@ -23,22 +19,12 @@ use crate::say::{say, stdout};
 
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Binds a socket to the address and closes it. It never listens, so no client takes it for the
-/// service.
-fn try_bind(address: SocketAddrV4) -> io::Result<()> {
-    let kind = (AddressFamily::Inet, SockType::Stream);
-    let socket = socket(kind.0, kind.1, SockFlag::SOCK_CLOEXEC, None)?;
-    // As for every listener of Rust: connections of an earlier service may be in TIME-WAIT.
-    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    bind(socket.as_raw_fd(), &SockaddrIn::from(address))?;
-    Ok(())
-}
-
 pub(super) fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
     let (workload, case) = parameters(&arguments.set)?;
     // The lane listens later. This check gives the same error for all lanes.
-    try_bind(arguments.listen).with_context(|| format!("listening at {}", arguments.listen))?;
+    let free = ReservedPort::at(arguments.listen);
+    drop(free.with_context(|| format!("listening at {}", arguments.listen))?);
     let lane = lanes::find(&arguments.lane).with_context(|| {
         format!(
             "there is no lane `{}`; see: threadbare list",

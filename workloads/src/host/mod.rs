@@ -12,6 +12,7 @@ pub(crate) mod mappings;
 pub(crate) mod open_files;
 pub mod pipe;
 pub(crate) mod proc_file;
+pub mod reserved_port;
 pub(crate) mod resident;
 pub(crate) mod shared_memory;
 pub(crate) mod usage;

@@ -2,22 +2,19 @@
 //! Redis, or an existing PostgreSQL. All have the same records.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, SocketAddrV4, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt,
-};
 
 use super::database::DATABASE;
 use super::resp::{self, Reply};
 use super::store::{self, Delays};
 use super::{ITEMS, Record, Route};
+use crate::host::reserved_port::ReservedPort;
 use crate::host::{affinity, open_files};
 use crate::lane::{Failure, Order};
 use crate::load::helper::{Helper, Listening};
@@ -153,7 +150,7 @@ struct Redis {
 impl Redis {
     fn start(program: PathBuf) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let reserved = ReservedPort::new()?;
+        let reserved = ReservedPort::at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
         let address = reserved.address;
         let child = Command::new(&program)
             .args(["--bind", "127.0.0.1", "--port", &address.port().to_string()])
@@ -189,50 +186,9 @@ impl Redis {
     }
 }
 
-/// A port that the kernel gives to no other program while this value is alive. A server that sets
-/// `SO_REUSEADDR`, such as Redis, can still listen on it.
-struct ReservedPort {
-    address: SocketAddr,
-    _socket: OwnedFd,
-}
-
-impl ReservedPort {
-    fn new() -> anyhow::Result<Self> {
-        let kind = (AddressFamily::Inet, SockType::Stream);
-        let socket = socket(kind.0, kind.1, SockFlag::SOCK_CLOEXEC, None)?;
-        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?;
-        let bound: SockaddrIn = getsockname(socket.as_raw_fd())?;
-        Ok(Self {
-            address: SocketAddrV4::from(bound).into(),
-            _socket: socket,
-        })
-    }
-}
-
 impl Drop for Redis {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, TcpListener};
-
-    use super::*;
-
-    #[test]
-    fn reserved_port_refuses_connections_and_is_given_only_to_a_bind_that_names_it() {
-        let reserved = ReservedPort::new().unwrap();
-        assert!(TcpStream::connect(reserved.address).is_err());
-        for _ in 0..1_000 {
-            let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            assert_ne!(other.local_addr().unwrap(), reserved.address);
-        }
-        let named = TcpListener::bind(reserved.address).unwrap();
-        assert!(TcpStream::connect(reserved.address).is_ok());
-        drop(named);
     }
 }
