@@ -25,19 +25,21 @@
 //! # Wakes that do not pay
 //!
 //! A wake costs both threads as much as a hundred goroutines that do little. In a pinned runtime a
-//! goroutine that spawns leaves W3 out while `unpaid_count` is [`UNPAID_MOST`] or more:
+//! goroutine that spawns by `go` leaves W3 out while `unpaid_count` is [`UNPAID_MOST`] or more:
 //!
 //! | an M that was woken to search            | `unpaid_count`  |
 //! |------------------------------------------|-----------------|
 //! | rests, having found nothing              | one more        |
-//! | has nothing more to run, for the first time, less than [`PAYS_NS`] after the wake | one more |
+//! | has nothing more to run, for the first time, less than [`PAYS_NS`] after it got its P | one more |
 //! | the same, later than that                | 0               |
 //!
-//! No wake is lost by this. The spawner itself runs the new goroutine once it waits or ends. Until
-//! then its P is running, so sysmon makes a round each millisecond. In each round sysmon does W3 if
-//! a P is idle while a goroutine is in the queue of a running P. The woken M does W3 for the next M
-//! when it finds work. Neither reads the count. The count only delays a wake, so it is changed
-//! without a read-modify-write.
+//! No wake is lost by this. The spawner's M itself picks the new goroutine, by turns with those that
+//! have started ([`super::pinned`]). While its P runs, sysmon makes a round after each sleep of a
+//! millisecond. In each round sysmon does W3 if a P is idle while a goroutine is in the global queue
+//! or in the queue of a running P. The woken M does W3 for the next M when it finds work. Neither
+//! reads the count. The count only delays a wake, so it is changed without a read-modify-write.
+//!
+//! An M that a spinner wakes, or a hand-over, counts too.
 
 use std::collections::VecDeque;
 use std::ptr;

@@ -43,7 +43,7 @@
 //!    most; in a pinned runtime also each M whose goroutines wait for descriptors, in its own
 //!    poller.
 //! 8. **Wake** (`idle`, W1 to W3): a thread that has queued work wakes one M if a P is idle and
-//!    no M spins; the spinner that finds work wakes the next. (Pinned: a goroutine that spawns
+//!    no M spins; the spinner that finds work wakes the next. (Pinned: a goroutine that spawns by `go`
 //!    leaves that to sysmon while such wakes do not pay.) An M is also woken for a goroutine that
 //!    only it may run (`wake::notify_machine`), and by its poller.
 //! 9. **Retake** (`biased_lock`, D1 to D4; `sysmon`): a P in one time slice for 10 ms while work
@@ -75,7 +75,7 @@
 //! | hogs have every other time slice | `pick` | `ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time`; `sched_figures polling` |
 //! | while there are hogs, the low class gets a share of time, not of picks | `pick`, `sysmon` | `ping_pong_beside_a_goroutine_of_the_low_class_that_polls_has_its_share_too` |
 //! | up to 16 fresh goroutines run before their joiner | `goroutine_main` | 349 instructions a goroutine instead of 730 |
-//! | started and fresh goroutines by turns; fresh ones are left to an idle M | `pinned` | `processors_run_at_once_what_a_goroutine_of_a_goroutine_starts` |
+//! | started and fresh goroutines by turns; fresh ones are left to an M that comes for them | `pinned` | `processors_run_at_once_what_a_goroutine_of_a_goroutine_starts` |
 //! | a site that made a hog starts eight on Ms of their own | `hogs` | sleepers beside hogs wake 10 ms late instead of 199 |
 //! | an M spins for its inbox, a helper for a job, if its last waits were short | `pinned`, `crate::threads` | 0.4 µs instead of 24; 0.6 µs instead of 40 |
 //! | an M keeps its P as long as the M that queues for one had its own last | `find_runnable`, `machine` | `light_ping_pong_beside_a_busy_one_keeps_pace` |

@@ -169,11 +169,12 @@ fn pick_by_turns(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     own.streak.set(0);
     begin_slice(&p);
     // Every other pick begins with fresh goroutines, so neither kind starves. But fresh goroutines
-    // are left for another M that can take them: a goroutine that starts here stays here, even if
+    // are left for another M that comes for them: a goroutine that starts here stays here, even if
     // its partners are on another M.
     let other_m_takes = || {
         let idle = &m.shared().idle;
-        idle.processors_count() != 0 || idle.spinning_count.load(Ordering::Relaxed) != 0
+        idle.spinning_count.load(Ordering::Relaxed) != 0
+            || (idle.processors_count() != 0 && idle.wakes_pay())
     };
     let pop_started = || m.queues().runnable.pop();
     let found = match own.fresh_first.get() && !other_m_takes() {

@@ -169,6 +169,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                 late_found |= rescue_next(shared, p);
             }
         }
+        has_queued |= !shared.global.is_empty();
         if has_queued && scheduler::may_skip_wakes(shared) {
             // If a P is idle: the spawner may have woken no M.
             wake::wake_one(shared);

@@ -10,7 +10,7 @@ use bench_runtime::net::UnixStream;
 use bench_runtime::sync::Mutex;
 use bench_runtime::{
     GoBuilder, JoinHandle, Priority, Receiver, Runtime, Sender, TryRecvError, blocking, chan, go,
-    select, time, yield_now,
+    gomaxprocs, select, time, yield_now,
 };
 
 use crate::sched_support::{Setting, at_each, within_timeout};
@@ -376,6 +376,50 @@ fn processors_run_at_once_after_many_goroutines_that_did_little() {
             (0..10_000).for_each(|_| go(|| ()).join().unwrap());
             spin_together(setting.procs);
         }
+    });
+}
+
+/// While wakes do not pay, a P may be idle although no M comes to take what was spawned.
+#[test]
+fn spawned_goroutine_starts_soon_beside_two_that_yield_while_a_p_is_idle() {
+    let setting = Setting {
+        procs: 1,
+        migrating: false,
+    };
+    within_timeout(setting, |_| {
+        const SPAWNS: usize = 1_000;
+        let (stop, yields) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
+        let yielders = [(); 2].map(|()| {
+            let (stop, yields) = (stop.clone(), yields.clone());
+            go(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    yields.fetch_add(1, Ordering::Relaxed);
+                    yield_now();
+                }
+            })
+        });
+        // Both have started, so they stay on this M.
+        while yields.load(Ordering::Relaxed) < 10 {
+            yield_now();
+        }
+        gomaxprocs(Some(2));
+        let mut waits: Vec<u64> = (0..SPAWNS)
+            .map(|_| {
+                let before = yields.load(Ordering::Relaxed);
+                go(|| ()).join().unwrap();
+                yields.load(Ordering::Relaxed) - before
+            })
+            .collect();
+        stop.store(true, Ordering::Relaxed);
+        yielders
+            .into_iter()
+            .for_each(|yielder| yielder.join().unwrap());
+        waits.sort_unstable();
+        let most = waits[SPAWNS * 9 / 10];
+        assert!(most < 100, "{most}");
     });
 }
 
