@@ -12,10 +12,10 @@ use super::free_list::FreeList;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access};
 
-/// Sizes of cells are multiples of this.
-const STEP: usize = 64;
+/// The sizes of live parts, and the sizes and addresses of cells, are multiples of this.
+pub(super) const UNIT: usize = 16;
 pub(super) const LARGEST: usize = 16 << 10;
-const SIZES: usize = LARGEST / STEP;
+const SIZES: usize = LARGEST / UNIT;
 /// Each slab holds cells of one size.
 const SLAB: usize = 256 << 10;
 
@@ -94,7 +94,7 @@ impl Cells {
             size.in_use.fetch_add(1, Ordering::Relaxed);
             return Ok(Cell(first.cast()));
         }
-        let address = slabs.cut_one((index + 1) * STEP, &mut taker.space)?;
+        let address = slabs.cut_one((index + 1) * UNIT, &mut taker.space)?;
         size.in_use.fetch_add(1, Ordering::Relaxed);
         match NonNull::new(address as *mut u8) {
             Some(cell) => Ok(Cell(cell)),
@@ -140,7 +140,7 @@ impl Cells {
     pub(super) fn bytes_in_use(&self) -> usize {
         let sizes = self.sizes.iter().enumerate();
         sizes
-            .map(|(index, size)| (index + 1) * STEP * size.in_use.load(Ordering::Relaxed))
+            .map(|(index, size)| (index + 1) * UNIT * size.in_use.load(Ordering::Relaxed))
             .sum()
     }
 }
@@ -197,7 +197,7 @@ impl Slabs {
 
 fn size_index(bytes: usize) -> usize {
     debug_assert!((1..=LARGEST).contains(&bytes));
-    (bytes - 1) / STEP
+    (bytes - 1) / UNIT
 }
 
 #[cfg(test)]
@@ -254,7 +254,7 @@ mod tests {
         cells.give_back_unused(&mut taker);
         assert_eq!((resident(), cells.bytes_in_use()), (0, 0));
         cells.take(&mut taker, 600).unwrap();
-        assert_eq!(cells.bytes_in_use(), 640);
+        assert_eq!(cells.bytes_in_use(), 608);
     }
 
     #[test]

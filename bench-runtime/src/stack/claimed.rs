@@ -3,9 +3,8 @@
 use std::ptr::NonNull;
 
 use super::Stack;
-use super::cells::LARGEST;
+use super::cells::{LARGEST, UNIT};
 use super::header::StackHeader;
-use super::slots::UNIT;
 use crate::sys::madvise::PageRange;
 use crate::sys::map::PAGE;
 

@@ -12,7 +12,7 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
-use super::cells::Cell;
+use super::cells::{Cell, UNIT};
 use super::class::ALL_REGIONS;
 use super::class::Class;
 use super::header::Geometry;
@@ -42,8 +42,6 @@ const DATA_AT: u32 = 9;
 const TRIMMED: u64 = 1 << 57;
 const CELL_BITS: u32 = 44;
 const BYTES_AT: u32 = DATA_AT + CELL_BITS;
-/// The sizes of live parts, and the sizes and addresses of cells, are multiples of this.
-pub(super) const UNIT: usize = 16;
 
 impl Word {
     pub(super) fn plain(state: State, class: Class) -> Self {

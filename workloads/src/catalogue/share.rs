@@ -73,6 +73,13 @@ const LIST: &[Workload] = &[
         question: "What does a message cost in a chain of tasks?",
         activity: "sending one message through a pipeline",
         roles: &["communicate"],
+        presets: Presets {
+            peers: Some(&[
+                ("stages_count", &[4], &[4]),
+                ("capacity_count", &[64], &[64]),
+            ]),
+            ..Presets::NONE
+        },
         shape: Shape::Pipeline,
         parameters: &[
             count(
@@ -196,6 +203,10 @@ const LIST: &[Workload] = &[
         title: "A pool of tasks that take jobs",
         question: "What does a job cost that goes to a pool of tasks through a channel, with its result?",
         activity: "handing one job to a pool of workers",
+        presets: Presets {
+            peers: Some(&[("steps_count", &[100], &[100])]),
+            ..Presets::NONE
+        },
         shape: Shape::WorkerPool,
         parameters: &[
             from_zero(
@@ -235,6 +246,10 @@ const LIST: &[Workload] = &[
         question: "What does a message cost when many senders and receivers share one small buffer?",
         activity: "passing one message through a bounded buffer",
         roles: &["communicate"],
+        presets: Presets {
+            peers: Some(&[]),
+            ..Presets::NONE
+        },
         shape: Shape::BoundedBuffer,
         parameters: &[
             count(
@@ -268,6 +283,10 @@ const LIST: &[Workload] = &[
         title: "Chameneos",
         question: "What does it cost to bring tasks together in pairs?",
         activity: "meeting one other task",
+        presets: Presets {
+            peers: Some(&[]),
+            ..Presets::NONE
+        },
         shape: Shape::Chameneos,
         parameters: &[
             Parameter {
@@ -298,6 +317,10 @@ const LIST: &[Workload] = &[
         title: "Many tasks ask each other",
         question: "What does a question and its answer cost when many tasks ask each other at random?",
         activity: "asking another task at random",
+        presets: Presets {
+            peers: Some(&[]),
+            ..Presets::NONE
+        },
         shape: Shape::Big,
         parameters: &[
             Parameter {
@@ -355,6 +378,10 @@ const LIST: &[Workload] = &[
         title: "Groups in which all senders send to all receivers",
         question: "What does a message cost when many tasks wake each other all the time?",
         activity: "sending one message among groups of tasks",
+        presets: Presets {
+            peers: Some(&[]),
+            ..Presets::NONE
+        },
         shape: Shape::Messaging,
         parameters: &[
             count("groups_count", "groups", [&[1], &[2], &[10]], 10_000),
