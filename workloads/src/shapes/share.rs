@@ -87,7 +87,7 @@ pub(super) fn sieve<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
         for _ in 0..order.iterations {
             let first = lane.channel(0)?;
             let (source_lane, numbers) = (lane.clone(), first.clone());
-            let (filter_lane, from) = (lane.clone(), first);
+            let (filter_lane, from) = (lane.clone(), first.clone());
             // The filter starts first, because the source would send to a channel without a
             // receiver if the filter could not start.
             let filter = lane.spawn(move || filter(&filter_lane, &from))?;
@@ -96,9 +96,12 @@ pub(super) fn sieve<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
                     source_lane.send(&numbers, number);
                 }
                 0
-            })?;
+            });
+            if source.is_err() {
+                lane.send(&first, 0);
+            }
             sum += lane.join(filter)?;
-            lane.join(source)?;
+            lane.join(source?)?;
         }
         Ok(sum)
     })?;

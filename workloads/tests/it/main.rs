@@ -3,6 +3,7 @@
 mod answer;
 mod backend;
 mod cells;
+mod limits;
 mod memory;
 mod program;
 mod protocol;
