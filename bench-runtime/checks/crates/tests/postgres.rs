@@ -5,6 +5,8 @@
 mod modes;
 mod postgres_server;
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use bench_runtime::context::{Context, ContextError};
@@ -105,4 +107,21 @@ fn rolls_back_a_dropped_transaction(pool: &Pool) {
             .get(0);
         assert_eq!(after, before);
     });
+}
+
+fn wait_for(script: &str, limit: Duration) {
+    let mut server = Command::new("sh");
+    let _ = postgres_server::start(server.args(["-c", script]), Path::new("/none/s"), limit);
+}
+
+#[test]
+#[should_panic(expected = "does not listen at /none/s: exit status: 3. It said:\nno memory")]
+fn server_that_ends_is_reported_with_what_it_said() {
+    wait_for("echo no memory >&2; exit 3", Duration::MAX);
+}
+
+#[test]
+#[should_panic(expected = "does not listen at /none/s: not after 50ms")]
+fn server_that_never_listens_is_reported() {
+    wait_for("exec sleep 1000", Duration::from_millis(50));
 }

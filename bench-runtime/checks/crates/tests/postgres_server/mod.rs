@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "no program of tests uses all of it")]
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -12,6 +12,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+/// How long a server may take until it listens.
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// The server ends when this value is dropped.
 pub(crate) struct Server {
@@ -53,23 +56,39 @@ fn program(name: &str, folder: &Path, user: Option<(u32, u32)>) -> Command {
 
 /// Starts the server, and waits until it listens.
 fn serve(folder: &Path, user: Option<(u32, u32)>) -> Result<Child, String> {
-    let process = program("postgres", folder, user)
-        .arg("-D")
-        .arg(folder.join("data"))
-        .arg("-k")
-        .arg(folder)
-        .args(["-c", "listen_addresses=", "-c", "fsync=off"])
+    let mut server = program("postgres", folder, user);
+    server.arg("-D").arg(folder.join("data"));
+    server.arg("-k").arg(folder);
+    server.args(["-c", "listen_addresses=", "-c", "fsync=off"]);
+    start(&mut server, &folder.join(".s.PGSQL.5432"), START_LIMIT)
+}
+
+/// Starts `server`, and waits until it listens at `socket`. Panics if it does not within `limit`.
+pub(crate) fn start(server: &mut Command, socket: &Path, limit: Duration) -> Result<Child, String> {
+    let mut said = tempfile::tempfile().map_err(|e| e.to_string())?;
+    let mut process = server
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(said.try_clone().map_err(|e| e.to_string())?)
         .spawn()
         .map_err(|e| format!("no postgres: {e}"))?;
     let begun = Instant::now();
-    while UnixStream::connect(folder.join(".s.PGSQL.5432")).is_err() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "it does not listen"
-        );
-        std::thread::sleep(Duration::from_millis(20));
+    while UnixStream::connect(socket).is_err() {
+        let why = match process.try_wait().unwrap() {
+            Some(status) => status.to_string(),
+            None if begun.elapsed() > limit => format!("not after {limit:?}"),
+            None => {
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            }
+        };
+        // It may have ended.
+        let _ = process.kill();
+        let _ = process.wait();
+        let mut text = String::new();
+        said.rewind().unwrap();
+        said.read_to_string(&mut text).unwrap();
+        let socket = socket.display();
+        panic!("{server:?} does not listen at {socket}: {why}. It said:\n{text}");
     }
     Ok(process)
 }
