@@ -23,6 +23,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use workloads::catalogue::{self, Size};
+use workloads::host::children::descendants;
 use workloads::protocol::{Parameters, Response};
 use workloads::service::database;
 
@@ -453,21 +454,6 @@ fn stalled_or_killed_database_gives_an_error_status_until_it_is_back() {
         wait_for_status(200, "when it is back");
         service.end();
     }
-}
-
-fn descendants(process: u32) -> Vec<u32> {
-    let tasks = fs::read_dir(format!("/proc/{process}/task"));
-    let tasks = tasks.into_iter().flatten().flatten();
-    let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    let children = texts.flat_map(|text| {
-        let numbers = text.split_whitespace();
-        numbers
-            .map(|word| word.parse().unwrap())
-            .collect::<Vec<u32>>()
-    });
-    children
-        .flat_map(|child| [vec![child], descendants(child)].concat())
-        .collect()
 }
 
 fn run_of(lane: &str, folder: &Path, more: &[&str]) -> Command {

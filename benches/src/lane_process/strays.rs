@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
+use workloads::host::children::children;
 
 const VARIABLE: &str = "THREADBARE_LANE_MARK";
 /// The most rounds of killing: a lane's processes may start others faster than they are killed.
@@ -43,7 +44,9 @@ impl Mark {
     pub(super) fn end_strays(&self) -> usize {
         let mut count = 0;
         for _ in 0..MOST_ROUNDS {
-            let own: Vec<Pid> = children().filter(|&pid| self.is_of(pid)).collect();
+            let children = children(std::process::id()).into_iter();
+            let pids = children.map(|pid| Pid::from_raw(pid.cast_signed()));
+            let own: Vec<Pid> = pids.filter(|&pid| self.is_of(pid)).collect();
             if own.is_empty() {
                 break;
             }
@@ -64,13 +67,4 @@ impl Mark {
             .split(|&byte| byte == 0)
             .any(|variable| variable == mark.as_bytes())
     }
-}
-
-fn children() -> impl Iterator<Item = Pid> {
-    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
-    tasks.flatten().flat_map(|task| {
-        let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        let pids = text.split_whitespace().filter_map(|pid| pid.parse().ok());
-        pids.map(Pid::from_raw).collect::<Vec<_>>()
-    })
 }

@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
+use super::children::children;
 use crate::lane::Failure;
 
 /// The number of process ids; `None` if `/proc` does not show it.
@@ -82,40 +83,13 @@ pub(crate) fn end_all() {
             Ok(_) | Err(Errno::EINTR) => continue,
             Err(_) => return,
         }
-        for pid in children() {
-            let _ = kill(pid, Signal::SIGKILL);
+        for pid in children(std::process::id()) {
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
         }
         // The kernel's list may lack a child while another one ends, so this waits for a while
         // only, and then looks again.
         thread::sleep(Duration::from_millis(1));
     }
-}
-
-/// The children of this process: all that the kernel lists for its main thread, which is the only
-/// one, or a search of `/proc` if the kernel has no such list.
-fn children() -> Vec<Pid> {
-    let own = std::process::id();
-    match std::fs::read_to_string(format!("/proc/self/task/{own}/children")) {
-        Ok(list) => list
-            .split_whitespace()
-            .filter_map(|word| word.parse().ok().map(Pid::from_raw))
-            .collect(),
-        Err(_) => children_by_search(own),
-    }
-}
-
-/// The processes whose parent is `parent`.
-fn children_by_search(parent: u32) -> Vec<Pid> {
-    let of = |entry: std::fs::DirEntry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        // After the name, which may contain any character: the state and the parent.
-        let (_, rest) = stat.rsplit_once(") ")?;
-        let found = rest.split(' ').nth(1)?.parse() == Ok(parent);
-        found.then(|| Pid::from_raw(pid))
-    };
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(of).collect()
 }
 
 pub(crate) fn only_thread() -> Result<(), Failure> {
@@ -129,22 +103,5 @@ pub(crate) fn only_thread() -> Result<(), Failure> {
         Err(error) => unshare(CloneFlags::CLONE_THREAD).map_err(|errno| {
             Failure::failed(format!("counting this process's threads: {error}; {errno}"))
         }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::process::{Command, Stdio};
-
-    #[test]
-    fn children_are_found_without_the_kernels_list() {
-        let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let pid = Pid::from_raw(cat.id().cast_signed());
-        assert!(children_by_search(std::process::id()).contains(&pid));
-        assert!(!children_by_search(cat.id()).contains(&pid));
-        drop(cat.stdin.take());
-        cat.wait().unwrap();
-        assert!(!children_by_search(std::process::id()).contains(&pid));
     }
 }

@@ -3,6 +3,7 @@
 pub mod affinity;
 pub(crate) mod backlog;
 pub(crate) mod cache_line;
+pub mod children;
 pub mod clock;
 pub(crate) mod files;
 pub(crate) mod fork;

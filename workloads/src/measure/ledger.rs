@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use bench_runtime::__host::Cgroup;
 use nix::unistd::{SysconfVar, sysconf};
 
+use crate::host::children::descendants;
 use crate::host::proc_file::ProcFile;
 
 /// The longest wait for the host's memory to settle. The reading is then taken all the same.
@@ -174,9 +175,7 @@ impl LaneMemory {
         own.virtual_size = ProcFile::read(&format!("/proc/{pid}/status"))?.bytes("VmSize");
         own.mappings = count_lines(&format!("/proc/{pid}/maps"))?;
         own.files = fs::read_dir(format!("/proc/{pid}/fd"))?.count() as i64;
-        let mut found = Vec::new();
-        descendants(pid, &mut found);
-        for pid in found {
+        for pid in descendants(pid) {
             match own.add(pid, kernel_stack) {
                 Err(error) if !has_ended(&error) => return Err(error),
                 _ => {}
@@ -200,23 +199,6 @@ impl LaneMemory {
 
 pub(super) fn has_ended(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
-}
-
-/// A process that ends meanwhile is left out.
-pub(super) fn descendants(pid: u32, found: &mut Vec<u32>) {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return;
-    };
-    for thread in threads.flatten() {
-        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        for child in children
-            .split_whitespace()
-            .filter_map(|word| word.parse().ok())
-        {
-            found.push(child);
-            descendants(child, found);
-        }
-    }
 }
 
 fn count_lines(path: &str) -> io::Result<i64> {

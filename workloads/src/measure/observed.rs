@@ -1,6 +1,7 @@
 use std::{fs, io};
 
-use super::ledger::{LaneMemory, descendants, has_ended, kernel_stack};
+use super::ledger::{LaneMemory, has_ended, kernel_stack};
+use crate::host::children::descendants;
 use crate::host::proc_file::ProcFile;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,12 +16,11 @@ pub(crate) struct Observed {
 impl Observed {
     /// Reads `pid` and its descendants, without the generator and the backend that a lane starts.
     pub(crate) fn of(pid: u32) -> io::Result<Self> {
-        let (mut all, mut helpers) = (vec![pid], Vec::new());
-        descendants(pid, &mut all);
-        for &one in all.iter().filter(|&&one| is_helper(one)) {
-            helpers.push(one);
-            descendants(one, &mut helpers);
-        }
+        let mut all = [vec![pid], descendants(pid)].concat();
+        let helpers = all.iter().copied().filter(|&one| is_helper(one));
+        let helpers: Vec<u32> = helpers
+            .flat_map(|one| [vec![one], descendants(one)].concat())
+            .collect();
         all.retain(|one| !helpers.contains(one));
         let stack = kernel_stack(&ProcFile::read("/proc/meminfo")?)?;
         let (mut own, mut cpu_ns) = (LaneMemory::default(), 0);
@@ -83,8 +83,7 @@ mod tests {
             .unwrap();
         let start = Instant::now();
         let is_there = || {
-            let mut all = Vec::new();
-            descendants(shell.id(), &mut all);
+            let all = descendants(shell.id());
             all.len() == 2 && all.into_iter().any(is_helper)
         };
         while !is_there() {
