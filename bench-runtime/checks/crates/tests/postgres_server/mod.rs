@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How long a server may take until it listens.
+/// How long a server may take until it is ready.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// The server ends when this value is dropped.
@@ -54,17 +54,28 @@ fn program(name: &str, folder: &Path, user: Option<(u32, u32)>) -> Command {
     command
 }
 
-/// Starts the server, and waits until it listens.
+/// Starts the server, and waits until it answers queries.
 fn serve(folder: &Path, user: Option<(u32, u32)>) -> Result<Child, String> {
     let mut server = program("postgres", folder, user);
     server.arg("-D").arg(folder.join("data"));
     server.arg("-k").arg(folder);
     server.args(["-c", "listen_addresses=", "-c", "fsync=off"]);
-    start(&mut server, &folder.join(".s.PGSQL.5432"), START_LIMIT)
+    start(&mut server, folder, START_LIMIT)
 }
 
-/// Starts `server`, and waits until it listens at `socket`. Panics if it does not within `limit`.
-pub(crate) fn start(server: &mut Command, socket: &Path, limit: Duration) -> Result<Child, String> {
+/// Whether the server of `folder` answers queries. It listens already while it refuses them. A file
+/// of an earlier server is replaced before the socket is.
+fn is_ready(folder: &Path, socket: &Path) -> bool {
+    let status = || {
+        let file = fs::read_to_string(folder.join("data/postmaster.pid")).ok()?;
+        file.lines().nth(7).map(|line| line.trim() == "ready")
+    };
+    UnixStream::connect(socket).is_ok() && status() == Some(true)
+}
+
+/// Starts `server`, and waits until it is ready. Panics if it is not within `limit`.
+pub(crate) fn start(server: &mut Command, folder: &Path, limit: Duration) -> Result<Child, String> {
+    let socket = folder.join(".s.PGSQL.5432");
     let mut said = tempfile::tempfile().map_err(|e| e.to_string())?;
     let mut process = server
         .stdout(Stdio::null())
@@ -72,7 +83,7 @@ pub(crate) fn start(server: &mut Command, socket: &Path, limit: Duration) -> Res
         .spawn()
         .map_err(|e| format!("no postgres: {e}"))?;
     let begun = Instant::now();
-    while UnixStream::connect(socket).is_err() {
+    while !is_ready(folder, &socket) {
         let why = match process.try_wait().unwrap() {
             Some(status) => status.to_string(),
             None if begun.elapsed() > limit => format!("not after {limit:?}"),
@@ -88,7 +99,7 @@ pub(crate) fn start(server: &mut Command, socket: &Path, limit: Duration) -> Res
         said.rewind().unwrap();
         said.read_to_string(&mut text).unwrap();
         let socket = socket.display();
-        panic!("{server:?} does not listen at {socket}: {why}. It said:\n{text}");
+        panic!("{server:?} answers no query at {socket}: {why}. It said:\n{text}");
     }
     Ok(process)
 }
@@ -102,7 +113,7 @@ fn signal(name: &str, process: &str) -> bool {
 
 impl Server {
     /// Prints the reason and returns `None` if the server cannot be started. Panics if it starts
-    /// and does not listen.
+    /// and does not answer.
     pub(crate) fn find() -> Option<Self> {
         match Self::start() {
             Ok(server) => Some(server),
